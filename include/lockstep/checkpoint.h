@@ -1,0 +1,93 @@
+/* checkpoint: models and checkpoints, one format: saved whole, verified before they are read, found again.
+ *
+ * Files are written and read by rank 0 alone; nothing in them is per rank. */
+#ifndef LOCKSTEP_CHECKPOINT_H
+#define LOCKSTEP_CHECKPOINT_H
+
+#include "lockstep/base.h"
+#include "lockstep/comm.h"
+#include "lockstep/config.h"
+#include "lockstep/data.h"
+#include "lockstep/model.h"
+#include "lockstep/optim.h"
+#include "lockstep/store.h"
+
+/* The section `checkpoint:`. */
+typedef struct ls_checkpoint_config {
+  uint64_t every_steps;  /* 0: not by steps */
+  uint64_t every_epochs; /* 0: not by epochs */
+  uint64_t keep;         /* the last so many are kept, at least 1 */
+} ls_checkpoint_config;
+
+extern const ls_key ls_checkpoint_keys[];
+
+/* Local. Reads the section; collects mistakes. */
+void ls_checkpoint_configure(ls_config *config, ls_checkpoint_config *out);
+
+/* Where a run stands. */
+typedef struct ls_progress {
+  uint64_t epoch;         /* epochs finished */
+  uint64_t epoch_samples; /* samples used of the epoch at hand */
+  uint64_t step;          /* optimizer steps taken */
+  uint64_t samples;       /* samples seen in all */
+  uint64_t skipped_steps;
+  uint64_t best_epoch;  /* from 1; 0: none yet */
+  double best_value;    /* of the monitored column there */
+  double total_seconds; /* of training */
+  double epoch_seconds; /* of the epoch at hand */
+  uint64_t seed;
+  ls_digest data; /* the fingerprint of the training data */
+  size_t n_sums;
+  double *sums; /* (n_sums), borrowed: the sums of loss and metrics of the epoch at hand */
+} ls_progress;
+
+/* What is saved. All borrowed. */
+typedef struct ls_snapshot {
+  const char *config;         /* the resolved config as YAML */
+  const char *const *classes; /* names, or NULL */
+  size_t n_classes;
+  const char *const *features; /* names, or NULL */
+  size_t n_features;
+  const ls_model *model;
+  const ls_normalizer *normalizer;
+  const ls_optim *optim;       /* NULL in a model */
+  const ls_progress *progress; /* NULL in a model */
+} ls_snapshot;
+
+/* Local. Publishes a file at `path`. LS_ERR_OUTPUT. */
+ls_status ls_checkpoint_write(const char *path, const ls_snapshot *snapshot);
+
+/* A verified file, open for reading: what `evaluate`, `predict`, `info` and a resume need of it. */
+typedef struct ls_saved {
+  ls_store *store;
+  char *config;
+  size_t n_inputs;            /* features of a sample */
+  bool is_checkpoint;         /* has an optimizer's state and progress */
+  char **classes, **features; /* NULL where absent */
+  size_t n_classes, n_features;
+} ls_saved;
+
+/* Local. Opens a model or checkpoint. LS_ERR_MODEL where it is missing, damaged or not one. */
+ls_status ls_saved_open(const char *path, ls_saved **out);
+void ls_saved_close(ls_saved **saved);
+
+/* Local. Reads the progress of a checkpoint; progress->sums, of progress->n_sums, is filled where it is not
+ * NULL. */
+ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress);
+
+/* Collective. Rank 0's `saved` (NULL elsewhere) fills the parameters and the normaliser, and where they are
+ * not NULL the optimizer's state and the progress, on all ranks. LS_ERR_MODEL where shapes differ. */
+ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
+                           ls_optim *optim, ls_progress *progress);
+
+/* Local. The path of the checkpoint of a step in `folder`: to be freed by the caller. */
+char *ls_checkpoint_path(const char *folder, uint64_t step);
+
+/* Local. Opens the newest valid checkpoint of `folder`; a warning names each that is damaged and is passed
+ * over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only damaged ones. */
+ls_status ls_checkpoint_find(const char *folder, ls_saved **out);
+
+/* Local. Removes all but the newest `keep` checkpoints, and temporary files that a killed run left. */
+ls_status ls_checkpoint_prune(const char *folder, uint64_t keep);
+
+#endif

@@ -1,0 +1,72 @@
+/* comm: the ranks of a run. They agree on failures, add up arrays, share memory within a node.
+ *
+ * The only room that knows MPI. A function that takes an `ls_comm *` is collective: every rank calls it,
+ * in the same order; one that takes a `const ls_comm *` is local. An MPI failure ends all ranks. */
+#ifndef LOCKSTEP_COMM_H
+#define LOCKSTEP_COMM_H
+
+#include "lockstep/base.h"
+
+typedef struct ls_comm ls_comm;
+
+/* Collective. Starts MPI, and makes a bug (LS_ASSERT) on one rank end all of them with LS_ERR_INTERNAL.
+ * Call once. */
+ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out);
+
+/* Collective. Ends MPI. */
+void ls_comm_destroy(ls_comm **comm);
+
+/* Local. This rank, the number of ranks, and of those on this rank's node. */
+int ls_comm_rank(const ls_comm *comm);
+int ls_comm_size(const ls_comm *comm);
+int ls_comm_node_size(const ls_comm *comm);
+
+/* Local. The MPI library and its version, one line. Borrowed. */
+const char *ls_comm_library(const ls_comm *comm);
+
+/* Local. The cores this rank may use for threads: those of its affinity mask, shared out among the ranks
+ * of its node where the mask is the whole node. At least 1. */
+int ls_comm_cores(const ls_comm *comm);
+
+/* Collective. The ranks' verdict on local work: the greatest status of any rank. Where that is a failure,
+ * ls_message() is then on every rank that of the lowest rank that has it, with its rank and host before
+ * it if that is not rank 0. */
+ls_status ls_comm_agree(ls_comm *comm, ls_status mine);
+
+/* Collective. x[i], i < n, becomes its sum over all ranks; the same bits on every rank. */
+void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n);
+void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n);
+void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
+
+/* Collective. Rank 0's bytes go to all. */
+void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
+
+/* Collective. Rank 0's *text (NULL allowed) goes to the others, where *text is allocated for the caller
+ * to free. */
+ls_status ls_comm_broadcast_text(ls_comm *comm, char **text);
+
+/* Collective. Whether all ranks gave the same 128 bits. */
+bool ls_comm_all_equal(ls_comm *comm, uint64_t low, uint64_t high);
+
+/* Collective. Waits for all ranks. */
+void ls_comm_barrier(ls_comm *comm);
+
+/* Read-mostly memory of which each node holds one copy. */
+typedef struct ls_shared {
+  void *data; /* `bytes` of them, the same memory for all ranks of a node, or this rank's own copy */
+  size_t bytes;
+  bool is_private; /* shared memory was too small: this rank has a copy of its own */
+  void *window;    /* the MPI window; NULL where private */
+} ls_shared;
+
+/* Collective. Memory of `bytes` bytes (the same on all ranks), page by page zero at first. A node whose
+ * shared memory is too small gives each of its ranks a copy of its own, and one warning says so. */
+ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out);
+
+/* Collective. Rank 0's contents go to every node. After it, all may read. */
+void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared);
+
+/* Collective. Frees it; a zeroed ls_shared is allowed. */
+void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared);
+
+#endif

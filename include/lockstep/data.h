@@ -1,0 +1,157 @@
+/* data: HDF5 data sets in node-shared memory, the validation split, the order of an epoch, batches.
+ *
+ * A data set is read once by rank 0, checked, and held once per node in its stored type; conversion and
+ * normalisation happen when a batch is gathered. */
+#ifndef LOCKSTEP_DATA_H
+#define LOCKSTEP_DATA_H
+
+#include "lockstep/base.h"
+#include "lockstep/comm.h"
+#include "lockstep/config.h"
+#include "lockstep/store.h"
+
+/* ------------------------------------------------------------------ config */
+
+typedef enum ls_normalize { LS_NORMALIZE_NONE, LS_NORMALIZE_SCALE, LS_NORMALIZE_STANDARDIZE } ls_normalize;
+
+/* The section `data:`. Texts are borrowed from the config. */
+typedef struct ls_data_config {
+  const char *train, *validation, *test; /* FILE[:GROUP], absolute; validation and test may be NULL */
+  double validation_fraction;            /* 0 where validation names a file or is absent */
+  const char *x, *y;                     /* explicit names of the arrays, or NULL */
+  int normalize;                         /* ls_normalize */
+  bool shuffle;
+} ls_data_config;
+
+/* The table of its keys, for `lockstep keys`. */
+extern const ls_key ls_data_keys[];
+
+/* Local. Reads the section `data:`; collects mistakes. Relative paths are made absolute, in the document
+ * too, from the folder of the config file `config_path`. */
+void ls_data_configure(ls_config *config, const char *config_path, ls_data_config *out);
+
+/* ----------------------------------------------------------------- data sets */
+
+/* What the targets are to be. */
+typedef enum ls_target_kind {
+  LS_TARGET_NONE,    /* y is not read */
+  LS_TARGET_CLASSES, /* class numbers below n_outputs; one-hot rows are turned into them */
+  LS_TARGET_LABELS,  /* numbers in [0, 1] */
+  LS_TARGET_VALUES   /* numbers */
+} ls_target_kind;
+
+typedef struct ls_dataset_request {
+  const char *spec;  /* FILE[:GROUP] */
+  const char *role;  /* "train", "validation" or "test": for names such as X_train; NULL: any of them */
+  const char *x, *y; /* explicit names, or NULL */
+  ls_target_kind target;
+  size_t n_outputs;  /* the columns of y, or for classes their number; 0: whatever the file says */
+  size_t n_features; /* that x must have; 0: whatever the file says */
+} ls_dataset_request;
+
+typedef struct ls_dataset {
+  uint64_t n_samples;
+  size_t n_features; /* elements of a row of x */
+  size_t n_outputs;
+  ls_array x_array; /* its stored type and shape */
+  ls_target_kind target;
+  bool has_weights;
+  ls_shared x;           /* (n_samples, n_features) of x_array.dtype */
+  ls_shared y;           /* classes: (n_samples) int32; others: (n_samples, n_outputs) float32 */
+  ls_shared w;           /* (n_samples) float32 */
+  ls_digest fingerprint; /* of x, y, w and their shapes; the same on all ranks */
+  size_t n_classes, n_feature_names; /* of the texts below; known on rank 0 only, 0 elsewhere */
+  char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL where the file has none */
+} ls_dataset;
+
+/* Collective. Opens, checks and reads a data set. LS_ERR_DATA on all ranks where the file is missing,
+ * unreadable or ambiguous (the message lists what was found), shapes or types do not fit, a label is out of
+ * range, a number is NaN, infinite or beyond float32 (naming the row, from 0), or there are no samples. */
+ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
+
+/* Collective. */
+void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
+
+/* ---------------------------------------------------------------------- views */
+
+/* A part of a data set: sample i of the view is sample ls_view_sample(view, i) of the data set. */
+typedef struct ls_view {
+  const ls_dataset *dataset; /* borrowed */
+  uint64_t n;
+  bool is_split; /* through the permutation of the split, from `first` on */
+  uint64_t first;
+  ls_permutation split;
+} ls_view;
+
+/* Local. All of a data set. */
+ls_view ls_view_all(const ls_dataset *dataset);
+
+/* Local. Cuts round(fraction * n) samples off for validation, by a permutation keyed on (seed, split). */
+void ls_view_split(const ls_dataset *dataset, double fraction, uint64_t seed, ls_view *train,
+                   ls_view *validation);
+
+uint64_t ls_view_sample(const ls_view *view, uint64_t i);
+
+/* The order of an epoch over the n samples of a view. */
+typedef struct ls_order {
+  bool is_shuffled;
+  ls_permutation permutation;
+} ls_order;
+
+/* Local. Keyed on (seed, epoch). */
+ls_order ls_order_make(uint64_t n, uint64_t seed, uint64_t epoch, bool shuffle);
+uint64_t ls_order_at(const ls_order *order, uint64_t position);
+
+/* Local. The shard of `rank` of rows [0, rows): contiguous, sizes differ by at most one; may be empty. */
+typedef struct ls_shard {
+  size_t first, rows;
+} ls_shard;
+ls_shard ls_shard_of(size_t rows, int rank, int size);
+
+/* Local. The most rows that any rank's shard of a batch of `rows` has. */
+size_t ls_shard_most(size_t rows, int size);
+
+/* ----------------------------------------------------------------- normaliser */
+
+/* x' = (x - offset) * factor, per feature. */
+typedef struct ls_normalizer {
+  size_t n_features;
+  double *offset, *factor;    /* (n_features) each, owned */
+  float *offset32, *factor32; /* the same in float32, owned */
+} ls_normalizer;
+
+/* Local. One that changes nothing. The caller destroys it. */
+ls_status ls_normalizer_create(size_t n_features, ls_normalizer **out);
+void ls_normalizer_destroy(ls_normalizer **normalizer);
+
+/* Local. Sets it from offsets and factors, (n_features) each. */
+void ls_normalizer_set(ls_normalizer *normalizer, const double *offset, const double *factor);
+
+/* Collective. Learns from the samples of a view; each rank works on some features, in an order that does
+ * not depend on the number of ranks. */
+ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
+                              ls_normalizer *normalizer);
+
+/* --------------------------------------------------------------------- batches */
+
+/* Room for the targets of a batch; x goes where the model wants it. */
+typedef struct ls_batch {
+  size_t max_rows, rows;
+  uint64_t *samples; /* (max_rows): sample numbers in the data set */
+  int32_t *classes;  /* (max_rows), or NULL */
+  float *values;     /* (max_rows, n_outputs), or NULL */
+  float *weights;    /* (max_rows), or NULL */
+  double *row;       /* (n_features): a row on its way from an unusual type */
+  ls_arena arena;
+} ls_batch;
+
+/* Local. Room for batches of a data set of at most max_rows rows. The caller destroys it. */
+ls_status ls_batch_create(const ls_dataset *dataset, size_t max_rows, ls_batch **out);
+void ls_batch_destroy(ls_batch **batch);
+
+/* Local. Gathers the samples that batch->samples[0 .. rows) name: x into `x` (rows, n_features),
+ * normalised, and the targets and weights into the batch. */
+void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
+                     size_t rows, float *x);
+
+#endif

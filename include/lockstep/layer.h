@@ -1,0 +1,129 @@
+/* layer: the operators a net is made of, and its losses.
+ *
+ * A kind of layer is a constant table of functions, ls_layer_type, and options of its own: a new kind is
+ * one new file and one line in the list of src/layer/layer.c. All functions are local. */
+#ifndef LOCKSTEP_LAYER_H
+#define LOCKSTEP_LAYER_H
+
+#include "lockstep/base.h"
+#include "lockstep/config.h"
+#include "lockstep/math.h"
+
+/* ------------------------------------------------------------------ a layer */
+
+/* One sweep over a batch. Rows are worked on lane by lane: lane l is the rows lanes[l] .. lanes[l + 1] - 1,
+ * each with products of its own, so that a lane's result does not depend on what else the rank holds. */
+typedef struct ls_pass {
+  size_t n_lanes;
+  const size_t *lanes;     /* (n_lanes + 1), from 0 */
+  bool training;           /* dropout is on */
+  uint64_t seed, step;     /* key of what is drawn */
+  const uint64_t *samples; /* (rows): the sample numbers, likewise; may be NULL unless training */
+} ls_pass;
+
+/* Local. All rows of a pass. */
+static inline size_t ls_pass_rows(const ls_pass *pass) {
+  return pass->lanes[pass->n_lanes];
+}
+
+/* A block of parameters of a layer. The views are set by the model that owns the memory. */
+typedef struct ls_param {
+  const char *name; /* "W" */
+  ls_segment_kind kind;
+  size_t rows, cols; /* cols 0: a vector of rows elements */
+  float *value, *grad;
+} ls_param;
+
+#define LS_LAYER_PARAMS_MAX 4
+
+typedef struct ls_layer_type ls_layer_type;
+
+typedef struct ls_layer {
+  const ls_layer_type *type;
+  uint32_t index; /* in the config's list, from 0: key of what is drawn */
+  void *options;  /* owned; filled by the type's table of keys */
+  size_t n_in, n_out;
+  bool is_linked; /* the loss applies this last layer's activation itself: see ls_loss */
+  size_t n_params;
+  ls_param params[LS_LAYER_PARAMS_MAX];
+  void *scratch; /* a view into the model's arena */
+} ls_layer;
+
+/* The functions of a kind of layer. Those without a comment on NULL must be there. */
+struct ls_layer_type {
+  const char *name;
+  const char *help;   /* one line */
+  const ls_key *keys; /* of the layer's map; the first is `layer` */
+  size_t options_size;
+
+  /* Checks options against each other; collects mistakes. NULL: nothing to check. */
+  void (*check)(const ls_layer *layer, ls_config *config, const ls_node *node);
+
+  /* From n_in: sets n_out, and the names and shapes of params. */
+  void (*shape)(ls_layer *layer);
+
+  /* Sets the values of the parameters, keyed on (seed, layer, block, row, element). NULL: has none. */
+  void (*initialise)(const ls_layer *layer, uint64_t seed);
+
+  /* Takes the scratch for at most `rows` rows. NULL: needs none. */
+  void (*reserve)(ls_layer *layer, ls_arena *arena, size_t rows);
+
+  /* y = layer(x).  x: (rows, n_in), y: (rows, n_out) */
+  void (*forward)(ls_layer *layer, const ls_pass *pass, const float *x, float *y);
+
+  /* From dy = dL/dy: the gradients of the parameters, overwritten with sums over all rows, and
+   * dx = dL/dx unless dx is NULL. dy is used up.  y: as forward left it */
+  void (*backward)(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
+                   float *dx);
+
+  /* The activation with which the layer ends, LS_LINEAR where it has none. NULL: none. */
+  ls_activation (*activation)(const ls_layer *layer);
+};
+
+/* Local. The kinds of layers, ended by NULL. */
+extern const ls_layer_type *const ls_layer_types[];
+
+/* Local. Makes a layer from its map. Returns NULL where the kind is unknown (a mistake is collected) or
+ * memory is short (ls_fail_memory, and a mistake). The caller destroys it. */
+ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index);
+void ls_layer_destroy(ls_layer **layer);
+
+/* --------------------------------------------------------------- initialisers */
+
+typedef enum ls_init {
+  LS_INIT_DEFAULT, /* he_normal for the ReLU family, xavier_uniform otherwise */
+  LS_XAVIER_UNIFORM,
+  LS_XAVIER_NORMAL,
+  LS_HE_UNIFORM,
+  LS_HE_NORMAL,
+  LS_LECUN_NORMAL,
+  LS_INIT_ZEROS
+} ls_init;
+
+extern const char *const ls_init_names[];
+
+/* Local. Fills W: (n_out, n_in), keyed on (seed, instance, row, element). Variances: xavier 2 / (n_in +
+ * n_out) (Glorot & Bengio 2010), he 2 / n_in (He et al. 2015), lecun 1 / n_in (LeCun et al. 1998). */
+void ls_init_weights(ls_init init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
+                     size_t n_in, float *w);
+
+/* ---------------------------------------------------------------------- losses */
+
+/* Losses, as sums over rows of weight * loss:
+ *   categorical_cross_entropy  -log softmax(z)_y                            link: softmax
+ *   binary_cross_entropy       -sum_k y_k log s(z_k) + (1 - y_k) log(1 - s(z_k))   link: sigmoid
+ *   mse                        1/2 sum_k (y_k - a_k)^2                      no link
+ * With a link, the net's last activation is fused into the loss: it takes z, and dL/dz = a - y. */
+typedef enum ls_loss { LS_CATEGORICAL_CROSS_ENTROPY, LS_BINARY_CROSS_ENTROPY, LS_MSE } ls_loss;
+
+extern const char *const ls_loss_names[];
+
+/* Local. The activation that the last layer must have, or LS_LINEAR: any but softmax. */
+ls_activation ls_loss_link(ls_loss loss);
+
+/* Local. The sum of the losses of `rows` rows, in double. Where dz is not NULL, dz = weight * dL/dz.
+ * z, dz: (rows, cols); z is a where the loss has no link */
+double ls_loss_apply(ls_loss loss, size_t rows, size_t cols, const float *z, const ls_targets *targets,
+                     float *dz);
+
+#endif

@@ -1,0 +1,120 @@
+/* math: kernels over arrays with their shapes. Row-major, float32, contiguous.
+ *
+ * Products go to BLAS; the rest is plain loops that the compiler vectorises for the processor at hand.
+ * All functions are local, allocate nothing and cannot fail. Arrays that are written overlap no others. */
+#ifndef LOCKSTEP_MATH_H
+#define LOCKSTEP_MATH_H
+
+#include "lockstep/base.h"
+
+/* A named piece of a flat vector of parameters: a matrix of rows * cols elements, or a vector (cols 0). */
+typedef enum ls_segment_kind { LS_SEGMENT_WEIGHT, LS_SEGMENT_BIAS, LS_SEGMENT_SCALE } ls_segment_kind;
+
+typedef struct ls_segment {
+  char path[64]; /* "0-dense/W" */
+  ls_segment_kind kind;
+  size_t offset; /* of its first element in the flat vector */
+  size_t rows, cols;
+} ls_segment;
+
+/* Elements of a segment. */
+static inline size_t ls_segment_count(const ls_segment *segment) {
+  return segment->cols ? segment->rows * segment->cols : segment->rows;
+}
+
+/* What a batch of outputs is compared with. */
+typedef struct ls_targets {
+  const int32_t *classes; /* (rows): where each sample is of one class; else NULL */
+  const float *values;    /* (rows, cols): where targets are numbers; else NULL */
+  const float *weights;   /* (rows): of the samples; NULL: all 1 */
+} ls_targets;
+
+/* ------------------------------------------------------------------ BLAS */
+
+/* The threads of BLAS products in this process, at least 1. */
+void ls_math_threads_set(int threads);
+
+/* The BLAS library, its version and the kernels it chose, one line. Borrowed. */
+const char *ls_math_blas_name(void);
+
+/* c = a b^T + beta c.  a: (m, k), b: (n, k), c: (m, n) */
+void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
+
+/* c = a b + beta c.    a: (m, k), b: (k, n), c: (m, n) */
+void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
+
+/* c = a^T b + beta c.  a: (k, m), b: (k, n), c: (m, n) */
+void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
+
+/* ------------------------------------------------------------ activations */
+
+typedef enum ls_activation {
+  LS_LINEAR,
+  LS_SIGMOID,
+  LS_TANH,
+  LS_RELU,
+  LS_LEAKY_RELU,
+  LS_SOFTMAX
+} ls_activation;
+
+/* Their names in the config, in the order of the enumeration, ended by NULL. */
+extern const char *const ls_activation_names[];
+
+/* z = f(z + b), in place. b may be NULL.  z: (rows, cols), b: (cols)
+ * `alpha` is the slope of leaky_relu for z <= 0. softmax goes along a row. */
+void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z);
+
+/* d = d f'(z), in place, from a = f(z): the chain rule's step from da to dz.  a, d: (rows, cols) */
+void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
+                               float *d);
+
+/* ------------------------------------------------------------------ sums */
+
+/* out[j] = beta out[j] + sum_i x[i][j].  x: (rows, cols), out: (cols) */
+void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out);
+
+/* Sum of squares, in double; not finite exactly where an element is not (or the sum overflows double). */
+double ls_math_sum_squares(size_t n, const float *x);
+
+/* y += c x. */
+void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
+
+/* --------------------------------------------------------- optimizer steps */
+
+/* v = momentum v + scale g, w -= lr v.  g, v, w: (n) */
+void ls_math_momentum_step(size_t n, float lr, float momentum, float scale, const float *g, float *v,
+                           float *w);
+
+typedef struct ls_adam_step {
+  double beta1, beta2; /* double: 1 - beta2 would lose four digits in float */
+  float rate;          /* lr / (1 - beta1^t) */
+  float root;          /* 1 / sqrt(1 - beta2^t) */
+  float eps;
+} ls_adam_step;
+
+/* m = beta1 m + (1 - beta1) scale g, v = beta2 v + (1 - beta2) (scale g)^2,
+ * w -= rate m / (root sqrt(v) + eps).  g, m, v, w: (n) */
+void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, const float *g, float *m, float *v,
+                       float *w);
+
+/* ------------------------------------------------------------- gathering */
+
+/* out[j] = (row[j] - offset[j]) * factor[j], j < n: a stored row made into the net's input.
+ * One for each stored type. */
+void ls_math_normalize_u8(size_t n, const uint8_t *row, const float *offset, const float *factor,
+                          float *out);
+void ls_math_normalize_f32(size_t n, const float *row, const float *offset, const float *factor,
+                           float *out);
+void ls_math_normalize_f64(size_t n, const double *row, const double *offset, const double *factor,
+                           float *out);
+
+/* --------------------------------------------------------------- dropout */
+
+/* mask[j] = 1 with probability 1 - rate, else 0, from words drawn for (sample, j); y = x mask / (1 - rate).
+ * words: (n), x, y: (n), mask: (n). An element is dropped where its word is below rate * 2^32. */
+void ls_math_dropout(size_t n, float rate, const uint32_t *words, const float *x, uint8_t *mask, float *y);
+
+/* dx = dy mask / (1 - rate). */
+void ls_math_dropout_backward(size_t n, float rate, const uint8_t *mask, const float *dy, float *dx);
+
+#endif

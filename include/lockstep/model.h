@@ -1,0 +1,65 @@
+/* model: the list of layers, its parameters and gradients as two flat vectors, forward and backward.
+ *
+ * A model is parsed from the config first, without knowing its inputs, and built when these are known. One
+ * aligned block holds all parameters and one all gradients, in the order in which the backward pass
+ * finishes them: the last layer's come first. All functions are local. */
+#ifndef LOCKSTEP_MODEL_H
+#define LOCKSTEP_MODEL_H
+
+#include "lockstep/base.h"
+#include "lockstep/config.h"
+#include "lockstep/layer.h"
+#include "lockstep/math.h"
+
+typedef struct ls_model {
+  ls_loss loss;
+  size_t n_layers;
+  ls_layer **layers; /* owned */
+
+  /* From here on set by ls_model_build. */
+  size_t n_in, n_out;
+  size_t max_rows;       /* the most rows of a pass */
+  size_t n_params;       /* elements of params and grads */
+  float *params, *grads; /* (n_params) each, views into `arena` */
+  size_t n_segments;
+  ls_segment *segments; /* owned; in the order of params: path, kind, offset, shape of each block */
+  ls_arena arena;       /* parameters, gradients, activations, scratch: all the memory of a step */
+  float *
+      *activations; /* (n_layers + 1), owned; [0] is the input (max_rows, n_in), [l + 1] layer l's output */
+  float *deltas[2]; /* dL/d(activation) of the layer at hand and of the one before it */
+} ls_model;
+
+/* Parses the list of layers (`model:`) for a loss. Mistakes are collected in the config: layers that do not
+ * fit each other or the loss too. LS_ERR_INTERNAL where memory is short. The caller destroys it. */
+ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out);
+
+/* Gives the model its shapes and memory for passes of at most `max_rows` rows of `n_in` features. */
+ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows);
+
+void ls_model_destroy(ls_model **model);
+
+/* Sets all parameters to their initial values, keyed on the seed alone. */
+void ls_model_initialise(ls_model *model, uint64_t seed);
+
+/* Where a batch's input goes: (max_rows, n_in). */
+float *ls_model_input(ls_model *model);
+
+/* Forward over the input's rows. Returns the outputs, (rows, n_out): of the last layer, but where the loss
+ * has a link (see ls_loss_link) z before the last activation. Valid until the next pass. */
+const float *ls_model_forward(ls_model *model, const ls_pass *pass);
+
+/* After ls_model_forward: where dL/d(output) is to be put, (rows, n_out). */
+float *ls_model_output_gradient(ls_model *model);
+
+/* Backward from the output's gradient: fills model->grads with sums over the rows. All zero where the pass
+ * has no rows. */
+void ls_model_backward(ls_model *model, const ls_pass *pass);
+
+/* After ls_model_forward over `rows` rows: turns its outputs into predictions, in place, by applying the
+ * link where there is one, and returns them, (rows, n_out). */
+const float *ls_model_predict(ls_model *model, size_t rows);
+
+/* Bytes of the memory that ls_model_build took. */
+size_t ls_model_bytes(const ls_model *model);
+
+#endif

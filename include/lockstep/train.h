@@ -1,0 +1,139 @@
+/* train: a job from its config to a trained model: the data and the model made ready, the loop, evaluation,
+ * the run directory, resuming, signals.
+ *
+ * The parts that other commands need (parsing a job, opening its data, evaluating) are here too. */
+#ifndef LOCKSTEP_TRAIN_H
+#define LOCKSTEP_TRAIN_H
+
+#include "lockstep/base.h"
+#include "lockstep/checkpoint.h"
+#include "lockstep/comm.h"
+#include "lockstep/config.h"
+#include "lockstep/data.h"
+#include "lockstep/metric.h"
+#include "lockstep/model.h"
+#include "lockstep/optim.h"
+#include "lockstep/sync.h"
+
+/* ---------------------------------------------------------------------- a job */
+
+/* The top level of the config and its section `train:`. Texts are borrowed from the config. */
+typedef struct ls_train_config {
+  uint64_t seed;
+  const char *output; /* the run directory */
+  int loss;           /* ls_loss */
+  uint64_t epochs;
+  uint64_t batch_size; /* global; 0: all samples */
+  bool has_max_steps;
+  uint64_t max_steps;  /* in all, over resumes */
+  const char *monitor; /* a column of metrics.csv; NULL: val_loss, or train_loss without validation */
+  uint64_t log_every;  /* steps; 0: only epochs */
+} ls_train_config;
+
+/* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
+extern const ls_key ls_top_keys[];
+extern const ls_key ls_train_keys[];
+
+/* Everything a config says, checked. Owned parts are destroyed with it. */
+typedef struct ls_job {
+  ls_config *config;
+  ls_train_config train;
+  ls_data_config data;
+  ls_checkpoint_config checkpoint;
+  ls_sync_config sync;
+  ls_model *model; /* parsed; built by ls_setup_create */
+  ls_optim *optim; /* likewise */
+  ls_task task;
+} ls_job;
+
+typedef struct ls_job_source {
+  const char *path;             /* the config file; read on rank 0 */
+  const char *const *overrides; /* KEY=VALUE */
+  size_t n_overrides;
+  const char *output; /* wins over `output:`; or NULL */
+} ls_job_source;
+
+/* Collective. Reads and checks a config: LS_ERR_CONFIG with all its mistakes. The caller destroys it. */
+ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out);
+void ls_job_destroy(ls_job **job);
+
+/* A saved model made ready for prediction. */
+typedef struct ls_loaded {
+  ls_saved *saved; /* rank 0 only; NULL elsewhere */
+  ls_job *job;     /* job->model is built and filled */
+  ls_normalizer *normalizer;
+} ls_loaded;
+
+/* Collective. Loads a model or checkpoint for passes of at most LS_EVALUATE_ROWS rows a rank. LS_ERR_MODEL.
+ */
+ls_status ls_loaded_create(ls_comm *comm, const char *path, ls_loaded **out);
+void ls_loaded_destroy(ls_loaded **loaded);
+
+/* Local. What the loss makes of outputs, and what it needs of y. */
+ls_task ls_task_of(ls_loss loss);
+ls_target_kind ls_target_of(ls_loss loss);
+
+/* Local. Rows of a pass outside training: enough for products near full speed. */
+#define LS_EVALUATE_ROWS 256
+
+/* -------------------------------------------------------------------- the setup */
+
+/* Samples to work on, with room for a batch of them. */
+typedef struct ls_part {
+  ls_dataset *dataset; /* owned, but for a validation split, which shares the training data */
+  bool is_shared;
+  ls_view view;    /* view.n is 0 where there is no such part */
+  ls_batch *batch; /* owned */
+} ls_part;
+
+/* A job with its data in memory and its model built. */
+typedef struct ls_setup {
+  ls_job *job; /* borrowed */
+  ls_part train, validation, test;
+  ls_normalizer *normalizer;
+  size_t batch_size; /* global, at most the number of training samples */
+  int threads;       /* of BLAS in each rank */
+} ls_setup;
+
+/* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The
+ * parameters are not initialised yet. */
+ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
+void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
+
+/* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
+ * shard. */
+void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
+                 ls_batch *batch, ls_metric *metric);
+
+/* ----------------------------------------------------------------------- training */
+
+typedef struct ls_train_options {
+  const char *resume; /* "auto", "never", or a checkpoint's path */
+  bool overwrite;     /* remove the run of that directory first */
+} ls_train_options;
+
+/* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal after
+ * saving. */
+ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
+
+/* Local. From now on SIGUSR1, SIGTERM and SIGINT ask the run to stop; to be called before MPI starts. */
+void ls_stop_install(void);
+
+/* Local. The signal that asked, or 0. */
+int ls_stop_signal(void);
+
+/* -------------------------------------------------------------------- gradient check */
+
+/* The check of one block of parameters: the derivative of the mean loss along a random direction in it. */
+typedef struct ls_gradcheck_row {
+  const char *path; /* "0-dense/W" */
+  double analytic;  /* from backward */
+  double numeric;   /* from central differences of the loss */
+  double error;     /* |analytic - numeric| / max(|analytic|, |numeric|), 0 where both are tiny */
+} ls_gradcheck_row;
+
+/* Collective. Checks each block of the parameters, as they are, on the first `rows` training samples (at
+ * most a batch). `table`: (model->n_segments). */
+ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table);
+
+#endif

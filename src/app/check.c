@@ -1,0 +1,77 @@
+/* lockstep check: all but the training. */
+#include "command.h"
+
+#include <stdlib.h>
+
+static void print_layers(const ls_model *model) {
+  printf("\n%-5s %-12s %10s %10s %12s\n", "layer", "kind", "inputs", "outputs", "parameters");
+  for (size_t i = 0; i < model->n_layers; i++) {
+    const ls_layer *const layer = model->layers[i];
+    size_t count = 0;
+    for (size_t p = 0; p < layer->n_params; p++)
+      count += layer->params[p].rows * (layer->params[p].cols ? layer->params[p].cols : 1);
+    printf("%-5zu %-12s %10zu %10zu %12zu\n", i, layer->type->name, layer->n_in, layer->n_out, count);
+  }
+  printf("%40s %12zu\n", "in all", model->n_params);
+}
+
+static void print_data(const char *name, const ls_part *part) {
+  char shape[128];
+  if (part->view.n == 0) return;
+  printf("%-10s  %llu samples, x %s%s\n", name, (unsigned long long)part->view.n,
+         ls_array_describe(&part->dataset->x_array, shape, sizeof shape),
+         part->dataset->has_weights ? ", with weights" : "");
+}
+
+static void print_memory(const ls_comm *comm, const ls_setup *setup) {
+  const double mb = 1e-6;
+  const ls_job *const job = setup->job;
+  const ls_part *const parts[] = {&setup->train, &setup->validation, &setup->test};
+  double data = 0.0;
+  for (size_t i = 0; i < 3; i++)
+    if (parts[i]->dataset && !parts[i]->is_shared)
+      data +=
+          (double)(parts[i]->dataset->x.bytes + parts[i]->dataset->y.bytes + parts[i]->dataset->w.bytes);
+  printf("\nmemory      %.1f MB of data a node; of each of %d rank%s: %.1f MB model with activations, %.1f "
+         "MB optimizer\n",
+         data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
+         (double)ls_model_bytes(job->model) * mb,
+         (double)(job->optim->type->n_slots * job->optim->n * sizeof(float)) * mb);
+  printf("threads     %d of BLAS in each rank\n", setup->threads);
+}
+
+static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
+  char *config = NULL;
+  const ls_status status = ls_config_print(setup->job->config, &config);
+  if (status != LS_OK) return status;
+  printf("%s\n", config);
+  print_data("training", &setup->train);
+  print_data("validation", &setup->validation);
+  print_data("test", &setup->test);
+  print_layers(setup->job->model);
+  print_memory(comm, setup);
+  printf("fine: nothing is wrong with this config and its data\n");
+  free(config);
+  return LS_OK;
+}
+
+static ls_status run(ls_comm *comm, const arguments *a) {
+  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  ls_status status = ls_job_create(comm, &source, &job);
+  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = ls_comm_agree(comm, prints(comm) ? print_all(comm, setup) : LS_OK);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+  return status;
+}
+
+const command command_check = {
+    .name = "check",
+    .operands = "CONFIG.yaml",
+    .help = "does all but the training: config resolved, data read, layers, parameters, memory",
+    .least = 1,
+    .most = 1,
+    .options = {OPTION_SET},
+    .run = run};

@@ -1,0 +1,64 @@
+/* What a subcommand is, and what they share. One file a subcommand. */
+#ifndef LOCKSTEP_APP_COMMAND_H
+#define LOCKSTEP_APP_COMMAND_H
+
+#include "lockstep/comm.h"
+#include "lockstep/data.h"
+#include "lockstep/metric.h"
+#include "lockstep/train.h"
+
+#define OPTIONS_MAX    8
+#define SET_MAX        256
+#define POSITIONAL_MAX 256
+
+/* An option `--name VALUE` (or `-c VALUE`), or a switch. */
+typedef struct option_spec {
+  const char *name;
+  char letter; /* 0: none */
+  bool takes_value;
+  const char *value_name; /* "DIR" */
+  const char *help;
+} option_spec;
+
+/* The words of a command line, sorted out. Borrowed from argv. */
+typedef struct arguments {
+  const char *positional[POSITIONAL_MAX];
+  size_t n_positional;
+  const char *values[OPTIONS_MAX]; /* of the options of the command's table; switches: "" or NULL */
+  const char *sets[SET_MAX];       /* of every --set */
+  size_t n_sets;
+} arguments;
+
+typedef struct command {
+  const char *name;
+  const char *operands;                                /* "CONFIG.yaml" */
+  const char *help;                                    /* one line */
+  const char *details;                                 /* more lines for --help; or NULL */
+  size_t least, most;                                  /* positional arguments */
+  option_spec options[OPTIONS_MAX];                    /* ended by a NULL name */
+  ls_status (*run)(ls_comm *comm, const arguments *a); /* collective */
+} command;
+
+extern const command command_train, command_check, command_evaluate, command_predict, command_import,
+    command_info, command_gradcheck, command_keys;
+
+/* The option `--set`, which several commands take; any number of times. */
+#define OPTION_SET                                                                                         \
+  { .name = "set", .takes_value = true, .value_name = "KEY=VALUE", .help = "overrides a key of the config" }
+
+/* Local. The value of an option by its name; NULL where it was not given. */
+const char *argument_of(const command *c, const arguments *a, const char *name);
+
+/* Local. Whether this rank prints. */
+static inline bool prints(const ls_comm *comm) {
+  return ls_comm_rank(comm) == 0;
+}
+
+/* Collective. Opens the data that a saved model is to be applied to. */
+ls_status open_data_for(ls_comm *comm, const ls_loaded *loaded, const char *spec, bool with_targets,
+                        ls_dataset **out);
+
+/* Local. The name of a class: from the model's list, else its number, into `text`. Rank 0's. */
+const char *class_name(const ls_saved *saved, size_t index, char *text, size_t size);
+
+#endif

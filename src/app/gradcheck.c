@@ -1,0 +1,61 @@
+/* lockstep gradcheck: analytic against numeric gradients, block by block. */
+#include "command.h"
+
+#include <stdlib.h>
+
+#define TOLERANCE 1e-3 /* relative */
+#define ROWS      64   /* samples */
+
+static ls_status print_table(const ls_gradcheck_row *table, size_t n) {
+  size_t n_wrong = 0;
+  printf("%-24s %14s %14s %12s\n", "parameters", "analytic", "numeric", "error");
+  for (size_t i = 0; i < n; i++) {
+    const bool wrong = !(table[i].error <= TOLERANCE);
+    n_wrong += wrong;
+    printf("%-24s %14.6g %14.6g %12.2e%s\n", table[i].path, table[i].analytic, table[i].numeric,
+           table[i].error, wrong ? "  differs" : "");
+  }
+  fflush(stdout);
+  if (n_wrong > 0)
+    return ls_fail(LS_ERR_NUMERIC, "%zu of %zu gradients differ by more than %g", n_wrong, n, TOLERANCE);
+  printf("all %zu gradients agree to %g\n", n, TOLERANCE);
+  return LS_OK;
+}
+
+static ls_status check(ls_comm *comm, ls_setup *setup) {
+  const size_t n = setup->job->model->n_segments;
+  ls_gradcheck_row *const table = ls_calloc(n, sizeof *table);
+  ls_status status = ls_comm_agree(comm, table ? LS_OK : ls_fail_memory("the table", n * sizeof *table));
+  if (status == LS_OK) {
+    ls_model_initialise(setup->job->model, setup->job->train.seed);
+    status = ls_gradcheck(comm, setup, ROWS, table);
+  }
+  if (status == LS_OK) status = ls_comm_agree(comm, prints(comm) ? print_table(table, n) : LS_OK);
+  free(table);
+  return status;
+}
+
+static ls_status run(ls_comm *comm, const arguments *a) {
+  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  ls_status status = ls_job_create(comm, &source, &job);
+  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = check(comm, setup);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+  return status;
+}
+
+const command command_gradcheck = {
+    .name = "gradcheck",
+    .operands = "CONFIG.yaml",
+    .help = "compares analytic with numeric gradients of the initial model, block by block",
+    .details =
+        "For each block of parameters: the derivative of the mean loss of 64 samples along a random "
+        "direction, by\n"
+        "backpropagation and by central differences. Exit code 6 where one differs by more than 1e-3.",
+    .least = 1,
+    .most = 1,
+    .options = {OPTION_SET},
+    .run = run};

@@ -1,0 +1,165 @@
+/* lockstep info: a data set, model or checkpoint, in words. Rank 0's work. */
+#include "command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------ models, checkpoints */
+
+/* Every array below a group, with its shape; at most this deep. */
+#define DEPTH_MAX 16
+
+static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth,
+                              uint64_t *n_elements) {
+  char **names = NULL;
+  size_t count = 0;
+  ls_status status = ls_store_list(store, group, &names, &count);
+  for (size_t i = 0; status == LS_OK && i < count; i++) {
+    char *const path = ls_format("%s/%s", strcmp(group, "/") == 0 ? "" : group, names[i]);
+    const ls_store_kind kind = path ? ls_store_kind_of(store, path) : LS_STORE_NONE;
+    ls_array array;
+    char shape[128];
+    if (kind == LS_STORE_GROUP && depth < DEPTH_MAX)
+      status = print_arrays(store, path, depth + 1, n_elements);
+    if (kind == LS_STORE_ARRAY) status = ls_store_describe(store, path, &array);
+    if (kind == LS_STORE_ARRAY && status == LS_OK) {
+      size_t row = 1;
+      if (ls_array_row_size(&array, &row)) *n_elements += row * (array.n_dims ? array.dims[0] : 1);
+      printf("  %-28s %s\n", path, ls_array_describe(&array, shape, sizeof shape));
+    }
+    free(path);
+  }
+  free(names);
+  return status;
+}
+
+static void print_list(const char *title, char **texts, size_t n) {
+  if (n == 0) return;
+  printf("%s", title);
+  for (size_t i = 0; i < n && i < 20; i++) printf("%s%s", i ? ", " : "", texts[i]);
+  printf(n > 20 ? " and %zu more\n" : "\n", n - 20);
+}
+
+static ls_status print_progress(const ls_saved *saved) {
+  ls_progress p = {0};
+  const ls_status status = ls_saved_read_progress(saved, &p);
+  if (status != LS_OK) return status;
+  printf("progress     %llu epochs finished, %llu samples into the next; step %llu; %llu samples seen; "
+         "%.1f s\n",
+         (unsigned long long)p.epoch, (unsigned long long)p.epoch_samples, (unsigned long long)p.step,
+         (unsigned long long)p.samples, p.total_seconds + p.epoch_seconds);
+  if (p.best_epoch)
+    printf("best         epoch %llu: %.6g\n", (unsigned long long)p.best_epoch, p.best_value);
+  return LS_OK;
+}
+
+static ls_status print_saved(const char *path) {
+  ls_saved *saved = NULL;
+  uint64_t n = 0;
+  uint64_t n_state = 0;
+  char *version = NULL;
+  ls_status status = ls_saved_open(path, &saved);
+  if (status == LS_OK) status = ls_store_read_text(saved->store, "/", "lockstep_version", &version);
+  if (status == LS_OK) {
+    printf("%s: a Lockstep %s, format 1, written by Lockstep %s; its digest is right\n", path,
+           saved->is_checkpoint ? "checkpoint" : "model", version);
+    printf("inputs       %zu features\n", saved->n_inputs);
+    print_list("classes      ", saved->classes, saved->n_classes);
+    print_list("features     ", saved->features, saved->n_features);
+    if (saved->is_checkpoint) status = print_progress(saved);
+  }
+  if (status == LS_OK) {
+    printf("parameters\n");
+    status = print_arrays(saved->store, "/model", 0, &n);
+    printf("  %llu in all\n", (unsigned long long)n);
+  }
+  if (status == LS_OK && saved->is_checkpoint) {
+    printf("optimizer\n");
+    status = print_arrays(saved->store, "/optimizer", 0, &n_state);
+  }
+  if (status == LS_OK) printf("config\n%s", saved->config);
+  free(version);
+  ls_saved_close(&saved);
+  return status;
+}
+
+/* -------------------------------------------------------------------- data sets */
+
+/* The names of our own layout and of people's files alike: what the arrays of the root and its groups are.
+ */
+static ls_status print_names(const ls_store *store, const char *path, const char *attribute) {
+  char **texts = NULL;
+  size_t count = 0;
+  if (!ls_store_has_attribute(store, path, attribute)) return LS_OK;
+  const ls_status status = ls_store_read_texts(store, path, attribute, &texts, &count);
+  if (status == LS_OK) {
+    printf("  %s has %zu %s: ", path, count, attribute);
+    print_list("", texts, count);
+  }
+  free(texts);
+  return status;
+}
+
+/* Prints what a group holds as data: true where it has an x of ours. */
+static ls_status print_group(const ls_store *store, const char *group, size_t *n_found) {
+  char x[300];
+  char y[300];
+  const char *const prefix = strcmp(group, "/") == 0 ? "" : group;
+  snprintf(x, sizeof x, "%s/x", prefix);
+  snprintf(y, sizeof y, "%s/y", prefix);
+  ls_array array;
+  if (ls_store_kind_of(store, x) != LS_STORE_ARRAY) return LS_OK;
+  ls_status status = ls_store_describe(store, x, &array);
+  size_t row = 0;
+  if (status == LS_OK && ls_array_row_size(&array, &row)) {
+    ++*n_found;
+    printf("%s: %llu samples of %zu features\n", group,
+           (unsigned long long)(array.n_dims ? array.dims[0] : 1), row);
+  }
+  if (status == LS_OK) status = print_names(store, x, "features");
+  if (status == LS_OK && ls_store_kind_of(store, y) == LS_STORE_ARRAY)
+    status = print_names(store, y, "classes");
+  return status;
+}
+
+static ls_status print_dataset(const char *path) {
+  ls_store *store = NULL;
+  char **names = NULL;
+  size_t count = 0;
+  size_t n_found = 0;
+  uint64_t n_elements = 0;
+  ls_status status = ls_store_open(path, &store);
+  if (status == LS_OK) printf("%s: an HDF5 file\n", path);
+  if (status == LS_OK) status = print_group(store, "/", &n_found);
+  if (status == LS_OK) status = ls_store_list(store, "/", &names, &count);
+  for (size_t i = 0; status == LS_OK && i < count; i++) {
+    char *const group = ls_format("/%s", names[i]);
+    if (group && ls_store_kind_of(store, group) == LS_STORE_GROUP)
+      status = print_group(store, group, &n_found);
+    free(group);
+  }
+  if (status == LS_OK) printf("arrays\n");
+  if (status == LS_OK) status = print_arrays(store, "/", 0, &n_elements);
+  if (status == LS_OK && n_elements == 0)
+    status = ls_fail(LS_ERR_DATA, "%s: there are no arrays in it", path);
+  free(names);
+  ls_store_close(&store);
+  return status;
+}
+
+static ls_status print_file(const char *path) {
+  return ls_store_is_sealed(path) ? print_saved(path) : print_dataset(path);
+}
+
+static ls_status run(ls_comm *comm, const arguments *a) {
+  const ls_status status = ls_comm_agree(comm, prints(comm) ? print_file(a->positional[0]) : LS_OK);
+  if (prints(comm)) fflush(stdout);
+  return status;
+}
+
+const command command_info = {.name = "info",
+                              .operands = "FILE.h5",
+                              .help = "tells what a data set, model or checkpoint holds",
+                              .least = 1,
+                              .most = 1,
+                              .run = run};

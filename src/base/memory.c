@@ -1,0 +1,85 @@
+/* Checked sizes, aligned blocks and the arena. */
+#include "lockstep/base.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool ls_size_mul(size_t a, size_t b, size_t *out) {
+  size_t product;
+  if (__builtin_mul_overflow(a, b, &product)) return false;
+  *out = product;
+  return true;
+}
+
+bool ls_size_add(size_t a, size_t b, size_t *out) {
+  size_t sum;
+  if (__builtin_add_overflow(a, b, &sum)) return false;
+  *out = sum;
+  return true;
+}
+
+/* Rounds up to the alignment, at least one unit, so that no two pieces share an address. */
+static bool round_up(size_t bytes, size_t *out) {
+  size_t padded;
+  if (!ls_size_add(ls_size_max(bytes, 1), LS_ALIGNMENT - 1, &padded)) return false;
+  *out = padded & ~(size_t)(LS_ALIGNMENT - 1);
+  return true;
+}
+
+void *ls_calloc(size_t count, size_t size) {
+  size_t bytes;
+  if (!ls_size_mul(count, size, &bytes) || !round_up(bytes, &bytes)) return NULL;
+  void *const block = aligned_alloc(LS_ALIGNMENT, bytes);
+  if (block) memset(block, 0, bytes);
+  return block;
+}
+
+char *ls_strdup(const char *text) {
+  return ls_format("%s", text);
+}
+
+char *ls_format(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(NULL, 0, format, arguments);
+  va_end(arguments);
+  if (length < 0) return NULL;
+  char *const text = malloc((size_t)length + 1);
+  if (!text) return NULL;
+  va_start(arguments, format);
+  vsnprintf(text, (size_t)length + 1, format, arguments);
+  va_end(arguments);
+  return text;
+}
+
+void *ls_arena_take(ls_arena *arena, size_t count, size_t size) {
+  size_t bytes;
+  size_t end;
+  if (!ls_size_mul(count, size, &bytes) || !round_up(bytes, &bytes) ||
+      !ls_size_add(arena->used, bytes, &end)) {
+    LS_ASSERT(!arena->base);
+    arena->overflow = true;
+    return NULL;
+  }
+  unsigned char *const piece = arena->base ? arena->base + arena->used : NULL;
+  LS_ASSERT(!arena->base || end <= arena->capacity);
+  arena->used = end;
+  return piece;
+}
+
+ls_status ls_arena_commit(ls_arena *arena, const char *what) {
+  LS_ASSERT(!arena->base);
+  if (arena->overflow)
+    return ls_fail(LS_ERR_INTERNAL, "%s: the sizes do not fit this machine's memory", what);
+  arena->base = ls_calloc(arena->used, 1);
+  if (!arena->base) return ls_fail_memory(what, arena->used);
+  arena->capacity = arena->used;
+  arena->used = 0;
+  return LS_OK;
+}
+
+void ls_arena_destroy(ls_arena *arena) {
+  free(arena->base);
+  *arena = (ls_arena){0};
+}

@@ -1,0 +1,107 @@
+/* The checkpoints of a run: their names, the newest valid one, the ones to remove. */
+#include "lockstep/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *ls_checkpoint_path(const char *folder, uint64_t step) {
+  return ls_format("%s/step-%08llu.h5", folder, (unsigned long long)step);
+}
+
+/* The step of a file name `step-<digits>.h5`; false for others. */
+static bool parse_step(const char *name, uint64_t *step) {
+  unsigned long long value = 0;
+  int length = 0;
+  if (sscanf(name, "step-%20llu.h5%n", &value, &length) != 1 || length == 0 || name[length] != '\0')
+    return false;
+  *step = value;
+  return true;
+}
+
+static int descending(const void *a, const void *b) {
+  const uint64_t x = *(const uint64_t *)a;
+  const uint64_t y = *(const uint64_t *)b;
+  return (x < y) - (x > y);
+}
+
+/* The steps in a folder, the newest first; to be freed by the caller. None where there is no folder. */
+static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
+  *out = NULL;
+  *count = 0;
+  DIR *const dir = opendir(folder);
+  if (!dir && errno == ENOENT) return LS_OK;
+  if (!dir) return ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, strerror(errno));
+  ls_status status = LS_OK;
+  size_t capacity = 0;
+  for (const struct dirent *entry = readdir(dir); entry && status == LS_OK; entry = readdir(dir)) {
+    uint64_t step = 0;
+    if (!parse_step(entry->d_name, &step)) continue;
+    if (*count == capacity) {
+      capacity = 2 * capacity + 16;
+      uint64_t *const larger = realloc(*out, capacity * sizeof *larger);
+      if (!larger) {
+        status = ls_fail_memory("the list of checkpoints", capacity * sizeof *larger);
+        break;
+      }
+      *out = larger;
+    }
+    (*out)[(*count)++] = step;
+  }
+  closedir(dir);
+  if (*count > 1) qsort(*out, *count, sizeof **out, descending);
+  return status;
+}
+
+ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
+  uint64_t *steps = NULL;
+  size_t count = 0;
+  *out = NULL;
+  ls_status status = list_steps(folder, &steps, &count);
+  bool is_found = false;
+  for (size_t i = 0; status == LS_OK && !is_found && i < count; i++) {
+    char *const path = ls_checkpoint_path(folder, steps[i]);
+    if (!path) {
+      status = ls_fail_memory("a path", strlen(folder));
+      break;
+    }
+    is_found = ls_saved_open(path, out) == LS_OK;
+    if (!is_found && i + 1 < count)
+      ls_log(LS_LOG_WARNING, "%s; taking the checkpoint before it", ls_message());
+    free(path);
+  }
+  if (status == LS_OK && count > 0 && !is_found)
+    status = ls_fail(LS_ERR_MODEL, "%s: no usable checkpoint among %zu: %s", folder, count, ls_message());
+  free(steps);
+  return status;
+}
+
+/* Temporary files of a writer that was killed: `*.h5.tmp-<pid>`. */
+static void remove_temporaries(const char *folder) {
+  DIR *const dir = opendir(folder);
+  if (!dir) return;
+  for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+    if (!strstr(entry->d_name, ".h5.tmp-")) continue;
+    char *const path = ls_format("%s/%s", folder, entry->d_name);
+    if (path) unlink(path);
+    free(path);
+  }
+  closedir(dir);
+}
+
+ls_status ls_checkpoint_prune(const char *folder, uint64_t keep) {
+  uint64_t *steps = NULL;
+  size_t count = 0;
+  ls_status status = list_steps(folder, &steps, &count);
+  for (size_t i = keep; status == LS_OK && i < count; i++) {
+    char *const path = ls_checkpoint_path(folder, steps[i]);
+    if (path && unlink(path) != 0 && errno != ENOENT)
+      status = ls_fail(LS_ERR_OUTPUT, "%s: can't be removed: %s", path, strerror(errno));
+    free(path);
+  }
+  free(steps);
+  remove_temporaries(folder);
+  return status;
+}

@@ -1,0 +1,160 @@
+/* From a verified file back to memory. */
+#include "layout.h"
+
+#include <stdlib.h>
+
+/* What HDF5 calls bad data is, in a file of ours, an unusable model. */
+static ls_status as_model_error(ls_status status) {
+  return status == LS_ERR_DATA ? ls_fail(LS_ERR_MODEL, "%s", ls_message()) : status;
+}
+
+static ls_status read_inputs(ls_saved *saved) {
+  ls_array array;
+  const ls_status status = ls_store_describe(saved->store, "/normalizer/offset", &array);
+  if (status != LS_OK) return status;
+  if (array.n_dims != 1 || array.dims[0] == 0)
+    return ls_fail(LS_ERR_MODEL, "%s: /normalizer/offset is no list of numbers",
+                   ls_store_path(saved->store));
+  saved->n_inputs = array.dims[0];
+  return LS_OK;
+}
+
+static ls_status read_root(ls_saved *saved) {
+  const ls_store *const store = saved->store;
+  uint64_t version = 0;
+  ls_status status = ls_store_read_u64(store, "/", "format_version", &version);
+  if (status == LS_OK && version != FORMAT_VERSION)
+    return ls_fail(LS_ERR_MODEL, "%s: format version %llu; this Lockstep reads version %d",
+                   ls_store_path(store), (unsigned long long)version, FORMAT_VERSION);
+  if (status == LS_OK) status = ls_store_read_text(store, "/", "config", &saved->config);
+  if (status == LS_OK && ls_store_has_attribute(store, "/", "classes"))
+    status = ls_store_read_texts(store, "/", "classes", &saved->classes, &saved->n_classes);
+  if (status == LS_OK && ls_store_has_attribute(store, "/", "features"))
+    status = ls_store_read_texts(store, "/", "features", &saved->features, &saved->n_features);
+  saved->is_checkpoint = ls_store_kind_of(store, "/progress") == LS_STORE_GROUP;
+  return status;
+}
+
+ls_status ls_saved_open(const char *path, ls_saved **out) {
+  *out = NULL;
+  ls_saved *saved = ls_calloc(1, sizeof *saved);
+  if (!saved) return ls_fail_memory("a model", sizeof *saved);
+  ls_status status = ls_store_open_sealed(path, &saved->store);
+  if (status == LS_OK) status = read_root(saved);
+  if (status == LS_OK) status = read_inputs(saved);
+  if (status == LS_OK) {
+    *out = saved;
+    return LS_OK;
+  }
+  status = as_model_error(status);
+  ls_saved_close(&saved);
+  return status;
+}
+
+void ls_saved_close(ls_saved **saved) {
+  if (!*saved) return;
+  ls_store_close(&(*saved)->store);
+  free((*saved)->config);
+  free((*saved)->classes);
+  free((*saved)->features);
+  free(*saved);
+  *saved = NULL;
+}
+
+/* Reads a float32 or float64 array of exactly the given shape. */
+static ls_status read_exactly(const ls_store *store, const char *path, const ls_array *expected,
+                              void *out) {
+  ls_array found;
+  char text[2][128];
+  const ls_status status = ls_store_describe(store, path, &found);
+  if (status != LS_OK) return status;
+  bool same = found.dtype == expected->dtype && found.n_dims == expected->n_dims;
+  for (unsigned i = 0; same && i < found.n_dims; i++) same = found.dims[i] == expected->dims[i];
+  if (!same)
+    return ls_fail(LS_ERR_MODEL, "%s:%s is %s; the model needs %s", ls_store_path(store), path,
+                   ls_array_describe(&found, text[0], sizeof text[0]),
+                   ls_array_describe(expected, text[1], sizeof text[1]));
+  return ls_store_read_rows(store, path, 0, expected->dims[0], out);
+}
+
+static ls_status read_segments(const ls_store *store, const char *group, const ls_model *model,
+                               float *values) {
+  for (size_t i = 0; i < model->n_segments; i++) {
+    const ls_segment *const segment = &model->segments[i];
+    const ls_array array = segment_array(segment);
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", group, segment->path);
+    const ls_status status = read_exactly(store, path, &array, values + segment->offset);
+    if (status != LS_OK) return status;
+  }
+  return LS_OK;
+}
+
+static ls_status read_normalizer(const ls_store *store, ls_normalizer *normalizer) {
+  const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {normalizer->n_features}};
+  double *const values = ls_calloc(2 * normalizer->n_features, sizeof *values);
+  if (!values) return ls_fail_memory("the normaliser", 2 * normalizer->n_features * sizeof *values);
+  double *const factor = values + normalizer->n_features;
+  ls_status status = read_exactly(store, "/normalizer/offset", &array, values);
+  if (status == LS_OK) status = read_exactly(store, "/normalizer/factor", &array, factor);
+  if (status == LS_OK) ls_normalizer_set(normalizer, values, factor);
+  free(values);
+  return status;
+}
+
+static ls_status read_optimizer(const ls_store *store, const ls_model *model, ls_optim *optim) {
+  ls_status status = ls_store_read_u64(store, "/optimizer", "steps", &optim->steps);
+  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
+    char group[64];
+    snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
+    status = read_segments(store, group, model, optim->slots[k]);
+  }
+  return status;
+}
+
+ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress) {
+  const ls_store *const store = saved->store;
+  ls_status status = LS_OK;
+  for (const counter *c = counters; status == LS_OK && c->name; c++)
+    status = ls_store_read_u64(store, "/progress", c->name, counter_of(progress, c));
+  for (const counter *c = reals; status == LS_OK && c->name; c++)
+    status = ls_store_read_double(store, "/progress", c->name, real_of(progress, c));
+  if (status == LS_OK && progress->sums) {
+    const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {progress->n_sums}};
+    status = read_exactly(store, "/progress/sums", &array, progress->sums);
+  }
+  return as_model_error(status);
+}
+
+/* Rank 0's part of a restore. */
+static ls_status read_all(const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
+                          ls_optim *optim, ls_progress *progress) {
+  ls_status status = read_segments(saved->store, "/model", model, model->params);
+  if (status == LS_OK) status = read_normalizer(saved->store, normalizer);
+  if (status == LS_OK && optim) status = read_optimizer(saved->store, model, optim);
+  if (status == LS_OK && progress) status = ls_saved_read_progress(saved, progress);
+  return as_model_error(status);
+}
+
+ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
+                           ls_optim *optim, ls_progress *progress) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  const ls_status status =
+      ls_comm_agree(comm, is_root ? read_all(saved, model, normalizer, optim, progress) : LS_OK);
+  if (status != LS_OK) return status;
+  ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(comm, normalizer->offset, normalizer->n_features * sizeof *normalizer->offset);
+  ls_comm_broadcast(comm, normalizer->factor, normalizer->n_features * sizeof *normalizer->factor);
+  ls_normalizer_set(normalizer, normalizer->offset, normalizer->factor);
+  if (optim) {
+    ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
+    ls_comm_broadcast(comm, optim->block, optim->type->n_slots * optim->n * sizeof *optim->block);
+  }
+  if (progress) {
+    double *const sums = progress->sums;
+    ls_comm_broadcast(comm, progress, sizeof *progress);
+    progress->sums = sums;
+    ls_comm_broadcast(comm, sums, progress->n_sums * sizeof *sums);
+  }
+  return LS_OK;
+}

@@ -1,0 +1,78 @@
+/* From memory to a file: the layout of models and checkpoints.
+ *
+ *   /                    format_version, lockstep_version, config, classes, features
+ *   /model/<path>        the parameters: W (n_out, n_in), b (n_out)
+ *   /normalizer          offset, factor (n_in)
+ *   /optimizer           steps; /optimizer/<slot>/<path>
+ *   /progress            counters as attributes; sums */
+#include "lockstep/checkpoint.h"
+
+#include "layout.h"
+
+static ls_status write_segments(ls_store_writer *writer, const char *group, const ls_model *model,
+                                const float *values) {
+  for (size_t i = 0; i < model->n_segments; i++) {
+    const ls_segment *const segment = &model->segments[i];
+    const ls_array array = segment_array(segment);
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", group, segment->path);
+    const ls_status status = ls_store_write_array(writer, path, &array, values + segment->offset);
+    if (status != LS_OK) return status;
+  }
+  return LS_OK;
+}
+
+static ls_status write_root(ls_store_writer *writer, const ls_snapshot *s) {
+  ls_status status = ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION);
+  if (status == LS_OK) status = ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION);
+  if (status == LS_OK) status = ls_store_write_text(writer, "/", "config", s->config);
+  if (status == LS_OK && s->classes)
+    status = ls_store_write_texts(writer, "/", "classes", s->classes, s->n_classes);
+  if (status == LS_OK && s->features)
+    status = ls_store_write_texts(writer, "/", "features", s->features, s->n_features);
+  return status;
+}
+
+static ls_status write_normalizer(ls_store_writer *writer, const ls_normalizer *normalizer) {
+  const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {normalizer->n_features}};
+  ls_status status = ls_store_write_array(writer, "/normalizer/offset", &array, normalizer->offset);
+  if (status == LS_OK)
+    status = ls_store_write_array(writer, "/normalizer/factor", &array, normalizer->factor);
+  return status;
+}
+
+static ls_status write_optimizer(ls_store_writer *writer, const ls_model *model, const ls_optim *optim) {
+  ls_status status = ls_store_write_group(writer, "/optimizer");
+  if (status == LS_OK) status = ls_store_write_text(writer, "/optimizer", "type", optim->type->name);
+  if (status == LS_OK) status = ls_store_write_u64(writer, "/optimizer", "steps", optim->steps);
+  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
+    char group[64];
+    snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
+    status = write_segments(writer, group, model, optim->slots[k]);
+  }
+  return status;
+}
+
+static ls_status write_progress(ls_store_writer *writer, const ls_progress *progress) {
+  const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {progress->n_sums}};
+  ls_status status = ls_store_write_group(writer, "/progress");
+  for (const counter *c = counters; status == LS_OK && c->name; c++)
+    status = ls_store_write_u64(writer, "/progress", c->name, *counter_of((ls_progress *)progress, c));
+  for (const counter *c = reals; status == LS_OK && c->name; c++)
+    status = ls_store_write_double(writer, "/progress", c->name, *real_of((ls_progress *)progress, c));
+  if (status == LS_OK) status = ls_store_write_array(writer, "/progress/sums", &array, progress->sums);
+  return status;
+}
+
+ls_status ls_checkpoint_write(const char *path, const ls_snapshot *s) {
+  ls_store_writer *writer = NULL;
+  ls_status status = ls_store_create(path, true, &writer);
+  if (status == LS_OK) status = write_root(writer, s);
+  if (status == LS_OK) status = write_segments(writer, "/model", s->model, s->model->params);
+  if (status == LS_OK) status = write_normalizer(writer, s->normalizer);
+  if (status == LS_OK && s->optim) status = write_optimizer(writer, s->model, s->optim);
+  if (status == LS_OK && s->progress) status = write_progress(writer, s->progress);
+  if (status == LS_OK) return ls_store_publish(&writer);
+  ls_store_discard(&writer);
+  return status;
+}

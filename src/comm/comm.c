@@ -1,0 +1,95 @@
+/* Starting and ending MPI, what a rank knows of itself, and agreement. */
+#include "internal.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void abort_all_ranks(void) {
+  MPI_Abort(MPI_COMM_WORLD, LS_ERR_INTERNAL);
+}
+
+ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
+  *out = NULL;
+  MPI_Init(argc, argv);
+  ls_bug_handler_set(abort_all_ranks);
+  ls_comm *const comm = ls_calloc(1, sizeof *comm);
+  if (!comm) {
+    fprintf(stderr, "lockstep: error: out of memory at start-up\n");
+    abort_all_ranks();
+    return LS_ERR_INTERNAL;
+  }
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
+  MPI_Comm_rank(comm->world, &comm->rank);
+  MPI_Comm_size(comm->world, &comm->size);
+  MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
+  MPI_Comm_rank(comm->node, &comm->node_rank);
+  MPI_Comm_size(comm->node, &comm->node_size);
+  int length = 0;
+  MPI_Get_library_version(comm->library, &length);
+  comm->library[strcspn(comm->library, ",\n")] = '\0';
+  *out = comm;
+  return LS_OK;
+}
+
+void ls_comm_destroy(ls_comm **comm) {
+  if (!*comm) return;
+  MPI_Comm_free(&(*comm)->node);
+  MPI_Comm_free(&(*comm)->world);
+  free(*comm);
+  *comm = NULL;
+  ls_bug_handler_set(NULL);
+  MPI_Finalize();
+}
+
+int ls_comm_rank(const ls_comm *comm) {
+  return comm->rank;
+}
+
+int ls_comm_size(const ls_comm *comm) {
+  return comm->size;
+}
+
+int ls_comm_node_size(const ls_comm *comm) {
+  return comm->node_size;
+}
+
+const char *ls_comm_library(const ls_comm *comm) {
+  return comm->library;
+}
+
+int ls_comm_cores(const ls_comm *comm) {
+  cpu_set_t mask;
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  if (sched_getaffinity(0, sizeof mask, &mask) != 0) return 1;
+  const int mine = CPU_COUNT(&mask);
+  const int cores = mine >= online ? mine / comm->node_size : mine;
+  return cores > 1 ? cores : 1;
+}
+
+/* The failing rank's message, with rank and host before it, becomes everyone's. */
+static void spread_message(ls_comm *comm, ls_status status, int owner) {
+  char text[LS_MESSAGE_MAX] = "";
+  if (comm->rank == owner) {
+    char host[MPI_MAX_PROCESSOR_NAME] = "";
+    int length = 0;
+    MPI_Get_processor_name(host, &length);
+    if (owner == 0)
+      snprintf(text, sizeof text, "%s", ls_message());
+    else
+      snprintf(text, sizeof text, "rank %d on %s: %.*s", owner, host, LS_MESSAGE_MAX - 512, ls_message());
+  }
+  MPI_Bcast(text, (int)sizeof text, MPI_CHAR, owner, comm->world);
+  (void)ls_fail(status, "%s", text);
+}
+
+ls_status ls_comm_agree(ls_comm *comm, ls_status mine) {
+  struct {
+    int status, rank;
+  } local = {.status = (int)mine, .rank = comm->rank}, worst = {0, 0};
+  MPI_Allreduce(&local, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world);
+  const ls_status status = (ls_status)worst.status;
+  if (status != LS_OK) spread_message(comm, status, worst.rank);
+  return status;
+}

@@ -1,0 +1,22 @@
+/* What the files of comm share. */
+#ifndef LOCKSTEP_COMM_INTERNAL_H
+#define LOCKSTEP_COMM_INTERNAL_H
+
+#include "lockstep/comm.h"
+
+#include <mpi.h>
+
+struct ls_comm {
+  MPI_Comm world, node; /* node: the ranks that share this one's memory */
+  int rank, size;
+  int node_rank, node_size;
+  char library[MPI_MAX_LIBRARY_VERSION_STRING];
+};
+
+/* The narrowing to MPI's int: the elements of the next piece, at most 2^27 of them. */
+static inline int next_piece(size_t left) {
+  const size_t most = (size_t)1 << 27;
+  return (int)(left < most ? left : most);
+}
+
+#endif

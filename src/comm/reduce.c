@@ -1,0 +1,78 @@
+/* Sums and broadcasts of arrays of any length. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void sum(ls_comm *comm, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
+  if (comm->size == 1) return;
+  while (n > 0) {
+    const int piece = next_piece(n);
+    MPI_Allreduce(MPI_IN_PLACE, x, piece, type, MPI_SUM, comm->world);
+    x += (size_t)piece * size;
+    n -= (size_t)piece;
+  }
+}
+
+void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n) {
+  sum(comm, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+}
+
+void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n) {
+  sum(comm, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
+}
+
+void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
+  sum(comm, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
+}
+
+static void broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {
+  while (bytes > 0) {
+    const int piece = next_piece(bytes);
+    MPI_Bcast(data, piece, MPI_BYTE, 0, group);
+    data += piece;
+    bytes -= (size_t)piece;
+  }
+}
+
+void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes) {
+  broadcast(comm->world, data, bytes);
+}
+
+ls_status ls_comm_broadcast_text(ls_comm *comm, char **text) {
+  uint64_t bytes = comm->rank == 0 && *text ? strlen(*text) + 1 : 0;
+  ls_comm_broadcast(comm, &bytes, sizeof bytes);
+  if (comm->rank != 0) *text = bytes > 0 ? malloc(bytes) : NULL;
+  const bool short_of_memory = bytes > 0 && !*text;
+  const ls_status status = ls_comm_agree(comm, short_of_memory ? ls_fail_memory("a text", bytes) : LS_OK);
+  if (status == LS_OK) ls_comm_broadcast(comm, *text, bytes);
+  return status;
+}
+
+bool ls_comm_all_equal(ls_comm *comm, uint64_t low, uint64_t high) {
+  /* All equal exactly where the bits set anywhere are the bits set everywhere. */
+  const uint64_t mine[2] = {low, high};
+  uint64_t all[2];
+  uint64_t any[2];
+  MPI_Allreduce(mine, all, 2, MPI_UINT64_T, MPI_BAND, comm->world);
+  MPI_Allreduce(mine, any, 2, MPI_UINT64_T, MPI_BOR, comm->world);
+  return all[0] == any[0] && all[1] == any[1];
+}
+
+void ls_comm_barrier(ls_comm *comm) {
+  MPI_Barrier(comm->world);
+}
+
+/* Rank 0's copy to one rank of each node, or to all ranks of a node whose copies are private. */
+void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared) {
+  const bool holds_copy = shared->is_private || comm->node_rank == 0;
+  MPI_Comm holders = MPI_COMM_NULL;
+  MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders);
+  if (holders != MPI_COMM_NULL) {
+    broadcast(holders, shared->data, shared->bytes);
+    MPI_Comm_free(&holders);
+  }
+  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
+  MPI_Barrier(comm->world);
+  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
+}

@@ -1,0 +1,75 @@
+/* Memory of which each node holds one copy. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+/* Whether the node's shared memory has room: writing beyond it would be a bus error, not a failure. */
+static bool shared_memory_has(size_t bytes) {
+  struct statvfs info;
+  if (statvfs("/dev/shm", &info) != 0) return false;
+  const double room = (double)info.f_bavail * (double)info.f_frsize;
+  return (double)bytes + 1e6 < room;
+}
+
+/* Collective over the node: what its first rank finds goes for all its ranks. */
+static bool node_can_share(ls_comm *comm, size_t bytes) {
+  int can = comm->node_size > 1 && bytes > 0 && (comm->node_rank != 0 || shared_memory_has(bytes));
+  MPI_Bcast(&can, 1, MPI_INT, 0, comm->node);
+  return can != 0;
+}
+
+/* Collective over the node: one window, all of it on the node's first rank. */
+static void *allocate_window(ls_comm *comm, size_t bytes, MPI_Win *window) {
+  void *data = NULL;
+  MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
+  int unit = 1;
+  MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
+  MPI_Win_shared_query(*window, 0, &size, &unit, &data);
+  MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
+  return data;
+}
+
+ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
+  const bool share = node_can_share(comm, bytes);
+  *out = (ls_shared){.bytes = bytes, .is_private = !share};
+  MPI_Win *window = NULL;
+  if (share)
+    window = malloc(sizeof *window);
+  else
+    out->data = ls_calloc(bytes, 1);
+  const bool failed = share ? !window : !out->data;
+  ls_status status = ls_comm_agree(comm, failed ? ls_fail_memory("the data set", bytes) : LS_OK);
+  if (status != LS_OK) {
+    free(window);
+    free(out->data);
+    *out = (ls_shared){0};
+    return status;
+  }
+  if (share) {
+    out->data = allocate_window(comm, bytes, window);
+    out->window = window;
+  }
+  uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
+  ls_comm_sum_u64(comm, &copies, 1);
+  if (copies > 0)
+    ls_log(
+        LS_LOG_WARNING,
+        "/dev/shm is too small for %.1f MB of data: %llu ranks hold a private copy each (enlarge /dev/shm "
+        "to share one per node)",
+        (double)bytes / 1e6, (unsigned long long)copies);
+  return LS_OK;
+}
+
+void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {
+  (void)comm;
+  if (shared->window) {
+    MPI_Win *const window = shared->window;
+    MPI_Win_unlock_all(*window);
+    MPI_Win_free(window);
+    free(window);
+  } else {
+    free(shared->data);
+  }
+  *shared = (ls_shared){0};
+}

@@ -1,0 +1,87 @@
+/* What a key takes, in words, and whether a number is within its range. */
+#include "document.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#define EXCERPT_MAX 60 /* bytes of a user's text that a message repeats */
+
+void config_phrase_add(config_phrase *phrase, const char *format, ...) {
+  const size_t used = strlen(phrase->text);
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(phrase->text + used, sizeof phrase->text - used, format, arguments);
+  va_end(arguments);
+}
+
+config_phrase config_excerpt(const char *text) {
+  config_phrase phrase = {""};
+  size_t length = strnlen(text, EXCERPT_MAX);
+  /* Not in the middle of a UTF-8 character. */
+  while (length > 0 && ((unsigned char)text[length] & 0xC0U) == 0x80U) length--;
+  for (size_t i = 0; i < length; i++) {
+    const unsigned char c = (unsigned char)text[i];
+    phrase.text[i] = c < 0x20 || c == 0x7F ? '?' : text[i];
+  }
+  if (text[length] != '\0') config_phrase_add(&phrase, "...");
+  return phrase;
+}
+
+/* A limit of 0 counts as none where nothing says that it is meant: see ls_key. */
+static bool has_min(const ls_key *key) {
+  const bool any =
+      key->min == 0 && key->max == 0 && (key->flags & (LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX)) == 0;
+  const bool natural = key->type == LS_KEY_COUNT && key->min <= 0 && (key->flags & LS_KEY_ABOVE_MIN) == 0;
+  return !any && !natural && !isinf(key->min);
+}
+
+static bool has_max(const ls_key *key) {
+  if (isinf(key->max)) return false;
+  return key->max != 0 || key->min < 0 || (key->flags & LS_KEY_BELOW_MAX) != 0;
+}
+
+bool config_within(const ls_key *key, double value) {
+  const bool above = (key->flags & LS_KEY_ABOVE_MIN) != 0;
+  const bool below = (key->flags & LS_KEY_BELOW_MAX) != 0;
+  if (has_min(key) && (above ? value <= key->min : value < key->min)) return false;
+  return !has_max(key) || (below ? value < key->max : value <= key->max);
+}
+
+/* Both limits: " from 0 to 1", " above 0 and below 1"; one: " above 0", " of at least 1". */
+static void add_range(config_phrase *phrase, const ls_key *key) {
+  const bool above = (key->flags & LS_KEY_ABOVE_MIN) != 0;
+  const bool below = (key->flags & LS_KEY_BELOW_MAX) != 0;
+  const bool is_count = key->type == LS_KEY_COUNT;
+  const bool low = has_min(key) || is_count;
+  const double min = is_count && key->min < 0 ? 0 : key->min;
+  if (low && has_max(key)) {
+    const char *const link = above ? (below ? "and below" : "and at most") : (below ? "to below" : "to");
+    config_phrase_add(phrase, " %s %.15g %s %.15g", above ? "above" : "from", min, link, key->max);
+  } else if (low) {
+    config_phrase_add(phrase, " %s %.15g", above ? "above" : "of at least", min);
+  } else if (has_max(key)) {
+    config_phrase_add(phrase, " %s %.15g", below ? "below" : "of at most", key->max);
+  }
+}
+
+static void add_choices(config_phrase *phrase, const char *const *choices) {
+  for (size_t i = 0; choices[i]; i++) config_phrase_add(phrase, "%s%s", i ? ", " : " ", choices[i]);
+}
+
+config_phrase config_expected(const ls_key *key) {
+  static const char *const nouns[] = {
+      [LS_KEY_BOOL] = "true or false", [LS_KEY_COUNT] = "a whole number",
+      [LS_KEY_REAL] = "a number",      [LS_KEY_REALS2] = "a list of two numbers",
+      [LS_KEY_TEXT] = "a text",        [LS_KEY_CHOICE] = "one of",
+      [LS_KEY_MAP] = "a map of keys",  [LS_KEY_NODE] = "a value, list or map",
+  };
+  config_phrase phrase = {""};
+  config_phrase_add(&phrase, "%s", nouns[key->type]);
+  if (key->type == LS_KEY_COUNT || key->type == LS_KEY_REAL || key->type == LS_KEY_REALS2) {
+    add_range(&phrase, key);
+  }
+  if (key->type == LS_KEY_CHOICE) add_choices(&phrase, key->choices);
+  if (key->type == LS_KEY_COUNT && key->word) config_phrase_add(&phrase, ", or %s", key->word);
+  return phrase;
+}

@@ -1,0 +1,85 @@
+/* Names that are not known, and the nearest one that is. */
+#include "document.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define MAX_NAME 63 /* longer texts are no typing slips of our names */
+
+/* Case, and '-' for '_', do not count as differences. */
+static int folded(char c) {
+  return c == '-' ? '_' : tolower((unsigned char)c);
+}
+
+/* The Damerau-Levenshtein distance (optimal string alignment): insertions, deletions, substitutions and
+ * swaps of neighbours, each 1. `rows` are the table's last three. */
+static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b) {
+  size_t rows[3][MAX_NAME + 1];
+  for (size_t j = 0; j <= n_b; j++) rows[0][j] = j;
+  for (size_t i = 1; i <= n_a; i++) {
+    size_t *const row = rows[i % 3];
+    const size_t *const above = rows[(i + 2) % 3];
+    row[0] = i;
+    for (size_t j = 1; j <= n_b; j++) {
+      const bool differ = folded(a[i - 1]) != folded(b[j - 1]);
+      row[j] = ls_size_min(ls_size_min(above[j], row[j - 1]) + 1, above[j - 1] + differ);
+      const bool swapped =
+          i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) && folded(a[i - 2]) == folded(b[j - 1]);
+      if (swapped) row[j] = ls_size_min(row[j], rows[(i + 1) % 3][j - 2] + 1);
+    }
+  }
+  return rows[n_a % 3][n_b];
+}
+
+/* The name nearest to `text` among those offered so far; NULL: none is near enough. */
+typedef struct closest {
+  const char *text;
+  const char *name;
+  size_t distance;
+} closest;
+
+static void offer(closest *nearest, const char *name) {
+  const size_t n_text = strlen(nearest->text);
+  const size_t n_name = strlen(name);
+  if (n_text > MAX_NAME || n_name > MAX_NAME) return;
+  const size_t limit = (ls_size_max(n_text, n_name) + 2) / 3;
+  const size_t found = distance(nearest->text, n_text, name, n_name);
+  if (found > limit || (nearest->name && found >= nearest->distance)) return;
+  nearest->name = name;
+  nearest->distance = found;
+}
+
+/* "; did you mean b? (known: a, b, c" without the last names and the bracket. */
+static void add_nearest(config_phrase *phrase, const closest *nearest) {
+  if (nearest->name) config_phrase_add(phrase, "; did you mean %s?", nearest->name);
+  config_phrase_add(phrase, " (known:");
+}
+
+void config_mistake_unknown(ls_config *config, const ls_node *node, const ls_key *keys) {
+  closest nearest = {.text = node->key};
+  config_phrase phrase = {""};
+  for (const ls_key *key = keys; key->name; key++) offer(&nearest, key->name);
+  add_nearest(&phrase, &nearest);
+  for (const ls_key *key = keys; key->name; key++) {
+    config_phrase_add(&phrase, "%s %s", key == keys ? "" : ",", key->name);
+  }
+  ls_config_mistake(config, node, "unknown key%s)", phrase.text);
+}
+
+int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names) {
+  if (node->kind != LS_NODE_SCALAR) {
+    ls_config_mistake(config, node, "%s where the name of a %s is expected", config_kind_name(node), key);
+    return -1;
+  }
+  for (int i = 0; names[i]; i++) {
+    if (strcmp(names[i], node->text) == 0) return i;
+  }
+  closest nearest = {.text = node->text};
+  config_phrase phrase = {""};
+  for (size_t i = 0; names[i]; i++) offer(&nearest, names[i]);
+  add_nearest(&phrase, &nearest);
+  for (size_t i = 0; names[i]; i++) config_phrase_add(&phrase, "%s %s", i ? "," : "", names[i]);
+  ls_config_mistake(config, node, "'%s' is not a known %s%s)", config_excerpt(node->text).text, key,
+                    phrase.text);
+  return -1;
+}

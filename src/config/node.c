@@ -1,0 +1,128 @@
+/* Nodes of the document and the memory they live in. */
+#include "document.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void *config_take(ls_config *config, size_t bytes) {
+  size_t size;
+  config_block *block = NULL;
+  if (ls_size_add(bytes, sizeof *block, &size)) block = calloc(1, size);
+  if (!block) {
+    config->out_of_memory = true;
+    return NULL;
+  }
+  block->next = config->blocks;
+  config->blocks = block;
+  return block->data;
+}
+
+const char *config_copy_text(ls_config *config, const char *text, size_t length) {
+  char *const copy = config_take(config, length + 1);
+  if (copy) memcpy(copy, text, length);
+  return copy;
+}
+
+ls_node *config_node_make(ls_config *config, ls_node_kind kind) {
+  if (config->n_nodes >= CONFIG_MAX_NODES) return NULL;
+  ls_node *const node = config_take(config, sizeof *node);
+  if (!node) return NULL;
+  config->n_nodes++;
+  node->kind = kind;
+  node->text = "";
+  return node;
+}
+
+/* Room for one more child. The old array stays in the blocks, which doubling keeps small. */
+static bool grow(ls_config *config, ls_node *parent) {
+  if (parent->count < parent->capacity) return true;
+  const size_t capacity = parent->capacity ? 2 * parent->capacity : 4;
+  ls_node **const children = config_take(config, capacity * sizeof(ls_node *));
+  if (!children) return false;
+  if (parent->count) memcpy(children, parent->children, parent->count * sizeof(ls_node *));
+  parent->children = children;
+  parent->capacity = capacity;
+  return true;
+}
+
+bool config_node_append(ls_config *config, ls_node *parent, const char *key, ls_node *child) {
+  if (!grow(config, parent)) return false;
+  child->parent = parent;
+  child->key = key;
+  child->index = parent->count;
+  parent->children[parent->count++] = child;
+  return true;
+}
+
+void config_node_replace(ls_node *old, ls_node *child) {
+  child->parent = old->parent;
+  child->key = old->key;
+  child->index = old->index;
+  child->parent->children[child->index] = child;
+}
+
+bool config_node_put(ls_config *config, ls_node *map, const char *key, ls_node *child) {
+  ls_node *const old = ls_node_find(map, key);
+  if (old) {
+    config_node_replace(old, child);
+    return true;
+  }
+  const char *const copy = config_copy_text(config, key, strlen(key));
+  return copy && config_node_append(config, map, copy, child);
+}
+
+void ls_config_destroy(ls_config **config) {
+  if (!*config) return;
+  config_block *next = (*config)->blocks;
+  while (next) {
+    config_block *const block = next;
+    next = block->next;
+    free(block);
+  }
+  free(*config);
+  *config = NULL;
+}
+
+ls_node *ls_config_root(ls_config *config) {
+  return config->root;
+}
+
+ls_node_kind ls_node_kind_of(const ls_node *node) {
+  return node->kind;
+}
+
+const char *ls_node_text(const ls_node *node) {
+  return node->text;
+}
+
+bool ls_node_is_quoted(const ls_node *node) {
+  return node->quoted;
+}
+
+size_t ls_node_count(const ls_node *node) {
+  return node->count;
+}
+
+ls_node *ls_node_item(const ls_node *list, size_t index) {
+  LS_ASSERT(index < list->count);
+  return list->children[index];
+}
+
+ls_node *ls_node_find(const ls_node *map, const char *key) {
+  if (!map || map->kind != LS_NODE_MAP) return NULL;
+  for (size_t i = 0; i < map->count; i++) {
+    if (strcmp(map->children[i]->key, key) == 0) return map->children[i];
+  }
+  return NULL;
+}
+
+bool ls_node_equal(const ls_node *a, const ls_node *b) {
+  if (!a || !b) return a == b;
+  if (a->kind != b->kind || a->count != b->count || strcmp(a->text, b->text) != 0) return false;
+  for (size_t i = 0; i < a->count; i++) {
+    const ls_node *const child = a->children[i];
+    const ls_node *const other = a->kind == LS_NODE_MAP ? ls_node_find(b, child->key) : b->children[i];
+    if (!ls_node_equal(child, other)) return false;
+  }
+  return true;
+}

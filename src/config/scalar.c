@@ -1,0 +1,79 @@
+/* What a plain scalar says: strict null, bool, whole number and number, as in YAML 1.2's core schema but
+ * decimal and finite only. */
+#include "document.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DIGITS "0123456789"
+
+static bool is_one_of(const char *text, const char *const *words) {
+  for (; *words; words++) {
+    if (strcmp(text, *words) == 0) return true;
+  }
+  return false;
+}
+
+bool config_is_null_text(const char *text) {
+  static const char *const words[] = {"", "~", "null", "Null", "NULL", NULL};
+  return is_one_of(text, words);
+}
+
+bool config_is_null(const ls_node *node) {
+  return node->kind == LS_NODE_SCALAR && !node->quoted && config_is_null_text(node->text);
+}
+
+bool config_parse_bool(const char *text, bool *out) {
+  static const char *const yes[] = {"true", "True", "TRUE", NULL};
+  static const char *const no[] = {"false", "False", "FALSE", NULL};
+  const bool is_true = is_one_of(text, yes);
+  if (!is_true && !is_one_of(text, no)) return false;
+  *out = is_true;
+  return true;
+}
+
+config_outcome config_parse_count(const char *text, uint64_t *out) {
+  const bool negative = text[0] == '-';
+  const size_t digits = strspn(text + negative, DIGITS);
+  if (digits == 0 || text[negative + digits] != '\0') return CONFIG_NO_NUMBER;
+  if (negative) return CONFIG_OVERFLOW;
+  errno = 0;
+  const unsigned long long value = strtoull(text, NULL, 10);
+  if (errno == ERANGE) return CONFIG_OVERFLOW;
+  *out = value;
+  return CONFIG_FITS;
+}
+
+/* Is the text a decimal number: a sign, digits with a point, an exponent? strtod alone would also take
+ * blanks, hexadecimal, inf and nan. */
+static bool is_decimal(const char *text) {
+  if (*text == '-' || *text == '+') text++;
+  size_t digits = strspn(text, DIGITS);
+  text += digits;
+  if (*text == '.') {
+    const size_t fraction = strspn(text + 1, DIGITS);
+    digits += fraction;
+    text += 1 + fraction;
+  }
+  if (digits == 0) return false;
+  if (*text == 'e' || *text == 'E') {
+    text++;
+    if (*text == '-' || *text == '+') text++;
+    const size_t exponent = strspn(text, DIGITS);
+    if (exponent == 0) return false;
+    text += exponent;
+  }
+  return *text == '\0';
+}
+
+config_outcome config_parse_real(const char *text, double *out) {
+  if (!is_decimal(text)) return CONFIG_NO_NUMBER;
+  char *end = NULL;
+  const double value = strtod(text, &end);
+  if (*end != '\0') return CONFIG_NO_NUMBER;
+  if (!isfinite(value)) return CONFIG_OVERFLOW;
+  *out = value;
+  return CONFIG_FITS;
+}

@@ -1,0 +1,153 @@
+/* A value of the document checked against its key and stored in a field. */
+#include "document.h"
+
+#include <string.h>
+
+const char *config_kind_name(const ls_node *node) {
+  static const char *const names[] = {
+      [LS_NODE_SCALAR] = "a single value", [LS_NODE_LIST] = "a list", [LS_NODE_MAP] = "a map of keys"};
+  return names[node->kind];
+}
+
+static void mistake_kind(ls_config *config, const ls_key *key, const ls_node *node) {
+  ls_config_mistake(config, node, "%s where %s is expected", config_kind_name(node),
+                    config_expected(key).text);
+}
+
+/* 'abc' is not a whole number from 1 to 8 */
+static void mistake_text(ls_config *config, const ls_key *key, const ls_node *node) {
+  ls_config_mistake(config, node, "'%s' is not %s", config_excerpt(node->text).text,
+                    config_expected(key).text);
+}
+
+static void mistake_range(ls_config *config, const ls_key *key, const ls_node *node) {
+  ls_config_mistake(config, node, "%s is out of range; %s", config_excerpt(node->text).text,
+                    config_expected(key).text);
+}
+
+/* A plain scalar, which alone can be a number or a switch. */
+static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) {
+  if (node->kind != LS_NODE_SCALAR) {
+    mistake_kind(config, key, node);
+    return false;
+  }
+  if (!node->quoted) return true;
+  ls_config_mistake(config, node, "'%s' is a quoted text, not %s; write it without quotes",
+                    config_excerpt(node->text).text, config_expected(key).text);
+  return false;
+}
+
+static bool take_bool(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  if (!is_plain(config, key, node)) return false;
+  if (config_parse_bool(node->text, field)) return true;
+  ls_config_mistake(config, node, "'%s' is no truth value; write true or false",
+                    config_excerpt(node->text).text);
+  return false;
+}
+
+static void mistake_count(ls_config *config, const ls_key *key, const ls_node *node,
+                          config_outcome outcome) {
+  if (outcome == CONFIG_NO_NUMBER) {
+    mistake_text(config, key, node);
+  } else if (outcome == CONFIG_OVERFLOW && node->text[0] != '-' && config_within(key, 0x1p64)) {
+    ls_config_mistake(config, node, "%s is out of range; %s, at most %llu", config_excerpt(node->text).text,
+                      config_expected(key).text, (unsigned long long)UINT64_MAX);
+  } else {
+    mistake_range(config, key, node);
+  }
+}
+
+static bool take_count(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  uint64_t value = 0;
+  if (key->word && node->kind == LS_NODE_SCALAR && strcmp(node->text, key->word) == 0) {
+    *(uint64_t *)field = 0;
+    return true;
+  }
+  if (!is_plain(config, key, node)) return false;
+  const config_outcome outcome = config_parse_count(node->text, &value);
+  if (outcome != CONFIG_FITS || !config_within(key, (double)value)) {
+    mistake_count(config, key, node, outcome);
+    return false;
+  }
+  *(uint64_t *)field = value;
+  return true;
+}
+
+static bool take_real(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  double value = 0;
+  if (!is_plain(config, key, node)) return false;
+  const config_outcome outcome = config_parse_real(node->text, &value);
+  if (outcome == CONFIG_NO_NUMBER) {
+    mistake_text(config, key, node);
+    return false;
+  }
+  if (outcome == CONFIG_OVERFLOW || !config_within(key, value)) {
+    mistake_range(config, key, node);
+    return false;
+  }
+  *(double *)field = value;
+  return true;
+}
+
+static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  if (node->kind != LS_NODE_LIST) {
+    mistake_kind(config, key, node);
+    return false;
+  }
+  if (node->count != 2) {
+    ls_config_mistake(config, node, "a list of %zu where %s is expected", node->count,
+                      config_expected(key).text);
+    return false;
+  }
+  ls_key item = *key;
+  item.type = LS_KEY_REAL;
+  double values[2];
+  const bool first = take_real(config, &item, node->children[0], &values[0]);
+  const bool second = take_real(config, &item, node->children[1], &values[1]);
+  if (first && second) memcpy(field, values, sizeof values);
+  return first && second;
+}
+
+static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  if (node->kind != LS_NODE_SCALAR) {
+    mistake_kind(config, key, node);
+    return false;
+  }
+  *(const char **)field = node->text;
+  return true;
+}
+
+static bool take_choice(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  const int index = ls_config_choose(config, node, key->name, key->choices);
+  if (index < 0) return false;
+  *(int *)field = index;
+  return true;
+}
+
+static bool take_node(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  (void)config;
+  (void)key;
+  *(ls_node **)field = node;
+  return true;
+}
+
+/* How a value becomes a field, and the field's size. A taker leaves the field alone on a mistake. */
+typedef struct taker {
+  bool (*take)(ls_config *config, const ls_key *key, ls_node *node, void *field);
+  size_t size;
+} taker;
+
+static const taker takers[] = {
+    [LS_KEY_BOOL] = {take_bool, sizeof(bool)},         [LS_KEY_COUNT] = {take_count, sizeof(uint64_t)},
+    [LS_KEY_REAL] = {take_real, sizeof(double)},       [LS_KEY_REALS2] = {take_reals2, sizeof(double[2])},
+    [LS_KEY_TEXT] = {take_text, sizeof(const char *)}, [LS_KEY_CHOICE] = {take_choice, sizeof(int)},
+    [LS_KEY_NODE] = {take_node, sizeof(ls_node *)},
+};
+
+void config_clear_field(const ls_key *key, void *field) {
+  memset(field, 0, takers[key->type].size);
+}
+
+bool config_take_value(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  return takers[key->type].take(config, key, node, field);
+}

@@ -1,0 +1,262 @@
+/* A text file as rows of cells: quotes as in RFC 4180, any line ends, the delimiter found by trial. */
+#include "csv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define END         (-1)
+#define BLOCK       ((size_t)256 << 10)
+#define ROW_MOST    ((size_t)64 << 20) /* bytes: an open quote would swallow the rest of the file */
+#define COLUMN_MOST ((size_t)1 << 20)
+#define TRIAL_ROWS  16
+
+/* The first failure stays, and reads as the end of the file, so that every loop below ends. */
+static void fail(csv *c, ls_status status) {
+  if (c->status == LS_OK) c->status = status;
+  c->at = c->filled = 0;
+}
+
+static void fill(csv *c) {
+  if (c->status != LS_OK) return;
+  c->at = 0;
+  const ls_status status = import_source_read(&c->in, c->block, BLOCK, &c->filled);
+  if (status != LS_OK) fail(c, status);
+}
+
+/* The next byte, or END. */
+static int peek(csv *c) {
+  if (c->at == c->filled) fill(c);
+  return c->at < c->filled ? c->block[c->at] : END;
+}
+
+static void fail_row_too_long(csv *c) {
+  fail(c, ls_fail(LS_ERR_DATA,
+                  "%s: the row that begins on line %llu has more than %zu MiB: a quote may lack its end",
+                  c->in.path, (unsigned long long)c->row_line, ROW_MOST >> 20));
+}
+
+static void put(csv *c, char byte) {
+  if (c->used == c->capacity) {
+    const size_t capacity = ls_size_max(4096, 2 * c->capacity);
+    char *const text = capacity <= ROW_MOST ? realloc(c->text, capacity) : NULL;
+    if (!text) {
+      if (capacity > ROW_MOST)
+        fail_row_too_long(c);
+      else
+        fail(c, ls_fail_memory("a row of the table", capacity));
+      return;
+    }
+    c->text = text;
+    c->capacity = capacity;
+  }
+  c->text[c->used++] = byte;
+}
+
+/* A byte of a cell. */
+static void put_byte(csv *c, int byte) {
+  if (byte != '\0') {
+    put(c, (char)byte);
+    return;
+  }
+  fail(c, ls_fail(LS_ERR_DATA,
+                  "%s, line %llu: a zero byte: this is no text file (IDX and CSV files can be imported; "
+                  "a table in UTF-16 must be saved as UTF-8 first)",
+                  c->in.path, (unsigned long long)c->line));
+}
+
+static void begin_cell(csv *c) {
+  if (c->n_cells == c->cells_capacity) {
+    const size_t capacity = ls_size_max(64, 2 * c->cells_capacity);
+    size_t *const starts = capacity <= COLUMN_MOST ? realloc(c->starts, capacity * sizeof *starts) : NULL;
+    if (!starts) {
+      fail(c, capacity > COLUMN_MOST ? ls_fail(LS_ERR_DATA, "%s, line %llu: more than %zu columns",
+                                               c->in.path, (unsigned long long)c->row_line, COLUMN_MOST)
+                                     : ls_fail_memory("a row of the table", capacity * sizeof *starts));
+      return;
+    }
+    c->starts = starts;
+    c->cells_capacity = capacity;
+  }
+  c->starts[c->n_cells++] = c->used;
+}
+
+static bool is_newline(int byte) {
+  return byte == '\n' || byte == '\r';
+}
+
+/* Space around a cell, which does not belong to it. */
+static bool is_blank(const csv *c, int byte) {
+  return (byte == ' ' || byte == '\t') && byte != c->delimiter;
+}
+
+static bool ends_plain_cell(const csv *c, int byte) {
+  if (byte == END || is_newline(byte)) return true;
+  return c->delimiter == CSV_BLANKS ? is_blank(c, byte) : byte == c->delimiter;
+}
+
+static void skip_blanks(csv *c) {
+  while (is_blank(c, peek(c))) c->at++;
+}
+
+/* LF, CRLF, or CR alone. */
+static void skip_newline(csv *c) {
+  const int byte = peek(c);
+  if (!is_newline(byte)) return;
+  c->at++;
+  if (byte == '\r' && peek(c) == '\n') c->at++;
+  c->line++;
+}
+
+static void read_plain(csv *c) {
+  const size_t start = c->used;
+  for (int byte = peek(c); !ends_plain_cell(c, byte); byte = peek(c)) {
+    put_byte(c, byte);
+    if (c->status != LS_OK) return;
+    c->at++;
+  }
+  while (c->used > start && is_blank(c, c->text[c->used - 1])) c->used--;
+}
+
+static void read_quoted(csv *c) {
+  const uint64_t first_line = c->line;
+  c->at++;
+  for (;;) {
+    const int byte = peek(c);
+    if (byte == END) break;
+    c->at++;
+    if (byte == '"') {
+      if (peek(c) != '"') return;
+      c->at++;
+    }
+    put_byte(c, byte);
+    if (byte == '\n') c->line++;
+  }
+  if (c->status != LS_OK) return;
+  fail(c, ls_fail(LS_ERR_DATA, "%s: the quote opened on line %llu is never closed", c->in.path,
+                  (unsigned long long)first_line));
+}
+
+/* Reads a cell and what ends it. Returns whether the row goes on. */
+static bool read_cell(csv *c) {
+  skip_blanks(c);
+  begin_cell(c);
+  if (peek(c) == '"')
+    read_quoted(c);
+  else
+    read_plain(c);
+  if (c->status == LS_OK) put(c, '\0');
+  skip_blanks(c);
+  const int byte = peek(c);
+  if (byte == END) return false;
+  if (is_newline(byte)) {
+    skip_newline(c);
+    return false;
+  }
+  if (c->delimiter == CSV_BLANKS) return true;
+  if (byte == c->delimiter) {
+    c->at++;
+    return true;
+  }
+  fail(c,
+       ls_fail(LS_ERR_DATA,
+               "%s, line %llu, column %zu: text after the closing quote: a quote within a quoted cell is "
+               "written twice (\"\")",
+               c->in.path, (unsigned long long)c->line, c->n_cells));
+  return false;
+}
+
+static bool row_is_blank(const csv *c) {
+  return c->n_cells == 1 && c->text[0] == '\0';
+}
+
+ls_status import_csv_next(csv *c, bool *got) {
+  *got = false;
+  do {
+    c->used = c->n_cells = 0;
+    c->row_line = c->line;
+    if (peek(c) == END) return c->status;
+    while (read_cell(c)) {
+    }
+    if (c->status != LS_OK) return c->status;
+  } while (row_is_blank(c));
+  *got = true;
+  return LS_OK;
+}
+
+const char *import_csv_cell(const csv *c, size_t i) {
+  LS_ASSERT(i < c->n_cells);
+  return c->text + c->starts[i];
+}
+
+/* Skips the mark that some programs put before UTF-8. */
+static void skip_mark(csv *c) {
+  (void)peek(c);
+  if (c->filled >= 3 && memcmp(c->block, "\xEF\xBB\xBF", 3) == 0) c->at = 3;
+}
+
+ls_status import_csv_rewind(csv *c) {
+  c->status = import_source_rewind(&c->in);
+  c->at = c->filled = 0;
+  c->line = 1;
+  if (c->status == LS_OK) skip_mark(c);
+  return c->status;
+}
+
+/* How the first rows fall into columns under the present delimiter: `first` counts those of the first row,
+ * `common` is the same where all rows agree, else 0. Only a shortage of memory is an error. */
+static ls_status try_delimiter(csv *c, size_t *first, size_t *common) {
+  *first = *common = 0;
+  ls_status status = import_csv_rewind(c);
+  bool got = false;
+  for (size_t row = 0; status == LS_OK && row < TRIAL_ROWS; row++) {
+    status = import_csv_next(c, &got);
+    if (status != LS_OK || !got) break;
+    if (row == 0) *first = *common = c->n_cells;
+    if (c->n_cells != *first) *common = 0;
+  }
+  if (status == LS_OK) return LS_OK;
+  *common = 0;
+  return status == LS_ERR_INTERNAL ? status : LS_OK;
+}
+
+/* Takes the delimiter that gives the same number of columns in all the first rows, the most columns where
+ * several do, blanks only where no other does; where none does, the one that gives the first row the most,
+ * so that the error about uneven rows is to the point. */
+static ls_status find_delimiter(csv *c) {
+  static const char candidates[] = {',', ';', '\t', '|', CSV_BLANKS};
+  size_t best_first = 1;
+  size_t best_common = 1;
+  char chosen = CSV_BLANKS;
+  for (size_t i = 0; i < sizeof candidates; i++) {
+    size_t first = 0;
+    size_t common = 0;
+    c->delimiter = candidates[i];
+    if (c->delimiter == CSV_BLANKS && best_common > 1) break;
+    const ls_status status = try_delimiter(c, &first, &common);
+    if (status != LS_OK) return status;
+    const bool widest_first = best_common == 1 && first > best_first && c->delimiter != CSV_BLANKS;
+    if (common <= best_common && !widest_first) continue;
+    chosen = candidates[i];
+    best_first = first;
+    best_common = ls_size_max(common, 1);
+  }
+  c->delimiter = chosen;
+  return import_csv_rewind(c);
+}
+
+ls_status import_csv_open(csv *c, const char *path) {
+  *c = (csv){.line = 1};
+  ls_status status = import_source_open(&c->in, path);
+  if (status != LS_OK) return status;
+  c->block = malloc(BLOCK);
+  if (!c->block) return ls_fail_memory("reading a table", BLOCK);
+  return find_delimiter(c);
+}
+
+void import_csv_close(csv *c) {
+  import_source_close(&c->in);
+  free(c->block);
+  free(c->text);
+  free(c->starts);
+  *c = (csv){0};
+}

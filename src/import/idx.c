@@ -1,0 +1,141 @@
+/* One file in the IDX format of MNIST: its header, checked against the file's size, and its elements. */
+#include "idx.h"
+
+#include "cell.h"
+
+#include <inttypes.h>
+
+/* The type byte of the magic word. */
+static bool type_of(unsigned char code, ls_dtype *dtype) {
+  static const struct {
+    unsigned char code;
+    ls_dtype dtype;
+  } types[] = {{0x08, LS_U8},  {0x09, LS_I8},  {0x0B, LS_I16},
+               {0x0C, LS_I32}, {0x0D, LS_F32}, {0x0E, LS_F64}};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    if (types[i].code != code) continue;
+    *dtype = types[i].dtype;
+    return true;
+  }
+  return false;
+}
+
+static ls_status check_magic(const char *path, const unsigned char magic[4], size_t got, ls_array *array) {
+  if (got < 4) return ls_fail(LS_ERR_DATA, "%s: %zu bytes are too few for an IDX file", path, got);
+  if (magic[0] != 0 || magic[1] != 0 || !type_of(magic[2], &array->dtype)) {
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s is not an IDX file: it begins with %02x %02x %02x %02x, not with 00 00, a type (08, 09, 0b, "
+        "0c, 0d, 0e) and the number of dimensions%s",
+        path, magic[0], magic[1], magic[2], magic[3],
+        magic[0] != 0 ? " (CSV files are imported one at a time)" : "");
+  }
+  array->n_dims = magic[3];
+  if (array->n_dims >= 1 && array->n_dims <= LS_MAX_DIMS) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: %u dimensions, but an IDX file of samples has 1 to %d", path,
+                 array->n_dims, LS_MAX_DIMS);
+}
+
+/* Holds the sizes of the header against the size of the file, so that a false header asks for no memory. */
+static ls_status check_sizes(idx_file *file) {
+  char text[128];
+  const char *const path = file->in.path;
+  size_t bytes = 0;
+  ls_array_describe(&file->array, text, sizeof text);
+  for (unsigned i = 0; i < file->array.n_dims; i++) {
+    if (file->array.dims[i] > 0) continue;
+    return ls_fail(LS_ERR_DATA, "%s: no samples: the header says %s", path, text);
+  }
+  const bool fits = ls_array_row_size(&file->array, &file->row) &&
+                    ls_size_mul(file->row, ls_dtype_size(file->array.dtype), &bytes) &&
+                    ls_size_mul(bytes, file->array.dims[0], &bytes) &&
+                    bytes <= import_source_limit(&file->in);
+  if (fits) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s: the header says %s, but the file of %" PRIu64
+                 " bytes can't hold that: it is damaged or cut short, fetch it again",
+                 path, text, file->in.bytes);
+}
+
+ls_status import_idx_open(idx_file *file, const char *path) {
+  unsigned char bytes[4 * LS_MAX_DIMS];
+  size_t got = 0;
+  ls_status status = import_source_open(&file->in, path);
+  if (status == LS_OK) status = import_source_read(&file->in, bytes, 4, &got);
+  if (status == LS_OK) status = check_magic(path, bytes, got, &file->array);
+  if (status != LS_OK) return status;
+  const size_t rest = (size_t)4 * file->array.n_dims;
+  status = import_source_read(&file->in, bytes, rest, &got);
+  if (status != LS_OK) return status;
+  if (got < rest) return ls_fail(LS_ERR_DATA, "%s: the header is cut short", path);
+  for (unsigned i = 0; i < file->array.n_dims; i++) {
+    const unsigned char *const b = bytes + (size_t)4 * i;
+    file->array.dims[i] = (uint64_t)b[0] << 24 | (uint64_t)b[1] << 16 | (uint64_t)b[2] << 8 | b[3];
+  }
+  return check_sizes(file);
+}
+
+/* Big-endian to native order, in place. */
+static void swap_elements(void *data, size_t count, size_t size) {
+  unsigned char *bytes = data;
+  if (size == 1 || __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) return;
+  for (size_t i = 0; i < count; i++, bytes += size) {
+    for (size_t k = 0; k < size / 2; k++) {
+      const unsigned char byte = bytes[k];
+      bytes[k] = bytes[size - 1 - k];
+      bytes[size - 1 - k] = byte;
+    }
+  }
+}
+
+/* An element of a native array as a double, which holds all IDX types exactly. */
+double import_idx_element(const void *data, size_t i, ls_dtype dtype) {
+  switch (dtype) {
+  case LS_U8: return ((const uint8_t *)data)[i];
+  case LS_I8: return ((const int8_t *)data)[i];
+  case LS_I16: return ((const int16_t *)data)[i];
+  case LS_I32: return ((const int32_t *)data)[i];
+  case LS_F32: return (double)((const float *)data)[i];
+  default: return ((const double *)data)[i];
+  }
+}
+
+static ls_status check_finite(const idx_file *file, const void *data, uint64_t first, size_t rows) {
+  if (file->array.dtype != LS_F32 && file->array.dtype != LS_F64) return LS_OK;
+  for (size_t i = 0; i < rows * file->row; i++) {
+    const double value = import_idx_element(data, i, file->array.dtype);
+    if (import_cell_fits_float(value)) continue;
+    return ls_fail(LS_ERR_DATA,
+                   "%s, sample %" PRIu64 " (from 1), element %zu: %g is no finite number within float32",
+                   file->in.path, first + i / file->row + 1, i % file->row + 1, value);
+  }
+  return LS_OK;
+}
+
+/* Reads rows first .. first + rows - 1, in native order. */
+ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out) {
+  const size_t size = ls_dtype_size(file->array.dtype);
+  size_t got = 0;
+  const ls_status status = import_source_read(&file->in, out, rows * file->row * size, &got);
+  if (status != LS_OK) return status;
+  if (got < rows * file->row * size) {
+    return ls_fail(LS_ERR_DATA,
+                   "%s is cut short: %" PRIu64 " samples are announced, %" PRIu64
+                   " are there: fetch it again",
+                   file->in.path, file->array.dims[0], first + got / (file->row * size));
+  }
+  swap_elements(out, rows * file->row, size);
+  return check_finite(file, out, first, rows);
+}
+
+/* Nothing may follow the samples; in a gzip stream this read also checks its sum. */
+ls_status import_idx_end(idx_file *file) {
+  unsigned char byte = 0;
+  size_t got = 0;
+  const ls_status status = import_source_read(&file->in, &byte, 1, &got);
+  if (status != LS_OK || got == 0) return status;
+  return ls_fail(LS_ERR_DATA,
+                 "%s: more bytes follow the %" PRIu64
+                 " samples that the header announces: the file is damaged",
+                 file->in.path, file->array.dims[0]);
+}

@@ -1,0 +1,161 @@
+/* The distinct labels of a data set: a hash set, and the choice between classes and real numbers. */
+#include "labels.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LABELS_MOST ((size_t)1 << 16)
+#define SLOTS       (2 * LABELS_MOST)
+#define TEXT_MOST   1000 /* bytes */
+#define CLASS_MOST  2147483647.0
+
+ls_status import_labels_create(label_set *set, const char *path) {
+  *set = (label_set){.path = path};
+  set->entries = ls_calloc(LABELS_MOST, sizeof *set->entries);
+  set->slots = ls_calloc(SLOTS, sizeof *set->slots);
+  if (set->entries && set->slots) return LS_OK;
+  return ls_fail_memory("the table of labels", LABELS_MOST * sizeof *set->entries);
+}
+
+/* The slot that holds a text, or the free one where it belongs (FNV-1a, linear probing). */
+static size_t slot_of(const label_set *set, const char *text) {
+  uint64_t hash = 14695981039346656037U;
+  for (const char *at = text; *at; at++) hash = (hash ^ (unsigned char)*at) * 1099511628211U;
+  size_t slot = (size_t)(hash ^ hash >> 32) % SLOTS;
+  while (set->slots[slot] && strcmp(set->entries[set->slots[slot] - 1].text, text) != 0) {
+    slot = (slot + 1) % SLOTS;
+  }
+  return slot;
+}
+
+bool import_labels_find(const label_set *set, const char *text, size_t *place) {
+  const uint32_t found = set->slots[slot_of(set, text)];
+  if (found) *place = found - 1;
+  return found != 0;
+}
+
+static ls_status fail_label(const label_set *set, const char *text, uint64_t line, const char *why) {
+  return ls_fail(LS_ERR_DATA, "%s, line %llu: the label '%.60s' %s", set->path, (unsigned long long)line,
+                 text, why);
+}
+
+static ls_status check_label(const label_set *set, const char *text, cell_kind kind, uint64_t line) {
+  if (kind == CELL_EMPTY) {
+    return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is empty: fill it in or remove the row",
+                   set->path, (unsigned long long)line);
+  }
+  if (kind == CELL_MISSING) {
+    return fail_label(set, text, line,
+                      "is no usable value: remove the row, or if it is a class, call it something else");
+  }
+  if (strlen(text) > TEXT_MOST) return fail_label(set, text, line, "is far too long for a class name");
+  return LS_OK;
+}
+
+/* More distinct labels than are kept can only be real numbers. */
+static ls_status add_beyond(label_set *set, const char *text, cell_kind kind, uint64_t line) {
+  for (size_t i = 0; i < set->count && !set->overflow; i++) {
+    const label *const entry = &set->entries[i];
+    if (entry->kind == CELL_NUMBER) continue;
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: more than %zu distinct labels, of which some are words ('%.60s', line %llu): is this "
+        "the label column?",
+        set->path, LABELS_MOST, entry->text, (unsigned long long)entry->line);
+  }
+  set->overflow = true;
+  if (kind == CELL_NUMBER) return LS_OK;
+  return fail_label(set, text, line, "is not a number, as the labels before it are");
+}
+
+ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
+  const size_t slot = slot_of(set, text);
+  if (set->slots[slot]) return LS_OK;
+  double value = 0;
+  const cell_kind kind = import_cell_read(text, &value);
+  const ls_status status = check_label(set, text, kind, line);
+  if (status != LS_OK) return status;
+  if (set->count == LABELS_MOST) return add_beyond(set, text, kind, line);
+
+  char *const copy = ls_strdup(text);
+  if (!copy) return ls_fail_memory("a label", strlen(text) + 1);
+  set->entries[set->count++] = (label){.text = copy, .value = value, .line = line, .kind = kind};
+  set->slots[slot] = (uint32_t)set->count;
+  return LS_OK;
+}
+
+static bool is_class_number(const label *entry) {
+  return entry->kind == CELL_NUMBER && entry->value >= 0 && entry->value <= CLASS_MOST &&
+         floor(entry->value) == entry->value;
+}
+
+static int compare_text(const void *a, const void *b) {
+  return strcmp(((const label *)a)->text, ((const label *)b)->text);
+}
+
+static int compare_double(const void *a, const void *b) {
+  const double x = *(const double *)a;
+  const double y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Sorts the class names byte by byte and lays the hash table anew. */
+static ls_status finish_names(label_set *set) {
+  for (size_t i = 0; i < set->count; i++) {
+    const label *const entry = &set->entries[i];
+    if (import_cell_is_utf8(entry->text)) continue;
+    return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8: save the file as UTF-8", set->path,
+                   (unsigned long long)entry->line);
+  }
+  qsort(set->entries, set->count, sizeof *set->entries, compare_text);
+  memset(set->slots, 0, SLOTS * sizeof *set->slots);
+  for (size_t i = 0; i < set->count; i++)
+    set->slots[slot_of(set, set->entries[i].text)] = (uint32_t)(i + 1);
+  set->kind = LABEL_CLASS_NAME;
+  set->classes = set->count;
+  return LS_OK;
+}
+
+/* One class may be written in several ways ("1", "1.0", "01"): counts the values. */
+static ls_status finish_numbers(label_set *set) {
+  double *const values = ls_calloc(set->count, sizeof *values);
+  if (!values) return ls_fail_memory("the classes", set->count * sizeof *values);
+  for (size_t i = 0; i < set->count; i++) values[i] = set->entries[i].value;
+  qsort(values, set->count, sizeof *values, compare_double);
+  for (size_t i = 0; i < set->count; i++) set->classes += i == 0 || values[i] != values[i - 1];
+  free(values);
+  set->kind = LABEL_CLASS_NUMBER;
+  return LS_OK;
+}
+
+ls_status import_labels_finish(label_set *set) {
+  const label *word = NULL; /* the first of each */
+  const label *real = NULL;
+  for (size_t i = set->count; i-- > 0;) {
+    const label *const entry = &set->entries[i];
+    if (entry->kind != CELL_NUMBER)
+      word = entry;
+    else if (!is_class_number(entry))
+      real = entry;
+  }
+  if (set->count == 0) return LS_OK;
+  if (word && real) {
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: the labels mix words ('%.60s', line %llu) and real numbers ('%.60s', line %llu): they "
+        "must all be class names or all be numbers",
+        set->path, word->text, (unsigned long long)word->line, real->text, (unsigned long long)real->line);
+  }
+  if (word) return finish_names(set);
+  if (!real && !set->overflow) return finish_numbers(set);
+  set->kind = LABEL_REAL;
+  return LS_OK;
+}
+
+void import_labels_destroy(label_set *set) {
+  for (size_t i = 0; i < set->count; i++) free(set->entries[i].text);
+  free(set->entries);
+  free(set->slots);
+  *set = (label_set){0};
+}

@@ -1,0 +1,73 @@
+/* Activations as layers of their own: y = f(x), by the kernels of math. */
+#include "kinds.h"
+
+#include <string.h>
+
+typedef struct options {
+  const char *layer;
+  double alpha;
+} options;
+
+#define LAYER_KEY                                                                                          \
+  { .name = "layer", .type = LS_KEY_TEXT, .offset = offsetof(options, layer), .help = "its name" }
+
+static const ls_key keys[] = {LAYER_KEY, {0}};
+
+static const ls_key leaky_keys[] = {LAYER_KEY,
+                                    {.name = "alpha",
+                                     .type = LS_KEY_REAL,
+                                     .offset = offsetof(options, alpha),
+                                     .fallback = LS_ALPHA_DEFAULT,
+                                     .min = 0,
+                                     .max = 1,
+                                     .help = "slope below 0"},
+                                    {0}};
+
+static void shape(ls_layer *layer) {
+  layer->n_out = layer->n_in;
+}
+
+/* The kind is told by its name: the enumeration and the names go together. */
+static ls_activation activation(const ls_layer *layer) {
+  int f = 0;
+  while (strcmp(ls_activation_names[f], layer->type->name) != 0) f++;
+  return (ls_activation)f;
+}
+
+static ls_activation applied(const ls_layer *layer) {
+  return layer->is_linked ? LS_LINEAR : activation(layer);
+}
+
+static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
+  const options *const o = layer->options;
+  const size_t rows = ls_pass_rows(pass);
+  memcpy(y, x, rows * layer->n_in * sizeof *y);
+  ls_math_activate(applied(layer), (float)o->alpha, rows, layer->n_in, NULL, y);
+}
+
+static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
+                     float *dx) {
+  (void)x;
+  if (!dx) return;
+  const options *const o = layer->options;
+  const size_t rows = ls_pass_rows(pass);
+  ls_math_activate_backward(applied(layer), (float)o->alpha, rows, layer->n_in, y, dy);
+  memcpy(dx, dy, rows * layer->n_in * sizeof *dx);
+}
+
+#define ACTIVATION_LAYER(kind, table, text)                                                                \
+  const ls_layer_type ls_layer_##kind = {.name = #kind,                                                    \
+                                         .help = text,                                                     \
+                                         .keys = table,                                                    \
+                                         .options_size = sizeof(options),                                  \
+                                         .shape = shape,                                                   \
+                                         .forward = forward,                                               \
+                                         .backward = backward,                                             \
+                                         .activation = activation}
+
+ACTIVATION_LAYER(linear, keys, "y = x");
+ACTIVATION_LAYER(sigmoid, keys, "y = 1 / (1 + exp(-x))");
+ACTIVATION_LAYER(tanh, keys, "y = tanh(x)");
+ACTIVATION_LAYER(relu, keys, "y = max(0, x)");
+ACTIVATION_LAYER(leaky_relu, leaky_keys, "y = x where x > 0, else alpha x");
+ACTIVATION_LAYER(softmax, keys, "y_i = exp(x_i) / sum_j exp(x_j)");

@@ -1,0 +1,82 @@
+/* Losses and their gradients.
+ *
+ *   categorical_cross_entropy  L = log sum_j e^z_j - z_y            dz_k = softmax(z)_k - [k = y]
+ *   binary_cross_entropy       L = sum_k log(1 + e^z_k) - y_k z_k   dz_k = sigmoid(z_k) - y_k
+ *   mse                        L = 1/2 sum_k (y_k - a_k)^2          da_k = a_k - y_k
+ *
+ * The first two are the reference's formulas with their activation put in, which neither overflow nor
+ * lose digits where a is near 0 or 1. Sums are in double. */
+#include "lockstep/layer.h"
+
+#include <math.h>
+
+const char *const ls_loss_names[] = {"categorical_cross_entropy", "binary_cross_entropy", "mse", NULL};
+
+ls_activation ls_loss_link(ls_loss loss) {
+  switch (loss) {
+  case LS_CATEGORICAL_CROSS_ENTROPY: return LS_SOFTMAX;
+  case LS_BINARY_CROSS_ENTROPY: return LS_SIGMOID;
+  case LS_MSE: break;
+  }
+  return LS_LINEAR;
+}
+
+/* log sum_j e^z_j, without overflow. NaN where one of z is. */
+static double log_sum_exp(size_t cols, const float *z) {
+  float most = z[0];
+  for (size_t j = 1; j < cols; j++) most = z[j] > most ? z[j] : most;
+  double sum = 0.0;
+  for (size_t j = 0; j < cols; j++) sum += exp((double)z[j] - (double)most);
+  return (double)most + log(sum);
+}
+
+static double categorical_row(size_t cols, const float *z, int32_t y, double weight, float *dz) {
+  const double total = log_sum_exp(cols, z);
+  if (dz) {
+    for (size_t j = 0; j < cols; j++) dz[j] = (float)(weight * exp((double)z[j] - total));
+    dz[y] = (float)(weight * (exp((double)z[y] - total) - 1.0));
+  }
+  return weight * (total - (double)z[y]);
+}
+
+static double binary_row(size_t cols, const float *z, const float *y, double weight, float *dz) {
+  double sum = 0.0;
+  for (size_t k = 0; k < cols; k++) {
+    const double x = z[k];
+    const double t = y[k];
+    const double e = exp(-fabs(x));
+    sum += (x > 0.0 ? x : 0.0) + log1p(e) - t * x;
+    if (dz) dz[k] = (float)(weight * ((x >= 0.0 ? 1.0 : e) / (1.0 + e) - t));
+  }
+  return weight * sum;
+}
+
+static double squared_row(size_t cols, const float *a, const float *y, double weight, float *da) {
+  double sum = 0.0;
+  for (size_t k = 0; k < cols; k++) {
+    const double error = (double)a[k] - (double)y[k];
+    sum += 0.5 * error * error;
+    if (da) da[k] = (float)(weight * error);
+  }
+  return weight * sum;
+}
+
+double ls_loss_apply(ls_loss loss, size_t rows, size_t cols, const float *z, const ls_targets *targets,
+                     float *dz) {
+  double sum = 0.0;
+  for (size_t i = 0; i < rows; i++) {
+    const double weight = targets->weights ? (double)targets->weights[i] : 1.0;
+    const float *const zi = z + i * cols;
+    float *const di = dz ? dz + i * cols : NULL;
+    switch (loss) {
+    case LS_CATEGORICAL_CROSS_ENTROPY:
+      sum += categorical_row(cols, zi, targets->classes[i], weight, di);
+      break;
+    case LS_BINARY_CROSS_ENTROPY:
+      sum += binary_row(cols, zi, targets->values + i * cols, weight, di);
+      break;
+    case LS_MSE: sum += squared_row(cols, zi, targets->values + i * cols, weight, di); break;
+    }
+  }
+  return sum;
+}

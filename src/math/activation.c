@@ -1,0 +1,158 @@
+/* Activations and their derivatives, in the notation of the reference: a = f(z), z = W x + b.
+ *
+ *   sigmoid     a = 1 / (1 + e^-z)             f' = a (1 - a)
+ *   tanh        a = (e^z - e^-z)/(e^z + e^-z)  f' = 1 - a^2
+ *   relu        a = max(0, z)                  f' = 1 where z > 0, else 0
+ *   leaky_relu  a = z, alpha z where z <= 0    f' = 1 where z > 0, else alpha
+ *   softmax     a_i = e^z_i / sum_j e^z_j      dz_i = a_i (d_i - sum_j d_j a_j)
+ *
+ * Each derivative is a function of a alone, so z need not be kept. */
+#include "clones.h"
+#include "lockstep/math.h"
+
+#include <string.h>
+
+const char *const ls_activation_names[] = {"linear",     "sigmoid", "tanh", "relu",
+                                           "leaky_relu", "softmax", NULL};
+
+/* 2^n for n in the normal range, made of its bits. */
+static inline float power_of_two(int32_t n) {
+  const uint32_t bits = ((uint32_t)n + 127U) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+/* e^x by Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2, and a polynomial for e^r
+ * (coefficients: Moshier's Cephes library, expf and tanhf): within 2 ulp (tests/unit/test_math.c). Plain
+ * arithmetic, so that the compiler can vectorise its callers and every processor gives the same bits. */
+static inline float exponential(float x) {
+  const float clamped = x < -104.0F ? -104.0F : (x > 89.0F ? 89.0F : x);
+  const float shift = 0x1.8p23F; /* adding it rounds to a whole number, which is then in the low bits */
+  const float shifted = clamped * 0x1.715476p+0F + shift;
+  const float n = shifted - shift;
+  const float r = (clamped - n * 0x1.63p-1F) + n * 0x1.bd0106p-13F;
+  float p = 1.9875691500e-4F;
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * r * r + r + 1.0F;
+  /* p 2^n in two steps, so that results below the normal range and overflow come out right. */
+  int32_t whole;
+  memcpy(&whole, &shifted, sizeof whole);
+  whole -= 0x4B400000; /* the bits of `shift` */
+  const int32_t half = whole >> 1;
+  return x != x ? x : p * power_of_two(half) * power_of_two(whole - half);
+}
+
+/* tanh z = z + z^3 P(z^2) near 0, else (1 - e^-2|z|) / (1 + e^-2|z|) with z's sign. */
+static inline float hyperbolic_tangent(float z) {
+  const float m = z < 0.0F ? -z : z;
+  const float e = exponential(-2.0F * m);
+  const float far = (1.0F - e) / (1.0F + e);
+  const float s = z * z;
+  float p = -5.70498872745e-3F;
+  p = p * s + 2.06390887954e-2F;
+  p = p * s - 5.37397155531e-2F;
+  p = p * s + 1.33314422036e-1F;
+  p = p * s - 3.33332819422e-1F;
+  const float near = z + z * s * p;
+  return m < 0.625F ? near : (z < 0.0F ? -far : far);
+}
+
+CLONES static void add_bias(size_t cols, const float *b, float *z) {
+  for (size_t j = 0; j < cols; j++) z[j] += b[j];
+}
+
+CLONES static void sigmoid(size_t n, float *z) {
+  for (size_t j = 0; j < n; j++) z[j] = 1.0F / (1.0F + exponential(-z[j]));
+}
+
+CLONES static void tangent(size_t n, float *z) {
+  for (size_t j = 0; j < n; j++) z[j] = hyperbolic_tangent(z[j]);
+}
+
+/* A NaN stays one: `z < 0` is false for it. */
+CLONES static void relu(size_t n, float *z) {
+  for (size_t j = 0; j < n; j++) z[j] = z[j] < 0.0F ? 0.0F : z[j];
+}
+
+CLONES static void bias_relu(size_t n, const float *b, float *z) {
+  for (size_t j = 0; j < n; j++) {
+    const float sum = z[j] + b[j];
+    z[j] = sum < 0.0F ? 0.0F : sum;
+  }
+}
+
+CLONES static void leaky_relu(size_t n, float alpha, float *z) {
+  for (size_t j = 0; j < n; j++) z[j] = z[j] > 0.0F ? z[j] : alpha * z[j];
+}
+
+CLONES static void softmax(size_t n, float *z) {
+  float most = z[0];
+  for (size_t j = 1; j < n; j++) most = z[j] > most ? z[j] : most;
+  float sum = 0.0F;
+  for (size_t j = 0; j < n; j++) {
+    z[j] = exponential(z[j] - most);
+    sum += z[j];
+  }
+  for (size_t j = 0; j < n; j++) z[j] /= sum;
+}
+
+static void activate_row(ls_activation f, float alpha, size_t n, float *z) {
+  switch (f) {
+  case LS_LINEAR: break;
+  case LS_SIGMOID: sigmoid(n, z); break;
+  case LS_TANH: tangent(n, z); break;
+  case LS_RELU: relu(n, z); break;
+  case LS_LEAKY_RELU: leaky_relu(n, alpha, z); break;
+  case LS_SOFTMAX: softmax(n, z); break;
+  }
+}
+
+void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z) {
+  for (size_t i = 0; i < rows; i++, z += cols) {
+    if (b && f == LS_RELU) {
+      bias_relu(cols, b, z);
+      continue;
+    }
+    if (b) add_bias(cols, b, z);
+    activate_row(f, alpha, cols, z);
+  }
+}
+
+CLONES static void sigmoid_backward(size_t n, const float *a, float *d) {
+  for (size_t j = 0; j < n; j++) d[j] *= a[j] * (1.0F - a[j]);
+}
+
+CLONES static void tangent_backward(size_t n, const float *a, float *d) {
+  for (size_t j = 0; j < n; j++) d[j] *= 1.0F - a[j] * a[j];
+}
+
+/* alpha is 0 for relu. With alpha >= 0, a > 0 exactly where z > 0. */
+CLONES static void relu_backward(size_t n, float alpha, const float *a, float *d) {
+  for (size_t j = 0; j < n; j++) d[j] = a[j] > 0.0F ? d[j] : alpha * d[j];
+}
+
+static void softmax_backward(size_t n, const float *a, float *d) {
+  float mean = 0.0F;
+  for (size_t j = 0; j < n; j++) mean += d[j] * a[j];
+  for (size_t j = 0; j < n; j++) d[j] = a[j] * (d[j] - mean);
+}
+
+void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
+                               float *d) {
+  const size_t n = rows * cols;
+  switch (f) {
+  case LS_LINEAR: break;
+  case LS_SIGMOID: sigmoid_backward(n, a, d); break;
+  case LS_TANH: tangent_backward(n, a, d); break;
+  case LS_RELU: relu_backward(n, 0.0F, a, d); break;
+  case LS_LEAKY_RELU: relu_backward(n, alpha, a, d); break;
+  case LS_SOFTMAX:
+    for (size_t i = 0; i < rows; i++) softmax_backward(cols, a + i * cols, d + i * cols);
+    break;
+  }
+}

@@ -1,0 +1,13 @@
+/* One function, compiled for several processors and chosen when the program starts. Products and sums are
+ * never contracted into fused ones (-ffp-contract=off), so an elementwise kernel gives the same bits in
+ * every version. */
+#ifndef LOCKSTEP_MATH_CLONES_H
+#define LOCKSTEP_MATH_CLONES_H
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONES
+#endif
+
+#endif

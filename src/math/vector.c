@@ -1,0 +1,68 @@
+/* Sums, scaled sums, the gathering of stored rows, dropout. */
+#include "clones.h"
+#include "lockstep/math.h"
+
+#include <string.h>
+
+CLONES static void add_row(size_t n, const float *x, float *out) {
+  for (size_t j = 0; j < n; j++) out[j] += x[j];
+}
+
+void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out) {
+  for (size_t j = 0; j < cols; j++) out[j] = beta == 0.0F ? 0.0F : beta * out[j];
+  for (size_t i = 0; i < rows; i++) add_row(cols, x + i * cols, out);
+}
+
+/* Sixteen partial sums: what a vector register holds, in an order that no processor changes. */
+#define PARTIALS 16
+
+CLONES double ls_math_sum_squares(size_t n, const float *x) {
+  double partial[PARTIALS] = {0.0};
+  size_t i = 0;
+  for (; i + PARTIALS <= n; i += PARTIALS)
+    for (size_t k = 0; k < PARTIALS; k++) partial[k] += (double)x[i + k] * (double)x[i + k];
+  for (size_t k = 0; i + k < n; k++) partial[k] += (double)x[i + k] * (double)x[i + k];
+  double sum = 0.0;
+  for (size_t k = 0; k < PARTIALS; k++) sum += partial[k];
+  return sum;
+}
+
+CLONES void ls_math_add_scaled(size_t n, float c, const float *x, float *y) {
+  for (size_t i = 0; i < n; i++) y[i] += c * x[i];
+}
+
+CLONES void ls_math_normalize_u8(size_t n, const uint8_t *row, const float *offset, const float *factor,
+                                 float *out) {
+  for (size_t j = 0; j < n; j++) out[j] = ((float)row[j] - offset[j]) * factor[j];
+}
+
+CLONES void ls_math_normalize_f32(size_t n, const float *row, const float *offset, const float *factor,
+                                  float *out) {
+  for (size_t j = 0; j < n; j++) out[j] = (row[j] - offset[j]) * factor[j];
+}
+
+CLONES void ls_math_normalize_f64(size_t n, const double *row, const double *offset, const double *factor,
+                                  float *out) {
+  for (size_t j = 0; j < n; j++) out[j] = (float)((row[j] - offset[j]) * factor[j]);
+}
+
+/* rate 2^32, as the words are compared with it. */
+static uint32_t threshold_of(float rate) {
+  return (uint32_t)((double)rate * 0x1p32);
+}
+
+CLONES void ls_math_dropout(size_t n, float rate, const uint32_t *words, const float *x, uint8_t *mask,
+                            float *y) {
+  const uint32_t threshold = threshold_of(rate);
+  const float scale = 1.0F / (1.0F - rate);
+  for (size_t j = 0; j < n; j++) {
+    mask[j] = words[j] >= threshold;
+    y[j] = mask[j] ? x[j] * scale : 0.0F;
+  }
+}
+
+CLONES void ls_math_dropout_backward(size_t n, float rate, const uint8_t *mask, const float *dy,
+                                     float *dx) {
+  const float scale = 1.0F / (1.0F - rate);
+  for (size_t j = 0; j < n; j++) dx[j] = mask[j] ? dy[j] * scale : 0.0F;
+}

@@ -1,0 +1,102 @@
+/* The sums: how they are laid out and added.
+ *
+ *   [0] weight  [1] loss  [2] samples  then
+ *   classes     [3] correct, and if detailed the confusion matrix (n, n), rows: true
+ *   labels      [3] correct (mean over outputs), and if detailed (n, 2, 2): truth, predicted of each output
+ *   regression  for each output: w (y - a)^2, w |y - a|, w y, w y^2, the last two from the pivot */
+#include "layout.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t count_sums(ls_task task, size_t n, bool is_detailed) {
+  if (task == LS_TASK_REGRESSION) return FIXED + REGRESSION_SUMS * n;
+  const size_t counts = task == LS_TASK_CLASSES ? n * n : 4 * n;
+  return FIXED + 1 + (is_detailed ? counts : 0);
+}
+
+ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_metric **out) {
+  *out = NULL;
+  const size_t n_sums = count_sums(task, n_outputs, is_detailed);
+  ls_metric *metric = ls_calloc(1, sizeof *metric);
+  if (metric) {
+    metric->sums = ls_calloc(n_sums, sizeof *metric->sums);
+    metric->pivots = ls_calloc(n_outputs, sizeof *metric->pivots);
+  }
+  if (!metric || !metric->sums || !metric->pivots) {
+    ls_metric_destroy(&metric);
+    return ls_fail_memory("the metrics", n_sums * sizeof(double));
+  }
+  metric->task = task;
+  metric->n_outputs = n_outputs;
+  metric->is_detailed = is_detailed;
+  metric->n_sums = n_sums;
+  *out = metric;
+  return LS_OK;
+}
+
+void ls_metric_destroy(ls_metric **metric) {
+  if (!*metric) return;
+  free((*metric)->sums);
+  free((*metric)->pivots);
+  free(*metric);
+  *metric = NULL;
+}
+
+void ls_metric_reset(ls_metric *metric) {
+  memset(metric->sums, 0, metric->n_sums * sizeof *metric->sums);
+}
+
+void ls_metric_merge(ls_metric *metric, const ls_metric *other) {
+  LS_ASSERT(metric->n_sums == other->n_sums);
+  for (size_t i = 0; i < metric->n_sums; i++) metric->sums[i] += other->sums[i];
+}
+
+static void add_class(ls_metric *metric, const float *z, size_t truth, double weight) {
+  const size_t n = metric->n_outputs;
+  size_t best = 0;
+  for (size_t j = 1; j < n; j++)
+    if (z[j] > z[best]) best = j;
+  if (best == truth) metric->sums[CORRECT] += weight;
+  if (metric->is_detailed) metric->sums[COUNTS + truth * n + best] += weight;
+}
+
+static void add_labels(ls_metric *metric, const float *z, const float *y, double weight) {
+  const size_t n = metric->n_outputs;
+  for (size_t k = 0; k < n; k++) {
+    const size_t truth = y[k] > 0.5F;
+    const size_t predicted = z[k] > 0.0F;
+    if (truth == predicted) metric->sums[CORRECT] += weight / (double)n;
+    if (metric->is_detailed) metric->sums[COUNTS + 4 * k + 2 * truth + predicted] += weight;
+  }
+}
+
+static void add_values(ls_metric *metric, const float *a, const float *y, double weight) {
+  for (size_t k = 0; k < metric->n_outputs; k++) {
+    const double error = (double)y[k] - (double)a[k];
+    const double centred = (double)y[k] - (double)metric->pivots[k];
+    double *const sums = metric->sums + FIXED + REGRESSION_SUMS * k;
+    sums[SQUARED] += weight * error * error;
+    sums[ABSOLUTE] += weight * fabs(error);
+    sums[FIRST] += weight * centred;
+    sums[SECOND] += weight * centred * centred;
+  }
+}
+
+void ls_metric_add(ls_metric *metric, size_t rows, const float *outputs, const ls_targets *targets,
+                   double loss_sum) {
+  const size_t n = metric->n_outputs;
+  for (size_t i = 0; i < rows; i++) {
+    const double weight = targets->weights ? (double)targets->weights[i] : 1.0;
+    const float *const row = outputs + i * n;
+    switch (metric->task) {
+    case LS_TASK_CLASSES: add_class(metric, row, (size_t)targets->classes[i], weight); break;
+    case LS_TASK_LABELS: add_labels(metric, row, targets->values + i * n, weight); break;
+    case LS_TASK_REGRESSION: add_values(metric, row, targets->values + i * n, weight); break;
+    }
+    metric->sums[WEIGHT] += weight;
+  }
+  metric->sums[LOSS] += loss_sum;
+  metric->sums[SAMPLES] += (double)rows;
+}

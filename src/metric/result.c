@@ -1,0 +1,98 @@
+/* What follows from the sums. */
+#include "layout.h"
+
+#include <math.h>
+
+double ls_metric_weight(const ls_metric *metric) {
+  return metric->sums[WEIGHT];
+}
+
+uint64_t ls_metric_samples(const ls_metric *metric) {
+  return (uint64_t)metric->sums[SAMPLES];
+}
+
+static double ratio(double a, double b) {
+  return b > 0.0 ? a / b : NAN;
+}
+
+double ls_metric_loss(const ls_metric *metric) {
+  return ratio(metric->sums[LOSS], metric->sums[WEIGHT]);
+}
+
+/* 1 - sum (y - a)^2 / sum (y - mean y)^2 of one output. */
+static double r_squared(const ls_metric *metric, size_t k) {
+  const double *const sums = metric->sums + FIXED + REGRESSION_SUMS * k;
+  const double spread = sums[SECOND] - ratio(sums[FIRST] * sums[FIRST], metric->sums[WEIGHT]);
+  return spread > 0.0 ? 1.0 - sums[SQUARED] / spread : NAN;
+}
+
+double ls_metric_quality(const ls_metric *metric) {
+  if (metric->task != LS_TASK_REGRESSION) return ratio(metric->sums[CORRECT], metric->sums[WEIGHT]);
+  double sum = 0.0;
+  for (size_t k = 0; k < metric->n_outputs; k++) sum += r_squared(metric, k);
+  return sum / (double)metric->n_outputs;
+}
+
+const char *ls_metric_quality_name(ls_task task) {
+  return task == LS_TASK_REGRESSION ? "r2" : "accuracy";
+}
+
+static double mean_over_outputs(const ls_metric *metric, size_t which) {
+  LS_ASSERT(metric->task == LS_TASK_REGRESSION);
+  double sum = 0.0;
+  for (size_t k = 0; k < metric->n_outputs; k++) sum += metric->sums[FIXED + REGRESSION_SUMS * k + which];
+  return ratio(sum / (double)metric->n_outputs, metric->sums[WEIGHT]);
+}
+
+double ls_metric_mse(const ls_metric *metric) {
+  return mean_over_outputs(metric, SQUARED);
+}
+
+double ls_metric_mae(const ls_metric *metric) {
+  return mean_over_outputs(metric, ABSOLUTE);
+}
+
+size_t ls_metric_n_classes(const ls_metric *metric) {
+  if (metric->task == LS_TASK_REGRESSION) return 0;
+  return metric->task == LS_TASK_LABELS && metric->n_outputs == 1 ? 2 : metric->n_outputs;
+}
+
+bool ls_metric_has_confusion(const ls_metric *metric) {
+  return metric->task == LS_TASK_CLASSES || (metric->task == LS_TASK_LABELS && metric->n_outputs == 1);
+}
+
+double ls_metric_confusion(const ls_metric *metric, size_t truth, size_t predicted) {
+  const size_t n = ls_metric_n_classes(metric);
+  LS_ASSERT(metric->is_detailed && ls_metric_has_confusion(metric) && truth < n && predicted < n);
+  return metric->sums[COUNTS + truth * n + predicted];
+}
+
+static ls_class_quality quality_of(double hits, double predicted, double support) {
+  const double precision = predicted > 0.0 ? hits / predicted : 0.0;
+  const double recall = support > 0.0 ? hits / support : 0.0;
+  const double both = precision + recall;
+  return (ls_class_quality){precision, recall, both > 0.0 ? 2.0 * precision * recall / both : 0.0, support};
+}
+
+ls_class_quality ls_metric_class(const ls_metric *metric, size_t index) {
+  if (!ls_metric_has_confusion(metric)) {
+    LS_ASSERT(metric->is_detailed && metric->task == LS_TASK_LABELS && index < metric->n_outputs);
+    const double *const counts = metric->sums + COUNTS + 4 * index;
+    return quality_of(counts[3], counts[1] + counts[3], counts[2] + counts[3]);
+  }
+  const size_t n = ls_metric_n_classes(metric);
+  double predicted = 0.0;
+  double support = 0.0;
+  for (size_t j = 0; j < n; j++) {
+    predicted += ls_metric_confusion(metric, j, index);
+    support += ls_metric_confusion(metric, index, j);
+  }
+  return quality_of(ls_metric_confusion(metric, index, index), predicted, support);
+}
+
+double ls_metric_macro_f1(const ls_metric *metric) {
+  const size_t n = ls_metric_n_classes(metric);
+  double sum = 0.0;
+  for (size_t i = 0; i < n; i++) sum += ls_metric_class(metric, i).f1;
+  return n > 0 ? sum / (double)n : NAN;
+}

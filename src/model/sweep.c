@@ -1,0 +1,51 @@
+/* The forward and the backward sweep. */
+#include "lockstep/model.h"
+
+#include <string.h>
+
+void ls_model_initialise(ls_model *model, uint64_t seed) {
+  for (size_t i = 0; i < model->n_layers; i++) {
+    const ls_layer *const layer = model->layers[i];
+    if (layer->type->initialise) layer->type->initialise(layer, seed);
+  }
+}
+
+float *ls_model_input(ls_model *model) {
+  return model->activations[0];
+}
+
+float *ls_model_output_gradient(ls_model *model) {
+  return model->deltas[0];
+}
+
+const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
+  LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
+  for (size_t i = 0; i < model->n_layers; i++) {
+    ls_layer *const layer = model->layers[i];
+    layer->type->forward(layer, pass, model->activations[i], model->activations[i + 1]);
+  }
+  return model->activations[model->n_layers];
+}
+
+void ls_model_backward(ls_model *model, const ls_pass *pass) {
+  if (ls_pass_rows(pass) == 0) {
+    memset(model->grads, 0, model->n_params * sizeof *model->grads);
+    return;
+  }
+  float *dy = model->deltas[0];
+  float *dx = model->deltas[1];
+  for (size_t i = model->n_layers; i-- > 0;) {
+    ls_layer *const layer = model->layers[i];
+    layer->type->backward(layer, pass, model->activations[i], model->activations[i + 1], dy,
+                          i > 0 ? dx : NULL);
+    float *const next = dx;
+    dx = dy;
+    dy = next;
+  }
+}
+
+const float *ls_model_predict(ls_model *model, size_t rows) {
+  float *const output = model->activations[model->n_layers];
+  ls_math_activate(ls_loss_link(model->loss), 0.0F, rows, model->n_out, NULL, output);
+  return output;
+}

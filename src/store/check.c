@@ -1,0 +1,143 @@
+/* What is checked of an array before HDF5 may read a byte of it. */
+#include "inner.h"
+
+#include <inttypes.h>
+#include <limits.h>
+
+/* Deflate shrinks at most 1032 : 1; an array that promises more is not data but a bomb. */
+#define EXPANSION_LIMIT 1100
+
+static ls_status refuse(const ls_store *store, const char *path, const char *why) {
+  return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, why);
+}
+
+static ls_status check_layout(const ls_store *store, const char *path, hid_t plist) {
+  if (H5Pget_layout(plist) == H5D_VIRTUAL)
+    return refuse(store, path,
+                  "is a virtual data set over other files; copy its data into one file (h5repack)");
+  if (H5Pget_external_count(plist) != 0)
+    return refuse(store, path,
+                  "is stored in another file (external storage); copy its data into this file");
+  return LS_OK;
+}
+
+static bool is_builtin(H5Z_filter_t filter) {
+  return filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_FLETCHER32 ||
+         filter == H5Z_FILTER_SCALEOFFSET || filter == H5Z_FILTER_NBIT;
+}
+
+/* Only filters that HDF5 always has, each at most once: two deflates could expand a million times. */
+static ls_status check_filters(const ls_store *store, const char *path, hid_t plist) {
+  H5Z_filter_t seen[8];
+  const int n = H5Pget_nfilters(plist);
+  if (n < 0 || n > 8) return refuse(store, path, "has a damaged or overlong list of filters");
+  for (int i = 0; i < n; i++) {
+    char name[64] = "";
+    unsigned flags, config;
+    size_t n_values = 0;
+    seen[i] = H5Pget_filter2(plist, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
+    if (!is_builtin(seen[i]))
+      return ls_fail(LS_ERR_DATA,
+                     "%s:%s: is packed by filter %d (%.63s); only shuffle, deflate (gzip), fletcher32, "
+                     "scale-offset and nbit are read: repack it, e.g. with h5repack -f GZIP=4",
+                     store->path, path, (int)seen[i], name);
+    for (int k = 0; k < i; k++)
+      if (seen[k] == seen[i]) return refuse(store, path, "applies a filter twice; repack it with h5repack");
+  }
+  return LS_OK;
+}
+
+static ls_status check_type(const ls_store *store, const char *path, hid_t type, ls_array *out) {
+  if (store_dtype_of(type, &out->dtype)) return LS_OK;
+  return refuse(store, path,
+                "has elements that are neither whole numbers of at most 64 bits, real ones of at "
+                "most 64 bits, nor text");
+}
+
+static ls_status check_shape(const ls_store *store, const char *path, hid_t space, ls_array *out) {
+  const int n = H5Sget_simple_extent_ndims(space);
+  hsize_t dims[H5S_MAX_RANK];
+  if (n < 0 || H5Sget_simple_extent_type(space) == H5S_NULL)
+    return refuse(store, path, "has no shape (it is empty)");
+  if (n > LS_MAX_DIMS)
+    return ls_fail(LS_ERR_DATA, "%s:%s: has %d dimensions; at most %d are read", store->path, path, n,
+                   LS_MAX_DIMS);
+  if (H5Sget_simple_extent_dims(space, dims, NULL) < 0) return refuse(store, path, store_reason());
+  out->n_dims = (unsigned)n;
+  for (int i = 0; i < n; i++) out->dims[i] = dims[i];
+  return LS_OK;
+}
+
+/* *bytes of all elements, of `size` bytes each in the file; false where no address space holds them. */
+static bool total_bytes(const ls_array *array, size_t size, size_t *bytes) {
+  size_t total;
+  if (!ls_array_row_size(array, &total) ||
+      !ls_size_mul(total, array->n_dims ? array->dims[0] : 1, &total) ||
+      !ls_size_mul(total, ls_size_max(size, ls_dtype_size(array->dtype)), bytes) || *bytes > PTRDIFF_MAX)
+    return false;
+  *bytes = total * size;
+  return true;
+}
+
+/* Bytes of a whole chunk, which HDF5 allocates to read any part of it; 0 where there are no chunks. */
+static uint64_t chunk_bytes(hid_t plist, size_t size) {
+  hsize_t dims[H5S_MAX_RANK];
+  if (H5Pget_layout(plist) != H5D_CHUNKED) return 0;
+  const int n = H5Pget_chunk(plist, H5S_MAX_RANK, dims);
+  size_t bytes = size;
+  for (int i = 0; i < n; i++)
+    if (!ls_size_mul(bytes, dims[i], &bytes)) return UINT64_MAX;
+  return bytes;
+}
+
+/* Compares what an array promises with what the file stores. */
+static ls_status check_storage(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
+                               const ls_array *array) {
+  size_t bytes;
+  char shape[128];
+  ls_array_describe(array, shape, sizeof shape);
+  if (!total_bytes(array, size, &bytes))
+    return ls_fail(LS_ERR_DATA, "%s:%s: %s is too large for this machine", store->path, path, shape);
+  if (bytes == 0) return LS_OK;
+  const uint64_t stored = H5Dget_storage_size(id);
+  if (stored == 0)
+    return ls_fail(LS_ERR_DATA, "%s:%s: %s has no data stored: it was made but never written", store->path,
+                   path, shape);
+  if (stored > store->bytes)
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: claims %" PRIu64 " stored bytes in a file of %" PRIu64 ": truncated or damaged",
+                   store->path, path, stored, store->bytes);
+  const bool chunked = H5Pget_layout(plist) == H5D_CHUNKED;
+  const uint64_t needed = chunked ? bytes / EXPANSION_LIMIT : bytes;
+  if (needed > stored || chunk_bytes(plist, size) / EXPANSION_LIMIT > stored)
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: %s would expand from only %" PRIu64 " stored bytes: most of it was never "
+                   "written, or it is damaged",
+                   store->path, path, shape, stored);
+  return LS_OK;
+}
+
+/* Layout first: asking a virtual data set for its shape opens its sources. */
+ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out) {
+  ls_status status;
+  hid_t type = -1;
+  hid_t space = -1;
+  *out = (ls_array){0};
+  const hid_t plist = H5Dget_create_plist(id);
+  if (plist < 0) return refuse(store, path, store_reason());
+  status = check_layout(store, path, plist);
+  if (!status) status = check_filters(store, path, plist);
+  if (status) goto out;
+
+  type = H5Dget_type(id);
+  space = type < 0 ? -1 : H5Dget_space(id);
+  status = space < 0 ? refuse(store, path, store_reason()) : check_type(store, path, type, out);
+  if (!status) status = check_shape(store, path, space, out);
+  if (!status) status = check_storage(store, path, id, plist, H5Tget_size(type), out);
+
+out:
+  store_close_id(space);
+  store_close_id(type);
+  store_close_id(plist);
+  return status;
+}

@@ -1,0 +1,49 @@
+/* XXH3-128 digests of blocks and files. */
+#include "inner.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+ls_digest ls_digest_of(const void *data, size_t bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(data, bytes);
+  return (ls_digest){.low = hash.low64, .high = hash.high64};
+}
+
+bool ls_digest_equal(ls_digest a, ls_digest b) {
+  return a.low == b.low && a.high == b.high;
+}
+
+ls_digest store_digest_end(const XXH3_state_t *state) {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state);
+  return (ls_digest){.low = hash.low64, .high = hash.high64};
+}
+
+/* Feeds a file's bytes from `offset` to its end into `state`. */
+static bool digest_rest(int descriptor, uint64_t offset, XXH3_state_t *state, void *block,
+                        uint64_t *bytes) {
+  *bytes = 0;
+  for (;;) {
+    const ssize_t n = pread(descriptor, block, BLOCK_BYTES, (off_t)(offset + *bytes));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return n == 0;
+    XXH3_128bits_update(state, block, (size_t)n);
+    *bytes += (uint64_t)n;
+  }
+}
+
+bool store_digest_file(int descriptor, uint64_t offset, ls_digest *digest, uint64_t *bytes) {
+  XXH3_state_t *const state = XXH3_createState();
+  void *const block = malloc(BLOCK_BYTES);
+  bool ok = false;
+  errno = ENOMEM;
+  if (!state || !block) goto out;
+  XXH3_128bits_reset(state);
+  ok = digest_rest(descriptor, offset, state, block, bytes);
+  if (ok) *digest = store_digest_end(state);
+
+out:
+  free(block);
+  XXH3_freeState(state);
+  return ok;
+}

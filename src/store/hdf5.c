@@ -1,0 +1,155 @@
+/* HDF5 itself: its settings, its reasons for a failure, its types, and the way to an object. */
+#include "inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON_BYTES 512
+
+static _Thread_local bool started;
+static _Thread_local char reason[REASON_BYTES];
+
+void store_start(void) {
+  if (started) return;
+  H5dont_atexit(); /* its own cleaning up crashes after a close that failed, e.g. over a quota */
+  H5open();
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* the setting is per thread */
+  H5PLset_loading_state(0);
+  started = true;
+}
+
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *unused) {
+  (void)unused;
+  if (n == 0 && error->desc) snprintf(reason, sizeof reason, "%s", error->desc);
+  return 0;
+}
+
+/* HDF5 forgets its errors on the next call, so they are noted before an id is closed. */
+static void note_reason(void) {
+  if (H5Eget_num(H5E_DEFAULT) > 0) H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, NULL);
+}
+
+const char *store_reason(void) {
+  static const char before[] = "error message = '";
+  note_reason();
+  char *const words = strstr(reason, before);
+  if (!words) return reason[0] ? reason : "HDF5 gives no reason";
+  char *const end = strchr(words + sizeof before - 1, '\'');
+  if (end) *end = '\0';
+  return words + sizeof before - 1;
+}
+
+hid_t store_access(void) {
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  if (access < 0) return access;
+  H5Pset_fapl_sec2(access);
+  H5Pset_file_locking(access, false, true);
+  return access;
+}
+
+hid_t store_native_type(ls_dtype dtype) {
+  const hid_t types[] = {
+      [LS_U8] = H5T_NATIVE_UINT8,   [LS_U16] = H5T_NATIVE_UINT16, [LS_U32] = H5T_NATIVE_UINT32,
+      [LS_U64] = H5T_NATIVE_UINT64, [LS_I8] = H5T_NATIVE_INT8,    [LS_I16] = H5T_NATIVE_INT16,
+      [LS_I32] = H5T_NATIVE_INT32,  [LS_I64] = H5T_NATIVE_INT64,  [LS_F32] = H5T_NATIVE_FLOAT,
+      [LS_F64] = H5T_NATIVE_DOUBLE,
+  };
+  LS_ASSERT(dtype < LS_TEXT);
+  return types[dtype];
+}
+
+hid_t store_file_type(ls_dtype dtype) {
+  const hid_t types[] = {
+      [LS_U8] = H5T_STD_U8LE,    [LS_U16] = H5T_STD_U16LE, [LS_U32] = H5T_STD_U32LE,
+      [LS_U64] = H5T_STD_U64LE,  [LS_I8] = H5T_STD_I8LE,   [LS_I16] = H5T_STD_I16LE,
+      [LS_I32] = H5T_STD_I32LE,  [LS_I64] = H5T_STD_I64LE, [LS_F32] = H5T_IEEE_F32LE,
+      [LS_F64] = H5T_IEEE_F64LE,
+  };
+  LS_ASSERT(dtype < LS_TEXT);
+  return types[dtype];
+}
+
+/* Integers of odd sizes go to the next larger size. */
+static bool integer_dtype(hid_t type, ls_dtype *out) {
+  static const ls_dtype unsigneds[] = {LS_U8, LS_U16, LS_U32, LS_U64};
+  static const ls_dtype signeds[] = {LS_I8, LS_I16, LS_I32, LS_I64};
+  const size_t size = H5Tget_size(type);
+  if (size == 0 || size > 8) return false;
+  const int log = size > 4 ? 3 : size > 2 ? 2 : size > 1 ? 1 : 0;
+  *out = H5Tget_sign(type) == H5T_SGN_NONE ? unsigneds[log] : signeds[log];
+  return true;
+}
+
+/* Half precision and the like go to the next larger type whose exponent and mantissa hold theirs. */
+static bool float_dtype(hid_t type, ls_dtype *out) {
+  size_t sign, exponent_at, exponent, mantissa_at, mantissa;
+  if (H5Tget_fields(type, &sign, &exponent_at, &exponent, &mantissa_at, &mantissa) < 0) return false;
+  if (exponent > 11 || mantissa > 52 || H5Tget_size(type) > 8) return false;
+  *out = exponent <= 8 && mantissa <= 23 ? LS_F32 : LS_F64;
+  return true;
+}
+
+static bool enum_dtype(hid_t type, ls_dtype *out) {
+  const hid_t base = H5Tget_super(type);
+  const bool ok = base >= 0 && H5Tget_class(base) == H5T_INTEGER && integer_dtype(base, out);
+  store_close_id(base);
+  return ok;
+}
+
+bool store_dtype_of(hid_t type, ls_dtype *out) {
+  switch (H5Tget_class(type)) {
+  case H5T_INTEGER:
+    return integer_dtype(type, out);
+  case H5T_FLOAT:
+    return float_dtype(type, out);
+  case H5T_ENUM:
+    return enum_dtype(type, out);
+  case H5T_STRING:
+    *out = LS_TEXT;
+    return true;
+  default:
+    return false;
+  }
+}
+
+void store_close_id(hid_t id) {
+  note_reason();
+  if (id >= 0) H5Idec_ref(id);
+}
+
+/* One name further: replaces *here by its child, or by -1 where that is no group or array of this file. */
+static ls_store_kind step(hid_t *here, const char *name) {
+  const hid_t parent = *here;
+  ls_store_kind kind = LS_STORE_NONE;
+  H5L_info_t link;
+  *here = -1;
+  if (H5Iget_type(parent) == H5I_GROUP && strcmp(name, ".") != 0 &&
+      H5Lexists(parent, name, H5P_DEFAULT) > 0) {
+    kind = LS_STORE_OTHER;
+    if (H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
+      *here = H5Oopen(parent, name, H5P_DEFAULT);
+    const H5I_type_t type = *here < 0 ? H5I_BADID : H5Iget_type(*here);
+    if (type == H5I_GROUP) kind = LS_STORE_GROUP;
+    if (type == H5I_DATASET) kind = LS_STORE_ARRAY;
+  }
+  store_close_id(parent);
+  if (kind == LS_STORE_OTHER) {
+    store_close_id(*here);
+    *here = -1;
+  }
+  return kind;
+}
+
+ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
+  store_start();
+  *out = -1;
+  char *const names = ls_strdup(path);
+  hid_t here = names ? H5Gopen2(file, "/", H5P_DEFAULT) : -1;
+  ls_store_kind kind = here < 0 ? LS_STORE_OTHER : LS_STORE_GROUP;
+  char *rest = NULL;
+  const char *name = here < 0 ? NULL : strtok_r(names, "/", &rest);
+  for (; name && here >= 0; name = strtok_r(NULL, "/", &rest)) kind = step(&here, name);
+  free(names);
+  *out = here;
+  return kind;
+}

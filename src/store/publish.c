@@ -1,0 +1,103 @@
+/* The end of writing: what was written is read back, sealed, synced, and only then takes its name. */
+#include "inner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Reads an array from the file, block by block, into a digest. */
+static ls_status digest_stored(const ls_store *store, const record *r, ls_digest *out) {
+  const size_t rows = ls_size_max(1, BLOCK_BYTES / ls_size_max(1, r->row_bytes));
+  XXH3_state_t *const state = XXH3_createState();
+  void *const block = malloc(ls_size_max(1, rows * r->row_bytes));
+  ls_status status = state && block ? LS_OK : ls_fail_memory("reading back", rows * r->row_bytes);
+  if (state) XXH3_128bits_reset(state);
+  for (uint64_t first = 0; !status && first < r->rows; first += rows) {
+    const size_t n = (size_t)(r->rows - first < rows ? r->rows - first : rows);
+    status = ls_store_read_rows(store, r->path, first, n, block);
+    if (!status && r->row_bytes) XXH3_128bits_update(state, block, n * r->row_bytes);
+  }
+  if (!status) *out = store_digest_end(state);
+  free(block);
+  XXH3_freeState(state);
+  return status;
+}
+
+/* Compares an array of the file with what was appended. */
+static ls_status compare_record(const ls_store *store, const record *r) {
+  ls_array found;
+  ls_digest digest;
+  ls_status status = ls_store_describe(store, r->path, &found);
+  if (status) return status;
+  const uint64_t rows = found.n_dims ? found.dims[0] : 1;
+  if (found.dtype != r->array.dtype || found.n_dims != r->array.n_dims || rows != r->rows)
+    return ls_fail(LS_ERR_OUTPUT, "%s:%s: has another shape than was written", store->path, r->path);
+  status = digest_stored(store, r, &digest);
+  if (status) return status;
+  if (ls_digest_equal(digest, store_digest_end(r->state))) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT, "%s:%s: holds other values than were written", store->path, r->path);
+}
+
+/* HDF5 reports success on a full disk, so only reading back tells. */
+static ls_status read_back(const ls_store_writer *writer) {
+  ls_store *store = NULL;
+  ls_status status = ls_store_open(writer->temporary, &store);
+  for (const record *r = writer->records; r && !status; r = r->next) status = compare_record(store, r);
+  ls_store_close(&store);
+  if (!status) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT, "%s: was not written whole (is the disk full?): %s", writer->path,
+                 ls_message());
+}
+
+static ls_status finish_hdf5(ls_store_writer *writer) {
+  if (writer->failed) return ls_fail(LS_ERR_OUTPUT, "%s: an earlier write failed", writer->path);
+  for (record *r = writer->records; r; r = r->next) {
+    const ls_status status = store_record_finish(writer, r);
+    if (status) return status;
+  }
+  const hid_t file = writer->file;
+  writer->file = -1;
+  return H5Fclose(file) < 0 ? store_write_fail(writer, "/", "can't be closed") : LS_OK;
+}
+
+static ls_status fail_system(const ls_store_writer *writer) {
+  return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: %s", writer->path, strerror(errno));
+}
+
+/* Seals the temporary file where asked to, and brings it to the disk. */
+static ls_status seal_and_sync(const ls_store_writer *writer) {
+  const int descriptor = open(writer->temporary, O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return fail_system(writer);
+  ls_status status = writer->sealed ? store_seal_write(descriptor, writer->path) : LS_OK;
+  if (!status && fsync(descriptor)) status = fail_system(writer);
+  if (close(descriptor) && !status) status = fail_system(writer);
+  return status;
+}
+
+/* Syncs the folder, so that the new name outlives a power cut. Some file systems can't, and say so. */
+static ls_status sync_folder(const ls_store_writer *writer) {
+  const char *const slash = strrchr(writer->path, '/');
+  char *const folder =
+      slash ? ls_format("%.*s", (int)(slash - writer->path) + 1, writer->path) : ls_strdup(".");
+  if (!folder) return ls_fail_memory(writer->path, strlen(writer->path));
+  const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  free(folder);
+  const bool failed = descriptor >= 0 && fsync(descriptor) && errno == EIO;
+  if (descriptor >= 0) close(descriptor);
+  return failed ? ls_fail(LS_ERR_OUTPUT, "%s: its folder can't be synced: %s", writer->path, strerror(EIO))
+                : LS_OK;
+}
+
+ls_status ls_store_publish(ls_store_writer **writer) {
+  ls_store_writer *const w = *writer;
+  store_start();
+  ls_status status = finish_hdf5(w);
+  if (!status) status = read_back(w);
+  if (!status) status = seal_and_sync(w);
+  if (!status && rename(w->temporary, w->path)) status = fail_system(w);
+  if (!status) status = sync_folder(w);
+  ls_store_discard(writer);
+  return status;
+}

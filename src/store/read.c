@@ -1,0 +1,305 @@
+/* Opening files, finding what is in them, and reading rows. */
+#include "inner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_NAMES 10000
+
+/* ------------------------------------------------------------------ opening */
+
+/* Non-blocking, so that a pipe of that name does not hang the program. */
+ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
+  struct stat about;
+  const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return ls_fail(status, "%s: can't be opened: %s", path, strerror(errno));
+  if (fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
+    *out = descriptor;
+    return LS_OK;
+  }
+  close(descriptor);
+  return ls_fail(status, "%s: is %s, not a file", path,
+                 S_ISDIR(about.st_mode) ? "a folder" : "a device or pipe");
+}
+
+static hid_t open_hdf5(const char *path) {
+  const hid_t access = store_access();
+  const hid_t file = access < 0 ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
+  store_close_id(access);
+  return file;
+}
+
+/* Whether HDF5 has opened the very file of the descriptor, not one that was renamed over it since. */
+static bool same_file(hid_t file, int descriptor) {
+  void *handle = NULL;
+  struct stat ours, theirs;
+  if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle) return false;
+  if (fstat(descriptor, &ours) || fstat(*(const int *)handle, &theirs)) return false;
+  return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino && ours.st_size == theirs.st_size;
+}
+
+/* Opens the file behind a descriptor that was found good; failures carry `status`. */
+static ls_status open_store(const char *path, int descriptor, ls_status status, ls_store **out) {
+  struct stat about;
+  ls_store *store = calloc(1, sizeof *store);
+  if (!store) return ls_fail_memory(path, sizeof *store);
+  store->file = -1;
+  store->path = ls_strdup(path);
+  store->cache = calloc(1, sizeof *store->cache);
+  if (!store->path || !store->cache) {
+    status = ls_fail_memory(path, sizeof *store->cache);
+    goto out;
+  }
+  store->file = open_hdf5(path);
+  if (store->file < 0) {
+    ls_fail(status, "%s: is no readable HDF5 file: %s", path, store_reason());
+    goto out;
+  }
+  if (!same_file(store->file, descriptor) || fstat(descriptor, &about)) {
+    ls_fail(status, "%s: was replaced while it was being opened; try again", path);
+    goto out;
+  }
+  store->bytes = (uint64_t)about.st_size;
+  *out = store;
+  return LS_OK;
+
+out:
+  ls_store_close(&store);
+  return status;
+}
+
+ls_status ls_store_open(const char *path, ls_store **out) {
+  int descriptor = -1;
+  *out = NULL;
+  store_start();
+  ls_status status = store_descriptor_open(path, LS_ERR_DATA, &descriptor);
+  if (status) return status;
+  status = open_store(path, descriptor, LS_ERR_DATA, out);
+  close(descriptor);
+  return status;
+}
+
+ls_status ls_store_open_sealed(const char *path, ls_store **out) {
+  int descriptor = -1;
+  *out = NULL;
+  store_start();
+  ls_status status = store_descriptor_open(path, LS_ERR_MODEL, &descriptor);
+  if (status) return status;
+  status = store_seal_verify(descriptor, path);
+  if (!status) status = open_store(path, descriptor, LS_ERR_MODEL, out);
+  close(descriptor);
+  return status;
+}
+
+static void free_place(open_array *place) {
+  store_close_id(place->path ? place->id : -1);
+  free(place->path);
+  *place = (open_array){.id = -1};
+}
+
+void ls_store_close(ls_store **store) {
+  ls_store *const s = *store;
+  *store = NULL;
+  if (!s) return;
+  for (int i = 0; s->cache && i < OPEN_ARRAYS; i++) free_place(&s->cache->places[i]);
+  if (s->file >= 0) H5Fclose(s->file);
+  free(s->cache);
+  free(s->path);
+  free(s);
+}
+
+const char *ls_store_path(const ls_store *store) {
+  return store->path;
+}
+
+/* ------------------------------------------------------------------ finding */
+
+ls_store_kind ls_store_kind_of(const ls_store *store, const char *path) {
+  hid_t id;
+  const ls_store_kind kind = store_object_open(store->file, path, &id);
+  store_close_id(id);
+  return kind;
+}
+
+/* The names of a group on the way into one block. First pass: block is NULL, bytes add up. */
+typedef struct name_list {
+  char **block; /* pointers, then texts */
+  size_t count;
+  size_t bytes; /* of the texts */
+  char *next;
+} name_list;
+
+static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, void *data) {
+  (void)group;
+  (void)info;
+  name_list *const list = data;
+  const size_t bytes = strlen(name) + 1;
+  if (list->block) {
+    list->block[list->count] = list->next;
+    memcpy(list->next, name, bytes);
+    list->next += bytes;
+  }
+  list->count++;
+  list->bytes += bytes;
+  return list->count > MAX_NAMES;
+}
+
+/* Goes over a group twice: to measure, and to copy. */
+static ls_status list_group(const ls_store *store, const char *path, hid_t group, name_list *list) {
+  herr_t end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_name, list);
+  if (end > 0) return ls_fail(LS_ERR_DATA, "%s:%s: holds more than %d names", store->path, path, MAX_NAMES);
+  const size_t pointers = (list->count + 1) * sizeof *list->block;
+  if (end == 0) {
+    char **const block = calloc(1, pointers + list->bytes);
+    if (!block) return ls_fail_memory("a list of names", pointers + list->bytes);
+    *list = (name_list){.block = block, .next = (char *)block + pointers};
+    end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_name, list);
+  }
+  if (end == 0) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: can't be listed: %s", store->path, path, store_reason());
+}
+
+ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count) {
+  hid_t id;
+  name_list list = {0};
+  *names = NULL;
+  *count = 0;
+  const ls_store_kind kind = store_object_open(store->file, group, &id);
+  const ls_status status =
+      kind == LS_STORE_GROUP
+          ? list_group(store, group, id, &list)
+          : ls_fail(LS_ERR_DATA, "%s:%s: is not a group of this file", store->path, group);
+  store_close_id(id);
+  if (status) {
+    free(list.block);
+    return status;
+  }
+  *names = list.block;
+  *count = list.count;
+  return LS_OK;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* Bytes of the chunks that together span all columns of one band of rows; 0 where there are none. */
+static size_t band_bytes(hid_t id, const ls_array *array, size_t *chunks) {
+  hsize_t chunk[H5S_MAX_RANK];
+  const hid_t plist = H5Dget_create_plist(id);
+  const bool chunked = plist >= 0 && H5Pget_layout(plist) == H5D_CHUNKED;
+  const int n = chunked ? H5Pget_chunk(plist, H5S_MAX_RANK, chunk) : 0;
+  store_close_id(plist);
+  size_t bytes = n > 0 ? ls_dtype_size(array->dtype) : 0;
+  *chunks = 1;
+  for (int i = 0; i < n; i++) {
+    const size_t across = i == 0 ? 1 : array->dims[i] / chunk[i] + (array->dims[i] % chunk[i] != 0);
+    if (!ls_size_mul(bytes, chunk[i], &bytes) || !ls_size_mul(bytes, across, &bytes)) return SIZE_MAX;
+    *chunks *= across;
+  }
+  return bytes;
+}
+
+/* Opens it again with a cache that holds a whole band of chunks, so that consecutive reads inflate each
+ * chunk once; bands beyond CACHE_LIMIT are read without. */
+#define CACHE_LIMIT ((size_t)512 << 20)
+static hid_t reopen_with_cache(hid_t file, const char *path, hid_t id, const ls_array *array) {
+  static const size_t primes[] = {521, 10007, 100003, 1000003};
+  size_t chunks;
+  const size_t bytes = band_bytes(id, array, &chunks);
+  if (bytes <= BLOCK_BYTES || bytes > CACHE_LIMIT) return id; /* HDF5's own cache has 1 MiB */
+  int i = 0;
+  while (i < 3 && primes[i] < 20 * chunks) i++;
+  const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+  H5Pset_chunk_cache(access, primes[i], bytes + BLOCK_BYTES, 1.0);
+  store_close_id(id); /* first: an open data set keeps its cache */
+  const hid_t again = H5Dopen2(file, path, access);
+  store_close_id(access);
+  return again;
+}
+
+/* Finds, checks and opens an array, or takes it from the few that are kept open. */
+static ls_status open_checked(const ls_store *store, const char *path, const open_array **out) {
+  array_cache *const cache = store->cache;
+  for (int i = 0; i < OPEN_ARRAYS; i++) {
+    *out = &cache->places[i];
+    if ((*out)->path && strcmp((*out)->path, path) == 0) return LS_OK;
+  }
+  hid_t id;
+  const ls_store_kind kind = store_object_open(store->file, path, &id);
+  if (kind != LS_STORE_ARRAY) {
+    store_close_id(id);
+    static const char *const what[] = {
+        "does not exist", "is a group, not an array", "",
+        "is a link, a named type, or damaged; only arrays of this very file are read"};
+    return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, what[kind]);
+  }
+  ls_array array;
+  const ls_status status = store_check(store, path, id, &array);
+  if (status) {
+    store_close_id(id);
+    return status;
+  }
+  id = reopen_with_cache(store->file, path, id, &array);
+  if (id < 0) return ls_fail(LS_ERR_DATA, "%s:%s: can't be opened: %s", store->path, path, store_reason());
+
+  open_array *const place = &cache->places[cache->next];
+  cache->next = (cache->next + 1) % OPEN_ARRAYS;
+  free_place(place);
+  *place = (open_array){.path = ls_strdup(path), .id = id, .array = array};
+  *out = place;
+  if (place->path) return LS_OK;
+  store_close_id(id);
+  return ls_fail_memory(path, strlen(path));
+}
+
+ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out) {
+  const open_array *found;
+  *out = (ls_array){0};
+  const ls_status status = open_checked(store, path, &found);
+  if (!status) *out = found->array;
+  return status;
+}
+
+/* Reads rows of an array with at least one dimension. False where HDF5 fails. */
+static bool read_rows(const open_array *from, uint64_t first, size_t count, void *buffer) {
+  const ls_array *const array = &from->array;
+  hsize_t start[LS_MAX_DIMS] = {first};
+  hsize_t counts[LS_MAX_DIMS] = {count};
+  for (unsigned i = 1; i < array->n_dims; i++) counts[i] = array->dims[i];
+  const hid_t memory = H5Screate_simple((int)array->n_dims, counts, NULL);
+  const hid_t space = H5Dget_space(from->id);
+  const bool ok =
+      memory >= 0 && space >= 0 &&
+      H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, counts, NULL) >= 0 &&
+      H5Dread(from->id, store_native_type(array->dtype), memory, space, H5P_DEFAULT, buffer) >= 0;
+  store_close_id(space);
+  store_close_id(memory);
+  return ok;
+}
+
+ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
+                             void *buffer) {
+  const open_array *from;
+  const ls_status status = open_checked(store, path, &from);
+  if (status) return status;
+  const ls_array *const array = &from->array;
+  const uint64_t rows = array->n_dims ? array->dims[0] : 1;
+  if (first > rows || count > rows - first)
+    return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " asked of %" PRIu64, store->path,
+                   path, first, first + count, rows);
+  if (array->dtype == LS_TEXT)
+    return ls_fail(LS_ERR_DATA, "%s:%s: holds text, not numbers", store->path, path);
+  size_t row_size;
+  LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has proved it */
+  if (count == 0 || row_size == 0) return LS_OK;
+  const bool ok = array->n_dims ? read_rows(from, first, count, buffer)
+                                : H5Dread(from->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL,
+                                          H5P_DEFAULT, buffer) >= 0;
+  if (ok) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " can't be read: %s", store->path, path,
+                 first, first + count - 1, store_reason());
+}

@@ -1,0 +1,117 @@
+/* The seal: a 512-byte user block in front of the HDF5 part, by which damage of any byte is found before
+ * HDF5 parses the file.
+ *
+ *   0  magic word "LOCKSTEP"            16  bytes that follow the block, u64
+ *   8  version of the seal, u32          24  their XXH3-128 digest, in canonical (big-endian) form
+ *  12  zero                              40  zero, up to 512
+ *
+ * Integers are little-endian. Every byte of the block has one right value, given the rest of the file. */
+#include "inner.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char magic[8] = {'L', 'O', 'C', 'K', 'S', 'T', 'E', 'P'};
+
+#define SEAL_VERSION   1
+#define VERSION_OFFSET 8
+#define LENGTH_OFFSET  16
+#define DIGEST_OFFSET  24
+
+static void put_little(unsigned char *to, uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; i++) to[i] = (unsigned char)(value >> (8 * i));
+}
+
+static uint64_t get_little(const unsigned char *from, int bytes) {
+  uint64_t value = 0;
+  for (int i = 0; i < bytes; i++) value |= (uint64_t)from[i] << (8 * i);
+  return value;
+}
+
+/* The block of a file whose other bytes are `length` many with this digest. */
+static void make_seal(unsigned char seal[SEAL_BYTES], uint64_t length, ls_digest digest) {
+  memset(seal, 0, SEAL_BYTES);
+  memcpy(seal, magic, sizeof magic);
+  put_little(seal + VERSION_OFFSET, SEAL_VERSION, 4);
+  put_little(seal + LENGTH_OFFSET, length, 8);
+  const XXH128_hash_t hash = {.low64 = digest.low, .high64 = digest.high};
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  memcpy(seal + DIGEST_OFFSET, canonical.digest, sizeof canonical.digest);
+}
+
+/* Reads the block; the number of bytes that were there, or -1 with errno. */
+static ssize_t read_seal(int descriptor, unsigned char seal[SEAL_BYTES]) {
+  ssize_t n;
+  do n = pread(descriptor, seal, SEAL_BYTES, 0);
+  while (n < 0 && errno == EINTR);
+  return n;
+}
+
+bool ls_store_is_sealed(const char *path) {
+  unsigned char seal[SEAL_BYTES];
+  int descriptor = -1;
+  if (store_descriptor_open(path, LS_ERR_MODEL, &descriptor)) return false;
+  const ssize_t n = read_seal(descriptor, seal);
+  close(descriptor);
+  return n >= (ssize_t)sizeof magic && memcmp(seal, magic, sizeof magic) == 0;
+}
+
+/* What is wrong with the block by itself or with the file's length. */
+static ls_status check_block(const char *path, const unsigned char seal[SEAL_BYTES], uint64_t file_bytes) {
+  if (memcmp(seal, magic, sizeof magic) != 0)
+    return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep (it has no seal)", path);
+  const uint64_t version = get_little(seal + VERSION_OFFSET, 4);
+  if (version != SEAL_VERSION)
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: its seal is of version %llu, this program knows version %d: the file is damaged or "
+                   "needs a newer Lockstep",
+                   path, (unsigned long long)version, SEAL_VERSION);
+  const uint64_t length = get_little(seal + LENGTH_OFFSET, 8);
+  if (length != file_bytes - SEAL_BYTES)
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: is %s: %llu bytes follow its seal, which promises %llu; use another checkpoint",
+                   path, length > file_bytes - SEAL_BYTES ? "truncated" : "damaged",
+                   (unsigned long long)(file_bytes - SEAL_BYTES), (unsigned long long)length);
+  return LS_OK;
+}
+
+ls_status store_seal_verify(int descriptor, const char *path) {
+  unsigned char seal[SEAL_BYTES];
+  const ssize_t n = read_seal(descriptor, seal);
+  struct stat about;
+  if (n < 0 || fstat(descriptor, &about))
+    return ls_fail(LS_ERR_MODEL, "%s: can't be read: %s", path, strerror(errno));
+  if (n < SEAL_BYTES)
+    return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep (only %zd bytes long)", path,
+                   n);
+  const ls_status status = check_block(path, seal, (uint64_t)about.st_size);
+  if (status) return status;
+
+  ls_digest digest;
+  uint64_t bytes;
+  if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
+    return ls_fail(LS_ERR_MODEL, "%s: can't be read: %s", path, strerror(errno));
+  unsigned char expected[SEAL_BYTES];
+  make_seal(expected, bytes, digest);
+  if (memcmp(seal, expected, SEAL_BYTES) != 0)
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: is damaged: its content does not match its seal; use another checkpoint", path);
+  return LS_OK;
+}
+
+ls_status store_seal_write(int descriptor, const char *path) {
+  ls_digest digest;
+  uint64_t bytes;
+  if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
+    return ls_fail(LS_ERR_OUTPUT, "%s: can't be read back: %s", path, strerror(errno));
+  unsigned char seal[SEAL_BYTES];
+  make_seal(seal, bytes, digest);
+  const ssize_t n = pwrite(descriptor, seal, SEAL_BYTES, 0);
+  if (n != SEAL_BYTES)
+    return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: %s", path,
+                   n < 0 ? strerror(errno) : "short write");
+  return LS_OK;
+}

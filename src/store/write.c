@@ -1,0 +1,333 @@
+/* Writing a file under its temporary name: groups and arrays. */
+#include "inner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFLATE_LEVEL 4
+#define MAX_ROW       UINT32_MAX /* bytes of a chunk, a limit of HDF5 */
+
+ls_status store_write_fail(ls_store_writer *writer, const char *where, const char *what) {
+  writer->failed = true;
+  return ls_fail(LS_ERR_OUTPUT, "%s:%s: %s: %s", writer->path, where, what, store_reason());
+}
+
+/* ------------------------------------------------------------------ the file */
+
+/* What stands at the target is only ever replaced if it is a file: not /dev/null, not a folder. */
+static ls_status check_target(const char *path) {
+  struct stat about;
+  if (stat(path, &about) || S_ISREG(about.st_mode)) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: it is %s", path,
+                 S_ISDIR(about.st_mode) ? "a folder" : "a device or pipe");
+}
+
+/* Makes the temporary file, so that the system's own reason is known where it refuses. A file of that name
+ * is left from a process that died. */
+static ls_status make_temporary(const ls_store_writer *writer) {
+  unlink(writer->temporary);
+  const int descriptor = open(writer->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0)
+    return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: %s", writer->path, strerror(errno));
+  close(descriptor);
+  return LS_OK;
+}
+
+/* Times of writing are not kept, so that equal content gives equal bytes. V18 at least: older formats hold
+ * no attribute above 64 KiB. */
+static hid_t create_hdf5(const char *path, bool sealed) {
+  const hid_t access = store_access();
+  const hid_t creation = H5Pcreate(H5P_FILE_CREATE);
+  hid_t file = -1;
+  if (H5Pset_libver_bounds(access, sealed ? H5F_LIBVER_V110 : H5F_LIBVER_V18, H5F_LIBVER_V110) >= 0 &&
+      H5Pset_obj_track_times(creation, false) >= 0 &&
+      H5Pset_userblock(creation, sealed ? SEAL_BYTES : 0) >= 0)
+    file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+  store_close_id(creation);
+  store_close_id(access);
+  return file;
+}
+
+/* A writer without its file. NULL where memory is short. */
+static ls_store_writer *new_writer(const char *path, bool sealed) {
+  ls_store_writer *writer = calloc(1, sizeof *writer);
+  if (!writer) return NULL;
+  writer->file = -1;
+  writer->sealed = sealed;
+  writer->path = ls_strdup(path);
+  writer->temporary = ls_format("%s.tmp-%ld", path, (long)getpid());
+  if (!writer->path || !writer->temporary) ls_store_discard(&writer);
+  return writer;
+}
+
+ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out) {
+  *out = NULL;
+  store_start();
+  ls_status status = check_target(path);
+  if (status) return status;
+  ls_store_writer *writer = new_writer(path, sealed);
+  if (!writer) return ls_fail_memory(path, sizeof *writer);
+  status = make_temporary(writer);
+  if (!status) writer->file = create_hdf5(writer->temporary, sealed);
+  if (!status && writer->file < 0) status = store_write_fail(writer, "/", "can't be created");
+  if (status) ls_store_discard(&writer);
+  *out = writer;
+  return status;
+}
+
+static void free_record(record *r) {
+  store_close_id(r->id);
+  free(r->path);
+  free(r->pending);
+  XXH3_freeState(r->state);
+  free(r);
+}
+
+void ls_store_discard(ls_store_writer **writer) {
+  ls_store_writer *const w = *writer;
+  *writer = NULL;
+  if (!w) return;
+  for (record *r = w->records; r;) {
+    record *const next = r->next;
+    free_record(r);
+    r = next;
+  }
+  if (w->file >= 0) H5Fclose(w->file);
+  if (w->temporary) unlink(w->temporary);
+  free(w->temporary);
+  free(w->path);
+  free(w);
+}
+
+/* -------------------------------------------------------------------- groups */
+
+/* Opens the child group `name` of `parent`, made where absent; closes the parent. */
+static hid_t enter_group(hid_t parent, const char *name) {
+  hid_t child = -1;
+  const htri_t exists = H5Lexists(parent, name, H5P_DEFAULT);
+  if (exists > 0) child = H5Gopen2(parent, name, H5P_DEFAULT);
+  if (exists == 0) {
+    const hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_obj_track_times(creation, false);
+    child = H5Gcreate2(parent, name, H5P_DEFAULT, creation, H5P_DEFAULT);
+    store_close_id(creation);
+  }
+  store_close_id(parent);
+  return child;
+}
+
+ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whole) {
+  char *const names = ls_strdup(path);
+  if (!names) return ls_fail_memory(path, strlen(path));
+  char *rest = NULL;
+  hid_t here = H5Gopen2(writer->file, "/", H5P_DEFAULT);
+  const char *name = strtok_r(names, "/", &rest);
+  while (name && here >= 0) {
+    const char *const next = strtok_r(NULL, "/", &rest);
+    if (next || whole) here = enter_group(here, name);
+    name = next;
+  }
+  const ls_status status = here < 0 ? store_write_fail(writer, path, "can't make its group") : LS_OK;
+  store_close_id(here);
+  free(names);
+  return status;
+}
+
+ls_status ls_store_write_group(ls_store_writer *writer, const char *path) {
+  store_start();
+  return store_make_groups(writer, path, true);
+}
+
+/* -------------------------------------------------------------------- arrays */
+
+/* Rows of a chunk of about BLOCK_BYTES; where the number of rows is known, chunks are of about equal size.
+ */
+static size_t rows_per_chunk(const record *r) {
+  const size_t most = ls_size_max(1, BLOCK_BYTES / ls_size_max(1, r->row_bytes));
+  const uint64_t rows = r->array.dims[0];
+  if (rows == 0) return most;
+  const uint64_t chunks = (rows - 1) / most + 1;
+  return (size_t)((rows - 1) / chunks + 1);
+}
+
+/* Chunks and filters. Shuffling is of no use to single bytes. */
+static hid_t creation_list(const ls_store_writer *writer, const record *r) {
+  const ls_array *const array = &r->array;
+  const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_obj_track_times(list, false);
+  if (array->n_dims == 0) return list;
+  hsize_t chunk[LS_MAX_DIMS];
+  chunk[0] = r->chunk_rows;
+  for (unsigned i = 1; i < array->n_dims; i++) chunk[i] = array->dims[i] ? array->dims[i] : 1;
+  bool ok = H5Pset_chunk(list, (int)array->n_dims, chunk) >= 0;
+  if (writer->sealed) {
+    ok = ok && H5Pset_fletcher32(list) >= 0;
+  } else {
+    if (ls_dtype_size(array->dtype) > 1) ok = ok && H5Pset_shuffle(list) >= 0;
+    ok = ok && H5Pset_deflate(list, DEFLATE_LEVEL) >= 0;
+  }
+  if (ok) return list;
+  store_close_id(list);
+  return -1;
+}
+
+/* A dimension of 0 is left open, for a chunk has at least one element in each. */
+static hid_t create_space(const ls_array *array) {
+  hsize_t dims[LS_MAX_DIMS];
+  hsize_t limits[LS_MAX_DIMS];
+  if (array->n_dims == 0) return H5Screate(H5S_SCALAR);
+  for (unsigned i = 0; i < array->n_dims; i++) {
+    dims[i] = array->dims[i];
+    limits[i] = dims[i] ? dims[i] : H5S_UNLIMITED;
+  }
+  return H5Screate_simple((int)array->n_dims, dims, limits);
+}
+
+static hid_t create_array(const ls_store_writer *writer, const record *r) {
+  const hid_t space = create_space(&r->array);
+  const hid_t creation = space < 0 ? -1 : creation_list(writer, r);
+  hid_t id = -1;
+  if (creation >= 0)
+    id = H5Dcreate2(writer->file, r->path, store_file_type(r->array.dtype), space, H5P_DEFAULT, creation,
+                    H5P_DEFAULT);
+  store_close_id(creation);
+  store_close_id(space);
+  return id;
+}
+
+/* A record without its data set. NULL where memory is short. */
+static record *new_record(const char *path, const ls_array *array, size_t row_bytes) {
+  record *const r = calloc(1, sizeof *r);
+  if (!r) return NULL;
+  *r = (record){.id = -1, .array = *array, .row_bytes = row_bytes, .path = ls_strdup(path)};
+  if (array->n_dims == 0) r->array.dims[0] = 1;
+  r->chunk_rows = rows_per_chunk(r);
+  r->state = XXH3_createState();
+  if (r->state) XXH3_128bits_reset(r->state);
+  if (r->path && r->state) return r;
+  free_record(r);
+  return NULL;
+}
+
+/* Makes the record and data set of an array whose rows have `row_bytes`. */
+static ls_status begin_array(ls_store_writer *writer, const char *path, const ls_array *array,
+                             size_t row_bytes) {
+  const ls_status status = store_make_groups(writer, path, false);
+  if (status) return status;
+  record *const r = new_record(path, array, row_bytes);
+  if (!r) return ls_fail_memory(path, sizeof *r);
+  r->next = writer->records;
+  writer->records = r;
+  r->id = create_array(writer, r);
+  return r->id < 0 ? store_write_fail(writer, path, "can't be made") : LS_OK;
+}
+
+ls_status ls_store_begin_array(ls_store_writer *writer, const char *path, const ls_array *array) {
+  size_t row_bytes;
+  store_start();
+  LS_ASSERT(array->dtype < LS_TEXT && array->n_dims <= LS_MAX_DIMS);
+  const bool fits = ls_array_row_size(array, &row_bytes) &&
+                    ls_size_mul(row_bytes, ls_dtype_size(array->dtype), &row_bytes) && row_bytes <= MAX_ROW;
+  const ls_status status =
+      fits ? begin_array(writer, path, array, row_bytes)
+           : ls_fail(LS_ERR_OUTPUT, "%s:%s: a row of 4 GiB or more can't be written", writer->path, path);
+  if (status) writer->failed = true;
+  return status;
+}
+
+/* Writes rows behind those that are stored. False where HDF5 fails. */
+static bool store_rows(record *r, size_t count, const void *rows) {
+  hsize_t start[LS_MAX_DIMS] = {r->rows_stored};
+  hsize_t counts[LS_MAX_DIMS] = {count};
+  hsize_t extent[LS_MAX_DIMS] = {r->rows_stored + count};
+  const ls_array *const array = &r->array;
+  const hid_t type = store_native_type(array->dtype);
+  r->rows_stored += count;
+  if (array->n_dims == 0) return H5Dwrite(r->id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0;
+  for (unsigned i = 1; i < array->n_dims; i++) counts[i] = extent[i] = array->dims[i];
+  if (array->dims[0] == 0 && H5Dset_extent(r->id, extent) < 0) return false;
+  if (r->row_bytes == 0) return true;
+
+  const hid_t memory = H5Screate_simple((int)array->n_dims, counts, NULL);
+  const hid_t space = H5Dget_space(r->id);
+  const bool ok = memory >= 0 && space >= 0 &&
+                  H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, counts, NULL) >= 0 &&
+                  H5Dwrite(r->id, type, memory, space, H5P_DEFAULT, rows) >= 0;
+  store_close_id(space);
+  store_close_id(memory);
+  return ok;
+}
+
+/* Takes one step of an append: whole chunks as they are, else as many rows as the pending chunk has room
+ * for. Returns the number of rows taken; 0 where HDF5 or memory fails. */
+static size_t take_rows(record *r, size_t count, const unsigned char *rows) {
+  const size_t pending = (size_t)(r->rows - r->rows_stored);
+  if (pending == 0 && (count >= r->chunk_rows || r->row_bytes == 0)) {
+    const size_t whole = r->row_bytes ? count - count % r->chunk_rows : count;
+    if (!store_rows(r, whole, rows)) return 0;
+    r->rows += whole;
+    return whole;
+  }
+  if (!r->pending) r->pending = ls_calloc(r->chunk_rows, r->row_bytes);
+  if (!r->pending) return 0;
+  const size_t n = ls_size_min(count, r->chunk_rows - pending);
+  memcpy(r->pending + pending * r->row_bytes, rows, n * r->row_bytes);
+  r->rows += n;
+  return pending + n < r->chunk_rows || store_rows(r, r->chunk_rows, r->pending) ? n : 0;
+}
+
+static record *find_record(const ls_store_writer *writer, const char *path) {
+  record *r = writer->records;
+  while (r && strcmp(r->path, path) != 0) r = r->next;
+  return r;
+}
+
+ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t count, const void *rows) {
+  store_start();
+  record *const r = find_record(writer, path);
+  LS_ASSERT(r);
+  const uint64_t limit = r->array.dims[0];
+  if (limit && count > limit - r->rows) {
+    writer->failed = true;
+    return ls_fail(LS_ERR_OUTPUT, "%s:%s: %" PRIu64 " rows are too many: %" PRIu64 " were declared",
+                   writer->path, path, r->rows + count, limit);
+  }
+  if (count == 0) return LS_OK;
+  LS_ASSERT(r->id >= 0);
+  if (r->row_bytes) XXH3_128bits_update(r->state, rows, count * r->row_bytes);
+  for (const unsigned char *next = rows; count > 0;) {
+    const size_t n = take_rows(r, count, next);
+    if (n == 0) return store_write_fail(writer, path, "can't be written");
+    count -= n;
+    if (r->row_bytes) next += n * r->row_bytes;
+  }
+  return r->rows == limit ? store_record_finish(writer, r) : LS_OK;
+}
+
+ls_status ls_store_write_array(ls_store_writer *writer, const char *path, const ls_array *array,
+                               const void *data) {
+  const ls_status status = ls_store_begin_array(writer, path, array);
+  if (status) return status;
+  return ls_store_append(writer, path, array->n_dims ? array->dims[0] : 1, data);
+}
+
+ls_status store_record_finish(ls_store_writer *writer, record *r) {
+  if (r->id < 0) return LS_OK;
+  const size_t pending = (size_t)(r->rows - r->rows_stored);
+  bool ok = pending == 0 || store_rows(r, pending, r->pending);
+  if (ok && r->rows < r->array.dims[0]) {
+    hsize_t extent[LS_MAX_DIMS] = {r->rows};
+    for (unsigned i = 1; i < r->array.n_dims; i++) extent[i] = r->array.dims[i];
+    ok = r->array.n_dims > 0 && H5Dset_extent(r->id, extent) >= 0;
+  }
+  free(r->pending);
+  r->pending = NULL;
+  if (!ok || H5Dclose(r->id) < 0) return store_write_fail(writer, r->path, "can't be written");
+  r->id = -1;
+  return LS_OK;
+}

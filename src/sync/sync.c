@@ -1,0 +1,90 @@
+/* The data-parallel step: allreduce, check, update. */
+#include "lockstep/sync.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+const ls_key ls_sync_keys[] = {{.name = "threads",
+                                .type = LS_KEY_COUNT,
+                                .offset = offsetof(ls_sync_config, threads),
+                                .fallback = "auto",
+                                .min = 1,
+                                .max = 1024,
+                                .word = "auto",
+                                .help = "BLAS threads of each rank; auto: the cores it is bound to"},
+                               {0}};
+
+void ls_sync_configure(ls_config *config, ls_sync_config *out) {
+  *out = (ls_sync_config){0};
+  ls_node *const section = ls_config_section(config, ls_config_root(config), "comm");
+  if (section) ls_config_read(config, section, ls_sync_keys, out);
+}
+
+/* What stands before the sums in the buffer. */
+enum { SQUARES, WEIGHT, STOP, FIXED };
+
+ls_status ls_sync_create(size_t n_sums, ls_sync **out) {
+  *out = NULL;
+  ls_sync *sync = ls_calloc(1, sizeof *sync);
+  if (sync) sync->buffer = ls_calloc(FIXED + n_sums, sizeof *sync->buffer);
+  if (!sync || !sync->buffer) {
+    ls_sync_destroy(&sync);
+    return ls_fail_memory("the reduction", n_sums * sizeof(double));
+  }
+  sync->n_sums = n_sums;
+  *out = sync;
+  return LS_OK;
+}
+
+void ls_sync_destroy(ls_sync **sync) {
+  if (!*sync) return;
+  free((*sync)->buffer);
+  free(*sync);
+  *sync = NULL;
+}
+
+/* Each rank squares its part of the reduced gradient, so that the check of all of it costs 1 / size of a
+ * pass. */
+static double squares_of_part(const ls_comm *comm, size_t n, const float *grads) {
+  const size_t rank = (size_t)ls_comm_rank(comm);
+  const size_t size = (size_t)ls_comm_size(comm);
+  const size_t each = n / size;
+  const size_t first = rank * each;
+  return ls_math_sum_squares(rank + 1 == size ? n - first : each, grads + first);
+}
+
+/* The small reduction: sums, the gradient's norm, the wish to stop. */
+static void reduce_sums(ls_comm *comm, ls_sync *sync, ls_step *step, double squares) {
+  double *const buffer = sync->buffer;
+  buffer[SQUARES] = squares;
+  buffer[WEIGHT] = step->weight;
+  buffer[STOP] = step->wants_stop ? 1.0 : 0.0;
+  for (size_t i = 0; i < sync->n_sums; i++) buffer[FIXED + i] = step->sums[i];
+  ls_comm_sum_f64(comm, buffer, FIXED + sync->n_sums);
+  step->weight = buffer[WEIGHT];
+  step->wants_stop = buffer[STOP] > 0.0;
+  for (size_t i = 0; i < sync->n_sums; i++) step->sums[i] = buffer[FIXED + i];
+  step->grad_norm = step->weight > 0.0 ? sqrt(buffer[SQUARES]) / step->weight : 0.0;
+}
+
+static ls_status check_finite(const ls_sync *sync, const ls_step *step) {
+  bool finite = isfinite(step->grad_norm) && isfinite(step->weight);
+  for (size_t i = 0; i < sync->n_sums; i++) finite = finite && isfinite(step->sums[i]);
+  return finite ? LS_OK : ls_fail(LS_ERR_NUMERIC, "the loss or its gradient is not finite");
+}
+
+ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *grads,
+                       float *params) {
+  const double start = ls_clock();
+  ls_comm_sum_f32(comm, grads, optim->n);
+  const double reduced = ls_clock();
+  const double squares = squares_of_part(comm, optim->n, grads);
+  const double squared = ls_clock();
+  reduce_sums(comm, sync, step, squares);
+  sync->seconds += (reduced - start) + (ls_clock() - squared);
+  const ls_status status = check_finite(sync, step);
+  if (status != LS_OK) return status;
+  const float scale = step->weight > 0.0 ? (float)(1.0 / step->weight) : 0.0F;
+  ls_optim_step(optim, scale, grads, params);
+  return LS_OK;
+}

@@ -1,0 +1,126 @@
+/* The gradient check. For each block of parameters w and a random direction u in it, |u| = 1:
+ *
+ *   analytic  g . u        numeric  (L(w + h u) - L(w - h u)) / 2h
+ *
+ * A direction moves a whole block at once, so the difference stands out of float32's rounding. Dropout is
+ * off. */
+#include "lockstep/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct checker {
+  ls_comm *comm;
+  ls_setup *setup;
+  size_t rows;      /* of this rank's shard */
+  double weight;    /* of all ranks' rows */
+  float *direction; /* (n_params) */
+  float *saved;     /* (n_params): the parameters as they were */
+} checker;
+
+/* Collective. The mean loss over the samples; fills the gradient where asked. */
+static double mean_loss(checker *c, bool with_gradient) {
+  ls_model *const model = c->setup->job->model;
+  const ls_batch *const batch = c->setup->train.batch;
+  const size_t lanes[] = {0, c->rows};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  const ls_targets targets = {
+      .classes = batch->classes, .values = batch->values, .weights = batch->weights};
+  const float *const z = ls_model_forward(model, &pass);
+  float *const dz = with_gradient ? ls_model_output_gradient(model) : NULL;
+  double loss = ls_loss_apply(model->loss, c->rows, model->n_out, z, &targets, dz);
+  if (with_gradient) {
+    ls_model_backward(model, &pass);
+    ls_comm_sum_f32(c->comm, model->grads, model->n_params);
+  }
+  ls_comm_sum_f64(c->comm, &loss, 1);
+  return loss / c->weight;
+}
+
+/* Local. A random direction of length 1 in a block. */
+static void draw_direction(checker *c, const ls_segment *segment, uint32_t instance) {
+  const size_t n = ls_segment_count(segment);
+  const ls_rng rng = ls_rng_make(c->setup->job->train.seed, LS_RNG_CHECK, instance, 0);
+  ls_rng_normal(&rng, 0, n, c->direction);
+  const float scale = (float)(1.0 / sqrt(ls_math_sum_squares(n, c->direction)));
+  for (size_t i = 0; i < n; i++) c->direction[i] *= scale;
+}
+
+/* Collective. The loss with the block moved by h along the direction. */
+static double loss_at(checker *c, const ls_segment *segment, double h) {
+  float *const block = c->setup->job->model->params + segment->offset;
+  const size_t n = ls_segment_count(segment);
+  memcpy(block, c->saved + segment->offset, n * sizeof *block);
+  ls_math_add_scaled(n, (float)h, c->direction, block);
+  const double loss = mean_loss(c, false);
+  memcpy(block, c->saved + segment->offset, n * sizeof *block);
+  return loss;
+}
+
+/* Steps tried: too small ones drown in rounding, too large ones in curvature and kinks. The best agreement
+ * counts, as a wrong gradient agrees at none. */
+static const double steps[] = {3e-2, 1e-2, 3e-3, 1e-3};
+
+/* Below this both derivatives count as 0: rounding of the loss over the step. */
+#define TINY 1e-6
+
+static double relative_error(double a, double b) {
+  const double most = fmax(fabs(a), fabs(b));
+  return most > TINY ? fabs(a - b) / most : 0.0;
+}
+
+/* Collective. One block; model->grads holds the gradient's sum over all ranks. */
+static void check_block(checker *c, const ls_segment *segment, uint32_t instance, ls_gradcheck_row *row) {
+  const float *const grads = c->setup->job->model->grads + segment->offset;
+  const size_t n = ls_segment_count(segment);
+  draw_direction(c, segment, instance);
+  *row = (ls_gradcheck_row){.path = segment->path, .error = INFINITY};
+  for (size_t i = 0; i < n; i++) row->analytic += (double)grads[i] * (double)c->direction[i] / c->weight;
+  for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
+    const double h = steps[s];
+    const double numeric = (loss_at(c, segment, h) - loss_at(c, segment, -h)) / (2.0 * h);
+    const double error = relative_error(row->analytic, numeric);
+    if (error < row->error) {
+      row->numeric = numeric;
+      row->error = error;
+    }
+  }
+}
+
+/* Local. Gathers this rank's shard of the samples. */
+static void gather(checker *c, size_t rows) {
+  ls_part *const part = &c->setup->train;
+  const ls_shard shard = ls_shard_of(rows, ls_comm_rank(c->comm), ls_comm_size(c->comm));
+  for (size_t i = 0; i < shard.rows; i++)
+    part->batch->samples[i] = ls_view_sample(&part->view, shard.first + i);
+  ls_batch_gather(part->batch, part->dataset, c->setup->normalizer, shard.rows,
+                  ls_model_input(c->setup->job->model));
+  c->rows = shard.rows;
+  c->weight = part->batch->weights ? 0.0 : (double)shard.rows;
+  for (size_t i = 0; part->batch->weights && i < shard.rows; i++)
+    c->weight += (double)part->batch->weights[i];
+}
+
+ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table) {
+  const ls_model *const model = setup->job->model;
+  const size_t n = model->n_params;
+  checker c = {.comm = comm,
+               .setup = setup,
+               .direction = ls_calloc(n, sizeof *c.direction),
+               .saved = ls_calloc(n, sizeof *c.saved)};
+  const bool has_memory = c.direction && c.saved;
+  const ls_status status =
+      ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 2 * n * sizeof(float)));
+  if (status == LS_OK) {
+    gather(&c, ls_size_min(rows, setup->train.view.n));
+    ls_comm_sum_f64(comm, &c.weight, 1);
+    memcpy(c.saved, model->params, n * sizeof *c.saved);
+    mean_loss(&c, true);
+    for (size_t i = 0; i < model->n_segments; i++)
+      check_block(&c, &model->segments[i], (uint32_t)i, &table[i]);
+  }
+  free(c.direction);
+  free(c.saved);
+  return status;
+}

@@ -1,0 +1,214 @@
+/* A config, read by all rooms and checked. */
+#include "lockstep/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const ls_key ls_top_keys[] = {
+    {.name = "seed",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, seed),
+     .fallback = "1",
+     .min = 0,
+     .max = 1e15,
+     .help = "of everything random"},
+    {.name = "output",
+     .type = LS_KEY_TEXT,
+     .offset = offsetof(ls_train_config, output),
+     .help = "the run directory, relative to where the command runs"},
+    {.name = "loss",
+     .type = LS_KEY_CHOICE,
+     .offset = offsetof(ls_train_config, loss),
+     .flags = LS_KEY_REQUIRED,
+     .choices = ls_loss_names,
+     .help = "what is made small"},
+    {.name = "data", .type = LS_KEY_NODE, .help = "see data.*"},
+    {.name = "model", .type = LS_KEY_NODE, .help = "the list of layers, see model.*"},
+    {.name = "optimizer", .type = LS_KEY_NODE, .help = "see optimizer.*"},
+    {.name = "train", .type = LS_KEY_NODE, .help = "see train.*"},
+    {.name = "checkpoint", .type = LS_KEY_NODE, .help = "see checkpoint.*"},
+    {.name = "comm", .type = LS_KEY_NODE, .help = "see comm.*"},
+    {0}};
+
+const ls_key ls_train_keys[] = {
+    {.name = "epochs",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, epochs),
+     .fallback = "10",
+     .min = 1,
+     .max = 1e9,
+     .help = "passes over the training data"},
+    {.name = "batch_size",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, batch_size),
+     .fallback = "32",
+     .min = 1,
+     .max = 1e9,
+     .word = "full",
+     .help = "samples a step, over all ranks; full: all of them"},
+    {.name = "max_steps",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, max_steps),
+     .min = 0,
+     .max = 1e12,
+     .help = "end after so many steps in all; 0: write the initial model"},
+    {.name = "monitor",
+     .type = LS_KEY_TEXT,
+     .offset = offsetof(ls_train_config, monitor),
+     .help =
+         "the column of metrics.csv that tells the best epoch; val_loss, or train_loss without validation"},
+    {.name = "log_every",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, log_every),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e12,
+     .help = "a line each so many steps; 0: one an epoch"},
+    {0}};
+
+ls_task ls_task_of(ls_loss loss) {
+  switch (loss) {
+  case LS_CATEGORICAL_CROSS_ENTROPY: return LS_TASK_CLASSES;
+  case LS_BINARY_CROSS_ENTROPY: return LS_TASK_LABELS;
+  case LS_MSE: break;
+  }
+  return LS_TASK_REGRESSION;
+}
+
+ls_target_kind ls_target_of(ls_loss loss) {
+  switch (loss) {
+  case LS_CATEGORICAL_CROSS_ENTROPY: return LS_TARGET_CLASSES;
+  case LS_BINARY_CROSS_ENTROPY: return LS_TARGET_LABELS;
+  case LS_MSE: break;
+  }
+  return LS_TARGET_VALUES;
+}
+
+void ls_job_destroy(ls_job **job) {
+  if (!*job) return;
+  ls_model_destroy(&(*job)->model);
+  ls_optim_destroy(&(*job)->optim);
+  ls_config_destroy(&(*job)->config);
+  free(*job);
+  *job = NULL;
+}
+
+/* --output goes into the document, so that the resolved config shows it. */
+static ls_status override_output(ls_config *config, const char *output) {
+  char *const assignment = ls_format("output='%s'", output);
+  const ls_status status =
+      assignment ? ls_config_override(config, assignment) : ls_fail_memory("a path", strlen(output));
+  free(assignment);
+  return status;
+}
+
+static void check_monitor(ls_job *job, const ls_node *section) {
+  static const char *const columns[] = {"epoch",          "step",     "lr",           "train_loss",
+                                        "train_accuracy", "val_loss", "val_accuracy", "samples_per_second",
+                                        "seconds",        NULL};
+  static const char *const columns_r2[] = {"epoch",    "step",     "lr",     "train_loss",
+                                           "train_r2", "val_loss", "val_r2", "samples_per_second",
+                                           "seconds",  NULL};
+  const ls_node *const node = section ? ls_node_find(section, "monitor") : NULL;
+  if (!job->train.monitor || !node) return;
+  const bool is_regression = job->task == LS_TASK_REGRESSION;
+  if (ls_config_choose(job->config, node, "monitor", is_regression ? columns_r2 : columns) < 0) return;
+  if (strncmp(job->train.monitor, "val_", 4) == 0 && !job->data.validation &&
+      job->data.validation_fraction <= 0.0)
+    ls_config_mistake(job->config, node, "%s needs data.validation", job->train.monitor);
+}
+
+/* Each room reads its part; mistakes are collected. */
+static ls_status read_parts(ls_job *job, const char *path) {
+  ls_config *const config = job->config;
+  ls_node *const root = ls_config_root(config);
+  ls_config_read(config, root, ls_top_keys, &job->train);
+  ls_node *const section = ls_config_section(config, root, "train");
+  if (section) ls_config_read(config, section, ls_train_keys, &job->train);
+  const ls_node *const max_steps = section ? ls_node_find(section, "max_steps") : NULL;
+  job->train.has_max_steps = max_steps && ls_node_text(max_steps)[0] != '\0';
+  job->task = ls_task_of((ls_loss)job->train.loss);
+  ls_data_configure(config, path, &job->data);
+  ls_checkpoint_configure(config, &job->checkpoint);
+  ls_sync_configure(config, &job->sync);
+  check_monitor(job, section);
+  ls_status status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
+  if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
+  return status == LS_OK ? ls_config_verdict(config) : status;
+}
+
+/* Local: the same text gives the same job on every rank. */
+static ls_status parse(ls_job *job, const char *text, const ls_job_source *source) {
+  ls_status status = ls_config_create(text, source->path, &job->config);
+  for (size_t i = 0; status == LS_OK && i < source->n_overrides; i++)
+    status = ls_config_override(job->config, source->overrides[i]);
+  if (status == LS_OK && source->output) status = override_output(job->config, source->output);
+  return status == LS_OK ? read_parts(job, source->path) : status;
+}
+
+ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out) {
+  char *text = NULL;
+  *out = NULL;
+  ls_status status =
+      ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? ls_config_load(source->path, &text) : LS_OK);
+  if (status != LS_OK) return status;
+  status = ls_comm_broadcast_text(comm, &text);
+  ls_job *job = status == LS_OK ? ls_calloc(1, sizeof *job) : NULL;
+  if (status == LS_OK)
+    status = ls_comm_agree(comm, job ? parse(job, text, source) : ls_fail_memory("the job", sizeof *job));
+  free(text);
+  if (status == LS_OK)
+    *out = job;
+  else
+    ls_job_destroy(&job);
+  return status;
+}
+
+void ls_loaded_destroy(ls_loaded **loaded) {
+  if (!*loaded) return;
+  ls_saved_close(&(*loaded)->saved);
+  ls_normalizer_destroy(&(*loaded)->normalizer);
+  ls_job_destroy(&(*loaded)->job);
+  free(*loaded);
+  *loaded = NULL;
+}
+
+/* Local. The model of a saved config, ready to be filled. */
+static ls_status build_loaded(ls_loaded *loaded, const char *path, const char *text, size_t n_inputs) {
+  const ls_job_source source = {.path = path};
+  loaded->job = ls_calloc(1, sizeof *loaded->job);
+  if (!loaded->job) return ls_fail_memory("the job", sizeof *loaded->job);
+  ls_status status = parse(loaded->job, text, &source);
+  if (status == LS_ERR_CONFIG)
+    status = ls_fail(LS_ERR_MODEL, "%s: its config can't be used: %s", path, ls_message());
+  if (status == LS_OK) status = ls_model_build(loaded->job->model, n_inputs, LS_EVALUATE_ROWS);
+  if (status == LS_OK) status = ls_normalizer_create(n_inputs, &loaded->normalizer);
+  return status;
+}
+
+ls_status ls_loaded_create(ls_comm *comm, const char *path, ls_loaded **out) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  char *text = NULL;
+  uint64_t n_inputs = 0;
+  *out = NULL;
+  ls_loaded *loaded = ls_calloc(1, sizeof *loaded);
+  ls_status status = loaded ? LS_OK : ls_fail_memory("the model", sizeof *loaded);
+  if (status == LS_OK && is_root) status = ls_saved_open(path, &loaded->saved);
+  if (status == LS_OK && is_root) text = ls_strdup(loaded->saved->config);
+  if (status == LS_OK && is_root) n_inputs = loaded->saved->n_inputs;
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &text);
+  if (status == LS_OK) {
+    ls_comm_broadcast(comm, &n_inputs, sizeof n_inputs);
+    status = ls_comm_agree(comm, text ? build_loaded(loaded, path, text, n_inputs)
+                                      : ls_fail_memory("the config", 0));
+  }
+  if (status == LS_OK)
+    status = ls_saved_restore(comm, loaded->saved, loaded->job->model, loaded->normalizer, NULL, NULL);
+  free(text);
+  if (status == LS_OK)
+    *out = loaded;
+  else
+    ls_loaded_destroy(&loaded);
+  return status;
+}

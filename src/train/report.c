@@ -1,0 +1,89 @@
+/* What a person sees of a run: its facts, the bar, the lines. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+uint64_t steps_per_epoch(const trainer *t) {
+  const uint64_t n = t->setup->train.view.n;
+  return (n + t->setup->batch_size - 1) / t->setup->batch_size;
+}
+
+static void describe_layers(const ls_model *model, char *text, size_t size) {
+  snprintf(text, size, "%zu", model->n_in);
+  for (size_t i = 0; i < model->n_layers; i++) {
+    const ls_layer *const layer = model->layers[i];
+    if (layer->n_params == 0) continue;
+    const size_t used = strlen(text);
+    snprintf(text + used, size - used, "-%zu", layer->n_out);
+  }
+}
+
+void report_start(const trainer *t) {
+  const ls_setup *const setup = t->setup;
+  const ls_model *const model = setup->job->model;
+  char layers[256];
+  describe_layers(model, layers, sizeof layers);
+  ls_log(LS_LOG_INFO, "lockstep %s: %d rank%s x %d thread%s, %s, %s", LS_VERSION, ls_comm_size(t->comm),
+         ls_comm_size(t->comm) == 1 ? "" : "s", setup->threads, setup->threads == 1 ? "" : "s",
+         ls_comm_library(t->comm), ls_math_blas_name());
+  ls_log(LS_LOG_INFO, "data: %llu training, %llu validation, %llu test samples of %zu features from %s",
+         (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
+         (unsigned long long)setup->test.view.n, model->n_in, setup->job->data.train);
+  ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps an epoch; output %s",
+         layers, model->n_params, setup->job->optim->type->name,
+         setup->job->optim->type->lr(setup->job->optim), setup->batch_size,
+         (unsigned long long)steps_per_epoch(t), setup->job->train.output);
+}
+
+#define BAR_WIDTH   24
+#define BAR_SECONDS 0.1 /* between two drawings */
+
+static void draw_bar(trainer *t, double loss, double quality) {
+  const double now = ls_clock();
+  const ls_progress *const p = &t->progress;
+  if (now - t->bar_drawn < BAR_SECONDS) return;
+  t->bar_drawn = now;
+  const uint64_t n = t->setup->train.view.n;
+  const double speed = (double)(p->samples - t->started_samples) / (now - t->started);
+  const double left =
+      ((double)t->setup->job->train.epochs - (double)p->epoch) * (double)n - (double)p->epoch_samples;
+  const int filled = (int)((double)BAR_WIDTH * (double)p->epoch_samples / (double)n);
+  char bar[BAR_WIDTH + 1];
+  memset(bar, '.', BAR_WIDTH);
+  memset(bar, '#', (size_t)filled);
+  bar[BAR_WIDTH] = '\0';
+  char text[200];
+  snprintf(text, sizeof text, "epoch %llu/%llu [%s] loss %.4f %s %.4f  %.0f samples/s  %.0f s left",
+           (unsigned long long)(p->epoch + 1), (unsigned long long)t->setup->job->train.epochs, bar, loss,
+           ls_metric_quality_name(t->setup->job->task), quality, speed, left / speed);
+  ls_log_bar(text);
+}
+
+void report_step(trainer *t, double loss, double quality) {
+  const uint64_t every = t->setup->job->train.log_every;
+  const ls_progress *const p = &t->progress;
+  if (every && p->step % every == 0)
+    ls_log(LS_LOG_INFO, "step %llu  epoch %llu  loss %.6g  %s %.4f", (unsigned long long)p->step,
+           (unsigned long long)(p->epoch + 1), loss, ls_metric_quality_name(t->setup->job->task), quality);
+  if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
+}
+
+void report_epoch(const trainer *t, const double row[COLUMNS], double seconds) {
+  const char *const quality = ls_metric_quality_name(t->setup->job->task);
+  char validation[96] = "";
+  if (!isnan(row[COLUMN_VAL_LOSS]))
+    snprintf(validation, sizeof validation, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS], quality,
+             row[COLUMN_VAL_QUALITY]);
+  const double compute = 100.0 * t->times.compute / seconds;
+  const double communication = 100.0 * (t->sync->seconds - t->times.communication) / seconds;
+  const double data = 100.0 * t->times.data / seconds;
+  ls_log(LS_LOG_INFO,
+         "epoch %llu/%llu  loss %.4f  %s %.4f%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
+         "%.0f %%, data "
+         "%.0f %%, other %.0f %%",
+         (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
+         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], validation,
+         row[COLUMN_SAMPLES_PER_SECOND], seconds, compute, communication, data,
+         fmax(100.0 - compute - communication - data, 0.0));
+}

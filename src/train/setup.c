@@ -1,0 +1,109 @@
+/* A job made ready: data in memory, normaliser learnt, model and optimizer built. */
+#include "lockstep/train.h"
+
+#include <stdlib.h>
+
+/* The width of the net's output, known before its input is: that of the last layer with units of its own.
+ * 0: it is as wide as the input. */
+static size_t output_width(const ls_model *model) {
+  size_t width = 0;
+  for (size_t i = 0; i < model->n_layers; i++) {
+    ls_layer probe = *model->layers[i];
+    probe.n_in = width;
+    probe.type->shape(&probe);
+    width = probe.n_out;
+  }
+  return width;
+}
+
+static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, const char *role,
+                           size_t n_features, ls_part *part) {
+  const ls_dataset_request request = {.spec = spec,
+                                      .role = role,
+                                      .x = job->data.x,
+                                      .y = job->data.y,
+                                      .target = ls_target_of((ls_loss)job->train.loss),
+                                      .n_outputs = output_width(job->model),
+                                      .n_features = n_features};
+  const ls_status status = ls_dataset_open(comm, &request, &part->dataset);
+  if (status == LS_OK) part->view = ls_view_all(part->dataset);
+  return status;
+}
+
+static ls_status fail_split(const ls_job *job, uint64_t n) {
+  return ls_fail(LS_ERR_DATA, "%s: a validation fraction of %g leaves none of %llu samples to learn from",
+                 job->data.train, job->data.validation_fraction, (unsigned long long)n);
+}
+
+/* Collective. All data sets of the job. */
+static ls_status open_data(ls_comm *comm, ls_setup *setup) {
+  const ls_job *const job = setup->job;
+  const ls_data_config *const data = &job->data;
+  ls_part *const train = &setup->train;
+  ls_status status = open_part(comm, job, data->train, "train", 0, train);
+  if (status != LS_OK) return status;
+  const size_t n_features = train->dataset->n_features;
+  if (data->validation) {
+    status = open_part(comm, job, data->validation, "validation", n_features, &setup->validation);
+  } else if (data->validation_fraction > 0.0) {
+    setup->validation.dataset = train->dataset;
+    setup->validation.is_shared = true;
+    ls_view_split(train->dataset, data->validation_fraction, job->train.seed, &train->view,
+                  &setup->validation.view);
+    if (train->view.n == 0) status = fail_split(job, train->dataset->n_samples);
+  }
+  if (status == LS_OK && data->test)
+    status = open_part(comm, job, data->test, "test", n_features, &setup->test);
+  return status;
+}
+
+/* Collective. Model, optimizer, normaliser and batches, from the sizes of the data. */
+static ls_status build(ls_comm *comm, ls_setup *setup) {
+  ls_job *const job = setup->job;
+  const ls_dataset *const data = setup->train.dataset;
+  const uint64_t n = setup->train.view.n;
+  setup->batch_size = job->train.batch_size ? ls_size_min(job->train.batch_size, n) : n;
+  const size_t rows = ls_size_max(ls_shard_most(setup->batch_size, ls_comm_size(comm)), LS_EVALUATE_ROWS);
+  ls_status status = ls_model_build(job->model, data->n_features, rows);
+  if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
+  if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
+  ls_part *const parts[] = {&setup->train, &setup->validation, &setup->test};
+  for (size_t i = 0; status == LS_OK && i < 3; i++)
+    if (parts[i]->dataset) status = ls_batch_create(parts[i]->dataset, rows, &parts[i]->batch);
+  status = ls_comm_agree(comm, status);
+  if (status != LS_OK) return status;
+  return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, &setup->train.view,
+                             setup->normalizer);
+}
+
+ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
+  *out = NULL;
+  ls_setup *setup = ls_calloc(1, sizeof *setup);
+  ls_status status = ls_comm_agree(comm, setup ? LS_OK : ls_fail_memory("the setup", sizeof *setup));
+  if (status != LS_OK) {
+    free(setup);
+    return status;
+  }
+  setup->job = job;
+  setup->threads = job->sync.threads ? (int)job->sync.threads : ls_comm_cores(comm);
+  ls_math_threads_set(setup->threads);
+  status = open_data(comm, setup);
+  if (status == LS_OK) status = build(comm, setup);
+  if (status == LS_OK)
+    *out = setup;
+  else
+    ls_setup_destroy(comm, &setup);
+  return status;
+}
+
+void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
+  if (!*setup) return;
+  ls_part *const parts[] = {&(*setup)->train, &(*setup)->validation, &(*setup)->test};
+  for (size_t i = 0; i < 3; i++) {
+    ls_batch_destroy(&parts[i]->batch);
+    if (!parts[i]->is_shared) ls_dataset_close(comm, &parts[i]->dataset);
+  }
+  ls_normalizer_destroy(&(*setup)->normalizer);
+  free(*setup);
+  *setup = NULL;
+}

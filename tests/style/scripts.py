@@ -1,0 +1,24 @@
+"""Shell scripts parse, and shellcheck has nothing to say where it is installed."""
+
+import shutil
+import subprocess
+
+import tree
+
+
+def is_shell(path):
+    with open(tree.ROOT / path, "rb") as file:
+        first = file.readline()
+    return path.suffix == ".sh" or first.startswith((b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh"))
+
+
+def failures(command, path):
+    run = subprocess.run([*command, path], cwd=tree.ROOT, capture_output=True, text=True)
+    return [run.stdout + run.stderr] if run.returncode else []
+
+
+commands = [["bash", "-n"]]
+if shutil.which("shellcheck"):
+    commands.append(["shellcheck", "--external-sources", "--source-path=SCRIPTDIR"])
+scripts = [path for path in tree.files() if is_shell(path)]
+tree.finish([found for path in scripts for command in commands for found in failures(command, path)], len(scripts))

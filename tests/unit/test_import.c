@@ -1,0 +1,820 @@
+/* Tests of the import room: IDX and CSV files in, data sets out, faults named. */
+#include "lockstep/import.h"
+#include "lockstep/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define PATH_SIZE 512
+
+static char folder[64];
+static char output[PATH_SIZE]; /* the data set that an import writes */
+static ls_import_options options;
+static ls_import_summary summary;
+
+/* ------------------------------------------------------------------ helpers */
+
+static void path_of(const char *name, char path[PATH_SIZE]) {
+  snprintf(path, PATH_SIZE, "%s/%s", folder, name);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/lockstep-import-XXXXXX");
+  if (!mkdtemp(folder)) return -1;
+  path_of("out.h5", output);
+  options = (ls_import_options){.output = output, .seed = 1};
+  return 0;
+}
+
+/* Calls `visit` for each file of the folder. */
+static size_t each_file(void (*visit)(const char *path)) {
+  size_t count = 0;
+  DIR *const dir = opendir(folder);
+  assert_non_null(dir);
+  for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+    char path[PATH_SIZE];
+    if (entry->d_name[0] == '.') continue;
+    path_of(entry->d_name, path);
+    if (visit) visit(path);
+    count++;
+  }
+  closedir(dir);
+  return count;
+}
+
+static void remove_file(const char *path) {
+  assert_int_equal(remove(path), 0);
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  each_file(remove_file);
+  return rmdir(folder);
+}
+
+static void write_file(const char *name, const void *bytes, size_t size, bool gzip) {
+  char path[PATH_SIZE];
+  path_of(name, path);
+  const gzFile file = gzopen(path, gzip ? "wb" : "wbT");
+  assert_non_null(file);
+  if (size > 0) assert_int_equal(gzwrite(file, bytes, (unsigned)size), (int)size);
+  assert_int_equal(gzclose(file), Z_OK);
+}
+
+/* Imports files of the folder. */
+static ls_status import_files(size_t n, const char *const *names) {
+  char paths[8][PATH_SIZE];
+  const char *sources[8];
+  assert_true(n <= 8);
+  for (size_t i = 0; i < n; i++) {
+    path_of(names[i], paths[i]);
+    sources[i] = paths[i];
+  }
+  return ls_import(sources, n, &options, &summary);
+}
+
+static ls_status import_text(const char *text) {
+  write_file("table.csv", text, strlen(text), false);
+  return import_files(1, (const char *const[]){"table.csv"});
+}
+
+/* Fails unless the last message has all the words of a list that ends with NULL. */
+static void assert_message(const char *const *words) {
+  for (; *words; words++) {
+    if (!strstr(ls_message(), *words)) fail_msg("\"%s\" is not in: %s", *words, ls_message());
+  }
+}
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void assert_ok(ls_status status) {
+  if (status != LS_OK) fail_msg("%d: %s", (int)status, ls_message());
+}
+
+/* An import that must fail with these words and leave nothing but its source behind. */
+static void assert_refused(const char *text, const char *const *words) {
+  assert_int_equal(import_text(text), LS_ERR_DATA);
+  assert_message(words);
+  assert_int_equal(each_file(NULL), 1);
+}
+
+static ls_store *open_output(void) {
+  ls_store *store = NULL;
+  assert_ok(ls_store_open(output, &store));
+  return store;
+}
+
+/* Compares an array of the output with `expected`, in the stored type. */
+static void assert_array(const char *path, const ls_array *shape, const void *expected) {
+  ls_array found;
+  size_t row = 0;
+  ls_store *store = open_output();
+  assert_ok(ls_store_describe(store, path, &found));
+  assert_int_equal(found.dtype, shape->dtype);
+  assert_int_equal(found.n_dims, shape->n_dims);
+  for (unsigned i = 0; i < found.n_dims; i++) assert_int_equal(found.dims[i], shape->dims[i]);
+  assert_true(ls_array_row_size(&found, &row));
+  const size_t bytes = (size_t)found.dims[0] * row * ls_dtype_size(found.dtype);
+  void *const buffer = malloc(bytes);
+  assert_non_null(buffer);
+  assert_ok(ls_store_read_rows(store, path, 0, (size_t)found.dims[0], buffer));
+  assert_memory_equal(buffer, expected, bytes);
+  free(buffer);
+  ls_store_close(&store);
+}
+
+#define ASSERT_FLOATS(path, n, k, ...)                                                                     \
+  assert_array(path, &(ls_array){LS_F32, 2, {n, k}}, (const float[]){__VA_ARGS__})
+#define ASSERT_CLASSES(path, n, ...)                                                                       \
+  assert_array(path, &(ls_array){LS_I64, 1, {n}}, (const int64_t[]){__VA_ARGS__})
+
+static void assert_texts(const char *path, const char *name, const char *const *expected) {
+  char **texts = NULL;
+  size_t count = 0;
+  ls_store *store = open_output();
+  assert_ok(ls_store_read_texts(store, path, name, &texts, &count));
+  for (size_t i = 0; i < count; i++) assert_string_equal(texts[i], expected[i]);
+  assert_null(expected[count]);
+  free(texts);
+  ls_store_close(&store);
+}
+
+static void assert_absent(const char *path) {
+  ls_store *store = open_output();
+  assert_int_equal(ls_store_kind_of(store, path), LS_STORE_NONE);
+  ls_store_close(&store);
+}
+
+static void assert_no_attribute(const char *path, const char *name) {
+  ls_store *store = open_output();
+  assert_false(ls_store_has_attribute(store, path, name));
+  ls_store_close(&store);
+}
+
+/* ---------------------------------------------------------------- CSV: form */
+
+static void test_header_and_text_labels(void **state) {
+  (void)state;
+  assert_ok(import_text("length,width,species\n1,2.5,virginica\n-3,4e1,setosa\n5,6,virginica\n"));
+  ASSERT_FLOATS("/train/x", 3, 2, 1, 2.5F, -3, 40, 5, 6);
+  ASSERT_CLASSES("/train/y", 3, 1, 0, 1);
+  assert_texts("/train/y", "classes", WORDS("setosa", "virginica"));
+  assert_texts("/train/x", "features", WORDS("length", "width"));
+  assert_absent("/test");
+  assert_int_equal(summary.train_samples, 3);
+  assert_int_equal(summary.test_samples, 0);
+  assert_int_equal(summary.features, 2);
+  assert_int_equal(summary.classes, 2);
+}
+
+static void test_no_header(void **state) {
+  (void)state;
+  assert_ok(import_text("1,2,7\n3,4,7\n5,6,9"));
+  ASSERT_FLOATS("/train/x", 3, 2, 1, 2, 3, 4, 5, 6);
+  ASSERT_CLASSES("/train/y", 3, 7, 7, 9);
+  assert_no_attribute("/train/x", "features");
+  assert_no_attribute("/train/y", "classes");
+  assert_int_equal(summary.classes, 2);
+}
+
+static void test_delimiters(void **state) {
+  (void)state;
+  const char *const texts[] = {"a,b,c\n1,2,0\n3,4,1\n",           "a;b;c\n1;2;0\n3;4;1\n",
+                               "a\tb\tc\n1\t2\t0\n3\t4\t1\n",     "a|b|c\n1|2|0\n3|4|1\n",
+                               " a  b\tc\n 1  2 0 \n3 \t4   1\n", "\"a;x\",b,\"c;y;z\"\n1,2,0\n3,4,1\n",
+                               "a x, b ,c\n1, 2 ,0\n 3,4, 1\n"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    assert_ok(import_text(texts[i]));
+    ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
+    ASSERT_CLASSES("/train/y", 2, 0, 1);
+  }
+}
+
+static void test_quotes(void **state) {
+  (void)state;
+  assert_ok(
+      import_text("\"a,b\", \"c \"\"d\"\"\" ,\"two\nlines\"\r\n\"1\",2,\"x, \"\"y\"\"\"\r\n3,4,5'6\"\r\n"));
+  assert_texts("/train/x", "features", WORDS("a,b", "c \"d\""));
+  assert_texts("/train/y", "classes", WORDS("5'6\"", "x, \"y\""));
+  ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
+  ASSERT_CLASSES("/train/y", 2, 1, 0);
+}
+
+static void test_line_ends_mark_and_blank_lines(void **state) {
+  (void)state;
+  const char *const texts[] = {"\xEF\xBB\xBF\x61,c\n1,0\n2,1\n", "a,c\r\n1,0\r\n2,1\r\n", "a,c\r1,0\r2,1",
+                               "\n\na,c\n\n1,0\n  \n2,1\n\n\n", "\xEF\xBB\xBF\"a\",c\n1,0\n2,1"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    assert_ok(import_text(texts[i]));
+    ASSERT_FLOATS("/train/x", 2, 1, 1, 2);
+    ASSERT_CLASSES("/train/y", 2, 0, 1);
+    assert_texts("/train/x", "features", WORDS("a"));
+  }
+}
+
+static void test_gzipped_table(void **state) {
+  (void)state;
+  const char text[] = "a,c\n1,0\n2,1\n";
+  write_file("table.csv.gz", text, strlen(text), true);
+  assert_ok(import_files(1, (const char *const[]){"table.csv.gz"}));
+  ASSERT_FLOATS("/train/x", 2, 1, 1, 2);
+}
+
+static void test_header_rules(void **state) {
+  (void)state;
+  assert_ok(import_text("0,1,label\n5,6,1\n7,8,0\n")); /* numbers as names, beside a word */
+  assert_texts("/train/x", "features", WORDS("0", "1"));
+  assert_ok(import_text(",b,label\n5,6,1\n7,8,0\n")); /* a column without a name */
+  assert_texts("/train/x", "features", WORDS("column 1", "b"));
+  options.label = "kind"; /* the label's name settles it */
+  assert_ok(import_text("1,2,kind\n5,6,x\n7,8,y\n"));
+  assert_texts("/train/y", "classes", WORDS("x", "y"));
+  options.label = NULL;
+  /* a fault in the first sample is no header */
+  assert_int_equal(import_text("5.1,oops,0\n4.9,3.0,1\n"), LS_ERR_DATA);
+  assert_message(WORDS("line 1", "column 2", "'oops'"));
+  assert_int_equal(import_text("5,,0\n4,3,1\n"), LS_ERR_DATA);
+  assert_message(WORDS("line 1", "column 2", "empty"));
+}
+
+static void test_label_column(void **state) {
+  (void)state;
+  const char text[] = "a,b,c\n1,2,3\n4,5,6\n";
+  const char *const labels[] = {"b", "2", "002"};
+  for (size_t i = 0; i < 3; i++) {
+    options.label = labels[i];
+    assert_ok(import_text(text));
+    ASSERT_FLOATS("/train/x", 2, 2, 1, 3, 4, 6);
+    ASSERT_CLASSES("/train/y", 2, 2, 5);
+    assert_texts("/train/x", "features", WORDS("a", "c"));
+  }
+  options.label = "1";
+  assert_ok(import_text("7,8\n9,10\n"));
+  ASSERT_FLOATS("/train/x", 2, 1, 8, 10);
+}
+
+static void test_label_column_unknown(void **state) {
+  (void)state;
+  options.label = "d";
+  assert_refused("a,b,c\n1,2,3\n", WORDS("'d'", "a, b, c", "1 to 3"));
+  assert_refused("1,2,3\n4,5,6\n", WORDS("'d'", "no header", "1 to 3"));
+  options.label = "0";
+  assert_refused("a,b,c\n1,2,3\n", WORDS("'0'", "1 to 3"));
+  options.label = "4";
+  assert_refused("a,b,c\n1,2,3\n", WORDS("'4'"));
+  options.label = "99999999999999999999999999";
+  assert_refused("a,b,c\n1,2,3\n", WORDS("'99999999999999999999999999'"));
+  options.label = "-1";
+  assert_refused("a,b,c\n1,2,3\n", WORDS("'-1'"));
+  options.label = "a";
+  assert_refused("a,b,a\n1,2,3\n", WORDS("2 columns", "'a'", "number"));
+}
+
+static void test_no_label(void **state) {
+  (void)state;
+  options.label = "";
+  assert_ok(import_text("a,b\n1,2\n3,4\n"));
+  ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
+  assert_texts("/train/x", "features", WORDS("a", "b"));
+  assert_absent("/train/y");
+  assert_int_equal(summary.classes, 0);
+  assert_ok(import_text("1\n2\n3\n"));
+  ASSERT_FLOATS("/train/x", 3, 1, 1, 2, 3);
+}
+
+/* -------------------------------------------------------------- CSV: labels */
+
+static void test_number_labels(void **state) {
+  (void)state;
+  assert_ok(import_text("1,2\n1,2.0\n1,03\n1,2147483647\n"));
+  ASSERT_CLASSES("/train/y", 4, 2, 2, 3, 2147483647);
+  assert_int_equal(summary.classes, 3);
+  const ls_array real = {LS_F32, 1, {2}};
+  assert_ok(import_text("1,2.5\n1,3\n"));
+  assert_array("/train/y", &real, (const float[]){2.5F, 3});
+  assert_int_equal(summary.classes, 0);
+  assert_ok(import_text("1,-1\n1,1\n"));
+  assert_array("/train/y", &real, (const float[]){-1, 1});
+  assert_ok(import_text("1,2147483648\n1,1\n"));
+  assert_array("/train/y", &real, (const float[]){2147483648.0F, 1});
+}
+
+static void test_labels_sorted_by_bytes(void **state) {
+  (void)state;
+  assert_ok(import_text("1,b\n2,\xC3\xA9\n3,B\n4,10\n5,9\n6,b\n"));
+  assert_texts("/train/y", "classes", WORDS("10", "9", "B", "b", "\xC3\xA9"));
+  ASSERT_CLASSES("/train/y", 6, 3, 4, 2, 0, 1, 3);
+}
+
+static void test_labels_refused(void **state) {
+  (void)state;
+  assert_refused("a,c\n1,x\n2,\n", WORDS("line 3", "label is empty"));
+  assert_refused("a,c\n1,0\n2,NA\n", WORDS("line 3", "'NA'"));
+  assert_refused("a,c\n1,x\n2,nan\n", WORDS("line 3", "'nan'"));
+  assert_refused("a,c\n1,1.5\n2,inf\n", WORDS("line 3", "'inf'"));
+  assert_refused("a,c\n1,1.5\n2,2.5\n3,x\n", WORDS("mix", "'x', line 4", "'1.5', line 2"));
+  assert_refused("a,c\n1,1e39\n2,2.5\n", WORDS("line 2", "column 2 (c)", "1e39", "float32"));
+  assert_refused("a,c\n1,\xE9\n2,x\n", WORDS("line 2", "UTF-8"));
+  assert_refused("a\xE9,c\n1,y\n2,x\n", WORDS("column 1", "UTF-8"));
+}
+
+/* A table of n rows whose labels are `prefix` and the row's number, then `last`. */
+static char *many_labels(size_t n, const char *prefix, const char *last) {
+  char *const text = malloc(n * 24 + 100);
+  assert_non_null(text);
+  size_t used = 0;
+  for (size_t i = 0; i < n; i++) used += (size_t)sprintf(text + used, "1,%s%zu\n", prefix, i);
+  sprintf(text + used, "%s", last);
+  return text;
+}
+
+static void test_many_distinct_labels(void **state) {
+  (void)state;
+  char *text = many_labels(70000, "", "");
+  assert_ok(import_text(text)); /* too many for classes: real numbers */
+  assert_int_equal(summary.classes, 0);
+  free(text);
+  unlink(output);
+  text = many_labels(70000, "", "1,x\n");
+  assert_refused(text, WORDS("line 70001", "'x'", "not a number"));
+  free(text);
+  text = many_labels(70000, "w", "");
+  assert_refused(text, WORDS("distinct labels", "'w0'", "label column"));
+  free(text);
+  text = many_labels(5000, "class-", "");
+  assert_ok(import_text(text));
+  assert_int_equal(summary.classes, 5000);
+  free(text);
+}
+
+/* -------------------------------------------------------------- CSV: faults */
+
+static void test_cells_refused(void **state) {
+  (void)state;
+  assert_refused("a,b,c\n1,2,0\n3,,1\n", WORDS("table.csv, line 3, column 2 (b)", "empty"));
+  assert_refused("1,2,0\n3,NA,1\n", WORDS("line 2, column 2:", "'NA'"));
+  assert_refused("1,2,0\n3,nan,1\n", WORDS("line 2, column 2:", "'nan'"));
+  assert_refused("1,2,0\n-inf,2,1\n", WORDS("line 2, column 1:", "'-inf'"));
+  assert_refused("1,2,0\n3,red,1\n", WORDS("line 2, column 2:", "'red'", "not a number"));
+  assert_refused("1,2,0\n3,0x10,1\n", WORDS("'0x10'"));
+  assert_refused("1,2,0\n3,1e5e,1\n", WORDS("'1e5e'"));
+  assert_refused("1,2,0\n3,3.5e38,1\n", WORDS("line 2, column 2:", "3.5e38", "float32"));
+  assert_refused("1,2,0\n3,-1e999,1\n", WORDS("-1e999", "float32"));
+  assert_refused("a,b,c\n\n\"1\",\"2\",\"x\ny\"\n3,?,1\n", WORDS("line 5, column 2 (b)", "'?'"));
+}
+
+static void test_rows_refused(void **state) {
+  (void)state;
+  assert_refused("a,b,c\n1,2,0\n3,4\n", WORDS("line 3", "2 columns", "has 3"));
+  assert_refused("a,b,c\n1,2,0,9\n3,4,1\n", WORDS("line 2", "4 columns", "has 3"));
+  assert_refused("a,b\n1,\"2\n3,4\n", WORDS("line 2", "never closed"));
+  assert_refused("a,b\n1,\"2\"x\n3,4\n", WORDS("line 2", "closing quote"));
+  assert_refused("", WORDS("no samples", "empty"));
+  assert_refused("\n\n", WORDS("no samples"));
+  assert_refused("a,b,c\n", WORDS("no samples", "header"));
+  assert_refused("a\n1\n2\n", WORDS("one column"));
+}
+
+static void test_binary_refused(void **state) {
+  (void)state;
+  write_file("table.csv", "a,b\n1,2\0,3\n", 12, false);
+  assert_int_equal(import_files(1, (const char *const[]){"table.csv"}), LS_ERR_DATA);
+  assert_message(WORDS("line 2", "zero byte"));
+  write_file("table.csv",
+             "\xFF\xFE"
+             "a\0,\0b\0\n\0",
+             10, false);
+  assert_int_equal(import_files(1, (const char *const[]){"table.csv"}), LS_ERR_DATA);
+  assert_message(WORDS("UTF-16"));
+}
+
+static void test_endless_quote_is_bounded(void **state) {
+  (void)state;
+  const size_t size = (size_t)65 << 20;
+  char *const text = malloc(size);
+  assert_non_null(text);
+  memset(text, 'x', size);
+  text[1] = ',';
+  text[2] = '"';
+  write_file("table.csv.gz", text, size, true);
+  free(text);
+  assert_int_equal(import_files(1, (const char *const[]){"table.csv.gz"}), LS_ERR_DATA);
+  assert_message(WORDS("line 1", "64 MiB"));
+}
+
+/* ------------------------------------------------------------- CSV: fraction */
+
+/* The first column of a split, which counts the rows in these tests. */
+static float *read_column(const char *path, size_t *n) {
+  ls_array array;
+  ls_store *store = open_output();
+  assert_ok(ls_store_describe(store, path, &array));
+  *n = (size_t)array.dims[0];
+  float *const values = calloc(*n, sizeof *values);
+  assert_non_null(values);
+  assert_ok(ls_store_read_rows(store, path, 0, *n, values));
+  ls_store_close(&store);
+  return values;
+}
+
+static void test_fraction(void **state) {
+  (void)state;
+  const size_t n = 10003;
+  char *const table = malloc(n * 32);
+  assert_non_null(table);
+  size_t used = 0;
+  for (size_t i = 0; i < n; i++) used += (size_t)sprintf(table + used, "%zu,%c\n", i, i % 2 ? 'x' : 'y');
+  options.test_fraction = 0.2;
+  assert_ok(import_text(table));
+  assert_int_equal(summary.test_samples, 2001); /* round(2000.6) */
+  assert_int_equal(summary.train_samples, 8002);
+  assert_texts("/test/y", "classes", WORDS("x", "y"));
+
+  size_t n_train = 0;
+  size_t n_test = 0;
+  float *const train = read_column("/train/x", &n_train);
+  float *const test = read_column("/test/x", &n_test);
+  assert_int_equal(n_train, 8002);
+  assert_int_equal(n_test, 2001);
+  const ls_permutation order = ls_permutation_make(ls_rng_make(1, LS_RNG_IMPORT, 0, 0), n);
+  size_t i_train = 0;
+  size_t i_test = 0;
+  for (size_t i = 0; i < n; i++) { /* each row is in one split, in the file's order */
+    const bool is_test = ls_permutation_at(&order, i) < 2001;
+    const float found = is_test ? test[i_test++] : train[i_train++];
+    assert_true(found == (float)i);
+  }
+  free(train);
+  free(test);
+  free(table);
+}
+
+static void test_fraction_limits(void **state) {
+  (void)state;
+  const double bad[] = {-0.1, 1, 2, (double)__builtin_nanf("")};
+  for (size_t i = 0; i < 4; i++) {
+    options.test_fraction = bad[i];
+    assert_int_equal(import_text("1,2\n3,4\n"), LS_ERR_CONFIG);
+  }
+  options.test_fraction = 0.9;
+  assert_refused("1,2\n3,4\n", WORDS("0.9", "all of the 2 samples"));
+  options.test_fraction = 0.1;
+  assert_ok(import_text("1,2\n3,4\n"));
+  assert_int_equal(summary.test_samples, 0);
+  assert_absent("/test");
+}
+
+/* -------------------------------------------------------------------- output */
+
+static void test_output(void **state) {
+  (void)state;
+  char source[PATH_SIZE];
+  options.output = "/nonexistent-folder/out.h5";
+  assert_int_equal(import_text("1,2\n3,4\n"), LS_ERR_OUTPUT);
+  path_of("table.csv", source);
+  options.output = source;
+  assert_int_equal(import_text("1,2\n3,4\n"), LS_ERR_CONFIG);
+  assert_message(WORDS("both source and output"));
+  assert_int_equal(each_file(NULL), 1);
+}
+
+static void test_failure_keeps_older_output(void **state) {
+  (void)state;
+  assert_ok(import_text("1,2\n3,4\n"));
+  assert_int_equal(import_text("1,2\nx,4\n"), LS_ERR_DATA);
+  assert_int_equal(each_file(NULL), 2);
+  ASSERT_FLOATS("/train/x", 2, 1, 1, 3);
+}
+
+static void test_sources(void **state) {
+  (void)state;
+  const char *const missing[] = {"missing.csv"};
+  const char *const dot[] = {"."};
+  assert_int_equal(ls_import(NULL, 0, &options, &summary), LS_ERR_CONFIG);
+  assert_int_equal(import_files(1, missing), LS_ERR_DATA);
+  assert_message(WORDS("missing.csv", "No such file"));
+  assert_int_equal(import_files(1, dot), LS_ERR_DATA);
+  assert_message(WORDS("folder"));
+  assert_int_equal(ls_import((const char *const[]){"/dev/zero"}, 1, &options, &summary), LS_ERR_DATA);
+  assert_message(WORDS("not a regular file"));
+}
+
+static void test_many_columns(void **state) {
+  (void)state;
+  const size_t n = 10000;
+  char *const text = malloc(n * 32);
+  assert_non_null(text);
+  size_t used = 0;
+  for (size_t i = 0; i < n; i++) used += (size_t)sprintf(text + used, "gene-%05zu,", i);
+  used += (size_t)sprintf(text + used, "y\n");
+  for (size_t i = 0; i < n; i++) used += (size_t)sprintf(text + used, "%zu,", i);
+  sprintf(text + used, "1\n");
+  assert_ok(import_text(text));
+  free(text);
+  assert_int_equal(summary.features, n);
+  ls_store *store = open_output();
+  char **names = NULL;
+  size_t count = 0;
+  assert_ok(ls_store_read_texts(store, "/train/x", "features", &names, &count));
+  assert_int_equal(count, n);
+  assert_string_equal(names[n - 1], "gene-09999");
+  free(names);
+  ls_store_close(&store);
+}
+
+/* ----------------------------------------------------------------------- IDX */
+
+/* Writes an IDX file: magic word, sizes, data. */
+static void write_idx(const char *name, unsigned char type, unsigned n_dims, const uint32_t *dims,
+                      const void *data, size_t size, bool gzip) {
+  unsigned char bytes[4096] = {0, 0, type, (unsigned char)n_dims};
+  size_t used = 4;
+  assert_true(used + (size_t)4 * n_dims + size <= sizeof bytes);
+  for (unsigned i = 0; i < n_dims; i++) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes[used++] = (unsigned char)(dims[i] >> shift);
+  }
+  if (size > 0) memcpy(bytes + used, data, size);
+  write_file(name, bytes, used + size, gzip);
+}
+
+static const unsigned char pixels[12] = {0, 1, 2, 3, 4, 5, 250, 251, 252, 253, 254, 255};
+static const unsigned char digits[3] = {7, 0, 7};
+
+static void write_images(const char *name, uint32_t n, bool gzip) {
+  write_idx(name, 8, 3, (const uint32_t[]){n, 2, 2}, pixels, (size_t)n * 4, gzip);
+}
+
+static void write_labels(const char *name, uint32_t n, bool gzip) {
+  write_idx(name, 8, 1, &n, digits, n, gzip);
+}
+
+static ls_status import_pair(void) {
+  return import_files(2, (const char *const[]){"train-images", "train-labels"});
+}
+
+static void test_idx(void **state) {
+  (void)state;
+  const ls_array images = {LS_U8, 3, {3, 2, 2}};
+  const ls_array labels = {LS_U8, 1, {3}};
+  write_images("train-images-idx3-ubyte", 3, false);
+  write_labels("train-labels-idx1-ubyte.gz", 3, true);
+  write_images("t10k-images-idx3-ubyte.gz", 2, true);
+  write_labels("t10k-labels-idx1-ubyte", 2, false);
+  assert_ok(
+      import_files(4, (const char *const[]){"t10k-labels-idx1-ubyte", "train-images-idx3-ubyte",
+                                            "t10k-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"}));
+  assert_array("/train/x", &images, pixels);
+  assert_array("/train/y", &labels, digits);
+  assert_array("/test/x", &(ls_array){LS_U8, 3, {2, 2, 2}}, pixels);
+  assert_array("/test/y", &(ls_array){LS_U8, 1, {2}}, digits);
+  assert_int_equal(summary.train_samples, 3);
+  assert_int_equal(summary.test_samples, 2);
+  assert_int_equal(summary.features, 4);
+  assert_int_equal(summary.classes, 2);
+}
+
+static void test_idx_names(void **state) {
+  (void)state;
+  const char *const stems[][2] = {{"pictures", "answers"}, {"test-x", "test-y"}, {"t10k-x", "t10k-y"}};
+  for (size_t i = 0; i < 3; i++) {
+    write_images(stems[i][0], 3, false);
+    write_labels(stems[i][1], 3, false);
+    assert_ok(import_files(2, stems[i]));
+    assert_absent(i == 0 ? "/test" : "/train");
+    assert_int_equal(summary.train_samples, i == 0 ? 3 : 0);
+    assert_int_equal(summary.test_samples, i == 0 ? 0 : 3);
+  }
+}
+
+static void test_idx_types(void **state) {
+  (void)state;
+  const uint32_t dims[] = {2, 2};
+  const unsigned char shorts[] = {0, 1, 255, 254, 1, 0, 128, 0};
+  const unsigned char floats[] = {0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x40, 0, 0};
+  const unsigned char ints[] = {0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff};
+  const unsigned char doubles[] = {0x3f, 0xf8, 0, 0, 0, 0, 0, 0, 0xbf, 0xf0, 0, 0, 0, 0, 0, 0};
+  write_idx("train-images", 0x0B, 2, dims, shorts, sizeof shorts, false);
+  write_idx("train-labels", 0x0C, 1, dims, ints, sizeof ints, false);
+  assert_ok(import_pair());
+  assert_array("/train/x", &(ls_array){LS_I16, 2, {2, 2}}, (const int16_t[]){1, -2, 256, -32768});
+  assert_array("/train/y", &(ls_array){LS_I32, 1, {2}}, (const int32_t[]){5, -1});
+  assert_int_equal(summary.classes, 0); /* -1 is no class number */
+
+  write_idx("train-images", 0x0D, 2, dims, floats, sizeof floats, false);
+  write_idx("train-labels", 0x0E, 1, dims, doubles, sizeof doubles, false);
+  assert_ok(import_pair());
+  assert_array("/train/x", &(ls_array){LS_F32, 2, {2, 2}}, (const float[]){1, -2, 0, 3});
+  assert_array("/train/y", &(ls_array){LS_F64, 1, {2}}, (const double[]){1.5, -1});
+
+  write_idx("train-images", 0x09, 2, dims, shorts, 4, false);
+  assert_ok(import_pair());
+  assert_array("/train/x", &(ls_array){LS_I8, 2, {2, 2}}, (const int8_t[]){0, 1, -1, -2});
+}
+
+static void test_idx_not_finite(void **state) {
+  (void)state;
+  const unsigned char floats[] = {0x3f, 0x80, 0, 0, 0x7f, 0xc0, 0, 0};
+  write_idx("train-images", 0x0D, 2, (const uint32_t[]){2, 1}, floats, sizeof floats, false);
+  write_labels("train-labels", 2, false);
+  assert_int_equal(import_pair(), LS_ERR_DATA);
+  assert_message(WORDS("sample 2", "nan"));
+}
+
+static void test_idx_blocks(void **state) {
+  (void)state;
+  const size_t n = 3000; /* of 1 KiB: three blocks */
+  unsigned char *const bytes = calloc(16 + n * 1024, 1);
+  assert_non_null(bytes);
+  static const unsigned char images_header[16] = {0, 0, 8, 3, 0, 0, 0x0b, 0xb8, 0, 0, 0, 32, 0, 0, 0, 32};
+  static const unsigned char labels_header[8] = {0, 0, 8, 1, 0, 0, 0x0b, 0xb8};
+  memcpy(bytes, images_header, sizeof images_header);
+  for (size_t i = 0; i < n * 1024; i++) bytes[16 + i] = (unsigned char)(i * 7 + i / 1024);
+  write_file("train-images", bytes, 16 + n * 1024, true);
+  unsigned char *const labels = calloc(8 + n, 1);
+  assert_non_null(labels);
+  memcpy(labels, labels_header, sizeof labels_header);
+  write_file("train-labels", labels, 8 + n, true);
+  assert_ok(import_pair());
+  assert_array("/train/x", &(ls_array){LS_U8, 3, {n, 32, 32}}, bytes + 16);
+  assert_int_equal(summary.features, 1024);
+  assert_int_equal(summary.classes, 1);
+  free(bytes);
+  free(labels);
+}
+
+static void assert_pair_refused(const char *const *words) {
+  assert_int_equal(import_pair(), LS_ERR_DATA);
+  assert_message(words);
+  assert_int_equal(each_file(NULL), 2);
+}
+
+static void test_idx_pairing_refused(void **state) {
+  (void)state;
+  write_images("train-images", 3, false);
+  write_images("train-labels", 3, false);
+  assert_pair_refused(WORDS("train-images", "train-labels", "both hold images", "/train"));
+  write_labels("train-images", 3, false);
+  write_labels("train-labels", 3, false);
+  assert_pair_refused(WORDS("both hold labels"));
+  write_images("train-images", 3, false);
+  write_labels("train-labels", 2, false);
+  assert_pair_refused(WORDS("3 images", "2 labels"));
+  write_labels("train-labels", 3, false);
+  assert_int_equal(import_files(1, (const char *const[]){"train-images"}), LS_ERR_DATA);
+  assert_message(WORDS("train-images", "no labels"));
+  assert_int_equal(import_files(1, (const char *const[]){"train-labels"}), LS_ERR_DATA);
+  assert_message(WORDS("train-labels", "no images"));
+}
+
+static void test_idx_splits_must_be_alike(void **state) {
+  (void)state;
+  write_images("train-images", 3, false);
+  write_labels("train-labels", 3, false);
+  write_idx("test-images", 8, 2, (const uint32_t[]){3, 4}, pixels, 12, false);
+  write_labels("test-labels", 3, false);
+  assert_int_equal(
+      import_files(4, (const char *const[]){"train-images", "train-labels", "test-images", "test-labels"}),
+      LS_ERR_DATA);
+  assert_message(WORDS("(3, 2, 2)", "(3, 4)", "one shape"));
+}
+
+static void test_idx_headers_refused(void **state) {
+  (void)state;
+  write_labels("train-labels", 3, false);
+  write_idx("train-images", 8, 3, (const uint32_t[]){0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, pixels, 12,
+            false);
+  assert_pair_refused(WORDS("4294967295", "can't hold"));
+  write_idx("train-images", 8, 4, (const uint32_t[]){1U << 31, 1 << 9, 1, 1}, pixels, 12, true);
+  assert_pair_refused(WORDS("2147483648", "can't hold"));
+  write_idx("train-images", 8, 3, (const uint32_t[]){3, 2, 0}, NULL, 0, false);
+  assert_pair_refused(WORDS("no samples"));
+  write_idx("train-images", 8, 9, (const uint32_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, pixels, 1, false);
+  assert_pair_refused(WORDS("9 dimensions"));
+  write_idx("train-images", 8, 0, NULL, pixels, 1, false);
+  assert_pair_refused(WORDS("0 dimensions"));
+  write_idx("train-images", 0x0A, 3, (const uint32_t[]){3, 2, 2}, pixels, 12, false);
+  assert_pair_refused(WORDS("not an IDX file", "00 00 0a 03"));
+  write_file("train-images", "1,2,3\n", 6, false);
+  assert_pair_refused(WORDS("train-images is not an IDX file", "CSV files are imported one at a time"));
+  write_file("train-images", "\0\0\x08\x03\0\0", 6, false);
+  assert_pair_refused(WORDS("header is cut short"));
+  write_file("train-images", "", 0, false);
+  assert_pair_refused(WORDS("too few"));
+  const char damaged[] = "xx\x08\x03";
+  write_file("images-idx3-ubyte", damaged, 4, false); /* known by its name */
+  assert_int_equal(import_files(1, (const char *const[]){"images-idx3-ubyte"}), LS_ERR_DATA);
+  assert_message(WORDS("not an IDX file", "78 78 08 03"));
+}
+
+static void test_idx_length_refused(void **state) {
+  (void)state;
+  const uint32_t dims[] = {3, 2, 2};
+  write_labels("train-labels", 3, false);
+  for (int gzip = 0; gzip <= 1; gzip++) {
+    write_idx("train-images", 8, 3, dims, pixels, 11, gzip);
+    assert_pair_refused(WORDS("cut short", "3 samples", "2 are there"));
+    unsigned char longer[13] = {0};
+    write_idx("train-images", 8, 3, dims, longer, 13, gzip);
+    assert_pair_refused(WORDS("more bytes follow"));
+  }
+}
+
+/* Flips a byte of a file, counted from its end, or cuts the file there. */
+static void damage(const char *name, long from_end, bool cut) {
+  char path[PATH_SIZE];
+  path_of(name, path);
+  FILE *const file = fopen(path, "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, -from_end, SEEK_END), 0);
+  const long at = ftell(file);
+  const int byte = fgetc(file);
+  fseek(file, at, SEEK_SET);
+  fputc(byte ^ 0x55, file);
+  fclose(file);
+  if (cut) assert_int_equal(truncate(path, at), 0);
+}
+
+static void test_gzip_damage(void **state) {
+  (void)state;
+  write_labels("train-labels", 3, false);
+  write_images("train-images", 3, true);
+  damage("train-images", 8, false); /* the sum */
+  assert_pair_refused(WORDS("train-images", "gzip stream is damaged", "incorrect data check"));
+  write_images("train-images", 3, true);
+  damage("train-images", 5, true);
+  assert_pair_refused(WORDS("train-images", "cut short"));
+  write_images("train-images", 3, true);
+  damage("train-images", 12, true);
+  assert_pair_refused(WORDS("train-images", "cut short"));
+
+  const char text[] = "a,b\n1,2\n3,4\n";
+  write_file("table.csv", text, strlen(text), true);
+  damage("table.csv", 8, false);
+  assert_int_equal(import_files(1, (const char *const[]){"table.csv"}), LS_ERR_DATA);
+  assert_message(WORDS("table.csv", "damaged"));
+}
+
+static void test_idx_options(void **state) {
+  (void)state;
+  write_images("train-images", 3, false);
+  write_labels("train-labels", 3, false);
+  options.test_fraction = 0.2;
+  assert_int_equal(import_pair(), LS_ERR_CONFIG);
+  assert_message(WORDS("0.2", "applies to CSV"));
+  options.test_fraction = 0;
+  options.label = "class";
+  assert_int_equal(import_pair(), LS_ERR_CONFIG);
+  assert_message(WORDS("'class'", "applies to CSV"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_header_and_text_labels),
+      TEST(test_no_header),
+      TEST(test_delimiters),
+      TEST(test_quotes),
+      TEST(test_line_ends_mark_and_blank_lines),
+      TEST(test_gzipped_table),
+      TEST(test_header_rules),
+      TEST(test_label_column),
+      TEST(test_label_column_unknown),
+      TEST(test_no_label),
+      TEST(test_number_labels),
+      TEST(test_labels_sorted_by_bytes),
+      TEST(test_labels_refused),
+      TEST(test_many_distinct_labels),
+      TEST(test_cells_refused),
+      TEST(test_rows_refused),
+      TEST(test_binary_refused),
+      TEST(test_endless_quote_is_bounded),
+      TEST(test_fraction),
+      TEST(test_fraction_limits),
+      TEST(test_output),
+      TEST(test_failure_keeps_older_output),
+      TEST(test_sources),
+      TEST(test_many_columns),
+      TEST(test_idx),
+      TEST(test_idx_names),
+      TEST(test_idx_types),
+      TEST(test_idx_not_finite),
+      TEST(test_idx_blocks),
+      TEST(test_idx_pairing_refused),
+      TEST(test_idx_splits_must_be_alike),
+      TEST(test_idx_headers_refused),
+      TEST(test_idx_length_refused),
+      TEST(test_gzip_damage),
+      TEST(test_idx_options),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

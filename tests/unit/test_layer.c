@@ -1,0 +1,686 @@
+/* layer: every kind by one conformance test, dropout, initialisers and losses. */
+#include "support.h"
+
+#include <float.h>
+
+/* -------------------------------------------------------- a layer by itself */
+
+#define N_IN 6
+#define ROWS 8
+
+/* A layer with all that it works on. */
+typedef struct rig {
+  ls_config *config;
+  ls_layer *layer;
+  ls_arena arena;
+  size_t n_values;       /* of all its parameters */
+  float *values, *grads; /* (n_values) */
+  float *x, *dx;         /* (ROWS, N_IN) */
+  float *y, *dy;         /* (ROWS, n_out) */
+} rig;
+
+static size_t elements_of(const ls_param *param) {
+  return param->cols ? param->rows * param->cols : param->rows;
+}
+
+/* Memory for the layer's parameters, its scratch and a batch. */
+static void rig_build(rig *r) {
+  ls_layer *const layer = r->layer;
+  layer->n_in = N_IN;
+  layer->type->shape(layer);
+  for (size_t p = 0; p < layer->n_params; p++) r->n_values += elements_of(&layer->params[p]);
+  r->values = new_floats(r->n_values);
+  r->grads = new_floats(r->n_values);
+  size_t offset = 0;
+  for (size_t p = 0; p < layer->n_params; offset += elements_of(&layer->params[p]), p++) {
+    layer->params[p].value = r->values + offset;
+    layer->params[p].grad = r->grads + offset;
+  }
+  r->x = new_floats(ROWS * N_IN);
+  r->dx = new_floats(ROWS * N_IN);
+  r->y = new_floats(ROWS * layer->n_out);
+  r->dy = new_floats(ROWS * layer->n_out);
+  if (!layer->type->reserve) return;
+  layer->type->reserve(layer, &r->arena, ROWS);
+  assert_int_equal(ls_arena_commit(&r->arena, "scratch"), LS_OK);
+  layer->type->reserve(layer, &r->arena, ROWS);
+}
+
+/* Random numbers in steps of 2^-10, so that moving them by 2^-9 or 2^-10 is exact. */
+static void fill_steps(uint64_t key, size_t n, float *x) {
+  fill_random(key, n, x);
+  for (size_t i = 0; i < n; i++) x[i] = roundf(x[i] * 0x1p10F) * 0x1p-10F;
+}
+
+/* A layer from its map, number `index` of a net, with random parameters and inputs. */
+static rig rig_of(const char *map, uint32_t index) {
+  rig r = {0};
+  char *const text = ls_format("model: [%s]", map);
+  r.config = config_of(text);
+  free(text);
+  ls_node *const list = ls_node_find(ls_config_root(r.config), "model");
+  r.layer = ls_layer_create(r.config, ls_node_item(list, 0), index);
+  check_valid(r.config);
+  assert_non_null(r.layer);
+  rig_build(&r);
+  fill_steps(1, r.n_values, r.values);
+  fill_steps(2, ROWS * N_IN, r.x);
+  return r;
+}
+
+static void rig_free(rig *r) {
+  ls_layer_destroy(&r->layer);
+  ls_config_destroy(&r->config);
+  ls_arena_destroy(&r->arena);
+  free(r->values);
+  free(r->grads);
+  free(r->x);
+  free(r->dx);
+  free(r->y);
+  free(r->dy);
+}
+
+static const size_t one_lane[] = {0, ROWS};
+static const size_t three_lanes[] = {0, 3, 3, ROWS}; /* one is empty */
+static const uint64_t samples[ROWS] = {4, 0, 9, 77, 1000000007, 12, 5, 6};
+
+static const ls_pass prediction = {.n_lanes = 1, .lanes = one_lane};
+static const ls_pass training = {
+    .n_lanes = 1, .lanes = one_lane, .training = true, .seed = 3, .step = 11, .samples = samples};
+
+static void forward(rig *r, const ls_pass *pass) {
+  r->layer->type->forward(r->layer, pass, r->x, r->y);
+}
+
+/* The coefficients c of the test's loss, L = sum c y: dL/dy. */
+static void fill_coefficients(const rig *r, float *c) {
+  fill_random(3, ROWS * r->layer->n_out, c);
+}
+
+/* Backward from L = sum c y after forward; what was in the gradients must not matter. */
+static void backward(rig *r, const ls_pass *pass, float *dx) {
+  fill_coefficients(r, r->dy);
+  for (size_t i = 0; i < r->n_values; i++) r->grads[i] = NAN;
+  r->layer->type->backward(r->layer, pass, r->x, r->y, r->dy, dx);
+}
+
+/* -------------------------------------------------------------- conformance */
+
+/* At least one map for each kind of layer; all that follows is tested for each of them. */
+static const struct {
+  const char *kind, *map;
+  bool sees_batch; /* a row's result depends on the other rows */
+} variants[] = {
+    {"dense", "{layer: dense, units: 5, activation: linear}", false},
+    {"dense", "{layer: dense, units: 5, activation: sigmoid}", false},
+    {"dense", "{layer: dense, units: 5, activation: tanh}", false},
+    {"dense", "{layer: dense, units: 5, activation: relu}", false},
+    {"dense", "{layer: dense, units: 5, activation: leaky_relu, alpha: 0.2}", false},
+    {"dense", "{layer: dense, units: 5, activation: softmax}", false},
+    {"dense", "{layer: dense, units: 1, activation: tanh}", false},
+    {"dense", "{layer: dense, units: 7, bias: false}", false},
+    {"dropout", "{layer: dropout, rate: 0.3}", false},
+    {"dropout", "{layer: dropout, rate: 0}", false},
+    {"linear", "{layer: linear}", false},
+    {"sigmoid", "{layer: sigmoid}", false},
+    {"tanh", "{layer: tanh}", false},
+    {"relu", "{layer: relu}", false},
+    {"leaky_relu", "{layer: leaky_relu, alpha: 0.3}", false},
+    {"softmax", "{layer: softmax}", false},
+};
+
+static void every_kind_and_activation_is_tested(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_layer_types[t]; t++) {
+    size_t found = 0;
+    for (size_t v = 0; v < COUNT(variants); v++) found += strcmp(variants[v].kind, ls_layer_types[t]->name) == 0;
+    if (found == 0) fail_msg("the kind %s needs a line in `variants`", ls_layer_types[t]->name);
+  }
+  for (size_t f = 0; ls_activation_names[f]; f++) {
+    char *const key = ls_format("layer: dense, units: 5, activation: %s", ls_activation_names[f]);
+    size_t found = 0;
+    for (size_t v = 0; v < COUNT(variants); v++) found += strstr(variants[v].map, key) != NULL;
+    free(key);
+    if (found == 0) fail_msg("dense with %s needs a line in `variants`", ls_activation_names[f]);
+  }
+}
+
+static void tables_are_complete(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_layer_types[t]; t++) {
+    const ls_layer_type *const type = ls_layer_types[t];
+    assert_true(type->name && type->help && type->keys && type->shape && type->forward && type->backward);
+    assert_string_equal(type->keys[0].name, "layer");
+    for (const ls_key *key = type->keys; key->name; key++) {
+      assert_non_null(key->help);
+      assert_true(key->offset < type->options_size);
+    }
+  }
+}
+
+static double loss_of(rig *r, const ls_pass *pass, const float *c) {
+  forward(r, pass);
+  double loss = 0.0;
+  for (size_t i = 0; i < ROWS * r->layer->n_out; i++) loss += (double)c[i] * (double)r->y[i];
+  return loss;
+}
+
+/* (L(v + h d) - L(v - h d)) / 2h, exact in its moves: see fill_steps. */
+static double slope(rig *r, const ls_pass *pass, const float *c, size_t n, float *v, const float *d, float h) {
+  for (size_t i = 0; i < n; i++) v[i] += h * d[i];
+  const double above = loss_of(r, pass, c);
+  for (size_t i = 0; i < n; i++) v[i] -= 2.0F * h * d[i];
+  const double below = loss_of(r, pass, c);
+  for (size_t i = 0; i < n; i++) v[i] += h * d[i];
+  return (above - below) / (2.0 * (double)h);
+}
+
+#define DIRECTIONS 6  /* smooth ones to be found of each sort */
+#define TRIES      60 /* among so many */
+
+/* d of -1, 0 and 1: where `along`, half of the elements of g's sign, so that g d is the sum of |g|; else
+ * random signs for all. */
+static void fill_direction(uint64_t key, bool along, size_t n, const float *g, float *d) {
+  fill_random(key, n, d);
+  for (size_t i = 0; i < n; i++) {
+    const float sign = d[i] < 0.0F ? -1.0F : 1.0F;
+    d[i] = along ? (sign > 0.0F) * (float)((g[i] > 0.0F) - (g[i] < 0.0F)) : sign;
+  }
+}
+
+/* The gradient g (n) of the values v against differences. A direction that crosses a kink, where
+ * differences at h and h / 2 disagree, is passed over. */
+static void check_gradient(const char *what, rig *r, const ls_pass *pass, size_t n, float *v, const float *g,
+                           bool along) {
+  float *const c = new_floats(ROWS * r->layer->n_out);
+  float *const d = new_floats(n);
+  fill_coefficients(r, c);
+  double norm = 0.0;
+  for (size_t i = 0; i < n; i++) norm += (double)g[i] * (double)g[i];
+  norm = fmax(sqrt(norm), 1e-3);
+  size_t found = 0;
+  for (uint64_t t = 0; t < TRIES && found < DIRECTIONS; t++) {
+    fill_direction(100 + t, along, n, g, d);
+    const double coarse = slope(r, pass, c, n, v, d, 0x1p-9F);
+    const double fine = slope(r, pass, c, n, v, d, 0x1p-10F);
+    if (!(fabs(coarse - fine) <= 3e-4 * norm)) continue;
+    found++;
+    double analytic = 0.0;
+    for (size_t i = 0; i < n; i++) analytic += (double)g[i] * (double)d[i];
+    check_close(what, analytic, fine, 1e-3 * fmax(along ? fabs(fine) : norm, 1e-3));
+  }
+  if (found < DIRECTIONS) fail_msg("%s: only %zu smooth directions", what, found);
+  free(c);
+  free(d);
+}
+
+/* Every block of parameters and the input. */
+static void check_gradients(const char *map, const ls_pass *pass) {
+  rig r = rig_of(map, 2);
+  forward(&r, pass);
+  backward(&r, pass, r.dx);
+  for (int along = 0; along < 2; along++) {
+    for (size_t p = 0; p < r.layer->n_params; p++) {
+      const ls_param *const param = &r.layer->params[p];
+      char *const what = ls_format("%s: %s", map, param->name);
+      check_gradient(what, &r, pass, elements_of(param), param->value, param->grad, along);
+      free(what);
+    }
+    check_gradient(map, &r, pass, ROWS * N_IN, r.x, r.dx, along);
+  }
+  rig_free(&r);
+}
+
+static void gradients_match_differences(void **state) {
+  (void)state;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    check_gradients(variants[v].map, &training);
+    check_gradients(variants[v].map, &prediction);
+  }
+}
+
+/* Without a place for dx, the parameters' gradients are the same. */
+static void dx_may_be_absent(void **state) {
+  (void)state;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    rig r = rig_of(variants[v].map, 2);
+    forward(&r, &training);
+    backward(&r, &training, r.dx);
+    float *const before = new_floats(r.n_values);
+    memcpy(before, r.grads, r.n_values * sizeof *before);
+    backward(&r, &training, NULL);
+    check_same(variants[v].map, r.n_values, r.grads, before);
+    free(before);
+    rig_free(&r);
+  }
+}
+
+/* Cutting the batch into lanes changes nothing but the order of sums. */
+static void lanes_change_only_rounding(void **state) {
+  (void)state;
+  ls_pass pass = training;
+  pass.n_lanes = 3;
+  pass.lanes = three_lanes;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    const char *const what = variants[v].map;
+    rig one = rig_of(what, 2);
+    rig three = rig_of(what, 2);
+    forward(&one, &training);
+    backward(&one, &training, one.dx);
+    forward(&three, &pass);
+    backward(&three, &pass, three.dx);
+    check_norm(what, ROWS * one.layer->n_out, three.y, one.y, 1e-6, 0.0);
+    check_norm(what, ROWS * N_IN, three.dx, one.dx, 1e-6, 0.0);
+    check_norm(what, one.n_values, three.grads, one.grads, 1e-6, 0.0);
+    rig_free(&one);
+    rig_free(&three);
+  }
+}
+
+/* A lane's results are bit for bit those of the same rows by themselves, wherever they lie. */
+static void lanes_are_independent(void **state) {
+  (void)state;
+  const size_t first = three_lanes[2];
+  const size_t alone_lanes[] = {0, ROWS - first};
+  ls_pass pass = training;
+  pass.n_lanes = 3;
+  pass.lanes = three_lanes;
+  ls_pass alone_pass = training;
+  alone_pass.lanes = alone_lanes;
+  alone_pass.samples = samples + first;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    if (variants[v].sees_batch) continue;
+    rig r = rig_of(variants[v].map, 2);
+    rig alone = rig_of(variants[v].map, 2);
+    const size_t n_out = r.layer->n_out;
+    memcpy(alone.x, r.x + first * N_IN, alone_lanes[1] * N_IN * sizeof *r.x);
+    forward(&r, &pass);
+    forward(&alone, &alone_pass);
+    check_same(variants[v].map, alone_lanes[1] * n_out, alone.y, r.y + first * n_out);
+    backward(&r, &pass, r.dx);
+    fill_coefficients(&r, r.dy);
+    memcpy(alone.dy, r.dy + first * n_out, alone_lanes[1] * n_out * sizeof *r.dy);
+    alone.layer->type->backward(alone.layer, &alone_pass, alone.x, alone.y, alone.dy, alone.dx);
+    check_same(variants[v].map, alone_lanes[1] * N_IN, alone.dx, r.dx + first * N_IN);
+    rig_free(&r);
+    rig_free(&alone);
+  }
+}
+
+/* Where the loss applies the last activation, the layer leaves it out in both directions. */
+static void linked_layers_leave_their_activation_out(void **state) {
+  (void)state;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    rig whole = rig_of(variants[v].map, 2);
+    rig linked = rig_of(variants[v].map, 2);
+    const ls_layer_type *const type = whole.layer->type;
+    const ls_activation f = type->activation ? type->activation(whole.layer) : LS_LINEAR;
+    const size_t n_out = whole.layer->n_out;
+    if (f == LS_SIGMOID || f == LS_SOFTMAX) {
+      linked.layer->is_linked = true;
+      forward(&whole, &training);
+      forward(&linked, &training);
+      fill_coefficients(&linked, linked.dy);
+      ls_math_activate_backward(f, 0.0F, ROWS, n_out, whole.y, linked.dy); /* what a loss does */
+      type->backward(linked.layer, &training, linked.x, linked.y, linked.dy, linked.dx);
+      backward(&whole, &training, whole.dx);
+      check_same(variants[v].map, whole.n_values, linked.grads, whole.grads);
+      check_same(variants[v].map, ROWS * N_IN, linked.dx, whole.dx);
+      ls_math_activate(f, 0.0F, ROWS, n_out, NULL, linked.y);
+      check_same(variants[v].map, ROWS * n_out, linked.y, whole.y);
+    }
+    rig_free(&whole);
+    rig_free(&linked);
+  }
+}
+
+/* A dense layer's numbers by hand: z = (1, 2) W^T + b, relu. */
+static void dense_by_hand(void **state) {
+  (void)state;
+  static const size_t lanes[] = {0, 1};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  rig r = rig_of("{layer: dense, units: 2, activation: relu}", 0);
+  memcpy(r.layer->params[0].value, (float[2][N_IN]){{1, 2, 0, 0, 0, 0}, {3, -4, 0, 0, 0, 0}}, 12 * sizeof(float));
+  memcpy(r.layer->params[1].value, (float[]){0.5F, 0.25F}, 2 * sizeof(float));
+  memcpy(r.x, (float[N_IN]){1, 2}, N_IN * sizeof(float));
+  forward(&r, &pass);
+  check_same("y", 2, r.y, (float[]){5.5F, 0.0F});
+  memcpy(r.dy, (float[]){2, 3}, 2 * sizeof(float));
+  r.layer->type->backward(r.layer, &pass, r.x, r.y, r.dy, r.dx);
+  check_same("dW", 2, r.layer->params[0].grad, (float[]){2, 4});
+  check_norm("dW of the dead unit", N_IN, r.layer->params[0].grad + N_IN, (float[N_IN]){0}, 0.0, 0.0);
+  check_norm("db", 2, r.layer->params[1].grad, (float[]){2, 0}, 0.0, 0.0);
+  check_same("dx", 2, r.dx, (float[]){2, 4});
+  assert_int_equal(r.layer->params[0].kind, LS_SEGMENT_WEIGHT);
+  assert_int_equal(r.layer->params[1].kind, LS_SEGMENT_BIAS);
+  rig_free(&r);
+}
+
+/* ------------------------------------------------------------------ dropout */
+
+#define DROPOUT "{layer: dropout, rate: 0.5}"
+
+/* What one sample of ones becomes, as row `row` of a batch, in the layer `index`. */
+static void drop(uint32_t index, const ls_pass *like, uint64_t sample, size_t row, float *y) {
+  uint64_t batch[ROWS];
+  for (size_t i = 0; i < ROWS; i++) batch[i] = 1000 + i;
+  batch[row] = sample;
+  ls_pass pass = *like;
+  pass.samples = batch;
+  rig r = rig_of(DROPOUT, index);
+  for (size_t i = 0; i < ROWS * N_IN; i++) r.x[i] = 1.0F;
+  forward(&r, &pass);
+  memcpy(y, r.y + row * N_IN, N_IN * sizeof *y);
+  rig_free(&r);
+}
+
+static void dropout_is_keyed_on_the_sample(void **state) {
+  (void)state;
+  float want[N_IN];
+  float got[N_IN];
+  for (uint64_t sample = 0; sample < 20; sample++) {
+    drop(2, &training, sample, 0, want);
+    for (size_t j = 0; j < N_IN; j++) assert_true(want[j] == 0.0F || want[j] == 2.0F);
+    drop(2, &training, sample, 5, got);
+    check_same("in another place", N_IN, got, want);
+  }
+}
+
+/* Another sample, step, seed or layer drops others: seen over 20 samples, which 2^-120 would not show. */
+static void dropout_is_keyed_on_all_else(void **state) {
+  (void)state;
+  ls_pass later = training;
+  ls_pass reseeded = training;
+  later.step++;
+  reseeded.seed++;
+  const struct {
+    uint32_t index;
+    const ls_pass *pass;
+    uint64_t sample;
+  } rows[] = {{3, &training, 0}, {2, &later, 0}, {2, &reseeded, 0}, {2, &training, 100}};
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    size_t differences = 0;
+    for (uint64_t sample = 0; sample < 20; sample++) {
+      float a[N_IN];
+      float b[N_IN];
+      drop(2, &training, sample, 0, a);
+      drop(rows[i].index, rows[i].pass, rows[i].sample + sample, 0, b);
+      for (size_t j = 0; j < N_IN; j++) differences += a[j] != b[j];
+    }
+    assert_in_range(differences, 36, 84); /* half of 120, within four standard errors */
+  }
+}
+
+/* Predictions are the inputs themselves, and need no sample numbers. */
+static void dropout_is_off_in_prediction(void **state) {
+  (void)state;
+  rig r = rig_of(DROPOUT, 2);
+  forward(&r, &prediction);
+  check_same("y", ROWS * N_IN, r.y, r.x);
+  rig_free(&r);
+}
+
+/* A rate that as a float would be 1 still divides by something. */
+static void dropout_survives_a_rate_near_1(void **state) {
+  (void)state;
+  rig r = rig_of("{layer: dropout, rate: 0.999999999}", 2);
+  forward(&r, &training);
+  for (size_t i = 0; i < ROWS * N_IN; i++) check_close("y", (double)r.y[i], 0.0, 0.0);
+  rig_free(&r);
+}
+
+/* ------------------------------------------------------------- initialisers */
+
+#define INIT_IN  300
+#define INIT_OUT 200
+
+static double variance_of(size_t n, const float *w) {
+  double sum = 0.0;
+  for (size_t i = 0; i < n; i++) sum += (double)w[i] * (double)w[i];
+  return sum / (double)n;
+}
+
+/* Variances to five standard errors; a uniform distribution ends at sqrt(3) standard deviations, a normal
+ * one does not. */
+static void initialisers_have_their_variances(void **state) {
+  (void)state;
+  static const struct {
+    ls_init init;
+    double variance;
+    bool is_uniform;
+  } rows[] = {
+      {LS_XAVIER_UNIFORM, 2.0 / (INIT_IN + INIT_OUT), true}, {LS_XAVIER_NORMAL, 2.0 / (INIT_IN + INIT_OUT), false},
+      {LS_HE_UNIFORM, 2.0 / INIT_IN, true},                  {LS_HE_NORMAL, 2.0 / INIT_IN, false},
+      {LS_LECUN_NORMAL, 1.0 / INIT_IN, false},
+  };
+  const size_t n = (size_t)INIT_IN * INIT_OUT;
+  float *const w = new_floats(n);
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    const double variance = rows[i].variance;
+    ls_init_weights(rows[i].init, LS_LINEAR, 1, 0, INIT_OUT, INIT_IN, w);
+    double mean = 0.0;
+    double most = 0.0;
+    for (size_t j = 0; j < n; j++) {
+      mean += (double)w[j] / (double)n;
+      most = fmax(most, fabs((double)w[j]));
+    }
+    check_close("mean", mean, 0.0, 5.0 * sqrt(variance / (double)n));
+    check_close("variance", variance_of(n, w), variance,
+                5.0 * variance * sqrt((rows[i].is_uniform ? 0.8 : 2.0) / (double)n));
+    if (rows[i].is_uniform)
+      check_close("bound", most, sqrt(3.0 * variance), 1e-3 * sqrt(variance));
+    else
+      check_close("largest", most, 4.4 * sqrt(variance), 0.6 * sqrt(variance)); /* of 60,000 */
+  }
+  free(w);
+}
+
+static void zeros_are_zeros(void **state) {
+  (void)state;
+  float w[12] = {1, 2, 3};
+  ls_init_weights(LS_INIT_ZEROS, LS_RELU, 1, 0, 3, 4, w);
+  for (size_t i = 0; i < 12; i++) check_close("w", (double)w[i], 0.0, 0.0);
+}
+
+static void the_default_follows_the_activation(void **state) {
+  (void)state;
+  for (ls_activation f = LS_LINEAR; f <= LS_SOFTMAX; f++) {
+    const ls_init want = f == LS_RELU || f == LS_LEAKY_RELU ? LS_HE_NORMAL : LS_XAVIER_UNIFORM;
+    float a[15];
+    float b[15];
+    ls_init_weights(LS_INIT_DEFAULT, f, 1, 0, 3, 5, a);
+    ls_init_weights(want, LS_LINEAR, 1, 0, 3, 5, b);
+    check_same(ls_activation_names[f], 15, a, b);
+  }
+}
+
+/* A row depends on its number, not on how many there are; other seeds and blocks differ. */
+static void weights_are_keyed_on_the_row(void **state) {
+  (void)state;
+  float few[3 * 5];
+  float many[9 * 5];
+  ls_init_weights(LS_HE_NORMAL, LS_RELU, 1, 4, 3, 5, few);
+  ls_init_weights(LS_HE_NORMAL, LS_RELU, 1, 4, 9, 5, many);
+  check_same("rows", 15, few, many);
+  for (size_t i = 0; i < 9; i++)
+    for (size_t j = 0; j < i; j++) assert_memory_not_equal(many + 5 * i, many + 5 * j, 5 * sizeof *many);
+  ls_init_weights(LS_HE_NORMAL, LS_RELU, 2, 4, 3, 5, few);
+  assert_memory_not_equal(few, many, sizeof few);
+  ls_init_weights(LS_HE_NORMAL, LS_RELU, 1, 5, 3, 5, few);
+  assert_memory_not_equal(few, many, sizeof few);
+}
+
+static void biases_start_as_told(void **state) {
+  (void)state;
+  rig zeros = rig_of("{layer: dense, units: 1000, activation: tanh}", 1);
+  zeros.layer->type->initialise(zeros.layer, 1);
+  check_close("zeros", variance_of(1000, zeros.layer->params[1].value), 0.0, 0.0);
+  rig_free(&zeros);
+  rig normal = rig_of("{layer: dense, units: 1000, bias_init: normal, init: zeros}", 1);
+  normal.layer->type->initialise(normal.layer, 1);
+  check_close("normal", variance_of(1000, normal.layer->params[1].value), 1e-4, 5e-4 * sqrt(2e-3));
+  check_close("W", variance_of((size_t)1000 * N_IN, normal.layer->params[0].value), 0.0, 0.0);
+  rig_free(&normal);
+}
+
+/* ------------------------------------------------------------------- losses */
+
+#define LOSS_ROWS 5
+#define LOSS_COLS 4
+
+static const int32_t classes[LOSS_ROWS] = {0, 3, 1, 1, 2};
+static const float weights[LOSS_ROWS] = {1.0F, 0.5F, 0.0F, 2.0F, 3.0F};
+
+/* Random outputs z and random targets of a loss, weighted or not. */
+static ls_targets targets_of(ls_loss loss, bool weighted, float *z, float *values) {
+  fill_random(1, (size_t)LOSS_ROWS * LOSS_COLS, z);
+  fill_random(2, (size_t)LOSS_ROWS * LOSS_COLS, values);
+  for (size_t i = 0; i < (size_t)LOSS_ROWS * LOSS_COLS; i++) {
+    z[i] *= 3.0F;
+    if (loss == LS_BINARY_CROSS_ENTROPY) values[i] = values[i] > 0.0F ? 1.0F : 0.0F;
+  }
+  return (ls_targets){.classes = loss == LS_CATEGORICAL_CROSS_ENTROPY ? classes : NULL,
+                      .values = loss == LS_CATEGORICAL_CROSS_ENTROPY ? NULL : values,
+                      .weights = weighted ? weights : NULL};
+}
+
+/* A row's loss as the reference writes it, from the activations in double. */
+static double plain_loss(ls_loss loss, const float *z, int32_t class, const float *y) {
+  double sum = 0.0;
+  double total = 0.0;
+  for (size_t k = 0; k < LOSS_COLS; k++) total += exp((double)z[k]);
+  for (size_t k = 0; k < LOSS_COLS; k++) {
+    const double a = 1.0 / (1.0 + exp(-(double)z[k]));
+    const double t = (double)y[k];
+    if (loss == LS_CATEGORICAL_CROSS_ENTROPY && (int32_t)k == class) sum -= log(exp((double)z[k]) / total);
+    if (loss == LS_BINARY_CROSS_ENTROPY) sum -= t * log(a) + (1.0 - t) * log(1.0 - a);
+    if (loss == LS_MSE) sum += 0.5 * (t - (double)z[k]) * (t - (double)z[k]);
+  }
+  return sum;
+}
+
+static void losses_match_the_reference(void **state) {
+  (void)state;
+  for (int loss = 0; ls_loss_names[loss]; loss++)
+    for (int weighted = 0; weighted < 2; weighted++) {
+      float z[LOSS_ROWS * LOSS_COLS];
+      float values[LOSS_ROWS * LOSS_COLS];
+      const ls_targets targets = targets_of((ls_loss)loss, weighted, z, values);
+      double want = 0.0;
+      for (size_t i = 0; i < LOSS_ROWS; i++)
+        want += (weighted ? (double)weights[i] : 1.0) *
+                plain_loss((ls_loss)loss, z + i * LOSS_COLS, classes[i], values + i * LOSS_COLS);
+      const double got = ls_loss_apply((ls_loss)loss, LOSS_ROWS, LOSS_COLS, z, &targets, NULL);
+      check_close(ls_loss_names[loss], got, want, 1e-12 * want);
+    }
+}
+
+/* Losses are sums in double, so that plain differences of single elements are good to six digits. */
+static void loss_gradients_match_differences(void **state) {
+  (void)state;
+  const float h = 0x1p-10F;
+  for (int loss = 0; ls_loss_names[loss]; loss++)
+    for (int weighted = 0; weighted < 2; weighted++) {
+      float z[LOSS_ROWS * LOSS_COLS];
+      float values[LOSS_ROWS * LOSS_COLS];
+      float dz[LOSS_ROWS * LOSS_COLS];
+      const ls_targets targets = targets_of((ls_loss)loss, weighted, z, values);
+      const double whole = ls_loss_apply((ls_loss)loss, LOSS_ROWS, LOSS_COLS, z, &targets, dz);
+      const double again = ls_loss_apply((ls_loss)loss, LOSS_ROWS, LOSS_COLS, z, &targets, NULL);
+      check_close("without dz", again, whole, 0.0);
+      for (size_t i = 0; i < COUNT(z); i++) {
+        const float old = z[i];
+        z[i] = old + h;
+        const double step = (double)z[i];
+        const double above = ls_loss_apply((ls_loss)loss, LOSS_ROWS, LOSS_COLS, z, &targets, NULL);
+        z[i] = old - h;
+        const double below = ls_loss_apply((ls_loss)loss, LOSS_ROWS, LOSS_COLS, z, &targets, NULL);
+        check_close(ls_loss_names[loss], (double)dz[i], (above - below) / (step - (double)z[i]), 2e-6);
+        z[i] = old;
+      }
+    }
+}
+
+static void losses_by_hand(void **state) {
+  (void)state;
+  const float zero[4] = {0};
+  const int32_t class = 2;
+  const float bits[4] = {1, 0, 1, 1};
+  const float a[2] = {0.5F, 3.0F};
+  const float y[2] = {1.0F, 2.0F};
+  const ls_targets one = {.classes = &class};
+  const ls_targets many = {.values = bits};
+  const ls_targets numbers = {.values = y};
+  float dz[4];
+  check_close("uniform", ls_loss_apply(LS_CATEGORICAL_CROSS_ENTROPY, 1, 4, zero, &one, dz), log(4.0), 1e-15);
+  check_same("uniform", 4, dz, (const float[]){0.25F, 0.25F, -0.75F, 0.25F});
+  check_close("even", ls_loss_apply(LS_BINARY_CROSS_ENTROPY, 1, 4, zero, &many, dz), 4.0 * log(2.0), 1e-15);
+  check_same("even", 4, dz, (const float[]){-0.5F, 0.5F, -0.5F, -0.5F});
+  check_close("mse", ls_loss_apply(LS_MSE, 1, 2, a, &numbers, dz), 0.625, 0.0); /* (1/4 + 1) / 2 */
+  check_same("mse", 2, dz, (const float[]){-0.5F, 1.0F});
+  check_close("no rows", ls_loss_apply(LS_MSE, 0, 2, a, &numbers, dz), 0.0, 0.0);
+}
+
+/* Certain and wrong: the loss is the distance, and the gradient whole. */
+static void losses_survive_extremes(void **state) {
+  (void)state;
+  const float z[2] = {1000.0F, -1000.0F};
+  const int32_t class = 1;
+  const float values[2] = {0.0F, 1.0F};
+  const ls_targets one = {.classes = &class};
+  const ls_targets both = {.values = values};
+  float dz[2];
+  check_close("categorical", ls_loss_apply(LS_CATEGORICAL_CROSS_ENTROPY, 1, 2, z, &one, dz), 2000.0, 0.0);
+  check_same("categorical", 2, dz, (const float[]){1.0F, -1.0F});
+  check_close("binary", ls_loss_apply(LS_BINARY_CROSS_ENTROPY, 1, 2, z, &both, dz), 2000.0, 0.0);
+  check_same("binary", 2, dz, (const float[]){1.0F, -1.0F});
+}
+
+static void losses_show_nan(void **state) {
+  (void)state;
+  const int32_t class = 0;
+  const float values[3] = {1, 0, 1};
+  for (int loss = 0; ls_loss_names[loss]; loss++)
+    for (size_t at = 0; at < 3; at++) {
+      float z[3] = {1, 2, 3};
+      z[at] = NAN;
+      const ls_targets targets = {.classes = &class, .values = values};
+      assert_true(isnan(ls_loss_apply((ls_loss)loss, 1, 3, z, &targets, NULL)));
+    }
+}
+
+static void losses_have_their_links(void **state) {
+  (void)state;
+  assert_int_equal(ls_loss_link(LS_CATEGORICAL_CROSS_ENTROPY), LS_SOFTMAX);
+  assert_int_equal(ls_loss_link(LS_BINARY_CROSS_ENTROPY), LS_SIGMOID);
+  assert_int_equal(ls_loss_link(LS_MSE), LS_LINEAR);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_kind_and_activation_is_tested),
+      cmocka_unit_test(tables_are_complete),
+      cmocka_unit_test(gradients_match_differences),
+      cmocka_unit_test(dx_may_be_absent),
+      cmocka_unit_test(lanes_change_only_rounding),
+      cmocka_unit_test(lanes_are_independent),
+      cmocka_unit_test(linked_layers_leave_their_activation_out),
+      cmocka_unit_test(dense_by_hand),
+      cmocka_unit_test(dropout_is_keyed_on_the_sample),
+      cmocka_unit_test(dropout_is_keyed_on_all_else),
+      cmocka_unit_test(dropout_is_off_in_prediction),
+      cmocka_unit_test(dropout_survives_a_rate_near_1),
+      cmocka_unit_test(initialisers_have_their_variances),
+      cmocka_unit_test(zeros_are_zeros),
+      cmocka_unit_test(the_default_follows_the_activation),
+      cmocka_unit_test(weights_are_keyed_on_the_row),
+      cmocka_unit_test(biases_start_as_told),
+      cmocka_unit_test(losses_match_the_reference),
+      cmocka_unit_test(loss_gradients_match_differences),
+      cmocka_unit_test(losses_by_hand),
+      cmocka_unit_test(losses_survive_extremes),
+      cmocka_unit_test(losses_show_nan),
+      cmocka_unit_test(losses_have_their_links),
+  };
+  return cmocka_run_group_tests_name("layer", tests, NULL, NULL);
+}

@@ -1,0 +1,584 @@
+/* math: products, activations and their derivatives, sums, and the kernels of optimizers, input and
+ * dropout, against plain loops and libm in double. */
+#include "support.h"
+
+#include <float.h>
+
+#include "lockstep/math.h"
+
+/* ---------------------------------------------------------------- products */
+
+/* How a product reads its operands: element (i, p) of the left one, (p, j) of the right one. */
+typedef struct product {
+  const char *name;
+  void (*run)(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
+  bool is_a_transposed, is_b_transposed;
+} product;
+
+static const product products[] = {
+    {"nt", ls_math_product_nt, false, true},
+    {"nn", ls_math_product_nn, false, false},
+    {"tn", ls_math_product_tn, true, false},
+};
+
+static const size_t shapes[][3] = {
+    {1, 1, 1}, {3, 5, 7}, {0, 4, 3}, {4, 0, 3}, {4, 3, 0},     {0, 0, 0},
+    {1, 9, 4}, {9, 1, 4}, {5, 5, 1}, {2, 3, 1}, {17, 33, 129}, {64, 10, 100},
+};
+
+/* c = a b + beta c by definition, against the kernel; each element within k roundings of its terms. */
+static void check_product(const product *p, const size_t *shape, float beta) {
+  const size_t m = shape[0];
+  const size_t n = shape[1];
+  const size_t k = shape[2];
+  float *const a = new_floats(m * k);
+  float *const b = new_floats(k * n);
+  float *const c = new_floats(m * n);
+  float *const old = new_floats(m * n);
+  fill_random(1, m * k, a);
+  fill_random(2, k * n, b);
+  fill_random(3, m * n, old);
+  for (size_t i = 0; i < m * n; i++) c[i] = beta == 0.0F ? NAN : old[i]; /* beta 0 must not read c */
+  p->run(m, n, k, a, b, beta, c);
+  for (size_t i = 0; i < m; i++)
+    for (size_t j = 0; j < n; j++) {
+      double want = (double)beta * (double)old[i * n + j];
+      double terms = fabs(want);
+      for (size_t q = 0; q < k; q++) {
+        const double left = a[p->is_a_transposed ? q * m + i : i * k + q];
+        const double right = b[p->is_b_transposed ? j * k + q : q * n + j];
+        want += left * right;
+        terms += fabs(left * right);
+      }
+      check_close(p->name, (double)c[i * n + j], want, (double)(k + 1) * (double)FLT_EPSILON * terms);
+    }
+  free(a);
+  free(b);
+  free(c);
+  free(old);
+}
+
+static void products_are_right(void **state) {
+  (void)state;
+  static const float betas[] = {0.0F, 1.0F, 0.5F};
+  for (size_t p = 0; p < COUNT(products); p++)
+    for (size_t s = 0; s < COUNT(shapes); s++)
+      for (size_t b = 0; b < COUNT(betas); b++) check_product(&products[p], shapes[s], betas[b]);
+}
+
+static void blas_has_a_name_and_threads(void **state) {
+  (void)state;
+  assert_true(strlen(ls_math_blas_name()) > 0);
+  ls_math_threads_set(1);
+  check_product(&products[0], (const size_t[]){65, 65, 65}, 0.0F);
+  ls_math_threads_set(2);
+  check_product(&products[0], (const size_t[]){65, 65, 65}, 0.0F);
+}
+
+/* ------------------------------------------------------------- activations */
+
+#define ALPHA 0.125F
+
+/* f(z) and f'(z) in double; softmax is not elementwise and has tests of its own. */
+static double exact(ls_activation f, double z) {
+  switch (f) {
+  case LS_SIGMOID: return 1.0 / (1.0 + exp(-z));
+  case LS_TANH: return tanh(z);
+  case LS_RELU: return z > 0.0 ? z : 0.0;
+  case LS_LEAKY_RELU: return z > 0.0 ? z : (double)ALPHA * z;
+  case LS_LINEAR:
+  case LS_SOFTMAX: break;
+  }
+  return z;
+}
+
+static float activated(ls_activation f, float z) {
+  ls_math_activate(f, ALPHA, 1, 1, NULL, &z);
+  return z;
+}
+
+/* The distance of two neighbouring floats at |x|, at least that of the smallest. */
+static double ulp_at(double x) {
+  const float size = (float)fabs(x);
+  return size >= FLT_MAX ? 0x1p104 : (double)nextafterf(size, INFINITY) - (double)size;
+}
+
+/* The error of `got` in units of the last place of `want`; 0 where both are the same infinity. */
+static double ulps(float got, double want) {
+  if (!isfinite(got) || fabs(want) > (double)FLT_MAX) return got == (float)want ? 0.0 : INFINITY;
+  return fabs((double)got - want) / ulp_at(want);
+}
+
+/* Every 4,001st pattern of bits: all sizes and signs, numbers below the normal range, infinities. */
+#define STRIDE 4001U
+
+static float float_of_bits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* The largest error over all floats, in ulp. Beyond -88.7 a sigmoid below the smallest normal float may be
+ * taken for 0. */
+static void activations_are_exact_to_a_few_ulp(void **state) {
+  (void)state;
+  static const struct {
+    ls_activation f;
+    double ulps;
+  } rows[] = {{LS_LINEAR, 0.0}, {LS_SIGMOID, 2.5}, {LS_TANH, 2.5}, {LS_RELU, 0.0}, {LS_LEAKY_RELU, 0.5}};
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    double worst = 0.0;
+    float worst_at = 0.0F;
+    for (uint64_t bits = 0; bits <= UINT32_MAX; bits += STRIDE) {
+      const float z = float_of_bits((uint32_t)bits);
+      const double want = exact(rows[i].f, (double)z);
+      const float got = activated(rows[i].f, z);
+      if (isnan(z)) {
+        assert_true(isnan(got));
+        continue;
+      }
+      const bool is_tiny = rows[i].f == LS_SIGMOID && want < (double)FLT_MIN && got >= 0.0F && got < FLT_MIN;
+      if (is_tiny || ulps(got, want) <= worst) continue;
+      worst = ulps(got, want);
+      worst_at = z;
+    }
+    print_message("%s: %.3f ulp at %.9g\n", ls_activation_names[rows[i].f], worst, (double)worst_at);
+    check_close(ls_activation_names[rows[i].f], worst, 0.0, rows[i].ulps);
+  }
+}
+
+/* Beside 0 and below -17.4, the softmax of x is e^x: the exponential by itself, from the smallest
+ * float to 1e-8, then against the whole formula up to 1. */
+static void exponential_is_exact_to_two_ulp(void **state) {
+  (void)state;
+  double worst = 0.0;
+  double worst_ratio = 0.0;
+  for (float x = -110.0F; x < 0.0F; x += 0.00037F) {
+    float z[2] = {x, 0.0F};
+    ls_math_activate(LS_SOFTMAX, 0.0F, 1, 2, NULL, z);
+    if (x < -17.4F)
+      worst = fmax(worst, ulps(z[0], exp((double)x)));
+    else
+      worst_ratio = fmax(worst_ratio, ulps(z[0], 1.0 / (1.0 + exp(-(double)x))));
+  }
+  print_message("exponential: %.3f ulp, softmax of two: %.3f ulp\n", worst, worst_ratio);
+  check_close("exponential", worst, 0.0, 2.0);
+  check_close("softmax", worst_ratio, 0.0, 4.0);
+}
+
+static void activations_keep_their_limits(void **state) {
+  (void)state;
+  static const struct {
+    ls_activation f;
+    float z, a;
+  } rows[] = {
+      {LS_SIGMOID, 0.0F, 0.5F},           {LS_SIGMOID, INFINITY, 1.0F},  {LS_SIGMOID, -INFINITY, 0.0F},
+      {LS_SIGMOID, FLT_MAX, 1.0F},        {LS_SIGMOID, -FLT_MAX, 0.0F},  {LS_TANH, 0.0F, 0.0F},
+      {LS_TANH, INFINITY, 1.0F},     {LS_TANH, -INFINITY, -1.0F},
+      {LS_TANH, FLT_MAX, 1.0F},           {LS_TANH, -FLT_MAX, -1.0F},    {LS_RELU, 0.0F, 0.0F},
+      {LS_RELU, INFINITY, INFINITY},      {LS_RELU, -INFINITY, 0.0F},    {LS_LEAKY_RELU, 0.0F, 0.0F},
+      {LS_LEAKY_RELU, -8.0F, -1.0F},      {LS_LEAKY_RELU, 8.0F, 8.0F},   {LS_LEAKY_RELU, INFINITY, INFINITY},
+      {LS_LEAKY_RELU, -INFINITY, -INFINITY},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    const float got = activated(rows[i].f, rows[i].z);
+    check_same(ls_activation_names[rows[i].f], 1, &got, &rows[i].a);
+  }
+}
+
+/* Vector or remainder, with the bias added before or within: the same bits in every column. */
+static void columns_do_not_matter(void **state) {
+  (void)state;
+  enum { MOST = 70 };
+  float bias[MOST];
+  float inputs[MOST];
+  for (size_t i = 0; i < MOST; i++) bias[i] = 0.375F;
+  fill_random(7, MOST, inputs);
+  for (ls_activation f = LS_LINEAR; f < LS_SOFTMAX; f++)
+    for (size_t n = 1; n <= MOST; n++) {
+      const float z = 4.0F * inputs[n - 1];
+      const float want = activated(f, z + bias[0]);
+      float row[2 * MOST];
+      for (size_t j = 0; j < 2 * n; j++) row[j] = z;
+      ls_math_activate(f, ALPHA, 2, n, bias, row);
+      for (size_t j = 0; j < 2 * n; j++) check_same(ls_activation_names[f], 1, row + j, &want);
+    }
+}
+
+/* ----------------------------------------------------------------- softmax */
+
+static void softmax_gives_known_numbers(void **state) {
+  (void)state;
+  static const double want[2][3] = {{0.09003057317038046, 0.24472847105479764, 0.6652409557748218},
+                                    {1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0}};
+  const float bias[3] = {-1, -2, -3};
+  float z[2][3] = {{1, 2, 3}, {1, 2, 3}};
+  ls_math_activate(LS_SOFTMAX, 0.0F, 1, 3, NULL, z[0]);
+  ls_math_activate(LS_SOFTMAX, 0.0F, 1, 3, bias, z[1]);
+  for (size_t j = 0; j < 3; j++) {
+    check_close("softmax", (double)z[0][j], want[0][j], 1e-7);
+    check_close("softmax with bias", (double)z[1][j], want[1][j], 1e-7);
+  }
+}
+
+/* Inputs in eighths, which stay exact when 1000 is added: the outputs must not change by a bit. */
+static void softmax_is_shift_invariant(void **state) {
+  (void)state;
+  static const float shifts[] = {1000.0F, -1000.0F};
+  static const size_t widths[] = {1, 2, 3, 10, 17, 1000};
+  float plain[1000];
+  float shifted[1000];
+  for (size_t w = 0; w < COUNT(widths); w++) {
+    const size_t n = widths[w];
+    for (size_t s = 0; s < COUNT(shifts); s++) {
+      fill_random(w, n, plain);
+      for (size_t j = 0; j < n; j++) {
+        plain[j] = roundf(64.0F * plain[j]) / 8.0F;
+        shifted[j] = plain[j] + shifts[s];
+      }
+      ls_math_activate(LS_SOFTMAX, 0.0F, 1, n, NULL, plain);
+      ls_math_activate(LS_SOFTMAX, 0.0F, 1, n, NULL, shifted);
+      check_same("softmax", n, shifted, plain);
+    }
+    double sum = 0.0;
+    for (size_t j = 0; j < n; j++) {
+      assert_true(plain[j] > 0.0F && plain[j] <= 1.0F);
+      sum += (double)plain[j];
+    }
+    check_close("sum", sum, 1.0, (double)FLT_EPSILON * (1.0 + (double)n / 2.0));
+  }
+}
+
+static void softmax_survives_extremes(void **state) {
+  (void)state;
+  static const struct {
+    float z[3], a[3];
+  } rows[] = {
+      {{1e30F, -1e30F, 0.0F}, {1.0F, 0.0F, 0.0F}},
+      {{-INFINITY, 2.0F, -INFINITY}, {0.0F, 1.0F, 0.0F}},
+      {{-FLT_MAX, -FLT_MAX, -INFINITY}, {0.5F, 0.5F, 0.0F}},
+      {{FLT_MAX, FLT_MAX, -FLT_MAX}, {0.5F, 0.5F, 0.0F}},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    float z[3];
+    memcpy(z, rows[i].z, sizeof z);
+    ls_math_activate(LS_SOFTMAX, 0.0F, 1, 3, NULL, z);
+    check_same("softmax", 3, z, rows[i].a);
+  }
+}
+
+/* A NaN anywhere makes its whole row NaN, and no other row. */
+static void softmax_shows_nan(void **state) {
+  (void)state;
+  for (size_t at = 0; at < 5; at++) {
+    float z[10] = {0};
+    z[at] = NAN;
+    ls_math_activate(LS_SOFTMAX, 0.0F, 2, 5, NULL, z);
+    for (size_t j = 0; j < 5; j++) {
+      assert_true(isnan(z[j]));
+      check_close("other row", (double)z[5 + j], 0.2, 1e-7);
+    }
+  }
+}
+
+/* ------------------------------------------------------------- derivatives */
+
+/* f'(z) from a against central differences of libm. Near a = 1 the float a itself limits what can be known. */
+static void derivatives_match_differences(void **state) {
+  (void)state;
+  const double h = 1e-6;
+  for (ls_activation f = LS_LINEAR; f < LS_SOFTMAX; f++)
+    for (float z = -9.97F; z < 10.0F; z += 0.05F) {
+      const double want = (exact(f, (double)z + h) - exact(f, (double)z - h)) / (2.0 * h);
+      const float a = activated(f, z);
+      float d = -3.0F;
+      ls_math_activate_backward(f, ALPHA, 1, 1, &a, &d);
+      check_close(ls_activation_names[f], (double)d, -3.0 * want, 1e-6);
+    }
+}
+
+/* At 0 exactly, the slope is that of the left side. */
+static void kinks_take_the_left_slope(void **state) {
+  (void)state;
+  const float zero[2] = {0.0F, -0.0F};
+  float d[2] = {5.0F, 5.0F};
+  ls_math_activate_backward(LS_RELU, 0.0F, 1, 2, zero, d);
+  check_same("relu", 2, d, (const float[]){0.0F, 0.0F});
+  d[0] = d[1] = 5.0F;
+  ls_math_activate_backward(LS_LEAKY_RELU, ALPHA, 2, 1, zero, d);
+  check_same("leaky_relu", 2, d, (const float[]){0.625F, 0.625F});
+}
+
+static void softmax_of_doubles(size_t n, const double *z, double *a) {
+  double sum = 0.0;
+  for (size_t j = 0; j < n; j++) sum += exp(z[j]);
+  for (size_t j = 0; j < n; j++) a[j] = exp(z[j]) / sum;
+}
+
+/* dz_i = sum_j d_j da_j / dz_i, each row by itself. */
+static void softmax_derivative_matches_differences(void **state) {
+  (void)state;
+  enum { ROWS = 3, N = 6 };
+  const double h = 1e-6;
+  float z[ROWS * N];
+  float a[ROWS * N];
+  float d[ROWS * N];
+  float back[ROWS * N];
+  fill_random(1, ROWS * N, z);
+  fill_random(2, ROWS * N, d);
+  for (size_t i = 0; i < ROWS * N; i++) z[i] *= 3.0F;
+  memcpy(a, z, sizeof a);
+  memcpy(back, d, sizeof back);
+  ls_math_activate(LS_SOFTMAX, 0.0F, ROWS, N, NULL, a);
+  ls_math_activate_backward(LS_SOFTMAX, 0.0F, ROWS, N, a, back);
+  for (size_t i = 0; i < ROWS * N; i++) {
+    const size_t row = i / N * N;
+    double moved[2][N];
+    for (size_t j = 0; j < N; j++) moved[0][j] = moved[1][j] = (double)z[row + j];
+    moved[0][i - row] += h;
+    moved[1][i - row] -= h;
+    softmax_of_doubles(N, moved[0], moved[0]);
+    softmax_of_doubles(N, moved[1], moved[1]);
+    double want = 0.0;
+    for (size_t j = 0; j < N; j++) want += (double)d[row + j] * (moved[0][j] - moved[1][j]) / (2.0 * h);
+    check_close("softmax", (double)back[i], want, 1e-6);
+  }
+}
+
+/* -------------------------------------------------------------------- sums */
+
+static void rows_are_summed(void **state) {
+  (void)state;
+  static const float betas[] = {0.0F, 1.0F, 0.5F};
+  for (size_t rows = 0; rows < 20; rows += 3)
+    for (size_t cols = 0; cols < 40; cols += 13)
+      for (size_t b = 0; b < COUNT(betas); b++) {
+        float x[20 * 40];
+        float out[40];
+        fill_random(1, rows * cols, x);
+        for (size_t j = 0; j < cols; j++) out[j] = betas[b] == 0.0F ? NAN : 2.0F;
+        ls_math_sum_rows(rows, cols, x, betas[b], out);
+        for (size_t j = 0; j < cols; j++) {
+          double want = 2.0 * (double)betas[b];
+          for (size_t i = 0; i < rows; i++) want += (double)x[i * cols + j];
+          check_close("sum", (double)out[j], want, 5e-6);
+        }
+      }
+}
+
+static void squares_are_summed(void **state) {
+  (void)state;
+  float x[100];
+  double want = 0.0;
+  for (size_t n = 0; n <= 100; n++) {
+    check_close("squares", ls_math_sum_squares(n, x), want, 0.0);
+    if (n == 100) break;
+    x[n] = (float)n - 50.0F;
+    want += (double)x[n] * (double)x[n];
+  }
+  const float large[3] = {FLT_MAX, -FLT_MAX, FLT_MAX};
+  const double most = (double)FLT_MAX * (double)FLT_MAX;
+  check_close("large", ls_math_sum_squares(3, large), 3.0 * most, 1e-15 * most);
+  const float small = 0x1p-149F;
+  check_close("small", ls_math_sum_squares(1, &small), 0x1p-298, 0.0);
+}
+
+/* One bad element anywhere is seen. */
+static void sum_of_squares_shows_what_is_not_finite(void **state) {
+  (void)state;
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  float x[67];
+  fill_random(1, COUNT(x), x);
+  for (size_t i = 0; i < COUNT(x); i++)
+    for (size_t b = 0; b < COUNT(bad); b++) {
+      const float good = x[i];
+      x[i] = bad[b];
+      const double sum = ls_math_sum_squares(COUNT(x), x);
+      assert_true(isnan(sum) || isinf(sum));
+      x[i] = good;
+    }
+}
+
+static void scaled_sums_are_added(void **state) {
+  (void)state;
+  float x[37];
+  float y[37];
+  float want[37];
+  fill_random(1, 37, x);
+  fill_random(2, 37, y);
+  for (size_t i = 0; i < 37; i++) want[i] = y[i] + -0.3F * x[i];
+  ls_math_add_scaled(37, -0.3F, x, y);
+  check_same("y", 37, y, want);
+}
+
+/* --------------------------------------------------------- optimizer steps */
+
+/* v = 0.9 * 2 + 0.5 * 4 = 3.8, w = 1 - 0.1 * 3.8 = 0.62 */
+static void momentum_steps_by_hand(void **state) {
+  (void)state;
+  float v[19];
+  float w[19];
+  float g[19];
+  for (size_t i = 0; i < 19; i++) v[i] = 2.0F, w[i] = 1.0F, g[i] = 4.0F;
+  ls_math_momentum_step(19, 0.1F, 0.9F, 0.5F, g, v, w);
+  for (size_t i = 0; i < 19; i++) {
+    check_close("v", (double)v[i], 3.8, 5e-7);
+    check_close("w", (double)w[i], 0.62, 1e-7);
+  }
+}
+
+/* With g = 0.5 * 4 = 2: m = 0.9 * 1 + 0.1 * 2 = 1.1, v = 0.99 * 3 + 0.01 * 4 = 3.01,
+ * w = 1 - 0.1 * 1.1 / (2 sqrt(3.01) + 0.5) */
+static void adam_steps_by_hand(void **state) {
+  (void)state;
+  const ls_adam_step s = {.beta1 = 0.9, .beta2 = 0.99, .rate = 0.1F, .root = 2.0F, .eps = 0.5F};
+  float m[19];
+  float v[19];
+  float w[19];
+  float g[19];
+  for (size_t i = 0; i < 19; i++) m[i] = 1.0F, v[i] = 3.0F, w[i] = 1.0F, g[i] = 4.0F;
+  ls_math_adam_step(19, &s, 0.5F, g, m, v, w);
+  for (size_t i = 0; i < 19; i++) {
+    check_close("m", (double)m[i], 1.1, 2e-7);
+    check_close("v", (double)v[i], 3.01, 5e-7);
+    check_close("w", (double)w[i], 1.0 - 0.1 * 1.1 / (2.0 * sqrt(3.01) + 0.5), 1e-7);
+  }
+}
+
+/* ----------------------------------------------------------- stored rows */
+
+static void rows_are_normalized(void **state) {
+  (void)state;
+  enum { N = 37 };
+  float offset[N];
+  float factor[N];
+  float x[N];
+  float out[N];
+  float want[N];
+  uint8_t bytes[N];
+  fill_random(1, N, offset);
+  fill_random(2, N, factor);
+  fill_random(3, N, x);
+  for (size_t j = 0; j < N; j++) bytes[j] = (uint8_t)(7 * j);
+
+  for (size_t j = 0; j < N; j++) want[j] = (x[j] - offset[j]) * factor[j];
+  ls_math_normalize_f32(N, x, offset, factor, out);
+  check_same("f32", N, out, want);
+  for (size_t j = 0; j < N; j++) want[j] = ((float)bytes[j] - offset[j]) * factor[j];
+  ls_math_normalize_u8(N, bytes, offset, factor, out);
+  check_same("u8", N, out, want);
+}
+
+/* The difference is taken in double: seconds since 1970 keep their fractions. */
+static void doubles_are_normalized_in_double(void **state) {
+  (void)state;
+  const double row[3] = {1.7e9 + 0.25, 1e300, -3.0};
+  const double offset[3] = {1.7e9, 0.0, 1.0};
+  const double factor[3] = {2.0, 1e-300, 0.5};
+  float out[3];
+  ls_math_normalize_f64(3, row, offset, factor, out);
+  check_same("f64", 3, out, (const float[]){0.5F, 1.0F, -2.0F});
+}
+
+/* ------------------------------------------------------------------ dropout */
+
+static void dropout_at_rate_0_keeps_all(void **state) {
+  (void)state;
+  const uint32_t words[3] = {0, 1, UINT32_MAX};
+  const float x[3] = {1.0F, -2.0F, 3.0F};
+  uint8_t mask[3] = {0};
+  float y[3];
+  ls_math_dropout(3, 0.0F, words, x, mask, y);
+  check_same("y", 3, y, x);
+  ls_math_dropout_backward(3, 0.0F, mask, x, y);
+  check_same("dx", 3, y, x);
+  for (size_t j = 0; j < 3; j++) assert_int_equal(mask[j], 1);
+}
+
+/* The boundary of 2^32 / 4, and the scale 1 / (1 - 1/4). */
+static void dropout_compares_words(void **state) {
+  (void)state;
+  const uint32_t words[4] = {0, 0x3fffffff, 0x40000000, UINT32_MAX};
+  const float x[4] = {3.0F, 3.0F, 3.0F, -6.0F};
+  uint8_t mask[4];
+  float y[4];
+  float dx[4];
+  ls_math_dropout(4, 0.25F, words, x, mask, y);
+  check_same("y", 4, y, (const float[]){0.0F, 0.0F, 3.0F * (1.0F / 0.75F), -6.0F * (1.0F / 0.75F)});
+  assert_memory_equal(mask, ((const uint8_t[]){0, 0, 1, 1}), 4);
+  ls_math_dropout_backward(4, 0.25F, mask, x, dx);
+  check_same("dx", 4, dx, y);
+}
+
+/* Even what is not finite is dropped. */
+static void dropout_drops_nan(void **state) {
+  (void)state;
+  const uint32_t word = 0;
+  const float x = NAN;
+  uint8_t mask = 7;
+  float y = 7.0F;
+  ls_math_dropout(1, 0.5F, &word, &x, &mask, &y);
+  check_same("y", 1, &y, (const float[]){0.0F});
+}
+
+static void dropout_drops_the_expected_fraction(void **state) {
+  (void)state;
+  enum { N = 100000 };
+  static const float rates[] = {0.01F, 0.2F, 0.5F, 0.9F};
+  const ls_rng rng = ls_rng_make(1, LS_RNG_DROPOUT, 0, 0);
+  uint32_t *const words = ls_calloc(N, sizeof *words);
+  uint8_t *const mask = ls_calloc(N, 1);
+  float *const x = new_floats(N);
+  float *const y = new_floats(N);
+  assert_true(words && mask);
+  for (size_t i = 0; i < N; i++) x[i] = 1.0F;
+  ls_rng_words(&rng, 0, N, words);
+  for (size_t r = 0; r < COUNT(rates); r++) {
+    const double rate = (double)rates[r];
+    ls_math_dropout(N, rates[r], words, x, mask, y);
+    double sum = 0.0;
+    size_t kept = 0;
+    for (size_t i = 0; i < N; i++) {
+      sum += (double)y[i];
+      kept += mask[i];
+    }
+    const double error = 5.0 * sqrt(rate * (1.0 - rate) / N); /* five standard errors */
+    check_close("kept", (double)kept / N, 1.0 - rate, error);
+    check_close("mean", sum / N, 1.0, error / (1.0 - rate));
+  }
+  free(words);
+  free(mask);
+  free(x);
+  free(y);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(products_are_right),
+      cmocka_unit_test(blas_has_a_name_and_threads),
+      cmocka_unit_test(activations_are_exact_to_a_few_ulp),
+      cmocka_unit_test(exponential_is_exact_to_two_ulp),
+      cmocka_unit_test(activations_keep_their_limits),
+      cmocka_unit_test(columns_do_not_matter),
+      cmocka_unit_test(softmax_gives_known_numbers),
+      cmocka_unit_test(softmax_is_shift_invariant),
+      cmocka_unit_test(softmax_survives_extremes),
+      cmocka_unit_test(softmax_shows_nan),
+      cmocka_unit_test(derivatives_match_differences),
+      cmocka_unit_test(kinks_take_the_left_slope),
+      cmocka_unit_test(softmax_derivative_matches_differences),
+      cmocka_unit_test(rows_are_summed),
+      cmocka_unit_test(squares_are_summed),
+      cmocka_unit_test(sum_of_squares_shows_what_is_not_finite),
+      cmocka_unit_test(scaled_sums_are_added),
+      cmocka_unit_test(momentum_steps_by_hand),
+      cmocka_unit_test(adam_steps_by_hand),
+      cmocka_unit_test(rows_are_normalized),
+      cmocka_unit_test(doubles_are_normalized_in_double),
+      cmocka_unit_test(dropout_at_rate_0_keeps_all),
+      cmocka_unit_test(dropout_compares_words),
+      cmocka_unit_test(dropout_drops_nan),
+      cmocka_unit_test(dropout_drops_the_expected_fraction),
+  };
+  return cmocka_run_group_tests_name("math", tests, NULL, NULL);
+}
