@@ -21,22 +21,24 @@ ls_activation ls_loss_link(ls_loss loss) {
   return LS_LINEAR;
 }
 
-/* log sum_j e^z_j, without overflow. NaN where one of z is. */
-static double log_sum_exp(size_t cols, const float *z) {
+/* With m = max z and s = sum_j e^(z_j - m): L = m + log s - z_y and softmax(z)_k = e^(z_k - m) / s. A NaN
+ * in z makes both NaN. */
+static double categorical_row(size_t cols, const float *z, int32_t y, double weight, float *dz) {
   float most = z[0];
   for (size_t j = 1; j < cols; j++) most = z[j] > most ? z[j] : most;
   double sum = 0.0;
-  for (size_t j = 0; j < cols; j++) sum += exp((double)z[j] - (double)most);
-  return (double)most + log(sum);
-}
-
-static double categorical_row(size_t cols, const float *z, int32_t y, double weight, float *dz) {
-  const double total = log_sum_exp(cols, z);
-  if (dz) {
-    for (size_t j = 0; j < cols; j++) dz[j] = (float)(weight * exp((double)z[j] - total));
-    dz[y] = (float)(weight * (exp((double)z[y] - total) - 1.0));
+  for (size_t j = 0; j < cols; j++) {
+    const double e = exp((double)z[j] - (double)most);
+    sum += e;
+    if (dz) dz[j] = (float)e;
   }
-  return weight * (total - (double)z[y]);
+  const double loss = (double)most - (double)z[y] + log(sum);
+  if (dz) {
+    const double scale = weight / sum;
+    for (size_t j = 0; j < cols; j++) dz[j] = (float)(scale * (double)dz[j]);
+    dz[y] = (float)(weight * (exp((double)z[y] - (double)most) / sum - 1.0));
+  }
+  return weight * loss;
 }
 
 static double binary_row(size_t cols, const float *z, const float *y, double weight, float *dz) {

@@ -72,6 +72,13 @@ typedef struct trainer {
   uint64_t started_samples;
 } trainer;
 
+/* Local. What steps and epochs need; nothing is allocated after it. trainer_destroy is needed after a failure too. */
+ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup);
+void trainer_destroy(trainer *t);
+
+/* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
+ls_status run_step(trainer *t, const ls_order *order);
+
 /* Local. How many optimizer steps an epoch has. */
 uint64_t steps_per_epoch(const trainer *t);
 

@@ -1,0 +1,80 @@
+/* The training step allocates nothing: every allocation of Lockstep's own code is counted by the linker's
+ * --wrap. */
+#include "train/internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static size_t n_allocations;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+void *__wrap_malloc(size_t size) {
+  n_allocations++;
+  return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size) {
+  n_allocations++;
+  return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *block, size_t size) {
+  n_allocations++;
+  return __real_realloc(block, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+  n_allocations++;
+  return __real_aligned_alloc(alignment, size);
+}
+
+static ls_comm *comm;
+
+/* Steps through an epoch of digits with every kind of layer, its ragged last batch included. */
+static void test_step_allocates_nothing(void **state) {
+  (void)state;
+  static const char *const overrides[] = {
+      "train.batch_size=100", "data.validation=0.1",
+      "model=[{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: "
+      "0.2}, {layer: relu}, {layer: dense, units: 10}, {layer: softmax}]"};
+  char path[1024];
+  snprintf(path, sizeof path, "%s/datasets/digits/digits.yaml", getenv("LOCKSTEP_SOURCE"));
+  const ls_job_source source = {.path = path, .overrides = overrides, .n_overrides = 3, .output = "unused"};
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  trainer t;
+  assert_int_equal(ls_job_create(comm, &source, &job), LS_OK);
+  assert_int_equal(ls_setup_create(comm, job, &setup), LS_OK);
+  assert_int_equal(trainer_create(&t, comm, setup), LS_OK);
+  ls_model_initialise(job->model, 1);
+  assert_true(n_allocations > 0);
+
+  const size_t before = n_allocations;
+  const ls_order order = ls_order_make(setup->train.view.n, 1, 0, true);
+  while (t.progress.epoch_samples < setup->train.view.n) assert_int_equal(run_step(&t, &order), LS_OK);
+  assert_int_equal(n_allocations, before);
+
+  trainer_destroy(&t);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+}
+
+int main(int argc, char **argv) {
+  if (ls_comm_create(&argc, &argv, &comm) != LS_OK) return 1;
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_step_allocates_nothing)};
+  const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  ls_comm_destroy(&comm);
+  return failed;
+}
