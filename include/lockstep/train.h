@@ -20,6 +20,7 @@
 /* The top level of the config and its section `train:`. Texts are borrowed from the config. */
 typedef struct ls_train_config {
   uint64_t seed;
+  ls_node *section;   /* of no use: sections are read by their rooms */
   const char *output; /* the run directory */
   int loss;           /* ls_loss */
   uint64_t epochs;
@@ -124,12 +125,14 @@ int ls_stop_signal(void);
 
 /* -------------------------------------------------------------------- gradient check */
 
-/* The check of one block of parameters: the derivative of the mean loss along a random direction in it. */
+/* The check of one block of parameters: the derivatives of the mean loss along two directions in it. */
 typedef struct ls_gradcheck_row {
   const char *path; /* "0-dense/W" */
-  double analytic;  /* from backward */
-  double numeric;   /* from central differences of the loss */
-  double error;     /* |analytic - numeric| / max(|analytic|, |numeric|), 0 where both are tiny */
+  double analytic;  /* along the gradient, from backward: its norm */
+  double numeric;   /* the same from central differences of the loss */
+  double error;     /* |analytic - numeric| / the larger of the two, 0 where both are tiny */
+  double
+      random_error; /* likewise along a random direction, relative to what is usual there: norm / sqrt(n) */
 } ls_gradcheck_row;
 
 /* Collective. Checks each block of the parameters, as they are, on the first `rows` training samples (at

@@ -32,8 +32,8 @@ static inline void check_same(const char *what, size_t n, const float *got, cons
 }
 
 /* Fails unless ||got - want|| <= tolerance ||want||, where ||want|| counts as at least `least`. */
-static inline void check_norm(const char *what, size_t n, const float *got, const float *want, double tolerance,
-                              double least) {
+static inline void check_norm(const char *what, size_t n, const float *got, const float *want,
+                              double tolerance, double least) {
   double difference = 0.0;
   double norm = 0.0;
   for (size_t i = 0; i < n; i++) {

@@ -133,7 +133,8 @@ static void every_kind_and_activation_is_tested(void **state) {
   (void)state;
   for (size_t t = 0; ls_layer_types[t]; t++) {
     size_t found = 0;
-    for (size_t v = 0; v < COUNT(variants); v++) found += strcmp(variants[v].kind, ls_layer_types[t]->name) == 0;
+    for (size_t v = 0; v < COUNT(variants); v++)
+      found += strcmp(variants[v].kind, ls_layer_types[t]->name) == 0;
     if (found == 0) fail_msg("the kind %s needs a line in `variants`", ls_layer_types[t]->name);
   }
   for (size_t f = 0; ls_activation_names[f]; f++) {
@@ -166,7 +167,8 @@ static double loss_of(rig *r, const ls_pass *pass, const float *c) {
 }
 
 /* (L(v + h d) - L(v - h d)) / 2h, exact in its moves: see fill_steps. */
-static double slope(rig *r, const ls_pass *pass, const float *c, size_t n, float *v, const float *d, float h) {
+static double slope(rig *r, const ls_pass *pass, const float *c, size_t n, float *v, const float *d,
+                    float h) {
   for (size_t i = 0; i < n; i++) v[i] += h * d[i];
   const double above = loss_of(r, pass, c);
   for (size_t i = 0; i < n; i++) v[i] -= 2.0F * h * d[i];
@@ -190,8 +192,8 @@ static void fill_direction(uint64_t key, bool along, size_t n, const float *g, f
 
 /* The gradient g (n) of the values v against differences. A direction that crosses a kink, where
  * differences at h and h / 2 disagree, is passed over. */
-static void check_gradient(const char *what, rig *r, const ls_pass *pass, size_t n, float *v, const float *g,
-                           bool along) {
+static void check_gradient(const char *what, rig *r, const ls_pass *pass, size_t n, float *v,
+                           const float *g, bool along) {
   float *const c = new_floats(ROWS * r->layer->n_out);
   float *const d = new_floats(n);
   fill_coefficients(r, c);
@@ -340,7 +342,8 @@ static void dense_by_hand(void **state) {
   static const size_t lanes[] = {0, 1};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   rig r = rig_of("{layer: dense, units: 2, activation: relu}", 0);
-  memcpy(r.layer->params[0].value, (float[2][N_IN]){{1, 2, 0, 0, 0, 0}, {3, -4, 0, 0, 0, 0}}, 12 * sizeof(float));
+  memcpy(r.layer->params[0].value, (float[2][N_IN]){{1, 2, 0, 0, 0, 0}, {3, -4, 0, 0, 0, 0}},
+         12 * sizeof(float));
   memcpy(r.layer->params[1].value, (float[]){0.5F, 0.25F}, 2 * sizeof(float));
   memcpy(r.x, (float[N_IN]){1, 2}, N_IN * sizeof(float));
   forward(&r, &pass);
@@ -445,13 +448,15 @@ static double variance_of(size_t n, const float *w) {
 static void initialisers_have_their_variances(void **state) {
   (void)state;
   static const struct {
-    ls_init init;
     double variance;
+    ls_init init;
     bool is_uniform;
   } rows[] = {
-      {LS_XAVIER_UNIFORM, 2.0 / (INIT_IN + INIT_OUT), true}, {LS_XAVIER_NORMAL, 2.0 / (INIT_IN + INIT_OUT), false},
-      {LS_HE_UNIFORM, 2.0 / INIT_IN, true},                  {LS_HE_NORMAL, 2.0 / INIT_IN, false},
-      {LS_LECUN_NORMAL, 1.0 / INIT_IN, false},
+      {2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_UNIFORM, true},
+      {2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_NORMAL, false},
+      {2.0 / INIT_IN, LS_HE_UNIFORM, true},
+      {2.0 / INIT_IN, LS_HE_NORMAL, false},
+      {1.0 / INIT_IN, LS_LECUN_NORMAL, false},
   };
   const size_t n = (size_t)INIT_IN * INIT_OUT;
   float *const w = new_floats(n);
@@ -612,7 +617,8 @@ static void losses_by_hand(void **state) {
   const ls_targets many = {.values = bits};
   const ls_targets numbers = {.values = y};
   float dz[4];
-  check_close("uniform", ls_loss_apply(LS_CATEGORICAL_CROSS_ENTROPY, 1, 4, zero, &one, dz), log(4.0), 1e-15);
+  check_close("uniform", ls_loss_apply(LS_CATEGORICAL_CROSS_ENTROPY, 1, 4, zero, &one, dz), log(4.0),
+              1e-15);
   check_same("uniform", 4, dz, (const float[]){0.25F, 0.25F, -0.75F, 0.25F});
   check_close("even", ls_loss_apply(LS_BINARY_CROSS_ENTROPY, 1, 4, zero, &many, dz), 4.0 * log(2.0), 1e-15);
   check_same("even", 4, dz, (const float[]){-0.5F, 0.5F, -0.5F, -0.5F});
