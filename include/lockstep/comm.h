@@ -24,8 +24,8 @@ int ls_comm_node_size(const ls_comm *comm);
 /* Local. The MPI library and its version, one line. Borrowed. */
 const char *ls_comm_library(const ls_comm *comm);
 
-/* Local. The cores this rank may use for threads: those of its affinity mask, shared out among the ranks
- * of its node where the mask is the whole node. At least 1. */
+/* Local. The cores this rank may use for threads: those of its affinity mask, shared out among the ranks of
+ * its node that have the same mask. At least 1. */
 int ls_comm_cores(const ls_comm *comm);
 
 /* Collective. The ranks' verdict on local work: the greatest status of any rank. Where that is a failure,

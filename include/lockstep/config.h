@@ -73,8 +73,9 @@ size_t ls_node_count(const ls_node *node);     /* items of a list, entries of a 
 ls_node *ls_node_item(const ls_node *list, size_t index);   /* index < count */
 ls_node *ls_node_find(const ls_node *map, const char *key); /* NULL where absent or not a map */
 
-/* Whether two nodes say the same: texts and lists alike, maps in any order. Two NULLs are equal. */
-bool ls_node_equal(const ls_node *a, const ls_node *b);
+/* Whether two nodes (either may be NULL) say other things: texts and lists are compared as they stand, maps
+ * in any order. The first difference goes to `text`, as in "model.0.units is 9, not 8". */
+bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size);
 
 /* Fills `out` from `map` by the table. A default that is used is added to the document, so that printing
  * shows it. Unknown keys (with the nearest valid name), wrong types and values out of range are collected

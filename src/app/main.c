@@ -96,8 +96,10 @@ static ls_status parse(const command *c, int argc, char **argv, arguments *a, bo
     if (code == 'h') *help = true;
     if (code == 'h') return LS_OK;
     if (code == ':') return fail_usage(c, "a value is missing after", argv[optind - 1]);
+    const char letter[] = {'-', (char)optopt, '\0'}; /* 0 or beyond a char where the option was a word */
     const int index = code == '?' ? -1 : option_index(c, code, n);
-    if (index < 0) return fail_usage(c, "unknown option", argv[optind - 1]);
+    if (index < 0)
+      return fail_usage(c, "unknown option", optopt > 0 && optopt < 256 ? letter : argv[optind - 1]);
     const ls_status status = store_option(c, index, a);
     if (status != LS_OK) return status;
   }
@@ -148,7 +150,8 @@ static void leave_if_terminated(ls_comm *comm) {
 
 int main(int argc, char **argv) {
   ls_comm *comm = NULL;
-  ls_stop_install();
+  if (argc > 1 && strcmp(argv[1], command_train.name) == 0)
+    ls_stop_install(); /* others end as processes do */
   ls_status status = ls_comm_create(&argc, &argv, &comm);
   if (status != LS_OK) return (int)status;
   ls_log_enable(prints(comm));

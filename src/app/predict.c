@@ -52,7 +52,11 @@ static ls_status import_table(const ls_loaded *loaded, const char *path, char **
                                      .columns = (const char *const *)loaded->saved->features,
                                      .n_columns = loaded->saved->n_features};
   ls_import_summary summary;
-  return ls_import(&path, 1, &options, &summary);
+  const ls_status status = ls_import(&path, 1, &options, &summary);
+  const size_t n_in = loaded->job->model->n_in;
+  if (status != LS_OK || summary.features == n_in) return status;
+  return ls_fail(LS_ERR_DATA, "%s: it has %llu columns; the model takes %zu features", path,
+                 (unsigned long long)summary.features, n_in);
 }
 
 /* Collective. The data, from HDF5 or through a temporary data set from a table. */

@@ -58,7 +58,7 @@ void ls_rng_normal(const ls_rng *rng, uint64_t sample, size_t n, float *out) {
 }
 
 /* Rounds of the network. Few elements need many: with 16, the permutations of 3 elements are uniform to
- * better than one part in a thousand (tests/unit/test_base.c counts them). */
+ * better than one part in a thousand if the round function is. */
 #define ROUNDS       16
 #define FEW_ELEMENTS 256
 #define ROUNDS_MANY  8

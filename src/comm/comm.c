@@ -4,10 +4,24 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void abort_all_ranks(void) {
   MPI_Abort(MPI_COMM_WORLD, LS_ERR_INTERNAL);
+}
+
+/* Collective over the node. Ranks with the same mask share its cores. */
+static int count_cores(const ls_comm *comm) {
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  cpu_set_t *const masks = ls_calloc((size_t)comm->node_size, sizeof *masks);
+  LS_ASSERT(masks);
+  if (sched_getaffinity(0, sizeof mine, &mine) != 0) CPU_SET(0, &mine);
+  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks, sizeof mine, MPI_BYTE, comm->node);
+  int sharers = 0;
+  for (int i = 0; i < comm->node_size; i++) sharers += CPU_EQUAL(&mine, &masks[i]) != 0;
+  free(masks);
+  const int cores = CPU_COUNT(&mine) / sharers;
+  return cores > 1 ? cores : 1;
 }
 
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
@@ -26,6 +40,7 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
   MPI_Comm_rank(comm->node, &comm->node_rank);
   MPI_Comm_size(comm->node, &comm->node_size);
+  comm->cores = count_cores(comm);
   int length = 0;
   MPI_Get_library_version(comm->library, &length);
   comm->library[strcspn(comm->library, ",\n")] = '\0';
@@ -60,12 +75,7 @@ const char *ls_comm_library(const ls_comm *comm) {
 }
 
 int ls_comm_cores(const ls_comm *comm) {
-  cpu_set_t mask;
-  const long online = sysconf(_SC_NPROCESSORS_ONLN);
-  if (sched_getaffinity(0, sizeof mask, &mask) != 0) return 1;
-  const int mine = CPU_COUNT(&mask);
-  const int cores = mine >= online ? mine / comm->node_size : mine;
-  return cores > 1 ? cores : 1;
+  return comm->cores;
 }
 
 /* The failing rank's message, with rank and host before it, becomes everyone's. */

@@ -10,6 +10,7 @@ struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
   int node_rank, node_size;
+  int cores;
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
 

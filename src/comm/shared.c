@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 /* Whether the node's shared memory has room: writing beyond it would be a bus error, not a failure. */
@@ -27,6 +28,8 @@ static void *allocate_window(ls_comm *comm, size_t bytes, MPI_Win *window) {
   MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
+  if (comm->node_rank == 0)
+    memset(data, 0, bytes); /* takes the room now, so that the next check sees it gone */
   return data;
 }
 

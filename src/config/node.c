@@ -116,13 +116,46 @@ ls_node *ls_node_find(const ls_node *map, const char *key) {
   return NULL;
 }
 
-bool ls_node_equal(const ls_node *a, const ls_node *b) {
-  if (!a || !b) return a == b;
-  if (a->kind != b->kind || a->count != b->count || strcmp(a->text, b->text) != 0) return false;
-  for (size_t i = 0; i < a->count; i++) {
-    const ls_node *const child = a->children[i];
-    const ls_node *const other = a->kind == LS_NODE_MAP ? ls_node_find(b, child->key) : b->children[i];
-    if (!ls_node_equal(child, other)) return false;
+/* The part of `node` that stands where `child` does in its own parent; NULL where there is none. */
+static const ls_node *counterpart(const ls_node *node, const ls_node *child) {
+  if (child->key) return ls_node_find(node, child->key);
+  return child->index < node->count ? node->children[child->index] : NULL;
+}
+
+/* Narrows the two down to the first part in which they differ; false where they say the same. */
+static bool find_difference(const ls_node **a, const ls_node **b) {
+  const ls_node *const x = *a;
+  const ls_node *const y = *b;
+  if (!x || !y || x->kind != y->kind || strcmp(x->text, y->text) != 0) return x != y;
+  for (size_t i = 0; i < x->count; i++) {
+    *a = x->children[i];
+    *b = counterpart(y, *a);
+    if (find_difference(a, b)) return true;
   }
+  for (size_t i = 0; i < y->count; i++) {
+    *b = y->children[i];
+    *a = counterpart(x, *b);
+    if (!*a) return true;
+  }
+  return false;
+}
+
+static void write_value(FILE *out, const ls_node *node) {
+  const bool is_text = node && node->kind == LS_NODE_SCALAR;
+  fputs(is_text ? config_excerpt(node->text).text : node ? config_kind_name(node) : "absent", out);
+}
+
+bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size) {
+  text[0] = '\0';
+  if (!find_difference(&a, &b)) return false;
+  FILE *const out = fmemopen(text, size, "w");
+  if (!out) return true;
+  config_write_path(out, a ? a : b);
+  fputs(" is ", out);
+  write_value(out, a);
+  fputs(", not ", out);
+  write_value(out, b);
+  fclose(out);
+  text[size - 1] = '\0';
   return true;
 }

@@ -86,7 +86,11 @@ static void list_names(const ls_store *store, const char *group, char *text, siz
   if (ls_store_list(store, group, &names, &count) != LS_OK) return;
   for (size_t i = 0; i < count; i++) {
     const size_t used = strlen(text);
-    snprintf(text + used, size - used, "%s%s", i ? ", " : "", names[i]);
+    char *const path = join(group, names[i], "");
+    const bool is_other = path && ls_store_kind_of(store, path) == LS_STORE_OTHER;
+    snprintf(text + used, size - used, "%s%s%s", i ? ", " : "", names[i],
+             is_other ? " (a link, which is not followed, or no array)" : "");
+    free(path);
   }
   free(names);
 }

@@ -131,8 +131,9 @@ static ls_status find_feature(const columns *cols, const csv *c, const char *nam
   const size_t named = count_named(cols, name, place);
   if (named == 1) return LS_OK;
   list_names(cols, list, sizeof list);
-  return ls_fail(LS_ERR_DATA, "%s: %s columns are called '%s', which is a feature of the model: there are %s", c->in.path,
-                 named ? "several" : "no", name, list);
+  return ls_fail(LS_ERR_DATA,
+                 "%s: %s columns are called '%s', which is a feature of the model: there are %s",
+                 c->in.path, named ? "several" : "no", name, list);
 }
 
 /* The features: those asked for, else all but the label. */
@@ -141,7 +142,8 @@ static ls_status find_features(columns *cols, const csv *c, const ls_import_opti
   cols->features = ls_calloc(ls_size_max(cols->n, options->n_columns), sizeof *cols->features);
   if (!cols->features) return ls_fail_memory("the list of features", cols->n * sizeof *cols->features);
   for (size_t i = 0; i < options->n_columns && chosen; i++) {
-    const ls_status status = find_feature(cols, c, options->columns[i], &cols->features[cols->n_features++]);
+    const ls_status status =
+        find_feature(cols, c, options->columns[i], &cols->features[cols->n_features++]);
     if (status != LS_OK) return status;
   }
   for (size_t i = 0; i < cols->n && !chosen; i++)

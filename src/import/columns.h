@@ -11,7 +11,8 @@ typedef struct columns {
   bool header;  /* the first row names the columns */
   char **names; /* n of them, the cells of the first row */
   size_t n_features;
-  size_t *features; /* (n_features): the columns that are features, in the order in which they are written */
+  size_t
+      *features; /* (n_features): the columns that are features, in the order in which they are written */
 } columns;
 
 #define COLUMN_NAME_MAX 96

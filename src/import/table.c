@@ -88,8 +88,7 @@ static ls_status write_names(const table *t, const split *s) {
     status =
         ls_fail_memory("the names of columns and classes", (t->cols.n + t->set.count) * sizeof *features);
   }
-  if (status == LS_OK && features)
-    status = import_split_write_features(s, features, t->cols.n_features);
+  if (status == LS_OK && features) status = import_split_write_features(s, features, t->cols.n_features);
   if (status == LS_OK && classes) status = import_split_write_classes(s, classes, t->set.count);
   free((void *)features);
   free((void *)classes);

@@ -42,7 +42,8 @@ ls_status ls_optim_build(ls_optim *optim, size_t n) {
   size_t elements;
   if (!ls_size_mul(n, optim->type->n_slots, &elements)) elements = SIZE_MAX;
   optim->block = ls_calloc(elements, sizeof *optim->block);
-  if (!optim->block) return ls_fail_memory("the optimizer's state", elements);
+  if (!optim->block)
+    return ls_fail_memory("the optimizer's state", n * optim->type->n_slots * sizeof *optim->block);
   optim->n = n;
   for (size_t k = 0; k < optim->type->n_slots; k++) optim->slots[k] = optim->block + k * n;
   return LS_OK;

@@ -79,15 +79,26 @@ static bool total_bytes(const ls_array *array, size_t size, size_t *bytes) {
   return true;
 }
 
-/* Bytes of a whole chunk, which HDF5 allocates to read any part of it; 0 where there are no chunks. */
-static uint64_t chunk_bytes(hid_t plist, size_t size) {
+/* *bytes of a whole chunk, which HDF5 allocates to read any part of it; false where the chunks' shape does
+ * not go with the array's. */
+static bool chunk_bytes(hid_t plist, size_t size, const ls_array *array, size_t *bytes) {
   hsize_t dims[H5S_MAX_RANK];
-  if (H5Pget_layout(plist) != H5D_CHUNKED) return 0;
-  const int n = H5Pget_chunk(plist, H5S_MAX_RANK, dims);
-  size_t bytes = size;
-  for (int i = 0; i < n; i++)
-    if (!ls_size_mul(bytes, dims[i], &bytes)) return UINT64_MAX;
-  return bytes;
+  if (H5Pget_chunk(plist, H5S_MAX_RANK, dims) != (int)array->n_dims) return false;
+  *bytes = size;
+  for (unsigned i = 0; i < array->n_dims; i++)
+    if (!ls_size_mul(*bytes, dims[i], bytes)) return false;
+  return true;
+}
+
+/* Compares the chunks with what the array promises, from `stored` bytes. */
+static ls_status check_chunks(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
+                              const ls_array *array, uint64_t stored) {
+  size_t bytes;
+  if (!chunk_bytes(plist, size, array, &bytes))
+    return refuse(store, path, "is damaged: its chunks have another shape than itself");
+  if (bytes / EXPANSION_LIMIT > stored || !store_chunk_fits(store, id, plist, bytes))
+    return refuse(store, path, "is damaged: less is stored than its chunks should hold");
+  return LS_OK;
 }
 
 /* Compares what an array promises with what the file stores. */
@@ -108,13 +119,12 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
                    "%s:%s: claims %" PRIu64 " stored bytes in a file of %" PRIu64 ": truncated or damaged",
                    store->path, path, stored, store->bytes);
   const bool chunked = H5Pget_layout(plist) == H5D_CHUNKED;
-  const uint64_t needed = chunked ? bytes / EXPANSION_LIMIT : bytes;
-  if (needed > stored || chunk_bytes(plist, size) / EXPANSION_LIMIT > stored)
+  if ((chunked ? bytes / EXPANSION_LIMIT : bytes) > stored)
     return ls_fail(LS_ERR_DATA,
                    "%s:%s: %s would expand from only %" PRIu64 " stored bytes: most of it was never "
                    "written, or it is damaged",
                    store->path, path, shape, stored);
-  return LS_OK;
+  return chunked ? check_chunks(store, path, id, plist, size, array, stored) : LS_OK;
 }
 
 /* Layout first: asking a virtual data set for its shape opens its sources. */

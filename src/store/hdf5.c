@@ -98,17 +98,11 @@ static bool enum_dtype(hid_t type, ls_dtype *out) {
 
 bool store_dtype_of(hid_t type, ls_dtype *out) {
   switch (H5Tget_class(type)) {
-  case H5T_INTEGER:
-    return integer_dtype(type, out);
-  case H5T_FLOAT:
-    return float_dtype(type, out);
-  case H5T_ENUM:
-    return enum_dtype(type, out);
-  case H5T_STRING:
-    *out = LS_TEXT;
-    return true;
-  default:
-    return false;
+  case H5T_INTEGER: return integer_dtype(type, out);
+  case H5T_FLOAT: return float_dtype(type, out);
+  case H5T_ENUM: return enum_dtype(type, out);
+  case H5T_STRING: *out = LS_TEXT; return true;
+  default: return false;
   }
 }
 

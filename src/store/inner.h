@@ -64,6 +64,43 @@ ls_status store_descriptor_open(const char *path, ls_status status, int *out);
 /* Checks an opened data set before anything of it is read (check.c). */
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out);
 
+/* Whether a chunk on trial unpacks to the `wanted` bytes of its shape (chunk.c). */
+bool store_chunk_fits(const ls_store *store, hid_t id, hid_t plist, size_t wanted);
+
+/* ------------------------------------------------- attributes (attributes.c) */
+
+/* An open attribute; ids are -1 where they could not be opened. */
+typedef struct attribute {
+  hid_t id, type, space;
+  hssize_t count; /* of elements */
+} attribute;
+
+/* Opens an attribute and asks its type and count. It is to be closed on failure too. */
+ls_status store_attribute_open(const ls_store *store, const char *path, const char *name, attribute *out);
+void store_attribute_close(attribute *a);
+ls_status store_attribute_refuse(const ls_store *store, const char *path, const char *name,
+                                 const char *why);
+
+/* --------------------------------------- texts of variable length (heap.c) */
+
+typedef struct heap {
+  int descriptor; /* of the file, borrowed from HDF5 */
+  uint64_t base;  /* where addresses count from */
+  uint64_t file_bytes;
+  int address_bytes, size_bytes; /* their widths */
+  size_t reference_bytes;        /* of an element that refers to a text */
+  uint64_t work_left;
+  unsigned char *block;    /* owned: the collection loaded last; NULL: none */
+  uint64_t address, bytes; /* of it */
+} heap;
+
+/* All three return a reason, or NULL where it went well. The second reads an attribute's references into
+ * `to`; the third finds the text of one, valid until the next. */
+const char *store_heap_open(const ls_store *store, heap *out);
+const char *store_heap_references(const attribute *a, const heap *h, unsigned char *to);
+const char *store_heap_text(heap *h, const unsigned char *reference, const char **text, size_t *bytes);
+void store_heap_close(heap *h);
+
 /* ------------------------------------------------------------- seal (seal.c) */
 
 /* Reads the seal of an open file and verifies it. LS_ERR_MODEL. */

@@ -72,7 +72,8 @@ typedef struct trainer {
   uint64_t started_samples;
 } trainer;
 
-/* Local. What steps and epochs need; nothing is allocated after it. trainer_destroy is needed after a failure too. */
+/* Local. What steps and epochs need; nothing is allocated after it. trainer_destroy is needed after a
+ * failure too. */
 ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup);
 void trainer_destroy(trainer *t);
 

@@ -110,9 +110,22 @@ void ls_job_destroy(ls_job **job) {
   *job = NULL;
 }
 
+/* `output='DIR'`, quoted as YAML wants it; owned by the caller. */
+static char *quote_output(const char *output) {
+  char *const text = malloc(2 * strlen(output) + sizeof "output=''");
+  if (!text) return NULL;
+  char *end = stpcpy(text, "output='");
+  for (const char *c = output; *c; c++) {
+    if (*c == '\'') *end++ = '\'';
+    *end++ = *c;
+  }
+  strcpy(end, "'");
+  return text;
+}
+
 /* --output goes into the document, so that the resolved config shows it. */
 static ls_status override_output(ls_config *config, const char *output) {
-  char *const assignment = ls_format("output='%s'", output);
+  char *const assignment = quote_output(output);
   const ls_status status =
       assignment ? ls_config_override(config, assignment) : ls_fail_memory("a path", strlen(output));
   free(assignment);

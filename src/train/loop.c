@@ -162,6 +162,7 @@ ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *optio
   trainer t;
   ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
   if (status == LS_OK) status = run(&t, options);
+  if (status != LS_OK && t.files.log_file) fprintf(t.files.log_file, "%s\n", ls_message());
   trainer_destroy(&t);
   return status;
 }

@@ -14,15 +14,11 @@ static const ls_node *find(ls_config *config, const char *const key[2]) {
   return node && key[1] ? ls_node_find(node, key[1]) : node;
 }
 
-static ls_status fail_differs(const char *path, const char *const key[2], const ls_node *now,
-                              const ls_node *then) {
-  const bool is_scalar = now && then && ls_node_kind_of(now) == LS_NODE_SCALAR;
-  return ls_fail(
-      LS_ERR_CONFIG,
-      "%s: %s%s%s is %s in the config but %s in this checkpoint; put it back, or start anew with another "
-      "output or --overwrite",
-      path, key[0], key[1] ? "." : "", key[1] ? key[1] : "", is_scalar ? ls_node_text(now) : "one thing",
-      is_scalar ? ls_node_text(then) : "another");
+static ls_status fail_differs(const char *path, const char *difference) {
+  return ls_fail(LS_ERR_CONFIG,
+                 "%s: can't go on with this config: %s as in the checkpoint; put it back, or start anew "
+                 "with another output or --overwrite",
+                 path, difference);
 }
 
 /* A validation split is part of what is learnt from; a validation file is not. */
@@ -43,13 +39,14 @@ static ls_status check_split(const ls_saved *saved, const trainer *t, ls_config 
 
 static ls_status check_config(const ls_saved *saved, const trainer *t) {
   ls_config *then = NULL;
+  char difference[300];
   const char *const path = ls_store_path(saved->store);
   ls_status status = ls_config_create(saved->config, path, &then);
   if (status != LS_OK) return ls_fail(LS_ERR_MODEL, "%s: its config can't be read: %s", path, ls_message());
   for (size_t i = 0; status == LS_OK && i < sizeof fixed_keys / sizeof fixed_keys[0]; i++) {
     const ls_node *const a = find(t->setup->job->config, fixed_keys[i]);
     const ls_node *const b = find(then, fixed_keys[i]);
-    if (!ls_node_equal(a, b)) status = fail_differs(path, fixed_keys[i], a, b);
+    if (ls_node_differ(a, b, difference, sizeof difference)) status = fail_differs(path, difference);
   }
   if (status == LS_OK) status = check_split(saved, t, then);
   ls_config_destroy(&then);

@@ -155,7 +155,8 @@ static ls_status write_row(FILE *file, const char *path, const double row[COLUMN
   char text[512] = "";
   for (int i = 0; i < COLUMNS; i++) {
     const size_t used = strlen(text);
-    if (!isnan(row[i])) snprintf(text + used, sizeof text - used, "%.9g", row[i]);
+    const bool is_count = i == COLUMN_EPOCH || i == COLUMN_STEP;
+    if (!isnan(row[i])) snprintf(text + used, sizeof text - used, is_count ? "%.0f" : "%.9g", row[i]);
     strcat(text, i + 1 < COLUMNS ? "," : "\n");
   }
   return write_all(file, path, text);

@@ -6,7 +6,12 @@
 
 static volatile sig_atomic_t asked;
 
+/* A second Ctrl-C ends the process as it would any other. */
 static void remember(int number) {
+  if (number == SIGINT && asked == SIGINT) {
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
+  }
   asked = number;
 }
 

@@ -112,7 +112,7 @@ def forward(layers, blocks, x):
 
 
 def losses_of(loss, outputs, targets):
-    """A row's loss by Lockstep's meanings: mse is half the sum of squares, cross-entropies sum over outputs."""
+    """Each row's loss as Lockstep means it: mse has the half, cross-entropies sum over outputs."""
     if loss == "categorical_cross_entropy":
         return torch.nn.functional.nll_loss(outputs.log(), targets, reduction="none")
     if loss == "binary_cross_entropy":

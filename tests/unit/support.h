@@ -1,4 +1,4 @@
-/* What the unit tests share: cmocka, closeness, numbers to compute with, configs and models from texts. */
+/* What the unit tests share: cmocka, closeness, numbers to compute with, configs from texts. */
 #ifndef LOCKSTEP_TEST_SUPPORT_H
 #define LOCKSTEP_TEST_SUPPORT_H
 

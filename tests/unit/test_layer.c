@@ -528,6 +528,27 @@ static void biases_start_as_told(void **state) {
   rig_free(&normal);
 }
 
+/* Each block draws numbers of its own: a bias is neither its layer's first row nor another layer's bias. */
+static void blocks_draw_their_own_numbers(void **state) {
+  (void)state;
+  static const char map[] = "{layer: dense, units: 6, bias_init: normal, init: lecun_normal}";
+  rig first = rig_of(map, 0);
+  rig second = rig_of(map, 1);
+  first.layer->type->initialise(first.layer, 1);
+  second.layer->type->initialise(second.layer, 1);
+  const ls_param *const one = first.layer->params;
+  const ls_param *const two = second.layer->params;
+  const float to_row = 100.0F / sqrtf((float)N_IN); /* from a deviation of 0.01 to that of W */
+  for (size_t i = 0; i < 6; i++) {
+    assert_true(one[1].value[i] != two[1].value[i]);
+    assert_true(one[0].value[i] != two[0].value[i]);
+    assert_true(fabsf(one[1].value[i] * to_row - one[0].value[i]) > 1e-4F);
+    assert_true(fabsf(one[1].value[i] * to_row - two[0].value[i]) > 1e-4F);
+  }
+  rig_free(&first);
+  rig_free(&second);
+}
+
 /* ------------------------------------------------------------------- losses */
 
 #define LOSS_ROWS 5
@@ -681,6 +702,7 @@ int main(void) {
       cmocka_unit_test(the_default_follows_the_activation),
       cmocka_unit_test(weights_are_keyed_on_the_row),
       cmocka_unit_test(biases_start_as_told),
+      cmocka_unit_test(blocks_draw_their_own_numbers),
       cmocka_unit_test(losses_match_the_reference),
       cmocka_unit_test(loss_gradients_match_differences),
       cmocka_unit_test(losses_by_hand),

@@ -1,0 +1,86 @@
+/* One chunk is unpacked on trial: HDF5 does not compare what a chunk unpacks to with the chunk's shape, and
+ * reads beyond its end where the shape is damaged. */
+#include "inner.h"
+
+#include <stdlib.h>
+#include <zlib.h>
+
+#define FLETCHER_BYTES 4
+#define MAX_CHUNK      UINT32_MAX /* bytes, a limit of HDF5 */
+
+typedef enum verdict { CHUNK_FITS, CHUNK_SHORT, CHUNK_UNKNOWN } verdict;
+
+/* Counts the bytes that a deflate stream unpacks to, up to a little over `enough`. */
+static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough) {
+  static const size_t scratch_bytes = (size_t)1 << 16;
+  unsigned char *const scratch = malloc(scratch_bytes);
+  z_stream z = {.next_in = stream, .avail_in = (uInt)bytes};
+  size_t total = 0;
+  int state = Z_OK;
+  if (!scratch || inflateInit(&z) != Z_OK) {
+    free(scratch);
+    return 0;
+  }
+  while (state == Z_OK && total < enough) {
+    z.next_out = scratch;
+    z.avail_out = (uInt)scratch_bytes;
+    state = inflate(&z, Z_NO_FLUSH);
+    total += scratch_bytes - z.avail_out;
+  }
+  inflateEnd(&z);
+  free(scratch);
+  return total;
+}
+
+/* Whether a stored chunk unpacks to at least `wanted` bytes. Filters are undone last first; those that
+ * `mask` names were left out. What nbit and scale-offset give, only they know. */
+static verdict judge_chunk(hid_t plist, unsigned mask, unsigned char *stored, size_t bytes, size_t wanted) {
+  bool shuffled = false;
+  bool inflated = false;
+  for (int i = H5Pget_nfilters(plist) - 1; i >= 0; i--) {
+    unsigned flags, config;
+    size_t n_values = 0;
+    if (mask & (1U << i)) continue;
+    const H5Z_filter_t filter =
+        H5Pget_filter2(plist, (unsigned)i, &flags, &n_values, NULL, 0, NULL, &config);
+    if (filter == H5Z_FILTER_SHUFFLE) {
+      shuffled = true;
+    } else if (filter == H5Z_FILTER_FLETCHER32) {
+      if (bytes < FLETCHER_BYTES) return CHUNK_SHORT;
+      bytes -= FLETCHER_BYTES;
+    } else if (filter == H5Z_FILTER_DEFLATE && !shuffled && !inflated) {
+      inflated = true;
+      bytes = inflated_bytes(stored, bytes, wanted + FLETCHER_BYTES);
+    } else {
+      return CHUNK_UNKNOWN;
+    }
+  }
+  return bytes >= wanted ? CHUNK_FITS : CHUNK_SHORT;
+}
+
+/* Reads the first chunk as it is stored, and judges it. */
+static verdict try_first_chunk(const ls_store *store, hid_t id, hid_t space, hid_t plist, size_t wanted) {
+  hsize_t offset[H5S_MAX_RANK];
+  hsize_t bytes = 0;
+  haddr_t address;
+  unsigned mask = 0;
+  uint32_t read_mask = 0;
+  if (H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &bytes) < 0) return CHUNK_SHORT;
+  if (bytes > store->bytes || bytes > MAX_CHUNK) return CHUNK_SHORT;
+  unsigned char *const stored = malloc(bytes + 1);
+  verdict result = CHUNK_SHORT;
+  if (stored && H5Dread_chunk(id, H5P_DEFAULT, offset, &read_mask, stored) >= 0)
+    result = judge_chunk(plist, read_mask, stored, bytes, wanted);
+  free(stored);
+  return result;
+}
+
+bool store_chunk_fits(const ls_store *store, hid_t id, hid_t plist, size_t wanted) {
+  unsigned options = 0;
+  if (wanted > MAX_CHUNK || H5Pget_chunk_opts(plist, &options) < 0) return false;
+  if (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) return true; /* which they are, HDF5 does not say */
+  const hid_t space = H5Dget_space(id);
+  const verdict result = try_first_chunk(store, id, space, plist, wanted);
+  store_close_id(space);
+  return result != CHUNK_SHORT;
+}

@@ -1,0 +1,379 @@
+/* model: parsing, the layout of parameters, passes; losses and gradients as PyTorch computes them. */
+#include "fixtures.h"
+#include "support.h"
+
+#include "lockstep/model.h"
+
+/* ------------------------------------------------------------------ parsing */
+
+static void mistakes_are_told_with_their_place(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    ls_loss loss;
+    const char *message;
+  } rows[] = {
+      {"x: 1\n", LS_MSE, "net.yaml:1: model: a list of layers"},
+      {"x: 1\nmodel: 7\n", LS_MSE, "net.yaml:2: model: a list of layers"},
+      {"x: 1\nmodel: []\n", LS_MSE, "net.yaml:2: model: a list of layers"},
+      {"model:\n  - 7\n", LS_MSE, "net.yaml:2: model.0: a layer is a map"},
+      {"model:\n  - {units: 3}\n", LS_MSE, "net.yaml:2: model.0: this layer has no key `layer`"},
+      {"model:\n  - {layer: densse, units: 3}\n", LS_MSE,
+       "net.yaml:2: model.0.layer: 'densse' is not a known layer; did you mean dense?"},
+      {"model:\n  - layer: dense\n    unit: 3\n", LS_MSE, "net.yaml:3: model.0.unit:"},
+      {"model:\n  - layer: dense\n", LS_MSE, "net.yaml:2: model.0.units:"},
+      {"model:\n  - layer: dense\n    units: 0\n", LS_MSE, "net.yaml:3: model.0.units: 0 is out of range"},
+      {"model:\n  - layer: dense\n    units: 3\n    activation: rellu\n", LS_MSE, "did you mean relu?"},
+      {"model:\n  - layer: dense\n    units: 3\n    init: he\n", LS_MSE, "net.yaml:4: model.0.init:"},
+      {"model:\n  - {layer: relu}\n  - {layer: dropout, rate: 1}\n", LS_MSE,
+       "net.yaml:3: model.1.rate: 1 is out"},
+      {"model:\n  - {layer: relu}\n  - {layer: dense, units: 3, activation: softmax}\n", LS_MSE,
+       "net.yaml:3: model.1: softmax as the last activation needs the loss categorical_cross_entropy, not "
+       "mse"},
+      {"model:\n  - {layer: softmax}\n", LS_MSE, "net.yaml:2: model.0: softmax as the last activation"},
+      {"model:\n  - {layer: dense, units: 3, activation: sigmoid}\n", LS_CATEGORICAL_CROSS_ENTROPY,
+       "net.yaml:2: model.0: the loss categorical_cross_entropy needs softmax as the last activation, not "
+       "sigmoid"},
+      {"model:\n  - {layer: dense, units: 3}\n", LS_BINARY_CROSS_ENTROPY,
+       "net.yaml:2: model.0: the loss binary_cross_entropy needs sigmoid as the last activation, not "
+       "linear"},
+      {"model:\n  - {layer: softmax}\n  - {layer: dropout}\n", LS_CATEGORICAL_CROSS_ENTROPY,
+       "net.yaml:3: model.1: the loss categorical_cross_entropy needs softmax"},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_config *config = config_of(rows[i].text);
+    ls_model *model = NULL;
+    assert_int_equal(ls_model_parse(config, rows[i].loss, &model), LS_OK);
+    check_mistake(config, rows[i].message);
+    ls_model_destroy(&model);
+    assert_null(model);
+    ls_config_destroy(&config);
+  }
+}
+
+/* All of a list's mistakes are found, not only the first. */
+static void all_mistakes_are_told(void **state) {
+  (void)state;
+  ls_config *config =
+      config_of("model:\n  - {layer: dens}\n  - {layer: dense, units: -1}\n  - {layer: dropout, rat: 1}\n");
+  ls_model *model = NULL;
+  assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
+  check_mistake(config, "model.0.layer:");
+  check_mistake(config, "model.1.units:");
+  check_mistake(config, "model.2.rat:");
+  ls_model_destroy(&model);
+  ls_config_destroy(&config);
+}
+
+/* A model of a list of layers, built for `n_in` features and `rows` rows. */
+static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t rows) {
+  char *const text = ls_format("model: %s", layers);
+  ls_config *config = config_of(text);
+  ls_model *model = NULL;
+  assert_int_equal(ls_model_parse(config, loss, &model), LS_OK);
+  check_valid(config);
+  assert_int_equal(ls_model_build(model, n_in, rows), LS_OK);
+  ls_config_destroy(&config);
+  free(text);
+  return model;
+}
+
+static void sizes_that_do_not_fit_are_told(void **state) {
+  (void)state;
+  static const struct {
+    size_t n_in, rows;
+    ls_status status;
+  } rows[] = {
+      {SIZE_MAX / 2, 1, LS_ERR_CONFIG},   /* the elements of W */
+      {SIZE_MAX / 8, 1, LS_ERR_INTERNAL}, /* its bytes */
+      {2, SIZE_MAX / 4, LS_ERR_INTERNAL}, /* the activations' bytes */
+      {2, SIZE_MAX, LS_ERR_INTERNAL},     /* the activations' elements */
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_config *config = config_of("model: [{layer: dense, units: 3}, {layer: dropout}]");
+    ls_model *model = NULL;
+    assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
+    assert_int_equal(ls_model_build(model, rows[i].n_in, rows[i].rows), rows[i].status);
+    assert_true(strlen(ls_message()) > 0);
+    ls_model_destroy(&model);
+    ls_config_destroy(&config);
+  }
+}
+
+/* ------------------------------------------------------------------- layout */
+
+#define NET                                                                                                \
+  "[{layer: dense, units: 4, activation: tanh}, {layer: dropout, rate: 0.5}, {layer: sigmoid},"            \
+  " {layer: dense, units: 3, bias: false}, {layer: dense, units: 2, activation: softmax}]"
+
+/* The last layer's come first, as backward finishes them. */
+static void segments_run_from_the_last_layer(void **state) {
+  (void)state;
+  static const ls_segment want[] = {
+      {"4-dense/W", LS_SEGMENT_WEIGHT, 0, 2, 3}, {"4-dense/b", LS_SEGMENT_BIAS, 6, 2, 0},
+      {"3-dense/W", LS_SEGMENT_WEIGHT, 8, 3, 4}, {"0-dense/W", LS_SEGMENT_WEIGHT, 20, 4, 5},
+      {"0-dense/b", LS_SEGMENT_BIAS, 40, 4, 0},
+  };
+  ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
+  assert_int_equal(model->n_segments, COUNT(want));
+  for (size_t i = 0; i < COUNT(want); i++) {
+    const ls_segment *const segment = &model->segments[i];
+    assert_string_equal(segment->path, want[i].path);
+    assert_int_equal(segment->kind, want[i].kind);
+    assert_int_equal(segment->offset, want[i].offset);
+    assert_int_equal(segment->rows, want[i].rows);
+    assert_int_equal(segment->cols, want[i].cols);
+  }
+  assert_int_equal(model->n_params, 44);
+  assert_int_equal(model->n_in, 5);
+  assert_int_equal(model->n_out, 2);
+  ls_model_destroy(&model);
+}
+
+/* Layers see the flat vectors; all memory is one aligned block. */
+static void layers_hold_views(void **state) {
+  (void)state;
+  ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
+  const ls_param *const last = model->layers[4]->params;
+  const ls_param *const first = model->layers[0]->params;
+  assert_ptr_equal(last[0].value, model->params);
+  assert_ptr_equal(last[0].grad, model->grads);
+  assert_ptr_equal(last[1].value, model->params + 6);
+  assert_ptr_equal(model->layers[3]->params[0].grad, model->grads + 8);
+  assert_ptr_equal(first[0].value, model->params + 20);
+  assert_ptr_equal(first[1].grad, model->grads + 40);
+  assert_int_equal((uintptr_t)model->params % LS_ALIGNMENT, 0);
+  assert_int_equal((uintptr_t)model->grads % LS_ALIGNMENT, 0);
+  assert_int_equal((uintptr_t)ls_model_input(model) % LS_ALIGNMENT, 0);
+  assert_int_equal(ls_model_bytes(model), model->arena.capacity);
+  assert_int_equal(model->arena.used, model->arena.capacity);
+  ls_model_destroy(&model);
+}
+
+static void only_a_linked_last_layer_is_linked(void **state) {
+  (void)state;
+  ls_model *linked = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
+  for (size_t i = 0; i < 5; i++) assert_int_equal(linked->layers[i]->is_linked, i == 4);
+  ls_model_destroy(&linked);
+  ls_model *free_end = model_of("[{layer: dense, units: 2, activation: sigmoid}]", LS_MSE, 5, 7);
+  assert_false(free_end->layers[0]->is_linked);
+  ls_model_destroy(&free_end);
+}
+
+/* Keyed on the seed and the layer's place alone. */
+static void initial_weights_are_keyed_on_the_seed(void **state) {
+  (void)state;
+  ls_model *one = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
+  ls_model *two = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 1);
+  ls_model *less = model_of("[{layer: dense, units: 4, activation: tanh}]", LS_MSE, 5, 1);
+  ls_model_initialise(one, 9);
+  for (size_t i = 0; i < two->n_params; i++) two->params[i] = NAN; /* every element is set */
+  ls_model_initialise(two, 9);
+  ls_model_initialise(less, 9);
+  check_same("again", one->n_params, two->params, one->params);
+  check_same("first layer", 20, less->params, one->layers[0]->params[0].value);
+  ls_model_initialise(two, 10);
+  assert_memory_not_equal(one->params, two->params, 20 * sizeof *one->params);
+  ls_model_destroy(&one);
+  ls_model_destroy(&two);
+  ls_model_destroy(&less);
+}
+
+/* ------------------------------------------------------------------- passes */
+
+static void no_rows_give_no_gradient(void **state) {
+  (void)state;
+  static const size_t empty[] = {0, 0, 0};
+  ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
+  for (size_t n_lanes = 0; n_lanes < 3; n_lanes++) {
+    const ls_pass pass = {.n_lanes = n_lanes, .lanes = empty, .training = true};
+    for (size_t i = 0; i < model->n_params; i++) model->grads[i] = NAN;
+    assert_non_null(ls_model_forward(model, &pass));
+    ls_model_backward(model, &pass);
+    for (size_t i = 0; i < model->n_params; i++) check_close("grad", (double)model->grads[i], 0.0, 0.0);
+    assert_non_null(ls_model_predict(model, 0));
+  }
+  ls_model_destroy(&model);
+}
+
+/* Nobody needs the input's gradient: there is no room for it, and none is written. */
+static void the_inputs_gradient_is_left_out(void **state) {
+  (void)state;
+  static const size_t lanes[] = {0, 3};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  ls_model *model = model_of("[{layer: dense, units: 2}]", LS_MSE, 50, 3);
+  for (size_t i = 0; i < 6; i++) model->deltas[1][i] = 7.0F;
+  ls_model_forward(model, &pass);
+  for (size_t i = 0; i < 6; i++) ls_model_output_gradient(model)[i] = 1.0F;
+  ls_model_backward(model, &pass);
+  for (size_t i = 0; i < 6; i++) check_close("delta", (double)model->deltas[1][i], 7.0, 0.0);
+  ls_model_destroy(&model);
+}
+
+/* The gradients of `rows` samples from `first` on, as sums, into grads; returns the sum of their losses. */
+static double shard(ls_model *model, size_t first, size_t rows, float *grads) {
+  static const uint64_t samples[] = {3, 1, 4, 15, 9, 2, 6};
+  static const int32_t classes[] = {0, 1, 1, 0, 1, 0, 0};
+  const size_t lanes[] = {0, rows};
+  const ls_pass pass = {
+      .n_lanes = 1, .lanes = lanes, .training = true, .seed = 1, .step = 5, .samples = samples + first};
+  const ls_targets targets = {.classes = classes + first};
+  float x[7 * 5];
+  fill_random(4, COUNT(x), x);
+  memcpy(ls_model_input(model), x + first * 5, rows * 5 * sizeof *x);
+  const float *const z = ls_model_forward(model, &pass);
+  const double loss = ls_loss_apply(model->loss, rows, 2, z, &targets, ls_model_output_gradient(model));
+  ls_model_backward(model, &pass);
+  memcpy(grads, model->grads, model->n_params * sizeof *grads);
+  return loss;
+}
+
+/* However a batch is cut, dropout included, losses and gradients of its parts add up to the whole. */
+static void shards_add_up(void **state) {
+  (void)state;
+  static const size_t cuts[][4] = {{0, 7, 7, 7}, {0, 1, 2, 7}, {0, 3, 3, 7}, {0, 4, 6, 7}};
+  ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
+  float *const whole = new_floats(model->n_params);
+  float *const part = new_floats(model->n_params);
+  float *const sum = new_floats(model->n_params);
+  ls_model_initialise(model, 9);
+  const double loss = shard(model, 0, 7, whole);
+  for (size_t c = 0; c < COUNT(cuts); c++) {
+    double parts = 0.0;
+    memset(sum, 0, model->n_params * sizeof *sum);
+    for (size_t k = 0; k < 3; k++) {
+      parts += shard(model, cuts[c][k], cuts[c][k + 1] - cuts[c][k], part);
+      ls_math_add_scaled(model->n_params, 1.0F, part, sum);
+    }
+    check_close("loss", parts, loss, 1e-6 * loss);
+    check_norm("gradient", model->n_params, sum, whole, 1e-6, 0.0);
+  }
+  ls_model_destroy(&model);
+  free(whole);
+  free(part);
+  free(sum);
+}
+
+/* Predictions have the link that outputs lack: here z = x. */
+static void predictions_apply_the_link(void **state) {
+  (void)state;
+  static const struct {
+    const char *layers;
+    ls_loss loss;
+    double want[2];
+  } rows[] = {
+      {"[{layer: softmax}]", LS_CATEGORICAL_CROSS_ENTROPY, {0.2689414213699951, 0.7310585786300049}},
+      {"[{layer: sigmoid}]", LS_BINARY_CROSS_ENTROPY, {0.7310585786300049, 0.8807970779778823}},
+      {"[{layer: sigmoid}]", LS_MSE, {0.7310585786300049, 0.8807970779778823}},
+      {"[{layer: linear}]", LS_MSE, {1.0, 2.0}},
+  };
+  static const size_t lanes[] = {0, 2};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_model *model = model_of(rows[i].layers, rows[i].loss, 2, 3);
+    memcpy(ls_model_input(model), (const float[]){1, 2, 2, 1}, 4 * sizeof(float));
+    const float *const z = ls_model_forward(model, &pass);
+    if (ls_loss_link(rows[i].loss) != LS_LINEAR) check_same("z", 4, z, (const float[]){1, 2, 2, 1});
+    const float *const a = ls_model_predict(model, 2);
+    for (size_t k = 0; k < 2; k++) {
+      check_close(rows[i].layers, (double)a[k], rows[i].want[k], 1e-7);
+      check_close(rows[i].layers, (double)a[3 - k], rows[i].want[k], 1e-7); /* the other row is swapped */
+    }
+    ls_model_destroy(&model);
+  }
+}
+
+/* ------------------------------------------------------------------ PyTorch */
+
+static const ls_segment *find_segment(const ls_model *model, const char *path) {
+  for (size_t i = 0; i < model->n_segments; i++)
+    if (strcmp(model->segments[i].path, path) == 0) return &model->segments[i];
+  fail_msg("no segment %s", path);
+  return NULL;
+}
+
+static ls_model *model_of_fixture(const fixture_net *net) {
+  ls_model *const model = model_of(net->layers, net->loss, net->n_in, FIXTURE_ROWS);
+  size_t n = 0;
+  for (size_t b = 0; b < net->n_blocks; b++) {
+    const fixture_block *const block = &net->blocks[b];
+    const ls_segment *const segment = find_segment(model, block->path);
+    assert_int_equal(ls_segment_count(segment), block->n);
+    memcpy(model->params + segment->offset, block->values, block->n * sizeof *block->values);
+    n += block->n;
+  }
+  assert_int_equal(n, model->n_params);
+  return model;
+}
+
+/* One pass over the fixture's rows: the mean loss and the mean gradients. */
+static void check_fixture(const fixture_net *net, bool weighted, size_t n_lanes, const size_t *lanes) {
+  ls_model *model = model_of_fixture(net);
+  const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes};
+  const ls_targets targets = {
+      .classes = net->classes, .values = net->values, .weights = weighted ? fixture_weights : NULL};
+  double total = 0.0;
+  for (size_t i = 0; i < FIXTURE_ROWS; i++) total += weighted ? (double)fixture_weights[i] : 1.0;
+  memcpy(ls_model_input(model), net->x, FIXTURE_ROWS * net->n_in * sizeof *net->x);
+  const float *const z = ls_model_forward(model, &pass);
+  const double sum =
+      ls_loss_apply(net->loss, FIXTURE_ROWS, net->n_out, z, &targets, ls_model_output_gradient(model));
+  ls_model_backward(model, &pass);
+
+  check_close(net->name, sum / total, net->mean_loss[weighted], 1e-6 * net->mean_loss[weighted]);
+  for (size_t i = 0; i < model->n_params; i++) model->grads[i] = (float)((double)model->grads[i] / total);
+  for (size_t b = 0; b < net->n_blocks; b++) {
+    const fixture_block *const block = &net->blocks[b];
+    char *const what = ls_format("%s: %s", net->name, block->path);
+    check_norm(what, block->n, model->grads + find_segment(model, block->path)->offset,
+               block->grads[weighted], 1e-5, 0.0);
+    free(what);
+  }
+  ls_model_destroy(&model);
+}
+
+static void gradients_are_those_of_pytorch(void **state) {
+  (void)state;
+  static const size_t one[] = {0, FIXTURE_ROWS};
+  static const size_t four[] = {0, 1, 4, 4, FIXTURE_ROWS};
+  for (size_t i = 0; i < COUNT(fixture_nets); i++)
+    for (int weighted = 0; weighted < 2; weighted++) {
+      check_fixture(&fixture_nets[i], weighted, 1, one);
+      check_fixture(&fixture_nets[i], weighted, 4, four);
+    }
+}
+
+/* Every loss and every activation has its recorded net. */
+static void fixtures_cover_losses_and_activations(void **state) {
+  (void)state;
+  for (size_t f = 0; ls_activation_names[f]; f++) {
+    bool found = false;
+    for (size_t i = 0; i < COUNT(fixture_nets); i++)
+      found = found || strstr(fixture_nets[i].layers, ls_activation_names[f]);
+    if (!found) fail_msg("no fixture with %s", ls_activation_names[f]);
+  }
+  for (int loss = 0; ls_loss_names[loss]; loss++) {
+    bool found = false;
+    for (size_t i = 0; i < COUNT(fixture_nets); i++) found = found || fixture_nets[i].loss == (ls_loss)loss;
+    if (!found) fail_msg("no fixture with %s", ls_loss_names[loss]);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(mistakes_are_told_with_their_place),
+      cmocka_unit_test(all_mistakes_are_told),
+      cmocka_unit_test(sizes_that_do_not_fit_are_told),
+      cmocka_unit_test(segments_run_from_the_last_layer),
+      cmocka_unit_test(layers_hold_views),
+      cmocka_unit_test(only_a_linked_last_layer_is_linked),
+      cmocka_unit_test(initial_weights_are_keyed_on_the_seed),
+      cmocka_unit_test(no_rows_give_no_gradient),
+      cmocka_unit_test(the_inputs_gradient_is_left_out),
+      cmocka_unit_test(shards_add_up),
+      cmocka_unit_test(predictions_apply_the_link),
+      cmocka_unit_test(gradients_are_those_of_pytorch),
+      cmocka_unit_test(fixtures_cover_losses_and_activations),
+  };
+  return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+}

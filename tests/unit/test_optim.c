@@ -1,0 +1,178 @@
+/* optim: parsing, state, and paths of 100 steps as PyTorch takes them. */
+#include "fixtures.h"
+#include "support.h"
+
+#include "lockstep/optim.h"
+
+/* An optimizer of its map, built for n parameters. */
+static ls_optim *optim_of(const char *map, size_t n) {
+  char *const text = ls_format("optimizer: %s", map);
+  ls_config *config = config_of(text);
+  ls_optim *optim = NULL;
+  assert_int_equal(ls_optim_parse(config, &optim), LS_OK);
+  check_valid(config);
+  assert_int_equal(ls_optim_build(optim, n), LS_OK);
+  ls_config_destroy(&config);
+  free(text);
+  return optim;
+}
+
+static void mistakes_are_told_with_their_place(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *message;
+    bool has_type;
+  } rows[] = {
+      {"x: 1\noptimizer: {lr: 1}\n", "net.yaml:2: optimizer: a type is needed", false},
+      {"x: 1\n", "a type is needed", false},
+      {"optimizer: 7\n", "net.yaml:1: optimizer:", false},
+      {"optimizer:\n  type: adan\n", "net.yaml:2: optimizer.type: 'adan' is not a known", false},
+      {"optimizer:\n  type: sgd\n  lr: -1\n", "net.yaml:3: optimizer.lr: -1 is out of range", true},
+      {"optimizer:\n  type: sgd\n  momentum: 0.5\n", "net.yaml:3: optimizer.momentum:", true},
+      {"optimizer:\n  type: momentum\n  momentum: 1\n", "net.yaml:3: optimizer.momentum: 1 is out", true},
+      {"optimizer:\n  type: adam\n  betas: [0.9, 1]\n", "net.yaml:3: optimizer.betas", true},
+      {"optimizer:\n  type: adam\n  betas: [0.9]\n", "net.yaml:3: optimizer.betas", true},
+      {"optimizer:\n  type: adam\n  eps: 0\n", "net.yaml:3: optimizer.eps: 0 is out", true},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_config *config = config_of(rows[i].text);
+    ls_optim *optim = NULL;
+    assert_int_equal(ls_optim_parse(config, &optim), LS_OK);
+    check_mistake(config, rows[i].message);
+    assert_int_equal(optim != NULL, rows[i].has_type);
+    ls_optim_destroy(&optim);
+    assert_null(optim);
+    ls_config_destroy(&config);
+  }
+}
+
+static void tables_are_complete(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_optim_types[t]; t++) {
+    const ls_optim_type *const type = ls_optim_types[t];
+    assert_true(type->name && type->help && type->keys && type->step && type->lr);
+    assert_string_equal(type->keys[0].name, "type");
+    assert_true(type->n_slots <= LS_OPTIM_SLOTS_MAX);
+    for (size_t k = 0; k < type->n_slots; k++) assert_non_null(type->slot_names[k]);
+    for (const ls_key *key = type->keys; key->name; key++) {
+      assert_non_null(key->help);
+      assert_true(key->offset < type->options_size);
+    }
+  }
+}
+
+static void state_starts_at_zero(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_optim_types[t]; t++) {
+    char *const map = ls_format("{type: %s, lr: 0.25}", ls_optim_types[t]->name);
+    ls_optim *optim = optim_of(map, 10);
+    assert_int_equal(optim->n, 10);
+    assert_int_equal(optim->steps, 0);
+    check_close("lr", optim->type->lr(optim), 0.25, 0.0);
+    for (size_t k = 0; k < optim->type->n_slots; k++)
+      for (size_t i = 0; i < 10; i++) check_close("slot", (double)optim->slots[k][i], 0.0, 0.0);
+    ls_optim_destroy(&optim);
+    free(map);
+  }
+}
+
+static void state_that_does_not_fit_is_told(void **state) {
+  (void)state;
+  ls_config *config = config_of("optimizer: {type: adam}");
+  ls_optim *optim = NULL;
+  assert_int_equal(ls_optim_parse(config, &optim), LS_OK);
+  assert_int_equal(ls_optim_build(optim, SIZE_MAX / 4), LS_ERR_INTERNAL);
+  assert_non_null(strstr(ls_message(), "out of memory"));
+  ls_optim_destroy(&optim);
+  ls_config_destroy(&config);
+}
+
+/* Parameters that are close up to rounding: relative to their sizes, those at the start included. */
+static void check_params(const char *what, const float *got, const float *want) {
+  for (size_t i = 0; i < FIXTURE_PARAMS; i++) {
+    const double size = fmax(fabs((double)want[i]), fabs((double)path_start[i]));
+    check_close(what, (double)got[i], (double)want[i], 1e-5 * size);
+  }
+}
+
+/* The gradients are handed over multiplied by 128, as sums over a batch would be. */
+static void check_path(const fixture_path *path, float scale) {
+  ls_optim *optim = optim_of(path->optimizer, FIXTURE_PARAMS);
+  float params[FIXTURE_PARAMS];
+  memcpy(params, path_start, sizeof params);
+  size_t recorded = 0;
+  for (size_t step = 1; step <= FIXTURE_STEPS; step++) {
+    float grads[FIXTURE_PARAMS];
+    for (size_t i = 0; i < FIXTURE_PARAMS; i++)
+      grads[i] = path_gradients[(step - 1) * FIXTURE_PARAMS + i] / scale;
+    ls_optim_step(optim, scale, grads, params);
+    assert_int_equal(optim->steps, step);
+    if (recorded == COUNT(path_steps) || step != path_steps[recorded]) continue;
+    check_params(path->optimizer, params, path->params + recorded * FIXTURE_PARAMS);
+    recorded++;
+  }
+  assert_int_equal(recorded, COUNT(path_steps));
+  ls_optim_destroy(&optim);
+}
+
+static void paths_are_those_of_pytorch(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(fixture_paths); i++) {
+    check_path(&fixture_paths[i], 1.0F);
+    check_path(&fixture_paths[i], 0x1p-7F);
+  }
+}
+
+static void every_kind_has_a_path(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_optim_types[t]; t++) {
+    char *const key = ls_format("type: %s", ls_optim_types[t]->name);
+    bool found = false;
+    for (size_t i = 0; i < COUNT(fixture_paths); i++)
+      found = found || strstr(fixture_paths[i].optimizer, key);
+    if (!found) fail_msg("the kind %s needs a path in make_fixtures.py", ls_optim_types[t]->name);
+    free(key);
+  }
+}
+
+/* Without a gradient from the start, nothing moves. */
+static void no_gradient_is_no_step(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_optim_types[t]; t++) {
+    char *const map = ls_format("{type: %s}", ls_optim_types[t]->name);
+    ls_optim *optim = optim_of(map, 3);
+    const float zero[3] = {0};
+    float params[3] = {1.0F, -2.0F, 0.0F};
+    for (int step = 0; step < 3; step++) ls_optim_step(optim, 1.0F, zero, params);
+    check_same(map, 3, params, (const float[]){1.0F, -2.0F, 0.0F});
+    ls_optim_destroy(&optim);
+    free(map);
+  }
+}
+
+/* Adam's first step has the length of the learning rate, whatever the gradient's size: here 1e4 and 1e-4.
+ */
+static void adam_starts_with_its_rate(void **state) {
+  (void)state;
+  ls_optim *optim = optim_of("{type: adam, lr: 0.125}", 2);
+  const float grads[2] = {1e4F, -1e-4F};
+  float params[2] = {0};
+  ls_optim_step(optim, 1.0F, grads, params);
+  check_close("large", (double)params[0], -0.125, 1e-7);
+  check_close("small", (double)params[1], 0.125 * 1e-4 / (1e-4 + 1e-8), 1e-7);
+  ls_optim_destroy(&optim);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(mistakes_are_told_with_their_place),
+      cmocka_unit_test(tables_are_complete),
+      cmocka_unit_test(state_starts_at_zero),
+      cmocka_unit_test(state_that_does_not_fit_is_told),
+      cmocka_unit_test(paths_are_those_of_pytorch),
+      cmocka_unit_test(every_kind_has_a_path),
+      cmocka_unit_test(no_gradient_is_no_step),
+      cmocka_unit_test(adam_starts_with_its_rate),
+  };
+  return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
+}
