@@ -94,6 +94,9 @@ char *ls_strdup(const char *text);
 /* Local. A new formatted text, to be freed by the caller; NULL where memory is short. */
 char *ls_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Local. Adds formatted text behind what is in `text`, an array of `size` bytes; what does not fit is cut. */
+void ls_append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* An arena: one block, cut into aligned pieces that live as long as it does. It is used twice with the
  * same calls: first while measuring (base == NULL: pieces are NULL, sizes add up), then after
  * ls_arena_commit for real. */

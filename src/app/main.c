@@ -50,12 +50,11 @@ const char *argument_of(const command *c, const arguments *a, const char *name) 
 static int make_tables(const command *c, struct option longs[OPTIONS_MAX + 2],
                        char letters[2 * OPTIONS_MAX + 4]) {
   int n = 0;
-  strcpy(letters, ":h");
+  snprintf(letters, 2 * OPTIONS_MAX + 4, ":h");
   for (; c->options[n].name; n++) {
     const option_spec *const o = &c->options[n];
     longs[n] = (struct option){o->name, o->takes_value ? required_argument : no_argument, NULL, 256 + n};
-    const size_t used = strlen(letters);
-    if (o->letter) snprintf(letters + used, 3, "%c%s", o->letter, o->takes_value ? ":" : "");
+    if (o->letter) ls_append(letters, 2 * OPTIONS_MAX + 4, "%c%s", o->letter, o->takes_value ? ":" : "");
   }
   longs[n] = (struct option){"help", no_argument, NULL, 'h'};
   longs[n + 1] = (struct option){0};

@@ -1,4 +1,4 @@
-/* Checked sizes, aligned blocks and the arena. */
+/* Checked sizes, aligned blocks, texts and the arena. */
 #include "lockstep/base.h"
 
 #include <stdarg.h>
@@ -51,6 +51,14 @@ char *ls_format(const char *format, ...) {
   vsnprintf(text, (size_t)length + 1, format, arguments);
   va_end(arguments);
   return text;
+}
+
+void ls_append(char *text, size_t size, const char *format, ...) {
+  const size_t used = strnlen(text, size);
+  va_list arguments;
+  va_start(arguments, format);
+  if (used < size) vsnprintf(text + used, size - used, format, arguments);
+  va_end(arguments);
 }
 
 void *ls_arena_take(ls_arena *arena, size_t count, size_t size) {

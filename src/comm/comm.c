@@ -20,6 +20,7 @@ static int count_cores(const ls_comm *comm) {
   int sharers = 0;
   for (int i = 0; i < comm->node_size; i++) sharers += CPU_EQUAL(&mine, &masks[i]) != 0;
   free(masks);
+  LS_ASSERT(sharers > 0); /* itself at least */
   const int cores = CPU_COUNT(&mine) / sharers;
   return cores > 1 ? cores : 1;
 }

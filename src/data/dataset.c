@@ -68,6 +68,9 @@ static ls_status survey_targets(const source *s, const ls_dataset_request *reque
     return ls_fail(LS_ERR_DATA, "%s: %s has %llu samples but %s has %llu", file, s->names.x,
                    (unsigned long long)d->n_samples, s->names.y, (unsigned long long)y.dims[0]);
   const size_t cols = y.n_dims == 2 ? y.dims[1] : 1;
+  if (cols == 0)
+    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; at least one number a sample is needed", file, s->names.y,
+                   shape);
   status = check_columns(s, &y, request, cols);
   if (status != LS_OK) return status;
   d->n_outputs = request->n_outputs ? request->n_outputs : cols;

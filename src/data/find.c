@@ -48,8 +48,7 @@ static size_t match(const ls_store *store, const char *group, const char *const 
   for (size_t i = 0; names[i]; i++) {
     char *candidate = join(group, names[i], suffix);
     if (candidate && ls_store_kind_of(store, candidate) == LS_STORE_ARRAY) {
-      const size_t used = strlen(found);
-      snprintf(found + used, size - used, "%s%s", used ? ", " : "", candidate);
+      ls_append(found, size, "%s%s", found[0] ? ", " : "", candidate);
       if (count++ == 0) {
         *path = candidate;
         candidate = NULL;
@@ -85,11 +84,10 @@ static void list_names(const ls_store *store, const char *group, char *text, siz
   text[0] = '\0';
   if (ls_store_list(store, group, &names, &count) != LS_OK) return;
   for (size_t i = 0; i < count; i++) {
-    const size_t used = strlen(text);
     char *const path = join(group, names[i], "");
     const bool is_other = path && ls_store_kind_of(store, path) == LS_STORE_OTHER;
-    snprintf(text + used, size - used, "%s%s%s", i ? ", " : "", names[i],
-             is_other ? " (a link, which is not followed, or no array)" : "");
+    ls_append(text, size, "%s%s%s", i ? ", " : "", names[i],
+              is_other ? " (a link, which is not followed, or no array)" : "");
     free(path);
   }
   free(names);
@@ -121,8 +119,7 @@ static ls_status choose_group(const ls_store *store, const ls_dataset_request *r
     if (inner && ls_store_kind_of(store, inner) == LS_STORE_GROUP)
       status = find_one(store, request, inner, x_names, "inputs", &inner_path);
     if (inner_path) {
-      const size_t used = strlen(found);
-      snprintf(found + used, sizeof found - used, "%s%s", used ? ", " : "", inner);
+      ls_append(found, sizeof found, "%s%s", found[0] ? ", " : "", inner);
       if (n_found++ == 0) *group = ls_strdup(inner);
     }
     free(inner_path);
@@ -143,8 +140,7 @@ static ls_status fail_absent(const ls_store *store, const char *group, const cha
   char known[256] = "";
   list_names(store, group, text, sizeof text);
   for (size_t i = 0; names[i]; i++) {
-    const size_t used = strlen(known);
-    snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);
+    ls_append(known, sizeof known, "%s%s", i ? ", " : "", names[i]);
   }
   return ls_fail(LS_ERR_DATA, "%s:%s: no array of %s (one of %s); it has: %s", ls_store_path(store), group,
                  what, known, text[0] ? text : "nothing");

@@ -100,7 +100,7 @@ static void scale(part *p, double *offset, double *factor) {
   sweep(p, take_extremes);
   for (size_t j = 0; j < p->n; j++) {
     const double spread = p->b[j] - p->a[j];
-    offset[p->first + j] = p->a[j];
+    offset[p->first + j] = p->a[j] + 0.0; /* -0 becomes 0 here as in a sum over ranks */
     factor[p->first + j] = spread > 0.0 ? 1.0 / spread : 1.0;
   }
 }

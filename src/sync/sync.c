@@ -1,6 +1,7 @@
 /* The data-parallel step: allreduce, check, update. */
 #include "lockstep/sync.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -64,11 +65,17 @@ static void reduce_sums(ls_comm *comm, ls_sync *sync, ls_step *step, double squa
   step->weight = buffer[WEIGHT];
   step->wants_stop = buffer[STOP] > 0.0;
   for (size_t i = 0; i < sync->n_sums; i++) step->sums[i] = buffer[FIXED + i];
-  step->grad_norm = step->weight > 0.0 ? sqrt(buffer[SQUARES]) / step->weight : 0.0;
+  step->grad_norm = sqrt(buffer[SQUARES]) / (step->weight > 0.0 ? step->weight : 1.0);
 }
 
+/* What makes the mean of the sum; 0 where only samples of weight 0 are in the batch. */
+static float mean_scale(const ls_step *step) {
+  return step->weight > 0.0 ? (float)(1.0 / step->weight) : 0.0F;
+}
+
+/* The mean gradient must fit float too: no element of it is beyond its norm. */
 static ls_status check_finite(const ls_sync *sync, const ls_step *step) {
-  bool finite = isfinite(step->grad_norm) && isfinite(step->weight);
+  bool finite = step->grad_norm <= (double)FLT_MAX && isfinite(step->weight) && isfinite(mean_scale(step));
   for (size_t i = 0; i < sync->n_sums; i++) finite = finite && isfinite(step->sums[i]);
   return finite ? LS_OK : ls_fail(LS_ERR_NUMERIC, "the loss or its gradient is not finite");
 }
@@ -84,7 +91,6 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
   sync->seconds += (reduced - start) + (ls_clock() - squared);
   const ls_status status = check_finite(sync, step);
   if (status != LS_OK) return status;
-  const float scale = step->weight > 0.0 ? (float)(1.0 / step->weight) : 0.0F;
-  ls_optim_step(optim, scale, grads, params);
+  ls_optim_step(optim, mean_scale(step), grads, params);
   return LS_OK;
 }

@@ -88,6 +88,10 @@ bool is_finished(const trainer *t);
 
 /* ----------------------------------------------------------------- saving, resuming */
 
+/* Local, and the same on all ranks: LS_ERR_NUMERIC where a parameter is not finite. Nothing of such a state
+ * is saved. */
+ls_status check_finite(const trainer *t);
+
 /* Collective. Publishes the checkpoint of this step unless it is there, and removes old ones. */
 ls_status save_checkpoint(trainer *t);
 

@@ -112,14 +112,12 @@ void ls_job_destroy(ls_job **job) {
 
 /* `output='DIR'`, quoted as YAML wants it; owned by the caller. */
 static char *quote_output(const char *output) {
-  char *const text = malloc(2 * strlen(output) + sizeof "output=''");
+  const size_t size = 2 * strlen(output) + sizeof "output=''";
+  char *const text = ls_calloc(size, 1);
   if (!text) return NULL;
-  char *end = stpcpy(text, "output='");
-  for (const char *c = output; *c; c++) {
-    if (*c == '\'') *end++ = '\'';
-    *end++ = *c;
-  }
-  strcpy(end, "'");
+  ls_append(text, size, "output='");
+  for (const char *c = output; *c; c++) ls_append(text, size, "%s%c", *c == '\'' ? "'" : "", *c);
+  ls_append(text, size, "'");
   return text;
 }
 

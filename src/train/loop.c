@@ -47,6 +47,7 @@ static ls_status end_epoch(trainer *t) {
   progress->epoch_samples = 0;
   progress->total_seconds += seconds;
   ls_status status = check_equal(t);
+  if (status == LS_OK) status = check_finite(t);
   if (status != LS_OK) return status;
   make_row(t, row);
   ls_metric_reset(t->epoch_metric);

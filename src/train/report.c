@@ -14,8 +14,7 @@ static void describe_layers(const ls_model *model, char *text, size_t size) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0) continue;
-    const size_t used = strlen(text);
-    snprintf(text + used, size - used, "-%zu", layer->n_out);
+    ls_append(text, size, "-%zu", layer->n_out);
   }
 }
 

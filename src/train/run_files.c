@@ -129,9 +129,7 @@ static char *kept_rows(const char *path, const char *header, uint64_t epochs) {
 static ls_status reset_metrics(const run_files *files, ls_task task, uint64_t epochs) {
   char header[256] = "";
   for (int i = 0; i < COLUMNS; i++) {
-    const size_t used = strlen(header);
-    snprintf(header + used, sizeof header - used, "%s%s", column_name(i, task),
-             i + 1 < COLUMNS ? "," : "\n");
+    ls_append(header, sizeof header, "%s%s", column_name(i, task), i + 1 < COLUMNS ? "," : "\n");
   }
   char *const text = kept_rows(files->metrics, header, epochs);
   if (!text) return ls_fail_memory("metrics.csv", 0);

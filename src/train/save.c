@@ -26,10 +26,21 @@ static ls_status write_on_root(trainer *t, const char *path, bool is_checkpoint)
   return ls_checkpoint_write(path, &snapshot);
 }
 
+/* A step from a finite gradient may end beyond float32, which only the next step would notice. */
+ls_status check_finite(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  if (isfinite(ls_math_sum_squares(job->model->n_params, job->model->params))) return LS_OK;
+  return ls_fail(LS_ERR_NUMERIC,
+                 "step %llu: it took the parameters beyond float32; the learning rate %g may be too large. "
+                 "The last checkpoint is untouched",
+                 (unsigned long long)t->progress.step, job->optim->type->lr(job->optim));
+}
+
 ls_status save_checkpoint(trainer *t) {
   if (t->saved_step == t->progress.step) return LS_OK;
   char *path = NULL;
-  ls_status status = LS_OK;
+  ls_status status = check_finite(t);
+  if (status != LS_OK) return status;
   if (t->is_root) {
     path = ls_checkpoint_path(t->files.checkpoints, t->progress.step);
     status = path ? write_on_root(t, path, true) : ls_fail_memory("a path", 0);
@@ -71,7 +82,8 @@ ls_status save_best(trainer *t, const double row[COLUMNS]) {
 
 ls_status save_final(trainer *t) {
   const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
-  const ls_status status =
-      ls_comm_agree(t->comm, has_best ? LS_OK : write_on_root(t, t->files.model, false));
+  ls_status status = check_finite(t);
+  if (status != LS_OK) return status;
+  status = ls_comm_agree(t->comm, has_best ? LS_OK : write_on_root(t, t->files.model, false));
   return status == LS_OK ? save_checkpoint(t) : status;
 }
