@@ -63,6 +63,9 @@ void ls_log_tee(FILE *file);
  * added. A live progress bar is wiped first (see ls_log_bar). */
 void ls_log(ls_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Local. One line for the second copy alone. */
+void ls_log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Local. Redraws the one-line progress bar on stderr; an empty text wipes it. */
 void ls_log_bar(const char *text);
 
@@ -88,13 +91,17 @@ static inline size_t ls_size_min(size_t a, size_t b) {
  * memory is short. The caller frees it with free(). `count * size == 0` gives a valid pointer. */
 void *ls_calloc(size_t count, size_t size);
 
+/* Local. Bytes of this machine's memory; SIZE_MAX where it can't be told. */
+size_t ls_memory_bytes(void);
+
 /* Local. A copy of a text, to be freed by the caller; NULL where memory is short. */
 char *ls_strdup(const char *text);
 
 /* Local. A new formatted text, to be freed by the caller; NULL where memory is short. */
 char *ls_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Local. Adds formatted text behind what is in `text`, an array of `size` bytes; what does not fit is cut. */
+/* Local. Adds formatted text behind what is in `text`, an array of `size` bytes; what does not fit is cut.
+ */
 void ls_append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* An arena: one block, cut into aligned pieces that live as long as it does. It is used twice with the

@@ -87,7 +87,9 @@ char *ls_checkpoint_path(const char *folder, uint64_t step);
  * over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only damaged ones. */
 ls_status ls_checkpoint_find(const char *folder, ls_saved **out);
 
-/* Local. Removes all but the newest `keep` checkpoints, and temporary files that a killed run left. */
-ls_status ls_checkpoint_prune(const char *folder, uint64_t keep);
+/* Local. Removes the checkpoints later than step `newest`, where a run now stands (they are damaged, or it
+ * went back before them), all but the newest `keep` of the others, and temporary files that a killed run
+ * left. */
+ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep);
 
 #endif

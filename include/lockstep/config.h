@@ -31,6 +31,7 @@ typedef enum ls_key_type {
 /* Bits of ls_key.flags. */
 #define LS_KEY_REQUIRED  1U /* an error where absent */
 #define LS_KEY_ABOVE_MIN 2U /* min itself is out of range */
+#define LS_KEY_ELSEWHERE 8U /* a section that a room reads itself: known here, stored nowhere */
 #define LS_KEY_BELOW_MAX 4U /* max itself is out of range, even where it is 0 */
 
 /* A row of a table of keys. A table ends with a row whose name is NULL. */

@@ -20,7 +20,7 @@ typedef struct ls_metric {
   bool is_detailed; /* keeps the confusion counts too */
   size_t n_sums;
   double *sums;  /* (n_sums), owned: may be added over ranks element by element */
-  float *pivots; /* (n_outputs), owned: regression: subtracted from y and a before summing, against
+  float *pivots; /* (n_outputs), owned: regression: subtracted from y before summing, against
                     cancellation; the same on all ranks. 0 at first */
 } ls_metric;
 

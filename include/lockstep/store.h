@@ -58,8 +58,8 @@ bool ls_digest_equal(ls_digest a, ls_digest b);
 
 typedef struct ls_store ls_store; /* a file open for reading */
 
-/* Local. Opens any HDF5 file, sealed or not. LS_ERR_DATA with the reason where it is missing, is a
- * folder, can't be read or is not HDF5. */
+/* Local. Opens any HDF5 file, sealed or not (a seal is not verified). LS_ERR_DATA with the reason where it
+ * is missing, is a folder or a pipe, can't be read or is not HDF5. Files are not locked. */
 ls_status ls_store_open(const char *path, ls_store **out);
 
 /* Local. Opens a sealed file (a model or checkpoint) after its seal has been verified: magic word, length,
@@ -86,10 +86,11 @@ ls_store_kind ls_store_kind_of(const ls_store *store, const char *path);
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count);
 
 /* Local. Checks an array before reading and describes it. LS_ERR_DATA, naming file, path and reason: not
- * an array; external or virtual storage; a filter other than shuffle, deflate, fletcher32, scale-offset
- * or nbit (built into HDF5); a type that is none of ls_dtype; more than LS_MAX_DIMS dimensions; sizes that
- * overflow; dims that ask for far more bytes than the file stores (nothing stored, or an expansion beyond
- * 1100 : 1, the most deflate can give). */
+ * an array; external or virtual storage; a filter other than shuffle, deflate and fletcher32, each once; a
+ * type that no ls_dtype holds (odd sizes, half precision and HDF5's enumerations, h5py's bool, are read as
+ * the next larger one; big-endian as native); more than LS_MAX_DIMS dimensions; sizes that overflow; dims
+ * that ask for far more bytes than the file stores (nothing stored, or an expansion beyond 1100 : 1, the
+ * most deflate can give); chunks that hold less than their shape. */
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out);
 
 /* Local. Reads rows first .. first + count - 1, in the stored type and native byte order, into `buffer` of
@@ -100,7 +101,8 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
 
 /* Local. Attributes of the object at `path` ("/" for the root). A read of one that is absent or of
  * another type fails with LS_ERR_DATA. Whole numbers are read as u64, real ones as double; a text is
- * fixed- or variable-length UTF-8 of at most 1 MiB; a list of texts is 1-D, freed as one block. */
+ * fixed- or variable-length UTF-8 of at most 1 MiB; a list of texts is 1-D, at most 100,000 and 64 MiB in
+ * all, freed as one block. */
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name);
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out);
 ls_status ls_store_read_double(const ls_store *store, const char *path, const char *name, double *out);
@@ -112,11 +114,12 @@ ls_status ls_store_read_texts(const ls_store *store, const char *path, const cha
 
 typedef struct ls_store_writer ls_store_writer; /* a file being written */
 
-/* Local. Begins a file that will be called `path`, as `<path>.tmp-<pid>` beside it. `sealed`: HDF5 V110
- * bounds behind the 512-byte user block with the seal (see ls_store_open_sealed); arrays are chunked with
- * fletcher32. Otherwise a plain file: arrays are chunked along samples in about 1 MiB, shuffle + deflate.
- * LS_ERR_OUTPUT, naming the path and the reason, for this and all functions below; after a failure only
- * ls_store_discard may follow. */
+/* Local. Begins a file that will be called `path`, as `<path>.tmp-<pid>` beside it. Only a file is ever
+ * replaced: a folder or device of that name is an error. `sealed`: HDF5 V110 bounds behind the 512-byte
+ * user block with the seal (see ls_store_open_sealed); arrays are chunked with fletcher32. Otherwise a
+ * plain file: arrays are chunked along samples in about 1 MiB, shuffle + deflate. Equal content gives equal
+ * bytes. LS_ERR_OUTPUT, naming the path and the reason, for this and all functions below; after a failure
+ * only ls_store_discard may follow. */
 ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out);
 
 /* Local. Makes a group and those above it. */

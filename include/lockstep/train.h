@@ -20,14 +20,13 @@
 /* The top level of the config and its section `train:`. Texts are borrowed from the config. */
 typedef struct ls_train_config {
   uint64_t seed;
-  ls_node *section;   /* of no use: sections are read by their rooms */
   const char *output; /* the run directory */
   int loss;           /* ls_loss */
   uint64_t epochs;
   uint64_t batch_size; /* global; 0: all samples */
   bool has_max_steps;
   uint64_t max_steps;  /* in all, over resumes */
-  const char *monitor; /* a column of metrics.csv; NULL: val_loss, or train_loss without validation */
+  const char *monitor; /* a column of metrics.csv */
   uint64_t log_every;  /* steps; 0: only epochs */
 } ls_train_config;
 

@@ -100,7 +100,7 @@ static ls_status print_names(const ls_store *store, const char *path, const char
   return status;
 }
 
-/* Prints what a group holds as data: true where it has an x of ours. */
+/* Prints what a group holds as data, and counts it, where it has an x of ours. */
 static ls_status print_group(const ls_store *store, const char *group, size_t *n_found) {
   char x[300];
   char y[300];
@@ -152,9 +152,7 @@ static ls_status print_file(const char *path) {
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  const ls_status status = ls_comm_agree(comm, prints(comm) ? print_file(a->positional[0]) : LS_OK);
-  if (prints(comm)) fflush(stdout);
-  return status;
+  return ls_comm_agree(comm, prints(comm) ? print_file(a->positional[0]) : LS_OK);
 }
 
 const command command_info = {.name = "info",

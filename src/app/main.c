@@ -1,6 +1,7 @@
 /* lockstep: the command line, usage, the exit code. */
 #include "command.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -147,6 +148,12 @@ static void leave_if_terminated(ls_comm *comm) {
   _exit(LS_STOPPED);
 }
 
+/* What was printed must have gone out. */
+static ls_status end_output(void) {
+  const bool failed = fflush(stdout) != 0 || ferror(stdout);
+  return failed ? ls_fail(LS_ERR_OUTPUT, "standard output: %s", strerror(errno)) : LS_OK;
+}
+
 int main(int argc, char **argv) {
   ls_comm *comm = NULL;
   if (argc > 1 && strcmp(argv[1], command_train.name) == 0)
@@ -155,12 +162,12 @@ int main(int argc, char **argv) {
   if (status != LS_OK) return (int)status;
   ls_log_enable(prints(comm));
   status = run(comm, argc, argv);
+  if (status == LS_OK) status = ls_comm_agree(comm, end_output());
   if (status == LS_STOPPED)
     ls_log(LS_LOG_WARNING, "%s", ls_message());
   else if (status != LS_OK)
     ls_log(LS_LOG_ERROR, "%s", ls_message());
   if (status == LS_STOPPED) leave_if_terminated(comm);
   ls_comm_destroy(&comm);
-  if (fflush(stdout) != 0 && status == LS_OK) status = LS_ERR_OUTPUT;
   return (int)status;
 }

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Where predictions go: one of the two. Rank 0's. */
@@ -45,8 +46,11 @@ static bool is_table(const char *path) {
 /* Rank 0: a table's features into a temporary data set, whose path is *out. */
 static ls_status import_table(const ls_loaded *loaded, const char *path, char **out) {
   const char *const folder = getenv("TMPDIR");
-  *out = ls_format("%s/lockstep-predict-%ld.h5", folder ? folder : "/tmp", (long)getpid());
+  *out = ls_format("%s/lockstep-predict-XXXXXX", folder ? folder : "/tmp");
   if (!*out) return ls_fail_memory("a path", 0);
+  const int reserved = mkstemp(*out); /* the data set then takes its place */
+  if (reserved < 0) return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
+  close(reserved);
   const ls_import_options options = {.output = *out,
                                      .label = "",
                                      .columns = (const char *const *)loaded->saved->features,
@@ -113,15 +117,21 @@ static ls_status begin_hdf5(predictor *p) {
   return status;
 }
 
+static bool needs_quotes(const char *text) {
+  return strpbrk(text, ",\"\r\n") != NULL;
+}
+
+/* A text inside quotes, which it has twice. */
+static void print_quoted(FILE *out, const char *text) {
+  for (const char *c = text; *c; c++) fprintf(out, *c == '"' ? "\"\"" : "%c", *c);
+}
+
 /* A CSV cell, quoted where it must be. */
 static void print_cell(FILE *out, const char *text) {
-  if (!strpbrk(text, ",\"\r\n")) {
-    fputs(text, out);
-    return;
-  }
-  putc('"', out);
-  for (const char *c = text; *c; c++) fprintf(out, *c == '"' ? "\"\"" : "%c", *c);
-  putc('"', out);
+  const char *const quote = needs_quotes(text) ? "\"" : "";
+  fputs(quote, out);
+  print_quoted(out, text);
+  fputs(quote, out);
 }
 
 static ls_status begin_csv(predictor *p) {
@@ -153,16 +163,22 @@ static size_t best_of(const predictor *p, const float *row) {
   return best;
 }
 
-/* The labels that hold, separated by blanks. */
+/* A cell with the labels that hold, separated by blanks. */
 static void print_labels(const predictor *p, const float *row) {
+  const size_t n_out = p->loaded->job->model->n_out;
+  const char *quote = "";
+  const char *between = "";
   char text[32];
-  bool any = false;
-  for (size_t k = 0; k < p->loaded->job->model->n_out; k++) {
+  for (size_t k = 0; k < n_out; k++)
+    if (row[k] > 0.5F && needs_quotes(class_name(p->loaded->saved, k, text, sizeof text))) quote = "\"";
+  fputs(quote, p->sink.csv);
+  for (size_t k = 0; k < n_out; k++) {
     if (!(row[k] > 0.5F)) continue;
-    if (any) putc(' ', p->sink.csv);
-    print_cell(p->sink.csv, class_name(p->loaded->saved, k, text, sizeof text));
-    any = true;
+    fputs(between, p->sink.csv);
+    print_quoted(p->sink.csv, class_name(p->loaded->saved, k, text, sizeof text));
+    between = " ";
   }
+  fputs(quote, p->sink.csv);
 }
 
 static void print_row(const predictor *p, const float *row) {
@@ -268,11 +284,31 @@ static ls_status check_output(const char *output) {
   return ls_fail(LS_ERR_CONFIG, "-o %s: the name must end with .h5, .hdf5 or .csv", output);
 }
 
+/* Rank 0: whether two paths are one file. */
+static bool same_file(const char *a, const char *b) {
+  struct stat x;
+  struct stat y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Rank 0: the output must not replace what it is made from. */
+static ls_status check_inputs(const char *output, const char *model, const char *data) {
+  char file[4096];
+  const char *const colon = strrchr(data, ':');
+  const int length = colon && colon[1] == '/' ? (int)(colon - data) : (int)strlen(data);
+  snprintf(file, sizeof file, "%.*s", length, data);
+  if (!same_file(output, model) && !same_file(output, file)) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "-o %s is the model or the data themselves; give another name", output);
+}
+
 static ls_status run(ls_comm *comm, const arguments *a) {
   const char *const output = argument_of(&command_predict, a, "output");
   predictor p = {.comm = comm};
   ls_math_threads_set(ls_comm_cores(comm));
   ls_status status = ls_comm_agree(comm, check_output(output));
+  if (status == LS_OK)
+    status = ls_comm_agree(comm,
+                           prints(comm) ? check_inputs(output, a->positional[0], a->positional[1]) : LS_OK);
   if (status == LS_OK) status = ls_loaded_create(comm, a->positional[0], &p.loaded);
   if (status == LS_OK) status = open_data(&p, a->positional[1]);
   if (status == LS_OK) status = ls_comm_agree(comm, prepare(&p, output));

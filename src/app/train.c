@@ -27,6 +27,9 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_job *job = NULL;
   ls_setup *setup = NULL;
   ls_status status = ls_comm_agree(comm, check_launcher(comm));
+  if (status == LS_OK && options.overwrite && resume)
+    status = ls_fail(LS_ERR_CONFIG, "--overwrite starts anew and --resume %s does not: give one of them",
+                     resume);
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK && !job->train.output)
     status = ls_fail(LS_ERR_CONFIG, "%s: no output directory: add `output: DIR`, or give --output DIR",

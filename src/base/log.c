@@ -48,6 +48,16 @@ void ls_log(ls_log_level level, const char *format, ...) {
   if (tee) tee_line(prefixes[level], text);
 }
 
+void ls_log_note(const char *format, ...) {
+  char text[LS_MESSAGE_MAX];
+  va_list arguments;
+  if (!tee) return;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  tee_line("", text);
+}
+
 void ls_log_bar(const char *text) {
   if (!enabled) return;
   wipe_bar();

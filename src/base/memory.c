@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool ls_size_mul(size_t a, size_t b, size_t *out) {
   size_t product;
@@ -33,6 +34,14 @@ void *ls_calloc(size_t count, size_t size) {
   void *const block = aligned_alloc(LS_ALIGNMENT, bytes);
   if (block) memset(block, 0, bytes);
   return block;
+}
+
+size_t ls_memory_bytes(void) {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page = sysconf(_SC_PAGESIZE);
+  size_t bytes = SIZE_MAX;
+  if (pages > 0 && page > 0 && !ls_size_mul((size_t)pages, (size_t)page, &bytes)) bytes = SIZE_MAX;
+  return bytes;
 }
 
 char *ls_strdup(const char *text) {

@@ -91,11 +91,14 @@ static void remove_temporaries(const char *folder) {
   closedir(dir);
 }
 
-ls_status ls_checkpoint_prune(const char *folder, uint64_t keep) {
+ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep) {
   uint64_t *steps = NULL;
   size_t count = 0;
+  size_t later = 0;
   ls_status status = list_steps(folder, &steps, &count);
-  for (size_t i = keep; status == LS_OK && i < count; i++) {
+  while (later < count && steps[later] > newest) later++;
+  for (size_t i = 0; status == LS_OK && i < count; i++) {
+    if (i >= later && i - later < keep) continue;
     char *const path = ls_checkpoint_path(folder, steps[i]);
     if (path && unlink(path) != 0 && errno != ENOENT)
       status = ls_fail(LS_ERR_OUTPUT, "%s: can't be removed: %s", path, strerror(errno));

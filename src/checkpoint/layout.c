@@ -1,28 +1,28 @@
 /* The counters of /progress, and the section `checkpoint:`. */
 #include "layout.h"
 
-const counter counters[] = {{"epoch", offsetof(ls_progress, epoch)},
-                            {"epoch_samples", offsetof(ls_progress, epoch_samples)},
-                            {"step", offsetof(ls_progress, step)},
-                            {"samples", offsetof(ls_progress, samples)},
-                            {"skipped_steps", offsetof(ls_progress, skipped_steps)},
-                            {"best_epoch", offsetof(ls_progress, best_epoch)},
-                            {"seed", offsetof(ls_progress, seed)},
-                            {"data_low", offsetof(ls_progress, data.low)},
-                            {"data_high", offsetof(ls_progress, data.high)},
-                            {NULL, 0}};
+const counter checkpoint_counters[] = {{"epoch", offsetof(ls_progress, epoch)},
+                                       {"epoch_samples", offsetof(ls_progress, epoch_samples)},
+                                       {"step", offsetof(ls_progress, step)},
+                                       {"samples", offsetof(ls_progress, samples)},
+                                       {"skipped_steps", offsetof(ls_progress, skipped_steps)},
+                                       {"best_epoch", offsetof(ls_progress, best_epoch)},
+                                       {"seed", offsetof(ls_progress, seed)},
+                                       {"data_low", offsetof(ls_progress, data.low)},
+                                       {"data_high", offsetof(ls_progress, data.high)},
+                                       {NULL, 0}};
 
 /* Wall-clock values are those named *_seconds. */
-const counter reals[] = {{"best_value", offsetof(ls_progress, best_value)},
-                         {"total_seconds", offsetof(ls_progress, total_seconds)},
-                         {"epoch_seconds", offsetof(ls_progress, epoch_seconds)},
-                         {NULL, 0}};
+const counter checkpoint_reals[] = {{"best_value", offsetof(ls_progress, best_value)},
+                                    {"total_seconds", offsetof(ls_progress, total_seconds)},
+                                    {"epoch_seconds", offsetof(ls_progress, epoch_seconds)},
+                                    {NULL, 0}};
 
-uint64_t *counter_of(ls_progress *progress, const counter *c) {
+uint64_t *checkpoint_counter(ls_progress *progress, const counter *c) {
   return (uint64_t *)(void *)((char *)progress + c->offset);
 }
 
-double *real_of(ls_progress *progress, const counter *c) {
+double *checkpoint_real(ls_progress *progress, const counter *c) {
   return (double *)(void *)((char *)progress + c->offset);
 }
 

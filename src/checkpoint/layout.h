@@ -17,10 +17,10 @@ typedef struct counter {
   size_t offset;
 } counter;
 
-extern const counter counters[]; /* uint64_t */
-extern const counter reals[];    /* double */
+extern const counter checkpoint_counters[]; /* uint64_t */
+extern const counter checkpoint_reals[];    /* double */
 
-uint64_t *counter_of(ls_progress *progress, const counter *c);
-double *real_of(ls_progress *progress, const counter *c);
+uint64_t *checkpoint_counter(ls_progress *progress, const counter *c);
+double *checkpoint_real(ls_progress *progress, const counter *c);
 
 #endif

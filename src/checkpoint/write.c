@@ -56,10 +56,12 @@ static ls_status write_optimizer(ls_store_writer *writer, const ls_model *model,
 static ls_status write_progress(ls_store_writer *writer, const ls_progress *progress) {
   const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {progress->n_sums}};
   ls_status status = ls_store_write_group(writer, "/progress");
-  for (const counter *c = counters; status == LS_OK && c->name; c++)
-    status = ls_store_write_u64(writer, "/progress", c->name, *counter_of((ls_progress *)progress, c));
-  for (const counter *c = reals; status == LS_OK && c->name; c++)
-    status = ls_store_write_double(writer, "/progress", c->name, *real_of((ls_progress *)progress, c));
+  for (const counter *c = checkpoint_counters; status == LS_OK && c->name; c++)
+    status =
+        ls_store_write_u64(writer, "/progress", c->name, *checkpoint_counter((ls_progress *)progress, c));
+  for (const counter *c = checkpoint_reals; status == LS_OK && c->name; c++)
+    status =
+        ls_store_write_double(writer, "/progress", c->name, *checkpoint_real((ls_progress *)progress, c));
   if (status == LS_OK) status = ls_store_write_array(writer, "/progress/sums", &array, progress->sums);
   return status;
 }

@@ -122,11 +122,20 @@ static const ls_node *counterpart(const ls_node *node, const ls_node *child) {
   return child->index < node->count ? node->children[child->index] : NULL;
 }
 
+/* The same text, or two plain numbers of one value: 0.2 and 0.20. */
+static bool same_text(const ls_node *x, const ls_node *y) {
+  double a = 0.0;
+  double b = 0.0;
+  if (strcmp(x->text, y->text) == 0) return true;
+  return !x->quoted && !y->quoted && config_parse_real(x->text, &a) == CONFIG_FITS &&
+         config_parse_real(y->text, &b) == CONFIG_FITS && a == b;
+}
+
 /* Narrows the two down to the first part in which they differ; false where they say the same. */
 static bool find_difference(const ls_node **a, const ls_node **b) {
   const ls_node *const x = *a;
   const ls_node *const y = *b;
-  if (!x || !y || x->kind != y->kind || strcmp(x->text, y->text) != 0) return x != y;
+  if (!x || !y || x->kind != y->kind || !same_text(x, y)) return x != y;
   for (size_t i = 0; i < x->count; i++) {
     *a = x->children[i];
     *b = counterpart(y, *a);

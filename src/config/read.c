@@ -77,6 +77,7 @@ static void read_value(ls_config *config, ls_node *map, const ls_key *key, ls_no
 
 static void read_key(ls_config *config, ls_node *map, const ls_key *key, void *out) {
   ls_node *const node = find_present(map, key->name);
+  if (key->flags & LS_KEY_ELSEWHERE) return;
   void *const field = (char *)out + key->offset;
   if (key->type != LS_KEY_MAP) {
     read_value(config, map, key, node, field);

@@ -93,6 +93,17 @@ static void list_names(const ls_store *store, const char *group, char *text, siz
   free(names);
 }
 
+/* An absolute name that lies outside the group of the spec would read other data than was asked for. */
+static ls_status check_inside(const ls_store *store, const char *group, const char *name) {
+  const size_t n = strlen(group);
+  const bool is_root = strcmp(group, "/") == 0;
+  if (!name || name[0] != '/' || is_root || (strncmp(name, group, n) == 0 && name[n] == '/')) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s:%s: data.x or data.y names %s, which is outside this group; name it relative to the group",
+      ls_store_path(store), group, name);
+}
+
 /* An explicit name, or the one that fits in the group. */
 static ls_status find_or_take(const ls_store *store, const ls_dataset_request *request, const char *group,
                               const char *const *names, const char *explicit_name, const char *what,
@@ -152,6 +163,9 @@ ls_status ls_find_arrays(const ls_store *store, const ls_dataset_request *reques
   ls_status status = LS_OK;
   *names = (ls_names){0};
   if (!group) status = choose_group(store, request, &chosen);
+  if (group) status = check_inside(store, group, request->x);
+  if (group && status == LS_OK && request->target != LS_TARGET_NONE)
+    status = check_inside(store, group, request->y);
   if (status == LS_OK && !chosen) status = ls_fail_memory("a path", 0);
   if (status == LS_OK && ls_store_kind_of(store, chosen) != LS_STORE_GROUP)
     status = ls_fail(LS_ERR_DATA, "%s: there is no group %s", ls_store_path(store), chosen);

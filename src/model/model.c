@@ -152,6 +152,22 @@ static void bind(ls_model *model) {
   }
 }
 
+/* What does not fit this machine is told before anything is allocated: touching it would bring it down. */
+static ls_status check_memory(const ls_model *model) {
+  const size_t memory = ls_memory_bytes();
+  if (!model->arena.overflow && model->arena.used < memory) return LS_OK;
+  size_t most = 0;
+  for (size_t i = 0; i < model->n_segments; i++)
+    if (ls_segment_count(&model->segments[i]) > ls_segment_count(&model->segments[most])) most = i;
+  return ls_fail(LS_ERR_CONFIG,
+                 "model: %zu parameters and the activations of %zu samples need %.0f MB, this machine has "
+                 "%.0f MB; the "
+                 "largest block is %s with %zu; use fewer units or smaller batches",
+                 model->n_params, model->max_rows, (double)model->arena.used / 1e6, (double)memory / 1e6,
+                 model->n_segments ? model->segments[most].path : "none",
+                 model->n_segments ? ls_segment_count(&model->segments[most]) : 0);
+}
+
 ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   model->max_rows = max_rows;
   ls_status status = lay_out(model, infer_shapes(model, n_in));
@@ -159,6 +175,8 @@ ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   model->activations = ls_calloc(model->n_layers + 1, sizeof *model->activations);
   if (!model->activations) return ls_fail_memory("the model", model->n_layers * sizeof *model->activations);
   take_memory(model);
+  status = check_memory(model);
+  if (status != LS_OK) return status;
   status = ls_arena_commit(&model->arena, "the model with its activations");
   if (status != LS_OK) return status;
   take_memory(model);

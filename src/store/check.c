@@ -21,12 +21,12 @@ static ls_status check_layout(const ls_store *store, const char *path, hid_t pli
   return LS_OK;
 }
 
-static bool is_builtin(H5Z_filter_t filter) {
-  return filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_FLETCHER32 ||
-         filter == H5Z_FILTER_SCALEOFFSET || filter == H5Z_FILTER_NBIT;
+static bool is_known(H5Z_filter_t filter) {
+  return filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_FLETCHER32;
 }
 
-/* Only filters that HDF5 always has, each at most once: two deflates could expand a million times. */
+/* Only filters that HDF5 always has and that do not crash on damaged data (nbit and scale-offset do), each
+ * at most once: two deflates could expand a million times. */
 static ls_status check_filters(const ls_store *store, const char *path, hid_t plist) {
   H5Z_filter_t seen[8];
   const int n = H5Pget_nfilters(plist);
@@ -36,11 +36,12 @@ static ls_status check_filters(const ls_store *store, const char *path, hid_t pl
     unsigned flags, config;
     size_t n_values = 0;
     seen[i] = H5Pget_filter2(plist, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
-    if (!is_builtin(seen[i]))
-      return ls_fail(LS_ERR_DATA,
-                     "%s:%s: is packed by filter %d (%.63s); only shuffle, deflate (gzip), fletcher32, "
-                     "scale-offset and nbit are read: repack it, e.g. with h5repack -f GZIP=4",
-                     store->path, path, (int)seen[i], name);
+    if (!is_known(seen[i]))
+      return ls_fail(
+          LS_ERR_DATA,
+          "%s:%s: is packed by filter %d (%.63s); only shuffle, deflate (gzip) and fletcher32 are read: "
+          "repack it, e.g. with h5repack -f GZIP=4",
+          store->path, path, (int)seen[i], name);
     for (int k = 0; k < i; k++)
       if (seen[k] == seen[i]) return refuse(store, path, "applies a filter twice; repack it with h5repack");
   }

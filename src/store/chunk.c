@@ -33,7 +33,7 @@ static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough)
 }
 
 /* Whether a stored chunk unpacks to at least `wanted` bytes. Filters are undone last first; those that
- * `mask` names were left out. What nbit and scale-offset give, only they know. */
+ * `mask` names were left out. A deflate that was shuffled afterwards, which nobody does, is unknown. */
 static verdict judge_chunk(hid_t plist, unsigned mask, unsigned char *stored, size_t bytes, size_t wanted) {
   bool shuffled = false;
   bool inflated = false;

@@ -4,6 +4,36 @@
 
 #include "lockstep/train.h"
 
+/* ------------------------------------------------------- folders and text files */
+
+/* Local. Whether there is anything at a path. */
+bool train_exists(const char *path);
+
+/* Local. LS_ERR_OUTPUT: "path: <errno in words>". */
+ls_status train_fail_path(const char *path);
+
+/* Local. mkdir -p, each new folder synced into the one above it. */
+ls_status train_make_folder(const char *path);
+
+/* Local. How much of a path is there already, in bytes. */
+size_t train_existing_part(const char *path);
+
+/* Local. Removes a folder and those above it as long as they are empty, down to `kept` bytes of the path.
+ */
+void train_remove_empty(const char *path, size_t kept);
+
+/* A small text file, written whole or not at all: begin_text, writing to the stream, end_text. */
+typedef struct text_file {
+  const char *path; /* borrowed */
+  char *temporary;  /* owned */
+  FILE *stream;
+} text_file;
+
+/* Local. end_text publishes the file if `status` is LS_OK, else removes it; it is to be called after a
+ * failure of begin_text too, and returns `status` or the failure of its own. */
+ls_status train_begin_text(text_file *file, const char *path);
+ls_status train_end_text(text_file *file, ls_status status);
+
 /* ------------------------------------------------------------ the run directory */
 
 /* Paths and open files of a run directory; rank 0's alone. All owned. */
@@ -26,6 +56,9 @@ ls_status run_files_remove(const run_files *files);
  * the rows of the first `epochs` epochs. */
 ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs);
 
+/* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
+ls_status run_files_open_log(run_files *files);
+
 /* The columns of metrics.csv. */
 enum {
   COLUMN_EPOCH,
@@ -41,7 +74,7 @@ enum {
 };
 
 /* Local. The name of a column for a task. */
-const char *column_name(int column, ls_task task);
+const char *train_column_name(int column, ls_task task);
 
 /* Local. Appends a row; a NaN leaves its column empty. */
 ls_status run_files_append(const run_files *files, const double row[COLUMNS]);
@@ -50,6 +83,7 @@ ls_status run_files_append(const run_files *files, const double row[COLUMNS]);
 
 /* Seconds of the epoch at hand. */
 typedef struct times {
+  double all; /* of this process: the parts below are of it */
   double compute, data;
   double communication; /* the sync's seconds when the epoch began */
 } times;
@@ -65,6 +99,7 @@ typedef struct trainer {
   ls_progress progress;
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   bool wants_stop;
+  bool is_new_best; /* model.h5 or best.h5 has no checkpoint yet that refers to it */
   times times;
   bool has_bar;     /* stderr is a terminal */
   double bar_drawn; /* when */
@@ -78,42 +113,49 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup);
 void trainer_destroy(trainer *t);
 
 /* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
-ls_status run_step(trainer *t, const ls_order *order);
+ls_status train_run_step(trainer *t, const ls_order *order);
+
+/* Local. Counts the time since `start` as training of the epoch at hand. */
+void train_count_time(trainer *t, double start);
 
 /* Local. How many optimizer steps an epoch has. */
-uint64_t steps_per_epoch(const trainer *t);
+uint64_t train_steps_per_epoch(const trainer *t);
 
 /* Local. Whether the config asks for no more. */
-bool is_finished(const trainer *t);
+bool train_is_finished(const trainer *t);
 
 /* ----------------------------------------------------------------- saving, resuming */
 
-/* Local, and the same on all ranks: LS_ERR_NUMERIC where a parameter is not finite. Nothing of such a state
- * is saved. */
-ls_status check_finite(const trainer *t);
+/* Collective. LS_ERR_INTERNAL where the ranks hold different parameters, LS_ERR_NUMERIC where a parameter
+ * or a number of the optimizer's state is not finite. Nothing of such a state is saved. */
+ls_status train_check_parameters(trainer *t);
 
 /* Collective. Publishes the checkpoint of this step unless it is there, and removes old ones. */
-ls_status save_checkpoint(trainer *t);
+ls_status train_save_checkpoint(trainer *t);
 
-/* Collective. After an epoch: model.h5 (where there is validation) and best.h5, if it was the best so far.
- */
-ls_status save_best(trainer *t, const double row[COLUMNS]);
+/* Local, and the same on all ranks: whether the epoch of this row is the best so far. */
+bool train_is_best(const trainer *t, const double row[COLUMNS]);
+
+/* Collective. After the best epoch so far: model.h5 (where there is validation) and best.h5. A checkpoint
+ * of the step must follow, so that the newest one refers to them. */
+ls_status train_save_best(trainer *t, const double row[COLUMNS]);
 
 /* Collective. The end of a run: model.h5 where no epoch has set it, and the final checkpoint. */
-ls_status save_final(trainer *t);
+ls_status train_save_final(trainer *t);
 
-/* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. */
-ls_status start_or_resume(trainer *t, const ls_train_options *options);
+/* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. *is_complete
+ * (false before): the run was done already, its model included. */
+ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
 
 /* ---------------------------------------------------------------------- reporting */
 
 /* Local. What a run is, before its first step. */
-void report_start(const trainer *t);
+void train_report_start(const trainer *t);
 
 /* Local. After a step: the bar, or a line each log_every steps. loss is the step's. */
-void report_step(trainer *t, double loss, double quality);
+void train_report_step(trainer *t, double loss, double quality);
 
-/* Local. After an epoch. `seconds` is the epoch's. */
-void report_epoch(const trainer *t, const double row[COLUMNS], double seconds);
+/* Local. After an epoch. */
+void train_report_epoch(const trainer *t, const double row[COLUMNS]);
 
 #endif

@@ -1,51 +1,37 @@
 /* A config, read by all rooms and checked. */
-#include "lockstep/train.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-const ls_key ls_top_keys[] = {{.name = "seed",
-                               .type = LS_KEY_COUNT,
-                               .offset = offsetof(ls_train_config, seed),
-                               .fallback = "1",
-                               .min = 0,
-                               .max = 1e15,
-                               .help = "of everything random"},
-                              {.name = "output",
-                               .type = LS_KEY_TEXT,
-                               .offset = offsetof(ls_train_config, output),
-                               .help = "the run directory, relative to where the command runs"},
-                              {.name = "loss",
-                               .type = LS_KEY_CHOICE,
-                               .offset = offsetof(ls_train_config, loss),
-                               .flags = LS_KEY_REQUIRED,
-                               .choices = ls_loss_names,
-                               .help = "what is made small"},
-                              {.name = "data",
-                               .type = LS_KEY_NODE,
-                               .offset = offsetof(ls_train_config, section),
-                               .help = "see data.*"},
-                              {.name = "model",
-                               .type = LS_KEY_NODE,
-                               .offset = offsetof(ls_train_config, section),
-                               .help = "the list of layers, see model.*"},
-                              {.name = "optimizer",
-                               .type = LS_KEY_NODE,
-                               .offset = offsetof(ls_train_config, section),
-                               .help = "see optimizer.*"},
-                              {.name = "train",
-                               .type = LS_KEY_NODE,
-                               .offset = offsetof(ls_train_config, section),
-                               .help = "see train.*"},
-                              {.name = "checkpoint",
-                               .type = LS_KEY_NODE,
-                               .offset = offsetof(ls_train_config, section),
-                               .help = "see checkpoint.*"},
-                              {.name = "comm",
-                               .type = LS_KEY_NODE,
-                               .offset = offsetof(ls_train_config, section),
-                               .help = "see comm.*"},
-                              {0}};
+const ls_key ls_top_keys[] = {
+    {.name = "seed",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, seed),
+     .fallback = "1",
+     .min = 0,
+     .max = 1e15,
+     .help = "of everything random"},
+    {.name = "output",
+     .type = LS_KEY_TEXT,
+     .offset = offsetof(ls_train_config, output),
+     .help = "the run directory, relative to where the command runs"},
+    {.name = "loss",
+     .type = LS_KEY_CHOICE,
+     .offset = offsetof(ls_train_config, loss),
+     .flags = LS_KEY_REQUIRED,
+     .choices = ls_loss_names,
+     .help = "what is made small"},
+    {.name = "data", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see data.*"},
+    {.name = "model",
+     .type = LS_KEY_NODE,
+     .flags = LS_KEY_ELSEWHERE,
+     .help = "the list of layers, see model.*"},
+    {.name = "optimizer", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see optimizer.*"},
+    {.name = "train", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see train.*"},
+    {.name = "checkpoint", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see checkpoint.*"},
+    {.name = "comm", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see comm.*"},
+    {0}};
 
 const ls_key ls_train_keys[] = {
     {.name = "epochs",
@@ -130,20 +116,27 @@ static ls_status override_output(ls_config *config, const char *output) {
   return status;
 }
 
-static void check_monitor(ls_job *job, const ls_node *section) {
-  static const char *const columns[] = {"epoch",          "step",     "lr",           "train_loss",
-                                        "train_accuracy", "val_loss", "val_accuracy", "samples_per_second",
-                                        "seconds",        NULL};
-  static const char *const columns_r2[] = {"epoch",    "step",     "lr",     "train_loss",
-                                           "train_r2", "val_loss", "val_r2", "samples_per_second",
-                                           "seconds",  NULL};
-  const ls_node *const node = section ? ls_node_find(section, "monitor") : NULL;
-  if (!job->train.monitor || !node) return;
-  const bool is_regression = job->task == LS_TASK_REGRESSION;
-  if (ls_config_choose(job->config, node, "monitor", is_regression ? columns_r2 : columns) < 0) return;
-  if (strncmp(job->train.monitor, "val_", 4) == 0 && !job->data.validation &&
-      job->data.validation_fraction <= 0.0)
+/* Whether there is anything to validate on. */
+static bool has_validation(const ls_job *job) {
+  return job->data.validation || job->data.validation_fraction > 0.0;
+}
+
+/* The column to watch: one of metrics.csv. A default goes into the document, as a run that goes on compares
+ * it. */
+static ls_status choose_monitor(ls_job *job, const ls_node *section) {
+  const char *columns[COLUMNS + 1] = {NULL};
+  for (int i = 0; i < COLUMNS; i++) columns[i] = train_column_name(i, job->task);
+  if (!job->train.monitor) {
+    const ls_status status = ls_config_override(
+        job->config, has_validation(job) ? "train.monitor=val_loss" : "train.monitor=train_loss");
+    if (status == LS_OK) job->train.monitor = ls_node_text(ls_node_find(section, "monitor"));
+    return status;
+  }
+  const ls_node *const node = ls_node_find(section, "monitor");
+  if (ls_config_choose(job->config, node, "monitor", columns) < 0) return LS_OK;
+  if (strncmp(job->train.monitor, "val_", 4) == 0 && !has_validation(job))
     ls_config_mistake(job->config, node, "%s needs data.validation", job->train.monitor);
+  return LS_OK;
 }
 
 /* Each room reads its part; mistakes are collected. */
@@ -159,8 +152,8 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_data_configure(config, path, &job->data);
   ls_checkpoint_configure(config, &job->checkpoint);
   ls_sync_configure(config, &job->sync);
-  check_monitor(job, section);
-  ls_status status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
+  ls_status status = section ? choose_monitor(job, section) : LS_OK;
+  if (status == LS_OK) status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
   if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
   return status == LS_OK ? ls_config_verdict(config) : status;
 }

@@ -3,73 +3,86 @@
 
 #include <math.h>
 
-bool is_finished(const trainer *t) {
+bool train_is_finished(const trainer *t) {
   const ls_train_config *const train = &t->setup->job->train;
   return t->progress.epoch >= train->epochs ||
          (train->has_max_steps && t->progress.step >= train->max_steps);
 }
 
-/* Collective. All ranks must hold the same bits: where they do not, going on would train several models. */
-static ls_status check_equal(const trainer *t) {
-  const ls_model *const model = t->setup->job->model;
-  const ls_digest digest = ls_digest_of(model->params, model->n_params * sizeof *model->params);
-  if (ls_comm_all_equal(t->comm, digest.low, digest.high)) return LS_OK;
-  return ls_fail(LS_ERR_INTERNAL,
-                 "epoch %llu: the ranks hold different parameters; nothing of it was saved",
-                 (unsigned long long)t->progress.epoch);
+static double speed(const trainer *t, double seconds) {
+  return (double)t->setup->train.view.n / seconds;
 }
 
-/* Collective. The row of metrics.csv of the epoch that just ended. */
+/* Collective. The row of the epoch that just ended. Its time is rank 0's for all, as it may decide what is
+ * best. */
 static void make_row(trainer *t, double row[COLUMNS]) {
   const ls_setup *const setup = t->setup;
-  const ls_progress *const progress = &t->progress;
-  row[COLUMN_EPOCH] = (double)progress->epoch;
-  row[COLUMN_STEP] = (double)progress->step;
+  row[COLUMN_EPOCH] = (double)t->progress.epoch;
+  row[COLUMN_STEP] = (double)t->progress.step;
   row[COLUMN_LR] = setup->job->optim->type->lr(setup->job->optim);
   row[COLUMN_TRAIN_LOSS] = ls_metric_loss(t->epoch_metric);
   row[COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->epoch_metric);
   row[COLUMN_VAL_LOSS] = row[COLUMN_VAL_QUALITY] = NAN;
-  row[COLUMN_SECONDS] = progress->epoch_seconds;
-  row[COLUMN_SAMPLES_PER_SECOND] = (double)setup->train.view.n / progress->epoch_seconds;
-  if (setup->validation.view.n == 0) return;
-  ls_evaluate(t->comm, setup->job->model, setup->normalizer, &setup->validation.view,
-              setup->validation.batch, t->validation_metric);
-  row[COLUMN_VAL_LOSS] = ls_metric_loss(t->validation_metric);
-  row[COLUMN_VAL_QUALITY] = ls_metric_quality(t->validation_metric);
+  row[COLUMN_SECONDS] = t->progress.epoch_seconds;
+  row[COLUMN_SAMPLES_PER_SECOND] = speed(t, t->progress.epoch_seconds);
+  if (setup->validation.view.n > 0) {
+    ls_evaluate(t->comm, setup->job->model, setup->normalizer, &setup->validation.view,
+                setup->validation.batch, t->validation_metric);
+    row[COLUMN_VAL_LOSS] = ls_metric_loss(t->validation_metric);
+    row[COLUMN_VAL_QUALITY] = ls_metric_quality(t->validation_metric);
+  }
+  ls_comm_broadcast(t->comm, row, COLUMNS * sizeof *row);
 }
 
-/* Collective. After the last step of an epoch: evaluation, metrics.csv, the best model. */
+/* Collective. Saves the epoch if it is the best so far; the time that takes is the epoch's. */
+static ls_status keep_best(trainer *t, double row[COLUMNS]) {
+  const double start = ls_clock();
+  t->is_new_best = train_is_best(t, row);
+  if (!t->is_new_best) return LS_OK;
+  const ls_status status = train_save_best(t, row);
+  const double stall = ls_clock() - start;
+  t->times.all += stall;
+  t->progress.total_seconds += stall;
+  row[COLUMN_SECONDS] += stall;
+  row[COLUMN_SAMPLES_PER_SECOND] = speed(t, row[COLUMN_SECONDS]);
+  return status;
+}
+
+/* Collective. After the last step of an epoch: evaluation, the best model, metrics.csv. */
 static ls_status end_epoch(trainer *t) {
   double row[COLUMNS];
   ls_progress *const progress = &t->progress;
-  const double seconds = progress->epoch_seconds;
+  ls_status status = train_check_parameters(t);
+  if (status != LS_OK) return status;
   progress->epoch++;
   progress->epoch_samples = 0;
-  progress->total_seconds += seconds;
-  ls_status status = check_equal(t);
-  if (status == LS_OK) status = check_finite(t);
-  if (status != LS_OK) return status;
+  progress->total_seconds += progress->epoch_seconds;
   make_row(t, row);
   ls_metric_reset(t->epoch_metric);
   progress->epoch_seconds = 0.0;
-  report_epoch(t, row, seconds);
+  status = keep_best(t, row);
+  if (status != LS_OK) return status;
+  train_report_epoch(t, row);
   t->times = (times){.communication = t->sync->seconds};
-  status = ls_comm_agree(t->comm, t->is_root ? run_files_append(&t->files, row) : LS_OK);
-  return status == LS_OK ? save_best(t, row) : status;
+  return ls_comm_agree(t->comm, t->is_root ? run_files_append(&t->files, row) : LS_OK);
 }
 
 static bool is_due(uint64_t every, uint64_t count) {
   return every > 0 && count % every == 0;
 }
 
-/* Collective. A checkpoint where the config asks for one; its time counts as the epoch's. */
+/* Collective. A checkpoint where the config asks for one, or where a new best model waits for one that
+ * refers to it. It follows the row of metrics.csv, so that none is missing, and its time is the next
+ * epoch's. The last one is save_final's, as model.h5 may have to go before it. */
 static ls_status save_if_due(trainer *t, bool ended_epoch) {
   const ls_checkpoint_config *const config = &t->setup->job->checkpoint;
   const double start = ls_clock();
-  const bool due = is_due(config->every_steps, t->progress.step) ||
+  const bool due = t->is_new_best || is_due(config->every_steps, t->progress.step) ||
                    (ended_epoch && is_due(config->every_epochs, t->progress.epoch));
-  const ls_status status = due ? save_checkpoint(t) : LS_OK;
-  t->progress.epoch_seconds += ls_clock() - start;
+  if (!due || train_is_finished(t) || t->wants_stop) return LS_OK;
+  const ls_status status = train_save_checkpoint(t);
+  t->is_new_best = false;
+  train_count_time(t, start);
   return status;
 }
 
@@ -79,8 +92,8 @@ static ls_status run_steps(trainer *t) {
   const uint64_t n = setup->train.view.n;
   ls_order order = ls_order_make(n, t->progress.seed, t->progress.epoch, setup->job->data.shuffle);
   t->times.communication = t->sync->seconds;
-  while (!is_finished(t) && !t->wants_stop) {
-    ls_status status = run_step(t, &order);
+  while (!train_is_finished(t) && !t->wants_stop) {
+    ls_status status = train_run_step(t, &order);
     const bool ended_epoch = t->progress.epoch_samples == n;
     if (status == LS_OK && ended_epoch) status = end_epoch(t);
     if (status == LS_OK) status = save_if_due(t, ended_epoch);
@@ -112,11 +125,9 @@ static ls_status test_model(trainer *t) {
 
 /* Collective. Saves where the run stands and says why it ended. */
 static ls_status end_run(trainer *t) {
-  const bool stopped = t->wants_stop && !is_finished(t);
-  const double start = ls_clock();
-  ls_status status = save_final(t);
+  const bool stopped = t->wants_stop && !train_is_finished(t);
+  ls_status status = train_save_final(t);
   if (status != LS_OK) return status;
-  t->progress.epoch_seconds += ls_clock() - start;
   if (stopped)
     return ls_fail(LS_STOPPED,
                    "stopped by a signal at step %llu (epoch %llu), saved in %s; run the same command again "
@@ -138,32 +149,38 @@ static ls_status open_files(trainer *t, const ls_train_options *options) {
   return status;
 }
 
+/* Collective. The steps that are left, and the end. */
+static ls_status run(trainer *t) {
+  train_report_start(t);
+  t->started = ls_clock();
+  t->started_samples = t->progress.samples;
+  /* A run that goes on from a checkpoint that was named makes it its newest at once. */
+  ls_status status = t->progress.step > 0 && !train_is_finished(t) ? train_save_checkpoint(t) : LS_OK;
+  if (status == LS_OK) status = run_steps(t);
+  ls_log_bar("");
+  return status == LS_OK ? end_run(t) : status;
+}
+
 /* Collective. */
-static ls_status run(trainer *t, const ls_train_options *options) {
-  ls_status status = start_or_resume(t, options);
+static ls_status start_and_run(trainer *t, const ls_train_options *options) {
+  bool is_complete = false;
+  ls_status status = train_start_or_resume(t, options, &is_complete);
   if (status != LS_OK) return status;
-  if (is_finished(t) && t->saved_step != UINT64_MAX) {
+  if (is_complete) {
     ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do",
            t->setup->job->train.output, (unsigned long long)t->progress.epoch,
            (unsigned long long)t->progress.step);
     return LS_OK;
   }
   status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
-  if (status != LS_OK) return status;
-  report_start(t);
-  t->started = ls_clock();
-  t->started_samples = t->progress.samples;
-  status = run_steps(t);
-  ls_log_bar("");
-  if (status == LS_OK) status = end_run(t);
-  return status;
+  return status == LS_OK ? run(t) : status;
 }
 
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
   ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
-  if (status == LS_OK) status = run(&t, options);
-  if (status != LS_OK && t.files.log_file) fprintf(t.files.log_file, "%s\n", ls_message());
+  if (status == LS_OK) status = start_and_run(&t, options);
+  if (status != LS_OK) ls_log_note("%s%s", status == LS_STOPPED ? "" : "error: ", ls_message());
   trainer_destroy(&t);
   return status;
 }

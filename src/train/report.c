@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-uint64_t steps_per_epoch(const trainer *t) {
+uint64_t train_steps_per_epoch(const trainer *t) {
   const uint64_t n = t->setup->train.view.n;
   return (n + t->setup->batch_size - 1) / t->setup->batch_size;
 }
@@ -18,7 +18,7 @@ static void describe_layers(const ls_model *model, char *text, size_t size) {
   }
 }
 
-void report_start(const trainer *t) {
+void train_report_start(const trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_model *const model = setup->job->model;
   char layers[256];
@@ -32,7 +32,7 @@ void report_start(const trainer *t) {
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps an epoch; output %s",
          layers, model->n_params, setup->job->optim->type->name,
          setup->job->optim->type->lr(setup->job->optim), setup->batch_size,
-         (unsigned long long)steps_per_epoch(t), setup->job->train.output);
+         (unsigned long long)train_steps_per_epoch(t), setup->job->train.output);
 }
 
 #define BAR_WIDTH   24
@@ -59,7 +59,7 @@ static void draw_bar(trainer *t, double loss, double quality) {
   ls_log_bar(text);
 }
 
-void report_step(trainer *t, double loss, double quality) {
+void train_report_step(trainer *t, double loss, double quality) {
   const uint64_t every = t->setup->job->train.log_every;
   const ls_progress *const p = &t->progress;
   if (every && p->step % every == 0)
@@ -68,21 +68,22 @@ void report_step(trainer *t, double loss, double quality) {
   if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
 }
 
-void report_epoch(const trainer *t, const double row[COLUMNS], double seconds) {
+void train_report_epoch(const trainer *t, const double row[COLUMNS]) {
+  const double all = t->times.all > 0.0 ? t->times.all : 1.0;
   const char *const quality = ls_metric_quality_name(t->setup->job->task);
   char validation[96] = "";
   if (!isnan(row[COLUMN_VAL_LOSS]))
     snprintf(validation, sizeof validation, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS], quality,
              row[COLUMN_VAL_QUALITY]);
-  const double compute = 100.0 * t->times.compute / seconds;
-  const double communication = 100.0 * (t->sync->seconds - t->times.communication) / seconds;
-  const double data = 100.0 * t->times.data / seconds;
+  const double compute = 100.0 * t->times.compute / all;
+  const double communication = 100.0 * (t->sync->seconds - t->times.communication) / all;
+  const double data = 100.0 * t->times.data / all;
   ls_log(LS_LOG_INFO,
          "epoch %llu/%llu  loss %.4f  %s %.4f%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
          "%.0f %%, data "
          "%.0f %%, other %.0f %%",
          (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
          row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], validation,
-         row[COLUMN_SAMPLES_PER_SECOND], seconds, compute, communication, data,
+         row[COLUMN_SAMPLES_PER_SECOND], row[COLUMN_SECONDS], compute, communication, data,
          fmax(100.0 - compute - communication - data, 0.0));
 }

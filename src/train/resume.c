@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Parts of the config that must be the same, as dotted paths of at most two names. */
-static const char *const fixed_keys[][2] = {{"seed", NULL},          {"loss", NULL},
-                                            {"model", NULL},         {"optimizer", "type"},
-                                            {"train", "batch_size"}, {"data", "normalize"}};
+/* Parts of the config that must be the same, as dotted paths of at most two names; the last one in
+ * mid-epoch only. */
+static const char *const fixed_keys[][2] = {
+    {"seed", NULL},          {"loss", NULL},        {"model", NULL},    {"optimizer", "type"},
+    {"train", "batch_size"}, {"data", "normalize"}, {"data", "shuffle"}};
 
 static const ls_node *find(ls_config *config, const char *const key[2]) {
   const ls_node *const node = ls_node_find(ls_config_root(config), key[0]);
@@ -37,13 +38,15 @@ static ls_status check_split(const ls_saved *saved, const trainer *t, ls_config 
                  ls_store_path(saved->store), now, was_split ? fraction : 0.0);
 }
 
-static ls_status check_config(const ls_saved *saved, const trainer *t) {
+/* `where`: where the checkpoint stands. In mid-epoch another order would repeat and miss samples. */
+static ls_status check_config(const ls_saved *saved, const trainer *t, const ls_progress *where) {
   ls_config *then = NULL;
   char difference[300];
   const char *const path = ls_store_path(saved->store);
   ls_status status = ls_config_create(saved->config, path, &then);
   if (status != LS_OK) return ls_fail(LS_ERR_MODEL, "%s: its config can't be read: %s", path, ls_message());
-  for (size_t i = 0; status == LS_OK && i < sizeof fixed_keys / sizeof fixed_keys[0]; i++) {
+  const size_t n_keys = sizeof fixed_keys / sizeof fixed_keys[0] - (where->epoch_samples == 0);
+  for (size_t i = 0; status == LS_OK && i < n_keys; i++) {
     const ls_node *const a = find(t->setup->job->config, fixed_keys[i]);
     const ls_node *const b = find(then, fixed_keys[i]);
     if (ls_node_differ(a, b, difference, sizeof difference)) status = fail_differs(path, difference);
@@ -60,8 +63,8 @@ static ls_status check_saved(const ls_saved *saved, const trainer *t) {
   if (!saved->is_checkpoint)
     return ls_fail(LS_ERR_MODEL, "%s: a model, not a checkpoint: it has no optimizer's state to go on from",
                    path);
-  ls_status status = check_config(saved, t);
-  if (status == LS_OK) status = ls_saved_read_progress(saved, &then);
+  ls_status status = ls_saved_read_progress(saved, &then);
+  if (status == LS_OK) status = check_config(saved, t, &then);
   if (status == LS_OK && !ls_digest_equal(then.data, t->setup->train.dataset->fingerprint))
     return ls_fail(LS_ERR_DATA, "%s: was trained on other data than %s now holds", path,
                    t->setup->job->data.train);
@@ -69,7 +72,7 @@ static ls_status check_saved(const ls_saved *saved, const trainer *t) {
 }
 
 /* Rank 0: the checkpoint to go on from, NULL for a new run. */
-static ls_status choose(const trainer *t, const ls_train_options *options, ls_saved **out) {
+static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **out) {
   const char *const resume = options->resume;
   *out = NULL;
   if (options->overwrite) return LS_OK;
@@ -79,8 +82,10 @@ static ls_status choose(const trainer *t, const ls_train_options *options, ls_sa
                    "%s: there is a run already; --resume auto goes on with it, --overwrite removes it",
                    t->files.folder);
   }
-  ls_status status = strcmp(resume, "auto") == 0 ? ls_checkpoint_find(t->files.checkpoints, out)
-                                                 : ls_saved_open(resume, out);
+  ls_status status = run_files_exist(&t->files) ? run_files_open_log(&t->files) : LS_OK;
+  if (status != LS_OK) return status;
+  status = strcmp(resume, "auto") == 0 ? ls_checkpoint_find(t->files.checkpoints, out)
+                                       : ls_saved_open(resume, out);
   if (status == LS_OK && *out) status = check_saved(*out, t);
   return status;
 }
@@ -103,17 +108,59 @@ static ls_status set_state(trainer *t, const ls_saved *saved) {
   return status;
 }
 
-ls_status start_or_resume(trainer *t, const ls_train_options *options) {
+static bool opens(const char *path) {
+  ls_saved *saved = NULL;
+  const bool is_good = ls_saved_open(path, &saved) == LS_OK;
+  ls_saved_close(&saved);
+  return is_good;
+}
+
+/* Rank 0: whether the best model that the progress tells of is the one in this folder, and by the same
+ * measure. */
+static bool has_best(const trainer *t, const ls_saved *saved) {
+  const char *const key[2] = {"train", "monitor"};
+  char difference[300];
+  ls_config *then = NULL;
+  ls_saved *best = NULL;
+  ls_progress progress = {0};
+  bool same =
+      ls_config_create(saved->config, ls_store_path(saved->store), &then) == LS_OK &&
+      !ls_node_differ(find(t->setup->job->config, key), find(then, key), difference, sizeof difference);
+  same = same && ls_saved_open(t->files.best, &best) == LS_OK && best->is_checkpoint &&
+         ls_saved_read_progress(best, &progress) == LS_OK &&
+         progress.best_epoch == t->progress.best_epoch && progress.best_value == t->progress.best_value;
+  if (t->setup->validation.view.n > 0) same = same && opens(t->files.model);
+  ls_saved_close(&best);
+  ls_config_destroy(&then);
+  return same;
+}
+
+/* Rank 0: what goes on, and from where. */
+static void settle(trainer *t, const ls_train_options *options, const ls_saved *saved, bool *is_complete) {
+  const bool is_auto = strcmp(options->resume, "auto") == 0;
+  if (t->progress.best_epoch > 0 && !has_best(t, saved)) {
+    ls_log(LS_LOG_WARNING,
+           "%s has no best model that goes with this checkpoint and train.monitor: the best is taken from "
+           "here on",
+           t->files.folder);
+    t->progress.best_epoch = 0;
+  }
+  *is_complete = is_auto && train_is_finished(t) && opens(t->files.model);
+  if (*is_complete) return;
+  ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
+         (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
+  /* A checkpoint that was named may not be this folder's newest: its state is saved here anew. */
+  if (!is_auto) t->saved_step = UINT64_MAX;
+}
+
+ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete) {
   ls_saved *saved = NULL;
   ls_status status = ls_comm_agree(t->comm, t->is_root ? choose(t, options, &saved) : LS_OK);
   if (status == LS_OK) status = set_state(t, saved);
-  if (status == LS_OK && saved) {
-    ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
-           (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
-    /* A checkpoint of another run is not one of this folder: its state is saved here anew. */
-    if (strcmp(options->resume, "auto") != 0) t->saved_step = UINT64_MAX;
-  }
+  if (status == LS_OK && saved) settle(t, options, saved, is_complete);
+  ls_comm_broadcast(t->comm, &t->progress.best_epoch, sizeof t->progress.best_epoch);
   ls_comm_broadcast(t->comm, &t->saved_step, sizeof t->saved_step);
+  ls_comm_broadcast(t->comm, is_complete, sizeof *is_complete);
   ls_saved_close(&saved);
   return status;
 }

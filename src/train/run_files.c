@@ -3,11 +3,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 ls_status run_files_create(run_files *files, const char *folder) {
@@ -39,66 +37,40 @@ void run_files_destroy(run_files *files) {
   *files = (run_files){0};
 }
 
-static bool exists(const char *path) {
-  return access(path, F_OK) == 0;
-}
-
 bool run_files_exist(const run_files *files) {
-  return exists(files->config) || exists(files->model) || exists(files->checkpoints);
-}
-
-static ls_status fail_path(const char *path) {
-  return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+  return train_exists(files->config) || train_exists(files->model) || train_exists(files->checkpoints);
 }
 
 static ls_status remove_file(const char *path) {
-  return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ? LS_OK : fail_path(path);
+  return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ? LS_OK : train_fail_path(path);
+}
+
+/* Temporary files of a writer that was killed: `<a name of ours>.tmp-<pid>`. */
+static void remove_temporaries(const char *folder) {
+  static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-"};
+  DIR *const dir = opendir(folder);
+  if (!dir) return;
+  for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+      if (strncmp(entry->d_name, own[i], strlen(own[i])) != 0) continue;
+      char *const path = ls_format("%s/%s", folder, entry->d_name);
+      if (path) unlink(path);
+      free(path);
+    }
+  }
+  closedir(dir);
 }
 
 ls_status run_files_remove(const run_files *files) {
   const char *const own[] = {files->best, files->model, files->config, files->metrics, files->log};
-  ls_status status = exists(files->checkpoints) ? ls_checkpoint_prune(files->checkpoints, 0) : LS_OK;
+  ls_status status =
+      train_exists(files->checkpoints) ? ls_checkpoint_prune(files->checkpoints, 0, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++) status = remove_file(own[i]);
+  remove_temporaries(files->folder);
   return status;
 }
 
-/* mkdir -p. */
-static ls_status make_folder(const char *path) {
-  char *const copy = ls_strdup(path);
-  if (!copy) return ls_fail_memory("a path", strlen(path));
-  ls_status status = LS_OK;
-  for (char *p = copy + 1; status == LS_OK; p++) {
-    if (*p != '/' && *p != '\0') continue;
-    const char end = *p;
-    *p = '\0';
-    if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-      status = ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s", copy, strerror(errno));
-    *p = end;
-    if (end == '\0') break;
-  }
-  free(copy);
-  return status;
-}
-
-static ls_status write_all(FILE *file, const char *path, const char *text) {
-  const bool written = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
-  return written ? LS_OK : fail_path(path);
-}
-
-/* Writes a small text file whole or not at all. */
-static ls_status write_text(const char *path, const char *text) {
-  char *const temporary = ls_format("%s.tmp-%ld", path, (long)getpid());
-  if (!temporary) return ls_fail_memory("a path", strlen(path));
-  FILE *const file = fopen(temporary, "w");
-  ls_status status = file ? write_all(file, path, text) : fail_path(path);
-  if (file && fclose(file) != 0 && status == LS_OK) status = fail_path(path);
-  if (status == LS_OK && rename(temporary, path) != 0) status = fail_path(path);
-  if (status != LS_OK) unlink(temporary);
-  free(temporary);
-  return status;
-}
-
-const char *column_name(int column, ls_task task) {
+const char *train_column_name(int column, ls_task task) {
   static const char *const names[] = {"epoch",          "step",     "lr",           "train_loss",
                                       "train_accuracy", "val_loss", "val_accuracy", "samples_per_second",
                                       "seconds"};
@@ -107,63 +79,74 @@ const char *column_name(int column, ls_task task) {
   return names[column];
 }
 
-/* The rows of the old metrics.csv that belong to the first `epochs` epochs, after `header`; owned by the
- * caller. */
-static char *kept_rows(const char *path, const char *header, uint64_t epochs) {
-  char *text = ls_strdup(header);
-  FILE *const file = epochs > 0 ? fopen(path, "r") : NULL;
+/* Copies the rows of the first `epochs` epochs, but for one cut short by a kill. */
+static void copy_rows(const char *path, uint64_t epochs, FILE *out) {
+  FILE *const old = fopen(path, "r");
   char *line = NULL;
   size_t size = 0;
-  while (file && text && getline(&line, &size, file) > 0) {
+  while (old && getline(&line, &size, old) > 0) {
     const uint64_t epoch = strtoull(line, NULL, 10); /* 0 for the header */
-    if (epoch == 0 || epoch > epochs || !strchr(line, '\n')) continue;
-    char *const longer = ls_format("%s%s", text, line);
-    free(text);
-    text = longer;
+    if (epoch > 0 && epoch <= epochs && strchr(line, '\n')) fputs(line, out);
   }
   free(line);
-  if (file) fclose(file);
-  return text;
+  if (old) fclose(old);
+}
+
+static ls_status write_text(const char *path, const char *text) {
+  text_file file;
+  const ls_status status = train_begin_text(&file, path);
+  if (status == LS_OK) fputs(text, file.stream);
+  return train_end_text(&file, status);
 }
 
 static ls_status reset_metrics(const run_files *files, ls_task task, uint64_t epochs) {
-  char header[256] = "";
-  for (int i = 0; i < COLUMNS; i++) {
-    ls_append(header, sizeof header, "%s%s", column_name(i, task), i + 1 < COLUMNS ? "," : "\n");
-  }
-  char *const text = kept_rows(files->metrics, header, epochs);
-  if (!text) return ls_fail_memory("metrics.csv", 0);
-  const ls_status status = write_text(files->metrics, text);
-  free(text);
-  return status;
+  text_file file;
+  const ls_status status = train_begin_text(&file, files->metrics);
+  for (int i = 0; status == LS_OK && i < COLUMNS; i++)
+    fprintf(file.stream, "%s%s", train_column_name(i, task), i + 1 < COLUMNS ? "," : "\n");
+  if (status == LS_OK && epochs > 0) copy_rows(files->metrics, epochs, file.stream);
+  return train_end_text(&file, status);
 }
 
-ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs) {
-  ls_status status = make_folder(files->checkpoints);
-  if (status == LS_OK) status = write_text(files->config, config);
-  if (status == LS_OK) status = reset_metrics(files, task, epochs);
-  if (status != LS_OK) return status;
+ls_status run_files_open_log(run_files *files) {
+  if (files->log_file) return LS_OK;
   files->log_file = fopen(files->log, "a");
-  if (!files->log_file) return fail_path(files->log);
+  if (!files->log_file) return train_fail_path(files->log);
   ls_log_tee(files->log_file);
   return LS_OK;
 }
 
-static ls_status write_row(FILE *file, const char *path, const double row[COLUMNS]) {
-  char text[512] = "";
-  for (int i = 0; i < COLUMNS; i++) {
-    const size_t used = strlen(text);
-    const bool is_count = i == COLUMN_EPOCH || i == COLUMN_STEP;
-    if (!isnan(row[i])) snprintf(text + used, sizeof text - used, is_count ? "%.0f" : "%.9g", row[i]);
-    strcat(text, i + 1 < COLUMNS ? "," : "\n");
-  }
-  return write_all(file, path, text);
+static ls_status open_all(run_files *files, const char *config, ls_task task, uint64_t epochs) {
+  ls_status status = train_make_folder(files->checkpoints);
+  if (status == LS_OK) remove_temporaries(files->folder);
+  if (status == LS_OK) status = run_files_open_log(files);
+  if (status == LS_OK) status = write_text(files->config, config);
+  if (status == LS_OK) status = reset_metrics(files, task, epochs);
+  return status;
+}
+
+ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs) {
+  const bool is_new = !run_files_exist(files);
+  const size_t kept = train_existing_part(files->checkpoints);
+  const ls_status status = open_all(files, config, task, epochs);
+  if (status == LS_OK || !is_new) return status;
+  char *const message = ls_strdup(ls_message());
+  run_files_remove(files);
+  train_remove_empty(files->checkpoints, kept);
+  if (message) (void)ls_fail(status, "%s", message);
+  free(message);
+  return status;
 }
 
 ls_status run_files_append(const run_files *files, const double row[COLUMNS]) {
   FILE *const file = fopen(files->metrics, "a");
-  if (!file) return fail_path(files->metrics);
-  ls_status status = write_row(file, files->metrics, row);
-  if (fclose(file) != 0 && status == LS_OK) status = fail_path(files->metrics);
-  return status;
+  if (!file) return train_fail_path(files->metrics);
+  for (int i = 0; i < COLUMNS; i++) {
+    const bool is_count = i == COLUMN_EPOCH || i == COLUMN_STEP;
+    if (!isnan(row[i])) fprintf(file, is_count ? "%.0f" : "%.9g", row[i]);
+    fputs(i + 1 < COLUMNS ? "," : "\n", file);
+  }
+  const bool written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
+  const bool closed = fclose(file) == 0;
+  return written && closed ? LS_OK : train_fail_path(files->metrics);
 }

@@ -26,37 +26,55 @@ static ls_status write_on_root(trainer *t, const char *path, bool is_checkpoint)
   return ls_checkpoint_write(path, &snapshot);
 }
 
-/* A step from a finite gradient may end beyond float32, which only the next step would notice. */
-ls_status check_finite(const trainer *t) {
+/* Local. A step from a finite gradient may end beyond float32, which only the next step would notice. */
+static ls_status check_finite(const trainer *t) {
   const ls_job *const job = t->setup->job;
-  if (isfinite(ls_math_sum_squares(job->model->n_params, job->model->params))) return LS_OK;
+  const size_t n_state = job->optim->type->n_slots * job->optim->n;
+  if (isfinite(ls_math_sum_squares(job->model->n_params, job->model->params)) &&
+      isfinite(ls_math_sum_squares(n_state, job->optim->block)))
+    return LS_OK;
   return ls_fail(LS_ERR_NUMERIC,
-                 "step %llu: it took the parameters beyond float32; the learning rate %g may be too large. "
-                 "The last checkpoint is untouched",
+                 "step %llu: it took the parameters or the optimizer's state beyond float32; the learning "
+                 "rate %g may be "
+                 "too large, or the data want data.normalize. The last checkpoint is untouched",
                  (unsigned long long)t->progress.step, job->optim->type->lr(job->optim));
 }
 
-ls_status save_checkpoint(trainer *t) {
-  if (t->saved_step == t->progress.step) return LS_OK;
-  char *path = NULL;
-  ls_status status = check_finite(t);
-  if (status != LS_OK) return status;
-  if (t->is_root) {
-    path = ls_checkpoint_path(t->files.checkpoints, t->progress.step);
-    status = path ? write_on_root(t, path, true) : ls_fail_memory("a path", 0);
-    if (status == LS_OK) status = ls_checkpoint_prune(t->files.checkpoints, t->setup->job->checkpoint.keep);
-  }
+/* All ranks must hold the same bits: where they do not, going on would train several models. */
+ls_status train_check_parameters(trainer *t) {
+  const ls_model *const model = t->setup->job->model;
+  const ls_digest digest = ls_digest_of(model->params, model->n_params * sizeof *model->params);
+  if (!ls_comm_all_equal(t->comm, digest.low, digest.high))
+    return ls_fail(LS_ERR_INTERNAL, "step %llu: the ranks hold different parameters; they were not saved",
+                   (unsigned long long)t->progress.step);
+  return ls_comm_agree(t->comm, check_finite(t));
+}
+
+/* Rank 0's work. */
+static ls_status publish_checkpoint(trainer *t) {
+  char *const path = ls_checkpoint_path(t->files.checkpoints, t->progress.step);
+  if (!path) return ls_fail_memory("a path", 0);
+  ls_status status = write_on_root(t, path, true);
   free(path);
-  t->saved_step = t->progress.step;
-  return ls_comm_agree(t->comm, status);
+  if (status == LS_OK)
+    status = ls_checkpoint_prune(t->files.checkpoints, t->progress.step, t->setup->job->checkpoint.keep);
+  return status;
+}
+
+ls_status train_save_checkpoint(trainer *t) {
+  if (t->saved_step == t->progress.step) return LS_OK;
+  ls_status status = train_check_parameters(t);
+  if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? publish_checkpoint(t) : LS_OK);
+  if (status == LS_OK) t->saved_step = t->progress.step;
+  return status;
 }
 
 /* The column that tells the best epoch. */
 static int monitored(const trainer *t) {
-  const char *const name = t->setup->job->train.monitor;
-  for (int i = 0; name && i < COLUMNS; i++)
-    if (strcmp(name, column_name(i, t->setup->job->task)) == 0) return i;
-  return t->setup->validation.view.n > 0 ? COLUMN_VAL_LOSS : COLUMN_TRAIN_LOSS;
+  const ls_job *const job = t->setup->job;
+  int column = 0;
+  while (strcmp(job->train.monitor, train_column_name(column, job->task)) != 0) column++;
+  return column;
 }
 
 /* Qualities and speed are better when larger, the others when smaller. Ties go to the earlier epoch. */
@@ -66,24 +84,26 @@ static bool is_better(int column, double value, double best) {
   return larger ? value > best : value < best;
 }
 
-ls_status save_best(trainer *t, const double row[COLUMNS]) {
+bool train_is_best(const trainer *t, const double row[COLUMNS]) {
   const int column = monitored(t);
-  ls_progress *const progress = &t->progress;
-  const double value = row[column];
-  if (isnan(value) || (progress->best_epoch > 0 && !is_better(column, value, progress->best_value)))
-    return LS_OK;
-  progress->best_epoch = progress->epoch;
-  progress->best_value = value;
+  const ls_progress *const progress = &t->progress;
+  if (isnan(row[column])) return false;
+  return progress->best_epoch == 0 || is_better(column, row[column], progress->best_value);
+}
+
+ls_status train_save_best(trainer *t, const double row[COLUMNS]) {
+  t->progress.best_epoch = t->progress.epoch;
+  t->progress.best_value = row[monitored(t)];
   ls_status status = LS_OK;
   if (t->setup->validation.view.n > 0) status = write_on_root(t, t->files.model, false);
   if (status == LS_OK) status = write_on_root(t, t->files.best, true);
   return ls_comm_agree(t->comm, status);
 }
 
-ls_status save_final(trainer *t) {
+ls_status train_save_final(trainer *t) {
   const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
-  ls_status status = check_finite(t);
-  if (status != LS_OK) return status;
-  status = ls_comm_agree(t->comm, has_best ? LS_OK : write_on_root(t, t->files.model, false));
-  return status == LS_OK ? save_checkpoint(t) : status;
+  ls_status status = train_check_parameters(t);
+  if (status == LS_OK && !has_best)
+    status = ls_comm_agree(t->comm, write_on_root(t, t->files.model, false));
+  return status == LS_OK ? train_save_checkpoint(t) : status;
 }

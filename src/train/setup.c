@@ -31,7 +31,7 @@ static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, c
 }
 
 static ls_status fail_split(const ls_job *job, uint64_t n) {
-  return ls_fail(LS_ERR_DATA, "%s: a validation fraction of %g leaves none of %llu samples to learn from",
+  return ls_fail(LS_ERR_DATA, "%s: a validation fraction of %g leaves none of %llu samples on one side",
                  job->data.train, job->data.validation_fraction, (unsigned long long)n);
 }
 
@@ -50,11 +50,19 @@ static ls_status open_data(ls_comm *comm, ls_setup *setup) {
     setup->validation.is_shared = true;
     ls_view_split(train->dataset, data->validation_fraction, job->train.seed, &train->view,
                   &setup->validation.view);
-    if (train->view.n == 0) status = fail_split(job, train->dataset->n_samples);
+    if (train->view.n == 0 || setup->validation.view.n == 0)
+      status = fail_split(job, train->dataset->n_samples);
   }
   if (status == LS_OK && data->test)
     status = open_part(comm, job, data->test, "test", n_features, &setup->test);
   return status;
+}
+
+/* A net without units of its own is as wide as its input, which nobody knew when y was read. */
+static ls_status check_width(const char *key, const ls_part *part, size_t n_out) {
+  if (!part->dataset || part->dataset->n_outputs == n_out) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: y has %zu numbers a sample; the model has %zu outputs", key,
+                 part->dataset->n_outputs, n_out);
 }
 
 /* Collective. Model, optimizer, normaliser and batches, from the sizes of the data. */
@@ -65,6 +73,9 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   setup->batch_size = job->train.batch_size ? ls_size_min(job->train.batch_size, n) : n;
   const size_t rows = ls_size_max(ls_shard_most(setup->batch_size, ls_comm_size(comm)), LS_EVALUATE_ROWS);
   ls_status status = ls_model_build(job->model, data->n_features, rows);
+  if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);
+  if (status == LS_OK) status = check_width("data.validation", &setup->validation, job->model->n_out);
+  if (status == LS_OK) status = check_width("data.test", &setup->test, job->model->n_out);
   if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
   ls_part *const parts[] = {&setup->train, &setup->validation, &setup->test};

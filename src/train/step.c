@@ -34,6 +34,12 @@ void trainer_destroy(trainer *t) {
   free(t->config);
 }
 
+void train_count_time(trainer *t, double start) {
+  const double seconds = ls_clock() - start;
+  t->progress.epoch_seconds += seconds;
+  t->times.all += seconds;
+}
+
 /* Gathers this rank's shard of the next global batch: `rows` samples from where the epoch stands. */
 static size_t gather(trainer *t, const ls_order *order, size_t rows) {
   const double start = ls_clock();
@@ -94,7 +100,7 @@ static ls_status take_step(trainer *t) {
   return status;
 }
 
-ls_status run_step(trainer *t, const ls_order *order) {
+ls_status train_run_step(trainer *t, const ls_order *order) {
   const double start = ls_clock();
   ls_progress *const progress = &t->progress;
   const size_t rows = ls_size_min(t->setup->batch_size, t->setup->train.view.n - progress->epoch_samples);
@@ -105,7 +111,7 @@ ls_status run_step(trainer *t, const ls_order *order) {
   progress->step++;
   progress->samples += rows;
   progress->epoch_samples += rows;
-  report_step(t, ls_metric_loss(t->step_metric), ls_metric_quality(t->step_metric));
-  progress->epoch_seconds += ls_clock() - start;
+  train_report_step(t, ls_metric_loss(t->step_metric), ls_metric_quality(t->step_metric));
+  train_count_time(t, start);
   return LS_OK;
 }

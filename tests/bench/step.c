@@ -67,7 +67,7 @@ static double time_steps(trainer *t, size_t steps) {
   ls_comm_barrier(t->comm);
   const double start = ls_clock();
   for (size_t s = 0; s < steps; s++) {
-    if (run_step(t, &order) != LS_OK) return 0.0;
+    if (train_run_step(t, &order) != LS_OK) return 0.0;
     if (t->progress.epoch_samples < n) continue;
     t->progress.epoch_samples = 0;
     order = ls_order_make(n, 1, ++t->progress.epoch, true);
@@ -91,8 +91,8 @@ static void report(const trainer *t, figures *f) {
   ls_log(LS_LOG_INFO,
          "batch %5zu  %d ranks x %d threads  step %8.0f samples/s  products alone %8.0f  ratio %.3f (%.3f "
          "to %.3f)",
-         t->setup->batch_size, ls_comm_size(t->comm), t->setup->threads, step, products, ratio,
-         f->ratio[0], f->ratio[ROUNDS - 1]);
+         t->setup->batch_size, ls_comm_size(t->comm), t->setup->threads, step, products, ratio, f->ratio[0],
+         f->ratio[ROUNDS - 1]);
 }
 
 static ls_status measure(ls_comm *comm, ls_setup *setup) {

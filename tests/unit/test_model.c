@@ -84,10 +84,10 @@ static void sizes_that_do_not_fit_are_told(void **state) {
     size_t n_in, rows;
     ls_status status;
   } rows[] = {
-      {SIZE_MAX / 2, 1, LS_ERR_CONFIG},   /* the elements of W */
-      {SIZE_MAX / 8, 1, LS_ERR_INTERNAL}, /* its bytes */
-      {2, SIZE_MAX / 4, LS_ERR_INTERNAL}, /* the activations' bytes */
-      {2, SIZE_MAX, LS_ERR_INTERNAL},     /* the activations' elements */
+      {SIZE_MAX / 2, 1, LS_ERR_CONFIG}, /* the elements of W */
+      {SIZE_MAX / 8, 1, LS_ERR_CONFIG}, /* its bytes */
+      {2, SIZE_MAX / 4, LS_ERR_CONFIG}, /* the activations' bytes */
+      {2, SIZE_MAX, LS_ERR_CONFIG},     /* the activations' elements */
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of("model: [{layer: dense, units: 3}, {layer: dropout}]");

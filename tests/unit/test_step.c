@@ -63,7 +63,8 @@ static void test_step_allocates_nothing(void **state) {
 
   const size_t before = n_allocations;
   const ls_order order = ls_order_make(setup->train.view.n, 1, 0, true);
-  while (t.progress.epoch_samples < setup->train.view.n) assert_int_equal(run_step(&t, &order), LS_OK);
+  while (t.progress.epoch_samples < setup->train.view.n)
+    assert_int_equal(train_run_step(&t, &order), LS_OK);
   assert_int_equal(n_allocations, before);
 
   trainer_destroy(&t);

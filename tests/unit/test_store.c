@@ -806,6 +806,71 @@ static void damaged_chunks_are_reported(void **state) {
   ls_store_close(&store);
 }
 
+/* Sets the byte `distance` after the first place in a file where `pattern` stands. */
+static void damage(const char *path, const void *pattern, size_t bytes, size_t distance,
+                   unsigned char value) {
+  size_t n;
+  size_t at = 0;
+  unsigned char *const content = slurp(path, &n);
+  while (at + bytes < n && memcmp(content + at, pattern, bytes) != 0) at++;
+  assert_true(at + distance < n);
+  content[at + distance] = value;
+  spill(path, content, n);
+  free(content);
+}
+
+/* The shape of the chunks in the file's head is made larger than what their content unpacks to. */
+static void chunks_of_a_false_shape_are_refused(void **state) {
+  (void)state;
+  const char *const path = in_folder("chunks.h5");
+  const unsigned char x[30] = {1};
+  const unsigned char shape[] = {30, 0, 0, 0, 1, 0, 0, 0}; /* of a chunk, and the size of an element */
+  const hsize_t chunk = 30;
+  for (int packed = 0; packed < 2; packed++) {
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(creation, 1, &chunk);
+    if (packed) H5Pset_deflate(creation, 9);
+    foreign_array(path, creation, H5T_NATIVE_UINT8, 30, x);
+    H5Pclose(creation);
+    damage(path, shape, sizeof shape, 1, 1);
+    expect_refused(path, "less is stored than its chunks should hold");
+  }
+}
+
+/* Sizes and indices of texts of variable length are damaged in turn. */
+static void damaged_texts_are_reported(void **state) {
+  (void)state;
+  const char *const path = in_folder("texts.h5");
+  const char *const text = "abc";
+  const struct {
+    size_t distance;
+    const char *words;
+  } places[] = {{8, "can't be found"},  /* the size of the collection */
+                {16, "can't be found"}, /* the index of the text */
+                {26, "can't be found"}, /* the size of the text */
+                {33, "not UTF-8"}};     /* the text */
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    ls_store *store = NULL;
+    char *back = NULL;
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, H5T_VARIABLE);
+    foreign_attribute(file, "text", type, &text);
+    H5Tclose(type);
+    H5Fclose(file);
+    assert_ok(ls_store_open(path, &store));
+    assert_ok(ls_store_read_text(store, "/", "text", &back));
+    assert_string_equal(back, text);
+    free(back);
+    ls_store_close(&store);
+    damage(path, "GCOL", 4, places[i].distance, 0xff);
+    assert_ok(ls_store_open(path, &store));
+    assert_fails(ls_store_read_text(store, "/", "text", &back), LS_ERR_DATA, places[i].words);
+    assert_null(back);
+    ls_store_close(&store);
+  }
+}
+
 /* A type `/d` of one element, as described; LS_TEXT + 1 for a refused one. */
 static void check_foreign_type(hid_t type, const void *value, ls_dtype expected, const void *native) {
   const char *const path = in_folder("type.h5");
@@ -1120,6 +1185,8 @@ int main(void) {
       cmocka_unit_test(mostly_empty_arrays_are_refused),
       cmocka_unit_test(zeros_are_read),
       cmocka_unit_test(damaged_chunks_are_reported),
+      cmocka_unit_test(chunks_of_a_false_shape_are_refused),
+      cmocka_unit_test(damaged_texts_are_reported),
       cmocka_unit_test(foreign_types_are_read_as_the_nearest),
       cmocka_unit_test(odd_shapes_are_refused),
       cmocka_unit_test(bands_of_chunks_are_read),

@@ -1,0 +1,330 @@
+/* The metric room: sums by hand, the formulas that follow from them, parts that add up to the whole. */
+#include "support.h"
+
+#include "lockstep/metric.h"
+
+/* Local. A metric that must come about. */
+static ls_metric *new_metric(ls_task task, size_t n_outputs, bool is_detailed) {
+  ls_metric *metric = NULL;
+  assert_int_equal(ls_metric_create(task, n_outputs, is_detailed, &metric), LS_OK);
+  assert_non_null(metric);
+  return metric;
+}
+
+/* --------------------------------------------------------------------- classes */
+
+/* Six samples of three classes; predicted are 0, 1, 0, 2, 2, 0 (of equals the first counts). */
+static const float class_z[6][3] = {{2.0F, 1.0F, 0.0F},    {-1.0F, 5.0F, 4.0F}, {0.5F, 0.5F, 0.5F},
+                                    {-3.0F, -2.0F, -1.0F}, {0.0F, 1.0F, 1.5F},  {9.0F, 8.0F, 7.0F}};
+static const int32_t class_y[6] = {0, 1, 1, 2, 0, 0};
+
+static void add_classes(ls_metric *metric, size_t first, size_t rows, const float *weights, double loss) {
+  const ls_targets targets = {.classes = class_y + first, .weights = weights ? weights + first : NULL};
+  ls_metric_add(metric, rows, class_z[first], &targets, loss);
+}
+
+static void test_classes(void **state) {
+  (void)state;
+  const double confusion[3][3] = {{2, 0, 1}, {1, 1, 0}, {0, 0, 1}};
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
+  add_classes(metric, 0, 6, NULL, 3.0);
+  assert_int_equal(ls_metric_samples(metric), 6);
+  check_close("weight", ls_metric_weight(metric), 6.0, 0.0);
+  check_close("loss", ls_metric_loss(metric), 0.5, 0.0);
+  check_close("accuracy", ls_metric_quality(metric), 4.0 / 6.0, 1e-15);
+  assert_string_equal(ls_metric_quality_name(LS_TASK_CLASSES), "accuracy");
+  assert_int_equal(ls_metric_n_classes(metric), 3);
+  assert_true(ls_metric_has_confusion(metric));
+  for (size_t i = 0; i < 3; i++)
+    for (size_t j = 0; j < 3; j++)
+      check_close("confusion", ls_metric_confusion(metric, i, j), confusion[i][j], 0.0);
+  ls_metric_destroy(&metric);
+  assert_null(metric);
+}
+
+static void check_class(const ls_metric *metric, size_t index, double precision, double recall,
+                        double support) {
+  const ls_class_quality q = ls_metric_class(metric, index);
+  const double both = precision + recall;
+  check_close("precision", q.precision, precision, 1e-15);
+  check_close("recall", q.recall, recall, 1e-15);
+  check_close("f1", q.f1, both > 0.0 ? 2.0 * precision * recall / both : 0.0, 1e-15);
+  check_close("support", q.support, support, 0.0);
+}
+
+static void test_class_qualities(void **state) {
+  (void)state;
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
+  add_classes(metric, 0, 6, NULL, 3.0);
+  check_class(metric, 0, 2.0 / 3.0, 2.0 / 3.0, 3.0);
+  check_class(metric, 1, 1.0, 0.5, 2.0);
+  check_class(metric, 2, 0.5, 1.0, 1.0);
+  check_close("macro f1", ls_metric_macro_f1(metric), 2.0 / 3.0, 1e-15); /* each of them is 2/3 */
+  ls_metric_destroy(&metric);
+}
+
+/* A class that is neither there nor predicted has zeros, and counts in the mean, as in scikit-learn. */
+static void test_absent_class(void **state) {
+  (void)state;
+  const float z[2][3] = {{1.0F, 0.0F, 0.0F}, {1.0F, 0.0F, 0.0F}};
+  const int32_t y[2] = {0, 1};
+  const ls_targets targets = {.classes = y};
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
+  ls_metric_add(metric, 2, z[0], &targets, 0.0);
+  check_class(metric, 0, 0.5, 1.0, 1.0);
+  check_class(metric, 1, 0.0, 0.0, 1.0); /* never predicted */
+  check_class(metric, 2, 0.0, 0.0, 0.0);
+  check_close("macro f1", ls_metric_macro_f1(metric), (2.0 / 3.0) / 3.0, 1e-15);
+  ls_metric_destroy(&metric);
+}
+
+static void test_weights(void **state) {
+  (void)state;
+  const float weights[6] = {1.0F, 0.5F, 2.0F, 0.0F, 0.25F, 4.0F};
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
+  add_classes(metric, 0, 6, weights, 3.1);
+  assert_int_equal(ls_metric_samples(metric), 6);
+  check_close("weight", ls_metric_weight(metric), 7.75, 0.0);
+  check_close("loss", ls_metric_loss(metric), 3.1 / 7.75, 1e-15);
+  check_close("accuracy", ls_metric_quality(metric), 5.5 / 7.75, 1e-15);
+  check_close("confusion", ls_metric_confusion(metric, 0, 0), 5.0, 0.0);
+  check_close("confusion", ls_metric_confusion(metric, 1, 0), 2.0, 0.0);
+  check_close("confusion", ls_metric_confusion(metric, 2, 2), 0.0, 0.0);
+  check_class(metric, 0, 5.0 / 7.0, 5.0 / 5.25, 5.25);
+  ls_metric_destroy(&metric);
+}
+
+/* ---------------------------------------------------------------------- labels */
+
+/* One output is two classes: z > 0 says yes. */
+static void test_one_label(void **state) {
+  (void)state;
+  const float z[6] = {1.0F, -1.0F, 0.0F, 2.0F, -0.5F, 3.0F};
+  const float y[6] = {1.0F, 0.0F, 1.0F, 0.0F, 1.0F, 1.0F};
+  const ls_targets targets = {.values = y};
+  ls_metric *metric = new_metric(LS_TASK_LABELS, 1, true);
+  ls_metric_add(metric, 6, z, &targets, 1.5);
+  assert_int_equal(ls_metric_n_classes(metric), 2);
+  assert_true(ls_metric_has_confusion(metric));
+  check_close("accuracy", ls_metric_quality(metric), 0.5, 1e-15);
+  check_close("true no", ls_metric_confusion(metric, 0, 0), 1.0, 0.0);
+  check_close("false yes", ls_metric_confusion(metric, 0, 1), 1.0, 0.0);
+  check_close("false no", ls_metric_confusion(metric, 1, 0), 2.0, 0.0); /* z of 0 says no */
+  check_close("true yes", ls_metric_confusion(metric, 1, 1), 2.0, 0.0);
+  check_class(metric, 0, 1.0 / 3.0, 0.5, 2.0);
+  check_class(metric, 1, 2.0 / 3.0, 0.5, 4.0);
+  check_close("macro f1", ls_metric_macro_f1(metric), (0.4 + 4.0 / 7.0) / 2.0, 1e-15);
+  ls_metric_destroy(&metric);
+}
+
+/* Several outputs: each a question of its own, without a confusion matrix over all. */
+static void test_many_labels(void **state) {
+  (void)state;
+  const float z[3][2] = {{1.0F, -1.0F}, {-1.0F, -2.0F}, {2.0F, -3.0F}};
+  const float y[3][2] = {{1.0F, 1.0F}, {1.0F, 0.0F}, {1.0F, 0.0F}};
+  const float w[3] = {1.0F, 2.0F, 1.0F};
+  const ls_targets targets = {.values = y[0], .weights = w};
+  ls_metric *metric = new_metric(LS_TASK_LABELS, 2, true);
+  ls_metric_add(metric, 3, z[0], &targets, 2.0);
+  assert_int_equal(ls_metric_n_classes(metric), 2);
+  assert_false(ls_metric_has_confusion(metric));
+  /* right are: one of two (weight 1), one of two (weight 2), both (weight 1) */
+  check_close("accuracy", ls_metric_quality(metric), (0.5 + 1.0 + 1.0) / 4.0, 1e-15);
+  check_class(metric, 0, 1.0, 0.5, 4.0);
+  check_class(metric, 1, 0.0, 0.0, 1.0); /* never said yes */
+  check_close("macro f1", ls_metric_macro_f1(metric), (2.0 / 3.0) / 2.0, 1e-15);
+  ls_metric_destroy(&metric);
+}
+
+/* ------------------------------------------------------------------ regression */
+
+#define VALUES 50
+
+/* Numbers around `centre`, two outputs a sample, and what is thought of them. */
+static void make_values(float centre, float *y, float *a, float *w) {
+  fill_random(1, (size_t)2 * VALUES, y);
+  fill_random(2, (size_t)2 * VALUES, a);
+  fill_random(3, VALUES, w);
+  for (size_t i = 0; i < (size_t)2 * VALUES; i++) {
+    a[i] = centre + y[i] + 0.3F * a[i];
+    y[i] = centre + y[i];
+  }
+  for (size_t i = 0; i < VALUES; i++) w[i] = w[i] * w[i];
+}
+
+/* sum w f / sum w over samples, of one output. */
+static double weighted_mean(const float *w, const double *f) {
+  double sum = 0.0;
+  double weight = 0.0;
+  for (size_t i = 0; i < VALUES; i++) {
+    sum += (double)w[i] * f[i];
+    weight += (double)w[i];
+  }
+  return sum / weight;
+}
+
+/* mse, mae and r2 in two passes, as NumPy and scikit-learn ("uniform_average") have them. */
+static void two_passes(const float *y, const float *a, const float *w, double expected[3]) {
+  double f[VALUES];
+  expected[0] = expected[1] = expected[2] = 0.0;
+  for (size_t k = 0; k < 2; k++) {
+    for (size_t i = 0; i < VALUES; i++) f[i] = (double)y[2 * i + k];
+    const double mean = weighted_mean(w, f);
+    for (size_t i = 0; i < VALUES; i++) f[i] = pow((double)y[2 * i + k] - mean, 2.0);
+    const double variance = weighted_mean(w, f);
+    for (size_t i = 0; i < VALUES; i++) f[i] = fabs((double)y[2 * i + k] - (double)a[2 * i + k]);
+    expected[1] += weighted_mean(w, f) / 2.0;
+    for (size_t i = 0; i < VALUES; i++) f[i] = f[i] * f[i];
+    expected[0] += weighted_mean(w, f) / 2.0;
+    expected[2] += (1.0 - weighted_mean(w, f) / variance) / 2.0;
+  }
+}
+
+static void check_regression(float centre, bool is_weighted, double tolerance) {
+  float y[2 * VALUES];
+  float a[2 * VALUES];
+  float w[VALUES];
+  double expected[3];
+  make_values(centre, y, a, w);
+  for (size_t i = 0; i < VALUES && !is_weighted; i++) w[i] = 1.0F;
+  two_passes(y, a, w, expected);
+  ls_metric *metric = new_metric(LS_TASK_REGRESSION, 2, false);
+  metric->pivots[0] = y[0];
+  metric->pivots[1] = y[1];
+  const ls_targets targets = {.values = y, .weights = is_weighted ? w : NULL};
+  ls_metric_add(metric, VALUES, a, &targets, 1.0);
+  check_close("mse", ls_metric_mse(metric), expected[0], tolerance * expected[0]);
+  check_close("mae", ls_metric_mae(metric), expected[1], tolerance * expected[1]);
+  check_close("r2", ls_metric_quality(metric), expected[2], tolerance);
+  assert_string_equal(ls_metric_quality_name(LS_TASK_REGRESSION), "r2");
+  assert_int_equal(ls_metric_n_classes(metric), 0);
+  assert_false(ls_metric_has_confusion(metric));
+  ls_metric_destroy(&metric);
+}
+
+/* With a pivot among the targets, nothing is lost far from 0 either. */
+static void test_regression(void **state) {
+  (void)state;
+  check_regression(0.0F, false, 1e-13);
+  check_regression(0.0F, true, 1e-13);
+  check_regression(1e5F, true, 1e-11);
+  check_regression(-3e6F, false, 1e-11);
+}
+
+/* By hand: y = 1, 2, 3, 4 and a = 1, 2, 4, 3. */
+static void test_regression_by_hand(void **state) {
+  (void)state;
+  const float y[4] = {1.0F, 2.0F, 3.0F, 4.0F};
+  const float a[4] = {1.0F, 2.0F, 4.0F, 3.0F};
+  const ls_targets targets = {.values = y};
+  ls_metric *metric = new_metric(LS_TASK_REGRESSION, 1, false);
+  ls_metric_add(metric, 4, a, &targets, 1.0);
+  check_close("mse", ls_metric_mse(metric), 0.5, 0.0);
+  check_close("mae", ls_metric_mae(metric), 0.5, 0.0);
+  check_close("r2", ls_metric_quality(metric), 1.0 - 2.0 / 5.0, 1e-15);
+  check_close("loss", ls_metric_loss(metric), 0.25, 0.0);
+  ls_metric_destroy(&metric);
+}
+
+/* -------------------------------------------------------- parts, and not defined */
+
+/* Parts of any size, merged, are the whole: its sums, and so all that follows. */
+static void check_parts(ls_task task, size_t n_outputs, const float *outputs, const ls_targets *targets,
+                        size_t rows) {
+  ls_metric *whole = new_metric(task, n_outputs, task != LS_TASK_REGRESSION);
+  ls_metric *sum = new_metric(task, n_outputs, task != LS_TASK_REGRESSION);
+  ls_metric *part = new_metric(task, n_outputs, task != LS_TASK_REGRESSION);
+  ls_metric_add(whole, rows, outputs, targets, 0.5 * (double)rows);
+  for (size_t first = 0, n = 0; first < rows; first += n, n = ls_size_min(n + 1, rows - first)) {
+    const ls_targets some = {.classes = targets->classes ? targets->classes + first : NULL,
+                             .values = targets->values ? targets->values + first * n_outputs : NULL,
+                             .weights = targets->weights ? targets->weights + first : NULL};
+    ls_metric_reset(part);
+    ls_metric_add(part, n, outputs + first * n_outputs, &some, 0.5 * (double)n);
+    ls_metric_merge(sum, part); /* the first has no rows */
+  }
+  assert_int_equal(sum->n_sums, whole->n_sums);
+  for (size_t i = 0; i < whole->n_sums; i++)
+    check_close("sum", sum->sums[i], whole->sums[i], 1e-13 * fabs(whole->sums[i]));
+  assert_int_equal(ls_metric_samples(sum), rows);
+  check_close("quality", ls_metric_quality(sum), ls_metric_quality(whole), 1e-13);
+  check_close("loss", ls_metric_loss(sum), ls_metric_loss(whole), 1e-13);
+  ls_metric_destroy(&whole);
+  ls_metric_destroy(&sum);
+  ls_metric_destroy(&part);
+}
+
+static void test_parts_add_up(void **state) {
+  (void)state;
+  float y[2 * VALUES];
+  float a[2 * VALUES];
+  float w[VALUES];
+  float labels[2 * VALUES];
+  const ls_targets classes = {.classes = class_y};
+  make_values(0.0F, y, a, w);
+  for (size_t i = 0; i < COUNT(labels); i++) labels[i] = y[i] > 0.1F;
+  check_parts(LS_TASK_CLASSES, 3, class_z[0], &classes, 6);
+  check_parts(LS_TASK_REGRESSION, 2, a, &(ls_targets){.values = y, .weights = w}, VALUES);
+  check_parts(LS_TASK_LABELS, 2, a, &(ls_targets){.values = labels, .weights = w}, VALUES);
+  check_parts(LS_TASK_LABELS, 1, a, &(ls_targets){.values = labels}, VALUES);
+}
+
+static void test_not_defined(void **state) {
+  (void)state;
+  const float y[3] = {2.5F, 2.5F, 2.5F};
+  const float a[3] = {2.0F, 2.5F, 3.0F};
+  const float no_weight[3] = {0.0F};
+  for (int task = LS_TASK_CLASSES; task <= LS_TASK_REGRESSION; task++) {
+    ls_metric *metric = new_metric((ls_task)task, 3, false);
+    assert_true(isnan(ls_metric_loss(metric))); /* no samples */
+    assert_true(isnan(ls_metric_quality(metric)));
+    ls_metric_destroy(&metric);
+  }
+  ls_metric *metric = new_metric(LS_TASK_REGRESSION, 1, false);
+  assert_true(isnan(ls_metric_mse(metric)) && isnan(ls_metric_mae(metric)));
+  ls_metric_add(metric, 3, a, &(ls_targets){.values = y, .weights = no_weight}, 0.0);
+  assert_true(isnan(ls_metric_loss(metric)) && isnan(ls_metric_mse(metric)));
+  metric->pivots[0] = y[0];
+  ls_metric_reset(metric);
+  ls_metric_add(metric, 3, a, &(ls_targets){.values = y}, 0.25);
+  assert_true(isnan(ls_metric_quality(metric))); /* targets that do not vary */
+  check_close("mse", ls_metric_mse(metric), 0.5 / 3.0, 1e-15);
+  ls_metric_destroy(&metric);
+}
+
+/* Sums start from nothing again, and pivots stay. */
+static void test_reset(void **state) {
+  (void)state;
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
+  add_classes(metric, 0, 6, NULL, 3.0);
+  ls_metric_reset(metric);
+  assert_int_equal(ls_metric_samples(metric), 0);
+  for (size_t i = 0; i < metric->n_sums; i++) check_close("sum", metric->sums[i], 0.0, 0.0);
+  add_classes(metric, 0, 2, NULL, 1.0);
+  check_close("accuracy", ls_metric_quality(metric), 1.0, 0.0);
+  ls_metric_destroy(&metric);
+}
+
+/* NaN outputs are no reason to leave the array. */
+static void test_nan_outputs(void **state) {
+  (void)state;
+  const float z[3] = {NAN, NAN, NAN};
+  const int32_t y[1] = {2};
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
+  ls_metric_add(metric, 1, z, &(ls_targets){.classes = y}, (double)NAN);
+  assert_true(isnan(ls_metric_loss(metric)));
+  assert_int_equal(ls_metric_samples(metric), 1);
+  ls_metric_destroy(&metric);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_classes),      cmocka_unit_test(test_class_qualities),
+      cmocka_unit_test(test_absent_class), cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_one_label),    cmocka_unit_test(test_many_labels),
+      cmocka_unit_test(test_regression),   cmocka_unit_test(test_regression_by_hand),
+      cmocka_unit_test(test_parts_add_up), cmocka_unit_test(test_not_defined),
+      cmocka_unit_test(test_reset),        cmocka_unit_test(test_nan_outputs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
