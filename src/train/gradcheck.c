@@ -65,7 +65,7 @@ static double analytic_derivative(const checker *c, const ls_segment *segment) {
   return sum / c->weight;
 }
 
-#define STEPS 4
+#define STEPS 6
 
 /* Collective. The derivative along the direction by central differences, with the step that comes closest
  * to `analytic`: too small ones drown in rounding, too large ones in curvature and kinks, and a wrong

@@ -125,6 +125,8 @@ static bool has_validation(const ls_job *job) {
  * it. */
 static ls_status choose_monitor(ls_job *job, const ls_node *section) {
   const char *columns[COLUMNS + 1] = {NULL};
+  if (ls_node_find(ls_config_root(job->config), "train") != section)
+    return LS_OK; /* no map: told already */
   for (int i = 0; i < COLUMNS; i++) columns[i] = train_column_name(i, job->task);
   if (!job->train.monitor) {
     const ls_status status = ls_config_override(

@@ -1,0 +1,543 @@
+"""Bad input of every kind, alone and at 1, 2 and 4 ranks: one message that says what is wrong and where, the
+right exit code, soon, and no file made, changed or left behind."""
+
+import gzip
+import os
+import pathlib
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+
+import h5py
+import numpy
+
+import harness
+from harness import ALONE, Skip, edited
+
+USAGE, DATA, MODEL, OUTPUT, NUMERIC = 2, 3, 4, 5, 6
+TRAIN = ("train", "config.yaml")
+LIMIT = 20.0 * harness.PATIENCE  # seconds; machines of continuous integration are slow
+NOBODY = 65534
+
+X, Y = harness.three_classes()
+BASE = {"config.yaml": harness.CONFIG, "data.h5": {"x": X, "y": Y}}
+
+BINARY = edited(("units: 3, activation: softmax", "units: 1, activation: sigmoid"),
+                ("categorical_cross_entropy", "binary_cross_entropy"))
+REGRESSION = edited(("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse"))
+TABLE = "a,b,c,d,kind\n1,2,3,4,red\n5,6,7,8,blue\n"
+
+
+@dataclass
+class Case:
+    name: str
+    code: int
+    says: tuple                                # texts that the message holds
+    words: tuple = TRAIN
+    files: dict = field(default_factory=dict)  # beside those of BASE; None: not there
+    edits: tuple = ()                          # of the config
+    runs: str = ""                             # "run": a finished run is there
+    damaged: tuple = ()                        # files to flip a byte of
+    warnings: int = 0                          # before the message
+    prepare: object = None                     # a function for what else is to be done to the folder
+    nobody: bool = False                       # not as root
+
+
+# ------------------------------------------------------------------------ files
+
+def with_value(array, place, value, dtype=None):
+    array = array.astype(dtype or array.dtype)
+    array[place] = value
+    return array
+
+
+def arrays(x=X, y=Y, **others):
+    return {"data.h5": {"x": x, "y": y, **others}}
+
+
+def truncated(path):
+    harness.write_arrays(path, {"x": numpy.zeros((4000, 4)), "y": numpy.zeros(4000)})
+    path.write_bytes(path.read_bytes()[:40000])
+
+
+def never_stored(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (2**40, 4), "f4", chunks=(1024, 4))
+        file["y"] = Y
+
+
+def external_link(path):
+    harness.write_arrays(path.parent / "other.h5", {"x": X})
+    with h5py.File(path, "w") as file:
+        file["x"] = h5py.ExternalLink("other.h5", "/x")
+        file["y"] = Y
+
+
+def external_storage(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", X.shape, "f4", external=[("/etc/passwd", 0, X.nbytes)])
+        file["y"] = Y
+
+
+def virtual(path):
+    harness.write_arrays(path.parent / "other.h5", {"x": X})
+    layout = h5py.VirtualLayout(X.shape, "f4")
+    layout[:] = h5py.VirtualSource(str(path.parent / "other.h5"), "x", X.shape, "f4")
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("x", layout)
+        file["y"] = Y
+
+
+def no_samples(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", (0, 4), "f4")
+        file.create_dataset("y", (0,), "i4")
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def idx(kind, *dims, content=None):
+    """An IDX file of uint8."""
+    header = bytes([0, 0, 8, kind]) + b"".join(n.to_bytes(4, "big") for n in dims)
+    return header + (bytes(int(numpy.prod(dims))) if content is None else content)
+
+
+def read_only(folder):
+    (folder / "closed").mkdir()
+    (folder / "closed").chmod(0o555)
+
+
+def unreadable(folder):
+    (folder / "data.h5").chmod(0)
+
+
+# ----------------------------------------------------------------------- tables
+
+CONFIG_CASES = [
+    Case("unknown key", USAGE, ("config.yaml:11: train.epoch: unknown key", "did you mean epochs?"),
+         edits=(("epochs: 2", "epoch: 2"),)),
+    Case("unknown section", USAGE, ("config.yaml:9: optimiser: unknown key", "optimizer?"),
+         edits=(("optimizer:", "optimiser:"),)),
+    Case("unknown key of a layer", USAGE, ("config.yaml:6: model.0.unit: unknown key", "units"),
+         edits=(("units: 8", "units: 8, unit: 9"),)),
+    Case("unknown kind of layer", USAGE, ("config.yaml:6: model.0.layer", "'dens'", "dense"),
+         edits=(("layer: dense", "layer: dens"),)),
+    Case("unknown loss", USAGE, ("config.yaml:8: loss", "'cross_entropy'", "categorical_cross_entropy"),
+         edits=(("loss: categorical_cross_entropy", "loss: cross_entropy"),)),
+    Case("unknown optimizer", USAGE, ("config.yaml:9: optimizer.type", "'adamm'", "adam"),
+         edits=(("type: adam", "type: adamm"),)),
+    Case("wrong type", USAGE, ("config.yaml:11: train.epochs", "'many'", "whole number from 1"),
+         edits=(("epochs: 2", "epochs: many"),)),
+    Case("fraction where a whole number belongs", USAGE, ("config.yaml:11: train.epochs", "2.5", "whole number"),
+         edits=(("epochs: 2", "epochs: 2.5"),)),
+    Case("list where a map belongs", USAGE, ("config.yaml:10: train", "a list where a map of keys is expected"),
+         edits=(("train:\n  epochs: 2\n  batch_size: 8", "train: [2, 8]"),)),
+    Case("value out of range", USAGE, ("config.yaml:9: optimizer.lr", "-1", "from 0"),
+         edits=(("lr: 0.01", "lr: -1"),)),
+    Case("value beyond the largest", USAGE, ("config.yaml:12: train.batch_size", "99999999999", "1000000000"),
+         edits=(("batch_size: 8", "batch_size: 99999999999"),)),
+    Case("not a number", USAGE, ("config.yaml:9: optimizer.lr", ".nan"), edits=(("lr: 0.01", "lr: .nan"),)),
+    Case("validation of all samples", USAGE, ("config.yaml:5: data.validation", "1.0", "below 1|not 1"),
+         edits=(("data.h5", "data.h5\n  validation: 1.0"),)),
+    Case("no units", USAGE, ("config.yaml:6: model.0.units", "0", "from 1 to"), edits=(("units: 8", "units: 0"),)),
+    Case("units below zero", USAGE, ("config.yaml:6: model.0.units", "-3", "from 1 to"),
+         edits=(("units: 8", "units: -3"),)),
+    Case("units of text", USAGE, ("config.yaml:6: model.0.units", "'eight'", "whole number"),
+         edits=(("units: 8", "units: eight"),)),
+    Case("units absent", USAGE, ("config.yaml:6: model.0.units", "required"), edits=((", units: 8", ""),)),
+    Case("no layers", USAGE, ("config.yaml:5: model", "list of layers"),
+         edits=(("\n  - {layer: dense, units: 8, activation: relu}\n  - {layer: dense, units: 3, activation: softmax}",
+                 " []"),)),
+    Case("softmax without its loss", USAGE,
+         ("config.yaml:7: model.1", "softmax", "categorical_cross_entropy", "mse"),
+         edits=(("loss: categorical_cross_entropy", "loss: mse"),)),
+    Case("loss without its activation", USAGE, ("config.yaml:7: model.1", "categorical_cross_entropy", "softmax", "relu"),
+         edits=(("activation: softmax", "activation: relu"),)),
+    Case("section absent", USAGE, ("config.yaml:1: data.train", "required"), edits=(("data:\n  train: data.h5\n", ""),)),
+    Case("loss absent", USAGE, ("config.yaml:1: loss", "required"), edits=(("loss: categorical_cross_entropy\n", ""),)),
+    Case("model absent", USAGE, ("config.yaml", "model", "list of layers"),
+         edits=(("model:\n  - {layer: dense, units: 8, activation: relu}\n"
+                 "  - {layer: dense, units: 3, activation: softmax}\n", ""),)),
+    Case("output absent", USAGE, ("config.yaml", "output", "--output"), edits=(("output: run\n", ""),)),
+    Case("unknown monitor", USAGE, ("train.monitor", "'loss'", "train_loss"),
+         edits=(("epochs: 2", "epochs: 2\n  monitor: loss"),)),
+    Case("monitor of validation without it", USAGE, ("train.monitor", "val_loss", "data.validation"),
+         edits=(("epochs: 2", "epochs: 2\n  monitor: val_loss"),)),
+    Case("several mistakes at once", USAGE,
+         ("config.yaml:6: model.0.units", "config.yaml:9: optimizer.lr", "config.yaml:11: train.epoch", "seed"),
+         edits=(("units: 8", "units: 0"), ("lr: 0.01", "lr: fast"), ("epochs: 2", "epoch: 2"),
+                ("seed: 1", "seed: -1"))),
+    Case("duplicate key", USAGE, ("config.yaml:12", "epochs", "twice|duplicate|already"),
+         edits=(("epochs: 2", "epochs: 2\n  epochs: 3"),)),
+    Case("config missing", USAGE, ("config.yaml", "No such file"), files={"config.yaml": None}),
+    Case("config not YAML", USAGE, ("config.yaml:3", "not valid YAML"),
+         files={"config.yaml": "seed: 1\noutput: [run\nmodel: }\n"}),
+    Case("config indented with tabs", USAGE, ("config.yaml:2", "tab"), files={"config.yaml": "train:\n\tepochs: 1\n"}),
+    Case("config empty", USAGE, ("config.yaml",), files={"config.yaml": ""}),
+    Case("config of a single word", USAGE, ("config.yaml", "map"), files={"config.yaml": "hello\n"}),
+    Case("config a folder", USAGE, ("config.yaml", "directory"), files={"config.yaml": a_folder}),
+    Case("config binary", USAGE, ("config.yaml", "UTF-8"), files={"config.yaml": bytes(range(256)) * 9}),
+    Case("config an HDF5 file", USAGE, ("data.h5",), words=("train", "data.h5")),
+    Case("--set of an unknown key", USAGE, ("--set train.epoch=3", "unknown key", "epochs"),
+         words=(*TRAIN, "--set", "train.epoch=3")),
+    Case("--set of a wrong type", USAGE, ("--set train.epochs=x", "'x'", "whole number"),
+         words=(*TRAIN, "--set", "train.epochs=x")),
+    Case("--set without a value", USAGE, ("--set train.epochs", "KEY=VALUE"), words=(*TRAIN, "--set", "train.epochs")),
+    Case("--set beyond a list", USAGE, ("--set model.7.units=3", "0 to 1"), words=(*TRAIN, "--set", "model.7.units=3")),
+    Case("--set without a word", USAGE, ("--set", "missing"), words=(*TRAIN, "--set")),
+]
+
+USAGE_CASES = [
+    Case("no command", USAGE, ("command", "--help"), words=()),
+    Case("unknown command", USAGE, ("unknown command", "trian", "--help"), words=("trian", "config.yaml")),
+    Case("unknown option", USAGE, ("--fast", "lockstep train --help"), words=(*TRAIN, "--fast")),
+    Case("unknown letter", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-z")),
+    Case("unknown letter among others", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-zo", "other")),
+    Case("value for a switch", USAGE, ("--overwrite", "lockstep train --help"), words=(*TRAIN, "--overwrite=yes")),
+    Case("operand missing", USAGE, ("CONFIG.yaml", "lockstep train --help"), words=("train",)),
+    Case("second operand missing", USAGE, ("DATA.h5", "lockstep evaluate --help"), words=("evaluate", "model.h5")),
+    Case("operand too many", USAGE, ("more.yaml", "lockstep train --help"), words=(*TRAIN, "more.yaml")),
+    Case("predict without -o", USAGE, ("-o", "missing"), words=("predict", "run/model.h5", "data.h5"), runs="run"),
+    Case("predict to an unknown format", USAGE, ("out.txt", ".h5", ".csv"), runs="run",
+         words=("predict", "run/model.h5", "data.h5", "-o", "out.txt")),
+    Case("import without -o", USAGE, ("-o", "missing"), words=("import", "table.csv"), files={"table.csv": TABLE}),
+    Case("import over its source", USAGE, ("table.csv", "source and output"), files={"table.csv": TABLE},
+         words=("import", "table.csv", "-o", "table.csv")),
+    Case("test fraction of all", USAGE, ("--test-fraction", "1.5"), files={"table.csv": TABLE},
+         words=("import", "table.csv", "-o", "out.h5", "--test-fraction", "1.5")),
+    Case("resume with another seed", USAGE, ("step-00000006.h5", "seed is 2", "not 1"), runs="run",
+         words=(*TRAIN, "--set", "seed=2")),
+    Case("resume with other layers", USAGE, ("step-00000006.h5", "model.0.units is 9", "not 8"), runs="run",
+         words=(*TRAIN, "--set", "model.0.units=9")),
+    Case("resume with another layer more", USAGE, ("step-00000006.h5", "model.0.layer is dropout", "not dense"),
+         runs="run",
+         edits=(("model:\n", "model:\n  - {layer: dropout, rate: 0.5}\n"),)),
+    Case("resume with another batch size", USAGE, ("step-00000006.h5", "train.batch_size is 4", "not 8"), runs="run",
+         words=(*TRAIN, "--set", "train.batch_size=4")),
+    Case("resume with another optimizer", USAGE, ("step-00000006.h5", "optimizer.type is sgd", "not adam"), runs="run",
+         words=(*TRAIN, "--set", "optimizer={type: sgd}")),
+    Case("resume with another split", USAGE, ("step-00000006.h5", "data.validation", "0.25", "0 "), runs="run",
+         words=(*TRAIN, "--set", "data.validation=0.25")),
+]
+
+DATA_CASES = [
+    Case("data missing", DATA, ("data.h5", "No such file"), files={"data.h5": None}),
+    Case("data truncated", DATA, ("data.h5", "truncated"), files={"data.h5": truncated}),
+    Case("data of text", DATA, ("data.h5", "HDF5"), files={"data.h5": "x,y\n1,2\n" * 100}),
+    Case("data empty", DATA, ("data.h5", "HDF5|empty"), files={"data.h5": b""}),
+    Case("data a folder", DATA, ("data.h5", "a folder"), files={"data.h5": a_folder}),
+    Case("data unreadable", DATA, ("data.h5", "Permission denied"), prepare=unreadable, nobody=True),
+    Case("y of three dimensions", DATA, ("data.h5:/y", "(24, 1, 1)"), files=arrays(y=Y.reshape(-1, 1, 1))),
+    Case("x of text", DATA, ("data.h5:/x", "numbers"), files=arrays(x=numpy.full((24, 4), b"word"))),
+    Case("x a single number", DATA, ("data.h5:/x",), files=arrays(x=numpy.float32(3))),
+    Case("x of complex numbers", DATA, ("data.h5:/x",), files=arrays(x=X.astype("c8"))),
+    Case("x longer than y", DATA, ("data.h5", "/x has 24", "/y has 23"), files=arrays(y=Y[:-1])),
+    Case("label below zero", DATA, ("data.h5:/y", "row 5", "-1", "0 to 2"), files=arrays(y=with_value(Y, 5, -1))),
+    Case("label beyond the classes", DATA, ("data.h5:/y", "row 5", "label 3", "0 to 2"),
+         files=arrays(y=with_value(Y, 5, 3))),
+    Case("label of a fraction", DATA, ("data.h5:/y", "row 5", "1.5", "0 to 2"),
+         files=arrays(y=with_value(Y, 5, 1.5, "f8"))),
+    Case("label that is not a number", DATA, ("data.h5:/y", "row 5", "nan", "0 to 2"),
+         files=arrays(y=with_value(Y, 5, numpy.nan, "f8"))),
+    Case("NaN in x", DATA, ("data.h5:/x", "row 7", "feature 2", "nan"), files=arrays(x=with_value(X, (7, 2), numpy.nan))),
+    Case("infinity in x", DATA, ("data.h5:/x", "row 7", "feature 2", "inf"),
+         files=arrays(x=with_value(X, (7, 2), numpy.inf))),
+    Case("beyond float32 in x", DATA, ("data.h5:/x", "row 7", "feature 2", "1e+300"),
+         files=arrays(x=with_value(X, (7, 2), 1e300, "f8"))),
+    Case("no samples", DATA, ("data.h5", "no samples"), files={"data.h5": no_samples}),
+    Case("no features", DATA, ("data.h5:/x", "feature"), files=arrays(x=numpy.zeros((24, 0)))),
+    Case("group absent", DATA, ("data.h5", "/training"), edits=(("data.h5", "data.h5:/training"),)),
+    Case("y absent", DATA, ("data.h5", "targets", "labels", "it has: x"), files={"data.h5": {"x": X}}),
+    Case("x ambiguous", DATA, ("data.h5", "/images, /inputs", "data.x"),
+         files={"data.h5": {"images": X, "inputs": X, "y": Y}}),
+    Case("group ambiguous", DATA, ("data.h5", "/one, /two", "data.h5:/one"),
+         files={"data.h5": {"one/x": X, "one/y": Y, "two/x": X, "two/y": Y}}),
+    Case("named x absent", DATA, ("data.h5:/pixels",), edits=(("data.h5", "data.h5\n  x: /pixels"),)),
+    Case("one-hot row broken", DATA, ("data.h5:/y", "row 3", "one-hot"),
+         files=arrays(y=with_value(numpy.eye(3)[Y], (3, slice(None)), 1.0))),
+    Case("one-hot of other width", DATA, ("data.h5:/y", "(24, 5)", "3 outputs"), files=arrays(y=numpy.eye(5)[Y])),
+    Case("columns of y other than outputs", DATA, ("data.h5:/y", "(24, 2)", "1 outputs"),
+         files={"config.yaml": REGRESSION, **arrays(y=numpy.zeros((24, 2)))}),
+    Case("class names other than outputs", DATA, ("data.h5:/y", "classes", "2", "3"),
+         files=arrays(y=(Y, {"classes": ["red", "blue"]}))),
+    Case("NaN in targets", DATA, ("data.h5:/y", "row 4", "nan"),
+         files={"config.yaml": REGRESSION, **arrays(y=with_value(Y, 4, numpy.nan, "f4"))}),
+    Case("label of two classes beyond 1", DATA, ("data.h5:/y", "row 2", "is 2", "0 to 1"),
+         files={"config.yaml": BINARY}),
+    Case("features of test other than of train", DATA, ("test.h5:/x", "3 features", "4"),
+         files={"test.h5": {"x": X[:, :3], "y": Y}}, edits=(("data.h5", "data.h5\n  test: test.h5"),)),
+    Case("features of validation other than of train", DATA, ("val.h5:/x", "5 features", "4"),
+         files={"val.h5": {"x": numpy.zeros((6, 5)), "y": Y[:6]}},
+         edits=(("data.h5", "data.h5\n  validation: val.h5"),)),
+    Case("test missing", DATA, ("test.h5", "No such file"), edits=(("data.h5", "data.h5\n  test: test.h5"),)),
+    Case("split that leaves nothing", DATA, ("data.h5", "0.9", "1 sample"), files=arrays(x=X[:1], y=Y[:1]),
+         edits=(("data.h5", "data.h5\n  validation: 0.9"),)),
+    Case("weight below zero", DATA, ("data.h5:/w", "row 6", "-2"), files=arrays(w=with_value(numpy.ones(24), 6, -2))),
+    Case("weights of another length", DATA, ("data.h5:/w", "(20,)", "24"), files=arrays(w=numpy.ones(20))),
+    Case("weights all zero", DATA, ("data.h5:/w", "0"), files=arrays(w=numpy.zeros(24))),
+    Case("external link", DATA, ("data.h5", "x (a link", "not followed"), files={"data.h5": external_link}),
+    Case("external storage", DATA, ("data.h5:/x", "external storage"), files={"data.h5": external_storage}),
+    Case("virtual data set", DATA, ("data.h5:/x", "virtual"), files={"data.h5": virtual}),
+    Case("nothing stored", DATA, ("data.h5:/x", "never written"), files={"data.h5": never_stored}),
+    Case("resume on other data", DATA, ("step-00000006.h5", "other data", "data.h5"), runs="run", files=arrays(x=X + 1)),
+    Case("info on another file", DATA, ("notes.txt", "HDF5"), words=("info", "notes.txt"), files={"notes.txt": "hello"}),
+    Case("info on nothing", DATA, ("none.h5", "No such file"), words=("info", "none.h5")),
+    Case("info on HDF5 without arrays", DATA, ("data.h5", "no arrays"), words=("info", "data.h5"),
+         files={"data.h5": {}}),
+    Case("check of bad data", DATA, ("data.h5:/y", "row 5"), words=("check", "config.yaml"),
+         files=arrays(y=with_value(Y, 5, -1))),
+    Case("gradcheck of bad data", DATA, ("data.h5:/y", "row 5"), words=("gradcheck", "config.yaml"),
+         files=arrays(y=with_value(Y, 5, -1))),
+    Case("evaluate on other features", DATA, ("other.h5:/x", "3 features", "4"), runs="run",
+         words=("evaluate", "run/model.h5", "other.h5"), files={"other.h5": {"x": X[:, :3], "y": Y}}),
+    Case("evaluate on missing data", DATA, ("none.h5", "No such file"), runs="run",
+         words=("evaluate", "run/model.h5", "none.h5")),
+    Case("predict on other features", DATA, ("other.h5:/x", "3 features", "4"), runs="run",
+         words=("predict", "run/model.h5", "other.h5", "-o", "out.csv"), files={"other.h5": {"x": X[:, :3]}}),
+    Case("predict on a table of other width", DATA, ("table.csv", "4"), runs="run",
+         words=("predict", "run/model.h5", "table.csv", "-o", "out.csv"), files={"table.csv": "1,2,3\n4,5,6\n"}),
+    Case("predict on a table with text", DATA, ("table.csv", "line 2", "'two'"), runs="run",
+         words=("predict", "run/model.h5", "table.csv", "-o", "out.h5"), files={"table.csv": "1,2,3,4\n1,two,3,4\n"}),
+]
+
+
+def import_case(name, says, content, *options):
+    return Case("import: " + name, DATA, says, words=("import", "table.csv", "-o", "out.h5", *options),
+                files={"table.csv": content})
+
+
+def import_idx_case(name, says, images, labels):
+    return Case("import: " + name, DATA, says, words=("import", "train-images", "train-labels", "-o", "out.h5"),
+                files={"train-images": images, "train-labels": labels})
+
+
+IMPORT_CASES = [
+    import_case("ragged row", ("table.csv, line 3", "4 columns", "5"), "a,b,c,d,kind\n1,2,3,4,red\n5,6,7,8\n"),
+    import_case("text where a number belongs", ("table.csv, line 3", "'six'"), "a,b,kind\n1,2,red\n5,six,blue\n"),
+    import_case("empty cell", ("table.csv, line 3", "b", "empty"), "a,b,kind\n1,2,red\n5,,blue\n"),
+    import_case("empty file", ("table.csv", "empty|no rows"), ""),
+    import_case("header only", ("table.csv", "no rows|no samples|nothing|only"), "a,b,kind\n"),
+    import_case("unknown label column", ("table.csv", "colour", "kind"), TABLE, "--label", "colour"),
+    import_case("label column beyond the last", ("table.csv", "9", "5"), TABLE, "--label", "9"),
+    import_case("binary", ("table.csv", "zero byte|text"), bytes(range(256)) * 4),
+    import_case("unclosed quote", ("table.csv", "line 2", "quote"), 'a,b,kind\n1,"2,red\n3,4,blue\n'),
+    Case("import: missing file", DATA, ("none.csv", "No such file"), words=("import", "none.csv", "-o", "out.h5")),
+    import_idx_case("IDX images truncated", ("train-images", "truncated|ends|short"),
+                    idx(3, 5, 4, 4, content=bytes(40)), idx(1, 5)),
+    import_idx_case("IDX header truncated", ("train-images",), idx(3, 5, 4, 4)[:9], idx(1, 5)),
+    import_idx_case("IDX labels truncated", ("train-labels", "truncated|ends|short"), idx(3, 5, 4, 4),
+                    idx(1, 5, content=bytes(3))),
+    import_idx_case("IDX too long", ("train-labels",), idx(3, 5, 4, 4), idx(1, 5, content=bytes(9))),
+    import_idx_case("IDX of other lengths", ("train-images", "5 images", "train-labels", "6 labels"), idx(3, 5, 4, 4),
+                    idx(1, 6)),
+    import_idx_case("IDX that promises terabytes", ("train-images",), idx(3, 2**31, 60000, 60000, content=bytes(64)),
+                    idx(1, 2**31, content=bytes(64))),
+    Case("import: IDX gzip truncated", DATA, ("train-images.gz",), prepare=lambda folder: gzip_half(folder),
+         words=("import", "train-images.gz", "train-labels", "-o", "out.h5"), files={"train-labels": idx(1, 500)}),
+]
+
+
+def gzip_half(folder):
+    random = numpy.random.default_rng(1).bytes(500 * 16)
+    whole = gzip.compress(idx(3, 500, 4, 4, content=random))
+    (folder / "train-images.gz").write_bytes(whole[:len(whole) // 2])
+
+
+MODEL_CASES = [
+    Case("all checkpoints damaged", MODEL, ("run/checkpoints", "no usable checkpoint among 2", "step-00000003.h5"),
+         runs="run", warnings=1,
+         damaged=("run/checkpoints/step-00000003.h5", "run/checkpoints/step-00000006.h5")),
+    Case("resume from a missing file", MODEL, ("none.h5", "No such file"), words=(*TRAIN, "--resume", "none.h5")),
+    Case("resume from a model", MODEL, ("run/model.h5", "not a checkpoint"), runs="run",
+         words=(*TRAIN, "--resume", "run/model.h5")),
+    Case("resume from data", MODEL, ("data.h5", "not a model or checkpoint"), words=(*TRAIN, "--resume", "data.h5")),
+    Case("info on a damaged model", MODEL, ("run/model.h5", "damaged"), words=("info", "run/model.h5"), runs="run",
+         damaged=("run/model.h5",)),
+] + [
+    Case(f"{words[0]} with {what}", MODEL, says, words=words, runs="run", files={"notes.txt": "hello\n"},
+         damaged=("run/model.h5",))
+    for command in (("evaluate", "{}", "data.h5"), ("predict", "{}", "data.h5", "-o", "out.csv"))
+    for what, model, says in (("a damaged model", "run/model.h5", ("run/model.h5", "damaged")),
+                              ("a missing model", "none.h5", ("none.h5", "No such file")),
+                              ("data for a model", "data.h5", ("data.h5", "not a model or checkpoint")),
+                              ("text for a model", "notes.txt", ("notes.txt", "not a model or checkpoint")),
+                              ("a folder for a model", "run", ("run: is a folder",)))
+    for words in [tuple(word.format(model) for word in command)]
+]
+
+OUTPUT_CASES = [
+    Case("output through a file", OUTPUT, ("config.yaml/run", "Not a directory"), words=(*TRAIN, "-o", "config.yaml/run")),
+    Case("output that is a file", OUTPUT, ("data.h5",), words=(*TRAIN, "-o", "data.h5")),
+    Case("output in a closed folder", OUTPUT, ("closed/run", "Permission denied"), words=(*TRAIN, "-o", "closed/run"),
+         prepare=read_only, nobody=True),
+    Case("--resume never on a run", OUTPUT, ("run", "--overwrite"), words=(*TRAIN, "--resume", "never"), runs="run"),
+    Case("predict to a missing folder", OUTPUT, ("none/out.csv", "No such file"), runs="run",
+         words=("predict", "run/model.h5", "data.h5", "-o", "none/out.csv")),
+    Case("predict to HDF5 in a missing folder", OUTPUT, ("none/out.h5", "No such file"), runs="run",
+         words=("predict", "run/model.h5", "data.h5", "-o", "none/out.h5")),
+    Case("import to a missing folder", OUTPUT, ("none/out.h5", "No such file"), files={"table.csv": TABLE},
+         words=("import", "table.csv", "-o", "none/out.h5")),
+    Case("predict over a folder", OUTPUT, ("out.csv", "directory"), runs="run", files={"out.csv": a_folder},
+         words=("predict", "run/model.h5", "data.h5", "-o", "out.csv")),
+]
+
+# -------------------------------------------------------------------- the test
+
+WAYS = {"alone": ALONE, "at 1 rank": 1, "at 2 ranks": 2, "at 4 ranks": 4}
+if harness.PATIENCE > 1:  # what sanitizers find, they find on a root and one other
+    WAYS = {"at 2 ranks": 2}
+FINISHED = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-cli-"))  # holds a finished run
+
+
+def lay_out(case, folder):
+    """The case's files."""
+    for name, content in {**BASE, **case.files}.items():
+        if name == "config.yaml" and isinstance(content, str):
+            content = edited(*case.edits, text=content)
+        if content is not None:
+            harness.write_file(folder / name, content)
+    if case.runs:
+        shutil.copytree(FINISHED / case.runs, folder / case.runs)
+    for name in case.damaged:
+        harness.flip_byte(folder / name)
+    if case.prepare:
+        case.prepare(folder)
+
+
+def is_told(text, message):
+    """Whether the message holds the text, or one of several with | between."""
+    return any(choice in message for choice in text.split("|"))
+
+
+def check_message(case, run):
+    run.must(run.out == "" or case.words[0] == "info", "an error before any work leaves stdout empty")
+    lines = run.err.splitlines()
+    warnings, message, more = lines[:case.warnings], lines[case.warnings:][:1], lines[case.warnings + 1:]
+    run.must(all(line.startswith("lockstep: warning: ") for line in warnings), f"{case.warnings} warnings come first")
+    run.must(message and message[0].startswith("lockstep: error: "), "there must be a message")
+    run.must(run.err.count("lockstep:") == 1 + case.warnings, "there must be one message")
+    alike = all(line.startswith(("config.yaml", "--set")) for line in more)
+    run.must(not more or case.code == USAGE and alike, "only a config's mistakes take more than one line")
+    for text in case.says:
+        run.must(is_told(text, run.err), f"the message must tell: {text}")
+
+
+def step_down(folder):
+    """The user to run as: not root, whom nothing is forbidden."""
+    if os.geteuid() != 0:
+        return None
+    folder.chmod(0o755)
+    if any(not parent.stat().st_mode & 0o001 for parent in pathlib.Path(harness.PROGRAM).resolve().parents):
+        raise Skip("others than root can't reach the program")
+    return NOBODY
+
+
+def run_case(case, ranks, folder):
+    lay_out(case, folder)
+    user = step_down(folder) if case.nobody else None
+    before = harness.snapshot(folder)
+    run = harness.run(folder, *case.words, ranks=ranks, deadline=LIMIT, user=user)
+    harness.DURATIONS.append((run.seconds, f"{case.name} at {ranks}"))
+    run.exits(case.code)
+    check_message(case, run)
+    run.must(harness.snapshot(folder) == before, "no file may be made or changed, "
+             f"but there are {sorted(set(harness.snapshot(folder).items()) ^ set(before.items()))}")
+
+
+# --------------------------------------------------- what a run goes through, or not
+
+STEEP = """\
+output: run
+data: {train: data.h5}
+model: [{layer: dense, units: 1}]
+loss: mse
+optimizer: {type: sgd, lr: 0.001}
+train: {epochs: 2, batch_size: 1}
+"""
+
+
+def steep_data():
+    x = numpy.random.default_rng(5).normal(size=(200, 3))
+    return {"data.h5": {"x": x, "y": x @ [1.0, 2.0, 3.0]}, "config.yaml": STEEP}
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in (folder / "run/checkpoints").glob("step-*.h5"))
+
+
+def diverging_run_leaves_the_last_checkpoint(folder, ranks):
+    for name, content in steep_data().items():
+        harness.write_file(folder / name, content)
+    harness.run_well(folder, *TRAIN, ranks=ranks)
+    before = harness.snapshot(folder / "run/checkpoints")
+    model = (folder / "run/model.h5").read_bytes()
+    run = harness.run(folder, *TRAIN, "--set", "optimizer.lr=10", "--set", "train.epochs=4", ranks=ranks)
+    run.exits(NUMERIC).says("lockstep: error: step 4", "(epoch 3)", "learning rate 10", "not finite")
+    run.must(run.err.count("lockstep:") == 1, "there must be one message")
+    run.must(harness.snapshot(folder / "run/checkpoints") == before, "the checkpoints must be as they were")
+    run.must((folder / "run/model.h5").read_bytes() == model, "the model must be as it was")
+    harness.run_well(folder, *TRAIN, "--set", "train.epochs=3", ranks=ranks).says("step-00000400.h5", "done: 3 epochs")
+
+
+def diverging_new_run_saves_nothing(folder, ranks):
+    for name, content in steep_data().items():
+        harness.write_file(folder / name, content)
+    run = harness.run(folder, *TRAIN, "--set", "optimizer.lr=1e6", ranks=ranks)
+    run.exits(NUMERIC).says("step ", "(epoch 1)", "learning rate 1e+06")
+    run.must(not checkpoints(folder) and not (folder / "run/model.h5").exists(), "nothing may be saved")
+
+
+def no_parameter_beyond_float32_is_saved(folder, ranks):
+    """From a finite gradient a step can reach infinity; where it is an epoch's last, a checkpoint is due."""
+    for name, content in steep_data().items():
+        harness.write_file(folder / name, content)
+    run = harness.run(folder, *TRAIN, "--set", "optimizer.lr=1e6", "--set", "train.epochs=50",
+                      "--set", "train.batch_size=full", ranks=ranks)
+    run.exits(NUMERIC).says("step ", "learning rate 1e+06")
+    saved = checkpoints(folder)
+    run.must(len(saved) == 2, "the checkpoints before it must be there")
+    for name in saved:
+        values = harness.model_arrays(folder / "run/checkpoints" / name).values()
+        run.must(all(numpy.isfinite(value).all() for value in values), f"{name} must hold finite numbers")
+
+
+def damaged_newest_checkpoint_is_passed_over(folder, ranks):
+    lay_out(Case("", 0, (), runs="run", damaged=("run/checkpoints/step-00000006.h5",)), folder)
+    run = harness.run(folder, *TRAIN, ranks=ranks).exits(0)
+    run.says("step-00000006.h5: is damaged", "going on from run/checkpoints/step-00000003.h5", "done: 2 epochs, 6 steps")
+    run.must(all(line.startswith("lockstep: warning: ") for line in run.err.splitlines()), "it is a warning")
+    whole = FINISHED / "run/checkpoints/step-00000006.h5"
+    for name, value in harness.model_arrays(whole).items():
+        again = harness.model_arrays(folder / "run/checkpoints/step-00000006.h5")[name]
+        run.must(numpy.allclose(value, again, atol=1e-5), f"{name} must be what it was before the damage")
+
+
+STORIES = (diverging_run_leaves_the_last_checkpoint, diverging_new_run_saves_nothing,
+           no_parameter_beyond_float32_is_saved, damaged_newest_checkpoint_is_passed_over)
+
+
+def make_finished_run():
+    for name, content in BASE.items():
+        harness.write_file(FINISHED / name, content)
+    harness.run_well(FINISHED, *TRAIN)
+
+
+def in_all_ways(name, function):
+    return [(f"{name}, {way}", lambda folder, ranks=ranks: function(folder, ranks)) for way, ranks in WAYS.items()]
+
+
+def all_tests():
+    for case in CONFIG_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + OUTPUT_CASES:
+        yield from in_all_ways(case.name, lambda folder, ranks, case=case: run_case(case, ranks, folder))
+    for story in STORIES:
+        yield from in_all_ways(story.__name__.replace("_", " "), story)
+
+
+if __name__ == "__main__":
+    make_finished_run()
+    try:
+        harness.main(all_tests())
+    finally:
+        shutil.rmtree(FINISHED)

@@ -1,0 +1,498 @@
+"""Every command but train does what it says: import, evaluate, predict, info, check, gradcheck, keys, and help."""
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+
+import h5py
+import numpy
+
+import harness
+from harness import DATASETS, edited, read_csv, run_well
+
+COMMANDS = ("train", "check", "evaluate", "predict", "import", "info", "gradcheck", "keys")
+X, Y = harness.three_classes(61)
+NAMES = ("red", "green, dark", "blue")
+
+THREE = edited(("epochs: 2", "epochs: 4"), ("data.h5", "data.h5\n  normalize: standardize"))
+BINARY = edited(("units: 3, activation: softmax", "units: 1, activation: sigmoid"),
+                ("categorical_cross_entropy", "binary_cross_entropy"), ("epochs: 4", "epochs: 20"), text=THREE)
+LABELS = edited(("units: 1, activation", "units: 3, activation"), text=BINARY)
+REGRESSION = edited(("units: 3, activation: softmax", "units: 2"), ("categorical_cross_entropy", "mse"), text=THREE)
+
+
+def train(folder, config, **arrays):
+    """A model in run/ of data.h5."""
+    harness.write_file(folder / "config.yaml", config)
+    harness.write_arrays(folder / "data.h5", arrays)
+    run_well(folder, "train", "config.yaml")
+
+
+def predict(folder, data="data.h5", **how):
+    """The arrays that predict writes."""
+    run_well(folder, "predict", "run/model.h5", data, "-o", "out.h5", **how).says("out.h5: predictions for")
+    with h5py.File(folder / "out.h5") as file:
+        return {name: file[name][()] for name in file}
+
+
+def evaluate(folder, data="data.h5", **how):
+    """(the object that --json prints, the run)."""
+    result = run_well(folder, "evaluate", "run/model.h5", data, "--json", **how)
+    result.must(result.out.count("\n") == 1, "it prints one line")
+    return json.loads(result.out), result
+
+
+def must_be_near(result, told, expected, what):
+    result.must(numpy.allclose(told, expected, rtol=1e-5, atol=1e-7), f"{what} is {told}, but must be {expected}")
+
+
+def quality(truth, guess, of, weights):
+    """Precision, recall, F1 and support of a class, and what they are where there is none of it."""
+    hits = weights[(truth == of) & (guess == of)].sum()
+    guessed, support = weights[guess == of].sum(), weights[truth == of].sum()
+    precision, recall = hits / guessed if guessed else 0.0, hits / support if support else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
+    return [precision, recall, f1, support]
+
+
+def check_classes(result, told, truth, guess, weights):
+    """The part of the object that counts classes."""
+    n = len(told["classes"])
+    expected = [quality(truth, guess, of, weights) for of in range(n)]
+    for entry, values in zip(told["classes"], expected):
+        result.must(list(entry) == ["name", "precision", "recall", "f1", "support"], f"the keys are {list(entry)}")
+        must_be_near(result, [entry[key] for key in list(entry)[1:]], values, entry["name"])
+    must_be_near(result, told["macro_f1"], numpy.mean([values[2] for values in expected]), "macro_f1")
+    confusion = [[weights[(truth == i) & (guess == j)].sum() for j in range(n)] for i in range(n)]
+    must_be_near(result, told["confusion"], confusion, "confusion")
+    must_be_near(result, told["accuracy"], weights[truth == guess].sum() / weights.sum(), "accuracy")
+
+
+# -------------------------------------------------------------- evaluate and predict
+
+def classes_from_end_to_end(folder):
+    train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
+    told, result = evaluate(folder)
+    keys = ["samples", "loss", "accuracy", "classes", "macro_f1", "confusion"]
+    result.must(list(told) == keys, f"the keys are {list(told)}")
+    result.must(told["samples"] == 61 and [c["name"] for c in told["classes"]] == list(NAMES), "samples and names")
+    made = predict(folder)
+    probability, guess = made["probability"], made["class"]
+    result.must(probability.shape == (61, 3) and probability.dtype == "f4" and guess.shape == (61,), "the shapes")
+    must_be_near(result, probability.sum(axis=1), 1.0, "the sum of probabilities")
+    result.must((probability.argmax(axis=1) == guess).all(), "the class is the most probable one")
+    must_be_near(result, told["loss"], -numpy.log(probability[range(61), Y].astype("f8")).mean(), "loss")
+    check_classes(result, told, Y, guess, numpy.ones(61))
+    text = run_well(folder, "evaluate", "run/model.h5", "data.h5")
+    text.says("samples   61", f"loss      {told['loss']:.6f}", f"accuracy  {told['accuracy']:.4f}", "confusion", *NAMES)
+
+
+def classes_without_names(folder):
+    train(folder, THREE, x=X, y=Y)
+    told, result = evaluate(folder)
+    result.must([c["name"] for c in told["classes"]] == ["0", "1", "2"], "without names they are numbers")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
+    header, rows = read_csv(folder / "out.csv")
+    result.must(header == ["class", "0", "1", "2"] and {row[0] for row in rows} <= {"0", "1", "2"}, f"{header}")
+
+
+def weighted_evaluation(folder):
+    weights = numpy.random.default_rng(4).uniform(0, 3, size=61).astype("f4")
+    train(folder, THREE, x=X, y=Y, w=weights)
+    told, result = evaluate(folder)
+    made = predict(folder)
+    own = -numpy.log(made["probability"][range(61), Y].astype("f8"))
+    must_be_near(result, told["loss"], (weights * own).sum() / weights.sum(), "loss")
+    check_classes(result, told, Y, made["class"], weights.astype("f8"))
+
+
+def two_classes_from_a_table(folder):
+    """One output of sigmoid stands for two classes."""
+    rows = "".join(f"{a},{b},{'yes' if a + b > 3 else 'no'}\n" for a in range(5) for b in range(5))
+    harness.write_file(folder / "table.csv", "a,b,answer\n" + rows)
+    run_well(folder, "import", "table.csv", "-o", "data.h5").says("/train 25 samples of 2 features, 2 classes")
+    harness.write_file(folder / "config.yaml", BINARY)
+    run_well(folder, "train", "config.yaml")
+    told, result = evaluate(folder)
+    result.must([c["name"] for c in told["classes"]] == ["no", "yes"], "one output stands for two classes")
+    with h5py.File(folder / "data.h5") as file:
+        truth = file["train/y"][()].astype(int)
+    made = predict(folder)
+    p = made["probability"][:, 0].astype("f8")
+    result.must(made["probability"].shape == (25, 1) and (made["class"] == (p > 0.5)).all(), "the class is 1 above 1/2")
+    must_be_near(result, told["loss"], -numpy.log(numpy.where(truth == 1, p, 1 - p)).mean(), "loss")
+    check_classes(result, told, truth, made["class"], numpy.ones(25))
+    result.must(told["accuracy"] > 0.8, "it must learn something")
+    run_well(folder, "predict", "run/model.h5", "table.csv", "-o", "out.csv")
+    header, lines = read_csv(folder / "out.csv")
+    result.must(header == ["class", "no", "yes"], f"the header is {header}")
+    values = numpy.array([line[1:] for line in lines], "f8")
+    must_be_near(result, values[:, 1], p, "the probability of yes")
+    must_be_near(result, values.sum(axis=1), 1.0, "the sum of both")
+
+
+def several_labels_at_once(folder):
+    y = numpy.stack([X[:, 0] > 1, X[:, 1] > 1, X[:, 2] > 1], axis=1).astype("u1")
+    train(folder, LABELS, x=X, y=(y, {"classes": ("round", "soft", "sweet, very")}))
+    told, result = evaluate(folder)
+    made = predict(folder)
+    p = made["probability"].astype("f8")
+    result.must(made["class"].shape == (61, 3) and (made["class"] == (p > 0.5)).all(), "each output is a label")
+    must_be_near(result, told["loss"], -numpy.log(numpy.where(y == 1, p, 1 - p)).sum(axis=1).mean(), "loss")
+    must_be_near(result, told["accuracy"], (made["class"] == y).mean(), "accuracy")
+    for k, entry in enumerate(told["classes"]):
+        expected = quality(y[:, k], made["class"][:, k], 1, numpy.ones(61))
+        must_be_near(result, [entry[key] for key in ("precision", "recall", "f1", "support")], expected, entry["name"])
+    run_well(folder, "evaluate", "run/model.h5", "data.h5").says("round", "soft")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
+    header, lines = read_csv(folder / "out.csv")
+    result.must(header == ["class", "round", "soft", "sweet, very"], f"the header is {header}")
+    result.must(all(len(line) == 4 for line in lines), "each row has four cells")
+    must_be_near(result, numpy.array([line[1:] for line in lines], "f8"), p, "the probabilities")
+    words = [" ".join(name for name, k in zip(header[1:], row) if k) for row in made["class"]]
+    result.must([line[0] for line in lines] == words, "the first cell holds the labels, separated by blanks")
+
+
+def regression(folder):
+    y = numpy.stack([X.sum(axis=1), X[:, 0] - X[:, 1]], axis=1).astype("f8")
+    train(folder, REGRESSION, x=X, y=y)
+    told, result = evaluate(folder)
+    result.must(list(told) == ["samples", "loss", "mse", "mae", "r2"], f"the keys are {list(told)}")
+    made = predict(folder)
+    result.must(list(made) == ["y"] and made["y"].shape == (61, 2), "predict writes /y")
+    error = made["y"] - y
+    must_be_near(result, told["loss"], 0.5 * (error**2).sum(axis=1).mean(), "loss")
+    must_be_near(result, told["mse"], (error**2).mean(), "mse")
+    must_be_near(result, told["mae"], numpy.abs(error).mean(), "mae")
+    must_be_near(result, told["r2"], (1 - (error**2).sum(axis=0) / ((y - y.mean(axis=0))**2).sum(axis=0)).mean(), "r2")
+    run_well(folder, "evaluate", "run/model.h5", "data.h5").says("mse", "mae", "r2")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
+    header, lines = read_csv(folder / "out.csv")
+    result.must(header == ["y0", "y1"], f"the header is {header}")
+    must_be_near(result, numpy.array(lines, "f8"), made["y"], "the predictions")
+
+
+def regression_from_a_table(folder):
+    rows = "".join(f"{a},{b},{2.5 * a - b + 0.25}\n" for a in range(6) for b in range(6))
+    harness.write_file(folder / "table.csv", "a,b,cost\n" + rows)
+    run_well(folder, "import", "table.csv", "-o", "data.h5", "--test-fraction", "0.25").says(
+        "/train 27 samples, /test 9 samples of 2 features")
+    config = edited(("units: 2", "units: 1"), ("epochs: 4", "epochs: 200"), ("lr: 0.01", "lr: 0.03"),
+                    ("data.h5", "data.h5:/train\n  test: data.h5:/test"), text=REGRESSION)
+    harness.write_file(folder / "config.yaml", config)
+    run_well(folder, "train", "config.yaml").says("test: loss", "r2 0.9")
+    told, result = evaluate(folder, "data.h5:/test")
+    result.must(told["samples"] == 9 and told["r2"] > 0.9, f"it must learn the plane: {told}")
+    run_well(folder, "predict", "run/model.h5", "table.csv", "-o", "out.csv")
+    result.must(read_csv(folder / "out.csv")[0] == ["y"], "a single output is called y")
+
+
+def ranks_evaluate_alike(folder):
+    train(folder, THREE, x=X, y=Y)
+    alone, made = evaluate(folder)[0], predict(folder)
+    for ranks in (1, 2, 3, 4):
+        told, result = evaluate(folder, ranks=ranks)
+        must_be_near(result, told["loss"], alone["loss"], "loss")
+        result.must(told["confusion"] == alone["confusion"], "the counts must be the same")
+        again = predict(folder, ranks=ranks)
+        must_be_near(result, again["probability"], made["probability"], "the probabilities")
+
+
+def more_data_than_a_pass_holds(folder):
+    """Predictions go out chunk by chunk and must stay in their order."""
+    x, y = harness.three_classes(1111)
+    train(folder, THREE, x=x[:61], y=y[:61])
+    harness.write_arrays(folder / "large.h5", {"x": x, "y": y})
+    order = numpy.random.default_rng(6).permutation(1111)
+    harness.write_arrays(folder / "mixed.h5", {"x": x[order]})
+    straight, mixed = predict(folder, "large.h5"), predict(folder, "mixed.h5", ranks=2)
+    told, result = evaluate(folder, "large.h5", ranks=2)
+    must_be_near(result, mixed["probability"], straight["probability"][order], "the order")
+    check_classes(result, told, y, straight["class"], numpy.ones(1111))
+
+
+def tables_in_and_out(folder):
+    """A table may have its columns in another order, a label column still there, and no header at all."""
+    shutil.copy(DATASETS / "iris/iris.csv", folder)
+    run_well(folder, "import", "iris.csv", "-o", "data.h5").says("/train 150 samples of 4 features, 3 classes")
+    harness.write_file(folder / "config.yaml", THREE)
+    run_well(folder, "train", "config.yaml")
+    made = predict(folder)
+    header, rows = read_csv(folder / "iris.csv")
+    harness.write_file(folder / "mixed.csv", "\n".join(",".join(row[k] for k in (4, 2, 0, 3, 1)) for row in [header, *rows]))
+    harness.write_file(folder / "bare.csv", "\n".join(",".join(row[:4]) for row in rows))
+    harness.write_file(folder / "x.csv", "\n".join(",".join(row[:4]) for row in [header, *rows]))
+    for name in ("iris.csv", "mixed.csv", "bare.csv", "x.csv"):
+        result = run_well(folder, "predict", "run/model.h5", name, "-o", "out.csv")
+        lines = read_csv(folder / "out.csv")[1]
+        must_be_near(result, numpy.array([line[1:] for line in lines], "f8"), made["probability"], name)
+        names = ["setosa", "versicolor", "virginica"]
+        result.must([line[0] for line in lines] == [names[k] for k in made["class"]], "classes go by their names")
+        again = predict(folder, name)
+        must_be_near(result, again["probability"], made["probability"], name)
+    result.must(not list(folder.glob("lockstep-*")), "no temporary file may stay")
+
+
+def names_are_quoted_in_tables(folder):
+    train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
+    result = run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
+    header, rows = read_csv(folder / "out.csv")
+    result.must(header == ["class", *NAMES], f"the header is {header}")
+    result.must({row[0] for row in rows} <= set(NAMES) and all(len(row) == 4 for row in rows), "rows have their names")
+
+
+def names_are_escaped_in_json(folder):
+    names = ('a "b"', "c\\d\n", "Grün 🌱")
+    train(folder, THREE, x=X, y=(Y, {"classes": names}))
+    told, result = evaluate(folder)
+    result.must([entry["name"] for entry in told["classes"]] == list(names), f"the names are {told['classes']}")
+
+
+def names_of_the_data_go_to_the_outputs(folder):
+    train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
+    predict(folder)
+    with h5py.File(folder / "out.h5") as file:
+        names = list(file["class"].attrs["classes"])
+    assert names == list(NAMES), names
+
+
+# ---------------------------------------------------------------------- import
+
+def idx(kind, array, code=8):
+    header = bytes([0, 0, code, kind]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return header + array.tobytes()
+
+
+def images_and_labels(n, seed):
+    random = numpy.random.default_rng(seed)
+    return random.integers(0, 256, (n, 4, 5)).astype("u1"), random.integers(0, 3, n).astype("u1")
+
+
+def import_of_idx(folder):
+    """In any order, gzipped or not, each to its place by its name."""
+    (x, y), (x_test, y_test) = images_and_labels(7, 1), images_and_labels(3, 2)
+    harness.write_file(folder / "train-images-idx3-ubyte", idx(3, x))
+    harness.write_file(folder / "train-labels-idx1-ubyte.gz", gzip.compress(idx(1, y)))
+    harness.write_file(folder / "t10k-images-idx3-ubyte.gz", gzip.compress(idx(3, x_test)))
+    harness.write_file(folder / "t10k-labels-idx1-ubyte", idx(1, y_test))
+    names = sorted(path.name for path in folder.iterdir())
+    for order in (names, names[::-1]):
+        result = run_well(folder, "import", *order, "-o", "out.h5")
+        result.says("/train 7 samples, /test 3 samples of 20 features, 3 classes")
+        with h5py.File(folder / "out.h5") as file:
+            for path, expected in (("train/x", x), ("train/y", y), ("test/x", x_test), ("test/y", y_test)):
+                stored = file[path]
+                result.must(stored.dtype == "u1" and numpy.array_equal(stored[()], expected), f"{path} differs")
+            stored = file["train/x"]
+            result.must(stored.chunks[1:] == (4, 5) and stored.compression == "gzip", "chunks span samples, deflated")
+    run_well(folder, "import", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte", "-o", "out.h5")
+    with h5py.File(folder / "out.h5") as file:
+        result.must(list(file) == ["test"], "a lone test pair goes to /test")
+
+
+def import_of_a_table(folder):
+    shutil.copy(DATASETS / "iris/iris.csv", folder)
+    header, rows = read_csv(folder / "iris.csv")
+    for words in ((), ("--label", "species"), ("--label", "5")):
+        result = run_well(folder, "import", "iris.csv", "-o", "out.h5", *words, ranks=2)
+        with h5py.File(folder / "out.h5") as file:
+            x, y = file["train/x"], file["train/y"]
+            result.must(list(x.attrs["features"]) == header[:4], "features are the columns' names")
+            result.must(list(y.attrs["classes"]) == ["setosa", "versicolor", "virginica"], "classes are sorted")
+            result.must(x.chunks[1:] == (4,) and x.shuffle and x.compression == "gzip", "chunks span samples, shuffled")
+            must_be_near(result, x[()], numpy.array([row[:4] for row in rows], "f4"), "x")
+            result.must([y.attrs["classes"][k] for k in y[()]] == [row[4] for row in rows], "y")
+
+
+def import_of_a_table_with_a_label_in_front(folder):
+    harness.write_file(folder / "table.csv", "kind,a,b\nred,1,2\nblue,3,4\nred,5,6\n")
+    result = run_well(folder, "import", "table.csv", "-o", "out.h5", "--label", "kind")
+    with h5py.File(folder / "out.h5") as file:
+        result.must(list(file["train/y"][()]) == [1, 0, 1], "blue is 0, red is 1")
+        result.must(file["train/x"][()].tolist() == [[1, 2], [3, 4], [5, 6]], "the others are x")
+
+
+def import_with_a_test_fraction(folder):
+    shutil.copy(DATASETS / "iris/iris.csv", folder)
+    result = run_well(folder, "import", "iris.csv", "-o", "out.h5", "--test-fraction", "0.2")
+    result.says("/train 120 samples, /test 30 samples")
+    run_well(folder, "import", "iris.csv", "-o", "again.h5", "--test-fraction", "0.2")
+    run_well(folder, "import", "iris.csv", "-o", "whole.h5")
+    rows = {}
+    for name in ("out.h5", "again.h5", "whole.h5"):
+        with h5py.File(folder / name) as file:
+            rows[name] = [[*map(tuple, file[group]["x"][()])] for group in sorted(file)]
+    result.must(rows["out.h5"] == rows["again.h5"], "the draw is the same each time")
+    result.must(sorted(sum(rows["out.h5"], [])) == sorted(rows["whole.h5"][0]), "each row goes to one of both")
+
+
+def import_without_a_header(folder):
+    harness.write_file(folder / "table.csv", "1.5;2;0\n3;4;1\n5;6;1\n")
+    result = run_well(folder, "import", "table.csv", "-o", "out.h5").says("3 samples of 2 features, 2 classes")
+    with h5py.File(folder / "out.h5") as file:
+        result.must("features" not in file["train/x"].attrs, "there are no names")
+        result.must(list(file["train/y"][()]) == [0, 1, 1], "the last column is the label")
+
+
+def examples_can_be_made_anew(folder):
+    for name in ("iris", "xor"):
+        result = run_well(folder, "import", DATASETS / name / f"{name}.csv", "-o", "out.h5")
+        with h5py.File(folder / "out.h5") as made, h5py.File(DATASETS / name / f"{name}.h5") as kept:
+            for path in ("train/x", "train/y"):
+                result.must(numpy.array_equal(made[path][()], kept[path][()]), f"{name}: {path} differs")
+
+
+# ------------------------------------------------------------------------ files
+
+def other_programs_read_models(folder):
+    train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
+    with h5py.File(folder / "run/model.h5") as file:
+        assert file.attrs["format_version"] == 1 and list(file.attrs["classes"]) == list(NAMES), dict(file.attrs)
+        assert file.attrs["config"] == (folder / "run/config.yaml").read_text(), file.attrs["config"]
+        assert file["model/0-dense/W"].shape == (8, 4) and file["model/0-dense/b"].shape == (8,)
+        assert file["model/1-dense/W"].shape == (3, 8) and file["model/1-dense/b"].shape == (3,)
+        assert file["model/0-dense/W"].dtype == "f4" and file["normalizer/offset"].shape == (4,)
+        assert "optimizer" not in file and "progress" not in file, list(file)
+    with h5py.File(folder / "run/checkpoints/best.h5") as file:
+        assert file["optimizer"].attrs["steps"] == file["progress"].attrs["step"]
+    for tool, words in (("h5ls", ("-r",)), ("h5dump", ("-H",))):
+        if shutil.which(tool):
+            done = subprocess.run([tool, *words, "run/model.h5"], cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0 and "0-dense" in done.stdout, done
+
+
+def predictions_follow_from_the_file(folder):
+    """The net of a file, worked out by numpy."""
+    train(folder, THREE, x=X, y=Y)
+    with h5py.File(folder / "run/model.h5") as file:
+        offset, factor = file["normalizer/offset"][()], file["normalizer/factor"][()]
+        layers = [(file[f"model/{k}-dense/W"][()], file[f"model/{k}-dense/b"][()]) for k in (0, 1)]
+    x = (X - offset) * factor
+    assert numpy.allclose(x.mean(axis=0), 0, atol=1e-5) and numpy.allclose(x.std(axis=0), 1, atol=1e-4), (offset, factor)
+    hidden = numpy.maximum(x @ layers[0][0].T + layers[0][1], 0)
+    z = numpy.exp(hidden @ layers[1][0].T + layers[1][1])
+    assert numpy.allclose(predict(folder)["probability"], z / z.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def info(folder):
+    train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
+    run_well(folder, "info", "data.h5").says("/: 61 samples of 4 features", "classes: red, green, dark, blue", "/x", "/y")
+    run_well(folder, "info", "run/model.h5").says(
+        "a Lockstep model, format 1", "its digest is right", "inputs       4 features", "/model/0-dense/W", "(8, 4)",
+        "67 in all", "batch_size: 8")
+    run_well(folder, "info", "run/checkpoints/best.h5", ranks=2).says(
+        "a Lockstep checkpoint, format 1", "4 epochs finished", "step 32", "/optimizer", "best         epoch 4")
+    run_well(folder, "info", DATASETS / "digits/digits.h5").says("/train: 1437 samples of 64 features", "/test: 360")
+
+
+# ----------------------------------------------------------------- check, gradcheck
+
+def check(folder):
+    shutil.copytree(DATASETS / "digits", folder / "digits")
+    before = harness.snapshot(folder)
+    for ranks in (harness.ALONE, 2):
+        result = run_well(folder, "check", "digits/digits.yaml", "--set", "train.epochs=7", ranks=ranks)
+        result.says("epochs: 7", "training    1293 samples", "validation  144 samples", "test        360 samples",
+                    "dropout", "8320", "1290", "9610", "memory", "fine:")
+        result.must(harness.snapshot(folder) == before, "check writes nothing")
+
+
+def gradcheck(folder):
+    examples = [DATASETS / name for name in ("iris/iris.yaml", "xor/xor.yaml", "xor/linear.yaml", "digits/digits.yaml")]
+    for ranks, config in zip((harness.ALONE, 1, 2, 4), examples):
+        result = run_well(folder, "gradcheck", config, ranks=ranks)
+        result.says("-dense/W", "-dense/b", "gradients agree")
+        result.must(result.out.count("\n") >= 4 and "differs" not in result.out, "each block of parameters has a row")
+
+
+def gradcheck_of_every_activation(folder):
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": numpy.stack([Y, Y + 1.0], axis=1)})
+    for activation in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "softmax"):
+        text = edited(("activation: relu", f"activation: {activation}"), text=REGRESSION)
+        harness.write_file(folder / "config.yaml", text)
+        run_well(folder, "gradcheck", "config.yaml").says("all 4 gradients agree")
+
+
+def gradcheck_of_weights_and_labels(folder):
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": numpy.eye(3)[Y], "w": numpy.arange(61) % 3})
+    harness.write_file(folder / "config.yaml", LABELS)
+    run_well(folder, "gradcheck", "config.yaml", ranks=2).says("all 4 gradients agree")
+
+
+# -------------------------------------------------------------------- keys and help
+
+def known_keys(folder, config):
+    """Path by path, the keys that a config with unknown ones is told of."""
+    harness.write_file(folder / "config.yaml", config)
+    result = harness.run(folder, "check", "config.yaml").exits(2)
+    found = re.findall(r"(\S*?)zzz: unknown key.*?\(known: (.*?)\)", result.err)
+    result.must(len(found) == config.count("zzz"), "each unknown key is told of, with the known ones")
+    return {path + key for path, keys in found for key in keys.split(", ")}
+
+
+def accepted_keys(folder, listing):
+    """Every key that some config accepts."""
+    layers = re.findall(r"^# model: layer (\w+)", listing, re.MULTILINE)
+    optimizers = re.findall(r"^# optimizer: type (\w+)", listing, re.MULTILINE)
+    config = "zzz: 1\n" + "".join(f"{name}: {{zzz: 1}}\n" for name in ("data", "train", "checkpoint", "comm"))
+    keys = known_keys(folder, config + "model: [{layer: dense, units: 1}]\noptimizer: {type: sgd}\nloss: mse\n")
+    for layer in layers:
+        keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: {layer}, zzz: 1}}]\nloss: mse\n")
+    for kind in optimizers:
+        keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: linear}}]\noptimizer: {{type: {kind}, zzz: 1}}\n")
+    return {re.sub(r"^model\.0", "model.N", key) for key in keys}
+
+
+def keys_lists_every_key(folder):
+    result = run_well(folder, "keys")
+    listed = set(re.findall(r"^([a-z][\w.N]*)  ", result.out, re.MULTILINE))
+    accepted = accepted_keys(folder, result.out)
+    result.must(listed == accepted, f"listed or accepted, but not both: {sorted(listed ^ accepted)}")
+    result.must({"seed", "data.train", "model.N.units", "optimizer.betas", "train.epochs"} <= listed, "the best known")
+    result.says("one of categorical_cross_entropy", "required", "whole number from 1")
+    kinds = run_well(folder, "keys", ranks=2)
+    result.must(kinds.out == result.out, "ranks do not repeat it")
+
+
+def help_of_each_command(folder):
+    general = run_well(folder, "--help")
+    for words in (("-h",), ("help",)):
+        general.must(run_well(folder, *words).out == general.out, f"{words} is the same")
+    for command in COMMANDS:
+        general.says(f"  {command} ")
+        result = run_well(folder, command, "--help").says(f"usage: lockstep {command}")
+        result.must(run_well(folder, command, "-h").out == result.out, "-h is the same")
+    run_well(folder, "train", "--help").says("--set KEY=VALUE", "--output DIR", "--resume auto|never|FILE", "--overwrite")
+    run_well(folder, "evaluate", "--help", ranks=2).says("--json")
+    run_well(folder, "import", "--help").says("--label COLUMN", "--test-fraction F", "-o")
+
+
+def version(folder):
+    for ranks in (harness.ALONE, 2):
+        result = run_well(folder, "--version", ranks=ranks)
+        result.must(re.fullmatch(r"lockstep \d+\.\d+\.\d+\n", result.out), "one line says the version")
+
+
+def set_overrides_the_config(folder):
+    harness.write_file(folder / "config.yaml", harness.CONFIG)
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+    words = ("--set", "optimizer.lr=0.5", "--set", "model.0.units=5", "--set", "train={epochs: 9}",
+             "--set=model.0.activation=tanh", "--set", "checkpoint.keep=7", "--set", "optimizer.lr=0.25")
+    result = run_well(folder, "check", "config.yaml", *words)
+    result.says("lr: 0.25", "units: 5", "epochs: 9", "batch_size: 32", "activation: tanh", "keep: 7")
+
+
+TESTS = [
+    classes_from_end_to_end, classes_without_names, weighted_evaluation, two_classes_from_a_table,
+    several_labels_at_once, regression, regression_from_a_table, ranks_evaluate_alike, more_data_than_a_pass_holds,
+    tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
+    import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
+    import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,
+    info, check, gradcheck, gradcheck_of_every_activation, gradcheck_of_weights_and_labels, keys_lists_every_key,
+    help_of_each_command, version, set_overrides_the_config,
+]
+
+if __name__ == "__main__":
+    harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -1,0 +1,242 @@
+"""What the command-line tests share: running the program on some ranks, data to run it on, tables of tests.
+
+A test is a name and a function that takes a fresh folder, which is the working directory of what it runs. It
+fails by an exception, and is skipped by Skip. Words on the script's command line pick the tests whose names
+hold all of them; the folders of failed tests stay where LOCKSTEP_KEEP is set.
+"""
+
+import concurrent.futures
+import csv
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+import h5py
+import numpy
+
+PROGRAM = os.environ["LOCKSTEP"]
+MPIRUN = os.environ["LOCKSTEP_MPIRUN"]
+DATASETS = pathlib.Path(os.environ["LOCKSTEP_SOURCE"]) / "datasets"
+
+WORKERS = int(os.environ.get("LOCKSTEP_WORKERS", "8"))  # tests at a time; mpirun waits a second after a failure
+PATIENCE = int(os.environ.get("LOCKSTEP_PATIENCE", "1"))  # more than 1 where sanitizers slow things down
+DEADLINE = 100.0 * PATIENCE  # seconds for a run that works
+ALONE = 0  # ranks: without mpirun
+DURATIONS = []  # (seconds, name) of what is to be soon over
+
+# What mpirun itself says, of which most stands between two lines of dashes.
+MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^mpirun: Forwarding signal .*?\n", re.MULTILINE | re.DOTALL)
+
+
+class Skip(Exception):
+    """The machine can't run this test; the text says why."""
+
+
+class Failure(AssertionError):
+    """What a run did that it should not; the text holds its output."""
+
+
+class Run:
+    """A finished run of the program."""
+
+    def __init__(self, command, code, out, err, seconds):
+        self.command, self.code, self.out, self.seconds = command, code, out, seconds
+        self.err = MPIRUN_WORDS.sub("", err)
+
+    def __str__(self):
+        return (f"$ {' '.join(self.command)}\n[exit code {self.code} after {self.seconds:.1f} s]\n"
+                f"--- stdout\n{self.out}--- stderr\n{self.err}---")
+
+    def must(self, holds, what):
+        if not holds:
+            raise Failure(f"{what}\n{self}")
+        return self
+
+    def exits(self, code):
+        return self.must(self.code == code, f"the exit code must be {code}")
+
+    def says(self, *texts):
+        """The texts are in the output."""
+        for text in texts:
+            self.must(text in self.out + self.err, f"the output must hold: {text}")
+        return self
+
+
+def program_command(ranks, words):
+    start = [] if ranks == ALONE else [MPIRUN, str(ranks)]
+    return [*start, PROGRAM, *map(str, words)]
+
+
+def environment(folder, ranks):
+    """Temporary files of the program go to the folder, where a test sees them; those of MPI don't. Alone, MPI
+    ends threads of its own beside the search for leaks, which crashes it: runs under mpirun search for all."""
+    changes = {"OMPI_MCA_orte_tmpdir_base": tempfile.gettempdir(), "TMPDIR": str(folder)}
+    if ranks == ALONE:
+        changes["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    return {**os.environ, **changes}
+
+
+def start(folder, *words, ranks=ALONE, user=None):
+    """Starts the program in the folder; for tests that send signals."""
+    return subprocess.Popen(program_command(ranks, words), cwd=folder, stdin=subprocess.DEVNULL, user=user,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                            env=environment(folder, ranks), start_new_session=True)
+
+
+def finish(process, deadline=DEADLINE, since=None):
+    since = since or time.monotonic()
+    try:
+        out, err = process.communicate(timeout=deadline)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        code = f"none: killed after {deadline:.0f} s"
+    return Run(process.args, code, out, err, time.monotonic() - since)
+
+
+def run(folder, *words, ranks=ALONE, deadline=DEADLINE, user=None):
+    """Runs the program in the folder to its end."""
+    since = time.monotonic()
+    return finish(start(folder, *words, ranks=ranks, user=user), deadline, since)
+
+
+def run_well(folder, *words, **how):
+    """A run that ends well, without a word on stderr."""
+    result = run(folder, *words, **how).exits(0)
+    return result.must(result.err == "", "nothing is wrong, so stderr must be empty")
+
+
+# ---------------------------------------------------------------------- files
+
+def write_arrays(path, arrays):
+    """An HDF5 file of arrays by their paths; a value may be (array, attributes)."""
+    with h5py.File(path, "w") as file:
+        for name, value in arrays.items():
+            array, attributes = value if isinstance(value, tuple) else (value, {})
+            file[name] = array
+            file[name].attrs.update(attributes)
+
+
+def write_file(path, content):
+    """Text, bytes, arrays by their paths, or a function that writes the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if callable(content):
+        content(path)
+    elif isinstance(content, dict):
+        write_arrays(path, content)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content, encoding="utf-8")
+
+
+def flip_byte(path, place=-100):
+    """Damages a file by a single byte."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x40
+    path.write_bytes(bytes(content))
+
+
+def snapshot(folder):
+    """Every path below the folder with a digest of its content; but a run's log may always grow."""
+    return {str(path.relative_to(folder)):
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and path.name != "train.log" else ""
+            for path in folder.rglob("*")}
+
+
+def read_csv(path):
+    """(header, rows of texts)."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return rows[0], rows[1:]
+
+
+def model_arrays(path):
+    """The arrays below /model by their paths."""
+    found = {}
+
+    def take(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(path, "r") as file:
+        file["model"].visititems(take)
+    return found
+
+
+def three_classes(n=24, n_features=4):
+    """Points around three centres, float32, and their classes."""
+    random = numpy.random.default_rng(7)
+    y = numpy.arange(n) % 3
+    x = random.normal(size=(n, n_features)) + 3.0 * numpy.eye(3, n_features)[y]
+    return x.astype("f4"), y.astype("i8")
+
+
+CONFIG = """\
+seed: 1
+output: run
+data:
+  train: data.h5
+model:
+  - {layer: dense, units: 8, activation: relu}
+  - {layer: dense, units: 3, activation: softmax}
+loss: categorical_cross_entropy
+optimizer: {type: adam, lr: 0.01}
+train:
+  epochs: 2
+  batch_size: 8
+"""
+
+
+def edited(*edits, text=CONFIG):
+    """The config with texts in it replaced by others."""
+    for old, new in edits:
+        if old not in text:
+            raise ValueError(f"the config has no text {old!r}")
+        text = text.replace(old, new, 1)
+    return text
+
+
+# ---------------------------------------------------------------------- tests
+
+def attempt(test):
+    """Runs one test in a folder of its own; (name, verdict, text)."""
+    name, function = test
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-cli-"))
+    verdict, text = "passed", ""
+    try:
+        function(folder)
+    except Skip as why:
+        verdict, text = "skipped", str(why)
+    except Failure as why:
+        verdict, text = "FAILED", str(why)
+    except Exception:
+        verdict, text = "FAILED", traceback.format_exc()
+    if verdict == "FAILED" and "LOCKSTEP_KEEP" in os.environ:
+        text += f"\nkept: {folder}"
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return name, verdict, text
+
+
+def main(tests):
+    """Runs the tests, tells of each, and ends the script: 1 if any failed."""
+    wanted = [test for test in tests if all(word in test[0] for word in sys.argv[1:])]
+    counts = dict.fromkeys(("passed", "FAILED", "skipped"), 0)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        for name, verdict, text in pool.map(attempt, wanted):
+            counts[verdict] += 1
+            print(f"{verdict}: {name}", *text.splitlines(), sep="\n    ", flush=True)
+    for seconds, name in sorted(DURATIONS, reverse=True)[:3]:
+        print(f"among the slowest runs: {seconds:.1f} s {name}")
+    print(", ".join(f"{number} {verdict.lower()}" for verdict, number in counts.items()))
+    sys.exit(1 if counts["FAILED"] or not wanted else 0)

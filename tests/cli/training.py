@@ -1,0 +1,448 @@
+"""What `lockstep train` does: the run directory, ending and going on, every kind of task end to end."""
+
+import math
+import os
+import pathlib
+import shutil
+import signal
+import time
+
+import h5py
+import numpy
+
+import harness
+from harness import ALONE, edited, model_arrays, read_csv, run, run_well
+
+COLUMNS = ["epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "samples_per_second",
+           "seconds"]
+STOPPED = 75
+X, Y = harness.three_classes(60)
+
+
+def prepare(folder, *edits, **arrays):
+    """A config and its data."""
+    harness.write_file(folder / "config.yaml", edited(*edits))
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, **arrays})
+
+
+def train(folder, *words, **how):
+    return run_well(folder, "train", "config.yaml", *words, **how)
+
+
+def example(folder, name):
+    """Copies an example of datasets/."""
+    shutil.copytree(harness.DATASETS / name, folder / name)
+    return folder / name
+
+
+def steps_saved(folder, output="run"):
+    return sorted(path.name for path in (folder / output / "checkpoints").iterdir())
+
+
+def column(folder, name, output="run"):
+    header, rows = read_csv(folder / output / "metrics.csv")
+    return [row[header.index(name)] for row in rows]
+
+
+def same_model(a, b):
+    """Whether two files hold the same bits below /model."""
+    one, other = model_arrays(a), model_arrays(b)
+    return one.keys() == other.keys() and all(one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+def nearly_same_model(a, b):
+    one, other = model_arrays(a), model_arrays(b)
+    return one.keys() == other.keys() and all(numpy.allclose(one[name], other[name], atol=1e-4) for name in one)
+
+
+# ---------------------------------------------------------------- the examples
+
+def digits(folder):
+    example(folder, "digits")
+    result = run_well(folder, "train", "digits/digits.yaml", "-o", "run", ranks=2)
+    result.says("1293 training, 144 validation, 360 test samples of 64 features", "64-128-10", "test: loss")
+    result.must(float(column(folder, "val_accuracy")[-1]) > 0.93, "it must learn the digits")
+    result.must(float(column(folder, "train_loss")[-1]) < 0.1, "it must learn the digits")
+    told = float(result.out.split("test: loss")[1].split("accuracy")[1].split()[0])
+    result.must(told > 0.93, "it must know digits that it has not seen")
+
+
+def iris(folder):
+    example(folder, "iris")
+    result = run_well(folder, "train", "iris/iris.yaml", ranks=2)
+    result.must(float(column(folder, "val_accuracy", "runs/iris")[-1]) > 0.9, "it must tell the flowers apart")
+
+
+def xor_needs_a_hidden_layer(folder):
+    example(folder, "xor")
+    result = run_well(folder, "train", "xor/xor.yaml", "-o", "bent")
+    result.must(float(column(folder, "train_accuracy", "bent")[-1]) == 1.0, "all four points must come out right")
+    result.must(float(column(folder, "train_loss", "bent")[-1]) < 0.1, "the loss must fall")
+    result = run_well(folder, "train", "xor/linear.yaml", "-o", "straight")
+    result.must(float(column(folder, "train_accuracy", "straight")[-1]) <= 0.75, "a line can't part the points")
+    loss = float(column(folder, "train_loss", "straight")[-1])
+    result.must(abs(loss - math.log(2)) < 0.01, "the loss must stay at ln 2")
+
+
+# ----------------------------------------------------------- the run directory
+
+def run_directory(folder):
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.1"), ("epochs: 2", "epochs: 3"))
+    result = train(folder)
+    found = {name for name in harness.snapshot(folder) if name.startswith("run")}
+    expected = {"run", "run/config.yaml", "run/metrics.csv", "run/model.h5", "run/train.log", "run/checkpoints",
+                "run/checkpoints/best.h5", "run/checkpoints/step-00000014.h5", "run/checkpoints/step-00000021.h5"}
+    result.must(found == expected, f"the run directory holds {sorted(found ^ expected)} more or less")
+    header, rows = read_csv(folder / "run/metrics.csv")
+    result.must(header == COLUMNS, f"the columns are {header}")
+    result.must([row[:3] for row in rows] == [["1", "7", "0.01"], ["2", "14", "0.01"], ["3", "21", "0.01"]],
+                f"the rows begin {[row[:3] for row in rows]}")
+    for row in rows:
+        values = [float(cell) for cell in row]
+        result.must(all(math.isfinite(value) for value in values), f"{row} has a cell without a value")
+        result.must(abs(values[7] - 54 / values[8]) < 0.01 * values[7], "samples_per_second is samples / seconds")
+    log = (folder / "run/train.log").read_text()
+    result.must(all(line in log for line in result.out.splitlines()), "train.log repeats what was printed")
+
+
+def columns_without_validation_stay_empty(folder):
+    prepare(folder)
+    result = train(folder)
+    result.must(column(folder, "val_loss") == ["", ""] == column(folder, "val_accuracy"), "there is no validation")
+
+
+def regression_has_r2_columns(folder):
+    prepare(folder, ("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse"))
+    result = train(folder)
+    header = read_csv(folder / "run/metrics.csv")[0]
+    result.must(header == [name.replace("accuracy", "r2") for name in COLUMNS], f"the columns are {header}")
+
+
+def checkpoints_are_kept_and_removed(folder):
+    prepare(folder, ("epochs: 2", "epochs: 4"))
+    result = train(folder, "--set", "checkpoint={every_steps: 3, every_epochs: 0, keep: 4}")
+    expected = ["best.h5", "step-00000024.h5", "step-00000027.h5", "step-00000030.h5", "step-00000032.h5"]
+    result.must(steps_saved(folder) == expected, f"the checkpoints are {steps_saved(folder)}")
+
+
+def best_model_is_of_the_best_epoch(folder):
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"), ("lr: 0.01", "lr: 0.1"), ("epochs: 2", "epochs: 12"))
+    noise = numpy.random.default_rng(2).integers(0, 3, size=60) # nothing to learn, so that it overfits
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": noise})
+    result = train(folder, "--set", "checkpoint.keep=12")
+    losses = [float(value) for value in column(folder, "val_loss")]
+    best = losses.index(min(losses)) + 1
+    result.must(best < 12, "the test needs a best epoch before the last")
+    with h5py.File(folder / "run/checkpoints/best.h5") as file:
+        result.must(file["progress"].attrs["epoch"] == best, f"best.h5 is not of epoch {best}")
+    own = folder / f"run/checkpoints/step-{6 * best:08}.h5"
+    for name in ("run/model.h5", "run/checkpoints/best.h5"):
+        result.must(same_model(folder / name, own), f"{name} has not the weights of epoch {best}")
+
+
+def monitor_chooses_the_best_epoch(folder):
+    prepare(folder, ("epochs: 2", "epochs: 3\n  monitor: epoch"))
+    result = train(folder)
+    with h5py.File(folder / "run/checkpoints/best.h5") as file:
+        result.must(file["progress"].attrs["epoch"] == 1, "the smallest epoch is the best")
+
+
+def model_without_validation_is_the_final_one(folder):
+    prepare(folder)
+    result = train(folder)
+    final = folder / "run/checkpoints/step-00000016.h5"
+    result.must(same_model(folder / "run/model.h5", final), "model.h5 has the weights of the last step")
+
+
+def config_of_a_run_makes_it_again(folder):
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2\n  normalize: standardize"))
+    train(folder, "--set", "model.0.units=5")
+    (folder / "elsewhere").mkdir()
+    result = run_well(folder / "elsewhere", "train", "../run/config.yaml", "-o", "again")
+    result.must(same_model(folder / "run/model.h5", folder / "elsewhere/again/model.h5"), "the models differ")
+    one, other = [[line for line in path.read_text().splitlines() if not line.startswith("output:")]
+                  for path in (folder / "run/config.yaml", folder / "elsewhere/again/config.yaml")]
+    result.must(one == other, f"the config's config differs: {set(one) ^ set(other)}")
+
+
+def output_of_an_unusual_name(folder):
+    prepare(folder)
+    for name in ("Ann's run: # 1", "läufe/ß", 'say "run"', "null", "a\\b"):
+        result = train(folder, "--output", name, "--set", "train.max_steps=1")
+        result.must((folder / name / "model.h5").is_file(), f"the output must be {name}")
+        run_well(folder, "train", f"{name}/config.yaml").says(f"{name} is finished")
+
+
+def paths_are_relative_to_the_config(folder):
+    (folder / "inner").mkdir()
+    prepare(folder / "inner")
+    result = run_well(folder, "train", "inner/config.yaml")
+    result.must((folder / "run/model.h5").is_file(), "output is relative to where the command runs")
+
+
+# ----------------------------------------------------------- ending and going on
+
+def no_steps(folder):
+    prepare(folder)
+    result = train(folder, "--set", "train.max_steps=0")
+    result.must(steps_saved(folder) == ["step-00000000.h5"], f"the checkpoints are {steps_saved(folder)}")
+    result.must((folder / "run/model.h5").is_file(), "the initial model is written")
+    result.must(read_csv(folder / "run/metrics.csv") == (COLUMNS, []), "no epoch has a row")
+    train(folder).says("going on from run/checkpoints/step-00000000.h5", "done: 2 epochs, 16 steps")
+
+
+def going_on_makes_no_difference(folder):
+    prepare(folder, ("epochs: 2", "epochs: 4"),
+            ("activation: relu}\n", "activation: relu}\n  - {layer: dropout, rate: 0.25}\n"))
+    train(folder, "-o", "whole")
+    train(folder, "--set", "train.max_steps=11").says("done: 1 epochs, 11 steps")
+    result = train(folder, "--set", "train.max_steps=16").says("going on from run/checkpoints/step-00000011.h5: epoch 2")
+    result.must(len(column(folder, "epoch")) == 2, "two epochs are over")
+    result = train(folder).says("done: 4 epochs, 32 steps")
+    final = "checkpoints/step-00000032.h5"
+    result.must(same_model(folder / "whole" / final, folder / "run" / final), "the model must be the same bit for bit")
+    for name in COLUMNS[:-2]:
+        result.must(column(folder, name) == column(folder, name, "whole"), f"the column {name} must be the same")
+
+
+def going_on_with_other_ranks(folder):
+    prepare(folder, ("epochs: 2", "epochs: 4"))
+    train(folder, "-o", "whole")
+    train(folder, "--set", "train.max_steps=5", ranks=4)
+    train(folder, "--set", "train.max_steps=20", ranks=2)
+    result = train(folder)
+    result.must(nearly_same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models differ")
+
+
+def rows_beyond_the_checkpoint_are_dropped(folder):
+    prepare(folder, ("epochs: 2", "epochs: 4"))
+    train(folder)
+    (folder / "run/checkpoints/step-00000032.h5").unlink()
+    result = run(folder, "train", "config.yaml").exits(0).says("step-00000024.h5", "warning", "no best model")
+    result.must(column(folder, "epoch") == ["1", "2", "3", "4"], "an epoch has one row")
+
+
+def finished_run_says_so(folder):
+    prepare(folder)
+    train(folder)
+    before = harness.snapshot(folder)
+    result = train(folder).says("run is finished: 2 epochs, 16 steps; nothing to do")
+    result.must(harness.snapshot(folder) == before, "nothing may change")
+    train(folder, "--set", "train.epochs=3").says("going on from", "done: 3 epochs, 24 steps")
+
+
+def learning_rate_may_change(folder):
+    prepare(folder)
+    train(folder)
+    result = train(folder, "--set", "train.epochs=3", "--set", "optimizer.lr=0.5")
+    result.must(column(folder, "lr") == ["0.01", "0.01", "0.5"], "the new rate holds from there on")
+
+
+def overwrite_removes_the_run_alone(folder):
+    prepare(folder)
+    train(folder)
+    first = model_arrays(folder / "run/model.h5")
+    harness.write_file(folder / "run/notes.txt", "mine")
+    harness.write_file(folder / "run/checkpoints/notes.txt", "mine")
+    result = train(folder, "--overwrite", "--set", "seed=2", "--set", "model.0.units=9", "--set", "train.epochs=1")
+    result.must(steps_saved(folder) == ["best.h5", "notes.txt", "step-00000008.h5"], f"left: {steps_saved(folder)}")
+    result.must((folder / "run/notes.txt").read_text() == "mine", "files of others stay")
+    result.must(len(column(folder, "epoch")) == 1, "metrics.csv begins anew")
+    second = model_arrays(folder / "run/model.h5")
+    result.must(len(first["0-dense/b"]) == 8 and len(second["0-dense/b"]) == 9, "the model is a new one")
+
+
+def overwrite_where_there_is_no_run(folder):
+    prepare(folder)
+    train(folder, "--overwrite").says("done: 2 epochs")
+
+
+def resume_never_starts_a_new_run(folder):
+    prepare(folder)
+    train(folder, "--resume", "never").says("done: 2 epochs")
+
+
+def resume_from_a_file(folder):
+    prepare(folder, ("epochs: 2", "epochs: 3"))
+    train(folder, "-o", "whole")
+    train(folder, "-o", "part", "--set", "train.max_steps=9")
+    result = run(folder, "train", "config.yaml", "--resume", "part/checkpoints/step-00000009.h5").exits(0)
+    result.says("warning", "no best model", "going on from part/checkpoints/step-00000009.h5: epoch 2, step 9", "done: 3 epochs, 24 steps")
+    result.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models differ")
+
+
+def log_every_tells_of_steps(folder):
+    prepare(folder)
+    result = train(folder, "--set", "train.log_every=3")
+    told = [line.split()[1] for line in result.out.splitlines() if line.startswith("step ")]
+    result.must(told == ["3", "6", "9", "12", "15"], f"lines came for the steps {told}")
+
+
+# ---------------------------------------------------------------------- signals
+
+def start_long_run(folder, ranks):
+    """A run that has finished an epoch and is far from its end."""
+    prepare(folder, ("epochs: 2", "epochs: 1000000"), ("batch_size: 8", "batch_size: 8\ncheckpoint: {every_epochs: 0}"))
+    process = harness.start(folder, "train", "config.yaml", ranks=ranks)
+    metrics = folder / "run/metrics.csv"
+    deadline = time.monotonic() + harness.DEADLINE
+    while process.poll() is None and time.monotonic() < deadline:
+        if metrics.exists() and metrics.read_text().count("\n") >= 2:
+            break
+        time.sleep(0.05)
+    return process
+
+
+def check_stopped(folder, result, ranks):
+    """There is a checkpoint, from which the run goes on as if nothing had been."""
+    step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
+    result.must(step >= 8, "an epoch of 8 steps was over")
+    end = f"train.max_steps={step + 3}"
+    again = train(folder, "--set", end, ranks=ranks)
+    again.says(f"going on from run/checkpoints/step-{step:08}.h5", f"{step + 3} steps;")
+    train(folder, "-o", "whole", "--set", end, ranks=ranks)
+    again.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models must be the same bit for bit")
+
+
+def stopped_by(number, ranks, folder):
+    process = start_long_run(folder, ranks)
+    process.send_signal(number)
+    result = harness.finish(process).exits(STOPPED)
+    result.must(result.err.startswith("lockstep: warning: stopped by a signal at step "), "it must say so")
+    result.says("run the same command again")
+    result.must(result.err.count("lockstep:") == 1, "one line is enough")
+    check_stopped(folder, result, ranks)
+
+
+def terminated_under_mpirun(folder):
+    """mpirun exits with 1 whatever its ranks return, and kills them within seconds."""
+    process = start_long_run(folder, 2)
+    process.send_signal(signal.SIGTERM)
+    result = harness.finish(process).exits(1)
+    check_stopped(folder, result, 2)
+
+
+def children(parent):
+    """The processes that another one started."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(words[1]) == parent:
+            yield int(path.parent.name)
+
+
+def usr1_to_one_rank(folder):
+    process = start_long_run(folder, 2)
+    os.kill(max(children(process.pid)), signal.SIGUSR1)
+    result = harness.finish(process).exits(STOPPED)
+    check_stopped(folder, result, 2)
+
+
+# ------------------------------------------------------------- what there is to learn
+
+def one_hot_and_columns_are_class_numbers(folder):
+    prepare(folder)
+    train(folder)
+    for name, y in (("one-hot", numpy.eye(3)[Y]), ("column", Y.reshape(-1, 1)), ("real", Y.astype("f4"))):
+        harness.write_arrays(folder / "data.h5", {"x": X, "y": y})
+        result = train(folder, "-o", name)
+        result.must(same_model(folder / "run/model.h5", folder / name / "model.h5"), f"{name}: the models differ")
+
+
+def names_that_people_use(folder):
+    prepare(folder)
+    train(folder)
+    for number, (x, y) in enumerate((("X", "Y"), ("images", "labels"), ("X_train", "y_train"), ("data", "target"))):
+        harness.write_arrays(folder / "data.h5", {x: X, y: Y})
+        result = train(folder, "-o", f"run{number}")
+        result.must(same_model(folder / "run/model.h5", folder / f"run{number}/model.h5"), f"{x}: the models differ")
+    harness.write_arrays(folder / "data.h5", {"pixels": X, "kinds": Y, "x": X[:5], "y": Y[:5]})
+    result = train(folder, "-o", "named", "--set", "data.x=/pixels", "--set", "data.y=/kinds")
+    result.must(same_model(folder / "run/model.h5", folder / "named/model.h5"), "explicit names must win")
+
+
+def every_type_of_input(folder):
+    numbers = numpy.random.default_rng(3).integers(0, 100, size=X.shape)
+    prepare(folder, ("data.h5", "data.h5\n  normalize: standardize"))
+    for kind in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8", ">f8", ">i2"):
+        harness.write_arrays(folder / "data.h5", {"x": numbers.astype(kind), "y": Y})
+        name = kind.replace(">", "big-")
+        result = train(folder, "-o", name)
+        result.must(nearly_same_model(folder / "u1/model.h5", folder / name / "model.h5"), f"{kind}: the models differ")
+
+
+def validation_in_a_file(folder):
+    prepare(folder, ("data.h5", "data.h5:/train\n  validation: val.h5"))
+    harness.write_arrays(folder / "data.h5", {"train/x": X, "train/y": Y, "test/x": X[:9], "test/y": Y[:9]})
+    harness.write_arrays(folder / "val.h5", {"x": X[::2], "y": Y[::2]})
+    result = train(folder, "--set", "data.test=data.h5:/test")
+    result.says("60 training, 30 validation, 9 test samples", "test: loss")
+    evaluated = run_well(folder, "evaluate", "run/model.h5", "val.h5")
+    loss = min(float(value) for value in column(folder, "val_loss"))
+    evaluated.says(f"loss      {loss:.6f}")
+
+
+def weights_tell_what_counts(folder):
+    """Samples of weight 0 are as good as absent: wrong labels there do no harm."""
+    wrong = numpy.arange(60) % 4 == 0
+    y = numpy.where(wrong, (Y + 1) % 3, Y)
+    prepare(folder, ("lr: 0.01", "lr: 0.05"), ("epochs: 2", "epochs: 30"), y=y, w=numpy.where(wrong, 0.0, 2.0))
+    result = train(folder, ranks=2)
+    result.must(float(column(folder, "train_accuracy")[-1]) > 0.95, "the weighted accuracy must be high")
+    harness.write_arrays(folder / "right.h5", {"x": X[wrong], "y": Y[wrong]})
+    accuracy = run_well(folder, "evaluate", "run/model.h5", "right.h5").out.split("accuracy")[1].split()[0]
+    result.must(float(accuracy) > 0.8, "the samples without weight must come out by their right labels")
+
+
+def full_batch_and_batch_of_one(folder):
+    prepare(folder)
+    train(folder, "-o", "full", "--set", "train.batch_size=full").says("batch 60, 1 steps an epoch", "2 steps;")
+    train(folder, "-o", "one", "--set", "train.batch_size=1", ranks=2).says("batch 1, 60 steps an epoch", "120 steps;")
+    train(folder, "-o", "most", "--set", "train.batch_size=1000").says("batch 60, 1 steps an epoch")
+
+
+def more_ranks_than_samples(folder):
+    prepare(folder, ("batch_size: 8", "batch_size: 2"))
+    harness.write_arrays(folder / "data.h5", {"x": X[:3], "y": Y[:3]})
+    train(folder, "-o", "alone")
+    result = train(folder, ranks=4)
+    result.must(nearly_same_model(folder / "alone/model.h5", folder / "run/model.h5"), "the models differ")
+
+
+def ranks_make_no_difference(folder):
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.15\n  normalize: standardize"),
+            ("activation: relu}\n", "activation: relu}\n  - {layer: dropout, rate: 0.25}\n"))
+    train(folder, "-o", "0")
+    for ranks in (1, 2, 3, 4):
+        result = train(folder, "-o", ranks, ranks=ranks)
+        result.must(nearly_same_model(folder / "0/model.h5", folder / f"{ranks}/model.h5"), "the models differ")
+        losses = [numpy.array(column(folder, "val_loss", name), "f8") for name in ("0", str(ranks))]
+        result.must(numpy.allclose(*losses, atol=1e-5), f"the validation losses differ: {losses}")
+
+
+TESTS = [
+    digits, iris, xor_needs_a_hidden_layer, run_directory, columns_without_validation_stay_empty,
+    regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
+    monitor_chooses_the_best_epoch, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
+    output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
+    going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
+    overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, one_hot_and_columns_are_class_numbers,
+    names_that_people_use, every_type_of_input, validation_in_a_file, weights_tell_what_counts,
+    full_batch_and_batch_of_one, more_ranks_than_samples, ranks_make_no_difference,
+]
+
+
+def all_tests():
+    for test in TESTS:
+        yield test.__name__.replace("_", " "), test
+    for number, ranks in ((signal.SIGUSR1, ALONE), (signal.SIGUSR1, 2), (signal.SIGUSR1, 4), (signal.SIGTERM, ALONE),
+                          (signal.SIGINT, ALONE)):
+        yield (f"stopped by {number.name} at {ranks} ranks",
+               lambda folder, number=number, ranks=ranks: stopped_by(number, ranks, folder))
+
+
+if __name__ == "__main__":
+    harness.main(all_tests())

@@ -1,0 +1,137 @@
+"""What the tests of whole runs share: starting them at some number of ranks, reading what they leave, comparing."""
+
+import csv
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy
+
+ROOT = pathlib.Path(os.environ.get("LOCKSTEP_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
+BUILD = pathlib.Path(os.environ.get("LOCKSTEP_BUILD", ROOT / "build"))
+PROGRAM = os.environ.get("LOCKSTEP", str(BUILD / "lockstep"))
+MPIRUN = os.environ.get("LOCKSTEP_MPIRUN", str(ROOT / "tests/mpirun.sh"))
+
+# Of 1437 samples 287 are held out; batches of 64 leave a last one of 62, and an epoch has 18 steps.
+NET = """
+seed: 5
+data:
+  train: {root}/datasets/digits/digits.h5:/train
+  validation: 0.2
+  normalize: standardize
+model:
+  - {{layer: dense, units: 24, activation: tanh}}
+  - {{layer: dropout, rate: 0.2}}
+  - {{layer: dense, units: 10, activation: softmax}}
+loss: categorical_cross_entropy
+optimizer: {{type: momentum, lr: 0.1}}
+train: {{epochs: 3, batch_size: 64}}
+comm: {{threads: 1}}
+"""
+STEPS_PER_EPOCH = 18
+
+
+class Runs:
+    """A folder of runs of the net above, removed at the end."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-runs-"))
+        self.config = self.folder / "net.yaml"
+        self.config.write_text(NET.format(root=ROOT))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder)
+
+    def command(self, ranks, name, sets=(), options=()):
+        words = [MPIRUN, str(ranks), PROGRAM, "train", str(self.config), "--output", str(self.folder / name), *options]
+        return words + [word for pair in sets for word in ("--set", pair)]
+
+    def train(self, ranks, name, sets=(), options=(), code=0):
+        """Runs to the end; returns what was printed."""
+        run = subprocess.run(self.command(ranks, name, sets, options), capture_output=True, text=True, check=False)
+        if run.returncode != code:
+            sys.exit(f"{name} at {ranks}: exit code {run.returncode}, not {code}\n{run.stdout}{run.stderr}")
+        return run.stdout
+
+    def checkpoint(self, name, step):
+        return Checkpoint(self.folder / name / "checkpoints" / f"step-{step:08}.h5")
+
+    def checkpoints(self, name):
+        return sorted(path.name for path in (self.folder / name / "checkpoints").iterdir())
+
+    def metrics(self, name):
+        """metrics.csv as a list of rows, without what the clock has a part in."""
+        with open(self.folder / name / "metrics.csv", newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            del row["seconds"], row["samples_per_second"]
+        return rows
+
+
+class Checkpoint:
+    """All of a checkpoint but the config and what the clock has a part in."""
+
+    def __init__(self, path):
+        self.arrays, self.attributes = {}, {}
+        with h5py.File(path, "r") as file:
+            self.take("/", file)
+            file.visititems(self.take)
+
+    def take(self, name, node):
+        if isinstance(node, h5py.Dataset):
+            self.arrays[name] = node[...]
+        for key, value in node.attrs.items():
+            if key != "config" and not key.endswith("_seconds"):
+                self.attributes[name, key] = value
+
+    def different(self, other):
+        """What has not the same bits; an empty list where the checkpoints are equal."""
+        wrong = [f"{what} only in one" for what in self.arrays.keys() ^ other.arrays.keys()]
+        wrong += [f"{what} only in one" for what in self.attributes.keys() ^ other.attributes.keys()]
+        for name in self.arrays.keys() & other.arrays.keys():
+            a, b = self.arrays[name], other.arrays[name]
+            if a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
+                wrong.append(f"{name} differs")
+        for name in self.attributes.keys() & other.attributes.keys():
+            if numpy.asarray(self.attributes[name]).tobytes() != numpy.asarray(other.attributes[name]).tobytes():
+                wrong.append(f"{name} differs: {self.attributes[name]} and {other.attributes[name]}")
+        return sorted(wrong)
+
+    def float_attributes(self):
+        """Names, as `different` gives them, of attributes that are real numbers."""
+        return [name for name, value in self.attributes.items() if numpy.asarray(value).dtype.kind == "f"]
+
+
+def distance(a, b):
+    """||a - b|| / ||b||"""
+    a, b = numpy.asarray(a, dtype=float), numpy.asarray(b, dtype=float)
+    norm = numpy.linalg.norm(b)
+    return float(numpy.linalg.norm(a - b) / norm) if norm > 0 else float(numpy.linalg.norm(a - b))
+
+
+class Verdicts:
+    """Says what held and what did not; `end` exits accordingly."""
+
+    def __init__(self):
+        self.failed = 0
+
+    def check(self, holds, text):
+        self.failed += not holds
+        print(f"{'ok' if holds else 'FAILED'}: {text}", flush=True)
+
+    def end(self):
+        sys.exit(1 if self.failed else 0)
+
+
+def ranks_wanted():
+    """The only argument."""
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} RANKS")
+    return int(sys.argv[1])

@@ -1,0 +1,347 @@
+/* The checkpoint room over ranks: what rank 0 writes all ranks get back, bit for bit; the newest whole file
+ * of a folder is found, and old ones go. */
+#include "support.h"
+
+#include "lockstep/checkpoint.h"
+
+/* ------------------------------------------------------------------- fixtures */
+
+#define INPUTS 5
+#define N_SUMS 4
+
+static const char *const usual = "model:\n"
+                                 "  - {layer: dense, units: 7, activation: relu}\n"
+                                 "  - {layer: dropout, rate: 0.2}\n"
+                                 "  - {layer: dense, units: 3, activation: softmax}\n"
+                                 "optimizer: {type: adam, lr: 0.001}\n";
+
+/* A model with all that goes into a checkpoint. */
+typedef struct thing {
+  ls_model *model;
+  ls_optim *optim;
+  ls_normalizer *normalizer;
+  ls_progress progress;
+  double sums[N_SUMS + 1];
+} thing;
+
+static void thing_create(thing *t, const char *text, size_t n_inputs, size_t n_sums) {
+  ls_config *config = NULL;
+  *t = (thing){0};
+  ls_status status = ls_config_create(text, "saved.yaml", &config);
+  if (status == LS_OK) status = ls_model_parse(config, LS_CATEGORICAL_CROSS_ENTROPY, &t->model);
+  if (status == LS_OK) status = ls_optim_parse(config, &t->optim);
+  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_model_build(t->model, n_inputs, 1);
+  if (status == LS_OK) status = ls_optim_build(t->optim, t->model->n_params);
+  if (status == LS_OK) status = ls_normalizer_create(n_inputs, &t->normalizer);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  ls_config_destroy(&config);
+  t->progress = (ls_progress){.n_sums = n_sums, .sums = t->sums};
+  settle();
+}
+
+static void thing_destroy(thing *t) {
+  ls_model_destroy(&t->model);
+  ls_optim_destroy(&t->optim);
+  ls_normalizer_destroy(&t->normalizer);
+}
+
+static size_t block_bytes(const thing *t) {
+  return t->optim->n * t->optim->type->n_slots * sizeof(float);
+}
+
+/* Local. Any bits at all, NaN and denormal numbers too; another set for each key. */
+static void fill_bits(uint64_t key, size_t bytes, void *out) {
+  const ls_rng rng = ls_rng_make(key, LS_RNG_CHECK, 0, 0);
+  const size_t n = bytes / 4;
+  uint32_t *const words = out;
+  ls_rng_words(&rng, 0, n, words);
+}
+
+/* Local. Gives the thing contents that only `key` tells. */
+static void thing_fill(thing *t, uint64_t key) {
+  double offset[INPUTS];
+  double factor[INPUTS];
+  fill_bits(key, t->model->n_params * sizeof(float), t->model->params);
+  fill_bits(key + 1, block_bytes(t), t->optim->block);
+  for (size_t j = 0; j < INPUTS; j++) {
+    offset[j] = (double)key / 3.0 + (double)j;
+    factor[j] = 1.0 / ((double)key + (double)j + 7.0);
+  }
+  ls_normalizer_set(t->normalizer, offset, factor);
+  t->optim->steps = key + 100;
+  t->progress = (ls_progress){.epoch = key,
+                              .epoch_samples = 17,
+                              .step = key + 100,
+                              .samples = UINT64_MAX - key,
+                              .skipped_steps = 3,
+                              .best_epoch = 2,
+                              .best_value = -0.1,
+                              .total_seconds = 1.0 / 3.0,
+                              .epoch_seconds = 1e-9,
+                              .seed = 42,
+                              .data = {UINT64_C(0xFEDCBA9876543210), key},
+                              .n_sums = N_SUMS,
+                              .sums = t->sums};
+  for (size_t i = 0; i < N_SUMS; i++) t->sums[i] = (double)(key + i) / 7.0;
+}
+
+/* Local. Writes the thing on rank 0. `is_checkpoint`: with optimizer and progress. */
+static void thing_write(const thing *t, const char *name, bool is_checkpoint) {
+  const char *const classes[] = {"cat", "dog", "hen"};
+  const ls_snapshot snapshot = {.config = "seed: 1\n",
+                                .classes = classes,
+                                .n_classes = 3,
+                                .model = t->model,
+                                .normalizer = t->normalizer,
+                                .optim = is_checkpoint ? t->optim : NULL,
+                                .progress = is_checkpoint ? &t->progress : NULL};
+  if (rank == 0 && ls_checkpoint_write(in_folder(name), &snapshot) != LS_OK)
+    complain(__FILE__, __LINE__, "%s", ls_message());
+}
+
+static ls_saved *open_saved(const char *name) {
+  ls_saved *saved = NULL;
+  if (rank == 0 && ls_saved_open(in_folder(name), &saved) != LS_OK)
+    complain(__FILE__, __LINE__, "%s", ls_message());
+  settle();
+  return saved;
+}
+
+/* Local. All that a checkpoint holds, compared bit by bit. */
+static void expect_same_thing(const thing *a, const thing *b) {
+  const ls_progress *const p = &a->progress;
+  const ls_progress *const q = &b->progress;
+  EXPECT(memcmp(a->model->params, b->model->params, a->model->n_params * sizeof(float)) == 0);
+  EXPECT(memcmp(a->optim->block, b->optim->block, block_bytes(a)) == 0);
+  EXPECT(a->optim->steps == b->optim->steps);
+  EXPECT(memcmp(a->normalizer->offset, b->normalizer->offset, INPUTS * sizeof(double)) == 0);
+  EXPECT(memcmp(a->normalizer->factor, b->normalizer->factor, INPUTS * sizeof(double)) == 0);
+  EXPECT(memcmp(a->normalizer->offset32, b->normalizer->offset32, INPUTS * sizeof(float)) == 0);
+  EXPECT(memcmp(a->normalizer->factor32, b->normalizer->factor32, INPUTS * sizeof(float)) == 0);
+  EXPECT(p->epoch == q->epoch && p->epoch_samples == q->epoch_samples && p->step == q->step);
+  EXPECT(p->samples == q->samples && p->skipped_steps == q->skipped_steps &&
+         p->best_epoch == q->best_epoch);
+  EXPECT(p->best_value == q->best_value && p->total_seconds == q->total_seconds);
+  EXPECT(p->epoch_seconds == q->epoch_seconds && p->seed == q->seed && ls_digest_equal(p->data, q->data));
+  EXPECT(p->n_sums == q->n_sums && memcmp(a->sums, b->sums, sizeof a->sums) == 0);
+}
+
+/* ------------------------------------------------------------------ round trips */
+
+static void check_round_trip(const char *text) {
+  thing written;
+  thing restored;
+  thing_create(&written, text, INPUTS, N_SUMS);
+  thing_create(&restored, text, INPUTS, N_SUMS);
+  thing_fill(&written, 8);
+  thing_fill(&restored, 999 + (uint64_t)rank); /* other contents on each rank */
+  thing_write(&written, "round.h5", true);
+  ls_saved *saved = open_saved("round.h5");
+  EXPECT(rank != 0 || (saved->is_checkpoint && saved->n_inputs == INPUTS && saved->n_classes == 3));
+  const ls_status status = ls_saved_restore(comm, saved, restored.model, restored.normalizer,
+                                            restored.optim, &restored.progress);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  EXPECT(restored.progress.sums == restored.sums); /* its own memory, not rank 0's */
+  expect_same_thing(&restored, &written);
+  EXPECT(same_bytes(restored.model->params, restored.model->n_params * sizeof(float)));
+  ls_saved_close(&saved);
+  thing_destroy(&written);
+  thing_destroy(&restored);
+  settle();
+}
+
+static void test_round_trip(void **state) {
+  (void)state;
+  check_round_trip(usual);
+  check_round_trip("model: [{layer: dense, units: 3, activation: softmax, bias: false}]\n"
+                   "optimizer: {type: momentum, lr: 0.1}\n");
+  check_round_trip("model: [{layer: dense, units: 3}, {layer: softmax}]\n"
+                   "optimizer: {type: sgd, lr: 0.1}\n");
+}
+
+/* A model alone gives parameters and normaliser; to ask it for more is refused on all ranks. */
+static void test_model_alone(void **state) {
+  (void)state;
+  thing written;
+  thing restored;
+  thing_create(&written, usual, INPUTS, N_SUMS);
+  thing_create(&restored, usual, INPUTS, N_SUMS);
+  thing_fill(&written, 5);
+  thing_write(&written, "model.h5", false);
+  ls_saved *saved = open_saved("model.h5");
+  EXPECT(rank != 0 || !saved->is_checkpoint);
+  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
+  EXPECT(memcmp(restored.model->params, written.model->params, written.model->n_params * sizeof(float)) ==
+         0);
+  EXPECT(memcmp(restored.normalizer->factor, written.normalizer->factor, INPUTS * sizeof(double)) == 0);
+  settle();
+  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, restored.optim, NULL) ==
+         LS_ERR_MODEL);
+  EXPECT(same_text(ls_message()));
+  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, &restored.progress) ==
+         LS_ERR_MODEL);
+  EXPECT(same_text(ls_message()));
+  ls_saved_close(&saved);
+  thing_destroy(&written);
+  thing_destroy(&restored);
+  settle();
+}
+
+/* Collective. A checkpoint of the usual thing does not fit another one. */
+static void check_misfit(const char *text, size_t n_inputs, size_t n_sums, const char *part) {
+  thing written;
+  thing other;
+  thing_create(&written, usual, INPUTS, N_SUMS);
+  thing_create(&other, text, n_inputs, n_sums);
+  thing_fill(&written, 6);
+  thing_write(&written, "misfit.h5", true);
+  ls_saved *saved = open_saved("misfit.h5");
+  const ls_status status =
+      ls_saved_restore(comm, saved, other.model, other.normalizer, other.optim, &other.progress);
+  if (status != LS_ERR_MODEL) complain(__FILE__, __LINE__, "'%s': status %d", part, (int)status);
+  EXPECT_PART(ls_message(), "misfit.h5");
+  EXPECT_PART(ls_message(), part);
+  EXPECT(same_text(ls_message()));
+  ls_saved_close(&saved);
+  thing_destroy(&written);
+  thing_destroy(&other);
+  settle();
+}
+
+static void test_wrong_shapes(void **state) {
+  (void)state;
+  check_misfit(
+      "model: [{layer: dense, units: 8}, {layer: dropout}, {layer: dense, units: 3, activation: softmax}]\n"
+      "optimizer: {type: adam}\n",
+      INPUTS, N_SUMS, "needs (3, 8) float32");
+  check_misfit("model: [{layer: dense, units: 7}, {layer: dense, units: 3, activation: softmax}]\n"
+               "optimizer: {type: adam}\n",
+               INPUTS, N_SUMS, "1-dense");
+  check_misfit(usual, INPUTS + 1, N_SUMS, "needs (7, 6) float32");
+  check_misfit(usual, INPUTS, N_SUMS + 1, "/progress/sums is (4,) float64");
+  check_misfit(
+      "model: [{layer: dense, units: 7}, {layer: dropout}, {layer: dense, units: 3, activation: softmax}]\n"
+      "optimizer: {type: momentum, lr: 0.1}\n",
+      INPUTS, N_SUMS, "/optimizer/velocity");
+}
+
+/* -------------------------------------------------------------------- a folder */
+
+/* Local. Changes a byte of a file, `where` from its beginning, or from its end where negative. */
+static void damage(const char *name, long where) {
+  FILE *const file = fopen(in_folder(name), "r+b");
+  EXPECT(file != NULL);
+  if (!file) return;
+  fseek(file, where, where < 0 ? SEEK_END : SEEK_SET);
+  const int byte = fgetc(file);
+  fseek(file, -1, SEEK_CUR);
+  fputc(byte ^ 1, file);
+  EXPECT(fclose(file) == 0);
+}
+
+/* Local. The step of the checkpoint that is found; 0: none. */
+static uint64_t found_step(ls_status expected) {
+  ls_saved *saved = NULL;
+  ls_progress progress = {0};
+  const ls_status status = ls_checkpoint_find(folder, &saved);
+  if (status != expected) complain(__FILE__, __LINE__, "status %d: %s", (int)status, ls_message());
+  if (saved) EXPECT(ls_saved_read_progress(saved, &progress) == LS_OK);
+  ls_saved_close(&saved);
+  return progress.step;
+}
+
+/* Local. Fills the folder with checkpoints of the steps given. */
+static void write_steps(thing *t, size_t n, const uint64_t *steps) {
+  empty_folder();
+  for (size_t i = 0; i < n; i++) {
+    char *const path = ls_checkpoint_path(folder, steps[i]);
+    t->progress.step = steps[i];
+    thing_write(t, strrchr(path, '/') + 1, true);
+    free(path);
+  }
+}
+
+/* Rank 0's work, as in a run: the others come only for the verdict. */
+static void test_find(void **state) {
+  (void)state;
+  thing t;
+  thing_create(&t, usual, INPUTS, N_SUMS);
+  thing_fill(&t, 7);
+  if (rank == 0) {
+    empty_folder();
+    EXPECT(found_step(LS_OK) == 0);
+    write_steps(&t, 4, (const uint64_t[]){30, 100000000, 9, 200});
+    EXPECT(is_there("step-00000009.h5") && is_there("step-100000000.h5"));
+    EXPECT(found_step(LS_OK) == 100000000); /* by number, not by name */
+    ls_log_enable(false);                   /* the warnings are expected */
+    damage("step-100000000.h5", -100);
+    EXPECT(found_step(LS_OK) == 200);
+    EXPECT(truncate(in_folder("step-00000200.h5"), 4000) == 0);
+    EXPECT(found_step(LS_OK) == 30);
+    damage("step-00000030.h5", 3); /* the magic word */
+    EXPECT(found_step(LS_OK) == 9);
+    EXPECT(truncate(in_folder("step-00000009.h5"), 0) == 0);
+    EXPECT(found_step(LS_ERR_MODEL) == 0);
+    EXPECT_PART(ls_message(), "among 4");
+    ls_log_enable(true);
+  }
+  thing_destroy(&t);
+  settle();
+}
+
+/* A folder that is not there has no checkpoints; what else is in one is not looked at. */
+static void test_find_among_others(void **state) {
+  (void)state;
+  thing t;
+  thing_create(&t, usual, INPUTS, N_SUMS);
+  thing_fill(&t, 7);
+  if (rank == 0) {
+    ls_saved *saved = NULL;
+    EXPECT(ls_checkpoint_find(in_folder("absent"), &saved) == LS_OK && !saved);
+    write_steps(&t, 1, (const uint64_t[]){5});
+    thing_write(&t, "best.h5", true);
+    thing_write(&t, "step-00000007.h5.bak", true);
+    thing_write(&t, "step-00000008.h5.tmp-12345", true);
+    EXPECT(found_step(LS_OK) == 5);
+  }
+  thing_destroy(&t);
+  settle();
+}
+
+/* The newest stay, and everything that is no checkpoint; what a killed writer left goes. */
+static void test_prune(void **state) {
+  (void)state;
+  thing t;
+  thing_create(&t, usual, INPUTS, N_SUMS);
+  thing_fill(&t, 7);
+  if (rank == 0) {
+    write_steps(&t, 5, (const uint64_t[]){10, 20, 100000000, 40, 50});
+    thing_write(&t, "best.h5", true);
+    thing_write(&t, "mine.h5", true);
+    thing_write(&t, "step-00000060.h5.tmp-4711", true);
+    thing_write(&t, "best.h5.tmp-1", true);
+    EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 3) == LS_OK);
+    EXPECT(is_there("step-100000000.h5") && is_there("step-00000050.h5") && is_there("step-00000040.h5"));
+    EXPECT(!is_there("step-00000020.h5") && !is_there("step-00000010.h5"));
+    EXPECT(is_there("best.h5") && is_there("mine.h5"));
+    EXPECT(!is_there("step-00000060.h5.tmp-4711") && !is_there("best.h5.tmp-1"));
+    EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 10) == LS_OK && is_there("step-00000040.h5"));
+    EXPECT(ls_checkpoint_prune(folder, 50, 1) == LS_OK); /* the later one does not count */
+    EXPECT(!is_there("step-100000000.h5") && is_there("step-00000050.h5") && !is_there("step-00000040.h5"));
+    EXPECT(ls_checkpoint_prune(folder, 0, 0) == LS_OK && !is_there("step-00000050.h5"));
+    EXPECT(ls_checkpoint_prune(in_folder("absent"), 5, 1) == LS_OK);
+  }
+  thing_destroy(&t);
+  settle();
+}
+
+int main(int argc, char **argv) {
+  begin(&argc, &argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_model_alone),
+      cmocka_unit_test(test_wrong_shapes),      cmocka_unit_test(test_find),
+      cmocka_unit_test(test_find_among_others), cmocka_unit_test(test_prune),
+  };
+  return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));
+}

@@ -1,0 +1,373 @@
+/* The comm room: agreement, sums, broadcasts, equality and shared memory, at any number of ranks. */
+#include "support.h"
+
+#include <sys/statvfs.h>
+
+/* ----------------------------------------------------------------- agreement */
+
+static void test_who_am_i(void **state) {
+  (void)state;
+  uint64_t seen[256] = {0};
+  EXPECT(rank >= 0 && rank < size && size <= 256);
+  if (rank < 256) seen[rank] = 1;
+  ls_comm_sum_u64(comm, seen, COUNT(seen));
+  for (int r = 0; r < size; r++) EXPECT(seen[r] == 1);
+  EXPECT(ls_comm_node_size(comm) >= 1 && ls_comm_node_size(comm) <= size);
+  EXPECT(ls_comm_cores(comm) >= 1);
+  EXPECT(strlen(ls_comm_library(comm)) > 0);
+  settle();
+}
+
+static void test_agree_on_success(void **state) {
+  (void)state;
+  EXPECT(ls_comm_agree(comm, LS_OK) == LS_OK);
+  settle();
+}
+
+/* Each rank in turn is the only one that fails: all have its status and message. */
+static void test_one_rank_fails(void **state) {
+  (void)state;
+  for (int guilty = 0; guilty < size; guilty++) {
+    char said[64];
+    char before[64];
+    snprintf(said, sizeof said, "100%% of %d: %%s %%n", guilty);
+    snprintf(before, sizeof before, "rank %d on ", guilty);
+    const ls_status status = ls_comm_agree(comm, rank == guilty ? ls_fail(LS_ERR_DATA, "%s", said) : LS_OK);
+    EXPECT(status == LS_ERR_DATA);
+    EXPECT_PART(ls_message(), said);
+    EXPECT(guilty == 0 ? strcmp(ls_message(), said) == 0
+                       : strncmp(ls_message(), before, strlen(before)) == 0);
+    EXPECT(same_text(ls_message()));
+    settle();
+  }
+}
+
+/* All fail: the greatest status counts, and of the ranks that have it the lowest. */
+static void test_greatest_status_of_lowest_rank(void **state) {
+  (void)state;
+  const int first = size / 2; /* the ranks from here on fail worse */
+  const ls_status mine = rank >= first ? LS_ERR_MODEL : LS_ERR_DATA;
+  char expected[32];
+  snprintf(expected, sizeof expected, "said by %d", first);
+  const ls_status status = ls_comm_agree(comm, ls_fail(mine, "said by %d", rank));
+  EXPECT(status == LS_ERR_MODEL);
+  EXPECT_PART(ls_message(), expected);
+  EXPECT(same_text(ls_message()));
+  settle();
+}
+
+/* Stopping is no failure of its own, but above all else. */
+static void test_stopped_is_greatest(void **state) {
+  (void)state;
+  const bool is_last = rank == size - 1;
+  const ls_status status = ls_comm_agree(comm, is_last ? ls_fail(LS_STOPPED, "stopped") : LS_OK);
+  EXPECT(status == LS_STOPPED);
+  EXPECT_PART(ls_message(), "stopped");
+  settle();
+}
+
+/* A message as long as they come is cut alike everywhere. */
+static void test_long_message(void **state) {
+  (void)state;
+  char text[2 * LS_MESSAGE_MAX];
+  memset(text, 'x', sizeof text - 1);
+  text[sizeof text - 1] = '\0';
+  const bool is_last = rank == size - 1;
+  const ls_status status = ls_comm_agree(comm, is_last ? ls_fail(LS_ERR_CONFIG, "%s", text) : LS_OK);
+  EXPECT(status == LS_ERR_CONFIG);
+  EXPECT(strlen(ls_message()) > LS_MESSAGE_MAX / 2 && strlen(ls_message()) < LS_MESSAGE_MAX);
+  EXPECT(same_text(ls_message()));
+  settle();
+}
+
+/* ---------------------------------------------------------------------- sums */
+
+/* Whole numbers add up exactly in every type, at lengths around MPI's changes of algorithm. */
+static void test_sums_of_whole_numbers(void **state) {
+  (void)state;
+  const size_t lengths[] = {1, 2, 3, 5, 127, 1000, 4097, 100003};
+  for (size_t k = 0; k < COUNT(lengths); k++) {
+    const size_t n = lengths[k];
+    float *const f = ls_calloc(n, sizeof *f);
+    double *const d = ls_calloc(n, sizeof *d);
+    uint64_t *const u = ls_calloc(n, sizeof *u);
+    for (size_t i = 0; f && d && u && i < n; i++) {
+      f[i] = (float)(i % 1000) * (float)(rank + 1);
+      d[i] = -(double)i * (rank + 1);
+      u[i] = (i << 32) + (uint64_t)rank + 1;
+    }
+    ls_comm_sum_f32(comm, f, n);
+    ls_comm_sum_f64(comm, d, n);
+    ls_comm_sum_u64(comm, u, n);
+    const int ranks = size * (size + 1) / 2; /* the sum of rank + 1 */
+    size_t wrong = 0;
+    for (size_t i = 0; i < n; i++)
+      wrong += f[i] != (float)(i % 1000) * (float)ranks || d[i] != -(double)i * ranks ||
+               u[i] != (uint64_t)size * (i << 32) + (uint64_t)ranks;
+    EXPECT(wrong == 0);
+    free(f);
+    free(d);
+    free(u);
+    settle();
+  }
+}
+
+static void test_sums_of_nothing(void **state) {
+  (void)state;
+  ls_comm_sum_f32(comm, NULL, 0);
+  ls_comm_sum_f64(comm, NULL, 0);
+  ls_comm_sum_u64(comm, NULL, 0);
+  settle();
+}
+
+/* Real numbers: the same bits on all ranks and again, close to the sum in double. */
+static void test_sums_have_the_same_bits(void **state) {
+  (void)state;
+  const size_t n = 1000003;
+  float *const x = ls_calloc(n, sizeof *x);
+  float *const again = ls_calloc(n, sizeof *again);
+  double *const exact = ls_calloc(n, sizeof *exact);
+  for (int r = 0; r < size; r++) {
+    const ls_rng rng = ls_rng_make(7, LS_RNG_CHECK, 0, (uint64_t)r);
+    ls_rng_normal(&rng, 0, n, x);
+    for (size_t i = 0; i < n; i++) exact[i] += (double)x[i];
+    if (r == rank) memcpy(again, x, n * sizeof *x);
+  }
+  memcpy(x, again, n * sizeof *x);
+  ls_comm_sum_f32(comm, x, n);
+  ls_comm_sum_f32(comm, again, n);
+  EXPECT(same_bytes(x, n * sizeof *x));
+  EXPECT(memcmp(x, again, n * sizeof *x) == 0);
+  double worst = 0.0;
+  for (size_t i = 0; i < n; i++) worst = fmax(worst, fabs((double)x[i] - exact[i]));
+  EXPECT_CLOSE(worst, 0.0, 1e-6 * size);
+  free(x);
+  free(again);
+  free(exact);
+  settle();
+}
+
+/* What is not finite on one rank is so in the sum on all. */
+static void test_sums_carry_nan(void **state) {
+  (void)state;
+  float f[2] = {1.0F, rank == size - 1 ? NAN : 0.0F};
+  double d[2] = {rank == 0 ? (double)INFINITY : 1.0, 1.0};
+  ls_comm_sum_f32(comm, f, 2);
+  ls_comm_sum_f64(comm, d, 2);
+  EXPECT(isfinite(f[0]) && isnan(f[1]) && isinf(d[0]) && isfinite(d[1]));
+  settle();
+}
+
+/* ---------------------------------------------------------------- broadcasts */
+
+static unsigned char pattern(size_t i) {
+  return (unsigned char)(i * 2654435761U >> 13);
+}
+
+static void check_broadcast(size_t bytes) {
+  unsigned char *const data = ls_calloc(bytes, 1);
+  EXPECT(data != NULL);
+  settle();
+  for (size_t i = 0; rank == 0 && i < bytes; i++) data[i] = pattern(i);
+  ls_comm_broadcast(comm, data, bytes);
+  size_t wrong = 0;
+  for (size_t i = 0; i < bytes; i++) wrong += data[i] != pattern(i);
+  free(data);
+  EXPECT(wrong == 0);
+  settle();
+}
+
+static void test_broadcast(void **state) {
+  (void)state;
+  ls_comm_broadcast(comm, NULL, 0);
+  check_broadcast(1);
+  check_broadcast(1000003);
+}
+
+/* More than the 2^27 bytes that go at a time. */
+static void test_broadcast_in_pieces(void **state) {
+  (void)state;
+  check_broadcast(((size_t)1 << 27) + 5);
+}
+
+/* Rank 0's text arrives; the others' own pointers are replaced, not read. */
+static void check_text(const char *text) {
+  char *mine = rank == 0 && text ? ls_strdup(text) : NULL;
+  EXPECT(ls_comm_broadcast_text(comm, &mine) == LS_OK);
+  EXPECT(text ? mine && strcmp(mine, text) == 0 : !mine);
+  free(mine);
+  settle();
+}
+
+static void test_broadcast_text(void **state) {
+  (void)state;
+  check_text(NULL);
+  check_text("");
+  check_text("seed: 1\n");
+  const size_t length = 3000001;
+  char *const text = malloc(length + 1);
+  if (!text) return;
+  for (size_t i = 0; i < length; i++) text[i] = (char)('a' + pattern(i) % 26);
+  text[length] = '\0';
+  check_text(text);
+  free(text);
+}
+
+/* ------------------------------------------------------------------ equality */
+
+static void test_all_equal(void **state) {
+  (void)state;
+  const uint64_t values[] = {0, 1, UINT64_MAX, 0x0123456789ABCDEFU};
+  for (size_t i = 0; i < COUNT(values); i++) EXPECT(ls_comm_all_equal(comm, values[i], ~values[i]));
+  settle();
+}
+
+/* One rank's single bit, low or high, at either end or in the middle. */
+static void test_one_bit_differs(void **state) {
+  (void)state;
+  const unsigned bits[] = {0, 31, 63};
+  for (int odd = 0; odd < size; odd++) {
+    for (size_t k = 0; k < COUNT(bits); k++) {
+      const uint64_t flip = rank == odd ? (uint64_t)1 << bits[k] : 0;
+      const bool low = ls_comm_all_equal(comm, 5 ^ flip, 6);
+      const bool high = ls_comm_all_equal(comm, 5, 6 ^ flip);
+      EXPECT(low == (size == 1) && high == (size == 1));
+    }
+    settle();
+  }
+}
+
+/* Nothing cancels: as many ranks with a bit as without. */
+static void test_opposites_differ(void **state) {
+  (void)state;
+  const uint64_t mine = rank % 2 == 0 ? 0 : UINT64_MAX;
+  EXPECT(ls_comm_all_equal(comm, mine, mine) == (size == 1));
+  EXPECT(ls_comm_all_equal(comm, mine, ~mine) == (size == 1));
+  settle();
+}
+
+/* ------------------------------------------------------------- shared memory */
+
+/* Memory starts zero, and what rank 0 writes is there on all ranks after the spread, again and again. */
+static void check_shared(size_t bytes) {
+  ls_shared shared;
+  EXPECT(ls_comm_shared_create(comm, bytes, &shared) == LS_OK);
+  settle();
+  const unsigned char *const data = shared.data;
+  EXPECT(shared.bytes == bytes);
+  EXPECT(bytes == 0 || data);
+  size_t wrong = 0;
+  for (size_t i = 0; i < bytes; i += 509) wrong += data[i] != 0;
+  ls_comm_barrier(comm); /* all have looked before rank 0 writes */
+  for (size_t round = 0; round < 2; round++) {
+    for (size_t i = 0; rank == 0 && i < bytes; i++) ((unsigned char *)shared.data)[i] = pattern(i + round);
+    ls_comm_shared_spread(comm, &shared);
+    for (size_t i = 0; i < bytes; i++) wrong += data[i] != pattern(i + round);
+    ls_comm_barrier(comm);
+  }
+  EXPECT(wrong == 0);
+  ls_comm_shared_destroy(comm, &shared);
+  EXPECT(!shared.data && !shared.window && shared.bytes == 0);
+  ls_comm_shared_destroy(comm, &shared); /* a zeroed one is allowed */
+  settle();
+}
+
+static void test_shared_memory(void **state) {
+  (void)state;
+  const size_t sizes[] = {0, 1, 4096, 1000003};
+  for (size_t i = 0; i < COUNT(sizes); i++) check_shared(sizes[i]);
+}
+
+static void test_several_windows_at_once(void **state) {
+  (void)state;
+  ls_shared shared[3];
+  for (size_t k = 0; k < COUNT(shared); k++)
+    EXPECT(ls_comm_shared_create(comm, 1000 * (k + 1), &shared[k]) == LS_OK);
+  settle();
+  for (size_t k = 0; rank == 0 && k < COUNT(shared); k++)
+    memset(shared[k].data, (int)k + 1, shared[k].bytes);
+  for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_spread(comm, &shared[k]);
+  for (size_t k = 0; k < COUNT(shared); k++)
+    for (size_t i = 0; i < shared[k].bytes; i++) EXPECT(((unsigned char *)shared[k].data)[i] == k + 1);
+  for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_destroy(comm, &shared[k]);
+  settle();
+}
+
+/* What is left in /dev/shm; skips the test where that is too much to fill. */
+static size_t small_room(void) {
+  struct statvfs info;
+  uint64_t room = statvfs("/dev/shm", &info) == 0 ? info.f_bavail * info.f_frsize : UINT64_MAX;
+  ls_comm_broadcast(comm, &room, sizeof room);
+  if (room > 1000000000U / (unsigned)size) skip();
+  return room;
+}
+
+static void check_filled(ls_shared *shared) {
+  const unsigned char *const data = shared->data;
+  if (rank == 0) memset(shared->data, 42, shared->bytes);
+  ls_comm_shared_spread(comm, shared);
+  EXPECT(data[0] == 42 && data[shared->bytes / 2] == 42 && data[shared->bytes - 1] == 42);
+  settle();
+}
+
+/* Where /dev/shm is as small as in most containers: a copy each instead. */
+static void test_too_little_shared_memory(void **state) {
+  (void)state;
+  ls_shared shared;
+  const size_t bytes = small_room() + 1;
+  ls_log_enable(false); /* the warning is expected */
+  EXPECT(ls_comm_shared_create(comm, bytes, &shared) == LS_OK);
+  ls_log_enable(rank == 0);
+  settle();
+  EXPECT(shared.is_private && !shared.window);
+  check_filled(&shared);
+  ls_comm_shared_destroy(comm, &shared);
+}
+
+/* Windows that fit one by one but not together: room that is spoken for counts as taken before it is used.
+ */
+static void test_too_little_for_all_windows(void **state) {
+  (void)state;
+  ls_shared shared[4];
+  const size_t bytes = small_room() / 3 + 1;
+  ls_log_enable(false);
+  for (size_t k = 0; k < COUNT(shared); k++)
+    EXPECT(ls_comm_shared_create(comm, bytes, &shared[k]) == LS_OK);
+  ls_log_enable(rank == 0);
+  settle();
+  EXPECT(shared[3].is_private);
+  for (size_t k = 0; k < COUNT(shared); k++) check_filled(&shared[k]);
+  for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_destroy(comm, &shared[k]);
+}
+
+/* With the argument `bug`, the last rank meets one while the others wait for it. */
+int main(int argc, char **argv) {
+  begin(&argc, &argv);
+  if (argc > 1 && strcmp(argv[1], "bug") == 0) {
+    LS_ASSERT(rank != size - 1);
+    ls_comm_barrier(comm);
+  }
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_who_am_i),
+      cmocka_unit_test(test_agree_on_success),
+      cmocka_unit_test(test_one_rank_fails),
+      cmocka_unit_test(test_greatest_status_of_lowest_rank),
+      cmocka_unit_test(test_stopped_is_greatest),
+      cmocka_unit_test(test_long_message),
+      cmocka_unit_test(test_sums_of_whole_numbers),
+      cmocka_unit_test(test_sums_of_nothing),
+      cmocka_unit_test(test_sums_have_the_same_bits),
+      cmocka_unit_test(test_sums_carry_nan),
+      cmocka_unit_test(test_broadcast),
+      cmocka_unit_test(test_broadcast_in_pieces),
+      cmocka_unit_test(test_broadcast_text),
+      cmocka_unit_test(test_all_equal),
+      cmocka_unit_test(test_one_bit_differs),
+      cmocka_unit_test(test_opposites_differ),
+      cmocka_unit_test(test_shared_memory),
+      cmocka_unit_test(test_several_windows_at_once),
+      cmocka_unit_test(test_too_little_shared_memory),
+      cmocka_unit_test(test_too_little_for_all_windows),
+  };
+  return finish(cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -1,0 +1,791 @@
+/* The data room over ranks: data sets from files, the normaliser, the split, and who works on which sample.
+ */
+#include "support.h"
+
+#include "lockstep/data.h"
+
+/* What was once found, and must stay: runs go on from checkpoints that were written with it. */
+#define FINGERPRINT_LOW  UINT64_C(0x372f297669797ea7)
+#define FINGERPRINT_HIGH UINT64_C(0x14d72b7d69750991)
+#define SPLIT_LOW        UINT64_C(0x471f36225d2805a)
+#define ORDER_LOW        UINT64_C(0x53b17cc640e32016)
+
+/* ------------------------------------------------------------------- fixtures */
+
+/* An array to be written. */
+typedef struct piece {
+  const char *path;
+  ls_array array;
+  const void *data;
+} piece;
+
+#define ARRAY1(type, n)    ((ls_array){.dtype = (type), .n_dims = 1, .dims = {(n)}})
+#define ARRAY2(type, n, k) ((ls_array){.dtype = (type), .n_dims = 2, .dims = {(n), (k)}})
+
+/* Local. Writes a file of our own kind in the folder; on rank 0 only. */
+static void write_file(const char *name, const piece *pieces, size_t n) {
+  ls_store_writer *writer = NULL;
+  if (rank != 0) return;
+  ls_status status = ls_store_create(in_folder(name), false, &writer);
+  for (size_t i = 0; status == LS_OK && i < n; i++)
+    status = ls_store_write_array(writer, pieces[i].path, &pieces[i].array, pieces[i].data);
+  if (status == LS_OK)
+    status = ls_store_publish(&writer);
+  else
+    ls_store_discard(&writer);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+}
+
+/* Collective. Opens a data set that must be in order. */
+static ls_dataset *open_file(const char *name, ls_dataset_request request) {
+  ls_dataset *dataset = NULL;
+  request.spec = in_folder(name);
+  if (ls_dataset_open(comm, &request, &dataset) != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  settle();
+  return dataset;
+}
+
+/* Collective. Opens one that must be refused, with `parts` (ended by NULL) in the message of all ranks. */
+static void check_refused(const char *name, ls_dataset_request request, const char *const *parts) {
+  ls_dataset *dataset = NULL;
+  char spec[512];
+  snprintf(spec, sizeof spec, "%s", in_folder(name));
+  request.spec = spec;
+  const ls_status status = ls_dataset_open(comm, &request, &dataset);
+  if (status != LS_ERR_DATA || dataset)
+    complain(__FILE__, __LINE__, "%s, '%s': status %d, not %d", name, parts[0], (int)status, LS_ERR_DATA);
+  for (; *parts; parts++) EXPECT_PART(ls_message(), *parts);
+  EXPECT(same_text(ls_message()));
+  if (dataset) ls_dataset_close(comm, &dataset);
+  settle();
+}
+
+#define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Local. Gathers samples in the order given; x has room for n rows. NULL normalizer: one that changes
+ * nothing. */
+static ls_batch *gather(const ls_dataset *d, const ls_normalizer *normalizer, size_t n,
+                        const uint64_t *samples, float *x) {
+  ls_batch *batch = NULL;
+  ls_normalizer *plain = NULL;
+  if (ls_batch_create(d, n, &batch) != LS_OK || ls_normalizer_create(d->n_features, &plain) != LS_OK)
+    complain(__FILE__, __LINE__, "%s", ls_message());
+  if (batch && plain) {
+    memcpy(batch->samples, samples, n * sizeof *samples);
+    ls_batch_gather(batch, d, normalizer ? normalizer : plain, n, x);
+    EXPECT(batch->rows == n);
+  }
+  ls_normalizer_destroy(&plain);
+  return batch;
+}
+
+/* ----------------------------------------------------------------------- types */
+
+#define ROWS     7
+#define FEATURES 3
+
+/* Numbers that every type holds exactly; the signed ones get negative ones too. */
+static double number(ls_dtype dtype, size_t i) {
+  const bool is_signed = dtype >= LS_I8;
+  return (double)((i * 37) % 100) - (is_signed ? 50.0 : 0.0);
+}
+
+static void put(ls_dtype dtype, void *array, size_t i, double v) {
+  switch (dtype) {
+  case LS_U8: ((uint8_t *)array)[i] = (uint8_t)v; break;
+  case LS_U16: ((uint16_t *)array)[i] = (uint16_t)v; break;
+  case LS_U32: ((uint32_t *)array)[i] = (uint32_t)v; break;
+  case LS_U64: ((uint64_t *)array)[i] = (uint64_t)v; break;
+  case LS_I8: ((int8_t *)array)[i] = (int8_t)v; break;
+  case LS_I16: ((int16_t *)array)[i] = (int16_t)v; break;
+  case LS_I32: ((int32_t *)array)[i] = (int32_t)v; break;
+  case LS_I64: ((int64_t *)array)[i] = (int64_t)v; break;
+  case LS_F32: ((float *)array)[i] = (float)v; break;
+  case LS_F64: ((double *)array)[i] = v; break;
+  case LS_TEXT: break;
+  }
+}
+
+/* What the normaliser makes of a number, in the arithmetic of its stored type. */
+static float normalized(ls_dtype dtype, double v, double offset, double factor) {
+  if (dtype == LS_U8 || dtype == LS_F32) return ((float)v - (float)offset) * (float)factor;
+  return (float)((v - offset) * factor);
+}
+
+static void check_type(ls_dtype dtype) {
+  const double offset[FEATURES] = {0.1, -3.7, 20.0};
+  const double factor[FEATURES] = {1.0 / 3.0, 0.7, 1.0};
+  const uint64_t samples[] = {6, 0, 3, 3, 5};
+  double raw[ROWS * FEATURES];
+  uint8_t y[ROWS] = {0, 1, 2, 2, 1, 0, 1};
+  float x[COUNT(samples) * FEATURES];
+  for (size_t i = 0; i < COUNT(raw); i++) put(dtype, raw, i, number(dtype, i));
+  const piece pieces[] = {{"/x", ARRAY2(dtype, ROWS, FEATURES), raw}, {"/y", ARRAY1(LS_U8, ROWS), y}};
+  write_file("types.h5", pieces, 2);
+  ls_dataset *d = open_file("types.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  EXPECT(d->n_samples == ROWS && d->n_features == FEATURES && d->n_outputs == 3 && !d->has_weights);
+  EXPECT(d->x_array.dtype == dtype && d->x_array.n_dims == 2 && d->target == LS_TARGET_CLASSES);
+  ls_normalizer *normalizer = NULL;
+  EXPECT(ls_normalizer_create(FEATURES, &normalizer) == LS_OK);
+  ls_normalizer_set(normalizer, offset, factor);
+  ls_batch *batch = gather(d, normalizer, COUNT(samples), samples, x);
+  for (size_t i = 0; i < COUNT(samples); i++) {
+    EXPECT(batch->classes[i] == y[samples[i]]);
+    for (size_t j = 0; j < FEATURES; j++)
+      EXPECT(x[i * FEATURES + j] ==
+             normalized(dtype, number(dtype, samples[i] * FEATURES + j), offset[j], factor[j]));
+  }
+  ls_batch_destroy(&batch);
+  ls_normalizer_destroy(&normalizer);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+static void test_types(void **state) {
+  (void)state;
+  for (int dtype = LS_U8; dtype < LS_TEXT; dtype++) check_type((ls_dtype)dtype);
+}
+
+/* Images are rows of pixels; the largest byte is 255. */
+static void test_images(void **state) {
+  (void)state;
+  uint8_t pixels[5 * 4 * 4];
+  const uint8_t y[5] = {0};
+  float x[2 * 16];
+  for (size_t i = 0; i < COUNT(pixels); i++) pixels[i] = (uint8_t)(255 - i);
+  const piece pieces[] = {{"/x", {.dtype = LS_U8, .n_dims = 3, .dims = {5, 4, 4}}, pixels},
+                          {"/y", ARRAY1(LS_U8, 5), y}};
+  write_file("images.h5", pieces, 2);
+  ls_dataset *d = open_file("images.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2});
+  EXPECT(d->n_samples == 5 && d->n_features == 16 && d->x_array.n_dims == 3);
+  ls_batch *batch = gather(d, NULL, 2, (const uint64_t[]){0, 4}, x);
+  for (size_t i = 0; i < 16; i++) EXPECT(x[i] == (float)pixels[i] && x[16 + i] == (float)pixels[64 + i]);
+  ls_batch_destroy(&batch);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* --------------------------------------------------------------------- targets */
+
+static const float four_x[4] = {0.0F, 1.0F, 2.0F, 3.0F};
+static const uint64_t all_four[4] = {0, 1, 2, 3};
+
+/* Collective. The classes 2, 0, 1, 2 however y spells them. */
+static void check_classes(ls_array array, const void *y) {
+  const int32_t expected[4] = {2, 0, 1, 2};
+  float x[4];
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
+  write_file("classes.h5", pieces, 2);
+  ls_dataset *d =
+      open_file("classes.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  ls_batch *batch = gather(d, NULL, 4, all_four, x);
+  EXPECT(memcmp(batch->classes, expected, sizeof expected) == 0);
+  EXPECT(!batch->values && !batch->weights);
+  ls_batch_destroy(&batch);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+static void test_classes(void **state) {
+  (void)state;
+  const uint8_t u8[4] = {2, 0, 1, 2};
+  const int64_t i64[4] = {2, 0, 1, 2};
+  const double f64[4] = {2.0, 0.0, 1.0, 2.0};
+  const uint8_t hot_u8[12] = {0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1};
+  float hot_f32[12];
+  for (size_t i = 0; i < 12; i++) hot_f32[i] = hot_u8[i];
+  check_classes(ARRAY1(LS_U8, 4), u8);
+  check_classes(ARRAY1(LS_I64, 4), i64);
+  check_classes(ARRAY1(LS_F64, 4), f64);
+  check_classes(ARRAY2(LS_U8, 4, 1), u8);
+  check_classes(ARRAY2(LS_F64, 4, 1), f64);
+  check_classes(ARRAY2(LS_U8, 4, 3), hot_u8);
+  check_classes(ARRAY2(LS_F32, 4, 3), hot_f32);
+}
+
+/* Collective. Numbers of shape (N), (N, 1) or (N, K), for regression or labels. */
+static void check_values(ls_target_kind target, ls_array array, const float *y, size_t cols) {
+  float x[4];
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
+  write_file("values.h5", pieces, 2);
+  for (size_t asked = 0; asked <= cols; asked += cols) { /* 0: as many as there are */
+    ls_dataset *d = open_file("values.h5", (ls_dataset_request){.target = target, .n_outputs = asked});
+    EXPECT(d->n_outputs == cols);
+    ls_batch *batch = gather(d, NULL, 4, all_four, x);
+    EXPECT(!batch->classes);
+    EXPECT(memcmp(batch->values, y, 4 * cols * sizeof *y) == 0);
+    ls_batch_destroy(&batch);
+    ls_dataset_close(comm, &d);
+    settle();
+  }
+}
+
+static void test_values(void **state) {
+  (void)state;
+  const float y[8] = {1.5F, -2.0F, 0.0F, 1e30F, 0.25F, 7.0F, -1e-30F, 3.0F};
+  const float labels[8] = {0.0F, 1.0F, 1.0F, 0.0F, 0.5F, 0.0F, 0.0F, 1.0F};
+  check_values(LS_TARGET_VALUES, ARRAY1(LS_F32, 4), y, 1);
+  check_values(LS_TARGET_VALUES, ARRAY2(LS_F32, 4, 1), y, 1);
+  check_values(LS_TARGET_VALUES, ARRAY2(LS_F32, 4, 2), y, 2);
+  check_values(LS_TARGET_LABELS, ARRAY1(LS_F32, 4), labels, 1);
+  check_values(LS_TARGET_LABELS, ARRAY2(LS_F32, 4, 2), labels, 2);
+}
+
+static void test_weights(void **state) {
+  (void)state;
+  const uint8_t y[4] = {0, 1, 0, 1};
+  const double w[4] = {0.5, 0.0, 2.0, 1.0};
+  const float bad[4] = {1.0F, 1.0F, -0.5F, 1.0F};
+  const float zero[4] = {0.0F};
+  float x[4];
+  const ls_dataset_request request = {.target = LS_TARGET_CLASSES, .n_outputs = 2};
+  piece pieces[] = {
+      {"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", ARRAY1(LS_U8, 4), y}, {"/w", ARRAY1(LS_F64, 4), w}};
+  write_file("weights.h5", pieces, 3);
+  ls_dataset *d = open_file("weights.h5", request);
+  EXPECT(d->has_weights);
+  ls_batch *batch = gather(d, NULL, 4, all_four, x);
+  for (size_t i = 0; i < 4; i++) EXPECT(batch->weights && batch->weights[i] == (float)w[i]);
+  ls_batch_destroy(&batch);
+  ls_dataset_close(comm, &d);
+  settle();
+  pieces[2] = (piece){"/w", ARRAY1(LS_F32, 4), bad};
+  write_file("weights.h5", pieces, 3);
+  check_refused("weights.h5", request, PARTS("weights.h5:/w", "row 2", "-0.5"));
+  pieces[2].data = zero;
+  write_file("weights.h5", pieces, 3);
+  check_refused("weights.h5", request, PARTS("weights.h5:/w", "all weights are 0"));
+  pieces[2].array = ARRAY1(LS_F32, 3);
+  write_file("weights.h5", pieces, 3);
+  check_refused("weights.h5", request, PARTS("weights.h5:/w", "(3,) float32"));
+}
+
+/* The inputs alone, for prediction. */
+static void test_no_targets(void **state) {
+  (void)state;
+  float x[4];
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}};
+  write_file("alone.h5", pieces, 1);
+  ls_dataset *d = open_file("alone.h5", (ls_dataset_request){.target = LS_TARGET_NONE});
+  ls_batch *batch = gather(d, NULL, 4, all_four, x);
+  EXPECT(memcmp(x, four_x, sizeof x) == 0 && !batch->classes && !batch->values && !batch->weights);
+  ls_batch_destroy(&batch);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* ----------------------------------------------------------------------- names */
+
+/* Collective. Which x is found, told by its first number. */
+static void check_found(const char *name, ls_dataset_request request, float first) {
+  request.target = LS_TARGET_CLASSES;
+  request.n_outputs = 2;
+  ls_dataset *d = open_file(name, request);
+  EXPECT_CLOSE((double)((const float *)d->x.data)[0], (double)first, 0.0);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+static void test_names(void **state) {
+  (void)state;
+  const uint8_t y[2] = {0, 1};
+  const float x[4][2] = {{10.0F}, {20.0F}, {30.0F}, {40.0F}};
+  const ls_array ax = ARRAY2(LS_F32, 2, 1);
+  const ls_array ay = ARRAY1(LS_U8, 2);
+  const piece suffixes[] = {{"/X_train", ax, x[0]}, {"/y_train", ay, y},  {"/X_test", ax, x[1]},
+                            {"/y_test", ay, y},     {"/X_val", ax, x[2]}, {"/y_val", ay, y}};
+  write_file("suffixes.h5", suffixes, 6);
+  check_found("suffixes.h5", (ls_dataset_request){.role = "train"}, 10.0F);
+  check_found("suffixes.h5", (ls_dataset_request){.role = "test"}, 20.0F);
+  check_found("suffixes.h5", (ls_dataset_request){.role = "validation"}, 30.0F);
+  check_found("suffixes.h5", (ls_dataset_request){.role = "train", .x = "X_test", .y = "y_test"}, 20.0F);
+
+  const piece groups[] = {{"/test/x", ax, x[1]}, {"/test/y", ay, y}, {"/other/z", ay, y}};
+  write_file("groups.h5", groups, 3);
+  check_found("groups.h5", (ls_dataset_request){.role = "train"}, 20.0F); /* the only one with an x */
+  check_found("groups.h5:/test", (ls_dataset_request){0}, 20.0F);
+
+  const piece people[] = {{"/images", ax, x[3]}, {"/labels", ay, y}};
+  write_file("people.h5", people, 2);
+  check_found("people.h5", (ls_dataset_request){.role = "train"}, 40.0F);
+
+  const piece odd[] = {{"/a/pixels", ax, x[2]}, {"/b/digit", ay, y}};
+  write_file("odd.h5", odd, 2);
+  check_found("odd.h5", (ls_dataset_request){.x = "/a/pixels", .y = "/b/digit"}, 30.0F);
+}
+
+/* More than one that fits is an error that lists them. */
+static void test_ambiguity(void **state) {
+  (void)state;
+  const uint8_t y[2] = {0, 1};
+  const ls_array ax = ARRAY2(LS_F32, 2, 1);
+  const ls_array ay = ARRAY1(LS_U8, 2);
+  const ls_dataset_request request = {.role = "train", .target = LS_TARGET_CLASSES, .n_outputs = 2};
+  const piece inputs[] = {{"/x", ax, four_x}, {"/images", ax, four_x}, {"/y", ay, y}};
+  write_file("two-x.h5", inputs, 3);
+  check_refused("two-x.h5", request, PARTS("two-x.h5:/", "/x", "/images", "data.x"));
+  const piece targets[] = {{"/x", ax, four_x}, {"/label", ay, y}, {"/target", ay, y}};
+  write_file("two-y.h5", targets, 3);
+  check_refused("two-y.h5", request, PARTS("two-y.h5:/", "/label", "/target", "data.y"));
+  const piece groups[] = {{"/a/x", ax, four_x}, {"/a/y", ay, y}, {"/b/x", ax, four_x}, {"/b/y", ay, y}};
+  write_file("two-groups.h5", groups, 4);
+  check_refused("two-groups.h5", request, PARTS("two-groups.h5", "/a", "/b", "name one"));
+  check_refused("two-groups.h5:/c", request, PARTS("two-groups.h5", "no group /c"));
+  const piece nothing[] = {{"/z", ay, y}};
+  write_file("nothing.h5", nothing, 1);
+  check_refused("nothing.h5", request, PARTS("nothing.h5:/", "no array of inputs", "it has: z"));
+}
+
+/* ---------------------------------------------------------------------- errors */
+
+static void test_files_that_are_none(void **state) {
+  (void)state;
+  const ls_dataset_request request = {.target = LS_TARGET_CLASSES, .n_outputs = 2};
+  check_refused("absent.h5", request, PARTS("absent.h5"));
+  FILE *const file = rank == 0 ? fopen(in_folder("text.h5"), "w") : NULL;
+  if (file) {
+    fputs("x,y\n1,2\n", file);
+    fclose(file);
+  }
+  check_refused("text.h5", request, PARTS("text.h5"));
+  check_refused("", request, PARTS("lockstep-mpi-")); /* a folder */
+}
+
+/* Collective. Refused with these targets. */
+static void check_bad_targets(ls_target_kind target, ls_array array, const void *y,
+                              const char *const *parts) {
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
+  write_file("targets.h5", pieces, 2);
+  check_refused("targets.h5", (ls_dataset_request){.target = target, .n_outputs = 3}, parts);
+}
+
+static void test_bad_targets(void **state) {
+  (void)state;
+  const uint8_t out_of_range[4] = {0, 1, 2, 3};
+  const double fraction[4] = {0.0, 0.5, 1.0, 2.0};
+  const double negative[4] = {0.0, -1.0, 1.0, 2.0};
+  const double nan_class[4] = {0.0, 1.0, (double)NAN, 2.0};
+  const uint8_t two_hot[12] = {1, 0, 0, 0, 1, 1, 0, 1, 0, 1, 0, 0};
+  const uint8_t none_hot[12] = {1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0};
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_U8, 4), out_of_range,
+                    PARTS("targets.h5:/y", "row 3", "label 3"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_F64, 4), fraction, PARTS("targets.h5:/y", "row 1", "0.5"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_F64, 4), negative, PARTS("targets.h5:/y", "row 1", "-1"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_F64, 4), nan_class,
+                    PARTS("targets.h5:/y", "row 2", "nan"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY2(LS_U8, 4, 3), two_hot,
+                    PARTS("targets.h5:/y", "row 1", "one-hot"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY2(LS_U8, 4, 3), none_hot,
+                    PARTS("targets.h5:/y", "row 3", "one-hot"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY2(LS_U8, 4, 2), two_hot,
+                    PARTS("targets.h5:/y", "(4, 2) uint8"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY2(LS_U8, 4, 0), two_hot, PARTS("targets.h5:/y"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_U8, 3), out_of_range,
+                    PARTS("targets.h5", "4 samples", "has 3"));
+}
+
+static void test_bad_numbers(void **state) {
+  (void)state;
+  const double values[12] = {0, 1, 2, 3, 4, 5, 6, 7, 1e39, 9, 10, 11};
+  const double nan_value[12] = {0, 1, 2, 3, (double)NAN};
+  const double label[12] = {0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 0, 1.5};
+  check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 3), values,
+                    PARTS("/y", "row 2, column 2", "1e+39"));
+  check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 3), nan_value,
+                    PARTS("/y", "row 1, column 1", "nan"));
+  check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 2), values,
+                    PARTS("/y", "(4, 2) float64", "3 outputs"));
+  check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 0), values, PARTS("/y"));
+  check_bad_targets(LS_TARGET_LABELS, ARRAY2(LS_F64, 4, 3), label, PARTS("/y", "row 3, column 2", "1.5"));
+}
+
+/* Collective. Refused with these inputs. */
+static void check_bad_inputs(ls_array array, const void *x, size_t n_features, const char *const *parts) {
+  const uint8_t y[4] = {0};
+  const piece pieces[] = {{"/x", array, x}, {"/y", ARRAY1(LS_U8, 4), y}};
+  write_file("inputs.h5", pieces, 2);
+  check_refused("inputs.h5",
+                (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2, .n_features = n_features},
+                parts);
+}
+
+static void test_bad_inputs(void **state) {
+  (void)state;
+  const float with_nan[8] = {0, 1, 2, 3, 4, NAN};
+  const float with_infinity[8] = {0, 1, 2, 3, 4, 5, -INFINITY};
+  const double beyond_float[8] = {0, 1, 2, -1e300};
+  const float fine[8] = {0};
+  check_bad_inputs(ARRAY2(LS_F32, 4, 2), with_nan, 0, PARTS("inputs.h5:/x", "row 2, feature 1", "nan"));
+  check_bad_inputs(ARRAY2(LS_F32, 4, 2), with_infinity, 0,
+                   PARTS("inputs.h5:/x", "row 3, feature 0", "-inf"));
+  check_bad_inputs(ARRAY2(LS_F64, 4, 2), beyond_float, 0,
+                   PARTS("inputs.h5:/x", "row 1, feature 1", "-1e+300"));
+  check_bad_inputs(ARRAY2(LS_F32, 4, 2), fine, 3,
+                   PARTS("inputs.h5:/x", "(4, 2) float32", "the model takes 3"));
+  check_bad_inputs(ARRAY2(LS_F32, 4, 0), fine, 0, PARTS("inputs.h5:/x", "(4, 0) float32"));
+  check_bad_inputs(ARRAY2(LS_F32, 0, 2), fine, 0, PARTS("inputs.h5:/x", "no samples"));
+  check_bad_inputs((ls_array){.dtype = LS_F32}, fine, 0, PARTS("inputs.h5:/x"));
+}
+
+/* ----------------------------------------------------------------- fingerprint */
+
+/* Collective. The fingerprint of four samples whose arrays are given. */
+static ls_digest fingerprint(const float *x, const uint8_t *y, const float *w) {
+  const piece pieces[] = {
+      {"/x", ARRAY2(LS_F32, 4, 1), x}, {"/y", ARRAY1(LS_U8, 4), y}, {"/w", ARRAY1(LS_F32, 4), w}};
+  write_file("fingerprint.h5", pieces, w ? 3 : 2);
+  ls_dataset *d =
+      open_file("fingerprint.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  const ls_digest digest = d->fingerprint;
+  ls_dataset_close(comm, &d);
+  EXPECT(ls_comm_all_equal(comm, digest.low, digest.high));
+  settle();
+  return digest;
+}
+
+/* The same on all ranks and at any number of them, and another wherever the data differ. Checkpoints hold
+ * it, so the one recorded here must stay. */
+static void test_fingerprint(void **state) {
+  (void)state;
+  const float x[4] = {0.0F, 1.0F, 2.0F, 3.5F};
+  const uint8_t y[4] = {2, 0, 1, 1};
+  const float w[4] = {1.0F, 1.0F, 1.0F, 1.0F};
+  const ls_digest a = fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, NULL);
+  EXPECT(a.low == FINGERPRINT_LOW && a.high == FINGERPRINT_HIGH);
+  EXPECT(ls_digest_equal(a, fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, NULL)));
+  EXPECT(!ls_digest_equal(a, fingerprint(x, (const uint8_t[]){2, 0, 1, 2}, NULL)));
+  EXPECT(!ls_digest_equal(a, fingerprint(four_x, y, NULL)));
+  EXPECT(!ls_digest_equal(a, fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, w)));
+  settle();
+}
+
+/* ------------------------------------------------------------------ normaliser */
+
+#define MANY 211
+#define WIDE 11
+
+/* Awkward columns: a large offset, a constant, one that is hardly constant, zeros of both signs ... */
+static double awkward(size_t i, size_t j) {
+  const ls_rng rng = ls_rng_make(3, LS_RNG_CHECK, 0, 0);
+  float noise[WIDE];
+  ls_rng_normal(&rng, i, WIDE, noise);
+  switch (j) {
+  case 0: return 1e6 + (double)noise[j];
+  case 1: return 0.1;
+  case 2: return i == 17 ? 1.0 : 0.0;
+  case 3: return i % 2 ? 0.0 : -0.0;
+  case 4: return 1e-20 * (double)noise[j];
+  case 5: return fabs((double)noise[j]) - 0.0;
+  case 6: return i == 0 ? -0.0 : fabs((double)noise[j]);
+  default: return (double)(float)((double)noise[j] * (double)j);
+  }
+}
+
+/* The learnt offsets and factors, one sample after the other, as one rank alone would find them. */
+static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_features, double *offset,
+                        double *factor) {
+  const float *const x = view->dataset->x.data;
+  bool in_view[MANY] = {false};
+  for (uint64_t i = 0; i < view->n; i++) in_view[ls_view_sample(view, i)] = true;
+  for (size_t j = 0; j < n_features; j++) {
+    double sum = 0.0;
+    double squares = 0.0;
+    double least = (double)INFINITY;
+    double most = -(double)INFINITY;
+    for (size_t i = 0; i < MANY; i++) {
+      const double v = (double)x[i * n_features + j];
+      if (!in_view[i]) continue;
+      sum += v;
+      least = v < least ? v : least;
+      most = v > most ? v : most;
+    }
+    const double mean = sum / (double)view->n;
+    for (size_t i = 0; i < MANY; i++) {
+      const double v = (double)x[i * n_features + j];
+      if (in_view[i]) squares += (v - mean) * (v - mean);
+    }
+    const double std = sqrt(squares / (double)view->n);
+    const double spread =
+        kind == LS_NORMALIZE_STANDARDIZE ? (std > 1e-12 * fabs(mean) ? std : 0.0) : most - least;
+    offset[j] = kind == LS_NORMALIZE_STANDARDIZE ? mean : least + 0.0; /* 0 has no sign */
+    factor[j] = spread > 0.0 ? 1.0 / spread : 1.0;
+  }
+}
+
+/* Collective. Writes MANY samples of the first features. */
+static ls_dataset *open_awkward(size_t n_features) {
+  static float x[MANY * WIDE];
+  static uint8_t y[MANY];
+  for (size_t i = 0; i < MANY; i++)
+    for (size_t j = 0; j < n_features; j++) x[i * n_features + j] = (float)awkward(i, j);
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, MANY, n_features), x}, {"/y", ARRAY1(LS_U8, MANY), y}};
+  write_file("awkward.h5", pieces, 2);
+  return open_file("awkward.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2});
+}
+
+static void check_normalizer(ls_normalize kind, const ls_view *view) {
+  const size_t n = view->dataset->n_features;
+  double offset[WIDE];
+  double factor[WIDE];
+  ls_normalizer *normalizer = NULL;
+  EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, kind, view, normalizer) == LS_OK);
+  learn_alone(kind, view, n, offset, factor);
+  for (size_t j = 0; j < n; j++)
+    if (memcmp(&offset[j], &normalizer->offset[j], sizeof *offset) != 0 ||
+        memcmp(&factor[j], &normalizer->factor[j], sizeof *factor) != 0)
+      complain(__FILE__, __LINE__, "kind %d, feature %zu: offset %a factor %a, not %a %a", (int)kind, j,
+               normalizer->offset[j], normalizer->factor[j], offset[j], factor[j]);
+  for (size_t j = 0; j < n; j++)
+    EXPECT(normalizer->offset32[j] == (float)offset[j] && normalizer->factor32[j] == (float)factor[j]);
+  EXPECT(same_bytes(normalizer->offset, n * sizeof *offset));
+  EXPECT(same_bytes(normalizer->factor, n * sizeof *factor));
+  ls_normalizer_destroy(&normalizer);
+  settle();
+}
+
+/* Bit for bit what one rank alone finds, on all samples and on the training part; fewer features than ranks
+ * too. */
+static void test_normalizer(void **state) {
+  (void)state;
+  const size_t widths[] = {1, 2, WIDE};
+  for (size_t k = 0; k < COUNT(widths); k++) {
+    ls_dataset *d = open_awkward(widths[k]);
+    const ls_view all = ls_view_all(d);
+    ls_view train;
+    ls_view validation;
+    ls_view_split(d, 0.2, 5, &train, &validation);
+    check_normalizer(LS_NORMALIZE_STANDARDIZE, &all);
+    check_normalizer(LS_NORMALIZE_STANDARDIZE, &train);
+    check_normalizer(LS_NORMALIZE_SCALE, &all);
+    check_normalizer(LS_NORMALIZE_SCALE, &train);
+    ls_dataset_close(comm, &d);
+  }
+}
+
+/* `none` changes nothing, and bytes under `scale` go by 255, whatever occurs. */
+static void test_fixed_normalizers(void **state) {
+  (void)state;
+  const uint8_t bytes[4] = {0, 10, 20, 51};
+  const uint8_t y[4] = {0};
+  const piece pieces[] = {{"/x", ARRAY2(LS_U8, 4, 1), bytes}, {"/y", ARRAY1(LS_U8, 4), y}};
+  write_file("bytes.h5", pieces, 2);
+  ls_dataset *d = open_file("bytes.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2});
+  const ls_view all = ls_view_all(d);
+  ls_normalizer *normalizer = NULL;
+  EXPECT(ls_normalizer_create(1, &normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, &all, normalizer) == LS_OK);
+  EXPECT(normalizer->offset[0] == 0.0 && normalizer->factor[0] == 1.0);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_SCALE, &all, normalizer) == LS_OK);
+  EXPECT(normalizer->offset[0] == 0.0 && normalizer->factor[0] == 1.0 / 255.0);
+  ls_normalizer_destroy(&normalizer);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* Over all samples, what is normalised has mean 0 and deviation 1. */
+static void test_standardized(void **state) {
+  (void)state;
+  ls_dataset *d = open_awkward(WIDE);
+  const ls_view all = ls_view_all(d);
+  static float x[MANY * WIDE];
+  uint64_t samples[MANY];
+  for (size_t i = 0; i < MANY; i++) samples[i] = i;
+  ls_normalizer *normalizer = NULL;
+  EXPECT(ls_normalizer_create(WIDE, &normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, &all, normalizer) == LS_OK);
+  ls_batch *batch = gather(d, normalizer, MANY, samples, x);
+  for (size_t j = 0; j < WIDE; j++) {
+    double sum = 0.0;
+    double squares = 0.0;
+    for (size_t i = 0; i < MANY; i++) sum += (double)x[i * WIDE + j];
+    for (size_t i = 0; i < MANY; i++) squares += pow((double)x[i * WIDE + j] - sum / MANY, 2.0);
+    EXPECT_CLOSE(sum / MANY, 0.0, j == 0 ? 0.05 : 1e-6); /* 1e6 + noise has few digits of noise in float */
+    EXPECT_CLOSE(sqrt(squares / MANY), j == 1 || j == 3 ? 0.0 : 1.0, 1e-4);
+  }
+  ls_batch_destroy(&batch);
+  ls_normalizer_destroy(&normalizer);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* ------------------------------------------------------------- split and shards */
+
+/* A data set of which only the number of samples is asked for. */
+static ls_dataset counted(uint64_t n) {
+  return (ls_dataset){.n_samples = n};
+}
+
+/* Two parts of the right sizes without a sample in common and without one left out. */
+static void check_split(uint64_t n, double fraction, uint64_t expected) {
+  const ls_dataset d = counted(n);
+  ls_view parts[2];
+  ls_view_split(&d, fraction, 9, &parts[0], &parts[1]);
+  EXPECT(parts[1].n == expected && parts[0].n == n - expected);
+  uint8_t *const seen = ls_calloc(n, 1);
+  for (size_t k = 0; seen && k < 2; k++)
+    for (uint64_t i = 0; i < parts[k].n; i++) seen[ls_view_sample(&parts[k], i)]++;
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; seen && i < n; i++) wrong += seen[i] != 1;
+  EXPECT(wrong == 0);
+  free(seen);
+}
+
+static void test_split(void **state) {
+  (void)state;
+  check_split(1437, 0.1, 144);
+  check_split(5, 0.5, 3); /* half away from zero */
+  check_split(10, 0.0, 0);
+  check_split(10, 0.04, 0);
+  check_split(3, 0.99, 3);
+  check_split(1, 0.3, 0);
+  check_split(60000, 1.0 / 3.0, 20000);
+  settle();
+}
+
+/* Which samples are held out depends on the seed alone: recorded, for all numbers of ranks and for ever. */
+static void test_split_is_recorded(void **state) {
+  (void)state;
+  const ls_dataset d = counted(1000);
+  ls_view train;
+  ls_view validation;
+  uint64_t held_out[2][100];
+  for (uint64_t seed = 0; seed < 2; seed++) {
+    ls_view_split(&d, 0.1, seed + 1, &train, &validation);
+    for (uint64_t i = 0; i < 100; i++) held_out[seed][i] = ls_view_sample(&validation, i);
+  }
+  const ls_digest digest = ls_digest_of(held_out[0], sizeof held_out[0]);
+  EXPECT(ls_comm_all_equal(comm, digest.low, digest.high));
+  EXPECT(digest.low == SPLIT_LOW);
+  EXPECT(memcmp(held_out[0], held_out[1], sizeof held_out[0]) != 0);
+  settle();
+}
+
+/* Contiguous, complete, and no two differ by more than one row. */
+static void test_shards(void **state) {
+  (void)state;
+  for (int ranks = 1; ranks <= 9; ranks++) {
+    for (size_t rows = 0; rows < 60; rows++) {
+      size_t next = 0;
+      size_t most = 0;
+      size_t least = SIZE_MAX;
+      for (int r = 0; r < ranks; r++) {
+        const ls_shard shard = ls_shard_of(rows, r, ranks);
+        EXPECT(shard.first == next);
+        next += shard.rows;
+        most = ls_size_max(most, shard.rows);
+        least = ls_size_min(least, shard.rows);
+      }
+      EXPECT(next == rows && most - least <= 1 && most == ls_shard_most(rows, ranks));
+    }
+  }
+  settle();
+}
+
+/* Local. Notes the samples that this rank works on in an epoch, as the training loop shares them out;
+ * `when` gets the batch of each, from 1. */
+static void work_epoch(const ls_view *view, uint64_t epoch, uint64_t batch_size, uint64_t *count,
+                       uint64_t *when) {
+  const ls_order order = ls_order_make(view->n, 9, epoch, true);
+  uint64_t batch = 0;
+  for (uint64_t done = 0; done < view->n; done += batch_size) {
+    batch++;
+    const ls_shard shard = ls_shard_of(ls_size_min(batch_size, view->n - done), rank, size);
+    for (size_t i = 0; i < shard.rows; i++) {
+      const uint64_t sample = ls_view_sample(view, ls_order_at(&order, done + shard.first + i));
+      count[sample]++;
+      when[sample] += batch;
+    }
+  }
+}
+
+/* Collective. Over an epoch the ranks together use each sample of the view once and no other; which batch
+ * has which samples is the same at any number of ranks, and another in another epoch. */
+static void check_epoch(uint64_t n, double fraction, uint64_t batch_size) {
+  const ls_dataset d = counted(n);
+  ls_view train;
+  ls_view validation;
+  ls_view_split(&d, fraction, 9, &train, &validation);
+  uint64_t *const count = ls_calloc(n, sizeof *count);
+  uint64_t *const when = ls_calloc(3 * n, sizeof *when);
+  EXPECT(count && when);
+  settle();
+  for (uint64_t epoch = 0; epoch < 2; epoch++) {
+    memset(count, 0, n * sizeof *count);
+    work_epoch(&train, epoch, batch_size, count, when + epoch * n);
+    ls_comm_sum_u64(comm, count, n);
+    ls_comm_sum_u64(comm, when + epoch * n, n);
+    uint64_t wrong = 0;
+    for (uint64_t i = 0; i < validation.n; i++) wrong += count[ls_view_sample(&validation, i)] != 0;
+    for (uint64_t i = 0; i < train.n; i++) wrong += count[ls_view_sample(&train, i)] != 1;
+    EXPECT(wrong == 0);
+  }
+  const ls_order order = ls_order_make(train.n, 9, 0, true);
+  for (uint64_t i = 0; i < train.n; i++)
+    when[2 * n + ls_view_sample(&train, ls_order_at(&order, i))] = i / batch_size + 1;
+  EXPECT(memcmp(when, when + 2 * n, n * sizeof *when) == 0);
+  EXPECT(train.n < 8 || batch_size >= train.n || memcmp(when, when + n, n * sizeof *when) != 0);
+  free(count);
+  free(when);
+  settle();
+}
+
+static void test_every_sample_once(void **state) {
+  (void)state;
+  check_epoch(1437, 0.1, 32);  /* a ragged last batch of 13 */
+  check_epoch(1000, 0.0, 999); /* a last batch of one sample */
+  check_epoch(101, 0.0, 2);    /* batches smaller than most numbers of ranks */
+  check_epoch(50, 0.5, 1);     /* one sample at a time */
+  check_epoch(64, 0.0, 64);    /* full */
+  check_epoch(3, 0.0, 3);      /* fewer samples than ranks */
+  check_epoch(1, 0.0, 1);
+  check_epoch(257, 0.25, 16);
+}
+
+/* An order is the same on all ranks and for ever; without shuffling it is that of the file. */
+static void test_orders(void **state) {
+  (void)state;
+  uint64_t positions[3][500];
+  for (uint64_t epoch = 0; epoch < 2; epoch++) {
+    const ls_order order = ls_order_make(500, 1, epoch, true);
+    for (uint64_t i = 0; i < 500; i++) positions[epoch][i] = ls_order_at(&order, i);
+  }
+  const ls_order plain = ls_order_make(500, 1, 0, false);
+  for (uint64_t i = 0; i < 500; i++) EXPECT(ls_order_at(&plain, i) == i);
+  const ls_order other_seed = ls_order_make(500, 2, 0, true);
+  for (uint64_t i = 0; i < 500; i++) positions[2][i] = ls_order_at(&other_seed, i);
+  EXPECT(memcmp(positions[0], positions[1], sizeof positions[0]) != 0);
+  EXPECT(memcmp(positions[0], positions[2], sizeof positions[0]) != 0);
+  const ls_digest digest = ls_digest_of(positions[1], sizeof positions[1]);
+  EXPECT(ls_comm_all_equal(comm, digest.low, digest.high));
+  EXPECT(digest.low == ORDER_LOW);
+  settle();
+}
+
+int main(int argc, char **argv) {
+  begin(&argc, &argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_types),
+      cmocka_unit_test(test_images),
+      cmocka_unit_test(test_classes),
+      cmocka_unit_test(test_values),
+      cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_no_targets),
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_ambiguity),
+      cmocka_unit_test(test_files_that_are_none),
+      cmocka_unit_test(test_bad_targets),
+      cmocka_unit_test(test_bad_numbers),
+      cmocka_unit_test(test_bad_inputs),
+      cmocka_unit_test(test_fingerprint),
+      cmocka_unit_test(test_normalizer),
+      cmocka_unit_test(test_fixed_normalizers),
+      cmocka_unit_test(test_standardized),
+      cmocka_unit_test(test_split),
+      cmocka_unit_test(test_split_is_recorded),
+      cmocka_unit_test(test_shards),
+      cmocka_unit_test(test_every_sample_once),
+      cmocka_unit_test(test_orders),
+  };
+  return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));
+}

@@ -1,0 +1,222 @@
+"""A run that was stopped anywhere and went on is the run that was never stopped: at the same number of ranks to the
+bit, but for the clock and the config; at another number to rounding. Stopped by max_steps, or killed without warning.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import runs
+
+BOUND = 1e-5
+LAST = 3 * runs.STEPS_PER_EPOCH
+
+
+def check_equal(here, name, straight, last, verdicts):
+    """The final checkpoint, the best one and metrics.csv are those of the run `straight`."""
+    for what in (f"step-{last:08}.h5", "best.h5"):
+        ours, theirs = (runs.Checkpoint(here.folder / run / "checkpoints" / what) for run in (name, straight))
+        verdicts.check(not ours.different(theirs), f"{name}: {what} has the same bits {ours.different(theirs)}")
+    ours, theirs = (runs.Checkpoint(here.folder / run / "model.h5") for run in (name, straight))
+    verdicts.check(not ours.different(theirs), f"{name}: model.h5 has the same bits {ours.different(theirs)}")
+    verdicts.check(here.metrics(name) == here.metrics(straight), f"{name}: {len(here.metrics(name))} rows are the same")
+    left = [path.name for path in (here.folder / name).rglob("*.tmp-*")]
+    verdicts.check(not left, f"{name}: no temporary file is left {left}")
+
+
+def check_stops(here, ranks, verdicts):
+    """Stopped before the first step, in the first epoch, at its end, in the second, before the last step."""
+    for stop in (0, 7, 18, 25, LAST - 1):
+        name = f"stopped-{stop}"
+        here.train(ranks, name, [f"train.max_steps={stop}"])
+        output = here.train(ranks, name)
+        verdicts.check(f"step {stop}\n" in output, f"{name}: goes on from there")
+        check_equal(here, name, "straight", LAST, verdicts)
+
+
+def check_many_stops(here, ranks, verdicts):
+    """One run in many pieces."""
+    for stop in (1, 17, 19, 36):
+        here.train(ranks, "pieces", [f"train.max_steps={stop}"])
+    here.train(ranks, "pieces")
+    check_equal(here, "pieces", "straight", LAST, verdicts)
+
+
+def check_optimizers(here, ranks, verdicts):
+    """What else an optimizer keeps; and a run without validation, whose model is the final state."""
+    cases = {"sgd": (["optimizer={type: sgd, lr: 0.1}", "data.shuffle=false"], LAST),
+             "adam": (["optimizer={type: adam, lr: 0.001}"], LAST), "alone": (["data.validation=0"], 3 * 23)}
+    for name, (sets, last) in cases.items():
+        here.train(ranks, f"{name}-straight", sets)
+        here.train(ranks, name, [*sets, "train.max_steps=25"])
+        here.train(ranks, name, sets)
+        check_equal(here, name, f"{name}-straight", last, verdicts)
+
+
+def check_other_ranks(here, ranks, verdicts):
+    """Nothing in a checkpoint is per rank: begun at `ranks`, ended at another number."""
+    other = ranks % 4 + 1
+    here.train(ranks, "moved", ["train.max_steps=25"])
+    here.train(other, "moved")
+    ours, theirs = here.checkpoint("moved", LAST), here.checkpoint("straight", LAST)
+    worst = max(runs.distance(ours.arrays[key], array) for key, array in theirs.arrays.items())
+    verdicts.check(worst <= BOUND, f"moved: at {other} ranks {worst:.1e} apart")
+    rows = list(zip(here.metrics("moved"), here.metrics("straight")))
+    verdicts.check(len(here.metrics("moved")) == len(rows) == 3, "moved: 3 rows")
+    worst = max(runs.distance(float(row[key]), float(wanted[key])) for row, wanted in rows for key in wanted)
+    verdicts.check(worst <= BOUND, f"moved: metrics.csv {worst:.1e} apart")
+
+
+def check_finished(here, ranks, verdicts):
+    """To start a finished run again says so and changes nothing."""
+    before = (here.folder / "straight/metrics.csv").read_bytes()
+    output = here.train(ranks, "straight")
+    verdicts.check("is finished" in output, "finished: says so")
+    verdicts.check(before == (here.folder / "straight/metrics.csv").read_bytes(), "finished: metrics.csv stays")
+
+
+def check_what_is_kept(here, ranks, verdicts):
+    """every_steps, every_epochs and keep; after the best epoch, which is the first here, and at the end always."""
+    def step(*numbers):
+        return sorted(["best.h5"] + [f"step-{number:08}.h5" for number in numbers])
+    cases = {
+        "steps": (["checkpoint={every_steps: 5, every_epochs: 0, keep: 3}", "train.max_steps=23"], step(18, 20, 23)),
+        "both": (["checkpoint={every_steps: 16, keep: 10}"], step(16, 18, 32, 36, 48, 54)),
+        "epochs": (["checkpoint={every_epochs: 2, keep: 5}"], step(18, 36, 54)),
+        "never": (["checkpoint={every_epochs: 0, keep: 5}"], step(18, 54)),
+        "one": (["checkpoint={every_steps: 1, keep: 1}"], step(54)),
+    }
+    for name, (sets, expected) in cases.items():
+        here.train(ranks, f"kept-{name}", ["train.monitor=epoch", *sets])
+        verdicts.check(here.checkpoints(f"kept-{name}") == expected, f"kept-{name}: {here.checkpoints(f'kept-{name}')}")
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def check_damaged(here, ranks, verdicts):
+    """Goes on from the newest whole checkpoint; one that is damaged neither stands in the way of those that follow
+    nor counts as kept."""
+    folder = here.folder / "damaged/checkpoints"
+    here.train(ranks, "damaged", ["checkpoint={every_steps: 5, keep: 2}", "train.max_steps=17"])
+    damage(folder / "step-00000017.h5")
+    output = here.train(ranks, "damaged", ["checkpoint={every_steps: 1, keep: 1}", "train.max_steps=16"])
+    verdicts.check("step 15\n" in output, "damaged: goes on from the one before")
+    verdicts.check(here.checkpoints("damaged") == ["step-00000016.h5"],
+                   f"damaged: leaves {here.checkpoints('damaged')}")
+    here.train(ranks, "damaged")
+    check_equal(here, "damaged", "straight", LAST, verdicts)
+    damage(folder / f"step-{LAST:08}.h5")
+    for path in folder.glob("step-*.h5"):
+        if path.name != f"step-{LAST:08}.h5":
+            path.unlink()
+    here.train(ranks, "damaged", code=4)
+    verdicts.check(True, "damaged: no whole one is code 4")
+
+
+def check_went_back(here, ranks, verdicts):
+    """From an older checkpoint by name: what was later is made anew."""
+    sets = ["checkpoint={every_steps: 6, keep: 20}"]
+    here.train(ranks, "back", [*sets, "train.max_steps=40"])
+    old = here.folder / "back/checkpoints/step-00000012.h5"
+    here.train(ranks, "back", [*sets, "train.max_steps=20"], ["--resume", str(old)])
+    steps = [name for name in here.checkpoints("back") if name > "step-00000020.h5"]
+    verdicts.check(not steps, f"back: later checkpoints are gone {steps}")
+    verdicts.check(len(here.metrics("back")) == 1, "back: later rows are gone")
+    here.train(ranks, "back", sets)
+    check_equal(here, "back", "straight", LAST, verdicts)
+
+
+def check_elsewhere(here, ranks, verdicts):
+    """A checkpoint of another run begins one of its own, whose best model is the best of its own epochs."""
+    final = here.folder / "straight/checkpoints" / f"step-{LAST:08}.h5"
+    here.train(ranks, "elsewhere", ["train.epochs=5", "optimizer.lr=5"], ["--resume", str(final)])
+    best = runs.Checkpoint(here.folder / "elsewhere/checkpoints/best.h5")
+    model = runs.Checkpoint(here.folder / "elsewhere/model.h5")
+    same = all(model.arrays[name].tobytes() == best.arrays[name].tobytes() for name in model.arrays)
+    verdicts.check(same and best.attributes["progress", "best_epoch"] > 3, "elsewhere: model.h5 is of a later epoch")
+
+
+# ----------------------------------------------------------------------- killed
+
+LONG = ["train.epochs=25", "checkpoint={every_steps: 3, keep: 3}"]
+LONG_LAST = 25 * runs.STEPS_PER_EPOCH
+
+
+def rank_processes(mpirun):
+    """The processes below mpirun that run the program."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if not entry.name.isdigit() or os.readlink(entry / "exe") != os.path.realpath(runs.PROGRAM):
+                continue
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue # it ended, or is another user's
+        if parent == mpirun:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def newest_step(folder):
+    steps = [int(match[1]) for name in os.listdir(folder) if (match := re.fullmatch(r"step-(\d+)\.h5", name))]
+    return max(steps, default=0)
+
+
+def kill_after(here, ranks, name, step, whom):
+    """Starts or goes on with a run, and once a checkpoint of `step` or later is there kills some of its ranks. Returns
+    the newest step then."""
+    folder = here.folder / name / "checkpoints"
+    with subprocess.Popen(here.command(ranks, name, LONG), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            if folder.is_dir() and newest_step(folder) >= step:
+                for number in whom(rank_processes(process.pid)):
+                    os.kill(number, signal.SIGKILL)
+                process.wait()
+            time.sleep(0.0002)
+    return newest_step(folder), process.returncode
+
+
+def check_killed(here, ranks, verdicts):
+    """Killed three times on its way: the first rank, the last one, all of them."""
+    here.train(ranks, "killed-straight", LONG)
+    rounds = [(10, lambda all_ranks: all_ranks[:1]), (60, lambda all_ranks: all_ranks[-1:]),
+              (120, lambda all_ranks: all_ranks)]
+    for step, whom in rounds:
+        reached, code = kill_after(here, ranks, "killed", step, whom)
+        verdicts.check(code != 0 and reached < LONG_LAST, f"killed: at step {reached}, exit code {code}")
+    here.train(ranks, "killed", LONG)
+    check_equal(here, "killed", "killed-straight", LONG_LAST, verdicts)
+    verdicts.check(here.checkpoints("killed") == here.checkpoints("killed-straight"),
+                   f"killed: leaves {here.checkpoints('killed')}")
+
+
+def check_leftovers(here, ranks, verdicts):
+    """What a killed writer leaves is removed, wherever the run writes."""
+    here.train(ranks, "leftovers", ["train.max_steps=20"])
+    for name in ("model.h5.tmp-1", "checkpoints/step-00000021.h5.tmp-1", "checkpoints/best.h5.tmp-1"):
+        (here.folder / "leftovers" / name).write_bytes(b"half of")
+    here.train(ranks, "leftovers")
+    check_equal(here, "leftovers", "straight", LAST, verdicts)
+
+
+def main():
+    ranks = runs.ranks_wanted()
+    verdicts = runs.Verdicts()
+    with runs.Runs() as here:
+        here.train(ranks, "straight")
+        for check in (check_stops, check_many_stops, check_optimizers, check_other_ranks, check_finished,
+                      check_elsewhere, check_what_is_kept, check_damaged, check_went_back, check_killed,
+                      check_leftovers):
+            check(here, ranks, verdicts)
+    verdicts.end()
+
+
+main()

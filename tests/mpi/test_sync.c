@@ -1,0 +1,327 @@
+/* The sync room: however the rows of a batch lie over the ranks, it is one and the same step on all of
+ * them. */
+#include "support.h"
+
+#include <float.h>
+
+#include "lockstep/config.h"
+#include "lockstep/data.h"
+#include "lockstep/optim.h"
+#include "lockstep/sync.h"
+
+#define SUMS 3
+
+/* ------------------------------------------------------------------- fixtures */
+
+static const char *const optimizers[] = {
+    "{type: sgd, lr: 0.05}", "{type: momentum, lr: 0.02, momentum: 0.9}", "{type: adam, lr: 0.001}"};
+
+/* Local. An optimizer for n parameters. */
+static ls_optim *new_optim(const char *options, size_t n) {
+  char text[128];
+  ls_config *config = NULL;
+  ls_optim *optim = NULL;
+  snprintf(text, sizeof text, "optimizer: %s", options);
+  ls_status status = ls_config_create(text, "sync.yaml", &config);
+  if (status == LS_OK) status = ls_optim_parse(config, &optim);
+  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_optim_build(optim, n);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  ls_config_destroy(&config);
+  return optim;
+}
+
+/* Local. What row `row` adds in step `step`: n numbers for the gradient, SUMS for the metrics; its weight.
+ */
+static double row_of(uint64_t step, uint64_t row, size_t n, float *gradient, double sums[SUMS]) {
+  const ls_rng rng = ls_rng_make(11, LS_RNG_CHECK, 0, step);
+  ls_rng_normal(&rng, row, n, gradient);
+  const double weight = 0.5 + (double)(row % 3);
+  for (size_t i = 0; i < SUMS; i++) sums[i] = (double)(step + 1) * (double)(row + i);
+  return weight;
+}
+
+/* Local. Adds rows first .. first + rows - 1: the gradient in float, as a net does. Returns their weight.
+ */
+static double add_rows(uint64_t step, size_t first, size_t rows, size_t n, float *grads, double *sums) {
+  double weight = 0.0;
+  float *const gradient = ls_calloc(n, sizeof *gradient);
+  memset(grads, 0, n * sizeof *grads);
+  for (size_t i = 0; i < SUMS; i++) sums[i] = 0.0;
+  for (size_t r = 0; gradient && r < rows; r++) {
+    double part[SUMS];
+    const double w = row_of(step, first + r, n, gradient, part);
+    for (size_t i = 0; i < n; i++) grads[i] += (float)w * gradient[i];
+    for (size_t i = 0; i < SUMS; i++) sums[i] += part[i];
+    weight += w;
+  }
+  free(gradient);
+  return weight;
+}
+
+/* ||a - b|| / ||b||, with nothing for 0 / 0. */
+static double distance(size_t n, const float *a, const float *b) {
+  double difference = 0.0;
+  double norm = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    norm += (double)b[i] * (double)b[i];
+  }
+  return norm > 0.0 ? sqrt(difference / norm) : sqrt(difference);
+}
+
+/* One problem twice: with the rows shared out, and alone with all of them. */
+typedef struct pair {
+  size_t n;
+  ls_sync *sync;
+  ls_optim *optim, *alone;
+  float *grads, *params, *alone_grads, *alone_params;
+} pair;
+
+static void pair_create(pair *p, const char *options, size_t n) {
+  *p = (pair){.n = n, .optim = new_optim(options, n), .alone = new_optim(options, n)};
+  EXPECT(ls_sync_create(SUMS, &p->sync) == LS_OK);
+  p->grads = ls_calloc(n, sizeof(float));
+  p->params = ls_calloc(n, sizeof(float));
+  p->alone_grads = ls_calloc(n, sizeof(float));
+  p->alone_params = ls_calloc(n, sizeof(float));
+  EXPECT(p->grads && p->params && p->alone_grads && p->alone_params);
+  settle();
+  const ls_rng rng = ls_rng_make(12, LS_RNG_CHECK, 0, 0);
+  ls_rng_normal(&rng, 0, n, p->params);
+  memcpy(p->alone_params, p->params, n * sizeof(float));
+}
+
+static void pair_destroy(pair *p) {
+  ls_sync_destroy(&p->sync);
+  ls_optim_destroy(&p->optim);
+  ls_optim_destroy(&p->alone);
+  free(p->grads);
+  free(p->params);
+  free(p->alone_grads);
+  free(p->alone_params);
+}
+
+/* ----------------------------------------------------------------------- steps */
+
+/* Collective. A step over `rows` rows, shared out and alone. */
+static void pair_step(pair *p, uint64_t number, size_t rows) {
+  double sums[SUMS];
+  double alone_sums[SUMS];
+  const ls_shard shard = ls_shard_of(rows, rank, size);
+  ls_step step = {.sums = sums};
+  step.weight = add_rows(number, shard.first, shard.rows, p->n, p->grads, sums);
+  EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->grads, p->params) == LS_OK);
+
+  const double weight = add_rows(number, 0, rows, p->n, p->alone_grads, alone_sums);
+  const double norm = sqrt(ls_math_sum_squares(p->n, p->alone_grads)) / weight;
+  ls_optim_step(p->alone, (float)(1.0 / weight), p->alone_grads, p->alone_params);
+
+  EXPECT(step.weight == weight); /* sums of halves are exact */
+  for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == alone_sums[i]);
+  EXPECT_CLOSE(step.grad_norm, norm, 1e-5 * norm);
+  EXPECT(!step.wants_stop);
+  EXPECT(p->optim->steps == p->alone->steps);
+}
+
+/* Collective. 50 steps from the same start: the same bits on all ranks, and the step alone to rounding. */
+static void check_steps(const char *options, size_t n, size_t rows, double tolerance) {
+  pair p;
+  pair_create(&p, options, n);
+  for (uint64_t step = 0; step < 50; step++) pair_step(&p, step, rows + step % 3);
+  const double far = distance(n, p.params, p.alone_params);
+  if (!(far <= tolerance))
+    complain(__FILE__, __LINE__, "%s, %zu parameters, %zu rows: %g from the step alone", options, n, rows,
+             far);
+  EXPECT(same_bytes(p.params, n * sizeof *p.params));
+  for (size_t k = 0; k < p.optim->type->n_slots; k++)
+    EXPECT(same_bytes(p.optim->slots[k], n * sizeof(float)));
+  if (size == 1) EXPECT(memcmp(p.params, p.alone_params, n * sizeof *p.params) == 0);
+  pair_destroy(&p);
+  settle();
+}
+
+/* Lengths below the number of ranks, and such as MPI splits unevenly. */
+static void test_steps_equal_one_rank(void **state) {
+  (void)state;
+  const size_t lengths[] = {1, 2, 3, 1000, 4099};
+  for (size_t o = 0; o < COUNT(optimizers); o++)
+    for (size_t k = 0; k < COUNT(lengths); k++) check_steps(optimizers[o], lengths[k], 13, 1e-5);
+}
+
+/* A batch smaller than the number of ranks leaves some without a row. */
+static void test_ranks_without_rows(void **state) {
+  (void)state;
+  for (size_t o = 0; o < COUNT(optimizers); o++) check_steps(optimizers[o], 1000, 1, 1e-5);
+}
+
+/* A whole step is the formula: w - lr g / weight, whatever rank the rows were on. */
+static void test_step_by_hand(void **state) {
+  (void)state;
+  ls_sync *sync = NULL;
+  ls_optim *optim = new_optim("{type: sgd, lr: 0.5}", 2);
+  EXPECT(ls_sync_create(0, &sync) == LS_OK);
+  settle();
+  float params[2] = {1.0F, -1.0F};
+  float grads[2] = {0.0F, 0.0F};
+  ls_step step = {0};
+  if (rank == size - 1) { /* the only one with rows */
+    grads[0] = 6.0F;
+    grads[1] = -8.0F;
+    step.weight = 4.0;
+  }
+  EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
+  EXPECT(params[0] == 1.0F - 0.5F * 1.5F && params[1] == -1.0F + 0.5F * 2.0F);
+  EXPECT(step.weight == 4.0 && step.grad_norm == 2.5);
+  EXPECT(sync->seconds >= 0.0);
+  ls_optim_destroy(&optim);
+  ls_sync_destroy(&sync);
+  settle();
+}
+
+/* Samples of weight 0 alone: nothing moves, and nothing is divided by 0. */
+static void test_no_weight(void **state) {
+  (void)state;
+  ls_sync *sync = NULL;
+  double sums[SUMS] = {0.0};
+  float params[3] = {1.0F, 2.0F, 3.0F};
+  float grads[3] = {0.0F};
+  ls_optim *optim = new_optim(optimizers[0], 3);
+  EXPECT(ls_sync_create(SUMS, &sync) == LS_OK);
+  settle();
+  ls_step step = {.sums = sums};
+  EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
+  EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
+  EXPECT(step.weight == 0.0 && step.grad_norm == 0.0);
+  ls_optim_destroy(&optim);
+  ls_sync_destroy(&sync);
+  settle();
+}
+
+/* --------------------------------------------------------------------- numeric */
+
+#define N 1000
+
+/* What one rank puts in place of its numbers. */
+typedef struct poison {
+  size_t where; /* in the gradient; N: none there */
+  float value;
+  double sum, weight; /* added to the first sum, and the weight */
+} poison;
+
+/* Collective. `guilty` alone, or every rank where it is -1, has the poison: all ranks refuse the step, and
+ * neither parameters nor optimizer have moved. */
+static void check_poison(const char *options, int guilty, poison bad) {
+  pair p;
+  double sums[SUMS];
+  pair_create(&p, options, N);
+  pair_step(&p, 0, 13);
+  float *const before = ls_calloc(N, sizeof *before);
+  float *const block = ls_calloc(N * p.optim->type->n_slots, sizeof *block);
+  const size_t block_bytes = N * p.optim->type->n_slots * sizeof *block;
+  memcpy(before, p.params, N * sizeof *before);
+  memcpy(block, p.optim->block, block_bytes);
+
+  const ls_shard shard = ls_shard_of(13, rank, size);
+  ls_step step = {.sums = sums};
+  step.weight = add_rows(1, shard.first, shard.rows, N, p.grads, sums);
+  if (guilty < 0 || rank == guilty) {
+    if (bad.where < N) p.grads[bad.where] = bad.value;
+    sums[0] += bad.sum;
+    step.weight += bad.weight;
+  }
+  const ls_status status = ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params);
+  if (status != LS_ERR_NUMERIC)
+    complain(__FILE__, __LINE__, "%s: status %d with [%zu] = %g, sum + %g, weight + %g", options,
+             (int)status, bad.where, (double)bad.value, bad.sum, bad.weight);
+  EXPECT(status == LS_OK || same_text(ls_message()));
+  EXPECT(memcmp(before, p.params, N * sizeof *before) == 0);
+  EXPECT(memcmp(block, p.optim->block, block_bytes) == 0);
+  EXPECT(p.optim->steps == 1);
+  settle();
+
+  pair_step(&p, 1, 13); /* and a good one still goes */
+  free(before);
+  free(block);
+  pair_destroy(&p);
+  settle();
+}
+
+static void test_not_finite_on_one_rank(void **state) {
+  (void)state;
+  const size_t places[] = {0, 333, 500, N - 1};
+  const float values[] = {NAN, INFINITY, -INFINITY};
+  for (int guilty = 0; guilty < size; guilty++) {
+    for (size_t k = 0; k < COUNT(places); k++)
+      check_poison(optimizers[k % 3], guilty, (poison){.where = places[k], .value = values[k % 3]});
+    check_poison(optimizers[1], guilty, (poison){.where = N, .sum = (double)NAN});
+    check_poison(optimizers[1], guilty, (poison){.where = N, .sum = (double)INFINITY});
+    check_poison(optimizers[1], guilty, (poison){.where = N, .weight = (double)NAN});
+  }
+}
+
+/* Finite on each rank, but not their sum. */
+static void test_sum_overflows(void **state) {
+  (void)state;
+  if (size == 1) skip();
+  check_poison(optimizers[0], -1, (poison){.where = 7, .value = FLT_MAX});
+}
+
+/* Collective. A step in which every rank has this gradient and weight. */
+static ls_status step_with(float gradient, double weight, float params[2]) {
+  ls_sync *sync = NULL;
+  ls_optim *optim = new_optim(optimizers[0], 2);
+  float grads[2] = {gradient, 0.0F};
+  ls_step step = {.weight = weight};
+  EXPECT(ls_sync_create(0, &sync) == LS_OK);
+  settle();
+  const ls_status status = ls_sync_step(comm, sync, &step, optim, grads, params);
+  ls_optim_destroy(&optim);
+  ls_sync_destroy(&sync);
+  return status;
+}
+
+/* The mean that the optimizer gets must be finite too: not so where the weights are none or next to none.
+ */
+static void test_mean_not_finite(void **state) {
+  (void)state;
+  float params[2] = {1.0F, 2.0F};
+  EXPECT(step_with(NAN, 0.0, params) == LS_ERR_NUMERIC);
+  EXPECT(step_with(INFINITY, 0.0, params) == LS_ERR_NUMERIC);
+  EXPECT(step_with(1.0F, 1e-42, params) == LS_ERR_NUMERIC);  /* 1 / weight is beyond float */
+  EXPECT(step_with(1e20F, 1e-25, params) == LS_ERR_NUMERIC); /* the product is */
+  EXPECT(params[0] == 1.0F && params[1] == 2.0F);
+  EXPECT(step_with(1e-20F, 1e-20, params) == LS_OK);
+  EXPECT_CLOSE((double)params[0], 0.95, 1e-6);
+  settle();
+}
+
+/* ------------------------------------------------------------------------ stop */
+
+static void test_wish_to_stop(void **state) {
+  (void)state;
+  pair p;
+  double sums[SUMS] = {0.0};
+  pair_create(&p, optimizers[0], 10);
+  for (int who = 0; who < size; who++) {
+    ls_step step = {.weight = 1.0, .sums = sums, .wants_stop = rank == who};
+    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params) == LS_OK);
+    EXPECT(step.wants_stop);
+    step = (ls_step){.weight = 1.0, .sums = sums};
+    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params) == LS_OK);
+    EXPECT(!step.wants_stop);
+    settle();
+  }
+  pair_destroy(&p);
+}
+
+int main(int argc, char **argv) {
+  begin(&argc, &argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_steps_equal_one_rank),   cmocka_unit_test(test_ranks_without_rows),
+      cmocka_unit_test(test_step_by_hand),           cmocka_unit_test(test_no_weight),
+      cmocka_unit_test(test_not_finite_on_one_rank), cmocka_unit_test(test_sum_overflows),
+      cmocka_unit_test(test_mean_not_finite),        cmocka_unit_test(test_wish_to_stop),
+  };
+  return finish(cmocka_run_group_tests(tests, NULL, NULL));
+}
