@@ -80,6 +80,9 @@ ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress);
 ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                            ls_optim *optim, ls_progress *progress);
 
+/* Local. Whether two files hold the same parameters of `model`; false too where they can't be read. */
+bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model);
+
 /* Local. The path of the checkpoint of a step in `folder`: to be freed by the caller. */
 char *ls_checkpoint_path(const char *folder, uint64_t step);
 

@@ -69,6 +69,7 @@ ls_status ls_config_override(ls_config *config, const char *assignment);
 ls_node *ls_config_root(ls_config *config);
 ls_node_kind ls_node_kind_of(const ls_node *node);
 const char *ls_node_text(const ls_node *node); /* a scalar's text; "" for others */
+bool ls_node_is_null(const ls_node *node);     /* nothing, null or ~: as good as absent */
 bool ls_node_is_quoted(const ls_node *node);   /* was it written in quotes? */
 size_t ls_node_count(const ls_node *node);     /* items of a list, entries of a map; 0 for scalars */
 ls_node *ls_node_item(const ls_node *list, size_t index);   /* index < count */

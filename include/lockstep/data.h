@@ -44,6 +44,7 @@ typedef struct ls_dataset_request {
   const char *spec;  /* FILE[:GROUP] */
   const char *role;  /* "train", "validation" or "test": for names such as X_train; NULL: any of them */
   const char *x, *y; /* explicit names, or NULL */
+  bool may_differ;   /* where an explicit name is not there, the usual ones are looked for */
   ls_target_kind target;
   size_t n_outputs;  /* the columns of y, or for classes their number; 0: whatever the file says */
   size_t n_features; /* that x must have; 0: whatever the file says */

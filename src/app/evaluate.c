@@ -12,6 +12,7 @@ ls_status open_data_for(ls_comm *comm, const ls_loaded *loaded, const char *spec
                                       .role = "test",
                                       .x = job->data.x,
                                       .y = job->data.y,
+                                      .may_differ = true,
                                       .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
                                                              : LS_TARGET_NONE,
                                       .n_outputs = job->model->n_out,

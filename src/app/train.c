@@ -1,7 +1,10 @@
 /* lockstep train. */
 #include "command.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 /* Without its process manager MPI starts N single ranks in silence, each training the whole model. */
 static ls_status check_launcher(const ls_comm *comm) {
@@ -13,6 +16,21 @@ static ls_status check_launcher(const ls_comm *comm) {
       "SLURM_NTASKS is %s but MPI knows of one rank: start it with mpirun or srun --mpi=pmix, or set "
       "LOCKSTEP_SINGLE=1 if one rank is meant",
       tasks);
+}
+
+/* Rank 0: a first run into the config's own folder would replace the config by the resolved one. */
+static ls_status check_output(const char *config, const char *output) {
+  struct stat mine;
+  struct stat theirs;
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/config.yaml", output);
+  const bool is_config = stat(config, &mine) == 0 && stat(path, &theirs) == 0 &&
+                         mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino;
+  snprintf(path, sizeof path, "%s/checkpoints", output);
+  if (!is_config || stat(path, &theirs) == 0) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "%s: the run's config.yaml would replace this file; give another output than %s", config,
+                 output);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
@@ -27,13 +45,15 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_job *job = NULL;
   ls_setup *setup = NULL;
   ls_status status = ls_comm_agree(comm, check_launcher(comm));
-  if (status == LS_OK && options.overwrite && resume)
+  if (status == LS_OK && options.overwrite && resume && strcmp(resume, "never") != 0)
     status = ls_fail(LS_ERR_CONFIG, "--overwrite starts anew and --resume %s does not: give one of them",
                      resume);
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK && !job->train.output)
     status = ls_fail(LS_ERR_CONFIG, "%s: no output directory: add `output: DIR`, or give --output DIR",
                      source.path);
+  if (status == LS_OK)
+    status = ls_comm_agree(comm, prints(comm) ? check_output(source.path, job->train.output) : LS_OK);
   if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
   if (status == LS_OK) status = ls_train(comm, setup, &options);
   ls_setup_destroy(comm, &setup);

@@ -7,18 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STEP_NAME "step-%08llu.h5"
+
 char *ls_checkpoint_path(const char *folder, uint64_t step) {
-  return ls_format("%s/step-%08llu.h5", folder, (unsigned long long)step);
+  return ls_format("%s/" STEP_NAME, folder, (unsigned long long)step);
 }
 
-/* The step of a file name `step-<digits>.h5`; false for others. */
+/* The step of a file named as ls_checkpoint_path does; false for others. */
 static bool parse_step(const char *name, uint64_t *step) {
-  unsigned long long value = 0;
-  int length = 0;
-  if (sscanf(name, "step-%20llu.h5%n", &value, &length) != 1 || length == 0 || name[length] != '\0')
-    return false;
-  *step = value;
-  return true;
+  char expected[64];
+  if (strncmp(name, "step-", 5) != 0) return false;
+  *step = strtoull(name + 5, NULL, 10);
+  snprintf(expected, sizeof expected, STEP_NAME, (unsigned long long)*step);
+  return strcmp(name, expected) == 0;
 }
 
 static int descending(const void *a, const void *b) {

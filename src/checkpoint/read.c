@@ -90,6 +90,17 @@ static ls_status read_segments(const ls_store *store, const char *group, const l
   return LS_OK;
 }
 
+bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model) {
+  float *const values = ls_calloc(2 * model->n_params, sizeof *values);
+  const bool same =
+      values && read_segments(a->store, "/model", model, values) == LS_OK &&
+      read_segments(b->store, "/model", model, values + model->n_params) == LS_OK &&
+      ls_digest_equal(ls_digest_of(values, model->n_params * sizeof *values),
+                      ls_digest_of(values + model->n_params, model->n_params * sizeof *values));
+  free(values);
+  return same;
+}
+
 static ls_status read_normalizer(const ls_store *store, ls_normalizer *normalizer) {
   const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {normalizer->n_features}};
   double *const values = ls_calloc(2 * normalizer->n_features, sizeof *values);

@@ -95,6 +95,10 @@ const char *ls_node_text(const ls_node *node) {
   return node->text;
 }
 
+bool ls_node_is_null(const ls_node *node) {
+  return config_is_null(node);
+}
+
 bool ls_node_is_quoted(const ls_node *node) {
   return node->quoted;
 }

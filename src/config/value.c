@@ -113,6 +113,10 @@ static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void 
     mistake_kind(config, key, node);
     return false;
   }
+  if (node->text[0] == '\0') {
+    ls_config_mistake(config, node, "an empty text; leave the key out, or give it a value");
+    return false;
+  }
   *(const char **)field = node->text;
   return true;
 }

@@ -1,6 +1,7 @@
 /* The section `data:`. */
 #include "lockstep/data.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,8 +60,10 @@ static const char *absolute(ls_config *config, ls_node *section, const char *key
   ls_node *const node = ls_node_find(section, key);
   if (!node || ls_node_text(node)[0] == '\0') return NULL;
   char *const path = resolve(config_path, ls_node_text(node));
-  if (!path || ls_config_replace(config, node, path) != LS_OK)
-    ls_config_mistake(config, node, "out of memory");
+  if (!path)
+    ls_config_mistake(config, node, "can't be made an absolute path: %s", strerror(errno));
+  else if (ls_config_replace(config, node, path) != LS_OK)
+    ls_config_mistake(config, node, "%s", ls_message());
   free(path);
   return ls_node_text(node);
 }

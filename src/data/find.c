@@ -104,14 +104,27 @@ static ls_status check_inside(const ls_store *store, const char *group, const ch
       ls_store_path(store), group, name);
 }
 
-/* An explicit name, or the one that fits in the group. */
-static ls_status find_or_take(const ls_store *store, const ls_dataset_request *request, const char *group,
-                              const char *const *names, const char *explicit_name, const char *what,
-                              char **path) {
+/* The array in a group that bears the explicit name, or without one the one that fits; *path stays NULL
+ * where there is none. */
+static ls_status look(const ls_store *store, const ls_dataset_request *request, const char *group,
+                      const char *const *names, const char *explicit_name, const char *what, char **path) {
   if (!explicit_name) return find_one(store, request, group, names, what, path);
   *path = join(group, explicit_name, "");
   if (!*path) return ls_fail_memory("a path", strlen(explicit_name));
-  return LS_OK;
+  if (ls_store_kind_of(store, *path) == LS_STORE_ARRAY) return LS_OK;
+  free(*path);
+  *path = NULL;
+  return request->may_differ ? find_one(store, request, group, names, what, path) : LS_OK;
+}
+
+/* Likewise; an explicit name that is not there is kept, so that reading it says what is wrong. */
+static ls_status find_or_take(const ls_store *store, const ls_dataset_request *request, const char *group,
+                              const char *const *names, const char *explicit_name, const char *what,
+                              char **path) {
+  const ls_status status = look(store, request, group, names, explicit_name, what, path);
+  if (status != LS_OK || *path || !explicit_name || request->may_differ) return status;
+  *path = join(group, explicit_name, "");
+  return *path ? LS_OK : ls_fail_memory("a path", strlen(explicit_name));
 }
 
 /* Without a group in the spec: the root where it has an x, else its only group that has one. */
@@ -121,14 +134,14 @@ static ls_status choose_group(const ls_store *store, const ls_dataset_request *r
   size_t count = 0;
   char found[1024] = "";
   size_t n_found = 0;
-  ls_status status = find_or_take(store, request, "/", x_names, request->x, "inputs", &path);
+  ls_status status = look(store, request, "/", x_names, request->x, "inputs", &path);
   if (status == LS_OK && path) *group = ls_strdup("/");
   if (status == LS_OK && !path) status = ls_store_list(store, "/", &names, &count);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     char *const inner = ls_format("/%s", names[i]);
     char *inner_path = NULL;
     if (inner && ls_store_kind_of(store, inner) == LS_STORE_GROUP)
-      status = find_one(store, request, inner, x_names, "inputs", &inner_path);
+      status = look(store, request, inner, x_names, request->x, "inputs", &inner_path);
     if (inner_path) {
       ls_append(found, sizeof found, "%s%s", found[0] ? ", " : "", inner);
       if (n_found++ == 0) *group = ls_strdup(inner);
@@ -163,8 +176,8 @@ ls_status ls_find_arrays(const ls_store *store, const ls_dataset_request *reques
   ls_status status = LS_OK;
   *names = (ls_names){0};
   if (!group) status = choose_group(store, request, &chosen);
-  if (group) status = check_inside(store, group, request->x);
-  if (group && status == LS_OK && request->target != LS_TARGET_NONE)
+  if (group && !request->may_differ) status = check_inside(store, group, request->x);
+  if (group && !request->may_differ && status == LS_OK && request->target != LS_TARGET_NONE)
     status = check_inside(store, group, request->y);
   if (status == LS_OK && !chosen) status = ls_fail_memory("a path", 0);
   if (status == LS_OK && ls_store_kind_of(store, chosen) != LS_STORE_GROUP)

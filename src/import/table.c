@@ -61,6 +61,11 @@ static ls_status choose_splits(table *t, const ls_import_options *options) {
                    "%s: a test fraction of %g takes all of the %llu samples: give a smaller one",
                    t->file.in.path, options->test_fraction, (unsigned long long)t->n_rows);
   }
+  if (n_test == 0 && options->test_fraction > 0.0) {
+    return ls_fail(LS_ERR_DATA,
+                   "%s: a test fraction of %g takes none of the %llu samples: give a larger one, or none",
+                   t->file.in.path, options->test_fraction, (unsigned long long)t->n_rows);
+  }
   t->n_split[SPLIT_TEST] = n_test;
   t->n_split[SPLIT_TRAIN] = t->n_rows - n_test;
   t->order = ls_permutation_make(ls_rng_make(options->seed, LS_RNG_IMPORT, 0, 0), t->n_rows);

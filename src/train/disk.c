@@ -65,7 +65,7 @@ size_t train_existing_part(const char *path) {
     free(folder);
     folder = parent;
   }
-  const size_t length = folder ? strlen(folder) : 0;
+  const size_t length = folder && strcmp(folder, ".") != 0 ? strlen(folder) : 0;
   free(folder);
   return length;
 }

@@ -125,11 +125,16 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
                .direction = ls_calloc(n, sizeof *c.direction),
                .saved = ls_calloc(n, sizeof *c.saved)};
   const bool has_memory = c.direction && c.saved;
-  const ls_status status =
+  ls_status status =
       ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 2 * n * sizeof(float)));
   if (status == LS_OK) {
     gather(&c, ls_size_min(rows, setup->train.view.n));
     ls_comm_sum_f64(comm, &c.weight, 1);
+    if (!(c.weight > 0.0))
+      status = ls_fail(LS_ERR_DATA, "%s: the first %zu samples have no weight to check a gradient with",
+                       setup->job->data.train, ls_size_min(rows, setup->train.view.n));
+  }
+  if (status == LS_OK) {
     memcpy(c.saved, model->params, n * sizeof *c.saved);
     mean_loss(&c, true);
     for (size_t i = 0; i < model->n_segments; i++)

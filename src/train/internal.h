@@ -79,6 +79,10 @@ const char *train_column_name(int column, ls_task task);
 /* Local. Appends a row; a NaN leaves its column empty. */
 ls_status run_files_append(const run_files *files, const double row[COLUMNS]);
 
+/* Local. The job of a saved config, with the defaults of keys that it did not know; `path` is the file's.
+ * LS_ERR_MODEL where it can't be used. */
+ls_status train_job_of(const char *text, const char *path, ls_job **out);
+
 /* ------------------------------------------------------------------ the trainer */
 
 /* Seconds of the epoch at hand. */

@@ -149,7 +149,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_node *const section = ls_config_section(config, root, "train");
   if (section) ls_config_read(config, section, ls_train_keys, &job->train);
   const ls_node *const max_steps = section ? ls_node_find(section, "max_steps") : NULL;
-  job->train.has_max_steps = max_steps && ls_node_text(max_steps)[0] != '\0';
+  job->train.has_max_steps = max_steps && !ls_node_is_null(max_steps);
   job->task = ls_task_of((ls_loss)job->train.loss);
   ls_data_configure(config, path, &job->data);
   ls_checkpoint_configure(config, &job->checkpoint);
@@ -167,6 +167,17 @@ static ls_status parse(ls_job *job, const char *text, const ls_job_source *sourc
     status = ls_config_override(job->config, source->overrides[i]);
   if (status == LS_OK && source->output) status = override_output(job->config, source->output);
   return status == LS_OK ? read_parts(job, source->path) : status;
+}
+
+ls_status train_job_of(const char *text, const char *path, ls_job **out) {
+  const ls_job_source source = {.path = path};
+  *out = ls_calloc(1, sizeof **out);
+  if (!*out) return ls_fail_memory("the job", sizeof **out);
+  const ls_status status = parse(*out, text, &source);
+  if (status == LS_OK) return LS_OK;
+  ls_job_destroy(out);
+  if (status != LS_ERR_CONFIG) return status;
+  return ls_fail(LS_ERR_MODEL, "%s: its config can't be used: %s", path, ls_message());
 }
 
 ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out) {
@@ -198,12 +209,7 @@ void ls_loaded_destroy(ls_loaded **loaded) {
 
 /* Local. The model of a saved config, ready to be filled. */
 static ls_status build_loaded(ls_loaded *loaded, const char *path, const char *text, size_t n_inputs) {
-  const ls_job_source source = {.path = path};
-  loaded->job = ls_calloc(1, sizeof *loaded->job);
-  if (!loaded->job) return ls_fail_memory("the job", sizeof *loaded->job);
-  ls_status status = parse(loaded->job, text, &source);
-  if (status == LS_ERR_CONFIG)
-    status = ls_fail(LS_ERR_MODEL, "%s: its config can't be used: %s", path, ls_message());
+  ls_status status = train_job_of(text, path, &loaded->job);
   if (status == LS_OK) status = ls_model_build(loaded->job->model, n_inputs, LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_normalizer_create(n_inputs, &loaded->normalizer);
   return status;

@@ -34,6 +34,15 @@ static void make_row(trainer *t, double row[COLUMNS]) {
   ls_comm_broadcast(t->comm, row, COLUMNS * sizeof *row);
 }
 
+/* Local, and the same on all ranks. */
+static ls_status check_validation(const trainer *t, const double row[COLUMNS]) {
+  const bool is_measured = t->setup->validation.view.n > 0 && ls_metric_weight(t->validation_metric) > 0.0;
+  if (!is_measured || isfinite(row[COLUMN_VAL_LOSS])) return LS_OK;
+  return ls_fail(LS_ERR_NUMERIC,
+                 "epoch %.0f: the validation loss is not finite; the last checkpoint is untouched",
+                 row[COLUMN_EPOCH]);
+}
+
 /* Collective. Saves the epoch if it is the best so far; the time that takes is the epoch's. */
 static ls_status keep_best(trainer *t, double row[COLUMNS]) {
   const double start = ls_clock();
@@ -60,7 +69,8 @@ static ls_status end_epoch(trainer *t) {
   make_row(t, row);
   ls_metric_reset(t->epoch_metric);
   progress->epoch_seconds = 0.0;
-  status = keep_best(t, row);
+  status = check_validation(t, row);
+  if (status == LS_OK) status = keep_best(t, row);
   if (status != LS_OK) return status;
   train_report_epoch(t, row);
   t->times = (times){.communication = t->sync->seconds};
@@ -170,7 +180,7 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
     ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do",
            t->setup->job->train.output, (unsigned long long)t->progress.epoch,
            (unsigned long long)t->progress.step);
-    return LS_OK;
+    return test_model(t);
   }
   status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
   return status == LS_OK ? run(t) : status;

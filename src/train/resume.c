@@ -10,8 +10,8 @@ static const char *const fixed_keys[][2] = {
     {"seed", NULL},          {"loss", NULL},        {"model", NULL},    {"optimizer", "type"},
     {"train", "batch_size"}, {"data", "normalize"}, {"data", "shuffle"}};
 
-static const ls_node *find(ls_config *config, const char *const key[2]) {
-  const ls_node *const node = ls_node_find(ls_config_root(config), key[0]);
+static const ls_node *find(const ls_job *job, const char *const key[2]) {
+  const ls_node *const node = ls_node_find(ls_config_root(job->config), key[0]);
   return node && key[1] ? ls_node_find(node, key[1]) : node;
 }
 
@@ -23,36 +23,30 @@ static ls_status fail_differs(const char *path, const char *difference) {
 }
 
 /* A validation split is part of what is learnt from; a validation file is not. */
-static ls_status check_split(const ls_saved *saved, const trainer *t, ls_config *then) {
-  const char *const key[2] = {"data", "validation"};
-  const ls_node *const node = find(then, key);
-  char *end = NULL;
-  const double fraction = node ? strtod(ls_node_text(node), &end) : 0.0;
-  const bool was_split = node && end != ls_node_text(node) && *end == '\0';
-  const double now = t->setup->job->data.validation_fraction;
-  if ((was_split ? fraction : 0.0) == now) return LS_OK;
+static ls_status check_split(const ls_saved *saved, const ls_job *now, const ls_job *then) {
+  if (now->data.validation_fraction == then->data.validation_fraction) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "%s: data.validation cuts off %g of the training data in the config but %g in this "
                  "checkpoint; put it "
                  "back, or start anew with another output or --overwrite",
-                 ls_store_path(saved->store), now, was_split ? fraction : 0.0);
+                 ls_store_path(saved->store), now->data.validation_fraction,
+                 then->data.validation_fraction);
 }
 
 /* `where`: where the checkpoint stands. In mid-epoch another order would repeat and miss samples. */
 static ls_status check_config(const ls_saved *saved, const trainer *t, const ls_progress *where) {
-  ls_config *then = NULL;
+  ls_job *then = NULL;
+  const ls_job *const now = t->setup->job;
   char difference[300];
   const char *const path = ls_store_path(saved->store);
-  ls_status status = ls_config_create(saved->config, path, &then);
-  if (status != LS_OK) return ls_fail(LS_ERR_MODEL, "%s: its config can't be read: %s", path, ls_message());
+  ls_status status = train_job_of(saved->config, path, &then);
+  if (status != LS_OK) return status;
   const size_t n_keys = sizeof fixed_keys / sizeof fixed_keys[0] - (where->epoch_samples == 0);
-  for (size_t i = 0; status == LS_OK && i < n_keys; i++) {
-    const ls_node *const a = find(t->setup->job->config, fixed_keys[i]);
-    const ls_node *const b = find(then, fixed_keys[i]);
-    if (ls_node_differ(a, b, difference, sizeof difference)) status = fail_differs(path, difference);
-  }
-  if (status == LS_OK) status = check_split(saved, t, then);
-  ls_config_destroy(&then);
+  for (size_t i = 0; status == LS_OK && i < n_keys; i++)
+    if (ls_node_differ(find(now, fixed_keys[i]), find(then, fixed_keys[i]), difference, sizeof difference))
+      status = fail_differs(path, difference);
+  if (status == LS_OK) status = check_split(saved, now, then);
+  ls_job_destroy(&then);
   return status;
 }
 
@@ -71,6 +65,18 @@ static ls_status check_saved(const ls_saved *saved, const trainer *t) {
   return status;
 }
 
+/* Whether a file lies in a folder, whatever their paths look like. */
+static bool is_inside(const char *file, const char *folder) {
+  char *const real_file = realpath(file, NULL);
+  char *const real_folder = realpath(folder, NULL);
+  const char *const slash = real_file ? strrchr(real_file, '/') : NULL;
+  const bool inside = slash && real_folder && strlen(real_folder) == (size_t)(slash - real_file) &&
+                      strncmp(real_file, real_folder, strlen(real_folder)) == 0;
+  free(real_file);
+  free(real_folder);
+  return inside;
+}
+
 /* Rank 0: the checkpoint to go on from, NULL for a new run. */
 static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **out) {
   const char *const resume = options->resume;
@@ -82,10 +88,15 @@ static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **
                    "%s: there is a run already; --resume auto goes on with it, --overwrite removes it",
                    t->files.folder);
   }
-  ls_status status = run_files_exist(&t->files) ? run_files_open_log(&t->files) : LS_OK;
-  if (status != LS_OK) return status;
-  status = strcmp(resume, "auto") == 0 ? ls_checkpoint_find(t->files.checkpoints, out)
-                                       : ls_saved_open(resume, out);
+  const bool is_auto = strcmp(resume, "auto") == 0;
+  if (!is_auto && train_exists(t->files.checkpoints) && !is_inside(resume, t->files.checkpoints))
+    return ls_fail(LS_ERR_OUTPUT,
+                   "%s: there is another run already, which %s is not of; give another output, or "
+                   "--overwrite it first",
+                   t->files.folder, resume);
+  /* A log that can't be written is told when the run goes on; a finished one only says so. */
+  if (run_files_exist(&t->files)) (void)run_files_open_log(&t->files);
+  ls_status status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_saved_open(resume, out);
   if (status == LS_OK && *out) status = check_saved(*out, t);
   return status;
 }
@@ -108,49 +119,59 @@ static ls_status set_state(trainer *t, const ls_saved *saved) {
   return status;
 }
 
-static bool opens(const char *path) {
-  ls_saved *saved = NULL;
-  const bool is_good = ls_saved_open(path, &saved) == LS_OK;
-  ls_saved_close(&saved);
-  return is_good;
+/* Rank 0: whether model.h5 is there, and in a run with validation has the weights of best.h5. */
+static bool has_model(const trainer *t, const ls_saved *best) {
+  ls_saved *model = NULL;
+  const bool is_best = t->setup->validation.view.n > 0 && best;
+  const bool found = ls_saved_open(t->files.model, &model) == LS_OK &&
+                     (!is_best || ls_saved_same_model(model, best, t->setup->job->model));
+  ls_saved_close(&model);
+  return found;
+}
+
+/* Whether the best was measured by the same column of the same data. */
+static bool same_measure(const ls_saved *saved, const trainer *t) {
+  static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
+  ls_job *then = NULL;
+  char difference[300];
+  bool same = train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK;
+  for (size_t i = 0; same && i < sizeof keys / sizeof keys[0]; i++)
+    same =
+        !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
+  ls_job_destroy(&then);
+  return same;
 }
 
 /* Rank 0: whether the best model that the progress tells of is the one in this folder, and by the same
  * measure. */
 static bool has_best(const trainer *t, const ls_saved *saved) {
-  const char *const key[2] = {"train", "monitor"};
-  char difference[300];
-  ls_config *then = NULL;
   ls_saved *best = NULL;
   ls_progress progress = {0};
-  bool same =
-      ls_config_create(saved->config, ls_store_path(saved->store), &then) == LS_OK &&
-      !ls_node_differ(find(t->setup->job->config, key), find(then, key), difference, sizeof difference);
-  same = same && ls_saved_open(t->files.best, &best) == LS_OK && best->is_checkpoint &&
-         ls_saved_read_progress(best, &progress) == LS_OK &&
-         progress.best_epoch == t->progress.best_epoch && progress.best_value == t->progress.best_value;
-  if (t->setup->validation.view.n > 0) same = same && opens(t->files.model);
+  const bool same = same_measure(saved, t) && ls_saved_open(t->files.best, &best) == LS_OK &&
+                    best->is_checkpoint && ls_saved_read_progress(best, &progress) == LS_OK &&
+                    progress.best_epoch == t->progress.best_epoch &&
+                    progress.best_value == t->progress.best_value && has_model(t, best);
   ls_saved_close(&best);
-  ls_config_destroy(&then);
   return same;
 }
 
 /* Rank 0: what goes on, and from where. */
 static void settle(trainer *t, const ls_train_options *options, const ls_saved *saved, bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
-  if (t->progress.best_epoch > 0 && !has_best(t, saved)) {
+  const bool forgets = t->progress.best_epoch > 0 && !has_best(t, saved);
+  if (forgets) {
     ls_log(LS_LOG_WARNING,
            "%s has no best model that goes with this checkpoint and train.monitor: the best is taken from "
            "here on",
            t->files.folder);
     t->progress.best_epoch = 0;
   }
-  *is_complete = is_auto && train_is_finished(t) && opens(t->files.model);
+  *is_complete = is_auto && !forgets && train_is_finished(t) && has_model(t, NULL);
   if (*is_complete) return;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
-  /* A checkpoint that was named may not be this folder's newest: its state is saved here anew. */
-  if (!is_auto) t->saved_step = UINT64_MAX;
+  /* What is not this folder's newest checkpoint as it stands is saved here anew. */
+  if (!is_auto || forgets) t->saved_step = UINT64_MAX;
 }
 
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete) {

@@ -3,12 +3,17 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-ls_status run_files_create(run_files *files, const char *folder) {
+ls_status run_files_create(run_files *files, const char *output) {
+  size_t length = strlen(output);
+  while (length > 1 && output[length - 1] == '/') length--;
+  char folder[PATH_MAX];
+  snprintf(folder, sizeof folder, "%.*s", (int)length, output);
   *files = (run_files){.folder = ls_strdup(folder),
                        .checkpoints = ls_format("%s/checkpoints", folder),
                        .config = ls_format("%s/config.yaml", folder),
@@ -38,7 +43,10 @@ void run_files_destroy(run_files *files) {
 }
 
 bool run_files_exist(const run_files *files) {
-  return train_exists(files->config) || train_exists(files->model) || train_exists(files->checkpoints);
+  const char *const own[] = {files->config, files->model, files->checkpoints, files->metrics, files->log};
+  bool found = false;
+  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) found = found || train_exists(own[i]);
+  return found;
 }
 
 static ls_status remove_file(const char *path) {

@@ -35,6 +35,13 @@ static ls_status fail_split(const ls_job *job, uint64_t n) {
                  job->data.train, job->data.validation_fraction, (unsigned long long)n);
 }
 
+/* The same fingerprint is the same samples: what is measured on them says nothing of new ones. */
+static void warn_if_same(const ls_setup *setup, const ls_part *part, const char *key) {
+  const ls_dataset *const train = setup->train.dataset;
+  if (part->dataset && !part->is_shared && ls_digest_equal(part->dataset->fingerprint, train->fingerprint))
+    ls_log(LS_LOG_WARNING, "data.%s holds the very samples of data.train", key);
+}
+
 /* Collective. All data sets of the job. */
 static ls_status open_data(ls_comm *comm, ls_setup *setup) {
   const ls_job *const job = setup->job;
@@ -55,6 +62,8 @@ static ls_status open_data(ls_comm *comm, ls_setup *setup) {
   }
   if (status == LS_OK && data->test)
     status = open_part(comm, job, data->test, "test", n_features, &setup->test);
+  if (status == LS_OK) warn_if_same(setup, &setup->validation, "validation");
+  if (status == LS_OK) warn_if_same(setup, &setup->test, "test");
   return status;
 }
 

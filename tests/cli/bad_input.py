@@ -186,6 +186,8 @@ CONFIG_CASES = [
          words=(*TRAIN, "--set", "train.epochs=x")),
     Case("--set without a value", USAGE, ("--set train.epochs", "KEY=VALUE"), words=(*TRAIN, "--set", "train.epochs")),
     Case("--set beyond a list", USAGE, ("--set model.7.units=3", "0 to 1"), words=(*TRAIN, "--set", "model.7.units=3")),
+    Case("empty path of data", USAGE, ("config.yaml:3: data.train", "empty text"), edits=(("train: data.h5", 'train: ""'),)),
+    Case("empty output", USAGE, ("output", "empty text"), words=(*TRAIN, "--output", "")),
     Case("--set without a word", USAGE, ("--set", "missing"), words=(*TRAIN, "--set")),
 ]
 

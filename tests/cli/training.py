@@ -262,6 +262,50 @@ def resume_never_starts_a_new_run(folder):
     train(folder, "--resume", "never").says("done: 2 epochs")
 
 
+def resume_from_a_file_of_another_run(folder):
+    prepare(folder)
+    train(folder, "-o", "other", "--set", "train.max_steps=9")
+    train(folder)
+    before = steps_saved(folder)
+    result = run(folder, "train", "config.yaml", "--resume", "other/checkpoints/step-00000009.h5").exits(5)
+    result.must(steps_saved(folder) == before, "nothing may be removed")
+
+
+def going_back_in_a_run_drops_what_came_later(folder):
+    prepare(folder, ("epochs: 2", "epochs: 4"))
+    train(folder, "--set", "checkpoint.keep=9")
+    result = run(folder, "train", "config.yaml", "--resume", "run/checkpoints/step-00000016.h5", "--set",
+                 "optimizer.lr=0.5").exits(0).says("no best model")
+    result.must(column(folder, "epoch") == ["1", "2", "3", "4"], "a row an epoch")
+    result.must(column(folder, "lr") == ["0.01", "0.01", "0.5", "0.5"], "the rows are of this history")
+
+
+def lost_model_is_made_again(folder):
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"))
+    train(folder)
+    (folder / "run/model.h5").unlink()
+    run(folder, "train", "config.yaml").exits(0).says("no best model", "going on from", "done: 2 epochs")
+    train(folder).says("is finished").must((folder / "run/model.h5").exists(), "model.h5 is there again")
+
+
+def output_with_a_slash_at_its_end(folder):
+    prepare(folder)
+    result = train(folder, "--output", "deep/run//").says("done: 2 epochs")
+    result.must((folder / "deep/run/model.h5").exists(), "the model is in the folder")
+
+
+def no_limit_of_steps(folder):
+    prepare(folder)
+    train(folder, "--set", "train.max_steps=null").says("done: 2 epochs")
+
+
+def seeds_make_other_models(folder):
+    prepare(folder)
+    train(folder, "-o", "one")
+    result = train(folder, "-o", "two", "--set", "seed=2")
+    result.must(not nearly_same_model(folder / "one/model.h5", folder / "two/model.h5"), "the seed changes nothing")
+
+
 def resume_from_a_file(folder):
     prepare(folder, ("epochs: 2", "epochs: 3"))
     train(folder, "-o", "whole")
@@ -429,6 +473,8 @@ TESTS = [
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
     going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
     overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    resume_from_a_file_of_another_run, going_back_in_a_run_drops_what_came_later, lost_model_is_made_again,
+    output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
     log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, one_hot_and_columns_are_class_numbers,
     names_that_people_use, every_type_of_input, validation_in_a_file, weights_tell_what_counts,
     full_batch_and_batch_of_one, more_ranks_than_samples, ranks_make_no_difference,
