@@ -231,6 +231,7 @@ ls_status ls_loaded_create(ls_comm *comm, const char *path, ls_loaded **out) {
     ls_comm_broadcast(comm, &n_inputs, sizeof n_inputs);
     status = ls_comm_agree(comm, text ? build_loaded(loaded, path, text, n_inputs)
                                       : ls_fail_memory("the config", 0));
+    LS_ASSERT(status != LS_OK || loaded->job);
   }
   if (status == LS_OK)
     status = ls_saved_restore(comm, loaded->saved, loaded->job->model, loaded->normalizer, NULL, NULL);
