@@ -3,12 +3,6 @@
 
 #include <math.h>
 
-bool train_is_finished(const trainer *t) {
-  const ls_train_config *const train = &t->setup->job->train;
-  return t->progress.epoch >= train->epochs ||
-         (train->has_max_steps && t->progress.step >= train->max_steps);
-}
-
 static double speed(const trainer *t, double seconds) {
   return (double)t->setup->train.view.n / seconds;
 }

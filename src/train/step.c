@@ -34,6 +34,12 @@ void trainer_destroy(trainer *t) {
   free(t->config);
 }
 
+bool train_is_finished(const trainer *t) {
+  const ls_train_config *const train = &t->setup->job->train;
+  return t->progress.epoch >= train->epochs ||
+         (train->has_max_steps && t->progress.step >= train->max_steps);
+}
+
 void train_count_time(trainer *t, double start) {
   const double seconds = ls_clock() - start;
   t->progress.epoch_seconds += seconds;
