@@ -89,15 +89,16 @@ static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **
                    t->files.folder);
   }
   const bool is_auto = strcmp(resume, "auto") == 0;
-  if (!is_auto && train_exists(t->files.checkpoints) && !is_inside(resume, t->files.checkpoints))
-    return ls_fail(LS_ERR_OUTPUT,
-                   "%s: there is another run already, which %s is not of; give another output, or "
-                   "--overwrite it first",
-                   t->files.folder, resume);
   /* A log that can't be written is told when the run goes on; a finished one only says so. */
   if (run_files_exist(&t->files)) (void)run_files_open_log(&t->files);
   ls_status status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_saved_open(resume, out);
   if (status == LS_OK && *out) status = check_saved(*out, t);
+  if (status == LS_OK && !is_auto && train_exists(t->files.checkpoints) &&
+      !is_inside(resume, t->files.checkpoints))
+    status = ls_fail(LS_ERR_OUTPUT,
+                     "%s: there is another run already, which %s is not of; give another output, or "
+                     "--overwrite it first",
+                     t->files.folder, resume);
   return status;
 }
 
