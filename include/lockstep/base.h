@@ -100,6 +100,9 @@ char *ls_strdup(const char *text);
 /* Local. A new formatted text, to be freed by the caller; NULL where memory is short. */
 char *ls_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Local. Whether two paths are one existing file, however they are written. */
+bool ls_same_file(const char *a, const char *b);
+
 /* Local. Adds formatted text behind what is in `text`, an array of `size` bytes; what does not fit is cut.
  */
 void ls_append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));

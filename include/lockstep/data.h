@@ -32,6 +32,10 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
 
 /* ----------------------------------------------------------------- data sets */
 
+/* Local. Cuts FILE[:GROUP] at the last colon that a `/` follows. Both parts are owned by the caller; *group
+ * is NULL where there is none. */
+ls_status ls_spec_split(const char *spec, char **file, char **group);
+
 /* What the targets are to be. */
 typedef enum ls_target_kind {
   LS_TARGET_NONE,    /* y is not read */

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Where predictions go: one of the two. Rank 0's. */
@@ -284,21 +283,16 @@ static ls_status check_output(const char *output) {
   return ls_fail(LS_ERR_CONFIG, "-o %s: the name must end with .h5, .hdf5 or .csv", output);
 }
 
-/* Rank 0: whether two paths are one file. */
-static bool same_file(const char *a, const char *b) {
-  struct stat x;
-  struct stat y;
-  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* Rank 0: the output must not replace what it is made from. */
 static ls_status check_inputs(const char *output, const char *model, const char *data) {
-  char file[4096];
-  const char *const colon = strrchr(data, ':');
-  const int length = colon && colon[1] == '/' ? (int)(colon - data) : (int)strlen(data);
-  snprintf(file, sizeof file, "%.*s", length, data);
-  if (!same_file(output, model) && !same_file(output, file)) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "-o %s is the model or the data themselves; give another name", output);
+  char *file = NULL;
+  char *group = NULL;
+  ls_status status = ls_spec_split(data, &file, &group);
+  if (status == LS_OK && (ls_same_file(output, model) || ls_same_file(output, file)))
+    status = ls_fail(LS_ERR_CONFIG, "-o %s is the model or the data themselves; give another name", output);
+  free(file);
+  free(group);
+  return status;
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 /* Without its process manager MPI starts N single ranks in silence, each training the whole model. */
 static ls_status check_launcher(const ls_comm *comm) {
@@ -20,14 +20,11 @@ static ls_status check_launcher(const ls_comm *comm) {
 
 /* Rank 0: a first run into the config's own folder would replace the config by the resolved one. */
 static ls_status check_output(const char *config, const char *output) {
-  struct stat mine;
-  struct stat theirs;
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/config.yaml", output);
-  const bool is_config = stat(config, &mine) == 0 && stat(path, &theirs) == 0 &&
-                         mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino;
+  const bool is_config = ls_same_file(config, path);
   snprintf(path, sizeof path, "%s/checkpoints", output);
-  if (!is_config || stat(path, &theirs) == 0) return LS_OK;
+  if (!is_config || access(path, F_OK) == 0) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "%s: the run's config.yaml would replace this file; give another output than %s", config,
                  output);

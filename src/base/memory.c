@@ -1,9 +1,10 @@
-/* Checked sizes, aligned blocks, texts and the arena. */
+/* Checked sizes, aligned blocks, texts, paths and the arena. */
 #include "lockstep/base.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool ls_size_mul(size_t a, size_t b, size_t *out) {
@@ -60,6 +61,12 @@ char *ls_format(const char *format, ...) {
   vsnprintf(text, (size_t)length + 1, format, arguments);
   va_end(arguments);
   return text;
+}
+
+bool ls_same_file(const char *a, const char *b) {
+  struct stat x;
+  struct stat y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 void ls_append(char *text, size_t size, const char *format, ...) {

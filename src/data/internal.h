@@ -15,10 +15,6 @@ ls_status ls_find_arrays(const ls_store *store, const ls_dataset_request *reques
                          ls_names *names);
 void ls_names_free(ls_names *names);
 
-/* Local. Cuts FILE[:GROUP] at the last colon that a `/` follows. Both parts are owned by the caller; *group
- * is NULL where there is none. */
-ls_status ls_spec_split(const char *spec, char **file, char **group);
-
 /* Local. Elements first .. first + n - 1 of an array of a stored type, as double; and one alone. */
 void ls_elements(const void *array, ls_dtype dtype, size_t first, size_t n, double *out);
 double ls_element(const void *array, ls_dtype dtype, size_t i);

@@ -6,7 +6,6 @@
 #include "table.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 /* An IDX file begins with two zero bytes, which no text does; one whose beginning is damaged may still be
  * known by its name ("train-images-idx3-ubyte"). */
@@ -26,10 +25,7 @@ static ls_status looks_like_idx(const char *path, bool *idx) {
 
 /* The output takes the place of an older file of its name, which must not be a source. */
 static ls_status check_output(const char *from, const char *output) {
-  struct stat a;
-  struct stat b;
-  if (stat(from, &a) != 0 || stat(output, &b) != 0) return LS_OK;
-  if (a.st_dev != b.st_dev || a.st_ino != b.st_ino) return LS_OK;
+  if (!ls_same_file(from, output)) return LS_OK;
   return ls_fail(LS_ERR_CONFIG, "%s is both source and output: give the output a name of its own", from);
 }
 

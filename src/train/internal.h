@@ -46,7 +46,7 @@ typedef struct run_files {
 ls_status run_files_create(run_files *files, const char *folder);
 void run_files_destroy(run_files *files);
 
-/* Local. Whether the folder holds a run: a config or checkpoints of one. */
+/* Local. Whether the folder holds a file of a run. */
 bool run_files_exist(const run_files *files);
 
 /* Local. Removes a run's own files, and nothing else. */
