@@ -11,14 +11,28 @@
 
 /* ------------------------------------------------------------------ a layer */
 
+/* What a sweep is for. */
+typedef enum ls_pass_mode {
+  LS_PREDICT, /* a row's result depends on that row alone */
+  LS_TRAIN,   /* dropout is on, batch norm uses the batch's statistics and moves its running averages */
+  LS_PROBE    /* as in training, but nothing is drawn and nothing kept: the net as one smooth function */
+} ls_pass_mode;
+
 /* One sweep over a batch. Rows are worked on lane by lane: lane l is the rows lanes[l] .. lanes[l + 1] - 1,
- * each with products of its own, so that a lane's result does not depend on what else the rank holds. */
+ * each with products of its own, so that a lane's result does not depend on what else the rank holds.
+ * A rank without rows takes part as well, where `sum` is set. */
 typedef struct ls_pass {
-  size_t n_lanes;
-  const size_t *lanes;     /* (n_lanes + 1), from 0 */
-  bool training;           /* dropout is on */
+  size_t n_lanes;      /* at least 1 */
+  const size_t *lanes; /* (n_lanes + 1), from 0 */
+  ls_pass_mode mode;
+  bool adds;               /* backward adds to the parameters' gradients that are there */
   uint64_t seed, step;     /* key of what is drawn */
-  const uint64_t *samples; /* (rows): the sample numbers, likewise; may be NULL unless training */
+  const uint64_t *samples; /* (rows): the sample numbers, likewise; may be NULL unless LS_TRAIN */
+
+  /* x[i], i < n, becomes its sum over the rows of all ranks, the same bits on all of them: for what depends
+   * on the whole global batch. NULL: this rank has the whole batch. */
+  void (*sum)(void *context, double *x, size_t n);
+  void *context;
 } ls_pass;
 
 /* Local. All rows of a pass. */
@@ -30,7 +44,9 @@ static inline size_t ls_pass_rows(const ls_pass *pass) {
 typedef struct ls_param {
   const char *name; /* "W" */
   ls_segment_kind kind;
-  size_t rows, cols; /* cols 0: a vector of rows elements */
+  size_t rows, cols;   /* cols 0: a vector of rows elements */
+  bool has_l1, has_l2; /* has penalties of its own; else the model's, where it is a weight */
+  double l1, l2;
   float *value, *grad;
 } ls_param;
 
@@ -71,8 +87,8 @@ struct ls_layer_type {
   /* y = layer(x).  x: (rows, n_in), y: (rows, n_out) */
   void (*forward)(ls_layer *layer, const ls_pass *pass, const float *x, float *y);
 
-  /* From dy = dL/dy: the gradients of the parameters, overwritten with sums over all rows, and
-   * dx = dL/dx unless dx is NULL. dy is used up.  y: as forward left it */
+  /* From dy = dL/dy: the gradients of the parameters, overwritten with (or, where pass->adds, added to by)
+   * sums over all rows, and dx = dL/dx unless dx is NULL. dy is used up.  y: as forward left it */
   void (*backward)(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
                    float *dx);
 

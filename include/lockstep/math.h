@@ -11,10 +11,11 @@
 typedef enum ls_segment_kind { LS_SEGMENT_WEIGHT, LS_SEGMENT_BIAS, LS_SEGMENT_SCALE } ls_segment_kind;
 
 typedef struct ls_segment {
-  char path[64]; /* "0-dense/W" */
+  char path[128]; /* "0-dense/W" */
   ls_segment_kind kind;
   size_t offset; /* of its first element in the flat vector */
   size_t rows, cols;
+  double l1, l2; /* its penalties: l1 sum |w| + l2 sum w^2 */
 } ls_segment;
 
 /* Elements of a segment. */
@@ -78,6 +79,12 @@ double ls_math_sum_squares(size_t n, const float *x);
 
 /* y += c x. */
 void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
+
+/* x = min(max(x, -limit), limit); a NaN stays one. */
+void ls_math_clamp(size_t n, float limit, float *x);
+
+/* w = sign(w) max(|w| - by, 0). */
+void ls_math_shrink(size_t n, float by, float *w);
 
 /* --------------------------------------------------------- optimizer steps */
 

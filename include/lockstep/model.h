@@ -15,6 +15,7 @@ typedef struct ls_model {
   ls_loss loss;
   size_t n_layers;
   ls_layer **layers; /* owned */
+  double l1, l2;     /* penalties of the weights that have none of their own; to be set before building */
 
   /* From here on set by ls_model_build. */
   size_t n_in, n_out;
@@ -51,9 +52,9 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass);
 /* After ls_model_forward: where dL/d(output) is to be put, (rows, n_out). */
 float *ls_model_output_gradient(ls_model *model);
 
-/* Backward from the output's gradient: fills model->grads with sums over the rows. All zero where the pass
- * has no rows. */
-void ls_model_backward(ls_model *model, const ls_pass *pass);
+/* Backward from the output's gradient: fills model->grads with sums over the rows (or adds them: see
+ * ls_pass). Where dx_input, (rows, n_in), is not NULL it becomes dL/d(input). */
+void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input);
 
 /* After ls_model_forward over `rows` rows: turns its outputs into predictions, in place, by applying the
  * link where there is one, and returns them, (rows, n_out). */

@@ -21,6 +21,12 @@ typedef struct ls_sync {
   double *buffer; /* owned: what is reduced beside the gradient */
   size_t n_sums;
   double seconds; /* spent in communication so far, waiting for other ranks included */
+
+  /* To be set after ls_sync_create where they are wanted. */
+  double clip_norm;  /* the most that the norm of the whole gradient may be; 0: anything */
+  double clip_value; /* the most that an element may be, after that; 0: anything */
+  size_t n_penalised;
+  const ls_segment *penalised; /* borrowed: the segments that have penalties; 0 of them: none */
 } ls_sync;
 
 /* Local. For steps with n_sums sums of metrics. */
@@ -32,11 +38,14 @@ typedef struct ls_step {
   double weight;    /* in: the sum of the weights of this rank's rows; out: of all ranks' */
   double *sums;     /* (n_sums), in: this rank's sums of metrics; out: of all ranks' */
   bool wants_stop;  /* in: this rank was asked to stop; out: any rank was */
-  double grad_norm; /* out: the Euclidean norm of the mean gradient */
+  double lr;        /* in: the learning rate */
+  double grad_norm; /* out: the Euclidean norm of the mean gradient of loss and l2, before clipping */
 } ls_step;
 
 /* Collective. grads (n) holds this rank's gradient summed over its rows; params (n) takes the optimizer's
- * step by its mean over the rows of all ranks. The parameters stay bitwise equal on all ranks.
+ * step by its mean over the rows of all ranks: the gradient of l2 is added, then clipped (by norm, as in
+ * PyTorch's clip_grad_norm_, then by value), then the update, then the proximal step of l1. The parameters
+ * stay bitwise equal on all ranks.
  * LS_ERR_NUMERIC, alike on all ranks and before anything is updated, where the gradient or a sum is not
  * finite. */
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *grads,

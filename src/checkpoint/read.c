@@ -82,7 +82,7 @@ static ls_status read_segments(const ls_store *store, const char *group, const l
   for (size_t i = 0; i < model->n_segments; i++) {
     const ls_segment *const segment = &model->segments[i];
     const ls_array array = segment_array(segment);
-    char path[160];
+    char path[200];
     snprintf(path, sizeof path, "%s/%s", group, segment->path);
     const ls_status status = read_exactly(store, path, &array, values + segment->offset);
     if (status != LS_OK) return status;

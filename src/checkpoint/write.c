@@ -14,7 +14,7 @@ static ls_status write_segments(ls_store_writer *writer, const char *group, cons
   for (size_t i = 0; i < model->n_segments; i++) {
     const ls_segment *const segment = &model->segments[i];
     const ls_array array = segment_array(segment);
-    char path[160];
+    char path[200];
     snprintf(path, sizeof path, "%s/%s", group, segment->path);
     const ls_status status = ls_store_write_array(writer, path, &array, values + segment->offset);
     if (status != LS_OK) return status;

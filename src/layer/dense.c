@@ -114,7 +114,7 @@ static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t first = pass->lanes[lane];
     const size_t rows = pass->lanes[lane + 1] - first;
-    const float beta = lane == 0 ? 0.0F : 1.0F; /* the first lane overwrites, the others add */
+    const float beta = lane == 0 && !pass->adds ? 0.0F : 1.0F; /* the first lane overwrites */
     float *const dz = dy + first * n_out;
     ls_math_activate_backward(applied(layer), (float)o->alpha, rows, n_out, y + first * n_out, dz);
     ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, layer->params[0].grad);

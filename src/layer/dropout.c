@@ -46,7 +46,7 @@ static float rate_of(const ls_layer *layer) {
 }
 
 static bool is_on(const ls_layer *layer, const ls_pass *pass) {
-  return pass->training && rate_of(layer) > 0.0F;
+  return pass->mode == LS_TRAIN && rate_of(layer) > 0.0F;
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {

@@ -1,8 +1,6 @@
 /* The forward and the backward sweep. */
 #include "lockstep/model.h"
 
-#include <string.h>
-
 void ls_model_initialise(ls_model *model, uint64_t seed) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
@@ -27,17 +25,13 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
   return model->activations[model->n_layers];
 }
 
-void ls_model_backward(ls_model *model, const ls_pass *pass) {
-  if (ls_pass_rows(pass) == 0) {
-    memset(model->grads, 0, model->n_params * sizeof *model->grads);
-    return;
-  }
+void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   float *dy = model->deltas[0];
   float *dx = model->deltas[1];
   for (size_t i = model->n_layers; i-- > 0;) {
     ls_layer *const layer = model->layers[i];
     layer->type->backward(layer, pass, model->activations[i], model->activations[i + 1], dy,
-                          i > 0 ? dx : NULL);
+                          i > 0 ? dx : dx_input);
     float *const next = dx;
     dx = dy;
     dy = next;

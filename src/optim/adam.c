@@ -35,18 +35,18 @@ static const ls_key keys[] = {LS_OPTIM_TYPE_KEY(options, "adam"),
                                .help = "added to the root of the average of g^2"},
                               {0}};
 
-static void step(const ls_optim *optim, float scale, const float *grads, float *params) {
+static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const options *const o = optim->options;
   const double t = (double)optim->steps;
   const ls_adam_step s = {.beta1 = o->betas[0],
                           .beta2 = o->betas[1],
-                          .rate = (float)(o->lr / (1.0 - pow(o->betas[0], t))),
+                          .rate = (float)(lr / (1.0 - pow(o->betas[0], t))),
                           .root = (float)(1.0 / sqrt(1.0 - pow(o->betas[1], t))),
                           .eps = (float)o->eps};
   ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
 }
 
-static double lr(const ls_optim *optim) {
+static double base_lr(const ls_optim *optim) {
   return ((const options *)optim->options)->lr;
 }
 
@@ -57,4 +57,4 @@ const ls_optim_type ls_optim_adam = {.name = "adam",
                                      .n_slots = 2,
                                      .slot_names = {"m", "v"},
                                      .step = step,
-                                     .lr = lr};
+                                     .lr = base_lr};

@@ -20,12 +20,12 @@ static const ls_key keys[] = {LS_OPTIM_TYPE_KEY(options, "momentum"),
                                .help = "the part of the velocity that is kept each step"},
                               {0}};
 
-static void step(const ls_optim *optim, float scale, const float *grads, float *params) {
+static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const options *const o = optim->options;
-  ls_math_momentum_step(optim->n, (float)o->lr, (float)o->momentum, scale, grads, optim->slots[0], params);
+  ls_math_momentum_step(optim->n, (float)lr, (float)o->momentum, scale, grads, optim->slots[0], params);
 }
 
-static double lr(const ls_optim *optim) {
+static double base_lr(const ls_optim *optim) {
   return ((const options *)optim->options)->lr;
 }
 
@@ -36,4 +36,4 @@ const ls_optim_type ls_optim_momentum = {.name = "momentum",
                                          .n_slots = 1,
                                          .slot_names = {"velocity"},
                                          .step = step,
-                                         .lr = lr};
+                                         .lr = base_lr};

@@ -57,7 +57,7 @@ void ls_optim_destroy(ls_optim **optim) {
   *optim = NULL;
 }
 
-void ls_optim_step(ls_optim *optim, float scale, const float *grads, float *params) {
+void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   optim->steps++;
-  optim->type->step(optim, scale, grads, params);
+  optim->type->step(optim, lr, scale, grads, params);
 }

@@ -8,12 +8,11 @@ typedef struct options {
 
 static const ls_key keys[] = {LS_OPTIM_TYPE_KEY(options, "sgd"), LS_OPTIM_LR_KEY(options, "0.01"), {0}};
 
-static void step(const ls_optim *optim, float scale, const float *grads, float *params) {
-  const options *const o = optim->options;
-  ls_math_add_scaled(optim->n, -(float)o->lr * scale, grads, params);
+static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+  ls_math_add_scaled(optim->n, -(float)lr * scale, grads, params);
 }
 
-static double lr(const ls_optim *optim) {
+static double base_lr(const ls_optim *optim) {
   return ((const options *)optim->options)->lr;
 }
 
@@ -22,4 +21,4 @@ const ls_optim_type ls_optim_sgd = {.name = "sgd",
                                     .keys = keys,
                                     .options_size = sizeof(options),
                                     .step = step,
-                                    .lr = lr};
+                                    .lr = base_lr};

@@ -80,8 +80,25 @@ static ls_status check_finite(const ls_sync *sync, const ls_step *step) {
   return finite ? LS_OK : ls_fail(LS_ERR_NUMERIC, "the loss or its gradient is not finite");
 }
 
+/* PyTorch's: the norm of what is left is at most clip_norm. */
+static float clip_scale(const ls_sync *sync, const ls_step *step) {
+  const double ratio = sync->clip_norm / (step->grad_norm + 1e-6);
+  return sync->clip_norm > 0.0 && ratio < 1.0 ? (float)ratio : 1.0F;
+}
+
+/* Local. The update, from the sum over all rows. */
+static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, float *grads, float *params) {
+  const float scale = mean_scale(step) * clip_scale(sync, step);
+  if (sync->clip_value > 0.0 && scale > 0.0F)
+    ls_math_clamp(optim->n, (float)(sync->clip_value / (double)scale), grads);
+  ls_optim_step(optim, step->lr, scale, grads, params);
+  ls_penalty_shrink(sync->n_penalised, sync->penalised, step->lr, params);
+}
+
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *grads,
                        float *params) {
+  /* Each rank adds its rows' share of the penalty's gradient: their sum is the whole. */
+  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, step->weight, params, grads);
   const double start = ls_clock();
   ls_comm_sum_f32(comm, grads, optim->n);
   const double reduced = ls_clock();
@@ -91,6 +108,6 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
   sync->seconds += (reduced - start) + (ls_clock() - squared);
   const ls_status status = check_finite(sync, step);
   if (status != LS_OK) return status;
-  ls_optim_step(optim, mean_scale(step), grads, params);
+  update(sync, step, optim, grads, params);
   return LS_OK;
 }

@@ -33,7 +33,7 @@ static double mean_loss(checker *c, bool with_gradient) {
   float *const dz = with_gradient ? ls_model_output_gradient(model) : NULL;
   double loss = ls_loss_apply(model->loss, c->rows, model->n_out, z, &targets, dz);
   if (with_gradient) {
-    ls_model_backward(model, &pass);
+    ls_model_backward(model, &pass, NULL);
     ls_comm_sum_f32(c->comm, model->grads, model->n_params);
   }
   ls_comm_sum_f64(c->comm, &loss, 1);

@@ -69,7 +69,7 @@ static void sweep(trainer *t, size_t rows) {
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1,
                         .lanes = lanes,
-                        .training = true,
+                        .mode = LS_TRAIN,
                         .seed = t->progress.seed,
                         .step = t->progress.step,
                         .samples = batch->samples};
@@ -80,7 +80,7 @@ static void sweep(trainer *t, size_t rows) {
       ls_loss_apply(model->loss, rows, model->n_out, z, &targets, ls_model_output_gradient(model));
   ls_metric_reset(t->step_metric);
   ls_metric_add(t->step_metric, rows, z, &targets, loss);
-  ls_model_backward(model, &pass);
+  ls_model_backward(model, &pass, NULL);
   t->times.compute += ls_clock() - start;
 }
 
@@ -89,7 +89,8 @@ static ls_status take_step(trainer *t) {
   ls_job *const job = t->setup->job;
   ls_step step = {.weight = ls_metric_weight(t->step_metric),
                   .sums = t->step_metric->sums,
-                  .wants_stop = ls_stop_signal() != 0};
+                  .wants_stop = ls_stop_signal() != 0,
+                  .lr = job->optim->type->lr(job->optim)};
   const double start = ls_clock();
   const double communication = t->sync->seconds;
   const ls_status status =

@@ -109,13 +109,14 @@ static void pair_step(pair *p, uint64_t number, size_t rows) {
   double sums[SUMS];
   double alone_sums[SUMS];
   const ls_shard shard = ls_shard_of(rows, rank, size);
-  ls_step step = {.sums = sums};
+  ls_step step = {.sums = sums, .lr = p->optim->type->lr(p->optim)};
   step.weight = add_rows(number, shard.first, shard.rows, p->n, p->grads, sums);
   EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->grads, p->params) == LS_OK);
 
   const double weight = add_rows(number, 0, rows, p->n, p->alone_grads, alone_sums);
   const double norm = sqrt(ls_math_sum_squares(p->n, p->alone_grads)) / weight;
-  ls_optim_step(p->alone, (float)(1.0 / weight), p->alone_grads, p->alone_params);
+  ls_optim_step(p->alone, p->alone->type->lr(p->alone), (float)(1.0 / weight), p->alone_grads,
+                p->alone_params);
 
   EXPECT(step.weight == weight); /* sums of halves are exact */
   for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == alone_sums[i]);
@@ -164,7 +165,7 @@ static void test_step_by_hand(void **state) {
   settle();
   float params[2] = {1.0F, -1.0F};
   float grads[2] = {0.0F, 0.0F};
-  ls_step step = {0};
+  ls_step step = {.lr = optim->type->lr(optim)};
   if (rank == size - 1) { /* the only one with rows */
     grads[0] = 6.0F;
     grads[1] = -8.0F;
@@ -189,7 +190,7 @@ static void test_no_weight(void **state) {
   ls_optim *optim = new_optim(optimizers[0], 3);
   EXPECT(ls_sync_create(SUMS, &sync) == LS_OK);
   settle();
-  ls_step step = {.sums = sums};
+  ls_step step = {.sums = sums, .lr = optim->type->lr(optim)};
   EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
   EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
   EXPECT(step.weight == 0.0 && step.grad_norm == 0.0);
@@ -223,7 +224,7 @@ static void check_poison(const char *options, int guilty, poison bad) {
   memcpy(block, p.optim->block, block_bytes);
 
   const ls_shard shard = ls_shard_of(13, rank, size);
-  ls_step step = {.sums = sums};
+  ls_step step = {.sums = sums, .lr = p.optim->type->lr(p.optim)};
   step.weight = add_rows(1, shard.first, shard.rows, N, p.grads, sums);
   if (guilty < 0 || rank == guilty) {
     if (bad.where < N) p.grads[bad.where] = bad.value;
@@ -272,7 +273,7 @@ static ls_status step_with(float gradient, double weight, float params[2]) {
   ls_sync *sync = NULL;
   ls_optim *optim = new_optim(optimizers[0], 2);
   float grads[2] = {gradient, 0.0F};
-  ls_step step = {.weight = weight};
+  ls_step step = {.weight = weight, .lr = optim->type->lr(optim)};
   EXPECT(ls_sync_create(0, &sync) == LS_OK);
   settle();
   const ls_status status = ls_sync_step(comm, sync, &step, optim, grads, params);
@@ -304,7 +305,8 @@ static void test_wish_to_stop(void **state) {
   double sums[SUMS] = {0.0};
   pair_create(&p, optimizers[0], 10);
   for (int who = 0; who < size; who++) {
-    ls_step step = {.weight = 1.0, .sums = sums, .wants_stop = rank == who};
+    ls_step step = {
+        .weight = 1.0, .sums = sums, .wants_stop = rank == who, .lr = p.optim->type->lr(p.optim)};
     EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params) == LS_OK);
     EXPECT(step.wants_stop);
     step = (ls_step){.weight = 1.0, .sums = sums};

@@ -86,7 +86,7 @@ static const uint64_t samples[ROWS] = {4, 0, 9, 77, 1000000007, 12, 5, 6};
 
 static const ls_pass prediction = {.n_lanes = 1, .lanes = one_lane};
 static const ls_pass training = {
-    .n_lanes = 1, .lanes = one_lane, .training = true, .seed = 3, .step = 11, .samples = samples};
+    .n_lanes = 1, .lanes = one_lane, .mode = LS_TRAIN, .seed = 3, .step = 11, .samples = samples};
 
 static void forward(rig *r, const ls_pass *pass) {
   r->layer->type->forward(r->layer, pass, r->x, r->y);

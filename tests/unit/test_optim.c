@@ -105,7 +105,7 @@ static void check_path(const fixture_path *path, float scale) {
     float grads[FIXTURE_PARAMS];
     for (size_t i = 0; i < FIXTURE_PARAMS; i++)
       grads[i] = path_gradients[(step - 1) * FIXTURE_PARAMS + i] / scale;
-    ls_optim_step(optim, scale, grads, params);
+    ls_optim_step(optim, optim->type->lr(optim), scale, grads, params);
     assert_int_equal(optim->steps, step);
     if (recorded == COUNT(path_steps) || step != path_steps[recorded]) continue;
     check_params(path->optimizer, params, path->params + recorded * FIXTURE_PARAMS);
@@ -143,7 +143,7 @@ static void no_gradient_is_no_step(void **state) {
     ls_optim *optim = optim_of(map, 3);
     const float zero[3] = {0};
     float params[3] = {1.0F, -2.0F, 0.0F};
-    for (int step = 0; step < 3; step++) ls_optim_step(optim, 1.0F, zero, params);
+    for (int step = 0; step < 3; step++) ls_optim_step(optim, optim->type->lr(optim), 1.0F, zero, params);
     check_same(map, 3, params, (const float[]){1.0F, -2.0F, 0.0F});
     ls_optim_destroy(&optim);
     free(map);
@@ -157,7 +157,7 @@ static void adam_starts_with_its_rate(void **state) {
   ls_optim *optim = optim_of("{type: adam, lr: 0.125}", 2);
   const float grads[2] = {1e4F, -1e-4F};
   float params[2] = {0};
-  ls_optim_step(optim, 1.0F, grads, params);
+  ls_optim_step(optim, optim->type->lr(optim), 1.0F, grads, params);
   check_close("large", (double)params[0], -0.125, 1e-7);
   check_close("small", (double)params[1], 0.125 * 1e-4 / (1e-4 + 1e-8), 1e-7);
   ls_optim_destroy(&optim);

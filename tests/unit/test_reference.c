@@ -37,12 +37,12 @@ static void trainer_free(trainer *t) {
 /* Forward and backward over all rows; the gradients are sums. */
 static void sweep(trainer *t, size_t rows, const float *x, const float *y) {
   const size_t lanes[] = {0, rows};
-  const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .training = true};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_TRAIN};
   const ls_targets targets = {.values = y};
   memcpy(ls_model_input(t->model), x, rows * t->model->n_in * sizeof *x);
   const float *const z = ls_model_forward(t->model, &pass);
   ls_loss_apply(t->model->loss, rows, t->model->n_out, z, &targets, ls_model_output_gradient(t->model));
-  ls_model_backward(t->model, &pass);
+  ls_model_backward(t->model, &pass, NULL);
 }
 
 static ls_param *param_of(const trainer *t, size_t layer, size_t param) {
@@ -73,7 +73,7 @@ static void the_first_step_is_that_of_the_example(void **state) {
   check_close("O_out", (double)t.model->activations[2][0], 0.6, 1e-7);
   check_close("Err_out", -(double)param_of(&t, 1, 1)->grad[0], 0.072, 1e-7); /* a bias's input is 1 */
   check_close("Err_hidden", -(double)param_of(&t, 0, 1)->grad[0], 0.0072, 1e-8);
-  ls_optim_step(t.optim, 1.0F, t.model->grads, t.model->params);
+  ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
   check_close("w_out", (double)param_of(&t, 1, 0)->value[0], 0.4036, 1e-7);
   check_close("w_hidden", (double)param_of(&t, 0, 0)->value[0], 0.60072, 1e-7);
   trainer_free(&t);
@@ -93,7 +93,7 @@ static void later_epochs_give_known_outputs(void **state) {
       sweep(&t, 1, &example_x, &example_t);
       if (epoch + 1 == rows[i].epoch)
         check_close("output", (double)t.model->activations[2][0], rows[i].output, 5e-5);
-      ls_optim_step(t.optim, 1.0F, t.model->grads, t.model->params);
+      ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
     }
   trainer_free(&t);
 }
@@ -117,7 +117,7 @@ static void momentum_is_that_of_the_reference(void **state) {
       w[i] += delta[i];
     }
     sweep(&t, 1, &example_x, &example_t);
-    ls_optim_step(t.optim, 1.0F, t.model->grads, t.model->params);
+    ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
   }
   for (size_t i = 0; i < 4; i++) check_close("w", (double)param_of(&t, i / 2, i % 2)->value[0], w[i], 1e-5);
   trainer_free(&t);

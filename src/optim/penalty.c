@@ -1,0 +1,60 @@
+/* Penalties on the weights: l1 sum |w| + l2 sum w^2. */
+#include "lockstep/optim.h"
+
+#include <math.h>
+
+const ls_key ls_penalty_keys[] = {{.name = "l1",
+                                   .type = LS_KEY_REAL,
+                                   .offset = offsetof(ls_penalty, l1),
+                                   .fallback = "0",
+                                   .min = 0,
+                                   .max = 1e6,
+                                   .help = "adds l1 sum |w|, by a proximal step: weights become exactly 0"},
+                                  {.name = "l2",
+                                   .type = LS_KEY_REAL,
+                                   .offset = offsetof(ls_penalty, l2),
+                                   .fallback = "0",
+                                   .min = 0,
+                                   .max = 1e6,
+                                   .help = "adds l2 sum w^2 to the loss (gradient 2 l2 w)"},
+                                  {0}};
+
+void ls_penalty_configure(ls_config *config, ls_penalty *out) {
+  *out = (ls_penalty){0};
+  ls_node *const section = ls_config_section(config, ls_config_root(config), "penalty");
+  if (section) ls_config_read(config, section, ls_penalty_keys, out);
+}
+
+static double sum_magnitudes(size_t n, const float *w) {
+  double sum = 0.0;
+  for (size_t i = 0; i < n; i++) sum += fabs((double)w[i]);
+  return sum;
+}
+
+double ls_penalty_value(size_t n_segments, const ls_segment *segments, const float *params) {
+  double value = 0.0;
+  for (size_t i = 0; i < n_segments; i++) {
+    const ls_segment *const s = &segments[i];
+    const float *const w = params + s->offset;
+    if (s->l1 > 0.0) value += s->l1 * sum_magnitudes(ls_segment_count(s), w);
+    if (s->l2 > 0.0) value += s->l2 * ls_math_sum_squares(ls_segment_count(s), w);
+  }
+  return value;
+}
+
+void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, double weight,
+                             const float *params, float *grads) {
+  for (size_t i = 0; i < n_segments; i++) {
+    const ls_segment *const s = &segments[i];
+    if (s->l2 > 0.0)
+      ls_math_add_scaled(ls_segment_count(s), (float)(2.0 * s->l2 * weight), params + s->offset,
+                         grads + s->offset);
+  }
+}
+
+void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, double lr, float *params) {
+  for (size_t i = 0; i < n_segments; i++) {
+    const ls_segment *const s = &segments[i];
+    if (s->l1 > 0.0) ls_math_shrink(ls_segment_count(s), (float)(lr * s->l1), params + s->offset);
+  }
+}
