@@ -24,10 +24,15 @@ typedef struct ls_train_config {
   int loss;           /* ls_loss */
   uint64_t epochs;
   uint64_t batch_size; /* global; 0: all samples */
+  uint64_t accumulate; /* batches that make a step */
   bool has_max_steps;
-  uint64_t max_steps;  /* in all, over resumes */
-  const char *monitor; /* a column of metrics.csv */
-  uint64_t log_every;  /* steps; 0: only epochs */
+  uint64_t max_steps;                     /* in all, over resumes */
+  const char *monitor;                    /* a column of metrics.csv */
+  double clip_grad_norm, clip_grad_value; /* 0: off */
+  uint64_t patience;  /* early stopping: epochs without an improvement that are borne; 0: off */
+  double min_delta;   /* what counts as one is more than this */
+  bool diagnostics;   /* writes diagnostics.csv, and warns */
+  uint64_t log_every; /* steps; 0: only epochs */
 } ls_train_config;
 
 /* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
@@ -41,8 +46,10 @@ typedef struct ls_job {
   ls_data_config data;
   ls_checkpoint_config checkpoint;
   ls_sync_config sync;
-  ls_model *model; /* parsed; built by ls_setup_create */
-  ls_optim *optim; /* likewise */
+  ls_penalty penalty;
+  ls_schedule schedule; /* parsed; its length is set by ls_setup_create */
+  ls_model *model;      /* parsed; built by ls_setup_create */
+  ls_optim *optim;      /* likewise */
   ls_task task;
 } ls_job;
 
@@ -92,7 +99,8 @@ typedef struct ls_setup {
   ls_part train, validation, test;
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
-  int threads;       /* of BLAS in each rank */
+  uint64_t steps_per_epoch;
+  int threads; /* of BLAS in each rank */
 } ls_setup;
 
 /* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The
@@ -115,6 +123,29 @@ typedef struct ls_train_options {
 /* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal after
  * saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
+
+/* -------------------------------------------------------- learning rate range test */
+
+/* A step of the test. */
+typedef struct ls_lr_point {
+  double lr;
+  double loss;     /* of its batch, before the step */
+  double smoothed; /* the running mean of the losses so far, the newest weighing a tenth */
+} ls_lr_point;
+
+typedef struct ls_lr_curve {
+  ls_lr_point *points; /* (n), owned */
+  size_t n;            /* at most the steps that were asked for */
+  bool diverged;       /* ended before them: the loss was not finite, or beyond 4 times its least */
+  size_t least;        /* the point of the least smoothed loss */
+  double suggested;    /* a tenth of the rate there; 0 where the loss never fell */
+} ls_lr_curve;
+
+/* Collective. Trains the initial model for at most n_steps steps at rates that rise by a constant factor
+ * from `from` to `to` (Smith, "Cyclical learning rates for training neural networks", WACV 2017). Nothing
+ * is written; the model is not to be used after it. curve->points is to be freed by the caller. */
+ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
+                     ls_lr_curve *curve);
 
 /* Local. From now on SIGUSR1, SIGTERM and SIGINT ask the run to stop; to be called before MPI starts. */
 void ls_stop_install(void);

@@ -4,7 +4,7 @@
 
 #include "lockstep/train.h"
 
-/* ------------------------------------------------------- folders and text files */
+/* --------------------------------------------------------------------- folders */
 
 /* Local. Whether there is anything at a path. */
 bool train_exists(const char *path);
@@ -22,23 +22,11 @@ size_t train_existing_part(const char *path);
  */
 void train_remove_empty(const char *path, size_t kept);
 
-/* A small text file, written whole or not at all: begin_text, writing to the stream, end_text. */
-typedef struct text_file {
-  const char *path; /* borrowed */
-  char *temporary;  /* owned */
-  FILE *stream;
-} text_file;
-
-/* Local. end_text publishes the file if `status` is LS_OK, else removes it; it is to be called after a
- * failure of begin_text too, and returns `status` or the failure of its own. */
-ls_status train_begin_text(text_file *file, const char *path);
-ls_status train_end_text(text_file *file, ls_status status);
-
 /* ------------------------------------------------------------ the run directory */
 
 /* Paths and open files of a run directory; rank 0's alone. All owned. */
 typedef struct run_files {
-  char *folder, *checkpoints, *config, *metrics, *model, *best, *log;
+  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log;
   FILE *log_file;
 } run_files;
 
@@ -52,9 +40,10 @@ bool run_files_exist(const run_files *files);
 /* Local. Removes a run's own files, and nothing else. */
 ls_status run_files_remove(const run_files *files);
 
-/* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv with its header and
- * the rows of the first `epochs` epochs. */
-ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs);
+/* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv, and diagnostics.csv
+ * where it is asked for, with their headers and the rows of the first `epochs` epochs. */
+ls_status run_files_open(run_files *files, const char *config, ls_task task, bool has_diagnostics,
+                         uint64_t epochs);
 
 /* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
 ls_status run_files_open_log(run_files *files);
@@ -85,6 +74,9 @@ ls_status train_job_of(const char *text, const char *path, ls_job **out);
 
 /* ------------------------------------------------------------------ the trainer */
 
+/* What is measured of each layer after an epoch. */
+typedef struct diagnostics diagnostics;
+
 /* Seconds of the epoch at hand. */
 typedef struct times {
   double all; /* of this process: the parts below are of it */
@@ -104,10 +96,13 @@ typedef struct trainer {
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   bool wants_stop;
   bool is_new_best; /* model.h5 or best.h5 has no checkpoint yet that refers to it */
+  double last_lr;   /* of the newest step */
+  double fixed_lr;  /* wins over the schedule; 0: the schedule's */
   times times;
-  bool has_bar;     /* stderr is a terminal */
-  double bar_drawn; /* when */
-  double started;   /* when this process began to train */
+  diagnostics *diagnostics; /* NULL: off */
+  bool has_bar;             /* stderr is a terminal */
+  double bar_drawn;         /* when */
+  double started;           /* when this process began to train */
   uint64_t started_samples;
 } trainer;
 
@@ -119,14 +114,41 @@ void trainer_destroy(trainer *t);
 /* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
 ls_status train_run_step(trainer *t, const ls_order *order);
 
+/* Collective where the model sees the whole batch. Forward and backward over the samples shard->first and
+ * so on of the training part as they are, nothing drawn, nothing learnt: fills the model's gradient with
+ * the sum over this rank's rows and returns their weight. */
+double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard);
+
 /* Local. Counts the time since `start` as training of the epoch at hand. */
 void train_count_time(trainer *t, double start);
 
-/* Local. How many optimizer steps an epoch has. */
-uint64_t train_steps_per_epoch(const trainer *t);
-
 /* Local. Whether the config asks for no more. */
 bool train_is_finished(const trainer *t);
+
+/* Local. Whether any weight has a penalty, and what they come to. They are not in the reported loss, so
+ * that it compares with that of validation. */
+bool train_has_penalty(const trainer *t);
+double train_penalty(const trainer *t);
+
+/* Local. The learning rate of the next step. */
+double train_lr(const trainer *t);
+
+/* ----------------------------------------------------------- the monitored column */
+
+/* Local, and the same on all ranks. */
+int train_monitored(const trainer *t);
+
+/* Whether the epoch of this row is the best so far. Ties go to the earlier one. */
+bool train_is_best(const trainer *t, const double row[COLUMNS]);
+
+/* After an epoch: early stopping and the plateau take note of its row. */
+void train_watch(trainer *t, const double row[COLUMNS]);
+
+/* Starts the two anew, where another column is watched from now on. */
+void train_forget_watched(trainer *t);
+
+/* Whether early stopping ends the run. */
+bool train_is_stale(const trainer *t);
 
 /* ----------------------------------------------------------------- saving, resuming */
 
@@ -136,9 +158,6 @@ ls_status train_check_parameters(trainer *t);
 
 /* Collective. Publishes the checkpoint of this step unless it is there, and removes old ones. */
 ls_status train_save_checkpoint(trainer *t);
-
-/* Local, and the same on all ranks: whether the epoch of this row is the best so far. */
-bool train_is_best(const trainer *t, const double row[COLUMNS]);
 
 /* Collective. After the best epoch so far: model.h5 (where there is validation) and best.h5. A checkpoint
  * of the step must follow, so that the newest one refers to them. */
@@ -150,6 +169,16 @@ ls_status train_save_final(trainer *t);
 /* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. *is_complete
  * (false before): the run was done already, its model included. */
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
+
+/* -------------------------------------------------------------------- diagnostics */
+
+/* Local. What they need, from a built model. */
+ls_status diagnostics_create(const ls_setup *setup, diagnostics **out);
+void diagnostics_destroy(diagnostics **out);
+
+/* Collective. After an epoch: measures, warns of what goes wrong (once each), appends to diagnostics.csv.
+ * The model's gradient and activations are used up. */
+ls_status train_diagnose(trainer *t);
 
 /* ---------------------------------------------------------------------- reporting */
 

@@ -13,7 +13,7 @@ static void make_row(trainer *t, double row[COLUMNS]) {
   const ls_setup *const setup = t->setup;
   row[COLUMN_EPOCH] = (double)t->progress.epoch;
   row[COLUMN_STEP] = (double)t->progress.step;
-  row[COLUMN_LR] = setup->job->optim->type->lr(setup->job->optim);
+  row[COLUMN_LR] = t->last_lr;
   row[COLUMN_TRAIN_LOSS] = ls_metric_loss(t->epoch_metric);
   row[COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->epoch_metric);
   row[COLUMN_VAL_LOSS] = row[COLUMN_VAL_QUALITY] = NAN;
@@ -64,9 +64,12 @@ static ls_status end_epoch(trainer *t) {
   ls_metric_reset(t->epoch_metric);
   progress->epoch_seconds = 0.0;
   status = check_validation(t, row);
+  if (status == LS_OK) train_watch(t, row);
   if (status == LS_OK) status = keep_best(t, row);
   if (status != LS_OK) return status;
   train_report_epoch(t, row);
+  status = train_diagnose(t);
+  if (status != LS_OK) return status;
   t->times = (times){.communication = t->sync->seconds};
   return ls_comm_agree(t->comm, t->is_root ? run_files_append(&t->files, row) : LS_OK);
 }
@@ -138,6 +141,9 @@ static ls_status end_run(trainer *t) {
                    "to go on",
                    (unsigned long long)t->progress.step, (unsigned long long)(t->progress.epoch + 1),
                    t->setup->job->train.output);
+  if (train_is_stale(t))
+    ls_log(LS_LOG_INFO, "stopped early: %s was no better for %llu epochs", t->setup->job->train.monitor,
+           (unsigned long long)t->progress.n_stale);
   status = test_model(t);
   if (status == LS_OK)
     ls_log(LS_LOG_INFO, "done: %llu epochs, %llu steps; %s/model.h5", (unsigned long long)t->progress.epoch,
@@ -149,7 +155,8 @@ static ls_status end_run(trainer *t) {
 static ls_status open_files(trainer *t, const ls_train_options *options) {
   ls_status status = options->overwrite ? run_files_remove(&t->files) : LS_OK;
   if (status == LS_OK)
-    status = run_files_open(&t->files, t->config, t->setup->job->task, t->progress.epoch);
+    status = run_files_open(&t->files, t->config, t->setup->job->task, t->diagnostics != NULL,
+                            t->progress.epoch);
   return status;
 }
 
@@ -182,7 +189,10 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
 
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
-  ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
+  ls_status status = trainer_create(&t, comm, setup);
+  if (status == LS_OK && setup->job->train.diagnostics) status = diagnostics_create(setup, &t.diagnostics);
+  if (status == LS_OK && t.is_root) status = run_files_create(&t.files, setup->job->train.output);
+  status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = start_and_run(&t, options);
   if (status != LS_OK) ls_log_note("%s%s", status == LS_STOPPED ? "" : "error: ", ls_message());
   trainer_destroy(&t);

@@ -4,11 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-uint64_t train_steps_per_epoch(const trainer *t) {
-  const uint64_t n = t->setup->train.view.n;
-  return (n + t->setup->batch_size - 1) / t->setup->batch_size;
-}
-
 static void describe_layers(const ls_model *model, char *text, size_t size) {
   snprintf(text, size, "%zu", model->n_in);
   for (size_t i = 0; i < model->n_layers; i++) {
@@ -30,9 +25,8 @@ void train_report_start(const trainer *t) {
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
          (unsigned long long)setup->test.view.n, model->n_in, setup->job->data.train);
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps an epoch; output %s",
-         layers, model->n_params, setup->job->optim->type->name,
-         setup->job->optim->type->lr(setup->job->optim), setup->batch_size,
-         (unsigned long long)train_steps_per_epoch(t), setup->job->train.output);
+         layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
+         (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
 }
 
 #define BAR_WIDTH   24
@@ -66,8 +60,9 @@ void train_report_step(trainer *t, double loss, double quality) {
   const uint64_t every = t->setup->job->train.log_every;
   const ls_progress *const p = &t->progress;
   if (every && p->step % every == 0)
-    ls_log(LS_LOG_INFO, "step %llu  epoch %llu  loss %.6g  %s %.4f", (unsigned long long)p->step,
-           (unsigned long long)(p->epoch + 1), loss, ls_metric_quality_name(t->setup->job->task), quality);
+    ls_log(LS_LOG_INFO, "step %llu  epoch %llu  lr %.6g  loss %.6g  %s %.4f", (unsigned long long)p->step,
+           (unsigned long long)(p->epoch + 1), t->last_lr, loss,
+           ls_metric_quality_name(t->setup->job->task), quality);
   if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
 }
 
@@ -78,15 +73,20 @@ void train_report_epoch(const trainer *t, const double row[COLUMNS]) {
   if (!isnan(row[COLUMN_VAL_LOSS]))
     snprintf(validation, sizeof validation, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS], quality,
              row[COLUMN_VAL_QUALITY]);
+  char extra[96] = "";
+  if (t->setup->job->schedule.type != ls_schedule_types[0])
+    ls_append(extra, sizeof extra, "  lr %.4g", row[COLUMN_LR]);
+  if (train_has_penalty(t))
+    ls_append(extra, sizeof extra, "  penalty %.4f (not in loss)", train_penalty(t));
   const double compute = 100.0 * t->times.compute / all;
   const double communication = 100.0 * (t->sync->seconds - t->times.communication) / all;
   const double data = 100.0 * t->times.data / all;
   ls_log(LS_LOG_INFO,
-         "epoch %llu/%llu  loss %.4f  %s %.4f%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
+         "epoch %llu/%llu  loss %.4f  %s %.4f%s%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
          "%.0f %%, data "
          "%.0f %%, other %.0f %%",
          (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
-         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], validation,
+         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], validation, extra,
          row[COLUMN_SAMPLES_PER_SECOND], row[COLUMN_SECONDS], compute, communication, data,
          fmax(100.0 - compute - communication - data, 0.0));
 }

@@ -18,11 +18,12 @@ ls_status run_files_create(run_files *files, const char *output) {
                        .checkpoints = ls_format("%s/checkpoints", folder),
                        .config = ls_format("%s/config.yaml", folder),
                        .metrics = ls_format("%s/metrics.csv", folder),
+                       .diagnostics = ls_format("%s/diagnostics.csv", folder),
                        .model = ls_format("%s/model.h5", folder),
                        .best = ls_format("%s/checkpoints/best.h5", folder),
                        .log = ls_format("%s/train.log", folder)};
-  if (files->folder && files->checkpoints && files->config && files->metrics && files->model &&
-      files->best && files->log)
+  if (files->folder && files->checkpoints && files->config && files->metrics && files->diagnostics &&
+      files->model && files->best && files->log)
     return LS_OK;
   return ls_fail_memory("the paths of the run", strlen(folder));
 }
@@ -36,6 +37,7 @@ void run_files_destroy(run_files *files) {
   free(files->checkpoints);
   free(files->config);
   free(files->metrics);
+  free(files->diagnostics);
   free(files->model);
   free(files->best);
   free(files->log);
@@ -55,7 +57,8 @@ static ls_status remove_file(const char *path) {
 
 /* Temporary files of a writer that was killed: `<a name of ours>.tmp-<pid>`. */
 static void remove_temporaries(const char *folder) {
-  static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-"};
+  static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-",
+                                    "diagnostics.csv.tmp-"};
   DIR *const dir = opendir(folder);
   if (!dir) return;
   for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
@@ -70,7 +73,8 @@ static void remove_temporaries(const char *folder) {
 }
 
 ls_status run_files_remove(const run_files *files) {
-  const char *const own[] = {files->best, files->model, files->config, files->metrics, files->log};
+  const char *const own[] = {files->best,    files->model,       files->config,
+                             files->metrics, files->diagnostics, files->log};
   ls_status status =
       train_exists(files->checkpoints) ? ls_checkpoint_prune(files->checkpoints, 0, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++) status = remove_file(own[i]);
@@ -101,19 +105,27 @@ static void copy_rows(const char *path, uint64_t epochs, FILE *out) {
 }
 
 static ls_status write_text(const char *path, const char *text) {
-  text_file file;
-  const ls_status status = train_begin_text(&file, path);
+  ls_text_file file;
+  const ls_status status = ls_text_begin(&file, path);
   if (status == LS_OK) fputs(text, file.stream);
-  return train_end_text(&file, status);
+  return ls_text_end(&file, status);
 }
 
 static ls_status reset_metrics(const run_files *files, ls_task task, uint64_t epochs) {
-  text_file file;
-  const ls_status status = train_begin_text(&file, files->metrics);
+  ls_text_file file;
+  const ls_status status = ls_text_begin(&file, files->metrics);
   for (int i = 0; status == LS_OK && i < COLUMNS; i++)
     fprintf(file.stream, "%s%s", train_column_name(i, task), i + 1 < COLUMNS ? "," : "\n");
   if (status == LS_OK && epochs > 0) copy_rows(files->metrics, epochs, file.stream);
-  return train_end_text(&file, status);
+  return ls_text_end(&file, status);
+}
+
+static ls_status reset_diagnostics(const run_files *files, uint64_t epochs) {
+  ls_text_file file;
+  const ls_status status = ls_text_begin(&file, files->diagnostics);
+  if (status == LS_OK) fputs("epoch,layer,gradient_norm,weight_norm,ratio,saturated,dead\n", file.stream);
+  if (status == LS_OK && epochs > 0) copy_rows(files->diagnostics, epochs, file.stream);
+  return ls_text_end(&file, status);
 }
 
 ls_status run_files_open_log(run_files *files) {
@@ -124,19 +136,22 @@ ls_status run_files_open_log(run_files *files) {
   return LS_OK;
 }
 
-static ls_status open_all(run_files *files, const char *config, ls_task task, uint64_t epochs) {
+static ls_status open_all(run_files *files, const char *config, ls_task task, bool has_diagnostics,
+                          uint64_t epochs) {
   ls_status status = train_make_folder(files->checkpoints);
   if (status == LS_OK) remove_temporaries(files->folder);
   if (status == LS_OK) status = run_files_open_log(files);
   if (status == LS_OK) status = write_text(files->config, config);
   if (status == LS_OK) status = reset_metrics(files, task, epochs);
+  if (status == LS_OK && has_diagnostics) status = reset_diagnostics(files, epochs);
   return status;
 }
 
-ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs) {
+ls_status run_files_open(run_files *files, const char *config, ls_task task, bool has_diagnostics,
+                         uint64_t epochs) {
   const bool is_new = !run_files_exist(files);
   const size_t kept = train_existing_part(files->checkpoints);
-  const ls_status status = open_all(files, config, task, epochs);
+  const ls_status status = open_all(files, config, task, has_diagnostics, epochs);
   if (status == LS_OK || !is_new) return status;
   char *const message = ls_strdup(ls_message());
   run_files_remove(files);
