@@ -16,8 +16,8 @@
 typedef enum ls_normalize { LS_NORMALIZE_NONE, LS_NORMALIZE_SCALE, LS_NORMALIZE_STANDARDIZE } ls_normalize;
 
 /* How training samples are changed, drawn anew each epoch; 0 or false: not at all. The first three are of
- * images, x of shape (N, H, W) or (N, H, W, C), and move their raw values, with 0 coming in from outside; so is
- * cutout. */
+ * images, x of shape (N, H, W) or (N, H, W, C), and move their raw values, with 0 coming in from outside;
+ * so is cutout. */
 typedef struct ls_augment {
   uint64_t shift; /* by up to so many whole pixels, up or down and left or right */
   bool flip_horizontal;
@@ -152,8 +152,8 @@ ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs)
 /* Local. Sets it from offsets and factors, (n_features) each. */
 void ls_normalizer_set(ls_normalizer *normalizer, const double *offset, const double *factor);
 
-/* Local. From y' back to y, in place: y = y' / factor + offset. Does nothing where targets stay as they are.
- * y: (rows, n_outputs) */
+/* Local. From y' back to y, in place: y = y' / factor + offset. Does nothing where targets stay as they
+ * are. y: (rows, n_outputs) */
 void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y);
 
 /* Collective. Learns from the samples of a view; each rank works on some features, in an order that does
@@ -163,12 +163,13 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *v
 
 /* --------------------------------------------------------------------- weights */
 
-/* Collective. Weights of classes that give each the same weight in all: n / (n_classes * count), 0 for a class
- * without samples. For classes, or one label: two classes, parted at y > 0.5.  weights: (n_classes) */
+/* Collective. Weights of classes that give each the same weight in all: n / (n_classes * count), 0 for a
+ * class without samples. For classes, or one label: two classes, parted at y > 0.5.  weights: (n_classes)
+ */
 void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights);
 
-/* Collective. The sum of the weights of a view's samples, to rounding. class_weights: of each sample's class, or
- * NULL. */
+/* Collective. The sum of the weights of a view's samples, to rounding. class_weights: of each sample's
+ * class, or NULL. */
 double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights);
 
 /* --------------------------------------------------------------------- batches */
@@ -214,8 +215,8 @@ void ls_batch_destroy(ls_batch **batch);
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                      size_t rows, float *x);
 
-/* Local. Likewise, changed and weighted by the batch's recipe. What is drawn is keyed on (seed, epoch, sample):
- * a sample is the same wherever in the epoch, and on whatever rank, it comes. */
+/* Local. Likewise, changed and weighted by the batch's recipe. What is drawn is keyed on (seed, epoch,
+ * sample): a sample is the same wherever in the epoch, and on whatever rank, it comes. */
 void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                               uint64_t seed, uint64_t epoch, size_t rows, float *x);
 

@@ -25,9 +25,10 @@ typedef struct ls_train_config {
   uint64_t epochs;
   uint64_t batch_size; /* global; 0: all samples */
   bool has_max_steps;
-  uint64_t max_steps;  /* in all, over resumes */
-  const char *monitor; /* a column of metrics.csv */
-  uint64_t log_every;  /* steps; 0: only epochs */
+  uint64_t max_steps;    /* in all, over resumes */
+  const char *monitor;   /* a column of metrics.csv */
+  uint64_t log_every;    /* steps; 0: only epochs */
+  ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
 } ls_train_config;
 
 /* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
@@ -91,8 +92,9 @@ typedef struct ls_setup {
   ls_job *job; /* borrowed */
   ls_part train, validation, test;
   ls_normalizer *normalizer;
-  size_t batch_size; /* global, at most the number of training samples */
-  int threads;       /* of BLAS in each rank */
+  double *class_weights; /* (classes), of training; owned; NULL: all 1 */
+  size_t batch_size;     /* global, at most the number of training samples */
+  int threads;           /* of BLAS in each rank */
 } ls_setup;
 
 /* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The

@@ -1,5 +1,5 @@
-/* Changes of single training samples: images that move, noise, cutout. What is drawn is a function of (seed,
- * epoch, sample). */
+/* Changes of single training samples: images that move, noise, cutout. What is drawn is a function of
+ * (seed, epoch, sample). */
 #include "internal.h"
 
 #include <math.h>
@@ -21,8 +21,8 @@ static image image_of(const ls_array *array) {
 static ls_status fail_shape(const char *option, const ls_dataset *dataset) {
   char shape[128];
   return ls_fail(LS_ERR_DATA,
-                 "data.augment.%s: changes images, x of shape (N, H, W) or (N, H, W, C); here it is %s", option,
-                 ls_array_describe(&dataset->x_array, shape, sizeof shape));
+                 "data.augment.%s: changes images, x of shape (N, H, W) or (N, H, W, C); here it is %s",
+                 option, ls_array_describe(&dataset->x_array, shape, sizeof shape));
 }
 
 ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset) {
@@ -117,8 +117,8 @@ static void turn_of(double degrees, double *cosine, double *sine) {
   *sine = turns == 0 ? s : turns == 1 ? c : turns == 2 ? -s : -c;
 }
 
-/* A pixel is looked up where it comes from: the shift undone, then the turn, then the flip. Rows go down, so that
- * against the clock (r, c) goes to (r cos - c sin, r sin + c cos) about the centre. */
+/* A pixel is looked up where it comes from: the shift undone, then the turn, then the flip. Rows go down,
+ * so that against the clock (r, c) goes to (r cos - c sin, r sin + c cos) about the centre. */
 static void move_between(const ls_placement *place, const image *im, const double *x, double *out) {
   const double middle_r = 0.5 * (double)(im->height - 1);
   const double middle_c = 0.5 * (double)(im->width - 1);
@@ -160,7 +160,8 @@ static void clip_square(int64_t centre, uint64_t size, int64_t n, int64_t *first
   *end = stop < n ? stop : n;
 }
 
-static void cut_out(uint64_t size, uint64_t seed, uint64_t epoch, uint64_t sample, const image *im, float *x) {
+static void cut_out(uint64_t size, uint64_t seed, uint64_t epoch, uint64_t sample, const image *im,
+                    float *x) {
   int64_t top = 0;
   int64_t bottom = 0;
   int64_t left = 0;

@@ -1,6 +1,7 @@
 /* Mixup: what is drawn for a pair of samples, a function of (seed, epoch, sample).
  *
- * The share is from Beta(alpha, alpha): with G and H from Gamma(alpha), it is G / (G + H) = 1 / (1 + H / G). */
+ * The share is from Beta(alpha, alpha): with G and H from Gamma(alpha), it is G / (G + H) = 1 / (1 + H /
+ * G). */
 #include "internal.h"
 
 #include <math.h>
@@ -13,9 +14,9 @@ static double uniform(uint32_t word) {
   return ((double)word + 1.0) * 0x1p-32;
 }
 
-/* The logarithm of a draw from Gamma(alpha), alpha >= 1, a block of words a trial, of which more than 95 % are
- * taken (Marsaglia & Tsang, "A simple method for generating gamma variables", 2000). *spare is uniform, and
- * independent of it. */
+/* The logarithm of a draw from Gamma(alpha), alpha >= 1, a block of words a trial, of which more than 95 %
+ * are taken (Marsaglia & Tsang, "A simple method for generating gamma variables", 2000). *spare is uniform,
+ * and independent of it. */
 static double log_gamma(double alpha, const ls_rng *rng, uint64_t sample, double *spare) {
   const double two_pi = 6.283185307179586;
   const double d = alpha - 1.0 / 3.0;
@@ -31,8 +32,8 @@ static double log_gamma(double alpha, const ls_rng *rng, uint64_t sample, double
   }
 }
 
-/* The larger of the two shares. Below alpha = 1, Gamma(alpha) is Gamma(alpha + 1) U^(1 / alpha); in logarithms,
- * as it may be too small for a double. */
+/* The larger of the two shares. Below alpha = 1, Gamma(alpha) is Gamma(alpha + 1) U^(1 / alpha); in
+ * logarithms, as it may be too small for a double. */
 static double draw_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample) {
   const bool is_boosted = alpha < 1.0;
   double log_g[2];
@@ -53,7 +54,8 @@ static uint64_t draw_partner(const ls_view *view, uint64_t seed, uint64_t epoch,
   return ls_view_sample(view, ls_size_min((uint64_t)(u * (double)view->n), view->n - 1));
 }
 
-ls_mixture ls_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch, uint64_t sample) {
+ls_mixture ls_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch,
+                         uint64_t sample) {
   return (ls_mixture){.partner = draw_partner(view, seed, epoch, sample),
                       .share = (float)draw_share(alpha, seed, epoch, sample)};
 }

@@ -15,10 +15,8 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
   if (status == LS_OK && t->is_root) status = run_files_create(&t->files, job->train.output);
   if (status != LS_OK) return status;
-  if (job->task == LS_TASK_REGRESSION)
-    for (size_t k = 0; k < n_out; k++)
-      t->step_metric->pivots[k] = t->epoch_metric->pivots[k] =
-          ((const float *)t->setup->train.dataset->y.data)[k];
+  train_set_scale(setup->normalizer, setup->train.dataset, 0, t->step_metric);
+  train_set_scale(setup->normalizer, setup->train.dataset, 0, t->epoch_metric);
   t->progress = (ls_progress){.n_sums = t->epoch_metric->n_sums, .sums = t->epoch_metric->sums};
   t->saved_step = UINT64_MAX;
   t->has_bar = isatty(STDERR_FILENO);
@@ -55,8 +53,8 @@ static size_t gather(trainer *t, const ls_order *order, size_t rows) {
   for (size_t i = 0; i < shard.rows; i++)
     part->batch->samples[i] =
         ls_view_sample(&part->view, ls_order_at(order, t->progress.epoch_samples + shard.first + i));
-  ls_batch_gather(part->batch, part->dataset, setup->normalizer, shard.rows,
-                  ls_model_input(setup->job->model));
+  ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, t->progress.seed,
+                           t->progress.epoch, shard.rows, ls_model_input(setup->job->model));
   t->times.data += ls_clock() - start;
   return shard.rows;
 }
@@ -73,8 +71,7 @@ static void sweep(trainer *t, size_t rows) {
                         .seed = t->progress.seed,
                         .step = t->progress.step,
                         .samples = batch->samples};
-  const ls_targets targets = {
-      .classes = batch->classes, .values = batch->values, .weights = batch->weights};
+  const ls_targets targets = ls_batch_targets(batch);
   const float *const z = ls_model_forward(model, &pass);
   const double loss =
       ls_loss_apply(model->loss, rows, model->n_out, z, &targets, ls_model_output_gradient(model));
