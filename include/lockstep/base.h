@@ -138,7 +138,9 @@ typedef enum ls_rng_purpose {
   LS_RNG_SHUFFLE = 3, /* the order of an epoch; time: the epoch */
   LS_RNG_DROPOUT = 4, /* instance: the layer; time: the step */
   LS_RNG_CHECK = 5,   /* directions of the gradient check */
-  LS_RNG_IMPORT = 6   /* the test fraction of an import */
+  LS_RNG_IMPORT = 6,  /* the test fraction of an import */
+  LS_RNG_AUGMENT = 7, /* instance: the kind of change; time: the epoch */
+  LS_RNG_MIXUP = 8    /* instance: what of it; time: the epoch */
 } ls_rng_purpose;
 
 typedef struct ls_rng {

@@ -79,8 +79,9 @@ void ls_saved_close(ls_saved **saved);
  * NULL. */
 ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress);
 
-/* Collective. Rank 0's `saved` (NULL elsewhere) fills the parameters and the normaliser, and where they are
- * not NULL the optimizer's state and the progress, on all ranks. LS_ERR_MODEL where shapes differ. */
+/* Collective. Rank 0's `saved` (NULL elsewhere) fills the parameters and the normaliser (that of the
+ * targets too, where it has one), and where they are not NULL the optimizer's state and the progress, on
+ * all ranks. LS_ERR_MODEL where shapes differ. */
 ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                            ls_optim *optim, ls_progress *progress);
 

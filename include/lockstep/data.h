@@ -8,11 +8,24 @@
 #include "lockstep/base.h"
 #include "lockstep/comm.h"
 #include "lockstep/config.h"
+#include "lockstep/math.h"
 #include "lockstep/store.h"
 
 /* ------------------------------------------------------------------ config */
 
 typedef enum ls_normalize { LS_NORMALIZE_NONE, LS_NORMALIZE_SCALE, LS_NORMALIZE_STANDARDIZE } ls_normalize;
+
+/* How training samples are changed, drawn anew each epoch; 0 or false: not at all. The first three are of
+ * images, x of shape (N, H, W) or (N, H, W, C), and move their raw values, with 0 coming in from outside;
+ * so is cutout. */
+typedef struct ls_augment {
+  uint64_t shift; /* by up to so many whole pixels, up or down and left or right */
+  bool flip_horizontal;
+  double rotate;   /* by up to so many degrees either way */
+  double noise;    /* the standard deviation of what is added to normalised inputs */
+  uint64_t cutout; /* the side of a square that is set to 0 after normalisation */
+  double mixup;    /* alpha of the Beta distribution (Zhang et al. 2018) */
+} ls_augment;
 
 /* The section `data:`. Texts are borrowed from the config. */
 typedef struct ls_data_config {
@@ -20,7 +33,9 @@ typedef struct ls_data_config {
   double validation_fraction;            /* 0 where validation names a file or is absent */
   const char *x, *y;                     /* explicit names of the arrays, or NULL */
   int normalize;                         /* ls_normalize */
+  bool standardize_targets;
   bool shuffle;
+  ls_augment augment;
 } ls_data_config;
 
 /* The table of its keys, for `lockstep keys`. */
@@ -119,44 +134,93 @@ size_t ls_shard_most(size_t rows, int size);
 /* ----------------------------------------------------------------- normaliser */
 
 /* x' = (x - offset) * factor, per feature. */
-typedef struct ls_normalizer {
+typedef struct ls_normalizer ls_normalizer;
+struct ls_normalizer {
   size_t n_features;
   double *offset, *factor;    /* (n_features) each, owned */
   float *offset32, *factor32; /* the same in float32, owned */
-} ls_normalizer;
+  ls_normalizer *targets;     /* y' likewise, a feature an output; owned; NULL: they stay as they are */
+};
 
 /* Local. One that changes nothing. The caller destroys it. */
 ls_status ls_normalizer_create(size_t n_features, ls_normalizer **out);
 void ls_normalizer_destroy(ls_normalizer **normalizer);
 
+/* Local. Adds one of the targets, which changes nothing yet. */
+ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs);
+
 /* Local. Sets it from offsets and factors, (n_features) each. */
 void ls_normalizer_set(ls_normalizer *normalizer, const double *offset, const double *factor);
 
+/* Local. From y' back to y, in place: y = y' / factor + offset. Does nothing where targets stay as they
+ * are. y: (rows, n_outputs) */
+void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y);
+
 /* Collective. Learns from the samples of a view; each rank works on some features, in an order that does
- * not depend on the number of ranks. */
+ * not depend on the number of ranks. Targets, where it has them, are standardised, whatever the kind. */
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
                               ls_normalizer *normalizer);
 
+/* --------------------------------------------------------------------- weights */
+
+/* Collective. Weights of classes that give each the same weight in all: n / (n_classes * count), 0 for a
+ * class without samples. For classes, or one label: two classes, parted at y > 0.5.  weights: (n_classes)
+ */
+void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights);
+
+/* Collective. The sum of the weights of a view's samples, to rounding. class_weights: of each sample's
+ * class, or NULL. */
+double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights);
+
 /* --------------------------------------------------------------------- batches */
+
+/* What makes samples those of training. All borrowed. */
+typedef struct ls_recipe {
+  ls_augment augment;
+  const ls_view *view;         /* whose samples are mixed */
+  const double *class_weights; /* (classes), a factor of each sample's weight; or NULL */
+} ls_recipe;
+
+/* Local. LS_ERR_DATA where a change of images is asked for, and the samples are none. */
+ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset);
 
 /* Room for the targets of a batch; x goes where the model wants it. */
 typedef struct ls_batch {
+  ls_recipe recipe; /* all 0: samples as they are */
   size_t max_rows, rows;
   uint64_t *samples; /* (max_rows): sample numbers in the data set */
   int32_t *classes;  /* (max_rows), or NULL */
   float *values;     /* (max_rows, n_outputs), or NULL */
   float *weights;    /* (max_rows), or NULL */
+  int32_t *partners; /* (max_rows): of mixed classes, with their `shares`; or NULL */
+  float *shares;     /* (max_rows), or NULL */
+  bool is_mixed;     /* whether partners and shares are of this batch */
   double *row;       /* (n_features): a row on its way from an unusual type */
+  double *moved;     /* (n_features): an image after it moved; or NULL */
+  float *noise;      /* (n_features), or NULL */
+  float *other;      /* (n_features): the row of a partner; or NULL */
   ls_arena arena;
 } ls_batch;
 
 /* Local. Room for batches of a data set of at most max_rows rows. The caller destroys it. */
 ls_status ls_batch_create(const ls_dataset *dataset, size_t max_rows, ls_batch **out);
+
+/* Local. Likewise for training: ls_batch_gather_training needs one of these. */
+ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *recipe, size_t max_rows,
+                                   ls_batch **out);
 void ls_batch_destroy(ls_batch **batch);
 
 /* Local. Gathers the samples that batch->samples[0 .. rows) name: x into `x` (rows, n_features),
  * normalised, and the targets and weights into the batch. */
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                      size_t rows, float *x);
+
+/* Local. Likewise, changed and weighted by the batch's recipe. What is drawn is keyed on (seed, epoch,
+ * sample): a sample is the same wherever in the epoch, and on whatever rank, it comes. */
+void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
+                              uint64_t seed, uint64_t epoch, size_t rows, float *x);
+
+/* Local. The targets of the batch, borrowed. */
+ls_targets ls_batch_targets(const ls_batch *batch);
 
 #endif

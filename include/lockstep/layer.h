@@ -130,7 +130,8 @@ void ls_init_weights(ls_init init, ls_activation f, uint64_t seed, uint32_t inst
  *   categorical_cross_entropy  -log softmax(z)_y                            link: softmax
  *   binary_cross_entropy       -sum_k y_k log s(z_k) + (1 - y_k) log(1 - s(z_k))   link: sigmoid
  *   mse                        1/2 sum_k (y_k - a_k)^2                      no link
- * With a link, the net's last activation is fused into the loss: it takes z, and dL/dz = a - y. */
+ * With a link, the net's last activation is fused into the loss: it takes z, and dL/dz = a - y.
+ * A class that is mixed (see ls_targets) has the mix of its two classes' losses. */
 typedef enum ls_loss { LS_CATEGORICAL_CROSS_ENTROPY, LS_BINARY_CROSS_ENTROPY, LS_MSE } ls_loss;
 
 extern const char *const ls_loss_names[];

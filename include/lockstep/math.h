@@ -28,6 +28,10 @@ typedef struct ls_targets {
   const int32_t *classes; /* (rows): where each sample is of one class; else NULL */
   const float *values;    /* (rows, cols): where targets are numbers; else NULL */
   const float *weights;   /* (rows): of the samples; NULL: all 1 */
+
+  /* Classes that are mixed: row i is `shares[i]` (0 to 1) of classes[i], the rest of partners[i]. */
+  const int32_t *partners; /* (rows), or NULL: none is */
+  const float *shares;     /* (rows), or NULL */
 } ls_targets;
 
 /* ------------------------------------------------------------------ BLAS */

@@ -22,6 +22,8 @@ typedef struct ls_metric {
   double *sums;  /* (n_sums), owned: may be added over ranks element by element */
   float *pivots; /* (n_outputs), owned: regression: subtracted from y before summing, against
                     cancellation; the same on all ranks. 0 at first */
+  double *units; /* (n_outputs), owned: regression: what a 1 of each output is worth where mse and mae are
+                    told; the same on all ranks. 1 at first */
 } ls_metric;
 
 /* Makes one with all sums 0. LS_ERR_INTERNAL where memory is short. */
@@ -50,8 +52,9 @@ double ls_metric_quality(const ls_metric *metric);
 /* "accuracy" or "r2". */
 const char *ls_metric_quality_name(ls_task task);
 
-double ls_metric_mse(const ls_metric *metric); /* regression: mean over samples and outputs of (y - a)^2 */
-double ls_metric_mae(const ls_metric *metric); /* and of |y - a| */
+/* Regression: the mean over samples and outputs of (y - a)^2, and of |y - a|, each output in its unit. */
+double ls_metric_mse(const ls_metric *metric);
+double ls_metric_mae(const ls_metric *metric);
 
 /* Classes that ls_metric_class knows: n_outputs; 2 for one label; 0 for regression. */
 size_t ls_metric_n_classes(const ls_metric *metric);

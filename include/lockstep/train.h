@@ -29,10 +29,11 @@ typedef struct ls_train_config {
   uint64_t max_steps;                     /* in all, over resumes */
   const char *monitor;                    /* a column of metrics.csv */
   double clip_grad_norm, clip_grad_value; /* 0: off */
-  uint64_t patience;  /* early stopping: epochs without an improvement that are borne; 0: off */
-  double min_delta;   /* what counts as one is more than this */
-  bool diagnostics;   /* writes diagnostics.csv, and warns */
-  uint64_t log_every; /* steps; 0: only epochs */
+  uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
+  double min_delta;      /* what counts as one is more than this */
+  bool diagnostics;      /* writes diagnostics.csv, and warns */
+  uint64_t log_every;    /* steps; 0: only epochs */
+  ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
 } ls_train_config;
 
 /* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
@@ -100,7 +101,8 @@ typedef struct ls_setup {
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
-  int threads; /* of BLAS in each rank */
+  int threads;           /* of BLAS in each rank */
+  double *class_weights; /* (classes), of training; owned; NULL: all 1 */
 } ls_setup;
 
 /* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The

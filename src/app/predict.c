@@ -248,8 +248,9 @@ static void predict_shard(predictor *p, uint64_t first, size_t rows) {
   for (size_t i = 0; i < shard.rows; i++) p->batch->samples[i] = first + shard.first + i;
   ls_batch_gather(p->batch, p->dataset, p->loaded->normalizer, shard.rows, ls_model_input(model));
   ls_model_forward(model, &pass);
-  memcpy(p->chunk + shard.first * model->n_out, ls_model_predict(model, shard.rows),
-         shard.rows * model->n_out * sizeof *p->chunk);
+  float *const mine = p->chunk + shard.first * model->n_out;
+  memcpy(mine, ls_model_predict(model, shard.rows), shard.rows * model->n_out * sizeof *mine);
+  ls_normalizer_restore_targets(p->loaded->normalizer, shard.rows, mine);
 }
 
 /* Collective. Chunk by chunk, so that memory does not grow with the data. */

@@ -101,16 +101,21 @@ bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *m
   return same;
 }
 
-static ls_status read_normalizer(const ls_store *store, ls_normalizer *normalizer) {
+/* `prefix`: "" for the inputs, "y_" for the targets. */
+static ls_status read_normalizer(const ls_store *store, const char *prefix, ls_normalizer *normalizer) {
   const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {normalizer->n_features}};
   double *const values = ls_calloc(2 * normalizer->n_features, sizeof *values);
   if (!values) return ls_fail_memory("the normaliser", 2 * normalizer->n_features * sizeof *values);
   double *const factor = values + normalizer->n_features;
-  ls_status status = read_exactly(store, "/normalizer/offset", &array, values);
-  if (status == LS_OK) status = read_exactly(store, "/normalizer/factor", &array, factor);
+  char path[2][64];
+  snprintf(path[0], sizeof path[0], "/normalizer/%soffset", prefix);
+  snprintf(path[1], sizeof path[1], "/normalizer/%sfactor", prefix);
+  ls_status status = read_exactly(store, path[0], &array, values);
+  if (status == LS_OK) status = read_exactly(store, path[1], &array, factor);
   if (status == LS_OK) ls_normalizer_set(normalizer, values, factor);
   free(values);
-  return status;
+  if (status != LS_OK || !normalizer->targets) return status;
+  return read_normalizer(store, "y_", normalizer->targets);
 }
 
 static ls_status read_optimizer(const ls_store *store, const ls_model *model, ls_optim *optim) {
@@ -147,10 +152,18 @@ ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress) {
 static ls_status read_all(const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                           ls_optim *optim, ls_progress *progress) {
   ls_status status = read_segments(saved->store, "/model", model, model->params);
-  if (status == LS_OK) status = read_normalizer(saved->store, normalizer);
+  if (status == LS_OK) status = read_normalizer(saved->store, "", normalizer);
   if (status == LS_OK && optim) status = read_optimizer(saved->store, model, optim);
   if (status == LS_OK && progress) status = ls_saved_read_progress(saved, progress);
   return as_model_error(status);
+}
+
+/* Collective. */
+static void share_normalizer(ls_comm *comm, ls_normalizer *normalizer) {
+  ls_comm_broadcast(comm, normalizer->offset, normalizer->n_features * sizeof *normalizer->offset);
+  ls_comm_broadcast(comm, normalizer->factor, normalizer->n_features * sizeof *normalizer->factor);
+  ls_normalizer_set(normalizer, normalizer->offset, normalizer->factor);
+  if (normalizer->targets) share_normalizer(comm, normalizer->targets);
 }
 
 ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
@@ -160,9 +173,7 @@ ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model
       ls_comm_agree(comm, is_root ? read_all(saved, model, normalizer, optim, progress) : LS_OK);
   if (status != LS_OK) return status;
   ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
-  ls_comm_broadcast(comm, normalizer->offset, normalizer->n_features * sizeof *normalizer->offset);
-  ls_comm_broadcast(comm, normalizer->factor, normalizer->n_features * sizeof *normalizer->factor);
-  ls_normalizer_set(normalizer, normalizer->offset, normalizer->factor);
+  share_normalizer(comm, normalizer);
   if (optim) {
     ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
     ls_comm_broadcast(comm, optim->block, optim->type->n_slots * optim->n * sizeof *optim->block);

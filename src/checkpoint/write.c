@@ -2,7 +2,7 @@
  *
  *   /                    format_version, lockstep_version, config, classes, features
  *   /model/<path>        the parameters: W (n_out, n_in), b (n_out)
- *   /normalizer          offset, factor (n_in)
+ *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) where targets are standardised
  *   /optimizer           steps; /optimizer/<slot>/<path>
  *   /progress            counters as attributes; sums */
 #include "lockstep/checkpoint.h"
@@ -33,12 +33,18 @@ static ls_status write_root(ls_store_writer *writer, const ls_snapshot *s) {
   return status;
 }
 
-static ls_status write_normalizer(ls_store_writer *writer, const ls_normalizer *normalizer) {
+/* `prefix`: "" for the inputs, "y_" for the targets. */
+static ls_status write_normalizer(ls_store_writer *writer, const ls_normalizer *normalizer,
+                                  const char *prefix) {
   const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {normalizer->n_features}};
-  ls_status status = ls_store_write_array(writer, "/normalizer/offset", &array, normalizer->offset);
-  if (status == LS_OK)
-    status = ls_store_write_array(writer, "/normalizer/factor", &array, normalizer->factor);
-  return status;
+  char offset[64];
+  char factor[64];
+  snprintf(offset, sizeof offset, "/normalizer/%soffset", prefix);
+  snprintf(factor, sizeof factor, "/normalizer/%sfactor", prefix);
+  ls_status status = ls_store_write_array(writer, offset, &array, normalizer->offset);
+  if (status == LS_OK) status = ls_store_write_array(writer, factor, &array, normalizer->factor);
+  if (status != LS_OK || !normalizer->targets) return status;
+  return write_normalizer(writer, normalizer->targets, "y_");
 }
 
 static ls_status write_optimizer(ls_store_writer *writer, const ls_model *model, const ls_optim *optim) {
@@ -71,7 +77,7 @@ ls_status ls_checkpoint_write(const char *path, const ls_snapshot *s) {
   ls_status status = ls_store_create(path, true, &writer);
   if (status == LS_OK) status = write_root(writer, s);
   if (status == LS_OK) status = write_segments(writer, "/model", s->model, s->model->params);
-  if (status == LS_OK) status = write_normalizer(writer, s->normalizer);
+  if (status == LS_OK) status = write_normalizer(writer, s->normalizer, "");
   if (status == LS_OK && s->optim) status = write_optimizer(writer, s->model, s->optim);
   if (status == LS_OK && s->progress) status = write_progress(writer, s->progress);
   if (status == LS_OK) return ls_store_publish(&writer);

@@ -6,6 +6,44 @@
 #include <string.h>
 #include <unistd.h>
 
+static const ls_key augment_keys[] = {
+    {.name = "shift",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_augment, shift),
+     .fallback = "0",
+     .max = 1e6,
+     .help = "of images, up to so many pixels each way"},
+    {.name = "flip_horizontal",
+     .type = LS_KEY_BOOL,
+     .offset = offsetof(ls_augment, flip_horizontal),
+     .fallback = "false",
+     .help = "mirrors half of the images"},
+    {.name = "rotate",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(ls_augment, rotate),
+     .fallback = "0",
+     .max = 180.0,
+     .help = "of images, up to so many degrees either way"},
+    {.name = "noise",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(ls_augment, noise),
+     .fallback = "0",
+     .max = 1e6,
+     .help = "standard deviation of normal noise on the normalised inputs"},
+    {.name = "cutout",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_augment, cutout),
+     .fallback = "0",
+     .max = 1e6,
+     .help = "side of a square of each image that becomes 0"},
+    {.name = "mixup",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(ls_augment, mixup),
+     .fallback = "0",
+     .max = 1e6,
+     .help = "mixes pairs of samples by shares from Beta(alpha, alpha); this is alpha"},
+    {0}};
+
 static const char *const normalize_names[] = {"none", "scale", "standardize", NULL};
 
 const ls_key ls_data_keys[] = {
@@ -36,11 +74,21 @@ const ls_key ls_data_keys[] = {
      .fallback = "none",
      .choices = normalize_names,
      .help = "of the inputs, learnt on the training part and kept in the model"},
+    {.name = "standardize_targets",
+     .type = LS_KEY_BOOL,
+     .offset = offsetof(ls_data_config, standardize_targets),
+     .fallback = "false",
+     .help = "of mse: learns y with mean 0 and deviation 1; results stay in y's units"},
     {.name = "shuffle",
      .type = LS_KEY_BOOL,
      .offset = offsetof(ls_data_config, shuffle),
      .fallback = "true",
      .help = "a new order of the samples each epoch"},
+    {.name = "augment",
+     .type = LS_KEY_MAP,
+     .offset = offsetof(ls_data_config, augment),
+     .keys = augment_keys,
+     .help = "changes of training samples, drawn anew each epoch"},
     {0}};
 
 /* `path` made absolute from the folder of the config file; NULL where memory is short. */

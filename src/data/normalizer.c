@@ -10,6 +10,7 @@ void ls_normalizer_destroy(ls_normalizer **normalizer) {
   free((*normalizer)->factor);
   free((*normalizer)->offset32);
   free((*normalizer)->factor32);
+  ls_normalizer_destroy(&(*normalizer)->targets);
   free(*normalizer);
   *normalizer = NULL;
 }
@@ -42,10 +43,30 @@ void ls_normalizer_set(ls_normalizer *n, const double *offset, const double *fac
   }
 }
 
+ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs) {
+  return ls_normalizer_create(n_outputs, &normalizer->targets);
+}
+
+void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y) {
+  const ls_normalizer *const targets = normalizer->targets;
+  const size_t n = targets ? targets->n_features : 0;
+  for (size_t i = 0; i < rows; i++)
+    for (size_t k = 0; k < n; k++)
+      y[i * n + k] = (float)((double)y[i * n + k] / targets->factor[k] + targets->offset[k]);
+}
+
+/* Rows to learn from: those of the members of a view. */
+typedef struct table {
+  const void *data; /* (n_rows, n_cols) of dtype */
+  ls_dtype dtype;
+  uint64_t n_rows, n_members;
+  size_t n_cols;
+  const uint8_t *is_member; /* (n_rows): is the sample in the view? */
+} table;
+
 /* The part of the features that a rank works on, and room for its sums. */
 typedef struct part {
-  const ls_dataset *dataset;
-  const uint8_t *is_member; /* (n_samples): is the sample in the view? */
+  const table *table;
   size_t first, n;
   double *a, *b; /* (n) each: sums or extremes */
   double *row;   /* (n): the part of the row at hand */
@@ -53,10 +74,10 @@ typedef struct part {
 
 /* Calls `visit` for each sample of the view, in the order of the file, with its part of the row. */
 static void sweep(part *p, void (*visit)(part *)) {
-  const ls_dataset *const d = p->dataset;
-  for (uint64_t i = 0; i < d->n_samples; i++) {
-    if (!p->is_member[i]) continue;
-    ls_elements(d->x.data, d->x_array.dtype, i * d->n_features + p->first, p->n, p->row);
+  const table *const t = p->table;
+  for (uint64_t i = 0; i < t->n_rows; i++) {
+    if (!t->is_member[i]) continue;
+    ls_elements(t->data, t->dtype, i * t->n_cols + p->first, p->n, p->row);
     visit(p);
   }
 }
@@ -78,7 +99,8 @@ static void take_extremes(part *p) {
 }
 
 /* Offset: the mean; factor: 1 / standard deviation (of the population, as scikit-learn's). */
-static void standardize(part *p, uint64_t n, double *offset, double *factor) {
+static void standardize(part *p, double *offset, double *factor) {
+  const uint64_t n = p->table->n_members;
   sweep(p, add_values);
   for (size_t j = 0; j < p->n; j++) p->a[j] /= (double)n;
   sweep(p, add_deviations);
@@ -114,42 +136,60 @@ static ls_status mark_members(const ls_view *view, uint8_t **out) {
 }
 
 /* uint8 under `scale` is divided by 255, whatever values occur. */
-static bool is_fixed(ls_normalize kind, const ls_view *view, double *factor) {
+static bool is_fixed(ls_normalize kind, const table *t, double *factor) {
   *factor = kind == LS_NORMALIZE_SCALE ? 1.0 / 255.0 : 1.0;
-  return kind == LS_NORMALIZE_NONE || (kind == LS_NORMALIZE_SCALE && view->dataset->x_array.dtype == LS_U8);
+  return kind == LS_NORMALIZE_NONE || (kind == LS_NORMALIZE_SCALE && t->dtype == LS_U8);
 }
 
-ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
-                              ls_normalizer *normalizer) {
-  const size_t n_features = normalizer->n_features;
-  const ls_shard mine = ls_shard_of(n_features, ls_comm_rank(comm), ls_comm_size(comm));
+/* Collective. One table's offsets and factors. */
+static ls_status learn(ls_comm *comm, ls_normalize kind, const table *t, ls_normalizer *normalizer) {
+  const ls_shard mine = ls_shard_of(t->n_cols, ls_comm_rank(comm), ls_comm_size(comm));
   double fixed = 1.0;
-  const bool learns = !is_fixed(kind, view, &fixed);
-  uint8_t *members = NULL;
+  const bool learns = !is_fixed(kind, t, &fixed);
   double *const sums = ls_calloc(3 * mine.rows, sizeof *sums);
-  double *const result = ls_calloc(2 * n_features, sizeof *result);
-  ls_status status =
-      sums && result ? LS_OK : ls_fail_memory("the normaliser", 5 * n_features * sizeof *sums);
-  if (status == LS_OK && learns) status = mark_members(view, &members);
-  status = ls_comm_agree(comm, status);
+  double *const result = ls_calloc(2 * t->n_cols, sizeof *result);
+  const ls_status status = ls_comm_agree(
+      comm, sums && result ? LS_OK : ls_fail_memory("the normaliser", 5 * t->n_cols * sizeof *sums));
   if (status == LS_OK) {
     double *const offset = result;
-    double *const factor = result + n_features;
-    part p = {.dataset = view->dataset,
-              .is_member = members,
+    double *const factor = result + t->n_cols;
+    part p = {.table = t,
               .first = mine.first,
               .n = mine.rows,
               .a = sums,
               .b = sums + mine.rows,
               .row = sums + 2 * mine.rows};
     for (size_t j = mine.first; !learns && j < mine.first + mine.rows; j++) factor[j] = fixed;
-    if (learns && kind == LS_NORMALIZE_STANDARDIZE) standardize(&p, view->n, offset, factor);
+    if (learns && kind == LS_NORMALIZE_STANDARDIZE) standardize(&p, offset, factor);
     if (learns && kind == LS_NORMALIZE_SCALE) scale(&p, offset, factor);
-    ls_comm_sum_f64(comm, result, 2 * n_features); /* every other rank has 0 there: no rounding */
+    ls_comm_sum_f64(comm, result, 2 * t->n_cols); /* every other rank has 0 there: no rounding */
     ls_normalizer_set(normalizer, offset, factor);
   }
-  free(members);
   free(sums);
   free(result);
+  return status;
+}
+
+ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
+                              ls_normalizer *normalizer) {
+  const ls_dataset *const d = view->dataset;
+  uint8_t *members = NULL;
+  double fixed = 1.0;
+  table inputs = {.data = d->x.data,
+                  .dtype = d->x_array.dtype,
+                  .n_rows = d->n_samples,
+                  .n_members = view->n,
+                  .n_cols = normalizer->n_features};
+  const bool learns = normalizer->targets || !is_fixed(kind, &inputs, &fixed);
+  ls_status status = ls_comm_agree(comm, learns ? mark_members(view, &members) : LS_OK);
+  inputs.is_member = members;
+  table targets = inputs;
+  targets.data = d->y.data;
+  targets.dtype = LS_F32;
+  targets.n_cols = d->n_outputs;
+  if (status == LS_OK) status = learn(comm, kind, &inputs, normalizer);
+  if (status == LS_OK && normalizer->targets)
+    status = learn(comm, LS_NORMALIZE_STANDARDIZE, &targets, normalizer->targets);
+  free(members);
   return status;
 }

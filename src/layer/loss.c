@@ -4,6 +4,9 @@
  *   binary_cross_entropy       L = sum_k log(1 + e^z_k) - y_k z_k   dz_k = sigmoid(z_k) - y_k
  *   mse                        L = 1/2 sum_k (y_k - a_k)^2          da_k = a_k - y_k
  *
+ * A mixed class is s of y and 1 - s of y': L = s L(y) + (1 - s) L(y'), which is L(y) + (1 - s) (z_y -
+ * z_y').
+ *
  * The first two are the reference's formulas with their activation put in, which neither overflow nor
  * lose digits where a is near 0 or 1. Sums are in double. */
 #include "lockstep/layer.h"
@@ -41,6 +44,18 @@ static double categorical_row(size_t cols, const float *z, int32_t y, double wei
   return weight * loss;
 }
 
+/* What a row's loss of its class alone, and its gradient, become where a part of the class is another. */
+static double mix_row(const ls_targets *targets, size_t i, const float *z, double weight, float *dz) {
+  const int32_t y = targets->classes[i];
+  const int32_t partner = targets->partners[i];
+  const double moved = weight * (1.0 - (double)targets->shares[i]);
+  if (dz) {
+    dz[y] = (float)((double)dz[y] + moved);
+    dz[partner] = (float)((double)dz[partner] - moved);
+  }
+  return moved * ((double)z[y] - (double)z[partner]);
+}
+
 static double binary_row(size_t cols, const float *z, const float *y, double weight, float *dz) {
   double sum = 0.0;
   for (size_t k = 0; k < cols; k++) {
@@ -73,6 +88,7 @@ double ls_loss_apply(ls_loss loss, size_t rows, size_t cols, const float *z, con
     switch (loss) {
     case LS_CATEGORICAL_CROSS_ENTROPY:
       sum += categorical_row(cols, zi, targets->classes[i], weight, di);
+      if (targets->partners) sum += mix_row(targets, i, zi, weight, di);
       break;
     case LS_BINARY_CROSS_ENTROPY:
       sum += binary_row(cols, zi, targets->values + i * cols, weight, di);

@@ -23,8 +23,9 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
   if (metric) {
     metric->sums = ls_calloc(n_sums, sizeof *metric->sums);
     metric->pivots = ls_calloc(n_outputs, sizeof *metric->pivots);
+    metric->units = ls_calloc(n_outputs, sizeof *metric->units);
   }
-  if (!metric || !metric->sums || !metric->pivots) {
+  if (!metric || !metric->sums || !metric->pivots || !metric->units) {
     ls_metric_destroy(&metric);
     return ls_fail_memory("the metrics", n_sums * sizeof(double));
   }
@@ -32,6 +33,7 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
   metric->n_outputs = n_outputs;
   metric->is_detailed = is_detailed;
   metric->n_sums = n_sums;
+  for (size_t k = 0; k < n_outputs; k++) metric->units[k] = 1.0;
   *out = metric;
   return LS_OK;
 }
@@ -40,6 +42,7 @@ void ls_metric_destroy(ls_metric **metric) {
   if (!*metric) return;
   free((*metric)->sums);
   free((*metric)->pivots);
+  free((*metric)->units);
   free(*metric);
   *metric = NULL;
 }

@@ -40,7 +40,10 @@ const char *ls_metric_quality_name(ls_task task) {
 static double mean_over_outputs(const ls_metric *metric, size_t which) {
   LS_ASSERT(metric->task == LS_TASK_REGRESSION);
   double sum = 0.0;
-  for (size_t k = 0; k < metric->n_outputs; k++) sum += metric->sums[FIXED + REGRESSION_SUMS * k + which];
+  for (size_t k = 0; k < metric->n_outputs; k++) {
+    const double unit = metric->units[k];
+    sum += metric->sums[FIXED + REGRESSION_SUMS * k + which] * (which == SQUARED ? unit * unit : unit);
+  }
   return ratio(sum / (double)metric->n_outputs, metric->sums[WEIGHT]);
 }
 

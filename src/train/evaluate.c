@@ -1,12 +1,16 @@
 /* Evaluation: each rank its shard, the sums added. */
-#include "lockstep/train.h"
+#include "internal.h"
 
-/* The pivots of regression: the first sample's targets, the same on all ranks. */
-static void set_pivots(const ls_view *view, ls_metric *metric) {
-  if (metric->task != LS_TASK_REGRESSION || view->n == 0) return;
-  const float *const first =
-      (const float *)view->dataset->y.data + ls_view_sample(view, 0) * metric->n_outputs;
-  for (size_t k = 0; k < metric->n_outputs; k++) metric->pivots[k] = first[k];
+void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                     ls_metric *metric) {
+  const size_t n = metric->n_outputs;
+  const ls_normalizer *const targets = normalizer->targets;
+  if (metric->task != LS_TASK_REGRESSION) return;
+  for (size_t k = 0; k < n; k++) {
+    const double y = (double)((const float *)dataset->y.data)[sample * n + k];
+    metric->pivots[k] = (float)(targets ? (y - targets->offset[k]) * targets->factor[k] : y);
+    metric->units[k] = targets ? 1.0 / targets->factor[k] : 1.0;
+  }
 }
 
 void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
@@ -14,7 +18,7 @@ void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer
   const ls_shard shard = ls_shard_of(view->n, ls_comm_rank(comm), ls_comm_size(comm));
   const size_t most = ls_size_min(batch->max_rows, model->max_rows);
   ls_metric_reset(metric);
-  set_pivots(view, metric);
+  if (view->n > 0) train_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
   for (size_t done = 0; done < shard.rows; done += most) {
     const size_t rows = ls_size_min(most, shard.rows - done);
     const size_t lanes[] = {0, rows};
@@ -22,8 +26,7 @@ void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer
     for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(view, shard.first + done + i);
     ls_batch_gather(batch, view->dataset, normalizer, rows, ls_model_input(model));
     const float *const z = ls_model_forward(model, &pass);
-    const ls_targets targets = {
-        .classes = batch->classes, .values = batch->values, .weights = batch->weights};
+    const ls_targets targets = ls_batch_targets(batch);
     const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
     ls_metric_add(metric, rows, z, &targets, loss);
   }

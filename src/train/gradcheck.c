@@ -27,8 +27,7 @@ static double mean_loss(checker *c, bool with_gradient) {
   const ls_batch *const batch = c->setup->train.batch;
   const size_t lanes[] = {0, c->rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
-  const ls_targets targets = {
-      .classes = batch->classes, .values = batch->values, .weights = batch->weights};
+  const ls_targets targets = ls_batch_targets(batch);
   const float *const z = ls_model_forward(model, &pass);
   float *const dz = with_gradient ? ls_model_output_gradient(model) : NULL;
   double loss = ls_loss_apply(model->loss, c->rows, model->n_out, z, &targets, dz);

@@ -72,6 +72,24 @@ ls_status run_files_append(const run_files *files, const double row[COLUMNS]);
  * LS_ERR_MODEL where it can't be used. */
 ls_status train_job_of(const char *text, const char *path, ls_job **out);
 
+/* ---------------------------------------------------------------- parts of the setup */
+
+/* Local. The width of the net's output, known before its input is: that of the last layer with units of its
+ * own. 0: it is as wide as the input. */
+size_t train_output_width(const ls_model *model);
+
+/* Local. Collects mistakes of train.class_weight; the model is parsed. */
+void train_check_class_weight(ls_job *job);
+
+/* Collective. The weights of classes in training, owned by the caller; NULL where all are 1. LS_ERR_CONFIG
+ * where they do not fit the data. */
+ls_status train_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out);
+
+/* Local. Units and pivots of regression's sums, for targets as the normaliser makes them; the pivots are a
+ * sample's, the same on all ranks. */
+void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                     ls_metric *metric);
+
 /* ------------------------------------------------------------------ the trainer */
 
 /* What is measured of each layer after an epoch. */

@@ -109,6 +109,10 @@ const ls_key ls_train_keys[] = {
      .offset = offsetof(ls_train_config, diagnostics),
      .fallback = "true",
      .help = "after each epoch, gradients and dead units of each layer to diagnostics.csv, with warnings"},
+    {.name = "class_weight",
+     .type = LS_KEY_NODE,
+     .offset = offsetof(ls_train_config, class_weight),
+     .help = "of a class's samples in training: balanced, or a list of numbers"},
     {.name = "log_every",
      .type = LS_KEY_COUNT,
      .offset = offsetof(ls_train_config, log_every),
@@ -196,6 +200,14 @@ static void check_early_stopping(ls_job *job, const ls_node *section) {
     ls_config_mistake(job->config, map, "min_delta without patience does nothing; add e.g. patience: 5");
 }
 
+/* Only mse has targets to standardise. */
+static void check_targets(const ls_job *job) {
+  const ls_node *const root = ls_config_root(job->config);
+  if (job->data.standardize_targets && ls_node_find(root, "loss") && job->train.loss != LS_MSE)
+    ls_config_mistake(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
+                      "only the targets of the loss mse can be standardised");
+}
+
 /* Each room reads its part; mistakes are collected. */
 static ls_status read_parts(ls_job *job, const char *path) {
   ls_config *const config = job->config;
@@ -217,6 +229,8 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (status == LS_OK) job->model->l1 = job->penalty.l1;
   if (status == LS_OK) job->model->l2 = job->penalty.l2;
   if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
+  if (status == LS_OK) check_targets(job);
+  if (status == LS_OK) train_check_class_weight(job);
   return status == LS_OK ? ls_config_verdict(config) : status;
 }
 
@@ -272,6 +286,8 @@ static ls_status build_loaded(ls_loaded *loaded, const char *path, const char *t
   ls_status status = train_job_of(text, path, &loaded->job);
   if (status == LS_OK) status = ls_model_build(loaded->job->model, n_inputs, LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_normalizer_create(n_inputs, &loaded->normalizer);
+  if (status == LS_OK && loaded->job->data.standardize_targets)
+    status = ls_normalizer_add_targets(loaded->normalizer, loaded->job->model->n_out);
   return status;
 }
 

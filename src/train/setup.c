@@ -1,11 +1,9 @@
 /* A job made ready: data in memory, normaliser learnt, model and optimizer built. */
-#include "lockstep/train.h"
+#include "internal.h"
 
 #include <stdlib.h>
 
-/* The width of the net's output, known before its input is: that of the last layer with units of its own.
- * 0: it is as wide as the input. */
-static size_t output_width(const ls_model *model) {
+size_t train_output_width(const ls_model *model) {
   size_t width = 0;
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer probe = *model->layers[i];
@@ -23,7 +21,7 @@ static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, c
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
-                                      .n_outputs = output_width(job->model),
+                                      .n_outputs = train_output_width(job->model),
                                       .n_features = n_features};
   const ls_status status = ls_dataset_open(comm, &request, &part->dataset);
   if (status == LS_OK) part->view = ls_view_all(part->dataset);
@@ -67,6 +65,38 @@ static ls_status open_data(ls_comm *comm, ls_setup *setup) {
   return status;
 }
 
+static ls_status fail_weightless(const char *key) {
+  return ls_fail(LS_ERR_DATA, "%s: the weights of its samples sum to 0, so they say nothing", key);
+}
+
+/* Collective. What samples weigh in training; a part must weigh something. */
+static ls_status weigh(ls_comm *comm, ls_setup *setup) {
+  const ls_part *const train = &setup->train;
+  const ls_part *const validation = &setup->validation;
+  const ls_status status = train_class_weights(comm, setup->job, &train->view, &setup->class_weights);
+  if (status != LS_OK) return status;
+  if ((train->dataset->has_weights || setup->class_weights) &&
+      !(ls_view_weight(comm, &train->view, setup->class_weights) > 0.0))
+    return fail_weightless("data.train");
+  if (validation->dataset && validation->dataset->has_weights &&
+      !(ls_view_weight(comm, &validation->view, NULL) > 0.0))
+    return fail_weightless("data.validation");
+  return LS_OK;
+}
+
+/* Local. A batch for each part; that of training by the recipe of its samples. */
+static ls_status create_batches(ls_setup *setup, size_t rows) {
+  ls_part *const train = &setup->train;
+  const ls_recipe recipe = {
+      .augment = setup->job->data.augment, .view = &train->view, .class_weights = setup->class_weights};
+  ls_part *const others[] = {&setup->validation, &setup->test};
+  ls_status status = ls_augment_check(&recipe.augment, train->dataset);
+  if (status == LS_OK) status = ls_batch_create_training(train->dataset, &recipe, rows, &train->batch);
+  for (size_t i = 0; status == LS_OK && i < 2; i++)
+    if (others[i]->dataset) status = ls_batch_create(others[i]->dataset, rows, &others[i]->batch);
+  return status;
+}
+
 /* A net without units of its own is as wide as its input, which nobody knew when y was read. */
 static ls_status check_width(const char *key, const ls_part *part, size_t n_out) {
   if (!part->dataset || part->dataset->n_outputs == n_out) return LS_OK;
@@ -95,9 +125,9 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = check_width("data.test", &setup->test, job->model->n_out);
   if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
-  ls_part *const parts[] = {&setup->train, &setup->validation, &setup->test};
-  for (size_t i = 0; status == LS_OK && i < 3; i++)
-    if (parts[i]->dataset) status = ls_batch_create(parts[i]->dataset, rows, &parts[i]->batch);
+  if (status == LS_OK && job->data.standardize_targets)
+    status = ls_normalizer_add_targets(setup->normalizer, job->model->n_out);
+  if (status == LS_OK) status = create_batches(setup, rows);
   status = ls_comm_agree(comm, status);
   if (status != LS_OK) return status;
   return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, &setup->train.view,
@@ -116,6 +146,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   setup->threads = job->sync.threads ? (int)job->sync.threads : ls_comm_cores(comm);
   ls_math_threads_set(setup->threads);
   status = open_data(comm, setup);
+  if (status == LS_OK) status = weigh(comm, setup);
   if (status == LS_OK) status = build(comm, setup);
   if (status == LS_OK)
     *out = setup;
@@ -132,6 +163,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
     if (!parts[i]->is_shared) ls_dataset_close(comm, &parts[i]->dataset);
   }
   ls_normalizer_destroy(&(*setup)->normalizer);
+  free((*setup)->class_weights);
   free(*setup);
   *setup = NULL;
 }

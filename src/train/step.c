@@ -14,16 +14,14 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = ls_sync_create(t->step_metric->n_sums, &t->sync);
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
   if (status != LS_OK) return status;
-  if (job->task == LS_TASK_REGRESSION)
-    for (size_t k = 0; k < n_out; k++)
-      t->step_metric->pivots[k] = t->epoch_metric->pivots[k] =
-          ((const float *)t->setup->train.dataset->y.data)[k];
   t->sync->clip_norm = job->train.clip_grad_norm;
   t->sync->clip_value = job->train.clip_grad_value;
   if (train_has_penalty(t)) {
     t->sync->n_penalised = job->model->n_segments;
     t->sync->penalised = job->model->segments;
   }
+  train_set_scale(setup->normalizer, setup->train.dataset, 0, t->step_metric);
+  train_set_scale(setup->normalizer, setup->train.dataset, 0, t->epoch_metric);
   t->progress = (ls_progress){.n_sums = t->epoch_metric->n_sums, .sums = t->epoch_metric->sums};
   t->saved_step = UINT64_MAX;
   t->has_bar = isatty(STDERR_FILENO);
@@ -82,8 +80,8 @@ static size_t gather(trainer *t, const ls_order *order, uint64_t position, size_
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(t->comm), ls_comm_size(t->comm));
   for (size_t i = 0; i < shard.rows; i++)
     part->batch->samples[i] = ls_view_sample(&part->view, ls_order_at(order, position + shard.first + i));
-  ls_batch_gather(part->batch, part->dataset, setup->normalizer, shard.rows,
-                  ls_model_input(setup->job->model));
+  ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, t->progress.seed,
+                           t->progress.epoch, shard.rows, ls_model_input(setup->job->model));
   t->times.data += ls_clock() - start;
   return shard.rows;
 }
@@ -108,8 +106,7 @@ static void sweep(trainer *t, size_t rows, bool is_first) {
                         .seed = t->progress.seed,
                         .step = t->progress.step,
                         .samples = batch->samples};
-  const ls_targets targets = {
-      .classes = batch->classes, .values = batch->values, .weights = batch->weights};
+  const ls_targets targets = ls_batch_targets(batch);
   const float *const z = ls_model_forward(model, &pass);
   const double loss =
       ls_loss_apply(model->loss, rows, model->n_out, z, &targets, ls_model_output_gradient(model));
@@ -131,8 +128,7 @@ double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard) {
   for (size_t i = 0; i < shard->rows; i++)
     batch->samples[i] = ls_view_sample(&part->view, shard->first + i);
   ls_batch_gather(batch, part->dataset, t->setup->normalizer, shard->rows, ls_model_input(model));
-  const ls_targets targets = {
-      .classes = batch->classes, .values = batch->values, .weights = batch->weights};
+  const ls_targets targets = ls_batch_targets(batch);
   const float *const z = ls_model_forward(model, &pass);
   ls_loss_apply(model->loss, shard->rows, model->n_out, z, &targets, ls_model_output_gradient(model));
   ls_model_backward(model, &pass, NULL);

@@ -1,0 +1,184 @@
+/* Changes of single training samples: images that move, noise, cutout. What is drawn is a function of
+ * (seed, epoch, sample). */
+#include "internal.h"
+
+#include <math.h>
+
+/* The instances of LS_RNG_AUGMENT: they stay as they are, as runs go on with them. */
+enum { SHIFT, FLIP, ROTATE, NOISE, CUTOUT };
+
+typedef struct image {
+  int64_t height, width;
+  size_t channels;
+} image;
+
+static image image_of(const ls_array *array) {
+  return (image){.height = (int64_t)array->dims[1],
+                 .width = (int64_t)array->dims[2],
+                 .channels = array->n_dims == 4 ? array->dims[3] : 1};
+}
+
+static ls_status fail_shape(const char *option, const ls_dataset *dataset) {
+  char shape[128];
+  return ls_fail(LS_ERR_DATA,
+                 "data.augment.%s: changes images, x of shape (N, H, W) or (N, H, W, C); here it is %s",
+                 option, ls_array_describe(&dataset->x_array, shape, sizeof shape));
+}
+
+ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset) {
+  if (dataset->x_array.n_dims == 3 || dataset->x_array.n_dims == 4) return LS_OK;
+  if (augment->shift > 0) return fail_shape("shift", dataset);
+  if (augment->flip_horizontal) return fail_shape("flip_horizontal", dataset);
+  if (augment->rotate > 0.0) return fail_shape("rotate", dataset);
+  if (augment->cutout > 0) return fail_shape("cutout", dataset);
+  return LS_OK;
+}
+
+bool ls_augment_moves(const ls_augment *augment) {
+  return augment->shift > 0 || augment->flip_horizontal || augment->rotate > 0.0;
+}
+
+/* The four words of a kind of change of a sample. */
+static void draw(uint64_t seed, uint32_t kind, uint64_t epoch, uint64_t sample, uint32_t words[4]) {
+  const ls_rng rng = ls_rng_make(seed, LS_RNG_AUGMENT, kind, epoch);
+  ls_rng_block(&rng, sample, 0, words);
+}
+
+/* Uniform in 0 .. n - 1, n < 2^32. */
+static int64_t below(uint32_t word, uint64_t n) {
+  return (int64_t)((word * n) >> 32);
+}
+
+ls_placement ls_augment_place(const ls_augment *augment, uint64_t seed, uint64_t epoch, uint64_t sample) {
+  ls_placement place = {0};
+  uint32_t words[4];
+  if (augment->shift > 0) {
+    draw(seed, SHIFT, epoch, sample, words);
+    place.down = below(words[0], 2 * augment->shift + 1) - (int64_t)augment->shift;
+    place.right = below(words[1], 2 * augment->shift + 1) - (int64_t)augment->shift;
+  }
+  if (augment->flip_horizontal) {
+    draw(seed, FLIP, epoch, sample, words);
+    place.flipped = words[0] >> 31;
+  }
+  if (augment->rotate > 0.0) {
+    draw(seed, ROTATE, epoch, sample, words);
+    place.degrees = augment->rotate * (2.0 * (double)words[0] * 0x1p-32 - 1.0);
+  }
+  return place;
+}
+
+/* ------------------------------------------------------------------------- moving */
+
+static void move_exactly(const ls_placement *place, const image *im, const double *x, double *out) {
+  const size_t n = im->channels;
+  for (int64_t r = 0; r < im->height; r++)
+    for (int64_t c = 0; c < im->width; c++, out += n) {
+      const int64_t from_r = r - place->down;
+      const int64_t to_left = c - place->right;
+      const int64_t from_c = place->flipped ? im->width - 1 - to_left : to_left;
+      const bool inside = from_r >= 0 && from_r < im->height && from_c >= 0 && from_c < im->width;
+      const double *const from = inside ? x + (size_t)(from_r * im->width + from_c) * n : NULL;
+      for (size_t k = 0; k < n; k++) out[k] = inside ? from[k] : 0.0;
+    }
+}
+
+/* out += weight times the pixel, unless that is outside. */
+static void add_pixel(const image *im, const double *x, int64_t r, int64_t c, double weight, double *out) {
+  if (weight == 0.0 || r < 0 || r >= im->height || c < 0 || c >= im->width) return;
+  const double *const from = x + (size_t)(r * im->width + c) * im->channels;
+  for (size_t k = 0; k < im->channels; k++) out[k] += weight * from[k];
+}
+
+/* The image between pixels: the mean of the four around, by nearness. */
+static void interpolate(const image *im, const double *x, double r, double c, double *out) {
+  const double top = floor(r);
+  const double left = floor(c);
+  const double down = r - top;
+  const double right = c - left;
+  const int64_t i = (int64_t)top;
+  const int64_t j = (int64_t)left;
+  for (size_t k = 0; k < im->channels; k++) out[k] = 0.0;
+  add_pixel(im, x, i, j, (1.0 - down) * (1.0 - right), out);
+  add_pixel(im, x, i, j + 1, (1.0 - down) * right, out);
+  add_pixel(im, x, i + 1, j, down * (1.0 - right), out);
+  add_pixel(im, x, i + 1, j + 1, down * right, out);
+}
+
+/* cos and sin of degrees, exact where they are 0 and 1. */
+static void turn_of(double degrees, double *cosine, double *sine) {
+  const double pi = 3.141592653589793;
+  const double quarters = nearbyint(degrees / 90.0);
+  const double rest = (degrees - 90.0 * quarters) * (pi / 180.0);
+  const double c = cos(rest);
+  const double s = sin(rest);
+  const int turns = ((int)quarters % 4 + 4) % 4;
+  *cosine = turns == 0 ? c : turns == 1 ? -s : turns == 2 ? -c : s;
+  *sine = turns == 0 ? s : turns == 1 ? c : turns == 2 ? -s : -c;
+}
+
+/* A pixel is looked up where it comes from: the shift undone, then the turn, then the flip. Rows go down,
+ * so that against the clock (r, c) goes to (r cos - c sin, r sin + c cos) about the centre. */
+static void move_between(const ls_placement *place, const image *im, const double *x, double *out) {
+  const double middle_r = 0.5 * (double)(im->height - 1);
+  const double middle_c = 0.5 * (double)(im->width - 1);
+  double cosine = 1.0;
+  double sine = 0.0;
+  turn_of(place->degrees, &cosine, &sine);
+  for (int64_t i = 0; i < im->height; i++)
+    for (int64_t j = 0; j < im->width; j++, out += im->channels) {
+      const double r = (double)(i - place->down) - middle_r;
+      const double c = (double)(j - place->right) - middle_c;
+      const double from_r = middle_r + r * cosine + c * sine;
+      const double from_c = middle_c + c * cosine - r * sine;
+      interpolate(im, x, from_r, place->flipped ? 2.0 * middle_c - from_c : from_c, out);
+    }
+}
+
+void ls_augment_move(const ls_placement *placement, const ls_array *array, const double *x, double *out) {
+  const image im = image_of(array);
+  if (placement->degrees == 0.0)
+    move_exactly(placement, &im, x, out);
+  else
+    move_between(placement, &im, x, out);
+}
+
+/* ------------------------------------------------------------------ noise and cutout */
+
+static void add_noise(double std, uint64_t seed, uint64_t epoch, uint64_t sample, size_t n, float *room,
+                      float *x) {
+  const ls_rng rng = ls_rng_make(seed, LS_RNG_AUGMENT, NOISE, epoch);
+  ls_rng_normal(&rng, sample, n, room);
+  ls_math_add_scaled(n, (float)std, room, x);
+}
+
+/* The part of `size` pixels around the centre that is inside 0 .. n - 1: from *first up to *end. */
+static void clip_square(int64_t centre, uint64_t size, int64_t n, int64_t *first, int64_t *end) {
+  const int64_t start = centre - (int64_t)(size / 2);
+  const int64_t stop = start + (int64_t)size;
+  *first = start > 0 ? start : 0;
+  *end = stop < n ? stop : n;
+}
+
+static void cut_out(uint64_t size, uint64_t seed, uint64_t epoch, uint64_t sample, const image *im,
+                    float *x) {
+  int64_t top = 0;
+  int64_t bottom = 0;
+  int64_t left = 0;
+  int64_t right = 0;
+  uint32_t words[4];
+  draw(seed, CUTOUT, epoch, sample, words);
+  clip_square(below(words[0], (uint64_t)im->height), size, im->height, &top, &bottom);
+  clip_square(below(words[1], (uint64_t)im->width), size, im->width, &left, &right);
+  for (int64_t r = top; r < bottom; r++)
+    for (size_t k = (size_t)left * im->channels; k < (size_t)right * im->channels; k++)
+      x[(size_t)(r * im->width) * im->channels + k] = 0.0F;
+}
+
+void ls_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
+                      uint64_t sample, float *room, float *x) {
+  if (augment->noise > 0.0) add_noise(augment->noise, seed, epoch, sample, dataset->n_features, room, x);
+  if (augment->cutout == 0) return;
+  const image im = image_of(&dataset->x_array);
+  cut_out(augment->cutout, seed, epoch, sample, &im, x);
+}

@@ -1,0 +1,101 @@
+/* train.class_weight: what a class's samples weigh in training. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The classes of a job whose net has n_out outputs; 0: its samples are of no class. */
+static size_t count_classes(const ls_job *job, size_t n_out) {
+  if (job->task == LS_TASK_CLASSES) return n_out;
+  return job->task == LS_TASK_LABELS && n_out == 1 ? 2 : 0;
+}
+
+static bool is_list(const ls_node *node) {
+  return ls_node_kind_of(node) == LS_NODE_LIST;
+}
+
+/* A finite number from 0 up. */
+static bool parse_weight(const ls_node *node, double *out) {
+  const char *const text = ls_node_text(node);
+  char *end = NULL;
+  *out = strtod(text, &end);
+  return end != text && *end == '\0' && !ls_node_is_quoted(node) && isfinite(*out) && *out >= 0.0;
+}
+
+static void check_list(ls_config *config, const ls_node *list) {
+  double sum = 0.0;
+  for (size_t i = 0; i < ls_node_count(list); i++) {
+    double weight = 0.0;
+    const ls_node *const item = ls_node_item(list, i);
+    if (!parse_weight(item, &weight))
+      ls_config_mistake(config, item, "'%s' is no weight: a number from 0 up is expected",
+                        ls_node_text(item));
+    sum += weight;
+  }
+  if (sum == 0.0) ls_config_mistake(config, list, "all weights are 0: nothing would be learnt");
+}
+
+#define NO_CLASSES                                                                                         \
+  "samples are of one class each only under categorical_cross_entropy, or binary_cross_entropy with one "  \
+  "output"
+
+/* Mistakes that show only once the width of the net is known. */
+static void check_width(ls_job *job, const ls_node *node, size_t n_out) {
+  const size_t n_classes = count_classes(job, n_out);
+  if (n_classes == 0)
+    ls_config_mistake(job->config, node, "%s", NO_CLASSES);
+  else if (is_list(node) && ls_node_count(node) != n_classes)
+    ls_config_mistake(job->config, node, "%zu weights, but the model is for %zu classes",
+                      ls_node_count(node), n_classes);
+}
+
+void train_check_class_weight(ls_job *job) {
+  const ls_node *const node = job->train.class_weight;
+  if (!node) return;
+  if (job->task == LS_TASK_REGRESSION)
+    ls_config_mistake(job->config, node, "%s", NO_CLASSES);
+  else if (is_list(node))
+    check_list(job->config, node);
+  else if (strcmp(ls_node_text(node), "balanced") != 0)
+    ls_config_mistake(job->config, node, "neither balanced nor a list with a weight for each class");
+  if (ls_config_verdict(job->config) != LS_OK) return;
+  const size_t n_out = train_output_width(job->model);
+  if (n_out > 0) check_width(job, node, n_out);
+}
+
+/* A net without units of its own has the width of its data. */
+static ls_status check_late(const ls_job *job, size_t n_classes) {
+  const ls_node *const node = job->train.class_weight;
+  if (n_classes == 0) return ls_fail(LS_ERR_CONFIG, "train.class_weight: %s", NO_CLASSES);
+  if (!is_list(node) || ls_node_count(node) == n_classes) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "train.class_weight: %zu weights, but the model is for %zu classes",
+                 ls_node_count(node), n_classes);
+}
+
+/* Balanced weights leave out classes that are not there. */
+static void warn_of_absent(size_t n_classes, const double *weights) {
+  for (size_t k = 0; k < n_classes; k++)
+    if (weights[k] == 0.0)
+      ls_log(LS_LOG_WARNING, "train.class_weight: class %zu has no training sample, and gets the weight 0",
+             k);
+}
+
+ls_status train_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out) {
+  const ls_node *const node = job->train.class_weight;
+  *out = NULL;
+  if (!node) return LS_OK;
+  const size_t n_classes = count_classes(job, view->dataset->n_outputs);
+  ls_status status = check_late(job, n_classes);
+  if (status == LS_OK) *out = ls_calloc(n_classes, sizeof **out);
+  if (status == LS_OK && !*out) status = ls_fail_memory("the class weights", n_classes * sizeof **out);
+  status = ls_comm_agree(comm, status);
+  if (status != LS_OK) return status;
+  if (is_list(node)) {
+    for (size_t k = 0; k < n_classes; k++) parse_weight(ls_node_item(node, k), &(*out)[k]);
+  } else {
+    ls_class_weights_balance(comm, view, n_classes, *out);
+    warn_of_absent(n_classes, *out);
+  }
+  return LS_OK;
+}
