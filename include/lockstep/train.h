@@ -100,8 +100,14 @@ typedef struct ls_setup {
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
+ * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
+ * short. */
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metric *metric);
+
 /* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
- * shard. */
+ * shard, and ranks the scores where it keeps them: all of `metric` is then the same on all ranks but the
+ * scores. */
 void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
                  ls_batch *batch, ls_metric *metric);
 

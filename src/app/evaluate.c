@@ -57,7 +57,7 @@ static void print_json_classes(const ls_metric *m, const ls_saved *saved) {
            q.recall, q.f1, q.support);
   }
   printf("], ");
-  print_json_number("macro_f1", ls_metric_macro_f1(m), "");
+  print_json_number("macro_f1", ls_metric_macro(m).f1, "");
   if (!ls_metric_has_confusion(m)) return;
   printf(", \"confusion\": [");
   for (size_t i = 0; i < n; i++) {
@@ -106,7 +106,7 @@ static void print_classes(const ls_metric *m, const ls_saved *saved) {
     printf("%-16.16s %9.4f %9.4f %9.4f %9.6g\n", class_name(saved, i, text, sizeof text), q.precision,
            q.recall, q.f1, q.support);
   }
-  printf("%-16s %9s %9s %9.4f\n", "macro", "", "", ls_metric_macro_f1(m));
+  printf("%-16s %9s %9s %9.4f\n", "macro", "", "", ls_metric_macro(m).f1);
   if (ls_metric_has_confusion(m) && n <= CONFUSION_MOST) print_confusion(m, saved);
 }
 
