@@ -28,7 +28,22 @@ typedef struct ls_train_config {
   uint64_t max_steps;  /* in all, over resumes */
   const char *monitor; /* a column of metrics.csv */
   uint64_t log_every;  /* steps; 0: only epochs */
+  ls_node *metrics;    /* the list `metrics:`, or NULL */
 } ls_train_config;
+
+/* One of `metrics:`, which says more of the model than loss and accuracy. */
+typedef struct ls_measure_kind ls_measure_kind;
+typedef struct ls_measure {
+  const ls_measure_kind *kind;
+  size_t k;        /* top_K; 0 for others */
+  char column[32]; /* of metrics.csv: "val_top_5" */
+} ls_measure;
+
+#define LS_MEASURES_MAX LS_METRIC_TOPS_MAX
+typedef struct ls_measures {
+  size_t n;
+  ls_measure list[LS_MEASURES_MAX];
+} ls_measures;
 
 /* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
 extern const ls_key ls_top_keys[];
@@ -44,6 +59,7 @@ typedef struct ls_job {
   ls_model *model; /* parsed; built by ls_setup_create */
   ls_optim *optim; /* likewise */
   ls_task task;
+  ls_measures measures;
 } ls_job;
 
 typedef struct ls_job_source {

@@ -71,13 +71,16 @@ void train_report_step(trainer *t, double loss, double quality) {
   if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
 }
 
-void train_report_epoch(const trainer *t, const double row[COLUMNS]) {
+void train_report_epoch(const trainer *t, const epoch_row *epoch) {
+  const double *const row = epoch->values;
   const double all = t->times.all > 0.0 ? t->times.all : 1.0;
   const char *const quality = ls_metric_quality_name(t->setup->job->task);
-  char validation[96] = "";
-  if (!isnan(row[COLUMN_VAL_LOSS]))
+  char validation[96 + 48 * LS_MEASURES_MAX] = "";
+  if (!isnan(row[COLUMN_VAL_LOSS])) {
     snprintf(validation, sizeof validation, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS], quality,
              row[COLUMN_VAL_QUALITY]);
+    train_measures_describe(&t->setup->job->measures, row + COLUMNS, true, validation, sizeof validation);
+  }
   const double compute = 100.0 * t->times.compute / all;
   const double communication = 100.0 * (t->sync->seconds - t->times.communication) / all;
   const double data = 100.0 * t->times.data / all;

@@ -71,29 +71,25 @@ ls_status train_save_checkpoint(trainer *t) {
 
 /* The column that tells the best epoch. */
 static int monitored(const trainer *t) {
-  const ls_job *const job = t->setup->job;
-  int column = 0;
-  while (strcmp(job->train.monitor, train_column_name(column, job->task)) != 0) column++;
+  const int column = train_column_find(t->setup->job, t->setup->job->train.monitor);
+  LS_ASSERT(column >= 0);
   return column;
 }
 
-/* Qualities and speed are better when larger, the others when smaller. Ties go to the earlier epoch. */
-static bool is_better(int column, double value, double best) {
-  const bool larger =
-      column == COLUMN_TRAIN_QUALITY || column == COLUMN_VAL_QUALITY || column == COLUMN_SAMPLES_PER_SECOND;
-  return larger ? value > best : value < best;
-}
-
-bool train_is_best(const trainer *t, const double row[COLUMNS]) {
+/* Ties go to the earlier epoch. */
+bool train_is_best(const trainer *t, const epoch_row *row) {
   const int column = monitored(t);
+  const double value = row->values[column];
   const ls_progress *const progress = &t->progress;
-  if (isnan(row[column])) return false;
-  return progress->best_epoch == 0 || is_better(column, row[column], progress->best_value);
+  if (isnan(value)) return false;
+  if (progress->best_epoch == 0) return true;
+  return train_column_grows(t->setup->job, column) ? value > progress->best_value
+                                                   : value < progress->best_value;
 }
 
-ls_status train_save_best(trainer *t, const double row[COLUMNS]) {
+ls_status train_save_best(trainer *t, const epoch_row *row) {
   t->progress.best_epoch = t->progress.epoch;
-  t->progress.best_value = row[monitored(t)];
+  t->progress.best_value = row->values[monitored(t)];
   ls_status status = LS_OK;
   if (t->setup->validation.view.n > 0) status = write_on_root(t, t->files.model, false);
   if (status == LS_OK) status = write_on_root(t, t->files.best, true);

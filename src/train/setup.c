@@ -1,11 +1,9 @@
 /* A job made ready: data in memory, normaliser learnt, model and optimizer built. */
-#include "lockstep/train.h"
+#include "internal.h"
 
 #include <stdlib.h>
 
-/* The width of the net's output, known before its input is: that of the last layer with units of its own.
- * 0: it is as wide as the input. */
-static size_t output_width(const ls_model *model) {
+size_t train_output_width(const ls_model *model) {
   size_t width = 0;
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer probe = *model->layers[i];
@@ -23,7 +21,7 @@ static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, c
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
-                                      .n_outputs = output_width(job->model),
+                                      .n_outputs = train_output_width(job->model),
                                       .n_features = n_features};
   const ls_status status = ls_dataset_open(comm, &request, &part->dataset);
   if (status == LS_OK) part->view = ls_view_all(part->dataset);
