@@ -34,7 +34,22 @@ typedef struct ls_train_config {
   bool diagnostics;      /* writes diagnostics.csv, and warns */
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
+  ls_node *metrics;      /* the list `metrics:`, or NULL */
 } ls_train_config;
+
+/* One of `metrics:`, which says more of the model than loss and accuracy. */
+typedef struct ls_measure_kind ls_measure_kind;
+typedef struct ls_measure {
+  const ls_measure_kind *kind;
+  size_t k;        /* top_K; 0 for others */
+  char column[32]; /* of metrics.csv: "val_top_5" */
+} ls_measure;
+
+#define LS_MEASURES_MAX LS_METRIC_TOPS_MAX
+typedef struct ls_measures {
+  size_t n;
+  ls_measure list[LS_MEASURES_MAX];
+} ls_measures;
 
 /* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
 extern const ls_key ls_top_keys[];
@@ -52,6 +67,7 @@ typedef struct ls_job {
   ls_model *model;      /* parsed; built by ls_setup_create */
   ls_optim *optim;      /* likewise */
   ls_task task;
+  ls_measures measures;
 } ls_job;
 
 typedef struct ls_job_source {
@@ -110,8 +126,14 @@ typedef struct ls_setup {
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
+ * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
+ * short. */
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metric *metric);
+
 /* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
- * shard. */
+ * shard, and ranks the scores where it keeps them: all of `metric` is then the same on all ranks but the
+ * scores. */
 void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
                  ls_batch *batch, ls_metric *metric);
 

@@ -41,9 +41,9 @@ bool run_files_exist(const run_files *files);
 ls_status run_files_remove(const run_files *files);
 
 /* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv, and diagnostics.csv
- * where it is asked for, with their headers and the rows of the first `epochs` epochs. */
-ls_status run_files_open(run_files *files, const char *config, ls_task task, bool has_diagnostics,
-                         uint64_t epochs);
+ * where the job asks for it, with their headers and the rows of the first `epochs` epochs; values of
+ * metrics.csv go to the columns of their names. */
+ls_status run_files_open(run_files *files, const char *config, const ls_job *job, uint64_t epochs);
 
 /* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
 ls_status run_files_open_log(run_files *files);
@@ -59,14 +59,51 @@ enum {
   COLUMN_VAL_QUALITY,
   COLUMN_SAMPLES_PER_SECOND,
   COLUMN_SECONDS,
-  COLUMNS
+  COLUMNS, /* the fixed ones; those of `metrics:` follow */
+  COLUMNS_MAX = COLUMNS + LS_MEASURES_MAX
 };
 
-/* Local. The name of a column for a task. */
-const char *train_column_name(int column, ls_task task);
+/* A row: `n` values, of which NaN is none. */
+typedef struct epoch_row {
+  int n;
+  double values[COLUMNS_MAX];
+} epoch_row;
+
+/* Local. The number of a job's columns, the name of one, the one of a name (-1: none), and whether larger
+ * values of it are better. */
+int train_columns(const ls_job *job);
+const char *train_column_name(const ls_job *job, int column);
+int train_column_find(const ls_job *job, const char *name);
+bool train_column_grows(const ls_job *job, int column);
 
 /* Local. Appends a row; a NaN leaves its column empty. */
-ls_status run_files_append(const run_files *files, const double row[COLUMNS]);
+ls_status run_files_append(const run_files *files, const epoch_row *row);
+
+/* ------------------------------------------------------- what `metrics:` asks for */
+
+/* Local. Reads the list into job->measures, once the loss and `data:` are known; collects mistakes. */
+void train_measures_read(ls_job *job);
+
+/* Local. Collects a mistake for each K that is not below the number of classes (0: not known). */
+void train_measures_check(ls_job *job, size_t n_classes);
+
+/* Local. A metric for validation and test data that gives them, and keeps no more than they need. The
+ * caller destroys it, after a failure too. */
+ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_metric **out);
+
+/* Local. Their values, from a metric made by the function above.  values: (measures->n) */
+void train_measures_take(const ls_measures *measures, const ls_metric *metric, double *values);
+
+/* Local. Whether larger values are better. */
+bool train_measure_grows(const ls_measure *measure);
+
+/* Local. Adds "  val_f1 0.9876" for each, without "val_" for test data, behind what is in `text`. */
+void train_measures_describe(const ls_measures *measures, const double *values, bool is_validation,
+                             char *text, size_t size);
+
+/* Local. The width of the net's output, known before its input is: that of the last layer with units of its
+ * own. 0: it is as wide as the input. */
+size_t train_output_width(const ls_model *model);
 
 /* Local. The job of a saved config, with the defaults of keys that it did not know; `path` is the file's.
  * LS_ERR_MODEL where it can't be used. */
@@ -157,10 +194,10 @@ double train_lr(const trainer *t);
 int train_monitored(const trainer *t);
 
 /* Whether the epoch of this row is the best so far. Ties go to the earlier one. */
-bool train_is_best(const trainer *t, const double row[COLUMNS]);
+bool train_is_best(const trainer *t, const epoch_row *row);
 
 /* After an epoch: early stopping and the plateau take note of its row. */
-void train_watch(trainer *t, const double row[COLUMNS]);
+void train_watch(trainer *t, const epoch_row *row);
 
 /* Starts the two anew, where another column is watched from now on. */
 void train_forget_watched(trainer *t);
@@ -179,7 +216,7 @@ ls_status train_save_checkpoint(trainer *t);
 
 /* Collective. After the best epoch so far: model.h5 (where there is validation) and best.h5. A checkpoint
  * of the step must follow, so that the newest one refers to them. */
-ls_status train_save_best(trainer *t, const double row[COLUMNS]);
+ls_status train_save_best(trainer *t, const epoch_row *row);
 
 /* Collective. The end of a run: model.h5 where no epoch has set it, and the final checkpoint. */
 ls_status train_save_final(trainer *t);
@@ -207,6 +244,6 @@ void train_report_start(const trainer *t);
 void train_report_step(trainer *t, double loss, double quality);
 
 /* Local. After an epoch. */
-void train_report_epoch(const trainer *t, const double row[COLUMNS]);
+void train_report_epoch(const trainer *t, const epoch_row *row);
 
 #endif

@@ -22,6 +22,12 @@ const ls_key ls_top_keys[] = {
      .flags = LS_KEY_REQUIRED,
      .choices = ls_loss_names,
      .help = "what is made small"},
+    {.name = "metrics",
+     .type = LS_KEY_NODE,
+     .offset = offsetof(ls_train_config, metrics),
+     .help =
+         "more columns of metrics.csv, a list: top_K (any K), precision, recall, f1, roc_auc (means over "
+         "classes); mse, mae"},
     {.name = "data", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see data.*"},
     {.name = "model",
      .type = LS_KEY_NODE,
@@ -177,10 +183,10 @@ static bool has_validation(const ls_job *job) {
 /* The column to watch: one of metrics.csv. A default goes into the document, as a run that goes on compares
  * it. */
 static ls_status choose_monitor(ls_job *job, const ls_node *section) {
-  const char *columns[COLUMNS + 1] = {NULL};
+  const char *columns[COLUMNS_MAX + 1] = {NULL};
   if (ls_node_find(ls_config_root(job->config), "train") != section)
     return LS_OK; /* no map: told already */
-  for (int i = 0; i < COLUMNS; i++) columns[i] = train_column_name(i, job->task);
+  for (int i = 0; i < train_columns(job); i++) columns[i] = train_column_name(job, i);
   if (!job->train.monitor) {
     const ls_status status = ls_config_override(
         job->config, has_validation(job) ? "train.monitor=val_loss" : "train.monitor=train_loss");
@@ -224,6 +230,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_penalty_configure(config, &job->penalty);
   ls_schedule_configure(config, &job->schedule);
   if (section) check_early_stopping(job, section);
+  train_measures_read(job);
   ls_status status = section ? choose_monitor(job, section) : LS_OK;
   if (status == LS_OK) status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
   if (status == LS_OK) job->model->l1 = job->penalty.l1;
@@ -231,7 +238,10 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
   if (status == LS_OK) check_targets(job);
   if (status == LS_OK) train_check_class_weight(job);
-  return status == LS_OK ? ls_config_verdict(config) : status;
+  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status != LS_OK) return status;
+  train_measures_check(job, train_output_width(job->model));
+  return ls_config_verdict(config);
 }
 
 /* Local: the same text gives the same job on every rank. */

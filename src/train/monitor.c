@@ -2,37 +2,30 @@
 #include "internal.h"
 
 #include <math.h>
-#include <string.h>
 
 int train_monitored(const trainer *t) {
-  const ls_job *const job = t->setup->job;
-  int column = 0;
-  while (strcmp(job->train.monitor, train_column_name(column, job->task)) != 0) column++;
+  const int column = train_column_find(t->setup->job, t->setup->job->train.monitor);
+  LS_ASSERT(column >= 0);
   return column;
 }
 
-/* Qualities and speed are better when larger, the others when smaller. */
-static bool is_larger_better(int column) {
-  return column == COLUMN_TRAIN_QUALITY || column == COLUMN_VAL_QUALITY ||
-         column == COLUMN_SAMPLES_PER_SECOND;
-}
-
 /* Whether a value is better by more than `delta`. */
-static bool is_better(int column, double value, double best, double delta) {
-  return is_larger_better(column) ? value > best + delta : value < best - delta;
+static bool is_better(const trainer *t, double value, double best, double delta) {
+  return train_column_grows(t->setup->job, train_monitored(t)) ? value > best + delta
+                                                               : value < best - delta;
 }
 
-bool train_is_best(const trainer *t, const double row[COLUMNS]) {
-  const int column = train_monitored(t);
+bool train_is_best(const trainer *t, const epoch_row *row) {
+  const double value = row->values[train_monitored(t)];
   const ls_progress *const progress = &t->progress;
-  if (isnan(row[column])) return false;
-  return progress->best_epoch == 0 || is_better(column, row[column], progress->best_value, 0.0);
+  if (isnan(value)) return false;
+  return progress->best_epoch == 0 || is_better(t, value, progress->best_value, 0.0);
 }
 
 /* Early stopping: n_stale epochs in a row were not better than stale_value. */
-static void count_stale(trainer *t, int column, double value) {
+static void count_stale(trainer *t, double value) {
   ls_progress *const p = &t->progress;
-  const bool improved = !isnan(value) && (!p->has_stale_value || is_better(column, value, p->stale_value,
+  const bool improved = !isnan(value) && (!p->has_stale_value || is_better(t, value, p->stale_value,
                                                                            t->setup->job->train.min_delta));
   p->n_stale = improved ? 0 : p->n_stale + 1;
   if (!improved) return;
@@ -40,12 +33,13 @@ static void count_stale(trainer *t, int column, double value) {
   p->has_stale_value = 1;
 }
 
-void train_watch(trainer *t, const double row[COLUMNS]) {
+void train_watch(trainer *t, const epoch_row *row) {
   const ls_job *const job = t->setup->job;
   const int column = train_monitored(t);
-  if (job->train.patience > 0) count_stale(t, column, row[column]);
+  const double value = row->values[column];
+  if (job->train.patience > 0) count_stale(t, value);
   if (ls_schedule_is_plateau(&job->schedule))
-    ls_plateau_update(&job->schedule, row[column], is_larger_better(column), &t->progress.plateau);
+    ls_plateau_update(&job->schedule, value, train_column_grows(job, column), &t->progress.plateau);
 }
 
 void train_forget_watched(trainer *t) {

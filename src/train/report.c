@@ -66,27 +66,35 @@ void train_report_step(trainer *t, double loss, double quality) {
   if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
 }
 
-void train_report_epoch(const trainer *t, const double row[COLUMNS]) {
+#define DETAILS (256 + 48 * LS_MEASURES_MAX)
+
+/* What not every run has: validation, a changing rate, penalties. */
+static void describe_details(const trainer *t, const double *row, char text[DETAILS]) {
+  const ls_job *const job = t->setup->job;
+  if (!isnan(row[COLUMN_VAL_LOSS])) {
+    ls_append(text, DETAILS, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS],
+              ls_metric_quality_name(job->task), row[COLUMN_VAL_QUALITY]);
+    train_measures_describe(&job->measures, row + COLUMNS, true, text, DETAILS);
+  }
+  if (job->schedule.type != ls_schedule_types[0]) ls_append(text, DETAILS, "  lr %.4g", row[COLUMN_LR]);
+  if (train_has_penalty(t)) ls_append(text, DETAILS, "  penalty %.4f (not in loss)", train_penalty(t));
+}
+
+void train_report_epoch(const trainer *t, const epoch_row *epoch) {
+  const double *const row = epoch->values;
   const double all = t->times.all > 0.0 ? t->times.all : 1.0;
   const char *const quality = ls_metric_quality_name(t->setup->job->task);
-  char validation[96] = "";
-  if (!isnan(row[COLUMN_VAL_LOSS]))
-    snprintf(validation, sizeof validation, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS], quality,
-             row[COLUMN_VAL_QUALITY]);
-  char extra[96] = "";
-  if (t->setup->job->schedule.type != ls_schedule_types[0])
-    ls_append(extra, sizeof extra, "  lr %.4g", row[COLUMN_LR]);
-  if (train_has_penalty(t))
-    ls_append(extra, sizeof extra, "  penalty %.4f (not in loss)", train_penalty(t));
+  char details[DETAILS] = "";
+  describe_details(t, row, details);
   const double compute = 100.0 * t->times.compute / all;
   const double communication = 100.0 * (t->sync->seconds - t->times.communication) / all;
   const double data = 100.0 * t->times.data / all;
   ls_log(LS_LOG_INFO,
-         "epoch %llu/%llu  loss %.4f  %s %.4f%s%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
+         "epoch %llu/%llu  loss %.4f  %s %.4f%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
          "%.0f %%, data "
          "%.0f %%, other %.0f %%",
          (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
-         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], validation, extra,
+         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], details,
          row[COLUMN_SAMPLES_PER_SECOND], row[COLUMN_SECONDS], compute, communication, data,
          fmax(100.0 - compute - communication - data, 0.0));
 }

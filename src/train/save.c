@@ -69,9 +69,9 @@ ls_status train_save_checkpoint(trainer *t) {
   return status;
 }
 
-ls_status train_save_best(trainer *t, const double row[COLUMNS]) {
+ls_status train_save_best(trainer *t, const epoch_row *row) {
   t->progress.best_epoch = t->progress.epoch;
-  t->progress.best_value = row[train_monitored(t)];
+  t->progress.best_value = row->values[train_monitored(t)];
   ls_status status = LS_OK;
   if (t->setup->validation.view.n > 0) status = write_on_root(t, t->files.model, false);
   if (status == LS_OK) status = write_on_root(t, t->files.best, true);

@@ -10,7 +10,7 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   const size_t n_out = job->model->n_out;
   ls_status status = ls_metric_create(job->task, n_out, false, &t->step_metric);
   if (status == LS_OK) status = ls_metric_create(job->task, n_out, false, &t->epoch_metric);
-  if (status == LS_OK) status = ls_metric_create(job->task, n_out, false, &t->validation_metric);
+  if (status == LS_OK) status = train_measures_create(comm, setup, &t->validation_metric);
   if (status == LS_OK) status = ls_sync_create(t->step_metric->n_sums, &t->sync);
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
   if (status != LS_OK) return status;
