@@ -37,26 +37,27 @@ typedef struct options {
   REAL_KEY(gamma, .fallback = value, .min = 0, .max = 1, .flags = LS_KEY_ABOVE_MIN, .help = text)
 #define MIN_LR_KEY(text) REAL_KEY(min_lr, .fallback = "0", .min = 0, .max = 1e6, .help = text)
 #define TOTAL_STEPS_KEY                                                                                    \
-  COUNT_KEY(total_steps, .fallback = "auto", .min = 1, .word = "auto",                                     \
+  COUNT_KEY(total_steps, .fallback = "auto", .min = 1, .max = 1e12, .word = "auto",                        \
             .help = "the step, counted from the run's first, from which on the rate is min_lr; auto: the " \
                     "end of train.epochs")
 
 /* The rows that all kinds end with. */
 #define WARMUP_STEPS_KEY                                                                                   \
-  COUNT_KEY(warmup_steps, .fallback = "0", .help = "steps over which the rate rises in a straight line")
+  COUNT_KEY(warmup_steps, .fallback = "0", .max = 1e12,                                                    \
+            .help = "steps over which the rate rises in a straight line")
 #define WARMUP_EPOCHS_KEY                                                                                  \
-  COUNT_KEY(warmup_epochs, .fallback = "0", .help = "the same in epochs; give one of the two")
+  COUNT_KEY(warmup_epochs, .fallback = "0", .max = 1e9, .help = "the same in epochs; give one of the two")
 
 static const ls_key constant_keys[] = {
     TYPE_KEY("constant", "constant"), WARMUP_STEPS_KEY, WARMUP_EPOCHS_KEY, {0}};
 
-static const ls_key step_keys[] = {
-    TYPE_KEY(NULL, "step"),
-    COUNT_KEY(step_size, .min = 1, .flags = LS_KEY_REQUIRED, .help = "epochs between two drops"),
-    GAMMA_KEY("0.1", "what the rate is multiplied by at each drop"),
-    WARMUP_STEPS_KEY,
-    WARMUP_EPOCHS_KEY,
-    {0}};
+static const ls_key step_keys[] = {TYPE_KEY(NULL, "step"),
+                                   COUNT_KEY(step_size, .min = 1, .max = 1e9, .flags = LS_KEY_REQUIRED,
+                                             .help = "epochs between two drops"),
+                                   GAMMA_KEY("0.1", "what the rate is multiplied by at each drop"),
+                                   WARMUP_STEPS_KEY,
+                                   WARMUP_EPOCHS_KEY,
+                                   {0}};
 
 static const ls_key exponential_keys[] = {TYPE_KEY(NULL, "exponential"),
                                           GAMMA_KEY("0.95", "what the rate is multiplied by each epoch"),
@@ -76,7 +77,7 @@ static const ls_key plateau_keys[] = {
     TYPE_KEY(NULL, "plateau"),
     REAL_KEY(factor, .fallback = "0.1", .min = 0, .max = 1, .flags = LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX,
              .help = "what the rate is multiplied by at each reduction"),
-    COUNT_KEY(patience, .fallback = "10",
+    COUNT_KEY(patience, .fallback = "10", .max = 1e9,
               .help = "epochs in a row without an improvement of train.monitor that are borne"),
     MIN_LR_KEY("the least rate"),
     WARMUP_STEPS_KEY,
