@@ -55,6 +55,9 @@ typedef enum ls_activation {
   LS_TANH,
   LS_RELU,
   LS_LEAKY_RELU,
+  LS_ELU,
+  LS_GELU,
+  LS_SOFTPLUS,
   LS_SOFTMAX
 } ls_activation;
 
@@ -62,10 +65,15 @@ typedef enum ls_activation {
 extern const char *const ls_activation_names[];
 
 /* z = f(z + b), in place. b may be NULL.  z: (rows, cols), b: (cols)
- * `alpha` is the slope of leaky_relu for z <= 0. softmax goes along a row. */
+ * `alpha` >= 0 is, for z <= 0, the slope of leaky_relu and the scale of elu. softmax goes along a row. Within
+ * 3 ulp but gelu, within 9 (tests/unit/test_math.c); a NaN stays one. */
 void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z);
 
-/* d = d f'(z), in place, from a = f(z): the chain rule's step from da to dz.  a, d: (rows, cols) */
+/* Whether the derivative of f needs z, as a = f(z) does not tell it. */
+bool ls_math_activation_needs_z(ls_activation f);
+
+/* d = d f'(z), in place, from a = f(z): the chain rule's step from da to dz. In the place of a stands z where
+ * f needs it.  a, d: (rows, cols) */
 void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
                                float *d);
 
