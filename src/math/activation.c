@@ -11,7 +11,8 @@
  *   softplus    a = log(1 + e^z)               f' = 1 - e^-a
  *   softmax     a_i = e^z_i / sum_j e^z_j      dz_i = a_i (d_i - sum_j d_j a_j)
  *
- * Each derivative is a function of a alone, so z need not be kept; but for gelu, whose a does not tell z. */
+ * Each derivative is a function of a alone, so z need not be kept; but for gelu, whose a does not tell z.
+ */
 #include "clones.h"
 #include "lockstep/math.h"
 

@@ -121,8 +121,8 @@ static float float_of_bits(uint32_t bits) {
   return x;
 }
 
-/* The largest error over all floats, in ulp. What is below the smallest normal float may be taken for 0 where
- * f ends in a tail: a sigmoid beyond -88.7. */
+/* The largest error over all floats, in ulp. What is below the smallest normal float may be taken for 0
+ * where f ends in a tail: a sigmoid beyond -88.7. */
 static void activations_are_exact_to_a_few_ulp(void **state) {
   (void)state;
   static const struct {
@@ -333,7 +333,8 @@ static void derivatives_match_differences(void **state) {
     }
 }
 
-/* Far out, where differences say nothing: in proportion to f' itself where a (or z) tells it, in both tails. */
+/* Far out, where differences say nothing: in proportion to f' itself where a (or z) tells it, in both
+ * tails. */
 static void derivatives_keep_their_tails(void **state) {
   (void)state;
   for (int i = -400; i <= 400; i++) {
