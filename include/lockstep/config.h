@@ -86,6 +86,10 @@ bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size)
  * gives the defaults, one that is no map is a mistake. */
 void ls_config_read(ls_config *config, ls_node *map, const ls_key *keys, void *out);
 
+/* Fills the field of one row of a table, whatever other keys the map has: for a key whose default or range
+ * depends on others, after its own table was read. The map must be one. */
+void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void *out);
+
 /* The map `section` of `parent`, made empty where absent. A mistake, and an empty map outside the
  * document, where it is there but no map. Never NULL but for lack of memory, which is a mistake too. */
 ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *section);
