@@ -31,10 +31,14 @@ typedef struct ls_progress {
   uint64_t step;          /* optimizer steps taken */
   uint64_t samples;       /* samples seen in all */
   uint64_t skipped_steps;
-  uint64_t best_epoch;  /* from 1; 0: none yet */
-  double best_value;    /* of the monitored column there */
-  double total_seconds; /* of training */
-  double epoch_seconds; /* of the epoch at hand */
+  uint64_t best_epoch;      /* from 1; 0: none yet */
+  double best_value;        /* of the monitored column there */
+  uint64_t n_stale;         /* epochs in a row that early stopping found no better */
+  uint64_t has_stale_value; /* 0 or 1 */
+  double stale_value;       /* what they have to be better than */
+  ls_plateau plateau;       /* of the learning rate's schedule */
+  double total_seconds;     /* of training */
+  double epoch_seconds;     /* of the epoch at hand */
   uint64_t seed;
   ls_digest data; /* the fingerprint of the training data */
   size_t n_sums;

@@ -38,6 +38,10 @@ void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n);
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n);
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
 
+/* Collective. Rank 0 gets the arrays of all ranks one behind the other, by rank, in `all`; elsewhere `all`
+ * may be NULL. Each rank gives `n` elements of its own, any number. */
+void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all);
+
 /* Collective. Rank 0's bytes go to all. */
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
 

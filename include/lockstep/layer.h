@@ -62,6 +62,7 @@ typedef struct ls_layer {
   bool is_linked; /* the loss applies this last layer's activation itself: see ls_loss */
   size_t n_params;
   ls_param params[LS_LAYER_PARAMS_MAX];
+  const float *output;
   void *scratch; /* a view into the model's arena */
 } ls_layer;
 

@@ -87,24 +87,53 @@ void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
 /* x = min(max(x, -limit), limit); a NaN stays one. */
 void ls_math_clamp(size_t n, float limit, float *x);
 
-/* w = sign(w) max(|w| - by, 0). */
+/* w = sign(w) max(|w| - by, 0); a NaN stays one. */
 void ls_math_shrink(size_t n, float by, float *w);
 
 /* --------------------------------------------------------- optimizer steps */
 
-/* v = momentum v + scale g, w -= lr v.  g, v, w: (n) */
-void ls_math_momentum_step(size_t n, float lr, float momentum, float scale, const float *g, float *v,
+/* In all of them G = scale g + decay w. */
+
+/* w -= lr G.  g, w: (n) */
+void ls_math_sgd_step(size_t n, float lr, float decay, float scale, const float *g, float *w);
+
+typedef struct ls_momentum_step {
+  float lr, momentum, decay;
+  bool nesterov;
+} ls_momentum_step;
+
+/* v = momentum v + G, w -= lr v; nesterov: w -= lr (G + momentum v).  g, v, w: (n) */
+void ls_math_momentum_step(size_t n, const ls_momentum_step *s, float scale, const float *g, float *v,
                            float *w);
+
+typedef struct ls_adagrad_step {
+  float lr, eps, decay;
+} ls_adagrad_step;
+
+/* sum += G^2, w -= lr G / (sqrt(sum) + eps).  g, sum, w: (n) */
+void ls_math_adagrad_step(size_t n, const ls_adagrad_step *s, float scale, const float *g, float *sum,
+                          float *w);
+
+typedef struct ls_rmsprop_step {
+  double alpha; /* double: 1 - alpha would lose digits in float */
+  float lr, eps, decay;
+} ls_rmsprop_step;
+
+/* v = alpha v + (1 - alpha) G^2, w -= lr G / (sqrt(v) + eps).  g, v, w: (n) */
+void ls_math_rmsprop_step(size_t n, const ls_rmsprop_step *s, float scale, const float *g, float *v,
+                          float *w);
 
 typedef struct ls_adam_step {
   double beta1, beta2; /* double: 1 - beta2 would lose four digits in float */
   float rate;          /* lr / (1 - beta1^t) */
   float root;          /* 1 / sqrt(1 - beta2^t) */
   float eps;
+  float decay;
+  double shrink; /* the part of w that decoupled decay takes; double, as it is taken from 1 */
 } ls_adam_step;
 
-/* m = beta1 m + (1 - beta1) scale g, v = beta2 v + (1 - beta2) (scale g)^2,
- * w -= rate m / (root sqrt(v) + eps).  g, m, v, w: (n) */
+/* m = beta1 m + (1 - beta1) G, v = beta2 v + (1 - beta2) G^2,
+ * w = (1 - shrink) w - rate m / (root sqrt(v) + eps).  g, m, v, w: (n) */
 void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, const float *g, float *m, float *v,
                        float *w);
 

@@ -11,7 +11,13 @@
 #include "lockstep/layer.h"
 #include "lockstep/math.h"
 
+typedef struct ls_leaf {
+  char path[128];
+  ls_layer *layer;
+} ls_leaf;
 typedef struct ls_model {
+  size_t n_leaves;
+  ls_leaf *leaves;
   ls_loss loss;
   size_t n_layers;
   ls_layer **layers; /* owned */

@@ -102,7 +102,7 @@ typedef struct ls_schedule_time {
 struct ls_schedule_type {
   const char *name;
   const char *help;
-  const ls_key *keys; /* of the map `schedule:`, the fields of ls_schedule; the first is `type` */
+  const ls_key *keys; /* of the map `schedule:`; the first is `type` */
 
   /* The rate of the next step, warm-up left aside. */
   double (*lr)(const ls_schedule *schedule, double base, const ls_schedule_time *now);
@@ -114,7 +114,8 @@ extern const ls_schedule_type *const ls_schedule_types[];
 /* Reads the section (absent: constant); collects mistakes. out->type is never NULL. */
 void ls_schedule_configure(ls_config *config, ls_schedule *out);
 
-/* Sets what depends on the data: warm-up in steps, and the end where none was given. */
+/* Sets what depends on the data: warm-up in steps, and the end where none was given. A warm-up that reaches
+ * beyond the end is finished first; min_lr follows. */
 void ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs);
 
 /* The rate of the next step: in warm-up, the kind's own times (step + 1) / warmup_steps. */
@@ -131,8 +132,8 @@ typedef struct ls_plateau {
 /* Whether the schedule looks at the monitored column at all. */
 bool ls_schedule_is_plateau(const ls_schedule *schedule);
 
-/* After an epoch: PyTorch's ReduceLROnPlateau (relative threshold 1e-4, no cooldown). */
-void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better,
-                       ls_plateau *plateau);
+/* After an epoch: PyTorch's ReduceLROnPlateau (relative threshold 1e-4, no cooldown), for which a NaN is no
+ * improvement. */
+void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better, ls_plateau *state);
 
 #endif

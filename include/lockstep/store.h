@@ -153,4 +153,20 @@ ls_status ls_store_publish(ls_store_writer **writer);
 /* Local. Gives up: removes the temporary file, frees the writer, sets it to NULL. */
 void ls_store_discard(ls_store_writer **writer);
 
+/* --------------------------------------------------------------------- text */
+
+/* A small text file, written whole or not at all: ls_text_begin, writing to the stream, ls_text_end. */
+typedef struct ls_text_file {
+  const char *path; /* borrowed */
+  char *temporary;  /* owned */
+  FILE *stream;
+} ls_text_file;
+
+/* Local. Begins a file that will be called `path`. LS_ERR_OUTPUT. */
+ls_status ls_text_begin(ls_text_file *file, const char *path);
+
+/* Local. Publishes the file if `status` is LS_OK, else removes it. To be called after a failure of
+ * ls_text_begin too; returns `status` or the failure of its own. */
+ls_status ls_text_end(ls_text_file *file, ls_status status);
+
 #endif

@@ -24,12 +24,32 @@ typedef struct ls_train_config {
   int loss;           /* ls_loss */
   uint64_t epochs;
   uint64_t batch_size; /* global; 0: all samples */
+  uint64_t accumulate; /* batches that make a step */
   bool has_max_steps;
-  uint64_t max_steps;    /* in all, over resumes */
-  const char *monitor;   /* a column of metrics.csv */
+  uint64_t max_steps;                     /* in all, over resumes */
+  const char *monitor;                    /* a column of metrics.csv */
+  double clip_grad_norm, clip_grad_value; /* 0: off */
+  uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
+  double min_delta;      /* what counts as one is more than this */
+  bool diagnostics;      /* writes diagnostics.csv, and warns */
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
+  ls_node *metrics;      /* the list `metrics:`, or NULL */
 } ls_train_config;
+
+/* One of `metrics:`, which says more of the model than loss and accuracy. */
+typedef struct ls_measure_kind ls_measure_kind;
+typedef struct ls_measure {
+  const ls_measure_kind *kind;
+  size_t k;        /* top_K; 0 for others */
+  char column[32]; /* of metrics.csv: "val_top_5" */
+} ls_measure;
+
+#define LS_MEASURES_MAX LS_METRIC_TOPS_MAX
+typedef struct ls_measures {
+  size_t n;
+  ls_measure list[LS_MEASURES_MAX];
+} ls_measures;
 
 /* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
 extern const ls_key ls_top_keys[];
@@ -42,9 +62,12 @@ typedef struct ls_job {
   ls_data_config data;
   ls_checkpoint_config checkpoint;
   ls_sync_config sync;
-  ls_model *model; /* parsed; built by ls_setup_create */
-  ls_optim *optim; /* likewise */
+  ls_penalty penalty;
+  ls_schedule schedule; /* parsed; its length is set by ls_setup_create */
+  ls_model *model;      /* parsed; built by ls_setup_create */
+  ls_optim *optim;      /* likewise */
   ls_task task;
+  ls_measures measures;
 } ls_job;
 
 typedef struct ls_job_source {
@@ -92,9 +115,10 @@ typedef struct ls_setup {
   ls_job *job; /* borrowed */
   ls_part train, validation, test;
   ls_normalizer *normalizer;
-  double *class_weights; /* (classes), of training; owned; NULL: all 1 */
-  size_t batch_size;     /* global, at most the number of training samples */
+  size_t batch_size; /* global, at most the number of training samples */
+  uint64_t steps_per_epoch;
   int threads;           /* of BLAS in each rank */
+  double *class_weights; /* (classes), of training; owned; NULL: all 1 */
 } ls_setup;
 
 /* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The
@@ -102,8 +126,14 @@ typedef struct ls_setup {
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
+ * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
+ * short. */
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metric *metric);
+
 /* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
- * shard. */
+ * shard, and ranks the scores where it keeps them: all of `metric` is then the same on all ranks but the
+ * scores. */
 void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
                  ls_batch *batch, ls_metric *metric);
 
@@ -117,6 +147,29 @@ typedef struct ls_train_options {
 /* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal after
  * saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
+
+/* -------------------------------------------------------- learning rate range test */
+
+/* A step of the test. */
+typedef struct ls_lr_point {
+  double lr;
+  double loss;     /* of its batch, before the step */
+  double smoothed; /* the running mean of the losses so far, the newest weighing a tenth */
+} ls_lr_point;
+
+typedef struct ls_lr_curve {
+  ls_lr_point *points; /* (n), owned */
+  size_t n;            /* at most the steps that were asked for */
+  bool diverged;       /* ended before them: the loss was not finite, or beyond 4 times its least */
+  size_t least;        /* the point of the least smoothed loss */
+  double suggested;    /* a tenth of the rate there; 0 where the loss never fell */
+} ls_lr_curve;
+
+/* Collective. Trains the initial model for at most n_steps steps at rates that rise by a constant factor
+ * from `from` to `to` (Smith, "Cyclical learning rates for training neural networks", WACV 2017). Nothing
+ * is written; the model is not to be used after it. curve->points is to be freed by the caller. */
+ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
+                     ls_lr_curve *curve);
 
 /* Local. From now on SIGUSR1, SIGTERM and SIGINT ask the run to stop; to be called before MPI starts. */
 void ls_stop_install(void);

@@ -40,7 +40,7 @@ typedef struct command {
 } command;
 
 extern const command command_train, command_check, command_evaluate, command_predict, command_import,
-    command_info, command_gradcheck, command_keys;
+    command_info, command_gradcheck, command_lr_find, command_keys;
 
 /* The option `--set`, which several commands take; any number of times. */
 #define OPTION_SET                                                                                         \

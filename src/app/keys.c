@@ -22,6 +22,12 @@ static ls_status run(ls_comm *comm, const arguments *a) {
              ls_optim_types[i]->help);
     print_section("optimizer", title, ls_optim_types[i]->keys);
   }
+  for (size_t i = 0; ls_schedule_types[i]; i++) {
+    snprintf(title, sizeof title, "schedule: type %s: %s", ls_schedule_types[i]->name,
+             ls_schedule_types[i]->help);
+    print_section("schedule", title, ls_schedule_types[i]->keys);
+  }
+  print_section("penalty", "penalty", ls_penalty_keys);
   print_section("train", "train", ls_train_keys);
   print_section("checkpoint", "checkpoint", ls_checkpoint_keys);
   print_section("comm", "comm", ls_sync_keys);

@@ -1,22 +1,29 @@
 /* The counters of /progress, and the section `checkpoint:`. */
 #include "layout.h"
 
-const counter checkpoint_counters[] = {{"epoch", offsetof(ls_progress, epoch)},
-                                       {"epoch_samples", offsetof(ls_progress, epoch_samples)},
-                                       {"step", offsetof(ls_progress, step)},
-                                       {"samples", offsetof(ls_progress, samples)},
-                                       {"skipped_steps", offsetof(ls_progress, skipped_steps)},
-                                       {"best_epoch", offsetof(ls_progress, best_epoch)},
-                                       {"seed", offsetof(ls_progress, seed)},
-                                       {"data_low", offsetof(ls_progress, data.low)},
-                                       {"data_high", offsetof(ls_progress, data.high)},
-                                       {NULL, 0}};
+#define FIELD(name) offsetof(ls_progress, name)
+
+const counter checkpoint_counters[] = {{"epoch", FIELD(epoch), false},
+                                       {"epoch_samples", FIELD(epoch_samples), false},
+                                       {"step", FIELD(step), false},
+                                       {"samples", FIELD(samples), false},
+                                       {"skipped_steps", FIELD(skipped_steps), false},
+                                       {"best_epoch", FIELD(best_epoch), false},
+                                       {"n_stale", FIELD(n_stale), true},
+                                       {"has_stale_value", FIELD(has_stale_value), true},
+                                       {"plateau_has_best", FIELD(plateau.has_best), true},
+                                       {"plateau_n_bad", FIELD(plateau.n_bad), true},
+                                       {"plateau_n_reductions", FIELD(plateau.n_reductions), true},
+                                       {"seed", FIELD(seed), false},
+                                       {"data_low", FIELD(data.low), false},
+                                       {"data_high", FIELD(data.high), false},
+                                       {0}};
 
 /* Wall-clock values are those named *_seconds. */
-const counter checkpoint_reals[] = {{"best_value", offsetof(ls_progress, best_value)},
-                                    {"total_seconds", offsetof(ls_progress, total_seconds)},
-                                    {"epoch_seconds", offsetof(ls_progress, epoch_seconds)},
-                                    {NULL, 0}};
+const counter checkpoint_reals[] = {
+    {"best_value", FIELD(best_value), false},       {"stale_value", FIELD(stale_value), true},
+    {"plateau_best", FIELD(plateau.best), true},    {"total_seconds", FIELD(total_seconds), false},
+    {"epoch_seconds", FIELD(epoch_seconds), false}, {0}};
 
 uint64_t *checkpoint_counter(ls_progress *progress, const counter *c) {
   return (uint64_t *)(void *)((char *)progress + c->offset);

@@ -15,6 +15,7 @@ static inline ls_array segment_array(const ls_segment *segment) {
 typedef struct counter {
   const char *name;
   size_t offset;
+  bool is_later; /* not in the first files of this version: 0 where it is absent */
 } counter;
 
 extern const counter checkpoint_counters[]; /* uint64_t */

@@ -128,13 +128,19 @@ static ls_status read_optimizer(const ls_store *store, const ls_model *model, ls
   return status;
 }
 
+static bool has_counter(const ls_store *store, const counter *c) {
+  return !c->is_later || ls_store_has_attribute(store, "/progress", c->name);
+}
+
 ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress) {
   const ls_store *const store = saved->store;
   ls_status status = LS_OK;
   for (const counter *c = checkpoint_counters; status == LS_OK && c->name; c++)
-    status = ls_store_read_u64(store, "/progress", c->name, checkpoint_counter(progress, c));
+    if (has_counter(store, c))
+      status = ls_store_read_u64(store, "/progress", c->name, checkpoint_counter(progress, c));
   for (const counter *c = checkpoint_reals; status == LS_OK && c->name; c++)
-    status = ls_store_read_double(store, "/progress", c->name, checkpoint_real(progress, c));
+    if (has_counter(store, c))
+      status = ls_store_read_double(store, "/progress", c->name, checkpoint_real(progress, c));
   if (status == LS_OK && progress->sums) {
     const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {progress->n_sums}};
     status = read_exactly(store, "/progress/sums", &array, progress->sums);

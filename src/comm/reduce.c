@@ -1,4 +1,4 @@
-/* Sums and broadcasts of arrays of any length. */
+/* Sums, gatherings and broadcasts of arrays of any length. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -24,6 +24,31 @@ void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n) {
 
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
   sum(comm, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
+}
+
+/* Rank 0 takes an array of any length, piece by piece; returns how long it was. */
+static size_t receive(const ls_comm *comm, int from, float *x) {
+  uint64_t n = 0;
+  MPI_Recv(&n, 1, MPI_UINT64_T, from, 0, comm->world, MPI_STATUS_IGNORE);
+  for (size_t done = 0; done < n; done += (size_t)next_piece(n - done))
+    MPI_Recv(x + done, next_piece(n - done), MPI_FLOAT, from, 0, comm->world, MPI_STATUS_IGNORE);
+  return n;
+}
+
+/* Waits until it is taken, so that nothing piles up before rank 0. */
+static void send(const ls_comm *comm, const float *x, uint64_t n) {
+  MPI_Send(&n, 1, MPI_UINT64_T, 0, 0, comm->world);
+  for (size_t done = 0; done < n; done += (size_t)next_piece(n - done))
+    MPI_Ssend(x + done, next_piece(n - done), MPI_FLOAT, 0, 0, comm->world);
+}
+
+void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all) {
+  if (comm->rank != 0) {
+    send(comm, x, n);
+    return;
+  }
+  if (n > 0) memcpy(all, x, n * sizeof *x);
+  for (int from = 1; from < comm->size; from++) n += receive(comm, from, all + n);
 }
 
 static void broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {

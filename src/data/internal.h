@@ -41,8 +41,8 @@ bool ls_augment_moves(const ls_augment *augment);
 ls_placement ls_augment_place(const ls_augment *augment, uint64_t seed, uint64_t epoch, uint64_t sample);
 
 /* Local. out = the image x placed, 0 where it comes from outside; between pixels the bilinear mean of four.
- * Without a turn, or one by a quarter of a square image, values are moved exactly.  x, out: (H, W, channels),
- * which `array` tells (it is (N, H, W) or (N, H, W, C)) */
+ * Without a turn, or one by a quarter of a square image, values are moved exactly.  x, out: (H, W,
+ * channels), which `array` tells (it is (N, H, W) or (N, H, W, C)) */
 void ls_augment_move(const ls_placement *placement, const ls_array *array, const double *x, double *out);
 
 /* Local. Noise and cutout of a normalised sample. room: (n_features), for noise */

@@ -4,7 +4,8 @@
  *   binary_cross_entropy       L = sum_k log(1 + e^z_k) - y_k z_k   dz_k = sigmoid(z_k) - y_k
  *   mse                        L = 1/2 sum_k (y_k - a_k)^2          da_k = a_k - y_k
  *
- * A mixed class is s of y and 1 - s of y': L = s L(y) + (1 - s) L(y'), which is L(y) + (1 - s) (z_y - z_y').
+ * A mixed class is s of y and 1 - s of y': L = s L(y) + (1 - s) L(y'), which is L(y) + (1 - s) (z_y -
+ * z_y').
  *
  * The first two are the reference's formulas with their activation put in, which neither overflow nor
  * lose digits where a is near 0 or 1. Sums are in double. */

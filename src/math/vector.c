@@ -31,18 +31,19 @@ CLONES void ls_math_add_scaled(size_t n, float c, const float *x, float *y) {
   for (size_t i = 0; i < n; i++) y[i] += c * x[i];
 }
 
-CLONES void ls_math_clamp(size_t n, float limit, float *x) {
-  for (size_t i = 0; i < n; i++) {
-    const float low = x[i] < -limit ? -limit : x[i];
-    x[i] = low > limit ? limit : low;
-  }
+/* Comparisons with a NaN are false, and so it is handed back. */
+static inline float clamped(float x, float limit) {
+  const float low = x < -limit ? -limit : x;
+  return low > limit ? limit : low;
 }
 
+CLONES void ls_math_clamp(size_t n, float limit, float *x) {
+  for (size_t i = 0; i < n; i++) x[i] = clamped(x[i], limit);
+}
+
+/* What lies within [-by, by] is its own clamped value, and w - w is exactly 0. */
 CLONES void ls_math_shrink(size_t n, float by, float *w) {
-  for (size_t i = 0; i < n; i++) {
-    const float positive = w[i] > by ? w[i] - by : 0.0F;
-    w[i] = w[i] < -by ? w[i] + by : positive;
-  }
+  for (size_t i = 0; i < n; i++) w[i] -= clamped(w[i], by);
 }
 
 CLONES void ls_math_normalize_u8(size_t n, const uint8_t *row, const float *offset, const float *factor,

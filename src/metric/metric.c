@@ -3,7 +3,8 @@
  *   [0] weight  [1] loss  [2] samples  then
  *   classes     [3] correct, and if detailed the confusion matrix (n, n), rows: true
  *   labels      [3] correct (mean over outputs), and if detailed (n, 2, 2): truth, predicted of each output
- *   regression  for each output: w (y - a)^2, w |y - a|, w y, w y^2, the last two from the pivot */
+ *   regression  for each output: w (y - a)^2, w |y - a|, w y, w y^2, the last two from the pivot
+ * and at the end, one for each k, what is right among the top k. */
 #include "layout.h"
 
 #include <math.h>
@@ -40,6 +41,7 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
 
 void ls_metric_destroy(ls_metric **metric) {
   if (!*metric) return;
+  ranking_destroy(&(*metric)->ranking);
   free((*metric)->sums);
   free((*metric)->pivots);
   free((*metric)->units);
@@ -47,13 +49,45 @@ void ls_metric_destroy(ls_metric **metric) {
   *metric = NULL;
 }
 
+ls_status ls_metric_add_top(ls_metric *metric, size_t k) {
+  LS_ASSERT(metric->task == LS_TASK_CLASSES && k > 0);
+  for (size_t i = 0; i < metric->n_tops; i++)
+    if (metric->tops[i] == k) return LS_OK;
+  LS_ASSERT(metric->n_tops < LS_METRIC_TOPS_MAX);
+  double *const sums = ls_calloc(metric->n_sums + 1, sizeof *sums);
+  if (!sums) return ls_fail_memory("the metrics", (metric->n_sums + 1) * sizeof *sums);
+  free(metric->sums);
+  metric->sums = sums;
+  metric->tops[metric->n_tops++] = k;
+  metric->n_sums++;
+  return LS_OK;
+}
+
 void ls_metric_reset(ls_metric *metric) {
+  if (metric->ranking) metric->ranking->rows = 0;
   memset(metric->sums, 0, metric->n_sums * sizeof *metric->sums);
 }
 
 void ls_metric_merge(ls_metric *metric, const ls_metric *other) {
   LS_ASSERT(metric->n_sums == other->n_sums);
   for (size_t i = 0; i < metric->n_sums; i++) metric->sums[i] += other->sums[i];
+}
+
+/* How many classes stand before the true one; a NaN does, and nothing stands behind one. */
+static size_t place_of(size_t n, const float *z, size_t truth) {
+  size_t before = 0;
+  for (size_t j = 0; j < truth; j++)
+    if (!(z[j] < z[truth])) before++;
+  for (size_t j = truth + 1; j < n; j++)
+    if (!(z[j] <= z[truth])) before++;
+  return before;
+}
+
+static void add_tops(ls_metric *metric, const float *z, size_t truth, double weight) {
+  const size_t place = place_of(metric->n_outputs, z, truth);
+  double *const sums = top_sums(metric);
+  for (size_t i = 0; i < metric->n_tops; i++)
+    if (place < metric->tops[i]) sums[i] += weight;
 }
 
 static void add_class(ls_metric *metric, const float *z, size_t truth, double weight) {
@@ -63,6 +97,7 @@ static void add_class(ls_metric *metric, const float *z, size_t truth, double we
     if (z[j] > z[best]) best = j;
   if (best == truth) metric->sums[CORRECT] += weight;
   if (metric->is_detailed) metric->sums[COUNTS + truth * n + best] += weight;
+  if (metric->n_tops > 0) add_tops(metric, z, truth, weight);
 }
 
 static void add_labels(ls_metric *metric, const float *z, const float *y, double weight) {
@@ -100,6 +135,7 @@ void ls_metric_add(ls_metric *metric, size_t rows, const float *outputs, const l
     }
     metric->sums[WEIGHT] += weight;
   }
+  if (metric->ranking) ranking_add(metric, rows, outputs);
   metric->sums[LOSS] += loss_sum;
   metric->sums[SAMPLES] += (double)rows;
 }

@@ -26,6 +26,20 @@ static double r_squared(const ls_metric *metric, size_t k) {
   return spread > 0.0 ? 1.0 - sums[SQUARED] / spread : NAN;
 }
 
+ls_output_quality ls_metric_output(const ls_metric *metric, size_t index) {
+  LS_ASSERT(metric->task == LS_TASK_REGRESSION && index < metric->n_outputs);
+  const double *const sums = metric->sums + FIXED + REGRESSION_SUMS * index;
+  return (ls_output_quality){ratio(sums[SQUARED], metric->sums[WEIGHT]),
+                             ratio(sums[ABSOLUTE], metric->sums[WEIGHT]), r_squared(metric, index)};
+}
+
+double ls_metric_top(const ls_metric *metric, size_t k) {
+  size_t i = 0;
+  while (i < metric->n_tops && metric->tops[i] != k) i++;
+  LS_ASSERT(i < metric->n_tops);
+  return ratio(top_sums(metric)[i], metric->sums[WEIGHT]);
+}
+
 double ls_metric_quality(const ls_metric *metric) {
   if (metric->task != LS_TASK_REGRESSION) return ratio(metric->sums[CORRECT], metric->sums[WEIGHT]);
   double sum = 0.0;
@@ -93,9 +107,16 @@ ls_class_quality ls_metric_class(const ls_metric *metric, size_t index) {
   return quality_of(ls_metric_confusion(metric, index, index), predicted, support);
 }
 
-double ls_metric_macro_f1(const ls_metric *metric) {
+ls_class_quality ls_metric_macro(const ls_metric *metric) {
   const size_t n = ls_metric_n_classes(metric);
-  double sum = 0.0;
-  for (size_t i = 0; i < n; i++) sum += ls_metric_class(metric, i).f1;
-  return n > 0 ? sum / (double)n : NAN;
+  LS_ASSERT(n > 0);
+  ls_class_quality macro = {0};
+  for (size_t i = 0; i < n; i++) {
+    const ls_class_quality q = ls_metric_class(metric, i);
+    macro.precision += q.precision / (double)n;
+    macro.recall += q.recall / (double)n;
+    macro.f1 += q.f1 / (double)n;
+    macro.support += q.support;
+  }
+  return macro;
 }

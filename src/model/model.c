@@ -67,6 +67,7 @@ void ls_model_destroy(ls_model **model) {
   free((*model)->layers);
   free((*model)->segments);
   free((*model)->activations);
+  free((*model)->leaves);
   ls_arena_destroy(&(*model)->arena);
   free(*model);
   *model = NULL;
@@ -180,6 +181,18 @@ ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   status = ls_arena_commit(&model->arena, "the model with its activations");
   if (status != LS_OK) return status;
   take_memory(model);
+  model->n_leaves = model->n_layers;
+  model->leaves = ls_calloc(model->n_layers, sizeof *model->leaves);
+  if (!model->leaves) return ls_fail_memory("the model", model->n_layers * sizeof *model->leaves);
+  for (size_t i = 0; i < model->n_layers; i++) {
+    snprintf(model->leaves[i].path, 128, "%zu-%s", i, model->layers[i]->type->name);
+    model->leaves[i].layer = model->layers[i];
+  }
+  for (size_t i = 0; i < model->n_segments; i++)
+    if (model->segments[i].kind == LS_SEGMENT_WEIGHT) {
+      model->segments[i].l1 = model->l1;
+      model->segments[i].l2 = model->l2;
+    }
   bind(model);
   return LS_OK;
 }

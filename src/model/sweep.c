@@ -21,6 +21,7 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer *const layer = model->layers[i];
     layer->type->forward(layer, pass, model->activations[i], model->activations[i + 1]);
+    layer->output = model->activations[i + 1];
   }
   return model->activations[model->n_layers];
 }

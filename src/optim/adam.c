@@ -1,60 +1,76 @@
-/* adam (Kingma & Ba 2015):
+/* adam (Kingma & Ba 2015) and adamw (Loshchilov & Hutter 2019):
  *
  *   m = b1 m + (1 - b1) g     v = b2 v + (1 - b2) g^2
  *   w = w - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *
- * with the powers of b1 and b2 in double. */
+ * with the powers of b1 and b2 in double. adam's weight decay goes through the averages, as a part of g;
+ * adamw's is decoupled from them: w = w - lr weight_decay w before the update. */
 #include "kinds.h"
 
 #include <math.h>
 
 typedef struct options {
-  const char *type;
-  double lr;
+  optim_common common;
   double betas[2];
   double eps;
 } options;
 
-static const ls_key keys[] = {LS_OPTIM_TYPE_KEY(options, "adam"),
-                              LS_OPTIM_LR_KEY(options, "0.001"),
-                              {.name = "betas",
-                               .type = LS_KEY_REALS2,
-                               .offset = offsetof(options, betas),
-                               .fallback = "[0.9, 0.999]",
-                               .min = 0,
-                               .max = 1,
-                               .flags = LS_KEY_BELOW_MAX,
-                               .help = "decay of the averages of g and of g^2"},
-                              {.name = "eps",
-                               .type = LS_KEY_REAL,
-                               .offset = offsetof(options, eps),
-                               .fallback = "1e-8",
-                               .min = 0,
-                               .max = 1,
-                               .flags = LS_KEY_ABOVE_MIN,
-                               .help = "added to the root of the average of g^2"},
-                              {0}};
+#define BETAS_KEY                                                                                          \
+  {                                                                                                        \
+    .name = "betas", .type = LS_KEY_REALS2, .offset = offsetof(options, betas),                            \
+    .fallback = "[0.9, 0.999]", .min = 0, .max = 1, .flags = LS_KEY_BELOW_MAX,                             \
+    .help = "decay of the averages of g and of g^2"                                                        \
+  }
+#define EPS_KEY OPTIM_EPS_KEY(options, "1e-8", "added to the root of the average of g^2")
 
-static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+static const ls_key adam_keys[] = {
+    OPTIM_TYPE_KEY("adam"), OPTIM_LR_KEY("0.001"), BETAS_KEY, EPS_KEY, OPTIM_COUPLED_DECAY_KEY, {0}};
+
+static const ls_key adamw_keys[] = {
+    OPTIM_TYPE_KEY("adamw"),
+    OPTIM_LR_KEY("0.001"),
+    BETAS_KEY,
+    EPS_KEY,
+    OPTIM_DECAY_KEY("0.01", "takes lr weight_decay w from w, biases included"),
+    {0}};
+
+/* All but the decay. */
+static ls_adam_step make_step(const ls_optim *optim, double lr) {
   const options *const o = optim->options;
   const double t = (double)optim->steps;
-  const ls_adam_step s = {.beta1 = o->betas[0],
-                          .beta2 = o->betas[1],
-                          .rate = (float)(lr / (1.0 - pow(o->betas[0], t))),
-                          .root = (float)(1.0 / sqrt(1.0 - pow(o->betas[1], t))),
-                          .eps = (float)o->eps};
+  return (ls_adam_step){.beta1 = o->betas[0],
+                        .beta2 = o->betas[1],
+                        .rate = (float)(lr / (1.0 - pow(o->betas[0], t))),
+                        .root = (float)(1.0 / sqrt(1.0 - pow(o->betas[1], t))),
+                        .eps = (float)o->eps};
+}
+
+static void adam_step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+  ls_adam_step s = make_step(optim, lr);
+  s.decay = (float)((const options *)optim->options)->common.weight_decay;
   ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
 }
 
-static double base_lr(const ls_optim *optim) {
-  return ((const options *)optim->options)->lr;
+static void adamw_step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+  ls_adam_step s = make_step(optim, lr);
+  s.shrink = lr * ((const options *)optim->options)->common.weight_decay;
+  ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
 }
 
 const ls_optim_type ls_optim_adam = {.name = "adam",
                                      .help = "averages of the gradient and of its square, bias corrected",
-                                     .keys = keys,
+                                     .keys = adam_keys,
                                      .options_size = sizeof(options),
                                      .n_slots = 2,
                                      .slot_names = {"m", "v"},
-                                     .step = step,
-                                     .lr = base_lr};
+                                     .step = adam_step,
+                                     .lr = optim_common_lr};
+
+const ls_optim_type ls_optim_adamw = {.name = "adamw",
+                                      .help = "adam with weight decay apart from the averages",
+                                      .keys = adamw_keys,
+                                      .options_size = sizeof(options),
+                                      .n_slots = 2,
+                                      .slot_names = {"m", "v"},
+                                      .step = adamw_step,
+                                      .lr = optim_common_lr};

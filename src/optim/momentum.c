@@ -1,15 +1,19 @@
-/* momentum: v = momentum v + g, w = w - lr v. The learning rate stands outside the velocity, as in PyTorch.
- */
+/* momentum (Polyak 1964; nesterov: Nesterov 1983, as in Sutskever et al. 2013):
+ *
+ *   v = momentum v + g
+ *   w = w - lr v, or with nesterov w = w - lr (g + momentum v)
+ *
+ * The learning rate stands outside the velocity, as in PyTorch. */
 #include "kinds.h"
 
 typedef struct options {
-  const char *type;
-  double lr;
+  optim_common common;
   double momentum;
+  bool nesterov;
 } options;
 
-static const ls_key keys[] = {LS_OPTIM_TYPE_KEY(options, "momentum"),
-                              LS_OPTIM_LR_KEY(options, "0.01"),
+static const ls_key keys[] = {OPTIM_TYPE_KEY("momentum"),
+                              OPTIM_LR_KEY("0.01"),
                               {.name = "momentum",
                                .type = LS_KEY_REAL,
                                .offset = offsetof(options, momentum),
@@ -18,15 +22,21 @@ static const ls_key keys[] = {LS_OPTIM_TYPE_KEY(options, "momentum"),
                                .max = 1,
                                .flags = LS_KEY_BELOW_MAX,
                                .help = "the part of the velocity that is kept each step"},
+                              {.name = "nesterov",
+                               .type = LS_KEY_BOOL,
+                               .offset = offsetof(options, nesterov),
+                               .fallback = "false",
+                               .help = "Nesterov's: w -= lr (g + momentum v)"},
+                              OPTIM_COUPLED_DECAY_KEY,
                               {0}};
 
 static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const options *const o = optim->options;
-  ls_math_momentum_step(optim->n, (float)lr, (float)o->momentum, scale, grads, optim->slots[0], params);
-}
-
-static double base_lr(const ls_optim *optim) {
-  return ((const options *)optim->options)->lr;
+  const ls_momentum_step s = {.lr = (float)lr,
+                              .momentum = (float)o->momentum,
+                              .decay = (float)o->common.weight_decay,
+                              .nesterov = o->nesterov};
+  ls_math_momentum_step(optim->n, &s, scale, grads, optim->slots[0], params);
 }
 
 const ls_optim_type ls_optim_momentum = {.name = "momentum",
@@ -36,4 +46,4 @@ const ls_optim_type ls_optim_momentum = {.name = "momentum",
                                          .n_slots = 1,
                                          .slot_names = {"velocity"},
                                          .step = step,
-                                         .lr = base_lr};
+                                         .lr = optim_common_lr};

@@ -3,7 +3,13 @@
 
 #include <stdlib.h>
 
-const ls_optim_type *const ls_optim_types[] = {&ls_optim_sgd, &ls_optim_momentum, &ls_optim_adam, NULL};
+const ls_optim_type *const ls_optim_types[] = {&ls_optim_sgd,
+                                               &ls_optim_momentum,
+                                               &ls_optim_adagrad,
+                                               &ls_optim_rmsprop,
+                                               &ls_optim_adam,
+                                               &ls_optim_adamw,
+                                               NULL};
 
 #define KINDS (sizeof ls_optim_types / sizeof ls_optim_types[0])
 
@@ -55,6 +61,10 @@ void ls_optim_destroy(ls_optim **optim) {
   free((*optim)->block);
   free(*optim);
   *optim = NULL;
+}
+
+double optim_common_lr(const ls_optim *optim) {
+  return ((const optim_common *)optim->options)->lr;
 }
 
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {

@@ -1,4 +1,4 @@
-/* Folders and small text files. */
+/* Folders. */
 #include "internal.h"
 
 #include <errno.h>
@@ -68,24 +68,4 @@ size_t train_existing_part(const char *path) {
   const size_t length = folder && strcmp(folder, ".") != 0 ? strlen(folder) : 0;
   free(folder);
   return length;
-}
-
-ls_status train_begin_text(text_file *file, const char *path) {
-  *file = (text_file){.path = path, .temporary = ls_format("%s.tmp-%ld", path, (long)getpid())};
-  if (!file->temporary) return ls_fail_memory("a path", strlen(path));
-  file->stream = fopen(file->temporary, "w");
-  return file->stream ? LS_OK : train_fail_path(path);
-}
-
-ls_status train_end_text(text_file *file, ls_status status) {
-  FILE *const stream = file->stream;
-  if (stream) {
-    const bool written = !ferror(stream) && fflush(stream) == 0 && fsync(fileno(stream)) == 0;
-    const bool closed = fclose(stream) == 0;
-    if (status == LS_OK && !(written && closed)) status = train_fail_path(file->path);
-    if (status == LS_OK && rename(file->temporary, file->path) != 0) status = train_fail_path(file->path);
-    if (status != LS_OK) unlink(file->temporary);
-  }
-  free(file->temporary);
-  return status;
 }

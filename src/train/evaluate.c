@@ -1,4 +1,4 @@
-/* Evaluation: each rank its shard, the sums added. */
+/* Evaluation: each rank its shard, the sums added, and where scores are kept those ranked on rank 0. */
 #include "internal.h"
 
 void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
@@ -11,6 +11,43 @@ void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset,
     metric->pivots[k] = (float)(targets ? (y - targets->offset[k]) * targets->factor[k] : y);
     metric->units[k] = targets ? 1.0 / targets->factor[k] : 1.0;
   }
+}
+
+/* The weight of a sample for ROC AUC: negative where it is not of class or label k. */
+static float signed_weight(const ls_dataset *data, ls_task task, uint64_t sample, size_t k) {
+  const bool is_in = task == LS_TASK_CLASSES
+                         ? (size_t)((const int32_t *)data->y.data)[sample] == k
+                         : ((const float *)data->y.data)[sample * data->n_outputs + k] > 0.5F;
+  const float weight = data->has_weights ? ((const float *)data->w.data)[sample] : 1.0F;
+  return is_in ? weight : -weight;
+}
+
+/* Rank 0: what its gathered scores of output k, in the view's order, are worth. */
+static double rank_scores(const ls_view *view, const ls_metric *metric, size_t k) {
+  const ls_ranking *const r = metric->ranking;
+  for (size_t i = 0; i < view->n; i++)
+    r->samples[i] = (ls_scored){.score = r->gathered[i],
+                                .weight = signed_weight(view->dataset, metric->task, r->order[i], k)};
+  return ls_auc_of(view->n, r->samples, r->samples + view->n);
+}
+
+/* Collective. The AUC of every output, one after the other: all scores of all outputs may be more than one
+ * rank can hold. Shards are contiguous and in the order of ranks, so their number changes nothing. */
+static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
+  ls_ranking *const r = metric->ranking;
+  const bool is_root = ls_comm_rank(comm) == 0;
+  LS_ASSERT(!is_root || view->n <= r->all_rows);
+  for (size_t i = 0; is_root && i < view->n; i++) r->order[i] = ls_view_sample(view, i);
+  for (size_t k = 0; k < metric->n_outputs; k++) {
+    ls_comm_gather_f32(comm, r->scores + k * r->max_rows, r->rows, r->gathered);
+    if (is_root) r->auc[k] = rank_scores(view, metric, k);
+  }
+  ls_comm_broadcast(comm, r->auc, metric->n_outputs * sizeof *r->auc);
+}
+
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metric *metric) {
+  const size_t shard = ls_shard_most(samples, ls_comm_size(comm));
+  return ls_metric_keep_scores(metric, shard, ls_comm_rank(comm) == 0 ? samples : 0);
 }
 
 void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
@@ -31,4 +68,5 @@ void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer
     ls_metric_add(metric, rows, z, &targets, loss);
   }
   ls_comm_sum_f64(comm, metric->sums, metric->n_sums);
+  if (metric->ranking) measure_auc(comm, view, metric);
 }

@@ -4,7 +4,7 @@
 
 #include "lockstep/train.h"
 
-/* ------------------------------------------------------- folders and text files */
+/* --------------------------------------------------------------------- folders */
 
 /* Local. Whether there is anything at a path. */
 bool train_exists(const char *path);
@@ -22,23 +22,11 @@ size_t train_existing_part(const char *path);
  */
 void train_remove_empty(const char *path, size_t kept);
 
-/* A small text file, written whole or not at all: begin_text, writing to the stream, end_text. */
-typedef struct text_file {
-  const char *path; /* borrowed */
-  char *temporary;  /* owned */
-  FILE *stream;
-} text_file;
-
-/* Local. end_text publishes the file if `status` is LS_OK, else removes it; it is to be called after a
- * failure of begin_text too, and returns `status` or the failure of its own. */
-ls_status train_begin_text(text_file *file, const char *path);
-ls_status train_end_text(text_file *file, ls_status status);
-
 /* ------------------------------------------------------------ the run directory */
 
 /* Paths and open files of a run directory; rank 0's alone. All owned. */
 typedef struct run_files {
-  char *folder, *checkpoints, *config, *metrics, *model, *best, *log;
+  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log;
   FILE *log_file;
 } run_files;
 
@@ -52,9 +40,10 @@ bool run_files_exist(const run_files *files);
 /* Local. Removes a run's own files, and nothing else. */
 ls_status run_files_remove(const run_files *files);
 
-/* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv with its header and
- * the rows of the first `epochs` epochs. */
-ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs);
+/* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv, and diagnostics.csv
+ * where the job asks for it, with their headers and the rows of the first `epochs` epochs; values of
+ * metrics.csv go to the columns of their names. */
+ls_status run_files_open(run_files *files, const char *config, const ls_job *job, uint64_t epochs);
 
 /* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
 ls_status run_files_open_log(run_files *files);
@@ -70,14 +59,51 @@ enum {
   COLUMN_VAL_QUALITY,
   COLUMN_SAMPLES_PER_SECOND,
   COLUMN_SECONDS,
-  COLUMNS
+  COLUMNS, /* the fixed ones; those of `metrics:` follow */
+  COLUMNS_MAX = COLUMNS + LS_MEASURES_MAX
 };
 
-/* Local. The name of a column for a task. */
-const char *train_column_name(int column, ls_task task);
+/* A row: `n` values, of which NaN is none. */
+typedef struct epoch_row {
+  int n;
+  double values[COLUMNS_MAX];
+} epoch_row;
+
+/* Local. The number of a job's columns, the name of one, the one of a name (-1: none), and whether larger
+ * values of it are better. */
+int train_columns(const ls_job *job);
+const char *train_column_name(const ls_job *job, int column);
+int train_column_find(const ls_job *job, const char *name);
+bool train_column_grows(const ls_job *job, int column);
 
 /* Local. Appends a row; a NaN leaves its column empty. */
-ls_status run_files_append(const run_files *files, const double row[COLUMNS]);
+ls_status run_files_append(const run_files *files, const epoch_row *row);
+
+/* ------------------------------------------------------- what `metrics:` asks for */
+
+/* Local. Reads the list into job->measures, once the loss and `data:` are known; collects mistakes. */
+void train_measures_read(ls_job *job);
+
+/* Local. Collects a mistake for each K that is not below the number of classes (0: not known). */
+void train_measures_check(ls_job *job, size_t n_classes);
+
+/* Local. A metric for validation and test data that gives them, and keeps no more than they need. The
+ * caller destroys it, after a failure too. */
+ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_metric **out);
+
+/* Local. Their values, from a metric made by the function above.  values: (measures->n) */
+void train_measures_take(const ls_measures *measures, const ls_metric *metric, double *values);
+
+/* Local. Whether larger values are better. */
+bool train_measure_grows(const ls_measure *measure);
+
+/* Local. Adds "  val_f1 0.9876" for each, without "val_" for test data, behind what is in `text`. */
+void train_measures_describe(const ls_measures *measures, const double *values, bool is_validation,
+                             char *text, size_t size);
+
+/* Local. The width of the net's output, known before its input is: that of the last layer with units of its
+ * own. 0: it is as wide as the input. */
+size_t train_output_width(const ls_model *model);
 
 /* Local. The job of a saved config, with the defaults of keys that it did not know; `path` is the file's.
  * LS_ERR_MODEL where it can't be used. */
@@ -103,6 +129,9 @@ void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset,
 
 /* ------------------------------------------------------------------ the trainer */
 
+/* What is measured of each layer after an epoch. */
+typedef struct diagnostics diagnostics;
+
 /* Seconds of the epoch at hand. */
 typedef struct times {
   double all; /* of this process: the parts below are of it */
@@ -122,10 +151,13 @@ typedef struct trainer {
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   bool wants_stop;
   bool is_new_best; /* model.h5 or best.h5 has no checkpoint yet that refers to it */
+  double last_lr;   /* of the newest step */
+  double fixed_lr;  /* wins over the schedule; 0: the schedule's */
   times times;
-  bool has_bar;     /* stderr is a terminal */
-  double bar_drawn; /* when */
-  double started;   /* when this process began to train */
+  diagnostics *diagnostics; /* NULL: off */
+  bool has_bar;             /* stderr is a terminal */
+  double bar_drawn;         /* when */
+  double started;           /* when this process began to train */
   uint64_t started_samples;
 } trainer;
 
@@ -137,14 +169,41 @@ void trainer_destroy(trainer *t);
 /* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
 ls_status train_run_step(trainer *t, const ls_order *order);
 
+/* Collective where the model sees the whole batch. Forward and backward over the samples shard->first and
+ * so on of the training part as they are, nothing drawn, nothing learnt: fills the model's gradient with
+ * the sum over this rank's rows and returns their weight. */
+double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard);
+
 /* Local. Counts the time since `start` as training of the epoch at hand. */
 void train_count_time(trainer *t, double start);
 
-/* Local. How many optimizer steps an epoch has. */
-uint64_t train_steps_per_epoch(const trainer *t);
-
 /* Local. Whether the config asks for no more. */
 bool train_is_finished(const trainer *t);
+
+/* Local. Whether any weight has a penalty, and what they come to. They are not in the reported loss, so
+ * that it compares with that of validation. */
+bool train_has_penalty(const trainer *t);
+double train_penalty(const trainer *t);
+
+/* Local. The learning rate of the next step. */
+double train_lr(const trainer *t);
+
+/* ----------------------------------------------------------- the monitored column */
+
+/* Local, and the same on all ranks. */
+int train_monitored(const trainer *t);
+
+/* Whether the epoch of this row is the best so far. Ties go to the earlier one. */
+bool train_is_best(const trainer *t, const epoch_row *row);
+
+/* After an epoch: early stopping and the plateau take note of its row. */
+void train_watch(trainer *t, const epoch_row *row);
+
+/* Starts the two anew, where another column is watched from now on. */
+void train_forget_watched(trainer *t);
+
+/* Whether early stopping ends the run. */
+bool train_is_stale(const trainer *t);
 
 /* ----------------------------------------------------------------- saving, resuming */
 
@@ -155,12 +214,9 @@ ls_status train_check_parameters(trainer *t);
 /* Collective. Publishes the checkpoint of this step unless it is there, and removes old ones. */
 ls_status train_save_checkpoint(trainer *t);
 
-/* Local, and the same on all ranks: whether the epoch of this row is the best so far. */
-bool train_is_best(const trainer *t, const double row[COLUMNS]);
-
 /* Collective. After the best epoch so far: model.h5 (where there is validation) and best.h5. A checkpoint
  * of the step must follow, so that the newest one refers to them. */
-ls_status train_save_best(trainer *t, const double row[COLUMNS]);
+ls_status train_save_best(trainer *t, const epoch_row *row);
 
 /* Collective. The end of a run: model.h5 where no epoch has set it, and the final checkpoint. */
 ls_status train_save_final(trainer *t);
@@ -168,6 +224,16 @@ ls_status train_save_final(trainer *t);
 /* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. *is_complete
  * (false before): the run was done already, its model included. */
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
+
+/* -------------------------------------------------------------------- diagnostics */
+
+/* Local. What they need, from a built model. */
+ls_status diagnostics_create(const ls_setup *setup, diagnostics **out);
+void diagnostics_destroy(diagnostics **out);
+
+/* Collective. After an epoch: measures, warns of what goes wrong (once each), appends to diagnostics.csv.
+ * The model's gradient and activations are used up. */
+ls_status train_diagnose(trainer *t);
 
 /* ---------------------------------------------------------------------- reporting */
 
@@ -178,6 +244,6 @@ void train_report_start(const trainer *t);
 void train_report_step(trainer *t, double loss, double quality);
 
 /* Local. After an epoch. */
-void train_report_epoch(const trainer *t, const double row[COLUMNS]);
+void train_report_epoch(const trainer *t, const epoch_row *row);
 
 #endif

@@ -22,15 +22,40 @@ const ls_key ls_top_keys[] = {
      .flags = LS_KEY_REQUIRED,
      .choices = ls_loss_names,
      .help = "what is made small"},
+    {.name = "metrics",
+     .type = LS_KEY_NODE,
+     .offset = offsetof(ls_train_config, metrics),
+     .help =
+         "more columns of metrics.csv, a list: top_K (any K), precision, recall, f1, roc_auc (means over "
+         "classes); mse, mae"},
     {.name = "data", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see data.*"},
     {.name = "model",
      .type = LS_KEY_NODE,
      .flags = LS_KEY_ELSEWHERE,
      .help = "the list of layers, see model.*"},
     {.name = "optimizer", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see optimizer.*"},
+    {.name = "schedule", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see schedule.*"},
+    {.name = "penalty", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see penalty.*"},
     {.name = "train", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see train.*"},
     {.name = "checkpoint", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see checkpoint.*"},
     {.name = "comm", .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = "see comm.*"},
+    {0}};
+
+static const ls_key early_stopping_keys[] = {
+    {.name = "patience",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, patience),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "end after so many epochs without a better train.monitor; 0: never"},
+    {.name = "min_delta",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(ls_train_config, min_delta),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "better means by more than this"},
     {0}};
 
 const ls_key ls_train_keys[] = {
@@ -49,6 +74,13 @@ const ls_key ls_train_keys[] = {
      .max = 1e9,
      .word = "full",
      .help = "samples a step, over all ranks; full: all of them"},
+    {.name = "accumulate",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, accumulate),
+     .fallback = "1",
+     .min = 1,
+     .max = 1e6,
+     .help = "batches that make one step: equal to a batch so many times as large"},
     {.name = "max_steps",
      .type = LS_KEY_COUNT,
      .offset = offsetof(ls_train_config, max_steps),
@@ -60,6 +92,29 @@ const ls_key ls_train_keys[] = {
      .offset = offsetof(ls_train_config, monitor),
      .help =
          "the column of metrics.csv that tells the best epoch; val_loss, or train_loss without validation"},
+    {.name = "early_stopping",
+     .type = LS_KEY_MAP,
+     .keys = early_stopping_keys,
+     .help = "ending when nothing improves"},
+    {.name = "clip_grad_norm",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(ls_train_config, clip_grad_norm),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e30,
+     .help = "scales the gradient down to this norm where it is larger; 0: off"},
+    {.name = "clip_grad_value",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(ls_train_config, clip_grad_value),
+     .fallback = "0",
+     .min = 0,
+     .max = 1e30,
+     .help = "cuts each element of the gradient to at most this, after the norm; 0: off"},
+    {.name = "diagnostics",
+     .type = LS_KEY_BOOL,
+     .offset = offsetof(ls_train_config, diagnostics),
+     .fallback = "true",
+     .help = "after each epoch, gradients and dead units of each layer to diagnostics.csv, with warnings"},
     {.name = "class_weight",
      .type = LS_KEY_NODE,
      .offset = offsetof(ls_train_config, class_weight),
@@ -128,10 +183,10 @@ static bool has_validation(const ls_job *job) {
 /* The column to watch: one of metrics.csv. A default goes into the document, as a run that goes on compares
  * it. */
 static ls_status choose_monitor(ls_job *job, const ls_node *section) {
-  const char *columns[COLUMNS + 1] = {NULL};
+  const char *columns[COLUMNS_MAX + 1] = {NULL};
   if (ls_node_find(ls_config_root(job->config), "train") != section)
     return LS_OK; /* no map: told already */
-  for (int i = 0; i < COLUMNS; i++) columns[i] = train_column_name(i, job->task);
+  for (int i = 0; i < train_columns(job); i++) columns[i] = train_column_name(job, i);
   if (!job->train.monitor) {
     const ls_status status = ls_config_override(
         job->config, has_validation(job) ? "train.monitor=val_loss" : "train.monitor=train_loss");
@@ -143,6 +198,12 @@ static ls_status choose_monitor(ls_job *job, const ls_node *section) {
   if (strncmp(job->train.monitor, "val_", 4) == 0 && !has_validation(job))
     ls_config_mistake(job->config, node, "%s needs data.validation", job->train.monitor);
   return LS_OK;
+}
+
+static void check_early_stopping(ls_job *job, const ls_node *section) {
+  const ls_node *const map = ls_node_find(section, "early_stopping");
+  if (map && job->train.min_delta > 0.0 && job->train.patience == 0)
+    ls_config_mistake(job->config, map, "min_delta without patience does nothing; add e.g. patience: 5");
 }
 
 /* Only mse has targets to standardise. */
@@ -166,12 +227,21 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_data_configure(config, path, &job->data);
   ls_checkpoint_configure(config, &job->checkpoint);
   ls_sync_configure(config, &job->sync);
+  ls_penalty_configure(config, &job->penalty);
+  ls_schedule_configure(config, &job->schedule);
+  if (section) check_early_stopping(job, section);
+  train_measures_read(job);
   ls_status status = section ? choose_monitor(job, section) : LS_OK;
   if (status == LS_OK) status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
+  if (status == LS_OK) job->model->l1 = job->penalty.l1;
+  if (status == LS_OK) job->model->l2 = job->penalty.l2;
   if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
   if (status == LS_OK) check_targets(job);
   if (status == LS_OK) train_check_class_weight(job);
-  return status == LS_OK ? ls_config_verdict(config) : status;
+  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status != LS_OK) return status;
+  train_measures_check(job, train_output_width(job->model));
+  return ls_config_verdict(config);
 }
 
 /* Local: the same text gives the same job on every rank. */

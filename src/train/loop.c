@@ -9,11 +9,14 @@ static double speed(const trainer *t, double seconds) {
 
 /* Collective. The row of the epoch that just ended. Its time is rank 0's for all, as it may decide what is
  * best. */
-static void make_row(trainer *t, double row[COLUMNS]) {
+static void make_row(trainer *t, epoch_row *out) {
   const ls_setup *const setup = t->setup;
+  double *const row = out->values;
+  out->n = train_columns(setup->job);
+  for (int i = COLUMNS; i < out->n; i++) row[i] = NAN;
   row[COLUMN_EPOCH] = (double)t->progress.epoch;
   row[COLUMN_STEP] = (double)t->progress.step;
-  row[COLUMN_LR] = setup->job->optim->type->lr(setup->job->optim);
+  row[COLUMN_LR] = t->last_lr;
   row[COLUMN_TRAIN_LOSS] = ls_metric_loss(t->epoch_metric);
   row[COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->epoch_metric);
   row[COLUMN_VAL_LOSS] = row[COLUMN_VAL_QUALITY] = NAN;
@@ -24,21 +27,22 @@ static void make_row(trainer *t, double row[COLUMNS]) {
                 setup->validation.batch, t->validation_metric);
     row[COLUMN_VAL_LOSS] = ls_metric_loss(t->validation_metric);
     row[COLUMN_VAL_QUALITY] = ls_metric_quality(t->validation_metric);
+    train_measures_take(&setup->job->measures, t->validation_metric, row + COLUMNS);
   }
-  ls_comm_broadcast(t->comm, row, COLUMNS * sizeof *row);
+  ls_comm_broadcast(t->comm, out, sizeof *out);
 }
 
 /* Local, and the same on all ranks. */
-static ls_status check_validation(const trainer *t, const double row[COLUMNS]) {
+static ls_status check_validation(const trainer *t, const epoch_row *row) {
   const bool is_measured = t->setup->validation.view.n > 0 && ls_metric_weight(t->validation_metric) > 0.0;
-  if (!is_measured || isfinite(row[COLUMN_VAL_LOSS])) return LS_OK;
+  if (!is_measured || isfinite(row->values[COLUMN_VAL_LOSS])) return LS_OK;
   return ls_fail(LS_ERR_NUMERIC,
                  "epoch %.0f: the validation loss is not finite; the last checkpoint is untouched",
-                 row[COLUMN_EPOCH]);
+                 row->values[COLUMN_EPOCH]);
 }
 
 /* Collective. Saves the epoch if it is the best so far; the time that takes is the epoch's. */
-static ls_status keep_best(trainer *t, double row[COLUMNS]) {
+static ls_status keep_best(trainer *t, epoch_row *row) {
   const double start = ls_clock();
   t->is_new_best = train_is_best(t, row);
   if (!t->is_new_best) return LS_OK;
@@ -46,29 +50,32 @@ static ls_status keep_best(trainer *t, double row[COLUMNS]) {
   const double stall = ls_clock() - start;
   t->times.all += stall;
   t->progress.total_seconds += stall;
-  row[COLUMN_SECONDS] += stall;
-  row[COLUMN_SAMPLES_PER_SECOND] = speed(t, row[COLUMN_SECONDS]);
+  row->values[COLUMN_SECONDS] += stall;
+  row->values[COLUMN_SAMPLES_PER_SECOND] = speed(t, row->values[COLUMN_SECONDS]);
   return status;
 }
 
 /* Collective. After the last step of an epoch: evaluation, the best model, metrics.csv. */
 static ls_status end_epoch(trainer *t) {
-  double row[COLUMNS];
+  epoch_row row = {0};
   ls_progress *const progress = &t->progress;
   ls_status status = train_check_parameters(t);
   if (status != LS_OK) return status;
   progress->epoch++;
   progress->epoch_samples = 0;
   progress->total_seconds += progress->epoch_seconds;
-  make_row(t, row);
+  make_row(t, &row);
   ls_metric_reset(t->epoch_metric);
   progress->epoch_seconds = 0.0;
-  status = check_validation(t, row);
-  if (status == LS_OK) status = keep_best(t, row);
+  status = check_validation(t, &row);
+  if (status == LS_OK) train_watch(t, &row);
+  if (status == LS_OK) status = keep_best(t, &row);
   if (status != LS_OK) return status;
-  train_report_epoch(t, row);
+  train_report_epoch(t, &row);
+  status = train_diagnose(t);
+  if (status != LS_OK) return status;
   t->times = (times){.communication = t->sync->seconds};
-  return ls_comm_agree(t->comm, t->is_root ? run_files_append(&t->files, row) : LS_OK);
+  return ls_comm_agree(t->comm, t->is_root ? run_files_append(&t->files, &row) : LS_OK);
 }
 
 static bool is_due(uint64_t every, uint64_t count) {
@@ -108,6 +115,17 @@ static ls_status run_steps(trainer *t) {
   return LS_OK;
 }
 
+static void report_test(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const ls_metric *const metric = t->validation_metric;
+  double values[LS_MEASURES_MAX];
+  char more[48 * LS_MEASURES_MAX] = "";
+  train_measures_take(&job->measures, metric, values);
+  train_measures_describe(&job->measures, values, false, more, sizeof more);
+  ls_log(LS_LOG_INFO, "test: loss %.4f  %s %.4f%s  (%s)", ls_metric_loss(metric),
+         ls_metric_quality_name(job->task), ls_metric_quality(metric), more, t->files.model);
+}
+
 /* Collective. The test data, with model.h5. */
 static ls_status test_model(trainer *t) {
   ls_setup *const setup = t->setup;
@@ -119,9 +137,7 @@ static ls_status test_model(trainer *t) {
   if (status == LS_OK) {
     ls_evaluate(t->comm, setup->job->model, setup->normalizer, &setup->test.view, setup->test.batch,
                 t->validation_metric);
-    ls_log(LS_LOG_INFO, "test: loss %.4f  %s %.4f  (%s)", ls_metric_loss(t->validation_metric),
-           ls_metric_quality_name(setup->job->task), ls_metric_quality(t->validation_metric),
-           t->files.model);
+    report_test(t);
   }
   ls_saved_close(&saved);
   return status;
@@ -138,6 +154,9 @@ static ls_status end_run(trainer *t) {
                    "to go on",
                    (unsigned long long)t->progress.step, (unsigned long long)(t->progress.epoch + 1),
                    t->setup->job->train.output);
+  if (train_is_stale(t))
+    ls_log(LS_LOG_INFO, "stopped early: %s was no better for %llu epochs", t->setup->job->train.monitor,
+           (unsigned long long)t->progress.n_stale);
   status = test_model(t);
   if (status == LS_OK)
     ls_log(LS_LOG_INFO, "done: %llu epochs, %llu steps; %s/model.h5", (unsigned long long)t->progress.epoch,
@@ -148,8 +167,7 @@ static ls_status end_run(trainer *t) {
 /* Rank 0: the folder, from here on. */
 static ls_status open_files(trainer *t, const ls_train_options *options) {
   ls_status status = options->overwrite ? run_files_remove(&t->files) : LS_OK;
-  if (status == LS_OK)
-    status = run_files_open(&t->files, t->config, t->setup->job->task, t->progress.epoch);
+  if (status == LS_OK) status = run_files_open(&t->files, t->config, t->setup->job, t->progress.epoch);
   return status;
 }
 
@@ -182,7 +200,10 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
 
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
-  ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
+  ls_status status = trainer_create(&t, comm, setup);
+  if (status == LS_OK && setup->job->train.diagnostics) status = diagnostics_create(setup, &t.diagnostics);
+  if (status == LS_OK && t.is_root) status = run_files_create(&t.files, setup->job->train.output);
+  status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = start_and_run(&t, options);
   if (status != LS_OK) ls_log_note("%s%s", status == LS_STOPPED ? "" : "error: ", ls_message());
   trainer_destroy(&t);

@@ -4,11 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-uint64_t train_steps_per_epoch(const trainer *t) {
-  const uint64_t n = t->setup->train.view.n;
-  return (n + t->setup->batch_size - 1) / t->setup->batch_size;
-}
-
 static void describe_layers(const ls_model *model, char *text, size_t size) {
   snprintf(text, size, "%zu", model->n_in);
   for (size_t i = 0; i < model->n_layers; i++) {
@@ -30,9 +25,8 @@ void train_report_start(const trainer *t) {
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
          (unsigned long long)setup->test.view.n, model->n_in, setup->job->data.train);
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps an epoch; output %s",
-         layers, model->n_params, setup->job->optim->type->name,
-         setup->job->optim->type->lr(setup->job->optim), setup->batch_size,
-         (unsigned long long)train_steps_per_epoch(t), setup->job->train.output);
+         layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
+         (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
 }
 
 #define BAR_WIDTH   24
@@ -66,18 +60,32 @@ void train_report_step(trainer *t, double loss, double quality) {
   const uint64_t every = t->setup->job->train.log_every;
   const ls_progress *const p = &t->progress;
   if (every && p->step % every == 0)
-    ls_log(LS_LOG_INFO, "step %llu  epoch %llu  loss %.6g  %s %.4f", (unsigned long long)p->step,
-           (unsigned long long)(p->epoch + 1), loss, ls_metric_quality_name(t->setup->job->task), quality);
+    ls_log(LS_LOG_INFO, "step %llu  epoch %llu  lr %.6g  loss %.6g  %s %.4f", (unsigned long long)p->step,
+           (unsigned long long)(p->epoch + 1), t->last_lr, loss,
+           ls_metric_quality_name(t->setup->job->task), quality);
   if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
 }
 
-void train_report_epoch(const trainer *t, const double row[COLUMNS]) {
+#define DETAILS (256 + 48 * LS_MEASURES_MAX)
+
+/* What not every run has: validation, a changing rate, penalties. */
+static void describe_details(const trainer *t, const double *row, char text[DETAILS]) {
+  const ls_job *const job = t->setup->job;
+  if (!isnan(row[COLUMN_VAL_LOSS])) {
+    ls_append(text, DETAILS, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS],
+              ls_metric_quality_name(job->task), row[COLUMN_VAL_QUALITY]);
+    train_measures_describe(&job->measures, row + COLUMNS, true, text, DETAILS);
+  }
+  if (job->schedule.type != ls_schedule_types[0]) ls_append(text, DETAILS, "  lr %.4g", row[COLUMN_LR]);
+  if (train_has_penalty(t)) ls_append(text, DETAILS, "  penalty %.4f (not in loss)", train_penalty(t));
+}
+
+void train_report_epoch(const trainer *t, const epoch_row *epoch) {
+  const double *const row = epoch->values;
   const double all = t->times.all > 0.0 ? t->times.all : 1.0;
   const char *const quality = ls_metric_quality_name(t->setup->job->task);
-  char validation[96] = "";
-  if (!isnan(row[COLUMN_VAL_LOSS]))
-    snprintf(validation, sizeof validation, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS], quality,
-             row[COLUMN_VAL_QUALITY]);
+  char details[DETAILS] = "";
+  describe_details(t, row, details);
   const double compute = 100.0 * t->times.compute / all;
   const double communication = 100.0 * (t->sync->seconds - t->times.communication) / all;
   const double data = 100.0 * t->times.data / all;
@@ -86,7 +94,7 @@ void train_report_epoch(const trainer *t, const double row[COLUMNS]) {
          "%.0f %%, data "
          "%.0f %%, other %.0f %%",
          (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
-         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], validation,
+         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], details,
          row[COLUMN_SAMPLES_PER_SECOND], row[COLUMN_SECONDS], compute, communication, data,
          fmax(100.0 - compute - communication - data, 0.0));
 }

@@ -6,13 +6,10 @@
 
 /* Parts of the config that must be the same, as dotted paths of at most two names; the last one in
  * mid-epoch only. */
-static const char *const fixed_keys[][2] = {{"seed", NULL},
-                                            {"loss", NULL},
-                                            {"model", NULL},
-                                            {"optimizer", "type"},
-                                            {"train", "batch_size"},
-                                            {"data", "normalize"},
-                                            {"data", "standardize_targets"},
+static const char *const fixed_keys[][2] = {{"seed", NULL},          {"loss", NULL},
+                                            {"model", NULL},         {"optimizer", "type"},
+                                            {"train", "batch_size"}, {"train", "accumulate"},
+                                            {"data", "normalize"},   {"data", "standardize_targets"},
                                             {"data", "shuffle"}};
 
 static const ls_node *find(const ls_job *job, const char *const key[2]) {
@@ -165,6 +162,7 @@ static bool has_best(const trainer *t, const ls_saved *saved) {
 static void settle(trainer *t, const ls_train_options *options, const ls_saved *saved, bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
   const bool forgets = t->progress.best_epoch > 0 && !has_best(t, saved);
+  if (!same_measure(saved, t)) train_forget_watched(t);
   if (forgets) {
     ls_log(LS_LOG_WARNING,
            "%s has no best model that goes with this checkpoint and train.monitor: the best is taken from "
@@ -180,12 +178,21 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
   if (!is_auto || forgets) t->saved_step = UINT64_MAX;
 }
 
+/* Collective. What `settle` may have changed on rank 0. */
+static void share_watched(trainer *t) {
+  ls_progress *const p = &t->progress;
+  ls_comm_broadcast(t->comm, &p->best_epoch, sizeof p->best_epoch);
+  ls_comm_broadcast(t->comm, &p->n_stale, sizeof p->n_stale);
+  ls_comm_broadcast(t->comm, &p->has_stale_value, sizeof p->has_stale_value);
+  ls_comm_broadcast(t->comm, &p->plateau, sizeof p->plateau);
+}
+
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete) {
   ls_saved *saved = NULL;
   ls_status status = ls_comm_agree(t->comm, t->is_root ? choose(t, options, &saved) : LS_OK);
   if (status == LS_OK) status = set_state(t, saved);
   if (status == LS_OK && saved) settle(t, options, saved, is_complete);
-  ls_comm_broadcast(t->comm, &t->progress.best_epoch, sizeof t->progress.best_epoch);
+  share_watched(t);
   ls_comm_broadcast(t->comm, &t->saved_step, sizeof t->saved_step);
   ls_comm_broadcast(t->comm, is_complete, sizeof *is_complete);
   ls_saved_close(&saved);

@@ -18,11 +18,12 @@ ls_status run_files_create(run_files *files, const char *output) {
                        .checkpoints = ls_format("%s/checkpoints", folder),
                        .config = ls_format("%s/config.yaml", folder),
                        .metrics = ls_format("%s/metrics.csv", folder),
+                       .diagnostics = ls_format("%s/diagnostics.csv", folder),
                        .model = ls_format("%s/model.h5", folder),
                        .best = ls_format("%s/checkpoints/best.h5", folder),
                        .log = ls_format("%s/train.log", folder)};
-  if (files->folder && files->checkpoints && files->config && files->metrics && files->model &&
-      files->best && files->log)
+  if (files->folder && files->checkpoints && files->config && files->metrics && files->diagnostics &&
+      files->model && files->best && files->log)
     return LS_OK;
   return ls_fail_memory("the paths of the run", strlen(folder));
 }
@@ -36,6 +37,7 @@ void run_files_destroy(run_files *files) {
   free(files->checkpoints);
   free(files->config);
   free(files->metrics);
+  free(files->diagnostics);
   free(files->model);
   free(files->best);
   free(files->log);
@@ -55,7 +57,8 @@ static ls_status remove_file(const char *path) {
 
 /* Temporary files of a writer that was killed: `<a name of ours>.tmp-<pid>`. */
 static void remove_temporaries(const char *folder) {
-  static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-"};
+  static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-",
+                                    "diagnostics.csv.tmp-"};
   DIR *const dir = opendir(folder);
   if (!dir) return;
   for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
@@ -70,7 +73,8 @@ static void remove_temporaries(const char *folder) {
 }
 
 ls_status run_files_remove(const run_files *files) {
-  const char *const own[] = {files->best, files->model, files->config, files->metrics, files->log};
+  const char *const own[] = {files->best,    files->model,       files->config,
+                             files->metrics, files->diagnostics, files->log};
   ls_status status =
       train_exists(files->checkpoints) ? ls_checkpoint_prune(files->checkpoints, 0, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++) status = remove_file(own[i]);
@@ -78,42 +82,84 @@ ls_status run_files_remove(const run_files *files) {
   return status;
 }
 
-const char *train_column_name(int column, ls_task task) {
-  static const char *const names[] = {"epoch",          "step",     "lr",           "train_loss",
-                                      "train_accuracy", "val_loss", "val_accuracy", "samples_per_second",
-                                      "seconds"};
-  if (task == LS_TASK_REGRESSION && column == COLUMN_TRAIN_QUALITY) return "train_r2";
-  if (task == LS_TASK_REGRESSION && column == COLUMN_VAL_QUALITY) return "val_r2";
-  return names[column];
+/* The cells of a line, which loses its commas and its end; returns their number. */
+static int split_cells(char *line, const char *cells[COLUMNS_MAX]) {
+  int n = 0;
+  line[strcspn(line, "\r\n")] = '\0';
+  for (char *cell = line; cell && n < COLUMNS_MAX; n++) cells[n] = strsep(&cell, ",");
+  return n;
 }
 
-/* Copies the rows of the first `epochs` epochs, but for one cut short by a kill. */
-static void copy_rows(const char *path, uint64_t epochs, FILE *out) {
+/* Where each column's value stands in the rows below a header; -1: nowhere. */
+static void read_header(char *line, const ls_job *job, int from[COLUMNS_MAX]) {
+  const char *cells[COLUMNS_MAX];
+  const int n = split_cells(line, cells);
+  for (int i = 0; i < train_columns(job); i++) from[i] = -1;
+  for (int i = 0; i < n; i++) {
+    const int column = train_column_find(job, cells[i]);
+    if (column >= 0) from[column] = i;
+  }
+}
+
+static void copy_row(char *line, const ls_job *job, const int from[COLUMNS_MAX], FILE *out) {
+  const char *cells[COLUMNS_MAX];
+  const int n = split_cells(line, cells);
+  for (int i = 0; i < train_columns(job); i++)
+    fprintf(out, "%s%s", i > 0 ? "," : "", from[i] >= 0 && from[i] < n ? cells[from[i]] : "");
+  fputc('\n', out);
+}
+
+/* Copies the rows of the first `epochs` epochs, but for one cut short by a kill. Without a header they are
+ * taken to have today's columns. */
+static void copy_rows(const char *path, const ls_job *job, uint64_t epochs, FILE *out) {
   FILE *const old = fopen(path, "r");
   char *line = NULL;
   size_t size = 0;
+  int from[COLUMNS_MAX];
+  for (int i = 0; i < COLUMNS_MAX; i++) from[i] = i;
   while (old && getline(&line, &size, old) > 0) {
-    const uint64_t epoch = strtoull(line, NULL, 10); /* 0 for the header */
-    if (epoch > 0 && epoch <= epochs && strchr(line, '\n')) fputs(line, out);
+    const uint64_t epoch = strtoull(line, NULL, 10);
+    if (strncmp(line, "epoch,", 6) == 0)
+      read_header(line, job, from);
+    else if (epoch > 0 && epoch <= epochs && strchr(line, '\n'))
+      copy_row(line, job, from, out);
   }
   free(line);
   if (old) fclose(old);
 }
 
 static ls_status write_text(const char *path, const char *text) {
-  text_file file;
-  const ls_status status = train_begin_text(&file, path);
+  ls_text_file file;
+  const ls_status status = ls_text_begin(&file, path);
   if (status == LS_OK) fputs(text, file.stream);
-  return train_end_text(&file, status);
+  return ls_text_end(&file, status);
 }
 
-static ls_status reset_metrics(const run_files *files, ls_task task, uint64_t epochs) {
-  text_file file;
-  const ls_status status = train_begin_text(&file, files->metrics);
-  for (int i = 0; status == LS_OK && i < COLUMNS; i++)
-    fprintf(file.stream, "%s%s", train_column_name(i, task), i + 1 < COLUMNS ? "," : "\n");
-  if (status == LS_OK && epochs > 0) copy_rows(files->metrics, epochs, file.stream);
-  return train_end_text(&file, status);
+static ls_status reset_metrics(const run_files *files, const ls_job *job, uint64_t epochs) {
+  ls_text_file file;
+  const ls_status status = ls_text_begin(&file, files->metrics);
+  const int n = train_columns(job);
+  for (int i = 0; status == LS_OK && i < n; i++)
+    fprintf(file.stream, "%s%s", train_column_name(job, i), i + 1 < n ? "," : "\n");
+  if (status == LS_OK && epochs > 0) copy_rows(files->metrics, job, epochs, file.stream);
+  return ls_text_end(&file, status);
+}
+
+/* The header, and the lines of the first `epochs` epochs. */
+static ls_status reset_diagnostics(const run_files *files, uint64_t epochs) {
+  ls_text_file file;
+  const ls_status status = ls_text_begin(&file, files->diagnostics);
+  FILE *const old = epochs > 0 ? fopen(files->diagnostics, "r") : NULL;
+  char *line = NULL;
+  size_t size = 0;
+  if (status == LS_OK) fputs("epoch,layer,gradient_norm,weight_norm,ratio,saturated,dead\n", file.stream);
+  while (status == LS_OK && old && getline(&line, &size, old) > 0) {
+    const uint64_t epoch = strtoull(line, NULL, 10); /* 0 for the header */
+    if (epoch > 0 && epoch <= epochs && strchr(line, '\n')) fputs(line, file.stream);
+  }
+  free(line);
+  if (old) fclose(old);
+  return ls_text_end(&file, status);
 }
 
 ls_status run_files_open_log(run_files *files) {
@@ -124,19 +170,20 @@ ls_status run_files_open_log(run_files *files) {
   return LS_OK;
 }
 
-static ls_status open_all(run_files *files, const char *config, ls_task task, uint64_t epochs) {
+static ls_status open_all(run_files *files, const char *config, const ls_job *job, uint64_t epochs) {
   ls_status status = train_make_folder(files->checkpoints);
   if (status == LS_OK) remove_temporaries(files->folder);
   if (status == LS_OK) status = run_files_open_log(files);
   if (status == LS_OK) status = write_text(files->config, config);
-  if (status == LS_OK) status = reset_metrics(files, task, epochs);
+  if (status == LS_OK) status = reset_metrics(files, job, epochs);
+  if (status == LS_OK && job->train.diagnostics) status = reset_diagnostics(files, epochs);
   return status;
 }
 
-ls_status run_files_open(run_files *files, const char *config, ls_task task, uint64_t epochs) {
+ls_status run_files_open(run_files *files, const char *config, const ls_job *job, uint64_t epochs) {
   const bool is_new = !run_files_exist(files);
   const size_t kept = train_existing_part(files->checkpoints);
-  const ls_status status = open_all(files, config, task, epochs);
+  const ls_status status = open_all(files, config, job, epochs);
   if (status == LS_OK || !is_new) return status;
   char *const message = ls_strdup(ls_message());
   run_files_remove(files);
@@ -146,13 +193,13 @@ ls_status run_files_open(run_files *files, const char *config, ls_task task, uin
   return status;
 }
 
-ls_status run_files_append(const run_files *files, const double row[COLUMNS]) {
+ls_status run_files_append(const run_files *files, const epoch_row *row) {
   FILE *const file = fopen(files->metrics, "a");
   if (!file) return train_fail_path(files->metrics);
-  for (int i = 0; i < COLUMNS; i++) {
+  for (int i = 0; i < row->n; i++) {
     const bool is_count = i == COLUMN_EPOCH || i == COLUMN_STEP;
-    if (!isnan(row[i])) fprintf(file, is_count ? "%.0f" : "%.9g", row[i]);
-    fputs(i + 1 < COLUMNS ? "," : "\n", file);
+    if (!isnan(row->values[i])) fprintf(file, is_count ? "%.0f" : "%.9g", row->values[i]);
+    fputs(i + 1 < row->n ? "," : "\n", file);
   }
   const bool written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
   const bool closed = fclose(file) == 0;

@@ -35,9 +35,9 @@ static ls_status check_finite(const trainer *t) {
     return LS_OK;
   return ls_fail(LS_ERR_NUMERIC,
                  "step %llu: it took the parameters or the optimizer's state beyond float32; the learning "
-                 "rate %g may be "
-                 "too large, or the data want data.normalize. The last checkpoint is untouched",
-                 (unsigned long long)t->progress.step, job->optim->type->lr(job->optim));
+                 "rate %g is probably too large (`lockstep lr-find` suggests one), or the data want "
+                 "data.normalize. The last checkpoint is untouched",
+                 (unsigned long long)t->progress.step, t->last_lr);
 }
 
 /* All ranks must hold the same bits: where they do not, going on would train several models. */
@@ -69,31 +69,9 @@ ls_status train_save_checkpoint(trainer *t) {
   return status;
 }
 
-/* The column that tells the best epoch. */
-static int monitored(const trainer *t) {
-  const ls_job *const job = t->setup->job;
-  int column = 0;
-  while (strcmp(job->train.monitor, train_column_name(column, job->task)) != 0) column++;
-  return column;
-}
-
-/* Qualities and speed are better when larger, the others when smaller. Ties go to the earlier epoch. */
-static bool is_better(int column, double value, double best) {
-  const bool larger =
-      column == COLUMN_TRAIN_QUALITY || column == COLUMN_VAL_QUALITY || column == COLUMN_SAMPLES_PER_SECOND;
-  return larger ? value > best : value < best;
-}
-
-bool train_is_best(const trainer *t, const double row[COLUMNS]) {
-  const int column = monitored(t);
-  const ls_progress *const progress = &t->progress;
-  if (isnan(row[column])) return false;
-  return progress->best_epoch == 0 || is_better(column, row[column], progress->best_value);
-}
-
-ls_status train_save_best(trainer *t, const double row[COLUMNS]) {
+ls_status train_save_best(trainer *t, const epoch_row *row) {
   t->progress.best_epoch = t->progress.epoch;
-  t->progress.best_value = row[monitored(t)];
+  t->progress.best_value = row->values[train_monitored(t)];
   ls_status status = LS_OK;
   if (t->setup->validation.view.n > 0) status = write_on_root(t, t->files.model, false);
   if (status == LS_OK) status = write_on_root(t, t->files.best, true);

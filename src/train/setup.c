@@ -104,12 +104,20 @@ static ls_status check_width(const char *key, const ls_part *part, size_t n_out)
                  part->dataset->n_outputs, n_out);
 }
 
+/* A step takes `accumulate` batches, the last one of an epoch what is left. */
+static uint64_t steps_of(uint64_t n, uint64_t batch_size, uint64_t accumulate) {
+  const uint64_t n_batches = (n + batch_size - 1) / batch_size;
+  return (n_batches + accumulate - 1) / accumulate;
+}
+
 /* Collective. Model, optimizer, normaliser and batches, from the sizes of the data. */
 static ls_status build(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   const ls_dataset *const data = setup->train.dataset;
   const uint64_t n = setup->train.view.n;
   setup->batch_size = job->train.batch_size ? ls_size_min(job->train.batch_size, n) : n;
+  setup->steps_per_epoch = steps_of(n, setup->batch_size, job->train.accumulate);
+  ls_schedule_set_length(&job->schedule, setup->steps_per_epoch, job->train.epochs);
   const size_t rows = ls_size_max(ls_shard_most(setup->batch_size, ls_comm_size(comm)), LS_EVALUATE_ROWS);
   ls_status status = ls_model_build(job->model, data->n_features, rows);
   if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);

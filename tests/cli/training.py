@@ -90,8 +90,9 @@ def run_directory(folder):
     prepare(folder, ("data.h5", "data.h5\n  validation: 0.1"), ("epochs: 2", "epochs: 3"))
     result = train(folder)
     found = {name for name in harness.snapshot(folder) if name.startswith("run")}
-    expected = {"run", "run/config.yaml", "run/metrics.csv", "run/model.h5", "run/train.log", "run/checkpoints",
-                "run/checkpoints/best.h5", "run/checkpoints/step-00000014.h5", "run/checkpoints/step-00000021.h5"}
+    expected = {"run", "run/config.yaml", "run/metrics.csv", "run/diagnostics.csv", "run/model.h5", "run/train.log",
+                "run/checkpoints", "run/checkpoints/best.h5", "run/checkpoints/step-00000014.h5",
+                "run/checkpoints/step-00000021.h5"}
     result.must(found == expected, f"the run directory holds {sorted(found ^ expected)} more or less")
     header, rows = read_csv(folder / "run/metrics.csv")
     result.must(header == COLUMNS, f"the columns are {header}")

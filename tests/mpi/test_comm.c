@@ -158,6 +158,60 @@ static void test_sums_carry_nan(void **state) {
   settle();
 }
 
+/* ---------------------------------------------------------------- gathering */
+
+/* Rank 0 gets n(rank) elements from each rank: in their order, and nothing beyond them. */
+static void check_gather(size_t first, size_t step) {
+  size_t all = 0;
+  size_t before = 0; /* of the ranks below this one */
+  for (int r = 0; r < size; r++) all += first + step * (size_t)(size - 1 - r);
+  for (int r = 0; r < rank; r++) before += first + step * (size_t)(size - 1 - r);
+  const size_t n = first + step * (size_t)(size - 1 - rank);
+  float *const mine = ls_calloc(n, sizeof *mine);
+  float *const gathered = rank == 0 ? ls_calloc(all + 1, sizeof *gathered) : NULL;
+  EXPECT(mine && (gathered || rank != 0));
+  settle();
+  for (size_t i = 0; i < n; i++) mine[i] = (float)((before + i) % 16000001);
+  if (rank == 0) gathered[all] = -1.0F;
+  ls_comm_gather_f32(comm, mine, n, gathered);
+  size_t wrong = 0;
+  for (size_t i = 0; rank == 0 && i < all; i++) wrong += gathered[i] != (float)(i % 16000001);
+  EXPECT(wrong == 0 && (rank != 0 || gathered[all] == -1.0F));
+  free(gathered);
+  free(mine);
+  settle();
+}
+
+/* The last rank, or all, may have nothing. */
+static void test_gather(void **state) {
+  (void)state;
+  check_gather(0, 0);
+  check_gather(0, 1);
+  check_gather(1, 0);
+  check_gather(1000, 7);
+  check_gather(100003, 1);
+}
+
+/* A rank that is ahead waits for rank 0. */
+static void test_gather_again_and_again(void **state) {
+  (void)state;
+  float all[1024];
+  const size_t n = rank % 3 ? 3 : 0;
+  size_t wrong = 0;
+  for (int round = 0; round < 200; round++) {
+    const float mine[3] = {(float)round, (float)rank, 0.5F};
+    ls_comm_gather_f32(comm, mine, n, all);
+    size_t at = 0;
+    for (int r = 0; r < size && rank == 0; r++) {
+      if (r % 3 == 0) continue;
+      wrong += all[at] != (float)round || all[at + 1] != (float)r || all[at + 2] != 0.5F;
+      at += 3;
+    }
+  }
+  EXPECT(wrong == 0);
+  settle();
+}
+
 /* ---------------------------------------------------------------- broadcasts */
 
 static unsigned char pattern(size_t i) {
@@ -358,6 +412,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_sums_of_nothing),
       cmocka_unit_test(test_sums_have_the_same_bits),
       cmocka_unit_test(test_sums_carry_nan),
+      cmocka_unit_test(test_gather),
+      cmocka_unit_test(test_gather_again_and_again),
       cmocka_unit_test(test_broadcast),
       cmocka_unit_test(test_broadcast_in_pieces),
       cmocka_unit_test(test_broadcast_text),

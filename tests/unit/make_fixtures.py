@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes fixtures.h: losses and gradients of small nets, and paths of optimizers, as PyTorch computes them.
+"""Writes fixtures.h: losses and gradients of small nets, paths of optimizers and the rates of schedules, as PyTorch
+computes them.
 
 Needs torch==2.13.0 (`pip install torch==2.13.0`). The tests never run it: they read the fixtures.h that is
 kept beside it. Run it again, from any folder, after a change here, and commit both.
@@ -7,14 +8,18 @@ kept beside it. Run it again, from any folder, after a change here, and commit b
 Nets are computed in double from float32 numbers, so that what is recorded is right to the last digit;
 optimizers in float32, as they are used.
 """
+import math
 import pathlib
 
 import torch
+from torch.optim import lr_scheduler as schedulers
 
 ROWS = 9
 STEPS = 100
 RECORDED = (1, 2, 10, 100)
 MIXED_COLS = 5
+EPOCHS = 8
+EPOCH_STEPS = 5
 
 # name, loss, inputs, layers: (units, activation, alpha, bias) for dense, or the name of an activation.
 NETS = [
@@ -36,7 +41,7 @@ NETS = [
       (4, "tanh", None, False), (1, "sigmoid", None, True)]),
 ]
 
-# The map `optimizer:` and PyTorch's equal.
+# The map `optimizer:` and PyTorch's equal, at its own rate.
 OPTIMIZERS = [
     ("{type: sgd, lr: 0.05}", lambda w: torch.optim.SGD(w, lr=0.05)),
     ("{type: momentum, lr: 0.02}", lambda w: torch.optim.SGD(w, lr=0.02, momentum=0.9)),
@@ -44,6 +49,77 @@ OPTIMIZERS = [
     ("{type: adam}", lambda w: torch.optim.Adam(w)),
     ("{type: adam, lr: 0.05, betas: [0.8, 0.95], eps: 1.0e-4}",
      lambda w: torch.optim.Adam(w, lr=0.05, betas=(0.8, 0.95), eps=1e-4)),
+    ("{type: sgd, weight_decay: 0.3}", lambda w: torch.optim.SGD(w, lr=0.01, weight_decay=0.3)),
+    ("{type: momentum, weight_decay: 0.1}",
+     lambda w: torch.optim.SGD(w, lr=0.01, momentum=0.9, weight_decay=0.1)),
+    ("{type: momentum, lr: 0.02, nesterov: true}",
+     lambda w: torch.optim.SGD(w, lr=0.02, momentum=0.9, nesterov=True)),
+    ("{type: momentum, momentum: 0.7, nesterov: true, weight_decay: 0.2}",
+     lambda w: torch.optim.SGD(w, lr=0.01, momentum=0.7, nesterov=True, weight_decay=0.2)),
+    ("{type: adagrad}", lambda w: torch.optim.Adagrad(w)),
+    ("{type: adagrad, lr: 0.2, eps: 1.0e-3, weight_decay: 0.05}",
+     lambda w: torch.optim.Adagrad(w, lr=0.2, eps=1e-3, weight_decay=0.05)),
+    ("{type: rmsprop}", lambda w: torch.optim.RMSprop(w)),
+    ("{type: rmsprop, lr: 0.002, alpha: 0.9, eps: 1.0e-4, weight_decay: 0.2}",
+     lambda w: torch.optim.RMSprop(w, lr=0.002, alpha=0.9, eps=1e-4, weight_decay=0.2)),
+    ("{type: adam, lr: 0.02, weight_decay: 0.1}", lambda w: torch.optim.Adam(w, lr=0.02, weight_decay=0.1)),
+    ("{type: adamw}", lambda w: torch.optim.AdamW(w)),
+    ("{type: adamw, lr: 0.03, betas: [0.7, 0.9], eps: 1.0e-3, weight_decay: 0.4}",
+     lambda w: torch.optim.AdamW(w, lr=0.03, betas=(0.7, 0.9), eps=1e-3, weight_decay=0.4)),
+    ("{type: adamw, weight_decay: 0}", lambda w: torch.optim.AdamW(w, weight_decay=0.0)),
+]
+
+# The same under a rate that changes each step.
+SCHEDULED = [
+    ("{type: sgd, lr: 0.05, weight_decay: 0.1}", lambda w: torch.optim.SGD(w, lr=0.05, weight_decay=0.1)),
+    ("{type: momentum, lr: 0.05}", lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9)),
+    ("{type: momentum, lr: 0.05, nesterov: true}",
+     lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9, nesterov=True)),
+    ("{type: adagrad, lr: 0.3}", lambda w: torch.optim.Adagrad(w, lr=0.3)),
+    ("{type: rmsprop, lr: 0.05}", lambda w: torch.optim.RMSprop(w, lr=0.05)),
+    ("{type: adam, lr: 0.05, weight_decay: 0.02}", lambda w: torch.optim.Adam(w, lr=0.05, weight_decay=0.02)),
+    ("{type: adamw, lr: 0.05, weight_decay: 0.2}", lambda w: torch.optim.AdamW(w, lr=0.05, weight_decay=0.2)),
+]
+SCHEDULE = ("{type: cosine, total_steps: 80, min_lr: 0.002}", 80, 0.002)
+
+# The map `schedule:`, the rate it starts from, and PyTorch's schedulers: those stepped each step, those stepped
+# each epoch.
+SCHEDULES = [
+    ("{type: constant}", 0.1, lambda o: ([], [])),
+    ("{warmup_steps: 7}", 0.1, lambda o: ([warmup(o, 7)], [])),
+    ("{type: step, step_size: 3}", 0.1, lambda o: ([], [schedulers.StepLR(o, 3)])),
+    ("{type: step, step_size: 2, gamma: 0.5, warmup_epochs: 3}", 0.4,
+     lambda o: ([warmup(o, 3 * EPOCH_STEPS)], [schedulers.StepLR(o, 2, gamma=0.5)])),
+    ("{type: exponential}", 0.3, lambda o: ([], [schedulers.ExponentialLR(o, 0.95)])),
+    ("{type: exponential, gamma: 0.5, warmup_steps: 7}", 0.02,
+     lambda o: ([warmup(o, 7)], [schedulers.ExponentialLR(o, 0.5)])),
+    ("{type: cosine}", 0.1, lambda o: ([schedulers.CosineAnnealingLR(o, EPOCHS * EPOCH_STEPS)], [])),
+    ("{type: cosine, total_steps: 30, min_lr: 0.01}", 0.1,
+     lambda o: ([UntilStep(30, schedulers.CosineAnnealingLR(o, 30, eta_min=0.01))], [])),
+    ("{type: cosine, min_lr: 0.001, warmup_steps: 7}", 0.1,
+     lambda o: ([after_warmup(o, 7, schedulers.CosineAnnealingLR(o, 33, eta_min=0.001))], [])),
+    ("{type: linear}", 0.1, lambda o: ([linear(o, 0.0, EPOCHS * EPOCH_STEPS)], [])),
+    ("{type: linear, total_steps: 30, min_lr: 0.02}", 0.1, lambda o: ([linear(o, 0.2, 30)], [])),
+    ("{type: linear, total_steps: 35, min_lr: 0.02, warmup_epochs: 2}", 0.1,
+     lambda o: ([after_warmup(o, 10, linear(o, 0.2, 25))], [])),
+]
+
+# Small steps down and up, on both sides of the threshold; plain ones; values that are no numbers; both signs. Where
+# larger is better, their negatives.
+MONITORED = [math.nan, math.inf, 1.0, 0.9, 0.9, 0.89995, 0.8999, 0.9, math.nan, math.nan, math.nan, 0.95, 0.95, 1.00005,
+             1.0002, 1.0002, 0.5, 0.6, 0.6, math.inf, 0.6, 0.7, 0.7, 0.2, 0.0, 0.0, -0.2, -0.19999, -0.19997, -0.1, -0.1,
+             -0.1, -0.3, -0.30002, -0.3001, *[0.1] * 12]
+
+# The map `schedule:`, the rate it starts from, PyTorch's mode and arguments.
+PLATEAUS = [
+    ("{type: plateau}", 0.1, "min", {}),
+    ("{type: plateau, patience: 2, factor: 0.5}", 0.1, "min", {"patience": 2, "factor": 0.5}),
+    ("{type: plateau, patience: 2, factor: 0.5}", 0.1, "max", {"patience": 2, "factor": 0.5}),
+    ("{type: plateau, patience: 0, factor: 0.3, min_lr: 0.0004}", 0.2, "min",
+     {"patience": 0, "factor": 0.3, "min_lr": 0.0004}),
+    ("{type: plateau, patience: 0, factor: 0.9}", 0.2, "max", {"patience": 0, "factor": 0.9}),
+    ("{type: plateau, patience: 0, factor: 0.9}", 0.2, "min", {"patience": 0, "factor": 0.9}),
+    ("{type: plateau, patience: 1, min_lr: 0.5}", 0.2, "max", {"patience": 1, "min_lr": 0.5}),
 ]
 
 ACTIVATIONS = {
@@ -56,16 +132,27 @@ ACTIVATIONS = {
 }
 
 
+def word_of(kind, value):
+    """A number in C; one with the digits that give back the same bits."""
+    if math.isnan(value):
+        return "NAN"
+    if math.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    if kind == "double":
+        return repr(value)
+    if kind != "float":
+        return str(int(value))
+    text = f"{value:.9g}"
+    return (text if any(c in text for c in ".e") else text + ".0") + "F"
+
+
 def array(kind, name, values):
-    """A C array; floats with nine digits, which give back the same float."""
-    suffix = "F" if kind == "float" else ""
-    words = []
-    for value in values:
-        text = f"{value:.9g}" if kind == "float" else str(int(value))
-        words.append((text if suffix == "" or any(c in text for c in ".e") else text + ".0") + suffix)
+    """A C array."""
+    words = [word_of(kind, value) for value in values]
     lines = [f"static const {kind} {name}[] = {{"]
-    for start in range(0, len(words), 6):
-        lines.append("    " + ", ".join(words[start:start + 6]) + ",")
+    columns = 4 if kind == "double" else 6
+    for start in range(0, len(words), columns):
+        lines.append("    " + ", ".join(words[start:start + columns]) + ",")
     return "\n".join(lines) + "\n};\n"
 
 
@@ -172,17 +259,10 @@ def optimizers_text(generator):
     text += array("float", "path_start", start.tolist())
     text += array("float", "path_gradients", gradients.flatten().tolist())
     rows = []
-    for index, (yaml, make) in enumerate(OPTIMIZERS):
-        w = start.clone().requires_grad_()
-        optimizer = make([w])
-        recorded = []
-        for step in range(1, STEPS + 1):
-            w.grad = gradients[step - 1].clone()
-            optimizer.step()
-            if step in RECORDED:
-                recorded += w.tolist()
-        text += array("float", f"path_{index}", recorded)
-        rows.append(f'    {{"{yaml}", path_{index}}},\n')
+    paths = [(yaml, make, None) for yaml, make in OPTIMIZERS] + [(yaml, make, SCHEDULE) for yaml, make in SCHEDULED]
+    for index, (yaml, make, schedule) in enumerate(paths):
+        text += array("float", f"path_{index}", path_of(make, schedule, start, gradients))
+        rows.append(f'    {{"{yaml}", ' + (f'"{schedule[0]}"' if schedule else "NULL") + f", path_{index}}},\n")
     text += "\n/* The parameters after these steps, one row each. */\n"
     text += "static const size_t path_steps[] = {" + ", ".join(map(str, RECORDED)) + "};\n\n"
     return text + "static const fixture_path fixture_paths[] = {\n" + "".join(rows) + "};\n"
@@ -210,14 +290,109 @@ def mixed_text(weights):
     return text + f"static const double mixed_loss = {total.item()!r};\n\n"
 
 
+def path_of(make, schedule, start, gradients):
+    """The parameters after each of the recorded steps."""
+    w = start.clone().requires_grad_()
+    optimizer = make([w])
+    scheduler = None
+    if schedule:
+        scheduler = UntilStep(schedule[1], schedulers.CosineAnnealingLR(optimizer, schedule[1], eta_min=schedule[2]))
+    recorded = []
+    for step in range(1, STEPS + 1):
+        w.grad = gradients[step - 1].clone()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        if step in RECORDED:
+            recorded += w.tolist()
+    return recorded
+
+
+class UntilStep:
+    """A scheduler that is stepped so many times, and then rests."""
+
+    def __init__(self, steps, scheduler):
+        self.left = steps
+        self.scheduler = scheduler
+
+    def step(self):
+        if self.left > 0:
+            self.scheduler.step()
+        self.left -= 1
+
+
+def linear(optimizer, end, steps):
+    return schedulers.LinearLR(optimizer, start_factor=1.0, end_factor=end, total_iters=steps)
+
+
+def warmup(optimizer, steps):
+    """1/n, 2/n, ... 1 of the rate."""
+    return schedulers.LinearLR(optimizer, start_factor=1 / steps, total_iters=steps - 1)
+
+
+def after_warmup(optimizer, steps, scheduler):
+    for group in optimizer.param_groups: # the schedulers made before began with a first step of their own
+        group["lr"] = group["initial_lr"]
+    return schedulers.SequentialLR(optimizer, [warmup(optimizer, steps), scheduler], milestones=[steps])
+
+
+def make_sgd(lr):
+    return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+
+
+def rates_of(lr, make):
+    """The rate of each step of a run."""
+    optimizer = make_sgd(lr)
+    each_step, each_epoch = make(optimizer)
+    rates = []
+    for _ in range(EPOCHS):
+        for _ in range(EPOCH_STEPS):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            for scheduler in each_step:
+                scheduler.step()
+        for scheduler in each_epoch:
+            scheduler.step()
+    return rates
+
+
+def plateau_rates_of(lr, mode, arguments):
+    """The rate after each of the monitored values."""
+    optimizer = make_sgd(lr)
+    scheduler = schedulers.ReduceLROnPlateau(optimizer, mode=mode, **arguments)
+    rates = []
+    for value in MONITORED:
+        scheduler.step(-value if mode == "max" else value)
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def schedules_text():
+    text = f"\n#define FIXTURE_EPOCHS {EPOCHS}\n#define FIXTURE_EPOCH_STEPS {EPOCH_STEPS}\n\n"
+    rows = []
+    for index, (yaml, lr, make) in enumerate(SCHEDULES):
+        text += array("double", f"schedule_{index}", rates_of(lr, make))
+        rows.append(f'    {{"{yaml}", {lr}, schedule_{index}}},\n')
+    text += "\nstatic const fixture_schedule fixture_schedules[] = {\n" + "".join(rows) + "};\n\n"
+    text += array("double", "monitored", MONITORED)
+    rows = []
+    for index, (yaml, lr, mode, arguments) in enumerate(PLATEAUS):
+        text += array("double", f"plateau_{index}", plateau_rates_of(lr, mode, arguments))
+        rows.append(f'    {{"{yaml}", {lr}, {"true" if mode == "max" else "false"}, plateau_{index}}},\n')
+    return text + "\nstatic const fixture_plateau fixture_plateaus[] = {\n" + "".join(rows) + "};\n"
+
+
 HEADER = """/* Made by make_fixtures.py with PyTorch %s: do not edit.
  *
  * Losses and gradients of small nets, means over %d rows: [0] with equal, [1] with given sample weights;
- * and the parameters along the paths of optimizers; the loss of classes that are mixed, and its gradient. */
+ * the parameters along the paths of optimizers; the rates of schedules; and the loss of classes that are mixed,
+ * with its gradient. */
 #ifndef LOCKSTEP_TEST_FIXTURES_H
 #define LOCKSTEP_TEST_FIXTURES_H
 
 #include "lockstep/layer.h"
+
+#include <math.h>
 
 /* clang-format off */
 
@@ -242,11 +417,28 @@ typedef struct fixture_net {
   const fixture_block *blocks;
 } fixture_net;
 
-/* An optimizer's map as YAML, and the parameters after each of path_steps. */
+/* The maps of an optimizer and of the schedule of its rate (NULL: none) as YAML, and the parameters after each
+ * of path_steps. */
 typedef struct fixture_path {
-  const char *optimizer;
+  const char *optimizer, *schedule;
   const float *params;
 } fixture_path;
+
+/* A schedule's map as YAML, the rate that it starts from, and the rate of each step of FIXTURE_EPOCHS epochs of
+ * FIXTURE_EPOCH_STEPS. */
+typedef struct fixture_schedule {
+  const char *schedule;
+  double base;
+  const double *rates;
+} fixture_schedule;
+
+/* Of a plateau: the rate after each of the monitored values, or their negatives where larger is better. */
+typedef struct fixture_plateau {
+  const char *schedule;
+  double base;
+  bool larger_is_better;
+  const double *rates;
+} fixture_plateau;
 
 #define FIXTURE_ROWS %d
 
@@ -265,7 +457,8 @@ def main():
         text += arrays
         table += row
     text += "static const fixture_net fixture_nets[] = {\n" + table + "};\n\n"
-    text += optimizers_text(generator) + "\n"
+    text += optimizers_text(generator)
+    text += schedules_text() + "\n"
     text += mixed_text(weights)
     text += "#endif\n"
     (pathlib.Path(__file__).parent / "fixtures.h").write_text(text)

@@ -434,8 +434,9 @@ static void momentum_steps_by_hand(void **state) {
   float v[19];
   float w[19];
   float g[19];
+  const ls_momentum_step s = {.lr = 0.1F, .momentum = 0.9F};
   for (size_t i = 0; i < 19; i++) v[i] = 2.0F, w[i] = 1.0F, g[i] = 4.0F;
-  ls_math_momentum_step(19, 0.1F, 0.9F, 0.5F, g, v, w);
+  ls_math_momentum_step(19, &s, 0.5F, g, v, w);
   for (size_t i = 0; i < 19; i++) {
     check_close("v", (double)v[i], 3.8, 5e-7);
     check_close("w", (double)w[i], 0.62, 1e-7);
@@ -457,6 +458,56 @@ static void adam_steps_by_hand(void **state) {
     check_close("m", (double)m[i], 1.1, 2e-7);
     check_close("v", (double)v[i], 3.01, 5e-7);
     check_close("w", (double)w[i], 1.0 - 0.1 * 1.1 / (2.0 * sqrt(3.01) + 0.5), 1e-7);
+  }
+}
+
+/* An option that is off leaves no trace: a gradient of -0 makes a velocity of -0, and 0 times an infinite
+ * parameter is not computed. */
+static void absent_decay_changes_no_bit(void **state) {
+  (void)state;
+  const float g[2] = {-0.0F, 2.0F};
+  float v[2] = {-0.0F, 0.0F};
+  float w[2] = {-0.0F, INFINITY};
+  ls_math_momentum_step(2, &(ls_momentum_step){.lr = 0.5F, .momentum = 0.5F}, 1.0F, g, v, w);
+  check_same("v", 2, v, (const float[]){-0.0F, 2.0F});
+  check_same("w", 2, w, (const float[]){0.0F, INFINITY});
+}
+
+/* ---------------------------------------------------- clamping and shrinking */
+
+static void clamped_values_stay_within(void **state) {
+  (void)state;
+  float x[] = {-3.0F, -1.0F, -0.5F, 0.0F, 0.25F, 1.0F, 1.5F, INFINITY, -INFINITY};
+  ls_math_clamp(COUNT(x), 1.0F, x);
+  check_same("clamped", COUNT(x), x,
+             (const float[]){-1.0F, -1.0F, -0.5F, 0.0F, 0.25F, 1.0F, 1.0F, 1.0F, -1.0F});
+}
+
+static void shrunk_values_move_towards_zero(void **state) {
+  (void)state;
+  float w[] = {-3.0F, -1.0F, -0.5F, 0.0F, 0.25F, 1.0F, 1.5F, INFINITY, -INFINITY};
+  ls_math_shrink(COUNT(w), 1.0F, w);
+  check_same("shrunk", COUNT(w), w,
+             (const float[]){-2.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.5F, INFINITY, -INFINITY});
+  float same[] = {-3.0F, 0.5F};
+  ls_math_shrink(COUNT(same), 0.0F, same);
+  check_same("by nothing", COUNT(same), same, (const float[]){-3.0F, 0.5F});
+}
+
+/* At every place of a vector register and in the rest. */
+static void nans_are_neither_clamped_nor_shrunk(void **state) {
+  (void)state;
+  enum { N = 37 };
+  for (size_t at = 0; at < N; at++) {
+    float x[N];
+    float w[N];
+    for (size_t i = 0; i < N; i++) x[i] = w[i] = i == at ? NAN : 0.5F;
+    ls_math_clamp(N, 0.25F, x);
+    ls_math_shrink(N, 1.0F, w);
+    for (size_t i = 0; i < N; i++) {
+      assert_int_equal(isnan(x[i]), i == at);
+      assert_int_equal(isnan(w[i]), i == at);
+    }
   }
 }
 
@@ -588,6 +639,10 @@ int main(void) {
       cmocka_unit_test(scaled_sums_are_added),
       cmocka_unit_test(momentum_steps_by_hand),
       cmocka_unit_test(adam_steps_by_hand),
+      cmocka_unit_test(absent_decay_changes_no_bit),
+      cmocka_unit_test(clamped_values_stay_within),
+      cmocka_unit_test(shrunk_values_move_towards_zero),
+      cmocka_unit_test(nans_are_neither_clamped_nor_shrunk),
       cmocka_unit_test(rows_are_normalized),
       cmocka_unit_test(doubles_are_normalized_in_double),
       cmocka_unit_test(dropout_at_rate_0_keeps_all),

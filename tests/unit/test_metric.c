@@ -1,6 +1,8 @@
 /* The metric room: sums by hand, the formulas that follow from them, parts that add up to the whole. */
 #include "support.h"
 
+#include "metric_fixtures.h"
+
 #include "lockstep/metric.h"
 
 /* Local. A metric that must come about. */
@@ -59,7 +61,7 @@ static void test_class_qualities(void **state) {
   check_class(metric, 0, 2.0 / 3.0, 2.0 / 3.0, 3.0);
   check_class(metric, 1, 1.0, 0.5, 2.0);
   check_class(metric, 2, 0.5, 1.0, 1.0);
-  check_close("macro f1", ls_metric_macro_f1(metric), 2.0 / 3.0, 1e-15); /* each of them is 2/3 */
+  check_close("macro f1", ls_metric_macro(metric).f1, 2.0 / 3.0, 1e-15); /* each of them is 2/3 */
   ls_metric_destroy(&metric);
 }
 
@@ -74,7 +76,7 @@ static void test_absent_class(void **state) {
   check_class(metric, 0, 0.5, 1.0, 1.0);
   check_class(metric, 1, 0.0, 0.0, 1.0); /* never predicted */
   check_class(metric, 2, 0.0, 0.0, 0.0);
-  check_close("macro f1", ls_metric_macro_f1(metric), (2.0 / 3.0) / 3.0, 1e-15);
+  check_close("macro f1", ls_metric_macro(metric).f1, (2.0 / 3.0) / 3.0, 1e-15);
   ls_metric_destroy(&metric);
 }
 
@@ -113,7 +115,7 @@ static void test_one_label(void **state) {
   check_close("true yes", ls_metric_confusion(metric, 1, 1), 2.0, 0.0);
   check_class(metric, 0, 1.0 / 3.0, 0.5, 2.0);
   check_class(metric, 1, 2.0 / 3.0, 0.5, 4.0);
-  check_close("macro f1", ls_metric_macro_f1(metric), (0.4 + 4.0 / 7.0) / 2.0, 1e-15);
+  check_close("macro f1", ls_metric_macro(metric).f1, (0.4 + 4.0 / 7.0) / 2.0, 1e-15);
   ls_metric_destroy(&metric);
 }
 
@@ -132,7 +134,7 @@ static void test_many_labels(void **state) {
   check_close("accuracy", ls_metric_quality(metric), (0.5 + 1.0 + 1.0) / 4.0, 1e-15);
   check_class(metric, 0, 1.0, 0.5, 4.0);
   check_class(metric, 1, 0.0, 0.0, 1.0); /* never said yes */
-  check_close("macro f1", ls_metric_macro_f1(metric), (2.0 / 3.0) / 2.0, 1e-15);
+  check_close("macro f1", ls_metric_macro(metric).f1, (2.0 / 3.0) / 2.0, 1e-15);
   ls_metric_destroy(&metric);
 }
 
@@ -334,15 +336,270 @@ static void test_nan_outputs(void **state) {
   ls_metric_destroy(&metric);
 }
 
+/* ------------------------------------------------------------------ scikit-learn */
+
+/* Ranks what a metric of one process has kept, as ls_evaluate does over ranks. */
+static void rank_all(ls_metric *metric, const ls_targets *targets) {
+  ls_ranking *const r = metric->ranking;
+  for (size_t k = 0; k < metric->n_outputs; k++) {
+    for (size_t i = 0; i < r->rows; i++) {
+      const bool is_in = targets->classes ? (size_t)targets->classes[i] == k
+                                          : targets->values[i * metric->n_outputs + k] > 0.5F;
+      const float weight = targets->weights ? targets->weights[i] : 1.0F;
+      r->samples[i] = (ls_scored){r->scores[k * r->max_rows + i], is_in ? weight : -weight};
+    }
+    r->auc[k] = ls_auc_of(r->rows, r->samples, r->samples + r->rows);
+  }
+}
+
+/* A metric that measures everything of the fixtures' rows, in two parts. */
+static ls_metric *measured(ls_task task, size_t n_outputs, const float *z, const ls_targets *targets) {
+  ls_metric *metric = new_metric(task, n_outputs, true);
+  const size_t cut = 23;
+  const ls_targets rest = {.classes = targets->classes ? targets->classes + cut : NULL,
+                           .values = targets->values ? targets->values + cut * n_outputs : NULL,
+                           .weights = targets->weights ? targets->weights + cut : NULL};
+  for (size_t i = 0; i < COUNT(fixture_tops) && task == LS_TASK_CLASSES; i++)
+    assert_int_equal(ls_metric_add_top(metric, fixture_tops[i]), LS_OK);
+  assert_int_equal(ls_metric_keep_scores(metric, FIXTURE_ROWS, FIXTURE_ROWS), LS_OK);
+  ls_metric_add(metric, 5, z, targets, 1.0); /* to be forgotten */
+  ls_metric_reset(metric);
+  ls_metric_add(metric, cut, z, targets, 1.0);
+  ls_metric_add(metric, FIXTURE_ROWS - cut, z + cut * n_outputs, &rest, 1.0);
+  rank_all(metric, targets);
+  return metric;
+}
+
+static void check_macro(const ls_metric *metric, const double expected[3]) {
+  const ls_class_quality macro = ls_metric_macro(metric);
+  check_close("macro precision", macro.precision, expected[0], 1e-12);
+  check_close("macro recall", macro.recall, expected[1], 1e-12);
+  check_close("macro f1", macro.f1, expected[2], 1e-12);
+}
+
+/* expected: (n + 1), the mean last */
+static void check_aucs(const ls_metric *metric, size_t n, const double *expected) {
+  for (size_t k = 0; k < n; k++) check_close("auc", ls_metric_auc(metric, k), expected[k], 1e-12);
+  check_close("macro auc", ls_metric_macro_auc(metric), expected[n], 1e-12);
+}
+
+static void test_classes_as_scikit_learn(void **state) {
+  (void)state;
+  for (int weighted = 0; weighted < 2; weighted++) {
+    const ls_targets targets = {.classes = six_y, .weights = weighted ? fixture_weights : NULL};
+    ls_metric *metric = measured(LS_TASK_CLASSES, 6, six_z, &targets);
+    check_aucs(metric, 6, weighted ? six_auc_weighted : six_auc);
+    check_macro(metric, weighted ? six_macro_weighted : six_macro);
+    for (size_t i = 0; i < COUNT(fixture_tops); i++)
+      check_close("top k", ls_metric_top(metric, fixture_tops[i]),
+                  (weighted ? six_tops_weighted : six_tops)[i], 1e-12);
+    check_close("top 1", ls_metric_top(metric, 1), ls_metric_quality(metric), 0.0);
+    ls_metric_destroy(&metric);
+  }
+}
+
+/* One label of two classes, with few different scores. */
+static void test_ties_as_scikit_learn(void **state) {
+  (void)state;
+  for (int weighted = 0; weighted < 2; weighted++) {
+    const ls_targets targets = {.values = ties_y, .weights = weighted ? fixture_weights : NULL};
+    ls_metric *metric = measured(LS_TASK_LABELS, 1, ties_z, &targets);
+    const double both[] = {ties_auc[weighted], ties_auc[weighted], ties_auc[weighted]};
+    check_aucs(metric, 2, both);
+    check_macro(metric, weighted ? ties_macro_weighted : ties_macro);
+    ls_metric_destroy(&metric);
+  }
+}
+
+static void test_labels_as_scikit_learn(void **state) {
+  (void)state;
+  for (int weighted = 0; weighted < 2; weighted++) {
+    const ls_targets targets = {.values = four_y, .weights = weighted ? fixture_weights : NULL};
+    ls_metric *metric = measured(LS_TASK_LABELS, 4, four_z, &targets);
+    check_aucs(metric, 4, weighted ? four_auc_weighted : four_auc);
+    check_macro(metric, weighted ? four_macro_weighted : four_macro);
+    ls_metric_destroy(&metric);
+  }
+}
+
+static void test_outputs_as_scikit_learn(void **state) {
+  (void)state;
+  const ls_targets targets = {.values = two_y, .weights = fixture_weights};
+  ls_metric *metric = new_metric(LS_TASK_REGRESSION, 2, false);
+  ls_metric_add(metric, FIXTURE_ROWS, two_a, &targets, 1.0);
+  for (size_t k = 0; k < 2; k++) {
+    const ls_output_quality q = ls_metric_output(metric, k);
+    check_close("mse", q.mse, two_mse[k], 1e-12);
+    check_close("mae", q.mae, two_mae[k], 1e-12);
+    check_close("r2", q.r2, two_r2[k], 1e-12);
+  }
+  ls_metric_destroy(&metric);
+}
+
+/* -------------------------------------------------------------- top k, ROC AUC */
+
+/* Of equal scores the smaller number comes first, as for the accuracy. */
+static void test_top_k_with_ties(void **state) {
+  (void)state;
+  const float z[4] = {1.0F, 2.0F, 2.0F, 1.0F}; /* in order: 1, 2, 0, 3 */
+  const size_t place[4] = {2, 0, 1, 3};
+  for (int32_t y = 0; y < 4; y++) {
+    ls_metric *metric = new_metric(LS_TASK_CLASSES, 4, y % 2 == 0);
+    for (size_t k = 1; k <= 4; k++) assert_int_equal(ls_metric_add_top(metric, k), LS_OK);
+    assert_int_equal(ls_metric_add_top(metric, 2), LS_OK); /* is there already */
+    assert_int_equal(metric->n_tops, 4);
+    ls_metric_add(metric, 1, z, &(ls_targets){.classes = &y}, 0.0);
+    for (size_t k = 1; k <= 4; k++)
+      check_close("top k", ls_metric_top(metric, k), place[y] < k ? 1.0 : 0.0, 0.0);
+    check_close("accuracy", ls_metric_quality(metric), y == 1 ? 1.0 : 0.0, 0.0);
+    ls_metric_destroy(&metric);
+  }
+}
+
+/* A score that is no number is never among the best. */
+static void test_top_k_of_nan(void **state) {
+  (void)state;
+  const float z[2][3] = {{NAN, 1.0F, 2.0F}, {0.0F, NAN, -1.0F}};
+  const int32_t y[2] = {0, 0};
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, false);
+  assert_int_equal(ls_metric_add_top(metric, 1), LS_OK);
+  assert_int_equal(ls_metric_add_top(metric, 2), LS_OK);
+  assert_true(isnan(ls_metric_top(metric, 1))); /* no samples */
+  ls_metric_add(metric, 2, z[0], &(ls_targets){.classes = y}, 0.0);
+  check_close("top 1", ls_metric_top(metric, 1), 0.0, 0.0);
+  check_close("top 2", ls_metric_top(metric, 2), 0.5, 0.0);
+  ls_metric_destroy(&metric);
+}
+
+/* Probabilities so near 0 or 1 that float32 can't tell them apart still rank: a far larger lead is another
+ * score, for two classes the same with the other sign, and adding a number to all of z changes nothing. */
+static void test_scores_do_not_saturate(void **state) {
+  (void)state;
+  const float z[4][2] = {{30.0F, 0.0F}, {31.0F, 0.0F}, {2000.0F, 0.0F}, {128.0F, 98.0F}};
+  const int32_t y[4] = {0, 0, 0, 0};
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 2, false);
+  assert_int_equal(ls_metric_keep_scores(metric, 5, 0), LS_OK);
+  ls_metric_add(metric, 4, z[0], &(ls_targets){.classes = y}, 0.0);
+  const float *const scores = metric->ranking->scores;
+  const double want[4] = {30.0, 31.0, 2000.0, 30.0};
+  for (size_t i = 0; i < 4; i++) {
+    check_close("log-odds", (double)scores[i], want[i], 0.0);
+    check_close("of the rest", (double)scores[5 + i], -want[i], 0.0);
+  }
+  ls_metric_destroy(&metric);
+}
+
+/* log p / (1 - p) of softmax probabilities, as they are defined. */
+static void test_scores_are_log_odds(void **state) {
+  (void)state;
+  float z[5];
+  const int32_t y = 0;
+  ls_metric *metric = new_metric(LS_TASK_CLASSES, 5, false);
+  assert_int_equal(ls_metric_keep_scores(metric, 1, 0), LS_OK);
+  for (uint64_t round = 0; round < 20; round++) {
+    fill_random(round, 5, z);
+    for (size_t j = 0; j < 5; j++) z[j] *= 5.0F;
+    ls_metric_reset(metric);
+    ls_metric_add(metric, 1, z, &(ls_targets){.classes = &y}, 0.0);
+    for (size_t k = 0; k < 5; k++) {
+      double others = 0.0;
+      for (size_t j = 0; j < 5; j++) others += j == k ? 0.0 : exp((double)z[j]);
+      const double want = (double)z[k] - log(others);
+      check_close("log-odds", (double)metric->ranking->scores[k], want, 1e-6 * fmax(fabs(want), 1.0));
+    }
+  }
+  ls_metric_destroy(&metric);
+}
+
+static double auc_of(size_t n, const float *scores, const float *weights) {
+  ls_scored samples[16];
+  for (size_t i = 0; i < n; i++) samples[i] = (ls_scored){scores[i], weights[i]};
+  return ls_auc_of(n, samples, samples + n);
+}
+
+/* By hand: pairs of one side with the other. */
+static void test_auc_by_hand(void **state) {
+  (void)state;
+  const float scores[] = {0.5F, -INFINITY, 3e38F, -0.0F, 0.0F, -1e-40F, INFINITY};
+  check_close("order", auc_of(4, scores, (float[]){1, -1, 1, -1}), 1.0, 0.0);
+  check_close("reverse", auc_of(4, scores, (float[]){-1, 1, -1, 1}), 0.0, 0.0);
+  check_close("one tie", auc_of(2, scores + 3, (float[]){1, -1}), 0.5, 0.0);
+  check_close("below 0", auc_of(2, scores + 4, (float[]){1, -1}), 1.0, 0.0);
+  check_close("infinite", auc_of(2, scores + 5, (float[]){-2, 1}), 1.0, 0.0);
+  /* 0.5 (weight 2) and -inf (1) against 0 (3) and 0 (1): right are 2 * 4 of 3 * 4 */
+  check_close("weights", auc_of(5, scores, (float[]){2, 1, 0, -3, -1}), 8.0 / 12.0, 1e-15);
+}
+
+/* Where a side is empty, or has no weight, or a score is no number. */
+static void test_auc_not_defined(void **state) {
+  (void)state;
+  const float scores[] = {1.0F, 2.0F, NAN};
+  const float y[] = {1.0F, 1.0F, 0.0F, 1.0F};
+  assert_true(isnan(auc_of(0, scores, scores)));
+  assert_true(isnan(auc_of(2, scores, (float[]){1, 1})));
+  assert_true(isnan(auc_of(2, scores, (float[]){-1, -1})));
+  assert_true(isnan(auc_of(2, scores, (float[]){1, -0.0F})));
+  assert_true(isnan(auc_of(3, scores, (float[]){1, -1, 1})));
+  ls_metric *metric = new_metric(LS_TASK_LABELS, 2, false);
+  assert_int_equal(ls_metric_keep_scores(metric, 2, 2), LS_OK);
+  assert_true(isnan(ls_metric_macro_auc(metric)));
+  ls_metric_add(metric, 2, (float[]){1.0F, 2.0F, 3.0F, 4.0F}, &(ls_targets){.values = y}, 0.0);
+  rank_all(metric, &(ls_targets){.values = y});
+  check_close("label 0", ls_metric_auc(metric, 0), 0.0, 0.0);
+  assert_true(isnan(ls_metric_auc(metric, 1)));
+  check_close("the mean leaves it out", ls_metric_macro_auc(metric), 0.0, 0.0);
+  ls_metric_destroy(&metric);
+}
+
+/* More samples than a sort by one digit could tell apart, against counting all pairs. */
+static void test_auc_of_many(void **state) {
+  (void)state;
+  enum { N = 3000 };
+  float *const x = new_floats((size_t)2 * N);
+  ls_scored *const samples = ls_calloc((size_t)2 * N, sizeof *samples);
+  assert_non_null(samples);
+  fill_random(9, (size_t)2 * N, x);
+  double right = 0.0;
+  double all = 0.0;
+  for (size_t i = 0; i < N; i++) samples[i] = (ls_scored){ldexpf(x[i], (int)(i % 40) - 20), x[N + i]};
+  for (size_t i = 0; i < N; i++)
+    for (size_t j = 0; j < N; j++) {
+      if (!(samples[i].weight > 0.0F && samples[j].weight < 0.0F)) continue;
+      const double pair = -(double)samples[i].weight * (double)samples[j].weight;
+      all += pair;
+      right += samples[i].score > samples[j].score ? pair : 0.0;
+    }
+  check_close("auc", ls_auc_of(N, samples, samples + N), right / all, 1e-12);
+  free(samples);
+  free(x);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_classes),      cmocka_unit_test(test_class_qualities),
-      cmocka_unit_test(test_absent_class), cmocka_unit_test(test_weights),
-      cmocka_unit_test(test_one_label),    cmocka_unit_test(test_many_labels),
-      cmocka_unit_test(test_regression),   cmocka_unit_test(test_regression_by_hand),
-      cmocka_unit_test(test_units),        cmocka_unit_test(test_parts_add_up),
-      cmocka_unit_test(test_not_defined),  cmocka_unit_test(test_reset),
+      cmocka_unit_test(test_classes),
+      cmocka_unit_test(test_class_qualities),
+      cmocka_unit_test(test_absent_class),
+      cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_one_label),
+      cmocka_unit_test(test_many_labels),
+      cmocka_unit_test(test_regression),
+      cmocka_unit_test(test_regression_by_hand),
+      cmocka_unit_test(test_units),
+      cmocka_unit_test(test_parts_add_up),
+      cmocka_unit_test(test_not_defined),
+      cmocka_unit_test(test_reset),
       cmocka_unit_test(test_nan_outputs),
+      cmocka_unit_test(test_classes_as_scikit_learn),
+      cmocka_unit_test(test_ties_as_scikit_learn),
+      cmocka_unit_test(test_labels_as_scikit_learn),
+      cmocka_unit_test(test_outputs_as_scikit_learn),
+      cmocka_unit_test(test_top_k_with_ties),
+      cmocka_unit_test(test_top_k_of_nan),
+      cmocka_unit_test(test_scores_do_not_saturate),
+      cmocka_unit_test(test_scores_are_log_odds),
+      cmocka_unit_test(test_auc_by_hand),
+      cmocka_unit_test(test_auc_not_defined),
+      cmocka_unit_test(test_auc_of_many),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,12 @@ static void mistakes_are_told_with_their_place(void **state) {
       {"optimizer:\n  type: adam\n  betas: [0.9, 1]\n", "net.yaml:3: optimizer.betas", true},
       {"optimizer:\n  type: adam\n  betas: [0.9]\n", "net.yaml:3: optimizer.betas", true},
       {"optimizer:\n  type: adam\n  eps: 0\n", "net.yaml:3: optimizer.eps: 0 is out", true},
+      {"optimizer:\n  type: adagrad\n  eps: 1e-50\n", "net.yaml:3: optimizer.eps: 1e-50 is out", true},
+      {"optimizer:\n  type: rmsprop\n  alpha: 1\n", "net.yaml:3: optimizer.alpha: 1 is out", true},
+      {"optimizer:\n  type: rmsprop\n  betas: [0, 0]\n", "net.yaml:3: optimizer.betas: unknown key", true},
+      {"optimizer:\n  type: momentum\n  nesterow: true\n", "did you mean nesterov?", true},
+      {"optimizer:\n  type: sgd\n  nesterov: true\n", "net.yaml:3: optimizer.nesterov: unknown key", true},
+      {"optimizer:\n  type: adamw\n  weight_decay: -1\n", "net.yaml:3: optimizer.weight_decay: -1", true},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of(rows[i].text);
@@ -95,9 +101,22 @@ static void check_params(const char *what, const float *got, const float *want) 
   }
 }
 
+/* The schedule of its map, or the constant one. */
+static ls_schedule schedule_of(const char *map) {
+  char *const text = ls_format("schedule: %s", map ? map : "{type: constant}");
+  ls_config *config = config_of(text);
+  ls_schedule schedule;
+  ls_schedule_configure(config, &schedule);
+  check_valid(config);
+  ls_config_destroy(&config);
+  free(text);
+  return schedule;
+}
+
 /* The gradients are handed over multiplied by 128, as sums over a batch would be. */
 static void check_path(const fixture_path *path, float scale) {
   ls_optim *optim = optim_of(path->optimizer, FIXTURE_PARAMS);
+  const ls_schedule schedule = schedule_of(path->schedule);
   float params[FIXTURE_PARAMS];
   memcpy(params, path_start, sizeof params);
   size_t recorded = 0;
@@ -105,7 +124,9 @@ static void check_path(const fixture_path *path, float scale) {
     float grads[FIXTURE_PARAMS];
     for (size_t i = 0; i < FIXTURE_PARAMS; i++)
       grads[i] = path_gradients[(step - 1) * FIXTURE_PARAMS + i] / scale;
-    ls_optim_step(optim, optim->type->lr(optim), scale, grads, params);
+    const ls_schedule_time now = {.step = step - 1};
+    const double lr = ls_schedule_lr(&schedule, optim->type->lr(optim), &now);
+    ls_optim_step(optim, lr, scale, grads, params);
     assert_int_equal(optim->steps, step);
     if (recorded == COUNT(path_steps) || step != path_steps[recorded]) continue;
     check_params(path->optimizer, params, path->params + recorded * FIXTURE_PARAMS);
@@ -135,11 +156,11 @@ static void every_kind_has_a_path(void **state) {
   }
 }
 
-/* Without a gradient from the start, nothing moves. */
+/* Without a gradient from the start and without decay, nothing moves. */
 static void no_gradient_is_no_step(void **state) {
   (void)state;
   for (size_t t = 0; ls_optim_types[t]; t++) {
-    char *const map = ls_format("{type: %s}", ls_optim_types[t]->name);
+    char *const map = ls_format("{type: %s, weight_decay: 0}", ls_optim_types[t]->name);
     ls_optim *optim = optim_of(map, 3);
     const float zero[3] = {0};
     float params[3] = {1.0F, -2.0F, 0.0F};
@@ -163,6 +184,65 @@ static void adam_starts_with_its_rate(void **state) {
   ls_optim_destroy(&optim);
 }
 
+/* adamw's decay alone, twice: w (1 - 0.5 * 0.25)^2. That of the others goes through the gradient. */
+static void decay_moves_what_has_no_gradient(void **state) {
+  (void)state;
+  for (size_t t = 0; ls_optim_types[t]; t++) {
+    char *const map = ls_format("{type: %s, lr: 0.5, weight_decay: 0.25}", ls_optim_types[t]->name);
+    ls_optim *optim = optim_of(map, 3);
+    const float zero[3] = {0};
+    float params[3] = {1.0F, -2.0F, 0.0F};
+    for (int step = 0; step < 2; step++) ls_optim_step(optim, 0.5, 1.0F, zero, params);
+    assert_true(params[0] < 1.0F && params[1] > -2.0F && params[2] == 0.0F);
+    if (strcmp(optim->type->name, "adamw") == 0)
+      check_same(map, 3, params, (const float[]){0.765625F, -1.53125F, 0.0F});
+    ls_optim_destroy(&optim);
+    free(map);
+  }
+}
+
+/* A run that is left and taken up by its number of steps and its slots, as a checkpoint keeps them, goes on
+ * with the same bits. */
+static void state_is_steps_and_slots(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(fixture_paths); i++) {
+    ls_optim *whole = optim_of(fixture_paths[i].optimizer, FIXTURE_PARAMS);
+    ls_optim *rest = optim_of(fixture_paths[i].optimizer, FIXTURE_PARAMS);
+    float params[FIXTURE_PARAMS];
+    float resumed[FIXTURE_PARAMS];
+    memcpy(params, path_start, sizeof params);
+    for (size_t step = 0; step < 10; step++) {
+      const float *const grads = path_gradients + step * FIXTURE_PARAMS;
+      if (step == 4) {
+        memcpy(resumed, params, sizeof resumed);
+        rest->steps = whole->steps;
+        for (size_t k = 0; k < rest->type->n_slots; k++)
+          memcpy(rest->slots[k], whole->slots[k], sizeof params);
+      }
+      ls_optim_step(whole, 0.01, 1.0F, grads, params);
+      if (step >= 4) ls_optim_step(rest, 0.01, 1.0F, grads, resumed);
+    }
+    check_same(fixture_paths[i].optimizer, FIXTURE_PARAMS, resumed, params);
+    ls_optim_destroy(&whole);
+    ls_optim_destroy(&rest);
+  }
+}
+
+/* The least eps that is taken is no 0 in float. */
+static void the_least_eps_keeps_numbers(void **state) {
+  (void)state;
+  static const char *const names[] = {"adagrad", "rmsprop", "adam", "adamw"};
+  for (size_t t = 0; t < COUNT(names); t++) {
+    char *const map = ls_format("{type: %s, eps: 1e-37}", names[t]);
+    ls_optim *optim = optim_of(map, 2);
+    float params[2] = {1.0F, 1.0F};
+    ls_optim_step(optim, 0.01, 1.0F, (const float[]){0.0F, 1.0F}, params);
+    assert_true(isfinite(params[0]) && isfinite(params[1]));
+    ls_optim_destroy(&optim);
+    free(map);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mistakes_are_told_with_their_place),
@@ -173,6 +253,9 @@ int main(void) {
       cmocka_unit_test(every_kind_has_a_path),
       cmocka_unit_test(no_gradient_is_no_step),
       cmocka_unit_test(adam_starts_with_its_rate),
+      cmocka_unit_test(decay_moves_what_has_no_gradient),
+      cmocka_unit_test(state_is_steps_and_slots),
+      cmocka_unit_test(the_least_eps_keeps_numbers),
   };
   return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
 }

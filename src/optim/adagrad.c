@@ -1,0 +1,28 @@
+/* adagrad (Duchi, Hazan & Singer 2011): sum = sum + g^2, w = w - lr g / (sqrt(sum) + eps). */
+#include "kinds.h"
+
+typedef struct options {
+  optim_common common;
+  double eps;
+} options;
+
+static const ls_key keys[] = {OPTIM_TYPE_KEY("adagrad"),
+                              OPTIM_LR_KEY("0.01"),
+                              OPTIM_EPS_KEY(options, "1e-10", "added to the root of the sum of g^2"),
+                              OPTIM_COUPLED_DECAY_KEY,
+                              {0}};
+
+static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+  const options *const o = optim->options;
+  const ls_adagrad_step s = {.lr = (float)lr, .eps = (float)o->eps, .decay = (float)o->common.weight_decay};
+  ls_math_adagrad_step(optim->n, &s, scale, grads, optim->slots[0], params);
+}
+
+const ls_optim_type ls_optim_adagrad = {.name = "adagrad",
+                                        .help = "g over the root of the sum of all g^2 so far",
+                                        .keys = keys,
+                                        .options_size = sizeof(options),
+                                        .n_slots = 1,
+                                        .slot_names = {"sum"},
+                                        .step = step,
+                                        .lr = optim_common_lr};

@@ -1,0 +1,228 @@
+/* The learning rate of each step. With r0 the optimizer's rate, e the epochs and s the steps done, all as
+ * PyTorch's schedulers of these names:
+ *
+ *   constant      r = r0
+ *   step          r = r0 gamma^floor(e / step_size)
+ *   exponential   r = r0 gamma^e
+ *   cosine        r = min_lr + (r0 - min_lr) (1 + cos(pi t)) / 2
+ *   linear        r = r0 + (min_lr - r0) t
+ *   plateau       r = max(r0 factor^reductions, min_lr)
+ *
+ * where t runs from 0 at the end of the warm-up to 1 at total_steps, and stays there. In a warm-up of w
+ * steps, r is multiplied by (s + 1) / w. A rate depends on where the run stands alone, so that a resumed
+ * run has the same. */
+#include "lockstep/optim.h"
+
+#include <math.h>
+
+#define PI 3.14159265358979323846
+
+/* What the keys fill: the public fields, and the name of the kind. */
+typedef struct options {
+  ls_schedule schedule;
+  const char *type;
+} options;
+
+#define TYPE_KEY(value, kind)                                                                              \
+  {                                                                                                        \
+    .name = "type", .type = LS_KEY_TEXT, .offset = offsetof(options, type), .fallback = value,             \
+    .help = kind                                                                                           \
+  }
+#define COUNT_KEY(field, ...)                                                                              \
+  { .name = #field, .type = LS_KEY_COUNT, .offset = offsetof(options, schedule.field), __VA_ARGS__ }
+#define REAL_KEY(field, ...)                                                                               \
+  { .name = #field, .type = LS_KEY_REAL, .offset = offsetof(options, schedule.field), __VA_ARGS__ }
+
+#define GAMMA_KEY(value, text)                                                                             \
+  REAL_KEY(gamma, .fallback = value, .min = 0, .max = 1, .flags = LS_KEY_ABOVE_MIN, .help = text)
+#define MIN_LR_KEY(text) REAL_KEY(min_lr, .fallback = "0", .min = 0, .max = 1e6, .help = text)
+#define TOTAL_STEPS_KEY                                                                                    \
+  COUNT_KEY(total_steps, .fallback = "auto", .min = 1, .max = 1e12, .word = "auto",                        \
+            .help = "the step, counted from the run's first, from which on the rate is min_lr; auto: the " \
+                    "end of train.epochs")
+
+/* The rows that all kinds end with. */
+#define WARMUP_STEPS_KEY                                                                                   \
+  COUNT_KEY(warmup_steps, .fallback = "0", .max = 1e12,                                                    \
+            .help = "steps over which the rate rises in a straight line")
+#define WARMUP_EPOCHS_KEY                                                                                  \
+  COUNT_KEY(warmup_epochs, .fallback = "0", .max = 1e9, .help = "the same in epochs; give one of the two")
+
+static const ls_key constant_keys[] = {
+    TYPE_KEY("constant", "constant"), WARMUP_STEPS_KEY, WARMUP_EPOCHS_KEY, {0}};
+
+static const ls_key step_keys[] = {TYPE_KEY(NULL, "step"),
+                                   COUNT_KEY(step_size, .min = 1, .max = 1e9, .flags = LS_KEY_REQUIRED,
+                                             .help = "epochs between two drops"),
+                                   GAMMA_KEY("0.1", "what the rate is multiplied by at each drop"),
+                                   WARMUP_STEPS_KEY,
+                                   WARMUP_EPOCHS_KEY,
+                                   {0}};
+
+static const ls_key exponential_keys[] = {TYPE_KEY(NULL, "exponential"),
+                                          GAMMA_KEY("0.95", "what the rate is multiplied by each epoch"),
+                                          WARMUP_STEPS_KEY,
+                                          WARMUP_EPOCHS_KEY,
+                                          {0}};
+
+static const ls_key cosine_keys[] = {TYPE_KEY(NULL, "cosine"), MIN_LR_KEY("where the rate ends"),
+                                     TOTAL_STEPS_KEY,          WARMUP_STEPS_KEY,
+                                     WARMUP_EPOCHS_KEY,        {0}};
+
+static const ls_key linear_keys[] = {TYPE_KEY(NULL, "linear"), MIN_LR_KEY("where the rate ends"),
+                                     TOTAL_STEPS_KEY,          WARMUP_STEPS_KEY,
+                                     WARMUP_EPOCHS_KEY,        {0}};
+
+static const ls_key plateau_keys[] = {
+    TYPE_KEY(NULL, "plateau"),
+    REAL_KEY(factor, .fallback = "0.1", .min = 0, .max = 1, .flags = LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX,
+             .help = "what the rate is multiplied by at each reduction"),
+    COUNT_KEY(patience, .fallback = "10", .max = 1e9,
+              .help = "epochs in a row without an improvement of train.monitor that are borne"),
+    MIN_LR_KEY("the least rate"),
+    WARMUP_STEPS_KEY,
+    WARMUP_EPOCHS_KEY,
+    {0}};
+
+static double constant_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  (void)schedule;
+  (void)now;
+  return base;
+}
+
+static double step_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  const uint64_t drops = now->epoch / schedule->step_size;
+  return base * pow(schedule->gamma, (double)drops);
+}
+
+static double exponential_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  return base * pow(schedule->gamma, (double)now->epoch);
+}
+
+/* The way from `base` (0) to min_lr (1) that is done. */
+static double progress(const ls_schedule *schedule, const ls_schedule_time *now) {
+  if (now->step < schedule->warmup_steps) return 0.0;
+  if (now->step >= schedule->total_steps) return 1.0;
+  return (double)(now->step - schedule->warmup_steps) /
+         (double)(schedule->total_steps - schedule->warmup_steps);
+}
+
+/* Exact at both ends. */
+static double between(double base, double min_lr, double t) {
+  return (1.0 - t) * base + t * min_lr;
+}
+
+static double cosine_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  return between(base, schedule->min_lr, (1.0 - cos(PI * progress(schedule, now))) / 2.0);
+}
+
+static double linear_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  return between(base, schedule->min_lr, progress(schedule, now));
+}
+
+/* A min_lr above the rate that it starts from does not raise it. */
+static double plateau_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  return fmax(base * pow(schedule->factor, (double)now->n_reductions), fmin(schedule->min_lr, base));
+}
+
+static const ls_schedule_type constant = {
+    .name = "constant", .help = "the optimizer's rate", .keys = constant_keys, .lr = constant_lr};
+static const ls_schedule_type step = {
+    .name = "step", .help = "drops every step_size epochs", .keys = step_keys, .lr = step_lr};
+static const ls_schedule_type exponential = {.name = "exponential",
+                                             .help = "falls by the same factor every epoch",
+                                             .keys = exponential_keys,
+                                             .lr = exponential_lr};
+static const ls_schedule_type cosine = {.name = "cosine",
+                                        .help = "half a cosine down to min_lr, step by step",
+                                        .keys = cosine_keys,
+                                        .lr = cosine_lr};
+static const ls_schedule_type linear = {.name = "linear",
+                                        .help = "a straight line down to min_lr, step by step",
+                                        .keys = linear_keys,
+                                        .lr = linear_lr};
+static const ls_schedule_type plateau = {.name = "plateau",
+                                         .help = "is reduced when train.monitor no longer improves",
+                                         .keys = plateau_keys,
+                                         .lr = plateau_lr};
+
+const ls_schedule_type *const ls_schedule_types[] = {&constant, &step,    &exponential, &cosine,
+                                                     &linear,   &plateau, NULL};
+
+#define KINDS (sizeof ls_schedule_types / sizeof ls_schedule_types[0])
+
+/* The kind that `schedule.type` names, constant where it names none; NULL after collecting a mistake. */
+static const ls_schedule_type *find_type(ls_config *config, const ls_node *section) {
+  const ls_node *const type = ls_node_find(section, "type");
+  if (!type || ls_node_is_null(type)) return &constant;
+  const char *names[KINDS];
+  for (size_t i = 0; i < KINDS; i++) names[i] = ls_schedule_types[i] ? ls_schedule_types[i]->name : NULL;
+  const int found = ls_config_choose(config, type, "type", names);
+  return found < 0 ? NULL : ls_schedule_types[found];
+}
+
+static void check_lengths(ls_config *config, const ls_node *section, const ls_schedule *s) {
+  if (s->warmup_steps > 0 && s->warmup_epochs > 0)
+    ls_config_mistake(config, ls_node_find(section, "warmup_epochs"),
+                      "given beside warmup_steps; give one of the two");
+  if (s->total_steps > 0 && s->total_steps <= s->warmup_steps)
+    ls_config_mistake(config, ls_node_find(section, "total_steps"),
+                      "%llu leaves nothing after a warm-up of %llu steps; make it larger, or warmup_steps "
+                      "smaller",
+                      (unsigned long long)s->total_steps, (unsigned long long)s->warmup_steps);
+}
+
+void ls_schedule_configure(ls_config *config, ls_schedule *out) {
+  options o = {.schedule = {.type = &constant}};
+  ls_node *const section = ls_config_section(config, ls_config_root(config), "schedule");
+  const ls_schedule_type *const type = section ? find_type(config, section) : NULL;
+  if (type) {
+    ls_config_read(config, section, type->keys, &o);
+    check_lengths(config, section, &o.schedule);
+    o.schedule.type = type;
+  }
+  *out = o.schedule;
+}
+
+/* Too many to count are as good as endless. */
+static uint64_t steps_of(uint64_t epochs, uint64_t steps_per_epoch) {
+  size_t steps;
+  return ls_size_mul(epochs, steps_per_epoch, &steps) ? steps : UINT64_MAX;
+}
+
+void ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs) {
+  if (schedule->warmup_epochs > 0)
+    schedule->warmup_steps = steps_of(schedule->warmup_epochs, steps_per_epoch);
+  if (schedule->total_steps == 0) schedule->total_steps = steps_of(epochs, steps_per_epoch);
+}
+
+double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
+  const double lr = schedule->type->lr(schedule, base, now);
+  if (now->step >= schedule->warmup_steps) return lr;
+  return lr * ((double)(now->step + 1) / (double)schedule->warmup_steps);
+}
+
+bool ls_schedule_is_plateau(const ls_schedule *schedule) {
+  return schedule->type == &plateau;
+}
+
+/* A NaN is never better. */
+static bool is_better(double value, bool larger_is_better, const ls_plateau *p) {
+  const double threshold = 1e-4;
+  if (larger_is_better) return value > (p->has_best ? p->best : -INFINITY) * (1.0 + threshold);
+  return value < (p->has_best ? p->best : INFINITY) * (1.0 - threshold);
+}
+
+void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better,
+                       ls_plateau *state) {
+  ls_plateau *const p = state;
+  if (is_better(value, larger_is_better, p)) {
+    p->best = value;
+    p->has_best = 1;
+    p->n_bad = 0;
+    return;
+  }
+  if (++p->n_bad <= schedule->patience) return;
+  p->n_reductions++;
+  p->n_bad = 0;
+}

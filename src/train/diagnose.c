@@ -1,0 +1,231 @@
+/* What goes wrong in a deep net, made visible: after an epoch, on a fixed part of the training samples, the
+ * norms of each layer's gradient and parameters, and how many of its units have stopped to learn.
+ *
+ *   gradient_norm  ||dL/dw|| of the mean loss over all parameters of the layer
+ *   weight_norm    ||w||
+ *   ratio          of the two
+ *   saturated      the share of sigmoid and tanh outputs where the derivative is below 1 % of its greatest
+ *   dead           the share of ReLU units that are 0 for every sample */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define SAMPLES 256 /* of the training part, the first ones */
+
+/* What a layer's row is made of. */
+typedef struct diagnosis {
+  double gradient_norm, weight_norm; /* NaN: has no parameters */
+  double saturated, dead;            /* NaN: its activation can't be */
+} diagnosis;
+
+struct diagnostics {
+  ls_batch *batch;  /* owned */
+  diagnosis *table; /* (n_leaves), owned */
+  double
+      *counts; /* (n_counts), owned: of each leaf, saturated outputs, then of each unit, lively outputs */
+  size_t n_counts;
+  double first_gradient, first_weight; /* norms of all parameters after the first epoch of this process */
+  bool told_vanishing, told_dead, told_exploding;
+};
+
+void diagnostics_destroy(diagnostics **out) {
+  if (!*out) return;
+  ls_batch_destroy(&(*out)->batch);
+  free((*out)->table);
+  free((*out)->counts);
+  free(*out);
+  *out = NULL;
+}
+
+ls_status diagnostics_create(const ls_setup *setup, diagnostics **out) {
+  const ls_model *const model = setup->job->model;
+  diagnostics *d = ls_calloc(1, sizeof *d);
+  *out = NULL;
+  if (!d) return ls_fail_memory("the diagnostics", sizeof *d);
+  for (size_t i = 0; i < model->n_leaves; i++) d->n_counts += 1 + model->leaves[i].layer->n_out;
+  d->table = ls_calloc(model->n_leaves, sizeof *d->table);
+  d->counts = ls_calloc(d->n_counts, sizeof *d->counts);
+  ls_status status =
+      d->table && d->counts ? LS_OK : ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
+  if (status == LS_OK) status = ls_batch_create(setup->train.dataset, SAMPLES, &d->batch);
+  if (status == LS_OK)
+    *out = d;
+  else
+    diagnostics_destroy(&d);
+  return status;
+}
+
+/* ------------------------------------------------------------------- measuring */
+
+static ls_activation activation_of(const ls_layer *layer) {
+  return layer->type->activation && !layer->is_linked ? layer->type->activation(layer) : LS_LINEAR;
+}
+
+static bool can_saturate(ls_activation f) {
+  return f == LS_SIGMOID || f == LS_TANH;
+}
+
+/* f'(z) below 1 % of its greatest value: a (1 - a) < 0.01 / 4, 1 - a^2 < 0.01. */
+static bool is_saturated(ls_activation f, float a) {
+  return f == LS_SIGMOID ? a * (1.0F - a) < 0.0025F : 1.0F - a * a < 0.01F;
+}
+
+/* Counts of one leaf over this rank's rows. */
+static void count_units(const ls_layer *layer, size_t rows, double *counts) {
+  const ls_activation f = activation_of(layer);
+  for (size_t i = 0; i < rows; i++) {
+    const float *const a = layer->output + i * layer->n_out;
+    for (size_t j = 0; j < layer->n_out; j++) {
+      if (can_saturate(f)) counts[0] += is_saturated(f, a[j]);
+      counts[1 + j] += a[j] != 0.0F;
+    }
+  }
+}
+
+static void take_counts(diagnosis *row, const ls_layer *layer, double samples, const double *counts) {
+  const ls_activation f = activation_of(layer);
+  size_t n_dead = 0;
+  for (size_t j = 0; j < layer->n_out; j++) n_dead += counts[1 + j] == 0.0;
+  row->saturated = can_saturate(f) ? counts[0] / (samples * (double)layer->n_out) : NAN;
+  row->dead = f == LS_RELU ? (double)n_dead / (double)layer->n_out : NAN;
+}
+
+/* Norms over a leaf's parameters; `scale` makes the mean gradient of the sum. */
+static void take_norms(diagnosis *row, const ls_layer *layer, double scale) {
+  double gradient = 0.0;
+  double weight = 0.0;
+  for (size_t p = 0; p < layer->n_params; p++) {
+    const ls_param *const param = &layer->params[p];
+    const size_t n = param->cols ? param->rows * param->cols : param->rows;
+    gradient += ls_math_sum_squares(n, param->grad);
+    weight += ls_math_sum_squares(n, param->value);
+  }
+  row->gradient_norm = layer->n_params ? scale * sqrt(gradient) : NAN;
+  row->weight_norm = layer->n_params ? sqrt(weight) : NAN;
+}
+
+/* Collective. Forward and backward over the samples, and the table from what they left. The model's
+ * gradient is that of all ranks then. */
+static void measure(trainer *t, diagnostics *d) {
+  ls_setup *const setup = t->setup;
+  ls_model *const model = setup->job->model;
+  const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
+  const ls_shard shard = ls_shard_of(samples, ls_comm_rank(t->comm), ls_comm_size(t->comm));
+  double weight = train_probe(t, d->batch, &shard);
+  double *counts = d->counts;
+  for (size_t i = 0; i < d->n_counts; i++) counts[i] = 0.0;
+  for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++)
+    count_units(model->leaves[i].layer, shard.rows, counts);
+  ls_comm_sum_f32(t->comm, model->grads, model->n_params);
+  ls_comm_sum_f64(t->comm, d->counts, d->n_counts);
+  ls_comm_sum_f64(t->comm, &weight, 1);
+  counts = d->counts;
+  for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++) {
+    take_norms(&d->table[i], model->leaves[i].layer, weight > 0.0 ? 1.0 / weight : 0.0);
+    take_counts(&d->table[i], model->leaves[i].layer, (double)samples, counts);
+  }
+}
+
+/* --------------------------------------------------------------------- warnings */
+
+#define VANISHED        1e-4 /* of the last layer's gradient */
+#define DEAD            0.5  /* of a layer's units: mostly dead */
+#define GRADIENT_GROWTH 100.0
+#define WEIGHT_GROWTH   100.0
+
+/* The first or the last leaf with parameters; n_leaves where there is none. */
+static size_t trained_leaf(const ls_model *model, bool last) {
+  size_t found = model->n_leaves;
+  for (size_t i = 0; i < model->n_leaves; i++)
+    if (model->leaves[i].layer->n_params > 0 && (last || found == model->n_leaves)) found = i;
+  return found;
+}
+
+static void warn_of_vanishing(const ls_model *model, diagnostics *d) {
+  const size_t first = trained_leaf(model, false);
+  const size_t last = trained_leaf(model, true);
+  if (d->told_vanishing || first >= last) return;
+  const double ratio = d->table[first].gradient_norm / d->table[last].gradient_norm;
+  if (!(ratio <= VANISHED)) return;
+  d->told_vanishing = true;
+  ls_log(
+      LS_LOG_WARNING,
+      "the gradient vanishes: that of %s is %.1e of that of %s, so the first layers do not learn. Use relu "
+      "with "
+      "he_normal, batch_norm before the activations, or residual blocks (diagnostics.csv has all layers)",
+      model->leaves[first].path, ratio, model->leaves[last].path);
+}
+
+static void warn_of_dead_units(const ls_model *model, diagnostics *d) {
+  for (size_t i = 0; i < model->n_leaves && !d->told_dead; i++) {
+    if (!(d->table[i].dead > DEAD)) continue;
+    d->told_dead = true;
+    ls_log(LS_LOG_WARNING,
+           "%s is mostly dead: %.0f %% of its ReLU units are 0 for every sample and learn no more. Use "
+           "leaky_relu or "
+           "elu, a lower learning rate, or he_normal initial weights",
+           model->leaves[i].path, 100.0 * d->table[i].dead);
+  }
+}
+
+static void warn_of_exploding(const ls_model *model, diagnostics *d, uint64_t epoch) {
+  double gradient = 0.0;
+  double weight = 0.0;
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    if (model->leaves[i].layer->n_params == 0) continue;
+    gradient = hypot(gradient, d->table[i].gradient_norm);
+    weight = hypot(weight, d->table[i].weight_norm);
+  }
+  if (d->first_weight == 0.0) {
+    d->first_gradient = gradient;
+    d->first_weight = weight;
+  }
+  const bool grew =
+      gradient > GRADIENT_GROWTH * d->first_gradient || weight > WEIGHT_GROWTH * d->first_weight;
+  if (d->told_exploding || !grew) return;
+  d->told_exploding = true;
+  ls_log(LS_LOG_WARNING,
+         "epoch %llu: norms grow without bound: the gradient's from %.3g to %.3g, the parameters' from "
+         "%.3g to %.3g. "
+         "Use a lower learning rate (lockstep lr-find), train.clip_grad_norm, or optimizer.weight_decay",
+         (unsigned long long)epoch, d->first_gradient, gradient, d->first_weight, weight);
+}
+
+/* ------------------------------------------------------------------------ files */
+
+static void print_number(FILE *file, double value) {
+  putc(',', file);
+  if (!isnan(value)) fprintf(file, "%.6g", value);
+}
+
+/* Rank 0: the epoch's rows. */
+static ls_status write_rows(const trainer *t, const diagnostics *d) {
+  const ls_model *const model = t->setup->job->model;
+  FILE *const file = fopen(t->files.diagnostics, "a");
+  if (!file) return train_fail_path(t->files.diagnostics);
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    const diagnosis *const row = &d->table[i];
+    fprintf(file, "%llu,%s", (unsigned long long)t->progress.epoch, model->leaves[i].path);
+    print_number(file, row->gradient_norm);
+    print_number(file, row->weight_norm);
+    print_number(file, row->gradient_norm / row->weight_norm);
+    print_number(file, row->saturated);
+    print_number(file, row->dead);
+    putc('\n', file);
+  }
+  const bool written = !ferror(file) && fflush(file) == 0;
+  const bool closed = fclose(file) == 0;
+  return written && closed ? LS_OK : train_fail_path(t->files.diagnostics);
+}
+
+ls_status train_diagnose(trainer *t) {
+  diagnostics *const d = t->diagnostics;
+  const ls_model *const model = t->setup->job->model;
+  if (!d) return LS_OK;
+  measure(t, d);
+  warn_of_vanishing(model, d);
+  warn_of_dead_units(model, d);
+  warn_of_exploding(model, d, t->progress.epoch);
+  return ls_comm_agree(t->comm, t->is_root ? write_rows(t, d) : LS_OK);
+}

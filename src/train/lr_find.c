@@ -1,0 +1,75 @@
+/* The learning rate range test: steps at rising rates, until the loss runs away. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define KEPT      0.9 /* of the running mean, each step */
+#define RUNS_AWAY 4.0 /* times the least smoothed loss */
+
+/* The running mean of the losses, without the pull of its start at 0. */
+static double smooth(ls_lr_curve *curve, double *mean, double loss) {
+  *mean = KEPT * *mean + (1.0 - KEPT) * loss;
+  return *mean / (1.0 - pow(KEPT, (double)(curve->n + 1)));
+}
+
+/* Takes a point. The step was at its rate, the loss from before it. */
+static void add_point(ls_lr_curve *curve, double lr, double loss, double *mean) {
+  const double smoothed = smooth(curve, mean, loss);
+  curve->points[curve->n] = (ls_lr_point){.lr = lr, .loss = loss, .smoothed = smoothed};
+  if (smoothed < curve->points[curve->least].smoothed) curve->least = curve->n;
+  curve->n++;
+  curve->diverged = smoothed > RUNS_AWAY * curve->points[curve->least].smoothed;
+}
+
+/* Collective. One step at a rate; the epochs follow each other without an end. */
+static ls_status run_step(trainer *t, double lr) {
+  const uint64_t n = t->setup->train.view.n;
+  ls_progress *const p = &t->progress;
+  if (p->epoch_samples == n) {
+    p->epoch_samples = 0;
+    p->epoch++;
+  }
+  const ls_order order = ls_order_make(n, p->seed, p->epoch, t->setup->job->data.shuffle);
+  t->fixed_lr = lr;
+  return train_run_step(t, &order);
+}
+
+/* Collective. */
+static ls_status run_steps(trainer *t, double from, double to, size_t n_steps, ls_lr_curve *curve) {
+  double mean = 0.0;
+  for (size_t i = 0; i < n_steps && !curve->diverged; i++) {
+    const double lr = from * pow(to / from, n_steps > 1 ? (double)i / (double)(n_steps - 1) : 0.0);
+    const ls_status status = run_step(t, lr);
+    if (status == LS_ERR_NUMERIC) curve->diverged = true;
+    if (status == LS_ERR_NUMERIC) return LS_OK;
+    if (status != LS_OK) return status;
+    if (t->wants_stop) return ls_fail(LS_STOPPED, "stopped by a signal; nothing was written");
+    if (!isnan(ls_metric_loss(t->step_metric))) add_point(curve, lr, ls_metric_loss(t->step_metric), &mean);
+  }
+  return LS_OK;
+}
+
+/* Where the loss never fell below its first value there is nothing to suggest. */
+static double suggest(const ls_lr_curve *curve) {
+  return curve->least > 0 ? curve->points[curve->least].lr / 10.0 : 0.0;
+}
+
+ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
+                     ls_lr_curve *curve) {
+  trainer t;
+  *curve = (ls_lr_curve){.points = ls_calloc(n_steps, sizeof *curve->points)};
+  ls_status status = trainer_create(&t, comm, setup);
+  if (status == LS_OK && !curve->points)
+    status = ls_fail_memory("the curve", n_steps * sizeof *curve->points);
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK) {
+    t.has_bar = false;
+    t.progress.seed = setup->job->train.seed;
+    ls_model_initialise(setup->job->model, t.progress.seed);
+    status = run_steps(&t, from, to, n_steps, curve);
+  }
+  if (status == LS_OK) curve->suggested = suggest(curve);
+  trainer_destroy(&t);
+  return status;
+}

@@ -1,0 +1,168 @@
+/* The measures of `metrics:`: what they are called, what they need of a metric, what they say. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a metric has to keep for it. */
+typedef enum needs { NEEDS_SUMS, NEEDS_COUNTS, NEEDS_SCORES } needs;
+
+struct ls_measure_kind {
+  const char *name;
+  needs needs;
+  bool is_error; /* of numbers, and better when smaller; else of classes and labels, better when larger */
+  double (*value)(const ls_metric *metric, size_t k);
+};
+
+static double top(const ls_metric *metric, size_t k) {
+  return ls_metric_top(metric, k);
+}
+
+static double precision(const ls_metric *metric, size_t k) {
+  (void)k;
+  return ls_metric_macro(metric).precision;
+}
+
+static double recall(const ls_metric *metric, size_t k) {
+  (void)k;
+  return ls_metric_macro(metric).recall;
+}
+
+static double f1(const ls_metric *metric, size_t k) {
+  (void)k;
+  return ls_metric_macro(metric).f1;
+}
+
+static double roc_auc(const ls_metric *metric, size_t k) {
+  (void)k;
+  return ls_metric_macro_auc(metric);
+}
+
+static double mse(const ls_metric *metric, size_t k) {
+  (void)k;
+  return ls_metric_mse(metric);
+}
+
+static double mae(const ls_metric *metric, size_t k) {
+  (void)k;
+  return ls_metric_mae(metric);
+}
+
+/* top_K stands for a name for each K. */
+#define TOP 0
+static const ls_measure_kind kinds[] = {
+    [TOP] = {.name = "top_K", .value = top},
+    {.name = "precision", .needs = NEEDS_COUNTS, .value = precision},
+    {.name = "recall", .needs = NEEDS_COUNTS, .value = recall},
+    {.name = "f1", .needs = NEEDS_COUNTS, .value = f1},
+    {.name = "roc_auc", .needs = NEEDS_SCORES, .value = roc_auc},
+    {.name = "mse", .is_error = true, .value = mse},
+    {.name = "mae", .is_error = true, .value = mae},
+};
+#define KINDS (sizeof kinds / sizeof kinds[0])
+
+static bool fits(const ls_measure_kind *kind, ls_task task) {
+  if (kind == &kinds[TOP]) return task == LS_TASK_CLASSES;
+  return kind->is_error == (task == LS_TASK_REGRESSION);
+}
+
+/* The K of "top_K"; 0 where the text is not one. */
+static size_t parse_top(const char *text) {
+  if (strncmp(text, "top_", 4) != 0) return 0;
+  const char *const digits = text + 4;
+  if (digits[0] < '1' || digits[0] > '9') return 0;
+  const size_t length = strspn(digits, "0123456789");
+  return digits[length] == '\0' && length <= 9 ? strtoull(digits, NULL, 10) : 0;
+}
+
+/* The kind that a name is of, among those that fit the task; NULL after a mistake. */
+static const ls_measure_kind *choose_kind(ls_job *job, const ls_node *item) {
+  const char *names[KINDS + 1] = {NULL};
+  const ls_measure_kind *fitting[KINDS];
+  size_t n = 0;
+  char what[64];
+  for (size_t i = 0; i < KINDS; i++) {
+    if (!fits(&kinds[i], job->task)) continue;
+    fitting[n] = &kinds[i];
+    names[n++] = kinds[i].name;
+  }
+  if (parse_top(ls_node_text(item)) > 0 && fits(&kinds[TOP], job->task)) return &kinds[TOP];
+  snprintf(what, sizeof what, "metric with the loss %s", ls_loss_names[job->train.loss]);
+  const int index = ls_config_choose(job->config, item, what, names);
+  if (index < 0 || fitting[index] != &kinds[TOP]) return index < 0 ? NULL : fitting[index];
+  ls_config_mistake(job->config, item, "K stands for a number, as in top_5");
+  return NULL;
+}
+
+static void read_item(ls_job *job, const ls_node *item) {
+  ls_measures *const measures = &job->measures;
+  const ls_measure_kind *const kind = choose_kind(job, item);
+  if (!kind) return;
+  ls_measure *const measure = &measures->list[measures->n];
+  *measure = (ls_measure){.kind = kind, .k = kind == &kinds[TOP] ? parse_top(ls_node_text(item)) : 0};
+  snprintf(measure->column, sizeof measure->column, "val_%.24s", ls_node_text(item));
+  for (size_t i = 0; i < measures->n; i++)
+    if (strcmp(measures->list[i].column, measure->column) == 0) {
+      ls_config_mistake(job->config, item, "%s is in the list already", ls_node_text(item));
+      return;
+    }
+  measures->n++;
+}
+
+void train_measures_read(ls_job *job) {
+  const ls_node *const list = job->train.metrics;
+  job->measures.n = 0;
+  if (!list) return;
+  const size_t n = ls_node_count(list);
+  if (ls_node_kind_of(list) != LS_NODE_LIST)
+    ls_config_mistake(job->config, list, "a list such as [f1, roc_auc] is expected");
+  else if (n > LS_MEASURES_MAX)
+    ls_config_mistake(job->config, list, "%zu metrics; at most %d", n, LS_MEASURES_MAX);
+  else
+    for (size_t i = 0; i < n; i++) read_item(job, ls_node_item(list, i));
+  if (n > 0 && !job->data.validation && !(job->data.validation_fraction > 0.0) && !job->data.test)
+    ls_config_mistake(job->config, list, "needs data.validation, or data.test for the line at the end");
+}
+
+void train_measures_check(ls_job *job, size_t n_classes) {
+  for (size_t i = 0; i < job->measures.n && n_classes > 0; i++)
+    if (job->measures.list[i].k >= n_classes)
+      ls_config_mistake(job->config, ls_node_item(job->train.metrics, i),
+                        "the model has %zu classes, and so K must be below that", n_classes);
+}
+
+static bool any_needs(const ls_measures *measures, needs what) {
+  for (size_t i = 0; i < measures->n; i++)
+    if (measures->list[i].kind->needs == what) return true;
+  return false;
+}
+
+ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_metric **out) {
+  const ls_job *const job = setup->job;
+  const ls_measures *const measures = &job->measures;
+  const uint64_t samples = ls_size_max(setup->validation.view.n, setup->test.view.n);
+  ls_status status = ls_metric_create(job->task, job->model->n_out, any_needs(measures, NEEDS_COUNTS), out);
+  for (size_t i = 0; status == LS_OK && i < measures->n; i++)
+    if (measures->list[i].k > 0) status = ls_metric_add_top(*out, measures->list[i].k);
+  if (status == LS_OK && any_needs(measures, NEEDS_SCORES))
+    status = ls_evaluate_keep_scores(comm, samples, *out);
+  return status;
+}
+
+void train_measures_take(const ls_measures *measures, const ls_metric *metric, double *values) {
+  for (size_t i = 0; i < measures->n; i++)
+    values[i] = measures->list[i].kind->value(metric, measures->list[i].k);
+}
+
+bool train_measure_grows(const ls_measure *measure) {
+  return !measure->kind->is_error;
+}
+
+void train_measures_describe(const ls_measures *measures, const double *values, bool is_validation,
+                             char *text, size_t size) {
+  for (size_t i = 0; i < measures->n; i++) {
+    const ls_measure *const measure = &measures->list[i];
+    const char *const name = measure->column + (is_validation ? 0 : sizeof "val_" - 1);
+    ls_append(text, size, measure->kind->is_error ? "  %s %.4g" : "  %s %.4f", name, values[i]);
+  }
+}

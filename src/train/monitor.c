@@ -1,0 +1,54 @@
+/* The monitored column: which epoch is the best, when to stop early, when the learning rate drops. */
+#include "internal.h"
+
+#include <math.h>
+
+int train_monitored(const trainer *t) {
+  const int column = train_column_find(t->setup->job, t->setup->job->train.monitor);
+  LS_ASSERT(column >= 0);
+  return column;
+}
+
+/* Whether a value is better by more than `delta`. */
+static bool is_better(const trainer *t, double value, double best, double delta) {
+  return train_column_grows(t->setup->job, train_monitored(t)) ? value > best + delta
+                                                               : value < best - delta;
+}
+
+bool train_is_best(const trainer *t, const epoch_row *row) {
+  const double value = row->values[train_monitored(t)];
+  const ls_progress *const progress = &t->progress;
+  if (isnan(value)) return false;
+  return progress->best_epoch == 0 || is_better(t, value, progress->best_value, 0.0);
+}
+
+/* Early stopping: n_stale epochs in a row were not better than stale_value. */
+static void count_stale(trainer *t, double value) {
+  ls_progress *const p = &t->progress;
+  const bool improved = !isnan(value) && (!p->has_stale_value || is_better(t, value, p->stale_value,
+                                                                           t->setup->job->train.min_delta));
+  p->n_stale = improved ? 0 : p->n_stale + 1;
+  if (!improved) return;
+  p->stale_value = value;
+  p->has_stale_value = 1;
+}
+
+void train_watch(trainer *t, const epoch_row *row) {
+  const ls_job *const job = t->setup->job;
+  const int column = train_monitored(t);
+  const double value = row->values[column];
+  if (job->train.patience > 0) count_stale(t, value);
+  if (ls_schedule_is_plateau(&job->schedule))
+    ls_plateau_update(&job->schedule, value, train_column_grows(job, column), &t->progress.plateau);
+}
+
+void train_forget_watched(trainer *t) {
+  ls_progress *const p = &t->progress;
+  p->n_stale = p->has_stale_value = 0;
+  p->plateau.has_best = p->plateau.n_bad = 0;
+}
+
+bool train_is_stale(const trainer *t) {
+  const uint64_t patience = t->setup->job->train.patience;
+  return patience > 0 && t->progress.n_stale >= patience;
+}

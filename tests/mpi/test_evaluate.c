@@ -1,0 +1,150 @@
+/* Evaluation over ranks: what is measured on shards is what is measured on the whole. */
+#include "support.h"
+
+#include "lockstep/train.h"
+
+/* ------------------------------------------------------------- a net and its data */
+
+/* A net that leaves its input as it is: its scores are the same bits however rows are shared out. */
+static ls_model *identity(ls_loss loss, size_t n) {
+  const char *const layer = loss == LS_BINARY_CROSS_ENTROPY ? "sigmoid" : "softmax";
+  char text[64];
+  ls_config *config = NULL;
+  ls_model *model = NULL;
+  snprintf(text, sizeof text, "model: [{layer: %s}]\n", layer);
+  EXPECT(ls_config_create(text, "net.yaml", &config) == LS_OK);
+  EXPECT(ls_model_parse(config, loss, &model) == LS_OK && ls_config_verdict(config) == LS_OK);
+  EXPECT(ls_model_build(model, n, 64) == LS_OK);
+  ls_config_destroy(&config);
+  return model;
+}
+
+/* Samples in this rank's own memory, the same on all ranks; `free_data` frees them. Scores are coarse, so
+ * that many are equal. */
+static ls_dataset make_data(ls_target_kind target, size_t n_samples, size_t n, bool has_weights) {
+  const ls_rng rng = ls_rng_make(3, LS_RNG_CHECK, 0, n_samples);
+  const bool is_class = target == LS_TARGET_CLASSES;
+  const size_t n_targets = is_class ? n_samples : n_samples * n;
+  float *const x = ls_calloc(n_samples * n, sizeof *x);
+  float *const y = ls_calloc(n_targets, sizeof *y);
+  float *const w = ls_calloc(n_samples, sizeof *w);
+  ls_rng_uniform(&rng, 0, n_samples * n, x);
+  ls_rng_uniform(&rng, 1, n_targets, y);
+  ls_rng_uniform(&rng, 2, n_samples, w);
+  for (size_t i = 0; i < n_samples * n; i++) x[i] = floorf(16.0F * x[i]) / 4.0F;
+  for (size_t i = 0; i < n_targets && is_class; i++) ((int32_t *)(void *)y)[i] = (int32_t)(y[i] * (float)n);
+  for (size_t i = 0; i < n_targets && !is_class; i++) y[i] = y[i] > 0.6F;
+  return (ls_dataset){.n_samples = n_samples,
+                      .n_features = n,
+                      .n_outputs = n,
+                      .x_array = {.dtype = LS_F32},
+                      .target = target,
+                      .has_weights = has_weights,
+                      .x = {.data = x},
+                      .y = {.data = y},
+                      .w = {.data = w}};
+}
+
+static void free_data(ls_dataset *data) {
+  free(data->x.data);
+  free(data->y.data);
+  free(data->w.data);
+}
+
+/* -------------------------------------------------------------------- by itself */
+
+/* Local. The AUC of output k of a view: this rank alone looks at all samples. */
+static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
+  const ls_dataset *const data = view->dataset;
+  const size_t n = data->n_outputs;
+  ls_metric *metric = NULL;
+  ls_scored *const samples = ls_calloc(2 * view->n, sizeof *samples);
+  EXPECT(ls_metric_create(ls_task_of(loss), n, false, &metric) == LS_OK);
+  EXPECT(ls_metric_keep_scores(metric, view->n, 0) == LS_OK && samples);
+  for (size_t i = 0; i < view->n; i++) {
+    const uint64_t sample = ls_view_sample(view, i);
+    const int32_t *const classes = (const int32_t *)data->y.data + sample;
+    const float *const values = (const float *)data->y.data + sample * n;
+    const bool is_class = data->target == LS_TARGET_CLASSES;
+    const ls_targets targets = {.classes = is_class ? classes : NULL, .values = is_class ? NULL : values};
+    ls_metric_add(metric, 1, (const float *)data->x.data + sample * n, &targets, 0.0);
+    const float weight = data->has_weights ? ((const float *)data->w.data)[sample] : 1.0F;
+    const bool is_in = is_class ? (size_t)*classes == k : values[k] > 0.5F;
+    samples[i] = (ls_scored){metric->ranking->scores[k * view->n + i], is_in ? weight : -weight};
+  }
+  const double auc = ls_auc_of(view->n, samples, samples + view->n);
+  ls_metric_destroy(&metric);
+  free(samples);
+  return auc;
+}
+
+/* ----------------------------------------------------------------------- tests */
+
+static bool same_bits(double a, double b) {
+  return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* Collective. The AUC gathered from the ranks is, bit for bit, that of one who sees all. */
+static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction, bool has_weights) {
+  ls_dataset data = make_data(ls_target_of(loss), n_samples, n, has_weights);
+  ls_model *model = identity(loss, n);
+  ls_normalizer *normalizer = NULL;
+  ls_batch *batch = NULL;
+  ls_metric *metric = NULL;
+  ls_view rest;
+  ls_view view = ls_view_all(&data);
+  if (fraction > 0.0) ls_view_split(&data, fraction, 5, &rest, &view);
+  EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK && ls_batch_create(&data, 64, &batch) == LS_OK);
+  EXPECT(ls_metric_create(ls_task_of(loss), n, true, &metric) == LS_OK);
+  EXPECT(ls_evaluate_keep_scores(comm, n_samples, metric) == LS_OK); /* room for more than the view */
+  settle();
+  for (int again = 0; again < 2; again++) ls_evaluate(comm, model, normalizer, &view, batch, metric);
+  for (size_t k = 0; k < n; k++) {
+    const double alone = auc_alone(&view, loss, k);
+    if (!same_bits(metric->ranking->auc[k], alone))
+      complain(__FILE__, __LINE__, "%zu samples, output %zu: AUC %.17g, alone %.17g", n_samples, k,
+               metric->ranking->auc[k], alone);
+    EXPECT(n_samples < 100 || (alone > 0.2 && alone < 0.8));
+  }
+  EXPECT(ls_metric_samples(metric) == view.n);
+  EXPECT(same_bytes(metric->ranking->auc, n * sizeof(double)));
+  EXPECT(ls_comm_rank(comm) == 0 || metric->ranking->all_rows == 0);
+  ls_metric_destroy(&metric);
+  ls_batch_destroy(&batch);
+  ls_normalizer_destroy(&normalizer);
+  ls_model_destroy(&model);
+  free_data(&data);
+  settle();
+}
+
+static void test_auc_of_classes(void **state) {
+  (void)state;
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 701, 4, 0.0, false);
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 701, 2, 0.0, true);
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 999, 5, 0.6, true); /* in the order of a permutation */
+}
+
+static void test_auc_of_labels(void **state) {
+  (void)state;
+  check_auc(LS_BINARY_CROSS_ENTROPY, 700, 1, 0.0, true);
+  check_auc(LS_BINARY_CROSS_ENTROPY, 701, 3, 0.5, true);
+}
+
+/* Fewer samples than ranks; with one there is no AUC. */
+static void test_ranks_without_samples(void **state) {
+  (void)state;
+  for (size_t n = 1; n <= 5; n++) {
+    check_auc(LS_CATEGORICAL_CROSS_ENTROPY, n, 3, 0.0, false);
+    check_auc(LS_BINARY_CROSS_ENTROPY, n, 2, 0.0, true);
+  }
+}
+
+int main(int argc, char **argv) {
+  begin(&argc, &argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_auc_of_classes),
+      cmocka_unit_test(test_auc_of_labels),
+      cmocka_unit_test(test_ranks_without_samples),
+  };
+  return finish(cmocka_run_group_tests(tests, NULL, NULL));
+}
