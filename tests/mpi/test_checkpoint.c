@@ -188,6 +188,51 @@ static void test_model_alone(void **state) {
   settle();
 }
 
+/* Local. Normaliser of targets whose contents only `key` tells. */
+static void add_targets(thing *t, double key) {
+  EXPECT(ls_normalizer_add_targets(t->normalizer, 3) == LS_OK);
+  ls_normalizer_set(t->normalizer->targets, (const double[]){key, key / 3.0, -1e300},
+                    (const double[]){1.0 / key, 1e-300, 1.0});
+}
+
+/* Standardised targets go with the model; where they are asked for and absent, it is refused, and where
+ * they are not asked for, they are left alone. */
+static void test_targets(void **state) {
+  (void)state;
+  thing written;
+  thing restored;
+  thing plain;
+  thing_create(&written, usual, INPUTS, N_SUMS);
+  thing_create(&restored, usual, INPUTS, N_SUMS);
+  thing_create(&plain, usual, INPUTS, N_SUMS);
+  thing_fill(&written, 5);
+  thing_fill(&restored, 900 + (uint64_t)rank);
+  thing_write(&written, "without.h5", false);
+  add_targets(&written, 7.0);
+  add_targets(&restored, 100.0 + rank);
+  thing_write(&written, "with.h5", false);
+  settle();
+  ls_saved *saved = open_saved("with.h5");
+  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
+  EXPECT(ls_saved_restore(comm, saved, plain.model, plain.normalizer, NULL, NULL) == LS_OK);
+  const ls_normalizer *const got = restored.normalizer->targets;
+  const ls_normalizer *const want = written.normalizer->targets;
+  EXPECT(memcmp(got->offset, want->offset, 3 * sizeof(double)) == 0);
+  EXPECT(memcmp(got->factor, want->factor, 3 * sizeof(double)) == 0);
+  EXPECT(memcmp(plain.normalizer->offset, written.normalizer->offset, INPUTS * sizeof(double)) == 0);
+  EXPECT(!plain.normalizer->targets);
+  ls_saved_close(&saved);
+  saved = open_saved("without.h5");
+  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_ERR_MODEL);
+  EXPECT_PART(ls_message(), "y_offset");
+  EXPECT(same_text(ls_message()));
+  ls_saved_close(&saved);
+  thing_destroy(&written);
+  thing_destroy(&restored);
+  thing_destroy(&plain);
+  settle();
+}
+
 /* Collective. A checkpoint of the usual thing does not fit another one. */
 static void check_misfit(const char *text, size_t n_inputs, size_t n_sums, const char *part) {
   thing written;
@@ -339,9 +384,10 @@ static void test_prune(void **state) {
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_model_alone),
-      cmocka_unit_test(test_wrong_shapes),      cmocka_unit_test(test_find),
-      cmocka_unit_test(test_find_among_others), cmocka_unit_test(test_prune),
+      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_model_alone),
+      cmocka_unit_test(test_targets),    cmocka_unit_test(test_wrong_shapes),
+      cmocka_unit_test(test_find),       cmocka_unit_test(test_find_among_others),
+      cmocka_unit_test(test_prune),
   };
   return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));
 }

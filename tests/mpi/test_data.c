@@ -9,6 +9,8 @@
 #define FINGERPRINT_HIGH UINT64_C(0x14d72b7d69750991)
 #define SPLIT_LOW        UINT64_C(0x471f36225d2805a)
 #define ORDER_LOW        UINT64_C(0x53b17cc640e32016)
+#define MOVED_LOW        UINT64_C(0x52cf631d5423c1d4)
+#define PARTNERS_LOW     UINT64_C(0xd52850f16db88d8)
 
 /* ------------------------------------------------------------------- fixtures */
 
@@ -583,6 +585,36 @@ static void test_fixed_normalizers(void **state) {
   settle();
 }
 
+/* Targets are standardised with the inputs, by the same samples, whatever becomes of those. */
+static void test_target_normalizer(void **state) {
+  (void)state;
+  static float x[MANY];
+  static float y[MANY * WIDE];
+  for (size_t i = 0; i < COUNT(y); i++) y[i] = (float)awkward(i / WIDE, i % WIDE);
+  const piece as_targets[] = {{"/x", ARRAY2(LS_F32, MANY, 1), x}, {"/y", ARRAY2(LS_F32, MANY, WIDE), y}};
+  write_file("targets.h5", as_targets, 2);
+  ls_dataset *d = open_file("targets.h5", (ls_dataset_request){.target = LS_TARGET_VALUES});
+  ls_dataset *same = open_awkward(WIDE); /* the same numbers as inputs */
+  ls_view train[2];
+  ls_view validation;
+  ls_view_split(d, 0.2, 5, &train[0], &validation);
+  ls_view_split(same, 0.2, 5, &train[1], &validation);
+  ls_normalizer *normalizer = NULL;
+  ls_normalizer *expected = NULL;
+  EXPECT(ls_normalizer_create(1, &normalizer) == LS_OK && ls_normalizer_create(WIDE, &expected) == LS_OK);
+  EXPECT(ls_normalizer_add_targets(normalizer, WIDE) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, &train[0], normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, &train[1], expected) == LS_OK);
+  EXPECT(normalizer->offset[0] == 0.0 && normalizer->factor[0] == 1.0);
+  EXPECT(memcmp(normalizer->targets->offset, expected->offset, WIDE * sizeof(double)) == 0);
+  EXPECT(memcmp(normalizer->targets->factor, expected->factor, WIDE * sizeof(double)) == 0);
+  ls_normalizer_destroy(&normalizer);
+  ls_normalizer_destroy(&expected);
+  ls_dataset_close(comm, &same);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
 /* Over all samples, what is normalised has mean 0 and deviation 1. */
 static void test_standardized(void **state) {
   (void)state;
@@ -606,6 +638,162 @@ static void test_standardized(void **state) {
   ls_batch_destroy(&batch);
   ls_normalizer_destroy(&normalizer);
   ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* -------------------------------------------------------------- weights of classes */
+
+/* Collective. What scikit-learn 1.9's compute_class_weight("balanced") makes of these labels. */
+static void check_balanced(ls_target_kind target, size_t n, const uint8_t *y, size_t n_classes,
+                           const double *expected) {
+  static float x[32];
+  double weights[5];
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, n, 1), x}, {"/y", ARRAY1(LS_U8, n), y}};
+  write_file("balance.h5", pieces, 2);
+  ls_dataset *d = open_file(
+      "balance.h5",
+      (ls_dataset_request){.target = target, .n_outputs = target == LS_TARGET_CLASSES ? n_classes : 1});
+  const ls_view all = ls_view_all(d);
+  ls_class_weights_balance(comm, &all, n_classes, weights);
+  for (size_t k = 0; k < n_classes; k++) EXPECT_CLOSE(weights[k], expected[k], 1e-15);
+  EXPECT_CLOSE(ls_view_weight(comm, &all, NULL), (double)n, 0.0);
+  EXPECT_CLOSE(ls_view_weight(comm, &all, weights), (double)n, 1e-12); /* they leave the whole as it is */
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+static void test_balanced_classes(void **state) {
+  (void)state;
+  const uint8_t y[23] = {2, 0, 3, 2, 2, 0, 3, 3, 2, 1, 2, 0, 2, 3, 0, 3, 2, 2, 3, 0, 2, 3, 2};
+  const uint8_t labels[17] = {0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0};
+  check_balanced(LS_TARGET_CLASSES, 23, y, 4, (const double[]){1.15, 5.75, 0.575, 0.8214285714285714});
+  check_balanced(LS_TARGET_LABELS, 17, labels, 2, (const double[]){0.6538461538461539, 2.125});
+}
+
+/* Counted is the view alone; a class that it lacks has no weight. Weights of samples and classes multiply.
+ */
+static void test_weights_of_a_view(void **state) {
+  (void)state;
+  const float x[8] = {0};
+  const uint8_t y[8] = {0, 1, 2, 0, 1, 2, 0, 0};
+  const float w[8] = {1.0F, 2.0F, 0.0F, 0.5F, 0.0F, 0.0F, 3.0F, 1.0F};
+  const piece pieces[] = {
+      {"/x", ARRAY2(LS_F32, 8, 1), x}, {"/y", ARRAY1(LS_U8, 8), y}, {"/w", ARRAY1(LS_F32, 8), w}};
+  double weights[3];
+  write_file("view.h5", pieces, 3);
+  ls_dataset *d = open_file("view.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  ls_view first_two = ls_view_all(d);
+  first_two.n = 2;
+  ls_class_weights_balance(comm, &first_two, 3, weights);
+  EXPECT_CLOSE(weights[0], 2.0 / 3.0, 1e-15);
+  EXPECT_CLOSE(weights[1], 2.0 / 3.0, 1e-15);
+  EXPECT_CLOSE(weights[2], 0.0, 0.0);
+  const ls_view all = ls_view_all(d);
+  EXPECT_CLOSE(ls_view_weight(comm, &all, NULL), 7.5, 0.0);
+  EXPECT_CLOSE(ls_view_weight(comm, &all, (const double[]){2.0, 0.25, 100.0}), 11.5, 0.0);
+  EXPECT_CLOSE(ls_view_weight(comm, &all, (const double[]){0.0, 0.0, 1.0}), 0.0, 0.0);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* ---------------------------------------------------------------- batches of training */
+
+#define SIDE   6
+#define IMAGES 40
+#define BATCH  23
+
+/* Collective. A data set of images with weights. */
+static ls_dataset *open_images(ls_target_kind target) {
+  static uint8_t x[IMAGES * SIDE * SIDE];
+  static uint8_t classes[IMAGES];
+  static float values[2 * IMAGES];
+  static float w[IMAGES];
+  for (size_t i = 0; i < COUNT(x); i++) x[i] = (uint8_t)(1 + (i * 31) % 251);
+  for (size_t i = 0; i < IMAGES; i++) {
+    classes[i] = (uint8_t)(i % 3);
+    w[i] = 0.5F + 0.25F * (float)i;
+    values[2 * i] = 100.0F + (float)((i * 7) % 40);
+    values[2 * i + 1] = 0.01F * (float)((i * 3) % 40);
+  }
+  const bool has_classes = target == LS_TARGET_CLASSES;
+  const piece pieces[] = {{"/x", {.dtype = LS_U8, .n_dims = 3, .dims = {IMAGES, SIDE, SIDE}}, x},
+                          has_classes ? (piece){"/y", ARRAY1(LS_U8, IMAGES), classes}
+                                      : (piece){"/y", ARRAY2(LS_F32, IMAGES, 2), values},
+                          {"/w", ARRAY1(LS_F32, IMAGES), w}};
+  write_file("training.h5", pieces, 3);
+  return open_file("training.h5", (ls_dataset_request){.target = target, .n_outputs = has_classes ? 3 : 2});
+}
+
+/* All that a batch holds, as numbers. */
+typedef struct content {
+  float x[BATCH][SIDE * SIDE];
+  float values[BATCH][2];
+  float classes[BATCH], partners[BATCH], shares[BATCH], weights[BATCH];
+} content;
+
+/* Local. Gathers the rows of a shard of an epoch's first batch to their place; the other rows stay 0. */
+static void gather_training(ls_batch *batch, const ls_view *view, const ls_normalizer *normalizer,
+                            ls_shard shard, content *out) {
+  const ls_order order = ls_order_make(view->n, 9, 4, true);
+  memset(out, 0, sizeof *out);
+  for (size_t i = 0; i < shard.rows; i++)
+    batch->samples[i] = ls_view_sample(view, ls_order_at(&order, shard.first + i));
+  ls_batch_gather_training(batch, view->dataset, normalizer, 9, 4, shard.rows, out->x[shard.first]);
+  const ls_targets targets = ls_batch_targets(batch);
+  for (size_t i = 0; i < shard.rows; i++) {
+    const size_t row = shard.first + i;
+    out->weights[row] = targets.weights[i];
+    for (size_t k = 0; targets.values && k < 2; k++) out->values[row][k] = targets.values[2 * i + k];
+    if (!targets.partners) continue;
+    out->classes[row] = (float)targets.classes[i];
+    out->partners[row] = (float)targets.partners[i];
+    out->shares[row] = targets.shares[i];
+  }
+}
+
+/* Collective. The ranks' shards together are the batch that one rank alone gathers, bit for bit. */
+static void check_training(ls_target_kind target, const ls_augment *augment, content *alone) {
+  static content together;
+  ls_dataset *d = open_images(target);
+  ls_view train;
+  ls_view validation;
+  ls_batch *batch = NULL;
+  ls_normalizer *normalizer = NULL;
+  const double class_weights[3] = {0.5, 1.25, 3.0};
+  ls_view_split(d, 0.2, 9, &train, &validation);
+  const ls_recipe recipe = {.augment = *augment,
+                            .view = &train,
+                            .class_weights = target == LS_TARGET_CLASSES ? class_weights : NULL};
+  EXPECT(ls_batch_create_training(d, &recipe, BATCH, &batch) == LS_OK);
+  EXPECT(ls_normalizer_create(d->n_features, &normalizer) == LS_OK);
+  if (target == LS_TARGET_VALUES) EXPECT(ls_normalizer_add_targets(normalizer, 2) == LS_OK);
+  settle();
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, &train, normalizer) == LS_OK);
+  gather_training(batch, &train, normalizer, ls_shard_of(BATCH, rank, size), &together);
+  gather_training(batch, &train, normalizer, (ls_shard){.rows = BATCH}, alone);
+  ls_comm_sum_f32(comm, (float *)&together, sizeof together / sizeof(float));
+  for (size_t i = 0; i < sizeof together / sizeof(float); i++)
+    EXPECT(((const float *)&together)[i] == ((const float *)alone)[i]);
+  EXPECT(same_bytes(alone, sizeof *alone));
+  ls_batch_destroy(&batch);
+  ls_normalizer_destroy(&normalizer);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+/* A training batch is the same at any number of ranks, and what is drawn for it for ever: runs go on from
+ * checkpoints with it. */
+static void test_training_batches(void **state) {
+  (void)state;
+  static content batch;
+  const ls_augment all = {
+      .shift = 1, .flip_horizontal = true, .rotate = 15.0, .noise = 0.1, .cutout = 2, .mixup = 0.4};
+  check_training(LS_TARGET_CLASSES, &all, &batch);
+  EXPECT(ls_digest_of(batch.partners, sizeof batch.partners).low == PARTNERS_LOW);
+  check_training(LS_TARGET_VALUES, &all, &batch);
+  check_training(LS_TARGET_CLASSES, &(ls_augment){.shift = 2, .flip_horizontal = true, .cutout = 1},
+                 &batch);
+  EXPECT(ls_digest_of(batch.x, sizeof batch.x).low == MOVED_LOW);
   settle();
 }
 
@@ -780,7 +968,11 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_fingerprint),
       cmocka_unit_test(test_normalizer),
       cmocka_unit_test(test_fixed_normalizers),
+      cmocka_unit_test(test_target_normalizer),
       cmocka_unit_test(test_standardized),
+      cmocka_unit_test(test_balanced_classes),
+      cmocka_unit_test(test_weights_of_a_view),
+      cmocka_unit_test(test_training_batches),
       cmocka_unit_test(test_split),
       cmocka_unit_test(test_split_is_recorded),
       cmocka_unit_test(test_shards),

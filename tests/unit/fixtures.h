@@ -1,7 +1,8 @@
 /* Made by make_fixtures.py with PyTorch 2.13.0: do not edit.
  *
  * Losses and gradients of small nets, means over 9 rows: [0] with equal, [1] with given sample weights;
- * the parameters along the paths of optimizers; and the rates of schedules. */
+ * the parameters along the paths of optimizers; the rates of schedules; and the loss of classes that are mixed,
+ * with its gradient. */
 #ifndef LOCKSTEP_TEST_FIXTURES_H
 #define LOCKSTEP_TEST_FIXTURES_H
 
@@ -1407,5 +1408,41 @@ static const fixture_plateau fixture_plateaus[] = {
     {"{type: plateau, patience: 0, factor: 0.9}", 0.2, false, plateau_5},
     {"{type: plateau, patience: 1, min_lr: 0.5}", 0.2, true, plateau_6},
 };
+
+#define MIXED_COLS 5
+
+static const float mixed_z[] = {
+    -1.63633418F, -3.35503507F, 1.18085837F, 0.158219278F, -1.33071756F, 0.0166720524F,
+    -2.27610016F, -3.1619904F, 0.797236383F, 5.12320709F, -0.123080827F, -3.05125594F,
+    2.9665494F, -2.61095405F, -3.16193104F, 5.98978043F, 1.01786745F, 2.16845465F,
+    1.99446487F, 6.82805157F, 0.901415467F, 3.96483183F, -4.12084579F, 2.82455349F,
+    -3.08829165F, 4.12442875F, -3.6373601F, -1.05605197F, 1.29842186F, 5.27582836F,
+    4.29759741F, 3.15676498F, -1.25174904F, 0.446799964F, 1.69259024F, -3.72616434F,
+    0.48465541F, 0.522245347F, -1.96301317F, -3.22524023F, -0.631297767F, 1.96550465F,
+    -5.82394075F, 2.0873847F, 0.414124578F,
+};
+static const int32_t mixed_classes[] = {
+    0, 2, 3, 1, 4, 1,
+    3, 1, 3,
+};
+static const int32_t mixed_partners[] = {
+    1, 2, 3, 4, 3, 4,
+    2, 0, 4,
+};
+static const float mixed_shares[] = {
+    0.588460922F, 0.602079511F, 1.0F, 0.605524421F, 0.888363898F, 0.563371301F,
+    0.718858838F, 0.616305232F, 0.907587767F,
+};
+static const float mixed_dz[] = {
+    -0.548909224F, -0.404447501F, 0.661692651F, 0.237974156F, 0.053689918F, 0.00296872205F,
+    0.000299799717F, -0.499876379F, 0.00647984056F, 0.490128016F, 0.086380313F, 0.00462087775F,
+    1.89768503F, -1.99282296F, 0.00413674638F, 0.0F, 0.0F, 0.0F,
+    0.0F, 0.0F, 0.0512504502F, 1.09678754F, 0.000337720429F, 0.183221743F,
+    -1.33159745F, 0.709569406F, -1.68981184F, 0.0039915419F, 0.0420412562F, 0.934209638F,
+    0.176229056F, 0.0563145074F, -0.0695997597F, -0.175967591F, 0.0130237867F, -0.376840139F,
+    -0.154222508F, 0.479782977F, 0.0399678488F, 0.0113118211F, 0.0231258452F, 0.31036631F,
+    0.000128517248F, -0.330095269F, -0.00352540342F,
+};
+static const double mixed_loss = 49.58795182348772;
 
 #endif

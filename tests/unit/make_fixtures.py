@@ -17,6 +17,7 @@ from torch.optim import lr_scheduler as schedulers
 ROWS = 9
 STEPS = 100
 RECORDED = (1, 2, 10, 100)
+MIXED_COLS = 5
 EPOCHS = 8
 EPOCH_STEPS = 5
 
@@ -267,6 +268,28 @@ def optimizers_text(generator):
     return text + "static const fixture_path fixture_paths[] = {\n" + "".join(rows) + "};\n"
 
 
+def mixed_text(weights):
+    """Classes mixed in pairs: PyTorch's cross-entropy with soft targets, the weighted sum and its gradient."""
+    generator = torch.Generator().manual_seed(20261)
+    z = (3.0 * float32_values(generator, ROWS, MIXED_COLS)).float().double().requires_grad_()
+    classes = torch.randint(0, MIXED_COLS, (ROWS,), generator=generator)
+    partners = torch.randint(0, MIXED_COLS, (ROWS,), generator=generator)
+    partners[1] = classes[1]  # a class with itself
+    shares = (0.5 + 0.5 * torch.rand(ROWS, generator=generator)).double()
+    shares[2] = 1.0
+    hot = torch.nn.functional.one_hot
+    soft = (shares[:, None] * hot(classes, MIXED_COLS) + (1.0 - shares)[:, None] * hot(partners, MIXED_COLS))
+    total = (weights * torch.nn.functional.cross_entropy(z, soft, reduction="none")).sum()
+    gradient, = torch.autograd.grad(total, z)
+    text = f"#define MIXED_COLS {MIXED_COLS}\n\n"
+    text += array("float", "mixed_z", z.flatten().tolist())
+    text += array("int32_t", "mixed_classes", classes.tolist())
+    text += array("int32_t", "mixed_partners", partners.tolist())
+    text += array("float", "mixed_shares", shares.tolist())
+    text += array("float", "mixed_dz", gradient.flatten().tolist())
+    return text + f"static const double mixed_loss = {total.item()!r};\n\n"
+
+
 def path_of(make, schedule, start, gradients):
     """The parameters after each of the recorded steps."""
     w = start.clone().requires_grad_()
@@ -362,7 +385,8 @@ def schedules_text():
 HEADER = """/* Made by make_fixtures.py with PyTorch %s: do not edit.
  *
  * Losses and gradients of small nets, means over %d rows: [0] with equal, [1] with given sample weights;
- * the parameters along the paths of optimizers; and the rates of schedules. */
+ * the parameters along the paths of optimizers; the rates of schedules; and the loss of classes that are mixed,
+ * with its gradient. */
 #ifndef LOCKSTEP_TEST_FIXTURES_H
 #define LOCKSTEP_TEST_FIXTURES_H
 
@@ -434,8 +458,9 @@ def main():
         table += row
     text += "static const fixture_net fixture_nets[] = {\n" + table + "};\n\n"
     text += optimizers_text(generator)
-    text += schedules_text()
-    text += "\n#endif\n"
+    text += schedules_text() + "\n"
+    text += mixed_text(weights)
+    text += "#endif\n"
     (pathlib.Path(__file__).parent / "fixtures.h").write_text(text)
 
 

@@ -228,6 +228,23 @@ static void test_regression_by_hand(void **state) {
   ls_metric_destroy(&metric);
 }
 
+/* Outputs in other units: 1 of the first is 10, of the second 1/2; r2 and the loss know of no unit. */
+static void test_units(void **state) {
+  (void)state;
+  const float y[4] = {1.0F, 8.0F, 2.0F, 4.0F};
+  const float a[4] = {1.5F, 8.0F, 2.5F, 6.0F};
+  const ls_targets targets = {.values = y};
+  ls_metric *metric = new_metric(LS_TASK_REGRESSION, 2, false);
+  metric->units[0] = 10.0;
+  metric->units[1] = 0.5;
+  ls_metric_add(metric, 2, a, &targets, 3.0);
+  check_close("mse", ls_metric_mse(metric), (25.0 + 25.0 + 0.0 + 1.0) / 4.0, 1e-13);
+  check_close("mae", ls_metric_mae(metric), (5.0 + 5.0 + 0.0 + 1.0) / 4.0, 1e-13);
+  check_close("r2", ls_metric_quality(metric), 0.5 * ((1.0 - 0.5 / 0.5) + (1.0 - 4.0 / 8.0)), 1e-13);
+  check_close("loss", ls_metric_loss(metric), 1.5, 0.0);
+  ls_metric_destroy(&metric);
+}
+
 /* -------------------------------------------------------- parts, and not defined */
 
 /* Parts of any size, merged, are the whole: its sums, and so all that follows. */
@@ -567,6 +584,7 @@ int main(void) {
       cmocka_unit_test(test_many_labels),
       cmocka_unit_test(test_regression),
       cmocka_unit_test(test_regression_by_hand),
+      cmocka_unit_test(test_units),
       cmocka_unit_test(test_parts_add_up),
       cmocka_unit_test(test_not_defined),
       cmocka_unit_test(test_reset),

@@ -361,6 +361,22 @@ static void fixtures_cover_losses_and_activations(void **state) {
   }
 }
 
+/* Mixup's loss is PyTorch's cross-entropy with soft targets. */
+static void mixed_classes_are_those_of_pytorch(void **state) {
+  (void)state;
+  float dz[FIXTURE_ROWS * MIXED_COLS];
+  const ls_targets targets = {.classes = mixed_classes,
+                              .weights = fixture_weights,
+                              .partners = mixed_partners,
+                              .shares = mixed_shares};
+  const ls_loss loss = LS_CATEGORICAL_CROSS_ENTROPY;
+  const double got = ls_loss_apply(loss, FIXTURE_ROWS, MIXED_COLS, mixed_z, &targets, dz);
+  check_close("loss", got, mixed_loss, 1e-12 * mixed_loss);
+  check_close("without dz", ls_loss_apply(loss, FIXTURE_ROWS, MIXED_COLS, mixed_z, &targets, NULL), got,
+              0.0);
+  for (size_t i = 0; i < COUNT(dz); i++) check_close("dz", (double)dz[i], (double)mixed_dz[i], 3e-7);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mistakes_are_told_with_their_place),
@@ -376,6 +392,7 @@ int main(void) {
       cmocka_unit_test(predictions_apply_the_link),
       cmocka_unit_test(gradients_are_those_of_pytorch),
       cmocka_unit_test(fixtures_cover_losses_and_activations),
+      cmocka_unit_test(mixed_classes_are_those_of_pytorch),
   };
   return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }
