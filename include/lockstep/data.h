@@ -159,4 +159,8 @@ void ls_batch_destroy(ls_batch **batch);
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                      size_t rows, float *x);
 
+/* Local. One feature of all samples, as ls_batch_gather normalises it.  out: (n_samples) */
+void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
+                       float *out);
+
 #endif
