@@ -138,7 +138,8 @@ typedef enum ls_rng_purpose {
   LS_RNG_SHUFFLE = 3, /* the order of an epoch; time: the epoch */
   LS_RNG_DROPOUT = 4, /* instance: the layer; time: the step */
   LS_RNG_CHECK = 5,   /* directions of the gradient check */
-  LS_RNG_IMPORT = 6   /* the test fraction of an import */
+  LS_RNG_IMPORT = 6,  /* the test fraction of an import */
+  LS_RNG_EXPLAIN = 9  /* permuted features; instance: the feature; time: the repeat */
 } ls_rng_purpose;
 
 typedef struct ls_rng {
