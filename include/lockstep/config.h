@@ -99,6 +99,10 @@ ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *secti
  * names are names of, e.g. "layer". */
 int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names);
 
+/* The name of `names` (n) that a mistyped `text` most likely means, case aside; NULL: none is near enough.
+ */
+const char *ls_config_nearest(const char *text, const char *const *names, size_t n);
+
 /* Replaces a scalar's text in the document (copied), e.g. by a path made absolute; what was borrowed before
  * stays valid. LS_ERR_CONFIG where it is not UTF-8. */
 ls_status ls_config_replace(ls_config *config, ls_node *scalar, const char *text);
