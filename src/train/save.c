@@ -35,7 +35,8 @@ static ls_status check_finite(const trainer *t) {
       isfinite(ls_math_sum_squares(n_state, job->optim->block)))
     return LS_OK;
   return ls_fail(LS_ERR_NUMERIC,
-                 "step %llu: it took the parameters or the optimizer's state beyond float32; the learning "
+                 "step %llu: it took the parameters, running averages or the optimizer's state beyond "
+                 "float32; the learning "
                  "rate %g is probably too large (`lockstep lr-find` suggests one), or the data want "
                  "data.normalize. The last checkpoint is untouched",
                  (unsigned long long)t->progress.step, t->last_lr);

@@ -377,6 +377,52 @@ def predictions_follow_from_the_file(folder):
     assert numpy.allclose(predict(folder)["probability"], z / z.sum(axis=1, keepdims=True), atol=1e-5)
 
 
+DEEP = edited(("  - {layer: dense, units: 8, activation: relu}\n", """\
+  - {layer: dense, units: 8, activation: softplus, l1: 0.5, init: {type: normal}}
+  - {layer: batch_norm, eps: 0.01}
+  - layer: residual
+    layers: [{layer: dense, units: 6, activation: tanh, l2: 0.1}, {layer: batch_norm}, {layer: dropout, rate: 0.1}]
+"""), text=THREE)
+
+
+def batch_norm(x, group, eps):
+    gamma, beta, mean, var = (group[name][()] for name in ("gamma", "beta", "running_mean", "running_var"))
+    return gamma * (x - mean) / numpy.sqrt(var + eps) + beta
+
+
+def a_deep_net_follows_from_its_file(folder):
+    """Batch norm by its running averages and the residual's skip, worked out by numpy; a resumed run has the same."""
+    train(folder, DEEP, x=X, y=Y)
+    with h5py.File(folder / "run/model.h5") as file:
+        model = file["model"]
+        x = (X - file["normalizer/offset"][()]) * file["normalizer/factor"][()]
+        x = numpy.logaddexp(0, x @ model["0-dense/W"][()].T + model["0-dense/b"][()])
+        x = batch_norm(x, model["1-batch_norm"], 0.01)
+        inside = model["2-residual"]
+        y = numpy.tanh(x @ inside["0-dense/W"][()].T + inside["0-dense/b"][()])
+        x = x @ inside["skip/W"][()].T + batch_norm(y, inside["1-batch_norm"], 1e-5)
+        z = numpy.exp(x @ model["3-dense/W"][()].T + model["3-dense/b"][()])
+        paths = []
+        model.visit(paths.append)
+        arrays = {path: model[path][()] for path in paths if isinstance(model[path], h5py.Dataset)}
+    assert arrays["1-batch_norm/running_mean"].shape == (8,) and numpy.all(arrays["1-batch_norm/running_mean"] > 0), arrays
+    assert numpy.allclose(predict(folder)["probability"], z / z.sum(axis=1, keepdims=True), atol=1e-5)
+
+    harness.write_file(folder / "config.yaml", DEEP)
+    run_well(folder, "train", "config.yaml", "--output", "two", "--set", "train.max_steps=13")
+    result = run_well(folder, "train", "config.yaml", "--output", "two")
+    with h5py.File(folder / "two/model.h5") as file:
+        for path, values in arrays.items():
+            result.must(numpy.array_equal(file["model"][path][()], values), f"{path} differs after a resume")
+
+
+def info_of_zeros(folder):
+    train(folder, edited(("activation: relu", "activation: relu, init: zeros"), ("epochs: 4", "epochs: 1\n  max_steps: 0"),
+                         text=THREE), x=X, y=Y)
+    result = run_well(folder, "info", "run/model.h5").says("(8, 4) float32, 32 of 32 are 0")
+    result.must(result.out.count("are 0") == 1, "neither where none are nor for b")
+
+
 def info(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     run_well(folder, "info", "data.h5").says("/: 61 samples of 4 features", "classes: red, green, dark, blue", "/x", "/y")
@@ -410,6 +456,15 @@ def check(folder):
         result.must(harness.snapshot(folder) == before, "check writes nothing")
 
 
+def check_of_layers_inside_others(folder):
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+    harness.write_file(folder / "config.yaml", DEEP)
+    result = run_well(folder, "check", "config.yaml")
+    for row in ("0     dense +4 +8 +40", "1     batch_norm +8 +8 +16", "2     residual +8 +6 +48", "  0     dense +8 +6 +54",
+                "  1     batch_norm +6 +6 +12", "  2     dropout +6 +6 +0", "3     dense +6 +3 +21", " +in all +191"):
+        result.must(re.search(f"^{row}$", result.out, re.MULTILINE), f"it must have a row like '{row}'")
+
+
 def gradcheck(folder):
     examples = [DATASETS / name for name in ("iris/iris.yaml", "xor/xor.yaml", "xor/linear.yaml", "digits/digits.yaml")]
     for ranks, config in zip((harness.ALONE, 1, 2, 4), examples):
@@ -420,10 +475,26 @@ def gradcheck(folder):
 
 def gradcheck_of_every_activation(folder):
     harness.write_arrays(folder / "data.h5", {"x": X, "y": numpy.stack([Y, Y + 1.0], axis=1)})
-    for activation in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "softmax"):
+    for activation in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "softplus", "softmax"):
         text = edited(("activation: relu", f"activation: {activation}"), text=REGRESSION)
         harness.write_file(folder / "config.yaml", text)
         run_well(folder, "gradcheck", "config.yaml").says("all 4 gradients agree")
+
+
+def gradcheck_of_every_layer(folder):
+    """The same derivatives at any number of ranks, of a loss with the penalty l2."""
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, "w": 1 + numpy.arange(61) % 3})
+    harness.write_file(folder / "config.yaml", DEEP)
+    tables = []
+    for ranks in (harness.ALONE, 2, 3):
+        result = run_well(folder, "gradcheck", "config.yaml", ranks=ranks).says("all 11 gradients agree", "2-residual/skip/W")
+        tables.append([line.split()[:2] for line in result.out.splitlines() if "/" in line])
+        for (path, first), (_, value) in zip(tables[0], tables[-1]):
+            result.must(abs(float(first) - float(value)) < 1e-5 * (1 + abs(float(first))), f"{path}: {first} and {value}")
+    result = run_well(folder, "gradcheck", "config.yaml", "--set", "model.2.layers.0.l2=100").says("all 11 gradients agree")
+    penalised = [line.split()[1] for line in result.out.splitlines() if "0-dense/W" in line]
+    plain = [value for path, value in tables[0] if "0-dense/W" in path]
+    assert float(penalised[0]) > 10 * float(plain[0]) and penalised[1] == plain[1], (penalised, plain)
 
 
 def gradcheck_of_weights_and_labels(folder):
@@ -507,7 +578,8 @@ TESTS = [
     tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
     import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
     import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,
-    info, files_of_format_1, check, gradcheck, gradcheck_of_every_activation, gradcheck_of_weights_and_labels, keys_lists_every_key,
+    a_deep_net_follows_from_its_file, info, info_of_zeros, files_of_format_1, check, check_of_layers_inside_others, gradcheck,
+    gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
     help_of_each_command, version, set_overrides_the_config,
 ]
 

@@ -48,7 +48,8 @@ static void test_step_allocates_nothing(void **state) {
   static const char *const overrides[] = {
       "train.batch_size=100", "data.validation=0.1",
       "model=[{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: "
-      "0.2}, {layer: relu}, {layer: residual, layers: [{layer: dense, units: 16, activation: gelu}, {layer: "
+      "0.2}, {layer: relu}, {layer: residual, layers: [{layer: dense, units: 16, activation: gelu}, "
+      "{layer: "
       "batch_norm}]}, {layer: dense, units: 10}, {layer: softmax}]"};
   char path[1024];
   snprintf(path, sizeof path, "%s/datasets/digits/digits.yaml", getenv("LOCKSTEP_SOURCE"));
