@@ -63,12 +63,28 @@ def check_classes(result, told, truth, guess, weights):
     n = len(told["classes"])
     expected = [quality(truth, guess, of, weights) for of in range(n)]
     for entry, values in zip(told["classes"], expected):
-        result.must(list(entry) == ["name", "precision", "recall", "f1", "support"], f"the keys are {list(entry)}")
-        must_be_near(result, [entry[key] for key in list(entry)[1:]], values, entry["name"])
-    must_be_near(result, told["macro_f1"], numpy.mean([values[2] for values in expected]), "macro_f1")
+        keys = ["name", "precision", "recall", "f1", "support", "roc_auc"]
+        result.must(list(entry) == keys, f"the keys are {list(entry)}")
+        must_be_near(result, [entry[key] for key in keys[1:5]], values, entry["name"])
+    macro = [told["macro_precision"], told["macro_recall"], told["macro_f1"]]
+    must_be_near(result, macro, numpy.mean(expected, axis=0)[:3], "the macro means")
     confusion = [[weights[(truth == i) & (guess == j)].sum() for j in range(n)] for i in range(n)]
     must_be_near(result, told["confusion"], confusion, "confusion")
     must_be_near(result, told["accuracy"], weights[truth == guess].sum() / weights.sum(), "accuracy")
+
+
+def auc(scores, is_in, weights):
+    """The part of pairs, one sample of a class and one not of it, that the scores order right."""
+    above = numpy.sign(scores[is_in][:, None] - scores[~is_in]) / 2 + 0.5
+    pairs = weights[is_in][:, None] * weights[~is_in]
+    return (above * pairs).sum() / pairs.sum()
+
+
+def check_aucs(result, told, scores, is_in, weights):
+    """scores, is_in: (samples, classes)."""
+    expected = [auc(scores[:, k], is_in[:, k], weights) for k in range(is_in.shape[1])]
+    must_be_near(result, [entry["roc_auc"] for entry in told["classes"]], expected, "roc_auc of the classes")
+    must_be_near(result, told["roc_auc"], numpy.mean(expected), "roc_auc")
 
 
 # -------------------------------------------------------------- evaluate and predict
@@ -76,7 +92,8 @@ def check_classes(result, told, truth, guess, weights):
 def classes_from_end_to_end(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     told, result = evaluate(folder)
-    keys = ["samples", "loss", "accuracy", "classes", "macro_f1", "confusion"]
+    keys = ["samples", "loss", "accuracy", "classes", "macro_precision", "macro_recall", "macro_f1", "roc_auc",
+            "confusion"]
     result.must(list(told) == keys, f"the keys are {list(told)}")
     result.must(told["samples"] == 61 and [c["name"] for c in told["classes"]] == list(NAMES), "samples and names")
     made = predict(folder)
@@ -86,6 +103,7 @@ def classes_from_end_to_end(folder):
     result.must((probability.argmax(axis=1) == guess).all(), "the class is the most probable one")
     must_be_near(result, told["loss"], -numpy.log(probability[range(61), Y].astype("f8")).mean(), "loss")
     check_classes(result, told, Y, guess, numpy.ones(61))
+    check_aucs(result, told, probability, numpy.eye(3)[Y] == 1, numpy.ones(61))
     text = run_well(folder, "evaluate", "run/model.h5", "data.h5")
     text.says("samples   61", f"loss      {told['loss']:.6f}", f"accuracy  {told['accuracy']:.4f}", "confusion", *NAMES)
 
@@ -107,6 +125,33 @@ def weighted_evaluation(folder):
     own = -numpy.log(made["probability"][range(61), Y].astype("f8"))
     must_be_near(result, told["loss"], (weights * own).sum() / weights.sum(), "loss")
     check_classes(result, told, Y, made["class"], weights.astype("f8"))
+    check_aucs(result, told, made["probability"], numpy.eye(3)[Y] == 1, weights.astype("f8"))
+
+
+def top_k_of_classes(folder):
+    """By default the five best where there are more classes; else what is asked for."""
+    train(folder, edited(("units: 3", "units: 7"), text=THREE), x=X, y=numpy.arange(61) % 7)
+    p = predict(folder)["probability"]
+    place = (p > p[range(61), numpy.arange(61) % 7][:, None]).sum(axis=1)
+    for words, k in (((), 5), (("--top-k", "2"), 2), (("--top-k=1",), 1)):
+        result = run_well(folder, "evaluate", "run/model.h5", "data.h5", "--json", *words, ranks=2)
+        told = json.loads(result.out)
+        result.must(list(told["top_k"]) == [str(k)], f"the k's are {list(told['top_k'])}")
+        must_be_near(result, told["top_k"][str(k)], (place < k).mean(), f"top {k}")
+        result.must(k > 1 or told["top_k"]["1"] == told["accuracy"], "the best one is the accuracy")
+        run_well(folder, "evaluate", "run/model.h5", "data.h5", *words).says(f"top {k:<5} {(place < k).mean():.4f}")
+
+
+def class_without_samples(folder):
+    """It has no ROC curve, and so no area; the mean is over the others."""
+    train(folder, THREE, x=X, y=Y)
+    harness.write_arrays(folder / "two.h5", {"x": X[Y < 2], "y": Y[Y < 2]})
+    harness.write_arrays(folder / "one.h5", {"x": X[Y == 1], "y": Y[Y == 1]})
+    told, result = evaluate(folder, "two.h5", ranks=2)
+    found = [entry["roc_auc"] for entry in told["classes"]]
+    result.must(found[2] is None and abs(told["roc_auc"] - sum(found[:2]) / 2) < 1e-8, f"they are {found}")
+    told, result = evaluate(folder, "one.h5")
+    result.must(told["roc_auc"] is None and told["accuracy"] > 0, "no class has one")
 
 
 def two_classes_from_a_table(folder):
@@ -125,6 +170,7 @@ def two_classes_from_a_table(folder):
     result.must(made["probability"].shape == (25, 1) and (made["class"] == (p > 0.5)).all(), "the class is 1 above 1/2")
     must_be_near(result, told["loss"], -numpy.log(numpy.where(truth == 1, p, 1 - p)).mean(), "loss")
     check_classes(result, told, truth, made["class"], numpy.ones(25))
+    check_aucs(result, told, numpy.stack([1 - p, p], axis=1), numpy.eye(2)[truth] == 1, numpy.ones(25))
     result.must(told["accuracy"] > 0.8, "it must learn something")
     run_well(folder, "predict", "run/model.h5", "table.csv", "-o", "out.csv")
     header, lines = read_csv(folder / "out.csv")
@@ -146,6 +192,7 @@ def several_labels_at_once(folder):
     for k, entry in enumerate(told["classes"]):
         expected = quality(y[:, k], made["class"][:, k], 1, numpy.ones(61))
         must_be_near(result, [entry[key] for key in ("precision", "recall", "f1", "support")], expected, entry["name"])
+    check_aucs(result, told, p, y == 1, numpy.ones(61))
     run_well(folder, "evaluate", "run/model.h5", "data.h5").says("round", "soft")
     run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
     header, lines = read_csv(folder / "out.csv")
@@ -160,7 +207,7 @@ def regression(folder):
     y = numpy.stack([X.sum(axis=1), X[:, 0] - X[:, 1]], axis=1).astype("f8")
     train(folder, REGRESSION, x=X, y=y)
     told, result = evaluate(folder)
-    result.must(list(told) == ["samples", "loss", "mse", "mae", "r2"], f"the keys are {list(told)}")
+    result.must(list(told) == ["samples", "loss", "mse", "mae", "r2", "outputs"], f"the keys are {list(told)}")
     made = predict(folder)
     result.must(list(made) == ["y"] and made["y"].shape == (61, 2), "predict writes /y")
     error = made["y"] - y
@@ -168,7 +215,11 @@ def regression(folder):
     must_be_near(result, told["mse"], (error**2).mean(), "mse")
     must_be_near(result, told["mae"], numpy.abs(error).mean(), "mae")
     must_be_near(result, told["r2"], (1 - (error**2).sum(axis=0) / ((y - y.mean(axis=0))**2).sum(axis=0)).mean(), "r2")
-    run_well(folder, "evaluate", "run/model.h5", "data.h5").says("mse", "mae", "r2")
+    for k, entry in enumerate(told["outputs"]):
+        own, spread = error[:, k], y[:, k] - y[:, k].mean()
+        expected = [(own**2).mean(), numpy.abs(own).mean(), 1 - (own**2).sum() / (spread**2).sum()]
+        must_be_near(result, [entry[key] for key in ("mse", "mae", "r2")], expected, f"output {k}")
+    run_well(folder, "evaluate", "run/model.h5", "data.h5").says("mse", "mae", "r2", "output")
     run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
     header, lines = read_csv(folder / "out.csv")
     result.must(header == ["y0", "y1"], f"the header is {header}")
@@ -186,6 +237,7 @@ def regression_from_a_table(folder):
     run_well(folder, "train", "config.yaml").says("test: loss", "r2 0.9")
     told, result = evaluate(folder, "data.h5:/test")
     result.must(told["samples"] == 9 and told["r2"] > 0.9, f"it must learn the plane: {told}")
+    result.must("outputs" not in told, "a single output is the whole")
     run_well(folder, "predict", "run/model.h5", "table.csv", "-o", "out.csv")
     result.must(read_csv(folder / "out.csv")[0] == ["y"], "a single output is called y")
 
@@ -197,6 +249,8 @@ def ranks_evaluate_alike(folder):
         told, result = evaluate(folder, ranks=ranks)
         must_be_near(result, told["loss"], alone["loss"], "loss")
         result.must(told["confusion"] == alone["confusion"], "the counts must be the same")
+        aucs = [[entry["roc_auc"] for entry in one["classes"]] for one in (told, alone)]
+        result.must(aucs[0] == aucs[1] and told["roc_auc"] == alone["roc_auc"], "ROC AUC must be the same")
         again = predict(folder, ranks=ranks)
         must_be_near(result, again["probability"], made["probability"], "the probabilities")
 
@@ -212,6 +266,7 @@ def more_data_than_a_pass_holds(folder):
     told, result = evaluate(folder, "large.h5", ranks=2)
     must_be_near(result, mixed["probability"], straight["probability"][order], "the order")
     check_classes(result, told, y, straight["class"], numpy.ones(1111))
+    check_aucs(result, told, straight["probability"], numpy.eye(3)[y] == 1, numpy.ones(1111))
 
 
 def tables_in_and_out(folder):
@@ -553,7 +608,7 @@ def help_of_each_command(folder):
         result = run_well(folder, command, "--help").says(f"usage: lockstep {command}")
         result.must(run_well(folder, command, "-h").out == result.out, "-h is the same")
     run_well(folder, "train", "--help").says("--set KEY=VALUE", "--output DIR", "--resume auto|never|FILE", "--overwrite")
-    run_well(folder, "evaluate", "--help", ranks=2).says("--json")
+    run_well(folder, "evaluate", "--help", ranks=2).says("--json", "--top-k K")
     run_well(folder, "import", "--help").says("--label COLUMN", "--test-fraction F", "-o")
 
 
@@ -573,8 +628,8 @@ def set_overrides_the_config(folder):
 
 
 TESTS = [
-    classes_from_end_to_end, classes_without_names, weighted_evaluation, two_classes_from_a_table,
-    several_labels_at_once, regression, regression_from_a_table, ranks_evaluate_alike, more_data_than_a_pass_holds,
+    classes_from_end_to_end, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
+    two_classes_from_a_table, several_labels_at_once, regression, regression_from_a_table, ranks_evaluate_alike, more_data_than_a_pass_holds,
     tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
     import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
     import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,
