@@ -1,7 +1,7 @@
 /* Made by make_layer_fixtures.py with PyTorch 2.13.0: do not edit.
  *
- * Small nets over 7 rows: [0] in training, then [1] in prediction, with the running averages that training left;
- * outputs y and the gradients of sum c y. */
+ * Small nets over 7 rows: [0] in training, then [1] in prediction, with the running averages that training
+ * left; outputs y and the gradients of sum c y. */
 #ifndef LOCKSTEP_TEST_LAYER_FIXTURES_H
 #define LOCKSTEP_TEST_LAYER_FIXTURES_H
 

@@ -188,8 +188,8 @@ def net_text(name, n_in, layers, generator):
 
 HEADER = """/* Made by make_layer_fixtures.py with PyTorch %s: do not edit.
  *
- * Small nets over %d rows: [0] in training, then [1] in prediction, with the running averages that training left;
- * outputs y and the gradients of sum c y. */
+ * Small nets over %d rows: [0] in training, then [1] in prediction, with the running averages that training
+ * left; outputs y and the gradients of sum c y. */
 #ifndef LOCKSTEP_TEST_LAYER_FIXTURES_H
 #define LOCKSTEP_TEST_LAYER_FIXTURES_H
 
