@@ -574,9 +574,9 @@ def accepted_keys(folder, listing):
     layers = re.findall(r"^# model: layer (\w+)", listing, re.MULTILINE)
     optimizers = re.findall(r"^# optimizer: type (\w+)", listing, re.MULTILINE)
     schedules = re.findall(r"^# schedule: type (\w+)", listing, re.MULTILINE)
-    sections = ("data", "penalty", "checkpoint", "comm")
+    sections = ("penalty", "checkpoint", "comm")
     config = "zzz: 1\n" + "".join(f"{name}: {{zzz: 1}}\n" for name in sections)
-    config += "train: {zzz: 1, early_stopping: {zzz: 1}}\n"
+    config += "data: {zzz: 1, augment: {zzz: 1}}\ntrain: {zzz: 1, early_stopping: {zzz: 1}}\n"
     keys = known_keys(folder, config + "model: [{layer: dense, units: 1}]\noptimizer: {type: sgd}\nloss: mse\n")
     for layer in layers:
         keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: {layer}, zzz: 1}}]\nloss: mse\n")
