@@ -93,7 +93,7 @@ typedef struct ls_output_quality {
   double mse, mae, r2; /* NaN where not defined */
 } ls_output_quality;
 
-/* Regression: of one output. */
+/* Regression: of one output, in its unit. */
 ls_output_quality ls_metric_output(const ls_metric *metric, size_t index);
 
 /* The weighted top-k accuracy of a k given to ls_metric_add_top; NaN without samples. */

@@ -29,8 +29,9 @@ static double r_squared(const ls_metric *metric, size_t k) {
 ls_output_quality ls_metric_output(const ls_metric *metric, size_t index) {
   LS_ASSERT(metric->task == LS_TASK_REGRESSION && index < metric->n_outputs);
   const double *const sums = metric->sums + FIXED + REGRESSION_SUMS * index;
-  return (ls_output_quality){ratio(sums[SQUARED], metric->sums[WEIGHT]),
-                             ratio(sums[ABSOLUTE], metric->sums[WEIGHT]), r_squared(metric, index)};
+  const double unit = metric->units[index];
+  return (ls_output_quality){ratio(unit * unit * sums[SQUARED], metric->sums[WEIGHT]),
+                             ratio(unit * sums[ABSOLUTE], metric->sums[WEIGHT]), r_squared(metric, index)};
 }
 
 double ls_metric_top(const ls_metric *metric, size_t k) {

@@ -65,8 +65,9 @@ static ls_status open_data(ls_comm *comm, ls_setup *setup) {
   return status;
 }
 
-static ls_status fail_weightless(const char *key) {
-  return ls_fail(LS_ERR_DATA, "%s: the weights of its samples sum to 0, so they say nothing", key);
+static ls_status fail_weightless(const char *key, const char *factor) {
+  return ls_fail(LS_ERR_DATA, "%s: the weights of its samples%s sum to 0, so they say nothing", key,
+                 factor);
 }
 
 /* Collective. What samples weigh in training; a part must weigh something. */
@@ -77,10 +78,10 @@ static ls_status weigh(ls_comm *comm, ls_setup *setup) {
   if (status != LS_OK) return status;
   if ((train->dataset->has_weights || setup->class_weights) &&
       !(ls_view_weight(comm, &train->view, setup->class_weights) > 0.0))
-    return fail_weightless("data.train");
+    return fail_weightless("data.train", setup->class_weights ? " times those of their classes" : "");
   if (validation->dataset && validation->dataset->has_weights &&
       !(ls_view_weight(comm, &validation->view, NULL) > 0.0))
-    return fail_weightless("data.validation");
+    return fail_weightless("data.validation", "");
   return LS_OK;
 }
 

@@ -242,6 +242,37 @@ def regression_from_a_table(folder):
     result.must(read_csv(folder / "out.csv")[0] == ["y"], "a single output is called y")
 
 
+def standardised_targets(folder):
+    """The net learns targets of mean 0 and deviation 1; all that is told of it is in their own units."""
+    y = numpy.stack([1e5 + 3e3 * X[:, 0], 0.01 * X[:, 1] - 2], axis=1)
+    standardised = edited(("normalize: standardize", "normalize: standardize\n  standardize_targets: true\n  test: test.h5"),
+                          ("epochs: 4", "epochs: 20"), text=REGRESSION)
+    harness.write_arrays(folder / "test.h5", {"x": X[:40], "y": y[:40]})
+    train(folder, standardised, x=X, y=y)
+    with h5py.File(folder / "run/model.h5") as file:
+        offset, factor, y_offset, y_factor = (
+            file[f"normalizer/{name}"][()] for name in ("offset", "factor", "y_offset", "y_factor"))
+        layers = [(file[f"model/{k}-dense/W"][()], file[f"model/{k}-dense/b"][()]) for k in (0, 1)]
+    told, result = evaluate(folder, ranks=2)
+    must_be_near(result, y_offset, y.mean(axis=0), "the offset")
+    must_be_near(result, 1 / y_factor, y.std(axis=0), "the factor")
+    hidden = numpy.maximum((X - offset) * factor @ layers[0][0].T + layers[0][1], 0)
+    learnt = hidden @ layers[1][0].T + layers[1][1]
+    error = (y - y_offset) * y_factor - learnt
+    must_be_near(result, told["loss"], 0.5 * (error**2).sum(axis=1).mean(), "the loss, which is the one of training,")
+    error = y - (learnt / y_factor + y_offset)
+    must_be_near(result, told["mse"], (error**2).mean(), "mse")
+    must_be_near(result, told["mae"], numpy.abs(error).mean(), "mae")
+    must_be_near(result, told["r2"], (1 - (error**2).mean(axis=0) / y.var(axis=0)).mean(), "r2")
+    for ranks in (harness.ALONE, 3):
+        must_be_near(result, predict(folder, ranks=ranks)["y"], y - error, "what is predicted")
+    tested = run_well(folder, "train", "config.yaml").says("is finished")
+    loss, told = float(tested.out.split("test: loss")[1].split()[0]), evaluate(folder, "test.h5")[0]
+    tested.must(abs(loss - told["loss"]) < 1e-4, f"the loss of testing is {loss}, not {told['loss']}")
+    changed = harness.run(folder, "train", "config.yaml", "--set", "data.standardize_targets=false")
+    changed.exits(2).says("standardize_targets is false", "true")
+
+
 def ranks_evaluate_alike(folder):
     train(folder, THREE, x=X, y=Y)
     alone, made = evaluate(folder)[0], predict(folder)
@@ -558,6 +589,27 @@ def gradcheck_of_weights_and_labels(folder):
     run_well(folder, "gradcheck", "config.yaml", ranks=2).says("all 4 gradients agree")
 
 
+def class_weights_that_do_not_fit(folder):
+    """Told before anything is done."""
+    harness.write_file(folder / "config.yaml", THREE)
+    harness.write_file(folder / "binary.yaml", BINARY)
+    harness.write_file(folder / "regression.yaml", REGRESSION)
+    harness.write_file(folder / "narrow.yaml", edited(
+        ("  - {layer: dense, units: 8, activation: relu}\n  - {layer: dense, units: 1, activation: sigmoid}",
+         "  - {layer: sigmoid}"), ("data.h5", "labels.h5"), text=BINARY))
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y % 2})
+    harness.write_arrays(folder / "labels.h5", {"x": X, "y": numpy.eye(4)[Y]})
+    for config, weights, code, *texts in (
+            ("config.yaml", "[0, 0, 0]", 2, "all weights are 0"), ("config.yaml", "even", 2, "neither balanced nor"),
+            ("config.yaml", "[0, 0, 1]", 3, "data.train", "times those of their classes", "sum to 0"),
+            ("binary.yaml", "[1, 1, 1]", 2, "3 weights", "2 classes"), ("narrow.yaml", "[1, 1]", 2, "with one output"),
+            ("regression.yaml", "balanced", 2, "categorical_cross_entropy")):
+        harness.run(folder, "check", config, "--set", f"train.class_weight={weights}").exits(code).says(
+            "train.class_weight" if code == 2 else "", *texts)
+    balanced = harness.run(folder, "check", "config.yaml", "--set", "train.class_weight=balanced").exits(0)
+    balanced.says("class 2 has no training sample, and gets the weight 0")
+
+
 # -------------------------------------------------------------------- keys and help
 
 def known_keys(folder, config):
@@ -629,7 +681,9 @@ def set_overrides_the_config(folder):
 
 TESTS = [
     classes_from_end_to_end, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
-    two_classes_from_a_table, several_labels_at_once, regression, regression_from_a_table, ranks_evaluate_alike, more_data_than_a_pass_holds,
+    two_classes_from_a_table,
+    several_labels_at_once, regression, regression_from_a_table, standardised_targets,
+    class_weights_that_do_not_fit, ranks_evaluate_alike, more_data_than_a_pass_holds,
     tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
     import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
     import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,

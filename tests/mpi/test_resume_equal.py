@@ -46,9 +46,11 @@ def check_many_stops(here, ranks, verdicts):
 
 
 def check_optimizers(here, ranks, verdicts):
-    """What else an optimizer keeps; and a run without validation, whose model is the final state."""
+    """What else an optimizer keeps; samples that are drawn anew each epoch; and a run without validation, whose
+    model is the final state."""
+    changes = ["data.augment={shift: 1, rotate: 10, noise: 0.1, mixup: 0.3}", "train.class_weight=balanced"]
     cases = {"sgd": (["optimizer={type: sgd, lr: 0.1}", "data.shuffle=false"], LAST),
-             "adam": (["optimizer={type: adam, lr: 0.001}"], LAST), "alone": (["data.validation=0"], 3 * 23)}
+             "adam": (["optimizer={type: adam, lr: 0.001}", *changes], LAST), "alone": (["data.validation=0"], 3 * 23)}
     for name, (sets, last) in cases.items():
         here.train(ranks, f"{name}-straight", sets)
         here.train(ranks, name, [*sets, "train.max_steps=25"])

@@ -240,6 +240,8 @@ static void test_units(void **state) {
   ls_metric_add(metric, 2, a, &targets, 3.0);
   check_close("mse", ls_metric_mse(metric), (25.0 + 25.0 + 0.0 + 1.0) / 4.0, 1e-13);
   check_close("mae", ls_metric_mae(metric), (5.0 + 5.0 + 0.0 + 1.0) / 4.0, 1e-13);
+  check_close("mse of one", ls_metric_output(metric, 1).mse, 0.5, 1e-15);
+  check_close("mae of one", ls_metric_output(metric, 0).mae, 5.0, 1e-15);
   check_close("r2", ls_metric_quality(metric), 0.5 * ((1.0 - 0.5 / 0.5) + (1.0 - 4.0 / 8.0)), 1e-13);
   check_close("loss", ls_metric_loss(metric), 1.5, 0.0);
   ls_metric_destroy(&metric);

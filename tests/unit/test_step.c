@@ -42,18 +42,20 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
 
 static ls_comm *comm;
 
-/* Steps through an epoch of digits with every kind of layer, its ragged last batch included. */
+/* Steps through an epoch of digits with every change of samples and every kind of layer, its ragged last
+ * batch included. */
 static void test_step_allocates_nothing(void **state) {
   (void)state;
   static const char *const overrides[] = {
-      "train.batch_size=100", "data.validation=0.1",
+      "train.batch_size=100", "data.validation=0.1", "train.class_weight=balanced",
+      "data.augment={shift: 1, flip_horizontal: true, rotate: 9, noise: 0.1, cutout: 2, mixup: 0.2}",
       "model=[{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: "
       "0.2}, {layer: relu}, {layer: residual, layers: [{layer: dense, units: 16, activation: gelu}, "
       "{layer: "
       "batch_norm}]}, {layer: dense, units: 10}, {layer: softmax}]"};
   char path[1024];
   snprintf(path, sizeof path, "%s/datasets/digits/digits.yaml", getenv("LOCKSTEP_SOURCE"));
-  const ls_job_source source = {.path = path, .overrides = overrides, .n_overrides = 3, .output = "unused"};
+  const ls_job_source source = {.path = path, .overrides = overrides, .n_overrides = 5, .output = "unused"};
   ls_job *job = NULL;
   ls_setup *setup = NULL;
   trainer t;
