@@ -34,6 +34,22 @@ comm: {{threads: 1}}
 """
 STEPS_PER_EPOCH = 18
 
+# All that a step may have, at once. Steps of 60 samples: an epoch has 20, the last of 10 samples.
+EVERYTHING = [
+    "data.normalize=scale",
+    "data.augment={shift: 1, flip_horizontal: true, rotate: 10, noise: 0.1, cutout: 2, mixup: 0.3}",
+    "model=[{layer: dense, units: 24, bias: false, l1: 0.001}, {layer: batch_norm}, {layer: tanh},"
+    " {layer: residual, layers: [{layer: dense, units: 24, activation: gelu}, {layer: dropout, rate: 0.1},"
+    " {layer: batch_norm}]}, {layer: residual, layers: [{layer: dense, units: 16, activation: elu}]},"
+    " {layer: dense, units: 10, activation: softmax}]",
+    "optimizer={type: momentum, lr: 0.05, nesterov: true, weight_decay: 0.0001}",
+    "penalty={l1: 0.0001, l2: 0.0001}",
+    "schedule={type: cosine, warmup_steps: 5}",
+    "metrics=[top_2, f1, roc_auc]",
+    "train.batch_size=20", "train.accumulate=3", "train.clip_grad_norm=1", "train.clip_grad_value=0.1",
+    "train.class_weight=balanced",
+]
+
 
 class Runs:
     """A folder of runs of the net above, removed at the end."""
@@ -66,10 +82,14 @@ class Runs:
     def checkpoints(self, name):
         return sorted(path.name for path in (self.folder / name / "checkpoints").iterdir())
 
+    def table(self, name, file):
+        """A CSV file of the run as a list of rows."""
+        with open(self.folder / name / file, newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
     def metrics(self, name):
         """metrics.csv as a list of rows, without what the clock has a part in."""
-        with open(self.folder / name / "metrics.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = self.table(name, "metrics.csv")
         for row in rows:
             del row["seconds"], row["samples_per_second"]
         return rows

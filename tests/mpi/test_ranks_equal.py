@@ -22,9 +22,7 @@ CASES = {
     "relu": ["model.0.activation=relu"],
     "batch-2": ["optimizer={type: momentum, lr: 0.01}", "train.batch_size=2"],
     "full": ["train.batch_size=full", "train.epochs=50"],
-    "augment": ["data.normalize=scale",
-                "data.augment={shift: 1, flip_horizontal: true, rotate: 10, noise: 0.1, cutout: 2, mixup: 0.3}",
-                "train.class_weight=balanced"],
+    "everything": runs.EVERYTHING,
 }
 
 
@@ -69,6 +67,16 @@ def check_case(here, ranks, name, sets, verdicts):
     check_state(here.checkpoint(f"{name}-{ranks}", STEPS), here.checkpoint(f"{name}-1", STEPS), name, verdicts)
 
 
+def check_accumulated(here, ranks, verdicts):
+    """One step from four batches is that of one batch four times as large, the short last ones too."""
+    sets = [f"train.max_steps={STEPS}", "train.log_every=1"]
+    whole = step_losses(here.train(ranks, "whole", sets))
+    parts = step_losses(here.train(ranks, "parts", [*sets, "train.batch_size=16", "train.accumulate=4"]))
+    verdicts.check(len(whole) == len(parts) == STEPS, "accumulated: as many steps")
+    verdicts.check(all(is_close(a, b, 6) for a, b in zip(parts, whole)), "accumulated: losses agree")
+    check_state(here.checkpoint("parts", STEPS), here.checkpoint("whole", STEPS), "accumulated", verdicts)
+
+
 def check_repeated(here, ranks, verdicts):
     """The same run again at the same number of ranks gives the same bits."""
     sets = [f"train.max_steps={STEPS}"]
@@ -85,6 +93,7 @@ def main():
     with runs.Runs() as here:
         for name, sets in CASES.items():
             check_case(here, ranks, name, sets, verdicts)
+        check_accumulated(here, ranks, verdicts)
         check_repeated(here, ranks, verdicts)
     verdicts.end()
 

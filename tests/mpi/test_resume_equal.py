@@ -23,6 +23,8 @@ def check_equal(here, name, straight, last, verdicts):
     ours, theirs = (runs.Checkpoint(here.folder / run / "model.h5") for run in (name, straight))
     verdicts.check(not ours.different(theirs), f"{name}: model.h5 has the same bits {ours.different(theirs)}")
     verdicts.check(here.metrics(name) == here.metrics(straight), f"{name}: {len(here.metrics(name))} rows are the same")
+    verdicts.check(here.table(name, "diagnostics.csv") == here.table(straight, "diagnostics.csv"),
+                   f"{name}: diagnostics.csv is the same")
     left = [path.name for path in (here.folder / name).rglob("*.tmp-*")]
     verdicts.check(not left, f"{name}: no temporary file is left {left}")
 
@@ -46,11 +48,12 @@ def check_many_stops(here, ranks, verdicts):
 
 
 def check_optimizers(here, ranks, verdicts):
-    """What else an optimizer keeps; samples that are drawn anew each epoch; and a run without validation, whose
-    model is the final state."""
-    changes = ["data.augment={shift: 1, rotate: 10, noise: 0.1, mixup: 0.3}", "train.class_weight=balanced"]
-    cases = {"sgd": (["optimizer={type: sgd, lr: 0.1}", "data.shuffle=false"], LAST),
-             "adam": (["optimizer={type: adam, lr: 0.001}", *changes], LAST), "alone": (["data.validation=0"], 3 * 23)}
+    """What else an optimizer keeps, and all that a step may have; a plateau, which remembers epochs; and a run
+    without validation, whose model is the final state."""
+    plateau = "schedule={type: plateau, patience: 0, factor: 0.5}"
+    cases = {"adam": (["optimizer={type: adam, lr: 0.001}", "data.shuffle=false"], LAST),
+             "everything": (runs.EVERYTHING, 3 * 20), "plateau": ([plateau, "train.monitor=step"], LAST),
+             "alone": (["data.validation=0"], 3 * 23)}
     for name, (sets, last) in cases.items():
         here.train(ranks, f"{name}-straight", sets)
         here.train(ranks, name, [*sets, "train.max_steps=25"])
