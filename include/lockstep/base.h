@@ -140,7 +140,8 @@ typedef enum ls_rng_purpose {
   LS_RNG_CHECK = 5,   /* directions of the gradient check */
   LS_RNG_IMPORT = 6,  /* the test fraction of an import */
   LS_RNG_AUGMENT = 7, /* instance: the kind of change; time: the epoch */
-  LS_RNG_MIXUP = 8    /* instance: what of it; time: the epoch */
+  LS_RNG_MIXUP = 8,   /* instance: what of it; time: the epoch */
+  LS_RNG_EXPLAIN = 9  /* permuted features; instance: the feature; time: the repeat */
 } ls_rng_purpose;
 
 typedef struct ls_rng {

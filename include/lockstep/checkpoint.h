@@ -79,13 +79,14 @@ void ls_saved_close(ls_saved **saved);
  * NULL. */
 ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress);
 
-/* Collective. Rank 0's `saved` (NULL elsewhere) fills the parameters and the normaliser (that of the
- * targets too, where it has one), and where they are not NULL the optimizer's state and the progress, on
- * all ranks. LS_ERR_MODEL where shapes differ. */
+/* Collective. Rank 0's `saved` (NULL elsewhere) fills the model's parameters and state and the normaliser
+ * (that of the targets too, where it has one), and where they are not NULL the optimizer's state and the
+ * progress, on all ranks. LS_ERR_MODEL where shapes differ. */
 ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                            ls_optim *optim, ls_progress *progress);
 
-/* Local. Whether two files hold the same parameters of `model`; false too where they can't be read. */
+/* Local. Whether two files hold the same parameters and state of `model`; false too where they can't be
+ * read. */
 bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model);
 
 /* Local. The path of the checkpoint of a step in `folder`: to be freed by the caller. */

@@ -86,6 +86,10 @@ bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size)
  * gives the defaults, one that is no map is a mistake. */
 void ls_config_read(ls_config *config, ls_node *map, const ls_key *keys, void *out);
 
+/* Fills the field of one row of a table, whatever other keys the map has: for a key whose default or range
+ * depends on others, after its own table was read. The map must be one. */
+void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void *out);
+
 /* The map `section` of `parent`, made empty where absent. A mistake, and an empty map outside the
  * document, where it is there but no map. Never NULL but for lack of memory, which is a mistake too. */
 ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *section);
@@ -94,6 +98,10 @@ ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *secti
  * mistake "'bb' is not a known <key>; did you mean b? (known: a, b, c)" at `node`. `key` says what the
  * names are names of, e.g. "layer". */
 int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names);
+
+/* The name of `names` (n) that a mistyped `text` most likely means, case aside; NULL: none is near enough.
+ */
+const char *ls_config_nearest(const char *text, const char *const *names, size_t n);
 
 /* Replaces a scalar's text in the document (copied), e.g. by a path made absolute; what was borrowed before
  * stays valid. LS_ERR_CONFIG where it is not UTF-8. */

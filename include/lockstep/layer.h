@@ -40,31 +40,42 @@ static inline size_t ls_pass_rows(const ls_pass *pass) {
   return pass->lanes[pass->n_lanes];
 }
 
-/* A block of parameters of a layer. The views are set by the model that owns the memory. */
+/* A block of parameters or state of a layer. The views are set by the model that owns the memory. */
 typedef struct ls_param {
   const char *name; /* "W" */
   ls_segment_kind kind;
   size_t rows, cols;   /* cols 0: a vector of rows elements */
   bool has_l1, has_l2; /* has penalties of its own; else the model's, where it is a weight */
   double l1, l2;
-  float *value, *grad;
+  float *value, *grad; /* state has no grad */
 } ls_param;
 
 #define LS_LAYER_PARAMS_MAX 4
+#define LS_LAYER_STATES_MAX 2
+
+#define LS_LAYERS_MAX      1000 /* in the config's list */
+#define LS_LAYER_INDEX_MAX 2048 /* with those inside others */
 
 typedef struct ls_layer_type ls_layer_type;
 
-typedef struct ls_layer {
+typedef struct ls_layer ls_layer;
+
+struct ls_layer {
   const ls_layer_type *type;
-  uint32_t index; /* in the config's list, from 0: key of what is drawn */
+  uint32_t index; /* key of what is drawn: in the config's list, from 0; those inside others are counted
+                     from LS_LAYERS_MAX on in the order of reading */
   void *options;  /* owned; filled by the type's table of keys */
   size_t n_in, n_out;
   bool is_linked; /* the loss applies this last layer's activation itself: see ls_loss */
   size_t n_params;
   ls_param params[LS_LAYER_PARAMS_MAX];
-  const float *output;
-  void *scratch; /* a view into the model's arena */
-} ls_layer;
+  size_t n_states; /* saved with the parameters, but not trained */
+  ls_param states[LS_LAYER_STATES_MAX];
+  size_t n_children;
+  ls_layer **children; /* owned: the layers inside this one */
+  void *scratch;       /* a view into the model's arena */
+  const float *output; /* (rows, n_out): of the latest forward; the last of a net: before its link */
+};
 
 /* The functions of a kind of layer. Those without a comment on NULL must be there. */
 struct ls_layer_type {
@@ -73,23 +84,32 @@ struct ls_layer_type {
   const ls_key *keys; /* of the layer's map; the first is `layer` */
   size_t options_size;
 
-  /* Checks options against each other; collects mistakes. NULL: nothing to check. */
-  void (*check)(const ls_layer *layer, ls_config *config, const ls_node *node);
+  /* Reads what the table of keys can't tell, and checks options against each other; collects mistakes.
+   * NULL: nothing to do. */
+  void (*check)(ls_layer *layer, ls_config *config, ls_node *node);
 
-  /* From n_in: sets n_out, and the names and shapes of params. */
+  /* The list of the layers inside, which become its children. NULL: there are none. */
+  ls_node *(*list)(const ls_layer *layer);
+
+  /* What its own parameters stand under, beside its children's. NULL: has no children. */
+  const char *own_name;
+
+  /* From n_in: sets n_out, and the names and shapes of params and states; its children's too. */
   void (*shape)(ls_layer *layer);
 
-  /* Sets the values of the parameters, keyed on (seed, layer, block, row, element). NULL: has none. */
+  /* Sets the values of its own parameters and state, keyed on (seed, layer, block, row, element). NULL: has
+   * none. */
   void (*initialise)(const ls_layer *layer, uint64_t seed);
 
-  /* Takes the scratch for at most `rows` rows. NULL: needs none. */
+  /* Takes the scratch for at most `rows` rows, its children's too. NULL: needs none. */
   void (*reserve)(ls_layer *layer, ls_arena *arena, size_t rows);
 
   /* y = layer(x).  x: (rows, n_in), y: (rows, n_out) */
   void (*forward)(ls_layer *layer, const ls_pass *pass, const float *x, float *y);
 
   /* From dy = dL/dy: the gradients of the parameters, overwritten with (or, where pass->adds, added to by)
-   * sums over all rows, and dx = dL/dx unless dx is NULL. dy is used up.  y: as forward left it */
+   * sums over all rows, and dx = dL/dx unless dx is NULL (on all ranks or none). dy is used up.
+   * y: as forward left it */
   void (*backward)(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
                    float *dx);
 
@@ -100,28 +120,51 @@ struct ls_layer_type {
 /* Local. The kinds of layers, ended by NULL. */
 extern const ls_layer_type *const ls_layer_types[];
 
-/* Local. Makes a layer from its map. Returns NULL where the kind is unknown (a mistake is collected) or
- * memory is short (ls_fail_memory, and a mistake). The caller destroys it. */
-ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index);
+/* Local. Makes a layer from its map, with its children, which take their indices from *next on. Returns
+ * NULL where the kind is unknown (a mistake is collected) or memory is short (ls_fail_memory, and a
+ * mistake). The caller destroys it. */
+ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint32_t *next);
 void ls_layer_destroy(ls_layer **layer);
+
+/* Local. y = layer(x), and notes y as its output. */
+static inline void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
+  layer->type->forward(layer, pass, x, y);
+  layer->output = y;
+}
+
+/* Local. Takes (rows, width) floats; a product that does not fit is noted as the arena's overflow. */
+float *ls_layer_take_rows(ls_arena *arena, size_t rows, size_t width);
 
 /* --------------------------------------------------------------- initialisers */
 
-typedef enum ls_init {
-  LS_INIT_DEFAULT, /* he_normal for the ReLU family, xavier_uniform otherwise */
+typedef enum ls_init_kind {
+  LS_INIT_DEFAULT, /* he_normal for relu, leaky_relu, elu and gelu, xavier_uniform otherwise */
   LS_XAVIER_UNIFORM,
   LS_XAVIER_NORMAL,
   LS_HE_UNIFORM,
   LS_HE_NORMAL,
   LS_LECUN_NORMAL,
+  LS_INIT_NORMAL, /* of a deviation of its own */
+  LS_INIT_UNIFORM,
   LS_INIT_ZEROS
-} ls_init;
+} ls_init_kind;
 
 extern const char *const ls_init_names[];
 
-/* Local. Fills W: (n_out, n_in), keyed on (seed, instance, row, element). Variances: xavier 2 / (n_in +
- * n_out) (Glorot & Bengio 2010), he 2 / n_in (He et al. 2015), lecun 1 / n_in (LeCun et al. 1998). */
-void ls_init_weights(ls_init init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
+typedef struct ls_init {
+  int kind;    /* ls_init_kind */
+  double gain; /* what the standard deviation is multiplied by */
+  double std;  /* of LS_INIT_NORMAL and LS_INIT_UNIFORM */
+} ls_init;
+
+/* Local. Reads the value of the key `init`: a name, or {type: normal, std: 0.01}; sets kind and std.
+ * Collects mistakes. */
+void ls_init_read(ls_config *config, ls_node *node, ls_init *out);
+
+/* Local. Fills W: (n_out, n_in), keyed on (seed, instance, row, element). Variances, but for gain^2: xavier
+ * 2 / (n_in + n_out) (Glorot & Bengio 2010), he 2 / n_in (He et al. 2015), lecun 1 / n_in (LeCun et al.
+ * 1998), normal and uniform std^2; a uniform distribution ends at sqrt(3) standard deviations. */
+void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
                      size_t n_in, float *w);
 
 /* ---------------------------------------------------------------------- losses */

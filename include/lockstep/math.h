@@ -59,6 +59,9 @@ typedef enum ls_activation {
   LS_TANH,
   LS_RELU,
   LS_LEAKY_RELU,
+  LS_ELU,
+  LS_GELU,
+  LS_SOFTPLUS,
   LS_SOFTMAX
 } ls_activation;
 
@@ -66,10 +69,15 @@ typedef enum ls_activation {
 extern const char *const ls_activation_names[];
 
 /* z = f(z + b), in place. b may be NULL.  z: (rows, cols), b: (cols)
- * `alpha` is the slope of leaky_relu for z <= 0. softmax goes along a row. */
+ * `alpha` >= 0 is, for z <= 0, the slope of leaky_relu and the scale of elu. softmax goes along a row.
+ * Within 3 ulp but gelu, within 9 (tests/unit/test_math.c); a NaN stays one. */
 void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z);
 
-/* d = d f'(z), in place, from a = f(z): the chain rule's step from da to dz.  a, d: (rows, cols) */
+/* Whether the derivative of f needs z, as a = f(z) does not tell it. */
+bool ls_math_activation_needs_z(ls_activation f);
+
+/* d = d f'(z), in place, from a = f(z): the chain rule's step from da to dz. In the place of a stands z
+ * where f needs it.  a, d: (rows, cols) */
 void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
                                float *d);
 
@@ -147,6 +155,23 @@ void ls_math_normalize_f32(size_t n, const float *row, const float *offset, cons
                            float *out);
 void ls_math_normalize_f64(size_t n, const double *row, const double *offset, const double *factor,
                            float *out);
+
+/* ------------------------------------------------------------ batch norm */
+
+/* In double, all of (cols) but x, y, dy, dx: (rows, cols). With xhat = (x - mean) inverse:
+ *   sums           sums += sum_i x_i - pivot, squares += sum_i (x_i - pivot)^2
+ *   norm           y = gamma xhat + beta
+ *   backward_sums  sums += sum_i dy_i, products += sum_i dy_i xhat_i
+ *   backward       dx = gamma inverse (dy - mean_dy - xhat mean_product) */
+void ls_math_norm_sums(size_t rows, size_t cols, const float *x, const float *pivot, double *sums,
+                       double *squares);
+void ls_math_norm(size_t rows, size_t cols, const float *x, const double *mean, const double *inverse,
+                  const float *gamma, const float *beta, float *y);
+void ls_math_norm_backward_sums(size_t rows, size_t cols, const float *x, const double *mean,
+                                const double *inverse, const float *dy, double *sums, double *products);
+void ls_math_norm_backward(size_t rows, size_t cols, const float *x, const double *mean,
+                           const double *inverse, const float *gamma, const double *mean_dy,
+                           const double *mean_product, const float *dy, float *dx);
 
 /* --------------------------------------------------------------- dropout */
 

@@ -1,4 +1,5 @@
-/* model: the list of layers, its parameters and gradients as two flat vectors, forward and backward.
+/* model: the list of layers, its parameters and gradients as two flat vectors, forward and backward. What
+ * layers keep beside their parameters (batch norm's running averages) is a third, the state.
  *
  * A model is parsed from the config first, without knowing its inputs, and built when these are known. One
  * aligned block holds all parameters and one all gradients, in the order in which the backward pass
@@ -11,13 +12,14 @@
 #include "lockstep/layer.h"
 #include "lockstep/math.h"
 
+/* A layer that is not only a list of others, or what such a layer has of its own (a residual's skip). */
 typedef struct ls_leaf {
-  char path[128];
+  char path[128]; /* "0-dense", "3-residual/0-dense", "3-residual/skip" */
   ls_layer *layer;
+  size_t segment, n_segments; /* its first in the model's table, and how many; its blocks are path/name */
 } ls_leaf;
+
 typedef struct ls_model {
-  size_t n_leaves;
-  ls_leaf *leaves;
   ls_loss loss;
   size_t n_layers;
   ls_layer **layers; /* owned */
@@ -30,7 +32,13 @@ typedef struct ls_model {
   float *params, *grads; /* (n_params) each, views into `arena` */
   size_t n_segments;
   ls_segment *segments; /* owned; in the order of params: path, kind, offset, shape of each block */
-  ls_arena arena;       /* parameters, gradients, activations, scratch: all the memory of a step */
+  size_t n_state;       /* elements of state */
+  float *state;         /* (n_state), a view into `arena`: saved and restored with params, not trained */
+  size_t n_state_segments;
+  ls_segment *state_segments; /* owned; likewise, of the state */
+  size_t n_leaves;
+  ls_leaf *leaves; /* owned; in the order of the config, those inside a layer before what is its own */
+  ls_arena arena;  /* parameters, gradients, activations, scratch: all the memory of a step */
   float *
       *activations; /* (n_layers + 1), owned; [0] is the input (max_rows, n_in), [l + 1] layer l's output */
   float *deltas[2]; /* dL/d(activation) of the layer at hand and of the one before it */
@@ -40,12 +48,13 @@ typedef struct ls_model {
  * fit each other or the loss too. LS_ERR_INTERNAL where memory is short. The caller destroys it. */
 ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out);
 
-/* Gives the model its shapes and memory for passes of at most `max_rows` rows of `n_in` features. */
+/* Gives the model its shapes and memory for passes of at most `max_rows` rows of `n_in` features.
+ * LS_ERR_CONFIG where that does not fit this machine, or layers lie so deep that a path is too long. */
 ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows);
 
 void ls_model_destroy(ls_model **model);
 
-/* Sets all parameters to their initial values, keyed on the seed alone. */
+/* Sets all parameters and the state to their initial values, keyed on the seed alone. */
 void ls_model_initialise(ls_model *model, uint64_t seed);
 
 /* Where a batch's input goes: (max_rows, n_in). */

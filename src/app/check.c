@@ -3,15 +3,29 @@
 
 #include <stdlib.h>
 
+static size_t count_parameters(const ls_layer *layer) {
+  size_t count = 0;
+  for (size_t p = 0; p < layer->n_params; p++)
+    count += layer->params[p].rows * (layer->params[p].cols ? layer->params[p].cols : 1);
+  return count;
+}
+
+#define INDENT 2 /* of the layers inside another */
+
+/* A row a layer, with its own parameters; those inside it below, further in. */
+static void print_layer(const ls_layer *layer, size_t index, int depth) {
+  char name[64];
+  const int indent = depth * INDENT;
+  snprintf(name, sizeof name, "%*s%zu", indent, "", index);
+  printf("%-5s ", name);
+  snprintf(name, sizeof name, "%*s%s", indent, "", layer->type->name);
+  printf("%-12s %10zu %10zu %12zu\n", name, layer->n_in, layer->n_out, count_parameters(layer));
+  for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1);
+}
+
 static void print_layers(const ls_model *model) {
   printf("\n%-5s %-12s %10s %10s %12s\n", "layer", "kind", "inputs", "outputs", "parameters");
-  for (size_t i = 0; i < model->n_layers; i++) {
-    const ls_layer *const layer = model->layers[i];
-    size_t count = 0;
-    for (size_t p = 0; p < layer->n_params; p++)
-      count += layer->params[p].rows * (layer->params[p].cols ? layer->params[p].cols : 1);
-    printf("%-5zu %-12s %10zu %10zu %12zu\n", i, layer->type->name, layer->n_in, layer->n_out, count);
-  }
+  for (size_t i = 0; i < model->n_layers; i++) print_layer(model->layers[i], i, 0);
   printf("%40s %12zu\n", "in all", model->n_params);
 }
 

@@ -7,7 +7,7 @@
 #include "lockstep/metric.h"
 #include "lockstep/train.h"
 
-#define OPTIONS_MAX    8
+#define OPTIONS_MAX    12
 #define SET_MAX        256
 #define POSITIONAL_MAX 256
 
@@ -40,7 +40,7 @@ typedef struct command {
 } command;
 
 extern const command command_train, command_check, command_evaluate, command_predict, command_import,
-    command_info, command_gradcheck, command_lr_find, command_keys;
+    command_info, command_gradcheck, command_lr_find, command_explain, command_keys;
 
 /* The option `--set`, which several commands take; any number of times. */
 #define OPTION_SET                                                                                         \
@@ -60,5 +60,14 @@ ls_status open_data_for(ls_comm *comm, const ls_loaded *loaded, const char *spec
 
 /* Local. The name of a class: from the model's list, else its number, into `text`. Rank 0's. */
 const char *class_name(const ls_saved *saved, size_t index, char *text, size_t size);
+
+/* Local. "name": value with what is to follow; null where the value is not defined. A text in quotes. */
+void print_json_number(const char *name, double value, const char *end);
+void print_json_text(const char *text);
+
+bool ends_with(const char *text, const char *end);
+
+/* Local; rank 0's. The output must not replace what it is made from. */
+ls_status check_inputs(const char *output, const char *model, const char *data);
 
 #endif

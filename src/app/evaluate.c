@@ -27,15 +27,14 @@ const char *class_name(const ls_saved *saved, size_t index, char *text, size_t s
   return text;
 }
 
-/* A number, or null where it is not defined. */
-static void print_json_number(const char *name, double value, const char *end) {
+void print_json_number(const char *name, double value, const char *end) {
   if (isfinite(value))
     printf("\"%s\": %.9g%s", name, value, end);
   else
     printf("\"%s\": null%s", name, end);
 }
 
-static void print_json_text(const char *text) {
+void print_json_text(const char *text) {
   putchar('"');
   for (const char *p = text; *p; p++) {
     if ((unsigned char)*p < 0x20)

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define TOLERANCE        1e-3 /* relative, along the gradient */
 #define RANDOM_TOLERANCE 5e-2 /* along a random direction, where float32 leaves fewer digits */
@@ -9,12 +10,14 @@
 
 static ls_status print_table(const ls_gradcheck_row *table, size_t n) {
   size_t n_wrong = 0;
-  printf("%-24s %14s %14s %12s %12s\n", "parameters", "analytic", "numeric", "error", "random");
+  size_t width = 24;
+  for (size_t i = 0; i < n; i++) width = ls_size_max(width, strlen(table[i].path));
+  printf("%-*s %14s %14s %12s %12s\n", (int)width, "parameters", "analytic", "numeric", "error", "random");
   for (size_t i = 0; i < n; i++) {
     const bool right = table[i].error <= TOLERANCE && table[i].random_error <= RANDOM_TOLERANCE;
     n_wrong += !right;
-    printf("%-24s %14.6g %14.6g %12.2e %12.2e%s\n", table[i].path, table[i].analytic, table[i].numeric,
-           table[i].error, table[i].random_error, right ? "" : "  differs");
+    printf("%-*s %14.6g %14.6g %12.2e %12.2e%s\n", (int)width, table[i].path, table[i].analytic,
+           table[i].numeric, table[i].error, table[i].random_error, right ? "" : "  differs");
   }
   fflush(stdout);
   if (n_wrong > 0)

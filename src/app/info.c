@@ -6,10 +6,26 @@
 
 /* ------------------------------------------------------------ models, checkpoints */
 
-/* Every array below a group, with its shape; at most this deep. */
+/* How many elements of a matrix of weights are exactly 0, which l1 makes them; nothing where none is. */
+static ls_status print_zeros(const ls_store *store, const char *path, const ls_array *array) {
+  size_t n = 0;
+  if (array->dtype != LS_F32 || array->n_dims != 2 || !ls_size_mul(array->dims[0], array->dims[1], &n))
+    return LS_OK;
+  float *const w = ls_calloc(n, sizeof *w);
+  if (!w) return ls_fail_memory(path, n * sizeof *w);
+  const ls_status status = ls_store_read_rows(store, path, 0, array->dims[0], w);
+  size_t n_zeros = 0;
+  for (size_t i = 0; status == LS_OK && i < n; i++) n_zeros += w[i] == 0.0F;
+  if (n_zeros > 0) printf(", %zu of %zu are 0", n_zeros, n);
+  free(w);
+  return status;
+}
+
+/* Every array below a group, with its shape and for a model the zeros among its weights; at most this deep.
+ */
 #define DEPTH_MAX 16
 
-static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth,
+static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth, bool is_model,
                               uint64_t *n_elements) {
   char **names = NULL;
   size_t count = 0;
@@ -20,12 +36,14 @@ static ls_status print_arrays(const ls_store *store, const char *group, unsigned
     ls_array array;
     char shape[128];
     if (kind == LS_STORE_GROUP && depth < DEPTH_MAX)
-      status = print_arrays(store, path, depth + 1, n_elements);
+      status = print_arrays(store, path, depth + 1, is_model, n_elements);
     if (kind == LS_STORE_ARRAY) status = ls_store_describe(store, path, &array);
     if (kind == LS_STORE_ARRAY && status == LS_OK) {
       size_t row = 1;
       if (ls_array_row_size(&array, &row)) *n_elements += row * (array.n_dims ? array.dims[0] : 1);
-      printf("  %-28s %s\n", path, ls_array_describe(&array, shape, sizeof shape));
+      printf("  %-28s %s", path, ls_array_describe(&array, shape, sizeof shape));
+      if (is_model) status = print_zeros(store, path, &array);
+      printf("\n");
     }
     free(path);
   }
@@ -70,12 +88,12 @@ static ls_status print_saved(const char *path) {
   }
   if (status == LS_OK) {
     printf("parameters\n");
-    status = print_arrays(saved->store, "/model", 0, &n);
+    status = print_arrays(saved->store, "/model", 0, true, &n);
     printf("  %llu in all\n", (unsigned long long)n);
   }
   if (status == LS_OK && saved->is_checkpoint) {
     printf("optimizer\n");
-    status = print_arrays(saved->store, "/optimizer", 0, &n_state);
+    status = print_arrays(saved->store, "/optimizer", 0, false, &n_state);
   }
   if (status == LS_OK) printf("config\n%s", saved->config);
   free(version);
@@ -139,7 +157,7 @@ static ls_status print_dataset(const char *path) {
     free(group);
   }
   if (status == LS_OK) printf("arrays\n");
-  if (status == LS_OK) status = print_arrays(store, "/", 0, &n_elements);
+  if (status == LS_OK) status = print_arrays(store, "/", 0, false, &n_elements);
   if (status == LS_OK && n_elements == 0)
     status = ls_fail(LS_ERR_DATA, "%s: there are no arrays in it", path);
   free(names);

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {&command_train,     &command_check,   &command_evaluate,
-                                          &command_predict,   &command_import,  &command_info,
-                                          &command_gradcheck, &command_lr_find, &command_keys};
+static const command *const commands[] = {
+    &command_train,  &command_check, &command_evaluate,  &command_predict, &command_explain,
+    &command_import, &command_info,  &command_gradcheck, &command_lr_find, &command_keys};
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -27,7 +27,7 @@ typedef struct predictor {
   size_t chunk_rows;
 } predictor;
 
-static bool ends_with(const char *text, const char *end) {
+bool ends_with(const char *text, const char *end) {
   const size_t n = strlen(text);
   const size_t m = strlen(end);
   return n >= m && strcmp(text + n - m, end) == 0;
@@ -284,8 +284,7 @@ static ls_status check_output(const char *output) {
   return ls_fail(LS_ERR_CONFIG, "-o %s: the name must end with .h5, .hdf5 or .csv", output);
 }
 
-/* Rank 0: the output must not replace what it is made from. */
-static ls_status check_inputs(const char *output, const char *model, const char *data) {
+ls_status check_inputs(const char *output, const char *model, const char *data) {
   char *file = NULL;
   char *group = NULL;
   ls_status status = ls_spec_split(data, &file, &group);

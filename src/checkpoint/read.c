@@ -77,10 +77,10 @@ static ls_status read_exactly(const ls_store *store, const char *path, const ls_
   return ls_store_read_rows(store, path, 0, expected->dims[0], out);
 }
 
-static ls_status read_segments(const ls_store *store, const char *group, const ls_model *model,
-                               float *values) {
-  for (size_t i = 0; i < model->n_segments; i++) {
-    const ls_segment *const segment = &model->segments[i];
+static ls_status read_segments(const ls_store *store, const char *group, size_t n,
+                               const ls_segment *segments, float *values) {
+  for (size_t i = 0; i < n; i++) {
+    const ls_segment *const segment = &segments[i];
     const ls_array array = segment_array(segment);
     char path[200];
     snprintf(path, sizeof path, "%s/%s", group, segment->path);
@@ -90,13 +90,21 @@ static ls_status read_segments(const ls_store *store, const char *group, const l
   return LS_OK;
 }
 
+/* Parameters and state. */
+static ls_status read_model(const ls_store *store, const ls_model *model, float *params, float *state) {
+  const ls_status status = read_segments(store, "/model", model->n_segments, model->segments, params);
+  if (status != LS_OK) return status;
+  return read_segments(store, "/model", model->n_state_segments, model->state_segments, state);
+}
+
 bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model) {
-  float *const values = ls_calloc(2 * model->n_params, sizeof *values);
+  const size_t n = model->n_params + model->n_state;
+  float *const values = ls_calloc(2 * n, sizeof *values);
+  float *const others = values ? values + n : NULL;
   const bool same =
-      values && read_segments(a->store, "/model", model, values) == LS_OK &&
-      read_segments(b->store, "/model", model, values + model->n_params) == LS_OK &&
-      ls_digest_equal(ls_digest_of(values, model->n_params * sizeof *values),
-                      ls_digest_of(values + model->n_params, model->n_params * sizeof *values));
+      values && read_model(a->store, model, values, values + model->n_params) == LS_OK &&
+      read_model(b->store, model, others, others + model->n_params) == LS_OK &&
+      ls_digest_equal(ls_digest_of(values, n * sizeof *values), ls_digest_of(others, n * sizeof *others));
   free(values);
   return same;
 }
@@ -123,7 +131,7 @@ static ls_status read_optimizer(const ls_store *store, const ls_model *model, ls
   for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
-    status = read_segments(store, group, model, optim->slots[k]);
+    status = read_segments(store, group, model->n_segments, model->segments, optim->slots[k]);
   }
   return status;
 }
@@ -151,7 +159,7 @@ ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress) {
 /* Rank 0's part of a restore. */
 static ls_status read_all(const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                           ls_optim *optim, ls_progress *progress) {
-  ls_status status = read_segments(saved->store, "/model", model, model->params);
+  ls_status status = read_model(saved->store, model, model->params, model->state);
   if (status == LS_OK) status = read_normalizer(saved->store, "", normalizer);
   if (status == LS_OK && optim) status = read_optimizer(saved->store, model, optim);
   if (status == LS_OK && progress) status = ls_saved_read_progress(saved, progress);
@@ -173,6 +181,7 @@ ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model
       ls_comm_agree(comm, is_root ? read_all(saved, model, normalizer, optim, progress) : LS_OK);
   if (status != LS_OK) return status;
   ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(comm, model->state, model->n_state * sizeof *model->state);
   share_normalizer(comm, normalizer);
   if (optim) {
     ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);

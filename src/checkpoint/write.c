@@ -1,7 +1,7 @@
 /* From memory to a file: the layout of models and checkpoints.
  *
  *   /                    format_version, lockstep_version, config, classes, features
- *   /model/<path>        the parameters: W (n_out, n_in), b (n_out)
+ *   /model/<path>        the parameters: W (n_out, n_in), b (n_out); the state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) where targets are standardised
  *   /optimizer           steps; /optimizer/<slot>/<path>
  *   /progress            counters as attributes; sums */
@@ -9,10 +9,10 @@
 
 #include "layout.h"
 
-static ls_status write_segments(ls_store_writer *writer, const char *group, const ls_model *model,
-                                const float *values) {
-  for (size_t i = 0; i < model->n_segments; i++) {
-    const ls_segment *const segment = &model->segments[i];
+static ls_status write_segments(ls_store_writer *writer, const char *group, size_t n,
+                                const ls_segment *segments, const float *values) {
+  for (size_t i = 0; i < n; i++) {
+    const ls_segment *const segment = &segments[i];
     const ls_array array = segment_array(segment);
     char path[200];
     snprintf(path, sizeof path, "%s/%s", group, segment->path);
@@ -20,6 +20,13 @@ static ls_status write_segments(ls_store_writer *writer, const char *group, cons
     if (status != LS_OK) return status;
   }
   return LS_OK;
+}
+
+static ls_status write_model(ls_store_writer *writer, const ls_model *model) {
+  const ls_status status =
+      write_segments(writer, "/model", model->n_segments, model->segments, model->params);
+  if (status != LS_OK) return status;
+  return write_segments(writer, "/model", model->n_state_segments, model->state_segments, model->state);
 }
 
 static ls_status write_root(ls_store_writer *writer, const ls_snapshot *s) {
@@ -54,7 +61,7 @@ static ls_status write_optimizer(ls_store_writer *writer, const ls_model *model,
   for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
-    status = write_segments(writer, group, model, optim->slots[k]);
+    status = write_segments(writer, group, model->n_segments, model->segments, optim->slots[k]);
   }
   return status;
 }
@@ -76,7 +83,7 @@ ls_status ls_checkpoint_write(const char *path, const ls_snapshot *s) {
   ls_store_writer *writer = NULL;
   ls_status status = ls_store_create(path, true, &writer);
   if (status == LS_OK) status = write_root(writer, s);
-  if (status == LS_OK) status = write_segments(writer, "/model", s->model, s->model->params);
+  if (status == LS_OK) status = write_model(writer, s->model);
   if (status == LS_OK) status = write_normalizer(writer, s->normalizer, "");
   if (status == LS_OK && s->optim) status = write_optimizer(writer, s->model, s->optim);
   if (status == LS_OK && s->progress) status = write_progress(writer, s->progress);

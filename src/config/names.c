@@ -49,6 +49,12 @@ static void offer(closest *nearest, const char *name) {
   nearest->distance = found;
 }
 
+const char *ls_config_nearest(const char *text, const char *const *names, size_t n) {
+  closest nearest = {.text = text};
+  for (size_t i = 0; i < n; i++) offer(&nearest, names[i]);
+  return nearest.name;
+}
+
 /* "; did you mean b? (known: a, b, c" without the last names and the bracket. */
 static void add_nearest(config_phrase *phrase, const closest *nearest) {
   if (nearest->name) config_phrase_add(phrase, "; did you mean %s?", nearest->name);

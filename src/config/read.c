@@ -75,7 +75,7 @@ static void read_value(ls_config *config, ls_node *map, const ls_key *key, ls_no
   if (!node && !missing) config_node_put(config, map, key->name, fallback);
 }
 
-static void read_key(ls_config *config, ls_node *map, const ls_key *key, void *out) {
+void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void *out) {
   ls_node *const node = find_present(map, key->name);
   if (key->flags & LS_KEY_ELSEWHERE) return;
   void *const field = (char *)out + key->offset;
@@ -98,5 +98,5 @@ void ls_config_read(ls_config *config, ls_node *map, const ls_key *keys, void *o
   if (!map) map = make_detached(config, NULL, NULL);
   if (!map) return;
   refuse_unknown(config, map, keys);
-  for (const ls_key *key = keys; key->name; key++) read_key(config, map, key, out);
+  for (const ls_key *key = keys; key->name; key++) ls_config_read_key(config, map, key, out);
 }

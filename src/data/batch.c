@@ -164,6 +164,19 @@ static void mix_row(const gathering *g, size_t i, float *x) {
 
 /* ------------------------------------------------------------------------- batches */
 
+void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
+                       float *out) {
+  const size_t n = dataset->n_features;
+  const ls_dtype dtype = dataset->x_array.dtype;
+  const double offset = normalizer->offset[feature];
+  const double factor = normalizer->factor[feature];
+  const bool is_single = dtype == LS_U8 || dtype == LS_F32;
+  for (uint64_t i = 0; i < dataset->n_samples; i++) {
+    const double x = ls_element(dataset->x.data, dtype, i * n + feature);
+    out[i] = is_single ? ((float)x - (float)offset) * (float)factor : (float)((x - offset) * factor);
+  }
+}
+
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                      size_t rows, float *x) {
   const gathering g = {.batch = batch, .dataset = dataset, .normalizer = normalizer};

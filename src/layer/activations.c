@@ -17,11 +17,21 @@ static const ls_key leaky_keys[] = {LAYER_KEY,
                                     {.name = "alpha",
                                      .type = LS_KEY_REAL,
                                      .offset = offsetof(options, alpha),
-                                     .fallback = LS_ALPHA_DEFAULT,
+                                     .fallback = ALPHA_LEAKY_RELU,
                                      .min = 0,
                                      .max = 1,
                                      .help = "slope below 0"},
                                     {0}};
+
+static const ls_key elu_keys[] = {LAYER_KEY,
+                                  {.name = "alpha",
+                                   .type = LS_KEY_REAL,
+                                   .offset = offsetof(options, alpha),
+                                   .fallback = ALPHA_ELU,
+                                   .min = 0,
+                                   .max = ALPHA_ELU_MAX,
+                                   .help = "minus the limit far below 0"},
+                                  {0}};
 
 static void shape(ls_layer *layer) {
   layer->n_out = layer->n_in;
@@ -47,11 +57,12 @@ static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float 
 
 static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
                      float *dx) {
-  (void)x;
   if (!dx) return;
   const options *const o = layer->options;
+  const ls_activation f = applied(layer);
   const size_t rows = ls_pass_rows(pass);
-  ls_math_activate_backward(applied(layer), (float)o->alpha, rows, layer->n_in, y, dy);
+  ls_math_activate_backward(f, (float)o->alpha, rows, layer->n_in, ls_math_activation_needs_z(f) ? x : y,
+                            dy);
   memcpy(dx, dy, rows * layer->n_in * sizeof *dx);
 }
 
@@ -70,4 +81,7 @@ ACTIVATION_LAYER(sigmoid, keys, "y = 1 / (1 + exp(-x))");
 ACTIVATION_LAYER(tanh, keys, "y = tanh(x)");
 ACTIVATION_LAYER(relu, keys, "y = max(0, x)");
 ACTIVATION_LAYER(leaky_relu, leaky_keys, "y = x where x > 0, else alpha x");
+ACTIVATION_LAYER(elu, elu_keys, "y = x where x > 0, else alpha (exp(x) - 1)");
+ACTIVATION_LAYER(gelu, keys, "y = x P(x), P the normal distribution function");
+ACTIVATION_LAYER(softplus, keys, "y = log(1 + exp(x))");
 ACTIVATION_LAYER(softmax, keys, "y_i = exp(x_i) / sum_j exp(x_j)");

@@ -6,14 +6,19 @@
  * x: (batch, n_in), W: (n_out, n_in), b: (n_out), z, a: (batch, n_out) */
 #include "kinds.h"
 
+#include <string.h>
+
 typedef struct options {
   const char *layer;
   uint64_t units;
   int activation; /* ls_activation */
   double alpha;
-  int init; /* ls_init */
+  ls_node *init_node;
+  ls_init init;
   bool bias;
   int bias_init; /* 0: zeros, 1: normal */
+  double l1, l2;
+  bool has_l1, has_l2;
 } options;
 
 static const char *const bias_init_names[] = {"zeros", "normal", NULL};
@@ -39,16 +44,25 @@ static const ls_key keys[] = {
     {.name = "alpha",
      .type = LS_KEY_REAL,
      .offset = offsetof(options, alpha),
-     .fallback = LS_ALPHA_DEFAULT,
      .min = 0,
-     .max = 1,
-     .help = "slope of leaky_relu below 0"},
+     .max = ALPHA_ELU_MAX,
+     .help = "slope of leaky_relu below 0, default " ALPHA_LEAKY_RELU
+             "; minus the limit of elu far below 0, default " ALPHA_ELU},
     {.name = "init",
-     .type = LS_KEY_CHOICE,
-     .offset = offsetof(options, init),
+     .type = LS_KEY_NODE,
+     .offset = offsetof(options, init_node),
      .fallback = "default",
-     .choices = ls_init_names,
-     .help = "initial W; default: he_normal for the ReLU family, else xavier_uniform"},
+     .help =
+         "initial W: default (he_normal for relu, leaky_relu, elu and gelu, else xavier_uniform), "
+         "xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_normal, normal, uniform, zeros, or "
+         "as in {type: normal, std: 0.01}"},
+    {.name = "gain",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(options, init.gain),
+     .fallback = "1",
+     .min = 0,
+     .max = 1e6,
+     .help = "what the initial W is multiplied by"},
     {.name = "bias",
      .type = LS_KEY_BOOL,
      .offset = offsetof(options, bias),
@@ -60,22 +74,67 @@ static const ls_key keys[] = {
      .fallback = "zeros",
      .choices = bias_init_names,
      .help = "initial b; normal: standard deviation 0.01"},
+    {.name = "l1",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(options, l1),
+     .min = 0,
+     .max = 1e6,
+     .help = "penalty.l1 of this W; absent: the common one"},
+    {.name = "l2",
+     .type = LS_KEY_REAL,
+     .offset = offsetof(options, l2),
+     .min = 0,
+     .max = 1e6,
+     .help = "penalty.l2 of this W; absent: the common one"},
     {0}};
+
+/* alpha again, with the default and the range of leaky_relu and of elu. */
+static const ls_key alpha_keys[] = {{.name = "alpha",
+                                     .type = LS_KEY_REAL,
+                                     .offset = offsetof(options, alpha),
+                                     .fallback = ALPHA_LEAKY_RELU,
+                                     .min = 0,
+                                     .max = 1},
+                                    {.name = "alpha",
+                                     .type = LS_KEY_REAL,
+                                     .offset = offsetof(options, alpha),
+                                     .fallback = ALPHA_ELU,
+                                     .min = 0,
+                                     .max = ALPHA_ELU_MAX}};
+
+static bool is_given(const ls_node *node, const char *key) {
+  const ls_node *const value = ls_node_find(node, key);
+  return value && !ls_node_is_null(value);
+}
+
+static void check(ls_layer *layer, ls_config *config, ls_node *node) {
+  options *const o = layer->options;
+  ls_config_read_key(config, node, &alpha_keys[o->activation == LS_ELU], o);
+  if (o->init_node) ls_init_read(config, o->init_node, &o->init);
+  o->has_l1 = is_given(node, "l1");
+  o->has_l2 = is_given(node, "l2");
+}
 
 static void shape(ls_layer *layer) {
   const options *const o = layer->options;
   layer->n_out = o->units;
   layer->n_params = o->bias ? 2 : 1;
-  layer->params[0] =
-      (ls_param){.name = "W", .kind = LS_SEGMENT_WEIGHT, .rows = layer->n_out, .cols = layer->n_in};
+  layer->params[0] = (ls_param){.name = "W",
+                                .kind = LS_SEGMENT_WEIGHT,
+                                .rows = layer->n_out,
+                                .cols = layer->n_in,
+                                .has_l1 = o->has_l1,
+                                .has_l2 = o->has_l2,
+                                .l1 = o->l1,
+                                .l2 = o->l2};
   layer->params[1] = (ls_param){.name = "b", .kind = LS_SEGMENT_BIAS, .rows = layer->n_out};
 }
 
 /* The blocks' instances: two a layer. */
 static void initialise(const ls_layer *layer, uint64_t seed) {
   const options *const o = layer->options;
-  ls_init_weights((ls_init)o->init, (ls_activation)o->activation, seed, 2 * layer->index, layer->n_out,
-                  layer->n_in, layer->params[0].value);
+  ls_init_weights(&o->init, (ls_activation)o->activation, seed, 2 * layer->index, layer->n_out, layer->n_in,
+                  layer->params[0].value);
   if (!o->bias) return;
   float *const b = layer->params[1].value;
   const ls_rng rng = ls_rng_make(seed, LS_RNG_INIT, 2 * layer->index + 1, 0);
@@ -92,8 +151,26 @@ static ls_activation applied(const ls_layer *layer) {
   return layer->is_linked ? LS_LINEAR : activation(layer);
 }
 
-static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
+/* z, (rows, n_out), where the derivative needs it. */
+static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
+  const bool needs_z = ls_math_activation_needs_z(activation(layer));
+  layer->scratch = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
+}
+
+/* a = f(z + b), in place; keeps z + b in `kept` unless that is NULL.  z: (rows, n_out) */
+static void activate(const ls_layer *layer, size_t rows, float *kept, float *z) {
   const options *const o = layer->options;
+  const float *b = o->bias ? layer->params[1].value : NULL;
+  if (kept) {
+    ls_math_activate(LS_LINEAR, 0.0F, rows, layer->n_out, b, z);
+    memcpy(kept, z, rows * layer->n_out * sizeof *z);
+    b = NULL;
+  }
+  ls_math_activate(applied(layer), (float)o->alpha, rows, layer->n_out, b, z);
+}
+
+static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
+  float *const kept = layer->scratch;
   const size_t n_in = layer->n_in;
   const size_t n_out = layer->n_out;
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
@@ -101,14 +178,14 @@ static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float 
     const size_t rows = pass->lanes[lane + 1] - first;
     float *const a = y + first * n_out;
     ls_math_product_nt(rows, n_out, n_in, x + first * n_in, layer->params[0].value, 0.0F, a);
-    ls_math_activate(applied(layer), (float)o->alpha, rows, n_out, o->bias ? layer->params[1].value : NULL,
-                     a);
+    activate(layer, rows, kept ? kept + first * n_out : NULL, a);
   }
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
                      float *dx) {
   const options *const o = layer->options;
+  const float *const known = layer->scratch ? layer->scratch : y;
   const size_t n_in = layer->n_in;
   const size_t n_out = layer->n_out;
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
@@ -116,7 +193,7 @@ static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const
     const size_t rows = pass->lanes[lane + 1] - first;
     const float beta = lane == 0 && !pass->adds ? 0.0F : 1.0F; /* the first lane overwrites */
     float *const dz = dy + first * n_out;
-    ls_math_activate_backward(applied(layer), (float)o->alpha, rows, n_out, y + first * n_out, dz);
+    ls_math_activate_backward(applied(layer), (float)o->alpha, rows, n_out, known + first * n_out, dz);
     ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, layer->params[0].grad);
     if (o->bias) ls_math_sum_rows(rows, n_out, dz, beta, layer->params[1].grad);
     if (dx) ls_math_product_nn(rows, n_in, n_out, dz, layer->params[0].value, 0.0F, dx + first * n_in);
@@ -127,8 +204,10 @@ const ls_layer_type ls_layer_dense = {.name = "dense",
                                       .help = "a = f(W x + b), fully connected",
                                       .keys = keys,
                                       .options_size = sizeof(options),
+                                      .check = check,
                                       .shape = shape,
                                       .initialise = initialise,
+                                      .reserve = reserve,
                                       .forward = forward,
                                       .backward = backward,
                                       .activation = activation};

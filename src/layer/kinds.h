@@ -6,14 +6,21 @@
 
 extern const ls_layer_type ls_layer_dense;
 extern const ls_layer_type ls_layer_dropout;
+extern const ls_layer_type ls_layer_batch_norm;
+extern const ls_layer_type ls_layer_residual;
 extern const ls_layer_type ls_layer_linear;
 extern const ls_layer_type ls_layer_sigmoid;
 extern const ls_layer_type ls_layer_tanh;
 extern const ls_layer_type ls_layer_relu;
 extern const ls_layer_type ls_layer_leaky_relu;
+extern const ls_layer_type ls_layer_elu;
+extern const ls_layer_type ls_layer_gelu;
+extern const ls_layer_type ls_layer_softplus;
 extern const ls_layer_type ls_layer_softmax;
 
-/* The slope of leaky_relu where nothing else is said. */
-#define LS_ALPHA_DEFAULT "0.01"
+/* alpha where nothing else is said: the slope of leaky_relu, the scale of elu. */
+#define ALPHA_LEAKY_RELU "0.01"
+#define ALPHA_ELU        "1"
+#define ALPHA_ELU_MAX    100
 
 #endif

@@ -4,16 +4,22 @@
  *   tanh        a = (e^z - e^-z)/(e^z + e^-z)  f' = 1 - a^2
  *   relu        a = max(0, z)                  f' = 1 where z > 0, else 0
  *   leaky_relu  a = z, alpha z where z <= 0    f' = 1 where z > 0, else alpha
+ *   elu         a = z, alpha (e^z - 1)         f' = 1 where z > 0, else a + alpha
+ *               where z <= 0
+ *   gelu        a = z P(z), P the normal       f' = P(z) + z p(z), p = P' the normal density
+ *               distribution function
+ *   softplus    a = log(1 + e^z)               f' = 1 - e^-a
  *   softmax     a_i = e^z_i / sum_j e^z_j      dz_i = a_i (d_i - sum_j d_j a_j)
  *
- * Each derivative is a function of a alone, so z need not be kept. */
+ * Each derivative is a function of a alone, so z need not be kept; but for gelu, whose a does not tell z.
+ */
 #include "clones.h"
 #include "lockstep/math.h"
 
 #include <string.h>
 
-const char *const ls_activation_names[] = {"linear",     "sigmoid", "tanh", "relu",
-                                           "leaky_relu", "softmax", NULL};
+const char *const ls_activation_names[] = {"linear", "sigmoid", "tanh",     "relu",    "leaky_relu",
+                                           "elu",    "gelu",    "softplus", "softmax", NULL};
 
 /* 2^n for n in the normal range, made of its bits. */
 static inline float power_of_two(int32_t n) {
@@ -23,22 +29,27 @@ static inline float power_of_two(int32_t n) {
   return power;
 }
 
-/* e^x by Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2, and a polynomial for e^r
- * (coefficients: Moshier's Cephes library, expf and tanhf): within 1 ulp (tests/unit/test_math.c). Plain
- * arithmetic, so that the compiler can vectorise its callers and every processor gives the same bits. */
-static inline float exponential(float x) {
-  const float clamped = x < -104.0F ? -104.0F : (x > 89.0F ? 89.0F : x);
-  const float shift = 0x1.8p23F; /* adding it rounds to a whole number, which is then in the low bits */
-  const float shifted = clamped * 0x1.715476p+0F + shift;
-  const float n = shifted - shift;
-  const float r = (clamped - n * 0x1.63p-1F) + n * 0x1.bd0106p-13F;
+/* e^r - 1, |r| <= ln 2 / 2 (coefficients here and in hyperbolic_tangent: Moshier's Cephes library). */
+static inline float exponential_polynomial(float r) {
   float p = 1.9875691500e-4F;
   p = p * r + 1.3981999507e-3F;
   p = p * r + 8.3334519073e-3F;
   p = p * r + 4.1665795894e-2F;
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
-  p = p * r * r + r + 1.0F;
+  return p * r * r + r;
+}
+
+/* e^x by Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2: within 1 ulp
+ * (tests/unit/test_math.c). Plain arithmetic, so that the compiler can vectorise its callers and every
+ * processor gives the same bits. */
+static inline float exponential(float x) {
+  const float clamped = x < -104.0F ? -104.0F : (x > 89.0F ? 89.0F : x);
+  const float shift = 0x1.8p23F; /* adding it rounds to a whole number, which is then in the low bits */
+  const float shifted = clamped * 0x1.715476p+0F + shift;
+  const float n = shifted - shift;
+  const float r = (clamped - n * 0x1.63p-1F) + n * 0x1.bd0106p-13F;
+  const float p = exponential_polynomial(r) + 1.0F;
   /* p 2^n in two steps, so that results below the normal range and overflow come out right. */
   int32_t whole;
   memcpy(&whole, &shifted, sizeof whole);
@@ -60,6 +71,55 @@ static inline float hyperbolic_tangent(float z) {
   p = p * s - 3.33332819422e-1F;
   const float near = z + z * s * p;
   return m < 0.625F ? near : (z < 0.0F ? -far : far);
+}
+
+/* e^z - 1 for z <= 0, to 3 ulp. */
+static inline float exponential_minus_1(float z) {
+  return z > -0.34F ? exponential_polynomial(z) : exponential(z) - 1.0F;
+}
+
+/* log(1 + u), 0 <= u <= 1: 2 artanh s, s = u / (2 + u), is 2 s + s^3 P(s^2). */
+static inline float logarithm_of_1_plus(float u) {
+  const float twice = 2.0F * u / (2.0F + u);
+  const float s = 0.5F * twice;
+  const float q = s * s;
+  float p = 2.8011993701e-1F;
+  p = p * q + 2.8001803583e-1F;
+  p = p * q + 4.0021527370e-1F;
+  p = p * q + 6.6666416283e-1F;
+  return twice + s * (q * p);
+}
+
+/* The normal distribution at z: its tail e^(-m^2 / 2) g(m), m = |z|, keeps its relative accuracy however
+ * small it is. g(m) = erfcx(m / sqrt 2) / 2 = t P(t), t = 1 / (1 + 0.3 m), to 4e-9. */
+typedef struct normal {
+  float z;       /* cut at +-15, where the tail is 0 */
+  float tail;    /* P(-|z|) */
+  float density; /* e^(-z^2 / 2) / sqrt(2 pi) */
+} normal;
+
+static inline normal normal_at(float z) {
+  const float size = z < 0.0F ? -z : z;
+  const float m = size > 15.0F ? 15.0F : size;
+  /* m^2 = square + rest exactly (Dekker): half an ulp of 100 would be seen in the exponential. */
+  const float wide = 4097.0F * m;
+  const float high = wide - (wide - m);
+  const float low = m - high;
+  const float square = m * m;
+  const float rest = ((high * high - square) + 2.0F * high * low) + low * low;
+  const float e = exponential(-0.5F * square) * (1.0F - 0.5F * rest);
+  const float t = 1.0F / (1.0F + 0.3F * m);
+  float p = -2.062488319e-2F;
+  p = p * t + 1.124435626e-1F;
+  p = p * t - 2.282329991e-1F;
+  p = p * t + 1.918114556e-1F;
+  p = p * t - 7.944685485e-2F;
+  p = p * t + 9.616995376e-2F;
+  p = p * t + 7.838489193e-2F;
+  p = p * t + 1.102364962e-1F;
+  p = p * t + 1.195716782e-1F;
+  p = p * t + 1.196866972e-1F;
+  return (normal){.z = z < 0.0F ? -m : m, .tail = e * (p * t), .density = 0.3989422804F * e};
 }
 
 CLONES static void add_bias(size_t cols, const float *b, float *z) {
@@ -90,6 +150,24 @@ CLONES static void leaky_relu(size_t n, float alpha, float *z) {
   for (size_t j = 0; j < n; j++) z[j] = z[j] > 0.0F ? z[j] : alpha * z[j];
 }
 
+CLONES static void elu(size_t n, float alpha, float *z) {
+  for (size_t j = 0; j < n; j++) z[j] = z[j] > 0.0F ? z[j] : alpha * exponential_minus_1(z[j]);
+}
+
+CLONES static void gelu(size_t n, float *z) {
+  for (size_t j = 0; j < n; j++) {
+    const normal at = normal_at(z[j]);
+    z[j] = z[j] > 0.0F ? z[j] * (1.0F - at.tail) : at.z * at.tail;
+  }
+}
+
+CLONES static void softplus(size_t n, float *z) {
+  for (size_t j = 0; j < n; j++) {
+    const float more = logarithm_of_1_plus(exponential(z[j] < 0.0F ? z[j] : -z[j]));
+    z[j] = (z[j] > 0.0F ? z[j] : 0.0F) + more;
+  }
+}
+
 CLONES static void softmax(size_t n, float *z) {
   float most = z[0];
   for (size_t j = 1; j < n; j++) most = z[j] > most ? z[j] : most;
@@ -108,6 +186,9 @@ static void activate_row(ls_activation f, float alpha, size_t n, float *z) {
   case LS_TANH: tangent(n, z); break;
   case LS_RELU: relu(n, z); break;
   case LS_LEAKY_RELU: leaky_relu(n, alpha, z); break;
+  case LS_ELU: elu(n, alpha, z); break;
+  case LS_GELU: gelu(n, z); break;
+  case LS_SOFTPLUS: softplus(n, z); break;
   case LS_SOFTMAX: softmax(n, z); break;
   }
 }
@@ -136,10 +217,30 @@ CLONES static void relu_backward(size_t n, float alpha, const float *a, float *d
   for (size_t j = 0; j < n; j++) d[j] = a[j] > 0.0F ? d[j] : alpha * d[j];
 }
 
+/* With alpha >= 0, a > 0 exactly where z > 0. */
+CLONES static void elu_backward(size_t n, float alpha, const float *a, float *d) {
+  for (size_t j = 0; j < n; j++) d[j] *= a[j] > 0.0F ? 1.0F : a[j] + alpha;
+}
+
+CLONES static void gelu_backward(size_t n, const float *z, float *d) {
+  for (size_t j = 0; j < n; j++) {
+    const normal at = normal_at(z[j]);
+    d[j] *= (z[j] > 0.0F ? 1.0F - at.tail : at.tail) + at.z * at.density;
+  }
+}
+
+CLONES static void softplus_backward(size_t n, const float *a, float *d) {
+  for (size_t j = 0; j < n; j++) d[j] *= -exponential_minus_1(-a[j]);
+}
+
 static void softmax_backward(size_t n, const float *a, float *d) {
   float mean = 0.0F;
   for (size_t j = 0; j < n; j++) mean += d[j] * a[j];
   for (size_t j = 0; j < n; j++) d[j] = a[j] * (d[j] - mean);
+}
+
+bool ls_math_activation_needs_z(ls_activation f) {
+  return f == LS_GELU;
 }
 
 void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
@@ -151,6 +252,9 @@ void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t
   case LS_TANH: tangent_backward(n, a, d); break;
   case LS_RELU: relu_backward(n, 0.0F, a, d); break;
   case LS_LEAKY_RELU: relu_backward(n, alpha, a, d); break;
+  case LS_ELU: elu_backward(n, alpha, a, d); break;
+  case LS_GELU: gelu_backward(n, a, d); break;
+  case LS_SOFTPLUS: softplus_backward(n, a, d); break;
   case LS_SOFTMAX:
     for (size_t i = 0; i < rows; i++) softmax_backward(cols, a + i * cols, d + i * cols);
     break;

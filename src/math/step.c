@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* scale g + decay w. Without decay nothing is added: 0 w turns a -0 into 0, and is NaN for an infinite w. */
+/* scale g + decay w. No decay adds nothing: 0 w turns a -0 into 0, and is NaN where w is infinite. */
 static inline float decayed(float scale, float g, float decay, float w) {
   return decay == 0.0F ? scale * g : scale * g + decay * w;
 }

@@ -24,15 +24,14 @@ static void check_ends(ls_model *model, ls_config *config, const ls_node *list) 
   model->layers[model->n_layers - 1]->is_linked = link != LS_LINEAR;
 }
 
-#define LAYERS_MAX 1000
-
 static ls_status parse_layers(ls_model *model, ls_config *config, const ls_node *list) {
   const size_t n = ls_node_count(list);
   model->layers = ls_calloc(n, sizeof *model->layers);
   if (!model->layers) return ls_fail_memory("the list of layers", n * sizeof *model->layers);
   bool complete = true;
+  uint32_t next = LS_LAYERS_MAX;
   for (size_t i = 0; i < n; i++) {
-    model->layers[i] = ls_layer_create(config, ls_node_item(list, i), (uint32_t)i);
+    model->layers[i] = ls_layer_create(config, ls_node_item(list, i), (uint32_t)i, &next);
     complete = complete && model->layers[i];
   }
   model->n_layers = n;
@@ -51,8 +50,8 @@ ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out) {
     ls_config_mistake(config, list ? list : root,
                       "%sa list of layers such as [{layer: dense, units: 10}] is needed",
                       list ? "" : "model: ");
-  else if (ls_node_count(list) > LAYERS_MAX)
-    ls_config_mistake(config, list, "%zu layers; at most %d", ls_node_count(list), LAYERS_MAX);
+  else if (ls_node_count(list) > LS_LAYERS_MAX)
+    ls_config_mistake(config, list, "%zu layers; at most %d", ls_node_count(list), LS_LAYERS_MAX);
   else if (parse_layers(model, config, list) != LS_OK) {
     ls_model_destroy(&model);
     return LS_ERR_INTERNAL;
@@ -66,51 +65,118 @@ void ls_model_destroy(ls_model **model) {
   for (size_t i = 0; i < (*model)->n_layers; i++) ls_layer_destroy(&(*model)->layers[i]);
   free((*model)->layers);
   free((*model)->segments);
-  free((*model)->activations);
+  free((*model)->state_segments);
   free((*model)->leaves);
+  free((*model)->activations);
   ls_arena_destroy(&(*model)->arena);
   free(*model);
   *model = NULL;
 }
 
-/* Every layer's n_in, n_out and parameter shapes; the number of segments. */
-static size_t infer_shapes(ls_model *model, size_t n_in) {
-  size_t n_segments = 0;
+/* Every layer's n_in, n_out and parameter shapes. */
+static void infer_shapes(ls_model *model, size_t n_in) {
   model->n_in = n_in;
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer *const layer = model->layers[i];
     layer->n_in = n_in;
     layer->type->shape(layer);
     n_in = layer->n_out;
-    n_segments += layer->n_params;
   }
   model->n_out = n_in;
-  return n_segments;
 }
 
-/* The segment table, the last layer first. */
-static ls_status lay_out(ls_model *model, size_t n_segments) {
-  model->segments = ls_calloc(n_segments, sizeof *model->segments);
-  if (!model->segments)
-    return ls_fail_memory("the table of parameters", n_segments * sizeof *model->segments);
-  size_t offset = 0;
-  for (size_t i = model->n_layers; i-- > 0;) {
-    const ls_layer *const layer = model->layers[i];
-    for (size_t p = 0; p < layer->n_params; p++) {
-      const ls_param *const param = &layer->params[p];
-      ls_segment *const segment = &model->segments[model->n_segments++];
-      *segment =
-          (ls_segment){.kind = param->kind, .offset = offset, .rows = param->rows, .cols = param->cols};
-      snprintf(segment->path, sizeof segment->path, "%zu-%s/%s", i, layer->type->name, param->name);
-      size_t count = param->rows;
-      if ((param->cols && !ls_size_mul(param->rows, param->cols, &count)) ||
-          !ls_size_add(offset, count, &offset))
-        return ls_fail(LS_ERR_CONFIG, "model.%zu: %s has more parameters than this machine can count", i,
-                       layer->type->name);
-    }
+/* Path = prefix/name, or name where there is no prefix; the mistake where it does not fit. */
+static ls_status join(char *path, size_t size, const char *prefix, const char *name) {
+  const int length = snprintf(path, size, "%s%s%s", prefix, prefix[0] ? "/" : "", name);
+  if (length >= 0 && (size_t)length < size) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "model: the layers of %.100s... lie too deep: a path has at most %zu characters; put "
+                 "fewer layers inside others",
+                 prefix, size - 1);
+}
+
+/* A layer with all those inside it. */
+static size_t count_layers(const ls_layer *layer) {
+  size_t n = 1;
+  for (size_t k = 0; k < layer->n_children; k++) n += count_layers(layer->children[k]);
+  return n;
+}
+
+/* Adds the leaf, or the leaves of those inside it and then what is its own. The depth is that of the
+ * config's nodes, which is limited. */
+static ls_status add_leaves(ls_model *model, ls_layer *layer, size_t index, const char *prefix) {
+  char name[64];
+  char path[sizeof model->leaves->path];
+  snprintf(name, sizeof name, "%zu-%s", index, layer->type->name);
+  ls_status status = join(path, sizeof path, prefix, name);
+  for (size_t k = 0; status == LS_OK && k < layer->n_children; k++)
+    status = add_leaves(model, layer->children[k], k, path);
+  if (status != LS_OK || (layer->n_children > 0 && layer->n_params == 0)) return status;
+  ls_leaf *const leaf = &model->leaves[model->n_leaves++];
+  leaf->layer = layer;
+  if (layer->n_children == 0) return join(leaf->path, sizeof leaf->path, prefix, name);
+  return join(leaf->path, sizeof leaf->path, path, layer->type->own_name);
+}
+
+/* The leaves, and tables for their segments. */
+static ls_status find_leaves(ls_model *model) {
+  size_t n = 0;
+  size_t n_segments = 0;
+  size_t n_states = 0;
+  for (size_t i = 0; i < model->n_layers; i++) n += count_layers(model->layers[i]);
+  model->leaves = ls_calloc(n, sizeof *model->leaves);
+  if (!model->leaves) return ls_fail_memory("the list of layers", n * sizeof *model->leaves);
+  for (size_t i = 0; i < model->n_layers; i++) {
+    const ls_status status = add_leaves(model, model->layers[i], i, "");
+    if (status != LS_OK) return status;
   }
-  model->n_params = offset;
-  return LS_OK;
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    n_segments += model->leaves[i].layer->n_params;
+    n_states += model->leaves[i].layer->n_states;
+  }
+  model->segments = ls_calloc(n_segments, sizeof *model->segments);
+  model->state_segments = ls_calloc(n_states, sizeof *model->state_segments);
+  if (model->segments && model->state_segments) return LS_OK;
+  return ls_fail_memory("the table of parameters", (n_segments + n_states) * sizeof *model->segments);
+}
+
+/* One block behind those before it, which have *offset elements. */
+static ls_status place(const ls_leaf *leaf, const ls_param *param, ls_segment *segment, size_t *offset) {
+  *segment = (ls_segment){.kind = param->kind, .offset = *offset, .rows = param->rows, .cols = param->cols};
+  const ls_status status = join(segment->path, sizeof segment->path, leaf->path, param->name);
+  if (status != LS_OK) return status;
+  size_t count = param->rows;
+  if ((param->cols == 0 || ls_size_mul(param->rows, param->cols, &count)) &&
+      ls_size_add(*offset, count, offset))
+    return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "model: %s has more parameters than this machine can count", leaf->path);
+}
+
+/* The penalties of a weight: its own, else the model's. */
+static void set_penalties(const ls_model *model, const ls_param *param, ls_segment *segment) {
+  if (param->kind != LS_SEGMENT_WEIGHT) return;
+  segment->l1 = param->has_l1 ? param->l1 : model->l1;
+  segment->l2 = param->has_l2 ? param->l2 : model->l2;
+}
+
+/* The segment tables, the last layer first: the order in which backward finishes them. */
+static ls_status lay_out(ls_model *model) {
+  ls_status status = find_leaves(model);
+  for (size_t i = model->n_leaves; status == LS_OK && i-- > 0;) {
+    ls_leaf *const leaf = &model->leaves[i];
+    const ls_layer *const layer = leaf->layer;
+    leaf->segment = model->n_segments;
+    leaf->n_segments = layer->n_params;
+    for (size_t p = 0; status == LS_OK && p < layer->n_params; p++) {
+      ls_segment *const segment = &model->segments[model->n_segments++];
+      status = place(leaf, &layer->params[p], segment, &model->n_params);
+      set_penalties(model, &layer->params[p], segment);
+    }
+    for (size_t k = 0; status == LS_OK && k < layer->n_states; k++)
+      status = place(leaf, &layer->states[k], &model->state_segments[model->n_state_segments++],
+                     &model->n_state);
+  }
+  return status;
 }
 
 /* The widest activation but the input, whose gradient nobody needs. */
@@ -126,30 +192,27 @@ static void take_memory(ls_model *model) {
   const size_t rows = model->max_rows;
   model->params = ls_arena_take(arena, model->n_params, sizeof(float));
   model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
-  for (size_t i = 0; i <= model->n_layers; i++) {
-    const size_t width = i == 0 ? model->n_in : model->layers[i - 1]->n_out;
-    size_t elements;
-    if (!ls_size_mul(rows, width, &elements)) arena->overflow = true;
-    model->activations[i] = arena->overflow ? NULL : ls_arena_take(arena, elements, sizeof(float));
-  }
-  for (int k = 0; k < 2; k++) {
-    size_t elements;
-    if (!ls_size_mul(rows, widest(model), &elements)) arena->overflow = true;
-    model->deltas[k] = arena->overflow ? NULL : ls_arena_take(arena, elements, sizeof(float));
-  }
+  model->state = ls_arena_take(arena, model->n_state, sizeof(float));
+  for (size_t i = 0; i <= model->n_layers; i++)
+    model->activations[i] =
+        ls_layer_take_rows(arena, rows, i == 0 ? model->n_in : model->layers[i - 1]->n_out);
+  for (int k = 0; k < 2; k++) model->deltas[k] = ls_layer_take_rows(arena, rows, widest(model));
   for (size_t i = 0; i < model->n_layers; i++)
     if (model->layers[i]->type->reserve) model->layers[i]->type->reserve(model->layers[i], arena, rows);
 }
 
-/* Points each layer's parameters at their segments. */
+/* Points each layer's parameters and state at their segments. */
 static void bind(ls_model *model) {
   const ls_segment *segment = model->segments;
-  for (size_t i = model->n_layers; i-- > 0;) {
-    ls_layer *const layer = model->layers[i];
+  const ls_segment *state = model->state_segments;
+  for (size_t i = model->n_leaves; i-- > 0;) {
+    ls_layer *const layer = model->leaves[i].layer;
     for (size_t p = 0; p < layer->n_params; p++, segment++) {
       layer->params[p].value = model->params + segment->offset;
       layer->params[p].grad = model->grads + segment->offset;
     }
+    for (size_t k = 0; k < layer->n_states; k++, state++)
+      layer->states[k].value = model->state + state->offset;
   }
 }
 
@@ -171,7 +234,8 @@ static ls_status check_memory(const ls_model *model) {
 
 ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   model->max_rows = max_rows;
-  ls_status status = lay_out(model, infer_shapes(model, n_in));
+  infer_shapes(model, n_in);
+  ls_status status = lay_out(model);
   if (status != LS_OK) return status;
   model->activations = ls_calloc(model->n_layers + 1, sizeof *model->activations);
   if (!model->activations) return ls_fail_memory("the model", model->n_layers * sizeof *model->activations);
@@ -181,18 +245,6 @@ ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   status = ls_arena_commit(&model->arena, "the model with its activations");
   if (status != LS_OK) return status;
   take_memory(model);
-  model->n_leaves = model->n_layers;
-  model->leaves = ls_calloc(model->n_layers, sizeof *model->leaves);
-  if (!model->leaves) return ls_fail_memory("the model", model->n_layers * sizeof *model->leaves);
-  for (size_t i = 0; i < model->n_layers; i++) {
-    snprintf(model->leaves[i].path, 128, "%zu-%s", i, model->layers[i]->type->name);
-    model->leaves[i].layer = model->layers[i];
-  }
-  for (size_t i = 0; i < model->n_segments; i++)
-    if (model->segments[i].kind == LS_SEGMENT_WEIGHT) {
-      model->segments[i].l1 = model->l1;
-      model->segments[i].l2 = model->l2;
-    }
   bind(model);
   return LS_OK;
 }

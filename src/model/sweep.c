@@ -2,8 +2,8 @@
 #include "lockstep/model.h"
 
 void ls_model_initialise(ls_model *model, uint64_t seed) {
-  for (size_t i = 0; i < model->n_layers; i++) {
-    const ls_layer *const layer = model->layers[i];
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    const ls_layer *const layer = model->leaves[i].layer;
     if (layer->type->initialise) layer->type->initialise(layer, seed);
   }
 }
@@ -18,11 +18,8 @@ float *ls_model_output_gradient(ls_model *model) {
 
 const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
   LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
-  for (size_t i = 0; i < model->n_layers; i++) {
-    ls_layer *const layer = model->layers[i];
-    layer->type->forward(layer, pass, model->activations[i], model->activations[i + 1]);
-    layer->output = model->activations[i + 1];
-  }
+  for (size_t i = 0; i < model->n_layers; i++)
+    ls_layer_forward(model->layers[i], pass, model->activations[i], model->activations[i + 1]);
   return model->activations[model->n_layers];
 }
 

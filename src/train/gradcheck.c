@@ -4,8 +4,9 @@
  *
  * A direction moves a whole block at once, so the difference stands out of float32's rounding. Along the
  * gradient itself the derivative is largest and a wrong factor or sign shows to many digits; along a random
- * direction it is smaller by sqrt(n), but an element that backward forgot shows only there. Dropout is off.
- */
+ * direction it is smaller by sqrt(n), but an element that backward forgot shows only there. Dropout is off;
+ * batch norm takes its statistics from the batch, as in training. The loss has the penalty l2, but not l1,
+ * whose step is no gradient's. */
 #include "lockstep/train.h"
 
 #include <math.h>
@@ -15,18 +16,25 @@
 typedef struct checker {
   ls_comm *comm;
   ls_setup *setup;
-  size_t rows;      /* of this rank's shard */
-  double weight;    /* of all ranks' rows */
-  float *direction; /* (n_params) */
-  float *saved;     /* (n_params): the parameters as they were */
+  size_t rows;          /* of this rank's shard */
+  double weight;        /* of all ranks' rows */
+  ls_segment *segments; /* (n_segments): the model's, without l1 */
+  float *direction;     /* (n_params) */
+  float *saved;         /* (n_params): the parameters as they were */
 } checker;
 
-/* Collective. The mean loss over the samples; fills the gradient where asked. */
+static void sum_over_ranks(void *context, double *x, size_t n) {
+  ls_comm_sum_f64((ls_comm *)context, x, n);
+}
+
+/* Collective. The mean loss over the samples and the penalty; fills the gradient where asked: of all ranks,
+ * times the weight. */
 static double mean_loss(checker *c, bool with_gradient) {
   ls_model *const model = c->setup->job->model;
   const ls_batch *const batch = c->setup->train.batch;
   const size_t lanes[] = {0, c->rows};
-  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  const ls_pass pass = {
+      .n_lanes = 1, .lanes = lanes, .mode = LS_PROBE, .sum = sum_over_ranks, .context = c->comm};
   const ls_targets targets = ls_batch_targets(batch);
   const float *const z = ls_model_forward(model, &pass);
   float *const dz = with_gradient ? ls_model_output_gradient(model) : NULL;
@@ -34,9 +42,10 @@ static double mean_loss(checker *c, bool with_gradient) {
   if (with_gradient) {
     ls_model_backward(model, &pass, NULL);
     ls_comm_sum_f32(c->comm, model->grads, model->n_params);
+    ls_penalty_add_gradient(model->n_segments, c->segments, c->weight, model->params, model->grads);
   }
   ls_comm_sum_f64(c->comm, &loss, 1);
-  return loss / c->weight;
+  return loss / c->weight + ls_penalty_value(model->n_segments, c->segments, model->params);
 }
 
 /* Local. Scales the direction to length 1; leaves one of zeros alone. */
@@ -121,9 +130,10 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
   const size_t n = model->n_params;
   checker c = {.comm = comm,
                .setup = setup,
+               .segments = ls_calloc(model->n_segments, sizeof *c.segments),
                .direction = ls_calloc(n, sizeof *c.direction),
                .saved = ls_calloc(n, sizeof *c.saved)};
-  const bool has_memory = c.direction && c.saved;
+  const bool has_memory = c.segments && c.direction && c.saved;
   ls_status status =
       ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 2 * n * sizeof(float)));
   if (status == LS_OK) {
@@ -135,10 +145,15 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
   }
   if (status == LS_OK) {
     memcpy(c.saved, model->params, n * sizeof *c.saved);
+    for (size_t i = 0; i < model->n_segments; i++) {
+      c.segments[i] = model->segments[i];
+      c.segments[i].l1 = 0.0;
+    }
     mean_loss(&c, true);
     for (size_t i = 0; i < model->n_segments; i++)
       check_block(&c, &model->segments[i], (uint32_t)i, &table[i]);
   }
+  free(c.segments);
   free(c.direction);
   free(c.saved);
   return status;

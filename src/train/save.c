@@ -31,10 +31,12 @@ static ls_status check_finite(const trainer *t) {
   const ls_job *const job = t->setup->job;
   const size_t n_state = job->optim->type->n_slots * job->optim->n;
   if (isfinite(ls_math_sum_squares(job->model->n_params, job->model->params)) &&
+      isfinite(ls_math_sum_squares(job->model->n_state, job->model->state)) &&
       isfinite(ls_math_sum_squares(n_state, job->optim->block)))
     return LS_OK;
   return ls_fail(LS_ERR_NUMERIC,
-                 "step %llu: it took the parameters or the optimizer's state beyond float32; the learning "
+                 "step %llu: it took the parameters, running averages or the optimizer's state beyond "
+                 "float32; the learning "
                  "rate %g is probably too large (`lockstep lr-find` suggests one), or the data want "
                  "data.normalize. The last checkpoint is untouched",
                  (unsigned long long)t->progress.step, t->last_lr);
@@ -43,7 +45,9 @@ static ls_status check_finite(const trainer *t) {
 /* All ranks must hold the same bits: where they do not, going on would train several models. */
 ls_status train_check_parameters(trainer *t) {
   const ls_model *const model = t->setup->job->model;
-  const ls_digest digest = ls_digest_of(model->params, model->n_params * sizeof *model->params);
+  const ls_digest digests[] = {ls_digest_of(model->params, model->n_params * sizeof *model->params),
+                               ls_digest_of(model->state, model->n_state * sizeof *model->state)};
+  const ls_digest digest = ls_digest_of(digests, sizeof digests);
   if (!ls_comm_all_equal(t->comm, digest.low, digest.high))
     return ls_fail(LS_ERR_INTERNAL, "step %llu: the ranks hold different parameters; they were not saved",
                    (unsigned long long)t->progress.step);

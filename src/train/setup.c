@@ -8,7 +8,7 @@ size_t train_output_width(const ls_model *model) {
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer probe = *model->layers[i];
     probe.n_in = width;
-    probe.type->shape(&probe);
+    probe.type->shape(&probe); /* those inside it get their real shapes when the model is built */
     width = probe.n_out;
   }
   return width;

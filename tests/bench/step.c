@@ -34,13 +34,13 @@ static double median(double *values) {
 static void multiply(const ls_model *model, size_t rows) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0) continue;
+    if (layer->n_params == 0 || layer->params[0].cols == 0) continue;
     ls_math_product_nt(rows, layer->n_out, layer->n_in, model->activations[i], layer->params[0].value, 0.0F,
                        model->activations[i + 1]);
   }
   for (size_t i = model->n_layers; i-- > 0;) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0) continue;
+    if (layer->n_params == 0 || layer->params[0].cols == 0) continue;
     ls_math_product_tn(layer->n_out, layer->n_in, rows, model->deltas[0], model->activations[i], 0.0F,
                        layer->params[0].grad);
     if (i > 0)

@@ -116,6 +116,13 @@ def unreadable(folder):
 
 # ----------------------------------------------------------------------- tables
 
+def metrics_case(name, says, value, *edits):
+    """With validation data, and the key metrics in line 11."""
+    return Case("metrics: " + name, USAGE, ("metrics", *says),
+                edits=(("data.h5", "data.h5\n  validation: 0.25"), ("train:\n  epochs", f"metrics: {value}\ntrain:\n  epochs"),
+                       *edits))
+
+
 CONFIG_CASES = [
     Case("unknown key", USAGE, ("config.yaml:11: train.epoch: unknown key", "did you mean epochs?"),
          edits=(("epochs: 2", "epoch: 2"),)),
@@ -166,6 +173,20 @@ CONFIG_CASES = [
          edits=(("epochs: 2", "epochs: 2\n  monitor: loss"),)),
     Case("monitor of validation without it", USAGE, ("train.monitor", "val_loss", "data.validation"),
          edits=(("epochs: 2", "epochs: 2\n  monitor: val_loss"),)),
+    metrics_case("that are none", ("config.yaml:11: metrics.1: 'f2'", "top_K, precision, recall, f1, roc_auc",
+                                   "metrics.2: 'mae'", "categorical_cross_entropy", "metrics.3: f1 is in the list already",
+                                   "metrics.4", "top_5", "metrics.5: 'top_0'", "metrics.6", "a map of keys"),
+                 "[f1, f2, mae, f1, top_K, top_0, {f1: true}]"),
+    metrics_case("of classes for numbers", ("metrics.0: 'f1'", "known: mse, mae", "metrics.1: 'top_2'"), "[f1, top_2]",
+                 ("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse")),
+    metrics_case("top K of no more classes", ("metrics.1", "3 classes", "below"), "[top_2, top_3]"),
+    metrics_case("no list", ("metrics: a list such as",), "f1"),
+    metrics_case("too many", ("metrics: 17 metrics", "16"), str([f"top_{k}" for k in range(1, 18)])),
+    Case("metrics without data to measure", USAGE, ("metrics", "data.validation", "data.test"),
+         edits=(("train:\n  epochs", "metrics: [f1]\ntrain:\n  epochs"),)),
+    Case("monitor of a metric that is not asked for", USAGE, ("train.monitor", "'val_f1'", "val_loss", "val_top_2"),
+         edits=(("data.h5", "data.h5\n  validation: 0.25"),
+                ("train:\n  epochs", "metrics: [top_2]\ntrain:\n  monitor: val_f1\n  epochs"))),
     Case("several mistakes at once", USAGE,
          ("config.yaml:6: model.0.units", "config.yaml:9: optimizer.lr", "config.yaml:11: train.epoch", "seed"),
          edits=(("units: 8", "units: 0"), ("lr: 0.01", "lr: fast"), ("epochs: 2", "epoch: 2"),
@@ -209,6 +230,8 @@ USAGE_CASES = [
     Case("operand missing", USAGE, ("CONFIG.yaml", "lockstep train --help"), words=("train",)),
     Case("second operand missing", USAGE, ("DATA.h5", "lockstep evaluate --help"), words=("evaluate", "model.h5")),
     Case("operand too many", USAGE, ("more.yaml", "lockstep train --help"), words=(*TRAIN, "more.yaml")),
+    Case("top k of no more classes", USAGE, ("--top-k 3", "3 classes"), runs="run",
+         words=("evaluate", "run/model.h5", "data.h5", "--top-k", "3")),
     Case("predict without -o", USAGE, ("-o", "missing"), words=("predict", "run/model.h5", "data.h5"), runs="run"),
     Case("predict to an unknown format", USAGE, ("out.txt", ".h5", ".csv"), runs="run",
          words=("predict", "run/model.h5", "data.h5", "-o", "out.txt")),

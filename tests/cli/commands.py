@@ -63,12 +63,28 @@ def check_classes(result, told, truth, guess, weights):
     n = len(told["classes"])
     expected = [quality(truth, guess, of, weights) for of in range(n)]
     for entry, values in zip(told["classes"], expected):
-        result.must(list(entry) == ["name", "precision", "recall", "f1", "support"], f"the keys are {list(entry)}")
-        must_be_near(result, [entry[key] for key in list(entry)[1:]], values, entry["name"])
-    must_be_near(result, told["macro_f1"], numpy.mean([values[2] for values in expected]), "macro_f1")
+        keys = ["name", "precision", "recall", "f1", "support", "roc_auc"]
+        result.must(list(entry) == keys, f"the keys are {list(entry)}")
+        must_be_near(result, [entry[key] for key in keys[1:5]], values, entry["name"])
+    macro = [told["macro_precision"], told["macro_recall"], told["macro_f1"]]
+    must_be_near(result, macro, numpy.mean(expected, axis=0)[:3], "the macro means")
     confusion = [[weights[(truth == i) & (guess == j)].sum() for j in range(n)] for i in range(n)]
     must_be_near(result, told["confusion"], confusion, "confusion")
     must_be_near(result, told["accuracy"], weights[truth == guess].sum() / weights.sum(), "accuracy")
+
+
+def auc(scores, is_in, weights):
+    """The part of pairs, one sample of a class and one not of it, that the scores order right."""
+    above = numpy.sign(scores[is_in][:, None] - scores[~is_in]) / 2 + 0.5
+    pairs = weights[is_in][:, None] * weights[~is_in]
+    return (above * pairs).sum() / pairs.sum()
+
+
+def check_aucs(result, told, scores, is_in, weights):
+    """scores, is_in: (samples, classes)."""
+    expected = [auc(scores[:, k], is_in[:, k], weights) for k in range(is_in.shape[1])]
+    must_be_near(result, [entry["roc_auc"] for entry in told["classes"]], expected, "roc_auc of the classes")
+    must_be_near(result, told["roc_auc"], numpy.mean(expected), "roc_auc")
 
 
 # -------------------------------------------------------------- evaluate and predict
@@ -76,7 +92,8 @@ def check_classes(result, told, truth, guess, weights):
 def classes_from_end_to_end(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     told, result = evaluate(folder)
-    keys = ["samples", "loss", "accuracy", "classes", "macro_f1", "confusion"]
+    keys = ["samples", "loss", "accuracy", "classes", "macro_precision", "macro_recall", "macro_f1", "roc_auc",
+            "confusion"]
     result.must(list(told) == keys, f"the keys are {list(told)}")
     result.must(told["samples"] == 61 and [c["name"] for c in told["classes"]] == list(NAMES), "samples and names")
     made = predict(folder)
@@ -86,6 +103,7 @@ def classes_from_end_to_end(folder):
     result.must((probability.argmax(axis=1) == guess).all(), "the class is the most probable one")
     must_be_near(result, told["loss"], -numpy.log(probability[range(61), Y].astype("f8")).mean(), "loss")
     check_classes(result, told, Y, guess, numpy.ones(61))
+    check_aucs(result, told, probability, numpy.eye(3)[Y] == 1, numpy.ones(61))
     text = run_well(folder, "evaluate", "run/model.h5", "data.h5")
     text.says("samples   61", f"loss      {told['loss']:.6f}", f"accuracy  {told['accuracy']:.4f}", "confusion", *NAMES)
 
@@ -107,6 +125,33 @@ def weighted_evaluation(folder):
     own = -numpy.log(made["probability"][range(61), Y].astype("f8"))
     must_be_near(result, told["loss"], (weights * own).sum() / weights.sum(), "loss")
     check_classes(result, told, Y, made["class"], weights.astype("f8"))
+    check_aucs(result, told, made["probability"], numpy.eye(3)[Y] == 1, weights.astype("f8"))
+
+
+def top_k_of_classes(folder):
+    """By default the five best where there are more classes; else what is asked for."""
+    train(folder, edited(("units: 3", "units: 7"), text=THREE), x=X, y=numpy.arange(61) % 7)
+    p = predict(folder)["probability"]
+    place = (p > p[range(61), numpy.arange(61) % 7][:, None]).sum(axis=1)
+    for words, k in (((), 5), (("--top-k", "2"), 2), (("--top-k=1",), 1)):
+        result = run_well(folder, "evaluate", "run/model.h5", "data.h5", "--json", *words, ranks=2)
+        told = json.loads(result.out)
+        result.must(list(told["top_k"]) == [str(k)], f"the k's are {list(told['top_k'])}")
+        must_be_near(result, told["top_k"][str(k)], (place < k).mean(), f"top {k}")
+        result.must(k > 1 or told["top_k"]["1"] == told["accuracy"], "the best one is the accuracy")
+        run_well(folder, "evaluate", "run/model.h5", "data.h5", *words).says(f"top {k:<5} {(place < k).mean():.4f}")
+
+
+def class_without_samples(folder):
+    """It has no ROC curve, and so no area; the mean is over the others."""
+    train(folder, THREE, x=X, y=Y)
+    harness.write_arrays(folder / "two.h5", {"x": X[Y < 2], "y": Y[Y < 2]})
+    harness.write_arrays(folder / "one.h5", {"x": X[Y == 1], "y": Y[Y == 1]})
+    told, result = evaluate(folder, "two.h5", ranks=2)
+    found = [entry["roc_auc"] for entry in told["classes"]]
+    result.must(found[2] is None and abs(told["roc_auc"] - sum(found[:2]) / 2) < 1e-8, f"they are {found}")
+    told, result = evaluate(folder, "one.h5")
+    result.must(told["roc_auc"] is None and told["accuracy"] > 0, "no class has one")
 
 
 def two_classes_from_a_table(folder):
@@ -125,6 +170,7 @@ def two_classes_from_a_table(folder):
     result.must(made["probability"].shape == (25, 1) and (made["class"] == (p > 0.5)).all(), "the class is 1 above 1/2")
     must_be_near(result, told["loss"], -numpy.log(numpy.where(truth == 1, p, 1 - p)).mean(), "loss")
     check_classes(result, told, truth, made["class"], numpy.ones(25))
+    check_aucs(result, told, numpy.stack([1 - p, p], axis=1), numpy.eye(2)[truth] == 1, numpy.ones(25))
     result.must(told["accuracy"] > 0.8, "it must learn something")
     run_well(folder, "predict", "run/model.h5", "table.csv", "-o", "out.csv")
     header, lines = read_csv(folder / "out.csv")
@@ -146,6 +192,7 @@ def several_labels_at_once(folder):
     for k, entry in enumerate(told["classes"]):
         expected = quality(y[:, k], made["class"][:, k], 1, numpy.ones(61))
         must_be_near(result, [entry[key] for key in ("precision", "recall", "f1", "support")], expected, entry["name"])
+    check_aucs(result, told, p, y == 1, numpy.ones(61))
     run_well(folder, "evaluate", "run/model.h5", "data.h5").says("round", "soft")
     run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
     header, lines = read_csv(folder / "out.csv")
@@ -160,7 +207,7 @@ def regression(folder):
     y = numpy.stack([X.sum(axis=1), X[:, 0] - X[:, 1]], axis=1).astype("f8")
     train(folder, REGRESSION, x=X, y=y)
     told, result = evaluate(folder)
-    result.must(list(told) == ["samples", "loss", "mse", "mae", "r2"], f"the keys are {list(told)}")
+    result.must(list(told) == ["samples", "loss", "mse", "mae", "r2", "outputs"], f"the keys are {list(told)}")
     made = predict(folder)
     result.must(list(made) == ["y"] and made["y"].shape == (61, 2), "predict writes /y")
     error = made["y"] - y
@@ -168,7 +215,11 @@ def regression(folder):
     must_be_near(result, told["mse"], (error**2).mean(), "mse")
     must_be_near(result, told["mae"], numpy.abs(error).mean(), "mae")
     must_be_near(result, told["r2"], (1 - (error**2).sum(axis=0) / ((y - y.mean(axis=0))**2).sum(axis=0)).mean(), "r2")
-    run_well(folder, "evaluate", "run/model.h5", "data.h5").says("mse", "mae", "r2")
+    for k, entry in enumerate(told["outputs"]):
+        own, spread = error[:, k], y[:, k] - y[:, k].mean()
+        expected = [(own**2).mean(), numpy.abs(own).mean(), 1 - (own**2).sum() / (spread**2).sum()]
+        must_be_near(result, [entry[key] for key in ("mse", "mae", "r2")], expected, f"output {k}")
+    run_well(folder, "evaluate", "run/model.h5", "data.h5").says("mse", "mae", "r2", "output")
     run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
     header, lines = read_csv(folder / "out.csv")
     result.must(header == ["y0", "y1"], f"the header is {header}")
@@ -186,6 +237,7 @@ def regression_from_a_table(folder):
     run_well(folder, "train", "config.yaml").says("test: loss", "r2 0.9")
     told, result = evaluate(folder, "data.h5:/test")
     result.must(told["samples"] == 9 and told["r2"] > 0.9, f"it must learn the plane: {told}")
+    result.must("outputs" not in told, "a single output is the whole")
     run_well(folder, "predict", "run/model.h5", "table.csv", "-o", "out.csv")
     result.must(read_csv(folder / "out.csv")[0] == ["y"], "a single output is called y")
 
@@ -228,6 +280,8 @@ def ranks_evaluate_alike(folder):
         told, result = evaluate(folder, ranks=ranks)
         must_be_near(result, told["loss"], alone["loss"], "loss")
         result.must(told["confusion"] == alone["confusion"], "the counts must be the same")
+        aucs = [[entry["roc_auc"] for entry in one["classes"]] for one in (told, alone)]
+        result.must(aucs[0] == aucs[1] and told["roc_auc"] == alone["roc_auc"], "ROC AUC must be the same")
         again = predict(folder, ranks=ranks)
         must_be_near(result, again["probability"], made["probability"], "the probabilities")
 
@@ -243,6 +297,7 @@ def more_data_than_a_pass_holds(folder):
     told, result = evaluate(folder, "large.h5", ranks=2)
     must_be_near(result, mixed["probability"], straight["probability"][order], "the order")
     check_classes(result, told, y, straight["class"], numpy.ones(1111))
+    check_aucs(result, told, straight["probability"], numpy.eye(3)[y] == 1, numpy.ones(1111))
 
 
 def tables_in_and_out(folder):
@@ -408,6 +463,52 @@ def predictions_follow_from_the_file(folder):
     assert numpy.allclose(predict(folder)["probability"], z / z.sum(axis=1, keepdims=True), atol=1e-5)
 
 
+DEEP = edited(("  - {layer: dense, units: 8, activation: relu}\n", """\
+  - {layer: dense, units: 8, activation: softplus, l1: 0.5, init: {type: normal}}
+  - {layer: batch_norm, eps: 0.01}
+  - layer: residual
+    layers: [{layer: dense, units: 6, activation: tanh, l2: 0.1}, {layer: batch_norm}, {layer: dropout, rate: 0.1}]
+"""), text=THREE)
+
+
+def batch_norm(x, group, eps):
+    gamma, beta, mean, var = (group[name][()] for name in ("gamma", "beta", "running_mean", "running_var"))
+    return gamma * (x - mean) / numpy.sqrt(var + eps) + beta
+
+
+def a_deep_net_follows_from_its_file(folder):
+    """Batch norm by its running averages and the residual's skip, worked out by numpy; a resumed run has the same."""
+    train(folder, DEEP, x=X, y=Y)
+    with h5py.File(folder / "run/model.h5") as file:
+        model = file["model"]
+        x = (X - file["normalizer/offset"][()]) * file["normalizer/factor"][()]
+        x = numpy.logaddexp(0, x @ model["0-dense/W"][()].T + model["0-dense/b"][()])
+        x = batch_norm(x, model["1-batch_norm"], 0.01)
+        inside = model["2-residual"]
+        y = numpy.tanh(x @ inside["0-dense/W"][()].T + inside["0-dense/b"][()])
+        x = x @ inside["skip/W"][()].T + batch_norm(y, inside["1-batch_norm"], 1e-5)
+        z = numpy.exp(x @ model["3-dense/W"][()].T + model["3-dense/b"][()])
+        paths = []
+        model.visit(paths.append)
+        arrays = {path: model[path][()] for path in paths if isinstance(model[path], h5py.Dataset)}
+    assert arrays["1-batch_norm/running_mean"].shape == (8,) and numpy.all(arrays["1-batch_norm/running_mean"] > 0), arrays
+    assert numpy.allclose(predict(folder)["probability"], z / z.sum(axis=1, keepdims=True), atol=1e-5)
+
+    harness.write_file(folder / "config.yaml", DEEP)
+    run_well(folder, "train", "config.yaml", "--output", "two", "--set", "train.max_steps=13")
+    result = run_well(folder, "train", "config.yaml", "--output", "two")
+    with h5py.File(folder / "two/model.h5") as file:
+        for path, values in arrays.items():
+            result.must(numpy.array_equal(file["model"][path][()], values), f"{path} differs after a resume")
+
+
+def info_of_zeros(folder):
+    train(folder, edited(("activation: relu", "activation: relu, init: zeros"), ("epochs: 4", "epochs: 1\n  max_steps: 0"),
+                         text=THREE), x=X, y=Y)
+    result = run_well(folder, "info", "run/model.h5").says("(8, 4) float32, 32 of 32 are 0")
+    result.must(result.out.count("are 0") == 1, "neither where none are nor for b")
+
+
 def info(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     run_well(folder, "info", "data.h5").says("/: 61 samples of 4 features", "classes: red, green, dark, blue", "/x", "/y")
@@ -441,6 +542,15 @@ def check(folder):
         result.must(harness.snapshot(folder) == before, "check writes nothing")
 
 
+def check_of_layers_inside_others(folder):
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+    harness.write_file(folder / "config.yaml", DEEP)
+    result = run_well(folder, "check", "config.yaml")
+    for row in ("0     dense +4 +8 +40", "1     batch_norm +8 +8 +16", "2     residual +8 +6 +48", "  0     dense +8 +6 +54",
+                "  1     batch_norm +6 +6 +12", "  2     dropout +6 +6 +0", "3     dense +6 +3 +21", " +in all +191"):
+        result.must(re.search(f"^{row}$", result.out, re.MULTILINE), f"it must have a row like '{row}'")
+
+
 def gradcheck(folder):
     examples = [DATASETS / name for name in ("iris/iris.yaml", "xor/xor.yaml", "xor/linear.yaml", "digits/digits.yaml")]
     for ranks, config in zip((harness.ALONE, 1, 2, 4), examples):
@@ -451,10 +561,26 @@ def gradcheck(folder):
 
 def gradcheck_of_every_activation(folder):
     harness.write_arrays(folder / "data.h5", {"x": X, "y": numpy.stack([Y, Y + 1.0], axis=1)})
-    for activation in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "softmax"):
+    for activation in ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "softplus", "softmax"):
         text = edited(("activation: relu", f"activation: {activation}"), text=REGRESSION)
         harness.write_file(folder / "config.yaml", text)
         run_well(folder, "gradcheck", "config.yaml").says("all 4 gradients agree")
+
+
+def gradcheck_of_every_layer(folder):
+    """The same derivatives at any number of ranks, of a loss with the penalty l2."""
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, "w": 1 + numpy.arange(61) % 3})
+    harness.write_file(folder / "config.yaml", DEEP)
+    tables = []
+    for ranks in (harness.ALONE, 2, 3):
+        result = run_well(folder, "gradcheck", "config.yaml", ranks=ranks).says("all 11 gradients agree", "2-residual/skip/W")
+        tables.append([line.split()[:2] for line in result.out.splitlines() if "/" in line])
+        for (path, first), (_, value) in zip(tables[0], tables[-1]):
+            result.must(abs(float(first) - float(value)) < 1e-5 * (1 + abs(float(first))), f"{path}: {first} and {value}")
+    result = run_well(folder, "gradcheck", "config.yaml", "--set", "model.2.layers.0.l2=100").says("all 11 gradients agree")
+    penalised = [line.split()[1] for line in result.out.splitlines() if "0-dense/W" in line]
+    plain = [value for path, value in tables[0] if "0-dense/W" in path]
+    assert float(penalised[0]) > 10 * float(plain[0]) and penalised[1] == plain[1], (penalised, plain)
 
 
 def gradcheck_of_weights_and_labels(folder):
@@ -502,7 +628,7 @@ def accepted_keys(folder, listing):
     schedules = re.findall(r"^# schedule: type (\w+)", listing, re.MULTILINE)
     sections = ("penalty", "checkpoint", "comm")
     config = "zzz: 1\n" + "".join(f"{name}: {{zzz: 1}}\n" for name in sections)
-    config += "train: {zzz: 1, early_stopping: {zzz: 1}}\ndata: {zzz: 1, augment: {zzz: 1}}\n"
+    config += "data: {zzz: 1, augment: {zzz: 1}}\ntrain: {zzz: 1, early_stopping: {zzz: 1}}\n"
     keys = known_keys(folder, config + "model: [{layer: dense, units: 1}]\noptimizer: {type: sgd}\nloss: mse\n")
     for layer in layers:
         keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: {layer}, zzz: 1}}]\nloss: mse\n")
@@ -534,7 +660,7 @@ def help_of_each_command(folder):
         result = run_well(folder, command, "--help").says(f"usage: lockstep {command}")
         result.must(run_well(folder, command, "-h").out == result.out, "-h is the same")
     run_well(folder, "train", "--help").says("--set KEY=VALUE", "--output DIR", "--resume auto|never|FILE", "--overwrite")
-    run_well(folder, "evaluate", "--help", ranks=2).says("--json")
+    run_well(folder, "evaluate", "--help", ranks=2).says("--json", "--top-k K")
     run_well(folder, "import", "--help").says("--label COLUMN", "--test-fraction F", "-o")
 
 
@@ -554,13 +680,14 @@ def set_overrides_the_config(folder):
 
 
 TESTS = [
-    classes_from_end_to_end, classes_without_names, weighted_evaluation, two_classes_from_a_table,
-    several_labels_at_once, regression, regression_from_a_table, standardised_targets,
+    classes_from_end_to_end, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
+    two_classes_from_a_table, several_labels_at_once, regression, regression_from_a_table, standardised_targets,
     class_weights_that_do_not_fit, ranks_evaluate_alike, more_data_than_a_pass_holds,
     tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
     import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
     import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,
-    info, files_of_format_1, check, gradcheck, gradcheck_of_every_activation, gradcheck_of_weights_and_labels, keys_lists_every_key,
+    a_deep_net_follows_from_its_file, info, info_of_zeros, files_of_format_1, check, check_of_layers_inside_others, gradcheck,
+    gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
     help_of_each_command, version, set_overrides_the_config,
 ]
 

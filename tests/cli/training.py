@@ -1,5 +1,6 @@
 """What `lockstep train` does: the run directory, ending and going on, every kind of task end to end."""
 
+import json
 import math
 import os
 import pathlib
@@ -146,6 +147,65 @@ def monitor_chooses_the_best_epoch(folder):
     result = train(folder)
     with h5py.File(folder / "run/checkpoints/best.h5") as file:
         result.must(file["progress"].attrs["epoch"] == 1, "the smallest epoch is the best")
+
+
+MORE = ["val_top_2", "val_roc_auc", "val_f1", "val_precision", "val_recall"]
+
+
+def more_metrics_have_columns(folder):
+    """They are those of `evaluate` on the validation data, and what the best epoch is told by."""
+    prepare(folder, ("data.h5", "data.h5\n  validation: val.h5\n  test: val.h5"), ("epochs: 2", "epochs: 4"),
+            ("train:\n  epochs", "metrics: [top_2, roc_auc, f1, precision, recall]\ntrain:\n  monitor: val_roc_auc\n  epochs"))
+    noise = numpy.random.default_rng(5).integers(0, 3, size=30)
+    harness.write_arrays(folder / "val.h5", {"x": X[::2], "y": noise, "w": numpy.arange(30) % 4})
+    result = train(folder, ranks=2)
+    header, rows = read_csv(folder / "run/metrics.csv")
+    result.must(header == COLUMNS + MORE, f"the columns are {header}")
+    table = numpy.array(rows, "f8")[:, len(COLUMNS):]
+    best = int(table[:, 1].argmax())
+    with h5py.File(folder / "run/checkpoints/best.h5") as file:
+        result.must(file["progress"].attrs["epoch"] == best + 1, f"the best epoch is {best + 1}: the larger the better")
+    told = json.loads(run_well(folder, "evaluate", "run/model.h5", "val.h5", "--json", "--top-k", "2").out)
+    expected = [told["top_k"]["2"], told["roc_auc"], told["macro_f1"], told["macro_precision"], told["macro_recall"]]
+    result.must(numpy.allclose(table[best], expected, rtol=1e-6), f"epoch {best + 1} is {table[best]}, not {expected}")
+    words = "  ".join(f"{name[4:]} {value:.4f}" for name, value in zip(MORE, expected))
+    result.says(f"  {words}  (run/model.h5)", f"  val_top_2 {table[0][0]:.4f}  val_roc_auc {table[0][1]:.4f}")
+
+
+def more_metrics_survive_a_resume(folder):
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"), ("train:\n  epochs", "metrics: [f1, roc_auc]\ntrain:\n  epochs"))
+    train(folder)
+    before = {name: column(folder, name) for name in [*COLUMNS, "val_f1", "val_roc_auc"]}
+    train(folder, "-o", "whole", "--set", "train.epochs=4")
+    result = train(folder, "--set", "train.epochs=3").says("going on from")
+    result.must(read_csv(folder / "run/metrics.csv")[0] == [*COLUMNS, "val_f1", "val_roc_auc"], "the columns stay")
+    result.must(all(column(folder, name)[:2] == values for name, values in before.items()), "the rows stay")
+    result = train(folder, "--set", "train.epochs=4", "--set", "metrics=[top_1, roc_auc]").says("going on from")
+    result.must(read_csv(folder / "run/metrics.csv")[0] == [*COLUMNS, "val_top_1", "val_roc_auc"], "the new columns")
+    result.must(column(folder, "val_top_1")[:3] == [""] * 3, "what was not measured stays empty")
+    result.must(column(folder, "val_top_1")[3] == column(folder, "val_accuracy")[3], "the best one is the accuracy")
+    for name in ("val_roc_auc", "val_loss", "epoch"):
+        result.must(column(folder, name) == column(folder, name, "whole"), f"{name} is that of a run without a break")
+    result = train(folder, "--set", "train.epochs=5", "--set", "metrics=null").says("going on from")
+    result.must(read_csv(folder / "run/metrics.csv")[0] == COLUMNS, "without them there are the fixed columns")
+    result.must(column(folder, "train_loss")[:4] == column(folder, "train_loss", "whole"), "the rows stay")
+
+
+def more_metrics_of_regression(folder):
+    """Of an error the smallest is the best. Test data alone give the line at the end, and no values before."""
+    prepare(folder, ("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse"),
+            ("train:\n  epochs", "metrics: [mae, mse]\ntrain:\n  epochs"))
+    result = train(folder, "--set", "data.validation=0.25", "--set", "train.monitor=val_mae")
+    values = [float(value) for value in column(folder, "val_mae")]
+    with h5py.File(folder / "run/checkpoints/best.h5") as file:
+        result.must(file["progress"].attrs["epoch"] == values.index(min(values)) + 1, "the smallest is the best")
+    for loss, mse in zip(column(folder, "val_loss"), column(folder, "val_mse")):
+        result.must(math.isclose(2 * float(loss), float(mse), rel_tol=1e-5), "the loss is half of the mse")
+    harness.write_arrays(folder / "new.h5", {"x": X[:20], "y": Y[:20]})
+    result = train(folder, "-o", "test", "--set", "data.test=new.h5")
+    told = json.loads(run_well(folder, "evaluate", "test/model.h5", "new.h5", "--json").out)
+    result.says(f"  mae {told['mae']:.4g}  mse {told['mse']:.4g}  (test/model.h5)")
+    result.must(column(folder, "val_mae", "test") == ["", ""], "there is no validation")
 
 
 def model_without_validation_is_the_final_one(folder):
@@ -470,7 +530,8 @@ def ranks_make_no_difference(folder):
 TESTS = [
     digits, iris, xor_needs_a_hidden_layer, run_directory, columns_without_validation_stay_empty,
     regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
-    monitor_chooses_the_best_epoch, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
+    monitor_chooses_the_best_epoch, more_metrics_have_columns, more_metrics_survive_a_resume,
+    more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
     going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
     overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,

@@ -1,8 +1,8 @@
 /* Made by make_fixtures.py with PyTorch 2.13.0: do not edit.
  *
  * Losses and gradients of small nets, means over 9 rows: [0] with equal, [1] with given sample weights;
- * the parameters along the paths of optimizers; the rates of schedules; the loss of mixed classes and its
- * gradient. */
+ * the parameters along the paths of optimizers; the rates of schedules; and the loss of classes that are
+ * mixed, with its gradient. */
 #ifndef LOCKSTEP_TEST_FIXTURES_H
 #define LOCKSTEP_TEST_FIXTURES_H
 

@@ -385,8 +385,8 @@ def schedules_text():
 HEADER = """/* Made by make_fixtures.py with PyTorch %s: do not edit.
  *
  * Losses and gradients of small nets, means over %d rows: [0] with equal, [1] with given sample weights;
- * the parameters along the paths of optimizers; the rates of schedules; the loss of mixed classes and its
- * gradient. */
+ * the parameters along the paths of optimizers; the rates of schedules; and the loss of classes that are
+ * mixed, with its gradient. */
 #ifndef LOCKSTEP_TEST_FIXTURES_H
 #define LOCKSTEP_TEST_FIXTURES_H
 

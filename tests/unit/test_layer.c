@@ -8,13 +8,21 @@
 #define N_IN 6
 #define ROWS 8
 
+#define MOST_PARAMS 16
+
 /* A layer with all that it works on. */
 typedef struct rig {
   ls_config *config;
   ls_layer *layer;
   ls_arena arena;
+  size_t n_params;
+  ls_param *params[MOST_PARAMS]; /* its own and those of the layers inside it */
+  size_t n_states;
+  ls_param *states[MOST_PARAMS];
   size_t n_values;       /* of all its parameters */
   float *values, *grads; /* (n_values) */
+  size_t n_state;        /* of all its states */
+  float *state;          /* (n_state) */
   float *x, *dx;         /* (ROWS, N_IN) */
   float *y, *dy;         /* (ROWS, n_out) */
 } rig;
@@ -23,18 +31,40 @@ static size_t elements_of(const ls_param *param) {
   return param->cols ? param->rows * param->cols : param->rows;
 }
 
+static void find_params(rig *r, ls_layer *layer) {
+  for (size_t p = 0; p < layer->n_params; p++) r->params[r->n_params++] = &layer->params[p];
+  for (size_t k = 0; k < layer->n_states; k++) r->states[r->n_states++] = &layer->states[k];
+  for (size_t k = 0; k < layer->n_children; k++) find_params(r, layer->children[k]);
+  assert_true(r->n_params < MOST_PARAMS && r->n_states < MOST_PARAMS);
+}
+
+/* Running averages as they might be, the variance (the second of each two) positive. */
+static void build_state(rig *r) {
+  for (size_t k = 0; k < r->n_states; k++) r->n_state += elements_of(r->states[k]);
+  r->state = new_floats(r->n_state);
+  fill_random(9, r->n_state, r->state);
+  size_t offset = 0;
+  for (size_t k = 0; k < r->n_states; k++) {
+    r->states[k]->value = r->state + offset;
+    for (size_t i = 0; k % 2 == 1 && i < elements_of(r->states[k]); i++) r->states[k]->value[i] += 1.5F;
+    offset += elements_of(r->states[k]);
+  }
+}
+
 /* Memory for the layer's parameters, its scratch and a batch. */
 static void rig_build(rig *r) {
   ls_layer *const layer = r->layer;
   layer->n_in = N_IN;
   layer->type->shape(layer);
-  for (size_t p = 0; p < layer->n_params; p++) r->n_values += elements_of(&layer->params[p]);
+  find_params(r, layer);
+  build_state(r);
+  for (size_t p = 0; p < r->n_params; p++) r->n_values += elements_of(r->params[p]);
   r->values = new_floats(r->n_values);
   r->grads = new_floats(r->n_values);
   size_t offset = 0;
-  for (size_t p = 0; p < layer->n_params; offset += elements_of(&layer->params[p]), p++) {
-    layer->params[p].value = r->values + offset;
-    layer->params[p].grad = r->grads + offset;
+  for (size_t p = 0; p < r->n_params; offset += elements_of(r->params[p]), p++) {
+    r->params[p]->value = r->values + offset;
+    r->params[p]->grad = r->grads + offset;
   }
   r->x = new_floats(ROWS * N_IN);
   r->dx = new_floats(ROWS * N_IN);
@@ -59,7 +89,8 @@ static rig rig_of(const char *map, uint32_t index) {
   r.config = config_of(text);
   free(text);
   ls_node *const list = ls_node_find(ls_config_root(r.config), "model");
-  r.layer = ls_layer_create(r.config, ls_node_item(list, 0), index);
+  uint32_t next = LS_LAYERS_MAX;
+  r.layer = ls_layer_create(r.config, ls_node_item(list, 0), index, &next);
   check_valid(r.config);
   assert_non_null(r.layer);
   rig_build(&r);
@@ -74,6 +105,7 @@ static void rig_free(rig *r) {
   ls_arena_destroy(&r->arena);
   free(r->values);
   free(r->grads);
+  free(r->state);
   free(r->x);
   free(r->dx);
   free(r->y);
@@ -88,8 +120,11 @@ static const ls_pass prediction = {.n_lanes = 1, .lanes = one_lane};
 static const ls_pass training = {
     .n_lanes = 1, .lanes = one_lane, .mode = LS_TRAIN, .seed = 3, .step = 11, .samples = samples};
 
+static const ls_pass probing = {.n_lanes = 1, .lanes = one_lane, .mode = LS_PROBE};
+
 static void forward(rig *r, const ls_pass *pass) {
-  r->layer->type->forward(r->layer, pass, r->x, r->y);
+  ls_layer_forward(r->layer, pass, r->x, r->y);
+  assert_ptr_equal(r->layer->output, r->y);
 }
 
 /* The coefficients c of the test's loss, L = sum c y: dL/dy. */
@@ -127,6 +162,28 @@ static const struct {
     {"relu", "{layer: relu}", false},
     {"leaky_relu", "{layer: leaky_relu, alpha: 0.3}", false},
     {"softmax", "{layer: softmax}", false},
+    {"dense", "{layer: dense, units: 5, activation: elu}", false},
+    {"dense", "{layer: dense, units: 5, activation: elu, alpha: 2}", false},
+    {"dense", "{layer: dense, units: 5, activation: gelu}", false},
+    {"dense", "{layer: dense, units: 7, activation: gelu, bias: false}", false},
+    {"dense", "{layer: dense, units: 5, activation: softplus}", false},
+    {"elu", "{layer: elu, alpha: 0.7}", false},
+    {"gelu", "{layer: gelu}", false},
+    {"softplus", "{layer: softplus}", false},
+    {"batch_norm", "{layer: batch_norm}", true},
+    {"batch_norm", "{layer: batch_norm, momentum: 0.5, eps: 0.5}", true},
+    {"residual", "{layer: residual, layers: [{layer: dense, units: 6, activation: tanh}]}", false},
+    {"residual", "{layer: residual, layers: [{layer: dense, units: 4, activation: gelu}]}", false},
+    {"residual", "{layer: residual, layers: [{layer: sigmoid}]}", false},
+    {"residual",
+     "{layer: residual, layers: [{layer: dense, units: 7, activation: elu}, {layer: dropout, rate: 0.3},"
+     " {layer: softmax}, {layer: dense, units: 6}]}",
+     false},
+    {"residual",
+     "{layer: residual, layers: [{layer: dense, units: 5, bias: false}, {layer: batch_norm}, {layer: tanh},"
+     " {layer: dropout, rate: 0.2}, {layer: residual, layers: [{layer: dense, units: 5, activation: "
+     "softplus}, {layer: residual, layers: [{layer: dense, units: 3}]}]}, {layer: dense, units: 4}]}",
+     true},
 };
 
 static void every_kind_and_activation_is_tested(void **state) {
@@ -222,9 +279,9 @@ static void check_gradients(const char *map, const ls_pass *pass) {
   forward(&r, pass);
   backward(&r, pass, r.dx);
   for (int along = 0; along < 2; along++) {
-    for (size_t p = 0; p < r.layer->n_params; p++) {
-      const ls_param *const param = &r.layer->params[p];
-      char *const what = ls_format("%s: %s", map, param->name);
+    for (size_t p = 0; p < r.n_params; p++) {
+      const ls_param *const param = r.params[p];
+      char *const what = ls_format("%s: block %zu, %s", map, p, param->name);
       check_gradient(what, &r, pass, elements_of(param), param->value, param->grad, along);
       free(what);
     }
@@ -237,6 +294,7 @@ static void gradients_match_differences(void **state) {
   (void)state;
   for (size_t v = 0; v < COUNT(variants); v++) {
     check_gradients(variants[v].map, &training);
+    check_gradients(variants[v].map, &probing);
     check_gradients(variants[v].map, &prediction);
   }
 }
@@ -255,6 +313,60 @@ static void dx_may_be_absent(void **state) {
     free(before);
     rig_free(&r);
   }
+}
+
+/* Where the pass adds, the gradients of a batch come to those of the batches before it. */
+static void gradients_are_added_where_the_pass_says(void **state) {
+  (void)state;
+  ls_pass first = training;
+  first.n_lanes = 3;
+  first.lanes = three_lanes;
+  ls_pass second = first;
+  second.adds = true;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    const char *const what = variants[v].map;
+    rig r = rig_of(what, 2);
+    forward(&r, &first);
+    backward(&r, &first, r.dx);
+    float *const once = new_floats(r.n_values);
+    float *const want = new_floats(r.n_values);
+    float *const dx = new_floats(ROWS * N_IN);
+    memcpy(dx, r.dx, ROWS * N_IN * sizeof *dx);
+    memcpy(once, r.grads, r.n_values * sizeof *once);
+    for (size_t times = 2; times < 4; times++) {
+      for (size_t i = 0; i < r.n_values; i++) want[i] = (float)times * once[i];
+      fill_coefficients(&r, r.dy);
+      r.layer->type->backward(r.layer, &second, r.x, r.y, r.dy, times == 2 ? r.dx : NULL);
+      check_same(what, ROWS * N_IN, r.dx, dx);
+      check_norm(what, r.n_values, r.grads, want, 1e-6, 0.0);
+    }
+    free(once);
+    free(want);
+    free(dx);
+    rig_free(&r);
+  }
+}
+
+/* Only training moves the running averages. */
+static void only_training_keeps_anything(void **state) {
+  (void)state;
+  size_t n_states = 0;
+  for (size_t v = 0; v < COUNT(variants); v++) {
+    rig r = rig_of(variants[v].map, 2);
+    float *const before = new_floats(r.n_state);
+    memcpy(before, r.state, r.n_state * sizeof *before);
+    forward(&r, &probing);
+    backward(&r, &probing, r.dx);
+    forward(&r, &prediction);
+    backward(&r, &prediction, r.dx);
+    check_same(variants[v].map, r.n_state, r.state, before);
+    forward(&r, &training);
+    for (size_t i = 0; i < r.n_state; i++) assert_true(r.state[i] != before[i]);
+    n_states += r.n_states;
+    free(before);
+    rig_free(&r);
+  }
+  assert_true(n_states > 0);
 }
 
 /* Cutting the batch into lanes changes nothing but the order of sums. */
@@ -432,6 +544,210 @@ static void dropout_survives_a_rate_near_1(void **state) {
   rig_free(&r);
 }
 
+/* --------------------------------------------------------------- batch norm */
+
+#define MOMENTUM 0.25
+#define EPS      0.125
+
+/* The layer of a rig, columns scaled and shifted so that a sum of squares without pivot would lose digits.
+ */
+static rig norm_rig(void) {
+  rig r = rig_of("{layer: batch_norm, momentum: 0.25, eps: 0.125}", 2);
+  for (size_t i = 0; i < ROWS * N_IN; i++)
+    r.x[i] = r.x[i] * (float)(1 + i % N_IN) + 1000.0F * (float)(i % 2);
+  return r;
+}
+
+static double column_mean(const rig *r, size_t j) {
+  double mean = 0.0;
+  for (size_t i = 0; i < ROWS; i++) mean += (double)r->x[i * N_IN + j] / ROWS;
+  return mean;
+}
+
+static double column_variance(const rig *r, size_t j) {
+  const double mean = column_mean(r, j);
+  double sum = 0.0;
+  for (size_t i = 0; i < ROWS; i++) sum += pow((double)r->x[i * N_IN + j] - mean, 2.0);
+  return sum / ROWS;
+}
+
+/* Two passes in double: each column by its own mean and biased variance, the running averages by the
+ * unbiased one. */
+static void batch_norm_by_definition(void **state) {
+  (void)state;
+  rig r = norm_rig();
+  float before[2 * N_IN];
+  memcpy(before, r.state, sizeof before);
+  forward(&r, &training);
+  for (size_t j = 0; j < N_IN; j++) {
+    const double mean = column_mean(&r, j);
+    const double var = column_variance(&r, j);
+    for (size_t i = 0; i < ROWS; i++) {
+      const double xhat = ((double)r.x[i * N_IN + j] - mean) / sqrt(var + EPS);
+      check_close("y", (double)r.y[i * N_IN + j],
+                  (double)r.params[0]->value[j] * xhat + (double)r.params[1]->value[j], 3e-7);
+    }
+    check_close("mean", (double)r.state[j], (1.0 - MOMENTUM) * (double)before[j] + MOMENTUM * mean, 1e-4);
+    const double unbiased = var * ROWS / (ROWS - 1);
+    check_close("var", (double)r.state[N_IN + j],
+                (1.0 - MOMENTUM) * (double)before[N_IN + j] + MOMENTUM * unbiased, 2e-6 * (1.0 + unbiased));
+  }
+  rig_free(&r);
+}
+
+/* A prediction is y = gamma (x - running_mean) / sqrt(running_var + eps) + beta, row by row. */
+static void batch_norm_predicts_by_its_running_averages(void **state) {
+  (void)state;
+  rig r = norm_rig();
+  forward(&r, &prediction);
+  for (size_t i = 0; i < ROWS * N_IN; i++) {
+    const size_t j = i % N_IN;
+    const double xhat = ((double)r.x[i] - (double)r.state[j]) / sqrt((double)r.state[N_IN + j] + EPS);
+    const double want = (double)r.params[0]->value[j] * xhat + (double)r.params[1]->value[j];
+    check_close("y", (double)r.y[i], want, 1e-7 * fmax(1.0, fabs(want)));
+  }
+  rig_free(&r);
+}
+
+/* One row has no variance: y = beta, dx = 0, and the running variance moves by 0, not by 0 / 0. */
+static void batch_norm_of_one_row(void **state) {
+  (void)state;
+  static const size_t lanes[] = {0, 1};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_TRAIN, .samples = samples};
+  rig r = norm_rig();
+  float before[2 * N_IN];
+  memcpy(before, r.state, sizeof before);
+  forward(&r, &pass);
+  backward(&r, &pass, r.dx);
+  for (size_t j = 0; j < N_IN; j++) {
+    check_close("y", (double)r.y[j], (double)r.params[1]->value[j], 1e-7);
+    check_close("dx", (double)r.dx[j], 0.0, 1e-6);
+    check_close("var", (double)r.state[N_IN + j], (1.0 - MOMENTUM) * (double)before[N_IN + j], 1e-6);
+  }
+  rig_free(&r);
+}
+
+/* A constant column: xhat = 0 whatever rounding leaves of its variance, and no NaN. */
+static void batch_norm_of_a_constant(void **state) {
+  (void)state;
+  rig r = rig_of("{layer: batch_norm, eps: 1.0e-12}", 2);
+  for (size_t i = 0; i < ROWS * N_IN; i++) r.x[i] = 12345.678F;
+  forward(&r, &training);
+  backward(&r, &training, r.dx);
+  for (size_t i = 0; i < ROWS * N_IN; i++) {
+    check_close("y", (double)r.y[i], (double)r.params[1]->value[i % N_IN], 1e-4);
+    assert_true(isfinite(r.dx[i]));
+  }
+  rig_free(&r);
+}
+
+/* What is not finite shows in the outputs of its column, and spoils neither others nor the running
+ * averages.
+ */
+static void batch_norm_shows_nan_and_keeps_none(void **state) {
+  (void)state;
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (size_t b = 0; b < COUNT(bad); b++) {
+    rig r = norm_rig();
+    const float before[2] = {r.state[1], r.state[N_IN + 1]};
+    r.x[2 * N_IN + 1] = bad[b];
+    forward(&r, &training);
+    for (size_t i = 0; i < ROWS * N_IN; i++) assert_true(isfinite(r.y[i]) == (i % N_IN != 1));
+    check_same("mean", 1, &r.state[1], &before[0]);
+    check_same("var", 1, &r.state[N_IN + 1], &before[1]);
+    for (size_t j = 0; j < 2 * N_IN; j++) assert_true(isfinite(r.state[j]));
+    rig_free(&r);
+  }
+}
+
+/* What a rank hands over to be summed, and what it gets back: here three ranks that hold the same rows. */
+typedef struct ranks {
+  size_t n_calls, n;
+} ranks;
+
+static void sum_of_three(void *context, double *x, size_t n) {
+  ranks *const c = context;
+  c->n_calls++;
+  c->n = n;
+  for (size_t i = 0; i < n; i++) x[i] *= 3.0;
+}
+
+/* Three times the same rows have the same mean and variance; one call forward, one backward, none for what
+ * needs none. */
+static void batch_norm_asks_once_for_sums(void **state) {
+  (void)state;
+  rig alone = norm_rig();
+  rig third = norm_rig();
+  ranks c = {0};
+  ls_pass pass = training;
+  pass.sum = sum_of_three;
+  pass.context = &c;
+  forward(&alone, &training);
+  forward(&third, &pass);
+  assert_int_equal(c.n_calls, 1);
+  assert_int_equal(c.n, 2 * N_IN + 1);
+  check_norm("y", ROWS * N_IN, third.y, alone.y, 1e-7, 0.0);
+  backward(&alone, &training, alone.dx);
+  backward(&third, &pass, third.dx);
+  assert_int_equal(c.n_calls, 2);
+  check_norm("dx", ROWS * N_IN, third.dx, alone.dx, 1e-6, 0.0);
+  check_same("gradients are local sums", alone.n_values, third.grads, alone.grads);
+  backward(&third, &pass, NULL);
+  pass.mode = LS_PREDICT;
+  forward(&third, &pass);
+  backward(&third, &pass, third.dx);
+  assert_int_equal(c.n_calls, 2);
+  rig_free(&alone);
+  rig_free(&third);
+}
+
+/* ----------------------------------------------------------------- residual */
+
+/* y = x + tanh(x W^T + b) and y = S x + ..., from the pieces by themselves. */
+static void residual_by_hand(void **state) {
+  (void)state;
+  static const struct {
+    const char *residual, *inside;
+    bool has_skip;
+  } rows[] = {{"{layer: residual, layers: [{layer: dense, units: 6, activation: tanh}]}",
+               "{layer: dense, units: 6, activation: tanh}", false},
+              {"{layer: residual, layers: [{layer: dense, units: 4, activation: tanh}]}",
+               "{layer: dense, units: 4, activation: tanh}", true}};
+  for (size_t k = 0; k < COUNT(rows); k++) {
+    rig r = rig_of(rows[k].residual, 2);
+    rig inside = rig_of(rows[k].inside, 2);
+    const size_t n_out = r.layer->n_out;
+    const size_t n_skip = rows[k].has_skip ? n_out * N_IN : 0;
+    assert_int_equal(r.layer->n_params, rows[k].has_skip);
+    memcpy(inside.values, r.values + n_skip, inside.n_values * sizeof *r.values);
+    forward(&r, &training);
+    forward(&inside, &training);
+    if (rows[k].has_skip)
+      ls_math_product_nt(ROWS, n_out, N_IN, r.x, r.values, 1.0F, inside.y);
+    else
+      ls_math_add_scaled(ROWS * N_IN, 1.0F, r.x, inside.y);
+    check_norm("y", ROWS * n_out, r.y, inside.y, 1e-7, 0.0);
+    rig_free(&r);
+    rig_free(&inside);
+  }
+}
+
+/* Layers inside draw numbers of their own: 1000, 1001, ... in the order of reading. */
+static void layers_inside_have_indices_of_their_own(void **state) {
+  (void)state;
+  rig r = rig_of("{layer: residual, layers: [{layer: dense, units: 6}, {layer: residual, layers: [{layer: "
+                 "dense, units: 6}, {layer: dropout}]}, {layer: dense, units: 6}]}",
+                 7);
+  const ls_layer *const inner = r.layer->children[1];
+  assert_int_equal(r.layer->index, 7);
+  assert_int_equal(r.layer->children[0]->index, LS_LAYERS_MAX);
+  assert_int_equal(inner->index, LS_LAYERS_MAX + 1);
+  assert_int_equal(inner->children[0]->index, LS_LAYERS_MAX + 2);
+  assert_int_equal(inner->children[1]->index, LS_LAYERS_MAX + 3);
+  assert_int_equal(r.layer->children[2]->index, LS_LAYERS_MAX + 4);
+  rig_free(&r);
+}
+
 /* ------------------------------------------------------------- initialisers */
 
 #define INIT_IN  300
@@ -449,20 +765,27 @@ static void initialisers_have_their_variances(void **state) {
   (void)state;
   static const struct {
     double variance;
-    ls_init init;
+    ls_init_kind init;
     bool is_uniform;
+    double gain, std;
   } rows[] = {
-      {2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_UNIFORM, true},
-      {2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_NORMAL, false},
-      {2.0 / INIT_IN, LS_HE_UNIFORM, true},
-      {2.0 / INIT_IN, LS_HE_NORMAL, false},
-      {1.0 / INIT_IN, LS_LECUN_NORMAL, false},
+      {2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_UNIFORM, true, 1.0, 0.0},
+      {2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_NORMAL, false, 1.0, 0.0},
+      {2.0 / INIT_IN, LS_HE_UNIFORM, true, 1.0, 0.0},
+      {2.0 / INIT_IN, LS_HE_NORMAL, false, 1.0, 0.0},
+      {1.0 / INIT_IN, LS_LECUN_NORMAL, false, 1.0, 0.0},
+      {9.0 * 2.0 / INIT_IN, LS_HE_NORMAL, false, 3.0, 0.0},
+      {0.25 * 2.0 / (INIT_IN + INIT_OUT), LS_XAVIER_UNIFORM, true, 0.5, 0.0},
+      {0.04, LS_INIT_NORMAL, false, 1.0, 0.2},
+      {0.09, LS_INIT_UNIFORM, true, 1.0, 0.3},
+      {0.36, LS_INIT_UNIFORM, true, 2.0, 0.3},
   };
   const size_t n = (size_t)INIT_IN * INIT_OUT;
   float *const w = new_floats(n);
   for (size_t i = 0; i < COUNT(rows); i++) {
     const double variance = rows[i].variance;
-    ls_init_weights(rows[i].init, LS_LINEAR, 1, 0, INIT_OUT, INIT_IN, w);
+    const ls_init init = {.kind = (int)rows[i].init, .gain = rows[i].gain, .std = rows[i].std};
+    ls_init_weights(&init, LS_LINEAR, 1, 0, INIT_OUT, INIT_IN, w);
     double mean = 0.0;
     double most = 0.0;
     for (size_t j = 0; j < n; j++) {
@@ -482,19 +805,22 @@ static void initialisers_have_their_variances(void **state) {
 
 static void zeros_are_zeros(void **state) {
   (void)state;
+  const ls_init zeros = {.kind = LS_INIT_ZEROS, .gain = 5.0};
   float w[12] = {1, 2, 3};
-  ls_init_weights(LS_INIT_ZEROS, LS_RELU, 1, 0, 3, 4, w);
+  ls_init_weights(&zeros, LS_RELU, 1, 0, 3, 4, w);
   for (size_t i = 0; i < 12; i++) check_close("w", (double)w[i], 0.0, 0.0);
 }
 
 static void the_default_follows_the_activation(void **state) {
   (void)state;
   for (ls_activation f = LS_LINEAR; f <= LS_SOFTMAX; f++) {
-    const ls_init want = f == LS_RELU || f == LS_LEAKY_RELU ? LS_HE_NORMAL : LS_XAVIER_UNIFORM;
+    const bool is_relu = f == LS_RELU || f == LS_LEAKY_RELU || f == LS_ELU || f == LS_GELU;
+    const ls_init init = {.kind = LS_INIT_DEFAULT, .gain = 1.0};
+    const ls_init want = {.kind = is_relu ? LS_HE_NORMAL : LS_XAVIER_UNIFORM, .gain = 1.0};
     float a[15];
     float b[15];
-    ls_init_weights(LS_INIT_DEFAULT, f, 1, 0, 3, 5, a);
-    ls_init_weights(want, LS_LINEAR, 1, 0, 3, 5, b);
+    ls_init_weights(&init, f, 1, 0, 3, 5, a);
+    ls_init_weights(&want, LS_LINEAR, 1, 0, 3, 5, b);
     check_same(ls_activation_names[f], 15, a, b);
   }
 }
@@ -502,16 +828,17 @@ static void the_default_follows_the_activation(void **state) {
 /* A row depends on its number, not on how many there are; other seeds and blocks differ. */
 static void weights_are_keyed_on_the_row(void **state) {
   (void)state;
+  const ls_init he = {.kind = LS_HE_NORMAL, .gain = 1.0};
   float few[3 * 5];
   float many[9 * 5];
-  ls_init_weights(LS_HE_NORMAL, LS_RELU, 1, 4, 3, 5, few);
-  ls_init_weights(LS_HE_NORMAL, LS_RELU, 1, 4, 9, 5, many);
+  ls_init_weights(&he, LS_RELU, 1, 4, 3, 5, few);
+  ls_init_weights(&he, LS_RELU, 1, 4, 9, 5, many);
   check_same("rows", 15, few, many);
   for (size_t i = 0; i < 9; i++)
     for (size_t j = 0; j < i; j++) assert_memory_not_equal(many + 5 * i, many + 5 * j, 5 * sizeof *many);
-  ls_init_weights(LS_HE_NORMAL, LS_RELU, 2, 4, 3, 5, few);
+  ls_init_weights(&he, LS_RELU, 2, 4, 3, 5, few);
   assert_memory_not_equal(few, many, sizeof few);
-  ls_init_weights(LS_HE_NORMAL, LS_RELU, 1, 5, 3, 5, few);
+  ls_init_weights(&he, LS_RELU, 1, 5, 3, 5, few);
   assert_memory_not_equal(few, many, sizeof few);
 }
 
@@ -526,6 +853,36 @@ static void biases_start_as_told(void **state) {
   check_close("normal", variance_of(1000, normal.layer->params[1].value), 1e-4, 5e-4 * sqrt(2e-3));
   check_close("W", variance_of((size_t)1000 * N_IN, normal.layer->params[0].value), 0.0, 0.0);
   rig_free(&normal);
+}
+
+/* A name, or a map with a deviation; what the config says is what the weights have. */
+static void init_reads_names_and_maps(void **state) {
+  (void)state;
+  static const struct {
+    const char *keys;
+    ls_init want;
+  } rows[] = {
+      {"init: he_uniform", {LS_HE_UNIFORM, 1.0, 0.0}},
+      {"init: he_uniform, gain: 0.5", {LS_HE_UNIFORM, 0.5, 0.0}},
+      {"init: normal", {LS_INIT_NORMAL, 1.0, 0.01}},
+      {"init: uniform, gain: 3", {LS_INIT_UNIFORM, 3.0, 0.01}},
+      {"init: {type: normal}", {LS_INIT_NORMAL, 1.0, 0.01}},
+      {"init: {type: normal, std: 0.5}", {LS_INIT_NORMAL, 1.0, 0.5}},
+      {"init: {type: uniform, std: 2}", {LS_INIT_UNIFORM, 1.0, 2.0}},
+      {"init: {type: lecun_normal}, gain: 2", {LS_LECUN_NORMAL, 2.0, 0.0}},
+      {"activation: elu", {LS_HE_NORMAL, 1.0, 0.0}},
+      {"activation: softplus", {LS_XAVIER_UNIFORM, 1.0, 0.0}},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    char *const map = ls_format("{layer: dense, units: 20, %s}", rows[i].keys);
+    rig r = rig_of(map, 3);
+    float want[20 * N_IN];
+    ls_init_weights(&rows[i].want, LS_LINEAR, 5, 6, 20, N_IN, want);
+    r.layer->type->initialise(r.layer, 5);
+    check_same(map, COUNT(want), r.params[0]->value, want);
+    rig_free(&r);
+    free(map);
+  }
 }
 
 /* Each block draws numbers of its own: a bias is neither its layer's first row nor another layer's bias. */
@@ -689,6 +1046,8 @@ int main(void) {
       cmocka_unit_test(tables_are_complete),
       cmocka_unit_test(gradients_match_differences),
       cmocka_unit_test(dx_may_be_absent),
+      cmocka_unit_test(gradients_are_added_where_the_pass_says),
+      cmocka_unit_test(only_training_keeps_anything),
       cmocka_unit_test(lanes_change_only_rounding),
       cmocka_unit_test(lanes_are_independent),
       cmocka_unit_test(linked_layers_leave_their_activation_out),
@@ -697,11 +1056,20 @@ int main(void) {
       cmocka_unit_test(dropout_is_keyed_on_all_else),
       cmocka_unit_test(dropout_is_off_in_prediction),
       cmocka_unit_test(dropout_survives_a_rate_near_1),
+      cmocka_unit_test(batch_norm_by_definition),
+      cmocka_unit_test(batch_norm_predicts_by_its_running_averages),
+      cmocka_unit_test(batch_norm_of_one_row),
+      cmocka_unit_test(batch_norm_of_a_constant),
+      cmocka_unit_test(batch_norm_shows_nan_and_keeps_none),
+      cmocka_unit_test(batch_norm_asks_once_for_sums),
+      cmocka_unit_test(residual_by_hand),
+      cmocka_unit_test(layers_inside_have_indices_of_their_own),
       cmocka_unit_test(initialisers_have_their_variances),
       cmocka_unit_test(zeros_are_zeros),
       cmocka_unit_test(the_default_follows_the_activation),
       cmocka_unit_test(weights_are_keyed_on_the_row),
       cmocka_unit_test(biases_start_as_told),
+      cmocka_unit_test(init_reads_names_and_maps),
       cmocka_unit_test(blocks_draw_their_own_numbers),
       cmocka_unit_test(losses_match_the_reference),
       cmocka_unit_test(loss_gradients_match_differences),

@@ -86,6 +86,9 @@ static double exact(ls_activation f, double z) {
   case LS_TANH: return tanh(z);
   case LS_RELU: return z > 0.0 ? z : 0.0;
   case LS_LEAKY_RELU: return z > 0.0 ? z : (double)ALPHA * z;
+  case LS_ELU: return z > 0.0 ? z : (double)ALPHA * expm1(z);
+  case LS_GELU: return z == -INFINITY ? 0.0 : 0.5 * z * erfc(-z / sqrt(2.0));
+  case LS_SOFTPLUS: return fmax(z, 0.0) + log1p(exp(-fabs(z)));
   case LS_LINEAR:
   case LS_SOFTMAX: break;
   }
@@ -118,14 +121,18 @@ static float float_of_bits(uint32_t bits) {
   return x;
 }
 
-/* The largest error over all floats, in ulp. Beyond -88.7 a sigmoid below the smallest normal float may be
- * taken for 0. */
+/* The largest error over all floats, in ulp. What is below the smallest normal float may be taken for 0
+ * where f ends in a tail: a sigmoid beyond -88.7. */
 static void activations_are_exact_to_a_few_ulp(void **state) {
   (void)state;
   static const struct {
     ls_activation f;
     double ulps;
-  } rows[] = {{LS_LINEAR, 0.0}, {LS_SIGMOID, 2.5}, {LS_TANH, 2.5}, {LS_RELU, 0.0}, {LS_LEAKY_RELU, 0.5}};
+    bool has_tail;
+  } rows[] = {{LS_LINEAR, 0.0, false}, {LS_SIGMOID, 2.5, true},     {LS_TANH, 2.5, false},
+              {LS_RELU, 0.0, false},   {LS_LEAKY_RELU, 0.5, false}, {LS_ELU, 3.0, false},
+              {LS_GELU, 9.0, true},    {LS_SOFTPLUS, 3.0, true}};
+  assert_int_equal(COUNT(rows), LS_SOFTMAX);
   for (size_t i = 0; i < COUNT(rows); i++) {
     double worst = 0.0;
     float worst_at = 0.0F;
@@ -138,7 +145,7 @@ static void activations_are_exact_to_a_few_ulp(void **state) {
         continue;
       }
       const bool is_tiny =
-          rows[i].f == LS_SIGMOID && want < (double)FLT_MIN && got >= 0.0F && got < FLT_MIN;
+          rows[i].has_tail && fabs(want) < (double)FLT_MIN && fabsf(got) < FLT_MIN && z < -1.0F;
       if (is_tiny || ulps(got, want) <= worst) continue;
       worst = ulps(got, want);
       worst_at = z;
@@ -192,6 +199,20 @@ static void activations_keep_their_limits(void **state) {
       {LS_LEAKY_RELU, 8.0F, 8.0F},
       {LS_LEAKY_RELU, INFINITY, INFINITY},
       {LS_LEAKY_RELU, -INFINITY, -INFINITY},
+      {LS_ELU, 0.0F, 0.0F},
+      {LS_ELU, 8.0F, 8.0F},
+      {LS_ELU, INFINITY, INFINITY},
+      {LS_ELU, -INFINITY, -ALPHA},
+      {LS_ELU, -FLT_MAX, -ALPHA},
+      {LS_GELU, 0.0F, 0.0F},
+      {LS_GELU, 100.0F, 100.0F},
+      {LS_GELU, INFINITY, INFINITY},
+      {LS_GELU, -INFINITY, -0.0F},
+      {LS_GELU, -FLT_MAX, -0.0F},
+      {LS_SOFTPLUS, INFINITY, INFINITY},
+      {LS_SOFTPLUS, FLT_MAX, FLT_MAX},
+      {LS_SOFTPLUS, -INFINITY, 0.0F},
+      {LS_SOFTPLUS, -FLT_MAX, 0.0F},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     const float got = activated(rows[i].f, rows[i].z);
@@ -305,11 +326,44 @@ static void derivatives_match_differences(void **state) {
     for (int i = -200; i < 200; i++) {
       const float z = 0.05F * (float)i + 0.025F;
       const double want = (exact(f, (double)z + h) - exact(f, (double)z - h)) / (2.0 * h);
-      const float a = activated(f, z);
+      const float a = ls_math_activation_needs_z(f) ? z : activated(f, z);
       float d = -3.0F;
       ls_math_activate_backward(f, ALPHA, 1, 1, &a, &d);
       check_close(ls_activation_names[f], (double)d, -3.0 * want, 1e-6);
     }
+}
+
+/* Far out, where differences say nothing: in proportion to f' itself where a (or z) tells it, in both
+ * tails. */
+static void derivatives_keep_their_tails(void **state) {
+  (void)state;
+  for (int i = -400; i <= 400; i++) {
+    const float z = 0.2F * (float)i;
+    const double x = (double)z;
+    const float plus = activated(LS_SOFTPLUS, z);
+    float d[2] = {1.0F, 1.0F};
+    ls_math_activate_backward(LS_SOFTPLUS, 0.0F, 1, 1, &plus, &d[0]);
+    const double sigmoid = 1.0 / (1.0 + exp(-x));
+    check_close("softplus", (double)d[0], sigmoid, 6e-7 * sigmoid);
+    ls_math_activate_backward(LS_GELU, 0.0F, 1, 1, &z, &d[1]);
+    const double density = exp(-0.5 * x * x) / sqrt(2.0 * acos(-1.0));
+    check_close("gelu", (double)d[1], 0.5 * erfc(-x / sqrt(2.0)) + x * density,
+                1e-6 * fmin(1.0, (1.0 + x * x) * density) + (x > 0.0 ? 2e-7 : 0.0) + 0x1p-126);
+  }
+  static const float ends[] = {INFINITY, -INFINITY, FLT_MAX, -FLT_MAX};
+  float d[4] = {1.0F, 1.0F, 1.0F, 1.0F};
+  ls_math_activate_backward(LS_GELU, 0.0F, 1, 4, ends, d);
+  check_same("gelu", 4, d, (const float[]){1.0F, 0.0F, 1.0F, 0.0F});
+}
+
+static void derivatives_show_nan(void **state) {
+  (void)state;
+  for (ls_activation f = LS_SIGMOID; f < LS_SOFTMAX; f++) {
+    const float nan = NAN;
+    float d = 1.0F;
+    ls_math_activate_backward(f, ALPHA, 1, 1, &nan, &d);
+    if (f != LS_RELU && f != LS_LEAKY_RELU) assert_true(isnan(d)); /* kinks have a slope on either side */
+  }
 }
 
 /* At 0 exactly, the slope is that of the left side. */
@@ -631,6 +685,8 @@ int main(void) {
       cmocka_unit_test(softmax_survives_extremes),
       cmocka_unit_test(softmax_shows_nan),
       cmocka_unit_test(derivatives_match_differences),
+      cmocka_unit_test(derivatives_keep_their_tails),
+      cmocka_unit_test(derivatives_show_nan),
       cmocka_unit_test(kinks_take_the_left_slope),
       cmocka_unit_test(softmax_derivative_matches_differences),
       cmocka_unit_test(rows_are_summed),

@@ -1,5 +1,6 @@
 /* model: parsing, the layout of parameters, passes; losses and gradients as PyTorch computes them. */
 #include "fixtures.h"
+#include "layer_fixtures.h"
 #include "support.h"
 
 #include "lockstep/model.h"
@@ -39,6 +40,36 @@ static void mistakes_are_told_with_their_place(void **state) {
        "linear"},
       {"model:\n  - {layer: softmax}\n  - {layer: dropout}\n", LS_CATEGORICAL_CROSS_ENTROPY,
        "net.yaml:3: model.1: the loss categorical_cross_entropy needs softmax"},
+      {"model:\n  - {layer: residual, layers: [{layer: softmax}]}\n", LS_CATEGORICAL_CROSS_ENTROPY,
+       "net.yaml:2: model.0: the loss categorical_cross_entropy needs softmax as the last activation, not "
+       "linear"},
+      {"model:\n  - {layer: residual}\n", LS_MSE, "net.yaml:2: model.0.layers: required, but absent"},
+      {"model:\n  - {layer: residual, layers: []}\n", LS_MSE,
+       "net.yaml:2: model.0.layers: a list of layers"},
+      {"model:\n  - {layer: residual, layers: 7}\n", LS_MSE,
+       "net.yaml:2: model.0.layers: a list of layers"},
+      {"model:\n  - layer: residual\n    layers:\n      - {layer: relu}\n      - layer: residual\n"
+       "        layers: [{layer: dense, unit: 3}]\n",
+       LS_MSE, "net.yaml:6: model.0.layers.1.layers.0.unit: unknown key; did you mean units?"},
+      {"model:\n  - {layer: residual, layers: [{layer: dens}]}\n", LS_MSE,
+       "net.yaml:2: model.0.layers.0.layer: 'dens' is not a known layer; did you mean dense?"},
+      {"model:\n  - {layer: batch_norm, momentum: 1.5}\n", LS_MSE, "model.0.momentum: 1.5 is out of range"},
+      {"model:\n  - {layer: batch_norm, eps: 0}\n", LS_MSE, "model.0.eps: 0 is out of range"},
+      {"model:\n  - {layer: dense, units: 3, activation: leaky_relu, alpha: 2}\n", LS_MSE,
+       "model.0.alpha: 2 is out of range"},
+      {"model:\n  - {layer: dense, units: 3, activation: elu, alpha: -1}\n", LS_MSE,
+       "model.0.alpha: -1 is out of range"},
+      {"model:\n  - {layer: dense, units: 3, init: {type: he_normal, std: 0.5}}\n", LS_MSE,
+       "model.0.init.std: std is of the types normal and uniform"},
+      {"model:\n  - {layer: dense, units: 3, init: {std: 0.5}}\n", LS_MSE,
+       "model.0.init.type: required, but absent"},
+      {"model:\n  - {layer: dense, units: 3, init: {type: norml, std: 0.5}}\n", LS_MSE,
+       "did you mean normal?"},
+      {"model:\n  - {layer: dense, units: 3, init: {type: normal, std: -1}}\n", LS_MSE,
+       "model.0.init.std: -1 is out of range"},
+      {"model:\n  - {layer: dense, units: 3, init: [normal]}\n", LS_MSE, "model.0.init: a list where"},
+      {"model:\n  - {layer: dense, units: 3, gain: -1}\n", LS_MSE, "model.0.gain: -1 is out of range"},
+      {"model:\n  - {layer: dense, units: 3, l1: -1}\n", LS_MSE, "model.0.l1: -1 is out of range"},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of(rows[i].text);
@@ -130,6 +161,182 @@ static void segments_run_from_the_last_layer(void **state) {
   assert_int_equal(model->n_in, 5);
   assert_int_equal(model->n_out, 2);
   ls_model_destroy(&model);
+}
+
+#define DEEP                                                                                               \
+  "[{layer: dense, units: 4, l1: 0.5}, {layer: residual, layers: [{layer: batch_norm}, {layer: relu},"     \
+  " {layer: residual, layers: [{layer: dense, units: 4, l2: 0}]}, {layer: dense, units: 2, bias: "         \
+  "false}]},"                                                                                              \
+  " {layer: dropout}]"
+
+/* The last layer first, inside others too; a residual's skip before what is inside. Weights have their own
+ * penalties, else the model's. */
+static void segments_of_layers_inside_others(void **state) {
+  (void)state;
+  static const ls_segment want[] = {
+      {"1-residual/skip/W", LS_SEGMENT_WEIGHT, 0, 2, 4, 0.125, 0.25},
+      {"1-residual/3-dense/W", LS_SEGMENT_WEIGHT, 8, 2, 4, 0.125, 0.25},
+      {"1-residual/2-residual/0-dense/W", LS_SEGMENT_WEIGHT, 16, 4, 4, 0.125, 0.0},
+      {"1-residual/2-residual/0-dense/b", LS_SEGMENT_BIAS, 32, 4, 0, 0.0, 0.0},
+      {"1-residual/0-batch_norm/gamma", LS_SEGMENT_SCALE, 36, 4, 0, 0.0, 0.0},
+      {"1-residual/0-batch_norm/beta", LS_SEGMENT_BIAS, 40, 4, 0, 0.0, 0.0},
+      {"0-dense/W", LS_SEGMENT_WEIGHT, 44, 4, 5, 0.5, 0.25},
+      {"0-dense/b", LS_SEGMENT_BIAS, 64, 4, 0, 0.0, 0.0},
+  };
+  static const char *const states[] = {"1-residual/0-batch_norm/running_mean",
+                                       "1-residual/0-batch_norm/running_var"};
+  ls_config *config = config_of("model: " DEEP);
+  ls_model *model = NULL;
+  assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
+  check_valid(config);
+  model->l1 = 0.125;
+  model->l2 = 0.25;
+  assert_int_equal(ls_model_build(model, 5, 3), LS_OK);
+  assert_int_equal(model->n_segments, COUNT(want));
+  assert_int_equal(model->n_params, 68);
+  for (size_t i = 0; i < COUNT(want); i++) {
+    const ls_segment *const segment = &model->segments[i];
+    assert_string_equal(segment->path, want[i].path);
+    assert_int_equal(segment->kind, want[i].kind);
+    assert_int_equal(segment->offset, want[i].offset);
+    assert_int_equal(segment->rows, want[i].rows);
+    assert_int_equal(segment->cols, want[i].cols);
+    check_close(segment->path, segment->l1, want[i].l1, 0.0);
+    check_close(segment->path, segment->l2, want[i].l2, 0.0);
+  }
+  assert_int_equal(model->n_state, 8);
+  assert_int_equal(model->n_state_segments, 2);
+  for (size_t i = 0; i < 2; i++) {
+    assert_string_equal(model->state_segments[i].path, states[i]);
+    assert_int_equal(model->state_segments[i].offset, 4 * i);
+    assert_int_equal(model->state_segments[i].rows, 4);
+  }
+  ls_model_destroy(&model);
+  ls_config_destroy(&config);
+}
+
+/* Each leaf with its blocks, in the order of the config; after a pass, what it put out. */
+static void leaves_have_paths_blocks_and_outputs(void **state) {
+  (void)state;
+  static const struct {
+    const char *path;
+    size_t n_segments, n_out;
+  } want[] = {{"0-dense", 2, 4},
+              {"1-residual/0-batch_norm", 2, 4},
+              {"1-residual/1-relu", 0, 4},
+              {"1-residual/2-residual/0-dense", 2, 4},
+              {"1-residual/3-dense", 1, 2},
+              {"1-residual/skip", 1, 2},
+              {"2-dropout", 0, 2}};
+  static const size_t lanes[] = {0, 3};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  ls_model *model = model_of(DEEP, LS_MSE, 5, 3);
+  ls_model_initialise(model, 4);
+  const float *const y = ls_model_forward(model, &pass);
+  size_t n_segments = 0;
+  assert_int_equal(model->n_leaves, COUNT(want));
+  for (size_t i = 0; i < COUNT(want); i++) {
+    const ls_leaf *const leaf = &model->leaves[i];
+    assert_string_equal(leaf->path, want[i].path);
+    assert_int_equal(leaf->n_segments, want[i].n_segments);
+    assert_int_equal(leaf->layer->n_out, want[i].n_out);
+    assert_non_null(leaf->layer->output);
+    n_segments += leaf->n_segments;
+    for (size_t k = 0; k < leaf->n_segments; k++) {
+      const char *const path = model->segments[leaf->segment + k].path;
+      assert_int_equal(strncmp(path, leaf->path, strlen(leaf->path)), 0);
+      assert_int_equal(path[strlen(leaf->path)], '/');
+    }
+  }
+  assert_int_equal(n_segments, model->n_segments);
+  assert_ptr_equal(model->leaves[6].layer->output, y);
+  assert_ptr_equal(model->leaves[5].layer->output, model->activations[2]);
+  ls_model_destroy(&model);
+}
+
+/* n residuals one in the other around a dense layer, to be freed by the caller. */
+static char *nested(size_t n) {
+  const size_t size = 64 * (n + 2);
+  char *const text = ls_calloc(size, 1);
+  assert_non_null(text);
+  ls_append(text, size, "model: [");
+  for (size_t i = 0; i < n; i++) ls_append(text, size, "{layer: residual, layers: [");
+  ls_append(text, size, "{layer: dense, units: 2}");
+  for (size_t i = 0; i < n; i++) ls_append(text, size, "]}");
+  ls_append(text, size, "]");
+  return text;
+}
+
+/* A path that does not fit is told, not cut; one that just fits works. */
+static void layers_too_deep_are_told(void **state) {
+  (void)state;
+  for (size_t n = 9; n < 30; n++) {
+    char *const text = nested(n);
+    ls_config *config = config_of(text);
+    ls_model *model = NULL;
+    const bool fits = n * strlen("0-residual/") + strlen("0-dense/W") < sizeof model->segments->path;
+    assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
+    check_valid(config);
+    assert_int_equal(ls_model_build(model, 2, 3), fits ? LS_OK : LS_ERR_CONFIG);
+    if (!fits) assert_non_null(strstr(ls_message(), "lie too deep"));
+    assert_int_equal(fits, n < 11);
+    ls_model_destroy(&model);
+    ls_config_destroy(&config);
+    free(text);
+  }
+}
+
+static void too_many_layers_inside_are_told(void **state) {
+  (void)state;
+  const size_t most = LS_LAYER_INDEX_MAX - LS_LAYERS_MAX;
+  for (size_t n = most; n <= most + 1; n++) {
+    const size_t size = 32 * (n + 4);
+    char *const text = ls_calloc(size, 1);
+    assert_non_null(text);
+    ls_append(text, size, "model: [{layer: residual, layers: [{layer: relu}");
+    char *end = text + strlen(text);
+    for (size_t i = 1; i < n; i++, end += strlen(end))
+      ls_append(end, size - (size_t)(end - text), ", {layer: relu}");
+    ls_append(end, size - (size_t)(end - text), "]}]");
+    ls_config *config = config_of(text);
+    ls_model *model = NULL;
+    assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
+    if (n == most)
+      check_valid(config);
+    else
+      check_mistake(config, "model.0.layers.1048: more than 1048 layers inside others");
+    ls_model_destroy(&model);
+    ls_config_destroy(&config);
+    free(text);
+  }
+}
+
+/* The resolved config says what a default depends on. */
+static void defaults_follow_the_activation(void **state) {
+  (void)state;
+  static const char *const rows[][2] = {
+      {"{layer: dense, units: 2, activation: leaky_relu}", "alpha: 0.01"},
+      {"{layer: dense, units: 2, activation: elu}", "alpha: 1\n"},
+      {"{layer: elu}", "alpha: 1}"},
+      {"{layer: leaky_relu}", "alpha: 0.01"},
+      {"{layer: dense, units: 2, init: {type: uniform}}", "std: 0.01"},
+      {"{layer: dense, units: 2}", "init: default"},
+      {"{layer: dense, units: 2}", "gain: 1\n"},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    char *const text = ls_format("model: [%s]", rows[i][0]);
+    char *resolved = NULL;
+    ls_config *config = config_of(text);
+    ls_model *model = NULL;
+    assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
+    check_valid(config);
+    assert_int_equal(ls_config_print(config, &resolved), LS_OK);
+    if (!strstr(resolved, rows[i][1])) fail_msg("no '%s' in: %s", rows[i][1], resolved);
+    ls_model_destroy(&model);
+    ls_config_destroy(&config);
+    free(resolved);
+    free(text);
+  }
 }
 
 /* Layers see the flat vectors; all memory is one aligned block. */
@@ -228,6 +435,21 @@ static double shard(ls_model *model, size_t first, size_t rows, float *grads) {
   ls_model_backward(model, &pass, NULL);
   memcpy(grads, model->grads, model->n_params * sizeof *grads);
   return loss;
+}
+
+/* Where L = sum c x and the net is the identity, dL/d(input) = c: the input's gradient goes where it is
+ * wanted. */
+static void the_inputs_gradient_is_given_where_asked_for(void **state) {
+  (void)state;
+  static const size_t lanes[] = {0, 3};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  float dx[6] = {0};
+  ls_model *model = model_of("[{layer: residual, layers: [{layer: dense, units: 2}]}]", LS_MSE, 2, 3);
+  ls_model_forward(model, &pass); /* W = 0 */
+  for (size_t i = 0; i < 6; i++) ls_model_output_gradient(model)[i] = (float)i;
+  ls_model_backward(model, &pass, dx);
+  check_same("dx", 6, dx, (const float[]){0, 1, 2, 3, 4, 5});
+  ls_model_destroy(&model);
 }
 
 /* However a batch is cut, dropout included, losses and gradients of its parts add up to the whole. */
@@ -345,6 +567,66 @@ static void gradients_are_those_of_pytorch(void **state) {
     }
 }
 
+/* Where a block of the fixture is, and its length. */
+static float *block_of(ls_model *model, const layer_block *block) {
+  const size_t n = block->moved ? model->n_state_segments : model->n_segments;
+  const ls_segment *const segments = block->moved ? model->state_segments : model->segments;
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(segments[i].path, block->path) == 0) {
+      assert_int_equal(ls_segment_count(&segments[i]), block->n);
+      return (block->moved ? model->state : model->params) + segments[i].offset;
+    }
+  fail_msg("no block %s", block->path);
+  return NULL;
+}
+
+/* One pass in training (k = 0) or prediction (k = 1) with L = sum c y. */
+static void check_sweep(const layer_fixture *net, ls_model *model, int k, size_t n_lanes,
+                        const size_t *lanes) {
+  const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes, .mode = k == 0 ? LS_TRAIN : LS_PREDICT};
+  const size_t n = LAYER_FIXTURE_ROWS * net->n_out;
+  float *const dx = new_floats(LAYER_FIXTURE_ROWS * net->n_in);
+  memcpy(ls_model_input(model), net->x, LAYER_FIXTURE_ROWS * net->n_in * sizeof *dx);
+  const float *const y = ls_model_forward(model, &pass);
+  check_norm(net->name, n, y, net->y[k], 2e-6, 0.0);
+  memcpy(ls_model_output_gradient(model), net->c, n * sizeof *y);
+  ls_model_backward(model, &pass, dx);
+  check_norm(net->name, LAYER_FIXTURE_ROWS * net->n_in, dx, net->dx[k], 1e-5, 0.0);
+  for (size_t b = 0; b < net->n_blocks; b++) {
+    const layer_block *const block = &net->blocks[b];
+    float *const values = block_of(model, block);
+    if (block->moved)
+      check_norm(block->path, block->n, values, block->moved, 2e-6, 0.0);
+    else
+      check_norm(block->path, block->n, model->grads + (values - model->params), block->grads[k], 1e-5,
+                 0.1);
+  }
+  free(dx);
+}
+
+static void check_layer_fixture(const layer_fixture *net, size_t n_lanes, const size_t *lanes) {
+  ls_model *model = model_of(net->layers, LS_MSE, net->n_in, LAYER_FIXTURE_ROWS);
+  size_t n = 0;
+  for (size_t b = 0; b < net->n_blocks; b++) {
+    const layer_block *const block = &net->blocks[b];
+    memcpy(block_of(model, block), block->values, block->n * sizeof *block->values);
+    n += block->n;
+  }
+  assert_int_equal(n, model->n_params + model->n_state);
+  for (int k = 0; k < 2; k++) check_sweep(net, model, k, n_lanes, lanes);
+  ls_model_destroy(&model);
+}
+
+static void layers_are_those_of_pytorch(void **state) {
+  (void)state;
+  static const size_t one[] = {0, LAYER_FIXTURE_ROWS};
+  static const size_t four[] = {0, 1, 4, 4, LAYER_FIXTURE_ROWS};
+  for (size_t i = 0; i < COUNT(layer_fixtures); i++) {
+    check_layer_fixture(&layer_fixtures[i], 1, one);
+    check_layer_fixture(&layer_fixtures[i], 4, four);
+  }
+}
+
 /* Every loss and every activation has its recorded net. */
 static void fixtures_cover_losses_and_activations(void **state) {
   (void)state;
@@ -352,6 +634,8 @@ static void fixtures_cover_losses_and_activations(void **state) {
     bool found = false;
     for (size_t i = 0; i < COUNT(fixture_nets); i++)
       found = found || strstr(fixture_nets[i].layers, ls_activation_names[f]);
+    for (size_t i = 0; i < COUNT(layer_fixtures); i++)
+      found = found || strstr(layer_fixtures[i].layers, ls_activation_names[f]);
     if (!found) fail_msg("no fixture with %s", ls_activation_names[f]);
   }
   for (int loss = 0; ls_loss_names[loss]; loss++) {
@@ -383,14 +667,21 @@ int main(void) {
       cmocka_unit_test(all_mistakes_are_told),
       cmocka_unit_test(sizes_that_do_not_fit_are_told),
       cmocka_unit_test(segments_run_from_the_last_layer),
+      cmocka_unit_test(segments_of_layers_inside_others),
+      cmocka_unit_test(leaves_have_paths_blocks_and_outputs),
+      cmocka_unit_test(layers_too_deep_are_told),
+      cmocka_unit_test(too_many_layers_inside_are_told),
+      cmocka_unit_test(defaults_follow_the_activation),
       cmocka_unit_test(layers_hold_views),
       cmocka_unit_test(only_a_linked_last_layer_is_linked),
       cmocka_unit_test(initial_weights_are_keyed_on_the_seed),
       cmocka_unit_test(no_rows_give_no_gradient),
       cmocka_unit_test(the_inputs_gradient_is_left_out),
+      cmocka_unit_test(the_inputs_gradient_is_given_where_asked_for),
       cmocka_unit_test(shards_add_up),
       cmocka_unit_test(predictions_apply_the_link),
       cmocka_unit_test(gradients_are_those_of_pytorch),
+      cmocka_unit_test(layers_are_those_of_pytorch),
       cmocka_unit_test(fixtures_cover_losses_and_activations),
       cmocka_unit_test(mixed_classes_are_those_of_pytorch),
   };

@@ -1,0 +1,196 @@
+/* Permutation importance. Each rank works on its shard of the samples; a feature's values come from all of
+ * them, which every rank can read. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct measurer {
+  ls_comm *comm;
+  const ls_explain_options *options;
+  uint64_t seed;
+  size_t repeats;
+  ls_batch *batch;
+  ls_metric **metrics; /* (repeats) */
+  float *column;       /* (n_samples): the feature at hand */
+  double *sums;        /* (repeats, n_sums) */
+} measurer;
+
+#define UNCHANGED SIZE_MAX /* no feature */
+
+/* ----------------------------------------------------------------- one feature */
+
+/* The pass's rows `first` .. of this rank, with the feature as the repeat deals it out. */
+static void deal(const measurer *m, size_t feature, size_t repeat, size_t rows) {
+  const size_t n = m->options->model->n_in;
+  float *const x = ls_model_input(m->options->model);
+  const ls_rng rng = ls_rng_make(m->seed, LS_RNG_EXPLAIN, (uint32_t)feature, repeat);
+  const ls_permutation p = ls_permutation_make(rng, m->options->dataset->n_samples);
+  for (size_t i = 0; i < rows; i++)
+    x[i * n + feature] = m->column[ls_permutation_at(&p, m->batch->samples[i])];
+}
+
+/* Adds the pass's rows, as they are, to a metric. */
+static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
+  ls_model *const model = m->options->model;
+  const size_t lanes[] = {0, rows};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
+  const ls_targets targets = {
+      .classes = m->batch->classes, .values = m->batch->values, .weights = m->batch->weights};
+  const float *const z = ls_model_forward(model, &pass);
+  const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
+  ls_metric_add(metric, rows, z, &targets, loss);
+}
+
+/* Local. This rank's samples, with a feature dealt out by the first `repeats` permutations; UNCHANGED: as
+ * they are, once. */
+static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
+  const ls_dataset *const d = m->options->dataset;
+  const ls_shard mine = ls_shard_of(d->n_samples, ls_comm_rank(m->comm), ls_comm_size(m->comm));
+  for (size_t r = 0; r < repeats; r++) ls_metric_reset(m->metrics[r]);
+  for (size_t done = 0; done < mine.rows; done += m->batch->max_rows) {
+    const size_t rows = ls_size_min(m->batch->max_rows, mine.rows - done);
+    for (size_t i = 0; i < rows; i++) m->batch->samples[i] = mine.first + done + i;
+    ls_batch_gather(m->batch, d, m->options->normalizer, rows, ls_model_input(m->options->model));
+    for (size_t r = 0; r < repeats; r++) {
+      if (feature != UNCHANGED) deal(m, feature, r, rows);
+      add_rows(m, rows, m->metrics[r]);
+    }
+  }
+}
+
+/* Collective. The metrics of all ranks' samples. */
+static void measure(const measurer *m, size_t feature, size_t repeats) {
+  const size_t n = m->metrics[0]->n_sums;
+  measure_shard(m, feature, repeats);
+  for (size_t r = 0; r < repeats; r++) memcpy(m->sums + r * n, m->metrics[r]->sums, n * sizeof *m->sums);
+  ls_comm_sum_f64(m->comm, m->sums, repeats * n);
+  for (size_t r = 0; r < repeats; r++) memcpy(m->metrics[r]->sums, m->sums + r * n, n * sizeof *m->sums);
+}
+
+/* ---------------------------------------------------------------- all features */
+
+/* Mean and standard deviation over the repeats of `of(metric) - from`. */
+static void summarise(const measurer *m, double (*of)(const ls_metric *), double from, double *mean,
+                      double *std) {
+  const double n = (double)m->repeats;
+  double sum = 0.0;
+  double squares = 0.0;
+  for (size_t r = 0; r < m->repeats; r++) sum += of(m->metrics[r]) - from;
+  *mean = sum / n;
+  for (size_t r = 0; r < m->repeats; r++) {
+    const double d = of(m->metrics[r]) - from - *mean;
+    squares += d * d;
+  }
+  *std = sqrt(squares / n);
+}
+
+static int compare(double a, double b) {
+  return (a > b) - (a < b);
+}
+
+/* Where the drop is not defined (NaN) the rise decides. */
+static int more_important(const void *left, const void *right) {
+  const ls_importance_row *const a = left;
+  const ls_importance_row *const b = right;
+  int order = compare(b->drop, a->drop);
+  if (order == 0) order = compare(b->rise, a->rise);
+  return order ? order : (a->feature > b->feature) - (a->feature < b->feature);
+}
+
+/* Collective. */
+static void measure_all(measurer *m, ls_importance *out) {
+  measure(m, UNCHANGED, 1);
+  out->loss = ls_metric_loss(m->metrics[0]);
+  out->quality = ls_metric_quality(m->metrics[0]);
+  for (size_t j = 0; j < out->n; j++) {
+    ls_importance_row *const row = &out->rows[j];
+    ls_dataset_column(m->options->dataset, m->options->normalizer, j, m->column);
+    measure(m, j, m->repeats);
+    row->feature = j;
+    summarise(m, ls_metric_quality, out->quality, &row->drop, &row->drop_std);
+    summarise(m, ls_metric_loss, out->loss, &row->rise, &row->rise_std);
+    row->drop = 0.0 - row->drop;
+    explain_report("features permuted", j + 1, out->n);
+  }
+  qsort(out->rows, out->n, sizeof *out->rows, more_important);
+}
+
+/* --------------------------------------------------------------------- memory */
+
+/* Against cancellation R^2 is summed from near the targets: those of the first sample. */
+static void set_pivots(const ls_dataset *d, ls_metric *metric) {
+  for (size_t k = 0; metric->task == LS_TASK_REGRESSION && k < metric->n_outputs; k++)
+    metric->pivots[k] = ((const float *)d->y.data)[k];
+}
+
+static ls_task task_of(ls_loss loss) {
+  switch (ls_loss_link(loss)) {
+  case LS_SOFTMAX: return LS_TASK_CLASSES;
+  case LS_SIGMOID: return LS_TASK_LABELS;
+  default: return LS_TASK_REGRESSION;
+  }
+}
+
+static ls_status prepare(measurer *m) {
+  const ls_model *const model = m->options->model;
+  const ls_dataset *const d = m->options->dataset;
+  ls_status status = ls_batch_create(d, model->max_rows, &m->batch);
+  m->column = ls_calloc(d->n_samples, sizeof *m->column);
+  m->metrics = ls_calloc(m->repeats, sizeof(ls_metric *));
+  if (status == LS_OK && (!m->column || !m->metrics))
+    status = ls_fail_memory("a feature", d->n_samples * sizeof *m->column);
+  for (size_t r = 0; status == LS_OK && r < m->repeats; r++) {
+    status = ls_metric_create(task_of(model->loss), model->n_out, false, &m->metrics[r]);
+    if (status == LS_OK) set_pivots(d, m->metrics[r]);
+  }
+  if (status != LS_OK) return status;
+  m->sums = ls_calloc(m->repeats, m->metrics[0]->n_sums * sizeof *m->sums);
+  return m->sums ? LS_OK : ls_fail_memory("sums", m->repeats * sizeof *m->sums);
+}
+
+static void clean_up(measurer *m) {
+  for (size_t r = 0; m->metrics && r < m->repeats; r++) ls_metric_destroy(&m->metrics[r]);
+  free(m->metrics);
+  free(m->column);
+  free(m->sums);
+  ls_batch_destroy(&m->batch);
+}
+
+static ls_status result_create(const measurer *m, ls_importance **out) {
+  const size_t n = m->options->model->n_in;
+  if (n > LS_IMPORTANCE_FEATURES_MOST)
+    return ls_fail(LS_ERR_DATA, "the importance of features is for at most %d of them, and x has %zu",
+                   LS_IMPORTANCE_FEATURES_MOST, n);
+  *out = ls_calloc(1, sizeof **out);
+  if (*out) (*out)->rows = ls_calloc(n, sizeof *(*out)->rows);
+  if (!*out || !(*out)->rows) return ls_fail_memory("the importance of features", n * sizeof *(*out)->rows);
+  (*out)->n = n;
+  (*out)->repeats = m->repeats;
+  (*out)->samples = m->options->dataset->n_samples;
+  return LS_OK;
+}
+
+ls_status ls_importance_create(ls_comm *comm, const ls_explain_options *options, uint64_t seed,
+                               size_t repeats, ls_importance **out) {
+  measurer m = {.comm = comm, .options = options, .seed = seed, .repeats = repeats};
+  LS_ASSERT(repeats >= 1);
+  *out = NULL;
+  ls_status status = result_create(&m, out);
+  if (status == LS_OK) status = prepare(&m);
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK)
+    measure_all(&m, *out);
+  else
+    ls_importance_destroy(out);
+  clean_up(&m);
+  return status;
+}
+
+void ls_importance_destroy(ls_importance **importance) {
+  if (!*importance) return;
+  free((*importance)->rows);
+  free(*importance);
+  *importance = NULL;
+}

@@ -1,0 +1,228 @@
+/* Integrated gradients: the path from the baseline to a sample is cut into panels, and each is integrated
+ * by Gauss and Legendre's rule of four points. The points are the rows of ordinary passes. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const ls_baseline_names[] = {"zero", "mean", NULL};
+
+ls_baseline ls_baseline_for(const ls_array *x) {
+  return x->n_dims >= 3 ? LS_BASELINE_ZERO : LS_BASELINE_MEAN;
+}
+
+/* ------------------------------------------------------------------ the integral */
+
+#define PANEL_POINTS 4
+
+/* On [0, 1]; the weights add up to 1. */
+static const double nodes[PANEL_POINTS] = {0.069431844202973712, 0.330009478207571868, 0.669990521792428132,
+                                           0.930568155797026288};
+static const double weights[PANEL_POINTS] = {0.173927422568726929, 0.326072577431273071,
+                                             0.326072577431273071, 0.173927422568726929};
+
+/* The points first .. first + rows - 1 of the path as rows of a pass. */
+static void put_points(ls_explainer *e, size_t n_panels, size_t first, size_t rows) {
+  const size_t n = e->options.model->n_in;
+  float *const input = ls_model_input(e->options.model);
+  for (size_t i = 0; i < rows; i++) {
+    const size_t k = first + i;
+    const size_t panel = k / PANEL_POINTS;
+    const double a = ((double)panel + nodes[k % PANEL_POINTS]) / (double)n_panels;
+    for (size_t j = 0; j < n; j++) input[i * n + j] = e->x0[j] + (float)a * (e->x[j] - e->x0[j]);
+  }
+}
+
+/* Adds their weighted gradients to the sums. */
+static void add_points(ls_explainer *e, size_t output, size_t n_panels, size_t first, size_t rows) {
+  ls_model *const model = e->options.model;
+  const size_t lanes[] = {0, rows};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
+  put_points(e, n_panels, first, rows);
+  const float *const z = ls_model_forward(model, &pass);
+  float *const dz = ls_model_output_gradient(model);
+  for (size_t i = 0; i < rows; i++)
+    explain_seed(model, output, weights[(first + i) % PANEL_POINTS] / (double)n_panels,
+                 z + i * model->n_out, dz + i * model->n_out);
+  ls_model_backward(model, &pass, e->dx);
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < model->n_in; j++) e->sums[j] += (double)e->dx[i * model->n_in + j];
+}
+
+/* The integral with so many panels into row i of the result, and its gap. */
+static void integrate(ls_explainer *e, size_t n_panels, size_t i) {
+  ls_attribution *const r = &e->result;
+  const size_t n = e->options.model->n_in;
+  const size_t points = n_panels * PANEL_POINTS;
+  const size_t most = e->options.model->max_rows;
+  memset(e->sums, 0, n * sizeof *e->sums);
+  for (size_t done = 0; done < points; done += most)
+    add_points(e, r->outputs[i], n_panels, done, ls_size_min(most, points - done));
+  double total = 0.0;
+  for (size_t j = 0; j < n; j++) {
+    const double attribution = ((double)e->x[j] - (double)e->x0[j]) * e->sums[j];
+    r->attributions[i * n + j] = (float)attribution;
+    total += attribution;
+  }
+  r->points[i] = points;
+  r->gaps[i] = total - (r->values[i] - r->baseline_values[i]);
+}
+
+bool ls_attribution_is_complete(const ls_explainer *e, const ls_attribution *a, size_t i) {
+  const bool is_probability = ls_loss_link(e->options.model->loss) != LS_LINEAR;
+  const double scale = is_probability ? 1.0 : fmax(fabs(a->values[i]), fabs(a->baseline_values[i]));
+  const double change = fabs(a->values[i] - a->baseline_values[i]);
+  return fabs(a->gaps[i]) <= fmax(1e-3 * change, 1e-4 * scale);
+}
+
+/* ------------------------------------------------------------------- a sample */
+
+/* The outputs of the net at the sample at hand and at the baseline.  Returns z: (2, n_out) */
+static const float *find_ends(ls_explainer *e) {
+  ls_model *const model = e->options.model;
+  const size_t lanes[] = {0, 2};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
+  float *const input = ls_model_input(model);
+  memcpy(input, e->x, model->n_in * sizeof *input);
+  memcpy(input + model->n_in, e->x0, model->n_in * sizeof *input);
+  return ls_model_forward(model, &pass);
+}
+
+/* Explanation i. */
+static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
+  const ls_explain_options *const o = &e->options;
+  ls_attribution *const r = &e->result;
+  e->batch->samples[0] = sample;
+  ls_batch_gather(e->batch, o->dataset, o->normalizer, 1, e->x);
+  const float *const z = find_ends(e);
+  const size_t own = e->per_sample > 1 ? i % e->per_sample : explain_predicted(o->model, z);
+  r->outputs[i] = o->has_output ? o->output : own;
+  r->values[i] = explain_value(o->model, r->outputs[i], z);
+  r->baseline_values[i] = explain_value(o->model, r->outputs[i], z + o->model->n_out);
+  size_t n_panels = (o->points + PANEL_POINTS - 1) / PANEL_POINTS;
+  integrate(e, n_panels, i);
+  while (!ls_attribution_is_complete(e, r, i) && 2 * n_panels * PANEL_POINTS <= LS_EXPLAIN_POINTS_MOST)
+    integrate(e, n_panels *= 2, i);
+}
+
+/* Collective. Each number is of one rank and 0 on the others. */
+static void add_up(ls_comm *comm, ls_attribution *r, size_t n_features) {
+  ls_comm_sum_u64(comm, r->outputs, r->n);
+  ls_comm_sum_u64(comm, r->points, r->n);
+  ls_comm_sum_f64(comm, r->values, r->n);
+  ls_comm_sum_f64(comm, r->baseline_values, r->n);
+  ls_comm_sum_f64(comm, r->gaps, r->n);
+  ls_comm_sum_f32(comm, r->attributions, r->n * n_features);
+}
+
+static void clear(ls_attribution *r, size_t n_features) {
+  memset(r->outputs, 0, r->n * sizeof *r->outputs);
+  memset(r->points, 0, r->n * sizeof *r->points);
+  memset(r->values, 0, r->n * sizeof *r->values);
+  memset(r->baseline_values, 0, r->n * sizeof *r->baseline_values);
+  memset(r->gaps, 0, r->n * sizeof *r->gaps);
+  memset(r->attributions, 0, r->n * n_features * sizeof *r->attributions);
+}
+
+const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *e, const uint64_t *samples,
+                                           size_t n) {
+  ls_attribution *const r = &e->result;
+  const size_t n_features = e->options.model->n_in;
+  LS_ASSERT(n <= e->max_samples);
+  r->n = n * e->per_sample;
+  clear(r, n_features);
+  for (size_t i = 0; i < r->n; i++) r->samples[i] = samples[i / e->per_sample];
+  const ls_shard mine = ls_shard_of(r->n, ls_comm_rank(comm), ls_comm_size(comm));
+  for (size_t i = mine.first; i < mine.first + mine.rows; i++) explain_one(e, r->samples[i], i);
+  add_up(comm, r, n_features);
+  return r;
+}
+
+/* ---------------------------------------------------------------- the explainer */
+
+#define CALL_ROWS 16 /* explanations of one call for each rank */
+
+static void take_memory(ls_explainer *e) {
+  const size_t n = e->options.model->n_in;
+  const size_t most = e->max_samples * e->per_sample;
+  ls_attribution *const r = &e->result;
+  e->x0 = ls_arena_take(&e->arena, n, sizeof *e->x0);
+  e->x = ls_arena_take(&e->arena, n, sizeof *e->x);
+  e->dx = ls_arena_take(&e->arena, e->options.model->max_rows, n * sizeof *e->dx);
+  e->sums = ls_arena_take(&e->arena, n, sizeof *e->sums);
+  r->samples = ls_arena_take(&e->arena, most, sizeof *r->samples);
+  r->outputs = ls_arena_take(&e->arena, most, sizeof *r->outputs);
+  r->points = ls_arena_take(&e->arena, most, sizeof *r->points);
+  r->values = ls_arena_take(&e->arena, most, sizeof *r->values);
+  r->baseline_values = ls_arena_take(&e->arena, most, sizeof *r->baseline_values);
+  r->gaps = ls_arena_take(&e->arena, most, sizeof *r->gaps);
+  r->attributions = ls_arena_take(&e->arena, most, n * sizeof *r->attributions);
+}
+
+/* A stored 0, in the arithmetic in which the samples are gathered, so that a feature of 0 is no change. */
+static void set_zero(ls_explainer *e) {
+  const ls_normalizer *const n = e->options.normalizer;
+  const ls_dtype dtype = e->options.dataset->x_array.dtype;
+  const bool is_single = dtype == LS_U8 || dtype == LS_F32;
+  for (size_t j = 0; j < n->n_features; j++)
+    e->x0[j] =
+        is_single ? (0.0F - n->offset32[j]) * n->factor32[j] : (float)((0.0 - n->offset[j]) * n->factor[j]);
+}
+
+/* Collective. The mean of all samples, normalised. */
+static void set_mean(ls_comm *comm, ls_explainer *e) {
+  const ls_explain_options *const o = &e->options;
+  const size_t n = o->model->n_in;
+  const ls_shard mine = ls_shard_of(o->dataset->n_samples, ls_comm_rank(comm), ls_comm_size(comm));
+  memset(e->sums, 0, n * sizeof *e->sums);
+  for (size_t i = 0; i < mine.rows; i++) {
+    e->batch->samples[0] = mine.first + i;
+    ls_batch_gather(e->batch, o->dataset, o->normalizer, 1, e->x);
+    for (size_t j = 0; j < n; j++) e->sums[j] += (double)e->x[j];
+  }
+  ls_comm_sum_f64(comm, e->sums, n);
+  for (size_t j = 0; j < n; j++) e->x0[j] = (float)(e->sums[j] / (double)o->dataset->n_samples);
+}
+
+/* Local. Room for all of it. */
+static ls_status prepare(ls_explainer *e) {
+  ls_status status = ls_batch_create(e->options.dataset, 1, &e->batch);
+  take_memory(e);
+  if (status == LS_OK) status = ls_arena_commit(&e->arena, "explanations");
+  if (status == LS_OK) take_memory(e);
+  return status;
+}
+
+ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, ls_explainer **out) {
+  *out = NULL;
+  LS_ASSERT(options->model->max_rows >= 2);
+  LS_ASSERT(options->points >= 1 && options->points <= LS_EXPLAIN_POINTS_MOST);
+  LS_ASSERT(!options->has_output || options->output < ls_explain_n_outputs(options->model));
+  ls_explainer *e = ls_calloc(1, sizeof *e);
+  if (e) {
+    const bool explains_all = !options->has_output && ls_loss_link(options->model->loss) == LS_LINEAR;
+    e->options = *options;
+    e->per_sample = explains_all ? options->model->n_out : 1;
+    e->max_samples = ls_size_max(CALL_ROWS * (size_t)ls_comm_size(comm) / e->per_sample, 1);
+  }
+  const ls_status status = ls_comm_agree(comm, e ? prepare(e) : ls_fail_memory("explanations", sizeof *e));
+  if (status != LS_OK) {
+    ls_explainer_destroy(&e);
+    return status;
+  }
+  if (options->baseline == LS_BASELINE_ZERO)
+    set_zero(e);
+  else
+    set_mean(comm, e);
+  *out = e;
+  return LS_OK;
+}
+
+void ls_explainer_destroy(ls_explainer **explainer) {
+  if (!*explainer) return;
+  ls_batch_destroy(&(*explainer)->batch);
+  ls_arena_destroy(&(*explainer)->arena);
+  free(*explainer);
+  *explainer = NULL;
+}

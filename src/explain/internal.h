@@ -1,0 +1,19 @@
+/* What the files of explain share: the output explained, as a number and as a gradient. */
+#ifndef LOCKSTEP_EXPLAIN_INTERNAL_H
+#define LOCKSTEP_EXPLAIN_INTERNAL_H
+
+#include "lockstep/explain.h"
+
+/* Local. F, of one row of what ls_model_forward returns.  z: (n_out) */
+double explain_value(const ls_model *model, size_t output, const float *z);
+
+/* Local. weight * dF/dz of that row.  z, dz: (n_out) */
+void explain_seed(const ls_model *model, size_t output, double weight, const float *z, float *dz);
+
+/* Local. The class or label that a row speaks for most. */
+size_t explain_predicted(const ls_model *model, const float *z);
+
+/* Local. Redraws a bar on a terminal. */
+void explain_report(const char *what, uint64_t done, uint64_t all);
+
+#endif

@@ -1,0 +1,150 @@
+/* Pictures: an image and its heat map side by side, each pixel a square of whole pixels. */
+#include "internal.h"
+
+#include <errno.h>
+#include <math.h>
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SIDE_LEAST 200 /* of the enlarged image's longer side */
+#define FRAME      1   /* around each half */
+#define MARGIN     8   /* around both, and between them */
+#define FLAT_LEAST 8   /* the side of the smallest image that may come without its shape */
+
+static const uint8_t paper[3] = {255, 255, 255};
+static const uint8_t frame_colour[3] = {160, 160, 160};
+
+/* ---------------------------------------------------------------------- shapes */
+
+bool ls_picture_of(const ls_array *x, ls_picture *out) {
+  if (x->n_dims == 2) {
+    const size_t side = (size_t)lround(sqrt((double)x->dims[1]));
+    *out = (ls_picture){.height = side, .width = side, .channels = 1};
+    return side >= FLAT_LEAST && (uint64_t)side * side == x->dims[1];
+  }
+  if (x->n_dims != 3 && x->n_dims != 4) return false;
+  *out =
+      (ls_picture){.height = x->dims[1], .width = x->dims[2], .channels = x->n_dims == 4 ? x->dims[3] : 1};
+  return out->channels == 1 || out->channels == 3;
+}
+
+/* -------------------------------------------------------------------- colours */
+
+static uint8_t byte_of(double share) {
+  return (uint8_t)lround(255.0 * fmin(fmax(share, 0.0), 1.0));
+}
+
+/* The colours of the image: (height * width, 3). */
+static void paint_image(const ls_picture *p, const float *image, uint8_t *out) {
+  const size_t pixels = p->height * p->width;
+  float least = image[0];
+  float most = image[0];
+  for (size_t i = 0; i < pixels * p->channels; i++) {
+    least = fminf(least, image[i]);
+    most = fmaxf(most, image[i]);
+  }
+  const double spread = most > least ? (double)most - (double)least : 1.0;
+  for (size_t i = 0; i < pixels; i++)
+    for (size_t c = 0; c < 3; c++) {
+      const float value = image[i * p->channels + (p->channels == 3 ? c : 0)];
+      out[3 * i + c] = byte_of(((double)value - (double)least) / spread);
+    }
+}
+
+static double contribution(const ls_picture *p, const float *attribution, size_t pixel) {
+  double sum = 0.0;
+  for (size_t c = 0; c < p->channels; c++) sum += (double)attribution[pixel * p->channels + c];
+  return sum;
+}
+
+/* The colours of the heat map: white fades to red for what is positive, to blue for what is negative. */
+static void paint_heat(const ls_picture *p, const float *attribution, uint8_t *out) {
+  const size_t pixels = p->height * p->width;
+  double most = 0.0;
+  for (size_t i = 0; i < pixels; i++) most = fmax(most, fabs(contribution(p, attribution, i)));
+  for (size_t i = 0; i < pixels; i++) {
+    const double share = most > 0.0 ? contribution(p, attribution, i) / most : 0.0;
+    const uint8_t faded = byte_of(1.0 - fabs(share));
+    out[3 * i] = share > 0.0 ? 255 : faded;
+    out[3 * i + 1] = faded;
+    out[3 * i + 2] = share < 0.0 ? 255 : faded;
+  }
+}
+
+/* --------------------------------------------------------------------- the canvas */
+
+typedef struct canvas {
+  size_t scale, height, width;
+  uint8_t *pixels; /* (height, width, 3), owned */
+} canvas;
+
+static size_t scale_of(const ls_picture *p) {
+  const size_t side = ls_size_max(p->height, p->width);
+  return ls_size_max((SIDE_LEAST + side - 1) / side, 1);
+}
+
+static void set_pixel(const canvas *c, size_t row, size_t column, const uint8_t colour[3]) {
+  memcpy(c->pixels + 3 * (row * c->width + column), colour, 3);
+}
+
+/* One half with its frame, from this column on.  colours: (height * width, 3) */
+static void paint_half(const canvas *c, const ls_picture *p, const uint8_t *colours, size_t left) {
+  const size_t height = p->height * c->scale;
+  const size_t width = p->width * c->scale;
+  for (size_t i = 0; i < height + 2 * FRAME; i++)
+    for (size_t j = 0; j < width + 2 * FRAME; j++) {
+      const bool is_inside = i >= FRAME && i < height + FRAME && j >= FRAME && j < width + FRAME;
+      const size_t pixel = is_inside ? (i - FRAME) / c->scale * p->width + (j - FRAME) / c->scale : 0;
+      set_pixel(c, MARGIN + i, left + j, is_inside ? colours + 3 * pixel : frame_colour);
+    }
+}
+
+static ls_status canvas_create(const ls_picture *p, canvas *c) {
+  c->scale = scale_of(p);
+  c->height = p->height * c->scale + 2 * (MARGIN + FRAME);
+  c->width = 2 * (p->width * c->scale + 2 * FRAME) + 3 * MARGIN;
+  size_t bytes = 0;
+  const bool fits = ls_size_mul(c->height, c->width, &bytes) && bytes <= UINT32_MAX / 3;
+  c->pixels = fits ? ls_calloc(bytes, 3) : NULL;
+  if (!c->pixels) return ls_fail_memory("a picture", bytes);
+  for (size_t i = 0; i < bytes; i++) memcpy(c->pixels + 3 * i, paper, 3);
+  return LS_OK;
+}
+
+/* Under another name first, so that a picture is whole or not there. */
+static ls_status write_canvas(const canvas *c, const char *path) {
+  png_image image = {.version = PNG_IMAGE_VERSION,
+                     .format = PNG_FORMAT_RGB,
+                     .width = (png_uint_32)c->width,
+                     .height = (png_uint_32)c->height};
+  char *const temporary = ls_format("%s.tmp-%ld", path, (long)getpid());
+  if (!temporary) return ls_fail_memory("a path", 0);
+  ls_status status = LS_OK;
+  if (!png_image_write_to_file(&image, temporary, 0, c->pixels, 0, NULL))
+    status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, image.message);
+  else if (rename(temporary, path) != 0)
+    status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+  if (status != LS_OK) unlink(temporary);
+  free(temporary);
+  return status;
+}
+
+ls_status ls_picture_write(const char *path, const ls_picture *p, const float *image,
+                           const float *attribution) {
+  const size_t pixels = p->height * p->width;
+  canvas c = {0};
+  uint8_t *const colours = ls_calloc(pixels, 3);
+  ls_status status = colours ? canvas_create(p, &c) : ls_fail_memory("a picture", 3 * pixels);
+  if (status == LS_OK) {
+    paint_image(p, image, colours);
+    paint_half(&c, p, colours, MARGIN);
+    paint_heat(p, attribution, colours);
+    paint_half(&c, p, colours, c.width - MARGIN - (p->width * c.scale + 2 * FRAME));
+    status = write_canvas(&c, path);
+  }
+  free(colours);
+  free(c.pixels);
+  return status;
+}

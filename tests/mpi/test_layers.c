@@ -1,0 +1,183 @@
+/* Layers over ranks: batch norm's statistics, outputs, gradients and running averages are those of one rank
+ * that holds the whole batch, however the rows are shared out; saved state comes back. */
+#include "support.h"
+
+#include "lockstep/checkpoint.h"
+
+#define INPUTS  5
+#define OUTPUTS 3
+#define ROWS    23
+
+/* Batch norm at the input, in the middle, and inside residuals with and without a skip. */
+static const char *const net =
+    "model:\n"
+    "  - {layer: batch_norm}\n"
+    "  - {layer: dense, units: 8, activation: gelu}\n"
+    "  - {layer: batch_norm, momentum: 0.5}\n"
+    "  - {layer: residual, layers: [{layer: dense, units: 8}, {layer: batch_norm}, {layer: relu}]}\n"
+    "  - {layer: residual, layers: [{layer: dense, units: 3, activation: tanh}, {layer: batch_norm}]}\n";
+
+/* --------------------------------------------------------------------- a rank */
+
+/* A model, and what a pass over some of the rows leaves. */
+typedef struct worker {
+  ls_model *model;
+  size_t first, rows; /* of the batch */
+  float y[ROWS * OUTPUTS], dx[ROWS * INPUTS];
+} worker;
+
+static void worker_create(worker *w, size_t first, size_t rows) {
+  ls_config *config = NULL;
+  *w = (worker){.first = first, .rows = rows};
+  ls_status status = ls_config_create(net, "net.yaml", &config);
+  if (status == LS_OK) status = ls_model_parse(config, LS_MSE, &w->model);
+  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_model_build(w->model, INPUTS, ROWS);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  ls_config_destroy(&config);
+  settle();
+  ls_model_initialise(w->model, 3);
+}
+
+static void sum_over_ranks(void *context, double *x, size_t n) {
+  ls_comm_sum_f64((ls_comm *)context, x, n);
+}
+
+/* Local. Numbers of a batch, the same on all ranks: columns with means and deviations of their own. */
+static void fill_batch(uint64_t key, size_t cols, float *x) {
+  const ls_rng rng = ls_rng_make(key, LS_RNG_CHECK, 0, 0);
+  ls_rng_normal(&rng, 0, ROWS * cols, x);
+  for (size_t i = 0; i < ROWS * cols; i++) x[i] = x[i] * (float)(1 + i % cols) + 10.0F * (float)(i % cols);
+}
+
+/* Forward and backward of L = sum c y over the worker's rows; over ranks, collective. */
+static void sweep(worker *w, ls_pass_mode mode, uint64_t key, bool over_ranks) {
+  const size_t lanes[] = {0, w->rows / 2, w->rows};
+  const ls_pass pass = {.n_lanes = 2,
+                        .lanes = lanes,
+                        .mode = mode,
+                        .sum = over_ranks ? sum_over_ranks : NULL,
+                        .context = comm};
+  float x[ROWS * INPUTS];
+  float c[ROWS * OUTPUTS];
+  fill_batch(key, INPUTS, x);
+  fill_batch(key + 1, OUTPUTS, c);
+  memcpy(ls_model_input(w->model), x + w->first * INPUTS, w->rows * INPUTS * sizeof *x);
+  const float *const y = ls_model_forward(w->model, &pass);
+  memcpy(w->y, y, w->rows * OUTPUTS * sizeof *y);
+  memcpy(ls_model_output_gradient(w->model), c + w->first * OUTPUTS, w->rows * OUTPUTS * sizeof *c);
+  ls_model_backward(w->model, &pass, w->dx);
+  if (over_ranks) ls_comm_sum_f32(comm, w->model->grads, w->model->n_params);
+}
+
+/* Local. ||got - want|| <= tolerance ||want||, and at least 1. */
+static void expect_norm(const char *what, size_t n, const float *got, const float *want, double tolerance) {
+  double difference = 0.0;
+  double norm = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    difference += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
+    norm += (double)want[i] * (double)want[i];
+  }
+  if (!(sqrt(difference) <= tolerance * fmax(sqrt(norm), 1.0)))
+    complain(__FILE__, __LINE__, "%s: differs by %.3g of %.3g", what, sqrt(difference), sqrt(norm));
+}
+
+/* ---------------------------------------------------------------------- shares */
+
+/* The first row of each rank: even shares; all rows on the last rank; one on the first, none on the second.
+ */
+static size_t first_row(int share, int of) {
+  const size_t at = (size_t)of;
+  const size_t n = (size_t)size;
+  if (of == 0 || of == size) return of == 0 ? 0 : ROWS;
+  switch (share) {
+  case 0: return ROWS * at / n;
+  case 1: return 0;
+  default: return at == 1 || at == 2 ? 1 : 1 + (ROWS - 1) * (at - 2) / (n - 2);
+  }
+}
+
+/* Collective. Three passes, with running averages that each of them moves, beside those of one rank. */
+static void check_share(int share, ls_pass_mode mode) {
+  worker whole;
+  worker mine;
+  const size_t first = first_row(share, rank);
+  worker_create(&whole, 0, ROWS);
+  worker_create(&mine, first, first_row(share, rank + 1) - first);
+  for (uint64_t step = 0; step < 3; step++) {
+    sweep(&whole, mode, 10 * step, false);
+    sweep(&mine, mode, 10 * step, true);
+    expect_norm("y", mine.rows * OUTPUTS, mine.y, whole.y + first * OUTPUTS, 2e-6);
+    expect_norm("dx", mine.rows * INPUTS, mine.dx, whole.dx + first * INPUTS, 1e-5);
+    expect_norm("gradients", whole.model->n_params, mine.model->grads, whole.model->grads, 1e-5);
+    expect_norm("state", whole.model->n_state, mine.model->state, whole.model->state, 1e-6);
+  }
+  EXPECT(same_bytes(mine.model->state, mine.model->n_state * sizeof(float)));
+  EXPECT(mode == LS_TRAIN || mine.model->state[0] == 0.0F);
+  ls_model_destroy(&whole.model);
+  ls_model_destroy(&mine.model);
+  settle();
+}
+
+static void test_ranks_share_a_batch(void **state) {
+  (void)state;
+  for (int share = 0; share < 3; share++) {
+    check_share(share, LS_TRAIN);
+    check_share(share, LS_PROBE);
+    check_share(share, LS_PREDICT);
+  }
+}
+
+/* -------------------------------------------------------------------- the state */
+
+/* Collective. What rank 0 wrote all ranks get back, and two files differ where only the state does. */
+static void test_state_is_saved(void **state) {
+  (void)state;
+  worker written;
+  worker restored;
+  ls_normalizer *normalizer = NULL;
+  worker_create(&written, 0, ROWS);
+  worker_create(&restored, 0, ROWS);
+  sweep(&written, LS_TRAIN, 7, false);
+  EXPECT(ls_normalizer_create(INPUTS, &normalizer) == LS_OK);
+  settle();
+  const ls_snapshot snapshot = {.config = "seed: 1\n", .model = written.model, .normalizer = normalizer};
+  ls_saved *saved = NULL;
+  ls_saved *other = NULL;
+  if (rank == 0) {
+    EXPECT(ls_checkpoint_write(in_folder("a.h5"), &snapshot) == LS_OK);
+    const float kept = written.model->state[3];
+    written.model->state[3] += 1.0F;
+    EXPECT(ls_checkpoint_write(in_folder("b.h5"), &snapshot) == LS_OK);
+    written.model->state[3] = kept;
+    EXPECT(ls_saved_open(in_folder("a.h5"), &saved) == LS_OK &&
+           ls_saved_open(in_folder("b.h5"), &other) == LS_OK);
+  }
+  settle();
+  if (rank == 0) {
+    EXPECT(ls_saved_same_model(saved, saved, written.model));
+    EXPECT(!ls_saved_same_model(saved, other, written.model));
+    EXPECT(ls_store_kind_of(saved->store, "/model/3-residual/1-batch_norm/running_var") == LS_STORE_ARRAY);
+  }
+  EXPECT(ls_saved_restore(comm, other, restored.model, normalizer, NULL, NULL) == LS_OK);
+  EXPECT(restored.model->state[3] != written.model->state[3]);
+  EXPECT(ls_saved_restore(comm, saved, restored.model, normalizer, NULL, NULL) == LS_OK);
+  EXPECT(memcmp(restored.model->state, written.model->state, written.model->n_state * sizeof(float)) == 0);
+  EXPECT(memcmp(restored.model->params, written.model->params, written.model->n_params * sizeof(float)) ==
+         0);
+  ls_saved_close(&saved);
+  ls_saved_close(&other);
+  ls_normalizer_destroy(&normalizer);
+  ls_model_destroy(&written.model);
+  ls_model_destroy(&restored.model);
+  settle();
+}
+
+int main(int argc, char **argv) {
+  begin(&argc, &argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_ranks_share_a_batch),
+      cmocka_unit_test(test_state_is_saved),
+  };
+  return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));
+}
