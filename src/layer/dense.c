@@ -43,11 +43,13 @@ static const ls_key keys[] = {
      .help = "what is applied to W x + b"},
     {.name = "alpha",
      .type = LS_KEY_REAL,
+     .flags = LS_KEY_ELSEWHERE, /* see alpha_keys */
      .offset = offsetof(options, alpha),
+     .fallback = ALPHA_LEAKY_RELU,
      .min = 0,
      .max = ALPHA_ELU_MAX,
-     .help = "slope of leaky_relu below 0, default " ALPHA_LEAKY_RELU
-             "; minus the limit of elu far below 0, default " ALPHA_ELU},
+     .help =
+         "slope of leaky_relu below 0, at most 1; of elu, minus the limit far below 0, default " ALPHA_ELU},
     {.name = "init",
      .type = LS_KEY_NODE,
      .offset = offsetof(options, init_node),
@@ -88,7 +90,7 @@ static const ls_key keys[] = {
      .help = "penalty.l2 of this W; absent: the common one"},
     {0}};
 
-/* alpha again, with the default and the range of leaky_relu and of elu. */
+/* alpha as it is read: with the default and the range of leaky_relu (and all others), or of elu. */
 static const ls_key alpha_keys[] = {{.name = "alpha",
                                      .type = LS_KEY_REAL,
                                      .offset = offsetof(options, alpha),

@@ -19,13 +19,11 @@ static const ls_key keys[] = {{.name = "type",
                                .help = "the distribution"},
                               {.name = "std",
                                .type = LS_KEY_REAL,
-                               .offset = offsetof(ls_init, std),
-                               .min = 0,
-                               .max = 1e6,
+                               .flags = LS_KEY_ELSEWHERE, /* see std_key */
                                .help = "standard deviation of normal and uniform"},
                               {0}};
 
-/* std again, where it has a default. */
+/* std as it is read, for the types that have one. */
 static const ls_key std_key = {.name = "std",
                                .type = LS_KEY_REAL,
                                .offset = offsetof(ls_init, std),

@@ -76,7 +76,8 @@ static void describe_details(const trainer *t, const double *row, char text[DETA
               ls_metric_quality_name(job->task), row[COLUMN_VAL_QUALITY]);
     train_measures_describe(&job->measures, row + COLUMNS, true, text, DETAILS);
   }
-  if (job->schedule.type != ls_schedule_types[0]) ls_append(text, DETAILS, "  lr %.4g", row[COLUMN_LR]);
+  const bool is_constant = job->schedule.type == ls_schedule_types[0] && job->schedule.warmup_steps == 0;
+  if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[COLUMN_LR]);
   if (train_has_penalty(t)) ls_append(text, DETAILS, "  penalty %.4f (not in loss)", train_penalty(t));
 }
 

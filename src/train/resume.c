@@ -172,8 +172,8 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
   }
   *is_complete = is_auto && !forgets && train_is_finished(t) && has_model(t, NULL);
   if (*is_complete) return;
-  ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
-         (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
+  ls_log(LS_LOG_INFO, "going on from %s: lr %g, epoch %llu, step %llu", ls_store_path(saved->store),
+         train_lr(t), (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
   /* What is not this folder's newest checkpoint as it stands is saved here anew. */
   if (!is_auto || forgets) t->saved_step = UINT64_MAX;
 }

@@ -681,7 +681,8 @@ def set_overrides_the_config(folder):
 
 TESTS = [
     classes_from_end_to_end, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
-    two_classes_from_a_table, several_labels_at_once, regression, regression_from_a_table, standardised_targets,
+    two_classes_from_a_table,
+    several_labels_at_once, regression, regression_from_a_table, standardised_targets,
     class_weights_that_do_not_fit, ranks_evaluate_alike, more_data_than_a_pass_holds,
     tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
     import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
