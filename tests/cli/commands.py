@@ -13,7 +13,7 @@ import numpy
 import harness
 from harness import DATASETS, edited, read_csv, run_well
 
-COMMANDS = ("train", "check", "evaluate", "predict", "import", "info", "gradcheck", "keys")
+COMMANDS = ("train", "check", "evaluate", "predict", "explain", "import", "info", "gradcheck", "keys")
 X, Y = harness.three_classes(61)
 NAMES = ("red", "green, dark", "blue")
 
