@@ -1,6 +1,7 @@
 /* Permutation importance. Each rank works on its shard of the samples; a feature's values come from all of
  * them, which every rank can read. */
 #include "internal.h"
+#include "lockstep/train.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -125,14 +126,6 @@ static void set_pivots(const ls_dataset *d, ls_metric *metric) {
     metric->pivots[k] = ((const float *)d->y.data)[k];
 }
 
-static ls_task task_of(ls_loss loss) {
-  switch (ls_loss_link(loss)) {
-  case LS_SOFTMAX: return LS_TASK_CLASSES;
-  case LS_SIGMOID: return LS_TASK_LABELS;
-  default: return LS_TASK_REGRESSION;
-  }
-}
-
 static ls_status prepare(measurer *m) {
   const ls_model *const model = m->options->model;
   const ls_dataset *const d = m->options->dataset;
@@ -142,7 +135,7 @@ static ls_status prepare(measurer *m) {
   if (status == LS_OK && (!m->column || !m->metrics))
     status = ls_fail_memory("a feature", d->n_samples * sizeof *m->column);
   for (size_t r = 0; status == LS_OK && r < m->repeats; r++) {
-    status = ls_metric_create(task_of(model->loss), model->n_out, false, &m->metrics[r]);
+    status = ls_metric_create(ls_task_of(model->loss), model->n_out, false, &m->metrics[r]);
     if (status == LS_OK) set_pivots(d, m->metrics[r]);
   }
   if (status != LS_OK) return status;

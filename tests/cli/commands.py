@@ -13,7 +13,8 @@ import numpy
 import harness
 from harness import DATASETS, edited, read_csv, run_well
 
-COMMANDS = ("train", "check", "evaluate", "predict", "import", "info", "gradcheck", "lr-find", "keys")
+COMMANDS = ("train", "check", "evaluate", "predict", "explain", "import", "info", "gradcheck", "lr-find",
+            "keys")
 X, Y = harness.three_classes(61)
 NAMES = ("red", "green, dark", "blue")
 

@@ -137,6 +137,11 @@ static void check_type(ls_dtype dtype) {
       EXPECT(x[i * FEATURES + j] ==
              normalized(dtype, number(dtype, samples[i] * FEATURES + j), offset[j], factor[j]));
   }
+  for (size_t j = 0; j < FEATURES; j++) { /* a feature alone: the same bits */
+    float column[ROWS];
+    ls_dataset_column(d, normalizer, j, column);
+    for (size_t i = 0; i < COUNT(samples); i++) EXPECT(column[samples[i]] == x[i * FEATURES + j]);
+  }
   ls_batch_destroy(&batch);
   ls_normalizer_destroy(&normalizer);
   ls_dataset_close(comm, &d);

@@ -1,0 +1,240 @@
+"""`lockstep explain`: files, tables and pictures as a person gets them, and what it refuses."""
+
+import json
+import re
+import shutil
+import struct
+import zlib
+
+import h5py
+import numpy
+
+import harness
+from harness import ALONE, DATASETS, edited, run_well
+
+USAGE, DATA, MODEL, OUTPUT = 2, 3, 4, 5
+X, Y = harness.three_classes(41)
+
+BINARY = edited(("units: 3, activation: softmax", "units: 1, activation: sigmoid"),
+                ("categorical_cross_entropy", "binary_cross_entropy"))
+LINEAR = edited(("  - {layer: dense, units: 8, activation: relu}\n", ""), ("units: 3, activation: softmax", "units: 2"),
+                ("categorical_cross_entropy", "mse"), ("data.h5", "data.h5\n  normalize: standardize"))
+
+
+def train(folder, config=harness.CONFIG, **arrays):
+    """A model in run/ of data.h5."""
+    harness.write_file(folder / "config.yaml", config)
+    harness.write_arrays(folder / "data.h5", arrays or {"x": X, "y": Y})
+    run_well(folder, "train", "config.yaml")
+
+
+def explain(folder, *words, model="run/model.h5", data="data.h5", **how):
+    """(the arrays of the file, the run)."""
+    result = run_well(folder, "explain", model, data, "-o", "out.h5", *words, **how)
+    with h5py.File(folder / "out.h5") as file:
+        return {name: file[name][()] for name in file}, result
+
+
+def complete(result, made):
+    """Attributions add up to the change of the output, but for the gap that is told."""
+    total = made["attribution"].reshape(len(made["gap"]), -1).astype("f8").sum(axis=1)
+    change = made["output"] - made["baseline_output"]
+    result.must(numpy.allclose(total - change, made["gap"], atol=1e-5), "the gap is what it is called")
+    result.must((numpy.abs(made["gap"]) <= numpy.maximum(1e-3 * numpy.abs(change), 1e-4)).all(), "it is small")
+
+
+def near(result, told, expected, what, tolerance=1e-5):
+    result.must(numpy.allclose(told, expected, rtol=0, atol=tolerance), f"{what} is {told}, but must be {expected}")
+
+
+# ----------------------------------------------------------------- attributions
+
+def iris(folder):
+    run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=20")
+    shutil.copy(DATASETS / "iris/iris.h5", folder)
+    made, result = explain(folder, "--samples", "0-2,149,60", model="runs/iris/model.h5", data="iris.h5")
+    complete(result, made)
+    result.says("petal_length +", "petal_width +", "setosa", "virginica", "explanations of 5 samples", "mean of the data")
+    result.must(made["sample"].tolist() == [0, 1, 2, 149, 60], "samples in the order asked for")
+    with h5py.File(folder / "iris.h5") as data, h5py.File(folder / "out.h5") as out:
+        names = list(data["train/x"].attrs["features"])
+        result.must((out["x"][()] == data["train/x"][()][made["sample"]]).all(), "x as it is stored")
+        result.must(list(out["attribution"].attrs["features"]) == list(out["x"].attrs["features"]) == names, "features")
+        result.must(list(out["class"].attrs["classes"]) == ["setosa", "versicolor", "virginica"], "classes")
+        result.must(out.attrs["baseline"] == "mean" and out["attribution"].dtype == "f4", "what it is")
+    run_well(folder, "predict", "runs/iris/model.h5", "iris.h5", "-o", "p.h5")
+    with h5py.File(folder / "p.h5") as file:
+        p = file["probability"][()][made["sample"]]
+    near(result, made["output"], p.max(axis=1), "the output of the predicted class", 1e-6)
+    result.must((made["class"] == p.argmax(axis=1)).all(), "the predicted class is explained")
+    row = next(line for line in result.out.splitlines() if line.split()[:1] == ["149"])
+    strongest = names[numpy.abs(made["attribution"][3]).argmax()]
+    result.must(re.search(rf"e[-+]\d\d  {strongest} ", row), f"the strongest feature, {strongest}, comes first")
+
+
+def importance_of_iris(folder):
+    run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=20")
+    words = ("explain", "runs/iris/model.h5", DATASETS / "iris/iris.h5", "--importance")
+    text = run_well(folder, *words).says("samples   150", "repeats   5", "accuracy drop", "loss rise")
+    told = json.loads(run_well(folder, *words, "--json", "--repeats", "7").out)
+    text.must(list(told) == ["samples", "repeats", "loss", "accuracy", "features"] and told["repeats"] == 7, f"{told}")
+    names = [row["name"] for row in told["features"]]
+    text.must(set(names[:2]) == {"petal_length", "petal_width"} and len(names) == 4, f"petals matter most, not {names}")
+    drops = [row["accuracy_drop"] for row in told["features"]]
+    text.must(drops == sorted(drops, reverse=True) and drops[0] > 0.1, f"sorted: {drops}")
+    text.must(list(told["features"][0]) == ["name", "index", "accuracy_drop", "accuracy_drop_std", "loss_rise",
+                                            "loss_rise_std"], "the keys")
+    again = run_well(folder, *words, "--json", "--repeats", "7", ranks=3)
+    for row, alone in zip(json.loads(again.out)["features"], told["features"]):
+        again.must(row["name"] == alone["name"] and row["accuracy_drop"] == alone["accuracy_drop"], f"{row}")
+        near(again, row["loss_rise"], alone["loss_rise"], "the rise of the loss", 1e-9)
+
+
+def linear_in_closed_form(folder):
+    """Each number of a regression: W_ki factor_i (x_i - x0_i)."""
+    y = numpy.stack([X[:, 0] - 2 * X[:, 1], X.sum(axis=1)], axis=1)
+    train(folder, LINEAR, x=X, y=y)
+    with h5py.File(folder / "run/model.h5") as file:
+        w = file["model/0-dense/W"][()] * file["normalizer/factor"][()]
+    for name, x0 in (("zero", 0.0), ("mean", X.astype("f8").mean(axis=0))):
+        made, result = explain(folder, "--samples", "3,40", "--baseline", name)
+        result.must(made["sample"].tolist() == [3, 3, 40, 40] and made["class"].tolist() == [0, 1, 0, 1], "each output")
+        near(result, made["attribution"], w[made["class"]] * (X[made["sample"]] - x0), name)
+        near(result, made["gap"], 0, "the gap")
+        result.says("y0", "y1", "x[0] ")
+    made, result = explain(folder, "--class", "y1")
+    result.must(made["class"].tolist() == [1] * 10 and made["sample"].tolist() == list(range(10)), "one output, ten samples")
+    told = json.loads(run_well(folder, "explain", "run/model.h5", "data.h5", "--importance", "--json").out)
+    result.must({"r2_drop", "r2_drop_std"} < set(told["features"][0]), f"{told}")
+
+
+def ranks_explain_alike(folder):
+    x, y = harness.three_classes(90)
+    train(folder, x=x, y=(y, {"classes": ("red", "green", "blue")}))
+    words = ("--samples", "0-80", "--class", "green")
+    alone, result = explain(folder, *words)
+    result.must((alone["class"] == 1).all() and len(alone["class"]) == 81, "the class asked for, in several calls")
+    complete(result, alone)
+    for ranks in (2, 4):
+        made, again = explain(folder, *words, ranks=ranks)
+        again.must(again.out == result.out, "the table is the same")
+        for name, array in alone.items():
+            near(again, made[name], array, name, 1e-6)
+
+
+def two_sides_of_one_output(folder):
+    """What speaks for one class speaks as much against the other."""
+    train(folder, BINARY, x=X, y=((Y > 0).astype("f4"), {"classes": ("no", "yes")}))
+    sides = [explain(folder, "--class", name, "--steps", "128")[0] for name in ("no", "yes")]
+    predicted, result = explain(folder, "--steps", "128")
+    near(result, sides[0]["attribution"], -sides[1]["attribution"], "no", 1e-6)
+    near(result, sides[0]["output"], 1 - sides[1]["output"], "no", 1e-6)
+    result.must((predicted["output"] >= 0.5).all() and result.out.count(" yes ") == predicted["class"].sum(), "the names")
+    result.must((predicted["points"] >= 128).all(), "the steps asked for")
+
+
+# --------------------------------------------------------------------- pictures
+
+def size_of_png(path):
+    """(width, height) of a PNG file, whose parts are checked by their sums."""
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n"), content[:8]
+    place, kinds, pixels = 8, [], b""
+    while place < len(content):
+        length, kind = struct.unpack(">I4s", content[place:place + 8])
+        data = content[place + 8:place + 8 + length]
+        assert struct.unpack(">I", content[place + 8 + length:][:4])[0] == zlib.crc32(kind + data), kind
+        kinds.append(kind)
+        pixels += data if kind == b"IDAT" else b""
+        place += length + 12
+    assert kinds[0] == b"IHDR" and kinds[-1] == b"IEND", kinds
+    width, height, depth, colour = struct.unpack(">IIBB", content[16:26])
+    assert (depth, colour) == (8, 2) and len(zlib.decompress(pixels)) == height * (1 + 3 * width)
+    return width, height
+
+
+def digits(folder):
+    run_well(folder, "train", DATASETS / "digits/digits.yaml", "--set", "train.epochs=3")
+    data = f"{DATASETS}/digits/digits.h5:/test"
+    made, result = explain(folder, "--samples", "0,2-3", "--pictures", "pictures", model="runs/digits/model.h5",
+                           data=data, ranks=2)
+    complete(result, made)
+    result.says("from the zero sample", "pictures: their pictures")
+    result.must(made["attribution"].shape == made["x"].shape == (3, 8, 8) and made["x"].dtype == "u1", "shaped as x")
+    result.must((made["attribution"][made["x"] == 0] == 0).all(), "black pixels have no share")
+    names = sorted(path.name for path in (folder / "pictures").iterdir())
+    wanted = [f"sample-{s:05}-class-{c}.png" for s, c in zip(made["sample"], made["class"])]
+    result.must(names == wanted, f"the pictures are {names}, not {wanted}")
+    for name in names:
+        size = size_of_png(folder / "pictures" / name)
+        result.must(size == (2 * 202 + 3 * 8, 202 + 2 * 8), f"{name} is {size}")
+    told = json.loads(run_well(folder, "explain", "runs/digits/model.h5", data, "--importance", "--json", "--repeats", "1").out)
+    result.must(len(told["features"]) == 64 and {"x[0,0]", "x[7,7]"} < {row["name"] for row in told["features"]}, "pixels")
+    never = [row for row in told["features"] if row["name"] == "x[0,0]"][0]
+    result.must(never["accuracy_drop"] == never["loss_rise"] == 0, "a pixel that is always black has no importance")
+
+
+def flat_pictures_and_names(folder):
+    """Rows of 64 are pictures too; names of classes are made fit for files."""
+    random = numpy.random.default_rng(3)
+    y = numpy.arange(12) % 3
+    train(folder, x=random.normal(size=(12, 64)).astype("f4"), y=(y, {"classes": ("a/b", "..", "grün x")}))
+    for name, safe in (("a/b", "a_b"), ("..", ".."), ("grün x", "gr__n_x")):
+        result = explain(folder, "--class", name, "--samples", "11", "--pictures", "p")[1]
+        result.must((folder / f"p/sample-00011-class-{safe}.png").is_file(), f"a picture for {name}")
+
+
+# ---------------------------------------------------------------------- refusals
+
+def refuse(folder, code, says, *words, ranks=ALONE):
+    before = harness.snapshot(folder)
+    result = harness.run(folder, "explain", *words, ranks=ranks).exits(code).says("lockstep: error: ", *says)
+    result.must(result.err.count("error:") == 1, "one message")
+    result.must(harness.snapshot(folder) == before, "nothing is made or changed")
+
+
+BOTH = ("run/model.h5", "data.h5")
+OUT = (*BOTH, "-o", "out.h5")
+REFUSED = (
+    (USAGE, ("-o OUT.h5 or --importance",), BOTH),
+    (USAGE, ("out.csv", ".h5"), (*BOTH, "-o", "out.csv")),
+    (USAGE, ("no sample 41", "41"), (*OUT, "--samples", "0,41")),
+    (USAGE, ("0,5,10-19",), (*OUT, "--samples", "3-1")),
+    (USAGE, ("grene", "did you mean green?", "red, green, blue"), (*OUT, "--class", "grene")),
+    (USAGE, ("--class 3", "0 to 2"), (*OUT, "--class", "3")),
+    (USAGE, ("--steps 0", "16384"), (*OUT, "--steps", "0")),
+    (USAGE, ("--baseline black", "zero or mean"), (*OUT, "--baseline", "black")),
+    (USAGE, ("--repeats", "with --importance"), (*OUT, "--repeats", "3")),
+    (USAGE, ("--class", "without --importance"), (*BOTH, "--importance", "--class", "red")),
+    (USAGE, ("data.h5 is the model or the data",), (*BOTH, "-o", "data.h5")),
+    (USAGE, ("model.h5 is the model or the data",), (*BOTH, "-o", "run/model.h5")),
+    (DATA, ("x.h5", "y"), ("run/model.h5", "x.h5", "--importance")),
+    (DATA, ("no pictures", "(41, 4) float32"), (*OUT, "--pictures", "p")),
+    (DATA, ("wide/data.h5", "4096", "4097"), ("wide/run/model.h5", "wide/data.h5", "--importance")),
+    (DATA, ("none.h5",), ("run/model.h5", "none.h5", "-o", "out.h5")),
+    (MODEL, ("data.h5",), ("data.h5", "data.h5", "-o", "out.h5")),
+    (OUTPUT, ("none/out.h5",), (*BOTH, "-o", "none/out.h5")),
+    (OUTPUT, ("data.h5", "not a folder"), ("run/model.h5", "pixels.h5", "-o", "out.h5", "--pictures", "data.h5")),
+    (OUTPUT, ("none/p",), ("run/model.h5", "pixels.h5", "-o", "out.h5", "--pictures", "none/p")),
+)
+OVER_RANKS = ("grene", "4096", "none/p")  # found on one rank, on all, and after the data are there
+
+
+def refusals(folder):
+    train(folder, x=X, y=(Y, {"classes": ("red", "green", "blue")}))
+    wide = numpy.zeros((4, 4097), "f4")
+    harness.write_arrays(folder / "x.h5", {"x": X})
+    harness.write_arrays(folder / "pixels.h5", {"x": numpy.zeros((6, 2, 2), "u1")})
+    (folder / "wide").mkdir()
+    train(folder / "wide", x=wide, y=numpy.arange(4) % 3)
+    for code, says, words in REFUSED:
+        refuse(folder, code, says, *words)
+        if set(says) & set(OVER_RANKS):
+            refuse(folder, code, says, *words, ranks=2)
+
+
+TESTS = [iris, importance_of_iris, linear_in_closed_form, ranks_explain_alike, two_sides_of_one_output, digits,
+         flat_pictures_and_names, refusals]
+
+if __name__ == "__main__":
+    harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
