@@ -1,8 +1,8 @@
 /* metric: loss and quality as sums that can be added over batches and ranks, and what follows from them.
  *
  * Nothing is averaged before it is summed, so uneven shards and short batches are exact. All functions are
- * local; the sums are one array of doubles, ready for a reduction. ROC AUC alone needs the scores themselves:
- * they are kept where it is asked for. */
+ * local; the sums are one array of doubles, ready for a reduction. ROC AUC alone needs the scores
+ * themselves: they are kept where it is asked for. */
 #ifndef LOCKSTEP_METRIC_H
 #define LOCKSTEP_METRIC_H
 

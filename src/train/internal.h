@@ -111,10 +111,6 @@ ls_status train_job_of(const char *text, const char *path, ls_job **out);
 
 /* ---------------------------------------------------------------- parts of the setup */
 
-/* Local. The width of the net's output, known before its input is: that of the last layer with units of its
- * own. 0: it is as wide as the input. */
-size_t train_output_width(const ls_model *model);
-
 /* Local. Collects mistakes of train.class_weight; the model is parsed. */
 void train_check_class_weight(ls_job *job);
 
