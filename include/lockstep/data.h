@@ -222,6 +222,7 @@ void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const 
 
 /* Local. The targets of the batch, borrowed. */
 ls_targets ls_batch_targets(const ls_batch *batch);
+
 /* Local. One feature of all samples, as ls_batch_gather normalises it.  out: (n_samples) */
 void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
                        float *out);

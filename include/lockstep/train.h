@@ -137,6 +137,11 @@ ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metr
 void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
                  ls_batch *batch, ls_metric *metric);
 
+/* Local. Units and pivots of regression's sums, for targets as the normaliser makes them; the pivots are a
+ * sample's, the same on all ranks. */
+void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                           ls_metric *metric);
+
 /* ----------------------------------------------------------------------- training */
 
 typedef struct ls_train_options {

@@ -120,12 +120,6 @@ static void measure_all(measurer *m, ls_importance *out) {
 
 /* --------------------------------------------------------------------- memory */
 
-/* Against cancellation R^2 is summed from near the targets: those of the first sample. */
-static void set_pivots(const ls_dataset *d, ls_metric *metric) {
-  for (size_t k = 0; metric->task == LS_TASK_REGRESSION && k < metric->n_outputs; k++)
-    metric->pivots[k] = ((const float *)d->y.data)[k];
-}
-
 static ls_status prepare(measurer *m) {
   const ls_model *const model = m->options->model;
   const ls_dataset *const d = m->options->dataset;
@@ -136,7 +130,7 @@ static ls_status prepare(measurer *m) {
     status = ls_fail_memory("a feature", d->n_samples * sizeof *m->column);
   for (size_t r = 0; status == LS_OK && r < m->repeats; r++) {
     status = ls_metric_create(ls_task_of(model->loss), model->n_out, false, &m->metrics[r]);
-    if (status == LS_OK) set_pivots(d, m->metrics[r]);
+    if (status == LS_OK) ls_evaluate_set_scale(m->options->normalizer, d, 0, m->metrics[r]);
   }
   if (status != LS_OK) return status;
   m->sums = ls_calloc(m->repeats, m->metrics[0]->n_sums * sizeof *m->sums);

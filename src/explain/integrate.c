@@ -43,7 +43,7 @@ static void add_points(ls_explainer *e, size_t output, size_t n_panels, size_t f
   const float *const z = ls_model_forward(model, &pass);
   float *const dz = ls_model_output_gradient(model);
   for (size_t i = 0; i < rows; i++)
-    explain_seed(model, output, weights[(first + i) % PANEL_POINTS] / (double)n_panels,
+    explain_seed(&e->options, output, weights[(first + i) % PANEL_POINTS] / (double)n_panels,
                  z + i * model->n_out, dz + i * model->n_out);
   ls_model_backward(model, &pass, e->dx);
   for (size_t i = 0; i < rows; i++)
@@ -98,8 +98,8 @@ static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
   const float *const z = find_ends(e);
   const size_t own = e->per_sample > 1 ? i % e->per_sample : explain_predicted(o->model, z);
   r->outputs[i] = o->has_output ? o->output : own;
-  r->values[i] = explain_value(o->model, r->outputs[i], z);
-  r->baseline_values[i] = explain_value(o->model, r->outputs[i], z + o->model->n_out);
+  r->values[i] = explain_value(o, r->outputs[i], z);
+  r->baseline_values[i] = explain_value(o, r->outputs[i], z + o->model->n_out);
   size_t n_panels = (o->points + PANEL_POINTS - 1) / PANEL_POINTS;
   integrate(e, n_panels, i);
   while (!ls_attribution_is_complete(e, r, i) && 2 * n_panels * PANEL_POINTS <= LS_EXPLAIN_POINTS_MOST)

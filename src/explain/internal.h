@@ -5,10 +5,10 @@
 #include "lockstep/explain.h"
 
 /* Local. F, of one row of what ls_model_forward returns.  z: (n_out) */
-double explain_value(const ls_model *model, size_t output, const float *z);
+double explain_value(const ls_explain_options *o, size_t output, const float *z);
 
 /* Local. weight * dF/dz of that row.  z, dz: (n_out) */
-void explain_seed(const ls_model *model, size_t output, double weight, const float *z, float *dz);
+void explain_seed(const ls_explain_options *o, size_t output, double weight, const float *z, float *dz);
 
 /* Local. The class or label that a row speaks for most. */
 size_t explain_predicted(const ls_model *model, const float *z);

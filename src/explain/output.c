@@ -3,9 +3,8 @@
  *   a class       F = p_c         dF/dz_j = p_c ([j = c] - p_j)
  *   a label       F = p_c         dF/dz_c = p_c (1 - p_c)
  *   one sigmoid   F = p or 1 - p  dF/dz = p (1 - p), negative for class 0
- *   a number      F = a_c         dF/da_c = 1
- *
- * What a number is in the user's units is known here alone. */
+ *   a number      F = a_c / factor + offset, in the user's units    dF/da_c = 1 / factor
+ */
 #include "internal.h"
 
 #include <math.h>
@@ -32,12 +31,16 @@ static double sigmoid(double z) {
   return 1.0 / (1.0 + exp(-z));
 }
 
-double explain_value(const ls_model *model, size_t output, const float *z) {
+double explain_value(const ls_explain_options *o, size_t output, const float *z) {
+  const ls_model *const model = o->model;
+  const ls_normalizer *const targets = o->normalizer->targets;
   if (is_binary(model)) return sigmoid(output == 1 ? (double)z[0] : -(double)z[0]);
   switch (ls_loss_link(model->loss)) {
   case LS_SOFTMAX: return exp((double)z[output] - log_sum(model->n_out, z));
   case LS_SIGMOID: return sigmoid((double)z[output]);
-  default: return (double)z[output];
+  default:
+    return targets ? (double)z[output] / targets->factor[output] + targets->offset[output]
+                   : (double)z[output];
   }
 }
 
@@ -48,16 +51,18 @@ static void seed_softmax(size_t n, size_t output, double weight, const float *z,
   dz[output] = (float)(weight * f * (1.0 - f));
 }
 
-void explain_seed(const ls_model *model, size_t output, double weight, const float *z, float *dz) {
+void explain_seed(const ls_explain_options *o, size_t output, double weight, const float *z, float *dz) {
+  const ls_model *const model = o->model;
+  const ls_normalizer *const targets = o->normalizer->targets;
   const ls_activation link = ls_loss_link(model->loss);
   if (link == LS_SOFTMAX) {
     seed_softmax(model->n_out, output, weight, z, dz);
     return;
   }
-  const double f = explain_value(model, output, z);
+  const double f = explain_value(o, output, z);
   memset(dz, 0, model->n_out * sizeof *dz);
   if (link == LS_LINEAR)
-    dz[output] = (float)weight;
+    dz[output] = (float)(targets ? weight / targets->factor[output] : weight);
   else if (is_binary(model))
     dz[0] = (float)((output == 1 ? weight : -weight) * f * (1.0 - f));
   else

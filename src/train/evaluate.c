@@ -1,8 +1,8 @@
 /* Evaluation: each rank its shard, the sums added, and where scores are kept those ranked on rank 0. */
 #include "internal.h"
 
-void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
-                     ls_metric *metric) {
+void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                           ls_metric *metric) {
   const size_t n = metric->n_outputs;
   const ls_normalizer *const targets = normalizer->targets;
   if (metric->task != LS_TASK_REGRESSION) return;
@@ -55,7 +55,7 @@ void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer
   const ls_shard shard = ls_shard_of(view->n, ls_comm_rank(comm), ls_comm_size(comm));
   const size_t most = ls_size_min(batch->max_rows, model->max_rows);
   ls_metric_reset(metric);
-  if (view->n > 0) train_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
+  if (view->n > 0) ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
   for (size_t done = 0; done < shard.rows; done += most) {
     const size_t rows = ls_size_min(most, shard.rows - done);
     const size_t lanes[] = {0, rows};

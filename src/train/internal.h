@@ -118,11 +118,6 @@ void train_check_class_weight(ls_job *job);
  * where they do not fit the data. */
 ls_status train_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out);
 
-/* Local. Units and pivots of regression's sums, for targets as the normaliser makes them; the pivots are a
- * sample's, the same on all ranks. */
-void train_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
-                     ls_metric *metric);
-
 /* ------------------------------------------------------------------ the trainer */
 
 /* What is measured of each layer after an epoch. */

@@ -20,8 +20,8 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
     t->sync->n_penalised = job->model->n_segments;
     t->sync->penalised = job->model->segments;
   }
-  train_set_scale(setup->normalizer, setup->train.dataset, 0, t->step_metric);
-  train_set_scale(setup->normalizer, setup->train.dataset, 0, t->epoch_metric);
+  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->step_metric);
+  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->epoch_metric);
   t->progress = (ls_progress){.n_sums = t->epoch_metric->n_sums, .sums = t->epoch_metric->sums};
   t->saved_step = UINT64_MAX;
   t->has_bar = isatty(STDERR_FILENO);

@@ -539,7 +539,7 @@ def check(folder):
     for ranks in (harness.ALONE, 2):
         result = run_well(folder, "check", "digits/digits.yaml", "--set", "train.epochs=7", ranks=ranks)
         result.says("epochs: 7", "training    1293 samples", "validation  144 samples", "test        360 samples",
-                    "dropout", "8320", "1290", "9610", "memory", "fine:")
+                    "dropout", "16384", "32768", "1290", "51210", "memory", "fine:")
         result.must(harness.snapshot(folder) == before, "check writes nothing")
 
 
