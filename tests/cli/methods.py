@@ -1,0 +1,273 @@
+"""What a step does to the weights, in closed form, and what steers a run: penalties, clipping, schedules, early
+stopping, diagnostics, the learning rate range test."""
+
+import math
+import re
+import xml.etree.ElementTree
+
+import h5py
+import numpy
+
+import harness
+from harness import edited, model_arrays, read_csv, run_well
+
+X, Y = harness.three_classes(60)
+LR = 0.5
+
+
+def prepare(folder, *edits, **arrays):
+    harness.write_file(folder / "config.yaml", edited(*edits))
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, **arrays})
+
+
+def train(folder, *words, **how):
+    return run_well(folder, "train", "config.yaml", *words, **how)
+
+
+def column(folder, name, output="run", file="metrics.csv"):
+    header, rows = read_csv(folder / output / file)
+    return [row[header.index(name)] for row in rows]
+
+
+def weights(folder, output):
+    return model_arrays(folder / output / "model.h5")
+
+
+def one_step(folder, name, *sets):
+    """The weights before and after one step of plain gradient descent over all samples."""
+    words = [word for pair in ("optimizer={type: sgd, lr: 0.5}", "train.batch_size=full", *sets)
+             for word in ("--set", pair)]
+    train(folder, "-o", f"{name}-0", "--set", "train.max_steps=0", *words)
+    result = train(folder, "-o", f"{name}-1", "--set", "train.max_steps=1", *words)
+    return result, weights(folder, f"{name}-0"), weights(folder, f"{name}-1")
+
+
+def norm(arrays):
+    return math.sqrt(sum(float((array.astype(float) ** 2).sum()) for array in arrays))
+
+
+# --------------------------------------------------------------------- penalties
+
+def l2_adds_its_gradient(folder):
+    """w1 = w0 - lr (g + 2 l2 w0) for W, and b as without."""
+    prepare(folder)
+    result, before, plain = one_step(folder, "plain")
+    _, _, penalised = one_step(folder, "l2", "penalty.l2=0.01", "model.1.l2=0.03")
+    for path, strength in (("0-dense/W", 0.01), ("1-dense/W", 0.03), ("0-dense/b", 0.0), ("1-dense/b", 0.0)):
+        wanted = plain[path] - LR * 2 * strength * before[path]
+        result.must(numpy.allclose(penalised[path], wanted, rtol=1e-5, atol=1e-6), f"{path}: not the gradient of l2")
+    result.must(not numpy.allclose(penalised["0-dense/W"], plain["0-dense/W"], atol=1e-4), "l2 must do something")
+
+
+def l1_is_a_proximal_step(folder):
+    """w1 = sign(v) max(|v| - lr l1, 0), v what the step without it gives."""
+    prepare(folder)
+    result, _, plain = one_step(folder, "plain")
+    _, _, penalised = one_step(folder, "l1", "penalty.l1=0.2")
+    for path in ("0-dense/W", "1-dense/W"):
+        wanted = numpy.sign(plain[path]) * numpy.maximum(numpy.abs(plain[path]) - LR * 0.2, 0.0)
+        result.must(numpy.allclose(penalised[path], wanted, atol=1e-6), f"{path}: not the proximal step")
+    for path in ("0-dense/b", "1-dense/b"):
+        result.must(numpy.array_equal(penalised[path], plain[path]), f"{path}: a bias has no penalty")
+    zeros = sum(int((penalised[path] == 0.0).sum()) for path in ("0-dense/W", "1-dense/W"))
+    result.must(zeros > 0, "some weights must be exactly 0")
+    told = re.findall(r"(\d+) (?:are|is|of \d+ are) (?:exactly )?0", run_well(folder, "info", "l1-1/model.h5").out)
+    result.must(sum(map(int, told)) == zeros, f"info counts {told}, there are {zeros}")
+
+
+def penalties_are_not_in_the_loss(folder):
+    """The loss of the first step is that of the same weights without penalties, which are printed beside it."""
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"))
+    plain = train(folder, "-o", "plain", "--set", "optimizer.lr=0")
+    penalised = train(folder, "-o", "penalised", "--set", "optimizer.lr=0", "--set", "penalty.l2=0.01")
+    for name in ("train_loss", "val_loss"):
+        penalised.must(column(folder, name, "plain") == column(folder, name, "penalised"), f"{name} has the penalty")
+    arrays = weights(folder, "penalised")
+    value = 0.01 * (norm([arrays["0-dense/W"]]) ** 2 + norm([arrays["1-dense/W"]]) ** 2)
+    penalised.says(f"penalty {value:.4f} (not in loss)")
+    plain.must("penalty" not in plain.out, "where there is none, none is told of")
+
+
+# ---------------------------------------------------------------------- clipping
+
+def clip_by_norm(folder):
+    """A step as long as lr times the limit, in the direction of the whole gradient."""
+    prepare(folder)
+    result, before, plain = one_step(folder, "plain")
+    _, _, clipped = one_step(folder, "clipped", "train.clip_grad_norm=0.01")
+    whole = {path: plain[path].astype(float) - before[path] for path in before}
+    part = {path: clipped[path].astype(float) - before[path] for path in before}
+    result.must(abs(norm(part.values()) - LR * 0.01) < 1e-3 * LR * 0.01, f"the step is {norm(part.values())} long")
+    scale = norm(part.values()) / norm(whole.values())
+    for path, wanted in whole.items():
+        result.must(numpy.allclose(part[path], scale * wanted, atol=2e-6), f"{path}: another direction")
+    _, _, loose = one_step(folder, "loose", "train.clip_grad_norm=1000")
+    result.must(all(numpy.array_equal(loose[path], plain[path]) for path in plain), "a loose limit changes nothing")
+
+
+def clip_by_value(folder):
+    prepare(folder)
+    result, before, plain = one_step(folder, "plain")
+    _, _, clipped = one_step(folder, "clipped", "train.clip_grad_value=0.02")
+    for path in before:
+        step = plain[path].astype(float) - before[path]
+        wanted = before[path] + numpy.clip(step, -LR * 0.02, LR * 0.02)
+        result.must(numpy.allclose(clipped[path], wanted, atol=2e-6), f"{path}: not cut at the limit")
+
+
+# --------------------------------------------------------------------- schedules
+
+def rates_told(text):
+    return [float(rate) for rate in re.findall(r"^step \d+ .*?lr (\S+)", text, re.MULTILINE)]
+
+
+def every_rate_is_logged(folder):
+    """A warm-up of 3 steps, then a cosine to the end; the same after a resume, which tells the rate it goes on with."""
+    prepare(folder, ("optimizer:", "schedule: {type: cosine, warmup_steps: 3}\noptimizer:"), ("epochs: 2", "epochs: 3"))
+    whole = train(folder, "--set", "train.log_every=1")
+    steps = len(rates_told(whole.out))
+    base = 0.01
+    wanted = [base * (step + 1) / 3 if step < 3 else
+              base * 0.5 * (1 + math.cos(math.pi * (step - 3) / (steps - 3))) for step in range(steps)]
+    whole.must(steps == 24, f"{steps} rates")
+    whole.must(numpy.allclose(rates_told(whole.out), wanted, rtol=1e-5, atol=1e-9), f"the rates are {rates_told(whole.out)}")
+    first = train(folder, "-o", "parts", "--set", "train.log_every=1", "--set", "train.max_steps=13")
+    second = train(folder, "-o", "parts", "--set", "train.log_every=1")
+    whole.must(rates_told(first.out) + rates_told(second.out) == rates_told(whole.out), "a resume changes no rate")
+    second.says(f"lr {wanted[13]:.6g}, epoch 2, step 13")
+    whole.must(column(folder, "lr", "parts") == column(folder, "lr"), "metrics.csv has the same rates")
+
+
+def a_plateau_lowers_the_rate(folder):
+    """With a rate of 0 nothing improves: halved after each two epochs."""
+    plateau = "schedule: {type: plateau, patience: 1, factor: 0.5}\noptimizer:"
+    prepare(folder, ("optimizer:", plateau), ("epochs: 2", "epochs: 7\n  monitor: epoch"))
+    result = train(folder)
+    rates = [float(rate) for rate in column(folder, "lr")]
+    result.must(rates == [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025], f"the rates are {rates}")
+
+
+# ---------------------------------------------------------------- early stopping
+
+def early_stopping_ends_the_run(folder):
+    """The monitored column, the number of the epoch, never gets smaller: the first epoch is the best."""
+    prepare(folder, ("epochs: 2", "epochs: 50\n  monitor: epoch\n  early_stopping: {patience: 3}"))
+    result = train(folder)
+    result.says("stopped early: epoch was no better for 3 epochs")
+    result.must(column(folder, "epoch") == ["1", "2", "3", "4"], f"the epochs are {column(folder, 'epoch')}")
+    train(folder).says("is finished")
+    train(folder, "-o", "parts", "--set", "train.max_steps=21")
+    train(folder, "-o", "parts")
+    result.must(column(folder, "epoch", "parts") == ["1", "2", "3", "4"], "a resume forgets nothing")
+
+
+def min_delta_asks_for_more(folder):
+    """Losses fall by less than 100: only the first epoch counts as better."""
+    prepare(folder, ("epochs: 2", "epochs: 50\n  early_stopping: {patience: 2, min_delta: 100}"))
+    result = train(folder)
+    result.must(len(column(folder, "epoch")) == 3, f"{len(column(folder, 'epoch'))} epochs")
+
+
+# ------------------------------------------------------------------- diagnostics
+
+def deep(hidden, n=11):
+    layers = "\n".join(f"  - {{layer: dense, units: 12, {hidden}}}" for _ in range(n))
+    return ("  - {layer: dense, units: 8, activation: relu}", layers)
+
+
+def a_vanishing_gradient_is_told(folder):
+    prepare(folder, deep("activation: sigmoid"))
+    result = harness.run(folder, "train", "config.yaml").exits(0)
+    result.must("the gradient vanishes: that of 0-dense" in result.err, "it must be told")
+    result.must(result.err.count("vanishes") == 1, "once")
+    ratios = [float(value) for value in column(folder, "gradient_norm", file="diagnostics.csv")[:12]]
+    result.must(len(ratios) == 12 and ratios[0] < 1e-4 * ratios[-1], f"the norms are {ratios}")
+    prepare(folder, deep("activation: leaky_relu"))
+    train(folder, "--overwrite")
+
+
+def dead_units_are_told(folder):
+    """ReLUs of weights 0 are 0 for every sample, and stay so."""
+    prepare(folder, ("activation: relu", "activation: relu, init: zeros"))
+    result = harness.run(folder, "train", "config.yaml").exits(0)
+    dead = column(folder, "dead", file="diagnostics.csv")
+    result.must(dead == ["1", "", "1", ""], f"the share of dead units is {dead}")
+    result.must("0-dense is mostly dead: 100 %" in result.err, "it must be told")
+    prepare(folder)
+    train(folder, "-o", "alive")
+    alive = [float(value) for value in column(folder, "dead", "alive", "diagnostics.csv") if value]
+    result.must(len(alive) == 2 and max(alive) <= 0.5, f"of a net that learns, {alive} are dead")
+
+
+def diagnostics_can_be_left_out(folder):
+    prepare(folder)
+    result = train(folder, "--set", "train.diagnostics=false")
+    result.must(not (folder / "run/diagnostics.csv").exists(), "there is no file then")
+
+
+def norms_are_those_of_the_weights(folder):
+    """The norm of weights and gradient after the last epoch, at any number of ranks."""
+    prepare(folder)
+    result = train(folder)
+    arrays = weights(folder, "run")
+    told = [float(value) for value in column(folder, "weight_norm", file="diagnostics.csv")[-2:]]
+    wanted = [norm([arrays[f"{layer}/W"], arrays[f"{layer}/b"]]) for layer in ("0-dense", "1-dense")]
+    result.must(numpy.allclose(told, wanted, rtol=1e-5), f"told {told}, wanted {wanted}")
+    train(folder, "-o", "three", ranks=3)
+    for name in ("gradient_norm", "weight_norm", "ratio", "dead"):
+        one, three = (column(folder, name, output, "diagnostics.csv") for output in ("run", "three"))
+        pairs = [(float(a), float(b)) for a, b in zip(one, three) if a or b]
+        result.must(pairs and numpy.allclose(*zip(*pairs), rtol=1e-4), f"{name} depends on the ranks")
+
+
+# ------------------------------------------------------------- the range test
+
+def a_rate_is_suggested(folder):
+    prepare(folder)
+    before = harness.snapshot(folder)
+    result = run_well(folder, "lr-find", "config.yaml", "-o", "curve.svg", "--steps", "80", ranks=2)
+    result.says("rate", "smoothed", "least", "suggested: optimizer.lr:", "curve.svg: the curve as a picture")
+    suggested = float(re.search(r"optimizer.lr: (\S+)", result.out)[1])
+    result.must(1e-4 < suggested < 1.0, f"{suggested} is no rate for this net")
+    picture = xml.etree.ElementTree.parse(folder / "curve.svg").getroot()
+    result.must(picture.tag.endswith("svg") and len(picture.findall("{*}polyline")) == 2, "two curves in the picture")
+    after = harness.snapshot(folder)
+    after.pop("curve.svg")
+    result.must(after == before, "nothing else is written")
+
+
+def range_test_refuses_nonsense(folder):
+    prepare(folder)
+    for words in (("--from", "1", "--to", "0.1"), ("--steps", "1"), ("--from", "x"), ("--to", "-1"), ("--steps", "2.5")):
+        harness.run(folder, "lr-find", "config.yaml", *words).exits(2)
+
+
+def divergence_points_to_the_range_test(folder):
+    prepare(folder, ("optimizer: {type: adam, lr: 0.01}", "optimizer: {type: sgd, lr: 1.0e+6}"),
+            ("softmax", "linear"), ("categorical_cross_entropy", "mse"), ("units: 3", "units: 1"))
+    result = harness.run(folder, "train", "config.yaml", "--set", "train.epochs=50").exits(6)
+    result.must("lr-find" in result.err and "too large" in result.err, "it must say what to do")
+
+
+# ----------------------------------------------------------------------- batches
+
+def accumulated_batches_are_one(folder):
+    """Three batches of 20 are one of 60, weights of samples and all."""
+    prepare(folder, w=numpy.arange(60, dtype="f4") % 4)
+    for name, sets in (("whole", ("train.batch_size=full",)), ("parts", ("train.batch_size=20", "train.accumulate=3")),
+                       ("odd", ("train.batch_size=7", "train.accumulate=100"))):
+        result = train(folder, "-o", name, *(word for pair in sets for word in ("--set", pair)))
+        result.must(column(folder, "step", name) == ["1", "2"], f"{name}: the steps are {column(folder, 'step', name)}")
+    for name in ("parts", "odd"):
+        for path, wanted in weights(folder, "whole").items():
+            result.must(numpy.allclose(weights(folder, name)[path], wanted, rtol=1e-5, atol=1e-7), f"{name}: {path} differs")
+
+
+TESTS = [
+    l2_adds_its_gradient, l1_is_a_proximal_step, penalties_are_not_in_the_loss, clip_by_norm, clip_by_value,
+    every_rate_is_logged, a_plateau_lowers_the_rate, early_stopping_ends_the_run, min_delta_asks_for_more,
+    a_vanishing_gradient_is_told, dead_units_are_told, diagnostics_can_be_left_out, norms_are_those_of_the_weights,
+    a_rate_is_suggested, range_test_refuses_nonsense, divergence_points_to_the_range_test, accumulated_batches_are_one,
+]
+
+harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
