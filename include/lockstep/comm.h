@@ -42,6 +42,29 @@ void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
  * may be NULL. Each rank gives `n` elements of its own, any number. */
 void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all);
 
+/* Sums that do not depend on the number of ranks. The terms are those of n_lanes lanes, a power of two: the
+ * leaves of a binary tree. Each rank holds the lanes below one node of it (some ranks none, where there are
+ * more of them than lanes) with their sum, folded as the tree says; ls_comm_tree_sum goes on from there to
+ * the root. So every addition is the same, whatever the number of ranks. */
+typedef struct ls_comm_tree {
+  size_t n_lanes;
+  size_t first, count; /* this rank's lanes */
+  float *parts;        /* owned */
+  double *parts64;     /* owned */
+} ls_comm_tree;
+
+/* Local. This rank's part of the tree, and room for its sums. The caller destroys it. */
+ls_status ls_comm_tree_create(const ls_comm *comm, size_t n_lanes, ls_comm_tree **out);
+void ls_comm_tree_destroy(ls_comm_tree **tree);
+
+/* Local. The lanes that a rank holds. */
+void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_t *count);
+
+/* Collective. x[i], i < n, the sum over this rank's lanes (of no account where it has none), becomes that
+ * over all lanes, the same bits on every rank. */
+void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n);
+void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n);
+
 /* Collective. Rank 0's bytes go to all. */
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
 

@@ -19,7 +19,9 @@ typedef enum ls_pass_mode {
 } ls_pass_mode;
 
 /* One sweep over a batch. Rows are worked on lane by lane: lane l is the rows lanes[l] .. lanes[l + 1] - 1,
- * each with products of its own, so that a lane's result does not depend on what else the rank holds.
+ * each with products of its own, so that a lane's result does not depend on what else the rank holds. Sums
+ * over lanes are folded as the leaves of a binary tree, ((0 + 1) + (2 + 3)) + ..., whose subtrees are what
+ * the ranks hold: see ls_comm_tree.
  * A rank without rows takes part as well, where `sum` is set. */
 typedef struct ls_pass {
   size_t n_lanes;      /* at least 1 */
@@ -74,8 +76,15 @@ struct ls_layer {
   size_t n_children;
   ls_layer **children; /* owned: the layers inside this one */
   void *scratch;       /* a view into the model's arena */
+  float *room;         /* (levels, room_size): for folding lanes, shared; NULL: one lane a pass */
+  size_t room_size;    /* the most parameters that any layer has */
   const float *output; /* (rows, n_out): of the latest forward; the last of a net: before its link */
 };
+
+/* Local. Where backward puts the gradient of a block of parameters over one lane, and what the numbers that
+ * are there count (0: nothing, 1: they are added to); and, once it is there, folding it. */
+float *ls_lane_gradient(const ls_layer *layer, const ls_pass *pass, size_t param, size_t lane, float *beta);
+void ls_lane_end(const ls_layer *layer, const ls_pass *pass, size_t param, size_t lane);
 
 /* The functions of a kind of layer. Those without a comment on NULL must be there. */
 struct ls_layer_type {

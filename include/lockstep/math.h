@@ -34,6 +34,15 @@ typedef struct ls_targets {
   const float *shares;     /* (rows), or NULL */
 } ls_targets;
 
+/* Local. Those of the rows from `first` on. */
+static inline ls_targets ls_targets_from(const ls_targets *targets, size_t first, size_t cols) {
+  return (ls_targets){.classes = targets->classes ? targets->classes + first : NULL,
+                      .values = targets->values ? targets->values + first * cols : NULL,
+                      .weights = targets->weights ? targets->weights + first : NULL,
+                      .partners = targets->partners ? targets->partners + first : NULL,
+                      .shares = targets->shares ? targets->shares + first : NULL};
+}
+
 /* ------------------------------------------------------------------ BLAS */
 
 /* The threads of BLAS products in this process, at least 1. */
@@ -97,6 +106,38 @@ void ls_math_clamp(size_t n, float limit, float *x);
 
 /* w = sign(w) max(|w| - by, 0); a NaN stays one. */
 void ls_math_shrink(size_t n, float by, float *w);
+
+/* ----------------------------------------------------------------- lanes */
+
+/* Lanes are parts of a batch. What they have is added up as the leaves of a binary tree, ((0 + 1) + (2 +
+ * 3)) +
+ * ..., so that the order does not depend on who holds them.
+ *
+ * The most lanes there may be, and the partial sums of them that are there at once. */
+#define LS_LANES_MAX   1024
+#define LS_LANES_DEPTH 11
+
+/* Local. Folding: lane l is put on level ls_lane_level(l), then ls_lane_merges(l, n) times the highest
+ * level is added to the one below it. After lane n - 1 the sum is on level 0. */
+static inline size_t ls_lane_level(size_t lane) {
+  return (size_t)__builtin_popcountll(lane);
+}
+static inline size_t ls_lane_merges(size_t lane, size_t n_lanes) {
+  return lane + 1 == n_lanes ? ls_lane_level(lane) : (size_t)__builtin_ctzll(~(unsigned long long)lane);
+}
+
+/* Local. Levels that n lanes need. */
+static inline size_t ls_lane_depth(size_t n_lanes) {
+  size_t depth = 1;
+  while (n_lanes > 1) {
+    n_lanes = (n_lanes + 1) / 2;
+    depth++;
+  }
+  return depth;
+}
+
+/* Local. The same with levels of n doubles: `levels`, (LS_LANES_DEPTH, n), has lane l on its level. */
+void ls_lane_fold(double *levels, size_t n, size_t lane, size_t n_lanes);
 
 /* --------------------------------------------------------- optimizer steps */
 

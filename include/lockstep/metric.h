@@ -46,6 +46,8 @@ typedef struct ls_metric {
   double *units;       /* (n_outputs), owned: regression: what a 1 of each output is worth where mse and mae
                           are told; the same on all ranks. 1 at first */
   ls_ranking *ranking; /* owned; NULL where scores are not kept */
+  double *levels;      /* (levels, n_sums), owned: lanes being folded; NULL: all rows are one lane */
+  double *all;         /* the sums, while `sums` is those of a lane; else NULL */
 } ls_metric;
 
 /* Makes one with all sums 0. LS_ERR_INTERNAL where memory is short. */
@@ -62,6 +64,15 @@ ls_status ls_metric_add_top(ls_metric *metric, size_t k);
  * ROC AUC, and where they are to be ranked has room for the `all_rows` of all ranks (0 elsewhere).
  * LS_ERR_INTERNAL where memory is short. */
 ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_rows);
+
+/* Has rows added lane by lane, at most n_lanes of them, in the order of ls_lane_fold. After all of
+ * ls_metric_add_top. LS_ERR_INTERNAL where memory is short. */
+ls_status ls_metric_keep_lanes(ls_metric *metric, size_t n_lanes);
+
+/* What is added between the two is of one lane, and with the last of n_lanes joins the sums. Where no lanes
+ * are kept, it does at once. */
+void ls_metric_begin_lane(ls_metric *metric, size_t lane);
+void ls_metric_end_lane(ls_metric *metric, size_t lane, size_t n_lanes);
 
 /* Sums to 0, no scores. */
 void ls_metric_reset(ls_metric *metric);

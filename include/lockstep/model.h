@@ -24,6 +24,7 @@ typedef struct ls_model {
   size_t n_layers;
   ls_layer **layers; /* owned */
   double l1, l2;     /* penalties of the weights that have none of their own; to be set before building */
+  size_t max_lanes;  /* the most lanes of a pass, likewise; 0: 1 */
 
   /* From here on set by ls_model_build. */
   size_t n_in, n_out;

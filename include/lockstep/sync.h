@@ -23,8 +23,9 @@ typedef struct ls_sync {
   double seconds; /* spent in communication so far, waiting for other ranks included */
 
   /* To be set after ls_sync_create where they are wanted. */
-  double clip_norm;  /* the most that the norm of the whole gradient may be; 0: anything */
-  double clip_value; /* the most that an element may be, after that; 0: anything */
+  double clip_norm;   /* the most that the norm of the whole gradient may be; 0: anything */
+  double clip_value;  /* the most that an element may be, after that; 0: anything */
+  ls_comm_tree *tree; /* borrowed: sums do not depend on the number of ranks; NULL: they do, by rounding */
   size_t n_penalised;
   const ls_segment *penalised; /* borrowed: the segments that have penalties; 0 of them: none */
 } ls_sync;
@@ -39,8 +40,14 @@ typedef struct ls_step {
   double *sums;     /* (n_sums), in: this rank's sums of metrics; out: of all ranks' */
   bool wants_stop;  /* in: this rank was asked to stop; out: any rank was */
   double lr;        /* in: the learning rate */
+  bool is_reduced;  /* in: weight, sums and gradient are those of all ranks already: see ls_sync_reduce */
   double grad_norm; /* out: the Euclidean norm of the mean gradient of loss and l2, before clipping */
 } ls_step;
+
+/* Collective. Weight, sums and grads (n), of this rank's rows, become those of all ranks. With a tree, a
+ * step of several batches adds up what this makes of each: the order in which they are added then depends
+ * on no rank. */
+void ls_sync_reduce(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, float *grads);
 
 /* Collective. grads (n) holds this rank's gradient summed over its rows; params (n) takes the optimizer's
  * step by its mean over the rows of all ranks: the gradient of l2 is added, then clipped (by norm, as in

@@ -31,6 +31,8 @@ typedef struct ls_train_config {
   double clip_grad_norm, clip_grad_value; /* 0: off */
   uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
   double min_delta;      /* what counts as one is more than this */
+  bool reproducible;     /* the same bits at any number of ranks */
+  uint64_t lanes;        /* then: parts of a batch, a power of two */
   bool diagnostics;      /* writes diagnostics.csv, and warns */
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
@@ -117,9 +119,20 @@ typedef struct ls_setup {
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
+  ls_comm_tree *tree;    /* owned: of the lanes, where the run is reproducible; else NULL */
   int threads;           /* of BLAS in each rank */
   double *class_weights; /* (classes), of training; owned; NULL: all 1 */
 } ls_setup;
+
+/* This rank's rows of a batch or a view, and how they are cut into lanes. */
+typedef struct ls_cut {
+  size_t first; /* of all rows */
+  size_t n_lanes;
+  size_t lanes[LS_LANES_MAX + 1]; /* (n_lanes + 1), from 0; the last is the number of its rows */
+} ls_cut;
+
+/* Local. Of `rows` rows: this rank's lanes of the tree, or without one its shard as one lane. */
+void ls_cut_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_cut *out);
 
 /* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The
  * parameters are not initialised yet. */
@@ -129,13 +142,14 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 /* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
  * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
  * short. */
-ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metric *metric);
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
+                                  ls_metric *metric);
 
 /* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
  * shard, and ranks the scores where it keeps them: all of `metric` is then the same on all ranks but the
  * scores. */
-void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
-                 ls_batch *batch, ls_metric *metric);
+void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
+                 const ls_view *view, ls_batch *batch, ls_metric *metric);
 
 /* Local. Units and pivots of regression's sums, for targets as the normaliser makes them; the pivots are a
  * sample's, the same on all ranks. */

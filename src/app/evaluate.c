@@ -206,7 +206,8 @@ static ls_status create_metric(const ls_comm *comm, const ls_loaded *loaded, uin
   const ls_task task = loaded->job->task;
   ls_status status = ls_metric_create(task, loaded->job->model->n_out, true, out);
   if (status == LS_OK) status = add_top_k(*out, top_k);
-  if (status == LS_OK && task != LS_TASK_REGRESSION) status = ls_evaluate_keep_scores(comm, samples, *out);
+  if (status == LS_OK && task != LS_TASK_REGRESSION)
+    status = ls_evaluate_keep_scores(comm, NULL, samples, *out);
   return status;
 }
 
@@ -219,7 +220,7 @@ static ls_status evaluate(ls_comm *comm, const ls_loaded *loaded, const ls_datas
   if (status == LS_OK) status = create_metric(comm, loaded, view.n, top_k, &metric);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) {
-    ls_evaluate(comm, loaded->job->model, loaded->normalizer, &view, batch, metric);
+    ls_evaluate(comm, NULL, loaded->job->model, loaded->normalizer, &view, batch, metric);
     if (prints(comm)) (json ? print_json : print_words)(metric, loaded->saved);
   }
   ls_metric_destroy(&metric);

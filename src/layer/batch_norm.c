@@ -45,7 +45,7 @@ enum { RUNNING_MEAN, RUNNING_VAR };
 typedef struct scratch {
   double count;           /* rows of the global batch */
   double *mean, *inverse; /* (n): what forward took, inverse: 1 / sqrt(var + eps) */
-  double *part;           /* (2 n): two sums over a lane */
+  double *levels;         /* (LS_LANES_DEPTH, 2 n): two sums over a lane, being folded */
   double *sums;           /* (2 n + 1): over all lanes of this rank, then of all; and the count */
 } scratch;
 
@@ -76,21 +76,22 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   scratch *const s = ls_arena_take(arena, 1, sizeof *s);
   double *const mean = ls_arena_take(arena, n, sizeof *mean);
   double *const inverse = ls_arena_take(arena, n, sizeof *inverse);
-  double *const part = ls_arena_take(arena, n, 2 * sizeof *part);
+  double *const levels = ls_arena_take(arena, n, 2 * LS_LANES_DEPTH * sizeof *levels);
   double *const sums = ls_arena_take(arena, n + 1, 2 * sizeof *sums);
-  if (s) *s = (scratch){.mean = mean, .inverse = inverse, .part = part, .sums = sums};
+  if (s) *s = (scratch){.mean = mean, .inverse = inverse, .levels = levels, .sums = sums};
   layer->scratch = s;
 }
 
-/* The lane's two sums join those of the lanes before it. */
-static void add_part(scratch *s, size_t n) {
-  for (size_t j = 0; j < 2 * n; j++) s->sums[j] += s->part[j];
-  memset(s->part, 0, 2 * n * sizeof *s->part);
+/* Where the two sums of a lane go: (2 n), 0 at first. */
+static double *start_lane(const scratch *s, size_t n, size_t lane) {
+  double *const part = s->levels + ls_lane_level(lane) * 2 * n;
+  memset(part, 0, 2 * n * sizeof *part);
+  return part;
 }
 
-static void start_sums(scratch *s, size_t n) {
-  memset(s->part, 0, 2 * n * sizeof *s->part);
-  memset(s->sums, 0, (2 * n + 1) * sizeof *s->sums);
+/* The sums of all lanes. */
+static void take_sums(scratch *s, size_t n) {
+  memcpy(s->sums, s->levels, 2 * n * sizeof *s->sums);
 }
 
 /* Sums over the rows of all ranks of x - pivot, of its square, and the number of rows. The pivot, the
@@ -98,13 +99,14 @@ static void start_sums(scratch *s, size_t n) {
 static void sum_batch(const ls_layer *layer, const ls_pass *pass, const float *x) {
   scratch *const s = layer->scratch;
   const size_t n = layer->n_in;
-  start_sums(s, n);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t first = pass->lanes[lane];
+    double *const part = start_lane(s, n, lane);
     ls_math_norm_sums(pass->lanes[lane + 1] - first, n, x + first * n, layer->states[RUNNING_MEAN].value,
-                      s->part, s->part + n);
-    add_part(s, n);
+                      part, part + n);
+    ls_lane_fold(s->levels, 2 * n, lane, pass->n_lanes);
   }
+  take_sums(s, n);
   s->sums[2 * n] = (double)ls_pass_rows(pass);
   if (pass->sum) pass->sum(pass->context, s->sums, 2 * n + 1);
   s->count = s->sums[2 * n];
@@ -158,23 +160,30 @@ static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float 
                layer->params[BETA].value, y);
 }
 
+/* The gradient of a block over a lane, which is a sum: (n) */
+static void put_gradient(const ls_layer *layer, const ls_pass *pass, size_t param, size_t lane,
+                         const double *sum) {
+  float beta = 0.0F;
+  float *const gradient = ls_lane_gradient(layer, pass, param, lane, &beta);
+  for (size_t j = 0; j < layer->n_in; j++)
+    gradient[j] = (beta == 0.0F ? 0.0F : gradient[j]) + (float)sum[j];
+  ls_lane_end(layer, pass, param, lane);
+}
+
 /* This rank's sums of dy and dy xhat, and the gradients, which are these. */
 static void sum_gradients(const ls_layer *layer, const ls_pass *pass, const float *x, const float *dy) {
   scratch *const s = layer->scratch;
   const size_t n = layer->n_in;
-  start_sums(s, n);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t first = pass->lanes[lane];
+    double *const part = start_lane(s, n, lane);
     ls_math_norm_backward_sums(pass->lanes[lane + 1] - first, n, x + first * n, s->mean, s->inverse,
-                               dy + first * n, s->part, s->part + n);
-    add_part(s, n);
+                               dy + first * n, part, part + n);
+    put_gradient(layer, pass, BETA, lane, part);
+    put_gradient(layer, pass, GAMMA, lane, part + n);
+    ls_lane_fold(s->levels, 2 * n, lane, pass->n_lanes);
   }
-  float *const dbeta = layer->params[BETA].grad;
-  float *const dgamma = layer->params[GAMMA].grad;
-  for (size_t j = 0; j < n; j++) {
-    dbeta[j] = (pass->adds ? dbeta[j] : 0.0F) + (float)s->sums[j];
-    dgamma[j] = (pass->adds ? dgamma[j] : 0.0F) + (float)s->sums[n + j];
-  }
+  take_sums(s, n);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,

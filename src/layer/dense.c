@@ -117,6 +117,8 @@ static void check(ls_layer *layer, ls_config *config, ls_node *node) {
   o->has_l2 = is_given(node, "l2");
 }
 
+enum { W, B };
+
 static void shape(ls_layer *layer) {
   const options *const o = layer->options;
   layer->n_out = o->units;
@@ -193,11 +195,17 @@ static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t first = pass->lanes[lane];
     const size_t rows = pass->lanes[lane + 1] - first;
-    const float beta = lane == 0 && !pass->adds ? 0.0F : 1.0F; /* the first lane overwrites */
+    float beta = 0.0F;
     float *const dz = dy + first * n_out;
     ls_math_activate_backward(applied(layer), (float)o->alpha, rows, n_out, known + first * n_out, dz);
-    ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, layer->params[0].grad);
-    if (o->bias) ls_math_sum_rows(rows, n_out, dz, beta, layer->params[1].grad);
+    float *const dw = ls_lane_gradient(layer, pass, W, lane, &beta);
+    ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, dw);
+    ls_lane_end(layer, pass, W, lane);
+    if (o->bias) {
+      float *const db = ls_lane_gradient(layer, pass, B, lane, &beta);
+      ls_math_sum_rows(rows, n_out, dz, beta, db);
+      ls_lane_end(layer, pass, B, lane);
+    }
     if (dx) ls_math_product_nn(rows, n_in, n_out, dz, layer->params[0].value, 0.0F, dx + first * n_in);
   }
 }

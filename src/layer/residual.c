@@ -111,9 +111,11 @@ static void shortcut_backward(const ls_layer *layer, const ls_pass *pass, const 
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t first = pass->lanes[lane];
     const size_t rows = pass->lanes[lane + 1] - first;
-    const float beta = lane == 0 && !pass->adds ? 0.0F : 1.0F;
+    float beta = 0.0F;
     const float *const dz = dy + first * n_out;
-    ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, layer->params[0].grad);
+    float *const dw = ls_lane_gradient(layer, pass, 0, lane, &beta);
+    ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, dw);
+    ls_lane_end(layer, pass, 0, lane);
     if (dx) ls_math_product_nn(rows, n_in, n_out, dz, layer->params[0].value, 0.0F, dx + first * n_in);
   }
 }

@@ -42,6 +42,8 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
 void ls_metric_destroy(ls_metric **metric) {
   if (!*metric) return;
   ranking_destroy(&(*metric)->ranking);
+  LS_ASSERT(!(*metric)->all);
+  free((*metric)->levels);
   free((*metric)->sums);
   free((*metric)->pivots);
   free((*metric)->units);
@@ -61,6 +63,29 @@ ls_status ls_metric_add_top(ls_metric *metric, size_t k) {
   metric->tops[metric->n_tops++] = k;
   metric->n_sums++;
   return LS_OK;
+}
+
+ls_status ls_metric_keep_lanes(ls_metric *metric, size_t n_lanes) {
+  const size_t depth = ls_lane_depth(n_lanes);
+  metric->levels = ls_calloc(metric->n_sums, depth * sizeof *metric->levels);
+  return metric->levels ? LS_OK
+                        : ls_fail_memory("the metrics", metric->n_sums * depth * sizeof *metric->levels);
+}
+
+void ls_metric_begin_lane(ls_metric *metric, size_t lane) {
+  if (!metric->levels) return;
+  LS_ASSERT(!metric->all);
+  metric->all = metric->sums;
+  metric->sums = metric->levels + ls_lane_level(lane) * metric->n_sums;
+  memset(metric->sums, 0, metric->n_sums * sizeof *metric->sums);
+}
+
+void ls_metric_end_lane(ls_metric *metric, size_t lane, size_t n_lanes) {
+  if (!metric->levels) return;
+  metric->sums = metric->all;
+  metric->all = NULL;
+  ls_lane_fold(metric->levels, metric->n_sums, lane, n_lanes);
+  for (size_t i = 0; lane + 1 == n_lanes && i < metric->n_sums; i++) metric->sums[i] += metric->levels[i];
 }
 
 void ls_metric_reset(ls_metric *metric) {

@@ -186,6 +186,18 @@ static size_t widest(const ls_model *model) {
   return most;
 }
 
+/* Elements of the parameters of the layer that has most. */
+static size_t most_params(const ls_model *model) {
+  size_t most = 0;
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    size_t n = 0;
+    for (size_t k = 0; k < model->leaves[i].n_segments; k++)
+      n += ls_segment_count(&model->segments[model->leaves[i].segment + k]);
+    most = ls_size_max(most, n);
+  }
+  return most;
+}
+
 /* Cuts the arena: called once measuring and once for real. */
 static void take_memory(ls_model *model) {
   ls_arena *const arena = &model->arena;
@@ -193,6 +205,13 @@ static void take_memory(ls_model *model) {
   model->params = ls_arena_take(arena, model->n_params, sizeof(float));
   model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
   model->state = ls_arena_take(arena, model->n_state, sizeof(float));
+  float *const room = model->max_lanes > 1
+                          ? ls_layer_take_rows(arena, ls_lane_depth(model->max_lanes), most_params(model))
+                          : NULL;
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    model->leaves[i].layer->room = room;
+    model->leaves[i].layer->room_size = most_params(model);
+  }
   for (size_t i = 0; i <= model->n_layers; i++)
     model->activations[i] =
         ls_layer_take_rows(arena, rows, i == 0 ? model->n_in : model->layers[i - 1]->n_out);

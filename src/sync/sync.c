@@ -54,18 +54,65 @@ static double squares_of_part(const ls_comm *comm, size_t n, const float *grads)
   return ls_math_sum_squares(rank + 1 == size ? n - first : each, grads + first);
 }
 
-/* The small reduction: sums, the gradient's norm, the wish to stop. */
-static void reduce_sums(ls_comm *comm, ls_sync *sync, ls_step *step, double squares) {
+/* The sums in one array, and back. */
+static void pack(const ls_sync *sync, const ls_step *step, double squares) {
   double *const buffer = sync->buffer;
   buffer[SQUARES] = squares;
   buffer[WEIGHT] = step->weight;
   buffer[STOP] = step->wants_stop ? 1.0 : 0.0;
   for (size_t i = 0; i < sync->n_sums; i++) buffer[FIXED + i] = step->sums[i];
-  ls_comm_sum_f64(comm, buffer, FIXED + sync->n_sums);
-  step->weight = buffer[WEIGHT];
-  step->wants_stop = buffer[STOP] > 0.0;
-  for (size_t i = 0; i < sync->n_sums; i++) step->sums[i] = buffer[FIXED + i];
-  step->grad_norm = sqrt(buffer[SQUARES]) / (step->weight > 0.0 ? step->weight : 1.0);
+}
+
+static void unpack(const ls_sync *sync, ls_step *step) {
+  step->weight = sync->buffer[WEIGHT];
+  for (size_t i = 0; i < sync->n_sums; i++) step->sums[i] = sync->buffer[FIXED + i];
+}
+
+void ls_sync_reduce(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, float *grads) {
+  const double start = ls_clock();
+  pack(sync, step, 0.0);
+  if (sync->tree) {
+    ls_comm_tree_sum_f32(comm, sync->tree, grads, n);
+    ls_comm_tree_sum_f64(comm, sync->tree, sync->buffer, FIXED + sync->n_sums);
+  } else {
+    ls_comm_sum_f32(comm, grads, n);
+    ls_comm_sum_f64(comm, sync->buffer, FIXED + sync->n_sums);
+  }
+  sync->seconds += ls_clock() - start;
+  unpack(sync, step);
+}
+
+static double norm_of(double squares, double weight) {
+  return sqrt(squares) / (weight > 0.0 ? weight : 1.0);
+}
+
+/* Collective. The gradient's sum; then what is small: sums, the gradient's norm, the wish to stop. */
+static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, const float *params,
+                        float *grads) {
+  /* Each rank adds its rows' share of the penalty's gradient: their sum is the whole. */
+  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, step->weight, params, grads);
+  const double start = ls_clock();
+  ls_comm_sum_f32(comm, grads, n);
+  const double reduced = ls_clock();
+  pack(sync, step, squares_of_part(comm, n, grads));
+  const double squared = ls_clock();
+  ls_comm_sum_f64(comm, sync->buffer, FIXED + sync->n_sums);
+  sync->seconds += (reduced - start) + (ls_clock() - squared);
+  unpack(sync, step);
+  step->wants_stop = sync->buffer[STOP] > 0.0;
+  step->grad_norm = norm_of(sync->buffer[SQUARES], step->weight);
+}
+
+/* Collective. The same by the tree. What follows from the sums each rank works out for itself: sharing it
+ * out would depend on their number. A rank without lanes may wish to stop too. */
+static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, const float *params,
+                           float *grads) {
+  uint64_t wishes = step->wants_stop;
+  if (!step->is_reduced) ls_sync_reduce(comm, sync, step, n, grads);
+  ls_comm_sum_u64(comm, &wishes, 1);
+  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, step->weight, params, grads);
+  step->wants_stop = wishes > 0;
+  step->grad_norm = norm_of(ls_math_sum_squares(n, grads), step->weight);
 }
 
 /* What makes the mean of the sum; 0 where only samples of weight 0 are in the batch. */
@@ -97,15 +144,7 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, fl
 
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *grads,
                        float *params) {
-  /* Each rank adds its rows' share of the penalty's gradient: their sum is the whole. */
-  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, step->weight, params, grads);
-  const double start = ls_clock();
-  ls_comm_sum_f32(comm, grads, optim->n);
-  const double reduced = ls_clock();
-  const double squares = squares_of_part(comm, optim->n, grads);
-  const double squared = ls_clock();
-  reduce_sums(comm, sync, step, squares);
-  sync->seconds += (reduced - start) + (ls_clock() - squared);
+  (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, optim->n, params, grads);
   const ls_status status = check_finite(sync, step);
   if (status != LS_OK) return status;
   update(sync, step, optim, grads, params);

@@ -111,18 +111,19 @@ static void measure(trainer *t, diagnostics *d) {
   ls_setup *const setup = t->setup;
   ls_model *const model = setup->job->model;
   const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
-  const ls_shard shard = ls_shard_of(samples, ls_comm_rank(t->comm), ls_comm_size(t->comm));
-  double weight = train_probe(t, d->batch, &shard);
+  ls_cut cut;
+  ls_cut_rows(t->comm, setup->tree, samples, &cut);
+  train_probe(t, d->batch, &cut);
   double *counts = d->counts;
   for (size_t i = 0; i < d->n_counts; i++) counts[i] = 0.0;
   for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++)
-    count_units(model->leaves[i].layer, shard.rows, counts);
-  ls_comm_sum_f32(t->comm, model->grads, model->n_params);
-  ls_comm_sum_f64(t->comm, d->counts, d->n_counts);
-  ls_comm_sum_f64(t->comm, &weight, 1);
+    count_units(model->leaves[i].layer, cut.lanes[cut.n_lanes], counts);
+  ls_step step = {.weight = ls_metric_weight(t->step_metric), .sums = t->step_metric->sums};
+  ls_sync_reduce(t->comm, t->sync, &step, model->n_params, model->grads);
+  ls_comm_sum_f64(t->comm, d->counts, d->n_counts); /* whole numbers: exact in any order */
   counts = d->counts;
   for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++) {
-    take_norms(&d->table[i], model->leaves[i].layer, weight > 0.0 ? 1.0 / weight : 0.0);
+    take_norms(&d->table[i], model->leaves[i].layer, step.weight > 0.0 ? 1.0 / step.weight : 0.0);
     take_counts(&d->table[i], model->leaves[i].layer, (double)samples, counts);
   }
 }

@@ -45,28 +45,44 @@ static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   ls_comm_broadcast(comm, r->auc, metric->n_outputs * sizeof *r->auc);
 }
 
-ls_status ls_evaluate_keep_scores(const ls_comm *comm, uint64_t samples, ls_metric *metric) {
-  const size_t shard = ls_shard_most(samples, ls_comm_size(comm));
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
+                                  ls_metric *metric) {
+  const size_t shard = tree ? tree->count * ls_shard_most(samples, (int)tree->n_lanes)
+                            : ls_shard_most(samples, ls_comm_size(comm));
   return ls_metric_keep_scores(metric, shard, ls_comm_rank(comm) == 0 ? samples : 0);
 }
 
-void ls_evaluate(ls_comm *comm, ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
-                 ls_batch *batch, ls_metric *metric) {
-  const ls_shard shard = ls_shard_of(view->n, ls_comm_rank(comm), ls_comm_size(comm));
-  const size_t most = ls_size_min(batch->max_rows, model->max_rows);
+/* Adds rows first .. first + rows - 1 of a view. */
+static void add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_view *view, ls_batch *batch,
+                     uint64_t first, size_t rows, ls_metric *metric) {
+  const size_t lanes[] = {0, rows};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(view, first + i);
+  ls_batch_gather(batch, view->dataset, normalizer, rows, ls_model_input(model));
+  const float *const z = ls_model_forward(model, &pass);
+  const ls_targets targets = ls_batch_targets(batch);
+  const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
+  ls_metric_add(metric, rows, z, &targets, loss);
+}
+
+/* A pass is of so many rows at any number of ranks: another shape may give other bits. */
+void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
+                 const ls_view *view, ls_batch *batch, ls_metric *metric) {
+  ls_cut cut;
+  ls_cut_rows(comm, tree, view->n, &cut);
+  LS_ASSERT(batch->max_rows >= LS_EVALUATE_ROWS && model->max_rows >= LS_EVALUATE_ROWS);
   ls_metric_reset(metric);
   if (view->n > 0) ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
-  for (size_t done = 0; done < shard.rows; done += most) {
-    const size_t rows = ls_size_min(most, shard.rows - done);
-    const size_t lanes[] = {0, rows};
-    const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
-    for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(view, shard.first + done + i);
-    ls_batch_gather(batch, view->dataset, normalizer, rows, ls_model_input(model));
-    const float *const z = ls_model_forward(model, &pass);
-    const ls_targets targets = ls_batch_targets(batch);
-    const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
-    ls_metric_add(metric, rows, z, &targets, loss);
+  for (size_t lane = 0; lane < cut.n_lanes; lane++) {
+    ls_metric_begin_lane(metric, lane);
+    for (size_t done = cut.lanes[lane]; done < cut.lanes[lane + 1]; done += LS_EVALUATE_ROWS)
+      add_rows(model, normalizer, view, batch, cut.first + done,
+               ls_size_min(LS_EVALUATE_ROWS, cut.lanes[lane + 1] - done), metric);
+    ls_metric_end_lane(metric, lane, cut.n_lanes);
   }
-  ls_comm_sum_f64(comm, metric->sums, metric->n_sums);
+  if (tree)
+    ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
+  else
+    ls_comm_sum_f64(comm, metric->sums, metric->n_sums);
   if (metric->ranking) measure_auc(comm, view, metric);
 }

@@ -141,9 +141,11 @@ typedef struct trainer {
   ls_progress progress;
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   bool wants_stop;
-  bool is_new_best; /* model.h5 or best.h5 has no checkpoint yet that refers to it */
-  double last_lr;   /* of the newest step */
-  double fixed_lr;  /* wins over the schedule; 0: the schedule's */
+  bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
+  float *total_grads; /* (n_params), owned: reproducible, of several batches; NULL: not needed */
+  double *total_sums; /* (n_sums), owned, likewise */
+  double last_lr;     /* of the newest step */
+  double fixed_lr;    /* wins over the schedule; 0: the schedule's */
   times times;
   diagnostics *diagnostics; /* NULL: off */
   bool has_bar;             /* stderr is a terminal */
@@ -160,10 +162,10 @@ void trainer_destroy(trainer *t);
 /* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
 ls_status train_run_step(trainer *t, const ls_order *order);
 
-/* Collective where the model sees the whole batch. Forward and backward over the samples shard->first and
- * so on of the training part as they are, nothing drawn, nothing learnt: fills the model's gradient with
- * the sum over this rank's rows and returns their weight. */
-double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard);
+/* Collective where the model sees the whole batch. Forward and backward over the rows of a cut of the
+ * training part's first samples, nothing drawn, nothing learnt: fills the model's gradient and the step's
+ * metric with the sums over this rank's rows. */
+void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */
 void train_count_time(trainer *t, double start);

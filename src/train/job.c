@@ -110,6 +110,19 @@ const ls_key ls_train_keys[] = {
      .min = 0,
      .max = 1e30,
      .help = "cuts each element of the gradient to at most this, after the norm; 0: off"},
+    {.name = "reproducible",
+     .type = LS_KEY_BOOL,
+     .offset = offsetof(ls_train_config, reproducible),
+     .fallback = "false",
+     .help = "the same bits at any number of ranks, with the same program on the same kind of processor"},
+    {.name = "lanes",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, lanes),
+     .fallback = "8",
+     .min = 1,
+     .max = LS_LANES_MAX,
+     .help =
+         "reproducible: parts that a batch is cut into, a power of two; more ranks than that have no work"},
     {.name = "diagnostics",
      .type = LS_KEY_BOOL,
      .offset = offsetof(ls_train_config, diagnostics),
@@ -214,6 +227,17 @@ static void check_targets(const ls_job *job) {
                       "only the targets of the loss mse can be standardised");
 }
 
+static void check_lanes(ls_job *job, const ls_node *section) {
+  const uint64_t lanes = job->train.lanes;
+  if (lanes > 0 && (lanes & (lanes - 1)) != 0)
+    ls_config_mistake(job->config, ls_node_find(section, "lanes"), "%llu is no power of two",
+                      (unsigned long long)lanes);
+  if (job->train.reproducible && job->sync.threads > 1)
+    ls_config_mistake(job->config, ls_node_find(section, "reproducible"),
+                      "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",
+                      (unsigned long long)job->sync.threads);
+}
+
 /* Each room reads its part; mistakes are collected. */
 static ls_status read_parts(ls_job *job, const char *path) {
   ls_config *const config = job->config;
@@ -230,6 +254,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_penalty_configure(config, &job->penalty);
   ls_schedule_configure(config, &job->schedule);
   if (section) check_early_stopping(job, section);
+  if (section) check_lanes(job, section);
   train_measures_read(job);
   ls_status status = section ? choose_monitor(job, section) : LS_OK;
   if (status == LS_OK) status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);

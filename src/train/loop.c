@@ -23,7 +23,7 @@ static void make_row(trainer *t, epoch_row *out) {
   row[COLUMN_SECONDS] = t->progress.epoch_seconds;
   row[COLUMN_SAMPLES_PER_SECOND] = speed(t, t->progress.epoch_seconds);
   if (setup->validation.view.n > 0) {
-    ls_evaluate(t->comm, setup->job->model, setup->normalizer, &setup->validation.view,
+    ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &setup->validation.view,
                 setup->validation.batch, t->validation_metric);
     row[COLUMN_VAL_LOSS] = ls_metric_loss(t->validation_metric);
     row[COLUMN_VAL_QUALITY] = ls_metric_quality(t->validation_metric);
@@ -135,8 +135,8 @@ static ls_status test_model(trainer *t) {
   if (status == LS_OK)
     status = ls_saved_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
   if (status == LS_OK) {
-    ls_evaluate(t->comm, setup->job->model, setup->normalizer, &setup->test.view, setup->test.batch,
-                t->validation_metric);
+    ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &setup->test.view,
+                setup->test.batch, t->validation_metric);
     report_test(t);
   }
   ls_saved_close(&saved);

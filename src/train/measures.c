@@ -145,7 +145,8 @@ ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_m
   for (size_t i = 0; status == LS_OK && i < measures->n; i++)
     if (measures->list[i].k > 0) status = ls_metric_add_top(*out, measures->list[i].k);
   if (status == LS_OK && any_needs(measures, NEEDS_SCORES))
-    status = ls_evaluate_keep_scores(comm, samples, *out);
+    status = ls_evaluate_keep_scores(comm, setup->tree, samples, *out);
+  if (status == LS_OK && setup->tree) status = ls_metric_keep_lanes(*out, setup->tree->n_lanes);
   return status;
 }
 

@@ -6,10 +6,16 @@
 
 /* Parts of the config that must be the same, as dotted paths of at most two names; the last one in
  * mid-epoch only. */
-static const char *const fixed_keys[][2] = {{"seed", NULL},          {"loss", NULL},
-                                            {"model", NULL},         {"optimizer", "type"},
-                                            {"train", "batch_size"}, {"train", "accumulate"},
-                                            {"data", "normalize"},   {"data", "standardize_targets"},
+static const char *const fixed_keys[][2] = {{"seed", NULL},
+                                            {"loss", NULL},
+                                            {"model", NULL},
+                                            {"optimizer", "type"},
+                                            {"train", "batch_size"},
+                                            {"train", "accumulate"},
+                                            {"train", "reproducible"},
+                                            {"train", "lanes"},
+                                            {"data", "normalize"},
+                                            {"data", "standardize_targets"},
                                             {"data", "shuffle"}};
 
 static const ls_node *find(const ls_job *job, const char *const key[2]) {

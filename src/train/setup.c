@@ -105,6 +105,32 @@ static ls_status check_width(const char *key, const ls_part *part, size_t n_out)
                  part->dataset->n_outputs, n_out);
 }
 
+void ls_cut_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_cut *out) {
+  const size_t n_lanes = tree ? tree->n_lanes : 1;
+  const int cut_by = tree ? (int)n_lanes : ls_comm_size(comm);
+  const size_t first = tree ? tree->first : (size_t)ls_comm_rank(comm);
+  const size_t count = tree ? tree->count : 1;
+  out->first = ls_shard_of(rows, (int)first, cut_by).first;
+  out->n_lanes = ls_size_max(count, 1);
+  out->lanes[0] = out->lanes[1] = 0;
+  for (size_t l = 0; l < count; l++)
+    out->lanes[l + 1] = out->lanes[l] + ls_shard_of(rows, (int)(first + l), cut_by).rows;
+}
+
+/* The most rows of a batch that any rank has. */
+static size_t most_rows(const ls_comm *comm, const ls_setup *setup) {
+  const ls_train_config *const train = &setup->job->train;
+  size_t most = 0;
+  if (!train->reproducible) return ls_shard_most(setup->batch_size, ls_comm_size(comm));
+  for (int rank = 0; rank < ls_comm_size(comm); rank++) {
+    size_t first = 0;
+    size_t count = 0;
+    ls_comm_tree_lanes(train->lanes, rank, ls_comm_size(comm), &first, &count);
+    most = ls_size_max(most, count * ls_shard_most(setup->batch_size, (int)train->lanes));
+  }
+  return most;
+}
+
 /* A step takes `accumulate` batches, the last one of an epoch what is left. */
 static uint64_t steps_of(uint64_t n, uint64_t batch_size, uint64_t accumulate) {
   const uint64_t n_batches = (n + batch_size - 1) / batch_size;
@@ -119,8 +145,11 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   setup->batch_size = job->train.batch_size ? ls_size_min(job->train.batch_size, n) : n;
   setup->steps_per_epoch = steps_of(n, setup->batch_size, job->train.accumulate);
   ls_schedule_set_length(&job->schedule, setup->steps_per_epoch, job->train.epochs);
-  const size_t rows = ls_size_max(ls_shard_most(setup->batch_size, ls_comm_size(comm)), LS_EVALUATE_ROWS);
-  ls_status status = ls_model_build(job->model, data->n_features, rows);
+  ls_status status =
+      job->train.reproducible ? ls_comm_tree_create(comm, job->train.lanes, &setup->tree) : LS_OK;
+  const size_t rows = ls_size_max(most_rows(comm, setup), LS_EVALUATE_ROWS);
+  job->model->max_lanes = job->train.reproducible ? job->train.lanes : 1;
+  if (status == LS_OK) status = ls_model_build(job->model, data->n_features, rows);
   if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);
   if (status == LS_OK) status = check_width("data.validation", &setup->validation, job->model->n_out);
   if (status == LS_OK) status = check_width("data.test", &setup->test, job->model->n_out);
@@ -145,6 +174,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   }
   setup->job = job;
   setup->threads = job->sync.threads ? (int)job->sync.threads : ls_comm_cores(comm);
+  if (job->train.reproducible) setup->threads = 1;
   ls_math_threads_set(setup->threads);
   status = open_data(comm, setup);
   if (status == LS_OK) status = weigh(comm, setup);
@@ -164,6 +194,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
     if (!parts[i]->is_shared) ls_dataset_close(comm, &parts[i]->dataset);
   }
   ls_normalizer_destroy(&(*setup)->normalizer);
+  ls_comm_tree_destroy(&(*setup)->tree);
   free((*setup)->class_weights);
   free(*setup);
   *setup = NULL;

@@ -2,7 +2,20 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+/* Reproducible: lanes of the step's metric, and where several batches make a step, room for their sums. */
+static ls_status create_totals(trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const ls_status status = ls_metric_keep_lanes(t->step_metric, t->setup->tree->n_lanes);
+  if (status != LS_OK || job->train.accumulate == 1) return status;
+  t->total_grads = ls_calloc(job->model->n_params, sizeof *t->total_grads);
+  t->total_sums = ls_calloc(t->step_metric->n_sums, sizeof *t->total_sums);
+  return t->total_grads && t->total_sums
+             ? LS_OK
+             : ls_fail_memory("the gradient of several batches", job->model->n_params * sizeof(float));
+}
 
 ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   *t = (trainer){.comm = comm, .setup = setup, .is_root = ls_comm_rank(comm) == 0};
@@ -13,7 +26,9 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = train_measures_create(comm, setup, &t->validation_metric);
   if (status == LS_OK) status = ls_sync_create(t->step_metric->n_sums, &t->sync);
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
+  if (status == LS_OK && setup->tree) status = create_totals(t);
   if (status != LS_OK) return status;
+  t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
   t->sync->clip_value = job->train.clip_grad_value;
   if (train_has_penalty(t)) {
@@ -31,6 +46,8 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
 void trainer_destroy(trainer *t) {
   run_files_destroy(&t->files);
   diagnostics_destroy(&t->diagnostics);
+  free(t->total_grads);
+  free(t->total_sums);
   ls_sync_destroy(&t->sync);
   ls_metric_destroy(&t->step_metric);
   ls_metric_destroy(&t->epoch_metric);
@@ -72,69 +89,80 @@ void train_count_time(trainer *t, double start) {
   t->times.all += seconds;
 }
 
-/* Gathers this rank's shard of a global batch: `rows` samples from a position of the epoch on. */
-static size_t gather(trainer *t, const ls_order *order, uint64_t position, size_t rows) {
+/* Gathers this rank's rows of a global batch: those of the cut, from a position of the epoch on. */
+static void gather(trainer *t, const ls_order *order, uint64_t position, const ls_cut *cut) {
   const double start = ls_clock();
   ls_setup *const setup = t->setup;
   ls_part *const part = &setup->train;
-  const ls_shard shard = ls_shard_of(rows, ls_comm_rank(t->comm), ls_comm_size(t->comm));
-  for (size_t i = 0; i < shard.rows; i++)
-    part->batch->samples[i] = ls_view_sample(&part->view, ls_order_at(order, position + shard.first + i));
+  const size_t rows = cut->lanes[cut->n_lanes];
+  for (size_t i = 0; i < rows; i++)
+    part->batch->samples[i] = ls_view_sample(&part->view, ls_order_at(order, position + cut->first + i));
   ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, t->progress.seed,
-                           t->progress.epoch, shard.rows, ls_model_input(setup->job->model));
+                           t->progress.epoch, rows, ls_model_input(setup->job->model));
   t->times.data += ls_clock() - start;
-  return shard.rows;
 }
 
-static void sum_over_ranks(void *comm, double *x, size_t n) {
-  ls_comm_sum_f64(comm, x, n);
+/* For layers that see the whole batch. */
+static void sum_over_ranks(void *context, double *x, size_t n) {
+  const trainer *const t = context;
+  if (t->setup->tree)
+    ls_comm_tree_sum_f64(t->comm, t->setup->tree, x, n);
+  else
+    ls_comm_sum_f64(t->comm, x, n);
 }
 
-/* Collective where the model sees the whole batch. Forward, loss and backward over this rank's rows; sums
- * and gradients are added to those of the step's earlier batches, but for its first. */
-static void sweep(trainer *t, size_t rows, bool is_first) {
+/* Collective where the model sees the whole batch. Forward and backward over gathered rows; the step's
+ * metric takes their sums. */
+static void run_pass(trainer *t, const ls_pass *pass, const ls_batch *batch) {
+  ls_model *const model = t->setup->job->model;
+  const size_t n_out = model->n_out;
+  const ls_targets all = ls_batch_targets(batch);
+  const float *const z = ls_model_forward(model, pass);
+  float *const dz = ls_model_output_gradient(model);
+  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
+    const size_t first = pass->lanes[lane];
+    const size_t rows = pass->lanes[lane + 1] - first;
+    const ls_targets targets = ls_targets_from(&all, first, n_out);
+    ls_metric_begin_lane(t->step_metric, lane);
+    const double loss =
+        ls_loss_apply(model->loss, rows, n_out, z + first * n_out, &targets, dz + first * n_out);
+    ls_metric_add(t->step_metric, rows, z + first * n_out, &targets, loss);
+    ls_metric_end_lane(t->step_metric, lane, pass->n_lanes);
+  }
+  ls_model_backward(model, pass, NULL);
+}
+
+/* Collective where the model sees the whole batch. A batch of the step; `adds`: to the sums and gradients
+ * of those before it. */
+static void sweep(trainer *t, const ls_cut *cut, bool adds) {
   const double start = ls_clock();
   const ls_batch *const batch = t->setup->train.batch;
-  ls_model *const model = t->setup->job->model;
-  const size_t lanes[] = {0, rows};
-  const ls_pass pass = {.n_lanes = 1,
-                        .lanes = lanes,
+  const ls_pass pass = {.n_lanes = cut->n_lanes,
+                        .lanes = cut->lanes,
                         .mode = LS_TRAIN,
-                        .adds = !is_first,
+                        .adds = adds,
                         .sum = ls_comm_size(t->comm) > 1 ? sum_over_ranks : NULL,
-                        .context = t->comm,
+                        .context = t,
                         .seed = t->progress.seed,
                         .step = t->progress.step,
                         .samples = batch->samples};
-  const ls_targets targets = ls_batch_targets(batch);
-  const float *const z = ls_model_forward(model, &pass);
-  const double loss =
-      ls_loss_apply(model->loss, rows, model->n_out, z, &targets, ls_model_output_gradient(model));
-  if (is_first) ls_metric_reset(t->step_metric);
-  ls_metric_add(t->step_metric, rows, z, &targets, loss);
-  ls_model_backward(model, &pass, NULL);
+  if (!adds) ls_metric_reset(t->step_metric);
+  run_pass(t, &pass, batch);
   t->times.compute += ls_clock() - start;
 }
 
-double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard) {
+void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut) {
   const ls_part *const part = &t->setup->train;
-  ls_model *const model = t->setup->job->model;
-  const size_t lanes[] = {0, shard->rows};
-  const ls_pass pass = {.n_lanes = 1,
-                        .lanes = lanes,
+  const size_t rows = cut->lanes[cut->n_lanes];
+  const ls_pass pass = {.n_lanes = cut->n_lanes,
+                        .lanes = cut->lanes,
                         .mode = LS_PROBE,
                         .sum = ls_comm_size(t->comm) > 1 ? sum_over_ranks : NULL,
-                        .context = t->comm};
-  for (size_t i = 0; i < shard->rows; i++)
-    batch->samples[i] = ls_view_sample(&part->view, shard->first + i);
-  ls_batch_gather(batch, part->dataset, t->setup->normalizer, shard->rows, ls_model_input(model));
-  const ls_targets targets = ls_batch_targets(batch);
-  const float *const z = ls_model_forward(model, &pass);
-  ls_loss_apply(model->loss, shard->rows, model->n_out, z, &targets, ls_model_output_gradient(model));
-  ls_model_backward(model, &pass, NULL);
-  double weight = targets.weights ? 0.0 : (double)shard->rows;
-  for (size_t i = 0; targets.weights && i < shard->rows; i++) weight += (double)targets.weights[i];
-  return weight;
+                        .context = t};
+  for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(&part->view, cut->first + i);
+  ls_batch_gather(batch, part->dataset, t->setup->normalizer, rows, ls_model_input(t->setup->job->model));
+  ls_metric_reset(t->step_metric);
+  run_pass(t, &pass, batch);
 }
 
 /* Collective. Sums over the ranks and the optimizer's step. */
@@ -143,6 +171,7 @@ static ls_status take_step(trainer *t) {
   ls_step step = {.weight = ls_metric_weight(t->step_metric),
                   .sums = t->step_metric->sums,
                   .wants_stop = ls_stop_signal() != 0,
+                  .is_reduced = t->total_grads != NULL,
                   .lr = train_lr(t)};
   const double start = ls_clock();
   const double communication = t->sync->seconds;
@@ -160,8 +189,26 @@ static ls_status take_step(trainer *t) {
   return status;
 }
 
-/* Collective where the model sees the whole batch. The batches of the next step, fewer at the epoch's end.
- * Returns their samples. */
+/* Collective. Reproducible, and a step of several batches: what all ranks have of a batch joins the total,
+ * so that batches are added up in one order, whoever has their lanes. */
+static void add_to_total(trainer *t, bool is_first) {
+  ls_model *const model = t->setup->job->model;
+  double *const sums = t->step_metric->sums;
+  ls_step step = {.weight = ls_metric_weight(t->step_metric), .sums = sums};
+  ls_sync_reduce(t->comm, t->sync, &step, model->n_params, model->grads);
+  if (is_first) memset(t->total_grads, 0, model->n_params * sizeof *t->total_grads);
+  for (size_t i = 0; i < t->step_metric->n_sums; i++)
+    t->total_sums[i] = (is_first ? 0.0 : t->total_sums[i]) + sums[i];
+  ls_math_add_scaled(model->n_params, 1.0F, model->grads, t->total_grads);
+}
+
+static void take_total(trainer *t) {
+  ls_model *const model = t->setup->job->model;
+  memcpy(model->grads, t->total_grads, model->n_params * sizeof *model->grads);
+  memcpy(t->step_metric->sums, t->total_sums, t->step_metric->n_sums * sizeof *t->total_sums);
+}
+
+/* Collective. The batches of the next step, fewer at the epoch's end. Returns their samples. */
 static uint64_t run_batches(trainer *t, const ls_order *order) {
   const ls_setup *const setup = t->setup;
   const uint64_t n = setup->train.view.n;
@@ -169,9 +216,14 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
   uint64_t position = first;
   for (uint64_t k = 0; k < setup->job->train.accumulate && position < n; k++) {
     const size_t rows = ls_size_min(setup->batch_size, n - position);
-    sweep(t, gather(t, order, position, rows), k == 0);
+    ls_cut cut;
+    ls_cut_rows(t->comm, setup->tree, rows, &cut);
+    gather(t, order, position, &cut);
+    sweep(t, &cut, k > 0 && !t->total_grads);
+    if (t->total_grads) add_to_total(t, k == 0);
     position += rows;
   }
+  if (t->total_grads) take_total(t);
   return position - first;
 }
 

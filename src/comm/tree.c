@@ -1,0 +1,112 @@
+/* Sums in a fixed order: the tree over lanes is cut where its subtrees become those of single ranks.
+ *
+ * Long arrays go in two exchanges that move as much as an allreduce: each rank gets one piece of the
+ * others' partial sums, adds them up as the tree says, and gives the sum to all. Integers of fixed point
+ * would add exactly in any order as well, but are twice as long, and need a scale that nobody knows
+ * beforehand. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK   ((size_t)1 << 20) /* elements of an exchange */
+#define BLOCK64 ((size_t)1 << 12)
+
+/* The ranks of the left half of a node: the larger part. */
+static int left_part(int ranks) {
+  return (ranks + 1) / 2;
+}
+
+void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_t *count) {
+  size_t lane = 0;
+  size_t lanes = n_lanes;
+  int begin = 0;
+  int ranks = size;
+  while (ranks > 1 && lanes > 1) {
+    const int left = left_part(ranks);
+    const bool is_left = rank - begin < left;
+    lanes /= 2;
+    lane += is_left ? 0 : lanes;
+    begin += is_left ? 0 : left;
+    ranks = is_left ? left : ranks - left;
+  }
+  *first = lane;
+  *count = rank == begin ? lanes : 0; /* of several ranks with one lane the first has it */
+}
+
+/* Folds the parts of the ranks below a node, (ranks, n), into the first of them. */
+static void fold_f32(float *parts, size_t n, size_t lanes, int ranks) {
+  if (ranks == 1 || lanes == 1) return;
+  const int left = left_part(ranks);
+  float *const right = parts + (size_t)left * n;
+  fold_f32(parts, n, lanes / 2, left);
+  fold_f32(right, n, lanes / 2, ranks - left);
+  for (size_t i = 0; i < n; i++) parts[i] += right[i];
+}
+
+static void fold_f64(double *parts, size_t n, size_t lanes, int ranks) {
+  if (ranks == 1 || lanes == 1) return;
+  const int left = left_part(ranks);
+  double *const right = parts + (size_t)left * n;
+  fold_f64(parts, n, lanes / 2, left);
+  fold_f64(right, n, lanes / 2, ranks - left);
+  for (size_t i = 0; i < n; i++) parts[i] += right[i];
+}
+
+ls_status ls_comm_tree_create(const ls_comm *comm, size_t n_lanes, ls_comm_tree **out) {
+  LS_ASSERT(n_lanes > 0 && (n_lanes & (n_lanes - 1)) == 0);
+  const size_t size = (size_t)comm->size;
+  ls_comm_tree *tree = ls_calloc(1, sizeof *tree);
+  *out = NULL;
+  if (tree) {
+    tree->parts = ls_calloc(BLOCK + size, sizeof *tree->parts);
+    tree->parts64 = ls_calloc(size, BLOCK64 * sizeof *tree->parts64);
+  }
+  if (!tree || !tree->parts || !tree->parts64) {
+    ls_comm_tree_destroy(&tree);
+    return ls_fail_memory("reproducible sums", size * BLOCK64 * sizeof(double));
+  }
+  tree->n_lanes = n_lanes;
+  ls_comm_tree_lanes(n_lanes, comm->rank, comm->size, &tree->first, &tree->count);
+  *out = tree;
+  return LS_OK;
+}
+
+void ls_comm_tree_destroy(ls_comm_tree **tree) {
+  if (!*tree) return;
+  free((*tree)->parts);
+  free((*tree)->parts64);
+  free(*tree);
+  *tree = NULL;
+}
+
+/* Collective. One block: every rank's piece is of the same length, but for the tail, which all fold. */
+static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
+  const size_t size = (size_t)comm->size;
+  const size_t piece = n / size;
+  const size_t tail = n - piece * size;
+  MPI_Alltoall(x, (int)piece, MPI_FLOAT, tree->parts, (int)piece, MPI_FLOAT, comm->world);
+  fold_f32(tree->parts, piece, tree->n_lanes, comm->size);
+  MPI_Allgather(tree->parts, (int)piece, MPI_FLOAT, x, (int)piece, MPI_FLOAT, comm->world);
+  if (tail == 0) return;
+  float *const rest = x + piece * size;
+  MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world);
+  fold_f32(tree->parts, tail, tree->n_lanes, comm->size);
+  memcpy(rest, tree->parts, tail * sizeof *rest);
+}
+
+void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
+  if (comm->size == 1) return;
+  for (size_t done = 0; done < n; done += BLOCK)
+    sum_block(comm, tree, x + done, ls_size_min(BLOCK, n - done));
+}
+
+void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n) {
+  if (comm->size == 1) return;
+  for (size_t done = 0; done < n; done += BLOCK64) {
+    const size_t length = ls_size_min(BLOCK64, n - done);
+    MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE, comm->world);
+    fold_f64(tree->parts64, length, tree->n_lanes, comm->size);
+    memcpy(x + done, tree->parts64, length * sizeof *x);
+  }
+}
