@@ -70,14 +70,14 @@ void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_no
                  const ls_view *view, ls_batch *batch, ls_metric *metric) {
   ls_cut cut;
   ls_cut_rows(comm, tree, view->n, &cut);
-  LS_ASSERT(batch->max_rows >= LS_EVALUATE_ROWS && model->max_rows >= LS_EVALUATE_ROWS);
+  const size_t most = ls_size_min(LS_EVALUATE_ROWS, ls_size_min(batch->max_rows, model->max_rows));
   ls_metric_reset(metric);
   if (view->n > 0) ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
   for (size_t lane = 0; lane < cut.n_lanes; lane++) {
     ls_metric_begin_lane(metric, lane);
-    for (size_t done = cut.lanes[lane]; done < cut.lanes[lane + 1]; done += LS_EVALUATE_ROWS)
+    for (size_t done = cut.lanes[lane]; done < cut.lanes[lane + 1]; done += most)
       add_rows(model, normalizer, view, batch, cut.first + done,
-               ls_size_min(LS_EVALUATE_ROWS, cut.lanes[lane + 1] - done), metric);
+               ls_size_min(most, cut.lanes[lane + 1] - done), metric);
     ls_metric_end_lane(metric, lane, cut.n_lanes);
   }
   if (tree)

@@ -96,9 +96,9 @@ static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction,
   if (fraction > 0.0) ls_view_split(&data, fraction, 5, &rest, &view);
   EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK && ls_batch_create(&data, 64, &batch) == LS_OK);
   EXPECT(ls_metric_create(ls_task_of(loss), n, true, &metric) == LS_OK);
-  EXPECT(ls_evaluate_keep_scores(comm, n_samples, metric) == LS_OK); /* room for more than the view */
+  EXPECT(ls_evaluate_keep_scores(comm, NULL, n_samples, metric) == LS_OK); /* room for more than the view */
   settle();
-  for (int again = 0; again < 2; again++) ls_evaluate(comm, model, normalizer, &view, batch, metric);
+  for (int again = 0; again < 2; again++) ls_evaluate(comm, NULL, model, normalizer, &view, batch, metric);
   for (size_t k = 0; k < n; k++) {
     const double alone = auc_alone(&view, loss, k);
     if (!same_bits(metric->ranking->auc[k], alone))

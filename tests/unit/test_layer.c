@@ -20,6 +20,7 @@ typedef struct rig {
   size_t n_states;
   ls_param *states[MOST_PARAMS];
   size_t n_values;       /* of all its parameters */
+  float *room;           /* for folding lanes */
   float *values, *grads; /* (n_values) */
   size_t n_state;        /* of all its states */
   float *state;          /* (n_state) */
@@ -52,6 +53,13 @@ static void build_state(rig *r) {
 }
 
 /* Memory for the layer's parameters, its scratch and a batch. */
+/* For folding lanes: all layers share it. */
+static void give_room(ls_layer *layer, float *room, size_t size) {
+  layer->room = room;
+  layer->room_size = size;
+  for (size_t k = 0; k < layer->n_children; k++) give_room(layer->children[k], room, size);
+}
+
 static void rig_build(rig *r) {
   ls_layer *const layer = r->layer;
   layer->n_in = N_IN;
@@ -61,6 +69,8 @@ static void rig_build(rig *r) {
   for (size_t p = 0; p < r->n_params; p++) r->n_values += elements_of(r->params[p]);
   r->values = new_floats(r->n_values);
   r->grads = new_floats(r->n_values);
+  r->room = new_floats(LS_LANES_DEPTH * r->n_values);
+  give_room(r->layer, r->room, r->n_values);
   size_t offset = 0;
   for (size_t p = 0; p < r->n_params; offset += elements_of(r->params[p]), p++) {
     r->params[p]->value = r->values + offset;
@@ -105,6 +115,7 @@ static void rig_free(rig *r) {
   ls_arena_destroy(&r->arena);
   free(r->values);
   free(r->grads);
+  free(r->room);
   free(r->state);
   free(r->x);
   free(r->dx);

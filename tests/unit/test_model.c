@@ -103,6 +103,7 @@ static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t 
   ls_model *model = NULL;
   assert_int_equal(ls_model_parse(config, loss, &model), LS_OK);
   check_valid(config);
+  model->max_lanes = 8;
   assert_int_equal(ls_model_build(model, n_in, rows), LS_OK);
   ls_config_destroy(&config);
   free(text);
