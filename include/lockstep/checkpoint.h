@@ -48,6 +48,7 @@ typedef struct ls_progress {
 /* What is saved. All borrowed. */
 typedef struct ls_snapshot {
   const char *config;         /* the resolved config as YAML */
+  const char *platform;       /* what the same bits depend on: the BLAS library with its kernels, MPI */
   const char *const *classes; /* names, or NULL */
   size_t n_classes;
   const char *const *features; /* names, or NULL */
@@ -65,6 +66,7 @@ ls_status ls_checkpoint_write(const char *path, const ls_snapshot *snapshot);
 typedef struct ls_saved {
   ls_store *store;
   char *config;
+  char *platform;             /* NULL where the file is older */
   size_t n_inputs;            /* features of a sample */
   bool is_checkpoint;         /* has an optimizer's state and progress */
   char **classes, **features; /* NULL where absent */

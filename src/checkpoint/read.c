@@ -27,6 +27,8 @@ static ls_status read_root(ls_saved *saved) {
     return ls_fail(LS_ERR_MODEL, "%s: format version %llu; this Lockstep reads version %d",
                    ls_store_path(store), (unsigned long long)version, FORMAT_VERSION);
   if (status == LS_OK) status = ls_store_read_text(store, "/", "config", &saved->config);
+  if (status == LS_OK && ls_store_has_attribute(store, "/", "platform"))
+    status = ls_store_read_text(store, "/", "platform", &saved->platform);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "classes"))
     status = ls_store_read_texts(store, "/", "classes", &saved->classes, &saved->n_classes);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "features"))
@@ -55,6 +57,7 @@ void ls_saved_close(ls_saved **saved) {
   if (!*saved) return;
   ls_store_close(&(*saved)->store);
   free((*saved)->config);
+  free((*saved)->platform);
   free((*saved)->classes);
   free((*saved)->features);
   free(*saved);

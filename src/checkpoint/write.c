@@ -1,6 +1,6 @@
 /* From memory to a file: the layout of models and checkpoints.
  *
- *   /                    format_version, lockstep_version, config, classes, features
+ *   /                    format_version, lockstep_version, config, platform, classes, features
  *   /model/<path>        the parameters: W (n_out, n_in), b (n_out); the state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) where targets are standardised
  *   /optimizer           steps; /optimizer/<slot>/<path>
@@ -33,6 +33,7 @@ static ls_status write_root(ls_store_writer *writer, const ls_snapshot *s) {
   ls_status status = ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION);
   if (status == LS_OK) status = ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION);
   if (status == LS_OK) status = ls_store_write_text(writer, "/", "config", s->config);
+  if (status == LS_OK && s->platform) status = ls_store_write_text(writer, "/", "platform", s->platform);
   if (status == LS_OK && s->classes)
     status = ls_store_write_texts(writer, "/", "classes", s->classes, s->n_classes);
   if (status == LS_OK && s->features)

@@ -135,7 +135,8 @@ typedef struct trainer {
   ls_setup *setup; /* borrowed */
   bool is_root;
   run_files files;
-  char *config; /* owned: resolved */
+  char *config;   /* owned: resolved */
+  char *platform; /* owned: what the same bits depend on */
   ls_sync *sync;
   ls_metric *step_metric, *epoch_metric, *validation_metric;
   ls_progress progress;

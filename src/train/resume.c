@@ -180,6 +180,9 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
   if (*is_complete) return;
   ls_log(LS_LOG_INFO, "going on from %s: lr %g, epoch %llu, step %llu", ls_store_path(saved->store),
          train_lr(t), (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
+  if (saved->platform && strcmp(saved->platform, t->platform) != 0)
+    ls_log(LS_LOG_INFO, "on another platform than before, which rounds otherwise: it was %s, and is %s",
+           saved->platform, t->platform);
   /* What is not this folder's newest checkpoint as it stands is saved here anew. */
   if (!is_auto || forgets) t->saved_step = UINT64_MAX;
 }

@@ -9,6 +9,7 @@ static ls_snapshot snapshot_of(const trainer *t, bool is_checkpoint) {
   const ls_setup *const setup = t->setup;
   const ls_dataset *const data = setup->train.dataset;
   return (ls_snapshot){.config = t->config,
+                       .platform = t->platform,
                        .classes = (const char *const *)data->classes,
                        .n_classes = data->n_classes,
                        .features = (const char *const *)data->feature_names,

@@ -27,6 +27,8 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = ls_sync_create(t->step_metric->n_sums, &t->sync);
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
   if (status == LS_OK && setup->tree) status = create_totals(t);
+  t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
+  if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
   if (status != LS_OK) return status;
   t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
@@ -53,6 +55,7 @@ void trainer_destroy(trainer *t) {
   ls_metric_destroy(&t->epoch_metric);
   ls_metric_destroy(&t->validation_metric);
   free(t->config);
+  free(t->platform);
 }
 
 double train_lr(const trainer *t) {

@@ -77,6 +77,28 @@ def check_accumulated(here, ranks, verdicts):
     check_state(here.checkpoint("parts", STEPS), here.checkpoint("whole", STEPS), "accumulated", verdicts)
 
 
+def check_reproducible(here, ranks, verdicts):
+    """With lanes, any number of ranks gives the same bits: parameters, the optimizer's state, metrics and all that is
+    logged; more ranks than lanes too."""
+    for name, sets in {"plain": [], "everything": runs.EVERYTHING, "two-lanes": ["train.lanes=2"],
+                       "batch-5": ["train.batch_size=5", "train.max_steps=40"]}.items():
+        sets = ["train.reproducible=true", "train.log_every=1", *sets]
+        lines = {}
+        for n in (1, ranks) if ranks != 4 else (1, 4, 8):
+            output = here.train(n, f"bits-{name}-{n}", sets)
+            lines[n] = [line for line in output.splitlines() if line.startswith("step ")]
+        last = here.checkpoints(f"bits-{name}-1")[-1]
+        alone = runs.Checkpoint(here.folder / f"bits-{name}-1/checkpoints" / last)
+        for n in lines.keys() - {1}:
+            run = f"bits-{name}-{n}"
+            wrong = runs.Checkpoint(here.folder / run / "checkpoints" / last).different(alone)
+            verdicts.check(not wrong, f"reproducible: {name} at {n}: {last} has the same bits {wrong}")
+            verdicts.check(here.metrics(run) == here.metrics(f"bits-{name}-1"), f"reproducible: {name} at {n}: metrics.csv")
+            verdicts.check(here.table(run, "diagnostics.csv") == here.table(f"bits-{name}-1", "diagnostics.csv"),
+                           f"reproducible: {name} at {n}: diagnostics.csv")
+            verdicts.check(lines[n] == lines[1] != [], f"reproducible: {name} at {n}: {len(lines[1])} lines of steps")
+
+
 def check_repeated(here, ranks, verdicts):
     """The same run again at the same number of ranks gives the same bits."""
     sets = [f"train.max_steps={STEPS}"]
@@ -94,6 +116,7 @@ def main():
         for name, sets in CASES.items():
             check_case(here, ranks, name, sets, verdicts)
         check_accumulated(here, ranks, verdicts)
+        check_reproducible(here, ranks, verdicts)
         check_repeated(here, ranks, verdicts)
     verdicts.end()
 

@@ -75,6 +75,33 @@ def check_other_ranks(here, ranks, verdicts):
     verdicts.check(worst <= BOUND, f"moved: metrics.csv {worst:.1e} apart")
 
 
+def check_reproducible(here, ranks, verdicts):
+    """Begun at `ranks`, ended at each other number of ranks: with lanes to the bit."""
+    sets = [*runs.EVERYTHING, "train.reproducible=true"]
+    here.train(ranks, "bits-straight", sets)
+    for other in {1, 2, 3, 4} - {ranks}:
+        name = f"bits-{ranks}-{other}"
+        here.train(ranks, name, [*sets, "train.max_steps=25"])
+        here.train(other, name, sets)
+        check_equal(here, name, "bits-straight", 3 * 20, verdicts)
+
+
+def check_each_step(here, ranks, verdicts):
+    """Stopped after each single step of 50, which cross epochs: every checkpoint is that of the run without a stop."""
+    sets = [*runs.EVERYTHING, "checkpoint={every_steps: 1, keep: 60}", "train.log_every=1"]
+    steps = 50
+    whole = here.train(ranks, "steps-straight", [*sets, f"train.max_steps={steps}"])
+    lines = []
+    for stop in range(1, steps + 1):
+        lines += here.train(ranks, "steps", [*sets, f"train.max_steps={stop}"]).splitlines()
+    wrong = [step for step in range(1, steps + 1)
+             if here.checkpoint("steps", step).different(here.checkpoint("steps-straight", step))]
+    verdicts.check(not wrong, f"each step: {steps} checkpoints have the same bits {wrong}")
+    verdicts.check(here.metrics("steps") == here.metrics("steps-straight"), "each step: metrics.csv is the same")
+    told = [[line for line in text if line.startswith("step ")] for text in (lines, whole.splitlines())]
+    verdicts.check(told[0] == told[1] and len(told[0]) == steps, "each step: the same rates and losses are logged")
+
+
 def check_finished(here, ranks, verdicts):
     """To start a finished run again says so and changes nothing."""
     before = (here.folder / "straight/metrics.csv").read_bytes()
@@ -217,10 +244,12 @@ def main():
     verdicts = runs.Verdicts()
     with runs.Runs() as here:
         here.train(ranks, "straight")
-        for check in (check_stops, check_many_stops, check_optimizers, check_other_ranks, check_finished,
+        for check in (check_stops, check_many_stops, check_optimizers, check_other_ranks, check_reproducible, check_finished,
                       check_elsewhere, check_what_is_kept, check_damaged, check_went_back, check_killed,
                       check_leftovers):
             check(here, ranks, verdicts)
+        if ranks == 2:
+            check_each_step(here, ranks, verdicts)
     verdicts.end()
 
 
