@@ -141,9 +141,10 @@ typedef struct trainer {
   ls_progress progress;
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   bool wants_stop;
-  bool is_new_best; /* model.h5 or best.h5 has no checkpoint yet that refers to it */
-  double last_lr;   /* of the newest step */
-  double fixed_lr;  /* wins over the schedule; 0: the schedule's */
+  bool told_no_value; /* of the monitored column */
+  bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
+  double last_lr;     /* of the newest step */
+  double fixed_lr;    /* wins over the schedule; 0: the schedule's */
   times times;
   diagnostics *diagnostics; /* NULL: off */
   bool has_bar;             /* stderr is a terminal */
@@ -161,8 +162,8 @@ void trainer_destroy(trainer *t);
 ls_status train_run_step(trainer *t, const ls_order *order);
 
 /* Collective where the model sees the whole batch. Forward and backward over the samples shard->first and
- * so on of the training part as they are, nothing drawn, nothing learnt: fills the model's gradient with
- * the sum over this rank's rows and returns their weight. */
+ * so on of the training part, in the order of its first epoch, as they are, nothing drawn, nothing learnt:
+ * fills the model's gradient with the sum over this rank's rows and returns their weight. */
 double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */

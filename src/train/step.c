@@ -125,8 +125,9 @@ double train_probe(trainer *t, ls_batch *batch, const ls_shard *shard) {
                         .mode = LS_PROBE,
                         .sum = ls_comm_size(t->comm) > 1 ? sum_over_ranks : NULL,
                         .context = t->comm};
+  const ls_order order = ls_order_make(part->view.n, t->progress.seed, 0, true);
   for (size_t i = 0; i < shard->rows; i++)
-    batch->samples[i] = ls_view_sample(&part->view, shard->first + i);
+    batch->samples[i] = ls_view_sample(&part->view, ls_order_at(&order, shard->first + i));
   ls_batch_gather(batch, part->dataset, t->setup->normalizer, shard->rows, ls_model_input(model));
   const ls_targets targets = ls_batch_targets(batch);
   const float *const z = ls_model_forward(model, &pass);
