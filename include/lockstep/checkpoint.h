@@ -40,7 +40,8 @@ typedef struct ls_progress {
   double total_seconds;     /* of training */
   double epoch_seconds;     /* of the epoch at hand */
   uint64_t seed;
-  ls_digest data; /* the fingerprint of the training data */
+  ls_digest data;       /* the fingerprint of the training data */
+  ls_digest validation; /* of the validation data; 0 where there are none, or the file is older */
   size_t n_sums;
   double *sums; /* (n_sums), borrowed: the sums of loss and metrics of the epoch at hand */
 } ls_progress;

@@ -85,8 +85,9 @@ void ls_explainer_destroy(ls_explainer **explainer);
 const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *explainer, const uint64_t *samples,
                                            size_t n);
 
-/* Local. Whether explanation i is complete: its gap is at most 1e-3 of |F(x) - F(x0)|, or 1e-4 (of a
- * regression: of the larger of |F(x)|, |F(x0)|). */
+/* Local. Whether explanation i is complete: its gap is at most 1e-3 of |F(x) - F(x0)|, or 1e-4 of a
+ * probability, 1e-6 of the larger of |F(x)| and |F(x0)| of a number, 1e-5 of the deviation of a
+ * standardised one. */
 bool ls_attribution_is_complete(const ls_explainer *explainer, const ls_attribution *attribution, size_t i);
 
 /* ---------------------------------------------------------------------------- files */

@@ -114,9 +114,9 @@ extern const ls_schedule_type *const ls_schedule_types[];
 /* Reads the section (absent: constant); collects mistakes. out->type is never NULL. */
 void ls_schedule_configure(ls_config *config, ls_schedule *out);
 
-/* Sets what depends on the data: warm-up in steps, and the end where none was given. A warm-up that reaches
- * beyond the end is finished first; min_lr follows. */
-void ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs);
+/* Sets what depends on the data: warm-up in steps, and the end where none was given. LS_ERR_CONFIG where
+ * the warm-up is longer than that. */
+ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs);
 
 /* The rate of the next step: in warm-up, the kind's own times (step + 1) / warmup_steps. */
 double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now);

@@ -313,7 +313,7 @@ static void print_head(const work *w) {
 static void print_explanation(const work *w, const ls_attribution *a, size_t i) {
   char text[32];
   char line[700];
-  snprintf(line, sizeof line, "%8llu  %-16.16s %10.4g %10.4g %9.1e", (unsigned long long)a->samples[i],
+  snprintf(line, sizeof line, "%8llu  %-16.16s %10.6g %10.6g %9.1e", (unsigned long long)a->samples[i],
            output_name(w, a->outputs[i], text, sizeof text), a->values[i], a->baseline_values[i],
            a->gaps[i]);
   if (is_table(w)) add_strongest(w, a->attributions + i * w->dataset->n_features, line, sizeof line);

@@ -19,11 +19,22 @@ static ls_status number_of(const arguments *a, const char *name, double fallback
 }
 
 static ls_status steps_of(const arguments *a, size_t *out) {
-  double steps = STEPS;
-  const ls_status status = number_of(a, "steps", STEPS, &steps);
+  const char *const text = argument_of(&command_lr_find, a, "steps");
+  char *end = NULL;
+  const double steps = text ? strtod(text, &end) : STEPS;
+  const bool is_number = !text || (end != text && *end == '\0');
+  if (!is_number || !(steps >= 2.0 && steps <= 1e5 && steps == floor(steps)))
+    return ls_fail(LS_ERR_CONFIG, "--steps %s: a whole number from 2 to 100000 is needed", text);
   *out = (size_t)steps;
-  if (status != LS_OK || (steps >= 2.0 && steps <= 1e5 && steps == floor(steps))) return status;
-  return ls_fail(LS_ERR_CONFIG, "--steps %g: a whole number from 2 to 100000 is needed", steps);
+  return LS_OK;
+}
+
+/* The picture: its ending keeps it from replacing a config or data. */
+static ls_status picture_of(const arguments *a, const char **out) {
+  const char *const path = argument_of(&command_lr_find, a, "output");
+  *out = path ? path : "lr-find.svg";
+  if (ends_with(*out, ".svg")) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "-o %s: the name must end with .svg", path);
 }
 
 /* ------------------------------------------------------------------- the table */
@@ -138,11 +149,7 @@ static void draw_curve(FILE *out, const ls_lr_curve *curve, const range *r, bool
   fprintf(out, "\"/>\n");
 }
 
-static ls_status draw_picture(const ls_lr_curve *curve, const char *path) {
-  ls_text_file file;
-  const ls_status status = ls_text_begin(&file, path);
-  if (status != LS_OK) return ls_text_end(&file, status);
-  FILE *const out = file.stream;
+static void draw_picture(const ls_lr_curve *curve, FILE *out) {
   const range r = range_of(curve);
   fprintf(out,
           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
@@ -159,23 +166,26 @@ static ls_status draw_picture(const ls_lr_curve *curve, const char *path) {
             curve->suggested);
   }
   fprintf(out, "</svg>\n");
-  return ls_text_end(&file, LS_OK);
 }
 
 /* ------------------------------------------------------------------ the command */
 
-static ls_status show(const ls_lr_curve *curve, const char *picture) {
+static const char *how_it_ended(const ls_lr_curve *curve) {
+  if (curve->diverged) return " before it ran away";
+  return curve->least + 1 == curve->n ? "; it was still falling there: try a higher --to" : "";
+}
+
+static ls_status show(const ls_lr_curve *curve, FILE *picture) {
   if (curve->n == 0)
     return ls_fail(LS_ERR_NUMERIC, "the loss is not finite at the least rate already: look at the data, or "
                                    "give a lower --from");
   print_table(curve);
   print_sketch(curve);
-  const ls_status status = draw_picture(curve, picture);
-  if (status != LS_OK) return status;
-  printf("\n%s: the curve as a picture\n", picture);
+  draw_picture(curve, picture);
+  printf("\n");
   if (curve->suggested > 0.0)
     printf("suggested: optimizer.lr: %.2g (a tenth of %.2g, where the loss was least%s)\n",
-           curve->suggested, curve->points[curve->least].lr, curve->diverged ? " before it ran away" : "");
+           curve->suggested, curve->points[curve->least].lr, how_it_ended(curve));
   else
     printf("no suggestion: the loss never fell; try another --from and --to, or more --steps\n");
   return LS_OK;
@@ -185,16 +195,21 @@ static ls_status find(ls_comm *comm, const arguments *a, ls_setup *setup) {
   double from = FROM;
   double to = TO;
   size_t steps = STEPS;
-  const char *const output = argument_of(&command_lr_find, a, "output");
+  const char *path = NULL;
+  ls_text_file picture = {0};
   ls_lr_curve curve = {0};
   ls_status status = number_of(a, "from", FROM, &from);
   if (status == LS_OK) status = number_of(a, "to", TO, &to);
   if (status == LS_OK) status = steps_of(a, &steps);
   if (status == LS_OK && !(to > from))
     status = ls_fail(LS_ERR_CONFIG, "--to %g is not above --from %g", to, from);
+  if (status == LS_OK) status = picture_of(a, &path);
+  if (status == LS_OK) status = ls_comm_agree(comm, prints(comm) ? ls_text_begin(&picture, path) : LS_OK);
   if (status == LS_OK) status = ls_lr_find(comm, setup, from, to, steps, &curve);
-  if (status == LS_OK)
-    status = ls_comm_agree(comm, prints(comm) ? show(&curve, output ? output : "lr-find.svg") : LS_OK);
+  if (status == LS_OK && prints(comm)) status = show(&curve, picture.stream);
+  if (prints(comm)) status = ls_text_end(&picture, status);
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK && prints(comm)) printf("%s: the curve as a picture\n", path);
   free(curve.points);
   return status;
 }

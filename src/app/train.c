@@ -62,7 +62,8 @@ const command command_train = {
     .name = "train",
     .operands = "CONFIG.yaml",
     .help = "trains the model that a config describes",
-    .details = "The run directory gets config.yaml, metrics.csv, train.log, model.h5 and checkpoints/. "
+    .details = "The run directory gets config.yaml, metrics.csv, diagnostics.csv, train.log, model.h5 and "
+               "checkpoints/. "
                "Running the same\n"
                "command again goes on from the newest checkpoint, on any number of ranks.",
     .least = 1,

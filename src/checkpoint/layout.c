@@ -17,6 +17,8 @@ const counter checkpoint_counters[] = {{"epoch", FIELD(epoch), false},
                                        {"seed", FIELD(seed), false},
                                        {"data_low", FIELD(data.low), false},
                                        {"data_high", FIELD(data.high), false},
+                                       {"validation_low", FIELD(validation.low), true},
+                                       {"validation_high", FIELD(validation.high), true},
                                        {0}};
 
 /* Wall-clock values are those named *_seconds. */

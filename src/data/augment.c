@@ -25,8 +25,21 @@ static ls_status fail_shape(const char *option, const ls_dataset *dataset) {
                  option, ls_array_describe(&dataset->x_array, shape, sizeof shape));
 }
 
+/* A shift or a square as large as the image leaves nothing of it. */
+static ls_status check_size(const char *option, uint64_t size, const ls_dataset *dataset) {
+  const image im = image_of(&dataset->x_array);
+  const uint64_t side = (uint64_t)(im.height < im.width ? im.height : im.width);
+  if (size < side || size == 0) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "data.augment.%s: %llu pixels leave nothing of images of %llu by %llu",
+                 option, (unsigned long long)size, (unsigned long long)im.height,
+                 (unsigned long long)im.width);
+}
+
 ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset) {
-  if (dataset->x_array.n_dims == 3 || dataset->x_array.n_dims == 4) return LS_OK;
+  if (dataset->x_array.n_dims == 3 || dataset->x_array.n_dims == 4) {
+    const ls_status status = check_size("shift", augment->shift, dataset);
+    return status == LS_OK ? check_size("cutout", augment->cutout, dataset) : status;
+  }
   if (augment->shift > 0) return fail_shape("shift", dataset);
   if (augment->flip_horizontal) return fail_shape("flip_horizontal", dataset);
   if (augment->rotate > 0.0) return fail_shape("rotate", dataset);

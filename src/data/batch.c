@@ -143,7 +143,16 @@ static float mix(float share, float a, float b) {
   return share * a + (1.0F - share) * b;
 }
 
-/* Mixes row i with its partner's. */
+/* Each loss counts by its own sample's weight, share w_i L(y_i) + (1 - share) w_j L(y_j): the row's weight
+ * is the sum of the two, and what is returned y_i's part of it. */
+static float mix_weights(const gathering *g, size_t i, uint64_t partner, float share) {
+  if (!g->batch->weights) return share;
+  const float own = share * g->batch->weights[i];
+  g->batch->weights[i] = own + (1.0F - share) * weight_of(g, partner);
+  return own / g->batch->weights[i];
+}
+
+/* Mixes row i with its partner's, unless one of the two has no weight: it is not to be learnt from. */
 static void mix_row(const gathering *g, size_t i, float *x) {
   ls_batch *const batch = g->batch;
   const size_t k = g->dataset->n_outputs;
@@ -151,15 +160,16 @@ static void mix_row(const gathering *g, size_t i, float *x) {
   const ls_mixture mixture =
       ls_mixup_draw(recipe->augment.mixup, recipe->view, g->seed, g->epoch, batch->samples[i]);
   const uint64_t partner = mixture.partner;
-  const float share = mixture.share;
-  take_changed_input(g, partner, batch->other);
-  for (size_t j = 0; j < g->dataset->n_features; j++) x[j] = mix(share, x[j], batch->other[j]);
+  const bool counts = weight_of(g, batch->samples[i]) > 0.0F && weight_of(g, partner) > 0.0F;
+  const float share = counts ? mixture.share : 1.0F;
+  const float target_share = counts ? mix_weights(g, i, partner, share) : 1.0F;
+  if (counts) take_changed_input(g, partner, batch->other);
+  for (size_t j = 0; counts && j < g->dataset->n_features; j++) x[j] = mix(share, x[j], batch->other[j]);
   for (size_t j = 0; batch->values && j < k; j++)
-    batch->values[i * k + j] = mix(share, batch->values[i * k + j], value_of(g, partner, j));
-  if (batch->weights) batch->weights[i] = mix(share, batch->weights[i], weight_of(g, partner));
+    batch->values[i * k + j] = mix(target_share, batch->values[i * k + j], value_of(g, partner, j));
   if (!batch->partners) return;
   batch->partners[i] = ((const int32_t *)g->dataset->y.data)[partner];
-  batch->shares[i] = share;
+  batch->shares[i] = target_share;
 }
 
 /* ------------------------------------------------------------------------- batches */

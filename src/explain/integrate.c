@@ -69,11 +69,18 @@ static void integrate(ls_explainer *e, size_t n_panels, size_t i) {
   r->gaps[i] = total - (r->values[i] - r->baseline_values[i]);
 }
 
+/* What may be missing whatever the change: float32 does not have more of a number, nor anyone need of a
+ * probability. */
+static double least_gap(const ls_explainer *e, const ls_attribution *a, size_t i) {
+  const ls_normalizer *const targets = e->options.normalizer->targets;
+  if (ls_loss_link(e->options.model->loss) != LS_LINEAR) return 1e-4;
+  if (targets) return 1e-5 / targets->factor[a->outputs[i]];
+  return 1e-6 * fmax(fabs(a->values[i]), fabs(a->baseline_values[i]));
+}
+
 bool ls_attribution_is_complete(const ls_explainer *e, const ls_attribution *a, size_t i) {
-  const bool is_probability = ls_loss_link(e->options.model->loss) != LS_LINEAR;
-  const double scale = is_probability ? 1.0 : fmax(fabs(a->values[i]), fabs(a->baseline_values[i]));
   const double change = fabs(a->values[i] - a->baseline_values[i]);
-  return fabs(a->gaps[i]) <= fmax(1e-3 * change, 1e-4 * scale);
+  return fabs(a->gaps[i]) <= fmax(1e-3 * change, least_gap(e, a, i));
 }
 
 /* ------------------------------------------------------------------- a sample */

@@ -136,8 +136,8 @@ static void use_batch(const ls_layer *layer, const ls_pass *pass, const float *x
     const double var = raw < 0.0 ? 0.0 : raw; /* a NaN stays one */
     s->mean[j] = (double)layer->states[RUNNING_MEAN].value[j] + offset;
     s->inverse[j] = 1.0 / sqrt(var + o->eps);
-    if (pass->mode == LS_TRAIN)
-      move_running(layer, j, s->mean[j], count > 1.0 ? var * count / (count - 1.0) : var);
+    if (pass->mode == LS_TRAIN && count > 1.0) /* one row has no variance */
+      move_running(layer, j, s->mean[j], var * count / (count - 1.0));
   }
 }
 

@@ -13,7 +13,7 @@ typedef struct options {
 } options;
 
 static const ls_key keys[] = {OPTIM_TYPE_KEY("momentum"),
-                              OPTIM_LR_KEY("0.01"),
+                              OPTIM_LR_KEY("0.001"),
                               {.name = "momentum",
                                .type = LS_KEY_REAL,
                                .offset = offsetof(options, momentum),

@@ -190,10 +190,17 @@ static uint64_t steps_of(uint64_t epochs, uint64_t steps_per_epoch) {
   return ls_size_mul(epochs, steps_per_epoch, &steps) ? steps : UINT64_MAX;
 }
 
-void ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs) {
+ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs) {
+  const uint64_t all = steps_of(epochs, steps_per_epoch);
   if (schedule->warmup_epochs > 0)
     schedule->warmup_steps = steps_of(schedule->warmup_epochs, steps_per_epoch);
-  if (schedule->total_steps == 0) schedule->total_steps = steps_of(epochs, steps_per_epoch);
+  if (schedule->total_steps == 0) schedule->total_steps = all;
+  const uint64_t end = all < schedule->total_steps ? all : schedule->total_steps;
+  if (schedule->warmup_steps <= end) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "schedule: a warm-up of %llu steps leaves nothing of the run's %llu; make it shorter, or "
+                 "train longer",
+                 (unsigned long long)schedule->warmup_steps, (unsigned long long)end);
 }
 
 double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {

@@ -15,25 +15,33 @@ static bool is_list(const ls_node *node) {
   return ls_node_kind_of(node) == LS_NODE_LIST;
 }
 
-/* A finite number from 0 up. */
+/* Within these float32 keeps a sum of weights. */
+#define WEIGHT_LEAST 1e-6
+#define WEIGHT_MOST  1e6
+
 static bool parse_weight(const ls_node *node, double *out) {
   const char *const text = ls_node_text(node);
   char *end = NULL;
   *out = strtod(text, &end);
-  return end != text && *end == '\0' && !ls_node_is_quoted(node) && isfinite(*out) && *out >= 0.0;
+  return end != text && *end == '\0' && !ls_node_is_quoted(node) &&
+         (*out == 0.0 || (*out >= WEIGHT_LEAST && *out <= WEIGHT_MOST));
 }
 
 static void check_list(ls_config *config, const ls_node *list) {
   double sum = 0.0;
+  bool all_valid = true;
   for (size_t i = 0; i < ls_node_count(list); i++) {
     double weight = 0.0;
     const ls_node *const item = ls_node_item(list, i);
-    if (!parse_weight(item, &weight))
-      ls_config_mistake(config, item, "'%s' is no weight: a number from 0 up is expected",
+    const bool is_valid = parse_weight(item, &weight);
+    all_valid = all_valid && is_valid;
+    if (!is_valid)
+      ls_config_mistake(config, item, "'%s' is no weight: 0, or a number from 1e-6 to 1e6, is expected",
                         ls_node_text(item));
     sum += weight;
   }
-  if (sum == 0.0) ls_config_mistake(config, list, "all weights are 0: nothing would be learnt");
+  if (all_valid && sum == 0.0)
+    ls_config_mistake(config, list, "all weights are 0: nothing would be learnt");
 }
 
 #define NO_CLASSES                                                                                         \

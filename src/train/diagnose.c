@@ -1,17 +1,16 @@
 /* What goes wrong in a deep net, made visible: after an epoch, on a fixed part of the training samples, the
  * norms of each layer's gradient and parameters, and how many of its units have stopped to learn.
  *
- *   gradient_norm  ||dL/dw|| of the mean loss over all parameters of the layer
- *   weight_norm    ||w||
- *   ratio          of the two
- *   saturated      the share of sigmoid and tanh outputs where the derivative is below 1 % of its greatest
- *   dead           the share of ReLU units that are 0 for every sample */
+ *   gradient_norm  ||dL/dw|| of the mean loss, without penalties and class weights, over all parameters of
+ * the layer weight_norm    ||w|| ratio          of the two saturated      the share of sigmoid and tanh
+ * outputs where the derivative is below 1 % of its greatest dead           the share of ReLU units that are
+ * 0 for every sample */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define SAMPLES 256 /* of the training part, the first ones */
+#define SAMPLES 256 /* of the training part, drawn once */
 
 /* What a layer's row is made of. */
 typedef struct diagnosis {
@@ -25,7 +24,7 @@ struct diagnostics {
   double
       *counts; /* (n_counts), owned: of each leaf, saturated outputs, then of each unit, lively outputs */
   size_t n_counts;
-  double first_gradient, first_weight; /* norms of all parameters after the first epoch of this process */
+  double first_gradient, first_weight; /* norms after the first epoch of this process, or what is usual */
   bool told_vanishing, told_dead, told_exploding;
 };
 
@@ -178,9 +177,9 @@ static void warn_of_exploding(const ls_model *model, diagnostics *d, uint64_t ep
     gradient = hypot(gradient, d->table[i].gradient_norm);
     weight = hypot(weight, d->table[i].weight_norm);
   }
-  if (d->first_weight == 0.0) {
-    d->first_gradient = gradient;
-    d->first_weight = weight;
+  if (d->first_weight == 0.0) { /* weights that begin at 0 may well grow to what others begin with */
+    d->first_gradient = fmax(gradient, 1.0);
+    d->first_weight = fmax(weight, sqrt((double)model->n_params));
   }
   const bool grew =
       gradient > GRADIENT_GROWTH * d->first_gradient || weight > WEIGHT_GROWTH * d->first_weight;

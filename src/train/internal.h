@@ -142,6 +142,7 @@ typedef struct trainer {
   ls_progress progress;
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   bool wants_stop;
+  bool told_no_value; /* of the monitored column */
   bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
   float *total_grads; /* (n_params), owned: reproducible, of several batches; NULL: not needed */
   double *total_sums; /* (n_sums), owned, likewise */
@@ -164,8 +165,8 @@ void trainer_destroy(trainer *t);
 ls_status train_run_step(trainer *t, const ls_order *order);
 
 /* Collective where the model sees the whole batch. Forward and backward over the rows of a cut of the
- * training part's first samples, nothing drawn, nothing learnt: fills the model's gradient and the step's
- * metric with the sums over this rank's rows. */
+ * training part, in the order of its first epoch, nothing drawn, nothing learnt: fills the model's gradient
+ * and the step's metric with the sums over this rank's rows. */
 void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */

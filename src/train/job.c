@@ -213,6 +213,14 @@ static ls_status choose_monitor(ls_job *job, const ls_node *section) {
   return LS_OK;
 }
 
+static void check_least_rate(const ls_job *job) {
+  const ls_node *const section = ls_node_find(ls_config_root(job->config), "schedule");
+  const double lr = job->optim ? job->optim->type->lr(job->optim) : 0.0;
+  if (job->optim && job->schedule.min_lr > lr)
+    ls_config_mistake(job->config, section ? ls_node_find(section, "min_lr") : NULL,
+                      "%g is above optimizer.lr, %g", job->schedule.min_lr, lr);
+}
+
 static void check_early_stopping(ls_job *job, const ls_node *section) {
   const ls_node *const map = ls_node_find(section, "early_stopping");
   if (map && job->train.min_delta > 0.0 && job->train.patience == 0)
@@ -262,6 +270,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (status == LS_OK) job->model->l2 = job->penalty.l2;
   if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
   if (status == LS_OK) check_targets(job);
+  if (status == LS_OK) check_least_rate(job);
   if (status == LS_OK) train_check_class_weight(job);
   if (status == LS_OK) status = ls_config_verdict(config);
   if (status != LS_OK) return status;

@@ -37,6 +37,14 @@ void train_watch(trainer *t, const epoch_row *row) {
   const ls_job *const job = t->setup->job;
   const int column = train_monitored(t);
   const double value = row->values[column];
+  if (isnan(value) && !t->told_no_value) {
+    t->told_no_value = true;
+    ls_log(LS_LOG_WARNING,
+           "epoch %llu: train.monitor, %s, has no value: such an epoch is never the best, and counts as "
+           "one without an "
+           "improvement",
+           (unsigned long long)t->progress.epoch, job->train.monitor);
+  }
   if (job->train.patience > 0) count_stale(t, value);
   if (ls_schedule_is_plateau(&job->schedule))
     ls_plateau_update(&job->schedule, value, train_column_grows(job, column), &t->progress.plateau);

@@ -45,7 +45,8 @@ static void draw_bar(trainer *t, double loss, double quality) {
   const ls_train_config *const train = &t->setup->job->train;
   const double in_epochs =
       ((double)train->epochs - (double)p->epoch) * (double)n - (double)p->epoch_samples;
-  const double in_steps = ((double)train->max_steps - (double)p->step) * (double)t->setup->batch_size;
+  const double in_steps =
+      ((double)train->max_steps - (double)p->step) * (double)(t->setup->batch_size * train->accumulate);
   const double left = train->has_max_steps ? fmin(in_epochs, in_steps) : in_epochs;
   const int filled = (int)((double)BAR_WIDTH * (double)p->epoch_samples / (double)n);
   char bar[BAR_WIDTH + 1];

@@ -138,6 +138,12 @@ static bool has_model(const trainer *t, const ls_saved *best) {
   return found;
 }
 
+/* The fingerprint of what is validated on; 0 where nothing is. */
+static ls_digest validation_of(const trainer *t) {
+  const ls_dataset *const dataset = t->setup->validation.dataset;
+  return dataset ? dataset->fingerprint : (ls_digest){0};
+}
+
 /* Whether the best was measured by the same column of the same data. */
 static bool same_measure(const ls_saved *saved, const trainer *t) {
   static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
@@ -148,7 +154,9 @@ static bool same_measure(const ls_saved *saved, const trainer *t) {
     same =
         !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
   ls_job_destroy(&then);
-  return same;
+  const ls_digest before = t->progress.validation;
+  const bool is_known = before.low != 0 || before.high != 0;
+  return same && (!is_known || ls_digest_equal(before, validation_of(t)));
 }
 
 /* Rank 0: whether the best model that the progress tells of is the one in this folder, and by the same
@@ -178,8 +186,8 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
   }
   *is_complete = is_auto && !forgets && train_is_finished(t) && has_model(t, NULL);
   if (*is_complete) return;
-  ls_log(LS_LOG_INFO, "going on from %s: lr %g, epoch %llu, step %llu", ls_store_path(saved->store),
-         train_lr(t), (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
+  ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
+         (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
   if (saved->platform && strcmp(saved->platform, t->platform) != 0)
     ls_log(LS_LOG_INFO, "on another platform than before, which rounds otherwise: it was %s, and is %s",
            saved->platform, t->platform);
@@ -202,6 +210,7 @@ ls_status train_start_or_resume(trainer *t, const ls_train_options *options, boo
   if (status == LS_OK) status = set_state(t, saved);
   if (status == LS_OK && saved) settle(t, options, saved, is_complete);
   share_watched(t);
+  t->progress.validation = validation_of(t);
   ls_comm_broadcast(t->comm, &t->saved_step, sizeof t->saved_step);
   ls_comm_broadcast(t->comm, is_complete, sizeof *is_complete);
   ls_saved_close(&saved);

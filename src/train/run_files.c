@@ -176,7 +176,8 @@ static ls_status open_all(run_files *files, const char *config, const ls_job *jo
   if (status == LS_OK) status = run_files_open_log(files);
   if (status == LS_OK) status = write_text(files->config, config);
   if (status == LS_OK) status = reset_metrics(files, job, epochs);
-  if (status == LS_OK && job->train.diagnostics) status = reset_diagnostics(files, epochs);
+  if (status == LS_OK && (job->train.diagnostics || train_exists(files->diagnostics)))
+    status = reset_diagnostics(files, epochs);
   return status;
 }
 

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 size_t train_output_width(const ls_model *model) {
   size_t width = 0;
@@ -137,6 +138,18 @@ static uint64_t steps_of(uint64_t n, uint64_t batch_size, uint64_t accumulate) {
   return (n_batches + accumulate - 1) / accumulate;
 }
 
+static bool layer_has_kind(const ls_layer *layer, const char *kind) {
+  bool found = strcmp(layer->type->name, kind) == 0;
+  for (size_t k = 0; k < layer->n_children; k++) found = found || layer_has_kind(layer->children[k], kind);
+  return found;
+}
+
+static bool has_kind(const ls_model *model, const char *kind) {
+  bool found = false;
+  for (size_t i = 0; i < model->n_layers; i++) found = found || layer_has_kind(model->layers[i], kind);
+  return found;
+}
+
 /* Collective. Model, optimizer, normaliser and batches, from the sizes of the data. */
 static ls_status build(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
@@ -144,11 +157,14 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   const uint64_t n = setup->train.view.n;
   setup->batch_size = job->train.batch_size ? ls_size_min(job->train.batch_size, n) : n;
   setup->steps_per_epoch = steps_of(n, setup->batch_size, job->train.accumulate);
-  ls_schedule_set_length(&job->schedule, setup->steps_per_epoch, job->train.epochs);
-  ls_status status =
-      job->train.reproducible ? ls_comm_tree_create(comm, job->train.lanes, &setup->tree) : LS_OK;
-  const size_t rows = ls_size_max(most_rows(comm, setup), LS_EVALUATE_ROWS);
+  ls_status status = ls_schedule_set_length(&job->schedule, setup->steps_per_epoch, job->train.epochs);
+  if (status == LS_OK && setup->batch_size == 1 && has_kind(job->model, "batch_norm"))
+    status = ls_fail(LS_ERR_CONFIG,
+                     "train.batch_size: 1 leaves batch_norm nothing to take a mean of; use at least 2");
+  if (status == LS_OK && job->train.reproducible)
+    status = ls_comm_tree_create(comm, job->train.lanes, &setup->tree);
   job->model->max_lanes = job->train.reproducible ? job->train.lanes : 1;
+  const size_t rows = ls_size_max(most_rows(comm, setup), LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_model_build(job->model, data->n_features, rows);
   if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);
   if (status == LS_OK) status = check_width("data.validation", &setup->validation, job->model->n_out);

@@ -162,7 +162,9 @@ void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut) {
                         .mode = LS_PROBE,
                         .sum = ls_comm_size(t->comm) > 1 ? sum_over_ranks : NULL,
                         .context = t};
-  for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(&part->view, cut->first + i);
+  const ls_order order = ls_order_make(part->view.n, t->progress.seed, 0, true);
+  for (size_t i = 0; i < rows; i++)
+    batch->samples[i] = ls_view_sample(&part->view, ls_order_at(&order, cut->first + i));
   ls_batch_gather(batch, part->dataset, t->setup->normalizer, rows, ls_model_input(t->setup->job->model));
   ls_metric_reset(t->step_metric);
   run_pass(t, &pass, batch);

@@ -25,7 +25,7 @@ def train(folder, config=harness.CONFIG, **arrays):
     """A model in run/ of data.h5."""
     harness.write_file(folder / "config.yaml", config)
     harness.write_arrays(folder / "data.h5", arrays or {"x": X, "y": Y})
-    run_well(folder, "train", "config.yaml")
+    run_well(folder, "train", "config.yaml", "--set", "train.diagnostics=false")
 
 
 def explain(folder, *words, model="run/model.h5", data="data.h5", **how):
@@ -226,6 +226,7 @@ def refusals(folder):
     harness.write_arrays(folder / "x.h5", {"x": X})
     harness.write_arrays(folder / "pixels.h5", {"x": numpy.zeros((6, 2, 2), "u1")})
     (folder / "wide").mkdir()
+    wide[:, 0] = range(4)
     train(folder / "wide", x=wide, y=numpy.arange(4) % 3)
     for code, says, words in REFUSED:
         refuse(folder, code, says, *words)

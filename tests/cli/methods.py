@@ -134,7 +134,7 @@ def every_rate_is_logged(folder):
     first = train(folder, "-o", "parts", "--set", "train.log_every=1", "--set", "train.max_steps=13")
     second = train(folder, "-o", "parts", "--set", "train.log_every=1")
     whole.must(rates_told(first.out) + rates_told(second.out) == rates_told(whole.out), "a resume changes no rate")
-    second.says(f"lr {wanted[13]:.6g}, epoch 2, step 13")
+    second.says("epoch 2, step 13", f"adam, lr {wanted[13]:.6g}, batch 8")
     whole.must(column(folder, "lr", "parts") == column(folder, "lr"), "metrics.csv has the same rates")
 
 

@@ -445,23 +445,27 @@ static void check_mixup(ls_target_kind target, const double *class_weights) {
   const ls_targets targets = ls_batch_targets(batch);
   for (size_t i = 0; i < 5; i++) {
     const ls_mixture mixture = ls_mixup_draw(0.7, &f.view, SEED, 4, five[i]);
-    const double share = (double)mixture.share;
     ls_batch *a = gather(&f, &apart, 1, &five[i], self);
     ls_batch *b = gather(&f, &apart, 1, &mixture.partner, other);
+    const double own = (double)a->weights[0];
+    const double others = (double)b->weights[0];
+    const bool counts = own > 0.0 && others > 0.0; /* who has no weight is mixed with nobody */
+    const double share = counts ? (double)mixture.share : 1.0;
+    const double weight = counts ? share * own + (1.0 - share) * others : own;
+    const double of_targets = counts ? share * own / weight : 1.0; /* each loss by its own weight */
     for (size_t j = 0; j < CELLS; j++)
       check_close("x", (double)x[i * CELLS + j], share * (double)self[j] + (1.0 - share) * (double)other[j],
                   1e-6);
-    check_close("weight", (double)targets.weights[i],
-                share * (double)a->weights[0] + (1.0 - share) * (double)b->weights[0], 1e-6);
+    check_close("weight", (double)targets.weights[i], weight, 1e-6);
     for (size_t k = 0; target == LS_TARGET_VALUES && k < 2; k++)
       check_close("y", (double)targets.values[2 * i + k],
-                  share * (double)f.values[2 * five[i] + k] +
-                      (1.0 - share) * (double)f.values[2 * mixture.partner + k],
+                  of_targets * (double)f.values[2 * five[i] + k] +
+                      (1.0 - of_targets) * (double)f.values[2 * mixture.partner + k],
                   1e-6);
     if (target == LS_TARGET_CLASSES) {
       assert_int_equal(targets.classes[i], f.classes[five[i]]);
       assert_int_equal(targets.partners[i], f.classes[mixture.partner]);
-      check_close("share", (double)targets.shares[i], share, 0.0);
+      check_close("share", (double)targets.shares[i], of_targets, 1e-6);
     }
     ls_batch_destroy(&a);
     ls_batch_destroy(&b);

@@ -11,7 +11,7 @@ static ls_schedule schedule_of(const char *map) {
   ls_schedule schedule;
   ls_schedule_configure(config, &schedule);
   check_valid(config);
-  ls_schedule_set_length(&schedule, FIXTURE_EPOCH_STEPS, FIXTURE_EPOCHS);
+  (void)ls_schedule_set_length(&schedule, FIXTURE_EPOCH_STEPS, FIXTURE_EPOCHS);
   ls_config_destroy(&config);
   free(text);
   return schedule;
@@ -126,7 +126,7 @@ static void rates_are_always_numbers(void **state) {
     ls_schedule schedule = schedule_of(maps[i % COUNT(maps)]);
     schedule.total_steps = 0;
     const size_t l = i / COUNT(maps);
-    ls_schedule_set_length(&schedule, lengths[l].steps_per_epoch, lengths[l].epochs);
+    (void)ls_schedule_set_length(&schedule, lengths[l].steps_per_epoch, lengths[l].epochs);
     for (size_t k = 0; k < COUNT(times); k++) {
       const double rate = rate_at(&schedule, 0.1, times[k], times[k]);
       if (!(rate >= 0.0 && rate <= 0.1)) fail_msg("%s: %g", maps[i % COUNT(maps)], rate);
