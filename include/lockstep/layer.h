@@ -52,6 +52,11 @@ typedef struct ls_param {
   float *value, *grad; /* state has no grad */
 } ls_param;
 
+/* Local. Elements of a block. */
+static inline size_t ls_param_count(const ls_param *param) {
+  return param->cols ? param->rows * param->cols : param->rows;
+}
+
 #define LS_LAYER_PARAMS_MAX 4
 #define LS_LAYER_STATES_MAX 2
 

@@ -96,7 +96,7 @@ static void take_norms(diagnosis *row, const ls_layer *layer, double scale) {
   double weight = 0.0;
   for (size_t p = 0; p < layer->n_params; p++) {
     const ls_param *const param = &layer->params[p];
-    const size_t n = param->cols ? param->rows * param->cols : param->rows;
+    const size_t n = ls_param_count(param);
     gradient += ls_math_sum_squares(n, param->grad);
     weight += ls_math_sum_squares(n, param->value);
   }

@@ -108,6 +108,37 @@ def linear_in_closed_form(folder):
     result.must({"r2_drop", "r2_drop_std"} < set(told["features"][0]), f"{told}")
 
 
+def standardised_targets_in_their_units(folder):
+    """As before, for targets far from 0, which the net sees standardised: W_ki factor_i (x_i - x0_i) / y_factor_k."""
+    y = 10000.0 + 50.0 * numpy.stack([X[:, 0] - 2 * X[:, 1], X.sum(axis=1)], axis=1)
+    train(folder, LINEAR.replace("data.h5", "data.h5\n  standardize_targets: true"), x=X, y=y)
+    with h5py.File(folder / "run/model.h5") as file:
+        w = file["model/0-dense/W"][()] * file["normalizer/factor"][()]
+        b, offset, factor = (file[name][()] for name in ("model/0-dense/b", "normalizer/y_offset", "normalizer/y_factor"))
+        x_offset = file["normalizer/offset"][()]
+    made, result = explain(folder, "--samples", "3,40", "--baseline", "zero")
+    k = made["class"]
+    near(result, made["attribution"], w[k] * X[made["sample"]] / factor[k][:, None], "attributions", 1e-3)
+    wanted = (((X[made["sample"]] - x_offset) * w[k]).sum(axis=1) + b[k]) / factor[k] + offset[k]
+    near(result, made["output"], wanted, "outputs", 1e-2)
+
+
+def weights_tell_what_is_important(folder):
+    """Where only samples count whose class the first feature tells, the others are of no importance."""
+    random = numpy.random.default_rng(5)
+    x = random.normal(size=(120, 2)).astype("f4")
+    counts = numpy.arange(120) < 60
+    y = numpy.where(counts, x[:, 0] > 0, x[:, 1] > 0).astype("i8")
+    for w, important in ((counts.astype("f4"), "x[0]"), (1.0 - counts.astype("f4"), "x[1]")):
+        name = important.strip("x[]")
+        (folder / name).mkdir()
+        train(folder / name, harness.edited(("units: 3", "units: 2"), ("epochs: 2", "epochs: 40")), x=x, y=y, w=w)
+        told = json.loads(run_well(folder / name, "explain", "run/model.h5", "data.h5", "--importance", "--json").out)
+        drops = {feature["name"]: feature["accuracy_drop"] for feature in told["features"]}
+        run = run_well(folder / name, "evaluate", "run/model.h5", "data.h5")
+        run.must(max(drops, key=drops.get) == important and drops[important] > 0.3, f"{drops}")
+
+
 def ranks_explain_alike(folder):
     x, y = harness.three_classes(90)
     train(folder, x=x, y=(y, {"classes": ("red", "green", "blue")}))
@@ -234,7 +265,8 @@ def refusals(folder):
             refuse(folder, code, says, *words, ranks=2)
 
 
-TESTS = [iris, importance_of_iris, linear_in_closed_form, ranks_explain_alike, two_sides_of_one_output, digits,
+TESTS = [iris, importance_of_iris, linear_in_closed_form, standardised_targets_in_their_units,
+         weights_tell_what_is_important, ranks_explain_alike, two_sides_of_one_output, digits,
          flat_pictures_and_names, refusals]
 
 if __name__ == "__main__":

@@ -199,6 +199,42 @@ def dead_units_are_told(folder):
     result.must(len(alive) == 2 and max(alive) <= 0.5, f"of a net that learns, {alive} are dead")
 
 
+def gradient_norms_are_means_over_samples(folder):
+    """Of one softmax layer the gradient of the mean loss is (p - t)^T x / n for W, and the mean of p - t for b."""
+    prepare(folder, ("  - {layer: dense, units: 8, activation: relu}\n", ""), w=1.0 + numpy.arange(60, dtype="f4") % 3)
+    result = train(folder)
+    arrays = weights(folder, "run")
+    share = (1.0 + numpy.arange(60) % 3)[:, None] / (2.0 * 60)
+    z = X.astype(float) @ arrays["0-dense/W"].T + arrays["0-dense/b"]
+    p = numpy.exp(z - z.max(axis=1, keepdims=True))
+    delta = share * (p / p.sum(axis=1, keepdims=True) - numpy.eye(3)[Y])
+    wanted = norm([delta.T @ X, delta.sum(axis=0)])
+    told = float(column(folder, "gradient_norm", file="diagnostics.csv")[-1])
+    result.must(abs(told - wanted) < 1e-4 * wanted, f"told {told}, wanted {wanted}")
+
+
+def saturated_outputs_are_counted(folder):
+    """Outputs whose derivative is below 1 % of its greatest, of sigmoid and of tanh."""
+    slopes = {"sigmoid": lambda z: 4.0 / (1.0 + numpy.exp(-z)) / (1.0 + numpy.exp(z)), "tanh": lambda z: 1.0 - numpy.tanh(z) ** 2}
+    for kind, slope in slopes.items():
+        prepare(folder, ("units: 8, activation: relu", f"units: 40, activation: {kind}, init: {{type: normal, std: 1.5}}"))
+        result = train(folder, "--overwrite")
+        arrays = weights(folder, "run")
+        wanted = float((slope(X.astype(float) @ arrays["0-dense/W"].T + arrays["0-dense/b"]) < 0.01).mean())
+        told = float(column(folder, "saturated", file="diagnostics.csv")[-2])
+        result.must(0.05 < wanted < 0.95 and abs(told - wanted) < 2e-3, f"{kind}: told {told}, wanted {wanted}")
+
+
+def growth_without_bound_is_told(folder):
+    """A linear net at a rate that it does not bear: the error grows by the same factor each step."""
+    prepare(folder, ("  - {layer: dense, units: 8, activation: relu}\n", ""), ("units: 3, activation: softmax", "units: 1"),
+            ("categorical_cross_entropy", "mse"), ("batch_size: 8", "batch_size: full"), ("epochs: 2", "epochs: 15"),
+            ("optimizer: {type: adam, lr: 0.01}", "optimizer: {type: sgd, lr: 1.0}"))
+    result = harness.run(folder, "train", "config.yaml")
+    result.must("norms grow without bound" in result.err, "it must be told")
+    result.must(result.err.count("norms grow") == 1, "once")
+
+
 def diagnostics_can_be_left_out(folder):
     prepare(folder)
     result = train(folder, "--set", "train.diagnostics=false")
@@ -229,6 +265,17 @@ def a_rate_is_suggested(folder):
     result.says("rate", "smoothed", "least", "suggested: optimizer.lr:", "curve.svg: the curve as a picture")
     suggested = float(re.search(r"optimizer.lr: (\S+)", result.out)[1])
     result.must(1e-4 < suggested < 1.0, f"{suggested} is no rate for this net")
+    rows = [tuple(map(float, words)) for words in re.findall(r"^ +(\S+) +(\S+) +(\S+)(?:  least)?$", result.out, re.MULTILINE)
+            if words[0] != "rate"]
+    least = min(rows, key=lambda row: row[2])
+    result.must(abs(suggested - least[0] / 10.0) < 0.06 * suggested, f"least at {least[0]}, suggested {suggested}")
+    whole = run_well(folder, "lr-find", "config.yaml", "-o", "curve.svg", "--steps", "20", "--to", "0.01")
+    rows = [tuple(map(float, words)) for words in re.findall(r"^ +(\S+) +(\S+) +(\S+)(?:  least)?$", whole.out, re.MULTILINE)
+            if words[0] != "rate"]
+    mean = 0.0
+    for n, (_, loss, smoothed) in enumerate(rows, 1):
+        mean = 0.9 * mean + 0.1 * loss
+        whole.must(abs(mean / (1.0 - 0.9**n) - smoothed) < 1e-4 * smoothed, f"row {n}: not the running mean")
     picture = xml.etree.ElementTree.parse(folder / "curve.svg").getroot()
     result.must(picture.tag.endswith("svg") and len(picture.findall("{*}polyline")) == 2, "two curves in the picture")
     after = harness.snapshot(folder)
@@ -266,7 +313,8 @@ def accumulated_batches_are_one(folder):
 TESTS = [
     l2_adds_its_gradient, l1_is_a_proximal_step, penalties_are_not_in_the_loss, clip_by_norm, clip_by_value,
     every_rate_is_logged, a_plateau_lowers_the_rate, early_stopping_ends_the_run, min_delta_asks_for_more,
-    a_vanishing_gradient_is_told, dead_units_are_told, diagnostics_can_be_left_out, norms_are_those_of_the_weights,
+    a_vanishing_gradient_is_told, dead_units_are_told, gradient_norms_are_means_over_samples,
+    saturated_outputs_are_counted, growth_without_bound_is_told, diagnostics_can_be_left_out, norms_are_those_of_the_weights,
     a_rate_is_suggested, range_test_refuses_nonsense, divergence_points_to_the_range_test, accumulated_batches_are_one,
 ]
 
