@@ -159,8 +159,11 @@ void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *da
 /* ----------------------------------------------------------------------- training */
 
 typedef struct ls_train_options {
-  const char *resume; /* "auto", "never", or a checkpoint's path */
-  bool overwrite;     /* remove the run of that directory first */
+  const char *resume;      /* "auto", "never", or a checkpoint's path */
+  bool overwrite;          /* remove the run of that directory first */
+  const char *init_from;   /* the model or checkpoint whose weights a new run starts with; NULL: none */
+  const bool *init_layers; /* (layers in the config's list): those to take from it, whose weights must all
+                              be there in the same shape; NULL: whatever is */
 } ls_train_options;
 
 /* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal after

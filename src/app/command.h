@@ -67,6 +67,10 @@ void print_json_text(const char *text);
 
 bool ends_with(const char *text, const char *end);
 
+/* Local. The number or range that begins a list such as `0,5,10-19`; *text then stands at the comma behind
+ * it or at the end. False where there is none. */
+bool read_range(const char **text, uint64_t *first, uint64_t *last);
+
 /* Local; rank 0's. The output must not replace what it is made from. */
 ls_status check_inputs(const char *output, const char *model, const char *data);
 

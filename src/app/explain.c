@@ -111,18 +111,23 @@ static bool read_number(const char **text, uint64_t *out) {
   return true;
 }
 
+bool read_range(const char **text, uint64_t *first, uint64_t *last) {
+  if (!read_number(text, first)) return false;
+  *last = *first;
+  const bool is_range = **text == '-';
+  *text += is_range;
+  if (is_range && !read_number(text, last)) return false;
+  return (**text == ',' || **text == '\0') && *last >= *first;
+}
+
 /* The list `0,5,10-19` of samples below n, into `out` unless it is NULL. */
 static ls_status read_samples(const char *list, uint64_t n, uint64_t *out, size_t *count) {
   const char *text = list;
   *count = 0;
   do {
     uint64_t first = 0;
-    if (!read_number(&text, &first)) return fail_samples(list);
-    uint64_t last = first;
-    const bool is_range = *text == '-';
-    text += is_range;
-    if (is_range && !read_number(&text, &last)) return fail_samples(list);
-    if ((*text != ',' && *text != '\0') || last < first) return fail_samples(list);
+    uint64_t last = 0;
+    if (!read_range(&text, &first, &last)) return fail_samples(list);
     if (last >= n)
       return ls_fail(LS_ERR_CONFIG, "--samples %s: there is no sample %llu: the data have %llu, from 0",
                      list, (unsigned long long)last, (unsigned long long)n);

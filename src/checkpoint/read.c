@@ -2,6 +2,7 @@
 #include "layout.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What HDF5 calls bad data is, in a file of ours, an unusable model. */
 static ls_status as_model_error(ls_status status) {
@@ -64,6 +65,12 @@ void ls_saved_close(ls_saved **saved) {
   *saved = NULL;
 }
 
+static bool is_same_array(const ls_array *a, const ls_array *b) {
+  bool same = a->dtype == b->dtype && a->n_dims == b->n_dims;
+  for (unsigned i = 0; same && i < a->n_dims; i++) same = a->dims[i] == b->dims[i];
+  return same;
+}
+
 /* Reads a float32 or float64 array of exactly the given shape. */
 static ls_status read_exactly(const ls_store *store, const char *path, const ls_array *expected,
                               void *out) {
@@ -71,9 +78,7 @@ static ls_status read_exactly(const ls_store *store, const char *path, const ls_
   char text[2][128];
   const ls_status status = ls_store_describe(store, path, &found);
   if (status != LS_OK) return status;
-  bool same = found.dtype == expected->dtype && found.n_dims == expected->n_dims;
-  for (unsigned i = 0; same && i < found.n_dims; i++) same = found.dims[i] == expected->dims[i];
-  if (!same)
+  if (!is_same_array(&found, expected))
     return ls_fail(LS_ERR_MODEL, "%s:%s is %s; the model needs %s", ls_store_path(store), path,
                    ls_array_describe(&found, text[0], sizeof text[0]),
                    ls_array_describe(expected, text[1], sizeof text[1]));
@@ -127,6 +132,33 @@ static ls_status read_normalizer(const ls_store *store, const char *prefix, ls_n
   free(values);
   if (status != LS_OK || !normalizer->targets) return status;
   return read_normalizer(store, "y_", normalizer->targets);
+}
+
+ls_status ls_saved_read_normalizer(const ls_saved *saved, ls_normalizer *normalizer) {
+  return as_model_error(read_normalizer(saved->store, "", normalizer));
+}
+
+ls_status ls_saved_take(const ls_saved *saved, const ls_segment *segment, float *values, char *why,
+                        size_t size) {
+  const ls_array wanted = segment_array(segment);
+  const char *const name = strrchr(segment->path, '/') + 1;
+  ls_array found;
+  char path[200];
+  char text[2][128];
+  why[0] = '\0';
+  snprintf(path, sizeof path, "/model/%s", segment->path);
+  if (ls_store_kind_of(saved->store, path) == LS_STORE_NONE) {
+    ls_append(why, size, "absent there");
+    return LS_OK;
+  }
+  ls_status status = ls_store_describe(saved->store, path, &found);
+  if (status == LS_OK && is_same_array(&found, &wanted))
+    status = ls_store_read_rows(saved->store, path, 0, wanted.dims[0], values);
+  else if (status == LS_OK)
+    ls_append(why, size, "%s is %s there, %s here", name,
+              ls_array_describe(&found, text[0], sizeof text[0]),
+              ls_array_describe(&wanted, text[1], sizeof text[1]));
+  return as_model_error(status);
 }
 
 static ls_status read_optimizer(const ls_store *store, const ls_model *model, ls_optim *optim) {

@@ -123,6 +123,9 @@ ls_status train_class_weights(ls_comm *comm, const ls_job *job, const ls_view *v
 /* What is measured of each layer after an epoch. */
 typedef struct diagnostics diagnostics;
 
+/* What a new run took from another model, in words. */
+typedef struct inheritance inheritance;
+
 /* Seconds of the epoch at hand. */
 typedef struct times {
   double all; /* of this process: the parts below are of it */
@@ -150,6 +153,7 @@ typedef struct trainer {
   double fixed_lr;    /* wins over the schedule; 0: the schedule's */
   times times;
   diagnostics *diagnostics; /* NULL: off */
+  inheritance *inherited;   /* rank 0's, of a new run: owned; NULL: the weights are the seed's */
   bool has_bar;             /* stderr is a terminal */
   double bar_drawn;         /* when */
   double started;           /* when this process began to train */
@@ -219,6 +223,13 @@ ls_status train_save_final(trainer *t);
 /* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. *is_complete
  * (false before): the run was done already, its model included. */
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
+
+/* Collective. The weights of options->init_from go into the initialised model. LS_ERR_MODEL where there are
+ * none to take, or not those that were asked for. */
+ls_status train_inherit(trainer *t, const ls_train_options *options);
+
+/* Local. Tells of it, where it was done. */
+void train_report_inherited(const trainer *t);
 
 /* -------------------------------------------------------------------- diagnostics */
 

@@ -110,18 +110,36 @@ static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **
   return status;
 }
 
-/* Collective. From a checkpoint (rank 0 holds it) or from the seed. */
-static ls_status set_state(trainer *t, const ls_saved *saved) {
+/* Rank 0: the same for a run that may start with another model's weights, whose file it must not replace.
+ */
+static ls_status choose_start(trainer *t, const ls_train_options *options, ls_saved **out) {
+  const char *const source = options->init_from;
+  const ls_status status = choose(t, options, out);
+  if (status != LS_OK || *out || !source) return status;
+  if (!ls_same_file(source, t->files.model) && !is_inside(source, t->files.checkpoints)) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "--init-from %s: a new run in %s replaces that file; give another output, or a copy of it",
+                 source, t->files.folder);
+}
+
+/* Collective. From the seed, and maybe another model. */
+static ls_status start_anew(trainer *t, const ls_train_options *options) {
+  ls_setup *const setup = t->setup;
+  bool inherits = options->init_from != NULL;
+  ls_comm_broadcast(t->comm, &inherits, sizeof inherits);
+  ls_model_initialise(setup->job->model, setup->job->train.seed);
+  t->progress.seed = setup->job->train.seed;
+  t->progress.data = setup->train.dataset->fingerprint;
+  return inherits ? train_inherit(t, options) : LS_OK;
+}
+
+/* Collective. From a checkpoint (rank 0 holds it) or anew. */
+static ls_status set_state(trainer *t, const ls_train_options *options, const ls_saved *saved) {
   ls_setup *const setup = t->setup;
   ls_job *const job = setup->job;
   bool goes_on = saved != NULL;
   ls_comm_broadcast(t->comm, &goes_on, sizeof goes_on);
-  if (!goes_on) {
-    ls_model_initialise(job->model, job->train.seed);
-    t->progress.seed = job->train.seed;
-    t->progress.data = setup->train.dataset->fingerprint;
-    return LS_OK;
-  }
+  if (!goes_on) return start_anew(t, options);
   const ls_status status =
       ls_saved_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);
   if (status == LS_OK) t->saved_step = t->progress.step;
@@ -184,6 +202,9 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
            t->files.folder);
     t->progress.best_epoch = 0;
   }
+  if (options->init_from)
+    ls_log(LS_LOG_INFO, "--init-from %s was not used again: %s has a checkpoint", options->init_from,
+           t->files.folder);
   *is_complete = is_auto && !forgets && train_is_finished(t) && has_model(t, NULL);
   if (*is_complete) return;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
@@ -206,8 +227,8 @@ static void share_watched(trainer *t) {
 
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete) {
   ls_saved *saved = NULL;
-  ls_status status = ls_comm_agree(t->comm, t->is_root ? choose(t, options, &saved) : LS_OK);
-  if (status == LS_OK) status = set_state(t, saved);
+  ls_status status = ls_comm_agree(t->comm, t->is_root ? choose_start(t, options, &saved) : LS_OK);
+  if (status == LS_OK) status = set_state(t, options, saved);
   if (status == LS_OK && saved) settle(t, options, saved, is_complete);
   share_watched(t);
   t->progress.validation = validation_of(t);

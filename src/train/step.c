@@ -48,6 +48,7 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
 void trainer_destroy(trainer *t) {
   run_files_destroy(&t->files);
   diagnostics_destroy(&t->diagnostics);
+  free(t->inherited);
   free(t->total_grads);
   free(t->total_sums);
   ls_sync_destroy(&t->sync);

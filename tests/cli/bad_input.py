@@ -19,6 +19,7 @@ USAGE, DATA, MODEL, OUTPUT, NUMERIC = 2, 3, 4, 5, 6
 TRAIN = ("train", "config.yaml")
 LIMIT = 20.0 * harness.PATIENCE  # seconds; machines of continuous integration are slow
 NOBODY = 65534
+INIT = (*TRAIN, "-o", "new", "--init-from", "run/model.h5")
 
 X, Y = harness.three_classes()
 BASE = {"config.yaml": harness.CONFIG, "data.h5": {"x": X, "y": Y}}
@@ -227,6 +228,12 @@ USAGE_CASES = [
     Case("unknown letter", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-z")),
     Case("unknown letter among others", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-zo", "other")),
     Case("value for a switch", USAGE, ("--overwrite", "lockstep train --help"), words=(*TRAIN, "--overwrite=yes")),
+    Case("init layers of no model", USAGE, ("--init-layers", "--init-from"), words=(*TRAIN, "--init-layers", "0")),
+    Case("init layers beyond the last", USAGE, ("--init-layers 0-9", "no layer 9", "2"), words=(*INIT, "--init-layers", "0-9")),
+    Case("init from and resume from", USAGE, ("--init-from", "--resume run/checkpoints"),
+         words=(*INIT, "--resume", "run/checkpoints/step-00000006.h5")),
+    Case("init from the run to overwrite", USAGE, ("run/model.h5", "another output"), runs="run",
+         words=(*TRAIN, "--overwrite", "--init-from", "run/model.h5")),
     Case("operand missing", USAGE, ("CONFIG.yaml", "lockstep train --help"), words=("train",)),
     Case("second operand missing", USAGE, ("DATA.h5", "lockstep evaluate --help"), words=("evaluate", "model.h5")),
     Case("operand too many", USAGE, ("more.yaml", "lockstep train --help"), words=(*TRAIN, "more.yaml")),
@@ -392,6 +399,12 @@ MODEL_CASES = [
     Case("resume from a model", MODEL, ("run/model.h5", "not a checkpoint"), runs="run",
          words=(*TRAIN, "--resume", "run/model.h5")),
     Case("resume from data", MODEL, ("data.h5", "not a model or checkpoint"), words=(*TRAIN, "--resume", "data.h5")),
+    Case("init from a damaged model", MODEL, ("run/model.h5", "damaged"), runs="run", words=INIT, damaged=("run/model.h5",)),
+    Case("init from a model of other shapes", MODEL,
+         ("run/model.h5", "the model of new", "0-dense", "(8, 4)", "(9, 4)", "1-dense", "(3, 8)", "(1, 9)"), runs="run",
+         files={**arrays(y=Y % 2), "config.yaml": BINARY}, words=(*INIT, "--set", "model.0.units=9")),
+    Case("init from a layer of another shape", MODEL, ("run/model.h5", "/model/1-dense/W", "(3, 8)", "(1, 8)"), runs="run",
+         files={**arrays(y=Y % 2), "config.yaml": BINARY}, words=(*INIT, "--init-layers", "0-1")),
     Case("info on a damaged model", MODEL, ("run/model.h5", "damaged"), words=("info", "run/model.h5"), runs="run",
          damaged=("run/model.h5",)),
 ] + [

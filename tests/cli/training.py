@@ -383,6 +383,143 @@ def log_every_tells_of_steps(folder):
     result.must(told == ["3", "6", "9", "12", "15"], f"lines came for the steps {told}")
 
 
+# ---------------------------------------------------------- another model's weights
+
+NORMED = edited(("activation: relu}\n", "activation: relu}\n  - {layer: batch_norm}\n  - {layer: dropout, rate: 0.2}\n"))
+
+
+def base_and_new(folder, text=NORMED):
+    """A trained model, base/model.h5, and another config for other samples; its initial model is seed/model.h5."""
+    prepare(folder)
+    harness.write_file(folder / "config.yaml", text)
+    train(folder, "-o", "base")
+    harness.write_arrays(folder / "data.h5", {"x": X[::-2], "y": Y[::-2]})
+    harness.write_file(folder / "config.yaml", text.replace("seed: 1", "seed: 5").replace("epochs: 2", "epochs: 3"))
+
+
+def initial(folder, *words, output="run", **how):
+    """The arrays of a run without a step."""
+    result = train(folder, "-o", output, "--set", "train.max_steps=0", *words, **how)
+    return result, model_arrays(folder / output / "model.h5")
+
+
+def sources(arrays, **models):
+    """Which model each array has the bits of, all of which must be other ones in each model."""
+    return {path: "".join(name for name, model in models.items() if path in model
+                          and model[path].tobytes() == array.tobytes()) for path, array in arrays.items()}
+
+
+def unstamped(path):
+    """A log without its times of day."""
+    return "\n".join(line[20:] for line in path.read_text().splitlines())
+
+
+def whole_model_is_taken(folder):
+    base_and_new(folder)
+    base = model_arrays(folder / "base/model.h5")
+    for name in ("model.h5", "checkpoints/best.h5"):
+        result, arrays = initial(folder, "--init-from", f"base/{name}", output=name.replace("/", "-"))
+        result.says(f"weights: all from base/{name}")
+        result.must(set(sources(arrays, base=base).values()) == {"base"}, "all weights are the other model's")
+        result.must("1-batch_norm/running_mean" in arrays, "the running averages are among them")
+        result.must(result.out.strip() in unstamped(folder / name.replace("/", "-") / "train.log"), "the log has it")
+    with h5py.File(folder / "checkpoints-best.h5/checkpoints/step-00000000.h5") as file:
+        result.must(file["progress"].attrs["seed"] == 5 and file["progress"].attrs["step"] == 0, "progress is its own")
+        slots = [file[f"optimizer/{slot}/0-dense/W"][()] for slot in file["optimizer"]]
+        result.must(len(slots) == 2 and not numpy.any(slots), "the optimizer starts anew")
+
+
+def other_layers_are_initialised_anew(folder):
+    base_and_new(folder)
+    harness.write_arrays(folder / "data.h5", {"x": X[::-2], "y": Y[::-2] % 2})
+    words = ("--set", "model.3.units=2")
+    _, seed = initial(folder, *words, output="seed")
+    result, arrays = initial(folder, *words, "--init-from", "base/model.h5")
+    result.says("weights: from base/model.h5 0-dense, 1-batch_norm; from the seed 3-dense (W is (3, 8) float32 there, "
+                "(2, 8) float32 here)")
+    found = sources(arrays, base=model_arrays(folder / "base/model.h5"), seed=seed)
+    for path, name in found.items():
+        wanted = "seed" if path.startswith("3-dense") else "base"
+        result.must(wanted in name, f"{path} is of {name or 'neither'}, not of {wanted}")
+    result = train(folder, *words, "--init-from", "base/model.h5", "-o", "tuned").says("done: 3 epochs")
+
+
+def blocks_are_taken_one_by_one(folder):
+    """More features: the first W is another, its b is taken. Another kind of layer has another path."""
+    base_and_new(folder)
+    harness.write_arrays(folder / "data.h5", {"x": numpy.hstack([X, X]), "y": Y})
+    result, arrays = initial(folder, "--set", "model.2={layer: dense, units: 8}", "--init-from", "base/model.h5")
+    result.says("from base/model.h5 0-dense/b, 1-batch_norm, 3-dense; from the seed 0-dense/W (W is (8, 4) float32 there, "
+                "(8, 8) float32 here), 2-dense (absent there)")
+    result.must(sources(arrays, base=model_arrays(folder / "base/model.h5"))["0-dense/b"] == "base", "b is taken")
+
+
+def layers_are_taken_by_number(folder):
+    base_and_new(folder)
+    base = model_arrays(folder / "base/model.h5")
+    _, seed = initial(folder, output="seed")
+    for layers, taken in (("1-3", "13"), ("0,3", "03"), ("0-0,1", "01")):
+        result, arrays = initial(folder, "--init-from", "base/model.h5", "--init-layers", layers, output=layers)
+        for path, name in sources(arrays, base=base, seed=seed).items():
+            wanted = "base" if path[0] in taken else "seed"
+            result.must(wanted in name, f"{layers}: {path} is of {name or 'neither'}, not of {wanted}")
+    result.says("weights: from base/model.h5 0-dense, 1-batch_norm; from the seed 3-dense (not in --init-layers)")
+    words = ("train", "config.yaml", "-o", "bad", "--init-from", "base/model.h5", "--init-layers")
+    for layers in ("0,x", "1-0", "", "0,"):
+        run(folder, *words, layers).exits(2).says(f"--init-layers {layers}: ", "0,2-3")
+    run(folder, *words, "2").exits(4).says("none of its weights") # of dropout
+    run(folder, *words, "0-2", "--set", "model.2={layer: dense, units: 8}").exits(4).says("/model/2-dense/W: absent there")
+    result.must(not (folder / "bad").exists(), "an error leaves no run")
+
+
+def layers_inside_others_are_taken(folder):
+    text = edited(("activation: relu}\n", "activation: relu}\n  - layer: residual\n    layers:\n"
+                   "      - {layer: dense, units: 6, activation: tanh}\n      - {layer: batch_norm}\n"))
+    base_and_new(folder, text)
+    base = model_arrays(folder / "base/model.h5")
+    result, arrays = initial(folder, "--init-from", "base/model.h5", "--init-layers", "1")
+    found = {path for path, name in sources(arrays, base=base).items() if name and path.startswith("1-")}
+    result.must(found == {path for path in base if path.startswith("1-")} and len(found) == 7,
+                f"all of the residual layer is taken: {found}")
+
+
+def going_on_does_not_take_weights_again(folder):
+    """The same command, run again after it was cut short, gives the run without a break."""
+    base_and_new(folder)
+    words = ("--init-from", "base/model.h5")
+    train(folder, *words, "-o", "whole")
+    train(folder, *words, "--set", "train.max_steps=5")
+    result = train(folder, *words).says("--init-from base/model.h5 was not used again", "going on from", "step 5")
+    result.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models differ")
+    shutil.rmtree(folder / "base") # not needed any more
+    train(folder, *words).says("--init-from base/model.h5 was not used again", "run is finished")
+    result = train(folder, *words[:1], "whole/model.h5", "--overwrite").says("weights: all from whole/model.h5")
+    result.must(not same_model(folder / "whole/model.h5", folder / "run/model.h5"), "--overwrite starts anew")
+    train(folder, *words[:1], "whole/model.h5", "--resume", "never", "-o", "new").says("weights: all from")
+
+
+def weights_are_the_same_on_all_ranks(folder):
+    base_and_new(folder)
+    words = ("--init-from", "base/model.h5", "--set", "train.reproducible=true", "--init-layers", "0-1")
+    train(folder, *words, "-o", "alone")
+    result = train(folder, *words, "-o", "three", ranks=3)
+    result.must(same_model(folder / "alone/model.h5", folder / "three/model.h5"), "the models differ")
+
+
+def inputs_of_another_scale_are_told(folder):
+    """The normaliser is the new run's: standardised (x - mean) / std, what is 0 +- 1 there was s +- r before."""
+    base_and_new(folder, edited(("data.h5", "data.h5\n  normalize: standardize")))
+    train(folder, "--init-from", "base/model.h5", "-o", "alike")
+    other = X * numpy.array([1, 1, 2, 1], "f4") + numpy.array([0, 0.1, 3, 0], "f4")
+    harness.write_arrays(folder / "data.h5", {"x": other, "y": Y})
+    words = ("train", "config.yaml", "--init-from", "base/model.h5", "--set", "train.max_steps=1")
+    result = run(folder, *words).exits(0).says("warning: inputs are normalised otherwise", "feature 2 (from 0)")
+    told = [float(word) for word in result.err.split(" was ")[1].split(";")[0].split(" +- ")]
+    s, r = (other[:, 2].mean() - X[:, 2].mean()) / X[:, 2].std(), 2.0
+    result.must(numpy.allclose(told, [s, r], rtol=0.01), f"0 +- 1 was {s} +- {r}, not {told}")
+    train(folder, *words[2:], "--init-layers", "1", "-o", "last") # has nothing to do with inputs
+
+
 # ---------------------------------------------------------------------- signals
 
 def start_long_run(folder, ranks):
@@ -537,7 +674,9 @@ TESTS = [
     overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
     resume_from_a_file_of_another_run, going_back_in_a_run_drops_what_came_later, lost_model_is_made_again,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
-    log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, one_hot_and_columns_are_class_numbers,
+    whole_model_is_taken, other_layers_are_initialised_anew, blocks_are_taken_one_by_one, layers_are_taken_by_number,
+    layers_inside_others_are_taken, going_on_does_not_take_weights_again, weights_are_the_same_on_all_ranks,
+    inputs_of_another_scale_are_told, log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, one_hot_and_columns_are_class_numbers,
     names_that_people_use, every_type_of_input, validation_in_a_file, weights_tell_what_counts,
     full_batch_and_batch_of_one, more_ranks_than_samples, ranks_make_no_difference,
 ]
