@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "lockstep/data.h"
+#include "lockstep/train.h"
 
 /* What was once found, and must stay: runs go on from checkpoints that were written with it. */
 #define FINGERPRINT_LOW  UINT64_C(0x372f297669797ea7)
@@ -875,64 +876,120 @@ static void test_shards(void **state) {
   settle();
 }
 
-/* Local. Notes the samples that this rank works on in an epoch, as the training loop shares them out;
- * `when` gets the batch of each, from 1. */
-static void work_epoch(const ls_view *view, uint64_t epoch, uint64_t batch_size, uint64_t *count,
-                       uint64_t *when) {
-  const ls_order order = ls_order_make(view->n, 9, epoch, true);
-  uint64_t batch = 0;
-  for (uint64_t done = 0; done < view->n; done += batch_size) {
-    batch++;
-    const ls_shard shard = ls_shard_of(ls_size_min(batch_size, view->n - done), rank, size);
-    for (size_t i = 0; i < shard.rows; i++) {
-      const uint64_t sample = ls_view_sample(view, ls_order_at(&order, done + shard.first + i));
+/* An epoch, as the training loop shares it out. */
+typedef struct epoch_case {
+  uint64_t n;
+  double fraction; /* held out */
+  uint64_t batch_size, accumulate;
+} epoch_case;
+
+/* When and where a sample is used, as one number: its step, its batch, and its lane, 0 where there are
+ * none. */
+static uint64_t use_of(uint64_t step, uint64_t batch, size_t lane) {
+  return (step * 10000 + batch) * LS_LANES_MAX + lane + 1;
+}
+
+/* Local. This rank's samples of a batch; `uses` gets their use. `tree`: NULL, or its lanes. */
+static void work_batch(const ls_view *view, const ls_order *order, const ls_comm_tree *tree,
+                       uint64_t position, size_t rows, uint64_t use, uint64_t *count, uint64_t *uses) {
+  ls_cut cut;
+  ls_cut_rows(comm, tree, rows, &cut);
+  for (size_t l = 0; l < cut.n_lanes; l++) {
+    for (size_t i = cut.lanes[l]; i < cut.lanes[l + 1]; i++) {
+      const uint64_t sample = ls_view_sample(view, ls_order_at(order, position + cut.first + i));
       count[sample]++;
-      when[sample] += batch;
+      uses[sample] += use + (tree ? tree->first + l : 0);
     }
   }
 }
 
-/* Collective. Over an epoch the ranks together use each sample of the view once and no other; which batch
- * has which samples is the same at any number of ranks, and another in another epoch. */
-static void check_epoch(uint64_t n, double fraction, uint64_t batch_size) {
+/* Local. Notes the samples that this rank works on in an epoch: steps of several batches, fewer at the end.
+ */
+static void work_epoch(const epoch_case *c, const ls_view *view, uint64_t epoch, const ls_comm_tree *tree,
+                       uint64_t *count, uint64_t *uses) {
+  const ls_order order = ls_order_make(view->n, 9, epoch, true);
+  uint64_t position = 0;
+  for (uint64_t step = 0; position < view->n; step++) {
+    for (uint64_t k = 0; k < c->accumulate && position < view->n; k++) {
+      const size_t rows = ls_size_min(c->batch_size, view->n - position);
+      work_batch(view, &order, tree, position, rows, use_of(step, k, 0), count, uses);
+      position += rows;
+    }
+  }
+}
+
+/* Local. What the ranks together must have noted: at any number of ranks the same. */
+static void expect_epoch(const epoch_case *c, const ls_view *view, size_t n_lanes, uint64_t *uses) {
+  const ls_order order = ls_order_make(view->n, 9, 0, true);
+  const uint64_t per_step = c->batch_size * c->accumulate;
+  for (uint64_t i = 0; i < view->n; i++) {
+    const uint64_t batch = i % per_step / c->batch_size;
+    const uint64_t first = i - i % per_step % c->batch_size;
+    const size_t rows = ls_size_min(c->batch_size, view->n - first);
+    size_t lane = 0;
+    while (lane + 1 < n_lanes && i - first >= ls_shard_of(rows, (int)lane + 1, (int)n_lanes).first) lane++;
+    uses[ls_view_sample(view, ls_order_at(&order, i))] = use_of(i / per_step, batch, lane);
+  }
+}
+
+/* Collective. Over an epoch the ranks together use each sample of the view once and no other; which step,
+ * batch and lane has which samples is the same at any number of ranks, and another in another epoch. */
+static void check_epoch(const epoch_case *c, ls_comm_tree *tree) {
+  const uint64_t n = c->n;
   const ls_dataset d = counted(n);
   ls_view train;
   ls_view validation;
-  ls_view_split(&d, fraction, 9, &train, &validation);
+  ls_view_split(&d, c->fraction, 9, &train, &validation);
   uint64_t *const count = ls_calloc(n, sizeof *count);
-  uint64_t *const when = ls_calloc(3 * n, sizeof *when);
-  EXPECT(count && when);
+  uint64_t *const uses = ls_calloc(3 * n, sizeof *uses);
+  EXPECT(count && uses);
   settle();
   for (uint64_t epoch = 0; epoch < 2; epoch++) {
     memset(count, 0, n * sizeof *count);
-    work_epoch(&train, epoch, batch_size, count, when + epoch * n);
+    work_epoch(c, &train, epoch, tree, count, uses + epoch * n);
     ls_comm_sum_u64(comm, count, n);
-    ls_comm_sum_u64(comm, when + epoch * n, n);
+    ls_comm_sum_u64(comm, uses + epoch * n, n);
     uint64_t wrong = 0;
     for (uint64_t i = 0; i < validation.n; i++) wrong += count[ls_view_sample(&validation, i)] != 0;
     for (uint64_t i = 0; i < train.n; i++) wrong += count[ls_view_sample(&train, i)] != 1;
     EXPECT(wrong == 0);
   }
-  const ls_order order = ls_order_make(train.n, 9, 0, true);
-  for (uint64_t i = 0; i < train.n; i++)
-    when[2 * n + ls_view_sample(&train, ls_order_at(&order, i))] = i / batch_size + 1;
-  EXPECT(memcmp(when, when + 2 * n, n * sizeof *when) == 0);
-  EXPECT(train.n < 8 || batch_size >= train.n || memcmp(when, when + n, n * sizeof *when) != 0);
+  expect_epoch(c, &train, tree ? tree->n_lanes : 1, uses + 2 * n);
+  EXPECT(memcmp(uses, uses + 2 * n, n * sizeof *uses) == 0);
+  EXPECT(train.n < 8 || c->batch_size >= train.n || memcmp(uses, uses + n, n * sizeof *uses) != 0);
   free(count);
-  free(when);
+  free(uses);
   settle();
 }
 
+static const epoch_case epoch_cases[] = {
+    {1437, 0.1, 32, 1},  /* a ragged last batch of 13 */
+    {1437, 0.1, 20, 3},  /* and a last step of fewer batches */
+    {1000, 0.0, 999, 1}, /* a last batch of one sample */
+    {101, 0.0, 2, 1},    /* batches smaller than most numbers of ranks and lanes */
+    {101, 0.2, 2, 7},    /* and several of them a step */
+    {101, 0.2, 16, 100}, /* all of them */
+    {50, 0.5, 1, 1},     /* one sample at a time */
+    {64, 0.0, 64, 1},    /* full */
+    {3, 0.0, 3, 1},      /* fewer samples than ranks */
+    {1, 0.0, 1, 1},      {257, 0.25, 16, 1},
+};
+
 static void test_every_sample_once(void **state) {
   (void)state;
-  check_epoch(1437, 0.1, 32);  /* a ragged last batch of 13 */
-  check_epoch(1000, 0.0, 999); /* a last batch of one sample */
-  check_epoch(101, 0.0, 2);    /* batches smaller than most numbers of ranks */
-  check_epoch(50, 0.5, 1);     /* one sample at a time */
-  check_epoch(64, 0.0, 64);    /* full */
-  check_epoch(3, 0.0, 3);      /* fewer samples than ranks */
-  check_epoch(1, 0.0, 1);
-  check_epoch(257, 0.25, 16);
+  for (size_t i = 0; i < COUNT(epoch_cases); i++) check_epoch(&epoch_cases[i], NULL);
+}
+
+/* In reproducible runs ranks hold whole lanes, some none. */
+static void test_every_sample_once_in_lanes(void **state) {
+  (void)state;
+  for (size_t n_lanes = 1; n_lanes <= LS_LANES_MAX; n_lanes *= n_lanes < 16 ? 2 : 8) {
+    ls_comm_tree *tree = NULL;
+    EXPECT(ls_comm_tree_create(comm, n_lanes, &tree) == LS_OK);
+    settle();
+    for (size_t i = 0; i < COUNT(epoch_cases); i++) check_epoch(&epoch_cases[i], tree);
+    ls_comm_tree_destroy(&tree);
+  }
 }
 
 /* An order is the same on all ranks and for ever; without shuffling it is that of the file. */
@@ -982,6 +1039,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_split_is_recorded),
       cmocka_unit_test(test_shards),
       cmocka_unit_test(test_every_sample_once),
+      cmocka_unit_test(test_every_sample_once_in_lanes),
       cmocka_unit_test(test_orders),
   };
   return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));

@@ -401,9 +401,15 @@ static ls_permutation permutation_of(uint64_t n, uint64_t epoch) {
   return ls_permutation_make(ls_rng_make(1, LS_RNG_SHUFFLE, 0, epoch), n);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#define MANY 1000000 /* the sanitizers are slow */
+#else
+#define MANY 10000000
+#endif
+
 static void permutations_are_bijections(void **state) {
   (void)state;
-  static const uint64_t sizes[] = {1, 2, 3, 7, 255, 256, 1000, 60000, 10000000};
+  static const uint64_t sizes[] = {1, 2, 3, 7, 255, 256, 1000, 60000, MANY};
   for (size_t s = 0; s < COUNT(sizes); s++) {
     const uint64_t n = sizes[s];
     const ls_permutation p = permutation_of(n, 3);
@@ -425,27 +431,6 @@ static int compare_u64(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void large_permutations_work(void **state) {
-  (void)state;
-  enum { N = 100000 };
-  static const uint64_t sizes[] = {1000000000000, ((uint64_t)1 << 40) - 1};
-  uint64_t *const at = ls_calloc(N, sizeof *at);
-  assert_non_null(at);
-  for (size_t s = 0; s < COUNT(sizes); s++) {
-    const ls_permutation p = permutation_of(sizes[s], 3);
-    double mean = 0.0;
-    for (uint64_t i = 0; i < N; i++) {
-      at[i] = ls_permutation_at(&p, i % 2 ? i : sizes[s] - 1 - i); /* from both ends */
-      assert_true(at[i] < sizes[s]);
-      mean += (double)at[i] / (double)sizes[s] / N;
-    }
-    check_close("mean place", mean, 0.5, 5 * sqrt(1.0 / 12.0 / N));
-    qsort(at, N, sizeof *at, compare_u64);
-    for (size_t i = 1; i < N; i++) assert_true(at[i] != at[i - 1]);
-  }
-  free(at);
-}
-
 /* The sum of (seen - expected)^2 / expected over cells that are equally likely. */
 static double chi_square(size_t cells, const unsigned *seen) {
   double total = 0.0;
@@ -454,6 +439,38 @@ static double chi_square(size_t cells, const unsigned *seen) {
   double sum = 0.0;
   for (size_t i = 0; i < cells; i++) sum += (seen[i] - expected) * (seen[i] - expected) / expected;
   return sum;
+}
+
+/* Places from both ends of 0 .. n - 1 and from all between, no two equal; n > count^2. */
+static uint64_t place_of(uint64_t i, uint64_t count, uint64_t n) {
+  if (i % 3 == 0) return i;
+  return i % 3 == 1 ? n - 1 - i : n / count * i;
+}
+
+/* No two go to one place, and all parts of the range get equally many (99 degrees of freedom: 171 once in
+ * 100,000). */
+static void large_permutations_work(void **state) {
+  (void)state;
+  enum { N = 100000, CELLS = 100 };
+  static const uint64_t sizes[] = {1000000000000, ((uint64_t)1 << 40) - 1};
+  uint64_t *const at = ls_calloc(N, sizeof *at);
+  assert_non_null(at);
+  for (size_t s = 0; s < COUNT(sizes); s++) {
+    const ls_permutation p = permutation_of(sizes[s], 3);
+    unsigned cells[CELLS] = {0};
+    double mean = 0.0;
+    for (uint64_t i = 0; i < N; i++) {
+      at[i] = ls_permutation_at(&p, place_of(i, N, sizes[s]));
+      assert_true(at[i] < sizes[s]);
+      cells[(size_t)((double)at[i] / (double)sizes[s] * CELLS)]++;
+      mean += (double)at[i] / (double)sizes[s] / N;
+    }
+    check_close("mean place", mean, 0.5, 5 * sqrt(1.0 / 12.0 / N));
+    assert_true(chi_square(CELLS, cells) < 171.0);
+    qsort(at, N, sizeof *at, compare_u64);
+    for (size_t i = 1; i < N; i++) assert_true(at[i] != at[i - 1]);
+  }
+  free(at);
 }
 
 /* All six permutations of three are equally likely: 20.5 is exceeded once in a thousand. */
@@ -489,6 +506,27 @@ static void permutations_of_ten_are_uniform(void **state) {
       if (i != j) pairs[n++] = both[i][j];
   assert_int_equal(n, 90);
   assert_true(chi_square(90, pairs) < 149.0);
+}
+
+/* Over the epochs every sample of fifty comes equally often at every position (49 degrees of freedom: 104
+ * once in 100,000). Each epoch is one permutation, so the sum over all cells, times 49/50, is chi-square of
+ * 49 * 49 = 2401 degrees of freedom, with deviation 69: neither more uneven than chance nor more even. */
+static void positions_over_epochs_are_uniform(void **state) {
+  (void)state;
+  enum { N = 50, EPOCHS = 20000 };
+  static unsigned seen[N][N];
+  memset(seen, 0, sizeof seen);
+  for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+    const ls_permutation p = permutation_of(N, epoch);
+    for (uint64_t i = 0; i < N; i++) seen[ls_permutation_at(&p, i)][i]++;
+  }
+  double sum = 0.0;
+  for (size_t sample = 0; sample < N; sample++) {
+    const double one = chi_square(N, seen[sample]);
+    assert_true(one < 104.0);
+    sum += one;
+  }
+  check_close("all cells", sum * (N - 1) / N, 2401.0, 5 * sqrt(2 * 2401.0));
 }
 
 /* Epochs and seeds differ, and neighbours are torn apart as in any random order: on average they are n / 3
@@ -548,6 +586,7 @@ int main(void) {
       cmocka_unit_test(large_permutations_work),
       cmocka_unit_test(permutations_of_three_are_uniform),
       cmocka_unit_test(permutations_of_ten_are_uniform),
+      cmocka_unit_test(positions_over_epochs_are_uniform),
       cmocka_unit_test(epochs_differ),
       cmocka_unit_test(clock_never_goes_back),
   };
