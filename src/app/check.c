@@ -5,8 +5,7 @@
 
 static size_t count_parameters(const ls_layer *layer) {
   size_t count = 0;
-  for (size_t p = 0; p < layer->n_params; p++)
-    count += ls_param_count(&layer->params[p]);
+  for (size_t p = 0; p < layer->n_params; p++) count += ls_param_count(&layer->params[p]);
   return count;
 }
 

@@ -46,13 +46,13 @@ static ls_comm *comm;
  * batch included. */
 static void test_step_allocates_nothing(void **state) {
   (void)state;
-  static const char *const overrides[] = {
+  const char *const net = "model=[{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: 0.2},"
+                          "{layer: relu}, {layer: residual, layers: [{layer: dense, units: 16,"
+                          "activation: gelu}, {layer: batch_norm}]}, {layer: dense, units: 10},"
+                          "{layer: softmax}]";
+  const char *const overrides[] = {
       "train.batch_size=100", "data.validation=0.1", "train.class_weight=balanced",
-      "data.augment={shift: 1, flip_horizontal: true, rotate: 9, noise: 0.1, cutout: 2, mixup: 0.2}",
-      "model=[{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: "
-      "0.2}, {layer: relu}, {layer: residual, layers: [{layer: dense, units: 16, activation: gelu}, "
-      "{layer: "
-      "batch_norm}]}, {layer: dense, units: 10}, {layer: softmax}]"};
+      "data.augment={shift: 1, flip_horizontal: true, rotate: 9, noise: 0.1, cutout: 2, mixup: 0.2}", net};
   char path[1024];
   snprintf(path, sizeof path, "%s/datasets/digits/digits.yaml", getenv("LOCKSTEP_SOURCE"));
   const ls_job_source source = {.path = path, .overrides = overrides, .n_overrides = 5, .output = "unused"};
