@@ -395,6 +395,77 @@ static void test_too_little_for_all_windows(void **state) {
 }
 
 /* With the argument `bug`, the last rank meets one while the others wait for it. */
+/* ----------------------------------------------------------------- sums over lanes */
+
+/* The sum over the lanes of a node: the left half's plus the right half's. */
+static void sum_node(size_t first, size_t count, size_t n, float *out) {
+  if (count == 1) {
+    const ls_rng rng = ls_rng_make(33, LS_RNG_CHECK, 1, 0);
+    ls_rng_normal(&rng, first, n, out);
+    return;
+  }
+  float *const right = ls_calloc(n, sizeof *right);
+  sum_node(first, count / 2, n, out);
+  sum_node(first + count / 2, count / 2, n, right);
+  for (size_t i = 0; i < n; i++) out[i] += right[i];
+  free(right);
+}
+
+/* Collective. What each rank has of its lanes becomes the sum over all, the bits of one rank alone. A rank
+ * without lanes has nothing to say. */
+static void check_tree(size_t n_lanes, size_t n) {
+  ls_comm_tree *tree = NULL;
+  float *const x = ls_calloc(n, sizeof *x);
+  float *const all = ls_calloc(n, sizeof *all);
+  double *const x64 = ls_calloc(n, sizeof *x64);
+  EXPECT(x && all && x64 && ls_comm_tree_create(comm, n_lanes, &tree) == LS_OK);
+  settle();
+  LS_ASSERT(tree);
+  sum_node(0, n_lanes, n, all);
+  if (tree->count > 0) sum_node(tree->first, tree->count, n, x);
+  for (size_t i = 0; i < n; i++) x[i] = tree->count > 0 ? x[i] : NAN;
+  for (size_t i = 0; i < n; i++) x64[i] = (double)x[i];
+  ls_comm_tree_sum_f32(comm, tree, x, n);
+  ls_comm_tree_sum_f64(comm, tree, x64, n);
+  EXPECT(memcmp(x, all, n * sizeof *x) == 0);
+  double far = 0.0;
+  for (size_t i = 0; i < n; i++) far = fmax(far, fabs(x64[i] - (double)all[i]));
+  EXPECT(far < 1e-5);
+  EXPECT(same_bytes(x64, n * sizeof *x64));
+  ls_comm_tree_destroy(&tree);
+  free(x);
+  free(all);
+  free(x64);
+  settle();
+}
+
+static void test_tree_sums(void **state) {
+  (void)state;
+  const size_t lanes[] = {1, 2, 4, 8, 32};
+  const size_t lengths[] = {1, 3, 1000, 4099, ((size_t)1 << 20) + 5};
+  for (size_t l = 0; l < COUNT(lanes); l++)
+    for (size_t k = 0; k < COUNT(lengths) - (lanes[l] != 8); k++) check_tree(lanes[l], lengths[k]);
+}
+
+/* Whatever the number of ranks, each lane is held once, and each rank's are below one node of the tree. */
+static void test_tree_lanes(void **state) {
+  (void)state;
+  for (size_t n_lanes = 1; n_lanes <= 64; n_lanes *= 2)
+    for (int ranks = 1; ranks <= 70; ranks++) {
+      size_t next = 0;
+      for (int r = 0; r < ranks; r++) {
+        size_t first = 0;
+        size_t count = 0;
+        ls_comm_tree_lanes(n_lanes, r, ranks, &first, &count);
+        if (count == 0) continue;
+        EXPECT(first == next && (count & (count - 1)) == 0 && first % count == 0);
+        next = first + count;
+      }
+      EXPECT(next == n_lanes);
+    }
+  settle();
+}
+
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   if (argc > 1 && strcmp(argv[1], "bug") == 0) {
@@ -412,6 +483,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_sums_of_nothing),
       cmocka_unit_test(test_sums_have_the_same_bits),
       cmocka_unit_test(test_sums_carry_nan),
+      cmocka_unit_test(test_tree_sums),
+      cmocka_unit_test(test_tree_lanes),
       cmocka_unit_test(test_gather),
       cmocka_unit_test(test_gather_again_and_again),
       cmocka_unit_test(test_broadcast),
