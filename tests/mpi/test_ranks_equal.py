@@ -13,6 +13,10 @@ import runs
 BOUND = 1e-5
 STEPS = 50
 
+# Two samples or classes of nearly the same score may change places: a jump, of a pair or a sample.
+COUNTED = ("accuracy", "top_2", "f1", "roc_auc")
+BOUND_OF_COUNTS = 1e-2
+
 # Pixels that move come to where there were none, which `standardize` makes huge: so they are only scaled.
 # Batches of 2 leave ranks without a row; with few samples a step, a smaller rate keeps the net from running wild.
 CASES = {
@@ -32,16 +36,17 @@ def step_losses(output):
     return [float(words[words.index("loss") + 1]) for words in lines]
 
 
-def is_close(a, b, digits):
+def is_close(a, b, digits, bound=BOUND):
     """To the bound, and to the last of the digits printed."""
     last = 10.0 ** (math.floor(math.log10(abs(b))) - digits + 1) if b else 0.0
-    return abs(a - b) <= BOUND * abs(b) + 1.001 * last
+    return abs(a - b) <= bound * abs(b) + 1.001 * last
 
 
 def check_rows(rows, expected, name, verdicts):
-    numbers = [(float(row[key]), float(wanted[key])) for row, wanted in zip(rows, expected) for key in wanted]
+    numbers = [(float(row[key]), float(wanted[key]), BOUND_OF_COUNTS if key.endswith(COUNTED) else BOUND)
+               for row, wanted in zip(rows, expected) for key in wanted]
     verdicts.check(len(rows) == len(expected), f"{name}: {len(expected)} rows of metrics.csv")
-    verdicts.check(all(is_close(a, b, 9) for a, b in numbers), f"{name}: {len(numbers)} numbers of metrics.csv")
+    verdicts.check(all(is_close(a, b, 9, bound) for a, b, bound in numbers), f"{name}: {len(numbers)} numbers of metrics.csv")
 
 
 def check_state(state, expected, name, verdicts):
