@@ -79,6 +79,9 @@ ls_node *ls_node_find(const ls_node *map, const char *key); /* NULL where absent
  * in any order. The first difference goes to `text`, as in "model.0.units is 9, not 8". */
 bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size);
 
+/* All differences, as far as there is room for them: "optimizer.lr is 0.02, was 0.01; ..."; "" for none. */
+void ls_node_changes(const ls_node *now, const ls_node *then, char *text, size_t size);
+
 /* Fills `out` from `map` by the table. A default that is used is added to the document, so that printing
  * shows it. Unknown keys (with the nearest valid name), wrong types and values out of range are collected
  * as mistakes; the field then keeps its default, or 0, NULL or false. A null value (`key:` with nothing)

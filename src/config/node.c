@@ -158,6 +158,33 @@ static void write_value(FILE *out, const ls_node *node) {
   fputs(is_text ? config_excerpt(node->text).text : node ? config_kind_name(node) : "absent", out);
 }
 
+/* Every part in which the two differ; `seen`: how many there were before. */
+static void write_changes(FILE *out, const ls_node *now, const ls_node *then, size_t *seen) {
+  if (!now || !then || now->kind != then->kind || !same_text(now, then)) {
+    fputs((*seen)++ > 0 ? "; " : "", out);
+    config_write_path(out, now ? now : then);
+    fputs(" is ", out);
+    write_value(out, now);
+    fputs(", was ", out);
+    write_value(out, then);
+    return;
+  }
+  for (size_t i = 0; i < now->count; i++)
+    write_changes(out, now->children[i], counterpart(then, now->children[i]), seen);
+  for (size_t i = 0; i < then->count; i++)
+    if (!counterpart(now, then->children[i])) write_changes(out, NULL, then->children[i], seen);
+}
+
+void ls_node_changes(const ls_node *now, const ls_node *then, char *text, size_t size) {
+  size_t seen = 0;
+  text[0] = '\0';
+  FILE *const out = fmemopen(text, size, "w");
+  if (!out) return;
+  write_changes(out, now, then, &seen);
+  fclose(out);
+  text[size - 1] = '\0';
+}
+
 bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size) {
   text[0] = '\0';
   if (!find_difference(&a, &b)) return false;

@@ -190,6 +190,21 @@ static bool has_best(const trainer *t, const ls_saved *saved) {
   return same;
 }
 
+/* Rank 0: what of the config is not as it was. What may not change has been refused by now. */
+static void tell_changes(const trainer *t, const ls_saved *saved) {
+  ls_job *then = NULL;
+  char changes[1024];
+  if (train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK) {
+    ls_node_changes(ls_config_root(t->setup->job->config), ls_config_root(then->config), changes,
+                    sizeof changes);
+    if (changes[0]) ls_log(LS_LOG_INFO, "changed since: %s", changes);
+  }
+  ls_job_destroy(&then);
+  if (saved->platform && strcmp(saved->platform, t->platform) != 0)
+    ls_log(LS_LOG_INFO, "on another platform than before, which rounds otherwise: it was %s, and is %s",
+           saved->platform, t->platform);
+}
+
 /* Rank 0: what goes on, and from where. */
 static void settle(trainer *t, const ls_train_options *options, const ls_saved *saved, bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
@@ -209,9 +224,7 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
   if (*is_complete) return;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
-  if (saved->platform && strcmp(saved->platform, t->platform) != 0)
-    ls_log(LS_LOG_INFO, "on another platform than before, which rounds otherwise: it was %s, and is %s",
-           saved->platform, t->platform);
+  tell_changes(t, saved);
   /* What is not this folder's newest checkpoint as it stands is saved here anew. */
   if (!is_auto || forgets) t->saved_step = UINT64_MAX;
 }

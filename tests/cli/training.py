@@ -4,8 +4,10 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 import signal
+import subprocess
 import time
 
 import h5py
@@ -297,6 +299,22 @@ def learning_rate_may_change(folder):
     train(folder)
     result = train(folder, "--set", "train.epochs=3", "--set", "optimizer.lr=0.5")
     result.must(column(folder, "lr") == ["0.01", "0.01", "0.5"], "the new rate holds from there on")
+    result.says("changed since: optimizer.lr is 0.5, was 0.01; train.epochs is 3, was 2\n")
+    again = train(folder, "--set", "train.epochs=4", "--set", "optimizer.lr=0.5")
+    again.says("changed since: train.epochs is 4, was 3\n")
+
+
+def another_platform_is_told(folder):
+    """BLAS kernels for an older processor round otherwise: where they are there, going on says so."""
+    prepare(folder)
+    command = ["env", "OPENBLAS_CORETYPE=Nehalem", harness.PROGRAM, "train", "config.yaml", "--set", "train.max_steps=5"]
+    old = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    result = train(folder)
+    kernels = [re.search(r"^lockstep .*\((\S+) kernels\)", text, re.MULTILINE) for text in (old, result.out)]
+    if not all(kernels) or kernels[0][1] == kernels[1][1]:
+        raise harness.Skip("this BLAS has one kind of kernels here")
+    result.says("on another platform than before", kernels[0][1])
+    result.must("another platform" not in train(folder, "--set", "train.epochs=3").out, "it is the same now")
 
 
 def overwrite_removes_the_run_alone(folder):
@@ -671,7 +689,7 @@ TESTS = [
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
     going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
-    overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    another_platform_is_told, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
     resume_from_a_file_of_another_run, going_back_in_a_run_drops_what_came_later, lost_model_is_made_again,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
     whole_model_is_taken, other_layers_are_initialised_anew, blocks_are_taken_one_by_one, layers_are_taken_by_number,
