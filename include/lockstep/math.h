@@ -109,9 +109,8 @@ void ls_math_shrink(size_t n, float by, float *w);
 
 /* ----------------------------------------------------------------- lanes */
 
-/* Lanes are parts of a batch. What they have is added up as the leaves of a binary tree, ((0 + 1) + (2 +
- * 3)) +
- * ..., so that the order does not depend on who holds them.
+/* Lanes are parts of a batch. What they have is added up as the leaves of a binary tree, so that the order
+ * does not depend on who holds them: of four, (0 + 1) + (2 + 3).
  *
  * The most lanes there may be, and the partial sums of them that are there at once. */
 #define LS_LANES_MAX   1024

@@ -59,12 +59,14 @@ ls_status ls_comm_tree_create(const ls_comm *comm, size_t n_lanes, ls_comm_tree 
   ls_comm_tree *tree = ls_calloc(1, sizeof *tree);
   *out = NULL;
   if (tree) {
-    tree->parts = ls_calloc(BLOCK + size, sizeof *tree->parts);
+    tree->parts =
+        ls_calloc(BLOCK + size * size, sizeof *tree->parts); /* a tail is below `size`, of each rank */
     tree->parts64 = ls_calloc(size, BLOCK64 * sizeof *tree->parts64);
   }
   if (!tree || !tree->parts || !tree->parts64) {
     ls_comm_tree_destroy(&tree);
-    return ls_fail_memory("reproducible sums", size * BLOCK64 * sizeof(double));
+    return ls_fail_memory("reproducible sums",
+                          (BLOCK + size * size) * sizeof(float) + size * BLOCK64 * sizeof(double));
   }
   tree->n_lanes = n_lanes;
   ls_comm_tree_lanes(n_lanes, comm->rank, comm->size, &tree->first, &tree->count);

@@ -1,10 +1,12 @@
 /* What goes wrong in a deep net, made visible: after an epoch, on a fixed part of the training samples, the
  * norms of each layer's gradient and parameters, and how many of its units have stopped to learn.
  *
- *   gradient_norm  ||dL/dw|| of the mean loss, without penalties and class weights, over all parameters of
- * the layer weight_norm    ||w|| ratio          of the two saturated      the share of sigmoid and tanh
- * outputs where the derivative is below 1 % of its greatest dead           the share of ReLU units that are
- * 0 for every sample */
+ *   gradient_norm  ||dL/dw|| of the mean loss over all parameters of the layer; penalties and class weights
+ *                  are left out
+ *   weight_norm    ||w||
+ *   ratio          of the two
+ *   saturated      the share of sigmoid and tanh outputs with a derivative below 1 % of its greatest
+ *   dead           the share of ReLU units that are 0 for every sample */
 #include "internal.h"
 
 #include <math.h>

@@ -240,6 +240,11 @@ static void check_lanes(ls_job *job, const ls_node *section) {
   if (lanes > 0 && (lanes & (lanes - 1)) != 0)
     ls_config_mistake(job->config, ls_node_find(section, "lanes"), "%llu is no power of two",
                       (unsigned long long)lanes);
+  const char *const monitor = job->train.monitor;
+  if (job->train.reproducible && monitor &&
+      (strcmp(monitor, "seconds") == 0 || strcmp(monitor, "samples_per_second") == 0))
+    ls_config_mistake(job->config, ls_node_find(section, "monitor"),
+                      "%s is the clock's, which no two runs share: not with train.reproducible", monitor);
   if (job->train.reproducible && job->sync.threads > 1)
     ls_config_mistake(job->config, ls_node_find(section, "reproducible"),
                       "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <string.h>
 
 static double speed(const trainer *t, double seconds) {
   return (double)t->setup->train.view.n / seconds;
@@ -183,10 +184,24 @@ static ls_status run(trainer *t) {
   return status == LS_OK ? end_run(t) : status;
 }
 
+/* Collective. Ranks on unlike processors round otherwise, and a lane's bits then depend on who holds it. */
+static ls_status check_platforms(trainer *t) {
+  const ls_digest digest = ls_digest_of(t->platform, strlen(t->platform));
+  if (ls_comm_all_equal(t->comm, digest.low, digest.high)) return LS_OK;
+  if (t->setup->tree)
+    return ls_fail(LS_ERR_CONFIG, "train.reproducible: the ranks run on processors for which BLAS has "
+                                  "other kernels: give all of them "
+                                  "the same, e.g. by OPENBLAS_CORETYPE=Haswell");
+  ls_log(LS_LOG_WARNING,
+         "the ranks run on processors for which BLAS has other kernels: a run repeats to rounding only");
+  return LS_OK;
+}
+
 /* Collective. */
 static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   bool is_complete = false;
-  ls_status status = train_start_or_resume(t, options, &is_complete);
+  ls_status status = check_platforms(t);
+  if (status == LS_OK) status = train_start_or_resume(t, options, &is_complete);
   if (status != LS_OK) return status;
   if (is_complete) {
     ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do",

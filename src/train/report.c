@@ -22,8 +22,11 @@ void train_report_start(const trainer *t) {
          ls_comm_size(t->comm) == 1 ? "" : "s", setup->threads, setup->threads == 1 ? "" : "s",
          ls_comm_library(t->comm), ls_math_blas_name());
   if (setup->tree)
-    ls_log(LS_LOG_INFO, "reproducible: %zu lanes; the same bits at any number of ranks",
-           setup->tree->n_lanes);
+    ls_log(LS_LOG_INFO, "reproducible: %zu lane%s; the same bits at any number of ranks",
+           setup->tree->n_lanes, setup->tree->n_lanes == 1 ? "" : "s");
+  if (setup->tree && (size_t)ls_comm_size(t->comm) > setup->tree->n_lanes)
+    ls_log(LS_LOG_WARNING, "%d of %d ranks have nothing to do: train.lanes is %zu",
+           ls_comm_size(t->comm) - (int)setup->tree->n_lanes, ls_comm_size(t->comm), setup->tree->n_lanes);
   ls_log(LS_LOG_INFO, "data: %llu training, %llu validation, %llu test samples of %zu features from %s",
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
          (unsigned long long)setup->test.view.n, model->n_in, setup->job->data.train);

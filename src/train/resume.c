@@ -68,8 +68,12 @@ static ls_status check_saved(const ls_saved *saved, const trainer *t) {
   ls_status status = ls_saved_read_progress(saved, &then);
   if (status == LS_OK) status = check_config(saved, t, &then);
   if (status == LS_OK && !ls_digest_equal(then.data, t->setup->train.dataset->fingerprint))
-    return ls_fail(LS_ERR_DATA, "%s: was trained on other data than %s now holds", path,
-                   t->setup->job->data.train);
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: was trained on other data (fingerprint %016llx%016llx) than %s now holds (%016llx%016llx)",
+        path, (unsigned long long)then.data.high, (unsigned long long)then.data.low,
+        t->setup->job->data.train, (unsigned long long)t->setup->train.dataset->fingerprint.high,
+        (unsigned long long)t->setup->train.dataset->fingerprint.low);
   return status;
 }
 
@@ -165,15 +169,16 @@ static ls_digest validation_of(const trainer *t) {
 /* Whether the best was measured by the same column of the same data. */
 static bool same_measure(const ls_saved *saved, const trainer *t) {
   static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
+  const ls_digest before = t->progress.validation;
+  const bool is_known = before.low != 0 || before.high != 0; /* else the path has to do */
+  const size_t n_keys = is_known ? 1 : 2;
   ls_job *then = NULL;
   char difference[300];
   bool same = train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK;
-  for (size_t i = 0; same && i < sizeof keys / sizeof keys[0]; i++)
+  for (size_t i = 0; same && i < n_keys; i++)
     same =
         !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
   ls_job_destroy(&then);
-  const ls_digest before = t->progress.validation;
-  const bool is_known = before.low != 0 || before.high != 0;
   return same && (!is_known || ls_digest_equal(before, validation_of(t)));
 }
 
@@ -193,7 +198,7 @@ static bool has_best(const trainer *t, const ls_saved *saved) {
 /* Rank 0: what of the config is not as it was. What may not change has been refused by now. */
 static void tell_changes(const trainer *t, const ls_saved *saved) {
   ls_job *then = NULL;
-  char changes[1024];
+  char changes[LS_MESSAGE_MAX];
   if (train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK) {
     ls_node_changes(ls_config_root(t->setup->job->config), ls_config_root(then->config), changes,
                     sizeof changes);

@@ -258,6 +258,12 @@ def norms_are_those_of_the_weights(folder):
 
 # ------------------------------------------------------------- the range test
 
+def range_test_rows(text):
+    """(rate, loss, smoothed) of each row of the table, which ends where the sketch begins."""
+    table = text.split("\nsmoothed loss over")[0]
+    return [tuple(map(float, row)) for row in re.findall(r"^ +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+)(?:  least)?$", table, re.MULTILINE)]
+
+
 def a_rate_is_suggested(folder):
     prepare(folder)
     before = harness.snapshot(folder)
@@ -265,13 +271,11 @@ def a_rate_is_suggested(folder):
     result.says("rate", "smoothed", "least", "suggested: optimizer.lr:", "curve.svg: the curve as a picture")
     suggested = float(re.search(r"optimizer.lr: (\S+)", result.out)[1])
     result.must(1e-4 < suggested < 1.0, f"{suggested} is no rate for this net")
-    rows = [tuple(map(float, words)) for words in re.findall(r"^ +(\S+) +(\S+) +(\S+)(?:  least)?$", result.out, re.MULTILINE)
-            if words[0] != "rate"]
+    rows = range_test_rows(result.out)
     least = min(rows, key=lambda row: row[2])
     result.must(abs(suggested - least[0] / 10.0) < 0.06 * suggested, f"least at {least[0]}, suggested {suggested}")
     whole = run_well(folder, "lr-find", "config.yaml", "-o", "curve.svg", "--steps", "20", "--to", "0.01")
-    rows = [tuple(map(float, words)) for words in re.findall(r"^ +(\S+) +(\S+) +(\S+)(?:  least)?$", whole.out, re.MULTILINE)
-            if words[0] != "rate"]
+    rows = range_test_rows(whole.out)
     mean = 0.0
     for n, (_, loss, smoothed) in enumerate(rows, 1):
         mean = 0.9 * mean + 0.1 * loss

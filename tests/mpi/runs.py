@@ -150,6 +150,11 @@ class Verdicts:
         sys.exit(1 if self.failed else 0)
 
 
+def is_quick():
+    """Whether nothing slows runs down: sanitizers do, and have seen all code after a part of the cases."""
+    return os.environ.get("LOCKSTEP_PATIENCE", "1") == "1"
+
+
 def ranks_wanted():
     """The only argument."""
     if len(sys.argv) != 2:
