@@ -304,6 +304,19 @@ def learning_rate_may_change(folder):
     again.says("changed since: train.epochs is 4, was 3\n")
 
 
+def other_validation_data_start_the_best_anew(folder):
+    """The same path with other contents: what was best on the old is not compared with the new."""
+    prepare(folder, ("data.h5", "data.h5\n  validation: val.h5"))
+    harness.write_arrays(folder / "val.h5", {"x": X[:20], "y": Y[:20]})
+    train(folder)
+    harness.write_arrays(folder / "val.h5", {"x": X[:20], "y": (Y[:20] + 1) % 3})
+    result = harness.run(folder, "train", "config.yaml", "--set", "train.epochs=3").exits(0)
+    result.must("the best is taken from here on" in result.err, "it must be told")
+    shutil.copy(folder / "val.h5", folder / "copy.h5")
+    again = harness.run(folder, "train", "config.yaml", "--set", "train.epochs=4", "--set", "data.validation=copy.h5").exits(0)
+    again.must("best" not in again.err, "a copy at another path is the same")
+
+
 def another_platform_is_told(folder):
     """BLAS kernels for an older processor round otherwise: where they are there, going on says so."""
     prepare(folder)
@@ -689,7 +702,7 @@ TESTS = [
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
     going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
-    another_platform_is_told, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    other_validation_data_start_the_best_anew, another_platform_is_told, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
     resume_from_a_file_of_another_run, going_back_in_a_run_drops_what_came_later, lost_model_is_made_again,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
     whole_model_is_taken, other_layers_are_initialised_anew, blocks_are_taken_one_by_one, layers_are_taken_by_number,

@@ -317,10 +317,97 @@ static void test_wish_to_stop(void **state) {
   pair_destroy(&p);
 }
 
+/* ------------------------------------------------------------------------ a tree */
+
+#define TREE_PARAMS 37
+
+/* Lane l's gradient, (TREE_PARAMS). */
+static void fill_lane(size_t lane, float *grads) {
+  const ls_rng rng = ls_rng_make(8, LS_RNG_CHECK, 2, 0);
+  ls_rng_normal(&rng, lane, TREE_PARAMS, grads);
+}
+
+/* Two lanes over any number of ranks, penalty and clipping too: the step of one rank alone. The last rank,
+ * which from three ranks on has no lane, wishes to stop. */
+static void test_step_by_tree(void **state) {
+  (void)state;
+  ls_sync *sync = NULL;
+  ls_comm_tree *tree = NULL;
+  ls_optim *optim = new_optim("{type: sgd, lr: 0.5}", TREE_PARAMS);
+  const ls_segment all = {.kind = LS_SEGMENT_WEIGHT, .rows = TREE_PARAMS, .l2 = 0.01};
+  EXPECT(ls_sync_create(1, &sync) == LS_OK && ls_comm_tree_create(comm, 2, &tree) == LS_OK);
+  settle();
+  LS_ASSERT(sync && tree);
+  sync->tree = tree;
+  sync->clip_norm = 0.25;
+  sync->n_penalised = 1;
+  sync->penalised = &all;
+  float lanes[2][TREE_PARAMS];
+  float params[TREE_PARAMS];
+  float grads[TREE_PARAMS] = {0.0F};
+  double sums[1] = {0.0};
+  ls_step step = {.sums = sums, .lr = 0.5, .wants_stop = rank == size - 1};
+  for (size_t l = 0; l < 2; l++) fill_lane(l, lanes[l]);
+  fill_lane(2, params);
+  for (size_t l = tree->first; l < tree->first + tree->count; l++) {
+    for (size_t k = 0; k < TREE_PARAMS; k++) grads[k] += lanes[l][k];
+    step.weight += 2.0 + (double)l;
+    sums[0] += 10.0 + (double)l;
+  }
+  double wanted[TREE_PARAMS];
+  double squares = 0.0;
+  for (size_t k = 0; k < TREE_PARAMS; k++) {
+    wanted[k] = ((double)lanes[0][k] + (double)lanes[1][k]) / 5.0 + 2.0 * 0.01 * (double)params[k];
+    squares += wanted[k] * wanted[k];
+  }
+  const double scale = 0.25 / (sqrt(squares) + 1e-6);
+  for (size_t k = 0; k < TREE_PARAMS; k++) wanted[k] = (double)params[k] - 0.5 * scale * wanted[k];
+  EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
+  EXPECT(step.weight == 5.0 && sums[0] == 21.0 && step.wants_stop && scale < 1.0);
+  EXPECT_CLOSE(step.grad_norm, sqrt(squares), 1e-5);
+  for (size_t k = 0; k < TREE_PARAMS; k++) EXPECT_CLOSE((double)params[k], wanted[k], 1e-5);
+  EXPECT(same_bytes(params, sizeof params));
+  ls_comm_tree_destroy(&tree);
+  ls_optim_destroy(&optim);
+  ls_sync_destroy(&sync);
+  settle();
+}
+
+/* Batches that are reduced one by one and added up: ls_sync_step takes them as they are. */
+static void test_reduced_batches(void **state) {
+  (void)state;
+  ls_sync *sync = NULL;
+  ls_comm_tree *tree = NULL;
+  ls_optim *optim = new_optim("{type: sgd, lr: 1}", 1);
+  EXPECT(ls_sync_create(0, &sync) == LS_OK && ls_comm_tree_create(comm, 4, &tree) == LS_OK);
+  settle();
+  LS_ASSERT(sync && tree);
+  sync->tree = tree;
+  float params[1] = {10.0F};
+  float total[1] = {0.0F};
+  double weight = 0.0;
+  for (int batch = 0; batch < 3; batch++) {
+    float grads[1] = {(float)tree->count};
+    ls_step part = {.weight = (double)tree->count};
+    ls_sync_reduce(comm, sync, &part, 1, grads);
+    EXPECT(grads[0] == 4.0F && part.weight == 4.0);
+    total[0] += grads[0];
+    weight += part.weight;
+  }
+  ls_step step = {.weight = weight, .lr = 1.0, .is_reduced = true};
+  EXPECT(ls_sync_step(comm, sync, &step, optim, total, params) == LS_OK);
+  EXPECT(params[0] == 9.0F && step.weight == 12.0 && !step.wants_stop);
+  ls_comm_tree_destroy(&tree);
+  ls_optim_destroy(&optim);
+  ls_sync_destroy(&sync);
+  settle();
+}
+
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_steps_equal_one_rank),   cmocka_unit_test(test_ranks_without_rows),
+      cmocka_unit_test(test_step_by_tree),           cmocka_unit_test(test_reduced_batches),
       cmocka_unit_test(test_step_by_hand),           cmocka_unit_test(test_no_weight),
       cmocka_unit_test(test_not_finite_on_one_rank), cmocka_unit_test(test_sum_overflows),
       cmocka_unit_test(test_mean_not_finite),        cmocka_unit_test(test_wish_to_stop),
