@@ -61,7 +61,7 @@ void ls_comm_tree_destroy(ls_comm_tree **tree);
 void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_t *count);
 
 /* Collective. x[i], i < n, the sum over this rank's lanes (of no account where it has none), becomes that
- * over all lanes, the same bits on every rank. */
+ * over all lanes, the same bits on every rank. Without a tree (NULL): ls_comm_sum_f32, ls_comm_sum_f64. */
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n);
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n);
 

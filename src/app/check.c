@@ -68,16 +68,13 @@ static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
   return LS_OK;
 }
 
+static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
+  (void)a;
+  return ls_comm_agree(comm, prints(comm) ? print_all(comm, setup) : LS_OK);
+}
+
 static ls_status run(ls_comm *comm, const arguments *a) {
-  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
-  ls_job *job = NULL;
-  ls_setup *setup = NULL;
-  ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
-  if (status == LS_OK) status = ls_comm_agree(comm, prints(comm) ? print_all(comm, setup) : LS_OK);
-  ls_setup_destroy(comm, &setup);
-  ls_job_destroy(&job);
-  return status;
+  return run_with_setup(comm, a, check);
 }
 
 const command command_check = {

@@ -54,6 +54,10 @@ static inline bool prints(const ls_comm *comm) {
   return ls_comm_rank(comm) == 0;
 }
 
+/* Collective. Does `work` with the config of the first operand, its data in memory and its model built. */
+ls_status run_with_setup(ls_comm *comm, const arguments *a,
+                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup));
+
 /* Collective. Opens the data that a saved model is to be applied to. */
 ls_status open_data_for(ls_comm *comm, const ls_loaded *loaded, const char *spec, bool with_targets,
                         ls_dataset **out);

@@ -29,7 +29,8 @@ static ls_status print_table(const ls_gradcheck_row *table, size_t n) {
   return LS_OK;
 }
 
-static ls_status check(ls_comm *comm, ls_setup *setup) {
+static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
+  (void)a;
   const size_t n = setup->job->model->n_segments;
   ls_gradcheck_row *const table = ls_calloc(n, sizeof *table);
   ls_status status = ls_comm_agree(comm, table ? LS_OK : ls_fail_memory("the table", n * sizeof *table));
@@ -43,15 +44,7 @@ static ls_status check(ls_comm *comm, ls_setup *setup) {
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
-  ls_job *job = NULL;
-  ls_setup *setup = NULL;
-  ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
-  if (status == LS_OK) status = check(comm, setup);
-  ls_setup_destroy(comm, &setup);
-  ls_job_destroy(&job);
-  return status;
+  return run_with_setup(comm, a, check);
 }
 
 const command command_gradcheck = {

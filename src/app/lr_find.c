@@ -215,15 +215,7 @@ static ls_status find(ls_comm *comm, const arguments *a, ls_setup *setup) {
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
-  ls_job *job = NULL;
-  ls_setup *setup = NULL;
-  ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
-  if (status == LS_OK) status = find(comm, a, setup);
-  ls_setup_destroy(comm, &setup);
-  ls_job_destroy(&job);
-  return status;
+  return run_with_setup(comm, a, find);
 }
 
 const command command_lr_find = {

@@ -47,6 +47,19 @@ const char *argument_of(const command *c, const arguments *a, const char *name) 
   return NULL;
 }
 
+ls_status run_with_setup(ls_comm *comm, const arguments *a,
+                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup)) {
+  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  ls_status status = ls_job_create(comm, &source, &job);
+  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = work(comm, a, setup);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+  return status;
+}
+
 /* The tables that getopt_long wants. Returns the number of options. */
 static int make_tables(const command *c, struct option longs[OPTIONS_MAX + 2],
                        char letters[2 * OPTIONS_MAX + 4]) {

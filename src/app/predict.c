@@ -12,9 +12,8 @@
 /* Where predictions go: one of the two. Rank 0's. */
 typedef struct sink {
   ls_store_writer *writer;
-  FILE *csv;
+  ls_text_file csv; /* its stream is NULL where it is not a table */
   const char *path;
-  char *temporary; /* of the CSV; owned */
 } sink;
 
 typedef struct predictor {
@@ -138,19 +137,18 @@ static ls_status begin_csv(predictor *p) {
   const size_t n_out = p->loaded->job->model->n_out;
   const size_t columns = is_binary(p) ? 2 : n_out;
   char text[32];
-  s->temporary = ls_format("%s.tmp-%ld", s->path, (long)getpid());
-  if (!s->temporary) return ls_fail_memory("a path", 0);
-  s->csv = fopen(s->temporary, "w");
-  if (!s->csv) return fail_csv(s);
-  if (!is_regression(p)) fputs("class", s->csv);
+  const ls_status status = ls_text_begin(&s->csv, s->path);
+  if (status != LS_OK) return status;
+  FILE *const csv = s->csv.stream;
+  if (!is_regression(p)) fputs("class", csv);
   for (size_t k = 0; k < columns; k++) {
-    if (k > 0 || !is_regression(p)) putc(',', s->csv);
+    if (k > 0 || !is_regression(p)) putc(',', csv);
     if (is_regression(p))
-      fprintf(s->csv, n_out == 1 ? "y" : "y%zu", k);
+      fprintf(csv, n_out == 1 ? "y" : "y%zu", k);
     else
-      print_cell(s->csv, class_name(p->loaded->saved, k, text, sizeof text));
+      print_cell(csv, class_name(p->loaded->saved, k, text, sizeof text));
   }
-  putc('\n', s->csv);
+  putc('\n', csv);
   return LS_OK;
 }
 
@@ -170,18 +168,18 @@ static void print_labels(const predictor *p, const float *row) {
   char text[32];
   for (size_t k = 0; k < n_out; k++)
     if (row[k] > 0.5F && needs_quotes(class_name(p->loaded->saved, k, text, sizeof text))) quote = "\"";
-  fputs(quote, p->sink.csv);
+  fputs(quote, p->sink.csv.stream);
   for (size_t k = 0; k < n_out; k++) {
     if (!(row[k] > 0.5F)) continue;
-    fputs(between, p->sink.csv);
-    print_quoted(p->sink.csv, class_name(p->loaded->saved, k, text, sizeof text));
+    fputs(between, p->sink.csv.stream);
+    print_quoted(p->sink.csv.stream, class_name(p->loaded->saved, k, text, sizeof text));
     between = " ";
   }
-  fputs(quote, p->sink.csv);
+  fputs(quote, p->sink.csv.stream);
 }
 
 static void print_row(const predictor *p, const float *row) {
-  FILE *const csv = p->sink.csv;
+  FILE *const csv = p->sink.csv.stream;
   const size_t n_out = p->loaded->job->model->n_out;
   char text[32];
   if (is_multilabel(p))
@@ -211,9 +209,9 @@ static ls_status append_classes(predictor *p, size_t rows) {
 /* Rank 0: a chunk of predictions to the output. */
 static ls_status append(predictor *p, size_t rows) {
   const size_t n_out = p->loaded->job->model->n_out;
-  if (p->sink.csv) {
+  if (p->sink.csv.stream) {
     for (size_t i = 0; i < rows; i++) print_row(p, p->chunk + i * n_out);
-    return ferror(p->sink.csv) ? fail_csv(&p->sink) : LS_OK;
+    return ferror(p->sink.csv.stream) ? fail_csv(&p->sink) : LS_OK;
   }
   const ls_status status =
       ls_store_append(p->sink.writer, is_regression(p) ? "/y" : "/probability", rows, p->chunk);
@@ -222,18 +220,13 @@ static ls_status append(predictor *p, size_t rows) {
 
 static ls_status finish(sink *s) {
   if (s->writer) return ls_store_publish(&s->writer);
-  const bool written = fflush(s->csv) == 0 && fsync(fileno(s->csv)) == 0;
-  const bool closed = fclose(s->csv) == 0;
-  s->csv = NULL;
-  return written && closed && rename(s->temporary, s->path) == 0 ? LS_OK : fail_csv(s);
+  return ls_text_end(&s->csv, LS_OK);
 }
 
 /* After a failure nothing is left behind. */
 static void sink_destroy(sink *s) {
   ls_store_discard(&s->writer);
-  if (s->csv) fclose(s->csv);
-  if (s->temporary) unlink(s->temporary);
-  free(s->temporary);
+  (void)ls_text_end(&s->csv, LS_ERR_OUTPUT);
 }
 
 /* ------------------------------------------------------------------ predicting */

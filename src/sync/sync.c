@@ -71,13 +71,8 @@ static void unpack(const ls_sync *sync, ls_step *step) {
 void ls_sync_reduce(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, float *grads) {
   const double start = ls_clock();
   pack(sync, step, 0.0);
-  if (sync->tree) {
-    ls_comm_tree_sum_f32(comm, sync->tree, grads, n);
-    ls_comm_tree_sum_f64(comm, sync->tree, sync->buffer, FIXED + sync->n_sums);
-  } else {
-    ls_comm_sum_f32(comm, grads, n);
-    ls_comm_sum_f64(comm, sync->buffer, FIXED + sync->n_sums);
-  }
+  ls_comm_tree_sum_f32(comm, sync->tree, grads, n);
+  ls_comm_tree_sum_f64(comm, sync->tree, sync->buffer, FIXED + sync->n_sums);
   sync->seconds += ls_clock() - start;
   unpack(sync, step);
 }

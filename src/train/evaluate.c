@@ -80,9 +80,6 @@ void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_no
                ls_size_min(most, cut.lanes[lane + 1] - done), metric);
     ls_metric_end_lane(metric, lane, cut.n_lanes);
   }
-  if (tree)
-    ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
-  else
-    ls_comm_sum_f64(comm, metric->sums, metric->n_sums);
+  ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
   if (metric->ranking) measure_auc(comm, view, metric);
 }

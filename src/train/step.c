@@ -109,10 +109,7 @@ static void gather(trainer *t, const ls_order *order, uint64_t position, const l
 /* For layers that see the whole batch. */
 static void sum_over_ranks(void *context, double *x, size_t n) {
   const trainer *const t = context;
-  if (t->setup->tree)
-    ls_comm_tree_sum_f64(t->comm, t->setup->tree, x, n);
-  else
-    ls_comm_sum_f64(t->comm, x, n);
+  ls_comm_tree_sum_f64(t->comm, t->setup->tree, x, n);
 }
 
 /* Collective where the model sees the whole batch. Forward and backward over gathered rows; the step's
