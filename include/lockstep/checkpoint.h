@@ -56,8 +56,11 @@ typedef struct ls_snapshot {
   size_t n_features;
   const ls_model *model;
   const ls_normalizer *normalizer;
-  const ls_optim *optim;       /* NULL in a model */
+  const ls_optim *optim; /* NULL in a model */
+  const float *slots;    /* (n_slots, n_params): the state of all parameters, where optim's is of some */
   const ls_progress *progress; /* NULL in a model */
+  const char *comm_mode;       /* how gradients are summed at n_ranks ranks; NULL: of no account */
+  uint64_t n_ranks;
 } ls_snapshot;
 
 /* Local. Publishes a file at `path`. LS_ERR_OUTPUT. */
@@ -67,7 +70,9 @@ ls_status ls_checkpoint_write(const char *path, const ls_snapshot *snapshot);
 typedef struct ls_saved {
   ls_store *store;
   char *config;
-  char *platform;             /* NULL where the file is older */
+  char *platform;  /* NULL where the file is older */
+  char *comm_mode; /* likewise, and where sums do not depend on it: then n_ranks is 0 */
+  uint64_t n_ranks;
   size_t n_inputs;            /* features of a sample */
   bool is_checkpoint;         /* has an optimizer's state and progress */
   char **classes, **features; /* NULL where absent */
@@ -83,8 +88,9 @@ void ls_saved_close(ls_saved **saved);
 ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress);
 
 /* Collective. Rank 0's `saved` (NULL elsewhere) fills the model's parameters and state and the normaliser
- * (that of the targets too, where it has one), and where they are not NULL the optimizer's state and the
- * progress, on all ranks. LS_ERR_MODEL where shapes differ. */
+ * (that of the targets too, where it has one), and where they are not NULL the state of the parameters that
+ * the optimizer updates and the progress, on all ranks. The model's gradient is used up with the optimizer.
+ * LS_ERR_MODEL where shapes differ. */
 ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                            ls_optim *optim, ls_progress *progress);
 

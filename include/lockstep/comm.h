@@ -65,6 +65,55 @@ void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n);
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n);
 
+/* Arrays for sums over all ranks. The ranks of a node, the peers, read each other's; from node to node go
+ * the parts of ranks with the same place among their peers. Where nodes have unlike numbers of ranks, or
+ * too little shared memory, each rank is its own only peer. */
+typedef struct ls_exchange {
+  size_t n;
+  int n_peers, peer;               /* peers, and this rank's place among them */
+  int n_nodes, node;               /* groups of peers, and the place of this rank's */
+  float **arrays;                  /* (n_peers) arrays of n floats, aligned, zero at first; owned */
+  struct ls_exchange_state *state; /* what is under way */
+} ls_exchange;
+
+/* Local. Piece i of n elements cut into n_pieces: all but the last ones have the same length and start on
+ * an aligned address where the whole does. */
+static inline void ls_exchange_piece(size_t n, int n_pieces, int i, size_t *first, size_t *count) {
+  const size_t line = LS_ALIGNMENT / sizeof(float);
+  const size_t share = n / (size_t)n_pieces + (n % (size_t)n_pieces > 0);
+  const size_t each = (share + line - 1) / line * line;
+  *first = ls_size_min(n, (size_t)i * each);
+  *count = ls_size_min(n - *first, each);
+}
+
+/* Collective. Arrays of n floats, and room for n_transfers transfers from node to node at a time. `shares`:
+ * the ranks of a node read each other's arrays where they can. */
+ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out);
+
+/* Collective. NULL is allowed. */
+void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange);
+
+/* Collective over the peers. What any of them wrote before it into its array, all can read after it. */
+void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange);
+
+/* Collective over the ranks of the same place, as all that follow. x[i], i < n, becomes its sum over the
+ * nodes; the same bits on each. */
+void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t n);
+
+/* Starts transfer k: x (n), of elements of `size` bytes (2 or 4), is cut into a piece for each node, and
+ * this one gets its own piece of each: (n_nodes, piece). Both stay as they are until the transfer has
+ * ended. Transfers of this kind are started in the same order everywhere. */
+void ls_exchange_deal(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x, size_t n,
+                      void *pieces);
+
+/* Starts transfer k: each node's own piece of x (n) goes to all the others. Likewise. */
+void ls_exchange_gather(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, void *x, size_t n);
+
+/* Local. Whether transfer k has ended (one that never began has), after some work on those under way; and
+ * waiting for it. */
+bool ls_exchange_test(ls_exchange *exchange, size_t k);
+void ls_exchange_wait(ls_exchange *exchange, size_t k);
+
 /* Collective. Rank 0's bytes go to all. */
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
 

@@ -34,6 +34,10 @@ typedef struct ls_pass {
   /* x[i], i < n, becomes its sum over the rows of all ranks, the same bits on all of them: for what depends
    * on the whole global batch. NULL: this rank has the whole batch. */
   void (*sum)(void *context, double *x, size_t n);
+
+  /* Called in backward as gradients become final: all those before `end` in the model's memory; NULL says
+   * nothing new, but lets what waits for gradients go on. Without it nothing waits. */
+  void (*ready)(void *context, const float *end);
   void *context;
 } ls_pass;
 

@@ -98,6 +98,15 @@ void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, floa
 /* Sum of squares, in double; not finite exactly where an element is not (or the sum overflows double). */
 double ls_math_sum_squares(size_t n, const float *x);
 
+/* out[i] = ((terms[0][i] + terms[1][i]) + terms[2][i]) + ...; returns the sum of its squares, in
+ * double. out may be one of the terms.  terms: (n_terms) arrays of n, out: (n) */
+double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out);
+
+/* x + error rounded to bfloat16, the upper half of a float (8 significant bits), to nearest, ties to even;
+ * what was rounded away is the new error, to be added to what comes next.  x, error, out: (n) */
+void ls_math_to_bf16(size_t n, const float *x, float *error, uint16_t *out);
+void ls_math_from_bf16(size_t n, const uint16_t *x, float *out);
+
 /* y += c x. */
 void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
 

@@ -17,7 +17,8 @@ typedef struct ls_optim_type ls_optim_type;
 typedef struct ls_optim {
   const ls_optim_type *type;
   void *options;                    /* owned; filled by the type's table of keys */
-  size_t n;                         /* elements of the parameters and of each slot */
+  size_t n;                         /* parameters it updates, and elements of each slot */
+  size_t first;                     /* the first of them among the model's; set by who builds it; else 0 */
   uint64_t steps;                   /* taken so far */
   float *slots[LS_OPTIM_SLOTS_MAX]; /* (n) each, views into `block` */
   float *block;                     /* owned: all the state, zero at first */
@@ -46,7 +47,8 @@ extern const ls_optim_type *const ls_optim_types[];
  * unknown. LS_ERR_INTERNAL where memory is short. The caller destroys it. */
 ls_status ls_optim_parse(ls_config *config, ls_optim **out);
 
-/* Takes the state for n parameters. */
+/* Takes the state for n parameters, which may be some of the model's only. What was there before is
+ * forgotten. */
 ls_status ls_optim_build(ls_optim *optim, size_t n);
 
 void ls_optim_destroy(ls_optim **optim);
@@ -69,12 +71,18 @@ void ls_penalty_configure(ls_config *config, ls_penalty *out);
 /* The penalties of all segments, by their own l1 and l2, at params. */
 double ls_penalty_value(size_t n_segments, const ls_segment *segments, const float *params);
 
-/* grads += weight 2 l2 w: the gradient of the l2 penalty, as that of `weight` samples. */
-void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, double weight,
+/* A range of the flat vectors. */
+typedef struct ls_range {
+  size_t first, count;
+} ls_range;
+
+/* grads += weight 2 l2 w in a range: the gradient of the l2 penalty, as that of `weight` samples. */
+void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_range range, double weight,
                              const float *params, float *grads);
 
-/* w = sign(w) max(|w| - lr l1, 0): the proximal step of the l1 penalty, after an optimizer's. */
-void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, double lr, float *params);
+/* w = sign(w) max(|w| - lr l1, 0) in a range: the proximal step of the l1 penalty, after an optimizer's. */
+void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
+                       float *params);
 
 /* --------------------------------------------------------------------- schedule */
 

@@ -134,8 +134,8 @@ typedef struct ls_cut {
 /* Local. Of `rows` rows: this rank's lanes of the tree, or without one its shard as one lane. */
 void ls_cut_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_cut *out);
 
-/* Collective. Opens the data, learns the normaliser, builds model and optimizer, sets the threads. The
- * parameters are not initialised yet. */
+/* Collective. Opens the data, learns the normaliser, builds the model, sets the threads. The parameters are
+ * not initialised yet, and gradients and the optimizer's state have no memory. */
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 

@@ -30,6 +30,10 @@ static ls_status read_root(ls_saved *saved) {
   if (status == LS_OK) status = ls_store_read_text(store, "/", "config", &saved->config);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "platform"))
     status = ls_store_read_text(store, "/", "platform", &saved->platform);
+  if (status == LS_OK && ls_store_has_attribute(store, "/", "comm_mode"))
+    status = ls_store_read_text(store, "/", "comm_mode", &saved->comm_mode);
+  if (status == LS_OK && saved->comm_mode)
+    status = ls_store_read_u64(store, "/", "comm_ranks", &saved->n_ranks);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "classes"))
     status = ls_store_read_texts(store, "/", "classes", &saved->classes, &saved->n_classes);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "features"))
@@ -59,6 +63,7 @@ void ls_saved_close(ls_saved **saved) {
   ls_store_close(&(*saved)->store);
   free((*saved)->config);
   free((*saved)->platform);
+  free((*saved)->comm_mode);
   free((*saved)->classes);
   free((*saved)->features);
   free(*saved);
@@ -161,13 +166,28 @@ ls_status ls_saved_take(const ls_saved *saved, const ls_segment *segment, float 
   return as_model_error(status);
 }
 
-static ls_status read_optimizer(const ls_store *store, const ls_model *model, ls_optim *optim) {
-  ls_status status = ls_store_read_u64(store, "/optimizer", "steps", &optim->steps);
-  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
-    char group[64];
-    snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
-    status = read_segments(store, group, model->n_segments, model->segments, optim->slots[k]);
-  }
+/* Collective. One slot of the optimizer's state: all of it passes through the model's gradient. */
+static ls_status restore_slot(ls_comm *comm, const ls_saved *saved, const ls_model *model, ls_optim *optim,
+                              size_t k) {
+  char group[64];
+  ls_status status = LS_OK;
+  snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
+  if (saved) status = read_segments(saved->store, group, model->n_segments, model->segments, model->grads);
+  status = ls_comm_agree(comm, as_model_error(status));
+  if (status != LS_OK) return status;
+  ls_comm_broadcast(comm, model->grads, model->n_params * sizeof *model->grads);
+  memcpy(optim->slots[k], model->grads + optim->first, optim->n * sizeof *model->grads);
+  return LS_OK;
+}
+
+/* Collective. */
+static ls_status restore_optimizer(ls_comm *comm, const ls_saved *saved, const ls_model *model,
+                                   ls_optim *optim) {
+  ls_status status = saved ? ls_store_read_u64(saved->store, "/optimizer", "steps", &optim->steps) : LS_OK;
+  status = ls_comm_agree(comm, as_model_error(status));
+  ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
+  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++)
+    status = restore_slot(comm, saved, model, optim, k);
   return status;
 }
 
@@ -193,10 +213,9 @@ ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress) {
 
 /* Rank 0's part of a restore. */
 static ls_status read_all(const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
-                          ls_optim *optim, ls_progress *progress) {
+                          ls_progress *progress) {
   ls_status status = read_model(saved->store, model, model->params, model->state);
   if (status == LS_OK) status = read_normalizer(saved->store, "", normalizer);
-  if (status == LS_OK && optim) status = read_optimizer(saved->store, model, optim);
   if (status == LS_OK && progress) status = ls_saved_read_progress(saved, progress);
   return as_model_error(status);
 }
@@ -212,16 +231,12 @@ static void share_normalizer(ls_comm *comm, ls_normalizer *normalizer) {
 ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
                            ls_optim *optim, ls_progress *progress) {
   const bool is_root = ls_comm_rank(comm) == 0;
-  const ls_status status =
-      ls_comm_agree(comm, is_root ? read_all(saved, model, normalizer, optim, progress) : LS_OK);
+  ls_status status = ls_comm_agree(comm, is_root ? read_all(saved, model, normalizer, progress) : LS_OK);
+  if (status == LS_OK && optim) status = restore_optimizer(comm, saved, model, optim);
   if (status != LS_OK) return status;
   ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(comm, model->state, model->n_state * sizeof *model->state);
   share_normalizer(comm, normalizer);
-  if (optim) {
-    ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
-    ls_comm_broadcast(comm, optim->block, optim->type->n_slots * optim->n * sizeof *optim->block);
-  }
   if (progress) {
     double *const sums = progress->sums;
     ls_comm_broadcast(comm, progress, sizeof *progress);

@@ -1,6 +1,7 @@
 /* From memory to a file: the layout of models and checkpoints.
  *
- *   /                    format_version, lockstep_version, config, platform, classes, features
+ *   /                    format_version, lockstep_version, config, platform, classes, features;
+ *                        comm_mode, comm_ranks where bits depend on them
  *   /model/<path>        the parameters: W (n_out, n_in), b (n_out); the state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) where targets are standardised
  *   /optimizer           steps; /optimizer/<slot>/<path>
@@ -34,6 +35,8 @@ static ls_status write_root(ls_store_writer *writer, const ls_snapshot *s) {
   if (status == LS_OK) status = ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION);
   if (status == LS_OK) status = ls_store_write_text(writer, "/", "config", s->config);
   if (status == LS_OK && s->platform) status = ls_store_write_text(writer, "/", "platform", s->platform);
+  if (status == LS_OK && s->comm_mode) status = ls_store_write_text(writer, "/", "comm_mode", s->comm_mode);
+  if (status == LS_OK && s->comm_mode) status = ls_store_write_u64(writer, "/", "comm_ranks", s->n_ranks);
   if (status == LS_OK && s->classes)
     status = ls_store_write_texts(writer, "/", "classes", s->classes, s->n_classes);
   if (status == LS_OK && s->features)
@@ -55,14 +58,18 @@ static ls_status write_normalizer(ls_store_writer *writer, const ls_normalizer *
   return write_normalizer(writer, normalizer->targets, "y_");
 }
 
-static ls_status write_optimizer(ls_store_writer *writer, const ls_model *model, const ls_optim *optim) {
+static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) {
+  const ls_model *const model = s->model;
+  const ls_optim *const optim = s->optim;
+  const float *const slots = s->slots ? s->slots : optim->block;
+  LS_ASSERT(s->slots || optim->n == model->n_params);
   ls_status status = ls_store_write_group(writer, "/optimizer");
   if (status == LS_OK) status = ls_store_write_text(writer, "/optimizer", "type", optim->type->name);
   if (status == LS_OK) status = ls_store_write_u64(writer, "/optimizer", "steps", optim->steps);
   for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
-    status = write_segments(writer, group, model->n_segments, model->segments, optim->slots[k]);
+    status = write_segments(writer, group, model->n_segments, model->segments, slots + k * model->n_params);
   }
   return status;
 }
@@ -86,7 +93,7 @@ ls_status ls_checkpoint_write(const char *path, const ls_snapshot *s) {
   if (status == LS_OK) status = write_root(writer, s);
   if (status == LS_OK) status = write_model(writer, s->model);
   if (status == LS_OK) status = write_normalizer(writer, s->normalizer, "");
-  if (status == LS_OK && s->optim) status = write_optimizer(writer, s->model, s->optim);
+  if (status == LS_OK && s->optim) status = write_optimizer(writer, s);
   if (status == LS_OK && s->progress) status = write_progress(writer, s->progress);
   if (status == LS_OK) return ls_store_publish(&writer);
   ls_store_discard(&writer);

@@ -20,4 +20,16 @@ static inline int next_piece(size_t left) {
   return (int)(left < most ? left : most);
 }
 
+/* Collective over a group. x[i], i < n, of `size` bytes each, becomes its sum. */
+void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type);
+
+/* Local. Whether the node's shared memory has room: writing beyond it would be a bus error, not a failure.
+ */
+bool comm_shared_memory_has(size_t bytes);
+
+/* Collective over the node: one window, all of it the first rank's. To be freed by comm_window_free, which
+ * is collective too. */
+void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window);
+void comm_window_free(MPI_Win *window);
+
 #endif

@@ -4,26 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void sum(ls_comm *comm, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
-  if (comm->size == 1) return;
+void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
   while (n > 0) {
     const int piece = next_piece(n);
-    MPI_Allreduce(MPI_IN_PLACE, x, piece, type, MPI_SUM, comm->world);
+    MPI_Allreduce(MPI_IN_PLACE, x, piece, type, MPI_SUM, group);
     x += (size_t)piece * size;
     n -= (size_t)piece;
   }
 }
 
 void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n) {
-  sum(comm, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+  if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
 }
 
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n) {
-  sum(comm, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
+  if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
 }
 
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
-  sum(comm, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
+  if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
 }
 
 /* Rank 0 takes an array of any length, piece by piece; returns how long it was. */

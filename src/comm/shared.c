@@ -5,8 +5,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* Whether the node's shared memory has room: writing beyond it would be a bus error, not a failure. */
-static bool shared_memory_has(size_t bytes) {
+bool comm_shared_memory_has(size_t bytes) {
   struct statvfs info;
   if (statvfs("/dev/shm", &info) != 0) return false;
   const double room = (double)info.f_bavail * (double)info.f_frsize;
@@ -15,22 +14,24 @@ static bool shared_memory_has(size_t bytes) {
 
 /* Collective over the node: what its first rank finds goes for all its ranks. */
 static bool node_can_share(ls_comm *comm, size_t bytes) {
-  int can = comm->node_size > 1 && bytes > 0 && (comm->node_rank != 0 || shared_memory_has(bytes));
+  int can = comm->node_size > 1 && bytes > 0 && (comm->node_rank != 0 || comm_shared_memory_has(bytes));
   MPI_Bcast(&can, 1, MPI_INT, 0, comm->node);
   return can != 0;
 }
 
-/* Collective over the node: one window, all of it on the node's first rank. */
-static void *allocate_window(ls_comm *comm, size_t bytes, MPI_Win *window) {
+void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
   void *data = NULL;
   MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
   int unit = 1;
   MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
-  if (comm->node_rank == 0)
-    memset(data, 0, bytes); /* takes the room now, so that the next check sees it gone */
   return data;
+}
+
+void comm_window_free(MPI_Win *window) {
+  MPI_Win_unlock_all(*window);
+  MPI_Win_free(window);
 }
 
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
@@ -50,7 +51,9 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
     return status;
   }
   if (share) {
-    out->data = allocate_window(comm, bytes, window);
+    out->data = comm_window_allocate(comm, bytes, window);
+    if (comm->node_rank == 0)
+      memset(out->data, 0, bytes); /* takes the room now, so that the next check sees it gone */
     out->window = window;
   }
   uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
@@ -68,8 +71,7 @@ void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {
   (void)comm;
   if (shared->window) {
     MPI_Win *const window = shared->window;
-    MPI_Win_unlock_all(*window);
-    MPI_Win_free(window);
+    comm_window_free(window);
     free(window);
   } else {
     free(shared->data);

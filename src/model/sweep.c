@@ -23,6 +23,20 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
   return model->activations[model->n_layers];
 }
 
+/* The end of a layer's gradients, those inside it included; NULL where it has none. */
+static const float *end_of(const ls_layer *layer) {
+  const float *end = NULL;
+  for (size_t p = 0; p < layer->n_params; p++) {
+    const float *const own = layer->params[p].grad + ls_param_count(&layer->params[p]);
+    end = !end || own > end ? own : end;
+  }
+  for (size_t k = 0; k < layer->n_children; k++) {
+    const float *const inner = end_of(layer->children[k]);
+    end = !end || (inner && inner > end) ? inner : end;
+  }
+  return end;
+}
+
 void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   float *dy = model->deltas[0];
   float *dx = model->deltas[1];
@@ -30,6 +44,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
     ls_layer *const layer = model->layers[i];
     layer->type->backward(layer, pass, model->activations[i], model->activations[i + 1], dy,
                           i > 0 ? dx : dx_input);
+    if (pass->ready) pass->ready(pass->context, end_of(layer));
     float *const next = dx;
     dx = dy;
     dy = next;

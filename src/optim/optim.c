@@ -46,6 +46,9 @@ ls_status ls_optim_parse(ls_config *config, ls_optim **out) {
 
 ls_status ls_optim_build(ls_optim *optim, size_t n) {
   size_t elements;
+  free(optim->block);
+  optim->block = NULL;
+  optim->steps = 0;
   if (!ls_size_mul(n, optim->type->n_slots, &elements)) elements = SIZE_MAX;
   optim->block = ls_calloc(elements, sizeof *optim->block);
   if (!optim->block)

@@ -42,19 +42,28 @@ double ls_penalty_value(size_t n_segments, const ls_segment *segments, const flo
   return value;
 }
 
-void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, double weight,
+/* The part of a segment that lies in a range. */
+static ls_range meet(const ls_segment *s, ls_range range) {
+  const size_t first = ls_size_max(s->offset, range.first);
+  const size_t end = ls_size_min(s->offset + ls_segment_count(s), range.first + range.count);
+  return (ls_range){.first = first, .count = end > first ? end - first : 0};
+}
+
+void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_range range, double weight,
                              const float *params, float *grads) {
   for (size_t i = 0; i < n_segments; i++) {
     const ls_segment *const s = &segments[i];
-    if (s->l2 > 0.0)
-      ls_math_add_scaled(ls_segment_count(s), (float)(2.0 * s->l2 * weight), params + s->offset,
-                         grads + s->offset);
+    const ls_range r = meet(s, range);
+    if (s->l2 > 0.0 && r.count > 0)
+      ls_math_add_scaled(r.count, (float)(2.0 * s->l2 * weight), params + r.first, grads + r.first);
   }
 }
 
-void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, double lr, float *params) {
+void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
+                       float *params) {
   for (size_t i = 0; i < n_segments; i++) {
     const ls_segment *const s = &segments[i];
-    if (s->l1 > 0.0) ls_math_shrink(ls_segment_count(s), (float)(lr * s->l1), params + s->offset);
+    const ls_range r = meet(s, range);
+    if (s->l1 > 0.0 && r.count > 0) ls_math_shrink(r.count, (float)(lr * s->l1), params + r.first);
   }
 }

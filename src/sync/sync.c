@@ -1,57 +1,109 @@
 /* The data-parallel step: allreduce, check, update. */
 #include "lockstep/sync.h"
 
+#include "buckets.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-const ls_key ls_sync_keys[] = {{.name = "threads",
-                                .type = LS_KEY_COUNT,
-                                .offset = offsetof(ls_sync_config, threads),
-                                .fallback = "auto",
-                                .min = 1,
-                                .max = 1024,
-                                .word = "auto",
-                                .help = "BLAS threads of each rank; auto: the cores it is bound to"},
-                               {0}};
+const char *const ls_sync_mode_names[] = {"auto", "allreduce", "overlap", "sharded", NULL};
+
+static const char *const gradient_type_names[] = {"float32", "bfloat16", NULL};
+
+const ls_key ls_sync_keys[] = {
+    {.name = "mode",
+     .type = LS_KEY_CHOICE,
+     .offset = offsetof(ls_sync_config, mode),
+     .fallback = "auto",
+     .choices = ls_sync_mode_names,
+     .help =
+         "auto: the fastest in a trial at the start; allreduce: all ranks update all parameters; overlap: "
+         "the same, begun while the backward pass goes on; sharded: each rank updates a piece, and holds "
+         "that piece of the optimizer's state only"},
+    {.name = "gradient_type",
+     .type = LS_KEY_CHOICE,
+     .offset = offsetof(ls_sync_config, gradient_type),
+     .fallback = "float32",
+     .choices = gradient_type_names,
+     .help =
+         "what goes from node to node; bfloat16: half the bytes, and a resume does not repeat bit for bit"},
+    {.name = "shared_memory",
+     .type = LS_KEY_BOOL,
+     .offset = offsetof(ls_sync_config, shared_memory),
+     .fallback = "true",
+     .help = "sums within a node go through memory that its ranks share; false: through MPI"},
+    {.name = "threads",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_sync_config, threads),
+     .fallback = "auto",
+     .min = 1,
+     .max = 1024,
+     .word = "auto",
+     .help = "BLAS threads of each rank; auto: the cores it is bound to"},
+    {0}};
 
 void ls_sync_configure(ls_config *config, ls_sync_config *out) {
-  *out = (ls_sync_config){0};
+  *out = (ls_sync_config){.shared_memory = true};
   ls_node *const section = ls_config_section(config, ls_config_root(config), "comm");
   if (section) ls_config_read(config, section, ls_sync_keys, out);
 }
 
 /* What stands before the sums in the buffer. */
-enum { SQUARES, WEIGHT, STOP, FIXED };
+enum { SQUARES, WEIGHT, STOP, LR, FIXED };
 
-ls_status ls_sync_create(size_t n_sums, ls_sync **out) {
-  *out = NULL;
+/* Local. The parts that may fail, but for the exchange. */
+static ls_status create(size_t n, size_t n_sums, ls_sync **out) {
   ls_sync *sync = ls_calloc(1, sizeof *sync);
-  if (sync) sync->buffer = ls_calloc(FIXED + n_sums, sizeof *sync->buffer);
-  if (!sync || !sync->buffer) {
-    ls_sync_destroy(&sync);
-    return ls_fail_memory("the reduction", n_sums * sizeof(double));
+  double *const buffer = ls_calloc(FIXED + n_sums, sizeof *buffer);
+  if (!sync || !buffer) {
+    free(sync);
+    free(buffer);
+    return ls_fail_memory("the reduction", n_sums * sizeof *buffer);
   }
-  sync->n_sums = n_sums;
+  *sync = (ls_sync){.n = n, .buffer = buffer, .n_sums = n_sums};
   *out = sync;
   return LS_OK;
 }
 
-void ls_sync_destroy(ls_sync **sync) {
+ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, size_t n_sums,
+                         ls_sync **out) {
+  ls_sync *sync = NULL;
+  *out = NULL;
+  ls_status status = ls_comm_agree(comm, create(n, n_sums, &sync));
+  *out = sync;
+  if (status == LS_OK)
+    status = ls_exchange_create(comm, n, 2 * buckets_count(LS_SYNC_OVERLAP, n), config->shared_memory,
+                                &sync->exchange);
+  if (status == LS_OK) {
+    const ls_sync_mode mode = (ls_sync_mode)config->mode;
+    sync->grads = sync->exchange->arrays[sync->exchange->peer];
+    sync->type = (ls_gradient_type)config->gradient_type;
+    status = ls_sync_set_mode(comm, sync, mode == LS_SYNC_AUTO ? LS_SYNC_ALLREDUCE : mode);
+  }
+  if (status != LS_OK) ls_sync_destroy(comm, out);
+  return status;
+}
+
+void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
   if (!*sync) return;
+  buckets_destroy(&(*sync)->buckets);
+  ls_exchange_destroy(comm, &(*sync)->exchange);
   free((*sync)->buffer);
   free(*sync);
   *sync = NULL;
 }
 
-/* Each rank squares its part of the reduced gradient, so that the check of all of it costs 1 / size of a
- * pass. */
-static double squares_of_part(const ls_comm *comm, size_t n, const float *grads) {
-  const size_t rank = (size_t)ls_comm_rank(comm);
-  const size_t size = (size_t)ls_comm_size(comm);
-  const size_t each = n / size;
-  const size_t first = rank * each;
-  return ls_math_sum_squares(rank + 1 == size ? n - first : each, grads + first);
+ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
+  LS_ASSERT(mode != LS_SYNC_AUTO);
+  buckets_destroy(&sync->buckets);
+  const ls_status status =
+      ls_comm_agree(comm, buckets_create(sync->exchange, mode, sync->type, &sync->buckets));
+  if (status != LS_OK) return status;
+  const ls_range all = {.first = 0, .count = sync->n};
+  sync->mode = mode;
+  sync->updated = mode == LS_SYNC_SHARDED ? buckets_piece(sync->buckets) : all;
+  return LS_OK;
 }
 
 /* The sums in one array, and back. */
@@ -60,6 +112,7 @@ static void pack(const ls_sync *sync, const ls_step *step, double squares) {
   buffer[SQUARES] = squares;
   buffer[WEIGHT] = step->weight;
   buffer[STOP] = step->wants_stop ? 1.0 : 0.0;
+  buffer[LR] = 0.0;
   for (size_t i = 0; i < sync->n_sums; i++) buffer[FIXED + i] = step->sums[i];
 }
 
@@ -81,33 +134,52 @@ static double norm_of(double squares, double weight) {
   return sqrt(squares) / (weight > 0.0 ? weight : 1.0);
 }
 
-/* Collective. The gradient's sum; then what is small: sums, the gradient's norm, the wish to stop. */
-static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, const float *params,
-                        float *grads) {
-  /* Each rank adds its rows' share of the penalty's gradient: their sum is the whole. */
-  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, step->weight, params, grads);
+/* Each rank adds its rows' share of the penalty's gradient: their sum is the whole. */
+static void add_penalty(const ls_sync *sync, ls_range range, double weight, const float *params) {
+  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, range, weight, params, sync->grads);
+}
+
+void ls_sync_begin(ls_sync *sync, double weight, const float *params) {
+  sync->ready = 0;
+  sync->weight = weight;
+  sync->params = params;
+}
+
+void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
   const double start = ls_clock();
-  ls_comm_sum_f32(comm, grads, n);
-  const double reduced = ls_clock();
-  pack(sync, step, squares_of_part(comm, n, grads));
-  const double squared = ls_clock();
+  const ls_range fresh = {.first = sync->ready, .count = ready > sync->ready ? ready - sync->ready : 0};
+  add_penalty(sync, fresh, sync->weight, sync->params);
+  sync->ready = fresh.first + fresh.count;
+  buckets_advance(comm, sync->exchange, sync->buckets, sync->ready);
+  sync->seconds += ls_clock() - start;
+}
+
+/* Collective. The gradient's sum; then what is small: sums, the gradient's norm, the wish to stop, and rank
+ * 0's learning rate, as unlike processors may work out another last digit. */
+static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
+  if (!sync->params) ls_sync_begin(sync, step->weight, params);
+  ls_sync_ready(comm, sync, sync->n);
+  sync->params = NULL;
+  const double start = ls_clock();
+  pack(sync, step, buckets_finish(comm, sync->exchange, sync->buckets));
+  if (ls_comm_rank(comm) == 0) sync->buffer[LR] = step->lr;
   ls_comm_sum_f64(comm, sync->buffer, FIXED + sync->n_sums);
-  sync->seconds += (reduced - start) + (ls_clock() - squared);
+  sync->seconds += ls_clock() - start;
   unpack(sync, step);
+  step->lr = sync->buffer[LR];
   step->wants_stop = sync->buffer[STOP] > 0.0;
   step->grad_norm = norm_of(sync->buffer[SQUARES], step->weight);
 }
 
 /* Collective. The same by the tree. What follows from the sums each rank works out for itself: sharing it
  * out would depend on their number. A rank without lanes may wish to stop too. */
-static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, const float *params,
-                           float *grads) {
+static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
   uint64_t wishes = step->wants_stop;
-  if (!step->is_reduced) ls_sync_reduce(comm, sync, step, n, grads);
+  if (!step->is_reduced) ls_sync_reduce(comm, sync, step, sync->n, sync->grads);
   ls_comm_sum_u64(comm, &wishes, 1);
-  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, step->weight, params, grads);
+  add_penalty(sync, sync->updated, step->weight, params);
   step->wants_stop = wishes > 0;
-  step->grad_norm = norm_of(ls_math_sum_squares(n, grads), step->weight);
+  step->grad_norm = norm_of(ls_math_sum_squares(sync->n, sync->grads), step->weight);
 }
 
 /* What makes the mean of the sum; 0 where only samples of weight 0 are in the batch. */
@@ -128,20 +200,29 @@ static float clip_scale(const ls_sync *sync, const ls_step *step) {
   return sync->clip_norm > 0.0 && ratio < 1.0 ? (float)ratio : 1.0F;
 }
 
-/* Local. The update, from the sum over all rows. */
-static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, float *grads, float *params) {
+/* Local. The update of this rank's parameters, from the sum over all rows. */
+static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, float *params) {
   const float scale = mean_scale(step) * clip_scale(sync, step);
+  const ls_range mine = sync->updated;
+  float *const grads = sync->grads + mine.first;
+  LS_ASSERT(optim->n == mine.count);
   if (sync->clip_value > 0.0 && scale > 0.0F)
-    ls_math_clamp(optim->n, (float)(sync->clip_value / (double)scale), grads);
-  ls_optim_step(optim, step->lr, scale, grads, params);
-  ls_penalty_shrink(sync->n_penalised, sync->penalised, step->lr, params);
+    ls_math_clamp(mine.count, (float)(sync->clip_value / (double)scale), grads);
+  ls_optim_step(optim, step->lr, scale, grads, params + mine.first);
+  ls_penalty_shrink(sync->n_penalised, sync->penalised, mine, step->lr, params);
 }
 
-ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *grads,
-                       float *params) {
-  (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, optim->n, params, grads);
+ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params) {
+  (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
   const ls_status status = check_finite(sync, step);
   if (status != LS_OK) return status;
-  update(sync, step, optim, grads, params);
+  update(sync, step, optim, params);
+  if (sync->mode == LS_SYNC_SHARDED) ls_sync_share(comm, sync, params);
   return LS_OK;
+}
+
+void ls_sync_share(ls_comm *comm, ls_sync *sync, float *values) {
+  const double start = ls_clock();
+  if (sync->mode == LS_SYNC_SHARDED) buckets_share(comm, sync->exchange, sync->buckets, values);
+  sync->seconds += ls_clock() - start;
 }

@@ -249,6 +249,12 @@ static void check_lanes(ls_job *job, const ls_node *section) {
     ls_config_mistake(job->config, ls_node_find(section, "reproducible"),
                       "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",
                       (unsigned long long)job->sync.threads);
+  if (job->train.reproducible && (job->sync.mode > LS_SYNC_ALLREDUCE || job->sync.gradient_type != 0))
+    ls_config_mistake(
+        job->config, ls_node_find(section, "reproducible"),
+        "sums in a way of its own, with all digits: not with comm.mode: %s or comm.gradient_type: "
+        "bfloat16; leave them out",
+        ls_sync_mode_names[job->sync.mode]);
 }
 
 /* Each room reads its part; mistakes are collected. */

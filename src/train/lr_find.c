@@ -63,6 +63,7 @@ ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, siz
   if (status == LS_OK && !curve->points)
     status = ls_fail_memory("the curve", n_steps * sizeof *curve->points);
   status = ls_comm_agree(comm, status);
+  if (status == LS_OK) status = train_choose_mode(&t, LS_SYNC_AUTO);
   if (status == LS_OK) {
     t.has_bar = false;
     t.progress.seed = setup->job->train.seed;

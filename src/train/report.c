@@ -33,6 +33,7 @@ void train_report_start(const trainer *t) {
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps an epoch; output %s",
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
+  if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->how);
   train_report_inherited(t);
 }
 

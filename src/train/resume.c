@@ -137,15 +137,24 @@ static ls_status start_anew(trainer *t, const ls_train_options *options) {
   return inherits ? train_inherit(t, options) : LS_OK;
 }
 
+/* Rank 0: the way in which gradients were summed at this number of ranks; LS_SYNC_AUTO: none is known. */
+static ls_sync_mode mode_of(const trainer *t, const ls_saved *saved) {
+  int mode = 0;
+  if (!saved || !saved->comm_mode || saved->n_ranks != (uint64_t)ls_comm_size(t->comm)) return LS_SYNC_AUTO;
+  while (ls_sync_mode_names[mode] && strcmp(ls_sync_mode_names[mode], saved->comm_mode) != 0) mode++;
+  return ls_sync_mode_names[mode] ? (ls_sync_mode)mode : LS_SYNC_AUTO;
+}
+
 /* Collective. From a checkpoint (rank 0 holds it) or anew. */
 static ls_status set_state(trainer *t, const ls_train_options *options, const ls_saved *saved) {
   ls_setup *const setup = t->setup;
   ls_job *const job = setup->job;
   bool goes_on = saved != NULL;
   ls_comm_broadcast(t->comm, &goes_on, sizeof goes_on);
+  ls_status status = train_choose_mode(t, mode_of(t, saved));
+  if (status != LS_OK) return status;
   if (!goes_on) return start_anew(t, options);
-  const ls_status status =
-      ls_saved_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);
+  status = ls_saved_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);
   if (status == LS_OK) t->saved_step = t->progress.step;
   return status;
 }

@@ -8,6 +8,7 @@
 static ls_snapshot snapshot_of(const trainer *t, bool is_checkpoint) {
   const ls_setup *const setup = t->setup;
   const ls_dataset *const data = setup->train.dataset;
+  const bool depends = is_checkpoint && !setup->tree && ls_comm_size(t->comm) > 1;
   return (ls_snapshot){.config = t->config,
                        .platform = t->platform,
                        .classes = (const char *const *)data->classes,
@@ -17,6 +18,9 @@ static ls_snapshot snapshot_of(const trainer *t, bool is_checkpoint) {
                        .model = setup->job->model,
                        .normalizer = setup->normalizer,
                        .optim = is_checkpoint ? setup->job->optim : NULL,
+                       .slots = t->slots,
+                       .comm_mode = depends ? ls_sync_mode_names[t->sync->mode] : NULL,
+                       .n_ranks = depends ? (uint64_t)ls_comm_size(t->comm) : 0,
                        .progress = is_checkpoint ? &t->progress : NULL};
 }
 
@@ -25,6 +29,26 @@ static ls_status write_on_root(trainer *t, const char *path, bool is_checkpoint)
   if (!t->is_root) return LS_OK;
   const ls_snapshot snapshot = snapshot_of(t, is_checkpoint);
   return ls_checkpoint_write(path, &snapshot);
+}
+
+/* Collective. Mode sharded: the optimizer's state of all parameters comes to rank 0, slot by slot through
+ * the memory of the gradient. */
+static ls_status gather_slots(trainer *t) {
+  const ls_optim *const optim = t->setup->job->optim;
+  const size_t n = t->setup->job->model->n_params;
+  const size_t n_slots = optim->type->n_slots;
+  if (t->sync->mode != LS_SYNC_SHARDED || n_slots == 0) return LS_OK;
+  if (t->is_root && !t->slots) t->slots = ls_calloc(n_slots, n * sizeof *t->slots);
+  const bool is_short = t->is_root && !t->slots;
+  const ls_status status = ls_comm_agree(
+      t->comm, is_short ? ls_fail_memory("the optimizer's state", n_slots * n * sizeof *t->slots) : LS_OK);
+  if (status != LS_OK) return status;
+  for (size_t k = 0; k < n_slots; k++) {
+    memcpy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *t->slots);
+    ls_sync_share(t->comm, t->sync, t->sync->grads);
+    if (t->is_root) memcpy(t->slots + k * n, t->sync->grads, n * sizeof *t->slots);
+  }
+  return LS_OK;
 }
 
 /* Local. A step from a finite gradient may end beyond float32, which only the next step would notice. */
@@ -69,6 +93,7 @@ static ls_status publish_checkpoint(trainer *t) {
 ls_status train_save_checkpoint(trainer *t) {
   if (t->saved_step == t->progress.step) return LS_OK;
   ls_status status = train_check_parameters(t);
+  if (status == LS_OK) status = gather_slots(t);
   if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? publish_checkpoint(t) : LS_OK);
   if (status == LS_OK) t->saved_step = t->progress.step;
   return status;
@@ -77,7 +102,8 @@ ls_status train_save_checkpoint(trainer *t) {
 ls_status train_save_best(trainer *t, const epoch_row *row) {
   t->progress.best_epoch = t->progress.epoch;
   t->progress.best_value = row->values[train_monitored(t)];
-  ls_status status = LS_OK;
+  ls_status status = gather_slots(t);
+  if (status != LS_OK) return status;
   if (t->setup->validation.view.n > 0) status = write_on_root(t, t->files.model, false);
   if (status == LS_OK) status = write_on_root(t, t->files.best, true);
   return ls_comm_agree(t->comm, status);

@@ -163,13 +163,13 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
                      "train.batch_size: 1 leaves batch_norm nothing to take a mean of; use at least 2");
   if (status == LS_OK && job->train.reproducible)
     status = ls_comm_tree_create(comm, job->train.lanes, &setup->tree);
+  job->model->takes_grads = true;
   job->model->max_lanes = job->train.reproducible ? job->train.lanes : 1;
   const size_t rows = ls_size_max(most_rows(comm, setup), LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_model_build(job->model, data->n_features, rows);
   if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);
   if (status == LS_OK) status = check_width("data.validation", &setup->validation, job->model->n_out);
   if (status == LS_OK) status = check_width("data.test", &setup->test, job->model->n_out);
-  if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
   if (status == LS_OK && job->data.standardize_targets)
     status = ls_normalizer_add_targets(setup->normalizer, job->model->n_out);

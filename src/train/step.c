@@ -24,12 +24,15 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   ls_status status = ls_metric_create(job->task, n_out, false, &t->step_metric);
   if (status == LS_OK) status = ls_metric_create(job->task, n_out, false, &t->epoch_metric);
   if (status == LS_OK) status = train_measures_create(comm, setup, &t->validation_metric);
-  if (status == LS_OK) status = ls_sync_create(t->step_metric->n_sums, &t->sync);
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
   if (status == LS_OK && setup->tree) status = create_totals(t);
   t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
   if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK)
+    status = ls_sync_create(comm, &job->sync, job->model->n_params, t->step_metric->n_sums, &t->sync);
   if (status != LS_OK) return status;
+  ls_model_set_grads(job->model, t->sync->grads);
   t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
   t->sync->clip_value = job->train.clip_grad_value;
@@ -51,7 +54,8 @@ void trainer_destroy(trainer *t) {
   free(t->inherited);
   free(t->total_grads);
   free(t->total_sums);
-  ls_sync_destroy(&t->sync);
+  ls_sync_destroy(t->comm, &t->sync);
+  free(t->slots);
   ls_metric_destroy(&t->step_metric);
   ls_metric_destroy(&t->epoch_metric);
   ls_metric_destroy(&t->validation_metric);
@@ -112,8 +116,14 @@ static void sum_over_ranks(void *context, double *x, size_t n) {
   ls_comm_tree_sum_f64(t->comm, t->setup->tree, x, n);
 }
 
-/* Collective where the model sees the whole batch. Forward and backward over gathered rows; the step's
- * metric takes their sums. */
+/* Gradients for mode overlap. */
+static void tell_ready(void *context, const float *end) {
+  const trainer *const t = context;
+  ls_sync_ready(t->comm, t->sync, end ? (size_t)(end - t->sync->grads) : 0);
+}
+
+/* Collective where the model sees the whole batch, or gradients are waited for. Forward and backward over
+ * gathered rows; the step's metric takes their sums. */
 static void run_pass(trainer *t, const ls_pass *pass, const ls_batch *batch) {
   ls_model *const model = t->setup->job->model;
   const size_t n_out = model->n_out;
@@ -130,26 +140,29 @@ static void run_pass(trainer *t, const ls_pass *pass, const ls_batch *batch) {
     ls_metric_add(t->step_metric, rows, z + first * n_out, &targets, loss);
     ls_metric_end_lane(t->step_metric, lane, pass->n_lanes);
   }
+  if (pass->ready) ls_sync_begin(t->sync, ls_metric_weight(t->step_metric), model->params);
   ls_model_backward(model, pass, NULL);
 }
 
-/* Collective where the model sees the whole batch. A batch of the step; `adds`: to the sums and gradients
- * of those before it. */
-static void sweep(trainer *t, const ls_cut *cut, bool adds) {
+/* Collective where the model sees the whole batch, or gradients are waited for. A batch of the step;
+ * `adds`: to the sums and gradients of those before it; `is_last` of them. */
+static void sweep(trainer *t, const ls_cut *cut, bool adds, bool is_last) {
   const double start = ls_clock();
+  const double communication = t->sync->seconds;
   const ls_batch *const batch = t->setup->train.batch;
   const ls_pass pass = {.n_lanes = cut->n_lanes,
                         .lanes = cut->lanes,
                         .mode = LS_TRAIN,
                         .adds = adds,
                         .sum = ls_comm_size(t->comm) > 1 ? sum_over_ranks : NULL,
+                        .ready = is_last && t->sync->mode == LS_SYNC_OVERLAP ? tell_ready : NULL,
                         .context = t,
                         .seed = t->progress.seed,
                         .step = t->progress.step,
                         .samples = batch->samples};
   if (!adds) ls_metric_reset(t->step_metric);
   run_pass(t, &pass, batch);
-  t->times.compute += ls_clock() - start;
+  t->times.compute += ls_clock() - start - (t->sync->seconds - communication);
 }
 
 void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut) {
@@ -178,8 +191,7 @@ static ls_status take_step(trainer *t) {
                   .lr = train_lr(t)};
   const double start = ls_clock();
   const double communication = t->sync->seconds;
-  const ls_status status =
-      ls_sync_step(t->comm, t->sync, &step, job->optim, job->model->grads, job->model->params);
+  const ls_status status = ls_sync_step(t->comm, t->sync, &step, job->optim, job->model->params);
   t->times.compute += ls_clock() - start - (t->sync->seconds - communication);
   t->wants_stop = step.wants_stop;
   if (status == LS_ERR_NUMERIC)
@@ -222,12 +234,18 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
     ls_cut cut;
     ls_cut_rows(t->comm, setup->tree, rows, &cut);
     gather(t, order, position, &cut);
-    sweep(t, &cut, k > 0 && !t->total_grads);
-    if (t->total_grads) add_to_total(t, k == 0);
     position += rows;
+    const bool is_last = k + 1 == setup->job->train.accumulate || position == n;
+    sweep(t, &cut, k > 0 && !t->total_grads, is_last);
+    if (t->total_grads) add_to_total(t, k == 0);
   }
   if (t->total_grads) take_total(t);
   return position - first;
+}
+
+ls_status train_try_step(trainer *t, const ls_order *order) {
+  (void)run_batches(t, order);
+  return take_step(t);
 }
 
 ls_status train_run_step(trainer *t, const ls_order *order) {

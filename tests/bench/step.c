@@ -99,6 +99,7 @@ static ls_status measure(ls_comm *comm, ls_setup *setup) {
   trainer t;
   figures f;
   ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
+  if (status == LS_OK) status = train_choose_mode(&t, LS_SYNC_AUTO);
   if (status == LS_OK) {
     ls_model_initialise(setup->job->model, 1);
     const size_t steps = count_steps(&t);

@@ -59,6 +59,32 @@ static double add_rows(uint64_t step, size_t first, size_t rows, size_t n, float
   return weight;
 }
 
+/* The ways in which gradients are summed; without shared memory every rank is a node. */
+static const ls_sync_config ways[] = {{.mode = LS_SYNC_ALLREDUCE, .shared_memory = true},
+                                      {.mode = LS_SYNC_OVERLAP, .shared_memory = true},
+                                      {.mode = LS_SYNC_SHARDED, .shared_memory = true},
+                                      {.mode = LS_SYNC_ALLREDUCE},
+                                      {.mode = LS_SYNC_OVERLAP},
+                                      {.mode = LS_SYNC_SHARDED},
+                                      {.mode = LS_SYNC_ALLREDUCE, .gradient_type = LS_GRADIENT_BF16},
+                                      {.mode = LS_SYNC_OVERLAP, .gradient_type = LS_GRADIENT_BF16},
+                                      {.mode = LS_SYNC_SHARDED, .gradient_type = LS_GRADIENT_BF16}};
+
+static bool is_half(const ls_sync_config *way) {
+  return way->gradient_type == LS_GRADIENT_BF16;
+}
+
+/* Collective. A sync with an optimizer for what it updates. */
+static void new_sync(const ls_sync_config *way, const char *options, size_t n, size_t n_sums,
+                     ls_sync **sync, ls_optim **optim) {
+  EXPECT(ls_sync_create(comm, way, n, n_sums, sync) == LS_OK);
+  settle();
+  LS_ASSERT(*sync);
+  *optim = new_optim(options, (*sync)->updated.count);
+  (*optim)->first = (*sync)->updated.first;
+  settle();
+}
+
 /* ||a - b|| / ||b||, with nothing for 0 / 0. */
 static double distance(size_t n, const float *a, const float *b) {
   double difference = 0.0;
@@ -75,17 +101,17 @@ typedef struct pair {
   size_t n;
   ls_sync *sync;
   ls_optim *optim, *alone;
-  float *grads, *params, *alone_grads, *alone_params;
+  float *params, *alone_grads, *alone_params;
+  bool is_half; /* bfloat16 goes from rank to rank */
 } pair;
 
-static void pair_create(pair *p, const char *options, size_t n) {
-  *p = (pair){.n = n, .optim = new_optim(options, n), .alone = new_optim(options, n)};
-  EXPECT(ls_sync_create(SUMS, &p->sync) == LS_OK);
-  p->grads = ls_calloc(n, sizeof(float));
+static void pair_create(pair *p, const ls_sync_config *way, const char *options, size_t n) {
+  *p = (pair){.n = n, .alone = new_optim(options, n), .is_half = is_half(way) && size > 1};
+  new_sync(way, options, n, SUMS, &p->sync, &p->optim);
   p->params = ls_calloc(n, sizeof(float));
   p->alone_grads = ls_calloc(n, sizeof(float));
   p->alone_params = ls_calloc(n, sizeof(float));
-  EXPECT(p->grads && p->params && p->alone_grads && p->alone_params);
+  EXPECT(p->params && p->alone_grads && p->alone_params);
   settle();
   const ls_rng rng = ls_rng_make(12, LS_RNG_CHECK, 0, 0);
   ls_rng_normal(&rng, 0, n, p->params);
@@ -93,10 +119,9 @@ static void pair_create(pair *p, const char *options, size_t n) {
 }
 
 static void pair_destroy(pair *p) {
-  ls_sync_destroy(&p->sync);
+  ls_sync_destroy(comm, &p->sync);
   ls_optim_destroy(&p->optim);
   ls_optim_destroy(&p->alone);
-  free(p->grads);
   free(p->params);
   free(p->alone_grads);
   free(p->alone_params);
@@ -104,14 +129,23 @@ static void pair_destroy(pair *p) {
 
 /* ----------------------------------------------------------------------- steps */
 
+/* Collective. The gradient becomes final bit by bit, as in a backward pass. */
+static void tell_bits(pair *p, double weight) {
+  ls_sync_begin(p->sync, weight, p->params);
+  ls_sync_ready(comm, p->sync, p->n / 3);
+  ls_sync_ready(comm, p->sync, 0);
+  ls_sync_ready(comm, p->sync, p->n - p->n / 4);
+}
+
 /* Collective. A step over `rows` rows, shared out and alone. */
 static void pair_step(pair *p, uint64_t number, size_t rows) {
   double sums[SUMS];
   double alone_sums[SUMS];
   const ls_shard shard = ls_shard_of(rows, rank, size);
   ls_step step = {.sums = sums, .lr = p->optim->type->lr(p->optim)};
-  step.weight = add_rows(number, shard.first, shard.rows, p->n, p->grads, sums);
-  EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->grads, p->params) == LS_OK);
+  step.weight = add_rows(number, shard.first, shard.rows, p->n, p->sync->grads, sums);
+  if (p->sync->mode == LS_SYNC_OVERLAP) tell_bits(p, step.weight);
+  EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->params) == LS_OK);
 
   const double weight = add_rows(number, 0, rows, p->n, p->alone_grads, alone_sums);
   const double norm = sqrt(ls_math_sum_squares(p->n, p->alone_grads)) / weight;
@@ -120,23 +154,26 @@ static void pair_step(pair *p, uint64_t number, size_t rows) {
 
   EXPECT(step.weight == weight); /* sums of halves are exact */
   for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == alone_sums[i]);
-  EXPECT_CLOSE(step.grad_norm, norm, 1e-5 * norm);
+  EXPECT_CLOSE(step.grad_norm, norm, p->is_half ? 0.05 : 1e-5 * norm);
   EXPECT(!step.wants_stop);
   EXPECT(p->optim->steps == p->alone->steps);
 }
 
-/* Collective. 50 steps from the same start: the same bits on all ranks, and the step alone to rounding. */
-static void check_steps(const char *options, size_t n, size_t rows, double tolerance) {
+/* Collective. Some steps from the same start: the same bits on all ranks, and the step alone to rounding.
+ */
+static void check_steps(const ls_sync_config *way, const char *options, size_t n, size_t rows,
+                        uint64_t n_steps, double tolerance) {
   pair p;
-  pair_create(&p, options, n);
-  for (uint64_t step = 0; step < 50; step++) pair_step(&p, step, rows + step % 3);
+  pair_create(&p, way, options, n);
+  for (uint64_t step = 0; step < n_steps; step++) pair_step(&p, step, rows + step % 3);
   const double far = distance(n, p.params, p.alone_params);
   if (!(far <= tolerance))
-    complain(__FILE__, __LINE__, "%s, %zu parameters, %zu rows: %g from the step alone", options, n, rows,
-             far);
+    complain(__FILE__, __LINE__, "%s%s%s, %s, %zu parameters, %zu rows: %g from the step alone",
+             ls_sync_mode_names[way->mode], way->shared_memory ? "" : " by MPI",
+             is_half(way) ? " in bfloat16" : "", options, n, rows, far);
   EXPECT(same_bytes(p.params, n * sizeof *p.params));
   for (size_t k = 0; k < p.optim->type->n_slots; k++)
-    EXPECT(same_bytes(p.optim->slots[k], n * sizeof(float)));
+    EXPECT(distance(p.optim->n, p.optim->slots[k], p.alone->slots[k] + p.optim->first) <= 10.0 * tolerance);
   if (size == 1) EXPECT(memcmp(p.params, p.alone_params, n * sizeof *p.params) == 0);
   pair_destroy(&p);
   settle();
@@ -146,37 +183,103 @@ static void check_steps(const char *options, size_t n, size_t rows, double toler
 static void test_steps_equal_one_rank(void **state) {
   (void)state;
   const size_t lengths[] = {1, 2, 3, 1000, 4099};
-  for (size_t o = 0; o < COUNT(optimizers); o++)
-    for (size_t k = 0; k < COUNT(lengths); k++) check_steps(optimizers[o], lengths[k], 13, 1e-5);
+  for (size_t w = 0; w < COUNT(ways); w++)
+    for (size_t k = 0; k < COUNT(lengths); k++)
+      check_steps(&ways[w], optimizers[(w + k) % 3], lengths[k], 13, 50, is_half(&ways[w]) ? 2e-2 : 1e-5);
+}
+
+/* Lengths of several buckets. */
+static void test_long_gradients(void **state) {
+  (void)state;
+  for (size_t w = 0; w < COUNT(ways); w++)
+    check_steps(&ways[w], optimizers[0], 70001, 5, 5, is_half(&ways[w]) ? 1e-3 : 1e-5);
+}
+
+/* Collective. The parameters after ten steps, in `params`. */
+static void run_steps(const ls_sync_config *way, size_t n, float *params) {
+  pair p;
+  pair_create(&p, way, optimizers[2], n);
+  for (uint64_t step = 0; step < 10; step++) pair_step(&p, step, 13);
+  memcpy(params, p.params, n * sizeof *params);
+  pair_destroy(&p);
+}
+
+/* Within a node all modes add up in the same order: the same bits. */
+static void test_modes_agree(void **state) {
+  (void)state;
+  float params[3][4099];
+  for (size_t w = 0; w < 3; w++) run_steps(&ways[w], COUNT(params[w]), params[w]);
+  EXPECT(memcmp(params[0], params[1], sizeof params[0]) == 0);
+  EXPECT(memcmp(params[0], params[2], sizeof params[0]) == 0);
+  settle();
+}
+
+/* What bfloat16 rounds away is not lost: with equal gradients the mean of many steps is theirs, much nearer
+ * than one rounding is. */
+static void test_error_feedback(void **state) {
+  (void)state;
+  if (size == 1) skip();
+  const ls_sync_config way = {.mode = LS_SYNC_ALLREDUCE, .gradient_type = LS_GRADIENT_BF16};
+  const float gradient = 1.00341796875F; /* 1 + 7/2048: far from any number of 8 bits */
+  ls_sync *sync = NULL;
+  ls_optim *optim = NULL;
+  float params[1] = {0.0F};
+  new_sync(&way, "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
+  for (int i = 0; i < 256; i++) {
+    sync->grads[0] = gradient;
+    ls_step step = {.weight = 1.0, .lr = 1.0};
+    EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
+  }
+  EXPECT_CLOSE((double)params[0] / -256.0, (double)gradient, 1e-4);
+  ls_optim_destroy(&optim);
+  ls_sync_destroy(comm, &sync);
+  settle();
+}
+
+/* The optimizer's state is there once in all. */
+static void test_shards(void **state) {
+  (void)state;
+  const size_t n = 4099;
+  for (size_t w = 0; w < COUNT(ways); w++) {
+    ls_sync *sync = NULL;
+    ls_optim *optim = NULL;
+    new_sync(&ways[w], optimizers[2], n, 0, &sync, &optim);
+    uint64_t held = optim->n;
+    ls_comm_sum_u64(comm, &held, 1);
+    EXPECT(held == (ways[w].mode == LS_SYNC_SHARDED ? n : n * (uint64_t)size));
+    EXPECT(optim->n <= n / (size_t)(ways[w].mode == LS_SYNC_SHARDED ? size : 1) + 16);
+    ls_optim_destroy(&optim);
+    ls_sync_destroy(comm, &sync);
+  }
+  settle();
 }
 
 /* A batch smaller than the number of ranks leaves some without a row. */
 static void test_ranks_without_rows(void **state) {
   (void)state;
-  for (size_t o = 0; o < COUNT(optimizers); o++) check_steps(optimizers[o], 1000, 1, 1e-5);
+  for (size_t w = 0; w < 6; w++) check_steps(&ways[w], optimizers[w % 3], 1000, 1, 50, 1e-5);
 }
 
 /* A whole step is the formula: w - lr g / weight, whatever rank the rows were on. */
 static void test_step_by_hand(void **state) {
   (void)state;
   ls_sync *sync = NULL;
-  ls_optim *optim = new_optim("{type: sgd, lr: 0.5}", 2);
-  EXPECT(ls_sync_create(0, &sync) == LS_OK);
-  settle();
+  ls_optim *optim = NULL;
+  new_sync(&ways[2], "{type: sgd, lr: 0.5}", 2, 0, &sync, &optim);
   float params[2] = {1.0F, -1.0F};
-  float grads[2] = {0.0F, 0.0F};
+  float *const grads = sync->grads;
   ls_step step = {.lr = optim->type->lr(optim)};
   if (rank == size - 1) { /* the only one with rows */
     grads[0] = 6.0F;
     grads[1] = -8.0F;
     step.weight = 4.0;
   }
-  EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
   EXPECT(params[0] == 1.0F - 0.5F * 1.5F && params[1] == -1.0F + 0.5F * 2.0F);
   EXPECT(step.weight == 4.0 && step.grad_norm == 2.5);
   EXPECT(sync->seconds >= 0.0);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -186,16 +289,14 @@ static void test_no_weight(void **state) {
   ls_sync *sync = NULL;
   double sums[SUMS] = {0.0};
   float params[3] = {1.0F, 2.0F, 3.0F};
-  float grads[3] = {0.0F};
-  ls_optim *optim = new_optim(optimizers[0], 3);
-  EXPECT(ls_sync_create(SUMS, &sync) == LS_OK);
-  settle();
+  ls_optim *optim = NULL;
+  new_sync(&ways[0], optimizers[0], 3, SUMS, &sync, &optim);
   ls_step step = {.sums = sums, .lr = optim->type->lr(optim)};
-  EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
   EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
   EXPECT(step.weight == 0.0 && step.grad_norm == 0.0);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -212,26 +313,26 @@ typedef struct poison {
 
 /* Collective. `guilty` alone, or every rank where it is -1, has the poison: all ranks refuse the step, and
  * neither parameters nor optimizer have moved. */
-static void check_poison(const char *options, int guilty, poison bad) {
+static void check_poison(const ls_sync_config *way, const char *options, int guilty, poison bad) {
   pair p;
   double sums[SUMS];
-  pair_create(&p, options, N);
+  pair_create(&p, way, options, N);
   pair_step(&p, 0, 13);
   float *const before = ls_calloc(N, sizeof *before);
   float *const block = ls_calloc(N * p.optim->type->n_slots, sizeof *block);
-  const size_t block_bytes = N * p.optim->type->n_slots * sizeof *block;
+  const size_t block_bytes = p.optim->n * p.optim->type->n_slots * sizeof *block;
   memcpy(before, p.params, N * sizeof *before);
   memcpy(block, p.optim->block, block_bytes);
 
   const ls_shard shard = ls_shard_of(13, rank, size);
   ls_step step = {.sums = sums, .lr = p.optim->type->lr(p.optim)};
-  step.weight = add_rows(1, shard.first, shard.rows, N, p.grads, sums);
+  step.weight = add_rows(1, shard.first, shard.rows, N, p.sync->grads, sums);
   if (guilty < 0 || rank == guilty) {
-    if (bad.where < N) p.grads[bad.where] = bad.value;
+    if (bad.where < N) p.sync->grads[bad.where] = bad.value;
     sums[0] += bad.sum;
     step.weight += bad.weight;
   }
-  const ls_status status = ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params);
+  const ls_status status = ls_sync_step(comm, p.sync, &step, p.optim, p.params);
   if (status != LS_ERR_NUMERIC)
     complain(__FILE__, __LINE__, "%s: status %d with [%zu] = %g, sum + %g, weight + %g", options,
              (int)status, bad.where, (double)bad.value, bad.sum, bad.weight);
@@ -253,11 +354,12 @@ static void test_not_finite_on_one_rank(void **state) {
   const size_t places[] = {0, 333, 500, N - 1};
   const float values[] = {NAN, INFINITY, -INFINITY};
   for (int guilty = 0; guilty < size; guilty++) {
-    for (size_t k = 0; k < COUNT(places); k++)
-      check_poison(optimizers[k % 3], guilty, (poison){.where = places[k], .value = values[k % 3]});
-    check_poison(optimizers[1], guilty, (poison){.where = N, .sum = (double)NAN});
-    check_poison(optimizers[1], guilty, (poison){.where = N, .sum = (double)INFINITY});
-    check_poison(optimizers[1], guilty, (poison){.where = N, .weight = (double)NAN});
+    for (size_t k = 0; k < COUNT(ways); k++)
+      check_poison(&ways[k], optimizers[k % 3], guilty,
+                   (poison){.where = places[k % COUNT(places)], .value = values[k % 3]});
+    check_poison(&ways[2], optimizers[1], guilty, (poison){.where = N, .sum = (double)NAN});
+    check_poison(&ways[2], optimizers[1], guilty, (poison){.where = N, .sum = (double)INFINITY});
+    check_poison(&ways[2], optimizers[1], guilty, (poison){.where = N, .weight = (double)NAN});
   }
 }
 
@@ -265,20 +367,20 @@ static void test_not_finite_on_one_rank(void **state) {
 static void test_sum_overflows(void **state) {
   (void)state;
   if (size == 1) skip();
-  check_poison(optimizers[0], -1, (poison){.where = 7, .value = FLT_MAX});
+  for (size_t w = 0; w < COUNT(ways); w++)
+    check_poison(&ways[w], optimizers[0], -1, (poison){.where = 7, .value = FLT_MAX});
 }
 
 /* Collective. A step in which every rank has this gradient and weight. */
 static ls_status step_with(float gradient, double weight, float params[2]) {
   ls_sync *sync = NULL;
-  ls_optim *optim = new_optim(optimizers[0], 2);
-  float grads[2] = {gradient, 0.0F};
+  ls_optim *optim = NULL;
+  new_sync(&ways[0], optimizers[0], 2, 0, &sync, &optim);
   ls_step step = {.weight = weight, .lr = optim->type->lr(optim)};
-  EXPECT(ls_sync_create(0, &sync) == LS_OK);
-  settle();
-  const ls_status status = ls_sync_step(comm, sync, &step, optim, grads, params);
+  sync->grads[0] = gradient;
+  const ls_status status = ls_sync_step(comm, sync, &step, optim, params);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(&sync);
+  ls_sync_destroy(comm, &sync);
   return status;
 }
 
@@ -303,14 +405,14 @@ static void test_wish_to_stop(void **state) {
   (void)state;
   pair p;
   double sums[SUMS] = {0.0};
-  pair_create(&p, optimizers[0], 10);
+  pair_create(&p, &ways[2], optimizers[0], 10);
   for (int who = 0; who < size; who++) {
     ls_step step = {
         .weight = 1.0, .sums = sums, .wants_stop = rank == who, .lr = p.optim->type->lr(p.optim)};
-    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params) == LS_OK);
+    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_OK);
     EXPECT(step.wants_stop);
     step = (ls_step){.weight = 1.0, .sums = sums};
-    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.grads, p.params) == LS_OK);
+    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_OK);
     EXPECT(!step.wants_stop);
     settle();
   }
@@ -333,18 +435,19 @@ static void test_step_by_tree(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   ls_comm_tree *tree = NULL;
-  ls_optim *optim = new_optim("{type: sgd, lr: 0.5}", TREE_PARAMS);
+  ls_optim *optim = NULL;
   const ls_segment all = {.kind = LS_SEGMENT_WEIGHT, .rows = TREE_PARAMS, .l2 = 0.01};
-  EXPECT(ls_sync_create(1, &sync) == LS_OK && ls_comm_tree_create(comm, 2, &tree) == LS_OK);
+  new_sync(&ways[0], "{type: sgd, lr: 0.5}", TREE_PARAMS, 1, &sync, &optim);
+  EXPECT(ls_comm_tree_create(comm, 2, &tree) == LS_OK);
   settle();
-  LS_ASSERT(sync && tree);
+  LS_ASSERT(tree);
   sync->tree = tree;
   sync->clip_norm = 0.25;
   sync->n_penalised = 1;
   sync->penalised = &all;
   float lanes[2][TREE_PARAMS];
   float params[TREE_PARAMS];
-  float grads[TREE_PARAMS] = {0.0F};
+  float *const grads = sync->grads;
   double sums[1] = {0.0};
   ls_step step = {.sums = sums, .lr = 0.5, .wants_stop = rank == size - 1};
   for (size_t l = 0; l < 2; l++) fill_lane(l, lanes[l]);
@@ -362,14 +465,14 @@ static void test_step_by_tree(void **state) {
   }
   const double scale = 0.25 / (sqrt(squares) + 1e-6);
   for (size_t k = 0; k < TREE_PARAMS; k++) wanted[k] = (double)params[k] - 0.5 * scale * wanted[k];
-  EXPECT(ls_sync_step(comm, sync, &step, optim, grads, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
   EXPECT(step.weight == 5.0 && sums[0] == 21.0 && step.wants_stop && scale < 1.0);
   EXPECT_CLOSE(step.grad_norm, sqrt(squares), 1e-5);
   for (size_t k = 0; k < TREE_PARAMS; k++) EXPECT_CLOSE((double)params[k], wanted[k], 1e-5);
   EXPECT(same_bytes(params, sizeof params));
   ls_comm_tree_destroy(&tree);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -378,13 +481,14 @@ static void test_reduced_batches(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   ls_comm_tree *tree = NULL;
-  ls_optim *optim = new_optim("{type: sgd, lr: 1}", 1);
-  EXPECT(ls_sync_create(0, &sync) == LS_OK && ls_comm_tree_create(comm, 4, &tree) == LS_OK);
+  ls_optim *optim = NULL;
+  new_sync(&ways[0], "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
+  EXPECT(ls_comm_tree_create(comm, 4, &tree) == LS_OK);
   settle();
-  LS_ASSERT(sync && tree);
+  LS_ASSERT(tree);
   sync->tree = tree;
   float params[1] = {10.0F};
-  float total[1] = {0.0F};
+  float *const total = sync->grads;
   double weight = 0.0;
   for (int batch = 0; batch < 3; batch++) {
     float grads[1] = {(float)tree->count};
@@ -395,22 +499,31 @@ static void test_reduced_batches(void **state) {
     weight += part.weight;
   }
   ls_step step = {.weight = weight, .lr = 1.0, .is_reduced = true};
-  EXPECT(ls_sync_step(comm, sync, &step, optim, total, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
   EXPECT(params[0] == 9.0F && step.weight == 12.0 && !step.wants_stop);
   ls_comm_tree_destroy(&tree);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_steps_equal_one_rank),   cmocka_unit_test(test_ranks_without_rows),
-      cmocka_unit_test(test_step_by_tree),           cmocka_unit_test(test_reduced_batches),
-      cmocka_unit_test(test_step_by_hand),           cmocka_unit_test(test_no_weight),
-      cmocka_unit_test(test_not_finite_on_one_rank), cmocka_unit_test(test_sum_overflows),
-      cmocka_unit_test(test_mean_not_finite),        cmocka_unit_test(test_wish_to_stop),
+      cmocka_unit_test(test_steps_equal_one_rank),
+      cmocka_unit_test(test_long_gradients),
+      cmocka_unit_test(test_modes_agree),
+      cmocka_unit_test(test_error_feedback),
+      cmocka_unit_test(test_shards),
+      cmocka_unit_test(test_ranks_without_rows),
+      cmocka_unit_test(test_step_by_tree),
+      cmocka_unit_test(test_reduced_batches),
+      cmocka_unit_test(test_step_by_hand),
+      cmocka_unit_test(test_no_weight),
+      cmocka_unit_test(test_not_finite_on_one_rank),
+      cmocka_unit_test(test_sum_overflows),
+      cmocka_unit_test(test_mean_not_finite),
+      cmocka_unit_test(test_wish_to_stop),
   };
   return finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -44,6 +44,9 @@ static double smooth_value(const float *w, size_t i, float step) {
   return ls_penalty_value(COUNT(smooth), smooth, moved);
 }
 
+/* All of it, in ranges that do not end where segments do. */
+static const ls_range parts[] = {{0, 1}, {1, N / 2}, {1 + N / 2, 0}, {1 + N / 2, N - 1 - N / 2}};
+
 /* Central differences of a parabola are exact; the steps are powers of 2. It is added to what is there, as
  * often as the weight says. */
 static void gradient_is_that_of_the_value(void **state) {
@@ -55,7 +58,8 @@ static void gradient_is_that_of_the_value(void **state) {
   fill_random(2, N, w);
   fill_random(3, N, before);
   memcpy(grads, before, sizeof grads);
-  ls_penalty_add_gradient(COUNT(segments), segments, weight, w, grads);
+  for (size_t k = 0; k < COUNT(parts); k++)
+    ls_penalty_add_gradient(COUNT(segments), segments, parts[k], weight, w, grads);
   for (size_t i = 0; i < N; i++) {
     const double slope = (smooth_value(w, i, 0x1p-6F) - smooth_value(w, i, -0x1p-6F)) / 0x1p-5;
     check_close("gradient", (double)grads[i], (double)before[i] + weight * slope, 1e-4);
@@ -75,7 +79,7 @@ static void shrinking_is_the_proximal_step(void **state) {
   float before[N];
   fill_random(4, N, before);
   memcpy(w, before, sizeof w);
-  ls_penalty_shrink(COUNT(segments), segments, lr, w);
+  for (size_t k = 0; k < COUNT(parts); k++) ls_penalty_shrink(COUNT(segments), segments, parts[k], lr, w);
   size_t n_zeros = 0;
   for (size_t i = 0; i < N; i++) {
     const ls_segment *const s = segment_at(i);
@@ -96,7 +100,7 @@ static void the_proximal_step_is_a_minimum(void **state) {
   for (int k = -20; k <= 20; k++) {
     const double w = k / 16.0;
     float x = (float)w;
-    ls_penalty_shrink(1, &one, lr, &x);
+    ls_penalty_shrink(1, &one, (ls_range){.count = 1}, lr, &x);
     const double at = (double)x;
     const double least = one.l1 * fabs(at) + (at - w) * (at - w) / (2.0 * lr);
     for (int side = -1; side <= 1; side += 2) {

@@ -62,6 +62,7 @@ static void test_step_allocates_nothing(void **state) {
   assert_int_equal(ls_job_create(comm, &source, &job), LS_OK);
   assert_int_equal(ls_setup_create(comm, job, &setup), LS_OK);
   assert_int_equal(trainer_create(&t, comm, setup), LS_OK);
+  assert_int_equal(train_choose_mode(&t, LS_SYNC_AUTO), LS_OK);
   ls_model_initialise(job->model, 1);
   assert_true(n_allocations > 0);
 

@@ -1,0 +1,231 @@
+/* Arrays that the ranks of a node read of each other, and transfers between nodes. */
+#include "internal.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct transfer {
+  MPI_Request request;
+  int *counts, *firsts;             /* (n_nodes) each: of what is sent to, or taken from, each node */
+  int *taken_counts, *taken_firsts; /* of a deal: of what arrives */
+} transfer;
+
+struct ls_exchange_state {
+  /* The ranks of the same place. Deals and gatherings may begin in another order on each. */
+  MPI_Comm sums, deals, gatherings;
+  MPI_Win window; /* MPI_WIN_NULL: the array is private */
+  transfer *transfers;
+  size_t n_transfers;
+  int *numbers; /* what the transfers' lists are cut from */
+};
+
+/* Collective. Whether all nodes have the same number of ranks, at least two, and room for `bytes` bytes of
+ * each. */
+static bool can_share(ls_comm *comm, size_t bytes) {
+  int extremes[3] = {comm->node_size, -comm->node_size, 0};
+  size_t all = 0;
+  if (comm->node_rank == 0) {
+    const bool fits = ls_size_mul(bytes, (size_t)comm->node_size, &all) && comm_shared_memory_has(all);
+    extremes[2] = !fits;
+  }
+  MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world);
+  const bool is_even = extremes[0] == -extremes[1] && extremes[0] > 1;
+  if (is_even && extremes[2])
+    ls_log(
+        LS_LOG_WARNING,
+        "/dev/shm is too small for gradients of %.1f MB a rank: they go through MPI (enlarge /dev/shm to "
+        "sum them faster)",
+        (double)bytes / 1e6);
+  return is_even && !extremes[2];
+}
+
+/* Bytes of a rank's array in a window: whole pages, so that each lies on its own rank's memory. */
+static size_t stride_of(size_t n) {
+  return (n * sizeof(float) / 4096 + 1) * 4096;
+}
+
+/* Collective over the node. */
+static void share_arrays(ls_comm *comm, ls_exchange *exchange) {
+  const size_t stride = stride_of(exchange->n);
+  const size_t bytes = stride * (size_t)comm->node_size + LS_ALIGNMENT;
+  char *const base = comm_window_allocate(comm, bytes, &exchange->state->window);
+  char *const first = base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT;
+  for (int i = 0; i < comm->node_size; i++)
+    exchange->arrays[i] = (float *)(void *)(first + (size_t)i * stride);
+  memset(exchange->arrays[comm->node_rank], 0, stride); /* the first touch says whose memory it is */
+}
+
+/* Collective. The groups of ranks of the same place. */
+static void split(ls_comm *comm, ls_exchange *exchange) {
+  struct ls_exchange_state *const state = exchange->state;
+  MPI_Comm_split(comm->world, exchange->peer, comm->rank, &state->sums);
+  MPI_Comm_dup(state->sums, &state->deals);
+  MPI_Comm_dup(state->sums, &state->gatherings);
+  MPI_Comm_size(state->sums, &exchange->n_nodes);
+  MPI_Comm_rank(state->sums, &exchange->node);
+}
+
+/* Local. */
+static ls_status reserve_transfers(ls_exchange *exchange, size_t n_transfers) {
+  struct ls_exchange_state *const state = exchange->state;
+  const size_t n_nodes = (size_t)exchange->n_nodes;
+  state->transfers = ls_calloc(n_transfers, sizeof *state->transfers);
+  state->numbers = ls_calloc(n_transfers * 4, n_nodes * sizeof *state->numbers);
+  if (!state->transfers || !state->numbers)
+    return ls_fail_memory("the transfers of gradients", n_transfers);
+  state->n_transfers = n_transfers;
+  for (size_t k = 0; k < n_transfers; k++) {
+    int *const numbers = state->numbers + k * 4 * n_nodes;
+    state->transfers[k] = (transfer){.request = MPI_REQUEST_NULL,
+                                     .counts = numbers,
+                                     .firsts = numbers + n_nodes,
+                                     .taken_counts = numbers + 2 * n_nodes,
+                                     .taken_firsts = numbers + 3 * n_nodes};
+  }
+  return LS_OK;
+}
+
+static ls_status check_size(const ls_exchange *exchange) {
+  if (exchange->n / (size_t)exchange->n_peers < (size_t)INT_MAX) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "model: %zu parameters are too many for %d ranks a node: MPI sends at most %d elements at "
+                 "once; use more ranks a node, or a smaller model",
+                 exchange->n, exchange->n_peers, INT_MAX);
+}
+
+/* Local. The parts that may fail, before any array is shared. */
+static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
+  ls_exchange *exchange = ls_calloc(1, sizeof *exchange);
+  if (exchange) {
+    exchange->state = ls_calloc(1, sizeof *exchange->state);
+    exchange->arrays = ls_calloc((size_t)comm->node_size, sizeof *exchange->arrays);
+  }
+  if (exchange && exchange->state && exchange->arrays) {
+    *exchange->state = (struct ls_exchange_state){.sums = MPI_COMM_NULL, .window = MPI_WIN_NULL};
+    exchange->n = n;
+    *out = exchange;
+    return LS_OK;
+  }
+  if (exchange) {
+    free(exchange->state);
+    free(exchange->arrays);
+  }
+  free(exchange);
+  return ls_fail_memory("the gradient", n * sizeof(float));
+}
+
+/* Collective. The arrays, shared or private. */
+static ls_status take_arrays(ls_comm *comm, ls_exchange *exchange, bool shares) {
+  const bool shared = shares && can_share(comm, stride_of(exchange->n));
+  exchange->n_peers = shared ? comm->node_size : 1;
+  exchange->peer = shared ? comm->node_rank : 0;
+  if (shared)
+    share_arrays(comm, exchange);
+  else
+    exchange->arrays[0] = ls_calloc(exchange->n, sizeof(float));
+  return exchange->arrays[0] ? check_size(exchange)
+                             : ls_fail_memory("the gradient", exchange->n * sizeof(float));
+}
+
+ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out) {
+  *out = NULL;
+  ls_exchange *exchange = NULL;
+  ls_status status = ls_comm_agree(comm, create(comm, n, &exchange));
+  if (status == LS_OK) {
+    status = take_arrays(comm, exchange, shares);
+    split(comm, exchange);
+    if (status == LS_OK) status = reserve_transfers(exchange, n_transfers);
+    status = ls_comm_agree(comm, status);
+  }
+  *out = exchange;
+  if (status != LS_OK) ls_exchange_destroy(comm, out);
+  return status;
+}
+
+void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
+  (void)comm;
+  if (!*exchange) return;
+  struct ls_exchange_state *const state = (*exchange)->state;
+  if (state->window != MPI_WIN_NULL)
+    comm_window_free(&state->window);
+  else
+    free((*exchange)->arrays[0]);
+  if (state->sums != MPI_COMM_NULL) {
+    MPI_Comm_free(&state->sums);
+    MPI_Comm_free(&state->deals);
+    MPI_Comm_free(&state->gatherings);
+  }
+  free(state->transfers);
+  free(state->numbers);
+  free(state);
+  free((*exchange)->arrays);
+  free(*exchange);
+  *exchange = NULL;
+}
+
+void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange) {
+  if (exchange->n_peers == 1) return;
+  MPI_Win_sync(exchange->state->window);
+  MPI_Barrier(comm->node);
+  MPI_Win_sync(exchange->state->window);
+}
+
+void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t n) {
+  (void)comm;
+  if (exchange->n_nodes > 1) comm_sum(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+}
+
+/* A transfer's lists: the pieces of n elements, in order. */
+static void list_pieces(size_t n, int n_pieces, int *counts, int *firsts) {
+  for (int i = 0; i < n_pieces; i++) {
+    size_t first = 0;
+    size_t count = 0;
+    ls_exchange_piece(n, n_pieces, i, &first, &count);
+    firsts[i] = (int)first;
+    counts[i] = (int)count;
+  }
+}
+
+static MPI_Datatype type_of(size_t size) {
+  LS_ASSERT(size == 2 || size == 4);
+  return size == 2 ? MPI_UINT16_T : MPI_FLOAT;
+}
+
+static transfer *begin(const ls_exchange *exchange, size_t k, size_t n) {
+  LS_ASSERT(k < exchange->state->n_transfers && n < INT_MAX);
+  transfer *const t = &exchange->state->transfers[k];
+  LS_ASSERT(t->request == MPI_REQUEST_NULL);
+  list_pieces(n, exchange->n_nodes, t->counts, t->firsts);
+  return t;
+}
+
+void ls_exchange_deal(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x, size_t n,
+                      void *pieces) {
+  (void)comm;
+  transfer *const t = begin(exchange, k, n);
+  const int own = t->counts[exchange->node];
+  for (int i = 0; i < exchange->n_nodes; i++) {
+    t->taken_counts[i] = own;
+    t->taken_firsts[i] = i * own;
+  }
+  MPI_Ialltoallv(x, t->counts, t->firsts, type_of(size), pieces, t->taken_counts, t->taken_firsts,
+                 type_of(size), exchange->state->deals, &t->request);
+}
+
+void ls_exchange_gather(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, void *x, size_t n) {
+  (void)comm;
+  transfer *const t = begin(exchange, k, n);
+  MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, t->counts, t->firsts, type_of(size),
+                  exchange->state->gatherings, &t->request);
+}
+
+bool ls_exchange_test(ls_exchange *exchange, size_t k) {
+  int ended = 0;
+  MPI_Test(&exchange->state->transfers[k].request, &ended, MPI_STATUS_IGNORE);
+  return ended != 0;
+}
+
+void ls_exchange_wait(ls_exchange *exchange, size_t k) {
+  MPI_Wait(&exchange->state->transfers[k].request, MPI_STATUS_IGNORE);
+}

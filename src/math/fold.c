@@ -1,0 +1,70 @@
+/* Sums over arrays that lie apart, and numbers of half the length. */
+#include "clones.h"
+#include "lockstep/math.h"
+
+#include <string.h>
+
+#define BLOCK 1024 /* elements: the sums of a block stay in the first cache */
+
+CLONES static void add_pair(size_t n, const float *restrict a, const float *restrict b,
+                            float *restrict sum) {
+  for (size_t i = 0; i < n; i++) sum[i] = a[i] + b[i];
+}
+
+CLONES static void add(size_t n, const float *restrict a, float *restrict sum) {
+  for (size_t i = 0; i < n; i++) sum[i] += a[i];
+}
+
+/* One after the other, in the order of the list. */
+static void fold_block(size_t n, size_t n_terms, const float *const *terms, size_t offset, float *sum) {
+  if (n_terms == 1) memcpy(sum, terms[0] + offset, n * sizeof *sum);
+  if (n_terms >= 2) add_pair(n, terms[0] + offset, terms[1] + offset, sum);
+  for (size_t k = 2; k < n_terms; k++) add(n, terms[k] + offset, sum);
+}
+
+double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out) {
+  _Alignas(LS_ALIGNMENT) float sum[BLOCK];
+  double squares = 0.0;
+  for (size_t offset = 0; offset < n; offset += BLOCK) {
+    const size_t length = ls_size_min(BLOCK, n - offset);
+    fold_block(length, n_terms, terms, offset, sum);
+    squares += ls_math_sum_squares(length, sum);
+    memcpy(out + offset, sum, length * sizeof *sum);
+  }
+  return squares;
+}
+
+/* Bits of a float. */
+static inline uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static inline float float_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* The upper half, rounded to nearest, ties to even; a NaN stays one. */
+static inline uint32_t rounded(float x) {
+  const uint32_t bits = bits_of(x);
+  const uint32_t up = bits + 0x7fffU + ((bits >> 16) & 1U);
+  return (x == x ? up : bits | 0x400000U) >> 16;
+}
+
+CLONES void ls_math_to_bf16(size_t n, const float *restrict x, float *restrict error,
+                            uint16_t *restrict out) {
+  for (size_t i = 0; i < n; i++) {
+    const float wanted = x[i] + error[i];
+    const uint32_t kept = rounded(wanted);
+    const float lost = wanted - float_of(kept << 16);
+    error[i] = lost - lost == 0.0F ? lost : 0.0F; /* what is not finite is not carried on */
+    out[i] = (uint16_t)kept;
+  }
+}
+
+CLONES void ls_math_from_bf16(size_t n, const uint16_t *restrict x, float *restrict out) {
+  for (size_t i = 0; i < n; i++) out[i] = float_of((uint32_t)x[i] << 16);
+}

@@ -1,0 +1,304 @@
+/* How a piece of the gradient, a bucket, becomes the sum over all ranks:
+ *
+ *   1. each of the P peers of a node sums its part of the bucket over the arrays of all of them
+ *   2. a part goes from node to node: each of the N ranks that have it is dealt its piece by the others and
+ *      sums it, then the pieces are gathered: 2 (N - 1) / N of the part each way, as in a ring
+ *   3. each peer copies the others' parts
+ *
+ * Sums are taken in the order of the nodes, and of the peers within each. Mode sharded stops before the
+ * pieces are gathered: they are updated first, and then gathered as parameters. Mode allreduce leaves step
+ * 2 to MPI where the terms are float32: where nodes are many and the gradient is short, it knows better
+ * ways.
+ *
+ * In bfloat16 both ways of step 2 are half as long. What rounding takes away is added to the next step's
+ * gradient (error feedback: Seide et al., "1-bit stochastic gradient descent and its application to
+ * data-parallel distributed training of speech DNNs", Interspeech 2014), once for the terms and once for
+ * their sum. */
+#include "buckets.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 1024 /* elements that are decoded at a time */
+
+typedef struct bucket {
+  ls_range all;         /* of the gradient */
+  ls_range part;        /* this rank's among its peers */
+  ls_range piece;       /* this rank's of its part */
+  size_t offset;        /* of its part among those of all buckets */
+  unsigned char *dealt; /* (n_nodes, piece): the terms of the piece, in the type that is sent */
+} bucket;
+
+struct ls_buckets {
+  ls_sync_mode mode;
+  ls_gradient_type type;
+  size_t n;
+  bucket *list;        /* (n) */
+  unsigned char *room; /* what all are dealt */
+  uint16_t *halves;    /* bfloat16: (parts of all) what is sent */
+  float *lost;         /* bfloat16: (parts of all) what the terms lost by rounding */
+  float *sums_lost;    /* likewise, at the pieces' places: what their sums lost */
+  float *decoded;      /* bfloat16: (n_nodes, BLOCK) */
+  const float **terms; /* (as many as are summed at once) */
+  double squares;
+  size_t n_begun, n_dealt; /* those whose deal has been started, and whose terms have been summed */
+};
+
+/* Elements of a bucket: 256 KiB to 4 MiB. */
+static size_t length_of(ls_sync_mode mode, size_t n) {
+  const size_t wanted = ls_size_min(ls_size_max(n / 16, (size_t)1 << 16), (size_t)1 << 20);
+  return mode == LS_SYNC_OVERLAP ? wanted : ls_size_max(n, 1);
+}
+
+size_t buckets_count(ls_sync_mode mode, size_t n) {
+  const size_t length = length_of(mode, n);
+  return ls_size_max(1, (n + length - 1) / length);
+}
+
+static ls_range piece_of(ls_range whole, int n_pieces, int i) {
+  size_t first = 0;
+  size_t count = 0;
+  ls_exchange_piece(whole.count, n_pieces, i, &first, &count);
+  return (ls_range){.first = whole.first + first, .count = count};
+}
+
+static size_t size_of(ls_gradient_type type) {
+  return type == LS_GRADIENT_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* Whether step 2 is MPI's. */
+static bool leaves_sum_to_mpi(const ls_buckets *b) {
+  return b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32;
+}
+
+/* Local. Cuts n elements; returns those of all parts, and in *terms those of all pieces on all nodes. */
+static size_t cut(const ls_exchange *exchange, ls_buckets *b, size_t *terms) {
+  const size_t length = length_of(b->mode, exchange->n);
+  size_t parts = 0;
+  *terms = 0;
+  for (size_t k = 0; k < b->n; k++) {
+    const size_t first = k * length;
+    const size_t count = ls_size_min(length, exchange->n - first);
+    bucket *const one = &b->list[k];
+    one->all = (ls_range){.first = first, .count = count};
+    one->part = piece_of(one->all, exchange->n_peers, exchange->peer);
+    one->piece = piece_of(one->part, exchange->n_nodes, exchange->node);
+    one->offset = parts;
+    parts += one->part.count;
+    *terms += one->piece.count * (size_t)exchange->n_nodes;
+  }
+  return parts;
+}
+
+/* Local. Where something goes from node to node: room for it. */
+static ls_status reserve(const ls_exchange *exchange, ls_buckets *b, size_t parts, size_t terms) {
+  if (exchange->n_nodes == 1 || leaves_sum_to_mpi(b)) return LS_OK;
+  const size_t size = size_of(b->type);
+  const size_t halves = b->type == LS_GRADIENT_BF16 ? parts : 0;
+  b->room = ls_calloc(terms, size);
+  b->halves = ls_calloc(halves, sizeof *b->halves);
+  b->lost = ls_calloc(halves, sizeof *b->lost);
+  b->sums_lost = ls_calloc(halves, sizeof *b->sums_lost);
+  b->decoded = ls_calloc(halves ? (size_t)exchange->n_nodes : 0, BLOCK * sizeof *b->decoded);
+  if (!b->room || !b->halves || !b->lost || !b->sums_lost || !b->decoded)
+    return ls_fail_memory("gradients of other nodes", terms * size + halves * 10);
+  unsigned char *next = b->room;
+  for (size_t k = 0; k < b->n; k++) {
+    b->list[k].dealt = next;
+    next += b->list[k].piece.count * (size_t)exchange->n_nodes * size;
+  }
+  return LS_OK;
+}
+
+ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
+                         ls_buckets **out) {
+  *out = NULL;
+  const size_t n = buckets_count(mode, exchange->n);
+  ls_buckets *b = ls_calloc(1, sizeof *b);
+  if (b) *b = (ls_buckets){.mode = mode, .type = type, .n = n, .list = ls_calloc(n, sizeof *b->list)};
+  if (!b || !b->list) {
+    free(b);
+    return ls_fail_memory("the pieces of the gradient", n * sizeof *b->list);
+  }
+  size_t terms = 0;
+  const size_t parts = cut(exchange, b, &terms);
+  ls_status status = reserve(exchange, b, parts, terms);
+  const size_t most =
+      (size_t)(exchange->n_peers > exchange->n_nodes ? exchange->n_peers : exchange->n_nodes);
+  b->terms = ls_calloc(most, sizeof *b->terms);
+  if (!b->terms) status = ls_fail_memory("gradients of other ranks", most * sizeof *b->terms);
+  *out = b;
+  if (status != LS_OK) buckets_destroy(out);
+  return status;
+}
+
+void buckets_destroy(ls_buckets **buckets) {
+  if (!*buckets) return;
+  free((*buckets)->list);
+  free((*buckets)->room);
+  free((*buckets)->halves);
+  free((*buckets)->lost);
+  free((*buckets)->sums_lost);
+  free((*buckets)->decoded);
+  free((void *)(*buckets)->terms);
+  free(*buckets);
+  *buckets = NULL;
+}
+
+ls_range buckets_piece(const ls_buckets *b) {
+  return b->list[0].piece;
+}
+
+static float *own_array(const ls_exchange *exchange) {
+  return exchange->arrays[exchange->peer];
+}
+
+/* Step 1. Local, after a fence. */
+static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *one) {
+  const size_t n = one->part.count;
+  float *const own = own_array(exchange) + one->part.first;
+  double squares = 0.0;
+  for (int p = 0; p < exchange->n_peers; p++) b->terms[p] = exchange->arrays[p] + one->part.first;
+  if (exchange->n_peers > 1) squares = ls_math_fold(n, (size_t)exchange->n_peers, b->terms, own);
+  if (exchange->n_peers == 1 && exchange->n_nodes == 1) squares = ls_math_sum_squares(n, own);
+  if (exchange->n_nodes == 1) b->squares += squares;
+}
+
+/* Step 2, its first half. */
+static void deal(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+  bucket *const one = &b->list[k];
+  const void *sent = own_array(exchange) + one->part.first;
+  if (b->type == LS_GRADIENT_BF16) {
+    uint16_t *const halves = b->halves + one->offset;
+    ls_math_to_bf16(one->part.count, sent, b->lost + one->offset, halves);
+    sent = halves;
+  }
+  ls_exchange_deal(comm, exchange, 2 * k, size_of(b->type), sent, one->part.count, one->dealt);
+}
+
+/* Local. The sum of a piece over the nodes, in place. */
+static double sum_floats(const ls_exchange *exchange, ls_buckets *b, const bucket *one, float *piece) {
+  const float *const dealt = (const float *)(const void *)one->dealt;
+  for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = dealt + (size_t)q * one->piece.count;
+  return ls_math_fold(one->piece.count, (size_t)exchange->n_nodes, b->terms, piece);
+}
+
+static double sum_halves(const ls_exchange *exchange, ls_buckets *b, const bucket *one, float *piece) {
+  const size_t n = one->piece.count;
+  const uint16_t *const dealt = (const uint16_t *)(const void *)one->dealt;
+  double squares = 0.0;
+  for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = b->decoded + (size_t)q * BLOCK;
+  for (size_t first = 0; first < n; first += BLOCK) {
+    const size_t length = ls_size_min(BLOCK, n - first);
+    for (int q = 0; q < exchange->n_nodes; q++)
+      ls_math_from_bf16(length, dealt + (size_t)q * n + first, b->decoded + (size_t)q * BLOCK);
+    squares += ls_math_fold(length, (size_t)exchange->n_nodes, b->terms, piece + first);
+  }
+  return squares;
+}
+
+/* Step 2, its second half, but in mode sharded. */
+static void gather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+  const bucket *const one = &b->list[k];
+  void *part = own_array(exchange) + one->part.first;
+  if (b->type == LS_GRADIENT_BF16) {
+    const size_t place = one->offset + (one->piece.first - one->part.first);
+    ls_math_to_bf16(one->piece.count, own_array(exchange) + one->piece.first, b->sums_lost + place,
+                    b->halves + place);
+    part = b->halves + one->offset;
+  }
+  ls_exchange_gather(comm, exchange, 2 * k + 1, size_of(b->type), part, one->part.count);
+}
+
+/* What was dealt is there. */
+static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+  const bucket *const one = &b->list[k];
+  float *const piece = own_array(exchange) + one->piece.first;
+  const bool is_half = b->type == LS_GRADIENT_BF16;
+  const double squares = (is_half ? sum_halves : sum_floats)(exchange, b, one, piece);
+  const bool is_final = b->mode == LS_SYNC_SHARDED;
+  if (is_final || !is_half) b->squares += squares;
+  if (!is_final) gather(comm, exchange, b, k);
+}
+
+/* All peers have filled the bucket. */
+static void begin(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+  const bucket *const one = &b->list[k];
+  if (k == 0) b->squares = 0.0;
+  ls_exchange_fence(comm, exchange);
+  sum_peers(exchange, b, one);
+  if (exchange->n_nodes == 1) return;
+  if (!leaves_sum_to_mpi(b)) {
+    deal(comm, exchange, b, k);
+    return;
+  }
+  float *const own = own_array(exchange);
+  ls_exchange_sum_f32(comm, exchange, own + one->part.first, one->part.count);
+  b->squares += ls_math_sum_squares(one->piece.count, own + one->piece.first);
+}
+
+static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
+  return exchange->n_nodes > 1 && !leaves_sum_to_mpi(b);
+}
+
+void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t ready) {
+  for (; b->n_begun < b->n; b->n_begun++) {
+    const ls_range all = b->list[b->n_begun].all;
+    if (all.first + all.count > ready) break;
+    begin(comm, exchange, b, b->n_begun);
+  }
+  if (!uses_transfers(exchange, b)) return;
+  for (; b->n_dealt < b->n_begun && ls_exchange_test(exchange, 2 * b->n_dealt); b->n_dealt++)
+    sum_nodes(comm, exchange, b, b->n_dealt);
+}
+
+/* Waits for the transfers of all buckets. */
+static void settle(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
+  for (; b->n_dealt < b->n; b->n_dealt++) {
+    ls_exchange_wait(exchange, 2 * b->n_dealt);
+    sum_nodes(comm, exchange, b, b->n_dealt);
+  }
+  if (b->mode == LS_SYNC_SHARDED) return;
+  for (size_t k = 0; k < b->n; k++) {
+    const bucket *const one = &b->list[k];
+    float *const own = own_array(exchange);
+    ls_exchange_wait(exchange, 2 * k + 1);
+    if (b->type != LS_GRADIENT_BF16) continue;
+    ls_math_from_bf16(one->part.count, b->halves + one->offset, own + one->part.first);
+    b->squares += ls_math_sum_squares(one->piece.count, own + one->piece.first);
+  }
+}
+
+/* Step 3: `values` becomes whole from the peers' arrays. */
+static void copy_parts(const ls_exchange *exchange, const ls_buckets *b, float *values) {
+  for (int p = 0; p < exchange->n_peers; p++) {
+    if (p == exchange->peer) continue;
+    for (size_t k = 0; k < b->n; k++) {
+      const ls_range part = piece_of(b->list[k].all, exchange->n_peers, p);
+      memcpy(values + part.first, exchange->arrays[p] + part.first, part.count * sizeof *values);
+    }
+  }
+}
+
+double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
+  LS_ASSERT(b->n_begun == b->n);
+  if (uses_transfers(exchange, b)) settle(comm, exchange, b);
+  b->n_begun = b->n_dealt = 0;
+  if (b->mode == LS_SYNC_SHARDED) return b->squares;
+  ls_exchange_fence(comm, exchange);
+  copy_parts(exchange, b, own_array(exchange));
+  return b->squares;
+}
+
+void buckets_share(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
+  const ls_range part = b->list[0].part;
+  if (exchange->n_nodes > 1) {
+    ls_exchange_gather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
+    ls_exchange_wait(exchange, 1);
+  }
+  if (exchange->n_peers == 1) return;
+  memcpy(own_array(exchange) + part.first, values + part.first, part.count * sizeof *values);
+  ls_exchange_fence(comm, exchange);
+  copy_parts(exchange, b, values);
+  ls_exchange_fence(comm, exchange);
+}

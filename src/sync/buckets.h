@@ -1,0 +1,31 @@
+/* The gradient in pieces, each summed over all ranks as a whole. */
+#ifndef LOCKSTEP_SYNC_BUCKETS_H
+#define LOCKSTEP_SYNC_BUCKETS_H
+
+#include "lockstep/sync.h"
+
+/* Local. The number of buckets of n elements in a mode: in overlap enough for the first to be on their way
+ * early, but no shorter than what a network likes. */
+size_t buckets_count(ls_sync_mode mode, size_t n);
+
+/* Local. Those of a mode, for an exchange. */
+ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
+                         ls_buckets **out);
+void buckets_destroy(ls_buckets **buckets);
+
+/* Local. This rank's piece of the first bucket: what it updates in mode sharded. */
+ls_range buckets_piece(const ls_buckets *buckets);
+
+/* Collective. The elements up to `ready` are final: the buckets that lie in them are begun, and those under
+ * way are seen to. */
+void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets, size_t ready);
+
+/* Collective, once all are begun. Waits for all. The exchange's own array then holds the sum over all
+ * ranks, in mode sharded its own piece of it only. Returns the sum of squares of what this rank summed,
+ * each element on one rank only. Fences among the peers that follow are the caller's. */
+double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets);
+
+/* Collective, mode sharded. Each rank's piece of values (n) goes to all the others. */
+void buckets_share(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *values);
+
+#endif

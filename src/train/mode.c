@@ -1,0 +1,96 @@
+/* How gradients are summed in this run: told, remembered, or tried. */
+#include "internal.h"
+
+#include <string.h>
+
+/* Collective. A mode with the optimizer's state for it, which is zero. */
+static ls_status put_in_force(trainer *t, ls_sync_mode mode) {
+  ls_optim *const optim = t->setup->job->optim;
+  ls_status status = ls_sync_set_mode(t->comm, t->sync, mode);
+  if (status != LS_OK) return status;
+  optim->first = t->sync->updated.first;
+  return ls_comm_agree(t->comm, ls_optim_build(optim, t->sync->updated.count));
+}
+
+#define TRIALS 3   /* steps of a mode; the first one only warms up, */
+#define LONG   0.1 /* unless it takes so many seconds: then it is the only one */
+
+/* Collective. Seconds of a step in the mode in force: the least of a few, the same number on all ranks. The
+ * model is blank, which takes as long. */
+static ls_status time_steps(trainer *t, double *seconds) {
+  const ls_order order = ls_order_make(t->setup->train.view.n, 0, 0, false);
+  *seconds = 0.0;
+  for (int i = 0; i < TRIALS; i++) {
+    ls_comm_barrier(t->comm);
+    const double start = ls_clock();
+    const ls_status status = train_try_step(t, &order);
+    double took = (ls_clock() - start) / ls_comm_size(t->comm);
+    if (status != LS_OK) return status;
+    ls_comm_sum_f64(t->comm, &took, 1);
+    if (i <= 1 || took < *seconds) *seconds = took;
+    if (i == 0 && took > LONG) break;
+  }
+  return LS_OK;
+}
+
+/* Collective. Makes nothing of what the trials did. */
+static void forget_trials(trainer *t) {
+  ls_model *const model = t->setup->job->model;
+  memset(model->params, 0, model->n_params * sizeof *model->params);
+  t->sync->seconds = 0.0;
+  t->times = (times){0};
+  t->wants_stop = false;
+}
+
+/* Collective. Within a node nothing is under way on its own: there overlap has nothing to gain. */
+static ls_status try_modes(trainer *t) {
+  static const ls_sync_mode modes[] = {LS_SYNC_SHARDED, LS_SYNC_ALLREDUCE, LS_SYNC_OVERLAP};
+  const size_t n_modes = t->sync->exchange->n_nodes > 1 ? 3 : 2;
+  ls_sync_mode best = LS_SYNC_ALLREDUCE;
+  double least = 0.0;
+  char tried[120] = "";
+  for (size_t i = 0; i < n_modes; i++) {
+    double seconds = 0.0;
+    ls_status status = put_in_force(t, modes[i]);
+    if (status == LS_OK) status = time_steps(t, &seconds);
+    if (status != LS_OK) return status;
+    if (i == 0 || seconds < least) best = modes[i];
+    if (i == 0 || seconds < least) least = seconds;
+    ls_append(tried, sizeof tried, "%s%s %.2f ms", i ? ", " : "", ls_sync_mode_names[modes[i]],
+              seconds * 1e3);
+    forget_trials(t);
+  }
+  snprintf(t->how, sizeof t->how, "%s (a step takes: %s)", ls_sync_mode_names[best], tried);
+  return put_in_force(t, best);
+}
+
+/* Where several nodes take part, what goes between them. */
+static void describe_type(trainer *t) {
+  const ls_exchange *const exchange = t->sync->exchange;
+  const bool is_half = t->sync->type == LS_GRADIENT_BF16;
+  if (exchange->n_nodes > 1)
+    ls_append(t->how, sizeof t->how, ", %s between %d nodes", is_half ? "bfloat16" : "float32",
+              exchange->n_nodes);
+  else if (is_half)
+    ls_append(t->how, sizeof t->how, ", float32: nothing goes to another node");
+}
+
+ls_status train_choose_mode(trainer *t, ls_sync_mode saved) {
+  const ls_job *const job = t->setup->job;
+  ls_sync_mode mode = (ls_sync_mode)job->sync.mode;
+  if (mode == LS_SYNC_AUTO) {
+    mode = saved;
+    ls_comm_broadcast(t->comm, &mode, sizeof mode);
+  }
+  if (ls_comm_size(t->comm) == 1 || t->setup->tree) mode = LS_SYNC_ALLREDUCE;
+  ls_status status = LS_OK;
+  if (mode == LS_SYNC_AUTO) {
+    status = try_modes(t);
+  } else {
+    status = put_in_force(t, mode);
+    snprintf(t->how, sizeof t->how, "%s",
+             t->setup->tree ? "by a tree over lanes" : ls_sync_mode_names[mode]);
+  }
+  if (status == LS_OK && !t->setup->tree) describe_type(t);
+  return status;
+}
