@@ -495,11 +495,17 @@ def step_down(folder):
     return NOBODY
 
 
+def at_once(ranks):
+    """After a failure mpirun waits for the other ranks, for a second or two even where none is left. They are through
+    with MPI by then; only the sanitizers still have to tell what they found there."""
+    return {} if harness.PATIENCE > 1 and ranks > 1 else {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
+
+
 def run_case(case, ranks, folder):
     lay_out(case, folder)
     user = step_down(folder) if case.nobody else None
     before = harness.snapshot(folder)
-    run = harness.run(folder, *case.words, ranks=ranks, deadline=LIMIT, user=user)
+    run = harness.run(folder, *case.words, ranks=ranks, deadline=LIMIT, user=user, settings=at_once(ranks))
     harness.DURATIONS.append((run.seconds, f"{case.name} at {ranks}"))
     run.exits(case.code)
     check_message(case, run)

@@ -77,18 +77,19 @@ def program_command(ranks, words):
 
 def environment(folder, ranks):
     """Temporary files of the program go to the folder, where a test sees them; those of MPI don't. Alone, MPI
-    ends threads of its own beside the search for leaks, which crashes it: runs under mpirun search for all."""
+    ends threads of its own beside the search for leaks, which crashes it: runs under mpirun search for all. What
+    that search alone needs, the whole way to each allocation, is left out with it."""
     changes = {"OMPI_MCA_orte_tmpdir_base": tempfile.gettempdir(), "TMPDIR": str(folder)}
     if ranks == ALONE:
-        changes["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+        changes["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:fast_unwind_on_malloc=1"
     return {**os.environ, **changes}
 
 
-def start(folder, *words, ranks=ALONE, user=None):
-    """Starts the program in the folder; for tests that send signals."""
+def start(folder, *words, ranks=ALONE, user=None, settings=None):
+    """Starts the program in the folder; for tests that send signals. Settings are of the environment."""
     return subprocess.Popen(program_command(ranks, words), cwd=folder, stdin=subprocess.DEVNULL, user=user,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                            env=environment(folder, ranks), start_new_session=True)
+                            env={**environment(folder, ranks), **(settings or {})}, start_new_session=True)
 
 
 def finish(process, deadline=DEADLINE, since=None):
@@ -103,10 +104,10 @@ def finish(process, deadline=DEADLINE, since=None):
     return Run(process.args, code, out, err, time.monotonic() - since)
 
 
-def run(folder, *words, ranks=ALONE, deadline=DEADLINE, user=None):
+def run(folder, *words, ranks=ALONE, deadline=DEADLINE, **how):
     """Runs the program in the folder to its end."""
     since = time.monotonic()
-    return finish(start(folder, *words, ranks=ranks, user=user), deadline, since)
+    return finish(start(folder, *words, ranks=ranks, **how), deadline, since)
 
 
 def run_well(folder, *words, **how):
