@@ -6,7 +6,8 @@ switch (wire.c) that hands every frame over `delay` microseconds later. mpirun r
 as on a login node, and starts its daemons by agent.sh.
 
 Nothing stays behind, however the owner ends: each host's first process, and the switch, end with the pipe that the
-owner holds; the kernel then ends all processes of the host, and namespaces, devices and /dev/shm go with them.
+owner holds; the kernel then ends all processes of the host, and namespaces, devices and /dev/shm go with them. The
+kernel also ends mpirun.
 
 Alone: hosts.py [--rate 1gbit] [--delay 1000] [--ranks 1,1] COMMAND... runs a command on ranks of such hosts.
 """
@@ -25,8 +26,8 @@ WIRE = BUILD / "tests/hosts/wire"
 AGENT = HERE / "agent.sh"
 SKIPPED = 77
 
-TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "taskset": "util-linux", "hostname": "hostname",
-         "ip": "iproute2", "tc": "iproute2", "mpirun": "openmpi-bin"}
+TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "taskset": "util-linux", "setpriv": "util-linux",
+         "hostname": "hostname", "ip": "iproute2", "tc": "iproute2", "mpirun": "openmpi-bin"}
 BURST = "128kb" # a frame that keeps its offloads has up to 64 KiB
 SPACES = ("net", "uts", "ipc", "mnt")
 
@@ -140,8 +141,9 @@ class Hosts:
         cores = sorted(os.sched_getaffinity(0))
         mca = [word for name, value in {**SETTINGS, **dict(settings)}.items() for word in ("--mca", name, value)]
         bound = ["sh", "-c", BOUND, "bound", ",".join(map(str, cores)), str(len(cores))]
-        return [*self.login.inside(), "env", "TMPDIR=/dev/shm", "mpirun", *mca, "--wdir", os.getcwd(), "--host", slots, "-n", str(sum(ranks)),
-                *bound, *map(str, words)]
+        start = [*self.login.inside(), "env", "TMPDIR=/dev/shm", "setpriv", "--pdeathsig", "KILL", "mpirun"]
+        return [*start, *mca, "--wdir", os.getcwd(), "--host", slots, "-n", str(sum(ranks)), *bound,
+                *map(str, words)]
 
     def run(self, ranks, *words, settings=(), deadline=60):
         """Runs to the end; ends all of it, with an error, where that takes more than `deadline` seconds."""

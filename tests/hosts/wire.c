@@ -1,12 +1,12 @@
-/* A network switch in user space whose every frame takes the same time from port to port: it stands in for the
- * length of the wires, which the kernel's own queues can't give everywhere (netem is often left out).
+/* A network switch in user space whose every frame takes the same time from port to port: it stands in for
+ * the length of the wires, which the kernel's own queues can't give everywhere (netem is often left out).
  *
  *   wire DELAY_US PID...
  *
- * Port i (from 1) is a TAP device "eth0" in the network namespace of process PID i, and the frames for it are those
- * to the Ethernet address 02:00:00:00:00:i; those to a group go to all others. Prints "ready" and then runs until its
- * standard input ends, as it does when the parent is gone. Frames keep their offloads: up to 64 KiB each, so there
- * are few. */
+ * Port i (from 1) is a TAP device "eth0" in the network namespace of process PID i, and the frames for it
+ * are those to the Ethernet address 02:00:00:00:00:i; those to a group go to all others. Prints "ready" and
+ * then runs until its standard input ends, as it does when the parent is gone. Frames keep their offloads:
+ * up to 64 KiB each, so there are few. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -96,7 +96,8 @@ static void deliver(const wire *w, const frame *f) {
   for (int port = 0; port < w->n_ports; port++) {
     if (port == f->from || (!to_group && address[5] != port + 1)) continue;
     const ssize_t written = write(w->ports[port], f->content, f->bytes);
-    if (written < 0 && errno != EAGAIN && errno != EIO) must(false, "a frame"); /* EIO: the device is down */
+    if (written < 0 && errno != EAGAIN && errno != EIO)
+      must(false, "a frame"); /* EIO: the device is down */
   }
 }
 
@@ -116,7 +117,8 @@ static bool await(const wire *w) {
   int64_t left = w->count > 0 ? w->frames[w->first].due - now() : 0;
   if (left < 0) left = 0;
   const struct timespec time = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
-  must(ppoll(polled, (nfds_t)w->n_ports + 1, w->count > 0 ? &time : NULL, NULL) >= 0 || errno == EINTR, "poll");
+  must(ppoll(polled, (nfds_t)w->n_ports + 1, w->count > 0 ? &time : NULL, NULL) >= 0 || errno == EINTR,
+       "poll");
   char byte;
   return polled[w->n_ports].revents == 0 || read(STDIN_FILENO, &byte, 1) > 0;
 }
