@@ -38,8 +38,8 @@ TCP = {"tcp_congestion_control": "reno", "tcp_rmem": "4096 131072 6291456", "tcp
 # The host's own /proc where it has processes of its own; then it waits for the end of its input.
 FIRST_PROCESS = "mount -t tmpfs tmpfs /dev/shm && ip link set lo up && echo ready && read -r _"
 
-# Rank i runs on core i of the machine, and round again: bound LIST COUNT PROGRAM...
-BOUND = 'core=$(echo "$1" | cut -d, -f$((OMPI_COMM_WORLD_RANK % $2 + 1))); shift 2; exec taskset -c "$core" "$@"'
+# Rank i runs on core FIRST + i of the machine, and round again: bound FIRST LIST COUNT PROGRAM...
+BOUND = 'c=$(echo "$2" | cut -d, -f$((($1 + OMPI_COMM_WORLD_RANK) % $3 + 1))); shift 3; exec taskset -c "$c" "$@"'
 
 # TCP between hosts, shared memory within. Waiting ranks let others have their core.
 SETTINGS = {"plm": "rsh", "plm_rsh_agent": str(AGENT), "btl": "tcp,self,vader", "pml": "ob1", "btl_tcp_if_include": "eth0",
@@ -59,6 +59,12 @@ def need_all():
             raise Impossible(f"{tool} is not installed (Debian: {package})")
     if not os.path.exists("/dev/net/tun"):
         raise Impossible("/dev/net/tun is not there")
+
+
+def environment(deadline):
+    """For mpirun, which ends its ranks after so many seconds."""
+    return {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OPENBLAS_NUM_THREADS": "1",
+            "MPIEXEC_TIMEOUT": str(deadline), **os.environ}
 
 
 def held(command):
@@ -135,22 +141,20 @@ class Hosts:
     def __exit__(self, *_):
         self.end()
 
-    def command(self, ranks, *words, settings=()):
+    def command(self, ranks, *words, settings=(), first_core=0):
         """mpirun of a program with so many ranks on each host, as in (1, 1); `settings` are further MCA parameters."""
         slots = ",".join(f"{host.name}:{n}" for host, n in zip(self.hosts, ranks) if n)
         cores = sorted(os.sched_getaffinity(0))
         mca = [word for name, value in {**SETTINGS, **dict(settings)}.items() for word in ("--mca", name, value)]
-        bound = ["sh", "-c", BOUND, "bound", ",".join(map(str, cores)), str(len(cores))]
+        bound = ["sh", "-c", BOUND, "bound", str(first_core), ",".join(map(str, cores)), str(len(cores))]
         start = [*self.login.inside(), "env", "TMPDIR=/dev/shm", "setpriv", "--pdeathsig", "KILL", "mpirun"]
         return [*start, *mca, "--wdir", os.getcwd(), "--host", slots, "-n", str(sum(ranks)), *bound,
                 *map(str, words)]
 
     def run(self, ranks, *words, settings=(), deadline=60):
         """Runs to the end; ends all of it, with an error, where that takes more than `deadline` seconds."""
-        environment = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OPENBLAS_NUM_THREADS": "1",
-                       "MPIEXEC_TIMEOUT": str(deadline), **os.environ}
-        return subprocess.run(self.command(ranks, *words, settings=settings), env=environment, capture_output=True,
-                              text=True, check=False, timeout=deadline + 20)
+        return subprocess.run(self.command(ranks, *words, settings=settings), env=environment(deadline),
+                              capture_output=True, text=True, check=False, timeout=deadline + 20)
 
 
 def main():
