@@ -71,6 +71,8 @@ def check_network(bed, verdicts):
     """Nothing is faster than the network, however loaded the machine is: these bounds hold one way only."""
     for layout, ranks in LAYOUTS.items():
         done = bed.run(ranks, hosts.BUILD / "tests/hosts/probe")
+        if done.returncode:
+            sys.exit(f"probe: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         *sizes, small, large = map(float, done.stdout.split())
         verdicts.check(sizes == [n for n in ranks for _ in range(n)], f"{layout}: each sees {sizes} ranks on its node")
         verdicts.check(small >= DELAY / 1e3, f"{layout}: a number is summed in {small:.1f} ms")
