@@ -239,7 +239,9 @@ def arguments():
 
 def main():
     options = arguments()
-    cores = len(os.sched_getaffinity(0))
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    if load > 0.5:
+        print(f"the machine's load is {load:.1f} already: no figure will be worth much", file=sys.stderr)
     try:
         with tempfile.TemporaryDirectory(prefix="lockstep-network-") as folder, \
              hosts.Hosts(options.hosts, options.rate, options.delay) as bed:
@@ -250,7 +252,7 @@ def main():
     figures = judge(options, rounds, cores)
     if options.json:
         conditions = {key: value for key, value in vars(options).items() if key not in ("json", "markdown")}
-        print(json.dumps({**conditions, "cores": cores, **figures}, indent=1))
+        print(json.dumps({**conditions, "cores": cores, "load_before": load, **figures}, indent=1))
     if options.markdown or not options.json:
         report(options, figures, bench.first_line, cores)
 
