@@ -1,0 +1,133 @@
+"""Training across hosts gives the model of one rank, whatever way the gradients go; and the hosts are what they say:
+no shared memory between them, a rate, a delay, and an end with their owner.
+
+The distances are ||difference|| / ||array|| to the run of one rank, over parameters and the optimizer's state."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import hosts
+
+sys.path.insert(0, str(hosts.ROOT / "tests/mpi"))
+import runs
+
+STEPS = runs.STEPS_PER_EPOCH + 6
+ROUNDING = 1e-5
+
+# The way of the gradients, as assignments, and how far the model may be from that of one rank without them.
+MODES = {
+    "default": ([], ROUNDING),
+    "reproducible": (["train.reproducible=true"], ROUNDING),
+}
+LAYOUTS = {"2 hosts x 1 rank": (1, 1), "2 hosts x 2 ranks": (2, 2)} # ranks on each host
+
+RATE, RATE_BITS = "100mbit", 1e8
+DELAY = 1000 # microseconds
+
+
+class HostRuns(runs.Runs):
+    """Runs at (1, 1) ranks are spread over the hosts; those at 1 rank are on this machine."""
+
+    def __init__(self, bed):
+        super().__init__()
+        self.bed = bed
+
+    def command(self, ranks, name, sets=(), options=()):
+        words = super().command(ranks, name, sets, options)
+        return words if ranks == 1 else self.bed.command(ranks, *words[2:])
+
+
+def step_losses(output):
+    return [float(line.split(" loss ")[1].split()[0]) for line in output.splitlines() if line.startswith("step ")]
+
+
+class Result:
+    """What a run of some steps on some ranks left, and what it printed."""
+
+    def __init__(self, here, ranks, run, sets):
+        output = here.train(ranks, run, [f"train.max_steps={STEPS}", "train.log_every=1", *sets])
+        self.first_line = output.splitlines()[0]
+        self.losses = step_losses(output)
+        self.arrays = here.checkpoint(run, STEPS).arrays
+
+
+def check_mode(here, alone, mode, verdicts):
+    sets, bound = MODES[mode]
+    for layout, ranks in LAYOUTS.items():
+        ours = Result(here, ranks, f"{mode}-{sum(ranks)}", sets)
+        verdicts.check(f" {sum(ranks)} ranks" in ours.first_line, f"{layout}, {mode}: {ours.first_line}")
+        apart = max(runs.distance(ours.arrays[key], array) for key, array in alone.arrays.items())
+        verdicts.check(ours.arrays.keys() == alone.arrays.keys() and apart <= bound,
+                       f"{layout}, {mode}: {len(ours.arrays)} arrays at most {apart:.1e} apart")
+        apart = runs.distance(ours.losses, alone.losses)
+        verdicts.check(len(ours.losses) == STEPS and apart <= bound, f"{layout}, {mode}: losses {apart:.1e} apart")
+
+
+def check_network(bed, verdicts):
+    """Nothing is faster than the network, however loaded the machine is: these bounds hold one way only."""
+    for layout, ranks in LAYOUTS.items():
+        done = bed.run(ranks, hosts.BUILD / "tests/hosts/probe")
+        if done.returncode:
+            sys.exit(f"probe: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        *sizes, small, large = map(float, done.stdout.split())
+        verdicts.check(sizes == [n for n in ranks for _ in range(n)], f"{layout}: each sees {sizes} ranks on its node")
+        verdicts.check(small >= DELAY / 1e3, f"{layout}: a number is summed in {small:.1f} ms")
+        least = 1e3 * 8 * (2.5e6 - 2e5) / RATE_BITS # the token bucket starts full
+        verdicts.check(large >= least, f"{layout}: 2.5 MB are summed in {large:.0f} ms, not under {least:.0f}")
+
+
+def children(pid):
+    """Of a process, and theirs."""
+    found = []
+    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError): # it has ended
+            found += map(int, path.read_text().split())
+    return found + [one for child in found for one in children(child)]
+
+
+def name(pid):
+    """Of a process's program; empty where it has ended."""
+    with contextlib.suppress(OSError):
+        program, rest = pathlib.Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        return "" if rest.split()[0] == "Z" else program
+    return ""
+
+
+def await_that(holds, seconds=20):
+    deadline = time.monotonic() + seconds * float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
+def check_end(verdicts):
+    """An owner that is killed leaves no process behind, and so no namespace."""
+    with subprocess.Popen([sys.executable, hosts.__file__, "sleep", "1000"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as owner:
+        runs_there = await_that(lambda: [*map(name, children(owner.pid))].count("sleep") == 2)
+        started = children(owner.pid)
+        owner.kill()
+    verdicts.check(runs_there, f"two ranks among {len(started)} processes")
+    verdicts.check(await_that(lambda: not any(map(name, started))), "all ended with their owner, which was killed")
+
+
+def main():
+    verdicts = runs.Verdicts()
+    try:
+        with hosts.Hosts(2, RATE, DELAY) as bed, HostRuns(bed) as here:
+            check_network(bed, verdicts)
+            alone = Result(here, 1, "alone", [])
+            for mode in MODES:
+                check_mode(here, alone, mode, verdicts)
+        check_end(verdicts)
+    except hosts.Impossible as why:
+        print(f"no hosts here: {why}")
+        sys.exit(hosts.SKIPPED)
+    verdicts.end()
+
+
+main()
