@@ -60,6 +60,10 @@ double ls_plan_exchange(const ls_plan_link *link, uint64_t q, double bytes);
  * LS_PLAN_MESSAGE. */
 double ls_plan_small(const ls_plan_link *link, uint64_t q, uint64_t p);
 
+/* Local. The way back: alpha and beta of the link on which, over q > 1 nodes of one rank, a few numbers
+ * take `small` seconds and an allreduce of so many bytes `large`. gamma is given. */
+void ls_plan_fit_link(uint64_t q, double bytes, double small, double large, ls_plan_link *link);
+
 /* ---------------------------------------------------------------- what is measured */
 
 #define LS_PLAN_POINTS_MOST 48
@@ -72,8 +76,9 @@ typedef struct ls_plan_costs {
   double update, square;               /* of a parameter: its update; its part of the gradient's norm */
   double sum, copy;                    /* of a byte in the node's memory: adding it up, copying it */
   double sums;                         /* per pass: small allreduces by layers that see the whole batch */
+  double bandwidth, latency;           /* of the links, as in ls_plan_cluster; 0: this run has one node */
   double private_bytes, shared_bytes;  /* of a rank at work: libraries and buffers; what all ranks share */
-  int ranks, threads;                  /* that measured, and threads of BLAS in each */
+  int nodes, ranks, threads;           /* that measured: nodes, ranks of each, BLAS threads of each rank */
   double share;   /* of the time in which this rank had a processor: less where others took it */
   double elapsed; /* what measuring took */
 } ls_plan_costs;
@@ -82,7 +87,8 @@ typedef struct ls_plan_costs {
  * system does not tell. */
 void ls_plan_resident(double *private_bytes, double *shared_bytes);
 
-/* Collective, on one node. Measures with a built model, all ranks at once, for at most a few seconds.
+/* Collective, on one node, or on several with one rank each, between which the links are measured too.
+ * Measures with a built model, all ranks at once, for at most a few seconds.
  * costs->private_bytes and shared_bytes are given as they were at start-up. The model and optimizer are not
  * to be used after it. LS_ERR_INTERNAL where memory is short. */
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs);

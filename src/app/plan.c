@@ -44,8 +44,9 @@ static ls_status quantity_of(const arguments *a, const char *name, const unit *u
 static ls_status cluster_of(const ls_comm *comm, const arguments *a, ls_plan_cluster *c) {
   const command *const plan = &command_plan;
   const uint64_t most = LS_PLAN_RANKS_MOST;
-  const uint64_t here = (uint64_t)ls_comm_size(comm);
-  ls_status status = read_count("nodes", argument_of(plan, a, "nodes"), 1, most, &c->nodes);
+  const uint64_t here = (uint64_t)ls_comm_node_size(comm);
+  const uint64_t nodes = (uint64_t)ls_comm_size(comm) / here;
+  ls_status status = read_count("nodes", argument_of(plan, a, "nodes"), nodes, most, &c->nodes);
   if (status == LS_OK)
     status = read_count("ranks-per-node", argument_of(plan, a, "ranks-per-node"), here, most,
                         &c->ranks_per_node);
@@ -58,7 +59,7 @@ static ls_status cluster_of(const ls_comm *comm, const arguments *a, ls_plan_clu
                    "--nodes %llu --ranks-per-node %llu: %llu ranks; at most %d can be planned",
                    (unsigned long long)c->nodes, (unsigned long long)c->ranks_per_node,
                    (unsigned long long)(c->nodes * c->ranks_per_node), LS_PLAN_RANKS_MOST);
-  if (c->nodes > 1 && (c->bandwidth <= 0.0 || c->latency <= 0.0))
+  if (c->nodes > 1 && nodes == 1 && (c->bandwidth <= 0.0 || c->latency <= 0.0))
     return ls_fail(LS_ERR_CONFIG,
                    "--nodes %llu needs --bandwidth and --latency of the links between them, "
                    "such as --bandwidth 25Gb/s --latency 2us",
@@ -98,6 +99,9 @@ static void print_measured(const ls_plan_costs *c) {
       c->rows[0], c->rows[0] == 1 ? "" : "s", time_text(c->seconds[0], first), c->rows[last],
       time_text(c->seconds[last], all), time_text((c->update + c->square) * 1e6, update), 1e-9 / c->sum,
       1e-9 / c->copy);
+  if (c->nodes > 1)
+    printf("measured between %d nodes: sums as over links of %.4g Gbit/s and %s a message\n", c->nodes,
+           c->bandwidth * 8e-9, time_text(c->latency, update));
 }
 
 static void print_assumptions(const plan *p) {
@@ -198,7 +202,7 @@ static void print_json_row(const ls_plan_row *r) {
 }
 
 static void print_json_measured(const ls_plan_costs *c) {
-  printf("\"measured\": {\"ranks\": %d, \"threads\": %d, ", c->ranks, c->threads);
+  printf("\"measured\": {\"nodes\": %d, \"ranks\": %d, \"threads\": %d, ", c->nodes, c->ranks, c->threads);
   print_json_number("processor_share", c->share, ", ");
   print_json_number("seconds", c->elapsed, ", \"passes\": [");
   for (size_t i = 0; i < c->n_points; i++) {
@@ -219,6 +223,8 @@ static void print_json(const plan *p) {
          p->work.n_params, p->work.batch_size, (unsigned long long)p->work.accumulate,
          (unsigned long long)p->work.steps);
   print_json_number("data_bytes", p->work.data_bytes, ", ");
+  print_json_number("bandwidth", p->cluster.bandwidth, ", ");
+  print_json_number("latency_seconds", p->cluster.latency, ", ");
   print_json_measured(&p->costs);
   printf("\"useful\": {\"nodes\": %llu, \"ranks\": %llu}, \"clusters\": [",
          (unsigned long long)useful->nodes, (unsigned long long)useful->ranks);
@@ -247,6 +253,8 @@ static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
   ls_status status = ls_setup_create(comm, job, &setup);
   if (status == LS_OK) status = ls_plan_measure(comm, setup, &p->costs);
   if (status == LS_OK) status = ls_comm_agree(comm, ls_plan_work_of(setup, &p->work));
+  if (p->cluster.bandwidth <= 0.0) p->cluster.bandwidth = p->costs.bandwidth;
+  if (p->cluster.latency <= 0.0) p->cluster.latency = p->costs.latency;
   if (status == LS_OK) p->n = ls_plan_table(&p->work, &p->costs, &p->cluster, p->rows);
   if (status == LS_OK) p->last_useful = ls_plan_last_useful(p->rows, p->n);
   p->work.segments = NULL; /* they end with the model */
@@ -255,10 +263,11 @@ static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
 }
 
 static ls_status check_ranks(const ls_comm *comm) {
-  if (ls_comm_size(comm) == ls_comm_node_size(comm)) return LS_OK;
+  if (ls_comm_size(comm) == ls_comm_node_size(comm) || ls_comm_node_size(comm) == 1) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
-                 "lockstep plan measures one node: %d ranks run on several; start it alone, or on one node",
-                 ls_comm_size(comm));
+                 "%d ranks, of which %d on this node: lockstep plan measures the ranks of one node, or one "
+                 "rank on each of several",
+                 ls_comm_size(comm), ls_comm_node_size(comm));
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
@@ -271,7 +280,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK) status = check_ranks(comm);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = measure(comm, job, &p);
+  if (status == LS_OK && job) status = measure(comm, job, &p);
   if (status == LS_OK && prints(comm) && wants_json) print_json(&p);
   if (status == LS_OK && prints(comm) && !wants_json) print_plan(a, &p);
   ls_job_destroy(&job);
@@ -285,7 +294,9 @@ const command command_plan = {
     .details =
         "Measures a pass, the update and the node's memory here for some seconds, and works out from them\n"
         "and from the links what a step takes with 1, 2, 4 ... ranks of a node, then 2, 4 ... nodes.\n"
-        "Run by mpirun with as many ranks as a node has, it measures how these slow each other down.\n"
+        "Run by mpirun with as many ranks as a node has, it measures how these slow each other down; with "
+        "one\n"
+        "rank on each of several nodes, also the links between them, which need not be given then.\n"
         "Rates: Gb/s (or Gbit/s), Mb/s, GB/s, MB/s; times: ns, us, ms, s. At most 10,000 ranks.",
     .least = 1,
     .most = 1,

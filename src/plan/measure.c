@@ -227,6 +227,44 @@ static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, l
   return status;
 }
 
+/* ------------------------------------------------------------------- the network */
+
+#define NETWORK_LEAST ((size_t)1 << 18) /* floats, as is usual for a gradient */
+#define SMALL         8
+
+/* Collective. What sums over the nodes take, and the links that this speaks of. */
+static ls_status measure_network(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
+  const size_t n = ls_size_min(ls_size_max(n_params, NETWORK_LEAST), MEMORY_MOST);
+  double few[SMALL] = {0};
+  double rounds[2][ROUNDS];
+  float *x = ls_calloc(n, sizeof *x);
+  const ls_status status =
+      ls_comm_agree(comm, x ? LS_OK : ls_fail_memory("measuring the network", n * sizeof *x));
+  for (int r = -1; status == LS_OK && r < ROUNDS; r++) { /* one to warm up */
+    ls_comm_barrier(comm);
+    const double start = ls_clock();
+    ls_comm_sum_f32(comm, x, n);
+    const double summed = ls_clock();
+    rounds[0][r < 0 ? 0 : r] = summed - start;
+    ls_comm_barrier(comm);
+    const double met = ls_clock();
+    ls_comm_sum_f64(comm, few, SMALL);
+    rounds[1][r < 0 ? 0 : r] = ls_clock() - met;
+  }
+  free(x);
+  if (status != LS_OK) return status;
+  double seconds[2] = {median(rounds[0]), median(rounds[1])};
+  ls_plan_link link = {.gamma = costs->sum};
+  take_slowest(comm, 2, seconds, slots);
+  ls_plan_fit_link((uint64_t)ls_comm_size(comm), (double)(n * sizeof(float)), seconds[1], seconds[0],
+                   &link);
+  costs->latency = link.alpha;
+  costs->bandwidth = 1.0 / (link.beta * LS_PLAN_LINK_SHARE);
+  return LS_OK;
+}
+
+/* ------------------------------------------------------------------ resident memory */
+
 void ls_plan_resident(double *private_bytes, double *shared_bytes) {
   unsigned long long size = 0;
   unsigned long long resident = 0;
@@ -274,7 +312,9 @@ static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   measure_passes(b, slots, costs);
   costs->share = fmin((processor_seconds() - worked) / (ls_clock() - start), 1.0);
   take_resident(b->setup, costs);
-  return measure_memory(b->comm, model->n_params, slots, costs);
+  const ls_status status = measure_memory(b->comm, model->n_params, slots, costs);
+  if (status != LS_OK || costs->nodes == 1) return status;
+  return measure_network(b->comm, model->n_params, slots, costs);
 }
 
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) {
@@ -284,7 +324,8 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
              .setup = setup,
              .order = ls_order_make(setup->train.view.n, job->train.seed, 0, job->data.shuffle),
              .position = setup->train.view.n / (uint64_t)ls_comm_size(comm) * (uint64_t)ls_comm_rank(comm)};
-  costs->ranks = ls_comm_size(comm);
+  costs->nodes = ls_comm_size(comm) / ls_comm_node_size(comm);
+  costs->ranks = ls_comm_node_size(comm);
   costs->threads = setup->threads;
   double *slots = ls_calloc((size_t)ls_comm_size(comm), KINDS * sizeof *slots);
   ls_status status = slots ? LS_OK : ls_fail_memory("measuring", 0);

@@ -28,6 +28,16 @@ double ls_plan_allreduce(const ls_plan_link *l, uint64_t q, double n) {
   return fmin(fmin(doubling, halving), ring);
 }
 
+void ls_plan_fit_link(uint64_t q, double bytes, double small, double large, ls_plan_link *l) {
+  double low = 1e-15;
+  double high = 1.0;
+  l->alpha = small / ceil_lg(q);
+  for (int i = 0; i < 100; i++) { /* the time grows with beta */
+    l->beta = sqrt(low * high);
+    *(ls_plan_allreduce(l, q, bytes) < large ? &low : &high) = l->beta;
+  }
+}
+
 double ls_plan_exchange(const ls_plan_link *l, uint64_t q, double n) {
   if (q == 1) return 0.0;
   const double others = (double)(q - 1);

@@ -33,6 +33,17 @@ static void exchanges_and_small_sums(void **state) {
   check_seconds("small, 5 nodes of 3", ls_plan_small(&simple, 5, 3), 3e-3 + 2e-6);
 }
 
+/* A fitted link gives back the times that it was fitted to. */
+static void links_are_fitted(void **state) {
+  (void)state;
+  for (uint64_t q = 2; q <= 9; q++) {
+    ls_plan_link link = {.gamma = simple.gamma};
+    ls_plan_fit_link(q, 1e7, ls_plan_small(&simple, q, 1), ls_plan_allreduce(&simple, q, 1e7), &link);
+    check_close("alpha", link.alpha, simple.alpha, 1e-12);
+    check_close("beta", link.beta, simple.beta, 1e-15);
+  }
+}
+
 static void links_are_shared_out(void **state) {
   (void)state;
   const ls_plan_cluster cluster = {
@@ -263,6 +274,7 @@ static void a_tenth_for_twice_the_ranks_is_the_least(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(allreduce_takes_the_cheapest_way),
                                      cmocka_unit_test(exchanges_and_small_sums),
+                                     cmocka_unit_test(links_are_fitted),
                                      cmocka_unit_test(links_are_shared_out),
                                      cmocka_unit_test(passes_are_interpolated),
                                      cmocka_unit_test(one_rank_is_what_was_measured),
