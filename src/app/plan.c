@@ -92,13 +92,13 @@ static void print_measured(const ls_plan_costs *c) {
   char first[24];
   char all[24];
   char update[24];
-  printf(
-      "measured here in %.1f s, %d rank%s x %d thread%s: a pass over %zu row%s takes %s, over %zu %s; the "
-      "update %s a million parameters; memory adds up %.1f and copies %.1f GB/s a rank\n",
-      c->elapsed, c->ranks, c->ranks == 1 ? "" : "s at once", c->threads, c->threads == 1 ? "" : "s",
-      c->rows[0], c->rows[0] == 1 ? "" : "s", time_text(c->seconds[0], first), c->rows[last],
-      time_text(c->seconds[last], all), time_text((c->update + c->square) * 1e6, update), 1e-9 / c->sum,
-      1e-9 / c->copy);
+  printf("measured here in %.1f s, %d rank%s x %d thread%s:\n  a pass over %zu row%s takes %s, over %zu "
+         "%s; the "
+         "update %s a million parameters;\n  memory adds up %.1f and copies %.1f GB/s a rank\n",
+         c->elapsed, c->ranks, c->ranks == 1 ? "" : "s at once", c->threads, c->threads == 1 ? "" : "s",
+         c->rows[0], c->rows[0] == 1 ? "" : "s", time_text(c->seconds[0], first), c->rows[last],
+         time_text(c->seconds[last], all), time_text((c->update + c->square) * 1e6, update), 1e-9 / c->sum,
+         1e-9 / c->copy);
   if (c->nodes > 1)
     printf("measured between %d nodes: sums as over links of %.4g Gbit/s and %s a message\n", c->nodes,
            c->bandwidth * 8e-9, time_text(c->latency, update));
@@ -112,9 +112,10 @@ static void print_assumptions(const plan *p) {
            "one\n",
            c->bandwidth * 8e-9, LS_PLAN_LINK_SHARE * 100.0, time_text(c->latency, latency));
   if (c->ranks_per_node > (uint64_t)p->costs.ranks && c->memory_bandwidth <= 0.0)
-    printf("assumed: %llu ranks of a node slow each other down no more than the %d measured here; measure "
-           "with mpirun -n %llu, or give --memory-bandwidth\n",
-           (unsigned long long)c->ranks_per_node, p->costs.ranks, (unsigned long long)c->ranks_per_node);
+    printf(
+        "assumed: %llu ranks of a node slow each other down no more than the %d measured here:\n  measure "
+        "with mpirun -n %llu, or give --memory-bandwidth\n",
+        (unsigned long long)c->ranks_per_node, p->costs.ranks, (unsigned long long)c->ranks_per_node);
 }
 
 static void print_row(const ls_plan_row *r) {

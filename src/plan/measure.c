@@ -230,26 +230,36 @@ static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, l
 /* ------------------------------------------------------------------- the network */
 
 #define NETWORK_LEAST ((size_t)1 << 18) /* floats, as is usual for a gradient */
-#define SMALL         8
+#define FEW           8
+#define LARGE_SUMS    2 /* of a round; one behind the other, so that ranks wait for each other but once */
+#define SMALL_SUMS    8
+#define WARM_UP       2 /* rounds: TCP finds out what a link bears */
+
+static double time_large(ls_comm *comm, float *x, size_t n) {
+  ls_comm_barrier(comm);
+  const double start = ls_clock();
+  for (int i = 0; i < LARGE_SUMS; i++) ls_comm_sum_f32(comm, x, n);
+  return (ls_clock() - start) / LARGE_SUMS;
+}
+
+static double time_small(ls_comm *comm) {
+  double few[FEW] = {0};
+  ls_comm_barrier(comm);
+  const double start = ls_clock();
+  for (int i = 0; i < SMALL_SUMS; i++) ls_comm_sum_f64(comm, few, FEW);
+  return (ls_clock() - start) / SMALL_SUMS;
+}
 
 /* Collective. What sums over the nodes take, and the links that this speaks of. */
 static ls_status measure_network(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
   const size_t n = ls_size_min(ls_size_max(n_params, NETWORK_LEAST), MEMORY_MOST);
-  double few[SMALL] = {0};
   double rounds[2][ROUNDS];
   float *x = ls_calloc(n, sizeof *x);
   const ls_status status =
       ls_comm_agree(comm, x ? LS_OK : ls_fail_memory("measuring the network", n * sizeof *x));
-  for (int r = -1; status == LS_OK && r < ROUNDS; r++) { /* one to warm up */
-    ls_comm_barrier(comm);
-    const double start = ls_clock();
-    ls_comm_sum_f32(comm, x, n);
-    const double summed = ls_clock();
-    rounds[0][r < 0 ? 0 : r] = summed - start;
-    ls_comm_barrier(comm);
-    const double met = ls_clock();
-    ls_comm_sum_f64(comm, few, SMALL);
-    rounds[1][r < 0 ? 0 : r] = ls_clock() - met;
+  for (int r = -WARM_UP; status == LS_OK && r < ROUNDS; r++) {
+    rounds[0][r < 0 ? 0 : r] = time_large(comm, x, n);
+    rounds[1][r < 0 ? 0 : r] = time_small(comm);
   }
   free(x);
   if (status != LS_OK) return status;
