@@ -40,7 +40,7 @@ typedef struct command {
 } command;
 
 extern const command command_train, command_check, command_evaluate, command_predict, command_import,
-    command_info, command_gradcheck, command_lr_find, command_explain, command_keys;
+    command_info, command_gradcheck, command_lr_find, command_explain, command_plan, command_keys;
 
 /* The option `--set`, which several commands take; any number of times. */
 #define OPTION_SET                                                                                         \
@@ -70,6 +70,10 @@ void print_json_number(const char *name, double value, const char *end);
 void print_json_text(const char *text);
 
 bool ends_with(const char *text, const char *end);
+
+/* Local. The whole number, from 1 to `most`, that `text` gives for the option --name; `fallback` where text
+ * is NULL. LS_ERR_CONFIG for anything else. */
+ls_status read_count(const char *name, const char *text, uint64_t fallback, uint64_t most, uint64_t *out);
 
 /* Local. The number or range that begins a list such as `0,5,10-19`; *text then stands at the comma behind
  * it or at the end. False where there is none. */

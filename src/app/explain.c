@@ -36,19 +36,6 @@ typedef struct work {
 
 /* ------------------------------------------------------------------- the usage */
 
-static ls_status parse_count(const char *name, const char *text, uint64_t fallback, uint64_t most,
-                             uint64_t *out) {
-  char *end = NULL;
-  *out = fallback;
-  if (!text) return LS_OK;
-  const unsigned long long value = strtoull(text, &end, 10);
-  if (!isdigit((unsigned char)text[0]) || *end || value < 1 || value > most)
-    return ls_fail(LS_ERR_CONFIG, "--%s %s: a whole number from 1 to %llu is expected", name, text,
-                   (unsigned long long)most);
-  *out = value;
-  return LS_OK;
-}
-
 /* Each form has options of its own. */
 static ls_status check_form(const arguments *a, bool wants_importance) {
   static const char *const others[2][6] = {{"repeats", "json"},
@@ -88,8 +75,8 @@ static ls_status read_options(const arguments *a, options *o) {
   if (status == LS_OK && !o->wants_importance) status = check_output_name(o);
   if (status == LS_OK) status = check_baseline(o);
   if (status == LS_OK)
-    status = parse_count("steps", argument_of(c, a, "steps"), 64, LS_EXPLAIN_POINTS_MOST, &o->steps);
-  if (status == LS_OK) status = parse_count("repeats", argument_of(c, a, "repeats"), 5, 10000, &o->repeats);
+    status = read_count("steps", argument_of(c, a, "steps"), 64, LS_EXPLAIN_POINTS_MOST, &o->steps);
+  if (status == LS_OK) status = read_count("repeats", argument_of(c, a, "repeats"), 5, 10000, &o->repeats);
   return status;
 }
 

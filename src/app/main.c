@@ -1,6 +1,7 @@
 /* lockstep: the command line, usage, the exit code. */
 #include "command.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -8,9 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {
-    &command_train,  &command_check, &command_evaluate,  &command_predict, &command_explain,
-    &command_import, &command_info,  &command_gradcheck, &command_lr_find, &command_keys};
+static const command *const commands[] = {&command_train,   &command_check,     &command_evaluate,
+                                          &command_predict, &command_explain,   &command_import,
+                                          &command_info,    &command_gradcheck, &command_lr_find,
+                                          &command_plan,    &command_keys};
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -45,6 +47,18 @@ const char *argument_of(const command *c, const arguments *a, const char *name) 
     if (strcmp(c->options[i].name, name) == 0) return a->values[i];
   LS_ASSERT(!"an option of the command's table");
   return NULL;
+}
+
+ls_status read_count(const char *name, const char *text, uint64_t fallback, uint64_t most, uint64_t *out) {
+  char *end = NULL;
+  *out = fallback;
+  if (!text) return LS_OK;
+  const unsigned long long value = strtoull(text, &end, 10);
+  if (!isdigit((unsigned char)text[0]) || *end || value < 1 || value > most)
+    return ls_fail(LS_ERR_CONFIG, "--%s %s: a whole number from 1 to %llu is expected", name, text,
+                   (unsigned long long)most);
+  *out = value;
+  return LS_OK;
 }
 
 ls_status run_with_setup(ls_comm *comm, const arguments *a,

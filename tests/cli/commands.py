@@ -14,7 +14,7 @@ import harness
 from harness import DATASETS, edited, read_csv, run_well
 
 COMMANDS = ("train", "check", "evaluate", "predict", "explain", "import", "info", "gradcheck", "lr-find",
-            "keys")
+            "plan", "keys")
 X, Y = harness.three_classes(61)
 NAMES = ("red", "green, dark", "blue")
 

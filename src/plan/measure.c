@@ -1,0 +1,350 @@
+/* What one rank needs, measured: passes over some numbers of rows, the update, the node's memory. */
+#include "lockstep/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS        7
+#define ROUND_SECONDS 0.01              /* at least, where a pass is short */
+#define ALL_SECONDS   4.0               /* then no more numbers of rows are tried */
+#define MEMORY_LEAST  ((size_t)1 << 16) /* floats added up and copied */
+#define MEMORY_MOST   ((size_t)1 << 22)
+
+typedef struct bench {
+  ls_comm *comm;
+  ls_setup *setup;
+  ls_metric *metric;
+  ls_order order;
+  uint64_t position;           /* of the next pass in it */
+  size_t sums;                 /* reductions that layers asked for in the last pass */
+  double pass, update, square; /* seconds so far */
+} bench;
+
+/* ------------------------------------------------------------------------- figures */
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a;
+  const double y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double values[ROUNDS]) {
+  qsort(values, ROUNDS, sizeof *values, ascending);
+  return values[ROUNDS / 2];
+}
+
+/* Collective. A step waits for the slowest rank: seconds (n) become those of the rank that needs most for
+ * all of them. */
+static void take_slowest(ls_comm *comm, size_t n, double *seconds, double *slots) {
+  const size_t size = (size_t)ls_comm_size(comm);
+  memset(slots, 0, size * n * sizeof *slots);
+  memcpy(slots + (size_t)ls_comm_rank(comm) * n, seconds, n * sizeof *slots);
+  ls_comm_sum_f64(comm, slots, size * n);
+  for (size_t k = 0; k < size; k++)
+    for (size_t i = 0; i < n; i++) seconds[i] = fmax(seconds[i], slots[k * n + i]);
+}
+
+/* -------------------------------------------------------------------------- a step */
+
+/* Stands for the sum over ranks: this rank has the whole batch. */
+static void count_sum(void *context, double *x, size_t n) {
+  (void)x;
+  (void)n;
+  ((bench *)context)->sums++;
+}
+
+static void gather(bench *b, size_t rows) {
+  ls_setup *const setup = b->setup;
+  const ls_part *const part = &setup->train;
+  for (size_t i = 0; i < rows; i++)
+    part->batch->samples[i] =
+        ls_view_sample(&part->view, ls_order_at(&b->order, (b->position + i) % part->view.n));
+  b->position = (b->position + rows) % part->view.n;
+  ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, setup->job->train.seed, 0, rows,
+                           ls_model_input(setup->job->model));
+}
+
+/* Forward, loss and backward, lane by lane as in training. */
+static void sweep(bench *b, const ls_cut *cut) {
+  ls_model *const model = b->setup->job->model;
+  const ls_batch *const batch = b->setup->train.batch;
+  const ls_targets all = ls_batch_targets(batch);
+  const ls_pass pass = {.n_lanes = cut->n_lanes,
+                        .lanes = cut->lanes,
+                        .mode = LS_TRAIN,
+                        .sum = count_sum,
+                        .context = b,
+                        .seed = b->setup->job->train.seed,
+                        .samples = batch->samples};
+  b->sums = 0;
+  ls_metric_reset(b->metric);
+  const float *const z = ls_model_forward(model, &pass);
+  float *const dz = ls_model_output_gradient(model);
+  for (size_t lane = 0; lane < cut->n_lanes; lane++) {
+    const size_t at = cut->lanes[lane] * model->n_out;
+    const size_t rows = cut->lanes[lane + 1] - cut->lanes[lane];
+    const ls_targets targets = ls_targets_from(&all, cut->lanes[lane], model->n_out);
+    const double loss = ls_loss_apply(model->loss, rows, model->n_out, z + at, &targets, dz + at);
+    ls_metric_add(b->metric, rows, z + at, &targets, loss);
+  }
+  ls_model_backward(model, &pass, NULL);
+}
+
+/* The update at a rate of 0: the parameters stay as they are. */
+static void update(bench *b) {
+  ls_job *const job = b->setup->job;
+  ls_model *const model = job->model;
+  ls_penalty_add_gradient(model->n_segments, model->segments, 1.0, model->params, model->grads);
+  ls_optim_step(job->optim, 0.0, 1.0F, model->grads, model->params);
+  ls_penalty_shrink(model->n_segments, model->segments, 0.0, model->params);
+}
+
+static void run_step(bench *b, const ls_cut *cut) {
+  const ls_model *const model = b->setup->job->model;
+  const double start = ls_clock();
+  gather(b, cut->lanes[cut->n_lanes]);
+  sweep(b, cut);
+  const double passed = ls_clock();
+  const volatile double squares = ls_math_sum_squares(model->n_params, model->grads);
+  (void)squares;
+  const double squared = ls_clock();
+  update(b);
+  b->update += ls_clock() - squared;
+  b->square += squared - passed;
+  b->pass += passed - start;
+}
+
+/* ---------------------------------------------------------------- numbers of rows */
+
+enum { PASS, UPDATE, SQUARE, KINDS };
+
+/* Collective. How many steps make a round: the first rank's opinion, once its caches are warm. */
+static size_t count_steps(bench *b, const ls_cut *cut) {
+  run_step(b, cut);
+  const double start = ls_clock();
+  run_step(b, cut);
+  double count = ceil(ROUND_SECONDS / fmax(ls_clock() - start, 1e-7));
+  ls_comm_broadcast(b->comm, &count, sizeof count);
+  return (size_t)fmax(count, 1.0);
+}
+
+/* Collective. Seconds of a step's parts with so many rows, all ranks at once. */
+static void measure_rows(bench *b, const ls_cut *cut, double *slots, double seconds[KINDS]) {
+  double rounds[KINDS][ROUNDS];
+  const size_t steps = count_steps(b, cut);
+  for (int r = 0; r < ROUNDS; r++) {
+    b->pass = b->update = b->square = 0.0;
+    ls_comm_barrier(b->comm);
+    for (size_t i = 0; i < steps; i++) run_step(b, cut);
+    rounds[PASS][r] = b->pass / (double)steps;
+    rounds[UPDATE][r] = b->update / (double)steps;
+    rounds[SQUARE][r] = b->square / (double)steps;
+  }
+  for (int k = 0; k < KINDS; k++) seconds[k] = median(rounds[k]);
+  take_slowest(b->comm, KINDS, seconds, slots);
+}
+
+/* So many units of rows: lanes, or single rows of one lane. */
+static void cut_units(size_t units, size_t lane_rows, ls_cut *cut) {
+  *cut = (ls_cut){.n_lanes = lane_rows ? units : 1};
+  if (!lane_rows) cut->lanes[1] = units;
+  for (size_t l = 0; l < units && lane_rows; l++) cut->lanes[l + 1] = (l + 1) * lane_rows;
+}
+
+/* Collective. Units 1, 2, 4 ... and the most, as long as there is time. */
+static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
+  const ls_setup *const setup = b->setup;
+  const ls_model *const model = setup->job->model;
+  const uint64_t lanes = setup->job->train.reproducible ? setup->job->train.lanes : 0;
+  const size_t lane_rows = lanes ? ls_shard_most(setup->batch_size, (int)lanes) : 0;
+  const size_t room = ls_size_min(model->max_rows, lane_rows ? lanes * lane_rows : setup->batch_size);
+  const size_t most = ls_size_max(lane_rows ? room / lane_rows : room, 1);
+  const double start = ls_clock();
+  const double n = (double)ls_size_max(model->n_params, 1);
+  bool goes_on = true;
+  for (size_t units = 1; goes_on; units = ls_size_min(2 * units, most)) {
+    ls_cut cut;
+    double seconds[KINDS];
+    cut_units(units, lane_rows, &cut);
+    measure_rows(b, &cut, slots, seconds);
+    costs->rows[costs->n_points] = cut.lanes[cut.n_lanes];
+    costs->seconds[costs->n_points++] = seconds[PASS];
+    costs->update += seconds[UPDATE] / n;
+    costs->square += seconds[SQUARE] / n;
+    goes_on = units < most && ls_clock() - start < ALL_SECONDS;
+    ls_comm_broadcast(b->comm, &goes_on, sizeof goes_on);
+  }
+  /* Fewer rows take no longer: where they seem to, something else was at work. */
+  for (size_t i = costs->n_points - 1; i-- > 0;)
+    costs->seconds[i] = fmin(costs->seconds[i], costs->seconds[i + 1]);
+  costs->update /= (double)costs->n_points;
+  costs->square /= (double)costs->n_points;
+  costs->sums = (double)b->sums;
+}
+
+/* -------------------------------------------------------------------- the memory */
+
+/* Collective. One round: this rank adds up its part of all ranks' vectors, (ranks, n), and copies the other
+ * parts.  own: (n) */
+static void use_memory(ls_comm *comm, float *all, size_t n, float *own, double *sum, double *copy) {
+  const size_t size = (size_t)ls_comm_size(comm);
+  const size_t rank = (size_t)ls_comm_rank(comm);
+  const size_t part = n / size;
+  for (size_t i = 0; i < n; i++) all[rank * n + i] = 1.0F; /* as backward leaves it: in this core's cache */
+  ls_comm_barrier(comm);
+  const double start = ls_clock();
+  for (size_t k = 0; k < size; k++) ls_math_add_scaled(part, 1.0F, all + k * n + rank * part, own);
+  const double added = ls_clock();
+  for (size_t k = 0; k < size; k++) memcpy(own + k * part, all + k * n + k * part, part * sizeof *own);
+  *copy = (ls_clock() - added) / (double)(size * part * sizeof(float));
+  *sum = (added - start) / (double)(size * part * sizeof(float));
+  ls_comm_barrier(comm);
+}
+
+/* Collective. Seconds for a byte. */
+static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
+  const size_t size = (size_t)ls_comm_size(comm);
+  const size_t most = ls_size_max(MEMORY_MOST / size, MEMORY_LEAST);
+  const size_t n = ls_size_min(ls_size_max(n_params, MEMORY_LEAST), most) / size * size;
+  double rounds[2][ROUNDS];
+  ls_shared all = {0};
+  float *own = ls_calloc(n, sizeof *own);
+  ls_status status = ls_comm_agree(comm, own ? LS_OK : ls_fail_memory("measuring memory", n * sizeof *own));
+  if (status == LS_OK) status = ls_comm_shared_create(comm, size * n * sizeof(float), &all);
+  for (int r = -1; status == LS_OK && r < ROUNDS; r++) /* one to warm up */
+    use_memory(comm, all.data, n, own, &rounds[0][r < 0 ? 0 : r], &rounds[1][r < 0 ? 0 : r]);
+  if (status == LS_OK) {
+    double seconds[2] = {median(rounds[0]), median(rounds[1])};
+    take_slowest(comm, 2, seconds, slots);
+    costs->sum = seconds[0];
+    costs->copy = seconds[1];
+  }
+  ls_comm_shared_destroy(comm, &all);
+  free(own);
+  return status;
+}
+
+/* ------------------------------------------------------------------- the network */
+
+#define NETWORK_LEAST ((size_t)1 << 18) /* floats, as is usual for a gradient */
+#define FEW           8
+#define LARGE_SUMS    2 /* of a round; one behind the other, so that ranks wait for each other but once */
+#define SMALL_SUMS    8
+#define WARM_UP       2 /* rounds: TCP finds out what a link bears */
+
+static double time_large(ls_comm *comm, float *x, size_t n) {
+  ls_comm_barrier(comm);
+  const double start = ls_clock();
+  for (int i = 0; i < LARGE_SUMS; i++) ls_comm_sum_f32(comm, x, n);
+  return (ls_clock() - start) / LARGE_SUMS;
+}
+
+static double time_small(ls_comm *comm) {
+  double few[FEW] = {0};
+  ls_comm_barrier(comm);
+  const double start = ls_clock();
+  for (int i = 0; i < SMALL_SUMS; i++) ls_comm_sum_f64(comm, few, FEW);
+  return (ls_clock() - start) / SMALL_SUMS;
+}
+
+/* Collective. What sums over the nodes take, and the links that this speaks of. */
+static ls_status measure_network(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
+  const size_t n = ls_size_min(ls_size_max(n_params, NETWORK_LEAST), MEMORY_MOST);
+  double rounds[2][ROUNDS];
+  float *x = ls_calloc(n, sizeof *x);
+  const ls_status status =
+      ls_comm_agree(comm, x ? LS_OK : ls_fail_memory("measuring the network", n * sizeof *x));
+  for (int r = -WARM_UP; status == LS_OK && r < ROUNDS; r++) {
+    rounds[0][r < 0 ? 0 : r] = time_large(comm, x, n);
+    rounds[1][r < 0 ? 0 : r] = time_small(comm);
+  }
+  free(x);
+  if (status != LS_OK) return status;
+  double seconds[2] = {median(rounds[0]), median(rounds[1])};
+  ls_plan_link link = {.gamma = costs->sum};
+  take_slowest(comm, 2, seconds, slots);
+  ls_plan_fit_link((uint64_t)ls_comm_size(comm), (double)(n * sizeof(float)), seconds[1], seconds[0],
+                   &link);
+  costs->latency = link.alpha;
+  costs->bandwidth = 1.0 / (link.beta * LS_PLAN_LINK_SHARE);
+  return LS_OK;
+}
+
+/* ------------------------------------------------------------------ resident memory */
+
+void ls_plan_resident(double *private_bytes, double *shared_bytes) {
+  unsigned long long size = 0;
+  unsigned long long resident = 0;
+  unsigned long long shared = 0;
+  const double page = (double)sysconf(_SC_PAGESIZE);
+  FILE *const file = fopen("/proc/self/statm", "r");
+  *private_bytes = *shared_bytes = 0.0;
+  if (file && fscanf(file, "%llu %llu %llu", &size, &resident, &shared) == 3) {
+    *private_bytes = (double)(resident - shared) * page;
+    *shared_bytes = (double)shared * page;
+  }
+  if (file) fclose(file);
+}
+
+static double private_data(const ls_part *part) {
+  const ls_dataset *const d = part->dataset;
+  if (!d || part->is_shared || !d->x.is_private) return 0.0;
+  return (double)(d->x.bytes + d->y.bytes + d->w.bytes);
+}
+
+/* What this process has come to hold beside model, optimizer and data: buffers of BLAS, HDF5 and MPI. */
+static void take_resident(const ls_setup *setup, ls_plan_costs *costs) {
+  const ls_job *const job = setup->job;
+  double now = 0.0;
+  double shared = 0.0;
+  ls_plan_resident(&now, &shared);
+  const double known =
+      (double)(ls_model_bytes(job->model) + job->optim->type->n_slots * job->optim->n * sizeof(float)) +
+      private_data(&setup->train) + private_data(&setup->validation) + private_data(&setup->test);
+  costs->private_bytes = fmax(costs->private_bytes, now - known);
+}
+
+/* ------------------------------------------------------------------------- in all */
+
+static double processor_seconds(void) {
+  return (double)clock() / CLOCKS_PER_SEC;
+}
+
+/* Collective. */
+static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
+  ls_model *const model = b->setup->job->model;
+  const double start = ls_clock();
+  const double worked = processor_seconds();
+  ls_model_initialise(model, b->setup->job->train.seed);
+  measure_passes(b, slots, costs);
+  costs->share = fmin((processor_seconds() - worked) / (ls_clock() - start), 1.0);
+  take_resident(b->setup, costs);
+  const ls_status status = measure_memory(b->comm, model->n_params, slots, costs);
+  if (status != LS_OK || costs->nodes == 1) return status;
+  return measure_network(b->comm, model->n_params, slots, costs);
+}
+
+ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) {
+  const ls_job *const job = setup->job;
+  const double start = ls_clock();
+  bench b = {.comm = comm,
+             .setup = setup,
+             .order = ls_order_make(setup->train.view.n, job->train.seed, 0, job->data.shuffle),
+             .position = setup->train.view.n / (uint64_t)ls_comm_size(comm) * (uint64_t)ls_comm_rank(comm)};
+  costs->nodes = ls_comm_size(comm) / ls_comm_node_size(comm);
+  costs->ranks = ls_comm_node_size(comm);
+  costs->threads = setup->threads;
+  double *slots = ls_calloc((size_t)ls_comm_size(comm), KINDS * sizeof *slots);
+  ls_status status = slots ? LS_OK : ls_fail_memory("measuring", 0);
+  if (status == LS_OK) status = ls_metric_create(job->task, job->model->n_out, false, &b.metric);
+  if (status == LS_OK) ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK) status = measure(&b, slots, costs);
+  ls_metric_destroy(&b.metric);
+  free(slots);
+  costs->elapsed = ls_clock() - start;
+  return status;
+}

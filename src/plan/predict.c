@@ -1,0 +1,240 @@
+/* A step on a cluster, from what one rank needs and what passes between ranks. */
+#include "lockstep/plan.h"
+
+#include <math.h>
+
+const char *const ls_plan_mode_names[LS_PLAN_MODES] = {"allreduce", "overlap", "sharded", "tree"};
+
+#define BUCKET 1e6 /* bytes of gradient that go together while backward runs */
+
+/* ------------------------------------------------------------------------ compute */
+
+double ls_plan_pass(const ls_plan_costs *c, size_t rows) {
+  const double x = (double)rows;
+  size_t i = 0;
+  while (i < c->n_points && c->rows[i] < rows) i++;
+  if (i == 0) return c->seconds[0] * fmin(x / (double)c->rows[0], 1.0);
+  if (i == c->n_points) return c->seconds[i - 1] * x / (double)c->rows[i - 1];
+  const double from = (double)c->rows[i - 1];
+  const double share = (x - from) / ((double)c->rows[i] - from);
+  return c->seconds[i - 1] + share * (c->seconds[i] - c->seconds[i - 1]);
+}
+
+/* Rows of a batch on the rank that has most. Whole lanes, where there are any: the last rank has most of
+ * them, or where there are more ranks than lanes the first. */
+static size_t most_rows(const ls_plan_work *w, uint64_t ranks) {
+  size_t first = 0;
+  size_t count = 0;
+  if (w->lanes == 0) return ls_shard_most(w->batch_size, (int)ranks);
+  ls_comm_tree_lanes(w->lanes, (int)ranks - 1, (int)ranks, &first, &count);
+  size_t most = count;
+  ls_comm_tree_lanes(w->lanes, 0, (int)ranks, &first, &count);
+  most = ls_size_max(most, count);
+  return ls_size_min(most * ls_shard_most(w->batch_size, (int)w->lanes), w->batch_size);
+}
+
+/* ------------------------------------------------------------------------- reduce */
+
+/* What the parts of the model share while one step is worked out. */
+typedef struct scene {
+  const ls_plan_work *work;
+  const ls_plan_costs *costs;
+  const ls_plan_cluster *cluster;
+  ls_plan_link link;
+  double bytes; /* of the parameters */
+  double sent;  /* of the gradient, as it crosses nodes */
+  double pass;  /* seconds of the step's last pass */
+} scene;
+
+/* Within a node each rank reads its 1/P of all P gradients, and copies what the others made of theirs: for
+ * one rank the bytes of one vector, twice. The node's memory sees them all, the copy twice. */
+static double node_seconds(const scene *s) {
+  const double p = (double)s->cluster->ranks_per_node;
+  if (s->cluster->ranks_per_node == 1) return 0.0;
+  const double own = s->bytes * (s->costs->sum + (p - 1.0) / p * s->costs->copy);
+  const double moved = p * s->bytes * (1.0 + 2.0 * (p - 1.0) / p);
+  const double least = s->cluster->memory_bandwidth > 0.0 ? moved / s->cluster->memory_bandwidth : 0.0;
+  return fmax(own, least) + 2.0 * ls_plan_small(&s->link, 1, s->cluster->ranks_per_node);
+}
+
+/* Adding up what came from the other nodes, and making bfloat16 and back: reading the rest of the last
+ * step, writing it, reading what came. */
+static double arithmetic(const scene *s, double share) {
+  const double q = (double)s->cluster->nodes;
+  const double own = share * s->bytes / (double)s->cluster->ranks_per_node;
+  return (q - 1.0) / q * own * s->costs->sum + (s->work->is_half ? 3.0 * own * s->costs->copy : 0.0);
+}
+
+static double two_exchanges(const scene *s, double share) {
+  return 2.0 * ls_plan_exchange(&s->link, s->cluster->nodes, share * s->sent) + arithmetic(s, share);
+}
+
+static double network_allreduce(const scene *s) {
+  return s->work->is_half ? two_exchanges(s, 1.0)
+                          : ls_plan_allreduce(&s->link, s->cluster->nodes, s->bytes);
+}
+
+/* Parameters come back as float32 whatever the gradient was. */
+static double network_sharded(const scene *s) {
+  const uint64_t q = s->cluster->nodes;
+  return ls_plan_exchange(&s->link, q, s->sent) + arithmetic(s, 1.0) +
+         ls_plan_exchange(&s->link, q, s->bytes);
+}
+
+/* Multiplications of a row in a block's product: forward, dW and dx need as many each. */
+static double products(const ls_segment *segment) {
+  return segment->cols ? (double)segment->rows * (double)segment->cols : 0.0;
+}
+
+/* What is left of a pass, in its share, when backward has finished segment i: dW of those above it and dx
+ * of all below are done, and the first layer has no dx. */
+static double all_products(const ls_plan_work *w, size_t *last) {
+  double sum = 0.0;
+  *last = 0;
+  for (size_t i = 0; i < w->n_segments; i++) {
+    sum += 3.0 * products(&w->segments[i]);
+    if (products(&w->segments[i]) > 0.0) *last = i;
+  }
+  return w->n_segments ? fmax(sum - products(&w->segments[*last]), 1.0) : 1.0;
+}
+
+/* Buckets queue for the link as backward finishes them. What the queue still holds when backward ends is
+ * not hidden: at least the last bucket. */
+static double network_overlap(const scene *s) {
+  const ls_plan_work *const w = s->work;
+  size_t last = 0;
+  const double unit = s->pass / all_products(w, &last);
+  double now = 0.0;
+  double link_free = 0.0;
+  double waiting = 0.0; /* bytes */
+  for (size_t i = 0; i < w->n_segments; i++) {
+    const double count = products(&w->segments[i]);
+    now += count * unit;
+    waiting += (double)(ls_segment_count(&w->segments[i]) * sizeof(float));
+    if (waiting >= BUCKET || i + 1 == w->n_segments) {
+      link_free = fmax(link_free, now) + two_exchanges(s, waiting / s->bytes);
+      waiting = 0.0;
+    }
+    now += i == last ? 0.0 : count * unit;
+  }
+  return fmax(link_free - now, 0.0);
+}
+
+/* Every rank exchanges the whole vector with every other one: the link carries it once for each of its
+ * node's ranks, there and back. */
+static double network_tree(const scene *s) {
+  const double p = (double)s->cluster->ranks_per_node;
+  const double q = (double)s->cluster->nodes;
+  if (p * q <= 1.0) return 0.0;
+  const double over_link =
+      s->cluster->nodes == 1 ? 0.0 : 2.0 * (s->link.alpha + (q - 1.0) / q * p * s->bytes * s->link.beta);
+  return over_link + 2.0 * (p * q - 1.0) * LS_PLAN_MESSAGE + s->bytes * (s->costs->sum + s->costs->copy);
+}
+
+static double reduce_seconds(const scene *s, ls_plan_mode mode) {
+  const ls_plan_work *const w = s->work;
+  const double small = ls_plan_small(&s->link, s->cluster->nodes, s->cluster->ranks_per_node);
+  const double smalls = small * (1.0 + (double)w->accumulate * s->costs->sums);
+  switch (mode) {
+  case LS_PLAN_OVERLAP: return node_seconds(s) + network_overlap(s) + smalls;
+  case LS_PLAN_SHARDED: return node_seconds(s) + network_sharded(s) + smalls;
+  case LS_PLAN_TREE: return (double)w->accumulate * network_tree(s) + smalls;
+  default: return node_seconds(s) + network_allreduce(s) + smalls;
+  }
+}
+
+/* ------------------------------------------------------------------------- memory */
+
+static void add_memory(const scene *s, ls_plan_row *row) {
+  const ls_plan_work *const w = s->work;
+  const double parts = row->mode == LS_PLAN_SHARDED ? (double)row->ranks : 1.0;
+  const double own = s->bytes / (double)row->ranks_per_node;
+  const double more_rows = row->rows > w->least_rows ? (double)(row->rows - w->least_rows) : 0.0;
+  row->model_bytes = w->least_bytes + more_rows * w->row_bytes;
+  row->optimizer_bytes = (double)w->slots * s->bytes / parts;
+  row->buffer_bytes = 0.0;
+  /* What comes from other nodes, and with bfloat16 what rounding left over. */
+  if (row->nodes > 1 && (row->mode != LS_PLAN_ALLREDUCE || w->is_half)) row->buffer_bytes += own;
+  if (row->nodes > 1 && w->is_half) row->buffer_bytes += own;
+  const double alone =
+      s->costs->private_bytes + row->model_bytes + row->optimizer_bytes + row->buffer_bytes;
+  row->rank_bytes = alone + s->costs->shared_bytes;
+  row->node_bytes = (double)row->ranks_per_node * alone + s->costs->shared_bytes + w->data_bytes;
+}
+
+/* ------------------------------------------------------------------------- a row */
+
+static void take_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
+  const double n = (double)s->work->n_params;
+  row->mode = mode;
+  row->reduce = row->ranks == 1 ? 0.0 : reduce_seconds(s, mode);
+  const double ranks = (double)row->ranks;
+  row->update = n * (s->costs->update / (mode == LS_PLAN_SHARDED ? ranks : 1.0) +
+                     s->costs->square / (mode == LS_PLAN_TREE ? 1.0 : ranks));
+  row->step = row->compute + row->reduce + row->update;
+}
+
+/* The mode that was asked for, else the fastest. */
+static void choose_mode(const scene *s, ls_plan_row *row) {
+  take_mode(s, s->work->mode == LS_PLAN_AUTO ? LS_PLAN_ALLREDUCE : s->work->mode, row);
+  if (s->work->mode != LS_PLAN_AUTO) return;
+  const ls_plan_mode others[] = {LS_PLAN_OVERLAP, LS_PLAN_SHARDED};
+  for (size_t i = 0; i < 2; i++) {
+    ls_plan_row other = *row;
+    take_mode(s, others[i], &other);
+    if (other.step < row->step) *row = other;
+  }
+}
+
+static ls_plan_row predict(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c) {
+  ls_plan_row row = {
+      .nodes = c->nodes, .ranks_per_node = c->ranks_per_node, .ranks = c->nodes * c->ranks_per_node};
+  row.rows = most_rows(w, row.ranks);
+  const double bytes = (double)w->n_params * sizeof(float);
+  const scene s = {.work = w,
+                   .costs = costs,
+                   .cluster = c,
+                   .link = ls_plan_link_of(c, costs->sum),
+                   .bytes = bytes,
+                   .sent = w->is_half ? bytes / 2.0 : bytes,
+                   .pass = ls_plan_pass(costs, row.rows)};
+  row.compute = (double)w->accumulate * s.pass;
+  choose_mode(&s, &row);
+  row.samples_per_second = (double)w->accumulate * (double)w->batch_size / row.step;
+  row.run_seconds = (double)w->steps * row.step;
+  add_memory(&s, &row);
+  return row;
+}
+
+ls_plan_row ls_plan_predict(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c) {
+  ls_plan_cluster one = *c;
+  one.nodes = one.ranks_per_node = 1;
+  ls_plan_row row = predict(w, costs, c);
+  row.efficiency =
+      row.samples_per_second / ((double)row.ranks * predict(w, costs, &one).samples_per_second);
+  return row;
+}
+
+/* ----------------------------------------------------------------------- the table */
+
+size_t ls_plan_table(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c,
+                     ls_plan_row *rows) {
+  size_t n = 0;
+  ls_plan_cluster at = *c;
+  at.nodes = 1;
+  for (at.ranks_per_node = 1; at.ranks_per_node < c->ranks_per_node; at.ranks_per_node *= 2)
+    rows[n++] = ls_plan_predict(w, costs, &at);
+  at.ranks_per_node = c->ranks_per_node;
+  for (; at.nodes < c->nodes; at.nodes *= 2) rows[n++] = ls_plan_predict(w, costs, &at);
+  rows[n++] = ls_plan_predict(w, costs, c);
+  return n;
+}
+
+size_t ls_plan_last_useful(const ls_plan_row *rows, size_t n) {
+  for (size_t i = 0; i + 1 < n; i++) {
+    const double doublings = log2((double)rows[i + 1].ranks / (double)rows[i].ranks);
+    const double gain = rows[i + 1].samples_per_second / rows[i].samples_per_second;
+    if (gain < pow(1.1, doublings)) return i;
+  }
+  return n - 1;
+}

@@ -1,0 +1,163 @@
+"""lockstep plan: the table adds up, what must rise rises, and mistakes are told. Nothing here asks how fast the
+machine is."""
+
+import json
+import math
+import re
+
+import harness
+from harness import edited, run
+
+X, Y = harness.three_classes(96)
+LINKS = ("--bandwidth", "25Gb/s", "--latency", "2us")
+
+
+def prepare(folder, *edits):
+    harness.write_file(folder / "config.yaml", edited(("batch_size: 8", "batch_size: 32"), *edits))
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+
+
+def plan(folder, *words, **how):
+    """(the object that --json prints, the run). A busy machine is warned of on stderr, but for --json."""
+    result = run(folder, "plan", "config.yaml", "--json", *words, **how).exits(0)
+    result.must(result.out.count("\n") == 1, "it prints one line")
+    return json.loads(result.out), result
+
+
+def near(a, b):
+    return math.isclose(a, b, rel_tol=1e-6)
+
+
+def check_row(result, told, row, first):
+    """A row's figures by each other."""
+    batch = told["batch_size"] * told["accumulate"]
+    result.must(row["ranks"] == row["nodes"] * row["ranks_per_node"], "the ranks")
+    result.must(row["rows"] == math.ceil(told["batch_size"] / row["ranks"]), "rows of the busiest rank")
+    parts = row["compute_seconds"] + row["reduce_seconds"] + row["update_seconds"]
+    result.must(near(row["step_seconds"], parts), "a step is its parts")
+    result.must(near(row["samples_per_second"], batch / row["step_seconds"]), "samples/s")
+    result.must(near(row["run_seconds"], told["steps"] * row["step_seconds"]), "the whole run")
+    result.must(near(row["efficiency"], row["samples_per_second"] / row["ranks"] / first["samples_per_second"]),
+                "efficiency")
+    measured = told["measured"]
+    alone = (measured["private_bytes"] + row["model_bytes"] + row["optimizer_bytes"] + row["buffer_bytes"])
+    result.must(near(row["rank_bytes"], alone + measured["shared_bytes"]), "memory of a rank")
+    result.must(near(row["node_bytes"], row["ranks_per_node"] * alone + measured["shared_bytes"] + told["data_bytes"]),
+                "memory of a node")
+
+
+def check_rise(result, rows, key, sign):
+    values = [sign * row[key] for row in rows]
+    result.must(values == sorted(values), f"{key}: {[row[key] for row in rows]}")
+
+
+def the_table_adds_up(folder):
+    prepare(folder)
+    told, result = plan(folder, "--nodes", "6", "--ranks-per-node", "3", *LINKS)
+    rows = told["clusters"]
+    result.must([(row["nodes"], row["ranks"]) for row in rows] == [(1, 1), (1, 2), (1, 3), (2, 6), (4, 12), (6, 18)],
+                "the clusters")
+    for row in rows:
+        check_row(result, told, row, rows[0])
+    result.must(told["steps"] == 6 and told["parameters"] == 67, "2 epochs of 3 steps")
+    check_rise(result, rows, "compute_seconds", -1)
+    check_rise(result, rows, "rows", -1)
+    check_rise(result, rows, "model_bytes", -1)
+    first = rows[0]
+    result.must(first["reduce_seconds"] == 0 and first["efficiency"] == 1, "one rank waits for nobody")
+    passes = told["measured"]["passes"]
+    result.must([p["rows"] for p in passes] == [1, 2, 4, 8, 16, 32], "the rows that were measured")
+    check_rise(result, passes, "seconds", 1)
+    result.must(near(first["compute_seconds"], passes[-1]["seconds"]), "one rank needs what was measured")
+
+
+def slower_links_cost_more(folder):
+    """Times differ between two runs; within one the reductions of more nodes are dearer."""
+    prepare(folder)
+    told, result = plan(folder, "--nodes", "64", "--bandwidth", "1Mbit/s", "--latency", "500ms")
+    rows = told["clusters"]
+    check_rise(result, rows, "reduce_seconds", 1)
+    for row in rows[1:]:
+        result.must(row["reduce_seconds"] > 2 * 0.5, "a message there and one small sum at least")
+        result.must(row["reduce_seconds"] < 1.0 + 2 * 0.5 * math.ceil(math.log2(row["nodes"])) * 2, "no more than that")
+    result.must(told["useful"] == {"nodes": 1, "ranks": 1}, "nothing helps there")
+    run(folder, "plan", "config.yaml", "--nodes", "2", "--bandwidth", "1Mbit/s", "--latency", "500ms").exits(0).says(
+        "more than 1 node of 1 rank does not help: 2 ranks make", "assumed: links of 0.001 Gbit/s")
+
+
+def what_was_asked_for_counts(folder):
+    """max_steps, several batches a step, and units that mean the same."""
+    prepare(folder, ("epochs: 2", "epochs: 2\n  accumulate: 3"))
+    told, result = plan(folder, "--set", "train.max_steps=1", "--nodes", "2", "--bandwidth", "1GB/s", "--latency", "1ms")
+    result.must(told["steps"] == 1 and told["accumulate"] == 3, "one step of three batches")
+    for row in told["clusters"]:
+        check_row(result, told, row, told["clusters"][0])
+    passes = told["measured"]["passes"]
+    result.must(near(told["clusters"][0]["compute_seconds"], 3 * passes[-1]["seconds"]), "three passes")
+
+
+def ten_thousand_ranks(folder):
+    prepare(folder)
+    told, result = plan(folder, "--nodes", "500", "--ranks-per-node", "20", *LINKS)
+    last = told["clusters"][-1]
+    result.must(last["ranks"] == 10000 and last["rows"] == 1, "all of them, most without a row")
+    run(folder, "plan", "config.yaml", "--nodes", "64", "--ranks-per-node", "8", *LINKS).exits(0).says("does not help")
+
+
+def many_ranks_measure_at_once(folder):
+    """The ranks of the run are those of a node; the layers that see the whole batch have sums of their own."""
+    prepare(folder, ("  - {layer: dense, units: 3", "  - {layer: batch_norm}\n  - {layer: dense, units: 3"))
+    told, result = plan(folder, "--nodes", "2", *LINKS, ranks=2)
+    result.must(told["measured"]["ranks"] == 2, "both measure")
+    result.must([row["ranks"] for row in told["clusters"]] == [1, 2, 4], "a node has the ranks of this run")
+    for row in told["clusters"]:
+        check_row(result, told, row, told["clusters"][0])
+
+
+def lanes_stay_whole(folder):
+    prepare(folder, ("epochs: 2", "epochs: 2\n  reproducible: true\n  lanes: 4"))
+    told, result = plan(folder, "--nodes", "8", *LINKS)
+    result.must([row["rows"] for row in told["clusters"]] == [32, 16, 8, 8], "no rank has less than a lane")
+    result.must([p["rows"] for p in told["measured"]["passes"]] == [8, 16, 32], "whole lanes were measured")
+    result.must({row["mode"] for row in told["clusters"]} == {"tree"}, "sums go by the tree")
+
+
+def the_run_directory_is_left_alone(folder):
+    prepare(folder)
+    before = harness.snapshot(folder)
+    result = run(folder, "plan", "config.yaml").exits(0)
+    result.must(harness.snapshot(folder) == before, "nothing is written")
+    result.must(re.search(r"^ +1 +1 +32 ", result.out, re.MULTILINE), "one row for one rank")
+    result.says("all of them help")
+
+
+def mistakes_are_told(folder):
+    prepare(folder)
+    cases = ((("--nodes", "0"), "--nodes 0: a whole number from 1 to 10000 is expected"),
+             (("--nodes", "two", *LINKS), "--nodes two"),
+             (("--ranks-per-node", "-3"), "--ranks-per-node -3"),
+             (("--nodes", "101", "--ranks-per-node", "100", *LINKS), "10100 ranks; at most 10000"),
+             (("--nodes", "2"), "--nodes 2 needs --bandwidth and --latency"),
+             (("--nodes", "2", "--bandwidth", "25Gb/s"), "needs --bandwidth and --latency"),
+             (("--bandwidth", "25"), "--bandwidth 25: a number above 0 with its unit is expected, such as 25Gb/s"),
+             (("--bandwidth", "25gb/s"), "units: Gb/s, Gbit/s, Mb/s, Mbit/s, GB/s, MB/s"),
+             (("--bandwidth", "0Gb/s"), "a number above 0"),
+             (("--bandwidth", "nanGb/s"), "a number above 0"),
+             (("--latency", "-2us"), "such as 2us (units: us, ms, s, ns)"),
+             (("--latency", "us"), "a number above 0"),
+             (("--memory-bandwidth", "fast"), "--memory-bandwidth fast"),
+             (("--hosts", "2"), "unknown option"),
+             (("another.yaml",), "one too many"))
+    for words, text in cases:
+        result = run(folder, "plan", "config.yaml", *words).exits(2).says(text)
+        result.must(result.out == "", "stdout stays empty")
+    run(folder, "plan").exits(2).says("missing: CONFIG.yaml")
+    run(folder, "plan", "nowhere.yaml").exits(2).says("nowhere.yaml")
+    run(folder, "plan", "config.yaml", "--set", "data.train=none.h5").exits(3).says("none.h5")
+
+
+TESTS = (the_table_adds_up, slower_links_cost_more, what_was_asked_for_counts, ten_thousand_ranks,
+         many_ranks_measure_at_once, lanes_stay_whole, the_run_directory_is_left_alone, mistakes_are_told)
+
+if __name__ == "__main__":
+    harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
