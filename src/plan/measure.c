@@ -17,6 +17,7 @@ typedef struct bench {
   ls_comm *comm;
   ls_setup *setup;
   ls_metric *metric;
+  float *grads; /* (n_params), owned */
   ls_order order;
   uint64_t position;           /* of the next pass in it */
   size_t sums;                 /* reductions that layers asked for in the last pass */
@@ -97,9 +98,10 @@ static void sweep(bench *b, const ls_cut *cut) {
 static void update(bench *b) {
   ls_job *const job = b->setup->job;
   ls_model *const model = job->model;
-  ls_penalty_add_gradient(model->n_segments, model->segments, 1.0, model->params, model->grads);
+  const ls_range all = {.count = model->n_params};
+  ls_penalty_add_gradient(model->n_segments, model->segments, all, 1.0, model->params, model->grads);
   ls_optim_step(job->optim, 0.0, 1.0F, model->grads, model->params);
-  ls_penalty_shrink(model->n_segments, model->segments, 0.0, model->params);
+  ls_penalty_shrink(model->n_segments, model->segments, all, 0.0, model->params);
 }
 
 static void run_step(bench *b, const ls_cut *cut) {
@@ -301,9 +303,10 @@ static void take_resident(const ls_setup *setup, ls_plan_costs *costs) {
   double now = 0.0;
   double shared = 0.0;
   ls_plan_resident(&now, &shared);
-  const double known =
-      (double)(ls_model_bytes(job->model) + job->optim->type->n_slots * job->optim->n * sizeof(float)) +
-      private_data(&setup->train) + private_data(&setup->validation) + private_data(&setup->test);
+  const double known = (double)(ls_model_bytes(job->model) + job->model->n_params * sizeof(float) +
+                                job->optim->type->n_slots * job->optim->n * sizeof(float)) +
+                       private_data(&setup->train) + private_data(&setup->validation) +
+                       private_data(&setup->test);
   costs->private_bytes = fmax(costs->private_bytes, now - known);
 }
 
@@ -327,6 +330,15 @@ static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   return measure_network(b->comm, model->n_params, slots, costs);
 }
 
+/* Gradients, and the optimizer's state of all parameters. */
+static ls_status take_memory(bench *b) {
+  ls_model *const model = b->setup->job->model;
+  b->grads = ls_calloc(model->n_params, sizeof *b->grads);
+  if (!b->grads) return ls_fail_memory("the gradient", model->n_params * sizeof *b->grads);
+  ls_model_set_grads(model, b->grads);
+  return ls_optim_build(b->setup->job->optim, model->n_params);
+}
+
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) {
   const ls_job *const job = setup->job;
   const double start = ls_clock();
@@ -341,9 +353,11 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   ls_status status = slots ? LS_OK : ls_fail_memory("measuring", 0);
   if (status == LS_OK) status = ls_metric_create(job->task, job->model->n_out, false, &b.metric);
   if (status == LS_OK) ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
+  if (status == LS_OK) status = take_memory(&b);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = measure(&b, slots, costs);
   ls_metric_destroy(&b.metric);
+  free(b.grads);
   free(slots);
   costs->elapsed = ls_clock() - start;
   return status;

@@ -1,34 +1,12 @@
 /* What a run is to do, from its config and data. */
 #include "lockstep/plan.h"
 
-#include <string.h>
-
-/* The choice of a key of `comm:`, by its place in `names` (n): the one that is used by default where the
- * config does not have it. */
-static ls_status choice_of(const ls_job *job, const char *key, const char *const *names, size_t n,
-                           size_t fallback, size_t *out) {
-  const ls_node *const section = ls_node_find(ls_config_root(job->config), "comm");
-  const ls_node *const node = section ? ls_node_find(section, key) : NULL;
-  *out = fallback;
-  if (!node || ls_node_is_null(node)) return LS_OK;
-  for (size_t i = 0; i < n; i++) {
-    *out = i;
-    if (strcmp(ls_node_text(node), names[i]) == 0) return LS_OK;
-  }
-  return ls_fail(LS_ERR_CONFIG, "comm.%s: lockstep plan knows no %s", key, ls_node_text(node));
-}
-
-static ls_status read_modes(const ls_job *job, ls_plan_work *out) {
-  static const char *const modes[] = {"allreduce", "overlap", "sharded", "auto"};
-  static const ls_plan_mode meant[] = {LS_PLAN_ALLREDUCE, LS_PLAN_OVERLAP, LS_PLAN_SHARDED, LS_PLAN_AUTO};
-  static const char *const types[] = {"float32", "bfloat16"};
-  size_t mode = 0;
-  size_t type = 0;
-  ls_status status = choice_of(job, "mode", modes, 4, 3, &mode);
-  if (status == LS_OK) status = choice_of(job, "gradient_type", types, 2, 0, &type);
-  out->mode = job->train.reproducible ? LS_PLAN_TREE : meant[mode];
-  out->is_half = type == 1 && !job->train.reproducible;
-  return status;
+static ls_plan_mode mode_of(const ls_job *job) {
+  static const ls_plan_mode meant[] = {[LS_SYNC_AUTO] = LS_PLAN_AUTO,
+                                       [LS_SYNC_ALLREDUCE] = LS_PLAN_ALLREDUCE,
+                                       [LS_SYNC_OVERLAP] = LS_PLAN_OVERLAP,
+                                       [LS_SYNC_SHARDED] = LS_PLAN_SHARDED};
+  return job->train.reproducible ? LS_PLAN_TREE : meant[job->sync.mode];
 }
 
 /* Bytes of the model with room for so many rows. */
@@ -69,6 +47,8 @@ ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out) {
   *out = (ls_plan_work){
       .n_params = job->model->n_params,
       .n_segments = job->model->n_segments,
+      .mode = mode_of(job),
+      .is_half = job->sync.gradient_type == LS_GRADIENT_BF16,
       .segments = job->model->segments,
       .batch_size = setup->batch_size,
       .accumulate = train->accumulate,
@@ -76,6 +56,5 @@ ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out) {
       .lanes = train->reproducible ? train->lanes : 0,
       .slots = job->optim->type->n_slots,
       .data_bytes = data_bytes(&setup->train) + data_bytes(&setup->validation) + data_bytes(&setup->test)};
-  const ls_status status = read_modes(job, out);
-  return status == LS_OK ? measure_model(setup, out) : status;
+  return measure_model(setup, out);
 }
