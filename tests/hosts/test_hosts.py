@@ -17,11 +17,17 @@ import runs
 
 STEPS = runs.STEPS_PER_EPOCH + 6
 ROUNDING = 1e-5
+BFLOAT16 = 1e-1 # what single steps lose comes back in later ones, but not at once
 
 # The way of the gradients, as assignments, and how far the model may be from that of one rank without them.
 MODES = {
     "default": ([], ROUNDING),
     "reproducible": (["train.reproducible=true"], ROUNDING),
+    "allreduce": (["comm.mode=allreduce"], ROUNDING),
+    "overlap": (["comm.mode=overlap"], ROUNDING),
+    "sharded": (["comm.mode=sharded"], ROUNDING),
+    "overlap, bfloat16": (["comm={mode: overlap, gradient_type: bfloat16}"], BFLOAT16),
+    "sharded, bfloat16": (["comm={mode: sharded, gradient_type: bfloat16}"], BFLOAT16),
 }
 LAYOUTS = {"2 hosts x 1 rank": (1, 1), "2 hosts x 2 ranks": (2, 2)} # ranks on each host
 

@@ -96,7 +96,7 @@ class Runs:
 
 
 class Checkpoint:
-    """All of a checkpoint but the config and what the clock has a part in."""
+    """All of a checkpoint but the config and what the clock has a part in: seconds, and how gradients were summed."""
 
     def __init__(self, path):
         self.arrays, self.attributes = {}, {}
@@ -108,7 +108,7 @@ class Checkpoint:
         if isinstance(node, h5py.Dataset):
             self.arrays[name] = node[...]
         for key, value in node.attrs.items():
-            if key != "config" and not key.endswith("_seconds"):
+            if key not in ("config", "comm_mode", "comm_ranks") and not key.endswith("_seconds"):
                 self.attributes[name, key] = value
 
     def different(self, other):

@@ -27,6 +27,11 @@ CASES = {
     "batch-2": ["optimizer={type: momentum, lr: 0.01}", "train.batch_size=2"],
     "full": ["train.batch_size=full", "train.epochs=50"],
     "everything": runs.EVERYTHING,
+    # Without shared memory each rank is a node to the others.
+    "sharded": [*runs.EVERYTHING, "comm.mode=sharded"],
+    "sharded-nodes": [*runs.EVERYTHING, "comm={mode: sharded, shared_memory: false}"],
+    "overlap-nodes": [*runs.EVERYTHING, "comm={mode: overlap, shared_memory: false}"],
+    "allreduce-nodes": [*runs.EVERYTHING, "comm={mode: allreduce, shared_memory: false}"],
 }
 
 
@@ -115,6 +120,17 @@ def check_repeated(here, ranks, verdicts):
     verdicts.check(not states[0].different(states[1]), f"repeated: {states[0].different(states[1])}")
 
 
+def check_modes(here, ranks, verdicts):
+    """Within a node gradients are added up in one order, however: the same bits."""
+    states = {}
+    for mode in ("auto", "allreduce", "overlap", "sharded"):
+        here.train(ranks, f"mode-{mode}", [*runs.EVERYTHING, f"train.max_steps={STEPS}", f"comm.mode={mode}"])
+        states[mode] = here.checkpoint(f"mode-{mode}", STEPS)
+    for mode, state in states.items():
+        wrong = state.different(states["auto"])
+        verdicts.check(not wrong, f"modes: {mode} has the bits of auto {wrong}")
+
+
 def main():
     ranks = runs.ranks_wanted()
     verdicts = runs.Verdicts()
@@ -124,6 +140,7 @@ def main():
         check_accumulated(here, ranks, verdicts)
         check_reproducible(here, ranks, verdicts)
         check_repeated(here, ranks, verdicts)
+        check_modes(here, ranks, verdicts)
     verdicts.end()
 
 

@@ -52,7 +52,9 @@ def check_optimizers(here, ranks, verdicts):
     without validation, whose model is the final state."""
     plateau = "schedule={type: plateau, patience: 0, factor: 0.5}"
     cases = {"adam": (["optimizer={type: adam, lr: 0.001}", "data.shuffle=false"], LAST),
-             "everything": (runs.EVERYTHING, 3 * 20), "plateau": ([plateau, "train.monitor=step"], LAST),
+             "everything": (runs.EVERYTHING, 3 * 20),
+             "sharded": ([*runs.EVERYTHING, "comm={mode: sharded, shared_memory: false}"], 3 * 20),
+             "overlap": ([*runs.EVERYTHING, "comm={mode: overlap, shared_memory: false}"], 3 * 20), "plateau": ([plateau, "train.monitor=step"], LAST),
              "alone": (["data.validation=0"], 3 * 23)}
     for name, (sets, last) in cases.items():
         here.train(ranks, f"{name}-straight", sets)
