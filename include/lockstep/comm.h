@@ -90,7 +90,12 @@ typedef struct ls_shared {
  * shared memory is too small gives each of its ranks a copy of its own, and one warning says so. */
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out);
 
-/* Collective. Rank 0's contents go to every node. After it, all may read. */
+/* Local. The part of rank 0's contents that this rank is to provide before they are spread, of n units of
+ * any kind: they are shared out among the ranks that see rank 0's memory, in the order of the ranks. */
+void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n, size_t *first,
+                         size_t *count);
+
+/* Collective. What is in rank 0's memory goes to every node. After it, all may read. */
 void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared);
 
 /* Collective. Frees it; a zeroed ls_shared is allowed. */

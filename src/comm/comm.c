@@ -25,8 +25,24 @@ static int count_cores(const ls_comm *comm) {
   return cores > 1 ? cores : 1;
 }
 
+/* Whether all ranks are on one node, as far as it can be known before MPI starts: by what mpirun says, or
+ * because nothing has started this process as a rank. */
+static bool is_one_node(void) {
+  const char *const all = getenv("OMPI_COMM_WORLD_SIZE");
+  const char *const here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (all && here) return strcmp(all, here) == 0;
+  return !getenv("PMIX_RANK") && !getenv("PMI_RANK");
+}
+
+/* Open MPI tries the drivers of every kind of network, which takes 0.2 s: more than all else at start-up.
+ * Within a node its messages go by shared memory (ob1). What the user has set stays. */
+static void leave_out_networks(void) {
+  if (is_one_node()) (void)setenv("OMPI_MCA_pml", "ob1", 0);
+}
+
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   *out = NULL;
+  leave_out_networks();
   MPI_Init(argc, argv);
   ls_bug_handler_set(abort_all_ranks);
   ls_comm *const comm = ls_calloc(1, sizeof *comm);
@@ -41,6 +57,9 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
   MPI_Comm_rank(comm->node, &comm->node_rank);
   MPI_Comm_size(comm->node, &comm->node_size);
+  int leader = comm->rank;
+  MPI_Bcast(&leader, 1, MPI_INT, 0, comm->node);
+  comm->is_first_node = leader == 0;
   comm->cores = count_cores(comm);
   int length = 0;
   MPI_Get_library_version(comm->library, &length);

@@ -10,6 +10,7 @@ struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
   int node_rank, node_size;
+  bool is_first_node; /* rank 0 is on this node */
   int cores;
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
