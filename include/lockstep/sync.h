@@ -9,7 +9,7 @@
 
 /* The section `comm:`. */
 typedef struct ls_sync_config {
-  uint64_t threads; /* of BLAS in each rank; 0: the cores of its affinity mask */
+  uint64_t threads; /* of BLAS in each rank; 0: as ls_comm_threads says */
 } ls_sync_config;
 
 extern const ls_key ls_sync_keys[];

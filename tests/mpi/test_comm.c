@@ -13,7 +13,7 @@ static void test_who_am_i(void **state) {
   ls_comm_sum_u64(comm, seen, COUNT(seen));
   for (int r = 0; r < size; r++) EXPECT(seen[r] == 1);
   EXPECT(ls_comm_node_size(comm) >= 1 && ls_comm_node_size(comm) <= size);
-  EXPECT(ls_comm_cores(comm) >= 1);
+  EXPECT(ls_comm_threads(comm) >= 1);
   EXPECT(strlen(ls_comm_library(comm)) > 0);
   settle();
 }
