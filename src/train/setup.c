@@ -189,8 +189,8 @@ static void set_threads(ls_comm *comm, ls_setup *setup) {
   ls_math_threads_set(setup->threads);
   if (ls_comm_crowded(comm, setup->threads, &crowd))
     ls_log(LS_LOG_WARNING,
-           "threads get in each other's way: %d of %d rank%s on %s, but %d core%s for them; bind ranks to "
-           "more cores (mpirun --bind-to none, or --map-by slot:PE=N), or take fewer ranks or comm.threads",
+           "%d threads of %d rank%s on %s share %d core%s, and slow each other down: bind ranks to more "
+           "cores (mpirun --bind-to none, or --map-by slot:PE=N), or take fewer ranks or comm.threads",
            crowd.threads, crowd.ranks, crowd.ranks == 1 ? "" : "s", crowd.host, crowd.cores,
            crowd.cores == 1 ? "" : "s");
   else if (missing > 0)
