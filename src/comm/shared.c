@@ -32,8 +32,19 @@ static void node_part(const ls_comm *comm, size_t n, size_t *first, size_t *coun
   *count = part_begin(comm, n, comm->node_rank + 1) - *first;
 }
 
-/* Collective over the node: one window, all of it on the node's first rank. Each rank zeroes a part, which
- * takes the room now, so that the next check sees it gone. */
+/* Collective over the node. Each rank zeroes a part, which takes the room now, so that the next check sees
+ * it gone. */
+static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window) {
+  size_t first = 0;
+  size_t count = 0;
+  node_part(comm, bytes, &first, &count);
+  memset((unsigned char *)data + first, 0, count);
+  MPI_Win_sync(window);
+  MPI_Barrier(comm->node);
+  MPI_Win_sync(window);
+}
+
+/* Collective over the node: one window, all of it on the node's first rank. */
 static void *allocate_window(ls_comm *comm, size_t bytes, MPI_Win *window) {
   void *data = NULL;
   MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
@@ -41,13 +52,6 @@ static void *allocate_window(ls_comm *comm, size_t bytes, MPI_Win *window) {
   MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
-  size_t first = 0;
-  size_t count = 0;
-  node_part(comm, bytes, &first, &count);
-  memset((unsigned char *)data + first, 0, count);
-  MPI_Win_sync(*window);
-  MPI_Barrier(comm->node);
-  MPI_Win_sync(*window);
   return data;
 }
 
@@ -69,6 +73,7 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   }
   if (share) {
     out->data = allocate_window(comm, bytes, window);
+    zero_window(comm, out->data, bytes, *window);
     out->window = window;
   }
   uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
