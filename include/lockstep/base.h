@@ -183,4 +183,7 @@ uint64_t ls_permutation_at(const ls_permutation *p, uint64_t i);
 /* Local. Seconds of a clock that never goes back. */
 double ls_clock(void);
 
+/* Local. Seconds since this process began, to a hundredth; negative where /proc does not tell. */
+double ls_clock_process(void);
+
 #endif

@@ -24,9 +24,25 @@ int ls_comm_node_size(const ls_comm *comm);
 /* Local. The MPI library and its version, one line. Borrowed. */
 const char *ls_comm_library(const ls_comm *comm);
 
-/* Local. The cores this rank may use for threads: those of its affinity mask, shared out among the ranks of
- * its node that have the same mask. At least 1. */
-int ls_comm_cores(const ls_comm *comm);
+/* Local. The threads this rank should run where nothing else is said: OPENBLAS_NUM_THREADS, or else
+ * OMP_NUM_THREADS, where one is set for this rank or for rank 0. Else its cores: those of its affinity
+ * mask, shared out among the ranks of its node that have the same mask, but at most SLURM_CPUS_PER_TASK and
+ * its share of the processor time that the container is limited to. At least 1. */
+int ls_comm_threads(const ls_comm *comm);
+
+/* Local. By how many cores SLURM_CPUS_PER_TASK exceeds what this rank has; 0 where it does not, or where
+ * other variables decide. */
+int ls_comm_cores_missing(const ls_comm *comm);
+
+/* Ranks of one node with more threads than cores. */
+typedef struct ls_crowd {
+  char host[256];
+  int ranks, threads, cores; /* threads: of all these ranks; cores: that they may use */
+} ls_crowd;
+
+/* Collective. Each rank gives the threads it runs. Whether those of a node, or of ranks with one mask, are
+ * more than the cores they may use: *out is then the first such case, the same on all ranks. */
+bool ls_comm_crowded(ls_comm *comm, int threads, ls_crowd *out);
 
 /* Collective. The ranks' verdict on local work: the greatest status of any rank. Where that is a failure,
  * ls_message() is then on every rank that of the lowest rank that has it, with its rank and host before
@@ -139,7 +155,12 @@ typedef struct ls_shared {
  * shared memory is too small gives each of its ranks a copy of its own, and one warning says so. */
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out);
 
-/* Collective. Rank 0's contents go to every node. After it, all may read. */
+/* Local. The part of rank 0's contents that this rank is to provide before they are spread, of n units of
+ * any kind: they are shared out among the ranks that see rank 0's memory, in the order of the ranks. */
+void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n, size_t *first,
+                         size_t *count);
+
+/* Collective. What is in rank 0's memory goes to every node. After it, all may read. */
 void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared);
 
 /* Collective. Frees it; a zeroed ls_shared is allowed. */

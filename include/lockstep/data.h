@@ -1,7 +1,7 @@
 /* data: HDF5 data sets in node-shared memory, the validation split, the order of an epoch, batches.
  *
- * A data set is read once by rank 0, checked, and held once per node in its stored type; conversion and
- * normalisation happen when a batch is gathered. */
+ * A data set is read once by rank 0 and the ranks on its node, checked, and held once per node in its
+ * stored type; conversion and normalisation happen when a batch is gathered. */
 #ifndef LOCKSTEP_DATA_H
 #define LOCKSTEP_DATA_H
 

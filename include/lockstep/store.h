@@ -99,6 +99,10 @@ ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *o
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer);
 
+/* Local. How many rows of an array that was described lie in the same chunks, so that reading them together
+ * inflates each chunk once; 1 where it is not chunked. */
+size_t ls_store_chunk_rows(const ls_store *store, const char *path);
+
 /* Local. Attributes of the object at `path` ("/" for the root). A read of one that is absent or of
  * another type fails with LS_ERR_DATA. Whole numbers are read as u64, real ones as double; a text is
  * fixed- or variable-length UTF-8 of at most 1 MiB; a list of texts is 1-D, at most 100,000 and 64 MiB in

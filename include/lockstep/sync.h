@@ -24,7 +24,7 @@ typedef enum ls_gradient_type { LS_GRADIENT_F32, LS_GRADIENT_BF16 } ls_gradient_
 
 /* The section `comm:`. */
 typedef struct ls_sync_config {
-  uint64_t threads;   /* of BLAS in each rank; 0: the cores of its affinity mask */
+  uint64_t threads;   /* of BLAS in each rank; 0: as ls_comm_threads says */
   int mode;           /* ls_sync_mode */
   int gradient_type;  /* ls_gradient_type */
   bool shared_memory; /* sums within a node go through memory that its ranks share */

@@ -232,7 +232,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_loaded *loaded = NULL;
   ls_dataset *dataset = NULL;
   size_t top_k = 0;
-  ls_math_threads_set(ls_comm_cores(comm));
+  ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = ls_comm_agree(comm, parse_top_k(argument_of(&command_evaluate, a, "top-k"), &top_k));
   if (status == LS_OK) status = ls_loaded_create(comm, a->positional[0], &loaded);
   if (status == LS_OK) status = open_data_for(comm, loaded, a->positional[1], true, &dataset);

@@ -452,7 +452,7 @@ static void clean_up(work *w) {
 
 static ls_status run(ls_comm *comm, const arguments *a) {
   work w = {.comm = comm, .arguments = a};
-  ls_math_threads_set(ls_comm_cores(comm));
+  ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = ls_comm_agree(comm, read_options(a, &w.options));
   if (status == LS_OK) status = open_both(&w);
   if (status == LS_OK) {

@@ -241,7 +241,7 @@ static void print_json(const plan *p) {
 /* A node like this machine shares its cores out among its ranks, unless the config says how many each
  * takes. */
 static uint64_t threads_of(const ls_comm *comm, const ls_job *job, const ls_plan_cluster *c) {
-  const size_t own = (size_t)ls_comm_cores(comm);
+  const size_t own = (size_t)ls_comm_threads(comm);
   const size_t all = own * (size_t)ls_comm_node_size(comm);
   if (job->sync.threads) return job->sync.threads;
   return ls_size_max(ls_size_min(all / c->ranks_per_node, own), 1);

@@ -291,7 +291,7 @@ ls_status check_inputs(const char *output, const char *model, const char *data) 
 static ls_status run(ls_comm *comm, const arguments *a) {
   const char *const output = argument_of(&command_predict, a, "output");
   predictor p = {.comm = comm};
-  ls_math_threads_set(ls_comm_cores(comm));
+  ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = ls_comm_agree(comm, check_output(output));
   if (status == LS_OK)
     status = ls_comm_agree(comm,

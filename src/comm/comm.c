@@ -1,7 +1,6 @@
 /* Starting and ending MPI, what a rank knows of itself, and agreement. */
 #include "internal.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,24 +8,24 @@ static void abort_all_ranks(void) {
   MPI_Abort(MPI_COMM_WORLD, LS_ERR_INTERNAL);
 }
 
-/* Collective over the node. Ranks with the same mask share its cores. */
-static int count_cores(const ls_comm *comm) {
-  cpu_set_t mine;
-  CPU_ZERO(&mine);
-  cpu_set_t *const masks = ls_calloc((size_t)comm->node_size, sizeof *masks);
-  LS_ASSERT(masks);
-  if (sched_getaffinity(0, sizeof mine, &mine) != 0) CPU_SET(0, &mine);
-  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, masks, sizeof mine, MPI_BYTE, comm->node);
-  int sharers = 0;
-  for (int i = 0; i < comm->node_size; i++) sharers += CPU_EQUAL(&mine, &masks[i]) != 0;
-  free(masks);
-  LS_ASSERT(sharers > 0); /* itself at least */
-  const int cores = CPU_COUNT(&mine) / sharers;
-  return cores > 1 ? cores : 1;
+/* Whether all ranks are on one node, as far as it can be known before MPI starts: by what mpirun says, or
+ * because nothing has started this process as a rank. */
+static bool is_one_node(void) {
+  const char *const all = getenv("OMPI_COMM_WORLD_SIZE");
+  const char *const here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (all && here) return strcmp(all, here) == 0;
+  return !getenv("PMIX_RANK") && !getenv("PMI_RANK");
+}
+
+/* Open MPI tries the drivers of every kind of network, which takes 0.2 s: more than all else at start-up.
+ * Within a node its messages go by shared memory (ob1). What the user has set stays. */
+static void leave_out_networks(void) {
+  if (is_one_node()) (void)setenv("OMPI_MCA_pml", "ob1", 0);
 }
 
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   *out = NULL;
+  leave_out_networks();
   MPI_Init(argc, argv);
   ls_bug_handler_set(abort_all_ranks);
   ls_comm *const comm = ls_calloc(1, sizeof *comm);
@@ -41,7 +40,10 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
   MPI_Comm_rank(comm->node, &comm->node_rank);
   MPI_Comm_size(comm->node, &comm->node_size);
-  comm->cores = count_cores(comm);
+  int leader = comm->rank;
+  MPI_Bcast(&leader, 1, MPI_INT, 0, comm->node);
+  comm->is_first_node = leader == 0;
+  comm_choose_threads(comm);
   int length = 0;
   MPI_Get_library_version(comm->library, &length);
   comm->library[strcspn(comm->library, ",\n")] = '\0';
@@ -73,10 +75,6 @@ int ls_comm_node_size(const ls_comm *comm) {
 
 const char *ls_comm_library(const ls_comm *comm) {
   return comm->library;
-}
-
-int ls_comm_cores(const ls_comm *comm) {
-  return comm->cores;
 }
 
 /* The failing rank's message, with rank and host before it, becomes everyone's. */

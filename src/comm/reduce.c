@@ -87,16 +87,22 @@ void ls_comm_barrier(ls_comm *comm) {
   MPI_Barrier(comm->world);
 }
 
+/* Collective. From here on every rank sees what any has written. */
+static void settle(ls_comm *comm, const ls_shared *shared) {
+  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
+  MPI_Barrier(comm->world);
+  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
+}
+
 /* Rank 0's copy to one rank of each node, or to all ranks of a node whose copies are private. */
 void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared) {
   const bool holds_copy = shared->is_private || comm->node_rank == 0;
   MPI_Comm holders = MPI_COMM_NULL;
+  settle(comm, shared);
   MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders);
   if (holders != MPI_COMM_NULL) {
     broadcast(holders, shared->data, shared->bytes);
     MPI_Comm_free(&holders);
   }
-  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
-  MPI_Barrier(comm->world);
-  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
+  settle(comm, shared);
 }

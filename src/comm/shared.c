@@ -19,6 +19,30 @@ static bool node_can_share(ls_comm *comm, size_t bytes) {
   return can != 0;
 }
 
+/* Where a rank's part of n begins that the node's ranks share out; the first ones have one more. */
+static size_t part_begin(const ls_comm *comm, size_t n, int node_rank) {
+  const size_t r = (size_t)node_rank;
+  const size_t size = (size_t)comm->node_size;
+  return n / size * r + ls_size_min(n % size, r);
+}
+
+static void node_part(const ls_comm *comm, size_t n, size_t *first, size_t *count) {
+  *first = part_begin(comm, n, comm->node_rank);
+  *count = part_begin(comm, n, comm->node_rank + 1) - *first;
+}
+
+/* Collective over the node. Each rank zeroes a part, which takes the room now, so that the next check sees
+ * it gone. */
+static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window) {
+  size_t first = 0;
+  size_t count = 0;
+  node_part(comm, bytes, &first, &count);
+  memset((unsigned char *)data + first, 0, count);
+  MPI_Win_sync(window);
+  MPI_Barrier(comm->node);
+  MPI_Win_sync(window);
+}
+
 void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
   void *data = NULL;
   MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
@@ -52,8 +76,7 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   }
   if (share) {
     out->data = comm_window_allocate(comm, bytes, window);
-    if (comm->node_rank == 0)
-      memset(out->data, 0, bytes); /* takes the room now, so that the next check sees it gone */
+    zero_window(comm, out->data, bytes, *window);
     out->window = window;
   }
   uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
@@ -65,6 +88,15 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
         "to share one per node)",
         (double)bytes / 1e6, (unsigned long long)copies);
   return LS_OK;
+}
+
+void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n, size_t *first,
+                         size_t *count) {
+  *first = *count = 0;
+  if (shared->is_private && comm->rank == 0)
+    *count = n;
+  else if (!shared->is_private && comm->is_first_node)
+    node_part(comm, n, first, count);
 }
 
 void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {

@@ -1,13 +1,16 @@
-/* Opening a data set: rank 0 surveys and reads, all share. */
+/* Opening a data set: rank 0 surveys, it and the ranks on its node read, all share. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Rank 0's open file and what it found there. */
+/* Rank 0's open file and what it found there; of the other ranks those that read have the file and x too.
+ */
 typedef struct source {
   ls_store *store;
   ls_names names;
+  uint64_t unit;        /* rows of x that one rank reads together */
+  uint64_t first, rows; /* of x: this rank's part of the reading */
 } source;
 
 static void source_close(source *s) {
@@ -134,17 +137,64 @@ static ls_status allocate(ls_comm *comm, ls_dataset *d) {
   return status;
 }
 
-/* Rank 0: the numbers, and their fingerprint. */
-static ls_status load(const source *s, ls_dataset *d) {
-  ls_status status = ls_read_inputs(s->store, s->names.x, d);
-  if (status == LS_OK && d->target != LS_TARGET_NONE) status = ls_read_targets(s->store, &s->names, d);
-  if (status != LS_OK) return status;
+/* Whole chunks, of a MiB at least: less is not worth another rank's opening the file. */
+#define UNIT_BYTES ((size_t)1 << 20)
+
+static uint64_t unit_of(const source *s, const ls_dataset *d) {
+  const size_t chunk = ls_store_chunk_rows(s->store, s->names.x);
+  const size_t least = UNIT_BYTES / (d->n_features * ls_dtype_size(d->x_array.dtype)) + 1;
+  return (least + chunk - 1) / chunk * chunk;
+}
+
+/* Local. Another rank's view of what rank 0 has surveyed. */
+static ls_status reopen(const char *path, source *s, const ls_dataset *d) {
+  ls_array array;
+  ls_status status = ls_store_open(path, &s->store);
+  if (status == LS_OK) status = ls_store_describe(s->store, s->names.x, &array);
+  if (status == LS_OK && (array.dtype != d->x_array.dtype || array.n_dims != d->x_array.n_dims ||
+                          memcmp(array.dims, d->x_array.dims, array.n_dims * sizeof *array.dims) != 0))
+    status = ls_fail(LS_ERR_DATA, "%s:%s: is not what rank 0 has found there; was it replaced just now?",
+                     path, s->names.x);
+  return status;
+}
+
+/* Collective. Shares out the reading of x: unpacking it is most of the work. */
+static ls_status share_reading(ls_comm *comm, source *s, const ls_dataset *d) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  size_t first = 0;
+  size_t count = 0;
+  char *path = is_root ? ls_strdup(ls_store_path(s->store)) : NULL;
+  ls_status status = ls_comm_agree(comm, is_root && !path ? ls_fail_memory("a path", 0) : LS_OK);
+  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &path);
+  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &s->names.x);
+  if (status != LS_OK) goto out;
+  s->unit = is_root ? unit_of(s, d) : 0;
+  ls_comm_broadcast(comm, &s->unit, sizeof s->unit);
+  ls_comm_shared_part(comm, &d->x, (d->n_samples + s->unit - 1) / s->unit, &first, &count);
+  s->first = ls_size_min(first * s->unit, d->n_samples);
+  s->rows = ls_size_min(count * s->unit, d->n_samples - s->first);
+  status = ls_comm_agree(comm, !is_root && s->rows > 0 ? reopen(path, s, d) : LS_OK);
+out:
+  free(path);
+  return status;
+}
+
+/* Local. This rank's part of the numbers. */
+static ls_status load(const source *s, ls_dataset *d, bool is_root) {
+  ls_status status = LS_OK;
+  if (s->rows > 0) status = ls_read_inputs(s->store, s->names.x, d, s->first, s->rows);
+  if (status == LS_OK && is_root && d->target != LS_TARGET_NONE)
+    status = ls_read_targets(s->store, &s->names, d);
+  return status;
+}
+
+/* Local. */
+static ls_digest fingerprint_of(const ls_dataset *d) {
   const ls_digest parts[] = {ls_digest_of(d->x.data, d->x.bytes),
                              ls_digest_of(d->y.data, d->y.bytes),
                              ls_digest_of(d->w.data, d->w.bytes),
                              {d->n_samples, ((uint64_t)d->x_array.dtype << 56) ^ d->n_features}};
-  d->fingerprint = ls_digest_of(parts, sizeof parts);
-  return LS_OK;
+  return ls_digest_of(parts, sizeof parts);
 }
 
 /* The plain fields of rank 0's survey go to all; pointers are each rank's own. */
@@ -171,11 +221,14 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   share_survey(comm, d);
   status = allocate(comm, d);
   if (status != LS_OK) goto out;
-  status = ls_comm_agree(comm, is_root ? load(&s, d) : LS_OK);
+  status = share_reading(comm, &s, d);
+  if (status != LS_OK) goto out;
+  status = ls_comm_agree(comm, load(&s, d, is_root));
   if (status != LS_OK) goto out;
   ls_comm_shared_spread(comm, &d->x);
   ls_comm_shared_spread(comm, &d->y);
   ls_comm_shared_spread(comm, &d->w);
+  if (is_root) d->fingerprint = fingerprint_of(d);
   ls_comm_broadcast(comm, &d->fingerprint, sizeof d->fingerprint);
   *out = d;
   d = NULL;

@@ -22,8 +22,10 @@ double ls_element(const void *array, ls_dtype dtype, size_t i);
 /* Local. Reads y and w of a data set (already described and allocated) from the file. Rank 0's work. */
 ls_status ls_read_targets(const ls_store *store, const ls_names *names, ls_dataset *dataset);
 
-/* Local. Reads x in blocks; checks that real numbers are finite and fit float32. Rank 0's work. */
-ls_status ls_read_inputs(const ls_store *store, const char *path, ls_dataset *dataset);
+/* Local. Reads rows first .. first + rows - 1 of x in blocks; checks that real numbers are finite and fit
+ * float32. */
+ls_status ls_read_inputs(const ls_store *store, const char *path, ls_dataset *dataset, uint64_t first,
+                         uint64_t rows);
 
 /* ---------------------------------------------------------------- training samples */
 

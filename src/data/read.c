@@ -1,4 +1,4 @@
-/* Reading and checking the numbers: rank 0's work. */
+/* Reading and checking the numbers: rank 0's work, and for x that of the ranks on its node. */
 #include "internal.h"
 
 #include <float.h>
@@ -62,14 +62,16 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
   return LS_OK;
 }
 
-ls_status ls_read_inputs(const ls_store *store, const char *path, ls_dataset *d) {
+ls_status ls_read_inputs(const ls_store *store, const char *path, ls_dataset *d, uint64_t first,
+                         uint64_t rows) {
   const size_t row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype);
   const size_t at_once = ls_size_max(BLOCK_BYTES / row_bytes, 1);
-  for (uint64_t first = 0; first < d->n_samples; first += at_once) {
-    const size_t rows = ls_size_min(at_once, d->n_samples - first);
-    unsigned char *const block = (unsigned char *)d->x.data + first * row_bytes;
-    ls_status status = ls_store_read_rows(store, path, first, rows, block);
-    if (status == LS_OK) status = check_inputs(store, path, d, block, first, rows);
+  const uint64_t end = first + rows;
+  for (uint64_t row = first; row < end; row += at_once) {
+    const size_t count = ls_size_min(at_once, end - row);
+    unsigned char *const block = (unsigned char *)d->x.data + row * row_bytes;
+    ls_status status = ls_store_read_rows(store, path, row, count, block);
+    if (status == LS_OK) status = check_inputs(store, path, d, block, row, count);
     if (status != LS_OK) return status;
   }
   return LS_OK;

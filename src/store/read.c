@@ -264,6 +264,16 @@ ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *o
   return status;
 }
 
+size_t ls_store_chunk_rows(const ls_store *store, const char *path) {
+  const open_array *found;
+  hsize_t chunk[H5S_MAX_RANK] = {1};
+  if (open_checked(store, path, &found) != LS_OK) return 1;
+  const hid_t plist = H5Dget_create_plist(found->id);
+  if (plist >= 0 && H5Pget_layout(plist) == H5D_CHUNKED) (void)H5Pget_chunk(plist, H5S_MAX_RANK, chunk);
+  store_close_id(plist);
+  return chunk[0] ? chunk[0] : 1;
+}
+
 /* Reads rows of an array with at least one dimension. False where HDF5 fails. */
 static bool read_rows(const open_array *from, uint64_t first, size_t count, void *buffer) {
   const ls_array *const array = &from->array;

@@ -40,7 +40,9 @@ const ls_key ls_sync_keys[] = {
      .min = 1,
      .max = 1024,
      .word = "auto",
-     .help = "BLAS threads of each rank; auto: the cores it is bound to"},
+     .help =
+         "BLAS threads of each rank; auto: OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else the cores it is "
+         "bound to, at most SLURM_CPUS_PER_TASK"},
     {0}};
 
 void ls_sync_configure(ls_config *config, ls_sync_config *out) {

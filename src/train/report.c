@@ -35,6 +35,8 @@ void train_report_start(const trainer *t) {
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
   if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->how);
   train_report_inherited(t);
+  const double start_up = ls_clock_process();
+  if (start_up >= 0.0) ls_log(LS_LOG_INFO, "ready in %.2f s", start_up);
 }
 
 #define BAR_WIDTH   24

@@ -180,6 +180,26 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
                              setup->normalizer);
 }
 
+/* Collective. What runs on too few cores works, but slowly. */
+static void set_threads(ls_comm *comm, ls_setup *setup) {
+  const uint64_t wish = setup->job->train.reproducible ? 1 : setup->job->sync.threads;
+  const int missing = wish ? 0 : ls_comm_cores_missing(comm);
+  ls_crowd crowd = {0};
+  setup->threads = wish ? (int)wish : ls_comm_threads(comm);
+  ls_math_threads_set(setup->threads);
+  if (ls_comm_crowded(comm, setup->threads, &crowd))
+    ls_log(LS_LOG_WARNING,
+           "%d threads of %d rank%s on %s share %d core%s, and slow each other down: bind ranks to more "
+           "cores (mpirun --bind-to none, or --map-by slot:PE=N), or take fewer ranks or comm.threads",
+           crowd.threads, crowd.ranks, crowd.ranks == 1 ? "" : "s", crowd.host, crowd.cores,
+           crowd.cores == 1 ? "" : "s");
+  else if (missing > 0)
+    ls_log(LS_LOG_WARNING,
+           "SLURM_CPUS_PER_TASK is %d, but rank 0 has only %d of these cores: start with srun, or bind "
+           "ranks to more cores (mpirun --bind-to none, or --map-by slot:PE=%d)",
+           setup->threads + missing, setup->threads, setup->threads + missing);
+}
+
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   *out = NULL;
   ls_setup *setup = ls_calloc(1, sizeof *setup);
@@ -189,9 +209,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
     return status;
   }
   setup->job = job;
-  setup->threads = job->sync.threads ? (int)job->sync.threads : ls_comm_cores(comm);
-  if (job->train.reproducible) setup->threads = 1;
-  ls_math_threads_set(setup->threads);
+  set_threads(comm, setup);
   status = open_data(comm, setup);
   if (status == LS_OK) status = weigh(comm, setup);
   if (status == LS_OK) status = build(comm, setup);

@@ -243,6 +243,94 @@ def paths_are_relative_to_the_config(folder):
     result.must((folder / "run/model.h5").is_file(), "output is relative to where the command runs")
 
 
+# ------------------------------------------------------------------- threads
+
+NO_WISH = ("env", "-u", "OPENBLAS_NUM_THREADS", "-u", "OMP_NUM_THREADS", "-u", "SLURM_CPUS_PER_TASK")
+QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
+CORES = sorted(os.sched_getaffinity(0))
+
+
+def threads_of(folder, *words, variables=(), cores=CORES, ranks=ALONE):
+    """A run and the threads of each rank by its first line. All ranks may run on these cores alone."""
+    if QUOTA.exists() and not QUOTA.read_text().startswith("max"):
+        raise harness.Skip("this container has a limit beside its cores")
+    before = (*NO_WISH, *variables, "taskset", "-c", ",".join(map(str, cores)))
+    result = run(folder, "train", "config.yaml", "--overwrite", "--set", "train.max_steps=1", *words, ranks=ranks,
+                 before=before).exits(0)
+    told = re.search(r"^lockstep \S+ (\d+) ranks? x (\d+) thread", result.out, re.MULTILINE)
+    result.must(told and int(told[1]) == max(ranks, 1), "the first line must tell ranks x threads")
+    return result, int(told[2])
+
+
+def check_threads(folder, expected, *words, **how):
+    """So many of them, with a core each."""
+    result, threads = threads_of(folder, *words, **how)
+    result.must(threads == expected, f"each rank must have {expected} threads")
+    result.must(result.all_err == "", "nothing is wrong, so stderr must be empty")
+
+
+def check_crowd(folder, expected, *words, **how):
+    result, threads = threads_of(folder, *words, **how)
+    result.must(threads == expected, f"each rank must have {expected} threads")
+    ranks, cores = max(how.get("ranks", ALONE), 1), len(how.get("cores", CORES))
+    wanted = f"{expected * ranks} threads of {ranks} rank{'s' * (ranks > 1)} on "
+    shared = f" share {cores} core{'s' * (cores > 1)},"
+    result.must(wanted in result.all_err and shared in result.all_err, f"it must be told: {wanted}...{shared}")
+    result.must(result.all_err.count("\n") == 1, "one warning is enough")
+
+
+def threads_by_the_cores(folder):
+    prepare(folder)
+    for ranks in (ALONE, 1, 2):
+        if len(CORES) >= max(ranks, 1):
+            check_threads(folder, len(CORES) // max(ranks, 1), ranks=ranks)
+    check_threads(folder, 1, cores=CORES[:1])
+
+
+def threads_by_variables(folder):
+    """In the order: comm.threads, OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, then what Slurm grants of the mask."""
+    if len(CORES) < 2:
+        raise harness.Skip("this machine has one core")
+    prepare(folder)
+    check_threads(folder, 1, variables=("OMP_NUM_THREADS=1",))
+    check_threads(folder, 2, variables=("OMP_NUM_THREADS=2,1", "SLURM_CPUS_PER_TASK=1"))
+    check_threads(folder, 2, variables=("OPENBLAS_NUM_THREADS=2", "OMP_NUM_THREADS=1"))
+    check_threads(folder, 2, "--set", "comm.threads=2", variables=("OPENBLAS_NUM_THREADS=1",))
+    check_threads(folder, len(CORES), variables=("OMP_NUM_THREADS=many",))
+    check_threads(folder, 1, variables=("SLURM_CPUS_PER_TASK=1",))
+    check_threads(folder, 1, variables=("SLURM_CPUS_PER_TASK=1",), ranks=2)
+    check_threads(folder, 1, "--set", "train.reproducible=true", variables=("OMP_NUM_THREADS=2",))
+
+
+def too_many_threads_are_told(folder):
+    prepare(folder)
+    check_crowd(folder, 2, "--set", "comm.threads=2", cores=CORES[:1])
+    check_crowd(folder, 3, variables=("OMP_NUM_THREADS=3",), ranks=2, cores=CORES[:1])
+    check_crowd(folder, 1, ranks=3, cores=CORES[:1])
+    result, threads = threads_of(folder, variables=("SLURM_CPUS_PER_TASK=4",), cores=CORES[:1])
+    result.must(threads == 1 and "SLURM_CPUS_PER_TASK is 4" in result.err, "cores that are not there must be told")
+
+
+def threads_by_the_quota(folder):
+    """A container's limit is no mask: it is a file, here in a mount of the test's own."""
+    prepare(folder)
+    harness.write_file(folder / "cgroup/cpu.max", "100000 100000\n")
+    mount = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/fs/cgroup && exec "$@"', folder / "cgroup")
+    if len(CORES) < 2 or subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
+        raise harness.Skip("this takes two cores and the right to mount")
+    command = ("train", "config.yaml", "--overwrite", "--set", "train.max_steps=1")
+    run(folder, *command, before=(*NO_WISH, *mount)).exits(0).says("1 rank x 1 thread,")
+    crowd = run(folder, *command, "--set", "comm.threads=2", before=(*NO_WISH, *mount)).exits(0)
+    crowd.must("2 threads of 1 rank on" in crowd.all_err and "share 1 core," in crowd.all_err, "it must be told")
+
+
+def start_up_is_told(folder):
+    prepare(folder)
+    result = train(folder, "--set", "train.log_every=1", "--set", "train.max_steps=1", ranks=2)
+    told = re.search(r"^ready in (\d+\.\d\d) s\nstep 1 ", result.out, re.MULTILINE)
+    result.must(told and 0.0 < float(told[1]) <= result.seconds, "the time before the first step must be told")
+
+
 # ----------------------------------------------------------- ending and going on
 
 def no_steps(folder):
@@ -700,6 +788,7 @@ TESTS = [
     regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
     monitor_chooses_the_best_epoch, more_metrics_have_columns, more_metrics_survive_a_resume,
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
+    threads_by_the_cores, threads_by_variables, too_many_threads_are_told, threads_by_the_quota, start_up_is_told,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
     going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
     other_validation_data_start_the_best_anew, another_platform_is_told, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,

@@ -13,8 +13,21 @@ static void test_who_am_i(void **state) {
   ls_comm_sum_u64(comm, seen, COUNT(seen));
   for (int r = 0; r < size; r++) EXPECT(seen[r] == 1);
   EXPECT(ls_comm_node_size(comm) >= 1 && ls_comm_node_size(comm) <= size);
-  EXPECT(ls_comm_cores(comm) >= 1);
+  EXPECT(ls_comm_threads(comm) >= 1);
   EXPECT(strlen(ls_comm_library(comm)) > 0);
+  settle();
+}
+
+/* No threads are never too many; a rank with more than any node has cores for is found, whichever it is. */
+static void test_crowds(void **state) {
+  (void)state;
+  ls_crowd crowd = {0};
+  EXPECT(!ls_comm_crowded(comm, 0, &crowd));
+  for (int busy = 0; busy < size; busy++) {
+    EXPECT(ls_comm_crowded(comm, rank == busy ? 100000 : 0, &crowd));
+    EXPECT(crowd.threads == 100000 && crowd.cores >= 1 && crowd.cores < 100000);
+    EXPECT(crowd.ranks >= 1 && crowd.ranks <= size && same_text(crowd.host) && strlen(crowd.host) > 0);
+  }
   settle();
 }
 
@@ -332,6 +345,32 @@ static void test_shared_memory(void **state) {
   for (size_t i = 0; i < COUNT(sizes); i++) check_shared(sizes[i]);
 }
 
+/* What the ranks provide in parts is there on all of them after the spread. */
+static void check_parts(size_t bytes) {
+  ls_shared shared;
+  size_t first = 0;
+  size_t count = 0;
+  EXPECT(ls_comm_shared_create(comm, bytes, &shared) == LS_OK);
+  ls_comm_shared_part(comm, &shared, bytes, &first, &count);
+  for (size_t i = first; i < first + count; i++) ((unsigned char *)shared.data)[i] = pattern(i);
+  ls_comm_shared_spread(comm, &shared);
+  size_t wrong = 0;
+  for (size_t i = 0; i < bytes; i++) wrong += ((const unsigned char *)shared.data)[i] != pattern(i);
+  EXPECT(wrong == 0);
+  uint64_t all = count;
+  ls_comm_sum_u64(comm, &all, 1);
+  EXPECT(all == bytes);
+  EXPECT(rank > 0 || first == 0);
+  ls_comm_shared_destroy(comm, &shared);
+  settle();
+}
+
+static void test_parts_of_shared_memory(void **state) {
+  (void)state;
+  const size_t sizes[] = {0, 1, 3, 4096, 1000003};
+  for (size_t i = 0; i < COUNT(sizes); i++) check_parts(sizes[i]);
+}
+
 static void test_several_windows_at_once(void **state) {
   (void)state;
   ls_shared shared[3];
@@ -474,6 +513,7 @@ int main(int argc, char **argv) {
   }
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_who_am_i),
+      cmocka_unit_test(test_crowds),
       cmocka_unit_test(test_agree_on_success),
       cmocka_unit_test(test_one_rank_fails),
       cmocka_unit_test(test_greatest_status_of_lowest_rank),
@@ -494,6 +534,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_one_bit_differs),
       cmocka_unit_test(test_opposites_differ),
       cmocka_unit_test(test_shared_memory),
+      cmocka_unit_test(test_parts_of_shared_memory),
       cmocka_unit_test(test_several_windows_at_once),
       cmocka_unit_test(test_too_little_shared_memory),
       cmocka_unit_test(test_too_little_for_all_windows),

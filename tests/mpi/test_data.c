@@ -268,6 +268,37 @@ static void test_weights(void **state) {
   check_refused("weights.h5", request, PARTS("weights.h5:/w", "(3,) float32"));
 }
 
+/* ----------------------------------------------------------------- many samples */
+
+#define LARGE      40000 /* rows: enough for several ranks to read a part each */
+#define LARGE_COLS 32
+
+/* Whoever reads them, all rows are there, and the number that is none is told by its own place. */
+static void test_many_samples(void **state) {
+  (void)state;
+  const size_t bad[] = {0, (size_t)LARGE / 2 * LARGE_COLS + 5, (size_t)LARGE * LARGE_COLS - 1};
+  const ls_dataset_request request = {.target = LS_TARGET_NONE};
+  float *const x = ls_calloc((size_t)LARGE * LARGE_COLS, sizeof *x);
+  LS_ASSERT(x);
+  for (size_t i = 0; i < (size_t)LARGE * LARGE_COLS; i++) x[i] = (float)(i * 7 % 1000003);
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, LARGE, LARGE_COLS), x}};
+  write_file("many.h5", pieces, 1);
+  ls_dataset *d = open_file("many.h5", request);
+  EXPECT(d && memcmp(d->x.data, x, (size_t)LARGE * LARGE_COLS * sizeof *x) == 0);
+  ls_dataset_close(comm, &d);
+  for (size_t k = 0; k < COUNT(bad); k++) {
+    char place[64];
+    const float good = x[bad[k]];
+    snprintf(place, sizeof place, "row %zu, feature %zu is inf", bad[k] / LARGE_COLS, bad[k] % LARGE_COLS);
+    x[bad[k]] = INFINITY;
+    write_file("many.h5", pieces, 1);
+    check_refused("many.h5", request, PARTS("many.h5:/x", place));
+    x[bad[k]] = good;
+  }
+  free(x);
+  settle();
+}
+
 /* The inputs alone, for prediction. */
 static void test_no_targets(void **state) {
   (void)state;
@@ -1020,6 +1051,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_classes),
       cmocka_unit_test(test_values),
       cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_many_samples),
       cmocka_unit_test(test_no_targets),
       cmocka_unit_test(test_names),
       cmocka_unit_test(test_ambiguity),

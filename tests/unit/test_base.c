@@ -560,6 +560,18 @@ static void clock_never_goes_back(void **state) {
   }
 }
 
+/* It began a while ago but not before the test did, and its age grows as the clock does. */
+static void clock_of_the_process(void **state) {
+  (void)state;
+  const double first = ls_clock_process();
+  const double start = ls_clock();
+  while (ls_clock() - start < 0.02) {
+  }
+  const double later = ls_clock_process();
+  assert_true(first >= 0.0 && first < 3600.0);
+  assert_true(later - first >= 0.02);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fail_formats_and_returns),
@@ -589,6 +601,7 @@ int main(void) {
       cmocka_unit_test(positions_over_epochs_are_uniform),
       cmocka_unit_test(epochs_differ),
       cmocka_unit_test(clock_never_goes_back),
+      cmocka_unit_test(clock_of_the_process),
   };
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
