@@ -81,14 +81,14 @@ void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n);
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n);
 
-/* Arrays for sums over all ranks. The ranks of a node, the peers, read each other's; from node to node go
- * the parts of ranks with the same place among their peers. Where nodes have unlike numbers of ranks, or
- * too little shared memory, each rank is its own only peer. */
+/* Ways for sums over all ranks. The ranks of a node, the peers, read each other's outboxes; from node to
+ * node go the parts of ranks with the same place among their peers. Where nodes have unlike numbers of
+ * ranks, or too little shared memory, each rank is its own only peer, and there are no outboxes. */
 typedef struct ls_exchange {
   size_t n;
   int n_peers, peer;               /* peers, and this rank's place among them */
   int n_nodes, node;               /* groups of peers, and the place of this rank's */
-  float **arrays;                  /* (n_peers) arrays of n floats, aligned, zero at first; owned */
+  float **outboxes;                /* (n_peers), each (n), aligned: memory that the peers share; owned */
   struct ls_exchange_state *state; /* what is under way */
 } ls_exchange;
 
@@ -102,14 +102,14 @@ static inline void ls_exchange_piece(size_t n, int n_pieces, int i, size_t *firs
   *count = ls_size_min(n - *first, each);
 }
 
-/* Collective. Arrays of n floats, and room for n_transfers transfers from node to node at a time. `shares`:
- * the ranks of a node read each other's arrays where they can. */
+/* Collective. Outboxes of n floats, and room for n_transfers transfers from node to node at a time.
+ * `shares`: the ranks of a node become peers where they can. */
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out);
 
 /* Collective. NULL is allowed. */
 void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange);
 
-/* Collective over the peers. What any of them wrote before it into its array, all can read after it. */
+/* Collective over the peers. What any of them wrote into its outbox before it, all can read after it. */
 void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange);
 
 /* Collective over the ranks of the same place, as all that follow. x[i], i < n, becomes its sum over the

@@ -102,6 +102,10 @@ double ls_math_sum_squares(size_t n, const float *x);
  * double. out may be one of the terms.  terms: (n_terms) arrays of n, out: (n) */
 double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out);
 
+/* out = x, past the caches: for what other processors read next, whose caches need not be told then.
+ * out: (n), aligned to LS_ALIGNMENT */
+void ls_math_stream(size_t n, const float *x, float *out);
+
 /* x + error rounded to bfloat16, the upper half of a float (8 significant bits), to nearest, ties to even;
  * what was rounded away is the new error, to be added to what comes next.  x, error, out: (n) */
 void ls_math_to_bf16(size_t n, const float *x, float *error, uint16_t *out);

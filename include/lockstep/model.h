@@ -25,13 +25,12 @@ typedef struct ls_model {
   ls_layer **layers; /* owned */
   double l1, l2;     /* penalties of the weights that have none of their own; to be set before building */
   size_t max_lanes;  /* the most lanes of a pass, likewise; 0: 1 */
-  bool takes_grads;  /* likewise: the memory of gradients is given by ls_model_set_grads */
 
   /* From here on set by ls_model_build. */
   size_t n_in, n_out;
   size_t max_rows;       /* the most rows of a pass */
   size_t n_params;       /* elements of params and grads */
-  float *params, *grads; /* (n_params) each, views into `arena`, but for grads that are given */
+  float *params, *grads; /* (n_params) each, views into `arena` */
   size_t n_segments;
   ls_segment *segments; /* owned; in the order of params: path, kind, offset, shape of each block */
   size_t n_state;       /* elements of state */
@@ -53,9 +52,6 @@ ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out);
 /* Gives the model its shapes and memory for passes of at most `max_rows` rows of `n_in` features.
  * LS_ERR_CONFIG where that does not fit this machine, or layers lie so deep that a path is too long. */
 ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows);
-
-/* Borrows the memory of gradients, (n_params), of a model built with takes_grads. */
-void ls_model_set_grads(ls_model *model, float *grads);
 
 void ls_model_destroy(ls_model **model);
 

@@ -39,8 +39,7 @@ typedef struct ls_buckets ls_buckets;
 
 typedef struct ls_sync {
   size_t n;
-  float *grads; /* (n): where this rank's gradient is put, and where its sum over all ranks comes to be;
-                   memory of the exchange */
+  float *grads;      /* (n), borrowed: this rank's gradient, and then the sum over all ranks */
   ls_sync_mode mode; /* in force */
   ls_range updated; /* of the n parameters, those that this rank updates: the optimizer holds their state */
   double seconds;   /* spent in communication so far, waiting for other ranks included */
@@ -64,8 +63,8 @@ typedef struct ls_sync {
 } ls_sync;
 
 /* Collective. For steps of n parameters with n_sums sums of metrics, in the mode that the config asks for;
- * where that is auto, in LS_SYNC_ALLREDUCE until ls_sync_set_mode. */
-ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, size_t n_sums,
+ * where that is auto, in LS_SYNC_ALLREDUCE until ls_sync_set_mode. Borrows grads (n), aligned. */
+ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, float *grads, size_t n_sums,
                          ls_sync **out);
 void ls_sync_destroy(ls_comm *comm, ls_sync **sync);
 

@@ -135,7 +135,7 @@ typedef struct ls_cut {
 void ls_cut_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_cut *out);
 
 /* Collective. Opens the data, learns the normaliser, builds the model, sets the threads. The parameters are
- * not initialised yet, and gradients and the optimizer's state have no memory. */
+ * not initialised yet, and the optimizer's state has no memory. */
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 

@@ -45,12 +45,11 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
     if (parts[i]->dataset && !parts[i]->is_shared)
       data +=
           (double)(parts[i]->dataset->x.bytes + parts[i]->dataset->y.bytes + parts[i]->dataset->w.bytes);
-  const double gradients = (double)job->model->n_params * sizeof(float);
-  const double slots = gradients * (double)job->optim->type->n_slots;
+  const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
   printf("\nmemory      %.1f MB of data a node; of each of %d rank%s: %.1f MB model with activations, %.1f "
          "MB optimizer\n",
          data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
-         ((double)ls_model_bytes(job->model) + gradients) * mb,
+         (double)ls_model_bytes(job->model) * mb,
          slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb);
   printf("threads     %d of BLAS in each rank\n", setup->threads);
 }

@@ -1,4 +1,4 @@
-/* Arrays that the ranks of a node read of each other, and transfers between nodes. */
+/* Outboxes that the ranks of a node read of each other, and transfers between nodes. */
 #include "internal.h"
 
 #include <limits.h>
@@ -14,7 +14,7 @@ typedef struct transfer {
 struct ls_exchange_state {
   /* The ranks of the same place. Deals and gatherings may begin in another order on each. */
   MPI_Comm sums, deals, gatherings;
-  MPI_Win window; /* MPI_WIN_NULL: the array is private */
+  MPI_Win window; /* MPI_WIN_NULL: there are no outboxes */
   transfer *transfers;
   size_t n_transfers;
   int *numbers; /* what the transfers' lists are cut from */
@@ -40,20 +40,20 @@ static bool can_share(ls_comm *comm, size_t bytes) {
   return is_even && !extremes[2];
 }
 
-/* Bytes of a rank's array in a window: whole pages, so that each lies on its own rank's memory. */
+/* Bytes of an outbox: whole pages, so that each lies on its own rank's memory. */
 static size_t stride_of(size_t n) {
   return (n * sizeof(float) / 4096 + 1) * 4096;
 }
 
 /* Collective over the node. */
-static void share_arrays(ls_comm *comm, ls_exchange *exchange) {
+static void share_outboxes(ls_comm *comm, ls_exchange *exchange) {
   const size_t stride = stride_of(exchange->n);
   const size_t bytes = stride * (size_t)comm->node_size + LS_ALIGNMENT;
   char *const base = comm_window_allocate(comm, bytes, &exchange->state->window);
   char *const first = base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT;
   for (int i = 0; i < comm->node_size; i++)
-    exchange->arrays[i] = (float *)(void *)(first + (size_t)i * stride);
-  memset(exchange->arrays[comm->node_rank], 0, stride); /* the first touch says whose memory it is */
+    exchange->outboxes[i] = (float *)(void *)(first + (size_t)i * stride);
+  memset(exchange->outboxes[comm->node_rank], 0, stride); /* the first touch says whose memory it is */
 }
 
 /* Collective. The groups of ranks of the same place. */
@@ -94,14 +94,14 @@ static ls_status check_size(const ls_exchange *exchange) {
                  exchange->n, exchange->n_peers, INT_MAX);
 }
 
-/* Local. The parts that may fail, before any array is shared. */
+/* Local. The parts that may fail, before anything is shared. */
 static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
   ls_exchange *exchange = ls_calloc(1, sizeof *exchange);
   if (exchange) {
     exchange->state = ls_calloc(1, sizeof *exchange->state);
-    exchange->arrays = ls_calloc((size_t)comm->node_size, sizeof *exchange->arrays);
+    exchange->outboxes = ls_calloc((size_t)comm->node_size, sizeof *exchange->outboxes);
   }
-  if (exchange && exchange->state && exchange->arrays) {
+  if (exchange && exchange->state && exchange->outboxes) {
     *exchange->state = (struct ls_exchange_state){.sums = MPI_COMM_NULL, .window = MPI_WIN_NULL};
     exchange->n = n;
     *out = exchange;
@@ -109,23 +109,19 @@ static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
   }
   if (exchange) {
     free(exchange->state);
-    free(exchange->arrays);
+    free(exchange->outboxes);
   }
   free(exchange);
-  return ls_fail_memory("the gradient", n * sizeof(float));
+  return ls_fail_memory("the ranks of a node", (size_t)comm->node_size * sizeof(float *));
 }
 
-/* Collective. The arrays, shared or private. */
-static ls_status take_arrays(ls_comm *comm, ls_exchange *exchange, bool shares) {
+/* Collective. The peers. */
+static ls_status find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
   const bool shared = shares && can_share(comm, stride_of(exchange->n));
   exchange->n_peers = shared ? comm->node_size : 1;
   exchange->peer = shared ? comm->node_rank : 0;
-  if (shared)
-    share_arrays(comm, exchange);
-  else
-    exchange->arrays[0] = ls_calloc(exchange->n, sizeof(float));
-  return exchange->arrays[0] ? check_size(exchange)
-                             : ls_fail_memory("the gradient", exchange->n * sizeof(float));
+  if (shared) share_outboxes(comm, exchange);
+  return check_size(exchange);
 }
 
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out) {
@@ -133,7 +129,7 @@ ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool s
   ls_exchange *exchange = NULL;
   ls_status status = ls_comm_agree(comm, create(comm, n, &exchange));
   if (status == LS_OK) {
-    status = take_arrays(comm, exchange, shares);
+    status = find_peers(comm, exchange, shares);
     split(comm, exchange);
     if (status == LS_OK) status = reserve_transfers(exchange, n_transfers);
     status = ls_comm_agree(comm, status);
@@ -147,10 +143,7 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
   (void)comm;
   if (!*exchange) return;
   struct ls_exchange_state *const state = (*exchange)->state;
-  if (state->window != MPI_WIN_NULL)
-    comm_window_free(&state->window);
-  else
-    free((*exchange)->arrays[0]);
+  if (state->window != MPI_WIN_NULL) comm_window_free(&state->window);
   if (state->sums != MPI_COMM_NULL) {
     MPI_Comm_free(&state->sums);
     MPI_Comm_free(&state->deals);
@@ -159,7 +152,7 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
   free(state->transfers);
   free(state->numbers);
   free(state);
-  free((*exchange)->arrays);
+  free((*exchange)->outboxes);
   free(*exchange);
   *exchange = NULL;
 }

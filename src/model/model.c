@@ -203,7 +203,7 @@ static void take_memory(ls_model *model) {
   ls_arena *const arena = &model->arena;
   const size_t rows = model->max_rows;
   model->params = ls_arena_take(arena, model->n_params, sizeof(float));
-  if (!model->takes_grads) model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
+  model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
   model->state = ls_arena_take(arena, model->n_state, sizeof(float));
   float *const room = model->max_lanes > 1
                           ? ls_layer_take_rows(arena, ls_lane_depth(model->max_lanes), most_params(model))
@@ -220,25 +220,18 @@ static void take_memory(ls_model *model) {
     if (model->layers[i]->type->reserve) model->layers[i]->type->reserve(model->layers[i], arena, rows);
 }
 
-/* Points each layer's parameters and state at their segments; the gradients are ls_model_set_grads's. */
+/* Points each layer's parameters and state at their segments. */
 static void bind(ls_model *model) {
   const ls_segment *segment = model->segments;
   const ls_segment *state = model->state_segments;
   for (size_t i = model->n_leaves; i-- > 0;) {
     ls_layer *const layer = model->leaves[i].layer;
-    for (size_t p = 0; p < layer->n_params; p++, segment++)
+    for (size_t p = 0; p < layer->n_params; p++, segment++) {
       layer->params[p].value = model->params + segment->offset;
+      layer->params[p].grad = model->grads + segment->offset;
+    }
     for (size_t k = 0; k < layer->n_states; k++, state++)
       layer->states[k].value = model->state + state->offset;
-  }
-}
-
-void ls_model_set_grads(ls_model *model, float *grads) {
-  const ls_segment *segment = model->segments;
-  model->grads = grads;
-  for (size_t i = model->n_leaves; i-- > 0;) {
-    ls_layer *const layer = model->leaves[i].layer;
-    for (size_t p = 0; p < layer->n_params; p++, segment++) layer->params[p].grad = grads + segment->offset;
   }
 }
 
@@ -272,7 +265,6 @@ ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   if (status != LS_OK) return status;
   take_memory(model);
   bind(model);
-  if (!model->takes_grads) ls_model_set_grads(model, model->grads);
   return LS_OK;
 }
 

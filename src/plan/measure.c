@@ -17,7 +17,6 @@ typedef struct bench {
   ls_comm *comm;
   ls_setup *setup;
   ls_metric *metric;
-  float *grads; /* (n_params), owned */
   ls_order order;
   uint64_t position;           /* of the next pass in it */
   size_t sums;                 /* reductions that layers asked for in the last pass */
@@ -303,10 +302,9 @@ static void take_resident(const ls_setup *setup, ls_plan_costs *costs) {
   double now = 0.0;
   double shared = 0.0;
   ls_plan_resident(&now, &shared);
-  const double known = (double)(ls_model_bytes(job->model) + job->model->n_params * sizeof(float) +
-                                job->optim->type->n_slots * job->optim->n * sizeof(float)) +
-                       private_data(&setup->train) + private_data(&setup->validation) +
-                       private_data(&setup->test);
+  const double known =
+      (double)(ls_model_bytes(job->model) + job->optim->type->n_slots * job->optim->n * sizeof(float)) +
+      private_data(&setup->train) + private_data(&setup->validation) + private_data(&setup->test);
   costs->private_bytes = fmax(costs->private_bytes, now - known);
 }
 
@@ -330,15 +328,6 @@ static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   return measure_network(b->comm, model->n_params, slots, costs);
 }
 
-/* Gradients, and the optimizer's state of all parameters. */
-static ls_status take_memory(bench *b) {
-  ls_model *const model = b->setup->job->model;
-  b->grads = ls_calloc(model->n_params, sizeof *b->grads);
-  if (!b->grads) return ls_fail_memory("the gradient", model->n_params * sizeof *b->grads);
-  ls_model_set_grads(model, b->grads);
-  return ls_optim_build(b->setup->job->optim, model->n_params);
-}
-
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) {
   const ls_job *const job = setup->job;
   const double start = ls_clock();
@@ -353,11 +342,10 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   ls_status status = slots ? LS_OK : ls_fail_memory("measuring", 0);
   if (status == LS_OK) status = ls_metric_create(job->task, job->model->n_out, false, &b.metric);
   if (status == LS_OK) ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
-  if (status == LS_OK) status = take_memory(&b);
+  if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = measure(&b, slots, costs);
   ls_metric_destroy(&b.metric);
-  free(b.grads);
   free(slots);
   costs->elapsed = ls_clock() - start;
   return status;

@@ -1,9 +1,10 @@
 /* How a piece of the gradient, a bucket, becomes the sum over all ranks:
  *
- *   1. each of the P peers of a node sums its part of the bucket over the arrays of all of them
+ *   1. each of the P peers of a node puts the others' parts of the bucket into its outbox, and sums its own
+ *      part over those of all of them
  *   2. a part goes from node to node: each of the N ranks that have it is dealt its piece by the others and
  *      sums it, then the pieces are gathered: 2 (N - 1) / N of the part each way, as in a ring
- *   3. each peer copies the others' parts
+ *   3. each peer puts the sum of its part into its outbox, and copies the others' from theirs
  *
  * Sums are taken in the order of the nodes, and of the peers within each. Mode sharded stops before the
  * pieces are gathered: they are updated first, and then gathered as parameters. Mode allreduce leaves step
@@ -32,6 +33,7 @@ typedef struct bucket {
 struct ls_buckets {
   ls_sync_mode mode;
   ls_gradient_type type;
+  float *grads; /* (all), borrowed */
   size_t n;
   bucket *list;        /* (n) */
   unsigned char *room; /* what all are dealt */
@@ -111,11 +113,13 @@ static ls_status reserve(const ls_exchange *exchange, ls_buckets *b, size_t part
 }
 
 ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
-                         ls_buckets **out) {
+                         float *grads, ls_buckets **out) {
   *out = NULL;
   const size_t n = buckets_count(mode, exchange->n);
   ls_buckets *b = ls_calloc(1, sizeof *b);
-  if (b) *b = (ls_buckets){.mode = mode, .type = type, .n = n, .list = ls_calloc(n, sizeof *b->list)};
+  if (b)
+    *b = (ls_buckets){
+        .mode = mode, .type = type, .grads = grads, .n = n, .list = ls_calloc(n, sizeof *b->list)};
   if (!b || !b->list) {
     free(b);
     return ls_fail_memory("the pieces of the gradient", n * sizeof *b->list);
@@ -149,16 +153,22 @@ ls_range buckets_piece(const ls_buckets *b) {
   return b->list[0].piece;
 }
 
-static float *own_array(const ls_exchange *exchange) {
-  return exchange->arrays[exchange->peer];
+/* Local. Puts the parts of the other peers where these find them. */
+static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const bucket *one) {
+  for (int p = 0; p < exchange->n_peers; p++) {
+    const ls_range part = piece_of(one->all, exchange->n_peers, p);
+    if (p != exchange->peer)
+      ls_math_stream(part.count, b->grads + part.first, exchange->outboxes[exchange->peer] + part.first);
+  }
 }
 
 /* Step 1. Local, after a fence. */
 static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *one) {
   const size_t n = one->part.count;
-  float *const own = own_array(exchange) + one->part.first;
+  float *const own = b->grads + one->part.first;
   double squares = 0.0;
-  for (int p = 0; p < exchange->n_peers; p++) b->terms[p] = exchange->arrays[p] + one->part.first;
+  for (int p = 0; p < exchange->n_peers; p++)
+    b->terms[p] = p == exchange->peer ? own : exchange->outboxes[p] + one->part.first;
   if (exchange->n_peers > 1) squares = ls_math_fold(n, (size_t)exchange->n_peers, b->terms, own);
   if (exchange->n_peers == 1 && exchange->n_nodes == 1) squares = ls_math_sum_squares(n, own);
   if (exchange->n_nodes == 1) b->squares += squares;
@@ -167,7 +177,7 @@ static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *
 /* Step 2, its first half. */
 static void deal(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   bucket *const one = &b->list[k];
-  const void *sent = own_array(exchange) + one->part.first;
+  const void *sent = b->grads + one->part.first;
   if (b->type == LS_GRADIENT_BF16) {
     uint16_t *const halves = b->halves + one->offset;
     ls_math_to_bf16(one->part.count, sent, b->lost + one->offset, halves);
@@ -200,11 +210,10 @@ static double sum_halves(const ls_exchange *exchange, ls_buckets *b, const bucke
 /* Step 2, its second half, but in mode sharded. */
 static void gather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   const bucket *const one = &b->list[k];
-  void *part = own_array(exchange) + one->part.first;
+  void *part = b->grads + one->part.first;
   if (b->type == LS_GRADIENT_BF16) {
     const size_t place = one->offset + (one->piece.first - one->part.first);
-    ls_math_to_bf16(one->piece.count, own_array(exchange) + one->piece.first, b->sums_lost + place,
-                    b->halves + place);
+    ls_math_to_bf16(one->piece.count, b->grads + one->piece.first, b->sums_lost + place, b->halves + place);
     part = b->halves + one->offset;
   }
   ls_exchange_gather(comm, exchange, 2 * k + 1, size_of(b->type), part, one->part.count);
@@ -213,7 +222,7 @@ static void gather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k
 /* What was dealt is there. */
 static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   const bucket *const one = &b->list[k];
-  float *const piece = own_array(exchange) + one->piece.first;
+  float *const piece = b->grads + one->piece.first;
   const bool is_half = b->type == LS_GRADIENT_BF16;
   const double squares = (is_half ? sum_halves : sum_floats)(exchange, b, one, piece);
   const bool is_final = b->mode == LS_SYNC_SHARDED;
@@ -225,6 +234,7 @@ static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_
 static void begin(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   const bucket *const one = &b->list[k];
   if (k == 0) b->squares = 0.0;
+  post_terms(exchange, b, one);
   ls_exchange_fence(comm, exchange);
   sum_peers(exchange, b, one);
   if (exchange->n_nodes == 1) return;
@@ -232,7 +242,7 @@ static void begin(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k)
     deal(comm, exchange, b, k);
     return;
   }
-  float *const own = own_array(exchange);
+  float *const own = b->grads;
   ls_exchange_sum_f32(comm, exchange, own + one->part.first, one->part.count);
   b->squares += ls_math_sum_squares(one->piece.count, own + one->piece.first);
 }
@@ -261,7 +271,7 @@ static void settle(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   if (b->mode == LS_SYNC_SHARDED) return;
   for (size_t k = 0; k < b->n; k++) {
     const bucket *const one = &b->list[k];
-    float *const own = own_array(exchange);
+    float *const own = b->grads;
     ls_exchange_wait(exchange, 2 * k + 1);
     if (b->type != LS_GRADIENT_BF16) continue;
     ls_math_from_bf16(one->part.count, b->halves + one->offset, own + one->part.first);
@@ -269,14 +279,19 @@ static void settle(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   }
 }
 
-/* Step 3: `values` becomes whole from the peers' arrays. */
-static void copy_parts(const ls_exchange *exchange, const ls_buckets *b, float *values) {
-  for (int p = 0; p < exchange->n_peers; p++) {
-    if (p == exchange->peer) continue;
-    for (size_t k = 0; k < b->n; k++) {
-      const ls_range part = piece_of(b->list[k].all, exchange->n_peers, p);
-      memcpy(values + part.first, exchange->arrays[p] + part.first, part.count * sizeof *values);
-    }
+/* Step 3. Collective over the peers: `values` becomes whole. */
+static void spread_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
+  const int n_peers = exchange->n_peers;
+  for (size_t k = 0; k < b->n && n_peers > 1; k++) {
+    const ls_range part = b->list[k].part;
+    ls_math_stream(part.count, values + part.first, exchange->outboxes[exchange->peer] + part.first);
+  }
+  ls_exchange_fence(comm, exchange);
+  for (size_t k = 0; k < b->n * (size_t)n_peers; k++) {
+    const int p = (int)(k % (size_t)n_peers);
+    const ls_range part = piece_of(b->list[k / (size_t)n_peers].all, n_peers, p);
+    if (p != exchange->peer)
+      memcpy(values + part.first, exchange->outboxes[p] + part.first, part.count * sizeof *values);
   }
 }
 
@@ -285,8 +300,7 @@ double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   if (uses_transfers(exchange, b)) settle(comm, exchange, b);
   b->n_begun = b->n_dealt = 0;
   if (b->mode == LS_SYNC_SHARDED) return b->squares;
-  ls_exchange_fence(comm, exchange);
-  copy_parts(exchange, b, own_array(exchange));
+  spread_parts(comm, exchange, b, b->grads);
   return b->squares;
 }
 
@@ -296,9 +310,5 @@ void buckets_share(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, fl
     ls_exchange_gather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
     ls_exchange_wait(exchange, 1);
   }
-  if (exchange->n_peers == 1) return;
-  memcpy(own_array(exchange) + part.first, values + part.first, part.count * sizeof *values);
-  ls_exchange_fence(comm, exchange);
-  copy_parts(exchange, b, values);
-  ls_exchange_fence(comm, exchange);
+  spread_parts(comm, exchange, b, values);
 }

@@ -8,9 +8,10 @@
  * early, but no shorter than what a network likes. */
 size_t buckets_count(ls_sync_mode mode, size_t n);
 
-/* Local. Those of a mode, for an exchange. */
+/* Local. Those of a mode, for an exchange. Borrows grads (n): the terms of this rank, and then their sum.
+ */
 ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
-                         ls_buckets **out);
+                         float *grads, ls_buckets **out);
 void buckets_destroy(ls_buckets **buckets);
 
 /* Local. This rank's piece of the first bucket: what it updates in mode sharded. */
@@ -25,7 +26,7 @@ void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets, 
  * each element on one rank only. Fences among the peers that follow are the caller's. */
 double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets);
 
-/* Collective, mode sharded. Each rank's piece of values (n) goes to all the others. */
+/* Collective, mode sharded. Each rank's piece of values (n) goes to all the others. Likewise. */
 void buckets_share(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *values);
 
 #endif

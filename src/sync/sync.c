@@ -68,7 +68,7 @@ static ls_status create(size_t n, size_t n_sums, ls_sync **out) {
   return LS_OK;
 }
 
-ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, size_t n_sums,
+ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, float *grads, size_t n_sums,
                          ls_sync **out) {
   ls_sync *sync = NULL;
   *out = NULL;
@@ -79,7 +79,7 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
                                 &sync->exchange);
   if (status == LS_OK) {
     const ls_sync_mode mode = (ls_sync_mode)config->mode;
-    sync->grads = sync->exchange->arrays[sync->exchange->peer];
+    sync->grads = grads;
     sync->type = (ls_gradient_type)config->gradient_type;
     status = ls_sync_set_mode(comm, sync, mode == LS_SYNC_AUTO ? LS_SYNC_ALLREDUCE : mode);
   }
@@ -100,7 +100,7 @@ ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
   LS_ASSERT(mode != LS_SYNC_AUTO);
   buckets_destroy(&sync->buckets);
   const ls_status status =
-      ls_comm_agree(comm, buckets_create(sync->exchange, mode, sync->type, &sync->buckets));
+      ls_comm_agree(comm, buckets_create(sync->exchange, mode, sync->type, sync->grads, &sync->buckets));
   if (status != LS_OK) return status;
   const ls_range all = {.first = 0, .count = sync->n};
   sync->mode = mode;
@@ -214,17 +214,23 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, fl
   ls_penalty_shrink(sync->n_penalised, sync->penalised, mine, step->lr, params);
 }
 
+static void share(ls_comm *comm, ls_sync *sync, float *values) {
+  const double start = ls_clock();
+  buckets_share(comm, sync->exchange, sync->buckets, values);
+  sync->seconds += ls_clock() - start;
+}
+
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params) {
   (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
   const ls_status status = check_finite(sync, step);
   if (status != LS_OK) return status;
   update(sync, step, optim, params);
-  if (sync->mode == LS_SYNC_SHARDED) ls_sync_share(comm, sync, params);
+  if (sync->mode == LS_SYNC_SHARDED) share(comm, sync, params);
   return LS_OK;
 }
 
 void ls_sync_share(ls_comm *comm, ls_sync *sync, float *values) {
-  const double start = ls_clock();
-  if (sync->mode == LS_SYNC_SHARDED) buckets_share(comm, sync->exchange, sync->buckets, values);
-  sync->seconds += ls_clock() - start;
+  if (sync->mode != LS_SYNC_SHARDED) return;
+  ls_exchange_fence(comm, sync->exchange); /* all have copied what was shared before */
+  share(comm, sync, values);
 }

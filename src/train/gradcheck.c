@@ -19,7 +19,6 @@ typedef struct checker {
   size_t rows;          /* of this rank's shard */
   double weight;        /* of all ranks' rows */
   ls_segment *segments; /* (n_segments): the model's, without l1 */
-  float *grads;         /* (n_params) */
   float *direction;     /* (n_params) */
   float *saved;         /* (n_params): the parameters as they were */
 } checker;
@@ -133,14 +132,12 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
   checker c = {.comm = comm,
                .setup = setup,
                .segments = ls_calloc(model->n_segments, sizeof *c.segments),
-               .grads = ls_calloc(n, sizeof *c.grads),
                .direction = ls_calloc(n, sizeof *c.direction),
                .saved = ls_calloc(n, sizeof *c.saved)};
-  const bool has_memory = c.segments && c.grads && c.direction && c.saved;
+  const bool has_memory = c.segments && c.direction && c.saved;
   ls_status status =
-      ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 3 * n * sizeof(float)));
+      ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 2 * n * sizeof(float)));
   if (status == LS_OK) {
-    ls_model_set_grads(setup->job->model, c.grads);
     gather(&c, ls_size_min(rows, setup->train.view.n));
     ls_comm_sum_f64(comm, &c.weight, 1);
     if (!(c.weight > 0.0))
@@ -158,7 +155,6 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
       check_block(&c, &model->segments[i], (uint32_t)i, &table[i]);
   }
   free(c.segments);
-  free(c.grads);
   free(c.direction);
   free(c.saved);
   return status;

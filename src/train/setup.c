@@ -163,7 +163,6 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
                      "train.batch_size: 1 leaves batch_norm nothing to take a mean of; use at least 2");
   if (status == LS_OK && job->train.reproducible)
     status = ls_comm_tree_create(comm, job->train.lanes, &setup->tree);
-  job->model->takes_grads = true;
   job->model->max_lanes = job->train.reproducible ? job->train.lanes : 1;
   const size_t rows = ls_size_max(most_rows(comm, setup), LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_model_build(job->model, data->n_features, rows);

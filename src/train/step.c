@@ -30,9 +30,9 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK)
-    status = ls_sync_create(comm, &job->sync, job->model->n_params, t->step_metric->n_sums, &t->sync);
+    status = ls_sync_create(comm, &job->sync, job->model->n_params, job->model->grads,
+                            t->step_metric->n_sums, &t->sync);
   if (status != LS_OK) return status;
-  ls_model_set_grads(job->model, t->sync->grads);
   t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
   t->sync->clip_value = job->train.clip_grad_value;

@@ -74,15 +74,22 @@ static bool is_half(const ls_sync_config *way) {
   return way->gradient_type == LS_GRADIENT_BF16;
 }
 
-/* Collective. A sync with an optimizer for what it updates. */
+/* Collective. A sync with an optimizer for what it updates, and with memory for the gradient. */
 static void new_sync(const ls_sync_config *way, const char *options, size_t n, size_t n_sums,
                      ls_sync **sync, ls_optim **optim) {
-  EXPECT(ls_sync_create(comm, way, n, n_sums, sync) == LS_OK);
+  float *const grads = ls_calloc(n, sizeof *grads);
+  EXPECT(grads && ls_sync_create(comm, way, n, grads, n_sums, sync) == LS_OK);
   settle();
   LS_ASSERT(*sync);
   *optim = new_optim(options, (*sync)->updated.count);
   (*optim)->first = (*sync)->updated.first;
   settle();
+}
+
+/* Collective. */
+static void free_sync(ls_sync **sync) {
+  free((*sync)->grads);
+  ls_sync_destroy(comm, sync);
 }
 
 /* ||a - b|| / ||b||, with nothing for 0 / 0. */
@@ -119,7 +126,7 @@ static void pair_create(pair *p, const ls_sync_config *way, const char *options,
 }
 
 static void pair_destroy(pair *p) {
-  ls_sync_destroy(comm, &p->sync);
+  free_sync(&p->sync);
   ls_optim_destroy(&p->optim);
   ls_optim_destroy(&p->alone);
   free(p->params);
@@ -232,7 +239,7 @@ static void test_error_feedback(void **state) {
   }
   EXPECT_CLOSE((double)params[0] / -256.0, (double)gradient, 1e-4);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(comm, &sync);
+  free_sync(&sync);
   settle();
 }
 
@@ -249,7 +256,7 @@ static void test_shards(void **state) {
     EXPECT(held == (ways[w].mode == LS_SYNC_SHARDED ? n : n * (uint64_t)size));
     EXPECT(optim->n <= n / (size_t)(ways[w].mode == LS_SYNC_SHARDED ? size : 1) + 16);
     ls_optim_destroy(&optim);
-    ls_sync_destroy(comm, &sync);
+    free_sync(&sync);
   }
   settle();
 }
@@ -279,7 +286,7 @@ static void test_step_by_hand(void **state) {
   EXPECT(step.weight == 4.0 && step.grad_norm == 2.5);
   EXPECT(sync->seconds >= 0.0);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(comm, &sync);
+  free_sync(&sync);
   settle();
 }
 
@@ -296,7 +303,7 @@ static void test_no_weight(void **state) {
   EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
   EXPECT(step.weight == 0.0 && step.grad_norm == 0.0);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(comm, &sync);
+  free_sync(&sync);
   settle();
 }
 
@@ -380,7 +387,7 @@ static ls_status step_with(float gradient, double weight, float params[2]) {
   sync->grads[0] = gradient;
   const ls_status status = ls_sync_step(comm, sync, &step, optim, params);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(comm, &sync);
+  free_sync(&sync);
   return status;
 }
 
@@ -472,7 +479,7 @@ static void test_step_by_tree(void **state) {
   EXPECT(same_bytes(params, sizeof params));
   ls_comm_tree_destroy(&tree);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(comm, &sync);
+  free_sync(&sync);
   settle();
 }
 
@@ -503,7 +510,7 @@ static void test_reduced_batches(void **state) {
   EXPECT(params[0] == 9.0F && step.weight == 12.0 && !step.wants_stop);
   ls_comm_tree_destroy(&tree);
   ls_optim_destroy(&optim);
-  ls_sync_destroy(comm, &sync);
+  free_sync(&sync);
   settle();
 }
 
