@@ -256,7 +256,7 @@ static void measure_products(float *block) {
   }
   for (size_t s = 0; s < 3; s++)
     for (size_t p = 0; p < 3; p++)
-      for (size_t rows = 4; rows <= 1024; rows *= rows < 64 ? 2 : 4)
+      for (size_t rows = 1; rows <= 1024; rows *= 4)
         measure_product(products[p], rows, shapes[s][0], shapes[s][1], best, block);
 }
 
