@@ -5,9 +5,9 @@
  * Each elementwise kernel over a working set that fits a core's own cache, and over one that fits no cache:
  * the bytes that it must move (each array that it reads, each that it writes) a second, and as a ratio to
  * those of a copy of the same working set, timed next to it. A kernel at 1 is limited by memory alone; one
- * that mostly reads may be above. Then the products of the net 784-512-512-10 at few and many rows, as a
- * ratio to the best of square products of 1024. Medians, in processor time, which other processes disturb
- * least. */
+ * that mostly reads or works in place may be above, as a copy first fetches the lines that it overwrites.
+ * Then the products of the net 784-512-512-10 at few and many rows, as a ratio to the best of square
+ * products of 1024. Medians, in processor time, which other processes disturb least. */
 #include "lockstep/math.h"
 
 #include <stdlib.h>
