@@ -48,11 +48,22 @@ static ls_activation applied(const ls_layer *layer) {
   return layer->is_linked ? LS_LINEAR : activation(layer);
 }
 
+/* Rows that are copied before the kernel works in place on them: few enough to be still in the nearest
+ * cache. */
+static size_t rows_at_once(size_t width) {
+  return ls_size_max(1, 2048 / width);
+}
+
 static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
   const options *const o = layer->options;
+  const size_t n = layer->n_in;
   const size_t rows = ls_pass_rows(pass);
-  memcpy(y, x, rows * layer->n_in * sizeof *y);
-  ls_math_activate(applied(layer), (float)o->alpha, rows, layer->n_in, NULL, y);
+  const size_t step = rows_at_once(n);
+  for (size_t i = 0; i < rows; i += step) {
+    const size_t some = ls_size_min(step, rows - i);
+    memcpy(y + i * n, x + i * n, some * n * sizeof *y);
+    ls_math_activate(applied(layer), (float)o->alpha, some, n, NULL, y + i * n);
+  }
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
@@ -60,10 +71,15 @@ static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const
   if (!dx) return;
   const options *const o = layer->options;
   const ls_activation f = applied(layer);
+  const float *const known = ls_math_activation_needs_z(f) ? x : y;
+  const size_t n = layer->n_in;
   const size_t rows = ls_pass_rows(pass);
-  ls_math_activate_backward(f, (float)o->alpha, rows, layer->n_in, ls_math_activation_needs_z(f) ? x : y,
-                            dy);
-  memcpy(dx, dy, rows * layer->n_in * sizeof *dx);
+  const size_t step = rows_at_once(n);
+  for (size_t i = 0; i < rows; i += step) {
+    const size_t some = ls_size_min(step, rows - i);
+    memcpy(dx + i * n, dy + i * n, some * n * sizeof *dx);
+    ls_math_activate_backward(f, (float)o->alpha, some, n, known + i * n, dx + i * n);
+  }
 }
 
 #define ACTIVATION_LAYER(kind, table, text)                                                                \

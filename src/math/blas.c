@@ -3,6 +3,7 @@
 
 #include <cblas.h>
 #include <limits.h>
+#include <string.h>
 
 static int narrow(size_t n) {
   LS_ASSERT(n <= INT_MAX);
@@ -35,23 +36,70 @@ static bool is_empty(size_t m, size_t n, size_t k, float beta, float *c) {
   return true;
 }
 
+/* OpenBLAS's kernels for vectors of 512 bits multiply small matrices where they lie: up to SMALL terms a
+ * call, with b transposed up to SMALL_NT elements of c. Larger ones are packed first. While rows are few,
+ * many small products are faster than a large one. Measured with 0.3.21, one thread, W 512 x 784, for 4, 8,
+ * 16 and 32 rows: y = x W^T 3.6, 2.3, 1.6, 1.3 times, dW = dy^T x 1.5, 1.4, 1.25, 1.15, dx = dy W (of W 512
+ * x 512) 2.9, 2.0, 1.5, 1.25. Other kernels always pack: there cutting costs up to a fifth. */
+#define SMALL     1000000
+#define SMALL_NT  1200
+#define SMALL_MIN 16 /* columns worth a call; powers of two of them are fastest */
+
+static bool has_small_kernels(void) {
+#ifdef LS_HAVE_OPENBLAS
+  static const char *const names[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
+  const char *const name = openblas_get_corename();
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp(name, names[i]) == 0) return openblas_get_num_threads() == 1;
+#endif
+  return false;
+}
+
+typedef enum CBLAS_TRANSPOSE transpose;
+
+/* Columns of c to be made by one call: all n, unless fewer make it a small product. */
+static size_t columns_of_call(transpose tb, size_t m, size_t n, size_t k) {
+  size_t most = SMALL / k / m;
+  if (tb == CblasTrans) most = ls_size_min(most, SMALL_NT / m);
+  if (most < SMALL_MIN || most >= n || !has_small_kernels()) return n;
+  size_t columns = SMALL_MIN;
+  while (2 * columns <= most) columns *= 2;
+  return columns;
+}
+
+/* One row: kernels that always pack make it six times faster by a matrix times a vector. */
+static void multiply_row(transpose tb, size_t n, size_t k, const float *a, const float *b, size_t ldb,
+                         float beta, float *c) {
+  const bool is_b_transposed = tb == CblasTrans;
+  cblas_sgemv(CblasRowMajor, is_b_transposed ? CblasNoTrans : CblasTrans, narrow(is_b_transposed ? n : k),
+              narrow(is_b_transposed ? k : n), 1.0F, b, narrow(ldb), a, 1, beta, c, 1);
+}
+
+/* c = op(a) op(b) + beta c, c: (m, n); lda, ldb: the elements of a row of a and b */
+static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                     const float *b, size_t ldb, float beta, float *c) {
+  if (is_empty(m, n, k, beta, c)) return;
+  if (m == 1 && ta == CblasNoTrans && !has_small_kernels()) {
+    multiply_row(tb, n, k, a, b, ldb, beta, c);
+    return;
+  }
+  const size_t step = columns_of_call(tb, m, n, k);
+  for (size_t j = 0; j < n; j += step)
+    cblas_sgemm(CblasRowMajor, ta, tb, narrow(m), narrow(ls_size_min(step, n - j)), narrow(k), 1.0F, a,
+                narrow(lda), b + (tb == CblasTrans ? j * ldb : j), narrow(ldb), beta, c + j, narrow(n));
+}
+
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  if (is_empty(m, n, k, beta, c)) return;
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, narrow(m), narrow(n), narrow(k), 1.0F, a, narrow(k),
-              b, narrow(k), beta, c, narrow(n));
+  multiply(CblasNoTrans, CblasTrans, m, n, k, a, k, b, k, beta, c);
 }
 
 void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  if (is_empty(m, n, k, beta, c)) return;
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, narrow(m), narrow(n), narrow(k), 1.0F, a,
-              narrow(k), b, narrow(n), beta, c, narrow(n));
+  multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, k, b, n, beta, c);
 }
 
 void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  if (is_empty(m, n, k, beta, c)) return;
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, narrow(m), narrow(n), narrow(k), 1.0F, a, narrow(m),
-              b, narrow(n), beta, c, narrow(n));
+  multiply(CblasTrans, CblasNoTrans, m, n, k, a, m, b, n, beta, c);
 }

@@ -3,7 +3,8 @@
  *   m = b1 m + (1 - b1) g     v = b2 v + (1 - b2) g^2
  *   w = w - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *
- * with the powers of b1 and b2 in double. adam's weight decay goes through the averages, as a part of g;
+ * with the powers of b1 and b2 in double, by products alone: pow's last bit differs between processors, and
+ * the parameters must not. adam's weight decay goes through the averages, as a part of g;
  * adamw's is decoupled from them: w = w - lr weight_decay w before the update. */
 #include "kinds.h"
 
@@ -34,14 +35,22 @@ static const ls_key adamw_keys[] = {
     OPTIM_DECAY_KEY("0.01", "takes lr weight_decay w from w, biases included"),
     {0}};
 
+/* base^n by squaring. */
+static double power(double base, uint64_t n) {
+  double result = 1.0;
+  for (; n > 0; n /= 2, base *= base)
+    if (n % 2 == 1) result *= base;
+  return result;
+}
+
 /* All but the decay. */
 static ls_adam_step make_step(const ls_optim *optim, double lr) {
   const options *const o = optim->options;
-  const double t = (double)optim->steps;
+  const uint64_t t = optim->steps;
   return (ls_adam_step){.beta1 = o->betas[0],
                         .beta2 = o->betas[1],
-                        .rate = (float)(lr / (1.0 - pow(o->betas[0], t))),
-                        .root = (float)(1.0 / sqrt(1.0 - pow(o->betas[1], t))),
+                        .rate = (float)(lr / (1.0 - power(o->betas[0], t))),
+                        .root = (float)(1.0 / sqrt(1.0 - power(o->betas[1], t))),
                         .eps = (float)o->eps};
 }
 

@@ -35,12 +35,16 @@ def compile_commands():
     return {pathlib.PurePath(os.path.relpath(BUILD / entry["file"], ROOT)): entry["command"] for entry in entries}
 
 
+def skip(why):
+    print(f"{why}: skipped")
+    sys.exit(SKIPPED)
+
+
 def need(tool):
     """The tool's full path; ends the test as skipped where it is not installed."""
     found = shutil.which(tool)
     if not found:
-        print(f"{tool} is not installed: skipped")
-        sys.exit(SKIPPED)
+        skip(f"{tool} is not installed")
     return found
 
 

@@ -22,8 +22,8 @@ static const product products[] = {
 };
 
 static const size_t shapes[][3] = {
-    {1, 1, 1}, {3, 5, 7}, {0, 4, 3}, {4, 0, 3}, {4, 3, 0},     {0, 0, 0},
-    {1, 9, 4}, {9, 1, 4}, {5, 5, 1}, {2, 3, 1}, {17, 33, 129}, {64, 10, 100},
+    {1, 1, 1}, {3, 5, 7}, {0, 4, 3}, {4, 0, 3},     {4, 3, 0},     {0, 0, 0},     {1, 9, 4},
+    {9, 1, 4}, {5, 5, 1}, {2, 3, 1}, {17, 33, 129}, {64, 10, 100}, {8, 305, 784}, {305, 136, 32},
 };
 
 /* c = a b + beta c by definition, against the kernel; each element within k roundings of its terms. */

@@ -1,0 +1,129 @@
+/* Prints a line for each kernel of math: its name and a digest of what it makes of fixed numbers.
+ * tests/unit/same_bits.py compares the lines of builds for several processors. */
+#include "lockstep/math.h"
+
+#include <string.h>
+
+enum { ROWS = 7, COLS = 147, N = ROWS * COLS };
+
+typedef struct arrays {
+  float x[N], y[N], z[N], w[N]; /* -1 to 1, some below the normal range, zeros of both signs */
+  float wide[N];                /* up to +-128 */
+  float positive[N];
+  double p[N], q[N], r[N], s[N];
+  uint32_t words[N];
+  uint8_t bytes[N], mask[N];
+} arrays;
+
+static void fill(uint64_t key, float *x) {
+  const ls_rng rng = ls_rng_make(key, LS_RNG_CHECK, 0, 0);
+  ls_rng_uniform(&rng, 0, N, x);
+  for (size_t i = 0; i < N; i++) x[i] = 2.0F * x[i] - 1.0F;
+  x[N / 3] = -0.0F;
+  x[N / 2] = 0x1p-140F;
+  x[N - 1] = -0x1.8p-130F;
+}
+
+/* The same numbers for every kernel. */
+static void reset(arrays *a) {
+  const ls_rng rng = ls_rng_make(9, LS_RNG_CHECK, 0, 0);
+  memset(a, 0, sizeof *a);
+  fill(1, a->x);
+  fill(2, a->y);
+  fill(3, a->z);
+  fill(4, a->w);
+  ls_rng_words(&rng, 0, N, a->words);
+  for (size_t i = 0; i < N; i++) {
+    a->wide[i] = 128.0F * a->x[i];
+    a->positive[i] = a->y[i] * a->y[i];
+    a->bytes[i] = (uint8_t)a->words[i];
+    a->p[i] = 1.5 * (double)a->y[i] - 0.25;
+    a->q[i] = 1.0 / (1.0 + (double)a->positive[i]);
+    a->r[i] = (double)a->z[i] * 0.7;
+    a->s[i] = (double)a->w[i] * 0.3;
+  }
+}
+
+static void print(const char *name, const arrays *a) {
+  const unsigned char *const bytes = (const unsigned char *)a;
+  uint64_t digest = 14695981039346656037ULL;
+  for (size_t i = 0; i < sizeof *a; i++) digest = (digest ^ bytes[i]) * 1099511628211ULL;
+  printf("%-28s %016llx\n", name, (unsigned long long)digest);
+}
+
+/* Resets, runs and prints: the whole state is what is compared. */
+#define RUN(name, ...)                                                                                     \
+  do {                                                                                                     \
+    reset(a);                                                                                              \
+    __VA_ARGS__;                                                                                           \
+    print(name, a);                                                                                        \
+  } while (0)
+
+static void run_activations(arrays *a) {
+  char name[64];
+  for (ls_activation f = LS_LINEAR; f <= LS_SOFTMAX; f++) {
+    const char *const text = ls_activation_names[f];
+    RUN(text, ls_math_activate(f, 0.3F, ROWS, COLS, NULL, a->wide));
+    snprintf(name, sizeof name, "%s with bias", text);
+    RUN(name, ls_math_activate(f, 0.3F, ROWS, COLS, a->y, a->x));
+    snprintf(name, sizeof name, "%s backward", text);
+    RUN(name, ls_math_activate_backward(f, 0.3F, ROWS, COLS, a->x, a->y));
+  }
+}
+
+static void run_sums(arrays *a) {
+  RUN("sum_rows", ls_math_sum_rows(ROWS, COLS, a->x, 0.0F, a->y));
+  RUN("sum_rows added", ls_math_sum_rows(ROWS, COLS, a->x, 0.7F, a->y));
+  RUN("sum_squares", a->p[0] = ls_math_sum_squares(N, a->wide));
+  RUN("add_scaled", ls_math_add_scaled(N, 0.3F, a->x, a->y));
+  RUN("clamp", ls_math_clamp(N, 0.3F, a->x));
+  RUN("shrink", ls_math_shrink(N, 0.3F, a->x));
+  RUN("norm_sums", ls_math_norm_sums(ROWS, COLS, a->x, a->y, a->p, a->q));
+  RUN("norm", ls_math_norm(ROWS, COLS, a->x, a->p, a->q, a->y, a->z, a->w));
+  RUN("norm_backward_sums", ls_math_norm_backward_sums(ROWS, COLS, a->x, a->p, a->q, a->y, a->r, a->s));
+  RUN("norm_backward", ls_math_norm_backward(ROWS, COLS, a->x, a->p, a->q, a->y, a->r, a->s, a->z, a->w));
+  RUN("lane_fold", ls_lane_fold(a->p, 3, 7, 8));
+}
+
+static void run_rows(arrays *a) {
+  RUN("normalize_u8", ls_math_normalize_u8(N, a->bytes, a->x, a->y, a->z));
+  RUN("normalize_f32", ls_math_normalize_f32(N, a->wide, a->x, a->y, a->z));
+  RUN("normalize_f64", ls_math_normalize_f64(N, a->p, a->q, a->r, a->z));
+  RUN("dropout", ls_math_dropout(N, 0.3F, a->words, a->x, a->mask, a->y));
+  RUN("dropout_backward", ls_math_dropout_backward(N, 0.3F, a->bytes, a->x, a->y));
+}
+
+/* Each with weight decay and without. */
+static void run_steps(arrays *a) {
+  char name[64];
+  for (int d = 0; d < 2; d++) {
+    const float decay = d ? 0.01F : 0.0F;
+    const char *const text = d ? " with decay" : "";
+    const ls_adagrad_step adagrad = {.lr = 0.1F, .eps = 1e-8F, .decay = decay};
+    const ls_rmsprop_step rmsprop = {.lr = 0.1F, .alpha = 0.99, .eps = 1e-8F, .decay = decay};
+    const ls_adam_step adam = {
+        .beta1 = 0.9, .beta2 = 0.999, .rate = 0.01F, .root = 1.7F, .eps = 1e-8F, .decay = decay};
+    snprintf(name, sizeof name, "sgd%s", text);
+    RUN(name, ls_math_sgd_step(N, 0.1F, decay, 0.3F, a->x, a->w));
+    for (int nesterov = 0; nesterov < 2; nesterov++) {
+      const ls_momentum_step s = {.lr = 0.1F, .momentum = 0.9F, .decay = decay, .nesterov = nesterov == 1};
+      snprintf(name, sizeof name, "%s%s", nesterov ? "nesterov" : "momentum", text);
+      RUN(name, ls_math_momentum_step(N, &s, 0.3F, a->x, a->y, a->w));
+    }
+    snprintf(name, sizeof name, "adagrad%s", text);
+    RUN(name, ls_math_adagrad_step(N, &adagrad, 0.3F, a->x, a->positive, a->w));
+    snprintf(name, sizeof name, "rmsprop%s", text);
+    RUN(name, ls_math_rmsprop_step(N, &rmsprop, 0.3F, a->x, a->positive, a->w));
+    snprintf(name, sizeof name, "adam%s", text);
+    RUN(name, ls_math_adam_step(N, &adam, 0.3F, a->x, a->y, a->positive, a->w));
+  }
+}
+
+int main(void) {
+  static arrays a;
+  run_activations(&a);
+  run_sums(&a);
+  run_rows(&a);
+  run_steps(&a);
+  return 0;
+}
