@@ -14,7 +14,7 @@ def arguments(description):
     parser.add_argument("net", help="widths, as in 784-512-10")
     parser.add_argument("batches", type=int, nargs="+", metavar="BATCH")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=0.4, help="of each measurement")
     parser.add_argument("--first-step", action="store_true", help="prints `step 1` after the first step, and ends")
     options = parser.parse_args()
     options.widths = [int(width) for width in options.net.split("-")]
