@@ -1,21 +1,27 @@
 /* Steps of a config's net beside the matrix products that they cannot do without.
  *
- *   mpirun -n 2 step CONFIG.yaml [BATCH...]
+ *   mpirun -n 2 step [--rounds N] [--seconds S] [--json] CONFIG.yaml [BATCH...]
  *
  * For each global batch, in turn and several times: full training steps (gathering, forward, loss,
  * backward, reduction, update) as `lockstep train` takes them, and on the same ranks and threads nothing
  * but the products of the dense layers: y = x W^T, dW = dy^T x, dx = dy W but for the first layer. Prints
- * samples/s, medians, and the median of the ratios of neighbouring rounds. */
+ * samples/s, medians, and the median of the ratios of neighbouring rounds; with --json an object a line. */
 #include "train/internal.h"
 
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS  9
-#define SECONDS 0.4 /* of each kind in each round */
+#define ROUNDS_MAX 99
+
+typedef struct settings {
+  size_t rounds;
+  double seconds; /* of each kind in each round */
+  bool json;
+} settings;
 
 typedef struct figures {
-  double step[ROUNDS], products[ROUNDS], ratio[ROUNDS];
+  double step[ROUNDS_MAX], products[ROUNDS_MAX], ratio[ROUNDS_MAX];
 } figures;
 
 static int ascending(const void *a, const void *b) {
@@ -24,9 +30,10 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static double median(double *values) {
-  qsort(values, ROUNDS, sizeof *values, ascending);
-  return values[ROUNDS / 2];
+/* Sorts the values. */
+static double median(size_t n, double *values) {
+  qsort(values, n, sizeof *values, ascending);
+  return (values[(n - 1) / 2] + values[n / 2]) / 2.0;
 }
 
 /* The products of one step over `rows` rows. Reads and writes the model's own arrays, so that caches are as
@@ -76,40 +83,46 @@ static double time_steps(trainer *t, size_t steps) {
   return (double)(t->progress.samples - before) / (ls_clock() - start);
 }
 
-/* Collective. How many steps take about SECONDS: the slowest rank's count, the same on all. */
-static size_t count_steps(trainer *t) {
-  const bool warm = time_steps(t, 20) > 0.0;
-  double steps = SECONDS * (warm ? time_steps(t, 20) : 0.0) / (double)t->setup->batch_size;
-  ls_comm_broadcast(t->comm, &steps, sizeof steps);
-  return steps < 10.0 ? 10 : (size_t)steps;
+/* Collective. How many steps take about so many seconds: the same number on all ranks. Warms up by ever
+ * more of them, the first one left out; 0 where a step failed. */
+static size_t count_steps(trainer *t, double seconds) {
+  if (!(time_steps(t, 1) > 0.0)) return 0;
+  for (size_t steps = 1;; steps *= 2) {
+    double rate = time_steps(t, steps) / (double)t->setup->batch_size;
+    ls_comm_broadcast(t->comm, &rate, sizeof rate);
+    if (!(rate > 0.0)) return 0;
+    if ((double)steps / rate >= seconds / 4.0) return ls_size_max((size_t)(seconds * rate), 2);
+  }
 }
 
-static void report(const trainer *t, figures *f) {
-  const double step = median(f->step);
-  const double products = median(f->products);
-  const double ratio = median(f->ratio);
-  ls_log(LS_LOG_INFO,
-         "batch %5zu  %d ranks x %d threads  step %8.0f samples/s  products alone %8.0f  ratio %.3f (%.3f "
-         "to %.3f)",
-         t->setup->batch_size, ls_comm_size(t->comm), t->setup->threads, step, products, ratio, f->ratio[0],
-         f->ratio[ROUNDS - 1]);
+static void report(const trainer *t, const settings *s, figures *f) {
+  const double step = median(s->rounds, f->step);
+  const double products = median(s->rounds, f->products);
+  const double ratio = median(s->rounds, f->ratio);
+  const char *const format =
+      s->json ? "{\"batch\": %zu, \"ranks\": %d, \"threads\": %d, \"samples_per_second\": %.1f, "
+                "\"products_per_second\": %.1f, \"ratio\": %.4f, \"least\": %.4f, \"most\": %.4f}"
+              : "batch %5zu  %d ranks x %d threads  step %8.0f samples/s  products alone %8.0f  ratio %.3f "
+                "(%.3f to %.3f)";
+  ls_log(LS_LOG_INFO, format, t->setup->batch_size, ls_comm_size(t->comm), t->setup->threads, step,
+         products, ratio, f->ratio[0], f->ratio[s->rounds - 1]);
 }
 
-static ls_status measure(ls_comm *comm, ls_setup *setup) {
+static ls_status measure(ls_comm *comm, const settings *s, ls_setup *setup) {
   trainer t;
   figures f;
   ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
   if (status == LS_OK) status = train_choose_mode(&t, LS_SYNC_AUTO);
   if (status == LS_OK) {
     ls_model_initialise(setup->job->model, 1);
-    const size_t steps = count_steps(&t);
-    for (int r = 0; r < ROUNDS; r++) {
+    const size_t steps = count_steps(&t, s->seconds);
+    for (size_t r = 0; steps > 0 && r < s->rounds; r++) {
       f.products[r] = time_products(&t, steps);
       f.step[r] = time_steps(&t, steps);
       f.ratio[r] = f.step[r] / f.products[r];
     }
-    if (f.step[0] > 0.0)
-      report(&t, &f);
+    if (steps > 0 && f.step[s->rounds - 1] > 0.0)
+      report(&t, s, &f);
     else
       status = ls_fail(LS_ERR_NUMERIC, "a step failed: %s", ls_message());
   }
@@ -117,7 +130,7 @@ static ls_status measure(ls_comm *comm, ls_setup *setup) {
   return status;
 }
 
-static ls_status measure_batch(ls_comm *comm, const char *path, const char *batch) {
+static ls_status measure_batch(ls_comm *comm, const settings *s, const char *path, const char *batch) {
   char assignment[64];
   snprintf(assignment, sizeof assignment, "train.batch_size=%s", batch);
   const char *const overrides[] = {assignment};
@@ -126,23 +139,52 @@ static ls_status measure_batch(ls_comm *comm, const char *path, const char *batc
   ls_setup *setup = NULL;
   ls_status status = ls_job_create(comm, &source, &job);
   if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
-  if (status == LS_OK) status = measure(comm, setup);
+  if (status == LS_OK) status = measure(comm, s, setup);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);
   return status;
 }
 
-int main(int argc, char **argv) {
+/* Local. Reads the options; optind is then the first word that is none. */
+static ls_status parse(int argc, char **argv, settings *s) {
+  static const struct option longs[] = {{"rounds", required_argument, NULL, 'r'},
+                                        {"seconds", required_argument, NULL, 's'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {0}};
+  bool known = true;
+  opterr = 0;
+  for (int code = getopt_long(argc, argv, "", longs, NULL); code != -1;
+       code = getopt_long(argc, argv, "", longs, NULL)) {
+    if (code == 'r') s->rounds = strtoul(optarg, NULL, 10);
+    if (code == 's') s->seconds = strtod(optarg, NULL);
+    if (code == 'j') s->json = true;
+    known = known && code != '?';
+  }
+  if (known && optind < argc && s->rounds >= 1 && s->rounds <= ROUNDS_MAX && s->seconds > 0.0) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "usage: mpirun -n 2 step [--rounds 1..%d] [--seconds S] [--json] CONFIG.yaml [BATCH...]",
+                 ROUNDS_MAX);
+}
+
+static ls_status run(ls_comm *comm, int argc, char **argv) {
   static const char *const usual[] = {"32", "128", "512", "1024", "2048"};
+  settings s = {.rounds = 9, .seconds = 0.4};
+  ls_status status = ls_comm_agree(comm, parse(argc, argv, &s));
+  if (status != LS_OK) return status;
+  const bool given = argc - optind > 1;
+  const size_t n = given ? (size_t)(argc - optind) - 1 : sizeof usual / sizeof usual[0];
+  const char *const *const batches = given ? (const char *const *)argv + optind + 1 : usual;
+  for (size_t i = 0; status == LS_OK && i < n; i++)
+    status = measure_batch(comm, &s, argv[optind], batches[i]);
+  return status;
+}
+
+int main(int argc, char **argv) {
   ls_comm *comm = NULL;
   ls_status status = ls_comm_create(&argc, &argv, &comm);
   if (status != LS_OK) return (int)status;
   ls_log_enable(ls_comm_rank(comm) == 0);
-  const bool given = argc > 2;
-  const size_t n = given ? (size_t)argc - 2 : sizeof usual / sizeof usual[0];
-  if (argc < 2) status = ls_fail(LS_ERR_CONFIG, "usage: mpirun -n 2 step CONFIG.yaml [BATCH...]");
-  for (size_t i = 0; status == LS_OK && i < n; i++)
-    status = measure_batch(comm, argv[1], given ? argv[i + 2] : usual[i]);
+  status = run(comm, argc, argv);
   if (status != LS_OK) ls_log(LS_LOG_ERROR, "%s", ls_message());
   ls_comm_destroy(&comm);
   return (int)status;
