@@ -186,6 +186,42 @@ static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float 
   }
 }
 
+/* Multiplications of a piece of a product while gradients are waited for: a millisecond or so, as a network
+ * stands still in between. */
+#define PIECE ((size_t)1 << 26)
+
+/* Rows of a piece whose rows take `each` multiplications. */
+static size_t rows_of_piece(const ls_pass *pass, size_t each, size_t rows) {
+  if (!pass->ready) return ls_size_max(rows, 1);
+  return ls_size_max(PIECE / ls_size_max(each, 1), 16);
+}
+
+/* dW = dz^T x, of which what is final is told.  dz: (rows, n_out), x: (rows, n_in) */
+static void weight_gradient(const ls_layer *layer, const ls_pass *pass, size_t rows, const float *dz,
+                            const float *x, float beta, float *dw) {
+  const size_t n_in = layer->n_in;
+  const size_t n_out = layer->n_out;
+  const size_t step = rows_of_piece(pass, rows * n_in, n_out);
+  for (size_t first = 0; first < n_out; first += step) {
+    const size_t count = ls_size_min(step, n_out - first);
+    ls_math_product_tn_rows(first, count, n_out, n_in, rows, dz, x, beta, dw);
+    if (pass->ready) pass->ready(pass->context, dw + (first + count) * n_in);
+  }
+}
+
+/* dx = dz W */
+static void input_gradient(const ls_layer *layer, const ls_pass *pass, size_t rows, const float *dz,
+                           float *dx) {
+  const size_t n_in = layer->n_in;
+  const size_t n_out = layer->n_out;
+  const size_t step = rows_of_piece(pass, n_in * n_out, rows);
+  for (size_t first = 0; first < rows; first += step) {
+    ls_math_product_nn(ls_size_min(step, rows - first), n_in, n_out, dz + first * n_out,
+                       layer->params[W].value, 0.0F, dx + first * n_in);
+    if (pass->ready) pass->ready(pass->context, NULL);
+  }
+}
+
 static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
                      float *dx) {
   const options *const o = layer->options;
@@ -199,14 +235,14 @@ static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const
     float *const dz = dy + first * n_out;
     ls_math_activate_backward(applied(layer), (float)o->alpha, rows, n_out, known + first * n_out, dz);
     float *const dw = ls_lane_gradient(layer, pass, W, lane, &beta);
-    ls_math_product_tn(n_out, n_in, rows, dz, x + first * n_in, beta, dw);
+    weight_gradient(layer, pass, rows, dz, x + first * n_in, beta, dw);
     ls_lane_end(layer, pass, W, lane);
     if (o->bias) {
       float *const db = ls_lane_gradient(layer, pass, B, lane, &beta);
       ls_math_sum_rows(rows, n_out, dz, beta, db);
       ls_lane_end(layer, pass, B, lane);
     }
-    if (dx) ls_math_product_nn(rows, n_in, n_out, dz, layer->params[0].value, 0.0F, dx + first * n_in);
+    if (dx) input_gradient(layer, pass, rows, dz, dx + first * n_in);
   }
 }
 

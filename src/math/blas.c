@@ -101,5 +101,10 @@ void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const floa
 
 void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  multiply(CblasTrans, CblasNoTrans, m, n, k, a, m, b, n, beta, c);
+  ls_math_product_tn_rows(0, m, m, n, k, a, b, beta, c);
+}
+
+void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
+                             const float *b, float beta, float *c) {
+  multiply(CblasTrans, CblasNoTrans, count, n, k, a + first, m, b, n, beta, c + first * n);
 }

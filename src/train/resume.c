@@ -131,7 +131,11 @@ static ls_status start_anew(trainer *t, const ls_train_options *options) {
   ls_setup *const setup = t->setup;
   bool inherits = options->init_from != NULL;
   ls_comm_broadcast(t->comm, &inherits, sizeof inherits);
-  ls_model_initialise(setup->job->model, setup->job->train.seed);
+  ls_model *const model = setup->job->model;
+  ls_model_initialise(model, setup->job->train.seed);
+  /* Unlike processors may draw another last digit. */
+  ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
   t->progress.seed = setup->job->train.seed;
   t->progress.data = setup->train.dataset->fingerprint;
   return inherits ? train_inherit(t, options) : LS_OK;

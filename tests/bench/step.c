@@ -8,6 +8,7 @@
  * samples/s, medians, and the median of the ratios of neighbouring rounds; with --json an object a line. */
 #include "train/internal.h"
 
+#include <cblas.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,23 +37,32 @@ static double median(size_t n, double *values) {
   return (values[(n - 1) / 2] + values[n / 2]) / 2.0;
 }
 
+/* c (m, n) = op(a) op(b), by BLAS in one call. */
+static void product(enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
+                    const float *a, const float *b, float *c) {
+  const int lda = (int)(ta == CblasTrans ? m : k);
+  const int ldb = (int)(tb == CblasTrans ? k : n);
+  if (m > 0 && k > 0)
+    cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1.0F, a, lda, b, ldb, 0.0F, c, (int)n);
+}
+
 /* The products of one step over `rows` rows. Reads and writes the model's own arrays, so that caches are as
  * they are in a step. */
 static void multiply(const ls_model *model, size_t rows) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0 || layer->params[0].cols == 0) continue;
-    ls_math_product_nt(rows, layer->n_out, layer->n_in, model->activations[i], layer->params[0].value, 0.0F,
-                       model->activations[i + 1]);
+    product(CblasNoTrans, CblasTrans, rows, layer->n_out, layer->n_in, model->activations[i],
+            layer->params[0].value, model->activations[i + 1]);
   }
   for (size_t i = model->n_layers; i-- > 0;) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0 || layer->params[0].cols == 0) continue;
-    ls_math_product_tn(layer->n_out, layer->n_in, rows, model->deltas[0], model->activations[i], 0.0F,
-                       layer->params[0].grad);
+    product(CblasTrans, CblasNoTrans, layer->n_out, layer->n_in, rows, model->deltas[0],
+            model->activations[i], layer->params[0].grad);
     if (i > 0)
-      ls_math_product_nn(rows, layer->n_in, layer->n_out, model->deltas[0], layer->params[0].value, 0.0F,
-                         model->deltas[1]);
+      product(CblasNoTrans, CblasNoTrans, rows, layer->n_in, layer->n_out, model->deltas[0],
+              layer->params[0].value, model->deltas[1]);
   }
 }
 
