@@ -60,7 +60,9 @@ void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const floa
 /* c = a^T b + beta c.  a: (k, m), b: (k, n), c: (m, n) */
 void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 
-/* Of the same, only `count` rows of c, from row `first` on. */
+/* Of these two, only `count` columns or rows of c, from `first` on. */
+void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
+                                const float *b, float beta, float *c);
 void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                              const float *b, float beta, float *c);
 

@@ -186,14 +186,15 @@ static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float 
   }
 }
 
-/* Multiplications of a piece of a product while gradients are waited for: a millisecond or so, as a network
- * stands still in between. */
-#define PIECE ((size_t)1 << 26)
+/* Multiplications of a piece of a product while gradients are waited for: a few milliseconds, as a network
+ * stands still in between, but many enough for BLAS to run at full speed. */
+#define PIECE       ((size_t)1 << 27)
+#define PIECE_LEAST 64 /* rows or columns */
 
-/* Rows of a piece whose rows take `each` multiplications. */
-static size_t rows_of_piece(const ls_pass *pass, size_t each, size_t rows) {
-  if (!pass->ready) return ls_size_max(rows, 1);
-  return ls_size_max(PIECE / ls_size_max(each, 1), 16);
+/* Rows or columns of a piece, of `all` that take `each` multiplications. */
+static size_t length_of_piece(const ls_pass *pass, size_t each, size_t all) {
+  if (!pass->ready) return ls_size_max(all, 1);
+  return ls_size_max(PIECE / ls_size_max(each, 1), PIECE_LEAST) / PIECE_LEAST * PIECE_LEAST;
 }
 
 /* dW = dz^T x, of which what is final is told.  dz: (rows, n_out), x: (rows, n_in) */
@@ -201,7 +202,7 @@ static void weight_gradient(const ls_layer *layer, const ls_pass *pass, size_t r
                             const float *x, float beta, float *dw) {
   const size_t n_in = layer->n_in;
   const size_t n_out = layer->n_out;
-  const size_t step = rows_of_piece(pass, rows * n_in, n_out);
+  const size_t step = length_of_piece(pass, rows * n_in, n_out);
   for (size_t first = 0; first < n_out; first += step) {
     const size_t count = ls_size_min(step, n_out - first);
     ls_math_product_tn_rows(first, count, n_out, n_in, rows, dz, x, beta, dw);
@@ -214,10 +215,10 @@ static void input_gradient(const ls_layer *layer, const ls_pass *pass, size_t ro
                            float *dx) {
   const size_t n_in = layer->n_in;
   const size_t n_out = layer->n_out;
-  const size_t step = rows_of_piece(pass, n_in * n_out, rows);
-  for (size_t first = 0; first < rows; first += step) {
-    ls_math_product_nn(ls_size_min(step, rows - first), n_in, n_out, dz + first * n_out,
-                       layer->params[W].value, 0.0F, dx + first * n_in);
+  const size_t step = length_of_piece(pass, rows * n_out, n_in);
+  for (size_t first = 0; first < n_in; first += step) {
+    ls_math_product_nn_columns(first, ls_size_min(step, n_in - first), rows, n_in, n_out, dz,
+                               layer->params[W].value, 0.0F, dx);
     if (pass->ready) pass->ready(pass->context, NULL);
   }
 }

@@ -29,10 +29,11 @@ const char *ls_math_blas_name(void) {
 }
 
 /* BLAS may leave c alone where k is 0, or refuse leading dimensions of 0: nothing to add then. */
-static bool is_empty(size_t m, size_t n, size_t k, float beta, float *c) {
+static bool is_empty(size_t m, size_t n, size_t k, float beta, float *c, size_t ldc) {
   if (m == 0 || n == 0) return true;
   if (k > 0) return false;
-  for (size_t i = 0; i < m * n; i++) c[i] = beta == 0.0F ? 0.0F : beta * c[i];
+  for (size_t i = 0; i < m; i++)
+    for (size_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0.0F ? 0.0F : beta * c[i * ldc + j];
   return true;
 }
 
@@ -75,10 +76,10 @@ static void multiply_row(transpose tb, size_t n, size_t k, const float *a, const
               narrow(is_b_transposed ? k : n), 1.0F, b, narrow(ldb), a, 1, beta, c, 1);
 }
 
-/* c = op(a) op(b) + beta c, c: (m, n); lda, ldb: the elements of a row of a and b */
+/* c = op(a) op(b) + beta c, c: (m, n); lda, ldb, ldc: the elements of a row of a, b and c, as they lie */
 static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                     const float *b, size_t ldb, float beta, float *c) {
-  if (is_empty(m, n, k, beta, c)) return;
+                     const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+  if (is_empty(m, n, k, beta, c, ldc)) return;
   if (m == 1 && ta == CblasNoTrans && !has_small_kernels()) {
     multiply_row(tb, n, k, a, b, ldb, beta, c);
     return;
@@ -86,17 +87,22 @@ static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, c
   const size_t step = columns_of_call(tb, m, n, k);
   for (size_t j = 0; j < n; j += step)
     cblas_sgemm(CblasRowMajor, ta, tb, narrow(m), narrow(ls_size_min(step, n - j)), narrow(k), 1.0F, a,
-                narrow(lda), b + (tb == CblasTrans ? j * ldb : j), narrow(ldb), beta, c + j, narrow(n));
+                narrow(lda), b + (tb == CblasTrans ? j * ldb : j), narrow(ldb), beta, c + j, narrow(ldc));
 }
 
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  multiply(CblasNoTrans, CblasTrans, m, n, k, a, k, b, k, beta, c);
+  multiply(CblasNoTrans, CblasTrans, m, n, k, a, k, b, k, beta, c, n);
 }
 
 void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  multiply(CblasNoTrans, CblasNoTrans, m, n, k, a, k, b, n, beta, c);
+  ls_math_product_nn_columns(0, n, m, n, k, a, b, beta, c);
+}
+
+void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
+                                const float *b, float beta, float *c) {
+  multiply(CblasNoTrans, CblasNoTrans, m, count, k, a, k, b + first, n, beta, c + first, n);
 }
 
 void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
@@ -106,5 +112,5 @@ void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const floa
 
 void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                              const float *b, float beta, float *c) {
-  multiply(CblasTrans, CblasNoTrans, count, n, k, a + first, m, b, n, beta, c + first * n);
+  multiply(CblasTrans, CblasNoTrans, count, n, k, a + first, m, b, n, beta, c + first * n, n);
 }

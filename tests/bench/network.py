@@ -65,7 +65,7 @@ model:
   - {{layer: dense, units: {classes}, activation: softmax}}
 loss: categorical_cross_entropy
 optimizer: {{type: adam, lr: 0.0001}}
-train: {{epochs: {epochs}, batch_size: {batch}, diagnostics: false}}
+train: {{epochs: {epochs}, batch_size: {batch}, monitor: epoch}} # the first epoch is the best
 checkpoint: {{every_epochs: 0}}
 comm: {{threads: 1}}
 """
