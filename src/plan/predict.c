@@ -5,8 +5,6 @@
 
 const char *const ls_plan_mode_names[LS_PLAN_MODES] = {"allreduce", "overlap", "sharded", "tree"};
 
-#define BUCKET 1e6 /* bytes of gradient that go together while backward runs */
-
 /* ------------------------------------------------------------------------ compute */
 
 double ls_plan_pass(const ls_plan_costs *c, size_t rows) {
@@ -98,26 +96,37 @@ static double all_products(const ls_plan_work *w, size_t *last) {
   return w->n_segments ? fmax(sum - products(&w->segments[*last]), 1.0) : 1.0;
 }
 
-/* Buckets queue for the link as backward finishes them. What the queue still holds when backward ends is
- * not hidden: at least the last bucket. */
+/* Bytes that go together while backward runs, as sync cuts them. */
+static double bucket_bytes(const ls_plan_work *w) {
+  const double elements = fmin(fmax((double)w->n_params / 16.0, 65536.0), 1048576.0);
+  return elements * sizeof(float);
+}
+
+/* Buckets queue for the link as backward finishes them, a dW bit by bit. What the queue still holds when
+ * backward ends is not hidden: at least the last bucket. */
 static double network_overlap(const scene *s) {
   const ls_plan_work *const w = s->work;
   size_t last = 0;
   const double unit = s->pass / all_products(w, &last);
+  const double bucket = bucket_bytes(w);
+  const double latency = two_exchanges(s, 0.0); /* of all that are under way at once */
   double now = 0.0;
   double link_free = 0.0;
   double waiting = 0.0; /* bytes */
   for (size_t i = 0; i < w->n_segments; i++) {
     const double count = products(&w->segments[i]);
-    now += count * unit;
-    waiting += (double)(ls_segment_count(&w->segments[i]) * sizeof(float));
-    if (waiting >= BUCKET || i + 1 == w->n_segments) {
-      link_free = fmax(link_free, now) + two_exchanges(s, waiting / s->bytes);
+    const double bytes = (double)(ls_segment_count(&w->segments[i]) * sizeof(float));
+    for (double left = bytes, take = 0.0; left > 0.0; left -= take) {
+      take = fmin(left, bucket - waiting);
+      now += count * unit * take / bytes;
+      waiting += take;
+      if (waiting < bucket && (left > take || i + 1 < w->n_segments)) continue;
+      link_free = fmax(link_free, now) + two_exchanges(s, waiting / s->bytes) - latency;
       waiting = 0.0;
     }
     now += i == last ? 0.0 : count * unit;
   }
-  return fmax(link_free - now, 0.0);
+  return fmax(link_free + latency - now, 0.0);
 }
 
 /* Every rank exchanges the whole vector with every other one: the link carries it once for each of its

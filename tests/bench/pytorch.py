@@ -90,8 +90,10 @@ def main():
         rate = peer.measure(loops[name], batch, options.seconds, seconds[name], wait)
         if RANK == 0:
             peer.report(batch, rate, adam=name)
-    if SIZE > 1:
-        torch.distributed.destroy_process_group()
+    if SIZE > 1: # Gloo's threads may outlive the group and bring the interpreter down at its end
+        wait()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 main()

@@ -161,19 +161,27 @@ static void bfloat16_halves_the_gradient(void **state) {
   check_close("buffer", row_of(&work, 4, 4).buffer_bytes, 2e6, 1e-3);
 }
 
-/* The one bucket of the small layer and the second's bias waits for the large one, which is all that is
- * left: nothing is hidden. With more rows nothing changes, as the last bytes come when backward ends. */
+/* Seconds that bytes need in both exchanges, and what these wait for first. */
+static double crossing(double bytes) {
+  return 2.0 * 0.75 * bytes * 1e-9 + 0.75 * bytes / 4.0 * 1e-10;
+}
+
+#define WAITS  (2.0 * (1e-3 + 3e-6))
+#define BUCKET (65536.0 * 4.0)                      /* of a million parameters: the least there is */
+#define LAST   ((1000000.0 - 15.0 * 65536.0) * 4.0) /* what is left of them for the sixteenth */
+
+/* With many rows the link waits for backward, and only the last bucket is still to go when that ends. */
 static void overlap_never_hides_the_last_bucket(void **state) {
   (void)state;
   ls_plan_work work = usual;
   work.mode = LS_PLAN_OVERLAP;
-  const double arithmetic = 0.75 * 1e6 * 1e-10;
-  const double all = 2.0 * (1e-3 + 3e-6 + 0.75 * 4e-3) + arithmetic;
-  check_seconds("reduce", row_of(&work, 4, 4).reduce, WITHIN + all + SMALL);
+  work.batch_size = 262144;
+  check_seconds("reduce", row_of(&work, 4, 4).reduce, WITHIN + SMALL + WAITS + crossing(LAST));
 }
 
-/* Two layers of 500,000 parameters: the first bucket, of 2 MB, goes while dx of the upper and dW of the
- * lower are worked out, 2 of 5 parts of the pass. */
+/* Two layers of 500,000 parameters, a pass of 8 ms: dW and dx of the upper and dW of the lower are 3 of 5
+ * parts of it. Seven buckets of the upper have gone when the eighth is there, which has its last bytes from
+ * the lower; from then on the link is busy. */
 static void overlap_hides_what_comes_first(void **state) {
   (void)state;
   static const ls_segment halves[] = {
@@ -183,12 +191,12 @@ static void overlap_hides_what_comes_first(void **state) {
   work.mode = LS_PLAN_OVERLAP;
   work.segments = halves;
   work.n_segments = 2;
-  const double bucket = 2.0 * (1e-3 + 3e-6 + 0.75 * 2e-3) + 0.75 * 0.5e6 * 1e-10;
-  const double meanwhile = 2.0 / 5.0 * 8e-3;
-  assert_true(bucket > meanwhile);
-  check_seconds("short pass", row_of(&work, 4, 4).reduce, WITHIN + SMALL + 2.0 * bucket - meanwhile);
-  work.batch_size = 16384; /* a pass of 128 ms */
-  check_seconds("long pass", row_of(&work, 4, 4).reduce, WITHIN + SMALL + bucket);
+  const double part = 8e-3 / 5.0;
+  const double first = part * 65536.0 / 500000.0;
+  const double eighth = 2.0 * part + part * (8.0 * 65536.0 - 500000.0) / 500000.0;
+  assert_true(crossing(BUCKET) > first && first + 7.0 * crossing(BUCKET) < eighth);
+  check_seconds("reduce", row_of(&work, 4, 4).reduce,
+                WITHIN + SMALL + WAITS + eighth + crossing(4e6 - 7.0 * BUCKET) - 3.0 * part);
 }
 
 static void auto_takes_the_fastest(void **state) {
