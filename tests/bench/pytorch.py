@@ -5,6 +5,7 @@ object for each batch."""
 
 import datetime
 import os
+import sys
 
 import torch
 import torch.distributed
