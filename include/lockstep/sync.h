@@ -50,6 +50,8 @@ typedef struct ls_sync {
   ls_comm_tree *tree; /* borrowed: sums do not depend on the number of ranks; NULL: they do, by rounding */
   size_t n_penalised;
   const ls_segment *penalised; /* borrowed: the segments that have penalties; 0 of them: none */
+  uint64_t rows; /* of all ranks in the step at hand, before its gradient is begun: what bfloat16 rounded
+                    away in a step of another size is forgotten */
 
   /* Its own. */
   ls_gradient_type type;
@@ -90,9 +92,9 @@ void ls_sync_reduce(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, float
 /* Mode overlap only, around a backward pass that fills sync->grads from its start to its end.
  *
  * ls_sync_begin: Local. The weight is that of this rank's rows in the step, the parameters are those that
- * the gradient is taken at. ls_sync_ready: Collective, with the same `ready` on all ranks, but for calls
- * that say nothing new. The first `ready` elements of the gradient are final: what can be sent is sent, and
- * what is under way is seen to. */
+ * the gradient is taken at. ls_sync_ready: Collective. The first `ready` elements of the gradient are
+ * final: what can be sent is sent, and what is under way is seen to. Ranks may say so in other steps, but
+ * where they meet in another collective call all must have said the same. */
 void ls_sync_begin(ls_sync *sync, double weight, const float *params);
 void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready);
 

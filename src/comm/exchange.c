@@ -73,7 +73,7 @@ static ls_status reserve_transfers(ls_exchange *exchange, size_t n_transfers) {
   state->transfers = ls_calloc(n_transfers, sizeof *state->transfers);
   state->numbers = ls_calloc(n_transfers * 4, n_nodes * sizeof *state->numbers);
   if (!state->transfers || !state->numbers)
-    return ls_fail_memory("the transfers of gradients", n_transfers);
+    return ls_fail_memory("the transfers of gradients", n_transfers * 4 * n_nodes * sizeof *state->numbers);
   state->n_transfers = n_transfers;
   for (size_t k = 0; k < n_transfers; k++) {
     int *const numbers = state->numbers + k * 4 * n_nodes;
@@ -87,7 +87,9 @@ static ls_status reserve_transfers(ls_exchange *exchange, size_t n_transfers) {
 }
 
 static ls_status check_size(const ls_exchange *exchange) {
-  if (exchange->n / (size_t)exchange->n_peers < (size_t)INT_MAX) return LS_OK;
+  const size_t line = LS_ALIGNMENT / sizeof(float); /* to which pieces are rounded up */
+  const size_t part = exchange->n / (size_t)exchange->n_peers + line * (size_t)(exchange->n_nodes + 1);
+  if (part < (size_t)INT_MAX) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "model: %zu parameters are too many for %d ranks a node: MPI sends at most %d elements at "
                  "once; use more ranks a node, or a smaller model",
@@ -116,12 +118,11 @@ static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
 }
 
 /* Collective. The peers. */
-static ls_status find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
+static void find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
   const bool shared = shares && can_share(comm, stride_of(exchange->n));
   exchange->n_peers = shared ? comm->node_size : 1;
   exchange->peer = shared ? comm->node_rank : 0;
   if (shared) share_outboxes(comm, exchange);
-  return check_size(exchange);
 }
 
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out) {
@@ -129,8 +130,9 @@ ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool s
   ls_exchange *exchange = NULL;
   ls_status status = ls_comm_agree(comm, create(comm, n, &exchange));
   if (status == LS_OK) {
-    status = find_peers(comm, exchange, shares);
+    find_peers(comm, exchange, shares);
     split(comm, exchange);
+    status = check_size(exchange);
     if (status == LS_OK) status = reserve_transfers(exchange, n_transfers);
     status = ls_comm_agree(comm, status);
   }

@@ -40,15 +40,18 @@ struct ls_buckets {
   uint16_t *halves;    /* bfloat16: (parts of all) what is sent */
   float *lost;         /* bfloat16: (parts of all) what the terms lost by rounding */
   float *sums_lost;    /* likewise, at the pieces' places: what their sums lost */
+  size_t n_lost;
+  uint64_t rows;       /* of the step that it was lost in */
   float *decoded;      /* bfloat16: (n_nodes, BLOCK) */
   const float **terms; /* (as many as are summed at once) */
   double squares;
   size_t n_begun, n_dealt; /* those whose deal has been started, and whose terms have been summed */
 };
 
-/* Elements of a bucket: 256 KiB to 4 MiB. */
+/* Elements of a bucket, which ends where a line of the cache does: 256 KiB to 4 MiB. */
 static size_t length_of(ls_sync_mode mode, size_t n) {
-  const size_t wanted = ls_size_min(ls_size_max(n / 16, (size_t)1 << 16), (size_t)1 << 20);
+  const size_t line = LS_ALIGNMENT / sizeof(float);
+  const size_t wanted = ls_size_min(ls_size_max(n / 16 / line * line, (size_t)1 << 16), (size_t)1 << 20);
   return mode == LS_SYNC_OVERLAP ? wanted : ls_size_max(n, 1);
 }
 
@@ -97,6 +100,7 @@ static ls_status reserve(const ls_exchange *exchange, ls_buckets *b, size_t part
   if (exchange->n_nodes == 1 || leaves_sum_to_mpi(b)) return LS_OK;
   const size_t size = size_of(b->type);
   const size_t halves = b->type == LS_GRADIENT_BF16 ? parts : 0;
+  b->n_lost = halves;
   b->room = ls_calloc(terms, size);
   b->halves = ls_calloc(halves, sizeof *b->halves);
   b->lost = ls_calloc(halves, sizeof *b->lost);
@@ -249,6 +253,15 @@ static void begin(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k)
 
 static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
   return exchange->n_nodes > 1 && !leaves_sum_to_mpi(b);
+}
+
+/* An error is of a sum, and as large as that. */
+void buckets_set_rows(ls_buckets *b, uint64_t rows) {
+  if (b->lost && b->rows != rows) {
+    memset(b->lost, 0, b->n_lost * sizeof *b->lost);
+    memset(b->sums_lost, 0, b->n_lost * sizeof *b->sums_lost);
+  }
+  b->rows = rows;
 }
 
 void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t ready) {

@@ -17,6 +17,10 @@ void buckets_destroy(ls_buckets **buckets);
 /* Local. This rank's piece of the first bucket: what it updates in mode sharded. */
 ls_range buckets_piece(const ls_buckets *buckets);
 
+/* Local. A step over so many rows of all ranks begins: what was rounded away in one of another size is
+ * forgotten. */
+void buckets_set_rows(ls_buckets *buckets, uint64_t rows);
+
 /* Collective. The elements up to `ready` are final: the buckets that lie in them are begun, and those under
  * way are seen to. */
 void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets, size_t ready);

@@ -1,4 +1,4 @@
-/* The data-parallel step: allreduce, check, update. */
+/* The data-parallel step: the sum over all ranks, check, update. */
 #include "lockstep/sync.h"
 
 #include "buckets.h"
@@ -149,6 +149,7 @@ void ls_sync_begin(ls_sync *sync, double weight, const float *params) {
 
 void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
   const double start = ls_clock();
+  if (sync->ready == 0) buckets_set_rows(sync->buckets, sync->rows);
   const ls_range fresh = {.first = sync->ready, .count = ready > sync->ready ? ready - sync->ready : 0};
   add_penalty(sync, fresh, sync->weight, sync->params);
   sync->ready = fresh.first + fresh.count;
@@ -157,7 +158,8 @@ void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
 }
 
 /* Collective. The gradient's sum; then what is small: sums, the gradient's norm, the wish to stop, and rank
- * 0's learning rate, as unlike processors may work out another last digit. */
+ * 0's learning rate, as unlike processors may work out another last digit. All ranks meet in that second
+ * sum: nobody fills the next gradient while another still copies this one. */
 static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
   if (!sync->params) ls_sync_begin(sync, step->weight, params);
   ls_sync_ready(comm, sync, sync->n);
@@ -179,6 +181,7 @@ static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, const fl
   uint64_t wishes = step->wants_stop;
   if (!step->is_reduced) ls_sync_reduce(comm, sync, step, sync->n, sync->grads);
   ls_comm_sum_u64(comm, &wishes, 1);
+  ls_comm_broadcast(comm, &step->lr, sizeof step->lr);
   add_penalty(sync, sync->updated, step->weight, params);
   step->wants_stop = wishes > 0;
   step->grad_norm = norm_of(ls_math_sum_squares(sync->n, sync->grads), step->weight);

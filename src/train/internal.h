@@ -145,7 +145,8 @@ typedef struct trainer {
   ls_progress progress;
   uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
   float *slots;        /* rank 0, (n_slots, n_params), owned: the optimizer's state gathered to be saved */
-  char how[160];       /* gradients are summed, in words */
+  uint64_t gathered_step; /* when it was; UINT64_MAX: it is not there */
+  char how[160];          /* gradients are summed, in words */
   bool wants_stop;
   bool told_no_value; /* of the monitored column */
   bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
@@ -162,8 +163,8 @@ typedef struct trainer {
   uint64_t started_samples;
 } trainer;
 
-/* Collective. What steps and epochs need but for the optimizer's state: see train_choose_mode. Steps allocate
- * nothing after it. trainer_destroy is needed after a failure too. */
+/* Collective. What steps and epochs need but for the optimizer's state: see train_choose_mode. Steps
+ * allocate nothing after it. trainer_destroy is needed after a failure too. */
 ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup);
 void trainer_destroy(trainer *t);
 
@@ -171,6 +172,10 @@ void trainer_destroy(trainer *t);
  * asks for, else `saved` (LS_SYNC_AUTO: none), else the fastest in a trial. Parameters and state are to be
  * set after it. */
 ls_status train_choose_mode(trainer *t, ls_sync_mode saved);
+
+/* Collective. Parameters and state from the seed: rank 0's, as unlike processors may draw another last
+ * digit. */
+void train_initialise(trainer *t);
 
 /* Collective. One step as train_run_step takes it, which counts for nothing. */
 ls_status train_try_step(trainer *t, const ls_order *order);

@@ -235,6 +235,18 @@ static void check_targets(const ls_job *job) {
                       "only the targets of the loss mse can be standardised");
 }
 
+/* The tree over lanes is a way of its own. */
+static void check_reproducible_sums(ls_job *job, const ls_node *section) {
+  const ls_node *const key = ls_node_find(section, "reproducible");
+  if (job->train.reproducible && job->sync.mode > LS_SYNC_ALLREDUCE)
+    ls_config_mistake(job->config, key, "sums in a way of its own, not with comm.mode: %s; leave that out",
+                      ls_sync_mode_names[job->sync.mode]);
+  if (job->train.reproducible && job->sync.gradient_type != LS_GRADIENT_F32)
+    ls_config_mistake(job->config, key,
+                      "sums with all digits, not with comm.gradient_type: bfloat16; leave "
+                      "that out");
+}
+
 static void check_lanes(ls_job *job, const ls_node *section) {
   const uint64_t lanes = job->train.lanes;
   if (lanes > 0 && (lanes & (lanes - 1)) != 0)
@@ -249,12 +261,7 @@ static void check_lanes(ls_job *job, const ls_node *section) {
     ls_config_mistake(job->config, ls_node_find(section, "reproducible"),
                       "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",
                       (unsigned long long)job->sync.threads);
-  if (job->train.reproducible && (job->sync.mode > LS_SYNC_ALLREDUCE || job->sync.gradient_type != 0))
-    ls_config_mistake(
-        job->config, ls_node_find(section, "reproducible"),
-        "sums in a way of its own, with all digits: not with comm.mode: %s or comm.gradient_type: "
-        "bfloat16; leave them out",
-        ls_sync_mode_names[job->sync.mode]);
+  check_reproducible_sums(job, section);
 }
 
 /* Each room reads its part; mistakes are collected. */

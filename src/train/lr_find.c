@@ -67,7 +67,7 @@ ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, siz
   if (status == LS_OK) {
     t.has_bar = false;
     t.progress.seed = setup->job->train.seed;
-    ls_model_initialise(setup->job->model, t.progress.seed);
+    train_initialise(&t);
     status = run_steps(&t, from, to, n_steps, curve);
   }
   if (status == LS_OK) curve->suggested = suggest(curve);

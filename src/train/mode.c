@@ -16,9 +16,11 @@ static ls_status put_in_force(trainer *t, ls_sync_mode mode) {
 #define LONG   0.1 /* unless it takes so many seconds: then it is the only one */
 
 /* Collective. Seconds of a step in the mode in force: the least of a few, the same number on all ranks. The
- * model is blank, which takes as long. */
+ * model is blank, and learns next to nothing: this takes as long. LS_ERR_NUMERIC where the data make even
+ * that overflow, which is for training to tell. */
 static ls_status time_steps(trainer *t, double *seconds) {
   const ls_order order = ls_order_make(t->setup->train.view.n, 0, 0, false);
+  t->fixed_lr = 1e-6;
   *seconds = 0.0;
   for (int i = 0; i < TRIALS; i++) {
     ls_comm_barrier(t->comm);
@@ -38,12 +40,15 @@ static void forget_trials(trainer *t) {
   ls_model *const model = t->setup->job->model;
   memset(model->params, 0, model->n_params * sizeof *model->params);
   t->sync->seconds = 0.0;
+  t->fixed_lr = 0.0;
   t->times = (times){0};
   t->wants_stop = false;
 }
 
 /* Collective. Within a node nothing is under way on its own: there overlap has nothing to gain. */
 static ls_status try_modes(trainer *t) {
+  ls_status failure = LS_OK;
+  bool found = false;
   static const ls_sync_mode modes[] = {LS_SYNC_SHARDED, LS_SYNC_ALLREDUCE, LS_SYNC_OVERLAP};
   const size_t n_modes = t->sync->exchange->n_nodes > 1 ? 3 : 2;
   ls_sync_mode best = LS_SYNC_ALLREDUCE;
@@ -51,16 +56,21 @@ static ls_status try_modes(trainer *t) {
   char tried[120] = "";
   for (size_t i = 0; i < n_modes; i++) {
     double seconds = 0.0;
-    ls_status status = put_in_force(t, modes[i]);
-    if (status == LS_OK) status = time_steps(t, &seconds);
-    if (status != LS_OK) return status;
-    if (i == 0 || seconds < least) best = modes[i];
-    if (i == 0 || seconds < least) least = seconds;
-    ls_append(tried, sizeof tried, "%s%s %.2f ms", i ? ", " : "", ls_sync_mode_names[modes[i]],
-              seconds * 1e3);
+    const ls_status status = put_in_force(t, modes[i]);
+    if (status != LS_OK) failure = status; /* its state does not fit in memory, another's may */
+    if (status != LS_OK) continue;
+    const bool is_timed = time_steps(t, &seconds) == LS_OK;
     forget_trials(t);
+    if (!is_timed) continue;
+    ls_append(tried, sizeof tried, "%s%s %.2f ms", found ? ", " : "", ls_sync_mode_names[modes[i]],
+              seconds * 1e3);
+    if (!found || seconds < least) best = modes[i];
+    if (!found || seconds < least) least = seconds;
+    found = true;
   }
-  snprintf(t->how, sizeof t->how, "%s (a step takes: %s)", ls_sync_mode_names[best], tried);
+  if (!found && failure != LS_OK) return failure;
+  snprintf(t->how, sizeof t->how, "%s (a step takes: %s)", ls_sync_mode_names[best],
+           found ? tried : "not known");
   return put_in_force(t, best);
 }
 
@@ -73,6 +83,13 @@ static void describe_type(trainer *t) {
               exchange->n_nodes);
   else if (is_half)
     ls_append(t->how, sizeof t->how, ", float32: nothing goes to another node");
+}
+
+void train_initialise(trainer *t) {
+  ls_model *const model = t->setup->job->model;
+  ls_model_initialise(model, t->setup->job->train.seed);
+  ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
 }
 
 ls_status train_choose_mode(trainer *t, ls_sync_mode saved) {

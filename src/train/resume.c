@@ -131,19 +131,22 @@ static ls_status start_anew(trainer *t, const ls_train_options *options) {
   ls_setup *const setup = t->setup;
   bool inherits = options->init_from != NULL;
   ls_comm_broadcast(t->comm, &inherits, sizeof inherits);
-  ls_model *const model = setup->job->model;
-  ls_model_initialise(model, setup->job->train.seed);
-  /* Unlike processors may draw another last digit. */
-  ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
-  ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
+  train_initialise(t);
   t->progress.seed = setup->job->train.seed;
   t->progress.data = setup->train.dataset->fingerprint;
   return inherits ? train_inherit(t, options) : LS_OK;
 }
 
-/* Rank 0: the way in which gradients were summed at this number of ranks; LS_SYNC_AUTO: none is known. */
+/* Rank 0: the way in which gradients were summed at this number of ranks, or any where there is nothing
+ * left to do; LS_SYNC_AUTO: none is known. */
 static ls_sync_mode mode_of(const trainer *t, const ls_saved *saved) {
   int mode = 0;
+  ls_progress p = {0};
+  if (saved && ls_saved_read_progress(saved, &p) != LS_OK)
+    return LS_SYNC_ALLREDUCE; /* the restore tells it */
+  const ls_train_config *const train = &t->setup->job->train;
+  const bool is_done = p.epoch >= train->epochs || (train->has_max_steps && p.step >= train->max_steps);
+  if (is_done) return LS_SYNC_ALLREDUCE;
   if (!saved || !saved->comm_mode || saved->n_ranks != (uint64_t)ls_comm_size(t->comm)) return LS_SYNC_AUTO;
   while (ls_sync_mode_names[mode] && strcmp(ls_sync_mode_names[mode], saved->comm_mode) != 0) mode++;
   return ls_sync_mode_names[mode] ? (ls_sync_mode)mode : LS_SYNC_AUTO;

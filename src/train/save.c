@@ -37,7 +37,8 @@ static ls_status gather_slots(trainer *t) {
   const ls_optim *const optim = t->setup->job->optim;
   const size_t n = t->setup->job->model->n_params;
   const size_t n_slots = optim->type->n_slots;
-  if (t->sync->mode != LS_SYNC_SHARDED || n_slots == 0) return LS_OK;
+  if (t->sync->mode != LS_SYNC_SHARDED || n_slots == 0 || t->gathered_step == t->progress.step)
+    return LS_OK;
   if (t->is_root && !t->slots) t->slots = ls_calloc(n_slots, n * sizeof *t->slots);
   const bool is_short = t->is_root && !t->slots;
   const ls_status status = ls_comm_agree(
@@ -48,7 +49,14 @@ static ls_status gather_slots(trainer *t) {
     ls_sync_share(t->comm, t->sync, t->sync->grads);
     if (t->is_root) memcpy(t->slots + k * n, t->sync->grads, n * sizeof *t->slots);
   }
+  t->gathered_step = t->progress.step;
   return LS_OK;
+}
+
+static void drop_slots(trainer *t) {
+  free(t->slots);
+  t->slots = NULL;
+  t->gathered_step = UINT64_MAX;
 }
 
 /* Local. A step from a finite gradient may end beyond float32, which only the next step would notice. */
@@ -96,6 +104,7 @@ ls_status train_save_checkpoint(trainer *t) {
   if (status == LS_OK) status = gather_slots(t);
   if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? publish_checkpoint(t) : LS_OK);
   if (status == LS_OK) t->saved_step = t->progress.step;
+  drop_slots(t);
   return status;
 }
 

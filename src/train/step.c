@@ -29,9 +29,11 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
   if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
   status = ls_comm_agree(comm, status);
+  ls_sync_config config = job->sync;
+  config.shared_memory = config.shared_memory && !setup->tree; /* the tree does not use it */
   if (status == LS_OK)
-    status = ls_sync_create(comm, &job->sync, job->model->n_params, job->model->grads,
-                            t->step_metric->n_sums, &t->sync);
+    status = ls_sync_create(comm, &config, job->model->n_params, job->model->grads, t->step_metric->n_sums,
+                            &t->sync);
   if (status != LS_OK) return status;
   t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
@@ -43,7 +45,7 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->step_metric);
   ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->epoch_metric);
   t->progress = (ls_progress){.n_sums = t->epoch_metric->n_sums, .sums = t->epoch_metric->sums};
-  t->saved_step = UINT64_MAX;
+  t->saved_step = t->gathered_step = UINT64_MAX;
   t->has_bar = isatty(STDERR_FILENO);
   return LS_OK;
 }
@@ -229,6 +231,7 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
   const uint64_t n = setup->train.view.n;
   const uint64_t first = t->progress.epoch_samples;
   uint64_t position = first;
+  t->sync->rows = ls_size_min(setup->batch_size * setup->job->train.accumulate, n - first);
   for (uint64_t k = 0; k < setup->job->train.accumulate && position < n; k++) {
     const size_t rows = ls_size_min(setup->batch_size, n - position);
     ls_cut cut;

@@ -19,6 +19,9 @@ BOUND_OF_COUNTS = 1e-2
 
 # Pixels that move come to where there were none, which `standardize` makes huge: so they are only scaled.
 # Batches of 2 leave ranks without a row; with few samples a step, a smaller rate keeps the net from running wild.
+WIDE = ["model=[{layer: dense, units: 300, activation: relu}, {layer: batch_norm}, {layer: residual, layers: [{layer: "
+        "dense, units: 300, activation: tanh}]}, {layer: dense, units: 10, activation: softmax}]",
+        "optimizer={type: momentum, lr: 0.01}", "train.accumulate=2", "train.batch_size=33"]
 CASES = {
     "sgd": ["optimizer={type: sgd, lr: 0.1}"],
     "momentum": [],
@@ -27,6 +30,10 @@ CASES = {
     "batch-2": ["optimizer={type: momentum, lr: 0.01}", "train.batch_size=2"],
     "full": ["train.batch_size=full", "train.epochs=50"],
     "everything": runs.EVERYTHING,
+    # Several buckets, with batch norm, a residual and a sum of batches between them.
+    "wide": [*WIDE, "comm.mode=overlap"],
+    "wide-nodes": [*WIDE, "comm={mode: overlap, shared_memory: false}"],
+    "sgd-sharded": ["optimizer={type: sgd, lr: 0.1}", "comm.mode=sharded"],
     # Without shared memory each rank is a node to the others.
     "sharded": [*runs.EVERYTHING, "comm.mode=sharded"],
     "sharded-nodes": [*runs.EVERYTHING, "comm={mode: sharded, shared_memory: false}"],

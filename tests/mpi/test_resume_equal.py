@@ -54,6 +54,7 @@ def check_optimizers(here, ranks, verdicts):
     cases = {"adam": (["optimizer={type: adam, lr: 0.001}", "data.shuffle=false"], LAST),
              "everything": (runs.EVERYTHING, 3 * 20),
              "sharded": ([*runs.EVERYTHING, "comm={mode: sharded, shared_memory: false}"], 3 * 20),
+             "sgd-sharded": (["optimizer={type: sgd, lr: 0.1}", "comm.mode=sharded"], LAST),
              "overlap": ([*runs.EVERYTHING, "comm={mode: overlap, shared_memory: false}"], 3 * 20), "plateau": ([plateau, "train.monitor=step"], LAST),
              "alone": (["data.validation=0"], 3 * 23)}
     for name, (sets, last) in cases.items():
