@@ -222,5 +222,5 @@ bool ls_exchange_test(ls_exchange *exchange, size_t k) {
 }
 
 void ls_exchange_wait(ls_exchange *exchange, size_t k) {
-  MPI_Wait(&exchange->state->transfers[k].request, MPI_STATUS_IGNORE);
+  while (!ls_exchange_test(exchange, k)) continue;
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 #ifdef __SSE2__
-#include <immintrin.h>
+#include <emmintrin.h>
 #endif
 
 #define BLOCK 1024 /* elements: the sums of a block stay in the first cache */

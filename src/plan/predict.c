@@ -116,11 +116,13 @@ static double network_overlap(const scene *s) {
   for (size_t i = 0; i < w->n_segments; i++) {
     const double count = products(&w->segments[i]);
     const double bytes = (double)(ls_segment_count(&w->segments[i]) * sizeof(float));
-    for (double left = bytes, take = 0.0; left > 0.0; left -= take) {
-      take = fmin(left, bucket - waiting);
+    double left = bytes;
+    while (left > 0.0) {
+      const double take = fmin(left, bucket - waiting);
       now += count * unit * take / bytes;
       waiting += take;
-      if (waiting < bucket && (left > take || i + 1 < w->n_segments)) continue;
+      left -= take;
+      if (waiting < bucket && (left > 0.0 || i + 1 < w->n_segments)) continue;
       link_free = fmax(link_free, now) + two_exchanges(s, waiting / s->bytes) - latency;
       waiting = 0.0;
     }

@@ -198,8 +198,10 @@ static void test_steps_equal_one_rank(void **state) {
 /* Lengths of several buckets. */
 static void test_long_gradients(void **state) {
   (void)state;
+  const size_t n = ((size_t)1 << 20) + 333; /* the length of a bucket is no power of two */
   for (size_t w = 0; w < COUNT(ways); w++)
-    check_steps(&ways[w], optimizers[0], ((size_t)1 << 20) + 333, 5, 2, is_half(&ways[w]) ? 1e-3 : 1e-5);
+    if (ways[w].mode == LS_SYNC_OVERLAP)
+      check_steps(&ways[w], optimizers[0], n, 2, 2, is_half(&ways[w]) ? 1e-3 : 1e-5);
 }
 
 /* Collective. The parameters after ten steps, in `params`. */
