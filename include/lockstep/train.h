@@ -17,6 +17,9 @@
 
 /* ---------------------------------------------------------------------- a job */
 
+/* What a step does whose loss or gradient is not finite. */
+typedef enum ls_on_nan { LS_ON_NAN_STOP, LS_ON_NAN_SKIP } ls_on_nan;
+
 /* The top level of the config and its section `train:`. Texts are borrowed from the config. */
 typedef struct ls_train_config {
   uint64_t seed;
@@ -33,6 +36,8 @@ typedef struct ls_train_config {
   double min_delta;      /* what counts as one is more than this */
   bool reproducible;     /* the same bits at any number of ranks */
   uint64_t lanes;        /* then: parts of a batch, a power of two */
+  int on_nan;            /* ls_on_nan */
+  uint64_t max_skipped;  /* steps in all, over resumes */
   bool diagnostics;      /* writes diagnostics.csv, and warns */
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */

@@ -62,7 +62,7 @@ static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) 
   const ls_model *const model = s->model;
   const ls_optim *const optim = s->optim;
   const float *const slots = s->slots ? s->slots : optim->block;
-  LS_ASSERT(s->slots || optim->n == model->n_params);
+  LS_ASSERT(s->slots || optim->n == model->n_params || optim->type->n_slots == 0);
   ls_status status = ls_store_write_group(writer, "/optimizer");
   if (status == LS_OK) status = ls_store_write_text(writer, "/optimizer", "type", optim->type->name);
   if (status == LS_OK) status = ls_store_write_u64(writer, "/optimizer", "steps", optim->steps);

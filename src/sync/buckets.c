@@ -149,6 +149,14 @@ void buckets_destroy(ls_buckets **buckets) {
   *buckets = NULL;
 }
 
+void buckets_forget(ls_buckets *b) {
+  if (b->type != LS_GRADIENT_BF16 || !b->halves) return;
+  const bucket *const last = &b->list[b->n - 1];
+  const size_t n = last->offset + last->part.count;
+  memset(b->lost, 0, n * sizeof *b->lost);
+  memset(b->sums_lost, 0, n * sizeof *b->sums_lost);
+}
+
 ls_range buckets_piece(const ls_buckets *b) {
   return b->list[0].piece;
 }

@@ -151,6 +151,7 @@ typedef struct trainer {
   bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
   float *total_grads; /* (n_params), owned: reproducible, of several batches; NULL: not needed */
   double *total_sums; /* (n_sums), owned, likewise */
+  float *kept_state;  /* (n_state), owned: the model's before the step; NULL: no step is skipped */
   double last_lr;     /* of the newest step */
   double fixed_lr;    /* wins over the schedule; 0: the schedule's */
   times times;
@@ -162,8 +163,8 @@ typedef struct trainer {
   uint64_t started_samples;
 } trainer;
 
-/* Collective. What steps and epochs need but for the optimizer's state: see train_choose_mode. Steps allocate
- * nothing after it. trainer_destroy is needed after a failure too. */
+/* Collective. What steps and epochs need but for the optimizer's state: see train_choose_mode. Steps
+ * allocate nothing after it. trainer_destroy is needed after a failure too. */
 ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup);
 void trainer_destroy(trainer *t);
 
@@ -172,10 +173,14 @@ void trainer_destroy(trainer *t);
  * set after it. */
 ls_status train_choose_mode(trainer *t, ls_sync_mode saved);
 
-/* Collective. One step as train_run_step takes it, which counts for nothing. */
-ls_status train_try_step(trainer *t, const ls_order *order);
+/* Collective. Steps that are not finite are skipped from now on, where the config says so. */
+ls_status train_allow_skips(trainer *t);
 
-/* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
+/* Collective. One step as train_run_step takes it, which counts for nothing, finite or not. */
+void train_try_step(trainer *t, const ls_order *order);
+
+/* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. One that
+ * is skipped counts, but leaves nothing else behind. LS_ERR_NUMERIC, alike on all ranks. */
 ls_status train_run_step(trainer *t, const ls_order *order);
 
 /* Collective where the model sees the whole batch. Forward and backward over the rows of a cut of the

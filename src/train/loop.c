@@ -179,6 +179,7 @@ static ls_status run(trainer *t) {
   t->started_samples = t->progress.samples;
   /* A run that goes on from a checkpoint that was named makes it its newest at once. */
   ls_status status = t->progress.step > 0 && !train_is_finished(t) ? train_save_checkpoint(t) : LS_OK;
+  if (status == LS_OK) status = train_allow_skips(t);
   if (status == LS_OK) status = run_steps(t);
   ls_log_bar("");
   return status == LS_OK ? end_run(t) : status;
