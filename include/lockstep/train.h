@@ -30,6 +30,7 @@ typedef struct ls_train_config {
   uint64_t accumulate; /* batches that make a step */
   bool has_max_steps;
   uint64_t max_steps;                     /* in all, over resumes */
+  double max_time;                        /* seconds from the process's start; 0: any */
   const char *monitor;                    /* a column of metrics.csv */
   double clip_grad_norm, clip_grad_value; /* 0: off */
   uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
@@ -171,8 +172,8 @@ typedef struct ls_train_options {
                               be there in the same shape; NULL: whatever is */
 } ls_train_options;
 
-/* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal after
- * saving. */
+/* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal or by
+ * train.max_time after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
 
 /* -------------------------------------------------------- learning rate range test */

@@ -147,6 +147,12 @@ typedef struct trainer {
   float *slots;        /* rank 0, (n_slots, n_params), owned: the optimizer's state gathered to be saved */
   char how[160];       /* gradients are summed, in words */
   bool wants_stop;
+  double deadline; /* of max_time, on ls_clock; rank 0's, 0: none */
+  bool is_late;    /* rank 0: it is what wants to stop */
+  struct {
+    double step, turn, save; /* the longest so far of this process, in seconds: see train_is_late */
+    double turn_began;
+  } longest;
   bool told_no_value; /* of the monitored column */
   bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
   float *total_grads; /* (n_params), owned: reproducible, of several batches; NULL: not needed */
@@ -187,6 +193,15 @@ ls_status train_run_step(trainer *t, const ls_order *order);
  * training part, in the order of its first epoch, nothing drawn, nothing learnt: fills the model's gradient
  * and the step's metric with the sums over this rank's rows. */
 void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut);
+
+/* Local. Starts the clock of max_time, where there is one. */
+void train_set_deadline(trainer *t);
+
+/* Local, before a step. Rank 0: whether the run must stop after it to be done by the deadline. If it goes
+ * on, what is between this and the next time of asking (a turn: a step, and maybe an epoch's end with its
+ * evaluation and a checkpoint) must still fit, and then some steps, model.h5 and the last checkpoint. These
+ * may take as long as they ever did in this process; saving, until it was seen, as long as at 50 MB/s. */
+bool train_is_late(trainer *t);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */
 void train_count_time(trainer *t, double start);

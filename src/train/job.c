@@ -89,6 +89,11 @@ const ls_key ls_train_keys[] = {
      .min = 0,
      .max = 1e12,
      .help = "end after so many steps in all; 0: write the initial model"},
+    {.name = "max_time",
+     .type = LS_KEY_TIME,
+     .offset = offsetof(ls_train_config, max_time),
+     .help = "save and exit with 75 so that it is done by then, from this process's start; a plain number: "
+             "seconds"},
     {.name = "monitor",
      .type = LS_KEY_TEXT,
      .offset = offsetof(ls_train_config, monitor),

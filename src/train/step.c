@@ -215,7 +215,7 @@ static ls_status take_step(trainer *t) {
   ls_job *const job = t->setup->job;
   ls_step step = {.weight = ls_metric_weight(t->step_metric),
                   .sums = t->step_metric->sums,
-                  .wants_stop = ls_stop_signal() != 0,
+                  .wants_stop = ls_stop_signal() != 0 || train_is_late(t),
                   .is_reduced = t->total_grads != NULL,
                   .lr = train_lr(t)};
   const double start = ls_clock();
@@ -330,5 +330,6 @@ ls_status train_run_step(trainer *t, const ls_order *order) {
     train_report_step(t, ls_metric_loss(t->step_metric), ls_metric_quality(t->step_metric));
   }
   train_count_time(t, start);
+  t->longest.step = fmax(t->longest.step, ls_clock() - start);
   return LS_OK;
 }
