@@ -24,7 +24,7 @@ typedef enum ls_status {
   LS_ERR_OUTPUT = 5,    /* output can't be written */
   LS_ERR_NUMERIC = 6,   /* NaN, infinity, divergence */
   LS_ERR_INTERNAL = 70, /* out of memory, a broken promise of our own */
-  LS_STOPPED = 75       /* stopped by a signal after saving: run again to go on */
+  LS_STOPPED = 75       /* stopped by a signal or a time limit after saving: run again to go on */
 } ls_status;
 
 /* Local. Records a failure of this thread: formats its message (at most LS_MESSAGE_MAX - 1 bytes;

@@ -26,11 +26,11 @@ void ls_checkpoint_configure(ls_config *config, ls_checkpoint_config *out);
 
 /* Where a run stands. */
 typedef struct ls_progress {
-  uint64_t epoch;         /* epochs finished */
-  uint64_t epoch_samples; /* samples used of the epoch at hand */
-  uint64_t step;          /* optimizer steps taken */
-  uint64_t samples;       /* samples seen in all */
-  uint64_t skipped_steps;
+  uint64_t epoch;           /* epochs finished */
+  uint64_t epoch_samples;   /* samples used of the epoch at hand */
+  uint64_t step;            /* steps done, skipped ones included */
+  uint64_t samples;         /* samples seen in all */
+  uint64_t skipped_steps;   /* whose loss or gradient was not finite */
   uint64_t best_epoch;      /* from 1; 0: none yet */
   double best_value;        /* of the monitored column there */
   uint64_t n_stale;         /* epochs in a row that early stopping found no better */

@@ -22,7 +22,8 @@ typedef enum ls_key_type {
   LS_KEY_COUNT,  /* uint64_t: a whole number within [min, max] */
   LS_KEY_REAL,   /* double: a finite number within [min, max] */
   LS_KEY_REALS2, /* double[2]: a list of two such numbers */
-  LS_KEY_TEXT,   /* const char *, borrowed from the document; NULL where absent and without default */
+  LS_KEY_TIME, /* double: seconds, above 0, from "3h50m", "90m", "1d2h", "45s" or a plain number of them */
+  LS_KEY_TEXT, /* const char *, borrowed from the document; NULL where absent and without default */
   LS_KEY_CHOICE, /* int: the index of the text in `choices` */
   LS_KEY_MAP,    /* a nested table, `keys`, whose fields start at `offset` of the same struct */
   LS_KEY_NODE    /* ls_node *: read by the room itself; NULL where absent */

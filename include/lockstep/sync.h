@@ -103,7 +103,8 @@ void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready);
  * PyTorch's clip_grad_norm_, then by value), then the update, then the proximal step of l1. The parameters
  * stay bitwise equal on all ranks, also where these have unlike processors: the learning rate is rank 0's.
  * LS_ERR_NUMERIC, alike on all ranks and before anything is updated, where the gradient or a sum is not
- * finite. */
+ * finite. Steps may go on after it: what bfloat16 rounded away so far is forgotten then. sync->grads keeps
+ * the sum, in mode sharded this rank's piece of it. */
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params);
 
 /* Collective. Of values (n), those that a rank updates go from it to all the others. */

@@ -17,6 +17,9 @@
 
 /* ---------------------------------------------------------------------- a job */
 
+/* What a step does whose loss or gradient is not finite. */
+typedef enum ls_on_nan { LS_ON_NAN_STOP, LS_ON_NAN_SKIP } ls_on_nan;
+
 /* The top level of the config and its section `train:`. Texts are borrowed from the config. */
 typedef struct ls_train_config {
   uint64_t seed;
@@ -27,12 +30,15 @@ typedef struct ls_train_config {
   uint64_t accumulate; /* batches that make a step */
   bool has_max_steps;
   uint64_t max_steps;                     /* in all, over resumes */
+  double max_time;                        /* seconds from the process's start; 0: any */
   const char *monitor;                    /* a column of metrics.csv */
   double clip_grad_norm, clip_grad_value; /* 0: off */
   uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
   double min_delta;      /* what counts as one is more than this */
   bool reproducible;     /* the same bits at any number of ranks */
   uint64_t lanes;        /* then: parts of a batch, a power of two */
+  int on_nan;            /* ls_on_nan */
+  uint64_t max_skipped;  /* steps in all, over resumes */
   bool diagnostics;      /* writes diagnostics.csv, and warns */
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
@@ -166,8 +172,8 @@ typedef struct ls_train_options {
                               be there in the same shape; NULL: whatever is */
 } ls_train_options;
 
-/* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal after
- * saving. */
+/* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal or by
+ * train.max_time after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
 
 /* -------------------------------------------------------- learning rate range test */

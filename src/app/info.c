@@ -66,6 +66,7 @@ static ls_status print_progress(const ls_saved *saved) {
          "%.1f s\n",
          (unsigned long long)p.epoch, (unsigned long long)p.epoch_samples, (unsigned long long)p.step,
          (unsigned long long)p.samples, p.total_seconds + p.epoch_seconds);
+  if (p.skipped_steps) printf("skipped      %llu steps, not finite\n", (unsigned long long)p.skipped_steps);
   if (p.best_epoch)
     printf("best         epoch %llu: %.6g\n", (unsigned long long)p.best_epoch, p.best_value);
   return LS_OK;

@@ -86,6 +86,10 @@ bool config_parse_bool(const char *text, bool *out);
 config_outcome config_parse_count(const char *text, uint64_t *out);
 config_outcome config_parse_real(const char *text, double *out);
 
+/* Whole numbers of days, hours, minutes and seconds, in this order, each at most once: "1d2h", "90m"; or a
+ * plain number of seconds. Above 0, and less than a thousand years. */
+bool config_parse_time(const char *text, double *seconds);
+
 /* ---------------------------------------------------------------- expect.c */
 
 /* Is the number inside the key's range? */

@@ -71,10 +71,15 @@ static void add_choices(config_phrase *phrase, const char *const *choices) {
 
 config_phrase config_expected(const ls_key *key) {
   static const char *const nouns[] = {
-      [LS_KEY_BOOL] = "true or false", [LS_KEY_COUNT] = "a whole number",
-      [LS_KEY_REAL] = "a number",      [LS_KEY_REALS2] = "a list of two numbers",
-      [LS_KEY_TEXT] = "a text",        [LS_KEY_CHOICE] = "one of",
-      [LS_KEY_MAP] = "a map of keys",  [LS_KEY_NODE] = "a value, list or map",
+      [LS_KEY_BOOL] = "true or false",
+      [LS_KEY_COUNT] = "a whole number",
+      [LS_KEY_REAL] = "a number",
+      [LS_KEY_REALS2] = "a list of two numbers",
+      [LS_KEY_TEXT] = "a text",
+      [LS_KEY_CHOICE] = "one of",
+      [LS_KEY_TIME] = "a time such as 3h50m, 90m or 45s",
+      [LS_KEY_MAP] = "a map of keys",
+      [LS_KEY_NODE] = "a value, list or map",
   };
   config_phrase phrase = {""};
   config_phrase_add(&phrase, "%s", nouns[key->type]);

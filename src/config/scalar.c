@@ -77,3 +77,35 @@ config_outcome config_parse_real(const char *text, double *out) {
   *out = value;
   return CONFIG_FITS;
 }
+
+#define TIME_MAX 3e10 /* seconds */
+
+/* Takes a whole number and its unit off *text, one of those from *unit on. */
+static bool take_part(const char **text, size_t *unit, double *seconds) {
+  static const struct {
+    char name;
+    double seconds;
+  } units[] = {{'d', 86400.0}, {'h', 3600.0}, {'m', 60.0}, {'s', 1.0}};
+  const size_t n_units = sizeof units / sizeof *units;
+  const size_t digits = strspn(*text, DIGITS);
+  if (digits == 0) return false;
+  while (*unit < n_units && units[*unit].name != (*text)[digits]) ++*unit;
+  if (*unit == n_units) return false;
+  *seconds += strtod(*text, NULL) * units[*unit].seconds;
+  *text += digits + 1;
+  ++*unit;
+  return true;
+}
+
+bool config_parse_time(const char *text, double *seconds) {
+  double sum = 0.0;
+  size_t unit = 0;
+  if (config_parse_real(text, &sum) != CONFIG_FITS) {
+    while (*text && take_part(&text, &unit, &sum)) {
+    }
+    if (*text) return false;
+  }
+  if (!(sum > 0.0) || sum > TIME_MAX) return false;
+  *seconds = sum;
+  return true;
+}

@@ -108,6 +108,13 @@ static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, voi
   return first && second;
 }
 
+static bool take_time(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  if (!is_plain(config, key, node)) return false;
+  if (config_parse_time(node->text, field)) return true;
+  mistake_text(config, key, node);
+  return false;
+}
+
 static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (node->kind != LS_NODE_SCALAR) {
     mistake_kind(config, key, node);
@@ -145,7 +152,7 @@ static const taker takers[] = {
     [LS_KEY_BOOL] = {take_bool, sizeof(bool)},         [LS_KEY_COUNT] = {take_count, sizeof(uint64_t)},
     [LS_KEY_REAL] = {take_real, sizeof(double)},       [LS_KEY_REALS2] = {take_reals2, sizeof(double[2])},
     [LS_KEY_TEXT] = {take_text, sizeof(const char *)}, [LS_KEY_CHOICE] = {take_choice, sizeof(int)},
-    [LS_KEY_NODE] = {take_node, sizeof(ls_node *)},
+    [LS_KEY_NODE] = {take_node, sizeof(ls_node *)},    [LS_KEY_TIME] = {take_time, sizeof(double)},
 };
 
 void config_clear_field(const ls_key *key, void *field) {

@@ -153,6 +153,12 @@ void buckets_destroy(ls_buckets **buckets) {
   *buckets = NULL;
 }
 
+void buckets_forget(ls_buckets *b) {
+  if (!b->lost) return;
+  memset(b->lost, 0, b->n_lost * sizeof *b->lost);
+  memset(b->sums_lost, 0, b->n_lost * sizeof *b->sums_lost);
+}
+
 ls_range buckets_piece(const ls_buckets *b) {
   return b->list[0].piece;
 }
@@ -257,10 +263,7 @@ static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
 
 /* An error is of a sum, and as large as that. */
 void buckets_set_rows(ls_buckets *b, uint64_t rows) {
-  if (b->lost && b->rows != rows) {
-    memset(b->lost, 0, b->n_lost * sizeof *b->lost);
-    memset(b->sums_lost, 0, b->n_lost * sizeof *b->sums_lost);
-  }
+  if (b->rows != rows) buckets_forget(b);
   b->rows = rows;
 }
 

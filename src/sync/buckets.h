@@ -14,6 +14,9 @@ ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_grad
                          float *grads, ls_buckets **out);
 void buckets_destroy(ls_buckets **buckets);
 
+/* Local. What bfloat16 rounded away so far is forgotten. */
+void buckets_forget(ls_buckets *buckets);
+
 /* Local. This rank's piece of the first bucket: what it updates in mode sharded. */
 ls_range buckets_piece(const ls_buckets *buckets);
 

@@ -226,6 +226,8 @@ static void share(ls_comm *comm, ls_sync *sync, float *values) {
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params) {
   (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
   const ls_status status = check_finite(sync, step);
+  /* What rounding took from a gradient that is no use is no use either. */
+  if (status != LS_OK) buckets_forget(sync->buckets);
   if (status != LS_OK) return status;
   update(sync, step, optim, params);
   if (sync->mode == LS_SYNC_SHARDED) share(comm, sync, params);

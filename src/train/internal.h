@@ -148,10 +148,17 @@ typedef struct trainer {
   uint64_t gathered_step; /* when it was; UINT64_MAX: it is not there */
   char how[160];          /* gradients are summed, in words */
   bool wants_stop;
+  double deadline; /* of max_time, on ls_clock; rank 0's, 0: none */
+  bool is_late;    /* rank 0: it is what wants to stop */
+  struct {
+    double step, turn, save; /* the longest so far of this process, in seconds: see train_is_late */
+    double turn_began;
+  } longest;
   bool told_no_value; /* of the monitored column */
   bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
   float *total_grads; /* (n_params), owned: reproducible, of several batches; NULL: not needed */
   double *total_sums; /* (n_sums), owned, likewise */
+  float *kept_state;  /* (n_state), owned: the model's before the step; NULL: no step is skipped */
   double last_lr;     /* of the newest step */
   double fixed_lr;    /* wins over the schedule; 0: the schedule's */
   times times;
@@ -177,16 +184,29 @@ ls_status train_choose_mode(trainer *t, ls_sync_mode saved);
  * digit. */
 void train_initialise(trainer *t);
 
-/* Collective. One step as train_run_step takes it, which counts for nothing. */
-ls_status train_try_step(trainer *t, const ls_order *order);
+/* Collective. Steps that are not finite are skipped from now on, where the config says so. */
+ls_status train_allow_skips(trainer *t);
 
-/* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. */
+/* Collective. One step as train_run_step takes it, which counts for nothing, finite or not. */
+void train_try_step(trainer *t, const ls_order *order);
+
+/* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. One that
+ * is skipped counts, but leaves nothing else behind. LS_ERR_NUMERIC, alike on all ranks. */
 ls_status train_run_step(trainer *t, const ls_order *order);
 
 /* Collective where the model sees the whole batch. Forward and backward over the rows of a cut of the
  * training part, in the order of its first epoch, nothing drawn, nothing learnt: fills the model's gradient
  * and the step's metric with the sums over this rank's rows. */
 void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut);
+
+/* Local. Starts the clock of max_time, where there is one. */
+void train_set_deadline(trainer *t);
+
+/* Local, before a step. Rank 0: whether the run must stop after it to be done by the deadline. If it goes
+ * on, what is between this and the next time of asking (a turn: a step, and maybe an epoch's end with its
+ * evaluation and a checkpoint) must still fit, and then some steps, model.h5 and the last checkpoint. These
+ * may take as long as they ever did in this process; saving, until it was seen, as long as at 50 MB/s. */
+bool train_is_late(trainer *t);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */
 void train_count_time(trainer *t, double start);

@@ -58,6 +58,8 @@ static const ls_key early_stopping_keys[] = {
      .help = "better means by more than this"},
     {0}};
 
+static const char *const on_nan_names[] = {[LS_ON_NAN_STOP] = "stop", [LS_ON_NAN_SKIP] = "skip", NULL};
+
 const ls_key ls_train_keys[] = {
     {.name = "epochs",
      .type = LS_KEY_COUNT,
@@ -87,6 +89,11 @@ const ls_key ls_train_keys[] = {
      .min = 0,
      .max = 1e12,
      .help = "end after so many steps in all; 0: write the initial model"},
+    {.name = "max_time",
+     .type = LS_KEY_TIME,
+     .offset = offsetof(ls_train_config, max_time),
+     .help = "save and exit with 75 so that it is done by then, from this process's start; a plain number: "
+             "seconds"},
     {.name = "monitor",
      .type = LS_KEY_TEXT,
      .offset = offsetof(ls_train_config, monitor),
@@ -110,6 +117,19 @@ const ls_key ls_train_keys[] = {
      .min = 0,
      .max = 1e30,
      .help = "cuts each element of the gradient to at most this, after the norm; 0: off"},
+    {.name = "on_nan",
+     .type = LS_KEY_CHOICE,
+     .offset = offsetof(ls_train_config, on_nan),
+     .fallback = "stop",
+     .choices = on_nan_names,
+     .help = "where the loss or the gradient is not finite: end the run, or leave the step out"},
+    {.name = "max_skipped",
+     .type = LS_KEY_COUNT,
+     .offset = offsetof(ls_train_config, max_skipped),
+     .fallback = "10",
+     .min = 0,
+     .max = 1e12,
+     .help = "on_nan: skip: steps that may be left out, in all; one more ends the run"},
     {.name = "reproducible",
      .type = LS_KEY_BOOL,
      .offset = offsetof(ls_train_config, reproducible),

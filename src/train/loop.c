@@ -149,12 +149,13 @@ static ls_status end_run(trainer *t) {
   const bool stopped = t->wants_stop && !train_is_finished(t);
   ls_status status = train_save_final(t);
   if (status != LS_OK) return status;
+  ls_comm_broadcast(t->comm, &t->is_late, sizeof t->is_late);
   if (stopped)
     return ls_fail(LS_STOPPED,
-                   "stopped by a signal at step %llu (epoch %llu), saved in %s; run the same command again "
+                   "stopped by %s at step %llu (epoch %llu), saved in %s; run the same command again "
                    "to go on",
-                   (unsigned long long)t->progress.step, (unsigned long long)(t->progress.epoch + 1),
-                   t->setup->job->train.output);
+                   t->is_late ? "train.max_time" : "a signal", (unsigned long long)t->progress.step,
+                   (unsigned long long)(t->progress.epoch + 1), t->setup->job->train.output);
   if (train_is_stale(t))
     ls_log(LS_LOG_INFO, "stopped early: %s was no better for %llu epochs", t->setup->job->train.monitor,
            (unsigned long long)t->progress.n_stale);
@@ -179,6 +180,8 @@ static ls_status run(trainer *t) {
   t->started_samples = t->progress.samples;
   /* A run that goes on from a checkpoint that was named makes it its newest at once. */
   ls_status status = t->progress.step > 0 && !train_is_finished(t) ? train_save_checkpoint(t) : LS_OK;
+  if (status == LS_OK) status = train_allow_skips(t);
+  train_set_deadline(t);
   if (status == LS_OK) status = run_steps(t);
   ls_log_bar("");
   return status == LS_OK ? end_run(t) : status;

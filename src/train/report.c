@@ -89,6 +89,8 @@ static void describe_details(const trainer *t, const double *row, char text[DETA
   }
   const bool is_constant = job->schedule.type == ls_schedule_types[0] && job->schedule.warmup_steps == 0;
   if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[COLUMN_LR]);
+  if (t->progress.skipped_steps > 0)
+    ls_append(text, DETAILS, "  %llu steps skipped so far", (unsigned long long)t->progress.skipped_steps);
   if (train_has_penalty(t)) ls_append(text, DETAILS, "  penalty %.4f (not in loss)", train_penalty(t));
 }
 

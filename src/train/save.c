@@ -99,12 +99,14 @@ static ls_status publish_checkpoint(trainer *t) {
 }
 
 ls_status train_save_checkpoint(trainer *t) {
+  const double start = ls_clock();
   if (t->saved_step == t->progress.step) return LS_OK;
   ls_status status = train_check_parameters(t);
   if (status == LS_OK) status = gather_slots(t);
   if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? publish_checkpoint(t) : LS_OK);
   if (status == LS_OK) t->saved_step = t->progress.step;
   drop_slots(t);
+  t->longest.save = fmax(t->longest.save, ls_clock() - start);
   return status;
 }
 

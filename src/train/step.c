@@ -1,6 +1,7 @@
 /* One step: gather, forward, loss, backward, and the same update on all ranks. */
 #include "internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ void trainer_destroy(trainer *t) {
   free(t->inherited);
   free(t->total_grads);
   free(t->total_sums);
+  free(t->kept_state);
   ls_sync_destroy(t->comm, &t->sync);
   free(t->slots);
   ls_metric_destroy(&t->step_metric);
@@ -183,12 +185,39 @@ void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut) {
   run_pass(t, &pass, batch);
 }
 
+/* The block of parameters that holds an element of the gradient which is not finite, the first from the
+ * output on, as backward comes to them; NULL: none. */
+static const ls_segment *find_not_finite(const ls_model *model) {
+  for (size_t i = 0; i < model->n_segments; i++) {
+    const ls_segment *const segment = &model->segments[i];
+    const size_t n = ls_segment_count(segment);
+    if (!isfinite(ls_math_sum_squares(n, model->grads + segment->offset))) return segment;
+  }
+  return NULL;
+}
+
+/* A NaN's is of no account, and not the same everywhere. */
+static double without_sign(double x) {
+  return isnan(x) ? (double)NAN : x;
+}
+
+/* Collective. What a step that was not finite was like, in words alike on all ranks. */
+static ls_status fail_step(trainer *t, const ls_step *step) {
+  const ls_model *const model = t->setup->job->model;
+  ls_sync_share(t->comm, t->sync, t->sync->grads); /* mode sharded: each has a piece of the sum */
+  const ls_segment *const guilty = find_not_finite(model);
+  return ls_fail(LS_ERR_NUMERIC, "step %llu (epoch %llu): %s%s%s: loss %g, gradient norm %g",
+                 (unsigned long long)(t->progress.step + 1), (unsigned long long)(t->progress.epoch + 1),
+                 ls_message(), guilty ? ", first (from the output on) in " : "", guilty ? guilty->path : "",
+                 without_sign(ls_metric_loss(t->step_metric)), without_sign(step->grad_norm));
+}
+
 /* Collective. Sums over the ranks and the optimizer's step. */
 static ls_status take_step(trainer *t) {
   ls_job *const job = t->setup->job;
   ls_step step = {.weight = ls_metric_weight(t->step_metric),
                   .sums = t->step_metric->sums,
-                  .wants_stop = ls_stop_signal() != 0,
+                  .wants_stop = ls_stop_signal() != 0 || train_is_late(t),
                   .is_reduced = t->total_grads != NULL,
                   .lr = train_lr(t)};
   const double start = ls_clock();
@@ -196,14 +225,7 @@ static ls_status take_step(trainer *t) {
   const ls_status status = ls_sync_step(t->comm, t->sync, &step, job->optim, job->model->params);
   t->times.compute += ls_clock() - start - (t->sync->seconds - communication);
   t->wants_stop = step.wants_stop;
-  if (status == LS_ERR_NUMERIC)
-    return ls_fail(LS_ERR_NUMERIC,
-                   "step %llu (epoch %llu): %s: loss %g, gradient norm %g; the learning rate %g is "
-                   "probably too large: "
-                   "`lockstep lr-find` suggests one. The last checkpoint is untouched",
-                   (unsigned long long)(t->progress.step + 1), (unsigned long long)(t->progress.epoch + 1),
-                   ls_message(), ls_metric_loss(t->step_metric), step.grad_norm, step.lr);
-  return status;
+  return status == LS_ERR_NUMERIC ? fail_step(t, &step) : status;
 }
 
 /* Collective. Reproducible, and a step of several batches: what all ranks have of a batch joins the total,
@@ -246,24 +268,71 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
   return position - first;
 }
 
-ls_status train_try_step(trainer *t, const ls_order *order) {
+void train_try_step(trainer *t, const ls_order *order) {
   (void)run_batches(t, order);
-  return take_step(t);
+  (void)take_step(t);
+}
+
+ls_status train_allow_skips(trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const size_t n = job->model->n_state;
+  if (job->train.on_nan != LS_ON_NAN_SKIP) return LS_OK;
+  t->kept_state = ls_calloc(n, sizeof *t->kept_state);
+  return ls_comm_agree(
+      t->comm, t->kept_state ? LS_OK : ls_fail_memory("a copy of running averages", n * sizeof(float)));
+}
+
+/* Local. What a skipped step moved already goes back. */
+static void keep_state(trainer *t) {
+  const ls_model *const model = t->setup->job->model;
+  if (t->kept_state) memcpy(t->kept_state, model->state, model->n_state * sizeof *model->state);
+}
+
+#define WARNINGS 10 /* of skipped steps; more of them would hide what else is said */
+
+/* Local, and the same on all ranks. A step that was not finite ends the run or is left out: the parameters
+ * and the optimizer have not taken it. */
+static ls_status skip_step(trainer *t) {
+  ls_model *const model = t->setup->job->model;
+  const uint64_t max_skipped = t->setup->job->train.max_skipped;
+  ls_progress *const progress = &t->progress;
+  if (!t->kept_state)
+    return ls_fail(LS_ERR_NUMERIC,
+                   "%s; the learning rate %g is probably too large: `lockstep lr-find` suggests one. The "
+                   "last checkpoint is untouched",
+                   ls_message(), train_lr(t));
+  if (progress->skipped_steps >= max_skipped)
+    return ls_fail(LS_ERR_NUMERIC,
+                   "%s; %llu steps were skipped before, and train.max_skipped is %llu. The last checkpoint "
+                   "is untouched",
+                   ls_message(), (unsigned long long)progress->skipped_steps,
+                   (unsigned long long)max_skipped);
+  memcpy(model->state, t->kept_state, model->n_state * sizeof *model->state);
+  progress->skipped_steps++;
+  if (progress->skipped_steps <= WARNINGS)
+    ls_log(LS_LOG_WARNING, "%s: skipped%s", ls_message(),
+           progress->skipped_steps == WARNINGS ? " (more are only counted, in the epoch's line)" : "");
+  return LS_OK;
 }
 
 ls_status train_run_step(trainer *t, const ls_order *order) {
   const double start = ls_clock();
   ls_progress *const progress = &t->progress;
   const double lr = train_lr(t);
+  keep_state(t);
   const uint64_t rows = run_batches(t, order);
-  const ls_status status = take_step(t);
+  const ls_status taken = take_step(t);
+  const ls_status status = taken == LS_ERR_NUMERIC ? skip_step(t) : taken;
   if (status != LS_OK) return status;
-  ls_metric_merge(t->epoch_metric, t->step_metric);
   progress->step++;
   progress->samples += rows;
   progress->epoch_samples += rows;
   t->last_lr = lr;
-  train_report_step(t, ls_metric_loss(t->step_metric), ls_metric_quality(t->step_metric));
+  if (taken == LS_OK) {
+    ls_metric_merge(t->epoch_metric, t->step_metric);
+    train_report_step(t, ls_metric_loss(t->step_metric), ls_metric_quality(t->step_metric));
+  }
   train_count_time(t, start);
+  t->longest.step = fmax(t->longest.step, ls_clock() - start);
   return LS_OK;
 }

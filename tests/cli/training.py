@@ -654,10 +654,10 @@ def start_long_run(folder, ranks):
     return process
 
 
-def check_stopped(folder, result, ranks):
+def check_stopped(folder, result, ranks, least=8):
     """There is a checkpoint, from which the run goes on as if nothing had been."""
     step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
-    result.must(step >= 8, "an epoch of 8 steps was over")
+    result.must(step >= least, "an epoch of 8 steps was over")
     end = f"train.max_steps={step + 3}"
     again = train(folder, "--set", end, ranks=ranks)
     again.says(f"going on from run/checkpoints/step-{step:08}.h5", f"{step + 3} steps;")
@@ -699,6 +699,31 @@ def usr1_to_one_rank(folder):
     os.kill(max(children(process.pid)), signal.SIGUSR1)
     result = harness.finish(process).exits(STOPPED)
     check_stopped(folder, result, 2)
+
+
+def stopped_by_max_time(ranks, folder):
+    """Two starts of two seconds each: both end in time, with 75 and the same words, and the second goes on."""
+    prepare(folder, ("epochs: 2", "epochs: 1000000"), ("batch_size: 8", "batch_size: 8\ncheckpoint: {every_epochs: 0}"))
+    steps = []
+    for _ in range(2):
+        result = run(folder, "train", "config.yaml", "--set", "train.max_time=2s", ranks=ranks).exits(STOPPED)
+        match = re.match(r"lockstep: warning: stopped by train.max_time at step (\d+) ", result.err)
+        result.must(match and result.err.count("lockstep:") == 1, "one line must say so")
+        steps.append(int(match[1]))
+        result.must(f"step-{steps[-1]:08}.h5" in steps_saved(folder), "that step must be saved")
+    result.says(f"going on from run/checkpoints/step-{steps[0]:08}.h5")
+    result.must(1 <= steps[0] < steps[1], "each start must take steps")
+    check_stopped(folder, result, ranks, least=2)
+
+
+def max_time_is_a_time(folder):
+    """What is no time is told; where there is none left one step is taken; lr-find knows of no limit."""
+    prepare(folder)
+    run(folder, "train", "config.yaml", "--set", "train.max_time=3:50").exits(2).says("train.max_time", "3h50m")
+    run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).says("train.max_time at step 1 ")
+    run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).says("train.max_time at step 2 ")
+    train(folder, "--set", "train.max_time=1d2h").says("done: 2 epochs")
+    run_well(folder, "lr-find", "config.yaml", "--set", "train.max_time=0.001")
 
 
 # ------------------------------------------------------------- what there is to learn
@@ -796,7 +821,7 @@ TESTS = [
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
     whole_model_is_taken, other_layers_are_initialised_anew, blocks_are_taken_one_by_one, layers_are_taken_by_number,
     layers_inside_others_are_taken, going_on_does_not_take_weights_again, weights_are_the_same_on_all_ranks,
-    inputs_of_another_scale_are_told, log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, one_hot_and_columns_are_class_numbers,
+    inputs_of_another_scale_are_told, log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, max_time_is_a_time, one_hot_and_columns_are_class_numbers,
     names_that_people_use, every_type_of_input, validation_in_a_file, weights_tell_what_counts,
     full_batch_and_batch_of_one, more_ranks_than_samples, ranks_make_no_difference,
 ]
@@ -809,6 +834,8 @@ def all_tests():
                           (signal.SIGINT, ALONE)):
         yield (f"stopped by {number.name} at {ranks} ranks",
                lambda folder, number=number, ranks=ranks: stopped_by(number, ranks, folder))
+    for ranks in (ALONE, 2, 4):
+        yield f"stopped by max time at {ranks} ranks", lambda folder, ranks=ranks: stopped_by_max_time(ranks, folder)
 
 
 if __name__ == "__main__":

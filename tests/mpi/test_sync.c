@@ -372,6 +372,28 @@ static void test_not_finite_on_one_rank(void **state) {
   }
 }
 
+/* Collective. A gradient of which one element is not finite, and what the others lose by rounding is more
+ * than any model bears: nothing of it is in the step that follows. */
+static void check_nothing_carried(const ls_sync_config *way) {
+  pair p;
+  double sums[SUMS] = {0.0};
+  pair_create(&p, way, optimizers[0], N);
+  for (size_t i = 0; i < N; i++) p.sync->grads[i] = 1.2345678e30F;
+  p.sync->grads[N / 2] = INFINITY;
+  ls_step step = {.weight = 1.0, .sums = sums, .lr = 0.05};
+  EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_ERR_NUMERIC);
+  settle();
+  pair_step(&p, 0, 13);
+  EXPECT(distance(N, p.params, p.alone_params) <= 2e-2);
+  pair_destroy(&p);
+  settle();
+}
+
+static void test_nothing_carried(void **state) {
+  (void)state;
+  for (size_t w = 0; w < COUNT(ways); w++) check_nothing_carried(&ways[w]);
+}
+
 /* Finite on each rank, but not their sum. */
 static void test_sum_overflows(void **state) {
   (void)state;
@@ -530,6 +552,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_step_by_hand),
       cmocka_unit_test(test_no_weight),
       cmocka_unit_test(test_not_finite_on_one_rank),
+      cmocka_unit_test(test_nothing_carried),
       cmocka_unit_test(test_sum_overflows),
       cmocka_unit_test(test_mean_not_finite),
       cmocka_unit_test(test_wish_to_stop),

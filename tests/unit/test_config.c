@@ -442,6 +442,46 @@ static void test_mistaken_reals(void **state) {
   expect_line("betas: [0.9, 2]", "betas.1: 2 is out of range; a number from 0 to below 1");
 }
 
+static const ls_key time_keys[] = {{.name = "t", .type = LS_KEY_TIME}, {.name = NULL}};
+
+static void test_times(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    double seconds;
+  } good[] = {{"3h50m", 13800},    {"90m", 5400}, {"2h", 7200}, {"45s", 45}, {"1d2h", 93600},
+              {"1d1h1m1s", 90061}, {"30", 30},    {"1.5", 1.5}, {"0h5s", 5}, {"100h", 360000}};
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    double seconds = -1;
+    char *const text = ls_format("t: %s\n", good[i].text);
+    ls_config *config = parse(text);
+    ls_config_read(config, ls_config_root(config), time_keys, &seconds);
+    expect_verdict(config, NULL);
+    assert_true(seconds == good[i].seconds);
+    ls_config_destroy(&config);
+    free(text);
+  }
+}
+
+static void test_mistaken_times(void **state) {
+  (void)state;
+  static const char *const bad[] = {
+      "0",    "0h",  "-5",   "-5m",  "5x",  "m",     "h5",   "50m3h",          "5m5m",
+      "1.5h", "3 h", "3h50", "3:50", "inf", "1e999", "soon", "99999999999999d"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    double seconds = -1;
+    char *const text = ls_format("t: %s\n", bad[i]);
+    char *const message = ls_format("c.yaml:1: t: '%s' is not a time such as 3h50m, 90m or 45s", bad[i]);
+    ls_config *config = parse(text);
+    ls_config_read(config, ls_config_root(config), time_keys, &seconds);
+    expect_verdict(config, message);
+    assert_true(seconds == 0.0);
+    ls_config_destroy(&config);
+    free(text);
+    free(message);
+  }
+}
+
 /* Reads `value` as a number of that range: the words after "out of range; ", or "" where it fits. */
 static void expect_range(ls_key_type type, double min, double max, unsigned flags, const char *value,
                          const char *words) {
@@ -933,6 +973,8 @@ int main(void) {
       cmocka_unit_test(test_values),
       cmocka_unit_test(test_mistaken_counts),
       cmocka_unit_test(test_mistaken_reals),
+      cmocka_unit_test(test_times),
+      cmocka_unit_test(test_mistaken_times),
       cmocka_unit_test(test_ranges),
       cmocka_unit_test(test_mistaken_others),
       cmocka_unit_test(test_unknown_keys),

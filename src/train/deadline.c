@@ -1,0 +1,33 @@
+/* train.max_time: when to stop so that all is saved by then. */
+#include "internal.h"
+
+#include <math.h>
+
+#define STEPS 3    /* after the decision: the one it rides in, and what may be slower than any before */
+#define RATE  50e6 /* bytes per second: of saving, until it was seen */
+
+/* Seconds that model.h5 and a checkpoint take; the model is the smaller part. */
+static double time_to_save(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const double bytes =
+      (double)sizeof(float) * (double)job->model->n_params * (double)(1 + job->optim->type->n_slots);
+  return 2.0 * (t->longest.save > 0.0 ? t->longest.save : bytes / RATE);
+}
+
+void train_set_deadline(trainer *t) {
+  const double limit = t->setup->job->train.max_time;
+  const double before = ls_clock_process();
+  if (limit <= 0.0 || !t->is_root) return;
+  if (before < 0.0)
+    ls_log(LS_LOG_WARNING, "train.max_time counts from now on: /proc does not tell when the process began");
+  t->deadline = ls_clock() + limit - fmax(before, 0.0);
+}
+
+bool train_is_late(trainer *t) {
+  if (t->deadline <= 0.0) return false;
+  const double now = ls_clock();
+  if (t->longest.turn_began > 0.0) t->longest.turn = fmax(t->longest.turn, now - t->longest.turn_began);
+  t->longest.turn_began = now;
+  t->is_late = now + t->longest.turn + STEPS * t->longest.step + time_to_save(t) >= t->deadline;
+  return t->is_late;
+}
