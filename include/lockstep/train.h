@@ -172,6 +172,10 @@ typedef struct ls_train_options {
                               be there in the same shape; NULL: whatever is */
 } ls_train_options;
 
+/* Local. What can be told of the run directory before the data are read: LS_ERR_OUTPUT where it can't be
+ * made or written, or another run is at work there. Touches nothing. */
+ls_status ls_train_look(const char *output);
+
 /* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal or by
  * train.max_time after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);

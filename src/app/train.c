@@ -18,13 +18,14 @@ static ls_status check_launcher(const ls_comm *comm) {
       tasks);
 }
 
-/* Rank 0: a first run into the config's own folder would replace the config by the resolved one. */
+/* Rank 0: whether the output can be written, which is told before the data are read. A first run into the
+ * config's own folder would replace the config by the resolved one. */
 static ls_status check_output(const char *config, const char *output) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/config.yaml", output);
   const bool is_config = ls_same_file(config, path);
   snprintf(path, sizeof path, "%s/checkpoints", output);
-  if (!is_config || access(path, F_OK) == 0) return LS_OK;
+  if (!is_config || access(path, F_OK) == 0) return ls_train_look(output);
   return ls_fail(LS_ERR_CONFIG,
                  "%s: the run's config.yaml would replace this file; give another output than %s", config,
                  output);

@@ -1,11 +1,13 @@
 /* Folders. */
 #include "internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 bool train_exists(const char *path) {
@@ -68,4 +70,51 @@ size_t train_existing_part(const char *path) {
   const size_t length = folder && strcmp(folder, ".") != 0 ? strlen(folder) : 0;
   free(folder);
   return length;
+}
+
+/* The nearest folder of a path that is there, as a new text; NULL where memory is short. */
+static char *existing_folder(const char *path) {
+  const size_t n = train_existing_part(path);
+  return n > 0 ? ls_format("%.*s", (int)n, path) : ls_strdup(".");
+}
+
+ls_status train_check_folder(const char *path) {
+  char *const folder = existing_folder(path);
+  if (!folder) return ls_fail_memory("a path", strlen(path));
+  ls_status status = LS_OK;
+  errno = ENOTDIR;
+  if (!is_folder(folder) || access(folder, W_OK | X_OK) != 0)
+    status = strcmp(folder, path) == 0 ? train_fail_path(path)
+                                       : ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s: %s",
+                                                 path, folder, strerror(errno));
+  free(folder);
+  return status;
+}
+
+uint64_t train_free_bytes(const char *path) {
+  struct statvfs info;
+  char *const folder = existing_folder(path);
+  const bool is_known = folder && statvfs(folder, &info) == 0 && info.f_blocks > 0;
+  free(folder);
+  if (!is_known) return UINT64_MAX;
+  return (uint64_t)(geteuid() == 0 ? info.f_bfree : info.f_bavail) * info.f_frsize;
+}
+
+static uint64_t bytes_of_file(const char *path) {
+  struct stat info;
+  const bool counts = lstat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
+  return counts ? (uint64_t)info.st_blocks * 512 : 0;
+}
+
+uint64_t train_bytes_of(const char *path) {
+  DIR *const folder = opendir(path);
+  uint64_t sum = 0;
+  if (!folder) return bytes_of_file(path);
+  for (const struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
+    char *const file = ls_format("%s/%s", path, entry->d_name);
+    if (file) sum += bytes_of_file(file);
+    free(file);
+  }
+  closedir(folder);
+  return sum;
 }

@@ -22,22 +22,39 @@ size_t train_existing_part(const char *path);
  */
 void train_remove_empty(const char *path, size_t kept);
 
+/* Local. LS_ERR_OUTPUT where a folder can't be made at a path, or not be written. */
+ls_status train_check_folder(const char *path);
+
+/* Local. Bytes that can still be written where the path is, or will be; UINT64_MAX where it can't be told.
+ */
+uint64_t train_free_bytes(const char *path);
+
+/* Local. Bytes that removing a file, or the files of a folder, would free. */
+uint64_t train_bytes_of(const char *path);
+
 /* ------------------------------------------------------------ the run directory */
 
 /* Paths and open files of a run directory; rank 0's alone. All owned. */
 typedef struct run_files {
-  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log;
+  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log, *lock;
+  size_t kept; /* bytes of the folder's path that this run did not make */
   FILE *log_file;
+  bool is_locked;
+  int lock_descriptor; /* where is_locked */
+  char *lock_text;     /* what is in it */
+  char *taken_from;    /* the dead run whose lock this is, in words; NULL: none */
 } run_files;
 
 /* Local. Builds the paths; touches nothing. */
 ls_status run_files_create(run_files *files, const char *folder);
+
+/* Local. Closes the log, gives the lock back, and removes the folders that it made if they are empty. */
 void run_files_destroy(run_files *files);
 
 /* Local. Whether the folder holds a file of a run. */
 bool run_files_exist(const run_files *files);
 
-/* Local. Removes a run's own files, and nothing else. */
+/* Local. Removes a run's own files but for the lock, and nothing else. */
 ls_status run_files_remove(const run_files *files);
 
 /* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv, and diagnostics.csv
@@ -47,6 +64,21 @@ ls_status run_files_open(run_files *files, const char *config, const ls_job *job
 
 /* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
 ls_status run_files_open_log(run_files *files);
+
+/* Local. LS_ERR_OUTPUT where another run is at work in the folder, or may be. Touches nothing. */
+ls_status run_lock_look(const run_files *files);
+
+/* Local. The same, and the folder, which is there, is this run's until run_files_destroy; the lock of a
+ * dead run is taken over. LS_ERR_OUTPUT where it can't be made, too. Does nothing where it has been taken.
+ */
+ls_status run_lock_take(run_files *files);
+
+/* Local. LS_ERR_OUTPUT where the lock was removed and another run has it now: nothing more may be written.
+ */
+ls_status run_lock_check(const run_files *files);
+
+/* Local. Gives the lock back, if it is ours. */
+void run_lock_release(run_files *files);
 
 /* The columns of metrics.csv. */
 enum {
@@ -242,8 +274,9 @@ bool train_is_stale(const trainer *t);
 /* ----------------------------------------------------------------- saving, resuming */
 
 /* Collective. LS_ERR_INTERNAL where the ranks hold different parameters, LS_ERR_NUMERIC where a parameter
- * or a number of the optimizer's state is not finite. Nothing of such a state is saved. */
-ls_status train_check_parameters(trainer *t);
+ * or a number of the optimizer's state is not finite, LS_ERR_OUTPUT where the run has lost its lock.
+ * Nothing of such a state is saved. */
+ls_status train_check_state(trainer *t);
 
 /* Collective. Publishes the checkpoint of this step unless it is there, and removes old ones. */
 ls_status train_save_checkpoint(trainer *t);
@@ -251,6 +284,10 @@ ls_status train_save_checkpoint(trainer *t);
 /* Collective. After the best epoch so far: model.h5 (where there is validation) and best.h5. A checkpoint
  * of the step must follow, so that the newest one refers to them. */
 ls_status train_save_best(trainer *t, const epoch_row *row);
+
+/* Rank 0: LS_ERR_OUTPUT where there is no room for what will surely be saved; a warning where there is none
+ * for all that may be kept. */
+ls_status train_check_room(const trainer *t, bool overwrites);
 
 /* Collective. The end of a run: model.h5 where no epoch has set it, and the final checkpoint. */
 ls_status train_save_final(trainer *t);

@@ -60,7 +60,7 @@ static ls_status keep_best(trainer *t, epoch_row *row) {
 static ls_status end_epoch(trainer *t) {
   epoch_row row = {0};
   ls_progress *const progress = &t->progress;
-  ls_status status = train_check_parameters(t);
+  ls_status status = train_check_state(t);
   if (status != LS_OK) return status;
   progress->epoch++;
   progress->epoch_samples = 0;
@@ -166,9 +166,24 @@ static ls_status end_run(trainer *t) {
   return status;
 }
 
+/* Rank 0: the folder is this run's. What was read there was read under the lock; where it could only be
+ * taken now there was nothing. */
+static ls_status lock_files(run_files *files) {
+  if (files->is_locked) return LS_OK;
+  files->kept = train_existing_part(files->folder);
+  ls_status status = train_make_folder(files->folder);
+  if (status == LS_OK) status = run_lock_take(files);
+  if (status != LS_OK || files->kept == strlen(files->folder) || !run_files_exist(files)) return status;
+  return ls_fail(LS_ERR_OUTPUT,
+                 "%s: another run began and ended here meanwhile; run the same command again",
+                 files->folder);
+}
+
 /* Rank 0: the folder, from here on. */
 static ls_status open_files(trainer *t, const ls_train_options *options) {
-  ls_status status = options->overwrite ? run_files_remove(&t->files) : LS_OK;
+  ls_status status = train_check_room(t, options->overwrite);
+  if (status == LS_OK) status = lock_files(&t->files);
+  if (status == LS_OK && options->overwrite) status = run_files_remove(&t->files);
   if (status == LS_OK) status = run_files_open(&t->files, t->config, t->setup->job, t->progress.epoch);
   return status;
 }
@@ -214,6 +229,16 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   }
   status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
   return status == LS_OK ? run(t) : status;
+}
+
+ls_status ls_train_look(const char *output) {
+  run_files files;
+  ls_status status = run_files_create(&files, output);
+  if (status == LS_OK) status = run_lock_look(&files);
+  /* A finished run says so where nothing can be written, too. */
+  if (status == LS_OK && !train_exists(files.checkpoints)) status = train_check_folder(files.folder);
+  run_files_destroy(&files);
+  return status;
 }
 
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {

@@ -89,11 +89,21 @@ static bool is_inside(const char *file, const char *folder) {
   return inside;
 }
 
+/* Rank 0: a run that is there is this one's from here on. Where the lock can't be made that is told once
+ * something is to be written: a finished run that is read only says that it is finished. */
+static ls_status lock_if_there(run_files *files) {
+  if (!train_exists(files->folder)) return LS_OK;
+  const ls_status status = run_lock_look(files);
+  if (status != LS_OK || run_lock_take(files) == LS_OK) return status;
+  return run_lock_look(files); /* again, for a run that was quicker */
+}
+
 /* Rank 0: the checkpoint to go on from, NULL for a new run. */
 static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **out) {
   const char *const resume = options->resume;
   *out = NULL;
-  if (options->overwrite) return LS_OK;
+  ls_status status = lock_if_there(&t->files);
+  if (status != LS_OK || options->overwrite) return status;
   if (strcmp(resume, "never") == 0) {
     if (!run_files_exist(&t->files)) return LS_OK;
     return ls_fail(LS_ERR_OUTPUT,
@@ -103,7 +113,7 @@ static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **
   const bool is_auto = strcmp(resume, "auto") == 0;
   /* A log that can't be written is told when the run goes on; a finished one only says so. */
   if (run_files_exist(&t->files)) (void)run_files_open_log(&t->files);
-  ls_status status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_saved_open(resume, out);
+  status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_saved_open(resume, out);
   if (status == LS_OK && *out) status = check_saved(*out, t);
   if (status == LS_OK && !is_auto && train_exists(t->files.checkpoints) &&
       !is_inside(resume, t->files.checkpoints))

@@ -21,9 +21,11 @@ ls_status run_files_create(run_files *files, const char *output) {
                        .diagnostics = ls_format("%s/diagnostics.csv", folder),
                        .model = ls_format("%s/model.h5", folder),
                        .best = ls_format("%s/checkpoints/best.h5", folder),
-                       .log = ls_format("%s/train.log", folder)};
+                       .log = ls_format("%s/train.log", folder),
+                       .lock = ls_format("%s/lock", folder),
+                       .kept = length};
   if (files->folder && files->checkpoints && files->config && files->metrics && files->diagnostics &&
-      files->model && files->best && files->log)
+      files->model && files->best && files->log && files->lock)
     return LS_OK;
   return ls_fail_memory("the paths of the run", strlen(folder));
 }
@@ -33,6 +35,8 @@ void run_files_destroy(run_files *files) {
     ls_log_tee(NULL);
     fclose(files->log_file);
   }
+  run_lock_release(files);
+  if (files->folder) train_remove_empty(files->folder, files->kept);
   free(files->folder);
   free(files->checkpoints);
   free(files->config);
@@ -41,6 +45,9 @@ void run_files_destroy(run_files *files) {
   free(files->model);
   free(files->best);
   free(files->log);
+  free(files->lock);
+  free(files->lock_text);
+  free(files->taken_from);
   *files = (run_files){0};
 }
 
@@ -167,6 +174,8 @@ ls_status run_files_open_log(run_files *files) {
   files->log_file = fopen(files->log, "a");
   if (!files->log_file) return train_fail_path(files->log);
   ls_log_tee(files->log_file);
+  if (files->taken_from)
+    ls_log(LS_LOG_INFO, "%s: taken over from a run that is dead: %s", files->lock, files->taken_from);
   return LS_OK;
 }
 

@@ -75,8 +75,9 @@ static ls_status check_finite(const trainer *t) {
                  (unsigned long long)t->progress.step, t->last_lr);
 }
 
-/* All ranks must hold the same bits: where they do not, going on would train several models. */
-ls_status train_check_parameters(trainer *t) {
+/* All ranks must hold the same bits: where they do not, going on would train several models. And what is
+ * saved must still be this run's to save. */
+ls_status train_check_state(trainer *t) {
   const ls_model *const model = t->setup->job->model;
   const ls_digest digests[] = {ls_digest_of(model->params, model->n_params * sizeof *model->params),
                                ls_digest_of(model->state, model->n_state * sizeof *model->state)};
@@ -84,7 +85,8 @@ ls_status train_check_parameters(trainer *t) {
   if (!ls_comm_all_equal(t->comm, digest.low, digest.high))
     return ls_fail(LS_ERR_INTERNAL, "step %llu: the ranks hold different parameters; they were not saved",
                    (unsigned long long)t->progress.step);
-  return ls_comm_agree(t->comm, check_finite(t));
+  const ls_status status = t->is_root ? run_lock_check(&t->files) : LS_OK;
+  return ls_comm_agree(t->comm, status == LS_OK ? check_finite(t) : status);
 }
 
 /* Rank 0's work. */
@@ -98,10 +100,53 @@ static ls_status publish_checkpoint(trainer *t) {
   return status;
 }
 
+/* Bytes of the arrays of a checkpoint or model; the file is a little larger. */
+static uint64_t bytes_saved(const trainer *t, bool is_checkpoint) {
+  const ls_model *const model = t->setup->job->model;
+  const uint64_t n_slots = is_checkpoint ? t->setup->job->optim->type->n_slots : 0;
+  return (model->n_params * (1 + n_slots) + model->n_state) * sizeof(float);
+}
+
+/* How many checkpoints a whole run makes, at most. */
+static uint64_t count_checkpoints(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const uint64_t every = job->checkpoint.every_steps;
+  const uint64_t steps = job->train.epochs * t->setup->steps_per_epoch;
+  const uint64_t n = job->train.epochs + (every > 0 ? steps / every : 0);
+  return 1 + (job->train.has_max_steps && job->train.max_steps < n ? job->train.max_steps : n);
+}
+
+ls_status train_check_room(const trainer *t, bool overwrites) {
+  const run_files *const files = &t->files;
+  const bool is_new = t->progress.step == 0;
+  const uint64_t one = bytes_saved(t, true);
+  const uint64_t model = is_new ? bytes_saved(t, false) : 0;
+  const uint64_t keep = t->setup->job->checkpoint.keep;
+  const uint64_t made = count_checkpoints(t);
+  uint64_t room = train_free_bytes(files->folder);
+  if (room == UINT64_MAX) return LS_OK;
+  if (overwrites) room += train_bytes_of(files->checkpoints) + train_bytes_of(files->model);
+  if (room < one + model)
+    return ls_fail(
+        LS_ERR_OUTPUT,
+        "%s: no room for a checkpoint: %llu bytes are needed%s and %llu are free; make room, or give "
+        "another output",
+        files->folder, (unsigned long long)(one + model), is_new ? " with model.h5" : "",
+        (unsigned long long)room);
+  /* Those that are kept, best.h5, and one that is being written. */
+  const uint64_t most = (made < keep ? made : keep) + 2;
+  if (is_new && (room - model) / most < one)
+    ls_log(LS_LOG_WARNING,
+           "%s: %llu checkpoints of %llu bytes may be there at a time, and %llu bytes are free: make room "
+           "meanwhile, or lower checkpoint.keep",
+           files->folder, (unsigned long long)most, (unsigned long long)one, (unsigned long long)room);
+  return LS_OK;
+}
+
 ls_status train_save_checkpoint(trainer *t) {
   const double start = ls_clock();
   if (t->saved_step == t->progress.step) return LS_OK;
-  ls_status status = train_check_parameters(t);
+  ls_status status = train_check_state(t);
   if (status == LS_OK) status = gather_slots(t);
   if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? publish_checkpoint(t) : LS_OK);
   if (status == LS_OK) t->saved_step = t->progress.step;
@@ -122,7 +167,7 @@ ls_status train_save_best(trainer *t, const epoch_row *row) {
 
 ls_status train_save_final(trainer *t) {
   const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
-  ls_status status = train_check_parameters(t);
+  ls_status status = train_check_state(t);
   if (status == LS_OK && !has_best)
     status = ls_comm_agree(t->comm, write_on_root(t, t->files.model, false));
   return status == LS_OK ? train_save_checkpoint(t) : status;

@@ -434,6 +434,8 @@ OUTPUT_CASES = [
     Case("output that is a file", OUTPUT, ("data.h5",), words=(*TRAIN, "-o", "data.h5")),
     Case("output in a closed folder", OUTPUT, ("closed/run", "Permission denied"), words=(*TRAIN, "-o", "closed/run"),
          prepare=read_only, nobody=True),
+    Case("output that is a closed folder", OUTPUT, ("closed: ", "Permission denied"), words=(*TRAIN, "-o", "closed"),
+         prepare=read_only, nobody=True),
     Case("--resume never on a run", OUTPUT, ("run", "--overwrite"), words=(*TRAIN, "--resume", "never"), runs="run"),
     Case("predict to a missing folder", OUTPUT, ("none/out.csv", "No such file"), runs="run",
          words=("predict", "run/model.h5", "data.h5", "-o", "none/out.csv")),
@@ -489,7 +491,7 @@ def step_down(folder):
     """The user to run as: not root, whom nothing is forbidden."""
     if os.geteuid() != 0:
         return None
-    folder.chmod(0o755)
+    folder.chmod(0o777)
     if any(not parent.stat().st_mode & 0o001 for parent in pathlib.Path(harness.PROGRAM).resolve().parents):
         raise Skip("others than root can't reach the program")
     return NOBODY

@@ -641,10 +641,10 @@ def inputs_of_another_scale_are_told(folder):
 
 # ---------------------------------------------------------------------- signals
 
-def start_long_run(folder, ranks):
+def start_long_run(folder, ranks, *words):
     """A run that has finished an epoch and is far from its end."""
     prepare(folder, ("epochs: 2", "epochs: 1000000"), ("batch_size: 8", "batch_size: 8\ncheckpoint: {every_epochs: 0}"))
-    process = harness.start(folder, "train", "config.yaml", ranks=ranks)
+    process = harness.start(folder, "train", "config.yaml", *words, ranks=ranks)
     metrics = folder / "run/metrics.csv"
     deadline = time.monotonic() + harness.DEADLINE
     while process.poll() is None and time.monotonic() < deadline:

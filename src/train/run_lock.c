@@ -1,0 +1,219 @@
+/* The file `lock` of a run directory: one run at a time writes there.
+ *
+ * It names its owner and is locked by the kernel through its open description, which ends with the process
+ * however that dies. So on one machine the kernel tells whether the owner lives. Between machines it may
+ * not, as not every shared file system carries locks: there the owner is known to be dead where Slurm has
+ * started the same job again; else only the owner removes the file, or a person. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOCK_TEXT_MAX = 1024, LOCK_TRIES = 20, LOCK_PAUSE_US = 50000 };
+
+typedef struct owner {
+  char host[256], since[64];
+  char boot[64]; /* names one start of one kernel; "unknown": it has no name */
+  long pid;
+  unsigned long job, start; /* Slurm's: the job, and how often it was started again; 0: none */
+} owner;
+
+static unsigned long number_of(const char *variable) {
+  const char *const text = getenv(variable);
+  return text ? strtoul(text, NULL, 10) : 0;
+}
+
+static owner this_owner(void) {
+  owner o = {.host = "unknown",
+             .since = "unknown",
+             .boot = "unknown",
+             .pid = (long)getpid(),
+             .job = number_of("SLURM_JOB_ID"),
+             .start = number_of("SLURM_RESTART_COUNT")};
+  const time_t now = time(NULL);
+  struct tm local;
+  gethostname(o.host, sizeof o.host - 1);
+  if (localtime_r(&now, &local)) strftime(o.since, sizeof o.since, "%Y-%m-%d %H:%M:%S %z", &local);
+  FILE *const file = fopen("/proc/sys/kernel/random/boot_id", "r");
+  if (!file) return o;
+  if (fscanf(file, "%63s", o.boot) != 1) strcpy(o.boot, "unknown");
+  fclose(file);
+  return o;
+}
+
+/* Whether an owner whose lock the kernel would give us is dead: it ran under this kernel, or on this
+ * machine before that was started anew, or in this job before that was. */
+static bool is_dead(const owner *other) {
+  const owner me = this_owner();
+  const bool same_boot = strcmp(me.boot, "unknown") != 0 && strcmp(me.boot, other->boot) == 0;
+  const bool same_job = me.job != 0 && me.job == other->job && me.start > other->start;
+  return same_boot || same_job || strcmp(me.host, other->host) == 0;
+}
+
+static bool write_owner(run_files *files, int descriptor) {
+  const owner o = this_owner();
+  char *const text = ls_format("host: %s\npid: %ld\nsince: %s\nboot: %s\njob: %lu %lu\n", o.host, o.pid,
+                               o.since, o.boot, o.job, o.start);
+  const ssize_t n = text ? (ssize_t)strlen(text) : 0;
+  free(files->lock_text);
+  files->lock_text = text;
+  return n > 0 && pwrite(descriptor, text, (size_t)n, 0) == n && ftruncate(descriptor, n) == 0 &&
+         fsync(descriptor) == 0;
+}
+
+static bool read_owner(int descriptor, owner *o) {
+  char text[LOCK_TEXT_MAX] = "";
+  if (pread(descriptor, text, sizeof text - 1, 0) <= 0) return false;
+  return sscanf(text, "host: %255s pid: %ld since: %63[^\n] boot: %63s job: %lu %lu", o->host, &o->pid,
+                o->since, o->boot, &o->job, &o->start) == 6;
+}
+
+/* The same, once a run that has just made the file has written its name there. */
+static bool wait_for_owner(int descriptor, owner *o) {
+  struct stat info;
+  for (int i = 0; i < LOCK_TRIES; i++) {
+    if (read_owner(descriptor, o)) return true;
+    if (fstat(descriptor, &info) != 0 || info.st_size > 0) return false;
+    usleep(LOCK_PAUSE_US);
+  }
+  return false;
+}
+
+static ls_status fail_busy(const run_files *files, const owner *o) {
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: another run is at work in this directory: process %ld on %s, since %s. Wait for its end "
+      "or stop it, or give another output",
+      files->folder, o->pid, o->host, o->since);
+}
+
+static ls_status fail_unsure(const run_files *files, const owner *o) {
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: there may be a run at work in this directory: process %ld on %s, since %s, which can't be "
+      "told from here. If it has ended, remove %s and run the same command again",
+      files->folder, o->pid, o->host, o->since, files->lock);
+}
+
+static ls_status fail_unknown(const run_files *files) {
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: does not say whose it is. If no run is at work in this directory, remove it and run the "
+      "same command again",
+      files->lock);
+}
+
+/* Whether the kernel lets us have the lock (F_OFD_SETLK, which takes it) or would (F_OFD_GETLK). False
+ * where another has it (errno is EAGAIN), or there are no locks on this file system. */
+static bool kernel_lock(int descriptor, int command) {
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  if (fcntl(descriptor, command, &whole) != 0) {
+    if (errno == EACCES) errno = EAGAIN; /* POSIX allows both */
+    return false;
+  }
+  if (command == F_OFD_GETLK && whole.l_type != F_UNLCK) {
+    errno = EAGAIN;
+    return false;
+  }
+  return true;
+}
+
+/* LS_OK where the owner of a lock is dead for sure; o: who it was. */
+static ls_status judge(const run_files *files, int descriptor, int command, owner *o) {
+  if (!wait_for_owner(descriptor, o)) return fail_unknown(files);
+  if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(files, o);
+  if (errno != EAGAIN) return fail_unsure(files, o);
+  (void)read_owner(descriptor, o); /* who has just taken it over from whom we read of */
+  return fail_busy(files, o);
+}
+
+static bool is_file_of(int descriptor, const char *path) {
+  struct stat a;
+  struct stat b;
+  return fstat(descriptor, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+ls_status run_lock_look(const run_files *files) {
+  owner o;
+  const int descriptor = open(files->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return LS_OK; /* there is none, or what is wrong is told where it is taken */
+  const ls_status status = judge(files, descriptor, F_OFD_GETLK, &o);
+  close(descriptor);
+  return status;
+}
+
+/* A new file, ours at once. */
+static ls_status fill(run_files *files, int descriptor) {
+  (void)kernel_lock(descriptor, F_OFD_SETLK); /* without locks the file alone has to do */
+  if (write_owner(files, descriptor)) return LS_OK;
+  (void)train_fail_path(files->lock);
+  unlink(files->lock);
+  return LS_ERR_OUTPUT;
+}
+
+/* A file that is there. *is_gone: its owner has removed it meanwhile. */
+static ls_status take_over(run_files *files, int descriptor, bool *is_gone) {
+  owner o;
+  const ls_status status = judge(files, descriptor, F_OFD_SETLK, &o);
+  *is_gone = !is_file_of(descriptor, files->lock);
+  if (status != LS_OK || *is_gone) return status;
+  if (!write_owner(files, descriptor)) return train_fail_path(files->lock);
+  free(files->taken_from);
+  files->taken_from = ls_format("process %ld on %s, since %s", o.pid, o.host, o.since);
+  return files->taken_from ? LS_OK : ls_fail_memory("the lock's owner", sizeof o);
+}
+
+static ls_status try_to_take(run_files *files, int *descriptor, bool *is_gone) {
+  const int flags = O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+  *is_gone = false;
+  *descriptor = open(files->lock, flags | O_CREAT | O_EXCL, 0666);
+  if (*descriptor >= 0) return fill(files, *descriptor);
+  if (errno == EEXIST) *descriptor = open(files->lock, flags);
+  if (*descriptor >= 0) return take_over(files, *descriptor, is_gone);
+  *is_gone = errno == ENOENT && train_exists(files->folder);
+  return train_fail_path(files->lock);
+}
+
+ls_status run_lock_take(run_files *files) {
+  ls_status status = LS_OK;
+  bool is_gone = true;
+  for (int i = 0; is_gone && i < LOCK_TRIES && !files->is_locked; i++) {
+    int descriptor = -1;
+    status = try_to_take(files, &descriptor, &is_gone);
+    files->is_locked = status == LS_OK && !is_gone;
+    if (files->is_locked) files->lock_descriptor = descriptor;
+    if (!files->is_locked && descriptor >= 0) close(descriptor);
+  }
+  if (status == LS_OK && !files->is_locked)
+    status = ls_fail(LS_ERR_OUTPUT, "%s: other runs come and go in this directory", files->folder);
+  return status;
+}
+
+/* Whether the file that is there now is the one that this run locked, with its name in it. */
+static bool is_ours(const run_files *files) {
+  char text[LOCK_TEXT_MAX] = "";
+  return is_file_of(files->lock_descriptor, files->lock) &&
+         pread(files->lock_descriptor, text, sizeof text - 1, 0) > 0 && strcmp(text, files->lock_text) == 0;
+}
+
+ls_status run_lock_check(const run_files *files) {
+  if (!files->is_locked || is_ours(files) || !train_exists(files->lock)) return LS_OK;
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: is another run's now, as this one's was removed or taken over while it was at work; this "
+      "one ends here, with nothing more written",
+      files->lock);
+}
+
+void run_lock_release(run_files *files) {
+  if (!files->is_locked) return;
+  if (is_ours(files)) unlink(files->lock);
+  close(files->lock_descriptor);
+  files->is_locked = false;
+}

@@ -1,0 +1,248 @@
+"""What a run does about its directory and its data: one run at a time, no room, no right to write, files that vanish."""
+
+import functools
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import harness
+from harness import ALONE, Skip, run
+from training import X, Y, check_stopped, children, prepare, start_long_run, steps_saved, train
+
+OUTPUT, DATA, MODEL, STOPPED = 5, 3, 4, 75
+WAYS = (ALONE, 1, 2, 4)
+TRAIN = ("train", "config.yaml")
+HOST = socket.gethostname()
+
+
+def processes(started, ranks):
+    """Those of the ranks."""
+    return [started.pid] if ranks == ALONE else sorted(children(started.pid))
+
+
+def signal_ranks(started, ranks, number):
+    for process in processes(started, ranks):
+        os.kill(process, number)
+
+
+def owner(folder):
+    """The process of the lock."""
+    return int((folder / "run/lock").read_text().split("pid: ")[1].split()[0])
+
+
+def lock_of(host=HOST, boot="of-another-start", job="0 0"):
+    return f"host: {host}\npid: 12\nsince: 2026-01-01 00:00:00 +0000\nboot: {boot}\njob: {job}\n"
+
+
+# ------------------------------------------------------------- one run at a time
+
+def second_run_is_refused(folder, ranks):
+    """Whatever it is told to do, and before it touches anything. The first one stands still for a while, so that
+    what changes is the second's doing."""
+    first = start_long_run(folder, ranks)
+    try:
+        signal_ranks(first, ranks, signal.SIGSTOP)
+        before = harness.snapshot(folder), (folder / "run/train.log").read_bytes()
+        said = owner(folder), processes(first, ranks)
+        results = [run(folder, *TRAIN, *words, ranks=ranks)
+                   for words in ((), ("--overwrite",), ("--resume", "never"), ("--set", "data.train=none.h5"))]
+        after = harness.snapshot(folder), (folder / "run/train.log").read_bytes()
+    finally:
+        signal_ranks(first, ranks, signal.SIGCONT)
+    first.send_signal(signal.SIGUSR1)
+    end = harness.finish(first).exits(STOPPED)
+    for result in results:
+        result.exits(OUTPUT).says("run: another run is at work", f"process {said[0]} on {HOST}, since 20")
+        result.must(result.err.count("lockstep:") == 1, "one message is enough")
+        result.must(before == after, "nothing may be touched")
+    end.must(said[0] in said[1], f"the lock names {said[0]}, which is none of {said[1]}")
+    end.must(not (folder / "run/lock").exists(), "the lock goes with the run")
+    check_stopped(folder, end, ranks)
+
+
+def dead_run_is_taken_over(folder, ranks):
+    first = start_long_run(folder, ranks)
+    process = owner(folder)
+    signal_ranks(first, ranks, signal.SIGKILL)
+    end = harness.finish(first)
+    end.must((folder / "run/lock").exists(), "who is killed leaves the lock")
+    lock = (folder / "run/lock").read_bytes()
+    step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
+    words = f"run/lock: taken over from a run that is dead: process {process} on {HOST}, since 20"
+    for more in (("--set", f"train.max_steps={step + 3}"), ("--overwrite", "--set", "train.max_steps=3")):
+        (folder / "run/lock").write_bytes(lock)
+        result = run(folder, *TRAIN, *more, ranks=ranks).exits(0).says(words)
+        result.must(words in (folder / "run/train.log").read_text(), "the log tells of it too")
+        result.must(not (folder / "run/lock").exists(), "the lock goes with the run")
+
+
+def run_that_lost_its_lock_ends(folder, ranks):
+    """Someone removed it, and another run has its place."""
+    first = start_long_run(folder, ranks)
+    other = folder / "other"
+    other.write_text(lock_of("far"))
+    os.replace(other, folder / "run/lock")
+    end = harness.finish(first).exits(OUTPUT).says("run/lock: is another run's now", "nothing more written")
+    end.must((folder / "run/lock").read_text() == lock_of("far"), "the lock is left to its owner")
+    (folder / "run/lock").unlink()
+    step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
+    result = run(folder, *TRAIN, "--set", f"train.max_steps={step + 3}", ranks=ranks).exits(0)
+    result.says(f"going on from run/checkpoints/step-{step:08}.h5", f"{step + 3} steps;")
+
+
+def locks_that_cannot_be_judged(folder):
+    """They are refused with a way to go on; only a run of this machine, or of this job, is known to be dead."""
+    prepare(folder)
+    train(folder, "--set", "train.epochs=1")
+    lock = folder / "run/lock"
+    far = ("run: there may be a run at work", "process 12 on far, since 2026-01-01", "remove run/lock")
+    job = {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
+    for content, says, settings in ((lock_of("far"), far, {}), (lock_of("far", job="8 0"), far, job),
+                                    (lock_of("far", job="7 1"), far, job),
+                                    ("", ("run/lock: does not say whose it is", "remove it"), {}),
+                                    ("mine\n", ("run/lock: does not say whose it is", "remove it"), {})):
+        lock.write_text(content)
+        before = harness.snapshot(folder)
+        result = run(folder, *TRAIN, settings=settings).exits(OUTPUT).says(*says)
+        result.must(harness.snapshot(folder) == before, "nothing may be touched")
+    for epochs, content, settings in ((2, lock_of(), {}), (3, lock_of("far", job="7 0"), job),
+                                      (4, lock_of("far", boot=boot()), {})):
+        lock.write_text(content)
+        result = run(folder, *TRAIN, "--set", f"train.epochs={epochs}", settings=settings).exits(0)
+        result.says("run/lock: taken over", f"done: {epochs} epochs")
+        result.must(not lock.exists(), "the lock goes with the run")
+
+
+def boot():
+    path = pathlib.Path("/proc/sys/kernel/random/boot_id")
+    if not path.exists():
+        raise Skip("this kernel does not name its start")
+    return path.read_text().strip()
+
+
+def error_leaves_a_folder_as_it_was(folder):
+    prepare(folder)
+    words = (*TRAIN, "--init-from", "none.h5")
+    run(folder, *words, "-o", "a/b/run").exits(MODEL)
+    (folder / "mine").mkdir()
+    result = run(folder, *words, "-o", "mine").exits(MODEL)
+    result.must(not (folder / "a").exists() and list((folder / "mine").iterdir()) == [], "nothing may be left")
+
+
+# -------------------------------------------------------- no room, no right to write
+
+def mounted(folder, script, *words, size="200k", ranks=ALONE):
+    """A shell's script, in which "$@" is the program, where the folder `small` is a file system of its own."""
+    (folder / "small").mkdir(exist_ok=True)
+    mount = f"mount -t tmpfs -o size={size} none small"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], cwd=folder, capture_output=True).returncode != 0:
+        raise Skip("file systems can't be mounted here")
+    before = ("unshare", "-m", "sh", "-c", f'{mount} && {{ {script}; }}', "sh")
+    return run(folder, *TRAIN, *words, ranks=ranks, before=before)
+
+
+def room_for_no_checkpoint(folder, ranks):
+    prepare(folder)
+    result = mounted(folder, '"$@"; code=$?; ls -A small; exit $code', "-o", "small/run", "--set", "model.0.units=8192",
+                     ranks=ranks).exits(OUTPUT)
+    parameters = (4 + 1) * 8192 + (8192 + 1) * 3
+    result.says(f"small/run: no room for a checkpoint: {4 * 4 * parameters} bytes are needed with model.h5 and 204800 are free")
+    result.must(result.out == "", "no folder may be left, and nothing printed")
+
+
+def room_for_one_run(folder):
+    """What is to be overwritten makes room."""
+    prepare(folder)
+    words = ("-o", "small/run", "--set", "model.0.units=1024", "--set", "train.max_steps=1")
+    result = mounted(folder, '"$@" && "$@" --overwrite', *words, size="220k").exits(0)
+    result.must(result.out.count("done: 0 epochs, 1 steps") == 2, "both runs end well")
+    result.says("small/run: 4 checkpoints of 98340 bytes may be there at a time", "checkpoint.keep")
+    again = mounted(folder, '"$@" && "$@" -o small/new', *words, size="220k").exits(OUTPUT)
+    again.says("small/new: no room for a checkpoint: 131120 bytes are needed with model.h5")
+
+
+def read_only_file_system(folder, ranks):
+    prepare(folder)
+    read_only = "mount -o remount,ro small"
+    for output in ("small", "small/a/run"):
+        result = mounted(folder, f'{read_only}; "$@"', "-o", output, "--set", "data.train=none.h5", ranks=ranks)
+        result.exits(OUTPUT).says(f"{output}: ", "Read-only file system")
+    if ranks != ALONE:
+        return  # a rank would have a file system of its own
+    finished = f'"$@" && {read_only} && "$@"'
+    mounted(folder, finished, "-o", "small/run", size="1m").exits(0).says("small/run is finished")
+    more = mounted(folder, f'{finished} --set train.epochs=3', "-o", "small/run", size="1m").exits(OUTPUT)
+    more.says("going on from", "small/run/lock: Read-only file system")
+
+
+# ---------------------------------------------------------------- data that vanish
+
+def cut(path):
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def lines(folder):
+    return (folder / "run/metrics.csv").read_text().count("\n")
+
+
+def data_vanish_under_a_run(take_away, says, folder, ranks):
+    """They are in memory: it goes on, and its resume tells what is missing."""
+    harness.write_arrays(folder / "test.h5", {"x": X, "y": Y})
+    words = ("--set", "data.test=test.h5")
+    first = start_long_run(folder, ranks, *words)
+    shutil.copy(folder / "data.h5", folder / "copy.h5")
+    take_away(folder / "data.h5")
+    take_away(folder / "test.h5")
+    seen, deadline = lines(folder), time.monotonic() + harness.DEADLINE
+    while lines(folder) < seen + 2 and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    went_on = lines(folder) >= seen + 2
+    first.send_signal(signal.SIGUSR1)
+    end = harness.finish(first).exits(STOPPED)
+    end.must(went_on, "it must go on without the files")
+    before = harness.snapshot(folder)
+    run(folder, *TRAIN, ranks=ranks).exits(DATA).says("data.h5: ", says)
+    shutil.copy(folder / "copy.h5", folder / "data.h5")
+    result = run(folder, *TRAIN, *words, ranks=ranks).exits(DATA).says("test.h5: ", says)
+    (folder / "data.h5").unlink()
+    before.pop("data.h5", None)
+    result.must(harness.snapshot(folder) == before, "nothing may be touched")
+    shutil.copy(folder / "copy.h5", folder / "data.h5")
+    check_stopped(folder, end, ranks)
+
+
+def test_data_are_read_at_the_start(folder, ranks):
+    harness.write_arrays(folder / "test.h5", {"x": X, "y": Y})
+    process = start_long_run(folder, ranks, "--set", "data.test=test.h5", "--set", "train.epochs=300")
+    for name in ("data.h5", "test.h5"):
+        (folder / name).unlink()
+    harness.finish(process).exits(0).says("test: loss", "done: 300 epochs")
+
+
+IN_ALL_WAYS = {
+    "second run is refused": second_run_is_refused,
+    "dead run is taken over": dead_run_is_taken_over,
+    "run that lost its lock ends": run_that_lost_its_lock_ends,
+    "room for no checkpoint": room_for_no_checkpoint,
+    "read-only file system": read_only_file_system,
+    "data deleted under a run": functools.partial(data_vanish_under_a_run, os.unlink, "No such file"),
+    "data cut under a run": functools.partial(data_vanish_under_a_run, cut, "truncated"),
+    "test data are read at the start": test_data_are_read_at_the_start,
+}
+
+
+def all_tests():
+    for name, test in IN_ALL_WAYS.items():
+        for ranks in WAYS:
+            yield f"{name} at {ranks} ranks", lambda folder, test=test, ranks=ranks: test(folder, ranks)
+    for test in (locks_that_cannot_be_judged, error_leaves_a_folder_as_it_was, room_for_one_run):
+        yield test.__name__.replace("_", " "), test
+
+
+if __name__ == "__main__":
+    harness.main(all_tests())
