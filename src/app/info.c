@@ -21,26 +21,38 @@ static ls_status print_zeros(const ls_store *store, const char *path, const ls_a
   return status;
 }
 
-/* Every array below a group, with its shape and for a model the zeros among its weights; at most this deep.
- */
+/* Every array below a group, with its shape and for a model the zeros among its weights; at most this deep,
+ * and so many names: where groups hold each other there is no end of paths. */
 #define DEPTH_MAX 16
+#define NAMES_MAX 10000
+
+/* What was found. */
+typedef struct tally {
+  uint64_t n_elements;
+  size_t n_names;
+} tally;
 
 static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth, bool is_model,
-                              uint64_t *n_elements) {
+                              tally *found) {
   char **names = NULL;
   size_t count = 0;
   ls_status status = ls_store_list(store, group, &names, &count);
+  found->n_names += count;
+  if (status == LS_OK && found->n_names > NAMES_MAX)
+    status =
+        ls_fail(LS_ERR_DATA, "%s:%s: more than %d paths lead through it: do its groups hold each other?",
+                ls_store_path(store), group, NAMES_MAX);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     char *const path = ls_format("%s/%s", strcmp(group, "/") == 0 ? "" : group, names[i]);
     const ls_store_kind kind = path ? ls_store_kind_of(store, path) : LS_STORE_NONE;
     ls_array array;
     char shape[128];
     if (kind == LS_STORE_GROUP && depth < DEPTH_MAX)
-      status = print_arrays(store, path, depth + 1, is_model, n_elements);
+      status = print_arrays(store, path, depth + 1, is_model, found);
     if (kind == LS_STORE_ARRAY) status = ls_store_describe(store, path, &array);
     if (kind == LS_STORE_ARRAY && status == LS_OK) {
       size_t row = 1;
-      if (ls_array_row_size(&array, &row)) *n_elements += row * (array.n_dims ? array.dims[0] : 1);
+      if (ls_array_row_size(&array, &row)) found->n_elements += row * (array.n_dims ? array.dims[0] : 1);
       printf("  %-28s %s", path, ls_array_describe(&array, shape, sizeof shape));
       if (is_model) status = print_zeros(store, path, &array);
       printf("\n");
@@ -74,8 +86,8 @@ static ls_status print_progress(const ls_saved *saved) {
 
 static ls_status print_saved(const char *path) {
   ls_saved *saved = NULL;
-  uint64_t n = 0;
-  uint64_t n_state = 0;
+  tally model = {0};
+  tally state = {0};
   char *version = NULL;
   ls_status status = ls_saved_open(path, &saved);
   if (status == LS_OK) status = ls_store_read_text(saved->store, "/", "lockstep_version", &version);
@@ -89,12 +101,12 @@ static ls_status print_saved(const char *path) {
   }
   if (status == LS_OK) {
     printf("parameters\n");
-    status = print_arrays(saved->store, "/model", 0, true, &n);
-    printf("  %llu in all\n", (unsigned long long)n);
+    status = print_arrays(saved->store, "/model", 0, true, &model);
+    printf("  %llu in all\n", (unsigned long long)model.n_elements);
   }
   if (status == LS_OK && saved->is_checkpoint) {
     printf("optimizer\n");
-    status = print_arrays(saved->store, "/optimizer", 0, false, &n_state);
+    status = print_arrays(saved->store, "/optimizer", 0, false, &state);
   }
   if (status == LS_OK) printf("config\n%s", saved->config);
   free(version);
@@ -146,7 +158,7 @@ static ls_status print_dataset(const char *path) {
   char **names = NULL;
   size_t count = 0;
   size_t n_found = 0;
-  uint64_t n_elements = 0;
+  tally found = {0};
   ls_status status = ls_store_open(path, &store);
   if (status == LS_OK) printf("%s: an HDF5 file\n", path);
   if (status == LS_OK) status = print_group(store, "/", &n_found);
@@ -158,8 +170,8 @@ static ls_status print_dataset(const char *path) {
     free(group);
   }
   if (status == LS_OK) printf("arrays\n");
-  if (status == LS_OK) status = print_arrays(store, "/", 0, false, &n_elements);
-  if (status == LS_OK && n_elements == 0)
+  if (status == LS_OK) status = print_arrays(store, "/", 0, false, &found);
+  if (status == LS_OK && found.n_elements == 0)
     status = ls_fail(LS_ERR_DATA, "%s: there are no arrays in it", path);
   free(names);
   ls_store_close(&store);

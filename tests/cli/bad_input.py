@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass, field
 
 import h5py
@@ -18,6 +19,8 @@ from harness import ALONE, Skip, edited
 USAGE, DATA, MODEL, OUTPUT, NUMERIC = 2, 3, 4, 5, 6
 TRAIN = ("train", "config.yaml")
 LIMIT = 20.0 * harness.PATIENCE  # seconds; machines of continuous integration are slow
+# Whatever a file promises, this address space is enough to refuse it. Sanitizers want terabytes of it.
+CAP = () if harness.PATIENCE > 1 else ("prlimit", f"--as={2**31}")
 NOBODY = 65534
 INIT = (*TRAIN, "-o", "new", "--init-from", "run/model.h5")
 
@@ -88,6 +91,85 @@ def virtual(path):
     with h5py.File(path, "w") as file:
         file.create_virtual_dataset("x", layout)
         file["y"] = Y
+
+
+def soft_link(path):
+    """To itself, by way of another."""
+    with h5py.File(path, "w") as file:
+        file["x"] = h5py.SoftLink("/other")
+        file["other"] = h5py.SoftLink("/x")
+        file["y"] = Y
+
+
+def packed_by(number, name="lzf"):
+    """Chunks that a filter has packed, as the file says: h5py's LZF, or a plugin that nobody has."""
+    def write(path):
+        with h5py.File(path, "w") as file:
+            create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            create.set_chunk(X.shape)
+            create.set_filter(number, h5py.h5z.FLAG_OPTIONAL, (1, 2))
+            space = h5py.h5s.create_simple(X.shape)
+            h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, create).write(h5py.h5s.ALL, h5py.h5s.ALL, X)
+            file["y"] = Y
+    return write
+
+
+def deflate_bomb(path):
+    """64 MiB of zeros in 64 KiB, the only chunk of 4,096 that is stored."""
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("x", (2**20, 2**18), "u1", chunks=(256, 2**18), compression=9)
+        x.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**26)))
+        file["y"] = Y
+
+
+def twice_deflated(path):
+    """Each deflate may pack a thousand to one: a million together."""
+    with h5py.File(path, "w") as file:
+        create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        create.set_chunk((2**24, 4))
+        create.set_filter(h5py.h5z.FILTER_DEFLATE, 0, (6,))
+        create.set_filter(h5py.h5z.FILTER_DEFLATE, 0, (6,))
+        h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_UINT8, h5py.h5s.create_simple((2**24, 4)), create)
+        file["x"].id.write_direct_chunk((0, 0), zlib.compress(zlib.compress(bytes(2**26))))
+        file["y"] = Y
+
+
+def claim(*shape):
+    """More elements than any machine has bytes for, none of them written."""
+    def write(path):
+        with h5py.File(path, "w") as file:
+            space = h5py.h5s.create_simple(shape)
+            create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            create.set_chunk((1,) * len(shape))
+            h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_UINT8, space, create)
+            file["y"] = Y
+    return write
+
+
+def compound(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = numpy.zeros(24, dtype=[("a", "f4"), ("b", "i4")])
+        file["y"] = Y
+
+
+def references(path):
+    with h5py.File(path, "w") as file:
+        file["y"] = Y
+        file.create_dataset("x", data=[file["y"].ref] * 24, dtype=h5py.ref_dtype)
+
+
+def ragged(path):
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("x", (24,), h5py.vlen_dtype("f4"))
+        for i in range(24):
+            x[i] = numpy.zeros(i)
+        file["y"] = Y
+
+
+def groups_in_a_ring(path):
+    with h5py.File(path, "w") as file:
+        for name in "abcd":
+            file[name] = file["/"]
 
 
 def no_samples(path):
@@ -336,6 +418,19 @@ DATA_CASES = [
     Case("external link", DATA, ("data.h5", "x (a link", "not followed"), files={"data.h5": external_link}),
     Case("external storage", DATA, ("data.h5:/x", "external storage"), files={"data.h5": external_storage}),
     Case("virtual data set", DATA, ("data.h5:/x", "virtual"), files={"data.h5": virtual}),
+    Case("soft link in a ring", DATA, ("data.h5", "x (a link", "not followed"), files={"data.h5": soft_link}),
+    Case("packed by a plugin", DATA, ("data.h5:/x", "filter 32004", "h5repack"), files={"data.h5": packed_by(32004)}),
+    Case("packed by LZF", DATA, ("data.h5:/x", "filter 32000", "h5repack"), files={"data.h5": packed_by(32000)}),
+    Case("deflate bomb", DATA, ("data.h5:/x", "would expand from only"), files={"data.h5": deflate_bomb}),
+    Case("deflate twice", DATA, ("data.h5:/x", "a filter twice"), files={"data.h5": twice_deflated}),
+    Case("2^60 elements", DATA, ("data.h5:/x", "never written"), files={"data.h5": claim(2**60)}),
+    Case("2^70 elements", DATA, ("data.h5:/x", "too large for this machine"),
+         files={"data.h5": claim(2**35, 2**35)}),
+    Case("x of records", DATA, ("data.h5:/x", "neither whole numbers"), files={"data.h5": compound}),
+    Case("x of references", DATA, ("data.h5:/x", "neither whole numbers"), files={"data.h5": references}),
+    Case("x of ragged rows", DATA, ("data.h5:/x", "neither whole numbers"), files={"data.h5": ragged}),
+    Case("groups that hold each other", DATA, ("data.h5", "hold each other"), words=("info", "data.h5"),
+         files={"data.h5": groups_in_a_ring}),
     Case("nothing stored", DATA, ("data.h5:/x", "never written"), files={"data.h5": never_stored}),
     Case("resume on other data", DATA, ("step-00000006.h5", "other data", "data.h5"), runs="run", files=arrays(x=X + 1)),
     Case("info on another file", DATA, ("notes.txt", "HDF5"), words=("info", "notes.txt"), files={"notes.txt": "hello"}),
@@ -507,7 +602,8 @@ def run_case(case, ranks, folder):
     lay_out(case, folder)
     user = step_down(folder) if case.nobody else None
     before = harness.snapshot(folder)
-    run = harness.run(folder, *case.words, ranks=ranks, deadline=LIMIT, user=user, settings=at_once(ranks))
+    run = harness.run(folder, *case.words, ranks=ranks, deadline=LIMIT, user=user, settings=at_once(ranks),
+                      before=CAP)
     harness.DURATIONS.append((run.seconds, f"{case.name} at {ranks}"))
     run.exits(case.code)
     check_message(case, run)

@@ -1,0 +1,44 @@
+/* What the fuzz targets share. */
+#include "fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+ls_comm *fuzz_comm;
+uint64_t fuzz_n_read;
+
+static _Noreturn void finding(const char *what) {
+  fprintf(stderr, "finding: %s: %s\n", what, ls_message());
+  abort();
+}
+
+/* HDF5 keeps some of what it has read of a damaged file for good. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+  return "leak:libhdf5\n";
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+  (void)argc, (void)argv;
+  ls_bug_handler_set(abort);
+  ls_log_enable(false);
+  return 0;
+}
+
+void fuzz_start_comm(void) {
+  int argc = 0;
+  char **argv = NULL;
+  if (!fuzz_comm && ls_comm_create(&argc, &argv, &fuzz_comm) != LS_OK) abort();
+  ls_bug_handler_set(abort);
+}
+
+void fuzz_write(const char *name, const void *data, size_t size) {
+  FILE *const file = fopen(name, "wb");
+  if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0) abort();
+}
+
+void fuzz_verdict(ls_status status, ls_status refusal) {
+  if (status != LS_OK && status != refusal) finding("a failure of the wrong kind");
+  if (status != LS_OK && strlen(ls_message()) < 8) finding("a refusal that gives no reason");
+  fuzz_n_read += status == LS_OK;
+}

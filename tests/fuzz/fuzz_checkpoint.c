@@ -1,0 +1,52 @@
+/* A model or checkpoint: loaded, its progress and its optimizer's state too. Most inputs are sealed anew
+ * before, as their digest would let none through to what reads them. */
+#include "fuzz.h"
+#include "lockstep/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SEAL_BYTES 512
+
+static void put(uint8_t *to, uint64_t value, bool is_big) {
+  for (int i = 0; i < 8; i++) to[is_big ? 7 - i : i] = (uint8_t)(value >> (8 * i));
+}
+
+/* The seal that store writes. */
+static void seal(uint8_t *file, size_t size) {
+  static const uint8_t head[12] = {'L', 'O', 'C', 'K', 'S', 'T', 'E', 'P', 1};
+  const ls_digest digest = ls_digest_of(file + SEAL_BYTES, size - SEAL_BYTES);
+  memset(file, 0, SEAL_BYTES);
+  memcpy(file, head, sizeof head);
+  put(file + 16, size - SEAL_BYTES, false);
+  put(file + 24, digest.high, true);
+  put(file + 32, digest.low, true);
+}
+
+/* As a resume reads it. */
+static ls_status read_rest(const ls_loaded *loaded) {
+  double sums[8];
+  ls_progress progress = {.n_sums = 3, .sums = sums};
+  ls_job *const job = loaded->job;
+  ls_status status = ls_optim_build(job->optim, job->model->n_params);
+  if (status == LS_OK)
+    status =
+        ls_saved_restore(fuzz_comm, loaded->saved, job->model, loaded->normalizer, job->optim, &progress);
+  return status;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  ls_loaded *loaded = NULL;
+  uint8_t *const file = malloc(size + 1);
+  if (!file) abort();
+  fuzz_start_comm();
+  if (size) memcpy(file, data, size);
+  if (size >= SEAL_BYTES && size % 16 != 1) seal(file, size);
+  fuzz_write("input.h5", file, size);
+  free(file);
+  ls_status status = ls_loaded_create(fuzz_comm, "input.h5", &loaded);
+  if (status == LS_OK && loaded->saved->is_checkpoint) status = read_rest(loaded);
+  fuzz_verdict(status, LS_ERR_MODEL);
+  ls_loaded_destroy(&loaded);
+  return 0;
+}

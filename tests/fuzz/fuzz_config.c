@@ -1,0 +1,36 @@
+/* A config: read by all rooms. What is taken must say the same when printed and read again. */
+#include "fuzz.h"
+#include "lockstep/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The config in a file as a job prints it; NULL where it is refused. */
+static char *read_and_print(const char *name) {
+  const ls_job_source source = {.path = name};
+  ls_job *job = NULL;
+  char *text = NULL;
+  const ls_status status = ls_job_create(fuzz_comm, &source, &job);
+  fuzz_verdict(status, LS_ERR_CONFIG);
+  if (status != LS_OK) return NULL;
+  if (ls_config_print(job->config, &text) != LS_OK) abort();
+  ls_job_destroy(&job);
+  return text;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  fuzz_start_comm();
+  fuzz_write("config.yaml", data, size);
+  char *const text = read_and_print("config.yaml");
+  if (!text) return 0;
+  fuzz_write("printed.yaml", text, strlen(text));
+  char *const again = read_and_print("printed.yaml");
+  if (!again || strcmp(text, again) != 0) {
+    fprintf(stderr, "finding: printed\n%s\nread and printed again\n%s\n", text,
+            again ? again : ls_message());
+    abort();
+  }
+  free(again);
+  free(text);
+  return 0;
+}

@@ -1,0 +1,24 @@
+/* A CSV file: imported, with options that depend on its length. A refusal leaves no file. Zero bytes at its
+ * beginning make it an IDX file, for which such options are wrong. */
+#include "fuzz.h"
+#include "lockstep/import.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const char *const labels[] = {NULL, "1", "", "kind"};
+  static const char *const columns[] = {"b", "a"};
+  const char *const source = "input.csv";
+  const ls_import_options options = {.output = "output.h5",
+                                     .label = labels[size % 4],
+                                     .test_fraction = size % 3 == 0 ? 0.4 : 0.0,
+                                     .columns = size % 5 == 0 ? columns : NULL,
+                                     .n_columns = size % 5 == 0 ? 2 : 0};
+  ls_import_summary summary;
+  fuzz_write(source, data, size);
+  const ls_status status = ls_import(&source, 1, &options, &summary);
+  fuzz_verdict(status, status == LS_ERR_CONFIG ? LS_ERR_CONFIG : LS_ERR_DATA);
+  if ((unlink(options.output) == 0) != (status == LS_OK)) abort();
+  return 0;
+}

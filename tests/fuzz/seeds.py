@@ -1,0 +1,51 @@
+"""Writes the HDF5 files that fuzz_dataset begins with into a folder: seeds.py FOLDER"""
+
+import pathlib
+import sys
+
+import h5py
+import numpy
+
+X = (numpy.arange(96).reshape(24, 4) % 7).astype("f4")
+Y = numpy.arange(24) % 3
+
+
+def arrays(file, x, y, **how):
+    file.create_dataset("x", data=x, **how)
+    file.create_dataset("y", data=y, **how)
+
+
+def groups(file):
+    """As import writes it."""
+    for name in ("train", "test"):
+        group = file.create_group(name)
+        arrays(group, X.astype("u1"), Y.astype("u1"), chunks=True, shuffle=True, compression="gzip")
+        group["x"].attrs["features"] = ["a", "b", "c", "d"]
+        group["y"].attrs["classes"] = ["red", "green", "blue"]
+
+
+def packed(file):
+    arrays(file, X, Y.astype("i8"), chunks=True, shuffle=True, compression="gzip", fletcher32=True)
+    file["w"] = numpy.ones(24)
+    file["y"].attrs["classes"] = numpy.array([b"red", b"green", b"blue"])
+
+
+def others(file):
+    """Other people's names, big-endian numbers, one-hot rows, h5py's bool, which is an enumeration."""
+    file["X_train"] = X.astype(">i2")
+    file["y_train"] = numpy.eye(3, dtype=bool)[Y]
+
+
+def linked(file):
+    arrays(file, X.reshape(24, 2, 2), Y.astype("f8"))
+    file["again"] = file["/"]
+    file["soft"] = h5py.SoftLink("/x")
+    file["far"] = h5py.ExternalLink("other.h5", "/x")
+
+
+folder = pathlib.Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+for write in (groups, packed, others, linked):
+    for version in ("earliest", "v110"):
+        with h5py.File(folder / f"{write.__name__}-{version}.h5", "w", libver=(version, "v110")) as out:
+            write(out)
