@@ -89,9 +89,10 @@ def run_that_lost_its_lock_ends(folder, ranks):
     end = harness.finish(first).exits(OUTPUT).says("run/lock: is another run's now", "nothing more written")
     end.must((folder / "run/lock").read_text() == lock_of("far"), "the lock is left to its owner")
     (folder / "run/lock").unlink()
-    step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
-    result = run(folder, *TRAIN, "--set", f"train.max_steps={step + 3}", ranks=ranks).exits(0)
-    result.says(f"going on from run/checkpoints/step-{step:08}.h5", f"{step + 3} steps;")
+    step = max((int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-")), default=0)
+    result = run(folder, *TRAIN, "--set", f"train.max_steps={step + 3}", ranks=ranks).exits(0).says(f"{step + 3} steps;")
+    if step: # else it ended before its first checkpoint
+        result.says(f"going on from run/checkpoints/step-{step:08}.h5")
 
 
 def locks_that_cannot_be_judged(folder):
