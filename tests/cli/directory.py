@@ -71,7 +71,7 @@ def dead_run_is_taken_over(folder, ranks):
     end = harness.finish(first)
     end.must((folder / "run/lock").exists(), "who is killed leaves the lock")
     lock = (folder / "run/lock").read_bytes()
-    step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
+    step = max((int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-")), default=0)
     words = f"run/lock: taken over from a run that is dead: process {process} on {HOST}, since 20"
     for more in (("--set", f"train.max_steps={step + 3}"), ("--overwrite", "--set", "train.max_steps=3")):
         (folder / "run/lock").write_bytes(lock)
