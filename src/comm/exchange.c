@@ -160,10 +160,7 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
 }
 
 void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange) {
-  if (exchange->n_peers == 1) return;
-  MPI_Win_sync(exchange->state->window);
-  MPI_Barrier(comm->node);
-  MPI_Win_sync(exchange->state->window);
+  if (exchange->n_peers > 1) comm_window_fence(comm->node, exchange->state->window);
 }
 
 void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t n) {

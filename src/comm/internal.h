@@ -36,4 +36,8 @@ bool comm_shared_memory_has(size_t bytes);
 void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window);
 void comm_window_free(MPI_Win *window);
 
+/* Collective over a group of the window's ranks or more; MPI_WIN_NULL where this rank has none. What any of
+ * them wrote into it before, all read after it. */
+void comm_window_fence(MPI_Comm group, MPI_Win window);
+
 #endif

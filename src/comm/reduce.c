@@ -89,9 +89,7 @@ void ls_comm_barrier(ls_comm *comm) {
 
 /* Collective. From here on every rank sees what any has written. */
 static void settle(ls_comm *comm, const ls_shared *shared) {
-  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
-  MPI_Barrier(comm->world);
-  if (shared->window) MPI_Win_sync(*(MPI_Win *)shared->window);
+  comm_window_fence(comm->world, shared->window ? *(MPI_Win *)shared->window : MPI_WIN_NULL);
 }
 
 /* Rank 0's copy to one rank of each node, or to all ranks of a node whose copies are private. */

@@ -38,9 +38,7 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
   size_t count = 0;
   node_part(comm, bytes, &first, &count);
   memset((unsigned char *)data + first, 0, count);
-  MPI_Win_sync(window);
-  MPI_Barrier(comm->node);
-  MPI_Win_sync(window);
+  comm_window_fence(comm->node, window);
 }
 
 void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
@@ -51,6 +49,12 @@ void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
   return data;
+}
+
+void comm_window_fence(MPI_Comm group, MPI_Win window) {
+  if (window != MPI_WIN_NULL) MPI_Win_sync(window);
+  MPI_Barrier(group);
+  if (window != MPI_WIN_NULL) MPI_Win_sync(window);
 }
 
 void comm_window_free(MPI_Win *window) {

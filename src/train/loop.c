@@ -243,7 +243,7 @@ ls_status ls_train_look(const char *output) {
 
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
-  ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
+  ls_status status = trainer_create(&t, comm, setup);
   if (status == LS_OK && setup->job->train.diagnostics) status = diagnostics_create(setup, &t.diagnostics);
   if (status == LS_OK && t.is_root) status = run_files_create(&t.files, setup->job->train.output);
   status = ls_comm_agree(comm, status);
