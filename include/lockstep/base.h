@@ -1,5 +1,5 @@
 /* base: what every room stands on: status codes and the message of the last failure, log lines,
- * checked sizes, an arena, counter-based random numbers, a clock.
+ * checked sizes, an arena, counter-based random numbers, a clock, beats.
  *
  * Nothing here knows of MPI, files or other rooms. All functions are local. */
 #ifndef LOCKSTEP_BASE_H
@@ -65,6 +65,14 @@ void ls_log(ls_log_level level, const char *format, ...) __attribute__((format(p
 
 /* Local. One line for the second copy alone. */
 void ls_log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Local. What a dying process says of itself: its name ("rank 2 on host"), and a file that takes a copy of
+ * its last words. Both are copied; NULL: none. */
+void ls_log_last_words_set(const char *who, const char *path);
+
+/* Local, on any thread. The error that ends this process, printed whether or not it prints else, and added
+ * to the file. It waits for no other thread. */
+void ls_log_last_words(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Local. Redraws the one-line progress bar on stderr; an empty text wipes it. */
 void ls_log_bar(const char *text);
@@ -185,5 +193,17 @@ double ls_clock(void);
 
 /* Local. Seconds since this process began, to a hundredth; negative where /proc does not tell. */
 double ls_clock_process(void);
+
+/* -------------------------------------------------------------------- beats */
+
+/* Local, on any thread. Work moves on: to be said in whatever may take long, at least every few seconds.
+ * Costs next to nothing. */
+void ls_beat(void);
+
+/* Local. The beats of this process so far, of all its threads. */
+uint64_t ls_beats(void);
+
+/* Local. Called by each ls_beat of the thread that sets it; NULL: none. */
+void ls_beat_hook_set(void (*hook)(void));
 
 #endif

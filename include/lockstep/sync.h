@@ -27,6 +27,7 @@ typedef struct ls_sync_config {
   uint64_t threads;   /* of BLAS in each rank; 0: as ls_comm_threads says */
   int mode;           /* ls_sync_mode */
   int gradient_type;  /* ls_gradient_type */
+  double timeout;     /* seconds, of the watchdog: see ls_comm_set_timeout */
   bool shared_memory; /* sums within a node go through memory that its ranks share */
 } ls_sync_config;
 

@@ -1,12 +1,18 @@
 /* Lines for people: stdout for information, stderr for the rest, a copy in the run's log. */
 #include "lockstep/base.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static bool enabled = true;
 static bool bar_shown = false;
-static FILE *tee = NULL;
+static FILE *log_copy = NULL;
+static char dying_name[300];
+static char dying_path[PATH_MAX];
 
 static const char *const prefixes[] = {"", "warning: ", "error: "};
 
@@ -15,7 +21,7 @@ void ls_log_enable(bool on) {
 }
 
 void ls_log_tee(FILE *file) {
-  tee = file;
+  log_copy = file;
 }
 
 static void wipe_bar(void) {
@@ -24,13 +30,20 @@ static void wipe_bar(void) {
   bar_shown = false;
 }
 
-static void tee_line(const char *prefix, const char *text) {
-  char stamp[32] = "";
+#define STAMP_MAX 32
+
+static void make_stamp(char stamp[STAMP_MAX]) {
   const time_t now = time(NULL);
   struct tm local;
-  if (localtime_r(&now, &local)) strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S ", &local);
-  fprintf(tee, "%s%s%s\n", stamp, prefix, text);
-  fflush(tee);
+  stamp[0] = '\0';
+  if (localtime_r(&now, &local)) strftime(stamp, STAMP_MAX, "%Y-%m-%d %H:%M:%S ", &local);
+}
+
+static void tee_line(const char *prefix, const char *text) {
+  char stamp[STAMP_MAX];
+  make_stamp(stamp);
+  fprintf(log_copy, "%s%s%s\n", stamp, prefix, text);
+  fflush(log_copy);
 }
 
 void ls_log(ls_log_level level, const char *format, ...) {
@@ -45,13 +58,13 @@ void ls_log(ls_log_level level, const char *format, ...) {
   FILE *const out = level == LS_LOG_INFO ? stdout : stderr;
   fprintf(out, "%s%s%s\n", level == LS_LOG_INFO ? "" : "lockstep: ", prefixes[level], text);
   fflush(out);
-  if (tee) tee_line(prefixes[level], text);
+  if (log_copy) tee_line(prefixes[level], text);
 }
 
 void ls_log_note(const char *format, ...) {
   char text[LS_MESSAGE_MAX];
   va_list arguments;
-  if (!tee) return;
+  if (!log_copy) return;
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
@@ -65,4 +78,33 @@ void ls_log_bar(const char *text) {
   fprintf(stderr, "\r%s\033[K", text);
   fflush(stderr);
   bar_shown = true;
+}
+
+void ls_log_last_words_set(const char *who, const char *path) {
+  snprintf(dying_name, sizeof dying_name, "%s%s", who ? who : "", who ? ": " : "");
+  snprintf(dying_path, sizeof dying_path, "%s", path ? path : "");
+}
+
+/* Nobody is left to be told where this fails. */
+static void write_line(int descriptor, const char *line) {
+  const ssize_t n = write(descriptor, line, strlen(line));
+  (void)n;
+}
+
+void ls_log_last_words(const char *format, ...) {
+  char text[LS_MESSAGE_MAX];
+  char line[LS_MESSAGE_MAX + 400];
+  char stamp[STAMP_MAX];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  snprintf(line, sizeof line, "lockstep: error: %s%s\n", dying_name, text);
+  write_line(STDERR_FILENO, line);
+  const int file = dying_path[0] ? open(dying_path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK) : -1;
+  if (file < 0) return;
+  make_stamp(stamp);
+  snprintf(line, sizeof line, "%serror: %s%s\n", stamp, dying_name, text);
+  write_line(file, line);
+  close(file);
 }

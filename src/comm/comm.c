@@ -23,27 +23,62 @@ static void leave_out_networks(void) {
   if (is_one_node()) (void)setenv("OMPI_MCA_pml", "ob1", 0);
 }
 
-ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
-  *out = NULL;
-  leave_out_networks();
-  MPI_Init(argc, argv);
-  ls_bug_handler_set(abort_all_ranks);
-  ls_comm *const comm = ls_calloc(1, sizeof *comm);
-  if (!comm) {
-    fprintf(stderr, "lockstep: error: out of memory at start-up\n");
-    abort_all_ranks();
-    return LS_ERR_INTERNAL;
-  }
-  MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
-  MPI_Comm_rank(comm->world, &comm->rank);
-  MPI_Comm_size(comm->world, &comm->size);
+/* What ends this process is said with its rank and host before it. */
+static void set_last_words(const ls_comm *comm, const char *path) {
+  char host[MPI_MAX_PROCESSOR_NAME] = "";
+  char who[MPI_MAX_PROCESSOR_NAME + 32];
+  int length = 0;
+  MPI_Get_processor_name(host, &length);
+  snprintf(who, sizeof who, "rank %d on %s", comm->rank, host);
+  ls_log_last_words_set(who, path);
+}
+
+/* Collective. The node of this rank, and its first rank's way to those of others. */
+static void find_node(ls_comm *comm) {
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
   MPI_Comm_rank(comm->node, &comm->node_rank);
   MPI_Comm_size(comm->node, &comm->node_size);
   int leader = comm->rank;
   MPI_Bcast(&leader, 1, MPI_INT, 0, comm->node);
   comm->is_first_node = leader == 0;
+  comm->leaders = MPI_COMM_NULL;
+  if (comm->node_size < comm->size)
+    MPI_Comm_split(comm->world, comm->node_rank == 0 ? 0 : MPI_UNDEFINED, comm->rank, &comm->leaders);
+}
+
+/* Collective. A rank by itself waits for nobody. */
+static void keep_watch(ls_comm *comm) {
+  if (comm->size == 1) {
+    comm_watchdog_stop();
+    return;
+  }
+  if (comm_watchdog_join(comm) != LS_OK) {
+    ls_log_last_words("%s", ls_message());
+    abort_all_ranks();
+  }
+  comm_tell_others(comm);
+}
+
+ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
+  int provided = MPI_THREAD_SINGLE;
+  *out = NULL;
+  leave_out_networks();
+  const bool is_watched = comm_watchdog_start() == LS_OK;
+  MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+  ls_bug_handler_set(abort_all_ranks);
+  ls_comm *const comm = ls_calloc(1, sizeof *comm);
+  if (!comm || !is_watched) {
+    ls_log_last_words("%s", comm ? ls_message() : "out of memory at start-up");
+    abort_all_ranks();
+    return LS_ERR_INTERNAL;
+  }
+  MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
+  MPI_Comm_rank(comm->world, &comm->rank);
+  MPI_Comm_size(comm->world, &comm->size);
+  set_last_words(comm, NULL);
+  find_node(comm);
   comm_choose_threads(comm);
+  keep_watch(comm);
   int length = 0;
   MPI_Get_library_version(comm->library, &length);
   comm->library[strcspn(comm->library, ",\n")] = '\0';
@@ -53,12 +88,20 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
 
 void ls_comm_destroy(ls_comm **comm) {
   if (!*comm) return;
+  comm_tell_others(NULL);
+  comm_watchdog_leave(*comm);
+  if ((*comm)->leaders != MPI_COMM_NULL) MPI_Comm_free(&(*comm)->leaders);
   MPI_Comm_free(&(*comm)->node);
   MPI_Comm_free(&(*comm)->world);
   free(*comm);
   *comm = NULL;
   ls_bug_handler_set(NULL);
   MPI_Finalize();
+  comm_watchdog_stop();
+}
+
+void ls_comm_set_log(const ls_comm *comm, const char *path) {
+  set_last_words(comm, path);
 }
 
 int ls_comm_rank(const ls_comm *comm) {
@@ -97,7 +140,9 @@ ls_status ls_comm_agree(ls_comm *comm, ls_status mine) {
   struct {
     int status, rank;
   } local = {.status = (int)mine, .rank = comm->rank}, worst = {0, 0};
-  MPI_Allreduce(&local, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world);
+  MPI_Request request;
+  MPI_Iallreduce(&local, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world, &request);
+  comm_await(comm, &request);
   const ls_status status = (ls_status)worst.status;
   if (status != LS_OK) spread_message(comm, status, worst.rank);
   return status;

@@ -10,7 +10,13 @@ struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
   int node_rank, node_size;
-  bool is_first_node;         /* rank 0 is on this node */
+  bool is_first_node;       /* rank 0 is on this node */
+  MPI_Comm leaders;         /* the first ranks of all nodes; MPI_COMM_NULL elsewhere, and on one node */
+  double timeout;           /* seconds, of the watchdog */
+  struct comm_board *board; /* of the node's watchdogs, in shared memory; NULL: one rank */
+  MPI_Win board_window;
+  double word_sent;           /* to other nodes: when, on ls_clock */
+  uint64_t word_beats;        /* how often this node's ranks had beaten then */
   int threads, cores_missing; /* see ls_comm_threads, ls_comm_cores_missing */
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
@@ -39,5 +45,28 @@ void comm_window_free(MPI_Win *window);
 /* Collective over a group of the window's ranks or more; MPI_WIN_NULL where this rank has none. What any of
  * them wrote into it before, all read after it. */
 void comm_window_fence(MPI_Comm group, MPI_Win window);
+
+/* Local. The watchdog of this process: it runs before MPI and beyond its end. LS_ERR_INTERNAL. */
+ls_status comm_watchdog_start(void);
+void comm_watchdog_stop(void);
+
+/* Collective. The watchdogs of a node see each other from the first to the second. LS_ERR_INTERNAL. */
+ls_status comm_watchdog_join(ls_comm *comm);
+void comm_watchdog_leave(ls_comm *comm);
+
+/* Local. Around whatever waits for other ranks: true before it, false once they came. */
+void comm_waits(bool for_others);
+
+/* Local. The beats of this node's ranks, and word of those of another. */
+uint64_t comm_node_beats(const ls_comm *comm);
+void comm_heard(const ls_comm *comm);
+
+/* Waits for a request that all ranks make after local work, which may take long: sleeping, and passing on
+ * what the watchdogs of other nodes need to know (wait.c). */
+void comm_await(ls_comm *comm, MPI_Request *request);
+
+/* Local. From now on the work of this process's first thread is made known to other nodes; NULL: no more.
+ */
+void comm_tell_others(ls_comm *comm);
 
 #endif

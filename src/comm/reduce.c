@@ -5,12 +5,14 @@
 #include <string.h>
 
 void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
+  comm_waits(true);
   while (n > 0) {
     const int piece = next_piece(n);
     MPI_Allreduce(MPI_IN_PLACE, x, piece, type, MPI_SUM, group);
     x += (size_t)piece * size;
     n -= (size_t)piece;
   }
+  comm_waits(false);
 }
 
 void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n) {
@@ -42,21 +44,24 @@ static void send(const ls_comm *comm, const float *x, uint64_t n) {
 }
 
 void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all) {
-  if (comm->rank != 0) {
-    send(comm, x, n);
-    return;
+  if (comm->rank == 0 && n > 0) memcpy(all, x, n * sizeof *x);
+  for (int from = 1; from < comm->size; from++) {
+    comm_waits(true);
+    if (comm->rank == 0) n += receive(comm, from, all + n);
+    if (comm->rank == from) send(comm, x, n);
+    comm_waits(false);
   }
-  if (n > 0) memcpy(all, x, n * sizeof *x);
-  for (int from = 1; from < comm->size; from++) n += receive(comm, from, all + n);
 }
 
 static void broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {
+  comm_waits(true);
   while (bytes > 0) {
     const int piece = next_piece(bytes);
     MPI_Bcast(data, piece, MPI_BYTE, 0, group);
     data += piece;
     bytes -= (size_t)piece;
   }
+  comm_waits(false);
 }
 
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes) {
@@ -78,13 +83,17 @@ bool ls_comm_all_equal(ls_comm *comm, uint64_t low, uint64_t high) {
   const uint64_t mine[2] = {low, high};
   uint64_t all[2];
   uint64_t any[2];
+  comm_waits(true);
   MPI_Allreduce(mine, all, 2, MPI_UINT64_T, MPI_BAND, comm->world);
   MPI_Allreduce(mine, any, 2, MPI_UINT64_T, MPI_BOR, comm->world);
+  comm_waits(false);
   return all[0] == any[0] && all[1] == any[1];
 }
 
 void ls_comm_barrier(ls_comm *comm) {
-  MPI_Barrier(comm->world);
+  MPI_Request request;
+  MPI_Ibarrier(comm->world, &request);
+  comm_await(comm, &request);
 }
 
 /* Collective. From here on every rank sees what any has written. */

@@ -52,9 +52,11 @@ void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
 }
 
 void comm_window_fence(MPI_Comm group, MPI_Win window) {
+  comm_waits(true);
   if (window != MPI_WIN_NULL) MPI_Win_sync(window);
   MPI_Barrier(group);
   if (window != MPI_WIN_NULL) MPI_Win_sync(window);
+  comm_waits(false);
 }
 
 void comm_window_free(MPI_Win *window) {

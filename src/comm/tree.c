@@ -87,9 +87,11 @@ static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
   const size_t size = (size_t)comm->size;
   const size_t piece = n / size;
   const size_t tail = n - piece * size;
+  comm_waits(true);
   MPI_Alltoall(x, (int)piece, MPI_FLOAT, tree->parts, (int)piece, MPI_FLOAT, comm->world);
   fold_f32(tree->parts, piece, tree->n_lanes, comm->size);
   MPI_Allgather(tree->parts, (int)piece, MPI_FLOAT, x, (int)piece, MPI_FLOAT, comm->world);
+  comm_waits(false);
   if (tail == 0) return;
   float *const rest = x + piece * size;
   MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world);
@@ -109,7 +111,9 @@ void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n
   if (!tree || comm->size == 1) return;
   for (size_t done = 0; done < n; done += BLOCK64) {
     const size_t length = ls_size_min(BLOCK64, n - done);
+    comm_waits(true);
     MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE, comm->world);
+    comm_waits(false);
     fold_f64(tree->parts64, length, tree->n_lanes, comm->size);
     memcpy(x + done, tree->parts64, length * sizeof *x);
   }

@@ -29,6 +29,7 @@ static bool digest_rest(int descriptor, uint64_t offset, XXH3_state_t *state, vo
     if (n <= 0) return n == 0;
     XXH3_128bits_update(state, block, (size_t)n);
     *bytes += (uint64_t)n;
+    ls_beat();
   }
 }
 

@@ -309,6 +309,7 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   const bool ok = array->n_dims ? read_rows(from, first, count, buffer)
                                 : H5Dread(from->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL,
                                           H5P_DEFAULT, buffer) >= 0;
+  ls_beat();
   if (ok) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " can't be read: %s", store->path, path,
                  first, first + count - 1, store_reason());

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define DEFLATE_LEVEL 4
+#define WRITE_CHUNKS  64         /* at once, so that long writes beat */
 #define MAX_ROW       UINT32_MAX /* bytes of a chunk, a limit of HDF5 */
 
 ls_status store_write_fail(ls_store_writer *writer, const char *where, const char *what) {
@@ -268,7 +269,8 @@ static bool store_rows(record *r, size_t count, const void *rows) {
 static size_t take_rows(record *r, size_t count, const unsigned char *rows) {
   const size_t pending = (size_t)(r->rows - r->rows_stored);
   if (pending == 0 && (count >= r->chunk_rows || r->row_bytes == 0)) {
-    const size_t whole = r->row_bytes ? count - count % r->chunk_rows : count;
+    const size_t most = WRITE_CHUNKS * r->chunk_rows;
+    const size_t whole = r->row_bytes ? ls_size_min(count - count % r->chunk_rows, most) : count;
     if (!store_rows(r, whole, rows)) return 0;
     r->rows += whole;
     return whole;
@@ -302,6 +304,7 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
   if (r->row_bytes) XXH3_128bits_update(r->state, rows, count * r->row_bytes);
   for (const unsigned char *next = rows; count > 0;) {
     const size_t n = take_rows(r, count, next);
+    ls_beat();
     if (n == 0) return store_write_fail(writer, path, "can't be written");
     count -= n;
     if (r->row_bytes) next += n * r->row_bytes;

@@ -33,6 +33,13 @@ const ls_key ls_sync_keys[] = {
      .offset = offsetof(ls_sync_config, shared_memory),
      .fallback = "true",
      .help = "sums within a node go through memory that its ranks share; false: through MPI"},
+    {.name = "timeout",
+     .type = LS_KEY_TIME,
+     .offset = offsetof(ls_sync_config, timeout),
+     .fallback = "10m",
+     .help =
+         "when nothing has moved on any rank for so long, the run ends and says which rank is to blame; "
+         "more than a layer of the model takes in one step"},
     {.name = "threads",
      .type = LS_KEY_COUNT,
      .offset = offsetof(ls_sync_config, threads),
@@ -46,7 +53,7 @@ const ls_key ls_sync_keys[] = {
     {0}};
 
 void ls_sync_configure(ls_config *config, ls_sync_config *out) {
-  *out = (ls_sync_config){.shared_memory = true};
+  *out = (ls_sync_config){.shared_memory = true, .timeout = 600.0};
   ls_node *const section = ls_config_section(config, ls_config_root(config), "comm");
   if (section) ls_config_read(config, section, ls_sync_keys, out);
 }

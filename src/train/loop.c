@@ -1,6 +1,7 @@
 /* The loop: epochs, and the end of a run. */
 #include "internal.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -215,6 +216,13 @@ static ls_status check_platforms(trainer *t) {
   return LS_OK;
 }
 
+/* Local, on each rank: the log is where it leaves its last words. */
+static void set_log(const trainer *t) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/train.log", t->setup->job->train.output);
+  ls_comm_set_log(t->comm, path);
+}
+
 /* Collective. */
 static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   bool is_complete = false;
@@ -228,6 +236,7 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
     return test_model(t);
   }
   status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
+  if (status == LS_OK) set_log(t);
   return status == LS_OK ? run(t) : status;
 }
 

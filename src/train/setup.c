@@ -208,6 +208,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
     return status;
   }
   setup->job = job;
+  ls_comm_set_timeout(comm, job->sync.timeout);
   set_threads(comm, setup);
   status = open_data(comm, setup);
   if (status == LS_OK) status = weigh(comm, setup);

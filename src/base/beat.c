@@ -1,0 +1,20 @@
+/* Beats: how a process shows that it moves on. */
+#include "lockstep/base.h"
+
+#include <stdatomic.h>
+
+static atomic_uint_fast64_t beats;
+static _Thread_local void (*hook)(void);
+
+void ls_beat(void) {
+  atomic_fetch_add_explicit(&beats, 1, memory_order_relaxed);
+  if (hook) hook();
+}
+
+uint64_t ls_beats(void) {
+  return atomic_load_explicit(&beats, memory_order_relaxed);
+}
+
+void ls_beat_hook_set(void (*wanted)(void)) {
+  hook = wanted;
+}

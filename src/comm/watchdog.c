@@ -1,0 +1,289 @@
+/* The watchdog: a thread of each rank that ends a run which has stopped moving.
+ *
+ * MPI tells nothing of a rank that is stopped, or of a link that is cut: the others wait for ever. So each
+ * process counts its beats, and its thread shows them to the other ranks of the node on a board in shared
+ * memory. While any rank that is seen beats, or word comes from another node (wait.c), all is well: the
+ * others wait for a reason. When nothing has moved for the limit, one thread says which rank is to blame,
+ * and leaves by _exit, which no other thread and no lock can hold up; whoever started the ranks then ends
+ * the others. MPI_Abort is not for this thread: MPI may be at work on the first one.
+ *
+ * Time is counted in turns of the thread's own, each at most two ticks long, so that a job that was
+ * suspended as a whole has not been idle. */
+#include "internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LIMIT         600.0 /* seconds, until ls_comm_set_timeout */
+#define TICK_MAX      0.25
+#define TICKS_A_LIMIT 40.0
+#define LOOK          1.0 /* seconds in which a thread that lives has had a turn */
+#define OTHER_NODE    1.5 /* by which other nodes let that of rank 0 go first: one message is enough */
+#define LAST_WORDS    2   /* seconds that they may take */
+#define AFTERWARDS    4.0 /* by which a rank goes by itself where nobody ends it */
+
+typedef struct slot { /* of a rank; a line of cache */
+  _Alignas(LS_ALIGNMENT) atomic_uint_fast64_t beats;
+  atomic_uint_fast64_t turns; /* of its watchdog, as long as its process runs */
+  atomic_bool waits;          /* for other ranks */
+  int rank;
+  long pid;
+} slot;
+
+struct comm_board {
+  _Alignas(LS_ALIGNMENT) atomic_uint_fast64_t heard; /* words from other nodes */
+  atomic_bool told;                                  /* one of the ranks says why it ends */
+  char others[512];                                  /* names of the other nodes */
+  slot slots[];
+};
+
+static struct {
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t change;
+  bool is_running, ends;
+  double limit;
+  struct comm_board *board; /* of `n` slots, of which `own` is this rank's; NULL: alone so far */
+  int n, own;
+  uint64_t *turns;        /* (n) */
+  const char *when_alone; /* what hangs where there is no board */
+  bool goes_second;       /* after the node of rank 0 */
+} watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static atomic_bool waiting; /* this process's first thread waits for others */
+
+void comm_waits(bool for_others) {
+  atomic_store_explicit(&waiting, for_others, memory_order_relaxed);
+  if (!for_others) ls_beat();
+}
+
+/* ------------------------------------------------------------------------- the board */
+
+static void post(void) {
+  if (!watchdog.board) return;
+  slot *const mine = &watchdog.board->slots[watchdog.own];
+  atomic_store(&mine->beats, ls_beats());
+  atomic_store(&mine->waits, atomic_load(&waiting));
+  atomic_fetch_add(&mine->turns, 1);
+}
+
+static uint64_t sum_of_beats(const struct comm_board *board) {
+  uint64_t sum = 0;
+  for (int i = 0; i < watchdog.n; i++) sum += atomic_load(&board->slots[i].beats);
+  return sum;
+}
+
+uint64_t comm_node_beats(const ls_comm *comm) {
+  return comm->board ? sum_of_beats(comm->board) : 0;
+}
+
+void comm_heard(const ls_comm *comm) {
+  if (comm->board) atomic_fetch_add(&comm->board->heard, 1);
+}
+
+static uint64_t all_signs(void) {
+  const struct comm_board *const board = watchdog.board;
+  return board ? sum_of_beats(board) + atomic_load(&board->heard) : ls_beats();
+}
+
+/* ------------------------------------------------------------------------ its verdict */
+
+static void pause_for(double seconds) {
+  const struct timespec time = {.tv_sec = (time_t)seconds,
+                                .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))};
+  nanosleep(&time, NULL);
+}
+
+static void add_rank(char *text, size_t size, const slot *s) {
+  ls_append(text, size, "%srank %d (process %ld)", text[0] ? ", " : "", s->rank, s->pid);
+}
+
+/* Names who is to blame, as far as it can be seen from this node. The lock is held. */
+static void find_fault(const struct comm_board *board, char *text, size_t size) {
+  char stopped[400] = "";
+  char busy[400] = "";
+  for (int i = 0; i < watchdog.n; i++) watchdog.turns[i] = atomic_load(&board->slots[i].turns);
+  pause_for(LOOK);
+  for (int i = 0; i < watchdog.n; i++) {
+    const slot *const s = &board->slots[i];
+    if (i != watchdog.own && atomic_load(&s->turns) == watchdog.turns[i])
+      add_rank(stopped, sizeof stopped, s);
+    else if (!atomic_load(&s->waits))
+      add_rank(busy, sizeof busy, s);
+  }
+  if (stopped[0])
+    snprintf(text, size, "%s on this host does not run: it was stopped, or is dead", stopped);
+  else if (busy[0])
+    snprintf(text, size,
+             "%s on this host is at work without an end in sight (a file system that does not answer?)",
+             busy);
+  else if (board->others[0])
+    snprintf(text, size, "no word from %s: a host or a link is down, or a rank there is stopped",
+             board->others);
+  else
+    snprintf(text, size, "all ranks wait for each other");
+}
+
+/* Only one of a node's ranks speaks; the others are ended with it, or go a little later. */
+static void leave(void) {
+  char fault[1024];
+  struct comm_board *const board = watchdog.board;
+  if (board && atomic_exchange(&board->told, true)) {
+    pause_for(AFTERWARDS);
+    _exit(LS_ERR_INTERNAL);
+  }
+  if (board)
+    find_fault(board, fault, sizeof fault);
+  else
+    snprintf(fault, sizeof fault, "%s", watchdog.when_alone);
+  signal(SIGALRM, SIG_DFL);
+  alarm(LAST_WORDS); /* the log may be on what does not answer */
+  ls_log_last_words(
+      "nothing has moved for %g s (comm.timeout): %s. All ranks end; what was saved is intact: "
+      "run the same command again",
+      watchdog.limit, fault);
+  _exit(LS_ERR_INTERNAL);
+}
+
+/* ------------------------------------------------------------------------- the thread */
+
+/* Lets go of the lock until a tick has passed, or something has changed. */
+static void wait_a_tick(double tick) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  const long nanoseconds = until.tv_nsec + (long)(1e9 * tick);
+  until.tv_sec += nanoseconds / 1000000000;
+  until.tv_nsec = nanoseconds % 1000000000;
+  pthread_cond_timedwait(&watchdog.change, &watchdog.lock, &until);
+}
+
+static double fmin_of(double a, double b) {
+  return a < b ? a : b;
+}
+
+static void *watch(void *unused) {
+  uint64_t seen = 0;
+  double idle = 0.0;
+  double before = ls_clock();
+  pthread_mutex_lock(&watchdog.lock);
+  while (!watchdog.ends) {
+    const double tick = fmin_of(TICK_MAX, watchdog.limit / TICKS_A_LIMIT);
+    wait_a_tick(tick);
+    post();
+    const uint64_t signs = all_signs();
+    const double now = ls_clock();
+    idle = signs == seen ? idle + fmin_of(now - before, 2.0 * tick) : 0.0;
+    seen = signs;
+    before = now;
+    if (idle > watchdog.limit + (watchdog.goes_second ? OTHER_NODE : 0.0)) leave();
+  }
+  pthread_mutex_unlock(&watchdog.lock);
+  return unused;
+}
+
+static void start_thread(void) {
+  pthread_condattr_t attributes;
+  sigset_t all;
+  sigset_t old;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&watchdog.change, &attributes);
+  pthread_condattr_destroy(&attributes);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the first thread's */
+  watchdog.is_running = pthread_create(&watchdog.thread, NULL, watch, NULL) == 0;
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+ls_status comm_watchdog_start(void) {
+  watchdog.limit = LIMIT;
+  watchdog.ends = false;
+  watchdog.when_alone = "MPI does not start: a rank or its host did not come up";
+  start_thread();
+  return watchdog.is_running ? LS_OK
+                             : ls_fail(LS_ERR_INTERNAL, "no thread can be started for the watchdog");
+}
+
+void comm_watchdog_stop(void) {
+  if (!watchdog.is_running) return;
+  pthread_mutex_lock(&watchdog.lock);
+  watchdog.ends = true;
+  pthread_cond_signal(&watchdog.change);
+  pthread_mutex_unlock(&watchdog.lock);
+  pthread_join(watchdog.thread, NULL);
+  pthread_cond_destroy(&watchdog.change);
+  free(watchdog.turns);
+  watchdog.turns = NULL;
+  watchdog.is_running = false;
+}
+
+void ls_comm_set_timeout(ls_comm *comm, double seconds) {
+  comm->timeout = seconds;
+  pthread_mutex_lock(&watchdog.lock);
+  watchdog.limit = seconds;
+  if (watchdog.is_running) pthread_cond_signal(&watchdog.change);
+  pthread_mutex_unlock(&watchdog.lock);
+}
+
+/* ------------------------------------------------------------------------- joining in */
+
+static void attach(struct comm_board *board, const ls_comm *comm) {
+  pthread_mutex_lock(&watchdog.lock);
+  watchdog.board = board;
+  watchdog.n = board ? comm->node_size : 0;
+  watchdog.own = comm->node_rank;
+  watchdog.goes_second = !comm->is_first_node;
+  watchdog.when_alone = "MPI does not end: a rank is stopped, or a host or a link is down";
+  pthread_mutex_unlock(&watchdog.lock);
+}
+
+/* Collective over the first ranks of the nodes. */
+static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
+  enum { NODES_MAX = 16, NAME = 64 };
+  char names[NODES_MAX][NAME];
+  char mine[NAME] = "";
+  int n_nodes = 0;
+  int own = 0;
+  MPI_Comm_size(comm->leaders, &n_nodes);
+  MPI_Comm_rank(comm->leaders, &own);
+  if (n_nodes > NODES_MAX) snprintf(text, size, "the other hosts");
+  if (n_nodes > NODES_MAX) return;
+  gethostname(mine, sizeof mine - 1);
+  MPI_Allgather(mine, NAME, MPI_CHAR, names, NAME, MPI_CHAR, comm->leaders);
+  text[0] = '\0';
+  for (int i = 0; i < n_nodes; i++)
+    if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names[i]);
+}
+
+ls_status comm_watchdog_join(ls_comm *comm) {
+  comm->timeout = LIMIT;
+  watchdog.turns = ls_calloc((size_t)comm->node_size, sizeof *watchdog.turns);
+  if (!watchdog.turns) return ls_fail_memory("the watchdog", (size_t)comm->node_size * sizeof(uint64_t));
+  const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(slot) + LS_ALIGNMENT;
+  char *const base = comm_window_allocate(comm, bytes, &comm->board_window);
+  comm->board = (void *)(base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT);
+  if (comm->node_rank == 0) {
+    memset(comm->board, 0, sizeof *comm->board);
+    if (comm->leaders != MPI_COMM_NULL)
+      name_other_nodes(comm, comm->board->others, sizeof comm->board->others);
+  }
+  slot *const mine = &comm->board->slots[comm->node_rank];
+  memset(mine, 0, sizeof *mine);
+  mine->rank = comm->rank;
+  mine->pid = (long)getpid();
+  comm_window_fence(comm->node, comm->board_window);
+  attach(comm->board, comm);
+  return LS_OK;
+}
+
+void comm_watchdog_leave(ls_comm *comm) {
+  if (!comm->board) return;
+  attach(NULL, comm);
+  comm->board = NULL;
+  comm_window_free(&comm->board_window);
+}

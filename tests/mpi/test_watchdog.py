@@ -1,0 +1,122 @@
+"""A rank that is killed, stopped or hangs ends the whole run: no process is left, the code is not 0, one line names the
+rank, and the run goes on from its last checkpoint. What takes long but moves on is left alone."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import runs
+
+TIMEOUT = 2 # seconds, of the watchdog
+GRACE = 5 # within which all must be gone after it
+PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
+BEATS = runs.BUILD / "tests/mpi/beats"
+SETS = ["train.epochs=1000000", "checkpoint.every_steps=10", f"comm.timeout={TIMEOUT}s"]
+INTERNAL = 70
+
+
+def state(pid):
+    """As in /proc/PID/stat; Z, a process that is dead but not waited for, counts as gone."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0].replace("Z", "")
+    return ""
+
+
+def ranks_of(parent):
+    """The processes of the ranks below mpirun, by rank."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            is_child = path.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1] == str(parent)
+            variables = path.joinpath("environ").read_bytes().split(b"\0") if is_child else []
+            for variable in variables:
+                if variable.startswith(b"OMPI_COMM_WORLD_RANK="):
+                    found[int(variable.split(b"=")[1])] = int(path.name)
+    return found
+
+
+def await_that(holds, seconds):
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds()
+
+
+class Fault:
+    """A run in which something happens to a rank; how it ended."""
+
+    def __init__(self, here, ranks, rank, number):
+        name = f"{number.name}-{rank}"
+        checkpoints = here.folder / name / "checkpoints"
+        process = subprocess.Popen(here.command(ranks, name, SETS), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        self.began = await_that(lambda: [*checkpoints.glob("step-*.h5")], 60 * PATIENCE)
+        await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
+        pids = ranks_of(process.pid)
+        since = time.monotonic()
+        os.kill(pids[rank], number)
+        try:
+            self.err = process.communicate(timeout=(TIMEOUT + 60) * PATIENCE)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.err = "mpirun did not end\n" + process.communicate()[1]
+        self.seconds = time.monotonic() - since
+        self.code = process.returncode
+        self.are_gone = await_that(lambda: not any(map(state, pids.values())), 10)
+        self.pid, self.name = pids[rank], name
+        for pid in pids.values():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+    def lines(self):
+        return [line for line in self.err.splitlines() if line.startswith("lockstep: error:")]
+
+
+def check_fault(here, ranks, rank, number, verdicts):
+    fault = Fault(here, ranks, rank, number)
+    what = f"rank {rank} of {ranks}, {number.name}"
+    verdicts.check(fault.began and fault.are_gone, f"{what}: all gone after {fault.seconds:.1f} s")
+    verdicts.check(fault.code not in (0, None), f"{what}: exit code {fault.code}")
+    if number == signal.SIGSTOP:
+        log = (here.folder / fault.name / "train.log").read_text()
+        told = f"rank {rank} (process {fault.pid}) on this host does not run"
+        verdicts.check(fault.code == INTERNAL and len(fault.lines()) == 1 and told in fault.err and told in log,
+                       f"{what}: {fault.lines()}")
+    else:
+        named = f"rank {rank} " in fault.err and "signal 9" in fault.err
+        verdicts.check(named, f"{what}: mpirun says which")
+    limit = (TIMEOUT if number == signal.SIGSTOP else 0) + GRACE
+    verdicts.check(fault.seconds < limit * PATIENCE * 4, f"{what}: {fault.seconds:.1f} s, of {limit} s on a quiet machine")
+    steps = [name for name in here.checkpoints(fault.name) if name.startswith("step-") and name.endswith(".h5")]
+    step = int(max(steps).removeprefix("step-").removesuffix(".h5"))
+    out = here.train(ranks, fault.name, [*SETS, f"train.max_steps={step + 3}"])
+    verdicts.check(f"step {step}" in out, f"{what}: goes on from step {step}")
+
+
+def check_work(ranks, verdicts):
+    """Work that beats for longer than the limit, and work that does not."""
+    for how, code in (("beating", 0), ("silent", INTERNAL)):
+        words = [runs.MPIRUN, str(ranks), str(BEATS), how]
+        run = subprocess.run(words, capture_output=True, text=True, check=False)
+        verdicts.check(run.returncode == code, f"{how} work of rank {ranks - 1}: exit code {run.returncode}")
+        told = f"rank {ranks - 1} (process " in run.stderr and "is at work without an end in sight" in run.stderr
+        verdicts.check(told == (how == "silent"), f"{how} work: {run.stderr.splitlines()[:1]}")
+
+
+def main():
+    ranks = runs.ranks_wanted()
+    verdicts = runs.Verdicts()
+    with runs.Runs() as here:
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            for rank in sorted({0, ranks - 1}):
+                check_fault(here, ranks, rank, number, verdicts)
+    check_work(ranks, verdicts)
+    verdicts.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
