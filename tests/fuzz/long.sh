@@ -31,7 +31,7 @@ ninja -C "$build"
 cd "$build"
 
 export OMPI_MCA_pml=ob1 OPENBLAS_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export ASAN_OPTIONS=handle_abort=1:allocator_may_return_null=1:detect_stack_use_after_return=1
+export ASAN_OPTIONS=handle_abort=1:allocator_may_return_null=1:detect_stack_use_after_return=1:quarantine_size_mb=4
 export LSAN_OPTIONS=print_suppressions=0:suppressions=$source/tests/lsan.supp
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
