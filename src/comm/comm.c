@@ -26,7 +26,9 @@ static void leave_out_networks(void) {
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   *out = NULL;
   leave_out_networks();
-  MPI_Init(argc, argv);
+  int granted = MPI_THREAD_SINGLE;
+  MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED,
+                  &granted); /* threads of BLAS and the saver: none calls MPI */
   ls_bug_handler_set(abort_all_ranks);
   ls_comm *const comm = ls_calloc(1, sizeof *comm);
   if (!comm) {

@@ -18,6 +18,11 @@ void store_start(void) {
   started = true;
 }
 
+bool ls_store_is_thread_safe(void) {
+  hbool_t safe = false;
+  return H5is_library_threadsafe(&safe) >= 0 && safe;
+}
+
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *unused) {
   (void)unused;
   if (n == 0 && error->desc) snprintf(reason, sizeof reason, "%s", error->desc);

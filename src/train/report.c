@@ -34,6 +34,8 @@ void train_report_start(const trainer *t) {
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
   if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->how);
+  if (t->is_root && !ls_saver_has_thread(t->saver))
+    ls_log(LS_LOG_INFO, "checkpoints: written while training waits, as this HDF5 is not safe for threads");
   train_report_inherited(t);
   const double start_up = ls_clock_process();
   if (start_up >= 0.0) ls_log(LS_LOG_INFO, "ready in %.2f s", start_up);
