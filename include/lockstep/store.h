@@ -44,6 +44,9 @@ bool ls_array_row_size(const ls_array *array, size_t *elements);
 /* Local. "(60000, 28, 28) uint8", for messages, into `text` of `size` bytes; returns `text`. */
 const char *ls_array_describe(const ls_array *array, char *text, size_t size);
 
+/* Local. The HDF5 library's version, "HDF5 1.10.8", into `text` of `size` bytes; returns `text`. */
+const char *ls_store_library(char *text, size_t size);
+
 /* Local. Whether several threads may call this room at a time, each on files of its own: HDF5 can be built
  * without that. */
 bool ls_store_is_thread_safe(void);

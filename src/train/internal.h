@@ -317,8 +317,9 @@ ls_status train_diagnose(trainer *t);
 
 /* ---------------------------------------------------------------------- reporting */
 
-/* Local. What a run is, before its first step. */
-void train_report_start(const trainer *t);
+/* Collective. What a run is, before its first step; in the log more of it: hosts, files, fingerprints.
+ * LS_ERR_INTERNAL where memory is short. */
+ls_status train_report_start(trainer *t);
 
 /* Local. After a step: the bar, or a line each log_every steps. loss is the step's. */
 void train_report_step(trainer *t, double loss, double quality);

@@ -185,11 +185,12 @@ static ls_status open_files(trainer *t, const ls_train_options *options) {
 
 /* Collective. The steps that are left, and the end. */
 static ls_status run(trainer *t) {
-  train_report_start(t);
+  ls_status status = train_report_start(t);
+  if (status != LS_OK) return status;
   t->started = ls_clock();
   t->started_samples = t->progress.samples;
   /* A run that goes on from a checkpoint that was named makes it its newest at once. */
-  ls_status status = t->progress.step > 0 && !train_is_finished(t) ? train_save_checkpoint(t) : LS_OK;
+  if (t->progress.step > 0 && !train_is_finished(t)) status = train_save_checkpoint(t);
   if (status == LS_OK) status = train_allow_skips(t);
   train_set_deadline(t);
   if (status == LS_OK) status = run_steps(t);
