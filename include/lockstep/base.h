@@ -63,7 +63,7 @@ void ls_log_tee(FILE *file);
  * added. A live progress bar is wiped first (see ls_log_bar). */
 void ls_log(ls_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Local. One line for the second copy alone. */
+/* Local. One line for the second copy alone. Any thread may, as long as that copy stays. */
 void ls_log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Local. What a dying process says of itself: its name ("rank 2 on host"), and a file that takes a copy of

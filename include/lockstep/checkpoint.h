@@ -66,6 +66,51 @@ typedef struct ls_snapshot {
 /* Local. Publishes a file at `path`. LS_ERR_OUTPUT. */
 ls_status ls_checkpoint_write(const char *path, const ls_snapshot *snapshot);
 
+/* What to publish of a snapshot, in this order: each is durable before the next. Paths are borrowed until
+ * it is done; NULL: not. */
+typedef struct ls_save {
+  const char *model;  /* model.h5: without optimizer and progress */
+  const char *best;   /* best.h5 */
+  const char *folder; /* that of checkpoints, which gets the one of the step; then old ones are removed: */
+  uint64_t keep;      /* see ls_checkpoint_prune */
+} ls_save;
+
+/* A saver copies a snapshot and publishes it by a thread of its own, one at a time, while the caller goes
+ * on. The thread makes no calls of MPI. Where HDF5 is not safe for threads the caller's does the work, in
+ * ls_saver_submit; all else is the same. What is published is noted in the log, with size and time. */
+typedef struct ls_saver ls_saver;
+
+/* Local. Takes the memory for copies of a model, of the whole state of its optimizer, and of n_sums sums,
+ * and starts the thread. LS_ERR_INTERNAL. */
+ls_status ls_saver_create(const ls_model *model, const ls_optim *optim, size_t n_sums, ls_saver **out);
+
+/* Local. Waits for what is under way, and ends the thread. A failure that nobody was told of is a warning.
+ */
+void ls_saver_destroy(ls_saver **saver);
+
+/* Local. Bytes of those copies. */
+size_t ls_saver_bytes(const ls_model *model, const ls_optim *optim);
+
+/* Local. Whether it has a thread. */
+bool ls_saver_has_thread(const ls_saver *saver);
+
+/* Local. Waits for what is under way; then the state of all parameters may be put in here,
+ * (n_slots, n_params), for a snapshot whose `slots` this is: it is not copied again. */
+float *ls_saver_slots(ls_saver *saver);
+
+/* Local. Waits for what is under way, copies a checkpoint's snapshot, and has it published. The model's and
+ * the optimizer's arrays, the progress and its sums are copied; the rest is borrowed until it is done. */
+void ls_saver_submit(ls_saver *saver, const ls_snapshot *snapshot, const ls_save *save);
+
+/* Local. Whether something failed that nobody was told of yet. Waits for nothing. */
+bool ls_saver_has_failed(ls_saver *saver);
+
+/* Local. Seconds of the longest so far from its start to its end; 0: none has ended. Waits for nothing. */
+double ls_saver_longest(ls_saver *saver);
+
+/* Local. Waits for what is under way. The first failure since the last time of asking, LS_ERR_OUTPUT. */
+ls_status ls_saver_wait(ls_saver *saver);
+
 /* A verified file, open for reading: what `evaluate`, `predict`, `info` and a resume need of it. */
 typedef struct ls_saved {
   ls_store *store;

@@ -54,6 +54,12 @@ typedef struct ls_crowd {
  * more than the cores they may use: *out is then the first such case, the same on all ranks. */
 bool ls_comm_crowded(ls_comm *comm, int threads, ls_crowd *out);
 
+/* Collective. The nodes in words, a line each in the order of their first ranks: "host: ranks 0-1, 2
+ * threads in all, on cores 0 | 1", the cores of each rank's affinity mask, once where all have the same.
+ * Each rank gives the threads it runs. *out is rank 0's, for the caller to free; NULL elsewhere.
+ * LS_ERR_INTERNAL where memory is short. */
+ls_status ls_comm_hosts(ls_comm *comm, int threads, char **out);
+
 /* Collective. The ranks' verdict on local work: the greatest status of any rank. Where that is a failure,
  * ls_message() is then on every rank that of the lowest rank that has it, with its rank and host before
  * it if that is not rank 0. */

@@ -137,10 +137,12 @@ typedef struct ls_plan_row {
   ls_plan_mode mode;
   double compute, reduce, update, step; /* seconds; step is the sum of the three */
   double samples_per_second;
-  double efficiency;                                             /* of `ranks` times one rank's samples/s */
-  double run_seconds;                                            /* steps alone */
-  double model_bytes, optimizer_bytes, buffer_bytes, rank_bytes; /* a rank's; the last also its libraries */
-  double node_bytes;                                             /* of all its ranks, and the data */
+  double efficiency;                                 /* of `ranks` times one rank's samples/s */
+  double run_seconds;                                /* steps alone */
+  double model_bytes, optimizer_bytes, buffer_bytes; /* a rank's */
+  double save_bytes; /* rank 0's beside them: the copy that checkpoints are made of */
+  double rank_bytes; /* all of rank 0's, its libraries too */
+  double node_bytes; /* of all the ranks of rank 0's node, and the data */
 } ls_plan_row;
 
 /* Local. One cluster. A mode of work->mode, or the fastest. */

@@ -44,6 +44,13 @@ bool ls_array_row_size(const ls_array *array, size_t *elements);
 /* Local. "(60000, 28, 28) uint8", for messages, into `text` of `size` bytes; returns `text`. */
 const char *ls_array_describe(const ls_array *array, char *text, size_t size);
 
+/* Local. The HDF5 library's version, "HDF5 1.10.8", into `text` of `size` bytes; returns `text`. */
+const char *ls_store_library(char *text, size_t size);
+
+/* Local. Whether several threads may call this room at a time, each on files of its own: HDF5 can be built
+ * without that. */
+bool ls_store_is_thread_safe(void);
+
 /* ------------------------------------------------------------------ digests */
 
 typedef struct ls_digest {
@@ -153,6 +160,11 @@ ls_status ls_store_write_texts(ls_store_writer *writer, const char *path, const 
  * folder. On failure the temporary file is removed and the older file is as it was. The writer is freed and
  * set to NULL in both cases. */
 ls_status ls_store_publish(ls_store_writer **writer);
+
+/* Local. Gives a published file a second name, which replaces an older file of that name whole or not at
+ * all, and syncs the folder. False where that can't be, as on file systems without hard links: the content
+ * must then be written again. */
+bool ls_store_link(const char *from, const char *to);
 
 /* Local. Gives up: removes the temporary file, frees the writer, sets it to NULL. */
 void ls_store_discard(ls_store_writer **writer);

@@ -47,10 +47,11 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
           (double)(parts[i]->dataset->x.bytes + parts[i]->dataset->y.bytes + parts[i]->dataset->w.bytes);
   const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
   printf("\nmemory      %.1f MB of data a node; of each of %d rank%s: %.1f MB model with activations, %.1f "
-         "MB optimizer\n",
+         "MB optimizer; of rank 0 %.1f MB more for the copy that checkpoints are made of\n",
          data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
          (double)ls_model_bytes(job->model) * mb,
-         slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb);
+         slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
+         (double)ls_saver_bytes(job->model, job->optim) * mb);
   printf("threads     %d of BLAS in each rank\n", setup->threads);
 }
 

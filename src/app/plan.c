@@ -192,6 +192,7 @@ static void print_json_row(const ls_plan_row *r) {
                 {"model_bytes", r->model_bytes},
                 {"optimizer_bytes", r->optimizer_bytes},
                 {"buffer_bytes", r->buffer_bytes},
+                {"save_bytes", r->save_bytes},
                 {"rank_bytes", r->rank_bytes},
                 {"node_bytes", r->node_bytes}};
   printf("{\"mode\": \"%s\"", ls_plan_mode_names[r->mode]);

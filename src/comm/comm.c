@@ -64,6 +64,7 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   *out = NULL;
   leave_out_networks();
   const bool is_watched = comm_watchdog_start() == LS_OK;
+  /* The threads of BLAS, the watchdog and the saver make no calls of MPI. */
   MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
   ls_bug_handler_set(abort_all_ranks);
   ls_comm *const comm = ls_calloc(1, sizeof *comm);

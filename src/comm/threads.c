@@ -10,6 +10,7 @@
 typedef struct seat {
   cpu_set_t mask;
   int threads;
+  int rank;
 } seat;
 
 /* The number that a text begins with, as in OMP_NUM_THREADS=4,2; 0 where that is none. */
@@ -49,7 +50,7 @@ static int quota(void) {
 
 /* Collective over the node. The seats of its ranks, for the caller to free. */
 static seat *gather_seats(ls_comm *comm, int threads) {
-  seat mine = {.threads = threads};
+  seat mine = {.threads = threads, .rank = comm->rank};
   seat *const seats = ls_calloc((size_t)comm->node_size, sizeof *seats);
   LS_ASSERT(seats);
   CPU_ZERO(&mine.mask);
@@ -128,4 +129,85 @@ bool ls_comm_crowded(ls_comm *comm, int threads, ls_crowd *out) {
   MPI_Bcast(&crowd, (int)sizeof crowd, MPI_BYTE, first, comm->world);
   *out = crowd;
   return true;
+}
+
+/* ---------------------------------------------------------------- hosts, in words */
+
+#define LINE 1024 /* bytes for a host; what does not fit is cut */
+
+/* Adds "0-3,8" for the numbers, which rise. */
+static void append_numbers(char *line, int n, const int *numbers) {
+  for (int i = 0, last = 0; i < n; i = last + 1) {
+    last = i;
+    while (last + 1 < n && numbers[last + 1] == numbers[last] + 1) last++;
+    ls_append(line, LINE, i > 0 ? ",%d" : "%d", numbers[i]);
+    if (last > i) ls_append(line, LINE, "-%d", numbers[last]);
+  }
+}
+
+static void append_cores(char *line, const cpu_set_t *mask) {
+  int cores[CPU_SETSIZE];
+  int n = 0;
+  for (int i = 0; i < CPU_SETSIZE; i++)
+    if (CPU_ISSET((size_t)i, mask)) cores[n++] = i;
+  append_numbers(line, n, cores);
+}
+
+/* Adds " | 0-1 | 2-3" for the masks, one where all are the same. */
+static void append_binding(char *line, int n, const seat *seats) {
+  bool is_one = true;
+  for (int i = 1; i < n; i++) is_one = is_one && CPU_EQUAL(&seats[0].mask, &seats[i].mask);
+  for (int i = 0; i < (is_one ? 1 : n); i++) {
+    ls_append(line, LINE, i > 0 ? " | " : "");
+    append_cores(line, &seats[i].mask);
+  }
+}
+
+/* Collective over the node. Its first rank writes the line. */
+static void describe_host(ls_comm *comm, int threads, char line[LINE]) {
+  seat *const seats = gather_seats(comm, threads);
+  int *const ranks = ls_calloc((size_t)comm->node_size, sizeof *ranks);
+  LS_ASSERT(ranks);
+  int length = 0;
+  if (comm->node_rank == 0) {
+    for (int i = 0; i < comm->node_size; i++) ranks[i] = seats[i].rank;
+    MPI_Get_processor_name(line, &length);
+    ls_append(line, LINE, ": rank%s ", comm->node_size == 1 ? "" : "s");
+    append_numbers(line, comm->node_size, ranks);
+    const int all = node_of(comm, seats).threads;
+    ls_append(line, LINE, ", %d thread%s in all, on cores ", all, all == 1 ? "" : "s");
+    append_binding(line, comm->node_size, seats);
+  }
+  free(ranks);
+  free(seats);
+}
+
+/* The lines that are not empty, one behind the other, in place. */
+static void join_lines(char *lines, int n) {
+  size_t used = 0;
+  for (int i = 0; i < n; i++) {
+    const size_t length = strlen(lines + (size_t)i * LINE);
+    if (length == 0) continue;
+    memmove(lines + used, lines + (size_t)i * LINE, length);
+    used += length;
+    lines[used++] = '\n';
+  }
+  lines[used] = '\0';
+}
+
+ls_status ls_comm_hosts(ls_comm *comm, int threads, char **out) {
+  char line[LINE] = "";
+  const size_t bytes = comm->rank == 0 ? (size_t)comm->size * LINE + 1 : 1;
+  char *const lines = ls_calloc(bytes, 1);
+  *out = NULL;
+  describe_host(comm, threads, line);
+  const ls_status status = ls_comm_agree(comm, lines ? LS_OK : ls_fail_memory("the list of hosts", bytes));
+  if (status == LS_OK) MPI_Gather(line, LINE, MPI_CHAR, lines, LINE, MPI_CHAR, 0, comm->world);
+  if (status == LS_OK && comm->rank == 0) {
+    join_lines(lines, comm->size);
+    *out = lines;
+  } else {
+    free(lines);
+  }
+  return status;
 }

@@ -167,10 +167,12 @@ static void add_memory(const scene *s, ls_plan_row *row) {
   /* What comes from other nodes, and with bfloat16 what rounding left over. */
   if (row->nodes > 1 && (row->mode != LS_PLAN_ALLREDUCE || w->is_half)) row->buffer_bytes += own;
   if (row->nodes > 1 && w->is_half) row->buffer_bytes += own;
+  row->save_bytes = (double)(1 + w->slots) * s->bytes;
   const double alone =
       s->costs->private_bytes + row->model_bytes + row->optimizer_bytes + row->buffer_bytes;
-  row->rank_bytes = alone + s->costs->shared_bytes;
-  row->node_bytes = (double)row->ranks_per_node * alone + s->costs->shared_bytes + w->data_bytes;
+  const double once = row->save_bytes + s->costs->shared_bytes;
+  row->rank_bytes = alone + once;
+  row->node_bytes = (double)row->ranks_per_node * alone + once + w->data_bytes;
 }
 
 /* ------------------------------------------------------------------------- a row */

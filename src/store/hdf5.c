@@ -18,6 +18,18 @@ void store_start(void) {
   started = true;
 }
 
+const char *ls_store_library(char *text, size_t size) {
+  unsigned version[3] = {0};
+  H5get_libversion(&version[0], &version[1], &version[2]);
+  snprintf(text, size, "HDF5 %u.%u.%u", version[0], version[1], version[2]);
+  return text;
+}
+
+bool ls_store_is_thread_safe(void) {
+  hbool_t safe = false;
+  return H5is_library_threadsafe(&safe) >= 0 && safe;
+}
+
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *unused) {
   (void)unused;
   if (n == 0 && error->desc) snprintf(reason, sizeof reason, "%s", error->desc);

@@ -76,18 +76,17 @@ static ls_status seal_and_sync(const ls_store_writer *writer) {
   return status;
 }
 
-/* Syncs the folder, so that the new name outlives a power cut. Some file systems can't, and say so. */
-static ls_status sync_folder(const ls_store_writer *writer) {
-  const char *const slash = strrchr(writer->path, '/');
-  char *const folder =
-      slash ? ls_format("%.*s", (int)(slash - writer->path) + 1, writer->path) : ls_strdup(".");
-  if (!folder) return ls_fail_memory(writer->path, strlen(writer->path));
+/* Syncs the folder of a file, so that the new name outlives a power cut. Some file systems can't, and say
+ * so. */
+static ls_status sync_folder(const char *path) {
+  const char *const slash = strrchr(path, '/');
+  char *const folder = slash ? ls_format("%.*s", (int)(slash - path) + 1, path) : ls_strdup(".");
+  if (!folder) return ls_fail_memory(path, strlen(path));
   const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   free(folder);
   const bool failed = descriptor >= 0 && fsync(descriptor) && errno == EIO;
   if (descriptor >= 0) close(descriptor);
-  return failed ? ls_fail(LS_ERR_OUTPUT, "%s: its folder can't be synced: %s", writer->path, strerror(EIO))
-                : LS_OK;
+  return failed ? ls_fail(LS_ERR_OUTPUT, "%s: its folder can't be synced: %s", path, strerror(EIO)) : LS_OK;
 }
 
 ls_status ls_store_publish(ls_store_writer **writer) {
@@ -97,7 +96,18 @@ ls_status ls_store_publish(ls_store_writer **writer) {
   if (!status) status = read_back(w);
   if (!status) status = seal_and_sync(w);
   if (!status && rename(w->temporary, w->path)) status = fail_system(w);
-  if (!status) status = sync_folder(w);
+  if (!status) status = sync_folder(w->path);
   ls_store_discard(writer);
   return status;
+}
+
+/* Where both names are of one file already, rename does nothing and leaves both. */
+bool ls_store_link(const char *from, const char *to) {
+  char *const temporary = ls_format("%s.tmp-%ld", to, (long)getpid());
+  if (!temporary) return false;
+  unlink(temporary); /* left from a process that died */
+  const bool linked = link(from, temporary) == 0 && rename(temporary, to) == 0;
+  unlink(temporary);
+  free(temporary);
+  return linked && sync_folder(to) == LS_OK;
 }

@@ -6,12 +6,14 @@
 #define STEPS 3    /* after the decision: the one it rides in, and what may be slower than any before */
 #define RATE  50e6 /* bytes per second: of saving, until it was seen */
 
-/* Seconds that model.h5 and a checkpoint take; the model is the smaller part. */
+/* Seconds that saving takes: what is under way, then model.h5 and the last checkpoint, each at most as long
+ * as the longest so far. */
 static double time_to_save(const trainer *t) {
   const ls_job *const job = t->setup->job;
   const double bytes =
       (double)sizeof(float) * (double)job->model->n_params * (double)(1 + job->optim->type->n_slots);
-  return 2.0 * (t->longest.save > 0.0 ? t->longest.save : bytes / RATE);
+  const double longest = ls_saver_longest(t->saver);
+  return 3.0 * (longest > 0.0 ? longest : bytes / RATE);
 }
 
 void train_set_deadline(trainer *t) {

@@ -100,10 +100,11 @@ uint64_t train_free_bytes(const char *path) {
   return (uint64_t)(geteuid() == 0 ? info.f_bfree : info.f_bavail) * info.f_frsize;
 }
 
+/* best.h5 and a checkpoint may be one file, which each name then has its half of. */
 static uint64_t bytes_of_file(const char *path) {
   struct stat info;
-  const bool counts = lstat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
-  return counts ? (uint64_t)info.st_blocks * 512 : 0;
+  const bool counts = lstat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink <= 2;
+  return counts ? (uint64_t)info.st_blocks * 512 / info.st_nlink : 0;
 }
 
 uint64_t train_bytes_of(const char *path) {

@@ -175,19 +175,18 @@ typedef struct trainer {
   ls_sync *sync;
   ls_metric *step_metric, *epoch_metric, *validation_metric;
   ls_progress progress;
-  uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX: none */
-  float *slots;        /* rank 0, (n_slots, n_params), owned: the optimizer's state gathered to be saved */
-  uint64_t gathered_step; /* when it was; UINT64_MAX: it is not there */
-  char how[160];          /* gradients are summed, in words */
+  uint64_t saved_step; /* of the newest checkpoint, maybe still under way; UINT64_MAX: none */
+  ls_saver *saver;     /* rank 0's, owned: NULL elsewhere, and where nothing is written */
+  char how[160];       /* gradients are summed, in words */
   bool wants_stop;
   double deadline; /* of max_time, on ls_clock; rank 0's, 0: none */
   bool is_late;    /* rank 0: it is what wants to stop */
   struct {
-    double step, turn, save; /* the longest so far of this process, in seconds: see train_is_late */
+    double step, turn; /* the longest so far of this process, in seconds: see train_is_late */
     double turn_began;
   } longest;
   bool told_no_value; /* of the monitored column */
-  bool is_new_best;   /* model.h5 or best.h5 has no checkpoint yet that refers to it */
+  bool is_new_best;   /* the epoch that ended was the best so far, and is not saved yet */
   float *total_grads; /* (n_params), owned: reproducible, of several batches; NULL: not needed */
   double *total_sums; /* (n_sums), owned, likewise */
   float *kept_state;  /* (n_state), owned: the model's before the step; NULL: no step is skipped */
@@ -236,8 +235,9 @@ void train_set_deadline(trainer *t);
 
 /* Local, before a step. Rank 0: whether the run must stop after it to be done by the deadline. If it goes
  * on, what is between this and the next time of asking (a turn: a step, and maybe an epoch's end with its
- * evaluation and a checkpoint) must still fit, and then some steps, model.h5 and the last checkpoint. These
- * may take as long as they ever did in this process; saving, until it was seen, as long as at 50 MB/s. */
+ * evaluation and a checkpoint's copy) must still fit, and then some steps, what is being saved, model.h5
+ * and the last checkpoint. These may take as long as they ever did in this process; saving, until it was
+ * seen, as long as at 50 MB/s. */
 bool train_is_late(trainer *t);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */
@@ -278,18 +278,20 @@ bool train_is_stale(const trainer *t);
  * Nothing of such a state is saved. */
 ls_status train_check_state(trainer *t);
 
-/* Collective. Publishes the checkpoint of this step unless it is there, and removes old ones. */
+/* Collective. Has rank 0's saver publish this step, unless it has been: after the best epoch so far
+ * model.h5 (where there is validation) and best.h5, then the checkpoint, which refers to them. Fails where
+ * what was under way has failed; what is published now fails later. */
 ls_status train_save_checkpoint(trainer *t);
 
-/* Collective. After the best epoch so far: model.h5 (where there is validation) and best.h5. A checkpoint
- * of the step must follow, so that the newest one refers to them. */
-ls_status train_save_best(trainer *t, const epoch_row *row);
+/* Collective. Waits for what is under way; all ranks learn how it went. LS_ERR_OUTPUT. */
+ls_status train_settle_saves(trainer *t);
 
 /* Rank 0: LS_ERR_OUTPUT where there is no room for what will surely be saved; a warning where there is none
  * for all that may be kept. */
 ls_status train_check_room(const trainer *t, bool overwrites);
 
-/* Collective. The end of a run: model.h5 where no epoch has set it, and the final checkpoint. */
+/* Collective. The end of a run: likewise, with model.h5 where no epoch has set it, and waits for all of it.
+ */
 ls_status train_save_final(trainer *t);
 
 /* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. *is_complete
@@ -315,8 +317,9 @@ ls_status train_diagnose(trainer *t);
 
 /* ---------------------------------------------------------------------- reporting */
 
-/* Local. What a run is, before its first step. */
-void train_report_start(const trainer *t);
+/* Collective. What a run is, before its first step; in the log more of it: hosts, files, fingerprints.
+ * LS_ERR_INTERNAL where memory is short. */
+ls_status train_report_start(trainer *t);
 
 /* Local. After a step: the bar, or a line each log_every steps. loss is the step's. */
 void train_report_step(trainer *t, double loss, double quality);

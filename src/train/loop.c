@@ -43,21 +43,15 @@ static ls_status check_validation(const trainer *t, const epoch_row *row) {
                  row->values[COLUMN_EPOCH]);
 }
 
-/* Collective. Saves the epoch if it is the best so far; the time that takes is the epoch's. */
-static ls_status keep_best(trainer *t, epoch_row *row) {
-  const double start = ls_clock();
+/* Local, and the same on all ranks. The best epoch so far is to be saved. */
+static void mark_best(trainer *t, const epoch_row *row) {
   t->is_new_best = train_is_best(t, row);
-  if (!t->is_new_best) return LS_OK;
-  const ls_status status = train_save_best(t, row);
-  const double stall = ls_clock() - start;
-  t->times.all += stall;
-  t->progress.total_seconds += stall;
-  row->values[COLUMN_SECONDS] += stall;
-  row->values[COLUMN_SAMPLES_PER_SECOND] = speed(t, row->values[COLUMN_SECONDS]);
-  return status;
+  if (!t->is_new_best) return;
+  t->progress.best_epoch = t->progress.epoch;
+  t->progress.best_value = row->values[train_monitored(t)];
 }
 
-/* Collective. After the last step of an epoch: evaluation, the best model, metrics.csv. */
+/* Collective. After the last step of an epoch: evaluation, whether it is the best, metrics.csv. */
 static ls_status end_epoch(trainer *t) {
   epoch_row row = {0};
   ls_progress *const progress = &t->progress;
@@ -70,9 +64,9 @@ static ls_status end_epoch(trainer *t) {
   ls_metric_reset(t->epoch_metric);
   progress->epoch_seconds = 0.0;
   status = check_validation(t, &row);
-  if (status == LS_OK) train_watch(t, &row);
-  if (status == LS_OK) status = keep_best(t, &row);
   if (status != LS_OK) return status;
+  train_watch(t, &row);
+  mark_best(t, &row);
   train_report_epoch(t, &row);
   status = train_diagnose(t);
   if (status != LS_OK) return status;
@@ -84,9 +78,9 @@ static bool is_due(uint64_t every, uint64_t count) {
   return every > 0 && count % every == 0;
 }
 
-/* Collective. A checkpoint where the config asks for one, or where a new best model waits for one that
- * refers to it. It follows the row of metrics.csv, so that none is missing, and its time is the next
- * epoch's. The last one is save_final's, as model.h5 may have to go before it. */
+/* Collective. A checkpoint where the config asks for one, or the best epoch so far is to be saved. It
+ * follows the row of metrics.csv, so that none is missing, and the time of its copy is the next epoch's.
+ * The last one is save_final's, as model.h5 may have to go before it. */
 static ls_status save_if_due(trainer *t, bool ended_epoch) {
   const ls_checkpoint_config *const config = &t->setup->job->checkpoint;
   const double start = ls_clock();
@@ -94,7 +88,6 @@ static ls_status save_if_due(trainer *t, bool ended_epoch) {
                    (ended_epoch && is_due(config->every_epochs, t->progress.epoch));
   if (!due || train_is_finished(t) || t->wants_stop) return LS_OK;
   const ls_status status = train_save_checkpoint(t);
-  t->is_new_best = false;
   train_count_time(t, start);
   return status;
 }
@@ -182,20 +175,23 @@ static ls_status lock_files(run_files *files) {
 
 /* Rank 0: the folder, from here on. */
 static ls_status open_files(trainer *t, const ls_train_options *options) {
-  ls_status status = train_check_room(t, options->overwrite);
+  const ls_job *const job = t->setup->job;
+  ls_status status = ls_saver_create(job->model, job->optim, t->progress.n_sums, &t->saver);
+  if (status == LS_OK) status = train_check_room(t, options->overwrite);
   if (status == LS_OK) status = lock_files(&t->files);
   if (status == LS_OK && options->overwrite) status = run_files_remove(&t->files);
-  if (status == LS_OK) status = run_files_open(&t->files, t->config, t->setup->job, t->progress.epoch);
+  if (status == LS_OK) status = run_files_open(&t->files, t->config, job, t->progress.epoch);
   return status;
 }
 
 /* Collective. The steps that are left, and the end. */
 static ls_status run(trainer *t) {
-  train_report_start(t);
+  ls_status status = train_report_start(t);
+  if (status != LS_OK) return status;
   t->started = ls_clock();
   t->started_samples = t->progress.samples;
   /* A run that goes on from a checkpoint that was named makes it its newest at once. */
-  ls_status status = t->progress.step > 0 && !train_is_finished(t) ? train_save_checkpoint(t) : LS_OK;
+  if (t->progress.step > 0 && !train_is_finished(t)) status = train_save_checkpoint(t);
   if (status == LS_OK) status = train_allow_skips(t);
   train_set_deadline(t);
   if (status == LS_OK) status = run_steps(t);

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void describe_layers(const ls_model *model, char *text, size_t size) {
@@ -13,7 +14,37 @@ static void describe_layers(const ls_model *model, char *text, size_t size) {
   }
 }
 
-void train_report_start(const trainer *t) {
+static void note_part(const char *role, const ls_part *part, const char *path) {
+  if (part->view.n == 0) return;
+  const ls_digest digest = part->dataset->fingerprint;
+  ls_log_note("%s data: %llu samples of %s, fingerprint %016llx%016llx", role,
+              (unsigned long long)part->view.n, path, (unsigned long long)digest.high,
+              (unsigned long long)digest.low);
+}
+
+/* Collective. For the log alone: on what, with what and from what the run is made, as one wants to know
+ * when it can't be asked any more. */
+static ls_status note_facts(trainer *t) {
+  const ls_setup *const setup = t->setup;
+  const ls_data_config *const data = &setup->job->data;
+  char *hosts = NULL;
+  char *rest = NULL;
+  char library[64];
+  const ls_status status = ls_comm_hosts(t->comm, setup->threads, &hosts);
+  for (const char *line = hosts ? strtok_r(hosts, "\n", &rest) : NULL; line;
+       line = strtok_r(NULL, "\n", &rest))
+    ls_log_note("host %s", line);
+  free(hosts);
+  ls_log_note("files: %s; %s", ls_store_library(library, sizeof library),
+              t->saver && ls_saver_has_thread(t->saver) ? "a thread writes checkpoints"
+                                                        : "checkpoints are written while training waits");
+  note_part("training", &setup->train, data->train);
+  note_part("validation", &setup->validation, data->validation ? data->validation : data->train);
+  note_part("test", &setup->test, data->test);
+  return status;
+}
+
+ls_status train_report_start(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_model *const model = setup->job->model;
   char layers[256];
@@ -34,9 +65,13 @@ void train_report_start(const trainer *t) {
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
   if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->how);
+  if (t->is_root && !ls_saver_has_thread(t->saver))
+    ls_log(LS_LOG_INFO, "checkpoints: written while training waits, as this HDF5 is not safe for threads");
   train_report_inherited(t);
+  const ls_status status = note_facts(t);
   const double start_up = ls_clock_process();
-  if (start_up >= 0.0) ls_log(LS_LOG_INFO, "ready in %.2f s", start_up);
+  if (status == LS_OK && start_up >= 0.0) ls_log(LS_LOG_INFO, "ready in %.2f s", start_up);
+  return status;
 }
 
 #define BAR_WIDTH   24

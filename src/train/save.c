@@ -2,13 +2,13 @@
 #include "internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-static ls_snapshot snapshot_of(const trainer *t, bool is_checkpoint) {
+/* Rank 0. `slots`: the gathered state; NULL: the optimizer's own is that of all parameters. */
+static ls_snapshot snapshot_of(const trainer *t, const float *slots) {
   const ls_setup *const setup = t->setup;
   const ls_dataset *const data = setup->train.dataset;
-  const bool depends = is_checkpoint && !setup->tree && ls_comm_size(t->comm) > 1;
+  const bool depends = !setup->tree && ls_comm_size(t->comm) > 1;
   return (ls_snapshot){.config = t->config,
                        .platform = t->platform,
                        .classes = (const char *const *)data->classes,
@@ -17,46 +17,26 @@ static ls_snapshot snapshot_of(const trainer *t, bool is_checkpoint) {
                        .n_features = data->n_feature_names,
                        .model = setup->job->model,
                        .normalizer = setup->normalizer,
-                       .optim = is_checkpoint ? setup->job->optim : NULL,
-                       .slots = t->slots,
+                       .optim = setup->job->optim,
+                       .slots = slots,
                        .comm_mode = depends ? ls_sync_mode_names[t->sync->mode] : NULL,
                        .n_ranks = depends ? (uint64_t)ls_comm_size(t->comm) : 0,
-                       .progress = is_checkpoint ? &t->progress : NULL};
+                       .progress = &t->progress};
 }
 
-/* Rank 0's work, whose verdict goes to all. */
-static ls_status write_on_root(trainer *t, const char *path, bool is_checkpoint) {
-  if (!t->is_root) return LS_OK;
-  const ls_snapshot snapshot = snapshot_of(t, is_checkpoint);
-  return ls_checkpoint_write(path, &snapshot);
-}
-
-/* Collective. Mode sharded: the optimizer's state of all parameters comes to rank 0, slot by slot through
- * the memory of the gradient. */
-static ls_status gather_slots(trainer *t) {
+/* Collective. Mode sharded: the optimizer's state of all parameters comes to the saver of rank 0, slot by
+ * slot through the memory of the gradient. Returns where it is, NULL in other modes and on other ranks. */
+static const float *gather_slots(trainer *t) {
   const ls_optim *const optim = t->setup->job->optim;
   const size_t n = t->setup->job->model->n_params;
-  const size_t n_slots = optim->type->n_slots;
-  if (t->sync->mode != LS_SYNC_SHARDED || n_slots == 0 || t->gathered_step == t->progress.step)
-    return LS_OK;
-  if (t->is_root && !t->slots) t->slots = ls_calloc(n_slots, n * sizeof *t->slots);
-  const bool is_short = t->is_root && !t->slots;
-  const ls_status status = ls_comm_agree(
-      t->comm, is_short ? ls_fail_memory("the optimizer's state", n_slots * n * sizeof *t->slots) : LS_OK);
-  if (status != LS_OK) return status;
-  for (size_t k = 0; k < n_slots; k++) {
-    memcpy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *t->slots);
+  if (t->sync->mode != LS_SYNC_SHARDED) return NULL;
+  float *const slots = t->is_root ? ls_saver_slots(t->saver) : NULL;
+  for (size_t k = 0; k < optim->type->n_slots; k++) {
+    memcpy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *slots);
     ls_sync_share(t->comm, t->sync, t->sync->grads);
-    if (t->is_root) memcpy(t->slots + k * n, t->sync->grads, n * sizeof *t->slots);
+    if (t->is_root) memcpy(slots + k * n, t->sync->grads, n * sizeof *slots);
   }
-  t->gathered_step = t->progress.step;
-  return LS_OK;
-}
-
-static void drop_slots(trainer *t) {
-  free(t->slots);
-  t->slots = NULL;
-  t->gathered_step = UINT64_MAX;
+  return slots;
 }
 
 /* Local. A step from a finite gradient may end beyond float32, which only the next step would notice. */
@@ -87,17 +67,6 @@ ls_status train_check_state(trainer *t) {
                    (unsigned long long)t->progress.step);
   const ls_status status = t->is_root ? run_lock_check(&t->files) : LS_OK;
   return ls_comm_agree(t->comm, status == LS_OK ? check_finite(t) : status);
-}
-
-/* Rank 0's work. */
-static ls_status publish_checkpoint(trainer *t) {
-  char *const path = ls_checkpoint_path(t->files.checkpoints, t->progress.step);
-  if (!path) return ls_fail_memory("a path", 0);
-  ls_status status = write_on_root(t, path, true);
-  free(path);
-  if (status == LS_OK)
-    status = ls_checkpoint_prune(t->files.checkpoints, t->progress.step, t->setup->job->checkpoint.keep);
-  return status;
 }
 
 /* Bytes of the arrays of a checkpoint or model; the file is a little larger. */
@@ -143,32 +112,47 @@ ls_status train_check_room(const trainer *t, bool overwrites) {
   return LS_OK;
 }
 
-ls_status train_save_checkpoint(trainer *t) {
-  const double start = ls_clock();
-  if (t->saved_step == t->progress.step) return LS_OK;
-  ls_status status = train_check_state(t);
-  if (status == LS_OK) status = gather_slots(t);
-  if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? publish_checkpoint(t) : LS_OK);
-  if (status == LS_OK) t->saved_step = t->progress.step;
-  drop_slots(t);
-  t->longest.save = fmax(t->longest.save, ls_clock() - start);
-  return status;
+ls_status train_settle_saves(trainer *t) {
+  return ls_comm_agree(t->comm, t->is_root ? ls_saver_wait(t->saver) : LS_OK);
 }
 
-ls_status train_save_best(trainer *t, const epoch_row *row) {
-  t->progress.best_epoch = t->progress.epoch;
-  t->progress.best_value = row->values[train_monitored(t)];
-  ls_status status = gather_slots(t);
+/* Collective. Publishes what is given a path, once what was under way is done. */
+static ls_status submit(trainer *t, const ls_save *save) {
+  ls_status status = train_check_state(t);
+  if (status == LS_OK) status = train_settle_saves(t);
   if (status != LS_OK) return status;
-  if (t->setup->validation.view.n > 0) status = write_on_root(t, t->files.model, false);
-  if (status == LS_OK) status = write_on_root(t, t->files.best, true);
-  return ls_comm_agree(t->comm, status);
+  const float *const slots = gather_slots(t);
+  if (t->is_root) {
+    const ls_snapshot snapshot = snapshot_of(t, slots);
+    ls_saver_submit(t->saver, &snapshot, save);
+  }
+  t->saved_step = t->progress.step;
+  t->is_new_best = false;
+  return LS_OK;
+}
+
+/* The files that are due but for model.h5. */
+static ls_save files_due(const trainer *t) {
+  const bool has_step = t->saved_step == t->progress.step;
+  return (ls_save){.best = t->is_new_best ? t->files.best : NULL,
+                   .folder = has_step ? NULL : t->files.checkpoints,
+                   .keep = t->setup->job->checkpoint.keep};
+}
+
+ls_status train_save_checkpoint(trainer *t) {
+  const bool has_validation = t->setup->validation.view.n > 0;
+  ls_save save = files_due(t);
+  if (t->saved_step == t->progress.step) return LS_OK;
+  if (t->is_new_best && has_validation) save.model = t->files.model;
+  return submit(t, &save);
 }
 
 ls_status train_save_final(trainer *t) {
-  const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
-  ls_status status = train_check_state(t);
-  if (status == LS_OK && !has_best)
-    status = ls_comm_agree(t->comm, write_on_root(t, t->files.model, false));
-  return status == LS_OK ? train_save_checkpoint(t) : status;
+  const bool has_validation = t->setup->validation.view.n > 0;
+  const bool has_best = has_validation && t->progress.best_epoch > 0;
+  ls_save save = files_due(t);
+  if (t->is_new_best || !has_best) save.model = t->files.model;
+  const bool is_due = t->saved_step != t->progress.step || !has_best;
+  const ls_status status = is_due ? submit(t, &save) : train_check_state(t);
+  return status == LS_OK ? train_settle_saves(t) : status;
 }

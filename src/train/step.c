@@ -46,12 +46,13 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->step_metric);
   ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->epoch_metric);
   t->progress = (ls_progress){.n_sums = t->epoch_metric->n_sums, .sums = t->epoch_metric->sums};
-  t->saved_step = t->gathered_step = UINT64_MAX;
+  t->saved_step = UINT64_MAX;
   t->has_bar = isatty(STDERR_FILENO);
   return LS_OK;
 }
 
 void trainer_destroy(trainer *t) {
+  ls_saver_destroy(&t->saver); /* first: it works with what follows */
   run_files_destroy(&t->files);
   diagnostics_destroy(&t->diagnostics);
   free(t->inherited);
@@ -59,7 +60,6 @@ void trainer_destroy(trainer *t) {
   free(t->total_sums);
   free(t->kept_state);
   ls_sync_destroy(t->comm, &t->sync);
-  free(t->slots);
   ls_metric_destroy(&t->step_metric);
   ls_metric_destroy(&t->epoch_metric);
   ls_metric_destroy(&t->validation_metric);
@@ -212,12 +212,18 @@ static ls_status fail_step(trainer *t, const ls_step *step) {
                  without_sign(ls_metric_loss(t->step_metric)), without_sign(step->grad_norm));
 }
 
+/* Local. After a checkpoint that failed the run ends as soon as all ranks know. */
+static bool wants_stop(trainer *t) {
+  const bool is_late = train_is_late(t);
+  return ls_stop_signal() != 0 || is_late || (t->saver && ls_saver_has_failed(t->saver));
+}
+
 /* Collective. Sums over the ranks and the optimizer's step. */
 static ls_status take_step(trainer *t) {
   ls_job *const job = t->setup->job;
   ls_step step = {.weight = ls_metric_weight(t->step_metric),
                   .sums = t->step_metric->sums,
-                  .wants_stop = ls_stop_signal() != 0 || train_is_late(t),
+                  .wants_stop = wants_stop(t),
                   .is_reduced = t->total_grads != NULL,
                   .lr = train_lr(t)};
   const double start = ls_clock();

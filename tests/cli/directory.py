@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -167,6 +168,39 @@ def room_for_one_run(folder):
     again.says("small/new: no room for a checkpoint: 131120 bytes are needed with model.h5")
 
 
+def disk_that_fills_up(folder, ranks):
+    """Training goes on while a checkpoint is written, yet ends soon after one that can't be; those before it are whole,
+    and no half of one is left."""
+    prepare(folder)
+    words = ("-o", "small/run", "--set", "checkpoint={every_steps: 1, every_epochs: 0, keep: 99}", "--set",
+             "model.0.units=256", "--set", "train.epochs=500")
+    lists = '"$@"; code=$?; ls -1 small/run/checkpoints'
+    script = {ALONE: lists + '; rm small/run/checkpoints/step-00000001.h5; "$@" --set train.max_steps=0 && exit $code',
+              1: lists + '; exit $code'}.get(ranks, '"$@"') # whose shell ends first ends the others
+    result = mounted(folder, script, *words, ranks=ranks, size="400k").exits(OUTPUT)
+    failed = re.search(r"error: small/run/checkpoints/step-(\d+)\.h5:.*No space left on device", result.err)
+    result.must(failed and result.err.count("error:") == 1, "one message names the file")
+    if ranks > 1:
+        result.must("done:" not in result.out, "it has not ended well")
+        return
+    saved = re.findall(r"^step-(\d+)\.h5$", result.out, re.MULTILINE)
+    result.must(int(saved[-1]) + 1 == int(failed[1]), "the message names the checkpoint after the last one")
+    result.must(".tmp-" not in result.out, "no half of a file may be left")
+    if ranks == ALONE:
+        result.says(f"going on from small/run/checkpoints/step-{saved[-1]}.h5")
+
+
+def checkpoint_that_fails_ends_the_run(folder, ranks):
+    """At once, though no other one follows before the end."""
+    prepare(folder)
+    (folder / "run/checkpoints/best.h5").mkdir(parents=True)
+    words = ("train.monitor=epoch", "checkpoint.every_epochs=0", "train.epochs=20000")
+    result = run(folder, *TRAIN, *(word for pair in words for word in ("--set", pair)), ranks=ranks).exits(OUTPUT)
+    result.says("error: run/checkpoints/best.h5: can't be written: it is a folder")
+    result.must(0 < lines(folder) < 20000, "it must end after the first epoch, the best, which can't be saved")
+    result.must("error: run/checkpoints/best.h5" in (folder / "run/train.log").read_text(), "the log has it")
+
+
 def read_only_file_system(folder, ranks):
     prepare(folder)
     read_only = "mount -o remount,ro small"
@@ -231,6 +265,8 @@ IN_ALL_WAYS = {
     "dead run is taken over": dead_run_is_taken_over,
     "run that lost its lock ends": run_that_lost_its_lock_ends,
     "room for no checkpoint": room_for_no_checkpoint,
+    "checkpoint that fails ends the run": checkpoint_that_fails_ends_the_run,
+    "disk that fills up": disk_that_fills_up,
     "read-only file system": read_only_file_system,
     "data deleted under a run": functools.partial(data_vanish_under_a_run, os.unlink, "No such file"),
     "data cut under a run": functools.partial(data_vanish_under_a_run, cut, "truncated"),

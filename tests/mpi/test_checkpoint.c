@@ -4,6 +4,8 @@
 
 #include "lockstep/checkpoint.h"
 
+#include <sys/stat.h>
+
 /* ------------------------------------------------------------------- fixtures */
 
 #define INPUTS 5
@@ -381,13 +383,164 @@ static void test_prune(void **state) {
   settle();
 }
 
+/* -------------------------------------------------------------------- the saver */
+
+static ls_snapshot snapshot_of(const thing *t) {
+  return (ls_snapshot){.config = "seed: 1\n",
+                       .model = t->model,
+                       .normalizer = t->normalizer,
+                       .optim = t->optim,
+                       .progress = &t->progress};
+}
+
+/* Local. What the system knows of a file. */
+static struct stat stat_of(const char *name) {
+  struct stat info = {0};
+  EXPECT(stat(in_folder(name), &info) == 0);
+  return info;
+}
+
+/* Local. Whether two files hold the same bytes. */
+static bool same_files(const char *a, const char *b) {
+  static char bytes[2][1 << 16];
+  size_t n[2] = {0};
+  const char *const names[] = {a, b};
+  for (int i = 0; i < 2; i++) {
+    FILE *const file = fopen(in_folder(names[i]), "rb");
+    EXPECT(file != NULL);
+    n[i] = file ? fread(bytes[i], 1, sizeof bytes[i], file) : 0;
+    if (file) fclose(file);
+  }
+  return n[0] == n[1] && n[0] > 0 && n[0] < sizeof bytes[0] && memcmp(bytes[0], bytes[1], n[0]) == 0;
+}
+
+/* Local. As thing_fill, but for the normaliser, which a saver borrows. */
+static void fill_again(thing *t, uint64_t key) {
+  ls_normalizer *const kept = t->normalizer;
+  EXPECT(ls_normalizer_create(INPUTS, &t->normalizer) == LS_OK);
+  thing_fill(t, key);
+  ls_normalizer_destroy(&t->normalizer);
+  t->normalizer = kept;
+}
+
+/* Local. Other contents of all that changes in training; the normaliser does not. */
+static void train_on(thing *t) {
+  fill_bits(77, t->model->n_params * sizeof(float), t->model->params);
+  fill_bits(78, block_bytes(t), t->optim->block);
+  t->optim->steps = 79;
+  t->progress = (ls_progress){.step = 80, .n_sums = N_SUMS, .sums = t->sums};
+  memset(t->sums, 0, sizeof t->sums);
+}
+
+/* What is published is the state at the time of asking, whatever becomes of it meanwhile, to the byte as if
+ * the caller had written it; of a best epoch both names are one file, until the next best one. */
+static void test_saver(void **state) {
+  (void)state;
+  thing t;
+  ls_saver *saver = NULL;
+  thing_create(&t, usual, INPUTS, N_SUMS);
+  if (rank == 0) {
+    empty_folder();
+    EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
+    EXPECT(ls_saver_has_thread(saver) == ls_store_is_thread_safe());
+    char model[300];
+    char best[300];
+    snprintf(model, sizeof model, "%s", in_folder("model.h5"));
+    snprintf(best, sizeof best, "%s", in_folder("best.h5"));
+    for (uint64_t key = 1; key <= 3; key++) { /* steps 101, 102, 103; the best are the first two */
+      const ls_save save = {
+          .model = key <= 2 ? model : NULL, .best = key <= 2 ? best : NULL, .folder = folder, .keep = 2};
+      fill_again(&t, key);
+      const ls_snapshot snapshot = snapshot_of(&t);
+      ls_saver_submit(saver, &snapshot, &save);
+      train_on(&t); /* at once */
+    }
+    EXPECT(ls_saver_wait(saver) == LS_OK && !ls_saver_has_failed(saver));
+    EXPECT(ls_saver_longest(saver) > 0.0);
+    EXPECT(!is_there("step-00000101.h5")); /* two are kept */
+    EXPECT(stat_of("best.h5").st_ino == stat_of("step-00000102.h5").st_ino);
+    EXPECT(stat_of("step-00000103.h5").st_nlink == 1);
+    for (uint64_t key = 2; key <= 3; key++) {
+      char name[64];
+      fill_again(&t, key);
+      ls_snapshot snapshot = snapshot_of(&t);
+      EXPECT(ls_checkpoint_write(in_folder("mine.h5"), &snapshot) == LS_OK);
+      snprintf(name, sizeof name, "step-%08d.h5", 100 + (int)key);
+      EXPECT(same_files("mine.h5", name));
+      if (key == 3) continue;
+      snapshot.optim = NULL;
+      snapshot.progress = NULL;
+      EXPECT(ls_checkpoint_write(in_folder("mine.h5"), &snapshot) == LS_OK);
+      EXPECT(same_files("mine.h5", "model.h5"));
+    }
+    ls_saver_destroy(&saver);
+  }
+  thing_destroy(&t);
+  settle();
+}
+
+/* State that was gathered from other ranks is put where it is published from. */
+static void test_saver_slots(void **state) {
+  (void)state;
+  thing t;
+  ls_saver *saver = NULL;
+  thing_create(&t, usual, INPUTS, N_SUMS);
+  if (rank == 0) {
+    empty_folder();
+    EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
+    EXPECT(ls_saver_bytes(t.model, t.optim) == 3 * t.model->n_params * sizeof(float));
+    thing_fill(&t, 4);
+    ls_snapshot snapshot = snapshot_of(&t);
+    EXPECT(ls_checkpoint_write(in_folder("mine.h5"), &snapshot) == LS_OK);
+    float *const slots = ls_saver_slots(saver);
+    memcpy(slots, t.optim->block, block_bytes(&t));
+    memset(t.optim->block, 0, block_bytes(&t));
+    snapshot.slots = slots;
+    ls_saver_submit(saver, &snapshot, &(ls_save){.folder = folder, .keep = 1});
+    EXPECT(ls_saver_wait(saver) == LS_OK);
+    EXPECT(same_files("mine.h5", "step-00000104.h5"));
+    ls_saver_destroy(&saver);
+  }
+  thing_destroy(&t);
+  settle();
+}
+
+/* A failure is told once, names its file, and leaves out what was to follow; after it all goes on. */
+static void test_saver_fails(void **state) {
+  (void)state;
+  thing t;
+  ls_saver *saver = NULL;
+  thing_create(&t, usual, INPUTS, N_SUMS);
+  if (rank == 0) {
+    empty_folder();
+    char absent[300];
+    snprintf(absent, sizeof absent, "%s", in_folder("absent/best.h5"));
+    EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
+    thing_fill(&t, 1);
+    const ls_snapshot snapshot = snapshot_of(&t);
+    ls_saver_submit(saver, &snapshot, &(ls_save){.best = absent, .folder = folder, .keep = 1});
+    EXPECT(ls_saver_wait(saver) == LS_ERR_OUTPUT);
+    EXPECT_PART(ls_message(), "absent/best.h5: can't be written: No such file");
+    EXPECT(ls_saver_wait(saver) == LS_OK && !is_there("step-00000101.h5"));
+    ls_saver_submit(saver, &snapshot, &(ls_save){.best = absent, .folder = folder, .keep = 1});
+    ls_saver_submit(saver, &snapshot, &(ls_save){.folder = folder, .keep = 1});
+    (void)ls_saver_slots(saver); /* waits */
+    EXPECT(ls_saver_has_failed(saver) && is_there("step-00000101.h5"));
+    EXPECT(ls_saver_wait(saver) == LS_ERR_OUTPUT && !ls_saver_has_failed(saver));
+    ls_saver_destroy(&saver);
+  }
+  thing_destroy(&t);
+  settle();
+}
+
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_model_alone),
-      cmocka_unit_test(test_targets),    cmocka_unit_test(test_wrong_shapes),
-      cmocka_unit_test(test_find),       cmocka_unit_test(test_find_among_others),
-      cmocka_unit_test(test_prune),
+      cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_model_alone),
+      cmocka_unit_test(test_targets),     cmocka_unit_test(test_wrong_shapes),
+      cmocka_unit_test(test_find),        cmocka_unit_test(test_find_among_others),
+      cmocka_unit_test(test_prune),       cmocka_unit_test(test_saver),
+      cmocka_unit_test(test_saver_slots), cmocka_unit_test(test_saver_fails),
   };
   return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));
 }

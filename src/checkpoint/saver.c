@@ -1,0 +1,253 @@
+/* A thread that publishes snapshots while the caller goes on. It makes no calls of MPI, and touches nothing
+ * of the caller's but what stays as it is: the copies are the saver's own. */
+#include "lockstep/checkpoint.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct ls_saver {
+  bool has_thread;
+  pthread_t thread;
+  pthread_mutex_t mutex; /* over the next five */
+  pthread_cond_t changed;
+  bool is_busy, is_ending;
+  ls_status status; /* the first failure that nobody was told of */
+  char message[LS_MESSAGE_MAX];
+  double longest;
+  /* The thread's while it is busy, else the caller's. */
+  ls_save save;
+  ls_snapshot snapshot; /* of what follows */
+  ls_model model;
+  ls_optim optim;
+  ls_progress progress;
+  float *params, *state, *slots; /* one block, owned */
+  double *sums;                  /* (n_sums), owned */
+};
+
+size_t ls_saver_bytes(const ls_model *model, const ls_optim *optim) {
+  return (model->n_params * (1 + optim->type->n_slots) + model->n_state) * sizeof(float);
+}
+
+/* ------------------------------------------------------------------- publishing */
+
+static void note(const char *path, double start, const char *twin) {
+  struct stat info;
+  const double mb = stat(path, &info) == 0 ? (double)info.st_size * 1e-6 : 0.0;
+  ls_log_note("%s: %.3g MB in %.3f s%s%s", path, mb, ls_clock() - start, twin ? ", the same file as " : "",
+              twin ? twin : "");
+}
+
+static ls_status publish(const char *path, const ls_snapshot *snapshot) {
+  const double start = ls_clock();
+  const ls_status status = ls_checkpoint_write(path, snapshot);
+  if (status == LS_OK) note(path, start, NULL);
+  return status;
+}
+
+/* What goes on after this needs neither the optimizer nor the progress. */
+static ls_status publish_model(const char *path, const ls_snapshot *snapshot) {
+  ls_snapshot model = *snapshot;
+  model.optim = NULL;
+  model.progress = NULL;
+  model.comm_mode = NULL;
+  return publish(path, &model);
+}
+
+/* `twin`: a file with just this content, or NULL. */
+static ls_status publish_step(const ls_save *save, const ls_snapshot *snapshot, const char *twin) {
+  const uint64_t step = snapshot->progress->step;
+  const double start = ls_clock();
+  char *const path = ls_checkpoint_path(save->folder, step);
+  if (!path) return ls_fail_memory("a path", 0);
+  ls_status status = LS_OK;
+  if (twin && ls_store_link(twin, path))
+    note(path, start, twin);
+  else
+    status = publish(path, snapshot);
+  free(path);
+  return status == LS_OK ? ls_checkpoint_prune(save->folder, step, save->keep) : status;
+}
+
+static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
+  ls_status status = save->model ? publish_model(save->model, snapshot) : LS_OK;
+  if (status == LS_OK && save->best) status = publish(save->best, snapshot);
+  if (status == LS_OK && save->folder) status = publish_step(save, snapshot, save->best);
+  return status;
+}
+
+/* On the thread, or where there is none on the caller's. */
+static void work(ls_saver *saver) {
+  const double start = ls_clock();
+  const ls_status status = publish_all(&saver->save, &saver->snapshot);
+  pthread_mutex_lock(&saver->mutex);
+  if (status != LS_OK && saver->status == LS_OK)
+    snprintf(saver->message, sizeof saver->message, "%s", ls_message());
+  if (saver->status == LS_OK) saver->status = status;
+  const double seconds = ls_clock() - start;
+  if (seconds > saver->longest) saver->longest = seconds;
+  saver->is_busy = false;
+  pthread_cond_broadcast(&saver->changed);
+  pthread_mutex_unlock(&saver->mutex);
+}
+
+/* ------------------------------------------------------------------- the thread */
+
+/* Whether there is something to do; false at the end. */
+static bool wait_for_work(ls_saver *saver) {
+  pthread_mutex_lock(&saver->mutex);
+  while (!saver->is_busy && !saver->is_ending) pthread_cond_wait(&saver->changed, &saver->mutex);
+  const bool is_busy = saver->is_busy;
+  pthread_mutex_unlock(&saver->mutex);
+  return is_busy;
+}
+
+static void *serve(void *context) {
+  ls_saver *const saver = context;
+  while (wait_for_work(saver)) work(saver);
+  return NULL;
+}
+
+/* Signals go to the threads that were there before. */
+static ls_status start_thread(ls_saver *saver) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int error = pthread_create(&saver->thread, NULL, serve, saver);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  saver->has_thread = error == 0;
+  return error == 0 ? LS_OK
+                    : ls_fail(LS_ERR_INTERNAL, "the thread that writes checkpoints can't be started: %s",
+                              strerror(error));
+}
+
+/* -------------------------------------------------------------------- the caller */
+
+/* The copies' memory. */
+static ls_status create_copies(ls_saver *saver, const ls_model *model, const ls_optim *optim,
+                               size_t n_sums) {
+  const size_t bytes = ls_saver_bytes(model, optim);
+  saver->params = ls_calloc(bytes, 1);
+  saver->sums = ls_calloc(n_sums, sizeof *saver->sums);
+  if (!saver->params || !saver->sums) return ls_fail_memory("the copy that checkpoints are made of", bytes);
+  saver->state = saver->params + model->n_params;
+  saver->slots = saver->state + model->n_state;
+  return LS_OK;
+}
+
+ls_status ls_saver_create(const ls_model *model, const ls_optim *optim, size_t n_sums, ls_saver **out) {
+  *out = NULL;
+  ls_saver *saver = ls_calloc(1, sizeof *saver);
+  if (!saver) return ls_fail_memory("what writes checkpoints", sizeof *saver);
+  pthread_mutex_init(&saver->mutex, NULL);
+  pthread_cond_init(&saver->changed, NULL);
+  ls_status status = create_copies(saver, model, optim, n_sums);
+  if (status == LS_OK && ls_store_is_thread_safe()) status = start_thread(saver);
+  if (status != LS_OK) ls_saver_destroy(&saver);
+  *out = saver;
+  return status;
+}
+
+bool ls_saver_has_thread(const ls_saver *saver) {
+  return saver->has_thread;
+}
+
+static void wait_a_little(ls_saver *saver) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec++;
+  pthread_cond_timedwait(&saver->changed, &saver->mutex, &until);
+}
+
+/* As long as the thread moves on, so does the caller, whom other ranks may wait for. */
+static void wait_until_idle(ls_saver *saver) {
+  uint64_t seen = ls_beats();
+  pthread_mutex_lock(&saver->mutex);
+  while (saver->is_busy) {
+    wait_a_little(saver);
+    if (ls_beats() != seen) ls_beat();
+    seen = ls_beats();
+  }
+  pthread_mutex_unlock(&saver->mutex);
+}
+
+void ls_saver_destroy(ls_saver **saver) {
+  ls_saver *const s = *saver;
+  *saver = NULL;
+  if (!s) return;
+  wait_until_idle(s);
+  pthread_mutex_lock(&s->mutex);
+  s->is_ending = true;
+  pthread_cond_broadcast(&s->changed);
+  pthread_mutex_unlock(&s->mutex);
+  if (s->has_thread) pthread_join(s->thread, NULL);
+  if (s->status != LS_OK) ls_log(LS_LOG_WARNING, "%s", s->message);
+  pthread_cond_destroy(&s->changed);
+  pthread_mutex_destroy(&s->mutex);
+  free(s->params);
+  free(s->sums);
+  free(s);
+}
+
+float *ls_saver_slots(ls_saver *saver) {
+  wait_until_idle(saver);
+  return saver->slots;
+}
+
+/* What it points to that changes in training is copied; the rest is the caller's. */
+static void copy(ls_saver *saver, const ls_snapshot *snapshot) {
+  const ls_model *const model = snapshot->model;
+  const size_t n_slots = snapshot->optim->type->n_slots;
+  saver->snapshot = *snapshot;
+  saver->model = *model;
+  saver->optim = *snapshot->optim;
+  saver->progress = *snapshot->progress;
+  saver->snapshot.model = &saver->model;
+  saver->snapshot.optim = &saver->optim;
+  saver->snapshot.progress = &saver->progress;
+  saver->snapshot.slots = saver->slots;
+  saver->model.params = memcpy(saver->params, model->params, model->n_params * sizeof *model->params);
+  saver->model.state = memcpy(saver->state, model->state, model->n_state * sizeof *model->state);
+  saver->progress.sums =
+      memcpy(saver->sums, snapshot->progress->sums, snapshot->progress->n_sums * sizeof *saver->sums);
+  const float *const slots = snapshot->slots ? snapshot->slots : snapshot->optim->block;
+  LS_ASSERT(snapshot->slots || n_slots == 0 || snapshot->optim->n == model->n_params);
+  if (n_slots > 0 && slots != saver->slots)
+    memcpy(saver->slots, slots, n_slots * model->n_params * sizeof *slots);
+}
+
+void ls_saver_submit(ls_saver *saver, const ls_snapshot *snapshot, const ls_save *save) {
+  wait_until_idle(saver);
+  copy(saver, snapshot);
+  saver->save = *save;
+  pthread_mutex_lock(&saver->mutex);
+  saver->is_busy = true;
+  pthread_cond_broadcast(&saver->changed);
+  pthread_mutex_unlock(&saver->mutex);
+  if (!saver->has_thread) work(saver);
+}
+
+bool ls_saver_has_failed(ls_saver *saver) {
+  pthread_mutex_lock(&saver->mutex);
+  const bool failed = saver->status != LS_OK;
+  pthread_mutex_unlock(&saver->mutex);
+  return failed;
+}
+
+double ls_saver_longest(ls_saver *saver) {
+  pthread_mutex_lock(&saver->mutex);
+  const double longest = saver->longest;
+  pthread_mutex_unlock(&saver->mutex);
+  return longest;
+}
+
+ls_status ls_saver_wait(ls_saver *saver) {
+  wait_until_idle(saver);
+  const ls_status status = saver->status;
+  saver->status = LS_OK;
+  return status == LS_OK ? LS_OK : ls_fail(status, "%s", saver->message);
+}
