@@ -1,0 +1,312 @@
+"""scripts/slurm/train.sbatch, srun and mpirun in Slurm: what is preempted, cancelled, out of time or loses a node goes on
+to the result of a run that nobody disturbed."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import cluster
+from cluster import await_that
+
+ROOT = pathlib.Path(os.environ["LOCKSTEP_SOURCE"])
+sys.path[:0] = [str(ROOT / "tests/mpi"), str(ROOT / "tests/cli"), str(ROOT / "tests/hosts")]
+import harness
+import hosts
+import runs
+from harness import Failure
+
+SCRIPT = ROOT / "scripts/slurm/train.sbatch"
+CONFIG, DATA, MODEL, OUTPUT, NUMERIC, STOPPED, LOST_NODE = 2, 3, 4, 5, 6, 75, 205
+PREEMPTIONS = 3
+
+# Without end, and with what tells whether a step was taken twice or not at all.
+ENDLESS = """
+output: run
+seed: 5
+data: {{train: '{root}/datasets/digits/digits.h5:/train', validation: 0.2}}
+model: [{{layer: dense, units: 16, activation: tanh}}, {{layer: dropout, rate: 0.2}},
+        {{layer: dense, units: 10, activation: softmax}}]
+loss: categorical_cross_entropy
+optimizer: {{type: momentum, lr: 0.02}}
+checkpoint: {{every_epochs: 0, every_steps: 100, keep: 3}}
+train: {{epochs: 1000000, batch_size: 64, reproducible: true, log_every: 1{more}}}
+"""
+
+
+def write_config(folder, more=""):
+    (folder / "net.yaml").write_text(ENDLESS.format(root=ROOT, more=more))
+
+
+def must(holds, *what):
+    if not holds:
+        raise Failure("\n".join(map(str, what)))
+
+
+def steps(folder, run="run"):
+    """What train.log tells of each step, without the time of day: (step, text)."""
+    log = folder / run / "train.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [(int(match[1]), match[2]) for line in lines if (match := re.search(r" step (\d+)  (epoch .*)", line))]
+
+
+class Job:
+    """train.sbatch, submitted in the folder with words of sbatch and of lockstep train."""
+
+    def __init__(self, slurm, folder, *words, options=(), settings=None):
+        self.slurm, self.folder = slurm, folder
+        self.number = slurm.submit(*options, "--output=out", SCRIPT, *words, folder=folder, settings=settings)
+
+    def info(self):
+        return self.slurm.job(self.number)
+
+    def told(self):
+        out = self.folder / "out"
+        return f"{self.info()}\n{out.read_text() if out.exists() else ''}"
+
+    def is_in(self, state, restarts):
+        info = self.info()
+        must(info["JobState"] not in ("FAILED", "CANCELLED", "TIMEOUT") or info["JobState"] == state, self.told())
+        return info["JobState"] == state and info["Restarts"] == str(restarts)
+
+    def at_work(self, restarts=0):
+        """Waits until it trains, after so many restarts; returns the newest step."""
+        await_that(lambda: self.is_in("RUNNING", restarts), f"restart {restarts} of job {self.number}")
+        before = len(steps(self.folder))
+        await_that(lambda: self.is_in("RUNNING", restarts) and len(steps(self.folder)) > before + 50,
+                   f"steps of job {self.number}")
+        return steps(self.folder)[-1][0]
+
+    def ends(self, state, code):
+        await_that(lambda: self.info()["JobState"] not in ("RUNNING", "COMPLETING", "PENDING"), f"job {self.number}")
+        info = self.info()
+        must((info["JobState"], info["ExitCode"]) == (state, f"{code}:0"), f"must be {state} with {code}", self.told())
+        return info
+
+    def signal(self, *words):
+        self.slurm.client("scancel", *words, self.number)
+
+
+def must_be_as_if_undisturbed(folder):
+    """Of the run of net.yaml in the folder. Lanes make it that of any number of ranks, so of one on this machine."""
+    logged = steps(folder)
+    last = max(step for step, _ in logged)
+    write_config(folder, f", max_steps: {last}")
+    harness.run(folder, "train", "net.yaml", "-o", "whole").exits(0)
+    ours, theirs = (runs.Checkpoint(folder / run / f"checkpoints/step-{last:08}.h5") for run in ("run", "whole"))
+    must(not ours.different(theirs), f"step {last}", ours.different(theirs))
+    for file in ("model.h5", "checkpoints/best.h5"):
+        ours, theirs = (runs.Checkpoint(folder / run / file) for run in ("run", "whole"))
+        must(not ours.different(theirs), file, ours.different(theirs))
+    header, rows = harness.read_csv(folder / "run/metrics.csv")
+    clock = [header.index(column) for column in ("seconds", "samples_per_second")]
+    tables = [[[word for i, word in enumerate(row) if i not in clock] for row in table]
+              for table in (rows, harness.read_csv(folder / "whole/metrics.csv")[1])]
+    must(tables[0] == tables[1] and len(rows) > 1, f"metrics.csv of {last} steps: {len(rows)} rows")
+    whole = steps(folder, "whole")
+    must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} other steps are logged, of {last}")
+    return logged
+
+
+def four_ranks(slurm, folder):
+    return Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=2"))
+
+
+def preempted_and_requeued(slurm, folder):
+    """Some preemptions, in which every step is taken once; then the job is requeued from outside, when what was not
+    saved is taken again."""
+    write_config(folder)
+    job = four_ranks(slurm, folder)
+    for restarts in range(PREEMPTIONS):
+        job.at_work(restarts)
+        job.signal("--batch", "--signal=USR1")
+    job.at_work(PREEMPTIONS)
+    logged = steps(folder)
+    must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
+    slurm.client("scontrol", "requeue", job.number)
+    await_that(lambda: not job.is_in("RUNNING", PREEMPTIONS), "requeue")
+    write_config(folder, f", max_steps: {max(steps(folder))[0] + 500}")
+    info = job.ends("COMPLETED", 0)
+    must(info["Restarts"] == str(PREEMPTIONS + 1), job.told())
+    must((folder / "out").read_text().count("lockstep 0.") == PREEMPTIONS + 2, "a first line each", job.told())
+    must(not (folder / "run/lock").exists(), "the lock goes with the run")
+    must_be_as_if_undisturbed(folder)
+
+
+def out_of_time(slurm, folder):
+    """Slurm looks at the clock twice a minute, and then sends the script USR1."""
+    write_config(folder)
+    job = Job(slurm, folder, "net.yaml", options=("--nodes=1", "--ntasks-per-node=1", "--signal=B:USR1@25"))
+    await_that(lambda: job.is_in("RUNNING", 0), "start")
+    slurm.client("scontrol", "update", f"JobId={job.number}", "EndTime=now+50")
+    job.at_work(1)
+    logged = steps(folder)
+    must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
+    job.signal()
+    job.ends("CANCELLED", 0)
+
+
+def signal_to_all(slurm, folder):
+    """The script, mpirun and all ranks get it."""
+    write_config(folder)
+    job = four_ranks(slurm, folder)
+    job.at_work()
+    job.signal("--full", "--signal=USR1")
+    job.at_work(1)
+    logged = steps(folder)
+    must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
+    job.signal()
+    await_that(lambda: job.info()["JobState"] == "CANCELLED", "cancelled")
+
+
+def signal_at_once(slurm, folder):
+    """Before there is anything that could save: whatever comes first, nothing is lost but the start."""
+    write_config(folder, ", max_steps: 300")
+    job = four_ranks(slurm, folder)
+    await_that(lambda: job.is_in("RUNNING", 0), "start")
+    job.signal("--batch", "--signal=USR1")
+    job.ends("COMPLETED", 0)
+    must_be_as_if_undisturbed(folder)
+
+
+def cancelled(slurm, folder):
+    """It stays so, and the directory is free for the next job."""
+    write_config(folder)
+    job = four_ranks(slurm, folder)
+    job.at_work()
+    job.signal()
+    await_that(lambda: job.info()["JobState"] == "CANCELLED", "cancelled")
+    await_that(lambda: not slurm.client("squeue", "-h", "-j", job.number), "the end of its processes")
+    must(job.info()["Restarts"] == "0", job.told())
+    write_config(folder, f", max_steps: {max(steps(folder))[0] + 50}")
+    four_ranks(slurm, folder).ends("COMPLETED", 0)
+    must_be_as_if_undisturbed(folder)
+
+
+def sweep(slurm, folder):
+    """A directory each; a line that is not there is an error."""
+    write_config(folder, ", max_steps: 20")
+    (folder / "lr.v1.txt").write_text("optimizer.lr=0.5\noptimizer.lr=0.25 'optimizer={type: adam, lr: 0.125}'\n")
+    options = ("--nodes=1", "--ntasks-per-node=1", "--array=1-3")
+    number = slurm.submit(*options, "--output=out.%a", SCRIPT, "--sweep", "lr.v1.txt", "net.yaml", folder=folder)
+    await_that(lambda: not slurm.client("squeue", "-h", "-j", number), "the sweep")
+    told = "".join(path.read_text() for path in sorted(folder.glob("out.*")))
+    configs = [folder / f"runs/lr.v1-{task}/config.yaml" for task in (1, 2)]
+    must(sorted((folder / "runs").iterdir()) == [path.parent for path in configs], told)
+    rates = [re.search(r"^ +lr: (.*)$", path.read_text(), re.MULTILINE)[1] for path in configs]
+    must(list(map(float, rates)) == [0.5, 0.125], rates, told)
+    must("lr.v1.txt: has no line 3" in told, told)
+
+
+def a_rank_has_its_cores(slurm, folder):
+    """Where Open MPI is not told otherwise, as in all other tests."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise harness.Skip("there is one core")
+    write_config(folder, ", max_steps: 20")
+    options = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=2", "--export=ALL,OPENBLAS_NUM_THREADS=1")
+    settings = {"OMPI_MCA_rmaps_base_mapping_policy": None, "OMPI_MCA_hwloc_base_binding_policy": None,
+                "OMPI_MCA_hwloc_base_report_bindings": "1"}
+    job = Job(slurm, folder, "net.yaml", options=options, settings=settings)
+    job.ends("COMPLETED", 0)
+    must("2 ranks x 2 threads" in job.told(), job.told())
+    bound = re.findall(r"rank \d bound to (.*)", job.told())
+    must(len(bound) == 2 and all(line.count("core ") == 2 or line.count("hwt") == 2 for line in bound), job.told())
+
+
+def errors(folder):
+    """Exit code -> words of lockstep train that end with it."""
+    (folder / "none.h5").write_bytes(b"nothing of the kind")
+    return {CONFIG: ("--set", "train.epoch=1"), DATA: ("--set", "data.train=none.h5"),
+            MODEL: ("--resume", str(folder / "none.h5")), OUTPUT: ("-o", "/proc/none/run"),
+            NUMERIC: ("--set", "optimizer={type: sgd, lr: 1.0e38}"), STOPPED: ("--set", "train.max_time=0.001")}
+
+
+def codes_agree(slurm, folder):
+    """With srun, with mpirun, without a launcher, and as the state of a job, which stays where it failed."""
+    write_config(folder, ", max_steps: 20")
+    launchers = {"srun": ("srun", "-N2", "-n2", "--mpi=pmix"), "mpirun": ("salloc", "-N2", "-n2", "mpirun"),
+                 "alone": ("salloc", "-N1", "-n1")}
+    for code, words in errors(folder).items():
+        for launcher, start in launchers.items():
+            output = () if code == OUTPUT else ("-o", f"{launcher}-{code}")
+            done = slurm.run(*start, harness.PROGRAM, "train", "net.yaml", *output, *words, folder=folder)
+            must(done.returncode == code, f"{launcher}: {done.returncode} for {code}", done.stdout, done.stderr)
+            must(done.stderr.count("lockstep: ") == 1, f"{launcher}, {code}: one message", done.stderr)
+    job = Job(slurm, folder, "net.yaml", *errors(folder)[DATA], options=("--nodes=2", "--ntasks-per-node=1"))
+    must(job.ends("FAILED", DATA)["Restarts"] == "0", job.told())
+
+
+def srun_without_a_manager(slurm, folder):
+    """Open MPI refuses what knows nothing of other tasks; where it does not, and where mpirun was forgotten, Lockstep."""
+    write_config(folder, ", max_steps: 20")
+    train = (harness.PROGRAM, "train", "net.yaml")
+    done = slurm.run("srun", "-N2", "-n2", "--mpi=none", *train, folder=folder)
+    must(done.returncode != 0 and not (folder / "run").exists(), done.returncode, done.stdout, done.stderr)
+    done = slurm.run("salloc", "-N2", "-n2", *train, folder=folder)
+    must(done.returncode == CONFIG and "srun --mpi=pmix" in done.stderr, done.returncode, done.stdout, done.stderr)
+    must(not (folder / "run").exists(), "nothing may have begun")
+    alone = {"LOCKSTEP_SINGLE": "1"}
+    done = slurm.run("salloc", "-N2", "-n2", *train, folder=folder, settings=alone)
+    must(done.returncode == 0 and ": 1 rank x" in done.stdout, done.returncode, done.stdout, done.stderr)
+
+
+def goes_on_without_a_node(folder):
+    """One of two nodes goes down; the third takes its place."""
+    write_config(folder)
+    keepalive = {f"OMPI_MCA_oob_tcp_keepalive_{key}": value for key, value in
+                 (("time", "3"), ("intvl", "1"), ("probes", "3"))}
+    with cluster.Cluster(3) as slurm:
+        job = Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=1"), settings=keepalive)
+        job.at_work()
+        slurm.lose(slurm.nodes[1])
+        job.at_work(1)
+        nodes = job.info()["NodeList"].split(",")
+        must(nodes == [slurm.nodes[0].name, slurm.nodes[2].name], nodes)
+        write_config(folder, f", max_steps: {max(steps(folder))[0] + 1000}")
+        job.signal("--batch", "--signal=USR1")
+        job.ends("COMPLETED", 0)
+        must_be_as_if_undisturbed(folder)
+
+
+def processes_below(folder):
+    """The names of those whose environment has a path in the folder."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError): # it has ended
+            if f"={folder}/".encode() in (path / "environ").read_bytes():
+                found.append((path / "comm").read_text().strip())
+    return found
+
+
+def nothing_stays_behind(folder):
+    """Of a cluster whose owner is killed."""
+    words = (sys.executable, cluster.__file__, "1", "sleep", "1000")
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)}) as owner:
+        await_that(lambda: "sleep" in processes_below(folder), "the cluster's command")
+        started = set(processes_below(folder))
+        owner.kill()
+    must({"munged", "slurmctld", "slurmd"} <= started, started)
+    await_that(lambda: not processes_below(folder), "the end of all processes")
+    await_that(lambda: not list(folder.iterdir()), "the end of its folder")
+
+
+SHARED = (out_of_time, preempted_and_requeued, signal_to_all, signal_at_once, cancelled, codes_agree, sweep,
+          a_rank_has_its_cores, srun_without_a_manager)
+OWN = (goes_on_without_a_node, nothing_stays_behind)
+
+
+def main():
+    try:
+        with cluster.Cluster(2, cpus=16) as slurm:
+            tests = [(test.__name__, functools.partial(test, slurm)) for test in SHARED]
+            tests[2:2] = [(test.__name__, test) for test in OWN]
+            harness.main(tests)
+    except hosts.Impossible as why:
+        print(f"no cluster here: {why}")
+        sys.exit(hosts.SKIPPED)
+
+
+main()
