@@ -31,7 +31,7 @@ SlurmctldHost={controller}({controller_address})
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=1
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
@@ -66,15 +66,12 @@ SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "TMPDIR": "/dev/shm", "OMPI_MCA_btl_base_warn_component_unused": "0"}
 
 
-def await_that(holds, what, deadline=DEADLINE):
-    """Polls until it holds, and returns what it is; fails after the deadline."""
-    end = time.monotonic() + deadline
-    while True:
-        found = holds()
-        if found:
-            return found
+def await_that(holds, what, told=lambda: ""):
+    """Polls until it holds; fails after the deadline, with what is told then."""
+    end = time.monotonic() + DEADLINE
+    while not holds():
         if time.monotonic() > end:
-            raise TimeoutError(f"not after {deadline:.0f} s: {what}")
+            raise TimeoutError(f"not after {DEADLINE:.0f} s: {what}\n{told()}")
         time.sleep(PAUSE)
 
 
@@ -111,16 +108,17 @@ class Cluster:
 
     def start(self):
         munge = self.folder / "munge"
-        self.daemon(self.controller, "munged", "--foreground", f"--key-file={munge}/key", f"--socket={munge}/socket",
+        self.daemon(self.controller, "munged", "--foreground", "--force", f"--key-file={munge}/key", f"--socket={munge}/socket",
                     f"--seed-file={munge}/seed", f"--pid-file={munge}/pid", f"--log-file={munge}/log")
-        await_that((munge / "socket").exists, "munged")
+        await_that((munge / "socket").exists, "munged", self.logs)
         self.daemon(self.controller, "slurmctld", "-D", "-i")
         for node in self.nodes:
             self.daemon(node, "slurmd", "-D")
         try:
-            await_that(lambda: self.run("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") == len(self.nodes), "idle")
+            await_that(lambda: self.run("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") == len(self.nodes),
+                       "idle nodes", self.logs)
         except TimeoutError as why:
-            raise Impossible(f"slurmctld and slurmd: {why}\n{self.logs()}") from why
+            raise Impossible(f"slurmctld and slurmd: {why}") from why
 
     def inside(self, host, words, folder=".", settings=None):
         spaces = [*host.inside(), f"--pid=/proc/{host.process.pid}/ns/pid_for_children"]

@@ -53,6 +53,16 @@ def steps(folder, run="run"):
     return [(int(match[1]), match[2]) for line in lines if (match := re.search(r" step (\d+)  (epoch .*)", line))]
 
 
+def processes_of(folder):
+    """The names of those whose environment has the folder."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError): # it has ended
+            if f"={folder}".encode() in (path / "environ").read_bytes():
+                found.append((path / "comm").read_text().strip())
+    return found
+
+
 class Job:
     """train.sbatch, submitted in the folder with words of sbatch and of lockstep train."""
 
@@ -64,12 +74,14 @@ class Job:
         return self.slurm.job(self.number)
 
     def told(self):
+        """What Slurm knows, and what was printed but for the steps."""
         out = self.folder / "out"
-        return f"{self.info()}\n{out.read_text() if out.exists() else ''}"
+        lines = out.read_text().splitlines() if out.exists() else []
+        return "\n".join([str(self.info()), *(line for line in lines if not line.startswith(("step", "epoch")))])
 
     def is_in(self, state, restarts):
         info = self.info()
-        must(info["JobState"] not in ("FAILED", "CANCELLED", "TIMEOUT") or info["JobState"] == state, self.told())
+        must(info["JobState"] not in ("FAILED", "CANCELLED", "TIMEOUT", "COMPLETED"), self.told())
         return info["JobState"] == state and info["Restarts"] == str(restarts)
 
     def at_work(self, restarts=0):
@@ -81,13 +93,19 @@ class Job:
         return steps(self.folder)[-1][0]
 
     def ends(self, state, code):
-        await_that(lambda: self.info()["JobState"] not in ("RUNNING", "COMPLETING", "PENDING"), f"job {self.number}")
+        await_that(lambda: self.info()["JobState"] not in ("RUNNING", "COMPLETING", "PENDING"), f"job {self.number}",
+                   self.told)
         info = self.info()
         must((info["JobState"], info["ExitCode"]) == (state, f"{code}:0"), f"must be {state} with {code}", self.told())
         return info
 
     def signal(self, *words):
         self.slurm.client("scancel", *words, self.number)
+
+    def cancel(self):
+        self.signal()
+        await_that(lambda: not self.slurm.client("squeue", "-h", "-j", self.number), "the end of its processes")
+        must(self.info()["JobState"] == "CANCELLED", self.told())
 
 
 def must_be_as_if_undisturbed(folder):
@@ -145,8 +163,7 @@ def out_of_time(slurm, folder):
     job.at_work(1)
     logged = steps(folder)
     must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
-    job.signal()
-    job.ends("CANCELLED", 0)
+    job.cancel()
 
 
 def signal_to_all(slurm, folder):
@@ -158,17 +175,18 @@ def signal_to_all(slurm, folder):
     job.at_work(1)
     logged = steps(folder)
     must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
-    job.signal()
-    await_that(lambda: job.info()["JobState"] == "CANCELLED", "cancelled")
+    job.cancel()
 
 
 def signal_at_once(slurm, folder):
-    """Before there is anything that could save: whatever comes first, nothing is lost but the start."""
-    write_config(folder, ", max_steps: 300")
+    """While mpirun is starting its ranks, which loses it or dies of it."""
+    write_config(folder)
     job = four_ranks(slurm, folder)
-    await_that(lambda: job.is_in("RUNNING", 0), "start")
+    await_that(lambda: "mpirun" in processes_of(folder), "mpirun")
     job.signal("--batch", "--signal=USR1")
-    job.ends("COMPLETED", 0)
+    await_that(lambda: not job.is_in("RUNNING", 0), "restart")
+    write_config(folder, f", max_steps: {max(steps(folder), default=(0,))[0] + 300}")
+    must(job.ends("COMPLETED", 0)["Restarts"] == "1", job.told())
     must_be_as_if_undisturbed(folder)
 
 
@@ -177,9 +195,7 @@ def cancelled(slurm, folder):
     write_config(folder)
     job = four_ranks(slurm, folder)
     job.at_work()
-    job.signal()
-    await_that(lambda: job.info()["JobState"] == "CANCELLED", "cancelled")
-    await_that(lambda: not slurm.client("squeue", "-h", "-j", job.number), "the end of its processes")
+    job.cancel()
     must(job.info()["Restarts"] == "0", job.told())
     write_config(folder, f", max_steps: {max(steps(folder))[0] + 50}")
     four_ranks(slurm, folder).ends("COMPLETED", 0)
@@ -202,18 +218,23 @@ def sweep(slurm, folder):
 
 
 def a_rank_has_its_cores(slurm, folder):
-    """Where Open MPI is not told otherwise, as in all other tests."""
+    """Where Open MPI is not told otherwise, as in all other tests; and as many threads, whatever else is said of them."""
     if len(os.sched_getaffinity(0)) < 2:
         raise harness.Skip("there is one core")
-    write_config(folder, ", max_steps: 20")
-    options = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=2", "--export=ALL,OPENBLAS_NUM_THREADS=1")
-    settings = {"OMPI_MCA_rmaps_base_mapping_policy": None, "OMPI_MCA_hwloc_base_binding_policy": None,
-                "OMPI_MCA_hwloc_base_report_bindings": "1"}
-    job = Job(slurm, folder, "net.yaml", options=options, settings=settings)
-    job.ends("COMPLETED", 0)
-    must("2 ranks x 2 threads" in job.told(), job.told())
-    bound = re.findall(r"rank \d bound to (.*)", job.told())
-    must(len(bound) == 2 and all(line.count("core ") == 2 or line.count("hwt") == 2 for line in bound), job.told())
+    own = {"OMPI_MCA_rmaps_base_mapping_policy": None, "OMPI_MCA_hwloc_base_binding_policy": None,
+           "OMPI_MCA_hwloc_base_report_bindings": "1"}
+    for nodes, ranks, threads in ((1, 2, 1), (2, 1, 2)):
+        inner = folder / str(threads)
+        inner.mkdir()
+        write_config(inner, ", max_steps: 20")
+        options = (f"--nodes={nodes}", f"--ntasks-per-node={ranks}", f"--cpus-per-task={threads}")
+        job = Job(slurm, inner, "net.yaml", "--set", "train.reproducible=false", options=options,
+                  settings={**own, "OPENBLAS_NUM_THREADS": "4"})
+        job.ends("COMPLETED", 0)
+        must(f": 2 ranks x {threads} thread" in job.told(), job.told())
+        if ranks == 2:
+            bound = re.findall(r"rank \d bound to (.*)", job.told())
+            must(len(set(bound)) == 2, bound, job.told())
 
 
 def errors(folder):
@@ -221,7 +242,8 @@ def errors(folder):
     (folder / "none.h5").write_bytes(b"nothing of the kind")
     return {CONFIG: ("--set", "train.epoch=1"), DATA: ("--set", "data.train=none.h5"),
             MODEL: ("--resume", str(folder / "none.h5")), OUTPUT: ("-o", "/proc/none/run"),
-            NUMERIC: ("--set", "optimizer={type: sgd, lr: 1.0e38}"), STOPPED: ("--set", "train.max_time=0.001")}
+            NUMERIC: ("--set", "optimizer.lr=1e6", "--set", "loss=mse", "--set", "model=[{layer: dense, units: 1}]"),
+            STOPPED: ("--set", "train.max_time=0.001")}
 
 
 def codes_agree(slurm, folder):
@@ -271,25 +293,15 @@ def goes_on_without_a_node(folder):
         must_be_as_if_undisturbed(folder)
 
 
-def processes_below(folder):
-    """The names of those whose environment has a path in the folder."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError): # it has ended
-            if f"={folder}/".encode() in (path / "environ").read_bytes():
-                found.append((path / "comm").read_text().strip())
-    return found
-
-
 def nothing_stays_behind(folder):
     """Of a cluster whose owner is killed."""
     words = (sys.executable, cluster.__file__, "1", "sleep", "1000")
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)}) as owner:
-        await_that(lambda: "sleep" in processes_below(folder), "the cluster's command")
-        started = set(processes_below(folder))
+        await_that(lambda: "sleep" in processes_of(folder), "the cluster's command")
+        started = set(processes_of(folder))
         owner.kill()
     must({"munged", "slurmctld", "slurmd"} <= started, started)
-    await_that(lambda: not processes_below(folder), "the end of all processes")
+    await_that(lambda: not processes_of(folder), "the end of all processes")
     await_that(lambda: not list(folder.iterdir()), "the end of its folder")
 
 
