@@ -108,17 +108,21 @@ class Cluster:
 
     def start(self):
         munge = self.folder / "munge"
-        self.daemon(self.controller, "munged", "--foreground", "--force", f"--key-file={munge}/key", f"--socket={munge}/socket",
-                    f"--seed-file={munge}/seed", f"--pid-file={munge}/pid", f"--log-file={munge}/log")
-        await_that((munge / "socket").exists, "munged", self.logs)
+        self.daemon(self.controller, "munged", "--foreground", "--force", f"--key-file={munge}/key",
+                    f"--socket={munge}/socket", f"--seed-file={munge}/seed", f"--pid-file={munge}/pid",
+                    f"--log-file={munge}/log")
+        self.await_start((munge / "socket").exists, "munged")
         self.daemon(self.controller, "slurmctld", "-D", "-i")
         for node in self.nodes:
             self.daemon(node, "slurmd", "-D")
+        self.await_start(lambda: self.run("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") == len(self.nodes),
+                         "slurmctld and slurmd")
+
+    def await_start(self, holds, what):
         try:
-            await_that(lambda: self.run("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") == len(self.nodes),
-                       "idle nodes", self.logs)
+            await_that(holds, what, self.logs)
         except TimeoutError as why:
-            raise Impossible(f"slurmctld and slurmd: {why}") from why
+            raise Impossible(str(why)) from why
 
     def inside(self, host, words, folder=".", settings=None):
         spaces = [*host.inside(), f"--pid=/proc/{host.process.pid}/ns/pid_for_children"]
