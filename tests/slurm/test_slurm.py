@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -54,12 +55,12 @@ def steps(folder, run="run"):
 
 
 def processes_of(folder):
-    """The names of those whose environment has the folder."""
-    found = []
+    """Those whose environment has the folder: number -> name."""
+    found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError): # it has ended
             if f"={folder}".encode() in (path / "environ").read_bytes():
-                found.append((path / "comm").read_text().strip())
+                found[int(path.name)] = (path / "comm").read_text().strip()
     return found
 
 
@@ -108,6 +109,11 @@ class Job:
         must(self.info()["JobState"] == "CANCELLED", self.told())
 
 
+def must_have_each_step_once(folder):
+    numbers = [number for number, _ in steps(folder)]
+    must(numbers == list(range(1, len(numbers) + 1)), f"{len(numbers)} lines of {len(set(numbers))} steps")
+
+
 def must_be_as_if_undisturbed(folder):
     """Of the run of net.yaml in the folder. Lanes make it that of any number of ranks, so of one on this machine."""
     logged = steps(folder)
@@ -126,27 +132,26 @@ def must_be_as_if_undisturbed(folder):
     must(tables[0] == tables[1] and len(rows) > 1, f"metrics.csv of {last} steps: {len(rows)} rows")
     whole = steps(folder, "whole")
     must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} other steps are logged, of {last}")
-    return logged
 
 
-def four_ranks(slurm, folder):
-    return Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=2"))
+def two_nodes(slurm, folder, ranks=1):
+    """Each with so many."""
+    return Job(slurm, folder, "net.yaml", options=("--nodes=2", f"--ntasks-per-node={ranks}"))
 
 
 def preempted_and_requeued(slurm, folder):
     """Some preemptions, in which every step is taken once; then the job is requeued from outside, when what was not
     saved is taken again."""
     write_config(folder)
-    job = four_ranks(slurm, folder)
+    job = two_nodes(slurm, folder, ranks=2)
     for restarts in range(PREEMPTIONS):
         job.at_work(restarts)
         job.signal("--batch", "--signal=USR1")
     job.at_work(PREEMPTIONS)
-    logged = steps(folder)
-    must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
+    must_have_each_step_once(folder)
     slurm.client("scontrol", "requeue", job.number)
     await_that(lambda: not job.is_in("RUNNING", PREEMPTIONS), "requeue")
-    write_config(folder, f", max_steps: {max(steps(folder))[0] + 500}")
+    write_config(folder, f", max_steps: {max(steps(folder))[0] + 200}")
     info = job.ends("COMPLETED", 0)
     must(info["Restarts"] == str(PREEMPTIONS + 1), job.told())
     must((folder / "out").read_text().count("lockstep 0.") == PREEMPTIONS + 2, "a first line each", job.told())
@@ -154,38 +159,45 @@ def preempted_and_requeued(slurm, folder):
     must_be_as_if_undisturbed(folder)
 
 
+def signal_ranks(folder, number):
+    for process, name in processes_of(folder).items():
+        if name == "lockstep":
+            os.kill(process, number)
+
+
 def out_of_time(slurm, folder):
-    """Slurm looks at the clock twice a minute, and then sends the script USR1."""
+    """Slurm looks at the clock twice a minute, and then sends the script USR1. Until then the rank stands still."""
     write_config(folder)
     job = Job(slurm, folder, "net.yaml", options=("--nodes=1", "--ntasks-per-node=1", "--signal=B:USR1@25"))
-    await_that(lambda: job.is_in("RUNNING", 0), "start")
+    job.at_work()
+    signal_ranks(folder, signal.SIGSTOP)
     slurm.client("scontrol", "update", f"JobId={job.number}", "EndTime=now+50")
+    await_that(lambda: "Forwarding signal" in job.told(), "a signal", job.told)
+    signal_ranks(folder, signal.SIGCONT)
     job.at_work(1)
-    logged = steps(folder)
-    must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
+    must_have_each_step_once(folder)
     job.cancel()
 
 
 def signal_to_all(slurm, folder):
     """The script, mpirun and all ranks get it."""
     write_config(folder)
-    job = four_ranks(slurm, folder)
+    job = two_nodes(slurm, folder)
     job.at_work()
     job.signal("--full", "--signal=USR1")
     job.at_work(1)
-    logged = steps(folder)
-    must(len(logged) == len(set(logged)), f"{len(logged)} lines of {len(set(logged))} steps")
+    must_have_each_step_once(folder)
     job.cancel()
 
 
 def signal_at_once(slurm, folder):
     """While mpirun is starting its ranks, which loses it or dies of it."""
     write_config(folder)
-    job = four_ranks(slurm, folder)
-    await_that(lambda: "mpirun" in processes_of(folder), "mpirun")
+    job = two_nodes(slurm, folder)
+    await_that(lambda: "mpirun" in processes_of(folder).values(), "mpirun")
     job.signal("--batch", "--signal=USR1")
     await_that(lambda: not job.is_in("RUNNING", 0), "restart")
-    write_config(folder, f", max_steps: {max(steps(folder), default=(0,))[0] + 300}")
+    write_config(folder, f", max_steps: {max(steps(folder), default=(0,))[0] + 40}")
     must(job.ends("COMPLETED", 0)["Restarts"] == "1", job.told())
     must_be_as_if_undisturbed(folder)
 
@@ -193,12 +205,12 @@ def signal_at_once(slurm, folder):
 def cancelled(slurm, folder):
     """It stays so, and the directory is free for the next job."""
     write_config(folder)
-    job = four_ranks(slurm, folder)
+    job = two_nodes(slurm, folder)
     job.at_work()
     job.cancel()
     must(job.info()["Restarts"] == "0", job.told())
     write_config(folder, f", max_steps: {max(steps(folder))[0] + 50}")
-    four_ranks(slurm, folder).ends("COMPLETED", 0)
+    two_nodes(slurm, folder).ends("COMPLETED", 0)
     must_be_as_if_undisturbed(folder)
 
 
@@ -287,7 +299,7 @@ def goes_on_without_a_node(folder):
         job.at_work(1)
         nodes = job.info()["NodeList"].split(",")
         must(nodes == [slurm.nodes[0].name, slurm.nodes[2].name], nodes)
-        write_config(folder, f", max_steps: {max(steps(folder))[0] + 1000}")
+        write_config(folder, f", max_steps: {max(steps(folder))[0] + 400}")
         job.signal("--batch", "--signal=USR1")
         job.ends("COMPLETED", 0)
         must_be_as_if_undisturbed(folder)
@@ -297,8 +309,8 @@ def nothing_stays_behind(folder):
     """Of a cluster whose owner is killed."""
     words = (sys.executable, cluster.__file__, "1", "sleep", "1000")
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)}) as owner:
-        await_that(lambda: "sleep" in processes_of(folder), "the cluster's command")
-        started = set(processes_of(folder))
+        await_that(lambda: "sleep" in processes_of(folder).values(), "the cluster's command")
+        started = set(processes_of(folder).values())
         owner.kill()
     must({"munged", "slurmctld", "slurmd"} <= started, started)
     await_that(lambda: not processes_of(folder), "the end of all processes")
