@@ -21,7 +21,7 @@ from hosts import SKIPPED, Impossible
 
 TOOLS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
 PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
-DEADLINE = 60.0 * PATIENCE # seconds; only ends what hangs
+DEADLINE = 100.0 * PATIENCE # seconds; only ends what hangs
 PAUSE = 0.2                # between two looks
 
 # Without cgroups, which a container may not have. A requeued job waits for as long as a credential lives (cred_expire).
@@ -61,9 +61,10 @@ NODE = "NodeName={name} NodeAddr={address} CPUs={cpus} RealMemory=1000 State=UNK
 KEEPER = 'echo ready; read -r _; until rm -rf "$1" 2>/dev/null; do sleep 0.1; done'
 
 # Each "node" has all cores of this machine and would bind its ranks to the first ones.
-SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
+SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TMPDIR": "/dev/shm",
+            "OMPI_MCA_mpi_yield_when_idle": "1",
             "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_mapping_policy": "slot",
-            "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "TMPDIR": "/dev/shm", "OMPI_MCA_btl_base_warn_component_unused": "0"}
+            "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "OMPI_MCA_btl_base_warn_component_unused": "0"}
 
 
 def await_that(holds, what, told=lambda: ""):

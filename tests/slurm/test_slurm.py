@@ -1,5 +1,5 @@
-"""scripts/slurm/train.sbatch, srun and mpirun in Slurm: what is preempted, cancelled, out of time or loses a node goes on
-to the result of a run that nobody disturbed."""
+"""scripts/slurm/train.sbatch, srun and mpirun in Slurm: what is preempted, cancelled, out of time or loses a node goes
+on to the result of a run that nobody disturbed."""
 
 import contextlib
 import functools
@@ -134,16 +134,15 @@ def must_be_as_if_undisturbed(folder):
     must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} other steps are logged, of {last}")
 
 
-def two_nodes(slurm, folder, ranks=1):
-    """Each with so many."""
-    return Job(slurm, folder, "net.yaml", options=("--nodes=2", f"--ntasks-per-node={ranks}"))
+def two_nodes(slurm, folder):
+    return Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=1"))
 
 
 def preempted_and_requeued(slurm, folder):
     """Some preemptions, in which every step is taken once; then the job is requeued from outside, when what was not
     saved is taken again."""
     write_config(folder)
-    job = two_nodes(slurm, folder, ranks=2)
+    job = two_nodes(slurm, folder)
     for restarts in range(PREEMPTIONS):
         job.at_work(restarts)
         job.signal("--batch", "--signal=USR1")
@@ -230,7 +229,7 @@ def sweep(slurm, folder):
 
 
 def a_rank_has_its_cores(slurm, folder):
-    """Where Open MPI is not told otherwise, as in all other tests; and as many threads, whatever else is said of them."""
+    """Where Open MPI is not told otherwise, as in all other tests; and as many threads, whatever else is said."""
     if len(os.sched_getaffinity(0)) < 2:
         raise harness.Skip("there is one core")
     own = {"OMPI_MCA_rmaps_base_mapping_policy": None, "OMPI_MCA_hwloc_base_binding_policy": None,
@@ -244,9 +243,9 @@ def a_rank_has_its_cores(slurm, folder):
                   settings={**own, "OPENBLAS_NUM_THREADS": "4"})
         job.ends("COMPLETED", 0)
         must(f": 2 ranks x {threads} thread" in job.told(), job.told())
-        if ranks == 2:
-            bound = re.findall(r"rank \d bound to (.*)", job.told())
-            must(len(set(bound)) == 2, bound, job.told())
+        bound = [line.partition("rank ")[2][2:] for line in job.told().splitlines() if "MCW rank" in line]
+        must(len(bound) == 2 and len(set(bound)) == ranks, bound, job.told())
+        must(all(line.count("[core ") == threads or "all available" in line for line in bound), bound, job.told())
 
 
 def errors(folder):
@@ -259,10 +258,9 @@ def errors(folder):
 
 
 def codes_agree(slurm, folder):
-    """With srun, with mpirun, without a launcher, and as the state of a job, which stays where it failed."""
+    """With srun and with mpirun, as elsewhere without Slurm; and as the state of a job, which stays where it failed."""
     write_config(folder, ", max_steps: 20")
-    launchers = {"srun": ("srun", "-N2", "-n2", "--mpi=pmix"), "mpirun": ("salloc", "-N2", "-n2", "mpirun"),
-                 "alone": ("salloc", "-N1", "-n1")}
+    launchers = {"srun": ("srun", "-N2", "-n2", "--mpi=pmix"), "mpirun": ("salloc", "-N2", "-n2", "mpirun")}
     for code, words in errors(folder).items():
         for launcher, start in launchers.items():
             output = () if code == OUTPUT else ("-o", f"{launcher}-{code}")
@@ -274,7 +272,7 @@ def codes_agree(slurm, folder):
 
 
 def srun_without_a_manager(slurm, folder):
-    """Open MPI refuses what knows nothing of other tasks; where it does not, and where mpirun was forgotten, Lockstep."""
+    """Open MPI refuses tasks that know nothing of each other; and Lockstep a job in which mpirun was forgotten."""
     write_config(folder, ", max_steps: 20")
     train = (harness.PROGRAM, "train", "net.yaml")
     done = slurm.run("srun", "-N2", "-n2", "--mpi=none", *train, folder=folder)
