@@ -60,9 +60,9 @@ NODE = "NodeName={name} NodeAddr={address} CPUs={cpus} RealMemory=1000 State=UNK
 # Once the owner has ended. What the daemons are still writing then is in the way but for a moment.
 KEEPER = 'echo ready; read -r _; until rm -rf "$1" 2>/dev/null; do sleep 0.1; done'
 
-# Each "node" has all cores of this machine and would bind its ranks to the first ones.
+# Each "node" has all cores of this machine and would bind its ranks to the first ones. None: not set.
 SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TMPDIR": "/dev/shm",
-            "OMPI_MCA_mpi_yield_when_idle": "1",
+            "OMPI_MCA_mpi_yield_when_idle": "1", "MPIEXEC_TIMEOUT": None,
             "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_mapping_policy": "slot",
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "OMPI_MCA_btl_base_warn_component_unused": "0"}
 
@@ -128,8 +128,9 @@ class Cluster:
     def inside(self, host, words, folder=".", settings=None):
         spaces = [*host.inside(), f"--pid=/proc/{host.process.pid}/ns/pid_for_children"]
         variables = {"SLURM_CONF": f"{self.folder}/slurm.conf", **SETTINGS, **(settings or {})}
-        settings = (f"{key}={value}" for key, value in variables.items() if value is not None)
-        return [*spaces, "env", f"--chdir={os.path.abspath(folder)}", *settings, *map(str, words)]
+        unset = [f"--unset={key}" for key, value in variables.items() if value is None]
+        settings = [f"{key}={value}" for key, value in variables.items() if value is not None]
+        return [*spaces, "env", f"--chdir={os.path.abspath(folder)}", *unset, *settings, *map(str, words)]
 
     def daemon(self, host, *words):
         with open(self.folder / f"log/{words[0]}.{host.name}", "w", encoding="utf-8") as log:
