@@ -1,0 +1,334 @@
+"""scripts/slurm/train.sbatch, srun and mpirun in Slurm: what is preempted, cancelled, out of time or loses a node goes
+on to the result of a run that nobody disturbed."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import cluster
+from cluster import await_that
+
+ROOT = pathlib.Path(os.environ["LOCKSTEP_SOURCE"])
+sys.path[:0] = [str(ROOT / "tests/mpi"), str(ROOT / "tests/cli"), str(ROOT / "tests/hosts")]
+import harness
+import hosts
+import runs
+from harness import Failure
+
+SCRIPT = ROOT / "scripts/slurm/train.sbatch"
+CONFIG, DATA, MODEL, OUTPUT, NUMERIC, STOPPED, LOST_NODE = 2, 3, 4, 5, 6, 75, 205
+PREEMPTIONS = 3
+
+# Without end, and with what tells whether a step was taken twice or not at all.
+ENDLESS = """
+output: run
+seed: 5
+data: {{train: '{root}/datasets/digits/digits.h5:/train', validation: 0.2}}
+model: [{{layer: dense, units: 16, activation: tanh}}, {{layer: dropout, rate: 0.2}},
+        {{layer: dense, units: 10, activation: softmax}}]
+loss: categorical_cross_entropy
+optimizer: {{type: momentum, lr: 0.02}}
+checkpoint: {{every_epochs: 0, every_steps: 100, keep: 3}}
+train: {{epochs: 1000000, batch_size: 64, reproducible: true, log_every: 1{more}}}
+"""
+
+
+def write_config(folder, more=""):
+    (folder / "net.yaml").write_text(ENDLESS.format(root=ROOT, more=more))
+
+
+def must(holds, *what):
+    if not holds:
+        raise Failure("\n".join(map(str, what)))
+
+
+def steps(folder, run="run"):
+    """What train.log tells of each step, without the time of day: (step, text)."""
+    log = folder / run / "train.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [(int(match[1]), match[2]) for line in lines if (match := re.search(r" step (\d+)  (epoch .*)", line))]
+
+
+def processes_of(folder):
+    """Those whose environment has the folder: number -> name."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError): # it has ended
+            if f"={folder}".encode() in (path / "environ").read_bytes():
+                found[int(path.name)] = (path / "comm").read_text().strip()
+    return found
+
+
+class Job:
+    """train.sbatch, submitted in the folder with words of sbatch and of lockstep train."""
+
+    def __init__(self, slurm, folder, *words, options=(), settings=None):
+        self.slurm, self.folder = slurm, folder
+        self.number = slurm.submit(*options, "--output=out", SCRIPT, *words, folder=folder, settings=settings)
+
+    def info(self):
+        return self.slurm.job(self.number)
+
+    def told(self):
+        """What Slurm knows, and what was printed but for the steps."""
+        out = self.folder / "out"
+        lines = out.read_text().splitlines() if out.exists() else []
+        return "\n".join([str(self.info()), *(line for line in lines if not line.startswith(("step", "epoch")))])
+
+    def is_in(self, state, restarts):
+        info = self.info()
+        must(info["JobState"] not in ("FAILED", "CANCELLED", "TIMEOUT", "COMPLETED"), self.told())
+        return info["JobState"] == state and info["Restarts"] == str(restarts)
+
+    def at_work(self, restarts=0):
+        """Waits until it trains, after so many restarts; returns the newest step."""
+        await_that(lambda: self.is_in("RUNNING", restarts), f"restart {restarts} of job {self.number}")
+        before = len(steps(self.folder))
+        await_that(lambda: self.is_in("RUNNING", restarts) and len(steps(self.folder)) > before + 50,
+                   f"steps of job {self.number}")
+        return steps(self.folder)[-1][0]
+
+    def ends(self, state, code):
+        await_that(lambda: self.info()["JobState"] not in ("RUNNING", "COMPLETING", "PENDING"), f"job {self.number}",
+                   self.told)
+        info = self.info()
+        must((info["JobState"], info["ExitCode"]) == (state, f"{code}:0"), f"must be {state} with {code}", self.told())
+        return info
+
+    def signal(self, *words):
+        self.slurm.client("scancel", *words, self.number)
+
+    def cancel(self):
+        self.signal()
+        await_that(lambda: not self.slurm.client("squeue", "-h", "-j", self.number), "the end of its processes")
+        must(self.info()["JobState"] == "CANCELLED", self.told())
+
+
+def must_have_each_step_once(folder):
+    numbers = [number for number, _ in steps(folder)]
+    must(numbers == list(range(1, len(numbers) + 1)), f"{len(numbers)} lines of {len(set(numbers))} steps")
+
+
+def must_be_as_if_undisturbed(folder):
+    """Of the run of net.yaml in the folder. Lanes make it that of any number of ranks, so of one on this machine."""
+    logged = steps(folder)
+    last = max(step for step, _ in logged)
+    write_config(folder, f", max_steps: {last}")
+    harness.run(folder, "train", "net.yaml", "-o", "whole").exits(0)
+    ours, theirs = (runs.Checkpoint(folder / run / f"checkpoints/step-{last:08}.h5") for run in ("run", "whole"))
+    must(not ours.different(theirs), f"step {last}", ours.different(theirs))
+    for file in ("model.h5", "checkpoints/best.h5"):
+        ours, theirs = (runs.Checkpoint(folder / run / file) for run in ("run", "whole"))
+        must(not ours.different(theirs), file, ours.different(theirs))
+    header, rows = harness.read_csv(folder / "run/metrics.csv")
+    clock = [header.index(column) for column in ("seconds", "samples_per_second")]
+    tables = [[[word for i, word in enumerate(row) if i not in clock] for row in table]
+              for table in (rows, harness.read_csv(folder / "whole/metrics.csv")[1])]
+    must(tables[0] == tables[1] and len(rows) > 1, f"metrics.csv of {last} steps: {len(rows)} rows")
+    whole = steps(folder, "whole")
+    must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} other steps are logged, of {last}")
+
+
+def two_nodes(slurm, folder):
+    return Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=1"))
+
+
+def preempted_and_requeued(slurm, folder):
+    """Some preemptions, in which every step is taken once; then the job is requeued from outside, when what was not
+    saved is taken again."""
+    write_config(folder)
+    job = two_nodes(slurm, folder)
+    for restarts in range(PREEMPTIONS):
+        job.at_work(restarts)
+        job.signal("--batch", "--signal=USR1")
+    job.at_work(PREEMPTIONS)
+    must_have_each_step_once(folder)
+    slurm.client("scontrol", "requeue", job.number)
+    await_that(lambda: not job.is_in("RUNNING", PREEMPTIONS), "requeue")
+    write_config(folder, f", max_steps: {max(steps(folder))[0] + 200}")
+    info = job.ends("COMPLETED", 0)
+    must(info["Restarts"] == str(PREEMPTIONS + 1), job.told())
+    must((folder / "out").read_text().count("lockstep 0.") == PREEMPTIONS + 2, "a first line each", job.told())
+    must(not (folder / "run/lock").exists(), "the lock goes with the run")
+    must_be_as_if_undisturbed(folder)
+
+
+def signal_ranks(folder, number):
+    for process, name in processes_of(folder).items():
+        if name == "lockstep":
+            os.kill(process, number)
+
+
+def out_of_time(slurm, folder):
+    """Slurm looks at the clock twice a minute, and then sends the script USR1. Until then the rank stands still."""
+    write_config(folder)
+    job = Job(slurm, folder, "net.yaml", options=("--nodes=1", "--ntasks-per-node=1", "--signal=B:USR1@25"))
+    job.at_work()
+    signal_ranks(folder, signal.SIGSTOP)
+    slurm.client("scontrol", "update", f"JobId={job.number}", "EndTime=now+50")
+    await_that(lambda: "Forwarding signal" in job.told(), "a signal", job.told)
+    signal_ranks(folder, signal.SIGCONT)
+    job.at_work(1)
+    must_have_each_step_once(folder)
+    job.cancel()
+
+
+def signal_to_all(slurm, folder):
+    """The script, mpirun and all ranks get it."""
+    write_config(folder)
+    job = two_nodes(slurm, folder)
+    job.at_work()
+    job.signal("--full", "--signal=USR1")
+    job.at_work(1)
+    must_have_each_step_once(folder)
+    job.cancel()
+
+
+def signal_at_once(slurm, folder):
+    """While mpirun is starting its ranks, which loses it or dies of it."""
+    write_config(folder)
+    job = two_nodes(slurm, folder)
+    await_that(lambda: "mpirun" in processes_of(folder).values(), "mpirun")
+    job.signal("--batch", "--signal=USR1")
+    await_that(lambda: not job.is_in("RUNNING", 0), "restart")
+    write_config(folder, f", max_steps: {max(steps(folder), default=(0,))[0] + 40}")
+    must(job.ends("COMPLETED", 0)["Restarts"] == "1", job.told())
+    must_be_as_if_undisturbed(folder)
+
+
+def cancelled(slurm, folder):
+    """It stays so, and the directory is free for the next job."""
+    write_config(folder)
+    job = two_nodes(slurm, folder)
+    job.at_work()
+    job.cancel()
+    must(job.info()["Restarts"] == "0", job.told())
+    write_config(folder, f", max_steps: {max(steps(folder))[0] + 50}")
+    two_nodes(slurm, folder).ends("COMPLETED", 0)
+    must_be_as_if_undisturbed(folder)
+
+
+def sweep(slurm, folder):
+    """A directory each; a line that is not there is an error."""
+    write_config(folder, ", max_steps: 20")
+    (folder / "lr.v1.txt").write_text("optimizer.lr=0.5\noptimizer.lr=0.25 'optimizer={type: adam, lr: 0.125}'\n")
+    options = ("--nodes=1", "--ntasks-per-node=1", "--array=1-3")
+    number = slurm.submit(*options, "--output=out.%a", SCRIPT, "--sweep", "lr.v1.txt", "net.yaml", folder=folder)
+    await_that(lambda: not slurm.client("squeue", "-h", "-j", number), "the sweep")
+    told = "".join(path.read_text() for path in sorted(folder.glob("out.*")))
+    configs = [folder / f"runs/lr.v1-{task}/config.yaml" for task in (1, 2)]
+    must(sorted((folder / "runs").iterdir()) == [path.parent for path in configs], told)
+    rates = [re.search(r"^ +lr: (.*)$", path.read_text(), re.MULTILINE)[1] for path in configs]
+    must(list(map(float, rates)) == [0.5, 0.125], rates, told)
+    must("lr.v1.txt: has no line 3" in told, told)
+
+
+def a_rank_has_its_cores(slurm, folder):
+    """Where Open MPI is not told otherwise, as in all other tests; and as many threads, whatever else is said."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise harness.Skip("there is one core")
+    own = {"OMPI_MCA_rmaps_base_mapping_policy": None, "OMPI_MCA_hwloc_base_binding_policy": None,
+           "OMPI_MCA_hwloc_base_report_bindings": "1"}
+    for nodes, ranks, threads in ((1, 2, 1), (2, 1, 2)):
+        inner = folder / str(threads)
+        inner.mkdir()
+        write_config(inner, ", max_steps: 20")
+        options = (f"--nodes={nodes}", f"--ntasks-per-node={ranks}", f"--cpus-per-task={threads}")
+        job = Job(slurm, inner, "net.yaml", "--set", "train.reproducible=false", options=options,
+                  settings={**own, "OPENBLAS_NUM_THREADS": "4"})
+        job.ends("COMPLETED", 0)
+        must(f": 2 ranks x {threads} thread" in job.told(), job.told())
+        bound = [line.partition("rank ")[2][2:] for line in job.told().splitlines() if "MCW rank" in line]
+        must(len(bound) == 2 and len(set(bound)) == ranks, bound, job.told())
+        must(all(line.count("[core ") == threads or "all available" in line for line in bound), bound, job.told())
+
+
+def errors(folder):
+    """Exit code -> words of lockstep train that end with it."""
+    (folder / "none.h5").write_bytes(b"nothing of the kind")
+    return {CONFIG: ("--set", "train.epoch=1"), DATA: ("--set", "data.train=none.h5"),
+            MODEL: ("--resume", str(folder / "none.h5")), OUTPUT: ("-o", "/proc/none/run"),
+            NUMERIC: ("--set", "optimizer.lr=1e6", "--set", "loss=mse", "--set", "model=[{layer: dense, units: 1}]"),
+            STOPPED: ("--set", "train.max_time=0.001")}
+
+
+def codes_agree(slurm, folder):
+    """With srun and with mpirun, as elsewhere without Slurm; and as the state of a job, which stays where it failed."""
+    write_config(folder, ", max_steps: 20")
+    launchers = {"srun": ("srun", "-N2", "-n2", "--mpi=pmix"), "mpirun": ("salloc", "-N2", "-n2", "mpirun")}
+    for code, words in errors(folder).items():
+        for launcher, start in launchers.items():
+            output = () if code == OUTPUT else ("-o", f"{launcher}-{code}")
+            done = slurm.run(*start, harness.PROGRAM, "train", "net.yaml", *output, *words, folder=folder)
+            must(done.returncode == code, f"{launcher}: {done.returncode} for {code}", done.stdout, done.stderr)
+            must(done.stderr.count("lockstep: ") == 1, f"{launcher}, {code}: one message", done.stderr)
+    job = Job(slurm, folder, "net.yaml", *errors(folder)[DATA], options=("--nodes=2", "--ntasks-per-node=1"))
+    must(job.ends("FAILED", DATA)["Restarts"] == "0", job.told())
+
+
+def srun_without_a_manager(slurm, folder):
+    """Open MPI refuses tasks that know nothing of each other; and Lockstep a job in which mpirun was forgotten."""
+    write_config(folder, ", max_steps: 20")
+    train = (harness.PROGRAM, "train", "net.yaml")
+    done = slurm.run("srun", "-N2", "-n2", "--mpi=none", *train, folder=folder)
+    must(done.returncode != 0 and not (folder / "run").exists(), done.returncode, done.stdout, done.stderr)
+    done = slurm.run("salloc", "-N2", "-n2", *train, folder=folder)
+    must(done.returncode == CONFIG and "srun --mpi=pmix" in done.stderr, done.returncode, done.stdout, done.stderr)
+    must(not (folder / "run").exists(), "nothing may have begun")
+    alone = {"LOCKSTEP_SINGLE": "1"}
+    done = slurm.run("salloc", "-N2", "-n2", *train, folder=folder, settings=alone)
+    must(done.returncode == 0 and ": 1 rank x" in done.stdout, done.returncode, done.stdout, done.stderr)
+
+
+def goes_on_without_a_node(folder):
+    """One of two nodes goes down; the third takes its place."""
+    write_config(folder)
+    keepalive = {f"OMPI_MCA_oob_tcp_keepalive_{key}": value for key, value in
+                 (("time", "3"), ("intvl", "1"), ("probes", "3"))}
+    with cluster.Cluster(3) as slurm:
+        job = Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=1"), settings=keepalive)
+        job.at_work()
+        slurm.lose(slurm.nodes[1])
+        job.at_work(1)
+        nodes = job.info()["NodeList"].split(",")
+        must(nodes == [slurm.nodes[0].name, slurm.nodes[2].name], nodes)
+        write_config(folder, f", max_steps: {max(steps(folder))[0] + 400}")
+        job.signal("--batch", "--signal=USR1")
+        job.ends("COMPLETED", 0)
+        must_be_as_if_undisturbed(folder)
+
+
+def nothing_stays_behind(folder):
+    """Of a cluster whose owner is killed."""
+    words = (sys.executable, cluster.__file__, "1", "sleep", "1000")
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)}) as owner:
+        await_that(lambda: "sleep" in processes_of(folder).values(), "the cluster's command")
+        started = set(processes_of(folder).values())
+        owner.kill()
+    must({"munged", "slurmctld", "slurmd"} <= started, started)
+    await_that(lambda: not processes_of(folder), "the end of all processes")
+    await_that(lambda: not list(folder.iterdir()), "the end of its folder")
+
+
+SHARED = (out_of_time, preempted_and_requeued, signal_to_all, signal_at_once, cancelled, codes_agree, sweep,
+          a_rank_has_its_cores, srun_without_a_manager)
+OWN = (goes_on_without_a_node, nothing_stays_behind)
+
+
+def main():
+    try:
+        with cluster.Cluster(2, cpus=16) as slurm:
+            tests = [(test.__name__, functools.partial(test, slurm)) for test in SHARED]
+            tests[2:2] = [(test.__name__, test) for test in OWN]
+            harness.main(tests)
+    except hosts.Impossible as why:
+        print(f"no cluster here: {why}")
+        sys.exit(hosts.SKIPPED)
+
+
+main()
