@@ -13,7 +13,20 @@
 
 static ls_comm *teller; /* the first rank of a node, with others to tell */
 
-/* Local. Tells the other nodes, if it is time to and any rank of this one has moved. */
+/* Local. Takes what others have told. */
+static void listen(ls_comm *comm) {
+  int has_word = 0;
+  MPI_Status from;
+  for (;;) {
+    MPI_Iprobe(MPI_ANY_SOURCE, WORD_TAG, comm->leaders, &has_word, &from);
+    if (!has_word) return;
+    MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, WORD_TAG, comm->leaders, MPI_STATUS_IGNORE);
+    comm_heard(comm);
+  }
+}
+
+/* Local. Tells the other nodes, if it is time to and any rank of this one has moved. What they told is
+ * taken too, so that it does not pile up where all are at work. */
 static void tell(ls_comm *comm) {
   const double now = ls_clock();
   if (now - comm->word_sent < comm->timeout / WORDS) return;
@@ -23,6 +36,7 @@ static void tell(ls_comm *comm) {
   int own = 0;
   MPI_Comm_size(comm->leaders, &n);
   MPI_Comm_rank(comm->leaders, &own);
+  listen(comm);
   comm->word_sent = now;
   comm->word_beats = beats;
   for (int i = 0; i < n; i++) {
@@ -35,18 +49,6 @@ static void tell(ls_comm *comm) {
 
 static void tell_by_beat(void) {
   tell(teller);
-}
-
-/* Local. Takes what others have told. */
-static void listen(ls_comm *comm) {
-  int has_word = 0;
-  MPI_Status from;
-  for (;;) {
-    MPI_Iprobe(MPI_ANY_SOURCE, WORD_TAG, comm->leaders, &has_word, &from);
-    if (!has_word) return;
-    MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, WORD_TAG, comm->leaders, MPI_STATUS_IGNORE);
-    comm_heard(comm);
-  }
 }
 
 void comm_tell_others(ls_comm *comm) {
