@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define LIMIT         600.0 /* seconds, until ls_comm_set_timeout */
-#define TICK_MAX      0.25
+#define TICK_MAX      0.1
 #define TICKS_A_LIMIT 40.0
 #define PART_STOPPED  0.5 /* of the limit: a process whose thread has had no turn for so long is stopped */
 #define FIRST_NODE    2.2 /* seconds by which that of rank 0 goes after one that is to blame: mpirun takes 2 \
