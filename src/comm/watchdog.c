@@ -23,11 +23,10 @@
 #define TICK_MAX      0.1
 #define TICKS_A_LIMIT 40.0
 #define PART_STOPPED  0.5 /* of the limit: a process whose thread has had no turn for so long is stopped */
-#define FIRST_NODE    2.2 /* seconds by which that of rank 0 goes after one that is to blame: mpirun takes 2 \
-                           */
-#define OTHER_NODE 3.9    /* and others, where that of rank 0 may be the one that is cut off */
-#define LAST_WORDS 2      /* seconds that they may take */
-#define AFTERWARDS 0.5    /* by which a rank goes by itself where nobody ends it */
+#define FIRST_NODE    2.2 /* seconds after a node that is to blame: mpirun takes 2 to end the others */
+#define OTHER_NODE    3.6 /* and others, where that of rank 0 may be the one that is cut off */
+#define LAST_WORDS    2   /* seconds that they may take */
+#define AFTERWARDS    0.5 /* by which a rank goes by itself where nobody ends it */
 
 typedef struct slot { /* of a rank; a line of cache */
   _Alignas(LS_ALIGNMENT) atomic_uint_fast64_t beats;
@@ -280,7 +279,7 @@ static void attach(struct comm_board *board, const ls_comm *comm) {
 /* Collective over the first ranks of the nodes. */
 static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
   enum { NODES_MAX = 16, NAME = 64 };
-  char names[NODES_MAX][NAME];
+  char names[NODES_MAX * NAME];
   char mine[NAME] = "";
   int n_nodes = 0;
   int own = 0;
@@ -292,7 +291,7 @@ static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
   MPI_Allgather(mine, NAME, MPI_CHAR, names, NAME, MPI_CHAR, comm->leaders);
   text[0] = '\0';
   for (int i = 0; i < n_nodes; i++)
-    if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names[i]);
+    if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names + (ptrdiff_t)i * NAME);
 }
 
 ls_status comm_watchdog_join(ls_comm *comm) {
