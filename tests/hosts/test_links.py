@@ -6,7 +6,7 @@ mpirun itself waits for a daemon that it can't reach unless the keepalive of its
 that is tried too, and elsewhere it is killed.
 
 Words on the command line pick the cases whose names hold all of them. --limit SECONDS: another comm.timeout than the
-test's; the figures of the README are those of `test_links.py --limit 10`, with LOCKSTEP_BUILD set to the build folder."""
+test's; the README has those of --limit 10. Alone it takes the build in build/, or in LOCKSTEP_BUILD."""
 
 import argparse
 import concurrent.futures
