@@ -2,7 +2,7 @@
 gone soon after comm.timeout, a line names the other host, and the run goes on from its last checkpoint. What recovers
 in time, what is slow, and what works for long changes nothing.
 
-mpirun itself waits for a daemon that it can't reach unless the keepalive of its own connections ends before comm.timeout;
+mpirun waits for a daemon that it can't reach unless the keepalive of its own connections ends before comm.timeout;
 that is tried too, and elsewhere it is killed.
 
 Words on the command line pick the cases whose names hold all of them. --limit SECONDS: another comm.timeout than the
