@@ -133,7 +133,9 @@ static void spread_message(ls_comm *comm, ls_status status, int owner) {
     else
       snprintf(text, sizeof text, "rank %d on %s: %.*s", owner, host, LS_MESSAGE_MAX - 512, ls_message());
   }
+  comm_waits(true);
   MPI_Bcast(text, (int)sizeof text, MPI_CHAR, owner, comm->world);
+  comm_waits(false);
   (void)ls_fail(status, "%s", text);
 }
 

@@ -29,7 +29,9 @@ static bool can_share(ls_comm *comm, size_t bytes) {
     const bool fits = ls_size_mul(bytes, (size_t)comm->node_size, &all) && comm_shared_memory_has(all);
     extremes[2] = !fits;
   }
+  comm_waits(true);
   MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world);
+  comm_waits(false);
   const bool is_even = extremes[0] == -extremes[1] && extremes[0] > 1;
   if (is_even && extremes[2])
     ls_log(
@@ -59,9 +61,11 @@ static void share_outboxes(ls_comm *comm, ls_exchange *exchange) {
 /* Collective. The groups of ranks of the same place. */
 static void split(ls_comm *comm, ls_exchange *exchange) {
   struct ls_exchange_state *const state = exchange->state;
+  comm_waits(true);
   MPI_Comm_split(comm->world, exchange->peer, comm->rank, &state->sums);
   MPI_Comm_dup(state->sums, &state->deals);
   MPI_Comm_dup(state->sums, &state->gatherings);
+  comm_waits(false);
   MPI_Comm_size(state->sums, &exchange->n_nodes);
   MPI_Comm_rank(state->sums, &exchange->node);
 }
@@ -146,11 +150,13 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
   if (!*exchange) return;
   struct ls_exchange_state *const state = (*exchange)->state;
   if (state->window != MPI_WIN_NULL) comm_window_free(&state->window);
+  comm_waits(true);
   if (state->sums != MPI_COMM_NULL) {
     MPI_Comm_free(&state->sums);
     MPI_Comm_free(&state->deals);
     MPI_Comm_free(&state->gatherings);
   }
+  comm_waits(false);
   free(state->transfers);
   free(state->numbers);
   free(state);

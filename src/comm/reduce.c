@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BROADCAST ((size_t)1 << 18) /* bytes at a time */
+
 void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
   comm_waits(true);
   while (n > 0) {
@@ -53,15 +55,16 @@ void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all) {
   }
 }
 
+/* In pieces whose ends are beats: a whole data set may take long. */
 static void broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {
-  comm_waits(true);
   while (bytes > 0) {
-    const int piece = next_piece(bytes);
-    MPI_Bcast(data, piece, MPI_BYTE, 0, group);
+    const size_t piece = ls_size_min(bytes, BROADCAST);
+    comm_waits(true);
+    MPI_Bcast(data, (int)piece, MPI_BYTE, 0, group);
+    comm_waits(false);
     data += piece;
-    bytes -= (size_t)piece;
+    bytes -= piece;
   }
-  comm_waits(false);
 }
 
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes) {
@@ -106,7 +109,9 @@ void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared) {
   const bool holds_copy = shared->is_private || comm->node_rank == 0;
   MPI_Comm holders = MPI_COMM_NULL;
   settle(comm, shared);
+  comm_waits(true);
   MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders);
+  comm_waits(false);
   if (holders != MPI_COMM_NULL) {
     broadcast(holders, shared->data, shared->bytes);
     MPI_Comm_free(&holders);

@@ -15,7 +15,9 @@ bool comm_shared_memory_has(size_t bytes) {
 /* Collective over the node: what its first rank finds goes for all its ranks. */
 static bool node_can_share(ls_comm *comm, size_t bytes) {
   int can = comm->node_size > 1 && bytes > 0 && (comm->node_rank != 0 || comm_shared_memory_has(bytes));
+  comm_waits(true);
   MPI_Bcast(&can, 1, MPI_INT, 0, comm->node);
+  comm_waits(false);
   return can != 0;
 }
 
@@ -45,7 +47,9 @@ void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
   void *data = NULL;
   MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
   int unit = 1;
+  comm_waits(true);
   MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
+  comm_waits(false);
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
   return data;
@@ -60,8 +64,10 @@ void comm_window_fence(MPI_Comm group, MPI_Win window) {
 }
 
 void comm_window_free(MPI_Win *window) {
+  comm_waits(true);
   MPI_Win_unlock_all(*window);
   MPI_Win_free(window);
+  comm_waits(false);
 }
 
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {

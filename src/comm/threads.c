@@ -55,7 +55,9 @@ static seat *gather_seats(ls_comm *comm, int threads) {
   LS_ASSERT(seats);
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
+  comm_waits(true);
   MPI_Allgather(&mine, sizeof mine, MPI_BYTE, seats, sizeof mine, MPI_BYTE, comm->node);
+  comm_waits(false);
   return seats;
 }
 
@@ -124,9 +126,13 @@ bool ls_comm_crowded(ls_comm *comm, int threads, ls_crowd *out) {
   int first = crowd.threads > crowd.cores ? comm->rank : comm->size;
   int length = 0;
   MPI_Get_processor_name(crowd.host, &length);
+  comm_waits(true);
   MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->world);
+  comm_waits(false);
   if (first == comm->size) return false;
+  comm_waits(true);
   MPI_Bcast(&crowd, (int)sizeof crowd, MPI_BYTE, first, comm->world);
+  comm_waits(false);
   *out = crowd;
   return true;
 }

@@ -94,7 +94,9 @@ static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
   comm_waits(false);
   if (tail == 0) return;
   float *const rest = x + piece * size;
+  comm_waits(true);
   MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world);
+  comm_waits(false);
   fold_f32(tree->parts, tail, tree->n_lanes, comm->size);
   memcpy(rest, tree->parts, tail * sizeof *rest);
 }

@@ -20,12 +20,13 @@
 #include <unistd.h>
 
 #define LIMIT         600.0 /* seconds, until ls_comm_set_timeout */
-#define TICK_MAX      0.25
+#define TICK_MAX      0.1
 #define TICKS_A_LIMIT 40.0
-#define LOOK          1.0 /* seconds in which a thread that lives has had a turn */
-#define OTHER_NODE    1.5 /* by which other nodes let that of rank 0 go first: one message is enough */
+#define PART_STOPPED  0.5 /* of the limit: a process whose thread has had no turn for so long is stopped */
+#define FIRST_NODE    2.2 /* seconds after a node that is to blame: mpirun takes 2 to end the others */
+#define OTHER_NODE    3.6 /* and others, where that of rank 0 may be the one that is cut off */
 #define LAST_WORDS    2   /* seconds that they may take */
-#define AFTERWARDS    4.0 /* by which a rank goes by itself where nobody ends it */
+#define AFTERWARDS    0.5 /* by which a rank goes by itself where nobody ends it */
 
 typedef struct slot { /* of a rank; a line of cache */
   _Alignas(LS_ALIGNMENT) atomic_uint_fast64_t beats;
@@ -50,9 +51,10 @@ static struct {
   double limit;
   struct comm_board *board; /* of `n` slots, of which `own` is this rank's; NULL: alone so far */
   int n, own;
-  uint64_t *turns;        /* (n) */
+  uint64_t *turns;        /* (n) of each slot, when last seen */
+  double *silent;         /* (n) seconds since they moved */
   const char *when_alone; /* what hangs where there is no board */
-  bool goes_second;       /* after the node of rank 0 */
+  bool is_first_node;     /* that of rank 0 */
 } watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static atomic_bool waiting; /* this process's first thread waits for others */
@@ -103,15 +105,41 @@ static void add_rank(char *text, size_t size, const slot *s) {
   ls_append(text, size, "%srank %d (process %ld)", text[0] ? ", " : "", s->rank, s->pid);
 }
 
+/* How long each rank's thread has had no turn, after `seconds` more. The lock is held. */
+static void look_around(double seconds) {
+  for (int i = 0; i < watchdog.n; i++) {
+    const uint64_t turns = atomic_load(&watchdog.board->slots[i].turns);
+    watchdog.silent[i] = turns == watchdog.turns[i] ? watchdog.silent[i] + seconds : 0.0;
+    watchdog.turns[i] = turns;
+  }
+}
+
+static bool is_stopped(int i) {
+  return watchdog.silent[i] > PART_STOPPED * watchdog.limit;
+}
+
+/* Whether a rank of this node is to blame. */
+static bool is_fault_here(void) {
+  bool is_here = false;
+  for (int i = 0; i < watchdog.n; i++)
+    is_here = is_here || is_stopped(i) || !atomic_load(&watchdog.board->slots[i].waits);
+  return is_here;
+}
+
+/* How much longer than the limit this node lets others speak: first goes one whose rank is to blame, then
+ * that of rank 0. */
+static double patience(void) {
+  if (!watchdog.board || is_fault_here()) return 0.0;
+  return watchdog.is_first_node ? FIRST_NODE : OTHER_NODE;
+}
+
 /* Names who is to blame, as far as it can be seen from this node. The lock is held. */
 static void find_fault(const struct comm_board *board, char *text, size_t size) {
   char stopped[400] = "";
   char busy[400] = "";
-  for (int i = 0; i < watchdog.n; i++) watchdog.turns[i] = atomic_load(&board->slots[i].turns);
-  pause_for(LOOK);
   for (int i = 0; i < watchdog.n; i++) {
     const slot *const s = &board->slots[i];
-    if (i != watchdog.own && atomic_load(&s->turns) == watchdog.turns[i])
+    if (is_stopped(i))
       add_rank(stopped, sizeof stopped, s);
     else if (!atomic_load(&s->waits))
       add_rank(busy, sizeof busy, s);
@@ -123,7 +151,9 @@ static void find_fault(const struct comm_board *board, char *text, size_t size) 
              "%s on this host is at work without an end in sight (a file system that does not answer?)",
              busy);
   else if (board->others[0])
-    snprintf(text, size, "no word from %s: a host or a link is down, or a rank there is stopped",
+    snprintf(text, size,
+             "no word from %s: a host or a link is down or too slow for this limit, or a rank there is "
+             "stopped",
              board->others);
   else
     snprintf(text, size, "all ranks wait for each other");
@@ -177,10 +207,12 @@ static void *watch(void *unused) {
     post();
     const uint64_t signs = all_signs();
     const double now = ls_clock();
-    idle = signs == seen ? idle + fmin_of(now - before, 2.0 * tick) : 0.0;
+    const double passed = fmin_of(now - before, 2.0 * tick);
+    look_around(passed);
+    idle = signs == seen ? idle + passed : 0.0;
     seen = signs;
     before = now;
-    if (idle > watchdog.limit + (watchdog.goes_second ? OTHER_NODE : 0.0)) leave();
+    if (idle > watchdog.limit && idle > watchdog.limit + patience()) leave();
   }
   pthread_mutex_unlock(&watchdog.lock);
   return unused;
@@ -218,7 +250,9 @@ void comm_watchdog_stop(void) {
   pthread_join(watchdog.thread, NULL);
   pthread_cond_destroy(&watchdog.change);
   free(watchdog.turns);
+  free(watchdog.silent);
   watchdog.turns = NULL;
+  watchdog.silent = NULL;
   watchdog.is_running = false;
 }
 
@@ -237,7 +271,7 @@ static void attach(struct comm_board *board, const ls_comm *comm) {
   watchdog.board = board;
   watchdog.n = board ? comm->node_size : 0;
   watchdog.own = comm->node_rank;
-  watchdog.goes_second = !comm->is_first_node;
+  watchdog.is_first_node = comm->is_first_node;
   watchdog.when_alone = "MPI does not end: a rank is stopped, or a host or a link is down";
   pthread_mutex_unlock(&watchdog.lock);
 }
@@ -245,7 +279,7 @@ static void attach(struct comm_board *board, const ls_comm *comm) {
 /* Collective over the first ranks of the nodes. */
 static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
   enum { NODES_MAX = 16, NAME = 64 };
-  char names[NODES_MAX][NAME];
+  char names[NODES_MAX * NAME];
   char mine[NAME] = "";
   int n_nodes = 0;
   int own = 0;
@@ -257,13 +291,15 @@ static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
   MPI_Allgather(mine, NAME, MPI_CHAR, names, NAME, MPI_CHAR, comm->leaders);
   text[0] = '\0';
   for (int i = 0; i < n_nodes; i++)
-    if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names[i]);
+    if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names + (ptrdiff_t)i * NAME);
 }
 
 ls_status comm_watchdog_join(ls_comm *comm) {
   comm->timeout = LIMIT;
   watchdog.turns = ls_calloc((size_t)comm->node_size, sizeof *watchdog.turns);
-  if (!watchdog.turns) return ls_fail_memory("the watchdog", (size_t)comm->node_size * sizeof(uint64_t));
+  watchdog.silent = ls_calloc((size_t)comm->node_size, sizeof *watchdog.silent);
+  if (!watchdog.turns || !watchdog.silent)
+    return ls_fail_memory("the watchdog", (size_t)comm->node_size * 2 * sizeof(double));
   const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(slot) + LS_ALIGNMENT;
   char *const base = comm_window_allocate(comm, bytes, &comm->board_window);
   comm->board = (void *)(base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT);

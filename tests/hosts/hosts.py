@@ -13,6 +13,7 @@ Alone: hosts.py [--rate 1gbit] [--delay 1000] [--ranks 1,1] COMMAND... runs a co
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import shutil
@@ -105,6 +106,23 @@ class Host:
             self.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", BURST, "latency", "100ms")
 
 
+    def link(self, state):
+        """Its device goes up or down."""
+        self.run("ip", "link", "set", "eth0", state)
+
+    def processes(self):
+        """(pid, program) of all that run in it, its first process last; those that are dead but not waited for are not
+        among them."""
+        space = os.readlink(f"/proc/{self.process.pid}/ns/pid_for_children")
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(path / "ns/pid") == space:
+                    program, rest = path.joinpath("stat").read_text().split("(", 1)[1].rsplit(")", 1)
+                    found += [(int(path.name), program)] if rest.split()[0] != "Z" else []
+        return sorted(found, reverse=True)
+
+
 class Hosts:
     """`n` hosts, wired. For the `with` statement."""
 
@@ -127,9 +145,15 @@ class Hosts:
             host.connect(rate)
         self.login = self.hosts.pop()
 
+    def cut(self, host):
+        """From now on all frames of a host are lost without a word; or arrive again, the second time."""
+        self.held[-1].stdin.write(chr(host.number))
+        self.held[-1].stdin.flush()
+
     def end(self):
         for process in reversed(self.held):
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         for process in self.held:
             process.wait()
             process.stdout.close()

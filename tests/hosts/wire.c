@@ -5,8 +5,9 @@
  *
  * Port i (from 1) is a TAP device "eth0" in the network namespace of process PID i, and the frames for it
  * are those to the Ethernet address 02:00:00:00:00:i; those to a group go to all others. Prints "ready" and
- * then runs until its standard input ends, as it does when the parent is gone. Frames keep their offloads:
- * up to 64 KiB each, so there are few. */
+ * then runs until its standard input ends, as it does when the parent is gone. A byte i there cuts port i
+ * off, frames of both directions are lost without a word, and the next one connects it again. Frames keep
+ * their offloads: up to 64 KiB each, so there are few. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -39,7 +40,8 @@ typedef struct frame {
 
 /* All take the same time, so the first in is the first out: a ring. */
 typedef struct wire {
-  int ports[MAX_PORTS];
+  int ports[MAX_PORTS]; /* -1: its namespace is gone */
+  bool is_cut[MAX_PORTS];
   int n_ports;
   int64_t delay; /* ns */
   frame *frames;
@@ -80,8 +82,9 @@ static bool take(wire *w, int port) {
   const bool room = w->count < MAX_FRAMES;
   frame *const f = &w->frames[(w->first + w->count) % MAX_FRAMES];
   const ssize_t bytes = read(w->ports[port], room ? f->content : lost, MAX_FRAME);
+  if (bytes < 0 && errno == EBADFD) w->ports[port] = -1;
   if (bytes < OFFLOAD + ETHERNET) return bytes > 0;
-  if (!room) return true;
+  if (!room || w->is_cut[port]) return true;
   f->due = now() + w->delay;
   f->bytes = (size_t)bytes;
   f->from = port;
@@ -90,13 +93,16 @@ static bool take(wire *w, int port) {
 }
 
 /* A port that has no room loses the frame. */
-static void deliver(const wire *w, const frame *f) {
+static void deliver(wire *w, const frame *f) {
   const unsigned char *const address = f->content + OFFLOAD;
   const bool to_group = (address[0] & 1) != 0;
+  if (w->is_cut[f->from]) return;
   for (int port = 0; port < w->n_ports; port++) {
     if (port == f->from || (!to_group && address[5] != port + 1)) continue;
+    if (w->is_cut[port] || w->ports[port] < 0) continue;
     const ssize_t written = write(w->ports[port], f->content, f->bytes);
-    if (written < 0 && errno != EAGAIN && errno != EIO)
+    if (written < 0 && errno == EBADFD) w->ports[port] = -1;
+    if (written < 0 && errno != EBADFD && errno != EAGAIN && errno != EIO)
       must(false, "a frame"); /* EIO: the device is down */
   }
 }
@@ -108,8 +114,16 @@ static void deliver_due(wire *w) {
   }
 }
 
+/* A byte of standard input; false once it has ended. */
+static bool obey(wire *w) {
+  unsigned char port = 0;
+  if (read(STDIN_FILENO, &port, 1) <= 0) return false;
+  if (port >= 1 && port <= w->n_ports) w->is_cut[port - 1] = !w->is_cut[port - 1];
+  return true;
+}
+
 /* Waits for frames or for the first to be due; false once standard input has ended. */
-static bool await(const wire *w) {
+static bool await(wire *w) {
   struct pollfd polled[MAX_PORTS + 1];
   for (int port = 0; port < w->n_ports; port++)
     polled[port] = (struct pollfd){.fd = w->ports[port], .events = POLLIN};
@@ -119,8 +133,7 @@ static bool await(const wire *w) {
   const struct timespec time = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
   must(ppoll(polled, (nfds_t)w->n_ports + 1, w->count > 0 ? &time : NULL, NULL) >= 0 || errno == EINTR,
        "poll");
-  char byte;
-  return polled[w->n_ports].revents == 0 || read(STDIN_FILENO, &byte, 1) > 0;
+  return polled[w->n_ports].revents == 0 || obey(w);
 }
 
 int main(int argc, char **argv) {
@@ -138,7 +151,7 @@ int main(int argc, char **argv) {
   while (await(&w)) {
     deliver_due(&w);
     for (int port = 0; port < w.n_ports; port++)
-      for (int n = 0; n < MAX_AT_ONCE && take(&w, port);) n++;
+      for (int n = 0; n < MAX_AT_ONCE && w.ports[port] >= 0 && take(&w, port);) n++;
     deliver_due(&w);
   }
   free(w.frames);

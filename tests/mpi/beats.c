@@ -1,7 +1,8 @@
-/* The last rank works for three times the watchdog's limit while the others wait: `beats beating` says that
- * it moves on, and ends well; `beats silent` does not. */
+/* A rank (the last one, where none is given) works for three times the watchdog's limit while the others
+ * wait: `beats beating [RANK]` says that it moves on, and ends well; `beats silent [RANK]` does not. */
 #include "lockstep/comm.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,7 +14,8 @@ int main(int argc, char **argv) {
   const bool beats = argc > 1 && strcmp(argv[1], "beating") == 0;
   if (ls_comm_create(&argc, &argv, &comm) != LS_OK) return LS_ERR_INTERNAL;
   ls_comm_set_timeout(comm, LIMIT);
-  const bool works = ls_comm_rank(comm) == ls_comm_size(comm) - 1;
+  const int worker = argc > 2 ? (int)strtol(argv[2], NULL, 10) : ls_comm_size(comm) - 1;
+  const bool works = ls_comm_rank(comm) == worker;
   for (double end = ls_clock() + 3.0 * LIMIT; works && ls_clock() < end;) {
     usleep((useconds_t)(1e6 * STEP));
     if (beats) ls_beat();

@@ -1,0 +1,364 @@
+"""Runs over two hosts whose link is cut or slow, or of which one is killed or frozen: the ranks that can still run are
+gone soon after comm.timeout, a line names the other host, and the run goes on from its last checkpoint. What recovers
+in time, what is slow, and what works for long changes nothing.
+
+mpirun waits for a daemon that it can't reach unless the keepalive of its own connections ends before comm.timeout;
+that is tried too, and elsewhere it is killed.
+
+Words on the command line pick the cases whose names hold all of them. --limit SECONDS: another comm.timeout than the
+test's; the README has those of --limit 10. Alone it takes the build in build/, or in LOCKSTEP_BUILD."""
+
+import argparse
+import concurrent.futures
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import hosts
+import numpy
+
+sys.path.insert(0, str(hosts.ROOT / "tests/mpi"))
+import runs
+
+PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
+GRACE = 5 # seconds after the limit
+BEDS = 6 # at a time: they mostly wait
+BEATS = hosts.BUILD / "tests/mpi/beats"
+INTERNAL = 70
+SAMPLES, FEATURES = 6000, 1024 # of bytes: at SLOW they take some 6 s to the other host
+SLOW = {"rate": "8mbit", "delay": 50000}
+
+
+def await_that(holds, seconds):
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds()
+
+
+def programs(host, name):
+    """The processes of a program on a host, those of the lowest number first."""
+    try:
+        return sorted(pid for pid, program in host.processes() if program == name)
+    except OSError: # the host is gone
+        return []
+
+
+def signal_all(host, number):
+    for pid, _ in host.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def bytes_sent(host):
+    """By its eth0."""
+    with open(f"/proc/{host.process.pid}/net/dev", encoding="ascii") as file:
+        return next(int(line.split()[9]) for line in file if line.strip().startswith("eth0:"))
+
+
+class Case:
+    """A bed, a run on it, and what was seen."""
+
+    def __init__(self, name, bed, here, limit, verdicts):
+        self.name, self.ranks, self.failed = name, CASES[name][0], False
+        self.bed, self.here, self.limit, self.verdicts = bed, here, limit, verdicts
+        self.output = here.folder / "run"
+        self.sets = ["train.epochs=1000000", "checkpoint.every_steps=10", f"comm.timeout={limit}s"]
+        self.out, self.err = (open(here.folder / name, "w+", encoding="utf-8") for name in ("out", "err"))
+        self.process = None
+
+    def check(self, holds, text):
+        self.failed |= not holds
+        self.verdicts.check(holds, f"{self.name}: {text}")
+
+    def words(self, sets=()):
+        return self.here.command(0, "run", [*self.sets, *sets])[2:]
+
+    def start(self, sets=(), settings=()):
+        command = self.bed.command(self.ranks, *self.words(sets), settings=settings)
+        self.process = subprocess.Popen(command, stdout=self.out, stderr=self.err,
+                                        env=hosts.environment(int(200 * PATIENCE)))
+
+    def steps(self):
+        return sorted(path.name for path in self.output.glob("checkpoints/step-*.h5"))
+
+    def train(self, **how):
+        """Until the first checkpoint is there."""
+        self.start(**how)
+        self.check(await_that(self.steps, 60), "takes its first steps")
+
+    def text(self):
+        """What was printed and logged."""
+        log = self.output / "train.log"
+        return (self.here.folder / "err").read_text() + (log.read_text() if log.exists() else "")
+
+    def ends(self, on, since):
+        """All ranks on those hosts are gone soon after the limit; returns when, in seconds."""
+        gone = await_that(lambda: not any(programs(host, "lockstep") for host in on), self.limit + 60)
+        seconds = time.monotonic() - since
+        self.check(gone, f"no rank left after {seconds:.1f} s, {seconds - self.limit:.1f} s after the limit")
+        self.check(seconds < (self.limit + 4 * GRACE) * PATIENCE,
+                   f"{seconds:.1f} s, of {self.limit + GRACE} s on a quiet machine")
+
+    def says(self, text, by=None):
+        """A host whose ranks could write it, each in one line, says so; `by`: of this name."""
+        told = {line.partition("error: ")[2] for line in self.text().splitlines() if "nothing has moved" in line}
+        found = [line for line in told if text in line and (by is None or f" on {by.name}:" in line)]
+        self.check(len(found) == 1, f"{text} {len(found)} of {len(told)} messages {[] if found else told}")
+
+    def mpirun_ends(self, *codes):
+        """By itself; with one of these exit codes, where there are any."""
+        await_that(lambda: self.process.poll() is not None, 30)
+        code = self.process.returncode
+        self.check(code in codes if codes else code, f"mpirun ends by itself: exit code {code}")
+
+    def mpirun_is_killed(self):
+        """Where it waits for a daemon that does not answer."""
+        self.process.kill()
+        self.process.wait()
+
+    def nothing_left(self):
+        def left():
+            return [pid for host in self.bed.hosts for name in ("lockstep", "orted") for pid in programs(host, name)]
+
+        self.check(await_that(lambda: not left(), 40), "no process left on either host")
+
+    def goes_on(self, host):
+        """From the last checkpoint, by one rank on a host."""
+        last = max(self.steps())
+        step = int(last.removeprefix("step-").removesuffix(".h5"))
+        if host is not self.bed.hosts[0]:
+            (self.output / "lock").unlink(missing_ok=True) # of a host that is gone, as the message of a start says
+        words = self.words([f"train.max_steps={step + 3}"])
+        command = [*host.inside((*hosts.SPACES, "pid")), "env", "-C", str(self.here.folder), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.check(done.returncode == 0 and f"step {step}" in done.stdout,
+                   f"goes on from step {step}: exit code {done.returncode} {done.stderr}")
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.wait()
+        self.out.close()
+        self.err.close()
+
+
+# ----------------------------------------------------------------------------- cases
+
+def sever(bed, host, how, link="down"):
+    """Its device goes down, or frames are lost; the second time all is well again."""
+    if how == "lost":
+        bed.cut(host)
+    else:
+        host.link(link)
+
+
+def cut(case, where, how):
+    """The link of a host, for good."""
+    case.train()
+    cut_now(case, case.bed.hosts[where], how)
+
+
+def cut_now(case, host, how):
+    """Both sides see no more of each other, and end."""
+    since = time.monotonic()
+    sever(case.bed, host, how)
+    case.ends(case.bed.hosts, since)
+    for own, other in (case.bed.hosts, case.bed.hosts[::-1]):
+        if other is host or case.steps(): # there is no log before the first step, and the other's words are lost
+            case.says(f"no word from {other.name}:", own)
+    case.mpirun_is_killed()
+    sever(case.bed, host, how, "up")
+    case.nothing_left()
+    if case.steps():
+        case.goes_on(case.bed.hosts[0])
+
+
+def cut_in_checkpoint(case):
+    """While rank 0 writes one: it is stopped there until the link is cut."""
+    case.train(sets=["checkpoint.every_steps=1"])
+    writer = programs(case.bed.hosts[0], "lockstep")[0]
+
+    def is_writing():
+        os.kill(writer, signal.SIGSTOP)
+        if any(case.output.glob("checkpoints/*tmp*")) or any(case.output.glob("checkpoints/.*")):
+            return True
+        os.kill(writer, signal.SIGCONT)
+        return False
+
+    case.check(await_that(is_writing, 30), "rank 0 writes a checkpoint")
+    case.bed.cut(case.bed.hosts[0])
+    os.kill(writer, signal.SIGCONT)
+    case.bed.cut(case.bed.hosts[0])
+    cut_now(case, case.bed.hosts[0], "lost")
+
+
+def write_data(case):
+    random = numpy.random.default_rng(1)
+    path = case.here.folder / "data.h5"
+    with h5py.File(path, "w") as file:
+        file["train/x"] = random.integers(0, 256, (SAMPLES, FEATURES), dtype="u1")
+        file["train/y"] = numpy.arange(SAMPLES) % 10
+    return [f"data.train={path}:/train"]
+
+
+def cut_in_reading(case):
+    """While the data go to the other host."""
+    first = case.bed.hosts[0]
+    case.start(sets=write_data(case))
+    case.check(await_that(lambda: bytes_sent(first) > SAMPLES * FEATURES / 3, 60), "a part of the data has been sent")
+    cut_now(case, first, "lost")
+    case.check(not case.output.exists(), "no run directory yet")
+
+
+def slow(case):
+    """Data that take longer than the limit to arrive, and steps over such a link."""
+    case.start(sets=[*write_data(case), "train.max_steps=5"])
+    ended = await_that(lambda: case.process.poll() is not None, 100)
+    case.check(ended and case.process.returncode == 0, f"ends well: exit code {case.process.returncode}")
+    case.check("nothing has moved" not in case.text(), "no false alarm")
+
+
+def back(case):
+    """A cut shorter than the limit."""
+    steps = 120
+    case.sets += [f"train.max_steps={steps}"]
+    case.train()
+    at = case.steps()[-1]
+    case.bed.cut(case.bed.hosts[0])
+    time.sleep(0.5 * case.limit)
+    case.bed.cut(case.bed.hosts[0])
+    case.check(int(at[5:13]) < steps and case.process.wait(100) == 0, f"was cut after {at}, ends well")
+    case.nothing_left()
+    cut_short, name = case.output.rename(case.here.folder / "cut"), case.output.name
+    done = case.bed.run(case.ranks, *case.words())
+    case.check(done.returncode == 0, "the same undisturbed")
+    different = case.here.checkpoint(cut_short.name, steps).different(case.here.checkpoint(name, steps))
+    case.check(not different, f"the same bits in the checkpoint: {different}")
+
+
+def keepalive(case):
+    """mpirun's own, shorter than the limit: it ends all, itself too."""
+    case.train(settings=[(f"oob_tcp_keepalive_{what}", "1") for what in ("time", "intvl", "probes")])
+    since = time.monotonic()
+    case.bed.cut(case.bed.hosts[1])
+    case.ends(case.bed.hosts, since)
+    case.mpirun_ends(205)
+    case.check(case.bed.hosts[1].name in case.text(), "mpirun names the host")
+    case.nothing_left()
+    case.bed.cut(case.bed.hosts[1])
+    case.goes_on(case.bed.hosts[0])
+
+
+def killed(case, where):
+    """All processes of a host at once."""
+    host, other = case.bed.hosts[where], case.bed.hosts[1 - where]
+    case.train()
+    since = time.monotonic()
+    os.kill(host.processes()[-1][0], signal.SIGKILL)
+    case.ends(case.bed.hosts, since)
+    case.mpirun_ends()
+    case.check("host" in case.text(), f"said: {case.text().strip().splitlines()[:3]}")
+    case.nothing_left()
+    case.goes_on(other)
+
+
+def frozen(case, where):
+    """All processes of a host at once; its kernel still answers."""
+    host, other = case.bed.hosts[where], case.bed.hosts[1 - where]
+    case.train()
+    since = time.monotonic()
+    signal_all(host, signal.SIGSTOP)
+    case.ends([other], since)
+    case.says(f"no word from {host.name}:", other)
+    case.mpirun_is_killed()
+    signal_all(host, signal.SIGCONT)
+    case.nothing_left()
+    case.goes_on(case.bed.hosts[0])
+
+
+def stopped(case):
+    """One rank of the other host: that host names it."""
+    case.train()
+    pid = programs(case.bed.hosts[1], "lockstep")[-1]
+    since = time.monotonic()
+    os.kill(pid, signal.SIGSTOP)
+    case.ends(case.bed.hosts, since)
+    case.says("on this host does not run", case.bed.hosts[1])
+    case.mpirun_ends(INTERNAL)
+    case.nothing_left()
+    case.goes_on(case.bed.hosts[0])
+
+
+def works(case, rank, how, code):
+    """A rank works for long while all others wait for its agreement."""
+    done = case.bed.run(case.ranks, BEATS, how, rank)
+    case.check(done.returncode == code, f"exit code {done.returncode}")
+    told = [line for line in done.stderr.splitlines() if "nothing has moved" in line]
+    named = len(told) == 1 and f"rank {rank} (process " in told[0] and "is at work without an end" in told[0]
+    case.check(named if code else not told, f"messages: {told}")
+
+
+PLAIN, WIDE = (1, 1), (2, 2)
+CASES = {
+    "back": (PLAIN, back, {}),
+    "slow": (WIDE, slow, SLOW),
+    "cut in reading": (WIDE, cut_in_reading, SLOW),
+    "first host down": (WIDE, functools.partial(cut, where=0, how="down"), {}),
+    "second host down": (PLAIN, functools.partial(cut, where=1, how="down"), {}),
+    "first host lost": (PLAIN, functools.partial(cut, where=0, how="lost"), {}),
+    "second host lost": (WIDE, functools.partial(cut, where=1, how="lost"), {}),
+    "cut in checkpoint": (PLAIN, cut_in_checkpoint, {}),
+    "keepalive": (WIDE, keepalive, {}),
+    "first host killed": (PLAIN, functools.partial(killed, where=0), {}),
+    "second host killed": (WIDE, functools.partial(killed, where=1), {}),
+    "first host frozen": (WIDE, functools.partial(frozen, where=0), {}),
+    "second host frozen": (PLAIN, functools.partial(frozen, where=1), {}),
+    "rank stopped": (WIDE, stopped, {}),
+    "first rank beats": (PLAIN, functools.partial(works, rank=0, how="beating", code=0), {}),
+    "fourth rank beats": (WIDE, functools.partial(works, rank=3, how="beating", code=0), {}),
+    "first rank silent": (PLAIN, functools.partial(works, rank=0, how="silent", code=INTERNAL), {}),
+    "third rank silent": (WIDE, functools.partial(works, rank=2, how="silent", code=INTERNAL), {}),
+}
+BRIEF = ["second host lost", "first host frozen", "fourth rank beats"] # with sanitizers
+
+
+def attempt(name, limit, verdicts):
+    _, function, link = CASES[name]
+    with hosts.Hosts(2, **link) as bed, runs.Runs() as here:
+        case = Case(name, bed, here, limit, verdicts)
+        try:
+            function(case)
+        except Exception as why:
+            case.check(False, f"{type(why).__name__}: {why}")
+        finally:
+            if case.failed:
+                print(case.text())
+            case.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=int, default=2)
+    parser.add_argument("words", nargs="*")
+    options = parser.parse_args()
+    verdicts = runs.Verdicts()
+    wanted = [name for name in (CASES if runs.is_quick() else BRIEF) if all(word in name for word in options.words)]
+    try:
+        hosts.need_all()
+        with concurrent.futures.ThreadPoolExecutor(BEDS) as pool:
+            for done in [pool.submit(attempt, name, options.limit, verdicts) for name in wanted]:
+                done.result()
+    except hosts.Impossible as why:
+        print(f"no hosts here: {why}")
+        sys.exit(hosts.SKIPPED)
+    verdicts.end()
+
+
+main()
