@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BROADCAST ((size_t)1 << 18) /* bytes at a time */
+#define BROADCAST ((size_t)1 << 22) /* bytes at a time */
 
 void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
   comm_waits(true);
