@@ -176,12 +176,11 @@ static ls_status set_state(trainer *t, const ls_train_options *options, const ls
   return status;
 }
 
-/* Rank 0: whether model.h5 is there, and in a run with validation has the weights of best.h5. */
+/* Rank 0: whether model.h5 is there, and has the weights of `best` where that is not NULL. */
 static bool has_model(const trainer *t, const ls_saved *best) {
   ls_saved *model = NULL;
-  const bool is_best = t->setup->validation.view.n > 0 && best;
   const bool found = ls_saved_open(t->files.model, &model) == LS_OK &&
-                     (!is_best || ls_saved_same_model(model, best, t->setup->job->model));
+                     (!best || ls_saved_same_model(model, best, t->setup->job->model));
   ls_saved_close(&model);
   return found;
 }
@@ -209,14 +208,15 @@ static bool same_measure(const ls_saved *saved, const trainer *t) {
 }
 
 /* Rank 0: whether the best model that the progress tells of is the one in this folder, and by the same
- * measure. */
+ * measure. Without validation model.h5 has other weights, and is there only once the run has ended. */
 static bool has_best(const trainer *t, const ls_saved *saved) {
   ls_saved *best = NULL;
   ls_progress progress = {0};
   const bool same = same_measure(saved, t) && ls_saved_open(t->files.best, &best) == LS_OK &&
                     best->is_checkpoint && ls_saved_read_progress(best, &progress) == LS_OK &&
                     progress.best_epoch == t->progress.best_epoch &&
-                    progress.best_value == t->progress.best_value && has_model(t, best);
+                    progress.best_value == t->progress.best_value &&
+                    (t->setup->validation.view.n == 0 || has_model(t, best));
   ls_saved_close(&best);
   return same;
 }
