@@ -1,10 +1,10 @@
 /* Damages a model or checkpoint in every way there is a short name for, and has the program open each:
  *
- *   damage FILE SCRATCH [EVERY]
+ *   damage FILE SCRATCH
  *
  * One bit of each byte flipped, all of them in turn from byte to byte; each 16-bit word set to 0000 and to
  * FFFF; cut at each byte of the first 2 KiB and each 4 KiB after that; longer by zeros or by more of
- * itself. EVERY > 1 leaves out all but every so many bytes and words. Each must be refused with a reason
+ * itself. Each must be refused with a reason
  * that names the file. */
 #include "lockstep/checkpoint.h"
 
@@ -45,17 +45,17 @@ static void expect_refusal(damage *d, const char *what, size_t at) {
   ls_saved_close(&saved);
 }
 
-static void flip_bits(damage *d, size_t every) {
-  for (size_t at = 0; at < d->n; at += every) {
-    const unsigned char flipped = (unsigned char)(d->data[at] ^ (1 << (at / every % 8)));
+static void flip_bits(damage *d) {
+  for (size_t at = 0; at < d->n; at++) {
+    const unsigned char flipped = (unsigned char)(d->data[at] ^ (1 << (at % 8)));
     put(d, &flipped, 1, at);
     expect_refusal(d, "a flipped bit", at);
     put(d, d->data + at, 1, at);
   }
 }
 
-static void set_words(damage *d, size_t every) {
-  for (size_t at = 0; at + 2 <= d->n; at += 2 * every) {
+static void set_words(damage *d) {
+  for (size_t at = 0; at + 2 <= d->n; at += 2) {
     for (int value = 0; value <= 0xff; value += 0xff) {
       const unsigned char word[2] = {(unsigned char)value, (unsigned char)value};
       if (memcmp(word, d->data + at, 2) == 0) continue;
@@ -103,16 +103,15 @@ static bool opens(const damage *d) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 3) fail("usage: damage FILE SCRATCH [EVERY]");
+  if (argc != 3) fail("usage: damage FILE SCRATCH");
   damage d = {.path = argv[2]};
-  const size_t every = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
   read_whole(&d, argv[1]);
   d.descriptor = open(d.path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (d.descriptor < 0 || every < 1) fail("the copy can't be made");
+  if (d.descriptor < 0) fail("the copy can't be made");
   put(&d, d.data, d.n, 0);
   if (!opens(&d)) fail("the file is not whole to begin with");
-  flip_bits(&d, every);
-  set_words(&d, every);
+  flip_bits(&d);
+  set_words(&d);
   cut_short(&d);
   append(&d);
   if (!opens(&d)) fail("the damages were not undone");

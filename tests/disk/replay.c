@@ -13,7 +13,8 @@
  *   - the newest usable checkpoint, as the program finds it, is at least the newest one whose name is sure,
  * and at least the last but one that was published;
  *   - best.h5 and model.h5 are whole or absent, and there where their name is sure;
- *   - a best epoch that the checkpoint tells of has its best.h5 and its model.h5. */
+ *   - a best epoch that the checkpoint tells of has its best.h5, and where there are validation data its
+ * model.h5. */
 #include "recording.h"
 
 #include "lockstep/checkpoint.h"
@@ -401,6 +402,7 @@ typedef enum health { ABSENT, WHOLE, DAMAGED } health;
 typedef struct verdict {
   ls_digest key;
   uint64_t step, best_epoch; /* of the checkpoint that is found; step 0: none */
+  bool validates;            /* it tells of validation data, so that model.h5 is of the best epoch */
   health best, model;
   uint64_t best_of_best; /* the best epoch that best.h5 tells of */
   char message[256];
@@ -465,6 +467,7 @@ static void examine(const variant *v, const int values[NAMES], const char *scrat
     fail("was found, but can't be read", ls_store_path(saved->store));
   out->step = progress.step;
   out->best_epoch = progress.best_epoch;
+  out->validates = progress.validation.low != 0;
   ls_saved_close(&saved);
 }
 
@@ -507,7 +510,7 @@ static const char *judge(const verdict *found) {
   if (found->model == ABSENT && is_sure("model.h5")) return "model.h5 is gone";
   if (found->best_epoch == 0) return NULL;
   if (found->best == ABSENT || found->best_of_best < found->best_epoch) return "best.h5 is older than told";
-  return found->model == ABSENT ? "model.h5 is missing" : NULL;
+  return found->validates && found->model == ABSENT ? "model.h5 is missing" : NULL;
 }
 
 static void check_state(const variant *v, bool is_write, size_t at, void *context) {
