@@ -58,12 +58,14 @@ def leftovers(folder):
 
 class Result:
     """All that a run leaves but for the clock, and for what is in checkpoints before the last one: of a run that ended
-    between best.h5 and the checkpoint that refers to it the best is taken anew, and until then they know of none."""
+    between best.h5 and the checkpoint that refers to it the best is taken anew, and until then they know of none. One
+    that ended before it removed an old checkpoint may leave it. Of the lock see `leftovers`."""
 
     def __init__(self, folder):
         run = folder / "out/run"
         self.names = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
         final = max(name for name in self.names if "/step-" in name)
+        self.names = [name for name in self.names if name == final or "/step-" not in name and name != "lock"]
         self.files = {name: runs.Checkpoint(run / name) for name in ("model.h5", "checkpoints/best.h5", final)}
         header, rows = harness.read_csv(run / "metrics.csv")
         kept = [i for i, name in enumerate(header) if name not in ("seconds", "samples_per_second")]

@@ -7,7 +7,8 @@
  *                  ones, fail with this number. Kinds: open write truncate fsync rename link unlink mkdir
  *                  close malloc. Of malloc, calloc, realloc and aligned_alloc those count that the
  *                  program's own code makes
- *   DISK_TOLD      the file that gets a line "KIND PATH" for each call that was made to fail
+ *   DISK_TOLD      the file that gets a line "KIND PATH" for each call that was made to fail, and in the
+ * end "seen N", the calls of that kind in all
  *
  * The calls themselves go straight to the kernel, one at a time, so that the record has their true order.
  * Streams (fopen) are made over these calls, as those of the C library would pass unseen. */
@@ -44,7 +45,7 @@ static bool forgets_fsync;
 static int failing = -1; /* the kind */
 static long failing_at, failing_errno, n_seen;
 static bool fails_for_good;
-static uintptr_t text_begin, text_end; /* the program's own code */
+static uintptr_t program_base, text_begin, text_end; /* the program's own code */
 static char names[DESCRIPTORS]
                  [NAME_MAX_BYTES]; /* relative paths of descriptors in the folder; "": others */
 static struct {
@@ -60,6 +61,7 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *unused) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr) *const part = &info->dlpi_phdr[i];
     if (part->p_type != PT_LOAD || !(part->p_flags & PF_X)) continue;
+    program_base = info->dlpi_addr;
     text_begin = info->dlpi_addr + part->p_vaddr;
     text_end = text_begin + part->p_memsz;
   }
@@ -144,7 +146,13 @@ static bool fails(call kind, const char *name) {
   return true;
 }
 
-/* One write to the file, so that a kill leaves no half of an event. */
+__attribute__((destructor)) static void end(void) {
+  char line[64];
+  if (folder_bytes == 0 || told < 0) return;
+  const int n = snprintf(line, sizeof line, "seen %ld\n", n_seen);
+  put(told, line, (size_t)n);
+}
+
 static void note(event e, const char *path, const char *other, const void *data) {
   const int kept = errno;
   e.path_bytes = path ? (uint32_t)strlen(path) : 0;
@@ -434,8 +442,10 @@ extern void *__libc_memalign(size_t alignment, size_t bytes);
 static bool is_denied(const void *caller) {
   const uintptr_t at = (uintptr_t)caller;
   if (failing != CALL_MALLOC || at < text_begin || at >= text_end) return false;
+  char name[32];
+  snprintf(name, sizeof name, "%#lx", (unsigned long)(at - program_base));
   pthread_mutex_lock(&mutex);
-  const bool denied = fails(CALL_MALLOC, "");
+  const bool denied = fails(CALL_MALLOC, name);
   pthread_mutex_unlock(&mutex);
   return denied;
 }
