@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import random
+import shutil
 import sys
 
 BUILD = pathlib.Path(os.environ["LOCKSTEP_BUILD"]) / "tests/disk"
@@ -88,3 +90,41 @@ def undisturbed(folder, *words):
     prepare(calm, (folder / "config.yaml").read_text())
     harness.run_well(calm, "train", "config.yaml", *words)
     return Result(calm)
+
+
+class FailingRun:
+    """A run that is new, or one that goes on after 3 steps, again and again: each time another call fails."""
+
+    def __init__(self, folder, ranks, is_new):
+        self.folder, self.ranks, self.is_new = folder, ranks, is_new
+        prepare(folder)
+        self.calm = undisturbed(folder)
+        if not is_new:
+            train(folder, *sets("train.max_steps=3"), ranks=ranks).exits(0)
+        shutil.copytree(folder / "out", folder / "before")
+
+    def reset(self):
+        shutil.rmtree(self.folder / "out")
+        shutil.copytree(self.folder / "before", self.folder / "out")
+
+    def fail(self, kind, number, error, how):
+        """A run with calls that fail; with it the lines of the recorder."""
+        self.reset()
+        told = self.folder / "told"
+        told.unlink(missing_ok=True)
+        settings = {"DISK_FAIL": f"{kind} {number} {int(error)} {how}", "DISK_TOLD": told}
+        result = train(self.folder, recorder=settings, ranks=self.ranks)
+        return result, told.read_text().splitlines()
+
+    def count(self, kind):
+        """How many such calls a run makes that nothing disturbs."""
+        result, lines = self.fail(kind, 1000000000, 0, "once")
+        result.exits(0)
+        return int(lines[-1].removeprefix("seen "))
+
+def some_of(n, wanted=None):
+    """Some of 1 to n: the first, the last, and others between; or all."""
+    if wanted is None or n <= wanted:
+        return range(1, n + 1)
+    inner = random.Random(n).sample(range(2, n), wanted - 2) if wanted > 2 else []
+    return sorted({1, n, *inner} if wanted > 1 else {n})

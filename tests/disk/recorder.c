@@ -4,11 +4,10 @@
  *   DISK_RECORD    the file that the record goes to (see recording.h); without it nothing is recorded
  *   DISK_NO_FSYNC  set: fsync does nothing and is not recorded, as if the program had forgotten it
  *   DISK_FAIL      "KIND N ERRNO once" or "KIND N ERRNO ever": the Nth call of a kind, or it and all later
- *                  ones, fail with this number. Kinds: open write truncate fsync rename link unlink mkdir
- *                  close malloc. Of malloc, calloc, realloc and aligned_alloc those count that the
- *                  program's own code makes
- *   DISK_TOLD      the file that gets a line "KIND PATH" for each call that was made to fail, and in the
- * end "seen N", the calls of that kind in all
+ *                  ones, fail with this number; 0: the process is killed instead. Kinds: open write
+ * truncate fsync rename link unlink mkdir close malloc. Of malloc, calloc, realloc and aligned_alloc those
+ * count that the program's own code makes DISK_TOLD      the file that gets a line "KIND PATH" for each
+ * call that was made to fail, and in the end "seen N", the calls of that kind in all
  *
  * The calls themselves go straight to the kernel, one at a time, so that the record has their true order.
  * Streams (fopen) are made over these calls, as those of the C library would pass unseen. */
@@ -22,6 +21,7 @@
 #include <limits.h>
 #include <link.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -142,6 +142,7 @@ static bool fails(call kind, const char *name) {
   if (n_seen != failing_at && !(fails_for_good && n_seen > failing_at)) return false;
   const int n = snprintf(line, sizeof line, "%s %s\n", kind_names[kind], name);
   if (told >= 0) put(told, line, (size_t)n);
+  if (failing_errno == 0) raise(SIGKILL);
   errno = (int)failing_errno;
   return true;
 }

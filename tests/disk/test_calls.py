@@ -21,7 +21,6 @@ is that end at once. These are the calls that may do so:
 
 import errno
 import functools
-import random
 import re
 import shutil
 
@@ -40,35 +39,8 @@ SAMPLES = {"open": 6, "write": 8, "truncate": 2, "fsync": 6, "rename": 4, "link"
 MAY_DO_NO_HARM = {"open", "write", "fsync", "unlink", "close", "malloc"}
 
 
-class Run:
-    """One way to fail: a run that is new, or one that goes on after 3 steps."""
-
-    def __init__(self, folder, ranks, is_new):
-        self.folder, self.ranks, self.is_new = folder, ranks, is_new
-        disk.prepare(folder)
-        self.calm = disk.undisturbed(folder)
-        if not is_new:
-            disk.train(folder, *disk.sets("train.max_steps=3"), ranks=ranks).exits(0)
-        shutil.copytree(folder / "out", folder / "before")
-
-    def reset(self):
-        shutil.rmtree(self.folder / "out")
-        shutil.copytree(self.folder / "before", self.folder / "out")
-
-    def fail(self, kind, number, error, how):
-        """A run with calls that fail; with it the lines of the recorder."""
-        self.reset()
-        told = self.folder / "told"
-        told.unlink(missing_ok=True)
-        settings = {"DISK_FAIL": f"{kind} {number} {int(error)} {how}", "DISK_TOLD": told}
-        result = disk.train(self.folder, recorder=settings, ranks=self.ranks)
-        return result, told.read_text().splitlines()
-
-    def count(self, kind):
-        """How many such calls a run makes that nothing disturbs."""
-        result, lines = self.fail(kind, 1000000000, 0, "once")
-        result.exits(0)
-        return int(lines[-1].removeprefix("seen "))
+class Run(disk.FailingRun):
+    """A run with calls that fail."""
 
     def check(self, kind, number, error, how):
         """One failure, and what comes after it. Returns whether it did harm."""
@@ -99,14 +71,6 @@ def check_told(result, what, kind, error):
     result.must(kind == "malloc" or "out/run" in result.err, f"{what}the message must name the file")
 
 
-def numbers(n, wanted):
-    """Some of 1 to n: the first, the last, and others between."""
-    if IS_LONG or n <= wanted:
-        return range(1, n + 1)
-    inner = random.Random(n).sample(range(2, n), wanted - 2) if wanted > 2 else []
-    return sorted({1, n, *inner} if wanted > 1 else {n})
-
-
 def calls_fail(kind, ranks, folder):
     errors = [errno.ENOMEM] if kind == "malloc" else [errno.ENOSPC, errno.EIO]
     harms = tries = 0
@@ -114,7 +78,7 @@ def calls_fail(kind, ranks, folder):
         here = folder / ("new" if is_new else "going-on")
         here.mkdir()
         run = Run(here, ranks, is_new)
-        for number in numbers(run.count(kind), SAMPLES[kind] // (2 if ranks == ALONE else 4) or 1):
+        for number in disk.some_of(run.count(kind), None if IS_LONG else SAMPLES[kind] // (2 if ranks == ALONE else 4) or 1):
             for how in ("once", "ever") if IS_LONG else (("once", "ever")[number % 2],):
                 harms += run.check(kind, number, errors[number % len(errors)], how)
                 tries += 1

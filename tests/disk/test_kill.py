@@ -5,8 +5,10 @@ nothing disturbed.
 
 kills 50 times, --long 1000 times (ten minutes on a quiet machine): mpirun and all ranks at once, 1, 2 or 4 of them, or
 the one process without mpirun, in turn; the moments are spread over start-up, steps and writes. The steps are so
-small that most of the time goes into checkpoints."""
+small that most of the time goes into checkpoints. Beside that one process is killed just before some of its calls on
+the disk, with --long before each of them."""
 
+import functools
 import os
 import pathlib
 import random
@@ -19,7 +21,9 @@ import disk
 import harness
 from harness import ALONE
 
-KILLS = 1000 if disk.has_option("--long") else 50
+IS_LONG = disk.has_option("--long")
+KILLS = 1000 if IS_LONG else 50
+CALLS = ("open", "write", "truncate", "fsync", "rename", "link", "unlink", "mkdir", "close")
 WAYS = (ALONE, 1, 2, 4)
 EPOCHS = 40
 
@@ -138,5 +142,24 @@ def killed_again_and_again(folder):
           f"{life.ends} runs came to the same end")
 
 
+def killed_at_each_call(is_new, folder):
+    """Just before it, by the recorder: what is done before is there, what comes after is not."""
+    run = disk.FailingRun(folder, ALONE, is_new)
+    places = [(kind, number) for kind in CALLS for number in disk.some_of(run.count(kind), None if IS_LONG else 2)]
+    # The first calls of a run that is new make its folders and its lock.
+    places += [(kind, number) for kind in ("open", "write", "fsync") for number in (2, 3) if is_new and not IS_LONG]
+    for kind, number in places:
+        result, lines = run.fail(kind, number, 0, "once")
+        what = f"killed before {lines[0]} ({kind} {number}): "
+        result.must(result.code == -signal.SIGKILL, f"{what}must be killed")
+        again = disk.train(folder)
+        again.must(again.code == 0, f"{what}must go on")
+        wrong = disk.Result(folder).different(run.calm) + disk.leftovers(folder / "out")
+        again.must(not wrong, f"{what}must come to the same end: {wrong}")
+    print(f"killed before {len(places)} calls")
+
+
 if __name__ == "__main__":
-    harness.main([("killed again and again", killed_again_and_again)])
+    harness.main([("killed again and again", killed_again_and_again),
+                  ("killed at each call, new", functools.partial(killed_at_each_call, True)),
+                  ("killed at each call, going on", functools.partial(killed_at_each_call, False))])
