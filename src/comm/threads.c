@@ -51,7 +51,7 @@ static int quota(void) {
 static seat *gather_seats(ls_comm *comm, int threads) {
   seat mine = {.threads = threads};
   seat *const seats = ls_calloc((size_t)comm->node_size, sizeof *seats);
-  LS_ASSERT(seats);
+  LS_ASSERT(seats && "out of memory");
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
   MPI_Allgather(&mine, sizeof mine, MPI_BYTE, seats, sizeof mine, MPI_BYTE, comm->node);

@@ -64,8 +64,9 @@ ls_status store_descriptor_open(const char *path, ls_status status, int *out);
 /* Checks an opened data set before anything of it is read (check.c). */
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out);
 
-/* Whether a chunk on trial unpacks to the `wanted` bytes of its shape (chunk.c). */
-bool store_chunk_fits(const ls_store *store, hid_t id, hid_t plist, size_t wanted);
+/* LS_OK where a chunk on trial unpacks to the `wanted` bytes of its shape; LS_ERR_DATA, without a message,
+ * where it does not (chunk.c). */
+ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t wanted);
 
 /* ------------------------------------------------- attributes (attributes.c) */
 
