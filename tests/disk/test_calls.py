@@ -6,8 +6,8 @@ is really full.
 
 samples the Ns; --long tries every one of them, at 1 and 2 ranks (an hour).
 
-What is expected, once a call has failed: exit code 5 (of an allocation 70 or 5; 4 where no checkpoint can be opened)
-and one message that names a file of the run with the system's reason, whole files alone, no temporary one, no lock; and
+What is expected, once a call has failed: exit code 5 (of an allocation 70 or 5, or 2 where the config was
+being read; 4 where no checkpoint can be opened) and one message that names a file of the run with the system's reason, whole files alone, no temporary one, no lock; and
 the same command, run again on a healthy disk, comes to the end of a run that nothing disturbed. Some failures do no
 harm: then the exit code is 0 and the result is that end at once.
 These are the calls that may do so:
@@ -32,7 +32,7 @@ from harness import ALONE, Skip
 
 IS_LONG = disk.has_option("--long")
 WAYS = (ALONE, 2)
-MODEL, OUTPUT, INTERNAL = 4, 5, 70
+CONFIG, MODEL, OUTPUT, INTERNAL = 2, 4, 5, 70
 WORDS = {errno.ENOSPC: "No space left on device", errno.EIO: "Input/output error",
          errno.ENOMEM: "out of memory|Cannot allocate memory"}
 
@@ -68,7 +68,7 @@ class Run(disk.FailingRun):
 
 
 def check_told(result, what, kind, error):
-    codes = {"malloc": (INTERNAL, OUTPUT, MODEL), "open": (OUTPUT, MODEL)}.get(kind, (OUTPUT,))
+    codes = {"malloc": (INTERNAL, OUTPUT, MODEL, CONFIG), "open": (OUTPUT, MODEL)}.get(kind, (OUTPUT,))
     result.must(result.code in codes, f"{what}the exit code must be of {codes}")
     result.must(len(re.findall("lockstep: (error|internal error)", result.err)) == 1, f"{what}one message is enough")
     result.must(re.search(WORDS[error], result.err), f"{what}the message must say: {WORDS[error]}")
