@@ -16,6 +16,7 @@ These are the calls that may do so:
             looked at, of train.log and of diagnostics.csv to be copied
   write     of train.log, a copy of what is printed
   close     of files that were only read or were synced before
+  rename,
   link      of the lock, and of a checkpoint that is another file too: there are other ways to make them
   unlink    of temporary files that are not there, and of the lock at the end, which the next run takes over
   fsync     of the folder of a checkpoint's folder, once it is made
@@ -39,7 +40,7 @@ WORDS = {errno.ENOSPC: "No space left on device", errno.EIO: "Input/output error
 # How many calls of a kind the suite tries alone; at 2 ranks it is half of them.
 SAMPLES = {"open": 6, "write": 8, "truncate": 2, "fsync": 6, "rename": 4, "link": 2, "unlink": 4, "mkdir": 2,
            "close": 4, "malloc": 10}
-MAY_DO_NO_HARM = {"open", "write", "fsync", "link", "unlink", "close", "malloc"}
+MAY_DO_NO_HARM = {"open", "write", "fsync", "rename", "link", "unlink", "close", "malloc"}
 
 
 class Run(disk.FailingRun):
