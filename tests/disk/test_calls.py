@@ -6,10 +6,10 @@ is really full.
 
 samples the Ns; --long tries every one of them, at 1 and 2 ranks (an hour).
 
-What is expected, once a call has failed: exit code 5 (of an allocation 70 or 5, or 2 where the config was
-being read; 4 where no checkpoint can be opened) and one message that names a file of the run with the system's reason, whole files alone, no temporary one, no lock; and
-the same command, run again on a healthy disk, comes to the end of a run that nothing disturbed. Some failures do no
-harm: then the exit code is 0 and the result is that end at once.
+What is expected, once a call has failed: exit code 5 (of an allocation 70 or 5, or 2 where the config was being read;
+4 where no checkpoint can be opened) and one message that names a file of the run with the system's reason, whole files
+alone, no temporary one, no lock; and the same command, run again on a healthy disk, comes to the end of a run that
+nothing disturbed. Some failures do no harm: then the exit code is 0 and the result is that end at once.
 These are the calls that may do so:
 
   open      of files that are only read back to see whether they are there (model.h5, best.h5), of a lock that is
