@@ -156,7 +156,8 @@ bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *m
 char *ls_checkpoint_path(const char *folder, uint64_t step);
 
 /* Local. Opens the newest valid checkpoint of `folder`; a warning names each that is damaged and is passed
- * over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only damaged ones. */
+ * over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only damaged ones,
+ * LS_ERR_INTERNAL where memory is short. */
 ls_status ls_checkpoint_find(const char *folder, ls_saved **out);
 
 /* Local. Removes the checkpoints later than step `newest`, where a run now stands (they are damaged, or it

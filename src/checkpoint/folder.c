@@ -68,8 +68,11 @@ ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
       status = ls_fail_memory("a path", strlen(folder));
       break;
     }
-    is_found = ls_saved_open(path, out) == LS_OK;
-    if (!is_found && i + 1 < count)
+    const ls_status opened = ls_saved_open(path, out);
+    is_found = opened == LS_OK;
+    if (opened == LS_ERR_INTERNAL)
+      status = opened;
+    else if (!is_found && i + 1 < count)
       ls_log(LS_LOG_WARNING, "%s; taking the checkpoint before it", ls_message());
     free(path);
   }

@@ -52,7 +52,7 @@ static int quota(void) {
 static seat *gather_seats(ls_comm *comm, int threads) {
   seat mine = {.threads = threads, .rank = comm->rank};
   seat *const seats = ls_calloc((size_t)comm->node_size, sizeof *seats);
-  LS_ASSERT(seats);
+  LS_ASSERT(seats && "out of memory");
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
   comm_waits(true);

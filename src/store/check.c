@@ -97,9 +97,10 @@ static ls_status check_chunks(const ls_store *store, const char *path, hid_t id,
   size_t bytes;
   if (!chunk_bytes(plist, size, array, &bytes))
     return refuse(store, path, "is damaged: its chunks have another shape than itself");
-  if (bytes / EXPANSION_LIMIT > stored || !store_chunk_fits(store, id, plist, bytes))
-    return refuse(store, path, "is damaged: less is stored than its chunks should hold");
-  return LS_OK;
+  const ls_status status =
+      bytes / EXPANSION_LIMIT > stored ? LS_ERR_DATA : store_chunk_check(store, id, plist, bytes);
+  if (status != LS_ERR_DATA) return status;
+  return refuse(store, path, "is damaged: less is stored than its chunks should hold");
 }
 
 /* Compares what an array promises with what the file stores. */

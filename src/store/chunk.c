@@ -8,9 +8,10 @@
 #define FLETCHER_BYTES 4
 #define MAX_CHUNK      UINT32_MAX /* bytes, a limit of HDF5 */
 
-typedef enum verdict { CHUNK_FITS, CHUNK_SHORT, CHUNK_UNKNOWN } verdict;
+typedef enum verdict { CHUNK_FITS, CHUNK_SHORT, CHUNK_UNKNOWN, CHUNK_NO_MEMORY } verdict;
 
-/* Counts the bytes that a deflate stream unpacks to, up to a little over `enough`. */
+/* Counts the bytes that a deflate stream unpacks to, up to a little over `enough`; SIZE_MAX where memory is
+ * short. */
 static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough) {
   static const size_t scratch_bytes = (size_t)1 << 16;
   unsigned char *const scratch = malloc(scratch_bytes);
@@ -19,7 +20,7 @@ static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough)
   int state = Z_OK;
   if (!scratch || inflateInit(&z) != Z_OK) {
     free(scratch);
-    return 0;
+    return SIZE_MAX;
   }
   while (state == Z_OK && total < enough) {
     z.next_out = scratch;
@@ -51,6 +52,7 @@ static verdict judge_chunk(hid_t plist, unsigned mask, unsigned char *stored, si
     } else if (filter == H5Z_FILTER_DEFLATE && !shuffled && !inflated) {
       inflated = true;
       bytes = inflated_bytes(stored, bytes, wanted + FLETCHER_BYTES);
+      if (bytes == SIZE_MAX) return CHUNK_NO_MEMORY;
     } else {
       return CHUNK_UNKNOWN;
     }
@@ -68,19 +70,20 @@ static verdict try_first_chunk(const ls_store *store, hid_t id, hid_t space, hid
   if (H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &bytes) < 0) return CHUNK_SHORT;
   if (bytes > store->bytes || bytes > MAX_CHUNK) return CHUNK_SHORT;
   unsigned char *const stored = malloc(bytes + 1);
-  verdict result = CHUNK_SHORT;
+  verdict result = stored ? CHUNK_SHORT : CHUNK_NO_MEMORY;
   if (stored && H5Dread_chunk(id, H5P_DEFAULT, offset, &read_mask, stored) >= 0)
     result = judge_chunk(plist, read_mask, stored, bytes, wanted);
   free(stored);
   return result;
 }
 
-bool store_chunk_fits(const ls_store *store, hid_t id, hid_t plist, size_t wanted) {
+ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t wanted) {
   unsigned options = 0;
-  if (wanted > MAX_CHUNK || H5Pget_chunk_opts(plist, &options) < 0) return false;
-  if (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) return true; /* which they are, HDF5 does not say */
+  if (wanted > MAX_CHUNK || H5Pget_chunk_opts(plist, &options) < 0) return LS_ERR_DATA;
+  if (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) return LS_OK; /* which they are, HDF5 does not say */
   const hid_t space = H5Dget_space(id);
   const verdict result = try_first_chunk(store, id, space, plist, wanted);
   store_close_id(space);
-  return result != CHUNK_SHORT;
+  if (result == CHUNK_NO_MEMORY) return ls_fail_memory(store->path, wanted);
+  return result == CHUNK_SHORT ? LS_ERR_DATA : LS_OK;
 }

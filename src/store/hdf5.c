@@ -1,10 +1,10 @@
 /* HDF5 itself: its settings, its reasons for a failure, its types, and the way to an object. */
 #include "inner.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define REASON_BYTES 512
+#define NAME_BYTES   4096 /* of an object in its group; with a longer one it counts as absent */
 
 static _Thread_local bool started;
 static _Thread_local char reason[REASON_BYTES];
@@ -129,7 +129,7 @@ static ls_store_kind step(hid_t *here, const char *name) {
   ls_store_kind kind = LS_STORE_NONE;
   H5L_info_t link;
   *here = -1;
-  if (H5Iget_type(parent) == H5I_GROUP && strcmp(name, ".") != 0 &&
+  if (H5Iget_type(parent) == H5I_GROUP && name[0] && strcmp(name, ".") != 0 &&
       H5Lexists(parent, name, H5P_DEFAULT) > 0) {
     kind = LS_STORE_OTHER;
     if (H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
@@ -147,15 +147,17 @@ static ls_store_kind step(hid_t *here, const char *name) {
 }
 
 ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
+  char name[NAME_BYTES];
   store_start();
-  *out = -1;
-  char *const names = ls_strdup(path);
-  hid_t here = names ? H5Gopen2(file, "/", H5P_DEFAULT) : -1;
+  hid_t here = H5Gopen2(file, "/", H5P_DEFAULT);
   ls_store_kind kind = here < 0 ? LS_STORE_OTHER : LS_STORE_GROUP;
-  char *rest = NULL;
-  const char *name = here < 0 ? NULL : strtok_r(names, "/", &rest);
-  for (; name && here >= 0; name = strtok_r(NULL, "/", &rest)) kind = step(&here, name);
-  free(names);
+  const char *rest = path + strspn(path, "/");
+  while (*rest && here >= 0) {
+    const size_t n = strcspn(rest, "/");
+    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : 0, rest);
+    kind = step(&here, name);
+    rest += n + strspn(rest + n, "/");
+  }
   *out = here;
   return kind;
 }

@@ -64,8 +64,9 @@ ls_status store_descriptor_open(const char *path, ls_status status, int *out);
 /* Checks an opened data set before anything of it is read (check.c). */
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out);
 
-/* Whether a chunk on trial unpacks to the `wanted` bytes of its shape (chunk.c). */
-bool store_chunk_fits(const ls_store *store, hid_t id, hid_t plist, size_t wanted);
+/* LS_OK where a chunk on trial unpacks to the `wanted` bytes of its shape; LS_ERR_DATA, without a message,
+ * where it does not (chunk.c). */
+ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t wanted);
 
 /* ------------------------------------------------- attributes (attributes.c) */
 
@@ -143,6 +144,10 @@ struct ls_store_writer {
 
 /* Marks the writer as failed and records "<path>: <what>: <HDF5's reason>". */
 ls_status store_write_fail(ls_store_writer *writer, const char *where, const char *what);
+
+/* Syncs the folder of a file, so that its new name outlives a power cut. Some file systems can't, which is
+ * no failure (publish.c). */
+ls_status store_folder_sync(const char *path);
 
 /* Makes the groups of `path`, without its last name unless `whole`. */
 ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whole);

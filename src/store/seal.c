@@ -93,7 +93,8 @@ ls_status store_seal_verify(int descriptor, const char *path) {
   ls_digest digest;
   uint64_t bytes;
   if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
-    return ls_fail(LS_ERR_MODEL, "%s: can't be read: %s", path, strerror(errno));
+    return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
+                           : ls_fail(LS_ERR_MODEL, "%s: can't be read: %s", path, strerror(errno));
   unsigned char expected[SEAL_BYTES];
   make_seal(expected, bytes, digest);
   if (memcmp(seal, expected, SEAL_BYTES) != 0)

@@ -1,5 +1,5 @@
 /* Small text files, written whole or not at all. */
-#include "lockstep/store.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +24,10 @@ ls_status ls_text_end(ls_text_file *file, ls_status status) {
     const bool closed = fclose(stream) == 0;
     if (status == LS_OK && !(written && closed)) status = fail_path(file->path);
     if (status == LS_OK && rename(file->temporary, file->path) != 0) status = fail_path(file->path);
-    if (status != LS_OK) unlink(file->temporary);
+    if (status == LS_OK)
+      status = store_folder_sync(file->path);
+    else
+      unlink(file->temporary);
   }
   free(file->temporary);
   *file = (ls_text_file){0};

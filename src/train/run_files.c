@@ -65,7 +65,7 @@ static ls_status remove_file(const char *path) {
 /* Temporary files of a writer that was killed: `<a name of ours>.tmp-<pid>`. */
 static void remove_temporaries(const char *folder) {
   static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-",
-                                    "diagnostics.csv.tmp-"};
+                                    "diagnostics.csv.tmp-", "lock.tmp-"};
   DIR *const dir = opendir(folder);
   if (!dir) return;
   for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {

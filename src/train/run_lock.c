@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_TEXT_MAX = 1024, LOCK_TRIES = 20, LOCK_PAUSE_US = 50000 };
+enum { LOCK_TEXT_MAX = 1024, LOCK_TRIES = 20, LOCK_FLAGS = O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC };
 
 typedef struct owner {
   char host[256], since[64];
@@ -74,17 +74,6 @@ static bool read_owner(int descriptor, owner *o) {
                 o->since, o->boot, &o->job, &o->start) == 6;
 }
 
-/* The same, once a run that has just made the file has written its name there. */
-static bool wait_for_owner(int descriptor, owner *o) {
-  struct stat info;
-  for (int i = 0; i < LOCK_TRIES; i++) {
-    if (read_owner(descriptor, o)) return true;
-    if (fstat(descriptor, &info) != 0 || info.st_size > 0) return false;
-    usleep(LOCK_PAUSE_US);
-  }
-  return false;
-}
-
 static ls_status fail_busy(const run_files *files, const owner *o) {
   return ls_fail(
       LS_ERR_OUTPUT,
@@ -126,7 +115,7 @@ static bool kernel_lock(int descriptor, int command) {
 
 /* LS_OK where the owner of a lock is dead for sure; o: who it was. */
 static ls_status judge(const run_files *files, int descriptor, int command, owner *o) {
-  if (!wait_for_owner(descriptor, o)) return fail_unknown(files);
+  if (!read_owner(descriptor, o)) return fail_unknown(files);
   if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(files, o);
   if (errno != EAGAIN) return fail_unsure(files, o);
   (void)read_owner(descriptor, o); /* who has just taken it over from whom we read of */
@@ -148,13 +137,32 @@ ls_status run_lock_look(const run_files *files) {
   return status;
 }
 
-/* A new file, ours at once. */
-static ls_status fill(run_files *files, int descriptor) {
-  (void)kernel_lock(descriptor, F_OFD_SETLK); /* without locks the file alone has to do */
-  if (write_owner(files, descriptor)) return LS_OK;
-  (void)train_fail_path(files->lock);
-  unlink(files->lock);
-  return LS_ERR_OUTPUT;
+/* The file gets its name only once it tells whose it is, so that a run that dies meanwhile leaves none that
+ * can't be judged. Where there are no hard links two runs may do so at once: one of them then finds that
+ * its lock is another's (run_lock_check). */
+static bool give_name(const char *temporary, const char *lock) {
+  if (link(temporary, lock) == 0) return true;
+  return errno != EEXIST && rename(temporary, lock) == 0;
+}
+
+/* A new file, ours at once. *is_gone: another run was quicker, or tidied up while we were at it. */
+static ls_status make_lock(run_files *files, int *descriptor, bool *is_gone) {
+  char *const temporary = ls_format("%s.tmp-%ld", files->lock, (long)getpid());
+  if (!temporary) return ls_fail_memory("a path", strlen(files->lock));
+  unlink(temporary); /* left from a process that died */
+  *descriptor = open(temporary, LOCK_FLAGS | O_CREAT | O_EXCL, 0666);
+  bool is_made = false;
+  if (*descriptor >= 0) {
+    (void)kernel_lock(*descriptor, F_OFD_SETLK); /* without locks the file alone has to do */
+    const bool is_written = write_owner(files, *descriptor);
+    is_made = is_written && give_name(temporary, files->lock);
+    *is_gone =
+        is_written && !is_made && (errno == EEXIST || errno == ENOENT) && train_exists(files->folder);
+  }
+  if (!is_made) (void)train_fail_path(files->lock);
+  unlink(temporary);
+  free(temporary);
+  return is_made ? LS_OK : LS_ERR_OUTPUT;
 }
 
 /* A file that is there. *is_gone: its owner has removed it meanwhile. */
@@ -170,14 +178,10 @@ static ls_status take_over(run_files *files, int descriptor, bool *is_gone) {
 }
 
 static ls_status try_to_take(run_files *files, int *descriptor, bool *is_gone) {
-  const int flags = O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
   *is_gone = false;
-  *descriptor = open(files->lock, flags | O_CREAT | O_EXCL, 0666);
-  if (*descriptor >= 0) return fill(files, *descriptor);
-  if (errno == EEXIST) *descriptor = open(files->lock, flags);
+  *descriptor = open(files->lock, LOCK_FLAGS);
   if (*descriptor >= 0) return take_over(files, *descriptor, is_gone);
-  *is_gone = errno == ENOENT && train_exists(files->folder);
-  return train_fail_path(files->lock);
+  return errno == ENOENT ? make_lock(files, descriptor, is_gone) : train_fail_path(files->lock);
 }
 
 ls_status run_lock_take(run_files *files) {

@@ -115,6 +115,14 @@ def run(folder, *words, ranks=ALONE, deadline=DEADLINE, **how):
     return finish(start(folder, *words, ranks=ranks, **how), deadline, since)
 
 
+def execute(folder, *command):
+    """Runs any program in the folder to its end."""
+    since, command = time.monotonic(), list(map(str, command))
+    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+    return finish(process, since=since)
+
+
 def run_well(folder, *words, **how):
     """A run that ends well, without a word on stderr."""
     result = run(folder, *words, **how).exits(0)

@@ -1,0 +1,105 @@
+"""Damaged files are refused, and never taken for others: every byte of a model and of a checkpoint in the process
+(damage.c), and some through the program, which takes the checkpoint before the damaged one."""
+
+import re
+
+import disk
+import harness
+from harness import run
+
+MODEL = 4
+
+
+def every_damage_is_refused(name, folder):
+    disk.prepare(folder)
+    disk.train(folder).exits(0)
+    command = [disk.BUILD / "damage", folder / "out/run" / name, folder / "copy.h5"]
+    result = harness.execute(folder, *command).exits(0)
+    tried, refused = map(int, re.search(r"(\d+) damages .*, (\d+) refused", result.out).groups())
+    result.must(tried == refused > 10000, "all are refused")
+    print(f"{name}: {result.out.strip()}")
+
+
+def flip(path):
+    harness.flip_byte(path, path.stat().st_size // 2)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def lengthen(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+DAMAGES = (flip, cut, empty, lengthen, zero)
+FEW = (flip, empty)
+
+
+def run_takes_the_checkpoint_before(folder):
+    """The newest one is damaged; the run ends as if nothing had been."""
+    disk.prepare(folder)
+    calm = disk.undisturbed(folder)
+    for damage in DAMAGES:
+        disk.train(folder, "--overwrite", *disk.sets("train.max_steps=5")).exits(0)
+        damage(folder / "out/run/checkpoints/step-00000005.h5")
+        result = disk.train(folder).exits(0).says("step-00000005.h5: ", "taking the checkpoint before it",
+                                                  "going on from out/run/checkpoints/step-00000004.h5")
+        wrong = disk.Result(folder).different(calm)
+        result.must(not wrong, f"{damage.__name__}: the result must be the same: {wrong}")
+
+
+def no_whole_checkpoint_is_refused(folder):
+    disk.prepare(folder)
+    for damage in DAMAGES:
+        disk.train(folder, "--overwrite").exits(0)
+        for path in (folder / "out/run/checkpoints").glob("step-*"):
+            damage(path)
+        before = harness.snapshot(folder)
+        result = disk.train(folder).exits(MODEL).says("no usable checkpoint among 2", "step-00000005.h5: ")
+        result.must(harness.snapshot(folder) == before, "nothing may be touched")
+
+
+def commands_refuse_a_damaged_model(folder):
+    disk.prepare(folder)
+    disk.train(folder).exits(0)
+    whole = (folder / "out/run/model.h5").read_bytes()
+    for damage in FEW:
+        (folder / "m.h5").write_bytes(whole)
+        damage(folder / "m.h5")
+        for words in (("evaluate", "m.h5", "data.h5"), ("predict", "m.h5", "data.h5", "-o", "y.csv"),
+                      ("train", "config.yaml", "-o", "new", "--init-from", "m.h5")):
+            run(folder, *words).exits(MODEL).says("m.h5: ")
+        result = run(folder, "info", "m.h5")
+        result.must(result.code in (3, MODEL) and "m.h5: " in result.err, "info refuses it too")
+
+
+def lost_best_is_made_again(folder):
+    """A damaged best.h5 or model.h5 is told, and replaced."""
+    disk.prepare(folder)
+    for name in ("checkpoints/best.h5", "model.h5"):
+        for damage in FEW:
+            disk.train(folder, "--overwrite", *disk.sets("train.max_steps=4")).exits(0)
+            damage(folder / "out/run" / name)
+            disk.train(folder).exits(0).says("has no best model that goes with this checkpoint")
+            run(folder, "info", f"out/run/{name}").exits(0).says("digest is right")
+
+
+def all_tests():
+    for name in ("model.h5", "checkpoints/step-00000006.h5"):
+        yield f"every damage of {name} is refused", lambda folder, name=name: every_damage_is_refused(name, folder)
+    for test in (run_takes_the_checkpoint_before, no_whole_checkpoint_is_refused, commands_refuse_a_damaged_model,
+                 lost_best_is_made_again):
+        yield test.__name__.replace("_", " "), test
+
+
+if __name__ == "__main__":
+    harness.main(all_tests())

@@ -1,0 +1,165 @@
+"""A run that is killed again and again goes on each time from its newest checkpoint, and in the end is the run that
+nothing disturbed.
+
+    test_kill.py [--long] [WORD...]
+
+kills 50 times, --long 1000 times (ten minutes on a quiet machine): mpirun and all ranks at once, 1, 2 or 4 of them, or
+the one process without mpirun, in turn; the moments are spread over start-up, steps and writes. The steps are so
+small that most of the time goes into checkpoints. Beside that one process is killed just before some of its calls on
+the disk, with --long before each of them."""
+
+import functools
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import time
+
+import disk
+import harness
+from harness import ALONE
+
+IS_LONG = disk.has_option("--long")
+KILLS = 1000 if IS_LONG else 50
+CALLS = ("open", "write", "truncate", "fsync", "rename", "link", "unlink", "mkdir", "close")
+WAYS = (ALONE, 1, 2, 4)
+EPOCHS = 40
+
+# Of a run that was killed between best.h5 and the checkpoint that refers to it.
+NO_BEST = ("lockstep: warning: out/run has no best model that goes with this checkpoint and train.monitor: the best is "
+           "taken from here on\n")
+SETS = disk.sets(f"train.epochs={EPOCHS}", "checkpoint.keep=3")
+
+
+def parents():
+    """Who started each process that has not ended; one that has, but was not asked for yet, is no matter."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if words[0] not in "ZX":
+            found[int(path.parent.name)] = int(words[1])
+    return found
+
+
+def family(process):
+    """A process and all those below it."""
+    table, found = parents(), [process]
+    for member in found:
+        found += [child for child, parent in table.items() if parent == member]
+    return found
+
+
+def kill_all(process):
+    """At once, as when the machine is taken away; returns when all are gone what it said on stdout and stderr."""
+    members = family(process.pid)
+    for member in members:
+        try:
+            os.kill(member, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    said = process.communicate()
+    while set(members) & parents().keys():
+        time.sleep(0.001)
+    return said
+
+
+def newest_step(folder):
+    names = [path.name for path in (folder / "out/run/checkpoints").glob("step-*.h5")]
+    return max((int(name[5:-3]) for name in names), default=None)
+
+
+def wait_for_a_moment(folder, process, chance):
+    """Half of them anywhere from the start on, half just after a new checkpoint, where the next files are written."""
+    if chance.random() < 0.5:
+        time.sleep(chance.uniform(0, 0.6) * harness.PATIENCE)
+        return
+    first = newest_step(folder)
+    wanted, deadline = chance.randrange(1, 12), time.monotonic() + harness.DEADLINE
+    while process.poll() is None and time.monotonic() < deadline:
+        step = newest_step(folder)
+        if step is not None and step >= (first or 0) + wanted:
+            break
+        time.sleep(0.0005)
+    time.sleep(chance.uniform(0, 0.01))
+
+
+class Life:
+    """A run through its kills; once it has come to its end, another one begins."""
+
+    def __init__(self, folder):
+        self.folder, self.kills, self.ends, self.writes, self.steps = folder, 0, 0, 0, set()
+        self.calm = disk.undisturbed(folder, *SETS)
+        self.chance = random.Random(5)
+
+    def command(self):
+        return ["train", "config.yaml", *SETS]
+
+    def kill(self, ranks):
+        """Starts it, or goes on with it, and kills it if it is not at its end before that."""
+        before = newest_step(self.folder)
+        process = harness.start(self.folder, *self.command(), ranks=ranks)
+        wait_for_a_moment(self.folder, process, self.chance)
+        if process.poll() is not None:
+            self.end(harness.finish(process))
+            return
+        self.check_start(before, *kill_all(process))
+        self.kills += 1
+        run = self.folder / "out/run"
+        self.writes += any(".tmp-" in path.name for path in run.rglob("*"))
+        self.steps.add(newest_step(self.folder))
+
+    def check_start(self, before, out, err):
+        """It went on from the newest checkpoint there was, which was whole."""
+        found = re.search(r"going on from out/run/checkpoints/step-(\d+)\.h5", out)
+        text = f"newest: {before}\n{out}{err}"
+        if "ready in" in out and (int(found[1]) if found else None) != before:
+            raise harness.Failure(f"it must go on from the newest checkpoint; {text}")
+        if "lockstep: " in harness.CROWD_WORDS.sub("", err).replace(NO_BEST, ""):
+            raise harness.Failure(f"nothing may be wrong with what is found; {text}")
+
+    def end(self, result):
+        result.exits(0)
+        wrong = disk.Result(self.folder).different(self.calm)
+        result.must(not wrong, f"after {self.kills} kills it must be the run that nothing disturbed: {wrong}")
+        left = disk.leftovers(self.folder / "out")
+        result.must(not left, f"nothing may be left: {left}")
+        self.ends += 1
+        shutil.rmtree(self.folder / "out/run")
+
+
+def killed_again_and_again(folder):
+    disk.prepare(folder)
+    life = Life(folder)
+    while life.kills < KILLS:
+        life.kill(WAYS[life.kills % len(WAYS)])
+    life.end(harness.run(folder, *life.command(), ranks=2))
+    print(f"{life.kills} kills, {life.writes} of them while a file was written, at {len(life.steps)} unlike steps; "
+          f"{life.ends} runs came to the same end")
+
+
+def killed_at_each_call(is_new, folder):
+    """Just before it, by the recorder: what is done before is there, what comes after is not."""
+    run = disk.FailingRun(folder, ALONE, is_new)
+    places = [(kind, number) for kind in CALLS for number in disk.some_of(run.count(kind), None if IS_LONG else 2)]
+    # The first calls of a run that is new make its folders and its lock.
+    places += [(kind, number) for kind in ("open", "write", "fsync") for number in (2, 3) if is_new and not IS_LONG]
+    for kind, number in places:
+        result, lines = run.fail(kind, number, 0, "once")
+        what = f"killed before {lines[0]} ({kind} {number}): "
+        result.must(result.code == -signal.SIGKILL, f"{what}must be killed")
+        again = disk.train(folder)
+        again.must(again.code == 0, f"{what}must go on")
+        wrong = disk.Result(folder).different(run.calm) + disk.leftovers(folder / "out")
+        again.must(not wrong, f"{what}must come to the same end: {wrong}")
+    print(f"killed before {len(places)} calls")
+
+
+if __name__ == "__main__":
+    harness.main([("killed again and again", killed_again_and_again),
+                  ("killed at each call, new", functools.partial(killed_at_each_call, True)),
+                  ("killed at each call, going on", functools.partial(killed_at_each_call, False))])

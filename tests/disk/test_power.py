@@ -1,0 +1,101 @@
+"""The power may fail at any time: a run's calls are recorded (recorder.c) and cut after each of them; every state that
+the disk may then be in has a usable checkpoint (replay.c), and some of these states are gone on from to the end,
+which must be that of a run that nothing disturbed.
+
+    test_power.py [--long] [WORD...]
+
+--long goes on from 400 states of each run instead of 5 (half an hour)."""
+
+import re
+import shutil
+
+import disk
+import harness
+from harness import ALONE
+
+IS_LONG = disk.has_option("--long")
+STATES = 400 if IS_LONG else 5
+
+NO_VALIDATION = ("data.validation=0", "train.monitor=epoch")  # the first one is best
+ONE_KEPT = ("checkpoint.keep=1",)
+SPARSE = ("checkpoint={every_steps: 4, every_epochs: 0, keep: 1}",)
+
+
+def replay(folder, mode, *words):
+    return harness.execute(folder, disk.BUILD / "replay", mode, "record", *words)
+
+
+def record(folder, pairs, ranks, stops=(), **more):
+    """Runs with the recorder, stopped and gone on with at these steps."""
+    for stop in (*stops, None):
+        end = [f"train.max_steps={stop}"] if stop is not None else []
+        settings = {"DISK_RECORD": folder / "record", **more}
+        disk.train(folder, *disk.sets(*pairs, *end), recorder=settings, ranks=ranks).exits(0)
+
+
+def check_record(folder):
+    """Nothing passed by the recorder: what it has seen makes the files that are there."""
+    end = replay(folder, "end", folder / "end").exits(0)
+    end.must(harness.snapshot(folder / "end") == harness.snapshot(folder / "out"), "the replay makes the same files")
+
+
+def go_on(folder, pairs, calm, wanted):
+    """From states of the disk to the end."""
+    (folder / "states").mkdir()
+    told = replay(folder, "dump", folder / "states", wanted).exits(0).out.strip()
+    for number, state in enumerate(sorted((folder / "states").iterdir())):
+        shutil.rmtree(folder / "out")
+        shutil.copytree(state, folder / "out")
+        result = disk.train(folder, *disk.sets(*pairs)).exits(0)
+        wrong = disk.Result(folder).different(calm)
+        result.must(not wrong, f"state {number} ({state}) must come to the same end: {wrong}")
+        result.must(not disk.leftovers(folder / "out"), f"nothing is left: {disk.leftovers(folder / 'out')}")
+    print(f"gone on from {told}")
+
+
+def power_cut(pairs, ranks, stops, folder):
+    disk.prepare(folder)
+    calm = disk.undisturbed(folder, *disk.sets(*pairs))
+    record(folder, pairs, ranks, stops)
+    check_record(folder)
+    result = replay(folder, "check", folder / "scratch").exits(0)
+    calls, states, unlike = map(int, re.search(r"(\d+) calls, (\d+) states, (\d+)", result.out).groups())
+    result.must(calls > 200 and states > 2000 and unlike > 5, "there is something to see")
+    print(result.out.strip())
+    go_on(folder, pairs, calm, STATES)
+
+
+def power_cut_at_the_start(folder):
+    """Before the first step: a run of none has few states."""
+    disk.prepare(folder)
+    calm = disk.undisturbed(folder)
+    record(folder, ("train.max_steps=0",), ALONE)
+    go_on(folder, (), calm, 2 * STATES)
+
+
+def without_fsync_there_would_be_violations(folder):
+    """The check can fail."""
+    disk.prepare(folder)
+    record(folder, (), ALONE, DISK_NO_FSYNC=1)
+    result = replay(folder, "check", folder / "scratch", 100).exits(1).says("100 violations")
+    for what in ("no checkpoint", "published"):
+        result.says(what)
+
+
+def all_tests():
+    runs = {
+        "validation": ((), ALONE, ()),
+        "2 ranks": ((), 2, ()),
+        "no validation": (NO_VALIDATION, ALONE, ()),
+        "stopped and gone on with": ((), ALONE, (1, 4)),
+        "one kept": (ONE_KEPT, ALONE, ()),
+        "few checkpoints": (SPARSE, ALONE, ()),
+    }
+    for name, how in runs.items():
+        yield f"power cut: {name}", lambda folder, how=how: power_cut(*how, folder)
+    yield "power cut: at the start", power_cut_at_the_start
+    yield "without fsync there would be violations", without_fsync_there_would_be_violations
+
+
+if __name__ == "__main__":
+    harness.main(all_tests())
