@@ -7,19 +7,35 @@
 #undef fprintf
 #undef malloc
 
+#include <execinfo.h>
+#include <pthread.h>
 #include <signal.h>
 
 /* The linker's names for the two ends of what LS_FAULT_AT lists. */
 extern ls_fault_site *const __start_ls_faults[];
 extern ls_fault_site *const __stop_ls_faults[];
 
-enum { NAME_MAX_BYTES = 256 };
+/* And for the beginning of the program in memory, which differs from run to run. */
+extern const char __executable_start[];
+
+enum { NAME_MAX_BYTES = 256, FRAMES = 4 };
+
+/* Where a site was come by from, and at which of its passages for the first time. */
+typedef struct way {
+  struct way *next;
+  const ls_fault_site *site;
+  unsigned long nth;
+  size_t from[2]; /* return addresses, from the program's beginning */
+} way;
 
 static ls_fault_site **sites; /* sorted; each once */
 static size_t n_sites;
 static int rank;
 static const char *log_prefix;
+static way *ways; /* under the mutex */
+static pthread_mutex_t ways_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct {
+  char *text; /* of the environment, cut into its fields */
   ls_fault_site *site;
   unsigned long nth;
   bool from; /* and all that follow */
@@ -95,11 +111,10 @@ static char *cut_last(char *text) {
   return colon + 1;
 }
 
-/* Arms the site that the text names, if it is for this rank. The text's copy stays: the action is part of
- * it. */
+/* Arms the site that the text names, if it is for this rank. */
 static void arm(const char *text) {
   char name[NAME_MAX_BYTES];
-  char *const site = strdup(text);
+  char *const site = armed.text = strdup(text);
   char *const last = site ? cut_last(site) : NULL;
   const bool has_action = last && strchr("kes", last[0]);
   char *const nth = has_action ? cut_last(site) : last;
@@ -116,6 +131,26 @@ static void arm(const char *text) {
   if (strtol(at, NULL, 10) == rank) armed.site = found;
 }
 
+/* Notes a way if it is new: which function called the one with the site; where that is base's, by which
+ * memory is asked for everywhere, also who called the caller. */
+__attribute__((noinline)) static void note_way(const ls_fault_site *site, unsigned long nth) {
+  void *frames[FRAMES + 1] = {NULL}; /* of note_way, ls_fault_pass, the site, its caller, and the next */
+  const int n = backtrace(frames, FRAMES + 1);
+  const bool is_base = strncmp(below_source(site->file), "base/", 5) == 0;
+  size_t from[2] = {0};
+  for (int i = 0; i < (is_base ? 2 : 1) && FRAMES - 1 + i < n; i++)
+    from[i] = (size_t)((const char *)frames[FRAMES - 1 + i] - __executable_start);
+  pthread_mutex_lock(&ways_mutex);
+  const way *w = ways;
+  while (w && (w->site != site || w->from[0] != from[0] || w->from[1] != from[1])) w = w->next;
+  way *const added = w ? NULL : malloc(sizeof *added);
+  if (added) {
+    *added = (way){.next = ways, .site = site, .nth = nth, .from = {from[0], from[1]}};
+    ways = added;
+  }
+  pthread_mutex_unlock(&ways_mutex);
+}
+
 static void write_log(int code, void *unused) {
   char name[NAME_MAX_BYTES];
   char path[4096];
@@ -125,6 +160,8 @@ static void write_log(int code, void *unused) {
   if (!file) abort();
   for (size_t i = 0; i < n_sites; i++)
     if (sites[i]->passed > 0) fprintf(file, "passed %lu %s\n", sites[i]->passed, name_of(sites[i], name));
+  for (const way *w = ways; w; w = w->next)
+    fprintf(file, "way %lu %zx-%zx %s\n", w->nth, w->from[0], w->from[1], name_of(w->site, name));
   if (armed.fired) fprintf(file, "fired %s\n", name_of(armed.site, name));
   fprintf(file, "exit %d\n", code);
   fclose(file);
@@ -154,6 +191,7 @@ __attribute__((constructor)) static void start(void) {
 bool ls_fault_pass(ls_fault_site *site) {
   ls_fault_site *const first = site->first ? site->first : site;
   const unsigned long n = __atomic_add_fetch(&first->passed, 1, __ATOMIC_RELAXED);
+  if (log_prefix && !armed.site) note_way(first, n);
   if (first != armed.site || n < armed.nth || (n > armed.nth && !armed.from)) return false;
   armed.fired = true;
   if (armed.action[0] == 'k') raise(SIGKILL);

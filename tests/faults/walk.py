@@ -1,0 +1,515 @@
+"""Makes every call that can fail fail, one at a time, at every rank, and looks at how the program ends.
+
+Needs a build with sanitizers, whose sources have fault points (points.h). First each scenario runs undisturbed and
+tells which sites it comes by, at which rank, and by which ways: a site in a function that many call has as many ways as
+callers. Then each failure is a run, which
+
+- ends, with every process it had, at once (a deadline only ends a hang),
+- by an exit code of the fixed set, the same at every rank and of mpirun, and one error line, which names rank and host
+  if it is not rank 0's; or else, where the failure is of no account, with the results of the undisturbed run,
+- without a signal, a word of a sanitizer, or a temporary file left behind,
+- and so that the same command once more ends with the undisturbed results: what is on disk is usable.
+
+sites.txt lists, with reasons, the sites that no scenario comes by and those whose failure is of no account; a site that
+should be there and is not is a mistake, and so is one too many. calls.txt lists calls that have no fault points; a call
+that is neither there nor wrapped is a mistake.
+
+  walk.py                     each way once, the first time it is taken; at one rank and at rank 1 of two in turns
+  walk.py --all               each way at each rank of 1, 2 and 4, the first and the last time; LSan too; an hour or two
+  walk.py --all --ranks 1,2   at these numbers of ranks alone
+  walk.py ... WORD...         only scenarios or sites with one of these words; the lists are not compared then
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import csv
+import gzip
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import h5py
+import numpy
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "cli"))
+
+import harness  # noqa: E402
+
+BUILD = pathlib.Path(os.environ["LOCKSTEP_BUILD"])
+DEADLINE = 60.0 * harness.PATIENCE
+CODES = {2, 3, 4, 5, 6, 70}
+ERROR = re.compile(r"^lockstep: error: ", re.MULTILINE)
+ELSEWHERE = re.compile(r"^lockstep: error: (?:.* )?rank (\d+) on \S+: ", re.MULTILINE)
+SANITIZER = re.compile(r"Sanitizer|runtime error:|internal error at")
+SECONDS = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)? ?(s|ms|us|ns|MB|GB/s)\b")
+
+# ---------------------------------------------------------------------- scenarios
+
+CLASSES = """\
+seed: 1
+output: run
+data: {train: data.h5:/train, validation: 0.25, test: data.h5:/test, normalize: standardize}
+model:
+  - {layer: dense, units: 4, bias: false}
+  - {layer: batch_norm}
+  - {layer: relu}
+  - {layer: residual, layers: [{layer: dense, units: 5, activation: tanh, init: {type: normal, std: 0.1}}, {layer: dropout, rate: 0.1}]}
+  - {layer: dense, units: 3, activation: softmax}
+loss: categorical_cross_entropy
+optimizer: {type: adam, lr: 0.01}
+metrics: [top_2, f1, roc_auc]
+train: {epochs: 2, batch_size: 8, class_weight: balanced, log_every: 1}
+checkpoint: {every_steps: 2, keep: 1}
+comm: {mode: allreduce, threads: 1}
+"""
+NUMBERS = """\
+output: run
+data: {train: table.h5, test: table.h5, standardize_targets: true, augment: {noise: 0.1, mixup: 0.3}}
+model: [{layer: dense, units: 3, activation: tanh}, {layer: dense, units: 2}]
+loss: mse
+metrics: [mae]
+optimizer: {type: momentum, lr: 0.01}
+train: {epochs: 1, batch_size: 6, accumulate: 2, reproducible: true, max_steps: 2}
+"""
+IMAGES = """\
+output: images-run
+data: {train: images.h5, normalize: scale, augment: {shift: 1, rotate: 5, cutout: 1}}
+model: [{layer: dense, units: 3, activation: softmax}]
+loss: categorical_cross_entropy
+optimizer: {type: sgd, lr: 0.01}
+train: {epochs: 1, batch_size: 8, max_steps: 1}
+"""
+
+
+def write_data(path):
+    """Two parts of the same classes: chunks and filters in the one, plain in the other; names of both kinds of text."""
+    x, y = harness.three_classes(24)
+    with h5py.File(path, "w") as file:
+        for group, settings in ("train", {"chunks": (8, 4), "compression": "gzip", "shuffle": True}), ("test", {}):
+            file.create_dataset(f"{group}/x", data=x, **settings)
+            file.create_dataset(f"{group}/y", data=y)
+            file[f"{group}/x"].attrs["features"] = ["width", "height", "depth", "weight"]
+            file[f"{group}/y"].attrs["classes"] = numpy.array([b"ant", b"bee", b"cow"])
+
+
+def write_idx(folder):
+    random = numpy.random.default_rng(3)
+    for kind, array in (3, random.integers(0, 256, (12, 5, 4))), (1, numpy.arange(12) % 3):
+        header = bytes([0, 0, 8, kind]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        packed = gzip.compress(header + array.astype("u1").tobytes(), mtime=0)
+        (folder / f"train-{'images' if kind == 3 else 'labels'}.gz").write_bytes(packed)
+
+
+def write_inputs(folder):
+    x, y = harness.three_classes(12)
+    table = [["width", "height", "depth", "weight", "kind"], *([*map(str, row), "abc"[k]] for row, k in zip(x, y))]
+    (folder / "classes.yaml").write_text(CLASSES)
+    (folder / "numbers.yaml").write_text(NUMBERS)
+    (folder / "images.yaml").write_text(IMAGES)
+    (folder / "mistakes.yaml").write_text(CLASSES.replace("units: 4", "unit: 4").replace("epochs: 2", "epochs: -2"))
+    (folder / "table.csv").write_text("".join(",".join(row) + "\n" for row in table))
+    write_data(folder / "data.h5")
+    write_idx(folder)
+    harness.write_arrays(folder / "table.h5", {"x": x.astype("f8"), "y": numpy.stack([y, 2 - y], 1).astype("f4")})
+    harness.write_arrays(folder / "images.h5", {"x": (x.reshape(12, 2, 2) * 9 + 99).astype("u1"), "y": y.astype("u1")})
+
+
+def half_a_run(folder):
+    """A run that ended early, and what a dead one leaves."""
+    made(folder, "train", "classes.yaml", "--set", "train.max_steps=4")
+    for name in "run/model.h5.tmp-1", "run/checkpoints/step-00000009.h5.tmp-1":
+        (folder / name).write_text("cut short")
+    (folder / "run/lock").write_text("host: dead\npid: 1\nsince: long ago\nboot: unknown\njob: 7 0\n")
+
+
+def a_run(folder):
+    made(folder, "train", "classes.yaml")
+
+
+def an_image_run(folder):
+    made(folder, "train", "images.yaml")
+
+
+def made(folder, *words):
+    harness.run(folder, *words).exits(0)
+
+
+class Scenario:
+    """A command, what it finds (made by functions), whether its output counts, by which code it ends."""
+
+    def __init__(self, name, *words, needs=None, prints=True, code=0, again=None, settings=None):
+        self.name, self.words, self.needs, self.prints, self.code = name, words, needs, prints, code
+        self.again, self.settings = again or words, settings or {}
+
+
+TRAIN = ("train", "classes.yaml")
+SCENARIOS = [
+    Scenario("train", *TRAIN, prints=False),
+    Scenario("train reproducibly", *TRAIN, "--set", "train.reproducible=true", prints=False),
+    Scenario("train sharded", *TRAIN, "--set", "comm.mode=sharded", prints=False),
+    Scenario("train numbers", "train", "numbers.yaml", prints=False),
+    Scenario("train images", "train", "images.yaml", prints=False),
+    Scenario("resume", *TRAIN, needs=half_a_run, prints=False,
+             settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
+    Scenario("resume from a file", *TRAIN, "--resume", "run/checkpoints/step-00000004.h5", needs=half_a_run,
+             prints=False, settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
+    Scenario("train anew", *TRAIN, "--overwrite", needs=a_run, prints=False),
+    Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
+             prints=False),
+    Scenario("evaluate", "evaluate", "run/model.h5", "data.h5:/test", "--json", needs=a_run),
+    Scenario("predict", "predict", "run/model.h5", "data.h5:/test", "-o", "out.h5", needs=a_run),
+    Scenario("predict a table", "predict", "run/model.h5", "table.csv", "-o", "out.csv", needs=a_run),
+    Scenario("info of data", "info", "data.h5"),
+    Scenario("info of a checkpoint", "info", "run/checkpoints/best.h5", needs=a_run),
+    Scenario("check", "check", "classes.yaml"),
+    Scenario("mistakes", "check", "mistakes.yaml", code=2),
+    Scenario("import a table", "import", "table.csv", "-o", "out.h5", "--test-fraction", "0.3"),
+    Scenario("import images", "import", "train-images.gz", "train-labels.gz", "-o", "out.h5"),
+    Scenario("explain", "explain", "images-run/model.h5", "images.h5", "-o", "out.h5", "--samples", "0,2-3",
+             "--pictures", "pictures", "--steps", "8", needs=an_image_run),
+    Scenario("importance", "explain", "run/model.h5", "data.h5:/test", "--importance", "--repeats", "1", needs=a_run),
+    Scenario("gradcheck", "gradcheck", "classes.yaml"),
+    Scenario("find a rate", "lr-find", "classes.yaml", "--steps", "5", "-o", "lr.svg"),
+    Scenario("plan", "plan", "numbers.yaml", "--ranks-per-node", "2", prints=False),
+    Scenario("keys", "keys"),
+]
+
+# ---------------------------------------------------------------------- results
+
+
+def h5_content(path):
+    """What a file holds, but for seconds."""
+    lines = []
+
+    def take(name, item):
+        values = item[()].tobytes() if isinstance(item, h5py.Dataset) else b""
+        lines.append((name, hashlib.sha256(values).hexdigest()))
+        lines.extend((name, key, repr(item.attrs[key])) for key in sorted(item.attrs) if not key.endswith("seconds"))
+
+    with h5py.File(path, "r") as file:
+        take("/", file)
+        file.visititems(take)
+    return sorted(map(repr, lines))
+
+
+def csv_content(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = [i for i, name in enumerate(rows[0] if rows else []) if name not in ("seconds", "samples_per_second")]
+    return [[row[i] for i in kept if i < len(row)] for row in rows]
+
+
+def content(path):
+    if path.suffix == ".h5":
+        return h5_content(path)
+    return csv_content(path) if path.suffix == ".csv" else path.read_bytes()
+
+
+def results(scenario, folder, run):
+    """All that counts of a run: its files, and what it printed where that is no time."""
+    found = {str(path.relative_to(folder)): content(path) for path in sorted(folder.rglob("*"))
+             if path.is_file() and path.name not in ("train.log",) and path.parent.name != "logs"}
+    if scenario.prints:
+        found["stdout"] = SECONDS.sub("", run.out)
+    if scenario.code:
+        found["stderr"] = run.err
+    return found
+
+
+# ---------------------------------------------------------------------- runs
+
+
+class Log:
+    """What a rank wrote at its end; without an exit code where it was ended by another."""
+
+    def __init__(self, path):
+        self.passed, self.ways, self.fired, self.code = {}, {}, False, None
+        if not path.exists():
+            return
+        for line in path.read_text().splitlines():
+            kind, *fields = line.split(" ", 2 if line.startswith("passed") else 3)
+            if kind == "passed":
+                self.passed[fields[1]] = int(fields[0])
+            elif kind == "way":
+                self.ways[(fields[2], fields[1])] = int(fields[0])
+            elif kind == "fired":
+                self.fired = True
+            else:
+                self.code = int(fields[0])
+
+
+class Job:
+    """One failure in one scenario at some number of ranks (0: without mpirun)."""
+
+    def __init__(self, scenario, ranks, rank, site, nth):
+        self.scenario, self.ranks, self.rank, self.site, self.nth = scenario, ranks, rank, site, nth
+
+    def __str__(self):
+        return (f"{self.scenario.name}, {self.ranks or 'no'} ranks: LOCKSTEP_FAULT={self.site}:{self.rank}:{self.nth} "
+                f"lockstep {' '.join(self.scenario.words)}")
+
+
+class Walk:
+    """A folder with the inputs of each scenario, its undisturbed results, and the runs."""
+
+    def __init__(self, leaks):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-faults-"))
+        self.leaks, self.undisturbed, self.lock, self.count = leaks, {}, threading.Lock(), 0
+
+    def settings(self, scenario, ranks, fault=None, logs=None):
+        found = dict(scenario.settings)
+        if ranks and not self.leaks:
+            found["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:fast_unwind_on_malloc=1"
+        if logs:
+            found["LOCKSTEP_FAULT_LOG"] = str(logs / "rank")
+        if fault:
+            found["LOCKSTEP_FAULT"] = fault
+        return found
+
+    def prepare(self, scenario):
+        """The folder that each run of the scenario gets a copy of."""
+        folder = self.folder / scenario.name
+        folder.mkdir()
+        write_inputs(folder)
+        if scenario.needs:
+            scenario.needs(folder)
+
+    def fresh(self, scenario):
+        with self.lock:
+            self.count += 1
+            folder = self.folder / f"run-{self.count}"
+        shutil.copytree(self.folder / scenario.name, folder)
+        (folder / "logs").mkdir()
+        return folder
+
+    def run(self, scenario, folder, ranks, fault=None, words=None):
+        settings = self.settings(scenario, ranks, fault, None if words else folder / "logs")
+        process = harness.start(folder, *(words or scenario.words), ranks=ranks, settings=settings)
+        run = harness.finish(process, DEADLINE)
+        run.left = processes_of(process.pid)
+        run.logs = [Log(folder / f"logs/rank.{rank}") for rank in range(ranks or 1)]
+        return run
+
+    def first(self, scenario, ranks):
+        """The undisturbed run; its logs, by rank."""
+        folder = self.fresh(scenario)
+        run = self.run(scenario, folder, ranks).exits(scenario.code)
+        self.undisturbed[(scenario, ranks)] = results(scenario, folder, run)
+        shutil.rmtree(folder)
+        return run
+
+    def judge(self, job):
+        """Runs a job: ("failed" | "harmless" | "missed", None), or ("MISTAKE", what is wrong)."""
+        folder = self.fresh(job.scenario)
+        run = self.run(job.scenario, folder, job.ranks, f"{job.site}:{job.rank}:{job.nth}")
+        try:
+            verdict = self.verdict(job, folder, run)
+            self.once_more(job, folder)
+            return verdict, None
+        except harness.Failure as why:
+            return "MISTAKE", f"{job}\n{why}"
+        finally:
+            shutil.rmtree(folder)
+
+    def verdict(self, job, folder, run):
+        check_end(job, folder, run)
+        if not run.logs[job.rank].fired and run.logs[job.rank].code is not None:
+            return "missed"
+        if run.code == job.scenario.code:
+            found, wanted = results(job.scenario, folder, run), self.undisturbed[(job.scenario, job.ranks)]
+            different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+            if not different:
+                return "harmless"
+            run.must(run.code != 0, f"it ends well, and these are not as undisturbed: {different}")
+        check_failure(job, run)
+        return "failed"
+
+    def once_more(self, job, folder):
+        """The same command once more, without a failure, ends as if there had never been one."""
+        for path in folder.glob("logs/*"):
+            path.unlink()
+        run = self.run(job.scenario, folder, job.ranks, words=job.scenario.again)
+        run.exits(job.scenario.code)
+        found, wanted = results(job.scenario, folder, run), self.undisturbed[(job.scenario, job.ranks)]
+        different = sorted(name for name in found.keys() | wanted.keys()
+                           if name != "stdout" and found.get(name) != wanted.get(name))
+        run.must(not different, f"run once more after the failure, these are not as undisturbed: {different}")
+
+
+def processes_of(session):
+    """The living processes of a session."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, fields = path.read_text().rsplit(") ", 1)
+        except OSError:
+            continue
+        if int(fields.split()[3]) == session and fields[0] != "Z":
+            found.append(name)
+    return found
+
+
+def check_end(job, folder, run):
+    """How every run must end, whether it fails or not."""
+    run.must(isinstance(run.code, int), "it hangs")
+    run.must(not run.left, f"processes are left: {run.left}")
+    run.must(not SANITIZER.search(run.all_err), "a sanitizer or an assertion has something to say")
+    left = [str(path.relative_to(folder)) for path in folder.rglob("*")
+            if re.search(r"\.tmp-(?!1$)|^lockstep-predict-", path.name) and path.is_file()]
+    run.must(not left, f"temporary files are left: {left}")
+
+
+def check_failure(job, run):
+    """How a run that fails must tell it."""
+    run.must(run.code in CODES, f"the exit code must be one of {sorted(CODES)}")
+    for rank, log in enumerate(run.logs):
+        aborted = log.code is None and "MPI_ABORT was invoked" in run.raw_err
+        run.must(log.code == run.code or aborted, f"rank {rank} ended with {log.code}")
+    run.must(len(ERROR.findall(run.err)) == 1, "there must be one error line")
+    teller = ELSEWHERE.search(run.err)
+    run.must(int(teller.group(1)) == job.rank if teller else job.rank == 0, f"it must name rank {job.rank} and its host")
+
+
+# ---------------------------------------------------------------------- lists
+
+
+def listed(name):
+    """A list of ours: key -> (heading, reason). A line is `KEY...: reason`; headings are in brackets."""
+    found, heading = {}, ""
+    for line in (HERE / name).read_text().splitlines():
+        if line.startswith("["):
+            heading = line.strip("[]")
+        elif line and not line.startswith("#"):
+            keys, reason = line.split(": ", 1)
+            found.update((key, (heading, reason)) for key in keys.split())
+    return found
+
+
+def all_sites():
+    out = subprocess.run([harness.PROGRAM], env={**os.environ, "LOCKSTEP_FAULT": "list"}, check=True, text=True,
+                         capture_output=True).stdout
+    return [line.rsplit(" ", 1)[0] for line in out.splitlines()]
+
+
+def forgotten_calls(sites):
+    """What our objects call, and neither has fault points nor is on the list."""
+    objects = [*BUILD.glob("src/liblockstep.*.p/*.o"), *BUILD.glob("lockstep.p/*.o")]
+    symbols = subprocess.run(["nm", "-P", *objects], check=True, text=True, capture_output=True).stdout
+    fields = [line.split() for line in symbols.splitlines() if " " in line]
+    ours = {name for name, kind, *_ in fields if kind not in "UVWvw"}
+    calls = {re.sub("^__isoc99_|64$", "", name) for name, kind, *_ in fields if kind == "U" and name not in ours}
+    known = {site.split(":")[2].split("#")[0] for site in sites} | listed("calls.txt").keys()
+    named = [pattern for pattern in known if pattern.endswith("*")]
+    return sorted(call for call in calls - known if not any(call.startswith(pattern[:-1]) for pattern in named))
+
+
+def check_lists(sites, passed, verdicts):
+    """What is wrong with sites.txt."""
+    lists = listed("sites.txt")
+    wanted = {heading: {key for key, value in lists.items() if value[0] == heading} for heading in ("unvisited", "harmless")}
+    found = {"unvisited": set(sites) - passed, "harmless": {site for site in verdicts if "harmless" in verdicts[site]}}
+    mistakes = []
+    for heading in wanted:
+        mistakes += [f"{site}: is {heading}; say why in sites.txt, or mend it" for site in sorted(found[heading] - wanted[heading])]
+        mistakes += [f"{site}: is not {heading}; take it off sites.txt" for site in sorted(wanted[heading] - found[heading])]
+    return mistakes
+
+
+# ---------------------------------------------------------------------- the walk
+
+
+def passages(walk, ranks, scenarios, pool):
+    """Runs all undisturbed. (scenario, ranks) -> run."""
+    list(pool.map(walk.prepare, scenarios))
+    pairs = [(scenario, n) for scenario in scenarios for n in ranks]
+    return dict(zip(pairs, pool.map(lambda pair: walk.first(*pair), pairs)))
+
+
+def choose_short(runs):
+    """Each way once, in the scenario that ends soonest; at rank 1 of two for every other way that comes by there."""
+    order = sorted(runs, key=lambda pair: runs[pair].seconds)
+    places = collections.defaultdict(dict)
+    for scenario, ranks in order:
+        rank = 1 if ranks else 0
+        log = runs[(scenario, ranks)].logs[rank]
+        for way, nth in log.ways.items():
+            places[way].setdefault(ranks, Job(scenario, ranks, rank, way[0], nth))
+    jobs = []
+    for i, way in enumerate(sorted(places)):
+        there = places[way]
+        jobs.append(there[max(there) if i % 2 or len(there) == 1 else min(there)])
+    return jobs
+
+
+def choose_all(runs):
+    """Each way at each rank of each number of ranks, in the scenario that ends soonest; the first time and the last."""
+    chosen = {}
+    for scenario, ranks in sorted(runs, key=lambda pair: runs[pair].seconds):
+        for rank, log in enumerate(runs[(scenario, ranks)].logs):
+            for (site, way), nth in log.ways.items():
+                for n in {nth, log.passed[site]}:
+                    key = (site, ranks, rank, "last" if n == log.passed[site] else way)
+                    chosen.setdefault(key, Job(scenario, ranks, rank, site, n))
+    return list(chosen.values())
+
+
+def parse():
+    parser = argparse.ArgumentParser(description="see the top of the file")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--ranks", help="with --all: 1,2,4")
+    parser.add_argument("words", nargs="*")
+    return parser.parse_args()
+
+
+def walk_all(walk, jobs, pool):
+    """Judges the jobs: site -> verdicts, and the mistakes, which are printed as they come."""
+    verdicts, mistakes, start = collections.defaultdict(set), [], time.monotonic()
+    for i, (job, (verdict, why)) in enumerate(zip(jobs, pool.map(walk.judge, jobs)), 1):
+        verdicts[job.site].add(verdict)
+        if why:
+            mistakes.append(why)
+            print(f"MISTAKE: {why}\n", flush=True)
+        if i % 200 == 0:
+            print(f"{i} of {len(jobs)} runs, {len(mistakes)} mistakes, {time.monotonic() - start:.0f} s", flush=True)
+    return verdicts, mistakes
+
+
+def main():
+    arguments = parse()
+    sites = all_sites()
+    numbers = [int(n) for n in (arguments.ranks or "1,2,4").split(",")] if arguments.all else [1, 2]
+    ranks = [harness.ALONE if n == 1 and not arguments.all else n for n in numbers]
+    walk = Walk(leaks=arguments.all)
+    mistakes = [f"{call}: can it fail? Give it fault points (points.h) or a reason (calls.txt)"
+                for call in forgotten_calls(sites)]
+    scenarios = [s for s in SCENARIOS if not arguments.words or any(word in s.name for word in arguments.words)]
+    scenarios = scenarios or SCENARIOS
+    with concurrent.futures.ThreadPoolExecutor(harness.WORKERS) as pool:
+        runs = passages(walk, ranks, scenarios, pool)
+        passed = {site for run in runs.values() for log in run.logs for site in log.passed}
+        jobs = (choose_all if arguments.all else choose_short)(runs)
+        jobs = [job for job in jobs if not arguments.words or scenarios != SCENARIOS
+                or any(word in job.site for word in arguments.words)]
+        verdicts, wrong = walk_all(walk, jobs, pool)
+    if not arguments.words:
+        mistakes += check_lists(sites, passed, verdicts)
+    print(*mistakes, sep="\n")
+    counts = collections.Counter(verdict for found in verdicts.values() for verdict in found)
+    hangs = sum("it hangs" in why for why in wrong)
+    print(f"{len(sites)} sites, {len(passed)} visited, {len(jobs)} runs, {hangs} hangs, {len(wrong)} mistakes; of the sites "
+          f"{counts['failed']} end a run, {counts['harmless']} can be of no account, {counts['missed']} were missed")
+    shutil.rmtree(walk.folder)
+    sys.exit(1 if mistakes or wrong or not jobs else 0)
+
+
+if __name__ == "__main__":
+    main()
