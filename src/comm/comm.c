@@ -23,17 +23,28 @@ static void leave_out_networks(void) {
   if (is_one_node()) (void)setenv("OMPI_MCA_pml", "ob1", 0);
 }
 
+void *comm_need(size_t count, size_t size) {
+  char host[MPI_MAX_PROCESSOR_NAME] = "";
+  int length = 0;
+  int rank = 0;
+  void *const memory = ls_calloc(count, size);
+  if (memory) return memory;
+  MPI_Get_processor_name(host, &length);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  if (rank > 0)
+    fprintf(stderr, "lockstep: error: rank %d on %s: out of memory at start-up\n", rank, host);
+  else
+    fprintf(stderr, "lockstep: error: out of memory at start-up\n");
+  MPI_Abort(MPI_COMM_WORLD, LS_ERR_INTERNAL);
+  exit(LS_ERR_INTERNAL);
+}
+
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   *out = NULL;
   leave_out_networks();
   MPI_Init(argc, argv);
   ls_bug_handler_set(abort_all_ranks);
-  ls_comm *const comm = ls_calloc(1, sizeof *comm);
-  if (!comm) {
-    fprintf(stderr, "lockstep: error: out of memory at start-up\n");
-    abort_all_ranks();
-    return LS_ERR_INTERNAL;
-  }
+  ls_comm *const comm = comm_need(1, sizeof *comm);
   MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
   MPI_Comm_rank(comm->world, &comm->rank);
   MPI_Comm_size(comm->world, &comm->size);

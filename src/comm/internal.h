@@ -15,6 +15,10 @@ struct ls_comm {
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
 
+/* Local. Zeroed memory without which ranks can't even agree: where it is short, that is told, and all ranks
+ * end. To be freed by the caller. */
+void *comm_need(size_t count, size_t size);
+
 /* Collective. Sets the two (threads.c), from what else is in `comm`. */
 void comm_choose_threads(ls_comm *comm);
 

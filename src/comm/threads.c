@@ -50,8 +50,7 @@ static int quota(void) {
 /* Collective over the node. The seats of its ranks, for the caller to free. */
 static seat *gather_seats(ls_comm *comm, int threads) {
   seat mine = {.threads = threads};
-  seat *const seats = ls_calloc((size_t)comm->node_size, sizeof *seats);
-  LS_ASSERT(seats);
+  seat *const seats = comm_need((size_t)comm->node_size, sizeof *seats);
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
   MPI_Allgather(&mine, sizeof mine, MPI_BYTE, seats, sizeof mine, MPI_BYTE, comm->node);
