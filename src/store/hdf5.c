@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define REASON_BYTES 512
+#define NAME_BYTES   1024 /* longer names of objects are not found */
 
 static _Thread_local bool started;
 static _Thread_local char reason[REASON_BYTES];
@@ -117,10 +118,11 @@ static ls_store_kind step(hid_t *here, const char *name) {
   ls_store_kind kind = LS_STORE_NONE;
   H5L_info_t link;
   *here = -1;
-  if (H5Iget_type(parent) == H5I_GROUP && strcmp(name, ".") != 0 &&
-      H5Lexists(parent, name, H5P_DEFAULT) > 0) {
+  const bool is_group = H5Iget_type(parent) == H5I_GROUP && strcmp(name, ".") != 0;
+  const htri_t exists = is_group ? H5Lexists(parent, name, H5P_DEFAULT) : 0;
+  if (exists != 0) {
     kind = LS_STORE_OTHER;
-    if (H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
+    if (exists > 0 && H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
       *here = H5Oopen(parent, name, H5P_DEFAULT);
     const H5I_type_t type = *here < 0 ? H5I_BADID : H5Iget_type(*here);
     if (type == H5I_GROUP) kind = LS_STORE_GROUP;
@@ -136,14 +138,15 @@ static ls_store_kind step(hid_t *here, const char *name) {
 
 ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
   store_start();
-  *out = -1;
-  char *const names = ls_strdup(path);
-  hid_t here = names ? H5Gopen2(file, "/", H5P_DEFAULT) : -1;
+  hid_t here = H5Gopen2(file, "/", H5P_DEFAULT);
   ls_store_kind kind = here < 0 ? LS_STORE_OTHER : LS_STORE_GROUP;
-  char *rest = NULL;
-  const char *name = here < 0 ? NULL : strtok_r(names, "/", &rest);
-  for (; name && here >= 0; name = strtok_r(NULL, "/", &rest)) kind = step(&here, name);
-  free(names);
+  for (const char *at = path + strspn(path, "/"); *at && here >= 0; at += strspn(at, "/")) {
+    char name[NAME_BYTES];
+    const size_t bytes = strcspn(at, "/");
+    snprintf(name, sizeof name, "%.*s", (int)ls_size_min(bytes, sizeof name), at);
+    kind = step(&here, bytes < sizeof name ? name : ".");
+    at += bytes;
+  }
   *out = here;
   return kind;
 }
