@@ -176,14 +176,20 @@ static ls_status set_state(trainer *t, const ls_train_options *options, const ls
   return status;
 }
 
+/* A file that is not what is looked for is an answer; that memory was short is none. */
+static ls_status unless_short(ls_status status) {
+  return status == LS_ERR_INTERNAL ? status : LS_OK;
+}
+
 /* Rank 0: whether model.h5 is there, and in a run with validation has the weights of best.h5. */
-static bool has_model(const trainer *t, const ls_saved *best) {
+static ls_status has_model(const trainer *t, const ls_saved *best, bool *found) {
   ls_saved *model = NULL;
   const bool is_best = t->setup->validation.view.n > 0 && best;
-  const bool found = ls_saved_open(t->files.model, &model) == LS_OK &&
-                     (!is_best || ls_saved_same_model(model, best, t->setup->job->model));
+  ls_status status = ls_saved_open(t->files.model, &model);
+  *found = status == LS_OK;
+  if (*found && is_best) status = ls_saved_same_model(model, best, t->setup->job->model, found);
   ls_saved_close(&model);
-  return found;
+  return unless_short(status);
 }
 
 /* The fingerprint of what is validated on; 0 where nothing is. */
@@ -192,33 +198,34 @@ static ls_digest validation_of(const trainer *t) {
   return dataset ? dataset->fingerprint : (ls_digest){0};
 }
 
-/* Whether the best was measured by the same column of the same data. */
-static bool same_measure(const ls_saved *saved, const trainer *t) {
+/* *same: whether the best was measured by the same column of the same data. */
+static ls_status same_measure(const ls_saved *saved, const trainer *t, bool *same) {
   static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
   const ls_digest before = t->progress.validation;
   const bool is_known = before.low != 0 || before.high != 0; /* else the path has to do */
   const size_t n_keys = is_known ? 1 : 2;
   ls_job *then = NULL;
   char difference[300];
-  bool same = train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK;
-  for (size_t i = 0; same && i < n_keys; i++)
-    same =
+  const ls_status status = train_job_of(saved->config, ls_store_path(saved->store), &then);
+  *same = status == LS_OK && (!is_known || ls_digest_equal(before, validation_of(t)));
+  for (size_t i = 0; *same && i < n_keys; i++)
+    *same =
         !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
   ls_job_destroy(&then);
-  return same && (!is_known || ls_digest_equal(before, validation_of(t)));
+  return unless_short(status);
 }
 
-/* Rank 0: whether the best model that the progress tells of is the one in this folder, and by the same
- * measure. */
-static bool has_best(const trainer *t, const ls_saved *saved) {
+/* Rank 0: whether the best model that the progress tells of is the one in this folder. */
+static ls_status has_best(const trainer *t, bool *found) {
   ls_saved *best = NULL;
   ls_progress progress = {0};
-  const bool same = same_measure(saved, t) && ls_saved_open(t->files.best, &best) == LS_OK &&
-                    best->is_checkpoint && ls_saved_read_progress(best, &progress) == LS_OK &&
-                    progress.best_epoch == t->progress.best_epoch &&
-                    progress.best_value == t->progress.best_value && has_model(t, best);
+  ls_status status = ls_saved_open(t->files.best, &best);
+  if (status == LS_OK && best->is_checkpoint) status = ls_saved_read_progress(best, &progress);
+  *found = status == LS_OK && best->is_checkpoint && progress.best_epoch == t->progress.best_epoch &&
+           progress.best_value == t->progress.best_value;
+  if (*found) status = has_model(t, best, found);
   ls_saved_close(&best);
-  return same;
+  return unless_short(status);
 }
 
 /* Rank 0: what of the config is not as it was. What may not change has been refused by now. */
@@ -237,10 +244,18 @@ static void tell_changes(const trainer *t, const ls_saved *saved) {
 }
 
 /* Rank 0: what goes on, and from where. */
-static void settle(trainer *t, const ls_train_options *options, const ls_saved *saved, bool *is_complete) {
+static ls_status settle(trainer *t, const ls_train_options *options, const ls_saved *saved,
+                        bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
-  const bool forgets = t->progress.best_epoch > 0 && !has_best(t, saved);
-  if (!same_measure(saved, t)) train_forget_watched(t);
+  bool is_same = false;
+  bool found = false;
+  bool has_any = false;
+  ls_status status = same_measure(saved, t, &is_same);
+  if (status == LS_OK && is_same) status = has_best(t, &found);
+  if (status == LS_OK) status = has_model(t, NULL, &has_any);
+  if (status != LS_OK) return status;
+  const bool forgets = t->progress.best_epoch > 0 && !found;
+  if (!is_same) train_forget_watched(t);
   if (forgets) {
     ls_log(LS_LOG_WARNING,
            "%s has no best model that goes with this checkpoint and train.monitor: the best is taken from "
@@ -251,13 +266,14 @@ static void settle(trainer *t, const ls_train_options *options, const ls_saved *
   if (options->init_from)
     ls_log(LS_LOG_INFO, "--init-from %s was not used again: %s has a checkpoint", options->init_from,
            t->files.folder);
-  *is_complete = is_auto && !forgets && train_is_finished(t) && has_model(t, NULL);
-  if (*is_complete) return;
+  *is_complete = is_auto && !forgets && train_is_finished(t) && has_any;
+  if (*is_complete) return LS_OK;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
   tell_changes(t, saved);
   /* What is not this folder's newest checkpoint as it stands is saved here anew. */
   if (!is_auto || forgets) t->saved_step = UINT64_MAX;
+  return LS_OK;
 }
 
 /* Collective. What `settle` may have changed on rank 0. */
@@ -273,7 +289,8 @@ ls_status train_start_or_resume(trainer *t, const ls_train_options *options, boo
   ls_saved *saved = NULL;
   ls_status status = ls_comm_agree(t->comm, t->is_root ? choose_start(t, options, &saved) : LS_OK);
   if (status == LS_OK) status = set_state(t, options, saved);
-  if (status == LS_OK && saved) settle(t, options, saved, is_complete);
+  if (status == LS_OK)
+    status = ls_comm_agree(t->comm, saved ? settle(t, options, saved, is_complete) : LS_OK);
   share_watched(t);
   t->progress.validation = validation_of(t);
   ls_comm_broadcast(t->comm, &t->saved_step, sizeof t->saved_step);
