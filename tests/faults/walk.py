@@ -483,7 +483,9 @@ def forgotten_calls(sites):
     symbols = subprocess.run(["nm", "-P", *objects], check=True, text=True, capture_output=True).stdout
     fields = [line.split() for line in symbols.splitlines() if " " in line]
     ours = {name for name, kind, *_ in fields if kind not in "UVWvw"}
-    calls = {re.sub("^__isoc99_|64$", "", name) for name, kind, *_ in fields if kind == "U" and name not in ours}
+    aliases = {"__getdelim": "getline"}  # what headers and the compiler make of a call
+    theirs = {name for name, kind, *_ in fields if kind == "U"} - ours
+    calls = {aliases.get(name, re.sub("^__isoc99_|64$", "", name)) for name in theirs}
     known = {site.split(":")[2].split("#")[0] for site in sites} | listed("calls.txt").keys()
     named = [pattern for pattern in known if pattern.endswith("*")]
     return sorted(call for call in calls - known if not any(call.startswith(pattern[:-1]) for pattern in named))
