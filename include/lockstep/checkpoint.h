@@ -148,9 +148,9 @@ ls_status ls_saved_take(const ls_saved *saved, const ls_segment *segment, float 
 /* Local. Fills a normaliser, that of the targets too where it has one. LS_ERR_MODEL where shapes differ. */
 ls_status ls_saved_read_normalizer(const ls_saved *saved, ls_normalizer *normalizer);
 
-/* Local. Whether two files hold the same parameters and state of `model`; false too where they can't be
+/* Local. *same: whether two files hold the same parameters and state of `model`. Fails where one can't be
  * read. */
-bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model);
+ls_status ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model, bool *same);
 
 /* Local. The path of the checkpoint of a step in `folder`: to be freed by the caller. */
 char *ls_checkpoint_path(const char *folder, uint64_t step);

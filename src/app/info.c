@@ -44,6 +44,7 @@ static ls_status print_arrays(const ls_store *store, const char *group, unsigned
                 ls_store_path(store), group, NAMES_MAX);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     char *const path = ls_format("%s/%s", strcmp(group, "/") == 0 ? "" : group, names[i]);
+    if (!path) status = ls_fail_memory("a path", strlen(names[i]));
     const ls_store_kind kind = path ? ls_store_kind_of(store, path) : LS_STORE_NONE;
     ls_array array;
     char shape[128];
@@ -165,6 +166,7 @@ static ls_status print_dataset(const char *path) {
   if (status == LS_OK) status = ls_store_list(store, "/", &names, &count);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     char *const group = ls_format("/%s", names[i]);
+    if (!group) status = ls_fail_memory("a path", strlen(names[i]));
     if (group && ls_store_kind_of(store, group) == LS_STORE_GROUP)
       status = print_group(store, group, &n_found);
     free(group);

@@ -28,6 +28,12 @@ static int descending(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
+/* The next entry; NULL at the end, or where it can't be read: then errno is not 0. */
+static const struct dirent *next_entry(DIR *dir) {
+  errno = 0;
+  return readdir(dir);
+}
+
 /* The steps in a folder, the newest first; to be freed by the caller. None where there is no folder. */
 static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   *out = NULL;
@@ -37,7 +43,7 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   if (!dir) return ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, strerror(errno));
   ls_status status = LS_OK;
   size_t capacity = 0;
-  for (const struct dirent *entry = readdir(dir); entry && status == LS_OK; entry = readdir(dir)) {
+  for (const struct dirent *entry = next_entry(dir); entry; entry = next_entry(dir)) {
     uint64_t step = 0;
     if (!parse_step(entry->d_name, &step)) continue;
     if (*count == capacity) {
@@ -51,6 +57,7 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
     }
     (*out)[(*count)++] = step;
   }
+  if (status == LS_OK && errno != 0) status = ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, strerror(errno));
   closedir(dir);
   if (*count > 1) qsort(*out, *count, sizeof **out, descending);
   return status;
@@ -71,7 +78,7 @@ ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
     const ls_status opened = ls_saved_open(path, out);
     is_found = opened == LS_OK;
     if (opened == LS_ERR_INTERNAL)
-      status = opened;
+      status = opened; /* nothing is known against the file */
     else if (!is_found && i + 1 < count)
       ls_log(LS_LOG_WARNING, "%s; taking the checkpoint before it", ls_message());
     free(path);

@@ -110,16 +110,19 @@ static ls_status read_model(const ls_store *store, const ls_model *model, float 
   return read_segments(store, "/model", model->n_state_segments, model->state_segments, state);
 }
 
-bool ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model) {
+ls_status ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model, bool *same) {
   const size_t n = model->n_params + model->n_state;
   float *const values = ls_calloc(2 * n, sizeof *values);
-  float *const others = values ? values + n : NULL;
-  const bool same =
-      values && read_model(a->store, model, values, values + model->n_params) == LS_OK &&
-      read_model(b->store, model, others, others + model->n_params) == LS_OK &&
-      ls_digest_equal(ls_digest_of(values, n * sizeof *values), ls_digest_of(others, n * sizeof *others));
+  *same = false;
+  if (!values) return ls_fail_memory("two models", 2 * n * sizeof *values);
+  float *const others = values + n;
+  ls_status status = read_model(a->store, model, values, values + model->n_params);
+  if (status == LS_OK) status = read_model(b->store, model, others, others + model->n_params);
+  if (status == LS_OK)
+    *same =
+        ls_digest_equal(ls_digest_of(values, n * sizeof *values), ls_digest_of(others, n * sizeof *others));
   free(values);
-  return same;
+  return status;
 }
 
 /* `prefix`: "" for the inputs, "y_" for the targets. */

@@ -24,13 +24,27 @@ static void leave_out_networks(void) {
 }
 
 /* What ends this process is said with its rank and host before it. */
-static void set_last_words(const ls_comm *comm, const char *path) {
+static void set_last_words(const char *path) {
   char host[MPI_MAX_PROCESSOR_NAME] = "";
   char who[MPI_MAX_PROCESSOR_NAME + 32];
   int length = 0;
+  int rank = 0;
   MPI_Get_processor_name(host, &length);
-  snprintf(who, sizeof who, "rank %d on %s", comm->rank, host);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  snprintf(who, sizeof who, "rank %d on %s", rank, host);
   ls_log_last_words_set(who, path);
+}
+
+_Noreturn static void give_up(const char *why) {
+  ls_log_last_words("%s", why);
+  abort_all_ranks();
+  exit(LS_ERR_INTERNAL);
+}
+
+void *comm_need(size_t count, size_t size) {
+  void *const memory = ls_calloc(count, size);
+  if (!memory) give_up("out of memory at start-up");
+  return memory;
 }
 
 /* Collective. The node of this rank, and its first rank's way to those of others. */
@@ -52,10 +66,7 @@ static void keep_watch(ls_comm *comm) {
     comm_watchdog_stop();
     return;
   }
-  if (comm_watchdog_join(comm) != LS_OK) {
-    ls_log_last_words("%s", ls_message());
-    abort_all_ranks();
-  }
+  comm_watchdog_join(comm);
   comm_tell_others(comm);
 }
 
@@ -66,17 +77,13 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   const bool is_watched = comm_watchdog_start() == LS_OK;
   /* The threads of BLAS, the watchdog and the saver make no calls of MPI. */
   MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+  set_last_words(NULL);
+  if (!is_watched) give_up(ls_message());
   ls_bug_handler_set(abort_all_ranks);
-  ls_comm *const comm = ls_calloc(1, sizeof *comm);
-  if (!comm || !is_watched) {
-    ls_log_last_words("%s", comm ? ls_message() : "out of memory at start-up");
-    abort_all_ranks();
-    return LS_ERR_INTERNAL;
-  }
+  ls_comm *const comm = comm_need(1, sizeof *comm);
   MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
   MPI_Comm_rank(comm->world, &comm->rank);
   MPI_Comm_size(comm->world, &comm->size);
-  set_last_words(comm, NULL);
   find_node(comm);
   comm_choose_threads(comm);
   keep_watch(comm);
@@ -102,7 +109,8 @@ void ls_comm_destroy(ls_comm **comm) {
 }
 
 void ls_comm_set_log(const ls_comm *comm, const char *path) {
-  set_last_words(comm, path);
+  (void)comm;
+  set_last_words(path);
 }
 
 int ls_comm_rank(const ls_comm *comm) {

@@ -21,6 +21,10 @@ struct ls_comm {
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
 
+/* Local. Zeroed memory without which ranks can't even agree: where it is short, that is told, and all ranks
+ * end. To be freed by the caller. */
+void *comm_need(size_t count, size_t size);
+
 /* Collective. Sets the two (threads.c), from what else is in `comm`. */
 void comm_choose_threads(ls_comm *comm);
 
@@ -50,8 +54,8 @@ void comm_window_fence(MPI_Comm group, MPI_Win window);
 ls_status comm_watchdog_start(void);
 void comm_watchdog_stop(void);
 
-/* Collective. The watchdogs of a node see each other from the first to the second. LS_ERR_INTERNAL. */
-ls_status comm_watchdog_join(ls_comm *comm);
+/* Collective. The watchdogs of a node see each other from the first to the second. */
+void comm_watchdog_join(ls_comm *comm);
 void comm_watchdog_leave(ls_comm *comm);
 
 /* Local. Around whatever waits for other ranks: true before it, false once they came. */

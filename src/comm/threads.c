@@ -51,8 +51,7 @@ static int quota(void) {
 /* Collective over the node. The seats of its ranks, for the caller to free. */
 static seat *gather_seats(ls_comm *comm, int threads) {
   seat mine = {.threads = threads, .rank = comm->rank};
-  seat *const seats = ls_calloc((size_t)comm->node_size, sizeof *seats);
-  LS_ASSERT(seats && "out of memory");
+  seat *const seats = comm_need((size_t)comm->node_size, sizeof *seats);
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
   comm_waits(true);

@@ -294,12 +294,10 @@ static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
     if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names + (ptrdiff_t)i * NAME);
 }
 
-ls_status comm_watchdog_join(ls_comm *comm) {
+void comm_watchdog_join(ls_comm *comm) {
   comm->timeout = LIMIT;
-  watchdog.turns = ls_calloc((size_t)comm->node_size, sizeof *watchdog.turns);
-  watchdog.silent = ls_calloc((size_t)comm->node_size, sizeof *watchdog.silent);
-  if (!watchdog.turns || !watchdog.silent)
-    return ls_fail_memory("the watchdog", (size_t)comm->node_size * 2 * sizeof(double));
+  watchdog.turns = comm_need((size_t)comm->node_size, sizeof *watchdog.turns);
+  watchdog.silent = comm_need((size_t)comm->node_size, sizeof *watchdog.silent);
   const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(slot) + LS_ALIGNMENT;
   char *const base = comm_window_allocate(comm, bytes, &comm->board_window);
   comm->board = (void *)(base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT);
@@ -314,7 +312,6 @@ ls_status comm_watchdog_join(ls_comm *comm) {
   mine->pid = (long)getpid();
   comm_window_fence(comm->node, comm->board_window);
   attach(comm->board, comm);
-  return LS_OK;
 }
 
 void comm_watchdog_leave(ls_comm *comm) {

@@ -40,23 +40,23 @@ static char *join(const char *group, const char *name, const char *suffix) {
   return ls_format("%s/%s%s", between, name, suffix);
 }
 
-/* The arrays of a group that bear one of `names` with `suffix`: how many, the first as *path (owned), and
- * all of them appended to `found`, for messages. */
-static size_t match(const ls_store *store, const char *group, const char *const *names, const char *suffix,
-                    char **path, char *found, size_t size) {
-  size_t count = 0;
+/* The arrays of a group that bear one of `names` with `suffix`: their number is added to *count, the first
+ * is *path (owned), and all are appended to `found`, for messages. */
+static ls_status match(const ls_store *store, const char *group, const char *const *names,
+                       const char *suffix, size_t *count, char **path, char *found, size_t size) {
   for (size_t i = 0; names[i]; i++) {
     char *candidate = join(group, names[i], suffix);
-    if (candidate && ls_store_kind_of(store, candidate) == LS_STORE_ARRAY) {
+    if (!candidate) return ls_fail_memory("a path", strlen(names[i]));
+    if (ls_store_kind_of(store, candidate) == LS_STORE_ARRAY) {
       ls_append(found, size, "%s%s", found[0] ? ", " : "", candidate);
-      if (count++ == 0) {
+      if ((*count)++ == 0) {
         *path = candidate;
         candidate = NULL;
       }
     }
     free(candidate);
   }
-  return count;
+  return LS_OK;
 }
 
 /* Plain names first, then those with a suffix of the role. One match is *path, none leaves it NULL, more
@@ -64,15 +64,17 @@ static size_t match(const ls_store *store, const char *group, const char *const 
 static ls_status find_one(const ls_store *store, const ls_dataset_request *request, const char *group,
                           const char *const *names, const char *what, char **path) {
   char found[1024] = "";
-  size_t count = match(store, group, names, "", path, found, sizeof found);
+  size_t count = 0;
+  ls_status status = match(store, group, names, "", &count, path, found, sizeof found);
   for (size_t r = 0; count == 0 && r < sizeof roles / sizeof roles[0]; r++) {
     if (request->role && strcmp(request->role, roles[r].name) != 0) continue;
-    for (size_t s = 0; roles[r].suffixes[s]; s++)
-      count += match(store, group, names, roles[r].suffixes[s], path, found, sizeof found);
+    for (size_t s = 0; status == LS_OK && roles[r].suffixes[s]; s++)
+      status = match(store, group, names, roles[r].suffixes[s], &count, path, found, sizeof found);
   }
-  if (count <= 1) return LS_OK;
+  if (status == LS_OK && count <= 1) return LS_OK;
   free(*path);
   *path = NULL;
+  if (status != LS_OK) return status;
   return ls_fail(LS_ERR_DATA, "%s:%s: more than one array could be the %s: %s; name it with data.%s",
                  ls_store_path(store), group, what, found, names[0]);
 }
@@ -140,6 +142,7 @@ static ls_status choose_group(const ls_store *store, const ls_dataset_request *r
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     char *const inner = ls_format("/%s", names[i]);
     char *inner_path = NULL;
+    if (!inner) status = ls_fail_memory("a path", strlen(names[i]));
     if (inner && ls_store_kind_of(store, inner) == LS_STORE_GROUP)
       status = look(store, request, inner, x_names, request->x, "inputs", &inner_path);
     if (inner_path) {

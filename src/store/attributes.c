@@ -15,9 +15,9 @@ ls_status store_attribute_refuse(const ls_store *store, const char *path, const 
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name) {
   hid_t object;
   store_object_open(store->file, path, &object);
-  const bool has = object >= 0 && H5Aexists(object, name) > 0;
+  const bool may = object >= 0 && H5Aexists(object, name) != 0; /* reading it tells what is wrong */
   store_close_id(object);
-  return has;
+  return may;
 }
 
 ls_status store_attribute_open(const ls_store *store, const char *path, const char *name, attribute *out) {

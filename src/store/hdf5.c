@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define REASON_BYTES 512
-#define NAME_BYTES   4096 /* of an object in its group; with a longer one it counts as absent */
+#define NAME_BYTES   4096 /* longer names of objects are not found */
 
 static _Thread_local bool started;
 static _Thread_local char reason[REASON_BYTES];
@@ -129,10 +129,11 @@ static ls_store_kind step(hid_t *here, const char *name) {
   ls_store_kind kind = LS_STORE_NONE;
   H5L_info_t link;
   *here = -1;
-  if (H5Iget_type(parent) == H5I_GROUP && name[0] && strcmp(name, ".") != 0 &&
-      H5Lexists(parent, name, H5P_DEFAULT) > 0) {
+  const bool is_group = H5Iget_type(parent) == H5I_GROUP && strcmp(name, ".") != 0;
+  const htri_t exists = is_group ? H5Lexists(parent, name, H5P_DEFAULT) : 0;
+  if (exists != 0) {
     kind = LS_STORE_OTHER;
-    if (H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
+    if (exists > 0 && H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD)
       *here = H5Oopen(parent, name, H5P_DEFAULT);
     const H5I_type_t type = *here < 0 ? H5I_BADID : H5Iget_type(*here);
     if (type == H5I_GROUP) kind = LS_STORE_GROUP;
@@ -147,16 +148,15 @@ static ls_store_kind step(hid_t *here, const char *name) {
 }
 
 ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
-  char name[NAME_BYTES];
   store_start();
   hid_t here = H5Gopen2(file, "/", H5P_DEFAULT);
   ls_store_kind kind = here < 0 ? LS_STORE_OTHER : LS_STORE_GROUP;
-  const char *rest = path + strspn(path, "/");
-  while (*rest && here >= 0) {
-    const size_t n = strcspn(rest, "/");
-    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : 0, rest);
-    kind = step(&here, name);
-    rest += n + strspn(rest + n, "/");
+  for (const char *at = path + strspn(path, "/"); *at && here >= 0; at += strspn(at, "/")) {
+    char name[NAME_BYTES];
+    const size_t bytes = strcspn(at, "/");
+    snprintf(name, sizeof name, "%.*s", (int)ls_size_min(bytes, sizeof name), at);
+    kind = step(&here, bytes < sizeof name ? name : ".");
+    at += bytes;
   }
   *out = here;
   return kind;

@@ -61,6 +61,7 @@ static const char *read_raw(const ls_store *store, const attribute *a, raw_texts
   const char *const why = raw->references ? store_heap_open(store, &raw->heap) : NULL;
   if (why) return why;
   raw->size = raw->references ? raw->heap.reference_bytes : H5Tget_size(a->type);
+  if (raw->size == 0) return store_reason();
   size_t bytes;
   if (!ls_size_mul(raw->size, raw->count, &bytes) || bytes > MAX_ALL_BYTES) return "is too long";
   raw->fields = calloc(1, bytes + 1);

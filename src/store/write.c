@@ -160,12 +160,12 @@ static size_t rows_per_chunk(const record *r) {
 static hid_t creation_list(const ls_store_writer *writer, const record *r) {
   const ls_array *const array = &r->array;
   const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
-  H5Pset_obj_track_times(list, false);
-  if (array->n_dims == 0) return list;
+  bool ok = H5Pset_obj_track_times(list, false) >= 0;
+  if (ok && array->n_dims == 0) return list;
   hsize_t chunk[LS_MAX_DIMS];
   chunk[0] = r->chunk_rows;
   for (unsigned i = 1; i < array->n_dims; i++) chunk[i] = array->dims[i] ? array->dims[i] : 1;
-  bool ok = H5Pset_chunk(list, (int)array->n_dims, chunk) >= 0;
+  ok = ok && H5Pset_chunk(list, (int)array->n_dims, chunk) >= 0;
   if (writer->sealed) {
     ok = ok && H5Pset_fletcher32(list) >= 0;
   } else {

@@ -34,9 +34,9 @@ static ls_status write_texts(ls_store_writer *writer, const char *path, const ch
                              const hsize_t *count, const char *const *texts) {
   store_start();
   const hid_t type = H5Tcopy(H5T_C_S1);
-  H5Tset_size(type, H5T_VARIABLE);
-  H5Tset_cset(type, H5T_CSET_UTF8);
-  const ls_status status = write_attribute(writer, path, name, type, type, count, texts);
+  const bool ok = H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0;
+  const ls_status status = ok ? write_attribute(writer, path, name, type, type, count, texts)
+                              : store_write_fail(writer, path, name);
   store_close_id(type);
   return status;
 }

@@ -176,13 +176,19 @@ static ls_status set_state(trainer *t, const ls_train_options *options, const ls
   return status;
 }
 
-/* Rank 0: *has: whether model.h5 is there, and has the weights of `best` where that is not NULL. */
-static ls_status has_model(const trainer *t, const ls_saved *best, bool *has) {
-  ls_saved *model = NULL;
-  const ls_status status = ls_saved_open(t->files.model, &model);
-  *has = status == LS_OK && (!best || ls_saved_same_model(model, best, t->setup->job->model));
-  ls_saved_close(&model);
+/* A file that is not what is looked for is an answer; that memory was short is none. */
+static ls_status unless_short(ls_status status) {
   return status == LS_ERR_INTERNAL ? status : LS_OK;
+}
+
+/* Rank 0: whether model.h5 is there, and has the weights of `best` where that is not NULL. */
+static ls_status has_model(const trainer *t, const ls_saved *best, bool *found) {
+  ls_saved *model = NULL;
+  ls_status status = ls_saved_open(t->files.model, &model);
+  *found = status == LS_OK;
+  if (*found && best) status = ls_saved_same_model(model, best, t->setup->job->model, found);
+  ls_saved_close(&model);
+  return unless_short(status);
 }
 
 /* The fingerprint of what is validated on; 0 where nothing is. */
@@ -200,27 +206,26 @@ static ls_status same_measure(const ls_saved *saved, const trainer *t, bool *sam
   ls_job *then = NULL;
   char difference[300];
   const ls_status status = train_job_of(saved->config, ls_store_path(saved->store), &then);
-  *same = status == LS_OK;
+  *same = status == LS_OK && (!is_known || ls_digest_equal(before, validation_of(t)));
   for (size_t i = 0; *same && i < n_keys; i++)
     *same =
         !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
   ls_job_destroy(&then);
-  *same = *same && (!is_known || ls_digest_equal(before, validation_of(t)));
-  return status == LS_ERR_INTERNAL ? status : LS_OK;
+  return unless_short(status);
 }
 
-/* Rank 0: *has: whether the best model that the progress tells of is the one in this folder. Without
- * validation model.h5 has other weights, and is there only once the run has ended. LS_ERR_INTERNAL where
- * memory is short: it is not lost then. */
-static ls_status has_best(const trainer *t, bool *has) {
+/* Rank 0: whether the best model that the progress tells of is the one in this folder. Without validation
+ * model.h5 has other weights, and is there only once the run has ended. */
+static ls_status has_best(const trainer *t, bool *found) {
   ls_saved *best = NULL;
   ls_progress progress = {0};
   ls_status status = ls_saved_open(t->files.best, &best);
-  *has = status == LS_OK && best->is_checkpoint && ls_saved_read_progress(best, &progress) == LS_OK &&
-         progress.best_epoch == t->progress.best_epoch && progress.best_value == t->progress.best_value;
-  if (*has && t->setup->validation.view.n > 0) status = has_model(t, best, has);
+  if (status == LS_OK && best->is_checkpoint) status = ls_saved_read_progress(best, &progress);
+  *found = status == LS_OK && best->is_checkpoint && progress.best_epoch == t->progress.best_epoch &&
+           progress.best_value == t->progress.best_value;
+  if (*found && t->setup->validation.view.n > 0) status = has_model(t, best, found);
   ls_saved_close(&best);
-  return status == LS_ERR_INTERNAL ? status : LS_OK;
+  return unless_short(status);
 }
 
 /* Rank 0: what of the config is not as it was. What may not change has been refused by now. */
@@ -242,15 +247,15 @@ static void tell_changes(const trainer *t, const ls_saved *saved) {
 static ls_status settle(trainer *t, const ls_train_options *options, const ls_saved *saved,
                         bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
-  bool same = false;
-  bool has = false;
-  bool is_whole = false;
-  ls_status status = same_measure(saved, t, &same);
-  if (status == LS_OK && same) status = has_best(t, &has);
-  if (status == LS_OK && train_is_finished(t)) status = has_model(t, NULL, &is_whole);
+  bool is_same = false;
+  bool found = false;
+  bool has_any = false;
+  ls_status status = same_measure(saved, t, &is_same);
+  if (status == LS_OK && is_same) status = has_best(t, &found);
+  if (status == LS_OK) status = has_model(t, NULL, &has_any);
   if (status != LS_OK) return status;
-  const bool forgets = t->progress.best_epoch > 0 && !has;
-  if (!same) train_forget_watched(t);
+  const bool forgets = t->progress.best_epoch > 0 && !found;
+  if (!is_same) train_forget_watched(t);
   if (forgets) {
     ls_log(LS_LOG_WARNING,
            "%s has no best model that goes with this checkpoint and train.monitor: the best is taken from "
@@ -261,7 +266,7 @@ static ls_status settle(trainer *t, const ls_train_options *options, const ls_sa
   if (options->init_from)
     ls_log(LS_LOG_INFO, "--init-from %s was not used again: %s has a checkpoint", options->init_from,
            t->files.folder);
-  *is_complete = is_auto && !forgets && is_whole;
+  *is_complete = is_auto && !forgets && train_is_finished(t) && has_any;
   if (*is_complete) return LS_OK;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);

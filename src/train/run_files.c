@@ -116,10 +116,24 @@ static void copy_row(char *line, const ls_job *job, const int from[COLUMNS_MAX],
   fputc('\n', out);
 }
 
+/* Opens what an earlier part of the run has left, for reading; *out is NULL where there is nothing. */
+static ls_status open_old(const char *path, FILE **out) {
+  *out = fopen(path, "r");
+  return *out || errno == ENOENT ? LS_OK : train_fail_path(path);
+}
+
+/* Closes it, where all its lines must have been read. */
+static ls_status close_old(const char *path, FILE *old) {
+  const ls_status status = !old || feof(old) ? LS_OK : train_fail_path(path);
+  if (old) fclose(old);
+  return status;
+}
+
 /* Copies the rows of the first `epochs` epochs, but for one cut short by a kill. Without a header they are
  * taken to have today's columns. */
-static void copy_rows(const char *path, const ls_job *job, uint64_t epochs, FILE *out) {
-  FILE *const old = fopen(path, "r");
+static ls_status copy_rows(const char *path, const ls_job *job, uint64_t epochs, FILE *out) {
+  FILE *old = NULL;
+  const ls_status status = open_old(path, &old);
   char *line = NULL;
   size_t size = 0;
   int from[COLUMNS_MAX];
@@ -132,7 +146,7 @@ static void copy_rows(const char *path, const ls_job *job, uint64_t epochs, FILE
       copy_row(line, job, from, out);
   }
   free(line);
-  if (old) fclose(old);
+  return status == LS_OK ? close_old(path, old) : status;
 }
 
 static ls_status write_text(const char *path, const char *text) {
@@ -144,28 +158,29 @@ static ls_status write_text(const char *path, const char *text) {
 
 static ls_status reset_metrics(const run_files *files, const ls_job *job, uint64_t epochs) {
   ls_text_file file;
-  const ls_status status = ls_text_begin(&file, files->metrics);
+  ls_status status = ls_text_begin(&file, files->metrics);
   const int n = train_columns(job);
   for (int i = 0; status == LS_OK && i < n; i++)
     fprintf(file.stream, "%s%s", train_column_name(job, i), i + 1 < n ? "," : "\n");
-  if (status == LS_OK && epochs > 0) copy_rows(files->metrics, job, epochs, file.stream);
+  if (status == LS_OK && epochs > 0) status = copy_rows(files->metrics, job, epochs, file.stream);
   return ls_text_end(&file, status);
 }
 
 /* The header, and the lines of the first `epochs` epochs. */
 static ls_status reset_diagnostics(const run_files *files, uint64_t epochs) {
   ls_text_file file;
-  const ls_status status = ls_text_begin(&file, files->diagnostics);
-  FILE *const old = epochs > 0 ? fopen(files->diagnostics, "r") : NULL;
+  ls_status status = ls_text_begin(&file, files->diagnostics);
+  FILE *old = NULL;
   char *line = NULL;
   size_t size = 0;
   if (status == LS_OK) fputs("epoch,layer,gradient_norm,weight_norm,ratio,saturated,dead\n", file.stream);
+  if (status == LS_OK && epochs > 0) status = open_old(files->diagnostics, &old);
   while (status == LS_OK && old && getline(&line, &size, old) > 0) {
     const uint64_t epoch = strtoull(line, NULL, 10); /* 0 for the header */
     if (epoch > 0 && epoch <= epochs && strchr(line, '\n')) fputs(line, file.stream);
   }
+  if (status == LS_OK) status = close_old(files->diagnostics, old);
   free(line);
-  if (old) fclose(old);
   return ls_text_end(&file, status);
 }
 

@@ -52,7 +52,7 @@ class Run:
 
     def __init__(self, command, code, out, err, seconds):
         self.command, self.code, self.out, self.seconds = command, code, out, seconds
-        self.all_err = MPIRUN_WORDS.sub("", err)
+        self.raw_err, self.all_err = err, MPIRUN_WORDS.sub("", err)
         self.err = CROWD_WORDS.sub("", self.all_err)
 
     def __str__(self):

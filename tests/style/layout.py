@@ -3,7 +3,7 @@
 import tree
 
 TOP = {"src", "include", "scripts", "datasets", "tests", "meson.build", "README.md", "LICENSE"}
-SUITES = ("unit", "mpi", "hosts", "slurm", "cli", "disk", "style", "bench", "fuzz")
+SUITES = ("unit", "mpi", "hosts", "slurm", "cli", "disk", "faults", "style", "bench", "fuzz")
 
 
 def top_level(paths):

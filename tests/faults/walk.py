@@ -1,0 +1,598 @@
+"""Makes every call that can fail fail, one at a time, at every rank, and looks at how the program ends.
+
+Needs a build with sanitizers, whose sources have fault points (points.h). First each scenario runs undisturbed and
+tells which sites it comes by, at which rank, and by which ways: a site in a function that many call has as many ways as
+callers. Then each failure is a run, which
+
+- ends, with every process it had, at once (a deadline only ends a hang),
+- by an exit code of the fixed set, the same at every rank and of mpirun, and one error line, which names rank and host
+  if it is not rank 0's; or else, where the failure is of no account, with the results of the undisturbed run,
+- without a signal, a word of a sanitizer, or a temporary file left behind,
+- and, where there is a checkpoint, so that the same command once more ends with the undisturbed results.
+
+sites.txt lists, with reasons, the sites that no scenario comes by and those whose failure is of no account; a site that
+should be there and is not is a mistake, and so is one too many. calls.txt lists calls that have no fault points; a call
+that is neither there nor wrapped is a mistake.
+
+  walk.py                     each way once, the first time it is taken; at one rank and at rank 1 of two in turns
+  walk.py --all               each way at each rank of 1, 2 and 4, and each site the last time too; an hour
+  walk.py --all --ranks 1,2   at these numbers of ranks alone
+  walk.py --leaks ...         with a search for leaks after each run of mpirun, which takes longer than the run
+  walk.py ... WORD...         only scenarios or sites with one of these words; the lists are not compared then
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import csv
+import gzip
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+import h5py
+import numpy
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "cli"))
+
+import harness  # noqa: E402
+
+BUILD = pathlib.Path(os.environ["LOCKSTEP_BUILD"])
+DEADLINE = 60.0 * harness.PATIENCE
+CODES = {2, 3, 4, 5, 6, 70}
+ERROR = re.compile(r"^lockstep: error: ", re.MULTILINE)
+ELSEWHERE = re.compile(r"^lockstep: error: (?:.* )?rank (\d+) on \S+: ", re.MULTILINE)
+SANITIZER = re.compile(r"Sanitizer|runtime error:|internal error at")
+SECONDS = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)? ?(s|ms|us|ns|MB|GB/s)\b")
+
+# ---------------------------------------------------------------------- scenarios
+
+CLASSES = """\
+seed: 1
+output: run
+data: {train: data.h5:/train, validation: 0.25, test: data.h5:/test, normalize: standardize}
+model:
+  - {layer: dense, units: 4, bias: false}
+  - {layer: batch_norm}
+  - {layer: relu}
+  - layer: residual
+    layers: [{layer: dense, units: 5, activation: tanh, init: {type: normal, std: 0.1}}, {layer: dropout, rate: 0.1}]
+  - {layer: dense, units: 3, activation: softmax}
+loss: categorical_cross_entropy
+optimizer: {type: adam, lr: 0.01}
+metrics: [top_2, f1, roc_auc]
+train: {epochs: 2, batch_size: 8, class_weight: balanced, log_every: 1}
+checkpoint: {every_steps: 2, keep: 1}
+comm: {mode: allreduce, threads: 1}
+"""
+NUMBERS = """\
+output: run
+data: {train: table.h5, test: table.h5, standardize_targets: true, augment: {noise: 0.1, mixup: 0.3}}
+model: [{layer: dense, units: 3, activation: tanh}, {layer: dense, units: 2}]
+loss: mse
+metrics: [mae]
+optimizer: {type: momentum, lr: 0.01}
+train: {epochs: 1, batch_size: 6, accumulate: 2, reproducible: true, max_steps: 2}
+comm: {mode: allreduce, threads: 1}
+"""
+LABELS = """\
+output: labels-run
+data: {train: labels.h5}
+model: [{layer: dense, units: 2, activation: sigmoid}]
+loss: binary_cross_entropy
+optimizer: {type: sgd, lr: 0.01}
+train: {epochs: 1, max_steps: 1}
+comm: {mode: allreduce, threads: 1}
+"""
+IMAGES = """\
+output: images-run
+data: {train: images.h5, normalize: scale, augment: {shift: 1, rotate: 5, cutout: 1}}
+model: [{layer: dense, units: 3, activation: softmax}]
+loss: categorical_cross_entropy
+optimizer: {type: sgd, lr: 0.01}
+train: {epochs: 1, batch_size: 8, max_steps: 1}
+comm: {mode: allreduce, threads: 1}
+"""
+
+
+def write_data(path):
+    """Two parts of the same classes: chunks and filters in the one, plain in the other; names of both kinds of text."""
+    x, y = harness.three_classes(24)
+    wide = numpy.arange(16 * 40000, dtype="f4").reshape(16, 40000) % 50  # more than HDF5 keeps of its chunks
+    with h5py.File(path, "w") as file:
+        file.create_dataset("wide", data=wide, chunks=(16, 20000), compression="gzip")
+        for group, settings in ("train", {"chunks": (8, 2), "compression": "gzip", "shuffle": True}), ("test", {}):
+            file.create_dataset(f"{group}/x", data=x, **settings)
+            file.create_dataset(f"{group}/y", data=y)
+            file.create_dataset(f"{group}/known", data=y > 0)
+            file[f"{group}/x"].attrs["features"] = ["width", "height", "depth", "weight"]
+            file[f"{group}/y"].attrs["classes"] = numpy.array([b"ant", b"bee", b"cow"])
+
+
+def write_idx(folder):
+    random = numpy.random.default_rng(3)
+    for kind, array in (3, random.integers(0, 256, (12, 5, 4))), (1, numpy.arange(12) % 3):
+        header = bytes([0, 0, 8, kind]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        packed = gzip.compress(header + array.astype("u1").tobytes(), mtime=0)
+        (folder / f"train-{'images' if kind == 3 else 'labels'}.gz").write_bytes(packed)
+
+
+def write_inputs(folder):
+    x, y = harness.three_classes(12)
+    table = [["width", "height", "depth", "weight", "kind"], *([*map(str, row), "abc"[k]] for row, k in zip(x, y))]
+    (folder / "classes.yaml").write_text(CLASSES)
+    (folder / "numbers.yaml").write_text(NUMBERS)
+    (folder / "images.yaml").write_text(IMAGES)
+    (folder / "labels.yaml").write_text(LABELS)
+    (folder / "twice.yaml").write_text(CLASSES.replace("epochs: 2", "epochs: 2, epochs: 3"))
+    (folder / "empty.yaml").write_text("")
+    (folder / "broken.yaml").write_text("seed: 1\nmodel: [a, b\n")
+    (folder / "mistakes.yaml").write_text(CLASSES.replace("units: 4", "unit: 4").replace("epochs: 2", "epochs: -2"))
+    (folder / "table.csv").write_text("".join(",".join(row) + "\n" for row in table))
+    write_data(folder / "data.h5")
+    write_idx(folder)
+    harness.write_arrays(folder / "table.h5", {"x": x.astype("f8"), "y": numpy.stack([y, 2 - y], 1).astype("f4")})
+    labels = numpy.stack([y > 0, y > 1], 1).astype("f4")
+    harness.write_arrays(folder / "labels.h5", {"x": x, "y": labels, "two": labels[:, 0]})
+    harness.write_arrays(folder / "images.h5", {"x": (x.reshape(12, 2, 2) * 9 + 99).astype("u1"), "y": y.astype("u1")})
+
+
+def half_a_run(folder):
+    """A run that ended early, and what a dead one leaves."""
+    made(folder, "train", "classes.yaml", "--set", "train.max_steps=4")
+    for name in "run/model.h5.tmp-1", "run/checkpoints/step-00000009.h5.tmp-1":
+        (folder / name).write_text("cut short")
+    (folder / "run/lock").write_text("host: dead\npid: 1\nsince: long ago\nboot: unknown\njob: 7 0\n")
+
+
+def a_run(folder):
+    made(folder, "train", "classes.yaml")
+
+
+def an_image_run(folder):
+    made(folder, "train", "images.yaml")
+
+
+def a_run_of_labels(folder):
+    made(folder, "train", "labels.yaml")
+
+
+def a_run_of_two(folder):
+    made(folder, "train", "labels.yaml", "--set", "model.0.units=1", "--set", "data.y=two")
+
+
+def a_run_of_numbers(folder):
+    made(folder, "train", "numbers.yaml")
+
+
+def an_odd_lock(folder):
+    (folder / "run").mkdir()
+    (folder / "run/lock").write_text("nobody's\n")
+
+
+def made(folder, *words):
+    harness.run(folder, *words).exits(0)
+
+
+class Scenario:
+    """A command, what it finds (made by functions), whether its output counts, by which code it ends."""
+
+    def __init__(self, name, *words, needs=None, prints=True, code=0, settings=None):
+        self.name, self.words, self.needs, self.prints, self.code = name, words, needs, prints, code
+        self.settings, self.allowed = settings or {}, []
+        self.again = words[:words.index("--resume")] if "--resume" in words else words  # that file may be gone by then
+
+
+TRAIN = ("train", "classes.yaml")
+SCENARIOS = [
+    Scenario("train", *TRAIN, prints=False),
+    Scenario("train reproducibly", *TRAIN, "--set", "train.reproducible=true", prints=False),
+    Scenario("train sharded", *TRAIN, "--set", "comm.mode=sharded", prints=False),
+    Scenario("train numbers", "train", "numbers.yaml", prints=False),
+    Scenario("train images", "train", "images.yaml", prints=False),
+    Scenario("resume", *TRAIN, needs=half_a_run, prints=False,
+             settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
+    Scenario("resume from a file", *TRAIN, "--resume", "run/checkpoints/step-00000004.h5", needs=half_a_run,
+             prints=False, settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
+    Scenario("train anew", *TRAIN, "--overwrite", needs=a_run, prints=False),
+    Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
+             prints=False),
+    Scenario("evaluate", "evaluate", "run/model.h5", "data.h5:/test", "--json", needs=a_run),
+    Scenario("predict", "predict", "run/model.h5", "data.h5:/test", "-o", "out.h5", needs=a_run),
+    Scenario("predict a table", "predict", "run/model.h5", "table.csv", "-o", "out.csv", needs=a_run),
+    Scenario("predict labels", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_labels),
+    Scenario("predict one of two", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_two),
+    Scenario("predict numbers", "predict", "run/model.h5", "table.h5", "-o", "out.csv", needs=a_run_of_numbers),
+    Scenario("info of data", "info", "data.h5"),
+    Scenario("info of a checkpoint", "info", "run/checkpoints/best.h5", needs=a_run),
+    Scenario("check", "check", "classes.yaml"),
+    Scenario("mistakes", "check", "mistakes.yaml", code=2),
+    Scenario("no YAML", "check", "broken.yaml", code=2),
+    Scenario("a key twice", "check", "twice.yaml", code=2),
+    Scenario("an empty config", "check", "empty.yaml", code=2),
+    Scenario("no YAML in a setting", "check", "classes.yaml", "--set", "model=[a", code=2),
+    Scenario("wrong settings", "check", "classes.yaml", "--set", "model.9.units=3", "--set", "train.epochs=-2", code=2),
+    Scenario("wrong values", "check", "classes.yaml", "--set", "train.epochs=-2", code=2),
+    Scenario("no longer the same", *TRAIN, "--set", "train.batch_size=6", needs=a_run, code=2),
+    Scenario("a locked folder", *TRAIN, needs=an_odd_lock, code=5),
+    Scenario("a finished run by its own config", "train", "run/config.yaml", needs=a_run, prints=False),
+    Scenario("info of a folder", "info", ".", code=3),
+    Scenario("import of a folder", "import", ".", "-o", "out.h5", code=3),
+    Scenario("import a table", "import", "table.csv", "-o", "out.h5", "--test-fraction", "0.3"),
+    Scenario("import images", "import", "train-images.gz", "train-labels.gz", "-o", "out.h5"),
+    Scenario("explain", "explain", "images-run/model.h5", "images.h5", "-o", "out.h5", "--samples", "0,2-3",
+             "--pictures", "pictures", "--steps", "8", needs=an_image_run),
+    Scenario("importance", "explain", "run/model.h5", "data.h5:/test", "--importance", "--repeats", "1", needs=a_run),
+    Scenario("gradcheck", "gradcheck", "classes.yaml"),
+    Scenario("find a rate", "lr-find", "classes.yaml", "--steps", "5", "-o", "lr.svg"),
+    Scenario("plan", "plan", "numbers.yaml", "--ranks-per-node", "2", prints=False),
+    Scenario("keys", "keys"),
+]
+
+# ---------------------------------------------------------------------- results
+
+
+def h5_content(path):
+    """What a file holds, but for seconds."""
+    lines = []
+
+    def take(name, item):
+        values = item[()].tobytes() if isinstance(item, h5py.Dataset) else b""
+        lines.append((name, hashlib.sha256(values).hexdigest()))
+        lines.extend((name, key, repr(item.attrs[key])) for key in sorted(item.attrs) if not key.endswith("seconds"))
+
+    with h5py.File(path, "r") as file:
+        take("/", file)
+        file.visititems(take)
+    return sorted(map(repr, lines))
+
+
+def csv_content(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = [i for i, name in enumerate(rows[0] if rows else []) if name not in ("seconds", "samples_per_second")]
+    return [[row[i] for i in kept if i < len(row)] for row in rows]
+
+
+def content(path):
+    if path.suffix == ".h5":
+        return h5_content(path)
+    return csv_content(path) if path.suffix == ".csv" else path.read_bytes()
+
+
+def counts(path):
+    """Whether a file is compared: no log, nor what check_end looks at."""
+    return path.is_file() and path.name != "train.log" and path.parent.name != "logs" and not is_left(path)
+
+
+def is_left(path):
+    """A temporary file, or a lock."""
+    return re.search(r"\.tmp-|^lockstep-predict-|^lock$", path.name) is not None
+
+
+def results(scenario, folder, run):
+    """All that counts of a run: its files, and what it printed where that is no time. Paths are as if all runs were in
+    one folder."""
+    here = str(folder)
+    found = {str(path.relative_to(folder)): repr(content(path)).replace(here, "FOLDER")
+             for path in sorted(folder.rglob("*")) if counts(path)}
+    if scenario.prints:
+        found["stdout"] = SECONDS.sub("", run.out).replace(here, "FOLDER")
+    if scenario.code:
+        found["stderr"] = run.err.replace(here, "FOLDER")
+    return found
+
+
+# ---------------------------------------------------------------------- runs
+
+
+class Log:
+    """What a rank wrote at its end; without an exit code where it was ended by another."""
+
+    def __init__(self, path):
+        self.passed, self.ways, self.fired, self.code = {}, {}, False, None
+        if not path.exists():
+            return
+        for line in path.read_text().splitlines():
+            kind, *fields = line.split(" ", 2 if line.startswith("passed") else 3)
+            if kind == "passed":
+                self.passed[fields[1]] = int(fields[0])
+            elif kind == "way":
+                self.ways[(fields[2], fields[1])] = int(fields[0])
+            elif kind == "fired":
+                self.fired = True
+            else:
+                self.code = int(fields[0])
+
+
+class Job:
+    """One failure in one scenario at some number of ranks (0: without mpirun)."""
+
+    def __init__(self, scenario, ranks, rank, site, nth):
+        self.scenario, self.ranks, self.rank, self.site, self.nth = scenario, ranks, rank, site, nth
+
+    def __str__(self):
+        return (f"{self.scenario.name}, {self.ranks or 'no'} ranks: LOCKSTEP_FAULT={self.site}:{self.rank}:{self.nth} "
+                f"lockstep {' '.join(self.scenario.words)}")
+
+
+class Walk:
+    """A folder with the inputs of each scenario, its undisturbed results, and the runs."""
+
+    def __init__(self, leaks):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-faults-"))
+        self.leaks, self.undisturbed, self.lock, self.count = leaks, {}, threading.Lock(), 0
+
+    def settings(self, scenario, ranks, fault=None, logs=None):
+        found = dict(scenario.settings)
+        if ranks and not self.leaks:
+            found["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:fast_unwind_on_malloc=1"
+        if logs:
+            found["LOCKSTEP_FAULT_LOG"] = str(logs / "rank")
+        if fault:
+            found["LOCKSTEP_FAULT"] = fault
+        return found
+
+    def prepare(self, scenario):
+        """The folder that each run of the scenario gets a copy of."""
+        folder = self.folder / scenario.name
+        folder.mkdir()
+        write_inputs(folder)
+        if scenario.needs:
+            scenario.needs(folder)
+        scenario.allowed = [str(path.relative_to(folder)) for path in folder.rglob("*") if is_left(path)]
+
+    def fresh(self, scenario):
+        with self.lock:
+            self.count += 1
+            folder = self.folder / f"run-{self.count}"
+        shutil.copytree(self.folder / scenario.name, folder)
+        (folder / "logs").mkdir()
+        return folder
+
+    def run(self, scenario, folder, ranks, fault=None, words=None):
+        settings = self.settings(scenario, ranks, fault, None if words else folder / "logs")
+        process = harness.start(folder, *(words or scenario.words), ranks=ranks, settings=settings)
+        run = harness.finish(process, DEADLINE)
+        run.left = processes_of(process.pid)
+        run.logs = [Log(folder / f"logs/rank.{rank}") for rank in range(ranks or 1)]
+        return run
+
+    def first(self, scenario, ranks):
+        """The undisturbed run."""
+        folder = self.fresh(scenario)
+        run = self.run(scenario, folder, ranks).exits(scenario.code)
+        self.undisturbed[(scenario, ranks)] = results(scenario, folder, run)
+        shutil.rmtree(folder)
+        return run
+
+    def judge(self, job):
+        """Runs a job: ("failed" | "harmless" | "missed", None), or ("MISTAKE", what is wrong)."""
+        folder = self.fresh(job.scenario)
+        run = self.run(job.scenario, folder, job.ranks, f"{job.site}:{job.rank}:{job.nth}")
+        try:
+            verdict = self.verdict(job, folder, run)
+            if verdict == "failed" and list(folder.glob("**/step-*.h5")):
+                self.once_more(job, folder)
+            return verdict, None
+        except harness.Failure as why:
+            return "MISTAKE", f"{job}\n{why}"
+        except Exception:
+            return "MISTAKE", f"{job}\n{traceback.format_exc()}"
+        finally:
+            shutil.rmtree(folder)
+
+    def verdict(self, job, folder, run):
+        check_end(job, folder, run)
+        if not run.logs[job.rank].fired and run.logs[job.rank].code is not None:
+            return "missed"
+        if run.code == job.scenario.code:
+            found, wanted = results(job.scenario, folder, run), self.undisturbed[(job.scenario, job.ranks)]
+            different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+            if not different:
+                return "harmless"
+            run.must(run.code != 0, f"it ends well, and these are not as undisturbed: {different}")
+        check_failure(job, run)
+        return "failed"
+
+    def once_more(self, job, folder):
+        """The same command once more, without a failure, ends as if there had never been one."""
+        for path in folder.glob("logs/*"):
+            path.unlink()
+        run = self.run(job.scenario, folder, job.ranks, words=job.scenario.again)
+        run.exits(job.scenario.code)
+        found, wanted = results(job.scenario, folder, run), self.undisturbed[(job.scenario, job.ranks)]
+        different = sorted(name for name in found.keys() | wanted.keys() if name != "stdout"
+                           and found.get(name) != wanted.get(name) and (name in wanted or ":unlink" not in job.site))
+        run.must(not different, f"run once more after the failure, these are not as undisturbed: {different}")
+
+
+def processes_of(session):
+    """The living processes of a session."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            name, fields = pathlib.Path("/proc", number, "stat").read_text().rsplit(") ", 1)
+        except OSError:
+            continue
+        if int(fields.split()[3]) == session and fields[0] != "Z":
+            found.append(name)
+    return found
+
+
+def check_end(job, folder, run):
+    """How every run must end, whether it fails or not."""
+    run.must(isinstance(run.code, int), "it hangs")
+    run.must(not run.left, f"processes are left: {run.left}")
+    run.must(not SANITIZER.search(run.all_err), "a sanitizer or an assertion has something to say")
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if is_left(path)} - set(job.scenario.allowed)
+    can_remove = ":unlink" not in job.site and not job.site.startswith("train/run_lock.c:is_")
+    run.must(not left or not can_remove, f"these files are left: {sorted(left)}")
+
+
+def check_failure(job, run):
+    """How a run that fails must tell it."""
+    run.must(run.code in CODES, f"the exit code must be one of {sorted(CODES)}")
+    codes = {log.code for log in run.logs}
+    # Ranks leave MPI together; then mpirun ends those that are slower than the first to say its code. An abort, which
+    # is for want of memory at start-up alone, ends all.
+    aborted = codes == {None} and run.code == 70 and "at start-up" in run.err
+    run.must(codes - {None} == {run.code} or aborted, f"the ranks ended with {codes}")
+    run.must("without calling" not in run.raw_err, "a rank left without the others")
+    if job.site == "base/log.c:ls_log:fprintf" and not run.err:
+        return  # the very line could not be printed
+    run.must(len(ERROR.findall(run.err)) == 1, "there must be one error line")
+    teller = ELSEWHERE.search(run.err)
+    rank = int(teller.group(1)) if teller else 0
+    run.must(rank == job.rank, f"it must name rank {job.rank} and its host")
+
+
+# ---------------------------------------------------------------------- lists
+
+
+def listed(name):
+    """A list of ours: key -> (heading, reason). A line is `KEY...: reason`; headings are in brackets."""
+    found, heading = {}, ""
+    for line in (HERE / name).read_text().splitlines():
+        if line.startswith("["):
+            heading = line.strip("[]")
+        elif line and not line.startswith("#"):
+            keys, reason = line.split(": ", 1)
+            found.update((key, (heading, reason)) for key in keys.split())
+    return found
+
+
+def all_sites():
+    out = subprocess.run([harness.PROGRAM], env={**os.environ, "LOCKSTEP_FAULT": "list"}, check=True, text=True,
+                         capture_output=True).stdout
+    return [line.rsplit(" ", 1)[0] for line in out.splitlines()]
+
+
+def forgotten_calls(sites):
+    """What our objects call, and neither has fault points nor is on the list."""
+    objects = [*BUILD.glob("src/liblockstep.*.p/*.o"), *BUILD.glob("lockstep.p/*.o")]
+    symbols = subprocess.run(["nm", "-P", *objects], check=True, text=True, capture_output=True).stdout
+    fields = [line.split() for line in symbols.splitlines() if " " in line]
+    ours = {name for name, kind, *_ in fields if kind not in "UVWvw"}
+    aliases = {"__getdelim": "getline"}  # what headers and the compiler make of a call
+    theirs = {name for name, kind, *_ in fields if kind == "U"} - ours
+    calls = {aliases.get(name, re.sub("^__isoc99_|64$", "", name)) for name in theirs}
+    known = {site.split(":")[2].split("#")[0] for site in sites} | listed("calls.txt").keys()
+    named = [pattern for pattern in known if pattern.endswith("*")]
+    return sorted(call for call in calls - known if not any(call.startswith(pattern[:-1]) for pattern in named))
+
+
+def check_lists(sites, passed, verdicts):
+    """What is wrong with sites.txt. Not every walk meets a failure that is of no account where it is of none."""
+    lists = listed("sites.txt")
+    heading = {site: found[0] for site, found in lists.items()}
+    new = {site for site in set(sites) - passed if "unvisited" not in heading.get(site, "")}
+    new |= {site for site in verdicts if "harmless" in verdicts[site] and "harmless" not in heading.get(site, "")}
+    old = {site for site in lists if site not in sites or heading[site] == "unvisited" and site in passed}
+    return [*(f"{site}: no scenario comes by, or its failure is of no account; mend it, or say why in sites.txt"
+              for site in sorted(new)),
+            *(f"{site}: is not as sites.txt says; take it off" for site in sorted(old))]
+
+
+# ---------------------------------------------------------------------- the walk
+
+
+def passages(walk, ranks, scenarios, pool):
+    """Runs all undisturbed. (scenario, ranks) -> run."""
+    list(pool.map(walk.prepare, scenarios))
+    pairs = [(scenario, n) for scenario in scenarios for n in ranks]
+    return dict(zip(pairs, pool.map(lambda pair: walk.first(*pair), pairs)))
+
+
+def choose_short(runs):
+    """Each way once, in the last scenario that takes it, as those that train come first; at rank 1 of two for every
+    other way that is taken there."""
+    places = collections.defaultdict(dict)
+    for scenario, ranks in reversed(runs):
+        rank = 1 if ranks else 0
+        log = runs[(scenario, ranks)].logs[rank]
+        for way, nth in log.ways.items():
+            places[way].setdefault(ranks, Job(scenario, ranks, rank, way[0], nth))
+    jobs = []
+    for i, way in enumerate(sorted(places)):
+        there = places[way]
+        jobs.append(there[max(there) if i % 2 or len(there) == 1 else min(there)])
+    return jobs
+
+
+def choose_all(runs):
+    """Each way at each rank of each number of ranks, in the last scenario that takes it; and each site's last time."""
+    chosen = {}
+    for scenario, ranks in reversed(runs):
+        for rank, log in enumerate(runs[(scenario, ranks)].logs):
+            for (site, way), nth in log.ways.items():
+                chosen.setdefault((site, ranks, rank, way), Job(scenario, ranks, rank, site, nth))
+            for site, last in log.passed.items():
+                chosen.setdefault((site, ranks, rank), Job(scenario, ranks, rank, site, last))
+    return list({str(job): job for job in chosen.values()}.values())
+
+
+def parse():
+    parser = argparse.ArgumentParser(description="see the top of the file")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--leaks", action="store_true")
+    parser.add_argument("--ranks", help="with --all: 1,2,4")
+    parser.add_argument("words", nargs="*")
+    return parser.parse_args()
+
+
+def walk_all(walk, jobs, pool):
+    """Judges the jobs: site -> verdicts, and the mistakes, which are printed as they come."""
+    verdicts, mistakes, start = collections.defaultdict(set), [], time.monotonic()
+    for i, (job, (verdict, why)) in enumerate(zip(jobs, pool.map(walk.judge, jobs)), 1):
+        verdicts[job.site].add(verdict)
+        if "LOCKSTEP_SHOW" in os.environ:
+            print(f"{verdict}: {job}", flush=True)
+        if why:
+            mistakes.append(why)
+            print(f"MISTAKE: {why}\n", flush=True)
+        if i % 200 == 0:
+            print(f"{i} of {len(jobs)} runs, {len(mistakes)} mistakes, {time.monotonic() - start:.0f} s", flush=True)
+    return verdicts, mistakes
+
+
+def main():
+    arguments = parse()
+    sites = all_sites()
+    numbers = [int(n) for n in (arguments.ranks or "1,2,4").split(",")] if arguments.all else [1, 2]
+    ranks = [harness.ALONE if n == 1 and not arguments.all else n for n in numbers]
+    walk = Walk(arguments.leaks)
+    mistakes = [f"{call}: can it fail? Give it fault points (points.h) or a reason (calls.txt)"
+                for call in forgotten_calls(sites)]
+    scenarios = [s for s in SCENARIOS if not arguments.words or any(word in s.name for word in arguments.words)]
+    scenarios = scenarios or SCENARIOS
+    with concurrent.futures.ThreadPoolExecutor(harness.WORKERS) as pool:
+        runs = passages(walk, ranks, scenarios, pool)
+        passed = {site for run in runs.values() for log in run.logs for site in log.passed}
+        jobs = (choose_all if arguments.all else choose_short)(runs)
+        jobs = [job for job in jobs if not arguments.words or scenarios != SCENARIOS
+                or any(word in job.site for word in arguments.words)]
+        verdicts, wrong = walk_all(walk, jobs, pool)
+    if not arguments.words:
+        mistakes += check_lists(sites, passed, verdicts)
+    print(*mistakes, sep="\n")
+    counts = collections.Counter(verdict for found in verdicts.values() for verdict in found)
+    hangs = sum("it hangs" in why for why in wrong)
+    print(f"{len(sites)} sites, {len(passed)} visited, {len(jobs)} runs, {hangs} hangs, {len(wrong)} mistakes; "
+          f"of the sites {counts['failed']} end a run, {counts['harmless']} can be of no account, "
+          f"{counts['missed']} were missed")
+    shutil.rmtree(walk.folder)
+    sys.exit(1 if mistakes or wrong or not jobs else 0)
+
+
+if __name__ == "__main__":
+    main()
