@@ -113,6 +113,15 @@ def has_open(pid, name):
     return False
 
 
+def temporaries(folder):
+    """Names of files that are being written."""
+    names = []
+    for place in ("run", "run/checkpoints"):
+        with contextlib.suppress(OSError):
+            names += [name for name in os.listdir(folder / place) if ".tmp-" in name]
+    return names
+
+
 def await_that(holds, pause=0.01):
     deadline = time.monotonic() + harness.DEADLINE
     while not holds() and time.monotonic() < deadline:
@@ -126,7 +135,7 @@ class Start:
     """One start of the run in `folder`, and where it is."""
 
     def __init__(self, folder, ranks, around=(), words=()):
-        self.folder, self.ranks, self.pids = folder, ranks, {}
+        self.folder, self.ranks, self.pids, self.are_ready = folder, ranks, {}, False
         self.log = folder / "run/train.log"
         self.offset = self.log.stat().st_size if self.log.exists() else 0
         self.process = harness.start(folder, "train", "config.yaml", *words, ranks=ranks, around=around)
@@ -147,11 +156,14 @@ class Start:
 
     def find_ranks(self):
         """Whether all have their handlers."""
+        if self.are_ready:
+            return True
         if len(self.pids) < max(self.ranks, 1):
             found = ((rank_of(pid), pid) for pid in session_of(self.process.pid))
             self.pids = {rank: pid for rank, pid in found if rank is not None}
             time.sleep(0.003)  # to look through all processes takes time, which the run would miss
-        return len(self.pids) == max(self.ranks, 1) and all(map(catches, self.pids.values()))
+        self.are_ready = len(self.pids) == max(self.ranks, 1) and all(map(catches, self.pids.values()))
+        return self.are_ready
 
     def phase(self):
         if not self.find_ranks():
@@ -159,9 +171,9 @@ class Start:
         lines = self.lines()
         if not any(" ready in " in line for line in lines):
             return READING if has_open(self.pids[0], "data.h5") else START
-        return self.phase_of_training(lines, [path.name for path in self.folder.glob("run/**/*.tmp-*")])
+        return self.phase_of_training(lines, temporaries(self.folder))
 
-    def phase_of_training(self, lines, temporaries):
+    def phase_of_training(self, lines, unfinished):
         """None: between those that are told apart."""
         step = self.step()
         if any(f" epoch {EPOCHS}/{EPOCHS} " in line for line in lines):
@@ -170,8 +182,8 @@ class Start:
         if step == 0:
             return STEP
         if f" step {step} " in lines[-1] and step % STEPS == 0:
-            return None if any(name.startswith(("best", "model")) for name in temporaries) else EVALUATION
-        return SAVING if temporaries else None
+            return None if any(name.startswith(("best", "model")) for name in unfinished) else EVALUATION
+        return SAVING if unfinished else None
 
     def reach(self, wanted):
         """Waits until the run is in a phase, and a moment longer."""
@@ -203,7 +215,7 @@ def saved_step(folder):
 
 def check_tidy(folder, result):
     """What is left is whole: no temporary file, no lock."""
-    left = [str(path) for path in folder.glob("run/**/*") if ".tmp-" in path.name or path.name == "lock"]
+    left = temporaries(folder) + [name for name in os.listdir(folder / "run") if name == "lock"]
     result.must(not left, f"files are left: {left}")
 
 
@@ -303,6 +315,8 @@ def end_well(folder, reference, ranks=ALONE):
 
 # ---------------------------------------------------------------- all of it
 
+FAILURES_MAX = 5
+
 class Needs:
     """Hits that are wanted, and those that were; threads take from it."""
 
@@ -312,6 +326,7 @@ class Needs:
         self.hits, self.given = collections.Counter(), collections.Counter()
         self.n_given = 0
         self.most = 5 * sum(wanted.values()) + 50  # a phase that can't be hit ends it
+        self.failures = []
 
     def open(self):
         """What is still wanted."""
@@ -354,9 +369,8 @@ class Needs:
         return n
 
     def run_chains(self, folder):
-        """Until all is hit. Returns what failed."""
-        failures = []
-        while self.open() and self.n_given < self.most:
+        """Until all is hit, or too much has failed."""
+        while self.open() and self.n_given < self.most and len(self.failures) < FAILURES_MAX:
             place = pathlib.Path(tempfile.mkdtemp(dir=folder))
             prepare(place, folder / "data.h5")
             try:
@@ -364,8 +378,7 @@ class Needs:
                     time.sleep(0.1)  # others are at what is left
                 shutil.rmtree(place)
             except harness.Failure as why:
-                failures.append(f"{place}: {why}")
-        return failures
+                self.failures.append(f"{place}: {why}")
 
 
 def write_data(path):
@@ -391,10 +404,10 @@ def attack(folder, needs, n_threads):
     prepare(folder)
     harness.run_well(folder, "train", "config.yaml", ranks=2)
     with concurrent.futures.ThreadPoolExecutor(n_threads) as pool:
-        failures = sum(pool.map(lambda _: needs.run_chains(folder), range(n_threads)), [])
+        list(pool.map(needs.run_chains, [folder] * n_threads))  # passes on what they raise
     text = "\n".join(f"{needs.hits[cell]} of {n}: {', '.join(cell)}" for cell, n in sorted(needs.wanted.items()))
-    if failures or needs.open():
-        raise harness.Failure("\n".join([*failures, text]))
+    if needs.failures or needs.open():
+        raise harness.Failure("\n".join([*needs.failures, text]))
     return text
 
 
@@ -415,7 +428,9 @@ def all_needs(count):
 
 
 def few_needs():
-    """Each kind, target and phase a few times."""
+    """Each kind, target and phase a few times; sanitizers, which take long, look at USR1."""
+    if harness.PATIENCE > 1:
+        return {("USR1", "mpirun", phase): 1 for phase in PHASES[1:]}
     wanted = {("USR1", target, phase): 1 for target in TARGETS for phase in PHASES[1:]}
     wanted |= {("USR1", target, BIRTH): 1 for target in ("mpirun", "alone")}
     wanted |= {("TERM", "mpirun", phase): 1 for phase in PHASES[1:]}
@@ -430,10 +445,13 @@ def every_phase(folder):
 
 # ---------------------------------------------------------------- other ways
 
+ENDLESS = ("--set", "train.epochs=1000000")
+
+
 def start_long(folder, ranks, *words, around=()):
     """A run without an end that has taken a step."""
     prepare(folder)
-    start = Start(folder, ranks, around, ("--set", f"train.epochs={EPOCHS * 1000}", *words))
+    start = Start(folder, ranks, around, (*ENDLESS, *words))
     await_that(lambda: start.has_ended() or start.step() > 0)
     start.find_ranks()
     return start
@@ -443,7 +461,7 @@ def goes_on(folder, result):
     """From what a long run saved, to the end of a short one that was not disturbed."""
     saved = saved_step(folder)
     result.must(saved > 0, "a step must be saved")
-    sets = ("--set", f"train.max_steps={saved + 2}")
+    sets = (*ENDLESS, "--set", f"train.max_steps={saved + 2}")
     harness.run_well(folder, "train", "config.yaml", *sets).says(f"going on from run/checkpoints/step-{saved:08}.h5")
     harness.run_well(folder, "train", "config.yaml", "-o", "whole", *sets)
     name = f"checkpoints/step-{saved + 2:08}.h5"
@@ -457,10 +475,12 @@ def states(start):
 
 
 def suspended(ranks, folder):
-    """Ctrl-Z for longer than comm.timeout, then `fg`; a signal that came meanwhile is not lost."""
+    """Ctrl-Z for longer than comm.timeout, then `fg`; a signal that came meanwhile is not lost. Alone it is STOP: the
+    system has no TSTP for a process without a terminal, but mpirun passes it on."""
+    pause = signal.SIGSTOP if ranks == ALONE else signal.SIGTSTP
     start = start_long(folder, ranks, "--set", "comm.timeout=1s")
     for number in (None, signal.SIGUSR1):
-        start.process.send_signal(signal.SIGTSTP)
+        start.process.send_signal(pause)
         is_still = await_that(lambda: states(start) == {"T"} or start.has_ended())
         step = start.step()
         if number:
@@ -509,9 +529,8 @@ def timeout_interrupts(folder):
 def second_interrupt(folder):
     """Ctrl-C again, in the middle of a step that takes long."""
     prepare(folder)
-    words = ("--set", "train.batch_size=full", "--set", "train.accumulate=1000000", "--set", "data.augment={noise: 0.1}",
-             "--set", "model.0.units=8192", "--set", "model.2.units=8192")
-    start = Start(folder, ALONE, words=words)
+    sets = ("train.batch_size=full", "model.0.units=8192", "model.2.units=8192")
+    start = Start(folder, ALONE, words=[word for pair in sets for word in ("--set", pair)])
     await_that(lambda: start.has_ended() or start.phase() == STEP)
     start.process.send_signal(signal.SIGINT)
     time.sleep(1.5)
