@@ -518,11 +518,9 @@ def terminal_closes(folder):
 
 
 def timeout_interrupts(folder):
-    """timeout sends INT twice at once, which is one Ctrl-C; a second one that comes later ends the process."""
-    start = start_long(folder, ALONE)
-    start.process.send_signal(signal.SIGSTOP)
-    for number in (signal.SIGINT, signal.SIGCONT, signal.SIGINT):
-        start.process.send_signal(number)
+    """`timeout` passes INT on to the program and then to the whole group: that is one Ctrl-C."""
+    start = start_long(folder, ALONE, around=("timeout", "1000"))
+    start.process.send_signal(signal.SIGINT)
     goes_on(folder, start.finish().exits(STOPPED))
 
 
