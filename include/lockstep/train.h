@@ -203,7 +203,8 @@ typedef struct ls_lr_curve {
 ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
                      ls_lr_curve *curve);
 
-/* Local. From now on SIGUSR1, SIGTERM and SIGINT ask the run to stop; to be called before MPI starts. */
+/* Local. From now on SIGUSR1, SIGTERM, SIGINT, and where they are not ignored SIGHUP and SIGPIPE ask the
+ * run to stop; to be called before MPI starts. */
 void ls_stop_install(void);
 
 /* Local. The signal that asked, or 0. */

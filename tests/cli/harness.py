@@ -89,10 +89,11 @@ def environment(folder, ranks):
     return {**os.environ, **changes}
 
 
-def start(folder, *words, ranks=ALONE, user=None, settings=None, before=()):
+def start(folder, *words, ranks=ALONE, user=None, settings=None, before=(), around=()):
     """Starts the program in the folder; for tests that send signals. Settings are of the environment. `before`: a
-    command that starts it, on each rank, such as env or taskset."""
-    return subprocess.Popen(program_command(ranks, words, before), cwd=folder, stdin=subprocess.DEVNULL, user=user,
+    command that starts it, on each rank, such as env or taskset; `around`: one that starts all of it."""
+    command = [*around, *program_command(ranks, words, before)]
+    return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, user=user,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                             env={**environment(folder, ranks), **(settings or {})}, start_new_session=True)
 
