@@ -171,8 +171,7 @@ static void append_binding(char *line, int n, const seat *seats) {
 /* Collective over the node. Its first rank writes the line. */
 static void describe_host(ls_comm *comm, int threads, char line[LINE]) {
   seat *const seats = gather_seats(comm, threads);
-  int *const ranks = ls_calloc((size_t)comm->node_size, sizeof *ranks);
-  LS_ASSERT(ranks);
+  int *const ranks = comm_need((size_t)comm->node_size, sizeof *ranks);
   int length = 0;
   if (comm->node_rank == 0) {
     for (int i = 0; i < comm->node_size; i++) ranks[i] = seats[i].rank;

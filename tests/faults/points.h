@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <hdf5.h>
 #include <png.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -94,6 +95,9 @@ int ls_fault_png(png_image *image);
 #define open_memstream(...)   LS_FAULT(open_memstream, ENOMEM, NULL, __VA_ARGS__)
 #define XXH3_createState(...) LS_FAULT(XXH3_createState, ENOMEM, NULL, __VA_ARGS__)
 
+/* threads */
+#define pthread_create(...) LS_FAULT(pthread_create, EAGAIN, EAGAIN, __VA_ARGS__)
+
 /* files and folders */
 #define access(...)    LS_FAULT(access, EIO, -1, __VA_ARGS__)
 #define fcntl(...)     LS_FAULT(fcntl, ENOLCK, -1, __VA_ARGS__)
@@ -102,6 +106,7 @@ int ls_fault_png(png_image *image);
 #define ftruncate(...) LS_FAULT(ftruncate, ENOSPC, -1, __VA_ARGS__)
 #define getcwd(...)    LS_FAULT(getcwd, ENOENT, NULL, __VA_ARGS__)
 #define lstat(...)     LS_FAULT(lstat, EIO, -1, __VA_ARGS__)
+#define link(...)      LS_FAULT(link, EPERM, -1, __VA_ARGS__)
 #define mkdir(...)     LS_FAULT(mkdir, ENOSPC, -1, __VA_ARGS__)
 #define mkstemp(...)   LS_FAULT(mkstemp, ENOSPC, -1, __VA_ARGS__)
 #define open(...)      LS_FAULT(open, EIO, -1, __VA_ARGS__)

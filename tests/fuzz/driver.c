@@ -282,8 +282,8 @@ static _Noreturn void run_child(int argc, char **argv, uint64_t first, uint64_t 
 /* Whether a line of a report is a frame that says who is at fault: not of the sanitizers, which check what
  * libraries are called with, or of libc. */
 static bool is_telling(const char *line) {
-  static const char *const others[] = {"libsanitizer", "libasan",  "libubsan",
-                                       "libc.so",      "driver.c", "linux-gnu/libz."};
+  static const char *const others[] = {"libsanitizer", "libasan", "libubsan", "libc.so",
+                                       "sysdeps/",     "libio/",  "driver.c", "linux-gnu/libz."};
   if (!strstr(line, "    #")) return false;
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (strstr(line, others[i])) return false;
