@@ -237,8 +237,9 @@ ls_status comm_watchdog_start(void) {
   watchdog.ends = false;
   watchdog.when_alone = "MPI does not start: a rank or its host did not come up";
   start_thread();
-  return watchdog.is_running ? LS_OK
-                             : ls_fail(LS_ERR_INTERNAL, "no thread is to be had at start-up, for the watchdog");
+  return watchdog.is_running
+             ? LS_OK
+             : ls_fail(LS_ERR_INTERNAL, "no thread is to be had at start-up, for the watchdog");
 }
 
 void comm_watchdog_stop(void) {
