@@ -108,7 +108,8 @@ bool ls_saver_has_failed(ls_saver *saver);
 /* Local. Seconds of the longest so far from its start to its end; 0: none has ended. Waits for nothing. */
 double ls_saver_longest(ls_saver *saver);
 
-/* Local. Waits for what is under way. The first failure since the last time of asking, LS_ERR_OUTPUT. */
+/* Local. Waits for what is under way. The first failure since the last time of asking: LS_ERR_OUTPUT, or
+ * LS_ERR_INTERNAL where memory was short. */
 ls_status ls_saver_wait(ls_saver *saver);
 
 /* A verified file, open for reading: what `evaluate`, `predict`, `info` and a resume need of it. */

@@ -14,8 +14,8 @@ typedef struct ls_comm ls_comm;
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out);
 
 /* Collective, and alike on all ranks. When nothing has moved for so many seconds (600 at first), on no
- * rank, the run ends: one rank says whose fault it is, as far as it can be seen, and leaves with
- * LS_ERR_INTERNAL from a thread of its own, on which the others are ended. What moves: steps and
+ * rank, the run ends: a rank of each node that sees it says whose fault it is, as far as it can, and leaves
+ * with LS_ERR_INTERNAL from a thread of its own, on which the others are ended. What moves: steps and
  * collectives that end, layers, and files that are read and written (ls_beat). A rank by itself is not
  * watched. */
 void ls_comm_set_timeout(ls_comm *comm, double seconds);

@@ -1,10 +1,15 @@
 /* Starting and ending MPI, what a rank knows of itself, and agreement. */
 #include "internal.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static pthread_t first_thread; /* the only one that calls MPI */
 
 static void abort_all_ranks(void) {
+  if (!pthread_equal(pthread_self(), first_thread)) _exit(LS_ERR_INTERNAL); /* which ends the others too */
   MPI_Abort(MPI_COMM_WORLD, LS_ERR_INTERNAL);
 }
 
@@ -75,6 +80,7 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   *out = NULL;
   leave_out_networks();
   const bool is_watched = comm_watchdog_start() == LS_OK;
+  first_thread = pthread_self();
   /* The threads of BLAS, the watchdog and the saver make no calls of MPI. */
   MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
   set_last_words(NULL);

@@ -226,6 +226,6 @@ bool ls_exchange_test(ls_exchange *exchange, size_t k) {
 
 void ls_exchange_wait(ls_exchange *exchange, size_t k) {
   comm_waits(true);
-  while (!ls_exchange_test(exchange, k)) continue;
+  while (!ls_exchange_test(exchange, k)) comm_pass_words();
   comm_waits(false);
 }

@@ -69,6 +69,9 @@ void comm_heard(const ls_comm *comm);
  * what the watchdogs of other nodes need to know (wait.c). */
 void comm_await(ls_comm *comm, MPI_Request *request);
 
+/* Local. In a wait: takes and passes on word of other nodes, now and then. */
+void comm_pass_words(void);
+
 /* Local. From now on the work of this process's first thread is made known to other nodes; NULL: no more.
  */
 void comm_tell_others(ls_comm *comm);

@@ -114,7 +114,9 @@ void ls_comm_shared_spread(ls_comm *comm, ls_shared *shared) {
   comm_waits(false);
   if (holders != MPI_COMM_NULL) {
     broadcast(holders, shared->data, shared->bytes);
+    comm_waits(true);
     MPI_Comm_free(&holders);
+    comm_waits(false);
   }
   settle(comm, shared);
 }

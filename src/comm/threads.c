@@ -206,7 +206,9 @@ ls_status ls_comm_hosts(ls_comm *comm, int threads, char **out) {
   *out = NULL;
   describe_host(comm, threads, line);
   const ls_status status = ls_comm_agree(comm, lines ? LS_OK : ls_fail_memory("the list of hosts", bytes));
+  comm_waits(true);
   if (status == LS_OK) MPI_Gather(line, LINE, MPI_CHAR, lines, LINE, MPI_CHAR, 0, comm->world);
+  comm_waits(false);
   if (status == LS_OK && comm->rank == 0) {
     join_lines(lines, comm->size);
     *out = lines;

@@ -1,6 +1,8 @@
 /* Waiting for ranks that are at work, and telling those of other nodes that this one's are: an empty
- * message now and then, from the first rank of each node to the others. It goes out whether that rank works
- * (by its beats) or waits (while it does); the others' watchdogs see it on their boards. */
+ * message now and then, from the first rank of each node to the others. It goes out while that rank works
+ * (by its beats), and while it waits where all meet after local work or for a transfer between nodes; the
+ * others' watchdogs see it on their boards. In other waits it does not: a step must be shorter than the
+ * limit. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -52,6 +54,15 @@ static void tell_by_beat(void) {
   tell(teller);
 }
 
+void comm_pass_words(void) {
+  static double passed;
+  const double now = teller ? ls_clock() : 0.0;
+  if (!teller || now - passed < teller->timeout / (4.0 * WORDS)) return;
+  passed = now;
+  listen(teller);
+  tell(teller);
+}
+
 void comm_tell_others(ls_comm *comm) {
   teller = comm && comm->leaders != MPI_COMM_NULL ? comm : NULL;
   ls_beat_hook_set(teller ? tell_by_beat : NULL);
@@ -60,14 +71,12 @@ void comm_tell_others(ls_comm *comm) {
 void comm_await(ls_comm *comm, MPI_Request *request) {
   const double start = ls_clock();
   int is_done = 0;
+  (void)comm;
   comm_waits(true);
   for (;;) {
     MPI_Test(request, &is_done, MPI_STATUS_IGNORE);
     if (is_done) break;
-    if (comm->leaders != MPI_COMM_NULL) {
-      listen(comm);
-      tell(comm);
-    }
+    comm_pass_words();
     if (ls_clock() - start > SPIN) usleep(NAP_US);
   }
   comm_waits(false);

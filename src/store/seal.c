@@ -107,7 +107,8 @@ ls_status store_seal_write(int descriptor, const char *path) {
   ls_digest digest;
   uint64_t bytes;
   if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
-    return ls_fail(LS_ERR_OUTPUT, "%s: can't be read back: %s", path, strerror(errno));
+    return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
+                           : ls_fail(LS_ERR_OUTPUT, "%s: can't be read back: %s", path, strerror(errno));
   unsigned char seal[SEAL_BYTES];
   make_seal(seal, bytes, digest);
   const ssize_t n = pwrite(descriptor, seal, SEAL_BYTES, 0);

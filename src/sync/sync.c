@@ -39,7 +39,7 @@ const ls_key ls_sync_keys[] = {
      .fallback = "10m",
      .help =
          "when nothing has moved on any rank for so long, the run ends and says which rank is to blame; "
-         "more than a layer of the model takes in one step"},
+         "more than a step takes"},
     {.name = "threads",
      .type = LS_KEY_COUNT,
      .offset = offsetof(ls_sync_config, threads),

@@ -155,9 +155,10 @@ static ls_status make_lock(run_files *files, int *descriptor, bool *is_gone) {
   if (*descriptor >= 0) {
     (void)kernel_lock(*descriptor, F_OFD_SETLK); /* without locks the file alone has to do */
     const bool is_written = write_owner(files, *descriptor);
-    is_made = is_written && give_name(temporary, files->lock);
-    *is_gone =
-        is_written && !is_made && (errno == EEXIST || errno == ENOENT) && train_exists(files->folder);
+    const bool is_named = is_written && give_name(temporary, files->lock);
+    const bool is_taken = !is_named && (errno == EEXIST || errno == ENOENT);
+    is_made = is_named && is_file_of(*descriptor, files->lock); /* not that of the same number elsewhere */
+    *is_gone = is_written && !is_made && (is_named || is_taken) && train_exists(files->folder);
   }
   if (!is_made) (void)train_fail_path(files->lock);
   unlink(temporary);

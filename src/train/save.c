@@ -126,6 +126,7 @@ static ls_status submit(trainer *t, const ls_save *save) {
     const ls_snapshot snapshot = snapshot_of(t, slots);
     ls_saver_submit(t->saver, &snapshot, save);
   }
+  ls_comm_barrier(t->comm); /* without threads in HDF5 that took long */
   t->saved_step = t->progress.step;
   t->is_new_best = false;
   return LS_OK;

@@ -564,6 +564,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int)
     parser.add_argument("--only", default="")
     options, sys.argv[1:] = parser.parse_known_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's choice would be that of all runs
     if options.count:
         count_all(options.count, options.only)
     else:
