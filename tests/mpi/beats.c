@@ -1,5 +1,6 @@
 /* A rank (the last one, where none is given) works for three times the watchdog's limit while the others
- * wait: `beats beating [RANK]` says that it moves on, and ends well; `beats silent [RANK]` does not. */
+ * wait: `beats beating [RANK]` says that it moves on, and ends well; `beats silent [RANK]` does not; with
+ * `beats leaving [RANK]` it calls exit(0) instead. */
 #include "lockstep/comm.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ int main(int argc, char **argv) {
   ls_comm_set_timeout(comm, LIMIT);
   const int worker = argc > 2 ? (int)strtol(argv[2], NULL, 10) : ls_comm_size(comm) - 1;
   const bool works = ls_comm_rank(comm) == worker;
+  if (works && argc > 1 && strcmp(argv[1], "leaving") == 0) exit(0);
   for (double end = ls_clock() + 3.0 * LIMIT; works && ls_clock() < end;) {
     usleep((useconds_t)(1e6 * STEP));
     if (beats) ls_beat();

@@ -107,6 +107,16 @@ def check_work(ranks, verdicts):
         verdicts.check(told == (how == "silent"), f"{how} work: {run.stderr.splitlines()[:1]}")
 
 
+def check_exit(ranks, verdicts):
+    """A rank that calls exit(0) in the middle of it all: mpirun tells, and ends the others."""
+    since = time.monotonic()
+    words = [runs.MPIRUN, str(ranks), str(BEATS), "leaving"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - since
+    told = "exited" in run.stderr and "finalize" in run.stderr
+    verdicts.check(run.returncode != 0 and told, f"rank {ranks - 1} calls exit: code {run.returncode} after {seconds:.1f} s")
+
+
 def main():
     ranks = runs.ranks_wanted()
     verdicts = runs.Verdicts()
@@ -115,6 +125,7 @@ def main():
             for rank in sorted({0, ranks - 1}):
                 check_fault(here, ranks, rank, number, verdicts)
     check_work(ranks, verdicts)
+    check_exit(ranks, verdicts)
     verdicts.end()
 
 
