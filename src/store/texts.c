@@ -49,8 +49,10 @@ static const char *raw_text(raw_texts *raw, size_t i, const char **text, size_t 
   *text = (const char *)field;
   *bytes = raw->size;
   const char *const why = raw->references ? store_heap_text(&raw->heap, field, text, bytes) : NULL;
-  if (!why) *bytes = field_length(*text, *bytes, raw->spaces);
-  return why;
+  if (why) return why;
+  LS_ASSERT(*text);
+  *bytes = field_length(*text, *bytes, raw->spaces);
+  return NULL;
 }
 
 /* Reads all elements. A reason, or NULL where it went well. */
