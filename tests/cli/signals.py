@@ -320,8 +320,8 @@ FAILURES_MAX = 5
 class Needs:
     """Hits that are wanted, and those that were; threads take from it."""
 
-    def __init__(self, wanted):
-        self.lock = threading.Lock()
+    def __init__(self, wanted, tells=False):
+        self.lock, self.tells = threading.Lock(), tells
         self.wanted = wanted  # numbers by (kind, target, phase)
         self.hits, self.given = collections.Counter(), collections.Counter()
         self.n_given = 0
@@ -351,6 +351,8 @@ class Needs:
             self.given[given.kind, given.target, given.wanted] -= 1
             if given.hit:
                 self.hits[given.kind, given.target, given.hit] += 1
+            if self.tells and self.n_given % 100 == 0:
+                print(f"{self.n_given} given, {sum(self.open().values())} still wanted", flush=True)
 
     def run_chain(self, folder, reference):
         """A run stopped again and again, and then not. How often it was stopped."""
@@ -549,7 +551,7 @@ TESTS = [
 
 
 def count_all(n, word):
-    needs = Needs({cell: n for cell, n in all_needs(n).items() if any(word in part for part in cell)})
+    needs = Needs({cell: n for cell, n in all_needs(n).items() if any(word in part for part in cell)}, tells=True)
     with tempfile.TemporaryDirectory(prefix="lockstep-signals-", ignore_cleanup_errors=True) as folder:
         try:
             print(attack(pathlib.Path(folder), needs, harness.WORKERS // 2))
