@@ -324,7 +324,7 @@ class Needs:
         self.lock, self.tells = threading.Lock(), tells
         self.wanted = wanted  # numbers by (kind, target, phase)
         self.hits, self.given = collections.Counter(), collections.Counter()
-        self.n_given = 0
+        self.n_given = self.n_settled = 0
         self.most = 5 * sum(wanted.values()) + 50  # a phase that can't be hit ends it
         self.failures = []
 
@@ -349,10 +349,11 @@ class Needs:
         """What came in another phase than it was meant for counts there."""
         with self.lock:
             self.given[given.kind, given.target, given.wanted] -= 1
+            self.n_settled += 1
             if given.hit:
                 self.hits[given.kind, given.target, given.hit] += 1
-            if self.tells and self.n_given % 100 == 0:
-                print(f"{self.n_given} given, {sum(self.open().values())} still wanted", flush=True)
+            if self.tells and self.n_settled % 100 == 0:
+                print(f"{self.n_settled} given, {sum(self.open().values())} still wanted", flush=True)
 
     def run_chain(self, folder, reference):
         """A run stopped again and again, and then not. How often it was stopped."""
