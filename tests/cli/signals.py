@@ -320,11 +320,11 @@ FAILURES_MAX = 5
 class Needs:
     """Hits that are wanted, and those that were; threads take from it."""
 
-    def __init__(self, wanted):
-        self.lock = threading.Lock()
+    def __init__(self, wanted, tells=False):
+        self.lock, self.tells = threading.Lock(), tells
         self.wanted = wanted  # numbers by (kind, target, phase)
         self.hits, self.given = collections.Counter(), collections.Counter()
-        self.n_given = 0
+        self.n_given = self.n_settled = 0
         self.most = 5 * sum(wanted.values()) + 50  # a phase that can't be hit ends it
         self.failures = []
 
@@ -349,8 +349,11 @@ class Needs:
         """What came in another phase than it was meant for counts there."""
         with self.lock:
             self.given[given.kind, given.target, given.wanted] -= 1
+            self.n_settled += 1
             if given.hit:
                 self.hits[given.kind, given.target, given.hit] += 1
+            if self.tells and self.n_settled % 100 == 0:
+                print(f"{self.n_settled} given, {sum(self.open().values())} still wanted", flush=True)
 
     def run_chain(self, folder, reference):
         """A run stopped again and again, and then not. How often it was stopped."""
@@ -549,7 +552,7 @@ TESTS = [
 
 
 def count_all(n, word):
-    needs = Needs({cell: n for cell, n in all_needs(n).items() if any(word in part for part in cell)})
+    needs = Needs({cell: n for cell, n in all_needs(n).items() if any(word in part for part in cell)}, tells=True)
     with tempfile.TemporaryDirectory(prefix="lockstep-signals-", ignore_cleanup_errors=True) as folder:
         try:
             print(attack(pathlib.Path(folder), needs, harness.WORKERS // 2))
