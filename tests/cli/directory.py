@@ -31,6 +31,18 @@ def signal_ranks(started, ranks, number):
         os.kill(process, number)
 
 
+def stop_ranks(started, ranks):
+    """Until the last of their threads has stopped: one may be in the middle of a file."""
+    signal_ranks(started, ranks, signal.SIGSTOP)
+    for process in processes(started, ranks):
+        for _ in range(1000):
+            states = [path.read_text().rpartition(")")[2].split()[0]
+                      for path in pathlib.Path(f"/proc/{process}/task").glob("*/stat")]
+            if set(states) == {"T"}:
+                break
+            time.sleep(0.01)
+
+
 def owner(folder):
     """The process of the lock."""
     return int((folder / "run/lock").read_text().split("pid: ")[1].split()[0])
@@ -47,7 +59,7 @@ def second_run_is_refused(folder, ranks):
     what changes is the second's doing."""
     first = start_long_run(folder, ranks)
     try:
-        signal_ranks(first, ranks, signal.SIGSTOP)
+        stop_ranks(first, ranks)
         before = harness.snapshot(folder), (folder / "run/train.log").read_bytes()
         said = owner(folder), processes(first, ranks)
         results = [run(folder, *TRAIN, *words, ranks=ranks)
