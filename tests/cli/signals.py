@@ -43,9 +43,9 @@ seed: 1
 output: run
 data: {{train: "data.h5:/train", validation: "data.h5:/val", test: "data.h5:/test"}}
 model:
-  - {{layer: dense, units: 384, activation: relu}}
+  - {{layer: dense, units: 1024, activation: relu}}
   - {{layer: dropout, rate: 0.2}}
-  - {{layer: dense, units: 384, activation: relu}}
+  - {{layer: dense, units: 1024, activation: relu}}
   - {{layer: dense, units: 10, activation: softmax}}
 loss: categorical_cross_entropy
 optimizer: {{type: adam, lr: 0.001}}
