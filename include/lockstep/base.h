@@ -1,10 +1,11 @@
 /* base: what every room stands on: status codes and the message of the last failure, log lines,
- * checked sizes, an arena, counter-based random numbers, a clock, beats.
+ * checked sizes, an arena, counter-based random numbers, a clock, threads, beats.
  *
  * Nothing here knows of MPI, files or other rooms. All functions are local. */
 #ifndef LOCKSTEP_BASE_H
 #define LOCKSTEP_BASE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -193,6 +194,15 @@ double ls_clock(void);
 
 /* Local. Seconds since this process began, to a hundredth; negative where /proc does not tell. */
 double ls_clock_process(void);
+
+/* ------------------------------------------------------------------ threads */
+
+/* Local. Starts a thread that takes no signals: those stay with the threads that were there before. 0, or
+ * an errno. */
+int ls_thread_start(pthread_t *thread, void *(*run)(void *), void *context);
+
+/* Local. Waits for a condition, at most so long; the mutex is the caller's, and let go of meanwhile. */
+void ls_thread_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, double seconds);
 
 /* -------------------------------------------------------------------- beats */
 

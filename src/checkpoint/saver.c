@@ -2,12 +2,9 @@
  * of the caller's but what stays as it is: the copies are the saver's own. */
 #include "lockstep/checkpoint.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 struct ls_saver {
   bool has_thread;
@@ -111,14 +108,8 @@ static void *serve(void *context) {
   return NULL;
 }
 
-/* Signals go to the threads that were there before. */
 static ls_status start_thread(ls_saver *saver) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error = pthread_create(&saver->thread, NULL, serve, saver);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  const int error = ls_thread_start(&saver->thread, serve, saver);
   saver->has_thread = error == 0;
   return error == 0 ? LS_OK
                     : ls_fail(LS_ERR_INTERNAL, "the thread that writes checkpoints can't be started: %s",
@@ -156,19 +147,12 @@ bool ls_saver_has_thread(const ls_saver *saver) {
   return saver->has_thread;
 }
 
-static void wait_a_little(ls_saver *saver) {
-  struct timespec until;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec++;
-  pthread_cond_timedwait(&saver->changed, &saver->mutex, &until);
-}
-
 /* As long as the thread moves on, so does the caller, whom other ranks may wait for. */
 static void wait_until_idle(ls_saver *saver) {
   uint64_t seen = ls_beats();
   pthread_mutex_lock(&saver->mutex);
   while (saver->is_busy) {
-    wait_a_little(saver);
+    ls_thread_wait(&saver->changed, &saver->mutex, 1.0);
     if (ls_beats() != seen) ls_beat();
     seen = ls_beats();
   }

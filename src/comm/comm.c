@@ -1,7 +1,6 @@
 /* Starting and ending MPI, what a rank knows of itself, and agreement. */
 #include "internal.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

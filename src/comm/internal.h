@@ -69,7 +69,8 @@ void comm_heard(const ls_comm *comm);
  * what the watchdogs of other nodes need to know (wait.c). */
 void comm_await(ls_comm *comm, MPI_Request *request);
 
-/* Local. In a wait: takes and passes on word of other nodes, now and then. */
+/* Local. Takes word of other nodes, and tells them of this one, now and then: in a wait, and by each beat.
+ */
 void comm_pass_words(void);
 
 /* Local. From now on the work of this process's first thread is made known to other nodes; NULL: no more.

@@ -27,8 +27,7 @@ static void listen(ls_comm *comm) {
   }
 }
 
-/* Local. Tells the other nodes, if it is time to and any rank of this one has moved. What they told is
- * taken too, so that it does not pile up where all are at work. */
+/* Local. Tells the other nodes, if it is time to and any rank of this one has moved. */
 static void tell(ls_comm *comm) {
   const double now = ls_clock();
   if (now - comm->word_sent < comm->timeout / WORDS) return;
@@ -38,7 +37,6 @@ static void tell(ls_comm *comm) {
   int own = 0;
   MPI_Comm_size(comm->leaders, &n);
   MPI_Comm_rank(comm->leaders, &own);
-  listen(comm);
   comm->word_sent = now;
   comm->word_beats = beats;
   /* NOLINTNEXTLINE(clang-analyzer-optin.mpi.MPI-Checker): freed, as nobody waits for a word to arrive */
@@ -48,10 +46,6 @@ static void tell(ls_comm *comm) {
     MPI_Isend(NULL, 0, MPI_BYTE, i, WORD_TAG, comm->leaders, &request);
     MPI_Request_free(&request);
   }
-}
-
-static void tell_by_beat(void) {
-  tell(teller);
 }
 
 void comm_pass_words(void) {
@@ -65,7 +59,7 @@ void comm_pass_words(void) {
 
 void comm_tell_others(ls_comm *comm) {
   teller = comm && comm->leaders != MPI_COMM_NULL ? comm : NULL;
-  ls_beat_hook_set(teller ? tell_by_beat : NULL);
+  ls_beat_hook_set(teller ? comm_pass_words : NULL);
 }
 
 void comm_await(ls_comm *comm, MPI_Request *request) {

@@ -11,7 +11,7 @@
  * suspended as a whole has not been idle. */
 #include "internal.h"
 
-#include <pthread.h>
+#include <math.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static struct {
   double *silent;         /* (n) seconds since they moved */
   const char *when_alone; /* what hangs where there is no board */
   bool is_first_node;     /* that of rank 0 */
-} watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
 
 static atomic_bool waiting; /* this process's first thread waits for others */
 
@@ -182,32 +182,18 @@ static void leave(void) {
 
 /* ------------------------------------------------------------------------- the thread */
 
-/* Lets go of the lock until a tick has passed, or something has changed. */
-static void wait_a_tick(double tick) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  const long nanoseconds = until.tv_nsec + (long)(1e9 * tick);
-  until.tv_sec += nanoseconds / 1000000000;
-  until.tv_nsec = nanoseconds % 1000000000;
-  pthread_cond_timedwait(&watchdog.change, &watchdog.lock, &until);
-}
-
-static double fmin_of(double a, double b) {
-  return a < b ? a : b;
-}
-
 static void *watch(void *unused) {
   uint64_t seen = 0;
   double idle = 0.0;
   double before = ls_clock();
   pthread_mutex_lock(&watchdog.lock);
   while (!watchdog.ends) {
-    const double tick = fmin_of(TICK_MAX, watchdog.limit / TICKS_A_LIMIT);
-    wait_a_tick(tick);
+    const double tick = fmin(TICK_MAX, watchdog.limit / TICKS_A_LIMIT);
+    ls_thread_wait(&watchdog.change, &watchdog.lock, tick);
     post();
     const uint64_t signs = all_signs();
     const double now = ls_clock();
-    const double passed = fmin_of(now - before, 2.0 * tick);
+    const double passed = fmin(now - before, 2.0 * tick);
     look_around(passed);
     idle = signs == seen ? idle + passed : 0.0;
     seen = signs;
@@ -218,25 +204,11 @@ static void *watch(void *unused) {
   return unused;
 }
 
-static void start_thread(void) {
-  pthread_condattr_t attributes;
-  sigset_t all;
-  sigset_t old;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&watchdog.change, &attributes);
-  pthread_condattr_destroy(&attributes);
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the first thread's */
-  watchdog.is_running = pthread_create(&watchdog.thread, NULL, watch, NULL) == 0;
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 ls_status comm_watchdog_start(void) {
   watchdog.limit = LIMIT;
   watchdog.ends = false;
   watchdog.when_alone = "MPI does not start: a rank or its host did not come up";
-  start_thread();
+  watchdog.is_running = ls_thread_start(&watchdog.thread, watch, NULL) == 0;
   return watchdog.is_running
              ? LS_OK
              : ls_fail(LS_ERR_INTERNAL, "no thread is to be had at start-up, for the watchdog");
@@ -249,7 +221,6 @@ void comm_watchdog_stop(void) {
   pthread_cond_signal(&watchdog.change);
   pthread_mutex_unlock(&watchdog.lock);
   pthread_join(watchdog.thread, NULL);
-  pthread_cond_destroy(&watchdog.change);
   free(watchdog.turns);
   free(watchdog.silent);
   watchdog.turns = NULL;

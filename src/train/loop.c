@@ -191,8 +191,10 @@ static ls_status run(trainer *t) {
   t->started = ls_clock();
   t->started_samples = t->progress.samples;
   /* A run that goes on from a checkpoint that was named makes it its newest before anything else. */
-  if (t->progress.step > 0 && !train_is_finished(t)) status = train_save_checkpoint(t);
-  if (status == LS_OK) status = train_settle_saves(t);
+  if (t->progress.step > 0 && !train_is_finished(t)) {
+    status = train_save_checkpoint(t);
+    if (status == LS_OK) status = train_settle_saves(t);
+  }
   if (status == LS_OK) status = train_allow_skips(t);
   train_set_deadline(t);
   if (status == LS_OK) status = run_steps(t);
@@ -255,8 +257,6 @@ ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *optio
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = start_and_run(&t, options);
   if (status != LS_OK) ls_log_note("%s%s", status == LS_STOPPED ? "" : "error: ", ls_message());
-  ls_saver_destroy(&t.saver); /* rank 0 waits for it, and the others for rank 0 */
-  ls_comm_barrier(comm);
   trainer_destroy(&t);
   return status;
 }

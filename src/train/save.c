@@ -71,9 +71,10 @@ ls_status train_check_state(trainer *t) {
 
 /* Bytes of the arrays of a checkpoint or model; the file is a little larger. */
 static uint64_t bytes_saved(const trainer *t, bool is_checkpoint) {
-  const ls_model *const model = t->setup->job->model;
-  const uint64_t n_slots = is_checkpoint ? t->setup->job->optim->type->n_slots : 0;
-  return (model->n_params * (1 + n_slots) + model->n_state) * sizeof(float);
+  const ls_job *const job = t->setup->job;
+  const ls_model *const model = job->model;
+  return is_checkpoint ? ls_saver_bytes(model, job->optim)
+                       : (model->n_params + model->n_state) * sizeof(float);
 }
 
 /* How many checkpoints a whole run makes, at most. */

@@ -52,7 +52,8 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
 }
 
 void trainer_destroy(trainer *t) {
-  ls_saver_destroy(&t->saver); /* first: it works with what follows */
+  ls_saver_destroy(&t->saver); /* first: it works with what follows; rank 0 waits for it ... */
+  ls_comm_barrier(t->comm);    /* ... and the others for rank 0 */
   run_files_destroy(&t->files);
   diagnostics_destroy(&t->diagnostics);
   free(t->inherited);

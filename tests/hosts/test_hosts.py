@@ -4,11 +4,9 @@ no shared memory between them, a rate, a delay, and an end with their owner.
 The distances are ||difference|| / ||array|| to the run of one rank, over parameters and the optimizer's state."""
 
 import contextlib
-import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import hosts
 
@@ -103,22 +101,15 @@ def name(pid):
     return ""
 
 
-def await_that(holds, seconds=20):
-    deadline = time.monotonic() + seconds * float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return holds()
-
-
 def check_end(verdicts):
     """An owner that is killed leaves no process behind, and so no namespace."""
     with subprocess.Popen([sys.executable, hosts.__file__, "sleep", "1000"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as owner:
-        runs_there = await_that(lambda: [*map(name, children(owner.pid))].count("sleep") == 2)
+        runs_there = runs.await_that(lambda: [*map(name, children(owner.pid))].count("sleep") == 2)
         started = children(owner.pid)
         owner.kill()
     verdicts.check(runs_there, f"two ranks among {len(started)} processes")
-    verdicts.check(await_that(lambda: not any(map(name, started))), "all ended with their owner, which was killed")
+    verdicts.check(runs.await_that(lambda: not any(map(name, started))), "all ended with their owner, which was killed")
 
 
 def main():

@@ -25,20 +25,12 @@ import numpy
 sys.path.insert(0, str(hosts.ROOT / "tests/mpi"))
 import runs
 
-PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
 GRACE = 5 # seconds after the limit
 BEDS = 6 # at a time: they mostly wait
 BEATS = hosts.BUILD / "tests/mpi/beats"
 INTERNAL = 70
 SAMPLES, FEATURES = 6000, 1024 # of bytes: at SLOW they take some 6 s to the other host
 SLOW = {"rate": "8mbit", "delay": 50000}
-
-
-def await_that(holds, seconds):
-    deadline = time.monotonic() + seconds * PATIENCE
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
 
 
 def programs(host, name):
@@ -82,7 +74,7 @@ class Case:
     def start(self, sets=(), settings=()):
         command = self.bed.command(self.ranks, *self.words(sets), settings=settings)
         self.process = subprocess.Popen(command, stdout=self.out, stderr=self.err,
-                                        env=hosts.environment(int(200 * PATIENCE)))
+                                        env=hosts.environment(int(200 * runs.PATIENCE)))
 
     def steps(self):
         return sorted(path.name for path in self.output.glob("checkpoints/step-*.h5"))
@@ -90,7 +82,7 @@ class Case:
     def train(self, **how):
         """Until the first checkpoint is there."""
         self.start(**how)
-        self.check(await_that(self.steps, 60), "takes its first steps")
+        self.check(runs.await_that(self.steps, 60), "takes its first steps")
 
     def text(self):
         """What was printed and logged."""
@@ -99,10 +91,10 @@ class Case:
 
     def ends(self, on, since):
         """All ranks on those hosts are gone soon after the limit; returns when, in seconds."""
-        gone = await_that(lambda: not any(programs(host, "lockstep") for host in on), self.limit + 60)
+        gone = runs.await_that(lambda: not any(programs(host, "lockstep") for host in on), self.limit + 60)
         seconds = time.monotonic() - since
         self.check(gone, f"no rank left after {seconds:.1f} s, {seconds - self.limit:.1f} s after the limit")
-        self.check(seconds < (self.limit + 4 * GRACE) * PATIENCE,
+        self.check(seconds < (self.limit + 4 * GRACE) * runs.PATIENCE,
                    f"{seconds:.1f} s, of {self.limit + GRACE} s on a quiet machine")
 
     def says(self, text, by=None):
@@ -113,7 +105,7 @@ class Case:
 
     def mpirun_ends(self, *codes):
         """By itself; with one of these exit codes, where there are any."""
-        await_that(lambda: self.process.poll() is not None, 30)
+        runs.await_that(lambda: self.process.poll() is not None, 30)
         code = self.process.returncode
         self.check(code in codes if codes else code, f"mpirun ends by itself: exit code {code}")
 
@@ -126,7 +118,7 @@ class Case:
         def left():
             return [pid for host in self.bed.hosts for name in ("lockstep", "orted") for pid in programs(host, name)]
 
-        self.check(await_that(lambda: not left(), 40), "no process left on either host")
+        self.check(runs.await_that(lambda: not left(), 40), "no process left on either host")
 
     def goes_on(self, host):
         """From the last checkpoint, by one rank on a host."""
@@ -192,7 +184,7 @@ def cut_in_checkpoint(case):
         os.kill(writer, signal.SIGCONT)
         return False
 
-    case.check(await_that(is_writing, 30), "rank 0 writes a checkpoint")
+    case.check(runs.await_that(is_writing, 30), "rank 0 writes a checkpoint")
     case.bed.cut(case.bed.hosts[0])
     os.kill(writer, signal.SIGCONT)
     case.bed.cut(case.bed.hosts[0])
@@ -212,7 +204,7 @@ def cut_in_reading(case):
     """While the data go to the other host."""
     first = case.bed.hosts[0]
     case.start(sets=write_data(case))
-    case.check(await_that(lambda: bytes_sent(first) > SAMPLES * FEATURES / 3, 60), "a part of the data has been sent")
+    case.check(runs.await_that(lambda: bytes_sent(first) > SAMPLES * FEATURES / 3, 60), "a part of the data has been sent")
     cut_now(case, first, "lost")
     case.check(not case.output.exists(), "no run directory yet")
 
@@ -220,7 +212,7 @@ def cut_in_reading(case):
 def slow(case):
     """Data that take longer than the limit to arrive, and steps over such a link."""
     case.start(sets=[*write_data(case), "train.max_steps=5"])
-    ended = await_that(lambda: case.process.poll() is not None, 100)
+    ended = runs.await_that(lambda: case.process.poll() is not None, 100)
     case.check(ended and case.process.returncode == 0, f"ends well: exit code {case.process.returncode}")
     case.check("nothing has moved" not in case.text(), "no false alarm")
 

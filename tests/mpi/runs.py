@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import h5py
 import numpy
@@ -14,6 +15,7 @@ import numpy
 ROOT = pathlib.Path(os.environ.get("LOCKSTEP_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
 BUILD = pathlib.Path(os.environ.get("LOCKSTEP_BUILD", ROOT / "build"))
 PROGRAM = os.environ.get("LOCKSTEP", str(BUILD / "lockstep"))
+PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
 MPIRUN = os.environ.get("LOCKSTEP_MPIRUN", str(ROOT / "tests/mpirun.sh"))
 
 # Of 1437 samples 287 are held out; batches of 64 leave a last one of 62, and an epoch has 18 steps.
@@ -150,9 +152,17 @@ class Verdicts:
         sys.exit(1 if self.failed else 0)
 
 
+def await_that(holds, seconds=20):
+    """Whether it holds by then; a deadline only ends what hangs."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds()
+
+
 def is_quick():
     """Whether nothing slows runs down: sanitizers do, and have seen all code after a part of the cases."""
-    return os.environ.get("LOCKSTEP_PATIENCE", "1") == "1"
+    return PATIENCE == 1
 
 
 def ranks_wanted():

@@ -13,7 +13,6 @@ import runs
 
 TIMEOUT = 2 # seconds, of the watchdog
 GRACE = 5 # within which all must be gone after it
-PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
 BEATS = runs.BUILD / "tests/mpi/beats"
 SETS = ["train.epochs=1000000", "checkpoint.every_steps=10", f"comm.timeout={TIMEOUT}s"]
 INTERNAL = 70
@@ -39,13 +38,6 @@ def ranks_of(parent):
     return found
 
 
-def await_that(holds, seconds):
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return holds()
-
-
 class Fault:
     """A run in which something happens to a rank; how it ended."""
 
@@ -54,19 +46,19 @@ class Fault:
         checkpoints = here.folder / name / "checkpoints"
         process = subprocess.Popen(here.command(ranks, name, SETS), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    text=True)
-        self.began = await_that(lambda: [*checkpoints.glob("step-*.h5")], 60 * PATIENCE)
-        await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
+        self.began = runs.await_that(lambda: [*checkpoints.glob("step-*.h5")], 60)
+        runs.await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
         pids = ranks_of(process.pid)
         since = time.monotonic()
         os.kill(pids[rank], number)
         try:
-            self.err = process.communicate(timeout=(TIMEOUT + 60) * PATIENCE)[1]
+            self.err = process.communicate(timeout=(TIMEOUT + 60) * runs.PATIENCE)[1]
         except subprocess.TimeoutExpired:
             process.kill()
             self.err = "mpirun did not end\n" + process.communicate()[1]
         self.seconds = time.monotonic() - since
         self.code = process.returncode
-        self.are_gone = await_that(lambda: not any(map(state, pids.values())), 10)
+        self.are_gone = runs.await_that(lambda: not any(map(state, pids.values())), 10)
         self.pid, self.name = pids[rank], name
         for pid in pids.values():
             with contextlib.suppress(OSError):
@@ -90,7 +82,7 @@ def check_fault(here, ranks, rank, number, verdicts):
         named = f"rank {rank} " in fault.err and "signal 9" in fault.err
         verdicts.check(named, f"{what}: mpirun says which")
     limit = (TIMEOUT if number == signal.SIGSTOP else 0) + GRACE
-    verdicts.check(fault.seconds < limit * PATIENCE * 4, f"{what}: {fault.seconds:.1f} s, of {limit} s on a quiet machine")
+    verdicts.check(fault.seconds < limit * runs.PATIENCE * 4, f"{what}: {fault.seconds:.1f} s, of {limit} s on a quiet machine")
     steps = [name for name in here.checkpoints(fault.name) if name.startswith("step-") and name.endswith(".h5")]
     step = int(max(steps).removeprefix("step-").removesuffix(".h5"))
     out = here.train(ranks, fault.name, [*SETS, f"train.max_steps={step + 3}"])

@@ -164,6 +164,13 @@ def signal_ranks(folder, number):
             os.kill(process, number)
 
 
+def must_go_on(job, folder):
+    """It has been started again, and goes on from where it was."""
+    job.at_work(1)
+    must_have_each_step_once(folder)
+    job.cancel()
+
+
 def out_of_time(slurm, folder):
     """Slurm looks at the clock twice a minute, and then sends the script USR1. Until then the rank stands still."""
     write_config(folder)
@@ -173,9 +180,7 @@ def out_of_time(slurm, folder):
     slurm.client("scontrol", "update", f"JobId={job.number}", "EndTime=now+50")
     await_that(lambda: "Forwarding signal" in job.told(), "a signal", job.told)
     signal_ranks(folder, signal.SIGCONT)
-    job.at_work(1)
-    must_have_each_step_once(folder)
-    job.cancel()
+    must_go_on(job, folder)
 
 
 def signal_to_all(slurm, folder):
@@ -184,9 +189,7 @@ def signal_to_all(slurm, folder):
     job = two_nodes(slurm, folder)
     job.at_work()
     job.signal("--full", "--signal=USR1")
-    job.at_work(1)
-    must_have_each_step_once(folder)
-    job.cancel()
+    must_go_on(job, folder)
 
 
 def signal_at_once(slurm, folder):
