@@ -166,6 +166,18 @@ ls_status ls_store_publish(ls_store_writer **writer);
  * must then be written again. */
 bool ls_store_link(const char *from, const char *to);
 
+/* Local. The name that a file is written under before it gets its own, `<path>.tmp-<pid>`: a new text, NULL
+ * where memory is short. */
+char *ls_store_temporary(const char *path);
+
+/* Local. Removes what writers that were killed left in a folder: the temporary files of names with one of n
+ * endings. One that can't be removed stays. */
+void ls_store_remove_temporaries(const char *folder, const char *const endings[], size_t n);
+
+/* Local. Syncs the folder that holds a new file or folder, so that the name outlives a power cut. Some file
+ * systems can't, which is no failure. LS_ERR_OUTPUT. */
+ls_status ls_store_sync_name(const char *path);
+
 /* Local. Gives up: removes the temporary file, frees the writer, sets it to NULL. */
 void ls_store_discard(ls_store_writer **writer);
 

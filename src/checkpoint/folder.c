@@ -89,20 +89,8 @@ ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
   return status;
 }
 
-/* Temporary files of a writer that was killed: `*.h5.tmp-<pid>`. */
-static void remove_temporaries(const char *folder) {
-  DIR *const dir = opendir(folder);
-  if (!dir) return;
-  for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-    if (!strstr(entry->d_name, ".h5.tmp-")) continue;
-    char *const path = ls_format("%s/%s", folder, entry->d_name);
-    if (path) unlink(path);
-    free(path);
-  }
-  closedir(dir);
-}
-
 ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep) {
+  static const char *const endings[] = {".h5"};
   uint64_t *steps = NULL;
   size_t count = 0;
   size_t later = 0;
@@ -116,6 +104,6 @@ ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep
     free(path);
   }
   free(steps);
-  remove_temporaries(folder);
+  ls_store_remove_temporaries(folder, endings, 1);
   return status;
 }

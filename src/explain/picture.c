@@ -119,7 +119,7 @@ static ls_status write_canvas(const canvas *c, const char *path) {
                      .format = PNG_FORMAT_RGB,
                      .width = (png_uint_32)c->width,
                      .height = (png_uint_32)c->height};
-  char *const temporary = ls_format("%s.tmp-%ld", path, (long)getpid());
+  char *const temporary = ls_store_temporary(path);
   if (!temporary) return ls_fail_memory("a path", 0);
   ls_status status = LS_OK;
   if (!png_image_write_to_file(&image, temporary, 0, c->pixels, 0, NULL))

@@ -145,10 +145,6 @@ struct ls_store_writer {
 /* Marks the writer as failed and records "<path>: <what>: <HDF5's reason>". */
 ls_status store_write_fail(ls_store_writer *writer, const char *where, const char *what);
 
-/* Syncs the folder of a file, so that its new name outlives a power cut. Some file systems can't, which is
- * no failure (publish.c). */
-ls_status store_folder_sync(const char *path);
-
 /* Makes the groups of `path`, without its last name unless `whole`. */
 ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whole);
 

@@ -90,24 +90,6 @@ static ls_status seal_and_sync(const ls_store_writer *writer) {
   return status;
 }
 
-/* Whether a failure is the file system's way to say that it does not sync folders, or the folder's to say
- * that it may be written but not read. */
-static bool is_no_sync(int error) {
-  return error == EACCES || error == EINVAL || error == ENOTSUP;
-}
-
-ls_status store_folder_sync(const char *path) {
-  const char *const slash = strrchr(path, '/');
-  char *const folder = slash ? ls_format("%.*s", (int)(slash - path) + 1, path) : ls_strdup(".");
-  if (!folder) return ls_fail_memory(path, strlen(path));
-  const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const int error = descriptor < 0 || fsync(descriptor) ? errno : 0;
-  free(folder);
-  if (descriptor >= 0) close(descriptor);
-  if (error == 0 || is_no_sync(error)) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "%s: its folder can't be synced: %s", path, strerror(error));
-}
-
 ls_status ls_store_publish(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
   store_start();
@@ -115,18 +97,18 @@ ls_status ls_store_publish(ls_store_writer **writer) {
   if (!status) status = read_back(w);
   if (!status) status = seal_and_sync(w);
   if (!status && rename(w->temporary, w->path)) status = fail_system(w);
-  if (!status) status = store_folder_sync(w->path);
+  if (!status) status = ls_store_sync_name(w->path);
   ls_store_discard(writer);
   return status;
 }
 
 /* Where both names are of one file already, rename does nothing and leaves both. */
 bool ls_store_link(const char *from, const char *to) {
-  char *const temporary = ls_format("%s.tmp-%ld", to, (long)getpid());
+  char *const temporary = ls_store_temporary(to);
   if (!temporary) return false;
   unlink(temporary); /* left from a process that died */
   const bool linked = link(from, temporary) == 0 && rename(temporary, to) == 0;
   unlink(temporary);
   free(temporary);
-  return linked && store_folder_sync(to) == LS_OK;
+  return linked && ls_store_sync_name(to) == LS_OK;
 }

@@ -11,7 +11,7 @@ static ls_status fail_path(const char *path) {
 }
 
 ls_status ls_text_begin(ls_text_file *file, const char *path) {
-  *file = (ls_text_file){.path = path, .temporary = ls_format("%s.tmp-%ld", path, (long)getpid())};
+  *file = (ls_text_file){.path = path, .temporary = ls_store_temporary(path)};
   if (!file->temporary) return ls_fail_memory("a path", strlen(path));
   file->stream = fopen(file->temporary, "w");
   return file->stream ? LS_OK : fail_path(path);
@@ -25,7 +25,7 @@ ls_status ls_text_end(ls_text_file *file, ls_status status) {
     if (status == LS_OK && !(written && closed)) status = fail_path(file->path);
     if (status == LS_OK && rename(file->temporary, file->path) != 0) status = fail_path(file->path);
     if (status == LS_OK)
-      status = store_folder_sync(file->path);
+      status = ls_store_sync_name(file->path);
     else
       unlink(file->temporary);
   }

@@ -61,7 +61,7 @@ static ls_store_writer *new_writer(const char *path, bool sealed) {
   writer->file = -1;
   writer->sealed = sealed;
   writer->path = ls_strdup(path);
-  writer->temporary = ls_format("%s.tmp-%ld", path, (long)getpid());
+  writer->temporary = ls_store_temporary(path);
   if (!writer->path || !writer->temporary) ls_store_discard(&writer);
   return writer;
 }

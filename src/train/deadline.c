@@ -10,8 +10,7 @@
  * as the longest so far. */
 static double time_to_save(const trainer *t) {
   const ls_job *const job = t->setup->job;
-  const double bytes =
-      (double)sizeof(float) * (double)job->model->n_params * (double)(1 + job->optim->type->n_slots);
+  const double bytes = (double)ls_saver_bytes(job->model, job->optim);
   const double longest = ls_saver_longest(t->saver);
   return 3.0 * (longest > 0.0 ? longest : bytes / RATE);
 }

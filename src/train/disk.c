@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,14 +24,6 @@ static char *parent_of(const char *path) {
   return slash == path ? ls_strdup("/") : ls_format("%.*s", (int)(slash - path), path);
 }
 
-/* What was made in a folder is there after a power cut only once the folder is synced. */
-static void sync_folder(const char *path) {
-  const int descriptor = open(path, O_RDONLY | O_DIRECTORY);
-  if (descriptor < 0) return;
-  fsync(descriptor);
-  close(descriptor);
-}
-
 static bool is_folder(const char *path) {
   struct stat info;
   return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
@@ -45,7 +36,7 @@ ls_status train_make_folder(const char *path) {
   ls_status status = train_exists(parent) ? LS_OK : train_make_folder(parent);
   if (status == LS_OK && mkdir(path, 0777) != 0)
     status = ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s", path, strerror(errno));
-  if (status == LS_OK) sync_folder(parent);
+  if (status == LS_OK) status = ls_store_sync_name(path);
   free(parent);
   return status;
 }

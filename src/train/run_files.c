@@ -1,7 +1,6 @@
 /* The run directory: config.yaml, metrics.csv, train.log, and where models and checkpoints go. */
 #include "internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -62,21 +61,9 @@ static ls_status remove_file(const char *path) {
   return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ? LS_OK : train_fail_path(path);
 }
 
-/* Temporary files of a writer that was killed: `<a name of ours>.tmp-<pid>`. */
 static void remove_temporaries(const char *folder) {
-  static const char *const own[] = {"model.h5.tmp-", "config.yaml.tmp-", "metrics.csv.tmp-",
-                                    "diagnostics.csv.tmp-", "lock.tmp-"};
-  DIR *const dir = opendir(folder);
-  if (!dir) return;
-  for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-      if (strncmp(entry->d_name, own[i], strlen(own[i])) != 0) continue;
-      char *const path = ls_format("%s/%s", folder, entry->d_name);
-      if (path) unlink(path);
-      free(path);
-    }
-  }
-  closedir(dir);
+  static const char *const own[] = {"model.h5", "config.yaml", "metrics.csv", "diagnostics.csv", "lock"};
+  ls_store_remove_temporaries(folder, own, sizeof own / sizeof own[0]);
 }
 
 ls_status run_files_remove(const run_files *files) {

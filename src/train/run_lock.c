@@ -147,7 +147,7 @@ static bool give_name(const char *temporary, const char *lock) {
 
 /* A new file, ours at once. *is_gone: another run was quicker, or tidied up while we were at it. */
 static ls_status make_lock(run_files *files, int *descriptor, bool *is_gone) {
-  char *const temporary = ls_format("%s.tmp-%ld", files->lock, (long)getpid());
+  char *const temporary = ls_store_temporary(files->lock);
   if (!temporary) return ls_fail_memory("a path", strlen(files->lock));
   unlink(temporary); /* left from a process that died */
   *descriptor = open(temporary, LOCK_FLAGS | O_CREAT | O_EXCL, 0666);
