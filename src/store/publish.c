@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SYNC_BYTES ((off_t)64 << 20)
-
 /* Reads an array from the file, block by block, into a digest. */
 static ls_status digest_stored(const ls_store *store, const record *r, ls_digest *out) {
   const size_t rows = ls_size_max(1, BLOCK_BYTES / ls_size_max(1, r->row_bytes));
@@ -73,8 +71,9 @@ static ls_status fail_system(const ls_store_writer *writer) {
 static void start_sync(int descriptor) {
   const unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
   const off_t end = lseek(descriptor, 0, SEEK_END);
-  for (off_t at = 0; at < end; at += SYNC_BYTES) {
-    (void)sync_file_range(descriptor, at, SYNC_BYTES, flags);
+  const off_t piece = (off_t)BEAT_BYTES;
+  for (off_t at = 0; at < end; at += piece) {
+    (void)sync_file_range(descriptor, at, piece, flags);
     ls_beat();
   }
 }

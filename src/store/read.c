@@ -291,6 +291,18 @@ static bool read_rows(const open_array *from, uint64_t first, size_t count, void
   return ok;
 }
 
+/* Beats between pieces: a slow file system is not taken for a hang. */
+static bool read_pieces(const open_array *from, uint64_t first, size_t count, size_t row_bytes,
+                        unsigned char *out) {
+  const size_t at_once = ls_size_max(BEAT_BYTES / row_bytes, 1);
+  bool ok = true;
+  for (size_t done = 0; ok && done < count; done += at_once) {
+    ok = read_rows(from, first + done, ls_size_min(at_once, count - done), out + done * row_bytes);
+    ls_beat();
+  }
+  return ok;
+}
+
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer) {
   const open_array *from;
@@ -306,10 +318,10 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   size_t row_size;
   LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has proved it */
   if (count == 0 || row_size == 0) return LS_OK;
-  const bool ok = array->n_dims ? read_rows(from, first, count, buffer)
-                                : H5Dread(from->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL,
-                                          H5P_DEFAULT, buffer) >= 0;
-  ls_beat();
+  const bool ok =
+      array->n_dims
+          ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
+          : H5Dread(from->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer) >= 0;
   if (ok) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " can't be read: %s", store->path, path,
                  first, first + count - 1, store_reason());
