@@ -243,12 +243,13 @@ def main():
     if load > 0.5:
         print(f"the machine's load is {load:.1f} already: no figure will be worth much", file=sys.stderr)
     try:
-        with tempfile.TemporaryDirectory(prefix="lockstep-network-") as folder, \
-             hosts.Hosts(options.hosts, options.rate, options.delay) as bed:
-            bench = Bench(bed, pathlib.Path(folder), options)
-            rounds = bench.rounds()
+        hosts.need_all()
     except hosts.Impossible as why:
         sys.exit(f"no hosts here: {why}")
+    with tempfile.TemporaryDirectory(prefix="lockstep-network-") as folder, \
+         hosts.Hosts(options.hosts, options.rate, options.delay) as bed:
+        bench = Bench(bed, pathlib.Path(folder), options)
+        rounds = bench.rounds()
     figures = judge(options, rounds, cores)
     if options.json:
         conditions = {key: value for key, value in vars(options).items() if key not in ("json", "markdown")}

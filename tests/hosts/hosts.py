@@ -52,7 +52,13 @@ class Impossible(Exception):
     """This machine, or this user, can't make hosts; the text says why."""
 
 
+class Broken(Exception):
+    """A host could not be made, or a command on it failed."""
+
+
 def need_all():
+    """Raises Impossible where this machine, or this user, can't make hosts: a first one is made to see that. What goes
+    wrong later is a failure."""
     if os.geteuid() != 0:
         raise Impossible("only root can make network namespaces")
     for tool, package in TOOLS.items():
@@ -60,20 +66,33 @@ def need_all():
             raise Impossible(f"{tool} is not installed (Debian: {package})")
     if not os.path.exists("/dev/net/tun"):
         raise Impossible("/dev/net/tun is not there")
+    try:
+        Hosts(1, rate="1gbit").end()
+    except Broken as why:
+        raise Impossible(str(why)) from why
 
 
 def environment(deadline):
     """For mpirun, which ends its ranks after so many seconds."""
     return {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OPENBLAS_NUM_THREADS": "1",
-            "MPIEXEC_TIMEOUT": str(deadline), **os.environ}
+            **os.environ, "MPIEXEC_TIMEOUT": str(deadline)}
 
 
 def held(command):
     """Starts what runs until the pipe to it ends, and waits until it is ready."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if process.stdout.readline() != "ready\n":
-        raise Impossible(f"{command[0]}: {process.communicate()[1].strip()}")
+        raise Broken(f"{command[0]}: {process.communicate()[1].strip()}")
     return process
+
+
+def skip_where_impossible(need=need_all):
+    """Ends a test as skipped, and says why."""
+    try:
+        need()
+    except Impossible as why:
+        print(f"skipped: {why}")
+        sys.exit(SKIPPED)
 
 
 class Host:
@@ -95,7 +114,7 @@ class Host:
     def run(self, *words):
         done = subprocess.run([*self.inside(), *words], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Impossible(f"{' '.join(words)}: {done.stderr.strip()}")
+            raise Broken(f"{' '.join(words)}: {done.stderr.strip()}")
 
     def connect(self, rate):
         """Its device is there: gives it addresses and limits it."""
@@ -127,7 +146,6 @@ class Hosts:
     """`n` hosts, wired. For the `with` statement."""
 
     def __init__(self, n, rate=None, delay=0):
-        need_all()
         self.held, self.hosts = [], []
         try:
             self.make(n, rate, delay)
@@ -191,10 +209,11 @@ def main():
     options = parser.parse_args()
     ranks = [int(word) for word in options.ranks.split(",")]
     try:
-        with Hosts(len(ranks), options.rate, options.delay) as hosts:
-            done = hosts.run(ranks, *options.command, settings=options.mca, deadline=500)
+        need_all()
     except Impossible as why:
         sys.exit(f"no hosts here: {why}")
+    with Hosts(len(ranks), options.rate, options.delay) as hosts:
+        done = hosts.run(ranks, *options.command, settings=options.mca, deadline=500)
     print(done.stdout, end="")
     print(done.stderr, end="", file=sys.stderr)
     sys.exit(done.returncode)

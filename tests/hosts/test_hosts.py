@@ -114,16 +114,13 @@ def check_end(verdicts):
 
 def main():
     verdicts = runs.Verdicts()
-    try:
-        with hosts.Hosts(2, RATE, DELAY) as bed, HostRuns(bed) as here:
-            check_network(bed, verdicts)
-            alone = Result(here, 1, "alone", [])
-            for mode in MODES:
-                check_mode(here, alone, mode, verdicts)
-        check_end(verdicts)
-    except hosts.Impossible as why:
-        print(f"no hosts here: {why}")
-        sys.exit(hosts.SKIPPED)
+    hosts.skip_where_impossible()
+    with hosts.Hosts(2, RATE, DELAY) as bed, HostRuns(bed) as here:
+        check_network(bed, verdicts)
+        alone = Result(here, 1, "alone", [])
+        for mode in MODES:
+            check_mode(here, alone, mode, verdicts)
+    check_end(verdicts)
     verdicts.end()
 
 

@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hosts"))
 import hosts
-from hosts import SKIPPED, Impossible
+from hosts import Impossible
 
 TOOLS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
 PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
@@ -76,13 +76,17 @@ def await_that(holds, what, told=lambda: ""):
         time.sleep(PAUSE)
 
 
+def need_all():
+    hosts.need_all()
+    for tool, package in TOOLS.items():
+        if not shutil.which(tool):
+            raise Impossible(f"{tool} is not installed (Debian: {package})")
+
+
 class Cluster:
     """`n` nodes with so many processors as Slurm sees them. For the `with` statement."""
 
     def __init__(self, n, cpus=8):
-        for tool, package in TOOLS.items():
-            if not shutil.which(tool):
-                raise Impossible(f"{tool} is not installed (Debian: {package})")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-slurm-"))
         self.keeper = hosts.held(["setsid", "sh", "-c", KEEPER, "keeper", str(self.folder)])
         self.bed, self.daemons = None, []
@@ -112,18 +116,12 @@ class Cluster:
         self.daemon(self.controller, "munged", "--foreground", "--force", f"--key-file={munge}/key",
                     f"--socket={munge}/socket", f"--seed-file={munge}/seed", f"--pid-file={munge}/pid",
                     f"--log-file={munge}/log")
-        self.await_start((munge / "socket").exists, "munged")
+        await_that((munge / "socket").exists, "munged", self.logs)
         self.daemon(self.controller, "slurmctld", "-D", "-i")
         for node in self.nodes:
             self.daemon(node, "slurmd", "-D")
-        self.await_start(lambda: self.run("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") == len(self.nodes),
-                         "slurmctld and slurmd")
-
-    def await_start(self, holds, what):
-        try:
-            await_that(holds, what, self.logs)
-        except TimeoutError as why:
-            raise Impossible(str(why)) from why
+        await_that(lambda: self.run("sinfo", "-h", "-N", "-t", "idle").stdout.count("\n") == len(self.nodes),
+                   "slurmctld and slurmd", self.logs)
 
     def inside(self, host, words, folder=".", settings=None):
         spaces = [*host.inside(), f"--pid=/proc/{host.process.pid}/ns/pid_for_children"]
@@ -184,10 +182,11 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(f"usage: {sys.argv[0]} NODES COMMAND...")
     try:
-        with Cluster(int(sys.argv[1])) as cluster:
-            done = subprocess.run(cluster.inside(cluster.controller, sys.argv[2:]), check=False)
+        need_all()
     except Impossible as why:
         sys.exit(f"no cluster here: {why}")
+    with Cluster(int(sys.argv[1])) as cluster:
+        done = subprocess.run(cluster.inside(cluster.controller, sys.argv[2:]), check=False)
     sys.exit(done.returncode)
 
 
