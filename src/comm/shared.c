@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#define ZERO_BYTES ((size_t)64 << 20) /* between two beats */
+
 bool comm_shared_memory_has(size_t bytes) {
   struct statvfs info;
   if (statvfs("/dev/shm", &info) != 0) return false;
@@ -39,7 +41,10 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
   size_t first = 0;
   size_t count = 0;
   node_part(comm, bytes, &first, &count);
-  memset((unsigned char *)data + first, 0, count);
+  for (size_t at = 0; at < count; at += ZERO_BYTES) {
+    memset((unsigned char *)data + first + at, 0, ls_size_min(ZERO_BYTES, count - at));
+    ls_beat();
+  }
   comm_window_fence(comm->node, window);
 }
 

@@ -12,7 +12,6 @@
 #include "internal.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@
 #define PART_STOPPED  0.5 /* of the limit: a process whose thread has had no turn for so long is stopped */
 #define FIRST_NODE    2.2 /* seconds after a node that is to blame: mpirun takes 2 to end the others */
 #define OTHER_NODE    3.6 /* and others, where that of rank 0 may be the one that is cut off */
-#define LAST_WORDS    2   /* seconds that they may take */
+#define LAST_WORDS    2.0 /* seconds that they may take */
 #define AFTERWARDS    0.5 /* by which a rank goes by itself where nobody ends it */
 
 typedef struct slot { /* of a rank; a line of cache */
@@ -57,6 +56,7 @@ static struct {
   bool is_first_node;     /* that of rank 0 */
 } watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
 
+static atomic_bool spoken;
 static atomic_bool waiting; /* this process's first thread waits for others */
 
 void comm_waits(bool for_others) {
@@ -159,6 +159,21 @@ static void find_fault(const struct comm_board *board, char *text, size_t size) 
     snprintf(text, size, "all ranks wait for each other");
 }
 
+/* On a thread of its own, as the log may be on what does not answer. */
+static void *speak(void *fault) {
+  ls_log_last_words(
+      "nothing has moved for %g s (comm.timeout): %s. All ranks end; what was saved is intact: "
+      "run the same command again",
+      watchdog.limit, (const char *)fault);
+  atomic_store(&spoken, true);
+  return NULL;
+}
+
+static void wait_for_words(void) {
+  for (double waited = 0.0; waited < LAST_WORDS && !atomic_load(&spoken); waited += TICK_MAX)
+    pause_for(TICK_MAX);
+}
+
 /* Only one of a node's ranks speaks; the others are ended with it, or go a little later. */
 static void leave(void) {
   char fault[1024];
@@ -171,12 +186,11 @@ static void leave(void) {
     find_fault(board, fault, sizeof fault);
   else
     snprintf(fault, sizeof fault, "%s", watchdog.when_alone);
-  signal(SIGALRM, SIG_DFL);
-  alarm(LAST_WORDS); /* the log may be on what does not answer */
-  ls_log_last_words(
-      "nothing has moved for %g s (comm.timeout): %s. All ranks end; what was saved is intact: "
-      "run the same command again",
-      watchdog.limit, fault);
+  pthread_t speaker;
+  if (ls_thread_start(&speaker, speak, fault) == 0)
+    wait_for_words();
+  else
+    speak(fault);
   _exit(LS_ERR_INTERNAL);
 }
 

@@ -229,6 +229,7 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   ls_comm_shared_spread(comm, &d->y);
   ls_comm_shared_spread(comm, &d->w);
   if (is_root) d->fingerprint = fingerprint_of(d);
+  ls_comm_barrier(comm); /* it may take long */
   ls_comm_broadcast(comm, &d->fingerprint, sizeof d->fingerprint);
   *out = d;
   d = NULL;
