@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SAMPLES 256 /* of the training part, drawn once */
 
@@ -216,7 +217,7 @@ static ls_status write_rows(const trainer *t, const diagnostics *d) {
     print_number(file, row->dead);
     putc('\n', file);
   }
-  const bool written = !ferror(file) && fflush(file) == 0;
+  const bool written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
   const bool closed = fclose(file) == 0;
   return written && closed ? LS_OK : train_fail_path(t->files.diagnostics);
 }

@@ -37,7 +37,7 @@ void ls_stop_install(void) {
   memset(&action, 0, sizeof action);
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
+  sigfillset(&action.sa_mask);
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     const bool may_be_ignored = numbers[i] == SIGHUP || numbers[i] == SIGPIPE; /* as by nohup */
     if (!may_be_ignored || !is_ignored(numbers[i])) sigaction(numbers[i], &action, NULL);
