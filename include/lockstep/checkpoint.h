@@ -127,6 +127,11 @@ typedef struct ls_saved {
 
 /* Local. Opens a model or checkpoint. LS_ERR_MODEL where it is missing, damaged or not one. */
 ls_status ls_saved_open(const char *path, ls_saved **out);
+
+/* Local. The same for a file that may be lost: *out is NULL where it is missing, damaged or not one.
+ * LS_ERR_MODEL where it is there and can't be read (no right, a disk that fails): it may be whole. */
+ls_status ls_saved_find(const char *path, ls_saved **out);
+
 void ls_saved_close(ls_saved **saved);
 
 /* Local. Reads the progress of a checkpoint; progress->sums, of progress->n_sums, is filled where it is not
@@ -148,6 +153,11 @@ ls_status ls_saved_take(const ls_saved *saved, const ls_segment *segment, float 
 
 /* Local. Fills a normaliser, that of the targets too where it has one. LS_ERR_MODEL where shapes differ. */
 ls_status ls_saved_read_normalizer(const ls_saved *saved, ls_normalizer *normalizer);
+
+/* Local. Publishes the model of a file, without optimizer and progress, at `path`; `model` gives the
+ * shapes. LS_ERR_MODEL where shapes differ, LS_ERR_OUTPUT. */
+ls_status ls_saved_publish_model(const ls_saved *from, const ls_model *model,
+                                 const ls_normalizer *normalizer, const char *path);
 
 /* Local. *same: whether two files hold the same parameters and state of `model`. Fails where one can't be
  * read. */

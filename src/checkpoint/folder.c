@@ -89,6 +89,14 @@ ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
   return status;
 }
 
+/* What was removed and could be gone on from stays removed, too, after a power cut. */
+static ls_status sync_folder(const char *folder) {
+  char *const inside = ls_format("%s/", folder);
+  const ls_status status = inside ? ls_store_sync_name(inside) : ls_fail_memory("a path", strlen(folder));
+  free(inside);
+  return status;
+}
+
 ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep) {
   static const char *const endings[] = {".h5"};
   uint64_t *steps = NULL;
@@ -105,5 +113,5 @@ ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep
   }
   free(steps);
   ls_store_remove_temporaries(folder, endings, 1);
-  return status;
+  return status == LS_OK && (later > 0 || keep == 0) ? sync_folder(folder) : status;
 }

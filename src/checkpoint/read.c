@@ -42,7 +42,8 @@ static ls_status read_root(ls_saved *saved) {
   return status;
 }
 
-ls_status ls_saved_open(const char *path, ls_saved **out) {
+/* LS_ERR_MODEL where the file is missing, damaged or not one, LS_ERR_DATA where it can't be read. */
+static ls_status open_saved(const char *path, ls_saved **out) {
   *out = NULL;
   ls_saved *saved = ls_calloc(1, sizeof *saved);
   if (!saved) return ls_fail_memory("a model", sizeof *saved);
@@ -53,9 +54,17 @@ ls_status ls_saved_open(const char *path, ls_saved **out) {
     *out = saved;
     return LS_OK;
   }
-  status = as_model_error(status);
   ls_saved_close(&saved);
   return status;
+}
+
+ls_status ls_saved_open(const char *path, ls_saved **out) {
+  return as_model_error(open_saved(path, out));
+}
+
+ls_status ls_saved_find(const char *path, ls_saved **out) {
+  const ls_status status = open_saved(path, out);
+  return status == LS_ERR_MODEL ? LS_OK : as_model_error(status);
 }
 
 void ls_saved_close(ls_saved **saved) {
@@ -108,6 +117,28 @@ static ls_status read_model(const ls_store *store, const ls_model *model, float 
   const ls_status status = read_segments(store, "/model", model->n_segments, model->segments, params);
   if (status != LS_OK) return status;
   return read_segments(store, "/model", model->n_state_segments, model->state_segments, state);
+}
+
+ls_status ls_saved_publish_model(const ls_saved *from, const ls_model *model,
+                                 const ls_normalizer *normalizer, const char *path) {
+  ls_model copy = *model;
+  const size_t n = model->n_params + model->n_state;
+  float *const values = ls_calloc(n, sizeof *values);
+  if (!values) return ls_fail_memory("a model", n * sizeof *values);
+  copy.params = values;
+  copy.state = values + model->n_params;
+  ls_status status = as_model_error(read_model(from->store, model, copy.params, copy.state));
+  const ls_snapshot snapshot = {.config = from->config,
+                                .platform = from->platform,
+                                .classes = (const char *const *)from->classes,
+                                .n_classes = from->n_classes,
+                                .features = (const char *const *)from->features,
+                                .n_features = from->n_features,
+                                .model = &copy,
+                                .normalizer = normalizer};
+  if (status == LS_OK) status = ls_checkpoint_write(path, &snapshot);
+  free(values);
+  return status;
 }
 
 ls_status ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model, bool *same) {

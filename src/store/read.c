@@ -17,7 +17,9 @@
 ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
   struct stat about;
   const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (descriptor < 0) return ls_fail(status, "%s: can't be opened: %s", path, strerror(errno));
+  if (descriptor < 0)
+    return ls_fail(errno == ENOENT ? status : LS_ERR_DATA, "%s: can't be opened: %s", path,
+                   strerror(errno));
   if (fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
     *out = descriptor;
     return LS_OK;
@@ -43,9 +45,10 @@ static bool same_file(hid_t file, int descriptor) {
   return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino && ours.st_size == theirs.st_size;
 }
 
-/* Opens the file behind a descriptor that was found good; failures carry `status`. */
-static ls_status open_store(const char *path, int descriptor, ls_status status, ls_store **out) {
+/* Opens the file behind a descriptor that was found good. */
+static ls_status open_store(const char *path, int descriptor, ls_store **out) {
   struct stat about;
+  ls_status status = LS_OK;
   ls_store *store = calloc(1, sizeof *store);
   if (!store) return ls_fail_memory(path, sizeof *store);
   store->file = -1;
@@ -57,11 +60,11 @@ static ls_status open_store(const char *path, int descriptor, ls_status status, 
   }
   store->file = open_hdf5(path);
   if (store->file < 0) {
-    ls_fail(status, "%s: is no readable HDF5 file: %s", path, store_reason());
+    status = ls_fail(LS_ERR_DATA, "%s: is no readable HDF5 file: %s", path, store_reason());
     goto out;
   }
   if (!same_file(store->file, descriptor) || fstat(descriptor, &about)) {
-    ls_fail(status, "%s: was replaced while it was being opened; try again", path);
+    status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was being opened; try again", path);
     goto out;
   }
   store->bytes = (uint64_t)about.st_size;
@@ -79,7 +82,7 @@ ls_status ls_store_open(const char *path, ls_store **out) {
   store_start();
   ls_status status = store_descriptor_open(path, LS_ERR_DATA, &descriptor);
   if (status) return status;
-  status = open_store(path, descriptor, LS_ERR_DATA, out);
+  status = open_store(path, descriptor, out);
   close(descriptor);
   return status;
 }
@@ -91,7 +94,7 @@ ls_status ls_store_open_sealed(const char *path, ls_store **out) {
   ls_status status = store_descriptor_open(path, LS_ERR_MODEL, &descriptor);
   if (status) return status;
   status = store_seal_verify(descriptor, path);
-  if (!status) status = open_store(path, descriptor, LS_ERR_MODEL, out);
+  if (!status) status = open_store(path, descriptor, out);
   close(descriptor);
   return status;
 }

@@ -83,7 +83,7 @@ ls_status store_seal_verify(int descriptor, const char *path) {
   const ssize_t n = read_seal(descriptor, seal);
   struct stat about;
   if (n < 0 || fstat(descriptor, &about))
-    return ls_fail(LS_ERR_MODEL, "%s: can't be read: %s", path, strerror(errno));
+    return ls_fail(LS_ERR_DATA, "%s: can't be read: %s", path, strerror(errno));
   if (n < SEAL_BYTES)
     return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep (only %zd bytes long)", path,
                    n);
@@ -94,7 +94,7 @@ ls_status store_seal_verify(int descriptor, const char *path) {
   uint64_t bytes;
   if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
     return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
-                           : ls_fail(LS_ERR_MODEL, "%s: can't be read: %s", path, strerror(errno));
+                           : ls_fail(LS_ERR_DATA, "%s: can't be read: %s", path, strerror(errno));
   unsigned char expected[SEAL_BYTES];
   make_seal(expected, bytes, digest);
   if (memcmp(seal, expected, SEAL_BYTES) != 0)

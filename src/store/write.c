@@ -264,19 +264,29 @@ static bool store_rows(record *r, size_t count, const void *rows) {
   return ok;
 }
 
+/* Whether the next step of an append of `count` rows takes whole chunks. */
+static bool takes_whole(const record *r, size_t count) {
+  return r->rows == r->rows_stored && (count >= r->chunk_rows || r->row_bytes == 0);
+}
+
+static ls_status need_pending(ls_store_writer *writer, record *r) {
+  if (!r->pending) r->pending = ls_calloc(r->chunk_rows, r->row_bytes);
+  if (r->pending) return LS_OK;
+  writer->failed = true;
+  return ls_fail_memory(writer->path, r->chunk_rows * r->row_bytes);
+}
+
 /* Takes one step of an append: whole chunks as they are, else as many rows as the pending chunk has room
- * for. Returns the number of rows taken; 0 where HDF5 or memory fails. */
+ * for. Returns the number of rows taken; 0 where HDF5 fails. */
 static size_t take_rows(record *r, size_t count, const unsigned char *rows) {
   const size_t pending = (size_t)(r->rows - r->rows_stored);
-  if (pending == 0 && (count >= r->chunk_rows || r->row_bytes == 0)) {
+  if (takes_whole(r, count)) {
     const size_t most = WRITE_CHUNKS * r->chunk_rows;
     const size_t whole = r->row_bytes ? ls_size_min(count - count % r->chunk_rows, most) : count;
     if (!store_rows(r, whole, rows)) return 0;
     r->rows += whole;
     return whole;
   }
-  if (!r->pending) r->pending = ls_calloc(r->chunk_rows, r->row_bytes);
-  if (!r->pending) return 0;
   const size_t n = ls_size_min(count, r->chunk_rows - pending);
   memcpy(r->pending + pending * r->row_bytes, rows, n * r->row_bytes);
   r->rows += n;
@@ -303,6 +313,8 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
   LS_ASSERT(r->id >= 0);
   if (r->row_bytes) XXH3_128bits_update(r->state, rows, count * r->row_bytes);
   for (const unsigned char *next = rows; count > 0;) {
+    const ls_status status = takes_whole(r, count) ? LS_OK : need_pending(writer, r);
+    if (status != LS_OK) return status;
     const size_t n = take_rows(r, count, next);
     ls_beat();
     if (n == 0) return store_write_fail(writer, path, "can't be written");

@@ -37,6 +37,7 @@ uint64_t train_bytes_of(const char *path);
 /* Paths and open files of a run directory; rank 0's alone. All owned. */
 typedef struct run_files {
   char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log, *lock;
+  bool is_new; /* no run was there before */
   size_t kept; /* bytes of the folder's path that this run did not make */
   FILE *log_file;
   bool is_locked;
@@ -54,13 +55,23 @@ void run_files_destroy(run_files *files);
 /* Local. Whether the folder holds a file of a run. */
 bool run_files_exist(const run_files *files);
 
-/* Local. Removes a run's own files but for the lock, and nothing else. */
+/* Local. Removes a run's own files but for the lock and config.yaml, which the next run replaces whole (it
+ * may be what that was started with), and nothing else. */
 ls_status run_files_remove(const run_files *files);
 
-/* Local. Makes the folders, writes config.yaml, opens the log, and leaves metrics.csv, and diagnostics.csv
- * where the job asks for it, with their headers and the rows of the first `epochs` epochs; values of
- * metrics.csv go to the columns of their names. */
-ls_status run_files_open(run_files *files, const char *config, const ls_job *job, uint64_t epochs);
+/* Local. Removes the temporary files of writers that were killed, where the lock is ours. */
+void run_files_tidy(const run_files *files);
+
+/* Local. Makes the folders, opens the log and writes config.yaml. */
+ls_status run_files_open(run_files *files, const char *config);
+
+/* Local. Leaves metrics.csv, and diagnostics.csv where the job asks for it, with their headers and the rows
+ * of the first `epochs` epochs; values of metrics.csv go to the columns of their names. */
+ls_status run_files_reset_rows(const run_files *files, const ls_job *job, uint64_t epochs);
+
+/* Local. After a failure before the first step: removes what a new run has made. Returns `status`, and
+ * keeps its message. */
+ls_status run_files_abandon(const run_files *files, ls_status status);
 
 /* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
 ls_status run_files_open_log(run_files *files);
@@ -175,6 +186,8 @@ typedef struct trainer {
   ls_sync *sync;
   ls_metric *step_metric, *epoch_metric, *validation_metric;
   ls_progress progress;
+  bool goes_on;        /* from a checkpoint */
+  bool lacks_model;    /* rank 0: best.h5 is there, and model.h5 is to be made from it */
   uint64_t saved_step; /* of the newest checkpoint, maybe still under way; UINT64_MAX: none */
   ls_saver *saver;     /* rank 0's, owned: NULL elsewhere, and where nothing is written */
   char how[160];       /* gradients are summed, in words */
@@ -297,6 +310,9 @@ ls_status train_save_final(trainer *t);
 /* Collective. Starts anew or from a checkpoint; parameters, optimizer and progress are set. *is_complete
  * (false before): the run was done already, its model included. */
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
+
+/* Rank 0: makes model.h5 from best.h5, where only that is there. */
+ls_status train_remake_model(const trainer *t);
 
 /* Collective. The weights of options->init_from go into the initialised model. LS_ERR_MODEL where there are
  * none to take, or not those that were asked for. */

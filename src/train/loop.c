@@ -180,24 +180,50 @@ static ls_status open_files(trainer *t, const ls_train_options *options) {
   if (status == LS_OK) status = train_check_room(t, options->overwrite);
   if (status == LS_OK) status = lock_files(&t->files);
   if (status == LS_OK && options->overwrite) status = run_files_remove(&t->files);
-  if (status == LS_OK) status = run_files_open(&t->files, t->config, job, t->progress.epoch);
+  if (status == LS_OK) status = run_files_open(&t->files, t->config);
   return status;
 }
 
-/* Collective. The steps that are left, and the end. */
-static ls_status run(trainer *t) {
-  ls_status status = train_report_start(t);
+/* Local, on each rank: the log is where it leaves its last words. */
+static void set_log(const trainer *t) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/train.log", t->setup->job->train.output);
+  ls_comm_set_log(t->comm, path);
+}
+
+/* Collective. Where a run goes on from a checkpoint that is not its newest as it stands, it becomes that.
+ */
+static ls_status save_start(trainer *t) {
+  if (!t->goes_on || t->saved_step == t->progress.step) return LS_OK;
+  if (train_is_finished(t)) return train_save_final(t);
+  const ls_status status = train_save_checkpoint(t);
+  return status == LS_OK ? train_settle_saves(t) : status;
+}
+
+/* Collective. What comes before the first step. Rows that are later than the checkpoint are dropped once no
+ * other one can be gone on from. */
+static ls_status begin(trainer *t, const ls_train_options *options) {
+  const ls_job *const job = t->setup->job;
+  ls_status status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
   if (status != LS_OK) return status;
+  set_log(t);
+  status = train_report_start(t);
   t->started = ls_clock();
   t->started_samples = t->progress.samples;
-  /* A run that goes on from a checkpoint that was named makes it its newest before anything else. */
-  if (t->progress.step > 0 && !train_is_finished(t)) {
-    status = train_save_checkpoint(t);
-    if (status == LS_OK) status = train_settle_saves(t);
-  }
-  if (status == LS_OK) status = train_allow_skips(t);
+  if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? train_remake_model(t) : LS_OK);
+  if (status == LS_OK) status = save_start(t);
+  if (status == LS_OK)
+    status = ls_comm_agree(t->comm,
+                           t->is_root ? run_files_reset_rows(&t->files, job, t->progress.epoch) : LS_OK);
+  return status == LS_OK ? train_allow_skips(t) : status;
+}
+
+/* Collective. The steps that are left, and the end. */
+static ls_status run(trainer *t, const ls_train_options *options) {
+  ls_status status = begin(t, options);
+  if (status != LS_OK) return t->is_root ? run_files_abandon(&t->files, status) : status;
   train_set_deadline(t);
-  if (status == LS_OK) status = run_steps(t);
+  status = run_steps(t);
   ls_log_bar("");
   return status == LS_OK ? end_run(t) : status;
 }
@@ -215,13 +241,6 @@ static ls_status check_platforms(trainer *t) {
   return LS_OK;
 }
 
-/* Local, on each rank: the log is where it leaves its last words. */
-static void set_log(const trainer *t) {
-  char path[PATH_MAX];
-  snprintf(path, sizeof path, "%s/train.log", t->setup->job->train.output);
-  ls_comm_set_log(t->comm, path);
-}
-
 /* Collective. */
 static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   bool is_complete = false;
@@ -229,14 +248,13 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   if (status == LS_OK) status = train_start_or_resume(t, options, &is_complete);
   if (status != LS_OK) return status;
   if (is_complete) {
+    if (t->is_root) run_files_tidy(&t->files);
     ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do",
            t->setup->job->train.output, (unsigned long long)t->progress.epoch,
            (unsigned long long)t->progress.step);
     return test_model(t);
   }
-  status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
-  if (status == LS_OK) set_log(t);
-  return status == LS_OK ? run(t) : status;
+  return run(t, options);
 }
 
 ls_status ls_train_look(const char *output) {

@@ -170,6 +170,7 @@ static ls_status set_state(trainer *t, const ls_train_options *options, const ls
   ls_comm_broadcast(t->comm, &goes_on, sizeof goes_on);
   ls_status status = train_choose_mode(t, mode_of(t, saved));
   if (status != LS_OK) return status;
+  t->goes_on = goes_on;
   if (!goes_on) return start_anew(t, options);
   status = ls_saved_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);
   if (status == LS_OK) t->saved_step = t->progress.step;
@@ -184,11 +185,12 @@ static ls_status unless_short(ls_status status) {
 /* Rank 0: whether model.h5 is there, and has the weights of `best` where that is not NULL. */
 static ls_status has_model(const trainer *t, const ls_saved *best, bool *found) {
   ls_saved *model = NULL;
-  ls_status status = ls_saved_open(t->files.model, &model);
-  *found = status == LS_OK;
-  if (*found && best) status = ls_saved_same_model(model, best, t->setup->job->model, found);
+  const ls_status status = ls_saved_find(t->files.model, &model);
+  ls_status compared = LS_OK;
+  *found = model != NULL;
+  if (*found && best) compared = ls_saved_same_model(model, best, t->setup->job->model, found);
   ls_saved_close(&model);
-  return unless_short(status);
+  return status == LS_OK ? unless_short(compared) : status;
 }
 
 /* The fingerprint of what is validated on; 0 where nothing is. */
@@ -214,18 +216,32 @@ static ls_status same_measure(const ls_saved *saved, const trainer *t, bool *sam
   return unless_short(status);
 }
 
-/* Rank 0: whether the best model that the progress tells of is the one in this folder. Without validation
- * model.h5 has other weights, and is there only once the run has ended. */
-static ls_status has_best(const trainer *t, bool *found) {
+/* Rank 0: whether the best model that the progress tells of is the one in this folder's best.h5, and
+ * whether model.h5 lacks its weights. Without validation model.h5 has others, and is there only once the
+ * run has ended. */
+static ls_status has_best(trainer *t, bool *found) {
   ls_saved *best = NULL;
   ls_progress progress = {0};
-  ls_status status = ls_saved_open(t->files.best, &best);
-  if (status == LS_OK && best->is_checkpoint) status = ls_saved_read_progress(best, &progress);
-  *found = status == LS_OK && best->is_checkpoint && progress.best_epoch == t->progress.best_epoch &&
-           progress.best_value == t->progress.best_value;
-  if (*found && t->setup->validation.view.n > 0) status = has_model(t, best, found);
+  ls_status status = ls_saved_find(t->files.best, &best);
+  *found = best && best->is_checkpoint && ls_saved_read_progress(best, &progress) == LS_OK &&
+           progress.best_epoch == t->progress.best_epoch && progress.best_value == t->progress.best_value;
+  bool has_it = true;
+  if (*found && t->setup->validation.view.n > 0) status = has_model(t, best, &has_it);
+  t->lacks_model = !has_it;
   ls_saved_close(&best);
-  return unless_short(status);
+  return status;
+}
+
+ls_status train_remake_model(const trainer *t) {
+  ls_saved *best = NULL;
+  if (!t->lacks_model) return LS_OK;
+  ls_status status = ls_saved_open(t->files.best, &best);
+  if (status == LS_OK)
+    status = ls_saved_publish_model(best, t->setup->job->model, t->setup->normalizer, t->files.model);
+  if (status == LS_OK)
+    ls_log(LS_LOG_INFO, "%s: made again from %s, the best so far", t->files.model, t->files.best);
+  ls_saved_close(&best);
+  return status;
 }
 
 /* Rank 0: what of the config is not as it was. What may not change has been refused by now. */
@@ -266,7 +282,7 @@ static ls_status settle(trainer *t, const ls_train_options *options, const ls_sa
   if (options->init_from)
     ls_log(LS_LOG_INFO, "--init-from %s was not used again: %s has a checkpoint", options->init_from,
            t->files.folder);
-  *is_complete = is_auto && !forgets && train_is_finished(t) && has_any;
+  *is_complete = is_auto && !forgets && train_is_finished(t) && has_any && !t->lacks_model;
   if (*is_complete) return LS_OK;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);

@@ -61,18 +61,20 @@ static ls_status remove_file(const char *path) {
   return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ? LS_OK : train_fail_path(path);
 }
 
-static void remove_temporaries(const char *folder) {
+void run_files_tidy(const run_files *files) {
   static const char *const own[] = {"model.h5", "config.yaml", "metrics.csv", "diagnostics.csv", "lock"};
-  ls_store_remove_temporaries(folder, own, sizeof own / sizeof own[0]);
+  static const char *const saved[] = {".h5"};
+  if (!files->is_locked) return;
+  ls_store_remove_temporaries(files->folder, own, sizeof own / sizeof own[0]);
+  ls_store_remove_temporaries(files->checkpoints, saved, 1);
 }
 
 ls_status run_files_remove(const run_files *files) {
-  const char *const own[] = {files->best,    files->model,       files->config,
-                             files->metrics, files->diagnostics, files->log};
+  const char *const own[] = {files->best, files->model, files->metrics, files->diagnostics, files->log};
   ls_status status =
       train_exists(files->checkpoints) ? ls_checkpoint_prune(files->checkpoints, 0, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++) status = remove_file(own[i]);
-  remove_temporaries(files->folder);
+  run_files_tidy(files);
   return status;
 }
 
@@ -181,25 +183,27 @@ ls_status run_files_open_log(run_files *files) {
   return LS_OK;
 }
 
-static ls_status open_all(run_files *files, const char *config, const ls_job *job, uint64_t epochs) {
+ls_status run_files_open(run_files *files, const char *config) {
+  files->is_new = !run_files_exist(files);
   ls_status status = train_make_folder(files->checkpoints);
-  if (status == LS_OK) remove_temporaries(files->folder);
+  if (status == LS_OK) run_files_tidy(files);
   if (status == LS_OK) status = run_files_open_log(files);
   if (status == LS_OK) status = write_text(files->config, config);
-  if (status == LS_OK) status = reset_metrics(files, job, epochs);
-  if (status == LS_OK && (job->train.diagnostics || train_exists(files->diagnostics)))
-    status = reset_diagnostics(files, epochs);
   return status;
 }
 
-ls_status run_files_open(run_files *files, const char *config, const ls_job *job, uint64_t epochs) {
-  const bool is_new = !run_files_exist(files);
-  const size_t kept = train_existing_part(files->checkpoints);
-  const ls_status status = open_all(files, config, job, epochs);
-  if (status == LS_OK || !is_new) return status;
+ls_status run_files_reset_rows(const run_files *files, const ls_job *job, uint64_t epochs) {
+  const ls_status status = reset_metrics(files, job, epochs);
+  const bool has_more = job->train.diagnostics || train_exists(files->diagnostics);
+  return status == LS_OK && has_more ? reset_diagnostics(files, epochs) : status;
+}
+
+ls_status run_files_abandon(const run_files *files, ls_status status) {
+  if (!files->is_new) return status;
   char *const message = ls_strdup(ls_message());
   run_files_remove(files);
-  train_remove_empty(files->checkpoints, kept);
+  unlink(files->config);
+  rmdir(files->checkpoints);
   if (message) (void)ls_fail(status, "%s", message);
   free(message);
   return status;

@@ -474,11 +474,24 @@ def going_back_in_a_run_drops_what_came_later(folder):
 
 
 def lost_model_is_made_again(folder):
-    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"))
+    """From best.h5, which is of the first epoch here; and once that is lost, too, from the end."""
+    prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"), ("epochs: 2", "epochs: 2\n  monitor: lr"))
     train(folder)
-    (folder / "run/model.h5").unlink()
-    run(folder, "train", "config.yaml").exits(0).says("no best model", "going on from", "done: 2 epochs")
-    train(folder).says("is finished").must((folder / "run/model.h5").exists(), "model.h5 is there again")
+    train(folder, "--output", "other", "--set", "seed=2")
+    model = folder / "run/model.h5"
+    whole = model.read_bytes()
+    for lose in (model.unlink, lambda: shutil.copy(folder / "other/model.h5", model)):
+        lose()
+        result = train(folder).says("run/model.h5: made again from run/checkpoints/best.h5", "done: 2 epochs")
+        result.must(model.read_bytes() == whole, "it must be the same")
+        train(folder).says("is finished")
+    model.unlink()
+    train(folder, "--set", "train.epochs=3").says("made again", "going on from", "done: 3 epochs")
+    train(folder).says("is finished").must(same_model(model, folder / "run/checkpoints/best.h5"), "it is the best one")
+    model.unlink()
+    (folder / "run/checkpoints/best.h5").unlink()
+    run(folder, "train", "config.yaml").exits(0).says("no best model", "going on from", "done: 3 epochs")
+    train(folder).says("is finished").must(model.exists(), "model.h5 is there again")
 
 
 def output_with_a_slash_at_its_end(folder):

@@ -73,6 +73,17 @@ def power_cut_at_the_start(folder):
     go_on(folder, (), calm, 2 * STATES)
 
 
+def power_cut_on_the_way_back(folder):
+    """A finished run goes on from an earlier checkpoint: its later ones and their rows go together."""
+    pairs = ("checkpoint.keep=6",)
+    disk.prepare(folder)
+    calm = disk.undisturbed(folder, *disk.sets(*pairs))
+    record(folder, pairs, ALONE)
+    disk.train(folder, *disk.sets(*pairs), "--resume", "out/run/checkpoints/step-00000002.h5",
+               recorder={"DISK_RECORD": folder / "record"}).exits(0)
+    go_on(folder, pairs, calm, 8 * STATES)
+
+
 def without_fsync_there_would_be_violations(folder):
     """The check can fail."""
     disk.prepare(folder)
@@ -94,6 +105,7 @@ def all_tests():
     for name, how in runs.items():
         yield f"power cut: {name}", lambda folder, how=how: power_cut(*how, folder)
     yield "power cut: at the start", power_cut_at_the_start
+    yield "power cut: on the way back", power_cut_on_the_way_back
     yield "without fsync there would be violations", without_fsync_there_would_be_violations
 
 
