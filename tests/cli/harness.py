@@ -2,7 +2,8 @@
 
 A test is a name and a function that takes a fresh folder, which is the working directory of what it runs. It
 fails by an exception, and is skipped by Skip. Words on the script's command line pick the tests whose names
-hold all of them; the folders of failed tests stay where LOCKSTEP_KEEP is set.
+hold all of them; the folders of failed tests stay where LOCKSTEP_KEEP is set. Alone a script takes the build in
+build/, or in LOCKSTEP_BUILD.
 """
 
 import concurrent.futures
@@ -22,13 +23,15 @@ import traceback
 import h5py
 import numpy
 
-PROGRAM = os.environ["LOCKSTEP"]
-MPIRUN = os.environ["LOCKSTEP_MPIRUN"]
-DATASETS = pathlib.Path(os.environ["LOCKSTEP_SOURCE"]) / "datasets"
+ROOT = pathlib.Path(os.environ.get("LOCKSTEP_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
+BUILD = pathlib.Path(os.environ.get("LOCKSTEP_BUILD", ROOT / "build")).resolve()
+PROGRAM = os.environ.get("LOCKSTEP", str(BUILD / "lockstep"))
+MPIRUN = os.environ.get("LOCKSTEP_MPIRUN", str(ROOT / "tests/mpirun.sh"))
+DATASETS = ROOT / "datasets"
 
 WORKERS = int(os.environ.get("LOCKSTEP_WORKERS", "8"))  # tests at a time; mpirun waits a second after a failure
 PATIENCE = int(os.environ.get("LOCKSTEP_PATIENCE", "1"))  # more than 1 where sanitizers slow things down
-DEADLINE = 100.0 * PATIENCE  # seconds for a run that works
+DEADLINE = 300.0 * PATIENCE  # seconds; only ends what hangs
 ALONE = 0  # ranks: without mpirun
 DURATIONS = []  # (seconds, name) of what is to be soon over
 

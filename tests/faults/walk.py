@@ -10,6 +10,8 @@ callers. Then each failure is a run, which
 - without a signal, a word of a sanitizer, or a temporary file left behind,
 - and, where there is a checkpoint, so that the same command once more ends with the undisturbed results.
 
+A run that did not come by its failure again was for nothing; a site that has such runs alone is a mistake.
+
 sites.txt lists, with reasons, the sites that no scenario comes by and those whose failure is of no account; a site that
 should be there and is not is a mistake, and so is one too many. calls.txt lists calls that have no fault points; a call
 that is neither there nor wrapped is a mistake.
@@ -43,10 +45,12 @@ import numpy
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cli"))
+os.environ.setdefault("LOCKSTEP_BUILD", str(HERE.parents[1] / "build-san"))  # as scripts/test makes it
+os.environ.setdefault("LOCKSTEP_PATIENCE", "5")
 
 import harness  # noqa: E402
+from harness import BUILD  # noqa: E402
 
-BUILD = pathlib.Path(os.environ["LOCKSTEP_BUILD"])
 DEADLINE = 60.0 * harness.PATIENCE
 CODES = {2, 3, 4, 5, 6, 70}
 ERROR = re.compile(r"^lockstep: error: ", re.MULTILINE)
@@ -582,6 +586,8 @@ def main():
         jobs = [job for job in jobs if not arguments.words or scenarios != SCENARIOS
                 or any(word in job.site for word in arguments.words)]
         verdicts, wrong = walk_all(walk, jobs, pool)
+    mistakes += [f"{site}: its failure was never tried, as no run came by again" for site, found in verdicts.items()
+                 if found == {"missed"}]
     if not arguments.words:
         mistakes += check_lists(sites, passed, verdicts)
     print(*mistakes, sep="\n")
