@@ -6,7 +6,6 @@ import itertools
 import os
 import pathlib
 import shutil
-import tempfile
 import zlib
 from dataclasses import dataclass, field
 
@@ -546,7 +545,7 @@ OUTPUT_CASES = [
 
 WAYS = {"alone": ALONE, "at 1 rank": 1, "at 2 ranks": 2, "at 4 ranks": 4}
 NUMBERS = itertools.count()
-FINISHED = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-cli-"))  # holds a finished run
+FINISHED = harness.temporary_folder()  # holds a finished run
 
 
 def lay_out(case, folder):

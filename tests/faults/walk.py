@@ -25,7 +25,6 @@ that is neither there nor wrapped is a mistake.
 
 import argparse
 import collections
-import concurrent.futures
 import csv
 import gzip
 import hashlib
@@ -35,7 +34,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -333,7 +331,7 @@ class Walk:
     """A folder with the inputs of each scenario, its undisturbed results, and the runs."""
 
     def __init__(self, leaks):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-faults-"))
+        self.folder = harness.temporary_folder("lockstep-faults-")
         self.leaks, self.undisturbed, self.lock, self.count = leaks, {}, threading.Lock(), 0
 
     def settings(self, scenario, ranks, fault=None, logs=None):
@@ -579,7 +577,7 @@ def main():
                 for call in forgotten_calls(sites)]
     scenarios = [s for s in SCENARIOS if not arguments.words or any(word in s.name for word in arguments.words)]
     scenarios = scenarios or SCENARIOS
-    with concurrent.futures.ThreadPoolExecutor(harness.WORKERS) as pool:
+    with harness.workers() as pool:
         runs = passages(walk, ranks, scenarios, pool)
         passed = {site for run in runs.values() for log in run.logs for site in log.passed}
         jobs = (choose_all if arguments.all else choose_short)(runs)
