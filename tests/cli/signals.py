@@ -2,8 +2,8 @@
 goes on to the same model, bit for bit.
 
   signals.py             a few of each, for the test suite
-  signals.py --count N   N hits of each kind of signal in each phase, and of USR1 at each target besides: with 100,
-                         an hour on two cores. --only WORD: kinds, targets or phases that have that word
+  signals.py --count N   N hits of USR1 at each target in each phase, of TERM and INT in each phase, of each other kind
+                         in all: with 100, an hour on two cores. --only WORD: kinds, targets or phases that have it
 
 A *chain* is one run that is stopped and started again many times, at 1, 2 and 4 ranks in turn, and compared at its end
 with an undisturbed one. Where a run is, is seen from outside: by which signals its ranks catch, by the data file that
@@ -431,8 +431,8 @@ def all_needs(count):
 
 
 def few_needs():
-    """USR1 in each phase at each target that has it, TERM in each at mpirun once it has handlers, and each other kind in
-    one, at mpirun and at a single process."""
+    """USR1 in each phase at each target that has it, TERM in each at mpirun once ranks have handlers, and each other
+    kind in one, at mpirun and at a single process."""
     wanted = {("USR1", target, phase): 1 for target in TARGETS for phase in PHASES[1:]}
     wanted |= {("USR1", target, BIRTH): 1 for target in ("mpirun", "alone")}
     wanted |= {("TERM", "mpirun", phase): 1 for phase in PHASES[1:]}
