@@ -17,7 +17,7 @@ export OMPI_MCA_mpi_yield_when_idle=1          # waiting ranks let the others wo
 export OMPI_MCA_btl_base_warn_component_unused=0
 export OMPI_MCA_btl_vader_single_copy_mechanism=none # containers forbid it, with a warning
 export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
-export MPIEXEC_TIMEOUT=${MPIEXEC_TIMEOUT:-100} # seconds; ends all ranks, so that none is left behind
+export MPIEXEC_TIMEOUT=${MPIEXEC_TIMEOUT:-200} # seconds; ends all ranks, so that none is left behind
 
 # glibc's filling of freed memory is for the ranks alone: with it Open MPI 4.1's mpirun, cleaning up after an abort,
 # crashes on its own once in four times.

@@ -2,10 +2,12 @@
 
 A test is a name and a function that takes a fresh folder, which is the working directory of what it runs. It
 fails by an exception, and is skipped by Skip. Words on the script's command line pick the tests whose names
-hold all of them; the folders of failed tests stay where LOCKSTEP_KEEP is set.
+hold all of them; the folders of failed tests stay where LOCKSTEP_KEEP is set. Alone a script takes the build in
+build/, or in LOCKSTEP_BUILD.
 """
 
 import concurrent.futures
+import contextlib
 import csv
 import hashlib
 import os
@@ -22,14 +24,18 @@ import traceback
 import h5py
 import numpy
 
-PROGRAM = os.environ["LOCKSTEP"]
-MPIRUN = os.environ["LOCKSTEP_MPIRUN"]
-DATASETS = pathlib.Path(os.environ["LOCKSTEP_SOURCE"]) / "datasets"
+ROOT = pathlib.Path(os.environ.get("LOCKSTEP_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
+BUILD = pathlib.Path(os.environ.get("LOCKSTEP_BUILD", ROOT / "build")).resolve()
+PROGRAM = os.environ.get("LOCKSTEP", str(BUILD / "lockstep"))
+MPIRUN = os.environ.get("LOCKSTEP_MPIRUN", str(ROOT / "tests/mpirun.sh"))
+DATASETS = ROOT / "datasets"
 
 WORKERS = int(os.environ.get("LOCKSTEP_WORKERS", "8"))  # tests at a time; mpirun waits a second after a failure
 PATIENCE = int(os.environ.get("LOCKSTEP_PATIENCE", "1"))  # more than 1 where sanitizers slow things down
-DEADLINE = 100.0 * PATIENCE  # seconds for a run that works
+DEADLINE = 300.0 * PATIENCE  # seconds; only ends what hangs
 ALONE = 0  # ranks: without mpirun
+FOLDERS = set()  # temporary ones
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as mpirun.sh has it: alone, too
 DURATIONS = []  # (seconds, name) of what is to be soon over
 
 # Ranks at more than one a core, as few machines have cores for all that are tested.
@@ -223,10 +229,46 @@ def edited(*edits, text=CONFIG):
 
 # ---------------------------------------------------------------------- tests
 
+def temporary_folder(prefix="lockstep-cli-"):
+    """The owner removes it."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    FOLDERS.add(folder)
+    return folder
+
+
+def descendants(parent):
+    """The processes that another one started, and those that they did."""
+    words = []
+    for path in pathlib.Path(f"/proc/{parent}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            words += path.read_text().split()
+    return [pid for word in words for pid in (int(word), *descendants(word))]
+
+
+@contextlib.contextmanager
+def workers():
+    """Threads for tests. Where the script is told to end, as meson does after a timeout, all that it started ends, too,
+    which a signal to its group does not reach, and no folder stays."""
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        def end(number, _):
+            pool.shutdown(wait=False, cancel_futures=True)
+            for _ in range(2):  # a thread may have gone on to its next run
+                for pid in descendants(os.getpid()):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                for folder in list(FOLDERS):
+                    shutil.rmtree(folder, ignore_errors=True)
+            os._exit(128 + number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        yield pool
+
+
 def attempt(test):
     """Runs one test in a folder of its own; (name, verdict, text)."""
     name, function = test
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-cli-"))
+    folder = temporary_folder()
     verdict, text = "passed", ""
     try:
         function(folder)
@@ -247,7 +289,7 @@ def main(tests):
     """Runs the tests, tells of each, and ends the script: 1 if any failed."""
     wanted = [test for test in tests if all(word in test[0] for word in sys.argv[1:])]
     counts = dict.fromkeys(("passed", "FAILED", "skipped"), 0)
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+    with workers() as pool:
         for name, verdict, text in pool.map(attempt, wanted):
             counts[verdict] += 1
             print(f"{verdict}: {name}", *text.splitlines(), sep="\n    ", flush=True)

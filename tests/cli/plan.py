@@ -9,11 +9,12 @@ import harness
 from harness import edited, run
 
 X, Y = harness.three_classes(96)
+BATCH = 32
 LINKS = ("--bandwidth", "25Gb/s", "--latency", "2us")
 
 
 def prepare(folder, *edits):
-    harness.write_file(folder / "config.yaml", edited(("batch_size: 8", "batch_size: 32"), *edits))
+    harness.write_file(folder / "config.yaml", edited(("batch_size: 8", f"batch_size: {BATCH}"), *edits))
     harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
 
 
@@ -51,6 +52,11 @@ def check_rise(result, rows, key, sign):
     result.must(values == sorted(values), f"{key}: {[row[key] for row in rows]}")
 
 
+def seconds_of_all(passes):
+    """A pass over the whole batch; a slow machine stops measuring before it comes to that."""
+    return passes[-1]["seconds"] * BATCH / passes[-1]["rows"]
+
+
 def the_table_adds_up(folder):
     prepare(folder)
     told, result = plan(folder, "--nodes", "6", "--ranks-per-node", "3", *LINKS)
@@ -66,9 +72,10 @@ def the_table_adds_up(folder):
     first = rows[0]
     result.must(first["reduce_seconds"] == 0 and first["efficiency"] == 1, "one rank waits for nobody")
     passes = told["measured"]["passes"]
-    result.must([p["rows"] for p in passes] == [1, 2, 4, 8, 16, 32], "the rows that were measured")
+    measured = [p["rows"] for p in passes]
+    result.must(measured == [1, 2, 4, 8, 16, 32][:max(len(measured), 3)], f"the rows that were measured: {measured}")
     check_rise(result, passes, "seconds", 1)
-    result.must(near(first["compute_seconds"], passes[-1]["seconds"]), "one rank needs what was measured")
+    result.must(near(first["compute_seconds"], seconds_of_all(passes)), "one rank needs what was measured")
 
 
 def slower_links_cost_more(folder):
@@ -88,12 +95,13 @@ def slower_links_cost_more(folder):
 def what_was_asked_for_counts(folder):
     """max_steps, several batches a step, and units that mean the same."""
     prepare(folder, ("epochs: 2", "epochs: 2\n  accumulate: 3"))
-    told, result = plan(folder, "--set", "train.max_steps=1", "--nodes", "2", "--bandwidth", "1GB/s", "--latency", "1ms")
+    told, result = plan(folder, "--set", "train.max_steps=1", "--nodes", "2", "--bandwidth", "1GB/s", "--latency",
+                        "1ms")
     result.must(told["steps"] == 1 and told["accumulate"] == 3, "one step of three batches")
     for row in told["clusters"]:
         check_row(result, told, row, told["clusters"][0])
     passes = told["measured"]["passes"]
-    result.must(near(told["clusters"][0]["compute_seconds"], 3 * passes[-1]["seconds"]), "three passes")
+    result.must(near(told["clusters"][0]["compute_seconds"], 3 * seconds_of_all(passes)), "three passes")
 
 
 def ten_thousand_ranks(folder):

@@ -1,18 +1,17 @@
 """What the tests of disks share: a small reproducible run in `out/run`, its result, the recorder on rank 0."""
 
-import os
 import pathlib
 import random
 import shutil
 import sys
 
-BUILD = pathlib.Path(os.environ["LOCKSTEP_BUILD"]) / "tests/disk"
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("cli", "mpi")]
 
 import harness
 import runs
 from harness import ALONE
 
+BUILD = harness.BUILD / "tests/disk"
 RECORDER = BUILD / "librecorder.so"
 X, Y = harness.three_classes()
 

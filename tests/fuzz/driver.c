@@ -43,6 +43,8 @@ typedef struct shared {
 static bytes *seeds;
 static size_t n_seeds;
 static shared *told;
+static volatile sig_atomic_t child; /* 0: none */
+static volatile sig_atomic_t ended; /* the signal that ends all; 0: none */
 
 static _Noreturn void give_up(const char *what) {
   perror(what);
@@ -279,6 +281,17 @@ static _Noreturn void run_child(int argc, char **argv, uint64_t first, uint64_t 
 
 /* --------------------------------------------------------------------- the parent */
 
+/* The parent, which waits for the child, then goes its way to the end. */
+static void on_end(int number) {
+  ended = number;
+  if (child > 0) kill(child, SIGKILL);
+}
+
+static void catch_ends(void (*handler)(int)) {
+  signal(SIGTERM, handler);
+  signal(SIGINT, handler);
+}
+
 /* Whether a line of a report is a frame that says who is at fault: not of the sanitizers, which check what
  * libraries are called with, or of libc. */
 static bool is_telling(const char *line) {
@@ -326,13 +339,19 @@ static void save(const char *folder, const char *name, uint64_t number, const by
 static int run_all(int argc, char **argv, const char *folder, uint64_t first, uint64_t n, int *inside) {
   static bytes b;
   int n_findings = 0;
-  while (!told->is_through && n_findings < FINDINGS_MAX) {
+  while (!told->is_through && n_findings < FINDINGS_MAX && !ended) {
     int state = 0;
     fflush(stdout);
-    const pid_t child = fork();
+    child = fork();
     if (child < 0) give_up("fork");
-    if (child == 0) run_child(argc, argv, first, n);
+    if (child == 0) {
+      catch_ends(SIG_DFL);
+      run_child(argc, argv, first, n);
+    }
+    if (ended) kill(child, SIGKILL); /* the signal came before the child had its number */
     waitpid(child, &state, 0);
+    child = 0;
+    if (ended) break;
     if (WIFEXITED(state) && WEXITSTATUS(state) == 0 && told->is_through) break;
     FILE *const report = fopen("stderr", "r");
     if (!report) give_up("stderr");
@@ -365,9 +384,11 @@ int main(int argc, char **argv) {
   told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (told == MAP_FAILED || !getcwd(folder, sizeof folder)) give_up("start");
   enter_scratch(scratch, sizeof scratch);
+  catch_ends(on_end);
   const double start = ls_clock();
   const int n_findings = run_all(argc, argv, folder, first, n_seeds + count, &inside);
   leave_scratch(scratch);
+  if (ended) return 128 + ended;
   printf("%s: %llu inputs, %llu of them read, in %.1f s; %d findings, %d crashes or hangs inside HDF5\n",
          strrchr(argv[0], '_') + 1, (unsigned long long)told->input, (unsigned long long)told->n_read,
          ls_clock() - start, n_findings, inside);

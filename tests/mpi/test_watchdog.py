@@ -46,23 +46,27 @@ class Fault:
         checkpoints = here.folder / name / "checkpoints"
         process = subprocess.Popen(here.command(ranks, name, SETS), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    text=True)
-        self.began = runs.await_that(lambda: [*checkpoints.glob("step-*.h5")], 60)
-        runs.await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
-        pids = ranks_of(process.pid)
-        since = time.monotonic()
-        os.kill(pids[rank], number)
+        pids = {}
         try:
-            self.err = process.communicate(timeout=(TIMEOUT + 60) * runs.PATIENCE)[1]
-        except subprocess.TimeoutExpired:
+            self.began = runs.await_that(lambda: [*checkpoints.glob("step-*.h5")], 60)
+            runs.await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
+            pids = ranks_of(process.pid)
+            since = time.monotonic()
+            os.kill(pids[rank], number)
+            try:
+                self.err = process.communicate(timeout=(TIMEOUT + 60) * runs.PATIENCE)[1]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                self.err = "mpirun did not end\n" + process.communicate()[1]
+            self.seconds = time.monotonic() - since
+            self.code = process.returncode
+            self.are_gone = runs.await_that(lambda: not any(map(state, pids.values())), 10)
+            self.pid, self.name = pids[rank], name
+        finally:
             process.kill()
-            self.err = "mpirun did not end\n" + process.communicate()[1]
-        self.seconds = time.monotonic() - since
-        self.code = process.returncode
-        self.are_gone = runs.await_that(lambda: not any(map(state, pids.values())), 10)
-        self.pid, self.name = pids[rank], name
-        for pid in pids.values():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+            for pid in pids.values():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def lines(self):
         return [line for line in self.err.splitlines() if line.startswith("lockstep: error:")]
@@ -82,10 +86,12 @@ def check_fault(here, ranks, rank, number, verdicts):
         named = f"rank {rank} " in fault.err and "signal 9" in fault.err
         verdicts.check(named, f"{what}: mpirun says which")
     limit = (TIMEOUT if number == signal.SIGSTOP else 0) + GRACE
-    verdicts.check(fault.seconds < limit * runs.PATIENCE * 4, f"{what}: {fault.seconds:.1f} s, of {limit} s on a quiet machine")
+    verdicts.check(fault.seconds < limit * runs.PATIENCE * 4,
+                   f"{what}: {fault.seconds:.1f} s, of {limit} s on a quiet machine")
     steps = [name for name in here.checkpoints(fault.name) if name.startswith("step-") and name.endswith(".h5")]
     step = int(max(steps).removeprefix("step-").removesuffix(".h5"))
-    out = here.train(ranks, fault.name, [*SETS, f"train.max_steps={step + 3}"])
+    # The last timeout counts: here nothing hangs, and to sync a file may take longer than the watchdog's.
+    out = here.train(ranks, fault.name, [*SETS, "comm.timeout=60s", f"train.max_steps={step + 3}"])
     verdicts.check(f"step {step}" in out, f"{what}: goes on from step {step}")
 
 
@@ -106,7 +112,8 @@ def check_exit(ranks, verdicts):
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - since
     told = "exited" in run.stderr and "finalize" in run.stderr
-    verdicts.check(run.returncode != 0 and told, f"rank {ranks - 1} calls exit: code {run.returncode} after {seconds:.1f} s")
+    verdicts.check(run.returncode != 0 and told,
+                   f"rank {ranks - 1} calls exit: code {run.returncode} after {seconds:.1f} s")
 
 
 def main():

@@ -13,12 +13,11 @@ import sys
 import cluster
 from cluster import await_that
 
-ROOT = pathlib.Path(os.environ["LOCKSTEP_SOURCE"])
-sys.path[:0] = [str(ROOT / "tests/mpi"), str(ROOT / "tests/cli"), str(ROOT / "tests/hosts")]
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("mpi", "cli", "hosts")]
 import harness
 import hosts
 import runs
-from harness import Failure
+from harness import ROOT, Failure
 
 SCRIPT = ROOT / "scripts/slurm/train.sbatch"
 CONFIG, DATA, MODEL, OUTPUT, NUMERIC, STOPPED, LOST_NODE = 2, 3, 4, 5, 6, 75, 205
