@@ -266,9 +266,9 @@ def workers():
 
 
 def attempt(test):
-    """Runs one test in a folder of its own; (name, verdict, text)."""
+    """Runs one test in a folder of its own; (name and seconds, verdict, text)."""
     name, function = test
-    folder = temporary_folder()
+    folder, since = temporary_folder(), time.monotonic()
     verdict, text = "passed", ""
     try:
         function(folder)
@@ -282,7 +282,7 @@ def attempt(test):
         text += f"\nkept: {folder}"
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    return name, verdict, text
+    return f"{name} ({time.monotonic() - since:.1f} s)", verdict, text
 
 
 def main(tests):
