@@ -120,6 +120,7 @@ typedef struct ls_saved {
   char *comm_mode; /* likewise, and where sums do not depend on it: then n_ranks is 0 */
   uint64_t n_ranks;
   size_t n_inputs;            /* features of a sample */
+  bool is_newest;             /* by ls_checkpoint_find: no later one was passed over */
   bool is_checkpoint;         /* has an optimizer's state and progress */
   char **classes, **features; /* NULL where absent */
   size_t n_classes, n_features;
@@ -166,9 +167,9 @@ ls_status ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_mod
 /* Local. The path of the checkpoint of a step in `folder`: to be freed by the caller. */
 char *ls_checkpoint_path(const char *folder, uint64_t step);
 
-/* Local. Opens the newest valid checkpoint of `folder`; a warning names each that is damaged and is passed
- * over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only damaged ones,
- * LS_ERR_INTERNAL where memory is short. */
+/* Local. Opens the newest valid checkpoint of `folder`; a warning names each that is damaged or can't be
+ * read, and is passed over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only
+ * damaged ones, LS_ERR_INTERNAL where memory is short. */
 ls_status ls_checkpoint_find(const char *folder, ls_saved **out);
 
 /* Local. Removes the checkpoints later than step `newest`, where a run now stands (they are damaged, or it

@@ -71,7 +71,8 @@ ls_status ls_store_open(const char *path, ls_store **out);
 
 /* Local. Opens a sealed file (a model or checkpoint) after its seal has been verified: magic word, length,
  * zero padding, and the digest of all that follows the 512-byte user block. LS_ERR_MODEL with the reason
- * (missing, too short, no seal, truncated, damaged). */
+ * (missing, too short, no seal, truncated, damaged); LS_ERR_DATA where it can't be opened or read, and so
+ * may be whole. */
 ls_status ls_store_open_sealed(const char *path, ls_store **out);
 
 /* Local. Whether the file begins with the seal's magic word. False too where it can't be read. */

@@ -77,6 +77,7 @@ ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
     }
     const ls_status opened = ls_saved_open(path, out);
     is_found = opened == LS_OK;
+    if (is_found) (*out)->is_newest = i == 0;
     if (opened == LS_ERR_INTERNAL)
       status = opened; /* nothing is known against the file */
     else if (!is_found && i + 1 < count)

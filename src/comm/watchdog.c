@@ -12,6 +12,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,10 +188,13 @@ static void leave(void) {
   else
     snprintf(fault, sizeof fault, "%s", watchdog.when_alone);
   pthread_t speaker;
-  if (ls_thread_start(&speaker, speak, fault) == 0)
+  if (ls_thread_start(&speaker, speak, fault) == 0) {
     wait_for_words();
-  else
+  } else {
+    signal(SIGALRM, SIG_DFL); /* with another code than ours, but at once */
+    alarm((unsigned)LAST_WORDS);
     speak(fault);
+  }
   _exit(LS_ERR_INTERNAL);
 }
 

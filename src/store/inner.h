@@ -59,7 +59,8 @@ struct ls_store {
   array_cache *cache; /* owned; apart, so that reading leaves the store constant */
 };
 
-/* Opens `path` for reading as a descriptor, only if it is a regular file; fails with `status`. */
+/* Opens `path` for reading as a descriptor, only if it is a regular file: fails with `status` where it is
+ * not, or is missing, else with LS_ERR_DATA. */
 ls_status store_descriptor_open(const char *path, ls_status status, int *out);
 
 /* Checks an opened data set before anything of it is read (check.c). */

@@ -37,8 +37,9 @@ uint64_t train_bytes_of(const char *path);
 /* Paths and open files of a run directory; rank 0's alone. All owned. */
 typedef struct run_files {
   char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log, *lock;
-  bool is_new; /* no run was there before */
-  size_t kept; /* bytes of the folder's path that this run did not make */
+  bool was_absent; /* there was no folder when it was looked for a run to go on with */
+  bool is_new;     /* no run was there before */
+  size_t kept;     /* bytes of the folder's path that this run did not make */
   FILE *log_file;
   bool is_locked;
   int lock_descriptor; /* where is_locked */
@@ -69,8 +70,8 @@ ls_status run_files_open(run_files *files, const char *config);
  * of the first `epochs` epochs; values of metrics.csv go to the columns of their names. */
 ls_status run_files_reset_rows(const run_files *files, const ls_job *job, uint64_t epochs);
 
-/* Local. After a failure before the first step: removes what a new run has made. Returns `status`, and
- * keeps its message. */
+/* Local. After a failure before the first step: removes what a new run has made, if the lock is still its
+ * own. Returns `status`, and keeps its message. */
 ls_status run_files_abandon(const run_files *files, ls_status status);
 
 /* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
@@ -311,7 +312,7 @@ ls_status train_save_final(trainer *t);
  * (false before): the run was done already, its model included. */
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
 
-/* Rank 0: makes model.h5 from best.h5, where only that is there. */
+/* Rank 0: makes model.h5 from best.h5, where it is not there or has other weights. */
 ls_status train_remake_model(const trainer *t);
 
 /* Collective. The weights of options->init_from go into the initialised model. LS_ERR_MODEL where there are

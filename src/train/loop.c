@@ -167,7 +167,7 @@ static ls_status lock_files(run_files *files) {
   files->kept = train_existing_part(files->folder);
   ls_status status = train_make_folder(files->folder);
   if (status == LS_OK) status = run_lock_take(files);
-  if (status != LS_OK || files->kept == strlen(files->folder) || !run_files_exist(files)) return status;
+  if (status != LS_OK || !files->was_absent || !run_files_exist(files)) return status;
   return ls_fail(LS_ERR_OUTPUT,
                  "%s: another run began and ended here meanwhile; run the same command again",
                  files->folder);

@@ -92,7 +92,8 @@ static bool is_inside(const char *file, const char *folder) {
 /* Rank 0: a run that is there is this one's from here on. Where the lock can't be made that is told once
  * something is to be written: a finished run that is read only says that it is finished. */
 static ls_status lock_if_there(run_files *files) {
-  if (!train_exists(files->folder)) return LS_OK;
+  files->was_absent = !train_exists(files->folder);
+  if (files->was_absent) return LS_OK;
   const ls_status status = run_lock_look(files);
   if (status != LS_OK || run_lock_take(files) == LS_OK) return status;
   return run_lock_look(files); /* again, for a run that was quicker */
@@ -147,19 +148,20 @@ static ls_status start_anew(trainer *t, const ls_train_options *options) {
   return inherits ? train_inherit(t, options) : LS_OK;
 }
 
-/* Rank 0: the way in which gradients were summed at this number of ranks, or any where there is nothing
- * left to do; LS_SYNC_AUTO: none is known. */
+/* Rank 0: the way in which gradients were summed at this number of ranks; where none is known, any if there
+ * is nothing left to do, else LS_SYNC_AUTO. */
 static ls_sync_mode mode_of(const trainer *t, const ls_saved *saved) {
   int mode = 0;
   ls_progress p = {0};
   if (saved && ls_saved_read_progress(saved, &p) != LS_OK)
     return LS_SYNC_ALLREDUCE; /* the restore tells it */
   const ls_train_config *const train = &t->setup->job->train;
-  const bool is_done = p.epoch >= train->epochs || (train->has_max_steps && p.step >= train->max_steps);
-  if (is_done) return LS_SYNC_ALLREDUCE;
-  if (!saved || !saved->comm_mode || saved->n_ranks != (uint64_t)ls_comm_size(t->comm)) return LS_SYNC_AUTO;
-  while (ls_sync_mode_names[mode] && strcmp(ls_sync_mode_names[mode], saved->comm_mode) != 0) mode++;
-  return ls_sync_mode_names[mode] ? (ls_sync_mode)mode : LS_SYNC_AUTO;
+  const bool ends = p.epoch >= train->epochs || (train->has_max_steps && p.step >= train->max_steps);
+  const bool is_known = saved && saved->comm_mode && saved->n_ranks == (uint64_t)ls_comm_size(t->comm);
+  while (is_known && ls_sync_mode_names[mode] && strcmp(ls_sync_mode_names[mode], saved->comm_mode) != 0)
+    mode++;
+  if (is_known && ls_sync_mode_names[mode]) return (ls_sync_mode)mode;
+  return ends ? LS_SYNC_ALLREDUCE : LS_SYNC_AUTO;
 }
 
 /* Collective. From a checkpoint (rank 0 holds it) or anew. */
@@ -182,13 +184,13 @@ static ls_status unless_short(ls_status status) {
   return status == LS_ERR_INTERNAL ? status : LS_OK;
 }
 
-/* Rank 0: whether model.h5 is there, and has the weights of `best` where that is not NULL. */
-static ls_status has_model(const trainer *t, const ls_saved *best, bool *found) {
+/* Rank 0: whether model.h5 is there, and has the weights of another file where that is not NULL. */
+static ls_status has_model(const trainer *t, const ls_saved *other, bool *found) {
   ls_saved *model = NULL;
   const ls_status status = ls_saved_find(t->files.model, &model);
   ls_status compared = LS_OK;
   *found = model != NULL;
-  if (*found && best) compared = ls_saved_same_model(model, best, t->setup->job->model, found);
+  if (*found && other) compared = ls_saved_same_model(model, other, t->setup->job->model, found);
   ls_saved_close(&model);
   return status == LS_OK ? unless_short(compared) : status;
 }
@@ -259,19 +261,31 @@ static void tell_changes(const trainer *t, const ls_saved *saved) {
            saved->platform, t->platform);
 }
 
+/* Rank 0: whether a run that its checkpoint says is done has its model.h5: the final state, or what was the
+ * best by the same measure; where best.h5 is lost, nothing better is to be had than what is there. */
+static ls_status is_done(const trainer *t, const ls_saved *saved, bool is_same, bool *done) {
+  const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
+  *done = false;
+  if (!train_is_finished(t) || t->lacks_model || (has_best && !is_same)) return LS_OK;
+  return has_model(t, has_best ? NULL : saved, done);
+}
+
 /* Rank 0: what goes on, and from where. */
 static ls_status settle(trainer *t, const ls_train_options *options, const ls_saved *saved,
                         bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
   bool is_same = false;
   bool found = false;
-  bool has_any = false;
   ls_status status = same_measure(saved, t, &is_same);
   if (status == LS_OK && is_same) status = has_best(t, &found);
-  if (status == LS_OK) status = has_model(t, NULL, &has_any);
+  if (status == LS_OK && !is_same) train_forget_watched(t);
+  if (status == LS_OK && is_auto) status = is_done(t, saved, is_same, is_complete);
   if (status != LS_OK) return status;
+  if (options->init_from)
+    ls_log(LS_LOG_INFO, "--init-from %s was not used again: %s has a checkpoint", options->init_from,
+           t->files.folder);
+  if (*is_complete) return LS_OK;
   const bool forgets = t->progress.best_epoch > 0 && !found;
-  if (!is_same) train_forget_watched(t);
   if (forgets) {
     ls_log(LS_LOG_WARNING,
            "%s has no best model that goes with this checkpoint and train.monitor: the best is taken from "
@@ -279,16 +293,11 @@ static ls_status settle(trainer *t, const ls_train_options *options, const ls_sa
            t->files.folder);
     t->progress.best_epoch = 0;
   }
-  if (options->init_from)
-    ls_log(LS_LOG_INFO, "--init-from %s was not used again: %s has a checkpoint", options->init_from,
-           t->files.folder);
-  *is_complete = is_auto && !forgets && train_is_finished(t) && has_any && !t->lacks_model;
-  if (*is_complete) return LS_OK;
   ls_log(LS_LOG_INFO, "going on from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
   tell_changes(t, saved);
   /* What is not this folder's newest checkpoint as it stands is saved here anew. */
-  if (!is_auto || forgets) t->saved_step = UINT64_MAX;
+  if (!is_auto || forgets || !saved->is_newest) t->saved_step = UINT64_MAX;
   return LS_OK;
 }
 

@@ -199,11 +199,12 @@ ls_status run_files_reset_rows(const run_files *files, const ls_job *job, uint64
 }
 
 ls_status run_files_abandon(const run_files *files, ls_status status) {
-  if (!files->is_new) return status;
   char *const message = ls_strdup(ls_message());
-  run_files_remove(files);
-  unlink(files->config);
-  rmdir(files->checkpoints);
+  if (files->is_new && files->is_locked && run_lock_check(files) == LS_OK) {
+    run_files_remove(files);
+    unlink(files->config);
+    rmdir(files->checkpoints);
+  }
   if (message) (void)ls_fail(status, "%s", message);
   free(message);
   return status;

@@ -488,10 +488,24 @@ def lost_model_is_made_again(folder):
     model.unlink()
     train(folder, "--set", "train.epochs=3").says("made again", "going on from", "done: 3 epochs")
     train(folder).says("is finished").must(same_model(model, folder / "run/checkpoints/best.h5"), "it is the best one")
-    model.unlink()
     (folder / "run/checkpoints/best.h5").unlink()
+    kept = model.read_bytes()
+    train(folder).says("is finished").must(model.read_bytes() == kept, "the best model stays")
+    model.unlink()
     run(folder, "train", "config.yaml").exits(0).says("no best model", "going on from", "done: 3 epochs")
     train(folder).says("is finished").must(model.exists(), "model.h5 is there again")
+
+
+def a_finished_run_has_its_final_model(folder):
+    """Without validation: not that of an earlier end, where the run went on and was stopped later than that."""
+    prepare(folder)
+    train(folder)
+    shutil.copy(folder / "run/model.h5", folder / "early.h5")
+    train(folder, "--set", "train.epochs=4")
+    shutil.copy(folder / "early.h5", folder / "run/model.h5")
+    result = train(folder, "--set", "train.epochs=4").says("going on from", "done: 4 epochs")
+    result.must(same_model(folder / "run/model.h5", max(folder.glob("run/checkpoints/step-*.h5"))), "it is the final one")
+    train(folder, "--set", "train.epochs=4").says("is finished")
 
 
 def output_with_a_slash_at_its_end(folder):
@@ -848,6 +862,7 @@ TESTS = [
     going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
     other_validation_data_start_the_best_anew, another_platform_is_told, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
     resume_from_a_file_of_another_run, going_back_in_a_run_drops_what_came_later, lost_model_is_made_again,
+    a_finished_run_has_its_final_model,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
     whole_model_is_taken, other_layers_are_initialised_anew, blocks_are_taken_one_by_one, layers_are_taken_by_number,
     layers_inside_others_are_taken, going_on_does_not_take_weights_again, weights_are_the_same_on_all_ranks,
