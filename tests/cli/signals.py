@@ -353,7 +353,8 @@ class Needs:
             if given.hit:
                 self.hits[given.kind, given.target, given.hit] += 1
             if self.tells and self.n_settled % 100 == 0:
-                print(f"{self.n_settled} given, {sum(self.open().values())} still wanted", flush=True)
+                print(f"{self.n_settled} given, {sum(self.open().values())} hits still wanted, {len(self.failures)} failures",
+                      flush=True)
 
     def run_chain(self, folder, reference):
         """A run stopped again and again, and then not. How often it was stopped."""
