@@ -83,13 +83,14 @@ def commands_refuse_a_damaged_model(folder):
 
 
 def lost_best_is_made_again(folder):
-    """A damaged best.h5 or model.h5 is told, and replaced."""
+    """A damaged best.h5 is told, and replaced by the next epoch's; a damaged model.h5 by the best's."""
     disk.prepare(folder)
-    for name in ("checkpoints/best.h5", "model.h5"):
+    for name, told in (("checkpoints/best.h5", "has no best model that goes with this checkpoint"),
+                       ("model.h5", "out/run/model.h5: made again from out/run/checkpoints/best.h5")):
         for damage in FEW:
             disk.train(folder, "--overwrite", *disk.sets("train.max_steps=4")).exits(0)
             damage(folder / "out/run" / name)
-            disk.train(folder).exits(0).says("has no best model that goes with this checkpoint")
+            disk.train(folder).exits(0).says(told)
             run(folder, "info", f"out/run/{name}").exits(0).says("digest is right")
 
 

@@ -96,7 +96,8 @@ class Job:
         await_that(lambda: self.info()["JobState"] not in ("RUNNING", "COMPLETING", "PENDING"), f"job {self.number}",
                    self.told)
         info = self.info()
-        must((info["JobState"], info["ExitCode"]) == (state, f"{code}:0"), f"must be {state} with {code}", self.told())
+        must((info["JobState"], info["ExitCode"]) == (state, f"{code}:0"), f"must be {state} with {code}", self.told(),
+             self.slurm.logs())
         return info
 
     def signal(self, *words):
