@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,6 +233,22 @@ def sweep(slurm, folder):
     must(all(f"lr.v1.txt: line {task} is not there, or" in told for task in (3, 4)), told)
 
 
+def mpirun_starts_at_the_second_time(slurm, folder):
+    """And where it does not, the job fails."""
+    (folder / "bin").mkdir()
+    real = shutil.which("mpirun")
+    for times, state, code in ((1, "COMPLETED", 0), (2, "FAILED", 1)):
+        write_config(folder, f", max_steps: {20 * times}")
+        script = f'#!/bin/sh\necho >> tried\n[ $(wc -l < tried) -gt {times} ] || exit 1\nexec {real} "$@"\n'
+        (folder / "bin/mpirun").write_text(script)
+        (folder / "bin/mpirun").chmod(0o755)
+        (folder / "tried").unlink(missing_ok=True)
+        settings = {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        job = Job(slurm, folder, "net.yaml", options=("--nodes=1", "--ntasks-per-node=1"), settings=settings)
+        job.ends(state, code)
+        must((folder / "out").read_text().count("once more") == times, job.told())
+
+
 def a_rank_has_its_cores(slurm, folder):
     """Where Open MPI is not told otherwise, as in all other tests; and as many threads, whatever else is said."""
     if len(os.sched_getaffinity(0)) < 2:
@@ -320,7 +337,7 @@ def nothing_stays_behind(folder):
 
 
 SHARED = (out_of_time, preempted_and_requeued, signal_to_all, signal_at_once, cancelled, codes_agree, sweep,
-          a_rank_has_its_cores, srun_without_a_manager)
+          mpirun_starts_at_the_second_time, a_rank_has_its_cores, srun_without_a_manager)
 OWN = (goes_on_without_a_node, nothing_stays_behind)
 
 
