@@ -19,6 +19,11 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=none # containers forbid it, wit
 export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
 export MPIEXEC_TIMEOUT=${MPIEXEC_TIMEOUT:-200} # seconds; ends all ranks, so that none is left behind
 
+# Open MPI 4.1 removes its folder of a user when the last run of his ends, maybe while another begins, which then fails:
+# so it is never empty.
+host=$(uname -n)
+mkdir -p "${OMPI_MCA_orte_tmpdir_base:-${TMPDIR:-/tmp}}/ompi.${host%%.*}.$(id -u)/kept"
+
 # glibc's filling of freed memory is for the ranks alone: with it Open MPI 4.1's mpirun, cleaning up after an abort,
 # crashes on its own once in four times.
 if [[ -n ${MALLOC_PERTURB_:-} ]]; then
