@@ -499,12 +499,12 @@ def suspended(ranks, folder):
 
 
 def reader_leaves(ranks, folder):
-    """lockstep train ... | head -n 1"""
+    """lockstep train ... | head -n 1. mpirun ends its ranks then, and may have no time for their last words."""
     script = '"$@" | head -n 1; exit ${PIPESTATUS[0]}'
     start = start_long(folder, ranks, around=("bash", "-c", script, "script"))
     result = start.finish().exits(STOPPED if ranks == ALONE else 1)
     result.must(result.out.count("\n") == 1, "head shows one line")
-    result.says("stopped by a signal at step")
+    result.must(ranks != ALONE or "stopped by a signal at step" in result.err, "it says why it ends")
     goes_on(folder, result)
 
 
