@@ -7,8 +7,8 @@
  *
  * The disk of the model is a spiteful one. What was written to a file is sure only once the file was
  * synced, what was done to a name only once its folder was. Of what is not sure, there may be all, nothing,
- * zeros, the first half of the file, all but any one write, all but half of the last one; and beside that
- * all changes of names, none, all but any one, or any single one. In each state
+ * zeros, the first half of what was added, all but any one write, all but half of the last one; and beside
+ * that all changes of names, none, all but any one, or any single one. In each state
  *
  *   - the newest usable checkpoint, as the program finds it, is at least the newest one whose name is sure,
  * and at least the last but one that was published;
@@ -137,8 +137,9 @@ static const bytes *content_of(int object, const variant *v) {
   if (v->content == ZEROS) {
     zero(object, &out);
   } else if (v->content == SHORT) {
+    const size_t safe = sure_content[object].n; /* what was synced stays */
     copy(&out, whole);
-    resize(&out, whole->n / 2);
+    if (whole->n > safe) resize(&out, safe + (whole->n - safe) / 2);
   } else {
     rebuild(object, v, &out);
   }
