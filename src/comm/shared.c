@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define ZERO_BYTES ((size_t)64 << 20) /* between two beats */
-
 bool comm_shared_memory_has(size_t bytes) {
   struct statvfs info;
   if (statvfs("/dev/shm", &info) != 0) return false;
@@ -41,8 +39,8 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
   size_t first = 0;
   size_t count = 0;
   node_part(comm, bytes, &first, &count);
-  for (size_t at = 0; at < count; at += ZERO_BYTES) {
-    memset((unsigned char *)data + first + at, 0, ls_size_min(ZERO_BYTES, count - at));
+  for (size_t at = 0; at < count; at += LS_BEAT_BYTES) {
+    memset((unsigned char *)data + first + at, 0, ls_size_min(LS_BEAT_BYTES, count - at));
     ls_beat();
   }
   comm_window_fence(comm->node, window);

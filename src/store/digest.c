@@ -6,14 +6,14 @@
 #include <unistd.h>
 
 ls_digest ls_digest_of(const void *data, size_t bytes) {
-  XXH3_state_t *const state = bytes > BEAT_BYTES ? XXH3_createState() : NULL;
+  XXH3_state_t *const state = bytes > LS_BEAT_BYTES ? XXH3_createState() : NULL;
   if (!state) {
     const XXH128_hash_t hash = XXH3_128bits(data, bytes);
     return (ls_digest){.low = hash.low64, .high = hash.high64};
   }
   XXH3_128bits_reset(state);
-  for (size_t at = 0; at < bytes; at += BEAT_BYTES) {
-    XXH3_128bits_update(state, (const unsigned char *)data + at, ls_size_min(BEAT_BYTES, bytes - at));
+  for (size_t at = 0; at < bytes; at += LS_BEAT_BYTES) {
+    XXH3_128bits_update(state, (const unsigned char *)data + at, ls_size_min(LS_BEAT_BYTES, bytes - at));
     ls_beat();
   }
   const ls_digest digest = store_digest_end(state);

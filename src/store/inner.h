@@ -7,8 +7,7 @@
 #include <hdf5.h>
 #include <xxhash.h>
 
-#define BLOCK_BYTES ((size_t)1 << 20)  /* of a chunk, and of a step of reading or digesting */
-#define BEAT_BYTES  ((size_t)64 << 20) /* between two beats of long work */
+#define BLOCK_BYTES ((size_t)1 << 20) /* of a chunk, and of a step of reading or digesting */
 
 /* ------------------------------------------------------------ HDF5 (hdf5.c) */
 
