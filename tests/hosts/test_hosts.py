@@ -10,7 +10,8 @@ import sys
 
 import hosts
 
-sys.path.insert(0, str(hosts.ROOT / "tests/mpi"))
+sys.path[:0] = [str(hosts.ROOT / "tests/mpi"), str(hosts.ROOT / "tests/cli")]
+import harness
 import runs
 
 STEPS = runs.STEPS_PER_EPOCH + 6
@@ -84,15 +85,6 @@ def check_network(bed, verdicts):
         verdicts.check(large >= least, f"{layout}: 2.5 MB are summed in {large:.0f} ms, not under {least:.0f}")
 
 
-def children(pid):
-    """Of a process, and theirs."""
-    found = []
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError): # it has ended
-            found += map(int, path.read_text().split())
-    return found + [one for child in found for one in children(child)]
-
-
 def name(pid):
     """Of a process's program; empty where it has ended."""
     with contextlib.suppress(OSError):
@@ -105,8 +97,8 @@ def check_end(verdicts):
     """An owner that is killed leaves no process behind, and so no namespace."""
     with subprocess.Popen([sys.executable, hosts.__file__, "sleep", "1000"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as owner:
-        runs_there = runs.await_that(lambda: [*map(name, children(owner.pid))].count("sleep") == 2)
-        started = children(owner.pid)
+        runs_there = runs.await_that(lambda: [*map(name, harness.descendants(owner.pid))].count("sleep") == 2)
+        started = harness.descendants(owner.pid)
         owner.kill()
     verdicts.check(runs_there, f"two ranks among {len(started)} processes")
     verdicts.check(runs.await_that(lambda: not any(map(name, started))), "all ended with their owner, which was killed")
