@@ -69,11 +69,11 @@ void ls_log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Local. What a dying process says of itself: its name ("rank 2 on host"), and a file that takes a copy of
  * its last words. Both are copied; NULL: none. */
-void ls_log_last_words_set(const char *who, const char *path);
+void ls_log_fatal_set(const char *who, const char *path);
 
 /* Local, on any thread. The error that ends this process, printed whether or not it prints else, and added
  * to the file. It waits for no other thread. */
-void ls_log_last_words(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void ls_log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Local. Redraws the one-line progress bar on stderr; an empty text wipes it. */
 void ls_log_bar(const char *text);
@@ -208,14 +208,15 @@ void ls_thread_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, double se
 
 /* Local, on any thread. Work moves on: to be said in whatever may take long, at least every few seconds.
  * Costs next to nothing. */
-void ls_beat(void);
+void ls_heartbeat(void);
 
-#define LS_BEAT_BYTES ((size_t)64 << 20) /* so many may be read, written or gone through between two */
+#define LS_HEARTBEAT_BYTES ((size_t)64 << 20) /* so many may be read, written or gone through between two  \
+                                               */
 
 /* Local. The beats of this process so far, of all its threads. */
-uint64_t ls_beats(void);
+uint64_t ls_heartbeat_count(void);
 
-/* Local. Called by each ls_beat of the thread that sets it; NULL: none. */
-void ls_beat_hook_set(void (*hook)(void));
+/* Local. Called by each ls_heartbeat of the thread that sets it; NULL: none. */
+void ls_heartbeat_hook_set(void (*hook)(void));
 
 #endif

@@ -149,8 +149,8 @@ ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model
 /* Local. Reads one block of a model's parameters or state into `values`, (rows, cols), where the file has
  * it by the same path in the same shape: `why`, of `size` bytes, is then "", else the reason in words.
  * LS_ERR_MODEL where it can't be read. */
-ls_status ls_saved_take(const ls_saved *saved, const ls_segment *segment, float *values, char *why,
-                        size_t size);
+ls_status ls_saved_read_block(const ls_saved *saved, const ls_segment *segment, float *values, char *why,
+                              size_t size);
 
 /* Local. Fills a normaliser, that of the targets too where it has one. LS_ERR_MODEL where shapes differ. */
 ls_status ls_saved_read_normalizer(const ls_saved *saved, ls_normalizer *normalizer);

@@ -16,7 +16,7 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out);
 /* Collective, and alike on all ranks. When nothing has moved for so many seconds (600 at first), on no
  * rank, the run ends: a rank of each node that sees it says whose fault it is, as far as it can, and leaves
  * with LS_ERR_INTERNAL from a thread of its own, on which the others are ended. What moves: steps and
- * collectives that end, layers, and files that are read and written (ls_beat). A rank by itself is not
+ * collectives that end, layers, and files that are read and written (ls_heartbeat). A rank by itself is not
  * watched. */
 void ls_comm_set_timeout(ls_comm *comm, double seconds);
 
@@ -45,14 +45,14 @@ int ls_comm_threads(const ls_comm *comm);
 int ls_comm_cores_missing(const ls_comm *comm);
 
 /* Ranks of one node with more threads than cores. */
-typedef struct ls_crowd {
+typedef struct ls_oversubscription {
   char host[256];
   int ranks, threads, cores; /* threads: of all these ranks; cores: that they may use */
-} ls_crowd;
+} ls_oversubscription;
 
 /* Collective. Each rank gives the threads it runs. Whether those of a node, or of ranks with one mask, are
  * more than the cores they may use: *out is then the first such case, the same on all ranks. */
-bool ls_comm_crowded(ls_comm *comm, int threads, ls_crowd *out);
+bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out);
 
 /* Collective. The nodes in words, a line each in the order of their first ranks: "host: ranks 0-1, 2
  * threads in all, on cores 0 | 1", the cores of each rank's affinity mask, once where all have the same.
@@ -135,8 +135,8 @@ void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t 
 /* Starts transfer k: x (n), of elements of `size` bytes (2 or 4), is cut into a piece for each node, and
  * this one gets its own piece of each: (n_nodes, piece). Both stay as they are until the transfer has
  * ended. Transfers of this kind are started in the same order everywhere. */
-void ls_exchange_deal(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x, size_t n,
-                      void *pieces);
+void ls_exchange_alltoall(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x,
+                          size_t n, void *pieces);
 
 /* Starts transfer k: each node's own piece of x (n) goes to all the others. Likewise. */
 void ls_exchange_gather(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, void *x, size_t n);

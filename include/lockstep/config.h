@@ -3,7 +3,7 @@
  *
  * A document is read once, by tables: each room describes its keys (name, type, range, default, help)
  * and gets a plain struct. Mistakes are collected, not returned one by one, so that a user sees all of
- * them at once: read every part, then ask ls_config_verdict. All functions are local. */
+ * them at once: read every part, then ask ls_config_status. All functions are local. */
 #ifndef LOCKSTEP_CONFIG_H
 #define LOCKSTEP_CONFIG_H
 
@@ -114,12 +114,12 @@ ls_status ls_config_replace(ls_config *config, ls_node *scalar, const char *text
 /* Collects a mistake found at `node` (NULL: the document as a whole): "file:line: <path>: <message>", where
  * <path> is the node's dotted path (model.0.units), so that the message need not name the key; left out for
  * the root. A default has the line of the map it was added to. */
-void ls_config_mistake(ls_config *config, const ls_node *node, const char *format, ...)
+void ls_config_error(ls_config *config, const ls_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* LS_OK, or LS_ERR_CONFIG with the mistakes, one a line, in the order of their lines (those from --set
  * last), each once; at most 50, then "... and N more". */
-ls_status ls_config_verdict(const ls_config *config);
+ls_status ls_config_status(const ls_config *config);
 
 /* The document as YAML text, keys in order, to be freed by the caller. Parsing it gives the same values. */
 ls_status ls_config_print(const ls_config *config, char **text);

@@ -101,8 +101,8 @@ typedef struct ls_explain_names {
 /* Local. Begins a file of the explanations of n_samples samples: /attribution (n, ...) float32 and /x (n,
  * ...) in the shape of the data's x, /sample, /class, /output, /baseline_output, /gap and /points (n).
  * LS_ERR_OUTPUT. ls_store_publish ends it. */
-ls_status ls_explain_begin_file(const ls_explainer *explainer, const ls_explain_names *names,
-                                size_t n_samples, const char *path, ls_store_writer **out);
+ls_status ls_explain_create_file(const ls_explainer *explainer, const ls_explain_names *names,
+                                 size_t n_samples, const char *path, ls_store_writer **out);
 
 /* Local. Appends explanations. LS_ERR_OUTPUT. */
 ls_status ls_explain_append(const ls_explainer *explainer, const ls_attribution *attribution,

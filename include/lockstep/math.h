@@ -110,7 +110,7 @@ double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *
 
 /* out = x, past the caches: for what other processors read next, whose caches need not be told then.
  * out: (n), aligned to LS_ALIGNMENT */
-void ls_math_stream(size_t n, const float *x, float *out);
+void ls_math_copy_nontemporal(size_t n, const float *x, float *out);
 
 /* x + error rounded to bfloat16, the upper half of a float (8 significant bits), to nearest, ties to even;
  * what was rounded away is the new error, to be added to what comes next.  x, error, out: (n) */
@@ -124,7 +124,7 @@ void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
 void ls_math_clamp(size_t n, float limit, float *x);
 
 /* w = sign(w) max(|w| - by, 0); a NaN stays one. */
-void ls_math_shrink(size_t n, float by, float *w);
+void ls_math_soft_threshold(size_t n, float by, float *w);
 
 /* ----------------------------------------------------------------- lanes */
 

@@ -81,8 +81,8 @@ void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_r
                              const float *params, float *grads);
 
 /* w = sign(w) max(|w| - lr l1, 0) in a range: the proximal step of the l1 penalty, after an optimizer's. */
-void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
-                       float *params);
+void ls_penalty_soft_threshold(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
+                               float *params);
 
 /* --------------------------------------------------------------------- schedule */
 

@@ -158,6 +158,6 @@ size_t ls_plan_table(const ls_plan_work *work, const ls_plan_costs *costs, const
 
 /* Local. The last row that helps: those after it bring less than a tenth more samples/s for twice the ranks
  * (or as much less for fewer). n - 1 where all do. */
-size_t ls_plan_last_useful(const ls_plan_row *rows, size_t n);
+size_t ls_plan_useful_nodes(const ls_plan_row *rows, size_t n);
 
 #endif

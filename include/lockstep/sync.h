@@ -109,6 +109,6 @@ void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready);
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params);
 
 /* Collective. Of values (n), those that a rank updates go from it to all the others. */
-void ls_sync_share(ls_comm *comm, ls_sync *sync, float *values);
+void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values);
 
 #endif

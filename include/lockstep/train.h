@@ -90,16 +90,16 @@ ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out
 void ls_job_destroy(ls_job **job);
 
 /* A saved model made ready for prediction. */
-typedef struct ls_loaded {
+typedef struct ls_predictor {
   ls_saved *saved; /* rank 0 only; NULL elsewhere */
   ls_job *job;     /* job->model is built and filled */
   ls_normalizer *normalizer;
-} ls_loaded;
+} ls_predictor;
 
 /* Collective. Loads a model or checkpoint for passes of at most LS_EVALUATE_ROWS rows a rank. LS_ERR_MODEL.
  */
-ls_status ls_loaded_create(ls_comm *comm, const char *path, ls_loaded **out);
-void ls_loaded_destroy(ls_loaded **loaded);
+ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out);
+void ls_predictor_destroy(ls_predictor **loaded);
 
 /* Local. What the loss makes of outputs, and what it needs of y. */
 ls_task ls_task_of(ls_loss loss);
@@ -111,17 +111,17 @@ ls_target_kind ls_target_of(ls_loss loss);
 /* -------------------------------------------------------------------- the setup */
 
 /* Samples to work on, with room for a batch of them. */
-typedef struct ls_part {
+typedef struct ls_split {
   ls_dataset *dataset; /* owned, but for a validation split, which shares the training data */
   bool is_shared;
   ls_view view;    /* view.n is 0 where there is no such part */
   ls_batch *batch; /* owned */
-} ls_part;
+} ls_split;
 
 /* A job with its data in memory and its model built. */
 typedef struct ls_setup {
   ls_job *job; /* borrowed */
-  ls_part train, validation, test;
+  ls_split train, validation, test;
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
@@ -131,14 +131,14 @@ typedef struct ls_setup {
 } ls_setup;
 
 /* This rank's rows of a batch or a view, and how they are cut into lanes. */
-typedef struct ls_cut {
+typedef struct ls_partition {
   size_t first; /* of all rows */
   size_t n_lanes;
   size_t lanes[LS_LANES_MAX + 1]; /* (n_lanes + 1), from 0; the last is the number of its rows */
-} ls_cut;
+} ls_partition;
 
 /* Local. Of `rows` rows: this rank's lanes of the tree, or without one its shard as one lane. */
-void ls_cut_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_cut *out);
+void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out);
 
 /* Collective. Opens the data, learns the normaliser, builds the model, sets the threads. The parameters are
  * not initialised yet, and the optimizer's state has no memory. */
@@ -174,7 +174,7 @@ typedef struct ls_train_options {
 
 /* Local. What can be told of the run directory before the data are read: LS_ERR_OUTPUT where it can't be
  * made or written, or another run is at work there. Touches nothing. */
-ls_status ls_train_look(const char *output);
+ls_status ls_train_check_output(const char *output);
 
 /* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal or by
  * train.max_time after saving. */

@@ -28,7 +28,7 @@ static void print_layers(const ls_model *model) {
   printf("%40s %12zu\n", "in all", model->n_params);
 }
 
-static void print_data(const char *name, const ls_part *part) {
+static void print_data(const char *name, const ls_split *part) {
   char shape[128];
   if (part->view.n == 0) return;
   printf("%-10s  %llu samples, x %s%s\n", name, (unsigned long long)part->view.n,
@@ -39,7 +39,7 @@ static void print_data(const char *name, const ls_part *part) {
 static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   const double mb = 1e-6;
   const ls_job *const job = setup->job;
-  const ls_part *const parts[] = {&setup->train, &setup->validation, &setup->test};
+  const ls_split *const parts[] = {&setup->train, &setup->validation, &setup->test};
   double data = 0.0;
   for (size_t i = 0; i < 3; i++)
     if (parts[i]->dataset && !parts[i]->is_shared)

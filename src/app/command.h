@@ -59,7 +59,7 @@ ls_status run_with_setup(ls_comm *comm, const arguments *a,
                          ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup));
 
 /* Collective. Opens the data that a saved model is to be applied to. */
-ls_status open_data_for(ls_comm *comm, const ls_loaded *loaded, const char *spec, bool with_targets,
+ls_status open_data_for(ls_comm *comm, const ls_predictor *loaded, const char *spec, bool with_targets,
                         ls_dataset **out);
 
 /* Local. The name of a class: from the model's list, else its number, into `text`. Rank 0's. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-ls_status open_data_for(ls_comm *comm, const ls_loaded *loaded, const char *spec, bool with_targets,
+ls_status open_data_for(ls_comm *comm, const ls_predictor *loaded, const char *spec, bool with_targets,
                         ls_dataset **out) {
   const ls_job *const job = loaded->job;
   const ls_dataset_request request = {.spec = spec,
@@ -201,8 +201,8 @@ static ls_status add_top_k(ls_metric *metric, size_t asked) {
 }
 
 /* Local. A metric for all that is printed. */
-static ls_status create_metric(const ls_comm *comm, const ls_loaded *loaded, uint64_t samples, size_t top_k,
-                               ls_metric **out) {
+static ls_status create_metric(const ls_comm *comm, const ls_predictor *loaded, uint64_t samples,
+                               size_t top_k, ls_metric **out) {
   const ls_task task = loaded->job->task;
   ls_status status = ls_metric_create(task, loaded->job->model->n_out, true, out);
   if (status == LS_OK) status = add_top_k(*out, top_k);
@@ -211,8 +211,8 @@ static ls_status create_metric(const ls_comm *comm, const ls_loaded *loaded, uin
   return status;
 }
 
-static ls_status evaluate(ls_comm *comm, const ls_loaded *loaded, const ls_dataset *dataset, size_t top_k,
-                          bool json) {
+static ls_status evaluate(ls_comm *comm, const ls_predictor *loaded, const ls_dataset *dataset,
+                          size_t top_k, bool json) {
   const ls_view view = ls_view_all(dataset);
   ls_batch *batch = NULL;
   ls_metric *metric = NULL;
@@ -229,17 +229,17 @@ static ls_status evaluate(ls_comm *comm, const ls_loaded *loaded, const ls_datas
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  ls_loaded *loaded = NULL;
+  ls_predictor *loaded = NULL;
   ls_dataset *dataset = NULL;
   size_t top_k = 0;
   ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = ls_comm_agree(comm, parse_top_k(argument_of(&command_evaluate, a, "top-k"), &top_k));
-  if (status == LS_OK) status = ls_loaded_create(comm, a->positional[0], &loaded);
+  if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &loaded);
   if (status == LS_OK) status = open_data_for(comm, loaded, a->positional[1], true, &dataset);
   if (status == LS_OK)
     status = evaluate(comm, loaded, dataset, top_k, argument_of(&command_evaluate, a, "json") != NULL);
   ls_dataset_close(comm, &dataset);
-  ls_loaded_destroy(&loaded);
+  ls_predictor_destroy(&loaded);
   return status;
 }
 

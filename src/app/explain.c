@@ -21,7 +21,7 @@ typedef struct work {
   ls_comm *comm;
   const arguments *arguments;
   options options;
-  ls_loaded *loaded;
+  ls_predictor *loaded;
   ls_dataset *dataset;
   uint64_t *samples; /* (n_samples), owned */
   size_t n_samples;
@@ -331,7 +331,7 @@ static ls_status put_out(work *w, const ls_attribution *a) {
 /* Rank 0. Files and folders that can't be written are told before the work. */
 static ls_status begin_output(work *w) {
   const ls_status status =
-      ls_explain_begin_file(w->explainer, &w->names, w->n_samples, w->options.output, &w->writer);
+      ls_explain_create_file(w->explainer, &w->names, w->n_samples, w->options.output, &w->writer);
   return status == LS_OK && w->options.pictures ? prepare_pictures(w) : status;
 }
 
@@ -433,7 +433,7 @@ static ls_status open_both(work *w) {
   ls_status status = LS_OK;
   if (w->options.output && prints(w->comm)) status = check_inputs(w->options.output, model, data);
   status = ls_comm_agree(w->comm, status);
-  if (status == LS_OK) status = ls_loaded_create(w->comm, model, &w->loaded);
+  if (status == LS_OK) status = ls_predictor_create(w->comm, model, &w->loaded);
   if (status == LS_OK)
     status = open_data_for(w->comm, w->loaded, data, w->options.wants_importance, &w->dataset);
   if (status == LS_OK && prints(w->comm)) find_names(w);
@@ -447,7 +447,7 @@ static void clean_up(work *w) {
   free(w->image);
   free(w->samples);
   ls_dataset_close(w->comm, &w->dataset);
-  ls_loaded_destroy(&w->loaded);
+  ls_predictor_destroy(&w->loaded);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {

@@ -18,7 +18,7 @@ typedef struct sink {
 
 typedef struct predictor {
   ls_comm *comm;
-  ls_loaded *loaded;
+  ls_predictor *loaded;
   ls_dataset *dataset;
   ls_batch *batch;
   sink sink;
@@ -42,7 +42,7 @@ static bool is_table(const char *path) {
 /* ------------------------------------------------------------------- tables */
 
 /* Rank 0: a table's features into a temporary data set, whose path is *out. */
-static ls_status import_table(const ls_loaded *loaded, const char *path, char **out) {
+static ls_status import_table(const ls_predictor *loaded, const char *path, char **out) {
   const char *const folder = getenv("TMPDIR");
   *out = ls_format("%s/lockstep-predict-XXXXXX", folder ? folder : "/tmp");
   if (!*out) return ls_fail_memory("a path", 0);
@@ -296,7 +296,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK)
     status = ls_comm_agree(comm,
                            prints(comm) ? check_inputs(output, a->positional[0], a->positional[1]) : LS_OK);
-  if (status == LS_OK) status = ls_loaded_create(comm, a->positional[0], &p.loaded);
+  if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &p.loaded);
   if (status == LS_OK) status = open_data(&p, a->positional[1]);
   if (status == LS_OK) status = ls_comm_agree(comm, prepare(&p, output));
   if (status == LS_OK) status = predict_all(&p);
@@ -308,7 +308,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   free(p.chunk);
   ls_batch_destroy(&p.batch);
   ls_dataset_close(comm, &p.dataset);
-  ls_loaded_destroy(&p.loaded);
+  ls_predictor_destroy(&p.loaded);
   return status;
 }
 

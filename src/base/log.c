@@ -80,7 +80,7 @@ void ls_log_bar(const char *text) {
   bar_shown = true;
 }
 
-void ls_log_last_words_set(const char *who, const char *path) {
+void ls_log_fatal_set(const char *who, const char *path) {
   snprintf(dying_name, sizeof dying_name, "%s%s", who ? who : "", who ? ": " : "");
   snprintf(dying_path, sizeof dying_path, "%s", path ? path : "");
 }
@@ -91,7 +91,7 @@ static void write_line(int descriptor, const char *line) {
   (void)n;
 }
 
-void ls_log_last_words(const char *format, ...) {
+void ls_log_fatal(const char *format, ...) {
   char text[LS_MESSAGE_MAX];
   char line[LS_MESSAGE_MAX + 400];
   char stamp[STAMP_MAX];

@@ -28,7 +28,7 @@ const char *ls_message(void) {
 }
 
 void ls_bug(const char *file, int line, const char *what) {
-  ls_log_last_words("internal error at %s:%d: %s", file, line, what);
+  ls_log_fatal("internal error at %s:%d: %s", file, line, what);
   if (bug_handler) bug_handler();
   exit(LS_ERR_INTERNAL);
 }

@@ -177,8 +177,8 @@ ls_status ls_saved_read_normalizer(const ls_saved *saved, ls_normalizer *normali
   return as_model_error(read_normalizer(saved->store, "", normalizer));
 }
 
-ls_status ls_saved_take(const ls_saved *saved, const ls_segment *segment, float *values, char *why,
-                        size_t size) {
+ls_status ls_saved_read_block(const ls_saved *saved, const ls_segment *segment, float *values, char *why,
+                              size_t size) {
   const ls_array wanted = segment_array(segment);
   const char *const name = strrchr(segment->path, '/') + 1;
   ls_array found;

@@ -149,12 +149,12 @@ bool ls_saver_has_thread(const ls_saver *saver) {
 
 /* As long as the thread moves on, so does the caller, whom other ranks may wait for. */
 static void wait_until_idle(ls_saver *saver) {
-  uint64_t seen = ls_beats();
+  uint64_t seen = ls_heartbeat_count();
   pthread_mutex_lock(&saver->mutex);
   while (saver->is_busy) {
     ls_thread_wait(&saver->changed, &saver->mutex, 1.0);
-    if (ls_beats() != seen) ls_beat();
-    seen = ls_beats();
+    if (ls_heartbeat_count() != seen) ls_heartbeat();
+    seen = ls_heartbeat_count();
   }
   pthread_mutex_unlock(&saver->mutex);
 }

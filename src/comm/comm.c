@@ -36,16 +36,16 @@ static void set_last_words(const char *path) {
   MPI_Get_processor_name(host, &length);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   snprintf(who, sizeof who, "rank %d on %s", rank, host);
-  ls_log_last_words_set(who, path);
+  ls_log_fatal_set(who, path);
 }
 
 _Noreturn static void give_up(const char *why) {
-  ls_log_last_words("%s", why);
+  ls_log_fatal("%s", why);
   abort_all_ranks();
   exit(LS_ERR_INTERNAL);
 }
 
-void *comm_need(size_t count, size_t size) {
+void *comm_calloc(size_t count, size_t size) {
   void *const memory = ls_calloc(count, size);
   if (!memory) give_up("out of memory at start-up");
   return memory;
@@ -71,7 +71,7 @@ static void keep_watch(ls_comm *comm) {
     return;
   }
   comm_watchdog_join(comm);
-  comm_tell_others(comm);
+  comm_notify_peers(comm);
 }
 
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
@@ -85,7 +85,7 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   set_last_words(NULL);
   if (!is_watched) give_up(ls_message());
   ls_bug_handler_set(abort_all_ranks);
-  ls_comm *const comm = comm_need(1, sizeof *comm);
+  ls_comm *const comm = comm_calloc(1, sizeof *comm);
   MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
   MPI_Comm_rank(comm->world, &comm->rank);
   MPI_Comm_size(comm->world, &comm->size);
@@ -101,7 +101,7 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
 
 void ls_comm_destroy(ls_comm **comm) {
   if (!*comm) return;
-  comm_tell_others(NULL);
+  comm_notify_peers(NULL);
   comm_watchdog_leave(*comm);
   if ((*comm)->leaders != MPI_COMM_NULL) MPI_Comm_free(&(*comm)->leaders);
   MPI_Comm_free(&(*comm)->node);

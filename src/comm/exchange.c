@@ -198,8 +198,8 @@ static transfer *begin(const ls_exchange *exchange, size_t k, size_t n) {
   return t;
 }
 
-void ls_exchange_deal(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x, size_t n,
-                      void *pieces) {
+void ls_exchange_alltoall(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x,
+                          size_t n, void *pieces) {
   (void)comm;
   transfer *const t = begin(exchange, k, n);
   const int own = t->counts[exchange->node];
@@ -226,6 +226,6 @@ bool ls_exchange_test(ls_exchange *exchange, size_t k) {
 
 void ls_exchange_wait(ls_exchange *exchange, size_t k) {
   comm_waits(true);
-  while (!ls_exchange_test(exchange, k)) comm_pass_words();
+  while (!ls_exchange_test(exchange, k)) comm_relay_messages();
   comm_waits(false);
 }

@@ -23,7 +23,7 @@ struct ls_comm {
 
 /* Local. Zeroed memory without which ranks can't even agree: where it is short, that is told, and all ranks
  * end. To be freed by the caller. */
-void *comm_need(size_t count, size_t size);
+void *comm_calloc(size_t count, size_t size);
 
 /* Collective. Sets the two (threads.c), from what else is in `comm`. */
 void comm_choose_threads(ls_comm *comm);
@@ -62,8 +62,8 @@ void comm_watchdog_leave(ls_comm *comm);
 void comm_waits(bool for_others);
 
 /* Local. The beats of this node's ranks, and word of those of another. */
-uint64_t comm_node_beats(const ls_comm *comm);
-void comm_heard(const ls_comm *comm);
+uint64_t comm_node_heartbeats(const ls_comm *comm);
+void comm_message_received(const ls_comm *comm);
 
 /* Waits for a request that all ranks make after local work, which may take long: sleeping, and passing on
  * what the watchdogs of other nodes need to know (wait.c). */
@@ -71,10 +71,10 @@ void comm_await(ls_comm *comm, MPI_Request *request);
 
 /* Local. Takes word of other nodes, and tells them of this one, now and then: in a wait, and by each beat.
  */
-void comm_pass_words(void);
+void comm_relay_messages(void);
 
 /* Local. From now on the work of this process's first thread is made known to other nodes; NULL: no more.
  */
-void comm_tell_others(ls_comm *comm);
+void comm_notify_peers(ls_comm *comm);
 
 #endif

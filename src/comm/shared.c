@@ -39,9 +39,9 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
   size_t first = 0;
   size_t count = 0;
   node_part(comm, bytes, &first, &count);
-  for (size_t at = 0; at < count; at += LS_BEAT_BYTES) {
-    memset((unsigned char *)data + first + at, 0, ls_size_min(LS_BEAT_BYTES, count - at));
-    ls_beat();
+  for (size_t at = 0; at < count; at += LS_HEARTBEAT_BYTES) {
+    memset((unsigned char *)data + first + at, 0, ls_size_min(LS_HEARTBEAT_BYTES, count - at));
+    ls_heartbeat();
   }
   comm_window_fence(comm->node, window);
 }

@@ -51,7 +51,7 @@ static int quota(void) {
 /* Collective over the node. The seats of its ranks, for the caller to free. */
 static seat *gather_seats(ls_comm *comm, int threads) {
   seat mine = {.threads = threads, .rank = comm->rank};
-  seat *const seats = comm_need((size_t)comm->node_size, sizeof *seats);
+  seat *const seats = comm_calloc((size_t)comm->node_size, sizeof *seats);
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
   comm_waits(true);
@@ -61,9 +61,9 @@ static seat *gather_seats(ls_comm *comm, int threads) {
 }
 
 /* The ranks whose mask is this one's, and what they have together. */
-static ls_crowd sharers_of(const ls_comm *comm, const seat *seats) {
+static ls_oversubscription sharers_of(const ls_comm *comm, const seat *seats) {
   const seat *const mine = &seats[comm->node_rank];
-  ls_crowd sharers = {.cores = CPU_COUNT(&mine->mask)};
+  ls_oversubscription sharers = {.cores = CPU_COUNT(&mine->mask)};
   for (int i = 0; i < comm->node_size; i++) {
     const bool shares = CPU_EQUAL(&mine->mask, &seats[i].mask) != 0;
     sharers.ranks += shares;
@@ -74,10 +74,10 @@ static ls_crowd sharers_of(const ls_comm *comm, const seat *seats) {
 }
 
 /* All ranks of the node, and what they have together. */
-static ls_crowd node_of(const ls_comm *comm, const seat *seats) {
+static ls_oversubscription node_of(const ls_comm *comm, const seat *seats) {
   const int limit = quota();
   cpu_set_t all;
-  ls_crowd node = {.ranks = comm->node_size};
+  ls_oversubscription node = {.ranks = comm->node_size};
   CPU_ZERO(&all);
   for (int i = 0; i < comm->node_size; i++) {
     CPU_OR(&all, &all, &seats[i].mask);
@@ -95,7 +95,7 @@ void comm_choose_threads(ls_comm *comm) {
   static const char *const wishes[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", NULL};
   static const char *const slurm[] = {"SLURM_CPUS_PER_TASK", NULL};
   seat *const seats = gather_seats(comm, 0);
-  const ls_crowd sharers = sharers_of(comm, seats);
+  const ls_oversubscription sharers = sharers_of(comm, seats);
   const int wish = ask(comm, wishes);
   const int granted = ask(comm, slurm);
   const int by_mask = at_least_one(sharers.cores / sharers.ranks);
@@ -117,9 +117,9 @@ int ls_comm_cores_missing(const ls_comm *comm) {
   return comm->cores_missing;
 }
 
-bool ls_comm_crowded(ls_comm *comm, int threads, ls_crowd *out) {
+bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out) {
   seat *const seats = gather_seats(comm, threads);
-  ls_crowd crowd = node_of(comm, seats);
+  ls_oversubscription crowd = node_of(comm, seats);
   if (crowd.threads <= crowd.cores) crowd = sharers_of(comm, seats);
   free(seats);
   int first = crowd.threads > crowd.cores ? comm->rank : comm->size;
@@ -171,7 +171,7 @@ static void append_binding(char *line, int n, const seat *seats) {
 /* Collective over the node. Its first rank writes the line. */
 static void describe_host(ls_comm *comm, int threads, char line[LINE]) {
   seat *const seats = gather_seats(comm, threads);
-  int *const ranks = comm_need((size_t)comm->node_size, sizeof *ranks);
+  int *const ranks = comm_calloc((size_t)comm->node_size, sizeof *ranks);
   int length = 0;
   if (comm->node_rank == 0) {
     for (int i = 0; i < comm->node_size; i++) ranks[i] = seats[i].rank;

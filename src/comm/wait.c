@@ -23,7 +23,7 @@ static void listen(ls_comm *comm) {
     MPI_Iprobe(MPI_ANY_SOURCE, WORD_TAG, comm->leaders, &has_word, &from);
     if (!has_word) return;
     MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, WORD_TAG, comm->leaders, MPI_STATUS_IGNORE);
-    comm_heard(comm);
+    comm_message_received(comm);
   }
 }
 
@@ -31,7 +31,7 @@ static void listen(ls_comm *comm) {
 static void tell(ls_comm *comm) {
   const double now = ls_clock();
   if (now - comm->word_sent < comm->timeout / WORDS) return;
-  const uint64_t beats = comm_node_beats(comm);
+  const uint64_t beats = comm_node_heartbeats(comm);
   if (beats == comm->word_beats) return;
   int n = 0;
   int own = 0;
@@ -48,7 +48,7 @@ static void tell(ls_comm *comm) {
   }
 }
 
-void comm_pass_words(void) {
+void comm_relay_messages(void) {
   static double passed;
   const double now = teller ? ls_clock() : 0.0;
   if (!teller || now - passed < teller->timeout / (4.0 * WORDS)) return;
@@ -57,9 +57,9 @@ void comm_pass_words(void) {
   tell(teller);
 }
 
-void comm_tell_others(ls_comm *comm) {
+void comm_notify_peers(ls_comm *comm) {
   teller = comm && comm->leaders != MPI_COMM_NULL ? comm : NULL;
-  ls_beat_hook_set(teller ? comm_pass_words : NULL);
+  ls_heartbeat_hook_set(teller ? comm_relay_messages : NULL);
 }
 
 void comm_await(ls_comm *comm, MPI_Request *request) {
@@ -70,7 +70,7 @@ void comm_await(ls_comm *comm, MPI_Request *request) {
   for (;;) {
     MPI_Test(request, &is_done, MPI_STATUS_IGNORE);
     if (is_done) break;
-    comm_pass_words();
+    comm_relay_messages();
     if (ls_clock() - start > SPIN) usleep(NAP_US);
   }
   comm_waits(false);

@@ -62,7 +62,7 @@ static atomic_bool waiting; /* this process's first thread waits for others */
 
 void comm_waits(bool for_others) {
   atomic_store_explicit(&waiting, for_others, memory_order_relaxed);
-  if (!for_others) ls_beat();
+  if (!for_others) ls_heartbeat();
 }
 
 /* ------------------------------------------------------------------------- the board */
@@ -70,28 +70,28 @@ void comm_waits(bool for_others) {
 static void post(void) {
   if (!watchdog.board) return;
   slot *const mine = &watchdog.board->slots[watchdog.own];
-  atomic_store(&mine->beats, ls_beats());
+  atomic_store(&mine->beats, ls_heartbeat_count());
   atomic_store(&mine->waits, atomic_load(&waiting));
   atomic_fetch_add(&mine->turns, 1);
 }
 
-static uint64_t sum_of_beats(const struct comm_board *board) {
+static uint64_t sum_heartbeats(const struct comm_board *board) {
   uint64_t sum = 0;
   for (int i = 0; i < watchdog.n; i++) sum += atomic_load(&board->slots[i].beats);
   return sum;
 }
 
-uint64_t comm_node_beats(const ls_comm *comm) {
-  return comm->board ? sum_of_beats(comm->board) : 0;
+uint64_t comm_node_heartbeats(const ls_comm *comm) {
+  return comm->board ? sum_heartbeats(comm->board) : 0;
 }
 
-void comm_heard(const ls_comm *comm) {
+void comm_message_received(const ls_comm *comm) {
   if (comm->board) atomic_fetch_add(&comm->board->heard, 1);
 }
 
 static uint64_t all_signs(void) {
   const struct comm_board *const board = watchdog.board;
-  return board ? sum_of_beats(board) + atomic_load(&board->heard) : ls_beats();
+  return board ? sum_heartbeats(board) + atomic_load(&board->heard) : ls_heartbeat_count();
 }
 
 /* ------------------------------------------------------------------------ its verdict */
@@ -162,10 +162,9 @@ static void find_fault(const struct comm_board *board, char *text, size_t size) 
 
 /* On a thread of its own, as the log may be on what does not answer. */
 static void *speak(void *fault) {
-  ls_log_last_words(
-      "nothing has moved for %g s (comm.timeout): %s. All ranks end; what was saved is intact: "
-      "run the same command again",
-      watchdog.limit, (const char *)fault);
+  ls_log_fatal("nothing has moved for %g s (comm.timeout): %s. All ranks end; what was saved is intact: "
+               "run the same command again",
+               watchdog.limit, (const char *)fault);
   atomic_store(&spoken, true);
   return NULL;
 }
@@ -286,8 +285,8 @@ static void name_other_nodes(const ls_comm *comm, char *text, size_t size) {
 
 void comm_watchdog_join(ls_comm *comm) {
   comm->timeout = LIMIT;
-  watchdog.turns = comm_need((size_t)comm->node_size, sizeof *watchdog.turns);
-  watchdog.silent = comm_need((size_t)comm->node_size, sizeof *watchdog.silent);
+  watchdog.turns = comm_calloc((size_t)comm->node_size, sizeof *watchdog.turns);
+  watchdog.silent = comm_calloc((size_t)comm->node_size, sizeof *watchdog.silent);
   const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(slot) + LS_ALIGNMENT;
   char *const base = comm_window_allocate(comm, bytes, &comm->board_window);
   comm->board = (void *)(base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT);

@@ -108,7 +108,7 @@ void config_phrase_add(config_phrase *phrase, const char *format, ...)
 /* ----------------------------------------------------------------- names.c */
 
 /* Collects the mistake that no key of the table has the node's name. */
-void config_mistake_unknown(ls_config *config, const ls_node *node, const ls_key *keys);
+void config_error_unknown(ls_config *config, const ls_node *node, const ls_key *keys);
 
 /* ----------------------------------------------------------------- value.c */
 
@@ -126,6 +126,6 @@ bool config_take_value(ls_config *config, const ls_key *key, ls_node *node, void
 void config_write_path(FILE *out, const ls_node *node);
 
 /* Collects the mistake that a key of `map` is absent. */
-void config_mistake_absent(ls_config *config, const ls_node *map, const char *key);
+void config_error_absent(ls_config *config, const ls_node *map, const char *key);
 
 #endif

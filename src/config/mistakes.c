@@ -73,7 +73,7 @@ static void collect(ls_config *config, const ls_node *node, const char *key, con
   free(text);
 }
 
-void ls_config_mistake(ls_config *config, const ls_node *node, const char *format, ...) {
+void ls_config_error(ls_config *config, const ls_node *node, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   collect(config, node, NULL, format, arguments);
@@ -88,7 +88,7 @@ static void collect_at_key(ls_config *config, const ls_node *map, const char *ke
   va_end(arguments);
 }
 
-void config_mistake_absent(ls_config *config, const ls_node *map, const char *key) {
+void config_error_absent(ls_config *config, const ls_node *map, const char *key) {
   collect_at_key(config, map, key, "required, but absent");
 }
 
@@ -137,7 +137,7 @@ static ls_status tell(const config_mistake *mistakes, size_t n) {
   return ls_fail(LS_ERR_CONFIG, "%s", text);
 }
 
-ls_status ls_config_verdict(const ls_config *config) {
+ls_status ls_config_status(const ls_config *config) {
   if (config->out_of_memory) return ls_fail(LS_ERR_INTERNAL, "out of memory: reading %s", config->name);
   if (config->n_mistakes == 0) return LS_OK;
   const size_t bytes = config->n_mistakes * sizeof(config_mistake);

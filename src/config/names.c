@@ -61,7 +61,7 @@ static void add_nearest(config_phrase *phrase, const closest *nearest) {
   config_phrase_add(phrase, " (known:");
 }
 
-void config_mistake_unknown(ls_config *config, const ls_node *node, const ls_key *keys) {
+void config_error_unknown(ls_config *config, const ls_node *node, const ls_key *keys) {
   closest nearest = {.text = node->key};
   config_phrase phrase = {""};
   for (const ls_key *key = keys; key->name; key++) offer(&nearest, key->name);
@@ -69,12 +69,12 @@ void config_mistake_unknown(ls_config *config, const ls_node *node, const ls_key
   for (const ls_key *key = keys; key->name; key++) {
     config_phrase_add(&phrase, "%s %s", key == keys ? "" : ",", key->name);
   }
-  ls_config_mistake(config, node, "unknown key%s)", phrase.text);
+  ls_config_error(config, node, "unknown key%s)", phrase.text);
 }
 
 int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names) {
   if (node->kind != LS_NODE_SCALAR) {
-    ls_config_mistake(config, node, "%s where the name of a %s is expected", config_kind_name(node), key);
+    ls_config_error(config, node, "%s where the name of a %s is expected", config_kind_name(node), key);
     return -1;
   }
   for (int i = 0; names[i]; i++) {
@@ -85,7 +85,7 @@ int ls_config_choose(ls_config *config, const ls_node *node, const char *key, co
   for (size_t i = 0; names[i]; i++) offer(&nearest, names[i]);
   add_nearest(&phrase, &nearest);
   for (size_t i = 0; names[i]; i++) config_phrase_add(&phrase, "%s %s", i ? "," : "", names[i]);
-  ls_config_mistake(config, node, "'%s' is not a known %s%s)", config_excerpt(node->text).text, key,
-                    phrase.text);
+  ls_config_error(config, node, "'%s' is not a known %s%s)", config_excerpt(node->text).text, key,
+                  phrase.text);
   return -1;
 }

@@ -7,7 +7,7 @@ static void refuse_unknown(ls_config *config, const ls_node *map, const ls_key *
   for (size_t i = 0; i < map->count; i++) {
     const ls_key *key = keys;
     while (key->name && strcmp(key->name, map->children[i]->key) != 0) key++;
-    if (!key->name) config_mistake_unknown(config, map->children[i], keys);
+    if (!key->name) config_error_unknown(config, map->children[i], keys);
   }
 }
 
@@ -21,7 +21,7 @@ static ls_node *find_present(const ls_node *map, const char *key) {
 static ls_node *make_detached(ls_config *config, ls_node *parent, const char *key) {
   ls_node *const map = config_node_make(config, LS_NODE_MAP);
   if (!map) {
-    ls_config_mistake(config, NULL, "more than %d values, defaults included", CONFIG_MAX_NODES);
+    ls_config_error(config, NULL, "more than %d values, defaults included", CONFIG_MAX_NODES);
     return NULL;
   }
   map->parent = parent;
@@ -47,7 +47,7 @@ ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *secti
   if (node && node->kind == LS_NODE_MAP) return node;
   if (!node && parent->kind == LS_NODE_MAP) return make_section(config, parent, section);
   const ls_node *const place = node ? node : parent;
-  ls_config_mistake(config, place, "%s where a map of keys is expected", config_kind_name(place));
+  ls_config_error(config, place, "%s where a map of keys is expected", config_kind_name(place));
   return make_detached(config, parent, section);
 }
 
@@ -55,7 +55,7 @@ static ls_node *make_fallback(ls_config *config, const ls_key *key) {
   ls_node *node = NULL;
   if (!key->fallback) return NULL;
   if (config_parse_value(config, key->fallback, NULL, 0, &node)) {
-    ls_config_mistake(config, NULL, "the default of %s: %s", key->name, ls_message());
+    ls_config_error(config, NULL, "the default of %s: %s", key->name, ls_message());
     return NULL;
   }
   return config_is_null(node) ? NULL : node;
@@ -66,7 +66,7 @@ static void read_value(ls_config *config, ls_node *map, const ls_key *key, ls_no
   config_clear_field(key, field);
   if (node && config_take_value(config, key, node, field)) return;
   const bool missing = !node && (key->flags & LS_KEY_REQUIRED) != 0;
-  if (missing && !map->detached) config_mistake_absent(config, map, key->name);
+  if (missing && !map->detached) config_error_absent(config, map, key->name);
   ls_node *const fallback = make_fallback(config, key);
   if (!fallback) return;
   fallback->parent = map;
@@ -84,7 +84,7 @@ void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void
     return;
   }
   const bool missing = !node && (key->flags & LS_KEY_REQUIRED) != 0;
-  if (missing && !map->detached) config_mistake_absent(config, map, key->name);
+  if (missing && !map->detached) config_error_absent(config, map, key->name);
   ls_node *const nested =
       missing ? make_detached(config, map, key->name) : ls_config_section(config, map, key->name);
   ls_config_read(config, nested, key->keys, field);
@@ -92,7 +92,7 @@ void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void
 
 void ls_config_read(ls_config *config, ls_node *map, const ls_key *keys, void *out) {
   if (map && map->kind != LS_NODE_MAP) {
-    ls_config_mistake(config, map, "%s where a map of keys is expected", config_kind_name(map));
+    ls_config_error(config, map, "%s where a map of keys is expected", config_kind_name(map));
     map = NULL;
   }
   if (!map) map = make_detached(config, NULL, NULL);

@@ -10,19 +10,19 @@ const char *config_kind_name(const ls_node *node) {
 }
 
 static void mistake_kind(ls_config *config, const ls_key *key, const ls_node *node) {
-  ls_config_mistake(config, node, "%s where %s is expected", config_kind_name(node),
-                    config_expected(key).text);
+  ls_config_error(config, node, "%s where %s is expected", config_kind_name(node),
+                  config_expected(key).text);
 }
 
 /* 'abc' is not a whole number from 1 to 8 */
 static void mistake_text(ls_config *config, const ls_key *key, const ls_node *node) {
-  ls_config_mistake(config, node, "'%s' is not %s", config_excerpt(node->text).text,
-                    config_expected(key).text);
+  ls_config_error(config, node, "'%s' is not %s", config_excerpt(node->text).text,
+                  config_expected(key).text);
 }
 
 static void mistake_range(ls_config *config, const ls_key *key, const ls_node *node) {
-  ls_config_mistake(config, node, "%s is out of range; %s", config_excerpt(node->text).text,
-                    config_expected(key).text);
+  ls_config_error(config, node, "%s is out of range; %s", config_excerpt(node->text).text,
+                  config_expected(key).text);
 }
 
 /* A plain scalar, which alone can be a number or a switch. */
@@ -32,16 +32,16 @@ static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) 
     return false;
   }
   if (!node->quoted) return true;
-  ls_config_mistake(config, node, "'%s' is a quoted text, not %s; write it without quotes",
-                    config_excerpt(node->text).text, config_expected(key).text);
+  ls_config_error(config, node, "'%s' is a quoted text, not %s; write it without quotes",
+                  config_excerpt(node->text).text, config_expected(key).text);
   return false;
 }
 
 static bool take_bool(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (!is_plain(config, key, node)) return false;
   if (config_parse_bool(node->text, field)) return true;
-  ls_config_mistake(config, node, "'%s' is no truth value; write true or false",
-                    config_excerpt(node->text).text);
+  ls_config_error(config, node, "'%s' is no truth value; write true or false",
+                  config_excerpt(node->text).text);
   return false;
 }
 
@@ -50,8 +50,8 @@ static void mistake_count(ls_config *config, const ls_key *key, const ls_node *n
   if (outcome == CONFIG_NO_NUMBER) {
     mistake_text(config, key, node);
   } else if (outcome == CONFIG_OVERFLOW && node->text[0] != '-' && config_within(key, 0x1p64)) {
-    ls_config_mistake(config, node, "%s is out of range; %s, at most %llu", config_excerpt(node->text).text,
-                      config_expected(key).text, (unsigned long long)UINT64_MAX);
+    ls_config_error(config, node, "%s is out of range; %s, at most %llu", config_excerpt(node->text).text,
+                    config_expected(key).text, (unsigned long long)UINT64_MAX);
   } else {
     mistake_range(config, key, node);
   }
@@ -95,8 +95,8 @@ static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, voi
     return false;
   }
   if (node->count != 2) {
-    ls_config_mistake(config, node, "a list of %zu where %s is expected", node->count,
-                      config_expected(key).text);
+    ls_config_error(config, node, "a list of %zu where %s is expected", node->count,
+                    config_expected(key).text);
     return false;
   }
   ls_key item = *key;
@@ -121,7 +121,7 @@ static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void 
     return false;
   }
   if (node->text[0] == '\0') {
-    ls_config_mistake(config, node, "an empty text; leave the key out, or give it a value");
+    ls_config_error(config, node, "an empty text; leave the key out, or give it a value");
     return false;
   }
   *(const char **)field = node->text;

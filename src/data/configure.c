@@ -109,9 +109,9 @@ static const char *absolute(ls_config *config, ls_node *section, const char *key
   if (!node || ls_node_text(node)[0] == '\0') return NULL;
   char *const path = resolve(config_path, ls_node_text(node));
   if (!path)
-    ls_config_mistake(config, node, "can't be made an absolute path: %s", strerror(errno));
+    ls_config_error(config, node, "can't be made an absolute path: %s", strerror(errno));
   else if (ls_config_replace(config, node, path) != LS_OK)
-    ls_config_mistake(config, node, "%s", ls_message());
+    ls_config_error(config, node, "%s", ls_message());
   free(path);
   return ls_node_text(node);
 }
@@ -132,9 +132,9 @@ static void read_validation(ls_config *config, ls_node *section, const char *con
     return;
   }
   if (!(fraction >= 0.0 && fraction < 1.0))
-    ls_config_mistake(config, ls_node_find(section, "validation"),
-                      "%s is out of range: a fraction from 0 up to but not 1, or FILE[:GROUP]",
-                      out->validation);
+    ls_config_error(config, ls_node_find(section, "validation"),
+                    "%s is out of range: a fraction from 0 up to but not 1, or FILE[:GROUP]",
+                    out->validation);
   out->validation = NULL;
   out->validation_fraction = fraction;
 }

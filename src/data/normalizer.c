@@ -77,7 +77,7 @@ static void sweep(part *p, void (*visit)(part *)) {
   const table *const t = p->table;
   for (uint64_t i = 0; i < t->n_rows; i++) {
     if (!t->is_member[i]) continue;
-    ls_beat();
+    ls_heartbeat();
     ls_elements(t->data, t->dtype, i * t->n_cols + p->first, p->n, p->row);
     visit(p);
   }

@@ -49,8 +49,8 @@ static ls_status write_attributes(const ls_explainer *e, const ls_explain_names 
   return status;
 }
 
-ls_status ls_explain_begin_file(const ls_explainer *e, const ls_explain_names *names, size_t n_samples,
-                                const char *path, ls_store_writer **out) {
+ls_status ls_explain_create_file(const ls_explainer *e, const ls_explain_names *names, size_t n_samples,
+                                 const char *path, ls_store_writer **out) {
   ls_status status = ls_store_create(path, false, out);
   if (status == LS_OK)
     status = begin_arrays(*out, &e->options.dataset->x_array, (uint64_t)n_samples * e->per_sample);

@@ -175,7 +175,7 @@ ls_status import_csv_next(csv *c, bool *got) {
     c->used = c->n_cells = 0;
     c->row_line = c->line;
     if (peek(c) == END) return c->status;
-    ls_beat();
+    ls_heartbeat();
     while (read_cell(c)) {
     }
     if (c->status != LS_OK) return c->status;

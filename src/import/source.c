@@ -60,7 +60,7 @@ ls_status import_source_read(source *in, void *buffer, size_t bytes, size_t *got
   while (*got < bytes) {
     const unsigned want = (unsigned)ls_size_min(bytes - *got, READ_MOST);
     errno = 0;
-    ls_beat();
+    ls_heartbeat();
     const int count = gzread(in->gz, (unsigned char *)buffer + *got, want);
     if (count > 0) *got += (size_t)count;
     if (count < (int)want) return judge_end(in);

@@ -18,12 +18,12 @@ const ls_layer_type *const ls_layer_types[] = {
 /* The kind that the map's key `layer` names, or NULL after collecting the mistake. */
 static const ls_layer_type *find_type(ls_config *config, const ls_node *node) {
   if (ls_node_kind_of(node) != LS_NODE_MAP) {
-    ls_config_mistake(config, node, "a layer is a map such as {layer: dense, units: 10}");
+    ls_config_error(config, node, "a layer is a map such as {layer: dense, units: 10}");
     return NULL;
   }
   const ls_node *const kind = ls_node_find(node, "layer");
   if (!kind) {
-    ls_config_mistake(config, node, "this layer has no key `layer`, which says what kind it is");
+    ls_config_error(config, node, "this layer has no key `layer`, which says what kind it is");
     return NULL;
   }
   const char *names[KINDS];
@@ -35,8 +35,7 @@ static const ls_layer_type *find_type(ls_config *config, const ls_node *node) {
 /* One layer inside another; NULL after collecting a mistake. */
 static ls_layer *create_child(ls_config *config, ls_node *node, uint32_t *next) {
   if (*next >= LS_LAYER_INDEX_MAX) {
-    ls_config_mistake(config, node, "more than %d layers inside others",
-                      LS_LAYER_INDEX_MAX - LS_LAYERS_MAX);
+    ls_config_error(config, node, "more than %d layers inside others", LS_LAYER_INDEX_MAX - LS_LAYERS_MAX);
     return NULL;
   }
   const uint32_t index = (*next)++;
@@ -48,12 +47,12 @@ static void create_children(ls_layer *layer, ls_config *config, const ls_node *n
   ls_node *const list = layer->type->list(layer);
   if (!list) return; /* told already */
   if (ls_node_kind_of(list) != LS_NODE_LIST || ls_node_count(list) == 0) {
-    ls_config_mistake(config, list, "a list of layers such as [{layer: dense, units: 10}] is needed");
+    ls_config_error(config, list, "a list of layers such as [{layer: dense, units: 10}] is needed");
     return;
   }
   const size_t n = ls_node_count(list);
   layer->children = ls_calloc(n, sizeof(ls_layer *));
-  if (!layer->children) ls_config_mistake(config, node, "out of memory");
+  if (!layer->children) ls_config_error(config, node, "out of memory");
   for (size_t i = 0; layer->children && i < n; i++) {
     ls_layer *const child = create_child(config, ls_node_item(list, i), next);
     if (child) layer->children[layer->n_children++] = child;
@@ -66,7 +65,7 @@ ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint
   ls_layer *layer = ls_calloc(1, sizeof *layer);
   void *const options = layer ? ls_calloc(1, type->options_size) : NULL;
   if (!options) {
-    ls_config_mistake(config, node, "out of memory");
+    ls_config_error(config, node, "out of memory");
     free(layer);
     return NULL;
   }

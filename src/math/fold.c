@@ -38,7 +38,7 @@ double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *
 }
 
 /* Four floats at a time: the processor puts them together to whole lines. */
-void ls_math_stream(size_t n, const float *x, float *out) {
+void ls_math_copy_nontemporal(size_t n, const float *x, float *out) {
   size_t i = 0;
   LS_ASSERT(n == 0 || (uintptr_t)out % LS_ALIGNMENT == 0);
 #ifdef __SSE2__

@@ -42,7 +42,7 @@ CLONES void ls_math_clamp(size_t n, float limit, float *x) {
 }
 
 /* What lies within [-by, by] is its own clamped value, and w - w is exactly 0. */
-CLONES void ls_math_shrink(size_t n, float by, float *w) {
+CLONES void ls_math_soft_threshold(size_t n, float by, float *w) {
   for (size_t i = 0; i < n; i++) w[i] -= clamped(w[i], by);
 }
 

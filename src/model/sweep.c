@@ -20,7 +20,7 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
   LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer_forward(model->layers[i], pass, model->activations[i], model->activations[i + 1]);
-    ls_beat();
+    ls_heartbeat();
   }
   return model->activations[model->n_layers];
 }
@@ -46,7 +46,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
     ls_layer *const layer = model->layers[i];
     layer->type->backward(layer, pass, model->activations[i], model->activations[i + 1], dy,
                           i > 0 ? dx : dx_input);
-    ls_beat();
+    ls_heartbeat();
     if (pass->ready) pass->ready(pass->context, end_of(layer));
     float *const next = dx;
     dx = dy;

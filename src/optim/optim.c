@@ -17,7 +17,7 @@ const ls_optim_type *const ls_optim_types[] = {&ls_optim_sgd,
 static const ls_optim_type *find_type(ls_config *config, const ls_node *section) {
   const ls_node *const type = ls_node_find(section, "type");
   if (!type) {
-    ls_config_mistake(config, section, "a type is needed, e.g. {type: adam, lr: 0.001}");
+    ls_config_error(config, section, "a type is needed, e.g. {type: adam, lr: 0.001}");
     return NULL;
   }
   const char *names[KINDS];

@@ -59,11 +59,11 @@ void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_r
   }
 }
 
-void ls_penalty_shrink(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
-                       float *params) {
+void ls_penalty_soft_threshold(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
+                               float *params) {
   for (size_t i = 0; i < n_segments; i++) {
     const ls_segment *const s = &segments[i];
     const ls_range r = meet(s, range);
-    if (s->l1 > 0.0 && r.count > 0) ls_math_shrink(r.count, (float)(lr * s->l1), params + r.first);
+    if (s->l1 > 0.0 && r.count > 0) ls_math_soft_threshold(r.count, (float)(lr * s->l1), params + r.first);
   }
 }

@@ -163,13 +163,13 @@ static const ls_schedule_type *find_type(ls_config *config, const ls_node *secti
 
 static void check_lengths(ls_config *config, const ls_node *section, const ls_schedule *s) {
   if (s->warmup_steps > 0 && s->warmup_epochs > 0)
-    ls_config_mistake(config, ls_node_find(section, "warmup_epochs"),
-                      "given beside warmup_steps; give one of the two");
+    ls_config_error(config, ls_node_find(section, "warmup_epochs"),
+                    "given beside warmup_steps; give one of the two");
   if (s->total_steps > 0 && s->total_steps <= s->warmup_steps)
-    ls_config_mistake(config, ls_node_find(section, "total_steps"),
-                      "%llu leaves nothing after a warm-up of %llu steps; make it larger, or warmup_steps "
-                      "smaller",
-                      (unsigned long long)s->total_steps, (unsigned long long)s->warmup_steps);
+    ls_config_error(config, ls_node_find(section, "total_steps"),
+                    "%llu leaves nothing after a warm-up of %llu steps; make it larger, or warmup_steps "
+                    "smaller",
+                    (unsigned long long)s->total_steps, (unsigned long long)s->warmup_steps);
 }
 
 void ls_schedule_configure(ls_config *config, ls_schedule *out) {

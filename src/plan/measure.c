@@ -58,7 +58,7 @@ static void count_sum(void *context, double *x, size_t n) {
 
 static void gather(bench *b, size_t rows) {
   ls_setup *const setup = b->setup;
-  const ls_part *const part = &setup->train;
+  const ls_split *const part = &setup->train;
   for (size_t i = 0; i < rows; i++)
     part->batch->samples[i] =
         ls_view_sample(&part->view, ls_order_at(&b->order, (b->position + i) % part->view.n));
@@ -68,7 +68,7 @@ static void gather(bench *b, size_t rows) {
 }
 
 /* Forward, loss and backward, lane by lane as in training. */
-static void sweep(bench *b, const ls_cut *cut) {
+static void sweep(bench *b, const ls_partition *cut) {
   ls_model *const model = b->setup->job->model;
   const ls_batch *const batch = b->setup->train.batch;
   const ls_targets all = ls_batch_targets(batch);
@@ -100,10 +100,10 @@ static void update(bench *b) {
   const ls_range all = {.count = model->n_params};
   ls_penalty_add_gradient(model->n_segments, model->segments, all, 1.0, model->params, model->grads);
   ls_optim_step(job->optim, 0.0, 1.0F, model->grads, model->params);
-  ls_penalty_shrink(model->n_segments, model->segments, all, 0.0, model->params);
+  ls_penalty_soft_threshold(model->n_segments, model->segments, all, 0.0, model->params);
 }
 
-static void run_step(bench *b, const ls_cut *cut) {
+static void run_step(bench *b, const ls_partition *cut) {
   const ls_model *const model = b->setup->job->model;
   const double start = ls_clock();
   gather(b, cut->lanes[cut->n_lanes]);
@@ -123,7 +123,7 @@ static void run_step(bench *b, const ls_cut *cut) {
 enum { PASS, UPDATE, SQUARE, KINDS };
 
 /* Collective. How many steps make a round: the first rank's opinion, once its caches are warm. */
-static size_t count_steps(bench *b, const ls_cut *cut) {
+static size_t count_steps(bench *b, const ls_partition *cut) {
   run_step(b, cut);
   const double start = ls_clock();
   run_step(b, cut);
@@ -133,7 +133,7 @@ static size_t count_steps(bench *b, const ls_cut *cut) {
 }
 
 /* Collective. Seconds of a step's parts with so many rows, all ranks at once. */
-static void measure_rows(bench *b, const ls_cut *cut, double *slots, double seconds[KINDS]) {
+static void measure_rows(bench *b, const ls_partition *cut, double *slots, double seconds[KINDS]) {
   double rounds[KINDS][ROUNDS];
   const size_t steps = count_steps(b, cut);
   for (int r = 0; r < ROUNDS; r++) {
@@ -149,8 +149,8 @@ static void measure_rows(bench *b, const ls_cut *cut, double *slots, double seco
 }
 
 /* So many units of rows: lanes, or single rows of one lane. */
-static void cut_units(size_t units, size_t lane_rows, ls_cut *cut) {
-  *cut = (ls_cut){.n_lanes = lane_rows ? units : 1};
+static void cut_units(size_t units, size_t lane_rows, ls_partition *cut) {
+  *cut = (ls_partition){.n_lanes = lane_rows ? units : 1};
   if (!lane_rows) cut->lanes[1] = units;
   for (size_t l = 0; l < units && lane_rows; l++) cut->lanes[l + 1] = (l + 1) * lane_rows;
 }
@@ -167,7 +167,7 @@ static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
   const double n = (double)ls_size_max(model->n_params, 1);
   bool goes_on = true;
   for (size_t units = 1; goes_on; units = ls_size_min(2 * units, most)) {
-    ls_cut cut;
+    ls_partition cut;
     double seconds[KINDS];
     cut_units(units, lane_rows, &cut);
     measure_rows(b, &cut, slots, seconds);
@@ -290,7 +290,7 @@ void ls_plan_resident(double *private_bytes, double *shared_bytes) {
   if (file) fclose(file);
 }
 
-static double private_data(const ls_part *part) {
+static double private_data(const ls_split *part) {
   const ls_dataset *const d = part->dataset;
   if (!d || part->is_shared || !d->x.is_private) return 0.0;
   return (double)(d->x.bytes + d->y.bytes + d->w.bytes);

@@ -25,7 +25,7 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   return status;
 }
 
-static double data_bytes(const ls_part *part) {
+static double data_bytes(const ls_split *part) {
   const ls_dataset *const d = part->dataset;
   return d && !part->is_shared ? (double)(d->x.bytes + d->y.bytes + d->w.bytes) : 0.0;
 }

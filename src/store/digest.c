@@ -6,15 +6,16 @@
 #include <unistd.h>
 
 ls_digest ls_digest_of(const void *data, size_t bytes) {
-  XXH3_state_t *const state = bytes > LS_BEAT_BYTES ? XXH3_createState() : NULL;
+  XXH3_state_t *const state = bytes > LS_HEARTBEAT_BYTES ? XXH3_createState() : NULL;
   if (!state) {
     const XXH128_hash_t hash = XXH3_128bits(data, bytes);
     return (ls_digest){.low = hash.low64, .high = hash.high64};
   }
   XXH3_128bits_reset(state);
-  for (size_t at = 0; at < bytes; at += LS_BEAT_BYTES) {
-    XXH3_128bits_update(state, (const unsigned char *)data + at, ls_size_min(LS_BEAT_BYTES, bytes - at));
-    ls_beat();
+  for (size_t at = 0; at < bytes; at += LS_HEARTBEAT_BYTES) {
+    XXH3_128bits_update(state, (const unsigned char *)data + at,
+                        ls_size_min(LS_HEARTBEAT_BYTES, bytes - at));
+    ls_heartbeat();
   }
   const ls_digest digest = store_digest_end(state);
   XXH3_freeState(state);
@@ -40,7 +41,7 @@ static bool digest_rest(int descriptor, uint64_t offset, XXH3_state_t *state, vo
     if (n <= 0) return n == 0;
     XXH3_128bits_update(state, block, (size_t)n);
     *bytes += (uint64_t)n;
-    ls_beat();
+    ls_heartbeat();
   }
 }
 

@@ -71,10 +71,10 @@ static ls_status fail_system(const ls_store_writer *writer) {
 static void start_sync(int descriptor) {
   const unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
   const off_t end = lseek(descriptor, 0, SEEK_END);
-  const off_t piece = (off_t)LS_BEAT_BYTES;
+  const off_t piece = (off_t)LS_HEARTBEAT_BYTES;
   for (off_t at = 0; at < end; at += piece) {
     (void)sync_file_range(descriptor, at, piece, flags);
-    ls_beat();
+    ls_heartbeat();
   }
 }
 

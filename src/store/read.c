@@ -297,11 +297,11 @@ static bool read_rows(const open_array *from, uint64_t first, size_t count, void
 /* Beats between pieces: a slow file system is not taken for a hang. */
 static bool read_pieces(const open_array *from, uint64_t first, size_t count, size_t row_bytes,
                         unsigned char *out) {
-  const size_t at_once = ls_size_max(LS_BEAT_BYTES / row_bytes, 1);
+  const size_t at_once = ls_size_max(LS_HEARTBEAT_BYTES / row_bytes, 1);
   bool ok = true;
   for (size_t done = 0; ok && done < count; done += at_once) {
     ok = read_rows(from, first + done, ls_size_min(at_once, count - done), out + done * row_bytes);
-    ls_beat();
+    ls_heartbeat();
   }
   return ok;
 }

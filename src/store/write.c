@@ -316,7 +316,7 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
     const ls_status status = takes_whole(r, count) ? LS_OK : need_pending(writer, r);
     if (status != LS_OK) return status;
     const size_t n = take_rows(r, count, next);
-    ls_beat();
+    ls_heartbeat();
     if (n == 0) return store_write_fail(writer, path, "can't be written");
     count -= n;
     if (r->row_bytes) next += n * r->row_bytes;

@@ -168,7 +168,8 @@ static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const b
   for (int p = 0; p < exchange->n_peers; p++) {
     const ls_range part = piece_of(one->all, exchange->n_peers, p);
     if (p != exchange->peer)
-      ls_math_stream(part.count, b->grads + part.first, exchange->outboxes[exchange->peer] + part.first);
+      ls_math_copy_nontemporal(part.count, b->grads + part.first,
+                               exchange->outboxes[exchange->peer] + part.first);
   }
 }
 
@@ -193,7 +194,7 @@ static void deal(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) 
     ls_math_to_bf16(one->part.count, sent, b->lost + one->offset, halves);
     sent = halves;
   }
-  ls_exchange_deal(comm, exchange, 2 * k, size_of(b->type), sent, one->part.count, one->dealt);
+  ls_exchange_alltoall(comm, exchange, 2 * k, size_of(b->type), sent, one->part.count, one->dealt);
 }
 
 /* Local. The sum of a piece over the nodes, in place. */
@@ -300,7 +301,8 @@ static void spread_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets 
   const int n_peers = exchange->n_peers;
   for (size_t k = 0; k < b->n && n_peers > 1; k++) {
     const ls_range part = b->list[k].part;
-    ls_math_stream(part.count, values + part.first, exchange->outboxes[exchange->peer] + part.first);
+    ls_math_copy_nontemporal(part.count, values + part.first,
+                             exchange->outboxes[exchange->peer] + part.first);
   }
   ls_exchange_fence(comm, exchange);
   for (size_t k = 0; k < b->n * (size_t)n_peers; k++) {
@@ -320,7 +322,7 @@ double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   return b->squares;
 }
 
-void buckets_share(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
+void buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
   const ls_range part = b->list[0].part;
   if (exchange->n_nodes > 1) {
     ls_exchange_gather(comm, exchange, 1, sizeof(float), values + part.first, part.count);

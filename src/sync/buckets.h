@@ -34,6 +34,6 @@ void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets, 
 double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets);
 
 /* Collective, mode sharded. Each rank's piece of values (n) goes to all the others. Likewise. */
-void buckets_share(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *values);
+void buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *values);
 
 #endif

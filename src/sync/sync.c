@@ -221,12 +221,12 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, fl
   if (sync->clip_value > 0.0 && scale > 0.0F)
     ls_math_clamp(mine.count, (float)(sync->clip_value / (double)scale), grads);
   ls_optim_step(optim, step->lr, scale, grads, params + mine.first);
-  ls_penalty_shrink(sync->n_penalised, sync->penalised, mine, step->lr, params);
+  ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, mine, step->lr, params);
 }
 
 static void share(ls_comm *comm, ls_sync *sync, float *values) {
   const double start = ls_clock();
-  buckets_share(comm, sync->exchange, sync->buckets, values);
+  buckets_allgather(comm, sync->exchange, sync->buckets, values);
   sync->seconds += ls_clock() - start;
 }
 
@@ -241,7 +241,7 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
   return LS_OK;
 }
 
-void ls_sync_share(ls_comm *comm, ls_sync *sync, float *values) {
+void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values) {
   if (sync->mode != LS_SYNC_SHARDED) return;
   ls_exchange_fence(comm, sync->exchange); /* all have copied what was shared before */
   share(comm, sync, values);

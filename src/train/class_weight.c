@@ -36,12 +36,11 @@ static void check_list(ls_config *config, const ls_node *list) {
     const bool is_valid = parse_weight(item, &weight);
     all_valid = all_valid && is_valid;
     if (!is_valid)
-      ls_config_mistake(config, item, "'%s' is no weight: 0, or a number from 1e-6 to 1e6, is expected",
-                        ls_node_text(item));
+      ls_config_error(config, item, "'%s' is no weight: 0, or a number from 1e-6 to 1e6, is expected",
+                      ls_node_text(item));
     sum += weight;
   }
-  if (all_valid && sum == 0.0)
-    ls_config_mistake(config, list, "all weights are 0: nothing would be learnt");
+  if (all_valid && sum == 0.0) ls_config_error(config, list, "all weights are 0: nothing would be learnt");
 }
 
 #define NO_CLASSES                                                                                         \
@@ -52,22 +51,22 @@ static void check_list(ls_config *config, const ls_node *list) {
 static void check_width(ls_job *job, const ls_node *node, size_t n_out) {
   const size_t n_classes = count_classes(job, n_out);
   if (n_classes == 0)
-    ls_config_mistake(job->config, node, "%s", NO_CLASSES);
+    ls_config_error(job->config, node, "%s", NO_CLASSES);
   else if (is_list(node) && ls_node_count(node) != n_classes)
-    ls_config_mistake(job->config, node, "%zu weights, but the model is for %zu classes",
-                      ls_node_count(node), n_classes);
+    ls_config_error(job->config, node, "%zu weights, but the model is for %zu classes", ls_node_count(node),
+                    n_classes);
 }
 
 void train_check_class_weight(ls_job *job) {
   const ls_node *const node = job->train.class_weight;
   if (!node) return;
   if (job->task == LS_TASK_REGRESSION)
-    ls_config_mistake(job->config, node, "%s", NO_CLASSES);
+    ls_config_error(job->config, node, "%s", NO_CLASSES);
   else if (is_list(node))
     check_list(job->config, node);
   else if (strcmp(ls_node_text(node), "balanced") != 0)
-    ls_config_mistake(job->config, node, "neither balanced nor a list with a weight for each class");
-  if (ls_config_verdict(job->config) != LS_OK) return;
+    ls_config_error(job->config, node, "neither balanced nor a list with a weight for each class");
+  if (ls_config_status(job->config) != LS_OK) return;
   const size_t n_out = train_output_width(job->model);
   if (n_out > 0) check_width(job, node, n_out);
 }

@@ -25,8 +25,8 @@ int train_column_find(const ls_job *job, const char *name) {
   return -1;
 }
 
-bool train_column_grows(const ls_job *job, int column) {
-  if (column >= COLUMNS) return train_measure_grows(&job->measures.list[column - COLUMNS]);
+bool train_column_is_maximized(const ls_job *job, int column) {
+  if (column >= COLUMNS) return train_measure_is_maximized(&job->measures.list[column - COLUMNS]);
   return column == COLUMN_TRAIN_QUALITY || column == COLUMN_VAL_QUALITY ||
          column == COLUMN_SAMPLES_PER_SECOND;
 }

@@ -24,7 +24,7 @@ void train_set_deadline(trainer *t) {
   t->deadline = ls_clock() + limit - fmax(before, 0.0);
 }
 
-bool train_is_late(trainer *t) {
+bool train_is_near_deadline(trainer *t) {
   if (t->deadline <= 0.0) return false;
   const double now = ls_clock();
   if (t->longest.turn_began > 0.0) t->longest.turn = fmax(t->longest.turn, now - t->longest.turn_began);

@@ -113,8 +113,8 @@ static void measure(trainer *t, diagnostics *d) {
   ls_setup *const setup = t->setup;
   ls_model *const model = setup->job->model;
   const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
-  ls_cut cut;
-  ls_cut_rows(t->comm, setup->tree, samples, &cut);
+  ls_partition cut;
+  ls_partition_rows(t->comm, setup->tree, samples, &cut);
   train_probe(t, d->batch, &cut);
   double *counts = d->counts;
   for (size_t i = 0; i < d->n_counts; i++) counts[i] = 0.0;

@@ -68,8 +68,8 @@ static void add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_
 /* A pass is of so many rows at any number of ranks: another shape may give other bits. */
 void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
                  const ls_view *view, ls_batch *batch, ls_metric *metric) {
-  ls_cut cut;
-  ls_cut_rows(comm, tree, view->n, &cut);
+  ls_partition cut;
+  ls_partition_rows(comm, tree, view->n, &cut);
   const size_t most = ls_size_min(LS_EVALUATE_ROWS, ls_size_min(batch->max_rows, model->max_rows));
   ls_metric_reset(metric);
   if (view->n > 0) ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);

@@ -114,7 +114,7 @@ static void check_block(checker *c, const ls_segment *segment, uint32_t instance
 
 /* Local. Gathers this rank's shard of the samples. */
 static void gather(checker *c, size_t rows) {
-  ls_part *const part = &c->setup->train;
+  ls_split *const part = &c->setup->train;
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(c->comm), ls_comm_size(c->comm));
   for (size_t i = 0; i < shard.rows; i++)
     part->batch->samples[i] = ls_view_sample(&part->view, shard.first + i);

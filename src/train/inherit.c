@@ -57,7 +57,7 @@ static ls_status take_block(const heir *h, const ls_segment *segment, float *val
     return LS_OK;
   }
   const ls_status status =
-      ls_saved_take(h->saved, segment, values + segment->offset, out->why, sizeof out->why);
+      ls_saved_read_block(h->saved, segment, values + segment->offset, out->why, sizeof out->why);
   if (status != LS_OK || out->why[0] == '\0' || !h->options->init_layers) return status;
   return ls_fail(LS_ERR_MODEL, "%s: --init-layers: can't take /model/%s: %s", h->told->source,
                  segment->path, out->why);

@@ -78,7 +78,7 @@ ls_status run_files_abandon(const run_files *files, ls_status status);
 ls_status run_files_open_log(run_files *files);
 
 /* Local. LS_ERR_OUTPUT where another run is at work in the folder, or may be. Touches nothing. */
-ls_status run_lock_look(const run_files *files);
+ls_status run_lock_check_free(const run_files *files);
 
 /* Local. The same, and the folder, which is there, is this run's until run_files_destroy; the lock of a
  * dead run is taken over. LS_ERR_OUTPUT where it can't be made, too. Does nothing where it has been taken.
@@ -118,7 +118,7 @@ typedef struct epoch_row {
 int train_columns(const ls_job *job);
 const char *train_column_name(const ls_job *job, int column);
 int train_column_find(const ls_job *job, const char *name);
-bool train_column_grows(const ls_job *job, int column);
+bool train_column_is_maximized(const ls_job *job, int column);
 
 /* Local. Appends a row; a NaN leaves its column empty. */
 ls_status run_files_append(const run_files *files, const epoch_row *row);
@@ -139,7 +139,7 @@ ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_m
 void train_measures_take(const ls_measures *measures, const ls_metric *metric, double *values);
 
 /* Local. Whether larger values are better. */
-bool train_measure_grows(const ls_measure *measure);
+bool train_measure_is_maximized(const ls_measure *measure);
 
 /* Local. Adds "  val_f1 0.9876" for each, without "val_" for test data, behind what is in `text`. */
 void train_measures_describe(const ls_measures *measures, const double *values, bool is_validation,
@@ -196,7 +196,7 @@ typedef struct trainer {
   double deadline; /* of max_time, on ls_clock; rank 0's, 0: none */
   bool is_late;    /* rank 0: it is what wants to stop */
   struct {
-    double step, turn; /* the longest so far of this process, in seconds: see train_is_late */
+    double step, turn; /* the longest so far of this process, in seconds: see train_is_near_deadline */
     double turn_began;
   } longest;
   bool told_no_value; /* of the monitored column */
@@ -242,7 +242,7 @@ ls_status train_run_step(trainer *t, const ls_order *order);
 /* Collective where the model sees the whole batch. Forward and backward over the rows of a cut of the
  * training part, in the order of its first epoch, nothing drawn, nothing learnt: fills the model's gradient
  * and the step's metric with the sums over this rank's rows. */
-void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut);
+void train_probe(trainer *t, ls_batch *batch, const ls_partition *cut);
 
 /* Local. Starts the clock of max_time, where there is one. */
 void train_set_deadline(trainer *t);
@@ -252,7 +252,7 @@ void train_set_deadline(trainer *t);
  * evaluation and a checkpoint's copy) must still fit, and then some steps, what is being saved, model.h5
  * and the last checkpoint. These may take as long as they ever did in this process; saving, until it was
  * seen, as long as at 50 MB/s. */
-bool train_is_late(trainer *t);
+bool train_is_near_deadline(trainer *t);
 
 /* Local. Counts the time since `start` as training of the epoch at hand. */
 void train_count_time(trainer *t, double start);
@@ -277,13 +277,13 @@ int train_monitored(const trainer *t);
 bool train_is_best(const trainer *t, const epoch_row *row);
 
 /* After an epoch: early stopping and the plateau take note of its row. */
-void train_watch(trainer *t, const epoch_row *row);
+void train_update_monitor(trainer *t, const epoch_row *row);
 
 /* Starts the two anew, where another column is watched from now on. */
-void train_forget_watched(trainer *t);
+void train_reset_monitor(trainer *t);
 
 /* Whether early stopping ends the run. */
-bool train_is_stale(const trainer *t);
+bool train_is_stopped_early(const trainer *t);
 
 /* ----------------------------------------------------------------- saving, resuming */
 

@@ -229,7 +229,7 @@ static ls_status choose_monitor(ls_job *job, const ls_node *section) {
   const ls_node *const node = ls_node_find(section, "monitor");
   if (ls_config_choose(job->config, node, "monitor", columns) < 0) return LS_OK;
   if (strncmp(job->train.monitor, "val_", 4) == 0 && !has_validation(job))
-    ls_config_mistake(job->config, node, "%s needs data.validation", job->train.monitor);
+    ls_config_error(job->config, node, "%s needs data.validation", job->train.monitor);
   return LS_OK;
 }
 
@@ -237,50 +237,50 @@ static void check_least_rate(const ls_job *job) {
   const ls_node *const section = ls_node_find(ls_config_root(job->config), "schedule");
   const double lr = job->optim ? job->optim->type->lr(job->optim) : 0.0;
   if (job->optim && job->schedule.min_lr > lr)
-    ls_config_mistake(job->config, section ? ls_node_find(section, "min_lr") : NULL,
-                      "%g is above optimizer.lr, %g", job->schedule.min_lr, lr);
+    ls_config_error(job->config, section ? ls_node_find(section, "min_lr") : NULL,
+                    "%g is above optimizer.lr, %g", job->schedule.min_lr, lr);
 }
 
 static void check_early_stopping(ls_job *job, const ls_node *section) {
   const ls_node *const map = ls_node_find(section, "early_stopping");
   if (map && job->train.min_delta > 0.0 && job->train.patience == 0)
-    ls_config_mistake(job->config, map, "min_delta without patience does nothing; add e.g. patience: 5");
+    ls_config_error(job->config, map, "min_delta without patience does nothing; add e.g. patience: 5");
 }
 
 /* Only mse has targets to standardise. */
 static void check_targets(const ls_job *job) {
   const ls_node *const root = ls_config_root(job->config);
   if (job->data.standardize_targets && ls_node_find(root, "loss") && job->train.loss != LS_MSE)
-    ls_config_mistake(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
-                      "only the targets of the loss mse can be standardised");
+    ls_config_error(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
+                    "only the targets of the loss mse can be standardised");
 }
 
 /* The tree over lanes is a way of its own. */
 static void check_reproducible_sums(ls_job *job, const ls_node *section) {
   const ls_node *const key = ls_node_find(section, "reproducible");
   if (job->train.reproducible && job->sync.mode > LS_SYNC_ALLREDUCE)
-    ls_config_mistake(job->config, key, "sums in a way of its own, not with comm.mode: %s; leave that out",
-                      ls_sync_mode_names[job->sync.mode]);
+    ls_config_error(job->config, key, "sums in a way of its own, not with comm.mode: %s; leave that out",
+                    ls_sync_mode_names[job->sync.mode]);
   if (job->train.reproducible && job->sync.gradient_type != LS_GRADIENT_F32)
-    ls_config_mistake(job->config, key,
-                      "sums with all digits, not with comm.gradient_type: bfloat16; leave "
-                      "that out");
+    ls_config_error(job->config, key,
+                    "sums with all digits, not with comm.gradient_type: bfloat16; leave "
+                    "that out");
 }
 
 static void check_lanes(ls_job *job, const ls_node *section) {
   const uint64_t lanes = job->train.lanes;
   if (lanes > 0 && (lanes & (lanes - 1)) != 0)
-    ls_config_mistake(job->config, ls_node_find(section, "lanes"), "%llu is no power of two",
-                      (unsigned long long)lanes);
+    ls_config_error(job->config, ls_node_find(section, "lanes"), "%llu is no power of two",
+                    (unsigned long long)lanes);
   const char *const monitor = job->train.monitor;
   if (job->train.reproducible && monitor &&
       (strcmp(monitor, "seconds") == 0 || strcmp(monitor, "samples_per_second") == 0))
-    ls_config_mistake(job->config, ls_node_find(section, "monitor"),
-                      "%s is the clock's, which no two runs share: not with train.reproducible", monitor);
+    ls_config_error(job->config, ls_node_find(section, "monitor"),
+                    "%s is the clock's, which no two runs share: not with train.reproducible", monitor);
   if (job->train.reproducible && job->sync.threads > 1)
-    ls_config_mistake(job->config, ls_node_find(section, "reproducible"),
-                      "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",
-                      (unsigned long long)job->sync.threads);
+    ls_config_error(job->config, ls_node_find(section, "reproducible"),
+                    "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",
+                    (unsigned long long)job->sync.threads);
   check_reproducible_sums(job, section);
 }
 
@@ -310,10 +310,10 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (status == LS_OK) check_targets(job);
   if (status == LS_OK) check_least_rate(job);
   if (status == LS_OK) train_check_class_weight(job);
-  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_config_status(config);
   if (status != LS_OK) return status;
   train_measures_check(job, train_output_width(job->model));
-  return ls_config_verdict(config);
+  return ls_config_status(config);
 }
 
 /* Local: the same text gives the same job on every rank. */
@@ -354,7 +354,7 @@ ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out
   return status;
 }
 
-void ls_loaded_destroy(ls_loaded **loaded) {
+void ls_predictor_destroy(ls_predictor **loaded) {
   if (!*loaded) return;
   ls_saved_close(&(*loaded)->saved);
   ls_normalizer_destroy(&(*loaded)->normalizer);
@@ -364,7 +364,7 @@ void ls_loaded_destroy(ls_loaded **loaded) {
 }
 
 /* Local. The model of a saved config, ready to be filled. */
-static ls_status build_loaded(ls_loaded *loaded, const char *path, const char *text, size_t n_inputs) {
+static ls_status build_loaded(ls_predictor *loaded, const char *path, const char *text, size_t n_inputs) {
   ls_status status = train_job_of(text, path, &loaded->job);
   if (status == LS_OK) status = ls_model_build(loaded->job->model, n_inputs, LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_normalizer_create(n_inputs, &loaded->normalizer);
@@ -373,12 +373,12 @@ static ls_status build_loaded(ls_loaded *loaded, const char *path, const char *t
   return status;
 }
 
-ls_status ls_loaded_create(ls_comm *comm, const char *path, ls_loaded **out) {
+ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out) {
   const bool is_root = ls_comm_rank(comm) == 0;
   char *text = NULL;
   uint64_t n_inputs = 0;
   *out = NULL;
-  ls_loaded *loaded = ls_calloc(1, sizeof *loaded);
+  ls_predictor *loaded = ls_calloc(1, sizeof *loaded);
   ls_status status = loaded ? LS_OK : ls_fail_memory("the model", sizeof *loaded);
   if (status == LS_OK && is_root) status = ls_saved_open(path, &loaded->saved);
   if (status == LS_OK && is_root) text = ls_strdup(loaded->saved->config);
@@ -397,6 +397,6 @@ ls_status ls_loaded_create(ls_comm *comm, const char *path, ls_loaded **out) {
   if (status == LS_OK)
     *out = loaded;
   else
-    ls_loaded_destroy(&loaded);
+    ls_predictor_destroy(&loaded);
   return status;
 }

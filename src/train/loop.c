@@ -65,7 +65,7 @@ static ls_status end_epoch(trainer *t) {
   progress->epoch_seconds = 0.0;
   status = check_validation(t, &row);
   if (status != LS_OK) return status;
-  train_watch(t, &row);
+  train_update_monitor(t, &row);
   mark_best(t, &row);
   train_report_epoch(t, &row);
   status = train_diagnose(t);
@@ -150,7 +150,7 @@ static ls_status end_run(trainer *t) {
                    "to go on",
                    t->is_late ? "train.max_time" : "a signal", (unsigned long long)t->progress.step,
                    (unsigned long long)(t->progress.epoch + 1), t->setup->job->train.output);
-  if (train_is_stale(t))
+  if (train_is_stopped_early(t))
     ls_log(LS_LOG_INFO, "stopped early: %s was no better for %llu epochs", t->setup->job->train.monitor,
            (unsigned long long)t->progress.n_stale);
   status = test_model(t);
@@ -257,10 +257,10 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   return run(t, options);
 }
 
-ls_status ls_train_look(const char *output) {
+ls_status ls_train_check_output(const char *output) {
   run_files files;
   ls_status status = run_files_create(&files, output);
-  if (status == LS_OK) status = run_lock_look(&files);
+  if (status == LS_OK) status = run_lock_check_free(&files);
   /* A finished run says so where nothing can be written, too. */
   if (status == LS_OK && !train_exists(files.checkpoints)) status = train_check_folder(files.folder);
   run_files_destroy(&files);

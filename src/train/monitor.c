@@ -11,8 +11,8 @@ int train_monitored(const trainer *t) {
 
 /* Whether a value is better by more than `delta`. */
 static bool is_better(const trainer *t, double value, double best, double delta) {
-  return train_column_grows(t->setup->job, train_monitored(t)) ? value > best + delta
-                                                               : value < best - delta;
+  return train_column_is_maximized(t->setup->job, train_monitored(t)) ? value > best + delta
+                                                                      : value < best - delta;
 }
 
 bool train_is_best(const trainer *t, const epoch_row *row) {
@@ -33,7 +33,7 @@ static void count_stale(trainer *t, double value) {
   p->has_stale_value = 1;
 }
 
-void train_watch(trainer *t, const epoch_row *row) {
+void train_update_monitor(trainer *t, const epoch_row *row) {
   const ls_job *const job = t->setup->job;
   const int column = train_monitored(t);
   const double value = row->values[column];
@@ -47,16 +47,16 @@ void train_watch(trainer *t, const epoch_row *row) {
   }
   if (job->train.patience > 0) count_stale(t, value);
   if (ls_schedule_is_plateau(&job->schedule))
-    ls_plateau_update(&job->schedule, value, train_column_grows(job, column), &t->progress.plateau);
+    ls_plateau_update(&job->schedule, value, train_column_is_maximized(job, column), &t->progress.plateau);
 }
 
-void train_forget_watched(trainer *t) {
+void train_reset_monitor(trainer *t) {
   ls_progress *const p = &t->progress;
   p->n_stale = p->has_stale_value = 0;
   p->plateau.has_best = p->plateau.n_bad = 0;
 }
 
-bool train_is_stale(const trainer *t) {
+bool train_is_stopped_early(const trainer *t) {
   const uint64_t patience = t->setup->job->train.patience;
   return patience > 0 && t->progress.n_stale >= patience;
 }

@@ -14,7 +14,7 @@ static void describe_layers(const ls_model *model, char *text, size_t size) {
   }
 }
 
-static void note_part(const char *role, const ls_part *part, const char *path) {
+static void note_part(const char *role, const ls_split *part, const char *path) {
   if (part->view.n == 0) return;
   const ls_digest digest = part->dataset->fingerprint;
   ls_log_note("%s data: %llu samples of %s, fingerprint %016llx%016llx", role,

@@ -94,9 +94,9 @@ static bool is_inside(const char *file, const char *folder) {
 static ls_status lock_if_there(run_files *files) {
   files->was_absent = !train_exists(files->folder);
   if (files->was_absent) return LS_OK;
-  const ls_status status = run_lock_look(files);
+  const ls_status status = run_lock_check_free(files);
   if (status != LS_OK || run_lock_take(files) == LS_OK) return status;
-  return run_lock_look(files); /* again, for a run that was quicker */
+  return run_lock_check_free(files); /* again, for a run that was quicker */
 }
 
 /* Rank 0: the checkpoint to go on from, NULL for a new run. */
@@ -278,7 +278,7 @@ static ls_status settle(trainer *t, const ls_train_options *options, const ls_sa
   bool found = false;
   ls_status status = same_measure(saved, t, &is_same);
   if (status == LS_OK && is_same) status = has_best(t, &found);
-  if (status == LS_OK && !is_same) train_forget_watched(t);
+  if (status == LS_OK && !is_same) train_reset_monitor(t);
   if (status == LS_OK && is_auto) status = is_done(t, saved, is_same, is_complete);
   if (status != LS_OK) return status;
   if (options->init_from)

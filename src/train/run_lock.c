@@ -128,7 +128,7 @@ static bool is_file_of(int descriptor, const char *path) {
   return fstat(descriptor, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-ls_status run_lock_look(const run_files *files) {
+ls_status run_lock_check_free(const run_files *files) {
   owner o;
   const int descriptor = open(files->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return LS_OK; /* there is none, or what is wrong is told where it is taken */

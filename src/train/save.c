@@ -33,7 +33,7 @@ static const float *gather_slots(trainer *t) {
   float *const slots = t->is_root ? ls_saver_slots(t->saver) : NULL;
   for (size_t k = 0; k < optim->type->n_slots; k++) {
     memcpy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *slots);
-    ls_sync_share(t->comm, t->sync, t->sync->grads);
+    ls_sync_allgather(t->comm, t->sync, t->sync->grads);
     if (t->is_root) memcpy(slots + k * n, t->sync->grads, n * sizeof *slots);
   }
   return slots;

@@ -16,7 +16,7 @@ size_t train_output_width(const ls_model *model) {
 }
 
 static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, const char *role,
-                           size_t n_features, ls_part *part) {
+                           size_t n_features, ls_split *part) {
   const ls_dataset_request request = {.spec = spec,
                                       .role = role,
                                       .x = job->data.x,
@@ -35,7 +35,7 @@ static ls_status fail_split(const ls_job *job, uint64_t n) {
 }
 
 /* The same fingerprint is the same samples: what is measured on them says nothing of new ones. */
-static void warn_if_same(const ls_setup *setup, const ls_part *part, const char *key) {
+static void warn_if_same(const ls_setup *setup, const ls_split *part, const char *key) {
   const ls_dataset *const train = setup->train.dataset;
   if (part->dataset && !part->is_shared && ls_digest_equal(part->dataset->fingerprint, train->fingerprint))
     ls_log(LS_LOG_WARNING, "data.%s holds the very samples of data.train", key);
@@ -45,7 +45,7 @@ static void warn_if_same(const ls_setup *setup, const ls_part *part, const char 
 static ls_status open_data(ls_comm *comm, ls_setup *setup) {
   const ls_job *const job = setup->job;
   const ls_data_config *const data = &job->data;
-  ls_part *const train = &setup->train;
+  ls_split *const train = &setup->train;
   ls_status status = open_part(comm, job, data->train, "train", 0, train);
   if (status != LS_OK) return status;
   const size_t n_features = train->dataset->n_features;
@@ -73,8 +73,8 @@ static ls_status fail_weightless(const char *key, const char *factor) {
 
 /* Collective. What samples weigh in training; a part must weigh something. */
 static ls_status weigh(ls_comm *comm, ls_setup *setup) {
-  const ls_part *const train = &setup->train;
-  const ls_part *const validation = &setup->validation;
+  const ls_split *const train = &setup->train;
+  const ls_split *const validation = &setup->validation;
   const ls_status status = train_class_weights(comm, setup->job, &train->view, &setup->class_weights);
   if (status != LS_OK) return status;
   if ((train->dataset->has_weights || setup->class_weights) &&
@@ -88,10 +88,10 @@ static ls_status weigh(ls_comm *comm, ls_setup *setup) {
 
 /* Local. A batch for each part; that of training by the recipe of its samples. */
 static ls_status create_batches(ls_setup *setup, size_t rows) {
-  ls_part *const train = &setup->train;
+  ls_split *const train = &setup->train;
   const ls_recipe recipe = {
       .augment = setup->job->data.augment, .view = &train->view, .class_weights = setup->class_weights};
-  ls_part *const others[] = {&setup->validation, &setup->test};
+  ls_split *const others[] = {&setup->validation, &setup->test};
   ls_status status = ls_augment_check(&recipe.augment, train->dataset);
   if (status == LS_OK) status = ls_batch_create_training(train->dataset, &recipe, rows, &train->batch);
   for (size_t i = 0; status == LS_OK && i < 2; i++)
@@ -100,13 +100,13 @@ static ls_status create_batches(ls_setup *setup, size_t rows) {
 }
 
 /* A net without units of its own is as wide as its input, which nobody knew when y was read. */
-static ls_status check_width(const char *key, const ls_part *part, size_t n_out) {
+static ls_status check_width(const char *key, const ls_split *part, size_t n_out) {
   if (!part->dataset || part->dataset->n_outputs == n_out) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s: y has %zu numbers a sample; the model has %zu outputs", key,
                  part->dataset->n_outputs, n_out);
 }
 
-void ls_cut_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_cut *out) {
+void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out) {
   const size_t n_lanes = tree ? tree->n_lanes : 1;
   const int cut_by = tree ? (int)n_lanes : ls_comm_size(comm);
   const size_t first = tree ? tree->first : (size_t)ls_comm_rank(comm);
@@ -183,10 +183,10 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
 static void set_threads(ls_comm *comm, ls_setup *setup) {
   const uint64_t wish = setup->job->train.reproducible ? 1 : setup->job->sync.threads;
   const int missing = wish ? 0 : ls_comm_cores_missing(comm);
-  ls_crowd crowd = {0};
+  ls_oversubscription crowd = {0};
   setup->threads = wish ? (int)wish : ls_comm_threads(comm);
   ls_math_threads_set(setup->threads);
-  if (ls_comm_crowded(comm, setup->threads, &crowd))
+  if (ls_comm_oversubscribed(comm, setup->threads, &crowd))
     ls_log(LS_LOG_WARNING,
            "%d threads of %d rank%s on %s share %d core%s, and slow each other down: bind ranks to more "
            "cores (mpirun --bind-to none, or --map-by slot:PE=N), or take fewer ranks or comm.threads",
@@ -222,7 +222,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
 
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
   if (!*setup) return;
-  ls_part *const parts[] = {&(*setup)->train, &(*setup)->validation, &(*setup)->test};
+  ls_split *const parts[] = {&(*setup)->train, &(*setup)->validation, &(*setup)->test};
   for (size_t i = 0; i < 3; i++) {
     ls_batch_destroy(&parts[i]->batch);
     if (!parts[i]->is_shared) ls_dataset_close(comm, &parts[i]->dataset);

@@ -92,7 +92,7 @@ double train_penalty(const trainer *t) {
 
 bool train_is_finished(const trainer *t) {
   const ls_train_config *const train = &t->setup->job->train;
-  return t->progress.epoch >= train->epochs || train_is_stale(t) ||
+  return t->progress.epoch >= train->epochs || train_is_stopped_early(t) ||
          (train->has_max_steps && t->progress.step >= train->max_steps);
 }
 
@@ -103,10 +103,10 @@ void train_count_time(trainer *t, double start) {
 }
 
 /* Gathers this rank's rows of a global batch: those of the cut, from a position of the epoch on. */
-static void gather(trainer *t, const ls_order *order, uint64_t position, const ls_cut *cut) {
+static void gather(trainer *t, const ls_order *order, uint64_t position, const ls_partition *cut) {
   const double start = ls_clock();
   ls_setup *const setup = t->setup;
-  ls_part *const part = &setup->train;
+  ls_split *const part = &setup->train;
   const size_t rows = cut->lanes[cut->n_lanes];
   for (size_t i = 0; i < rows; i++)
     part->batch->samples[i] = ls_view_sample(&part->view, ls_order_at(order, position + cut->first + i));
@@ -129,7 +129,7 @@ static void tell_ready(void *context, const float *end) {
 
 /* Collective where the model sees the whole batch, or gradients are waited for. Forward and backward over
  * gathered rows; the step's metric takes their sums. */
-static void run_pass(trainer *t, const ls_pass *pass, const ls_batch *batch) {
+static void forward_backward(trainer *t, const ls_pass *pass, const ls_batch *batch) {
   ls_model *const model = t->setup->job->model;
   const size_t n_out = model->n_out;
   const ls_targets all = ls_batch_targets(batch);
@@ -151,7 +151,7 @@ static void run_pass(trainer *t, const ls_pass *pass, const ls_batch *batch) {
 
 /* Collective where the model sees the whole batch, or gradients are waited for. A batch of the step;
  * `adds`: to the sums and gradients of those before it; `is_last` of them. */
-static void sweep(trainer *t, const ls_cut *cut, bool adds, bool is_last) {
+static void sweep(trainer *t, const ls_partition *cut, bool adds, bool is_last) {
   const double start = ls_clock();
   const double communication = t->sync->seconds;
   const ls_batch *const batch = t->setup->train.batch;
@@ -166,12 +166,12 @@ static void sweep(trainer *t, const ls_cut *cut, bool adds, bool is_last) {
                         .step = t->progress.step,
                         .samples = batch->samples};
   if (!adds) ls_metric_reset(t->step_metric);
-  run_pass(t, &pass, batch);
+  forward_backward(t, &pass, batch);
   t->times.compute += ls_clock() - start - (t->sync->seconds - communication);
 }
 
-void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut) {
-  const ls_part *const part = &t->setup->train;
+void train_probe(trainer *t, ls_batch *batch, const ls_partition *cut) {
+  const ls_split *const part = &t->setup->train;
   const size_t rows = cut->lanes[cut->n_lanes];
   const ls_pass pass = {.n_lanes = cut->n_lanes,
                         .lanes = cut->lanes,
@@ -183,7 +183,7 @@ void train_probe(trainer *t, ls_batch *batch, const ls_cut *cut) {
     batch->samples[i] = ls_view_sample(&part->view, ls_order_at(&order, cut->first + i));
   ls_batch_gather(batch, part->dataset, t->setup->normalizer, rows, ls_model_input(t->setup->job->model));
   ls_metric_reset(t->step_metric);
-  run_pass(t, &pass, batch);
+  forward_backward(t, &pass, batch);
 }
 
 /* The block of parameters that holds an element of the gradient which is not finite, the first from the
@@ -205,7 +205,7 @@ static double without_sign(double x) {
 /* Collective. What a step that was not finite was like, in words alike on all ranks. */
 static ls_status fail_step(trainer *t, const ls_step *step) {
   const ls_model *const model = t->setup->job->model;
-  ls_sync_share(t->comm, t->sync, t->sync->grads); /* mode sharded: each has a piece of the sum */
+  ls_sync_allgather(t->comm, t->sync, t->sync->grads); /* mode sharded: each has a piece of the sum */
   const ls_segment *const guilty = find_not_finite(model);
   return ls_fail(LS_ERR_NUMERIC, "step %llu (epoch %llu): %s%s%s: loss %g, gradient norm %g",
                  (unsigned long long)(t->progress.step + 1), (unsigned long long)(t->progress.epoch + 1),
@@ -215,7 +215,7 @@ static ls_status fail_step(trainer *t, const ls_step *step) {
 
 /* Local. After a checkpoint that failed the run ends as soon as all ranks know. */
 static bool wants_stop(trainer *t) {
-  const bool is_late = train_is_late(t);
+  const bool is_late = train_is_near_deadline(t);
   return ls_stop_signal() != 0 || is_late || (t->saver && ls_saver_has_failed(t->saver));
 }
 
@@ -237,7 +237,7 @@ static ls_status take_step(trainer *t) {
 
 /* Collective. Reproducible, and a step of several batches: what all ranks have of a batch joins the total,
  * so that batches are added up in one order, whoever has their lanes. */
-static void add_to_total(trainer *t, bool is_first) {
+static void accumulate_grads(trainer *t, bool is_first) {
   ls_model *const model = t->setup->job->model;
   double *const sums = t->step_metric->sums;
   ls_step step = {.weight = ls_metric_weight(t->step_metric), .sums = sums};
@@ -263,13 +263,13 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
   t->sync->rows = ls_size_min(setup->batch_size * setup->job->train.accumulate, n - first);
   for (uint64_t k = 0; k < setup->job->train.accumulate && position < n; k++) {
     const size_t rows = ls_size_min(setup->batch_size, n - position);
-    ls_cut cut;
-    ls_cut_rows(t->comm, setup->tree, rows, &cut);
+    ls_partition cut;
+    ls_partition_rows(t->comm, setup->tree, rows, &cut);
     gather(t, order, position, &cut);
     position += rows;
     const bool is_last = k + 1 == setup->job->train.accumulate || position == n;
     sweep(t, &cut, k > 0 && !t->total_grads, is_last);
-    if (t->total_grads) add_to_total(t, k == 0);
+    if (t->total_grads) accumulate_grads(t, k == 0);
   }
   if (t->total_grads) take_total(t);
   return position - first;

@@ -90,7 +90,7 @@ static void clamp(arrays *a, size_t n) {
 }
 
 static void shrink(arrays *a, size_t n) {
-  ls_math_shrink(n, 0.001F, a->y);
+  ls_math_soft_threshold(n, 0.001F, a->y);
 }
 
 static void sgd(arrays *a, size_t n) {

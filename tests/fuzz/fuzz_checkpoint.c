@@ -24,7 +24,7 @@ static void seal(uint8_t *file, size_t size) {
 }
 
 /* As a resume reads it. */
-static ls_status read_rest(const ls_loaded *loaded) {
+static ls_status read_rest(const ls_predictor *loaded) {
   double sums[8];
   ls_progress progress = {.n_sums = 3, .sums = sums};
   ls_job *const job = loaded->job;
@@ -36,7 +36,7 @@ static ls_status read_rest(const ls_loaded *loaded) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  ls_loaded *loaded = NULL;
+  ls_predictor *loaded = NULL;
   uint8_t *const file = malloc(size + 1);
   if (!file) abort();
   fuzz_start_comm();
@@ -44,9 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size >= SEAL_BYTES && size % 16 != 1) seal(file, size);
   fuzz_write("input.h5", file, size);
   free(file);
-  ls_status status = ls_loaded_create(fuzz_comm, "input.h5", &loaded);
+  ls_status status = ls_predictor_create(fuzz_comm, "input.h5", &loaded);
   if (status == LS_OK && loaded->saved->is_checkpoint) status = read_rest(loaded);
   fuzz_verdict(status, LS_ERR_MODEL);
-  ls_loaded_destroy(&loaded);
+  ls_predictor_destroy(&loaded);
   return 0;
 }

@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
   if (works && argc > 1 && strcmp(argv[1], "leaving") == 0) exit(0);
   for (double end = ls_clock() + 3.0 * LIMIT; works && ls_clock() < end;) {
     usleep((useconds_t)(1e6 * STEP));
-    if (beats) ls_beat();
+    if (beats) ls_heartbeat();
   }
   const ls_status status = ls_comm_agree(comm, LS_OK);
   ls_comm_destroy(&comm);

@@ -32,7 +32,7 @@ static void thing_create(thing *t, const char *text, size_t n_inputs, size_t n_s
   ls_status status = ls_config_create(text, "saved.yaml", &config);
   if (status == LS_OK) status = ls_model_parse(config, LS_CATEGORICAL_CROSS_ENTROPY, &t->model);
   if (status == LS_OK) status = ls_optim_parse(config, &t->optim);
-  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_config_status(config);
   if (status == LS_OK) status = ls_model_build(t->model, n_inputs, 1);
   if (status == LS_OK) status = ls_optim_build(t->optim, t->model->n_params);
   if (status == LS_OK) status = ls_normalizer_create(n_inputs, &t->normalizer);

@@ -21,10 +21,10 @@ static void test_who_am_i(void **state) {
 /* No threads are never too many; a rank with more than any node has cores for is found, whichever it is. */
 static void test_crowds(void **state) {
   (void)state;
-  ls_crowd crowd = {0};
-  EXPECT(!ls_comm_crowded(comm, 0, &crowd));
+  ls_oversubscription crowd = {0};
+  EXPECT(!ls_comm_oversubscribed(comm, 0, &crowd));
   for (int busy = 0; busy < size; busy++) {
-    EXPECT(ls_comm_crowded(comm, rank == busy ? 100000 : 0, &crowd));
+    EXPECT(ls_comm_oversubscribed(comm, rank == busy ? 100000 : 0, &crowd));
     EXPECT(crowd.threads == 100000 && crowd.cores >= 1 && crowd.cores < 100000);
     EXPECT(crowd.ranks >= 1 && crowd.ranks <= size && same_text(crowd.host) && strlen(crowd.host) > 0);
   }

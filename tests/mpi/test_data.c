@@ -923,8 +923,8 @@ static uint64_t use_of(uint64_t step, uint64_t batch, size_t lane) {
 /* Local. This rank's samples of a batch; `uses` gets their use. `tree`: NULL, or its lanes. */
 static void work_batch(const ls_view *view, const ls_order *order, const ls_comm_tree *tree,
                        uint64_t position, size_t rows, uint64_t use, uint64_t *count, uint64_t *uses) {
-  ls_cut cut;
-  ls_cut_rows(comm, tree, rows, &cut);
+  ls_partition cut;
+  ls_partition_rows(comm, tree, rows, &cut);
   for (size_t l = 0; l < cut.n_lanes; l++) {
     for (size_t i = cut.lanes[l]; i < cut.lanes[l + 1]; i++) {
       const uint64_t sample = ls_view_sample(view, ls_order_at(order, position + cut.first + i));

@@ -13,7 +13,7 @@ static ls_model *identity(ls_loss loss, size_t n) {
   ls_model *model = NULL;
   snprintf(text, sizeof text, "model: [{layer: %s}]\n", layer);
   EXPECT(ls_config_create(text, "net.yaml", &config) == LS_OK);
-  EXPECT(ls_model_parse(config, loss, &model) == LS_OK && ls_config_verdict(config) == LS_OK);
+  EXPECT(ls_model_parse(config, loss, &model) == LS_OK && ls_config_status(config) == LS_OK);
   EXPECT(ls_model_build(model, n, 64) == LS_OK);
   ls_config_destroy(&config);
   return model;

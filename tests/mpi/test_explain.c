@@ -36,7 +36,7 @@ static ls_model *new_model(const char *layers, const char *last, ls_loss loss) {
   snprintf(text, sizeof text, "model: %s", list);
   ls_status status = ls_config_create(text, "net.yaml", &config);
   if (status == LS_OK) status = ls_model_parse(config, loss, &model);
-  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_config_status(config);
   if (status == LS_OK) status = ls_model_build(model, FEATURES, 10);
   if (status == LS_OK) {
     ls_model_initialise(model, 3);

@@ -31,7 +31,7 @@ static void worker_create(worker *w, size_t first, size_t rows) {
   *w = (worker){.first = first, .rows = rows};
   ls_status status = ls_config_create(net, "net.yaml", &config);
   if (status == LS_OK) status = ls_model_parse(config, LS_MSE, &w->model);
-  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_config_status(config);
   if (status == LS_OK) w->model->max_lanes = 2;
   if (status == LS_OK) status = ls_model_build(w->model, INPUTS, ROWS);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());

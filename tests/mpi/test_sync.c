@@ -24,7 +24,7 @@ static ls_optim *new_optim(const char *options, size_t n) {
   snprintf(text, sizeof text, "optimizer: %s", options);
   ls_status status = ls_config_create(text, "sync.yaml", &config);
   if (status == LS_OK) status = ls_optim_parse(config, &optim);
-  if (status == LS_OK) status = ls_config_verdict(config);
+  if (status == LS_OK) status = ls_config_status(config);
   if (status == LS_OK) status = ls_optim_build(optim, n);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   ls_config_destroy(&config);

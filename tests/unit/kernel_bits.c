@@ -77,7 +77,7 @@ static void run_sums(arrays *a) {
   RUN("sum_squares", a->p[0] = ls_math_sum_squares(N, a->wide));
   RUN("add_scaled", ls_math_add_scaled(N, 0.3F, a->x, a->y));
   RUN("clamp", ls_math_clamp(N, 0.3F, a->x));
-  RUN("shrink", ls_math_shrink(N, 0.3F, a->x));
+  RUN("shrink", ls_math_soft_threshold(N, 0.3F, a->x));
   RUN("norm_sums", ls_math_norm_sums(ROWS, COLS, a->x, a->y, a->p, a->q));
   RUN("norm", ls_math_norm(ROWS, COLS, a->x, a->p, a->q, a->y, a->z, a->w));
   RUN("norm_backward_sums", ls_math_norm_backward_sums(ROWS, COLS, a->x, a->p, a->q, a->y, a->r, a->s));

@@ -60,12 +60,12 @@ static inline ls_config *config_of(const char *text) {
 
 /* Fails unless what was read from the document had no mistakes. */
 static inline void check_valid(const ls_config *config) {
-  if (ls_config_verdict(config) != LS_OK) fail_msg("%s", ls_message());
+  if (ls_config_status(config) != LS_OK) fail_msg("%s", ls_message());
 }
 
 /* Fails unless the document has a mistake whose message contains `text`. */
 static inline void check_mistake(const ls_config *config, const char *text) {
-  assert_int_equal(ls_config_verdict(config), LS_ERR_CONFIG);
+  assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
   if (!strstr(ls_message(), text)) fail_msg("no '%s' in: %s", text, ls_message());
 }
 

@@ -42,7 +42,7 @@ static void expect_print(const ls_config *config, const char *expected) {
 
 /* Checks that all is well, or that exactly these mistakes were found. */
 static void expect_verdict(const ls_config *config, const char *message) {
-  const ls_status status = ls_config_verdict(config);
+  const ls_status status = ls_config_status(config);
   if (message)
     assert_string_equal(status ? ls_message() : "no mistake", message);
   else if (status)
@@ -566,7 +566,7 @@ static void test_fallback_after_mistake(void **state) {
   room r;
   ls_config *config =
       read_text("lr: x\nrate: 7\nbetas: [1, 0]\ntype: x\nnesterov: maybe\nearly: []\nbig: x\n", &r);
-  assert_int_equal(ls_config_verdict(config), LS_ERR_CONFIG);
+  assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
   assert_true(r.lr == 0 && r.rate == 0.5);
   assert_true(r.betas[0] == 0.9 && r.betas[1] == 0.999);
   assert_int_equal(r.type, 1);
@@ -616,8 +616,8 @@ static void test_sections(void **state) {
   ls_config_read(config, loss, keys, &r);
   assert_int_equal(r.epochs, 10);
   ls_config_read(config, train, early_keys, &r.early);
-  ls_config_mistake(config, ls_node_find(train, "patience"), "too short");
-  ls_config_mistake(config, comm, "of %d", 3);
+  ls_config_error(config, ls_node_find(train, "patience"), "too short");
+  ls_config_error(config, comm, "of %d", 3);
   ls_config_read(config, find(config, "loss"), early_keys, &r.early);
   ls_config_read(config, NULL, early_keys, &r.early);
   assert_int_equal(r.early.patience, 5);
@@ -643,13 +643,13 @@ static void test_mistakes_are_sorted(void **state) {
   (void)state;
   ls_config *config = parse("a: 1\nb: 2\nc:\n- 3\n");
   assert_int_equal(ls_config_override(config, "d=4"), LS_OK);
-  ls_config_mistake(config, find(config, "d"), "from an option");
-  ls_config_mistake(config, ls_node_item(find(config, "c"), 0), "in a list");
-  ls_config_mistake(config, find(config, "b"), "second");
-  ls_config_mistake(config, find(config, "b"), "first");
-  ls_config_mistake(config, find(config, "b"), "second");
-  ls_config_mistake(config, find(config, "a"), "early");
-  ls_config_mistake(config, NULL, "as a whole");
+  ls_config_error(config, find(config, "d"), "from an option");
+  ls_config_error(config, ls_node_item(find(config, "c"), 0), "in a list");
+  ls_config_error(config, find(config, "b"), "second");
+  ls_config_error(config, find(config, "b"), "first");
+  ls_config_error(config, find(config, "b"), "second");
+  ls_config_error(config, find(config, "a"), "early");
+  ls_config_error(config, NULL, "as a whole");
   expect_verdict(config, "c.yaml: as a whole\nc.yaml:1: a: early\nc.yaml:2: b: second\nc.yaml:2: b: first\n"
                          "c.yaml:4: c.0: in a list\n--set d=4: d: from an option");
   ls_config_destroy(&config);
@@ -658,8 +658,8 @@ static void test_mistakes_are_sorted(void **state) {
 static void test_many_mistakes(void **state) {
   (void)state;
   ls_config *config = parse("a: 1\n");
-  for (int i = 0; i < 75; i++) ls_config_mistake(config, find(config, "a"), "no. %d", i);
-  assert_int_equal(ls_config_verdict(config), LS_ERR_CONFIG);
+  for (int i = 0; i < 75; i++) ls_config_error(config, find(config, "a"), "no. %d", i);
+  assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
   const char *const tail = strstr(ls_message(), "c.yaml:1: a: no. 49\n");
   assert_non_null(tail);
   assert_string_equal(tail, "c.yaml:1: a: no. 49\n... and 25 more");
@@ -667,8 +667,8 @@ static void test_many_mistakes(void **state) {
 
   config = parse("a: 1\n");
   char *const text = repeat("", "x", 3000, "");
-  for (int i = 0; i < 10; i++) ls_config_mistake(config, NULL, "%d %s", i, text);
-  assert_int_equal(ls_config_verdict(config), LS_ERR_CONFIG);
+  for (int i = 0; i < 10; i++) ls_config_error(config, NULL, "%d %s", i, text);
+  assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
   assert_non_null(strstr(ls_message(), "\n... and 8 more"));
   ls_config_destroy(&config);
   free(text);
@@ -929,7 +929,7 @@ static void abuse(const char *text) {
   (void)ls_config_override(config, "model.0.units=3");
   ls_config_read(config, ls_config_root(config), keys, &r);
   ls_config_read(config, ls_config_section(config, ls_config_root(config), "optimizer"), keys, &r);
-  (void)ls_config_verdict(config);
+  (void)ls_config_status(config);
   char *const printed = print(config);
   ls_config *again = parse(printed);
   ls_config_destroy(&again);

@@ -540,11 +540,11 @@ static void clamped_values_stay_within(void **state) {
 static void shrunk_values_move_towards_zero(void **state) {
   (void)state;
   float w[] = {-3.0F, -1.0F, -0.5F, 0.0F, 0.25F, 1.0F, 1.5F, INFINITY, -INFINITY};
-  ls_math_shrink(COUNT(w), 1.0F, w);
+  ls_math_soft_threshold(COUNT(w), 1.0F, w);
   check_same("shrunk", COUNT(w), w,
              (const float[]){-2.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.5F, INFINITY, -INFINITY});
   float same[] = {-3.0F, 0.5F};
-  ls_math_shrink(COUNT(same), 0.0F, same);
+  ls_math_soft_threshold(COUNT(same), 0.0F, same);
   check_same("by nothing", COUNT(same), same, (const float[]){-3.0F, 0.5F});
 }
 
@@ -557,7 +557,7 @@ static void nans_are_neither_clamped_nor_shrunk(void **state) {
     float w[N];
     for (size_t i = 0; i < N; i++) x[i] = w[i] = i == at ? NAN : 0.5F;
     ls_math_clamp(N, 0.25F, x);
-    ls_math_shrink(N, 1.0F, w);
+    ls_math_soft_threshold(N, 1.0F, w);
     for (size_t i = 0; i < N; i++) {
       assert_int_equal(isnan(x[i]), i == at);
       assert_int_equal(isnan(w[i]), i == at);

@@ -79,7 +79,8 @@ static void shrinking_is_the_proximal_step(void **state) {
   float before[N];
   fill_random(4, N, before);
   memcpy(w, before, sizeof w);
-  for (size_t k = 0; k < COUNT(parts); k++) ls_penalty_shrink(COUNT(segments), segments, parts[k], lr, w);
+  for (size_t k = 0; k < COUNT(parts); k++)
+    ls_penalty_soft_threshold(COUNT(segments), segments, parts[k], lr, w);
   size_t n_zeros = 0;
   for (size_t i = 0; i < N; i++) {
     const ls_segment *const s = segment_at(i);
@@ -100,7 +101,7 @@ static void the_proximal_step_is_a_minimum(void **state) {
   for (int k = -20; k <= 20; k++) {
     const double w = k / 16.0;
     float x = (float)w;
-    ls_penalty_shrink(1, &one, (ls_range){.count = 1}, lr, &x);
+    ls_penalty_soft_threshold(1, &one, (ls_range){.count = 1}, lr, &x);
     const double at = (double)x;
     const double least = one.l1 * fabs(at) + (at - w) * (at - w) / (2.0 * lr);
     for (int side = -1; side <= 1; side += 2) {

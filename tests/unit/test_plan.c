@@ -273,10 +273,10 @@ static void a_tenth_for_twice_the_ranks_is_the_least(void **state) {
                          {.ranks = 2, .samples_per_second = 111.0},
                          {.ranks = 4, .samples_per_second = 121.0},
                          {.ranks = 8, .samples_per_second = 500.0}};
-  assert_int_equal(ls_plan_last_useful(rows, 4), 1);
+  assert_int_equal(ls_plan_useful_nodes(rows, 4), 1);
   rows[2].samples_per_second = 123.0;
-  assert_int_equal(ls_plan_last_useful(rows, 4), 3);
-  assert_int_equal(ls_plan_last_useful(rows, 1), 0);
+  assert_int_equal(ls_plan_useful_nodes(rows, 4), 3);
+  assert_int_equal(ls_plan_useful_nodes(rows, 1), 0);
 }
 
 int main(void) {
