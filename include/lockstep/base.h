@@ -210,8 +210,9 @@ void ls_thread_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, double se
  * Costs next to nothing. */
 void ls_heartbeat(void);
 
-#define LS_HEARTBEAT_BYTES ((size_t)64 << 20) /* so many may be read, written or gone through between two  \
-                                               */
+#define LS_HEARTBEAT_BYTES                                                                                 \
+  ((size_t)64 << 20) /* so many may be read, written or gone through between two                           \
+                      */
 
 /* Local. The beats of this process so far, of all its threads. */
 uint64_t ls_heartbeat_count(void);
