@@ -7,8 +7,8 @@
 #include "lockstep/base.h"
 #include "lockstep/comm.h"
 #include "lockstep/config.h"
-#include "lockstep/data.h"
 #include "lockstep/model.h"
+#include "lockstep/modelfile.h"
 #include "lockstep/optim.h"
 #include "lockstep/store.h"
 
@@ -46,24 +46,18 @@ typedef struct ls_progress {
   double *sums; /* (n_sums), borrowed: the sums of loss and metrics of the epoch at hand */
 } ls_progress;
 
-/* What is saved. All borrowed. */
+/* The contents of a checkpoint. All borrowed. */
 typedef struct ls_snapshot {
-  const char *config;         /* the resolved config as YAML */
-  const char *platform;       /* what the same bits depend on: the BLAS library with its kernels, MPI */
-  const char *const *classes; /* names, or NULL */
-  size_t n_classes;
-  const char *const *features; /* names, or NULL */
-  size_t n_features;
-  const ls_model *model;
-  const ls_normalizer *normalizer;
-  const ls_optim *optim; /* NULL in a model */
-  const float *slots;    /* (n_slots, n_params): the state of all parameters, where optim's is of some */
-  const ls_progress *progress; /* NULL in a model */
-  const char *comm_mode;       /* how gradients are summed at n_ranks ranks; NULL: of no account */
+  ls_modelfile_content content;
+  const ls_optim *optim;
+  const float
+      *slots; /* (n_slots, n_params): the optimizer's state of all parameters; NULL: optim holds it */
+  const ls_progress *progress;
+  const char *comm_mode; /* how gradients are summed on n_ranks ranks; NULL: sums do not depend on it */
   uint64_t n_ranks;
 } ls_snapshot;
 
-/* Local. Publishes a file at `path`. LS_ERR_OUTPUT. */
+/* Local. Publishes a checkpoint at `path`. LS_ERR_OUTPUT. */
 ls_status ls_checkpoint_write(const char *path, const ls_snapshot *snapshot);
 
 /* What to publish of a snapshot, in this order: each is durable before the next. Paths are borrowed until
@@ -112,57 +106,16 @@ double ls_saver_longest(ls_saver *saver);
  * LS_ERR_INTERNAL where memory was short. */
 ls_status ls_saver_wait(ls_saver *saver);
 
-/* A verified file, open for reading: what `evaluate`, `predict`, `info` and a resume need of it. */
-typedef struct ls_saved {
-  ls_store *store;
-  char *config;
-  char *platform;  /* NULL where the file is older */
-  char *comm_mode; /* likewise, and where sums do not depend on it: then n_ranks is 0 */
-  uint64_t n_ranks;
-  size_t n_inputs;            /* features of a sample */
-  bool is_newest;             /* by ls_checkpoint_find: no later one was passed over */
-  bool is_checkpoint;         /* has an optimizer's state and progress */
-  char **classes, **features; /* NULL where absent */
-  size_t n_classes, n_features;
-} ls_saved;
+/* Local. Reads the progress of a checkpoint, and progress->sums, (progress->n_sums), unless it is NULL.
+ * LS_ERR_MODEL. */
+ls_status ls_checkpoint_read_progress(const ls_modelfile *file, ls_progress *progress);
 
-/* Local. Opens a model or checkpoint. LS_ERR_MODEL where it is missing, damaged or not one. */
-ls_status ls_saved_open(const char *path, ls_saved **out);
-
-/* Local. The same for a file that may be lost: *out is NULL where it is missing, damaged or not one.
- * LS_ERR_MODEL where it is there and can't be read (no right, a disk that fails): it may be whole. */
-ls_status ls_saved_find(const char *path, ls_saved **out);
-
-void ls_saved_close(ls_saved **saved);
-
-/* Local. Reads the progress of a checkpoint; progress->sums, of progress->n_sums, is filled where it is not
- * NULL. */
-ls_status ls_saved_read_progress(const ls_saved *saved, ls_progress *progress);
-
-/* Collective. Rank 0's `saved` (NULL elsewhere) fills the model's parameters and state and the normaliser
- * (that of the targets too, where it has one), and where they are not NULL the state of the parameters that
- * the optimizer updates and the progress, on all ranks. The model's gradient is used up with the optimizer.
- * LS_ERR_MODEL where shapes differ. */
-ls_status ls_saved_restore(ls_comm *comm, const ls_saved *saved, ls_model *model, ls_normalizer *normalizer,
-                           ls_optim *optim, ls_progress *progress);
-
-/* Local. Reads one block of a model's parameters or state into `values`, (rows, cols), where the file has
- * it by the same path in the same shape: `why`, of `size` bytes, is then "", else the reason in words.
- * LS_ERR_MODEL where it can't be read. */
-ls_status ls_saved_read_block(const ls_saved *saved, const ls_segment *segment, float *values, char *why,
-                              size_t size);
-
-/* Local. Fills a normaliser, that of the targets too where it has one. LS_ERR_MODEL where shapes differ. */
-ls_status ls_saved_read_normalizer(const ls_saved *saved, ls_normalizer *normalizer);
-
-/* Local. Publishes the model of a file, without optimizer and progress, at `path`; `model` gives the
- * shapes. LS_ERR_MODEL where shapes differ, LS_ERR_OUTPUT. */
-ls_status ls_saved_publish_model(const ls_saved *from, const ls_model *model,
-                                 const ls_normalizer *normalizer, const char *path);
-
-/* Local. *same: whether two files hold the same parameters and state of `model`. Fails where one can't be
- * read. */
-ls_status ls_saved_same_model(const ls_saved *a, const ls_saved *b, const ls_model *model, bool *same);
+/* Collective. Restores all ranks from rank 0's `file` (NULL on other ranks): parameters, state and
+ * normaliser (with that of the targets if it has one); the state of the parameters that the optimizer
+ * updates, and the progress, unless these are NULL. With an optimizer, overwrites the model's gradient.
+ * LS_ERR_MODEL on all ranks if shapes differ. */
+ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_model *model,
+                                ls_normalizer *normalizer, ls_optim *optim, ls_progress *progress);
 
 /* Local. The path of the checkpoint of a step in `folder`: to be freed by the caller. */
 char *ls_checkpoint_path(const char *folder, uint64_t step);
@@ -170,7 +123,7 @@ char *ls_checkpoint_path(const char *folder, uint64_t step);
 /* Local. Opens the newest valid checkpoint of `folder`; a warning names each that is damaged or can't be
  * read, and is passed over. *out is NULL where there are none at all. LS_ERR_MODEL where there are only
  * damaged ones, LS_ERR_INTERNAL where memory is short. */
-ls_status ls_checkpoint_find(const char *folder, ls_saved **out);
+ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
 
 /* Local. Removes the checkpoints later than step `newest`, where a run now stands (they are damaged, or it
  * went back before them), all but the newest `keep` of the others, and temporary files that a killed run

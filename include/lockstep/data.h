@@ -133,29 +133,6 @@ size_t ls_shard_most(size_t rows, int size);
 
 /* ----------------------------------------------------------------- normaliser */
 
-/* x' = (x - offset) * factor, per feature. */
-typedef struct ls_normalizer ls_normalizer;
-struct ls_normalizer {
-  size_t n_features;
-  double *offset, *factor;    /* (n_features) each, owned */
-  float *offset32, *factor32; /* the same in float32, owned */
-  ls_normalizer *targets;     /* y' likewise, a feature an output; owned; NULL: they stay as they are */
-};
-
-/* Local. One that changes nothing. The caller destroys it. */
-ls_status ls_normalizer_create(size_t n_features, ls_normalizer **out);
-void ls_normalizer_destroy(ls_normalizer **normalizer);
-
-/* Local. Adds one of the targets, which changes nothing yet. */
-ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs);
-
-/* Local. Sets it from offsets and factors, (n_features) each. */
-void ls_normalizer_set(ls_normalizer *normalizer, const double *offset, const double *factor);
-
-/* Local. From y' back to y, in place: y = y' / factor + offset. Does nothing where targets stay as they
- * are. y: (rows, n_outputs) */
-void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y);
-
 /* Collective. Learns from the samples of a view; each rank works on some features, in an order that does
  * not depend on the number of ranks. Targets, where it has them, are standardised, whatever the kind. */
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,

@@ -1,7 +1,8 @@
 /* math: kernels over arrays with their shapes. Row-major, float32, contiguous.
  *
  * Products go to BLAS; the rest is plain loops that the compiler vectorises for the processor at hand.
- * All functions are local, allocate nothing and cannot fail. Arrays that are written overlap no others. */
+ * All functions are local. Except for ls_normalizer_create and _add_targets they allocate nothing and
+ * cannot fail. Arrays that are written overlap no others. */
 #ifndef LOCKSTEP_MATH_H
 #define LOCKSTEP_MATH_H
 
@@ -42,6 +43,31 @@ static inline ls_targets ls_targets_from(const ls_targets *targets, size_t first
                       .partners = targets->partners ? targets->partners + first : NULL,
                       .shares = targets->shares ? targets->shares + first : NULL};
 }
+
+/* ------------------------------------------------------------- normaliser */
+
+/* x' = (x - offset) * factor, per feature. */
+typedef struct ls_normalizer ls_normalizer;
+struct ls_normalizer {
+  size_t n_features;
+  double *offset, *factor;    /* (n_features) each, owned */
+  float *offset32, *factor32; /* the same in float32, owned */
+  ls_normalizer *targets;     /* the same for y, one feature per output; owned; NULL: y stays unchanged */
+};
+
+/* Creates the identity. The caller destroys it. LS_ERR_INTERNAL. */
+ls_status ls_normalizer_create(size_t n_features, ls_normalizer **out);
+void ls_normalizer_destroy(ls_normalizer **normalizer);
+
+/* Adds a normaliser of the targets, which is the identity at first. LS_ERR_INTERNAL. */
+ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs);
+
+/* Copies offsets and factors, (n_features) each. */
+void ls_normalizer_set(ls_normalizer *normalizer, const double *offset, const double *factor);
+
+/* From y' back to y, in place: y = y' / factor + offset. Changes nothing without a normaliser of the
+ * targets.  y: (rows, n_outputs) */
+void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y);
 
 /* ------------------------------------------------------------------ BLAS */
 

@@ -91,8 +91,8 @@ void ls_job_destroy(ls_job **job);
 
 /* A saved model made ready for prediction. */
 typedef struct ls_predictor {
-  ls_saved *saved; /* rank 0 only; NULL elsewhere */
-  ls_job *job;     /* job->model is built and filled */
+  ls_modelfile *saved; /* rank 0 only; NULL elsewhere */
+  ls_job *job;         /* job->model is built and filled */
   ls_normalizer *normalizer;
 } ls_predictor;
 

@@ -63,7 +63,7 @@ ls_status open_data_for(ls_comm *comm, const ls_predictor *loaded, const char *s
                         ls_dataset **out);
 
 /* Local. The name of a class: from the model's list, else its number, into `text`. Rank 0's. */
-const char *class_name(const ls_saved *saved, size_t index, char *text, size_t size);
+const char *class_name(const ls_modelfile *saved, size_t index, char *text, size_t size);
 
 /* Local. "name": value with what is to follow; null where the value is not defined. A text in quotes. */
 void print_json_number(const char *name, double value, const char *end);

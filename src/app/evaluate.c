@@ -21,7 +21,7 @@ ls_status open_data_for(ls_comm *comm, const ls_predictor *loaded, const char *s
   return ls_dataset_open(comm, &request, out);
 }
 
-const char *class_name(const ls_saved *saved, size_t index, char *text, size_t size) {
+const char *class_name(const ls_modelfile *saved, size_t index, char *text, size_t size) {
   if (index < saved->n_classes) return saved->classes[index];
   snprintf(text, size, "%zu", index);
   return text;
@@ -56,7 +56,7 @@ static void print_json_confusion(const ls_metric *m) {
   printf("]");
 }
 
-static void print_json_classes(const ls_metric *m, const ls_saved *saved) {
+static void print_json_classes(const ls_metric *m, const ls_modelfile *saved) {
   const size_t n = ls_metric_n_classes(m);
   const ls_class_quality macro = ls_metric_macro(m);
   char text[32];
@@ -104,7 +104,7 @@ static void print_json_outputs(const ls_metric *m) {
   printf("]");
 }
 
-static void print_json(const ls_metric *m, const ls_saved *saved) {
+static void print_json(const ls_metric *m, const ls_modelfile *saved) {
   printf("{\"samples\": %llu, ", (unsigned long long)ls_metric_samples(m));
   print_json_number("loss", ls_metric_loss(m), ", ");
   if (m->task == LS_TASK_REGRESSION) {
@@ -117,7 +117,7 @@ static void print_json(const ls_metric *m, const ls_saved *saved) {
   printf("}\n");
 }
 
-static void print_confusion(const ls_metric *m, const ls_saved *saved) {
+static void print_confusion(const ls_metric *m, const ls_modelfile *saved) {
   const size_t n = ls_metric_n_classes(m);
   char text[32];
   printf("\nconfusion (rows: true, columns: predicted)\n%-16s", "");
@@ -139,7 +139,7 @@ static void print_class(const char *name, const ls_class_quality *q, double auc)
   printf("%-16.16s %9.4f %9.4f %9.4f %9s %9.6g\n", name, q->precision, q->recall, q->f1, text, q->support);
 }
 
-static void print_classes(const ls_metric *m, const ls_saved *saved) {
+static void print_classes(const ls_metric *m, const ls_modelfile *saved) {
   const size_t n = ls_metric_n_classes(m);
   const ls_class_quality macro = ls_metric_macro(m);
   char text[32];
@@ -163,7 +163,7 @@ static void print_outputs(const ls_metric *m) {
   }
 }
 
-static void print_words(const ls_metric *m, const ls_saved *saved) {
+static void print_words(const ls_metric *m, const ls_modelfile *saved) {
   printf("samples   %llu\nloss      %.6f\n", (unsigned long long)ls_metric_samples(m), ls_metric_loss(m));
   if (m->task == LS_TASK_REGRESSION) {
     print_outputs(m);

@@ -141,7 +141,7 @@ static ls_status choose_samples(work *w) {
 
 /* Rank 0: the names of classes and features, the model's before the data's. */
 static void find_names(work *w) {
-  const ls_saved *const saved = w->loaded->saved;
+  const ls_modelfile *const saved = w->loaded->saved;
   const ls_dataset *const d = w->dataset;
   const bool has_classes = saved->classes != NULL;
   const bool has_features = saved->features != NULL;

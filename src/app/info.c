@@ -71,9 +71,9 @@ static void print_list(const char *title, char **texts, size_t n) {
   printf(n > 20 ? " and %zu more\n" : "\n", n - 20);
 }
 
-static ls_status print_progress(const ls_saved *saved) {
+static ls_status print_progress(const ls_modelfile *saved) {
   ls_progress p = {0};
-  const ls_status status = ls_saved_read_progress(saved, &p);
+  const ls_status status = ls_checkpoint_read_progress(saved, &p);
   if (status != LS_OK) return status;
   printf("progress     %llu epochs finished, %llu samples into the next; step %llu; %llu samples seen; "
          "%.1f s\n",
@@ -86,11 +86,11 @@ static ls_status print_progress(const ls_saved *saved) {
 }
 
 static ls_status print_saved(const char *path) {
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   tally model = {0};
   tally state = {0};
   char *version = NULL;
-  ls_status status = ls_saved_open(path, &saved);
+  ls_status status = ls_modelfile_open(path, &saved);
   if (status == LS_OK) status = ls_store_read_text(saved->store, "/", "lockstep_version", &version);
   if (status == LS_OK) {
     printf("%s: a Lockstep %s, format 1, written by Lockstep %s; its digest is right\n", path,
@@ -111,7 +111,7 @@ static ls_status print_saved(const char *path) {
   }
   if (status == LS_OK) printf("config\n%s", saved->config);
   free(version);
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   return status;
 }
 

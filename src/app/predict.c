@@ -99,7 +99,7 @@ static ls_status fail_csv(const sink *s) {
 
 static ls_status begin_hdf5(predictor *p) {
   ls_store_writer **const writer = &p->sink.writer;
-  const ls_saved *const saved = p->loaded->saved;
+  const ls_modelfile *const saved = p->loaded->saved;
   const size_t n_out = p->loaded->job->model->n_out;
   const uint64_t n = p->dataset->n_samples;
   const ls_array values = {.dtype = LS_F32, .n_dims = 2, .dims = {n, n_out}};

@@ -63,7 +63,7 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   return status;
 }
 
-ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
+ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   uint64_t *steps = NULL;
   size_t count = 0;
   *out = NULL;
@@ -75,7 +75,7 @@ ls_status ls_checkpoint_find(const char *folder, ls_saved **out) {
       status = ls_fail_memory("a path", strlen(folder));
       break;
     }
-    const ls_status opened = ls_saved_open(path, out);
+    const ls_status opened = ls_modelfile_open(path, out);
     is_found = opened == LS_OK;
     if (is_found) (*out)->is_newest = i == 0;
     if (opened == LS_ERR_INTERNAL)

@@ -45,13 +45,11 @@ static ls_status publish(const char *path, const ls_snapshot *snapshot) {
   return status;
 }
 
-/* What goes on after this needs neither the optimizer nor the progress. */
 static ls_status publish_model(const char *path, const ls_snapshot *snapshot) {
-  ls_snapshot model = *snapshot;
-  model.optim = NULL;
-  model.progress = NULL;
-  model.comm_mode = NULL;
-  return publish(path, &model);
+  const double start = ls_clock();
+  const ls_status status = ls_modelfile_write(path, &snapshot->content);
+  if (status == LS_OK) note(path, start, NULL);
+  return status;
 }
 
 /* `twin`: a file with just this content, or NULL. */
@@ -184,13 +182,13 @@ float *ls_saver_slots(ls_saver *saver) {
 
 /* What it points to that changes in training is copied; the rest is the caller's. */
 static void copy(ls_saver *saver, const ls_snapshot *snapshot) {
-  const ls_model *const model = snapshot->model;
+  const ls_model *const model = snapshot->content.model;
   const size_t n_slots = snapshot->optim->type->n_slots;
   saver->snapshot = *snapshot;
   saver->model = *model;
   saver->optim = *snapshot->optim;
   saver->progress = *snapshot->progress;
-  saver->snapshot.model = &saver->model;
+  saver->snapshot.content.model = &saver->model;
   saver->snapshot.optim = &saver->optim;
   saver->snapshot.progress = &saver->progress;
   saver->snapshot.slots = saver->slots;

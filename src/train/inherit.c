@@ -22,7 +22,7 @@ struct inheritance {
 
 /* Rank 0's work. */
 typedef struct heir {
-  const ls_saved *saved;
+  const ls_modelfile *saved;
   const ls_train_options *options;
   const ls_model *model;
   inheritance *told;
@@ -57,7 +57,7 @@ static ls_status take_block(const heir *h, const ls_segment *segment, float *val
     return LS_OK;
   }
   const ls_status status =
-      ls_saved_read_block(h->saved, segment, values + segment->offset, out->why, sizeof out->why);
+      ls_modelfile_read_block(h->saved, segment, values + segment->offset, out->why, sizeof out->why);
   if (status != LS_OK || out->why[0] == '\0' || !h->options->init_layers) return status;
   return ls_fail(LS_ERR_MODEL, "%s: --init-layers: can't take /model/%s: %s", h->told->source,
                  segment->path, out->why);
@@ -127,7 +127,7 @@ static ls_status check_inputs(heir *h, const ls_normalizer *mine) {
   ls_normalizer *theirs = NULL;
   if (!h->takes_inputs || h->saved->n_inputs != mine->n_features) return LS_OK;
   ls_status status = ls_normalizer_create(mine->n_features, &theirs);
-  if (status == LS_OK) status = ls_saved_read_normalizer(h->saved, theirs);
+  if (status == LS_OK) status = ls_modelfile_read_normalizer(h->saved, theirs);
   if (status == LS_OK) compare_inputs(h, mine, theirs);
   ls_normalizer_destroy(&theirs);
   return status;
@@ -148,16 +148,16 @@ static ls_status fail_nothing(const trainer *t, inheritance *told) {
 
 /* Rank 0's work. */
 static ls_status inherit(trainer *t, const ls_train_options *options) {
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   t->inherited = ls_calloc(1, sizeof *t->inherited);
   if (!t->inherited) return ls_fail_memory("what is taken", sizeof *t->inherited);
   t->inherited->source = options->init_from;
-  ls_status status = ls_saved_open(options->init_from, &saved);
+  ls_status status = ls_modelfile_open(options->init_from, &saved);
   heir h = {.saved = saved, .options = options, .model = t->setup->job->model, .told = t->inherited};
   if (status == LS_OK) status = take_layers(&h);
   if (status == LS_OK && t->inherited->taken.n == 0) status = fail_nothing(t, t->inherited);
   if (status == LS_OK) status = check_inputs(&h, t->setup->normalizer);
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   return status;
 }
 

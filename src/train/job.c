@@ -356,7 +356,7 @@ ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out
 
 void ls_predictor_destroy(ls_predictor **loaded) {
   if (!*loaded) return;
-  ls_saved_close(&(*loaded)->saved);
+  ls_modelfile_close(&(*loaded)->saved);
   ls_normalizer_destroy(&(*loaded)->normalizer);
   ls_job_destroy(&(*loaded)->job);
   free(*loaded);
@@ -380,7 +380,7 @@ ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **ou
   *out = NULL;
   ls_predictor *loaded = ls_calloc(1, sizeof *loaded);
   ls_status status = loaded ? LS_OK : ls_fail_memory("the model", sizeof *loaded);
-  if (status == LS_OK && is_root) status = ls_saved_open(path, &loaded->saved);
+  if (status == LS_OK && is_root) status = ls_modelfile_open(path, &loaded->saved);
   if (status == LS_OK && is_root) text = ls_strdup(loaded->saved->config);
   if (status == LS_OK && is_root) n_inputs = loaded->saved->n_inputs;
   status = ls_comm_agree(comm, status);
@@ -392,7 +392,7 @@ ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **ou
     LS_ASSERT(status != LS_OK || loaded->job);
   }
   if (status == LS_OK)
-    status = ls_saved_restore(comm, loaded->saved, loaded->job->model, loaded->normalizer, NULL, NULL);
+    status = ls_checkpoint_restore(comm, loaded->saved, loaded->job->model, loaded->normalizer, NULL, NULL);
   free(text);
   if (status == LS_OK)
     *out = loaded;

@@ -124,17 +124,17 @@ static void report_test(const trainer *t) {
 /* Collective. The test data, with model.h5. */
 static ls_status test_model(trainer *t) {
   ls_setup *const setup = t->setup;
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   if (setup->test.view.n == 0) return LS_OK;
-  ls_status status = ls_comm_agree(t->comm, t->is_root ? ls_saved_open(t->files.model, &saved) : LS_OK);
+  ls_status status = ls_comm_agree(t->comm, t->is_root ? ls_modelfile_open(t->files.model, &saved) : LS_OK);
   if (status == LS_OK)
-    status = ls_saved_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
+    status = ls_checkpoint_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
   if (status == LS_OK) {
     ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &setup->test.view,
                 setup->test.batch, t->validation_metric);
     report_test(t);
   }
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   return status;
 }
 

@@ -31,7 +31,7 @@ static ls_status fail_differs(const char *path, const char *difference) {
 }
 
 /* A validation split is part of what is learnt from; a validation file is not. */
-static ls_status check_split(const ls_saved *saved, const ls_job *now, const ls_job *then) {
+static ls_status check_split(const ls_modelfile *saved, const ls_job *now, const ls_job *then) {
   if (now->data.validation_fraction == then->data.validation_fraction) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "%s: data.validation cuts off %g of the training data in the config but %g in this "
@@ -42,7 +42,7 @@ static ls_status check_split(const ls_saved *saved, const ls_job *now, const ls_
 }
 
 /* `where`: where the checkpoint stands. In mid-epoch another order would repeat and miss samples. */
-static ls_status check_config(const ls_saved *saved, const trainer *t, const ls_progress *where) {
+static ls_status check_config(const ls_modelfile *saved, const trainer *t, const ls_progress *where) {
   ls_job *then = NULL;
   const ls_job *const now = t->setup->job;
   char difference[300];
@@ -59,13 +59,13 @@ static ls_status check_config(const ls_saved *saved, const trainer *t, const ls_
 }
 
 /* Rank 0: whether a checkpoint goes on with this config and these data. */
-static ls_status check_saved(const ls_saved *saved, const trainer *t) {
+static ls_status check_saved(const ls_modelfile *saved, const trainer *t) {
   const char *const path = ls_store_path(saved->store);
   ls_progress then = {0};
   if (!saved->is_checkpoint)
     return ls_fail(LS_ERR_MODEL, "%s: a model, not a checkpoint: it has no optimizer's state to go on from",
                    path);
-  ls_status status = ls_saved_read_progress(saved, &then);
+  ls_status status = ls_checkpoint_read_progress(saved, &then);
   if (status == LS_OK) status = check_config(saved, t, &then);
   if (status == LS_OK && !ls_digest_equal(then.data, t->setup->train.dataset->fingerprint))
     return ls_fail(
@@ -100,7 +100,7 @@ static ls_status lock_if_there(run_files *files) {
 }
 
 /* Rank 0: the checkpoint to go on from, NULL for a new run. */
-static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **out) {
+static ls_status choose(trainer *t, const ls_train_options *options, ls_modelfile **out) {
   const char *const resume = options->resume;
   *out = NULL;
   ls_status status = lock_if_there(&t->files);
@@ -114,7 +114,7 @@ static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **
   const bool is_auto = strcmp(resume, "auto") == 0;
   /* A log that can't be written is told when the run goes on; a finished one only says so. */
   if (run_files_exist(&t->files)) (void)run_files_open_log(&t->files);
-  status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_saved_open(resume, out);
+  status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_modelfile_open(resume, out);
   if (status == LS_OK && *out) status = check_saved(*out, t);
   if (status == LS_OK && !is_auto && train_exists(t->files.checkpoints) &&
       !is_inside(resume, t->files.checkpoints))
@@ -127,7 +127,7 @@ static ls_status choose(trainer *t, const ls_train_options *options, ls_saved **
 
 /* Rank 0: the same for a run that may start with another model's weights, whose file it must not replace.
  */
-static ls_status choose_start(trainer *t, const ls_train_options *options, ls_saved **out) {
+static ls_status choose_start(trainer *t, const ls_train_options *options, ls_modelfile **out) {
   const char *const source = options->init_from;
   const ls_status status = choose(t, options, out);
   if (status != LS_OK || *out || !source) return status;
@@ -150,10 +150,10 @@ static ls_status start_anew(trainer *t, const ls_train_options *options) {
 
 /* Rank 0: the way in which gradients were summed at this number of ranks; where none is known, any if there
  * is nothing left to do, else LS_SYNC_AUTO. */
-static ls_sync_mode mode_of(const trainer *t, const ls_saved *saved) {
+static ls_sync_mode mode_of(const trainer *t, const ls_modelfile *saved) {
   int mode = 0;
   ls_progress p = {0};
-  if (saved && ls_saved_read_progress(saved, &p) != LS_OK)
+  if (saved && ls_checkpoint_read_progress(saved, &p) != LS_OK)
     return LS_SYNC_ALLREDUCE; /* the restore tells it */
   const ls_train_config *const train = &t->setup->job->train;
   const bool ends = p.epoch >= train->epochs || (train->has_max_steps && p.step >= train->max_steps);
@@ -165,7 +165,7 @@ static ls_sync_mode mode_of(const trainer *t, const ls_saved *saved) {
 }
 
 /* Collective. From a checkpoint (rank 0 holds it) or anew. */
-static ls_status set_state(trainer *t, const ls_train_options *options, const ls_saved *saved) {
+static ls_status set_state(trainer *t, const ls_train_options *options, const ls_modelfile *saved) {
   ls_setup *const setup = t->setup;
   ls_job *const job = setup->job;
   bool goes_on = saved != NULL;
@@ -174,7 +174,7 @@ static ls_status set_state(trainer *t, const ls_train_options *options, const ls
   if (status != LS_OK) return status;
   t->goes_on = goes_on;
   if (!goes_on) return start_anew(t, options);
-  status = ls_saved_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);
+  status = ls_checkpoint_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);
   if (status == LS_OK) t->saved_step = t->progress.step;
   return status;
 }
@@ -185,13 +185,13 @@ static ls_status unless_short(ls_status status) {
 }
 
 /* Rank 0: whether model.h5 is there, and has the weights of another file where that is not NULL. */
-static ls_status has_model(const trainer *t, const ls_saved *other, bool *found) {
-  ls_saved *model = NULL;
-  const ls_status status = ls_saved_find(t->files.model, &model);
+static ls_status has_model(const trainer *t, const ls_modelfile *other, bool *found) {
+  ls_modelfile *model = NULL;
+  const ls_status status = ls_modelfile_try_open(t->files.model, &model);
   ls_status compared = LS_OK;
   *found = model != NULL;
-  if (*found && other) compared = ls_saved_same_model(model, other, t->setup->job->model, found);
-  ls_saved_close(&model);
+  if (*found && other) compared = ls_modelfile_same_model(model, other, t->setup->job->model, found);
+  ls_modelfile_close(&model);
   return status == LS_OK ? unless_short(compared) : status;
 }
 
@@ -202,7 +202,7 @@ static ls_digest validation_of(const trainer *t) {
 }
 
 /* *same: whether the best was measured by the same column of the same data. */
-static ls_status same_measure(const ls_saved *saved, const trainer *t, bool *same) {
+static ls_status same_measure(const ls_modelfile *saved, const trainer *t, bool *same) {
   static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
   const ls_digest before = t->progress.validation;
   const bool is_known = before.low != 0 || before.high != 0; /* else the path has to do */
@@ -222,32 +222,32 @@ static ls_status same_measure(const ls_saved *saved, const trainer *t, bool *sam
  * whether model.h5 lacks its weights. Without validation model.h5 has others, and is there only once the
  * run has ended. */
 static ls_status has_best(trainer *t, bool *found) {
-  ls_saved *best = NULL;
+  ls_modelfile *best = NULL;
   ls_progress progress = {0};
-  ls_status status = ls_saved_find(t->files.best, &best);
-  *found = best && best->is_checkpoint && ls_saved_read_progress(best, &progress) == LS_OK &&
+  ls_status status = ls_modelfile_try_open(t->files.best, &best);
+  *found = best && best->is_checkpoint && ls_checkpoint_read_progress(best, &progress) == LS_OK &&
            progress.best_epoch == t->progress.best_epoch && progress.best_value == t->progress.best_value;
   bool has_it = true;
   if (*found && t->setup->validation.view.n > 0) status = has_model(t, best, &has_it);
   t->lacks_model = !has_it;
-  ls_saved_close(&best);
+  ls_modelfile_close(&best);
   return status;
 }
 
 ls_status train_remake_model(const trainer *t) {
-  ls_saved *best = NULL;
+  ls_modelfile *best = NULL;
   if (!t->lacks_model) return LS_OK;
-  ls_status status = ls_saved_open(t->files.best, &best);
+  ls_status status = ls_modelfile_open(t->files.best, &best);
   if (status == LS_OK)
-    status = ls_saved_publish_model(best, t->setup->job->model, t->setup->normalizer, t->files.model);
+    status = ls_modelfile_copy_model(best, t->setup->job->model, t->setup->normalizer, t->files.model);
   if (status == LS_OK)
     ls_log(LS_LOG_INFO, "%s: made again from %s, the best so far", t->files.model, t->files.best);
-  ls_saved_close(&best);
+  ls_modelfile_close(&best);
   return status;
 }
 
 /* Rank 0: what of the config is not as it was. What may not change has been refused by now. */
-static void tell_changes(const trainer *t, const ls_saved *saved) {
+static void tell_changes(const trainer *t, const ls_modelfile *saved) {
   ls_job *then = NULL;
   char changes[LS_MESSAGE_MAX];
   if (train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK) {
@@ -263,7 +263,7 @@ static void tell_changes(const trainer *t, const ls_saved *saved) {
 
 /* Rank 0: whether a run that its checkpoint says is done has its model.h5: the final state, or what was the
  * best by the same measure; where best.h5 is lost, nothing better is to be had than what is there. */
-static ls_status is_done(const trainer *t, const ls_saved *saved, bool is_same, bool *done) {
+static ls_status is_done(const trainer *t, const ls_modelfile *saved, bool is_same, bool *done) {
   const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
   *done = false;
   if (!train_is_finished(t) || t->lacks_model || (has_best && !is_same)) return LS_OK;
@@ -271,7 +271,7 @@ static ls_status is_done(const trainer *t, const ls_saved *saved, bool is_same, 
 }
 
 /* Rank 0: what goes on, and from where. */
-static ls_status settle(trainer *t, const ls_train_options *options, const ls_saved *saved,
+static ls_status settle(trainer *t, const ls_train_options *options, const ls_modelfile *saved,
                         bool *is_complete) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
   bool is_same = false;
@@ -311,7 +311,7 @@ static void share_watched(trainer *t) {
 }
 
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete) {
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   ls_status status = ls_comm_agree(t->comm, t->is_root ? choose_start(t, options, &saved) : LS_OK);
   if (status == LS_OK) status = set_state(t, options, saved);
   if (status == LS_OK)
@@ -320,6 +320,6 @@ ls_status train_start_or_resume(trainer *t, const ls_train_options *options, boo
   t->progress.validation = validation_of(t);
   ls_comm_broadcast(t->comm, &t->saved_step, sizeof t->saved_step);
   ls_comm_broadcast(t->comm, is_complete, sizeof *is_complete);
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   return status;
 }

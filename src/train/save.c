@@ -9,14 +9,14 @@ static ls_snapshot snapshot_of(const trainer *t, const float *slots) {
   const ls_setup *const setup = t->setup;
   const ls_dataset *const data = setup->train.dataset;
   const bool depends = !setup->tree && ls_comm_size(t->comm) > 1;
-  return (ls_snapshot){.config = t->config,
-                       .platform = t->platform,
-                       .classes = (const char *const *)data->classes,
-                       .n_classes = data->n_classes,
-                       .features = (const char *const *)data->feature_names,
-                       .n_features = data->n_feature_names,
-                       .model = setup->job->model,
-                       .normalizer = setup->normalizer,
+  return (ls_snapshot){.content = {.config = t->config,
+                                   .platform = t->platform,
+                                   .classes = (const char *const *)data->classes,
+                                   .n_classes = data->n_classes,
+                                   .features = (const char *const *)data->feature_names,
+                                   .n_features = data->n_feature_names,
+                                   .model = setup->job->model,
+                                   .normalizer = setup->normalizer},
                        .optim = setup->job->optim,
                        .slots = slots,
                        .comm_mode = depends ? ls_sync_mode_names[t->sync->mode] : NULL,

@@ -37,12 +37,12 @@ static void cut(const damage *d, size_t n) {
 }
 
 static void expect_refusal(damage *d, const char *what, size_t at) {
-  ls_saved *saved = NULL;
-  const ls_status status = ls_saved_open(d->path, &saved);
+  ls_modelfile *saved = NULL;
+  const ls_status status = ls_modelfile_open(d->path, &saved);
   d->n_tried++;
   if (status == LS_ERR_MODEL && !saved && strstr(ls_message(), d->path)) return;
   if (d->n_missed++ < 5) printf("missed: %s at %zu: %d %s\n", what, at, (int)status, ls_message());
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
 }
 
 static void flip_bits(damage *d) {
@@ -96,9 +96,9 @@ static void read_whole(damage *d, const char *path) {
 }
 
 static bool opens(const damage *d) {
-  ls_saved *saved = NULL;
-  const bool well = ls_saved_open(d->path, &saved) == LS_OK;
-  ls_saved_close(&saved);
+  ls_modelfile *saved = NULL;
+  const bool well = ls_modelfile_open(d->path, &saved) == LS_OK;
+  ls_modelfile_close(&saved);
   return well;
 }
 

@@ -434,19 +434,19 @@ static void empty_folder(const char *path) {
 }
 
 static health health_of(const char *path, uint64_t *best_epoch) {
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   ls_progress progress = {0};
   if (access(path, F_OK) != 0) return ABSENT;
-  bool whole = ls_saved_open(path, &saved) == LS_OK;
-  if (whole && saved->is_checkpoint) whole = ls_saved_read_progress(saved, &progress) == LS_OK;
+  bool whole = ls_modelfile_open(path, &saved) == LS_OK;
+  if (whole && saved->is_checkpoint) whole = ls_checkpoint_read_progress(saved, &progress) == LS_OK;
   *best_epoch = progress.best_epoch;
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   return whole ? WHOLE : DAMAGED;
 }
 
 /* Has the program look at a state. */
 static void examine(const variant *v, const int values[NAMES], const char *scratch, verdict *out) {
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   ls_progress progress = {0};
   uint64_t none;
   empty_folder(scratch);
@@ -464,12 +464,12 @@ static void examine(const variant *v, const int values[NAMES], const char *scrat
   free(model);
   if (ls_checkpoint_find(scratch, &saved) != LS_OK)
     snprintf(out->message, sizeof out->message, "%.200s", ls_message());
-  else if (saved && ls_saved_read_progress(saved, &progress) != LS_OK)
+  else if (saved && ls_checkpoint_read_progress(saved, &progress) != LS_OK)
     fail("was found, but can't be read", ls_store_path(saved->store));
   out->step = progress.step;
   out->best_epoch = progress.best_epoch;
   out->validates = progress.validation.low != 0;
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
 }
 
 static const verdict *verdict_on(checking *c, const variant *v, const int values[NAMES]) {

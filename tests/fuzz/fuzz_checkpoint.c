@@ -30,8 +30,8 @@ static ls_status read_rest(const ls_predictor *loaded) {
   ls_job *const job = loaded->job;
   ls_status status = ls_optim_build(job->optim, job->model->n_params);
   if (status == LS_OK)
-    status =
-        ls_saved_restore(fuzz_comm, loaded->saved, job->model, loaded->normalizer, job->optim, &progress);
+    status = ls_checkpoint_restore(fuzz_comm, loaded->saved, job->model, loaded->normalizer, job->optim,
+                                   &progress);
   return status;
 }
 

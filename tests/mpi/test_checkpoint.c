@@ -91,20 +91,22 @@ static void thing_fill(thing *t, uint64_t key) {
 /* Local. Writes the thing on rank 0. `is_checkpoint`: with optimizer and progress. */
 static void thing_write(const thing *t, const char *name, bool is_checkpoint) {
   const char *const classes[] = {"cat", "dog", "hen"};
-  const ls_snapshot snapshot = {.config = "seed: 1\n",
-                                .classes = classes,
-                                .n_classes = 3,
-                                .model = t->model,
-                                .normalizer = t->normalizer,
-                                .optim = is_checkpoint ? t->optim : NULL,
-                                .progress = is_checkpoint ? &t->progress : NULL};
-  if (rank == 0 && ls_checkpoint_write(in_folder(name), &snapshot) != LS_OK)
-    complain(__FILE__, __LINE__, "%s", ls_message());
+  const ls_snapshot snapshot = {.content = {.config = "seed: 1\n",
+                                            .classes = classes,
+                                            .n_classes = 3,
+                                            .model = t->model,
+                                            .normalizer = t->normalizer},
+                                .optim = t->optim,
+                                .progress = &t->progress};
+  if (rank != 0) return;
+  const ls_status status = is_checkpoint ? ls_checkpoint_write(in_folder(name), &snapshot)
+                                         : ls_modelfile_write(in_folder(name), &snapshot.content);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
 }
 
-static ls_saved *open_saved(const char *name) {
-  ls_saved *saved = NULL;
-  if (rank == 0 && ls_saved_open(in_folder(name), &saved) != LS_OK)
+static ls_modelfile *open_saved(const char *name) {
+  ls_modelfile *saved = NULL;
+  if (rank == 0 && ls_modelfile_open(in_folder(name), &saved) != LS_OK)
     complain(__FILE__, __LINE__, "%s", ls_message());
   settle();
   return saved;
@@ -139,15 +141,15 @@ static void check_round_trip(const char *text) {
   thing_fill(&written, 8);
   thing_fill(&restored, 999 + (uint64_t)rank); /* other contents on each rank */
   thing_write(&written, "round.h5", true);
-  ls_saved *saved = open_saved("round.h5");
+  ls_modelfile *saved = open_saved("round.h5");
   EXPECT(rank != 0 || (saved->is_checkpoint && saved->n_inputs == INPUTS && saved->n_classes == 3));
-  const ls_status status = ls_saved_restore(comm, saved, restored.model, restored.normalizer,
-                                            restored.optim, &restored.progress);
+  const ls_status status = ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer,
+                                                 restored.optim, &restored.progress);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   EXPECT(restored.progress.sums == restored.sums); /* its own memory, not rank 0's */
   expect_same_thing(&restored, &written);
   EXPECT(same_bytes(restored.model->params, restored.model->n_params * sizeof(float)));
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   thing_destroy(&written);
   thing_destroy(&restored);
   settle();
@@ -171,20 +173,20 @@ static void test_model_alone(void **state) {
   thing_create(&restored, usual, INPUTS, N_SUMS);
   thing_fill(&written, 5);
   thing_write(&written, "model.h5", false);
-  ls_saved *saved = open_saved("model.h5");
+  ls_modelfile *saved = open_saved("model.h5");
   EXPECT(rank != 0 || !saved->is_checkpoint);
-  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
+  EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
   EXPECT(memcmp(restored.model->params, written.model->params, written.model->n_params * sizeof(float)) ==
          0);
   EXPECT(memcmp(restored.normalizer->factor, written.normalizer->factor, INPUTS * sizeof(double)) == 0);
   settle();
-  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, restored.optim, NULL) ==
+  EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, restored.optim, NULL) ==
          LS_ERR_MODEL);
   EXPECT(same_text(ls_message()));
-  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, &restored.progress) ==
-         LS_ERR_MODEL);
+  EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL,
+                               &restored.progress) == LS_ERR_MODEL);
   EXPECT(same_text(ls_message()));
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   thing_destroy(&written);
   thing_destroy(&restored);
   settle();
@@ -214,21 +216,22 @@ static void test_targets(void **state) {
   add_targets(&restored, 100.0 + rank);
   thing_write(&written, "with.h5", false);
   settle();
-  ls_saved *saved = open_saved("with.h5");
-  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
-  EXPECT(ls_saved_restore(comm, saved, plain.model, plain.normalizer, NULL, NULL) == LS_OK);
+  ls_modelfile *saved = open_saved("with.h5");
+  EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
+  EXPECT(ls_checkpoint_restore(comm, saved, plain.model, plain.normalizer, NULL, NULL) == LS_OK);
   const ls_normalizer *const got = restored.normalizer->targets;
   const ls_normalizer *const want = written.normalizer->targets;
   EXPECT(memcmp(got->offset, want->offset, 3 * sizeof(double)) == 0);
   EXPECT(memcmp(got->factor, want->factor, 3 * sizeof(double)) == 0);
   EXPECT(memcmp(plain.normalizer->offset, written.normalizer->offset, INPUTS * sizeof(double)) == 0);
   EXPECT(!plain.normalizer->targets);
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   saved = open_saved("without.h5");
-  EXPECT(ls_saved_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_ERR_MODEL);
+  EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) ==
+         LS_ERR_MODEL);
   EXPECT_PART(ls_message(), "y_offset");
   EXPECT(same_text(ls_message()));
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   thing_destroy(&written);
   thing_destroy(&restored);
   thing_destroy(&plain);
@@ -243,14 +246,14 @@ static void check_misfit(const char *text, size_t n_inputs, size_t n_sums, const
   thing_create(&other, text, n_inputs, n_sums);
   thing_fill(&written, 6);
   thing_write(&written, "misfit.h5", true);
-  ls_saved *saved = open_saved("misfit.h5");
+  ls_modelfile *saved = open_saved("misfit.h5");
   const ls_status status =
-      ls_saved_restore(comm, saved, other.model, other.normalizer, other.optim, &other.progress);
+      ls_checkpoint_restore(comm, saved, other.model, other.normalizer, other.optim, &other.progress);
   if (status != LS_ERR_MODEL) complain(__FILE__, __LINE__, "'%s': status %d", part, (int)status);
   EXPECT_PART(ls_message(), "misfit.h5");
   EXPECT_PART(ls_message(), part);
   EXPECT(same_text(ls_message()));
-  ls_saved_close(&saved);
+  ls_modelfile_close(&saved);
   thing_destroy(&written);
   thing_destroy(&other);
   settle();
@@ -289,12 +292,12 @@ static void damage(const char *name, long where) {
 
 /* Local. The step of the checkpoint that is found; 0: none. */
 static uint64_t found_step(ls_status expected) {
-  ls_saved *saved = NULL;
+  ls_modelfile *saved = NULL;
   ls_progress progress = {0};
   const ls_status status = ls_checkpoint_find(folder, &saved);
   if (status != expected) complain(__FILE__, __LINE__, "status %d: %s", (int)status, ls_message());
-  if (saved) EXPECT(ls_saved_read_progress(saved, &progress) == LS_OK);
-  ls_saved_close(&saved);
+  if (saved) EXPECT(ls_checkpoint_read_progress(saved, &progress) == LS_OK);
+  ls_modelfile_close(&saved);
   return progress.step;
 }
 
@@ -344,7 +347,7 @@ static void test_find_among_others(void **state) {
   thing_create(&t, usual, INPUTS, N_SUMS);
   thing_fill(&t, 7);
   if (rank == 0) {
-    ls_saved *saved = NULL;
+    ls_modelfile *saved = NULL;
     EXPECT(ls_checkpoint_find(in_folder("absent"), &saved) == LS_OK && !saved);
     write_steps(&t, 1, (const uint64_t[]){5});
     thing_write(&t, "best.h5", true);
@@ -386,9 +389,7 @@ static void test_prune(void **state) {
 /* -------------------------------------------------------------------- the saver */
 
 static ls_snapshot snapshot_of(const thing *t) {
-  return (ls_snapshot){.config = "seed: 1\n",
-                       .model = t->model,
-                       .normalizer = t->normalizer,
+  return (ls_snapshot){.content = {.config = "seed: 1\n", .model = t->model, .normalizer = t->normalizer},
                        .optim = t->optim,
                        .progress = &t->progress};
 }
@@ -463,14 +464,12 @@ static void test_saver(void **state) {
     for (uint64_t key = 2; key <= 3; key++) {
       char name[64];
       fill_again(&t, key);
-      ls_snapshot snapshot = snapshot_of(&t);
+      const ls_snapshot snapshot = snapshot_of(&t);
       EXPECT(ls_checkpoint_write(in_folder("mine.h5"), &snapshot) == LS_OK);
       snprintf(name, sizeof name, "step-%08d.h5", 100 + (int)key);
       EXPECT(same_files("mine.h5", name));
       if (key == 3) continue;
-      snapshot.optim = NULL;
-      snapshot.progress = NULL;
-      EXPECT(ls_checkpoint_write(in_folder("mine.h5"), &snapshot) == LS_OK);
+      EXPECT(ls_modelfile_write(in_folder("mine.h5"), &snapshot.content) == LS_OK);
       EXPECT(same_files("mine.h5", "model.h5"));
     }
     ls_saver_destroy(&saver);

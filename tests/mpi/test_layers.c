@@ -142,33 +142,34 @@ static void test_state_is_saved(void **state) {
   sweep(&written, LS_TRAIN, 7, false);
   EXPECT(ls_normalizer_create(INPUTS, &normalizer) == LS_OK);
   settle();
-  const ls_snapshot snapshot = {.config = "seed: 1\n", .model = written.model, .normalizer = normalizer};
-  ls_saved *saved = NULL;
-  ls_saved *other = NULL;
+  const ls_modelfile_content content = {
+      .config = "seed: 1\n", .model = written.model, .normalizer = normalizer};
+  ls_modelfile *saved = NULL;
+  ls_modelfile *other = NULL;
   if (rank == 0) {
-    EXPECT(ls_checkpoint_write(in_folder("a.h5"), &snapshot) == LS_OK);
+    EXPECT(ls_modelfile_write(in_folder("a.h5"), &content) == LS_OK);
     const float kept = written.model->state[3];
     written.model->state[3] += 1.0F;
-    EXPECT(ls_checkpoint_write(in_folder("b.h5"), &snapshot) == LS_OK);
+    EXPECT(ls_modelfile_write(in_folder("b.h5"), &content) == LS_OK);
     written.model->state[3] = kept;
-    EXPECT(ls_saved_open(in_folder("a.h5"), &saved) == LS_OK &&
-           ls_saved_open(in_folder("b.h5"), &other) == LS_OK);
+    EXPECT(ls_modelfile_open(in_folder("a.h5"), &saved) == LS_OK &&
+           ls_modelfile_open(in_folder("b.h5"), &other) == LS_OK);
   }
   settle();
   if (rank == 0) {
     bool same = false;
-    EXPECT(ls_saved_same_model(saved, saved, written.model, &same) == LS_OK && same);
-    EXPECT(ls_saved_same_model(saved, other, written.model, &same) == LS_OK && !same);
+    EXPECT(ls_modelfile_same_model(saved, saved, written.model, &same) == LS_OK && same);
+    EXPECT(ls_modelfile_same_model(saved, other, written.model, &same) == LS_OK && !same);
     EXPECT(ls_store_kind_of(saved->store, "/model/3-residual/1-batch_norm/running_var") == LS_STORE_ARRAY);
   }
-  EXPECT(ls_saved_restore(comm, other, restored.model, normalizer, NULL, NULL) == LS_OK);
+  EXPECT(ls_checkpoint_restore(comm, other, restored.model, normalizer, NULL, NULL) == LS_OK);
   EXPECT(restored.model->state[3] != written.model->state[3]);
-  EXPECT(ls_saved_restore(comm, saved, restored.model, normalizer, NULL, NULL) == LS_OK);
+  EXPECT(ls_checkpoint_restore(comm, saved, restored.model, normalizer, NULL, NULL) == LS_OK);
   EXPECT(memcmp(restored.model->state, written.model->state, written.model->n_state * sizeof(float)) == 0);
   EXPECT(memcmp(restored.model->params, written.model->params, written.model->n_params * sizeof(float)) ==
          0);
-  ls_saved_close(&saved);
-  ls_saved_close(&other);
+  ls_modelfile_close(&saved);
+  ls_modelfile_close(&other);
   ls_normalizer_destroy(&normalizer);
   ls_model_destroy(&written.model);
   ls_model_destroy(&restored.model);

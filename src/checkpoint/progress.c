@@ -1,5 +1,5 @@
 /* The counters of /progress, and the section `checkpoint:`. */
-#include "layout.h"
+#include "internal.h"
 
 #define FIELD(name) offsetof(ls_progress, name)
 

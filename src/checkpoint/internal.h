@@ -1,15 +1,8 @@
-/* What writing and reading share: the version, the shapes of blocks, the counters of /progress. */
-#ifndef LOCKSTEP_CHECKPOINT_LAYOUT_H
-#define LOCKSTEP_CHECKPOINT_LAYOUT_H
+/* The counters of /progress, for reading and writing. */
+#ifndef LOCKSTEP_CHECKPOINT_INTERNAL_H
+#define LOCKSTEP_CHECKPOINT_INTERNAL_H
 
 #include "lockstep/checkpoint.h"
-
-#define FORMAT_VERSION 1
-
-static inline ls_array segment_array(const ls_segment *segment) {
-  return (ls_array){
-      .dtype = LS_F32, .n_dims = segment->cols ? 2 : 1, .dims = {segment->rows, segment->cols}};
-}
 
 /* A field of ls_progress by its name in the file; the tables end with a NULL name. */
 typedef struct counter {

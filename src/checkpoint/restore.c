@@ -1,0 +1,83 @@
+/* Restoring a run from a checkpoint, or a model, on all ranks. */
+#include "internal.h"
+
+#include <string.h>
+
+/* Collective. One slot of the optimizer's state: all of it passes through the model's gradient. */
+static ls_status restore_slot(ls_comm *comm, const ls_modelfile *file, const ls_model *model,
+                              ls_optim *optim, size_t k) {
+  char group[64];
+  ls_status status = LS_OK;
+  snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
+  if (file)
+    status = ls_modelfile_read_segments(file, group, model->n_segments, model->segments, model->grads);
+  status = ls_comm_agree(comm, status);
+  if (status != LS_OK) return status;
+  ls_comm_broadcast(comm, model->grads, model->n_params * sizeof *model->grads);
+  memcpy(optim->slots[k], model->grads + optim->first, optim->n * sizeof *model->grads);
+  return LS_OK;
+}
+
+/* Collective. */
+static ls_status restore_optimizer(ls_comm *comm, const ls_modelfile *file, const ls_model *model,
+                                   ls_optim *optim) {
+  ls_status status = file ? ls_store_read_u64(file->store, "/optimizer", "steps", &optim->steps) : LS_OK;
+  status = ls_comm_agree(comm, ls_modelfile_status(status));
+  ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
+  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++)
+    status = restore_slot(comm, file, model, optim, k);
+  return status;
+}
+
+static bool has_counter(const ls_store *store, const counter *c) {
+  return !c->is_later || ls_store_has_attribute(store, "/progress", c->name);
+}
+
+ls_status ls_checkpoint_read_progress(const ls_modelfile *file, ls_progress *progress) {
+  const ls_store *const store = file->store;
+  ls_status status = LS_OK;
+  for (const counter *c = checkpoint_counters; status == LS_OK && c->name; c++)
+    if (has_counter(store, c))
+      status = ls_store_read_u64(store, "/progress", c->name, checkpoint_counter(progress, c));
+  for (const counter *c = checkpoint_reals; status == LS_OK && c->name; c++)
+    if (has_counter(store, c))
+      status = ls_store_read_double(store, "/progress", c->name, checkpoint_real(progress, c));
+  if (status == LS_OK && progress->sums)
+    status = ls_modelfile_read_vector(file, "/progress/sums", progress->n_sums, progress->sums);
+  return ls_modelfile_status(status);
+}
+
+/* Rank 0's part of a restore. */
+static ls_status read_all(const ls_modelfile *file, ls_model *model, ls_normalizer *normalizer,
+                          ls_progress *progress) {
+  ls_status status = ls_modelfile_read_model(file, model, model->params, model->state);
+  if (status == LS_OK) status = ls_modelfile_read_normalizer(file, normalizer);
+  if (status == LS_OK && progress) status = ls_checkpoint_read_progress(file, progress);
+  return status;
+}
+
+/* Collective. */
+static void broadcast_normalizer(ls_comm *comm, ls_normalizer *normalizer) {
+  ls_comm_broadcast(comm, normalizer->offset, normalizer->n_features * sizeof *normalizer->offset);
+  ls_comm_broadcast(comm, normalizer->factor, normalizer->n_features * sizeof *normalizer->factor);
+  ls_normalizer_set(normalizer, normalizer->offset, normalizer->factor);
+  if (normalizer->targets) broadcast_normalizer(comm, normalizer->targets);
+}
+
+ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_model *model,
+                                ls_normalizer *normalizer, ls_optim *optim, ls_progress *progress) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  ls_status status = ls_comm_agree(comm, is_root ? read_all(file, model, normalizer, progress) : LS_OK);
+  if (status == LS_OK && optim) status = restore_optimizer(comm, file, model, optim);
+  if (status != LS_OK) return status;
+  ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(comm, model->state, model->n_state * sizeof *model->state);
+  broadcast_normalizer(comm, normalizer);
+  if (progress) {
+    double *const sums = progress->sums;
+    ls_comm_broadcast(comm, progress, sizeof *progress);
+    progress->sums = sums;
+    ls_comm_broadcast(comm, sums, progress->n_sums * sizeof *sums);
+  }
+  return LS_OK;
+}

@@ -1,0 +1,69 @@
+/* Writing: the layout of the model format, which checkpoints extend.
+ *
+ *   /                    format_version, lockstep_version, config, platform, classes, features
+ *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
+ *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) if targets are standardised */
+#include "internal.h"
+
+ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, size_t n_segments,
+                                    const ls_segment *segments, const float *values) {
+  for (size_t i = 0; i < n_segments; i++) {
+    const ls_segment *const segment = &segments[i];
+    const ls_array array = segment_array(segment);
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", group, segment->path);
+    const ls_status status = ls_store_write_array(writer, path, &array, values + segment->offset);
+    if (status != LS_OK) return status;
+  }
+  return LS_OK;
+}
+
+static ls_status write_model(ls_store_writer *writer, const ls_model *model) {
+  const ls_status status =
+      ls_modelfile_put_segments(writer, "/model", model->n_segments, model->segments, model->params);
+  if (status != LS_OK) return status;
+  return ls_modelfile_put_segments(writer, "/model", model->n_state_segments, model->state_segments,
+                                   model->state);
+}
+
+static ls_status write_root(ls_store_writer *writer, const ls_modelfile_content *c) {
+  ls_status status = ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION);
+  if (status == LS_OK) status = ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION);
+  if (status == LS_OK) status = ls_store_write_text(writer, "/", "config", c->config);
+  if (status == LS_OK && c->platform) status = ls_store_write_text(writer, "/", "platform", c->platform);
+  if (status == LS_OK && c->classes)
+    status = ls_store_write_texts(writer, "/", "classes", c->classes, c->n_classes);
+  if (status == LS_OK && c->features)
+    status = ls_store_write_texts(writer, "/", "features", c->features, c->n_features);
+  return status;
+}
+
+/* `prefix`: "" for the inputs, "y_" for the targets. */
+static ls_status write_normalizer(ls_store_writer *writer, const ls_normalizer *normalizer,
+                                  const char *prefix) {
+  const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {normalizer->n_features}};
+  char offset[64];
+  char factor[64];
+  snprintf(offset, sizeof offset, "/normalizer/%soffset", prefix);
+  snprintf(factor, sizeof factor, "/normalizer/%sfactor", prefix);
+  ls_status status = ls_store_write_array(writer, offset, &array, normalizer->offset);
+  if (status == LS_OK) status = ls_store_write_array(writer, factor, &array, normalizer->factor);
+  if (status != LS_OK || !normalizer->targets) return status;
+  return write_normalizer(writer, normalizer->targets, "y_");
+}
+
+ls_status ls_modelfile_put(ls_store_writer *writer, const ls_modelfile_content *content) {
+  ls_status status = write_root(writer, content);
+  if (status == LS_OK) status = write_model(writer, content->model);
+  if (status == LS_OK) status = write_normalizer(writer, content->normalizer, "");
+  return status;
+}
+
+ls_status ls_modelfile_write(const char *path, const ls_modelfile_content *content) {
+  ls_store_writer *writer = NULL;
+  ls_status status = ls_store_create(path, true, &writer);
+  if (status == LS_OK) status = ls_modelfile_put(writer, content);
+  if (status == LS_OK) return ls_store_publish(&writer);
+  ls_store_discard(&writer);
+  return status;
+}
