@@ -9,8 +9,8 @@
 #include "lockstep/base.h"
 #include "lockstep/comm.h"
 #include "lockstep/config.h"
+#include "lockstep/job.h"
 #include "lockstep/math.h"
-#include "lockstep/train.h"
 
 #define LS_PLAN_RANKS_MOST 10000
 

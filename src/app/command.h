@@ -4,8 +4,8 @@
 
 #include "lockstep/comm.h"
 #include "lockstep/data.h"
+#include "lockstep/job.h"
 #include "lockstep/metric.h"
-#include "lockstep/train.h"
 
 #define OPTIONS_MAX    12
 #define SET_MAX        256

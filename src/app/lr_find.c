@@ -1,4 +1,6 @@
 /* lockstep lr-find: the learning rate range test as a table, a sketch and a picture. */
+#include "lockstep/train.h"
+
 #include "command.h"
 
 #include <math.h>

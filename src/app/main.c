@@ -1,4 +1,6 @@
 /* lockstep: the command line, usage, the exit code. */
+#include "lockstep/train.h"
+
 #include "command.h"
 
 #include <ctype.h>

@@ -1,5 +1,8 @@
 /* lockstep train. */
+#include "lockstep/train.h"
+
 #include "command.h"
+#include "lockstep/rundir.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -25,7 +28,7 @@ static ls_status check_output(const char *config, const char *output) {
   snprintf(path, sizeof path, "%s/config.yaml", output);
   const bool is_config = ls_same_file(config, path);
   snprintf(path, sizeof path, "%s/checkpoints", output);
-  if (!is_config || access(path, F_OK) == 0) return ls_train_check_output(output);
+  if (!is_config || access(path, F_OK) == 0) return ls_rundir_check(output);
   return ls_fail(LS_ERR_CONFIG,
                  "%s: the run's config.yaml would replace this file; give another output than %s", config,
                  output);

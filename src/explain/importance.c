@@ -1,7 +1,7 @@
 /* Permutation importance. Each rank works on its shard of the samples; a feature's values come from all of
  * them, which every rank can read. */
 #include "internal.h"
-#include "lockstep/train.h"
+#include "lockstep/job.h"
 
 #include <math.h>
 #include <stdlib.h>

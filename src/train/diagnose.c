@@ -11,7 +11,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define SAMPLES 256 /* of the training part, drawn once */
 
@@ -205,9 +204,9 @@ static void print_number(FILE *file, double value) {
 /* Rank 0: the epoch's rows. */
 static ls_status write_rows(const trainer *t, const diagnostics *d) {
   const ls_model *const model = t->setup->job->model;
-  FILE *const file = fopen(t->files.diagnostics, "a");
-  if (!file) return train_fail_path(t->files.diagnostics);
-  for (size_t i = 0; i < model->n_leaves; i++) {
+  FILE *file = NULL;
+  const ls_status status = ls_rundir_begin_rows(t->files.diagnostics, &file);
+  for (size_t i = 0; status == LS_OK && i < model->n_leaves; i++) {
     const diagnosis *const row = &d->table[i];
     fprintf(file, "%llu,%s", (unsigned long long)t->progress.epoch, model->leaves[i].path);
     print_number(file, row->gradient_norm);
@@ -217,9 +216,7 @@ static ls_status write_rows(const trainer *t, const diagnostics *d) {
     print_number(file, row->dead);
     putc('\n', file);
   }
-  const bool written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
-  const bool closed = fclose(file) == 0;
-  return written && closed ? LS_OK : train_fail_path(t->files.diagnostics);
+  return status == LS_OK ? ls_rundir_end_rows(t->files.diagnostics, file) : status;
 }
 
 ls_status train_diagnose(trainer *t) {

@@ -2,165 +2,14 @@
 #ifndef LOCKSTEP_TRAIN_INTERNAL_H
 #define LOCKSTEP_TRAIN_INTERNAL_H
 
+#include "lockstep/rundir.h"
 #include "lockstep/train.h"
-
-/* --------------------------------------------------------------------- folders */
-
-/* Local. Whether there is anything at a path. */
-bool train_exists(const char *path);
-
-/* Local. LS_ERR_OUTPUT: "path: <errno in words>". */
-ls_status train_fail_path(const char *path);
-
-/* Local. mkdir -p, each new folder synced into the one above it. */
-ls_status train_make_folder(const char *path);
-
-/* Local. How much of a path is there already, in bytes. */
-size_t train_existing_part(const char *path);
-
-/* Local. Removes a folder and those above it as long as they are empty, down to `kept` bytes of the path.
- */
-void train_remove_empty(const char *path, size_t kept);
-
-/* Local. LS_ERR_OUTPUT where a folder can't be made at a path, or not be written. */
-ls_status train_check_folder(const char *path);
-
-/* Local. Bytes that can still be written where the path is, or will be; UINT64_MAX where it can't be told.
- */
-uint64_t train_free_bytes(const char *path);
-
-/* Local. Bytes that removing a file, or the files of a folder, would free. */
-uint64_t train_bytes_of(const char *path);
-
-/* ------------------------------------------------------------ the run directory */
-
-/* Paths and open files of a run directory; rank 0's alone. All owned. */
-typedef struct run_files {
-  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log, *lock;
-  bool was_absent; /* there was no folder when it was looked for a run to go on with */
-  bool is_new;     /* no run was there before */
-  size_t kept;     /* bytes of the folder's path that this run did not make */
-  FILE *log_file;
-  bool is_locked;
-  int lock_descriptor; /* where is_locked */
-  char *lock_text;     /* what is in it */
-  char *taken_from;    /* the dead run whose lock this is, in words; NULL: none */
-} run_files;
-
-/* Local. Builds the paths; touches nothing. */
-ls_status run_files_create(run_files *files, const char *folder);
-
-/* Local. Closes the log, gives the lock back, and removes the folders that it made if they are empty. */
-void run_files_destroy(run_files *files);
-
-/* Local. Whether the folder holds a file of a run. */
-bool run_files_exist(const run_files *files);
-
-/* Local. Removes a run's own files but for the lock and config.yaml, which the next run replaces whole (it
- * may be what that was started with), and nothing else. */
-ls_status run_files_remove(const run_files *files);
-
-/* Local. Removes the temporary files of writers that were killed, where the lock is ours. */
-void run_files_tidy(const run_files *files);
-
-/* Local. Makes the folders, opens the log and writes config.yaml. */
-ls_status run_files_open(run_files *files, const char *config);
-
-/* Local. Leaves metrics.csv, and diagnostics.csv where the job asks for it, with their headers and the rows
- * of the first `epochs` epochs; values of metrics.csv go to the columns of their names. */
-ls_status run_files_reset_rows(const run_files *files, const ls_job *job, uint64_t epochs);
-
-/* Local. After a failure before the first step: removes what a new run has made, if the lock is still its
- * own. Returns `status`, and keeps its message. */
-ls_status run_files_abandon(const run_files *files, ls_status status);
-
-/* Local. Opens the log, unless it is open, for what ls_log prints from now on. */
-ls_status run_files_open_log(run_files *files);
-
-/* Local. LS_ERR_OUTPUT where another run is at work in the folder, or may be. Touches nothing. */
-ls_status run_lock_check_free(const run_files *files);
-
-/* Local. The same, and the folder, which is there, is this run's until run_files_destroy; the lock of a
- * dead run is taken over. LS_ERR_OUTPUT where it can't be made, too. Does nothing where it has been taken.
- */
-ls_status run_lock_take(run_files *files);
-
-/* Local. LS_ERR_OUTPUT where the lock was removed and another run has it now: nothing more may be written.
- */
-ls_status run_lock_check(const run_files *files);
-
-/* Local. Gives the lock back, if it is ours. */
-void run_lock_release(run_files *files);
-
-/* The columns of metrics.csv. */
-enum {
-  COLUMN_EPOCH,
-  COLUMN_STEP,
-  COLUMN_LR,
-  COLUMN_TRAIN_LOSS,
-  COLUMN_TRAIN_QUALITY,
-  COLUMN_VAL_LOSS,
-  COLUMN_VAL_QUALITY,
-  COLUMN_SAMPLES_PER_SECOND,
-  COLUMN_SECONDS,
-  COLUMNS, /* the fixed ones; those of `metrics:` follow */
-  COLUMNS_MAX = COLUMNS + LS_MEASURES_MAX
-};
 
 /* A row: `n` values, of which NaN is none. */
 typedef struct epoch_row {
   int n;
-  double values[COLUMNS_MAX];
+  double values[LS_COLUMNS_MAX];
 } epoch_row;
-
-/* Local. The number of a job's columns, the name of one, the one of a name (-1: none), and whether larger
- * values of it are better. */
-int train_columns(const ls_job *job);
-const char *train_column_name(const ls_job *job, int column);
-int train_column_find(const ls_job *job, const char *name);
-bool train_column_is_maximized(const ls_job *job, int column);
-
-/* Local. Appends a row; a NaN leaves its column empty. */
-ls_status run_files_append(const run_files *files, const epoch_row *row);
-
-/* ------------------------------------------------------- what `metrics:` asks for */
-
-/* Local. Reads the list into job->measures, once the loss and `data:` are known; collects mistakes. */
-void train_measures_read(ls_job *job);
-
-/* Local. Collects a mistake for each K that is not below the number of classes (0: not known). */
-void train_measures_check(ls_job *job, size_t n_classes);
-
-/* Local. A metric for validation and test data that gives them, and keeps no more than they need. The
- * caller destroys it, after a failure too. */
-ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_metric **out);
-
-/* Local. Their values, from a metric made by the function above.  values: (measures->n) */
-void train_measures_take(const ls_measures *measures, const ls_metric *metric, double *values);
-
-/* Local. Whether larger values are better. */
-bool train_measure_is_maximized(const ls_measure *measure);
-
-/* Local. Adds "  val_f1 0.9876" for each, without "val_" for test data, behind what is in `text`. */
-void train_measures_describe(const ls_measures *measures, const double *values, bool is_validation,
-                             char *text, size_t size);
-
-/* Local. The width of the net's output, known before its input is: that of the last layer with units of its
- * own. 0: it is as wide as the input. */
-size_t train_output_width(const ls_model *model);
-
-/* Local. The job of a saved config, with the defaults of keys that it did not know; `path` is the file's.
- * LS_ERR_MODEL where it can't be used. */
-ls_status train_job_of(const char *text, const char *path, ls_job **out);
-
-/* ---------------------------------------------------------------- parts of the setup */
-
-/* Local. Collects mistakes of train.class_weight; the model is parsed. */
-void train_check_class_weight(ls_job *job);
-
-/* Collective. The weights of classes in training, owned by the caller; NULL where all are 1. LS_ERR_CONFIG
- * where they do not fit the data. */
-ls_status train_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out);
 
 /* ------------------------------------------------------------------ the trainer */
 
@@ -181,7 +30,7 @@ typedef struct trainer {
   ls_comm *comm;
   ls_setup *setup; /* borrowed */
   bool is_root;
-  run_files files;
+  ls_rundir files;
   char *config;   /* owned: resolved */
   char *platform; /* owned: what the same bits depend on */
   ls_sync *sync;

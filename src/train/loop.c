@@ -14,22 +14,22 @@ static double speed(const trainer *t, double seconds) {
 static void make_row(trainer *t, epoch_row *out) {
   const ls_setup *const setup = t->setup;
   double *const row = out->values;
-  out->n = train_columns(setup->job);
-  for (int i = COLUMNS; i < out->n; i++) row[i] = NAN;
-  row[COLUMN_EPOCH] = (double)t->progress.epoch;
-  row[COLUMN_STEP] = (double)t->progress.step;
-  row[COLUMN_LR] = t->last_lr;
-  row[COLUMN_TRAIN_LOSS] = ls_metric_loss(t->epoch_metric);
-  row[COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->epoch_metric);
-  row[COLUMN_VAL_LOSS] = row[COLUMN_VAL_QUALITY] = NAN;
-  row[COLUMN_SECONDS] = t->progress.epoch_seconds;
-  row[COLUMN_SAMPLES_PER_SECOND] = speed(t, t->progress.epoch_seconds);
+  out->n = ls_columns_count(setup->job);
+  for (int i = LS_COLUMNS_FIXED; i < out->n; i++) row[i] = NAN;
+  row[LS_COLUMN_EPOCH] = (double)t->progress.epoch;
+  row[LS_COLUMN_STEP] = (double)t->progress.step;
+  row[LS_COLUMN_LR] = t->last_lr;
+  row[LS_COLUMN_TRAIN_LOSS] = ls_metric_loss(t->epoch_metric);
+  row[LS_COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->epoch_metric);
+  row[LS_COLUMN_VAL_LOSS] = row[LS_COLUMN_VAL_QUALITY] = NAN;
+  row[LS_COLUMN_SECONDS] = t->progress.epoch_seconds;
+  row[LS_COLUMN_SAMPLES_PER_SECOND] = speed(t, t->progress.epoch_seconds);
   if (setup->validation.view.n > 0) {
     ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &setup->validation.view,
                 setup->validation.batch, t->validation_metric);
-    row[COLUMN_VAL_LOSS] = ls_metric_loss(t->validation_metric);
-    row[COLUMN_VAL_QUALITY] = ls_metric_quality(t->validation_metric);
-    train_measures_take(&setup->job->measures, t->validation_metric, row + COLUMNS);
+    row[LS_COLUMN_VAL_LOSS] = ls_metric_loss(t->validation_metric);
+    row[LS_COLUMN_VAL_QUALITY] = ls_metric_quality(t->validation_metric);
+    ls_measures_values(&setup->job->measures, t->validation_metric, row + LS_COLUMNS_FIXED);
   }
   ls_comm_broadcast(t->comm, out, sizeof *out);
 }
@@ -37,10 +37,10 @@ static void make_row(trainer *t, epoch_row *out) {
 /* Local, and the same on all ranks. */
 static ls_status check_validation(const trainer *t, const epoch_row *row) {
   const bool is_measured = t->setup->validation.view.n > 0 && ls_metric_weight(t->validation_metric) > 0.0;
-  if (!is_measured || isfinite(row->values[COLUMN_VAL_LOSS])) return LS_OK;
+  if (!is_measured || isfinite(row->values[LS_COLUMN_VAL_LOSS])) return LS_OK;
   return ls_fail(LS_ERR_NUMERIC,
                  "epoch %.0f: the validation loss is not finite; the last checkpoint is untouched",
-                 row->values[COLUMN_EPOCH]);
+                 row->values[LS_COLUMN_EPOCH]);
 }
 
 /* Local, and the same on all ranks. The best epoch so far is to be saved. */
@@ -49,6 +49,18 @@ static void mark_best(trainer *t, const epoch_row *row) {
   if (!t->is_new_best) return;
   t->progress.best_epoch = t->progress.epoch;
   t->progress.best_value = row->values[train_monitored(t)];
+}
+
+/* Rank 0: appends a row; a NaN leaves its column empty. */
+static ls_status append_row(const char *path, const epoch_row *row) {
+  FILE *file = NULL;
+  const ls_status status = ls_rundir_begin_rows(path, &file);
+  for (int i = 0; status == LS_OK && i < row->n; i++) {
+    const bool is_count = i == LS_COLUMN_EPOCH || i == LS_COLUMN_STEP;
+    if (!isnan(row->values[i])) fprintf(file, is_count ? "%.0f" : "%.9g", row->values[i]);
+    fputs(i + 1 < row->n ? "," : "\n", file);
+  }
+  return status == LS_OK ? ls_rundir_end_rows(path, file) : status;
 }
 
 /* Collective. After the last step of an epoch: evaluation, whether it is the best, metrics.csv. */
@@ -71,7 +83,7 @@ static ls_status end_epoch(trainer *t) {
   status = train_diagnose(t);
   if (status != LS_OK) return status;
   t->times = (times){.communication = t->sync->seconds};
-  return ls_comm_agree(t->comm, t->is_root ? run_files_append(&t->files, &row) : LS_OK);
+  return ls_comm_agree(t->comm, t->is_root ? append_row(t->files.metrics, &row) : LS_OK);
 }
 
 static bool is_due(uint64_t every, uint64_t count) {
@@ -115,8 +127,8 @@ static void report_test(const trainer *t) {
   const ls_metric *const metric = t->validation_metric;
   double values[LS_MEASURES_MAX];
   char more[48 * LS_MEASURES_MAX] = "";
-  train_measures_take(&job->measures, metric, values);
-  train_measures_describe(&job->measures, values, false, more, sizeof more);
+  ls_measures_values(&job->measures, metric, values);
+  ls_measures_describe(&job->measures, values, false, more, sizeof more);
   ls_log(LS_LOG_INFO, "test: loss %.4f  %s %.4f%s  (%s)", ls_metric_loss(metric),
          ls_metric_quality_name(job->task), ls_metric_quality(metric), more, t->files.model);
 }
@@ -160,27 +172,14 @@ static ls_status end_run(trainer *t) {
   return status;
 }
 
-/* Rank 0: the folder is this run's. What was read there was read under the lock; where it could only be
- * taken now there was nothing. */
-static ls_status lock_files(run_files *files) {
-  if (files->is_locked) return LS_OK;
-  files->kept = train_existing_part(files->folder);
-  ls_status status = train_make_folder(files->folder);
-  if (status == LS_OK) status = run_lock_take(files);
-  if (status != LS_OK || !files->was_absent || !run_files_exist(files)) return status;
-  return ls_fail(LS_ERR_OUTPUT,
-                 "%s: another run began and ended here meanwhile; run the same command again",
-                 files->folder);
-}
-
 /* Rank 0: the folder, from here on. */
 static ls_status open_files(trainer *t, const ls_train_options *options) {
   const ls_job *const job = t->setup->job;
   ls_status status = ls_saver_create(job->model, job->optim, t->progress.n_sums, &t->saver);
   if (status == LS_OK) status = train_check_room(t, options->overwrite);
-  if (status == LS_OK) status = lock_files(&t->files);
-  if (status == LS_OK && options->overwrite) status = run_files_remove(&t->files);
-  if (status == LS_OK) status = run_files_open(&t->files, t->config);
+  if (status == LS_OK) status = ls_rundir_lock(&t->files);
+  if (status == LS_OK && options->overwrite) status = ls_rundir_remove_run(&t->files);
+  if (status == LS_OK) status = ls_rundir_open(&t->files, t->config);
   return status;
 }
 
@@ -200,10 +199,20 @@ static ls_status save_start(trainer *t) {
   return status == LS_OK ? train_settle_saves(t) : status;
 }
 
+/* Rank 0: the rows of the finished epochs. */
+static ls_status reset_rows(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const char *names[LS_COLUMNS_MAX];
+  const int n = ls_columns_count(job);
+  for (int i = 0; i < n; i++) names[i] = ls_column_name(job, i);
+  const ls_status status = ls_rundir_reset_metrics(&t->files, names, (size_t)n, t->progress.epoch);
+  const bool has_more = job->train.diagnostics || ls_rundir_has_diagnostics(&t->files);
+  return status == LS_OK && has_more ? ls_rundir_reset_diagnostics(&t->files, t->progress.epoch) : status;
+}
+
 /* Collective. What comes before the first step. Rows that are later than the checkpoint are dropped once no
  * other one can be gone on from. */
 static ls_status begin(trainer *t, const ls_train_options *options) {
-  const ls_job *const job = t->setup->job;
   ls_status status = ls_comm_agree(t->comm, t->is_root ? open_files(t, options) : LS_OK);
   if (status != LS_OK) return status;
   set_log(t);
@@ -212,16 +221,14 @@ static ls_status begin(trainer *t, const ls_train_options *options) {
   t->started_samples = t->progress.samples;
   if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? train_remake_model(t) : LS_OK);
   if (status == LS_OK) status = save_start(t);
-  if (status == LS_OK)
-    status = ls_comm_agree(t->comm,
-                           t->is_root ? run_files_reset_rows(&t->files, job, t->progress.epoch) : LS_OK);
+  if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? reset_rows(t) : LS_OK);
   return status == LS_OK ? train_allow_skips(t) : status;
 }
 
 /* Collective. The steps that are left, and the end. */
 static ls_status run(trainer *t, const ls_train_options *options) {
   ls_status status = begin(t, options);
-  if (status != LS_OK) return t->is_root ? run_files_abandon(&t->files, status) : status;
+  if (status != LS_OK) return t->is_root ? ls_rundir_abandon(&t->files, status) : status;
   train_set_deadline(t);
   status = run_steps(t);
   ls_log_bar("");
@@ -248,7 +255,7 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   if (status == LS_OK) status = train_start_or_resume(t, options, &is_complete);
   if (status != LS_OK) return status;
   if (is_complete) {
-    if (t->is_root) run_files_tidy(&t->files);
+    if (t->is_root) ls_rundir_remove_temporaries(&t->files);
     ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do",
            t->setup->job->train.output, (unsigned long long)t->progress.epoch,
            (unsigned long long)t->progress.step);
@@ -257,21 +264,11 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   return run(t, options);
 }
 
-ls_status ls_train_check_output(const char *output) {
-  run_files files;
-  ls_status status = run_files_create(&files, output);
-  if (status == LS_OK) status = run_lock_check_free(&files);
-  /* A finished run says so where nothing can be written, too. */
-  if (status == LS_OK && !train_exists(files.checkpoints)) status = train_check_folder(files.folder);
-  run_files_destroy(&files);
-  return status;
-}
-
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
   ls_status status = trainer_create(&t, comm, setup);
   if (status == LS_OK && setup->job->train.diagnostics) status = diagnostics_create(setup, &t.diagnostics);
-  if (status == LS_OK && t.is_root) status = run_files_create(&t.files, setup->job->train.output);
+  if (status == LS_OK && t.is_root) status = ls_rundir_create(&t.files, setup->job->train.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = start_and_run(&t, options);
   if (status != LS_OK) ls_log_note("%s%s", status == LS_STOPPED ? "" : "error: ", ls_message());

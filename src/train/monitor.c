@@ -4,15 +4,15 @@
 #include <math.h>
 
 int train_monitored(const trainer *t) {
-  const int column = train_column_find(t->setup->job, t->setup->job->train.monitor);
+  const int column = ls_column_find(t->setup->job, t->setup->job->train.monitor);
   LS_ASSERT(column >= 0);
   return column;
 }
 
 /* Whether a value is better by more than `delta`. */
 static bool is_better(const trainer *t, double value, double best, double delta) {
-  return train_column_is_maximized(t->setup->job, train_monitored(t)) ? value > best + delta
-                                                                      : value < best - delta;
+  return ls_column_is_maximized(t->setup->job, train_monitored(t)) ? value > best + delta
+                                                                   : value < best - delta;
 }
 
 bool train_is_best(const trainer *t, const epoch_row *row) {
@@ -47,7 +47,7 @@ void train_update_monitor(trainer *t, const epoch_row *row) {
   }
   if (job->train.patience > 0) count_stale(t, value);
   if (ls_schedule_is_plateau(&job->schedule))
-    ls_plateau_update(&job->schedule, value, train_column_is_maximized(job, column), &t->progress.plateau);
+    ls_plateau_update(&job->schedule, value, ls_column_is_maximized(job, column), &t->progress.plateau);
 }
 
 void train_reset_monitor(trainer *t) {

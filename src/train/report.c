@@ -117,13 +117,13 @@ void train_report_step(trainer *t, double loss, double quality) {
 /* What not every run has: validation, a changing rate, penalties. */
 static void describe_details(const trainer *t, const double *row, char text[DETAILS]) {
   const ls_job *const job = t->setup->job;
-  if (!isnan(row[COLUMN_VAL_LOSS])) {
-    ls_append(text, DETAILS, "  val_loss %.4f  val_%s %.4f", row[COLUMN_VAL_LOSS],
-              ls_metric_quality_name(job->task), row[COLUMN_VAL_QUALITY]);
-    train_measures_describe(&job->measures, row + COLUMNS, true, text, DETAILS);
+  if (!isnan(row[LS_COLUMN_VAL_LOSS])) {
+    ls_append(text, DETAILS, "  val_loss %.4f  val_%s %.4f", row[LS_COLUMN_VAL_LOSS],
+              ls_metric_quality_name(job->task), row[LS_COLUMN_VAL_QUALITY]);
+    ls_measures_describe(&job->measures, row + LS_COLUMNS_FIXED, true, text, DETAILS);
   }
   const bool is_constant = job->schedule.type == ls_schedule_types[0] && job->schedule.warmup_steps == 0;
-  if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[COLUMN_LR]);
+  if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[LS_COLUMN_LR]);
   if (t->progress.skipped_steps > 0)
     ls_append(text, DETAILS, "  %llu steps skipped so far", (unsigned long long)t->progress.skipped_steps);
   if (train_has_penalty(t)) ls_append(text, DETAILS, "  penalty %.4f (not in loss)", train_penalty(t));
@@ -143,7 +143,7 @@ void train_report_epoch(const trainer *t, const epoch_row *epoch) {
          "%.0f %%, data "
          "%.0f %%, other %.0f %%",
          (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
-         row[COLUMN_TRAIN_LOSS], quality, row[COLUMN_TRAIN_QUALITY], details,
-         row[COLUMN_SAMPLES_PER_SECOND], row[COLUMN_SECONDS], compute, communication, data,
+         row[LS_COLUMN_TRAIN_LOSS], quality, row[LS_COLUMN_TRAIN_QUALITY], details,
+         row[LS_COLUMN_SAMPLES_PER_SECOND], row[LS_COLUMN_SECONDS], compute, communication, data,
          fmax(100.0 - compute - communication - data, 0.0));
 }

@@ -47,7 +47,7 @@ static ls_status check_config(const ls_modelfile *saved, const trainer *t, const
   const ls_job *const now = t->setup->job;
   char difference[300];
   const char *const path = ls_store_path(saved->store);
-  ls_status status = train_job_of(saved->config, path, &then);
+  ls_status status = ls_job_create_saved(saved->config, path, &then);
   if (status != LS_OK) return status;
   const size_t n_keys = sizeof fixed_keys / sizeof fixed_keys[0] - (where->epoch_samples == 0);
   for (size_t i = 0; status == LS_OK && i < n_keys; i++)
@@ -89,34 +89,24 @@ static bool is_inside(const char *file, const char *folder) {
   return inside;
 }
 
-/* Rank 0: a run that is there is this one's from here on. Where the lock can't be made that is told once
- * something is to be written: a finished run that is read only says that it is finished. */
-static ls_status lock_if_there(run_files *files) {
-  files->was_absent = !train_exists(files->folder);
-  if (files->was_absent) return LS_OK;
-  const ls_status status = run_lock_check_free(files);
-  if (status != LS_OK || run_lock_take(files) == LS_OK) return status;
-  return run_lock_check_free(files); /* again, for a run that was quicker */
-}
-
 /* Rank 0: the checkpoint to go on from, NULL for a new run. */
 static ls_status choose(trainer *t, const ls_train_options *options, ls_modelfile **out) {
   const char *const resume = options->resume;
   *out = NULL;
-  ls_status status = lock_if_there(&t->files);
+  ls_status status = ls_rundir_lock_existing(&t->files);
   if (status != LS_OK || options->overwrite) return status;
   if (strcmp(resume, "never") == 0) {
-    if (!run_files_exist(&t->files)) return LS_OK;
+    if (!ls_rundir_has_run(&t->files)) return LS_OK;
     return ls_fail(LS_ERR_OUTPUT,
                    "%s: there is a run already; --resume auto goes on with it, --overwrite removes it",
                    t->files.folder);
   }
   const bool is_auto = strcmp(resume, "auto") == 0;
   /* A log that can't be written is told when the run goes on; a finished one only says so. */
-  if (run_files_exist(&t->files)) (void)run_files_open_log(&t->files);
+  if (ls_rundir_has_run(&t->files)) (void)ls_rundir_open_log(&t->files);
   status = is_auto ? ls_checkpoint_find(t->files.checkpoints, out) : ls_modelfile_open(resume, out);
   if (status == LS_OK && *out) status = check_saved(*out, t);
-  if (status == LS_OK && !is_auto && train_exists(t->files.checkpoints) &&
+  if (status == LS_OK && !is_auto && ls_rundir_has_checkpoints(&t->files) &&
       !is_inside(resume, t->files.checkpoints))
     status = ls_fail(LS_ERR_OUTPUT,
                      "%s: there is another run already, which %s is not of; give another output, or "
@@ -209,7 +199,7 @@ static ls_status same_measure(const ls_modelfile *saved, const trainer *t, bool 
   const size_t n_keys = is_known ? 1 : 2;
   ls_job *then = NULL;
   char difference[300];
-  const ls_status status = train_job_of(saved->config, ls_store_path(saved->store), &then);
+  const ls_status status = ls_job_create_saved(saved->config, ls_store_path(saved->store), &then);
   *same = status == LS_OK && (!is_known || ls_digest_equal(before, validation_of(t)));
   for (size_t i = 0; *same && i < n_keys; i++)
     *same =
@@ -250,7 +240,7 @@ ls_status train_remake_model(const trainer *t) {
 static void tell_changes(const trainer *t, const ls_modelfile *saved) {
   ls_job *then = NULL;
   char changes[LS_MESSAGE_MAX];
-  if (train_job_of(saved->config, ls_store_path(saved->store), &then) == LS_OK) {
+  if (ls_job_create_saved(saved->config, ls_store_path(saved->store), &then) == LS_OK) {
     ls_node_changes(ls_config_root(t->setup->job->config), ls_config_root(then->config), changes,
                     sizeof changes);
     if (changes[0]) ls_log(LS_LOG_INFO, "changed since: %s", changes);

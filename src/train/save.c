@@ -65,7 +65,7 @@ ls_status train_check_state(trainer *t) {
   if (!ls_comm_all_equal(t->comm, digest.low, digest.high))
     return ls_fail(LS_ERR_INTERNAL, "step %llu: the ranks hold different parameters; they were not saved",
                    (unsigned long long)t->progress.step);
-  const ls_status status = t->is_root ? run_lock_check(&t->files) : LS_OK;
+  const ls_status status = t->is_root ? ls_rundir_check_lock(&t->files) : LS_OK;
   return ls_comm_agree(t->comm, status == LS_OK ? check_finite(t) : status);
 }
 
@@ -87,15 +87,15 @@ static uint64_t count_checkpoints(const trainer *t) {
 }
 
 ls_status train_check_room(const trainer *t, bool overwrites) {
-  const run_files *const files = &t->files;
+  const ls_rundir *const files = &t->files;
   const bool is_new = t->progress.step == 0;
   const uint64_t one = bytes_saved(t, true);
   const uint64_t model = is_new ? bytes_saved(t, false) : 0;
   const uint64_t keep = t->setup->job->checkpoint.keep;
   const uint64_t made = count_checkpoints(t);
-  uint64_t room = train_free_bytes(files->folder);
+  uint64_t room = ls_rundir_free_bytes(files->folder);
   if (room == UINT64_MAX) return LS_OK;
-  if (overwrites) room += train_bytes_of(files->checkpoints) + train_bytes_of(files->model);
+  if (overwrites) room += ls_rundir_bytes_of(files->checkpoints) + ls_rundir_bytes_of(files->model);
   if (room < one + model)
     return ls_fail(
         LS_ERR_OUTPUT,

@@ -24,7 +24,7 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   const size_t n_out = job->model->n_out;
   ls_status status = ls_metric_create(job->task, n_out, false, &t->step_metric);
   if (status == LS_OK) status = ls_metric_create(job->task, n_out, false, &t->epoch_metric);
-  if (status == LS_OK) status = train_measures_create(comm, setup, &t->validation_metric);
+  if (status == LS_OK) status = ls_measures_create_metric(comm, setup, &t->validation_metric);
   if (status == LS_OK) status = ls_config_print(job->config, &t->config);
   if (status == LS_OK && setup->tree) status = create_totals(t);
   t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
@@ -54,7 +54,7 @@ ls_status trainer_create(trainer *t, ls_comm *comm, ls_setup *setup) {
 void trainer_destroy(trainer *t) {
   ls_saver_destroy(&t->saver); /* first: it works with what follows; rank 0 waits for it ... */
   ls_comm_barrier(t->comm);    /* ... and the others for rank 0 */
-  run_files_destroy(&t->files);
+  ls_rundir_destroy(&t->files);
   diagnostics_destroy(&t->diagnostics);
   free(t->inherited);
   free(t->total_grads);

@@ -1,7 +1,7 @@
 /* A model or checkpoint: loaded, its progress and its optimizer's state too. Most inputs are sealed anew
  * before, as their digest would let none through to what reads them. */
 #include "fuzz.h"
-#include "lockstep/train.h"
+#include "lockstep/job.h"
 
 #include <stdlib.h>
 #include <string.h>

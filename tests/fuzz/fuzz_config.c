@@ -1,6 +1,6 @@
 /* A config: read by all rooms. What is taken must say the same when printed and read again. */
 #include "fuzz.h"
-#include "lockstep/train.h"
+#include "lockstep/job.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "lockstep/data.h"
-#include "lockstep/train.h"
+#include "lockstep/job.h"
 
 /* What was once found, and must stay: runs go on from checkpoints that were written with it. */
 #define FINGERPRINT_LOW  UINT64_C(0x372f297669797ea7)

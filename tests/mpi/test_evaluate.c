@@ -1,7 +1,7 @@
 /* Evaluation over ranks: what is measured on shards is what is measured on the whole. */
 #include "support.h"
 
-#include "lockstep/train.h"
+#include "lockstep/job.h"
 
 /* ------------------------------------------------------------- a net and its data */
 

@@ -5,6 +5,7 @@
  * not, as not every shared file system carries locks: there the owner is known to be dead where Slurm has
  * started the same job again; else only the owner removes the file, or a person. */
 #include "internal.h"
+#include "lockstep/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,13 +57,13 @@ static bool is_dead(const owner *other) {
   return same_boot || same_job || strcmp(me.host, other->host) == 0;
 }
 
-static bool write_owner(run_files *files, int descriptor) {
+static bool write_owner(ls_rundir *dir, int descriptor) {
   const owner o = this_owner();
   char *const text = ls_format("host: %s\npid: %ld\nsince: %s\nboot: %s\njob: %lu %lu\n", o.host, o.pid,
                                o.since, o.boot, o.job, o.start);
   const ssize_t n = text ? (ssize_t)strlen(text) : 0;
-  free(files->lock_text);
-  files->lock_text = text;
+  free(dir->lock_text);
+  dir->lock_text = text;
   return n > 0 && pwrite(descriptor, text, (size_t)n, 0) == n && ftruncate(descriptor, n) == 0 &&
          fsync(descriptor) == 0;
 }
@@ -74,28 +75,28 @@ static bool read_owner(int descriptor, owner *o) {
                 o->since, o->boot, &o->job, &o->start) == 6;
 }
 
-static ls_status fail_busy(const run_files *files, const owner *o) {
+static ls_status fail_busy(const ls_rundir *dir, const owner *o) {
   return ls_fail(
       LS_ERR_OUTPUT,
       "%s: another run is at work in this directory: process %ld on %s, since %s. Wait for its end "
       "or stop it, or give another output",
-      files->folder, o->pid, o->host, o->since);
+      dir->folder, o->pid, o->host, o->since);
 }
 
-static ls_status fail_unsure(const run_files *files, const owner *o) {
+static ls_status fail_unsure(const ls_rundir *dir, const owner *o) {
   return ls_fail(
       LS_ERR_OUTPUT,
       "%s: there may be a run at work in this directory: process %ld on %s, since %s, which can't be "
       "told from here. If it has ended, remove %s and run the same command again",
-      files->folder, o->pid, o->host, o->since, files->lock);
+      dir->folder, o->pid, o->host, o->since, dir->lock);
 }
 
-static ls_status fail_unknown(const run_files *files) {
+static ls_status fail_unknown(const ls_rundir *dir) {
   return ls_fail(
       LS_ERR_OUTPUT,
       "%s: does not say whose it is. If no run is at work in this directory, remove it and run the "
       "same command again",
-      files->lock);
+      dir->lock);
 }
 
 /* Whether the kernel lets us have the lock (F_OFD_SETLK, which takes it) or would (F_OFD_GETLK). False
@@ -114,12 +115,12 @@ static bool kernel_lock(int descriptor, int command) {
 }
 
 /* LS_OK where the owner of a lock is dead for sure; o: who it was. */
-static ls_status judge(const run_files *files, int descriptor, int command, owner *o) {
-  if (!read_owner(descriptor, o)) return fail_unknown(files);
-  if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(files, o);
-  if (errno != EAGAIN) return fail_unsure(files, o);
+static ls_status judge(const ls_rundir *dir, int descriptor, int command, owner *o) {
+  if (!read_owner(descriptor, o)) return fail_unknown(dir);
+  if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(dir, o);
+  if (errno != EAGAIN) return fail_unsure(dir, o);
   (void)read_owner(descriptor, o); /* who has just taken it over from whom we read of */
-  return fail_busy(files, o);
+  return fail_busy(dir, o);
 }
 
 static bool is_file_of(int descriptor, const char *path) {
@@ -128,97 +129,97 @@ static bool is_file_of(int descriptor, const char *path) {
   return fstat(descriptor, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-ls_status run_lock_check_free(const run_files *files) {
+ls_status rundir_check_free(const ls_rundir *dir) {
   owner o;
-  const int descriptor = open(files->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  const int descriptor = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return LS_OK; /* there is none, or what is wrong is told where it is taken */
-  const ls_status status = judge(files, descriptor, F_OFD_GETLK, &o);
+  const ls_status status = judge(dir, descriptor, F_OFD_GETLK, &o);
   close(descriptor);
   return status;
 }
 
 /* The file gets its name only once it tells whose it is, so that a run that dies meanwhile leaves none that
  * can't be judged. Where there are no hard links two runs may do so at once: one of them then finds that
- * its lock is another's (run_lock_check). */
+ * its lock is another's (ls_rundir_check_lock). */
 static bool give_name(const char *temporary, const char *lock) {
   if (link(temporary, lock) == 0) return true;
   return errno != EEXIST && rename(temporary, lock) == 0;
 }
 
 /* A new file, ours at once. *is_gone: another run was quicker, or tidied up while we were at it. */
-static ls_status make_lock(run_files *files, int *descriptor, bool *is_gone) {
-  char *const temporary = ls_store_temporary(files->lock);
-  if (!temporary) return ls_fail_memory("a path", strlen(files->lock));
+static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
+  char *const temporary = ls_store_temporary(dir->lock);
+  if (!temporary) return ls_fail_memory("a path", strlen(dir->lock));
   unlink(temporary); /* left from a process that died */
   *descriptor = open(temporary, LOCK_FLAGS | O_CREAT | O_EXCL, 0666);
   bool is_made = false;
   if (*descriptor >= 0) {
     (void)kernel_lock(*descriptor, F_OFD_SETLK); /* without locks the file alone has to do */
-    const bool is_written = write_owner(files, *descriptor);
-    const bool is_named = is_written && give_name(temporary, files->lock);
+    const bool is_written = write_owner(dir, *descriptor);
+    const bool is_named = is_written && give_name(temporary, dir->lock);
     const bool is_taken = !is_named && (errno == EEXIST || errno == ENOENT);
-    is_made = is_named && is_file_of(*descriptor, files->lock); /* not that of the same number elsewhere */
-    *is_gone = is_written && !is_made && (is_named || is_taken) && train_exists(files->folder);
+    is_made = is_named && is_file_of(*descriptor, dir->lock); /* not that of the same number elsewhere */
+    *is_gone = is_written && !is_made && (is_named || is_taken) && rundir_exists(dir->folder);
   }
-  if (!is_made) (void)train_fail_path(files->lock);
+  if (!is_made) (void)rundir_fail_path(dir->lock);
   unlink(temporary);
   free(temporary);
   return is_made ? LS_OK : LS_ERR_OUTPUT;
 }
 
 /* A file that is there. *is_gone: its owner has removed it meanwhile. */
-static ls_status take_over(run_files *files, int descriptor, bool *is_gone) {
+static ls_status take_over(ls_rundir *dir, int descriptor, bool *is_gone) {
   owner o;
-  const ls_status status = judge(files, descriptor, F_OFD_SETLK, &o);
-  *is_gone = !is_file_of(descriptor, files->lock);
+  const ls_status status = judge(dir, descriptor, F_OFD_SETLK, &o);
+  *is_gone = !is_file_of(descriptor, dir->lock);
   if (status != LS_OK || *is_gone) return status;
-  if (!write_owner(files, descriptor)) return train_fail_path(files->lock);
-  free(files->taken_from);
-  files->taken_from = ls_format("process %ld on %s, since %s", o.pid, o.host, o.since);
-  return files->taken_from ? LS_OK : ls_fail_memory("the lock's owner", sizeof o);
+  if (!write_owner(dir, descriptor)) return rundir_fail_path(dir->lock);
+  free(dir->previous_owner);
+  dir->previous_owner = ls_format("process %ld on %s, since %s", o.pid, o.host, o.since);
+  return dir->previous_owner ? LS_OK : ls_fail_memory("the lock's owner", sizeof o);
 }
 
-static ls_status try_to_take(run_files *files, int *descriptor, bool *is_gone) {
+static ls_status try_to_take(ls_rundir *dir, int *descriptor, bool *is_gone) {
   *is_gone = false;
-  *descriptor = open(files->lock, LOCK_FLAGS);
-  if (*descriptor >= 0) return take_over(files, *descriptor, is_gone);
-  return errno == ENOENT ? make_lock(files, descriptor, is_gone) : train_fail_path(files->lock);
+  *descriptor = open(dir->lock, LOCK_FLAGS);
+  if (*descriptor >= 0) return take_over(dir, *descriptor, is_gone);
+  return errno == ENOENT ? make_lock(dir, descriptor, is_gone) : rundir_fail_path(dir->lock);
 }
 
-ls_status run_lock_take(run_files *files) {
+ls_status rundir_take_lock(ls_rundir *dir) {
   ls_status status = LS_OK;
   bool is_gone = true;
-  for (int i = 0; is_gone && i < LOCK_TRIES && !files->is_locked; i++) {
+  for (int i = 0; is_gone && i < LOCK_TRIES && !dir->is_locked; i++) {
     int descriptor = -1;
-    status = try_to_take(files, &descriptor, &is_gone);
-    files->is_locked = status == LS_OK && !is_gone;
-    if (files->is_locked) files->lock_descriptor = descriptor;
-    if (!files->is_locked && descriptor >= 0) close(descriptor);
+    status = try_to_take(dir, &descriptor, &is_gone);
+    dir->is_locked = status == LS_OK && !is_gone;
+    if (dir->is_locked) dir->lock_descriptor = descriptor;
+    if (!dir->is_locked && descriptor >= 0) close(descriptor);
   }
-  if (status == LS_OK && !files->is_locked)
-    status = ls_fail(LS_ERR_OUTPUT, "%s: other runs come and go in this directory", files->folder);
+  if (status == LS_OK && !dir->is_locked)
+    status = ls_fail(LS_ERR_OUTPUT, "%s: other runs come and go in this directory", dir->folder);
   return status;
 }
 
 /* Whether the file that is there now is the one that this run locked, with its name in it. */
-static bool is_ours(const run_files *files) {
+static bool is_ours(const ls_rundir *dir) {
   char text[LOCK_TEXT_MAX] = "";
-  return is_file_of(files->lock_descriptor, files->lock) &&
-         pread(files->lock_descriptor, text, sizeof text - 1, 0) > 0 && strcmp(text, files->lock_text) == 0;
+  return is_file_of(dir->lock_descriptor, dir->lock) &&
+         pread(dir->lock_descriptor, text, sizeof text - 1, 0) > 0 && strcmp(text, dir->lock_text) == 0;
 }
 
-ls_status run_lock_check(const run_files *files) {
-  if (!files->is_locked || is_ours(files) || !train_exists(files->lock)) return LS_OK;
+ls_status ls_rundir_check_lock(const ls_rundir *dir) {
+  if (!dir->is_locked || is_ours(dir) || !rundir_exists(dir->lock)) return LS_OK;
   return ls_fail(
       LS_ERR_OUTPUT,
       "%s: is another run's now, as this one's was removed or taken over while it was at work; this "
       "one ends here, with nothing more written",
-      files->lock);
+      dir->lock);
 }
 
-void run_lock_release(run_files *files) {
-  if (!files->is_locked) return;
-  if (is_ours(files)) unlink(files->lock);
-  close(files->lock_descriptor);
-  files->is_locked = false;
+void rundir_unlock(ls_rundir *dir) {
+  if (!dir->is_locked) return;
+  if (is_ours(dir)) unlink(dir->lock);
+  close(dir->lock_descriptor);
+  dir->is_locked = false;
 }

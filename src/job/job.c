@@ -216,10 +216,10 @@ static bool has_validation(const ls_job *job) {
 /* The column to watch: one of metrics.csv. A default goes into the document, as a run that goes on compares
  * it. */
 static ls_status choose_monitor(ls_job *job, const ls_node *section) {
-  const char *columns[COLUMNS_MAX + 1] = {NULL};
+  const char *columns[LS_COLUMNS_MAX + 1] = {NULL};
   if (ls_node_find(ls_config_root(job->config), "train") != section)
     return LS_OK; /* no map: told already */
-  for (int i = 0; i < train_columns(job); i++) columns[i] = train_column_name(job, i);
+  for (int i = 0; i < ls_columns_count(job); i++) columns[i] = ls_column_name(job, i);
   if (!job->train.monitor) {
     const ls_status status = ls_config_override(
         job->config, has_validation(job) ? "train.monitor=val_loss" : "train.monitor=train_loss");
@@ -301,7 +301,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_schedule_configure(config, &job->schedule);
   if (section) check_early_stopping(job, section);
   if (section) check_lanes(job, section);
-  train_measures_read(job);
+  job_read_measures(job);
   ls_status status = section ? choose_monitor(job, section) : LS_OK;
   if (status == LS_OK) status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
   if (status == LS_OK) job->model->l1 = job->penalty.l1;
@@ -309,10 +309,10 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
   if (status == LS_OK) check_targets(job);
   if (status == LS_OK) check_least_rate(job);
-  if (status == LS_OK) train_check_class_weight(job);
+  if (status == LS_OK) job_check_class_weight(job);
   if (status == LS_OK) status = ls_config_status(config);
   if (status != LS_OK) return status;
-  train_measures_check(job, train_output_width(job->model));
+  job_check_measures(job, job_output_width(job->model));
   return ls_config_status(config);
 }
 
@@ -325,7 +325,7 @@ static ls_status parse(ls_job *job, const char *text, const ls_job_source *sourc
   return status == LS_OK ? read_parts(job, source->path) : status;
 }
 
-ls_status train_job_of(const char *text, const char *path, ls_job **out) {
+ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out) {
   const ls_job_source source = {.path = path};
   *out = ls_calloc(1, sizeof **out);
   if (!*out) return ls_fail_memory("the job", sizeof **out);
@@ -365,7 +365,7 @@ void ls_predictor_destroy(ls_predictor **loaded) {
 
 /* Local. The model of a saved config, ready to be filled. */
 static ls_status build_loaded(ls_predictor *loaded, const char *path, const char *text, size_t n_inputs) {
-  ls_status status = train_job_of(text, path, &loaded->job);
+  ls_status status = ls_job_create_saved(text, path, &loaded->job);
   if (status == LS_OK) status = ls_model_build(loaded->job->model, n_inputs, LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_normalizer_create(n_inputs, &loaded->normalizer);
   if (status == LS_OK && loaded->job->data.standardize_targets)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t train_output_width(const ls_model *model) {
+size_t job_output_width(const ls_model *model) {
   size_t width = 0;
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer probe = *model->layers[i];
@@ -22,7 +22,7 @@ static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, c
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
-                                      .n_outputs = train_output_width(job->model),
+                                      .n_outputs = job_output_width(job->model),
                                       .n_features = n_features};
   const ls_status status = ls_dataset_open(comm, &request, &part->dataset);
   if (status == LS_OK) part->view = ls_view_all(part->dataset);
@@ -75,7 +75,7 @@ static ls_status fail_weightless(const char *key, const char *factor) {
 static ls_status weigh(ls_comm *comm, ls_setup *setup) {
   const ls_split *const train = &setup->train;
   const ls_split *const validation = &setup->validation;
-  const ls_status status = train_class_weights(comm, setup->job, &train->view, &setup->class_weights);
+  const ls_status status = job_class_weights(comm, setup->job, &train->view, &setup->class_weights);
   if (status != LS_OK) return status;
   if ((train->dataset->has_weights || setup->class_weights) &&
       !(ls_view_weight(comm, &train->view, setup->class_weights) > 0.0))

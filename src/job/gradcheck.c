@@ -7,7 +7,7 @@
  * direction it is smaller by sqrt(n), but an element that backward forgot shows only there. Dropout is off;
  * batch norm takes its statistics from the batch, as in training. The loss has the penalty l2, but not l1,
  * whose step is no gradient's. */
-#include "lockstep/train.h"
+#include "lockstep/job.h"
 
 #include <math.h>
 #include <stdlib.h>

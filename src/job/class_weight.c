@@ -57,7 +57,7 @@ static void check_width(ls_job *job, const ls_node *node, size_t n_out) {
                     n_classes);
 }
 
-void train_check_class_weight(ls_job *job) {
+void job_check_class_weight(ls_job *job) {
   const ls_node *const node = job->train.class_weight;
   if (!node) return;
   if (job->task == LS_TASK_REGRESSION)
@@ -67,7 +67,7 @@ void train_check_class_weight(ls_job *job) {
   else if (strcmp(ls_node_text(node), "balanced") != 0)
     ls_config_error(job->config, node, "neither balanced nor a list with a weight for each class");
   if (ls_config_status(job->config) != LS_OK) return;
-  const size_t n_out = train_output_width(job->model);
+  const size_t n_out = job_output_width(job->model);
   if (n_out > 0) check_width(job, node, n_out);
 }
 
@@ -88,7 +88,7 @@ static void warn_of_absent(size_t n_classes, const double *weights) {
              k);
 }
 
-ls_status train_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out) {
+ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out) {
   const ls_node *const node = job->train.class_weight;
   *out = NULL;
   if (!node) return LS_OK;

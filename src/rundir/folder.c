@@ -1,5 +1,6 @@
 /* Folders. */
 #include "internal.h"
+#include "lockstep/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,11 +10,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-bool train_exists(const char *path) {
+bool rundir_exists(const char *path) {
   return access(path, F_OK) == 0;
 }
 
-ls_status train_fail_path(const char *path) {
+ls_status rundir_fail_path(const char *path) {
   return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
 }
 
@@ -29,11 +30,11 @@ static bool is_folder(const char *path) {
   return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-ls_status train_make_folder(const char *path) {
+ls_status rundir_make_folder(const char *path) {
   if (is_folder(path)) return LS_OK;
   char *const parent = parent_of(path);
   if (!parent) return ls_fail_memory("a path", strlen(path));
-  ls_status status = train_exists(parent) ? LS_OK : train_make_folder(parent);
+  ls_status status = rundir_exists(parent) ? LS_OK : rundir_make_folder(parent);
   const bool made = status == LS_OK && mkdir(path, 0777) == 0;
   if (status == LS_OK && !made && !(errno == EEXIST && is_folder(path))) /* another run may be quicker */
     status = ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s", path, strerror(errno));
@@ -42,7 +43,7 @@ ls_status train_make_folder(const char *path) {
   return status;
 }
 
-void train_remove_empty(const char *path, size_t kept) {
+void rundir_remove_empty(const char *path, size_t kept) {
   char *folder = ls_strdup(path);
   while (folder && strlen(folder) > kept && (rmdir(folder) == 0 || errno == ENOENT)) {
     char *const parent = parent_of(folder);
@@ -52,9 +53,9 @@ void train_remove_empty(const char *path, size_t kept) {
   free(folder);
 }
 
-size_t train_existing_part(const char *path) {
+size_t rundir_existing_part(const char *path) {
   char *folder = ls_strdup(path);
-  while (folder && !train_exists(folder) && strcmp(folder, ".") != 0) {
+  while (folder && !rundir_exists(folder) && strcmp(folder, ".") != 0) {
     char *const parent = parent_of(folder);
     free(folder);
     folder = parent;
@@ -66,24 +67,24 @@ size_t train_existing_part(const char *path) {
 
 /* The nearest folder of a path that is there, as a new text; NULL where memory is short. */
 static char *existing_folder(const char *path) {
-  const size_t n = train_existing_part(path);
+  const size_t n = rundir_existing_part(path);
   return n > 0 ? ls_format("%.*s", (int)n, path) : ls_strdup(".");
 }
 
-ls_status train_check_folder(const char *path) {
+ls_status rundir_check_folder(const char *path) {
   char *const folder = existing_folder(path);
   if (!folder) return ls_fail_memory("a path", strlen(path));
   ls_status status = LS_OK;
   errno = ENOTDIR;
   if (!is_folder(folder) || access(folder, W_OK | X_OK) != 0)
-    status = strcmp(folder, path) == 0 ? train_fail_path(path)
+    status = strcmp(folder, path) == 0 ? rundir_fail_path(path)
                                        : ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s: %s",
                                                  path, folder, strerror(errno));
   free(folder);
   return status;
 }
 
-uint64_t train_free_bytes(const char *path) {
+uint64_t ls_rundir_free_bytes(const char *path) {
   struct statvfs info;
   char *const folder = existing_folder(path);
   const bool is_known = folder && statvfs(folder, &info) == 0 && info.f_blocks > 0;
@@ -99,7 +100,7 @@ static uint64_t bytes_of_file(const char *path) {
   return counts ? (uint64_t)info.st_blocks * 512 / info.st_nlink : 0;
 }
 
-uint64_t train_bytes_of(const char *path) {
+uint64_t ls_rundir_bytes_of(const char *path) {
   DIR *const folder = opendir(path);
   uint64_t sum = 0;
   if (!folder) return bytes_of_file(path);

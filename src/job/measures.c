@@ -109,7 +109,7 @@ static void read_item(ls_job *job, const ls_node *item) {
   measures->n++;
 }
 
-void train_measures_read(ls_job *job) {
+void job_read_measures(ls_job *job) {
   const ls_node *const list = job->train.metrics;
   job->measures.n = 0;
   if (!list) return;
@@ -124,7 +124,7 @@ void train_measures_read(ls_job *job) {
     ls_config_error(job->config, list, "needs data.validation, or data.test for the line at the end");
 }
 
-void train_measures_check(ls_job *job, size_t n_classes) {
+void job_check_measures(ls_job *job, size_t n_classes) {
   for (size_t i = 0; i < job->measures.n && n_classes > 0; i++)
     if (job->measures.list[i].k >= n_classes)
       ls_config_error(job->config, ls_node_item(job->train.metrics, i),
@@ -137,7 +137,7 @@ static bool any_needs(const ls_measures *measures, needs what) {
   return false;
 }
 
-ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_metric **out) {
+ls_status ls_measures_create_metric(const ls_comm *comm, const ls_setup *setup, ls_metric **out) {
   const ls_job *const job = setup->job;
   const ls_measures *const measures = &job->measures;
   const uint64_t samples = ls_size_max(setup->validation.view.n, setup->test.view.n);
@@ -150,17 +150,17 @@ ls_status train_measures_create(const ls_comm *comm, const ls_setup *setup, ls_m
   return status;
 }
 
-void train_measures_take(const ls_measures *measures, const ls_metric *metric, double *values) {
+void ls_measures_values(const ls_measures *measures, const ls_metric *metric, double *values) {
   for (size_t i = 0; i < measures->n; i++)
     values[i] = measures->list[i].kind->value(metric, measures->list[i].k);
 }
 
-bool train_measure_is_maximized(const ls_measure *measure) {
+bool job_measure_is_maximized(const ls_measure *measure) {
   return !measure->kind->is_error;
 }
 
-void train_measures_describe(const ls_measures *measures, const double *values, bool is_validation,
-                             char *text, size_t size) {
+void ls_measures_describe(const ls_measures *measures, const double *values, bool is_validation, char *text,
+                          size_t size) {
   for (size_t i = 0; i < measures->n; i++) {
     const ls_measure *const measure = &measures->list[i];
     const char *const name = measure->column + (is_validation ? 0 : sizeof "val_" - 1);

@@ -1,0 +1,220 @@
+/* job: from a config to datasets, model and optimizer; evaluation; the gradient check. */
+#ifndef LOCKSTEP_JOB_H
+#define LOCKSTEP_JOB_H
+
+#include "lockstep/base.h"
+#include "lockstep/checkpoint.h"
+#include "lockstep/comm.h"
+#include "lockstep/config.h"
+#include "lockstep/data.h"
+#include "lockstep/metric.h"
+#include "lockstep/model.h"
+#include "lockstep/optim.h"
+#include "lockstep/sync.h"
+
+/* ---------------------------------------------------------------------- a job */
+
+/* What a step does whose loss or gradient is not finite. */
+typedef enum ls_on_nan { LS_ON_NAN_STOP, LS_ON_NAN_SKIP } ls_on_nan;
+
+/* The top level of the config and its section `train:`. Texts are borrowed from the config. */
+typedef struct ls_train_config {
+  uint64_t seed;
+  const char *output; /* the run directory */
+  int loss;           /* ls_loss */
+  uint64_t epochs;
+  uint64_t batch_size; /* global; 0: all samples */
+  uint64_t accumulate; /* batches that make a step */
+  bool has_max_steps;
+  uint64_t max_steps;                     /* in all, over resumes */
+  double max_time;                        /* seconds from the process's start; 0: any */
+  const char *monitor;                    /* a column of metrics.csv */
+  double clip_grad_norm, clip_grad_value; /* 0: off */
+  uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
+  double min_delta;      /* what counts as one is more than this */
+  bool reproducible;     /* the same bits at any number of ranks */
+  uint64_t lanes;        /* then: parts of a batch, a power of two */
+  int on_nan;            /* ls_on_nan */
+  uint64_t max_skipped;  /* steps in all, over resumes */
+  bool diagnostics;      /* writes diagnostics.csv, and warns */
+  uint64_t log_every;    /* steps; 0: only epochs */
+  ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
+  ls_node *metrics;      /* the list `metrics:`, or NULL */
+} ls_train_config;
+
+/* One of `metrics:`, which says more of the model than loss and accuracy. */
+typedef struct ls_measure_kind ls_measure_kind;
+typedef struct ls_measure {
+  const ls_measure_kind *kind;
+  size_t k;        /* top_K; 0 for others */
+  char column[32]; /* of metrics.csv: "val_top_5" */
+} ls_measure;
+
+#define LS_MEASURES_MAX LS_METRIC_TOPS_MAX
+typedef struct ls_measures {
+  size_t n;
+  ls_measure list[LS_MEASURES_MAX];
+} ls_measures;
+
+/* The tables of keys at the top level and in `train:`, for `lockstep keys`. */
+extern const ls_key ls_top_keys[];
+extern const ls_key ls_train_keys[];
+
+/* Everything a config says, checked. Owned parts are destroyed with it. */
+typedef struct ls_job {
+  ls_config *config;
+  ls_train_config train;
+  ls_data_config data;
+  ls_checkpoint_config checkpoint;
+  ls_sync_config sync;
+  ls_penalty penalty;
+  ls_schedule schedule; /* parsed; its length is set by ls_setup_create */
+  ls_model *model;      /* parsed; built by ls_setup_create */
+  ls_optim *optim;      /* likewise */
+  ls_task task;
+  ls_measures measures;
+} ls_job;
+
+typedef struct ls_job_source {
+  const char *path;             /* the config file; read on rank 0 */
+  const char *const *overrides; /* KEY=VALUE */
+  size_t n_overrides;
+  const char *output; /* wins over `output:`; or NULL */
+} ls_job_source;
+
+/* Collective. Reads and checks a config: LS_ERR_CONFIG with all its mistakes. The caller destroys it. */
+ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out);
+void ls_job_destroy(ls_job **job);
+
+/* Local. Creates the job of a saved config, with the defaults of keys that it does not have; `path` is its
+ * file. LS_ERR_MODEL if the config is not valid. */
+ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out);
+
+/* A saved model made ready for prediction. */
+typedef struct ls_predictor {
+  ls_modelfile *saved; /* rank 0 only; NULL elsewhere */
+  ls_job *job;         /* job->model is built and filled */
+  ls_normalizer *normalizer;
+} ls_predictor;
+
+/* Collective. Loads a model or checkpoint for passes of at most LS_EVALUATE_ROWS rows a rank. LS_ERR_MODEL.
+ */
+ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out);
+void ls_predictor_destroy(ls_predictor **loaded);
+
+/* Local. What the loss makes of outputs, and what it needs of y. */
+ls_task ls_task_of(ls_loss loss);
+ls_target_kind ls_target_of(ls_loss loss);
+
+/* Local. Rows of a pass outside training: enough for products near full speed. */
+#define LS_EVALUATE_ROWS 256
+
+/* -------------------------------------------------------------------- the setup */
+
+/* Samples to work on, with room for a batch of them. */
+typedef struct ls_split {
+  ls_dataset *dataset; /* owned, but for a validation split, which shares the training data */
+  bool is_shared;
+  ls_view view;    /* view.n is 0 where there is no such part */
+  ls_batch *batch; /* owned */
+} ls_split;
+
+/* A job with its data in memory and its model built. */
+typedef struct ls_setup {
+  ls_job *job; /* borrowed */
+  ls_split train, validation, test;
+  ls_normalizer *normalizer;
+  size_t batch_size; /* global, at most the number of training samples */
+  uint64_t steps_per_epoch;
+  ls_comm_tree *tree;    /* owned: of the lanes, where the run is reproducible; else NULL */
+  int threads;           /* of BLAS in each rank */
+  double *class_weights; /* (classes), of training; owned; NULL: all 1 */
+} ls_setup;
+
+/* This rank's rows of a batch or a view, and how they are cut into lanes. */
+typedef struct ls_partition {
+  size_t first; /* of all rows */
+  size_t n_lanes;
+  size_t lanes[LS_LANES_MAX + 1]; /* (n_lanes + 1), from 0; the last is the number of its rows */
+} ls_partition;
+
+/* Local. Of `rows` rows: this rank's lanes of the tree, or without one its shard as one lane. */
+void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out);
+
+/* Collective. Opens the data, learns the normaliser, builds the model, sets the threads. The parameters are
+ * not initialised yet, and the optimizer's state has no memory. */
+ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
+void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
+
+/* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
+ * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
+ * short. */
+ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
+                                  ls_metric *metric);
+
+/* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
+ * shard, and ranks the scores where it keeps them: all of `metric` is then the same on all ranks but the
+ * scores. */
+void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
+                 const ls_view *view, ls_batch *batch, ls_metric *metric);
+
+/* Local. Units and pivots of regression's sums, for targets as the normaliser makes them; the pivots are a
+ * sample's, the same on all ranks. */
+void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                           ls_metric *metric);
+
+/* ----------------------------------------------------------- columns of metrics.csv */
+
+enum {
+  LS_COLUMN_EPOCH,
+  LS_COLUMN_STEP,
+  LS_COLUMN_LR,
+  LS_COLUMN_TRAIN_LOSS,
+  LS_COLUMN_TRAIN_QUALITY,
+  LS_COLUMN_VAL_LOSS,
+  LS_COLUMN_VAL_QUALITY,
+  LS_COLUMN_SAMPLES_PER_SECOND,
+  LS_COLUMN_SECONDS,
+  LS_COLUMNS_FIXED, /* the columns of `metrics:` follow */
+  LS_COLUMNS_MAX = LS_COLUMNS_FIXED + LS_MEASURES_MAX
+};
+
+/* Local. The number of columns of a job. */
+int ls_columns_count(const ls_job *job);
+
+/* Local. The name of a column; the column of a name, or -1. */
+const char *ls_column_name(const ls_job *job, int column);
+int ls_column_find(const ls_job *job, const char *name);
+
+/* Local. Whether larger values of a column are better. */
+bool ls_column_is_maximized(const ls_job *job, int column);
+
+/* Local. Creates a metric that computes the measures of a job on validation and test data. The caller
+ * destroys it, after a failure too. */
+ls_status ls_measures_create_metric(const ls_comm *comm, const ls_setup *setup, ls_metric **out);
+
+/* Local. The values of the measures, from a metric made by ls_measures_create_metric.
+ * values: (measures->n) */
+void ls_measures_values(const ls_measures *measures, const ls_metric *metric, double *values);
+
+/* Local. Appends "  val_f1 0.9876" for each measure to `text`; without "val_" for test data. */
+void ls_measures_describe(const ls_measures *measures, const double *values, bool is_validation, char *text,
+                          size_t size);
+
+/* -------------------------------------------------------------------- gradient check */
+
+/* The check of one block of parameters: the derivatives of the mean loss along two directions in it. */
+typedef struct ls_gradcheck_row {
+  const char *path; /* "0-dense/W" */
+  double analytic;  /* along the gradient, from backward: its norm */
+  double numeric;   /* the same from central differences of the loss */
+  double error;     /* |analytic - numeric| / the larger of the two, 0 where both are tiny */
+  double
+      random_error; /* likewise along a random direction, relative to what is usual there: norm / sqrt(n) */
+} ls_gradcheck_row;
+
+/* Collective. Checks each block of the parameters, as they are, on the first `rows` training samples (at
+ * most a batch). `table`: (model->n_segments). */
+ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table);
+
+#endif

@@ -1,0 +1,99 @@
+/* rundir: the directory of a run (`output:`): its folders, its lock, its log, the rows of its CSV files.
+ *
+ * Only rank 0 uses it: no function is collective. */
+#ifndef LOCKSTEP_RUNDIR_H
+#define LOCKSTEP_RUNDIR_H
+
+#include "lockstep/base.h"
+
+/* Paths and open files of a run directory. All are owned. */
+typedef struct ls_rundir {
+  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log, *lock;
+  bool was_absent; /* the folder did not exist when a run to resume was looked for */
+  bool is_new;     /* no earlier run left files here */
+  size_t kept;     /* bytes of the folder's path that existed before this run */
+  FILE *log_file;
+  bool is_locked;
+  int lock_descriptor;  /* valid while is_locked */
+  char *lock_text;      /* content of the lock file */
+  char *previous_owner; /* description of the dead run that held the lock before; NULL: none */
+} ls_rundir;
+
+/* Local. Builds the paths. Does not access the file system. */
+ls_status ls_rundir_create(ls_rundir *dir, const char *folder);
+
+/* Local. Closes the log, releases the lock, and removes the folders that this run made, if they are empty.
+ */
+void ls_rundir_destroy(ls_rundir *dir);
+
+/* ------------------------------------------------------------------------ the run */
+
+/* Local. Checks a run directory before the data are read. LS_ERR_OUTPUT if it cannot be made or written, or
+ * if another run is using it. Does not change anything. */
+ls_status ls_rundir_check(const char *folder);
+
+/* Local. Whether the folder holds a file of a run. */
+bool ls_rundir_has_run(const ls_rundir *dir);
+
+/* Local. Whether the folder for checkpoints exists. */
+bool ls_rundir_has_checkpoints(const ls_rundir *dir);
+
+/* Local. Locks the directory if it exists. LS_ERR_OUTPUT if another run is using it. It is not an error if
+ * the lock cannot be made for another reason: ls_rundir_lock reports that, and a finished run in a
+ * read-only directory must only be read. */
+ls_status ls_rundir_lock_existing(ls_rundir *dir);
+
+/* Local. Makes the directory and locks it, unless it is locked already. LS_ERR_OUTPUT. */
+ls_status ls_rundir_lock(ls_rundir *dir);
+
+/* Local. LS_ERR_OUTPUT if another run owns the lock now: nothing more may be written. */
+ls_status ls_rundir_check_lock(const ls_rundir *dir);
+
+/* Local. Makes the folders, opens the log and writes config.yaml. */
+ls_status ls_rundir_open(ls_rundir *dir, const char *config);
+
+/* Local. Opens the log for the lines of ls_log, unless it is open. */
+ls_status ls_rundir_open_log(ls_rundir *dir);
+
+/* Local. Removes the files of a run, except the lock and config.yaml. ls_rundir_open replaces the latter,
+ * which may be the config that the run was started with. */
+ls_status ls_rundir_remove_run(const ls_rundir *dir);
+
+/* Local. Removes temporary files that killed writers left, if this run owns the lock. */
+void ls_rundir_remove_temporaries(const ls_rundir *dir);
+
+/* Local. After a failure before the first step: removes all that a new run has made, if it still owns the
+ * lock. Returns `status` and keeps its message. */
+ls_status ls_rundir_abandon(const ls_rundir *dir, ls_status status);
+
+/* ----------------------------------------------------------------------- CSV rows */
+
+/* Local. Rewrites metrics.csv with a header of n column names and the rows of the first `epochs` epochs;
+ * values of columns that had another position or did not exist are moved or left empty. n is at most
+ * LS_RUNDIR_COLUMNS_MAX. */
+#define LS_RUNDIR_COLUMNS_MAX 64
+ls_status ls_rundir_reset_metrics(const ls_rundir *dir, const char *const *names, size_t n,
+                                  uint64_t epochs);
+
+/* Local. Likewise rewrites diagnostics.csv, whose columns are fixed. */
+ls_status ls_rundir_reset_diagnostics(const ls_rundir *dir, uint64_t epochs);
+
+/* Local. Whether diagnostics.csv exists. */
+bool ls_rundir_has_diagnostics(const ls_rundir *dir);
+
+/* Local. Opens a CSV file to append rows. LS_ERR_OUTPUT. */
+ls_status ls_rundir_begin_rows(const char *path, FILE **out);
+
+/* Local. Syncs the rows and closes the file. LS_ERR_OUTPUT if any write failed. */
+ls_status ls_rundir_end_rows(const char *path, FILE *file);
+
+/* ------------------------------------------------------------------------- space */
+
+/* Local. Bytes that can still be written to the file system of a path, which may not exist yet; UINT64_MAX
+ * if unknown. */
+uint64_t ls_rundir_free_bytes(const char *path);
+
+/* Local. Bytes that removing a file, or the files of a folder, would free. */
+uint64_t ls_rundir_bytes_of(const char *path);
+
+#endif
