@@ -141,6 +141,10 @@ typedef struct ls_partition {
 /* Local. Of `rows` rows: this rank's lanes of the tree, or without one its shard as one lane. */
 void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out);
 
+/* Local. Rows of a batch on the rank that has most of them, of `size` ranks. lanes: 0 if the run is not
+ * reproducible. */
+size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
+
 /* Collective. Opens the data, learns the normaliser, builds the model, sets the threads. The parameters are
  * not initialised yet, and the optimizer's state has no memory. */
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);

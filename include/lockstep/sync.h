@@ -111,4 +111,7 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
 /* Collective. Of values (n), those that a rank updates go from it to all the others. */
 void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values);
 
+/* Local. Elements of a bucket in mode overlap, for a gradient of n elements: 256 KiB to 4 MiB. */
+size_t ls_sync_bucket_length(size_t n);
+
 #endif

@@ -118,16 +118,14 @@ void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t row
     out->lanes[l + 1] = out->lanes[l] + ls_shard_of(rows, (int)(first + l), cut_by).rows;
 }
 
-/* The most rows of a batch that any rank has. */
-static size_t most_rows(const ls_comm *comm, const ls_setup *setup) {
-  const ls_train_config *const train = &setup->job->train;
+size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size) {
   size_t most = 0;
-  if (!train->reproducible) return ls_shard_most(setup->batch_size, ls_comm_size(comm));
-  for (int rank = 0; rank < ls_comm_size(comm); rank++) {
+  if (lanes == 0) return ls_shard_most(batch_size, size);
+  for (int rank = 0; rank < size; rank++) {
     size_t first = 0;
     size_t count = 0;
-    ls_comm_tree_lanes(train->lanes, rank, ls_comm_size(comm), &first, &count);
-    most = ls_size_max(most, count * ls_shard_most(setup->batch_size, (int)train->lanes));
+    ls_comm_tree_lanes(lanes, rank, size, &first, &count);
+    most = ls_size_max(most, count * ls_shard_most(batch_size, (int)lanes));
   }
   return most;
 }
@@ -164,7 +162,9 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK && job->train.reproducible)
     status = ls_comm_tree_create(comm, job->train.lanes, &setup->tree);
   job->model->max_lanes = job->train.reproducible ? job->train.lanes : 1;
-  const size_t rows = ls_size_max(most_rows(comm, setup), LS_EVALUATE_ROWS);
+  const uint64_t lanes = job->train.reproducible ? job->train.lanes : 0;
+  const size_t most_rows = ls_partition_most_rows(setup->batch_size, lanes, ls_comm_size(comm));
+  const size_t rows = ls_size_max(most_rows, LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_model_build(job->model, data->n_features, rows);
   if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);
   if (status == LS_OK) status = check_width("data.validation", &setup->validation, job->model->n_out);

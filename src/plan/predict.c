@@ -1,6 +1,8 @@
 /* A step on a cluster, from what one rank needs and what passes between ranks. */
 #include "lockstep/plan.h"
 
+#include "lockstep/sync.h"
+
 #include <math.h>
 
 const char *const ls_plan_mode_names[LS_PLAN_MODES] = {"allreduce", "overlap", "sharded", "tree"};
@@ -16,19 +18,6 @@ double ls_plan_pass(const ls_plan_costs *c, size_t rows) {
   const double from = (double)c->rows[i - 1];
   const double share = (x - from) / ((double)c->rows[i] - from);
   return c->seconds[i - 1] + share * (c->seconds[i] - c->seconds[i - 1]);
-}
-
-/* Rows of a batch on the rank that has most. Whole lanes, where there are any: the last rank has most of
- * them, or where there are more ranks than lanes the first. */
-static size_t most_rows(const ls_plan_work *w, uint64_t ranks) {
-  size_t first = 0;
-  size_t count = 0;
-  if (w->lanes == 0) return ls_shard_most(w->batch_size, (int)ranks);
-  ls_comm_tree_lanes(w->lanes, (int)ranks - 1, (int)ranks, &first, &count);
-  size_t most = count;
-  ls_comm_tree_lanes(w->lanes, 0, (int)ranks, &first, &count);
-  most = ls_size_max(most, count);
-  return ls_size_min(most * ls_shard_most(w->batch_size, (int)w->lanes), w->batch_size);
 }
 
 /* ------------------------------------------------------------------------- reduce */
@@ -96,19 +85,13 @@ static double all_products(const ls_plan_work *w, size_t *last) {
   return w->n_segments ? fmax(sum - products(&w->segments[*last]), 1.0) : 1.0;
 }
 
-/* Bytes that go together while backward runs, as sync cuts them. */
-static double bucket_bytes(const ls_plan_work *w) {
-  const double elements = fmin(fmax((double)w->n_params / 16.0, 65536.0), 1048576.0);
-  return elements * sizeof(float);
-}
-
 /* Buckets queue for the link as backward finishes them, a dW bit by bit. What the queue still holds when
  * backward ends is not hidden: at least the last bucket. */
 static double network_overlap(const scene *s) {
   const ls_plan_work *const w = s->work;
   size_t last = 0;
   const double unit = s->pass / all_products(w, &last);
-  const double bucket = bucket_bytes(w);
+  const double bucket = (double)(ls_sync_bucket_length(w->n_params) * sizeof(float));
   const double latency = two_exchanges(s, 0.0); /* of all that are under way at once */
   double now = 0.0;
   double link_free = 0.0;
@@ -202,7 +185,7 @@ static void choose_mode(const scene *s, ls_plan_row *row) {
 static ls_plan_row predict(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c) {
   ls_plan_row row = {
       .nodes = c->nodes, .ranks_per_node = c->ranks_per_node, .ranks = c->nodes * c->ranks_per_node};
-  row.rows = most_rows(w, row.ranks);
+  row.rows = ls_size_min(ls_partition_most_rows(w->batch_size, w->lanes, (int)row.ranks), w->batch_size);
   const double bytes = (double)w->n_params * sizeof(float);
   const scene s = {.work = w,
                    .costs = costs,

@@ -48,11 +48,13 @@ struct ls_buckets {
   size_t n_begun, n_dealt; /* those whose deal has been started, and whose terms have been summed */
 };
 
-/* Elements of a bucket, which ends where a line of the cache does: 256 KiB to 4 MiB. */
+size_t ls_sync_bucket_length(size_t n) {
+  const size_t line = LS_ALIGNMENT / sizeof(float); /* buckets end at a cache line */
+  return ls_size_min(ls_size_max(n / 16 / line * line, (size_t)1 << 16), (size_t)1 << 20);
+}
+
 static size_t length_of(ls_sync_mode mode, size_t n) {
-  const size_t line = LS_ALIGNMENT / sizeof(float);
-  const size_t wanted = ls_size_min(ls_size_max(n / 16 / line * line, (size_t)1 << 16), (size_t)1 << 20);
-  return mode == LS_SYNC_OVERLAP ? wanted : ls_size_max(n, 1);
+  return mode == LS_SYNC_OVERLAP ? ls_sync_bucket_length(n) : ls_size_max(n, 1);
 }
 
 size_t buckets_count(ls_sync_mode mode, size_t n) {
