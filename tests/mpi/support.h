@@ -20,6 +20,8 @@
 #include "lockstep/comm.h"
 #include "lockstep/store.h"
 
+#include "../message.h"
+
 /* Elements of an array. */
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -42,8 +44,8 @@ static inline void complain(const char *file, int line, const char *format, ...)
   if (complaint[0] == '\0') snprintf(complaint, sizeof complaint, "%s:%d: %s", file, line, text);
 }
 
-/* Local. Notes a failure unless the condition holds, unless got is want to within a tolerance (NaN is close
- * to nothing), unless a text contains a part. */
+/* Local. Notes a failure unless the condition holds, unless |got - want| <= tolerance (NaN is never close),
+ * unless a line of a text contains the parts of a pattern of message.h. */
 #define EXPECT(condition) ((condition) ? (void)0 : complain(__FILE__, __LINE__, "%s", #condition))
 #define EXPECT_CLOSE(got, want, tolerance)                                                                 \
   expect_close(__FILE__, __LINE__, #got, (got), (want), (tolerance))
@@ -56,7 +58,7 @@ static inline void expect_close(const char *file, int line, const char *what, do
 }
 
 static inline void expect_part(const char *file, int line, const char *text, const char *part) {
-  if (!strstr(text, part)) complain(file, line, "no '%s' in: %.600s", part, text);
+  if (!message_has(text, part)) complain(file, line, "no '%s' in: %.600s", part, text);
 }
 
 /* Collective. Fails the test, on all ranks, where any rank has a complaint. */

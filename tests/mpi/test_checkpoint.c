@@ -264,12 +264,12 @@ static void test_wrong_shapes(void **state) {
   check_misfit(
       "model: [{layer: dense, units: 8}, {layer: dropout}, {layer: dense, units: 3, activation: softmax}]\n"
       "optimizer: {type: adam}\n",
-      INPUTS, N_SUMS, "needs (3, 8) float32");
+      INPUTS, N_SUMS, "(3, 8) float32");
   check_misfit("model: [{layer: dense, units: 7}, {layer: dense, units: 3, activation: softmax}]\n"
                "optimizer: {type: adam}\n",
                INPUTS, N_SUMS, "1-dense");
-  check_misfit(usual, INPUTS + 1, N_SUMS, "needs (7, 6) float32");
-  check_misfit(usual, INPUTS, N_SUMS + 1, "/progress/sums is (4,) float64");
+  check_misfit(usual, INPUTS + 1, N_SUMS, "(7, 6) float32");
+  check_misfit(usual, INPUTS, N_SUMS + 1, "/progress/sums");
   check_misfit(
       "model: [{layer: dense, units: 7}, {layer: dropout}, {layer: dense, units: 3, activation: softmax}]\n"
       "optimizer: {type: momentum, lr: 0.1}\n",
@@ -333,7 +333,8 @@ static void test_find(void **state) {
     EXPECT(found_step(LS_OK) == 9);
     EXPECT(truncate(in_folder("step-00000009.h5"), 0) == 0);
     EXPECT(found_step(LS_ERR_MODEL) == 0);
-    EXPECT_PART(ls_message(), "among 4");
+    EXPECT_PART(ls_message(), folder);
+    EXPECT_PART(ls_message(), "4");
     ls_log_enable(true);
   }
   thing_destroy(&t);
@@ -519,7 +520,7 @@ static void test_saver_fails(void **state) {
     const ls_snapshot snapshot = snapshot_of(&t);
     ls_saver_submit(saver, &snapshot, &(ls_save){.best = absent, .folder = folder, .keep = 1});
     EXPECT(ls_saver_wait(saver) == LS_ERR_OUTPUT);
-    EXPECT_PART(ls_message(), "absent/best.h5: can't be written: No such file");
+    EXPECT_PART(ls_message(), "absent/best.h5");
     EXPECT(ls_saver_wait(saver) == LS_OK && !is_there("step-00000101.h5"));
     ls_saver_submit(saver, &snapshot, &(ls_save){.best = absent, .folder = folder, .keep = 1});
     ls_saver_submit(saver, &snapshot, &(ls_save){.folder = folder, .keep = 1});

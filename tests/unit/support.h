@@ -15,6 +15,8 @@
 #include "lockstep/config.h"
 #include "lockstep/layer.h"
 
+#include "../message.h"
+
 /* Elements of an array. */
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -58,15 +60,16 @@ static inline ls_config *config_of(const char *text) {
   return config;
 }
 
-/* Fails unless what was read from the document had no mistakes. */
+/* Fails unless what was read from the document had no errors. */
 static inline void check_valid(const ls_config *config) {
   if (ls_config_status(config) != LS_OK) fail_msg("%s", ls_message());
 }
 
-/* Fails unless the document has a mistake whose message contains `text`. */
-static inline void check_mistake(const ls_config *config, const char *text) {
+/* Fails unless the document has an error whose message has the parts of a pattern, as message.h describes
+ * it. */
+static inline void check_error(const ls_config *config, const char *pattern) {
   assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
-  if (!strstr(ls_message(), text)) fail_msg("no '%s' in: %s", text, ls_message());
+  if (!message_has(ls_message(), pattern)) fail_msg("no '%s' in: %s", pattern, ls_message());
 }
 
 /* x[i], i < n: uniform in [-1, 1), another set for each `key`. */

@@ -13,6 +13,8 @@
 
 #include "lockstep/config.h"
 
+#include "../message.h"
+
 static ls_config *parse(const char *text) {
   ls_config *config = NULL;
   const ls_status status = ls_config_create(text, "c.yaml", &config);
@@ -21,11 +23,16 @@ static ls_config *parse(const char *text) {
   return config;
 }
 
-static void expect_refused(const char *text, const char *message) {
+/* Fails unless the last message matches the pattern of message.h. */
+static void expect_message(const char *pattern) {
+  if (!message_matches(ls_message(), pattern)) fail_msg("no '%s' in: %s", pattern, ls_message());
+}
+
+static void expect_refused(const char *text, const char *pattern) {
   ls_config *config = (ls_config *)1;
   assert_int_equal(ls_config_create(text, "c.yaml", &config), LS_ERR_CONFIG);
   assert_null(config);
-  assert_string_equal(ls_message(), message);
+  expect_message(pattern);
 }
 
 static char *print(const ls_config *config) {
@@ -40,14 +47,12 @@ static void expect_print(const ls_config *config, const char *expected) {
   free(text);
 }
 
-/* Checks that all is well, or that exactly these mistakes were found. */
-static void expect_verdict(const ls_config *config, const char *message) {
+/* Fails unless exactly the errors of the pattern were found; NULL: none. */
+static void expect_verdict(const ls_config *config, const char *pattern) {
   const ls_status status = ls_config_status(config);
-  if (message)
-    assert_string_equal(status ? ls_message() : "no mistake", message);
-  else if (status)
-    fail_msg("%s", ls_message());
-  assert_int_equal(status, message ? LS_ERR_CONFIG : LS_OK);
+  if (!pattern && status != LS_OK) fail_msg("%s", ls_message());
+  assert_int_equal(status, pattern ? LS_ERR_CONFIG : LS_OK);
+  if (pattern) expect_message(pattern);
 }
 
 static ls_node *find(ls_config *config, const char *key) {
@@ -116,33 +121,29 @@ static void test_aliases_copy(void **state) {
 
 static void test_refused_documents(void **state) {
   (void)state;
-  expect_refused("", "c.yaml: the file is empty");
-  expect_refused("# nothing\n", "c.yaml: the file is empty");
-  expect_refused("---\n", "c.yaml: the file is empty");
-  expect_refused("# x\n- a\n", "c.yaml:2: a config is a map of keys (name: value), not a list");
-  expect_refused("hello", "c.yaml:1: a config is a map of keys (name: value), not a text");
-  expect_refused("a: 1\nb: 2\na: 3\n", "c.yaml:3: a: given twice; the first is on line 1");
-  expect_refused("x:\n- {a: 1,\n   b: 2, b: 3,\n   a: 3}\n",
-                 "c.yaml:3: x.0.b: given twice; the first is on line 3");
-  expect_refused("a: 1\n---\nb: 2\n", "c.yaml:2: a second document begins here; write one only");
-  expect_refused("a: 1\nb: !!str 2\n", "c.yaml:2: tags (!...) are not supported");
-  expect_refused("a: 1\n? [b]\n: 2\n", "c.yaml:2: a key must be a plain text");
-  expect_refused("x: {'': 2}\n", "c.yaml:1: x: a key is empty");
-  expect_refused("a: \"x\\0y\"\n", "c.yaml:1: a text holds a NUL character");
-  expect_refused("a: 1\nb: *c\n", "c.yaml:2: the alias *c names no anchor above it");
-  expect_refused("a: &a [[*a]]\n", "c.yaml:1: the alias *a is inside what it names");
+  expect_refused("", "c.yaml: ~ empty");
+  expect_refused("# nothing\n", "c.yaml: ~ empty");
+  expect_refused("---\n", "c.yaml: ~ empty");
+  expect_refused("# x\n- a\n", "c.yaml:2: ~ map ~ list");
+  expect_refused("hello", "c.yaml:1: ~ map");
+  expect_refused("a: 1\nb: 2\na: 3\n", "c.yaml:3: a: ~ line 1");
+  expect_refused("x:\n- {a: 1,\n   b: 2, b: 3,\n   a: 3}\n", "c.yaml:3: x.0.b: ~ line 3");
+  expect_refused("a: 1\n---\nb: 2\n", "c.yaml:2: ~ document");
+  expect_refused("a: 1\nb: !!str 2\n", "c.yaml:2: ~ tag");
+  expect_refused("a: 1\n? [b]\n: 2\n", "c.yaml:2: ~ key");
+  expect_refused("x: {'': 2}\n", "c.yaml:1: x: ~ empty");
+  expect_refused("a: \"x\\0y\"\n", "c.yaml:1: ~ NUL");
+  expect_refused("a: 1\nb: *c\n", "c.yaml:2: ~ *c ~ anchor");
+  expect_refused("a: &a [[*a]]\n", "c.yaml:1: ~ *a");
 }
 
 static void test_refused_syntax(void **state) {
   (void)state;
-  expect_refused("a: 1\nb: c: d\n",
-                 "c.yaml:2: not valid YAML at column 5: mapping values are not allowed in this context");
-  expect_refused("a: 1\nb:\n\tc: 1\n",
-                 "c.yaml:3: not valid YAML at column 1: found character that cannot start any "
-                 "token while scanning for the next token (indent with spaces, not tabs)");
-  expect_refused("a: 1\nb: \xFFx\n", "c.yaml:2: not UTF-8 text: invalid leading UTF-8 octet");
-  expect_refused("a: 1\nb: \xC3(\n", "c.yaml:2: not UTF-8 text: invalid trailing UTF-8 octet");
-  expect_refused("a: x\x01y\n", "c.yaml:1: not UTF-8 text: control characters are not allowed");
+  expect_refused("a: 1\nb: c: d\n", "c.yaml:2: ~ not valid YAML ~ column 5");
+  expect_refused("a: 1\nb:\n\tc: 1\n", "c.yaml:3: ~ not valid YAML ~ column 1 ~ tab");
+  expect_refused("a: 1\nb: \xFFx\n", "c.yaml:2: ~ UTF-8");
+  expect_refused("a: 1\nb: \xC3(\n", "c.yaml:2: ~ UTF-8");
+  expect_refused("a: x\x01y\n", "c.yaml:1: ~ control character");
 }
 
 static void expect_deep(const char *head, const char *open, const char *close, size_t depth, bool fits) {
@@ -150,7 +151,7 @@ static void expect_deep(const char *head, const char *open, const char *close, s
   char *const text = repeat(left, close, depth, "\n");
   ls_config *config = NULL;
   assert_int_equal(ls_config_create(text, "c.yaml", &config), fits ? LS_OK : LS_ERR_CONFIG);
-  if (!fits) assert_non_null(strstr(ls_message(), ": nested deeper than 64 levels"));
+  if (!fits) expect_message("c.yaml:~64 levels");
   ls_config_destroy(&config);
   free(left);
   free(text);
@@ -174,14 +175,14 @@ static void test_alias_bomb(void **state) {
     snprintf(text + used, sizeof text - used, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1,
              i - 1, i - 1);
   }
-  expect_refused(text, "c.yaml:1: more than 100000 values, which is too much for a config");
+  expect_refused(text, "c.yaml:1: ~ 100000");
   char *nested = repeat("a: &x ", "[", 40, "");
   char *deep = repeat(nested, "]", 40, "\nb: ");
   free(nested);
   nested = repeat(deep, "[", 40, "*x");
   free(deep);
   deep = repeat(nested, "]", 40, "\n");
-  expect_refused(deep, "c.yaml:1: nested deeper than 64 levels");
+  expect_refused(deep, "c.yaml:1: ~ 64 levels");
   free(nested);
   free(deep);
 }
@@ -194,10 +195,10 @@ static void test_large_documents(void **state) {
   ls_config_destroy(&config);
   free(text);
   text = repeat("a: [", "x,", 200000, "x]\n");
-  expect_refused(text, "c.yaml:1: more than 100000 values, which is too much for a config");
+  expect_refused(text, "c.yaml:1: ~ 100000");
   free(text);
   text = repeat("a:\n", "- &x 1\n", 1001, "");
-  expect_refused(text, "c.yaml:1002: more than 1000 anchors");
+  expect_refused(text, "c.yaml:1002: ~ 1000 ~ anchors");
   free(text);
 }
 
@@ -212,8 +213,8 @@ static void expect_not_loaded(const char *path, const char *reason) {
   char *text = NULL;
   assert_int_equal(ls_config_load(path, &text), LS_ERR_CONFIG);
   assert_null(text);
-  assert_non_null(strstr(ls_message(), path));
-  assert_non_null(strstr(ls_message(), reason));
+  expect_message(path);
+  assert_true(message_has(ls_message(), reason));
 }
 
 static void test_load(void **state) {
@@ -228,14 +229,14 @@ static void test_load(void **state) {
   assert_string_equal(text, "a: 1\n");
   free(text);
   write_file(path, "a\0b", 3);
-  expect_not_loaded(path, "holds NUL bytes");
+  expect_not_loaded(path, "NUL");
   text = repeat("", "x", (1 << 20) + 1, "");
   write_file(path, text, (1 << 20) + 1);
-  expect_not_loaded(path, "larger than 1 MiB");
+  expect_not_loaded(path, "1 MiB");
   free(text);
   unlink(path);
-  expect_not_loaded(path, "can't be opened: No such file");
-  expect_not_loaded("/", "can't be read: Is a directory");
+  expect_not_loaded(path, "No such file");
+  expect_not_loaded("/", "Is a directory");
 }
 
 /* ------------------------------------------------------------------ tables */
@@ -326,7 +327,7 @@ static const ls_key keys[] = {
     {.name = NULL}};
 
 #define KNOWN                                                                                              \
-  "(known: type, lr, rate, offset, betas, epochs, batch_size, big, nesterov, monitor, early, layers)"
+  "unknown key ~ type, lr, rate, offset, betas, epochs, batch_size, big, nesterov, monitor, early, layers"
 
 static ls_config *read_text(const char *text, room *out) {
   ls_config *const config = parse(text);
@@ -393,26 +394,22 @@ static void test_values(void **state) {
 
 static void test_mistaken_counts(void **state) {
   (void)state;
-  expect_line("epochs: abc", "epochs: 'abc' is not a whole number from 1 to 1000000");
-  expect_line("epochs: 1e3", "epochs: '1e3' is not a whole number from 1 to 1000000");
-  expect_line("epochs: 1.0", "epochs: '1.0' is not a whole number from 1 to 1000000");
-  expect_line("epochs: +5", "epochs: '+5' is not a whole number from 1 to 1000000");
-  expect_line("epochs: 0x10", "epochs: '0x10' is not a whole number from 1 to 1000000");
-  expect_line("epochs: 1_000", "epochs: '1_000' is not a whole number from 1 to 1000000");
-  expect_line("epochs: full", "epochs: 'full' is not a whole number from 1 to 1000000");
-  expect_line(
-      "epochs: '5'",
-      "epochs: '5' is a quoted text, not a whole number from 1 to 1000000; write it without quotes");
-  expect_line("epochs: 0", "epochs: 0 is out of range; a whole number from 1 to 1000000");
-  expect_line("epochs: 1000001", "epochs: 1000001 is out of range; a whole number from 1 to 1000000");
-  expect_line("epochs: 99999999999999999999999",
-              "epochs: 99999999999999999999999 is out of range; a whole number from 1 to 1000000");
-  expect_line("epochs: [1]", "epochs: a list where a whole number from 1 to 1000000 is expected");
-  expect_line("big: 18446744073709551616", "big: 18446744073709551616 is out of range; a whole number of "
-                                           "at least 0, at most 18446744073709551615");
-  expect_line("big: -1", "big: -1 is out of range; a whole number of at least 0");
-  expect_line("batch_size: 0", "batch_size: 0 is out of range; a whole number of at least 1, or full");
-  expect_line("batch_size: ful", "batch_size: 'ful' is not a whole number of at least 1, or full");
+  expect_line("epochs: abc", "epochs: ~ abc ~ 1 ~ 1000000");
+  expect_line("epochs: 1e3", "epochs: ~ 1e3 ~ 1 ~ 1000000");
+  expect_line("epochs: 1.0", "epochs: ~ 1.0 ~ 1 ~ 1000000");
+  expect_line("epochs: +5", "epochs: ~ +5 ~ 1 ~ 1000000");
+  expect_line("epochs: 0x10", "epochs: ~ 0x10 ~ 1 ~ 1000000");
+  expect_line("epochs: 1_000", "epochs: ~ 1_000 ~ 1 ~ 1000000");
+  expect_line("epochs: full", "epochs: ~ full ~ 1 ~ 1000000");
+  expect_line("epochs: '5'", "epochs: ~ 5 ~ quote ~ 1 ~ 1000000");
+  expect_line("epochs: 0", "epochs: ~ 0 ~ 1 ~ 1000000");
+  expect_line("epochs: 1000001", "epochs: ~ 1000001 ~ 1 ~ 1000000");
+  expect_line("epochs: 99999999999999999999999", "epochs: ~ 99999999999999999999999 ~ 1 ~ 1000000");
+  expect_line("epochs: [1]", "epochs: ~ list ~ 1 ~ 1000000");
+  expect_line("big: 18446744073709551616", "big: ~ 18446744073709551616 ~ 0 ~ 18446744073709551615");
+  expect_line("big: -1", "big: ~ -1 ~ 0");
+  expect_line("batch_size: 0", "batch_size: ~ 0 ~ 1 ~ full");
+  expect_line("batch_size: ful", "batch_size: ~ ful ~ 1 ~ full");
   expect_line("batch_size: full", NULL);
 }
 
@@ -422,24 +419,23 @@ static void test_mistaken_reals(void **state) {
                                     "1_000", "1e",  ".",    "1 2", "- 1"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     char *const line = ls_format("offset: \"%s\"", bad[i]);
-    char *const message = ls_format("offset: '%s' is not a number", bad[i]);
+    char *const message = ls_format("offset: ~ %s ~ number", bad[i]);
     char *unquoted = ls_format("offset: %s", bad[i]);
     if (strncmp(bad[i], "- ", 2) != 0) expect_line(unquoted, message);
     free(unquoted);
-    unquoted = ls_format("offset: '%s' is a quoted text, not a number; write it without quotes", bad[i]);
+    unquoted = ls_format("offset: ~ %s ~ quote ~ number", bad[i]);
     expect_line(line, unquoted);
     free(unquoted);
     free(message);
     free(line);
   }
-  expect_line("offset: 1e999", "offset: 1e999 is out of range; a number");
-  expect_line("rate: 1", "rate: 1 is out of range; a number from 0 to below 1");
-  expect_line("rate: -1e-9", "rate: -1e-9 is out of range; a number from 0 to below 1");
-  expect_line("rate: {a: 1}", "rate: a map of keys where a number from 0 to below 1 is expected");
-  expect_line("betas: 0.9",
-              "betas: a single value where a list of two numbers from 0 to below 1 is expected");
-  expect_line("betas: [1]", "betas: a list of 1 where a list of two numbers from 0 to below 1 is expected");
-  expect_line("betas: [0.9, 2]", "betas.1: 2 is out of range; a number from 0 to below 1");
+  expect_line("offset: 1e999", "offset: ~ 1e999 ~ number");
+  expect_line("rate: 1", "rate: ~ 1 ~ 0 ~ 1");
+  expect_line("rate: -1e-9", "rate: ~ -1e-9 ~ 0 ~ 1");
+  expect_line("rate: {a: 1}", "rate: ~ map ~ 0 ~ 1");
+  expect_line("betas: 0.9", "betas: ~ list ~ 0 ~ 1");
+  expect_line("betas: [1]", "betas: ~ list ~ 1 ~ 0 ~ 1");
+  expect_line("betas: [0.9, 2]", "betas.1: ~ 2 ~ 0 ~ 1");
 }
 
 static const ls_key time_keys[] = {{.name = "t", .type = LS_KEY_TIME}, {.name = NULL}};
@@ -471,7 +467,7 @@ static void test_mistaken_times(void **state) {
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     double seconds = -1;
     char *const text = ls_format("t: %s\n", bad[i]);
-    char *const message = ls_format("c.yaml:1: t: '%s' is not a time such as 3h50m, 90m or 45s", bad[i]);
+    char *const message = ls_format("c.yaml:1: t: ~ %s ~ 3h50m", bad[i]);
     ls_config *config = parse(text);
     ls_config_read(config, ls_config_root(config), time_keys, &seconds);
     expect_verdict(config, message);
@@ -482,14 +478,15 @@ static void test_mistaken_times(void **state) {
   }
 }
 
-/* Reads `value` as a number of that range: the words after "out of range; ", or "" where it fits. */
+/* Reads `value` as a number of that range; `words`: the words and limits of the message, or "" if it fits.
+ */
 static void expect_range(ls_key_type type, double min, double max, unsigned flags, const char *value,
                          const char *words) {
   double field[2];
   const ls_key table[] = {{.name = "x", .type = type, .min = min, .max = max, .flags = flags},
                           {.name = NULL}};
   char *const text = ls_format("x: %s\n", value);
-  char *const message = ls_format("c.yaml:1: x: %s is out of range; %s", value, words);
+  char *const message = ls_format("c.yaml:1: x: ~ %s ~ %s", value, words);
   ls_config *config = parse(text);
   ls_config_read(config, ls_config_root(config), table, field);
   expect_verdict(config, words[0] ? message : NULL);
@@ -503,20 +500,20 @@ static void test_ranges(void **state) {
   const unsigned above = LS_KEY_ABOVE_MIN;
   const unsigned below = LS_KEY_BELOW_MAX;
   expect_range(LS_KEY_REAL, 0, 0, 0, "-1e300", "");
-  expect_range(LS_KEY_REAL, 0, 0, above, "0", "a number above 0");
+  expect_range(LS_KEY_REAL, 0, 0, above, "0", "above 0");
   expect_range(LS_KEY_REAL, 0, 0, above, "1e300", "");
-  expect_range(LS_KEY_REAL, 0, 0, below, "-1", "a number from 0 to below 0");
-  expect_range(LS_KEY_REAL, 2, 0, 0, "1.5", "a number of at least 2");
+  expect_range(LS_KEY_REAL, 0, 0, below, "-1", "0 ~ below 0");
+  expect_range(LS_KEY_REAL, 2, 0, 0, "1.5", "2");
   expect_range(LS_KEY_REAL, 2, 0, 0, "2", "");
-  expect_range(LS_KEY_REAL, 2, INFINITY, 0, "1", "a number of at least 2");
-  expect_range(LS_KEY_REAL, -1, 0, 0, "0.5", "a number from -1 to 0");
+  expect_range(LS_KEY_REAL, 2, INFINITY, 0, "1", "2");
+  expect_range(LS_KEY_REAL, -1, 0, 0, "0.5", "-1 ~ 0");
   expect_range(LS_KEY_REAL, -1, 0, 0, "0", "");
-  expect_range(LS_KEY_REAL, 0, 1, above, "0", "a number above 0 and at most 1");
+  expect_range(LS_KEY_REAL, 0, 1, above, "0", "above 0 ~ 1");
   expect_range(LS_KEY_REAL, 0, 1, above, "1", "");
-  expect_range(LS_KEY_REAL, 0, 1, above | below, "1", "a number above 0 and below 1");
-  expect_range(LS_KEY_REAL, -INFINITY, 1, 0, "2", "a number of at most 1");
-  expect_range(LS_KEY_REAL, -INFINITY, 1, below, "1", "a number below 1");
-  expect_range(LS_KEY_COUNT, 0, 8, 0, "9", "a whole number from 0 to 8");
+  expect_range(LS_KEY_REAL, 0, 1, above | below, "1", "above 0 ~ below 1");
+  expect_range(LS_KEY_REAL, -INFINITY, 1, 0, "2", "1");
+  expect_range(LS_KEY_REAL, -INFINITY, 1, below, "1", "below 1");
+  expect_range(LS_KEY_COUNT, 0, 8, 0, "9", "whole number ~ 0 ~ 8");
   expect_range(LS_KEY_COUNT, 0, 8, 0, "0", "");
   expect_range(LS_KEY_COUNT, 0, 0, 0, "5", "");
 }
@@ -526,36 +523,32 @@ static void test_mistaken_others(void **state) {
   static const char *const bad[] = {"yes", "no", "on", "off", "y", "1", "tRue"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     char *const line = ls_format("nesterov: %s", bad[i]);
-    char *const message = ls_format("nesterov: '%s' is no truth value; write true or false", bad[i]);
+    char *const message = ls_format("nesterov: ~ %s ~ true or false", bad[i]);
     expect_line(line, message);
     free(line);
     free(message);
   }
-  expect_line("nesterov: 'true'",
-              "nesterov: 'true' is a quoted text, not true or false; write it without quotes");
-  expect_line("monitor: [a]", "monitor: a list where a text is expected");
-  expect_line("type: adamv",
-              "type: 'adamv' is not a known type; did you mean adam? (known: sgd, adam, adamw)");
-  expect_line("type: AdamW",
-              "type: 'AdamW' is not a known type; did you mean adamw? (known: sgd, adam, adamw)");
-  expect_line("type: lion", "type: 'lion' is not a known type (known: sgd, adam, adamw)");
-  expect_line("type: [adam]", "type: a list where the name of a type is expected");
-  expect_line("early: 5", "early: a single value where a map of keys is expected");
-  expect_line("early: {patience: 0}", "early.patience: 0 is out of range; a whole number of at least 1");
+  expect_line("nesterov: 'true'", "nesterov: ~ true ~ quote");
+  expect_line("monitor: [a]", "monitor: ~ list");
+  expect_line("type: adamv", "type: ~ adamv ~ adam? ~ sgd, adam, adamw");
+  expect_line("type: AdamW", "type: ~ AdamW ~ adamw? ~ sgd, adam, adamw");
+  expect_line("type: lion", "type: ~ lion ~ sgd, adam, adamw");
+  expect_line("type: [adam]", "type: ~ list");
+  expect_line("early: 5", "early: ~ map");
+  expect_line("early: {patience: 0}", "early.patience: ~ 0 ~ 1");
   expect_line("early:", NULL);
 }
 
 static void test_unknown_keys(void **state) {
   (void)state;
-  expect_line("batch-size: 1", "batch-size: unknown key; did you mean batch_size? " KNOWN);
-  expect_line("epohcs: 1", "epohcs: unknown key; did you mean epochs? " KNOWN);
-  expect_line("lrr: 1", "lrr: unknown key; did you mean lr? " KNOWN);
-  expect_line("zebra:", "zebra: unknown key " KNOWN);
-  expect_line("<<: {a: 1}", "<<: unknown key " KNOWN);
-  expect_line("early: {patient: 5}",
-              "early.patient: unknown key; did you mean patience? (known: patience, min_delta)");
+  expect_line("batch-size: 1", "batch-size: ~ batch_size? ~ " KNOWN);
+  expect_line("epohcs: 1", "epohcs: ~ epochs? ~ " KNOWN);
+  expect_line("lrr: 1", "lrr: ~ lr? ~ " KNOWN);
+  expect_line("zebra:", "zebra: ~ " KNOWN);
+  expect_line("<<: {a: 1}", "<<: ~ " KNOWN);
+  expect_line("early: {patient: 5}", "early.patient: ~ unknown key ~ patience? ~ patience, min_delta");
   char *const text = repeat("", "\xC3\xA9", 100, ": 1");
-  char *const cut = repeat("", "\xC3\xA9", 30, "...: unknown key " KNOWN);
+  char *const cut = repeat("", "\xC3\xA9", 30, "...: ~ " KNOWN);
   expect_line(text, cut);
   free(text);
   free(cut);
@@ -586,14 +579,14 @@ static void test_required_keys(void **state) {
   room r;
   ls_config *config = parse("a: 1\nroom:\n  type: sgd\n");
   ls_config_read(config, find(config, "room"), keys, &r);
-  expect_verdict(config, "c.yaml:2: room.lr: required, but absent");
+  expect_verdict(config, "c.yaml:2: room.lr: ~ required");
   ls_config_destroy(&config);
   config = read_text("lr: ~\n", &r);
-  expect_verdict(config, "c.yaml:1: lr: required, but absent");
+  expect_verdict(config, "c.yaml:1: lr: ~ required");
   ls_config_destroy(&config);
   config = parse("x: {}\n");
   ls_config_read(config, find(config, "x"), outer_keys, &r);
-  expect_verdict(config, "c.yaml:1: x.need: required, but absent\nc.yaml:1: x.room: required, but absent");
+  expect_verdict(config, "c.yaml:1: x.need: ~ required\nc.yaml:1: x.room: ~ required");
   ls_config_destroy(&config);
 }
 
@@ -622,7 +615,7 @@ static void test_sections(void **state) {
   ls_config_read(config, NULL, early_keys, &r.early);
   assert_int_equal(r.early.patience, 5);
   expect_verdict(config, "c.yaml:1: train.patience: too short\nc.yaml:1: comm: of 3\n"
-                         "c.yaml:2: loss: a single value where a map of keys is expected");
+                         "c.yaml:2: loss: ~ map");
   ls_config_destroy(&config);
 }
 
@@ -632,8 +625,7 @@ static void test_choose(void **state) {
   const ls_node *const list = find(config, "metrics");
   assert_int_equal(ls_config_choose(config, ls_node_item(list, 0), "metric", types), 1);
   assert_int_equal(ls_config_choose(config, ls_node_item(list, 1), "metric", types), -1);
-  expect_verdict(config, "c.yaml:1: metrics.1: 'adm' is not a known metric; did you mean adam? "
-                         "(known: sgd, adam, adamw)");
+  expect_verdict(config, "c.yaml:1: metrics.1: ~ adm ~ metric ~ adam? ~ sgd, adam, adamw");
   ls_config_destroy(&config);
 }
 
@@ -662,14 +654,14 @@ static void test_many_mistakes(void **state) {
   assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
   const char *const tail = strstr(ls_message(), "c.yaml:1: a: no. 49\n");
   assert_non_null(tail);
-  assert_string_equal(tail, "c.yaml:1: a: no. 49\n... and 25 more");
+  assert_true(message_matches(tail, "c.yaml:1: a: no. 49\n~ 25"));
   ls_config_destroy(&config);
 
   config = parse("a: 1\n");
   char *const text = repeat("", "x", 3000, "");
   for (int i = 0; i < 10; i++) ls_config_error(config, NULL, "%d %s", i, text);
   assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
-  assert_non_null(strstr(ls_message(), "\n... and 8 more"));
+  assert_true(message_has(strrchr(ls_message(), '\n'), "8"));
   ls_config_destroy(&config);
   free(text);
 }
@@ -696,33 +688,32 @@ static void test_overrides(void **state) {
 static void expect_not_set(const char *assignment, const char *reason) {
   ls_config *config = parse("seed: 1\nmodel: [{layer: dense}, {layer: relu}]\nmetrics: []\n");
   char *const before = print(config);
-  char *const message = ls_format("--set %s: %s", assignment, reason);
+  char *const pattern = ls_format("--set %s: ~ %s", assignment, reason);
   assert_int_equal(ls_config_override(config, assignment), LS_ERR_CONFIG);
-  assert_string_equal(ls_message(), message);
+  expect_message(pattern);
   expect_print(config, before);
   ls_config_destroy(&config);
   free(before);
-  free(message);
+  free(pattern);
 }
 
 static void test_refused_overrides(void **state) {
   (void)state;
-  expect_not_set("seed", "write KEY=VALUE, e.g. optimizer.lr=0.01");
-  expect_not_set("", "write KEY=VALUE, e.g. optimizer.lr=0.01");
-  expect_not_set("=1", "a part of the key is empty");
-  expect_not_set("a..b=1", "a part of the key is empty");
-  expect_not_set(".a=1", "a part of the key is empty");
-  expect_not_set("a.=1", "a part of the key is empty");
-  expect_not_set("seed.x=1", "seed is '1', which has no keys");
-  expect_not_set("seed.x.y=1", "seed is '1', which has no keys");
-  expect_not_set("model.2.units=1", "model is a list of 2; its items are 0 to 1, not '2'");
-  expect_not_set("model.-1=1", "model is a list of 2; its items are 0 to 1, not '-1'");
-  expect_not_set("model.units=1", "model is a list of 2; its items are 0 to 1, not 'units'");
-  expect_not_set("metrics.0=1", "metrics is an empty list");
-  expect_not_set("a={b: 1, b: 2}", "b: given twice");
-  expect_not_set("a=*b", "the alias *b names no anchor above it");
-  expect_not_set(
-      "a=[1", "not valid YAML at column 1: did not find expected ',' or ']' while parsing a flow sequence");
+  expect_not_set("seed", "KEY=VALUE ~ optimizer.lr=0.01");
+  expect_not_set("", "KEY=VALUE ~ optimizer.lr=0.01");
+  expect_not_set("=1", "empty");
+  expect_not_set("a..b=1", "empty");
+  expect_not_set(".a=1", "empty");
+  expect_not_set("a.=1", "empty");
+  expect_not_set("seed.x=1", "seed ~ 1");
+  expect_not_set("seed.x.y=1", "seed ~ 1");
+  expect_not_set("model.2.units=1", "model ~ 2 ~ 0 to 1 ~ 2");
+  expect_not_set("model.-1=1", "model ~ 2 ~ 0 to 1 ~ -1");
+  expect_not_set("model.units=1", "model ~ 2 ~ 0 to 1 ~ units");
+  expect_not_set("metrics.0=1", "metrics ~ empty list");
+  expect_not_set("a={b: 1, b: 2}", "b:");
+  expect_not_set("a=*b", "*b ~ anchor");
+  expect_not_set("a=[1", "not valid YAML ~ column 1");
 }
 
 static void test_deep_overrides(void **state) {
@@ -737,11 +728,11 @@ static void test_deep_overrides(void **state) {
   free(printed);
   text = repeat("b", ".b", 63, "=[1]");
   assert_int_equal(ls_config_override(config, text), LS_ERR_CONFIG);
-  assert_non_null(strstr(ls_message(), "nested deeper than 64 levels"));
+  assert_true(message_has(ls_message(), "64 levels"));
   free(text);
   text = repeat("c", ".c", 64, "=1");
   assert_int_equal(ls_config_override(config, text), LS_ERR_CONFIG);
-  assert_non_null(strstr(ls_message(), "more than 64 parts"));
+  assert_true(message_has(ls_message(), "64 parts"));
   free(text);
   ls_config_destroy(&config);
 }
@@ -754,10 +745,9 @@ static void test_mistakes_in_overrides(void **state) {
   assert_int_equal(ls_config_override(config, "early={patience: 0}"), LS_OK);
   assert_int_equal(ls_config_override(config, "erly.x=0"), LS_OK);
   ls_config_read(config, ls_config_root(config), keys, &r);
-  expect_verdict(config, "--set erly.x=0: erly: unknown key; did you mean early? " KNOWN "\n"
-                         "--set lr=abc: lr: 'abc' is not a number above 0\n"
-                         "--set early={patience: 0}: early.patience: 0 is out of range; "
-                         "a whole number of at least 1");
+  expect_verdict(config, "--set erly.x=0: erly: ~ early? ~ " KNOWN "\n"
+                         "--set lr=abc: lr: ~ abc ~ above 0\n"
+                         "--set early={patience: 0}: early.patience: ~ 0 ~ 1");
   ls_config_destroy(&config);
 }
 

@@ -17,65 +17,55 @@ static void mistakes_are_told_with_their_place(void **state) {
       {"x: 1\n", LS_MSE, "net.yaml:1: model: a list of layers"},
       {"x: 1\nmodel: 7\n", LS_MSE, "net.yaml:2: model: a list of layers"},
       {"x: 1\nmodel: []\n", LS_MSE, "net.yaml:2: model: a list of layers"},
-      {"model:\n  - 7\n", LS_MSE, "net.yaml:2: model.0: a layer is a map"},
-      {"model:\n  - {units: 3}\n", LS_MSE, "net.yaml:2: model.0: this layer has no key `layer`"},
-      {"model:\n  - {layer: densse, units: 3}\n", LS_MSE,
-       "net.yaml:2: model.0.layer: 'densse' is not a known layer; did you mean dense?"},
+      {"model:\n  - 7\n", LS_MSE, "net.yaml:2: model.0: ~ map"},
+      {"model:\n  - {units: 3}\n", LS_MSE, "net.yaml:2: model.0: ~ layer"},
+      {"model:\n  - {layer: densse, units: 3}\n", LS_MSE, "net.yaml:2: model.0.layer: ~ densse ~ dense?"},
       {"model:\n  - layer: dense\n    unit: 3\n", LS_MSE, "net.yaml:3: model.0.unit:"},
       {"model:\n  - layer: dense\n", LS_MSE, "net.yaml:2: model.0.units:"},
-      {"model:\n  - layer: dense\n    units: 0\n", LS_MSE, "net.yaml:3: model.0.units: 0 is out of range"},
-      {"model:\n  - layer: dense\n    units: 3\n    activation: rellu\n", LS_MSE, "did you mean relu?"},
+      {"model:\n  - layer: dense\n    units: 0\n", LS_MSE, "net.yaml:3: model.0.units: ~ 0"},
+      {"model:\n  - layer: dense\n    units: 3\n    activation: rellu\n", LS_MSE, "relu?"},
       {"model:\n  - layer: dense\n    units: 3\n    init: he\n", LS_MSE, "net.yaml:4: model.0.init:"},
       {"model:\n  - {layer: relu}\n  - {layer: dropout, rate: 1}\n", LS_MSE,
-       "net.yaml:3: model.1.rate: 1 is out"},
+       "net.yaml:3: model.1.rate: ~ 1"},
       {"model:\n  - {layer: relu}\n  - {layer: dense, units: 3, activation: softmax}\n", LS_MSE,
-       "net.yaml:3: model.1: softmax as the last activation needs the loss categorical_cross_entropy, not "
-       "mse"},
-      {"model:\n  - {layer: softmax}\n", LS_MSE, "net.yaml:2: model.0: softmax as the last activation"},
+       "net.yaml:3: model.1: ~ softmax ~ categorical_cross_entropy ~ mse"},
+      {"model:\n  - {layer: softmax}\n", LS_MSE, "net.yaml:2: model.0: ~ softmax"},
       {"model:\n  - {layer: dense, units: 3, activation: sigmoid}\n", LS_CATEGORICAL_CROSS_ENTROPY,
-       "net.yaml:2: model.0: the loss categorical_cross_entropy needs softmax as the last activation, not "
-       "sigmoid"},
+       "net.yaml:2: model.0: ~ categorical_cross_entropy ~ softmax ~ sigmoid"},
       {"model:\n  - {layer: dense, units: 3}\n", LS_BINARY_CROSS_ENTROPY,
-       "net.yaml:2: model.0: the loss binary_cross_entropy needs sigmoid as the last activation, not "
-       "linear"},
+       "net.yaml:2: model.0: ~ binary_cross_entropy ~ sigmoid ~ linear"},
       {"model:\n  - {layer: softmax}\n  - {layer: dropout}\n", LS_CATEGORICAL_CROSS_ENTROPY,
-       "net.yaml:3: model.1: the loss categorical_cross_entropy needs softmax"},
+       "net.yaml:3: model.1: ~ categorical_cross_entropy ~ softmax"},
       {"model:\n  - {layer: residual, layers: [{layer: softmax}]}\n", LS_CATEGORICAL_CROSS_ENTROPY,
-       "net.yaml:2: model.0: the loss categorical_cross_entropy needs softmax as the last activation, not "
-       "linear"},
-      {"model:\n  - {layer: residual}\n", LS_MSE, "net.yaml:2: model.0.layers: required, but absent"},
-      {"model:\n  - {layer: residual, layers: []}\n", LS_MSE,
-       "net.yaml:2: model.0.layers: a list of layers"},
-      {"model:\n  - {layer: residual, layers: 7}\n", LS_MSE,
-       "net.yaml:2: model.0.layers: a list of layers"},
+       "net.yaml:2: model.0: ~ categorical_cross_entropy ~ softmax ~ linear"},
+      {"model:\n  - {layer: residual}\n", LS_MSE, "net.yaml:2: model.0.layers: ~ required"},
+      {"model:\n  - {layer: residual, layers: []}\n", LS_MSE, "net.yaml:2: model.0.layers: ~ list"},
+      {"model:\n  - {layer: residual, layers: 7}\n", LS_MSE, "net.yaml:2: model.0.layers: ~ list"},
       {"model:\n  - layer: residual\n    layers:\n      - {layer: relu}\n      - layer: residual\n"
        "        layers: [{layer: dense, unit: 3}]\n",
-       LS_MSE, "net.yaml:6: model.0.layers.1.layers.0.unit: unknown key; did you mean units?"},
+       LS_MSE, "net.yaml:6: model.0.layers.1.layers.0.unit: ~ unknown key ~ units?"},
       {"model:\n  - {layer: residual, layers: [{layer: dens}]}\n", LS_MSE,
-       "net.yaml:2: model.0.layers.0.layer: 'dens' is not a known layer; did you mean dense?"},
-      {"model:\n  - {layer: batch_norm, momentum: 1.5}\n", LS_MSE, "model.0.momentum: 1.5 is out of range"},
-      {"model:\n  - {layer: batch_norm, eps: 0}\n", LS_MSE, "model.0.eps: 0 is out of range"},
+       "net.yaml:2: model.0.layers.0.layer: ~ dens ~ dense?"},
+      {"model:\n  - {layer: batch_norm, momentum: 1.5}\n", LS_MSE, "model.0.momentum: ~ 1.5"},
+      {"model:\n  - {layer: batch_norm, eps: 0}\n", LS_MSE, "model.0.eps: ~ 0"},
       {"model:\n  - {layer: dense, units: 3, activation: leaky_relu, alpha: 2}\n", LS_MSE,
-       "model.0.alpha: 2 is out of range"},
-      {"model:\n  - {layer: dense, units: 3, activation: elu, alpha: -1}\n", LS_MSE,
-       "model.0.alpha: -1 is out of range"},
+       "model.0.alpha: ~ 2"},
+      {"model:\n  - {layer: dense, units: 3, activation: elu, alpha: -1}\n", LS_MSE, "model.0.alpha: ~ -1"},
       {"model:\n  - {layer: dense, units: 3, init: {type: he_normal, std: 0.5}}\n", LS_MSE,
-       "model.0.init.std: std is of the types normal and uniform"},
-      {"model:\n  - {layer: dense, units: 3, init: {std: 0.5}}\n", LS_MSE,
-       "model.0.init.type: required, but absent"},
-      {"model:\n  - {layer: dense, units: 3, init: {type: norml, std: 0.5}}\n", LS_MSE,
-       "did you mean normal?"},
+       "model.0.init.std: ~ normal ~ uniform"},
+      {"model:\n  - {layer: dense, units: 3, init: {std: 0.5}}\n", LS_MSE, "model.0.init.type: ~ required"},
+      {"model:\n  - {layer: dense, units: 3, init: {type: norml, std: 0.5}}\n", LS_MSE, "normal?"},
       {"model:\n  - {layer: dense, units: 3, init: {type: normal, std: -1}}\n", LS_MSE,
-       "model.0.init.std: -1 is out of range"},
-      {"model:\n  - {layer: dense, units: 3, init: [normal]}\n", LS_MSE, "model.0.init: a list where"},
-      {"model:\n  - {layer: dense, units: 3, gain: -1}\n", LS_MSE, "model.0.gain: -1 is out of range"},
-      {"model:\n  - {layer: dense, units: 3, l1: -1}\n", LS_MSE, "model.0.l1: -1 is out of range"},
+       "model.0.init.std: ~ -1"},
+      {"model:\n  - {layer: dense, units: 3, init: [normal]}\n", LS_MSE, "model.0.init: ~ list"},
+      {"model:\n  - {layer: dense, units: 3, gain: -1}\n", LS_MSE, "model.0.gain: ~ -1"},
+      {"model:\n  - {layer: dense, units: 3, l1: -1}\n", LS_MSE, "model.0.l1: ~ -1"},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of(rows[i].text);
     ls_model *model = NULL;
     assert_int_equal(ls_model_parse(config, rows[i].loss, &model), LS_OK);
-    check_mistake(config, rows[i].message);
+    check_error(config, rows[i].message);
     ls_model_destroy(&model);
     assert_null(model);
     ls_config_destroy(&config);
@@ -89,9 +79,9 @@ static void all_mistakes_are_told(void **state) {
       config_of("model:\n  - {layer: dens}\n  - {layer: dense, units: -1}\n  - {layer: dropout, rat: 1}\n");
   ls_model *model = NULL;
   assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
-  check_mistake(config, "model.0.layer:");
-  check_mistake(config, "model.1.units:");
-  check_mistake(config, "model.2.rat:");
+  check_error(config, "model.0.layer:");
+  check_error(config, "model.1.units:");
+  check_error(config, "model.2.rat:");
   ls_model_destroy(&model);
   ls_config_destroy(&config);
 }
@@ -279,7 +269,7 @@ static void layers_too_deep_are_told(void **state) {
     assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
     check_valid(config);
     assert_int_equal(ls_model_build(model, 2, 3), fits ? LS_OK : LS_ERR_CONFIG);
-    if (!fits) assert_non_null(strstr(ls_message(), "lie too deep"));
+    if (!fits) assert_non_null(strstr(ls_message(), "0-residual/0-residual"));
     assert_int_equal(fits, n < 11);
     ls_model_destroy(&model);
     ls_config_destroy(&config);
@@ -305,7 +295,7 @@ static void too_many_layers_inside_are_told(void **state) {
     if (n == most)
       check_valid(config);
     else
-      check_mistake(config, "model.0.layers.1048: more than 1048 layers inside others");
+      check_error(config, "model.0.layers.1048: ~ 1048");
     ls_model_destroy(&model);
     ls_config_destroy(&config);
     free(text);

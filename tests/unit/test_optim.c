@@ -23,28 +23,30 @@ static void mistakes_are_told_with_their_place(void **state) {
     const char *text, *message;
     bool has_type;
   } rows[] = {
-      {"x: 1\noptimizer: {lr: 1}\n", "net.yaml:2: optimizer: a type is needed", false},
-      {"x: 1\n", "a type is needed", false},
+      {"x: 1\noptimizer: {lr: 1}\n", "net.yaml:2: optimizer: ~ type", false},
+      {"x: 1\n", "type", false},
       {"optimizer: 7\n", "net.yaml:1: optimizer:", false},
-      {"optimizer:\n  type: adan\n", "net.yaml:2: optimizer.type: 'adan' is not a known", false},
-      {"optimizer:\n  type: sgd\n  lr: -1\n", "net.yaml:3: optimizer.lr: -1 is out of range", true},
+      {"optimizer:\n  type: adan\n", "net.yaml:2: optimizer.type: ~ adan", false},
+      {"optimizer:\n  type: sgd\n  lr: -1\n", "net.yaml:3: optimizer.lr: ~ -1", true},
       {"optimizer:\n  type: sgd\n  momentum: 0.5\n", "net.yaml:3: optimizer.momentum:", true},
-      {"optimizer:\n  type: momentum\n  momentum: 1\n", "net.yaml:3: optimizer.momentum: 1 is out", true},
+      {"optimizer:\n  type: momentum\n  momentum: 1\n", "net.yaml:3: optimizer.momentum: ~ 1", true},
       {"optimizer:\n  type: adam\n  betas: [0.9, 1]\n", "net.yaml:3: optimizer.betas", true},
       {"optimizer:\n  type: adam\n  betas: [0.9]\n", "net.yaml:3: optimizer.betas", true},
-      {"optimizer:\n  type: adam\n  eps: 0\n", "net.yaml:3: optimizer.eps: 0 is out", true},
-      {"optimizer:\n  type: adagrad\n  eps: 1e-50\n", "net.yaml:3: optimizer.eps: 1e-50 is out", true},
-      {"optimizer:\n  type: rmsprop\n  alpha: 1\n", "net.yaml:3: optimizer.alpha: 1 is out", true},
-      {"optimizer:\n  type: rmsprop\n  betas: [0, 0]\n", "net.yaml:3: optimizer.betas: unknown key", true},
-      {"optimizer:\n  type: momentum\n  nesterow: true\n", "did you mean nesterov?", true},
-      {"optimizer:\n  type: sgd\n  nesterov: true\n", "net.yaml:3: optimizer.nesterov: unknown key", true},
-      {"optimizer:\n  type: adamw\n  weight_decay: -1\n", "net.yaml:3: optimizer.weight_decay: -1", true},
+      {"optimizer:\n  type: adam\n  eps: 0\n", "net.yaml:3: optimizer.eps: ~ 0", true},
+      {"optimizer:\n  type: adagrad\n  eps: 1e-50\n", "net.yaml:3: optimizer.eps: ~ 1e-50", true},
+      {"optimizer:\n  type: rmsprop\n  alpha: 1\n", "net.yaml:3: optimizer.alpha: ~ 1", true},
+      {"optimizer:\n  type: rmsprop\n  betas: [0, 0]\n", "net.yaml:3: optimizer.betas: ~ unknown key",
+       true},
+      {"optimizer:\n  type: momentum\n  nesterow: true\n", "nesterov?", true},
+      {"optimizer:\n  type: sgd\n  nesterov: true\n", "net.yaml:3: optimizer.nesterov: ~ unknown key",
+       true},
+      {"optimizer:\n  type: adamw\n  weight_decay: -1\n", "net.yaml:3: optimizer.weight_decay: ~ -1", true},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of(rows[i].text);
     ls_optim *optim = NULL;
     assert_int_equal(ls_optim_parse(config, &optim), LS_OK);
-    check_mistake(config, rows[i].message);
+    check_error(config, rows[i].message);
     assert_int_equal(optim != NULL, rows[i].has_type);
     ls_optim_destroy(&optim);
     assert_null(optim);

@@ -136,16 +136,16 @@ static void mistakes_are_told_with_their_place(void **state) {
   static const struct {
     const char *text, *message;
   } rows[] = {
-      {"penalty:\n  l1: -1\n", "net.yaml:2: penalty.l1: -1 is out of range"},
-      {"penalty:\n  l2: a\n", "net.yaml:2: penalty.l2: 'a' is not a number"},
-      {"penalty:\n  l3: 1\n", "net.yaml:2: penalty.l3: unknown key; did you mean l1?"},
-      {"penalty: 0.1\n", "net.yaml:1: penalty: a single value where a map"},
+      {"penalty:\n  l1: -1\n", "net.yaml:2: penalty.l1: ~ -1"},
+      {"penalty:\n  l2: a\n", "net.yaml:2: penalty.l2: ~ a ~ number"},
+      {"penalty:\n  l3: 1\n", "net.yaml:2: penalty.l3: ~ unknown key ~ l1?"},
+      {"penalty: 0.1\n", "net.yaml:1: penalty: ~ map"},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of(rows[i].text);
     ls_penalty penalty;
     ls_penalty_configure(config, &penalty);
-    check_mistake(config, rows[i].message);
+    check_error(config, rows[i].message);
     ls_config_destroy(&config);
   }
 }

@@ -194,34 +194,33 @@ static void mistakes_are_told_with_their_place(void **state) {
   static const struct {
     const char *text, *message;
   } rows[] = {
-      {"schedule: 7\n", "net.yaml:1: schedule: a single value where a map"},
-      {"schedule:\n  type: cosin\n",
-       "net.yaml:2: schedule.type: 'cosin' is not a known type; did you mean cosine?"},
-      {"schedule:\n  type: [cosine]\n", "net.yaml:2: schedule.type: a list where"},
-      {"schedule:\n  type: step\n", "schedule.step_size: required, but absent"},
-      {"schedule: {type: step, step_size: 0}\n", "schedule.step_size: 0 is out of range"},
-      {"schedule: {type: step, step_size: 1.5}\n", "schedule.step_size: '1.5' is not a whole number"},
-      {"schedule: {type: step, step_size: 1, gamma: 0}\n", "schedule.gamma: 0 is out of range"},
-      {"schedule: {type: exponential, gamma: 1.01}\n", "schedule.gamma: 1.01 is out of range"},
-      {"schedule: {type: exponential, step_size: 1}\n", "schedule.step_size: unknown key"},
-      {"schedule: {type: cosine, gama: 0.5}\n", "schedule.gama: unknown key"},
-      {"schedule: {type: cosine, min_lr: -1}\n", "schedule.min_lr: -1 is out of range"},
+      {"schedule: 7\n", "net.yaml:1: schedule: ~ map"},
+      {"schedule:\n  type: cosin\n", "net.yaml:2: schedule.type: ~ cosin ~ cosine?"},
+      {"schedule:\n  type: [cosine]\n", "net.yaml:2: schedule.type: ~ list"},
+      {"schedule:\n  type: step\n", "schedule.step_size: ~ required"},
+      {"schedule: {type: step, step_size: 0}\n", "schedule.step_size: ~ 0"},
+      {"schedule: {type: step, step_size: 1.5}\n", "schedule.step_size: ~ 1.5 ~ whole number"},
+      {"schedule: {type: step, step_size: 1, gamma: 0}\n", "schedule.gamma: ~ 0"},
+      {"schedule: {type: exponential, gamma: 1.01}\n", "schedule.gamma: ~ 1.01"},
+      {"schedule: {type: exponential, step_size: 1}\n", "schedule.step_size: ~ unknown key"},
+      {"schedule: {type: cosine, gama: 0.5}\n", "schedule.gama: ~ unknown key"},
+      {"schedule: {type: cosine, min_lr: -1}\n", "schedule.min_lr: ~ -1"},
       {"schedule: {type: cosine, min_lr: .nan}\n", "schedule.min_lr:"},
-      {"schedule: {type: cosine, total_steps: 0}\n", "schedule.total_steps: 0 is out of range"},
-      {"schedule: {type: plateau, factor: 1}\n", "schedule.factor: 1 is out of range"},
-      {"schedule: {type: plateau, patience: -1}\n", "schedule.patience: -1 is out of range"},
-      {"schedule: {type: plateau, patienc: 1}\n", "did you mean patience?"},
-      {"schedule: {type: constant, min_lr: 0}\n", "schedule.min_lr: unknown key"},
+      {"schedule: {type: cosine, total_steps: 0}\n", "schedule.total_steps: ~ 0"},
+      {"schedule: {type: plateau, factor: 1}\n", "schedule.factor: ~ 1"},
+      {"schedule: {type: plateau, patience: -1}\n", "schedule.patience: ~ -1"},
+      {"schedule: {type: plateau, patienc: 1}\n", "patience?"},
+      {"schedule: {type: constant, min_lr: 0}\n", "schedule.min_lr: ~ unknown key"},
       {"schedule:\n  warmup_steps: 3\n  warmup_epochs: 3\n",
-       "net.yaml:3: schedule.warmup_epochs: given beside"},
+       "net.yaml:3: schedule.warmup_epochs: ~ warmup_steps"},
       {"schedule:\n  type: linear\n  total_steps: 9\n  warmup_steps: 9\n",
-       "net.yaml:3: schedule.total_steps: 9 leaves nothing after a warm-up of 9 steps"},
+       "net.yaml:3: schedule.total_steps: ~ 9"},
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of(rows[i].text);
     ls_schedule schedule;
     ls_schedule_configure(config, &schedule);
-    check_mistake(config, rows[i].message);
+    check_error(config, rows[i].message);
     assert_non_null(schedule.type);
     ls_config_destroy(&config);
   }
