@@ -161,11 +161,12 @@ typedef struct ls_recipe {
 /* Local. LS_ERR_DATA where a change of images is asked for, and the samples are none. */
 ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset);
 
-/* Room for the targets of a batch; x goes where the model wants it. */
+/* The inputs, targets and weights of a batch. */
 typedef struct ls_batch {
   ls_recipe recipe; /* all 0: samples as they are */
   size_t max_rows, rows;
   uint64_t *samples; /* (max_rows): sample numbers in the data set */
+  float *x;          /* (max_rows, n_features): normalised inputs */
   int32_t *classes;  /* (max_rows), or NULL */
   float *values;     /* (max_rows, n_outputs), or NULL */
   float *weights;    /* (max_rows), or NULL */
@@ -187,15 +188,15 @@ ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *r
                                    ls_batch **out);
 void ls_batch_destroy(ls_batch **batch);
 
-/* Local. Gathers the samples that batch->samples[0 .. rows) name: x into `x` (rows, n_features),
- * normalised, and the targets and weights into the batch. */
+/* Local. Fills the batch with the normalised inputs, the targets and the weights of the samples
+ * batch->samples[0 .. rows). */
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                     size_t rows, float *x);
+                     size_t rows);
 
 /* Local. Likewise, changed and weighted by the batch's recipe. What is drawn is keyed on (seed, epoch,
  * sample): a sample is the same wherever in the epoch, and on whatever rank, it comes. */
 void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                              uint64_t seed, uint64_t epoch, size_t rows, float *x);
+                              uint64_t seed, uint64_t epoch, size_t rows);
 
 /* Local. The targets of the batch, borrowed. */
 ls_targets ls_batch_targets(const ls_batch *batch);

@@ -67,9 +67,10 @@ typedef struct ls_explainer {
   ls_explain_options options;
   size_t per_sample;  /* explanations of a sample */
   size_t max_samples; /* of one call */
-  ls_batch *batch;    /* owned; of 2 rows */
+  ls_batch *batch;    /* owned; of one row */
   float *x0;          /* (n_features): the baseline, normalised */
-  float *x;           /* (n_features): the sample at hand, likewise */
+  const float *x;     /* (n_features): the current sample, likewise; borrowed from the batch */
+  float *path;        /* (rows of a pass, n_features): the inputs of a pass */
   float *dx;          /* (rows of a pass, n_features) */
   double *sums;       /* (n_features): the integral so far */
   ls_attribution result;

@@ -38,11 +38,11 @@ typedef struct ls_model {
   size_t n_state_segments;
   ls_segment *state_segments; /* owned; likewise, of the state */
   size_t n_leaves;
-  ls_leaf *leaves; /* owned; in the order of the config, those inside a layer before what is its own */
-  ls_arena arena;  /* parameters, gradients, activations, scratch: all the memory of a step */
-  float *
-      *activations; /* (n_layers + 1), owned; [0] is the input (max_rows, n_in), [l + 1] layer l's output */
-  float *deltas[2]; /* dL/d(activation) of the layer at hand and of the one before it */
+  ls_leaf *leaves;    /* owned; in the order of the config, those inside a layer before what is its own */
+  ls_arena arena;     /* parameters, gradients, activations, scratch: all the memory of a step */
+  const float *input; /* (rows, n_in), borrowed: of the latest forward pass */
+  float **outputs;    /* (n_layers), owned; [l] is layer l's output (max_rows, its n_out) */
+  float *deltas[2];   /* dL/d(activation) of the layer at hand and of the one before it */
 } ls_model;
 
 /* Parses the list of layers (`model:`) for a loss. Mistakes are collected in the config: layers that do not
@@ -58,12 +58,10 @@ void ls_model_destroy(ls_model **model);
 /* Sets all parameters and the state to their initial values, keyed on the seed alone. */
 void ls_model_initialise(ls_model *model, uint64_t seed);
 
-/* Where a batch's input goes: (max_rows, n_in). */
-float *ls_model_input(ls_model *model);
-
-/* Forward over the input's rows. Returns the outputs, (rows, n_out): of the last layer, but where the loss
- * has a link (see ls_loss_link) z before the last activation. Valid until the next pass. */
-const float *ls_model_forward(ls_model *model, const ls_pass *pass);
+/* Forward over the rows of x, (rows, n_in), which the model borrows until backward has run. Returns the
+ * outputs of the last layer, (rows, n_out): if the loss has a link (see ls_loss_link), z before the last
+ * activation. Valid until the next pass. */
+const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float *x);
 
 /* After ls_model_forward: where dL/d(output) is to be put, (rows, n_out). */
 float *ls_model_output_gradient(ls_model *model);

@@ -49,7 +49,7 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   printf("\nmemory      %.1f MB of data a node; of each of %d rank%s: %.1f MB model with activations, %.1f "
          "MB optimizer; of rank 0 %.1f MB more for the copy that checkpoints are made of\n",
          data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
-         (double)ls_model_bytes(job->model) * mb,
+         (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity) * mb,
          slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
          (double)ls_saver_bytes(job->model, job->optim) * mb);
   printf("threads     %d of BLAS in each rank\n", setup->threads);

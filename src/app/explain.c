@@ -31,7 +31,6 @@ typedef struct work {
   ls_store_writer *writer;
   ls_picture picture;
   ls_normalizer *plain; /* owned; one that changes nothing, for pictures */
-  float *image;         /* (n_features), owned */
 } work;
 
 /* ------------------------------------------------------------------- the usage */
@@ -240,8 +239,6 @@ static ls_status prepare_pictures(work *w) {
         "%s: x is %s, which are no pictures; --pictures needs (N, H, W), (N, H, W, 1 or 3) or (N, "
         "H * H) from 8 x 8 on",
         w->arguments->positional[1], ls_array_describe(&w->dataset->x_array, shape, sizeof shape));
-  w->image = ls_calloc(w->dataset->n_features, sizeof *w->image);
-  if (!w->image) return ls_fail_memory("a picture", w->dataset->n_features * sizeof *w->image);
   const ls_status status = ls_normalizer_create(w->dataset->n_features, &w->plain);
   return status == LS_OK ? prepare_folder(w->options.pictures) : status;
 }
@@ -265,8 +262,9 @@ static ls_status draw(work *w, const ls_attribution *a, size_t i) {
                                (unsigned long long)a->samples[i], safe);
   if (!path) return ls_fail_memory("a path", 0);
   w->explainer->batch->samples[0] = a->samples[i];
-  ls_batch_gather(w->explainer->batch, w->dataset, w->plain, 1, w->image);
-  const ls_status status = ls_picture_write(path, &w->picture, w->image, a->attributions + i * n);
+  ls_batch_gather(w->explainer->batch, w->dataset, w->plain, 1);
+  const ls_status status =
+      ls_picture_write(path, &w->picture, w->explainer->batch->x, a->attributions + i * n);
   free(path);
   return status;
 }
@@ -444,7 +442,6 @@ static void clean_up(work *w) {
   ls_store_discard(&w->writer);
   ls_explainer_destroy(&w->explainer);
   ls_normalizer_destroy(&w->plain);
-  free(w->image);
   free(w->samples);
   ls_dataset_close(w->comm, &w->dataset);
   ls_predictor_destroy(&w->loaded);

@@ -239,8 +239,8 @@ static void predict_shard(predictor *p, uint64_t first, size_t rows) {
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   memset(p->chunk, 0, p->chunk_rows * model->n_out * sizeof *p->chunk);
   for (size_t i = 0; i < shard.rows; i++) p->batch->samples[i] = first + shard.first + i;
-  ls_batch_gather(p->batch, p->dataset, p->loaded->normalizer, shard.rows, ls_model_input(model));
-  ls_model_forward(model, &pass);
+  ls_batch_gather(p->batch, p->dataset, p->loaded->normalizer, shard.rows);
+  ls_model_forward(model, &pass, p->batch->x);
   float *const mine = p->chunk + shard.first * model->n_out;
   memcpy(mine, ls_model_predict(model, shard.rows), shard.rows * model->n_out * sizeof *mine);
   ls_normalizer_restore_targets(p->loaded->normalizer, shard.rows, mine);

@@ -24,6 +24,7 @@ static void take_memory(ls_batch *batch, const ls_dataset *dataset) {
   const size_t rows = batch->max_rows;
   const bool has_values = dataset->target == LS_TARGET_LABELS || dataset->target == LS_TARGET_VALUES;
   batch->samples = ls_arena_take(arena, rows, sizeof *batch->samples);
+  batch->x = ls_arena_take(arena, rows, dataset->n_features * sizeof *batch->x);
   batch->row = ls_arena_take(arena, dataset->n_features, sizeof *batch->row);
   if (dataset->target == LS_TARGET_CLASSES)
     batch->classes = ls_arena_take(arena, rows, sizeof *batch->classes);
@@ -188,11 +189,11 @@ void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalize
 }
 
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                     size_t rows, float *x) {
+                     size_t rows) {
   const gathering g = {.batch = batch, .dataset = dataset, .normalizer = normalizer};
   LS_ASSERT(rows <= batch->max_rows);
   for (size_t i = 0; i < rows; i++) {
-    take_input(&g, batch->samples[i], x + i * dataset->n_features);
+    take_input(&g, batch->samples[i], batch->x + i * dataset->n_features);
     take_targets(&g, i);
   }
   batch->rows = rows;
@@ -200,7 +201,7 @@ void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normal
 }
 
 void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                              uint64_t seed, uint64_t epoch, size_t rows, float *x) {
+                              uint64_t seed, uint64_t epoch, size_t rows) {
   const gathering g = {.batch = batch,
                        .dataset = dataset,
                        .normalizer = normalizer,
@@ -210,7 +211,7 @@ void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const 
   const bool is_mixed = batch->recipe.augment.mixup > 0.0;
   LS_ASSERT(rows <= batch->max_rows);
   for (size_t i = 0; i < rows; i++) {
-    float *const xi = x + i * dataset->n_features;
+    float *const xi = batch->x + i * dataset->n_features;
     take_changed_input(&g, batch->samples[i], xi);
     take_targets(&g, i);
     if (is_mixed) mix_row(&g, i, xi);

@@ -25,7 +25,7 @@ typedef struct measurer {
 /* The pass's rows `first` .. of this rank, with the feature as the repeat deals it out. */
 static void deal(const measurer *m, size_t feature, size_t repeat, size_t rows) {
   const size_t n = m->options->model->n_in;
-  float *const x = ls_model_input(m->options->model);
+  float *const x = m->batch->x;
   const ls_rng rng = ls_rng_make(m->seed, LS_RNG_EXPLAIN, (uint32_t)feature, repeat);
   const ls_permutation p = ls_permutation_make(rng, m->options->dataset->n_samples);
   for (size_t i = 0; i < rows; i++)
@@ -39,7 +39,7 @@ static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
   const ls_targets targets = {
       .classes = m->batch->classes, .values = m->batch->values, .weights = m->batch->weights};
-  const float *const z = ls_model_forward(model, &pass);
+  const float *const z = ls_model_forward(model, &pass, m->batch->x);
   const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
   ls_metric_add(metric, rows, z, &targets, loss);
 }
@@ -53,7 +53,7 @@ static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
   for (size_t done = 0; done < mine.rows; done += m->batch->max_rows) {
     const size_t rows = ls_size_min(m->batch->max_rows, mine.rows - done);
     for (size_t i = 0; i < rows; i++) m->batch->samples[i] = mine.first + done + i;
-    ls_batch_gather(m->batch, d, m->options->normalizer, rows, ls_model_input(m->options->model));
+    ls_batch_gather(m->batch, d, m->options->normalizer, rows);
     for (size_t r = 0; r < repeats; r++) {
       if (feature != UNCHANGED) deal(m, feature, r, rows);
       add_rows(m, rows, m->metrics[r]);

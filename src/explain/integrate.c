@@ -22,15 +22,14 @@ static const double nodes[PANEL_POINTS] = {0.069431844202973712, 0.3300094782075
 static const double weights[PANEL_POINTS] = {0.173927422568726929, 0.326072577431273071,
                                              0.326072577431273071, 0.173927422568726929};
 
-/* The points first .. first + rows - 1 of the path as rows of a pass. */
+/* Puts the points first .. first + rows - 1 of the path into the rows of e->path. */
 static void put_points(ls_explainer *e, size_t n_panels, size_t first, size_t rows) {
   const size_t n = e->options.model->n_in;
-  float *const input = ls_model_input(e->options.model);
   for (size_t i = 0; i < rows; i++) {
     const size_t k = first + i;
     const size_t panel = k / PANEL_POINTS;
     const double a = ((double)panel + nodes[k % PANEL_POINTS]) / (double)n_panels;
-    for (size_t j = 0; j < n; j++) input[i * n + j] = e->x0[j] + (float)a * (e->x[j] - e->x0[j]);
+    for (size_t j = 0; j < n; j++) e->path[i * n + j] = e->x0[j] + (float)a * (e->x[j] - e->x0[j]);
   }
 }
 
@@ -40,7 +39,7 @@ static void add_points(ls_explainer *e, size_t output, size_t n_panels, size_t f
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
   put_points(e, n_panels, first, rows);
-  const float *const z = ls_model_forward(model, &pass);
+  const float *const z = ls_model_forward(model, &pass, e->path);
   float *const dz = ls_model_output_gradient(model);
   for (size_t i = 0; i < rows; i++)
     explain_seed(&e->options, output, weights[(first + i) % PANEL_POINTS] / (double)n_panels,
@@ -90,10 +89,9 @@ static const float *find_ends(ls_explainer *e) {
   ls_model *const model = e->options.model;
   const size_t lanes[] = {0, 2};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
-  float *const input = ls_model_input(model);
-  memcpy(input, e->x, model->n_in * sizeof *input);
-  memcpy(input + model->n_in, e->x0, model->n_in * sizeof *input);
-  return ls_model_forward(model, &pass);
+  memcpy(e->path, e->x, model->n_in * sizeof *e->path);
+  memcpy(e->path + model->n_in, e->x0, model->n_in * sizeof *e->path);
+  return ls_model_forward(model, &pass, e->path);
 }
 
 /* Explanation i. */
@@ -101,7 +99,7 @@ static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
   const ls_explain_options *const o = &e->options;
   ls_attribution *const r = &e->result;
   e->batch->samples[0] = sample;
-  ls_batch_gather(e->batch, o->dataset, o->normalizer, 1, e->x);
+  ls_batch_gather(e->batch, o->dataset, o->normalizer, 1);
   const float *const z = find_ends(e);
   const size_t own = e->per_sample > 1 ? i % e->per_sample : explain_predicted(o->model, z);
   r->outputs[i] = o->has_output ? o->output : own;
@@ -155,7 +153,7 @@ static void take_memory(ls_explainer *e) {
   const size_t most = e->max_samples * e->per_sample;
   ls_attribution *const r = &e->result;
   e->x0 = ls_arena_take(&e->arena, n, sizeof *e->x0);
-  e->x = ls_arena_take(&e->arena, n, sizeof *e->x);
+  e->path = ls_arena_take(&e->arena, e->options.model->max_rows, n * sizeof *e->path);
   e->dx = ls_arena_take(&e->arena, e->options.model->max_rows, n * sizeof *e->dx);
   e->sums = ls_arena_take(&e->arena, n, sizeof *e->sums);
   r->samples = ls_arena_take(&e->arena, most, sizeof *r->samples);
@@ -185,7 +183,7 @@ static void set_mean(ls_comm *comm, ls_explainer *e) {
   memset(e->sums, 0, n * sizeof *e->sums);
   for (size_t i = 0; i < mine.rows; i++) {
     e->batch->samples[0] = mine.first + i;
-    ls_batch_gather(e->batch, o->dataset, o->normalizer, 1, e->x);
+    ls_batch_gather(e->batch, o->dataset, o->normalizer, 1);
     for (size_t j = 0; j < n; j++) e->sums[j] += (double)e->x[j];
   }
   ls_comm_sum_f64(comm, e->sums, n);
@@ -195,6 +193,7 @@ static void set_mean(ls_comm *comm, ls_explainer *e) {
 /* Local. Room for all of it. */
 static ls_status prepare(ls_explainer *e) {
   ls_status status = ls_batch_create(e->options.dataset, 1, &e->batch);
+  if (status == LS_OK) e->x = e->batch->x;
   take_memory(e);
   if (status == LS_OK) status = ls_arena_commit(&e->arena, "explanations");
   if (status == LS_OK) take_memory(e);

@@ -58,8 +58,8 @@ static void add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(view, first + i);
-  ls_batch_gather(batch, view->dataset, normalizer, rows, ls_model_input(model));
-  const float *const z = ls_model_forward(model, &pass);
+  ls_batch_gather(batch, view->dataset, normalizer, rows);
+  const float *const z = ls_model_forward(model, &pass, batch->x);
   const ls_targets targets = ls_batch_targets(batch);
   const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
   ls_metric_add(metric, rows, z, &targets, loss);

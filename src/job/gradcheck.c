@@ -36,7 +36,7 @@ static double mean_loss(checker *c, bool with_gradient) {
   const ls_pass pass = {
       .n_lanes = 1, .lanes = lanes, .mode = LS_PROBE, .sum = sum_over_ranks, .context = c->comm};
   const ls_targets targets = ls_batch_targets(batch);
-  const float *const z = ls_model_forward(model, &pass);
+  const float *const z = ls_model_forward(model, &pass, batch->x);
   float *const dz = with_gradient ? ls_model_output_gradient(model) : NULL;
   double loss = ls_loss_apply(model->loss, c->rows, model->n_out, z, &targets, dz);
   if (with_gradient) {
@@ -118,8 +118,7 @@ static void gather(checker *c, size_t rows) {
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(c->comm), ls_comm_size(c->comm));
   for (size_t i = 0; i < shard.rows; i++)
     part->batch->samples[i] = ls_view_sample(&part->view, shard.first + i);
-  ls_batch_gather(part->batch, part->dataset, c->setup->normalizer, shard.rows,
-                  ls_model_input(c->setup->job->model));
+  ls_batch_gather(part->batch, part->dataset, c->setup->normalizer, shard.rows);
   c->rows = shard.rows;
   c->weight = part->batch->weights ? 0.0 : (double)shard.rows;
   for (size_t i = 0; part->batch->weights && i < shard.rows; i++)

@@ -95,7 +95,8 @@ static ls_status create_batches(ls_setup *setup, size_t rows) {
   ls_status status = ls_augment_check(&recipe.augment, train->dataset);
   if (status == LS_OK) status = ls_batch_create_training(train->dataset, &recipe, rows, &train->batch);
   for (size_t i = 0; status == LS_OK && i < 2; i++)
-    if (others[i]->dataset) status = ls_batch_create(others[i]->dataset, rows, &others[i]->batch);
+    if (others[i]->dataset)
+      status = ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch);
   return status;
 }
 

@@ -67,7 +67,7 @@ void ls_model_destroy(ls_model **model) {
   free((*model)->segments);
   free((*model)->state_segments);
   free((*model)->leaves);
-  free((*model)->activations);
+  free((*model)->outputs);
   ls_arena_destroy(&(*model)->arena);
   free(*model);
   *model = NULL;
@@ -212,9 +212,8 @@ static void take_memory(ls_model *model) {
     model->leaves[i].layer->room = room;
     model->leaves[i].layer->room_size = most_params(model);
   }
-  for (size_t i = 0; i <= model->n_layers; i++)
-    model->activations[i] =
-        ls_layer_take_rows(arena, rows, i == 0 ? model->n_in : model->layers[i - 1]->n_out);
+  for (size_t i = 0; i < model->n_layers; i++)
+    model->outputs[i] = ls_layer_take_rows(arena, rows, model->layers[i]->n_out);
   for (int k = 0; k < 2; k++) model->deltas[k] = ls_layer_take_rows(arena, rows, widest(model));
   for (size_t i = 0; i < model->n_layers; i++)
     if (model->layers[i]->type->reserve) model->layers[i]->type->reserve(model->layers[i], arena, rows);
@@ -256,8 +255,8 @@ ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows) {
   infer_shapes(model, n_in);
   ls_status status = lay_out(model);
   if (status != LS_OK) return status;
-  model->activations = ls_calloc(model->n_layers + 1, sizeof *model->activations);
-  if (!model->activations) return ls_fail_memory("the model", model->n_layers * sizeof *model->activations);
+  model->outputs = ls_calloc(model->n_layers, sizeof *model->outputs);
+  if (!model->outputs) return ls_fail_memory("the model", model->n_layers * sizeof *model->outputs);
   take_memory(model);
   status = check_memory(model);
   if (status != LS_OK) return status;

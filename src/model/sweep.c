@@ -8,21 +8,19 @@ void ls_model_initialise(ls_model *model, uint64_t seed) {
   }
 }
 
-float *ls_model_input(ls_model *model) {
-  return model->activations[0];
-}
-
 float *ls_model_output_gradient(ls_model *model) {
   return model->deltas[0];
 }
 
-const float *ls_model_forward(ls_model *model, const ls_pass *pass) {
+const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float *x) {
   LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
+  model->input = x;
   for (size_t i = 0; i < model->n_layers; i++) {
-    ls_layer_forward(model->layers[i], pass, model->activations[i], model->activations[i + 1]);
+    ls_layer_forward(model->layers[i], pass, x, model->outputs[i]);
+    x = model->outputs[i];
     ls_heartbeat();
   }
-  return model->activations[model->n_layers];
+  return x;
 }
 
 /* The end of a layer's gradients, those inside it included; NULL where it has none. */
@@ -44,7 +42,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   float *dx = model->deltas[1];
   for (size_t i = model->n_layers; i-- > 0;) {
     ls_layer *const layer = model->layers[i];
-    layer->type->backward(layer, pass, model->activations[i], model->activations[i + 1], dy,
+    layer->type->backward(layer, pass, i > 0 ? model->outputs[i - 1] : model->input, model->outputs[i], dy,
                           i > 0 ? dx : dx_input);
     ls_heartbeat();
     if (pass->ready) pass->ready(pass->context, end_of(layer));
@@ -55,7 +53,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
 }
 
 const float *ls_model_predict(ls_model *model, size_t rows) {
-  float *const output = model->activations[model->n_layers];
+  float *const output = model->outputs[model->n_layers - 1];
   ls_math_activate(ls_loss_link(model->loss), 0.0F, rows, model->n_out, NULL, output);
   return output;
 }

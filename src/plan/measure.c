@@ -63,8 +63,7 @@ static void gather(bench *b, size_t rows) {
     part->batch->samples[i] =
         ls_view_sample(&part->view, ls_order_at(&b->order, (b->position + i) % part->view.n));
   b->position = (b->position + rows) % part->view.n;
-  ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, setup->job->train.seed, 0, rows,
-                           ls_model_input(setup->job->model));
+  ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, setup->job->train.seed, 0, rows);
 }
 
 /* Forward, loss and backward, lane by lane as in training. */
@@ -81,7 +80,7 @@ static void sweep(bench *b, const ls_partition *cut) {
                         .samples = batch->samples};
   b->sums = 0;
   ls_metric_reset(b->metric);
-  const float *const z = ls_model_forward(model, &pass);
+  const float *const z = ls_model_forward(model, &pass, batch->x);
   float *const dz = ls_model_output_gradient(model);
   for (size_t lane = 0; lane < cut->n_lanes; lane++) {
     const size_t at = cut->lanes[lane] * model->n_out;
@@ -302,9 +301,10 @@ static void take_resident(const ls_setup *setup, ls_plan_costs *costs) {
   double now = 0.0;
   double shared = 0.0;
   ls_plan_resident(&now, &shared);
-  const double known =
-      (double)(ls_model_bytes(job->model) + job->optim->type->n_slots * job->optim->n * sizeof(float)) +
-      private_data(&setup->train) + private_data(&setup->validation) + private_data(&setup->test);
+  const double known = (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity +
+                                job->optim->type->n_slots * job->optim->n * sizeof(float)) +
+                       private_data(&setup->train) + private_data(&setup->validation) +
+                       private_data(&setup->test);
   costs->private_bytes = fmax(costs->private_bytes, now - known);
 }
 

@@ -9,7 +9,7 @@ static ls_plan_mode mode_of(const ls_job *job) {
   return job->train.reproducible ? LS_PLAN_TREE : meant[job->sync.mode];
 }
 
-/* Bytes of the model with room for so many rows. */
+/* Bytes of the model and of the inputs of a batch, for passes of at most `rows` rows. */
 static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   const ls_job *const job = setup->job;
   const ls_model *const built = job->model;
@@ -20,7 +20,7 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   model->l2 = built->l2;
   model->max_lanes = built->max_lanes;
   status = ls_model_build(model, built->n_in, rows);
-  *out = status == LS_OK ? (double)ls_model_bytes(model) : 0.0;
+  *out = status == LS_OK ? (double)(ls_model_bytes(model) + rows * built->n_in * sizeof(float)) : 0.0;
   ls_model_destroy(&model);
   return status;
 }

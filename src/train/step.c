@@ -111,7 +111,7 @@ static void gather(trainer *t, const ls_order *order, uint64_t position, const l
   for (size_t i = 0; i < rows; i++)
     part->batch->samples[i] = ls_view_sample(&part->view, ls_order_at(order, position + cut->first + i));
   ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, t->progress.seed,
-                           t->progress.epoch, rows, ls_model_input(setup->job->model));
+                           t->progress.epoch, rows);
   t->times.data += ls_clock() - start;
 }
 
@@ -133,7 +133,7 @@ static void forward_backward(trainer *t, const ls_pass *pass, const ls_batch *ba
   ls_model *const model = t->setup->job->model;
   const size_t n_out = model->n_out;
   const ls_targets all = ls_batch_targets(batch);
-  const float *const z = ls_model_forward(model, pass);
+  const float *const z = ls_model_forward(model, pass, batch->x);
   float *const dz = ls_model_output_gradient(model);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t first = pass->lanes[lane];
@@ -181,7 +181,7 @@ void train_probe(trainer *t, ls_batch *batch, const ls_partition *cut) {
   const ls_order order = ls_order_make(part->view.n, t->progress.seed, 0, true);
   for (size_t i = 0; i < rows; i++)
     batch->samples[i] = ls_view_sample(&part->view, ls_order_at(&order, cut->first + i));
-  ls_batch_gather(batch, part->dataset, t->setup->normalizer, rows, ls_model_input(t->setup->job->model));
+  ls_batch_gather(batch, part->dataset, t->setup->normalizer, rows);
   ls_metric_reset(t->step_metric);
   forward_backward(t, &pass, batch);
 }

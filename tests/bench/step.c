@@ -48,18 +48,18 @@ static void product(enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, size_t m, 
 
 /* The products of one step over `rows` rows. Reads and writes the model's own arrays, so that caches are as
  * they are in a step. */
-static void multiply(const ls_model *model, size_t rows) {
+static void multiply(const ls_model *model, const float *x, size_t rows) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0 || layer->params[0].cols == 0) continue;
-    product(CblasNoTrans, CblasTrans, rows, layer->n_out, layer->n_in, model->activations[i],
-            layer->params[0].value, model->activations[i + 1]);
+    product(CblasNoTrans, CblasTrans, rows, layer->n_out, layer->n_in, i ? model->outputs[i - 1] : x,
+            layer->params[0].value, model->outputs[i]);
   }
   for (size_t i = model->n_layers; i-- > 0;) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0 || layer->params[0].cols == 0) continue;
     product(CblasTrans, CblasNoTrans, layer->n_out, layer->n_in, rows, model->deltas[0],
-            model->activations[i], layer->params[0].grad);
+            i ? model->outputs[i - 1] : x, layer->params[0].grad);
     if (i > 0)
       product(CblasNoTrans, CblasNoTrans, rows, layer->n_in, layer->n_out, model->deltas[0],
               layer->params[0].value, model->deltas[1]);
@@ -71,7 +71,7 @@ static double time_products(trainer *t, size_t steps) {
   const ls_shard shard = ls_shard_of(t->setup->batch_size, ls_comm_rank(t->comm), ls_comm_size(t->comm));
   ls_comm_barrier(t->comm);
   const double start = ls_clock();
-  for (size_t s = 0; s < steps; s++) multiply(t->setup->job->model, shard.rows);
+  for (size_t s = 0; s < steps; s++) multiply(t->setup->job->model, t->setup->train.batch->x, shard.rows);
   ls_comm_barrier(t->comm);
   return (double)(steps * t->setup->batch_size) / (ls_clock() - start);
 }

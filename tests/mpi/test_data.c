@@ -75,7 +75,8 @@ static ls_batch *gather(const ls_dataset *d, const ls_normalizer *normalizer, si
     complain(__FILE__, __LINE__, "%s", ls_message());
   if (batch && plain) {
     memcpy(batch->samples, samples, n * sizeof *samples);
-    ls_batch_gather(batch, d, normalizer ? normalizer : plain, n, x);
+    ls_batch_gather(batch, d, normalizer ? normalizer : plain, n);
+    memcpy(x, batch->x, n * d->n_features * sizeof *x);
     EXPECT(batch->rows == n);
   }
   ls_normalizer_destroy(&plain);
@@ -774,7 +775,8 @@ static void gather_training(ls_batch *batch, const ls_view *view, const ls_norma
   memset(out, 0, sizeof *out);
   for (size_t i = 0; i < shard.rows; i++)
     batch->samples[i] = ls_view_sample(view, ls_order_at(&order, shard.first + i));
-  ls_batch_gather_training(batch, view->dataset, normalizer, 9, 4, shard.rows, out->x[shard.first]);
+  ls_batch_gather_training(batch, view->dataset, normalizer, 9, 4, shard.rows);
+  memcpy(out->x[shard.first], batch->x, shard.rows * sizeof out->x[0]);
   const ls_targets targets = ls_batch_targets(batch);
   for (size_t i = 0; i < shard.rows; i++) {
     const size_t row = shard.first + i;

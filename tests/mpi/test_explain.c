@@ -134,8 +134,9 @@ static void baseline_of(const thing *t, ls_baseline kind, double x0[FEATURES]) {
 static double predict_at(const thing *t, size_t output, const double x[FEATURES]) {
   const size_t lanes[] = {0, 1};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
-  for (size_t j = 0; j < FEATURES; j++) ls_model_input(t->model)[j] = (float)x[j];
-  ls_model_forward(t->model, &pass);
+  float input[FEATURES];
+  for (size_t j = 0; j < FEATURES; j++) input[j] = (float)x[j];
+  ls_model_forward(t->model, &pass, input);
   const float *const a = ls_model_predict(t->model, 1);
   const bool is_binary = t->model->loss == LS_BINARY_CROSS_ENTROPY && t->model->n_out == 1;
   if (!is_binary) return (double)a[output];

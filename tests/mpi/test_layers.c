@@ -63,8 +63,7 @@ static void sweep(worker *w, ls_pass_mode mode, uint64_t key, bool over_ranks) {
   float c[ROWS * OUTPUTS];
   fill_batch(key, INPUTS, x);
   fill_batch(key + 1, OUTPUTS, c);
-  memcpy(ls_model_input(w->model), x + w->first * INPUTS, w->rows * INPUTS * sizeof *x);
-  const float *const y = ls_model_forward(w->model, &pass);
+  const float *const y = ls_model_forward(w->model, &pass, x + w->first * INPUTS);
   memcpy(w->y, y, w->rows * OUTPUTS * sizeof *y);
   memcpy(ls_model_output_gradient(w->model), c + w->first * OUTPUTS, w->rows * OUTPUTS * sizeof *c);
   ls_model_backward(w->model, &pass, w->dx);

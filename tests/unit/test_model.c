@@ -223,7 +223,8 @@ static void leaves_have_paths_blocks_and_outputs(void **state) {
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   ls_model *model = model_of(DEEP, LS_MSE, 5, 3);
   ls_model_initialise(model, 4);
-  const float *const y = ls_model_forward(model, &pass);
+  const float x[3 * 5] = {0};
+  const float *const y = ls_model_forward(model, &pass, x);
   size_t n_segments = 0;
   assert_int_equal(model->n_leaves, COUNT(want));
   for (size_t i = 0; i < COUNT(want); i++) {
@@ -241,7 +242,7 @@ static void leaves_have_paths_blocks_and_outputs(void **state) {
   }
   assert_int_equal(n_segments, model->n_segments);
   assert_ptr_equal(model->leaves[6].layer->output, y);
-  assert_ptr_equal(model->leaves[5].layer->output, model->activations[2]);
+  assert_ptr_equal(model->leaves[5].layer->output, model->outputs[1]);
   ls_model_destroy(&model);
 }
 
@@ -344,7 +345,7 @@ static void layers_hold_views(void **state) {
   assert_ptr_equal(first[1].grad, model->grads + 40);
   assert_int_equal((uintptr_t)model->params % LS_ALIGNMENT, 0);
   assert_int_equal((uintptr_t)model->grads % LS_ALIGNMENT, 0);
-  assert_int_equal((uintptr_t)ls_model_input(model) % LS_ALIGNMENT, 0);
+  assert_int_equal((uintptr_t)model->outputs[0] % LS_ALIGNMENT, 0);
   assert_int_equal(ls_model_bytes(model), model->arena.capacity);
   assert_int_equal(model->arena.used, model->arena.capacity);
   ls_model_destroy(&model);
@@ -388,7 +389,7 @@ static void no_rows_give_no_gradient(void **state) {
   for (size_t n_lanes = 1; n_lanes < 3; n_lanes++) {
     const ls_pass pass = {.n_lanes = n_lanes, .lanes = empty, .mode = LS_TRAIN};
     for (size_t i = 0; i < model->n_params; i++) model->grads[i] = NAN;
-    assert_non_null(ls_model_forward(model, &pass));
+    assert_non_null(ls_model_forward(model, &pass, model->outputs[0]));
     ls_model_backward(model, &pass, NULL);
     for (size_t i = 0; i < model->n_params; i++) check_close("grad", (double)model->grads[i], 0.0, 0.0);
     assert_non_null(ls_model_predict(model, 0));
@@ -402,8 +403,9 @@ static void the_inputs_gradient_is_left_out(void **state) {
   static const size_t lanes[] = {0, 3};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   ls_model *model = model_of("[{layer: dense, units: 2}]", LS_MSE, 50, 3);
+  const float x[3 * 50] = {0};
   for (size_t i = 0; i < 6; i++) model->deltas[1][i] = 7.0F;
-  ls_model_forward(model, &pass);
+  ls_model_forward(model, &pass, x);
   for (size_t i = 0; i < 6; i++) ls_model_output_gradient(model)[i] = 1.0F;
   ls_model_backward(model, &pass, NULL);
   for (size_t i = 0; i < 6; i++) check_close("delta", (double)model->deltas[1][i], 7.0, 0.0);
@@ -420,8 +422,7 @@ static double shard(ls_model *model, size_t first, size_t rows, float *grads) {
   const ls_targets targets = {.classes = classes + first};
   float x[7 * 5];
   fill_random(4, COUNT(x), x);
-  memcpy(ls_model_input(model), x + first * 5, rows * 5 * sizeof *x);
-  const float *const z = ls_model_forward(model, &pass);
+  const float *const z = ls_model_forward(model, &pass, x + first * 5);
   const double loss = ls_loss_apply(model->loss, rows, 2, z, &targets, ls_model_output_gradient(model));
   ls_model_backward(model, &pass, NULL);
   memcpy(grads, model->grads, model->n_params * sizeof *grads);
@@ -436,7 +437,7 @@ static void the_inputs_gradient_is_given_where_asked_for(void **state) {
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   float dx[6] = {0};
   ls_model *model = model_of("[{layer: residual, layers: [{layer: dense, units: 2}]}]", LS_MSE, 2, 3);
-  ls_model_forward(model, &pass); /* W = 0 */
+  ls_model_forward(model, &pass, (const float[6]){0}); /* W = 0 */
   for (size_t i = 0; i < 6; i++) ls_model_output_gradient(model)[i] = (float)i;
   ls_model_backward(model, &pass, dx);
   check_same("dx", 6, dx, (const float[]){0, 1, 2, 3, 4, 5});
@@ -486,8 +487,7 @@ static void predictions_apply_the_link(void **state) {
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_model *model = model_of(rows[i].layers, rows[i].loss, 2, 3);
-    memcpy(ls_model_input(model), (const float[]){1, 2, 2, 1}, 4 * sizeof(float));
-    const float *const z = ls_model_forward(model, &pass);
+    const float *const z = ls_model_forward(model, &pass, (const float[]){1, 2, 2, 1});
     if (ls_loss_link(rows[i].loss) != LS_LINEAR) check_same("z", 4, z, (const float[]){1, 2, 2, 1});
     const float *const a = ls_model_predict(model, 2);
     for (size_t k = 0; k < 2; k++) {
@@ -529,8 +529,7 @@ static void check_fixture(const fixture_net *net, bool weighted, size_t n_lanes,
       .classes = net->classes, .values = net->values, .weights = weighted ? fixture_weights : NULL};
   double total = 0.0;
   for (size_t i = 0; i < FIXTURE_ROWS; i++) total += weighted ? (double)fixture_weights[i] : 1.0;
-  memcpy(ls_model_input(model), net->x, FIXTURE_ROWS * net->n_in * sizeof *net->x);
-  const float *const z = ls_model_forward(model, &pass);
+  const float *const z = ls_model_forward(model, &pass, net->x);
   const double sum =
       ls_loss_apply(net->loss, FIXTURE_ROWS, net->n_out, z, &targets, ls_model_output_gradient(model));
   ls_model_backward(model, &pass, NULL);
@@ -577,8 +576,7 @@ static void check_sweep(const layer_fixture *net, ls_model *model, int k, size_t
   const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes, .mode = k == 0 ? LS_TRAIN : LS_PREDICT};
   const size_t n = LAYER_FIXTURE_ROWS * net->n_out;
   float *const dx = new_floats(LAYER_FIXTURE_ROWS * net->n_in);
-  memcpy(ls_model_input(model), net->x, LAYER_FIXTURE_ROWS * net->n_in * sizeof *dx);
-  const float *const y = ls_model_forward(model, &pass);
+  const float *const y = ls_model_forward(model, &pass, net->x);
   check_norm(net->name, n, y, net->y[k], 2e-6, 0.0);
   memcpy(ls_model_output_gradient(model), net->c, n * sizeof *y);
   ls_model_backward(model, &pass, dx);
