@@ -47,8 +47,36 @@ typedef struct ls_key {
   const char *const *choices; /* LS_KEY_CHOICE: names, ended by NULL */
   const char *word;           /* LS_KEY_COUNT: a word taken instead of a number, which then is 0 */
   const struct ls_key *keys;  /* LS_KEY_MAP: the nested table */
-  const char *help;           /* one line */
+  const char *help;           /* a noun phrase */
 } ls_key;
+
+/* Rows of a table that fills a `record`. `value` is the default as YAML text, or NULL; `low` and `high` are
+ * ls_key.min and ls_key.max. The variable arguments are the help text, then initializers of other members:
+ * "number of outputs", .flags = LS_KEY_REQUIRED. */
+#define LS_BOOL_KEY(key, record, field, value, ...)                                                        \
+  LS_KEY_ROW(key, LS_KEY_BOOL, record, field, .fallback = value, .help = __VA_ARGS__)
+#define LS_COUNT_KEY(key, record, field, value, low, high, ...)                                            \
+  LS_KEY_ROW(key, LS_KEY_COUNT, record, field, LS_KEY_RANGE(value, low, high), .help = __VA_ARGS__)
+#define LS_REAL_KEY(key, record, field, value, low, high, ...)                                             \
+  LS_KEY_ROW(key, LS_KEY_REAL, record, field, LS_KEY_RANGE(value, low, high), .help = __VA_ARGS__)
+#define LS_REALS2_KEY(key, record, field, value, low, high, ...)                                           \
+  LS_KEY_ROW(key, LS_KEY_REALS2, record, field, LS_KEY_RANGE(value, low, high), .help = __VA_ARGS__)
+#define LS_TIME_KEY(key, record, field, value, ...)                                                        \
+  LS_KEY_ROW(key, LS_KEY_TIME, record, field, .fallback = value, .help = __VA_ARGS__)
+#define LS_TEXT_KEY(key, record, field, ...)                                                               \
+  LS_KEY_ROW(key, LS_KEY_TEXT, record, field, .help = __VA_ARGS__)
+#define LS_CHOICE_KEY(key, record, field, value, names, ...)                                               \
+  LS_KEY_ROW(key, LS_KEY_CHOICE, record, field, .fallback = value, .choices = names, .help = __VA_ARGS__)
+#define LS_NODE_KEY(key, record, field, ...)                                                               \
+  LS_KEY_ROW(key, LS_KEY_NODE, record, field, .help = __VA_ARGS__)
+#define LS_MAP_KEY(key, table, ...)                                                                        \
+  { .name = key, .type = LS_KEY_MAP, .keys = table, .help = __VA_ARGS__ }
+#define LS_SECTION_KEY(key, ...)                                                                           \
+  { .name = key, .type = LS_KEY_NODE, .flags = LS_KEY_ELSEWHERE, .help = __VA_ARGS__ }
+
+#define LS_KEY_ROW(key, kind, record, field, ...)                                                          \
+  { .name = key, .type = kind, .offset = offsetof(record, field), __VA_ARGS__ }
+#define LS_KEY_RANGE(value, low, high) .fallback = value, .min = low, .max = high
 
 /* Reads the file at `path` whole into *text (to be freed by the caller), at most 1 MiB and without NUL
  * bytes. LS_ERR_CONFIG where it can't be read. */

@@ -35,28 +35,15 @@ double *checkpoint_real(ls_progress *progress, const counter *c) {
   return (double *)(void *)((char *)progress + c->offset);
 }
 
-const ls_key ls_checkpoint_keys[] = {{.name = "every_steps",
-                                      .type = LS_KEY_COUNT,
-                                      .offset = offsetof(ls_checkpoint_config, every_steps),
-                                      .fallback = "0",
-                                      .min = 0,
-                                      .max = 1e12,
-                                      .help = "save after so many steps; 0: not by steps"},
-                                     {.name = "every_epochs",
-                                      .type = LS_KEY_COUNT,
-                                      .offset = offsetof(ls_checkpoint_config, every_epochs),
-                                      .fallback = "1",
-                                      .min = 0,
-                                      .max = 1e9,
-                                      .help = "save after so many epochs; 0: not by epochs"},
-                                     {.name = "keep",
-                                      .type = LS_KEY_COUNT,
-                                      .offset = offsetof(ls_checkpoint_config, keep),
-                                      .fallback = "2",
-                                      .min = 1,
-                                      .max = 1e6,
-                                      .help = "how many of the newest checkpoints stay, beside best.h5"},
-                                     {0}};
+const ls_key ls_checkpoint_keys[] = {
+    LS_COUNT_KEY("every_steps", ls_checkpoint_config, every_steps, "0", 0, 1e12,
+                 "steps between checkpoints; 0: none by steps"),
+    LS_COUNT_KEY("every_epochs", ls_checkpoint_config, every_epochs, "1", 0, 1e9,
+                 "epochs between checkpoints; 0: none by epochs"),
+    LS_COUNT_KEY("keep", ls_checkpoint_config, keep, "2", 1, 1e6,
+                 "number of newest checkpoints to keep, in addition to best.h5"),
+    {0},
+};
 
 void ls_checkpoint_configure(ls_config *config, ls_checkpoint_config *out) {
   *out = (ls_checkpoint_config){0};

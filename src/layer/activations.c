@@ -8,30 +8,19 @@ typedef struct options {
   double alpha;
 } options;
 
-#define LAYER_KEY                                                                                          \
-  { .name = "layer", .type = LS_KEY_TEXT, .offset = offsetof(options, layer), .help = "its name" }
-
 static const ls_key keys[] = {LAYER_KEY, {0}};
 
-static const ls_key leaky_keys[] = {LAYER_KEY,
-                                    {.name = "alpha",
-                                     .type = LS_KEY_REAL,
-                                     .offset = offsetof(options, alpha),
-                                     .fallback = ALPHA_LEAKY_RELU,
-                                     .min = 0,
-                                     .max = 1,
-                                     .help = "slope below 0"},
-                                    {0}};
+static const ls_key leaky_keys[] = {
+    LAYER_KEY,
+    LS_REAL_KEY("alpha", options, alpha, ALPHA_LEAKY_RELU, 0, 1, "slope for x < 0"),
+    {0},
+};
 
-static const ls_key elu_keys[] = {LAYER_KEY,
-                                  {.name = "alpha",
-                                   .type = LS_KEY_REAL,
-                                   .offset = offsetof(options, alpha),
-                                   .fallback = ALPHA_ELU,
-                                   .min = 0,
-                                   .max = ALPHA_ELU_MAX,
-                                   .help = "minus the limit far below 0"},
-                                  {0}};
+static const ls_key elu_keys[] = {
+    LAYER_KEY,
+    LS_REAL_KEY("alpha", options, alpha, ALPHA_ELU, 0, ALPHA_ELU_MAX, "scale for x < 0"),
+    {0},
+};
 
 static void shape(ls_layer *layer) {
   layer->n_out = layer->n_in;

@@ -21,23 +21,13 @@ typedef struct options {
 } options;
 
 static const ls_key keys[] = {
-    {.name = "layer", .type = LS_KEY_TEXT, .offset = offsetof(options, layer), .help = "batch_norm"},
-    {.name = "momentum",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(options, momentum),
-     .fallback = "0.1",
-     .min = 0,
-     .max = 1,
-     .help = "weight of a batch in the running averages that predictions use"},
-    {.name = "eps",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(options, eps),
-     .fallback = "1e-5",
-     .min = 0,
-     .max = 1,
-     .flags = LS_KEY_ABOVE_MIN,
-     .help = "added to the variance"},
-    {0}};
+    LAYER_KEY,
+    LS_REAL_KEY("momentum", options, momentum, "0.1", 0, 1,
+                "weight of a batch in the running averages used for prediction"),
+    LS_REAL_KEY("eps", options, eps, "1e-5", 0, 1, "constant added to the variance",
+                .flags = LS_KEY_ABOVE_MIN),
+    {0},
+};
 
 enum { GAMMA, BETA };
 enum { RUNNING_MEAN, RUNNING_VAR };

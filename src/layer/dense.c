@@ -27,82 +27,34 @@ static const char *const bias_init_names[] = {"zeros", "normal", NULL};
 #define BIAS_STD 0.01F
 
 static const ls_key keys[] = {
-    {.name = "layer", .type = LS_KEY_TEXT, .offset = offsetof(options, layer), .help = "dense"},
-    {.name = "units",
-     .type = LS_KEY_COUNT,
-     .offset = offsetof(options, units),
-     .min = 1,
-     .max = 1048576,
-     .flags = LS_KEY_REQUIRED,
-     .help = "number of outputs"},
-    {.name = "activation",
-     .type = LS_KEY_CHOICE,
-     .offset = offsetof(options, activation),
-     .fallback = "linear",
-     .choices = ls_activation_names,
-     .help = "what is applied to W x + b"},
-    {.name = "alpha",
-     .type = LS_KEY_REAL,
-     .flags = LS_KEY_ELSEWHERE, /* see alpha_keys */
-     .offset = offsetof(options, alpha),
-     .fallback = ALPHA_LEAKY_RELU,
-     .min = 0,
-     .max = ALPHA_ELU_MAX,
-     .help =
-         "slope of leaky_relu below 0, at most 1; of elu, minus the limit far below 0, default " ALPHA_ELU},
-    {.name = "init",
-     .type = LS_KEY_NODE,
-     .offset = offsetof(options, init_node),
-     .fallback = "default",
-     .help =
-         "initial W: default (he_normal for relu, leaky_relu, elu and gelu, else xavier_uniform), "
-         "xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_normal, normal, uniform, zeros, or "
-         "as in {type: normal, std: 0.01}"},
-    {.name = "gain",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(options, init.gain),
-     .fallback = "1",
-     .min = 0,
-     .max = 1e6,
-     .help = "what the initial W is multiplied by"},
-    {.name = "bias",
-     .type = LS_KEY_BOOL,
-     .offset = offsetof(options, bias),
-     .fallback = "true",
-     .help = "whether there is a b"},
-    {.name = "bias_init",
-     .type = LS_KEY_CHOICE,
-     .offset = offsetof(options, bias_init),
-     .fallback = "zeros",
-     .choices = bias_init_names,
-     .help = "initial b; normal: standard deviation 0.01"},
-    {.name = "l1",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(options, l1),
-     .min = 0,
-     .max = 1e6,
-     .help = "penalty.l1 of this W; absent: the common one"},
-    {.name = "l2",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(options, l2),
-     .min = 0,
-     .max = 1e6,
-     .help = "penalty.l2 of this W; absent: the common one"},
-    {0}};
+    LAYER_KEY,
+    LS_COUNT_KEY("units", options, units, NULL, 1, 1048576, "number of outputs", .flags = LS_KEY_REQUIRED),
+    LS_CHOICE_KEY("activation", options, activation, "linear", ls_activation_names,
+                  "function applied to W x + b"),
+    LS_REAL_KEY("alpha", options, alpha, ALPHA_LEAKY_RELU, 0, ALPHA_ELU_MAX,
+                "leaky_relu: slope for x < 0, at most 1; elu: scale for x < 0, "
+                "default " ALPHA_ELU,
+                .flags = LS_KEY_ELSEWHERE), /* see alpha_keys */
+    LS_NODE_KEY(
+        "init", options, init_node,
+        "initial W: default (he_normal for relu, leaky_relu, elu and gelu, else xavier_uniform), "
+        "xavier_uniform, xavier_normal, he_uniform, he_normal, lecun_normal, normal, uniform, zeros, "
+        "or as in {type: normal, std: 0.01}",
+        .fallback = "default"),
+    LS_REAL_KEY("gain", options, init.gain, "1", 0, 1e6, "factor of the initial W"),
+    LS_BOOL_KEY("bias", options, bias, "true", "whether the layer has a bias b"),
+    LS_CHOICE_KEY("bias_init", options, bias_init, "zeros", bias_init_names,
+                  "initial b; normal: standard deviation 0.01"),
+    LS_REAL_KEY("l1", options, l1, NULL, 0, 1e6, "penalty.l1 of this W; default: the global one"),
+    LS_REAL_KEY("l2", options, l2, NULL, 0, 1e6, "penalty.l2 of this W; default: the global one"),
+    {0},
+};
 
 /* alpha as it is read: with the default and the range of leaky_relu (and all others), or of elu. */
-static const ls_key alpha_keys[] = {{.name = "alpha",
-                                     .type = LS_KEY_REAL,
-                                     .offset = offsetof(options, alpha),
-                                     .fallback = ALPHA_LEAKY_RELU,
-                                     .min = 0,
-                                     .max = 1},
-                                    {.name = "alpha",
-                                     .type = LS_KEY_REAL,
-                                     .offset = offsetof(options, alpha),
-                                     .fallback = ALPHA_ELU,
-                                     .min = 0,
-                                     .max = ALPHA_ELU_MAX}};
+static const ls_key alpha_keys[] = {
+    LS_REAL_KEY("alpha", options, alpha, ALPHA_LEAKY_RELU, 0, 1, NULL),
+    LS_REAL_KEY("alpha", options, alpha, ALPHA_ELU, 0, ALPHA_ELU_MAX, NULL),
+};
 
 static bool is_given(const ls_node *node, const char *key) {
   const ls_node *const value = ls_node_find(node, key);

@@ -11,16 +11,11 @@ typedef struct options {
 } options;
 
 static const ls_key keys[] = {
-    {.name = "layer", .type = LS_KEY_TEXT, .offset = offsetof(options, layer), .help = "dropout"},
-    {.name = "rate",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(options, rate),
-     .fallback = "0.5",
-     .min = 0,
-     .max = 1,
-     .flags = LS_KEY_BELOW_MAX,
-     .help = "the fraction dropped in training"},
-    {0}};
+    LAYER_KEY,
+    LS_REAL_KEY("rate", options, rate, "0.5", 0, 1, "fraction of the inputs that is dropped in training",
+                .flags = LS_KEY_BELOW_MAX),
+    {0},
+};
 
 typedef struct scratch {
   uint32_t *words; /* (n_in) of the row at hand */

@@ -11,25 +11,14 @@ const char *const ls_init_names[] = {
 
 #define STD_DEFAULT "0.01"
 
-static const ls_key keys[] = {{.name = "type",
-                               .type = LS_KEY_CHOICE,
-                               .offset = offsetof(ls_init, kind),
-                               .flags = LS_KEY_REQUIRED,
-                               .choices = ls_init_names,
-                               .help = "the distribution"},
-                              {.name = "std",
-                               .type = LS_KEY_REAL,
-                               .flags = LS_KEY_ELSEWHERE, /* see std_key */
-                               .help = "standard deviation of normal and uniform"},
-                              {0}};
+static const ls_key keys[] = {
+    LS_CHOICE_KEY("type", ls_init, kind, NULL, ls_init_names, "distribution", .flags = LS_KEY_REQUIRED),
+    LS_SECTION_KEY("std", "standard deviation of normal and uniform"), /* see std_key */
+    {0},
+};
 
 /* std as it is read, for the types that have one. */
-static const ls_key std_key = {.name = "std",
-                               .type = LS_KEY_REAL,
-                               .offset = offsetof(ls_init, std),
-                               .fallback = STD_DEFAULT,
-                               .min = 0,
-                               .max = 1e6};
+static const ls_key std_key = LS_REAL_KEY("std", ls_init, std, STD_DEFAULT, 0, 1e6, NULL);
 
 static bool has_std(int kind) {
   return kind == LS_INIT_NORMAL || kind == LS_INIT_UNIFORM;

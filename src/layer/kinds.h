@@ -18,6 +18,9 @@ extern const ls_layer_type ls_layer_gelu;
 extern const ls_layer_type ls_layer_softplus;
 extern const ls_layer_type ls_layer_softmax;
 
+/* The first row of every table. The struct `options` of a kind begins with `const char *layer`. */
+#define LAYER_KEY LS_TEXT_KEY("layer", options, layer, "layer type", .flags = LS_KEY_REQUIRED)
+
 /* alpha where nothing else is said: the slope of leaky_relu, the scale of elu. */
 #define ALPHA_LEAKY_RELU "0.01"
 #define ALPHA_ELU        "1"

@@ -14,14 +14,13 @@ typedef struct options {
 } options;
 
 static const ls_key keys[] = {
-    {.name = "layer", .type = LS_KEY_TEXT, .offset = offsetof(options, layer), .help = "residual"},
-    {.name = "layers",
-     .type = LS_KEY_NODE,
-     .offset = offsetof(options, layers),
-     .flags = LS_KEY_REQUIRED,
-     .help = "the list of layers inside, residual ones too; their output is added to the input, which goes "
-             "through a matrix skip/W where the widths differ"},
-    {0}};
+    LAYER_KEY,
+    LS_NODE_KEY("layers", options, layers,
+                "list of the inner layers, which may be residual too; the input is added to their output, "
+                "after multiplication by a matrix skip/W if the widths differ",
+                .flags = LS_KEY_REQUIRED),
+    {0},
+};
 
 typedef struct scratch {
   float **outputs;  /* (n_children): of each layer inside, (rows, its n_out) */

@@ -6,11 +6,13 @@ typedef struct options {
   double eps;
 } options;
 
-static const ls_key keys[] = {OPTIM_TYPE_KEY("adagrad"),
-                              OPTIM_LR_KEY("0.01"),
-                              OPTIM_EPS_KEY(options, "1e-10", "added to the root of the sum of g^2"),
-                              OPTIM_COUPLED_DECAY_KEY,
-                              {0}};
+static const ls_key keys[] = {
+    OPTIM_TYPE_KEY,
+    OPTIM_LR_KEY("0.01"),
+    OPTIM_EPS_KEY("1e-10", "constant added to the root of the sum of g^2"),
+    OPTIM_COUPLED_DECAY_KEY,
+    {0},
+};
 
 static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const options *const o = optim->options;
@@ -19,7 +21,7 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
 }
 
 const ls_optim_type ls_optim_adagrad = {.name = "adagrad",
-                                        .help = "g over the root of the sum of all g^2 so far",
+                                        .help = "w -= lr g / (sqrt(sum of all g^2) + eps)",
                                         .keys = keys,
                                         .options_size = sizeof(options),
                                         .n_slots = 1,

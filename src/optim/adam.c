@@ -17,23 +17,23 @@ typedef struct options {
 } options;
 
 #define BETAS_KEY                                                                                          \
-  {                                                                                                        \
-    .name = "betas", .type = LS_KEY_REALS2, .offset = offsetof(options, betas),                            \
-    .fallback = "[0.9, 0.999]", .min = 0, .max = 1, .flags = LS_KEY_BELOW_MAX,                             \
-    .help = "decay of the averages of g and of g^2"                                                        \
-  }
-#define EPS_KEY OPTIM_EPS_KEY(options, "1e-8", "added to the root of the average of g^2")
+  LS_REALS2_KEY("betas", options, betas, "[0.9, 0.999]", 0, 1,                                             \
+                "decay rates of the averages of g and of g^2", .flags = LS_KEY_BELOW_MAX)
+#define EPS_KEY OPTIM_EPS_KEY("1e-8", "constant added to the root of the average of g^2")
 
 static const ls_key adam_keys[] = {
-    OPTIM_TYPE_KEY("adam"), OPTIM_LR_KEY("0.001"), BETAS_KEY, EPS_KEY, OPTIM_COUPLED_DECAY_KEY, {0}};
+    OPTIM_TYPE_KEY, OPTIM_LR_KEY("0.001"), BETAS_KEY, EPS_KEY, OPTIM_COUPLED_DECAY_KEY, {0},
+};
 
 static const ls_key adamw_keys[] = {
-    OPTIM_TYPE_KEY("adamw"),
+    OPTIM_TYPE_KEY,
     OPTIM_LR_KEY("0.001"),
     BETAS_KEY,
     EPS_KEY,
-    OPTIM_DECAY_KEY("0.01", "takes lr weight_decay w from w, biases included"),
-    {0}};
+    OPTIM_DECAY_KEY("0.01",
+                    "decoupled decay: lr weight_decay w is subtracted from every w, biases included"),
+    {0},
+};
 
 /* base^n by squaring. */
 static double power(double base, uint64_t n) {
@@ -67,7 +67,7 @@ static void adamw_step(const ls_optim *optim, double lr, float scale, const floa
 }
 
 const ls_optim_type ls_optim_adam = {.name = "adam",
-                                     .help = "averages of the gradient and of its square, bias corrected",
+                                     .help = "averages of g and g^2 with bias correction",
                                      .keys = adam_keys,
                                      .options_size = sizeof(options),
                                      .n_slots = 2,
@@ -76,7 +76,7 @@ const ls_optim_type ls_optim_adam = {.name = "adam",
                                      .lr = optim_common_lr};
 
 const ls_optim_type ls_optim_adamw = {.name = "adamw",
-                                      .help = "adam with weight decay apart from the averages",
+                                      .help = "adam with decoupled weight decay",
                                       .keys = adamw_keys,
                                       .options_size = sizeof(options),
                                       .n_slots = 2,

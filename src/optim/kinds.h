@@ -21,26 +21,15 @@ typedef struct optim_common {
 /* The learning rate of the options. */
 double optim_common_lr(const ls_optim *optim);
 
-/* Their rows in a table of keys. */
-#define OPTIM_TYPE_KEY(kind)                                                                               \
-  { .name = "type", .type = LS_KEY_TEXT, .offset = offsetof(optim_common, type), .help = kind }
-#define OPTIM_LR_KEY(value)                                                                                \
-  {                                                                                                        \
-    .name = "lr", .type = LS_KEY_REAL, .offset = offsetof(optim_common, lr), .fallback = value, .min = 0,  \
-    .max = 1e6, .help = "learning rate"                                                                    \
-  }
-#define OPTIM_DECAY_KEY(value, text)                                                                       \
-  {                                                                                                        \
-    .name = "weight_decay", .type = LS_KEY_REAL, .offset = offsetof(optim_common, weight_decay),           \
-    .fallback = value, .min = 0, .max = 1e6, .help = text                                                  \
-  }
-#define OPTIM_COUPLED_DECAY_KEY OPTIM_DECAY_KEY("0", "adds weight_decay w to g, biases included")
+/* Rows of several tables. The struct `options` of a kind begins with an optim_common. */
+#define OPTIM_TYPE_KEY      LS_TEXT_KEY("type", optim_common, type, "optimizer type", .flags = LS_KEY_REQUIRED)
+#define OPTIM_LR_KEY(value) LS_REAL_KEY("lr", optim_common, lr, value, 0, 1e6, "learning rate")
+#define OPTIM_DECAY_KEY(value, help)                                                                       \
+  LS_REAL_KEY("weight_decay", optim_common, weight_decay, value, 0, 1e6, help)
+#define OPTIM_COUPLED_DECAY_KEY                                                                            \
+  OPTIM_DECAY_KEY("0", "factor of w added to the gradient of every parameter, biases included")
 
-/* A row of several kinds. A float holds the least that is taken. */
-#define OPTIM_EPS_KEY(struct_name, value, text)                                                            \
-  {                                                                                                        \
-    .name = "eps", .type = LS_KEY_REAL, .offset = offsetof(struct_name, eps), .fallback = value,           \
-    .min = 1e-37, .max = 1, .help = text                                                                   \
-  }
+/* The minimum is a normal float. */
+#define OPTIM_EPS_KEY(value, help) LS_REAL_KEY("eps", options, eps, value, 1e-37, 1, help)
 
 #endif

@@ -12,23 +12,15 @@ typedef struct options {
   bool nesterov;
 } options;
 
-static const ls_key keys[] = {OPTIM_TYPE_KEY("momentum"),
-                              OPTIM_LR_KEY("0.001"),
-                              {.name = "momentum",
-                               .type = LS_KEY_REAL,
-                               .offset = offsetof(options, momentum),
-                               .fallback = "0.9",
-                               .min = 0,
-                               .max = 1,
-                               .flags = LS_KEY_BELOW_MAX,
-                               .help = "the part of the velocity that is kept each step"},
-                              {.name = "nesterov",
-                               .type = LS_KEY_BOOL,
-                               .offset = offsetof(options, nesterov),
-                               .fallback = "false",
-                               .help = "Nesterov's: w -= lr (g + momentum v)"},
-                              OPTIM_COUPLED_DECAY_KEY,
-                              {0}};
+static const ls_key keys[] = {
+    OPTIM_TYPE_KEY,
+    OPTIM_LR_KEY("0.001"),
+    LS_REAL_KEY("momentum", options, momentum, "0.9", 0, 1, "decay rate of the velocity",
+                .flags = LS_KEY_BELOW_MAX),
+    LS_BOOL_KEY("nesterov", options, nesterov, "false", "Nesterov momentum: w -= lr (g + momentum v)"),
+    OPTIM_COUPLED_DECAY_KEY,
+    {0},
+};
 
 static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const options *const o = optim->options;

@@ -3,21 +3,12 @@
 
 #include <math.h>
 
-const ls_key ls_penalty_keys[] = {{.name = "l1",
-                                   .type = LS_KEY_REAL,
-                                   .offset = offsetof(ls_penalty, l1),
-                                   .fallback = "0",
-                                   .min = 0,
-                                   .max = 1e6,
-                                   .help = "adds l1 sum |w|, by a proximal step: weights become exactly 0"},
-                                  {.name = "l2",
-                                   .type = LS_KEY_REAL,
-                                   .offset = offsetof(ls_penalty, l2),
-                                   .fallback = "0",
-                                   .min = 0,
-                                   .max = 1e6,
-                                   .help = "adds l2 sum w^2 to the loss (gradient 2 l2 w)"},
-                                  {0}};
+const ls_key ls_penalty_keys[] = {
+    LS_REAL_KEY("l1", ls_penalty, l1, "0", 0, 1e6,
+                "factor of sum |w|, applied as a proximal step, which makes weights exactly 0"),
+    LS_REAL_KEY("l2", ls_penalty, l2, "0", 0, 1e6, "factor of sum w^2 in the loss (gradient 2 l2 w)"),
+    {0},
+};
 
 void ls_penalty_configure(ls_config *config, ls_penalty *out) {
   *out = (ls_penalty){0};

@@ -9,19 +9,15 @@ typedef struct options {
   double eps;
 } options;
 
-static const ls_key keys[] = {OPTIM_TYPE_KEY("rmsprop"),
-                              OPTIM_LR_KEY("0.01"),
-                              {.name = "alpha",
-                               .type = LS_KEY_REAL,
-                               .offset = offsetof(options, alpha),
-                               .fallback = "0.99",
-                               .min = 0,
-                               .max = 1,
-                               .flags = LS_KEY_BELOW_MAX,
-                               .help = "decay of the average of g^2"},
-                              OPTIM_EPS_KEY(options, "1e-8", "added to the root of the average of g^2"),
-                              OPTIM_COUPLED_DECAY_KEY,
-                              {0}};
+static const ls_key keys[] = {
+    OPTIM_TYPE_KEY,
+    OPTIM_LR_KEY("0.01"),
+    LS_REAL_KEY("alpha", options, alpha, "0.99", 0, 1, "decay rate of the average of g^2",
+                .flags = LS_KEY_BELOW_MAX),
+    OPTIM_EPS_KEY("1e-8", "constant added to the root of the average of g^2"),
+    OPTIM_COUPLED_DECAY_KEY,
+    {0},
+};
 
 static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const options *const o = optim->options;
@@ -31,7 +27,7 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
 }
 
 const ls_optim_type ls_optim_rmsprop = {.name = "rmsprop",
-                                        .help = "g over the root of an average of g^2",
+                                        .help = "w -= lr g / (sqrt(average of g^2) + eps)",
                                         .keys = keys,
                                         .options_size = sizeof(options),
                                         .n_slots = 1,

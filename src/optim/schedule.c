@@ -23,66 +23,60 @@ typedef struct options {
   const char *type;
 } options;
 
-#define TYPE_KEY(value, kind)                                                                              \
-  {                                                                                                        \
-    .name = "type", .type = LS_KEY_TEXT, .offset = offsetof(options, type), .fallback = value,             \
-    .help = kind                                                                                           \
-  }
-#define COUNT_KEY(field, ...)                                                                              \
-  { .name = #field, .type = LS_KEY_COUNT, .offset = offsetof(options, schedule.field), __VA_ARGS__ }
-#define REAL_KEY(field, ...)                                                                               \
-  { .name = #field, .type = LS_KEY_REAL, .offset = offsetof(options, schedule.field), __VA_ARGS__ }
-
-#define GAMMA_KEY(value, text)                                                                             \
-  REAL_KEY(gamma, .fallback = value, .min = 0, .max = 1, .flags = LS_KEY_ABOVE_MIN, .help = text)
-#define MIN_LR_KEY(text) REAL_KEY(min_lr, .fallback = "0", .min = 0, .max = 1e6, .help = text)
+#define TYPE_KEY LS_TEXT_KEY("type", options, type, "schedule type", .flags = LS_KEY_REQUIRED)
+#define GAMMA_KEY(value, help)                                                                             \
+  LS_REAL_KEY("gamma", options, schedule.gamma, value, 0, 1, help, .flags = LS_KEY_ABOVE_MIN)
+#define MIN_LR_KEY(help) LS_REAL_KEY("min_lr", options, schedule.min_lr, "0", 0, 1e6, help)
 #define TOTAL_STEPS_KEY                                                                                    \
-  COUNT_KEY(total_steps, .fallback = "auto", .min = 1, .max = 1e12, .word = "auto",                        \
-            .help = "the step, counted from the run's first, from which on the rate is min_lr; auto: the " \
-                    "end of train.epochs")
+  LS_COUNT_KEY("total_steps", options, schedule.total_steps, "auto", 1, 1e12,                              \
+               "step of the run at which the rate reaches min_lr; auto: the last step of train.epochs",    \
+               .word = "auto")
 
-/* The rows that all kinds end with. */
-#define WARMUP_STEPS_KEY                                                                                   \
-  COUNT_KEY(warmup_steps, .fallback = "0", .max = 1e12,                                                    \
-            .help = "steps over which the rate rises in a straight line")
-#define WARMUP_EPOCHS_KEY                                                                                  \
-  COUNT_KEY(warmup_epochs, .fallback = "0", .max = 1e9, .help = "the same in epochs; give one of the two")
+/* The last rows of every table. */
+#define WARMUP_KEYS                                                                                        \
+  LS_COUNT_KEY("warmup_steps", options, schedule.warmup_steps, "0", 0, 1e12,                               \
+               "steps over which the rate rises linearly"),                                                \
+      LS_COUNT_KEY("warmup_epochs", options, schedule.warmup_epochs, "0", 0, 1e9,                          \
+                   "the same in epochs, instead of warmup_steps"),                                         \
+  {                                                                                                        \
+    0                                                                                                      \
+  }
 
 static const ls_key constant_keys[] = {
-    TYPE_KEY("constant", "constant"), WARMUP_STEPS_KEY, WARMUP_EPOCHS_KEY, {0}};
+    LS_TEXT_KEY("type", options, type, "schedule type", .fallback = "constant"),
+    WARMUP_KEYS,
+};
 
-static const ls_key step_keys[] = {TYPE_KEY(NULL, "step"),
-                                   COUNT_KEY(step_size, .min = 1, .max = 1e9, .flags = LS_KEY_REQUIRED,
-                                             .help = "epochs between two drops"),
-                                   GAMMA_KEY("0.1", "what the rate is multiplied by at each drop"),
-                                   WARMUP_STEPS_KEY,
-                                   WARMUP_EPOCHS_KEY,
-                                   {0}};
+static const ls_key step_keys[] = {
+    TYPE_KEY,
+    LS_COUNT_KEY("step_size", options, schedule.step_size, NULL, 1, 1e9, "epochs between reductions",
+                 .flags = LS_KEY_REQUIRED),
+    GAMMA_KEY("0.1", "factor of each reduction"),
+    WARMUP_KEYS,
+};
 
-static const ls_key exponential_keys[] = {TYPE_KEY(NULL, "exponential"),
-                                          GAMMA_KEY("0.95", "what the rate is multiplied by each epoch"),
-                                          WARMUP_STEPS_KEY,
-                                          WARMUP_EPOCHS_KEY,
-                                          {0}};
+static const ls_key exponential_keys[] = {
+    TYPE_KEY,
+    GAMMA_KEY("0.95", "factor of the rate per epoch"),
+    WARMUP_KEYS,
+};
 
-static const ls_key cosine_keys[] = {TYPE_KEY(NULL, "cosine"), MIN_LR_KEY("where the rate ends"),
-                                     TOTAL_STEPS_KEY,          WARMUP_STEPS_KEY,
-                                     WARMUP_EPOCHS_KEY,        {0}};
-
-static const ls_key linear_keys[] = {TYPE_KEY(NULL, "linear"), MIN_LR_KEY("where the rate ends"),
-                                     TOTAL_STEPS_KEY,          WARMUP_STEPS_KEY,
-                                     WARMUP_EPOCHS_KEY,        {0}};
+static const ls_key decay_keys[] = {
+    TYPE_KEY,
+    MIN_LR_KEY("final rate"),
+    TOTAL_STEPS_KEY,
+    WARMUP_KEYS,
+};
 
 static const ls_key plateau_keys[] = {
-    TYPE_KEY(NULL, "plateau"),
-    REAL_KEY(factor, .fallback = "0.1", .min = 0, .max = 1, .flags = LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX,
-             .help = "what the rate is multiplied by at each reduction"),
-    COUNT_KEY(patience, .fallback = "10", .max = 1e9,
-              .help = "epochs in a row without an improvement of train.monitor that are borne"),
-    MIN_LR_KEY("the least rate"),
-    WARMUP_STEPS_KEY,
-    WARMUP_EPOCHS_KEY,
-    {0}};
+    TYPE_KEY,
+    LS_REAL_KEY("factor", options, schedule.factor, "0.1", 0, 1, "factor of each reduction",
+                .flags = LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX),
+    LS_COUNT_KEY("patience", options, schedule.patience, "10", 0, 1e9,
+                 "epochs without improvement of train.monitor before the rate is reduced"),
+    MIN_LR_KEY("minimum rate"),
+    WARMUP_KEYS,
+};
 
 static double constant_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
   (void)schedule;
@@ -126,23 +120,23 @@ static double plateau_lr(const ls_schedule *schedule, double base, const ls_sche
 }
 
 static const ls_schedule_type constant = {
-    .name = "constant", .help = "the optimizer's rate", .keys = constant_keys, .lr = constant_lr};
+    .name = "constant", .help = "the rate of the optimizer", .keys = constant_keys, .lr = constant_lr};
 static const ls_schedule_type step = {
-    .name = "step", .help = "drops every step_size epochs", .keys = step_keys, .lr = step_lr};
+    .name = "step", .help = "reduction every step_size epochs", .keys = step_keys, .lr = step_lr};
 static const ls_schedule_type exponential = {.name = "exponential",
-                                             .help = "falls by the same factor every epoch",
+                                             .help = "reduction by the same factor every epoch",
                                              .keys = exponential_keys,
                                              .lr = exponential_lr};
 static const ls_schedule_type cosine = {.name = "cosine",
-                                        .help = "half a cosine down to min_lr, step by step",
-                                        .keys = cosine_keys,
+                                        .help = "half a cosine from the rate to min_lr, per step",
+                                        .keys = decay_keys,
                                         .lr = cosine_lr};
 static const ls_schedule_type linear = {.name = "linear",
-                                        .help = "a straight line down to min_lr, step by step",
-                                        .keys = linear_keys,
+                                        .help = "a straight line from the rate to min_lr, per step",
+                                        .keys = decay_keys,
                                         .lr = linear_lr};
 static const ls_schedule_type plateau = {.name = "plateau",
-                                         .help = "is reduced when train.monitor no longer improves",
+                                         .help = "reduction when train.monitor stops improving",
                                          .keys = plateau_keys,
                                          .lr = plateau_lr};
 

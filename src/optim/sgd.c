@@ -1,7 +1,7 @@
 /* sgd: w = w - lr g. */
 #include "kinds.h"
 
-static const ls_key keys[] = {OPTIM_TYPE_KEY("sgd"), OPTIM_LR_KEY("0.001"), OPTIM_COUPLED_DECAY_KEY, {0}};
+static const ls_key keys[] = {OPTIM_TYPE_KEY, OPTIM_LR_KEY("0.001"), OPTIM_COUPLED_DECAY_KEY, {0}};
 
 static void step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const optim_common *const o = optim->options;

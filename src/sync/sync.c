@@ -12,45 +12,27 @@ const char *const ls_sync_mode_names[] = {"auto", "allreduce", "overlap", "shard
 static const char *const gradient_type_names[] = {"float32", "bfloat16", NULL};
 
 const ls_key ls_sync_keys[] = {
-    {.name = "mode",
-     .type = LS_KEY_CHOICE,
-     .offset = offsetof(ls_sync_config, mode),
-     .fallback = "auto",
-     .choices = ls_sync_mode_names,
-     .help =
-         "auto: the fastest in a trial at the start; allreduce: all ranks update all parameters; overlap: "
-         "the same, begun while the backward pass goes on; sharded: each rank updates a piece, and holds "
-         "that piece of the optimizer's state only"},
-    {.name = "gradient_type",
-     .type = LS_KEY_CHOICE,
-     .offset = offsetof(ls_sync_config, gradient_type),
-     .fallback = "float32",
-     .choices = gradient_type_names,
-     .help =
-         "what goes from node to node; bfloat16: half the bytes, and a resume does not repeat bit for bit"},
-    {.name = "shared_memory",
-     .type = LS_KEY_BOOL,
-     .offset = offsetof(ls_sync_config, shared_memory),
-     .fallback = "true",
-     .help = "sums within a node go through memory that its ranks share; false: through MPI"},
-    {.name = "timeout",
-     .type = LS_KEY_TIME,
-     .offset = offsetof(ls_sync_config, timeout),
-     .fallback = "10m",
-     .help =
-         "when nothing has moved on any rank for so long, the run ends and says which rank is to blame; "
-         "more than a step takes"},
-    {.name = "threads",
-     .type = LS_KEY_COUNT,
-     .offset = offsetof(ls_sync_config, threads),
-     .fallback = "auto",
-     .min = 1,
-     .max = 1024,
-     .word = "auto",
-     .help =
-         "BLAS threads of each rank; auto: OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else the cores it is "
-         "bound to, at most SLURM_CPUS_PER_TASK"},
-    {0}};
+    LS_CHOICE_KEY(
+        "mode", ls_sync_config, mode, "auto", ls_sync_mode_names,
+        "reduction of gradients and update. auto: the fastest in a trial at the start; allreduce: "
+        "every rank updates all parameters; overlap: like allreduce, but reduces during the "
+        "backward pass; sharded: each rank updates one part and stores the optimizer state of that "
+        "part only"),
+    LS_CHOICE_KEY("gradient_type", ls_sync_config, gradient_type, "float32", gradient_type_names,
+                  "type of gradients sent between nodes; bfloat16 halves the bytes, but a resumed run does "
+                  "not repeat bit for bit"),
+    LS_BOOL_KEY("shared_memory", ls_sync_config, shared_memory, "true",
+                "sums within a node through memory shared by its ranks; false: through MPI"),
+    LS_TIME_KEY("timeout", ls_sync_config, timeout, "10m",
+                "time without progress on any rank after which the run ends and reports the stalled rank; "
+                "must exceed the duration of a step"),
+    LS_COUNT_KEY(
+        "threads", ls_sync_config, threads, "auto", 1, 1024,
+        "BLAS threads per rank; auto: OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else the cores of its "
+        "affinity mask, at most SLURM_CPUS_PER_TASK",
+        .word = "auto"),
+    {0},
+};
 
 void ls_sync_configure(ls_config *config, ls_sync_config *out) {
   *out = (ls_sync_config){.shared_memory = true, .timeout = 600.0};
