@@ -88,8 +88,8 @@ def slower_links_cost_more(folder):
         result.must(row["reduce_seconds"] > 2 * 0.5, "a message there and one small sum at least")
         result.must(row["reduce_seconds"] < 1.0 + 2 * 0.5 * math.ceil(math.log2(row["nodes"])) * 2, "no more than that")
     result.must(told["useful"] == {"nodes": 1, "ranks": 1}, "nothing helps there")
-    run(folder, "plan", "config.yaml", "--nodes", "2", "--bandwidth", "1Mbit/s", "--latency", "500ms").exits(0).says(
-        "more than 1 node of 1 rank does not help: 2 ranks make", "assumed: links of 0.001 Gbit/s")
+    run(folder, "plan", "config.yaml", "--nodes", "2", "--bandwidth", "1Mbit/s", "--latency", "500ms").exits(0).reports(
+        "1 node", "not help|no faster").reports("0.001 Gbit/s")
 
 
 def what_was_asked_for_counts(folder):
@@ -109,7 +109,7 @@ def ten_thousand_ranks(folder):
     told, result = plan(folder, "--nodes", "500", "--ranks-per-node", "20", *LINKS)
     last = told["clusters"][-1]
     result.must(last["ranks"] == 10000 and last["rows"] == 1, "all of them, most without a row")
-    run(folder, "plan", "config.yaml", "--nodes", "64", "--ranks-per-node", "8", *LINKS).exits(0).says("not help: ")
+    run(folder, "plan", "config.yaml", "--nodes", "64", "--ranks-per-node", "8", *LINKS).exits(0).says("not help|no faster")
 
 
 def many_ranks_measure_at_once(folder):
@@ -136,30 +136,30 @@ def the_run_directory_is_left_alone(folder):
     result = run(folder, "plan", "config.yaml").exits(0)
     result.must(harness.snapshot(folder) == before, "nothing is written")
     result.must(re.search(r"^ +1 +1 +32 ", result.out, re.MULTILINE), "one row for one rank")
-    result.says("all of them help")
+    result.says("help|faster")
 
 
 def mistakes_are_told(folder):
     prepare(folder)
-    cases = ((("--nodes", "0"), "--nodes 0: a whole number from 1 to 10000 is expected"),
-             (("--nodes", "two", *LINKS), "--nodes two"),
-             (("--ranks-per-node", "-3"), "--ranks-per-node -3"),
-             (("--nodes", "101", "--ranks-per-node", "100", *LINKS), "10100 ranks; at most 10000"),
-             (("--nodes", "2"), "--nodes 2 needs --bandwidth and --latency"),
-             (("--nodes", "2", "--bandwidth", "25Gb/s"), "needs --bandwidth and --latency"),
-             (("--bandwidth", "25"), "--bandwidth 25: a number above 0 with its unit is expected, such as 25Gb/s"),
-             (("--bandwidth", "25gb/s"), "units: Gb/s, Gbit/s, Mb/s, Mbit/s, GB/s, MB/s"),
-             (("--bandwidth", "0Gb/s"), "a number above 0"),
-             (("--bandwidth", "nanGb/s"), "a number above 0"),
-             (("--latency", "-2us"), "such as 2us (units: us, ms, s, ns)"),
-             (("--latency", "us"), "a number above 0"),
-             (("--memory-bandwidth", "fast"), "--memory-bandwidth fast"),
-             (("--hosts", "2"), "unknown option"),
-             (("another.yaml",), "one too many"))
-    for words, text in cases:
-        result = run(folder, "plan", "config.yaml", *words).exits(2).says(text)
+    cases = ((("--nodes", "0"), ("--nodes 0", "1", "10000")),
+             (("--nodes", "two", *LINKS), ("--nodes two",)),
+             (("--ranks-per-node", "-3"), ("--ranks-per-node -3",)),
+             (("--nodes", "101", "--ranks-per-node", "100", *LINKS), ("10100", "10000")),
+             (("--nodes", "2"), ("--nodes 2", "--bandwidth", "--latency")),
+             (("--nodes", "2", "--bandwidth", "25Gb/s"), ("--nodes 2", "--bandwidth", "--latency")),
+             (("--bandwidth", "25"), ("--bandwidth 25", "above 0", "25Gb/s")),
+             (("--bandwidth", "25gb/s"), ("--bandwidth 25gb/s", "Gb/s, Gbit/s, Mb/s, Mbit/s, GB/s, MB/s")),
+             (("--bandwidth", "0Gb/s"), ("--bandwidth 0Gb/s", "above 0")),
+             (("--bandwidth", "nanGb/s"), ("--bandwidth nanGb/s", "above 0")),
+             (("--latency", "-2us"), ("--latency -2us", "2us", "us, ms, s, ns")),
+             (("--latency", "us"), ("--latency us", "above 0")),
+             (("--memory-bandwidth", "fast"), ("--memory-bandwidth fast",)),
+             (("--hosts", "2"), ("--hosts",)),
+             (("another.yaml",), ("another.yaml",)))
+    for words, parts in cases:
+        result = run(folder, "plan", "config.yaml", *words).exits(2).reports("error: ", *parts)
         result.must(result.out == "", "stdout stays empty")
-    run(folder, "plan").exits(2).says("missing: CONFIG.yaml")
+    run(folder, "plan").exits(2).reports("error: ", "CONFIG.yaml")
     run(folder, "plan", "nowhere.yaml").exits(2).says("nowhere.yaml")
     run(folder, "plan", "config.yaml", "--set", "data.train=none.h5").exits(3).says("none.h5")
 

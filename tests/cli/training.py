@@ -14,7 +14,8 @@ import h5py
 import numpy
 
 import harness
-from harness import ALONE, edited, model_arrays, read_csv, run, run_well
+from harness import (ALONE, CHANGED, DONE, FINISHED, INITIALIZED, NO_BEST, NOT_USED_AGAIN, REBUILT, RESUMED, edited, model_arrays,
+                     read_csv, run, run_well)
 
 COLUMNS = ["epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "samples_per_second",
            "seconds"]
@@ -179,16 +180,16 @@ def more_metrics_survive_a_resume(folder):
     train(folder)
     before = {name: column(folder, name) for name in [*COLUMNS, "val_f1", "val_roc_auc"]}
     train(folder, "-o", "whole", "--set", "train.epochs=4")
-    result = train(folder, "--set", "train.epochs=3").says("going on from")
+    result = train(folder, "--set", "train.epochs=3").says(RESUMED)
     result.must(read_csv(folder / "run/metrics.csv")[0] == [*COLUMNS, "val_f1", "val_roc_auc"], "the columns stay")
     result.must(all(column(folder, name)[:2] == values for name, values in before.items()), "the rows stay")
-    result = train(folder, "--set", "train.epochs=4", "--set", "metrics=[top_1, roc_auc]").says("going on from")
+    result = train(folder, "--set", "train.epochs=4", "--set", "metrics=[top_1, roc_auc]").says(RESUMED)
     result.must(read_csv(folder / "run/metrics.csv")[0] == [*COLUMNS, "val_top_1", "val_roc_auc"], "the new columns")
     result.must(column(folder, "val_top_1")[:3] == [""] * 3, "what was not measured stays empty")
     result.must(column(folder, "val_top_1")[3] == column(folder, "val_accuracy")[3], "the best one is the accuracy")
     for name in ("val_roc_auc", "val_loss", "epoch"):
         result.must(column(folder, name) == column(folder, name, "whole"), f"{name} is that of a run without a break")
-    result = train(folder, "--set", "train.epochs=5", "--set", "metrics=null").says("going on from")
+    result = train(folder, "--set", "train.epochs=5", "--set", "metrics=null").says(RESUMED)
     result.must(read_csv(folder / "run/metrics.csv")[0] == COLUMNS, "without them there are the fixed columns")
     result.must(column(folder, "train_loss")[:4] == column(folder, "train_loss", "whole"), "the rows stay")
 
@@ -233,7 +234,7 @@ def output_of_an_unusual_name(folder):
     for name in ("Ann's run: # 1", "läufe/ß", 'say "run"', "null", "a\\b"):
         result = train(folder, "--output", name, "--set", "train.max_steps=1")
         result.must((folder / name / "model.h5").is_file(), f"the output must be {name}")
-        run_well(folder, "train", f"{name}/config.yaml").says(f"{name} is finished")
+        run_well(folder, "train", f"{name}/config.yaml").reports(name, FINISHED)
 
 
 def paths_are_relative_to_the_config(folder):
@@ -273,9 +274,8 @@ def check_crowd(folder, expected, *words, **how):
     result, threads = threads_of(folder, *words, **how)
     result.must(threads == expected, f"each rank must have {expected} threads")
     ranks, cores = max(how.get("ranks", ALONE), 1), len(how.get("cores", CORES))
-    wanted = f"{expected * ranks} threads of {ranks} rank{'s' * (ranks > 1)} on "
-    shared = f" share {cores} core{'s' * (cores > 1)},"
-    result.must(wanted in result.all_err and shared in result.all_err, f"it must be told: {wanted}...{shared}")
+    wanted = rf"warning: {expected * ranks} threads .*\b{ranks} ranks? .*share {cores} core"
+    result.must(re.search(wanted, result.all_err), f"the warning must match: {wanted}")
     result.must(result.all_err.count("\n") == 1, "one warning is enough")
 
 
@@ -308,7 +308,7 @@ def too_many_threads_are_told(folder):
     check_crowd(folder, 3, variables=("OMP_NUM_THREADS=3",), ranks=2, cores=CORES[:1])
     check_crowd(folder, 1, ranks=3, cores=CORES[:1])
     result, threads = threads_of(folder, variables=("SLURM_CPUS_PER_TASK=4",), cores=CORES[:1])
-    result.must(threads == 1 and "SLURM_CPUS_PER_TASK is 4" in result.err, "cores that are not there must be told")
+    result.must(threads == 1 and re.search("SLURM_CPUS_PER_TASK.* 4", result.err), "cores that are not there must be told")
 
 
 def threads_by_the_quota(folder):
@@ -319,9 +319,9 @@ def threads_by_the_quota(folder):
     if len(CORES) < 2 or subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
         raise harness.Skip("this takes two cores and the right to mount")
     command = ("train", "config.yaml", "--overwrite", "--set", "train.max_steps=1")
-    run(folder, *command, before=(*NO_WISH, *mount)).exits(0).says("1 rank x 1 thread,")
+    run(folder, *command, before=(*NO_WISH, *mount)).exits(0).says("1 rank x 1 thread")
     crowd = run(folder, *command, "--set", "comm.threads=2", before=(*NO_WISH, *mount)).exits(0)
-    crowd.must("2 threads of 1 rank on" in crowd.all_err and "share 1 core," in crowd.all_err, "it must be told")
+    crowd.must(re.search("warning: 2 threads .*1 rank .*share 1 core", crowd.all_err), "the warning must name both numbers")
 
 
 def facts_are_in_the_log(folder):
@@ -329,10 +329,10 @@ def facts_are_in_the_log(folder):
     prepare(folder)
     result = train(folder, "--set", "data.validation=0.2", "--set", "train.max_steps=1", ranks=3)
     log = unstamped(folder / "run/train.log")
-    for pattern in (rf"^host {re.escape(os.uname().nodename)}: ranks 0-2, 3 threads in all, on cores [0-9,-]+$",
-                    r"^files: HDF5 1\.\d+\.\d+; (a thread writes checkpoints|checkpoints are written while training waits)$",
-                    r"^training data: \d+ samples of \S*data\.h5, fingerprint [0-9a-f]{32}$",
-                    r"^validation data: \d+ samples of \S*data\.h5, fingerprint [0-9a-f]{32}$"):
+    for pattern in (rf"^host {re.escape(os.uname().nodename)}: ranks 0-2, .*\b3\b.* cores [0-9,-]+$",
+                    r"HDF5 \d+\.\d+\.\d+; .*checkpoints",
+                    r"^training data: \d+ samples .*\S*data\.h5, .*[0-9a-f]{32}$",
+                    r"^validation data: \d+ samples .*\S*data\.h5, .*[0-9a-f]{32}$"):
         result.must(re.search(pattern, log, re.MULTILINE), f"the log must have {pattern}")
         result.must(not re.search(pattern, result.out, re.MULTILINE), f"only the log may have {pattern}")
 
@@ -352,17 +352,17 @@ def no_steps(folder):
     result.must(steps_saved(folder) == ["step-00000000.h5"], f"the checkpoints are {steps_saved(folder)}")
     result.must((folder / "run/model.h5").is_file(), "the initial model is written")
     result.must(read_csv(folder / "run/metrics.csv") == (COLUMNS, []), "no epoch has a row")
-    train(folder).says("going on from run/checkpoints/step-00000000.h5", "done: 2 epochs, 16 steps")
+    train(folder).reports(RESUMED, "run/checkpoints/step-00000000.h5").reports(DONE, "2 epochs", "16 steps")
 
 
 def going_on_makes_no_difference(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"),
             ("activation: relu}\n", "activation: relu}\n  - {layer: dropout, rate: 0.25}\n"))
     train(folder, "-o", "whole")
-    train(folder, "--set", "train.max_steps=11").says("done: 1 epochs, 11 steps")
-    result = train(folder, "--set", "train.max_steps=16").says("going on from run/checkpoints/step-00000011.h5: epoch 2")
+    train(folder, "--set", "train.max_steps=11").reports(DONE, "1 epoch", "11 steps")
+    result = train(folder, "--set", "train.max_steps=16").reports(RESUMED, "run/checkpoints/step-00000011.h5", "epoch 2")
     result.must(len(column(folder, "epoch")) == 2, "two epochs are over")
-    result = train(folder).says("done: 4 epochs, 32 steps")
+    result = train(folder).reports(DONE, "4 epochs", "32 steps")
     final = "checkpoints/step-00000032.h5"
     result.must(same_model(folder / "whole" / final, folder / "run" / final), "the model must be the same bit for bit")
     for name in COLUMNS[:-2]:
@@ -382,7 +382,7 @@ def rows_beyond_the_checkpoint_are_dropped(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"))
     train(folder)
     (folder / "run/checkpoints/step-00000032.h5").unlink()
-    result = run(folder, "train", "config.yaml").exits(0).says("step-00000024.h5", "warning", "no best model")
+    result = run(folder, "train", "config.yaml").exits(0).says("step-00000024.h5").reports("warning", NO_BEST)
     result.must(column(folder, "epoch") == ["1", "2", "3", "4"], "an epoch has one row")
 
 
@@ -390,9 +390,9 @@ def finished_run_says_so(folder):
     prepare(folder)
     train(folder)
     before = harness.snapshot(folder)
-    result = train(folder).says("run is finished: 2 epochs, 16 steps; nothing to do")
+    result = train(folder).reports("run", FINISHED, "2 epochs", "16 steps")
     result.must(harness.snapshot(folder) == before, "nothing may change")
-    train(folder, "--set", "train.epochs=3").says("going on from", "done: 3 epochs, 24 steps")
+    train(folder, "--set", "train.epochs=3").says(RESUMED).reports(DONE, "3 epochs", "24 steps")
 
 
 def learning_rate_may_change(folder):
@@ -400,9 +400,10 @@ def learning_rate_may_change(folder):
     train(folder)
     result = train(folder, "--set", "train.epochs=3", "--set", "optimizer.lr=0.5")
     result.must(column(folder, "lr") == ["0.01", "0.01", "0.5"], "the new rate holds from there on")
-    result.says("changed since: optimizer.lr is 0.5, was 0.01; train.epochs is 3, was 2\n")
+    result.reports(CHANGED, "optimizer.lr", "0.5", "0.01").reports(CHANGED, "train.epochs", "3", "2")
     again = train(folder, "--set", "train.epochs=4", "--set", "optimizer.lr=0.5")
-    again.says("changed since: train.epochs is 4, was 3\n")
+    again.reports(CHANGED, "train.epochs", "4", "3")
+    again.must("optimizer.lr" not in again.out, "a key with the value of the last run is not reported")
 
 
 def other_validation_data_start_the_best_anew(folder):
@@ -412,7 +413,7 @@ def other_validation_data_start_the_best_anew(folder):
     train(folder)
     harness.write_arrays(folder / "val.h5", {"x": X[:20], "y": (Y[:20] + 1) % 3})
     result = harness.run(folder, "train", "config.yaml", "--set", "train.epochs=3").exits(0)
-    result.must("the best is taken from here on" in result.err, "it must be told")
+    result.reports("warning", "best")
     shutil.copy(folder / "val.h5", folder / "copy.h5")
     again = harness.run(folder, "train", "config.yaml", "--set", "train.epochs=4", "--set", "data.validation=copy.h5").exits(0)
     again.must("best" not in again.err, "a copy at another path is the same")
@@ -427,8 +428,8 @@ def another_platform_is_told(folder):
     kernels = [re.search(r"^lockstep .*\((\S+) kernels\)", text, re.MULTILINE) for text in (old, result.out)]
     if not all(kernels) or kernels[0][1] == kernels[1][1]:
         raise harness.Skip("this BLAS has one kind of kernels here")
-    result.says("on another platform than before", kernels[0][1])
-    result.must("another platform" not in train(folder, "--set", "train.epochs=3").out, "it is the same now")
+    result.reports("platform", kernels[0][1])
+    result.must("platform" not in train(folder, "--set", "train.epochs=3").out, "it is the same now")
 
 
 def overwrite_removes_the_run_alone(folder):
@@ -447,12 +448,12 @@ def overwrite_removes_the_run_alone(folder):
 
 def overwrite_where_there_is_no_run(folder):
     prepare(folder)
-    train(folder, "--overwrite").says("done: 2 epochs")
+    train(folder, "--overwrite").reports(DONE, "2 epochs")
 
 
 def resume_never_starts_a_new_run(folder):
     prepare(folder)
-    train(folder, "--resume", "never").says("done: 2 epochs")
+    train(folder, "--resume", "never").reports(DONE, "2 epochs")
 
 
 def resume_from_a_file_of_another_run(folder):
@@ -468,7 +469,7 @@ def going_back_in_a_run_drops_what_came_later(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"))
     train(folder, "--set", "checkpoint.keep=9")
     result = run(folder, "train", "config.yaml", "--resume", "run/checkpoints/step-00000016.h5", "--set",
-                 "optimizer.lr=0.5").exits(0).says("no best model")
+                 "optimizer.lr=0.5").exits(0).reports("warning", NO_BEST)
     result.must(column(folder, "epoch") == ["1", "2", "3", "4"], "a row an epoch")
     result.must(column(folder, "lr") == ["0.01", "0.01", "0.5", "0.5"], "the rows are of this history")
 
@@ -482,18 +483,18 @@ def lost_model_is_made_again(folder):
     whole = model.read_bytes()
     for lose in (model.unlink, lambda: shutil.copy(folder / "other/model.h5", model)):
         lose()
-        result = train(folder).says("run/model.h5: made again from run/checkpoints/best.h5", "done: 2 epochs")
+        result = train(folder).reports("run/model.h5", REBUILT, "run/checkpoints/best.h5").reports(DONE, "2 epochs")
         result.must(model.read_bytes() == whole, "it must be the same")
-        train(folder).says("is finished")
+        train(folder).says(FINISHED)
     model.unlink()
-    train(folder, "--set", "train.epochs=3").says("made again", "going on from", "done: 3 epochs")
-    train(folder).says("is finished").must(same_model(model, folder / "run/checkpoints/best.h5"), "it is the best one")
+    train(folder, "--set", "train.epochs=3").reports("run/model.h5", REBUILT).says(RESUMED).reports(DONE, "3 epochs")
+    train(folder).says(FINISHED).must(same_model(model, folder / "run/checkpoints/best.h5"), "it is the best one")
     (folder / "run/checkpoints/best.h5").unlink()
     kept = model.read_bytes()
-    train(folder).says("is finished").must(model.read_bytes() == kept, "the best model stays")
+    train(folder).says(FINISHED).must(model.read_bytes() == kept, "the best model stays")
     model.unlink()
-    run(folder, "train", "config.yaml").exits(0).says("no best model", "going on from", "done: 3 epochs")
-    train(folder).says("is finished").must(model.exists(), "model.h5 is there again")
+    run(folder, "train", "config.yaml").exits(0).reports("warning", NO_BEST).says(RESUMED).reports(DONE, "3 epochs")
+    train(folder).says(FINISHED).must(model.exists(), "model.h5 is there again")
 
 
 def a_finished_run_has_its_final_model(folder):
@@ -503,20 +504,20 @@ def a_finished_run_has_its_final_model(folder):
     shutil.copy(folder / "run/model.h5", folder / "early.h5")
     train(folder, "--set", "train.epochs=4")
     shutil.copy(folder / "early.h5", folder / "run/model.h5")
-    result = train(folder, "--set", "train.epochs=4").says("going on from", "done: 4 epochs")
+    result = train(folder, "--set", "train.epochs=4").says(RESUMED).reports(DONE, "4 epochs")
     result.must(same_model(folder / "run/model.h5", max(folder.glob("run/checkpoints/step-*.h5"))), "it is the final one")
-    train(folder, "--set", "train.epochs=4").says("is finished")
+    train(folder, "--set", "train.epochs=4").says(FINISHED)
 
 
 def output_with_a_slash_at_its_end(folder):
     prepare(folder)
-    result = train(folder, "--output", "deep/run//").says("done: 2 epochs")
+    result = train(folder, "--output", "deep/run//").reports(DONE, "2 epochs")
     result.must((folder / "deep/run/model.h5").exists(), "the model is in the folder")
 
 
 def no_limit_of_steps(folder):
     prepare(folder)
-    train(folder, "--set", "train.max_steps=null").says("done: 2 epochs")
+    train(folder, "--set", "train.max_steps=null").reports(DONE, "2 epochs")
 
 
 def seeds_make_other_models(folder):
@@ -531,7 +532,8 @@ def resume_from_a_file(folder):
     train(folder, "-o", "whole")
     train(folder, "-o", "part", "--set", "train.max_steps=9")
     result = run(folder, "train", "config.yaml", "--resume", "part/checkpoints/step-00000009.h5").exits(0)
-    result.says("warning", "no best model", "going on from part/checkpoints/step-00000009.h5: epoch 2, step 9", "done: 3 epochs, 24 steps")
+    result.reports("warning", NO_BEST).reports(RESUMED, "part/checkpoints/step-00000009.h5", "epoch 2", "step 9")
+    result.reports(DONE, "3 epochs", "24 steps")
     result.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models differ")
 
 
@@ -578,7 +580,7 @@ def whole_model_is_taken(folder):
     base = model_arrays(folder / "base/model.h5")
     for name in ("model.h5", "checkpoints/best.h5"):
         result, arrays = initial(folder, "--init-from", f"base/{name}", output=name.replace("/", "-"))
-        result.says(f"weights: all from base/{name}")
+        result.reports(INITIALIZED, f"base/{name}")
         result.must(set(sources(arrays, base=base).values()) == {"base"}, "all weights are the other model's")
         result.must("1-batch_norm/running_mean" in arrays, "the running averages are among them")
         log = unstamped(folder / name.replace("/", "-") / "train.log").splitlines()
@@ -595,13 +597,12 @@ def other_layers_are_initialised_anew(folder):
     words = ("--set", "model.3.units=2")
     _, seed = initial(folder, *words, output="seed")
     result, arrays = initial(folder, *words, "--init-from", "base/model.h5")
-    result.says("weights: from base/model.h5 0-dense, 1-batch_norm; from the seed 3-dense (W is (3, 8) float32 there, "
-                "(2, 8) float32 here)")
+    result.reports(INITIALIZED, "base/model.h5", "0-dense, 1-batch_norm", "3-dense", "(3, 8) float32", "(2, 8) float32")
     found = sources(arrays, base=model_arrays(folder / "base/model.h5"), seed=seed)
     for path, name in found.items():
         wanted = "seed" if path.startswith("3-dense") else "base"
         result.must(wanted in name, f"{path} is of {name or 'neither'}, not of {wanted}")
-    result = train(folder, *words, "--init-from", "base/model.h5", "-o", "tuned").says("done: 3 epochs")
+    result = train(folder, *words, "--init-from", "base/model.h5", "-o", "tuned").reports(DONE, "3 epochs")
 
 
 def blocks_are_taken_one_by_one(folder):
@@ -609,8 +610,8 @@ def blocks_are_taken_one_by_one(folder):
     base_and_new(folder)
     harness.write_arrays(folder / "data.h5", {"x": numpy.hstack([X, X]), "y": Y})
     result, arrays = initial(folder, "--set", "model.2={layer: dense, units: 8}", "--init-from", "base/model.h5")
-    result.says("from base/model.h5 0-dense/b, 1-batch_norm, 3-dense; from the seed 0-dense/W (W is (8, 4) float32 there, "
-                "(8, 8) float32 here), 2-dense (absent there)")
+    result.reports(INITIALIZED, "base/model.h5", "0-dense/b, 1-batch_norm, 3-dense", "0-dense/W", "(8, 4) float32", "(8, 8) float32",
+                   "2-dense")
     result.must(sources(arrays, base=model_arrays(folder / "base/model.h5"))["0-dense/b"] == "base", "b is taken")
 
 
@@ -623,12 +624,12 @@ def layers_are_taken_by_number(folder):
         for path, name in sources(arrays, base=base, seed=seed).items():
             wanted = "base" if path[0] in taken else "seed"
             result.must(wanted in name, f"{layers}: {path} is of {name or 'neither'}, not of {wanted}")
-    result.says("weights: from base/model.h5 0-dense, 1-batch_norm; from the seed 3-dense (not in --init-layers)")
+    result.reports(INITIALIZED, "base/model.h5", "0-dense, 1-batch_norm", "3-dense", "--init-layers")
     words = ("train", "config.yaml", "-o", "bad", "--init-from", "base/model.h5", "--init-layers")
     for layers in ("0,x", "1-0", "", "0,"):
-        run(folder, *words, layers).exits(2).says(f"--init-layers {layers}: ", "0,2-3")
-    run(folder, *words, "2").exits(4).says("none of its weights") # of dropout
-    run(folder, *words, "0-2", "--set", "model.2={layer: dense, units: 8}").exits(4).says("/model/2-dense/W: absent there")
+        run(folder, *words, layers).exits(2).reports(f"--init-layers {layers}", "0,2-3")
+    run(folder, *words, "2").exits(4).reports("base/model.h5") # of dropout, which has no weights
+    run(folder, *words, "0-2", "--set", "model.2={layer: dense, units: 8}").exits(4).reports("base/model.h5", "/model/2-dense/W")
     result.must(not (folder / "bad").exists(), "an error leaves no run")
 
 
@@ -649,13 +650,13 @@ def going_on_does_not_take_weights_again(folder):
     words = ("--init-from", "base/model.h5")
     train(folder, *words, "-o", "whole")
     train(folder, *words, "--set", "train.max_steps=5")
-    result = train(folder, *words).says("--init-from base/model.h5 was not used again", "going on from", "step 5")
+    result = train(folder, *words).reports("--init-from base/model.h5", NOT_USED_AGAIN).reports(RESUMED, "step 5")
     result.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models differ")
     shutil.rmtree(folder / "base") # not needed any more
-    train(folder, *words).says("--init-from base/model.h5 was not used again", "run is finished")
-    result = train(folder, *words[:1], "whole/model.h5", "--overwrite").says("weights: all from whole/model.h5")
+    train(folder, *words).reports("--init-from base/model.h5", NOT_USED_AGAIN).says(FINISHED)
+    result = train(folder, *words[:1], "whole/model.h5", "--overwrite").reports(INITIALIZED, "whole/model.h5")
     result.must(not same_model(folder / "whole/model.h5", folder / "run/model.h5"), "--overwrite starts anew")
-    train(folder, *words[:1], "whole/model.h5", "--resume", "never", "-o", "new").says("weights: all from")
+    train(folder, *words[:1], "whole/model.h5", "--resume", "never", "-o", "new").reports(INITIALIZED, "whole/model.h5")
 
 
 def weights_are_the_same_on_all_ranks(folder):
@@ -673,8 +674,9 @@ def inputs_of_another_scale_are_told(folder):
     other = X * numpy.array([1, 1, 2, 1], "f4") + numpy.array([0, 0.1, 3, 0], "f4")
     harness.write_arrays(folder / "data.h5", {"x": other, "y": Y})
     words = ("train", "config.yaml", "--init-from", "base/model.h5", "--set", "train.max_steps=1")
-    result = run(folder, *words).exits(0).says("warning: inputs are normalised otherwise", "feature 2 (from 0)")
-    told = [float(word) for word in result.err.split(" was ")[1].split(";")[0].split(" +- ")]
+    result = run(folder, *words).exits(0).reports("warning: ", "feature 2")
+    pairs = re.findall(r"(-?[\d.]+(?:e[-+]\d+)?) \+- (-?[\d.]+(?:e[-+]\d+)?)", result.err)
+    told = [float(number) for number in next(pair for pair in pairs if pair != ("0", "1"))]
     s, r = (other[:, 2].mean() - X[:, 2].mean()) / X[:, 2].std(), 2.0
     result.must(numpy.allclose(told, [s, r], rtol=0.01), f"0 +- 1 was {s} +- {r}, not {told}")
     train(folder, *words[2:], "--init-layers", "1", "-o", "last") # has nothing to do with inputs
@@ -701,7 +703,7 @@ def check_stopped(folder, result, ranks, least=8):
     result.must(step >= least, "an epoch of 8 steps was over")
     end = f"train.max_steps={step + 3}"
     again = train(folder, "--set", end, ranks=ranks)
-    again.says(f"going on from run/checkpoints/step-{step:08}.h5", f"{step + 3} steps;")
+    again.reports(RESUMED, f"run/checkpoints/step-{step:08}.h5").reports(DONE, f"{step + 3} steps")
     train(folder, "-o", "whole", "--set", end, ranks=ranks)
     again.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models must be the same bit for bit")
 
@@ -710,8 +712,7 @@ def stopped_by(number, ranks, folder):
     process = start_long_run(folder, ranks)
     process.send_signal(number)
     result = harness.finish(process).exits(STOPPED)
-    result.must(result.err.startswith("lockstep: warning: stopped by a signal at step "), "it must say so")
-    result.says("run the same command again")
+    result.must(re.match(r"lockstep: warning: .*signal.* step \d+", result.err), "it must name the signal and the step")
     result.must(result.err.count("lockstep:") == 1, "one line is enough")
     check_stopped(folder, result, ranks)
 
@@ -751,11 +752,11 @@ def stopped_by_max_time(ranks, folder):
     for _ in range(2):
         result = run(folder, "train", "config.yaml", "--set", f"train.max_time={limit}s", ranks=ranks).exits(STOPPED)
         result.must(ranks != ALONE or result.seconds < limit + 1, "it must end in time")
-        match = re.match(r"lockstep: warning: stopped by train.max_time at step (\d+) ", result.err)
+        match = re.match(r"lockstep: warning: .*train\.max_time.* step (\d+)", result.err)
         result.must(match and result.err.count("lockstep:") == 1, "one line must say so")
         steps.append(int(match[1]))
         result.must(f"step-{steps[-1]:08}.h5" in steps_saved(folder), "that step must be saved")
-    result.says(f"going on from run/checkpoints/step-{steps[0]:08}.h5")
+    result.reports(RESUMED, f"run/checkpoints/step-{steps[0]:08}.h5")
     result.must(1 <= steps[0] < steps[1], "each start must take steps")
     check_stopped(folder, result, ranks, least=2)
 
@@ -763,10 +764,10 @@ def stopped_by_max_time(ranks, folder):
 def max_time_is_a_time(folder):
     """What is no time is told; where there is none left one step is taken; lr-find knows of no limit."""
     prepare(folder)
-    run(folder, "train", "config.yaml", "--set", "train.max_time=3:50").exits(2).says("train.max_time", "3h50m")
-    run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).says("train.max_time at step 1 ")
-    run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).says("train.max_time at step 2 ")
-    train(folder, "--set", "train.max_time=1d2h").says("done: 2 epochs")
+    run(folder, "train", "config.yaml", "--set", "train.max_time=3:50").exits(2).reports("train.max_time", "3:50", "3h50m")
+    run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).reports("train.max_time", "step 1")
+    run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).reports("train.max_time", "step 2")
+    train(folder, "--set", "train.max_time=1d2h").reports(DONE, "2 epochs")
     run_well(folder, "lr-find", "config.yaml", "--set", "train.max_time=0.001")
 
 
@@ -828,9 +829,9 @@ def weights_tell_what_counts(folder):
 
 def full_batch_and_batch_of_one(folder):
     prepare(folder)
-    train(folder, "-o", "full", "--set", "train.batch_size=full").says("batch 60, 1 steps an epoch", "2 steps;")
-    train(folder, "-o", "one", "--set", "train.batch_size=1", ranks=2).says("batch 1, 60 steps an epoch", "120 steps;")
-    train(folder, "-o", "most", "--set", "train.batch_size=1000").says("batch 60, 1 steps an epoch")
+    train(folder, "-o", "full", "--set", "train.batch_size=full").reports("batch 60", "1 step").reports(DONE, "2 steps")
+    train(folder, "-o", "one", "--set", "train.batch_size=1", ranks=2).reports("batch 1", "60 steps").reports(DONE, "120 steps")
+    train(folder, "-o", "most", "--set", "train.batch_size=1000").reports("batch 60", "1 step")
 
 
 def more_ranks_than_samples(folder):
