@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Writes digits.h5 from the test set of the UCI "Optical Recognition of Handwritten Digits" data.
 
-SOURCE is either of these, which hold the same 1,797 rows of 64 pixels and a digit:
+SOURCE is one of these files; both hold the same 1,797 rows of 64 pixels and a digit:
 - `optdigits.tes` of https://archive.ics.uci.edu/dataset/80 (doi:10.24432/C50P49);
 - `sklearn/datasets/data/digits.csv.gz` of an installed scikit-learn.
 
-A fifth of the rows, drawn by a fixed permutation, becomes /test, the others /train; both keep the source's
-order. Needs numpy and h5py (Debian: python3-h5py).
+A fifth of the rows, selected by a fixed permutation, becomes /test, the others /train; both keep the order of the
+source. Needs numpy and h5py (Debian: python3-h5py).
 """
 
 import argparse
