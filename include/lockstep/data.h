@@ -45,90 +45,123 @@ extern const ls_key ls_data_keys[];
  * too, from the folder of the config file `config_path`. */
 void ls_data_configure(ls_config *config, const char *config_path, ls_data_config *out);
 
-/* ----------------------------------------------------------------- data sets */
+/* ----------------------------------------------------------------- datasets */
 
-/* Local. Cuts FILE[:GROUP] at the last colon that a `/` follows. Both parts are owned by the caller; *group
- * is NULL where there is none. */
+/* Local. Splits FILE[:GROUP] at the last colon that precedes a `/`. The caller owns both parts; *group is
+ * NULL if the spec names none. */
 ls_status ls_spec_split(const char *spec, char **file, char **group);
 
-/* What the targets are to be. */
 typedef enum ls_target_kind {
   LS_TARGET_NONE,    /* y is not read */
-  LS_TARGET_CLASSES, /* class numbers below n_outputs; one-hot rows are turned into them */
+  LS_TARGET_CLASSES, /* class numbers below n_outputs; one-hot rows are converted to them */
   LS_TARGET_LABELS,  /* numbers in [0, 1] */
   LS_TARGET_VALUES   /* numbers */
 } ls_target_kind;
 
 typedef struct ls_dataset_request {
-  const char *spec;  /* FILE[:GROUP] */
-  const char *role;  /* "train", "validation" or "test": for names such as X_train; NULL: any of them */
-  const char *x, *y; /* explicit names, or NULL */
-  bool may_differ;   /* where an explicit name is not there, the usual ones are looked for */
-  ls_target_kind target;
-  size_t n_outputs;  /* the columns of y, or for classes their number; 0: whatever the file says */
-  size_t n_features; /* that x must have; 0: whatever the file says */
+  const char *spec;      /* FILE[:GROUP] */
+  const char *role;      /* "train", "validation" or "test": selects names such as X_train; NULL: any */
+  const char *x, *y;     /* explicit names, or NULL */
+  bool may_differ;       /* if an explicit name is absent, search for the usual names */
+  ls_target_kind target; /* what y contains */
+  size_t n_features;     /* that a row of x must have; 0: any number */
 } ls_dataset_request;
+
+/* A sample in its stored types. The pointers are borrowed from the reader. */
+typedef struct ls_row {
+  const void *x;               /* (n_features) of the dataset's x_array.dtype */
+  const int32_t *class_number; /* LS_TARGET_CLASSES; otherwise NULL */
+  const float *values;         /* (n_outputs): LS_TARGET_LABELS or LS_TARGET_VALUES; otherwise NULL */
+  float weight;                /* 1 if the dataset has no weights */
+} ls_row;
+
+/* Access to the samples of a dataset, wherever they are kept. */
+typedef struct ls_reader ls_reader;
+struct ls_reader {
+  /* Local. Fetches n samples by number. The rows stay valid until the next fetch. rows: (n) */
+  void (*fetch)(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows);
+  /* Collective. Frees the reader. */
+  void (*close)(ls_comm *comm, ls_reader *reader);
+  size_t bytes;    /* memory of the samples */
+  bool is_private; /* each rank has this memory, rather than each node */
+};
 
 typedef struct ls_dataset {
   uint64_t n_samples;
   size_t n_features; /* elements of a row of x */
   size_t n_outputs;
-  ls_array x_array; /* its stored type and shape */
+  ls_array x_array; /* stored type and shape of x */
   ls_target_kind target;
   bool has_weights;
-  ls_shared x;           /* (n_samples, n_features) of x_array.dtype */
-  ls_shared y;           /* classes: (n_samples) int32; others: (n_samples, n_outputs) float32 */
-  ls_shared w;           /* (n_samples) float32 */
-  ls_digest fingerprint; /* of x, y, w and their shapes; the same on all ranks */
-  size_t n_classes, n_feature_names; /* of the texts below; known on rank 0 only, 0 elsewhere */
-  char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL where the file has none */
+  ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks */
+  size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
+  char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
+  ls_reader *reader;                 /* owned; NULL before ls_dataset_read */
+  struct ls_dataset_source *source;  /* the open file; owned; NULL after ls_dataset_read */
 } ls_dataset;
 
-/* Collective. Opens, checks and reads a data set. LS_ERR_DATA on all ranks where the file is missing,
- * unreadable or ambiguous (the message lists what was found), shapes or types do not fit, a label is out of
- * range, a number is NaN, infinite or beyond float32 (naming the row, from 0), or there are no samples. */
+/* Collective. Opens the file of a dataset and describes x: samples, shape, type, feature names. Fails with
+ * LS_ERR_DATA on all ranks if the file is missing, unreadable or ambiguous (the message lists the arrays
+ * that were found), or if x has an unsuitable shape or type, or no samples. */
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
+
+/* Collective. Reads all samples. n_outputs: columns of y, or the number of classes; 0: as in the file.
+ * Fails with LS_ERR_DATA on all ranks if y or w does not fit x or n_outputs, a label is out of range, or a
+ * number is NaN, infinite or beyond float32 (the message names the row, from 0). After a failure the
+ * dataset can only be closed. */
+ls_status ls_dataset_read(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
 
 /* Collective. */
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
 
+/* Local. Fetches n samples by number. The rows stay valid until the next fetch. rows: (n) */
+void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows);
+
 /* ---------------------------------------------------------------------- views */
 
-/* A part of a data set: sample i of the view is sample ls_view_sample(view, i) of the data set. */
+/* A subset of a dataset: sample i of the view is sample ls_view_sample(view, i) of the dataset. */
 typedef struct ls_view {
   const ls_dataset *dataset; /* borrowed */
   uint64_t n;
-  bool is_split; /* through the permutation of the split, from `first` on */
-  uint64_t first;
+  bool is_split;  /* the view is part of a permutation of the dataset, from `first` */
+  uint64_t first; /* position in the permutation */
   ls_permutation split;
 } ls_view;
 
-/* Local. All of a data set. */
+/* Local. The whole dataset. */
 ls_view ls_view_all(const ls_dataset *dataset);
 
-/* Local. Cuts round(fraction * n) samples off for validation, by a permutation keyed on (seed, split). */
+/* Local. Assigns round(fraction * n) samples to validation, by a permutation keyed on (seed, split). */
 void ls_view_split(const ls_dataset *dataset, double fraction, uint64_t seed, ls_view *train,
                    ls_view *validation);
 
+/* Local. The number in the dataset of sample i of the view. */
 uint64_t ls_view_sample(const ls_view *view, uint64_t i);
 
-/* The order of an epoch over the n samples of a view. */
-typedef struct ls_order {
-  bool is_shuffled;
-  ls_permutation permutation;
-} ls_order;
+/* Local. Fetches sample i of the view. */
+ls_row ls_view_row(const ls_view *view, uint64_t i);
 
-/* Local. Keyed on (seed, epoch). */
-ls_order ls_order_make(uint64_t n, uint64_t seed, uint64_t epoch, bool shuffle);
-uint64_t ls_order_at(const ls_order *order, uint64_t position);
+/* The order in which an epoch visits the samples of a view, keyed on (seed, epoch). */
+typedef struct ls_order ls_order;
 
-/* Local. The shard of `rank` of rows [0, rows): contiguous, sizes differ by at most one; may be empty. */
+/* Local. Borrows the view. The caller destroys the order, and calls ls_order_begin before it uses it. */
+ls_status ls_order_create(const ls_view *view, uint64_t seed, bool shuffle, ls_order **out);
+void ls_order_destroy(ls_order **order);
+
+/* Local. Selects the epoch. */
+void ls_order_begin(ls_order *order, uint64_t epoch);
+
+/* Local. The numbers in the dataset of the samples at positions first .. first + n - 1 of the epoch.
+ * samples: (n) */
+void ls_order_samples(const ls_order *order, uint64_t first, size_t n, uint64_t *samples);
+
+/* Local. The shard of `rank` of rows [0, rows): contiguous; sizes differ by at most one; may be empty. */
 typedef struct ls_shard {
   size_t first, rows;
 } ls_shard;
 ls_shard ls_shard_of(size_t rows, int rank, int size);
 
-/* Local. The most rows that any rank's shard of a batch of `rows` has. */
+/* Local. The largest number of rows in any rank's shard of a batch of `rows`. */
 size_t ls_shard_most(size_t rows, int size);
 
 /* ----------------------------------------------------------------- normaliser */

@@ -123,6 +123,7 @@ typedef struct ls_split {
 typedef struct ls_setup {
   ls_job *job; /* borrowed */
   ls_split train, validation, test;
+  ls_order *order; /* of the training samples in an epoch; owned */
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;

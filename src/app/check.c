@@ -42,9 +42,7 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   const ls_split *const parts[] = {&setup->train, &setup->validation, &setup->test};
   double data = 0.0;
   for (size_t i = 0; i < 3; i++)
-    if (parts[i]->dataset && !parts[i]->is_shared)
-      data +=
-          (double)(parts[i]->dataset->x.bytes + parts[i]->dataset->y.bytes + parts[i]->dataset->w.bytes);
+    if (parts[i]->dataset && !parts[i]->is_shared) data += (double)parts[i]->dataset->reader->bytes;
   const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
   printf("\nmemory      %.1f MB of data a node; of each of %d rank%s: %.1f MB model with activations, %.1f "
          "MB optimizer; of rank 0 %.1f MB more for the copy that checkpoints are made of\n",

@@ -16,9 +16,11 @@ ls_status open_data_for(ls_comm *comm, const ls_predictor *loaded, const char *s
                                       .may_differ = true,
                                       .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
                                                              : LS_TARGET_NONE,
-                                      .n_outputs = job->model->n_out,
                                       .n_features = job->model->n_in};
-  return ls_dataset_open(comm, &request, out);
+  ls_status status = ls_dataset_open(comm, &request, out);
+  if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
+  if (status != LS_OK) ls_dataset_close(comm, out);
+  return status;
 }
 
 const char *class_name(const ls_modelfile *saved, size_t index, char *text, size_t size) {

@@ -47,7 +47,7 @@ ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset)
   return LS_OK;
 }
 
-bool ls_augment_moves(const ls_augment *augment) {
+bool data_augment_moves(const ls_augment *augment) {
   return augment->shift > 0 || augment->flip_horizontal || augment->rotate > 0.0;
 }
 
@@ -62,8 +62,9 @@ static int64_t below(uint32_t word, uint64_t n) {
   return (int64_t)((word * n) >> 32);
 }
 
-ls_placement ls_augment_place(const ls_augment *augment, uint64_t seed, uint64_t epoch, uint64_t sample) {
-  ls_placement place = {0};
+data_placement data_augment_place(const ls_augment *augment, uint64_t seed, uint64_t epoch,
+                                  uint64_t sample) {
+  data_placement place = {0};
   uint32_t words[4];
   if (augment->shift > 0) {
     draw(seed, SHIFT, epoch, sample, words);
@@ -83,7 +84,7 @@ ls_placement ls_augment_place(const ls_augment *augment, uint64_t seed, uint64_t
 
 /* ------------------------------------------------------------------------- moving */
 
-static void move_exactly(const ls_placement *place, const image *im, const double *x, double *out) {
+static void move_exactly(const data_placement *place, const image *im, const double *x, double *out) {
   const size_t n = im->channels;
   for (int64_t r = 0; r < im->height; r++)
     for (int64_t c = 0; c < im->width; c++, out += n) {
@@ -132,7 +133,7 @@ static void turn_of(double degrees, double *cosine, double *sine) {
 
 /* A pixel is looked up where it comes from: the shift undone, then the turn, then the flip. Rows go down,
  * so that against the clock (r, c) goes to (r cos - c sin, r sin + c cos) about the centre. */
-static void move_between(const ls_placement *place, const image *im, const double *x, double *out) {
+static void move_between(const data_placement *place, const image *im, const double *x, double *out) {
   const double middle_r = 0.5 * (double)(im->height - 1);
   const double middle_c = 0.5 * (double)(im->width - 1);
   double cosine = 1.0;
@@ -148,7 +149,8 @@ static void move_between(const ls_placement *place, const image *im, const doubl
     }
 }
 
-void ls_augment_move(const ls_placement *placement, const ls_array *array, const double *x, double *out) {
+void data_augment_move(const data_placement *placement, const ls_array *array, const double *x,
+                       double *out) {
   const image im = image_of(array);
   if (placement->degrees == 0.0)
     move_exactly(placement, &im, x, out);
@@ -188,8 +190,8 @@ static void cut_out(uint64_t size, uint64_t seed, uint64_t epoch, uint64_t sampl
       x[(size_t)(r * im->width) * im->channels + k] = 0.0F;
 }
 
-void ls_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
-                      uint64_t sample, float *room, float *x) {
+void data_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
+                        uint64_t sample, float *room, float *x) {
   if (augment->noise > 0.0) add_noise(augment->noise, seed, epoch, sample, dataset->n_features, room, x);
   if (augment->cutout == 0) return;
   const image im = image_of(&dataset->x_array);

@@ -1,4 +1,4 @@
-/* Gathering a batch: from stored rows to the net's input and targets. */
+/* Gathering a batch: from stored rows to the model's input and targets. */
 #include "internal.h"
 #include "lockstep/math.h"
 
@@ -10,7 +10,7 @@ static void take_training_memory(ls_batch *batch, const ls_dataset *dataset) {
   ls_arena *const arena = &batch->arena;
   const size_t n = dataset->n_features;
   const ls_augment *const augment = &batch->recipe.augment;
-  if (ls_augment_moves(augment)) batch->moved = ls_arena_take(arena, n, sizeof *batch->moved);
+  if (data_augment_moves(augment)) batch->moved = ls_arena_take(arena, n, sizeof *batch->moved);
   if (augment->noise > 0.0) batch->noise = ls_arena_take(arena, n, sizeof *batch->noise);
   if (augment->mixup > 0.0) batch->other = ls_arena_take(arena, n, sizeof *batch->other);
   if (augment->mixup > 0.0 && dataset->target == LS_TARGET_CLASSES) {
@@ -73,7 +73,7 @@ ls_targets ls_batch_targets(const ls_batch *batch) {
 
 /* ----------------------------------------------------------------------- one sample */
 
-/* What is gathered from, and in training the key of what is drawn. */
+/* The source of a gather and, in training, the key of its random numbers. */
 typedef struct gathering {
   ls_batch *batch;
   const ls_dataset *dataset;
@@ -82,61 +82,55 @@ typedef struct gathering {
   uint64_t seed, epoch;
 } gathering;
 
-/* x of a sample as it is, normalised. */
-static void take_input(const gathering *g, uint64_t sample, float *x) {
-  const ls_dataset *const dataset = g->dataset;
+/* Normalises x of a row. */
+static void take_input(const gathering *g, const ls_row *row, float *x) {
   const ls_normalizer *const normalizer = g->normalizer;
-  const size_t n = dataset->n_features;
-  const ls_dtype dtype = dataset->x_array.dtype;
-  const unsigned char *const row =
-      (const unsigned char *)dataset->x.data + sample * n * ls_dtype_size(dtype);
+  const size_t n = g->dataset->n_features;
+  const ls_dtype dtype = g->dataset->x_array.dtype;
   if (dtype == LS_U8) {
-    ls_math_normalize_u8(n, row, normalizer->offset32, normalizer->factor32, x);
+    ls_math_normalize_u8(n, row->x, normalizer->offset32, normalizer->factor32, x);
   } else if (dtype == LS_F32) {
-    ls_math_normalize_f32(n, (const float *)(const void *)row, normalizer->offset32, normalizer->factor32,
-                          x);
+    ls_math_normalize_f32(n, row->x, normalizer->offset32, normalizer->factor32, x);
   } else {
-    ls_elements(row, dtype, 0, n, g->batch->row);
+    data_elements(row->x, dtype, 0, n, g->batch->row);
     ls_math_normalize_f64(n, g->batch->row, normalizer->offset, normalizer->factor, x);
   }
 }
 
-/* x of a sample as the epoch has it. */
-static void take_changed_input(const gathering *g, uint64_t sample, float *x) {
+/* Augments and normalises x of a sample. */
+static void take_augmented_input(const gathering *g, uint64_t sample, const ls_row *row, float *x) {
   const ls_dataset *const d = g->dataset;
   const ls_augment *const augment = &g->batch->recipe.augment;
-  if (ls_augment_moves(augment)) {
-    const ls_placement place = ls_augment_place(augment, g->seed, g->epoch, sample);
-    ls_elements(d->x.data, d->x_array.dtype, sample * d->n_features, d->n_features, g->batch->row);
-    ls_augment_move(&place, &d->x_array, g->batch->row, g->batch->moved);
+  if (data_augment_moves(augment)) {
+    const data_placement place = data_augment_place(augment, g->seed, g->epoch, sample);
+    data_elements(row->x, d->x_array.dtype, 0, d->n_features, g->batch->row);
+    data_augment_move(&place, &d->x_array, g->batch->row, g->batch->moved);
     ls_math_normalize_f64(d->n_features, g->batch->moved, g->normalizer->offset, g->normalizer->factor, x);
   } else {
-    take_input(g, sample, x);
+    take_input(g, row, x);
   }
-  ls_augment_cover(augment, d, g->seed, g->epoch, sample, g->batch->noise, x);
+  data_augment_cover(augment, d, g->seed, g->epoch, sample, g->batch->noise, x);
 }
 
-/* Output k of a sample's numeric targets. */
-static float value_of(const gathering *g, uint64_t sample, size_t k) {
-  const float y = ((const float *)g->dataset->y.data)[sample * g->dataset->n_outputs + k];
+/* Numeric target k of a row, standardised if the normaliser covers targets. */
+static float value_of(const gathering *g, const ls_row *row, size_t k) {
   const ls_normalizer *const targets = g->normalizer->targets;
+  const float y = row->values[k];
   return targets ? (float)(((double)y - targets->offset[k]) * targets->factor[k]) : y;
 }
 
-static float weight_of(const gathering *g, uint64_t sample) {
-  const float weight = g->dataset->has_weights ? ((const float *)g->dataset->w.data)[sample] : 1.0F;
-  if (!g->class_weights) return weight;
-  return (float)((double)weight * g->class_weights[ls_class_of(g->dataset, sample)]);
+static float weight_of(const gathering *g, const ls_row *row) {
+  if (!g->class_weights) return row->weight;
+  return (float)((double)row->weight * g->class_weights[data_class_of(row)]);
 }
 
-/* Row i's targets and weight. */
-static void take_targets(const gathering *g, size_t i) {
+/* Targets and weight of row i of the batch. */
+static void take_targets(const gathering *g, const ls_row *row, size_t i) {
   ls_batch *const batch = g->batch;
-  const uint64_t sample = batch->samples[i];
   const size_t k = g->dataset->n_outputs;
-  if (batch->classes) batch->classes[i] = ((const int32_t *)g->dataset->y.data)[sample];
-  for (size_t j = 0; batch->values && j < k; j++) batch->values[i * k + j] = value_of(g, sample, j);
-  if (batch->weights) batch->weights[i] = weight_of(g, sample);
+  if (batch->classes) batch->classes[i] = *row->class_number;
+  for (size_t j = 0; batch->values && j < k; j++) batch->values[i * k + j] = value_of(g, row, j);
+  if (batch->weights) batch->weights[i] = weight_of(g, row);
 }
 
 /* share * a + (1 - share) * b */
@@ -144,60 +138,75 @@ static float mix(float share, float a, float b) {
   return share * a + (1.0F - share) * b;
 }
 
-/* Each loss counts by its own sample's weight, share w_i L(y_i) + (1 - share) w_j L(y_j): the row's weight
- * is the sum of the two, and what is returned y_i's part of it. */
-static float mix_weights(const gathering *g, size_t i, uint64_t partner, float share) {
+/* The loss of each of the two samples counts with its own weight: share w_i L(y_i) + (1 - share) w_j
+ * L(y_j). Sets the weight of the row to the sum of the two, and returns the part of y_i in it. */
+static float mix_weights(const gathering *g, const ls_row *partner, float share, size_t i) {
   if (!g->batch->weights) return share;
   const float own = share * g->batch->weights[i];
   g->batch->weights[i] = own + (1.0F - share) * weight_of(g, partner);
   return own / g->batch->weights[i];
 }
 
-/* Mixes row i with its partner's, unless one of the two has no weight: it is not to be learnt from. */
-static void mix_row(const gathering *g, size_t i, float *x) {
+/* Mixes row i of the batch with its partner, unless one of the two has weight 0: such a sample must not
+ * contribute to training. */
+static void mix_row(const gathering *g, const data_mixture *mixture, const ls_row *own,
+                    const ls_row *partner, size_t i, float *x) {
   ls_batch *const batch = g->batch;
   const size_t k = g->dataset->n_outputs;
-  const ls_recipe *const recipe = &batch->recipe;
-  const ls_mixture mixture =
-      ls_mixup_draw(recipe->augment.mixup, recipe->view, g->seed, g->epoch, batch->samples[i]);
-  const uint64_t partner = mixture.partner;
-  const bool counts = weight_of(g, batch->samples[i]) > 0.0F && weight_of(g, partner) > 0.0F;
-  const float share = counts ? mixture.share : 1.0F;
-  const float target_share = counts ? mix_weights(g, i, partner, share) : 1.0F;
-  if (counts) take_changed_input(g, partner, batch->other);
+  const bool counts = weight_of(g, own) > 0.0F && weight_of(g, partner) > 0.0F;
+  const float share = counts ? mixture->share : 1.0F;
+  const float target_share = counts ? mix_weights(g, partner, share, i) : 1.0F;
+  if (counts) take_augmented_input(g, mixture->partner, partner, batch->other);
   for (size_t j = 0; counts && j < g->dataset->n_features; j++) x[j] = mix(share, x[j], batch->other[j]);
   for (size_t j = 0; batch->values && j < k; j++)
     batch->values[i * k + j] = mix(target_share, batch->values[i * k + j], value_of(g, partner, j));
   if (!batch->partners) return;
-  batch->partners[i] = ((const int32_t *)g->dataset->y.data)[partner];
+  batch->partners[i] = *partner->class_number;
   batch->shares[i] = target_share;
 }
 
 /* ------------------------------------------------------------------------- batches */
 
-void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
-                       float *out) {
-  const size_t n = dataset->n_features;
-  const ls_dtype dtype = dataset->x_array.dtype;
-  const double offset = normalizer->offset[feature];
-  const double factor = normalizer->factor[feature];
-  const bool is_single = dtype == LS_U8 || dtype == LS_F32;
-  for (uint64_t i = 0; i < dataset->n_samples; i++) {
-    const double x = ls_element(dataset->x.data, dtype, i * n + feature);
-    out[i] = is_single ? ((float)x - (float)offset) * (float)factor : (float)((x - offset) * factor);
-  }
-}
+#define FETCH_ROWS ((size_t)32) /* rows of one fetch */
 
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                      size_t rows) {
   const gathering g = {.batch = batch, .dataset = dataset, .normalizer = normalizer};
   LS_ASSERT(rows <= batch->max_rows);
-  for (size_t i = 0; i < rows; i++) {
-    take_input(&g, batch->samples[i], batch->x + i * dataset->n_features);
-    take_targets(&g, i);
+  for (size_t first = 0; first < rows; first += FETCH_ROWS) {
+    ls_row fetched[FETCH_ROWS];
+    const size_t n = ls_size_min(FETCH_ROWS, rows - first);
+    ls_dataset_fetch(dataset, n, batch->samples + first, fetched);
+    for (size_t i = 0; i < n; i++) {
+      take_input(&g, &fetched[i], batch->x + (first + i) * dataset->n_features);
+      take_targets(&g, &fetched[i], first + i);
+    }
   }
   batch->rows = rows;
   batch->is_mixed = false;
+}
+
+/* Gathers n <= FETCH_ROWS rows from row `first` of the batch. The partners of mixup are fetched together
+ * with the rows. */
+static void gather_training(const gathering *g, size_t first, size_t n) {
+  ls_batch *const batch = g->batch;
+  const ls_recipe *const recipe = &batch->recipe;
+  const bool is_mixed = recipe->augment.mixup > 0.0;
+  data_mixture mixtures[FETCH_ROWS];
+  uint64_t samples[2 * FETCH_ROWS];
+  ls_row fetched[2 * FETCH_ROWS];
+  memcpy(samples, batch->samples + first, n * sizeof *samples);
+  for (size_t i = 0; is_mixed && i < n; i++) {
+    mixtures[i] = data_mixup_draw(recipe->augment.mixup, recipe->view, g->seed, g->epoch, samples[i]);
+    samples[n + i] = mixtures[i].partner;
+  }
+  ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, fetched);
+  for (size_t i = 0; i < n; i++) {
+    float *const xi = batch->x + (first + i) * g->dataset->n_features;
+    take_augmented_input(g, samples[i], &fetched[i], xi);
+    take_targets(g, &fetched[i], first + i);
+    if (is_mixed) mix_row(g, &mixtures[i], &fetched[i], &fetched[n + i], first + i, xi);
+  }
 }
 
 void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
@@ -208,14 +217,9 @@ void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const 
                        .class_weights = batch->recipe.class_weights,
                        .seed = seed,
                        .epoch = epoch};
-  const bool is_mixed = batch->recipe.augment.mixup > 0.0;
   LS_ASSERT(rows <= batch->max_rows);
-  for (size_t i = 0; i < rows; i++) {
-    float *const xi = batch->x + i * dataset->n_features;
-    take_changed_input(&g, batch->samples[i], xi);
-    take_targets(&g, i);
-    if (is_mixed) mix_row(&g, i, xi);
-  }
+  for (size_t first = 0; first < rows; first += FETCH_ROWS)
+    gather_training(&g, first, ls_size_min(FETCH_ROWS, rows - first));
   batch->rows = rows;
-  batch->is_mixed = is_mixed && batch->partners;
+  batch->is_mixed = batch->recipe.augment.mixup > 0.0 && batch->partners;
 }

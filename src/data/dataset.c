@@ -1,24 +1,17 @@
-/* Opening a data set: rank 0 surveys, it and the ranks on its node read, all share. */
+/* Opening a dataset: rank 0 describes x, and then y and w; a reader makes the samples available. */
 #include "internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-/* Rank 0's open file and what it found there; of the other ranks those that read have the file and x too.
- */
-typedef struct source {
-  ls_store *store;
-  ls_names names;
-  uint64_t unit;        /* rows of x that one rank reads together */
-  uint64_t first, rows; /* of x: this rank's part of the reading */
-} source;
-
-static void source_close(source *s) {
-  ls_store_close(&s->store);
-  ls_names_free(&s->names);
+static void source_destroy(data_source **source) {
+  if (!*source) return;
+  ls_store_close(&(*source)->store);
+  data_names_free(&(*source)->names);
+  free(*source);
+  *source = NULL;
 }
 
-static ls_status survey_inputs(const source *s, const ls_dataset_request *request, ls_dataset *d) {
+static ls_status describe_inputs(const data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   char shape[128];
   ls_status status = ls_store_describe(s->store, s->names.x, &d->x_array);
   if (status != LS_OK) return status;
@@ -39,24 +32,23 @@ static ls_status survey_inputs(const source *s, const ls_dataset_request *reques
 }
 
 /* The columns of y must be those that the target asks for. */
-static ls_status check_columns(const source *s, const ls_array *y, const ls_dataset_request *request,
-                               size_t cols) {
+static ls_status check_columns(const data_source *s, const ls_array *y, ls_target_kind target, size_t cols,
+                               size_t n) {
   char shape[128];
   ls_array_describe(y, shape, sizeof shape);
   const char *const file = ls_store_path(s->store);
-  const size_t n = request->n_outputs;
-  if (request->target == LS_TARGET_CLASSES && cols > 1 && cols != n)
+  if (target == LS_TARGET_CLASSES && cols > 1 && cols != n)
     return ls_fail(
         LS_ERR_DATA,
         "%s:%s: y is %s; class numbers (N), or one-hot rows of the model's %zu outputs, are needed", file,
         s->names.y, shape, n);
-  if (request->target != LS_TARGET_CLASSES && n && cols != n)
+  if (target != LS_TARGET_CLASSES && n && cols != n)
     return ls_fail(LS_ERR_DATA, "%s:%s: y is %s, %zu numbers a sample; the model has %zu outputs", file,
                    s->names.y, shape, cols, n);
   return LS_OK;
 }
 
-static ls_status survey_targets(const source *s, const ls_dataset_request *request, ls_dataset *d) {
+static ls_status describe_targets(const data_source *s, size_t n_outputs, ls_dataset *d) {
   ls_array y;
   ls_array w;
   char shape[128];
@@ -74,9 +66,9 @@ static ls_status survey_targets(const source *s, const ls_dataset_request *reque
   if (cols == 0)
     return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; at least one number a sample is needed", file, s->names.y,
                    shape);
-  status = check_columns(s, &y, request, cols);
+  status = check_columns(s, &y, d->target, cols, n_outputs);
   if (status != LS_OK) return status;
-  d->n_outputs = request->n_outputs ? request->n_outputs : cols;
+  d->n_outputs = n_outputs ? n_outputs : cols;
   if (!s->names.w) return LS_OK;
   status = ls_store_describe(s->store, s->names.w, &w);
   if (status != LS_OK) return status;
@@ -88,164 +80,85 @@ static ls_status survey_targets(const source *s, const ls_dataset_request *reque
   return LS_OK;
 }
 
-/* The lists of names, where the file has them. */
-static ls_status survey_names(const source *s, const ls_dataset_request *request, ls_dataset *d) {
-  ls_status status = LS_OK;
-  if (s->names.y && ls_store_has_attribute(s->store, s->names.y, "classes"))
-    status = ls_store_read_texts(s->store, s->names.y, "classes", &d->classes, &d->n_classes);
-  if (status == LS_OK && ls_store_has_attribute(s->store, s->names.x, "features"))
-    status = ls_store_read_texts(s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names);
-  if (status != LS_OK) return status;
-  const size_t expected =
-      request->target == LS_TARGET_LABELS && request->n_outputs == 1 ? 2 : request->n_outputs;
-  if (d->classes && request->target != LS_TARGET_VALUES && expected && d->n_classes != expected)
-    return ls_fail(LS_ERR_DATA,
-                   "%s:%s: the attribute `classes` lists %zu classes; the model's last layer is for %zu",
-                   ls_store_path(s->store), s->names.y, d->n_classes, expected);
-  return LS_OK;
+/* The class names, if the file has them. */
+static ls_status describe_classes(const data_source *s, size_t n_outputs, ls_dataset *d) {
+  if (!s->names.y || !ls_store_has_attribute(s->store, s->names.y, "classes")) return LS_OK;
+  const ls_status status = ls_store_read_texts(s->store, s->names.y, "classes", &d->classes, &d->n_classes);
+  const size_t expected = d->target == LS_TARGET_LABELS && n_outputs == 1 ? 2 : n_outputs;
+  if (status != LS_OK || !d->classes || d->target == LS_TARGET_VALUES) return status;
+  if (expected == 0 || d->n_classes == expected) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s:%s: the attribute `classes` lists %zu classes, but the last layer of the model is for "
+                 "%zu; set its units to the number of classes",
+                 ls_store_path(s->store), s->names.y, d->n_classes, expected);
 }
 
-/* Rank 0: everything but the numbers themselves. */
-static ls_status survey(source *s, const ls_dataset_request *request, ls_dataset *d) {
+/* Rank 0. Opens the file, finds its arrays and describes x. */
+static ls_status open_inputs(data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   char *file = NULL;
   char *group = NULL;
   ls_status status = ls_spec_split(request->spec, &file, &group);
   if (status == LS_OK) status = ls_store_open(file, &s->store);
-  if (status == LS_OK) status = ls_find_arrays(s->store, request, group, &s->names);
-  if (status == LS_OK) status = survey_inputs(s, request, d);
-  if (status == LS_OK && request->target != LS_TARGET_NONE) status = survey_targets(s, request, d);
-  if (status == LS_OK) status = survey_names(s, request, d);
+  if (status == LS_OK) status = data_find_arrays(s->store, request, group, &s->names);
+  if (status == LS_OK) status = describe_inputs(s, request, d);
+  if (status == LS_OK && ls_store_has_attribute(s->store, s->names.x, "features"))
+    status = ls_store_read_texts(s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names);
   free(file);
   free(group);
   return status;
 }
 
-/* Collective. Memory for x, y and w, from the sizes that all know by now. */
-static ls_status allocate(ls_comm *comm, ls_dataset *d) {
-  size_t n = d->n_samples;
-  size_t x_bytes = 0;
-  size_t y_count = 0;
-  ls_status status = LS_OK;
-  const size_t y_cols = d->target == LS_TARGET_CLASSES ? 1 : d->n_outputs;
-  if (!ls_size_mul(n, d->n_features, &x_bytes) ||
-      !ls_size_mul(x_bytes, ls_dtype_size(d->x_array.dtype), &x_bytes) ||
-      !ls_size_mul(n, y_cols, &y_count) || !ls_size_mul(y_count, sizeof(float), &y_count))
-    return ls_fail(LS_ERR_DATA, "the data set is larger than this machine can address");
-  status = ls_comm_shared_create(comm, x_bytes, &d->x);
-  if (status == LS_OK && d->target != LS_TARGET_NONE) status = ls_comm_shared_create(comm, y_count, &d->y);
-  if (status == LS_OK && d->has_weights) status = ls_comm_shared_create(comm, n * sizeof(float), &d->w);
-  return status;
-}
-
-/* Whole chunks, of a MiB at least: less is not worth another rank's opening the file. */
-#define UNIT_BYTES ((size_t)1 << 20)
-
-static uint64_t unit_of(const source *s, const ls_dataset *d) {
-  const size_t chunk = ls_store_chunk_rows(s->store, s->names.x);
-  const size_t least = UNIT_BYTES / (d->n_features * ls_dtype_size(d->x_array.dtype)) + 1;
-  return (least + chunk - 1) / chunk * chunk;
-}
-
-/* Local. Another rank's view of what rank 0 has surveyed. */
-static ls_status reopen(const char *path, source *s, const ls_dataset *d) {
-  ls_array array;
-  ls_status status = ls_store_open(path, &s->store);
-  if (status == LS_OK) status = ls_store_describe(s->store, s->names.x, &array);
-  if (status == LS_OK && (array.dtype != d->x_array.dtype || array.n_dims != d->x_array.n_dims ||
-                          memcmp(array.dims, d->x_array.dims, array.n_dims * sizeof *array.dims) != 0))
-    status = ls_fail(LS_ERR_DATA, "%s:%s: is not what rank 0 has found there; was it replaced just now?",
-                     path, s->names.x);
-  return status;
-}
-
-/* Collective. Shares out the reading of x: unpacking it is most of the work. */
-static ls_status share_reading(ls_comm *comm, source *s, const ls_dataset *d) {
-  const bool is_root = ls_comm_rank(comm) == 0;
-  size_t first = 0;
-  size_t count = 0;
-  char *path = is_root ? ls_strdup(ls_store_path(s->store)) : NULL;
-  ls_status status = ls_comm_agree(comm, is_root && !path ? ls_fail_memory("a path", 0) : LS_OK);
-  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &path);
-  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &s->names.x);
-  if (status != LS_OK) goto out;
-  s->unit = is_root ? unit_of(s, d) : 0;
-  ls_comm_broadcast(comm, &s->unit, sizeof s->unit);
-  ls_comm_shared_part(comm, &d->x, (d->n_samples + s->unit - 1) / s->unit, &first, &count);
-  s->first = ls_size_min(first * s->unit, d->n_samples);
-  s->rows = ls_size_min(count * s->unit, d->n_samples - s->first);
-  status = ls_comm_agree(comm, !is_root && s->rows > 0 ? reopen(path, s, d) : LS_OK);
-out:
-  free(path);
-  return status;
-}
-
-/* Local. This rank's part of the numbers. */
-static ls_status load(const source *s, ls_dataset *d, bool is_root) {
-  ls_status status = LS_OK;
-  if (s->rows > 0) status = ls_read_inputs(s->store, s->names.x, d, s->first, s->rows);
-  if (status == LS_OK && is_root && d->target != LS_TARGET_NONE)
-    status = ls_read_targets(s->store, &s->names, d);
-  return status;
-}
-
-/* Local. */
-static ls_digest fingerprint_of(const ls_dataset *d) {
-  const ls_digest parts[] = {ls_digest_of(d->x.data, d->x.bytes),
-                             ls_digest_of(d->y.data, d->y.bytes),
-                             ls_digest_of(d->w.data, d->w.bytes),
-                             {d->n_samples, ((uint64_t)d->x_array.dtype << 56) ^ d->n_features}};
-  return ls_digest_of(parts, sizeof parts);
-}
-
-/* The plain fields of rank 0's survey go to all; pointers are each rank's own. */
-static void share_survey(ls_comm *comm, ls_dataset *d) {
-  ls_dataset plain = *d;
-  ls_comm_broadcast(comm, &plain, sizeof plain);
-  d->n_samples = plain.n_samples;
-  d->n_features = plain.n_features;
-  d->n_outputs = plain.n_outputs;
-  d->x_array = plain.x_array;
-  d->has_weights = plain.has_weights;
-}
-
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out) {
   const bool is_root = ls_comm_rank(comm) == 0;
-  source s = {0};
-  ls_dataset *d = ls_calloc(1, sizeof *d);
   *out = NULL;
-  ls_status status = ls_comm_agree(comm, d ? LS_OK : ls_fail_memory("a data set", sizeof *d));
-  if (status != LS_OK) goto out;
-  d->target = request->target;
-  status = ls_comm_agree(comm, is_root ? survey(&s, request, d) : LS_OK);
-  if (status != LS_OK) goto out;
-  share_survey(comm, d);
-  status = allocate(comm, d);
-  if (status != LS_OK) goto out;
-  status = share_reading(comm, &s, d);
-  if (status != LS_OK) goto out;
-  status = ls_comm_agree(comm, load(&s, d, is_root));
-  if (status != LS_OK) goto out;
-  ls_comm_shared_spread(comm, &d->x);
-  ls_comm_shared_spread(comm, &d->y);
-  ls_comm_shared_spread(comm, &d->w);
-  if (is_root) d->fingerprint = fingerprint_of(d);
-  ls_comm_barrier(comm); /* it may take long */
-  ls_comm_broadcast(comm, &d->fingerprint, sizeof d->fingerprint);
+  ls_dataset *d = ls_calloc(1, sizeof *d);
+  if (d) d->source = ls_calloc(1, sizeof *d->source);
+  ls_status status = ls_comm_agree(comm, d && d->source ? LS_OK : ls_fail_memory("a dataset", sizeof *d));
+  if (status == LS_OK) {
+    d->target = request->target;
+    status = ls_comm_agree(comm, is_root ? open_inputs(d->source, request, d) : LS_OK);
+  }
+  if (status != LS_OK) {
+    ls_dataset_close(comm, &d);
+    return status;
+  }
+  ls_comm_broadcast(comm, &d->n_samples, sizeof d->n_samples);
+  ls_comm_broadcast(comm, &d->n_features, sizeof d->n_features);
+  ls_comm_broadcast(comm, &d->x_array, sizeof d->x_array);
   *out = d;
-  d = NULL;
-out:
-  source_close(&s);
-  ls_dataset_close(comm, &d);
+  return LS_OK;
+}
+
+/* Rank 0. */
+static ls_status describe_rest(const data_source *s, size_t n_outputs, ls_dataset *d) {
+  const ls_status status = d->target == LS_TARGET_NONE ? LS_OK : describe_targets(s, n_outputs, d);
+  return status == LS_OK ? describe_classes(s, n_outputs, d) : status;
+}
+
+ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  LS_ASSERT(d->source);
+  ls_status status = ls_comm_agree(comm, is_root ? describe_rest(d->source, n_outputs, d) : LS_OK);
+  if (status == LS_OK) {
+    ls_comm_broadcast(comm, &d->n_outputs, sizeof d->n_outputs);
+    ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
+    status = data_resident_create(comm, d);
+  }
+  source_destroy(&d->source);
   return status;
 }
 
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
-  if (!*dataset) return;
-  ls_comm_shared_destroy(comm, &(*dataset)->x);
-  ls_comm_shared_destroy(comm, &(*dataset)->y);
-  ls_comm_shared_destroy(comm, &(*dataset)->w);
-  free((*dataset)->classes);
-  free((*dataset)->feature_names);
-  free(*dataset);
+  ls_dataset *const d = *dataset;
+  if (!d) return;
+  if (d->reader) d->reader->close(comm, d->reader);
+  source_destroy(&d->source);
+  free(d->classes);
+  free(d->feature_names);
+  free(d);
   *dataset = NULL;
+}
+
+void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
+  dataset->reader->fetch(dataset->reader, n, samples, rows);
 }

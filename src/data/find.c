@@ -17,11 +17,11 @@ static const role roles[] = {{"train", {"_train", NULL}},
                              {"validation", {"_val", "_valid", "_validation", NULL}},
                              {"test", {"_test", NULL}}};
 
-void ls_names_free(ls_names *names) {
+void data_names_free(data_names *names) {
   free(names->x);
   free(names->y);
   free(names->w);
-  *names = (ls_names){0};
+  *names = (data_names){0};
 }
 
 ls_status ls_spec_split(const char *spec, char **file, char **group) {
@@ -173,11 +173,11 @@ static ls_status fail_absent(const ls_store *store, const char *group, const cha
                  what, known, text[0] ? text : "nothing");
 }
 
-ls_status ls_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
-                         ls_names *names) {
+ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
+                           data_names *names) {
   char *chosen = group ? ls_strdup(group) : NULL;
   ls_status status = LS_OK;
-  *names = (ls_names){0};
+  *names = (data_names){0};
   if (!group) status = choose_group(store, request, &chosen);
   if (group && !request->may_differ) status = check_inside(store, group, request->x);
   if (group && !request->may_differ && status == LS_OK && request->target != LS_TARGET_NONE)
@@ -195,6 +195,6 @@ ls_status ls_find_arrays(const ls_store *store, const ls_dataset_request *reques
   if (status == LS_OK && request->target != LS_TARGET_NONE)
     status = find_one(store, request, chosen, w_names, "weights", &names->w);
   free(chosen);
-  if (status != LS_OK) ls_names_free(names);
+  if (status != LS_OK) data_names_free(names);
   return status;
 }

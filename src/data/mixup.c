@@ -54,8 +54,8 @@ static uint64_t draw_partner(const ls_view *view, uint64_t seed, uint64_t epoch,
   return ls_view_sample(view, ls_size_min((uint64_t)(u * (double)view->n), view->n - 1));
 }
 
-ls_mixture ls_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch,
-                         uint64_t sample) {
-  return (ls_mixture){.partner = draw_partner(view, seed, epoch, sample),
-                      .share = (float)draw_share(alpha, seed, epoch, sample)};
+data_mixture data_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch,
+                             uint64_t sample) {
+  return (data_mixture){.partner = draw_partner(view, seed, epoch, sample),
+                        .share = (float)draw_share(alpha, seed, epoch, sample)};
 }

@@ -4,31 +4,47 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Rows to learn from: those of the members of a view. */
+/* The columns to learn from: x or y of the samples of a view. */
 typedef struct table {
-  const void *data; /* (n_rows, n_cols) of dtype */
+  const ls_dataset *dataset;
   ls_dtype dtype;
-  uint64_t n_rows, n_members;
+  bool is_targets; /* y rather than x */
+  uint64_t n_members;
   size_t n_cols;
-  const uint8_t *is_member; /* (n_rows): is the sample in the view? */
+  const uint8_t *is_member; /* (n_samples): whether the sample is in the view */
 } table;
 
-/* The part of the features that a rank works on, and room for its sums. */
+/* The columns of one rank, and its workspace. */
 typedef struct part {
   const table *table;
   size_t first, n;
   double *a, *b; /* (n) each: sums or extremes */
-  double *row;   /* (n): the part of the row at hand */
+  double *row;   /* (n): its columns of the current row */
 } part;
 
+#define FETCH_ROWS ((size_t)32) /* rows of one fetch */
+
+/* Collects the next members of the view, at most FETCH_ROWS; moves *next behind them. */
+static size_t next_members(const table *t, uint64_t *next, uint64_t samples[FETCH_ROWS]) {
+  size_t n = 0;
+  for (; *next < t->dataset->n_samples && n < FETCH_ROWS; (*next)++)
+    if (t->is_member[*next]) samples[n++] = *next;
+  return n;
+}
+
 /* Calls `visit` for each sample of the view, in the order of the file, with its part of the row. */
-static void sweep(part *p, void (*visit)(part *)) {
+static void visit_rows(part *p, void (*visit)(part *)) {
   const table *const t = p->table;
-  for (uint64_t i = 0; i < t->n_rows; i++) {
-    if (!t->is_member[i]) continue;
-    ls_heartbeat();
-    ls_elements(t->data, t->dtype, i * t->n_cols + p->first, p->n, p->row);
-    visit(p);
+  uint64_t samples[FETCH_ROWS];
+  ls_row rows[FETCH_ROWS];
+  uint64_t next = 0;
+  for (size_t n = next_members(t, &next, samples); n > 0; n = next_members(t, &next, samples)) {
+    ls_dataset_fetch(t->dataset, n, samples, rows);
+    for (size_t i = 0; i < n; i++) {
+      ls_heartbeat();
+      data_elements(t->is_targets ? rows[i].values : rows[i].x, t->dtype, p->first, p->n, p->row);
+      visit(p);
+    }
   }
 }
 
@@ -51,9 +67,9 @@ static void take_extremes(part *p) {
 /* Offset: the mean; factor: 1 / standard deviation (of the population, as scikit-learn's). */
 static void standardize(part *p, double *offset, double *factor) {
   const uint64_t n = p->table->n_members;
-  sweep(p, add_values);
+  visit_rows(p, add_values);
   for (size_t j = 0; j < p->n; j++) p->a[j] /= (double)n;
-  sweep(p, add_deviations);
+  visit_rows(p, add_deviations);
   for (size_t j = 0; j < p->n; j++) {
     const double std = sqrt(p->b[j] / (double)n);
     /* A constant feature has a deviation of rounding alone: its mean's own error. */
@@ -69,7 +85,7 @@ static void scale(part *p, double *offset, double *factor) {
     p->a[j] = INFINITY;
     p->b[j] = -INFINITY;
   }
-  sweep(p, take_extremes);
+  visit_rows(p, take_extremes);
   for (size_t j = 0; j < p->n; j++) {
     const double spread = p->b[j] - p->a[j];
     offset[p->first + j] = p->a[j] + 0.0; /* -0 becomes 0 here as in a sum over ranks */
@@ -125,16 +141,13 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *v
   const ls_dataset *const d = view->dataset;
   uint8_t *members = NULL;
   double fixed = 1.0;
-  table inputs = {.data = d->x.data,
-                  .dtype = d->x_array.dtype,
-                  .n_rows = d->n_samples,
-                  .n_members = view->n,
-                  .n_cols = normalizer->n_features};
+  table inputs = {
+      .dataset = d, .dtype = d->x_array.dtype, .n_members = view->n, .n_cols = normalizer->n_features};
   const bool learns = normalizer->targets || !is_fixed(kind, &inputs, &fixed);
   ls_status status = ls_comm_agree(comm, learns ? mark_members(view, &members) : LS_OK);
   inputs.is_member = members;
   table targets = inputs;
-  targets.data = d->y.data;
+  targets.is_targets = true;
   targets.dtype = LS_F32;
   targets.n_cols = d->n_outputs;
   if (status == LS_OK) status = learn(comm, kind, &inputs, normalizer);
@@ -142,4 +155,18 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *v
     status = learn(comm, LS_NORMALIZE_STANDARDIZE, &targets, normalizer->targets);
   free(members);
   return status;
+}
+
+void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
+                       float *out) {
+  const ls_dtype dtype = dataset->x_array.dtype;
+  const double offset = normalizer->offset[feature];
+  const double factor = normalizer->factor[feature];
+  const bool is_single = dtype == LS_U8 || dtype == LS_F32;
+  for (uint64_t i = 0; i < dataset->n_samples; i++) {
+    ls_row row;
+    ls_dataset_fetch(dataset, 1, &i, &row);
+    const double x = data_element(row.x, dtype, feature);
+    out[i] = is_single ? ((float)x - (float)offset) * (float)factor : (float)((x - offset) * factor);
+  }
 }

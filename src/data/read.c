@@ -9,7 +9,7 @@
   for (size_t i = 0; i < n; i++) out[i] = (double)((const type *)array)[first + i];                        \
   break
 
-void ls_elements(const void *array, ls_dtype dtype, size_t first, size_t n, double *out) {
+void data_elements(const void *array, ls_dtype dtype, size_t first, size_t n, double *out) {
   switch (dtype) {
   case LS_U8: CONVERT(uint8_t);
   case LS_U16: CONVERT(uint16_t);
@@ -25,9 +25,9 @@ void ls_elements(const void *array, ls_dtype dtype, size_t first, size_t n, doub
   }
 }
 
-double ls_element(const void *array, ls_dtype dtype, size_t i) {
+double data_element(const void *array, ls_dtype dtype, size_t i) {
   double value = 0.0;
-  ls_elements(array, dtype, i, 1, &value);
+  data_elements(array, dtype, i, 1, &value);
   return value;
 }
 
@@ -52,7 +52,7 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
   if (dtype != LS_F32 && dtype != LS_F64) return LS_OK;
   if (dtype == LS_F32 && all_finite_f32(block, n)) return LS_OK;
   for (size_t i = 0; i < n; i++) {
-    const double v = ls_element(block, dtype, i);
+    const double v = data_element(block, dtype, i);
     if (!fits_float(v))
       return ls_fail(LS_ERR_DATA,
                      "%s:%s: row %llu, feature %zu is %g; every number must be finite and fit float32",
@@ -62,16 +62,16 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
   return LS_OK;
 }
 
-ls_status ls_read_inputs(const ls_store *store, const char *path, ls_dataset *d, uint64_t first,
-                         uint64_t rows) {
+ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, void *x) {
+  const ls_store *const store = d->source->store;
+  const char *const path = d->source->names.x;
   const size_t row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype);
   const size_t at_once = ls_size_max(BLOCK_BYTES / row_bytes, 1);
-  const uint64_t end = first + rows;
-  for (uint64_t row = first; row < end; row += at_once) {
-    const size_t count = ls_size_min(at_once, end - row);
-    unsigned char *const block = (unsigned char *)d->x.data + row * row_bytes;
-    ls_status status = ls_store_read_rows(store, path, row, count, block);
-    if (status == LS_OK) status = check_inputs(store, path, d, block, row, count);
+  for (uint64_t done = 0; done < rows; done += at_once) {
+    const size_t count = ls_size_min(at_once, rows - done);
+    unsigned char *const block = (unsigned char *)x + done * row_bytes;
+    ls_status status = ls_store_read_rows(store, path, first + done, count, block);
+    if (status == LS_OK) status = check_inputs(store, path, d, block, first + done, count);
     if (status != LS_OK) return status;
   }
   return LS_OK;
@@ -102,7 +102,7 @@ static ls_status fail_label(const ls_store *store, const char *path, size_t row,
 static int32_t hot_column(const void *y, ls_dtype dtype, size_t row, size_t cols) {
   int32_t hot = -1;
   for (size_t k = 0; k < cols; k++) {
-    const double v = ls_element(y, dtype, row * cols + k);
+    const double v = data_element(y, dtype, row * cols + k);
     if (v == 1.0 && hot < 0)
       hot = (int32_t)k;
     else if (v != 0.0)
@@ -112,8 +112,7 @@ static int32_t hot_column(const void *y, ls_dtype dtype, size_t row, size_t cols
 }
 
 static ls_status read_classes(const ls_store *store, const char *path, const ls_array *array, size_t cols,
-                              const void *y, ls_dataset *d) {
-  int32_t *const classes = d->y.data;
+                              const void *y, const ls_dataset *d, int32_t *classes) {
   for (size_t i = 0; i < d->n_samples; i++) {
     if (cols > 1) {
       classes[i] = hot_column(y, array->dtype, i, cols);
@@ -122,7 +121,7 @@ static ls_status read_classes(const ls_store *store, const char *path, const ls_
                        ls_store_path(store), path, i);
       continue;
     }
-    const double v = ls_element(y, array->dtype, i);
+    const double v = data_element(y, array->dtype, i);
     if (!(v >= 0.0 && v < (double)d->n_outputs && v == floor(v)))
       return fail_label(store, path, i, v, d->n_outputs);
     classes[i] = (int32_t)v;
@@ -131,11 +130,10 @@ static ls_status read_classes(const ls_store *store, const char *path, const ls_
 }
 
 static ls_status read_values(const ls_store *store, const char *path, const ls_array *array, size_t cols,
-                             const void *y, ls_dataset *d) {
-  float *const values = d->y.data;
+                             const void *y, const ls_dataset *d, float *values) {
   const bool is_label = d->target == LS_TARGET_LABELS;
   for (size_t i = 0; i < d->n_samples * cols; i++) {
-    const double v = ls_element(y, array->dtype, i);
+    const double v = data_element(y, array->dtype, i);
     if (is_label ? !(v >= 0.0 && v <= 1.0) : !fits_float(v))
       return ls_fail(LS_ERR_DATA, "%s:%s: row %zu, column %zu is %g; %s", ls_store_path(store), path,
                      i / cols, i % cols, v,
@@ -146,18 +144,18 @@ static ls_status read_values(const ls_store *store, const char *path, const ls_a
   return LS_OK;
 }
 
-static ls_status read_weights(const ls_store *store, const char *path, ls_dataset *d) {
+static ls_status read_weights(const ls_store *store, const char *path, size_t n, float *weights) {
   ls_array array;
   size_t cols = 0;
   void *w = NULL;
   double sum = 0.0;
   ls_status status = read_whole(store, path, &array, &cols, &w);
-  for (size_t i = 0; status == LS_OK && i < d->n_samples; i++) {
-    const double v = ls_element(w, array.dtype, i);
+  for (size_t i = 0; status == LS_OK && i < n; i++) {
+    const double v = data_element(w, array.dtype, i);
     if (!(v >= 0.0 && v <= (double)FLT_MAX))
       status = ls_fail(LS_ERR_DATA, "%s:%s: row %zu: the weight %g is not a finite number from 0 up",
                        ls_store_path(store), path, i, v);
-    ((float *)d->w.data)[i] = (float)v;
+    weights[i] = (float)v;
     sum += v;
   }
   if (status == LS_OK && !(sum > 0.0))
@@ -166,15 +164,17 @@ static ls_status read_weights(const ls_store *store, const char *path, ls_datase
   return status;
 }
 
-ls_status ls_read_targets(const ls_store *store, const ls_names *names, ls_dataset *d) {
+ls_status data_read_targets(const ls_dataset *d, void *y, float *w) {
+  const ls_store *const store = d->source->store;
+  const data_names *const names = &d->source->names;
   ls_array array;
   size_t cols = 0;
-  void *y = NULL;
-  ls_status status = read_whole(store, names->y, &array, &cols, &y);
+  void *stored = NULL;
+  ls_status status = read_whole(store, names->y, &array, &cols, &stored);
   if (status == LS_OK)
-    status = d->target == LS_TARGET_CLASSES ? read_classes(store, names->y, &array, cols, y, d)
-                                            : read_values(store, names->y, &array, cols, y, d);
-  if (status == LS_OK && d->has_weights) status = read_weights(store, names->w, d);
-  free(y);
+    status = d->target == LS_TARGET_CLASSES ? read_classes(store, names->y, &array, cols, stored, d, y)
+                                            : read_values(store, names->y, &array, cols, stored, d, y);
+  if (status == LS_OK && d->has_weights) status = read_weights(store, names->w, d->n_samples, w);
+  free(stored);
   return status;
 }

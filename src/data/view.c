@@ -1,4 +1,4 @@
-/* Views, the order of an epoch, shards. */
+/* Views of a dataset, and shards of rows. */
 #include "lockstep/data.h"
 
 #include <math.h>
@@ -22,13 +22,11 @@ uint64_t ls_view_sample(const ls_view *view, uint64_t i) {
   return view->is_split ? ls_permutation_at(&view->split, view->first + i) : i;
 }
 
-ls_order ls_order_make(uint64_t n, uint64_t seed, uint64_t epoch, bool shuffle) {
-  const ls_rng rng = ls_rng_make(seed, LS_RNG_SHUFFLE, 0, epoch);
-  return (ls_order){.is_shuffled = shuffle, .permutation = ls_permutation_make(rng, n)};
-}
-
-uint64_t ls_order_at(const ls_order *order, uint64_t position) {
-  return order->is_shuffled ? ls_permutation_at(&order->permutation, position) : position;
+ls_row ls_view_row(const ls_view *view, uint64_t i) {
+  const uint64_t sample = ls_view_sample(view, i);
+  ls_row row = {0};
+  ls_dataset_fetch(view->dataset, 1, &sample, &row);
+  return row;
 }
 
 ls_shard ls_shard_of(size_t rows, int rank, int size) {

@@ -63,8 +63,11 @@ static ls_status append_inputs(const ls_dataset *dataset, const ls_attribution *
   const size_t bytes = dataset->n_features * ls_dtype_size(dataset->x_array.dtype);
   unsigned char *const rows = ls_calloc(a->n, bytes);
   if (!rows) return ls_fail_memory("samples", a->n * bytes);
-  for (size_t i = 0; i < a->n; i++)
-    memcpy(rows + i * bytes, (const unsigned char *)dataset->x.data + a->samples[i] * bytes, bytes);
+  for (size_t i = 0; i < a->n; i++) {
+    ls_row row;
+    ls_dataset_fetch(dataset, 1, &a->samples[i], &row);
+    memcpy(rows + i * bytes, row.x, bytes);
+  }
   const ls_status status = ls_store_append(writer, "/x", a->n, rows);
   free(rows);
   return status;

@@ -6,28 +6,28 @@ void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *da
   const size_t n = metric->n_outputs;
   const ls_normalizer *const targets = normalizer->targets;
   if (metric->task != LS_TASK_REGRESSION) return;
+  ls_row row;
+  ls_dataset_fetch(dataset, 1, &sample, &row);
   for (size_t k = 0; k < n; k++) {
-    const double y = (double)((const float *)dataset->y.data)[sample * n + k];
+    const double y = (double)row.values[k];
     metric->pivots[k] = (float)(targets ? (y - targets->offset[k]) * targets->factor[k] : y);
     metric->units[k] = targets ? 1.0 / targets->factor[k] : 1.0;
   }
 }
 
-/* The weight of a sample for ROC AUC: negative where it is not of class or label k. */
-static float signed_weight(const ls_dataset *data, ls_task task, uint64_t sample, size_t k) {
-  const bool is_in = task == LS_TASK_CLASSES
-                         ? (size_t)((const int32_t *)data->y.data)[sample] == k
-                         : ((const float *)data->y.data)[sample * data->n_outputs + k] > 0.5F;
-  const float weight = data->has_weights ? ((const float *)data->w.data)[sample] : 1.0F;
-  return is_in ? weight : -weight;
+/* The weight of a sample for ROC AUC: negative if the sample does not belong to class or label k. */
+static float signed_weight(const ls_dataset *data, uint64_t sample, size_t k) {
+  ls_row row;
+  ls_dataset_fetch(data, 1, &sample, &row);
+  const bool is_in = row.class_number ? (size_t)*row.class_number == k : row.values[k] > 0.5F;
+  return is_in ? row.weight : -row.weight;
 }
 
 /* Rank 0: what its gathered scores of output k, in the view's order, are worth. */
-static double rank_scores(const ls_view *view, const ls_metric *metric, size_t k) {
-  const ls_ranking *const r = metric->ranking;
+static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   for (size_t i = 0; i < view->n; i++)
-    r->samples[i] = (ls_scored){.score = r->gathered[i],
-                                .weight = signed_weight(view->dataset, metric->task, r->order[i], k)};
+    r->samples[i] =
+        (ls_scored){.score = r->gathered[i], .weight = signed_weight(view->dataset, r->order[i], k)};
   return ls_auc_of(view->n, r->samples, r->samples + view->n);
 }
 
@@ -40,7 +40,7 @@ static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   for (size_t i = 0; is_root && i < view->n; i++) r->order[i] = ls_view_sample(view, i);
   for (size_t k = 0; k < metric->n_outputs; k++) {
     ls_comm_gather_f32(comm, r->scores + k * r->max_rows, r->rows, r->gathered);
-    if (is_root) r->auc[k] = rank_scores(view, metric, k);
+    if (is_root) r->auc[k] = rank_scores(view, r, k);
   }
   ls_comm_broadcast(comm, r->auc, metric->n_outputs * sizeof *r->auc);
 }

@@ -22,9 +22,9 @@ static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, c
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
-                                      .n_outputs = job_output_width(job->model),
                                       .n_features = n_features};
-  const ls_status status = ls_dataset_open(comm, &request, &part->dataset);
+  ls_status status = ls_dataset_open(comm, &request, &part->dataset);
+  if (status == LS_OK) status = ls_dataset_read(comm, part->dataset, job_output_width(job->model));
   if (status == LS_OK) part->view = ls_view_all(part->dataset);
   return status;
 }
@@ -94,6 +94,8 @@ static ls_status create_batches(ls_setup *setup, size_t rows) {
   ls_split *const others[] = {&setup->validation, &setup->test};
   ls_status status = ls_augment_check(&recipe.augment, train->dataset);
   if (status == LS_OK) status = ls_batch_create_training(train->dataset, &recipe, rows, &train->batch);
+  if (status == LS_OK)
+    status = ls_order_create(&train->view, setup->job->train.seed, setup->job->data.shuffle, &setup->order);
   for (size_t i = 0; status == LS_OK && i < 2; i++)
     if (others[i]->dataset)
       status = ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch);
@@ -228,6 +230,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
     ls_batch_destroy(&parts[i]->batch);
     if (!parts[i]->is_shared) ls_dataset_close(comm, &parts[i]->dataset);
   }
+  ls_order_destroy(&(*setup)->order);
   ls_normalizer_destroy(&(*setup)->normalizer);
   ls_comm_tree_destroy(&(*setup)->tree);
   free((*setup)->class_weights);

@@ -17,7 +17,6 @@ typedef struct bench {
   ls_comm *comm;
   ls_setup *setup;
   ls_metric *metric;
-  ls_order order;
   uint64_t position;           /* of the next pass in it */
   size_t sums;                 /* reductions that layers asked for in the last pass */
   double pass, update, square; /* seconds so far */
@@ -59,10 +58,12 @@ static void count_sum(void *context, double *x, size_t n) {
 static void gather(bench *b, size_t rows) {
   ls_setup *const setup = b->setup;
   const ls_split *const part = &setup->train;
-  for (size_t i = 0; i < rows; i++)
-    part->batch->samples[i] =
-        ls_view_sample(&part->view, ls_order_at(&b->order, (b->position + i) % part->view.n));
-  b->position = (b->position + rows) % part->view.n;
+  for (size_t done = 0; done < rows;) {
+    const size_t n = ls_size_min(rows - done, part->view.n - b->position);
+    ls_order_samples(setup->order, b->position, n, part->batch->samples + done);
+    b->position = (b->position + n) % part->view.n;
+    done += n;
+  }
   ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, setup->job->train.seed, 0, rows);
 }
 
@@ -291,8 +292,8 @@ void ls_plan_resident(double *private_bytes, double *shared_bytes) {
 
 static double private_data(const ls_split *part) {
   const ls_dataset *const d = part->dataset;
-  if (!d || part->is_shared || !d->x.is_private) return 0.0;
-  return (double)(d->x.bytes + d->y.bytes + d->w.bytes);
+  if (!d || part->is_shared || !d->reader->is_private) return 0.0;
+  return (double)d->reader->bytes;
 }
 
 /* What this process has come to hold beside model, optimizer and data: buffers of BLAS, HDF5 and MPI. */
@@ -333,7 +334,6 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   const double start = ls_clock();
   bench b = {.comm = comm,
              .setup = setup,
-             .order = ls_order_make(setup->train.view.n, job->train.seed, 0, job->data.shuffle),
              .position = setup->train.view.n / (uint64_t)ls_comm_size(comm) * (uint64_t)ls_comm_rank(comm)};
   costs->nodes = ls_comm_size(comm) / ls_comm_node_size(comm);
   costs->ranks = ls_comm_node_size(comm);
@@ -342,6 +342,7 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   ls_status status = slots ? LS_OK : ls_fail_memory("measuring", 0);
   if (status == LS_OK) status = ls_metric_create(job->task, job->model->n_out, false, &b.metric);
   if (status == LS_OK) ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
+  ls_order_begin(setup->order, 0);
   if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = measure(&b, slots, costs);

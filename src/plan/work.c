@@ -27,7 +27,7 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
 
 static double data_bytes(const ls_split *part) {
   const ls_dataset *const d = part->dataset;
-  return d && !part->is_shared ? (double)(d->x.bytes + d->y.bytes + d->w.bytes) : 0.0;
+  return d && !part->is_shared ? (double)d->reader->bytes : 0.0;
 }
 
 /* A rank's model has room for a pass of evaluation at least: two sizes tell what a row more needs. */

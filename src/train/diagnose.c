@@ -22,6 +22,7 @@ typedef struct diagnosis {
 
 struct diagnostics {
   ls_batch *batch;  /* owned */
+  ls_order *order;  /* of the samples to measure; owned */
   diagnosis *table; /* (n_leaves), owned */
   double
       *counts; /* (n_counts), owned: of each leaf, saturated outputs, then of each unit, lively outputs */
@@ -33,6 +34,7 @@ struct diagnostics {
 void diagnostics_destroy(diagnostics **out) {
   if (!*out) return;
   ls_batch_destroy(&(*out)->batch);
+  ls_order_destroy(&(*out)->order);
   free((*out)->table);
   free((*out)->counts);
   free(*out);
@@ -50,6 +52,9 @@ ls_status diagnostics_create(const ls_setup *setup, diagnostics **out) {
   ls_status status =
       d->table && d->counts ? LS_OK : ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
   if (status == LS_OK) status = ls_batch_create(setup->train.dataset, SAMPLES, &d->batch);
+  if (status == LS_OK)
+    status = ls_order_create(&setup->train.view, setup->job->train.seed, true, &d->order);
+  if (status == LS_OK) ls_order_begin(d->order, 0);
   if (status == LS_OK)
     *out = d;
   else
@@ -114,7 +119,7 @@ static void measure(trainer *t, diagnostics *d) {
   const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
   ls_partition cut;
   ls_partition_rows(t->comm, setup->tree, samples, &cut);
-  train_probe(t, d->batch, &cut);
+  train_probe(t, d->order, d->batch, &cut);
   double *counts = d->counts;
   for (size_t i = 0; i < d->n_counts; i++) counts[i] = 0.0;
   for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++)

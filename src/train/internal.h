@@ -82,16 +82,16 @@ void train_initialise(trainer *t);
 ls_status train_allow_skips(trainer *t);
 
 /* Collective. One step as train_run_step takes it, which counts for nothing, finite or not. */
-void train_try_step(trainer *t, const ls_order *order);
+void train_try_step(trainer *t);
 
-/* Collective. One step of the epoch at hand, whose order is given; t->epoch_metric takes its sums. One that
- * is skipped counts, but leaves nothing else behind. LS_ERR_NUMERIC, alike on all ranks. */
-ls_status train_run_step(trainer *t, const ls_order *order);
+/* Collective. One step of the current epoch, in the order of the setup; t->epoch_metric takes its sums. One
+ * that is skipped counts, but leaves nothing else behind. LS_ERR_NUMERIC, alike on all ranks. */
+ls_status train_run_step(trainer *t);
 
 /* Collective where the model sees the whole batch. Forward and backward over the rows of a cut of the
  * training part, in the order of its first epoch, nothing drawn, nothing learnt: fills the model's gradient
  * and the step's metric with the sums over this rank's rows. */
-void train_probe(trainer *t, ls_batch *batch, const ls_partition *cut);
+void train_probe(trainer *t, const ls_order *order, ls_batch *batch, const ls_partition *cut);
 
 /* Local. Starts the clock of max_time, where there is one. */
 void train_set_deadline(trainer *t);

@@ -108,16 +108,15 @@ static ls_status save_if_due(trainer *t, bool ended_epoch) {
 static ls_status run_steps(trainer *t) {
   const ls_setup *const setup = t->setup;
   const uint64_t n = setup->train.view.n;
-  ls_order order = ls_order_make(n, t->progress.seed, t->progress.epoch, setup->job->data.shuffle);
+  ls_order_begin(setup->order, t->progress.epoch);
   t->times.communication = t->sync->seconds;
   while (!train_is_finished(t) && !t->wants_stop) {
-    ls_status status = train_run_step(t, &order);
+    ls_status status = train_run_step(t);
     const bool ended_epoch = t->progress.epoch_samples == n;
     if (status == LS_OK && ended_epoch) status = end_epoch(t);
     if (status == LS_OK) status = save_if_due(t, ended_epoch);
     if (status != LS_OK) return status;
-    if (ended_epoch)
-      order = ls_order_make(n, t->progress.seed, t->progress.epoch, setup->job->data.shuffle);
+    if (ended_epoch) ls_order_begin(setup->order, t->progress.epoch);
   }
   return LS_OK;
 }

@@ -30,9 +30,9 @@ static ls_status run_step(trainer *t, double lr) {
     p->epoch_samples = 0;
     p->epoch++;
   }
-  const ls_order order = ls_order_make(n, p->seed, p->epoch, t->setup->job->data.shuffle);
+  ls_order_begin(t->setup->order, p->epoch);
   t->fixed_lr = lr;
-  return train_run_step(t, &order);
+  return train_run_step(t);
 }
 
 /* Collective. */

@@ -19,13 +19,13 @@ static ls_status put_in_force(trainer *t, ls_sync_mode mode) {
  * model is blank, and learns next to nothing: this takes as long, and numbers that are not finite do not
  * matter. */
 static double time_steps(trainer *t) {
-  const ls_order order = ls_order_make(t->setup->train.view.n, 0, 0, false);
   double least = 0.0;
   t->fixed_lr = 1e-6;
+  ls_order_begin(t->setup->order, 0);
   for (int i = 0; i < TRIALS; i++) {
     ls_comm_barrier(t->comm);
     const double start = ls_clock();
-    train_try_step(t, &order);
+    train_try_step(t);
     double took = (ls_clock() - start) / ls_comm_size(t->comm);
     ls_comm_sum_f64(t->comm, &took, 1);
     if (i <= 1 || took < least) least = took;

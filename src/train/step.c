@@ -103,13 +103,12 @@ void train_count_time(trainer *t, double start) {
 }
 
 /* Gathers this rank's rows of a global batch: those of the cut, from a position of the epoch on. */
-static void gather(trainer *t, const ls_order *order, uint64_t position, const ls_partition *cut) {
+static void gather(trainer *t, uint64_t position, const ls_partition *cut) {
   const double start = ls_clock();
   ls_setup *const setup = t->setup;
   ls_split *const part = &setup->train;
   const size_t rows = cut->lanes[cut->n_lanes];
-  for (size_t i = 0; i < rows; i++)
-    part->batch->samples[i] = ls_view_sample(&part->view, ls_order_at(order, position + cut->first + i));
+  ls_order_samples(setup->order, position + cut->first, rows, part->batch->samples);
   ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, t->progress.seed,
                            t->progress.epoch, rows);
   t->times.data += ls_clock() - start;
@@ -170,7 +169,7 @@ static void sweep(trainer *t, const ls_partition *cut, bool adds, bool is_last) 
   t->times.compute += ls_clock() - start - (t->sync->seconds - communication);
 }
 
-void train_probe(trainer *t, ls_batch *batch, const ls_partition *cut) {
+void train_probe(trainer *t, const ls_order *order, ls_batch *batch, const ls_partition *cut) {
   const ls_split *const part = &t->setup->train;
   const size_t rows = cut->lanes[cut->n_lanes];
   const ls_pass pass = {.n_lanes = cut->n_lanes,
@@ -178,9 +177,7 @@ void train_probe(trainer *t, ls_batch *batch, const ls_partition *cut) {
                         .mode = LS_PROBE,
                         .sum = ls_comm_size(t->comm) > 1 ? sum_over_ranks : NULL,
                         .context = t};
-  const ls_order order = ls_order_make(part->view.n, t->progress.seed, 0, true);
-  for (size_t i = 0; i < rows; i++)
-    batch->samples[i] = ls_view_sample(&part->view, ls_order_at(&order, cut->first + i));
+  ls_order_samples(order, cut->first, rows, batch->samples);
   ls_batch_gather(batch, part->dataset, t->setup->normalizer, rows);
   ls_metric_reset(t->step_metric);
   forward_backward(t, &pass, batch);
@@ -255,7 +252,7 @@ static void take_total(trainer *t) {
 }
 
 /* Collective. The batches of the next step, fewer at the epoch's end. Returns their samples. */
-static uint64_t run_batches(trainer *t, const ls_order *order) {
+static uint64_t run_batches(trainer *t) {
   const ls_setup *const setup = t->setup;
   const uint64_t n = setup->train.view.n;
   const uint64_t first = t->progress.epoch_samples;
@@ -265,7 +262,7 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
     const size_t rows = ls_size_min(setup->batch_size, n - position);
     ls_partition cut;
     ls_partition_rows(t->comm, setup->tree, rows, &cut);
-    gather(t, order, position, &cut);
+    gather(t, position, &cut);
     position += rows;
     const bool is_last = k + 1 == setup->job->train.accumulate || position == n;
     sweep(t, &cut, k > 0 && !t->total_grads, is_last);
@@ -275,8 +272,8 @@ static uint64_t run_batches(trainer *t, const ls_order *order) {
   return position - first;
 }
 
-void train_try_step(trainer *t, const ls_order *order) {
-  (void)run_batches(t, order);
+void train_try_step(trainer *t) {
+  (void)run_batches(t);
   (void)take_step(t);
 }
 
@@ -322,12 +319,12 @@ static ls_status skip_step(trainer *t) {
   return LS_OK;
 }
 
-ls_status train_run_step(trainer *t, const ls_order *order) {
+ls_status train_run_step(trainer *t) {
   const double start = ls_clock();
   ls_progress *const progress = &t->progress;
   const double lr = train_lr(t);
   keep_state(t);
-  const uint64_t rows = run_batches(t, order);
+  const uint64_t rows = run_batches(t);
   const ls_status taken = take_step(t);
   const ls_status status = taken == LS_ERR_NUMERIC ? skip_step(t) : taken;
   if (status != LS_OK) return status;

@@ -79,15 +79,15 @@ static double time_products(trainer *t, size_t steps) {
 /* Collective. Samples/s of training; 0 where a step failed. */
 static double time_steps(trainer *t, size_t steps) {
   const uint64_t n = t->setup->train.view.n;
-  ls_order order = ls_order_make(n, 1, t->progress.epoch, true);
+  ls_order_begin(t->setup->order, t->progress.epoch);
   const uint64_t before = t->progress.samples;
   ls_comm_barrier(t->comm);
   const double start = ls_clock();
   for (size_t s = 0; s < steps; s++) {
-    if (train_run_step(t, &order) != LS_OK) return 0.0;
+    if (train_run_step(t) != LS_OK) return 0.0;
     if (t->progress.epoch_samples < n) continue;
     t->progress.epoch_samples = 0;
-    order = ls_order_make(n, 1, ++t->progress.epoch, true);
+    ls_order_begin(t->setup->order, ++t->progress.epoch);
   }
   ls_comm_barrier(t->comm);
   return (double)(t->progress.samples - before) / (ls_clock() - start);

@@ -40,27 +40,55 @@ static void write_file(const char *name, const piece *pieces, size_t n) {
 }
 
 /* Collective. Opens a data set that must be in order. */
-static ls_dataset *open_file(const char *name, ls_dataset_request request) {
+static ls_dataset *open_file(const char *name, ls_dataset_request request, size_t n_outputs) {
   ls_dataset *dataset = NULL;
   request.spec = in_folder(name);
-  if (ls_dataset_open(comm, &request, &dataset) != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  ls_status status = ls_dataset_open(comm, &request, &dataset);
+  if (status == LS_OK) status = ls_dataset_read(comm, dataset, n_outputs);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   settle();
   return dataset;
 }
 
 /* Collective. Opens one that must be refused, with `parts` (ended by NULL) in the message of all ranks. */
-static void check_refused(const char *name, ls_dataset_request request, const char *const *parts) {
+static void check_refused(const char *name, ls_dataset_request request, size_t n_outputs,
+                          const char *const *parts) {
   ls_dataset *dataset = NULL;
   char spec[512];
   snprintf(spec, sizeof spec, "%s", in_folder(name));
   request.spec = spec;
-  const ls_status status = ls_dataset_open(comm, &request, &dataset);
-  if (status != LS_ERR_DATA || dataset)
+  ls_status status = ls_dataset_open(comm, &request, &dataset);
+  EXPECT((status == LS_OK) == (dataset != NULL));
+  if (status == LS_OK) status = ls_dataset_read(comm, dataset, n_outputs);
+  if (status != LS_ERR_DATA)
     complain(__FILE__, __LINE__, "%s, '%s': status %d, not %d", name, parts[0], (int)status, LS_ERR_DATA);
   for (; *parts; parts++) EXPECT_PART(ls_message(), *parts);
   EXPECT(same_text(ls_message()));
-  if (dataset) ls_dataset_close(comm, &dataset);
+  ls_dataset_close(comm, &dataset);
   settle();
+}
+
+/* Local. x of a sample that is stored in float32. */
+static const float *x_of(const ls_dataset *d, uint64_t sample) {
+  ls_row row;
+  ls_dataset_fetch(d, 1, &sample, &row);
+  return row.x;
+}
+
+/* Local. The order of an epoch, for the caller to destroy. */
+static ls_order *new_order(const ls_view *view, uint64_t seed, uint64_t epoch, bool shuffle) {
+  ls_order *order = NULL;
+  EXPECT(ls_order_create(view, seed, shuffle, &order) == LS_OK);
+  LS_ASSERT(order);
+  ls_order_begin(order, epoch);
+  return order;
+}
+
+/* Local. The sample at a position. */
+static uint64_t order_at(const ls_order *order, uint64_t position) {
+  uint64_t sample = 0;
+  ls_order_samples(order, position, 1, &sample);
+  return sample;
 }
 
 #define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -126,7 +154,7 @@ static void check_type(ls_dtype dtype) {
   for (size_t i = 0; i < COUNT(raw); i++) put(dtype, raw, i, number(dtype, i));
   const piece pieces[] = {{"/x", ARRAY2(dtype, ROWS, FEATURES), raw}, {"/y", ARRAY1(LS_U8, ROWS), y}};
   write_file("types.h5", pieces, 2);
-  ls_dataset *d = open_file("types.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  ls_dataset *d = open_file("types.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 3);
   EXPECT(d->n_samples == ROWS && d->n_features == FEATURES && d->n_outputs == 3 && !d->has_weights);
   EXPECT(d->x_array.dtype == dtype && d->x_array.n_dims == 2 && d->target == LS_TARGET_CLASSES);
   ls_normalizer *normalizer = NULL;
@@ -165,7 +193,7 @@ static void test_images(void **state) {
   const piece pieces[] = {{"/x", {.dtype = LS_U8, .n_dims = 3, .dims = {5, 4, 4}}, pixels},
                           {"/y", ARRAY1(LS_U8, 5), y}};
   write_file("images.h5", pieces, 2);
-  ls_dataset *d = open_file("images.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2});
+  ls_dataset *d = open_file("images.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 2);
   EXPECT(d->n_samples == 5 && d->n_features == 16 && d->x_array.n_dims == 3);
   ls_batch *batch = gather(d, NULL, 2, (const uint64_t[]){0, 4}, x);
   for (size_t i = 0; i < 16; i++) EXPECT(x[i] == (float)pixels[i] && x[16 + i] == (float)pixels[64 + i]);
@@ -185,8 +213,7 @@ static void check_classes(ls_array array, const void *y) {
   float x[4];
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
   write_file("classes.h5", pieces, 2);
-  ls_dataset *d =
-      open_file("classes.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  ls_dataset *d = open_file("classes.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 3);
   ls_batch *batch = gather(d, NULL, 4, all_four, x);
   EXPECT(memcmp(batch->classes, expected, sizeof expected) == 0);
   EXPECT(!batch->values && !batch->weights);
@@ -218,7 +245,7 @@ static void check_values(ls_target_kind target, ls_array array, const float *y, 
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
   write_file("values.h5", pieces, 2);
   for (size_t asked = 0; asked <= cols; asked += cols) { /* 0: as many as there are */
-    ls_dataset *d = open_file("values.h5", (ls_dataset_request){.target = target, .n_outputs = asked});
+    ls_dataset *d = open_file("values.h5", (ls_dataset_request){.target = target}, asked);
     EXPECT(d->n_outputs == cols);
     ls_batch *batch = gather(d, NULL, 4, all_four, x);
     EXPECT(!batch->classes);
@@ -247,11 +274,11 @@ static void test_weights(void **state) {
   const float bad[4] = {1.0F, 1.0F, -0.5F, 1.0F};
   const float zero[4] = {0.0F};
   float x[4];
-  const ls_dataset_request request = {.target = LS_TARGET_CLASSES, .n_outputs = 2};
+  const ls_dataset_request request = {.target = LS_TARGET_CLASSES};
   piece pieces[] = {
       {"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", ARRAY1(LS_U8, 4), y}, {"/w", ARRAY1(LS_F64, 4), w}};
   write_file("weights.h5", pieces, 3);
-  ls_dataset *d = open_file("weights.h5", request);
+  ls_dataset *d = open_file("weights.h5", request, 2);
   EXPECT(d->has_weights);
   ls_batch *batch = gather(d, NULL, 4, all_four, x);
   for (size_t i = 0; i < 4; i++) EXPECT(batch->weights && batch->weights[i] == (float)w[i]);
@@ -260,13 +287,13 @@ static void test_weights(void **state) {
   settle();
   pieces[2] = (piece){"/w", ARRAY1(LS_F32, 4), bad};
   write_file("weights.h5", pieces, 3);
-  check_refused("weights.h5", request, PARTS("weights.h5:/w", "row 2", "-0.5"));
+  check_refused("weights.h5", request, 2, PARTS("weights.h5:/w", "row 2", "-0.5"));
   pieces[2].data = zero;
   write_file("weights.h5", pieces, 3);
-  check_refused("weights.h5", request, PARTS("weights.h5:/w", "0"));
+  check_refused("weights.h5", request, 2, PARTS("weights.h5:/w", "0"));
   pieces[2].array = ARRAY1(LS_F32, 3);
   write_file("weights.h5", pieces, 3);
-  check_refused("weights.h5", request, PARTS("weights.h5:/w", "(3,) float32"));
+  check_refused("weights.h5", request, 2, PARTS("weights.h5:/w", "(3,) float32"));
 }
 
 /* ----------------------------------------------------------------- many samples */
@@ -284,8 +311,9 @@ static void test_many_samples(void **state) {
   for (size_t i = 0; i < (size_t)LARGE * LARGE_COLS; i++) x[i] = (float)(i * 7 % 1000003);
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, LARGE, LARGE_COLS), x}};
   write_file("many.h5", pieces, 1);
-  ls_dataset *d = open_file("many.h5", request);
-  EXPECT(d && memcmp(d->x.data, x, (size_t)LARGE * LARGE_COLS * sizeof *x) == 0);
+  ls_dataset *d = open_file("many.h5", request, 0);
+  for (size_t i = 0; d && i < LARGE; i++)
+    EXPECT(memcmp(x_of(d, i), x + i * LARGE_COLS, LARGE_COLS * sizeof *x) == 0);
   ls_dataset_close(comm, &d);
   for (size_t k = 0; k < COUNT(bad); k++) {
     char place[64];
@@ -293,7 +321,7 @@ static void test_many_samples(void **state) {
     snprintf(place, sizeof place, "row %zu, feature %zu is inf", bad[k] / LARGE_COLS, bad[k] % LARGE_COLS);
     x[bad[k]] = INFINITY;
     write_file("many.h5", pieces, 1);
-    check_refused("many.h5", request, PARTS("many.h5:/x", place));
+    check_refused("many.h5", request, 0, PARTS("many.h5:/x", place));
     x[bad[k]] = good;
   }
   free(x);
@@ -306,7 +334,7 @@ static void test_no_targets(void **state) {
   float x[4];
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}};
   write_file("alone.h5", pieces, 1);
-  ls_dataset *d = open_file("alone.h5", (ls_dataset_request){.target = LS_TARGET_NONE});
+  ls_dataset *d = open_file("alone.h5", (ls_dataset_request){.target = LS_TARGET_NONE}, 0);
   ls_batch *batch = gather(d, NULL, 4, all_four, x);
   EXPECT(memcmp(x, four_x, sizeof x) == 0 && !batch->classes && !batch->values && !batch->weights);
   ls_batch_destroy(&batch);
@@ -319,9 +347,8 @@ static void test_no_targets(void **state) {
 /* Collective. Which x is found, told by its first number. */
 static void check_found(const char *name, ls_dataset_request request, float first) {
   request.target = LS_TARGET_CLASSES;
-  request.n_outputs = 2;
-  ls_dataset *d = open_file(name, request);
-  EXPECT_CLOSE((double)((const float *)d->x.data)[0], (double)first, 0.0);
+  ls_dataset *d = open_file(name, request, 2);
+  EXPECT_CLOSE((double)x_of(d, 0)[0], (double)first, 0.0);
   ls_dataset_close(comm, &d);
   settle();
 }
@@ -360,35 +387,35 @@ static void test_ambiguity(void **state) {
   const uint8_t y[2] = {0, 1};
   const ls_array ax = ARRAY2(LS_F32, 2, 1);
   const ls_array ay = ARRAY1(LS_U8, 2);
-  const ls_dataset_request request = {.role = "train", .target = LS_TARGET_CLASSES, .n_outputs = 2};
+  const ls_dataset_request request = {.role = "train", .target = LS_TARGET_CLASSES};
   const piece inputs[] = {{"/x", ax, four_x}, {"/images", ax, four_x}, {"/y", ay, y}};
   write_file("two-x.h5", inputs, 3);
-  check_refused("two-x.h5", request, PARTS("two-x.h5:/", "/x", "/images", "data.x"));
+  check_refused("two-x.h5", request, 2, PARTS("two-x.h5:/", "/x", "/images", "data.x"));
   const piece targets[] = {{"/x", ax, four_x}, {"/label", ay, y}, {"/target", ay, y}};
   write_file("two-y.h5", targets, 3);
-  check_refused("two-y.h5", request, PARTS("two-y.h5:/", "/label", "/target", "data.y"));
+  check_refused("two-y.h5", request, 2, PARTS("two-y.h5:/", "/label", "/target", "data.y"));
   const piece groups[] = {{"/a/x", ax, four_x}, {"/a/y", ay, y}, {"/b/x", ax, four_x}, {"/b/y", ay, y}};
   write_file("two-groups.h5", groups, 4);
-  check_refused("two-groups.h5", request, PARTS("two-groups.h5", "/a", "/b", "two-groups.h5:/a"));
-  check_refused("two-groups.h5:/c", request, PARTS("two-groups.h5", "/c"));
+  check_refused("two-groups.h5", request, 2, PARTS("two-groups.h5", "/a", "/b", "two-groups.h5:/a"));
+  check_refused("two-groups.h5:/c", request, 2, PARTS("two-groups.h5", "/c"));
   const piece nothing[] = {{"/z", ay, y}};
   write_file("nothing.h5", nothing, 1);
-  check_refused("nothing.h5", request, PARTS("nothing.h5:/", "z"));
+  check_refused("nothing.h5", request, 2, PARTS("nothing.h5:/", "z"));
 }
 
 /* ---------------------------------------------------------------------- errors */
 
 static void test_files_that_are_none(void **state) {
   (void)state;
-  const ls_dataset_request request = {.target = LS_TARGET_CLASSES, .n_outputs = 2};
-  check_refused("absent.h5", request, PARTS("absent.h5"));
+  const ls_dataset_request request = {.target = LS_TARGET_CLASSES};
+  check_refused("absent.h5", request, 2, PARTS("absent.h5"));
   FILE *const file = rank == 0 ? fopen(in_folder("text.h5"), "w") : NULL;
   if (file) {
     fputs("x,y\n1,2\n", file);
     fclose(file);
   }
-  check_refused("text.h5", request, PARTS("text.h5"));
-  check_refused("", request, PARTS("lockstep-mpi-")); /* a folder */
+  check_refused("text.h5", request, 2, PARTS("text.h5"));
+  check_refused("", request, 2, PARTS("lockstep-mpi-")); /* a folder */
 }
 
 /* Collective. Refused with these targets. */
@@ -396,7 +423,7 @@ static void check_bad_targets(ls_target_kind target, ls_array array, const void 
                               const char *const *parts) {
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
   write_file("targets.h5", pieces, 2);
-  check_refused("targets.h5", (ls_dataset_request){.target = target, .n_outputs = 3}, parts);
+  check_refused("targets.h5", (ls_dataset_request){.target = target}, 3, parts);
 }
 
 static void test_bad_targets(void **state) {
@@ -444,8 +471,7 @@ static void check_bad_inputs(ls_array array, const void *x, size_t n_features, c
   const uint8_t y[4] = {0};
   const piece pieces[] = {{"/x", array, x}, {"/y", ARRAY1(LS_U8, 4), y}};
   write_file("inputs.h5", pieces, 2);
-  check_refused("inputs.h5",
-                (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2, .n_features = n_features},
+  check_refused("inputs.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_features = n_features}, 2,
                 parts);
 }
 
@@ -473,8 +499,7 @@ static ls_digest fingerprint(const float *x, const uint8_t *y, const float *w) {
   const piece pieces[] = {
       {"/x", ARRAY2(LS_F32, 4, 1), x}, {"/y", ARRAY1(LS_U8, 4), y}, {"/w", ARRAY1(LS_F32, 4), w}};
   write_file("fingerprint.h5", pieces, w ? 3 : 2);
-  ls_dataset *d =
-      open_file("fingerprint.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  ls_dataset *d = open_file("fingerprint.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 3);
   const ls_digest digest = d->fingerprint;
   ls_dataset_close(comm, &d);
   EXPECT(ls_comm_all_equal(comm, digest.low, digest.high));
@@ -523,7 +548,6 @@ static double awkward(size_t i, size_t j) {
 /* The learnt offsets and factors, one sample after the other, as one rank alone would find them. */
 static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_features, double *offset,
                         double *factor) {
-  const float *const x = view->dataset->x.data;
   bool in_view[MANY] = {false};
   for (uint64_t i = 0; i < view->n; i++) in_view[ls_view_sample(view, i)] = true;
   for (size_t j = 0; j < n_features; j++) {
@@ -532,7 +556,7 @@ static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_feature
     double least = (double)INFINITY;
     double most = -(double)INFINITY;
     for (size_t i = 0; i < MANY; i++) {
-      const double v = (double)x[i * n_features + j];
+      const double v = (double)x_of(view->dataset, i)[j];
       if (!in_view[i]) continue;
       sum += v;
       least = v < least ? v : least;
@@ -540,7 +564,7 @@ static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_feature
     }
     const double mean = sum / (double)view->n;
     for (size_t i = 0; i < MANY; i++) {
-      const double v = (double)x[i * n_features + j];
+      const double v = (double)x_of(view->dataset, i)[j];
       if (in_view[i]) squares += (v - mean) * (v - mean);
     }
     const double std = sqrt(squares / (double)view->n);
@@ -559,7 +583,7 @@ static ls_dataset *open_awkward(size_t n_features) {
     for (size_t j = 0; j < n_features; j++) x[i * n_features + j] = (float)awkward(i, j);
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, MANY, n_features), x}, {"/y", ARRAY1(LS_U8, MANY), y}};
   write_file("awkward.h5", pieces, 2);
-  return open_file("awkward.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2});
+  return open_file("awkward.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 2);
 }
 
 static void check_normalizer(ls_normalize kind, const ls_view *view) {
@@ -609,7 +633,7 @@ static void test_fixed_normalizers(void **state) {
   const uint8_t y[4] = {0};
   const piece pieces[] = {{"/x", ARRAY2(LS_U8, 4, 1), bytes}, {"/y", ARRAY1(LS_U8, 4), y}};
   write_file("bytes.h5", pieces, 2);
-  ls_dataset *d = open_file("bytes.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 2});
+  ls_dataset *d = open_file("bytes.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 2);
   const ls_view all = ls_view_all(d);
   ls_normalizer *normalizer = NULL;
   EXPECT(ls_normalizer_create(1, &normalizer) == LS_OK);
@@ -630,7 +654,7 @@ static void test_target_normalizer(void **state) {
   for (size_t i = 0; i < COUNT(y); i++) y[i] = (float)awkward(i / WIDE, i % WIDE);
   const piece as_targets[] = {{"/x", ARRAY2(LS_F32, MANY, 1), x}, {"/y", ARRAY2(LS_F32, MANY, WIDE), y}};
   write_file("targets.h5", as_targets, 2);
-  ls_dataset *d = open_file("targets.h5", (ls_dataset_request){.target = LS_TARGET_VALUES});
+  ls_dataset *d = open_file("targets.h5", (ls_dataset_request){.target = LS_TARGET_VALUES}, 0);
   ls_dataset *same = open_awkward(WIDE); /* the same numbers as inputs */
   ls_view train[2];
   ls_view validation;
@@ -687,9 +711,8 @@ static void check_balanced(ls_target_kind target, size_t n, const uint8_t *y, si
   double weights[5];
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, n, 1), x}, {"/y", ARRAY1(LS_U8, n), y}};
   write_file("balance.h5", pieces, 2);
-  ls_dataset *d = open_file(
-      "balance.h5",
-      (ls_dataset_request){.target = target, .n_outputs = target == LS_TARGET_CLASSES ? n_classes : 1});
+  ls_dataset *d = open_file("balance.h5", (ls_dataset_request){.target = target},
+                            target == LS_TARGET_CLASSES ? n_classes : 1);
   const ls_view all = ls_view_all(d);
   ls_class_weights_balance(comm, &all, n_classes, weights);
   for (size_t k = 0; k < n_classes; k++) EXPECT_CLOSE(weights[k], expected[k], 1e-15);
@@ -718,7 +741,7 @@ static void test_weights_of_a_view(void **state) {
       {"/x", ARRAY2(LS_F32, 8, 1), x}, {"/y", ARRAY1(LS_U8, 8), y}, {"/w", ARRAY1(LS_F32, 8), w}};
   double weights[3];
   write_file("view.h5", pieces, 3);
-  ls_dataset *d = open_file("view.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_outputs = 3});
+  ls_dataset *d = open_file("view.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 3);
   ls_view first_two = ls_view_all(d);
   first_two.n = 2;
   ls_class_weights_balance(comm, &first_two, 3, weights);
@@ -758,7 +781,7 @@ static ls_dataset *open_images(ls_target_kind target) {
                                       : (piece){"/y", ARRAY2(LS_F32, IMAGES, 2), values},
                           {"/w", ARRAY1(LS_F32, IMAGES), w}};
   write_file("training.h5", pieces, 3);
-  return open_file("training.h5", (ls_dataset_request){.target = target, .n_outputs = has_classes ? 3 : 2});
+  return open_file("training.h5", (ls_dataset_request){.target = target}, has_classes ? 3 : 2);
 }
 
 /* All that a batch holds, as numbers. */
@@ -771,10 +794,10 @@ typedef struct content {
 /* Local. Gathers the rows of a shard of an epoch's first batch to their place; the other rows stay 0. */
 static void gather_training(ls_batch *batch, const ls_view *view, const ls_normalizer *normalizer,
                             ls_shard shard, content *out) {
-  const ls_order order = ls_order_make(view->n, 9, 4, true);
+  ls_order *order = new_order(view, 9, 4, true);
   memset(out, 0, sizeof *out);
-  for (size_t i = 0; i < shard.rows; i++)
-    batch->samples[i] = ls_view_sample(view, ls_order_at(&order, shard.first + i));
+  ls_order_samples(order, shard.first, shard.rows, batch->samples);
+  ls_order_destroy(&order);
   ls_batch_gather_training(batch, view->dataset, normalizer, 9, 4, shard.rows);
   memcpy(out->x[shard.first], batch->x, shard.rows * sizeof out->x[0]);
   const ls_targets targets = ls_batch_targets(batch);
@@ -922,13 +945,13 @@ static uint64_t use_of(uint64_t step, uint64_t batch, size_t lane) {
 }
 
 /* Local. This rank's samples of a batch; `uses` gets their use. `tree`: NULL, or its lanes. */
-static void work_batch(const ls_view *view, const ls_order *order, const ls_comm_tree *tree,
-                       uint64_t position, size_t rows, uint64_t use, uint64_t *count, uint64_t *uses) {
+static void work_batch(const ls_order *order, const ls_comm_tree *tree, uint64_t position, size_t rows,
+                       uint64_t use, uint64_t *count, uint64_t *uses) {
   ls_partition cut;
   ls_partition_rows(comm, tree, rows, &cut);
   for (size_t l = 0; l < cut.n_lanes; l++) {
     for (size_t i = cut.lanes[l]; i < cut.lanes[l + 1]; i++) {
-      const uint64_t sample = ls_view_sample(view, ls_order_at(order, position + cut.first + i));
+      const uint64_t sample = order_at(order, position + cut.first + i);
       count[sample]++;
       uses[sample] += use + (tree ? tree->first + l : 0);
     }
@@ -939,20 +962,21 @@ static void work_batch(const ls_view *view, const ls_order *order, const ls_comm
  */
 static void work_epoch(const epoch_case *c, const ls_view *view, uint64_t epoch, const ls_comm_tree *tree,
                        uint64_t *count, uint64_t *uses) {
-  const ls_order order = ls_order_make(view->n, 9, epoch, true);
+  ls_order *order = new_order(view, 9, epoch, true);
   uint64_t position = 0;
   for (uint64_t step = 0; position < view->n; step++) {
     for (uint64_t k = 0; k < c->accumulate && position < view->n; k++) {
       const size_t rows = ls_size_min(c->batch_size, view->n - position);
-      work_batch(view, &order, tree, position, rows, use_of(step, k, 0), count, uses);
+      work_batch(order, tree, position, rows, use_of(step, k, 0), count, uses);
       position += rows;
     }
   }
+  ls_order_destroy(&order);
 }
 
 /* Local. What the ranks together must have noted: at any number of ranks the same. */
 static void expect_epoch(const epoch_case *c, const ls_view *view, size_t n_lanes, uint64_t *uses) {
-  const ls_order order = ls_order_make(view->n, 9, 0, true);
+  ls_order *order = new_order(view, 9, 0, true);
   const uint64_t per_step = c->batch_size * c->accumulate;
   for (uint64_t i = 0; i < view->n; i++) {
     const uint64_t batch = i % per_step / c->batch_size;
@@ -960,8 +984,9 @@ static void expect_epoch(const epoch_case *c, const ls_view *view, size_t n_lane
     const size_t rows = ls_size_min(c->batch_size, view->n - first);
     size_t lane = 0;
     while (lane + 1 < n_lanes && i - first >= ls_shard_of(rows, (int)lane + 1, (int)n_lanes).first) lane++;
-    uses[ls_view_sample(view, ls_order_at(&order, i))] = use_of(i / per_step, batch, lane);
+    uses[order_at(order, i)] = use_of(i / per_step, batch, lane);
   }
+  ls_order_destroy(&order);
 }
 
 /* Collective. Over an epoch the ranks together use each sample of the view once and no other; which step,
@@ -1028,19 +1053,24 @@ static void test_every_sample_once_in_lanes(void **state) {
 static void test_orders(void **state) {
   (void)state;
   uint64_t positions[3][500];
-  for (uint64_t epoch = 0; epoch < 2; epoch++) {
-    const ls_order order = ls_order_make(500, 1, epoch, true);
-    for (uint64_t i = 0; i < 500; i++) positions[epoch][i] = ls_order_at(&order, i);
-  }
-  const ls_order plain = ls_order_make(500, 1, 0, false);
-  for (uint64_t i = 0; i < 500; i++) EXPECT(ls_order_at(&plain, i) == i);
-  const ls_order other_seed = ls_order_make(500, 2, 0, true);
-  for (uint64_t i = 0; i < 500; i++) positions[2][i] = ls_order_at(&other_seed, i);
+  const ls_dataset d = counted(500);
+  const ls_view all = ls_view_all(&d);
+  ls_order *order = new_order(&all, 1, 0, true);
+  ls_order *plain = new_order(&all, 1, 0, false);
+  ls_order *other_seed = new_order(&all, 2, 0, true);
+  ls_order_samples(order, 0, 500, positions[0]);
+  ls_order_begin(order, 1);
+  ls_order_samples(order, 0, 500, positions[1]);
+  ls_order_samples(other_seed, 0, 500, positions[2]);
+  for (uint64_t i = 0; i < 500; i++) EXPECT(order_at(plain, i) == i);
   EXPECT(memcmp(positions[0], positions[1], sizeof positions[0]) != 0);
   EXPECT(memcmp(positions[0], positions[2], sizeof positions[0]) != 0);
   const ls_digest digest = ls_digest_of(positions[1], sizeof positions[1]);
   EXPECT(ls_comm_all_equal(comm, digest.low, digest.high));
   EXPECT(digest.low == ORDER_LOW);
+  ls_order_destroy(&order);
+  ls_order_destroy(&plain);
+  ls_order_destroy(&other_seed);
   settle();
 }
 

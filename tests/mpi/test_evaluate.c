@@ -1,6 +1,7 @@
 /* Evaluation over ranks: what is measured on shards is what is measured on the whole. */
 #include "support.h"
 
+#include "../unit/memory_reader.h"
 #include "lockstep/job.h"
 
 /* ------------------------------------------------------------- a net and its data */
@@ -19,9 +20,17 @@ static ls_model *identity(ls_loss loss, size_t n) {
   return model;
 }
 
-/* Samples in this rank's own memory, the same on all ranks; `free_data` frees them. Scores are coarse, so
+/* A dataset in the memory of this rank. */
+typedef struct memory_dataset {
+  ls_dataset dataset;
+  memory_reader reader;
+  float *x, *y, *w; /* owned */
+} memory_dataset;
+
+/* The same samples on all ranks; `free_data` frees them. Scores are coarse, so
  * that many are equal. */
-static ls_dataset make_data(ls_target_kind target, size_t n_samples, size_t n, bool has_weights) {
+static void make_data(memory_dataset *out, ls_target_kind target, size_t n_samples, size_t n,
+                      bool has_weights) {
   const ls_rng rng = ls_rng_make(3, LS_RNG_CHECK, 0, n_samples);
   const bool is_class = target == LS_TARGET_CLASSES;
   const size_t n_targets = is_class ? n_samples : n_samples * n;
@@ -34,43 +43,39 @@ static ls_dataset make_data(ls_target_kind target, size_t n_samples, size_t n, b
   for (size_t i = 0; i < n_samples * n; i++) x[i] = floorf(16.0F * x[i]) / 4.0F;
   for (size_t i = 0; i < n_targets && is_class; i++) ((int32_t *)(void *)y)[i] = (int32_t)(y[i] * (float)n);
   for (size_t i = 0; i < n_targets && !is_class; i++) y[i] = y[i] > 0.6F;
-  return (ls_dataset){.n_samples = n_samples,
-                      .n_features = n,
-                      .n_outputs = n,
-                      .x_array = {.dtype = LS_F32},
-                      .target = target,
-                      .has_weights = has_weights,
-                      .x = {.data = x},
-                      .y = {.data = y},
-                      .w = {.data = w}};
+  *out = (memory_dataset){.dataset = {.n_samples = n_samples,
+                                      .n_features = n,
+                                      .n_outputs = n,
+                                      .x_array = {.dtype = LS_F32},
+                                      .target = target,
+                                      .has_weights = has_weights},
+                          .x = x,
+                          .y = y,
+                          .w = w};
+  memory_reader_attach(&out->reader, &out->dataset, x, y, w);
 }
 
-static void free_data(ls_dataset *data) {
-  free(data->x.data);
-  free(data->y.data);
-  free(data->w.data);
+static void free_data(memory_dataset *data) {
+  free(data->x);
+  free(data->y);
+  free(data->w);
 }
 
 /* -------------------------------------------------------------------- by itself */
 
 /* Local. The AUC of output k of a view: this rank alone looks at all samples. */
 static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
-  const ls_dataset *const data = view->dataset;
-  const size_t n = data->n_outputs;
+  const size_t n = view->dataset->n_outputs;
   ls_metric *metric = NULL;
   ls_scored *const samples = ls_calloc(2 * view->n, sizeof *samples);
   EXPECT(ls_metric_create(ls_task_of(loss), n, false, &metric) == LS_OK);
   EXPECT(ls_metric_keep_scores(metric, view->n, 0) == LS_OK && samples);
   for (size_t i = 0; i < view->n; i++) {
-    const uint64_t sample = ls_view_sample(view, i);
-    const int32_t *const classes = (const int32_t *)data->y.data + sample;
-    const float *const values = (const float *)data->y.data + sample * n;
-    const bool is_class = data->target == LS_TARGET_CLASSES;
-    const ls_targets targets = {.classes = is_class ? classes : NULL, .values = is_class ? NULL : values};
-    ls_metric_add(metric, 1, (const float *)data->x.data + sample * n, &targets, 0.0);
-    const float weight = data->has_weights ? ((const float *)data->w.data)[sample] : 1.0F;
-    const bool is_in = is_class ? (size_t)*classes == k : values[k] > 0.5F;
-    samples[i] = (ls_scored){metric->ranking->scores[k * view->n + i], is_in ? weight : -weight};
+    const ls_row row = ls_view_row(view, i);
+    const ls_targets targets = {.classes = row.class_number, .values = row.values};
+    ls_metric_add(metric, 1, row.x, &targets, 0.0);
+    const bool is_in = row.class_number ? (size_t)*row.class_number == k : row.values[k] > 0.5F;
+    samples[i] = (ls_scored){metric->ranking->scores[k * view->n + i], is_in ? row.weight : -row.weight};
   }
   const double auc = ls_auc_of(view->n, samples, samples + view->n);
   ls_metric_destroy(&metric);
@@ -86,15 +91,17 @@ static bool same_bits(double a, double b) {
 
 /* Collective. The AUC gathered from the ranks is, bit for bit, that of one who sees all. */
 static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction, bool has_weights) {
-  ls_dataset data = make_data(ls_target_of(loss), n_samples, n, has_weights);
+  memory_dataset data;
+  make_data(&data, ls_target_of(loss), n_samples, n, has_weights);
   ls_model *model = identity(loss, n);
   ls_normalizer *normalizer = NULL;
   ls_batch *batch = NULL;
   ls_metric *metric = NULL;
   ls_view rest;
-  ls_view view = ls_view_all(&data);
-  if (fraction > 0.0) ls_view_split(&data, fraction, 5, &rest, &view);
-  EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK && ls_batch_create(&data, 64, &batch) == LS_OK);
+  ls_view view = ls_view_all(&data.dataset);
+  if (fraction > 0.0) ls_view_split(&data.dataset, fraction, 5, &rest, &view);
+  EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK &&
+         ls_batch_create(&data.dataset, 64, &batch) == LS_OK);
   EXPECT(ls_metric_create(ls_task_of(loss), n, true, &metric) == LS_OK);
   EXPECT(ls_evaluate_keep_scores(comm, NULL, n_samples, metric) == LS_OK); /* room for more than the view */
   settle();

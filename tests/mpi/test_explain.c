@@ -4,6 +4,7 @@
 
 #include <png.h>
 
+#include "../unit/memory_reader.h"
 #include "lockstep/config.h"
 #include "lockstep/explain.h"
 
@@ -75,10 +76,10 @@ static ls_dataset *new_dataset(const ls_model *model) {
   const ls_dataset_request request = {
       .spec = in_folder("data.h5"),
       .target =
-          has_classes ? LS_TARGET_CLASSES : (model->loss == LS_MSE ? LS_TARGET_VALUES : LS_TARGET_LABELS),
-      .n_outputs = model->n_out};
+          has_classes ? LS_TARGET_CLASSES : (model->loss == LS_MSE ? LS_TARGET_VALUES : LS_TARGET_LABELS)};
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_dataset_open(comm, &request, &dataset);
+  if (status == LS_OK) status = ls_dataset_read(comm, dataset, model->n_out);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   return dataset;
 }
@@ -113,19 +114,26 @@ static ls_explainer *new_explainer(const thing *t, ls_explain_options o) {
   return e;
 }
 
+/* Local. */
+static ls_row row_of(const thing *t, uint64_t sample) {
+  ls_row row;
+  ls_dataset_fetch(t->dataset, 1, &sample, &row);
+  return row;
+}
+
 /* Local. The sample's input to the net. */
 static void input_of(const thing *t, uint64_t sample, float x[FEATURES]) {
-  const float *const row = (const float *)t->dataset->x.data + sample * FEATURES;
+  const float *const row = row_of(t, sample).x;
   for (size_t j = 0; j < FEATURES; j++)
     x[j] = (row[j] - t->normalizer->offset32[j]) * t->normalizer->factor32[j];
 }
 
 /* Local. The baseline's, in double. */
 static void baseline_of(const thing *t, ls_baseline kind, double x0[FEATURES]) {
-  const float *const x = t->dataset->x.data;
   for (size_t j = 0; j < FEATURES; j++) {
     double raw = 0.0;
-    for (size_t i = 0; kind == LS_BASELINE_MEAN && i < N; i++) raw += (double)x[i * FEATURES + j] / N;
+    for (size_t i = 0; kind == LS_BASELINE_MEAN && i < N; i++)
+      raw += (double)((const float *)row_of(t, i).x)[j] / N;
     x0[j] = (raw - t->normalizer->offset[j]) * t->normalizer->factor[j];
   }
 }
@@ -341,7 +349,7 @@ static void slow_measure(const thing *t, size_t j, const ls_permutation *p, doub
     float own[FEATURES];
     float other[FEATURES];
     double at[FEATURES];
-    const int32_t y = ((const int32_t *)t->dataset->y.data)[i];
+    const int32_t y = *row_of(t, i).class_number;
     input_of(t, i, own);
     input_of(t, ls_permutation_at(p, i), other);
     for (size_t k = 0; k < FEATURES; k++) at[k] = (double)(k == j ? other[k] : own[k]);
@@ -432,11 +440,11 @@ static void test_importance_of_numbers(void **state) {
   thing_create(&t, "[{layer: dense, units: 1}]", "", LS_MSE);
   memset(t.model->params, 0, t.model->n_params * sizeof(float));
   t.model->layers[0]->params[0].value[2] = 1.0F; /* the feature that is not normalised */
-  float *const y = t.dataset->y.data;
-  const float *const x = t.dataset->x.data;
-  ls_comm_barrier(comm);
-  for (size_t i = 0; i < N; i++) y[i] = x[i * FEATURES + 2]; /* every rank of the node the same */
-  ls_comm_barrier(comm);
+  float y[N];
+  memory_reader reader;
+  ls_reader *const resident = t.dataset->reader;
+  for (size_t i = 0; i < N; i++) y[i] = ((const float *)row_of(&t, i).x)[2];
+  memory_reader_attach(&reader, t.dataset, row_of(&t, 0).x, y, NULL);
   const ls_explain_options o = {.model = t.model, .normalizer = t.normalizer, .dataset = t.dataset};
   EXPECT(ls_importance_create(comm, &o, SEED, 1, &m) == LS_OK);
   settle();
@@ -455,6 +463,7 @@ static void test_importance_of_numbers(void **state) {
   EXPECT_CLOSE(m->rows[0].drop, 2.0 * (1.0 - both / square), 1e-6);
   EXPECT(m->rows[1].drop == 0.0 && m->rows[1].rise == 0.0);
   ls_importance_destroy(&m);
+  t.dataset->reader = resident;
   thing_destroy(&t);
   settle();
 }

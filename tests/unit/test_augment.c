@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "data/internal.h"
+#include "memory_reader.h"
 
 #define SEED 11
 
@@ -26,48 +27,49 @@ static void check_uniform(const char *what, size_t cells, const size_t *counts) 
 #define ARRAY(...) ((ls_array){.dtype = LS_F64, __VA_ARGS__})
 
 /* Fails unless the image x, placed, is `want`. */
-static void check_move(const char *what, ls_placement place, ls_array array, size_t n, const double *x,
+static void check_move(const char *what, data_placement place, ls_array array, size_t n, const double *x,
                        const double *want, double tolerance) {
   double out[64];
   for (size_t i = 0; i < n; i++) out[i] = NAN;
-  ls_augment_move(&place, &array, x, out);
+  data_augment_move(&place, &array, x, out);
   for (size_t i = 0; i < n; i++) check_close(what, out[i], want[i], tolerance);
 }
 
 static const double nine[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 #define NINE ARRAY(.n_dims = 3, .dims = {1, 3, 3})
 
-static void check_nine(const char *what, ls_placement place, const double *want) {
+static void check_nine(const char *what, data_placement place, const double *want) {
   check_move(what, place, NINE, 9, nine, want, 0.0);
 }
 
 static void images_move_exactly(void **state) {
   (void)state;
-  check_nine("nothing", (ls_placement){0}, nine);
-  check_nine("down", (ls_placement){.down = 1}, (const double[]){0, 0, 0, 1, 2, 3, 4, 5, 6});
-  check_nine("up and right", (ls_placement){.down = -1, .right = 1},
+  check_nine("nothing", (data_placement){0}, nine);
+  check_nine("down", (data_placement){.down = 1}, (const double[]){0, 0, 0, 1, 2, 3, 4, 5, 6});
+  check_nine("up and right", (data_placement){.down = -1, .right = 1},
              (const double[]){0, 4, 5, 0, 7, 8, 0, 0, 0});
-  check_nine("away", (ls_placement){.right = -3}, (const double[9]){0});
-  check_nine("flipped", (ls_placement){.flipped = true}, (const double[]){3, 2, 1, 6, 5, 4, 9, 8, 7});
-  check_nine("flipped, then shifted", (ls_placement){.flipped = true, .right = 1},
+  check_nine("away", (data_placement){.right = -3}, (const double[9]){0});
+  check_nine("flipped", (data_placement){.flipped = true}, (const double[]){3, 2, 1, 6, 5, 4, 9, 8, 7});
+  check_nine("flipped, then shifted", (data_placement){.flipped = true, .right = 1},
              (const double[]){0, 3, 2, 0, 6, 5, 0, 9, 8});
 }
 
 static void images_turn_exactly_by_quarters(void **state) {
   (void)state;
   const double against_clock[9] = {3, 6, 9, 2, 5, 8, 1, 4, 7};
-  check_nine("a quarter", (ls_placement){.degrees = 90}, against_clock);
-  check_nine("three quarters", (ls_placement){.degrees = -270}, against_clock);
-  check_nine("a quarter back", (ls_placement){.degrees = -90}, (const double[]){7, 4, 1, 8, 5, 2, 9, 6, 3});
-  check_nine("a half", (ls_placement){.degrees = 180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
-  check_nine("a half back", (ls_placement){.degrees = -180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
-  check_move("hardly", (ls_placement){.degrees = 1e-9}, NINE, 9, nine, nine, 1e-8);
-  check_nine("a quarter, then down", (ls_placement){.degrees = 90, .down = 1},
+  check_nine("a quarter", (data_placement){.degrees = 90}, against_clock);
+  check_nine("three quarters", (data_placement){.degrees = -270}, against_clock);
+  check_nine("a quarter back", (data_placement){.degrees = -90},
+             (const double[]){7, 4, 1, 8, 5, 2, 9, 6, 3});
+  check_nine("a half", (data_placement){.degrees = 180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
+  check_nine("a half back", (data_placement){.degrees = -180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
+  check_move("hardly", (data_placement){.degrees = 1e-9}, NINE, 9, nine, nine, 1e-8);
+  check_nine("a quarter, then down", (data_placement){.degrees = 90, .down = 1},
              (const double[]){0, 0, 0, 3, 6, 9, 2, 5, 8});
-  check_nine("flipped, then a quarter", (ls_placement){.degrees = 90, .flipped = true},
+  check_nine("flipped, then a quarter", (data_placement){.degrees = 90, .flipped = true},
              (const double[]){1, 4, 7, 2, 5, 8, 3, 6, 9});
   const double four[4] = {1, 2, 3, 4};
-  check_move("even sides", (ls_placement){.degrees = 90}, ARRAY(.n_dims = 3, .dims = {1, 2, 2}), 4, four,
+  check_move("even sides", (data_placement){.degrees = 90}, ARRAY(.n_dims = 3, .dims = {1, 2, 2}), 4, four,
              (const double[]){2, 4, 1, 3}, 0.0);
 }
 
@@ -76,11 +78,11 @@ static void channels_move_together(void **state) {
   (void)state;
   const double x[12] = {1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6};
   const ls_array array = ARRAY(.n_dims = 4, .dims = {1, 2, 3, 2});
-  check_move("flipped", (ls_placement){.flipped = true}, array, 12, x,
+  check_move("flipped", (data_placement){.flipped = true}, array, 12, x,
              (const double[]){3, -3, 2, -2, 1, -1, 6, -6, 5, -5, 4, -4}, 0.0);
-  check_move("shifted", (ls_placement){.down = 1, .right = -1}, array, 12, x,
+  check_move("shifted", (data_placement){.down = 1, .right = -1}, array, 12, x,
              (const double[]){0, 0, 0, 0, 0, 0, 2, -2, 3, -3, 0, 0}, 0.0);
-  check_move("a half", (ls_placement){.degrees = 180}, array, 12, x,
+  check_move("a half", (data_placement){.degrees = 180}, array, 12, x,
              (const double[]){6, -6, 5, -5, 4, -4, 3, -3, 2, -2, 1, -1}, 0.0);
 }
 
@@ -92,12 +94,12 @@ static void between_pixels_is_the_mean_by_nearness(void **state) {
   const double near = 1.0 - sqrt(0.5);
   const double beside = near * near;
   const double corner = 0.0; /* sqrt 2 away, beyond the next pixel */
-  check_move("a spot", (ls_placement){.degrees = 45}, NINE, 9, spot,
+  check_move("a spot", (data_placement){.degrees = 45}, NINE, 9, spot,
              (const double[]){corner, beside, corner, beside, 1, beside, corner, beside, corner}, 1e-15);
   /* The corner (-1, 1) of the turned image comes from (0, sqrt 2) right of the centre. */
   double out[9];
   const ls_array array = NINE;
-  ls_augment_move(&(ls_placement){.degrees = 45}, &array, nine, out);
+  data_augment_move(&(data_placement){.degrees = 45}, &array, nine, out);
   check_close("what is outside counts as 0", out[2], (2.0 - sqrt(2.0)) * 6.0, 1e-12);
 }
 
@@ -110,7 +112,7 @@ static void shifts_are_uniform(void **state) {
   const ls_augment augment = {.shift = 2};
   size_t counts[25] = {0};
   for (uint64_t sample = 0; sample < MANY; sample++) {
-    const ls_placement place = ls_augment_place(&augment, SEED, 3, sample);
+    const data_placement place = data_augment_place(&augment, SEED, 3, sample);
     assert_true(llabs(place.down) <= 2 && llabs(place.right) <= 2);
     assert_true(!place.flipped && place.degrees == 0.0);
     counts[5 * (place.down + 2) + place.right + 2]++;
@@ -123,8 +125,8 @@ static void half_are_flipped(void **state) {
   const ls_augment augment = {.flip_horizontal = true};
   size_t counts[4] = {0}; /* in two epochs: independent */
   for (uint64_t sample = 0; sample < MANY; sample++)
-    counts[2 * ls_augment_place(&augment, SEED, 0, sample).flipped +
-           ls_augment_place(&augment, SEED, 1, sample).flipped]++;
+    counts[2 * data_augment_place(&augment, SEED, 0, sample).flipped +
+           data_augment_place(&augment, SEED, 1, sample).flipped]++;
   check_uniform("flips", COUNT(counts), counts);
 }
 
@@ -133,7 +135,7 @@ static void turns_are_uniform(void **state) {
   const ls_augment augment = {.rotate = 30.0};
   size_t counts[20] = {0};
   for (uint64_t sample = 0; sample < MANY; sample++) {
-    const double degrees = ls_augment_place(&augment, SEED, 0, sample).degrees;
+    const double degrees = data_augment_place(&augment, SEED, 0, sample).degrees;
     assert_true(degrees >= -30.0 && degrees < 30.0);
     counts[(size_t)((degrees + 30.0) / 3.0)]++;
   }
@@ -149,10 +151,10 @@ static void draws_are_keyed(void **state) {
   const uint64_t keys[][3] = {{1, 0, 5}, {2, 0, 5}, {1, 1, 5}, {1, 0, 6}};
   for (size_t i = 0; i < COUNT(keys); i++)
     for (size_t j = 0; j < COUNT(keys); j++) {
-      const ls_placement a = ls_augment_place(&augment, keys[i][0], keys[i][1], keys[i][2]);
-      const ls_placement b = ls_augment_place(&augment, keys[j][0], keys[j][1], keys[j][2]);
-      const ls_mixture m = ls_mixup_draw(0.5, &view, keys[i][0], keys[i][1], keys[i][2]);
-      const ls_mixture n = ls_mixup_draw(0.5, &view, keys[j][0], keys[j][1], keys[j][2]);
+      const data_placement a = data_augment_place(&augment, keys[i][0], keys[i][1], keys[i][2]);
+      const data_placement b = data_augment_place(&augment, keys[j][0], keys[j][1], keys[j][2]);
+      const data_mixture m = data_mixup_draw(0.5, &view, keys[i][0], keys[i][1], keys[i][2]);
+      const data_mixture n = data_mixup_draw(0.5, &view, keys[j][0], keys[j][1], keys[j][2]);
       assert_int_equal(i == j, a.degrees == b.degrees && a.down == b.down && a.right == b.right);
       assert_int_equal(i == j, m.share == n.share && m.partner == n.partner);
     }
@@ -169,7 +171,7 @@ static void check_beta(double alpha) {
   const double eighth = fourth * 35.0 / (16.0 * (2.0 * alpha + 5.0) * (2.0 * alpha + 7.0));
   double sums[2] = {0.0};
   for (uint64_t sample = 0; sample < MANY; sample++) {
-    const double share = (double)ls_mixup_draw(alpha, &view, SEED, 0, sample).share;
+    const double share = (double)data_mixup_draw(alpha, &view, SEED, 0, sample).share;
     assert_true(share >= 0.5 && share <= 1.0);
     sums[0] += pow(share - 0.5, 2.0) / MANY;
     sums[1] += pow(share - 0.5, 4.0) / MANY;
@@ -192,7 +194,7 @@ static void shares_of_alpha_1_are_uniform(void **state) {
   const ls_view view = ls_view_all(&dataset);
   size_t counts[20] = {0};
   for (uint64_t sample = 0; sample < MANY; sample++)
-    counts[(size_t)fmin(40.0 * ((double)ls_mixup_draw(1.0, &view, SEED, 2, sample).share - 0.5), 19.0)]++;
+    counts[(size_t)fmin(40.0 * ((double)data_mixup_draw(1.0, &view, SEED, 2, sample).share - 0.5), 19.0)]++;
   check_uniform("shares", COUNT(counts), counts);
 }
 
@@ -205,7 +207,7 @@ static void partners_are_uniform_in_the_view(void **state) {
   size_t counts[40] = {0};
   size_t used[30] = {0};
   for (uint64_t sample = 0; sample < MANY; sample++)
-    counts[ls_mixup_draw(0.5, &train, SEED, 0, sample).partner]++;
+    counts[data_mixup_draw(0.5, &train, SEED, 0, sample).partner]++;
   for (uint64_t i = 0; i < validation.n; i++) assert_int_equal(counts[ls_view_sample(&validation, i)], 0);
   for (uint64_t i = 0; i < train.n; i++) used[i] = counts[ls_view_sample(&train, i)];
   check_uniform("partners", COUNT(used), used);
@@ -232,7 +234,7 @@ static void noise_is_normal(void **state) {
     float x[SIDE * SIDE];
     float room[SIDE * SIDE];
     for (size_t i = 0; i < COUNT(x); i++) x[i] = 3.0F;
-    ls_augment_cover(&augment, &dataset, SEED, 0, sample, room, x);
+    data_augment_cover(&augment, &dataset, SEED, 0, sample, room, x);
     for (size_t i = 0; i < COUNT(x); i++) {
       const double z = ((double)x[i] - 3.0) / 0.25;
       sums[0] += z / n;
@@ -267,7 +269,7 @@ static void squares_are_cut_out_anywhere(void **state) {
     bool rows[SIDE] = {false};
     bool columns[SIDE] = {false};
     for (size_t i = 0; i < COUNT(x); i++) x[i] = 1.0F;
-    ls_augment_cover(&augment, &dataset, SEED, 1, sample, NULL, x);
+    data_augment_cover(&augment, &dataset, SEED, 1, sample, NULL, x);
     for (size_t i = 0; i < COUNT(x); i++)
       if (x[i] == 0.0F) rows[i / SIDE] = columns[i % SIDE] = true;
     for (size_t i = 0; i < COUNT(x); i++) /* a full rectangle, and all else untouched */
@@ -286,8 +288,8 @@ static void squares_of_other_sizes(void **state) {
     float two[SIDE * SIDE];
     size_t left = 0;
     for (size_t i = 0; i < COUNT(all); i++) all[i] = two[i] = 1.0F;
-    ls_augment_cover(&(ls_augment){.cutout = 1000}, &dataset, SEED, 1, sample, NULL, all);
-    ls_augment_cover(&(ls_augment){.cutout = 2}, &dataset, SEED, 1, sample, NULL, two);
+    data_augment_cover(&(ls_augment){.cutout = 1000}, &dataset, SEED, 1, sample, NULL, all);
+    data_augment_cover(&(ls_augment){.cutout = 2}, &dataset, SEED, 1, sample, NULL, two);
     for (size_t i = 0; i < COUNT(all); i++) {
       assert_true(all[i] == 0.0F);
       left += two[i] != 0.0F;
@@ -303,7 +305,7 @@ static void cutout_comes_last(void **state) {
   float x[SIDE * SIDE] = {0};
   float room[SIDE * SIDE];
   size_t zeros = 0;
-  ls_augment_cover(&(ls_augment){.noise = 1.0, .cutout = 3}, &dataset, SEED, 1, 0, room, x);
+  data_augment_cover(&(ls_augment){.noise = 1.0, .cutout = 3}, &dataset, SEED, 1, 0, room, x);
   for (size_t i = 0; i < COUNT(x); i++) zeros += x[i] == 0.0F;
   assert_in_range(zeros, 4, 9);
 }
@@ -342,6 +344,7 @@ typedef struct fixture {
   float values[2 * ROWS];
   float w[ROWS];
   ls_dataset dataset;
+  memory_reader reader;
   ls_view view;
   ls_normalizer *normalizer;
 } fixture;
@@ -358,9 +361,8 @@ static void fixture_make(fixture *f, ls_target_kind target) {
   f->dataset.target = target;
   f->dataset.n_outputs = target == LS_TARGET_CLASSES ? 3 : 2;
   f->dataset.has_weights = true;
-  f->dataset.x.data = f->x;
-  f->dataset.y.data = target == LS_TARGET_CLASSES ? (void *)f->classes : (void *)f->values;
-  f->dataset.w.data = f->w;
+  const void *const y = target == LS_TARGET_CLASSES ? (const void *)f->classes : f->values;
+  memory_reader_attach(&f->reader, &f->dataset, f->x, y, f->w);
   f->view = ls_view_all(&f->dataset);
   assert_int_equal(ls_normalizer_create(CELLS, &f->normalizer), LS_OK);
   for (size_t j = 0; j < CELLS; j++) {
@@ -418,9 +420,9 @@ static void images_move_before_they_are_normalised(void **state) {
   for (size_t i = 0; i < 5; i++) {
     double raw[SIDE * SIDE];
     double moved[SIDE * SIDE];
-    const ls_placement place = ls_augment_place(&recipe.augment, SEED, 4, five[i]);
+    const data_placement place = data_augment_place(&recipe.augment, SEED, 4, five[i]);
     for (size_t j = 0; j < CELLS; j++) raw[j] = f.x[five[i] * CELLS + j];
-    ls_augment_move(&place, &f.dataset.x_array, raw, moved);
+    data_augment_move(&place, &f.dataset.x_array, raw, moved);
     for (size_t j = 0; j < CELLS; j++)
       check_close("x", (double)x[i * CELLS + j],
                   (moved[j] - f.normalizer->offset[j]) * f.normalizer->factor[j], 1e-6);
@@ -444,7 +446,7 @@ static void check_mixup(ls_target_kind target, const double *class_weights) {
   ls_batch *batch = gather(&f, &recipe, 5, five, x);
   const ls_targets targets = ls_batch_targets(batch);
   for (size_t i = 0; i < 5; i++) {
-    const ls_mixture mixture = ls_mixup_draw(0.7, &f.view, SEED, 4, five[i]);
+    const data_mixture mixture = data_mixup_draw(0.7, &f.view, SEED, 4, five[i]);
     ls_batch *a = gather(&f, &apart, 1, &five[i], self);
     ls_batch *b = gather(&f, &apart, 1, &mixture.partner, other);
     const double own = (double)a->weights[0];
@@ -520,6 +522,7 @@ static void class_weights_are_factors(void **state) {
     check_close("weight", (double)batch->weights[i], (double)f.w[five[i]], 0.0);
   ls_batch_destroy(&batch);
   f.dataset.has_weights = false;
+  f.reader.w = NULL;
   batch = gather(&f, &recipe, 5, five, x);
   for (size_t i = 0; i < 5; i++)
     check_close("weight", (double)batch->weights[i], of_classes[five[i] % 3], 1e-6);

@@ -67,9 +67,8 @@ static void test_step_allocates_nothing(void **state) {
   assert_true(n_allocations > 0);
 
   const size_t before = n_allocations;
-  const ls_order order = ls_order_make(setup->train.view.n, 1, 0, true);
-  while (t.progress.epoch_samples < setup->train.view.n)
-    assert_int_equal(train_run_step(&t, &order), LS_OK);
+  ls_order_begin(setup->order, 0);
+  while (t.progress.epoch_samples < setup->train.view.n) assert_int_equal(train_run_step(&t), LS_OK);
   assert_int_equal(n_allocations, before);
 
   trainer_destroy(&t);

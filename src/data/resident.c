@@ -1,0 +1,163 @@
+/* The resident reader: one copy of the samples per node, in shared memory.
+ *
+ * Rank 0 and the ranks that see its memory read the file, each a part of x; the contents are then copied to
+ * the other nodes. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct resident {
+  ls_reader reader; /* first, so that a pointer to it is a pointer to the resident reader */
+  size_t row_bytes; /* of x */
+  size_t n_outputs;
+  ls_target_kind target;
+  ls_shared x; /* (n_samples, n_features) of the stored type */
+  ls_shared y; /* classes: (n_samples) int32; otherwise (n_samples, n_outputs) float32 */
+  ls_shared w; /* (n_samples) float32 */
+} resident;
+
+static void fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows) {
+  const resident *const r = (const resident *)(const void *)reader;
+  const unsigned char *const x = r->x.data;
+  const int32_t *const classes = r->target == LS_TARGET_CLASSES ? r->y.data : NULL;
+  const float *const values = r->target == LS_TARGET_CLASSES ? NULL : r->y.data;
+  const float *const w = r->w.data;
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t sample = samples[i];
+    rows[i] = (ls_row){.x = x + sample * r->row_bytes,
+                       .class_number = classes ? classes + sample : NULL,
+                       .values = values ? values + sample * r->n_outputs : NULL,
+                       .weight = w ? w[sample] : 1.0F};
+  }
+}
+
+static void close_resident(ls_comm *comm, ls_reader *reader) {
+  resident *const r = (resident *)(void *)reader;
+  ls_comm_shared_destroy(comm, &r->x);
+  ls_comm_shared_destroy(comm, &r->y);
+  ls_comm_shared_destroy(comm, &r->w);
+  free(r);
+}
+
+/* Collective. Memory for x, y and w. */
+static ls_status allocate(ls_comm *comm, const ls_dataset *d, resident *r) {
+  const size_t n = d->n_samples;
+  size_t x_bytes = 0;
+  size_t y_bytes = 0;
+  const size_t y_cols = d->target == LS_TARGET_CLASSES ? 1 : d->n_outputs;
+  if (!ls_size_mul(n, r->row_bytes, &x_bytes) || !ls_size_mul(n, y_cols, &y_bytes) ||
+      !ls_size_mul(y_bytes, sizeof(float), &y_bytes))
+    return ls_fail(LS_ERR_DATA, "the dataset is larger than the address space of this machine");
+  ls_status status = ls_comm_shared_create(comm, x_bytes, &r->x);
+  if (status == LS_OK && d->target != LS_TARGET_NONE) status = ls_comm_shared_create(comm, y_bytes, &r->y);
+  if (status == LS_OK && d->has_weights) status = ls_comm_shared_create(comm, n * sizeof(float), &r->w);
+  r->reader.bytes = r->x.bytes + r->y.bytes + r->w.bytes;
+  r->reader.is_private = r->x.is_private;
+  return status;
+}
+
+/* ------------------------------------------------------------------------ reading */
+
+/* Ranks read whole chunks, and at least 1 MiB: less does not justify opening the file on another rank. */
+#define UNIT_BYTES ((size_t)1 << 20)
+
+static uint64_t rows_per_unit(const data_source *s, size_t row_bytes) {
+  const size_t chunk = ls_store_chunk_rows(s->store, s->names.x);
+  const size_t least = UNIT_BYTES / row_bytes + 1;
+  return (least + chunk - 1) / chunk * chunk;
+}
+
+/* Local. Opens the file on a rank other than 0 and checks that x is what rank 0 found. */
+static ls_status reopen(const char *path, data_source *s, const ls_dataset *d) {
+  ls_array array;
+  ls_status status = ls_store_open(path, &s->store);
+  if (status == LS_OK) status = ls_store_describe(s->store, s->names.x, &array);
+  if (status == LS_OK && (array.dtype != d->x_array.dtype || array.n_dims != d->x_array.n_dims ||
+                          memcmp(array.dims, d->x_array.dims, array.n_dims * sizeof *array.dims) != 0))
+    status = ls_fail(LS_ERR_DATA,
+                     "%s:%s: shape or type differs from what rank 0 has read; the file was replaced, or "
+                     "nodes see different files under this name",
+                     path, s->names.x);
+  return status;
+}
+
+/* Collective. Assigns each rank its rows of x: decompression is most of the work. */
+static ls_status assign_rows(ls_comm *comm, const ls_dataset *d, const resident *r, uint64_t *first,
+                             uint64_t *rows) {
+  data_source *const s = d->source;
+  const bool is_root = ls_comm_rank(comm) == 0;
+  size_t first_unit = 0;
+  size_t n_units = 0;
+  char *path = is_root ? ls_strdup(ls_store_path(s->store)) : NULL;
+  ls_status status = ls_comm_agree(comm, is_root && !path ? ls_fail_memory("a path", 0) : LS_OK);
+  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &path);
+  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &s->names.x);
+  if (status == LS_OK) {
+    uint64_t unit = is_root ? rows_per_unit(s, r->row_bytes) : 0;
+    ls_comm_broadcast(comm, &unit, sizeof unit);
+    ls_comm_shared_part(comm, &r->x, (d->n_samples + unit - 1) / unit, &first_unit, &n_units);
+    *first = ls_size_min(first_unit * unit, d->n_samples);
+    *rows = ls_size_min(n_units * unit, d->n_samples - *first);
+    status = ls_comm_agree(comm, !is_root && *rows > 0 ? reopen(path, s, d) : LS_OK);
+  }
+  free(path);
+  return status;
+}
+
+/* Local. Reads this rank's part: its rows of x and, on rank 0, y and w. */
+static ls_status load(const ls_dataset *d, const resident *r, bool is_root, uint64_t first, uint64_t rows) {
+  ls_status status = LS_OK;
+  if (rows > 0)
+    status = data_read_inputs(d, first, rows, (unsigned char *)r->x.data + first * r->row_bytes);
+  if (status == LS_OK && is_root && d->target != LS_TARGET_NONE)
+    status = data_read_targets(d, r->y.data, r->w.data);
+  return status;
+}
+
+/* Local. */
+static ls_digest fingerprint_of(const ls_dataset *d, const resident *r) {
+  const ls_digest parts[] = {ls_digest_of(r->x.data, r->x.bytes),
+                             ls_digest_of(r->y.data, r->y.bytes),
+                             ls_digest_of(r->w.data, r->w.bytes),
+                             {d->n_samples, ((uint64_t)d->x_array.dtype << 56) ^ d->n_features}};
+  return ls_digest_of(parts, sizeof parts);
+}
+
+/* Collective. Reads the file into memory that is already allocated. */
+static ls_status fill(ls_comm *comm, ls_dataset *d, resident *r) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  uint64_t first = 0;
+  uint64_t rows = 0;
+  ls_status status = assign_rows(comm, d, r, &first, &rows);
+  if (status != LS_OK) return status;
+  status = ls_comm_agree(comm, load(d, r, is_root, first, rows));
+  if (status != LS_OK) return status;
+  ls_comm_shared_spread(comm, &r->x);
+  ls_comm_shared_spread(comm, &r->y);
+  ls_comm_shared_spread(comm, &r->w);
+  if (is_root) d->fingerprint = fingerprint_of(d, r);
+  ls_comm_barrier(comm); /* with heartbeats: the digest may take long */
+  ls_comm_broadcast(comm, &d->fingerprint, sizeof d->fingerprint);
+  return LS_OK;
+}
+
+ls_status data_resident_create(ls_comm *comm, ls_dataset *d) {
+  resident *const r = ls_calloc(1, sizeof *r);
+  ls_status status = ls_comm_agree(comm, r ? LS_OK : ls_fail_memory("the dataset", sizeof *r));
+  if (status != LS_OK) {
+    free(r);
+    return status;
+  }
+  *r = (resident){.reader = {.fetch = fetch, .close = close_resident},
+                  .row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype),
+                  .n_outputs = d->n_outputs,
+                  .target = d->target};
+  status = allocate(comm, d, r);
+  if (status == LS_OK) status = fill(comm, d, r);
+  if (status == LS_OK)
+    d->reader = &r->reader;
+  else
+    close_resident(comm, &r->reader);
+  return status;
+}
