@@ -1,4 +1,4 @@
-/* Outboxes that the ranks of a node read of each other, and transfers between nodes. */
+/* Outboxes in shared memory for the ranks of a node, and transfers between nodes. */
 #include "internal.h"
 
 #include <limits.h>
@@ -7,21 +7,22 @@
 
 typedef struct transfer {
   MPI_Request request;
-  int *counts, *firsts;             /* (n_nodes) each: of what is sent to, or taken from, each node */
-  int *taken_counts, *taken_firsts; /* of a deal: of what arrives */
+  int *counts, *offsets;           /* (n_nodes) each: the piece of each node */
+  int *recv_counts, *recv_offsets; /* all-to-all: the piece from each node */
 } transfer;
 
 struct ls_exchange_state {
-  /* The ranks of the same place. Deals and gatherings may begin in another order on each. */
-  MPI_Comm sums, deals, gatherings;
-  MPI_Win window; /* MPI_WIN_NULL: there are no outboxes */
+  /* The ranks with the same peer index. All-to-alls and allgathers may start in different relative orders.
+   */
+  MPI_Comm sums, alltoalls, allgathers;
+  MPI_Win window; /* MPI_WIN_NULL: no outboxes */
   transfer *transfers;
   size_t n_transfers;
-  int *numbers; /* what the transfers' lists are cut from */
+  int *numbers; /* one block for the lists of all transfers */
 };
 
-/* Collective. Whether all nodes have the same number of ranks, at least two, and room for `bytes` bytes of
- * each. */
+/* Collective. Whether all nodes have the same number of ranks, at least two, and enough shared memory for
+ * `bytes` bytes per rank. */
 static bool can_share(ls_comm *comm, size_t bytes) {
   int extremes[3] = {comm->node_size, -comm->node_size, 0};
   size_t all = 0;
@@ -29,43 +30,43 @@ static bool can_share(ls_comm *comm, size_t bytes) {
     const bool fits = ls_size_mul(bytes, (size_t)comm->node_size, &all) && comm_shared_memory_has(all);
     extremes[2] = !fits;
   }
-  comm_waits(true);
+  comm_set_waiting(true);
   MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world);
-  comm_waits(false);
+  comm_set_waiting(false);
   const bool is_even = extremes[0] == -extremes[1] && extremes[0] > 1;
   if (is_even && extremes[2])
     ls_log(
         LS_LOG_WARNING,
-        "/dev/shm is too small for gradients of %.1f MB a rank: they go through MPI (enlarge /dev/shm to "
-        "sum them faster)",
+        "/dev/shm is too small for gradients of %.1f MB per rank; MPI sums them within the node; enlarge "
+        "/dev/shm to sum them faster",
         (double)bytes / 1e6);
   return is_even && !extremes[2];
 }
 
-/* Bytes of an outbox: whole pages, so that each lies on its own rank's memory. */
+/* Bytes of an outbox: whole pages, so that each lies in the memory near its rank. */
 static size_t stride_of(size_t n) {
   return (n * sizeof(float) / 4096 + 1) * 4096;
 }
 
 /* Collective over the node. */
-static void share_outboxes(ls_comm *comm, ls_exchange *exchange) {
+static void create_outboxes(ls_comm *comm, ls_exchange *exchange) {
   const size_t stride = stride_of(exchange->n);
   const size_t bytes = stride * (size_t)comm->node_size + LS_ALIGNMENT;
   char *const base = comm_window_allocate(comm, bytes, &exchange->state->window);
   char *const first = base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT;
   for (int i = 0; i < comm->node_size; i++)
     exchange->outboxes[i] = (float *)(void *)(first + (size_t)i * stride);
-  memset(exchange->outboxes[comm->node_rank], 0, stride); /* the first touch says whose memory it is */
+  memset(exchange->outboxes[comm->node_rank], 0, stride); /* first touch: in the memory near this rank */
 }
 
-/* Collective. The groups of ranks of the same place. */
+/* Collective. Creates the groups of ranks with the same peer index. */
 static void split(ls_comm *comm, ls_exchange *exchange) {
   struct ls_exchange_state *const state = exchange->state;
-  comm_waits(true);
+  comm_set_waiting(true);
   MPI_Comm_split(comm->world, exchange->peer, comm->rank, &state->sums);
-  MPI_Comm_dup(state->sums, &state->deals);
-  MPI_Comm_dup(state->sums, &state->gatherings);
-  comm_waits(false);
+  MPI_Comm_dup(state->sums, &state->alltoalls);
+  MPI_Comm_dup(state->sums, &state->allgathers);
+  comm_set_waiting(false);
   MPI_Comm_size(state->sums, &exchange->n_nodes);
   MPI_Comm_rank(state->sums, &exchange->node);
 }
@@ -77,30 +78,31 @@ static ls_status reserve_transfers(ls_exchange *exchange, size_t n_transfers) {
   state->transfers = ls_calloc(n_transfers, sizeof *state->transfers);
   state->numbers = ls_calloc(n_transfers * 4, n_nodes * sizeof *state->numbers);
   if (!state->transfers || !state->numbers)
-    return ls_fail_memory("the transfers of gradients", n_transfers * 4 * n_nodes * sizeof *state->numbers);
+    return ls_fail_memory("transfers of gradients", n_transfers * 4 * n_nodes * sizeof *state->numbers);
   state->n_transfers = n_transfers;
   for (size_t k = 0; k < n_transfers; k++) {
     int *const numbers = state->numbers + k * 4 * n_nodes;
     state->transfers[k] = (transfer){.request = MPI_REQUEST_NULL,
                                      .counts = numbers,
-                                     .firsts = numbers + n_nodes,
-                                     .taken_counts = numbers + 2 * n_nodes,
-                                     .taken_firsts = numbers + 3 * n_nodes};
+                                     .offsets = numbers + n_nodes,
+                                     .recv_counts = numbers + 2 * n_nodes,
+                                     .recv_offsets = numbers + 3 * n_nodes};
   }
   return LS_OK;
 }
 
 static ls_status check_size(const ls_exchange *exchange) {
-  const size_t line = LS_ALIGNMENT / sizeof(float); /* to which pieces are rounded up */
+  const size_t line = LS_ALIGNMENT / sizeof(float); /* pieces are rounded up to it */
   const size_t part = exchange->n / (size_t)exchange->n_peers + line * (size_t)(exchange->n_nodes + 1);
   if (part < (size_t)INT_MAX) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG,
-                 "model: %zu parameters are too many for %d ranks a node: MPI sends at most %d elements at "
-                 "once; use more ranks a node, or a smaller model",
-                 exchange->n, exchange->n_peers, INT_MAX);
+  return ls_fail(
+      LS_ERR_CONFIG,
+      "model: %zu parameters are too many for %d ranks per node; MPI sends at most %d elements at "
+      "once; use more ranks per node or a smaller model",
+      exchange->n, exchange->n_peers, INT_MAX);
 }
 
-/* Local. The parts that may fail, before anything is shared. */
+/* Local. Allocates private memory, before anything is shared. */
 static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
   ls_exchange *exchange = ls_calloc(1, sizeof *exchange);
   if (exchange) {
@@ -118,15 +120,15 @@ static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
     free(exchange->outboxes);
   }
   free(exchange);
-  return ls_fail_memory("the ranks of a node", (size_t)comm->node_size * sizeof(float *));
+  return ls_fail_memory("the outboxes of a node", (size_t)comm->node_size * sizeof(float *));
 }
 
-/* Collective. The peers. */
+/* Collective. */
 static void find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
   const bool shared = shares && can_share(comm, stride_of(exchange->n));
   exchange->n_peers = shared ? comm->node_size : 1;
   exchange->peer = shared ? comm->node_rank : 0;
-  if (shared) share_outboxes(comm, exchange);
+  if (shared) create_outboxes(comm, exchange);
 }
 
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out) {
@@ -150,13 +152,13 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
   if (!*exchange) return;
   struct ls_exchange_state *const state = (*exchange)->state;
   if (state->window != MPI_WIN_NULL) comm_window_free(&state->window);
-  comm_waits(true);
+  comm_set_waiting(true);
   if (state->sums != MPI_COMM_NULL) {
     MPI_Comm_free(&state->sums);
-    MPI_Comm_free(&state->deals);
-    MPI_Comm_free(&state->gatherings);
+    MPI_Comm_free(&state->alltoalls);
+    MPI_Comm_free(&state->allgathers);
   }
-  comm_waits(false);
+  comm_set_waiting(false);
   free(state->transfers);
   free(state->numbers);
   free(state);
@@ -174,13 +176,13 @@ void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t 
   if (exchange->n_nodes > 1) comm_sum(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
 }
 
-/* A transfer's lists: the pieces of n elements, in order. */
-static void list_pieces(size_t n, int n_pieces, int *counts, int *firsts) {
+/* Lists the pieces of n elements. */
+static void list_pieces(size_t n, int n_pieces, int *counts, int *offsets) {
   for (int i = 0; i < n_pieces; i++) {
     size_t first = 0;
     size_t count = 0;
     ls_exchange_piece(n, n_pieces, i, &first, &count);
-    firsts[i] = (int)first;
+    offsets[i] = (int)first;
     counts[i] = (int)count;
   }
 }
@@ -190,32 +192,32 @@ static MPI_Datatype type_of(size_t size) {
   return size == 2 ? MPI_UINT16_T : MPI_FLOAT;
 }
 
-static transfer *begin(const ls_exchange *exchange, size_t k, size_t n) {
+static transfer *start(const ls_exchange *exchange, size_t k, size_t n) {
   LS_ASSERT(k < exchange->state->n_transfers && n < INT_MAX);
   transfer *const t = &exchange->state->transfers[k];
   LS_ASSERT(t->request == MPI_REQUEST_NULL);
-  list_pieces(n, exchange->n_nodes, t->counts, t->firsts);
+  list_pieces(n, exchange->n_nodes, t->counts, t->offsets);
   return t;
 }
 
 void ls_exchange_alltoall(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x,
                           size_t n, void *pieces) {
   (void)comm;
-  transfer *const t = begin(exchange, k, n);
+  transfer *const t = start(exchange, k, n);
   const int own = t->counts[exchange->node];
   for (int i = 0; i < exchange->n_nodes; i++) {
-    t->taken_counts[i] = own;
-    t->taken_firsts[i] = i * own;
+    t->recv_counts[i] = own;
+    t->recv_offsets[i] = i * own;
   }
-  MPI_Ialltoallv(x, t->counts, t->firsts, type_of(size), pieces, t->taken_counts, t->taken_firsts,
-                 type_of(size), exchange->state->deals, &t->request);
+  MPI_Ialltoallv(x, t->counts, t->offsets, type_of(size), pieces, t->recv_counts, t->recv_offsets,
+                 type_of(size), exchange->state->alltoalls, &t->request);
 }
 
-void ls_exchange_gather(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, void *x, size_t n) {
+void ls_exchange_allgather(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, void *x, size_t n) {
   (void)comm;
-  transfer *const t = begin(exchange, k, n);
-  MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, t->counts, t->firsts, type_of(size),
-                  exchange->state->gatherings, &t->request);
+  transfer *const t = start(exchange, k, n);
+  MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, t->counts, t->offsets, type_of(size),
+                  exchange->state->allgathers, &t->request);
 }
 
 bool ls_exchange_test(ls_exchange *exchange, size_t k) {
@@ -225,7 +227,7 @@ bool ls_exchange_test(ls_exchange *exchange, size_t k) {
 }
 
 void ls_exchange_wait(ls_exchange *exchange, size_t k) {
-  comm_waits(true);
+  comm_set_waiting(true);
   while (!ls_exchange_test(exchange, k)) comm_relay_messages();
-  comm_waits(false);
+  comm_set_waiting(false);
 }

@@ -1,80 +1,130 @@
-/* What the files of comm share. */
+/* What the files of comm share. Its files in order of dependency: fatal, watchdog, window, board, wait,
+ * agree, reduce, shared, tree, exchange, threads, comm. */
 #ifndef LOCKSTEP_COMM_INTERNAL_H
 #define LOCKSTEP_COMM_INTERNAL_H
 
 #include "lockstep/comm.h"
 
 #include <mpi.h>
+#include <stdatomic.h>
+
+#define COMM_TIMEOUT 600.0 /* seconds, of the watchdog until ls_comm_set_timeout */
+
+/* ---------------------------------------------------------- the watchdog's board */
+
+/* A rank's state as its watchdog publishes it; one cache line. */
+typedef struct comm_slot {
+  _Alignas(LS_ALIGNMENT) atomic_uint_fast64_t heartbeats;
+  atomic_uint_fast64_t turns; /* of the watchdog thread: they stop if the process does */
+  atomic_bool is_waiting;     /* for other ranks */
+  int rank;
+  long pid;
+} comm_slot;
+
+/* Shared memory of a node's watchdogs. */
+typedef struct comm_board {
+  _Alignas(LS_ALIGNMENT) atomic_uint_fast64_t messages; /* received from other nodes */
+  atomic_bool has_reporter;                             /* one rank reports why the run ends */
+  char other_hosts[512];                                /* names of the other nodes */
+  comm_slot slots[];                                    /* (node_size) */
+} comm_board;
 
 struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
   int node_rank, node_size;
-  bool is_first_node;       /* rank 0 is on this node */
-  MPI_Comm leaders;         /* the first ranks of all nodes; MPI_COMM_NULL elsewhere, and on one node */
-  double timeout;           /* seconds, of the watchdog */
-  struct comm_board *board; /* of the node's watchdogs, in shared memory; NULL: one rank */
+  bool is_first_node; /* rank 0 is on this node */
+  MPI_Comm leaders; /* the first rank of each node; MPI_COMM_NULL on other ranks and if there is one node */
+  double timeout;   /* seconds, of the watchdog */
+  comm_board *board; /* NULL if there is one rank */
   MPI_Win board_window;
-  double word_sent;           /* to other nodes: when, on ls_clock */
-  uint64_t word_beats;        /* how often this node's ranks had beaten then */
-  int threads, cores_missing; /* see ls_comm_threads, ls_comm_cores_missing */
+  double message_time;         /* of the last message to other nodes, on ls_clock */
+  uint64_t message_heartbeats; /* this node's heartbeats at that time */
+  int threads, cores_missing;  /* see ls_comm_threads, ls_comm_cores_missing */
   char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
 
-/* Local. Zeroed memory without which ranks can't even agree: where it is short, that is told, and all ranks
- * end. To be freed by the caller. */
+/* --------------------------------------------------------------------- fatal.c */
+
+/* Local. Ends all ranks; never returns. */
+void comm_abort(void);
+
+/* Local. Reports a failure before ranks can agree, and ends all ranks. */
+_Noreturn void comm_fail(const char *message);
+
+/* Local. Zeroed memory, which the caller frees; ends all ranks if memory is short. */
 void *comm_calloc(size_t count, size_t size);
 
-/* Collective. Sets the two (threads.c), from what else is in `comm`. */
-void comm_choose_threads(ls_comm *comm);
+/* ------------------------------------------------------------------ watchdog.c */
 
-/* The narrowing to MPI's int: the elements of the next piece, at most 2^27 of them. */
+/* Local. Starts the watchdog thread of this process; it runs from before MPI_Init to after MPI_Finalize.
+ * LS_ERR_INTERNAL. */
+ls_status comm_watchdog_start(void);
+void comm_watchdog_stop(void);
+
+/* Local. Connects the watchdog to its node's board; NULL: disconnects it. */
+void comm_watchdog_attach(const ls_comm *comm, comm_board *board);
+
+/* Local. Marks the calls that wait for other ranks: true before, false after. The latter is a heartbeat. */
+void comm_set_waiting(bool is_waiting);
+
+/* Local. The heartbeats of this node's ranks. */
+uint64_t comm_node_heartbeats(const ls_comm *comm);
+
+/* Local. Counts a message of another node as progress. */
+void comm_message_received(const ls_comm *comm);
+
+/* -------------------------------------------------------------------- window.c */
+
+/* Local. Whether the node's shared memory has so many free bytes. Writing beyond it would raise SIGBUS. */
+bool comm_shared_memory_has(size_t bytes);
+
+/* Collective over the node. Allocates a window that belongs to its first rank. */
+void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window);
+
+/* Collective over the node. */
+void comm_window_free(MPI_Win *window);
+
+/* Collective over a group that contains the window's ranks; others pass MPI_WIN_NULL. All of them can read
+ * afterwards what any of them wrote before. */
+void comm_window_fence(MPI_Comm group, MPI_Win window);
+
+/* --------------------------------------------------------------------- board.c */
+
+/* Collective. Between the two calls the watchdogs of a node see each other. */
+void comm_board_create(ls_comm *comm);
+void comm_board_destroy(ls_comm *comm);
+
+/* ---------------------------------------------------------------------- wait.c */
+
+/* Collective. Waits for a request that follows local work and may take long: sleeps, and relays messages.
+ */
+void comm_await(ls_comm *comm, MPI_Request *request);
+
+/* Local. Exchanges progress messages with other nodes, at most every few seconds. For use in waits; the
+ * heartbeats of the first thread call it too. */
+void comm_relay_messages(void);
+
+/* Local. From now on this rank, if it is a node's first, sends progress messages; NULL: no longer. */
+void comm_relay_start(ls_comm *comm);
+
+/* -------------------------------------------------------------------- reduce.c */
+
+/* Narrows to MPI's int: the number of elements of the next piece, at most 2^27. */
 static inline int next_piece(size_t left) {
   const size_t most = (size_t)1 << 27;
   return (int)(left < most ? left : most);
 }
 
-/* Collective over a group. x[i], i < n, of `size` bytes each, becomes its sum. */
+/* Collective over a group. Replaces x[i], i < n, of `size` bytes each, by its sum. */
 void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type);
 
-/* Local. Whether the node's shared memory has room: writing beyond it would be a bus error, not a failure.
- */
-bool comm_shared_memory_has(size_t bytes);
+/* Collective over a group. Copies the first rank's bytes to all. */
+void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes);
 
-/* Collective over the node: one window, all of it the first rank's. To be freed by comm_window_free, which
- * is collective too. */
-void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window);
-void comm_window_free(MPI_Win *window);
+/* ------------------------------------------------------------------- threads.c */
 
-/* Collective over a group of the window's ranks or more; MPI_WIN_NULL where this rank has none. What any of
- * them wrote into it before, all read after it. */
-void comm_window_fence(MPI_Comm group, MPI_Win window);
-
-/* Local. The watchdog of this process: it runs before MPI and beyond its end. LS_ERR_INTERNAL. */
-ls_status comm_watchdog_start(void);
-void comm_watchdog_stop(void);
-
-/* Collective. The watchdogs of a node see each other from the first to the second. */
-void comm_watchdog_join(ls_comm *comm);
-void comm_watchdog_leave(ls_comm *comm);
-
-/* Local. Around whatever waits for other ranks: true before it, false once they came. */
-void comm_waits(bool for_others);
-
-/* Local. The beats of this node's ranks, and word of those of another. */
-uint64_t comm_node_heartbeats(const ls_comm *comm);
-void comm_message_received(const ls_comm *comm);
-
-/* Waits for a request that all ranks make after local work, which may take long: sleeping, and passing on
- * what the watchdogs of other nodes need to know (wait.c). */
-void comm_await(ls_comm *comm, MPI_Request *request);
-
-/* Local. Takes word of other nodes, and tells them of this one, now and then: in a wait, and by each beat.
- */
-void comm_relay_messages(void);
-
-/* Local. From now on the work of this process's first thread is made known to other nodes; NULL: no more.
- */
-void comm_notify_peers(ls_comm *comm);
+/* Collective. Sets comm->threads and comm->cores_missing. */
+void comm_choose_threads(ls_comm *comm);
 
 #endif

@@ -3,25 +3,18 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
-bool comm_shared_memory_has(size_t bytes) {
-  struct statvfs info;
-  if (statvfs("/dev/shm", &info) != 0) return false;
-  const double room = (double)info.f_bavail * (double)info.f_frsize;
-  return (double)bytes + 1e6 < room;
-}
-
-/* Collective over the node: what its first rank finds goes for all its ranks. */
+/* Collective over the node. Its first rank decides. */
 static bool node_can_share(ls_comm *comm, size_t bytes) {
   int can = comm->node_size > 1 && bytes > 0 && (comm->node_rank != 0 || comm_shared_memory_has(bytes));
-  comm_waits(true);
+  comm_set_waiting(true);
   MPI_Bcast(&can, 1, MPI_INT, 0, comm->node);
-  comm_waits(false);
+  comm_set_waiting(false);
   return can != 0;
 }
 
-/* Where a rank's part of n begins that the node's ranks share out; the first ones have one more. */
+/* The begin of a rank's part of n units, divided among the ranks of the node; the first parts may have one
+ * unit more. */
 static size_t part_begin(const ls_comm *comm, size_t n, int node_rank) {
   const size_t r = (size_t)node_rank;
   const size_t size = (size_t)comm->node_size;
@@ -33,8 +26,8 @@ static void node_part(const ls_comm *comm, size_t n, size_t *first, size_t *coun
   *count = part_begin(comm, n, comm->node_rank + 1) - *first;
 }
 
-/* Collective over the node. Each rank zeroes a part, which takes the room now, so that the next check sees
- * it gone. */
+/* Collective over the node. Each rank zeroes a part. This allocates the memory now, so that the next check
+ * of the free space counts it. */
 static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window) {
   size_t first = 0;
   size_t count = 0;
@@ -46,33 +39,6 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
   comm_window_fence(comm->node, window);
 }
 
-void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
-  void *data = NULL;
-  MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
-  int unit = 1;
-  comm_waits(true);
-  MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
-  comm_waits(false);
-  MPI_Win_shared_query(*window, 0, &size, &unit, &data);
-  MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
-  return data;
-}
-
-void comm_window_fence(MPI_Comm group, MPI_Win window) {
-  comm_waits(true);
-  if (window != MPI_WIN_NULL) MPI_Win_sync(window);
-  MPI_Barrier(group);
-  if (window != MPI_WIN_NULL) MPI_Win_sync(window);
-  comm_waits(false);
-}
-
-void comm_window_free(MPI_Win *window) {
-  comm_waits(true);
-  MPI_Win_unlock_all(*window);
-  MPI_Win_free(window);
-  comm_waits(false);
-}
-
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   const bool share = node_can_share(comm, bytes);
   *out = (ls_shared){.bytes = bytes, .is_private = !share};
@@ -82,7 +48,7 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   else
     out->data = ls_calloc(bytes, 1);
   const bool failed = share ? !window : !out->data;
-  ls_status status = ls_comm_agree(comm, failed ? ls_fail_memory("the data set", bytes) : LS_OK);
+  ls_status status = ls_comm_agree(comm, failed ? ls_fail_memory("a dataset", bytes) : LS_OK);
   if (status != LS_OK) {
     free(window);
     free(out->data);
@@ -99,8 +65,8 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   if (copies > 0)
     ls_log(
         LS_LOG_WARNING,
-        "/dev/shm is too small for %.1f MB of data: %llu ranks hold a private copy each (enlarge /dev/shm "
-        "to share one per node)",
+        "/dev/shm is too small for %.1f MB of data: %llu ranks hold a private copy each; enlarge /dev/shm "
+        "to hold one copy per node",
         (double)bytes / 1e6, (unsigned long long)copies);
   return LS_OK;
 }
@@ -112,6 +78,27 @@ void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n,
     *count = n;
   else if (!shared->is_private && comm->is_first_node)
     node_part(comm, n, first, count);
+}
+
+/* Collective. Every rank of a window can read afterwards what any of its ranks wrote before. */
+static void fence(ls_comm *comm, const ls_shared *shared) {
+  comm_window_fence(comm->world, shared->window ? *(MPI_Win *)shared->window : MPI_WIN_NULL);
+}
+
+void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
+  const bool holds_copy = shared->is_private || comm->node_rank == 0;
+  MPI_Comm holders = MPI_COMM_NULL;
+  fence(comm, shared);
+  comm_set_waiting(true);
+  MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders);
+  comm_set_waiting(false);
+  if (holders != MPI_COMM_NULL) {
+    comm_broadcast(holders, shared->data, shared->bytes);
+    comm_set_waiting(true);
+    MPI_Comm_free(&holders);
+    comm_set_waiting(false);
+  }
+  fence(comm, shared);
 }
 
 void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {

@@ -1,4 +1,4 @@
-/* How many threads a rank is to run, and whether all those of a node have a core each. */
+/* The number of threads of a rank, and oversubscribed cores. */
 #include "internal.h"
 
 #include <limits.h>
@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the other ranks of the node need to know of one. */
-typedef struct seat {
+/* The cores and threads of a rank. */
+typedef struct affinity {
   cpu_set_t mask;
   int threads;
   int rank;
-} seat;
+} affinity;
 
-/* The number that a text begins with, as in OMP_NUM_THREADS=4,2; 0 where that is none. */
+/* The positive number at the begin of a text, as in OMP_NUM_THREADS=4,2; 0 if there is none. */
 static int read_count(const char *text) {
   const long n = text ? strtol(text, NULL, 10) : 0;
   return n > 0 && n <= INT_MAX ? (int)n : 0;
@@ -25,16 +25,16 @@ static int first_count(const char *const *names) {
   return n;
 }
 
-/* Collective. A variable of this rank's, which may differ by node in a heterogeneous job; else of rank 0's,
- * as not every launcher hands variables on. */
-static int ask(ls_comm *comm, const char *const *names) {
+/* Collective. Reads a count from this rank's environment, which may differ by node in a heterogeneous job;
+ * otherwise from that of rank 0, since not every launcher forwards variables. */
+static int read_variable(ls_comm *comm, const char *const *names) {
   const int mine = first_count(names);
   int first = mine;
   MPI_Bcast(&first, 1, MPI_INT, 0, comm->world);
   return mine > 0 ? mine : first;
 }
 
-/* The cores' worth of time that the container may use; INT_MAX: no limit. */
+/* The CPU quota of the container in cores; INT_MAX: no limit. */
 static int quota(void) {
   char line[64] = "";
   char *rest = line;
@@ -48,40 +48,40 @@ static int quota(void) {
   return time / period > 1 ? (int)(time / period) : 1;
 }
 
-/* Collective over the node. The seats of its ranks, for the caller to free. */
-static seat *gather_seats(ls_comm *comm, int threads) {
-  seat mine = {.threads = threads, .rank = comm->rank};
-  seat *const seats = comm_calloc((size_t)comm->node_size, sizeof *seats);
+/* Collective over the node. The affinities of its ranks, which the caller frees. */
+static affinity *gather_affinities(ls_comm *comm, int threads) {
+  affinity mine = {.threads = threads, .rank = comm->rank};
+  affinity *const affinities = comm_calloc((size_t)comm->node_size, sizeof *affinities);
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
-  comm_waits(true);
-  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, seats, sizeof mine, MPI_BYTE, comm->node);
-  comm_waits(false);
-  return seats;
+  comm_set_waiting(true);
+  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, affinities, sizeof mine, MPI_BYTE, comm->node);
+  comm_set_waiting(false);
+  return affinities;
 }
 
-/* The ranks whose mask is this one's, and what they have together. */
-static ls_oversubscription sharers_of(const ls_comm *comm, const seat *seats) {
-  const seat *const mine = &seats[comm->node_rank];
-  ls_oversubscription sharers = {.cores = CPU_COUNT(&mine->mask)};
+/* The ranks of the node with the same mask as this one, and their threads and cores. */
+static ls_oversubscription group_of(const ls_comm *comm, const affinity *affinities) {
+  const affinity *const mine = &affinities[comm->node_rank];
+  ls_oversubscription group = {.cores = CPU_COUNT(&mine->mask)};
   for (int i = 0; i < comm->node_size; i++) {
-    const bool shares = CPU_EQUAL(&mine->mask, &seats[i].mask) != 0;
-    sharers.ranks += shares;
-    sharers.threads += shares ? seats[i].threads : 0;
+    const bool has_same = CPU_EQUAL(&mine->mask, &affinities[i].mask) != 0;
+    group.ranks += has_same;
+    group.threads += has_same ? affinities[i].threads : 0;
   }
-  LS_ASSERT(sharers.ranks > 0); /* itself at least */
-  return sharers;
+  LS_ASSERT(group.ranks > 0); /* at least this rank */
+  return group;
 }
 
-/* All ranks of the node, and what they have together. */
-static ls_oversubscription node_of(const ls_comm *comm, const seat *seats) {
+/* All ranks of the node, and their threads and cores. */
+static ls_oversubscription node_of(const ls_comm *comm, const affinity *affinities) {
   const int limit = quota();
   cpu_set_t all;
   ls_oversubscription node = {.ranks = comm->node_size};
   CPU_ZERO(&all);
   for (int i = 0; i < comm->node_size; i++) {
-    CPU_OR(&all, &all, &seats[i].mask);
-    node.threads += seats[i].threads;
+    CPU_OR(&all, &all, &affinities[i].mask);
+    node.threads += affinities[i].threads;
   }
   node.cores = CPU_COUNT(&all) < limit ? CPU_COUNT(&all) : limit;
   return node;
@@ -92,19 +92,19 @@ static int at_least_one(int n) {
 }
 
 void comm_choose_threads(ls_comm *comm) {
-  static const char *const wishes[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", NULL};
-  static const char *const slurm[] = {"SLURM_CPUS_PER_TASK", NULL};
-  seat *const seats = gather_seats(comm, 0);
-  const ls_oversubscription sharers = sharers_of(comm, seats);
-  const int wish = ask(comm, wishes);
-  const int granted = ask(comm, slurm);
-  const int by_mask = at_least_one(sharers.cores / sharers.ranks);
+  static const char *const blas_names[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", NULL};
+  static const char *const slurm_names[] = {"SLURM_CPUS_PER_TASK", NULL};
+  affinity *const affinities = gather_affinities(comm, 0);
+  const ls_oversubscription group = group_of(comm, affinities);
+  const int requested = read_variable(comm, blas_names);
+  const int granted = read_variable(comm, slurm_names);
+  const int by_mask = at_least_one(group.cores / group.ranks);
   const int by_quota = at_least_one(quota() / comm->node_size);
   const int cores = by_mask < by_quota ? by_mask : by_quota;
-  free(seats);
+  free(affinities);
   comm->threads = granted > 0 && granted < cores ? granted : cores;
-  if (wish > 0)
-    comm->threads = wish;
+  if (requested > 0)
+    comm->threads = requested;
   else if (granted > cores)
     comm->cores_missing = granted - cores;
 }
@@ -118,29 +118,29 @@ int ls_comm_cores_missing(const ls_comm *comm) {
 }
 
 bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out) {
-  seat *const seats = gather_seats(comm, threads);
-  ls_oversubscription crowd = node_of(comm, seats);
-  if (crowd.threads <= crowd.cores) crowd = sharers_of(comm, seats);
-  free(seats);
-  int first = crowd.threads > crowd.cores ? comm->rank : comm->size;
+  affinity *const affinities = gather_affinities(comm, threads);
+  ls_oversubscription group = node_of(comm, affinities);
+  if (group.threads <= group.cores) group = group_of(comm, affinities);
+  free(affinities);
+  int first = group.threads > group.cores ? comm->rank : comm->size;
   int length = 0;
-  MPI_Get_processor_name(crowd.host, &length);
-  comm_waits(true);
+  MPI_Get_processor_name(group.host, &length);
+  comm_set_waiting(true);
   MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->world);
-  comm_waits(false);
+  comm_set_waiting(false);
   if (first == comm->size) return false;
-  comm_waits(true);
-  MPI_Bcast(&crowd, (int)sizeof crowd, MPI_BYTE, first, comm->world);
-  comm_waits(false);
-  *out = crowd;
+  comm_set_waiting(true);
+  MPI_Bcast(&group, (int)sizeof group, MPI_BYTE, first, comm->world);
+  comm_set_waiting(false);
+  *out = group;
   return true;
 }
 
-/* ---------------------------------------------------------------- hosts, in words */
+/* ---------------------------------------------------------------- description of hosts */
 
-#define LINE 1024 /* bytes for a host; what does not fit is cut */
+#define LINE 1024 /* bytes per host; longer lines are truncated */
 
-/* Adds "0-3,8" for the numbers, which rise. */
+/* Appends ascending numbers in the form "0-3,8". */
 static void append_numbers(char *line, int n, const int *numbers) {
   for (int i = 0, last = 0; i < n; i = last + 1) {
     last = i;
@@ -158,35 +158,35 @@ static void append_cores(char *line, const cpu_set_t *mask) {
   append_numbers(line, n, cores);
 }
 
-/* Adds " | 0-1 | 2-3" for the masks, one where all are the same. */
-static void append_binding(char *line, int n, const seat *seats) {
+/* Appends the masks in the form "0-1 | 2-3", or one if all are equal. */
+static void append_binding(char *line, int n, const affinity *affinities) {
   bool is_one = true;
-  for (int i = 1; i < n; i++) is_one = is_one && CPU_EQUAL(&seats[0].mask, &seats[i].mask);
+  for (int i = 1; i < n; i++) is_one = is_one && CPU_EQUAL(&affinities[0].mask, &affinities[i].mask);
   for (int i = 0; i < (is_one ? 1 : n); i++) {
     ls_append(line, LINE, i > 0 ? " | " : "");
-    append_cores(line, &seats[i].mask);
+    append_cores(line, &affinities[i].mask);
   }
 }
 
 /* Collective over the node. Its first rank writes the line. */
 static void describe_host(ls_comm *comm, int threads, char line[LINE]) {
-  seat *const seats = gather_seats(comm, threads);
+  affinity *const affinities = gather_affinities(comm, threads);
   int *const ranks = comm_calloc((size_t)comm->node_size, sizeof *ranks);
   int length = 0;
   if (comm->node_rank == 0) {
-    for (int i = 0; i < comm->node_size; i++) ranks[i] = seats[i].rank;
+    for (int i = 0; i < comm->node_size; i++) ranks[i] = affinities[i].rank;
     MPI_Get_processor_name(line, &length);
     ls_append(line, LINE, ": rank%s ", comm->node_size == 1 ? "" : "s");
     append_numbers(line, comm->node_size, ranks);
-    const int all = node_of(comm, seats).threads;
+    const int all = node_of(comm, affinities).threads;
     ls_append(line, LINE, ", %d thread%s in all, on cores ", all, all == 1 ? "" : "s");
-    append_binding(line, comm->node_size, seats);
+    append_binding(line, comm->node_size, affinities);
   }
   free(ranks);
-  free(seats);
+  free(affinities);
 }
 
-/* The lines that are not empty, one behind the other, in place. */
+/* Joins the lines that are not empty, in place. */
 static void join_lines(char *lines, int n) {
   size_t used = 0;
   for (int i = 0; i < n; i++) {
@@ -206,9 +206,9 @@ ls_status ls_comm_hosts(ls_comm *comm, int threads, char **out) {
   *out = NULL;
   describe_host(comm, threads, line);
   const ls_status status = ls_comm_agree(comm, lines ? LS_OK : ls_fail_memory("the list of hosts", bytes));
-  comm_waits(true);
+  comm_set_waiting(true);
   if (status == LS_OK) MPI_Gather(line, LINE, MPI_CHAR, lines, LINE, MPI_CHAR, 0, comm->world);
-  comm_waits(false);
+  comm_set_waiting(false);
   if (status == LS_OK && comm->rank == 0) {
     join_lines(lines, comm->size);
     *out = lines;

@@ -1,18 +1,17 @@
-/* Sums in a fixed order: the tree over lanes is cut where its subtrees become those of single ranks.
+/* Sums in a fixed order: the tree over lanes is split where its subtrees belong to single ranks.
  *
- * Long arrays go in two exchanges that move as much as an allreduce: each rank gets one piece of the
- * others' partial sums, adds them up as the tree says, and gives the sum to all. Integers of fixed point
- * would add exactly in any order as well, but are twice as long, and need a scale that nobody knows
- * beforehand. */
+ * Long arrays need two exchanges with the traffic of an allreduce: each rank receives one piece of all
+ * partial sums, adds them in tree order, and sends the sum to all. Fixed-point integers would also add
+ * exactly in any order, but are twice as long and need a scale that is not known beforehand. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK   ((size_t)1 << 20) /* elements of an exchange */
+#define BLOCK   ((size_t)1 << 20) /* elements per exchange */
 #define BLOCK64 ((size_t)1 << 12)
 
-/* The ranks of the left half of a node: the larger part. */
+/* The number of ranks below the left child of a tree node; the larger half. */
 static int left_part(int ranks) {
   return (ranks + 1) / 2;
 }
@@ -31,10 +30,10 @@ void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_
     ranks = is_left ? left : ranks - left;
   }
   *first = lane;
-  *count = rank == begin ? lanes : 0; /* of several ranks with one lane the first has it */
+  *count = rank == begin ? lanes : 0; /* the first of several ranks holds a single lane */
 }
 
-/* Folds the parts of the ranks below a node, (ranks, n), into the first of them. */
+/* Folds the parts of the ranks below a tree node, (ranks, n), into the first part. */
 static void fold_f32(float *parts, size_t n, size_t lanes, int ranks) {
   if (ranks == 1 || lanes == 1) return;
   const int left = left_part(ranks);
@@ -59,8 +58,8 @@ ls_status ls_comm_tree_create(const ls_comm *comm, size_t n_lanes, ls_comm_tree 
   ls_comm_tree *tree = ls_calloc(1, sizeof *tree);
   *out = NULL;
   if (tree) {
-    tree->parts =
-        ls_calloc(BLOCK + size * size, sizeof *tree->parts); /* a tail is below `size`, of each rank */
+    /* A tail has fewer than `size` elements per rank. */
+    tree->parts = ls_calloc(BLOCK + size * size, sizeof *tree->parts);
     tree->parts64 = ls_calloc(size, BLOCK64 * sizeof *tree->parts64);
   }
   if (!tree || !tree->parts || !tree->parts64) {
@@ -82,21 +81,21 @@ void ls_comm_tree_destroy(ls_comm_tree **tree) {
   *tree = NULL;
 }
 
-/* Collective. One block: every rank's piece is of the same length, but for the tail, which all fold. */
+/* Collective. One block. The pieces of all ranks have the same length; every rank folds the tail. */
 static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
   const size_t size = (size_t)comm->size;
   const size_t piece = n / size;
   const size_t tail = n - piece * size;
-  comm_waits(true);
+  comm_set_waiting(true);
   MPI_Alltoall(x, (int)piece, MPI_FLOAT, tree->parts, (int)piece, MPI_FLOAT, comm->world);
   fold_f32(tree->parts, piece, tree->n_lanes, comm->size);
   MPI_Allgather(tree->parts, (int)piece, MPI_FLOAT, x, (int)piece, MPI_FLOAT, comm->world);
-  comm_waits(false);
+  comm_set_waiting(false);
   if (tail == 0) return;
   float *const rest = x + piece * size;
-  comm_waits(true);
+  comm_set_waiting(true);
   MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world);
-  comm_waits(false);
+  comm_set_waiting(false);
   fold_f32(tree->parts, tail, tree->n_lanes, comm->size);
   memcpy(rest, tree->parts, tail * sizeof *rest);
 }
@@ -113,9 +112,9 @@ void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n
   if (!tree || comm->size == 1) return;
   for (size_t done = 0; done < n; done += BLOCK64) {
     const size_t length = ls_size_min(BLOCK64, n - done);
-    comm_waits(true);
+    comm_set_waiting(true);
     MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE, comm->world);
-    comm_waits(false);
+    comm_set_waiting(false);
     fold_f64(tree->parts64, length, tree->n_lanes, comm->size);
     memcpy(x + done, tree->parts64, length * sizeof *x);
   }

@@ -1,77 +1,78 @@
-/* Waiting for ranks that are at work, and telling those of other nodes that this one's are: an empty
- * message now and then, from the first rank of each node to the others. It goes out while that rank works
- * (by its beats), and while it waits where all meet after local work or for a transfer between nodes; the
- * others' watchdogs see it on their boards. In other waits it does not: a step must be shorter than the
- * limit. */
+/* Waiting for ranks that are still working, and progress messages between nodes.
+ *
+ * The first rank of each node occasionally sends the others an empty message, which their watchdogs count
+ * as progress. It sends them while it works (in its heartbeats), in comm_await, and while it waits for a
+ * transfer between nodes. It does not send them in other waits, so a step must be shorter than the timeout.
+ */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SPIN     2e-4 /* seconds of waiting before it sleeps in between */
-#define NAP_US   50
-#define WORDS    8.0 /* to other nodes in the time of the watchdog's limit */
-#define WORD_TAG 1
+#define SPIN                 2e-4 /* seconds of waiting before it sleeps between tests */
+#define NAP_US               50
+#define MESSAGES_PER_TIMEOUT 8.0
+#define PROGRESS_TAG         1
 
-static ls_comm *teller; /* the first rank of a node, with others to tell */
+static ls_comm *leader; /* the first rank of a node, if there are other nodes */
 
-/* Local. Takes what others have told. */
-static void listen(ls_comm *comm) {
-  int has_word = 0;
+/* Local. Receives the messages of other nodes. */
+static void receive_messages(ls_comm *comm) {
+  int has_message = 0;
   MPI_Status from;
   for (;;) {
-    MPI_Iprobe(MPI_ANY_SOURCE, WORD_TAG, comm->leaders, &has_word, &from);
-    if (!has_word) return;
-    MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, WORD_TAG, comm->leaders, MPI_STATUS_IGNORE);
+    MPI_Iprobe(MPI_ANY_SOURCE, PROGRESS_TAG, comm->leaders, &has_message, &from);
+    if (!has_message) return;
+    MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, PROGRESS_TAG, comm->leaders, MPI_STATUS_IGNORE);
     comm_message_received(comm);
   }
 }
 
-/* Local. Tells the other nodes, if it is time to and any rank of this one has moved. */
-static void tell(ls_comm *comm) {
+/* Local. Sends a message to the other nodes if it is due and a rank of this node has made progress. */
+static void send_messages(ls_comm *comm) {
   const double now = ls_clock();
-  if (now - comm->word_sent < comm->timeout / WORDS) return;
-  const uint64_t beats = comm_node_heartbeats(comm);
-  if (beats == comm->word_beats) return;
+  if (now - comm->message_time < comm->timeout / MESSAGES_PER_TIMEOUT) return;
+  const uint64_t heartbeats = comm_node_heartbeats(comm);
+  if (heartbeats == comm->message_heartbeats) return;
   int n = 0;
   int own = 0;
   MPI_Comm_size(comm->leaders, &n);
   MPI_Comm_rank(comm->leaders, &own);
-  comm->word_sent = now;
-  comm->word_beats = beats;
-  /* NOLINTNEXTLINE(clang-analyzer-optin.mpi.MPI-Checker): freed, as nobody waits for a word to arrive */
+  comm->message_time = now;
+  comm->message_heartbeats = heartbeats;
+  /* NOLINTNEXTLINE(clang-analyzer-optin.mpi.MPI-Checker): freed, as nobody waits for delivery */
   for (int i = 0; i < n; i++) {
     MPI_Request request = MPI_REQUEST_NULL;
     if (i == own) continue;
-    MPI_Isend(NULL, 0, MPI_BYTE, i, WORD_TAG, comm->leaders, &request);
+    MPI_Isend(NULL, 0, MPI_BYTE, i, PROGRESS_TAG, comm->leaders, &request);
     MPI_Request_free(&request);
   }
 }
 
 void comm_relay_messages(void) {
-  static double passed;
-  const double now = teller ? ls_clock() : 0.0;
-  if (!teller || now - passed < teller->timeout / (4.0 * WORDS)) return;
-  passed = now;
-  listen(teller);
-  tell(teller);
+  static double last;
+  const double now = leader ? ls_clock() : 0.0;
+  if (!leader || now - last < leader->timeout / (4.0 * MESSAGES_PER_TIMEOUT)) return;
+  last = now;
+  receive_messages(leader);
+  send_messages(leader);
 }
 
-void comm_notify_peers(ls_comm *comm) {
-  teller = comm && comm->leaders != MPI_COMM_NULL ? comm : NULL;
-  ls_heartbeat_hook_set(teller ? comm_relay_messages : NULL);
+void comm_relay_start(ls_comm *comm) {
+  leader = comm && comm->leaders != MPI_COMM_NULL ? comm : NULL;
+  ls_heartbeat_hook_set(leader ? comm_relay_messages : NULL);
 }
 
 void comm_await(ls_comm *comm, MPI_Request *request) {
   const double start = ls_clock();
   int is_done = 0;
   (void)comm;
-  comm_waits(true);
+  comm_set_waiting(true);
   for (;;) {
     MPI_Test(request, &is_done, MPI_STATUS_IGNORE);
     if (is_done) break;
     comm_relay_messages();
     if (ls_clock() - start > SPIN) usleep(NAP_US);
   }
-  comm_waits(false);
+  comm_set_waiting(false);
 }

@@ -133,9 +133,9 @@ static ls_status fill(ls_comm *comm, ls_dataset *d, resident *r) {
   if (status != LS_OK) return status;
   status = ls_comm_agree(comm, load(d, r, is_root, first, rows));
   if (status != LS_OK) return status;
-  ls_comm_shared_spread(comm, &r->x);
-  ls_comm_shared_spread(comm, &r->y);
-  ls_comm_shared_spread(comm, &r->w);
+  ls_comm_shared_broadcast(comm, &r->x);
+  ls_comm_shared_broadcast(comm, &r->y);
+  ls_comm_shared_broadcast(comm, &r->w);
   if (is_root) d->fingerprint = fingerprint_of(d, r);
   ls_comm_barrier(comm); /* with heartbeats: the digest may take long */
   ls_comm_broadcast(comm, &d->fingerprint, sizeof d->fingerprint);

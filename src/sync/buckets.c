@@ -229,7 +229,7 @@ static void gather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k
     ls_math_to_bf16(one->piece.count, b->grads + one->piece.first, b->sums_lost + place, b->halves + place);
     part = b->halves + one->offset;
   }
-  ls_exchange_gather(comm, exchange, 2 * k + 1, size_of(b->type), part, one->part.count);
+  ls_exchange_allgather(comm, exchange, 2 * k + 1, size_of(b->type), part, one->part.count);
 }
 
 /* What was dealt is there. */
@@ -327,7 +327,7 @@ double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
 void buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
   const ls_range part = b->list[0].part;
   if (exchange->n_nodes > 1) {
-    ls_exchange_gather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
+    ls_exchange_allgather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
     ls_exchange_wait(exchange, 1);
   }
   spread_parts(comm, exchange, b, values);

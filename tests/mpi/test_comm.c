@@ -328,7 +328,7 @@ static void check_shared(size_t bytes) {
   ls_comm_barrier(comm); /* all have looked before rank 0 writes */
   for (size_t round = 0; round < 2; round++) {
     for (size_t i = 0; rank == 0 && i < bytes; i++) ((unsigned char *)shared.data)[i] = pattern(i + round);
-    ls_comm_shared_spread(comm, &shared);
+    ls_comm_shared_broadcast(comm, &shared);
     for (size_t i = 0; i < bytes; i++) wrong += data[i] != pattern(i + round);
     ls_comm_barrier(comm);
   }
@@ -353,7 +353,7 @@ static void check_parts(size_t bytes) {
   EXPECT(ls_comm_shared_create(comm, bytes, &shared) == LS_OK);
   ls_comm_shared_part(comm, &shared, bytes, &first, &count);
   for (size_t i = first; i < first + count; i++) ((unsigned char *)shared.data)[i] = pattern(i);
-  ls_comm_shared_spread(comm, &shared);
+  ls_comm_shared_broadcast(comm, &shared);
   size_t wrong = 0;
   for (size_t i = 0; i < bytes; i++) wrong += ((const unsigned char *)shared.data)[i] != pattern(i);
   EXPECT(wrong == 0);
@@ -379,7 +379,7 @@ static void test_several_windows_at_once(void **state) {
   settle();
   for (size_t k = 0; rank == 0 && k < COUNT(shared); k++)
     memset(shared[k].data, (int)k + 1, shared[k].bytes);
-  for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_spread(comm, &shared[k]);
+  for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_broadcast(comm, &shared[k]);
   for (size_t k = 0; k < COUNT(shared); k++)
     for (size_t i = 0; i < shared[k].bytes; i++) EXPECT(((unsigned char *)shared[k].data)[i] == k + 1);
   for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_destroy(comm, &shared[k]);
@@ -398,7 +398,7 @@ static size_t small_room(void) {
 static void check_filled(ls_shared *shared) {
   const unsigned char *const data = shared->data;
   if (rank == 0) memset(shared->data, 42, shared->bytes);
-  ls_comm_shared_spread(comm, shared);
+  ls_comm_shared_broadcast(comm, shared);
   EXPECT(data[0] == 42 && data[shared->bytes / 2] == 42 && data[shared->bytes - 1] == 42);
   settle();
 }

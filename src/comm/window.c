@@ -1,0 +1,38 @@
+/* Shared memory windows of a node. */
+#include "internal.h"
+
+#include <sys/statvfs.h>
+
+bool comm_shared_memory_has(size_t bytes) {
+  struct statvfs info;
+  if (statvfs("/dev/shm", &info) != 0) return false;
+  const double available = (double)info.f_bavail * (double)info.f_frsize;
+  return (double)bytes + 1e6 < available;
+}
+
+void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
+  void *data = NULL;
+  MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
+  int unit = 1;
+  comm_set_waiting(true);
+  MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
+  comm_set_waiting(false);
+  MPI_Win_shared_query(*window, 0, &size, &unit, &data);
+  MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
+  return data;
+}
+
+void comm_window_fence(MPI_Comm group, MPI_Win window) {
+  comm_set_waiting(true);
+  if (window != MPI_WIN_NULL) MPI_Win_sync(window);
+  MPI_Barrier(group);
+  if (window != MPI_WIN_NULL) MPI_Win_sync(window);
+  comm_set_waiting(false);
+}
+
+void comm_window_free(MPI_Win *window) {
+  comm_set_waiting(true);
+  MPI_Win_unlock_all(*window);
+  MPI_Win_free(window);
+  comm_set_waiting(false);
+}
