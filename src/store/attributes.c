@@ -1,5 +1,5 @@
 /* Reading attributes: their presence, and numbers. */
-#include "inner.h"
+#include "internal.h"
 
 void store_attribute_close(attribute *a) {
   store_close_id(a->space);

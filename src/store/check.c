@@ -1,5 +1,5 @@
 /* What is checked of an array before HDF5 may read a byte of it. */
-#include "inner.h"
+#include "internal.h"
 
 #include <inttypes.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* One chunk is unpacked on trial: HDF5 does not compare what a chunk unpacks to with the chunk's shape, and
  * reads beyond its end where the shape is damaged. */
-#include "inner.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <zlib.h>

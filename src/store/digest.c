@@ -1,5 +1,5 @@
 /* XXH3-128 digests of blocks and files. */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,11 @@
 /* HDF5 itself: its settings, its reasons for a failure, its types, and the way to an object. */
-#include "inner.h"
+#include "internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define REASON_BYTES 512
 #define NAME_BYTES   4096 /* longer names of objects are not found */
@@ -160,4 +164,20 @@ ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
   }
   *out = here;
   return kind;
+}
+
+/* Non-blocking, so that a pipe of that name does not hang the program. */
+ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
+  struct stat about;
+  const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0)
+    return ls_fail(errno == ENOENT ? status : LS_ERR_DATA, "%s: can't be opened: %s", path,
+                   strerror(errno));
+  if (fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
+    *out = descriptor;
+    return LS_OK;
+  }
+  close(descriptor);
+  return ls_fail(status, "%s: is %s, not a file", path,
+                 S_ISDIR(about.st_mode) ? "a folder" : "a device or pipe");
 }

@@ -6,7 +6,7 @@
  * four bytes, size, then the content, padded to 8 bytes. Index 0 is free space, its header counted in its
  * size. Integers are little-endian; addresses and sizes have the widths that the file's head gives. (HDF5
  * File Format Specification 3.0, III.E "Global Heap".) */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The end of writing: what was written is read back, sealed, synced, and only then takes its name. */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* Opening files, finding what is in them, and reading rows. */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,22 +12,6 @@
 #define MAX_NAMES 10000
 
 /* ------------------------------------------------------------------ opening */
-
-/* Non-blocking, so that a pipe of that name does not hang the program. */
-ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
-  struct stat about;
-  const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (descriptor < 0)
-    return ls_fail(errno == ENOENT ? status : LS_ERR_DATA, "%s: can't be opened: %s", path,
-                   strerror(errno));
-  if (fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
-    *out = descriptor;
-    return LS_OK;
-  }
-  close(descriptor);
-  return ls_fail(status, "%s: is %s, not a file", path,
-                 S_ISDIR(about.st_mode) ? "a folder" : "a device or pipe");
-}
 
 static hid_t open_hdf5(const char *path) {
   const hid_t access = store_access();

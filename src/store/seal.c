@@ -6,7 +6,7 @@
  *  12  zero                              40  zero, up to 512
  *
  * Integers are little-endian. Every byte of the block has one right value, given the rest of the file. */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <string.h>

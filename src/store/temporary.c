@@ -1,6 +1,6 @@
 /* What makes a file whole or absent beside its content: the name that it is written under, the folder that
  * must keep its name, and what writers that were killed have left. */
-#include "inner.h"
+#include "internal.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Small text files, written whole or not at all. */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Reading texts: attributes of fixed and of variable length. */
-#include "inner.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Writing a file under its temporary name: groups and arrays. */
-#include "inner.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

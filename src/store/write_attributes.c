@@ -1,5 +1,5 @@
 /* Writing attributes. Texts are of variable length, which h5py reads as str. */
-#include "inner.h"
+#include "internal.h"
 
 #include <stdlib.h>
 

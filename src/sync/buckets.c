@@ -15,7 +15,7 @@
  * gradient (error feedback: Seide et al., "1-bit stochastic gradient descent and its application to
  * data-parallel distributed training of speech DNNs", Interspeech 2014), once for the terms and once for
  * their sum. */
-#include "buckets.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>

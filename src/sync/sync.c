@@ -1,7 +1,5 @@
 /* The data-parallel step: the sum over all ranks, check, update. */
-#include "lockstep/sync.h"
-
-#include "buckets.h"
+#include "internal.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,7 +1,9 @@
-"""Includes point downwards: a module includes its own files, the modules that modules.txt allows it, the C
-library, and the external headers that it alone uses."""
+"""Dependencies point downwards: a module includes its own files, the modules that modules.txt allows it, the C
+library, and the external headers that it alone uses. The functions that files use of each other form no cycle,
+not even inside a module."""
 
 import re
+import subprocess
 
 import tree
 
@@ -52,6 +54,48 @@ def check(path):
     return [text for bracket, name in found if (text := complaint(path, module, bracket, name))]
 
 
+def symbols(object_file):
+    """(functions that an object file defines for others, symbols that it uses of others)."""
+    listing = subprocess.run(["nm", "-P", object_file], capture_output=True, text=True, check=True).stdout
+    names = [line.split()[:2] for line in listing.splitlines()]
+    return {name for name, kind in names if kind in "TW"}, {name for name, kind in names if kind in "Uw"}
+
+
+def uses():
+    """File of src -> {file of src that it uses -> the name of one function}."""
+    tables = {path: symbols(object_file) for path, object_file in tree.object_files().items() if path.parts[0] == "src"}
+    home = {name: path for path, (defined, _) in tables.items() for name in defined}
+    return {path: {home[name]: name for name in sorted(used) if home.get(name, path) != path}
+            for path, (_, used) in tables.items()}
+
+
+def cycles(graph):
+    """One shortest cycle through each file that is on any, each cycle once."""
+    found = {}
+    for start in sorted(graph):
+        paths, seen = [[start]], set()
+        while paths:
+            path = paths.pop(0)
+            for following in sorted(graph[path[-1]]):
+                if following == start:
+                    found.setdefault(frozenset(path), path)
+                    paths = []
+                    break
+                if following not in seen:
+                    seen.add(following)
+                    paths.append([*path, following])
+    return found.values()
+
+
+def describe(path, graph):
+    steps = zip(path, [*path[1:], path[0]])
+    return "cycle: " + ", ".join(f"{user} uses {graph[user][used]} of {used}" for user, used in steps)
+
+
+PENDING = ("config", "train", "job", "rundir") # still have cycles
+
 MODULES, EXTERNAL, wrong = read_matrix()
+GRAPH = uses()
+wrong += [describe(path, GRAPH) for path in cycles(GRAPH) if path[0].parts[1] not in PENDING]
 inside = [path for path in tree.c_files() if path.parts[0] in ("src", "include")]
 tree.finish(wrong + [error for path in inside for error in check(path)], len(inside))

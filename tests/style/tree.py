@@ -35,6 +35,13 @@ def compile_commands():
     return {pathlib.PurePath(os.path.relpath(BUILD / entry["file"], ROOT)): entry["command"] for entry in entries}
 
 
+def object_files():
+    """Source path relative to the root -> an object file of it."""
+    entries = json.loads((BUILD / "compile_commands.json").read_text())
+    return {pathlib.PurePath(os.path.relpath(BUILD / entry["file"], ROOT)): BUILD / entry["output"]
+            for entry in entries if (BUILD / entry["output"]).is_file()}
+
+
 def skip(why):
     print(f"{why}: skipped")
     sys.exit(SKIPPED)

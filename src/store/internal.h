@@ -1,6 +1,6 @@
 /* What the files of this room share and no other room sees. */
-#ifndef LOCKSTEP_STORE_INNER_H
-#define LOCKSTEP_STORE_INNER_H
+#ifndef LOCKSTEP_STORE_INTERNAL_H
+#define LOCKSTEP_STORE_INTERNAL_H
 
 #include "lockstep/store.h"
 

@@ -1,6 +1,6 @@
 /* The gradient in pieces, each summed over all ranks as a whole. */
-#ifndef LOCKSTEP_SYNC_BUCKETS_H
-#define LOCKSTEP_SYNC_BUCKETS_H
+#ifndef LOCKSTEP_SYNC_INTERNAL_H
+#define LOCKSTEP_SYNC_INTERNAL_H
 
 #include "lockstep/sync.h"
 
