@@ -57,7 +57,7 @@ static size_t length_of(ls_sync_mode mode, size_t n) {
   return mode == LS_SYNC_OVERLAP ? ls_sync_bucket_length(n) : ls_size_max(n, 1);
 }
 
-size_t buckets_count(ls_sync_mode mode, size_t n) {
+size_t sync_buckets_count(ls_sync_mode mode, size_t n) {
   const size_t length = length_of(mode, n);
   return ls_size_max(1, (n + length - 1) / length);
 }
@@ -118,10 +118,10 @@ static ls_status reserve(const ls_exchange *exchange, ls_buckets *b, size_t part
   return LS_OK;
 }
 
-ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
-                         float *grads, ls_buckets **out) {
+ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
+                              float *grads, ls_buckets **out) {
   *out = NULL;
-  const size_t n = buckets_count(mode, exchange->n);
+  const size_t n = sync_buckets_count(mode, exchange->n);
   ls_buckets *b = ls_calloc(1, sizeof *b);
   if (b)
     *b = (ls_buckets){
@@ -138,11 +138,11 @@ ls_status buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_grad
   b->terms = ls_calloc(most, sizeof *b->terms);
   if (!b->terms) status = ls_fail_memory("gradients of other ranks", most * sizeof *b->terms);
   *out = b;
-  if (status != LS_OK) buckets_destroy(out);
+  if (status != LS_OK) sync_buckets_destroy(out);
   return status;
 }
 
-void buckets_destroy(ls_buckets **buckets) {
+void sync_buckets_destroy(ls_buckets **buckets) {
   if (!*buckets) return;
   free((*buckets)->list);
   free((*buckets)->room);
@@ -155,13 +155,13 @@ void buckets_destroy(ls_buckets **buckets) {
   *buckets = NULL;
 }
 
-void buckets_forget(ls_buckets *b) {
+void sync_buckets_forget(ls_buckets *b) {
   if (!b->lost) return;
   memset(b->lost, 0, b->n_lost * sizeof *b->lost);
   memset(b->sums_lost, 0, b->n_lost * sizeof *b->sums_lost);
 }
 
-ls_range buckets_piece(const ls_buckets *b) {
+ls_range sync_buckets_piece(const ls_buckets *b) {
   return b->list[0].piece;
 }
 
@@ -265,12 +265,12 @@ static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
 }
 
 /* An error is of a sum, and as large as that. */
-void buckets_set_rows(ls_buckets *b, uint64_t rows) {
-  if (b->rows != rows) buckets_forget(b);
+void sync_buckets_set_rows(ls_buckets *b, uint64_t rows) {
+  if (b->rows != rows) sync_buckets_forget(b);
   b->rows = rows;
 }
 
-void buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t ready) {
+void sync_buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t ready) {
   for (; b->n_begun < b->n; b->n_begun++) {
     const ls_range all = b->list[b->n_begun].all;
     if (all.first + all.count > ready) break;
@@ -315,7 +315,7 @@ static void spread_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets 
   }
 }
 
-double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
+double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   LS_ASSERT(b->n_begun == b->n);
   if (uses_transfers(exchange, b)) settle(comm, exchange, b);
   b->n_begun = b->n_dealt = 0;
@@ -324,7 +324,7 @@ double buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   return b->squares;
 }
 
-void buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
+void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
   const ls_range part = b->list[0].part;
   if (exchange->n_nodes > 1) {
     ls_exchange_allgather(comm, exchange, 1, sizeof(float), values + part.first, part.count);

@@ -62,7 +62,7 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
   ls_status status = ls_comm_agree(comm, create(n, n_sums, &sync));
   *out = sync;
   if (status == LS_OK)
-    status = ls_exchange_create(comm, n, 2 * buckets_count(LS_SYNC_OVERLAP, n), config->shared_memory,
+    status = ls_exchange_create(comm, n, 2 * sync_buckets_count(LS_SYNC_OVERLAP, n), config->shared_memory,
                                 &sync->exchange);
   if (status == LS_OK) {
     const ls_sync_mode mode = (ls_sync_mode)config->mode;
@@ -76,7 +76,7 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
 
 void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
   if (!*sync) return;
-  buckets_destroy(&(*sync)->buckets);
+  sync_buckets_destroy(&(*sync)->buckets);
   ls_exchange_destroy(comm, &(*sync)->exchange);
   free((*sync)->buffer);
   free(*sync);
@@ -85,13 +85,13 @@ void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
 
 ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
   LS_ASSERT(mode != LS_SYNC_AUTO);
-  buckets_destroy(&sync->buckets);
-  const ls_status status =
-      ls_comm_agree(comm, buckets_create(sync->exchange, mode, sync->type, sync->grads, &sync->buckets));
+  sync_buckets_destroy(&sync->buckets);
+  const ls_status status = ls_comm_agree(
+      comm, sync_buckets_create(sync->exchange, mode, sync->type, sync->grads, &sync->buckets));
   if (status != LS_OK) return status;
   const ls_range all = {.first = 0, .count = sync->n};
   sync->mode = mode;
-  sync->updated = mode == LS_SYNC_SHARDED ? buckets_piece(sync->buckets) : all;
+  sync->updated = mode == LS_SYNC_SHARDED ? sync_buckets_piece(sync->buckets) : all;
   return LS_OK;
 }
 
@@ -136,11 +136,11 @@ void ls_sync_begin(ls_sync *sync, double weight, const float *params) {
 
 void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
   const double start = ls_clock();
-  if (sync->ready == 0) buckets_set_rows(sync->buckets, sync->rows);
+  if (sync->ready == 0) sync_buckets_set_rows(sync->buckets, sync->rows);
   const ls_range fresh = {.first = sync->ready, .count = ready > sync->ready ? ready - sync->ready : 0};
   add_penalty(sync, fresh, sync->weight, sync->params);
   sync->ready = fresh.first + fresh.count;
-  buckets_advance(comm, sync->exchange, sync->buckets, sync->ready);
+  sync_buckets_advance(comm, sync->exchange, sync->buckets, sync->ready);
   sync->seconds += ls_clock() - start;
 }
 
@@ -152,7 +152,7 @@ static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float
   ls_sync_ready(comm, sync, sync->n);
   sync->params = NULL;
   const double start = ls_clock();
-  pack(sync, step, buckets_finish(comm, sync->exchange, sync->buckets));
+  pack(sync, step, sync_buckets_finish(comm, sync->exchange, sync->buckets));
   if (ls_comm_rank(comm) == 0) sync->buffer[LR] = step->lr;
   ls_comm_sum_f64(comm, sync->buffer, FIXED + sync->n_sums);
   sync->seconds += ls_clock() - start;
@@ -206,7 +206,7 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, fl
 
 static void share(ls_comm *comm, ls_sync *sync, float *values) {
   const double start = ls_clock();
-  buckets_allgather(comm, sync->exchange, sync->buckets, values);
+  sync_buckets_allgather(comm, sync->exchange, sync->buckets, values);
   sync->seconds += ls_clock() - start;
 }
 
@@ -214,7 +214,7 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
   (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
   const ls_status status = check_finite(sync, step);
   /* What rounding took from a gradient that is no use is no use either. */
-  if (status != LS_OK) buckets_forget(sync->buckets);
+  if (status != LS_OK) sync_buckets_forget(sync->buckets);
   if (status != LS_OK) return status;
   update(sync, step, optim, params);
   if (sync->mode == LS_SYNC_SHARDED) share(comm, sync, params);

@@ -36,10 +36,10 @@ def compile_commands():
 
 
 def object_files():
-    """Source path relative to the root -> an object file of it."""
+    """Source path relative to the root -> its object file, of the first target that compiles it."""
     entries = json.loads((BUILD / "compile_commands.json").read_text())
     return {pathlib.PurePath(os.path.relpath(BUILD / entry["file"], ROOT)): BUILD / entry["output"]
-            for entry in entries if (BUILD / entry["output"]).is_file()}
+            for entry in reversed(entries) if (BUILD / entry["output"]).is_file()}
 
 
 def skip(why):
