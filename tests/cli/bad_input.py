@@ -5,6 +5,7 @@ import gzip
 import itertools
 import os
 import pathlib
+import re
 import shutil
 import zlib
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import h5py
 import numpy
 
 import harness
-from harness import ALONE, Skip, edited
+from harness import ALONE, DONE, RESUMED, Skip, edited
 
 USAGE, DATA, MODEL, OUTPUT, NUMERIC = 2, 3, 4, 5, 6
 TRAIN = ("train", "config.yaml")
@@ -36,7 +37,7 @@ TABLE = "a,b,c,d,kind\n1,2,3,4,red\n5,6,7,8,blue\n"
 class Case:
     name: str
     code: int
-    says: tuple                                # texts that the message holds
+    says: tuple                                # key parts of the message; `|` separates alternatives
     words: tuple = TRAIN
     files: dict = field(default_factory=dict)  # beside those of BASE; None: not there
     edits: tuple = ()                          # of the config
@@ -206,38 +207,38 @@ def metrics_case(name, says, value, *edits):
 
 
 CONFIG_CASES = [
-    Case("unknown key", USAGE, ("config.yaml:11: train.epoch: unknown key", "did you mean epochs?"),
+    Case("unknown key", USAGE, ("config.yaml:11: train.epoch", "unknown key", "epochs?"),
          edits=(("epochs: 2", "epoch: 2"),)),
-    Case("unknown section", USAGE, ("config.yaml:9: optimiser: unknown key", "optimizer?"),
+    Case("unknown section", USAGE, ("config.yaml:9: optimiser", "unknown key", "optimizer?"),
          edits=(("optimizer:", "optimiser:"),)),
-    Case("unknown key of a layer", USAGE, ("config.yaml:6: model.0.unit: unknown key", "units"),
+    Case("unknown key of a layer", USAGE, ("config.yaml:6: model.0.unit:", "unknown key", "units?"),
          edits=(("units: 8", "units: 8, unit: 9"),)),
-    Case("unknown kind of layer", USAGE, ("config.yaml:6: model.0.layer", "'dens'", "dense"),
+    Case("unknown kind of layer", USAGE, ("config.yaml:6: model.0.layer", "dens", "dense"),
          edits=(("layer: dense", "layer: dens"),)),
-    Case("unknown loss", USAGE, ("config.yaml:8: loss", "'cross_entropy'", "categorical_cross_entropy"),
+    Case("unknown loss", USAGE, ("config.yaml:8: loss", "cross_entropy", "categorical_cross_entropy"),
          edits=(("loss: categorical_cross_entropy", "loss: cross_entropy"),)),
-    Case("unknown optimizer", USAGE, ("config.yaml:9: optimizer.type", "'adamm'", "adam"),
+    Case("unknown optimizer", USAGE, ("config.yaml:9: optimizer.type", "adamm", "adam"),
          edits=(("type: adam", "type: adamm"),)),
-    Case("wrong type", USAGE, ("config.yaml:11: train.epochs", "'many'", "whole number from 1"),
+    Case("wrong type", USAGE, ("config.yaml:11: train.epochs", "many", "whole number", "1"),
          edits=(("epochs: 2", "epochs: many"),)),
     Case("fraction where a whole number belongs", USAGE, ("config.yaml:11: train.epochs", "2.5", "whole number"),
          edits=(("epochs: 2", "epochs: 2.5"),)),
-    Case("list where a map belongs", USAGE, ("config.yaml:10: train", "a list where a map of keys is expected"),
+    Case("list where a map belongs", USAGE, ("config.yaml:10: train:", "list", "map"),
          edits=(("train:\n  epochs: 2\n  batch_size: 8", "train: [2, 8]"),)),
-    Case("value out of range", USAGE, ("config.yaml:9: optimizer.lr", "-1", "from 0"),
+    Case("value out of range", USAGE, ("config.yaml:9: optimizer.lr", "-1", "0"),
          edits=(("lr: 0.01", "lr: -1"),)),
     Case("value beyond the largest", USAGE, ("config.yaml:12: train.batch_size", "99999999999", "1000000000"),
          edits=(("batch_size: 8", "batch_size: 99999999999"),)),
     Case("not a number", USAGE, ("config.yaml:9: optimizer.lr", ".nan"), edits=(("lr: 0.01", "lr: .nan"),)),
-    Case("validation of all samples", USAGE, ("config.yaml:5: data.validation", "1.0", "below 1|not 1"),
+    Case("validation of all samples", USAGE, ("config.yaml:5: data.validation", "1.0", "1"),
          edits=(("data.h5", "data.h5\n  validation: 1.0"),)),
-    Case("no units", USAGE, ("config.yaml:6: model.0.units", "0", "from 1 to"), edits=(("units: 8", "units: 0"),)),
-    Case("units below zero", USAGE, ("config.yaml:6: model.0.units", "-3", "from 1 to"),
+    Case("no units", USAGE, ("config.yaml:6: model.0.units", "0", "1"), edits=(("units: 8", "units: 0"),)),
+    Case("units below zero", USAGE, ("config.yaml:6: model.0.units", "-3", "1"),
          edits=(("units: 8", "units: -3"),)),
-    Case("units of text", USAGE, ("config.yaml:6: model.0.units", "'eight'", "whole number"),
+    Case("units of text", USAGE, ("config.yaml:6: model.0.units", "eight", "whole number"),
          edits=(("units: 8", "units: eight"),)),
     Case("units absent", USAGE, ("config.yaml:6: model.0.units", "required"), edits=((", units: 8", ""),)),
-    Case("no layers", USAGE, ("config.yaml:5: model", "list of layers"),
+    Case("no layers", USAGE, ("config.yaml:5: model:", "list"),
          edits=(("\n  - {layer: dense, units: 8, activation: relu}\n  - {layer: dense, units: 3, activation: softmax}",
                  " []"),)),
     Case("softmax without its loss", USAGE,
@@ -247,33 +248,33 @@ CONFIG_CASES = [
          edits=(("activation: softmax", "activation: relu"),)),
     Case("section absent", USAGE, ("config.yaml:1: data.train", "required"), edits=(("data:\n  train: data.h5\n", ""),)),
     Case("loss absent", USAGE, ("config.yaml:1: loss", "required"), edits=(("loss: categorical_cross_entropy\n", ""),)),
-    Case("model absent", USAGE, ("config.yaml", "model", "list of layers"),
+    Case("model absent", USAGE, ("config.yaml", "model:", "list"),
          edits=(("model:\n  - {layer: dense, units: 8, activation: relu}\n"
                  "  - {layer: dense, units: 3, activation: softmax}\n", ""),)),
     Case("output absent", USAGE, ("config.yaml", "output", "--output"), edits=(("output: run\n", ""),)),
-    Case("unknown monitor", USAGE, ("train.monitor", "'loss'", "train_loss"),
+    Case("unknown monitor", USAGE, ("train.monitor", "loss", "train_loss"),
          edits=(("epochs: 2", "epochs: 2\n  monitor: loss"),)),
     Case("monitor of validation without it", USAGE, ("train.monitor", "val_loss", "data.validation"),
          edits=(("epochs: 2", "epochs: 2\n  monitor: val_loss"),)),
-    metrics_case("that are none", ("config.yaml:11: metrics.1: 'f2'", "top_K, precision, recall, f1, roc_auc",
-                                   "metrics.2: 'mae'", "categorical_cross_entropy", "metrics.3: f1 is in the list already",
-                                   "metrics.4", "top_5", "metrics.5: 'top_0'", "metrics.6", "a map of keys"),
+    metrics_case("that are none", ("config.yaml:11: metrics.1:", "f2", "top_K, precision, recall, f1, roc_auc",
+                                   "metrics.2:", "mae", "categorical_cross_entropy", "metrics.3:",
+                                   "metrics.4:", "top_5", "metrics.5:", "top_0", "metrics.6:", "map"),
                  "[f1, f2, mae, f1, top_K, top_0, {f1: true}]"),
-    metrics_case("of classes for numbers", ("metrics.0: 'f1'", "known: mse, mae", "metrics.1: 'top_2'"), "[f1, top_2]",
+    metrics_case("of classes for numbers", ("metrics.0:", "f1", "mse, mae", "metrics.1:", "top_2"), "[f1, top_2]",
                  ("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse")),
-    metrics_case("top K of no more classes", ("metrics.1", "3 classes", "below"), "[top_2, top_3]"),
-    metrics_case("no list", ("metrics: a list such as",), "f1"),
-    metrics_case("too many", ("metrics: 17 metrics", "16"), str([f"top_{k}" for k in range(1, 18)])),
+    metrics_case("top K of no more classes", ("metrics.1:", "3 classes"), "[top_2, top_3]"),
+    metrics_case("no list", ("metrics:", "f1"), "f1"),
+    metrics_case("too many", ("metrics:", "17", "16"), str([f"top_{k}" for k in range(1, 18)])),
     Case("metrics without data to measure", USAGE, ("metrics", "data.validation", "data.test"),
          edits=(("train:\n  epochs", "metrics: [f1]\ntrain:\n  epochs"),)),
-    Case("monitor of a metric that is not asked for", USAGE, ("train.monitor", "'val_f1'", "val_loss", "val_top_2"),
+    Case("monitor of a metric that is not asked for", USAGE, ("train.monitor", "val_f1", "val_loss", "val_top_2"),
          edits=(("data.h5", "data.h5\n  validation: 0.25"),
                 ("train:\n  epochs", "metrics: [top_2]\ntrain:\n  monitor: val_f1\n  epochs"))),
-    Case("several mistakes at once", USAGE,
+    Case("several errors at once", USAGE,
          ("config.yaml:6: model.0.units", "config.yaml:9: optimizer.lr", "config.yaml:11: train.epoch", "seed"),
          edits=(("units: 8", "units: 0"), ("lr: 0.01", "lr: fast"), ("epochs: 2", "epoch: 2"),
                 ("seed: 1", "seed: -1"))),
-    Case("duplicate key", USAGE, ("config.yaml:12", "epochs", "twice|duplicate|already"),
+    Case("duplicate key", USAGE, ("config.yaml:12", "epochs", "line 11"),
          edits=(("epochs: 2", "epochs: 2\n  epochs: 3"),)),
     Case("config missing", USAGE, ("config.yaml", "No such file"), files={"config.yaml": None}),
     Case("config not YAML", USAGE, ("config.yaml:3", "not valid YAML"),
@@ -284,34 +285,34 @@ CONFIG_CASES = [
     Case("config a folder", USAGE, ("config.yaml", "directory"), files={"config.yaml": a_folder}),
     Case("config binary", USAGE, ("config.yaml", "UTF-8"), files={"config.yaml": bytes(range(256)) * 9}),
     Case("config an HDF5 file", USAGE, ("data.h5",), words=("train", "data.h5")),
-    Case("mistakes about samples", USAGE,
-         ("config.yaml:5: data.augment.flip: unknown key", "flip_horizontal", "data.augment.noise", "-1", "from 0",
-          "config.yaml:6: data.standardize_targets", "mse", "train.class_weight.1", "'much'"),
+    Case("errors about samples", USAGE,
+         ("config.yaml:5: data.augment.flip:", "flip_horizontal", "data.augment.noise", "-1", "0",
+          "config.yaml:6: data.standardize_targets", "mse", "train.class_weight.1", "much"),
          edits=(("data.h5", "data.h5\n  augment: {flip: true, noise: -1}\n  standardize_targets: true"),
                 ("epochs: 2", "epochs: 2\n  class_weight: [1, much, 2]"))),
     Case("class weights of another number", USAGE, ("config.yaml:12: train.class_weight", "2 weights", "3 classes"),
          edits=(("epochs: 2", "epochs: 2\n  class_weight: [1, 2]"),)),
-    Case("--set of an unknown key", USAGE, ("--set train.epoch=3", "unknown key", "epochs"),
+    Case("--set of an unknown key", USAGE, ("--set train.epoch=3", "unknown key", "epochs?"),
          words=(*TRAIN, "--set", "train.epoch=3")),
-    Case("--set of a wrong type", USAGE, ("--set train.epochs=x", "'x'", "whole number"),
+    Case("--set of a wrong type", USAGE, ("--set train.epochs=x", "x", "whole number"),
          words=(*TRAIN, "--set", "train.epochs=x")),
     Case("--set without a value", USAGE, ("--set train.epochs", "KEY=VALUE"), words=(*TRAIN, "--set", "train.epochs")),
-    Case("--set beyond a list", USAGE, ("--set model.7.units=3", "0 to 1"), words=(*TRAIN, "--set", "model.7.units=3")),
-    Case("empty path of data", USAGE, ("config.yaml:4: data.train", "empty text"), edits=(("train: data.h5", 'train: ""'),)),
-    Case("empty output", USAGE, ("output", "empty text"), words=(*TRAIN, "--output", "")),
+    Case("--set beyond a list", USAGE, ("--set model.7.units=3", "7", "1"), words=(*TRAIN, "--set", "model.7.units=3")),
+    Case("empty path of data", USAGE, ("config.yaml:4: data.train", "empty"), edits=(("train: data.h5", 'train: ""'),)),
+    Case("empty output", USAGE, ("output", "empty"), words=(*TRAIN, "--output", "")),
     Case("--set without a word", USAGE, ("--set", "missing"), words=(*TRAIN, "--set")),
 ]
 
 USAGE_CASES = [
     Case("no command", USAGE, ("command", "--help"), words=()),
-    Case("unknown command", USAGE, ("unknown command", "trian", "--help"), words=("trian", "config.yaml")),
+    Case("unknown command", USAGE, ("trian", "--help"), words=("trian", "config.yaml")),
     Case("unknown option", USAGE, ("--fast", "lockstep train --help"), words=(*TRAIN, "--fast")),
     Case("unknown letter", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-z")),
     Case("unknown letter among others", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-zo", "other")),
     Case("value for a switch", USAGE, ("--overwrite", "lockstep train --help"), words=(*TRAIN, "--overwrite=yes")),
     Case("init layers of no model", USAGE, ("--init-layers", "--init-from"), words=(*TRAIN, "--init-layers", "0")),
-    Case("init layers beyond the last", USAGE, ("--init-layers 0-9", "no layer 9", "2"), words=(*INIT, "--init-layers", "0-9")),
-    Case("init from and resume from", USAGE, ("--init-from", "--resume run/checkpoints"),
+    Case("init layers beyond the last", USAGE, ("--init-layers 0-9", "9", "2"), words=(*INIT, "--init-layers", "0-9")),
+    Case("init from and resume from", USAGE, ("--init-from", "--resume"),
          words=(*INIT, "--resume", "run/checkpoints/step-00000006.h5")),
     Case("init from the run to overwrite", USAGE, ("run/model.h5", "another output"), runs="run",
          words=(*TRAIN, "--overwrite", "--init-from", "run/model.h5")),
@@ -324,32 +325,32 @@ USAGE_CASES = [
     Case("predict to an unknown format", USAGE, ("out.txt", ".h5", ".csv"), runs="run",
          words=("predict", "run/model.h5", "data.h5", "-o", "out.txt")),
     Case("import without -o", USAGE, ("-o", "missing"), words=("import", "table.csv"), files={"table.csv": TABLE}),
-    Case("import over its source", USAGE, ("table.csv", "source and output"), files={"table.csv": TABLE},
+    Case("import over its source", USAGE, ("table.csv",), files={"table.csv": TABLE},
          words=("import", "table.csv", "-o", "table.csv")),
     Case("test fraction of all", USAGE, ("--test-fraction", "1.5"), files={"table.csv": TABLE},
          words=("import", "table.csv", "-o", "out.h5", "--test-fraction", "1.5")),
-    Case("resume with another seed", USAGE, ("step-00000006.h5", "seed is 2", "not 1"), runs="run",
+    Case("resume with another seed", USAGE, ("step-00000006.h5", "seed", "2", "1"), runs="run",
          words=(*TRAIN, "--set", "seed=2")),
-    Case("resume with other layers", USAGE, ("step-00000006.h5", "model.0.units is 9", "not 8"), runs="run",
+    Case("resume with other layers", USAGE, ("step-00000006.h5", "model.0.units", "9", "8"), runs="run",
          words=(*TRAIN, "--set", "model.0.units=9")),
-    Case("resume with another layer more", USAGE, ("step-00000006.h5", "model.0.layer is dropout", "not dense"),
+    Case("resume with another layer more", USAGE, ("step-00000006.h5", "model.0.layer", "dropout", "dense"),
          runs="run",
          edits=(("model:\n", "model:\n  - {layer: dropout, rate: 0.5}\n"),)),
-    Case("resume with another batch size", USAGE, ("step-00000006.h5", "train.batch_size is 4", "not 8"), runs="run",
+    Case("resume with another batch size", USAGE, ("step-00000006.h5", "train.batch_size", "4", "8"), runs="run",
          words=(*TRAIN, "--set", "train.batch_size=4")),
-    Case("resume with another number of batches a step", USAGE, ("step-00000006.h5", "train.accumulate is 2", "not 1"),
+    Case("resume with another number of batches a step", USAGE, ("step-00000006.h5", "train.accumulate", "2", "1"),
          runs="run", words=(*TRAIN, "--set", "train.accumulate=2")),
-    Case("resume as a reproducible run", USAGE, ("step-00000006.h5", "train.reproducible is true", "not false"), runs="run",
+    Case("resume as a reproducible run", USAGE, ("step-00000006.h5", "train.reproducible", "true", "false"), runs="run",
          words=(*TRAIN, "--set", "train.reproducible=true")),
-    Case("lanes that are no power of two", USAGE, ("train.lanes: 6 is no power of two",),
+    Case("lanes that are no power of two", USAGE, ("train.lanes", "6", "power"),
          words=(*TRAIN, "--set", "train.reproducible=true", "--set", "train.lanes=6")),
-    Case("reproducible with two threads", USAGE, ("train.reproducible", "one BLAS thread", "comm.threads: 2"),
+    Case("reproducible with two threads", USAGE, ("train.reproducible", "comm.threads", "2"),
          words=(*TRAIN, "--set", "train.reproducible=true", "--set", "comm.threads=2")),
-    Case("reproducible by the clock", USAGE, ("train.monitor: seconds is the clock's",),
+    Case("reproducible by the clock", USAGE, ("train.monitor", "seconds", "train.reproducible|reproducible"),
          words=(*TRAIN, "--set", "train.reproducible=true", "--set", "train.monitor=seconds")),
-    Case("resume with another optimizer", USAGE, ("step-00000006.h5", "optimizer.type is sgd", "not adam"), runs="run",
+    Case("resume with another optimizer", USAGE, ("step-00000006.h5", "optimizer.type", "sgd", "adam"), runs="run",
          words=(*TRAIN, "--set", "optimizer={type: sgd}")),
-    Case("resume with another split", USAGE, ("step-00000006.h5", "data.validation", "0.25", "0 "), runs="run",
+    Case("resume with another split", USAGE, ("step-00000006.h5", "data.validation", "0.25", "0"), runs="run",
          words=(*TRAIN, "--set", "data.validation=0.25")),
 ]
 
@@ -358,19 +359,19 @@ DATA_CASES = [
     Case("data truncated", DATA, ("data.h5", "truncated"), files={"data.h5": truncated}),
     Case("data of text", DATA, ("data.h5", "HDF5"), files={"data.h5": "x,y\n1,2\n" * 100}),
     Case("data empty", DATA, ("data.h5", "HDF5|empty"), files={"data.h5": b""}),
-    Case("data a folder", DATA, ("data.h5", "a folder"), files={"data.h5": a_folder}),
+    Case("data a folder", DATA, ("data.h5", "folder|directory"), files={"data.h5": a_folder}),
     Case("data unreadable", DATA, ("data.h5", "Permission denied"), prepare=unreadable, nobody=True),
     Case("y of three dimensions", DATA, ("data.h5:/y", "(24, 1, 1)"), files=arrays(y=Y.reshape(-1, 1, 1))),
     Case("x of text", DATA, ("data.h5:/x", "numbers"), files=arrays(x=numpy.full((24, 4), b"word"))),
     Case("x a single number", DATA, ("data.h5:/x",), files=arrays(x=numpy.float32(3))),
     Case("x of complex numbers", DATA, ("data.h5:/x",), files=arrays(x=X.astype("c8"))),
-    Case("x longer than y", DATA, ("data.h5", "/x has 24", "/y has 23"), files=arrays(y=Y[:-1])),
-    Case("label below zero", DATA, ("data.h5:/y", "row 5", "-1", "0 to 2"), files=arrays(y=with_value(Y, 5, -1))),
-    Case("label beyond the classes", DATA, ("data.h5:/y", "row 5", "label 3", "0 to 2"),
+    Case("x longer than y", DATA, ("data.h5", "/x", "24", "/y", "23"), files=arrays(y=Y[:-1])),
+    Case("label below zero", DATA, ("data.h5:/y", "row 5", "-1", "0", "2"), files=arrays(y=with_value(Y, 5, -1))),
+    Case("label beyond the classes", DATA, ("data.h5:/y", "row 5", "label 3", "0", "2"),
          files=arrays(y=with_value(Y, 5, 3))),
-    Case("label of a fraction", DATA, ("data.h5:/y", "row 5", "1.5", "0 to 2"),
+    Case("label of a fraction", DATA, ("data.h5:/y", "row 5", "1.5", "0", "2"),
          files=arrays(y=with_value(Y, 5, 1.5, "f8"))),
-    Case("label that is not a number", DATA, ("data.h5:/y", "row 5", "nan", "0 to 2"),
+    Case("label that is not a number", DATA, ("data.h5:/y", "row 5", "nan", "0", "2"),
          files=arrays(y=with_value(Y, 5, numpy.nan, "f8"))),
     Case("NaN in x", DATA, ("data.h5:/x", "row 7", "feature 2", "nan"), files=arrays(x=with_value(X, (7, 2), numpy.nan))),
     Case("infinity in x", DATA, ("data.h5:/x", "row 7", "feature 2", "inf"),
@@ -380,22 +381,22 @@ DATA_CASES = [
     Case("no samples", DATA, ("data.h5", "no samples"), files={"data.h5": no_samples}),
     Case("no features", DATA, ("data.h5:/x", "feature"), files=arrays(x=numpy.zeros((24, 0)))),
     Case("group absent", DATA, ("data.h5", "/training"), edits=(("data.h5", "data.h5:/training"),)),
-    Case("y absent", DATA, ("data.h5", "targets", "labels", "it has: x"), files={"data.h5": {"x": X}}),
-    Case("x ambiguous", DATA, ("data.h5", "/images, /inputs", "data.x"),
+    Case("y absent", DATA, ("data.h5", "x"), files={"data.h5": {"x": X}}),
+    Case("x ambiguous", DATA, ("data.h5", "/images", "/inputs", "data.x"),
          files={"data.h5": {"images": X, "inputs": X, "y": Y}}),
-    Case("group ambiguous", DATA, ("data.h5", "/one, /two", "data.h5:/one"),
+    Case("group ambiguous", DATA, ("data.h5", "/one", "/two", "data.h5:/one"),
          files={"data.h5": {"one/x": X, "one/y": Y, "two/x": X, "two/y": Y}}),
     Case("named x absent", DATA, ("data.h5:/pixels",), edits=(("data.h5", "data.h5\n  x: /pixels"),)),
     Case("one-hot row broken", DATA, ("data.h5:/y", "row 3", "one-hot"),
          files=arrays(y=with_value(numpy.eye(3)[Y], (3, slice(None)), 1.0))),
     Case("one-hot of other width", DATA, ("data.h5:/y", "(24, 5)", "3 outputs"), files=arrays(y=numpy.eye(5)[Y])),
-    Case("columns of y other than outputs", DATA, ("data.h5:/y", "(24, 2)", "1 outputs"),
+    Case("columns of y other than outputs", DATA, ("data.h5:/y", "(24, 2)", "1 output"),
          files={"config.yaml": REGRESSION, **arrays(y=numpy.zeros((24, 2)))}),
     Case("class names other than outputs", DATA, ("data.h5:/y", "classes", "2", "3"),
          files=arrays(y=(Y, {"classes": ["red", "blue"]}))),
     Case("NaN in targets", DATA, ("data.h5:/y", "row 4", "nan"),
          files={"config.yaml": REGRESSION, **arrays(y=with_value(Y, 4, numpy.nan, "f4"))}),
-    Case("label of two classes beyond 1", DATA, ("data.h5:/y", "row 2", "is 2", "0 to 1"),
+    Case("label of two classes beyond 1", DATA, ("data.h5:/y", "row 2", "2", "0", "1"),
          files={"config.yaml": BINARY}),
     Case("features of test other than of train", DATA, ("test.h5:/x", "3 features", "4"),
          files={"test.h5": {"x": X[:, :3], "y": Y}}, edits=(("data.h5", "data.h5\n  test: test.h5"),)),
@@ -408,33 +409,33 @@ DATA_CASES = [
     Case("weight below zero", DATA, ("data.h5:/w", "row 6", "-2"), files=arrays(w=with_value(numpy.ones(24), 6, -2))),
     Case("weights of another length", DATA, ("data.h5:/w", "(20,)", "24"), files=arrays(w=numpy.ones(20))),
     Case("weights all zero", DATA, ("data.h5:/w", "0"), files=arrays(w=numpy.zeros(24))),
-    Case("weights zero in training", DATA, ("data.train", "weights", "sum to 0"),
+    Case("weights zero in training", DATA, ("data.train", "weight", "0"),
          edits=(("data.h5", "data.h5\n  validation: 0.5"),), files=arrays(x=X[:2], y=Y[:2], w=[1.0, 0.0])),
-    Case("weights zero in validation", DATA, ("data.validation", "weights", "sum to 0"),
+    Case("weights zero in validation", DATA, ("data.validation", "weight", "0"),
          edits=(("data.h5", "data.h5\n  validation: 0.5"),), files=arrays(x=X[:2], y=Y[:2], w=[0.0, 1.0])),
-    Case("tables shifted", DATA, ("data.augment.shift", "(N, H, W)", "(24, 4) float32"),
+    Case("tables shifted", DATA, ("data.augment.shift", "(24, 4) float32"),
          edits=(("data.h5", "data.h5\n  augment: {shift: 1}"),)),
-    Case("external link", DATA, ("data.h5", "x (a link", "not followed"), files={"data.h5": external_link}),
+    Case("external link", DATA, ("data.h5", "x", "link"), files={"data.h5": external_link}),
     Case("external storage", DATA, ("data.h5:/x", "external storage"), files={"data.h5": external_storage}),
     Case("virtual data set", DATA, ("data.h5:/x", "virtual"), files={"data.h5": virtual}),
-    Case("soft link in a ring", DATA, ("data.h5", "x (a link", "not followed"), files={"data.h5": soft_link}),
-    Case("packed by a plugin", DATA, ("data.h5:/x", "filter 32004", "h5repack"), files={"data.h5": packed_by(32004)}),
-    Case("packed by LZF", DATA, ("data.h5:/x", "filter 32000", "h5repack"), files={"data.h5": packed_by(32000)}),
-    Case("deflate bomb", DATA, ("data.h5:/x", "would expand from only"), files={"data.h5": deflate_bomb}),
-    Case("deflate twice", DATA, ("data.h5:/x", "a filter twice"), files={"data.h5": twice_deflated}),
-    Case("2^60 elements", DATA, ("data.h5:/x", "never written"), files={"data.h5": claim(2**60)}),
-    Case("2^70 elements", DATA, ("data.h5:/x", "too large for this machine"),
+    Case("soft link in a ring", DATA, ("data.h5", "x", "link"), files={"data.h5": soft_link}),
+    Case("packed by a plugin", DATA, ("data.h5:/x", "filter", "32004", "h5repack"), files={"data.h5": packed_by(32004)}),
+    Case("packed by LZF", DATA, ("data.h5:/x", "filter", "32000", "h5repack"), files={"data.h5": packed_by(32000)}),
+    Case("deflate bomb", DATA, ("data.h5:/x",), files={"data.h5": deflate_bomb}),
+    Case("deflate twice", DATA, ("data.h5:/x", "filter|deflate"), files={"data.h5": twice_deflated}),
+    Case("2^60 elements", DATA, ("data.h5:/x",), files={"data.h5": claim(2**60)}),
+    Case("2^70 elements", DATA, ("data.h5:/x",),
          files={"data.h5": claim(2**35, 2**35)}),
-    Case("x of records", DATA, ("data.h5:/x", "neither whole numbers"), files={"data.h5": compound}),
-    Case("x of references", DATA, ("data.h5:/x", "neither whole numbers"), files={"data.h5": references}),
-    Case("x of ragged rows", DATA, ("data.h5:/x", "neither whole numbers"), files={"data.h5": ragged}),
-    Case("groups that hold each other", DATA, ("data.h5", "hold each other"), words=("info", "data.h5"),
+    Case("x of records", DATA, ("data.h5:/x",), files={"data.h5": compound}),
+    Case("x of references", DATA, ("data.h5:/x",), files={"data.h5": references}),
+    Case("x of ragged rows", DATA, ("data.h5:/x",), files={"data.h5": ragged}),
+    Case("groups that hold each other", DATA, ("data.h5",), words=("info", "data.h5"),
          files={"data.h5": groups_in_a_ring}),
-    Case("nothing stored", DATA, ("data.h5:/x", "never written"), files={"data.h5": never_stored}),
-    Case("resume on other data", DATA, ("step-00000006.h5", "other data", "data.h5"), runs="run", files=arrays(x=X + 1)),
+    Case("nothing stored", DATA, ("data.h5:/x",), files={"data.h5": never_stored}),
+    Case("resume on other data", DATA, ("step-00000006.h5", "data.h5"), runs="run", files=arrays(x=X + 1)),
     Case("info on another file", DATA, ("notes.txt", "HDF5"), words=("info", "notes.txt"), files={"notes.txt": "hello"}),
     Case("info on nothing", DATA, ("none.h5", "No such file"), words=("info", "none.h5")),
-    Case("info on HDF5 without arrays", DATA, ("data.h5", "no arrays"), words=("info", "data.h5"),
+    Case("info on HDF5 without arrays", DATA, ("data.h5", "array"), words=("info", "data.h5"),
          files={"data.h5": {}}),
     Case("check of bad data", DATA, ("data.h5:/y", "row 5"), words=("check", "config.yaml"),
          files=arrays(y=with_value(Y, 5, -1))),
@@ -448,7 +449,7 @@ DATA_CASES = [
          words=("predict", "run/model.h5", "other.h5", "-o", "out.csv"), files={"other.h5": {"x": X[:, :3]}}),
     Case("predict on a table of other width", DATA, ("table.csv", "4"), runs="run",
          words=("predict", "run/model.h5", "table.csv", "-o", "out.csv"), files={"table.csv": "1,2,3\n4,5,6\n"}),
-    Case("predict on a table with text", DATA, ("table.csv", "line 2", "'two'"), runs="run",
+    Case("predict on a table with text", DATA, ("table.csv", "line 2", "two"), runs="run",
          words=("predict", "run/model.h5", "table.csv", "-o", "out.h5"), files={"table.csv": "1,2,3,4\n1,two,3,4\n"}),
 ]
 
@@ -464,20 +465,20 @@ def import_idx_case(name, says, images, labels):
 
 
 IMPORT_CASES = [
-    import_case("ragged row", ("table.csv, line 3", "4 columns", "5"), "a,b,c,d,kind\n1,2,3,4,red\n5,6,7,8\n"),
-    import_case("text where a number belongs", ("table.csv, line 3", "'six'"), "a,b,kind\n1,2,red\n5,six,blue\n"),
-    import_case("empty cell", ("table.csv, line 3", "b", "empty"), "a,b,kind\n1,2,red\n5,,blue\n"),
-    import_case("empty file", ("table.csv", "empty|no rows"), ""),
-    import_case("header only", ("table.csv", "no rows|no samples|nothing|only"), "a,b,kind\n"),
+    import_case("ragged row", ("table.csv", "line 3", "4 columns", "5"), "a,b,c,d,kind\n1,2,3,4,red\n5,6,7,8\n"),
+    import_case("text where a number belongs", ("table.csv", "line 3", "six"), "a,b,kind\n1,2,red\n5,six,blue\n"),
+    import_case("empty cell", ("table.csv", "line 3", "b", "empty"), "a,b,kind\n1,2,red\n5,,blue\n"),
+    import_case("empty file", ("table.csv",), ""),
+    import_case("header only", ("table.csv",), "a,b,kind\n"),
     import_case("unknown label column", ("table.csv", "colour", "kind"), TABLE, "--label", "colour"),
     import_case("label column beyond the last", ("table.csv", "9", "5"), TABLE, "--label", "9"),
-    import_case("binary", ("table.csv", "zero byte|text"), bytes(range(256)) * 4),
+    import_case("binary", ("table.csv",), bytes(range(256)) * 4),
     import_case("unclosed quote", ("table.csv", "line 2", "quote"), 'a,b,kind\n1,"2,red\n3,4,blue\n'),
     Case("import: missing file", DATA, ("none.csv", "No such file"), words=("import", "none.csv", "-o", "out.h5")),
-    import_idx_case("IDX images truncated", ("train-images", "truncated|ends|short"),
+    import_idx_case("IDX images truncated", ("train-images",),
                     idx(3, 5, 4, 4, content=bytes(40)), idx(1, 5)),
     import_idx_case("IDX header truncated", ("train-images",), idx(3, 5, 4, 4)[:9], idx(1, 5)),
-    import_idx_case("IDX labels truncated", ("train-labels", "truncated|ends|short"), idx(3, 5, 4, 4),
+    import_idx_case("IDX labels truncated", ("train-labels",), idx(3, 5, 4, 4),
                     idx(1, 5, content=bytes(3))),
     import_idx_case("IDX too long", ("train-labels",), idx(3, 5, 4, 4), idx(1, 5, content=bytes(9))),
     import_idx_case("IDX of other lengths", ("train-images", "5 images", "train-labels", "6 labels"), idx(3, 5, 4, 4),
@@ -496,16 +497,16 @@ def gzip_half(folder):
 
 
 MODEL_CASES = [
-    Case("all checkpoints damaged", MODEL, ("run/checkpoints", "no usable checkpoint among 2", "step-00000003.h5"),
+    Case("all checkpoints damaged", MODEL, ("run/checkpoints", "2", "step-00000003.h5"),
          runs="run", warnings=1,
          damaged=("run/checkpoints/step-00000003.h5", "run/checkpoints/step-00000006.h5")),
     Case("resume from a missing file", MODEL, ("none.h5", "No such file"), words=(*TRAIN, "--resume", "none.h5")),
-    Case("resume from a model", MODEL, ("run/model.h5", "not a checkpoint"), runs="run",
+    Case("resume from a model", MODEL, ("run/model.h5", "checkpoint"), runs="run",
          words=(*TRAIN, "--resume", "run/model.h5")),
-    Case("resume from data", MODEL, ("data.h5", "not a model or checkpoint"), words=(*TRAIN, "--resume", "data.h5")),
+    Case("resume from data", MODEL, ("data.h5", "model"), words=(*TRAIN, "--resume", "data.h5")),
     Case("init from a damaged model", MODEL, ("run/model.h5", "damaged"), runs="run", words=INIT, damaged=("run/model.h5",)),
     Case("init from a model of other shapes", MODEL,
-         ("run/model.h5", "the model of new", "0-dense", "(8, 4)", "(9, 4)", "1-dense", "(3, 8)", "(1, 9)"), runs="run",
+         ("run/model.h5", "0-dense", "(8, 4)", "(9, 4)", "1-dense", "(3, 8)", "(1, 9)"), runs="run",
          files={**arrays(y=Y % 2), "config.yaml": BINARY}, words=(*INIT, "--set", "model.0.units=9")),
     Case("init from a layer of another shape", MODEL, ("run/model.h5", "/model/1-dense/W", "(3, 8)", "(1, 8)"), runs="run",
          files={**arrays(y=Y % 2), "config.yaml": BINARY}, words=(*INIT, "--init-layers", "0-1")),
@@ -517,9 +518,9 @@ MODEL_CASES = [
     for command in (("evaluate", "{}", "data.h5"), ("predict", "{}", "data.h5", "-o", "out.csv"))
     for what, model, says in (("a damaged model", "run/model.h5", ("run/model.h5", "damaged")),
                               ("a missing model", "none.h5", ("none.h5", "No such file")),
-                              ("data for a model", "data.h5", ("data.h5", "not a model or checkpoint")),
-                              ("text for a model", "notes.txt", ("notes.txt", "not a model or checkpoint")),
-                              ("a folder for a model", "run", ("run: is a folder",)))
+                              ("data for a model", "data.h5", ("data.h5", "model")),
+                              ("text for a model", "notes.txt", ("notes.txt", "model")),
+                              ("a folder for a model", "run", ("run:", "folder|directory")))
     for words in [tuple(word.format(model) for word in command)]
 ]
 
@@ -530,14 +531,14 @@ OUTPUT_CASES = [
          prepare=read_only, nobody=True),
     Case("output that is a closed folder", OUTPUT, ("closed: ", "Permission denied"), words=(*TRAIN, "-o", "closed"),
          prepare=read_only, nobody=True),
-    Case("--resume never on a run", OUTPUT, ("run", "--overwrite"), words=(*TRAIN, "--resume", "never"), runs="run"),
+    Case("--resume never on a run", OUTPUT, ("error: run", "--overwrite"), words=(*TRAIN, "--resume", "never"), runs="run"),
     Case("predict to a missing folder", OUTPUT, ("none/out.csv", "No such file"), runs="run",
          words=("predict", "run/model.h5", "data.h5", "-o", "none/out.csv")),
     Case("predict to HDF5 in a missing folder", OUTPUT, ("none/out.h5", "No such file"), runs="run",
          words=("predict", "run/model.h5", "data.h5", "-o", "none/out.h5")),
     Case("import to a missing folder", OUTPUT, ("none/out.h5", "No such file"), files={"table.csv": TABLE},
          words=("import", "table.csv", "-o", "none/out.h5")),
-    Case("predict over a folder", OUTPUT, ("out.csv", "directory"), runs="run", files={"out.csv": a_folder},
+    Case("predict over a folder", OUTPUT, ("out.csv",), runs="run", files={"out.csv": a_folder},
          words=("predict", "run/model.h5", "data.h5", "-o", "out.csv")),
 ]
 
@@ -563,11 +564,6 @@ def lay_out(case, folder):
         case.prepare(folder)
 
 
-def is_told(text, message):
-    """Whether the message holds the text, or one of several with | between."""
-    return any(choice in message for choice in text.split("|"))
-
-
 def check_message(case, run):
     run.must(run.out == "" or case.words[0] == "info", "an error before any work leaves stdout empty")
     lines = run.err.splitlines()
@@ -576,9 +572,9 @@ def check_message(case, run):
     run.must(message and message[0].startswith("lockstep: error: "), "there must be a message")
     run.must(run.err.count("lockstep:") == 1 + case.warnings, "there must be one message")
     alike = all(line.startswith(("config.yaml", "--set")) for line in more)
-    run.must(not more or case.code == USAGE and alike, "only a config's mistakes take more than one line")
-    for text in case.says:
-        run.must(is_told(text, run.err), f"the message must tell: {text}")
+    run.must(not more or case.code == USAGE and alike, "only errors in a config have more than one line")
+    for part in case.says:
+        run.must(harness.has(run.err, part), f"the message must contain: {part}")
 
 
 def step_down(folder):
@@ -638,18 +634,20 @@ def diverging_run_leaves_the_last_checkpoint(folder, ranks):
     before = harness.snapshot(folder / "run/checkpoints")
     model = (folder / "run/model.h5").read_bytes()
     run = harness.run(folder, *TRAIN, "--set", "optimizer.lr=10", "--set", "train.epochs=4", ranks=ranks)
-    run.exits(NUMERIC).says("lockstep: error: step 4", "(epoch 3)", "learning rate 10", "not finite")
+    run.exits(NUMERIC).reports("lockstep: error: ", "epoch 3", "10")
+    run.must(re.search(r"step 4\d\d\b", run.err), "the error must name a step of that epoch")
     run.must(run.err.count("lockstep:") == 1, "there must be one message")
     run.must(harness.snapshot(folder / "run/checkpoints") == before, "the checkpoints must be as they were")
     run.must((folder / "run/model.h5").read_bytes() == model, "the model must be as it was")
-    harness.run_well(folder, *TRAIN, "--set", "train.epochs=3", ranks=ranks).says("step-00000400.h5", "done: 3 epochs")
+    again = harness.run_well(folder, *TRAIN, "--set", "train.epochs=3", ranks=ranks)
+    again.reports(RESUMED, "step-00000400.h5").reports(DONE, "3 epochs")
 
 
 def diverging_new_run_saves_nothing(folder, ranks):
     for name, content in steep_data().items():
         harness.write_file(folder / name, content)
     run = harness.run(folder, *TRAIN, "--set", "optimizer.lr=1e6", ranks=ranks)
-    run.exits(NUMERIC).says("step ", "(epoch 1)", "learning rate 1e+06")
+    run.exits(NUMERIC).reports("lockstep: error: ", "step ", "epoch 1", "1e+06")
     run.must(not checkpoints(folder) and not (folder / "run/model.h5").exists(), "nothing may be saved")
 
 
@@ -659,7 +657,7 @@ def no_parameter_beyond_float32_is_saved(folder, ranks):
         harness.write_file(folder / name, content)
     run = harness.run(folder, *TRAIN, "--set", "optimizer.lr=1e6", "--set", "train.epochs=50",
                       "--set", "train.batch_size=full", ranks=ranks)
-    run.exits(NUMERIC).says("step ", "learning rate 1e+06")
+    run.exits(NUMERIC).reports("lockstep: error: ", "step ", "1e+06")
     saved = checkpoints(folder)
     run.must(len(saved) == 2, "the checkpoints before it must be there")
     for name in saved:
@@ -670,7 +668,8 @@ def no_parameter_beyond_float32_is_saved(folder, ranks):
 def damaged_newest_checkpoint_is_passed_over(folder, ranks):
     lay_out(Case("", 0, (), runs="run", damaged=("run/checkpoints/step-00000006.h5",)), folder)
     run = harness.run(folder, *TRAIN, ranks=ranks).exits(0)
-    run.says("step-00000006.h5: is damaged", "going on from run/checkpoints/step-00000003.h5", "done: 2 epochs, 6 steps")
+    run.reports("warning: ", "step-00000006.h5", "damaged").reports(RESUMED, "run/checkpoints/step-00000003.h5")
+    run.reports(DONE, "2 epochs", "6 steps")
     run.must(all(line.startswith("lockstep: warning: ") for line in run.err.splitlines()), "it is a warning")
     whole = FINISHED / "run/checkpoints/step-00000006.h5"
     for name, value in harness.model_arrays(whole).items():

@@ -36,6 +36,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mpi"))
 import runs  # noqa: E402
 
 STOPPED = 75
+ENDED = (*harness.DONE.split("|"), *harness.FINISHED.split("|"))  # words of a run that has no further step
 EPOCHS, STEPS = 2, 8  # steps of an epoch
 LAST = EPOCHS * STEPS
 CONFIG = f"""\
@@ -178,7 +179,8 @@ class Start:
         step = self.step()
         if any(f" epoch {EPOCHS}/{EPOCHS} " in line for line in lines):
             is_saved = (self.folder / f"run/checkpoints/step-{LAST:08}.h5").exists()
-            return None if " test: " in lines[-1] or "done: " in lines[-1] else TEST if is_saved else FINAL
+            is_over = " test: " in lines[-1] or any(word in lines[-1] for word in ENDED)
+            return None if is_over else TEST if is_saved else FINAL
         if step == 0:
             return STEP
         if f" step {step} " in lines[-1] and step % STEPS == 0:
@@ -257,7 +259,7 @@ class Signal:
         start = Start(folder, self.ranks, ("bash", "-c", SCRIPT, "script") if self.target == "script" else ())
         phase, step = self.give(start)
         result = start.finish()
-        is_done = "done: " in result.out or " is finished: " in result.out
+        is_done = any(word in result.out for word in ENDED)
         try:
             if phase == BIRTH and result.code in {code for number in self.numbers for code in (-number, 128 + number)}:
                 result.must(harness.snapshot(folder / "run") == before, "what has not begun must leave all as it was")
@@ -271,11 +273,11 @@ class Signal:
     def check(self, folder, result, is_done, saved):
         result.must(result.code in self.codes(is_done), f"the exit code must be one of {self.codes(is_done)}")
         if saved > 0 and "ready in" in result.out:
-            result.says(f"going on from run/checkpoints/step-{saved:08}.h5: ")
+            result.reports(harness.RESUMED, f"run/checkpoints/step-{saved:08}.h5")
         if result.code in (0, STOPPED):
             check_tidy(folder, result)
         if result.code == STOPPED:
-            result.says(f"stopped by a signal at step {saved_step(folder)} ")
+            result.reports("warning: ", "signal", f"step {saved_step(folder)}")
 
     def check_place(self, folder, result, is_done, phase, step, saved):
         """How far it went. One step may be under way, and on its way to the end, when the signal comes."""
@@ -465,7 +467,8 @@ def goes_on(folder, result):
     saved = saved_step(folder)
     result.must(saved > 0, "a step must be saved")
     sets = (*ENDLESS, "--set", f"train.max_steps={saved + 2}")
-    harness.run_well(folder, "train", "config.yaml", *sets).says(f"going on from run/checkpoints/step-{saved:08}.h5")
+    harness.run_well(folder, "train", "config.yaml", *sets).reports(
+        harness.RESUMED, f"run/checkpoints/step-{saved:08}.h5")
     harness.run_well(folder, "train", "config.yaml", "-o", "whole", *sets)
     name = f"checkpoints/step-{saved + 2:08}.h5"
     wrong = runs.Checkpoint(folder / "run" / name).different(runs.Checkpoint(folder / "whole" / name))
@@ -493,7 +496,7 @@ def suspended(ranks, folder):
         start.process.send_signal(signal.SIGCONT)
         if number is None:
             await_that(lambda: start.has_ended() or start.step() >= step + 3)
-    result = start.finish().exits(STOPPED).says("stopped by a signal at step")
+    result = start.finish().exits(STOPPED).reports("warning: ", "signal", "step ")
     result.must(is_still, "it must have been suspended")
     goes_on(folder, result)
 
@@ -504,7 +507,7 @@ def reader_leaves(ranks, folder):
     start = start_long(folder, ranks, around=("bash", "-c", script, "script"))
     result = start.finish().exits(STOPPED if ranks == ALONE else 1)
     result.must(result.out.count("\n") == 1, "head shows one line")
-    result.must(ranks != ALONE or "stopped by a signal at step" in result.err, "it says why it ends")
+    result.must(ranks != ALONE or re.search(r"warning: .*signal.* step \d", result.err), "it says why it ends")
     goes_on(folder, result)
 
 

@@ -51,8 +51,8 @@ def run_takes_the_checkpoint_before(folder):
     for damage in DAMAGES:
         disk.train(folder, "--overwrite", *disk.sets("train.max_steps=5")).exits(0)
         damage(folder / "out/run/checkpoints/step-00000005.h5")
-        result = disk.train(folder).exits(0).says("step-00000005.h5: ", "taking the checkpoint before it",
-                                                  "going on from out/run/checkpoints/step-00000004.h5")
+        result = disk.train(folder).exits(0).reports("warning: ", "step-00000005.h5")
+        result.reports(harness.RESUMED, "out/run/checkpoints/step-00000004.h5")
         wrong = disk.Result(folder).different(calm)
         result.must(not wrong, f"{damage.__name__}: the result must be the same: {wrong}")
 
@@ -61,10 +61,11 @@ def no_whole_checkpoint_is_refused(folder):
     disk.prepare(folder)
     for damage in DAMAGES:
         disk.train(folder, "--overwrite").exits(0)
-        for path in (folder / "out/run/checkpoints").glob("step-*"):
+        for path in (folder / "out/run/checkpoints").glob("step-*.h5"):
             damage(path)
         before = harness.snapshot(folder)
-        result = disk.train(folder).exits(MODEL).says("no usable checkpoint among 2", "step-00000005.h5: ")
+        result = disk.train(folder).exits(MODEL).reports("error: ", "2", "out/run/checkpoints")
+        result.says("step-00000005.h5: ")
         result.must(harness.snapshot(folder) == before, "nothing may be touched")
 
 
@@ -77,7 +78,7 @@ def commands_refuse_a_damaged_model(folder):
         damage(folder / "m.h5")
         for words in (("evaluate", "m.h5", "data.h5"), ("predict", "m.h5", "data.h5", "-o", "y.csv"),
                       ("train", "config.yaml", "-o", "new", "--init-from", "m.h5")):
-            run(folder, *words).exits(MODEL).says("m.h5: ")
+            run(folder, *words).exits(MODEL).reports("error: ", "m.h5: ")
         result = run(folder, "info", "m.h5")
         result.must(result.code in (3, MODEL) and "m.h5: " in result.err, "info refuses it too")
 
@@ -85,13 +86,13 @@ def commands_refuse_a_damaged_model(folder):
 def lost_best_is_made_again(folder):
     """A damaged best.h5 is told, and replaced by the next epoch's; a damaged model.h5 by the best's."""
     disk.prepare(folder)
-    for name, told in (("checkpoints/best.h5", "has no best model that goes with this checkpoint"),
-                       ("model.h5", "out/run/model.h5: made again from out/run/checkpoints/best.h5")):
+    for name, parts in (("checkpoints/best.h5", ("out/run", harness.NO_BEST)),
+                        ("model.h5", ("out/run/model.h5", harness.REBUILT, "out/run/checkpoints/best.h5"))):
         for damage in FEW:
             disk.train(folder, "--overwrite", *disk.sets("train.max_steps=4")).exits(0)
             damage(folder / "out/run" / name)
-            disk.train(folder).exits(0).says(told)
-            run(folder, "info", f"out/run/{name}").exits(0).says("digest is right")
+            disk.train(folder).exits(0).reports(*parts)
+            run(folder, "info", f"out/run/{name}").exits(0).says("digest")
 
 
 def all_tests():

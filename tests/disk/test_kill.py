@@ -28,8 +28,7 @@ WAYS = (ALONE, 1, 2, 4)
 EPOCHS = 40
 
 # Of a run that was killed between best.h5 and the checkpoint that refers to it.
-NO_BEST = ("lockstep: warning: out/run has no best model that goes with this checkpoint and train.monitor: the best is "
-           "taken from here on\n")
+NO_BEST = re.compile(rf"^lockstep: warning: out/run.*({harness.NO_BEST}).*\n", re.MULTILINE)
 SETS = disk.sets(f"train.epochs={EPOCHS}", "checkpoint.keep=3")
 
 
@@ -115,11 +114,11 @@ class Life:
 
     def check_start(self, before, out, err):
         """It went on from the newest checkpoint there was, which was whole."""
-        found = re.search(r"going on from out/run/checkpoints/step-(\d+)\.h5", out)
+        found = re.search(rf"^.*(?:{harness.RESUMED}).*out/run/checkpoints/step-(\d+)\.h5", out, re.MULTILINE)
         text = f"newest: {before}\n{out}{err}"
         if "ready in" in out and (int(found[1]) if found else None) != before:
             raise harness.Failure(f"it must go on from the newest checkpoint; {text}")
-        if "lockstep: " in harness.CROWD_WORDS.sub("", err).replace(NO_BEST, ""):
+        if "lockstep: " in NO_BEST.sub("", harness.CROWD_WORDS.sub("", err)):
             raise harness.Failure(f"nothing may be wrong with what is found; {text}")
 
     def end(self, result):

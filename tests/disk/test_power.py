@@ -98,7 +98,7 @@ def all_tests():
         "validation": ((), ALONE, ()),
         "2 ranks": ((), 2, ()),
         "no validation": (NO_VALIDATION, ALONE, ()),
-        "stopped and gone on with": ((), ALONE, (1, 4)),
+        "stopped and resumed": ((), ALONE, (1, 4)),
         "one kept": (ONE_KEPT, ALONE, ()),
         "few checkpoints": (SPARSE, ALONE, ()),
     }

@@ -447,7 +447,7 @@ def check_failure(job, run):
     codes = {log.code for log in run.logs}
     # Ranks leave MPI together; then mpirun ends those that are slower than the first to say its code. An abort, which
     # is for want of memory or threads at start-up alone, ends all.
-    aborted = codes == {None} and run.code == 70 and "at start-up" in run.err
+    aborted = codes == {None} and run.code == 70 and "start" in run.err
     run.must(codes - {None} == {run.code} or aborted, f"the ranks ended with {codes}")
     run.must("without calling" not in run.raw_err, "a rank left without the others")
     if job.site == "base/log.c:ls_log:fprintf" and not run.err:
