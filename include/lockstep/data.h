@@ -1,7 +1,7 @@
-/* data: HDF5 data sets in node-shared memory, the validation split, the order of an epoch, batches.
+/* data: HDF5 datasets, the validation split, the order of an epoch, batches.
  *
- * A data set is read once by rank 0 and the ranks on its node, checked, and held once per node in its
- * stored type; conversion and normalisation happen when a batch is gathered. */
+ * A reader makes the samples of a dataset available in their stored types. They are converted and
+ * normalised when a batch is gathered. */
 #ifndef LOCKSTEP_DATA_H
 #define LOCKSTEP_DATA_H
 
@@ -15,22 +15,22 @@
 
 typedef enum ls_normalize { LS_NORMALIZE_NONE, LS_NORMALIZE_SCALE, LS_NORMALIZE_STANDARDIZE } ls_normalize;
 
-/* How training samples are changed, drawn anew each epoch; 0 or false: not at all. The first three are of
- * images, x of shape (N, H, W) or (N, H, W, C), and move their raw values, with 0 coming in from outside;
- * so is cutout. */
+/* Random changes of training samples, different in each epoch; 0 or false disables a change. shift,
+ * flip_horizontal, rotate and cutout need images: x of shape (N, H, W) or (N, H, W, C). The first three
+ * move raw values, and fill with 0. */
 typedef struct ls_augment {
-  uint64_t shift; /* by up to so many whole pixels, up or down and left or right */
+  uint64_t shift; /* at most this many whole pixels, vertically and horizontally */
   bool flip_horizontal;
-  double rotate;   /* by up to so many degrees either way */
-  double noise;    /* the standard deviation of what is added to normalised inputs */
-  uint64_t cutout; /* the side of a square that is set to 0 after normalisation */
+  double rotate;   /* at most this many degrees in either direction */
+  double noise;    /* standard deviation of the noise added to normalised inputs */
+  uint64_t cutout; /* side in pixels of a square that is set to 0 after normalisation */
   double mixup;    /* alpha of the Beta distribution (Zhang et al. 2018) */
 } ls_augment;
 
-/* The section `data:`. Texts are borrowed from the config. */
+/* The section `data:`. Strings are borrowed from the config. */
 typedef struct ls_data_config {
   const char *train, *validation, *test; /* FILE[:GROUP], absolute; validation and test may be NULL */
-  double validation_fraction;            /* 0 where validation names a file or is absent */
+  double validation_fraction;            /* 0 if validation names a file or is absent */
   const char *x, *y;                     /* explicit names of the arrays, or NULL */
   int normalize;                         /* ls_normalize */
   bool standardize_targets;
@@ -38,11 +38,11 @@ typedef struct ls_data_config {
   ls_augment augment;
 } ls_data_config;
 
-/* The table of its keys, for `lockstep keys`. */
+/* The keys of the section, for `lockstep keys`. */
 extern const ls_key ls_data_keys[];
 
-/* Local. Reads the section `data:`; collects mistakes. Relative paths are made absolute, in the document
- * too, from the folder of the config file `config_path`. */
+/* Local. Reads the section `data:`; errors are collected in the config. Makes relative paths absolute, also
+ * in the document: they are relative to the folder of the config file `config_path`. */
 void ls_data_configure(ls_config *config, const char *config_path, ls_data_config *out);
 
 /* ----------------------------------------------------------------- datasets */
@@ -166,57 +166,58 @@ size_t ls_shard_most(size_t rows, int size);
 
 /* ----------------------------------------------------------------- normaliser */
 
-/* Collective. Learns from the samples of a view; each rank works on some features, in an order that does
- * not depend on the number of ranks. Targets, where it has them, are standardised, whatever the kind. */
+/* Collective. Learns offsets and factors from the samples of a view; the result does not depend on the
+ * number of ranks. Targets, if the normaliser has any, are always standardised. */
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
                               ls_normalizer *normalizer);
 
 /* --------------------------------------------------------------------- weights */
 
-/* Collective. Weights of classes that give each the same weight in all: n / (n_classes * count), 0 for a
- * class without samples. For classes, or one label: two classes, parted at y > 0.5.  weights: (n_classes)
- */
+/* Collective. Class weights that give all classes the same total weight: n / (n_classes * count), or 0 for
+ * a class without samples. For classes, or for a single label, whose two classes are y <= 0.5 and y > 0.5.
+ * weights: (n_classes) */
 void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights);
 
-/* Collective. The sum of the weights of a view's samples, to rounding. class_weights: of each sample's
- * class, or NULL. */
+/* Collective. The sum of the weights of the samples of a view, to rounding. class_weights: a factor for
+ * each class, or NULL. */
 double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights);
 
 /* --------------------------------------------------------------------- batches */
 
-/* What makes samples those of training. All borrowed. */
+/* How training samples differ from stored samples. All pointers are borrowed. */
 typedef struct ls_recipe {
   ls_augment augment;
-  const ls_view *view;         /* whose samples are mixed */
-  const double *class_weights; /* (classes), a factor of each sample's weight; or NULL */
+  const ls_view *view;         /* the samples from which mixup draws partners */
+  const double *class_weights; /* (n_classes): factors of the sample weights; or NULL */
 } ls_recipe;
 
-/* Local. LS_ERR_DATA where a change of images is asked for, and the samples are none. */
+/* Local. Fails with LS_ERR_DATA if an augmentation needs images and x has another shape, or if the images
+ * are too small for it. */
 ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset);
 
 /* The inputs, targets and weights of a batch. */
 typedef struct ls_batch {
-  ls_recipe recipe; /* all 0: samples as they are */
+  ls_recipe recipe; /* zero: stored samples, without changes */
   size_t max_rows, rows;
-  uint64_t *samples; /* (max_rows): sample numbers in the data set */
+  uint64_t *samples; /* (max_rows): sample numbers in the dataset */
   float *x;          /* (max_rows, n_features): normalised inputs */
   int32_t *classes;  /* (max_rows), or NULL */
   float *values;     /* (max_rows, n_outputs), or NULL */
   float *weights;    /* (max_rows), or NULL */
-  int32_t *partners; /* (max_rows): of mixed classes, with their `shares`; or NULL */
-  float *shares;     /* (max_rows), or NULL */
-  bool is_mixed;     /* whether partners and shares are of this batch */
-  double *row;       /* (n_features): a row on its way from an unusual type */
-  double *moved;     /* (n_features): an image after it moved; or NULL */
-  float *noise;      /* (n_features), or NULL */
-  float *other;      /* (n_features): the row of a partner; or NULL */
+  int32_t *partners; /* (max_rows): second classes of mixed rows; or NULL */
+  float *shares;     /* (max_rows): shares of the first classes of mixed rows; or NULL */
+  bool is_mixed;     /* partners and shares belong to the current rows */
+  double *row;       /* (n_features): workspace for a row in double */
+  double *moved;     /* (n_features): workspace for a moved image; or NULL */
+  float *noise;      /* (n_features): workspace for noise; or NULL */
+  float *other;      /* (n_features): workspace for a mixup partner; or NULL */
   ls_arena arena;
 } ls_batch;
 
-/* Local. Room for batches of a data set of at most max_rows rows. The caller destroys it. */
+/* Local. Allocates a batch of at most max_rows rows of a dataset. The caller destroys it. */
 ls_status ls_batch_create(const ls_dataset *dataset, size_t max_rows, ls_batch **out);
 
-/* Local. Likewise for training: ls_batch_gather_training needs one of these. */
+/* Local. The same for training: ls_batch_gather_training needs such a batch. Copies the recipe. */
 ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *recipe, size_t max_rows,
                                    ls_batch **out);
 void ls_batch_destroy(ls_batch **batch);
@@ -226,15 +227,15 @@ void ls_batch_destroy(ls_batch **batch);
 void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                      size_t rows);
 
-/* Local. Likewise, changed and weighted by the batch's recipe. What is drawn is keyed on (seed, epoch,
- * sample): a sample is the same wherever in the epoch, and on whatever rank, it comes. */
+/* Local. The same, augmented and weighted by the recipe of the batch. Random numbers are keyed on (seed,
+ * epoch, sample), so that a sample does not depend on its position in the epoch or on the rank. */
 void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                               uint64_t seed, uint64_t epoch, size_t rows);
 
 /* Local. The targets of the batch, borrowed. */
 ls_targets ls_batch_targets(const ls_batch *batch);
 
-/* Local. One feature of all samples, as ls_batch_gather normalises it.  out: (n_samples) */
+/* Local. One feature of all samples, normalised as by ls_batch_gather.  out: (n_samples) */
 void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
                        float *out);
 

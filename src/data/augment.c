@@ -1,10 +1,10 @@
-/* Changes of single training samples: images that move, noise, cutout. What is drawn is a function of
+/* Augmentation of single training samples: moves of images, noise, cutout. Random numbers are keyed on
  * (seed, epoch, sample). */
 #include "internal.h"
 
 #include <math.h>
 
-/* The instances of LS_RNG_AUGMENT: they stay as they are, as runs go on with them. */
+/* Instances of LS_RNG_AUGMENT. They must not change, or resumed runs would differ. */
 enum { SHIFT, FLIP, ROTATE, NOISE, CUTOUT };
 
 typedef struct image {
@@ -21,18 +21,19 @@ static image image_of(const ls_array *array) {
 static ls_status fail_shape(const char *option, const ls_dataset *dataset) {
   char shape[128];
   return ls_fail(LS_ERR_DATA,
-                 "data.augment.%s: changes images, x of shape (N, H, W) or (N, H, W, C); here it is %s",
-                 option, ls_array_describe(&dataset->x_array, shape, sizeof shape));
+                 "data.augment.%s: x is %s; must be images, of shape (N, H, W) or (N, H, W, C)", option,
+                 ls_array_describe(&dataset->x_array, shape, sizeof shape));
 }
 
-/* A shift or a square as large as the image leaves nothing of it. */
+/* A shift or a square of the size of an image removes all of it. */
 static ls_status check_size(const char *option, uint64_t size, const ls_dataset *dataset) {
   const image im = image_of(&dataset->x_array);
   const uint64_t side = (uint64_t)(im.height < im.width ? im.height : im.width);
   if (size < side || size == 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "data.augment.%s: %llu pixels leave nothing of images of %llu by %llu",
-                 option, (unsigned long long)size, (unsigned long long)im.height,
-                 (unsigned long long)im.width);
+  return ls_fail(
+      LS_ERR_DATA,
+      "data.augment.%s: %llu: removes images of %llu by %llu pixels; must be less than their smaller side",
+      option, (unsigned long long)size, (unsigned long long)im.height, (unsigned long long)im.width);
 }
 
 ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset) {
@@ -51,7 +52,7 @@ bool data_augment_moves(const ls_augment *augment) {
   return augment->shift > 0 || augment->flip_horizontal || augment->rotate > 0.0;
 }
 
-/* The four words of a kind of change of a sample. */
+/* Four random words for one kind of change of a sample. */
 static void draw(uint64_t seed, uint32_t kind, uint64_t epoch, uint64_t sample, uint32_t words[4]) {
   const ls_rng rng = ls_rng_make(seed, LS_RNG_AUGMENT, kind, epoch);
   ls_rng_block(&rng, sample, 0, words);
@@ -97,14 +98,14 @@ static void move_exactly(const data_placement *place, const image *im, const dou
     }
 }
 
-/* out += weight times the pixel, unless that is outside. */
+/* out += weight * pixel (r, c) of x; a pixel outside is 0. */
 static void add_pixel(const image *im, const double *x, int64_t r, int64_t c, double weight, double *out) {
   if (weight == 0.0 || r < 0 || r >= im->height || c < 0 || c >= im->width) return;
   const double *const from = x + (size_t)(r * im->width + c) * im->channels;
   for (size_t k = 0; k < im->channels; k++) out[k] += weight * from[k];
 }
 
-/* The image between pixels: the mean of the four around, by nearness. */
+/* Bilinear interpolation at (r, c). */
 static void interpolate(const image *im, const double *x, double r, double c, double *out) {
   const double top = floor(r);
   const double left = floor(c);
@@ -119,7 +120,7 @@ static void interpolate(const image *im, const double *x, double r, double c, do
   add_pixel(im, x, i + 1, j + 1, down * right, out);
 }
 
-/* cos and sin of degrees, exact where they are 0 and 1. */
+/* Cosine and sine of an angle in degrees; exact for multiples of 90 degrees. */
 static void turn_of(double degrees, double *cosine, double *sine) {
   const double pi = 3.141592653589793;
   const double quarters = nearbyint(degrees / 90.0);
@@ -131,8 +132,9 @@ static void turn_of(double degrees, double *cosine, double *sine) {
   *sine = turns == 0 ? s : turns == 1 ? c : turns == 2 ? -s : -c;
 }
 
-/* A pixel is looked up where it comes from: the shift undone, then the turn, then the flip. Rows go down,
- * so that against the clock (r, c) goes to (r cos - c sin, r sin + c cos) about the centre. */
+/* Computes the origin of each pixel: undoes the shift, then the rotation, then the flip. Row numbers
+ * increase downwards, so a counterclockwise rotation about the centre maps (r, c) to (r cos - c sin, r sin
+ * + c cos). */
 static void move_between(const data_placement *place, const image *im, const double *x, double *out) {
   const double middle_r = 0.5 * (double)(im->height - 1);
   const double middle_c = 0.5 * (double)(im->width - 1);
@@ -160,14 +162,14 @@ void data_augment_move(const data_placement *placement, const ls_array *array, c
 
 /* ------------------------------------------------------------------ noise and cutout */
 
-static void add_noise(double std, uint64_t seed, uint64_t epoch, uint64_t sample, size_t n, float *room,
+static void add_noise(double std, uint64_t seed, uint64_t epoch, uint64_t sample, size_t n, float *noise,
                       float *x) {
   const ls_rng rng = ls_rng_make(seed, LS_RNG_AUGMENT, NOISE, epoch);
-  ls_rng_normal(&rng, sample, n, room);
-  ls_math_add_scaled(n, (float)std, room, x);
+  ls_rng_normal(&rng, sample, n, noise);
+  ls_math_add_scaled(n, (float)std, noise, x);
 }
 
-/* The part of `size` pixels around the centre that is inside 0 .. n - 1: from *first up to *end. */
+/* Clips `size` pixels around the centre to 0 .. n - 1; the result is *first .. *end - 1. */
 static void clip_square(int64_t centre, uint64_t size, int64_t n, int64_t *first, int64_t *end) {
   const int64_t start = centre - (int64_t)(size / 2);
   const int64_t stop = start + (int64_t)size;
@@ -191,8 +193,8 @@ static void cut_out(uint64_t size, uint64_t seed, uint64_t epoch, uint64_t sampl
 }
 
 void data_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
-                        uint64_t sample, float *room, float *x) {
-  if (augment->noise > 0.0) add_noise(augment->noise, seed, epoch, sample, dataset->n_features, room, x);
+                        uint64_t sample, float *noise, float *x) {
+  if (augment->noise > 0.0) add_noise(augment->noise, seed, epoch, sample, dataset->n_features, noise, x);
   if (augment->cutout == 0) return;
   const image im = image_of(&dataset->x_array);
   cut_out(augment->cutout, seed, epoch, sample, &im, x);

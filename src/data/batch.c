@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the recipe needs beside a batch of samples as they are. */
+/* The memory that only the recipe needs. */
 static void take_training_memory(ls_batch *batch, const ls_dataset *dataset) {
   ls_arena *const arena = &batch->arena;
   const size_t n = dataset->n_features;

@@ -47,7 +47,8 @@ const ls_key ls_data_keys[] = {
     {0},
 };
 
-/* `path` made absolute from the folder of the config file; NULL where memory is short. */
+/* The absolute form of `path`, which is relative to the folder of the config file. The caller frees it;
+ * NULL if memory is short or there is no working directory. */
 static char *resolve(const char *config_path, const char *path) {
   if (path[0] == '/') return ls_strdup(path);
   const char *const slash = strrchr(config_path, '/');
@@ -59,20 +60,20 @@ static char *resolve(const char *config_path, const char *path) {
   return absolute;
 }
 
-/* Makes the path under `key` absolute in the document and returns it there; NULL where absent. */
+/* Makes the path under `key` absolute in the document and returns it, borrowed; NULL if absent. */
 static const char *absolute(ls_config *config, ls_node *section, const char *key, const char *config_path) {
   ls_node *const node = ls_node_find(section, key);
   if (!node || ls_node_text(node)[0] == '\0') return NULL;
   char *const path = resolve(config_path, ls_node_text(node));
   if (!path)
-    ls_config_error(config, node, "can't be made an absolute path: %s", strerror(errno));
+    ls_config_error(config, node, "cannot be made an absolute path: %s", strerror(errno));
   else if (ls_config_replace(config, node, path) != LS_OK)
     ls_config_error(config, node, "%s", ls_message());
   free(path);
   return ls_node_text(node);
 }
 
-/* Whether the text is a number; then *out is it. */
+/* Returns whether the text is a number, and stores it in *out. */
 static bool parse_fraction(const char *text, double *out) {
   char *end = NULL;
   *out = strtod(text, &end);
@@ -89,7 +90,7 @@ static void read_validation(ls_config *config, ls_node *section, const char *con
   }
   if (!(fraction >= 0.0 && fraction < 1.0))
     ls_config_error(config, ls_node_find(section, "validation"),
-                    "%s is out of range: a fraction from 0 up to but not 1, or FILE[:GROUP]",
+                    "%s is out of range; must be a fraction of at least 0 and below 1, or FILE[:GROUP]",
                     out->validation);
   out->validation = NULL;
   out->validation_fraction = fraction;

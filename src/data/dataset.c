@@ -18,33 +18,37 @@ static ls_status describe_inputs(const data_source *s, const ls_dataset_request 
   ls_array_describe(&d->x_array, shape, sizeof shape);
   const char *const file = ls_store_path(s->store);
   if (d->x_array.n_dims < 1 || d->x_array.dtype == LS_TEXT)
-    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s; numbers of shape (N, ...) are needed", file, s->names.x,
+    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s; must be numbers of shape (N, ...)", file, s->names.x,
                    shape);
   d->n_samples = d->x_array.dims[0];
-  if (d->n_samples == 0) return ls_fail(LS_ERR_DATA, "%s:%s: there are no samples", file, s->names.x);
-  if (d->n_samples >> 40) return ls_fail(LS_ERR_DATA, "%s:%s: more than 2^40 samples", file, s->names.x);
+  if (d->n_samples == 0 || d->n_samples >> 40)
+    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s%s; must have from 1 to 2^40 - 1 samples", file, s->names.x,
+                   shape, d->n_samples ? "" : ", with no samples");
   if (!ls_array_row_size(&d->x_array, &d->n_features) || d->n_features == 0)
-    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s; at least one feature is needed", file, s->names.x, shape);
+    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s; must have at least one feature per sample", file,
+                   s->names.x, shape);
   if (request->n_features && d->n_features != request->n_features)
-    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s, %zu features a sample; the model takes %zu", file,
-                   s->names.x, shape, d->n_features, request->n_features);
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: x is %s, with %zu features per sample; must have %zu, as the input of the model",
+                   file, s->names.x, shape, d->n_features, request->n_features);
   return LS_OK;
 }
 
-/* The columns of y must be those that the target asks for. */
+/* Checks the columns of y against n outputs of the model; n may be 0, any number. */
 static ls_status check_columns(const data_source *s, const ls_array *y, ls_target_kind target, size_t cols,
                                size_t n) {
   char shape[128];
   ls_array_describe(y, shape, sizeof shape);
   const char *const file = ls_store_path(s->store);
   if (target == LS_TARGET_CLASSES && cols > 1 && cols != n)
-    return ls_fail(
-        LS_ERR_DATA,
-        "%s:%s: y is %s; class numbers (N), or one-hot rows of the model's %zu outputs, are needed", file,
-        s->names.y, shape, n);
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: y is %s; must be class numbers of shape (N), or one-hot rows of %zu numbers, "
+                   "the outputs of the model",
+                   file, s->names.y, shape, n);
   if (target != LS_TARGET_CLASSES && n && cols != n)
-    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s, %zu numbers a sample; the model has %zu outputs", file,
-                   s->names.y, shape, cols, n);
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: y is %s, with %zu numbers per sample; must have %zu, the outputs of the model",
+                   file, s->names.y, shape, cols, n);
   return LS_OK;
 }
 
@@ -57,15 +61,15 @@ static ls_status describe_targets(const data_source *s, size_t n_outputs, ls_dat
   if (status != LS_OK) return status;
   ls_array_describe(&y, shape, sizeof shape);
   if (y.dtype == LS_TEXT || y.n_dims < 1 || y.n_dims > 2)
-    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; numbers of shape (N) or (N, K) are needed", file,
-                   s->names.y, shape);
+    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; must be numbers of shape (N) or (N, K)", file, s->names.y,
+                   shape);
   if (y.dims[0] != d->n_samples)
-    return ls_fail(LS_ERR_DATA, "%s: %s has %llu samples but %s has %llu", file, s->names.x,
-                   (unsigned long long)d->n_samples, s->names.y, (unsigned long long)y.dims[0]);
+    return ls_fail(LS_ERR_DATA, "%s:%s: y has %llu samples; must have %llu, as x (%s)", file, s->names.y,
+                   (unsigned long long)y.dims[0], (unsigned long long)d->n_samples, s->names.x);
   const size_t cols = y.n_dims == 2 ? y.dims[1] : 1;
   if (cols == 0)
-    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; at least one number a sample is needed", file, s->names.y,
-                   shape);
+    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; must have at least one number per sample", file,
+                   s->names.y, shape);
   status = check_columns(s, &y, d->target, cols, n_outputs);
   if (status != LS_OK) return status;
   d->n_outputs = n_outputs ? n_outputs : cols;
@@ -73,7 +77,7 @@ static ls_status describe_targets(const data_source *s, size_t n_outputs, ls_dat
   status = ls_store_describe(s->store, s->names.w, &w);
   if (status != LS_OK) return status;
   if (w.n_dims != 1 || w.dtype == LS_TEXT || w.dims[0] != d->n_samples)
-    return ls_fail(LS_ERR_DATA, "%s:%s: w is %s; one weight for each of %llu samples is needed", file,
+    return ls_fail(LS_ERR_DATA, "%s:%s: w is %s; must be numbers of shape (%llu), one per sample", file,
                    s->names.w, ls_array_describe(&w, shape, sizeof shape),
                    (unsigned long long)d->n_samples);
   d->has_weights = true;
@@ -88,8 +92,8 @@ static ls_status describe_classes(const data_source *s, size_t n_outputs, ls_dat
   if (status != LS_OK || !d->classes || d->target == LS_TARGET_VALUES) return status;
   if (expected == 0 || d->n_classes == expected) return LS_OK;
   return ls_fail(LS_ERR_DATA,
-                 "%s:%s: the attribute `classes` lists %zu classes, but the last layer of the model is for "
-                 "%zu; set its units to the number of classes",
+                 "%s:%s: the attribute `classes` lists %zu names; must list %zu, as the last layer of the "
+                 "model has this number of classes; set its units to the number of classes",
                  ls_store_path(s->store), s->names.y, d->n_classes, expected);
 }
 

@@ -1,4 +1,4 @@
-/* Which arrays of a file are meant: our own layout first, then the names that people use. */
+/* Finds the arrays of a dataset in a file: names of Lockstep first, then other usual names. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -33,15 +33,15 @@ ls_status ls_spec_split(const char *spec, char **file, char **group) {
   return LS_OK;
 }
 
-/* `group`/`name`, or `name` itself where it is absolute. */
+/* `group`/`name` followed by `suffix`; an absolute name stands for itself. */
 static char *join(const char *group, const char *name, const char *suffix) {
   if (name[0] == '/') return ls_format("%s%s", name, suffix);
   const char *const between = strcmp(group, "/") == 0 ? "" : group;
   return ls_format("%s/%s%s", between, name, suffix);
 }
 
-/* The arrays of a group that bear one of `names` with `suffix`: their number is added to *count, the first
- * is *path (owned), and all are appended to `found`, for messages. */
+/* Searches a group for arrays called one of `names` with `suffix`. Adds their number to *count, stores the
+ * path of the first in *path (owned by the caller), and appends all paths to `found`, for messages. */
 static ls_status match(const ls_store *store, const char *group, const char *const *names,
                        const char *suffix, size_t *count, char **path, char *found, size_t size) {
   for (size_t i = 0; names[i]; i++) {
@@ -59,8 +59,8 @@ static ls_status match(const ls_store *store, const char *group, const char *con
   return LS_OK;
 }
 
-/* Plain names first, then those with a suffix of the role. One match is *path, none leaves it NULL, more
- * are an error that lists them. */
+/* Searches for plain names first, then for names with a suffix of the role. Stores the path of a single
+ * match in *path, leaves *path NULL without a match, and fails with a list of several matches. */
 static ls_status find_one(const ls_store *store, const ls_dataset_request *request, const char *group,
                           const char *const *names, const char *what, char **path) {
   char found[1024] = "";
@@ -75,11 +75,11 @@ static ls_status find_one(const ls_store *store, const ls_dataset_request *reque
   free(*path);
   *path = NULL;
   if (status != LS_OK) return status;
-  return ls_fail(LS_ERR_DATA, "%s:%s: more than one array could be the %s: %s; name it with data.%s",
+  return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; set data.%s to one of them",
                  ls_store_path(store), group, what, found, names[0]);
 }
 
-/* The names in a group, for a message. */
+/* Lists the names in a group, for a message. */
 static void list_names(const ls_store *store, const char *group, char *text, size_t size) {
   char **names = NULL;
   size_t count = 0;
@@ -89,27 +89,27 @@ static void list_names(const ls_store *store, const char *group, char *text, siz
     char *const path = join(group, names[i], "");
     const bool is_other = path && ls_store_kind_of(store, path) == LS_STORE_OTHER;
     ls_append(text, size, "%s%s%s", i ? ", " : "", names[i],
-              is_other ? " (a link, which is not followed, or no array)" : "");
+              is_other ? " (a link, or another object; links are not followed)" : "");
     free(path);
   }
   free(names);
 }
 
-/* An absolute name that lies outside the group of the spec would read other data than was asked for. */
+/* Rejects an absolute name outside the group of the spec: it would select other data than the spec. */
 static ls_status check_inside(const ls_store *store, const char *group, const char *name) {
   const size_t n = strlen(group);
   const bool is_root = strcmp(group, "/") == 0;
   if (!name || name[0] != '/' || is_root || (strncmp(name, group, n) == 0 && name[n] == '/')) return LS_OK;
-  return ls_fail(
-      LS_ERR_DATA,
-      "%s:%s: data.x or data.y names %s, which is outside this group; name it relative to the group",
-      ls_store_path(store), group, name);
+  return ls_fail(LS_ERR_DATA,
+                 "%s:%s: data.x or data.y is %s, outside this group; must be inside it, or relative to it",
+                 ls_store_path(store), group, name);
 }
 
-/* The array in a group that bears the explicit name, or without one the one that fits; *path stays NULL
- * where there is none. */
-static ls_status look(const ls_store *store, const ls_dataset_request *request, const char *group,
-                      const char *const *names, const char *explicit_name, const char *what, char **path) {
+/* Searches a group for the array with the explicit name or, without one, with a usual name. Leaves *path
+ * NULL if there is none. */
+static ls_status look_up(const ls_store *store, const ls_dataset_request *request, const char *group,
+                         const char *const *names, const char *explicit_name, const char *what,
+                         char **path) {
   if (!explicit_name) return find_one(store, request, group, names, what, path);
   *path = join(group, explicit_name, "");
   if (!*path) return ls_fail_memory("a path", strlen(explicit_name));
@@ -119,24 +119,25 @@ static ls_status look(const ls_store *store, const ls_dataset_request *request, 
   return request->may_differ ? find_one(store, request, group, names, what, path) : LS_OK;
 }
 
-/* Likewise; an explicit name that is not there is kept, so that reading it says what is wrong. */
-static ls_status find_or_take(const ls_store *store, const ls_dataset_request *request, const char *group,
-                              const char *const *names, const char *explicit_name, const char *what,
-                              char **path) {
-  const ls_status status = look(store, request, group, names, explicit_name, what, path);
+/* The same, but keeps an explicit name that is absent, so that reading it reports the error. */
+static ls_status look_up_or_keep(const ls_store *store, const ls_dataset_request *request,
+                                 const char *group, const char *const *names, const char *explicit_name,
+                                 const char *what, char **path) {
+  const ls_status status = look_up(store, request, group, names, explicit_name, what, path);
   if (status != LS_OK || *path || !explicit_name || request->may_differ) return status;
   *path = join(group, explicit_name, "");
   return *path ? LS_OK : ls_fail_memory("a path", strlen(explicit_name));
 }
 
-/* Without a group in the spec: the root where it has an x, else its only group that has one. */
+/* Chooses the group if the spec names none: the root if it has an x, otherwise the only group that has one.
+ */
 static ls_status choose_group(const ls_store *store, const ls_dataset_request *request, char **group) {
   char *path = NULL;
   char **names = NULL;
   size_t count = 0;
   char found[1024] = "";
   size_t n_found = 0;
-  ls_status status = look(store, request, "/", x_names, request->x, "inputs", &path);
+  ls_status status = look_up(store, request, "/", x_names, request->x, "inputs", &path);
   if (status == LS_OK && path) *group = ls_strdup("/");
   if (status == LS_OK && !path) status = ls_store_list(store, "/", &names, &count);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
@@ -144,7 +145,7 @@ static ls_status choose_group(const ls_store *store, const ls_dataset_request *r
     char *inner_path = NULL;
     if (!inner) status = ls_fail_memory("a path", strlen(names[i]));
     if (inner && ls_store_kind_of(store, inner) == LS_STORE_GROUP)
-      status = look(store, request, inner, x_names, request->x, "inputs", &inner_path);
+      status = look_up(store, request, inner, x_names, request->x, "inputs", &inner_path);
     if (inner_path) {
       ls_append(found, sizeof found, "%s%s", found[0] ? ", " : "", inner);
       if (n_found++ == 0) *group = ls_strdup(inner);
@@ -153,7 +154,7 @@ static ls_status choose_group(const ls_store *store, const ls_dataset_request *r
     free(inner);
   }
   if (status == LS_OK && n_found > 1)
-    status = ls_fail(LS_ERR_DATA, "%s: more than one group has data: %s; name one, as in %s:%s",
+    status = ls_fail(LS_ERR_DATA, "%s: several groups have data: %s; append one to the name, as in %s:%s",
                      ls_store_path(store), found, ls_store_path(store), *group);
   if (status == LS_OK && !path && n_found == 0) *group = ls_strdup("/");
   free(path);
@@ -169,8 +170,8 @@ static ls_status fail_absent(const ls_store *store, const char *group, const cha
   for (size_t i = 0; names[i]; i++) {
     ls_append(known, sizeof known, "%s%s", i ? ", " : "", names[i]);
   }
-  return ls_fail(LS_ERR_DATA, "%s:%s: no array of %s (one of %s); it has: %s", ls_store_path(store), group,
-                 what, known, text[0] ? text : "nothing");
+  return ls_fail(LS_ERR_DATA, "%s:%s: no array of %s; must be called %s, or named by data.%s; found: %s",
+                 ls_store_path(store), group, what, known, names[0], text[0] ? text : "nothing");
 }
 
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
@@ -184,12 +185,12 @@ ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *requ
     status = check_inside(store, group, request->y);
   if (status == LS_OK && !chosen) status = ls_fail_memory("a path", 0);
   if (status == LS_OK && ls_store_kind_of(store, chosen) != LS_STORE_GROUP)
-    status = ls_fail(LS_ERR_DATA, "%s: there is no group %s", ls_store_path(store), chosen);
+    status = ls_fail(LS_ERR_DATA, "%s: group %s does not exist", ls_store_path(store), chosen);
   if (status == LS_OK)
-    status = find_or_take(store, request, chosen, x_names, request->x, "inputs", &names->x);
+    status = look_up_or_keep(store, request, chosen, x_names, request->x, "inputs", &names->x);
   if (status == LS_OK && !names->x) status = fail_absent(store, chosen, x_names, "inputs");
   if (status == LS_OK && request->target != LS_TARGET_NONE)
-    status = find_or_take(store, request, chosen, y_names, request->y, "targets", &names->y);
+    status = look_up_or_keep(store, request, chosen, y_names, request->y, "targets", &names->y);
   if (status == LS_OK && request->target != LS_TARGET_NONE && !names->y)
     status = fail_absent(store, chosen, y_names, "targets");
   if (status == LS_OK && request->target != LS_TARGET_NONE)

@@ -1,4 +1,4 @@
-/* What the files of data share: what is to be read, and elements of any stored type. */
+/* Declarations shared by the files of the module. */
 #ifndef LOCKSTEP_DATA_INTERNAL_H
 #define LOCKSTEP_DATA_INTERNAL_H
 
@@ -15,8 +15,7 @@ typedef struct ls_dataset_source {
   data_names names; /* complete on rank 0 only */
 } data_source;
 
-/* Local. Finds the arrays that a request means. `file` and `group` are the parts of its spec; group is NULL
- * if the spec names none. */
+/* Local. Finds the arrays of a request in a file. group: of its spec, or NULL. */
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
                            data_names *names);
 void data_names_free(data_names *names);
@@ -38,37 +37,38 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *dataset);
 
 /* ---------------------------------------------------------------- training samples */
 
-/* Where an image goes: mirrored, turned about its centre against the clock, shifted. */
+/* A move of an image: flip, then counterclockwise rotation about the centre, then shift. */
 typedef struct data_placement {
   bool flipped;
   double degrees;
   int64_t down, right; /* pixels */
 } data_placement;
 
-/* Local. Whether the option changes where pixels are. */
+/* Local. Whether pixels move at all. */
 bool data_augment_moves(const ls_augment *augment);
 
-/* Local. What is drawn for a sample in an epoch. */
+/* Local. Draws the move of a sample in an epoch. */
 data_placement data_augment_place(const ls_augment *augment, uint64_t seed, uint64_t epoch,
                                   uint64_t sample);
 
-/* Local. out = the image x placed, 0 where it comes from outside; between pixels the bilinear mean of four.
- * Without a turn, or one by a quarter of a square image, values are moved exactly.  x, out: (H, W,
- * channels), which `array` tells (it is (N, H, W) or (N, H, W, C)) */
+/* Local. Moves the image x. Pixels from outside are 0; values between pixels are interpolated bilinearly.
+ * Without rotation, or with a rotation of a square image by a multiple of 90 degrees, values are copied
+ * exactly. array: shape (N, H, W) or (N, H, W, C);  x, out: (H, W, C) */
 void data_augment_move(const data_placement *placement, const ls_array *array, const double *x,
                        double *out);
 
-/* Local. Noise and cutout of a normalised sample. room: (n_features), for noise */
+/* Local. Applies noise and cutout to a normalised sample.  noise: (n_features), workspace; x: (n_features)
+ */
 void data_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
-                        uint64_t sample, float *room, float *x);
+                        uint64_t sample, float *noise, float *x);
 
-/* The other sample that one is mixed with, and how much stays of the first: at least a half. */
+/* The sample with which another is mixed, and the share of the first sample, at least 1/2. */
 typedef struct data_mixture {
-  uint64_t partner; /* in the data set */
+  uint64_t partner; /* number in the dataset */
   float share;
 } data_mixture;
 
-/* Local. What is drawn for a sample in an epoch. */
+/* Local. Draws the mixture for a sample in an epoch. */
 data_mixture data_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch,
                              uint64_t sample);
 

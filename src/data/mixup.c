@@ -1,12 +1,12 @@
-/* Mixup: what is drawn for a pair of samples, a function of (seed, epoch, sample).
+/* Mixup: partner and share of a sample, keyed on (seed, epoch, sample).
  *
- * The share is from Beta(alpha, alpha): with G and H from Gamma(alpha), it is G / (G + H) = 1 / (1 + H /
- * G). */
+ * The share has the distribution Beta(alpha, alpha): with G and H from Gamma(alpha), it is G / (G + H) =
+ * 1 / (1 + H / G). */
 #include "internal.h"
 
 #include <math.h>
 
-/* The instances of LS_RNG_MIXUP: they stay as they are, as runs go on with them. */
+/* Instances of LS_RNG_MIXUP. They must not change, or resumed runs would differ. */
 enum { PARTNER, FIRST_GAMMA, SECOND_GAMMA };
 
 /* Uniform in (0, 1]. */
@@ -14,9 +14,9 @@ static double uniform(uint32_t word) {
   return ((double)word + 1.0) * 0x1p-32;
 }
 
-/* The logarithm of a draw from Gamma(alpha), alpha >= 1, a block of words a trial, of which more than 95 %
- * are taken (Marsaglia & Tsang, "A simple method for generating gamma variables", 2000). *spare is uniform,
- * and independent of it. */
+/* The logarithm of a draw from Gamma(alpha), alpha >= 1 (Marsaglia & Tsang, "A simple method for generating
+ * gamma variables", 2000). Each trial uses one block of words; more than 95 % of trials are accepted.
+ * *spare is uniform and independent of the result. */
 static double log_gamma(double alpha, const ls_rng *rng, uint64_t sample, double *spare) {
   const double two_pi = 6.283185307179586;
   const double d = alpha - 1.0 / 3.0;
@@ -32,8 +32,8 @@ static double log_gamma(double alpha, const ls_rng *rng, uint64_t sample, double
   }
 }
 
-/* The larger of the two shares. Below alpha = 1, Gamma(alpha) is Gamma(alpha + 1) U^(1 / alpha); in
- * logarithms, as it may be too small for a double. */
+/* The larger of the two shares. For alpha < 1, Gamma(alpha) is Gamma(alpha + 1) U^(1 / alpha). This may be
+ * too small for a double, so the computation uses logarithms. */
 static double draw_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample) {
   const bool is_boosted = alpha < 1.0;
   double log_g[2];

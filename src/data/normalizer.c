@@ -1,4 +1,7 @@
-/* The normaliser: what it learns does not depend on the number of ranks. */
+/* Learning of the normaliser, and normalised columns.
+ *
+ * Each rank works on some features of all samples of the view, in the order of the file, so that the result
+ * does not depend on the number of ranks. */
 #include "internal.h"
 
 #include <math.h>
@@ -52,7 +55,7 @@ static void add_values(part *p) {
   for (size_t j = 0; j < p->n; j++) p->a[j] += p->row[j];
 }
 
-/* a holds the means by now. */
+/* a holds the means. */
 static void add_deviations(part *p) {
   for (size_t j = 0; j < p->n; j++) p->b[j] += (p->row[j] - p->a[j]) * (p->row[j] - p->a[j]);
 }
@@ -64,7 +67,7 @@ static void take_extremes(part *p) {
   }
 }
 
-/* Offset: the mean; factor: 1 / standard deviation (of the population, as scikit-learn's). */
+/* offset = mean, factor = 1 / standard deviation (of the population, as in scikit-learn). */
 static void standardize(part *p, double *offset, double *factor) {
   const uint64_t n = p->table->n_members;
   visit_rows(p, add_values);
@@ -72,14 +75,14 @@ static void standardize(part *p, double *offset, double *factor) {
   visit_rows(p, add_deviations);
   for (size_t j = 0; j < p->n; j++) {
     const double std = sqrt(p->b[j] / (double)n);
-    /* A constant feature has a deviation of rounding alone: its mean's own error. */
+    /* The deviation of a constant feature is the rounding error of its mean. */
     const bool has_spread = std > 1e-12 * fabs(p->a[j]) && std > 0.0;
     offset[p->first + j] = p->a[j];
     factor[p->first + j] = has_spread ? 1.0 / std : 1.0;
   }
 }
 
-/* To [0, 1] by the least and the greatest value. */
+/* Maps each feature to [0, 1] by its minimum and maximum. */
 static void scale(part *p, double *offset, double *factor) {
   for (size_t j = 0; j < p->n; j++) {
     p->a[j] = INFINITY;
@@ -88,12 +91,12 @@ static void scale(part *p, double *offset, double *factor) {
   visit_rows(p, take_extremes);
   for (size_t j = 0; j < p->n; j++) {
     const double spread = p->b[j] - p->a[j];
-    offset[p->first + j] = p->a[j] + 0.0; /* -0 becomes 0 here as in a sum over ranks */
+    offset[p->first + j] = p->a[j] + 0.0; /* turns -0 into 0, as a sum over ranks does */
     factor[p->first + j] = spread > 0.0 ? 1.0 / spread : 1.0;
   }
 }
 
-/* Local. Marks the view's samples. */
+/* Marks the samples of the view. The caller frees *out. */
 static ls_status mark_members(const ls_view *view, uint8_t **out) {
   *out = ls_calloc(view->dataset->n_samples, 1);
   if (!*out) return ls_fail_memory("the normaliser", view->dataset->n_samples);
@@ -101,13 +104,13 @@ static ls_status mark_members(const ls_view *view, uint8_t **out) {
   return LS_OK;
 }
 
-/* uint8 under `scale` is divided by 255, whatever values occur. */
+/* Returns whether the factor does not depend on the values: `scale` divides uint8 by 255. */
 static bool is_fixed(ls_normalize kind, const table *t, double *factor) {
   *factor = kind == LS_NORMALIZE_SCALE ? 1.0 / 255.0 : 1.0;
   return kind == LS_NORMALIZE_NONE || (kind == LS_NORMALIZE_SCALE && t->dtype == LS_U8);
 }
 
-/* Collective. One table's offsets and factors. */
+/* Collective. Learns the offsets and factors of a table. */
 static ls_status learn(ls_comm *comm, ls_normalize kind, const table *t, ls_normalizer *normalizer) {
   const ls_shard mine = ls_shard_of(t->n_cols, ls_comm_rank(comm), ls_comm_size(comm));
   double fixed = 1.0;
@@ -128,7 +131,7 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const table *t, ls_norm
     for (size_t j = mine.first; !learns && j < mine.first + mine.rows; j++) factor[j] = fixed;
     if (learns && kind == LS_NORMALIZE_STANDARDIZE) standardize(&p, offset, factor);
     if (learns && kind == LS_NORMALIZE_SCALE) scale(&p, offset, factor);
-    ls_comm_sum_f64(comm, result, 2 * t->n_cols); /* every other rank has 0 there: no rounding */
+    ls_comm_sum_f64(comm, result, 2 * t->n_cols); /* exact: all ranks but one have 0 */
     ls_normalizer_set(normalizer, offset, factor);
   }
   free(sums);

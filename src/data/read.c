@@ -1,4 +1,4 @@
-/* Reading and checking the numbers: rank 0's work, and for x that of the ranks on its node. */
+/* Reads the numbers of a file and checks their ranges. */
 #include "internal.h"
 
 #include <float.h>
@@ -21,7 +21,7 @@ void data_elements(const void *array, ls_dtype dtype, size_t first, size_t n, do
   case LS_I64: CONVERT(int64_t);
   case LS_F32: CONVERT(float);
   case LS_F64: CONVERT(double);
-  case LS_TEXT: LS_ASSERT(!"a text has no value");
+  case LS_TEXT: LS_ASSERT(!"a string has no value");
   }
 }
 
@@ -31,10 +31,10 @@ double data_element(const void *array, ls_dtype dtype, size_t i) {
   return value;
 }
 
-/* The most bytes read at a time: whole chunks, in the cache when they are checked. */
+/* Bytes of one read: whole chunks, small enough to be in the cache when they are checked. */
 #define BLOCK_BYTES ((size_t)4 << 20)
 
-/* A sum of v * 0 is 0 exactly where all v are finite: a check that the compiler vectorises. */
+/* The sum of v * 0 is 0 exactly if all v are finite. The compiler vectorises this check. */
 static bool all_finite_f32(const float *v, size_t n) {
   float sum = 0.0F;
   for (size_t i = 0; i < n; i++) sum += v[i] * 0.0F;
@@ -55,7 +55,7 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
     const double v = data_element(block, dtype, i);
     if (!fits_float(v))
       return ls_fail(LS_ERR_DATA,
-                     "%s:%s: row %llu, feature %zu is %g; every number must be finite and fit float32",
+                     "%s:%s: row %llu, feature %zu is %g; must be finite and within the range of float32",
                      ls_store_path(store), path, (unsigned long long)(first + i / d->n_features),
                      i % d->n_features, v);
   }
@@ -77,14 +77,15 @@ ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, v
   return LS_OK;
 }
 
-/* An array of n rows of `cols`, whole; to be freed by the caller. */
+/* Reads a whole array of rows of *cols elements. The caller frees *out, also after a failure. */
 static ls_status read_whole(const ls_store *store, const char *path, ls_array *array, size_t *cols,
                             void **out) {
   size_t count = 0;
   ls_status status = ls_store_describe(store, path, array);
   if (status != LS_OK) return status;
   if (!ls_array_row_size(array, cols) || !ls_size_mul(array->dims[0], *cols, &count))
-    return ls_fail(LS_ERR_DATA, "%s:%s: too large", ls_store_path(store), path);
+    return ls_fail(LS_ERR_DATA, "%s:%s: the array is larger than the address space of this machine",
+                   ls_store_path(store), path);
   *out = ls_calloc(count, ls_dtype_size(array->dtype));
   if (!*out) return ls_fail_memory("the targets", count * ls_dtype_size(array->dtype));
   return ls_store_read_rows(store, path, 0, array->dims[0], *out);
@@ -94,8 +95,10 @@ static ls_status fail_label(const ls_store *store, const char *path, size_t row,
                             size_t n_classes) {
   return ls_fail(
       LS_ERR_DATA,
-      "%s:%s: row %zu: the label %g is no class number from 0 to %zu (the model has %zu outputs)",
-      ls_store_path(store), path, row, v, n_classes - 1, n_classes);
+      "%s:%s: row %zu: label %g is %s; must be from 0 to %zu; set units of the last layer to the "
+      "number of classes",
+      ls_store_path(store), path, row, v, v == floor(v) ? "out of range" : "not a whole number",
+      n_classes - 1);
 }
 
 /* The class of a one-hot row, or -1. */
@@ -117,7 +120,7 @@ static ls_status read_classes(const ls_store *store, const char *path, const ls_
     if (cols > 1) {
       classes[i] = hot_column(y, array->dtype, i, cols);
       if (classes[i] < 0)
-        return ls_fail(LS_ERR_DATA, "%s:%s: row %zu is not one-hot: one 1 among zeros is needed",
+        return ls_fail(LS_ERR_DATA, "%s:%s: row %zu is not one-hot; must be a single 1, and 0 elsewhere",
                        ls_store_path(store), path, i);
       continue;
     }
@@ -137,8 +140,8 @@ static ls_status read_values(const ls_store *store, const char *path, const ls_a
     if (is_label ? !(v >= 0.0 && v <= 1.0) : !fits_float(v))
       return ls_fail(LS_ERR_DATA, "%s:%s: row %zu, column %zu is %g; %s", ls_store_path(store), path,
                      i / cols, i % cols, v,
-                     is_label ? "binary_cross_entropy needs targets from 0 to 1"
-                              : "every number must be finite and fit float32");
+                     is_label ? "must be from 0 to 1 for binary_cross_entropy"
+                              : "must be finite and within the range of float32");
     values[i] = (float)v;
   }
   return LS_OK;
@@ -153,13 +156,15 @@ static ls_status read_weights(const ls_store *store, const char *path, size_t n,
   for (size_t i = 0; status == LS_OK && i < n; i++) {
     const double v = data_element(w, array.dtype, i);
     if (!(v >= 0.0 && v <= (double)FLT_MAX))
-      status = ls_fail(LS_ERR_DATA, "%s:%s: row %zu: the weight %g is not a finite number from 0 up",
-                       ls_store_path(store), path, i, v);
+      status =
+          ls_fail(LS_ERR_DATA, "%s:%s: row %zu: weight %g is out of range; must be finite and at least 0",
+                  ls_store_path(store), path, i, v);
     weights[i] = (float)v;
     sum += v;
   }
   if (status == LS_OK && !(sum > 0.0))
-    status = ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0", ls_store_path(store), path);
+    status = ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0; at least one must be positive",
+                     ls_store_path(store), path);
   free(w);
   return status;
 }
