@@ -1,11 +1,10 @@
-/* The data room over ranks: data sets from files, the normaliser, the split, and who works on which sample.
- */
+/* The module data at several ranks: datasets from files, normaliser, split, distribution of samples. */
 #include "support.h"
 
 #include "lockstep/data.h"
 #include "lockstep/job.h"
 
-/* What was once found, and must stay: runs go on from checkpoints that were written with it. */
+/* Recorded results. They must not change, or runs could not be resumed from older checkpoints. */
 #define FINGERPRINT_LOW  UINT64_C(0x372f297669797ea7)
 #define FINGERPRINT_HIGH UINT64_C(0x14d72b7d69750991)
 #define SPLIT_LOW        UINT64_C(0x471f36225d2805a)
@@ -15,7 +14,7 @@
 
 /* ------------------------------------------------------------------- fixtures */
 
-/* An array to be written. */
+/* An array of a file. */
 typedef struct piece {
   const char *path;
   ls_array array;
@@ -25,7 +24,7 @@ typedef struct piece {
 #define ARRAY1(type, n)    ((ls_array){.dtype = (type), .n_dims = 1, .dims = {(n)}})
 #define ARRAY2(type, n, k) ((ls_array){.dtype = (type), .n_dims = 2, .dims = {(n), (k)}})
 
-/* Local. Writes a file of our own kind in the folder; on rank 0 only. */
+/* Local. Rank 0 writes a file in the folder of the test. */
 static void write_file(const char *name, const piece *pieces, size_t n) {
   ls_store_writer *writer = NULL;
   if (rank != 0) return;
@@ -39,7 +38,7 @@ static void write_file(const char *name, const piece *pieces, size_t n) {
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
 }
 
-/* Collective. Opens a data set that must be in order. */
+/* Collective. Opens and reads a valid dataset. */
 static ls_dataset *open_file(const char *name, ls_dataset_request request, size_t n_outputs) {
   ls_dataset *dataset = NULL;
   request.spec = in_folder(name);
@@ -50,9 +49,9 @@ static ls_dataset *open_file(const char *name, ls_dataset_request request, size_
   return dataset;
 }
 
-/* Collective. Opens one that must be refused, with `parts` (ended by NULL) in the message of all ranks. */
-static void check_refused(const char *name, ls_dataset_request request, size_t n_outputs,
-                          const char *const *parts) {
+/* Collective. Expects an error whose message on all ranks contains `parts`, a list that ends with NULL. */
+static void check_rejected(const char *name, ls_dataset_request request, size_t n_outputs,
+                           const char *const *parts) {
   ls_dataset *dataset = NULL;
   char spec[512];
   snprintf(spec, sizeof spec, "%s", in_folder(name));
@@ -75,7 +74,7 @@ static const float *x_of(const ls_dataset *d, uint64_t sample) {
   return row.x;
 }
 
-/* Local. The order of an epoch, for the caller to destroy. */
+/* Local. The order of an epoch. The caller destroys it. */
 static ls_order *new_order(const ls_view *view, uint64_t seed, uint64_t epoch, bool shuffle) {
   ls_order *order = NULL;
   EXPECT(ls_order_create(view, seed, shuffle, &order) == LS_OK);
@@ -93,8 +92,8 @@ static uint64_t order_at(const ls_order *order, uint64_t position) {
 
 #define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* Local. Gathers samples in the order given; x has room for n rows. NULL normalizer: one that changes
- * nothing. */
+/* Local. Gathers n samples in this order into x. normalizer: NULL for one that changes nothing. The caller
+ * destroys the batch. */
 static ls_batch *gather(const ls_dataset *d, const ls_normalizer *normalizer, size_t n,
                         const uint64_t *samples, float *x) {
   ls_batch *batch = NULL;
@@ -116,7 +115,7 @@ static ls_batch *gather(const ls_dataset *d, const ls_normalizer *normalizer, si
 #define ROWS     7
 #define FEATURES 3
 
-/* Numbers that every type holds exactly; the signed ones get negative ones too. */
+/* Numbers that each type represents exactly; signed types include negative numbers. */
 static double number(ls_dtype dtype, size_t i) {
   const bool is_signed = dtype >= LS_I8;
   return (double)((i * 37) % 100) - (is_signed ? 50.0 : 0.0);
@@ -138,7 +137,7 @@ static void put(ls_dtype dtype, void *array, size_t i, double v) {
   }
 }
 
-/* What the normaliser makes of a number, in the arithmetic of its stored type. */
+/* A normalised number, in the arithmetic of its stored type. */
 static float normalized(ls_dtype dtype, double v, double offset, double factor) {
   if (dtype == LS_U8 || dtype == LS_F32) return ((float)v - (float)offset) * (float)factor;
   return (float)((v - offset) * factor);
@@ -167,7 +166,7 @@ static void check_type(ls_dtype dtype) {
       EXPECT(x[i * FEATURES + j] ==
              normalized(dtype, number(dtype, samples[i] * FEATURES + j), offset[j], factor[j]));
   }
-  for (size_t j = 0; j < FEATURES; j++) { /* a feature alone: the same bits */
+  for (size_t j = 0; j < FEATURES; j++) { /* a single column has the same bits */
     float column[ROWS];
     ls_dataset_column(d, normalizer, j, column);
     for (size_t i = 0; i < COUNT(samples); i++) EXPECT(column[samples[i]] == x[i * FEATURES + j]);
@@ -183,7 +182,7 @@ static void test_types(void **state) {
   for (int dtype = LS_U8; dtype < LS_TEXT; dtype++) check_type((ls_dtype)dtype);
 }
 
-/* Images are rows of pixels; the largest byte is 255. */
+/* An image of shape (H, W) is a row of H * W features. */
 static void test_images(void **state) {
   (void)state;
   uint8_t pixels[5 * 4 * 4];
@@ -207,7 +206,7 @@ static void test_images(void **state) {
 static const float four_x[4] = {0.0F, 1.0F, 2.0F, 3.0F};
 static const uint64_t all_four[4] = {0, 1, 2, 3};
 
-/* Collective. The classes 2, 0, 1, 2 however y spells them. */
+/* Collective. The classes 2, 0, 1, 2 in the given form of y. */
 static void check_classes(ls_array array, const void *y) {
   const int32_t expected[4] = {2, 0, 1, 2};
   float x[4];
@@ -244,7 +243,7 @@ static void check_values(ls_target_kind target, ls_array array, const float *y, 
   float x[4];
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
   write_file("values.h5", pieces, 2);
-  for (size_t asked = 0; asked <= cols; asked += cols) { /* 0: as many as there are */
+  for (size_t asked = 0; asked <= cols; asked += cols) { /* 0: as in the file */
     ls_dataset *d = open_file("values.h5", (ls_dataset_request){.target = target}, asked);
     EXPECT(d->n_outputs == cols);
     ls_batch *batch = gather(d, NULL, 4, all_four, x);
@@ -287,21 +286,22 @@ static void test_weights(void **state) {
   settle();
   pieces[2] = (piece){"/w", ARRAY1(LS_F32, 4), bad};
   write_file("weights.h5", pieces, 3);
-  check_refused("weights.h5", request, 2, PARTS("weights.h5:/w", "row 2", "-0.5"));
+  check_rejected("weights.h5", request, 2, PARTS("weights.h5:/w", "row 2", "-0.5"));
   pieces[2].data = zero;
   write_file("weights.h5", pieces, 3);
-  check_refused("weights.h5", request, 2, PARTS("weights.h5:/w", "0"));
+  check_rejected("weights.h5", request, 2, PARTS("weights.h5:/w", "0"));
   pieces[2].array = ARRAY1(LS_F32, 3);
   write_file("weights.h5", pieces, 3);
-  check_refused("weights.h5", request, 2, PARTS("weights.h5:/w", "(3,) float32"));
+  check_rejected("weights.h5", request, 2, PARTS("weights.h5:/w", "(3,) float32"));
 }
 
 /* ----------------------------------------------------------------- many samples */
 
-#define LARGE      40000 /* rows: enough for several ranks to read a part each */
+#define LARGE      40000 /* rows, so that several ranks read a part each */
 #define LARGE_COLS 32
 
-/* Whoever reads them, all rows are there, and the number that is none is told by its own place. */
+/* All rows are present, on whichever rank they were read; an invalid number is reported with its position.
+ */
 static void test_many_samples(void **state) {
   (void)state;
   const size_t bad[] = {0, (size_t)LARGE / 2 * LARGE_COLS + 5, (size_t)LARGE * LARGE_COLS - 1};
@@ -321,14 +321,14 @@ static void test_many_samples(void **state) {
     snprintf(place, sizeof place, "row %zu, feature %zu is inf", bad[k] / LARGE_COLS, bad[k] % LARGE_COLS);
     x[bad[k]] = INFINITY;
     write_file("many.h5", pieces, 1);
-    check_refused("many.h5", request, 0, PARTS("many.h5:/x", place));
+    check_rejected("many.h5", request, 0, PARTS("many.h5:/x", place));
     x[bad[k]] = good;
   }
   free(x);
   settle();
 }
 
-/* The inputs alone, for prediction. */
+/* For prediction, a file with x alone is sufficient. */
 static void test_no_targets(void **state) {
   (void)state;
   float x[4];
@@ -344,7 +344,7 @@ static void test_no_targets(void **state) {
 
 /* ----------------------------------------------------------------------- names */
 
-/* Collective. Which x is found, told by its first number. */
+/* Collective. Expects an x with this first number. */
 static void check_found(const char *name, ls_dataset_request request, float first) {
   request.target = LS_TARGET_CLASSES;
   ls_dataset *d = open_file(name, request, 2);
@@ -369,7 +369,7 @@ static void test_names(void **state) {
 
   const piece groups[] = {{"/test/x", ax, x[1]}, {"/test/y", ay, y}, {"/other/z", ay, y}};
   write_file("groups.h5", groups, 3);
-  check_found("groups.h5", (ls_dataset_request){.role = "train"}, 20.0F); /* the only one with an x */
+  check_found("groups.h5", (ls_dataset_request){.role = "train"}, 20.0F); /* the only group with an x */
   check_found("groups.h5:/test", (ls_dataset_request){0}, 20.0F);
 
   const piece people[] = {{"/images", ax, x[3]}, {"/labels", ay, y}};
@@ -381,7 +381,7 @@ static void test_names(void **state) {
   check_found("odd.h5", (ls_dataset_request){.x = "/a/pixels", .y = "/b/digit"}, 30.0F);
 }
 
-/* More than one that fits is an error that lists them. */
+/* Several candidates are an error that lists them. */
 static void test_ambiguity(void **state) {
   (void)state;
   const uint8_t y[2] = {0, 1};
@@ -390,40 +390,40 @@ static void test_ambiguity(void **state) {
   const ls_dataset_request request = {.role = "train", .target = LS_TARGET_CLASSES};
   const piece inputs[] = {{"/x", ax, four_x}, {"/images", ax, four_x}, {"/y", ay, y}};
   write_file("two-x.h5", inputs, 3);
-  check_refused("two-x.h5", request, 2, PARTS("two-x.h5:/", "/x", "/images", "data.x"));
+  check_rejected("two-x.h5", request, 2, PARTS("two-x.h5:/", "/x", "/images", "data.x"));
   const piece targets[] = {{"/x", ax, four_x}, {"/label", ay, y}, {"/target", ay, y}};
   write_file("two-y.h5", targets, 3);
-  check_refused("two-y.h5", request, 2, PARTS("two-y.h5:/", "/label", "/target", "data.y"));
+  check_rejected("two-y.h5", request, 2, PARTS("two-y.h5:/", "/label", "/target", "data.y"));
   const piece groups[] = {{"/a/x", ax, four_x}, {"/a/y", ay, y}, {"/b/x", ax, four_x}, {"/b/y", ay, y}};
   write_file("two-groups.h5", groups, 4);
-  check_refused("two-groups.h5", request, 2, PARTS("two-groups.h5", "/a", "/b", "two-groups.h5:/a"));
-  check_refused("two-groups.h5:/c", request, 2, PARTS("two-groups.h5", "/c"));
+  check_rejected("two-groups.h5", request, 2, PARTS("two-groups.h5", "/a", "/b", "two-groups.h5:/a"));
+  check_rejected("two-groups.h5:/c", request, 2, PARTS("two-groups.h5", "/c"));
   const piece nothing[] = {{"/z", ay, y}};
   write_file("nothing.h5", nothing, 1);
-  check_refused("nothing.h5", request, 2, PARTS("nothing.h5:/", "z"));
+  check_rejected("nothing.h5", request, 2, PARTS("nothing.h5:/", "z"));
 }
 
 /* ---------------------------------------------------------------------- errors */
 
-static void test_files_that_are_none(void **state) {
+static void test_invalid_files(void **state) {
   (void)state;
   const ls_dataset_request request = {.target = LS_TARGET_CLASSES};
-  check_refused("absent.h5", request, 2, PARTS("absent.h5"));
+  check_rejected("absent.h5", request, 2, PARTS("absent.h5"));
   FILE *const file = rank == 0 ? fopen(in_folder("text.h5"), "w") : NULL;
   if (file) {
     fputs("x,y\n1,2\n", file);
     fclose(file);
   }
-  check_refused("text.h5", request, 2, PARTS("text.h5"));
-  check_refused("", request, 2, PARTS("lockstep-mpi-")); /* a folder */
+  check_rejected("text.h5", request, 2, PARTS("text.h5"));
+  check_rejected("", request, 2, PARTS("lockstep-mpi-")); /* a folder */
 }
 
-/* Collective. Refused with these targets. */
+/* Collective. Expects an error for these targets. */
 static void check_bad_targets(ls_target_kind target, ls_array array, const void *y,
                               const char *const *parts) {
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), four_x}, {"/y", array, y}};
   write_file("targets.h5", pieces, 2);
-  check_refused("targets.h5", (ls_dataset_request){.target = target}, 3, parts);
+  check_rejected("targets.h5", (ls_dataset_request){.target = target}, 3, parts);
 }
 
 static void test_bad_targets(void **state) {
@@ -447,8 +447,7 @@ static void test_bad_targets(void **state) {
   check_bad_targets(LS_TARGET_CLASSES, ARRAY2(LS_U8, 4, 2), two_hot,
                     PARTS("targets.h5:/y", "(4, 2) uint8"));
   check_bad_targets(LS_TARGET_CLASSES, ARRAY2(LS_U8, 4, 0), two_hot, PARTS("targets.h5:/y"));
-  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_U8, 3), out_of_range,
-                    PARTS("targets.h5", "4", "3"));
+  check_bad_targets(LS_TARGET_CLASSES, ARRAY1(LS_U8, 3), out_of_range, PARTS("targets.h5", "4", "3"));
 }
 
 static void test_bad_numbers(void **state) {
@@ -460,19 +459,18 @@ static void test_bad_numbers(void **state) {
                     PARTS("/y", "row 2, column 2", "1e+39"));
   check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 3), nan_value,
                     PARTS("/y", "row 1, column 1", "nan"));
-  check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 2), values,
-                    PARTS("/y", "(4, 2) float64", "3"));
+  check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 2), values, PARTS("/y", "(4, 2) float64", "3"));
   check_bad_targets(LS_TARGET_VALUES, ARRAY2(LS_F64, 4, 0), values, PARTS("/y"));
   check_bad_targets(LS_TARGET_LABELS, ARRAY2(LS_F64, 4, 3), label, PARTS("/y", "row 3, column 2", "1.5"));
 }
 
-/* Collective. Refused with these inputs. */
+/* Collective. Expects an error for these inputs. */
 static void check_bad_inputs(ls_array array, const void *x, size_t n_features, const char *const *parts) {
   const uint8_t y[4] = {0};
   const piece pieces[] = {{"/x", array, x}, {"/y", ARRAY1(LS_U8, 4), y}};
   write_file("inputs.h5", pieces, 2);
-  check_refused("inputs.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_features = n_features}, 2,
-                parts);
+  check_rejected("inputs.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_features = n_features},
+                 2, parts);
 }
 
 static void test_bad_inputs(void **state) {
@@ -494,7 +492,7 @@ static void test_bad_inputs(void **state) {
 
 /* ----------------------------------------------------------------- fingerprint */
 
-/* Collective. The fingerprint of four samples whose arrays are given. */
+/* Collective. The fingerprint of a dataset of four samples. */
 static ls_digest fingerprint(const float *x, const uint8_t *y, const float *w) {
   const piece pieces[] = {
       {"/x", ARRAY2(LS_F32, 4, 1), x}, {"/y", ARRAY1(LS_U8, 4), y}, {"/w", ARRAY1(LS_F32, 4), w}};
@@ -507,8 +505,8 @@ static ls_digest fingerprint(const float *x, const uint8_t *y, const float *w) {
   return digest;
 }
 
-/* The same on all ranks and at any number of them, and another wherever the data differ. Checkpoints hold
- * it, so the one recorded here must stay. */
+/* The fingerprint is the same on all ranks and for any number of ranks, and different for different data.
+ * It is stored in checkpoints, so it must equal the recorded one. */
 static void test_fingerprint(void **state) {
   (void)state;
   const float x[4] = {0.0F, 1.0F, 2.0F, 3.5F};
@@ -528,8 +526,8 @@ static void test_fingerprint(void **state) {
 #define MANY 211
 #define WIDE 11
 
-/* Awkward columns: a large offset, a constant, one that is hardly constant, zeros of both signs ... */
-static double awkward(size_t i, size_t j) {
+/* Difficult columns: a large offset, a constant, almost a constant, zeros of both signs, ... */
+static double difficult(size_t i, size_t j) {
   const ls_rng rng = ls_rng_make(3, LS_RNG_CHECK, 0, 0);
   float noise[WIDE];
   ls_rng_normal(&rng, i, WIDE, noise);
@@ -545,7 +543,7 @@ static double awkward(size_t i, size_t j) {
   }
 }
 
-/* The learnt offsets and factors, one sample after the other, as one rank alone would find them. */
+/* Offsets and factors as a single rank computes them, sample by sample. */
 static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_features, double *offset,
                         double *factor) {
   bool in_view[MANY] = {false};
@@ -570,20 +568,20 @@ static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_feature
     const double std = sqrt(squares / (double)view->n);
     const double spread =
         kind == LS_NORMALIZE_STANDARDIZE ? (std > 1e-12 * fabs(mean) ? std : 0.0) : most - least;
-    offset[j] = kind == LS_NORMALIZE_STANDARDIZE ? mean : least + 0.0; /* 0 has no sign */
+    offset[j] = kind == LS_NORMALIZE_STANDARDIZE ? mean : least + 0.0; /* turns -0 into 0 */
     factor[j] = spread > 0.0 ? 1.0 / spread : 1.0;
   }
 }
 
-/* Collective. Writes MANY samples of the first features. */
-static ls_dataset *open_awkward(size_t n_features) {
+/* Collective. A dataset of MANY samples with the first n_features columns. */
+static ls_dataset *open_difficult(size_t n_features) {
   static float x[MANY * WIDE];
   static uint8_t y[MANY];
   for (size_t i = 0; i < MANY; i++)
-    for (size_t j = 0; j < n_features; j++) x[i * n_features + j] = (float)awkward(i, j);
+    for (size_t j = 0; j < n_features; j++) x[i * n_features + j] = (float)difficult(i, j);
   const piece pieces[] = {{"/x", ARRAY2(LS_F32, MANY, n_features), x}, {"/y", ARRAY1(LS_U8, MANY), y}};
-  write_file("awkward.h5", pieces, 2);
-  return open_file("awkward.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 2);
+  write_file("difficult.h5", pieces, 2);
+  return open_file("difficult.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 2);
 }
 
 static void check_normalizer(ls_normalize kind, const ls_view *view) {
@@ -607,13 +605,13 @@ static void check_normalizer(ls_normalize kind, const ls_view *view) {
   settle();
 }
 
-/* Bit for bit what one rank alone finds, on all samples and on the training part; fewer features than ranks
- * too. */
+/* The result has the bits of a single rank, for all samples and for the training part, also with fewer
+ * features than ranks. */
 static void test_normalizer(void **state) {
   (void)state;
   const size_t widths[] = {1, 2, WIDE};
   for (size_t k = 0; k < COUNT(widths); k++) {
-    ls_dataset *d = open_awkward(widths[k]);
+    ls_dataset *d = open_difficult(widths[k]);
     const ls_view all = ls_view_all(d);
     ls_view train;
     ls_view validation;
@@ -626,7 +624,7 @@ static void test_normalizer(void **state) {
   }
 }
 
-/* `none` changes nothing, and bytes under `scale` go by 255, whatever occurs. */
+/* `none` changes nothing; `scale` divides bytes by 255, whatever their maximum. */
 static void test_fixed_normalizers(void **state) {
   (void)state;
   const uint8_t bytes[4] = {0, 10, 20, 51};
@@ -646,16 +644,17 @@ static void test_fixed_normalizers(void **state) {
   settle();
 }
 
-/* Targets are standardised with the inputs, by the same samples, whatever becomes of those. */
+/* Targets are standardised over the same samples as the inputs, for each kind of normalisation of the
+ * inputs. */
 static void test_target_normalizer(void **state) {
   (void)state;
   static float x[MANY];
   static float y[MANY * WIDE];
-  for (size_t i = 0; i < COUNT(y); i++) y[i] = (float)awkward(i / WIDE, i % WIDE);
+  for (size_t i = 0; i < COUNT(y); i++) y[i] = (float)difficult(i / WIDE, i % WIDE);
   const piece as_targets[] = {{"/x", ARRAY2(LS_F32, MANY, 1), x}, {"/y", ARRAY2(LS_F32, MANY, WIDE), y}};
   write_file("targets.h5", as_targets, 2);
   ls_dataset *d = open_file("targets.h5", (ls_dataset_request){.target = LS_TARGET_VALUES}, 0);
-  ls_dataset *same = open_awkward(WIDE); /* the same numbers as inputs */
+  ls_dataset *same = open_difficult(WIDE); /* has the same numbers as x */
   ls_view train[2];
   ls_view validation;
   ls_view_split(d, 0.2, 5, &train[0], &validation);
@@ -676,10 +675,10 @@ static void test_target_normalizer(void **state) {
   settle();
 }
 
-/* Over all samples, what is normalised has mean 0 and deviation 1. */
+/* Normalised features have mean 0 and standard deviation 1 over all samples. */
 static void test_standardized(void **state) {
   (void)state;
-  ls_dataset *d = open_awkward(WIDE);
+  ls_dataset *d = open_difficult(WIDE);
   const ls_view all = ls_view_all(d);
   static float x[MANY * WIDE];
   uint64_t samples[MANY];
@@ -693,7 +692,8 @@ static void test_standardized(void **state) {
     double squares = 0.0;
     for (size_t i = 0; i < MANY; i++) sum += (double)x[i * WIDE + j];
     for (size_t i = 0; i < MANY; i++) squares += pow((double)x[i * WIDE + j] - sum / MANY, 2.0);
-    EXPECT_CLOSE(sum / MANY, 0.0, j == 0 ? 0.05 : 1e-6); /* 1e6 + noise has few digits of noise in float */
+    EXPECT_CLOSE(sum / MANY, 0.0,
+                 j == 0 ? 0.05 : 1e-6); /* in float32, 1e6 + noise keeps few digits of the noise */
     EXPECT_CLOSE(sqrt(squares / MANY), j == 1 || j == 3 ? 0.0 : 1.0, 1e-4);
   }
   ls_batch_destroy(&batch);
@@ -702,9 +702,9 @@ static void test_standardized(void **state) {
   settle();
 }
 
-/* -------------------------------------------------------------- weights of classes */
+/* ------------------------------------------------------------------- class weights */
 
-/* Collective. What scikit-learn 1.9's compute_class_weight("balanced") makes of these labels. */
+/* Collective. `want`: compute_class_weight("balanced") of scikit-learn 1.9 for these labels. */
 static void check_balanced(ls_target_kind target, size_t n, const uint8_t *y, size_t n_classes,
                            const double *expected) {
   static float x[32];
@@ -717,7 +717,7 @@ static void check_balanced(ls_target_kind target, size_t n, const uint8_t *y, si
   ls_class_weights_balance(comm, &all, n_classes, weights);
   for (size_t k = 0; k < n_classes; k++) EXPECT_CLOSE(weights[k], expected[k], 1e-15);
   EXPECT_CLOSE(ls_view_weight(comm, &all, NULL), (double)n, 0.0);
-  EXPECT_CLOSE(ls_view_weight(comm, &all, weights), (double)n, 1e-12); /* they leave the whole as it is */
+  EXPECT_CLOSE(ls_view_weight(comm, &all, weights), (double)n, 1e-12); /* the total weight is unchanged */
   ls_dataset_close(comm, &d);
   settle();
 }
@@ -730,8 +730,8 @@ static void test_balanced_classes(void **state) {
   check_balanced(LS_TARGET_LABELS, 17, labels, 2, (const double[]){0.6538461538461539, 2.125});
 }
 
-/* Counted is the view alone; a class that it lacks has no weight. Weights of samples and classes multiply.
- */
+/* Only samples of the view are counted; a class without samples has weight 0. Sample weights and class
+ * weights are multiplied. */
 static void test_weights_of_a_view(void **state) {
   (void)state;
   const float x[8] = {0};
@@ -756,13 +756,13 @@ static void test_weights_of_a_view(void **state) {
   settle();
 }
 
-/* ---------------------------------------------------------------- batches of training */
+/* ------------------------------------------------------------------- training batches */
 
 #define SIDE   6
 #define IMAGES 40
 #define BATCH  23
 
-/* Collective. A data set of images with weights. */
+/* Collective. A dataset of images with weights. */
 static ls_dataset *open_images(ls_target_kind target) {
   static uint8_t x[IMAGES * SIDE * SIDE];
   static uint8_t classes[IMAGES];
@@ -784,14 +784,14 @@ static ls_dataset *open_images(ls_target_kind target) {
   return open_file("training.h5", (ls_dataset_request){.target = target}, has_classes ? 3 : 2);
 }
 
-/* All that a batch holds, as numbers. */
+/* The contents of a batch. */
 typedef struct content {
   float x[BATCH][SIDE * SIDE];
   float values[BATCH][2];
   float classes[BATCH], partners[BATCH], shares[BATCH], weights[BATCH];
 } content;
 
-/* Local. Gathers the rows of a shard of an epoch's first batch to their place; the other rows stay 0. */
+/* Local. Gathers a shard of the first batch of an epoch into its rows of *out; the other rows are 0. */
 static void gather_training(ls_batch *batch, const ls_view *view, const ls_normalizer *normalizer,
                             ls_shard shard, content *out) {
   ls_order *order = new_order(view, 9, 4, true);
@@ -812,7 +812,7 @@ static void gather_training(ls_batch *batch, const ls_view *view, const ls_norma
   }
 }
 
-/* Collective. The ranks' shards together are the batch that one rank alone gathers, bit for bit. */
+/* Collective. The shards of all ranks together equal the batch that a single rank gathers, bit for bit. */
 static void check_training(ls_target_kind target, const ls_augment *augment, content *alone) {
   static content together;
   ls_dataset *d = open_images(target);
@@ -842,8 +842,7 @@ static void check_training(ls_target_kind target, const ls_augment *augment, con
   settle();
 }
 
-/* A training batch is the same at any number of ranks, and what is drawn for it for ever: runs go on from
- * checkpoints with it. */
+/* A training batch is the same for any number of ranks, and its random numbers equal the recorded ones. */
 static void test_training_batches(void **state) {
   (void)state;
   static content batch;
@@ -860,12 +859,12 @@ static void test_training_batches(void **state) {
 
 /* ------------------------------------------------------------- split and shards */
 
-/* A data set of which only the number of samples is asked for. */
+/* A dataset of which only the number of samples is used. */
 static ls_dataset counted(uint64_t n) {
   return (ls_dataset){.n_samples = n};
 }
 
-/* Two parts of the right sizes without a sample in common and without one left out. */
+/* The two parts have the right sizes, are disjoint and contain all samples. */
 static void check_split(uint64_t n, double fraction, uint64_t expected) {
   const ls_dataset d = counted(n);
   ls_view parts[2];
@@ -883,7 +882,7 @@ static void check_split(uint64_t n, double fraction, uint64_t expected) {
 static void test_split(void **state) {
   (void)state;
   check_split(1437, 0.1, 144);
-  check_split(5, 0.5, 3); /* half away from zero */
+  check_split(5, 0.5, 3); /* rounds halves away from zero */
   check_split(10, 0.0, 0);
   check_split(10, 0.04, 0);
   check_split(3, 0.99, 3);
@@ -892,7 +891,7 @@ static void test_split(void **state) {
   settle();
 }
 
-/* Which samples are held out depends on the seed alone: recorded, for all numbers of ranks and for ever. */
+/* The split depends on the seed alone, not on the number of ranks, and equals the recorded one. */
 static void test_split_is_recorded(void **state) {
   (void)state;
   const ls_dataset d = counted(1000);
@@ -910,7 +909,7 @@ static void test_split_is_recorded(void **state) {
   settle();
 }
 
-/* Contiguous, complete, and no two differ by more than one row. */
+/* Shards are contiguous and complete; their sizes differ by at most one row. */
 static void test_shards(void **state) {
   (void)state;
   for (int ranks = 1; ranks <= 9; ranks++) {
@@ -931,20 +930,19 @@ static void test_shards(void **state) {
   settle();
 }
 
-/* An epoch, as the training loop shares it out. */
+/* An epoch as the training loop distributes it. */
 typedef struct epoch_case {
   uint64_t n;
-  double fraction; /* held out */
+  double fraction; /* of the validation split */
   uint64_t batch_size, accumulate;
 } epoch_case;
 
-/* When and where a sample is used, as one number: its step, its batch, and its lane, 0 where there are
- * none. */
+/* Encodes the use of a sample as one number: step, batch, and lane (0 without lanes). */
 static uint64_t use_of(uint64_t step, uint64_t batch, size_t lane) {
   return (step * 10000 + batch) * LS_LANES_MAX + lane + 1;
 }
 
-/* Local. This rank's samples of a batch; `uses` gets their use. `tree`: NULL, or its lanes. */
+/* Local. Counts this rank's samples of a batch and records their use. tree: the lanes, or NULL. */
 static void work_batch(const ls_order *order, const ls_comm_tree *tree, uint64_t position, size_t rows,
                        uint64_t use, uint64_t *count, uint64_t *uses) {
   ls_partition cut;
@@ -958,8 +956,7 @@ static void work_batch(const ls_order *order, const ls_comm_tree *tree, uint64_t
   }
 }
 
-/* Local. Notes the samples that this rank works on in an epoch: steps of several batches, fewer at the end.
- */
+/* Local. Records the samples of this rank in an epoch: steps of several batches, fewer in the last step. */
 static void work_epoch(const epoch_case *c, const ls_view *view, uint64_t epoch, const ls_comm_tree *tree,
                        uint64_t *count, uint64_t *uses) {
   ls_order *order = new_order(view, 9, epoch, true);
@@ -974,7 +971,7 @@ static void work_epoch(const epoch_case *c, const ls_view *view, uint64_t epoch,
   ls_order_destroy(&order);
 }
 
-/* Local. What the ranks together must have noted: at any number of ranks the same. */
+/* Local. The expected records of all ranks together, for any number of ranks. */
 static void expect_epoch(const epoch_case *c, const ls_view *view, size_t n_lanes, uint64_t *uses) {
   ls_order *order = new_order(view, 9, 0, true);
   const uint64_t per_step = c->batch_size * c->accumulate;
@@ -989,8 +986,9 @@ static void expect_epoch(const epoch_case *c, const ls_view *view, size_t n_lane
   ls_order_destroy(&order);
 }
 
-/* Collective. Over an epoch the ranks together use each sample of the view once and no other; which step,
- * batch and lane has which samples is the same at any number of ranks, and another in another epoch. */
+/* Collective. In an epoch, the ranks together use each sample of the view exactly once, and no other
+ * sample. The step, batch and lane of a sample do not depend on the number of ranks, and differ between
+ * epochs. */
 static void check_epoch(const epoch_case *c, ls_comm_tree *tree) {
   const uint64_t n = c->n;
   const ls_dataset d = counted(n);
@@ -1020,14 +1018,14 @@ static void check_epoch(const epoch_case *c, ls_comm_tree *tree) {
 }
 
 static const epoch_case epoch_cases[] = {
-    {1437, 0.1, 32, 1},  /* a ragged last batch of 13 */
-    {1437, 0.1, 20, 3},  /* and a last step of fewer batches */
-    {1000, 0.0, 999, 1}, /* a last batch of one sample */
-    {101, 0.0, 2, 1},    /* batches smaller than most numbers of ranks and lanes */
-    {101, 0.2, 2, 7},    /* and several of them a step */
-    {101, 0.2, 16, 100}, /* all of them */
-    {50, 0.5, 1, 1},     /* one sample at a time */
-    {64, 0.0, 64, 1},    /* full */
+    {1437, 0.1, 32, 1},  /* last batch of 13 */
+    {1437, 0.1, 20, 3},  /* last step of fewer batches */
+    {1000, 0.0, 999, 1}, /* last batch of one sample */
+    {101, 0.0, 2, 1},    /* batches smaller than the number of ranks or lanes */
+    {101, 0.2, 2, 7},    /* several of them per step */
+    {101, 0.2, 16, 100}, /* all batches in one step */
+    {50, 0.5, 1, 1},     /* batches of one sample */
+    {64, 0.0, 64, 1},    /* full batch */
     {3, 0.0, 3, 1},      /* fewer samples than ranks */
     {1, 0.0, 1, 1},      {257, 0.25, 16, 1},
 };
@@ -1037,7 +1035,7 @@ static void test_every_sample_once(void **state) {
   for (size_t i = 0; i < COUNT(epoch_cases); i++) check_epoch(&epoch_cases[i], NULL);
 }
 
-/* In reproducible runs ranks hold whole lanes, some none. */
+/* In reproducible runs, ranks hold whole lanes; some ranks may hold none. */
 static void test_every_sample_once_in_lanes(void **state) {
   (void)state;
   for (size_t n_lanes = 1; n_lanes <= LS_LANES_MAX; n_lanes *= n_lanes < 16 ? 2 : 8) {
@@ -1049,7 +1047,8 @@ static void test_every_sample_once_in_lanes(void **state) {
   }
 }
 
-/* An order is the same on all ranks and for ever; without shuffling it is that of the file. */
+/* An order is the same on all ranks and equals the recorded one; without shuffling it is that of the file.
+ */
 static void test_orders(void **state) {
   (void)state;
   uint64_t positions[3][500];
@@ -1086,7 +1085,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_no_targets),
       cmocka_unit_test(test_names),
       cmocka_unit_test(test_ambiguity),
-      cmocka_unit_test(test_files_that_are_none),
+      cmocka_unit_test(test_invalid_files),
       cmocka_unit_test(test_bad_targets),
       cmocka_unit_test(test_bad_numbers),
       cmocka_unit_test(test_bad_inputs),

@@ -1,5 +1,4 @@
-/* Training samples as the data room makes them: images that move, noise, cutout, mixup, their targets and
- * weights. */
+/* Training samples of the module data: moves of images, noise, cutout, mixup, targets, weights. */
 #include "support.h"
 
 #include "data/internal.h"
@@ -7,11 +6,10 @@
 
 #define SEED 11
 
-/* Distributions are drawn with fixed seeds: a bound of five standard errors holds for ever once it holds.
- */
+/* Bound of statistical tests, in standard errors. The seeds are fixed, so the results do not vary. */
 #define SIGMAS 5.0
 
-/* Fails unless counts of equally likely outcomes are plausible: chi squared of cells - 1 degrees. */
+/* Chi-squared test of counts of equally likely outcomes, with cells - 1 degrees of freedom. */
 static void check_uniform(const char *what, size_t cells, const size_t *counts) {
   double total = 0.0;
   double chi = 0.0;
@@ -26,7 +24,7 @@ static void check_uniform(const char *what, size_t cells, const size_t *counts) 
 
 #define ARRAY(...) ((ls_array){.dtype = LS_F64, __VA_ARGS__})
 
-/* Fails unless the image x, placed, is `want`. */
+/* Fails unless the moved image x equals `want`. */
 static void check_move(const char *what, data_placement place, ls_array array, size_t n, const double *x,
                        const double *want, double tolerance) {
   double out[64];
@@ -54,26 +52,26 @@ static void images_move_exactly(void **state) {
              (const double[]){0, 3, 2, 0, 6, 5, 0, 9, 8});
 }
 
-static void images_turn_exactly_by_quarters(void **state) {
+static void rotation_by_90_degrees_is_exact(void **state) {
   (void)state;
-  const double against_clock[9] = {3, 6, 9, 2, 5, 8, 1, 4, 7};
-  check_nine("a quarter", (data_placement){.degrees = 90}, against_clock);
-  check_nine("three quarters", (data_placement){.degrees = -270}, against_clock);
-  check_nine("a quarter back", (data_placement){.degrees = -90},
-             (const double[]){7, 4, 1, 8, 5, 2, 9, 6, 3});
-  check_nine("a half", (data_placement){.degrees = 180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
-  check_nine("a half back", (data_placement){.degrees = -180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
-  check_move("hardly", (data_placement){.degrees = 1e-9}, NINE, 9, nine, nine, 1e-8);
-  check_nine("a quarter, then down", (data_placement){.degrees = 90, .down = 1},
+  const double counterclockwise[9] = {3, 6, 9, 2, 5, 8, 1, 4, 7};
+  check_nine("90 degrees", (data_placement){.degrees = 90}, counterclockwise);
+  check_nine("-270 degrees", (data_placement){.degrees = -270}, counterclockwise);
+  check_nine("-90 degrees", (data_placement){.degrees = -90}, (const double[]){7, 4, 1, 8, 5, 2, 9, 6, 3});
+  check_nine("180 degrees", (data_placement){.degrees = 180}, (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
+  check_nine("-180 degrees", (data_placement){.degrees = -180},
+             (const double[]){9, 8, 7, 6, 5, 4, 3, 2, 1});
+  check_move("almost 0 degrees", (data_placement){.degrees = 1e-9}, NINE, 9, nine, nine, 1e-8);
+  check_nine("90 degrees, then down", (data_placement){.degrees = 90, .down = 1},
              (const double[]){0, 0, 0, 3, 6, 9, 2, 5, 8});
-  check_nine("flipped, then a quarter", (data_placement){.degrees = 90, .flipped = true},
+  check_nine("flipped, then 90 degrees", (data_placement){.degrees = 90, .flipped = true},
              (const double[]){1, 4, 7, 2, 5, 8, 3, 6, 9});
   const double four[4] = {1, 2, 3, 4};
   check_move("even sides", (data_placement){.degrees = 90}, ARRAY(.n_dims = 3, .dims = {1, 2, 2}), 4, four,
              (const double[]){2, 4, 1, 3}, 0.0);
 }
 
-/* Channels stay together, and a wide image is wide. */
+/* The channels of a pixel stay together; height and width are not confused. */
 static void channels_move_together(void **state) {
   (void)state;
   const double x[12] = {1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6};
@@ -82,21 +80,21 @@ static void channels_move_together(void **state) {
              (const double[]){3, -3, 2, -2, 1, -1, 6, -6, 5, -5, 4, -4}, 0.0);
   check_move("shifted", (data_placement){.down = 1, .right = -1}, array, 12, x,
              (const double[]){0, 0, 0, 0, 0, 0, 2, -2, 3, -3, 0, 0}, 0.0);
-  check_move("a half", (data_placement){.degrees = 180}, array, 12, x,
+  check_move("180 degrees", (data_placement){.degrees = 180}, array, 12, x,
              (const double[]){6, -6, 5, -5, 4, -4, 3, -3, 2, -2, 1, -1}, 0.0);
 }
 
-/* By an eighth, a point beside the centre is 1 - 1/sqrt 2 of a pixel from where it was in either direction.
- */
-static void between_pixels_is_the_mean_by_nearness(void **state) {
+/* After a rotation by 45 degrees, a pixel beside the centre is 1 - 1/sqrt 2 pixels from its old position,
+ * in either direction. */
+static void values_between_pixels_are_interpolated(void **state) {
   (void)state;
   const double spot[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0};
   const double near = 1.0 - sqrt(0.5);
   const double beside = near * near;
-  const double corner = 0.0; /* sqrt 2 away, beyond the next pixel */
+  const double corner = 0.0; /* sqrt 2 from the centre, outside the adjacent pixels */
   check_move("a spot", (data_placement){.degrees = 45}, NINE, 9, spot,
              (const double[]){corner, beside, corner, beside, 1, beside, corner, beside, corner}, 1e-15);
-  /* The corner (-1, 1) of the turned image comes from (0, sqrt 2) right of the centre. */
+  /* The corner (-1, 1) of the rotated image comes from (0, sqrt 2), right of the centre. */
   double out[9];
   const ls_array array = NINE;
   data_augment_move(&(data_placement){.degrees = 45}, &array, nine, out);
@@ -120,17 +118,17 @@ static void shifts_are_uniform(void **state) {
   check_uniform("rows and columns", COUNT(counts), counts);
 }
 
-static void half_are_flipped(void **state) {
+static void half_of_the_images_are_flipped(void **state) {
   (void)state;
   const ls_augment augment = {.flip_horizontal = true};
-  size_t counts[4] = {0}; /* in two epochs: independent */
+  size_t counts[4] = {0}; /* of two epochs: independent */
   for (uint64_t sample = 0; sample < MANY; sample++)
     counts[2 * data_augment_place(&augment, SEED, 0, sample).flipped +
            data_augment_place(&augment, SEED, 1, sample).flipped]++;
   check_uniform("flips", COUNT(counts), counts);
 }
 
-static void turns_are_uniform(void **state) {
+static void rotations_are_uniform(void **state) {
   (void)state;
   const ls_augment augment = {.rotate = 30.0};
   size_t counts[20] = {0};
@@ -142,7 +140,7 @@ static void turns_are_uniform(void **state) {
   check_uniform("degrees", COUNT(counts), counts);
 }
 
-/* A draw is a function of seed, epoch and sample, and of each of them. */
+/* A draw depends on seed, epoch and sample, and on nothing else. */
 static void draws_are_keyed(void **state) {
   (void)state;
   const ls_augment augment = {.shift = 50, .flip_horizontal = true, .rotate = 180.0};
@@ -160,9 +158,9 @@ static void draws_are_keyed(void **state) {
     }
 }
 
-/* Moments of Beta(alpha, alpha) about 1/2, which do not see that shares are folded there: the second is
- * 1 / (4 (2 alpha + 1)), the fourth 3 / (16 (2 alpha + 1) (2 alpha + 3)), and the eighth, over that of the
- * fourth, 35 / (16 (2 alpha + 5) (2 alpha + 7)) / ... gives the error of the fourth's estimate. */
+/* Moments of Beta(alpha, alpha) about 1/2, which are also those of the larger of the two shares: the second
+ * is 1 / (4 (2 alpha + 1)), the fourth 3 / (16 (2 alpha + 1) (2 alpha + 3)), and the eighth, over that of
+ * the fourth, 35 / (16 (2 alpha + 5) (2 alpha + 7)) / ... gives the error of the fourth's estimate. */
 static void check_beta(double alpha) {
   const ls_dataset dataset = {.n_samples = 7};
   const ls_view view = ls_view_all(&dataset);
@@ -181,13 +179,13 @@ static void check_beta(double alpha) {
   check_close("fourth moment", sums[1], fourth, noise * sqrt(eighth - fourth * fourth) + 1e-9);
 }
 
-static void shares_are_of_beta(void **state) {
+static void shares_have_a_beta_distribution(void **state) {
   (void)state;
   const double alphas[] = {1e-6, 0.05, 0.2, 0.9, 1.0, 1.1, 2.0, 8.0, 300.0, 1e6};
   for (size_t i = 0; i < COUNT(alphas); i++) check_beta(alphas[i]);
 }
 
-/* Of alpha = 1 the share is uniform itself. */
+/* With alpha = 1, the share is uniform. */
 static void shares_of_alpha_1_are_uniform(void **state) {
   (void)state;
   const ls_dataset dataset = {.n_samples = 7};
@@ -217,7 +215,7 @@ static void partners_are_uniform_in_the_view(void **state) {
 
 #define SIDE 5
 
-/* A data set of images that all are 0. */
+/* A described dataset of images, without samples. */
 static ls_dataset images_of(uint64_t n) {
   return (ls_dataset){.n_samples = n,
                       .n_features = (size_t)SIDE * SIDE,
@@ -232,9 +230,9 @@ static void noise_is_normal(void **state) {
   const double n = 1000.0 * SIDE * SIDE;
   for (uint64_t sample = 0; sample < 1000; sample++) {
     float x[SIDE * SIDE];
-    float room[SIDE * SIDE];
+    float noise[SIDE * SIDE];
     for (size_t i = 0; i < COUNT(x); i++) x[i] = 3.0F;
-    data_augment_cover(&augment, &dataset, SEED, 0, sample, room, x);
+    data_augment_cover(&augment, &dataset, SEED, 0, sample, noise, x);
     for (size_t i = 0; i < COUNT(x); i++) {
       const double z = ((double)x[i] - 3.0) / 0.25;
       sums[0] += z / n;
@@ -247,8 +245,7 @@ static void noise_is_normal(void **state) {
   check_close("fourth moment", sums[2], 3.0, SIGMAS * sqrt(96.0 / n));
 }
 
-/* From the rows and columns that are 0 of ones: the centre of a square of 3, which tells itself even where
- * it is clipped. */
+/* The centre of a run of 3 empty rows or columns, which the border may clip. */
 static size_t centre_of(const bool *empty) {
   size_t first = 0;
   while (!empty[first]) first++;
@@ -259,7 +256,7 @@ static size_t centre_of(const bool *empty) {
   return first == 0 && end == 2 ? 0 : first + 1;
 }
 
-static void squares_are_cut_out_anywhere(void **state) {
+static void cutout_positions_are_uniform(void **state) {
   (void)state;
   const ls_dataset dataset = images_of(MANY);
   const ls_augment augment = {.cutout = 3};
@@ -272,15 +269,16 @@ static void squares_are_cut_out_anywhere(void **state) {
     data_augment_cover(&augment, &dataset, SEED, 1, sample, NULL, x);
     for (size_t i = 0; i < COUNT(x); i++)
       if (x[i] == 0.0F) rows[i / SIDE] = columns[i % SIDE] = true;
-    for (size_t i = 0; i < COUNT(x); i++) /* a full rectangle, and all else untouched */
+    for (size_t i = 0; i < COUNT(x); i++) /* a full rectangle; other pixels are unchanged */
       check_close("pixel", (double)x[i], rows[i / SIDE] && columns[i % SIDE] ? 0.0 : 1.0, 0.0);
     counts[SIDE * centre_of(rows) + centre_of(columns)]++;
   }
   check_uniform("centres", COUNT(counts), counts);
 }
 
-/* A square larger than the image takes all of it; an even one has its longer half in front. */
-static void squares_of_other_sizes(void **state) {
+/* A square larger than the image removes all of it. A square of even side extends further before its
+ * centre. */
+static void cutout_of_other_sizes(void **state) {
   (void)state;
   const ls_dataset dataset = images_of(100);
   for (uint64_t sample = 0; sample < 100; sample++) {
@@ -298,19 +296,19 @@ static void squares_of_other_sizes(void **state) {
   }
 }
 
-/* Noise is drawn first, so that what is cut out is 0. */
-static void cutout_comes_last(void **state) {
+/* Noise is added before cutout, so that removed pixels are 0. */
+static void cutout_follows_noise(void **state) {
   (void)state;
   const ls_dataset dataset = images_of(1);
   float x[SIDE * SIDE] = {0};
-  float room[SIDE * SIDE];
+  float noise[SIDE * SIDE];
   size_t zeros = 0;
-  data_augment_cover(&(ls_augment){.noise = 1.0, .cutout = 3}, &dataset, SEED, 1, 0, room, x);
+  data_augment_cover(&(ls_augment){.noise = 1.0, .cutout = 3}, &dataset, SEED, 1, 0, noise, x);
   for (size_t i = 0; i < COUNT(x); i++) zeros += x[i] == 0.0F;
   assert_in_range(zeros, 4, 9);
 }
 
-static void tables_are_no_images(void **state) {
+static void tables_are_rejected_as_images(void **state) {
   (void)state;
   const struct {
     const char *name;
@@ -337,7 +335,7 @@ static void tables_are_no_images(void **state) {
 #define ROWS  12
 #define CELLS ((size_t)SIDE * SIDE)
 
-/* Small images of bytes, with what kind of targets, and weights. */
+/* Small images of bytes, with targets and weights. */
 typedef struct fixture {
   uint8_t x[ROWS * SIDE * SIDE];
   int32_t classes[ROWS];
@@ -372,7 +370,7 @@ static void fixture_make(fixture *f, ls_target_kind target) {
   ls_normalizer_set(f->normalizer, f->normalizer->offset, f->normalizer->factor);
 }
 
-/* The samples of the fixture by a recipe, in a batch to be destroyed by the caller. */
+/* Gathers samples of the fixture with a recipe. The caller destroys the batch. */
 static ls_batch *gather(fixture *f, const ls_recipe *recipe, size_t n, const uint64_t *samples, float *x) {
   ls_batch *batch = NULL;
   ls_recipe full = *recipe;
@@ -387,7 +385,7 @@ static ls_batch *gather(fixture *f, const ls_recipe *recipe, size_t n, const uin
 
 static const uint64_t five[5] = {3, 11, 0, 7, 4};
 
-/* With nothing to change, samples are as in evaluation, to the bit. */
+/* Without augmentation, training samples have the bits of evaluation samples. */
 static void training_without_a_recipe_changes_nothing(void **state) {
   (void)state;
   fixture f;
@@ -409,8 +407,8 @@ static void training_without_a_recipe_changes_nothing(void **state) {
   ls_normalizer_destroy(&f.normalizer);
 }
 
-/* Pixels move as raw values, so that what comes in from outside is a raw 0, and then are normalised. */
-static void images_move_before_they_are_normalised(void **state) {
+/* Raw pixels are moved before they are normalised, so that pixels from outside are a raw 0. */
+static void images_are_moved_before_normalisation(void **state) {
   (void)state;
   fixture f;
   float x[5 * SIDE * SIDE];
@@ -431,7 +429,8 @@ static void images_move_before_they_are_normalised(void **state) {
   ls_normalizer_destroy(&f.normalizer);
 }
 
-/* Everything at once: a mixed sample is made of the two that the same recipe makes without mixup. */
+/* With all augmentations, a mixed sample is a mixture of the two samples that the recipe makes without
+ * mixup. */
 static void check_mixup(ls_target_kind target, const double *class_weights) {
   fixture f;
   float x[5 * SIDE * SIDE];
@@ -451,10 +450,11 @@ static void check_mixup(ls_target_kind target, const double *class_weights) {
     ls_batch *b = gather(&f, &apart, 1, &mixture.partner, other);
     const double own = (double)a->weights[0];
     const double others = (double)b->weights[0];
-    const bool counts = own > 0.0 && others > 0.0; /* who has no weight is mixed with nobody */
+    const bool counts = own > 0.0 && others > 0.0; /* a sample of weight 0 is not mixed */
     const double share = counts ? (double)mixture.share : 1.0;
     const double weight = counts ? share * own + (1.0 - share) * others : own;
-    const double of_targets = counts ? share * own / weight : 1.0; /* each loss by its own weight */
+    const double of_targets =
+        counts ? share * own / weight : 1.0; /* each loss counts with its own weight */
     for (size_t j = 0; j < CELLS; j++)
       check_close("x", (double)x[i * CELLS + j], share * (double)self[j] + (1.0 - share) * (double)other[j],
                   1e-6);
@@ -477,14 +477,14 @@ static void check_mixup(ls_target_kind target, const double *class_weights) {
   ls_normalizer_destroy(&f.normalizer);
 }
 
-static void mixed_samples_are_made_of_two(void **state) {
+static void mixed_samples_are_mixtures_of_two(void **state) {
   (void)state;
   check_mixup(LS_TARGET_CLASSES, NULL);
   check_mixup(LS_TARGET_CLASSES, (const double[]){0.5, 3.0, 0.0});
   check_mixup(LS_TARGET_VALUES, NULL);
 }
 
-/* A sample is the same in another place of another batch. */
+/* A sample is the same at another position of another batch. */
 static void samples_do_not_depend_on_their_batch(void **state) {
   (void)state;
   fixture f;
@@ -517,7 +517,7 @@ static void class_weights_are_factors(void **state) {
   ls_batch *batch = gather(&f, &recipe, 5, five, x);
   for (size_t i = 0; i < 5; i++)
     check_close("weight", (double)batch->weights[i], (double)f.w[five[i]] * of_classes[five[i] % 3], 1e-6);
-  ls_batch_gather(batch, &f.dataset, f.normalizer, 5); /* outside training they do not count */
+  ls_batch_gather(batch, &f.dataset, f.normalizer, 5); /* class weights apply to training only */
   for (size_t i = 0; i < 5; i++)
     check_close("weight", (double)batch->weights[i], (double)f.w[five[i]], 0.0);
   ls_batch_destroy(&batch);
@@ -532,7 +532,7 @@ static void class_weights_are_factors(void **state) {
   ls_normalizer_destroy(&f.normalizer);
 }
 
-/* Standardised targets come back in their own units. */
+/* Standardised targets are restored in their original units. */
 static void targets_are_standardised_and_restored(void **state) {
   (void)state;
   fixture f;
@@ -559,24 +559,24 @@ static void targets_are_standardised_and_restored(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(images_move_exactly),
-      cmocka_unit_test(images_turn_exactly_by_quarters),
+      cmocka_unit_test(rotation_by_90_degrees_is_exact),
       cmocka_unit_test(channels_move_together),
-      cmocka_unit_test(between_pixels_is_the_mean_by_nearness),
+      cmocka_unit_test(values_between_pixels_are_interpolated),
       cmocka_unit_test(shifts_are_uniform),
-      cmocka_unit_test(half_are_flipped),
-      cmocka_unit_test(turns_are_uniform),
+      cmocka_unit_test(half_of_the_images_are_flipped),
+      cmocka_unit_test(rotations_are_uniform),
       cmocka_unit_test(draws_are_keyed),
-      cmocka_unit_test(shares_are_of_beta),
+      cmocka_unit_test(shares_have_a_beta_distribution),
       cmocka_unit_test(shares_of_alpha_1_are_uniform),
       cmocka_unit_test(partners_are_uniform_in_the_view),
       cmocka_unit_test(noise_is_normal),
-      cmocka_unit_test(squares_are_cut_out_anywhere),
-      cmocka_unit_test(squares_of_other_sizes),
-      cmocka_unit_test(cutout_comes_last),
-      cmocka_unit_test(tables_are_no_images),
+      cmocka_unit_test(cutout_positions_are_uniform),
+      cmocka_unit_test(cutout_of_other_sizes),
+      cmocka_unit_test(cutout_follows_noise),
+      cmocka_unit_test(tables_are_rejected_as_images),
       cmocka_unit_test(training_without_a_recipe_changes_nothing),
-      cmocka_unit_test(images_move_before_they_are_normalised),
-      cmocka_unit_test(mixed_samples_are_made_of_two),
+      cmocka_unit_test(images_are_moved_before_normalisation),
+      cmocka_unit_test(mixed_samples_are_mixtures_of_two),
       cmocka_unit_test(samples_do_not_depend_on_their_batch),
       cmocka_unit_test(class_weights_are_factors),
       cmocka_unit_test(targets_are_standardised_and_restored),
