@@ -84,7 +84,7 @@ def dead_run_is_taken_over(folder, ranks):
     end = harness.finish(first)
     end.must((folder / "run/lock").exists(), "who is killed leaves the lock")
     lock = (folder / "run/lock").read_bytes()
-    step = max((int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-")), default=0)
+    step = max(harness.saved_steps(folder / "run/checkpoints"), default=0)
     parts = ("run/lock", harness.TAKEN_OVER, str(process), HOST)
     for more in (("--set", f"train.max_steps={step + 3}"), ("--overwrite", "--set", "train.max_steps=3")):
         (folder / "run/lock").write_bytes(lock)
@@ -103,7 +103,7 @@ def run_that_lost_its_lock_ends(folder, ranks):
     end = harness.finish(first).exits(OUTPUT).reports("error: run/lock")
     end.must((folder / "run/lock").read_text() == lock_of("far"), "the lock is left to its owner")
     (folder / "run/lock").unlink()
-    step = max((int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-")), default=0)
+    step = max(harness.saved_steps(folder / "run/checkpoints"), default=0)
     result = run(folder, *TRAIN, "--set", f"train.max_steps={step + 3}", ranks=ranks).exits(0).reports(harness.DONE, f"{step + 3} steps")
     if step: # else it ended before its first checkpoint
         result.reports(harness.RESUMED, f"run/checkpoints/step-{step:08}.h5")

@@ -211,8 +211,7 @@ class Start:
 # ---------------------------------------------------------------- a chain
 
 def saved_step(folder):
-    steps = [int(path.name[5:13]) for path in folder.glob("run/checkpoints/step-????????.h5")]
-    return max(steps, default=0)
+    return max(harness.saved_steps(folder / "run/checkpoints"), default=0)
 
 
 def check_tidy(folder, result):

@@ -699,7 +699,7 @@ def start_long_run(folder, ranks, *words):
 
 def check_stopped(folder, result, ranks, least=8):
     """There is a checkpoint, from which the run goes on as if nothing had been."""
-    step = max(int(name[5:13]) for name in steps_saved(folder) if name.startswith("step-"))
+    step = max(harness.saved_steps(folder / "run/checkpoints"))
     result.must(step >= least, "an epoch of 8 steps was over")
     end = f"train.max_steps={step + 3}"
     again = train(folder, "--set", end, ranks=ranks)
@@ -755,7 +755,7 @@ def stopped_by_max_time(ranks, folder):
         match = re.match(r"lockstep: warning: .*train\.max_time.* step (\d+)", result.err)
         result.must(match and result.err.count("lockstep:") == 1, "one line must say so")
         steps.append(int(match[1]))
-        result.must(f"step-{steps[-1]:08}.h5" in steps_saved(folder), "that step must be saved")
+        result.must(steps[-1] in harness.saved_steps(folder / "run/checkpoints"), "that step must be saved")
     result.reports(RESUMED, f"run/checkpoints/step-{steps[0]:08}.h5")
     result.must(1 <= steps[0] < steps[1], "each start must take steps")
     check_stopped(folder, result, ranks, least=2)

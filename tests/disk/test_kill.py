@@ -68,8 +68,7 @@ def kill_all(process):
 
 
 def newest_step(folder):
-    names = [path.name for path in (folder / "out/run/checkpoints").glob("step-*.h5")]
-    return max((int(name[5:-3]) for name in names), default=None)
+    return max(harness.saved_steps(folder / "out/run/checkpoints"), default=None)
 
 
 def wait_for_a_moment(folder, process, chance):

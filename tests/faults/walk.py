@@ -21,6 +21,7 @@ that is neither there nor wrapped is a mistake.
   walk.py --all --ranks 1,2   at these numbers of ranks alone
   walk.py --leaks ...         with a search for leaks after each run of mpirun, which takes longer than the run
   walk.py ... WORD...         only scenarios or sites with one of these words; the lists are not compared then
+  walk.py --update            rewrites sites.txt after functions have moved to other files; reads only src/, needs no build
 """
 
 import argparse
@@ -47,7 +48,7 @@ os.environ.setdefault("LOCKSTEP_BUILD", str(HERE.parents[1] / "build-san"))  # a
 os.environ.setdefault("LOCKSTEP_PATIENCE", "5")
 
 import harness  # noqa: E402
-from harness import BUILD  # noqa: E402
+from harness import BUILD, ROOT  # noqa: E402
 
 DEADLINE = 60.0 * harness.PATIENCE
 CODES = {2, 3, 4, 5, 6, 70}
@@ -473,6 +474,43 @@ def listed(name):
     return found
 
 
+def functions():
+    """(file, as sites name it, function) -> the text of the function."""
+    found = {}
+    for path in (ROOT / "src").glob("*/*.[ch]"):
+        text, name = path.read_text(), str(path.relative_to(ROOT / "src"))
+        starts = list(re.finditer(r"^[A-Za-z_][\w *]*?\b(\w+)\([^;]*?\)[^;{]*\{", text, re.MULTILINE))
+        for start, following in zip(starts, [*starts[1:], None]):
+            found[name, start[1]] = text[start.start():following.start() if following else None]
+    return found
+
+
+def successors(file, function, call, texts, listed_sites):
+    """Where the site is now: a function of that name in another file, or one in the same file that makes the call and has no
+    site for it."""
+    places = [place for place in texts if place[1] == function]
+    call_name = re.compile(rf"\b{re.escape(call.split('#')[0])}\(")
+    return places or [(other, name) for (other, name), text in texts.items() if other == file and call_name.search(text)
+                      and f"{other}:{name}:{call}" not in listed_sites]
+
+
+def update_sites():
+    """Rewrites sites.txt after functions have moved or have a new name; a site without a successor, or with several, is
+    removed. Returns what changed."""
+    texts, changes, kept, listed_sites = functions(), [], [], listed("sites.txt")
+    for line in (HERE / "sites.txt").read_text().splitlines():
+        file, *rest = line.split(":", 3)
+        if line.startswith("#") or len(rest) < 3 or (file, rest[0]) in texts:
+            kept.append(line)
+            continue
+        places = successors(file, *rest[:2], texts, listed_sites)
+        if len(places) == 1:
+            kept.append(":".join([*places[0], *rest[1:]]))
+        changes.append(f"{file}:{rest[0]}:{rest[1]} -> {' or '.join(map(':'.join, places)) or 'gone'}")
+    (HERE / "sites.txt").write_text("\n".join(kept) + "\n")
+    return changes
+
+
 def all_sites():
     out = subprocess.run([harness.PROGRAM], env={**os.environ, "LOCKSTEP_FAULT": "list"}, check=True, text=True,
                          capture_output=True).stdout
@@ -500,9 +538,10 @@ def check_lists(sites, passed, verdicts):
     new = {site for site in set(sites) - passed if "unvisited" not in heading.get(site, "")}
     new |= {site for site in verdicts if "harmless" in verdicts[site] and "harmless" not in heading.get(site, "")}
     old = {site for site in lists if site not in sites or heading[site] == "unvisited" and site in passed}
-    return [*(f"{site}: no scenario comes by, or its failure is of no account; mend it, or say why in sites.txt"
-              for site in sorted(new)),
-            *(f"{site}: is not as sites.txt says; take it off" for site in sorted(old))]
+    return [*(f"{site}: no scenario reaches it, or its failure has no effect: handle the failure, or add the site and the "
+              f"reason to sites.txt" for site in sorted(new)),
+            *(f"{site}: sites.txt is wrong about it: remove it there; `walk.py --update` does so if its function has moved"
+              for site in sorted(old))]
 
 
 # ---------------------------------------------------------------------- the walk
@@ -548,6 +587,7 @@ def parse():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--leaks", action="store_true")
     parser.add_argument("--ranks", help="with --all: 1,2,4")
+    parser.add_argument("--update", action="store_true")
     parser.add_argument("words", nargs="*")
     return parser.parse_args()
 
@@ -569,6 +609,9 @@ def walk_all(walk, jobs, pool):
 
 def main():
     arguments = parse()
+    if arguments.update:
+        print(*update_sites(), "sites.txt is up to date", sep="\n")
+        return
     sites = all_sites()
     numbers = [int(n) for n in (arguments.ranks or "1,2,4").split(",")] if arguments.all else [1, 2]
     ranks = [harness.ALONE if n == 1 and not arguments.all else n for n in numbers]

@@ -79,7 +79,7 @@ class Case:
                                         env=hosts.environment(int(200 * runs.PATIENCE)))
 
     def steps(self):
-        return sorted(path.name for path in self.output.glob("checkpoints/step-*.h5"))
+        return runs.saved_steps(self.output / "checkpoints")
 
     def train(self, **how):
         """Until the first checkpoint is there."""
@@ -124,8 +124,7 @@ class Case:
 
     def goes_on(self, host):
         """From the last checkpoint, by one rank on a host."""
-        last = max(self.steps())
-        step = int(last.removeprefix("step-").removesuffix(".h5"))
+        step = max(self.steps())
         if host is not self.bed.hosts[0]:
             (self.output / "lock").unlink(missing_ok=True) # of a host that is gone, as the message of a start says
         words = self.words([f"train.max_steps={step + 3}", "comm.timeout=60s"]) # that of a test is short for a disk
@@ -226,7 +225,7 @@ def back(case):
     case.bed.cut(case.bed.hosts[0])
     time.sleep(0.5 * case.limit)
     case.bed.cut(case.bed.hosts[0])
-    case.check(int(at[5:13]) < steps and case.process.wait(100) == 0, f"was cut after {at}, ends well")
+    case.check(at < steps and case.process.wait(100) == 0, f"was cut after {at}, ends well")
     case.nothing_left()
     cut_short, name = case.output.rename(case.here.folder / "cut"), case.output.name
     done = case.bed.run(case.ranks, *case.words())

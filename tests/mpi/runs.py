@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,12 @@ class Checkpoint:
     def float_attributes(self):
         """Names, as `different` gives them, of attributes that are real numbers."""
         return [name for name, value in self.attributes.items() if numpy.asarray(value).dtype.kind == "f"]
+
+
+def saved_steps(folder):
+    """The steps of the complete checkpoints in a folder, in order. A killed writer may leave temporary files beside them."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)\.h5", name)))
 
 
 def distance(a, b):

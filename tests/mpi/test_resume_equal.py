@@ -201,8 +201,7 @@ def rank_processes(mpirun):
 
 
 def newest_step(folder):
-    steps = [int(match[1]) for name in os.listdir(folder) if (match := re.fullmatch(r"step-(\d+)\.h5", name))]
-    return max(steps, default=0)
+    return max(runs.saved_steps(folder), default=0)
 
 
 def kill_after(here, ranks, name, step, whom):

@@ -49,7 +49,7 @@ class Fault:
                                    text=True)
         pids = {}
         try:
-            self.began = runs.await_that(lambda: [*checkpoints.glob("step-*.h5")], 60)
+            self.began = runs.await_that(lambda: runs.saved_steps(checkpoints), 60)
             runs.await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
             pids = ranks_of(process.pid)
             since = time.monotonic()
@@ -86,8 +86,7 @@ def check_fault(here, ranks, rank, number, verdicts):
     limit = (TIMEOUT if number == signal.SIGSTOP else 0) + GRACE
     verdicts.check(fault.seconds < limit * runs.PATIENCE * 4,
                    f"{what}: {fault.seconds:.1f} s, of {limit} s on a quiet machine")
-    steps = [name for name in here.checkpoints(fault.name) if name.startswith("step-") and name.endswith(".h5")]
-    step = int(max(steps).removeprefix("step-").removesuffix(".h5"))
+    step = max(runs.saved_steps(here.folder / fault.name / "checkpoints"))
     # The last timeout counts: here nothing hangs, and to sync a file may take longer than the watchdog's.
     out = here.train(ranks, fault.name, [*SETS, "comm.timeout=60s", f"train.max_steps={step + 3}"])
     verdicts.check(f"step {step}" in out, f"{what}: goes on from step {step}")
