@@ -1,9 +1,7 @@
-/* explain: what a model's outputs come from: which features of a sample speak for a class and which against
- * it (integrated gradients), and which features the model needs at all (permutation importance).
+/* explain: attributions of a model's outputs to the features of a sample (integrated gradients), and the
+ * importance of each feature for the model (permutation importance).
  *
- * A model is explained as it predicts: in the mode LS_PREDICT, with probabilities where its loss has a
- * link.
- */
+ * The model runs in mode LS_PREDICT; outputs are probabilities if its loss has a link. */
 #ifndef LOCKSTEP_EXPLAIN_H
 #define LOCKSTEP_EXPLAIN_H
 
@@ -14,49 +12,69 @@
 #include "lockstep/model.h"
 #include "lockstep/store.h"
 
-/* ------------------------------------------------------------ the output explained */
+/* ---------------------------------------------------------------------- outputs */
 
-/* Local. Outputs to choose from: classes (two for one sigmoid output), labels, or numbers. */
+/* Local. Outputs that can be explained: classes (two for one sigmoid output), labels, or numbers. */
 size_t ls_explain_n_outputs(const ls_model *model);
 
-/* ------------------------------------------------------------- integrated gradients */
+/* Names of classes and features; NULL if unknown. */
+typedef struct ls_explain_names {
+  const char *const *classes, *const *features;
+  size_t n_classes, n_features;
+} ls_explain_names;
+
+/* Local. The name of an output: of a class, its number, or y, y0, y1 ... for a regression. `text` is used
+ * for names that are not stored. */
+const char *ls_explain_output_name(const ls_explain_names *names, const ls_model *model, size_t k,
+                                   char *text, size_t size);
+
+/* Local. The name of a feature, or its position in x, such as x[3,5]. */
+const char *ls_explain_feature_name(const ls_explain_names *names, const ls_dataset *dataset, size_t j,
+                                    char *text, size_t size);
+
+/* Local. Finds an output by name or else by number. LS_ERR_CONFIG if there is none. */
+ls_status ls_explain_find_output(const ls_explain_names *names, const ls_model *model, const char *name,
+                                 uint64_t *output);
+
+/* --------------------------------------------------------- integrated gradients */
 
 /* For a sample x, a baseline x0, and F, the probability of a class or an output of a regression,
  *
  *   A_i = (x_i - x0_i) integral_0^1 dF/dx_i (x0 + a (x - x0)) da
  *
  * (Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017). They add up to
- * F(x) - F(x0), "completeness"; how far a numeric integral is from that tells how good it is. Kinks (ReLU)
- * make the integrand jump, so points are doubled until the gap is small. */
+ * F(x) - F(x0), "completeness"; the gap between the two is the error of the numeric integral. Kinks (ReLU)
+ * make the integrand discontinuous, so the number of points is doubled until the gap is small. */
 
-/* The sample that stands for "nothing". */
+/* The sample that represents the absence of features. */
 typedef enum ls_baseline {
   LS_BASELINE_ZERO, /* all features 0 as stored: a black image */
-  LS_BASELINE_MEAN  /* the mean of the data: a sample like all and like none */
+  LS_BASELINE_MEAN  /* the mean of the data */
 } ls_baseline;
 
 extern const char *const ls_baseline_names[];
 
-/* Local. The one that suits data of this shape: 0 for images, where it is black and says nothing; the mean
- * for tables, where 0 is a value as any other, and often one that no sample has. */
+/* Local. The default baseline for data of this shape: zero for images, where it is black; the mean for
+ * tables, where 0 is a value like any other, which often no sample has. */
 ls_baseline ls_baseline_for(const ls_array *x);
 
-#define LS_EXPLAIN_POINTS_MOST 16384 /* of an integral, however large its gap */
+#define LS_EXPLAIN_POINTS_MOST 16384 /* of one integral, even if its gap is still large */
 
 typedef struct ls_explain_options {
-  ls_model *model; /* borrowed, as the next two; of at least 2 rows a pass. Its gradients are overwritten */
+  ls_model
+      *model; /* at least 2 rows per pass; its gradients are overwritten. Borrowed, as are the next two */
   const ls_normalizer *normalizer;
   const ls_dataset *dataset;
   ls_baseline baseline;
   bool has_output; /* explain `output`; else the predicted class or label, or each output of a regression */
-  size_t output;   /* below ls_explain_n_outputs */
-  size_t points; /* of an integral at first, from 1 to LS_EXPLAIN_POINTS_MOST; rounded up to whole panels */
+  uint64_t output; /* below ls_explain_n_outputs */
+  size_t points; /* initial points of an integral, from 1 to LS_EXPLAIN_POINTS_MOST; rounded up to panels */
 } ls_explain_options;
 
-/* Explanations: each is of one output for one sample. All arrays are views. */
+/* Explanations, each of one output of one sample. All arrays are views. */
 typedef struct ls_attribution {
   size_t n;
-  uint64_t *samples, *outputs;      /* (n) each: what is explained */
+  uint64_t *samples, *outputs;      /* (n) each: the sample and output that are explained */
   uint64_t *points;                 /* (n): of the integral */
   double *values, *baseline_values; /* (n) each: F(x), F(x0) */
   double *gaps;                     /* (n): sum_i A_i - (F(x) - F(x0)) */
@@ -68,40 +86,34 @@ typedef struct ls_explainer {
   size_t per_sample;  /* explanations of a sample */
   size_t max_samples; /* of one call */
   ls_batch *batch;    /* owned; of one row */
-  float *x0;          /* (n_features): the baseline, normalised */
-  const float *x;     /* (n_features): the current sample, likewise; borrowed from the batch */
+  float *x0;          /* (n_features): the normalised baseline */
+  const float *x;     /* (n_features): the current sample, normalised; borrowed from the batch */
   float *path;        /* (rows of a pass, n_features): the inputs of a pass */
   float *dx;          /* (rows of a pass, n_features) */
-  double *sums;       /* (n_features): the integral so far */
+  double *sums;       /* (n_features): partial sums of the integral */
   ls_attribution result;
   ls_arena arena; /* of all these arrays */
 } ls_explainer;
 
-/* Collective. The caller destroys it. LS_ERR_INTERNAL where memory is short. */
+/* Collective. The caller destroys it. LS_ERR_INTERNAL if memory is short. */
 ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, ls_explainer **out);
 void ls_explainer_destroy(ls_explainer **explainer);
 
-/* Collective. Explains n <= max_samples samples, shared out over the ranks: n * per_sample explanations,
- * the same on all ranks, in the order of `samples`. Borrowed; valid until the next call. */
+/* Collective. Explains n <= max_samples samples, divided among the ranks: n * per_sample explanations, the
+ * same on all ranks, in the order of `samples`. Borrowed; valid until the next call. */
 const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *explainer, const uint64_t *samples,
                                            size_t n);
 
-/* Local. Whether explanation i is complete: its gap is at most 1e-3 of |F(x) - F(x0)|, or 1e-4 of a
- * probability, 1e-6 of the larger of |F(x)| and |F(x0)| of a number, 1e-5 of the deviation of a
- * standardised one. */
+/* Local. Whether the gap of explanation i is at most 1e-3 of |F(x) - F(x0)|, or at most: 1e-4 for a
+ * probability; 1e-6 of the larger of |F(x)| and |F(x0)| for a number; 1e-5 of the standard deviation for a
+ * standardised number. */
 bool ls_attribution_is_complete(const ls_explainer *explainer, const ls_attribution *attribution, size_t i);
 
-/* ---------------------------------------------------------------------------- files */
-
-/* Names for attributes; NULL where they are not known. */
-typedef struct ls_explain_names {
-  const char *const *classes, *const *features;
-  size_t n_classes, n_features;
-} ls_explain_names;
+/* ------------------------------------------------------------------------ files */
 
 /* Local. Begins a file of the explanations of n_samples samples: /attribution (n, ...) float32 and /x (n,
- * ...) in the shape of the data's x, /sample, /class, /output, /baseline_output, /gap and /points (n).
- * LS_ERR_OUTPUT. ls_store_publish ends it. */
+ * ...) in the shape of the data's x, /sample, /class, /output, /baseline_output, /gap and /points (n). The
+ * caller publishes it by ls_store_publish. LS_ERR_OUTPUT. */
 ls_status ls_explain_create_file(const ls_explainer *explainer, const ls_explain_names *names,
                                  size_t n_samples, const char *path, ls_store_writer **out);
 
@@ -109,26 +121,38 @@ ls_status ls_explain_create_file(const ls_explainer *explainer, const ls_explain
 ls_status ls_explain_append(const ls_explainer *explainer, const ls_attribution *attribution,
                             ls_store_writer *writer);
 
-/* ------------------------------------------------------------------------- pictures */
+/* --------------------------------------------------------------------- pictures */
 
 typedef struct ls_picture {
-  size_t height, width, channels; /* 1: grey, 3: red, green, blue; a pixel's channels side by side */
+  size_t height, width, channels; /* channels: 1 (grey) or 3 (RGB), the last dimension */
 } ls_picture;
 
-/* Local. Whether rows of x are pictures: (N, H, W), (N, H, W, 1 or 3), or (N, H * H) from 8 x 8 on. */
+/* Local. Whether rows of x are images: (N, H, W), (N, H, W, 1 or 3), or (N, H * H) with H of at least 8. */
 bool ls_picture_of(const ls_array *x, ls_picture *out);
 
-/* Local. Writes a PNG file: the image, from its darkest to its brightest value, and beside it what each
- * pixel contributes (the sum over its channels): red for, blue against, white nothing, the strongest pixel
- * in full colour. LS_ERR_OUTPUT.  image, attribution: (height, width, channels) */
+/* Local. Writes a PNG file: the image, scaled from its minimum to its maximum, and beside it the heat map
+ * of the attributions, summed over channels: red for positive, blue for negative, white for 0, with the
+ * largest one in full colour. LS_ERR_OUTPUT.  image, attribution: (height, width, channels) */
 ls_status ls_picture_write(const char *path, const ls_picture *picture, const float *image,
                            const float *attribution);
 
-/* ----------------------------------------------------------- permutation importance */
+/* A folder of pictures of explanations. */
+typedef struct ls_pictures ls_pictures;
+
+/* Local. Creates the folder if it does not exist. The caller destroys *out, after a failure too.
+ * LS_ERR_DATA if the samples are not images, LS_ERR_OUTPUT. */
+ls_status ls_pictures_create(const char *folder, const ls_dataset *dataset, ls_pictures **out);
+void ls_pictures_destroy(ls_pictures **pictures);
+
+/* Local. Writes sample-<number>-class-<name>.png for explanation i of the last call. LS_ERR_OUTPUT. */
+ls_status ls_pictures_draw(ls_pictures *pictures, const ls_explainer *explainer, size_t i,
+                           const char *name);
+
+/* ------------------------------------------------------- permutation importance */
 
 #define LS_IMPORTANCE_FEATURES_MOST 4096
 
-/* What becomes worse where a feature's values are dealt out anew among the samples, which cuts its tie to
+/* The loss of quality if a feature's values are permuted among the samples, which removes their relation to
  * the targets and to the other features (Breiman, "Random forests", 2001; scikit-learn's
  * permutation_importance). Means and standard deviations (of the population) over the repeats. */
 typedef struct ls_importance_row {
@@ -140,14 +164,14 @@ typedef struct ls_importance_row {
 typedef struct ls_importance {
   uint64_t samples;
   size_t repeats;
-  double loss, quality;    /* with all features as they are */
+  double loss, quality;    /* with all features unchanged */
   size_t n;                /* features */
-  ls_importance_row *rows; /* (n), owned: the greatest drop first, then the greatest rise */
+  ls_importance_row *rows; /* (n), owned: in descending order of drop, then of rise */
 } ls_importance;
 
-/* Collective. Measures the importance of all features on a data set with targets; permutations are keyed on
- * (seed, feature, repeat). LS_ERR_DATA where there are more than LS_IMPORTANCE_FEATURES_MOST. The caller
- * destroys it. */
+/* Collective. Measures the importance of all features on a dataset with targets; permutations are keyed on
+ * (seed, feature, repeat). LS_ERR_DATA if there are more than LS_IMPORTANCE_FEATURES_MOST features. The
+ * caller destroys it. */
 ls_status ls_importance_create(ls_comm *comm, const ls_explain_options *options, uint64_t seed,
                                size_t repeats, ls_importance **out);
 void ls_importance_destroy(ls_importance **importance);

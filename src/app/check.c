@@ -1,5 +1,7 @@
-/* lockstep check: all but the training. */
-#include "command.h"
+/* lockstep check: all work before training. */
+#include "internal.h"
+
+#include "lockstep/checkpoint.h"
 
 #include <stdlib.h>
 
@@ -11,7 +13,7 @@ static size_t count_parameters(const ls_layer *layer) {
 
 #define INDENT 2 /* of the layers inside another */
 
-/* A row a layer, with its own parameters; those inside it below, further in. */
+/* One row per layer with its own parameters; the layers inside it follow, indented. */
 static void print_layer(const ls_layer *layer, size_t index, int depth) {
   char name[64];
   const int indent = depth * INDENT;
@@ -25,32 +27,33 @@ static void print_layer(const ls_layer *layer, size_t index, int depth) {
 static void print_layers(const ls_model *model) {
   printf("\n%-5s %-12s %10s %10s %12s\n", "layer", "kind", "inputs", "outputs", "parameters");
   for (size_t i = 0; i < model->n_layers; i++) print_layer(model->layers[i], i, 0);
-  printf("%40s %12zu\n", "in all", model->n_params);
+  printf("%40s %12zu\n", "total", model->n_params);
 }
 
-static void print_data(const char *name, const ls_split *part) {
+static void print_data(const char *name, const ls_split *split) {
   char shape[128];
-  if (part->view.n == 0) return;
-  printf("%-10s  %llu samples, x %s%s\n", name, (unsigned long long)part->view.n,
-         ls_array_describe(&part->dataset->x_array, shape, sizeof shape),
-         part->dataset->has_weights ? ", with weights" : "");
+  if (split->view.n == 0) return;
+  printf("%-10s  %llu samples, x %s%s\n", name, (unsigned long long)split->view.n,
+         ls_array_describe(&split->dataset->x_array, shape, sizeof shape),
+         split->dataset->has_weights ? ", with weights" : "");
 }
 
 static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   const double mb = 1e-6;
   const ls_job *const job = setup->job;
-  const ls_split *const parts[] = {&setup->train, &setup->validation, &setup->test};
+  const ls_split *const splits[] = {&setup->train, &setup->validation, &setup->test};
   double data = 0.0;
   for (size_t i = 0; i < 3; i++)
-    if (parts[i]->dataset && !parts[i]->is_shared) data += (double)parts[i]->dataset->reader->bytes;
+    if (splits[i]->dataset && !splits[i]->is_shared) data += (double)splits[i]->dataset->reader->bytes;
   const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
-  printf("\nmemory      %.1f MB of data a node; of each of %d rank%s: %.1f MB model with activations, %.1f "
-         "MB optimizer; of rank 0 %.1f MB more for the copy that checkpoints are made of\n",
-         data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
-         (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity) * mb,
-         slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
-         (double)ls_saver_bytes(job->model, job->optim) * mb);
-  printf("threads     %d of BLAS in each rank\n", setup->threads);
+  printf(
+      "\nmemory      per node: %.1f MB data; per rank (%d rank%s): %.1f MB model and activations, %.1f MB "
+      "optimizer; rank 0: %.1f MB more for the copy that checkpoints are written from\n",
+      data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
+      (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity) * mb,
+      slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
+      (double)ls_saver_bytes(job->model, job->optim) * mb);
+  printf("threads     %d BLAS thread%s per rank\n", setup->threads, setup->threads == 1 ? "" : "s");
 }
 
 static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
@@ -63,24 +66,24 @@ static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
   print_data("test", &setup->test);
   print_layers(setup->job->model);
   print_memory(comm, setup);
-  printf("fine: nothing is wrong with this config and its data\n");
+  printf("OK: config and data are valid\n");
   free(config);
   return LS_OK;
 }
 
 static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
   (void)a;
-  return ls_comm_agree(comm, prints(comm) ? print_all(comm, setup) : LS_OK);
+  return ls_comm_agree(comm, app_is_root(comm) ? print_all(comm, setup) : LS_OK);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  return run_with_setup(comm, a, check);
+  return app_with_setup(comm, a, check);
 }
 
-const command command_check = {
+const command app_check = {
     .name = "check",
     .operands = "CONFIG.yaml",
-    .help = "does all but the training: config resolved, data read, layers, parameters, memory",
+    .help = "validate a config and its data; print the resolved config, layers, parameters and memory",
     .least = 1,
     .most = 1,
     .options = {OPTION_SET},

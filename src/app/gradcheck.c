@@ -1,5 +1,5 @@
-/* lockstep gradcheck: analytic against numeric gradients, block by block. */
-#include "command.h"
+/* lockstep gradcheck: compares analytic with numeric gradients, block by block. */
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,10 @@ static ls_status print_table(const ls_gradcheck_row *table, size_t n) {
   }
   fflush(stdout);
   if (n_wrong > 0)
-    return ls_fail(LS_ERR_NUMERIC,
-                   "%zu of %zu gradients differ by more than %g, or %g along a random direction", n_wrong,
-                   n, TOLERANCE, RANDOM_TOLERANCE);
+    return ls_fail(
+        LS_ERR_NUMERIC,
+        "%zu of %zu gradients differ by more than %g, or by more than %g along a random direction", n_wrong,
+        n, TOLERANCE, RANDOM_TOLERANCE);
   printf("all %zu gradients agree to %g, and to %g along a random direction\n", n, TOLERANCE,
          RANDOM_TOLERANCE);
   return LS_OK;
@@ -32,30 +33,29 @@ static ls_status print_table(const ls_gradcheck_row *table, size_t n) {
 static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
   (void)a;
   const size_t n = setup->job->model->n_segments;
-  ls_gradcheck_row *const table = ls_calloc(n, sizeof *table);
+  ls_gradcheck_row *table = ls_calloc(n, sizeof *table);
   ls_status status = ls_comm_agree(comm, table ? LS_OK : ls_fail_memory("the table", n * sizeof *table));
   if (status == LS_OK) {
     ls_model_initialise(setup->job->model, setup->job->train.seed);
     status = ls_gradcheck(comm, setup, ROWS, table);
   }
-  if (status == LS_OK) status = ls_comm_agree(comm, prints(comm) ? print_table(table, n) : LS_OK);
+  if (status == LS_OK) status = ls_comm_agree(comm, app_is_root(comm) ? print_table(table, n) : LS_OK);
   free(table);
   return status;
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  return run_with_setup(comm, a, check);
+  return app_with_setup(comm, a, check);
 }
 
-const command command_gradcheck = {
+const command app_gradcheck = {
     .name = "gradcheck",
     .operands = "CONFIG.yaml",
-    .help = "compares analytic with numeric gradients of the initial model, block by block",
+    .help = "compare analytic with numeric gradients of the initial model, block by block",
     .details =
-        "For each block of parameters: the derivative of the mean loss of 64 samples along the gradient "
-        "and\n"
-        "along a random direction, by backpropagation and by central differences. Exit code 6 where one\n"
-        "differs.",
+        "For each block of parameters: the derivative of the mean loss of 64 samples along the gradient\n"
+        "and along a random direction, by backpropagation and by central differences. Exit code 6 if\n"
+        "a block differs.",
     .least = 1,
     .most = 1,
     .options = {OPTION_SET},

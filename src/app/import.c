@@ -1,29 +1,14 @@
 /* lockstep import. */
 #include "lockstep/import.h"
 
-#include "command.h"
+#include "internal.h"
 
-#include <stdlib.h>
-
-static ls_status parse_fraction(const char *text, double *out) {
-  char *end = NULL;
-  *out = 0.0;
-  if (!text) return LS_OK;
-  *out = strtod(text, &end);
-  if (end != text && *end == '\0' && *out >= 0.0 && *out < 1.0) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "--test-fraction: %s is not a number from 0 up to but not 1", text);
-}
-
-/* Rank 0's work. */
+/* Rank 0. */
 static ls_status import(const arguments *a) {
-  ls_import_options options = {.output = argument_of(&command_import, a, "output"),
-                               .label = argument_of(&command_import, a, "label"),
-                               .seed = 1};
+  ls_import_options options = {.label = app_option(a, "label"), .seed = 1};
   ls_import_summary summary = {0};
-  ls_status status =
-      parse_fraction(argument_of(&command_import, a, "test-fraction"), &options.test_fraction);
-  if (status == LS_OK && !options.output)
-    status = ls_fail(LS_ERR_CONFIG, "-o OUT.h5 is missing; see lockstep import --help");
+  ls_status status = app_read_output(a, NULL, &options.output);
+  if (status == LS_OK) status = app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction);
   if (status == LS_OK) status = ls_import(a->positional, a->n_positional, &options, &summary);
   if (status != LS_OK) return status;
   printf("%s:", options.output);
@@ -38,29 +23,22 @@ static ls_status import(const arguments *a) {
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  return ls_comm_agree(comm, prints(comm) ? import(a) : LS_OK);
+  return ls_comm_agree(comm, app_is_root(comm) ? import(a) : LS_OK);
 }
 
-const command command_import = {
+const command app_import = {
     .name = "import",
     .operands = "SOURCE...",
-    .help = "writes IDX or CSV files to an HDF5 data set",
-    .details = "IDX files, gzipped or not, in any order: images and labels are paired by name (train* goes "
-               "to /train, t10k*\n"
-               "or test* to /test). One CSV file, with or without a header; text labels become classes.",
+    .help = "convert IDX files or a CSV file to an HDF5 dataset",
+    .details =
+        "IDX files, gzipped or not, in any order: images and labels are paired by name (t10k* and test* "
+        "go\n"
+        "to /test, all others to /train). One CSV file, with or without a header; text labels become\n"
+        "classes.",
     .least = 1,
     .most = POSITIONAL_MAX,
-    .options = {{.name = "output",
-                 .letter = 'o',
-                 .takes_value = true,
-                 .value_name = "OUT.h5",
-                 .help = "the file to write"},
-                {.name = "label",
-                 .takes_value = true,
-                 .value_name = "COLUMN",
-                 .help = "CSV: the label's column by name or number from 1 (default: the last)"},
-                {.name = "test-fraction",
-                 .takes_value = true,
-                 .value_name = "F",
-                 .help = "CSV: this part of the rows goes to /test"}},
+    .options = {{"output", 'o', "OUT.h5", "dataset to write"},
+                {"label", 0, "COLUMN", "CSV: label column, by name or number from 1 (default: the last)"},
+                {"test-fraction", 0, "F",
+                 "CSV: fraction of the rows, chosen at random, that goes to /test"}},
     .run = run};

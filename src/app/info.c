@@ -1,17 +1,19 @@
-/* lockstep info: a data set, model or checkpoint, in words. Rank 0's work. */
-#include "command.h"
+/* lockstep info: the contents of a dataset, model or checkpoint. Rank 0 does the work. */
+#include "internal.h"
+
+#include "lockstep/checkpoint.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------ models, checkpoints */
+/* ----------------------------------------------------------------------- arrays */
 
-/* How many elements of a matrix of weights are exactly 0, which l1 makes them; nothing where none is. */
+/* Prints how many elements of a weight matrix are exactly 0, an effect of l1, if there are any. */
 static ls_status print_zeros(const ls_store *store, const char *path, const ls_array *array) {
   size_t n = 0;
   if (array->dtype != LS_F32 || array->n_dims != 2 || !ls_size_mul(array->dims[0], array->dims[1], &n))
     return LS_OK;
-  float *const w = ls_calloc(n, sizeof *w);
+  float *w = ls_calloc(n, sizeof *w);
   if (!w) return ls_fail_memory(path, n * sizeof *w);
   const ls_status status = ls_store_read_rows(store, path, 0, array->dims[0], w);
   size_t n_zeros = 0;
@@ -21,17 +23,29 @@ static ls_status print_zeros(const ls_store *store, const char *path, const ls_a
   return status;
 }
 
-/* Every array below a group, with its shape and for a model the zeros among its weights; at most this deep,
- * and so many names: where groups hold each other there is no end of paths. */
+/* Limits of the search for arrays: groups that contain each other have infinitely many paths. */
 #define DEPTH_MAX 16
 #define NAMES_MAX 10000
 
-/* What was found. */
 typedef struct tally {
   uint64_t n_elements;
   size_t n_names;
 } tally;
 
+static ls_status print_array(const ls_store *store, const char *path, bool is_model, tally *found) {
+  ls_array array;
+  char shape[128];
+  size_t row = 1;
+  ls_status status = ls_store_describe(store, path, &array);
+  if (status != LS_OK) return status;
+  if (ls_array_row_size(&array, &row)) found->n_elements += row * (array.n_dims ? array.dims[0] : 1);
+  printf("  %-28s %s", path, ls_array_describe(&array, shape, sizeof shape));
+  if (is_model) status = print_zeros(store, path, &array);
+  printf("\n");
+  return status;
+}
+
+/* Prints every array below a group with its shape and, for a model, the zeros among its weights. */
 static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth, bool is_model,
                               tally *found) {
   char **names = NULL;
@@ -39,30 +53,22 @@ static ls_status print_arrays(const ls_store *store, const char *group, unsigned
   ls_status status = ls_store_list(store, group, &names, &count);
   found->n_names += count;
   if (status == LS_OK && found->n_names > NAMES_MAX)
-    status =
-        ls_fail(LS_ERR_DATA, "%s:%s: more than %d paths lead through it: do its groups hold each other?",
-                ls_store_path(store), group, NAMES_MAX);
+    status = ls_fail(LS_ERR_DATA, "%s:%s: contains more than %d paths; its groups may contain each other",
+                     ls_store_path(store), group, NAMES_MAX);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
-    char *const path = ls_format("%s/%s", strcmp(group, "/") == 0 ? "" : group, names[i]);
+    char *path = ls_format("%s/%s", strcmp(group, "/") == 0 ? "" : group, names[i]);
     if (!path) status = ls_fail_memory("a path", strlen(names[i]));
     const ls_store_kind kind = path ? ls_store_kind_of(store, path) : LS_STORE_NONE;
-    ls_array array;
-    char shape[128];
     if (kind == LS_STORE_GROUP && depth < DEPTH_MAX)
       status = print_arrays(store, path, depth + 1, is_model, found);
-    if (kind == LS_STORE_ARRAY) status = ls_store_describe(store, path, &array);
-    if (kind == LS_STORE_ARRAY && status == LS_OK) {
-      size_t row = 1;
-      if (ls_array_row_size(&array, &row)) found->n_elements += row * (array.n_dims ? array.dims[0] : 1);
-      printf("  %-28s %s", path, ls_array_describe(&array, shape, sizeof shape));
-      if (is_model) status = print_zeros(store, path, &array);
-      printf("\n");
-    }
+    if (kind == LS_STORE_ARRAY) status = print_array(store, path, is_model, found);
     free(path);
   }
   free(names);
   return status;
 }
+
+/* ----------------------------------------------------------- models, checkpoints */
 
 static void print_list(const char *title, char **texts, size_t n) {
   if (n == 0) return;
@@ -75,11 +81,14 @@ static ls_status print_progress(const ls_modelfile *saved) {
   ls_progress p = {0};
   const ls_status status = ls_checkpoint_read_progress(saved, &p);
   if (status != LS_OK) return status;
-  printf("progress     %llu epochs finished, %llu samples into the next; step %llu; %llu samples seen; "
-         "%.1f s\n",
-         (unsigned long long)p.epoch, (unsigned long long)p.epoch_samples, (unsigned long long)p.step,
-         (unsigned long long)p.samples, p.total_seconds + p.epoch_seconds);
-  if (p.skipped_steps) printf("skipped      %llu steps, not finite\n", (unsigned long long)p.skipped_steps);
+  printf(
+      "progress     %llu epochs finished and %llu samples of the next; step %llu; %llu samples in total; "
+      "%.1f s\n",
+      (unsigned long long)p.epoch, (unsigned long long)p.epoch_samples, (unsigned long long)p.step,
+      (unsigned long long)p.samples, p.total_seconds + p.epoch_seconds);
+  if (p.skipped_steps)
+    printf("skipped      %llu steps with a loss or gradient that was not finite\n",
+           (unsigned long long)p.skipped_steps);
   if (p.best_epoch)
     printf("best         epoch %llu: %.6g\n", (unsigned long long)p.best_epoch, p.best_value);
   return LS_OK;
@@ -93,7 +102,7 @@ static ls_status print_saved(const char *path) {
   ls_status status = ls_modelfile_open(path, &saved);
   if (status == LS_OK) status = ls_store_read_text(saved->store, "/", "lockstep_version", &version);
   if (status == LS_OK) {
-    printf("%s: a Lockstep %s, format 1, written by Lockstep %s; its digest is right\n", path,
+    printf("%s: a Lockstep %s, format 1, written by Lockstep %s; the digest is valid\n", path,
            saved->is_checkpoint ? "checkpoint" : "model", version);
     printf("inputs       %zu features\n", saved->n_inputs);
     print_list("classes      ", saved->classes, saved->n_classes);
@@ -103,7 +112,7 @@ static ls_status print_saved(const char *path) {
   if (status == LS_OK) {
     printf("parameters\n");
     status = print_arrays(saved->store, "/model", 0, true, &model);
-    printf("  %llu in all\n", (unsigned long long)model.n_elements);
+    printf("  %llu in total\n", (unsigned long long)model.n_elements);
   }
   if (status == LS_OK && saved->is_checkpoint) {
     printf("optimizer\n");
@@ -115,10 +124,9 @@ static ls_status print_saved(const char *path) {
   return status;
 }
 
-/* -------------------------------------------------------------------- data sets */
+/* --------------------------------------------------------------------- datasets */
 
-/* The names of our own layout and of people's files alike: what the arrays of the root and its groups are.
- */
+/* Prints a list of names: an attribute of an array, if it has one. */
 static ls_status print_names(const ls_store *store, const char *path, const char *attribute) {
   char **texts = NULL;
   size_t count = 0;
@@ -132,7 +140,7 @@ static ls_status print_names(const ls_store *store, const char *path, const char
   return status;
 }
 
-/* Prints what a group holds as data, and counts it, where it has an x of ours. */
+/* Prints the dataset in a group, and counts it, if the group has one in Lockstep's own layout. */
 static ls_status print_group(const ls_store *store, const char *group, size_t *n_found) {
   char x[300];
   char y[300];
@@ -165,7 +173,7 @@ static ls_status print_dataset(const char *path) {
   if (status == LS_OK) status = print_group(store, "/", &n_found);
   if (status == LS_OK) status = ls_store_list(store, "/", &names, &count);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
-    char *const group = ls_format("/%s", names[i]);
+    char *group = ls_format("/%s", names[i]);
     if (!group) status = ls_fail_memory("a path", strlen(names[i]));
     if (group && ls_store_kind_of(store, group) == LS_STORE_GROUP)
       status = print_group(store, group, &n_found);
@@ -174,7 +182,7 @@ static ls_status print_dataset(const char *path) {
   if (status == LS_OK) printf("arrays\n");
   if (status == LS_OK) status = print_arrays(store, "/", 0, false, &found);
   if (status == LS_OK && found.n_elements == 0)
-    status = ls_fail(LS_ERR_DATA, "%s: there are no arrays in it", path);
+    status = ls_fail(LS_ERR_DATA, "%s: contains no arrays", path);
   free(names);
   ls_store_close(&store);
   return status;
@@ -185,12 +193,12 @@ static ls_status print_file(const char *path) {
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  return ls_comm_agree(comm, prints(comm) ? print_file(a->positional[0]) : LS_OK);
+  return ls_comm_agree(comm, app_is_root(comm) ? print_file(a->positional[0]) : LS_OK);
 }
 
-const command command_info = {.name = "info",
-                              .operands = "FILE.h5",
-                              .help = "tells what a data set, model or checkpoint holds",
-                              .least = 1,
-                              .most = 1,
-                              .run = run};
+const command app_info = {.name = "info",
+                          .operands = "FILE.h5",
+                          .help = "print the contents of a dataset, model or checkpoint",
+                          .least = 1,
+                          .most = 1,
+                          .run = run};

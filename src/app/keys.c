@@ -1,32 +1,31 @@
-/* lockstep keys: every config key, from the rooms' tables. */
-#include "command.h"
+/* lockstep keys: every config key, from the tables of the modules. */
+#include "internal.h"
 
 static void print_section(const char *prefix, const char *title, const ls_key *keys) {
   printf("\n# %s\n", title);
   ls_config_describe(stdout, prefix, keys);
 }
 
+/* A section for one type out of several, such as an optimizer. */
+static void print_type(const char *prefix, const char *kind, const char *name, const char *help,
+                       const ls_key *keys) {
+  char title[128];
+  snprintf(title, sizeof title, "%s %s: %s", kind, name, help);
+  print_section(prefix, title, keys);
+}
+
 static ls_status run(ls_comm *comm, const arguments *a) {
   (void)a;
-  char title[128];
-  if (!prints(comm)) return LS_OK;
+  if (!app_is_root(comm)) return LS_OK;
   printf("# top level\n");
   ls_config_describe(stdout, "", ls_top_keys);
   print_section("data", "data", ls_data_keys);
-  for (size_t i = 0; ls_layer_types[i]; i++) {
-    snprintf(title, sizeof title, "model: layer %s: %s", ls_layer_types[i]->name, ls_layer_types[i]->help);
-    print_section("model.N", title, ls_layer_types[i]->keys);
-  }
-  for (size_t i = 0; ls_optim_types[i]; i++) {
-    snprintf(title, sizeof title, "optimizer: type %s: %s", ls_optim_types[i]->name,
-             ls_optim_types[i]->help);
-    print_section("optimizer", title, ls_optim_types[i]->keys);
-  }
-  for (size_t i = 0; ls_schedule_types[i]; i++) {
-    snprintf(title, sizeof title, "schedule: type %s: %s", ls_schedule_types[i]->name,
-             ls_schedule_types[i]->help);
-    print_section("schedule", title, ls_schedule_types[i]->keys);
-  }
+  for (const ls_layer_type *const *t = ls_layer_types; *t; t++)
+    print_type("model.N", "model: layer", (*t)->name, (*t)->help, (*t)->keys);
+  for (const ls_optim_type *const *t = ls_optim_types; *t; t++)
+    print_type("optimizer", "optimizer: type", (*t)->name, (*t)->help, (*t)->keys);
+  for (const ls_schedule_type *const *t = ls_schedule_types; *t; t++)
+    print_type("schedule", "schedule: type", (*t)->name, (*t)->help, (*t)->keys);
   print_section("penalty", "penalty", ls_penalty_keys);
   print_section("train", "train", ls_train_keys);
   print_section("checkpoint", "checkpoint", ls_checkpoint_keys);
@@ -34,7 +33,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   return LS_OK;
 }
 
-const command command_keys = {.name = "keys",
-                              .operands = "",
-                              .help = "lists every config key with type, range, default and help",
-                              .run = run};
+const command app_keys = {.name = "keys",
+                          .operands = "",
+                          .help = "list every config key with type, range, default and meaning",
+                          .run = run};

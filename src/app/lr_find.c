@@ -1,43 +1,11 @@
-/* lockstep lr-find: the learning rate range test as a table, a sketch and a picture. */
+/* lockstep lr-find: the learning rate range test as a table, a text plot and an SVG plot. */
 #include "lockstep/train.h"
 
-#include "command.h"
+#include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FROM  1e-6
-#define TO    10.0
-#define STEPS 200
-
-/* A positive number of an option, or its default. */
-static ls_status number_of(const arguments *a, const char *name, double fallback, double *out) {
-  const char *const text = argument_of(&command_lr_find, a, name);
-  char *end = NULL;
-  *out = text ? strtod(text, &end) : fallback;
-  if (!text || (end != text && *end == '\0' && *out > 0.0 && *out <= 1e6)) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "--%s %s: a number above 0 and at most 1e6 is needed", name, text);
-}
-
-static ls_status steps_of(const arguments *a, size_t *out) {
-  const char *const text = argument_of(&command_lr_find, a, "steps");
-  char *end = NULL;
-  const double steps = text ? strtod(text, &end) : STEPS;
-  const bool is_number = !text || (end != text && *end == '\0');
-  if (!is_number || !(steps >= 2.0 && steps <= 1e5 && steps == floor(steps)))
-    return ls_fail(LS_ERR_CONFIG, "--steps %s: a whole number from 2 to 100000 is needed", text);
-  *out = (size_t)steps;
-  return LS_OK;
-}
-
-/* The picture: its ending keeps it from replacing a config or data. */
-static ls_status picture_of(const arguments *a, const char **out) {
-  const char *const path = argument_of(&command_lr_find, a, "output");
-  *out = path ? path : "lr-find.svg";
-  if (ends_with(*out, ".svg")) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "-o %s: the name must end with .svg", path);
-}
 
 /* ------------------------------------------------------------------- the table */
 
@@ -49,13 +17,13 @@ static void print_table(const ls_lr_curve *curve) {
   for (size_t i = 0; i < curve->n; i++) {
     const ls_lr_point *const p = &curve->points[i];
     if (i % every != 0 && i != curve->least && i + 1 != curve->n) continue;
-    printf("%12.4g %12.6g %12.6g%s\n", p->lr, p->loss, p->smoothed, i == curve->least ? "  least" : "");
+    printf("%12.4g %12.6g %12.6g%s\n", p->lr, p->loss, p->smoothed, i == curve->least ? "  minimum" : "");
   }
 }
 
-/* ------------------------------------------------------------------- drawings */
+/* ------------------------------------------------------------------- the text plot */
 
-/* The range of the smoothed losses that is drawn: what runs away is cut off at twice the first. */
+/* The range of smoothed losses in the plots: from the minimum to at most twice the first loss. */
 typedef struct range {
   double low, high;
 } range;
@@ -68,12 +36,12 @@ static range range_of(const ls_lr_curve *curve) {
   return (range){low, high > low ? high : low + 1.0};
 }
 
-/* How far down from the top a loss stands, in [0, 1]. */
+/* The position of a loss below the top of the plot, in [0, 1]. */
 static double depth_of(const range *r, double loss) {
   return fmin(fmax((r->high - loss) / (r->high - r->low), 0.0), 1.0);
 }
 
-/* How far to the right a rate stands, in [0, 1]: its logarithm counts. */
+/* The position of a rate from the left of the plot, in [0, 1], on a logarithmic axis. */
 static double place_of(const ls_lr_curve *curve, double lr) {
   const double first = log(curve->points[0].lr);
   const double last = log(curve->points[curve->n - 1].lr);
@@ -83,7 +51,7 @@ static double place_of(const ls_lr_curve *curve, double lr) {
 #define COLUMNS 64
 #define LINES   16
 
-static void print_sketch(const ls_lr_curve *curve) {
+static void print_plot(const ls_lr_curve *curve) {
   char canvas[LINES][COLUMNS + 1];
   const range r = range_of(curve);
   memset(canvas, ' ', sizeof canvas);
@@ -95,7 +63,7 @@ static void print_sketch(const ls_lr_curve *curve) {
     canvas[(size_t)(depth_of(&r, curve->points[i].smoothed) * (LINES - 1))][column] = '*';
   }
   printf("\nsmoothed loss over the learning rate%s\n",
-         curve->suggested > 0.0 ? " (|: the suggested one)" : "");
+         curve->suggested > 0.0 ? " (|: suggested rate)" : "");
   for (size_t i = 0; i < LINES; i++) {
     if (i == 0 || i + 1 == LINES)
       printf("%10.4g %s\n", i == 0 ? r.high : r.low, canvas[i]);
@@ -105,7 +73,9 @@ static void print_sketch(const ls_lr_curve *curve) {
   printf("%10s %-32.4g%32.4g\n", "", curve->points[0].lr, curve->points[curve->n - 1].lr);
 }
 
-/* Sizes of the picture, in pixels. */
+/* -------------------------------------------------------------------- the SVG plot */
+
+/* In pixels. */
 enum { WIDTH = 720, HEIGHT = 420, LEFT = 80, TOP = 40, PLOT_WIDTH = 600, PLOT_HEIGHT = 310 };
 
 static double x_of(const ls_lr_curve *curve, double lr) {
@@ -125,7 +95,7 @@ static void draw_number(FILE *out, double x, double y, const char *anchor, doubl
   fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%.4g</text>\n", x, y, anchor, value);
 }
 
-/* A line for each power of ten, and five losses. */
+/* Grid lines at powers of ten and at five losses. */
 static void draw_axes(FILE *out, const ls_lr_curve *curve, const range *r) {
   const int first = (int)ceil(log10(curve->points[0].lr) - 1e-9);
   const int last = (int)floor(log10(curve->points[curve->n - 1].lr) + 1e-9);
@@ -151,7 +121,7 @@ static void draw_curve(FILE *out, const ls_lr_curve *curve, const range *r, bool
   fprintf(out, "\"/>\n");
 }
 
-static void draw_picture(const ls_lr_curve *curve, FILE *out) {
+static void draw_svg(const ls_lr_curve *curve, FILE *out) {
   const range r = range_of(curve);
   fprintf(out,
           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
@@ -172,73 +142,77 @@ static void draw_picture(const ls_lr_curve *curve, FILE *out) {
 
 /* ------------------------------------------------------------------ the command */
 
-static const char *how_it_ended(const ls_lr_curve *curve) {
-  if (curve->diverged) return " before it ran away";
-  return curve->least + 1 == curve->n ? "; it was still falling there: try a higher --to" : "";
-}
-
-static ls_status show(const ls_lr_curve *curve, FILE *picture) {
+static ls_status print_curve(const ls_lr_curve *curve, FILE *svg) {
   if (curve->n == 0)
-    return ls_fail(LS_ERR_NUMERIC, "the loss is not finite at the least rate already: look at the data, or "
-                                   "give a lower --from");
+    return ls_fail(LS_ERR_NUMERIC,
+                   "the loss is not finite at the lowest rate; check the data, or lower --from");
   print_table(curve);
-  print_sketch(curve);
-  draw_picture(curve, picture);
-  printf("\n");
+  print_plot(curve);
+  draw_svg(curve, svg);
+  const char *const remark = curve->diverged                ? ", before it diverged"
+                             : curve->least + 1 == curve->n ? "; it was still falling, so try a higher --to"
+                                                            : "";
   if (curve->suggested > 0.0)
-    printf("suggested: optimizer.lr: %.2g (a tenth of %.2g, where the loss was least%s)\n",
-           curve->suggested, curve->points[curve->least].lr, how_it_ended(curve));
+    printf("\nsuggested: optimizer.lr: %.2g (a tenth of %.2g, the rate of the minimum loss%s)\n",
+           curve->suggested, curve->points[curve->least].lr, remark);
   else
-    printf("no suggestion: the loss never fell; try another --from and --to, or more --steps\n");
+    printf("\nno suggestion: the loss never fell; try another --from and --to, or more --steps\n");
   return LS_OK;
 }
 
+typedef struct range_options {
+  double from, to;
+  uint64_t steps;
+  const char *output;
+} range_options;
+
+#define RATE_LEAST 1e-30
+#define RATE_MOST  1e6
+
+/* The ending .svg keeps the plot from replacing a config or data. */
+static ls_status read_options(const arguments *a, range_options *o) {
+  *o = (range_options){.from = 1e-6, .to = 10.0, .steps = 200, .output = "lr-find.svg"};
+  ls_status status = app_read_number(a, "from", RATE_LEAST, RATE_MOST, &o->from);
+  if (status == LS_OK) status = app_read_number(a, "to", RATE_LEAST, RATE_MOST, &o->to);
+  if (status == LS_OK) status = app_read_count(a, "steps", 2, 100000, &o->steps);
+  if (status == LS_OK && !(o->to > o->from))
+    status = ls_fail(LS_ERR_CONFIG, "--to %g: must be above --from, which is %g", o->to, o->from);
+  if (status == LS_OK && app_option(a, "output"))
+    status = app_read_output(a, (const char *const[]){".svg", NULL}, &o->output);
+  return status;
+}
+
 static ls_status find(ls_comm *comm, const arguments *a, ls_setup *setup) {
-  double from = FROM;
-  double to = TO;
-  size_t steps = STEPS;
-  const char *path = NULL;
-  ls_text_file picture = {0};
+  range_options o;
+  ls_text_file svg = {0};
   ls_lr_curve curve = {0};
-  ls_status status = number_of(a, "from", FROM, &from);
-  if (status == LS_OK) status = number_of(a, "to", TO, &to);
-  if (status == LS_OK) status = steps_of(a, &steps);
-  if (status == LS_OK && !(to > from))
-    status = ls_fail(LS_ERR_CONFIG, "--to %g is not above --from %g", to, from);
-  if (status == LS_OK) status = picture_of(a, &path);
-  if (status == LS_OK) status = ls_comm_agree(comm, prints(comm) ? ls_text_begin(&picture, path) : LS_OK);
-  if (status == LS_OK) status = ls_lr_find(comm, setup, from, to, steps, &curve);
-  if (status == LS_OK && prints(comm)) status = show(&curve, picture.stream);
-  if (prints(comm)) status = ls_text_end(&picture, status);
-  status = ls_comm_agree(comm, status);
-  if (status == LS_OK && prints(comm)) printf("%s: the curve as a picture\n", path);
+  ls_status status = read_options(a, &o);
+  if (status == LS_OK)
+    status = ls_comm_agree(comm, app_is_root(comm) ? ls_text_begin(&svg, o.output) : LS_OK);
+  if (status == LS_OK) status = ls_lr_find(comm, setup, o.from, o.to, o.steps, &curve);
+  if (status == LS_OK && app_is_root(comm)) status = print_curve(&curve, svg.stream);
+  status = ls_comm_agree(comm, ls_text_end(&svg, status));
+  if (status == LS_OK && app_is_root(comm)) printf("%s: the curve as a plot\n", o.output);
   free(curve.points);
   return status;
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  return run_with_setup(comm, a, find);
+  return app_with_setup(comm, a, find);
 }
 
-const command command_lr_find = {
+const command app_lr_find = {
     .name = "lr-find",
     .operands = "CONFIG.yaml",
-    .help = "looks for a good learning rate: trains at rising rates until the loss runs away",
+    .help = "find a learning rate: train at rising rates until the loss diverges",
     .details =
-        "Prints loss against rate, a sketch and a suggestion, and draws the curve (SVG, which browsers "
-        "open).\n"
-        "The initial model takes one step at each rate; the run directory and its model are left "
-        "alone.",
+        "Prints the loss by rate, a plot and a suggestion, and writes the plot as SVG for browsers. The\n"
+        "initial model takes one step at each rate; the run directory and its model stay unchanged.",
     .least = 1,
     .most = 1,
-    .options =
-        {OPTION_SET,
-         {.name = "from", .takes_value = true, .value_name = "RATE", .help = "the first rate (1e-6)"},
-         {.name = "to", .takes_value = true, .value_name = "RATE", .help = "the last rate (10)"},
-         {.name = "steps", .takes_value = true, .value_name = "N", .help = "how many steps (200)"},
-         {.name = "output",
-          .letter = 'o',
-          .takes_value = true,
-          .value_name = "FILE.svg",
-          .help = "the picture (lr-find.svg)"}},
+    .options = {OPTION_SET,
+                {"from", 0, "RATE", "first rate (1e-6)"},
+                {"to", 0, "RATE", "last rate (10)"},
+                {"steps", 0, "N", "number of steps (200)"},
+                {"output", 'o', "FILE.svg", "plot to write (lr-find.svg)"}},
     .run = run};

@@ -1,97 +1,64 @@
-/* lockstep: the command line, usage, the exit code. */
+/* lockstep: the list of subcommands, parsing of the command line, the exit code. */
 #include "lockstep/train.h"
 
-#include "command.h"
+#include "internal.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {&command_train,   &command_check,     &command_evaluate,
-                                          &command_predict, &command_explain,   &command_import,
-                                          &command_info,    &command_gradcheck, &command_lr_find,
-                                          &command_plan,    &command_keys};
+static const command *const commands[] = {&app_train,   &app_check,  &app_evaluate, &app_predict,
+                                          &app_explain, &app_import, &app_info,     &app_gradcheck,
+                                          &app_lr_find, &app_plan,   &app_keys,     NULL};
 
-#define COMMANDS (sizeof commands / sizeof commands[0])
+/* ------------------------------------------------------------------------- help */
 
 static void print_usage(void) {
-  printf("lockstep %s: trains neural networks by data-parallel backpropagation over MPI\n\n"
+  printf("lockstep %s: distributed data-parallel training of neural networks (MPI)\n\n"
          "usage: lockstep COMMAND ...      alone, or under mpirun or srun\n\n",
          LS_VERSION);
-  for (size_t i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->help);
-  printf(
-      "\n  lockstep COMMAND --help      the options of a command\n"
-      "  lockstep --version\n\n"
-      "exit codes: 0 done, 2 usage or config, 3 data, 4 no usable model or checkpoint, 5 output can't be\n"
-      "written, 6 numeric (NaN, divergence), 70 internal error, 75 stopped after saving: run it again\n");
+  for (size_t i = 0; commands[i]; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->help);
+  printf("\n  lockstep COMMAND --help      operands and options of a command\n"
+         "  lockstep --version\n\n"
+         "exit codes: 0 done, 2 usage or config, 3 data, 4 no usable model or checkpoint, 5 output cannot\n"
+         "be written, 6 numeric (NaN, divergence), 70 internal error, 75 stopped after saving (run the\n"
+         "command again to resume)\n");
 }
 
 static void print_command_usage(const command *c) {
   printf("usage: lockstep %s %s", c->name, c->operands);
   for (const option_spec *o = c->options; o->name; o++)
-    printf(o->takes_value ? " [--%s %s]" : " [--%s]", o->name, o->value_name);
+    printf(o->value_name ? " [--%s %s]" : " [--%s]", o->name, o->value_name);
   printf("\n\n%s\n", c->help);
   if (c->details) printf("\n%s\n", c->details);
   if (c->options[0].name) printf("\n");
   for (const option_spec *o = c->options; o->name; o++) {
     char words[64];
-    snprintf(words, sizeof words, "--%s %s", o->name, o->takes_value ? o->value_name : "");
+    snprintf(words, sizeof words, "--%s %s", o->name, o->value_name ? o->value_name : "");
     printf("  %c%c %-28s %s\n", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', words, o->help);
   }
 }
 
-const char *argument_of(const command *c, const arguments *a, const char *name) {
-  for (size_t i = 0; c->options[i].name; i++)
-    if (strcmp(c->options[i].name, name) == 0) return a->values[i];
-  LS_ASSERT(!"an option of the command's table");
-  return NULL;
-}
+/* ---------------------------------------------------------------------- parsing */
 
-ls_status read_count(const char *name, const char *text, uint64_t fallback, uint64_t most, uint64_t *out) {
-  char *end = NULL;
-  *out = fallback;
-  if (!text) return LS_OK;
-  const unsigned long long value = strtoull(text, &end, 10);
-  if (!isdigit((unsigned char)text[0]) || *end || value < 1 || value > most)
-    return ls_fail(LS_ERR_CONFIG, "--%s %s: a whole number from 1 to %llu is expected", name, text,
-                   (unsigned long long)most);
-  *out = value;
-  return LS_OK;
-}
-
-ls_status run_with_setup(ls_comm *comm, const arguments *a,
-                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup)) {
-  const ls_job_source source = {.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
-  ls_job *job = NULL;
-  ls_setup *setup = NULL;
-  ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
-  if (status == LS_OK) status = work(comm, a, setup);
-  ls_setup_destroy(comm, &setup);
-  ls_job_destroy(&job);
-  return status;
-}
-
-/* The tables that getopt_long wants. Returns the number of options. */
+/* Fills the tables for getopt_long. Returns the number of options. */
 static int make_tables(const command *c, struct option longs[OPTIONS_MAX + 2],
                        char letters[2 * OPTIONS_MAX + 4]) {
   int n = 0;
   snprintf(letters, 2 * OPTIONS_MAX + 4, ":h");
   for (; c->options[n].name; n++) {
     const option_spec *const o = &c->options[n];
-    longs[n] = (struct option){o->name, o->takes_value ? required_argument : no_argument, NULL, 256 + n};
-    if (o->letter) ls_append(letters, 2 * OPTIONS_MAX + 4, "%c%s", o->letter, o->takes_value ? ":" : "");
+    longs[n] = (struct option){o->name, o->value_name ? required_argument : no_argument, NULL, 256 + n};
+    if (o->letter) ls_append(letters, 2 * OPTIONS_MAX + 4, "%c%s", o->letter, o->value_name ? ":" : "");
   }
   longs[n] = (struct option){"help", no_argument, NULL, 'h'};
   longs[n + 1] = (struct option){0};
   return n;
 }
 
-/* The index in the command's table of what getopt returned, or -1. */
+/* The index in the command's table of a code from getopt_long; -1 if there is none. */
 static int option_index(const command *c, int code, int n) {
   if (code >= 256) return code - 256;
   for (int i = 0; i < n; i++)
@@ -100,44 +67,45 @@ static int option_index(const command *c, int code, int n) {
 }
 
 static ls_status fail_usage(const command *c, const char *what, const char *word) {
-  return ls_fail(LS_ERR_CONFIG, "%s %s; see lockstep %s --help", what, word, c->name);
+  return ls_fail(LS_ERR_CONFIG, "%s: %s; see lockstep %s --help", word, what, c->name);
 }
 
-static ls_status store_option(const command *c, int index, arguments *a) {
-  if (strcmp(c->options[index].name, "set") != 0) {
+static ls_status store_option(int index, arguments *a) {
+  if (strcmp(a->command->options[index].name, "set") != 0) {
     a->values[index] = optarg ? optarg : "";
     return LS_OK;
   }
-  if (a->n_sets == SET_MAX) return fail_usage(c, "too many", "--set");
+  if (a->n_sets == SET_MAX) return fail_usage(a->command, "given too many times", "--set");
   a->sets[a->n_sets++] = optarg;
   return LS_OK;
 }
 
-/* Sorts out the words behind the command's name. *help: --help was among them. */
+/* Parses the arguments behind the command's name. *help: --help was given. */
 static ls_status parse(const command *c, int argc, char **argv, arguments *a, bool *help) {
   struct option longs[OPTIONS_MAX + 2];
   char letters[2 * OPTIONS_MAX + 4];
   const int n = make_tables(c, longs, letters);
+  a->command = c;
   opterr = 0;
   optind = 1;
   for (int code = getopt_long(argc, argv, letters, longs, NULL); code != -1;
        code = getopt_long(argc, argv, letters, longs, NULL)) {
     if (code == 'h') *help = true;
     if (code == 'h') return LS_OK;
-    if (code == ':') return fail_usage(c, "a value is missing after", argv[optind - 1]);
-    const char letter[] = {'-', (char)optopt, '\0'}; /* 0 or beyond a char where the option was a word */
+    if (code == ':') return fail_usage(c, "requires a value", argv[optind - 1]);
+    const char letter[] = {'-', (char)optopt, '\0'}; /* optopt is 0 or above 255 for a long option */
     const int index = code == '?' ? -1 : option_index(c, code, n);
     if (index < 0)
       return fail_usage(c, "unknown option", optopt > 0 && optopt < 256 ? letter : argv[optind - 1]);
-    const ls_status status = store_option(c, index, a);
+    const ls_status status = store_option(index, a);
     if (status != LS_OK) return status;
   }
   for (; optind < argc; optind++) {
     if (a->n_positional == ls_size_min(c->most, POSITIONAL_MAX))
-      return fail_usage(c, "one too many:", argv[optind]);
+      return fail_usage(c, "one argument too many", argv[optind]);
     a->positional[a->n_positional++] = argv[optind];
   }
-  return a->n_positional < c->least ? fail_usage(c, "missing:", c->operands) : LS_OK;
+  return a->n_positional < c->least ? fail_usage(c, "missing", c->operands) : LS_OK;
 }
 
 static ls_status run_command(ls_comm *comm, const command *c, int argc, char **argv) {
@@ -146,28 +114,30 @@ static ls_status run_command(ls_comm *comm, const command *c, int argc, char **a
   const ls_status status = ls_comm_agree(comm, parse(c, argc, argv, &a, &help));
   if (status != LS_OK) return status;
   if (!help) return c->run(comm, &a);
-  if (prints(comm)) print_command_usage(c);
+  if (app_is_root(comm)) print_command_usage(c);
   return LS_OK;
 }
 
 static ls_status run(ls_comm *comm, int argc, char **argv) {
   const char *const name = argc > 1 ? argv[1] : "";
-  for (size_t i = 0; i < COMMANDS; i++)
+  for (size_t i = 0; commands[i]; i++)
     if (strcmp(name, commands[i]->name) == 0) return run_command(comm, commands[i], argc - 1, argv + 1);
   if (strcmp(name, "--version") == 0) {
-    if (prints(comm)) printf("lockstep %s\n", LS_VERSION);
+    if (app_is_root(comm)) printf("lockstep %s\n", LS_VERSION);
     return LS_OK;
   }
-  const bool wants_help =
-      strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
-  if (wants_help && prints(comm)) print_usage();
-  if (wants_help) return LS_OK;
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+    if (app_is_root(comm)) print_usage();
+    return LS_OK;
+  }
   if (name[0] == '\0') return ls_fail(LS_ERR_CONFIG, "a command is missing; see lockstep --help");
-  return ls_fail(LS_ERR_CONFIG, "unknown command %s; see lockstep --help", name);
+  return ls_fail(LS_ERR_CONFIG, "%s: unknown command; see lockstep --help", name);
 }
 
-/* After TERM mpirun kills within seconds, and MPI's orderly end would take longer: leave at once, all
- * alike. */
+/* ------------------------------------------------------------------ the program */
+
+/* Collective. mpirun kills the ranks within seconds after TERM, which is too short for MPI_Finalize: all
+ * ranks exit at once. */
 static void leave_if_terminated(ls_comm *comm) {
   uint64_t terminated = ls_stop_signal() == SIGTERM;
   ls_comm_sum_u64(comm, &terminated, 1);
@@ -177,7 +147,7 @@ static void leave_if_terminated(ls_comm *comm) {
   _exit(LS_STOPPED);
 }
 
-/* What was printed must have gone out. */
+/* Local. LS_ERR_OUTPUT if a part of the output could not be written. */
 static ls_status end_output(void) {
   const bool failed = fflush(stdout) != 0 || ferror(stdout);
   return failed ? ls_fail(LS_ERR_OUTPUT, "standard output: %s", strerror(errno)) : LS_OK;
@@ -185,11 +155,11 @@ static ls_status end_output(void) {
 
 int main(int argc, char **argv) {
   ls_comm *comm = NULL;
-  if (argc > 1 && strcmp(argv[1], command_train.name) == 0)
-    ls_stop_install(); /* others end as processes do */
+  if (argc > 1 && strcmp(argv[1], app_train.name) == 0)
+    ls_stop_install(); /* other commands keep the default signal handlers */
   ls_status status = ls_comm_create(&argc, &argv, &comm);
   if (status != LS_OK) return (int)status;
-  ls_log_enable(prints(comm));
+  ls_log_enable(app_is_root(comm));
   status = run(comm, argc, argv);
   if (status == LS_OK) status = ls_comm_agree(comm, end_output());
   if (status == LS_STOPPED)

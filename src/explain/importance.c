@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct measurer {
   ls_comm *comm;
@@ -100,6 +101,19 @@ static int more_important(const void *left, const void *right) {
   return order ? order : (a->feature > b->feature) - (a->feature < b->feature);
 }
 
+/* Redraws the progress bar on a terminal, at most ten times a second. */
+static void report_progress(uint64_t done, uint64_t all) {
+  static double drawn;
+  char text[100] = "";
+  const double now = ls_clock();
+  if (!isatty(STDERR_FILENO) || (done < all && now - drawn < 0.1)) return;
+  drawn = now;
+  if (done < all)
+    snprintf(text, sizeof text, "features permuted: %llu of %llu", (unsigned long long)done,
+             (unsigned long long)all);
+  ls_log_bar(text);
+}
+
 /* Collective. */
 static void measure_all(measurer *m, ls_importance *out) {
   measure(m, UNCHANGED, 1);
@@ -113,7 +127,7 @@ static void measure_all(measurer *m, ls_importance *out) {
     summarise(m, ls_metric_quality, out->quality, &row->drop, &row->drop_std);
     summarise(m, ls_metric_loss, out->loss, &row->rise, &row->rise_std);
     row->drop = 0.0 - row->drop;
-    explain_report("features permuted", j + 1, out->n);
+    report_progress(j + 1, out->n);
   }
   qsort(out->rows, out->n, sizeof *out->rows, more_important);
 }

@@ -13,7 +13,4 @@ void explain_seed(const ls_explain_options *o, size_t output, double weight, con
 /* Local. The class or label that a row speaks for most. */
 size_t explain_predicted(const ls_model *model, const float *z);
 
-/* Local. Redraws a bar on a terminal. */
-void explain_report(const char *what, uint64_t done, uint64_t all);
-
 #endif

@@ -1,19 +1,21 @@
-/* Pictures: an image and its heat map side by side, each pixel a square of whole pixels. */
+/* Pictures: an image and its heat map side by side, each pixel enlarged to a square. */
 #include "internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define SIDE_LEAST 200 /* of the enlarged image's longer side */
+#define SIDE_LEAST 200 /* the longer side of the enlarged image */
 #define FRAME      1   /* around each half */
-#define MARGIN     8   /* around both, and between them */
-#define FLAT_LEAST 8   /* the side of the smallest image that may come without its shape */
+#define MARGIN     8   /* around both halves and between them */
+#define FLAT_LEAST 8   /* the side of the smallest image without a stored shape */
 
-static const uint8_t paper[3] = {255, 255, 255};
+static const uint8_t background[3] = {255, 255, 255};
 static const uint8_t frame_colour[3] = {160, 160, 160};
 
 /* ---------------------------------------------------------------------- shapes */
@@ -36,7 +38,7 @@ static uint8_t byte_of(double share) {
   return (uint8_t)lround(255.0 * fmin(fmax(share, 0.0), 1.0));
 }
 
-/* The colours of the image: (height * width, 3). */
+/* Scales the image to bytes.  out: (height * width, 3) */
 static void paint_image(const ls_picture *p, const float *image, uint8_t *out) {
   const size_t pixels = p->height * p->width;
   float least = image[0];
@@ -59,7 +61,7 @@ static double contribution(const ls_picture *p, const float *attribution, size_t
   return sum;
 }
 
-/* The colours of the heat map: white fades to red for what is positive, to blue for what is negative. */
+/* Positive contributions are red, negative ones blue, 0 is white.  out: (height * width, 3) */
 static void paint_heat(const ls_picture *p, const float *attribution, uint8_t *out) {
   const size_t pixels = p->height * p->width;
   double most = 0.0;
@@ -89,7 +91,7 @@ static void set_pixel(const canvas *c, size_t row, size_t column, const uint8_t 
   memcpy(c->pixels + 3 * (row * c->width + column), colour, 3);
 }
 
-/* One half with its frame, from this column on.  colours: (height * width, 3) */
+/* Draws one half and its frame from column `left` on.  colours: (height * width, 3) */
 static void paint_half(const canvas *c, const ls_picture *p, const uint8_t *colours, size_t left) {
   const size_t height = p->height * c->scale;
   const size_t width = p->width * c->scale;
@@ -109,11 +111,11 @@ static ls_status canvas_create(const ls_picture *p, canvas *c) {
   const bool fits = ls_size_mul(c->height, c->width, &bytes) && bytes <= UINT32_MAX / 3;
   c->pixels = fits ? ls_calloc(bytes, 3) : NULL;
   if (!c->pixels) return ls_fail_memory("a picture", bytes);
-  for (size_t i = 0; i < bytes; i++) memcpy(c->pixels + 3 * i, paper, 3);
+  for (size_t i = 0; i < bytes; i++) memcpy(c->pixels + 3 * i, background, 3);
   return LS_OK;
 }
 
-/* Under another name first, so that a picture is whole or not there. */
+/* Writes to a temporary name and renames, so that a picture is complete or absent. */
 static ls_status write_canvas(const canvas *c, const char *path) {
   png_image image = {.version = PNG_IMAGE_VERSION,
                      .format = PNG_FORMAT_RGB,
@@ -147,4 +149,73 @@ ls_status ls_picture_write(const char *path, const ls_picture *p, const float *i
   free(colours);
   free(c.pixels);
   return status;
+}
+
+/* ---------------------------------------------------------------- a folder of pictures */
+
+struct ls_pictures {
+  char *folder; /* owned */
+  ls_picture shape;
+  ls_normalizer *plain; /* owned; the identity */
+};
+
+static ls_status create_folder(const char *folder) {
+  struct stat facts;
+  const char *reason = NULL;
+  if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+    reason = strerror(errno);
+  else if (stat(folder, &facts) == 0 && !S_ISDIR(facts.st_mode))
+    reason = "not a folder";
+  else if (access(folder, W_OK | X_OK) != 0)
+    reason = strerror(errno);
+  return reason ? ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, reason) : LS_OK;
+}
+
+ls_status ls_pictures_create(const char *folder, const ls_dataset *dataset, ls_pictures **out) {
+  char text[128];
+  ls_picture shape = {0};
+  if (!ls_picture_of(&dataset->x_array, &shape))
+    return ls_fail(LS_ERR_DATA,
+                   "x is %s, which is not a set of images; pictures require the shape (N, H, W), "
+                   "(N, H, W, 1 or 3), or (N, H * H) with H of at least 8",
+                   ls_array_describe(&dataset->x_array, text, sizeof text));
+  ls_pictures *const p = ls_calloc(1, sizeof *p);
+  *out = p;
+  if (p) *p = (ls_pictures){.shape = shape, .folder = ls_strdup(folder)};
+  if (!p || !p->folder) return ls_fail_memory("pictures", sizeof *p);
+  const ls_status status = ls_normalizer_create(dataset->n_features, &p->plain);
+  return status == LS_OK ? create_folder(folder) : status;
+}
+
+/* Replaces characters that file systems may reject. */
+static void make_file_name(const char *name, char *text, size_t size) {
+  size_t n = 0;
+  for (; name[n] && n + 1 < size; n++) {
+    const bool is_safe = isalnum((unsigned char)name[n]) || strchr("-_.", name[n]);
+    text[n] = is_safe ? name[n] : '_';
+  }
+  text[n] = '\0';
+}
+
+ls_status ls_pictures_draw(ls_pictures *p, const ls_explainer *e, size_t i, const char *name) {
+  const ls_dataset *const dataset = e->options.dataset;
+  const uint64_t sample = e->result.samples[i];
+  char safe[41];
+  make_file_name(name, safe, sizeof safe);
+  char *path = ls_format("%s/sample-%05llu-class-%s.png", p->folder, (unsigned long long)sample, safe);
+  if (!path) return ls_fail_memory("a path", 0);
+  e->batch->samples[0] = sample;
+  ls_batch_gather(e->batch, dataset, p->plain, 1);
+  const ls_status status =
+      ls_picture_write(path, &p->shape, e->batch->x, e->result.attributions + i * dataset->n_features);
+  free(path);
+  return status;
+}
+
+void ls_pictures_destroy(ls_pictures **pictures) {
+  if (!*pictures) return;
+  ls_normalizer_destroy(&(*pictures)->plain);
+  free((*pictures)->folder);
+  free(*pictures);
+  *pictures = NULL;
 }

@@ -261,7 +261,7 @@ def norms_are_those_of_the_weights(folder):
 def range_test_rows(text):
     """(rate, loss, smoothed) of each row of the table, which ends where the sketch begins."""
     table = text.split("\nsmoothed loss over")[0]
-    return [tuple(map(float, row)) for row in re.findall(r"^ +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+)(?:  least)?$", table, re.MULTILINE)]
+    return [tuple(map(float, row)) for row in re.findall(r"^ +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+)(?:  minimum)?$", table, re.MULTILINE)]
 
 
 def a_rate_is_suggested(folder):

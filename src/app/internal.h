@@ -1,0 +1,108 @@
+/* The table of a subcommand and the helpers that subcommands share. One file per subcommand. */
+#ifndef LOCKSTEP_APP_INTERNAL_H
+#define LOCKSTEP_APP_INTERNAL_H
+
+#include "lockstep/comm.h"
+#include "lockstep/data.h"
+#include "lockstep/job.h"
+#include "lockstep/metric.h"
+
+#define OPTIONS_MAX    12
+#define SET_MAX        256
+#define POSITIONAL_MAX 256
+
+/* An option `--name VALUE` (or `-c VALUE`), or a flag `--name`. */
+typedef struct option_spec {
+  const char *name;
+  char letter;            /* 0: none */
+  const char *value_name; /* "DIR"; NULL: a flag */
+  const char *help;       /* a noun phrase */
+} option_spec;
+
+typedef struct command command;
+
+/* A parsed command line. Texts are borrowed from argv. */
+typedef struct arguments {
+  const command *command;
+  const char *positional[POSITIONAL_MAX];
+  size_t n_positional;
+  const char *values[OPTIONS_MAX]; /* in the order of the command's table; NULL: not given; flags: "" */
+  const char *sets[SET_MAX];       /* the values of --set */
+  size_t n_sets;
+} arguments;
+
+struct command {
+  const char *name;
+  const char *operands;                                /* "CONFIG.yaml" */
+  const char *help;                                    /* one line */
+  const char *details;                                 /* more lines for --help; or NULL */
+  size_t least, most;                                  /* positional arguments */
+  option_spec options[OPTIONS_MAX];                    /* ended by a NULL name */
+  ls_status (*run)(ls_comm *comm, const arguments *a); /* collective */
+};
+
+extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_import, app_info,
+    app_gradcheck, app_lr_find, app_plan, app_keys;
+
+/* The option --set, which may be repeated. */
+#define OPTION_SET                                                                                         \
+  { "set", 0, "KEY=VALUE", "override of a config key; may be repeated" }
+
+/* ---------------------------------------------------------------------- options */
+
+/* Local. The value of an option of the command's table; NULL if it was not given. */
+const char *app_option(const arguments *a, const char *name);
+
+/* Local. Reads a number from `low` to `high`, or a whole number, into *value, which keeps the caller's
+ * default if the option was not given. LS_ERR_CONFIG. */
+ls_status app_read_number(const arguments *a, const char *name, double low, double high, double *value);
+ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uint64_t high,
+                         uint64_t *value);
+
+/* Local. Calls `visit` for each index in the option's list of indices below n and ranges, such as
+ * `0,5,10-19`. `item` names one of them ("sample"). LS_ERR_CONFIG. */
+ls_status app_read_list(const arguments *a, const char *name, const char *item, uint64_t n,
+                        void (*visit)(void *context, uint64_t index), void *context);
+
+/* Local. The value of --output, which must be given and end with one of `endings` (ended by NULL; NULL: any
+ * name). LS_ERR_CONFIG. */
+ls_status app_read_output(const arguments *a, const char *const *endings, const char **output);
+
+/* Local. Whether a text ends with one of `endings` (ended by NULL). */
+bool app_ends_with(const char *text, const char *const *endings);
+
+/* -------------------------------------------------------------- configs and models */
+
+/* Local. Whether this rank prints. */
+static inline bool app_is_root(const ls_comm *comm) {
+  return ls_comm_rank(comm) == 0;
+}
+
+/* Local. The config file and overrides of a command whose first operand is a config. */
+ls_job_source app_job_source(const arguments *a);
+
+/* Collective. Calls `work` with the config's data opened and its model built. */
+ls_status app_with_setup(ls_comm *comm, const arguments *a,
+                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup));
+
+/* Local; rank 0. LS_ERR_CONFIG if `output` is the model or the data, the operands of the command. */
+ls_status app_check_output(const arguments *a, const char *output);
+
+/* Collective. Opens data for a saved model. */
+ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char *spec, bool with_targets,
+                        ls_dataset **out);
+
+/* Local; rank 0. The name of a class: from the model file, or its number, written to `text`. */
+const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size);
+
+/* ------------------------------------------------------------------------- JSON */
+
+/* Local. Write to stdout; each call adds the comma before it, if one is needed. `name` is NULL in a list.
+ * Numbers have 9 digits, counts (whole numbers, or sums of weights) 15; what is not finite becomes null. */
+void app_json_open(const char *name, char bracket);
+void app_json_close(char bracket);
+void app_json_number(const char *name, double value);
+void app_json_count(const char *name, double value);
+void app_json_text(const char *name, const char *text);
+
+#endif

@@ -1,0 +1,204 @@
+/* Helpers that subcommands share. */
+#include "internal.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------------- options */
+
+const char *app_option(const arguments *a, const char *name) {
+  for (size_t i = 0; a->command->options[i].name; i++)
+    if (strcmp(a->command->options[i].name, name) == 0) return a->values[i];
+  LS_ASSERT(!"an option of the command's table");
+  return NULL;
+}
+
+/* Accepts decimal numbers only, whereas strtod also accepts hexadecimal ones, "inf" and "nan". */
+static bool parse_number(const char *text, double *value) {
+  char *end = NULL;
+  if (text[0] == '\0' || text[strspn(text, "0123456789.eE+-")] != '\0') return false;
+  *value = strtod(text, &end);
+  return *end == '\0';
+}
+
+ls_status app_read_number(const arguments *a, const char *name, double low, double high, double *value) {
+  const char *const text = app_option(a, name);
+  if (!text) return LS_OK;
+  if (parse_number(text, value) && *value >= low && *value <= high) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a number from %g to %g", name, text, low, high);
+}
+
+ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uint64_t high,
+                         uint64_t *value) {
+  const char *const text = app_option(a, name);
+  double number = 0.0;
+  if (!text) return LS_OK;
+  if (parse_number(text, &number) && number >= (double)low && number <= (double)high &&
+      number == floor(number)) {
+    *value = (uint64_t)number;
+    return LS_OK;
+  }
+  return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a whole number from %llu to %llu", name, text,
+                 (unsigned long long)low, (unsigned long long)high);
+}
+
+/* Reads a number at *text and moves *text behind it. */
+static bool read_index(const char **text, uint64_t *out) {
+  if (!isdigit((unsigned char)**text)) return false;
+  char *end = NULL;
+  *out = strtoull(*text, &end, 10);
+  *text = end;
+  return true;
+}
+
+/* Reads an index or a range at *text and moves *text to the comma behind it or to the end. */
+static bool read_range(const char **text, uint64_t *first, uint64_t *last) {
+  if (!read_index(text, first)) return false;
+  *last = *first;
+  const bool is_range = **text == '-';
+  *text += is_range;
+  if (is_range && !read_index(text, last)) return false;
+  return (**text == ',' || **text == '\0') && *last >= *first;
+}
+
+ls_status app_read_list(const arguments *a, const char *name, const char *item, uint64_t n,
+                        void (*visit)(void *context, uint64_t index), void *context) {
+  const char *const list = app_option(a, name);
+  const char *text = list;
+  do {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    if (!read_range(&text, &first, &last))
+      return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a list of numbers and ranges, such as 0,5,10-19",
+                     name, list);
+    if (last >= n)
+      return ls_fail(LS_ERR_CONFIG, "--%s %s: %s %llu does not exist; must be from 0 to %llu", name, list,
+                     item, (unsigned long long)last, (unsigned long long)n - 1);
+    for (uint64_t i = first; i <= last; i++) visit(context, i);
+  } while (*text++ == ',');
+  return LS_OK;
+}
+
+bool app_ends_with(const char *text, const char *const *endings) {
+  const size_t n = strlen(text);
+  for (; *endings; endings++) {
+    const size_t m = strlen(*endings);
+    if (n >= m && strcmp(text + n - m, *endings) == 0) return true;
+  }
+  return false;
+}
+
+ls_status app_read_output(const arguments *a, const char *const *endings, const char **output) {
+  char allowed[64] = "";
+  *output = app_option(a, "output");
+  if (!*output)
+    return ls_fail(LS_ERR_CONFIG, "-o FILE is missing; see lockstep %s --help", a->command->name);
+  if (!endings || app_ends_with(*output, endings)) return LS_OK;
+  for (size_t i = 0; endings[i]; i++)
+    ls_append(allowed, sizeof allowed, "%s%s", i ? " or " : "", endings[i]);
+  return ls_fail(LS_ERR_CONFIG, "-o %s: unknown file type; the name must end with %s", *output, allowed);
+}
+
+/* -------------------------------------------------------------- configs and models */
+
+ls_job_source app_job_source(const arguments *a) {
+  return (ls_job_source){.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
+}
+
+ls_status app_with_setup(ls_comm *comm, const arguments *a,
+                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup)) {
+  const ls_job_source source = app_job_source(a);
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  ls_status status = ls_job_create(comm, &source, &job);
+  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = work(comm, a, setup);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+  return status;
+}
+
+ls_status app_check_output(const arguments *a, const char *output) {
+  char *file = NULL;
+  char *group = NULL;
+  ls_status status = ls_spec_split(a->positional[1], &file, &group);
+  if (status == LS_OK && (ls_same_file(output, a->positional[0]) || ls_same_file(output, file)))
+    status = ls_fail(LS_ERR_CONFIG, "-o %s: is the model or the data; choose another name", output);
+  free(file);
+  free(group);
+  return status;
+}
+
+ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char *spec, bool with_targets,
+                        ls_dataset **out) {
+  const ls_job *const job = predictor->job;
+  const ls_target_kind target = ls_target_of((ls_loss)job->train.loss);
+  const ls_dataset_request request = {.spec = spec,
+                                      .role = "test",
+                                      .x = job->data.x,
+                                      .y = job->data.y,
+                                      .may_differ = true,
+                                      .target = with_targets ? target : LS_TARGET_NONE,
+                                      .n_features = job->model->n_in};
+  ls_status status = ls_dataset_open(comm, &request, out);
+  if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
+  if (status != LS_OK) ls_dataset_close(comm, out);
+  return status;
+}
+
+const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size) {
+  if (index < predictor->saved->n_classes) return predictor->saved->classes[index];
+  snprintf(text, size, "%zu", index);
+  return text;
+}
+
+/* ------------------------------------------------------------------------- JSON */
+
+static bool needs_comma;
+
+static void begin_member(const char *name) {
+  if (needs_comma) printf(", ");
+  if (name) printf("\"%s\": ", name);
+  needs_comma = true;
+}
+
+void app_json_open(const char *name, char bracket) {
+  begin_member(name);
+  putchar(bracket);
+  needs_comma = false;
+}
+
+void app_json_close(char bracket) {
+  putchar(bracket);
+  needs_comma = true;
+}
+
+static void print_number(const char *name, double value, int digits) {
+  begin_member(name);
+  if (isfinite(value))
+    printf("%.*g", digits, value);
+  else
+    printf("null");
+}
+
+void app_json_number(const char *name, double value) {
+  print_number(name, value, 9);
+}
+
+void app_json_count(const char *name, double value) {
+  print_number(name, value, 15);
+}
+
+void app_json_text(const char *name, const char *text) {
+  begin_member(name);
+  putchar('"');
+  for (const char *p = text; *p; p++) {
+    if ((unsigned char)*p < 0x20)
+      printf("\\u%04x", (unsigned)(unsigned char)*p);
+    else
+      printf("%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+  }
+  putchar('"');
+}
