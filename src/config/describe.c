@@ -1,9 +1,9 @@
-/* A table of keys printed for people, in aligned columns. */
-#include "document.h"
+/* Prints a table of keys in aligned columns. */
+#include "internal.h"
 
 #include <string.h>
 
-#define COLUMNS   4   /* name, what it takes, default, help */
+#define COLUMNS   4   /* name, type, default, help */
 #define WIDTH     110 /* of a line */
 #define TYPE_MAX  34  /* wider cells are wrapped */
 #define GAP       2
@@ -14,11 +14,14 @@ typedef struct layout {
   size_t name, type, fallback; /* widths */
 } layout;
 
-/* What a key takes, without the article, which would only repeat down the column. */
+/* The accepted values, without the article. */
 static config_phrase describe_type(const ls_key *key) {
   const config_phrase phrase = config_expected(key);
   config_phrase out = {""};
-  config_phrase_add(&out, "%s", strncmp(phrase.text, "a ", 2) == 0 ? phrase.text + 2 : phrase.text);
+  const size_t article = strncmp(phrase.text, "a ", 2) == 0    ? 2
+                         : strncmp(phrase.text, "an ", 3) == 0 ? 3
+                                                               : 0;
+  config_phrase_add(&out, "%s", phrase.text + article);
   return out;
 }
 
@@ -45,7 +48,7 @@ static void measure(layout *widths, const char *prefix, const ls_key *keys) {
   }
 }
 
-/* Takes the next line of at most `width` bytes off *text, cut at a blank where there is one. */
+/* Splits the next line of at most `width` bytes off *text, at a blank if possible. Returns its length. */
 static size_t take_line(const char **text, size_t width, const char **line) {
   *line = *text;
   size_t length = strlen(*text);
@@ -59,11 +62,11 @@ static size_t take_line(const char **text, size_t width, const char **line) {
   return length;
 }
 
-/* Prints the cells side by side, as many lines as the longest needs. */
+/* Prints the cells side by side, wrapped to their widths. */
 static void print_row(FILE *out, const char *cells[COLUMNS], const size_t widths[COLUMNS]) {
   bool more = true;
   while (more) {
-    size_t blanks = 0; /* owed before the next cell, so that no line ends in blanks */
+    size_t blanks = 0; /* before the next cell; deferred, so that no line ends in blanks */
     more = false;
     for (size_t i = 0; i < COLUMNS; i++) {
       const char *line = NULL;

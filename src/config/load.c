@@ -1,16 +1,16 @@
-/* A config file read whole, before anything of it is believed. */
-#include "document.h"
+/* Reading a config file. */
+#include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Reads until the end or one byte beyond the limit. */
+/* Reads the whole file, but at most one byte more than the limit. */
 static ls_status read_all(FILE *file, const char *path, char *text, size_t *length) {
   *length = fread(text, 1, CONFIG_MAX_BYTES + 1, file);
-  if (ferror(file)) return ls_fail(LS_ERR_CONFIG, "%s: can't be read: %s", path, strerror(errno));
+  if (ferror(file)) return ls_fail(LS_ERR_CONFIG, "%s: cannot read the file: %s", path, strerror(errno));
   if (*length > CONFIG_MAX_BYTES) {
-    return ls_fail(LS_ERR_CONFIG, "%s: larger than 1 MiB, which is too much for a config", path);
+    return ls_fail(LS_ERR_CONFIG, "%s: file too large; must be at most 1 MiB", path);
   }
   return LS_OK;
 }
@@ -20,7 +20,7 @@ ls_status ls_config_load(const char *path, char **text) {
   char *buffer = NULL;
   size_t length = 0;
   FILE *const file = fopen(path, "rb");
-  if (!file) return ls_fail(LS_ERR_CONFIG, "%s: can't be opened: %s", path, strerror(errno));
+  if (!file) return ls_fail(LS_ERR_CONFIG, "%s: cannot open the file: %s", path, strerror(errno));
 
   ls_status status = LS_OK;
   buffer = malloc(CONFIG_MAX_BYTES + 2);
@@ -29,9 +29,9 @@ ls_status ls_config_load(const char *path, char **text) {
     goto out;
   }
   status = read_all(file, path, buffer, &length);
-  if (status) goto out;
+  if (status != LS_OK) goto out;
   if (memchr(buffer, '\0', length)) {
-    status = ls_fail(LS_ERR_CONFIG, "%s: holds NUL bytes; a config is YAML text in UTF-8", path);
+    status = ls_fail(LS_ERR_CONFIG, "%s: contains NUL bytes; must be YAML text in UTF-8", path);
     goto out;
   }
   buffer[length] = '\0';

@@ -1,18 +1,19 @@
-/* Names that are not known, and the nearest one that is. */
-#include "document.h"
+/* Choices among names, and the nearest valid name of an unknown one. */
+#include "internal.h"
 
 #include <ctype.h>
 #include <string.h>
 
-#define MAX_NAME 63 /* longer texts are no typing slips of our names */
+#define MAX_NAME  63 /* longer texts are not misspelt names */
+#define MAX_TYPES 63 /* of a module */
 
-/* Case, and '-' for '_', do not count as differences. */
+/* Ignores case, and treats '-' as '_'. */
 static int folded(char c) {
   return c == '-' ? '_' : tolower((unsigned char)c);
 }
 
 /* The Damerau-Levenshtein distance (optimal string alignment): insertions, deletions, substitutions and
- * swaps of neighbours, each 1. `rows` are the table's last three. */
+ * swaps of neighbours, each 1. `rows` are the last three rows of the table. */
 static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b) {
   size_t rows[3][MAX_NAME + 1];
   for (size_t j = 0; j <= n_b; j++) rows[0][j] = j;
@@ -31,7 +32,7 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b) {
   return rows[n_a % 3][n_b];
 }
 
-/* The name nearest to `text` among those offered so far; NULL: none is near enough. */
+/* The nearest to `text` of the names offered so far; NULL: none is near enough. */
 typedef struct closest {
   const char *text;
   const char *name;
@@ -55,37 +56,45 @@ const char *ls_config_nearest(const char *text, const char *const *names, size_t
   return nearest.name;
 }
 
-/* "; did you mean b? (known: a, b, c" without the last names and the bracket. */
 static void add_nearest(config_phrase *phrase, const closest *nearest) {
   if (nearest->name) config_phrase_add(phrase, "; did you mean %s?", nearest->name);
-  config_phrase_add(phrase, " (known:");
 }
 
-void config_error_unknown(ls_config *config, const ls_node *node, const ls_key *keys) {
+void config_report_unknown(ls_config *config, const ls_node *node, const ls_key *keys) {
   closest nearest = {.text = node->key};
   config_phrase phrase = {""};
-  for (const ls_key *key = keys; key->name; key++) offer(&nearest, key->name);
-  add_nearest(&phrase, &nearest);
   for (const ls_key *key = keys; key->name; key++) {
+    offer(&nearest, key->name);
     config_phrase_add(&phrase, "%s %s", key == keys ? "" : ",", key->name);
   }
-  ls_config_error(config, node, "unknown key%s)", phrase.text);
+  add_nearest(&phrase, &nearest);
+  config_report(config, node, NULL, "unknown key; must be one of%s", phrase.text);
 }
 
 int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names) {
+  const ls_key choice = {.name = key, .type = LS_KEY_CHOICE, .choices = names};
+  config_phrase phrase = config_expected(&choice);
   if (node->kind != LS_NODE_SCALAR) {
-    ls_config_error(config, node, "%s where the name of a %s is expected", config_kind_name(node), key);
+    config_report_kind(config, node, phrase.text);
     return -1;
   }
+  closest nearest = {.text = node->text};
   for (int i = 0; names[i]; i++) {
     if (strcmp(names[i], node->text) == 0) return i;
+    offer(&nearest, names[i]);
   }
-  closest nearest = {.text = node->text};
-  config_phrase phrase = {""};
-  for (size_t i = 0; names[i]; i++) offer(&nearest, names[i]);
   add_nearest(&phrase, &nearest);
-  for (size_t i = 0; names[i]; i++) config_phrase_add(&phrase, "%s %s", i ? "," : "", names[i]);
-  ls_config_error(config, node, "'%s' is not a known %s%s)", config_excerpt(node->text).text, key,
-                  phrase.text);
+  ls_config_error(config, node, "unknown %s; must be %s", key, phrase.text);
+  return -1;
+}
+
+int ls_config_choose_type(ls_config *config, const ls_node *map, const char *key,
+                          const char *(*name_of)(size_t index)) {
+  const char *names[MAX_TYPES + 1] = {NULL};
+  for (size_t n = 0; (names[n] = name_of(n)); n++) LS_ASSERT(n < MAX_TYPES);
+  const ls_node *const node = config_find_present(map, key);
+  if (node) return ls_config_choose(config, node, key, names);
+  const ls_key choice = {.name = key, .type = LS_KEY_CHOICE, .choices = names};
+  config_report_absent(config, map, &choice);
   return -1;
 }

@@ -1,5 +1,5 @@
-/* Nodes of the document and the memory they live in. */
-#include "document.h"
+/* The nodes of a document and their memory. */
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ ls_node *config_node_make(ls_config *config, ls_node_kind kind) {
   return node;
 }
 
-/* Room for one more child. The old array stays in the blocks, which doubling keeps small. */
+/* Makes space for one more child. The old array stays allocated; doubling bounds the waste. */
 static bool grow(ls_config *config, ls_node *parent) {
   if (parent->count < parent->capacity) return true;
   const size_t capacity = parent->capacity ? 2 * parent->capacity : 4;
@@ -96,7 +96,7 @@ const char *ls_node_text(const ls_node *node) {
 }
 
 bool ls_node_is_null(const ls_node *node) {
-  return config_is_null(node);
+  return node->kind == LS_NODE_SCALAR && !node->quoted && config_is_null_text(node->text);
 }
 
 bool ls_node_is_quoted(const ls_node *node) {
@@ -120,82 +120,23 @@ ls_node *ls_node_find(const ls_node *map, const char *key) {
   return NULL;
 }
 
-/* The part of `node` that stands where `child` does in its own parent; NULL where there is none. */
-static const ls_node *counterpart(const ls_node *node, const ls_node *child) {
-  if (child->key) return ls_node_find(node, child->key);
-  return child->index < node->count ? node->children[child->index] : NULL;
+ls_node *config_find_present(const ls_node *map, const char *key) {
+  ls_node *const node = ls_node_find(map, key);
+  return node && !ls_node_is_null(node) ? node : NULL;
 }
 
-/* The same text, or two plain numbers of one value: 0.2 and 0.20. */
-static bool same_text(const ls_node *x, const ls_node *y) {
-  double a = 0.0;
-  double b = 0.0;
-  if (strcmp(x->text, y->text) == 0) return true;
-  return !x->quoted && !y->quoted && config_parse_real(x->text, &a) == CONFIG_FITS &&
-         config_parse_real(y->text, &b) == CONFIG_FITS && a == b;
+const char *config_kind_name(const ls_node *node) {
+  static const char *const names[] = {
+      [LS_NODE_SCALAR] = "a single value", [LS_NODE_LIST] = "a list", [LS_NODE_MAP] = "a map of keys"};
+  return names[node->kind];
 }
 
-/* Narrows the two down to the first part in which they differ; false where they say the same. */
-static bool find_difference(const ls_node **a, const ls_node **b) {
-  const ls_node *const x = *a;
-  const ls_node *const y = *b;
-  if (!x || !y || x->kind != y->kind || !same_text(x, y)) return x != y;
-  for (size_t i = 0; i < x->count; i++) {
-    *a = x->children[i];
-    *b = counterpart(y, *a);
-    if (find_difference(a, b)) return true;
-  }
-  for (size_t i = 0; i < y->count; i++) {
-    *b = y->children[i];
-    *a = counterpart(x, *b);
-    if (!*a) return true;
-  }
-  return false;
-}
-
-static void write_value(FILE *out, const ls_node *node) {
-  const bool is_text = node && node->kind == LS_NODE_SCALAR;
-  fputs(is_text ? config_excerpt(node->text).text : node ? config_kind_name(node) : "absent", out);
-}
-
-/* Every part in which the two differ; `seen`: how many there were before. */
-static void write_changes(FILE *out, const ls_node *now, const ls_node *then, size_t *seen) {
-  if (!now || !then || now->kind != then->kind || !same_text(now, then)) {
-    fputs((*seen)++ > 0 ? "; " : "", out);
-    config_write_path(out, now ? now : then);
-    fputs(" is ", out);
-    write_value(out, now);
-    fputs(", was ", out);
-    write_value(out, then);
-    return;
-  }
-  for (size_t i = 0; i < now->count; i++)
-    write_changes(out, now->children[i], counterpart(then, now->children[i]), seen);
-  for (size_t i = 0; i < then->count; i++)
-    if (!counterpart(now, then->children[i])) write_changes(out, NULL, then->children[i], seen);
-}
-
-void ls_node_changes(const ls_node *now, const ls_node *then, char *text, size_t size) {
-  size_t seen = 0;
-  text[0] = '\0';
-  FILE *const out = fmemopen(text, size, "w");
-  if (!out) return;
-  write_changes(out, now, then, &seen);
-  fclose(out);
-  text[size - 1] = '\0';
-}
-
-bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size) {
-  text[0] = '\0';
-  if (!find_difference(&a, &b)) return false;
-  FILE *const out = fmemopen(text, size, "w");
-  if (!out) return true;
-  config_write_path(out, a ? a : b);
-  fputs(" is ", out);
-  write_value(out, a);
-  fputs(", not ", out);
-  write_value(out, b);
-  fclose(out);
-  text[size - 1] = '\0';
-  return true;
+void config_write_path(FILE *out, const ls_node *node) {
+  if (!node->parent) return;
+  config_write_path(out, node->parent);
+  if (node->parent->parent) fputc('.', out);
+  if (node->key)
+    fputs(config_excerpt(node->key).text, out);
+  else
+    fprintf(out, "%zu", node->index);
 }

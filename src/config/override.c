@@ -1,9 +1,8 @@
-/* KEY=VALUE from the command line, and texts replaced by the rooms. */
-#include "document.h"
+/* Changes of a document: KEY=VALUE from the command line, and replaced texts. */
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 /* An assignment being applied. */
 typedef struct override {
@@ -14,10 +13,11 @@ typedef struct override {
   const char *value;
 } override;
 
-/* Cuts the path at its dots. */
+/* Splits the path at its dots. */
 static ls_status split(override *o, const char *assignment) {
   const char *const equals = strchr(assignment, '=');
-  if (!equals) return ls_fail(LS_ERR_CONFIG, "%s: write KEY=VALUE, e.g. optimizer.lr=0.01", o->origin);
+  if (!equals)
+    return ls_fail(LS_ERR_CONFIG, "%s: no value; must be KEY=VALUE, e.g. optimizer.lr=0.01", o->origin);
   o->value = equals + 1;
   const size_t length = (size_t)(equals - assignment);
   o->path = calloc(1, length + 1);
@@ -31,9 +31,12 @@ static ls_status split(override *o, const char *assignment) {
     o->path[i] = '\0';
     o->n_segments++;
   }
-  if (is_empty) return ls_fail(LS_ERR_CONFIG, "%s: a part of the key is empty", o->origin);
+  if (is_empty)
+    return ls_fail(LS_ERR_CONFIG, "%s: a part of the key is empty; must be a path such as optimizer.lr",
+                   o->origin);
   if (o->n_segments > CONFIG_MAX_DEPTH) {
-    return ls_fail(LS_ERR_CONFIG, "%s: the key has more than %d parts", o->origin, CONFIG_MAX_DEPTH);
+    return ls_fail(LS_ERR_CONFIG, "%s: too many parts in the key; must be at most %d parts", o->origin,
+                   CONFIG_MAX_DEPTH);
   }
   return LS_OK;
 }
@@ -45,7 +48,7 @@ static void write_node_path(const ls_node *node, config_phrase *out) {
   fclose(file);
 }
 
-/* The item of a list by its number, from 0; it must exist. */
+/* Finds the item of a list by its index, from 0. */
 static ls_status find_item(const override *o, const ls_node *list, const char *segment, ls_node **out) {
   uint64_t index = 0;
   if (config_parse_count(segment, &index) == CONFIG_FITS && index < list->count) {
@@ -54,17 +57,18 @@ static ls_status find_item(const override *o, const ls_node *list, const char *s
   }
   config_phrase path = {""};
   write_node_path(list, &path);
-  if (list->count == 0) return ls_fail(LS_ERR_CONFIG, "%s: %s is an empty list", o->origin, path.text);
-  return ls_fail(LS_ERR_CONFIG, "%s: %s is a list of %zu; its items are 0 to %zu, not '%s'", o->origin,
-                 path.text, list->count, list->count - 1, config_excerpt(segment).text);
+  if (list->count == 0)
+    return ls_fail(LS_ERR_CONFIG, "%s: %s: empty list; has no items to set", o->origin, path.text);
+  return ls_fail(LS_ERR_CONFIG, "%s: %s: no item %s in a list of %zu; must be from 0 to %zu", o->origin,
+                 path.text, config_excerpt(segment).text, list->count, list->count - 1);
 }
 
-static ls_status fail_room(const override *o) {
+static ls_status fail_space(const override *o) {
   if (o->config->out_of_memory) return ls_fail_memory("an override", sizeof(ls_node));
-  return ls_fail(LS_ERR_CONFIG, "%s: the config holds more than %d values", o->origin, CONFIG_MAX_NODES);
+  return ls_fail(LS_ERR_CONFIG, "%s: too many values; must be at most %d", o->origin, CONFIG_MAX_NODES);
 }
 
-/* What `segment` names inside `node`; *out is NULL where a map lacks it. */
+/* Finds the child of `node` named by `segment`; *out is NULL if a map does not have it. */
 static ls_status find_inside(const override *o, const ls_node *node, const char *segment, ls_node **out) {
   *out = NULL;
   if (node->kind == LS_NODE_LIST) return find_item(o, node, segment, out);
@@ -74,28 +78,28 @@ static ls_status find_inside(const override *o, const ls_node *node, const char 
   }
   config_phrase path = {""};
   write_node_path(node, &path);
-  return ls_fail(LS_ERR_CONFIG, "%s: %s is '%s', which has no keys", o->origin, path.text,
-                 config_excerpt(node->text).text);
+  return ls_fail(LS_ERR_CONFIG, "%s: %s: %s: a single value, which has no keys; must be a map or a list",
+                 o->origin, path.text, config_excerpt(node->text).text);
 }
 
-/* Puts `child` at `segment` of `node`, where `old` (may be NULL) is. */
+/* Sets `segment` of `node`, now `old` (may be NULL), to `child`. */
 static ls_status place(const override *o, ls_node *node, const char *segment, ls_node *old,
                        ls_node *child) {
   if (old)
     config_node_replace(old, child);
   else if (!config_node_put(o->config, node, segment, child))
-    return fail_room(o);
+    return fail_space(o);
   return LS_OK;
 }
 
-/* One step down the path, into a new map where there is nothing. */
+/* Moves *node one step down the path. Creates a map if there is nothing. */
 static ls_status descend(const override *o, ls_node **node, const char *segment) {
   ls_node *next = NULL;
   ls_status status = find_inside(o, *node, segment, &next);
-  if (status) return status;
-  if (!next || config_is_null(next)) {
+  if (status != LS_OK) return status;
+  if (!next || ls_node_is_null(next)) {
     ls_node *const map = config_node_make(o->config, LS_NODE_MAP);
-    if (!map) return fail_room(o);
+    if (!map) return fail_space(o);
     map->origin = o->origin;
     status = place(o, *node, segment, next, map);
     next = map;
@@ -110,12 +114,12 @@ static ls_status apply(const override *o) {
   ls_status status = config_parse_value(o->config, o->value, o->origin, o->n_segments, &value);
   ls_node *node = o->config->root;
   const char *segment = o->path;
-  for (size_t i = 1; i < o->n_segments && !status; i++) {
+  for (size_t i = 1; i < o->n_segments && status == LS_OK; i++) {
     status = descend(o, &node, segment);
     segment += strlen(segment) + 1;
   }
-  if (!status) status = find_inside(o, node, segment, &old);
-  return status ? status : place(o, node, segment, old, value);
+  if (status == LS_OK) status = find_inside(o, node, segment, &old);
+  return status != LS_OK ? status : place(o, node, segment, old, value);
 }
 
 ls_status ls_config_override(ls_config *config, const char *assignment) {
@@ -125,12 +129,12 @@ ls_status ls_config_override(ls_config *config, const char *assignment) {
   override o = {.config = config, .origin = config_copy_text(config, origin, strlen(origin))};
   if (!o.origin) return ls_fail_memory("an override", sizeof origin);
   ls_status status = split(&o, assignment);
-  if (!status) status = apply(&o);
+  if (status == LS_OK) status = apply(&o);
   free(o.path);
   return status;
 }
 
-/* libyaml makes a scalar only of valid UTF-8. */
+/* libyaml creates scalars only from valid UTF-8. */
 static bool is_utf8(const char *text) {
   yaml_event_t event;
   const int made = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
@@ -142,7 +146,7 @@ static bool is_utf8(const char *text) {
 ls_status ls_config_replace(ls_config *config, ls_node *scalar, const char *text) {
   LS_ASSERT(scalar->kind == LS_NODE_SCALAR);
   if (strlen(text) > CONFIG_MAX_BYTES || !is_utf8(text)) {
-    return ls_fail(LS_ERR_CONFIG, "%s: '%s' is not UTF-8 text", config->name, config_excerpt(text).text);
+    return ls_fail(LS_ERR_CONFIG, "%s: not UTF-8 text", config_excerpt(text).text);
   }
   const char *const copy = config_copy_text(config, text, strlen(text));
   if (!copy) return ls_fail_memory("the config", strlen(text));

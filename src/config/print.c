@@ -1,12 +1,11 @@
-/* The document back to YAML text. A list of plain values, or a small map that is an item of a list (a
- * layer), stands on one line; all else is in block style. */
-#include "document.h"
+/* Prints a document as YAML text. A list of plain values, or a small map that is an item of a list (a
+ * layer), is printed on one line; everything else in block style. */
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
-#define LINE_MAX_BYTES 100 /* of what stands on one line */
+#define LINE_MAX_BYTES 100 /* of a value printed on one line */
 
 typedef struct printer {
   yaml_emitter_t emitter;
@@ -14,7 +13,7 @@ typedef struct printer {
   size_t length, capacity;
 } printer;
 
-/* libyaml's write handler: appends to the text, which stays ended by NUL. */
+/* The write handler of libyaml: appends to the text and its terminating NUL. */
 static int append(void *data, unsigned char *buffer, size_t size) {
   printer *const p = data;
   if (p->length + size + 1 > p->capacity) {
@@ -30,7 +29,7 @@ static int append(void *data, unsigned char *buffer, size_t size) {
   return 1;
 }
 
-/* Emits the event if it could be made. */
+/* Emits the event if it was created. */
 static bool emit(printer *p, int made, yaml_event_t *event) {
   return made && yaml_emitter_emit(&p->emitter, event);
 }
@@ -42,19 +41,19 @@ static bool emit_text(printer *p, const char *text, yaml_scalar_style_t style) {
   return emit(p, made, &event);
 }
 
-/* A null that is written as nothing is printed in full. */
+/* An empty null is printed as `null`. */
 static const char *visible_text(const ls_node *node) {
-  return config_is_null(node) && !node->text[0] ? "null" : node->text;
+  return ls_node_is_null(node) && !node->text[0] ? "null" : node->text;
 }
 
-/* Does the text have a line break in the sense of YAML 1.1? */
+/* Whether the text has a line break in the sense of YAML 1.1. */
 static bool has_break(const char *text) {
   return strpbrk(text, "\r\n") || strstr(text, "\xC2\x85") || strstr(text, "\xE2\x80\xA8") ||
          strstr(text, "\xE2\x80\xA9");
 }
 
-/* Where a plain text can't stand plain, libyaml takes single quotes, and where those do not do, double
- * ones. Line breaks are always escaped. */
+/* If a text cannot be plain, libyaml uses single quotes or, if these do not suffice, double quotes. Line
+ * breaks are always escaped. */
 static bool emit_scalar(printer *p, const ls_node *node) {
   yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
   if (node->quoted) style = YAML_SINGLE_QUOTED_SCALAR_STYLE;
@@ -62,12 +61,13 @@ static bool emit_scalar(printer *p, const ls_node *node) {
   return emit_text(p, visible_text(node), style);
 }
 
-/* A section that no one wrote and nothing was added to. */
+/* A section that the user did not write and that is empty. */
 static bool is_hidden(const ls_node *node) {
   return node->made && node->count == 0;
 }
 
-/* Plain values, or lists of them in a map, that fit a line. Adds their bytes to *width. */
+/* Whether the node fits on one line: plain values, or lists of them in a map. Adds their bytes to *width.
+ */
 static bool is_flat(const ls_node *node, size_t *width) {
   *width += strlen(visible_text(node)) + 2 + (node->key ? strlen(node->key) + 2 : 0);
   if (*width > LINE_MAX_BYTES) return false;
@@ -142,7 +142,7 @@ ls_status ls_config_print(const ls_config *config, char **text) {
     p.text = NULL;
   } else {
     const char *const problem = p.emitter.problem;
-    status = ls_fail(LS_ERR_INTERNAL, "%s: can't be printed: %s", config->name,
+    status = ls_fail(LS_ERR_INTERNAL, "%s: cannot print the config: %s", config->name,
                      problem ? problem : "out of memory");
   }
   yaml_emitter_delete(&p.emitter);

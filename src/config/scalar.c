@@ -1,6 +1,6 @@
-/* What a plain scalar says: strict null, bool, whole number and number, as in YAML 1.2's core schema but
- * decimal and finite only. */
-#include "document.h"
+/* Values of plain scalars: null, booleans, integers and numbers by the core schema of YAML 1.2, but decimal
+ * and finite only; and times. */
+#include "internal.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,10 +19,6 @@ static bool is_one_of(const char *text, const char *const *words) {
 bool config_is_null_text(const char *text) {
   static const char *const words[] = {"", "~", "null", "Null", "NULL", NULL};
   return is_one_of(text, words);
-}
-
-bool config_is_null(const ls_node *node) {
-  return node->kind == LS_NODE_SCALAR && !node->quoted && config_is_null_text(node->text);
 }
 
 bool config_parse_bool(const char *text, bool *out) {
@@ -46,8 +42,8 @@ config_outcome config_parse_count(const char *text, uint64_t *out) {
   return CONFIG_FITS;
 }
 
-/* Is the text a decimal number: a sign, digits with a point, an exponent? strtod alone would also take
- * blanks, hexadecimal, inf and nan. */
+/* Whether the text is a decimal number: a sign, digits with a point, an exponent. strtod alone would also
+ * accept blanks, hexadecimal, inf and nan. */
 static bool is_decimal(const char *text) {
   if (*text == '-' || *text == '+') text++;
   size_t digits = strspn(text, DIGITS);
@@ -80,7 +76,7 @@ config_outcome config_parse_real(const char *text, double *out) {
 
 #define TIME_MAX 3e10 /* seconds */
 
-/* Takes a whole number and its unit off *text, one of those from *unit on. */
+/* Parses an integer and its unit, which must be units[*unit] or a later one. Advances *text and *unit. */
 static bool take_part(const char **text, size_t *unit, double *seconds) {
   static const struct {
     char name;

@@ -1,59 +1,44 @@
-/* A value of the document checked against its key and stored in a field. */
-#include "document.h"
+/* Checking a value of the document and storing it in a field. */
+#include "internal.h"
 
 #include <string.h>
 
-const char *config_kind_name(const ls_node *node) {
-  static const char *const names[] = {
-      [LS_NODE_SCALAR] = "a single value", [LS_NODE_LIST] = "a list", [LS_NODE_MAP] = "a map of keys"};
-  return names[node->kind];
+/* A value that is not of the type. `type` is a noun: "an integer". */
+static void report_type(ls_config *config, const ls_key *key, const ls_node *node, const char *type) {
+  ls_config_error(config, node, "not %s; must be %s", type, config_expected(key).text);
 }
 
-static void mistake_kind(ls_config *config, const ls_key *key, const ls_node *node) {
-  ls_config_error(config, node, "%s where %s is expected", config_kind_name(node),
-                  config_expected(key).text);
+static void report_range(ls_config *config, const ls_key *key, const ls_node *node) {
+  ls_config_error(config, node, "out of range; must be %s", config_expected(key).text);
 }
 
-/* 'abc' is not a whole number from 1 to 8 */
-static void mistake_text(ls_config *config, const ls_key *key, const ls_node *node) {
-  ls_config_error(config, node, "'%s' is not %s", config_excerpt(node->text).text,
-                  config_expected(key).text);
-}
-
-static void mistake_range(ls_config *config, const ls_key *key, const ls_node *node) {
-  ls_config_error(config, node, "%s is out of range; %s", config_excerpt(node->text).text,
-                  config_expected(key).text);
-}
-
-/* A plain scalar, which alone can be a number or a switch. */
+/* Accepts only a plain scalar, which alone can be a number or a boolean. */
 static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) {
-  if (node->kind != LS_NODE_SCALAR) {
-    mistake_kind(config, key, node);
-    return false;
-  }
-  if (!node->quoted) return true;
-  ls_config_error(config, node, "'%s' is a quoted text, not %s; write it without quotes",
-                  config_excerpt(node->text).text, config_expected(key).text);
+  if (node->kind == LS_NODE_SCALAR && !node->quoted) return true;
+  if (node->kind != LS_NODE_SCALAR)
+    config_report_kind(config, node, config_expected(key).text);
+  else
+    ls_config_error(config, node, "quoted, and so a string; must be %s; remove the quotes",
+                    config_expected(key).text);
   return false;
 }
 
 static bool take_bool(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (!is_plain(config, key, node)) return false;
   if (config_parse_bool(node->text, field)) return true;
-  ls_config_error(config, node, "'%s' is no truth value; write true or false",
-                  config_excerpt(node->text).text);
+  report_type(config, key, node, "a boolean");
   return false;
 }
 
-static void mistake_count(ls_config *config, const ls_key *key, const ls_node *node,
-                          config_outcome outcome) {
+static void report_count(ls_config *config, const ls_key *key, const ls_node *node,
+                         config_outcome outcome) {
   if (outcome == CONFIG_NO_NUMBER) {
-    mistake_text(config, key, node);
+    report_type(config, key, node, "an integer");
   } else if (outcome == CONFIG_OVERFLOW && node->text[0] != '-' && config_within(key, 0x1p64)) {
-    ls_config_error(config, node, "%s is out of range; %s, at most %llu", config_excerpt(node->text).text,
-                    config_expected(key).text, (unsigned long long)UINT64_MAX);
+    ls_config_error(config, node, "out of range; must be %s, at most %llu", config_expected(key).text,
+                    (unsigned long long)UINT64_MAX);
   } else {
-    mistake_range(config, key, node);
+    report_range(config, key, node);
   }
 }
 
@@ -66,7 +51,7 @@ static bool take_count(ls_config *config, const ls_key *key, ls_node *node, void
   if (!is_plain(config, key, node)) return false;
   const config_outcome outcome = config_parse_count(node->text, &value);
   if (outcome != CONFIG_FITS || !config_within(key, (double)value)) {
-    mistake_count(config, key, node, outcome);
+    report_count(config, key, node, outcome);
     return false;
   }
   *(uint64_t *)field = value;
@@ -78,11 +63,11 @@ static bool take_real(ls_config *config, const ls_key *key, ls_node *node, void 
   if (!is_plain(config, key, node)) return false;
   const config_outcome outcome = config_parse_real(node->text, &value);
   if (outcome == CONFIG_NO_NUMBER) {
-    mistake_text(config, key, node);
+    report_type(config, key, node, "a number");
     return false;
   }
   if (outcome == CONFIG_OVERFLOW || !config_within(key, value)) {
-    mistake_range(config, key, node);
+    report_range(config, key, node);
     return false;
   }
   *(double *)field = value;
@@ -91,12 +76,11 @@ static bool take_real(ls_config *config, const ls_key *key, ls_node *node, void 
 
 static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (node->kind != LS_NODE_LIST) {
-    mistake_kind(config, key, node);
+    config_report_kind(config, node, config_expected(key).text);
     return false;
   }
   if (node->count != 2) {
-    ls_config_error(config, node, "a list of %zu where %s is expected", node->count,
-                    config_expected(key).text);
+    ls_config_error(config, node, "has %zu items; must be %s", node->count, config_expected(key).text);
     return false;
   }
   ls_key item = *key;
@@ -111,17 +95,17 @@ static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, voi
 static bool take_time(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (!is_plain(config, key, node)) return false;
   if (config_parse_time(node->text, field)) return true;
-  mistake_text(config, key, node);
+  report_type(config, key, node, "a time");
   return false;
 }
 
 static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (node->kind != LS_NODE_SCALAR) {
-    mistake_kind(config, key, node);
+    config_report_kind(config, node, config_expected(key).text);
     return false;
   }
   if (node->text[0] == '\0') {
-    ls_config_error(config, node, "an empty text; leave the key out, or give it a value");
+    ls_config_error(config, node, "empty string; set a value or remove the key");
     return false;
   }
   *(const char **)field = node->text;
@@ -142,7 +126,7 @@ static bool take_node(ls_config *config, const ls_key *key, ls_node *node, void 
   return true;
 }
 
-/* How a value becomes a field, and the field's size. A taker leaves the field alone on a mistake. */
+/* The function that stores a value of the type, and the size of the field. */
 typedef struct taker {
   bool (*take)(ls_config *config, const ls_key *key, ls_node *node, void *field);
   size_t size;

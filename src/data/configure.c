@@ -66,7 +66,7 @@ static const char *absolute(ls_config *config, ls_node *section, const char *key
   if (!node || ls_node_text(node)[0] == '\0') return NULL;
   char *const path = resolve(config_path, ls_node_text(node));
   if (!path)
-    ls_config_error(config, node, "cannot be made an absolute path: %s", strerror(errno));
+    ls_config_error(config, node, "cannot make the path absolute: %s", strerror(errno));
   else if (ls_config_replace(config, node, path) != LS_OK)
     ls_config_error(config, node, "%s", ls_message());
   free(path);
@@ -90,8 +90,7 @@ static void read_validation(ls_config *config, ls_node *section, const char *con
   }
   if (!(fraction >= 0.0 && fraction < 1.0))
     ls_config_error(config, ls_node_find(section, "validation"),
-                    "%s is out of range; must be a fraction of at least 0 and below 1, or FILE[:GROUP]",
-                    out->validation);
+                    "out of range; must be a fraction from 0 to below 1, or FILE[:GROUP]");
   out->validation = NULL;
   out->validation_fraction = fraction;
 }

@@ -35,26 +35,25 @@ static void check_list(ls_config *config, const ls_node *list) {
     const ls_node *const item = ls_node_item(list, i);
     const bool is_valid = parse_weight(item, &weight);
     all_valid = all_valid && is_valid;
-    if (!is_valid)
-      ls_config_error(config, item, "'%s' is no weight: 0, or a number from 1e-6 to 1e6, is expected",
-                      ls_node_text(item));
+    if (!is_valid) ls_config_error(config, item, "not a weight; must be 0, or a number from 1e-6 to 1e6");
     sum += weight;
   }
-  if (all_valid && sum == 0.0) ls_config_error(config, list, "all weights are 0: nothing would be learnt");
+  if (all_valid && sum == 0.0)
+    ls_config_error(config, list, "all weights are 0; at least one must be positive");
 }
 
 #define NO_CLASSES                                                                                         \
-  "samples are of one class each only under categorical_cross_entropy, or binary_cross_entropy with one "  \
-  "output"
+  "not supported by this loss; must be used with categorical_cross_entropy, or binary_cross_entropy with " \
+  "one output"
 
-/* Mistakes that show only once the width of the net is known. */
+/* Checks that need the width of the network. */
 static void check_width(ls_job *job, const ls_node *node, size_t n_out) {
   const size_t n_classes = count_classes(job, n_out);
   if (n_classes == 0)
     ls_config_error(job->config, node, "%s", NO_CLASSES);
   else if (is_list(node) && ls_node_count(node) != n_classes)
-    ls_config_error(job->config, node, "%zu weights, but the model is for %zu classes", ls_node_count(node),
-                    n_classes);
+    ls_config_error(job->config, node, "has %zu weights; must have one for each of %zu classes",
+                    ls_node_count(node), n_classes);
 }
 
 void job_check_class_weight(ls_job *job) {
@@ -65,7 +64,8 @@ void job_check_class_weight(ls_job *job) {
   else if (is_list(node))
     check_list(job->config, node);
   else if (strcmp(ls_node_text(node), "balanced") != 0)
-    ls_config_error(job->config, node, "neither balanced nor a list with a weight for each class");
+    ls_config_error(job->config, node,
+                    "unknown value; must be balanced, or a list of one weight per class");
   if (ls_config_status(job->config) != LS_OK) return;
   const size_t n_out = job_output_width(job->model);
   if (n_out > 0) check_width(job, node, n_out);

@@ -131,7 +131,7 @@ static bool has_validation(const ls_job *job) {
 static ls_status choose_monitor(ls_job *job, const ls_node *section) {
   const char *columns[LS_COLUMNS_MAX + 1] = {NULL};
   if (ls_node_find(ls_config_root(job->config), "train") != section)
-    return LS_OK; /* no map: told already */
+    return LS_OK; /* not a map: already reported */
   for (int i = 0; i < ls_columns_count(job); i++) columns[i] = ls_column_name(job, i);
   if (!job->train.monitor) {
     const ls_status status = ls_config_override(
@@ -142,7 +142,7 @@ static ls_status choose_monitor(ls_job *job, const ls_node *section) {
   const ls_node *const node = ls_node_find(section, "monitor");
   if (ls_config_choose(job->config, node, "monitor", columns) < 0) return LS_OK;
   if (strncmp(job->train.monitor, "val_", 4) == 0 && !has_validation(job))
-    ls_config_error(job->config, node, "%s needs data.validation", job->train.monitor);
+    ls_config_error(job->config, node, "no validation data; set data.validation or choose another column");
   return LS_OK;
 }
 
@@ -151,13 +151,14 @@ static void check_least_rate(const ls_job *job) {
   const double lr = job->optim ? job->optim->type->lr(job->optim) : 0.0;
   if (job->optim && job->schedule.min_lr > lr)
     ls_config_error(job->config, section ? ls_node_find(section, "min_lr") : NULL,
-                    "%g is above optimizer.lr, %g", job->schedule.min_lr, lr);
+                    "out of range; must be at most optimizer.lr, %g", lr);
 }
 
 static void check_early_stopping(ls_job *job, const ls_node *section) {
   const ls_node *const map = ls_node_find(section, "early_stopping");
   if (map && job->train.min_delta > 0.0 && job->train.patience == 0)
-    ls_config_error(job->config, map, "min_delta without patience does nothing; add e.g. patience: 5");
+    ls_config_error(job->config, map,
+                    "min_delta has no effect without patience; set patience, for example to 5");
 }
 
 /* Only mse has targets to standardise. */
@@ -165,39 +166,39 @@ static void check_targets(const ls_job *job) {
   const ls_node *const root = ls_config_root(job->config);
   if (job->data.standardize_targets && ls_node_find(root, "loss") && job->train.loss != LS_MSE)
     ls_config_error(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
-                    "only the targets of the loss mse can be standardised");
+                    "targets of this loss cannot be standardised; must be used with the loss mse");
 }
 
-/* The tree over lanes is a way of its own. */
+/* The reproducible mode sums the lanes in a fixed tree. */
 static void check_reproducible_sums(ls_job *job, const ls_node *section) {
   const ls_node *const key = ls_node_find(section, "reproducible");
   if (job->train.reproducible && job->sync.mode > LS_SYNC_ALLREDUCE)
-    ls_config_error(job->config, key, "sums in a way of its own, not with comm.mode: %s; leave that out",
+    ls_config_error(job->config, key, "cannot be combined with comm.mode: %s; remove that key",
                     ls_sync_mode_names[job->sync.mode]);
   if (job->train.reproducible && job->sync.gradient_type != LS_GRADIENT_F32)
     ls_config_error(job->config, key,
-                    "sums with all digits, not with comm.gradient_type: bfloat16; leave "
-                    "that out");
+                    "cannot be combined with comm.gradient_type: bfloat16; remove that key");
 }
 
 static void check_lanes(ls_job *job, const ls_node *section) {
   const uint64_t lanes = job->train.lanes;
   if (lanes > 0 && (lanes & (lanes - 1)) != 0)
-    ls_config_error(job->config, ls_node_find(section, "lanes"), "%llu is no power of two",
-                    (unsigned long long)lanes);
+    ls_config_error(job->config, ls_node_find(section, "lanes"),
+                    "not a power of two; must be 1, 2, 4, ...");
   const char *const monitor = job->train.monitor;
   if (job->train.reproducible && monitor &&
       (strcmp(monitor, "seconds") == 0 || strcmp(monitor, "samples_per_second") == 0))
     ls_config_error(job->config, ls_node_find(section, "monitor"),
-                    "%s is the clock's, which no two runs share: not with train.reproducible", monitor);
+                    "measures time, which differs between runs; cannot be used with train.reproducible");
   if (job->train.reproducible && job->sync.threads > 1)
-    ls_config_error(job->config, ls_node_find(section, "reproducible"),
-                    "needs one BLAS thread a rank, not comm.threads: %llu; use more ranks instead",
-                    (unsigned long long)job->sync.threads);
+    ls_config_error(
+        job->config, ls_node_find(section, "reproducible"),
+        "cannot be combined with comm.threads: %llu; must be 1 BLAS thread per rank; use more ranks",
+        (unsigned long long)job->sync.threads);
   check_reproducible_sums(job, section);
 }
 
-/* Each room reads its part; mistakes are collected. */
+/* Each module reads its section. Collects errors. */
 static ls_status read_parts(ls_job *job, const char *path) {
   ls_config *const config = job->config;
   ls_node *const root = ls_config_root(config);

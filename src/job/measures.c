@@ -75,7 +75,7 @@ static size_t parse_top(const char *text) {
   return digits[length] == '\0' && length <= 9 ? strtoull(digits, NULL, 10) : 0;
 }
 
-/* The kind that a name is of, among those that fit the task; NULL after a mistake. */
+/* The metric of that name among those that fit the task; NULL after collecting an error. */
 static const ls_measure_kind *choose_kind(ls_job *job, const ls_node *item) {
   const char *names[KINDS + 1] = {NULL};
   const ls_measure_kind *fitting[KINDS];
@@ -90,7 +90,7 @@ static const ls_measure_kind *choose_kind(ls_job *job, const ls_node *item) {
   snprintf(what, sizeof what, "metric with the loss %s", ls_loss_names[job->train.loss]);
   const int index = ls_config_choose(job->config, item, what, names);
   if (index < 0 || fitting[index] != &kinds[TOP]) return index < 0 ? NULL : fitting[index];
-  ls_config_error(job->config, item, "K stands for a number, as in top_5");
+  ls_config_error(job->config, item, "not a metric; K must be a number, as in top_5");
   return NULL;
 }
 
@@ -103,7 +103,7 @@ static void read_item(ls_job *job, const ls_node *item) {
   snprintf(measure->column, sizeof measure->column, "val_%.24s", ls_node_text(item));
   for (size_t i = 0; i < measures->n; i++)
     if (strcmp(measures->list[i].column, measure->column) == 0) {
-      ls_config_error(job->config, item, "%s is in the list already", ls_node_text(item));
+      ls_config_error(job->config, item, "duplicate metric; remove one of the two");
       return;
     }
   measures->n++;
@@ -115,20 +115,21 @@ void job_read_measures(ls_job *job) {
   if (!list) return;
   const size_t n = ls_node_count(list);
   if (ls_node_kind_of(list) != LS_NODE_LIST)
-    ls_config_error(job->config, list, "a list such as [f1, roc_auc] is expected");
+    ls_config_error(job->config, list, "not a list; must be a list such as [f1, roc_auc]");
   else if (n > LS_MEASURES_MAX)
-    ls_config_error(job->config, list, "%zu metrics; at most %d", n, LS_MEASURES_MAX);
+    ls_config_error(job->config, list, "too many metrics, %zu; must be at most %d", n, LS_MEASURES_MAX);
   else
     for (size_t i = 0; i < n; i++) read_item(job, ls_node_item(list, i));
   if (n > 0 && !job->data.validation && !(job->data.validation_fraction > 0.0) && !job->data.test)
-    ls_config_error(job->config, list, "needs data.validation, or data.test for the line at the end");
+    ls_config_error(job->config, list,
+                    "no data to measure; set data.validation, or data.test for the final evaluation");
 }
 
 void job_check_measures(ls_job *job, size_t n_classes) {
   for (size_t i = 0; i < job->measures.n && n_classes > 0; i++)
     if (job->measures.list[i].k >= n_classes)
       ls_config_error(job->config, ls_node_item(job->train.metrics, i),
-                      "the model has %zu classes, and so K must be below that", n_classes);
+                      "out of range for %zu classes; K must be below that number", n_classes);
 }
 
 static bool any_needs(const ls_measures *measures, needs what) {

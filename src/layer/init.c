@@ -32,7 +32,7 @@ static void read_map(ls_config *config, ls_node *map, ls_init *out) {
   if (has_std(out->kind))
     ls_config_read_key(config, map, &std_key, out);
   else if (is_known && std && !ls_node_is_null(std))
-    ls_config_error(config, std, "std is of the types normal and uniform; gain scales the others");
+    ls_config_error(config, std, "only the types normal and uniform have std; scale the others with gain");
 }
 
 void ls_init_read(ls_config *config, ls_node *node, ls_init *out) {

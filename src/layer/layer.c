@@ -13,29 +13,25 @@ const ls_layer_type *const ls_layer_types[] = {
     &ls_layer_softmax,    NULL,
 };
 
-#define KINDS (sizeof ls_layer_types / sizeof ls_layer_types[0])
+static const char *type_name(size_t index) {
+  return ls_layer_types[index] ? ls_layer_types[index]->name : NULL;
+}
 
-/* The kind that the map's key `layer` names, or NULL after collecting the mistake. */
+/* The type that the key `layer` of the map names, or NULL after collecting an error. */
 static const ls_layer_type *find_type(ls_config *config, const ls_node *node) {
   if (ls_node_kind_of(node) != LS_NODE_MAP) {
-    ls_config_error(config, node, "a layer is a map such as {layer: dense, units: 10}");
+    ls_config_error(config, node, "not a map; must be a layer such as {layer: dense, units: 10}");
     return NULL;
   }
-  const ls_node *const kind = ls_node_find(node, "layer");
-  if (!kind) {
-    ls_config_error(config, node, "this layer has no key `layer`, which says what kind it is");
-    return NULL;
-  }
-  const char *names[KINDS];
-  for (size_t i = 0; i < KINDS; i++) names[i] = ls_layer_types[i] ? ls_layer_types[i]->name : NULL;
-  const int found = ls_config_choose(config, kind, "layer", names);
-  return found < 0 ? NULL : ls_layer_types[found];
+  const int index = ls_config_choose_type(config, node, "layer", type_name);
+  return index < 0 ? NULL : ls_layer_types[index];
 }
 
 /* One layer inside another; NULL after collecting a mistake. */
 static ls_layer *create_child(ls_config *config, ls_node *node, uint32_t *next) {
   if (*next >= LS_LAYER_INDEX_MAX) {
-    ls_config_error(config, node, "more than %d layers inside others", LS_LAYER_INDEX_MAX - LS_LAYERS_MAX);
+    ls_config_error(config, node, "too many nested layers; must be at most %d",
+                    LS_LAYER_INDEX_MAX - LS_LAYERS_MAX);
     return NULL;
   }
   const uint32_t index = (*next)++;
@@ -45,9 +41,10 @@ static ls_layer *create_child(ls_config *config, ls_node *node, uint32_t *next) 
 /* Those that could be made: where one could not, nobody builds the net. */
 static void create_children(ls_layer *layer, ls_config *config, const ls_node *node, uint32_t *next) {
   ls_node *const list = layer->type->list(layer);
-  if (!list) return; /* told already */
+  if (!list) return; /* already reported */
   if (ls_node_kind_of(list) != LS_NODE_LIST || ls_node_count(list) == 0) {
-    ls_config_error(config, list, "a list of layers such as [{layer: dense, units: 10}] is needed");
+    ls_config_error(config, list,
+                    "no layers; must be a list of layers such as [{layer: dense, units: 10}]");
     return;
   }
   const size_t n = ls_node_count(list);

@@ -16,10 +16,10 @@ static void check_ends(ls_model *model, ls_config *config, const ls_node *list) 
   const ls_activation last = last_activation(model);
   const ls_node *const end = ls_node_item(list, model->n_layers - 1);
   if (link != LS_LINEAR && last != link)
-    ls_config_error(config, end, "the loss %s needs %s as the last activation, not %s",
+    ls_config_error(config, end, "the last activation is wrong for the loss %s; must be %s, not %s",
                     ls_loss_names[model->loss], ls_activation_names[link], ls_activation_names[last]);
   if (link == LS_LINEAR && last == LS_SOFTMAX)
-    ls_config_error(config, end, "softmax as the last activation needs the loss %s, not %s",
+    ls_config_error(config, end, "the last activation softmax needs the loss %s, not %s",
                     ls_loss_names[LS_CATEGORICAL_CROSS_ENTROPY], ls_loss_names[model->loss]);
   model->layers[model->n_layers - 1]->is_linked = link != LS_LINEAR;
 }
@@ -48,10 +48,11 @@ ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out) {
   const ls_node *const list = ls_node_find(root, "model");
   if (!list || ls_node_kind_of(list) != LS_NODE_LIST || ls_node_count(list) == 0)
     ls_config_error(config, list ? list : root,
-                    "%sa list of layers such as [{layer: dense, units: 10}] is needed",
+                    "%sno layers; must be a list of layers such as [{layer: dense, units: 10}]",
                     list ? "" : "model: ");
   else if (ls_node_count(list) > LS_LAYERS_MAX)
-    ls_config_error(config, list, "%zu layers; at most %d", ls_node_count(list), LS_LAYERS_MAX);
+    ls_config_error(config, list, "too many layers, %zu; must be at most %d", ls_node_count(list),
+                    LS_LAYERS_MAX);
   else if (parse_layers(model, config, list) != LS_OK) {
     ls_model_destroy(&model);
     return LS_ERR_INTERNAL;

@@ -11,26 +11,16 @@ const ls_optim_type *const ls_optim_types[] = {&ls_optim_sgd,
                                                &ls_optim_adamw,
                                                NULL};
 
-#define KINDS (sizeof ls_optim_types / sizeof ls_optim_types[0])
-
-/* The kind that `optimizer.type` names, or NULL after collecting the mistake. */
-static const ls_optim_type *find_type(ls_config *config, const ls_node *section) {
-  const ls_node *const type = ls_node_find(section, "type");
-  if (!type) {
-    ls_config_error(config, section, "a type is needed, e.g. {type: adam, lr: 0.001}");
-    return NULL;
-  }
-  const char *names[KINDS];
-  for (size_t i = 0; i < KINDS; i++) names[i] = ls_optim_types[i] ? ls_optim_types[i]->name : NULL;
-  const int found = ls_config_choose(config, type, "type", names);
-  return found < 0 ? NULL : ls_optim_types[found];
+static const char *type_name(size_t index) {
+  return ls_optim_types[index] ? ls_optim_types[index]->name : NULL;
 }
 
 ls_status ls_optim_parse(ls_config *config, ls_optim **out) {
   *out = NULL;
   ls_node *const section = ls_config_section(config, ls_config_root(config), "optimizer");
-  const ls_optim_type *const type = section ? find_type(config, section) : NULL;
-  if (!type) return LS_OK;
+  const int index = section ? ls_config_choose_type(config, section, "type", type_name) : -1;
+  if (index < 0) return LS_OK;
+  const ls_optim_type *const type = ls_optim_types[index];
   ls_optim *optim = ls_calloc(1, sizeof *optim);
   void *const options = optim ? ls_calloc(1, type->options_size) : NULL;
   if (!options) {

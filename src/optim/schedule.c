@@ -143,27 +143,26 @@ static const ls_schedule_type plateau = {.name = "plateau",
 const ls_schedule_type *const ls_schedule_types[] = {&constant, &step,    &exponential, &cosine,
                                                      &linear,   &plateau, NULL};
 
-#define KINDS (sizeof ls_schedule_types / sizeof ls_schedule_types[0])
+static const char *type_name(size_t index) {
+  return ls_schedule_types[index] ? ls_schedule_types[index]->name : NULL;
+}
 
-/* The kind that `schedule.type` names, constant where it names none; NULL after collecting a mistake. */
+/* The type that `schedule.type` names, by default constant; NULL after collecting an error. */
 static const ls_schedule_type *find_type(ls_config *config, const ls_node *section) {
   const ls_node *const type = ls_node_find(section, "type");
   if (!type || ls_node_is_null(type)) return &constant;
-  const char *names[KINDS];
-  for (size_t i = 0; i < KINDS; i++) names[i] = ls_schedule_types[i] ? ls_schedule_types[i]->name : NULL;
-  const int found = ls_config_choose(config, type, "type", names);
-  return found < 0 ? NULL : ls_schedule_types[found];
+  const int index = ls_config_choose_type(config, section, "type", type_name);
+  return index < 0 ? NULL : ls_schedule_types[index];
 }
 
 static void check_lengths(ls_config *config, const ls_node *section, const ls_schedule *s) {
   if (s->warmup_steps > 0 && s->warmup_epochs > 0)
     ls_config_error(config, ls_node_find(section, "warmup_epochs"),
-                    "given beside warmup_steps; give one of the two");
+                    "conflicts with warmup_steps; remove one of the two");
   if (s->total_steps > 0 && s->total_steps <= s->warmup_steps)
     ls_config_error(config, ls_node_find(section, "total_steps"),
-                    "%llu leaves nothing after a warm-up of %llu steps; make it larger, or warmup_steps "
-                    "smaller",
-                    (unsigned long long)s->total_steps, (unsigned long long)s->warmup_steps);
+                    "too short for a warm-up of %llu steps; increase it or reduce warmup_steps",
+                    (unsigned long long)s->warmup_steps);
 }
 
 void ls_schedule_configure(ls_config *config, ls_schedule *out) {
@@ -191,10 +190,11 @@ ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch
   if (schedule->total_steps == 0) schedule->total_steps = all;
   const uint64_t end = all < schedule->total_steps ? all : schedule->total_steps;
   if (schedule->warmup_steps <= end) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG,
-                 "schedule: a warm-up of %llu steps leaves nothing of the run's %llu; make it shorter, or "
-                 "train longer",
-                 (unsigned long long)schedule->warmup_steps, (unsigned long long)end);
+  return ls_fail(
+      LS_ERR_CONFIG,
+      "schedule: warm-up of %llu steps is longer than the run of %llu; reduce the warm-up or train "
+      "longer",
+      (unsigned long long)schedule->warmup_steps, (unsigned long long)end);
 }
 
 double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {

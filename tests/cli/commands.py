@@ -649,7 +649,7 @@ def keys_lists_every_key(folder):
     accepted -= {key for key in accepted - listed if any(name.startswith(f"{key}.") for name in listed)} # nested maps
     result.must(listed == accepted, f"listed or accepted, but not both: {sorted(listed ^ accepted)}")
     result.must({"seed", "data.train", "model.N.units", "optimizer.betas", "train.epochs"} <= listed, "the best known")
-    result.says("categorical_cross_entropy", "required", "whole number")
+    result.says("categorical_cross_entropy", "required", "integer")
     kinds = run_well(folder, "keys", ranks=2)
     result.must(kinds.out == result.out, "ranks do not repeat it")
 

@@ -1,4 +1,4 @@
-/* Tests of the config room: parsing and its limits, tables, messages, overrides, printing. */
+/* Tests of config: parsing and its limits, tables, messages, overrides, printing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static void expect_message(const char *pattern) {
   if (!message_matches(ls_message(), pattern)) fail_msg("no '%s' in: %s", pattern, ls_message());
 }
 
-static void expect_refused(const char *text, const char *pattern) {
+static void expect_rejected(const char *text, const char *pattern) {
   ls_config *config = (ls_config *)1;
   assert_int_equal(ls_config_create(text, "c.yaml", &config), LS_ERR_CONFIG);
   assert_null(config);
@@ -61,7 +61,7 @@ static ls_node *find(ls_config *config, const char *key) {
   return node;
 }
 
-/* A text of `count` times `piece` between `head` and `tail`. */
+/* Returns `head`, `count` times `piece`, and `tail`. */
 static char *repeat(const char *head, const char *piece, size_t count, const char *tail) {
   char *text = NULL;
   size_t length = 0;
@@ -119,31 +119,31 @@ static void test_aliases_copy(void **state) {
   ls_config_destroy(&config);
 }
 
-static void test_refused_documents(void **state) {
+static void test_rejected_documents(void **state) {
   (void)state;
-  expect_refused("", "c.yaml: ~ empty");
-  expect_refused("# nothing\n", "c.yaml: ~ empty");
-  expect_refused("---\n", "c.yaml: ~ empty");
-  expect_refused("# x\n- a\n", "c.yaml:2: ~ map ~ list");
-  expect_refused("hello", "c.yaml:1: ~ map");
-  expect_refused("a: 1\nb: 2\na: 3\n", "c.yaml:3: a: ~ line 1");
-  expect_refused("x:\n- {a: 1,\n   b: 2, b: 3,\n   a: 3}\n", "c.yaml:3: x.0.b: ~ line 3");
-  expect_refused("a: 1\n---\nb: 2\n", "c.yaml:2: ~ document");
-  expect_refused("a: 1\nb: !!str 2\n", "c.yaml:2: ~ tag");
-  expect_refused("a: 1\n? [b]\n: 2\n", "c.yaml:2: ~ key");
-  expect_refused("x: {'': 2}\n", "c.yaml:1: x: ~ empty");
-  expect_refused("a: \"x\\0y\"\n", "c.yaml:1: ~ NUL");
-  expect_refused("a: 1\nb: *c\n", "c.yaml:2: ~ *c ~ anchor");
-  expect_refused("a: &a [[*a]]\n", "c.yaml:1: ~ *a");
+  expect_rejected("", "c.yaml: ~ empty");
+  expect_rejected("# nothing\n", "c.yaml: ~ empty");
+  expect_rejected("---\n", "c.yaml: ~ empty");
+  expect_rejected("# x\n- a\n", "c.yaml:2: ~ map ~ list");
+  expect_rejected("hello", "c.yaml:1: ~ map");
+  expect_rejected("a: 1\nb: 2\na: 3\n", "c.yaml:3: a: ~ line 1");
+  expect_rejected("x:\n- {a: 1,\n   b: 2, b: 3,\n   a: 3}\n", "c.yaml:3: x.0.b: ~ line 3");
+  expect_rejected("a: 1\n---\nb: 2\n", "c.yaml:2: ~ document");
+  expect_rejected("a: 1\nb: !!str 2\n", "c.yaml:2: ~ tag");
+  expect_rejected("a: 1\n? [b]\n: 2\n", "c.yaml:2: ~ key");
+  expect_rejected("x: {'': 2}\n", "c.yaml:1: x: ~ empty");
+  expect_rejected("a: \"x\\0y\"\n", "c.yaml:1: ~ NUL");
+  expect_rejected("a: 1\nb: *c\n", "c.yaml:2: ~ *c ~ anchor");
+  expect_rejected("a: &a [[*a]]\n", "c.yaml:1: ~ *a");
 }
 
-static void test_refused_syntax(void **state) {
+static void test_rejected_syntax(void **state) {
   (void)state;
-  expect_refused("a: 1\nb: c: d\n", "c.yaml:2: ~ not valid YAML ~ column 5");
-  expect_refused("a: 1\nb:\n\tc: 1\n", "c.yaml:3: ~ not valid YAML ~ column 1 ~ tab");
-  expect_refused("a: 1\nb: \xFFx\n", "c.yaml:2: ~ UTF-8");
-  expect_refused("a: 1\nb: \xC3(\n", "c.yaml:2: ~ UTF-8");
-  expect_refused("a: x\x01y\n", "c.yaml:1: ~ control character");
+  expect_rejected("a: 1\nb: c: d\n", "c.yaml:2: ~ not valid YAML ~ column 5");
+  expect_rejected("a: 1\nb:\n\tc: 1\n", "c.yaml:3: ~ not valid YAML ~ column 1 ~ tab");
+  expect_rejected("a: 1\nb: \xFFx\n", "c.yaml:2: ~ UTF-8");
+  expect_rejected("a: 1\nb: \xC3(\n", "c.yaml:2: ~ UTF-8");
+  expect_rejected("a: x\x01y\n", "c.yaml:1: ~ control character");
 }
 
 static void expect_deep(const char *head, const char *open, const char *close, size_t depth, bool fits) {
@@ -175,14 +175,14 @@ static void test_alias_bomb(void **state) {
     snprintf(text + used, sizeof text - used, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1,
              i - 1, i - 1);
   }
-  expect_refused(text, "c.yaml:1: ~ 100000");
+  expect_rejected(text, "c.yaml:1: ~ 100000");
   char *nested = repeat("a: &x ", "[", 40, "");
   char *deep = repeat(nested, "]", 40, "\nb: ");
   free(nested);
   nested = repeat(deep, "[", 40, "*x");
   free(deep);
   deep = repeat(nested, "]", 40, "\n");
-  expect_refused(deep, "c.yaml:1: ~ 64 levels");
+  expect_rejected(deep, "c.yaml:1: ~ 64 levels");
   free(nested);
   free(deep);
 }
@@ -195,10 +195,10 @@ static void test_large_documents(void **state) {
   ls_config_destroy(&config);
   free(text);
   text = repeat("a: [", "x,", 200000, "x]\n");
-  expect_refused(text, "c.yaml:1: ~ 100000");
+  expect_rejected(text, "c.yaml:1: ~ 100000");
   free(text);
   text = repeat("a:\n", "- &x 1\n", 1001, "");
-  expect_refused(text, "c.yaml:1002: ~ 1000 ~ anchors");
+  expect_rejected(text, "c.yaml:1002: ~ 1000 ~ anchors");
   free(text);
 }
 
@@ -246,7 +246,7 @@ typedef struct early {
   double min_delta;
 } early;
 
-typedef struct room {
+typedef struct settings {
   bool nesterov;
   uint64_t epochs, batch_size, big;
   double lr, rate, offset, betas[2];
@@ -254,91 +254,47 @@ typedef struct room {
   int type;
   early early;
   ls_node *layers;
-} room;
+} settings;
 
 static const char *const types[] = {"sgd", "adam", "adamw", NULL};
 
-static const ls_key early_keys[] = {{.name = "patience",
-                                     .type = LS_KEY_COUNT,
-                                     .offset = offsetof(early, patience),
-                                     .fallback = "5",
-                                     .min = 1,
-                                     .help = "when to end"},
-                                    {.name = "min_delta",
-                                     .type = LS_KEY_REAL,
-                                     .offset = offsetof(early, min_delta),
-                                     .help = "a small change"},
-                                    {.name = NULL}};
+static const ls_key early_keys[] = {
+    LS_COUNT_KEY("patience", early, patience, "5", 1, 0, "epochs before the end"),
+    LS_REAL_KEY("min_delta", early, min_delta, NULL, 0, 0, "small change"),
+    {0},
+};
 
 static const ls_key keys[] = {
-    {.name = "type",
-     .type = LS_KEY_CHOICE,
-     .offset = offsetof(room, type),
-     .fallback = "adam",
-     .choices = types,
-     .help = "the rule of a step"},
-    {.name = "lr",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(room, lr),
-     .flags = LS_KEY_REQUIRED | LS_KEY_ABOVE_MIN,
-     .help = "learning rate"},
-    {.name = "rate",
-     .type = LS_KEY_REAL,
-     .offset = offsetof(room, rate),
-     .fallback = "0.5",
-     .max = 1,
-     .flags = LS_KEY_BELOW_MAX,
-     .help = "fraction dropped"},
-    {.name = "offset", .type = LS_KEY_REAL, .offset = offsetof(room, offset), .help = "any number"},
-    {.name = "betas",
-     .type = LS_KEY_REALS2,
-     .offset = offsetof(room, betas),
-     .fallback = "[0.9, 0.999]",
-     .max = 1,
-     .flags = LS_KEY_BELOW_MAX,
-     .help = "decay of moments"},
-    {.name = "epochs",
-     .type = LS_KEY_COUNT,
-     .offset = offsetof(room, epochs),
-     .fallback = "10",
-     .min = 1,
-     .max = 1000000,
-     .help = "times over the data"},
-    {.name = "batch_size",
-     .type = LS_KEY_COUNT,
-     .offset = offsetof(room, batch_size),
-     .fallback = "full",
-     .min = 1,
-     .word = "full",
-     .help = "samples of a step"},
-    {.name = "big", .type = LS_KEY_COUNT, .offset = offsetof(room, big), .help = "any whole number"},
-    {.name = "nesterov",
-     .type = LS_KEY_BOOL,
-     .offset = offsetof(room, nesterov),
-     .fallback = "true",
-     .help = "look ahead"},
-    {.name = "monitor", .type = LS_KEY_TEXT, .offset = offsetof(room, monitor), .help = "a column"},
-    {.name = "early",
-     .type = LS_KEY_MAP,
-     .offset = offsetof(room, early),
-     .keys = early_keys,
-     .help = "when to stop"},
-    {.name = "layers", .type = LS_KEY_NODE, .offset = offsetof(room, layers), .help = "the layers"},
-    {.name = NULL}};
+    LS_CHOICE_KEY("type", settings, type, "adam", types, "update rule"),
+    LS_REAL_KEY("lr", settings, lr, NULL, 0, 0, "learning rate",
+                .flags = LS_KEY_REQUIRED | LS_KEY_ABOVE_MIN),
+    LS_REAL_KEY("rate", settings, rate, "0.5", 0, 1, "fraction dropped", .flags = LS_KEY_BELOW_MAX),
+    LS_REAL_KEY("offset", settings, offset, NULL, 0, 0, "any number"),
+    LS_REALS2_KEY("betas", settings, betas, "[0.9, 0.999]", 0, 1, "decay of moments",
+                  .flags = LS_KEY_BELOW_MAX),
+    LS_COUNT_KEY("epochs", settings, epochs, "10", 1, 1000000, "passes over the data"),
+    LS_COUNT_KEY("batch_size", settings, batch_size, "full", 1, 0, "samples per step", .word = "full"),
+    LS_COUNT_KEY("big", settings, big, NULL, 0, 0, "any integer"),
+    LS_BOOL_KEY("nesterov", settings, nesterov, "true", "look-ahead"),
+    LS_TEXT_KEY("monitor", settings, monitor, "column"),
+    LS_MAP_KEY("early", early_keys, "early stopping", .offset = offsetof(settings, early)),
+    LS_NODE_KEY("layers", settings, layers, "list of layers"),
+    {0},
+};
 
 #define KNOWN                                                                                              \
   "unknown key ~ type, lr, rate, offset, betas, epochs, batch_size, big, nesterov, monitor, early, layers"
 
-static ls_config *read_text(const char *text, room *out) {
+static ls_config *read_text(const char *text, settings *out) {
   ls_config *const config = parse(text);
-  memset(out, 0xAA, sizeof *out); /* nothing may stay unset */
+  memset(out, 0xAA, sizeof *out); /* every field must be set */
   ls_config_read(config, ls_config_root(config), keys, out);
   return config;
 }
 
-/* Reads "lr: 1" and one line more, which is line 2, and expects its mistake; NULL: none. */
+/* Reads "lr: 1" and one more line, line 2, and expects an error there; NULL: none. */
 static void expect_line(const char *line, const char *message) {
-  room r;
+  settings r;
   char *const text = ls_format("lr: 1\n%s\n", line);
   char *const full = message ? ls_format("c.yaml:2: %s", message) : NULL;
   ls_config *config = read_text(text, &r);
@@ -350,7 +306,7 @@ static void expect_line(const char *line, const char *message) {
 
 static void test_defaults(void **state) {
   (void)state;
-  room r;
+  settings r;
   ls_config *config = read_text("lr: 0.1\nbetas:\n", &r);
   expect_verdict(config, NULL);
   assert_int_equal(r.type, 1);
@@ -371,7 +327,7 @@ static void test_defaults(void **state) {
 
 static void test_values(void **state) {
   (void)state;
-  room r;
+  settings r;
   ls_config *config =
       read_text("type: 'sgd'\nlr: 1e-3\nrate: .5\noffset: -5.\nbetas: [0, 0.99]\nepochs: 1000000\n"
                 "batch_size: 007\nbig: 18446744073709551615\nnesterov: False\nmonitor: 12\n"
@@ -392,7 +348,7 @@ static void test_values(void **state) {
   ls_config_destroy(&config);
 }
 
-static void test_mistaken_counts(void **state) {
+static void test_wrong_counts(void **state) {
   (void)state;
   expect_line("epochs: abc", "epochs: ~ abc ~ 1 ~ 1000000");
   expect_line("epochs: 1e3", "epochs: ~ 1e3 ~ 1 ~ 1000000");
@@ -413,7 +369,7 @@ static void test_mistaken_counts(void **state) {
   expect_line("batch_size: full", NULL);
 }
 
-static void test_mistaken_reals(void **state) {
+static void test_wrong_reals(void **state) {
   (void)state;
   static const char *const bad[] = {"abc",   "nan", ".nan", "inf", "-.inf", "0x1p3",
                                     "1_000", "1e",  ".",    "1 2", "- 1"};
@@ -438,7 +394,7 @@ static void test_mistaken_reals(void **state) {
   expect_line("betas: [0.9, 2]", "betas.1: ~ 2 ~ 0 ~ 1");
 }
 
-static const ls_key time_keys[] = {{.name = "t", .type = LS_KEY_TIME}, {.name = NULL}};
+static const ls_key time_keys[] = {{.name = "t", .type = LS_KEY_TIME}, {0}};
 
 static void test_times(void **state) {
   (void)state;
@@ -459,7 +415,7 @@ static void test_times(void **state) {
   }
 }
 
-static void test_mistaken_times(void **state) {
+static void test_wrong_times(void **state) {
   (void)state;
   static const char *const bad[] = {
       "0",    "0h",  "-5",   "-5m",  "5x",  "m",     "h5",   "50m3h",          "5m5m",
@@ -483,8 +439,7 @@ static void test_mistaken_times(void **state) {
 static void expect_range(ls_key_type type, double min, double max, unsigned flags, const char *value,
                          const char *words) {
   double field[2];
-  const ls_key table[] = {{.name = "x", .type = type, .min = min, .max = max, .flags = flags},
-                          {.name = NULL}};
+  const ls_key table[] = {{.name = "x", .type = type, .min = min, .max = max, .flags = flags}, {0}};
   char *const text = ls_format("x: %s\n", value);
   char *const message = ls_format("c.yaml:1: x: ~ %s ~ %s", value, words);
   ls_config *config = parse(text);
@@ -513,12 +468,12 @@ static void test_ranges(void **state) {
   expect_range(LS_KEY_REAL, 0, 1, above | below, "1", "above 0 ~ below 1");
   expect_range(LS_KEY_REAL, -INFINITY, 1, 0, "2", "1");
   expect_range(LS_KEY_REAL, -INFINITY, 1, below, "1", "below 1");
-  expect_range(LS_KEY_COUNT, 0, 8, 0, "9", "whole number ~ 0 ~ 8");
+  expect_range(LS_KEY_COUNT, 0, 8, 0, "9", "integer ~ 0 ~ 8");
   expect_range(LS_KEY_COUNT, 0, 8, 0, "0", "");
   expect_range(LS_KEY_COUNT, 0, 0, 0, "5", "");
 }
 
-static void test_mistaken_others(void **state) {
+static void test_wrong_others(void **state) {
   (void)state;
   static const char *const bad[] = {"yes", "no", "on", "off", "y", "1", "tRue"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -554,9 +509,9 @@ static void test_unknown_keys(void **state) {
   free(cut);
 }
 
-static void test_fallback_after_mistake(void **state) {
+static void test_default_after_error(void **state) {
   (void)state;
-  room r;
+  settings r;
   ls_config *config =
       read_text("lr: x\nrate: 7\nbetas: [1, 0]\ntype: x\nnesterov: maybe\nearly: []\nbig: x\n", &r);
   assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
@@ -571,22 +526,23 @@ static void test_fallback_after_mistake(void **state) {
 
 static const ls_key outer_keys[] = {
     {.name = "need", .type = LS_KEY_COUNT, .flags = LS_KEY_REQUIRED, .fallback = "3"},
-    {.name = "room", .type = LS_KEY_MAP, .flags = LS_KEY_REQUIRED, .keys = keys},
-    {.name = NULL}};
+    LS_MAP_KEY("nested", keys, NULL, .flags = LS_KEY_REQUIRED),
+    {0},
+};
 
 static void test_required_keys(void **state) {
   (void)state;
-  room r;
-  ls_config *config = parse("a: 1\nroom:\n  type: sgd\n");
-  ls_config_read(config, find(config, "room"), keys, &r);
-  expect_verdict(config, "c.yaml:2: room.lr: ~ required");
+  settings r;
+  ls_config *config = parse("a: 1\nnested:\n  type: sgd\n");
+  ls_config_read(config, find(config, "nested"), keys, &r);
+  expect_verdict(config, "c.yaml:2: nested.lr: ~ required");
   ls_config_destroy(&config);
   config = read_text("lr: ~\n", &r);
   expect_verdict(config, "c.yaml:1: lr: ~ required");
   ls_config_destroy(&config);
   config = parse("x: {}\n");
   ls_config_read(config, find(config, "x"), outer_keys, &r);
-  expect_verdict(config, "c.yaml:1: x.need: ~ required\nc.yaml:1: x.room: ~ required");
+  expect_verdict(config, "c.yaml:1: x.need: ~ required\nc.yaml:1: x.nested: ~ required");
   ls_config_destroy(&config);
 }
 
@@ -603,7 +559,7 @@ static void test_sections(void **state) {
   expect_verdict(config, NULL);
   expect_print(config, "loss: mse\ndata:\n  x: 1\n");
 
-  room r;
+  settings r;
   ls_node *const loss = ls_config_section(config, root, "loss");
   assert_int_equal(ls_node_kind_of(loss), LS_NODE_MAP);
   ls_config_read(config, loss, keys, &r);
@@ -614,7 +570,7 @@ static void test_sections(void **state) {
   ls_config_read(config, find(config, "loss"), early_keys, &r.early);
   ls_config_read(config, NULL, early_keys, &r.early);
   assert_int_equal(r.early.patience, 5);
-  expect_verdict(config, "c.yaml:1: train.patience: too short\nc.yaml:1: comm: of 3\n"
+  expect_verdict(config, "c.yaml:1: train.patience: 5: too short\nc.yaml:1: comm: of 3\n"
                          "c.yaml:2: loss: ~ map");
   ls_config_destroy(&config);
 }
@@ -629,9 +585,9 @@ static void test_choose(void **state) {
   ls_config_destroy(&config);
 }
 
-/* ---------------------------------------------------------------- mistakes */
+/* ------------------------------------------------------------------ errors */
 
-static void test_mistakes_are_sorted(void **state) {
+static void test_errors_are_sorted(void **state) {
   (void)state;
   ls_config *config = parse("a: 1\nb: 2\nc:\n- 3\n");
   assert_int_equal(ls_config_override(config, "d=4"), LS_OK);
@@ -642,19 +598,20 @@ static void test_mistakes_are_sorted(void **state) {
   ls_config_error(config, find(config, "b"), "second");
   ls_config_error(config, find(config, "a"), "early");
   ls_config_error(config, NULL, "as a whole");
-  expect_verdict(config, "c.yaml: as a whole\nc.yaml:1: a: early\nc.yaml:2: b: second\nc.yaml:2: b: first\n"
-                         "c.yaml:4: c.0: in a list\n--set d=4: d: from an option");
+  expect_verdict(
+      config, "c.yaml: as a whole\nc.yaml:1: a: 1: early\nc.yaml:2: b: 2: second\nc.yaml:2: b: 2: first\n"
+              "c.yaml:4: c.0: 3: in a list\n--set d=4: d: 4: from an option");
   ls_config_destroy(&config);
 }
 
-static void test_many_mistakes(void **state) {
+static void test_many_errors(void **state) {
   (void)state;
   ls_config *config = parse("a: 1\n");
   for (int i = 0; i < 75; i++) ls_config_error(config, find(config, "a"), "no. %d", i);
   assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
-  const char *const tail = strstr(ls_message(), "c.yaml:1: a: no. 49\n");
+  const char *const tail = strstr(ls_message(), "c.yaml:1: a: 1: no. 49\n");
   assert_non_null(tail);
-  assert_true(message_matches(tail, "c.yaml:1: a: no. 49\n~ 25"));
+  assert_true(message_matches(tail, "c.yaml:1: a: 1: no. 49\n~ 25"));
   ls_config_destroy(&config);
 
   config = parse("a: 1\n");
@@ -697,7 +654,7 @@ static void expect_not_set(const char *assignment, const char *reason) {
   free(pattern);
 }
 
-static void test_refused_overrides(void **state) {
+static void test_rejected_overrides(void **state) {
   (void)state;
   expect_not_set("seed", "KEY=VALUE ~ optimizer.lr=0.01");
   expect_not_set("", "KEY=VALUE ~ optimizer.lr=0.01");
@@ -737,9 +694,9 @@ static void test_deep_overrides(void **state) {
   ls_config_destroy(&config);
 }
 
-static void test_mistakes_in_overrides(void **state) {
+static void test_errors_in_overrides(void **state) {
   (void)state;
-  room r;
+  settings r;
   ls_config *config = parse("lr: 1\n");
   assert_int_equal(ls_config_override(config, "lr=abc"), LS_OK);
   assert_int_equal(ls_config_override(config, "early={patience: 0}"), LS_OK);
@@ -781,7 +738,7 @@ static void expect_same(const ls_node *a, const ls_node *b) {
   for (size_t i = 0; i < ls_node_count(a); i++) expect_same(ls_node_item(a, i), ls_node_item(b, i));
 }
 
-/* Parsing what was printed gives the same tree, and printing that the same text. */
+/* Parses the printed text, expects the same tree, and prints it to the same text. */
 static void expect_round_trip(const char *text) {
   ls_config *first = parse(text);
   char *const printed = print(first);
@@ -846,11 +803,11 @@ static void test_round_trips(void **state) {
   free(text);
 }
 
-/* What was read and printed with its defaults reads back the same without adding any. */
+/* A config printed with its defaults is read back the same, without further defaults. */
 static void test_defaults_round_trip(void **state) {
   (void)state;
-  room first;
-  room second;
+  settings first;
+  settings second;
   ls_config *config = read_text("lr: 0.5\nlayers: [{layer: dense, units: 3}]\n", &first);
   char *const text = print(config);
   ls_config *again = read_text(text, &second);
@@ -878,40 +835,40 @@ static void test_describe(void **state) {
   (void)state;
   expect_described(
       "o", keys,
-      "o.type             one of sgd, adam, adamw             adam          the rule of a step\n"
+      "o.type             one of sgd, adam, adamw             adam          update rule\n"
       "o.lr               number above 0                      required      learning rate\n"
       "o.rate             number from 0 to below 1            0.5           fraction dropped\n"
       "o.offset           number                              -             any number\n"
       "o.betas            list of two numbers from 0 to       [0.9, 0.999]  decay of moments\n"
       "                   below 1\n"
-      "o.epochs           whole number from 1 to 1000000      10            times over the data\n"
-      "o.batch_size       whole number of at least 1, or      full          samples of a step\n"
-      "                   full\n"
-      "o.big              whole number of at least 0          -             any whole number\n"
-      "o.nesterov         true or false                       true          look ahead\n"
-      "o.monitor          text                                -             a column\n"
-      "o.early.patience   whole number of at least 1          5             when to end\n"
-      "o.early.min_delta  number                              -             a small change\n"
-      "o.layers           value, list or map                  -             the layers\n");
+      "o.epochs           integer from 1 to 1000000           10            passes over the data\n"
+      "o.batch_size       integer of at least 1, or full      full          samples per step\n"
+      "o.big              integer of at least 0               -             any integer\n"
+      "o.nesterov         true or false                       true          look-ahead\n"
+      "o.monitor          string                              -             column\n"
+      "o.early.patience   integer of at least 1               5             epochs before the end\n"
+      "o.early.min_delta  number                              -             small change\n"
+      "o.layers           value, list or map                  -             list of layers\n");
   static const ls_key long_help[] = {
       {.name = "x",
        .type = LS_KEY_TEXT,
        .help =
-           "a help that is far too long for a line of one hundred and ten bytes, so that its second half "
-           "goes on in the next line"},
-      {.name = NULL}};
+           "a help text that is too long for a line of one hundred and ten bytes, so that its second half "
+           "continues in the next line"},
+      {0},
+  };
   expect_described("", long_help,
-                   "x  text  -  a help that is far too long for a line of one hundred and ten bytes, so "
-                   "that its second half goes\n"
-                   "            on in the next line\n");
+                   "x  string  -  a help text that is too long for a line of one hundred and ten bytes, so "
+                   "that its second half\n"
+                   "              continues in the next line\n");
 }
 
-/* ------------------------------------------------------------------- abuse */
+/* -------------------------------------------------------------------- fuzz */
 
-/* Parses, overrides, reads and prints whatever the text is. */
-static void abuse(const char *text) {
+/* Parses, overrides, reads and prints any text. */
+static void exercise(const char *text) {
   ls_config *config = NULL;
-  room r;
+  settings r;
   if (ls_config_create(text, "c.yaml", &config)) {
     assert_memory_equal(ls_message(), "c.yaml", 6);
     return;
@@ -934,7 +891,7 @@ static void test_broken_texts(void **state) {
   for (size_t length = 0; length < sizeof sample; length++) {
     memcpy(text, sample, length);
     text[length] = '\0';
-    abuse(text);
+    exercise(text);
   }
   const ls_rng rng = ls_rng_make(7, LS_RNG_CHECK, 0, 0);
   for (uint64_t trial = 0; trial < 3000; trial++) {
@@ -944,7 +901,7 @@ static void test_broken_texts(void **state) {
     for (size_t i = 0; i <= words[0] % 4; i++) {
       text[words[1 + i] % (sizeof sample - 1)] = alphabet[words[5 + i] % (sizeof alphabet - 1)];
     }
-    abuse(text);
+    exercise(text);
   }
 }
 
@@ -953,31 +910,31 @@ int main(void) {
       cmocka_unit_test(test_nodes),
       cmocka_unit_test(test_texts),
       cmocka_unit_test(test_aliases_copy),
-      cmocka_unit_test(test_refused_documents),
-      cmocka_unit_test(test_refused_syntax),
+      cmocka_unit_test(test_rejected_documents),
+      cmocka_unit_test(test_rejected_syntax),
       cmocka_unit_test(test_depth_bomb),
       cmocka_unit_test(test_alias_bomb),
       cmocka_unit_test(test_large_documents),
       cmocka_unit_test(test_load),
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_values),
-      cmocka_unit_test(test_mistaken_counts),
-      cmocka_unit_test(test_mistaken_reals),
+      cmocka_unit_test(test_wrong_counts),
+      cmocka_unit_test(test_wrong_reals),
       cmocka_unit_test(test_times),
-      cmocka_unit_test(test_mistaken_times),
+      cmocka_unit_test(test_wrong_times),
       cmocka_unit_test(test_ranges),
-      cmocka_unit_test(test_mistaken_others),
+      cmocka_unit_test(test_wrong_others),
       cmocka_unit_test(test_unknown_keys),
-      cmocka_unit_test(test_fallback_after_mistake),
+      cmocka_unit_test(test_default_after_error),
       cmocka_unit_test(test_required_keys),
       cmocka_unit_test(test_sections),
       cmocka_unit_test(test_choose),
-      cmocka_unit_test(test_mistakes_are_sorted),
-      cmocka_unit_test(test_many_mistakes),
+      cmocka_unit_test(test_errors_are_sorted),
+      cmocka_unit_test(test_many_errors),
       cmocka_unit_test(test_overrides),
-      cmocka_unit_test(test_refused_overrides),
+      cmocka_unit_test(test_rejected_overrides),
       cmocka_unit_test(test_deep_overrides),
-      cmocka_unit_test(test_mistakes_in_overrides),
+      cmocka_unit_test(test_errors_in_overrides),
       cmocka_unit_test(test_replace),
       cmocka_unit_test(test_print),
       cmocka_unit_test(test_round_trips),

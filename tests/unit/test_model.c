@@ -14,11 +14,11 @@ static void mistakes_are_told_with_their_place(void **state) {
     ls_loss loss;
     const char *message;
   } rows[] = {
-      {"x: 1\n", LS_MSE, "net.yaml:1: model: a list of layers"},
-      {"x: 1\nmodel: 7\n", LS_MSE, "net.yaml:2: model: a list of layers"},
-      {"x: 1\nmodel: []\n", LS_MSE, "net.yaml:2: model: a list of layers"},
+      {"x: 1\n", LS_MSE, "net.yaml:1: model: ~ list of layers"},
+      {"x: 1\nmodel: 7\n", LS_MSE, "net.yaml:2: model: ~ list of layers"},
+      {"x: 1\nmodel: []\n", LS_MSE, "net.yaml:2: model: ~ list of layers"},
       {"model:\n  - 7\n", LS_MSE, "net.yaml:2: model.0: ~ map"},
-      {"model:\n  - {units: 3}\n", LS_MSE, "net.yaml:2: model.0: ~ layer"},
+      {"model:\n  - {units: 3}\n", LS_MSE, "net.yaml:2: model.0.layer: ~ required"},
       {"model:\n  - {layer: densse, units: 3}\n", LS_MSE, "net.yaml:2: model.0.layer: ~ densse ~ dense?"},
       {"model:\n  - layer: dense\n    unit: 3\n", LS_MSE, "net.yaml:3: model.0.unit:"},
       {"model:\n  - layer: dense\n", LS_MSE, "net.yaml:2: model.0.units:"},

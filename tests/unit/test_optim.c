@@ -17,13 +17,13 @@ static ls_optim *optim_of(const char *map, size_t n) {
   return optim;
 }
 
-static void mistakes_are_told_with_their_place(void **state) {
+static void errors_have_a_location(void **state) {
   (void)state;
   static const struct {
     const char *text, *message;
     bool has_type;
   } rows[] = {
-      {"x: 1\noptimizer: {lr: 1}\n", "net.yaml:2: optimizer: ~ type", false},
+      {"x: 1\noptimizer: {lr: 1}\n", "net.yaml:2: optimizer.type: ~ required", false},
       {"x: 1\n", "type", false},
       {"optimizer: 7\n", "net.yaml:1: optimizer:", false},
       {"optimizer:\n  type: adan\n", "net.yaml:2: optimizer.type: ~ adan", false},
@@ -84,7 +84,7 @@ static void state_starts_at_zero(void **state) {
   }
 }
 
-static void state_that_does_not_fit_is_told(void **state) {
+static void too_large_state_is_rejected(void **state) {
   (void)state;
   ls_config *config = config_of("optimizer: {type: adam}");
   ls_optim *optim = NULL;
@@ -247,10 +247,10 @@ static void the_least_eps_keeps_numbers(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(mistakes_are_told_with_their_place),
+      cmocka_unit_test(errors_have_a_location),
       cmocka_unit_test(tables_are_complete),
       cmocka_unit_test(state_starts_at_zero),
-      cmocka_unit_test(state_that_does_not_fit_is_told),
+      cmocka_unit_test(too_large_state_is_rejected),
       cmocka_unit_test(paths_are_those_of_pytorch),
       cmocka_unit_test(every_kind_has_a_path),
       cmocka_unit_test(no_gradient_is_no_step),

@@ -131,7 +131,7 @@ static void the_section_is_read(void **state) {
   }
 }
 
-static void mistakes_are_told_with_their_place(void **state) {
+static void errors_have_a_location(void **state) {
   (void)state;
   static const struct {
     const char *text, *message;
@@ -157,7 +157,7 @@ int main(void) {
       cmocka_unit_test(shrinking_is_the_proximal_step),
       cmocka_unit_test(the_proximal_step_is_a_minimum),
       cmocka_unit_test(the_section_is_read),
-      cmocka_unit_test(mistakes_are_told_with_their_place),
+      cmocka_unit_test(errors_have_a_location),
   };
   return cmocka_run_group_tests_name("penalty", tests, NULL, NULL);
 }

@@ -167,8 +167,8 @@ static void constant_is_what_is_not_given(void **state) {
   assert_true(ls_schedule_is_plateau(&plateau));
 }
 
-/* What is printed with its defaults is read again without a mistake. */
-static void what_is_printed_is_read_again(void **state) {
+/* A section printed with its defaults reads back without errors. */
+static void printed_config_reads_back(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(fixture_schedules); i++) {
     char *const text = ls_format("schedule: %s", fixture_schedules[i].schedule);
@@ -189,7 +189,7 @@ static void what_is_printed_is_read_again(void **state) {
   }
 }
 
-static void mistakes_are_told_with_their_place(void **state) {
+static void errors_have_a_location(void **state) {
   (void)state;
   static const struct {
     const char *text, *message;
@@ -199,7 +199,7 @@ static void mistakes_are_told_with_their_place(void **state) {
       {"schedule:\n  type: [cosine]\n", "net.yaml:2: schedule.type: ~ list"},
       {"schedule:\n  type: step\n", "schedule.step_size: ~ required"},
       {"schedule: {type: step, step_size: 0}\n", "schedule.step_size: ~ 0"},
-      {"schedule: {type: step, step_size: 1.5}\n", "schedule.step_size: ~ 1.5 ~ whole number"},
+      {"schedule: {type: step, step_size: 1.5}\n", "schedule.step_size: ~ 1.5 ~ integer"},
       {"schedule: {type: step, step_size: 1, gamma: 0}\n", "schedule.gamma: ~ 0"},
       {"schedule: {type: exponential, gamma: 1.01}\n", "schedule.gamma: ~ 1.01"},
       {"schedule: {type: exponential, step_size: 1}\n", "schedule.step_size: ~ unknown key"},
@@ -262,8 +262,8 @@ int main(void) {
       cmocka_unit_test(rates_are_always_numbers),
       cmocka_unit_test(a_given_length_stays),
       cmocka_unit_test(constant_is_what_is_not_given),
-      cmocka_unit_test(what_is_printed_is_read_again),
-      cmocka_unit_test(mistakes_are_told_with_their_place),
+      cmocka_unit_test(printed_config_reads_back),
+      cmocka_unit_test(errors_have_a_location),
       cmocka_unit_test(tables_are_complete),
       cmocka_unit_test(every_kind_has_a_fixture),
   };

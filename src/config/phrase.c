@@ -1,11 +1,10 @@
-/* What a key takes, in words, and whether a number is within its range. */
-#include "document.h"
+/* Texts of messages: excerpts of values, and descriptions of the values that a key accepts. */
+#include "internal.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
-#define EXCERPT_MAX 60 /* bytes of a user's text that a message repeats */
+#define EXCERPT_MAX 60 /* bytes */
 
 void config_phrase_add(config_phrase *phrase, const char *format, ...) {
   const size_t used = strlen(phrase->text);
@@ -18,7 +17,7 @@ void config_phrase_add(config_phrase *phrase, const char *format, ...) {
 config_phrase config_excerpt(const char *text) {
   config_phrase phrase = {""};
   size_t length = strnlen(text, EXCERPT_MAX);
-  /* Not in the middle of a UTF-8 character. */
+  /* Do not split a UTF-8 character. */
   while (length > 0 && ((unsigned char)text[length] & 0xC0U) == 0x80U) length--;
   for (size_t i = 0; i < length; i++) {
     const unsigned char c = (unsigned char)text[i];
@@ -28,7 +27,7 @@ config_phrase config_excerpt(const char *text) {
   return phrase;
 }
 
-/* A limit of 0 counts as none where nothing says that it is meant: see ls_key. */
+/* Whether 0 as a limit is one, or stands for none: see ls_key. */
 static bool has_min(const ls_key *key) {
   const bool any =
       key->min == 0 && key->max == 0 && (key->flags & (LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX)) == 0;
@@ -48,7 +47,7 @@ bool config_within(const ls_key *key, double value) {
   return !has_max(key) || (below ? value < key->max : value <= key->max);
 }
 
-/* Both limits: " from 0 to 1", " above 0 and below 1"; one: " above 0", " of at least 1". */
+/* Adds both limits (" from 0 to 1", " above 0 and below 1") or one (" above 0", " of at least 1"). */
 static void add_range(config_phrase *phrase, const ls_key *key) {
   const bool above = (key->flags & LS_KEY_ABOVE_MIN) != 0;
   const bool below = (key->flags & LS_KEY_BELOW_MAX) != 0;
@@ -72,12 +71,12 @@ static void add_choices(config_phrase *phrase, const char *const *choices) {
 config_phrase config_expected(const ls_key *key) {
   static const char *const nouns[] = {
       [LS_KEY_BOOL] = "true or false",
-      [LS_KEY_COUNT] = "a whole number",
+      [LS_KEY_COUNT] = "an integer",
       [LS_KEY_REAL] = "a number",
       [LS_KEY_REALS2] = "a list of two numbers",
-      [LS_KEY_TEXT] = "a text",
+      [LS_KEY_TEXT] = "a string",
       [LS_KEY_CHOICE] = "one of",
-      [LS_KEY_TIME] = "a time such as 3h50m, 90m or 45s",
+      [LS_KEY_TIME] = "a positive time such as 3h50m, 90m or 45s",
       [LS_KEY_MAP] = "a map of keys",
       [LS_KEY_NODE] = "a value, list or map",
   };
