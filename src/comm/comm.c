@@ -14,10 +14,24 @@ static bool is_one_node(void) {
   return !getenv("PMIX_RANK") && !getenv("PMI_RANK");
 }
 
-/* Open MPI tries the drivers of every kind of network, which takes 0.2 s: more than all else at start-up.
- * Within a node its messages go by shared memory (ob1). What the user has set stays. */
+#define SHARED_MEMORY_OF_RANK                                                                              \
+  ((size_t)32 << 20) /* more than Open MPI 4 or 5 uses for the messages of a rank */
+
+/* Whether Open MPI has the shared memory that it needs for messages between this node's ranks. */
+static bool can_leave_out_tcp(void) {
+  const char *const ranks = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  const long n = ranks ? strtol(ranks, NULL, 10) : 1;
+  return n > 0 && n <= 4096 && comm_shared_memory_has((size_t)n * SHARED_MEMORY_OF_RANK);
+}
+
+/* On one node, Open MPI needs no network: its messages go through shared memory (ob1). Trying the drivers
+ * of all kinds of networks takes 0.2 s, more than the rest of the start-up, and Open MPI 5 prints a line
+ * for each rank if the host has no address that the ranks can reach. Values that the user has set are kept.
+ */
 static void leave_out_networks(void) {
-  if (is_one_node()) (void)setenv("OMPI_MCA_pml", "ob1", 0);
+  if (!is_one_node()) return;
+  (void)setenv("OMPI_MCA_pml", "ob1", 0);
+  if (can_leave_out_tcp()) (void)setenv("OMPI_MCA_btl", "^tcp", 0);
 }
 
 /* Fatal messages begin with rank and host. `path`: the log that also receives them, or NULL. */

@@ -12,7 +12,7 @@ import time
 
 import harness
 from harness import ALONE, Skip, run
-from training import X, Y, check_stopped, children, prepare, start_long_run, steps_saved, train
+from training import X, Y, check_stopped, prepare, start_long_run, steps_saved, train
 
 OUTPUT, DATA, MODEL, STOPPED = 5, 3, 4, 75
 WAYS = (ALONE, 1, 2, 4)
@@ -22,7 +22,7 @@ HOST = socket.gethostname()
 
 def processes(started, ranks):
     """Those of the ranks."""
-    return [started.pid] if ranks == ALONE else sorted(children(started.pid))
+    return [started.pid] if ranks == ALONE else sorted(harness.ranks_of(started.pid).values())
 
 
 def signal_ranks(started, ranks, number):

@@ -45,7 +45,7 @@ DURATIONS = []  # (seconds, name) of what is to be soon over
 CROWD_WORDS = re.compile(r"^lockstep: warning: \d+ threads .* share \d+ cores?\b.*\n", re.MULTILINE)
 
 # What mpirun itself says, of which most stands between two lines of dashes.
-MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^mpirun: Forwarding signal .*?\n", re.MULTILINE | re.DOTALL)
+MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^(?:mpirun|prterun): Forwarding signal .*?\n", re.MULTILINE | re.DOTALL)
 
 
 # Words that mark an event of a run; `|` separates alternatives. Tests compare key parts of messages (file, line, key, value,
@@ -202,10 +202,11 @@ def flip_byte(path, place=-100):
 
 
 def snapshot(folder):
-    """Every path below the folder with a digest of its content; but a run's log may always grow."""
+    """Every path below the folder with a digest of its content, except that a run's log may always grow. Leaves out the
+    session folders that Open MPI 5 creates in TMPDIR for a program without mpirun, and does not remove."""
     return {str(path.relative_to(folder)):
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and path.name != "train.log" else ""
-            for path in folder.rglob("*")}
+            for path in folder.rglob("*") if not path.relative_to(folder).parts[0].startswith("ompi.")}
 
 
 def read_csv(path):
@@ -277,6 +278,20 @@ def descendants(parent):
         with contextlib.suppress(OSError):  # it ended meanwhile
             words += path.read_text().split()
     return [pid for word in words for pid in (int(word), *descendants(word))]
+
+
+def ranks_of(parent):
+    """The processes of the ranks below mpirun, by rank. Open MPI 4 starts them itself, Open MPI 5 from a process between,
+    so the program decides which they are."""
+    found = {}
+    for pid in descendants(parent):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(PROGRAM):
+                continue
+            environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            if match := re.search(rb"(?:^|\0)OMPI_COMM_WORLD_RANK=(\d+)", environ):
+                found[int(match[1])] = pid
+    return found
 
 
 @contextlib.contextmanager

@@ -725,20 +725,9 @@ def terminated_under_mpirun(folder):
     check_stopped(folder, result, 2)
 
 
-def children(parent):
-    """The processes that another one started."""
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            words = path.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended meanwhile
-            continue
-        if int(words[1]) == parent:
-            yield int(path.parent.name)
-
-
 def usr1_to_one_rank(folder):
     process = start_long_run(folder, 2)
-    os.kill(max(children(process.pid)), signal.SIGUSR1)
+    os.kill(harness.ranks_of(process.pid)[1], signal.SIGUSR1)
     result = harness.finish(process).exits(STOPPED)
     check_stopped(folder, result, 2)
 

@@ -14,8 +14,10 @@ Alone: hosts.py [--rate 1gbit] [--delay 1000] [--ranks 1,1] COMMAND... runs a co
 
 import argparse
 import contextlib
+import functools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -42,10 +44,22 @@ FIRST_PROCESS = "mount -t tmpfs tmpfs /dev/shm && ip link set lo up && echo read
 # Rank i runs on core FIRST + i of the machine, and round again: bound FIRST LIST COUNT PROGRAM...
 BOUND = 'c=$(echo "$2" | cut -d, -f$((($1 + OMPI_COMM_WORLD_RANK) % $3 + 1))); shift 3; exec taskset -c "$c" "$@"'
 
-# TCP between hosts, shared memory within. Waiting ranks let others have their core.
-SETTINGS = {"plm": "rsh", "plm_rsh_agent": str(AGENT), "btl": "tcp,self,vader", "pml": "ob1", "btl_tcp_if_include": "eth0",
-            "oob_tcp_if_include": "eth0", "hwloc_base_binding_policy": "none", "mpi_yield_when_idle": "1",
-            "btl_vader_single_copy_mechanism": "none", "btl_base_warn_component_unused": "0"}
+# TCP between hosts, shared memory within. Waiting ranks leave the core to others.
+SETTINGS = {"btl": "tcp,self,vader", "pml": "ob1", "btl_tcp_if_include": "eth0", "oob_tcp_if_include": "eth0",
+            "mpi_yield_when_idle": "1", "btl_vader_single_copy_mechanism": "none", "btl_base_warn_component_unused": "0"}
+
+
+def open_mpi_version():
+    """The major version. Open MPI 5 has another launcher, PRRTE: its parameters have other names, and its daemon, too."""
+    text = subprocess.run(["mpirun", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"\(Open MPI\) (\d+)\.", text)[1])
+
+
+@functools.cache
+def launcher():
+    """(the daemon that mpirun starts on each host, settings that make it use agent.sh)."""
+    name = "ssh" if open_mpi_version() >= 5 else "rsh"
+    return {"ssh": "prted", "rsh": "orted"}[name], {"plm": name, f"plm_{name}_agent": str(AGENT)}
 
 
 class Impossible(Exception):
@@ -75,7 +89,8 @@ def need_all():
 def environment(deadline):
     """For mpirun, which ends its ranks after so many seconds."""
     return {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OPENBLAS_NUM_THREADS": "1",
-            **os.environ, "MPIEXEC_TIMEOUT": str(deadline)}
+            "PRTE_ALLOW_RUN_AS_ROOT": "1", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1", **os.environ,
+            "MPIEXEC_TIMEOUT": str(deadline)}
 
 
 def held(command):
@@ -187,10 +202,11 @@ class Hosts:
         """mpirun of a program with so many ranks on each host, as in (1, 1); `settings` are further MCA parameters."""
         slots = ",".join(f"{host.name}:{n}" for host, n in zip(self.hosts, ranks) if n)
         cores = sorted(os.sched_getaffinity(0))
-        mca = [word for name, value in {**SETTINGS, **dict(settings)}.items() for word in ("--mca", name, value)]
+        values = {**SETTINGS, **launcher()[1], **dict(settings)}
+        mca = [word for name, value in values.items() for word in ("--mca", name, value)]
         bound = ["sh", "-c", BOUND, "bound", str(first_core), ",".join(map(str, cores)), str(len(cores))]
         start = [*self.login.inside(), "env", "TMPDIR=/dev/shm", "setpriv", "--pdeathsig", "KILL", "mpirun"]
-        return [*start, *mca, "--wdir", os.getcwd(), "--host", slots, "-n", str(sum(ranks)), *bound,
+        return [*start, *mca, "--bind-to", "none", "--wdir", os.getcwd(), "--host", slots, "-n", str(sum(ranks)), *bound,
                 *map(str, words)]
 
     def run(self, ranks, *words, settings=(), deadline=60):

@@ -12,6 +12,9 @@ import time
 
 import runs
 
+sys.path.insert(0, str(runs.ROOT / "tests/cli"))
+import harness
+
 TIMEOUT = 2 # seconds, of the watchdog
 GRACE = 5 # within which all must be gone after it
 BEATS = runs.BUILD / "tests/mpi/beats"
@@ -26,19 +29,6 @@ def state(pid):
     return ""
 
 
-def ranks_of(parent):
-    """The processes of the ranks below mpirun, by rank."""
-    found = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            is_child = path.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1] == str(parent)
-            variables = path.joinpath("environ").read_bytes().split(b"\0") if is_child else []
-            for variable in variables:
-                if variable.startswith(b"OMPI_COMM_WORLD_RANK="):
-                    found[int(variable.split(b"=")[1])] = int(path.name)
-    return found
-
-
 class Fault:
     """A run in which something happens to a rank; how it ended."""
 
@@ -50,8 +40,8 @@ class Fault:
         pids = {}
         try:
             self.began = runs.await_that(lambda: runs.saved_steps(checkpoints), 60)
-            runs.await_that(lambda: len(ranks_of(process.pid)) == ranks, 10)
-            pids = ranks_of(process.pid)
+            runs.await_that(lambda: len(harness.ranks_of(process.pid)) == ranks, 10)
+            pids = harness.ranks_of(process.pid)
             since = time.monotonic()
             os.kill(pids[rank], number)
             try:

@@ -9,6 +9,7 @@ Alone: cluster.py NODES COMMAND... runs a command where people submit, such as a
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0
 ReturnToService=2
 MinJobAge=3600
-SlurmdTimeout=3
+SlurmdTimeout=10
 KillWait=30
 {nodes}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP
@@ -61,9 +62,11 @@ NODE = "NodeName={name} NodeAddr={address} CPUs={cpus} RealMemory=1000 State=UNK
 KEEPER = 'echo ready; read -r _; until rm -rf "$1" 2>/dev/null; do sleep 0.1; done'
 
 # Each "node" has all cores of this machine and would bind its ranks to the first ones. None: not set.
-SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TMPDIR": "/dev/shm",
-            "OMPI_MCA_mpi_yield_when_idle": "1", "MPIEXEC_TIMEOUT": None,
-            "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_mapping_policy": "slot",
+SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "PRTE_ALLOW_RUN_AS_ROOT": "1",
+            "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TMPDIR": "/dev/shm", "OMPI_MCA_mpi_yield_when_idle": "1",
+            "MPIEXEC_TIMEOUT": None, "OMPI_MCA_hwloc_base_binding_policy": "none",
+            "OMPI_MCA_rmaps_base_mapping_policy": "slot", "PRTE_MCA_hwloc_default_binding_policy": "none",
+            "PRTE_MCA_rmaps_default_mapping_policy": "slot", "OMPI_MCA_smsc": "^cma",
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "OMPI_MCA_btl_base_warn_component_unused": "0"}
 
 
@@ -74,6 +77,12 @@ def await_that(holds, what, told=lambda: ""):
         if time.monotonic() > end:
             raise TimeoutError(f"not after {DEADLINE:.0f} s: {what}\n{told()}")
         time.sleep(PAUSE)
+
+
+def slurm_version():
+    """(year, month). From 23.11 on, slurmd loads its cgroup plugin unless cgroup.conf disables it."""
+    text = subprocess.run(["slurmd", "-V"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.search(r"(\d+)\.(\d+)", text).groups()))
 
 
 def need_all():
@@ -110,6 +119,13 @@ class Cluster:
         (self.folder / "slurm.conf").write_text(CONFIG.format(
             folder=self.folder, controller=self.controller.name,
             controller_address=f"10.77.0.{self.controller.number}", nodes="\n".join(nodes)))
+        if slurm_version() >= (23, 11):
+            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+        names = self.folder / "hosts"  # without it, each daemon waits for a name server that is out of reach
+        names.write_text("127.0.0.1 localhost\n" +
+                         "".join(f"10.77.0.{host.number} {host.name}\n" for host in self.bed.hosts))
+        for host in self.bed.hosts:
+            host.run("mount", "--bind", str(names), "/etc/hosts")
 
     def start(self):
         munge = self.folder / "munge"

@@ -165,6 +165,16 @@ def signal_ranks(folder, number):
             os.kill(process, number)
 
 
+def has_pending(folder, number):
+    """Whether the ranks, which are stopped, have received a signal."""
+    def mask(process):
+        with contextlib.suppress(OSError):
+            status = pathlib.Path(f"/proc/{process}/status").read_text()
+            return int(re.search(r"ShdPnd:\s*(\w+)", status)[1], 16)
+        return 0
+    return any(mask(process) >> (number - 1) & 1 for process, name in processes_of(folder).items() if name == "lockstep")
+
+
 def must_go_on(job, folder):
     """It has been started again, and goes on from where it was."""
     job.at_work(1)
@@ -179,7 +189,7 @@ def out_of_time(slurm, folder):
     job.at_work()
     signal_ranks(folder, signal.SIGSTOP)
     slurm.client("scontrol", "update", f"JobId={job.number}", "EndTime=now+50")
-    await_that(lambda: "Forwarding signal" in job.told(), "a signal", job.told)
+    await_that(lambda: has_pending(folder, signal.SIGUSR1), "a signal", job.told)
     signal_ranks(folder, signal.SIGCONT)
     must_go_on(job, folder)
 
@@ -197,7 +207,7 @@ def signal_at_once(slurm, folder):
     """While mpirun is starting its ranks, which loses it or dies of it."""
     write_config(folder)
     job = two_nodes(slurm, folder)
-    await_that(lambda: "mpirun" in processes_of(folder).values(), "mpirun")
+    await_that(lambda: {"mpirun", "prterun"} & {*processes_of(folder).values()}, "mpirun")
     job.signal("--batch", "--signal=USR1")
     await_that(lambda: not job.is_in("RUNNING", 0), "restart")
     write_config(folder, f", max_steps: {max(steps(folder), default=(0,))[0] + 40}")
@@ -250,11 +260,12 @@ def mpirun_starts_at_the_second_time(slurm, folder):
 
 
 def a_rank_has_its_cores(slurm, folder):
-    """Where Open MPI is not told otherwise, as in all other tests; and as many threads, whatever else is said."""
+    """And as many threads, whatever OPENBLAS_NUM_THREADS says, if Open MPI's mapping and binding are left to the script."""
     if len(os.sched_getaffinity(0)) < 2:
         raise harness.Skip("there is one core")
-    own = {"OMPI_MCA_rmaps_base_mapping_policy": None, "OMPI_MCA_hwloc_base_binding_policy": None,
-           "OMPI_MCA_hwloc_base_report_bindings": "1"}
+    own = {f"{prefix}_MCA_{name}": None for prefix, name in
+           (("OMPI", "rmaps_base_mapping_policy"), ("OMPI", "hwloc_base_binding_policy"),
+            ("PRTE", "rmaps_default_mapping_policy"), ("PRTE", "hwloc_default_binding_policy"))}
     for nodes, ranks, threads in ((1, 2, 1), (2, 1, 2)):
         inner = folder / str(threads)
         inner.mkdir()
@@ -264,9 +275,16 @@ def a_rank_has_its_cores(slurm, folder):
                   settings={**own, "OPENBLAS_NUM_THREADS": "4"})
         job.ends("COMPLETED", 0)
         must(f": 2 ranks x {threads} thread" in job.told(), job.told())
-        bound = [line.partition("rank ")[2][2:] for line in job.told().splitlines() if "MCW rank" in line]
-        must(len(bound) == 2 and len(set(bound)) == ranks, bound, job.told())
-        must(all(line.count("[core ") == threads or "all available" in line for line in bound), bound, job.told())
+        log = (inner / "run/train.log").read_text()
+        cores = [words.split(" | ") for words in re.findall(r" on cores? (\S.*)", log)]  # of each rank, by node
+        must(len(cores) == nodes and all(len(set(node)) == ranks for node in cores), cores, log)
+        must(all(count_cores(words) == threads for node in cores for words in node), cores, log)
+
+
+def count_cores(words):
+    """Of a list such as 0-1,4."""
+    ends = [[int(end) for end in part.split("-")] for part in words.split(",")]
+    return sum(end[-1] - end[0] + 1 for end in ends)
 
 
 def errors(folder):
@@ -309,7 +327,7 @@ def srun_without_a_manager(slurm, folder):
 def goes_on_without_a_node(folder):
     """One of two nodes goes down; the third takes its place."""
     write_config(folder)
-    keepalive = {f"OMPI_MCA_oob_tcp_keepalive_{key}": value for key, value in
+    keepalive = {f"{prefix}_MCA_oob_tcp_keepalive_{key}": value for prefix in ("OMPI", "PRTE") for key, value in
                  (("time", "3"), ("intvl", "1"), ("probes", "3"))}
     with cluster.Cluster(3) as slurm:
         job = Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=1"), settings=keepalive)
