@@ -151,6 +151,28 @@ size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* ----------------------------------------------------- forward, loss, backward */
+
+/* What is computed from the outputs z of a pass: the loss, or another function of them. All borrowed. */
+typedef struct ls_objective {
+  const ls_targets *targets; /* the loss is computed against these */
+  ls_metric *metric;         /* gets the sums of the rows, lane by lane; NULL: none */
+  bool needs_gradient;       /* run backward, which fills the model's gradient */
+  float *dx;                 /* (rows, n_in): then becomes the gradient of the input; NULL: not needed */
+
+  /* Replaces the loss: fills dz, the gradient of another function of z, row by row.
+   * z, dz: (rows, n_out). NULL: the loss */
+  void (*set_gradient)(void *context, size_t rows, const float *z, float *dz);
+  void *context;
+} ls_objective;
+
+/* Collective through the functions of the pass, if it has any; else local. Runs the model forward over the
+ * rows of x, (rows, n_in), applies the objective, and runs backward if it needs a gradient. Returns the sum
+ * of the losses of the rows; 0 with set_gradient. */
+double ls_forward_backward(ls_model *model, const ls_pass *pass, const float *x, const ls_objective *o);
+
+/* -------------------------------------------------------------------- evaluation */
+
 /* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
  * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
  * short. */

@@ -33,16 +33,13 @@ static void deal(const measurer *m, size_t feature, size_t repeat, size_t rows) 
     x[i * n + feature] = m->column[ls_permutation_at(&p, m->batch->samples[i])];
 }
 
-/* Adds the pass's rows, as they are, to a metric. */
+/* Adds the loss of the gathered rows to a metric. */
 static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
-  ls_model *const model = m->options->model;
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
-  const ls_targets targets = {
-      .classes = m->batch->classes, .values = m->batch->values, .weights = m->batch->weights};
-  const float *const z = ls_model_forward(model, &pass, m->batch->x);
-  const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
-  ls_metric_add(metric, rows, z, &targets, loss);
+  const ls_targets targets = ls_batch_targets(m->batch);
+  const ls_objective loss = {.targets = &targets, .metric = metric};
+  ls_forward_backward(m->options->model, &pass, m->batch->x, &loss);
 }
 
 /* Local. This rank's samples, with a feature dealt out by the first `repeats` permutations; UNCHANGED: as

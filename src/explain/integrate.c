@@ -1,6 +1,7 @@
 /* Integrated gradients: the path from the baseline to a sample is cut into panels, and each is integrated
  * by Gauss and Legendre's rule of four points. The points are the rows of ordinary passes. */
 #include "internal.h"
+#include "lockstep/job.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,18 +34,32 @@ static void put_points(ls_explainer *e, size_t n_panels, size_t first, size_t ro
   }
 }
 
-/* Adds their weighted gradients to the sums. */
+/* Consecutive points of the path as the rows of a pass. */
+typedef struct point_range {
+  const ls_explain_options *options;
+  size_t output, n_panels;
+  size_t first; /* point */
+} point_range;
+
+/* The weighted gradient of the explained output, row by row. */
+static void set_gradient(void *context, size_t rows, const float *z, float *dz) {
+  const point_range *const p = context;
+  const size_t n_out = p->options->model->n_out;
+  for (size_t i = 0; i < rows; i++)
+    explain_seed(p->options, p->output, weights[(p->first + i) % PANEL_POINTS] / (double)p->n_panels,
+                 z + i * n_out, dz + i * n_out);
+}
+
+/* Adds the weighted gradients of some points to the sums. */
 static void add_points(ls_explainer *e, size_t output, size_t n_panels, size_t first, size_t rows) {
   ls_model *const model = e->options.model;
+  point_range p = {.options = &e->options, .output = output, .n_panels = n_panels, .first = first};
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
+  const ls_objective value = {
+      .needs_gradient = true, .dx = e->dx, .set_gradient = set_gradient, .context = &p};
   put_points(e, n_panels, first, rows);
-  const float *const z = ls_model_forward(model, &pass, e->path);
-  float *const dz = ls_model_output_gradient(model);
-  for (size_t i = 0; i < rows; i++)
-    explain_seed(&e->options, output, weights[(first + i) % PANEL_POINTS] / (double)n_panels,
-                 z + i * model->n_out, dz + i * model->n_out);
-  ls_model_backward(model, &pass, e->dx);
+  ls_forward_backward(model, &pass, e->path, &value);
   for (size_t i = 0; i < rows; i++)
     for (size_t j = 0; j < model->n_in; j++) e->sums[j] += (double)e->dx[i * model->n_in + j];
 }

@@ -59,10 +59,9 @@ static void add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(view, first + i);
   ls_batch_gather(batch, view->dataset, normalizer, rows);
-  const float *const z = ls_model_forward(model, &pass, batch->x);
   const ls_targets targets = ls_batch_targets(batch);
-  const double loss = ls_loss_apply(model->loss, rows, model->n_out, z, &targets, NULL);
-  ls_metric_add(metric, rows, z, &targets, loss);
+  const ls_objective loss = {.targets = &targets, .metric = metric};
+  ls_forward_backward(model, &pass, batch->x, &loss);
 }
 
 /* A pass is of so many rows at any number of ranks: another shape may give other bits. */

@@ -36,11 +36,9 @@ static double mean_loss(checker *c, bool with_gradient) {
   const ls_pass pass = {
       .n_lanes = 1, .lanes = lanes, .mode = LS_PROBE, .sum = sum_over_ranks, .context = c->comm};
   const ls_targets targets = ls_batch_targets(batch);
-  const float *const z = ls_model_forward(model, &pass, batch->x);
-  float *const dz = with_gradient ? ls_model_output_gradient(model) : NULL;
-  double loss = ls_loss_apply(model->loss, c->rows, model->n_out, z, &targets, dz);
+  const ls_objective objective = {.targets = &targets, .needs_gradient = with_gradient};
+  double loss = ls_forward_backward(model, &pass, batch->x, &objective);
   if (with_gradient) {
-    ls_model_backward(model, &pass, NULL);
     ls_comm_sum_f32(c->comm, model->grads, model->n_params);
     ls_penalty_add_gradient(model->n_segments, c->segments, (ls_range){.count = model->n_params}, c->weight,
                             model->params, model->grads);

@@ -68,12 +68,12 @@ static void gather(bench *b, size_t rows) {
 }
 
 /* Forward, loss and backward, lane by lane as in training. */
-static void sweep(bench *b, const ls_partition *cut) {
-  ls_model *const model = b->setup->job->model;
+static void forward_backward(bench *b, const ls_partition *partition) {
   const ls_batch *const batch = b->setup->train.batch;
-  const ls_targets all = ls_batch_targets(batch);
-  const ls_pass pass = {.n_lanes = cut->n_lanes,
-                        .lanes = cut->lanes,
+  const ls_targets targets = ls_batch_targets(batch);
+  const ls_objective loss = {.targets = &targets, .metric = b->metric, .needs_gradient = true};
+  const ls_pass pass = {.n_lanes = partition->n_lanes,
+                        .lanes = partition->lanes,
                         .mode = LS_TRAIN,
                         .sum = count_sum,
                         .context = b,
@@ -81,16 +81,7 @@ static void sweep(bench *b, const ls_partition *cut) {
                         .samples = batch->samples};
   b->sums = 0;
   ls_metric_reset(b->metric);
-  const float *const z = ls_model_forward(model, &pass, batch->x);
-  float *const dz = ls_model_output_gradient(model);
-  for (size_t lane = 0; lane < cut->n_lanes; lane++) {
-    const size_t at = cut->lanes[lane] * model->n_out;
-    const size_t rows = cut->lanes[lane + 1] - cut->lanes[lane];
-    const ls_targets targets = ls_targets_from(&all, cut->lanes[lane], model->n_out);
-    const double loss = ls_loss_apply(model->loss, rows, model->n_out, z + at, &targets, dz + at);
-    ls_metric_add(b->metric, rows, z + at, &targets, loss);
-  }
-  ls_model_backward(model, &pass, NULL);
+  ls_forward_backward(b->setup->job->model, &pass, batch->x, &loss);
 }
 
 /* The update at a rate of 0: the parameters stay as they are. */
@@ -107,7 +98,7 @@ static void run_step(bench *b, const ls_partition *cut) {
   const ls_model *const model = b->setup->job->model;
   const double start = ls_clock();
   gather(b, cut->lanes[cut->n_lanes]);
-  sweep(b, cut);
+  forward_backward(b, cut);
   const double passed = ls_clock();
   const volatile double squares = ls_math_sum_squares(model->n_params, model->grads);
   (void)squares;

@@ -1,4 +1,4 @@
-/* Folders. */
+/* Folders of the file system. */
 #include "internal.h"
 #include "lockstep/store.h"
 
@@ -18,7 +18,7 @@ ls_status rundir_fail_path(const char *path) {
   return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
 }
 
-/* The folder above, as a new text; NULL where memory is short. */
+/* The folder above, as a new text; NULL if memory is short. */
 static char *parent_of(const char *path) {
   const char *const slash = strrchr(path, '/');
   if (!slash) return ls_strdup(".");
@@ -36,8 +36,9 @@ ls_status rundir_make_folder(const char *path) {
   if (!parent) return ls_fail_memory("a path", strlen(path));
   ls_status status = rundir_exists(parent) ? LS_OK : rundir_make_folder(parent);
   const bool made = status == LS_OK && mkdir(path, 0777) == 0;
-  if (status == LS_OK && !made && !(errno == EEXIST && is_folder(path))) /* another run may be quicker */
-    status = ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s", path, strerror(errno));
+  if (status == LS_OK && !made &&
+      !(errno == EEXIST && is_folder(path))) /* another run may have been faster */
+    status = ls_fail(LS_ERR_OUTPUT, "%s: cannot make the folder: %s", path, strerror(errno));
   if (status == LS_OK) status = ls_store_sync_name(path);
   free(parent);
   return status;
@@ -65,7 +66,7 @@ size_t rundir_existing_part(const char *path) {
   return length;
 }
 
-/* The nearest folder of a path that is there, as a new text; NULL where memory is short. */
+/* The deepest folder of a path that exists, as a new text; NULL if memory is short. */
 static char *existing_folder(const char *path) {
   const size_t n = rundir_existing_part(path);
   return n > 0 ? ls_format("%.*s", (int)n, path) : ls_strdup(".");
@@ -78,8 +79,8 @@ ls_status rundir_check_folder(const char *path) {
   errno = ENOTDIR;
   if (!is_folder(folder) || access(folder, W_OK | X_OK) != 0)
     status = strcmp(folder, path) == 0 ? rundir_fail_path(path)
-                                       : ls_fail(LS_ERR_OUTPUT, "%s: the folder can't be made: %s: %s",
-                                                 path, folder, strerror(errno));
+                                       : ls_fail(LS_ERR_OUTPUT, "%s: cannot make the folder: %s: %s", path,
+                                                 folder, strerror(errno));
   free(folder);
   return status;
 }
@@ -93,7 +94,7 @@ uint64_t ls_rundir_free_bytes(const char *path) {
   return (uint64_t)(geteuid() == 0 ? info.f_bfree : info.f_bavail) * info.f_frsize;
 }
 
-/* best.h5 and a checkpoint may be one file, which each name then has its half of. */
+/* best.h5 and a checkpoint may be one file with two names, each of which counts half. */
 static uint64_t bytes_of_file(const char *path) {
   struct stat info;
   const bool counts = lstat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink <= 2;

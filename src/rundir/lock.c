@@ -1,9 +1,9 @@
-/* The file `lock` of a run directory: one run at a time writes there.
+/* The file `lock` of a run directory, which allows one run at a time.
  *
- * It names its owner and is locked by the kernel through its open description, which ends with the process
- * however that dies. So on one machine the kernel tells whether the owner lives. Between machines it may
- * not, as not every shared file system carries locks: there the owner is known to be dead where Slurm has
- * started the same job again; else only the owner removes the file, or a person. */
+ * It names its owner and is locked by the kernel through its open file description, which ends with the
+ * process in any case. So on one machine the kernel knows whether the owner is alive. Between machines it
+ * may not, as not every shared file system supports locks: then the owner is known to be dead only if Slurm
+ * has restarted the same job. Otherwise only the owner, or the user, removes the file. */
 #include "internal.h"
 #include "lockstep/store.h"
 
@@ -20,12 +20,12 @@ enum { LOCK_TEXT_MAX = 1024, LOCK_TRIES = 20, LOCK_FLAGS = O_RDWR | O_NONBLOCK |
 
 typedef struct owner {
   char host[256], since[64];
-  char boot[64]; /* names one start of one kernel; "unknown": it has no name */
+  char boot[64]; /* identifies one start of one kernel, or "unknown" */
   long pid;
-  unsigned long job, start; /* Slurm's: the job, and how often it was started again; 0: none */
+  unsigned long job, start; /* Slurm's job number and number of restarts; 0: none */
 } owner;
 
-static unsigned long number_of(const char *variable) {
+static unsigned long read_variable(const char *variable) {
   const char *const text = getenv(variable);
   return text ? strtoul(text, NULL, 10) : 0;
 }
@@ -35,8 +35,8 @@ static owner this_owner(void) {
              .since = "unknown",
              .boot = "unknown",
              .pid = (long)getpid(),
-             .job = number_of("SLURM_JOB_ID"),
-             .start = number_of("SLURM_RESTART_COUNT")};
+             .job = read_variable("SLURM_JOB_ID"),
+             .start = read_variable("SLURM_RESTART_COUNT")};
   const time_t now = time(NULL);
   struct tm local;
   gethostname(o.host, sizeof o.host - 1);
@@ -48,8 +48,8 @@ static owner this_owner(void) {
   return o;
 }
 
-/* Whether an owner whose lock the kernel would give us is dead: it ran under this kernel, or on this
- * machine before that was started anew, or in this job before that was. */
+/* Whether an owner whose lock the kernel would grant us is dead: it ran under this kernel, or on this
+ * machine before a reboot, or in this job before a restart. */
 static bool is_dead(const owner *other) {
   const owner me = this_owner();
   const bool same_boot = strcmp(me.boot, "unknown") != 0 && strcmp(me.boot, other->boot) == 0;
@@ -78,29 +78,29 @@ static bool read_owner(int descriptor, owner *o) {
 static ls_status fail_busy(const ls_rundir *dir, const owner *o) {
   return ls_fail(
       LS_ERR_OUTPUT,
-      "%s: another run is at work in this directory: process %ld on %s, since %s. Wait for its end "
-      "or stop it, or give another output",
+      "%s: another run is using this directory: process %ld on %s, since %s; wait until it ends, "
+      "stop it, or choose another output",
       dir->folder, o->pid, o->host, o->since);
 }
 
 static ls_status fail_unsure(const ls_rundir *dir, const owner *o) {
   return ls_fail(
       LS_ERR_OUTPUT,
-      "%s: there may be a run at work in this directory: process %ld on %s, since %s, which can't be "
-      "told from here. If it has ended, remove %s and run the same command again",
+      "%s: a run may be using this directory: process %ld on %s, since %s, whose state is unknown "
+      "here; if it has ended, remove %s and run the same command again",
       dir->folder, o->pid, o->host, o->since, dir->lock);
 }
 
 static ls_status fail_unknown(const ls_rundir *dir) {
   return ls_fail(
       LS_ERR_OUTPUT,
-      "%s: does not say whose it is. If no run is at work in this directory, remove it and run the "
-      "same command again",
+      "%s: does not name its owner; if no run is using this directory, remove it and run the same "
+      "command again",
       dir->lock);
 }
 
-/* Whether the kernel lets us have the lock (F_OFD_SETLK, which takes it) or would (F_OFD_GETLK). False
- * where another has it (errno is EAGAIN), or there are no locks on this file system. */
+/* Whether the kernel grants the lock (F_OFD_SETLK) or would grant it (F_OFD_GETLK). False if another
+ * process has it (errno is EAGAIN), or if the file system has no locks. */
 static bool kernel_lock(int descriptor, int command) {
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   if (fcntl(descriptor, command, &whole) != 0) {
@@ -114,15 +114,16 @@ static bool kernel_lock(int descriptor, int command) {
   return true;
 }
 
-/* LS_OK where the owner of a lock is dead for sure; o: who it was. */
-static ls_status judge(const ls_rundir *dir, int descriptor, int command, owner *o) {
+/* LS_OK if the owner of a lock is certainly dead. o: the owner */
+static ls_status check_owner(const ls_rundir *dir, int descriptor, int command, owner *o) {
   if (!read_owner(descriptor, o)) return fail_unknown(dir);
   if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(dir, o);
   if (errno != EAGAIN) return fail_unsure(dir, o);
-  (void)read_owner(descriptor, o); /* who has just taken it over from whom we read of */
+  (void)read_owner(descriptor, o); /* a run that has just taken the lock over */
   return fail_busy(dir, o);
 }
 
+/* Whether the descriptor is of the file that has this path now. */
 static bool is_file_of(int descriptor, const char *path) {
   struct stat a;
   struct stat b;
@@ -132,33 +133,35 @@ static bool is_file_of(int descriptor, const char *path) {
 ls_status rundir_check_free(const ls_rundir *dir) {
   owner o;
   const int descriptor = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-  if (descriptor < 0) return LS_OK; /* there is none, or what is wrong is told where it is taken */
-  const ls_status status = judge(dir, descriptor, F_OFD_GETLK, &o);
+  if (descriptor < 0) return LS_OK; /* no lock, or an error that taking it reports */
+  const ls_status status = check_owner(dir, descriptor, F_OFD_GETLK, &o);
   close(descriptor);
   return status;
 }
 
-/* The file gets its name only once it tells whose it is, so that a run that dies meanwhile leaves none that
- * can't be judged. Where there are no hard links two runs may do so at once: one of them then finds that
- * its lock is another's (ls_rundir_check_lock). */
+/* The file gets its name only when it has its content, so that a run that dies meanwhile leaves no lock
+ * without an owner. Without hard links, two runs may do so at once: one of them then finds that its lock
+ * belongs to the other (ls_rundir_check_lock). */
 static bool give_name(const char *temporary, const char *lock) {
   if (link(temporary, lock) == 0) return true;
   return errno != EEXIST && rename(temporary, lock) == 0;
 }
 
-/* A new file, ours at once. *is_gone: another run was quicker, or tidied up while we were at it. */
+/* Makes the lock. *is_gone: another run was faster, or removed the file meanwhile. */
 static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
   char *const temporary = ls_store_temporary(dir->lock);
   if (!temporary) return ls_fail_memory("a path", strlen(dir->lock));
-  unlink(temporary); /* left from a process that died */
+  unlink(temporary); /* of a process that died */
   *descriptor = open(temporary, LOCK_FLAGS | O_CREAT | O_EXCL, 0666);
   bool is_made = false;
   if (*descriptor >= 0) {
-    (void)kernel_lock(*descriptor, F_OFD_SETLK); /* without locks the file alone has to do */
+    (void)kernel_lock(*descriptor, F_OFD_SETLK); /* without locks, the file alone must do */
     const bool is_written = write_owner(dir, *descriptor);
     const bool is_named = is_written && give_name(temporary, dir->lock);
     const bool is_taken = !is_named && (errno == EEXIST || errno == ENOENT);
-    is_made = is_named && is_file_of(*descriptor, dir->lock); /* not that of the same number elsewhere */
+    is_made =
+        is_named &&
+        is_file_of(*descriptor, dir->lock); /* not that of the same process number on another machine */
     *is_gone = is_written && !is_made && (is_named || is_taken) && rundir_exists(dir->folder);
   }
   if (!is_made) (void)rundir_fail_path(dir->lock);
@@ -167,16 +170,16 @@ static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
   return is_made ? LS_OK : LS_ERR_OUTPUT;
 }
 
-/* A file that is there. *is_gone: its owner has removed it meanwhile. */
+/* Takes an existing lock over. *is_gone: its owner has removed it meanwhile. */
 static ls_status take_over(ls_rundir *dir, int descriptor, bool *is_gone) {
   owner o;
-  const ls_status status = judge(dir, descriptor, F_OFD_SETLK, &o);
+  const ls_status status = check_owner(dir, descriptor, F_OFD_SETLK, &o);
   *is_gone = !is_file_of(descriptor, dir->lock);
   if (status != LS_OK || *is_gone) return status;
   if (!write_owner(dir, descriptor)) return rundir_fail_path(dir->lock);
   free(dir->previous_owner);
   dir->previous_owner = ls_format("process %ld on %s, since %s", o.pid, o.host, o.since);
-  return dir->previous_owner ? LS_OK : ls_fail_memory("the lock's owner", sizeof o);
+  return dir->previous_owner ? LS_OK : ls_fail_memory("the owner of the lock", sizeof o);
 }
 
 static ls_status try_to_take(ls_rundir *dir, int *descriptor, bool *is_gone) {
@@ -197,11 +200,14 @@ ls_status rundir_take_lock(ls_rundir *dir) {
     if (!dir->is_locked && descriptor >= 0) close(descriptor);
   }
   if (status == LS_OK && !dir->is_locked)
-    status = ls_fail(LS_ERR_OUTPUT, "%s: other runs come and go in this directory", dir->folder);
+    status = ls_fail(LS_ERR_OUTPUT,
+                     "%s: cannot lock the directory after %d attempts; another run is using it; choose "
+                     "another output",
+                     dir->folder, (int)LOCK_TRIES);
   return status;
 }
 
-/* Whether the file that is there now is the one that this run locked, with its name in it. */
+/* Whether the file that exists now is the one that this run locked, with the same content. */
 static bool is_ours(const ls_rundir *dir) {
   char text[LOCK_TEXT_MAX] = "";
   return is_file_of(dir->lock_descriptor, dir->lock) &&
@@ -210,11 +216,10 @@ static bool is_ours(const ls_rundir *dir) {
 
 ls_status ls_rundir_check_lock(const ls_rundir *dir) {
   if (!dir->is_locked || is_ours(dir) || !rundir_exists(dir->lock)) return LS_OK;
-  return ls_fail(
-      LS_ERR_OUTPUT,
-      "%s: is another run's now, as this one's was removed or taken over while it was at work; this "
-      "one ends here, with nothing more written",
-      dir->lock);
+  return ls_fail(LS_ERR_OUTPUT,
+                 "%s: another run owns this lock now, as it was removed or taken over while this run was "
+                 "training; this run ends with nothing more written",
+                 dir->lock);
 }
 
 void rundir_unlock(ls_rundir *dir) {

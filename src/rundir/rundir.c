@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,7 +91,7 @@ ls_status ls_rundir_open_log(ls_rundir *dir) {
   if (!dir->log_file) return rundir_fail_path(dir->log);
   ls_log_tee(dir->log_file);
   if (dir->previous_owner)
-    ls_log(LS_LOG_INFO, "%s: taken over from a run that is dead: %s", dir->lock, dir->previous_owner);
+    ls_log(LS_LOG_INFO, "%s: taken over from a dead run: %s", dir->lock, dir->previous_owner);
   return LS_OK;
 }
 
@@ -152,5 +151,6 @@ ls_status ls_rundir_lock(ls_rundir *dir) {
   if (status == LS_OK) status = rundir_take_lock(dir);
   if (status != LS_OK || !dir->was_absent || !ls_rundir_has_run(dir)) return status;
   return ls_fail(LS_ERR_OUTPUT,
-                 "%s: another run began and ended here meanwhile; run the same command again", dir->folder);
+                 "%s: another run began and ended in this directory meanwhile; run the same command again",
+                 dir->folder);
 }

@@ -1,37 +1,36 @@
-/* What goes wrong in a deep net, made visible: after an epoch, on a fixed part of the training samples, the
- * norms of each layer's gradient and parameters, and how many of its units have stopped to learn.
+/* Diagnostics of each layer after an epoch, on a fixed sample of the training data: the norms of its
+ * gradient and parameters, and the units that have stopped learning.
  *
- *   gradient_norm  ||dL/dw|| of the mean loss over all parameters of the layer; penalties and class weights
- *                  are left out
- *   weight_norm    ||w||
- *   ratio          of the two
- *   saturated      the share of sigmoid and tanh outputs with a derivative below 1 % of its greatest
- *   dead           the share of ReLU units that are 0 for every sample */
+ *   gradient_norm  ||dL/dw|| of the mean loss, over all parameters of the layer, without penalties and
+ * class weights weight_norm    ||w|| ratio          of the two saturated      fraction of sigmoid and tanh
+ * outputs with a derivative below 1 % of its maximum dead           fraction of ReLU units that are 0 for
+ * every sample */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define SAMPLES 256 /* of the training part, drawn once */
+#define SAMPLES 256
 
-/* What a layer's row is made of. */
+/* Measurements of a layer. */
 typedef struct diagnosis {
-  double gradient_norm, weight_norm; /* NaN: has no parameters */
-  double saturated, dead;            /* NaN: its activation can't be */
+  double gradient_norm, weight_norm; /* NaN: no parameters */
+  double saturated, dead;            /* NaN: not possible with its activation */
 } diagnosis;
 
-struct diagnostics {
+struct train_diagnostics {
   ls_batch *batch;  /* owned */
   ls_order *order;  /* of the samples to measure; owned */
   diagnosis *table; /* (n_leaves), owned */
-  double
-      *counts; /* (n_counts), owned: of each leaf, saturated outputs, then of each unit, lively outputs */
+  double *counts; /* (n_counts), owned: for each leaf, saturated outputs, then outputs of each unit that are
+                     not 0 */
   size_t n_counts;
-  double first_gradient, first_weight; /* norms after the first epoch of this process, or what is usual */
-  bool told_vanishing, told_dead, told_exploding;
+  double first_gradient,
+      first_weight; /* norms after the first epoch of this process, but at least usual ones */
+  bool has_warned_vanishing, has_warned_dead, has_warned_exploding;
 };
 
-void diagnostics_destroy(diagnostics **out) {
+void train_diagnostics_destroy(train_diagnostics **out) {
   if (!*out) return;
   ls_batch_destroy(&(*out)->batch);
   ls_order_destroy(&(*out)->order);
@@ -41,9 +40,9 @@ void diagnostics_destroy(diagnostics **out) {
   *out = NULL;
 }
 
-ls_status diagnostics_create(const ls_setup *setup, diagnostics **out) {
+ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **out) {
   const ls_model *const model = setup->job->model;
-  diagnostics *d = ls_calloc(1, sizeof *d);
+  train_diagnostics *d = ls_calloc(1, sizeof *d);
   *out = NULL;
   if (!d) return ls_fail_memory("the diagnostics", sizeof *d);
   for (size_t i = 0; i < model->n_leaves; i++) d->n_counts += 1 + model->leaves[i].layer->n_out;
@@ -58,7 +57,7 @@ ls_status diagnostics_create(const ls_setup *setup, diagnostics **out) {
   if (status == LS_OK)
     *out = d;
   else
-    diagnostics_destroy(&d);
+    train_diagnostics_destroy(&d);
   return status;
 }
 
@@ -72,12 +71,12 @@ static bool can_saturate(ls_activation f) {
   return f == LS_SIGMOID || f == LS_TANH;
 }
 
-/* f'(z) below 1 % of its greatest value: a (1 - a) < 0.01 / 4, 1 - a^2 < 0.01. */
+/* f'(z) below 1 % of its maximum: a (1 - a) < 0.01 / 4, 1 - a^2 < 0.01. */
 static bool is_saturated(ls_activation f, float a) {
   return f == LS_SIGMOID ? a * (1.0F - a) < 0.0025F : 1.0F - a * a < 0.01F;
 }
 
-/* Counts of one leaf over this rank's rows. */
+/* Counts the units of one leaf over this rank's rows. */
 static void count_units(const ls_layer *layer, size_t rows, double *counts) {
   const ls_activation f = activation_of(layer);
   for (size_t i = 0; i < rows; i++) {
@@ -89,7 +88,7 @@ static void count_units(const ls_layer *layer, size_t rows, double *counts) {
   }
 }
 
-static void take_counts(diagnosis *row, const ls_layer *layer, double samples, const double *counts) {
+static void set_units(diagnosis *row, const ls_layer *layer, double samples, const double *counts) {
   const ls_activation f = activation_of(layer);
   size_t n_dead = 0;
   for (size_t j = 0; j < layer->n_out; j++) n_dead += counts[1 + j] == 0.0;
@@ -97,8 +96,8 @@ static void take_counts(diagnosis *row, const ls_layer *layer, double samples, c
   row->dead = f == LS_RELU ? (double)n_dead / (double)layer->n_out : NAN;
 }
 
-/* Norms over a leaf's parameters; `scale` makes the mean gradient of the sum. */
-static void take_norms(diagnosis *row, const ls_layer *layer, double scale) {
+/* Norms over a leaf's parameters; `scale` converts the summed gradient to the mean. */
+static void set_norms(diagnosis *row, const ls_layer *layer, double scale) {
   double gradient = 0.0;
   double weight = 0.0;
   for (size_t p = 0; p < layer->n_params; p++) {
@@ -111,37 +110,37 @@ static void take_norms(diagnosis *row, const ls_layer *layer, double scale) {
   row->weight_norm = layer->n_params ? sqrt(weight) : NAN;
 }
 
-/* Collective. Forward and backward over the samples, and the table from what they left. The model's
- * gradient is that of all ranks then. */
-static void measure(trainer *t, diagnostics *d) {
+/* Collective. Fills the table from forward and backward over the samples. Leaves the gradient of all ranks
+ * in the model. */
+static void measure(trainer *t, train_diagnostics *d) {
   ls_setup *const setup = t->setup;
   ls_model *const model = setup->job->model;
   const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
-  ls_partition cut;
-  ls_partition_rows(t->comm, setup->tree, samples, &cut);
-  train_probe(t, d->order, d->batch, &cut);
+  ls_partition partition;
+  ls_partition_rows(t->comm, setup->tree, samples, &partition);
+  train_probe(t, d->order, d->batch, &partition);
   double *counts = d->counts;
   for (size_t i = 0; i < d->n_counts; i++) counts[i] = 0.0;
   for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++)
-    count_units(model->leaves[i].layer, cut.lanes[cut.n_lanes], counts);
-  ls_step step = {.weight = ls_metric_weight(t->step_metric), .sums = t->step_metric->sums};
+    count_units(model->leaves[i].layer, partition.lanes[partition.n_lanes], counts);
+  ls_step step = {.weight = ls_metric_weight(t->batches.metric), .sums = t->batches.metric->sums};
   ls_sync_reduce(t->comm, t->sync, &step, model->n_params, model->grads);
-  ls_comm_sum_f64(t->comm, d->counts, d->n_counts); /* whole numbers: exact in any order */
+  ls_comm_sum_f64(t->comm, d->counts, d->n_counts); /* integers: exact in any order */
   counts = d->counts;
   for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++) {
-    take_norms(&d->table[i], model->leaves[i].layer, step.weight > 0.0 ? 1.0 / step.weight : 0.0);
-    take_counts(&d->table[i], model->leaves[i].layer, (double)samples, counts);
+    set_norms(&d->table[i], model->leaves[i].layer, step.weight > 0.0 ? 1.0 / step.weight : 0.0);
+    set_units(&d->table[i], model->leaves[i].layer, (double)samples, counts);
   }
 }
 
 /* --------------------------------------------------------------------- warnings */
 
-#define VANISHED        1e-4 /* of the last layer's gradient */
-#define DEAD            0.5  /* of a layer's units: mostly dead */
+#define VANISHED        1e-4 /* relative to the last layer's gradient */
+#define MOSTLY_DEAD     0.5  /* of a layer's units */
 #define GRADIENT_GROWTH 100.0
 #define WEIGHT_GROWTH   100.0
 
-/* The first or the last leaf with parameters; n_leaves where there is none. */
+/* The first or the last leaf with parameters; n_leaves: none. */
 static size_t trained_leaf(const ls_model *model, bool last) {
   size_t found = model->n_leaves;
   for (size_t i = 0; i < model->n_leaves; i++)
@@ -149,34 +148,33 @@ static size_t trained_leaf(const ls_model *model, bool last) {
   return found;
 }
 
-static void warn_of_vanishing(const ls_model *model, diagnostics *d) {
+static void warn_vanishing(const ls_model *model, train_diagnostics *d) {
   const size_t first = trained_leaf(model, false);
   const size_t last = trained_leaf(model, true);
-  if (d->told_vanishing || first >= last) return;
+  if (d->has_warned_vanishing || first >= last) return;
   const double ratio = d->table[first].gradient_norm / d->table[last].gradient_norm;
   if (!(ratio <= VANISHED)) return;
-  d->told_vanishing = true;
-  ls_log(
-      LS_LOG_WARNING,
-      "the gradient vanishes: that of %s is %.1e of that of %s, so the first layers do not learn. Use relu "
-      "with "
-      "he_normal, batch_norm before the activations, or residual blocks (diagnostics.csv has all layers)",
-      model->leaves[first].path, ratio, model->leaves[last].path);
+  d->has_warned_vanishing = true;
+  ls_log(LS_LOG_WARNING,
+         "the gradient vanishes: that of %s is %.1e times that of %s, so the first layers do not learn; "
+         "use relu "
+         "with he_normal, batch_norm before the activations, or residual blocks (diagnostics.csv lists all "
+         "layers)",
+         model->leaves[first].path, ratio, model->leaves[last].path);
 }
 
-static void warn_of_dead_units(const ls_model *model, diagnostics *d) {
-  for (size_t i = 0; i < model->n_leaves && !d->told_dead; i++) {
-    if (!(d->table[i].dead > DEAD)) continue;
-    d->told_dead = true;
+static void warn_dead(const ls_model *model, train_diagnostics *d) {
+  for (size_t i = 0; i < model->n_leaves && !d->has_warned_dead; i++) {
+    if (!(d->table[i].dead > MOSTLY_DEAD)) continue;
+    d->has_warned_dead = true;
     ls_log(LS_LOG_WARNING,
-           "%s is mostly dead: %.0f %% of its ReLU units are 0 for every sample and learn no more. Use "
-           "leaky_relu or "
-           "elu, a lower learning rate, or he_normal initial weights",
+           "%s is mostly dead: %.0f %% of its ReLU units are 0 for every sample and no longer learn; use "
+           "leaky_relu or elu, a lower learning rate, or he_normal initial weights",
            model->leaves[i].path, 100.0 * d->table[i].dead);
   }
 }
 
-static void warn_of_exploding(const ls_model *model, diagnostics *d, uint64_t epoch) {
+static void warn_exploding(const ls_model *model, train_diagnostics *d, uint64_t epoch) {
   double gradient = 0.0;
   double weight = 0.0;
   for (size_t i = 0; i < model->n_leaves; i++) {
@@ -184,19 +182,20 @@ static void warn_of_exploding(const ls_model *model, diagnostics *d, uint64_t ep
     gradient = hypot(gradient, d->table[i].gradient_norm);
     weight = hypot(weight, d->table[i].weight_norm);
   }
-  if (d->first_weight == 0.0) { /* weights that begin at 0 may well grow to what others begin with */
+  if (d->first_weight == 0.0) { /* weights that start at 0 may grow to the usual initial norm */
     d->first_gradient = fmax(gradient, 1.0);
     d->first_weight = fmax(weight, sqrt((double)model->n_params));
   }
   const bool grew =
       gradient > GRADIENT_GROWTH * d->first_gradient || weight > WEIGHT_GROWTH * d->first_weight;
-  if (d->told_exploding || !grew) return;
-  d->told_exploding = true;
-  ls_log(LS_LOG_WARNING,
-         "epoch %llu: norms grow without bound: the gradient's from %.3g to %.3g, the parameters' from "
-         "%.3g to %.3g. "
-         "Use a lower learning rate (lockstep lr-find), train.clip_grad_norm, or optimizer.weight_decay",
-         (unsigned long long)epoch, d->first_gradient, gradient, d->first_weight, weight);
+  if (d->has_warned_exploding || !grew) return;
+  d->has_warned_exploding = true;
+  ls_log(
+      LS_LOG_WARNING,
+      "epoch %llu: norms grow without bound: the gradient's from %.3g to %.3g, the parameters' from %.3g "
+      "to "
+      "%.3g; use a lower learning rate (lockstep lr-find), train.clip_grad_norm, or optimizer.weight_decay",
+      (unsigned long long)epoch, d->first_gradient, gradient, d->first_weight, weight);
 }
 
 /* ------------------------------------------------------------------------ files */
@@ -207,10 +206,10 @@ static void print_number(FILE *file, double value) {
 }
 
 /* Rank 0: the epoch's rows. */
-static ls_status write_rows(const trainer *t, const diagnostics *d) {
+static ls_status write_rows(const trainer *t, const train_diagnostics *d) {
   const ls_model *const model = t->setup->job->model;
   FILE *file = NULL;
-  const ls_status status = ls_rundir_begin_rows(t->files.diagnostics, &file);
+  const ls_status status = ls_rundir_begin_rows(t->dir.diagnostics, &file);
   for (size_t i = 0; status == LS_OK && i < model->n_leaves; i++) {
     const diagnosis *const row = &d->table[i];
     fprintf(file, "%llu,%s", (unsigned long long)t->progress.epoch, model->leaves[i].path);
@@ -221,16 +220,16 @@ static ls_status write_rows(const trainer *t, const diagnostics *d) {
     print_number(file, row->dead);
     putc('\n', file);
   }
-  return status == LS_OK ? ls_rundir_end_rows(t->files.diagnostics, file) : status;
+  return status == LS_OK ? ls_rundir_end_rows(t->dir.diagnostics, file) : status;
 }
 
 ls_status train_diagnose(trainer *t) {
-  diagnostics *const d = t->diagnostics;
+  train_diagnostics *const d = t->diagnostics;
   const ls_model *const model = t->setup->job->model;
   if (!d) return LS_OK;
   measure(t, d);
-  warn_of_vanishing(model, d);
-  warn_of_dead_units(model, d);
-  warn_of_exploding(model, d, t->progress.epoch);
+  warn_vanishing(model, d);
+  warn_dead(model, d);
+  warn_exploding(model, d, t->progress.epoch);
   return ls_comm_agree(t->comm, t->is_root ? write_rows(t, d) : LS_OK);
 }

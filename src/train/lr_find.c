@@ -1,28 +1,28 @@
-/* The learning rate range test: steps at rising rates, until the loss runs away. */
+/* The learning rate range test: steps at increasing rates, until the loss diverges. */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define KEPT      0.9 /* of the running mean, each step */
-#define RUNS_AWAY 4.0 /* times the least smoothed loss */
+#define DECAY    0.9 /* of the running mean, each step */
+#define DIVERGED 4.0 /* times the minimum of the smoothed loss */
 
-/* The running mean of the losses, without the pull of its start at 0. */
+/* The running mean of the losses, corrected for its initial value 0. */
 static double smooth(ls_lr_curve *curve, double *mean, double loss) {
-  *mean = KEPT * *mean + (1.0 - KEPT) * loss;
-  return *mean / (1.0 - pow(KEPT, (double)(curve->n + 1)));
+  *mean = DECAY * *mean + (1.0 - DECAY) * loss;
+  return *mean / (1.0 - pow(DECAY, (double)(curve->n + 1)));
 }
 
-/* Takes a point. The step was at its rate, the loss from before it. */
+/* Adds a point: the rate of a step, and the loss before it. */
 static void add_point(ls_lr_curve *curve, double lr, double loss, double *mean) {
   const double smoothed = smooth(curve, mean, loss);
   curve->points[curve->n] = (ls_lr_point){.lr = lr, .loss = loss, .smoothed = smoothed};
   if (smoothed < curve->points[curve->least].smoothed) curve->least = curve->n;
   curve->n++;
-  curve->diverged = smoothed > RUNS_AWAY * curve->points[curve->least].smoothed;
+  curve->diverged = smoothed > DIVERGED * curve->points[curve->least].smoothed;
 }
 
-/* Collective. One step at a rate; the epochs follow each other without an end. */
+/* Collective. Runs one step at a rate; epochs follow each other without evaluation. */
 static ls_status run_step(trainer *t, double lr) {
   const uint64_t n = t->setup->train.view.n;
   ls_progress *const p = &t->progress;
@@ -31,11 +31,11 @@ static ls_status run_step(trainer *t, double lr) {
     p->epoch++;
   }
   ls_order_begin(t->setup->order, p->epoch);
-  t->fixed_lr = lr;
+  train_fix_lr(t, lr);
   return train_run_step(t);
 }
 
-/* Collective. */
+/* Collective. Runs steps at rates from `from` to `to`, in geometric progression. */
 static ls_status run_steps(trainer *t, double from, double to, size_t n_steps, ls_lr_curve *curve) {
   double mean = 0.0;
   for (size_t i = 0; i < n_steps && !curve->diverged; i++) {
@@ -44,13 +44,14 @@ static ls_status run_steps(trainer *t, double from, double to, size_t n_steps, l
     if (status == LS_ERR_NUMERIC) curve->diverged = true;
     if (status == LS_ERR_NUMERIC) return LS_OK;
     if (status != LS_OK) return status;
-    if (t->wants_stop) return ls_fail(LS_STOPPED, "stopped by a signal; nothing was written");
-    if (!isnan(ls_metric_loss(t->step_metric))) add_point(curve, lr, ls_metric_loss(t->step_metric), &mean);
+    if (t->is_stopping) return ls_fail(LS_STOPPED, "stopped by a signal; nothing was written");
+    if (!isnan(ls_metric_loss(t->batches.metric)))
+      add_point(curve, lr, ls_metric_loss(t->batches.metric), &mean);
   }
   return LS_OK;
 }
 
-/* Where the loss never fell below its first value there is nothing to suggest. */
+/* No suggestion if the loss never fell below its first value. */
 static double suggest(const ls_lr_curve *curve) {
   return curve->least > 0 ? curve->points[curve->least].lr / 10.0 : 0.0;
 }
@@ -59,18 +60,17 @@ ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, siz
                      ls_lr_curve *curve) {
   trainer t;
   *curve = (ls_lr_curve){.points = ls_calloc(n_steps, sizeof *curve->points)};
-  ls_status status = trainer_create(&t, comm, setup);
+  ls_status status = train_create(&t, comm, setup);
   if (status == LS_OK && !curve->points)
     status = ls_fail_memory("the curve", n_steps * sizeof *curve->points);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = train_choose_mode(&t, LS_SYNC_AUTO);
   if (status == LS_OK) {
-    t.has_bar = false;
     t.progress.seed = setup->job->train.seed;
     train_initialise(&t);
     status = run_steps(&t, from, to, n_steps, curve);
   }
   if (status == LS_OK) curve->suggested = suggest(curve);
-  trainer_destroy(&t);
+  train_destroy(&t);
   return status;
 }

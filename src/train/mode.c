@@ -1,10 +1,10 @@
-/* How gradients are summed in this run: told, remembered, or tried. */
+/* How gradients are summed in this run: as in the config, as before, or the fastest in a trial. */
 #include "internal.h"
 
 #include <string.h>
 
-/* Collective. A mode with the optimizer's state for it, which is zero. */
-static ls_status put_in_force(trainer *t, ls_sync_mode mode) {
+/* Collective. Sets a mode and creates the optimizer's state for it, which is zero. */
+static ls_status set_mode(trainer *t, ls_sync_mode mode) {
   ls_optim *const optim = t->setup->job->optim;
   ls_status status = ls_sync_set_mode(t->comm, t->sync, mode);
   if (status != LS_OK) return status;
@@ -12,39 +12,38 @@ static ls_status put_in_force(trainer *t, ls_sync_mode mode) {
   return ls_comm_agree(t->comm, ls_optim_build(optim, t->sync->updated.count));
 }
 
-#define TRIALS 3   /* steps of a mode; the first one only warms up, */
+#define TRIALS 3   /* steps of a mode; the first one warms up, */
 #define LONG   0.1 /* unless it takes so many seconds: then it is the only one */
 
-/* Collective. Seconds of a step in the mode in force: the least of a few, the same number on all ranks. The
- * model is blank, and learns next to nothing: this takes as long, and numbers that are not finite do not
- * matter. */
+/* Collective. Seconds of a step in the current mode: the minimum of a few, averaged over the ranks. The
+ * parameters are 0 and hardly change; that takes as long, and values that are not finite do not matter. */
 static double time_steps(trainer *t) {
   double least = 0.0;
-  t->fixed_lr = 1e-6;
+  train_fix_lr(t, 1e-6);
   ls_order_begin(t->setup->order, 0);
   for (int i = 0; i < TRIALS; i++) {
     ls_comm_barrier(t->comm);
     const double start = ls_clock();
     train_try_step(t);
-    double took = (ls_clock() - start) / ls_comm_size(t->comm);
-    ls_comm_sum_f64(t->comm, &took, 1);
-    if (i <= 1 || took < least) least = took;
-    if (i == 0 && took > LONG) break;
+    double seconds = (ls_clock() - start) / ls_comm_size(t->comm);
+    ls_comm_sum_f64(t->comm, &seconds, 1);
+    if (i <= 1 || seconds < least) least = seconds;
+    if (i == 0 && seconds > LONG) break;
   }
   return least;
 }
 
-/* Collective. Makes nothing of what the trials did. */
-static void forget_trials(trainer *t) {
+/* Collective. Undoes the effects of the trials. */
+static void reset_trials(trainer *t) {
   ls_model *const model = t->setup->job->model;
   memset(model->params, 0, model->n_params * sizeof *model->params);
   t->sync->seconds = 0.0;
-  t->fixed_lr = 0.0;
-  t->times = (times){0};
-  t->wants_stop = false;
+  train_fix_lr(t, 0.0);
+  train_reset_times(t);
 }
 
-/* Collective. Within a node nothing is under way on its own: there overlap has nothing to gain. */
+/* Collective. Mode overlap is tried with several nodes only: within a node, nothing is sent in the
+ * background. */
 static ls_status try_modes(trainer *t) {
   ls_status failure = LS_OK;
   bool found = false;
@@ -54,11 +53,11 @@ static ls_status try_modes(trainer *t) {
   double least = 0.0;
   char tried[120] = "";
   for (size_t i = 0; i < n_modes; i++) {
-    const ls_status status = put_in_force(t, modes[i]);
-    if (status != LS_OK) failure = status; /* its state does not fit in memory, another's may */
+    const ls_status status = set_mode(t, modes[i]);
+    if (status != LS_OK) failure = status; /* its state does not fit in memory; another one's may */
     if (status != LS_OK) continue;
     const double seconds = time_steps(t);
-    forget_trials(t);
+    reset_trials(t);
     ls_append(tried, sizeof tried, "%s%s %.2f ms", found ? ", " : "", ls_sync_mode_names[modes[i]],
               seconds * 1e3);
     if (!found || seconds < least) best = modes[i];
@@ -66,26 +65,19 @@ static ls_status try_modes(trainer *t) {
     found = true;
   }
   if (!found) return failure;
-  snprintf(t->how, sizeof t->how, "%s (a step takes: %s)", ls_sync_mode_names[best], tried);
-  return put_in_force(t, best);
+  snprintf(t->summation, sizeof t->summation, "%s (time of a step: %s)", ls_sync_mode_names[best], tried);
+  return set_mode(t, best);
 }
 
-/* Where several nodes take part, what goes between them. */
+/* Adds the type in which gradients travel between nodes. */
 static void describe_type(trainer *t) {
   const ls_exchange *const exchange = t->sync->exchange;
   const bool is_half = t->sync->type == LS_GRADIENT_BF16;
   if (exchange->n_nodes > 1)
-    ls_append(t->how, sizeof t->how, ", %s between %d nodes", is_half ? "bfloat16" : "float32",
+    ls_append(t->summation, sizeof t->summation, ", %s between %d nodes", is_half ? "bfloat16" : "float32",
               exchange->n_nodes);
   else if (is_half)
-    ls_append(t->how, sizeof t->how, ", float32: nothing goes to another node");
-}
-
-void train_initialise(trainer *t) {
-  ls_model *const model = t->setup->job->model;
-  ls_model_initialise(model, t->setup->job->train.seed);
-  ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
-  ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
+    ls_append(t->summation, sizeof t->summation, ", float32, as there is only one node");
 }
 
 ls_status train_choose_mode(trainer *t, ls_sync_mode saved) {
@@ -100,8 +92,8 @@ ls_status train_choose_mode(trainer *t, ls_sync_mode saved) {
   if (mode == LS_SYNC_AUTO) {
     status = try_modes(t);
   } else {
-    status = put_in_force(t, mode);
-    snprintf(t->how, sizeof t->how, "%s",
+    status = set_mode(t, mode);
+    snprintf(t->summation, sizeof t->summation, "%s",
              t->setup->tree ? "by a tree over lanes" : ls_sync_mode_names[mode]);
   }
   if (status == LS_OK && !t->setup->tree) describe_type(t);

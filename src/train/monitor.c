@@ -1,9 +1,9 @@
-/* The monitored column: which epoch is the best, when to stop early, when the learning rate drops. */
+/* The monitored column: the best epoch, early stopping, and the plateau schedule. */
 #include "internal.h"
 
 #include <math.h>
 
-int train_monitored(const trainer *t) {
+static int monitored_column(const trainer *t) {
   const int column = ls_column_find(t->setup->job, t->setup->job->train.monitor);
   LS_ASSERT(column >= 0);
   return column;
@@ -11,19 +11,19 @@ int train_monitored(const trainer *t) {
 
 /* Whether a value is better by more than `delta`. */
 static bool is_better(const trainer *t, double value, double best, double delta) {
-  return ls_column_is_maximized(t->setup->job, train_monitored(t)) ? value > best + delta
-                                                                   : value < best - delta;
+  return ls_column_is_maximized(t->setup->job, monitored_column(t)) ? value > best + delta
+                                                                    : value < best - delta;
 }
 
-bool train_is_best(const trainer *t, const epoch_row *row) {
-  const double value = row->values[train_monitored(t)];
-  const ls_progress *const progress = &t->progress;
-  if (isnan(value)) return false;
-  return progress->best_epoch == 0 || is_better(t, value, progress->best_value, 0.0);
+static void update_best(trainer *t, double value) {
+  ls_progress *const p = &t->progress;
+  if (isnan(value) || (p->best_epoch > 0 && !is_better(t, value, p->best_value, 0.0))) return;
+  p->best_epoch = p->epoch;
+  p->best_value = value;
 }
 
-/* Early stopping: n_stale epochs in a row were not better than stale_value. */
-static void count_stale(trainer *t, double value) {
+/* Early stopping: counts the epochs since the latest improvement of stale_value. */
+static void update_patience(trainer *t, double value) {
   ls_progress *const p = &t->progress;
   const bool improved = !isnan(value) && (!p->has_stale_value || is_better(t, value, p->stale_value,
                                                                            t->setup->job->train.min_delta));
@@ -33,27 +33,31 @@ static void count_stale(trainer *t, double value) {
   p->has_stale_value = 1;
 }
 
-void train_update_monitor(trainer *t, const epoch_row *row) {
+void train_update_monitor(trainer *t, const train_row *row) {
   const ls_job *const job = t->setup->job;
-  const int column = train_monitored(t);
+  const int column = monitored_column(t);
   const double value = row->values[column];
-  if (isnan(value) && !t->told_no_value) {
-    t->told_no_value = true;
+  if (isnan(value) && !t->has_warned) {
+    t->has_warned = true;
     ls_log(LS_LOG_WARNING,
-           "epoch %llu: train.monitor, %s, has no value: such an epoch is never the best, and counts as "
-           "one without an "
-           "improvement",
+           "epoch %llu: train.monitor: %s has no value; such an epoch is never the best, and counts as one "
+           "without improvement",
            (unsigned long long)t->progress.epoch, job->train.monitor);
   }
-  if (job->train.patience > 0) count_stale(t, value);
+  if (job->train.patience > 0) update_patience(t, value);
   if (ls_schedule_is_plateau(&job->schedule))
     ls_plateau_update(&job->schedule, value, ls_column_is_maximized(job, column), &t->progress.plateau);
+  update_best(t, value);
 }
 
 void train_reset_monitor(trainer *t) {
   ls_progress *const p = &t->progress;
   p->n_stale = p->has_stale_value = 0;
   p->plateau.has_best = p->plateau.n_bad = 0;
+}
+
+void train_forget_best(trainer *t) {
+  t->progress.best_epoch = 0;
 }
 
 bool train_is_stopped_early(const trainer *t) {

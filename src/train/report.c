@@ -1,30 +1,31 @@
-/* What a person sees of a run: its facts, the bar, the lines. */
+/* What a user sees of a run: its description, the progress bar, the lines of steps and epochs. */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void describe_layers(const ls_model *model, char *text, size_t size) {
   snprintf(text, size, "%zu", model->n_in);
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0 || layer->params[0].cols == 0) continue; /* no matrix, no new width */
+    if (layer->n_params == 0 || layer->params[0].cols == 0)
+      continue; /* without a matrix, the width stays the same */
     ls_append(text, size, "-%zu", layer->n_out);
   }
 }
 
-static void note_part(const char *role, const ls_split *part, const char *path) {
-  if (part->view.n == 0) return;
-  const ls_digest digest = part->dataset->fingerprint;
+static void note_split(const char *role, const ls_split *split, const char *path) {
+  if (split->view.n == 0) return;
+  const ls_digest digest = split->dataset->fingerprint;
   ls_log_note("%s data: %llu samples of %s, fingerprint %016llx%016llx", role,
-              (unsigned long long)part->view.n, path, (unsigned long long)digest.high,
+              (unsigned long long)split->view.n, path, (unsigned long long)digest.high,
               (unsigned long long)digest.low);
 }
 
-/* Collective. For the log alone: on what, with what and from what the run is made, as one wants to know
- * when it can't be asked any more. */
-static ls_status note_facts(trainer *t) {
+/* Collective. Details of machines, libraries and data for the log alone. */
+static ls_status note_details(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_data_config *const data = &setup->job->data;
   char *hosts = NULL;
@@ -36,11 +37,12 @@ static ls_status note_facts(trainer *t) {
     ls_log_note("host %s", line);
   free(hosts);
   ls_log_note("files: %s; %s", ls_store_library(library, sizeof library),
-              t->saver && ls_saver_has_thread(t->saver) ? "a thread writes checkpoints"
-                                                        : "checkpoints are written while training waits");
-  note_part("training", &setup->train, data->train);
-  note_part("validation", &setup->validation, data->validation ? data->validation : data->train);
-  note_part("test", &setup->test, data->test);
+              t->saves.saver && ls_saver_has_thread(t->saves.saver)
+                  ? "a thread writes checkpoints"
+                  : "checkpoints are written while training waits");
+  note_split("training", &setup->train, data->train);
+  note_split("validation", &setup->validation, data->validation ? data->validation : data->train);
+  note_split("test", &setup->test, data->test);
   return status;
 }
 
@@ -56,34 +58,38 @@ ls_status train_report_start(trainer *t) {
     ls_log(LS_LOG_INFO, "reproducible: %zu lane%s; the same bits at any number of ranks",
            setup->tree->n_lanes, setup->tree->n_lanes == 1 ? "" : "s");
   if (setup->tree && (size_t)ls_comm_size(t->comm) > setup->tree->n_lanes)
-    ls_log(LS_LOG_WARNING, "%d of %d ranks have nothing to do: train.lanes is %zu",
+    ls_log(LS_LOG_WARNING, "%d of %d ranks have no work, as train.lanes is %zu",
            ls_comm_size(t->comm) - (int)setup->tree->n_lanes, ls_comm_size(t->comm), setup->tree->n_lanes);
   ls_log(LS_LOG_INFO, "data: %llu training, %llu validation, %llu test samples of %zu features from %s",
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
          (unsigned long long)setup->test.view.n, model->n_in, setup->job->data.train);
-  ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps an epoch; output %s",
+  ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps per epoch; output %s",
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
-  if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->how);
-  if (t->is_root && !ls_saver_has_thread(t->saver))
-    ls_log(LS_LOG_INFO, "checkpoints: written while training waits, as this HDF5 is not safe for threads");
-  train_report_inherited(t);
-  const ls_status status = note_facts(t);
+  if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->summation);
+  if (t->is_root && !ls_saver_has_thread(t->saves.saver))
+    ls_log(LS_LOG_INFO,
+           "checkpoints: written while training waits, as this HDF5 library is not thread-safe");
+  train_report_initial(t);
+  t->report.has_bar = isatty(STDERR_FILENO);
+  const ls_status status = note_details(t);
   const double start_up = ls_clock_process();
   if (status == LS_OK && start_up >= 0.0) ls_log(LS_LOG_INFO, "ready in %.2f s", start_up);
+  t->report.started = ls_clock();
+  t->report.samples = t->progress.samples;
   return status;
 }
 
 #define BAR_WIDTH   24
-#define BAR_SECONDS 0.1 /* between two drawings */
+#define BAR_SECONDS 0.1 /* between two drawings, at least */
 
 static void draw_bar(trainer *t, double loss, double quality) {
   const double now = ls_clock();
   const ls_progress *const p = &t->progress;
-  if (now - t->bar_drawn < BAR_SECONDS) return;
-  t->bar_drawn = now;
+  if (now - t->report.drawn < BAR_SECONDS) return;
+  t->report.drawn = now;
   const uint64_t n = t->setup->train.view.n;
-  const double speed = (double)(p->samples - t->started_samples) / (now - t->started);
+  const double speed = (double)(p->samples - t->report.samples) / (now - t->report.started);
   const ls_train_config *const train = &t->setup->job->train;
   const double in_epochs =
       ((double)train->epochs - (double)p->epoch) * (double)n - (double)p->epoch_samples;
@@ -107,14 +113,14 @@ void train_report_step(trainer *t, double loss, double quality) {
   const ls_progress *const p = &t->progress;
   if (every && p->step % every == 0)
     ls_log(LS_LOG_INFO, "step %llu  epoch %llu  lr %.6g  loss %.6g  %s %.4f", (unsigned long long)p->step,
-           (unsigned long long)(p->epoch + 1), t->last_lr, loss,
+           (unsigned long long)(p->epoch + 1), t->rate.last, loss,
            ls_metric_quality_name(t->setup->job->task), quality);
-  if (t->is_root && t->has_bar) draw_bar(t, loss, quality);
+  if (t->is_root && t->report.has_bar) draw_bar(t, loss, quality);
 }
 
 #define DETAILS (256 + 48 * LS_MEASURES_MAX)
 
-/* What not every run has: validation, a changing rate, penalties. */
+/* Details that not every run has: validation, a learning rate that changes, penalties. */
 static void describe_details(const trainer *t, const double *row, char text[DETAILS]) {
   const ls_job *const job = t->setup->job;
   if (!isnan(row[LS_COLUMN_VAL_LOSS])) {
@@ -126,22 +132,23 @@ static void describe_details(const trainer *t, const double *row, char text[DETA
   if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[LS_COLUMN_LR]);
   if (t->progress.skipped_steps > 0)
     ls_append(text, DETAILS, "  %llu steps skipped so far", (unsigned long long)t->progress.skipped_steps);
-  if (train_has_penalty(t)) ls_append(text, DETAILS, "  penalty %.4f (not in loss)", train_penalty(t));
+  if (t->sync->n_penalised > 0)
+    ls_append(text, DETAILS, "  penalty %.4f (not in loss)",
+              ls_penalty_value(job->model->n_segments, job->model->segments, job->model->params));
 }
 
-void train_report_epoch(const trainer *t, const epoch_row *epoch) {
+void train_report_epoch(const trainer *t, const train_row *epoch) {
   const double *const row = epoch->values;
-  const double all = t->times.all > 0.0 ? t->times.all : 1.0;
+  const double total = t->times.total > 0.0 ? t->times.total : 1.0;
   const char *const quality = ls_metric_quality_name(t->setup->job->task);
   char details[DETAILS] = "";
   describe_details(t, row, details);
-  const double compute = 100.0 * t->times.compute / all;
-  const double communication = 100.0 * (t->sync->seconds - t->times.communication) / all;
-  const double data = 100.0 * t->times.data / all;
+  const double compute = 100.0 * t->times.compute / total;
+  const double communication = 100.0 * (t->sync->seconds - t->times.communication) / total;
+  const double data = 100.0 * t->times.data / total;
   ls_log(LS_LOG_INFO,
          "epoch %llu/%llu  loss %.4f  %s %.4f%s  %.0f samples/s  %.2f s: compute %.0f %%, communication "
-         "%.0f %%, data "
-         "%.0f %%, other %.0f %%",
+         "%.0f %%, data %.0f %%, other %.0f %%",
          (unsigned long long)t->progress.epoch, (unsigned long long)t->setup->job->train.epochs,
          row[LS_COLUMN_TRAIN_LOSS], quality, row[LS_COLUMN_TRAIN_QUALITY], details,
          row[LS_COLUMN_SAMPLES_PER_SECOND], row[LS_COLUMN_SECONDS], compute, communication, data,

@@ -1,29 +1,30 @@
-/* Signals that ask a run to stop: a flag, which each step's reduction carries to all ranks. */
-#include "lockstep/train.h"
+/* Signals that ask a run to stop: they set a flag, which the reduction of each step carries to all ranks.
+ */
+#include "internal.h"
 
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#define AGAIN 1.0 /* seconds; what comes sooner is the same Ctrl-C: `timeout` sends it twice */
+#define REPEAT_SECONDS 1.0 /* an earlier SIGINT belongs to the same Ctrl-C: `timeout` sends it twice */
 
-static volatile sig_atomic_t asked;
-static _Atomic double interrupted; /* when Ctrl-C first came; 0: it did not */
+static volatile sig_atomic_t requested; /* the signal; 0: none */
+static _Atomic double interrupted;      /* time of the first Ctrl-C; 0: none */
 
-/* Ctrl-C a second time ends the process as it would any other. */
+/* A second Ctrl-C ends the process, as it ends any other. */
 static void note_interrupt(void) {
   const double now = ls_clock();
-  if (interrupted > 0.0 && now - interrupted > AGAIN) {
+  if (interrupted > 0.0 && now - interrupted > REPEAT_SECONDS) {
     signal(SIGINT, SIG_DFL);
     raise(SIGINT);
   }
   if (interrupted <= 0.0) interrupted = now;
 }
 
-/* After TERM there is little time, whatever follows. */
-static void remember(int number) {
+/* After TERM little time is left; later signals do not change that. */
+static void handle(int number) {
   if (number == SIGINT) note_interrupt();
-  if (asked != SIGTERM) asked = number;
+  if (requested != SIGTERM) requested = number;
 }
 
 static bool is_ignored(int number) {
@@ -35,7 +36,7 @@ void ls_stop_install(void) {
   static const int numbers[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP, SIGPIPE};
   struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = remember;
+  action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   sigfillset(&action.sa_mask);
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -45,5 +46,5 @@ void ls_stop_install(void) {
 }
 
 int ls_stop_signal(void) {
-  return (int)asked;
+  return (int)requested;
 }

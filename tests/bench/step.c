@@ -121,7 +121,7 @@ static void report(const trainer *t, const settings *s, figures *f) {
 static ls_status measure(ls_comm *comm, const settings *s, ls_setup *setup) {
   trainer t;
   figures f;
-  ls_status status = ls_comm_agree(comm, trainer_create(&t, comm, setup));
+  ls_status status = ls_comm_agree(comm, train_create(&t, comm, setup));
   if (status == LS_OK) status = train_choose_mode(&t, LS_SYNC_AUTO);
   if (status == LS_OK) {
     ls_model_initialise(setup->job->model, 1);
@@ -136,7 +136,7 @@ static ls_status measure(ls_comm *comm, const settings *s, ls_setup *setup) {
     else
       status = ls_fail(LS_ERR_NUMERIC, "a step failed: %s", ls_message());
   }
-  trainer_destroy(&t);
+  train_destroy(&t);
   return status;
 }
 

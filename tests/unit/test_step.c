@@ -61,7 +61,7 @@ static void test_step_allocates_nothing(void **state) {
   trainer t;
   assert_int_equal(ls_job_create(comm, &source, &job), LS_OK);
   assert_int_equal(ls_setup_create(comm, job, &setup), LS_OK);
-  assert_int_equal(trainer_create(&t, comm, setup), LS_OK);
+  assert_int_equal(train_create(&t, comm, setup), LS_OK);
   assert_int_equal(train_choose_mode(&t, LS_SYNC_AUTO), LS_OK);
   ls_model_initialise(job->model, 1);
   assert_true(n_allocations > 0);
@@ -71,7 +71,7 @@ static void test_step_allocates_nothing(void **state) {
   while (t.progress.epoch_samples < setup->train.view.n) assert_int_equal(train_run_step(&t), LS_OK);
   assert_int_equal(n_allocations, before);
 
-  trainer_destroy(&t);
+  train_destroy(&t);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);
 }

@@ -1,0 +1,111 @@
+/* Comparison of a checkpoint with the config and the data of a run that is to resume it. */
+#include "internal.h"
+
+#include <string.h>
+
+/* Parts of the config that must be the same, as dotted paths of at most two names; the last one only in
+ * mid-epoch, where a different order would repeat and omit samples. */
+static const char *const fixed_keys[][2] = {{"seed", NULL},
+                                            {"loss", NULL},
+                                            {"model", NULL},
+                                            {"optimizer", "type"},
+                                            {"train", "batch_size"},
+                                            {"train", "accumulate"},
+                                            {"train", "reproducible"},
+                                            {"train", "lanes"},
+                                            {"data", "normalize"},
+                                            {"data", "standardize_targets"},
+                                            {"data", "shuffle"}};
+
+static const ls_node *find(const ls_job *job, const char *const key[2]) {
+  const ls_node *const node = ls_node_find(ls_config_root(job->config), key[0]);
+  return node && key[1] ? ls_node_find(node, key[1]) : node;
+}
+
+static ls_status fail_differs(const char *path, const char *difference) {
+  return ls_fail(
+      LS_ERR_CONFIG,
+      "%s: cannot resume with this config: %s as in the checkpoint; restore the value, or start a "
+      "new run with a different output or --overwrite",
+      path, difference);
+}
+
+/* A validation split determines the training data; a validation file does not. */
+static ls_status check_split(const char *path, const ls_job *now, const ls_job *then) {
+  if (now->data.validation_fraction == then->data.validation_fraction) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "%s: cannot resume with this config: data.validation is %g, not %g as in the checkpoint; "
+                 "restore the value, or start a new run with a different output or --overwrite",
+                 path, now->data.validation_fraction, then->data.validation_fraction);
+}
+
+/* `position`: the progress of the checkpoint. */
+static ls_status check_config(const trainer *t, const ls_modelfile *saved, const ls_progress *position) {
+  ls_job *then = NULL;
+  const ls_job *const now = t->setup->job;
+  char difference[300];
+  const char *const path = ls_store_path(saved->store);
+  ls_status status = ls_job_create_saved(saved->config, path, &then);
+  if (status != LS_OK) return status;
+  const size_t n_keys = sizeof fixed_keys / sizeof fixed_keys[0] - (position->epoch_samples == 0);
+  for (size_t i = 0; status == LS_OK && i < n_keys; i++)
+    if (ls_node_differ(find(now, fixed_keys[i]), find(then, fixed_keys[i]), difference, sizeof difference))
+      status = fail_differs(path, difference);
+  if (status == LS_OK) status = check_split(path, now, then);
+  ls_job_destroy(&then);
+  return status;
+}
+
+ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
+  const char *const path = ls_store_path(saved->store);
+  const ls_digest now = t->setup->train.dataset->fingerprint;
+  ls_progress then = {0};
+  if (!saved->is_checkpoint)
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: is a model, not a checkpoint: without an optimizer's state it cannot be resumed",
+                   path);
+  ls_status status = ls_checkpoint_read_progress(saved, &then);
+  if (status == LS_OK) status = check_config(t, saved, &then);
+  if (status == LS_OK && !ls_digest_equal(then.data, now))
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
+        (unsigned long long)then.data.high, (unsigned long long)then.data.low, t->setup->job->data.train,
+        (unsigned long long)now.high, (unsigned long long)now.low);
+  return status;
+}
+
+ls_digest train_validation_digest(const trainer *t) {
+  const ls_dataset *const dataset = t->setup->validation.dataset;
+  return dataset ? dataset->fingerprint : (ls_digest){0};
+}
+
+ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, bool *same) {
+  static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
+  const ls_digest before = t->progress.validation;
+  const bool is_known = before.low != 0 || before.high != 0; /* else the paths are compared */
+  const size_t n_keys = is_known ? 1 : 2;
+  ls_job *then = NULL;
+  char difference[300];
+  const ls_status status = ls_job_create_saved(saved->config, ls_store_path(saved->store), &then);
+  *same = status == LS_OK && (!is_known || ls_digest_equal(before, train_validation_digest(t)));
+  for (size_t i = 0; *same && i < n_keys; i++)
+    *same =
+        !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
+  ls_job_destroy(&then);
+  return train_ignore_mismatch(status);
+}
+
+void train_log_changes(const trainer *t, const ls_modelfile *saved) {
+  ls_job *then = NULL;
+  char changes[LS_MESSAGE_MAX];
+  if (ls_job_create_saved(saved->config, ls_store_path(saved->store), &then) == LS_OK) {
+    ls_node_changes(ls_config_root(t->setup->job->config), ls_config_root(then->config), changes,
+                    sizeof changes);
+    if (changes[0]) ls_log(LS_LOG_INFO, "changed since: %s", changes);
+  }
+  ls_job_destroy(&then);
+  if (saved->platform && strcmp(saved->platform, t->platform) != 0)
+    ls_log(LS_LOG_INFO, "different platform, which rounds differently: was %s, is %s", saved->platform,
+           t->platform);
+}

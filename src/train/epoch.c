@@ -1,0 +1,130 @@
+/* The end of an epoch, and evaluation on the test data. */
+#include "internal.h"
+
+#include <math.h>
+
+ls_status train_epochs_create(trainer *t) {
+  const ls_setup *const setup = t->setup;
+  const ls_job *const job = setup->job;
+  const ls_status status = ls_metric_create(job->task, job->model->n_out, false, &t->metric);
+  if (status != LS_OK) return status;
+  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->metric);
+  return ls_measures_create_metric(t->comm, setup, &t->evaluation);
+}
+
+void train_epochs_destroy(trainer *t) {
+  ls_metric_destroy(&t->metric);
+  ls_metric_destroy(&t->evaluation);
+}
+
+/* Collective. Fills t->evaluation from a split. */
+static void evaluate(trainer *t, const ls_split *split) {
+  const ls_setup *const setup = t->setup;
+  ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &split->view, split->batch,
+              t->evaluation);
+}
+
+/* ---------------------------------------------------------------------------- rows */
+
+/* Collective. The row of the epoch that just ended. All ranks get rank 0's times, as the monitor may use
+ * them. */
+static void make_row(trainer *t, train_row *out) {
+  const ls_setup *const setup = t->setup;
+  double *const row = out->values;
+  out->n = ls_columns_count(setup->job);
+  for (int i = 0; i < out->n; i++) row[i] = NAN;
+  row[LS_COLUMN_EPOCH] = (double)t->progress.epoch;
+  row[LS_COLUMN_STEP] = (double)t->progress.step;
+  row[LS_COLUMN_LR] = t->rate.last;
+  row[LS_COLUMN_TRAIN_LOSS] = ls_metric_loss(t->metric);
+  row[LS_COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->metric);
+  row[LS_COLUMN_SECONDS] = t->progress.epoch_seconds;
+  row[LS_COLUMN_SAMPLES_PER_SECOND] = (double)setup->train.view.n / t->progress.epoch_seconds;
+  if (setup->validation.view.n > 0) {
+    evaluate(t, &setup->validation);
+    row[LS_COLUMN_VAL_LOSS] = ls_metric_loss(t->evaluation);
+    row[LS_COLUMN_VAL_QUALITY] = ls_metric_quality(t->evaluation);
+    ls_measures_values(&setup->job->measures, t->evaluation, row + LS_COLUMNS_FIXED);
+  }
+  ls_comm_broadcast(t->comm, out, sizeof *out);
+}
+
+/* Rank 0: appends a row; a NaN leaves its column empty. */
+static ls_status append_row(const char *path, const train_row *row) {
+  FILE *file = NULL;
+  const ls_status status = ls_rundir_begin_rows(path, &file);
+  for (int i = 0; status == LS_OK && i < row->n; i++) {
+    const bool is_count = i == LS_COLUMN_EPOCH || i == LS_COLUMN_STEP;
+    if (!isnan(row->values[i])) fprintf(file, is_count ? "%.0f" : "%.9g", row->values[i]);
+    fputs(i + 1 < row->n ? "," : "\n", file);
+  }
+  return status == LS_OK ? ls_rundir_end_rows(path, file) : status;
+}
+
+ls_status train_reset_rows(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const char *names[LS_COLUMNS_MAX];
+  const int n = ls_columns_count(job);
+  for (int i = 0; i < n; i++) names[i] = ls_column_name(job, i);
+  const ls_status status = ls_rundir_reset_metrics(&t->dir, names, (size_t)n, t->progress.epoch);
+  const bool has_diagnostics = job->train.diagnostics || ls_rundir_has_diagnostics(&t->dir);
+  return status == LS_OK && has_diagnostics ? ls_rundir_reset_diagnostics(&t->dir, t->progress.epoch)
+                                            : status;
+}
+
+/* ----------------------------------------------------------------------- the epoch */
+
+/* Local, with the same result on all ranks. */
+static ls_status check_validation(const trainer *t, const train_row *row) {
+  const bool is_measured = t->setup->validation.view.n > 0 && ls_metric_weight(t->evaluation) > 0.0;
+  if (!is_measured || isfinite(row->values[LS_COLUMN_VAL_LOSS])) return LS_OK;
+  return ls_fail(LS_ERR_NUMERIC,
+                 "epoch %.0f: the validation loss is not finite; the last checkpoint is untouched",
+                 row->values[LS_COLUMN_EPOCH]);
+}
+
+ls_status train_end_epoch(trainer *t) {
+  train_row row = {0};
+  ls_status status = train_check_state(t);
+  if (status != LS_OK) return status;
+  t->progress.epoch++;
+  t->progress.epoch_samples = 0;
+  make_row(t, &row);
+  ls_metric_reset(t->metric);
+  train_end_epoch_seconds(t);
+  status = check_validation(t, &row);
+  if (status != LS_OK) return status;
+  train_update_monitor(t, &row);
+  train_report_epoch(t, &row);
+  status = train_diagnose(t);
+  if (status != LS_OK) return status;
+  train_reset_times(t);
+  return ls_comm_agree(t->comm, t->is_root ? append_row(t->dir.metrics, &row) : LS_OK);
+}
+
+/* ------------------------------------------------------------------------ test data */
+
+static void report_test(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  double values[LS_MEASURES_MAX];
+  char more[48 * LS_MEASURES_MAX] = "";
+  ls_measures_values(&job->measures, t->evaluation, values);
+  ls_measures_describe(&job->measures, values, false, more, sizeof more);
+  ls_log(LS_LOG_INFO, "test: loss %.4f  %s %.4f%s  (%s)", ls_metric_loss(t->evaluation),
+         ls_metric_quality_name(job->task), ls_metric_quality(t->evaluation), more, t->dir.model);
+}
+
+ls_status train_test(trainer *t) {
+  const ls_setup *const setup = t->setup;
+  ls_modelfile *saved = NULL;
+  if (setup->test.view.n == 0) return LS_OK;
+  ls_status status = ls_comm_agree(t->comm, t->is_root ? ls_modelfile_open(t->dir.model, &saved) : LS_OK);
+  if (status == LS_OK)
+    status = ls_checkpoint_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
+  if (status == LS_OK) {
+    evaluate(t, &setup->test);
+    report_test(t);
+  }
+  ls_modelfile_close(&saved);
+  return status;
+}

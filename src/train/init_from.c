@@ -1,0 +1,184 @@
+/* --init-from: a new run that starts with the weights of another model. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAMES_MAX  12 /* names in a list; of the rest only the number is printed */
+#define REASON_MAX 200
+
+/* A list for people. */
+typedef struct name_list {
+  size_t n;
+  char text[4096];
+} name_list;
+
+struct train_initial_weights {
+  const char *source; /* borrowed: the path of the other model */
+  name_list read, random;
+  char warning[300]; /* "": none */
+};
+
+/* Rank 0's work. */
+typedef struct reader {
+  const ls_modelfile *saved;
+  const ls_train_options *options;
+  const ls_model *model;
+  train_initial_weights *result;
+  size_t n_layers;        /* so far, of those with weights */
+  bool has_first_weights; /* those of the first layer were read */
+} reader;
+
+/* A layer's block of parameters or state. */
+typedef struct block {
+  const ls_segment *segment;
+  char reason[REASON_MAX]; /* why it was not read; "": it was */
+} block;
+
+static void add_name(name_list *list, const char *path, const char *reason) {
+  const bool has_reason = reason[0] != '\0';
+  if (list->n++ < NAMES_MAX)
+    ls_append(list->text, sizeof list->text, "%s%s%s%s%s", list->n > 1 ? ", " : "", path,
+              has_reason ? " (" : "", reason, has_reason ? ")" : "");
+}
+
+/* ------------------------------------------------------------------------ weights */
+
+static bool is_requested(const reader *r, const ls_segment *segment) {
+  const bool *const layers = r->options->init_layers;
+  return !layers || layers[strtoull(segment->path, NULL, 10)];
+}
+
+static ls_status read_block(const reader *r, const ls_segment *segment, float *values, block *out) {
+  *out = (block){.segment = segment};
+  if (!is_requested(r, segment)) {
+    ls_append(out->reason, REASON_MAX, "not in --init-layers");
+    return LS_OK;
+  }
+  const ls_status status =
+      ls_modelfile_read_block(r->saved, segment, values + segment->offset, out->reason, sizeof out->reason);
+  if (status != LS_OK || out->reason[0] == '\0' || !r->options->init_layers) return status;
+  return ls_fail(LS_ERR_MODEL, "%s: --init-layers: cannot use /model/%s: %s", r->result->source,
+                 segment->path, out->reason);
+}
+
+/* Lists the layer if all its n blocks were treated alike, else its blocks. */
+static void list_layer(reader *r, const ls_leaf *leaf, const block *blocks, size_t n) {
+  train_initial_weights *const result = r->result;
+  size_t n_read = 0;
+  for (size_t i = 0; i < n; i++) n_read += blocks[i].reason[0] == '\0';
+  if (n_read == n) add_name(&result->read, leaf->path, "");
+  if (n_read == 0) add_name(&result->random, leaf->path, blocks[0].reason);
+  for (size_t i = 0; n_read > 0 && n_read < n && i < n; i++)
+    add_name(blocks[i].reason[0] ? &result->random : &result->read, blocks[i].segment->path,
+             blocks[i].reason);
+  if (r->n_layers++ == 0) r->has_first_weights = blocks[0].reason[0] == '\0';
+}
+
+/* states: the segments of the layer's state */
+static ls_status read_layer(reader *r, const ls_leaf *leaf, const ls_segment *states) {
+  block blocks[LS_LAYER_PARAMS_MAX + LS_LAYER_STATES_MAX];
+  const ls_model *const model = r->model;
+  size_t n = 0;
+  ls_status status = LS_OK;
+  for (size_t i = 0; status == LS_OK && i < leaf->n_segments; i++)
+    status = read_block(r, &model->segments[leaf->segment + i], model->params, &blocks[n++]);
+  for (size_t i = 0; status == LS_OK && i < leaf->layer->n_states; i++)
+    status = read_block(r, &states[i], model->state, &blocks[n++]);
+  if (status == LS_OK && n > 0) list_layer(r, leaf, blocks, n);
+  return status;
+}
+
+/* In the order of the config; segments are in the opposite order. */
+static ls_status read_layers(reader *r) {
+  const ls_model *const model = r->model;
+  const ls_segment *states = model->state_segments + model->n_state_segments;
+  ls_status status = LS_OK;
+  for (size_t i = 0; status == LS_OK && i < model->n_leaves; i++) {
+    states -= model->leaves[i].layer->n_states;
+    status = read_layer(r, &model->leaves[i], states);
+  }
+  return status;
+}
+
+/* ------------------------------------------------------------------------- inputs */
+
+#define MOST_SHIFT 0.5
+
+/* A normalised input x' of this run is a x' + b for the other model, where a is the ratio of the factors.
+ * Warns of the feature with the largest |a - 1| + |b|, the change of x' = 1 or -1. */
+static void compare_inputs(reader *r, const ls_normalizer *mine, const ls_normalizer *other) {
+  double most = MOST_SHIFT;
+  train_initial_weights *const result = r->result;
+  for (size_t j = 0; j < mine->n_features; j++) {
+    const double a = other->factor[j] / mine->factor[j];
+    const double b = (mine->offset[j] - other->offset[j]) * other->factor[j];
+    if (!(fabs(a - 1.0) + fabs(b) > most)) continue;
+    most = fabs(a - 1.0) + fabs(b);
+    snprintf(
+        result->warning, sizeof result->warning,
+        "inputs are normalised differently than for that model, most of all feature %zu (from 0): what "
+        "is 0 +- 1 here was %.3g +- %.3g there; the first layer must adapt to that",
+        j, b, a);
+  }
+}
+
+/* The weights of the first layer fit only inputs that are normalised alike. */
+static ls_status check_inputs(reader *r, const ls_normalizer *mine) {
+  ls_normalizer *other = NULL;
+  if (!r->has_first_weights || r->saved->n_inputs != mine->n_features) return LS_OK;
+  ls_status status = ls_normalizer_create(mine->n_features, &other);
+  if (status == LS_OK) status = ls_modelfile_read_normalizer(r->saved, other);
+  if (status == LS_OK) compare_inputs(r, mine, other);
+  ls_normalizer_destroy(&other);
+  return status;
+}
+
+/* ---------------------------------------------------------------------- the whole */
+
+static const char *list_text(name_list *list) {
+  if (list->n > NAMES_MAX) ls_append(list->text, sizeof list->text, " and %zu more", list->n - NAMES_MAX);
+  return list->text;
+}
+
+static ls_status fail_nothing(const trainer *t, train_initial_weights *result) {
+  return ls_fail(LS_ERR_MODEL, "%s: none of its weights fit the model of %s: %s", result->source,
+                 t->setup->job->train.output,
+                 result->random.n > 0 ? list_text(&result->random) : "the latter has no weights");
+}
+
+/* Rank 0's work. */
+static ls_status read_weights(trainer *t, const ls_train_options *options) {
+  ls_modelfile *saved = NULL;
+  t->initial = ls_calloc(1, sizeof *t->initial);
+  if (!t->initial) return ls_fail_memory("the list of weights", sizeof *t->initial);
+  t->initial->source = options->init_from;
+  ls_status status = ls_modelfile_open(options->init_from, &saved);
+  reader r = {.saved = saved, .options = options, .model = t->setup->job->model, .result = t->initial};
+  if (status == LS_OK) status = read_layers(&r);
+  if (status == LS_OK && t->initial->read.n == 0) status = fail_nothing(t, t->initial);
+  if (status == LS_OK) status = check_inputs(&r, t->setup->normalizer);
+  ls_modelfile_close(&saved);
+  return status;
+}
+
+ls_status train_init_from(trainer *t, const ls_train_options *options) {
+  const ls_model *const model = t->setup->job->model;
+  const ls_status status = ls_comm_agree(t->comm, t->is_root ? read_weights(t, options) : LS_OK);
+  if (status != LS_OK) return status;
+  ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
+  return LS_OK;
+}
+
+void train_report_initial(const trainer *t) {
+  train_initial_weights *const initial = t->initial;
+  if (!initial) return;
+  if (initial->random.n == 0)
+    ls_log(LS_LOG_INFO, "weights: all from %s", initial->source);
+  else
+    ls_log(LS_LOG_INFO, "weights: from %s: %s; random: %s", initial->source, list_text(&initial->read),
+           list_text(&initial->random));
+  if (initial->warning[0]) ls_log(LS_LOG_WARNING, "%s", initial->warning);
+}

@@ -1,0 +1,73 @@
+/* The trainer: creation and destruction, initial parameters, the end of training. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+static bool has_penalty(const ls_model *model) {
+  bool found = false;
+  for (size_t i = 0; i < model->n_segments; i++)
+    found = found || model->segments[i].l1 > 0.0 || model->segments[i].l2 > 0.0;
+  return found;
+}
+
+/* Collective. */
+static ls_status create_sync(trainer *t) {
+  const ls_setup *const setup = t->setup;
+  const ls_job *const job = setup->job;
+  const ls_model *const model = job->model;
+  ls_sync_config config = job->sync;
+  config.shared_memory = config.shared_memory && !setup->tree; /* the tree does not use it */
+  const ls_status status =
+      ls_sync_create(t->comm, &config, model->n_params, model->grads, t->batches.metric->n_sums, &t->sync);
+  if (status != LS_OK) return status;
+  t->sync->tree = setup->tree;
+  t->sync->clip_norm = job->train.clip_grad_norm;
+  t->sync->clip_value = job->train.clip_grad_value;
+  if (has_penalty(model)) {
+    t->sync->n_penalised = model->n_segments;
+    t->sync->penalised = model->segments;
+  }
+  return LS_OK;
+}
+
+ls_status train_create(trainer *t, ls_comm *comm, ls_setup *setup) {
+  *t = (trainer){.comm = comm, .setup = setup, .is_root = ls_comm_rank(comm) == 0};
+  ls_status status = train_batches_create(t);
+  if (status == LS_OK) status = train_epochs_create(t);
+  if (status == LS_OK) status = ls_config_print(setup->job->config, &t->config);
+  t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
+  if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
+  status = ls_comm_agree(comm, status);
+  if (status == LS_OK) status = create_sync(t);
+  if (status != LS_OK) return status;
+  t->progress = (ls_progress){.n_sums = t->metric->n_sums, .sums = t->metric->sums};
+  train_record_saved(t, false);
+  return LS_OK;
+}
+
+void train_destroy(trainer *t) {
+  ls_saver_destroy(&t->saves.saver); /* first, as it uses the rest; rank 0 waits for it ... */
+  ls_comm_barrier(t->comm);          /* ... and the others for rank 0 */
+  ls_rundir_destroy(&t->dir);
+  train_diagnostics_destroy(&t->diagnostics);
+  free(t->initial);
+  free(t->kept_state);
+  ls_sync_destroy(t->comm, &t->sync);
+  train_batches_destroy(t);
+  train_epochs_destroy(t);
+  free(t->config);
+  free(t->platform);
+}
+
+void train_initialise(trainer *t) {
+  ls_model *const model = t->setup->job->model;
+  ls_model_initialise(model, t->setup->job->train.seed);
+  ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
+  ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
+}
+
+bool train_is_finished(const trainer *t) {
+  const ls_train_config *const train = &t->setup->job->train;
+  return t->progress.epoch >= train->epochs || train_is_stopped_early(t) ||
+         (train->has_max_steps && t->progress.step >= train->max_steps);
+}
