@@ -1,14 +1,14 @@
-/* store: HDF5 files, read with suspicion and written whole or not at all; digests.
+/* store: safe reading and atomic writing of HDF5 files; digests.
  *
- * Reading never trusts a file: layouts, filters, sizes and types are checked before anything is read, and
- * nothing outside the file is ever opened. Writing goes to a temporary file beside the target, is read
- * back and compared, synced, and only then takes the target's name. All functions are local. */
+ * Reading checks layouts, filters, sizes and types before it reads any data, and never opens other files.
+ * Writing creates a temporary file in the target's folder, reads it back and compares it, syncs it, and
+ * only then renames it to the target. All functions are local. */
 #ifndef LOCKSTEP_STORE_H
 #define LOCKSTEP_STORE_H
 
 #include "lockstep/base.h"
 
-/* Element types, as stored. LS_TEXT: strings, which only the text functions read. */
+/* Stored element types. LS_TEXT: strings, for the text functions only. */
 typedef enum ls_dtype {
   LS_U8,
   LS_U16,
@@ -25,7 +25,7 @@ typedef enum ls_dtype {
 
 #define LS_MAX_DIMS 8
 
-/* What an array is: type and shape; dims[0] counts rows (samples). A scalar has n_dims 0. */
+/* Type and shape of an array; dims[0] is the number of rows (samples). A scalar has n_dims 0. */
 typedef struct ls_array {
   ls_dtype dtype;
   unsigned n_dims;
@@ -35,10 +35,10 @@ typedef struct ls_array {
 /* Local. Bytes of an element; 0 for LS_TEXT. */
 size_t ls_dtype_size(ls_dtype dtype);
 
-/* Local. "uint8", "float32" ... as h5py and NumPy call them. */
+/* Local. The name in h5py and NumPy: "uint8", "float32", ... */
 const char *ls_dtype_name(ls_dtype dtype);
 
-/* Local. Elements of a row (the product of dims[1..]), checked; false on overflow. 1 for n_dims <= 1. */
+/* Local. Elements of a row: the product of dims[1..], 1 if n_dims <= 1; false on overflow. */
 bool ls_array_row_size(const ls_array *array, size_t *elements);
 
 /* Local. "(60000, 28, 28) uint8", for messages, into `text` of `size` bytes; returns `text`. */
@@ -47,7 +47,7 @@ const char *ls_array_describe(const ls_array *array, char *text, size_t size);
 /* Local. The HDF5 library's version, "HDF5 1.10.8", into `text` of `size` bytes; returns `text`. */
 const char *ls_store_library(char *text, size_t size);
 
-/* Local. Whether several threads may call this room at a time, each on files of its own: HDF5 can be built
+/* Local. Whether several threads may use this module at a time, on different files. HDF5 can be built
  * without that. */
 bool ls_store_is_thread_safe(void);
 
@@ -63,58 +63,58 @@ bool ls_digest_equal(ls_digest a, ls_digest b);
 
 /* ------------------------------------------------------------------ reading */
 
-typedef struct ls_store ls_store; /* a file open for reading */
+typedef struct ls_store ls_store; /* a file that is open for reading */
 
-/* Local. Opens any HDF5 file, sealed or not (a seal is not verified). LS_ERR_DATA with the reason where it
- * is missing, is a folder or a pipe, can't be read or is not HDF5. Files are not locked. */
+/* Local. Opens any HDF5 file, without verifying a seal. LS_ERR_DATA if it is missing, not a regular file,
+ * unreadable or not HDF5. Files are not locked. */
 ls_status ls_store_open(const char *path, ls_store **out);
 
-/* Local. Opens a sealed file (a model or checkpoint) after its seal has been verified: magic word, length,
- * zero padding, and the digest of all that follows the 512-byte user block. LS_ERR_MODEL with the reason
- * (missing, too short, no seal, truncated, damaged); LS_ERR_DATA where it can't be opened or read, and so
- * may be whole. */
+/* Local. Opens a sealed file (a model or checkpoint) after verifying its seal: magic word, length, zero
+ * padding, and the digest of everything after the 512-byte user block. LS_ERR_MODEL if it is missing, has
+ * no seal, or is truncated or damaged. LS_ERR_DATA if it cannot be opened or read, so that it may be
+ * intact. */
 ls_status ls_store_open_sealed(const char *path, ls_store **out);
 
-/* Local. Whether the file begins with the seal's magic word. False too where it can't be read. */
+/* Local. Whether the file begins with the magic word of a seal; false if it cannot be read. */
 bool ls_store_is_sealed(const char *path);
 
 void ls_store_close(ls_store **store);
 
-/* Local. The path given to open. Borrowed from the store. */
+/* Local. The path that was opened. Borrowed. */
 const char *ls_store_path(const ls_store *store);
 
 typedef enum ls_store_kind { LS_STORE_NONE, LS_STORE_GROUP, LS_STORE_ARRAY, LS_STORE_OTHER } ls_store_kind;
 
-/* Local. What stands at `path` ("/train/x"). Only hard links are followed: a soft or external link
- * anywhere on the way is LS_STORE_OTHER. */
+/* Local. The kind of the object at `path` ("/train/x"). Follows hard links only: a path through a soft or
+ * external link is LS_STORE_OTHER. */
 ls_store_kind ls_store_kind_of(const ls_store *store, const char *path);
 
-/* Local. The names in a group in order of name, at most 10,000 of them (more is an error), to be freed as
- * one block with free(). */
+/* Local. The names in a group, sorted, in one block that the caller frees with free(). LS_ERR_DATA if there
+ * are more than 10,000. */
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count);
 
-/* Local. Checks an array before reading and describes it. LS_ERR_DATA, naming file, path and reason: not
- * an array; external or virtual storage; a filter other than shuffle, deflate and fletcher32, each once; a
- * type that no ls_dtype holds (odd sizes, half precision and HDF5's enumerations, h5py's bool, are read as
- * the next larger one; big-endian as native); more than LS_MAX_DIMS dimensions; sizes that overflow; dims
- * that ask for far more bytes than the file stores (nothing stored, or an expansion beyond 1100 : 1, the
- * most deflate can give); chunks that hold less than their shape. */
+/* Local. Checks an array before reading, and returns its type and shape. Odd sizes, half precision and
+ * enumerations (h5py's bool) become the next larger type; big-endian becomes native. LS_ERR_DATA if the
+ * path is not an array, or the array has: external or virtual storage; a filter other than shuffle, deflate
+ * and fletcher32, or one twice; another type; more than LS_MAX_DIMS dimensions; a size that overflows; far
+ * fewer stored bytes than its shape needs (none, or less than 1/1100, which deflate cannot reach); chunks
+ * smaller than their shape. */
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out);
 
-/* Local. Reads rows first .. first + count - 1, in the stored type and native byte order, into `buffer` of
- * count * row_size elements. Scalars are one row. LS_ERR_DATA where HDF5 can't read them (a damaged
- * chunk) or they are out of range. */
+/* Local. Reads rows first .. first + count - 1 in the stored type and native byte order into `buffer`, of
+ * count * row_size elements. A scalar is one row. LS_ERR_DATA if the rows are out of range or unreadable
+ * (a damaged chunk). */
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer);
 
-/* Local. How many rows of an array that was described lie in the same chunks, so that reading them together
- * inflates each chunk once; 1 where it is not chunked. */
+/* Local. Rows per chunk of an array that ls_store_describe accepts; 1 if it is not chunked. Reading whole
+ * chunks inflates each only once. */
 size_t ls_store_chunk_rows(const ls_store *store, const char *path);
 
-/* Local. Attributes of the object at `path` ("/" for the root). A read of one that is absent or of
- * another type fails with LS_ERR_DATA. Whole numbers are read as u64, real ones as double; a text is
- * fixed- or variable-length UTF-8 of at most 1 MiB; a list of texts is 1-D, at most 100,000 and 64 MiB in
- * all, freed as one block. */
+/* Local. Attributes of the object at `path` ("/" for the root). LS_ERR_DATA if one is absent or has another
+ * type. Integers are read as u64, floating-point numbers as double. A text is UTF-8 of fixed or variable
+ * length, at most 1 MiB. A list of texts is one-dimensional, with at most 100,000 texts and 64 MiB; the
+ * caller frees it as one block. */
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name);
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out);
 ls_status ls_store_read_double(const ls_store *store, const char *path, const char *name, double *out);
@@ -124,31 +124,30 @@ ls_status ls_store_read_texts(const ls_store *store, const char *path, const cha
 
 /* ------------------------------------------------------------------ writing */
 
-typedef struct ls_store_writer ls_store_writer; /* a file being written */
+typedef struct ls_store_writer ls_store_writer; /* a file that is being written */
 
-/* Local. Begins a file that will be called `path`, as `<path>.tmp-<pid>` beside it. Only a file is ever
- * replaced: a folder or device of that name is an error. `sealed`: HDF5 V110 bounds behind the 512-byte
- * user block with the seal (see ls_store_open_sealed); arrays are chunked with fletcher32. Otherwise a
- * plain file: arrays are chunked along samples in about 1 MiB, shuffle + deflate. Equal content gives equal
- * bytes. LS_ERR_OUTPUT, naming the path and the reason, for this and all functions below; after a failure
- * only ls_store_discard may follow. */
+/* Local. Creates `<path>.tmp-<pid>`, which ls_store_publish renames to `path`. Replaces regular files only.
+ * `sealed`: HDF5 V110 bounds, a 512-byte user block with the seal (see ls_store_open_sealed), and chunked
+ * arrays with fletcher32. Otherwise arrays have chunks of about 1 MiB along samples, with shuffle +
+ * deflate. Equal contents give equal bytes. LS_ERR_OUTPUT here and in all functions below; after a failure
+ * the caller may only call ls_store_discard. */
 ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out);
 
-/* Local. Makes a group and those above it. */
+/* Local. Creates a group and its parents. */
 ls_status ls_store_write_group(ls_store_writer *writer, const char *path);
 
-/* Local. Declares an array of which rows are appended later (dims[0] is then the most it can hold, 0: no
- * limit) and makes the groups above it. */
+/* Local. Creates an array, to which the caller appends at most dims[0] rows (0: no limit), and its parents.
+ */
 ls_status ls_store_begin_array(ls_store_writer *writer, const char *path, const ls_array *array);
 
-/* Local. Appends `count` rows in the array's type. */
+/* Local. Appends `count` rows of the array's type. */
 ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t count, const void *rows);
 
-/* Local. Writes an array whole (begin + append). Scalars have n_dims 0. */
+/* Local. Writes a whole array. */
 ls_status ls_store_write_array(ls_store_writer *writer, const char *path, const ls_array *array,
                                const void *data);
 
-/* Local. Attributes of the object at `path`, which must exist. */
+/* Local. Write attributes of the object at `path`, which must exist. */
 ls_status ls_store_write_u64(ls_store_writer *writer, const char *path, const char *name, uint64_t value);
 ls_status ls_store_write_double(ls_store_writer *writer, const char *path, const char *name, double value);
 ls_status ls_store_write_text(ls_store_writer *writer, const char *path, const char *name,
@@ -156,46 +155,44 @@ ls_status ls_store_write_text(ls_store_writer *writer, const char *path, const c
 ls_status ls_store_write_texts(ls_store_writer *writer, const char *path, const char *name,
                                const char *const *texts, size_t count);
 
-/* Local. Ends the file: closes it, reads every array back and compares its digest with what was written,
- * writes the seal, syncs, renames it to its name (replacing an older file of that name) and syncs the
- * folder. On failure the temporary file is removed and the older file is as it was. The writer is freed and
- * set to NULL in both cases. */
+/* Local. Completes the file: closes it, reads all arrays back and compares their digests, writes the seal,
+ * syncs, renames it to its final name (replacing an older file) and syncs the folder. A failure removes the
+ * temporary file and leaves the older file unchanged. Destroys the writer in both cases. */
 ls_status ls_store_publish(ls_store_writer **writer);
 
-/* Local. Gives a published file a second name, which replaces an older file of that name whole or not at
- * all, and syncs the folder. False where that can't be, as on file systems without hard links: the content
- * must then be written again. */
+/* Local. Gives a published file a second name, replacing an older file of that name atomically, and syncs
+ * the folder. False if that fails, as on file systems without hard links; the caller then writes a second
+ * file. */
 bool ls_store_link(const char *from, const char *to);
 
-/* Local. The name that a file is written under before it gets its own, `<path>.tmp-<pid>`: a new text, NULL
- * where memory is short. */
+/* Local. The temporary name `<path>.tmp-<pid>`, which the caller frees; NULL if memory is short. */
 char *ls_store_temporary(const char *path);
 
-/* Local. Removes what writers that were killed left in a folder: the temporary files of names with one of n
- * endings. One that can't be removed stays. */
+/* Local. Removes temporary files that killed writers left in a folder, for final names with one of n
+ * endings. Ignores failures. */
 void ls_store_remove_temporaries(const char *folder, const char *const endings[], size_t n);
 
-/* Local. Syncs the folder that holds a new file or folder, so that the name outlives a power cut. Some file
- * systems can't, which is no failure. LS_ERR_OUTPUT. */
+/* Local. Syncs the folder of a new file or folder, so that its name survives a power failure. Succeeds if
+ * the file system does not support this. LS_ERR_OUTPUT. */
 ls_status ls_store_sync_name(const char *path);
 
-/* Local. Gives up: removes the temporary file, frees the writer, sets it to NULL. */
+/* Local. Removes the temporary file and destroys the writer. */
 void ls_store_discard(ls_store_writer **writer);
 
 /* --------------------------------------------------------------------- text */
 
-/* A small text file, written whole or not at all: ls_text_begin, writing to the stream, ls_text_end. */
+/* A small text file that is written atomically: ls_text_begin, output to `stream`, ls_text_end. */
 typedef struct ls_text_file {
   const char *path; /* borrowed */
   char *temporary;  /* owned */
   FILE *stream;
 } ls_text_file;
 
-/* Local. Begins a file that will be called `path`. LS_ERR_OUTPUT. */
+/* Local. Creates the temporary file of `path`. LS_ERR_OUTPUT. */
 ls_status ls_text_begin(ls_text_file *file, const char *path);
 
-/* Local. Publishes the file if `status` is LS_OK, else removes it. To be called after a failure of
- * ls_text_begin too; returns `status` or the failure of its own. */
+/* Local. Publishes the file if `status` is LS_OK, otherwise removes it. Must also follow a failed
+ * ls_text_begin. Returns `status` if that is a failure. LS_ERR_OUTPUT. */
 ls_status ls_text_end(ls_text_file *file, ls_status status);
 
 #endif

@@ -1,4 +1,4 @@
-/* A clock that never goes back. */
+/* Clocks. */
 #include "lockstep/base.h"
 
 #include <stdlib.h>
@@ -12,11 +12,12 @@ double ls_clock(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-#define STAT_START                                                                                         \
-  22 /* the field of /proc/self/stat, from 1: clock ticks from boot to the process's start */
+/* Number, from 1, of the field of /proc/self/stat with the start of the process in clock ticks since boot.
+ */
+#define STAT_START 22
 
-/* What follows the second field, the program's name in parentheses, which may hold anything. */
-static const char *behind_name(const char *line) {
+/* The text after the second field, the program's name in parentheses, which may contain any character. */
+static const char *after_name(const char *line) {
   const char *const end = strrchr(line, ')');
   return end ? end + 1 : "";
 }
@@ -26,7 +27,7 @@ double ls_clock_process(void) {
   struct timespec now;
   FILE *const file = fopen("/proc/self/stat", "r");
   if (!file) return -1.0;
-  const char *field = fgets(line, sizeof line, file) ? behind_name(line) : "";
+  const char *field = fgets(line, sizeof line, file) ? after_name(line) : "";
   fclose(file);
   for (int i = 3; i < STAT_START && field && *field; i++) field = strchr(field + 1, ' ');
   if (!field || !*field) return -1.0;

@@ -1,4 +1,4 @@
-/* Lines for people: stdout for information, stderr for the rest, a copy in the run's log. */
+/* Logging: information to stdout, warnings and errors to stderr, a copy to the log of the run. */
 #include "lockstep/base.h"
 
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 static bool enabled = true;
 static bool bar_shown = false;
 static FILE *log_copy = NULL;
-static char dying_name[300];
-static char dying_path[PATH_MAX];
+static char fatal_name[300];
+static char fatal_path[PATH_MAX];
 
 static const char *const prefixes[] = {"", "warning: ", "error: "};
 
@@ -24,7 +24,7 @@ void ls_log_tee(FILE *file) {
   log_copy = file;
 }
 
-static void wipe_bar(void) {
+static void erase_bar(void) {
   if (!bar_shown) return;
   fputs("\r\033[K", stderr);
   bar_shown = false;
@@ -54,7 +54,7 @@ void ls_log(ls_log_level level, const char *format, ...) {
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
 
-  wipe_bar();
+  erase_bar();
   FILE *const out = level == LS_LOG_INFO ? stdout : stderr;
   fprintf(out, "%s%s%s\n", level == LS_LOG_INFO ? "" : "lockstep: ", prefixes[level], text);
   fflush(out);
@@ -73,19 +73,19 @@ void ls_log_note(const char *format, ...) {
 
 void ls_log_bar(const char *text) {
   if (!enabled) return;
-  wipe_bar();
+  erase_bar();
   if (text[0] == '\0') return;
   fprintf(stderr, "\r%s\033[K", text);
   fflush(stderr);
   bar_shown = true;
 }
 
-void ls_log_fatal_set(const char *who, const char *path) {
-  snprintf(dying_name, sizeof dying_name, "%s%s", who ? who : "", who ? ": " : "");
-  snprintf(dying_path, sizeof dying_path, "%s", path ? path : "");
+void ls_log_fatal_set(const char *name, const char *path) {
+  snprintf(fatal_name, sizeof fatal_name, "%s%s", name ? name : "", name ? ": " : "");
+  snprintf(fatal_path, sizeof fatal_path, "%s", path ? path : "");
 }
 
-/* Nobody is left to be told where this fails. */
+/* Ignores failures: there is no other place to report them. */
 static void write_line(int descriptor, const char *line) {
   const ssize_t n = write(descriptor, line, strlen(line));
   (void)n;
@@ -99,12 +99,12 @@ void ls_log_fatal(const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  snprintf(line, sizeof line, "lockstep: error: %s%s\n", dying_name, text);
+  snprintf(line, sizeof line, "lockstep: error: %s%s\n", fatal_name, text);
   write_line(STDERR_FILENO, line);
-  const int file = dying_path[0] ? open(dying_path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK) : -1;
+  const int file = fatal_path[0] ? open(fatal_path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK) : -1;
   if (file < 0) return;
   make_stamp(stamp);
-  snprintf(line, sizeof line, "%serror: %s%s\n", stamp, dying_name, text);
+  snprintf(line, sizeof line, "%serror: %s%s\n", stamp, fatal_name, text);
   write_line(file, line);
   close(file);
 }

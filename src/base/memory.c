@@ -21,7 +21,7 @@ bool ls_size_add(size_t a, size_t b, size_t *out) {
   return true;
 }
 
-/* Rounds up to the alignment, at least one unit, so that no two pieces share an address. */
+/* Rounds up to the alignment, at least to one unit, so that no two pieces share an address. */
 static bool round_up(size_t bytes, size_t *out) {
   size_t padded;
   if (!ls_size_add(ls_size_max(bytes, 1), LS_ALIGNMENT - 1, &padded)) return false;
@@ -94,8 +94,7 @@ void *ls_arena_take(ls_arena *arena, size_t count, size_t size) {
 
 ls_status ls_arena_commit(ls_arena *arena, const char *what) {
   LS_ASSERT(!arena->base);
-  if (arena->overflow)
-    return ls_fail(LS_ERR_INTERNAL, "%s: the sizes do not fit this machine's memory", what);
+  if (arena->overflow) return ls_fail(LS_ERR_INTERNAL, "out of memory: the size of %s overflows", what);
   arena->base = ls_calloc(arena->used, 1);
   if (!arena->base) return ls_fail_memory(what, arena->used);
   arena->capacity = arena->used;

@@ -4,8 +4,8 @@
 #include <Random123/philox.h>
 #include <math.h>
 
-/* The 128-bit counter holds block (32 bits), sample (40), time (40) and purpose (16); the key is the
- * seed. Distinct arguments are distinct counters, so no two draws share a block by accident. */
+/* The 128-bit counter consists of block (32 bits), sample (40), time (40) and purpose (16); the key is the
+ * seed. Different arguments give different counters, so no two draws share a block. */
 #define FIELD_BITS   40
 #define PURPOSE_BITS 12 /* of the instance */
 
@@ -57,11 +57,11 @@ void ls_rng_normal(const ls_rng *rng, uint64_t sample, size_t n, float *out) {
   }
 }
 
-/* Rounds of the network. Few elements need many: with 16, the permutations of 3 elements are uniform to
- * better than one part in a thousand if the round function is. */
-#define ROUNDS       16
-#define FEW_ELEMENTS 256
-#define ROUNDS_MANY  8
+/* Rounds of the network. Small domains need more: with 16 rounds the permutations of 3 elements are uniform
+ * to better than one part in a thousand if the round function is uniform. */
+#define ROUNDS_SMALL 16
+#define ROUNDS       8
+#define SMALL_DOMAIN 256
 
 ls_permutation ls_permutation_make(ls_rng rng, uint64_t n) {
   LS_ASSERT(n >> FIELD_BITS == 0);
@@ -72,7 +72,7 @@ ls_permutation ls_permutation_make(ls_rng rng, uint64_t n) {
   return (ls_permutation){.rng = rng, .n = n, .a = (uint32_t)a, .b = (uint32_t)(b ? b : 1)};
 }
 
-/* The round function: a number below `range`, from Philox of (half, round). */
+/* The round function: a number below `range` from Philox of (half, round). */
 static uint32_t round_value(const ls_permutation *p, uint32_t half, uint32_t round, uint32_t range) {
   uint32_t words[4];
   ls_rng_block(&p->rng, half, round, words);
@@ -88,7 +88,7 @@ static uint32_t add_modulo(uint32_t x, uint32_t y, uint32_t modulus) {
 static uint64_t feistel(const ls_permutation *p, uint64_t x) {
   uint32_t left = (uint32_t)(x % p->a);
   uint32_t right = (uint32_t)(x / p->a);
-  const uint32_t rounds = p->n < FEW_ELEMENTS ? ROUNDS : ROUNDS_MANY;
+  const uint32_t rounds = p->n < SMALL_DOMAIN ? ROUNDS_SMALL : ROUNDS;
   for (uint32_t round = 0; round < rounds; round += 2) {
     left = add_modulo(left, round_value(p, right, round, p->a), p->a);
     right = add_modulo(right, round_value(p, left, round + 1, p->b), p->b);

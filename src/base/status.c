@@ -1,4 +1,4 @@
-/* Status codes, the message of the last failure, and what happens on a bug. */
+/* Failure messages and bugs. */
 #include "lockstep/base.h"
 
 #include <stdarg.h>
@@ -9,7 +9,7 @@ static _Thread_local char last_message[LS_MESSAGE_MAX];
 static void (*bug_handler)(void);
 
 ls_status ls_fail(ls_status status, const char *format, ...) {
-  /* Formatted aside first: the arguments may point into last_message. */
+  /* Formatted into a separate buffer first, because the arguments may point into last_message. */
   char text[LS_MESSAGE_MAX];
   va_list arguments;
   va_start(arguments, format);

@@ -1,4 +1,4 @@
-/* Threads beside the first one. */
+/* Threads. */
 #include "lockstep/base.h"
 
 #include <signal.h>

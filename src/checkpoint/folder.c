@@ -1,4 +1,4 @@
-/* The checkpoints of a run: their names, the newest valid one, the ones to remove. */
+/* The folder of checkpoints: their names, the newest valid one, those to remove. */
 #include "lockstep/checkpoint.h"
 
 #include <dirent.h>
@@ -28,13 +28,13 @@ static int descending(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* The next entry; NULL at the end, or where it can't be read: then errno is not 0. */
+/* The next entry; NULL at the end, or on failure, with errno other than 0. */
 static const struct dirent *next_entry(DIR *dir) {
   errno = 0;
   return readdir(dir);
 }
 
-/* The steps in a folder, the newest first; to be freed by the caller. None where there is no folder. */
+/* The steps in a folder, newest first, which the caller frees. None if there is no folder. */
 static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   *out = NULL;
   *count = 0;
@@ -79,9 +79,9 @@ ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
     is_found = opened == LS_OK;
     if (is_found) (*out)->is_newest = i == 0;
     if (opened == LS_ERR_INTERNAL)
-      status = opened; /* nothing is known against the file */
+      status = opened; /* the file may be valid */
     else if (!is_found && i + 1 < count)
-      ls_log(LS_LOG_WARNING, "%s; taking the checkpoint before it", ls_message());
+      ls_log(LS_LOG_WARNING, "%s; trying the previous checkpoint", ls_message());
     free(path);
   }
   if (status == LS_OK && count > 0 && !is_found)
@@ -90,7 +90,7 @@ ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   return status;
 }
 
-/* What was removed and could be gone on from stays removed, too, after a power cut. */
+/* After a power failure too, a run must not resume from a removed checkpoint. */
 static ls_status sync_folder(const char *folder) {
   char *const inside = ls_format("%s/", folder);
   const ls_status status = inside ? ls_store_sync_name(inside) : ls_fail_memory("a path", strlen(folder));
@@ -109,7 +109,7 @@ ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep
     if (i >= later && i - later < keep) continue;
     char *const path = ls_checkpoint_path(folder, steps[i]);
     if (path && unlink(path) != 0 && errno != ENOENT)
-      status = ls_fail(LS_ERR_OUTPUT, "%s: can't be removed: %s", path, strerror(errno));
+      status = ls_fail(LS_ERR_OUTPUT, "%s: cannot be removed: %s", path, strerror(errno));
     free(path);
   }
   free(steps);

@@ -4,11 +4,11 @@
 
 #include "lockstep/checkpoint.h"
 
-/* A field of ls_progress by its name in the file; the tables end with a NULL name. */
+/* A field of ls_progress and its name in the file; a NULL name ends a table. */
 typedef struct counter {
   const char *name;
   size_t offset;
-  bool is_later; /* not in the first files of this version: 0 where it is absent */
+  bool is_later; /* absent from the first files of version 1, and then 0 */
 } counter;
 
 extern const counter checkpoint_counters[]; /* uint64_t */

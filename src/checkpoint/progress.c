@@ -21,7 +21,7 @@ const counter checkpoint_counters[] = {{"epoch", FIELD(epoch), false},
                                        {"validation_high", FIELD(validation.high), true},
                                        {0}};
 
-/* Wall-clock values are those named *_seconds. */
+/* Names of wall-clock values end with _seconds. */
 const counter checkpoint_reals[] = {
     {"best_value", FIELD(best_value), false},       {"stale_value", FIELD(stale_value), true},
     {"plateau_best", FIELD(plateau.best), true},    {"total_seconds", FIELD(total_seconds), false},

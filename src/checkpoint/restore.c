@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* Collective. One slot of the optimizer's state: all of it passes through the model's gradient. */
+/* Collective. One slot of the optimizer's state. The gradient of the model is the buffer for all
+ * parameters. */
 static ls_status restore_slot(ls_comm *comm, const ls_modelfile *file, const ls_model *model,
                               ls_optim *optim, size_t k) {
   char group[64];

@@ -1,5 +1,5 @@
-/* A thread that publishes snapshots while the caller goes on. It makes no calls of MPI, and touches nothing
- * of the caller's but what stays as it is: the copies are the saver's own. */
+/* A thread that publishes snapshots while the caller continues. It does not call MPI, and uses only its own
+ * copies and data that the caller does not change. */
 #include "lockstep/checkpoint.h"
 
 #include <stdlib.h>
@@ -9,15 +9,15 @@
 struct ls_saver {
   bool has_thread;
   pthread_t thread;
-  pthread_mutex_t mutex; /* over the next five */
+  pthread_mutex_t mutex; /* of the next five */
   pthread_cond_t changed;
   bool is_busy, is_ending;
-  ls_status status; /* the first failure that nobody was told of */
+  ls_status status; /* the first unreported failure */
   char message[LS_MESSAGE_MAX];
   double longest;
-  /* The thread's while it is busy, else the caller's. */
+  /* Owned by the thread while it is busy, otherwise by the caller. */
   ls_save save;
-  ls_snapshot snapshot; /* of what follows */
+  ls_snapshot snapshot; /* with pointers to the following */
   ls_model model;
   ls_optim optim;
   ls_progress progress;
@@ -31,28 +31,28 @@ size_t ls_saver_bytes(const ls_model *model, const ls_optim *optim) {
 
 /* ------------------------------------------------------------------- publishing */
 
-static void note(const char *path, double start, const char *twin) {
+static void log_file(const char *path, double start, const char *twin) {
   struct stat info;
   const double mb = stat(path, &info) == 0 ? (double)info.st_size * 1e-6 : 0.0;
-  ls_log_note("%s: %.3g MB in %.3f s%s%s", path, mb, ls_clock() - start, twin ? ", the same file as " : "",
+  ls_log_note("%s: %.3g MB in %.3f s%s%s", path, mb, ls_clock() - start, twin ? ", hard link to " : "",
               twin ? twin : "");
 }
 
 static ls_status publish(const char *path, const ls_snapshot *snapshot) {
   const double start = ls_clock();
   const ls_status status = ls_checkpoint_write(path, snapshot);
-  if (status == LS_OK) note(path, start, NULL);
+  if (status == LS_OK) log_file(path, start, NULL);
   return status;
 }
 
 static ls_status publish_model(const char *path, const ls_snapshot *snapshot) {
   const double start = ls_clock();
   const ls_status status = ls_modelfile_write(path, &snapshot->content);
-  if (status == LS_OK) note(path, start, NULL);
+  if (status == LS_OK) log_file(path, start, NULL);
   return status;
 }
 
-/* `twin`: a file with just this content, or NULL. */
+/* `twin`: a file with the same contents, or NULL. */
 static ls_status publish_step(const ls_save *save, const ls_snapshot *snapshot, const char *twin) {
   const uint64_t step = snapshot->progress->step;
   const double start = ls_clock();
@@ -60,7 +60,7 @@ static ls_status publish_step(const ls_save *save, const ls_snapshot *snapshot, 
   if (!path) return ls_fail_memory("a path", 0);
   ls_status status = LS_OK;
   if (twin && ls_store_link(twin, path))
-    note(path, start, twin);
+    log_file(path, start, twin);
   else
     status = publish(path, snapshot);
   free(path);
@@ -74,7 +74,7 @@ static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
   return status;
 }
 
-/* On the thread, or where there is none on the caller's. */
+/* Runs on the thread; without one, on the caller's. */
 static void work(ls_saver *saver) {
   const double start = ls_clock();
   const ls_status status = publish_all(&saver->save, &saver->snapshot);
@@ -91,7 +91,7 @@ static void work(ls_saver *saver) {
 
 /* ------------------------------------------------------------------- the thread */
 
-/* Whether there is something to do; false at the end. */
+/* Waits for a save; false at the end. */
 static bool wait_for_work(ls_saver *saver) {
   pthread_mutex_lock(&saver->mutex);
   while (!saver->is_busy && !saver->is_ending) pthread_cond_wait(&saver->changed, &saver->mutex);
@@ -110,19 +110,19 @@ static ls_status start_thread(ls_saver *saver) {
   const int error = ls_thread_start(&saver->thread, serve, saver);
   saver->has_thread = error == 0;
   return error == 0 ? LS_OK
-                    : ls_fail(LS_ERR_INTERNAL, "the thread that writes checkpoints can't be started: %s",
+                    : ls_fail(LS_ERR_INTERNAL, "cannot start the thread that writes checkpoints: %s",
                               strerror(error));
 }
 
 /* -------------------------------------------------------------------- the caller */
 
-/* The copies' memory. */
+/* Allocates the copies. */
 static ls_status create_copies(ls_saver *saver, const ls_model *model, const ls_optim *optim,
                                size_t n_sums) {
   const size_t bytes = ls_saver_bytes(model, optim);
   saver->params = ls_calloc(bytes, 1);
   saver->sums = ls_calloc(n_sums, sizeof *saver->sums);
-  if (!saver->params || !saver->sums) return ls_fail_memory("the copy that checkpoints are made of", bytes);
+  if (!saver->params || !saver->sums) return ls_fail_memory("the copy of the state for checkpoints", bytes);
   saver->state = saver->params + model->n_params;
   saver->slots = saver->state + model->n_state;
   return LS_OK;
@@ -131,7 +131,7 @@ static ls_status create_copies(ls_saver *saver, const ls_model *model, const ls_
 ls_status ls_saver_create(const ls_model *model, const ls_optim *optim, size_t n_sums, ls_saver **out) {
   *out = NULL;
   ls_saver *saver = ls_calloc(1, sizeof *saver);
-  if (!saver) return ls_fail_memory("what writes checkpoints", sizeof *saver);
+  if (!saver) return ls_fail_memory("the writer of checkpoints", sizeof *saver);
   pthread_mutex_init(&saver->mutex, NULL);
   pthread_cond_init(&saver->changed, NULL);
   ls_status status = create_copies(saver, model, optim, n_sums);
@@ -145,7 +145,7 @@ bool ls_saver_has_thread(const ls_saver *saver) {
   return saver->has_thread;
 }
 
-/* As long as the thread moves on, so does the caller, whom other ranks may wait for. */
+/* The thread's heartbeats count as progress of the caller, which other ranks may wait for. */
 static void wait_until_idle(ls_saver *saver) {
   uint64_t seen = ls_heartbeat_count();
   pthread_mutex_lock(&saver->mutex);
@@ -180,7 +180,7 @@ float *ls_saver_slots(ls_saver *saver) {
   return saver->slots;
 }
 
-/* What it points to that changes in training is copied; the rest is the caller's. */
+/* Copies what changes in training; borrows the rest. */
 static void copy(ls_saver *saver, const ls_snapshot *snapshot) {
   const ls_model *const model = snapshot->content.model;
   const size_t n_slots = snapshot->optim->type->n_slots;

@@ -13,7 +13,8 @@ static ls_status read_inputs(ls_modelfile *file) {
   const ls_status status = ls_store_describe(file->store, "/normalizer/offset", &array);
   if (status != LS_OK) return status;
   if (array.n_dims != 1 || array.dims[0] == 0)
-    return ls_fail(LS_ERR_MODEL, "%s: /normalizer/offset is not a one-dimensional array",
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: /normalizer/offset is not a one-dimensional array; the file is damaged",
                    ls_store_path(file->store));
   file->n_inputs = array.dims[0];
   return LS_OK;
@@ -24,7 +25,8 @@ static ls_status read_root(ls_modelfile *file) {
   uint64_t version = 0;
   ls_status status = ls_store_read_u64(store, "/", "format_version", &version);
   if (status == LS_OK && version != FORMAT_VERSION)
-    return ls_fail(LS_ERR_MODEL, "%s: format version %llu; this Lockstep reads version %d",
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: format version %llu is not supported; must be %d; use a newer Lockstep",
                    ls_store_path(store), (unsigned long long)version, FORMAT_VERSION);
   if (status == LS_OK) status = ls_store_read_text(store, "/", "config", &file->config);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "platform"))
@@ -41,11 +43,11 @@ static ls_status read_root(ls_modelfile *file) {
   return status;
 }
 
-/* LS_ERR_MODEL where the file is missing, damaged or not one, LS_ERR_DATA where it can't be read. */
+/* LS_ERR_MODEL if the file is missing, damaged or not a model; LS_ERR_DATA if reading fails. */
 static ls_status open_file(const char *path, ls_modelfile **out) {
   *out = NULL;
   ls_modelfile *file = ls_calloc(1, sizeof *file);
-  if (!file) return ls_fail_memory("a model", sizeof *file);
+  if (!file) return ls_fail_memory("a model file", sizeof *file);
   ls_status status = ls_store_open_sealed(path, &file->store);
   if (status == LS_OK) status = read_root(file);
   if (status == LS_OK) status = read_inputs(file);
@@ -92,7 +94,7 @@ static ls_status read_exactly(const ls_store *store, const char *path, const ls_
   const ls_status status = ls_store_describe(store, path, &found);
   if (status != LS_OK) return status;
   if (!is_same_array(&found, expected))
-    return ls_fail(LS_ERR_MODEL, "%s:%s is %s; the model needs %s", ls_store_path(store), path,
+    return ls_fail(LS_ERR_MODEL, "%s:%s: is %s; must be %s to fit the model", ls_store_path(store), path,
                    ls_array_describe(&found, text[0], sizeof text[0]),
                    ls_array_describe(expected, text[1], sizeof text[1]));
   return ls_store_read_rows(store, path, 0, expected->dims[0], out);
@@ -134,7 +136,7 @@ ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *mode
   ls_model copy = *model;
   const size_t n = model->n_params + model->n_state;
   float *const values = ls_calloc(n, sizeof *values);
-  if (!values) return ls_fail_memory("a model", n * sizeof *values);
+  if (!values) return ls_fail_memory("a model file", n * sizeof *values);
   copy.params = values;
   copy.state = values + model->n_params;
   ls_status status = ls_modelfile_read_model(from, model, copy.params, copy.state);

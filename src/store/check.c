@@ -1,23 +1,23 @@
-/* What is checked of an array before HDF5 may read a byte of it. */
+/* Checks of an array before HDF5 reads its data. */
 #include "internal.h"
 
 #include <inttypes.h>
 #include <limits.h>
 
-/* Deflate shrinks at most 1032 : 1; an array that promises more is not data but a bomb. */
+/* Deflate compresses at most 1032 : 1; an array that expands more is a decompression bomb. */
 #define EXPANSION_LIMIT 1100
 
-static ls_status refuse(const ls_store *store, const char *path, const char *why) {
+static ls_status fail_array(const ls_store *store, const char *path, const char *why) {
   return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, why);
 }
 
 static ls_status check_layout(const ls_store *store, const char *path, hid_t plist) {
   if (H5Pget_layout(plist) == H5D_VIRTUAL)
-    return refuse(store, path,
-                  "is a virtual data set over other files; copy its data into one file (h5repack)");
+    return fail_array(store, path,
+                      "is a virtual dataset over other files; copy the data into one file with h5repack");
   if (H5Pget_external_count(plist) != 0)
-    return refuse(store, path,
-                  "is stored in another file (external storage); copy its data into this file");
+    return fail_array(store, path,
+                      "is stored in another file (external storage); copy the data into this file");
   return LS_OK;
 }
 
@@ -25,51 +25,53 @@ static bool is_known(H5Z_filter_t filter) {
   return filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_FLETCHER32;
 }
 
-/* Only filters that HDF5 always has and that do not crash on damaged data (nbit and scale-offset do), each
- * at most once: two deflates could expand a million times. */
+/* Accepts only filters that HDF5 always has and that do not crash on damaged data (nbit and scale-offset
+ * do), each at most once: two deflates could expand a million times. */
 static ls_status check_filters(const ls_store *store, const char *path, hid_t plist) {
   H5Z_filter_t seen[8];
   const int n = H5Pget_nfilters(plist);
-  if (n < 0 || n > 8) return refuse(store, path, "has a damaged or overlong list of filters");
+  if (n < 0 || n > 8) return fail_array(store, path, "has a damaged or too long list of filters");
   for (int i = 0; i < n; i++) {
     char name[64] = "";
     unsigned flags, config;
     size_t n_values = 0;
     seen[i] = H5Pget_filter2(plist, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
     if (!is_known(seen[i]))
-      return ls_fail(
-          LS_ERR_DATA,
-          "%s:%s: is packed by filter %d (%.63s); only shuffle, deflate (gzip) and fletcher32 are read: "
-          "repack it, e.g. with h5repack -f GZIP=4",
-          store->path, path, (int)seen[i], name);
+      return ls_fail(LS_ERR_DATA,
+                     "%s:%s: filter %d (%.63s) is not supported; filters must be shuffle, deflate (gzip) "
+                     "or fletcher32; "
+                     "convert the file, e.g. with h5repack -f GZIP=4",
+                     store->path, path, (int)seen[i], name);
     for (int k = 0; k < i; k++)
-      if (seen[k] == seen[i]) return refuse(store, path, "applies a filter twice; repack it with h5repack");
+      if (seen[k] == seen[i])
+        return fail_array(store, path, "applies a filter twice; convert the file with h5repack");
   }
   return LS_OK;
 }
 
 static ls_status check_type(const ls_store *store, const char *path, hid_t type, ls_array *out) {
   if (store_dtype_of(type, &out->dtype)) return LS_OK;
-  return refuse(store, path,
-                "has elements that are neither whole numbers of at most 64 bits, real ones of at "
-                "most 64 bits, nor text");
+  return fail_array(
+      store, path,
+      "element type is not supported; must be integers or floating-point numbers of at most 64 bits, "
+      "or text");
 }
 
 static ls_status check_shape(const ls_store *store, const char *path, hid_t space, ls_array *out) {
   const int n = H5Sget_simple_extent_ndims(space);
   hsize_t dims[H5S_MAX_RANK];
   if (n < 0 || H5Sget_simple_extent_type(space) == H5S_NULL)
-    return refuse(store, path, "has no shape (it is empty)");
+    return fail_array(store, path, "has no shape (null dataspace)");
   if (n > LS_MAX_DIMS)
-    return ls_fail(LS_ERR_DATA, "%s:%s: has %d dimensions; at most %d are read", store->path, path, n,
+    return ls_fail(LS_ERR_DATA, "%s:%s: has %d dimensions; must have at most %d", store->path, path, n,
                    LS_MAX_DIMS);
-  if (H5Sget_simple_extent_dims(space, dims, NULL) < 0) return refuse(store, path, store_reason());
+  if (H5Sget_simple_extent_dims(space, dims, NULL) < 0) return fail_array(store, path, store_reason());
   out->n_dims = (unsigned)n;
   for (int i = 0; i < n; i++) out->dims[i] = dims[i];
   return LS_OK;
 }
 
-/* *bytes of all elements, of `size` bytes each in the file; false where no address space holds them. */
+/* *bytes of all elements, of `size` bytes each in the file; false if they exceed the address space. */
 static bool total_bytes(const ls_array *array, size_t size, size_t *bytes) {
   size_t total;
   if (!ls_array_row_size(array, &total) ||
@@ -80,8 +82,8 @@ static bool total_bytes(const ls_array *array, size_t size, size_t *bytes) {
   return true;
 }
 
-/* *bytes of a whole chunk, which HDF5 allocates to read any part of it; false where the chunks' shape does
- * not go with the array's. */
+/* *bytes of a whole chunk, which HDF5 allocates to read any part of it; false if the chunks' shape does not
+ * match the array's. */
 static bool chunk_bytes(hid_t plist, size_t size, const ls_array *array, size_t *bytes) {
   hsize_t dims[H5S_MAX_RANK];
   if (H5Pget_chunk(plist, H5S_MAX_RANK, dims) != (int)array->n_dims) return false;
@@ -91,19 +93,19 @@ static bool chunk_bytes(hid_t plist, size_t size, const ls_array *array, size_t 
   return true;
 }
 
-/* Compares the chunks with what the array promises, from `stored` bytes. */
+/* Compares the `stored` bytes of an array with the size of its chunks. */
 static ls_status check_chunks(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
                               const ls_array *array, uint64_t stored) {
   size_t bytes;
   if (!chunk_bytes(plist, size, array, &bytes))
-    return refuse(store, path, "is damaged: its chunks have another shape than itself");
+    return fail_array(store, path, "is damaged: the shape of its chunks does not match its own");
   const ls_status status =
       bytes / EXPANSION_LIMIT > stored ? LS_ERR_DATA : store_chunk_check(store, id, plist, bytes);
   if (status != LS_ERR_DATA) return status;
-  return refuse(store, path, "is damaged: less is stored than its chunks should hold");
+  return fail_array(store, path, "is damaged: its chunks hold less than their shape");
 }
 
-/* Compares what an array promises with what the file stores. */
+/* Compares the stored bytes of an array with its shape. */
 static ls_status check_storage(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
                                const ls_array *array) {
   size_t bytes;
@@ -114,38 +116,39 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
   if (bytes == 0) return LS_OK;
   const uint64_t stored = H5Dget_storage_size(id);
   if (stored == 0)
-    return ls_fail(LS_ERR_DATA, "%s:%s: %s has no data stored: it was made but never written", store->path,
-                   path, shape);
+    return ls_fail(LS_ERR_DATA, "%s:%s: %s has no stored data: it was created but never written",
+                   store->path, path, shape);
   if (stored > store->bytes)
     return ls_fail(LS_ERR_DATA,
-                   "%s:%s: claims %" PRIu64 " stored bytes in a file of %" PRIu64 ": truncated or damaged",
+                   "%s:%s: is truncated or damaged: %" PRIu64 " stored bytes in a file of %" PRIu64,
                    store->path, path, stored, store->bytes);
   const bool chunked = H5Pget_layout(plist) == H5D_CHUNKED;
   if ((chunked ? bytes / EXPANSION_LIMIT : bytes) > stored)
     return ls_fail(LS_ERR_DATA,
-                   "%s:%s: %s would expand from only %" PRIu64 " stored bytes: most of it was never "
-                   "written, or it is damaged",
+                   "%s:%s: %s would expand from only %" PRIu64
+                   " stored bytes: most of it was never written, "
+                   "or the file is damaged",
                    store->path, path, shape, stored);
   return chunked ? check_chunks(store, path, id, plist, size, array, stored) : LS_OK;
 }
 
-/* Layout first: asking a virtual data set for its shape opens its sources. */
+/* Layout first: HDF5 opens the sources of a virtual dataset to get its shape. */
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out) {
   ls_status status;
   hid_t type = -1;
   hid_t space = -1;
   *out = (ls_array){0};
   const hid_t plist = H5Dget_create_plist(id);
-  if (plist < 0) return refuse(store, path, store_reason());
+  if (plist < 0) return fail_array(store, path, store_reason());
   status = check_layout(store, path, plist);
-  if (!status) status = check_filters(store, path, plist);
-  if (status) goto out;
+  if (status == LS_OK) status = check_filters(store, path, plist);
+  if (status != LS_OK) goto out;
 
   type = H5Dget_type(id);
   space = type < 0 ? -1 : H5Dget_space(id);
-  status = space < 0 ? refuse(store, path, store_reason()) : check_type(store, path, type, out);
-  if (!status) status = check_shape(store, path, space, out);
-  if (!status) status = check_storage(store, path, id, plist, H5Tget_size(type), out);
+  status = space < 0 ? fail_array(store, path, store_reason()) : check_type(store, path, type, out);
+  if (status == LS_OK) status = check_shape(store, path, space, out);
+  if (status == LS_OK) status = check_storage(store, path, id, plist, H5Tget_size(type), out);
 
 out:
   store_close_id(space);

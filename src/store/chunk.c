@@ -1,5 +1,5 @@
-/* One chunk is unpacked on trial: HDF5 does not compare what a chunk unpacks to with the chunk's shape, and
- * reads beyond its end where the shape is damaged. */
+/* Unpacks one chunk to check its size: HDF5 does not compare the unpacked size with the chunk's shape, and
+ * reads beyond its end if the shape is damaged. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -8,10 +8,10 @@
 #define FLETCHER_BYTES 4
 #define MAX_CHUNK      UINT32_MAX /* bytes, a limit of HDF5 */
 
-typedef enum verdict { CHUNK_FITS, CHUNK_SHORT, CHUNK_UNKNOWN, CHUNK_NO_MEMORY } verdict;
+typedef enum chunk_result { CHUNK_FITS, CHUNK_SHORT, CHUNK_UNKNOWN, CHUNK_NO_MEMORY } chunk_result;
 
-/* Counts the bytes that a deflate stream unpacks to, up to a little over `enough`; SIZE_MAX where memory is
- * short. */
+/* The number of bytes that a deflate stream unpacks to, up to slightly more than `enough`; SIZE_MAX if
+ * memory is short. */
 static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough) {
   static const size_t scratch_bytes = (size_t)1 << 16;
   unsigned char *const scratch = malloc(scratch_bytes);
@@ -33,9 +33,10 @@ static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough)
   return total;
 }
 
-/* Whether a stored chunk unpacks to at least `wanted` bytes. Filters are undone last first; those that
- * `mask` names were left out. A deflate that was shuffled afterwards, which nobody does, is unknown. */
-static verdict judge_chunk(hid_t plist, unsigned mask, unsigned char *stored, size_t bytes, size_t wanted) {
+/* Whether a stored chunk unpacks to at least `wanted` bytes. Undoes filters in reverse order; those in
+ * `mask` were not applied. The unusual order deflate, then shuffle gives CHUNK_UNKNOWN. */
+static chunk_result check_unpacked(hid_t plist, unsigned mask, unsigned char *stored, size_t bytes,
+                                   size_t wanted) {
   bool shuffled = false;
   bool inflated = false;
   for (int i = H5Pget_nfilters(plist) - 1; i >= 0; i--) {
@@ -60,8 +61,9 @@ static verdict judge_chunk(hid_t plist, unsigned mask, unsigned char *stored, si
   return bytes >= wanted ? CHUNK_FITS : CHUNK_SHORT;
 }
 
-/* Reads the first chunk as it is stored, and judges it. */
-static verdict try_first_chunk(const ls_store *store, hid_t id, hid_t space, hid_t plist, size_t wanted) {
+/* Reads the first chunk as stored, and checks its unpacked size. */
+static chunk_result check_first_chunk(const ls_store *store, hid_t id, hid_t space, hid_t plist,
+                                      size_t wanted) {
   hsize_t offset[H5S_MAX_RANK];
   hsize_t bytes = 0;
   haddr_t address;
@@ -70,9 +72,9 @@ static verdict try_first_chunk(const ls_store *store, hid_t id, hid_t space, hid
   if (H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &bytes) < 0) return CHUNK_SHORT;
   if (bytes > store->bytes || bytes > MAX_CHUNK) return CHUNK_SHORT;
   unsigned char *const stored = malloc(bytes + 1);
-  verdict result = stored ? CHUNK_SHORT : CHUNK_NO_MEMORY;
+  chunk_result result = stored ? CHUNK_SHORT : CHUNK_NO_MEMORY;
   if (stored && H5Dread_chunk(id, H5P_DEFAULT, offset, &read_mask, stored) >= 0)
-    result = judge_chunk(plist, read_mask, stored, bytes, wanted);
+    result = check_unpacked(plist, read_mask, stored, bytes, wanted);
   free(stored);
   return result;
 }
@@ -80,9 +82,9 @@ static verdict try_first_chunk(const ls_store *store, hid_t id, hid_t space, hid
 ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t wanted) {
   unsigned options = 0;
   if (wanted > MAX_CHUNK || H5Pget_chunk_opts(plist, &options) < 0) return LS_ERR_DATA;
-  if (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) return LS_OK; /* which they are, HDF5 does not say */
+  if (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) return LS_OK; /* HDF5 does not report which */
   const hid_t space = H5Dget_space(id);
-  const verdict result = try_first_chunk(store, id, space, plist, wanted);
+  const chunk_result result = check_first_chunk(store, id, space, plist, wanted);
   store_close_id(space);
   if (result == CHUNK_NO_MEMORY) return ls_fail_memory(store->path, wanted);
   return result == CHUNK_SHORT ? LS_ERR_DATA : LS_OK;

@@ -31,7 +31,7 @@ ls_digest store_digest_end(const XXH3_state_t *state) {
   return (ls_digest){.low = hash.low64, .high = hash.high64};
 }
 
-/* Feeds a file's bytes from `offset` to its end into `state`. */
+/* Adds a file's bytes from `offset` to its end to `state`. */
 static bool digest_rest(int descriptor, uint64_t offset, XXH3_state_t *state, void *block,
                         uint64_t *bytes) {
   *bytes = 0;

@@ -1,4 +1,4 @@
-/* HDF5 itself: its settings, its reasons for a failure, its types, and the way to an object. */
+/* HDF5: settings, reasons of failures, types, and opening files and objects. */
 #include "internal.h"
 
 #include <errno.h>
@@ -8,14 +8,14 @@
 #include <unistd.h>
 
 #define REASON_BYTES 512
-#define NAME_BYTES   4096 /* longer names of objects are not found */
+#define NAME_BYTES   4096 /* objects with longer names are not found */
 
 static _Thread_local bool started;
 static _Thread_local char reason[REASON_BYTES];
 
 void store_start(void) {
   if (started) return;
-  H5dont_atexit(); /* its own cleaning up crashes after a close that failed, e.g. over a quota */
+  H5dont_atexit(); /* its exit handler crashes after a failed close, e.g. over a quota */
   H5open();
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* the setting is per thread */
   H5PLset_loading_state(0);
@@ -40,19 +40,19 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *unused
   return 0;
 }
 
-/* HDF5 forgets its errors on the next call, so they are noted before an id is closed. */
-static void note_reason(void) {
+/* The next HDF5 call clears the errors, so they are kept before an id is closed. */
+static void keep_reason(void) {
   if (H5Eget_num(H5E_DEFAULT) > 0) H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, NULL);
 }
 
 const char *store_reason(void) {
-  static const char before[] = "error message = '";
-  note_reason();
-  char *const words = strstr(reason, before);
-  if (!words) return reason[0] ? reason : "HDF5 gives no reason";
-  char *const end = strchr(words + sizeof before - 1, '\'');
+  static const char prefix[] = "error message = '";
+  keep_reason();
+  char *const message = strstr(reason, prefix);
+  if (!message) return reason[0] ? reason : "no reason given by HDF5";
+  char *const end = strchr(message + sizeof prefix - 1, '\'');
   if (end) *end = '\0';
-  return words + sizeof before - 1;
+  return message + sizeof prefix - 1;
 }
 
 hid_t store_access(void) {
@@ -85,7 +85,7 @@ hid_t store_file_type(ls_dtype dtype) {
   return types[dtype];
 }
 
-/* Integers of odd sizes go to the next larger size. */
+/* Integers of odd sizes become the next larger type. */
 static bool integer_dtype(hid_t type, ls_dtype *out) {
   static const ls_dtype unsigneds[] = {LS_U8, LS_U16, LS_U32, LS_U64};
   static const ls_dtype signeds[] = {LS_I8, LS_I16, LS_I32, LS_I64};
@@ -96,7 +96,7 @@ static bool integer_dtype(hid_t type, ls_dtype *out) {
   return true;
 }
 
-/* Half precision and the like go to the next larger type whose exponent and mantissa hold theirs. */
+/* Half precision and similar formats become the next larger type that holds their exponent and mantissa. */
 static bool float_dtype(hid_t type, ls_dtype *out) {
   size_t sign, exponent_at, exponent, mantissa_at, mantissa;
   if (H5Tget_fields(type, &sign, &exponent_at, &exponent, &mantissa_at, &mantissa) < 0) return false;
@@ -123,11 +123,11 @@ bool store_dtype_of(hid_t type, ls_dtype *out) {
 }
 
 void store_close_id(hid_t id) {
-  note_reason();
+  keep_reason();
   if (id >= 0) H5Idec_ref(id);
 }
 
-/* One name further: replaces *here by its child, or by -1 where that is no group or array of this file. */
+/* Replaces *here by its child `name`, or by -1 if that is not a group or array of this file. */
 static ls_store_kind step(hid_t *here, const char *name) {
   const hid_t parent = *here;
   ls_store_kind kind = LS_STORE_NONE;
@@ -166,18 +166,18 @@ ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
   return kind;
 }
 
-/* Non-blocking, so that a pipe of that name does not hang the program. */
+/* Non-blocking, so that the program does not hang on a pipe. */
 ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
   struct stat about;
   const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0)
-    return ls_fail(errno == ENOENT ? status : LS_ERR_DATA, "%s: can't be opened: %s", path,
+    return ls_fail(errno == ENOENT ? status : LS_ERR_DATA, "%s: cannot be opened: %s", path,
                    strerror(errno));
   if (fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
     *out = descriptor;
     return LS_OK;
   }
   close(descriptor);
-  return ls_fail(status, "%s: is %s, not a file", path,
+  return ls_fail(status, "%s: is %s; must be a file", path,
                  S_ISDIR(about.st_mode) ? "a folder" : "a device or pipe");
 }

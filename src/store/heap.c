@@ -1,11 +1,11 @@
-/* The heap of texts of variable length, read by ourselves: HDF5 (1.10 and others) follows its sizes and
- * indices unchecked and crashes on a damaged file.
+/* Reads the global heap, which holds texts of variable length, without HDF5: HDF5 (1.10 and others) does
+ * not check its sizes and indices and crashes on a damaged file.
  *
  * An element refers to a text by its length (u32), the address of a collection, and an index in it (u32). A
  * collection is "GCOL", version 1 (u8), three bytes, its size; then objects: index (u16), references (u16),
- * four bytes, size, then the content, padded to 8 bytes. Index 0 is free space, its header counted in its
- * size. Integers are little-endian; addresses and sizes have the widths that the file's head gives. (HDF5
- * File Format Specification 3.0, III.E "Global Heap".) */
+ * four bytes, size, then the content, padded to 8 bytes. Index 0 is free space; its size includes its
+ * header. Integers are little-endian; the superblock gives the widths of addresses and sizes. (HDF5 File
+ * Format Specification 3.0, III.E "Global Heap".) */
 #include "internal.h"
 
 #include <errno.h>
@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_COLLECTION ((uint64_t)2 << 20) /* bytes: HDF5 makes them no larger than one text needs */
-#define MAX_WORK       ((uint64_t)1 << 28) /* bytes read and objects passed for one attribute */
+#define MAX_COLLECTION ((uint64_t)2 << 20) /* bytes: HDF5 creates no larger one than a text needs */
+#define MAX_WORK       ((uint64_t)1 << 28) /* bytes read plus objects visited for one attribute */
 
-static const char damaged[] = "is damaged: its texts can't be found";
+static const char damaged[] = "is damaged: its texts cannot be found";
 
 const char *store_heap_open(const ls_store *store, heap *out) {
   void *handle = NULL;
@@ -45,7 +45,7 @@ void store_heap_close(heap *h) {
   h->block = NULL;
 }
 
-/* Takes a reference as it is: HDF5 hands us what is stored, and we leave it there. */
+/* A conversion that keeps the stored reference unchanged. */
 static herr_t keep_reference(hid_t from, hid_t to, H5T_cdata_t *data, size_t n, size_t stride,
                              size_t stride2, void *buffer, void *background, hid_t plist) {
   (void)n, (void)stride, (void)stride2, (void)buffer, (void)background, (void)plist;
@@ -80,7 +80,7 @@ static bool read_exactly(const heap *h, uint64_t address, void *to, size_t bytes
   return true;
 }
 
-/* Takes from the work that is allowed, so that no file keeps us busy for ever. */
+/* Counts work against the limit, so that no damaged file causes an endless search. */
 static bool spend(heap *h, uint64_t work) {
   const bool enough = work <= h->work_left;
   h->work_left = enough ? h->work_left - work : 0;
@@ -91,7 +91,7 @@ static uint64_t round_up(uint64_t bytes) {
   return (bytes + 7) & ~(uint64_t)7;
 }
 
-/* Loads the collection at `address`, unless it is loaded. */
+/* Loads the collection at `address` unless it is already loaded. */
 static bool load_collection(heap *h, uint64_t address) {
   unsigned char head[16];
   if (h->block && h->address == address) return true;
@@ -110,17 +110,17 @@ static bool load_collection(heap *h, uint64_t address) {
   return true;
 }
 
-/* Finds an object of the loaded collection: its content and size; NULL where there is none. */
+/* The content and size of an object of the loaded collection; NULL if there is none. */
 static const unsigned char *find_object(heap *h, uint64_t index, uint64_t *size) {
   const uint64_t head = round_up(8 + (uint64_t)h->size_bytes);
   for (uint64_t at = head; h->bytes - at >= head && spend(h, 1);) {
     const uint64_t found = get_little(h->block + at, 2);
     *size = get_little(h->block + at + 8, h->size_bytes);
-    const uint64_t room = h->bytes - at - head;
-    if (found != 0 && *size > room) return NULL;
+    const uint64_t available = h->bytes - at - head;
+    if (found != 0 && *size > available) return NULL;
     if (found != 0 && found == index) return h->block + at + head;
     const uint64_t step = found == 0 ? *size : head + round_up(*size);
-    if (step < head || step > room + head) return NULL;
+    if (step < head || step > available + head) return NULL;
     at += step;
   }
   return NULL;

@@ -1,4 +1,4 @@
-/* The end of writing: what was written is read back, sealed, synced, and only then takes its name. */
+/* Publishing a file: reads it back, seals it, syncs it, and only then gives it its final name. */
 #include "internal.h"
 
 #include <errno.h>
@@ -7,67 +7,68 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads an array from the file, block by block, into a digest. */
+/* The digest of an array of the file. */
 static ls_status digest_stored(const ls_store *store, const record *r, ls_digest *out) {
   const size_t rows = ls_size_max(1, BLOCK_BYTES / ls_size_max(1, r->row_bytes));
   XXH3_state_t *const state = XXH3_createState();
   void *const block = malloc(ls_size_max(1, rows * r->row_bytes));
-  ls_status status = state && block ? LS_OK : ls_fail_memory("reading back", rows * r->row_bytes);
+  ls_status status =
+      state && block ? LS_OK : ls_fail_memory("the verification of a file", rows * r->row_bytes);
   if (state) XXH3_128bits_reset(state);
-  for (uint64_t first = 0; !status && first < r->rows; first += rows) {
+  for (uint64_t first = 0; status == LS_OK && first < r->rows; first += rows) {
     const size_t n = (size_t)(r->rows - first < rows ? r->rows - first : rows);
     status = ls_store_read_rows(store, r->path, first, n, block);
-    if (!status && r->row_bytes) XXH3_128bits_update(state, block, n * r->row_bytes);
+    if (status == LS_OK && r->row_bytes) XXH3_128bits_update(state, block, n * r->row_bytes);
   }
-  if (!status) *out = store_digest_end(state);
+  if (status == LS_OK) *out = store_digest_end(state);
   free(block);
   XXH3_freeState(state);
   return status;
 }
 
-/* Compares an array of the file with what was appended. */
+/* Compares an array of the file with the appended rows. */
 static ls_status compare_record(const ls_store *store, const record *r) {
   ls_array found;
   ls_digest digest;
   ls_status status = ls_store_describe(store, r->path, &found);
-  if (status) return status;
+  if (status != LS_OK) return status;
   const uint64_t rows = found.n_dims ? found.dims[0] : 1;
   if (found.dtype != r->array.dtype || found.n_dims != r->array.n_dims || rows != r->rows)
-    return ls_fail(LS_ERR_OUTPUT, "%s:%s: has another shape than was written", store->path, r->path);
+    return ls_fail(LS_ERR_OUTPUT, "%s:%s: its shape differs from the written one", store->path, r->path);
   status = digest_stored(store, r, &digest);
-  if (status) return status;
+  if (status != LS_OK) return status;
   if (ls_digest_equal(digest, store_digest_end(r->state))) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "%s:%s: holds other values than were written", store->path, r->path);
+  return ls_fail(LS_ERR_OUTPUT, "%s:%s: its values differ from the written ones", store->path, r->path);
 }
 
-/* HDF5 reports success on a full disk, so only reading back tells. */
+/* HDF5 reports success on a full disk; only reading back detects it. */
 static ls_status read_back(const ls_store_writer *writer) {
   ls_store *store = NULL;
   ls_status status = ls_store_open(writer->temporary, &store);
-  for (const record *r = writer->records; r && !status; r = r->next) status = compare_record(store, r);
+  for (const record *r = writer->records; r && status == LS_OK; r = r->next)
+    status = compare_record(store, r);
   ls_store_close(&store);
-  if (!status || status == LS_ERR_INTERNAL) return status;
-  return ls_fail(LS_ERR_OUTPUT, "%s: was not written whole (is the disk full?): %s", writer->path,
-                 ls_message());
+  if (status == LS_OK || status == LS_ERR_INTERNAL) return status;
+  return ls_fail(LS_ERR_OUTPUT, "%s: writing failed, the disk may be full: %s", writer->path, ls_message());
 }
 
 static ls_status finish_hdf5(ls_store_writer *writer) {
   if (writer->failed) return ls_fail(LS_ERR_OUTPUT, "%s: an earlier write failed", writer->path);
   for (record *r = writer->records; r; r = r->next) {
     const ls_status status = store_record_finish(writer, r);
-    if (status) return status;
+    if (status != LS_OK) return status;
   }
   const hid_t file = writer->file;
   writer->file = -1;
-  return H5Fclose(file) < 0 ? store_write_fail(writer, "/", "can't be closed") : LS_OK;
+  return H5Fclose(file) < 0 ? store_write_fail(writer, "/", "cannot be closed") : LS_OK;
 }
 
 static ls_status fail_system(const ls_store_writer *writer) {
-  return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: %s", writer->path, strerror(errno));
+  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", writer->path, strerror(errno));
 }
 
-/* Brings a large file to the disk piece by piece, so that this beats. It says nothing of failures, and
- * leaves out what fsync is for besides. */
+/* Writes a large file to the disk in pieces with heartbeats. Only the fsync after it reports failures and
+ * syncs metadata. */
 static void start_sync(int descriptor) {
   const unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
   const off_t end = lseek(descriptor, 0, SEEK_END);
@@ -78,14 +79,14 @@ static void start_sync(int descriptor) {
   }
 }
 
-/* Seals the temporary file where asked to, and brings it to the disk. */
+/* Seals the temporary file if requested, and syncs it. */
 static ls_status seal_and_sync(const ls_store_writer *writer) {
   const int descriptor = open(writer->temporary, O_RDWR | O_CLOEXEC);
   if (descriptor < 0) return fail_system(writer);
   ls_status status = writer->sealed ? store_seal_write(descriptor, writer->path) : LS_OK;
-  if (!status) start_sync(descriptor);
-  if (!status && fsync(descriptor)) status = fail_system(writer);
-  if (close(descriptor) && !status) status = fail_system(writer);
+  if (status == LS_OK) start_sync(descriptor);
+  if (status == LS_OK && fsync(descriptor)) status = fail_system(writer);
+  if (close(descriptor) && status == LS_OK) status = fail_system(writer);
   return status;
 }
 
@@ -93,19 +94,19 @@ ls_status ls_store_publish(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
   store_start();
   ls_status status = finish_hdf5(w);
-  if (!status) status = read_back(w);
-  if (!status) status = seal_and_sync(w);
-  if (!status && rename(w->temporary, w->path)) status = fail_system(w);
-  if (!status) status = ls_store_sync_name(w->path);
+  if (status == LS_OK) status = read_back(w);
+  if (status == LS_OK) status = seal_and_sync(w);
+  if (status == LS_OK && rename(w->temporary, w->path)) status = fail_system(w);
+  if (status == LS_OK) status = ls_store_sync_name(w->path);
   ls_store_discard(writer);
   return status;
 }
 
-/* Where both names are of one file already, rename does nothing and leaves both. */
+/* If both names already belong to one file, rename does nothing and leaves both. */
 bool ls_store_link(const char *from, const char *to) {
   char *const temporary = ls_store_temporary(to);
   if (!temporary) return false;
-  unlink(temporary); /* left from a process that died */
+  unlink(temporary); /* left by a killed process */
   const bool linked = link(from, temporary) == 0 && rename(temporary, to) == 0;
   unlink(temporary);
   free(temporary);

@@ -1,4 +1,4 @@
-/* Opening files, finding what is in them, and reading rows. */
+/* Opening files, listing groups, and reading rows. */
 #include "internal.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static hid_t open_hdf5(const char *path) {
   return file;
 }
 
-/* Whether HDF5 has opened the very file of the descriptor, not one that was renamed over it since. */
+/* Whether HDF5 opened the file of the descriptor, not one that replaced it since. */
 static bool same_file(hid_t file, int descriptor) {
   void *handle = NULL;
   struct stat ours, theirs;
@@ -29,7 +29,7 @@ static bool same_file(hid_t file, int descriptor) {
   return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino && ours.st_size == theirs.st_size;
 }
 
-/* Opens the file behind a descriptor that was found good. */
+/* Opens the file of a verified descriptor with HDF5. */
 static ls_status open_store(const char *path, int descriptor, ls_store **out) {
   struct stat about;
   ls_status status = LS_OK;
@@ -44,11 +44,11 @@ static ls_status open_store(const char *path, int descriptor, ls_store **out) {
   }
   store->file = open_hdf5(path);
   if (store->file < 0) {
-    status = ls_fail(LS_ERR_DATA, "%s: is no readable HDF5 file: %s", path, store_reason());
+    status = ls_fail(LS_ERR_DATA, "%s: is not a readable HDF5 file: %s", path, store_reason());
     goto out;
   }
   if (!same_file(store->file, descriptor) || fstat(descriptor, &about)) {
-    status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was being opened; try again", path);
+    status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was opened; try again", path);
     goto out;
   }
   store->bytes = (uint64_t)about.st_size;
@@ -65,7 +65,7 @@ ls_status ls_store_open(const char *path, ls_store **out) {
   *out = NULL;
   store_start();
   ls_status status = store_descriptor_open(path, LS_ERR_DATA, &descriptor);
-  if (status) return status;
+  if (status != LS_OK) return status;
   status = open_store(path, descriptor, out);
   close(descriptor);
   return status;
@@ -76,9 +76,9 @@ ls_status ls_store_open_sealed(const char *path, ls_store **out) {
   *out = NULL;
   store_start();
   ls_status status = store_descriptor_open(path, LS_ERR_MODEL, &descriptor);
-  if (status) return status;
+  if (status != LS_OK) return status;
   status = store_seal_verify(descriptor, path);
-  if (!status) status = open_store(path, descriptor, out);
+  if (status == LS_OK) status = open_store(path, descriptor, out);
   close(descriptor);
   return status;
 }
@@ -113,7 +113,7 @@ ls_store_kind ls_store_kind_of(const ls_store *store, const char *path) {
   return kind;
 }
 
-/* The names of a group on the way into one block. First pass: block is NULL, bytes add up. */
+/* The names of a group in one block. First pass: block is NULL, bytes add up. */
 typedef struct name_list {
   char **block; /* pointers, then texts */
   size_t count;
@@ -121,7 +121,7 @@ typedef struct name_list {
   char *next;
 } name_list;
 
-static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, void *data) {
+static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, void *data) {
   (void)group;
   (void)info;
   name_list *const list = data;
@@ -136,19 +136,19 @@ static herr_t take_name(hid_t group, const char *name, const H5L_info_t *info, v
   return list->count > MAX_NAMES;
 }
 
-/* Goes over a group twice: to measure, and to copy. */
+/* Iterates over a group twice: to measure, and to copy. */
 static ls_status list_group(const ls_store *store, const char *path, hid_t group, name_list *list) {
-  herr_t end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_name, list);
-  if (end > 0) return ls_fail(LS_ERR_DATA, "%s:%s: holds more than %d names", store->path, path, MAX_NAMES);
+  herr_t end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, list);
+  if (end > 0) return ls_fail(LS_ERR_DATA, "%s:%s: has more than %d names", store->path, path, MAX_NAMES);
   const size_t pointers = (list->count + 1) * sizeof *list->block;
   if (end == 0) {
     char **const block = calloc(1, pointers + list->bytes);
     if (!block) return ls_fail_memory("a list of names", pointers + list->bytes);
     *list = (name_list){.block = block, .next = (char *)block + pointers};
-    end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, take_name, list);
+    end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, list);
   }
   if (end == 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s:%s: can't be listed: %s", store->path, path, store_reason());
+  return ls_fail(LS_ERR_DATA, "%s:%s: cannot be listed: %s", store->path, path, store_reason());
 }
 
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count) {
@@ -162,7 +162,7 @@ ls_status ls_store_list(const ls_store *store, const char *group, char ***names,
           ? list_group(store, group, id, &list)
           : ls_fail(LS_ERR_DATA, "%s:%s: is not a group of this file", store->path, group);
   store_close_id(id);
-  if (status) {
+  if (status != LS_OK) {
     free(list.block);
     return status;
   }
@@ -173,7 +173,7 @@ ls_status ls_store_list(const ls_store *store, const char *group, char ***names,
 
 /* ------------------------------------------------------------------ reading */
 
-/* Bytes of the chunks that together span all columns of one band of rows; 0 where there are none. */
+/* Bytes of the chunks that span all columns of one band of rows; 0 if the array is not chunked. */
 static size_t band_bytes(hid_t id, const ls_array *array, size_t *chunks) {
   hsize_t chunk[H5S_MAX_RANK];
   const hid_t plist = H5Dget_create_plist(id);
@@ -190,8 +190,8 @@ static size_t band_bytes(hid_t id, const ls_array *array, size_t *chunks) {
   return bytes;
 }
 
-/* Opens it again with a cache that holds a whole band of chunks, so that consecutive reads inflate each
- * chunk once; bands beyond CACHE_LIMIT are read without. */
+/* Reopens an array with a cache for a whole band of chunks, so that consecutive reads inflate each chunk
+ * once. Bands larger than CACHE_LIMIT use HDF5's default. */
 #define CACHE_LIMIT ((size_t)512 << 20)
 static hid_t reopen_with_cache(hid_t file, const char *path, hid_t id, const ls_array *array) {
   static const size_t primes[] = {521, 10007, 100003, 1000003};
@@ -202,13 +202,13 @@ static hid_t reopen_with_cache(hid_t file, const char *path, hid_t id, const ls_
   while (i < 3 && primes[i] < 20 * chunks) i++;
   const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
   H5Pset_chunk_cache(access, primes[i], bytes + BLOCK_BYTES, 1.0);
-  store_close_id(id); /* first: an open data set keeps its cache */
+  store_close_id(id); /* first: an open dataset keeps its cache */
   const hid_t again = H5Dopen2(file, path, access);
   store_close_id(access);
   return again;
 }
 
-/* Finds, checks and opens an array, or takes it from the few that are kept open. */
+/* Finds, checks and opens an array, or returns an open one. */
 static ls_status open_checked(const ls_store *store, const char *path, const open_array **out) {
   array_cache *const cache = store->cache;
   for (int i = 0; i < OPEN_ARRAYS; i++) {
@@ -221,17 +221,17 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
     store_close_id(id);
     static const char *const what[] = {
         "does not exist", "is a group, not an array", "",
-        "is a link, a named type, or damaged; only arrays of this very file are read"};
+        "is a link, a named type, or damaged; must be an array of this file"};
     return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, what[kind]);
   }
   ls_array array;
   const ls_status status = store_check(store, path, id, &array);
-  if (status) {
+  if (status != LS_OK) {
     store_close_id(id);
     return status;
   }
   id = reopen_with_cache(store->file, path, id, &array);
-  if (id < 0) return ls_fail(LS_ERR_DATA, "%s:%s: can't be opened: %s", store->path, path, store_reason());
+  if (id < 0) return ls_fail(LS_ERR_DATA, "%s:%s: cannot be opened: %s", store->path, path, store_reason());
 
   open_array *const place = &cache->places[cache->next];
   cache->next = (cache->next + 1) % OPEN_ARRAYS;
@@ -247,7 +247,7 @@ ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *o
   const open_array *found;
   *out = (ls_array){0};
   const ls_status status = open_checked(store, path, &found);
-  if (!status) *out = found->array;
+  if (status == LS_OK) *out = found->array;
   return status;
 }
 
@@ -261,7 +261,7 @@ size_t ls_store_chunk_rows(const ls_store *store, const char *path) {
   return chunk[0] ? chunk[0] : 1;
 }
 
-/* Reads rows of an array with at least one dimension. False where HDF5 fails. */
+/* Reads rows of an array with at least one dimension. False if HDF5 fails. */
 static bool read_rows(const open_array *from, uint64_t first, size_t count, void *buffer) {
   const ls_array *const array = &from->array;
   hsize_t start[LS_MAX_DIMS] = {first};
@@ -278,7 +278,7 @@ static bool read_rows(const open_array *from, uint64_t first, size_t count, void
   return ok;
 }
 
-/* Beats between pieces: a slow file system is not taken for a hang. */
+/* In pieces with heartbeats, so that the watchdog accepts a slow file system. */
 static bool read_pieces(const open_array *from, uint64_t first, size_t count, size_t row_bytes,
                         unsigned char *out) {
   const size_t at_once = ls_size_max(LS_HEARTBEAT_BYTES / row_bytes, 1);
@@ -294,22 +294,23 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
                              void *buffer) {
   const open_array *from;
   const ls_status status = open_checked(store, path, &from);
-  if (status) return status;
+  if (status != LS_OK) return status;
   const ls_array *const array = &from->array;
   const uint64_t rows = array->n_dims ? array->dims[0] : 1;
   if (first > rows || count > rows - first)
-    return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " asked of %" PRIu64, store->path,
-                   path, first, first + count, rows);
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: rows %" PRIu64 " to %" PRIu64 " are out of range; the array has %" PRIu64,
+                   store->path, path, first, first + count, rows);
   if (array->dtype == LS_TEXT)
-    return ls_fail(LS_ERR_DATA, "%s:%s: holds text, not numbers", store->path, path);
+    return ls_fail(LS_ERR_DATA, "%s:%s: contains text; must contain numbers", store->path, path);
   size_t row_size;
-  LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has proved it */
+  LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has verified it */
   if (count == 0 || row_size == 0) return LS_OK;
   const bool ok =
       array->n_dims
           ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
           : H5Dread(from->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer) >= 0;
   if (ok) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " can't be read: %s", store->path, path,
-                 first, first + count - 1, store_reason());
+  return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " cannot be read: %s", store->path,
+                 path, first, first + count - 1, store_reason());
 }

@@ -1,11 +1,11 @@
-/* The seal: a 512-byte user block in front of the HDF5 part, by which damage of any byte is found before
- * HDF5 parses the file.
+/* The seal: a 512-byte user block before the HDF5 part, which reveals damage of any byte before HDF5 parses
+ * the file.
  *
  *   0  magic word "LOCKSTEP"            16  bytes that follow the block, u64
  *   8  version of the seal, u32          24  their XXH3-128 digest, in canonical (big-endian) form
  *  12  zero                              40  zero, up to 512
  *
- * Integers are little-endian. Every byte of the block has one right value, given the rest of the file. */
+ * Integers are little-endian. The rest of the file determines every byte of the block. */
 #include "internal.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static uint64_t get_little(const unsigned char *from, int bytes) {
   return value;
 }
 
-/* The block of a file whose other bytes are `length` many with this digest. */
+/* The block of a file whose other `length` bytes have this digest. */
 static void make_seal(unsigned char seal[SEAL_BYTES], uint64_t length, ls_digest digest) {
   memset(seal, 0, SEAL_BYTES);
   memcpy(seal, magic, sizeof magic);
@@ -42,7 +42,7 @@ static void make_seal(unsigned char seal[SEAL_BYTES], uint64_t length, ls_digest
   memcpy(seal + DIGEST_OFFSET, canonical.digest, sizeof canonical.digest);
 }
 
-/* Reads the block; the number of bytes that were there, or -1 with errno. */
+/* Reads the block. Returns the number of bytes read, or -1 with errno. */
 static ssize_t read_seal(int descriptor, unsigned char seal[SEAL_BYTES]) {
   ssize_t n;
   do n = pread(descriptor, seal, SEAL_BYTES, 0);
@@ -59,22 +59,24 @@ bool ls_store_is_sealed(const char *path) {
   return n >= (ssize_t)sizeof magic && memcmp(seal, magic, sizeof magic) == 0;
 }
 
-/* What is wrong with the block by itself or with the file's length. */
+/* Checks the block itself and the file's length. */
 static ls_status check_block(const char *path, const unsigned char seal[SEAL_BYTES], uint64_t file_bytes) {
   if (memcmp(seal, magic, sizeof magic) != 0)
-    return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep (it has no seal)", path);
+    return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep: it has no seal", path);
   const uint64_t version = get_little(seal + VERSION_OFFSET, 4);
   if (version != SEAL_VERSION)
-    return ls_fail(LS_ERR_MODEL,
-                   "%s: its seal is of version %llu, this program knows version %d: the file is damaged or "
-                   "needs a newer Lockstep",
-                   path, (unsigned long long)version, SEAL_VERSION);
+    return ls_fail(
+        LS_ERR_MODEL,
+        "%s: seal version %llu is not supported; must be %d; the file is damaged or needs a newer "
+        "Lockstep",
+        path, (unsigned long long)version, SEAL_VERSION);
   const uint64_t length = get_little(seal + LENGTH_OFFSET, 8);
   if (length != file_bytes - SEAL_BYTES)
-    return ls_fail(LS_ERR_MODEL,
-                   "%s: is %s: %llu bytes follow its seal, which promises %llu; use another checkpoint",
-                   path, length > file_bytes - SEAL_BYTES ? "truncated" : "damaged",
-                   (unsigned long long)(file_bytes - SEAL_BYTES), (unsigned long long)length);
+    return ls_fail(
+        LS_ERR_MODEL,
+        "%s: is %s: %llu bytes follow its seal, but the seal states %llu; use another checkpoint", path,
+        length > file_bytes - SEAL_BYTES ? "truncated" : "damaged",
+        (unsigned long long)(file_bytes - SEAL_BYTES), (unsigned long long)length);
   return LS_OK;
 }
 
@@ -83,23 +85,23 @@ ls_status store_seal_verify(int descriptor, const char *path) {
   const ssize_t n = read_seal(descriptor, seal);
   struct stat about;
   if (n < 0 || fstat(descriptor, &about))
-    return ls_fail(LS_ERR_DATA, "%s: can't be read: %s", path, strerror(errno));
+    return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
   if (n < SEAL_BYTES)
-    return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep (only %zd bytes long)", path,
-                   n);
+    return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep: it has only %zd bytes",
+                   path, n);
   const ls_status status = check_block(path, seal, (uint64_t)about.st_size);
-  if (status) return status;
+  if (status != LS_OK) return status;
 
   ls_digest digest;
   uint64_t bytes;
   if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
     return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
-                           : ls_fail(LS_ERR_DATA, "%s: can't be read: %s", path, strerror(errno));
+                           : ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
   unsigned char expected[SEAL_BYTES];
   make_seal(expected, bytes, digest);
   if (memcmp(seal, expected, SEAL_BYTES) != 0)
     return ls_fail(LS_ERR_MODEL,
-                   "%s: is damaged: its content does not match its seal; use another checkpoint", path);
+                   "%s: is damaged: its contents do not match its seal; use another checkpoint", path);
   return LS_OK;
 }
 
@@ -108,12 +110,12 @@ ls_status store_seal_write(int descriptor, const char *path) {
   uint64_t bytes;
   if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
     return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
-                           : ls_fail(LS_ERR_OUTPUT, "%s: can't be read back: %s", path, strerror(errno));
+                           : ls_fail(LS_ERR_OUTPUT, "%s: cannot be read back: %s", path, strerror(errno));
   unsigned char seal[SEAL_BYTES];
   make_seal(seal, bytes, digest);
   const ssize_t n = pwrite(descriptor, seal, SEAL_BYTES, 0);
   if (n != SEAL_BYTES)
-    return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: %s", path,
+    return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", path,
                    n < 0 ? strerror(errno) : "short write");
   return LS_OK;
 }

@@ -1,5 +1,4 @@
-/* What makes a file whole or absent beside its content: the name that it is written under, the folder that
- * must keep its name, and what writers that were killed have left. */
+/* Temporary names, the temporary files of killed writers, and syncing the folder of a new name. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -15,7 +14,7 @@ char *ls_store_temporary(const char *path) {
   return ls_format("%s" MARK "%ld", path, (long)getpid());
 }
 
-/* Whether it is a temporary name of a file whose own name has one of the endings. */
+/* Whether it is the temporary name of a file whose final name has one of the endings. */
 static bool is_temporary(const char *name, const char *const endings[], size_t n) {
   const char *const mark = strstr(name, MARK);
   bool found = false;
@@ -38,9 +37,9 @@ void ls_store_remove_temporaries(const char *folder, const char *const endings[]
   closedir(dir);
 }
 
-/* Whether a failure is the file system's way to say that it does not sync folders, or the folder's to say
- * that it may be written but not read. */
-static bool is_no_sync(int error) {
+/* Whether a failure means that the file system does not sync folders, or that the folder is not readable.
+ */
+static bool is_unsupported(int error) {
   return error == EACCES || error == EINVAL || error == ENOTSUP;
 }
 
@@ -52,6 +51,6 @@ ls_status ls_store_sync_name(const char *path) {
   const int error = descriptor < 0 || fsync(descriptor) ? errno : 0;
   free(folder);
   if (descriptor >= 0) close(descriptor);
-  if (error == 0 || is_no_sync(error)) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "%s: its folder can't be synced: %s", path, strerror(error));
+  if (error == 0 || is_unsupported(error)) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT, "%s: its folder cannot be synced: %s", path, strerror(error));
 }

@@ -1,4 +1,4 @@
-/* Small text files, written whole or not at all. */
+/* Atomic writing of small text files. */
 #include "internal.h"
 
 #include <errno.h>

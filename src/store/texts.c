@@ -1,4 +1,4 @@
-/* Reading texts: attributes of fixed and of variable length. */
+/* Reading text attributes of fixed and variable length. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #define MAX_TEXTS      ((hssize_t)100000)
 #define MAX_ALL_BYTES  ((size_t)64 << 20) /* of a list, before and after unpacking */
 
-/* Bytes of the UTF-8 sequence that begins with `byte`; 0 where none does. */
+/* Bytes of the UTF-8 sequence that begins with `byte`; 0 if `byte` is invalid. */
 static size_t sequence_bytes(unsigned char byte) {
   if (byte < 0x80) return 1;
   if (byte >= 0xc2 && byte < 0xe0) return 2;
@@ -27,7 +27,7 @@ static bool is_utf8(const char *text, size_t bytes) {
   return true;
 }
 
-/* Bytes of a text in a field of `size` bytes, without its padding. */
+/* Bytes of the text in a field of `size` bytes, without padding. */
 static size_t field_length(const char *field, size_t size, bool spaces) {
   size_t n = strnlen(field, size);
   while (spaces && n > 0 && field[n - 1] == ' ') n--;
@@ -43,7 +43,7 @@ typedef struct raw_texts {
   heap heap;
 } raw_texts;
 
-/* The text of an element, valid until the next call. A reason, or NULL. */
+/* The text of an element, valid until the next call. Returns NULL or the reason of a failure. */
 static const char *raw_text(raw_texts *raw, size_t i, const char **text, size_t *bytes) {
   const unsigned char *const field = raw->fields + i * raw->size;
   *text = (const char *)field;
@@ -55,7 +55,7 @@ static const char *raw_text(raw_texts *raw, size_t i, const char **text, size_t 
   return NULL;
 }
 
-/* Reads all elements. A reason, or NULL where it went well. */
+/* Reads all elements. Returns NULL or the reason of a failure. */
 static const char *read_raw(const ls_store *store, const attribute *a, raw_texts *raw) {
   raw->count = (size_t)a->count;
   raw->references = H5Tis_variable_str(a->type) > 0;
@@ -73,7 +73,7 @@ static const char *read_raw(const ls_store *store, const attribute *a, raw_texts
   return H5Aread(a->id, a->type, raw->fields) >= 0 ? NULL : store_reason();
 }
 
-/* Checks the texts and adds up their bytes, with a final zero each. A reason, or NULL. */
+/* Checks the texts and adds up their bytes, each with a final zero. Returns NULL or the reason. */
 static const char *measure_texts(raw_texts *raw, size_t *total) {
   *total = 0;
   for (size_t i = 0; i < raw->count; i++) {
@@ -89,7 +89,7 @@ static const char *measure_texts(raw_texts *raw, size_t *total) {
   return NULL;
 }
 
-/* Copies the texts into one block of pointers and texts. A reason, or NULL. */
+/* Copies the texts into one block of pointers and texts. Returns NULL or the reason of a failure. */
 static const char *copy_texts(raw_texts *raw, char ***out) {
   size_t total;
   const char *why = measure_texts(raw, &total);
@@ -109,7 +109,7 @@ static const char *copy_texts(raw_texts *raw, char ***out) {
   return why;
 }
 
-/* What speaks against reading an attribute as texts of `n_dims` dimensions; NULL: nothing. */
+/* Why an attribute cannot be read as texts of `n_dims` dimensions, or NULL. */
 static const char *check_texts(const attribute *a, int n_dims) {
   if (H5Tget_class(a->type) != H5T_STRING) return "is not text";
   if (n_dims == 0 && a->count != 1) return "is not one text";
@@ -117,21 +117,21 @@ static const char *check_texts(const attribute *a, int n_dims) {
   return a->count < 0 || a->count > MAX_TEXTS ? "has more than 100,000 texts" : NULL;
 }
 
-/* Reads a text attribute of `n_dims` dimensions (0: one text in any shape of one element). */
+/* Reads a text attribute of `n_dims` dimensions (0: one text in any shape with one element). */
 static ls_status read_texts(const ls_store *store, const char *path, const char *name, int n_dims,
                             char ***out, size_t *count) {
   attribute a;
   raw_texts raw = {0};
   ls_status status = store_attribute_open(store, path, name, &a);
-  const char *why = status ? NULL : check_texts(&a, n_dims);
-  if (!status && !why) why = read_raw(store, &a, &raw);
-  if (!status && !why) why = copy_texts(&raw, out);
-  if (why) status = store_attribute_refuse(store, path, name, why);
-  *count = status ? 0 : raw.count;
+  const char *why = status != LS_OK ? NULL : check_texts(&a, n_dims);
+  if (status == LS_OK && !why) why = read_raw(store, &a, &raw);
+  if (status == LS_OK && !why) why = copy_texts(&raw, out);
+  if (why) status = store_attribute_fail(store, path, name, why);
+  *count = status != LS_OK ? 0 : raw.count;
   store_heap_close(&raw.heap);
   free(raw.fields);
   store_attribute_close(&a);
-  if (!status) return LS_OK;
+  if (status == LS_OK) return LS_OK;
   free(*out);
   *out = NULL;
   return status;

@@ -29,7 +29,7 @@ bool ls_array_row_size(const ls_array *array, size_t *elements) {
   return true;
 }
 
-/* Appends to a text that may be cut at its end. */
+/* Appends to a text, which may be truncated. */
 static size_t append(char *text, size_t size, size_t used, const char *format, uint64_t value) {
   if (used >= size) return used;
   const int n = snprintf(text + used, size - used, format, value);

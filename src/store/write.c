@@ -1,4 +1,4 @@
-/* Writing a file under its temporary name: groups and arrays. */
+/* Writing groups and arrays to the temporary file. */
 #include "internal.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define DEFLATE_LEVEL 4
-#define WRITE_CHUNKS  64         /* at once, so that long writes beat */
+#define WRITE_CHUNKS  64         /* per step, with a heartbeat after each */
 #define MAX_ROW       UINT32_MAX /* bytes of a chunk, a limit of HDF5 */
 
 ls_status store_write_fail(ls_store_writer *writer, const char *where, const char *what) {
@@ -20,27 +20,27 @@ ls_status store_write_fail(ls_store_writer *writer, const char *where, const cha
 
 /* ------------------------------------------------------------------ the file */
 
-/* What stands at the target is only ever replaced if it is a file: not /dev/null, not a folder. */
+/* Only a regular file may be replaced: not /dev/null, not a folder. */
 static ls_status check_target(const char *path) {
   struct stat about;
   if (stat(path, &about) || S_ISREG(about.st_mode)) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: it is %s", path,
+  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: it is %s; choose another output", path,
                  S_ISDIR(about.st_mode) ? "a folder" : "a device or pipe");
 }
 
-/* Makes the temporary file, so that the system's own reason is known where it refuses. A file of that name
- * is left from a process that died. */
-static ls_status make_temporary(const ls_store_writer *writer) {
+/* Creates the temporary file without HDF5, to report the system's reason of a failure. An existing file of
+ * that name was left by a killed process. */
+static ls_status create_temporary(const ls_store_writer *writer) {
   unlink(writer->temporary);
   const int descriptor = open(writer->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor < 0)
-    return ls_fail(LS_ERR_OUTPUT, "%s: can't be written: %s", writer->path, strerror(errno));
+    return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", writer->path, strerror(errno));
   close(descriptor);
   return LS_OK;
 }
 
-/* Times of writing are not kept, so that equal content gives equal bytes. V18 at least: older formats hold
- * no attribute above 64 KiB. */
+/* Without times, so that equal contents give equal bytes. V18 at least: older formats limit attributes to
+ * 64 KiB. */
 static hid_t create_hdf5(const char *path, bool sealed) {
   const hid_t access = store_access();
   const hid_t creation = H5Pcreate(H5P_FILE_CREATE);
@@ -54,7 +54,7 @@ static hid_t create_hdf5(const char *path, bool sealed) {
   return file;
 }
 
-/* A writer without its file. NULL where memory is short. */
+/* A writer without its HDF5 file. NULL if memory is short. */
 static ls_store_writer *new_writer(const char *path, bool sealed) {
   ls_store_writer *writer = calloc(1, sizeof *writer);
   if (!writer) return NULL;
@@ -70,13 +70,13 @@ ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out) 
   *out = NULL;
   store_start();
   ls_status status = check_target(path);
-  if (status) return status;
+  if (status != LS_OK) return status;
   ls_store_writer *writer = new_writer(path, sealed);
   if (!writer) return ls_fail_memory(path, sizeof *writer);
-  status = make_temporary(writer);
-  if (!status) writer->file = create_hdf5(writer->temporary, sealed);
-  if (!status && writer->file < 0) status = store_write_fail(writer, "/", "can't be created");
-  if (status) ls_store_discard(&writer);
+  status = create_temporary(writer);
+  if (status == LS_OK) writer->file = create_hdf5(writer->temporary, sealed);
+  if (status == LS_OK && writer->file < 0) status = store_write_fail(writer, "/", "cannot be created");
+  if (status != LS_OK) ls_store_discard(&writer);
   *out = writer;
   return status;
 }
@@ -107,7 +107,7 @@ void ls_store_discard(ls_store_writer **writer) {
 
 /* -------------------------------------------------------------------- groups */
 
-/* Opens the child group `name` of `parent`, made where absent; closes the parent. */
+/* Opens or creates the child group `name` of `parent`; closes the parent. */
 static hid_t enter_group(hid_t parent, const char *name) {
   hid_t child = -1;
   const htri_t exists = H5Lexists(parent, name, H5P_DEFAULT);
@@ -133,7 +133,7 @@ ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whol
     if (next || whole) here = enter_group(here, name);
     name = next;
   }
-  const ls_status status = here < 0 ? store_write_fail(writer, path, "can't make its group") : LS_OK;
+  const ls_status status = here < 0 ? store_write_fail(writer, path, "its group cannot be created") : LS_OK;
   store_close_id(here);
   free(names);
   return status;
@@ -146,8 +146,7 @@ ls_status ls_store_write_group(ls_store_writer *writer, const char *path) {
 
 /* -------------------------------------------------------------------- arrays */
 
-/* Rows of a chunk of about BLOCK_BYTES; where the number of rows is known, chunks are of about equal size.
- */
+/* Rows per chunk of about BLOCK_BYTES; if the number of rows is known, chunks have about equal sizes. */
 static size_t rows_per_chunk(const record *r) {
   const size_t most = ls_size_max(1, BLOCK_BYTES / ls_size_max(1, r->row_bytes));
   const uint64_t rows = r->array.dims[0];
@@ -156,7 +155,7 @@ static size_t rows_per_chunk(const record *r) {
   return (size_t)((rows - 1) / chunks + 1);
 }
 
-/* Chunks and filters. Shuffling is of no use to single bytes. */
+/* Chunks and filters. Shuffling does not help single bytes. */
 static hid_t creation_list(const ls_store_writer *writer, const record *r) {
   const ls_array *const array = &r->array;
   const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
@@ -177,7 +176,7 @@ static hid_t creation_list(const ls_store_writer *writer, const record *r) {
   return -1;
 }
 
-/* A dimension of 0 is left open, for a chunk has at least one element in each. */
+/* A dimension of 0 is unlimited, because a chunk has at least one element in each. */
 static hid_t create_space(const ls_array *array) {
   hsize_t dims[LS_MAX_DIMS];
   hsize_t limits[LS_MAX_DIMS];
@@ -201,7 +200,7 @@ static hid_t create_array(const ls_store_writer *writer, const record *r) {
   return id;
 }
 
-/* A record without its data set. NULL where memory is short. */
+/* A record without its dataset. NULL if memory is short. */
 static record *new_record(const char *path, const ls_array *array, size_t row_bytes) {
   record *const r = calloc(1, sizeof *r);
   if (!r) return NULL;
@@ -215,17 +214,17 @@ static record *new_record(const char *path, const ls_array *array, size_t row_by
   return NULL;
 }
 
-/* Makes the record and data set of an array whose rows have `row_bytes`. */
+/* Creates the record and dataset of an array whose rows have `row_bytes` bytes. */
 static ls_status begin_array(ls_store_writer *writer, const char *path, const ls_array *array,
                              size_t row_bytes) {
   const ls_status status = store_make_groups(writer, path, false);
-  if (status) return status;
+  if (status != LS_OK) return status;
   record *const r = new_record(path, array, row_bytes);
   if (!r) return ls_fail_memory(path, sizeof *r);
   r->next = writer->records;
   writer->records = r;
   r->id = create_array(writer, r);
-  return r->id < 0 ? store_write_fail(writer, path, "can't be made") : LS_OK;
+  return r->id < 0 ? store_write_fail(writer, path, "cannot be created") : LS_OK;
 }
 
 ls_status ls_store_begin_array(ls_store_writer *writer, const char *path, const ls_array *array) {
@@ -236,12 +235,13 @@ ls_status ls_store_begin_array(ls_store_writer *writer, const char *path, const 
                     ls_size_mul(row_bytes, ls_dtype_size(array->dtype), &row_bytes) && row_bytes <= MAX_ROW;
   const ls_status status =
       fits ? begin_array(writer, path, array, row_bytes)
-           : ls_fail(LS_ERR_OUTPUT, "%s:%s: a row of 4 GiB or more can't be written", writer->path, path);
-  if (status) writer->failed = true;
+           : ls_fail(LS_ERR_OUTPUT, "%s:%s: its rows have 4 GiB or more; must be smaller", writer->path,
+                     path);
+  if (status != LS_OK) writer->failed = true;
   return status;
 }
 
-/* Writes rows behind those that are stored. False where HDF5 fails. */
+/* Writes rows after those already stored. False if HDF5 fails. */
 static bool store_rows(record *r, size_t count, const void *rows) {
   hsize_t start[LS_MAX_DIMS] = {r->rows_stored};
   hsize_t counts[LS_MAX_DIMS] = {count};
@@ -264,23 +264,23 @@ static bool store_rows(record *r, size_t count, const void *rows) {
   return ok;
 }
 
-/* Whether the next step of an append of `count` rows takes whole chunks. */
-static bool takes_whole(const record *r, size_t count) {
+/* Whether the next step of an append of `count` rows writes whole chunks. */
+static bool writes_whole_chunks(const record *r, size_t count) {
   return r->rows == r->rows_stored && (count >= r->chunk_rows || r->row_bytes == 0);
 }
 
-static ls_status need_pending(ls_store_writer *writer, record *r) {
+static ls_status allocate_pending(ls_store_writer *writer, record *r) {
   if (!r->pending) r->pending = ls_calloc(r->chunk_rows, r->row_bytes);
   if (r->pending) return LS_OK;
   writer->failed = true;
   return ls_fail_memory(writer->path, r->chunk_rows * r->row_bytes);
 }
 
-/* Takes one step of an append: whole chunks as they are, else as many rows as the pending chunk has room
- * for. Returns the number of rows taken; 0 where HDF5 fails. */
-static size_t take_rows(record *r, size_t count, const unsigned char *rows) {
+/* One step of an append: writes whole chunks directly, or copies as many rows as fit into the pending
+ * chunk. Returns the number of rows; 0 if HDF5 fails. */
+static size_t append_step(record *r, size_t count, const unsigned char *rows) {
   const size_t pending = (size_t)(r->rows - r->rows_stored);
-  if (takes_whole(r, count)) {
+  if (writes_whole_chunks(r, count)) {
     const size_t most = WRITE_CHUNKS * r->chunk_rows;
     const size_t whole = r->row_bytes ? ls_size_min(count - count % r->chunk_rows, most) : count;
     if (!store_rows(r, whole, rows)) return 0;
@@ -306,18 +306,18 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
   const uint64_t limit = r->array.dims[0];
   if (limit && count > limit - r->rows) {
     writer->failed = true;
-    return ls_fail(LS_ERR_OUTPUT, "%s:%s: %" PRIu64 " rows are too many: %" PRIu64 " were declared",
+    return ls_fail(LS_ERR_OUTPUT, "%s:%s: has %" PRIu64 " rows; must have at most the declared %" PRIu64,
                    writer->path, path, r->rows + count, limit);
   }
   if (count == 0) return LS_OK;
   LS_ASSERT(r->id >= 0);
   if (r->row_bytes) XXH3_128bits_update(r->state, rows, count * r->row_bytes);
   for (const unsigned char *next = rows; count > 0;) {
-    const ls_status status = takes_whole(r, count) ? LS_OK : need_pending(writer, r);
+    const ls_status status = writes_whole_chunks(r, count) ? LS_OK : allocate_pending(writer, r);
     if (status != LS_OK) return status;
-    const size_t n = take_rows(r, count, next);
+    const size_t n = append_step(r, count, next);
     ls_heartbeat();
-    if (n == 0) return store_write_fail(writer, path, "can't be written");
+    if (n == 0) return store_write_fail(writer, path, "cannot be written");
     count -= n;
     if (r->row_bytes) next += n * r->row_bytes;
   }
@@ -327,7 +327,7 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
 ls_status ls_store_write_array(ls_store_writer *writer, const char *path, const ls_array *array,
                                const void *data) {
   const ls_status status = ls_store_begin_array(writer, path, array);
-  if (status) return status;
+  if (status != LS_OK) return status;
   return ls_store_append(writer, path, array->n_dims ? array->dims[0] : 1, data);
 }
 
@@ -342,7 +342,7 @@ ls_status store_record_finish(ls_store_writer *writer, record *r) {
   }
   free(r->pending);
   r->pending = NULL;
-  if (!ok || H5Dclose(r->id) < 0) return store_write_fail(writer, r->path, "can't be written");
+  if (!ok || H5Dclose(r->id) < 0) return store_write_fail(writer, r->path, "cannot be written");
   r->id = -1;
   return LS_OK;
 }

@@ -1,4 +1,4 @@
-/* Writing attributes. Texts are of variable length, which h5py reads as str. */
+/* Writing attributes. Texts have variable length, which h5py reads as str. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static ls_status write_attribute(ls_store_writer *writer, const char *path, cons
   store_close_id(object);
   if (ok) return LS_OK;
   char what[256];
-  snprintf(what, sizeof what, "attribute `%s` can't be written", name);
+  snprintf(what, sizeof what, "attribute `%s` cannot be written", name);
   return store_write_fail(writer, path, what);
 }
 

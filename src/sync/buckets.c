@@ -1,17 +1,16 @@
-/* How a piece of the gradient, a bucket, becomes the sum over all ranks:
+/* The sum of a bucket over all ranks:
  *
- *   1. each of the P peers of a node puts the others' parts of the bucket into its outbox, and sums its own
- *      part over those of all of them
- *   2. a part goes from node to node: each of the N ranks that have it is dealt its piece by the others and
- *      sums it, then the pieces are gathered: 2 (N - 1) / N of the part each way, as in a ring
- *   3. each peer puts the sum of its part into its outbox, and copies the others' from theirs
+ *   1. Each of the P peers of a node copies the other peers' parts of the bucket into its outbox, and sums
+ * its own part over the outboxes of all peers.
+ *   2. The N ranks with the same part exchange its pieces by all-to-all. Each sums its piece; then an
+ *      allgather distributes the sums. The traffic is 2 (N - 1) / N of the part each way, as in a ring.
+ *   3. Each peer copies the sum of its part into its outbox, and the other parts from the others' outboxes.
  *
- * Sums are taken in the order of the nodes, and of the peers within each. Mode sharded stops before the
- * pieces are gathered: they are updated first, and then gathered as parameters. Mode allreduce leaves step
- * 2 to MPI where the terms are float32: where nodes are many and the gradient is short, it knows better
- * ways.
+ * Terms are added in the order of nodes, and of peers within each node. Mode sharded stops before the
+ * allgather: pieces are updated first, and then gathered as parameters. Mode allreduce leaves step 2 to MPI
+ * for float32, which has better algorithms for many nodes and short gradients.
  *
- * In bfloat16 both ways of step 2 are half as long. What rounding takes away is added to the next step's
+ * In bfloat16 both transfers of step 2 are half as long. Rounding errors are added to the next step's
  * gradient (error feedback: Seide et al., "1-bit stochastic gradient descent and its application to
  * data-parallel distributed training of speech DNNs", Interspeech 2014), once for the terms and once for
  * their sum. */
@@ -20,14 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK 1024 /* elements that are decoded at a time */
+#define BLOCK 1024 /* elements decoded at a time */
 
 typedef struct bucket {
-  ls_range all;         /* of the gradient */
-  ls_range part;        /* this rank's among its peers */
-  ls_range piece;       /* this rank's of its part */
-  size_t offset;        /* of its part among those of all buckets */
-  unsigned char *dealt; /* (n_nodes, piece): the terms of the piece, in the type that is sent */
+  ls_range all;            /* of the gradient */
+  ls_range part;           /* of this rank among its peers */
+  ls_range piece;          /* of this rank's node in the part */
+  size_t offset;           /* of its part among the parts of all buckets */
+  unsigned char *received; /* (n_nodes, piece): the terms of the piece, in the type that is sent */
 } bucket;
 
 struct ls_buckets {
@@ -35,17 +34,17 @@ struct ls_buckets {
   ls_gradient_type type;
   float *grads; /* (all), borrowed */
   size_t n;
-  bucket *list;        /* (n) */
-  unsigned char *room; /* what all are dealt */
-  uint16_t *halves;    /* bfloat16: (parts of all) what is sent */
-  float *lost;         /* bfloat16: (parts of all) what the terms lost by rounding */
-  float *sums_lost;    /* likewise, at the pieces' places: what their sums lost */
-  size_t n_lost;
-  uint64_t rows;       /* of the step that it was lost in */
+  bucket *list;          /* (n) */
+  unsigned char *buffer; /* the received terms of all buckets */
+  uint16_t *halves;      /* bfloat16: (all parts) the values to send */
+  float *errors;         /* bfloat16: (all parts) rounding errors of the terms */
+  float *sum_errors;     /* bfloat16: (all parts) rounding errors of the sums, at the pieces' positions */
+  size_t n_errors;
+  uint64_t rows;       /* of the step of these errors */
   float *decoded;      /* bfloat16: (n_nodes, BLOCK) */
-  const float **terms; /* (as many as are summed at once) */
+  const float **terms; /* (max(n_peers, n_nodes)): arrays to sum */
   double squares;
-  size_t n_begun, n_dealt; /* those whose deal has been started, and whose terms have been summed */
+  size_t n_started, n_summed; /* buckets whose all-to-all has started, and whose terms are summed */
 };
 
 size_t ls_sync_bucket_length(size_t n) {
@@ -73,13 +72,13 @@ static size_t size_of(ls_gradient_type type) {
   return type == LS_GRADIENT_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-/* Whether step 2 is MPI's. */
+/* Whether MPI does step 2. */
 static bool leaves_sum_to_mpi(const ls_buckets *b) {
   return b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32;
 }
 
-/* Local. Cuts n elements; returns those of all parts, and in *terms those of all pieces on all nodes. */
-static size_t cut(const ls_exchange *exchange, ls_buckets *b, size_t *terms) {
+/* Local. Partitions n elements; returns the size of all parts, and in *terms that of all received terms. */
+static size_t partition(const ls_exchange *exchange, ls_buckets *b, size_t *terms) {
   const size_t length = length_of(b->mode, exchange->n);
   size_t parts = 0;
   *terms = 0;
@@ -97,22 +96,22 @@ static size_t cut(const ls_exchange *exchange, ls_buckets *b, size_t *terms) {
   return parts;
 }
 
-/* Local. Where something goes from node to node: room for it. */
-static ls_status reserve(const ls_exchange *exchange, ls_buckets *b, size_t parts, size_t terms) {
+/* Local. Allocates the buffers for transfers between nodes. */
+static ls_status allocate_buffers(const ls_exchange *exchange, ls_buckets *b, size_t parts, size_t terms) {
   if (exchange->n_nodes == 1 || leaves_sum_to_mpi(b)) return LS_OK;
   const size_t size = size_of(b->type);
   const size_t halves = b->type == LS_GRADIENT_BF16 ? parts : 0;
-  b->n_lost = halves;
-  b->room = ls_calloc(terms, size);
+  b->n_errors = halves;
+  b->buffer = ls_calloc(terms, size);
   b->halves = ls_calloc(halves, sizeof *b->halves);
-  b->lost = ls_calloc(halves, sizeof *b->lost);
-  b->sums_lost = ls_calloc(halves, sizeof *b->sums_lost);
+  b->errors = ls_calloc(halves, sizeof *b->errors);
+  b->sum_errors = ls_calloc(halves, sizeof *b->sum_errors);
   b->decoded = ls_calloc(halves ? (size_t)exchange->n_nodes : 0, BLOCK * sizeof *b->decoded);
-  if (!b->room || !b->halves || !b->lost || !b->sums_lost || !b->decoded)
-    return ls_fail_memory("gradients of other nodes", terms * size + halves * 10);
-  unsigned char *next = b->room;
+  if (!b->buffer || !b->halves || !b->errors || !b->sum_errors || !b->decoded)
+    return ls_fail_memory("the gradients of other nodes", terms * size + halves * 10);
+  unsigned char *next = b->buffer;
   for (size_t k = 0; k < b->n; k++) {
-    b->list[k].dealt = next;
+    b->list[k].received = next;
     next += b->list[k].piece.count * (size_t)exchange->n_nodes * size;
   }
   return LS_OK;
@@ -128,15 +127,15 @@ ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls
         .mode = mode, .type = type, .grads = grads, .n = n, .list = ls_calloc(n, sizeof *b->list)};
   if (!b || !b->list) {
     free(b);
-    return ls_fail_memory("the pieces of the gradient", n * sizeof *b->list);
+    return ls_fail_memory("the buckets of the gradient", n * sizeof *b->list);
   }
   size_t terms = 0;
-  const size_t parts = cut(exchange, b, &terms);
-  ls_status status = reserve(exchange, b, parts, terms);
+  const size_t parts = partition(exchange, b, &terms);
+  ls_status status = allocate_buffers(exchange, b, parts, terms);
   const size_t most =
       (size_t)(exchange->n_peers > exchange->n_nodes ? exchange->n_peers : exchange->n_nodes);
   b->terms = ls_calloc(most, sizeof *b->terms);
-  if (!b->terms) status = ls_fail_memory("gradients of other ranks", most * sizeof *b->terms);
+  if (!b->terms) status = ls_fail_memory("the gradients of other ranks", most * sizeof *b->terms);
   *out = b;
   if (status != LS_OK) sync_buckets_destroy(out);
   return status;
@@ -145,27 +144,27 @@ ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls
 void sync_buckets_destroy(ls_buckets **buckets) {
   if (!*buckets) return;
   free((*buckets)->list);
-  free((*buckets)->room);
+  free((*buckets)->buffer);
   free((*buckets)->halves);
-  free((*buckets)->lost);
-  free((*buckets)->sums_lost);
+  free((*buckets)->errors);
+  free((*buckets)->sum_errors);
   free((*buckets)->decoded);
   free((void *)(*buckets)->terms);
   free(*buckets);
   *buckets = NULL;
 }
 
-void sync_buckets_forget(ls_buckets *b) {
-  if (!b->lost) return;
-  memset(b->lost, 0, b->n_lost * sizeof *b->lost);
-  memset(b->sums_lost, 0, b->n_lost * sizeof *b->sums_lost);
+void sync_buckets_discard_errors(ls_buckets *b) {
+  if (!b->errors) return;
+  memset(b->errors, 0, b->n_errors * sizeof *b->errors);
+  memset(b->sum_errors, 0, b->n_errors * sizeof *b->sum_errors);
 }
 
 ls_range sync_buckets_piece(const ls_buckets *b) {
   return b->list[0].piece;
 }
 
-/* Local. Puts the parts of the other peers where these find them. */
+/* Step 1. Local. Copies the other peers' parts into this rank's outbox. */
 static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const bucket *one) {
   for (int p = 0; p < exchange->n_peers; p++) {
     const ls_range part = piece_of(one->all, exchange->n_peers, p);
@@ -187,52 +186,52 @@ static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *
   if (exchange->n_nodes == 1) b->squares += squares;
 }
 
-/* Step 2, its first half. */
-static void deal(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+/* Step 2, the all-to-all. */
+static void start_alltoall(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   bucket *const one = &b->list[k];
   const void *sent = b->grads + one->part.first;
   if (b->type == LS_GRADIENT_BF16) {
     uint16_t *const halves = b->halves + one->offset;
-    ls_math_to_bf16(one->part.count, sent, b->lost + one->offset, halves);
+    ls_math_to_bf16(one->part.count, sent, b->errors + one->offset, halves);
     sent = halves;
   }
-  ls_exchange_alltoall(comm, exchange, 2 * k, size_of(b->type), sent, one->part.count, one->dealt);
+  ls_exchange_alltoall(comm, exchange, 2 * k, size_of(b->type), sent, one->part.count, one->received);
 }
 
-/* Local. The sum of a piece over the nodes, in place. */
+/* Local. Writes the sum of a piece over the nodes to `piece`; returns its sum of squares. */
 static double sum_floats(const ls_exchange *exchange, ls_buckets *b, const bucket *one, float *piece) {
-  const float *const dealt = (const float *)(const void *)one->dealt;
-  for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = dealt + (size_t)q * one->piece.count;
+  const float *const received = (const float *)(const void *)one->received;
+  for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = received + (size_t)q * one->piece.count;
   return ls_math_fold(one->piece.count, (size_t)exchange->n_nodes, b->terms, piece);
 }
 
 static double sum_halves(const ls_exchange *exchange, ls_buckets *b, const bucket *one, float *piece) {
   const size_t n = one->piece.count;
-  const uint16_t *const dealt = (const uint16_t *)(const void *)one->dealt;
+  const uint16_t *const received = (const uint16_t *)(const void *)one->received;
   double squares = 0.0;
   for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = b->decoded + (size_t)q * BLOCK;
   for (size_t first = 0; first < n; first += BLOCK) {
     const size_t length = ls_size_min(BLOCK, n - first);
     for (int q = 0; q < exchange->n_nodes; q++)
-      ls_math_from_bf16(length, dealt + (size_t)q * n + first, b->decoded + (size_t)q * BLOCK);
+      ls_math_from_bf16(length, received + (size_t)q * n + first, b->decoded + (size_t)q * BLOCK);
     squares += ls_math_fold(length, (size_t)exchange->n_nodes, b->terms, piece + first);
   }
   return squares;
 }
 
-/* Step 2, its second half, but in mode sharded. */
-static void gather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+/* Step 2, the allgather, except in mode sharded. */
+static void start_allgather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   const bucket *const one = &b->list[k];
   void *part = b->grads + one->part.first;
   if (b->type == LS_GRADIENT_BF16) {
-    const size_t place = one->offset + (one->piece.first - one->part.first);
-    ls_math_to_bf16(one->piece.count, b->grads + one->piece.first, b->sums_lost + place, b->halves + place);
+    const size_t at = one->offset + (one->piece.first - one->part.first);
+    ls_math_to_bf16(one->piece.count, b->grads + one->piece.first, b->sum_errors + at, b->halves + at);
     part = b->halves + one->offset;
   }
   ls_exchange_allgather(comm, exchange, 2 * k + 1, size_of(b->type), part, one->part.count);
 }
 
-/* What was dealt is there. */
+/* Step 2 between its transfers: the terms of bucket k have arrived. */
 static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   const bucket *const one = &b->list[k];
   float *const piece = b->grads + one->piece.first;
@@ -240,11 +239,11 @@ static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_
   const double squares = (is_half ? sum_halves : sum_floats)(exchange, b, one, piece);
   const bool is_final = b->mode == LS_SYNC_SHARDED;
   if (is_final || !is_half) b->squares += squares;
-  if (!is_final) gather(comm, exchange, b, k);
+  if (!is_final) start_allgather(comm, exchange, b, k);
 }
 
-/* All peers have filled the bucket. */
-static void begin(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
+/* All peers have filled bucket k. */
+static void start(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
   const bucket *const one = &b->list[k];
   if (k == 0) b->squares = 0.0;
   post_terms(exchange, b, one);
@@ -252,7 +251,7 @@ static void begin(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k)
   sum_peers(exchange, b, one);
   if (exchange->n_nodes == 1) return;
   if (!leaves_sum_to_mpi(b)) {
-    deal(comm, exchange, b, k);
+    start_alltoall(comm, exchange, b, k);
     return;
   }
   float *const own = b->grads;
@@ -264,28 +263,28 @@ static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
   return exchange->n_nodes > 1 && !leaves_sum_to_mpi(b);
 }
 
-/* An error is of a sum, and as large as that. */
+/* Rounding errors scale with the sum, and so with the number of rows. */
 void sync_buckets_set_rows(ls_buckets *b, uint64_t rows) {
-  if (b->rows != rows) sync_buckets_forget(b);
+  if (b->rows != rows) sync_buckets_discard_errors(b);
   b->rows = rows;
 }
 
 void sync_buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t ready) {
-  for (; b->n_begun < b->n; b->n_begun++) {
-    const ls_range all = b->list[b->n_begun].all;
+  for (; b->n_started < b->n; b->n_started++) {
+    const ls_range all = b->list[b->n_started].all;
     if (all.first + all.count > ready) break;
-    begin(comm, exchange, b, b->n_begun);
+    start(comm, exchange, b, b->n_started);
   }
   if (!uses_transfers(exchange, b)) return;
-  for (; b->n_dealt < b->n_begun && ls_exchange_test(exchange, 2 * b->n_dealt); b->n_dealt++)
-    sum_nodes(comm, exchange, b, b->n_dealt);
+  for (; b->n_summed < b->n_started && ls_exchange_test(exchange, 2 * b->n_summed); b->n_summed++)
+    sum_nodes(comm, exchange, b, b->n_summed);
 }
 
 /* Waits for the transfers of all buckets. */
-static void settle(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
-  for (; b->n_dealt < b->n; b->n_dealt++) {
-    ls_exchange_wait(exchange, 2 * b->n_dealt);
-    sum_nodes(comm, exchange, b, b->n_dealt);
+static void wait_all(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
+  for (; b->n_summed < b->n; b->n_summed++) {
+    ls_exchange_wait(exchange, 2 * b->n_summed);
+    sum_nodes(comm, exchange, b, b->n_summed);
   }
   if (b->mode == LS_SYNC_SHARDED) return;
   for (size_t k = 0; k < b->n; k++) {
@@ -298,8 +297,8 @@ static void settle(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   }
 }
 
-/* Step 3. Collective over the peers: `values` becomes whole. */
-static void spread_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
+/* Step 3. Collective over the peers: completes `values`. */
+static void exchange_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
   const int n_peers = exchange->n_peers;
   for (size_t k = 0; k < b->n && n_peers > 1; k++) {
     const ls_range part = b->list[k].part;
@@ -316,11 +315,11 @@ static void spread_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets 
 }
 
 double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
-  LS_ASSERT(b->n_begun == b->n);
-  if (uses_transfers(exchange, b)) settle(comm, exchange, b);
-  b->n_begun = b->n_dealt = 0;
+  LS_ASSERT(b->n_started == b->n);
+  if (uses_transfers(exchange, b)) wait_all(comm, exchange, b);
+  b->n_started = b->n_summed = 0;
   if (b->mode == LS_SYNC_SHARDED) return b->squares;
-  spread_parts(comm, exchange, b, b->grads);
+  exchange_parts(comm, exchange, b, b->grads);
   return b->squares;
 }
 
@@ -330,5 +329,5 @@ void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_bucke
     ls_exchange_allgather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
     ls_exchange_wait(exchange, 1);
   }
-  spread_parts(comm, exchange, b, values);
+  exchange_parts(comm, exchange, b, values);
 }

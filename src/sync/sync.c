@@ -38,10 +38,10 @@ void ls_sync_configure(ls_config *config, ls_sync_config *out) {
   if (section) ls_config_read(config, section, ls_sync_keys, out);
 }
 
-/* What stands before the sums in the buffer. */
+/* Positions in the buffer; the sums follow. */
 enum { SQUARES, WEIGHT, STOP, LR, FIXED };
 
-/* Local. The parts that may fail, but for the exchange. */
+/* Local. Allocates all but the exchange. */
 static ls_status create(size_t n, size_t n_sums, ls_sync **out) {
   ls_sync *sync = ls_calloc(1, sizeof *sync);
   double *const buffer = ls_calloc(FIXED + n_sums, sizeof *buffer);
@@ -95,7 +95,7 @@ ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
   return LS_OK;
 }
 
-/* The sums in one array, and back. */
+/* Copies a step's inputs into the buffer. */
 static void pack(const ls_sync *sync, const ls_step *step, double squares) {
   double *const buffer = sync->buffer;
   buffer[SQUARES] = squares;
@@ -123,7 +123,7 @@ static double norm_of(double squares, double weight) {
   return sqrt(squares) / (weight > 0.0 ? weight : 1.0);
 }
 
-/* Each rank adds its rows' share of the penalty's gradient: their sum is the whole. */
+/* Each rank adds the gradient of the penalty weighted by its own rows; the sum over ranks is complete. */
 static void add_penalty(const ls_sync *sync, ls_range range, double weight, const float *params) {
   ls_penalty_add_gradient(sync->n_penalised, sync->penalised, range, weight, params, sync->grads);
 }
@@ -144,9 +144,9 @@ void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
   sync->seconds += ls_clock() - start;
 }
 
-/* Collective. The gradient's sum; then what is small: sums, the gradient's norm, the wish to stop, and rank
- * 0's learning rate, as unlike processors may work out another last digit. All ranks meet in that second
- * sum: nobody fills the next gradient while another still copies this one. */
+/* Collective. Sums the gradient, then in one short array: metrics, the gradient norm, requests to stop, and
+ * rank 0's learning rate, which may differ in the last digit on other processors. All ranks meet in this
+ * second sum, so none fills the next gradient while another still copies this one. */
 static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
   if (!sync->params) ls_sync_begin(sync, step->weight, params);
   ls_sync_ready(comm, sync, sync->n);
@@ -162,37 +162,37 @@ static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float
   step->grad_norm = norm_of(sync->buffer[SQUARES], step->weight);
 }
 
-/* Collective. The same by the tree. What follows from the sums each rank works out for itself: sharing it
- * out would depend on their number. A rank without lanes may wish to stop too. */
+/* Collective. The same with the tree. Every rank computes the norm of the whole gradient itself, because a
+ * division among ranks would depend on their number. Ranks without lanes may request a stop too. */
 static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
-  uint64_t wishes = step->wants_stop;
+  uint64_t requests = step->wants_stop;
   if (!step->is_reduced) ls_sync_reduce(comm, sync, step, sync->n, sync->grads);
-  ls_comm_sum_u64(comm, &wishes, 1);
+  ls_comm_sum_u64(comm, &requests, 1);
   ls_comm_broadcast(comm, &step->lr, sizeof step->lr);
   add_penalty(sync, sync->updated, step->weight, params);
-  step->wants_stop = wishes > 0;
+  step->wants_stop = requests > 0;
   step->grad_norm = norm_of(ls_math_sum_squares(sync->n, sync->grads), step->weight);
 }
 
-/* What makes the mean of the sum; 0 where only samples of weight 0 are in the batch. */
+/* The factor from sum to mean; 0 if all samples of the batch have weight 0. */
 static float mean_scale(const ls_step *step) {
   return step->weight > 0.0 ? (float)(1.0 / step->weight) : 0.0F;
 }
 
-/* The mean gradient must fit float too: no element of it is beyond its norm. */
+/* The mean gradient must fit float too: no element exceeds its norm. */
 static ls_status check_finite(const ls_sync *sync, const ls_step *step) {
   bool finite = step->grad_norm <= (double)FLT_MAX && isfinite(step->weight) && isfinite(mean_scale(step));
   for (size_t i = 0; i < sync->n_sums; i++) finite = finite && isfinite(step->sums[i]);
   return finite ? LS_OK : ls_fail(LS_ERR_NUMERIC, "the loss or its gradient is not finite");
 }
 
-/* PyTorch's: the norm of what is left is at most clip_norm. */
+/* As in PyTorch: the norm of the clipped gradient is at most clip_norm. */
 static float clip_scale(const ls_sync *sync, const ls_step *step) {
   const double ratio = sync->clip_norm / (step->grad_norm + 1e-6);
   return sync->clip_norm > 0.0 && ratio < 1.0 ? (float)ratio : 1.0F;
 }
 
-/* Local. The update of this rank's parameters, from the sum over all rows. */
+/* Local. Updates this rank's parameters from the sum over all rows. */
 static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, float *params) {
   const float scale = mean_scale(step) * clip_scale(sync, step);
   const ls_range mine = sync->updated;
@@ -204,7 +204,7 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, fl
   ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, mine, step->lr, params);
 }
 
-static void share(ls_comm *comm, ls_sync *sync, float *values) {
+static void allgather(ls_comm *comm, ls_sync *sync, float *values) {
   const double start = ls_clock();
   sync_buckets_allgather(comm, sync->exchange, sync->buckets, values);
   sync->seconds += ls_clock() - start;
@@ -213,16 +213,15 @@ static void share(ls_comm *comm, ls_sync *sync, float *values) {
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params) {
   (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
   const ls_status status = check_finite(sync, step);
-  /* What rounding took from a gradient that is no use is no use either. */
-  if (status != LS_OK) sync_buckets_forget(sync->buckets);
+  if (status != LS_OK) sync_buckets_discard_errors(sync->buckets);
   if (status != LS_OK) return status;
   update(sync, step, optim, params);
-  if (sync->mode == LS_SYNC_SHARDED) share(comm, sync, params);
+  if (sync->mode == LS_SYNC_SHARDED) allgather(comm, sync, params);
   return LS_OK;
 }
 
 void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values) {
   if (sync->mode != LS_SYNC_SHARDED) return;
-  ls_exchange_fence(comm, sync->exchange); /* all have copied what was shared before */
-  share(comm, sync, values);
+  ls_exchange_fence(comm, sync->exchange); /* all peers have copied the last outboxes */
+  allgather(comm, sync, values);
 }

@@ -1,5 +1,5 @@
-/* The checkpoint room over ranks: what rank 0 writes all ranks get back, bit for bit; the newest whole file
- * of a folder is found, and old ones go. */
+/* checkpoint: all ranks restore the bits that rank 0 wrote; the newest valid file of a folder is found, and
+ * old ones are removed. */
 #include "support.h"
 
 #include "lockstep/checkpoint.h"
@@ -17,7 +17,7 @@ static const char *const usual = "model:\n"
                                  "  - {layer: dense, units: 3, activation: softmax}\n"
                                  "optimizer: {type: adam, lr: 0.001}\n";
 
-/* A model with all that goes into a checkpoint. */
+/* A model with all other contents of a checkpoint. */
 typedef struct thing {
   ls_model *model;
   ls_optim *optim;
@@ -52,7 +52,7 @@ static size_t block_bytes(const thing *t) {
   return t->optim->n * t->optim->type->n_slots * sizeof(float);
 }
 
-/* Local. Any bits at all, NaN and denormal numbers too; another set for each key. */
+/* Local. Random bits, NaN and denormal numbers included; keyed on `key`. */
 static void fill_bits(uint64_t key, size_t bytes, void *out) {
   const ls_rng rng = ls_rng_make(key, LS_RNG_CHECK, 0, 0);
   const size_t n = bytes / 4;
@@ -60,7 +60,7 @@ static void fill_bits(uint64_t key, size_t bytes, void *out) {
   ls_rng_words(&rng, 0, n, words);
 }
 
-/* Local. Gives the thing contents that only `key` tells. */
+/* Local. Sets all contents from `key`. */
 static void thing_fill(thing *t, uint64_t key) {
   double offset[INPUTS];
   double factor[INPUTS];
@@ -88,7 +88,7 @@ static void thing_fill(thing *t, uint64_t key) {
   for (size_t i = 0; i < N_SUMS; i++) t->sums[i] = (double)(key + i) / 7.0;
 }
 
-/* Local. Writes the thing on rank 0. `is_checkpoint`: with optimizer and progress. */
+/* Local. Writes a file on rank 0. `is_checkpoint`: with optimizer and progress. */
 static void thing_write(const thing *t, const char *name, bool is_checkpoint) {
   const char *const classes[] = {"cat", "dog", "hen"};
   const ls_snapshot snapshot = {.content = {.config = "seed: 1\n",
@@ -104,7 +104,7 @@ static void thing_write(const thing *t, const char *name, bool is_checkpoint) {
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
 }
 
-static ls_modelfile *open_saved(const char *name) {
+static ls_modelfile *open_file(const char *name) {
   ls_modelfile *saved = NULL;
   if (rank == 0 && ls_modelfile_open(in_folder(name), &saved) != LS_OK)
     complain(__FILE__, __LINE__, "%s", ls_message());
@@ -112,7 +112,7 @@ static ls_modelfile *open_saved(const char *name) {
   return saved;
 }
 
-/* Local. All that a checkpoint holds, compared bit by bit. */
+/* Local. Compares all contents of a checkpoint bit by bit. */
 static void expect_same_thing(const thing *a, const thing *b) {
   const ls_progress *const p = &a->progress;
   const ls_progress *const q = &b->progress;
@@ -139,14 +139,14 @@ static void check_round_trip(const char *text) {
   thing_create(&written, text, INPUTS, N_SUMS);
   thing_create(&restored, text, INPUTS, N_SUMS);
   thing_fill(&written, 8);
-  thing_fill(&restored, 999 + (uint64_t)rank); /* other contents on each rank */
+  thing_fill(&restored, 999 + (uint64_t)rank); /* different contents on each rank */
   thing_write(&written, "round.h5", true);
-  ls_modelfile *saved = open_saved("round.h5");
+  ls_modelfile *saved = open_file("round.h5");
   EXPECT(rank != 0 || (saved->is_checkpoint && saved->n_inputs == INPUTS && saved->n_classes == 3));
   const ls_status status = ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer,
                                                  restored.optim, &restored.progress);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
-  EXPECT(restored.progress.sums == restored.sums); /* its own memory, not rank 0's */
+  EXPECT(restored.progress.sums == restored.sums); /* this rank's memory, not rank 0's */
   expect_same_thing(&restored, &written);
   EXPECT(same_bytes(restored.model->params, restored.model->n_params * sizeof(float)));
   ls_modelfile_close(&saved);
@@ -164,8 +164,8 @@ static void test_round_trip(void **state) {
                    "optimizer: {type: sgd, lr: 0.1}\n");
 }
 
-/* A model alone gives parameters and normaliser; to ask it for more is refused on all ranks. */
-static void test_model_alone(void **state) {
+/* A model file provides parameters and normaliser; all ranks reject a request for more. */
+static void test_model_file(void **state) {
   (void)state;
   thing written;
   thing restored;
@@ -173,7 +173,7 @@ static void test_model_alone(void **state) {
   thing_create(&restored, usual, INPUTS, N_SUMS);
   thing_fill(&written, 5);
   thing_write(&written, "model.h5", false);
-  ls_modelfile *saved = open_saved("model.h5");
+  ls_modelfile *saved = open_file("model.h5");
   EXPECT(rank != 0 || !saved->is_checkpoint);
   EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
   EXPECT(memcmp(restored.model->params, written.model->params, written.model->n_params * sizeof(float)) ==
@@ -192,15 +192,15 @@ static void test_model_alone(void **state) {
   settle();
 }
 
-/* Local. Normaliser of targets whose contents only `key` tells. */
+/* Local. Adds a normaliser of targets with contents from `key`. */
 static void add_targets(thing *t, double key) {
   EXPECT(ls_normalizer_add_targets(t->normalizer, 3) == LS_OK);
   ls_normalizer_set(t->normalizer->targets, (const double[]){key, key / 3.0, -1e300},
                     (const double[]){1.0 / key, 1e-300, 1.0});
 }
 
-/* Standardised targets go with the model; where they are asked for and absent, it is refused, and where
- * they are not asked for, they are left alone. */
+/* The normaliser of targets is stored with the model. A request for an absent one is rejected; without a
+ * request it is ignored. */
 static void test_targets(void **state) {
   (void)state;
   thing written;
@@ -216,7 +216,7 @@ static void test_targets(void **state) {
   add_targets(&restored, 100.0 + rank);
   thing_write(&written, "with.h5", false);
   settle();
-  ls_modelfile *saved = open_saved("with.h5");
+  ls_modelfile *saved = open_file("with.h5");
   EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
   EXPECT(ls_checkpoint_restore(comm, saved, plain.model, plain.normalizer, NULL, NULL) == LS_OK);
   const ls_normalizer *const got = restored.normalizer->targets;
@@ -226,7 +226,7 @@ static void test_targets(void **state) {
   EXPECT(memcmp(plain.normalizer->offset, written.normalizer->offset, INPUTS * sizeof(double)) == 0);
   EXPECT(!plain.normalizer->targets);
   ls_modelfile_close(&saved);
-  saved = open_saved("without.h5");
+  saved = open_file("without.h5");
   EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) ==
          LS_ERR_MODEL);
   EXPECT_PART(ls_message(), "y_offset");
@@ -238,15 +238,15 @@ static void test_targets(void **state) {
   settle();
 }
 
-/* Collective. A checkpoint of the usual thing does not fit another one. */
-static void check_misfit(const char *text, size_t n_inputs, size_t n_sums, const char *part) {
+/* Collective. A checkpoint does not fit another model. */
+static void check_mismatch(const char *text, size_t n_inputs, size_t n_sums, const char *part) {
   thing written;
   thing other;
   thing_create(&written, usual, INPUTS, N_SUMS);
   thing_create(&other, text, n_inputs, n_sums);
   thing_fill(&written, 6);
   thing_write(&written, "misfit.h5", true);
-  ls_modelfile *saved = open_saved("misfit.h5");
+  ls_modelfile *saved = open_file("misfit.h5");
   const ls_status status =
       ls_checkpoint_restore(comm, saved, other.model, other.normalizer, other.optim, &other.progress);
   if (status != LS_ERR_MODEL) complain(__FILE__, __LINE__, "'%s': status %d", part, (int)status);
@@ -261,16 +261,16 @@ static void check_misfit(const char *text, size_t n_inputs, size_t n_sums, const
 
 static void test_wrong_shapes(void **state) {
   (void)state;
-  check_misfit(
+  check_mismatch(
       "model: [{layer: dense, units: 8}, {layer: dropout}, {layer: dense, units: 3, activation: softmax}]\n"
       "optimizer: {type: adam}\n",
       INPUTS, N_SUMS, "(3, 8) float32");
-  check_misfit("model: [{layer: dense, units: 7}, {layer: dense, units: 3, activation: softmax}]\n"
-               "optimizer: {type: adam}\n",
-               INPUTS, N_SUMS, "1-dense");
-  check_misfit(usual, INPUTS + 1, N_SUMS, "(7, 6) float32");
-  check_misfit(usual, INPUTS, N_SUMS + 1, "/progress/sums");
-  check_misfit(
+  check_mismatch("model: [{layer: dense, units: 7}, {layer: dense, units: 3, activation: softmax}]\n"
+                 "optimizer: {type: adam}\n",
+                 INPUTS, N_SUMS, "1-dense");
+  check_mismatch(usual, INPUTS + 1, N_SUMS, "(7, 6) float32");
+  check_mismatch(usual, INPUTS, N_SUMS + 1, "/progress/sums");
+  check_mismatch(
       "model: [{layer: dense, units: 7}, {layer: dropout}, {layer: dense, units: 3, activation: softmax}]\n"
       "optimizer: {type: momentum, lr: 0.1}\n",
       INPUTS, N_SUMS, "/optimizer/velocity");
@@ -278,7 +278,7 @@ static void test_wrong_shapes(void **state) {
 
 /* -------------------------------------------------------------------- a folder */
 
-/* Local. Changes a byte of a file, `where` from its beginning, or from its end where negative. */
+/* Local. Changes the byte at `where`, counted from the end if negative. */
 static void damage(const char *name, long where) {
   FILE *const file = fopen(in_folder(name), "r+b");
   EXPECT(file != NULL);
@@ -290,7 +290,7 @@ static void damage(const char *name, long where) {
   EXPECT(fclose(file) == 0);
 }
 
-/* Local. The step of the checkpoint that is found; 0: none. */
+/* Local. The step of the checkpoint found; 0: none. */
 static uint64_t found_step(ls_status expected) {
   ls_modelfile *saved = NULL;
   ls_progress progress = {0};
@@ -301,7 +301,7 @@ static uint64_t found_step(ls_status expected) {
   return progress.step;
 }
 
-/* Local. Fills the folder with checkpoints of the steps given. */
+/* Local. Writes checkpoints of the given steps. */
 static void write_steps(thing *t, size_t n, const uint64_t *steps) {
   empty_folder();
   for (size_t i = 0; i < n; i++) {
@@ -312,7 +312,7 @@ static void write_steps(thing *t, size_t n, const uint64_t *steps) {
   }
 }
 
-/* Rank 0's work, as in a run: the others come only for the verdict. */
+/* Rank 0 works alone, as in a run. */
 static void test_find(void **state) {
   (void)state;
   thing t;
@@ -341,7 +341,7 @@ static void test_find(void **state) {
   settle();
 }
 
-/* A folder that is not there has no checkpoints; what else is in one is not looked at. */
+/* An absent folder has no checkpoints; other files are ignored. */
 static void test_find_among_others(void **state) {
   (void)state;
   thing t;
@@ -360,7 +360,7 @@ static void test_find_among_others(void **state) {
   settle();
 }
 
-/* The newest stay, and everything that is no checkpoint; what a killed writer left goes. */
+/* Keeps the newest checkpoints and other files; removes temporary files of killed writers. */
 static void test_prune(void **state) {
   (void)state;
   thing t;
@@ -378,7 +378,7 @@ static void test_prune(void **state) {
     EXPECT(is_there("best.h5") && is_there("mine.h5"));
     EXPECT(!is_there("step-00000060.h5.tmp-4711") && !is_there("best.h5.tmp-1"));
     EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 10) == LS_OK && is_there("step-00000040.h5"));
-    EXPECT(ls_checkpoint_prune(folder, 50, 1) == LS_OK); /* the later one does not count */
+    EXPECT(ls_checkpoint_prune(folder, 50, 1) == LS_OK); /* the later one is removed too */
     EXPECT(!is_there("step-100000000.h5") && is_there("step-00000050.h5") && !is_there("step-00000040.h5"));
     EXPECT(ls_checkpoint_prune(folder, 0, 0) == LS_OK && !is_there("step-00000050.h5"));
     EXPECT(ls_checkpoint_prune(in_folder("absent"), 5, 1) == LS_OK);
@@ -395,7 +395,7 @@ static ls_snapshot snapshot_of(const thing *t) {
                        .progress = &t->progress};
 }
 
-/* Local. What the system knows of a file. */
+/* Local. */
 static struct stat stat_of(const char *name) {
   struct stat info = {0};
   EXPECT(stat(in_folder(name), &info) == 0);
@@ -416,7 +416,7 @@ static bool same_files(const char *a, const char *b) {
   return n[0] == n[1] && n[0] > 0 && n[0] < sizeof bytes[0] && memcmp(bytes[0], bytes[1], n[0]) == 0;
 }
 
-/* Local. As thing_fill, but for the normaliser, which a saver borrows. */
+/* Local. Like thing_fill, but without the normaliser, which a saver borrows. */
 static void fill_again(thing *t, uint64_t key) {
   ls_normalizer *const kept = t->normalizer;
   EXPECT(ls_normalizer_create(INPUTS, &t->normalizer) == LS_OK);
@@ -425,8 +425,8 @@ static void fill_again(thing *t, uint64_t key) {
   t->normalizer = kept;
 }
 
-/* Local. Other contents of all that changes in training; the normaliser does not. */
-static void train_on(thing *t) {
+/* Local. Changes everything that changes in training. */
+static void change_state(thing *t) {
   fill_bits(77, t->model->n_params * sizeof(float), t->model->params);
   fill_bits(78, block_bytes(t), t->optim->block);
   t->optim->steps = 79;
@@ -434,8 +434,8 @@ static void train_on(thing *t) {
   memset(t->sums, 0, sizeof t->sums);
 }
 
-/* What is published is the state at the time of asking, whatever becomes of it meanwhile, to the byte as if
- * the caller had written it; of a best epoch both names are one file, until the next best one. */
+/* A saver publishes the state at the time of the call, even if the caller changes it at once, with the same
+ * bytes as ls_checkpoint_write. best.h5 and the checkpoint of its step are one file. */
 static void test_saver(void **state) {
   (void)state;
   thing t;
@@ -455,11 +455,11 @@ static void test_saver(void **state) {
       fill_again(&t, key);
       const ls_snapshot snapshot = snapshot_of(&t);
       ls_saver_submit(saver, &snapshot, &save);
-      train_on(&t); /* at once */
+      change_state(&t); /* immediately */
     }
     EXPECT(ls_saver_wait(saver) == LS_OK && !ls_saver_has_failed(saver));
     EXPECT(ls_saver_longest(saver) > 0.0);
-    EXPECT(!is_there("step-00000101.h5")); /* two are kept */
+    EXPECT(!is_there("step-00000101.h5")); /* keep is 2 */
     EXPECT(stat_of("best.h5").st_ino == stat_of("step-00000102.h5").st_ino);
     EXPECT(stat_of("step-00000103.h5").st_nlink == 1);
     for (uint64_t key = 2; key <= 3; key++) {
@@ -479,7 +479,7 @@ static void test_saver(void **state) {
   settle();
 }
 
-/* State that was gathered from other ranks is put where it is published from. */
+/* State gathered from other ranks is published from the buffer of the saver. */
 static void test_saver_slots(void **state) {
   (void)state;
   thing t;
@@ -505,7 +505,7 @@ static void test_saver_slots(void **state) {
   settle();
 }
 
-/* A failure is told once, names its file, and leaves out what was to follow; after it all goes on. */
+/* A failure is reported once, names its file, and cancels the following files; the next save works. */
 static void test_saver_fails(void **state) {
   (void)state;
   thing t;
@@ -536,7 +536,7 @@ static void test_saver_fails(void **state) {
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_model_alone),
+      cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_model_file),
       cmocka_unit_test(test_targets),     cmocka_unit_test(test_wrong_shapes),
       cmocka_unit_test(test_find),        cmocka_unit_test(test_find_among_others),
       cmocka_unit_test(test_prune),       cmocka_unit_test(test_saver),

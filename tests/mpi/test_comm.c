@@ -1,11 +1,11 @@
-/* The comm room: agreement, sums, broadcasts, equality and shared memory, at any number of ranks. */
+/* comm: agreement, sums, broadcasts, equality and shared memory, on any number of ranks. */
 #include "support.h"
 
 #include <sys/statvfs.h>
 
 /* ----------------------------------------------------------------- agreement */
 
-static void test_who_am_i(void **state) {
+static void test_identity(void **state) {
   (void)state;
   uint64_t seen[256] = {0};
   EXPECT(rank >= 0 && rank < size && size <= 256);
@@ -18,15 +18,15 @@ static void test_who_am_i(void **state) {
   settle();
 }
 
-/* No threads are never too many; a rank with more than any node has cores for is found, whichever it is. */
-static void test_crowds(void **state) {
+/* Zero threads are not too many; a rank with more threads than cores is found. */
+static void test_oversubscription(void **state) {
   (void)state;
-  ls_oversubscription crowd = {0};
-  EXPECT(!ls_comm_oversubscribed(comm, 0, &crowd));
+  ls_oversubscription group = {0};
+  EXPECT(!ls_comm_oversubscribed(comm, 0, &group));
   for (int busy = 0; busy < size; busy++) {
-    EXPECT(ls_comm_oversubscribed(comm, rank == busy ? 100000 : 0, &crowd));
-    EXPECT(crowd.threads == 100000 && crowd.cores >= 1 && crowd.cores < 100000);
-    EXPECT(crowd.ranks >= 1 && crowd.ranks <= size && same_text(crowd.host) && strlen(crowd.host) > 0);
+    EXPECT(ls_comm_oversubscribed(comm, rank == busy ? 100000 : 0, &group));
+    EXPECT(group.threads == 100000 && group.cores >= 1 && group.cores < 100000);
+    EXPECT(group.ranks >= 1 && group.ranks <= size && same_text(group.host) && strlen(group.host) > 0);
   }
   settle();
 }
@@ -37,39 +37,40 @@ static void test_agree_on_success(void **state) {
   settle();
 }
 
-/* Each rank in turn is the only one that fails: all have its status and message. */
+/* If one rank fails, all ranks get its status and message. */
 static void test_one_rank_fails(void **state) {
   (void)state;
-  for (int guilty = 0; guilty < size; guilty++) {
+  for (int failing = 0; failing < size; failing++) {
     char said[64];
     char before[64];
-    snprintf(said, sizeof said, "100%% of %d: %%s %%n", guilty);
-    snprintf(before, sizeof before, "rank %d on ", guilty);
-    const ls_status status = ls_comm_agree(comm, rank == guilty ? ls_fail(LS_ERR_DATA, "%s", said) : LS_OK);
+    snprintf(said, sizeof said, "100%% of %d: %%s %%n", failing);
+    snprintf(before, sizeof before, "rank %d on ", failing);
+    const ls_status status =
+        ls_comm_agree(comm, rank == failing ? ls_fail(LS_ERR_DATA, "%s", said) : LS_OK);
     EXPECT(status == LS_ERR_DATA);
     EXPECT_PART(ls_message(), said);
-    EXPECT(guilty == 0 ? strcmp(ls_message(), said) == 0
-                       : strncmp(ls_message(), before, strlen(before)) == 0);
+    EXPECT(failing == 0 ? strcmp(ls_message(), said) == 0
+                        : strncmp(ls_message(), before, strlen(before)) == 0);
     EXPECT(same_text(ls_message()));
     settle();
   }
 }
 
-/* All fail: the greatest status counts, and of the ranks that have it the lowest. */
+/* If all ranks fail, the largest status wins, and among its ranks the lowest. */
 static void test_greatest_status_of_lowest_rank(void **state) {
   (void)state;
-  const int first = size / 2; /* the ranks from here on fail worse */
+  const int first = size / 2; /* the ranks from here on have the larger status */
   const ls_status mine = rank >= first ? LS_ERR_MODEL : LS_ERR_DATA;
   char expected[32];
-  snprintf(expected, sizeof expected, "said by %d", first);
-  const ls_status status = ls_comm_agree(comm, ls_fail(mine, "said by %d", rank));
+  snprintf(expected, sizeof expected, "failure of %d", first);
+  const ls_status status = ls_comm_agree(comm, ls_fail(mine, "failure of %d", rank));
   EXPECT(status == LS_ERR_MODEL);
   EXPECT_PART(ls_message(), expected);
   EXPECT(same_text(ls_message()));
   settle();
 }
 
-/* Stopping is no failure of its own, but above all else. */
+/* LS_STOPPED is larger than all failures. */
 static void test_stopped_is_greatest(void **state) {
   (void)state;
   const bool is_last = rank == size - 1;
@@ -79,7 +80,7 @@ static void test_stopped_is_greatest(void **state) {
   settle();
 }
 
-/* A message as long as they come is cut alike everywhere. */
+/* A message of the maximal length is truncated equally on all ranks. */
 static void test_long_message(void **state) {
   (void)state;
   char text[2 * LS_MESSAGE_MAX];
@@ -95,8 +96,8 @@ static void test_long_message(void **state) {
 
 /* ---------------------------------------------------------------------- sums */
 
-/* Whole numbers add up exactly in every type, at lengths around MPI's changes of algorithm. */
-static void test_sums_of_whole_numbers(void **state) {
+/* Integers add up exactly in every type, at lengths around MPI's changes of algorithm. */
+static void test_sums_of_integers(void **state) {
   (void)state;
   const size_t lengths[] = {1, 2, 3, 5, 127, 1000, 4097, 100003};
   for (size_t k = 0; k < COUNT(lengths); k++) {
@@ -125,7 +126,7 @@ static void test_sums_of_whole_numbers(void **state) {
   }
 }
 
-static void test_sums_of_nothing(void **state) {
+static void test_empty_sums(void **state) {
   (void)state;
   ls_comm_sum_f32(comm, NULL, 0);
   ls_comm_sum_f64(comm, NULL, 0);
@@ -133,7 +134,7 @@ static void test_sums_of_nothing(void **state) {
   settle();
 }
 
-/* Real numbers: the same bits on all ranks and again, close to the sum in double. */
+/* Floating-point sums have the same bits on all ranks and on repetition, close to the sum in double. */
 static void test_sums_have_the_same_bits(void **state) {
   (void)state;
   const size_t n = 1000003;
@@ -160,7 +161,7 @@ static void test_sums_have_the_same_bits(void **state) {
   settle();
 }
 
-/* What is not finite on one rank is so in the sum on all. */
+/* An infinity or NaN on one rank appears in the sum on all. */
 static void test_sums_carry_nan(void **state) {
   (void)state;
   float f[2] = {1.0F, rank == size - 1 ? NAN : 0.0F};
@@ -289,7 +290,7 @@ static void test_all_equal(void **state) {
   settle();
 }
 
-/* One rank's single bit, low or high, at either end or in the middle. */
+/* A single bit of one rank differs: low or high, at the ends or in the middle. */
 static void test_one_bit_differs(void **state) {
   (void)state;
   const unsigned bits[] = {0, 31, 63};
@@ -304,7 +305,7 @@ static void test_one_bit_differs(void **state) {
   }
 }
 
-/* Nothing cancels: as many ranks with a bit as without. */
+/* Opposite bits on half of the ranks do not cancel. */
 static void test_opposites_differ(void **state) {
   (void)state;
   const uint64_t mine = rank % 2 == 0 ? 0 : UINT64_MAX;
@@ -315,7 +316,7 @@ static void test_opposites_differ(void **state) {
 
 /* ------------------------------------------------------------- shared memory */
 
-/* Memory starts zero, and what rank 0 writes is there on all ranks after the spread, again and again. */
+/* Memory starts zeroed; after each broadcast all ranks see what rank 0 wrote. */
 static void check_shared(size_t bytes) {
   ls_shared shared;
   EXPECT(ls_comm_shared_create(comm, bytes, &shared) == LS_OK);
@@ -325,7 +326,7 @@ static void check_shared(size_t bytes) {
   EXPECT(bytes == 0 || data);
   size_t wrong = 0;
   for (size_t i = 0; i < bytes; i += 509) wrong += data[i] != 0;
-  ls_comm_barrier(comm); /* all have looked before rank 0 writes */
+  ls_comm_barrier(comm); /* all have read before rank 0 writes */
   for (size_t round = 0; round < 2; round++) {
     for (size_t i = 0; rank == 0 && i < bytes; i++) ((unsigned char *)shared.data)[i] = pattern(i + round);
     ls_comm_shared_broadcast(comm, &shared);
@@ -335,7 +336,7 @@ static void check_shared(size_t bytes) {
   EXPECT(wrong == 0);
   ls_comm_shared_destroy(comm, &shared);
   EXPECT(!shared.data && !shared.window && shared.bytes == 0);
-  ls_comm_shared_destroy(comm, &shared); /* a zeroed one is allowed */
+  ls_comm_shared_destroy(comm, &shared); /* accepts a zeroed one */
   settle();
 }
 
@@ -345,7 +346,7 @@ static void test_shared_memory(void **state) {
   for (size_t i = 0; i < COUNT(sizes); i++) check_shared(sizes[i]);
 }
 
-/* What the ranks provide in parts is there on all of them after the spread. */
+/* After the broadcast all ranks see the parts that ranks filled. */
 static void check_parts(size_t bytes) {
   ls_shared shared;
   size_t first = 0;
@@ -386,8 +387,8 @@ static void test_several_windows_at_once(void **state) {
   settle();
 }
 
-/* What is left in /dev/shm; skips the test where that is too much to fill. */
-static size_t small_room(void) {
+/* The free bytes of /dev/shm; skips the test if there are too many to fill. */
+static size_t small_free_bytes(void) {
   struct statvfs info;
   uint64_t room = statvfs("/dev/shm", &info) == 0 ? info.f_bavail * info.f_frsize : UINT64_MAX;
   ls_comm_broadcast(comm, &room, sizeof room);
@@ -403,12 +404,12 @@ static void check_filled(ls_shared *shared) {
   settle();
 }
 
-/* Where /dev/shm is as small as in most containers: a copy each instead. */
+/* With a small /dev/shm, as in most containers, each rank gets a private copy. */
 static void test_too_little_shared_memory(void **state) {
   (void)state;
   ls_shared shared;
-  const size_t bytes = small_room() + 1;
-  ls_log_enable(false); /* the warning is expected */
+  const size_t bytes = small_free_bytes() + 1;
+  ls_log_enable(false); /* a warning is expected */
   EXPECT(ls_comm_shared_create(comm, bytes, &shared) == LS_OK);
   ls_log_enable(rank == 0);
   settle();
@@ -422,7 +423,7 @@ static void test_too_little_shared_memory(void **state) {
 static void test_too_little_for_all_windows(void **state) {
   (void)state;
   ls_shared shared[4];
-  const size_t bytes = small_room() / 3 + 1;
+  const size_t bytes = small_free_bytes() / 3 + 1;
   ls_log_enable(false);
   for (size_t k = 0; k < COUNT(shared); k++)
     EXPECT(ls_comm_shared_create(comm, bytes, &shared[k]) == LS_OK);
@@ -433,10 +434,10 @@ static void test_too_little_for_all_windows(void **state) {
   for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_destroy(comm, &shared[k]);
 }
 
-/* With the argument `bug`, the last rank meets one while the others wait for it. */
+/* With the argument `bug`, the last rank has a bug while the others wait for it. */
 /* ----------------------------------------------------------------- sums over lanes */
 
-/* The sum over the lanes of a node: the left half's plus the right half's. */
+/* The sum over the lanes below a tree node: left half plus right half. */
 static void sum_node(size_t first, size_t count, size_t n, float *out) {
   if (count == 1) {
     const ls_rng rng = ls_rng_make(33, LS_RNG_CHECK, 1, 0);
@@ -450,8 +451,8 @@ static void sum_node(size_t first, size_t count, size_t n, float *out) {
   free(right);
 }
 
-/* Collective. What each rank has of its lanes becomes the sum over all, the bits of one rank alone. A rank
- * without lanes has nothing to say. */
+/* Collective. The sum over all lanes has the same bits as on one rank. Values of ranks without lanes are
+ * ignored. */
 static void check_tree(size_t n_lanes, size_t n) {
   ls_comm_tree *tree = NULL;
   float *const x = ls_calloc(n, sizeof *x);
@@ -486,7 +487,7 @@ static void test_tree_sums(void **state) {
     for (size_t k = 0; k < COUNT(lengths) - (lanes[l] != 8); k++) check_tree(lanes[l], lengths[k]);
 }
 
-/* Whatever the number of ranks, each lane is held once, and each rank's are below one node of the tree. */
+/* For any number of ranks, each lane has one rank, and each rank's lanes are below one tree node. */
 static void test_tree_lanes(void **state) {
   (void)state;
   for (size_t n_lanes = 1; n_lanes <= 64; n_lanes *= 2)
@@ -512,15 +513,15 @@ int main(int argc, char **argv) {
     ls_comm_barrier(comm);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_who_am_i),
-      cmocka_unit_test(test_crowds),
+      cmocka_unit_test(test_identity),
+      cmocka_unit_test(test_oversubscription),
       cmocka_unit_test(test_agree_on_success),
       cmocka_unit_test(test_one_rank_fails),
       cmocka_unit_test(test_greatest_status_of_lowest_rank),
       cmocka_unit_test(test_stopped_is_greatest),
       cmocka_unit_test(test_long_message),
-      cmocka_unit_test(test_sums_of_whole_numbers),
-      cmocka_unit_test(test_sums_of_nothing),
+      cmocka_unit_test(test_sums_of_integers),
+      cmocka_unit_test(test_empty_sums),
       cmocka_unit_test(test_sums_have_the_same_bits),
       cmocka_unit_test(test_sums_carry_nan),
       cmocka_unit_test(test_tree_sums),

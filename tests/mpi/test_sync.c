@@ -1,5 +1,4 @@
-/* The sync room: however the rows of a batch lie over the ranks, it is one and the same step on all of
- * them. */
+/* sync: all ranks take the same step, for any distribution of the rows of a batch over ranks. */
 #include "support.h"
 
 #include <float.h>
@@ -31,7 +30,8 @@ static ls_optim *new_optim(const char *options, size_t n) {
   return optim;
 }
 
-/* Local. What row `row` adds in step `step`: n numbers for the gradient, SUMS for the metrics; its weight.
+/* Local. The terms of row `row` in step `step`: n for the gradient, SUMS for the metrics. Returns its
+ * weight.
  */
 static double row_of(uint64_t step, uint64_t row, size_t n, float *gradient, double sums[SUMS]) {
   const ls_rng rng = ls_rng_make(11, LS_RNG_CHECK, 0, step);
@@ -41,7 +41,7 @@ static double row_of(uint64_t step, uint64_t row, size_t n, float *gradient, dou
   return weight;
 }
 
-/* Local. Adds rows first .. first + rows - 1: the gradient in float, as a net does. Returns their weight.
+/* Local. Adds rows first .. first + rows - 1: the gradient in float, as a model does. Returns their weight.
  */
 static double add_rows(uint64_t step, size_t first, size_t rows, size_t n, float *grads, double *sums) {
   double weight = 0.0;
@@ -59,22 +59,22 @@ static double add_rows(uint64_t step, size_t first, size_t rows, size_t n, float
   return weight;
 }
 
-/* The ways in which gradients are summed; without shared memory every rank is a node. */
-static const ls_sync_config ways[] = {{.mode = LS_SYNC_ALLREDUCE, .shared_memory = true},
-                                      {.mode = LS_SYNC_OVERLAP, .shared_memory = true},
-                                      {.mode = LS_SYNC_SHARDED, .shared_memory = true},
-                                      {.mode = LS_SYNC_ALLREDUCE},
-                                      {.mode = LS_SYNC_OVERLAP},
-                                      {.mode = LS_SYNC_SHARDED},
-                                      {.mode = LS_SYNC_ALLREDUCE, .gradient_type = LS_GRADIENT_BF16},
-                                      {.mode = LS_SYNC_OVERLAP, .gradient_type = LS_GRADIENT_BF16},
-                                      {.mode = LS_SYNC_SHARDED, .gradient_type = LS_GRADIENT_BF16}};
+/* Configurations; without shared memory every rank acts as a node. */
+static const ls_sync_config configs[] = {{.mode = LS_SYNC_ALLREDUCE, .shared_memory = true},
+                                         {.mode = LS_SYNC_OVERLAP, .shared_memory = true},
+                                         {.mode = LS_SYNC_SHARDED, .shared_memory = true},
+                                         {.mode = LS_SYNC_ALLREDUCE},
+                                         {.mode = LS_SYNC_OVERLAP},
+                                         {.mode = LS_SYNC_SHARDED},
+                                         {.mode = LS_SYNC_ALLREDUCE, .gradient_type = LS_GRADIENT_BF16},
+                                         {.mode = LS_SYNC_OVERLAP, .gradient_type = LS_GRADIENT_BF16},
+                                         {.mode = LS_SYNC_SHARDED, .gradient_type = LS_GRADIENT_BF16}};
 
 static bool is_half(const ls_sync_config *way) {
   return way->gradient_type == LS_GRADIENT_BF16;
 }
 
-/* Collective. A sync with an optimizer for what it updates, and with memory for the gradient. */
+/* Collective. Creates a sync with memory for the gradient, and an optimizer for its parameters. */
 static void new_sync(const ls_sync_config *way, const char *options, size_t n, size_t n_sums,
                      ls_sync **sync, ls_optim **optim) {
   float *const grads = ls_calloc(n, sizeof *grads);
@@ -92,7 +92,7 @@ static void free_sync(ls_sync **sync) {
   ls_sync_destroy(comm, sync);
 }
 
-/* ||a - b|| / ||b||, with nothing for 0 / 0. */
+/* ||a - b|| / ||b||; 0 for 0 / 0. */
 static double distance(size_t n, const float *a, const float *b) {
   double difference = 0.0;
   double norm = 0.0;
@@ -103,13 +103,13 @@ static double distance(size_t n, const float *a, const float *b) {
   return norm > 0.0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
-/* One problem twice: with the rows shared out, and alone with all of them. */
+/* One problem twice: with rows distributed over ranks, and on one rank. */
 typedef struct pair {
   size_t n;
   ls_sync *sync;
   ls_optim *optim, *alone;
   float *params, *alone_grads, *alone_params;
-  bool is_half; /* bfloat16 goes from rank to rank */
+  bool is_half; /* ranks exchange bfloat16 */
 } pair;
 
 static void pair_create(pair *p, const ls_sync_config *way, const char *options, size_t n) {
@@ -136,22 +136,22 @@ static void pair_destroy(pair *p) {
 
 /* ----------------------------------------------------------------------- steps */
 
-/* Collective. The gradient becomes final bit by bit, as in a backward pass. */
-static void tell_bits(pair *p, double weight) {
+/* Collective. The gradient becomes final in pieces, as in a backward pass. */
+static void announce_pieces(pair *p, double weight) {
   ls_sync_begin(p->sync, weight, p->params);
   ls_sync_ready(comm, p->sync, p->n / 3);
   ls_sync_ready(comm, p->sync, 0);
   ls_sync_ready(comm, p->sync, p->n - p->n / 4);
 }
 
-/* Collective. A step over `rows` rows, shared out and alone. */
+/* Collective. A step over `rows` rows, distributed and on one rank. */
 static void pair_step(pair *p, uint64_t number, size_t rows) {
   double sums[SUMS];
   double alone_sums[SUMS];
   const ls_shard shard = ls_shard_of(rows, rank, size);
   ls_step step = {.sums = sums, .lr = p->optim->type->lr(p->optim)};
   step.weight = add_rows(number, shard.first, shard.rows, p->n, p->sync->grads, sums);
-  if (p->sync->mode == LS_SYNC_OVERLAP) tell_bits(p, step.weight);
+  if (p->sync->mode == LS_SYNC_OVERLAP) announce_pieces(p, step.weight);
   EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->params) == LS_OK);
 
   const double weight = add_rows(number, 0, rows, p->n, p->alone_grads, alone_sums);
@@ -159,14 +159,14 @@ static void pair_step(pair *p, uint64_t number, size_t rows) {
   ls_optim_step(p->alone, p->alone->type->lr(p->alone), (float)(1.0 / weight), p->alone_grads,
                 p->alone_params);
 
-  EXPECT(step.weight == weight); /* sums of halves are exact */
+  EXPECT(step.weight == weight); /* sums of multiples of 1/2 are exact */
   for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == alone_sums[i]);
   EXPECT_CLOSE(step.grad_norm, norm, p->is_half ? 0.05 : 1e-5 * norm);
   EXPECT(!step.wants_stop);
   EXPECT(p->optim->steps == p->alone->steps);
 }
 
-/* Collective. Some steps from the same start: the same bits on all ranks, and the step alone to rounding.
+/* Collective. Several steps: the same bits on all ranks, and the steps of one rank to rounding.
  */
 static void check_steps(const ls_sync_config *way, const char *options, size_t n, size_t rows,
                         uint64_t n_steps, double tolerance) {
@@ -186,22 +186,23 @@ static void check_steps(const ls_sync_config *way, const char *options, size_t n
   settle();
 }
 
-/* Lengths below the number of ranks, and such as MPI splits unevenly. */
+/* Lengths below the number of ranks, and lengths that MPI splits unevenly. */
 static void test_steps_equal_one_rank(void **state) {
   (void)state;
   const size_t lengths[] = {1, 2, 3, 1000, 4099};
-  for (size_t w = 0; w < COUNT(ways); w++)
+  for (size_t w = 0; w < COUNT(configs); w++)
     for (size_t k = 0; k < COUNT(lengths); k++)
-      check_steps(&ways[w], optimizers[(w + k) % 3], lengths[k], 13, 50, is_half(&ways[w]) ? 2e-2 : 1e-5);
+      check_steps(&configs[w], optimizers[(w + k) % 3], lengths[k], 13, 50,
+                  is_half(&configs[w]) ? 2e-2 : 1e-5);
 }
 
 /* Lengths of several buckets. */
 static void test_long_gradients(void **state) {
   (void)state;
-  const size_t n = ((size_t)1 << 20) + 333; /* the length of a bucket is no power of two */
-  for (size_t w = 0; w < COUNT(ways); w++)
-    if (ways[w].mode == LS_SYNC_OVERLAP)
-      check_steps(&ways[w], optimizers[0], n, 2, 2, is_half(&ways[w]) ? 1e-3 : 1e-5);
+  const size_t n = ((size_t)1 << 20) + 333; /* the length of a bucket is not a power of two */
+  for (size_t w = 0; w < COUNT(configs); w++)
+    if (configs[w].mode == LS_SYNC_OVERLAP)
+      check_steps(&configs[w], optimizers[0], n, 2, 2, is_half(&configs[w]) ? 1e-3 : 1e-5);
 }
 
 /* Collective. The parameters after ten steps, in `params`. */
@@ -213,23 +214,23 @@ static void run_steps(const ls_sync_config *way, size_t n, float *params) {
   pair_destroy(&p);
 }
 
-/* Within a node all modes add up in the same order: the same bits. */
+/* Within a node all modes add in the same order, so they give the same bits. */
 static void test_modes_agree(void **state) {
   (void)state;
   float params[3][4099];
-  for (size_t w = 0; w < 3; w++) run_steps(&ways[w], COUNT(params[w]), params[w]);
+  for (size_t w = 0; w < 3; w++) run_steps(&configs[w], COUNT(params[w]), params[w]);
   EXPECT(memcmp(params[0], params[1], sizeof params[0]) == 0);
   EXPECT(memcmp(params[0], params[2], sizeof params[0]) == 0);
   settle();
 }
 
-/* What bfloat16 rounds away is not lost: with equal gradients the mean of many steps is theirs, much nearer
- * than one rounding is. */
+/* Rounding errors of bfloat16 are not lost: for constant gradients the mean of many steps is much closer to
+ * them than one rounding. */
 static void test_error_feedback(void **state) {
   (void)state;
   if (size == 1) skip();
   const ls_sync_config way = {.mode = LS_SYNC_ALLREDUCE, .gradient_type = LS_GRADIENT_BF16};
-  const float gradient = 1.00341796875F; /* 1 + 7/2048: far from any number of 8 bits */
+  const float gradient = 1.00341796875F; /* 1 + 7/2048: far from any number with 8 significant bits */
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
   float params[1] = {0.0F};
@@ -245,40 +246,40 @@ static void test_error_feedback(void **state) {
   settle();
 }
 
-/* The optimizer's state is there once in all. */
+/* The ranks together hold the optimizer's state once. */
 static void test_shards(void **state) {
   (void)state;
   const size_t n = 4099;
-  for (size_t w = 0; w < COUNT(ways); w++) {
+  for (size_t w = 0; w < COUNT(configs); w++) {
     ls_sync *sync = NULL;
     ls_optim *optim = NULL;
-    new_sync(&ways[w], optimizers[2], n, 0, &sync, &optim);
+    new_sync(&configs[w], optimizers[2], n, 0, &sync, &optim);
     uint64_t held = optim->n;
     ls_comm_sum_u64(comm, &held, 1);
-    EXPECT(held == (ways[w].mode == LS_SYNC_SHARDED ? n : n * (uint64_t)size));
-    EXPECT(optim->n <= n / (size_t)(ways[w].mode == LS_SYNC_SHARDED ? size : 1) + 16);
+    EXPECT(held == (configs[w].mode == LS_SYNC_SHARDED ? n : n * (uint64_t)size));
+    EXPECT(optim->n <= n / (size_t)(configs[w].mode == LS_SYNC_SHARDED ? size : 1) + 16);
     ls_optim_destroy(&optim);
     free_sync(&sync);
   }
   settle();
 }
 
-/* A batch smaller than the number of ranks leaves some without a row. */
+/* With a batch smaller than the number of ranks, some ranks have no rows. */
 static void test_ranks_without_rows(void **state) {
   (void)state;
-  for (size_t w = 0; w < 6; w++) check_steps(&ways[w], optimizers[w % 3], 1000, 1, 50, 1e-5);
+  for (size_t w = 0; w < 6; w++) check_steps(&configs[w], optimizers[w % 3], 1000, 1, 50, 1e-5);
 }
 
-/* A whole step is the formula: w - lr g / weight, whatever rank the rows were on. */
-static void test_step_by_hand(void **state) {
+/* A step computes w - lr g / weight, for rows on any rank. */
+static void test_step_formula(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
-  new_sync(&ways[2], "{type: sgd, lr: 0.5}", 2, 0, &sync, &optim);
+  new_sync(&configs[2], "{type: sgd, lr: 0.5}", 2, 0, &sync, &optim);
   float params[2] = {1.0F, -1.0F};
   float *const grads = sync->grads;
   ls_step step = {.lr = optim->type->lr(optim)};
-  if (rank == size - 1) { /* the only one with rows */
+  if (rank == size - 1) { /* the only rank with rows */
     grads[0] = 6.0F;
     grads[1] = -8.0F;
     step.weight = 4.0;
@@ -292,14 +293,14 @@ static void test_step_by_hand(void **state) {
   settle();
 }
 
-/* Samples of weight 0 alone: nothing moves, and nothing is divided by 0. */
+/* If all weights are 0, parameters stay unchanged and nothing is divided by 0. */
 static void test_no_weight(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   double sums[SUMS] = {0.0};
   float params[3] = {1.0F, 2.0F, 3.0F};
   ls_optim *optim = NULL;
-  new_sync(&ways[0], optimizers[0], 3, SUMS, &sync, &optim);
+  new_sync(&configs[0], optimizers[0], 3, SUMS, &sync, &optim);
   ls_step step = {.sums = sums, .lr = optim->type->lr(optim)};
   EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
   EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
@@ -313,16 +314,16 @@ static void test_no_weight(void **state) {
 
 #define N 1000
 
-/* What one rank puts in place of its numbers. */
+/* Values that replace those of one rank. */
 typedef struct poison {
-  size_t where; /* in the gradient; N: none there */
+  size_t where; /* index in the gradient; N: none */
   float value;
-  double sum, weight; /* added to the first sum, and the weight */
+  double sum, weight; /* added to the first sum and the weight */
 } poison;
 
-/* Collective. `guilty` alone, or every rank where it is -1, has the poison: all ranks refuse the step, and
- * neither parameters nor optimizer have moved. */
-static void check_poison(const ls_sync_config *way, const char *options, int guilty, poison bad) {
+/* Collective. If rank `failing` (-1: every rank) has these values, all ranks reject the step, and neither
+ * parameters nor optimizer change. */
+static void check_poison(const ls_sync_config *way, const char *options, int failing, poison bad) {
   pair p;
   double sums[SUMS];
   pair_create(&p, way, options, N);
@@ -336,7 +337,7 @@ static void check_poison(const ls_sync_config *way, const char *options, int gui
   const ls_shard shard = ls_shard_of(13, rank, size);
   ls_step step = {.sums = sums, .lr = p.optim->type->lr(p.optim)};
   step.weight = add_rows(1, shard.first, shard.rows, N, p.sync->grads, sums);
-  if (guilty < 0 || rank == guilty) {
+  if (failing < 0 || rank == failing) {
     if (bad.where < N) p.sync->grads[bad.where] = bad.value;
     sums[0] += bad.sum;
     step.weight += bad.weight;
@@ -351,7 +352,7 @@ static void check_poison(const ls_sync_config *way, const char *options, int gui
   EXPECT(p.optim->steps == 1);
   settle();
 
-  pair_step(&p, 1, 13); /* and a good one still goes */
+  pair_step(&p, 1, 13); /* a valid step still works */
   free(before);
   free(block);
   pair_destroy(&p);
@@ -362,18 +363,18 @@ static void test_not_finite_on_one_rank(void **state) {
   (void)state;
   const size_t places[] = {0, 333, 500, N - 1};
   const float values[] = {NAN, INFINITY, -INFINITY};
-  for (int guilty = 0; guilty < size; guilty++) {
-    for (size_t k = 0; k < COUNT(ways); k++)
-      check_poison(&ways[k], optimizers[k % 3], guilty,
+  for (int failing = 0; failing < size; failing++) {
+    for (size_t k = 0; k < COUNT(configs); k++)
+      check_poison(&configs[k], optimizers[k % 3], failing,
                    (poison){.where = places[k % COUNT(places)], .value = values[k % 3]});
-    check_poison(&ways[2], optimizers[1], guilty, (poison){.where = N, .sum = (double)NAN});
-    check_poison(&ways[2], optimizers[1], guilty, (poison){.where = N, .sum = (double)INFINITY});
-    check_poison(&ways[2], optimizers[1], guilty, (poison){.where = N, .weight = (double)NAN});
+    check_poison(&configs[2], optimizers[1], failing, (poison){.where = N, .sum = (double)NAN});
+    check_poison(&configs[2], optimizers[1], failing, (poison){.where = N, .sum = (double)INFINITY});
+    check_poison(&configs[2], optimizers[1], failing, (poison){.where = N, .weight = (double)NAN});
   }
 }
 
-/* Collective. A gradient of which one element is not finite, and what the others lose by rounding is more
- * than any model bears: nothing of it is in the step that follows. */
+/* Collective. A gradient has one infinite element, and rounding errors of the others that are large: the
+ * next step contains none of it. */
 static void check_nothing_carried(const ls_sync_config *way) {
   pair p;
   double sums[SUMS] = {0.0};
@@ -391,22 +392,22 @@ static void check_nothing_carried(const ls_sync_config *way) {
 
 static void test_nothing_carried(void **state) {
   (void)state;
-  for (size_t w = 0; w < COUNT(ways); w++) check_nothing_carried(&ways[w]);
+  for (size_t w = 0; w < COUNT(configs); w++) check_nothing_carried(&configs[w]);
 }
 
-/* Finite on each rank, but not their sum. */
+/* Finite on each rank, but infinite in the sum. */
 static void test_sum_overflows(void **state) {
   (void)state;
   if (size == 1) skip();
-  for (size_t w = 0; w < COUNT(ways); w++)
-    check_poison(&ways[w], optimizers[0], -1, (poison){.where = 7, .value = FLT_MAX});
+  for (size_t w = 0; w < COUNT(configs); w++)
+    check_poison(&configs[w], optimizers[0], -1, (poison){.where = 7, .value = FLT_MAX});
 }
 
-/* Collective. A step in which every rank has this gradient and weight. */
+/* Collective. A step with this gradient and weight on every rank. */
 static ls_status step_with(float gradient, double weight, float params[2]) {
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
-  new_sync(&ways[0], optimizers[0], 2, 0, &sync, &optim);
+  new_sync(&configs[0], optimizers[0], 2, 0, &sync, &optim);
   ls_step step = {.weight = weight, .lr = optim->type->lr(optim)};
   sync->grads[0] = gradient;
   const ls_status status = ls_sync_step(comm, sync, &step, optim, params);
@@ -415,15 +416,15 @@ static ls_status step_with(float gradient, double weight, float params[2]) {
   return status;
 }
 
-/* The mean that the optimizer gets must be finite too: not so where the weights are none or next to none.
+/* The mean passed to the optimizer must be finite too, which fails for tiny weights.
  */
 static void test_mean_not_finite(void **state) {
   (void)state;
   float params[2] = {1.0F, 2.0F};
   EXPECT(step_with(NAN, 0.0, params) == LS_ERR_NUMERIC);
   EXPECT(step_with(INFINITY, 0.0, params) == LS_ERR_NUMERIC);
-  EXPECT(step_with(1.0F, 1e-42, params) == LS_ERR_NUMERIC);  /* 1 / weight is beyond float */
-  EXPECT(step_with(1e20F, 1e-25, params) == LS_ERR_NUMERIC); /* the product is */
+  EXPECT(step_with(1.0F, 1e-42, params) == LS_ERR_NUMERIC);  /* 1 / weight exceeds float */
+  EXPECT(step_with(1e20F, 1e-25, params) == LS_ERR_NUMERIC); /* the product exceeds float */
   EXPECT(params[0] == 1.0F && params[1] == 2.0F);
   EXPECT(step_with(1e-20F, 1e-20, params) == LS_OK);
   EXPECT_CLOSE((double)params[0], 0.95, 1e-6);
@@ -432,11 +433,11 @@ static void test_mean_not_finite(void **state) {
 
 /* ------------------------------------------------------------------------ stop */
 
-static void test_wish_to_stop(void **state) {
+static void test_stop_request(void **state) {
   (void)state;
   pair p;
   double sums[SUMS] = {0.0};
-  pair_create(&p, &ways[2], optimizers[0], 10);
+  pair_create(&p, &configs[2], optimizers[0], 10);
   for (int who = 0; who < size; who++) {
     ls_step step = {
         .weight = 1.0, .sums = sums, .wants_stop = rank == who, .lr = p.optim->type->lr(p.optim)};
@@ -460,15 +461,15 @@ static void fill_lane(size_t lane, float *grads) {
   ls_rng_normal(&rng, lane, TREE_PARAMS, grads);
 }
 
-/* Two lanes over any number of ranks, penalty and clipping too: the step of one rank alone. The last rank,
- * which from three ranks on has no lane, wishes to stop. */
+/* Two lanes on any number of ranks, with penalty and clipping, give the step of one rank. The last rank,
+ * which has no lane on three or more ranks, requests a stop. */
 static void test_step_by_tree(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   ls_comm_tree *tree = NULL;
   ls_optim *optim = NULL;
   const ls_segment all = {.kind = LS_SEGMENT_WEIGHT, .rows = TREE_PARAMS, .l2 = 0.01};
-  new_sync(&ways[0], "{type: sgd, lr: 0.5}", TREE_PARAMS, 1, &sync, &optim);
+  new_sync(&configs[0], "{type: sgd, lr: 0.5}", TREE_PARAMS, 1, &sync, &optim);
   EXPECT(ls_comm_tree_create(comm, 2, &tree) == LS_OK);
   settle();
   LS_ASSERT(tree);
@@ -507,13 +508,13 @@ static void test_step_by_tree(void **state) {
   settle();
 }
 
-/* Batches that are reduced one by one and added up: ls_sync_step takes them as they are. */
+/* Batches are reduced one by one and added; ls_sync_step uses the sum unchanged. */
 static void test_reduced_batches(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   ls_comm_tree *tree = NULL;
   ls_optim *optim = NULL;
-  new_sync(&ways[0], "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
+  new_sync(&configs[0], "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
   EXPECT(ls_comm_tree_create(comm, 4, &tree) == LS_OK);
   settle();
   LS_ASSERT(tree);
@@ -549,13 +550,13 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_ranks_without_rows),
       cmocka_unit_test(test_step_by_tree),
       cmocka_unit_test(test_reduced_batches),
-      cmocka_unit_test(test_step_by_hand),
+      cmocka_unit_test(test_step_formula),
       cmocka_unit_test(test_no_weight),
       cmocka_unit_test(test_not_finite_on_one_rank),
       cmocka_unit_test(test_nothing_carried),
       cmocka_unit_test(test_sum_overflows),
       cmocka_unit_test(test_mean_not_finite),
-      cmocka_unit_test(test_wish_to_stop),
+      cmocka_unit_test(test_stop_request),
   };
   return finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

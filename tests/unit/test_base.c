@@ -22,7 +22,7 @@ static void fail_can_wrap_its_own_message(void **state) {
   assert_string_equal(ls_message(), "rank 3: inner, inner");
 }
 
-static void fail_cuts_long_messages(void **state) {
+static void fail_truncates_long_messages(void **state) {
   (void)state;
   char text[LS_MESSAGE_MAX + 100];
   memset(text, 'x', sizeof text - 1);
@@ -97,7 +97,7 @@ static void take_more_than_measured(void) {
   ls_arena_take(&overdrawn, 1, 1);
 }
 
-static void broken_promises_are_bugs(void **state) {
+static void violated_invariants_are_bugs(void **state) {
   (void)state;
   assert_true(is_bug(use_large_instance));
   assert_false(is_bug(use_largest_instance));
@@ -173,14 +173,14 @@ static void calloc_is_zeroed_and_aligned(void **state) {
   }
 }
 
-static void calloc_refuses_what_overflows(void **state) {
+static void calloc_rejects_overflow(void **state) {
   (void)state;
   assert_null(ls_calloc(SIZE_MAX, 2));
   assert_null(ls_calloc((size_t)1 << 33, (size_t)1 << 33));
-  assert_null(ls_calloc(SIZE_MAX, 1)); /* the rounding up to the alignment overflows */
+  assert_null(ls_calloc(SIZE_MAX, 1)); /* rounding up to the alignment overflows */
 }
 
-static void texts_are_made(void **state) {
+static void texts_are_created(void **state) {
   (void)state;
   char *const copy = ls_strdup("100% so");
   char *const made = ls_format("%s-%05d", "step", 42);
@@ -190,7 +190,7 @@ static void texts_are_made(void **state) {
   free(made);
 }
 
-static void arena_measures_then_cuts(void **state) {
+static void arena_measures_then_divides(void **state) {
   (void)state;
   static const size_t counts[] = {1, 0, 16, 17, 1000};
   ls_arena arena = {0};
@@ -214,7 +214,7 @@ static void arena_measures_then_cuts(void **state) {
   assert_int_equal(arena.capacity, 0);
 }
 
-static void arena_refuses_what_overflows(void **state) {
+static void arena_rejects_overflow(void **state) {
   (void)state;
   static const size_t counts[][2] = {{SIZE_MAX, 2}, {SIZE_MAX, 1}, {SIZE_MAX - 128, 1}};
   for (size_t i = 0; i < COUNT(counts); i++) {
@@ -255,7 +255,7 @@ static void philox_gives_the_known_answers(void **state) {
   }
 }
 
-/* The counter's fields hold any value, so blocks reach all the vectors. */
+/* The fields of the counter accept any value, so blocks can reproduce all vectors. */
 static void blocks_give_the_known_answers(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(known_answers); i++) {
@@ -302,7 +302,7 @@ static void every_argument_matters(void **state) {
   }
 }
 
-/* However many are asked for, an element's word is that of its block. */
+/* An element's word is that of its block, for any number of words. */
 static void words_come_from_blocks(void **state) {
   (void)state;
   const ls_rng rng = ls_rng_make(5, LS_RNG_DROPOUT, 3, 17);
@@ -318,7 +318,7 @@ static void words_come_from_blocks(void **state) {
   }
 }
 
-static void numbers_do_not_depend_on_how_many(void **state) {
+static void numbers_do_not_depend_on_their_count(void **state) {
   (void)state;
   const ls_rng rng = ls_rng_make(5, LS_RNG_INIT, 3, 17);
   float uniform[14];
@@ -367,13 +367,13 @@ static void normal_is_normal(void **state) {
   check_close("variance", moment(DRAWS, x, 2), 1.0, 5 * sqrt(2.0 / DRAWS));
   check_close("third", moment(DRAWS, x, 3), 0.0, 5 * sqrt(15.0 / DRAWS));
   check_close("fourth", moment(DRAWS, x, 4), 3.0, 5 * sqrt(96.0 / DRAWS));
-  double product = 0.0; /* of the two that come from one pair of words */
+  double product = 0.0; /* of the two numbers from one pair of words */
   for (size_t i = 0; i < DRAWS; i += 2) product += (double)x[i] * (double)x[i + 1];
   check_close("covariance", product / (DRAWS / 2.0), 0.0, 5 * sqrt(2.0 / DRAWS));
   free(x);
 }
 
-/* Neither samples nor times that follow each other are correlated. */
+/* Consecutive samples and consecutive times are uncorrelated. */
 static void neighbours_are_independent(void **state) {
   (void)state;
   enum { N = 100000 };
@@ -402,7 +402,7 @@ static ls_permutation permutation_of(uint64_t n, uint64_t epoch) {
 }
 
 #ifdef __SANITIZE_ADDRESS__
-#define MANY 1000000 /* the sanitizers are slow */
+#define MANY 1000000 /* fewer with sanitizers, which are slow */
 #else
 #define MANY 10000000
 #endif
@@ -431,7 +431,7 @@ static int compare_u64(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The sum of (seen - expected)^2 / expected over cells that are equally likely. */
+/* The sum of (seen - expected)^2 / expected over equally likely cells. */
 static double chi_square(size_t cells, const unsigned *seen) {
   double total = 0.0;
   for (size_t i = 0; i < cells; i++) total += seen[i];
@@ -441,14 +441,14 @@ static double chi_square(size_t cells, const unsigned *seen) {
   return sum;
 }
 
-/* Places from both ends of 0 .. n - 1 and from all between, no two equal; n > count^2. */
-static uint64_t place_of(uint64_t i, uint64_t count, uint64_t n) {
+/* Different positions from both ends of 0 .. n - 1 and from between; n > count^2. */
+static uint64_t position_of(uint64_t i, uint64_t count, uint64_t n) {
   if (i % 3 == 0) return i;
   return i % 3 == 1 ? n - 1 - i : n / count * i;
 }
 
-/* No two go to one place, and all parts of the range get equally many (99 degrees of freedom: 171 once in
- * 100,000). */
+/* All images differ, and all parts of the range get equally many (99 degrees of freedom: chi-square exceeds
+ * 171 once in 100,000). */
 static void large_permutations_work(void **state) {
   (void)state;
   enum { N = 100000, CELLS = 100 };
@@ -460,7 +460,7 @@ static void large_permutations_work(void **state) {
     unsigned cells[CELLS] = {0};
     double mean = 0.0;
     for (uint64_t i = 0; i < N; i++) {
-      at[i] = ls_permutation_at(&p, place_of(i, N, sizes[s]));
+      at[i] = ls_permutation_at(&p, position_of(i, N, sizes[s]));
       assert_true(at[i] < sizes[s]);
       cells[(size_t)((double)at[i] / (double)sizes[s] * CELLS)]++;
       mean += (double)at[i] / (double)sizes[s] / N;
@@ -473,7 +473,7 @@ static void large_permutations_work(void **state) {
   free(at);
 }
 
-/* All six permutations of three are equally likely: 20.5 is exceeded once in a thousand. */
+/* All six permutations of three are equally likely: chi-square exceeds 20.5 once in a thousand. */
 static void permutations_of_three_are_uniform(void **state) {
   (void)state;
   unsigned seen[9] = {0};
@@ -486,8 +486,8 @@ static void permutations_of_three_are_uniform(void **state) {
   assert_true(chi_square(6, six) < 20.5);
 }
 
-/* Each of ten goes anywhere equally often (9 degrees of freedom: 33.7 once in 10,000), and so do the first
- * two together (89: 149). */
+/* Each of ten elements has every image equally often (9 degrees of freedom: chi-square exceeds 33.7 once in
+ * 10,000), and so do the first two together (89: 149). */
 static void permutations_of_ten_are_uniform(void **state) {
   (void)state;
   unsigned seen[10][10] = {0};
@@ -508,9 +508,10 @@ static void permutations_of_ten_are_uniform(void **state) {
   assert_true(chi_square(90, pairs) < 149.0);
 }
 
-/* Over the epochs every sample of fifty comes equally often at every position (49 degrees of freedom: 104
- * once in 100,000). Each epoch is one permutation, so the sum over all cells, times 49/50, is chi-square of
- * 49 * 49 = 2401 degrees of freedom, with deviation 69: neither more uneven than chance nor more even. */
+/* Over many epochs each of fifty samples has every position equally often (49 degrees of freedom:
+ * chi-square exceeds 104 once in 100,000). Each epoch is one permutation, so the sum over all cells, times
+ * 49/50, is chi-square with 49 * 49 = 2401 degrees of freedom and deviation 69: neither more uneven than
+ * chance nor less. */
 static void positions_over_epochs_are_uniform(void **state) {
   (void)state;
   enum { N = 50, EPOCHS = 20000 };
@@ -529,8 +530,8 @@ static void positions_over_epochs_are_uniform(void **state) {
   check_close("all cells", sum * (N - 1) / N, 2401.0, 5 * sqrt(2 * 2401.0));
 }
 
-/* Epochs and seeds differ, and neighbours are torn apart as in any random order: on average they are n / 3
- * apart. */
+/* Epochs and seeds give different orders, and neighbours are on average n / 3 apart, as in any random
+ * order. */
 static void epochs_differ(void **state) {
   (void)state;
   const uint64_t n = 60000;
@@ -550,7 +551,7 @@ static void epochs_differ(void **state) {
 
 /* -------------------------------------------------------------------- clock */
 
-static void clock_never_goes_back(void **state) {
+static void clock_is_monotonic(void **state) {
   (void)state;
   double last = ls_clock();
   for (int i = 0; i < 1000; i++) {
@@ -560,7 +561,7 @@ static void clock_never_goes_back(void **state) {
   }
 }
 
-/* It began a while ago but not before the test did, and its age grows as the clock does. */
+/* The process started after the test, and its age grows with the clock. */
 static void clock_of_the_process(void **state) {
   (void)state;
   const double first = ls_clock_process();
@@ -576,21 +577,21 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fail_formats_and_returns),
       cmocka_unit_test(fail_can_wrap_its_own_message),
-      cmocka_unit_test(fail_cuts_long_messages),
+      cmocka_unit_test(fail_truncates_long_messages),
       cmocka_unit_test(messages_belong_to_their_thread),
-      cmocka_unit_test(broken_promises_are_bugs),
+      cmocka_unit_test(violated_invariants_are_bugs),
       cmocka_unit_test(log_copies_its_lines),
       cmocka_unit_test(sizes_are_checked),
       cmocka_unit_test(calloc_is_zeroed_and_aligned),
-      cmocka_unit_test(calloc_refuses_what_overflows),
-      cmocka_unit_test(texts_are_made),
-      cmocka_unit_test(arena_measures_then_cuts),
-      cmocka_unit_test(arena_refuses_what_overflows),
+      cmocka_unit_test(calloc_rejects_overflow),
+      cmocka_unit_test(texts_are_created),
+      cmocka_unit_test(arena_measures_then_divides),
+      cmocka_unit_test(arena_rejects_overflow),
       cmocka_unit_test(philox_gives_the_known_answers),
       cmocka_unit_test(blocks_give_the_known_answers),
       cmocka_unit_test(every_argument_matters),
       cmocka_unit_test(words_come_from_blocks),
-      cmocka_unit_test(numbers_do_not_depend_on_how_many),
+      cmocka_unit_test(numbers_do_not_depend_on_their_count),
       cmocka_unit_test(uniform_is_uniform),
       cmocka_unit_test(normal_is_normal),
       cmocka_unit_test(neighbours_are_independent),
@@ -600,7 +601,7 @@ int main(void) {
       cmocka_unit_test(permutations_of_ten_are_uniform),
       cmocka_unit_test(positions_over_epochs_are_uniform),
       cmocka_unit_test(epochs_differ),
-      cmocka_unit_test(clock_never_goes_back),
+      cmocka_unit_test(clock_is_monotonic),
       cmocka_unit_test(clock_of_the_process),
   };
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);

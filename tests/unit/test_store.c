@@ -1,4 +1,4 @@
-/* The store room: round trips, the seal, files that are not to be trusted, writing that fails. */
+/* store: round trips, the seal, untrusted files, failing writes. */
 #include "lockstep/store.h"
 
 #include <setjmp.h>
@@ -33,7 +33,7 @@ static int make_folder(void **state) {
   return mkdtemp(folder) ? 0 : -1;
 }
 
-/* Removes what the tests left; -1 where they left a folder with something in it. */
+/* Removes the tests' files; -1 if they left a folder that is not empty. */
 static int remove_folder(void **state) {
   (void)state;
   DIR *const entries = opendir(folder);
@@ -47,7 +47,7 @@ static int remove_folder(void **state) {
   return rmdir(folder);
 }
 
-/* The path of a file in the tests' folder, valid until four calls later. */
+/* The path of a file in the tests' folder, valid for four calls. */
 static const char *in_folder(const char *name) {
   static char paths[4][PATH_BYTES + 64];
   static int next;
@@ -68,7 +68,7 @@ static int count_files(const char *part) {
 }
 
 static void check_ok(ls_status status, const char *file, int line) {
-  if (status) print_error("%s\n", ls_message());
+  if (status != LS_OK) print_error("%s\n", ls_message());
   _assert_int_equal((uintmax_t)status, LS_OK, file, line);
 }
 #define assert_ok(call) check_ok(call, __FILE__, __LINE__)
@@ -85,8 +85,8 @@ static void check_fails(ls_status status, ls_status expected, const char *patter
 }
 #define assert_fails(call, status, words) check_fails(call, status, words, __FILE__, __LINE__)
 
-/* A whole file, to be freed. */
-static unsigned char *slurp(const char *path, size_t *bytes) {
+/* The contents of a file, which the caller frees. */
+static unsigned char *read_file(const char *path, size_t *bytes) {
   FILE *const file = fopen(path, "rb");
   assert_non_null(file);
   assert_int_equal(fseek(file, 0, SEEK_END), 0);
@@ -99,7 +99,7 @@ static unsigned char *slurp(const char *path, size_t *bytes) {
   return data;
 }
 
-static void spill(const char *path, const void *data, size_t bytes) {
+static void write_file(const char *path, const void *data, size_t bytes) {
   FILE *const file = fopen(path, "wb");
   assert_non_null(file);
   assert_int_equal(fwrite(data, 1, bytes, file), bytes);
@@ -110,7 +110,7 @@ static void put_byte(int descriptor, size_t at, unsigned char byte) {
   assert_int_equal(pwrite(descriptor, &byte, 1, (off_t)at), 1);
 }
 
-/* A file with one vector `/x` of `n` floats that begin at `first`. */
+/* Writes a file with one vector `/x`: first, first + 1, ... */
 static void write_vector(const char *path, bool sealed, size_t n, float first) {
   ls_store_writer *writer = NULL;
   float *const x = calloc(n, sizeof *x);
@@ -171,19 +171,19 @@ static void row_sizes_are_checked(void **state) {
   assert_false(ls_array_row_size(&huge, &elements));
 }
 
-static void digests_tell_blocks_apart(void **state) {
+static void digests_differ_between_blocks(void **state) {
   (void)state;
   const ls_digest a = ls_digest_of("lockstep", 8);
   assert_true(ls_digest_equal(a, ls_digest_of("lockstep", 8)));
   assert_false(ls_digest_equal(a, ls_digest_of("lockstek", 8)));
-  /* XXH3-128 of nothing, as published with the algorithm. */
+  /* XXH3-128 of no bytes, as published with the algorithm. */
   const ls_digest nothing = ls_digest_of("", 0);
   assert_true(nothing.high == 0x99aa06d3014798d8 && nothing.low == 0x6001c324468d497f);
 }
 
 /* -------------------------------------------------------------- round trips */
 
-/* Writes 7 x 3 elements of every type and compares what comes back. */
+/* Writes 7 x 3 elements of every type, reads them back and compares. */
 static void check_all_types(bool sealed) {
   unsigned char data[21 * 8];
   unsigned char back[21 * 8];
@@ -231,7 +231,7 @@ static void sealed_files_keep_all_types(void **state) {
   check_all_types(true);
 }
 
-/* Appends 30,000 rows of 40 int32 in ragged steps, so that chunks fill up from several of them. */
+/* Appends 30,000 rows of 40 int32 in uneven steps, so that several steps fill a chunk. */
 static void check_appending(bool sealed, uint64_t declared) {
   enum { ROWS = 30000, COLUMNS = 40 };
   const char *const path = in_folder("appended.h5");
@@ -278,7 +278,7 @@ static void rows_are_appended(void **state) {
   check_appending(true, 50000);
 }
 
-static void more_rows_than_declared_are_refused(void **state) {
+static void more_rows_than_declared_are_rejected(void **state) {
   (void)state;
   ls_store_writer *writer = NULL;
   const float rows[3] = {1, 2, 3};
@@ -322,7 +322,7 @@ static void empty_arrays_and_scalars_are_kept(void **state) {
   }
 }
 
-static void rows_out_of_range_are_refused(void **state) {
+static void rows_out_of_range_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("range.h5");
   ls_store *store = NULL;
@@ -389,7 +389,7 @@ static void attributes_round_trip(void **state) {
   free(config);
 }
 
-static void attributes_of_another_type_are_refused(void **state) {
+static void attributes_of_another_type_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("wrong.h5");
   ls_store_writer *writer = NULL;
@@ -409,8 +409,7 @@ static void attributes_of_another_type_are_refused(void **state) {
   assert_true(ls_store_has_attribute(store, "/", "whole"));
   assert_false(ls_store_has_attribute(store, "/", "absent"));
   assert_false(ls_store_has_attribute(store, "/absent", "whole"));
-  assert_fails(ls_store_read_u64(store, "/", "real", &whole), LS_ERR_DATA,
-               "wrong.h5 ~ real ~ whole number");
+  assert_fails(ls_store_read_u64(store, "/", "real", &whole), LS_ERR_DATA, "wrong.h5 ~ real ~ integer");
   assert_fails(ls_store_read_double(store, "/", "whole", &real), LS_ERR_DATA, "wrong.h5 ~ whole ~ number");
   assert_fails(ls_store_read_double(store, "/", "text", &real), LS_ERR_DATA, "wrong.h5 ~ text ~ number");
   assert_fails(ls_store_read_text(store, "/", "whole", &text), LS_ERR_DATA, "wrong.h5 ~ whole ~ text");
@@ -421,7 +420,7 @@ static void attributes_of_another_type_are_refused(void **state) {
   ls_store_close(&store);
 }
 
-/* Makes an attribute of the root the way other programs do. */
+/* Creates an attribute of the root like another program. */
 static void foreign_attribute(hid_t file, const char *name, hid_t type, const void *value) {
   const hid_t space = H5Screate(H5S_SCALAR);
   const hid_t id = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -483,10 +482,10 @@ static void equal_content_gives_equal_bytes(void **state) {
   (void)state;
   size_t n_first, n_second;
   write_sealed(in_folder("first.h5"));
-  sleep(1); /* a time of writing would differ now */
+  sleep(1); /* a stored time would differ now */
   write_sealed(in_folder("second.h5"));
-  unsigned char *const first = slurp(in_folder("first.h5"), &n_first);
-  unsigned char *const second = slurp(in_folder("second.h5"), &n_second);
+  unsigned char *const first = read_file(in_folder("first.h5"), &n_first);
+  unsigned char *const second = read_file(in_folder("second.h5"), &n_second);
   assert_int_equal(n_first, n_second);
   assert_memory_equal(first, second, n_first);
   free(first);
@@ -502,7 +501,7 @@ static void a_flip_in_any_byte_breaks_the_seal(void **state) {
   assert_true(ls_store_is_sealed(path));
   assert_ok(ls_store_open_sealed(path, &store));
   ls_store_close(&store);
-  unsigned char *const bytes = slurp(path, &n);
+  unsigned char *const bytes = read_file(path, &n);
   const int descriptor = open(path, O_RDWR);
   assert_true(descriptor >= 0);
   for (size_t i = 0; i < n; i++) {
@@ -517,23 +516,23 @@ static void a_flip_in_any_byte_breaks_the_seal(void **state) {
   free(bytes);
 }
 
-static void truncated_and_lengthened_files_are_refused(void **state) {
+static void truncated_and_lengthened_files_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("cut.h5");
   ls_store *store = NULL;
   size_t n;
   write_sealed(path);
-  unsigned char *const bytes = slurp(path, &n);
+  unsigned char *const bytes = read_file(path, &n);
   const size_t lengths[] = {0, 1, 7, 8, 511, 512, 513, n / 2, n - 1, n + 1};
   bytes[n] = 0;
   for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-    spill(path, bytes, lengths[i]);
+    write_file(path, bytes, lengths[i]);
     assert_int_equal(ls_store_open_sealed(path, &store), LS_ERR_MODEL);
     assert_null(store);
   }
-  spill(path, bytes, n - 1);
+  write_file(path, bytes, n - 1);
   assert_fails(ls_store_open_sealed(path, &store), LS_ERR_MODEL, "truncated");
-  spill(path, bytes, 7);
+  write_file(path, bytes, 7);
   assert_false(ls_store_is_sealed(path));
   free(bytes);
 }
@@ -549,9 +548,9 @@ static void only_sealed_files_open_as_sealed(void **state) {
   assert_false(ls_store_is_sealed(in_folder("absent.h5")));
 }
 
-/* ------------------------------------------------------- files not to be trusted */
+/* ------------------------------------------------------- untrusted files */
 
-/* A data set `/d` of the given creation list and shape in a new file; what `fill` is not NULL holds. */
+/* Creates a file with a dataset `/d`; writes `fill` unless it is NULL. */
 static void foreign_array(const char *path, hid_t creation, hid_t type, hsize_t n, const void *fill) {
   const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   const hid_t space = H5Screate_simple(1, &n, NULL);
@@ -563,8 +562,8 @@ static void foreign_array(const char *path, hid_t creation, hid_t type, hsize_t 
   H5Fclose(file);
 }
 
-/* Fails unless `/d` of a file is refused, with a message that names both and has the parts of a pattern. */
-static void expect_refused(const char *path, const char *parts) {
+/* Fails unless `/d` of a file is rejected with a message that names both and has the parts of a pattern. */
+static void expect_rejected(const char *path, const char *parts) {
   ls_store *store = NULL;
   ls_array array;
   char row[64];
@@ -576,10 +575,10 @@ static void expect_refused(const char *path, const char *parts) {
   ls_store_close(&store);
 }
 
-static void what_is_no_hdf5_is_refused(void **state) {
+static void other_files_are_rejected(void **state) {
   (void)state;
   ls_store *store = NULL;
-  spill(in_folder("text.h5"), "hello", 5);
+  write_file(in_folder("text.h5"), "hello", 5);
   assert_fails(ls_store_open(in_folder("text.h5"), &store), LS_ERR_DATA, "text.h5");
   assert_fails(ls_store_open(folder, &store), LS_ERR_DATA, folder);
   assert_fails(ls_store_open(in_folder("absent.h5"), &store), LS_ERR_DATA, "No such file");
@@ -653,7 +652,7 @@ static void loops_of_groups_end(void **state) {
   ls_store_close(&store);
 }
 
-static void overlong_groups_are_refused(void **state) {
+static void overlong_groups_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("many.h5");
   ls_store *store = NULL;
@@ -673,16 +672,16 @@ static void overlong_groups_are_refused(void **state) {
   ls_store_close(&store);
 }
 
-static void external_storage_is_refused(void **state) {
+static void external_storage_is_rejected(void **state) {
   (void)state;
   const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_external(creation, "/etc/passwd", 0, H5F_UNLIMITED);
   foreign_array(in_folder("external.h5"), creation, H5T_NATIVE_UINT8, 10, NULL);
   H5Pclose(creation);
-  expect_refused(in_folder("external.h5"), "external storage");
+  expect_rejected(in_folder("external.h5"), "external storage");
 }
 
-static void virtual_data_sets_are_refused(void **state) {
+static void virtual_datasets_are_rejected(void **state) {
   (void)state;
   const hsize_t n = 10;
   const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -692,17 +691,17 @@ static void virtual_data_sets_are_refused(void **state) {
   foreign_array(in_folder("virtual.h5"), creation, H5T_NATIVE_FLOAT, n, NULL);
   H5Sclose(space);
   H5Pclose(creation);
-  expect_refused(in_folder("virtual.h5"), "virtual");
+  expect_rejected(in_folder("virtual.h5"), "virtual");
 }
 
-/* A filter of our own that only this test knows: it leaves the data as they are. */
+/* A filter that is registered in this test only and does not change the data. */
 static size_t no_filter(unsigned flags, size_t n, const unsigned values[], size_t bytes, size_t *size,
                         void **block) {
   (void)flags, (void)n, (void)values, (void)size, (void)block;
   return bytes;
 }
 
-static void unknown_filters_are_refused(void **state) {
+static void unknown_filters_are_rejected(void **state) {
   (void)state;
   const H5Z_class2_t class = {H5Z_CLASS_T_VERS, 300, 1, 1, "no_filter", NULL, NULL, no_filter};
   const hsize_t chunk = 10;
@@ -713,12 +712,12 @@ static void unknown_filters_are_refused(void **state) {
   H5Pset_filter(creation, 300, H5Z_FLAG_MANDATORY, 0, NULL);
   foreign_array(in_folder("filter.h5"), creation, H5T_NATIVE_FLOAT, 10, x);
   H5Pclose(creation);
-  expect_refused(in_folder("filter.h5"), "filter ~ 300 ~ no_filter");
+  expect_rejected(in_folder("filter.h5"), "filter ~ 300 ~ no_filter");
   H5Zunregister(300);
-  expect_refused(in_folder("filter.h5"), "filter ~ 300");
+  expect_rejected(in_folder("filter.h5"), "filter ~ 300");
 }
 
-static void repeated_filters_are_refused(void **state) {
+static void repeated_filters_are_rejected(void **state) {
   (void)state;
   const hsize_t chunk = 10;
   const float x[10] = {0};
@@ -728,23 +727,23 @@ static void repeated_filters_are_refused(void **state) {
   H5Pset_deflate(creation, 9);
   foreign_array(in_folder("twice.h5"), creation, H5T_NATIVE_FLOAT, 10, x);
   H5Pclose(creation);
-  expect_refused(in_folder("twice.h5"), "filter");
+  expect_rejected(in_folder("twice.h5"), "filter");
 }
 
-static void arrays_never_written_are_refused(void **state) {
+static void arrays_never_written_are_rejected(void **state) {
   (void)state;
   const hsize_t chunk = 10;
   foreign_array(in_folder("never.h5"), H5P_DEFAULT, H5T_NATIVE_FLOAT, (hsize_t)1 << 60, NULL);
-  expect_refused(in_folder("never.h5"), "");
+  expect_rejected(in_folder("never.h5"), "");
   const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_chunk(creation, 1, &chunk);
   foreign_array(in_folder("never.h5"), creation, H5T_NATIVE_FLOAT, 100, NULL);
   H5Pclose(creation);
-  expect_refused(in_folder("never.h5"), "");
+  expect_rejected(in_folder("never.h5"), "");
 }
 
-/* One chunk of very many is written: the shape promises far more than there is. */
-static void mostly_empty_arrays_are_refused(void **state) {
+/* Only one of very many chunks is written: the shape needs far more data than are stored. */
+static void mostly_empty_arrays_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("sparse.h5");
   const hsize_t chunk = 100;
@@ -765,7 +764,7 @@ static void mostly_empty_arrays_are_refused(void **state) {
   H5Sclose(space);
   H5Dclose(id);
   H5Fclose(file);
-  expect_refused(path, "400");
+  expect_rejected(path, "400");
 }
 
 /* Zeros are what deflate shrinks most: they are data and no bomb. */
@@ -804,12 +803,12 @@ static void damaged_chunks_are_reported(void **state) {
   H5Pset_fletcher32(creation);
   foreign_array(path, creation, H5T_NATIVE_FLOAT, N, x);
   H5Pclose(creation);
-  unsigned char *const bytes = slurp(path, &n);
+  unsigned char *const bytes = read_file(path, &n);
   const void *const stored = x;
   size_t at = 0;
   while (at + 64 < n && memcmp(bytes + at, stored, 64) != 0) at++;
   bytes[at] ^= 1;
-  spill(path, bytes, n);
+  write_file(path, bytes, n);
   free(bytes);
   assert_ok(ls_store_open(path, &store));
   assert_fails(ls_store_read_rows(store, "/d", 0, N, x), LS_ERR_DATA, "/d");
@@ -821,16 +820,16 @@ static void damage(const char *path, const void *pattern, size_t bytes, size_t d
                    unsigned char value) {
   size_t n;
   size_t at = 0;
-  unsigned char *const content = slurp(path, &n);
+  unsigned char *const content = read_file(path, &n);
   while (at + bytes < n && memcmp(content + at, pattern, bytes) != 0) at++;
   assert_true(at + distance < n);
   content[at + distance] = value;
-  spill(path, content, n);
+  write_file(path, content, n);
   free(content);
 }
 
 /* The shape of the chunks in the file's head is made larger than what their content unpacks to. */
-static void chunks_of_a_false_shape_are_refused(void **state) {
+static void chunks_of_a_false_shape_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("chunks.h5");
   const unsigned char x[30] = {1};
@@ -843,7 +842,7 @@ static void chunks_of_a_false_shape_are_refused(void **state) {
     foreign_array(path, creation, H5T_NATIVE_UINT8, 30, x);
     H5Pclose(creation);
     damage(path, shape, sizeof shape, 1, 1);
-    expect_refused(path, "");
+    expect_rejected(path, "");
   }
 }
 
@@ -881,7 +880,7 @@ static void damaged_texts_are_reported(void **state) {
   }
 }
 
-/* A type `/d` of one element, as described; LS_TEXT + 1 for a refused one. */
+/* Writes one element of a type to `/d` and checks the type read; LS_TEXT + 1: it must be rejected. */
 static void check_foreign_type(hid_t type, const void *value, ls_dtype expected, const void *native) {
   const char *const path = in_folder("type.h5");
   ls_store *store = NULL;
@@ -904,9 +903,9 @@ static void check_foreign_type(hid_t type, const void *value, ls_dtype expected,
   ls_store_close(&store);
 }
 
-static void foreign_types_are_read_as_the_nearest(void **state) {
+static void foreign_types_are_converted(void **state) {
   (void)state;
-  const ls_dtype refused = (ls_dtype)(LS_TEXT + 1);
+  const ls_dtype rejected = (ls_dtype)(LS_TEXT + 1);
   const unsigned char big[2] = {1, 2};
   const int16_t big_native = 258;
   check_foreign_type(H5T_STD_I16BE, big, LS_I16, &big_native);
@@ -939,14 +938,14 @@ static void foreign_types_are_read_as_the_nearest(void **state) {
 
   check_foreign_type(H5T_C_S1, "a", LS_TEXT, NULL);
   const long double wide = 1;
-  if (sizeof wide > 8) check_foreign_type(H5T_NATIVE_LDOUBLE, &wide, refused, NULL);
+  if (sizeof wide > 8) check_foreign_type(H5T_NATIVE_LDOUBLE, &wide, rejected, NULL);
   type = H5Tcreate(H5T_COMPOUND, 4);
   H5Tinsert(type, "r", 0, H5T_NATIVE_FLOAT);
-  check_foreign_type(type, &half_native, refused, NULL);
+  check_foreign_type(type, &half_native, rejected, NULL);
   H5Tclose(type);
 }
 
-static void odd_shapes_are_refused(void **state) {
+static void odd_shapes_are_rejected(void **state) {
   (void)state;
   const char *const path = in_folder("shape.h5");
   const hsize_t ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -956,11 +955,11 @@ static void odd_shapes_are_refused(void **state) {
     H5Dclose(H5Dcreate2(file, "d", H5T_NATIVE_INT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Sclose(space);
     H5Fclose(file);
-    expect_refused(path, i == 0 ? "9 dimensions" : "");
+    expect_rejected(path, i == 0 ? "9 dimensions" : "");
   }
 }
 
-/* Columns in chunks of their own: each read of rows needs a whole band of chunks. */
+/* Chunks that split columns: each read of rows needs a whole band of chunks. */
 static void bands_of_chunks_are_read(void **state) {
   (void)state;
   enum { ROWS = 50000, COLUMNS = 30 };
@@ -992,7 +991,7 @@ static void bands_of_chunks_are_read(void **state) {
   free(back);
 }
 
-/* More arrays than are kept open, in turn. */
+/* Alternating reads of more arrays than are kept open. */
 static void arrays_are_read_in_turn(void **state) {
   (void)state;
   const char *const path = in_folder("turn.h5");
@@ -1017,9 +1016,9 @@ static void arrays_are_read_in_turn(void **state) {
   ls_store_close(&store);
 }
 
-/* ------------------------------------------------------------ writing that fails */
+/* ------------------------------------------------------------ failing writes */
 
-static void targets_that_cannot_be_are_named(void **state) {
+static void impossible_targets_are_reported(void **state) {
   (void)state;
   ls_store_writer *writer = NULL;
   assert_fails(ls_store_create(in_folder("absent/x.h5"), false, &writer), LS_ERR_OUTPUT, "absent/x.h5");
@@ -1074,7 +1073,7 @@ static void discarding_leaves_the_older_file(void **state) {
   assert_int_equal(count_files("discard.h5"), 1);
 }
 
-static void names_taken_twice_are_refused(void **state) {
+static void duplicate_names_are_rejected(void **state) {
   (void)state;
   const ls_array array = {.dtype = LS_F32, .n_dims = 1, .dims = {1}};
   const float x = 0;
@@ -1093,7 +1092,7 @@ static void names_taken_twice_are_refused(void **state) {
   assert_int_equal(count_files("double.h5"), 0);
 }
 
-/* A file that is changed behind the writer's back, as a bad disk would, is not published. */
+/* A temporary file that changes unexpectedly, as on a bad disk, is not published. */
 static void damage_before_publishing_is_found(void **state) {
   (void)state;
   const char *const path = in_folder("behind.h5");
@@ -1104,15 +1103,15 @@ static void damage_before_publishing_is_found(void **state) {
   snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
   assert_ok(ls_store_create(path, true, &writer));
   assert_ok(ls_store_begin_array(writer, "/x", &array));
-  assert_int_equal(unlink(temporary), 0); /* the writer goes on with a file that has no name */
-  spill(temporary, "not what was written", 20);
+  assert_int_equal(unlink(temporary), 0); /* the writer continues with a nameless file */
+  write_file(temporary, "not what was written", 20);
   assert_fails(ls_store_publish(&writer), LS_ERR_OUTPUT, "behind.h5");
   assert_true(first_of_vector(path) == 1);
   assert_int_equal(count_files("behind.h5"), 1);
 }
 
-/* Tries to write 4 MiB of noise, which deflate can't shrink. The status; LS_OK too where the message does
- * not name the file. */
+/* Tries to write 4 MiB of noise, which deflate cannot compress. Returns the status, or LS_OK if the message
+ * does not name the file. */
 static ls_status write_noise(const char *path, bool sealed) {
   enum { N = 1 << 20 };
   const ls_array array = {.dtype = LS_U32, .n_dims = 1, .dims = {N}};
@@ -1122,16 +1121,16 @@ static ls_status write_noise(const char *path, bool sealed) {
   if (!x) return LS_ERR_INTERNAL;
   ls_rng_words(&rng, 0, N, x);
   ls_status status = ls_store_create(path, sealed, &writer);
-  if (!status) status = ls_store_write_array(writer, "/x", &array, x);
-  if (!status) status = ls_store_publish(&writer);
+  if (status == LS_OK) status = ls_store_write_array(writer, "/x", &array, x);
+  if (status == LS_OK) status = ls_store_publish(&writer);
   ls_store_discard(&writer);
   free(x);
   return strstr(ls_message(), path) && strstr(ls_message(), "File too large") ? status : LS_OK;
 }
 
-/* A limit on the size of files stands for a full disk or a quota; in a process of its own, which must end
- * in good order. Where not even its first block can be written, HDF5 itself leaks a little: such a process
- * ends at once, unseen by leak checkers. */
+/* A limit on the size of files simulates a full disk or a quota, in a child process that must exit
+ * normally. If not even the first block can be written, HDF5 leaks memory; then the child skips leak
+ * checkers. */
 static void write_beyond_limit(bool sealed, rlim_t limit) {
   const char *const path = in_folder("full.h5");
   int outcome = 0;
@@ -1169,42 +1168,42 @@ int main(void) {
       cmocka_unit_test(types_have_names_and_sizes),
       cmocka_unit_test(arrays_describe_themselves),
       cmocka_unit_test(row_sizes_are_checked),
-      cmocka_unit_test(digests_tell_blocks_apart),
+      cmocka_unit_test(digests_differ_between_blocks),
       cmocka_unit_test(plain_files_keep_all_types),
       cmocka_unit_test(sealed_files_keep_all_types),
       cmocka_unit_test(rows_are_appended),
-      cmocka_unit_test(more_rows_than_declared_are_refused),
+      cmocka_unit_test(more_rows_than_declared_are_rejected),
       cmocka_unit_test(empty_arrays_and_scalars_are_kept),
-      cmocka_unit_test(rows_out_of_range_are_refused),
+      cmocka_unit_test(rows_out_of_range_are_rejected),
       cmocka_unit_test(attributes_round_trip),
-      cmocka_unit_test(attributes_of_another_type_are_refused),
+      cmocka_unit_test(attributes_of_another_type_are_rejected),
       cmocka_unit_test(foreign_attributes_are_read),
       cmocka_unit_test(equal_content_gives_equal_bytes),
       cmocka_unit_test(a_flip_in_any_byte_breaks_the_seal),
-      cmocka_unit_test(truncated_and_lengthened_files_are_refused),
+      cmocka_unit_test(truncated_and_lengthened_files_are_rejected),
       cmocka_unit_test(only_sealed_files_open_as_sealed),
-      cmocka_unit_test(what_is_no_hdf5_is_refused),
+      cmocka_unit_test(other_files_are_rejected),
       cmocka_unit_test(links_are_not_followed),
       cmocka_unit_test(loops_of_groups_end),
-      cmocka_unit_test(overlong_groups_are_refused),
-      cmocka_unit_test(external_storage_is_refused),
-      cmocka_unit_test(virtual_data_sets_are_refused),
-      cmocka_unit_test(unknown_filters_are_refused),
-      cmocka_unit_test(repeated_filters_are_refused),
-      cmocka_unit_test(arrays_never_written_are_refused),
-      cmocka_unit_test(mostly_empty_arrays_are_refused),
+      cmocka_unit_test(overlong_groups_are_rejected),
+      cmocka_unit_test(external_storage_is_rejected),
+      cmocka_unit_test(virtual_datasets_are_rejected),
+      cmocka_unit_test(unknown_filters_are_rejected),
+      cmocka_unit_test(repeated_filters_are_rejected),
+      cmocka_unit_test(arrays_never_written_are_rejected),
+      cmocka_unit_test(mostly_empty_arrays_are_rejected),
       cmocka_unit_test(zeros_are_read),
       cmocka_unit_test(damaged_chunks_are_reported),
-      cmocka_unit_test(chunks_of_a_false_shape_are_refused),
+      cmocka_unit_test(chunks_of_a_false_shape_are_rejected),
       cmocka_unit_test(damaged_texts_are_reported),
-      cmocka_unit_test(foreign_types_are_read_as_the_nearest),
-      cmocka_unit_test(odd_shapes_are_refused),
+      cmocka_unit_test(foreign_types_are_converted),
+      cmocka_unit_test(odd_shapes_are_rejected),
       cmocka_unit_test(bands_of_chunks_are_read),
       cmocka_unit_test(arrays_are_read_in_turn),
-      cmocka_unit_test(targets_that_cannot_be_are_named),
+      cmocka_unit_test(impossible_targets_are_reported),
       cmocka_unit_test(publishing_replaces_the_file),
       cmocka_unit_test(discarding_leaves_the_older_file),
-      cmocka_unit_test(names_taken_twice_are_refused),
+      cmocka_unit_test(duplicate_names_are_rejected),
       cmocka_unit_test(damage_before_publishing_is_found),
       cmocka_unit_test(a_full_disk_is_reported),
   };
