@@ -1,8 +1,8 @@
-/* import: parsers of foreign files, IDX and CSV, written to our HDF5 data sets.
+/* import: converts files of other formats (IDX, CSV) to HDF5 datasets.
  *
- * A data set has a group per split (/train, /test) with x and y; the attribute `classes` on y lists class
- * names where labels were text, `features` on x the column names where the file had a header. All
- * functions are local. */
+ * A dataset has a group per split (/train, /test) with x and y. The attribute `classes` of y lists class
+ * names if labels were text, `features` of x the column names if the file had a header. All functions are
+ * local. */
 #ifndef LOCKSTEP_IMPORT_H
 #define LOCKSTEP_IMPORT_H
 
@@ -10,29 +10,28 @@
 
 typedef struct ls_import_options {
   const char *output; /* the HDF5 file to write */
-  const char *label;  /* CSV: the label column by name, or by number from 1; NULL: the last column; "": no
-                         column is a label, and no y is written */
+  const char *label; /* CSV: the label column by name, or by number from 1; NULL: the last column; "": none,
+                        and y is not written */
   double
-      test_fraction; /* in [0, 1): CSV: this part of the rows goes to /test, drawn by a keyed permutation */
+      test_fraction; /* CSV: the fraction of the rows, in [0, 1), that a keyed permutation sends to /test */
   uint64_t seed;     /* of that permutation */
   const char *const *columns; /* CSV with a header: the features, by name and in this order; other columns
-                                 are passed over. NULL: all but the label */
+                                 are ignored. NULL: all columns but the label */
   size_t n_columns;
 } ls_import_options;
 
-/* What was written, for the user. */
+/* What was written. */
 typedef struct ls_import_summary {
   uint64_t train_samples, test_samples; /* 0: the group is absent */
   uint64_t features;
-  uint64_t classes; /* 0: y holds real numbers, or there is none */
+  uint64_t classes; /* 0: y has real numbers, or is absent */
 } ls_import_summary;
 
-/* Local. Imports `sources`: all IDX files (gzipped or not, in any order; images and labels are paired by
- * header and name: `train*` goes to /train, `t10k*` or `test*` to /test, any other name to /train), or one
- * CSV file. LS_ERR_DATA names the file, the line on which the row begins, the column, and the offending
- * text; LS_ERR_CONFIG: options that do not fit the sources (a test fraction or label for IDX files, an
- * output that is also a source); LS_ERR_OUTPUT where `output` can't be written. Nothing is left behind on
- * failure. */
+/* Local. Imports `sources`: IDX files (gzipped or not, in any order; images and labels are paired by header
+ * and name: `t10k*` or `test*` belong to /test, all others to /train), or one CSV file. LS_ERR_DATA: names
+ * the file, the line on which the row begins, the column, and the offending text. LS_ERR_CONFIG: options
+ * that do not apply to the sources (a test fraction or label for IDX), or an output that is also a source.
+ * LS_ERR_OUTPUT. A failure leaves no file behind. */
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
 

@@ -1,5 +1,5 @@
-/* What one cell of a table holds: a number, a word, or nothing usable. */
-#include "cell.h"
+/* The contents of a table cell: a number, a word, or no usable value. */
+#include "internal.h"
 
 #include <float.h>
 #include <math.h>
@@ -19,7 +19,7 @@ static bool is_missing(const char *text) {
 cell_kind import_cell_read(const char *text, double *value) {
   *value = 0;
   if (text[0] == '\0') return CELL_EMPTY;
-  /* strtod also takes hexadecimal numbers, "inf" and "nan": only decimal numbers are meant here. */
+  /* Decimal numbers only, whereas strtod also accepts hexadecimal ones, "inf" and "nan". */
   if (text[strspn(text, "0123456789+-.eE")] == '\0') {
     char *end = NULL;
     const double number = strtod(text, &end);
@@ -35,7 +35,7 @@ bool import_cell_fits_float(double value) {
   return fabs(value) <= (double)FLT_MAX;
 }
 
-/* The bytes that follow a lead byte; -1 where it can't lead (RFC 3629). */
+/* The number of bytes that follow a lead byte; -1 if it is not one (RFC 3629). */
 static int followers(unsigned char lead) {
   if (lead < 0x80) return 0;
   if (lead >= 0xC2 && lead <= 0xDF) return 1;
@@ -44,7 +44,8 @@ static int followers(unsigned char lead) {
   return -1;
 }
 
-/* The second byte's narrower range keeps out overlong forms, surrogates and what lies beyond U+10FFFF. */
+/* The narrower range of the second byte excludes overlong forms, surrogates and code points above U+10FFFF.
+ */
 static bool second_fits(unsigned char lead, unsigned char second) {
   if (lead == 0xE0) return second >= 0xA0;
   if (lead == 0xED) return second <= 0x9F;
@@ -59,7 +60,7 @@ bool import_cell_is_utf8(const char *text) {
     const int n = followers(lead);
     if (n < 0) return false;
     for (int i = 1; i <= n; i++) {
-      if ((at[i] & 0xC0) != 0x80) return false; /* the final NUL ends here too */
+      if ((at[i] & 0xC0) != 0x80) return false; /* also at the final NUL */
     }
     if (n > 0 && !second_fits(lead, at[1])) return false;
     at += n;

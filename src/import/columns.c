@@ -1,7 +1,5 @@
-/* The columns of a table: is there a header, what are they called, which one is the label? */
-#include "columns.h"
-
-#include "cell.h"
+/* The columns of a table: header, names, label and features. */
+#include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,30 +8,30 @@
 #define LISTED 20 /* names in a message */
 
 const char *import_columns_describe(const columns *cols, size_t i, char text[COLUMN_NAME_MAX]) {
-  if (cols->header)
+  if (cols->has_header)
     snprintf(text, COLUMN_NAME_MAX, "column %zu (%.60s)", i + 1, cols->names[i]);
   else
     snprintf(text, COLUMN_NAME_MAX, "column %zu", i + 1);
   return text;
 }
 
-/* Keeps the first row, as the second takes its place. */
+/* Copies the first row, which the second replaces in `c`. */
 static ls_status keep_names(columns *cols, const csv *c) {
   cols->names = ls_calloc(c->n_cells, sizeof *cols->names);
-  if (!cols->names) return ls_fail_memory("the columns' names", c->n_cells * sizeof *cols->names);
+  if (!cols->names) return ls_fail_memory("column names", c->n_cells * sizeof *cols->names);
   cols->n = c->n_cells;
   for (size_t i = 0; i < cols->n; i++) {
     cols->names[i] = ls_strdup(import_csv_cell(c, i));
-    if (!cols->names[i]) return ls_fail_memory("a column's name", strlen(import_csv_cell(c, i)) + 1);
+    if (!cols->names[i]) return ls_fail_memory("a column name", strlen(import_csv_cell(c, i)) + 1);
   }
   return LS_OK;
 }
 
-static size_t count_named(const columns *cols, const char *name, size_t *place) {
+static size_t count_named(const columns *cols, const char *name, size_t *index) {
   size_t count = 0;
   for (size_t i = 0; i < cols->n; i++) {
     if (strcmp(cols->names[i], name) != 0) continue;
-    *place = i;
+    *index = i;
     count++;
   }
   return count;
@@ -44,14 +42,14 @@ static bool is_word(const char *text) {
   return import_cell_read(text, &value) == CELL_TEXT;
 }
 
-/* The first row is a header where it holds only words, or a word above a number. Whole numbers beside the
- * words may be names (years, pixels), but others are data: then the word is a fault in the first sample,
- * which must not be taken for a name. A label called by a word of the first row settles it. */
+/* The first row is a header if it has only words, or a word above a number. Whole numbers beside the words
+ * may be names (years, pixels), but other numbers are data: then the word is an error in the first sample.
+ * A label option that names a word of the first row decides it. */
 static bool first_row_is_header(const columns *cols, const csv *second, const char *label) {
-  size_t place = 0;
+  size_t index = 0;
   size_t words = 0;
   bool word_above_number = false;
-  if (label && is_word(label) && count_named(cols, label, &place) > 0) return true;
+  if (label && is_word(label) && count_named(cols, label, &index) > 0) return true;
   for (size_t i = 0; i < cols->n; i++) {
     double value = 0;
     const cell_kind kind = import_cell_read(cols->names[i], &value);
@@ -64,17 +62,17 @@ static bool first_row_is_header(const columns *cols, const csv *second, const ch
   return word_above_number || words == cols->n;
 }
 
-/* Checks the names, which become an attribute, and gives the nameless their number. */
+/* Checks the names, which become an attribute. Columns without a name are named by number. */
 static ls_status check_names(columns *cols, const csv *c) {
   for (size_t i = 0; i < cols->n; i++) {
     if (!import_cell_is_utf8(cols->names[i])) {
-      return ls_fail(LS_ERR_DATA, "%s: the name of column %zu is not UTF-8: save the file as UTF-8",
+      return ls_fail(LS_ERR_DATA, "%s, line 1, column %zu: the name is not UTF-8; save the file as UTF-8",
                      c->in.path, i + 1);
     }
     if (cols->names[i][0] != '\0') continue;
     free(cols->names[i]);
     cols->names[i] = ls_format("column %zu", i + 1);
-    if (!cols->names[i]) return ls_fail_memory("a column's name", COLUMN_NAME_MAX);
+    if (!cols->names[i]) return ls_fail_memory("a column name", COLUMN_NAME_MAX);
   }
   return LS_OK;
 }
@@ -91,54 +89,54 @@ static void list_names(const columns *cols, char *text, size_t size) {
 
 static ls_status fail_label(const columns *cols, const csv *c, const char *label) {
   char list[LISTED * 64 + 64] = "";
-  if (!cols->header) {
+  if (!cols->has_header) {
     return ls_fail(
         LS_ERR_DATA,
-        "%s: no label column '%s': the file has no header, so name the column by its number, 1 to %zu",
+        "%s: label column %s does not exist; the file has no header, so give a number from 1 to %zu",
         c->in.path, label, cols->n);
   }
   list_names(cols, list, sizeof list);
-  return ls_fail(LS_ERR_DATA, "%s: no label column '%s': there are %s (or a number, 1 to %zu)", c->in.path,
-                 label, list, cols->n);
+  return ls_fail(LS_ERR_DATA,
+                 "%s: label column %s does not exist; must be one of: %s; or a number from 1 to %zu",
+                 c->in.path, label, list, cols->n);
 }
 
-/* A name goes before a number, should a column be called by one. */
+/* A name takes precedence over a number. */
 static ls_status find_label(columns *cols, const csv *c, const char *label) {
-  size_t place = cols->n;
-  const size_t named = label && cols->header ? count_named(cols, label, &place) : 0;
+  size_t index = cols->n;
+  const size_t named = label && cols->has_header ? count_named(cols, label, &index) : 0;
   if (named > 1) {
-    return ls_fail(LS_ERR_DATA, "%s: %zu columns are called '%s': name the label column by its number",
+    return ls_fail(LS_ERR_DATA, "%s: %zu columns have the name %s; give the number of the label column",
                    c->in.path, named, label);
   }
   if (!label)
-    place = cols->n - 1;
+    index = cols->n - 1;
   else if (label[0] == '\0')
-    place = cols->n;
+    index = cols->n;
   else if (named == 0) {
     char *end = NULL;
     const unsigned long long number = strtoull(label, &end, 10);
     const bool digits = label[strspn(label, "0123456789")] == '\0' && *end == '\0';
     if (!digits || number < 1 || number > cols->n) return fail_label(cols, c, label);
-    place = (size_t)number - 1;
+    index = (size_t)number - 1;
   }
-  cols->label = place;
+  cols->label = index;
   return LS_OK;
 }
 
-/* One of the features that were asked for. */
-static ls_status find_feature(const columns *cols, const csv *c, const char *name, size_t *place) {
+/* Finds one of the requested features. */
+static ls_status find_feature(const columns *cols, const csv *c, const char *name, size_t *index) {
   char list[LISTED * 64 + 64] = "";
-  const size_t named = count_named(cols, name, place);
+  const size_t named = count_named(cols, name, index);
   if (named == 1) return LS_OK;
   list_names(cols, list, sizeof list);
-  return ls_fail(LS_ERR_DATA,
-                 "%s: %s columns are called '%s', which is a feature of the model: there are %s",
-                 c->in.path, named ? "several" : "no", name, list);
+  return ls_fail(LS_ERR_DATA, "%s: %s column has the name %s, a feature of the model; the columns are: %s",
+                 c->in.path, named ? "more than one" : "no", name, list);
 }
 
-/* The features: those asked for, else all but the label. */
+/* The requested features, or all columns but the label. */
 static ls_status find_features(columns *cols, const csv *c, const ls_import_options *options) {
-  const bool chosen = options->columns && cols->header;
+  const bool chosen = options->columns && cols->has_header;
   cols->features = ls_calloc(ls_size_max(cols->n, options->n_columns), sizeof *cols->features);
   if (!cols->features) return ls_fail_memory("the list of features", cols->n * sizeof *cols->features);
   for (size_t i = 0; i < options->n_columns && chosen; i++) {
@@ -157,22 +155,22 @@ ls_status import_columns_find(columns *cols, csv *c, const ls_import_options *op
   bool got = false;
   ls_status status = import_csv_next(c, &got);
   if (status != LS_OK) return status;
-  if (!got) return ls_fail(LS_ERR_DATA, "%s: no samples: the file is empty", c->in.path);
+  if (!got) return ls_fail(LS_ERR_DATA, "%s: no samples; the file is empty", c->in.path);
   status = keep_names(cols, c);
   if (status == LS_OK) status = import_csv_next(c, &got);
   if (status != LS_OK) return status;
-  cols->header = first_row_is_header(cols, c, label);
-  if (cols->header && !got)
-    return ls_fail(LS_ERR_DATA, "%s: no samples: the file has only a header", c->in.path);
-  if (cols->header) status = check_names(cols, c);
+  cols->has_header = first_row_is_header(cols, c, label);
+  if (cols->has_header && !got)
+    return ls_fail(LS_ERR_DATA, "%s: no samples; the file has only a header", c->in.path);
+  if (cols->has_header) status = check_names(cols, c);
   if (status == LS_OK) status = find_label(cols, c, label);
   if (status == LS_OK) status = find_features(cols, c, options);
   if (status != LS_OK || cols->n_features > 0) return status;
-  return ls_fail(
-      LS_ERR_DATA,
-      "%s: the file has one column, the label, and nothing to learn from (columns may be parted by a "
-      "comma, semicolon, tab, bar or blanks)",
-      c->in.path);
+  return ls_fail(LS_ERR_DATA,
+                 "%s: the only column is the label, so there are no features (delimiters are comma, "
+                 "semicolon, tab, bar "
+                 "and blanks)",
+                 c->in.path);
 }
 
 void import_columns_destroy(columns *cols) {

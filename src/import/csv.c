@@ -1,16 +1,16 @@
-/* A text file as rows of cells: quotes as in RFC 4180, any line ends, the delimiter found by trial. */
-#include "csv.h"
+/* A text file as rows of cells: quotes as in RFC 4180, all kinds of line ends, delimiter found by trial. */
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define END         (-1)
 #define BLOCK       ((size_t)256 << 10)
-#define ROW_MOST    ((size_t)64 << 20) /* bytes: an open quote would swallow the rest of the file */
+#define ROW_MOST    ((size_t)64 << 20) /* bytes: an open quote would include the rest of the file */
 #define COLUMN_MOST ((size_t)1 << 20)
 #define TRIAL_ROWS  16
 
-/* The first failure stays, and reads as the end of the file, so that every loop below ends. */
+/* Keeps the first failure, which reads as the end of the file, so that every loop below ends. */
 static void fail(csv *c, ls_status status) {
   if (c->status == LS_OK) c->status = status;
   c->at = c->filled = 0;
@@ -30,9 +30,9 @@ static int peek(csv *c) {
 }
 
 static void fail_row_too_long(csv *c) {
-  fail(c, ls_fail(LS_ERR_DATA,
-                  "%s: the row that begins on line %llu has more than %zu MiB: a quote may lack its end",
-                  c->in.path, (unsigned long long)c->row_line, ROW_MOST >> 20));
+  fail(c,
+       ls_fail(LS_ERR_DATA, "%s, line %llu: the row has more than %zu MiB; a closing quote may be missing",
+               c->in.path, (unsigned long long)c->row_line, ROW_MOST >> 20));
 }
 
 static void put(csv *c, char byte) {
@@ -52,16 +52,16 @@ static void put(csv *c, char byte) {
   c->text[c->used++] = byte;
 }
 
-/* A byte of a cell. */
 static void put_byte(csv *c, int byte) {
   if (byte != '\0') {
     put(c, (char)byte);
     return;
   }
-  fail(c, ls_fail(LS_ERR_DATA,
-                  "%s, line %llu: a zero byte: this is no text file (IDX and CSV files can be imported; "
-                  "a table in UTF-16 must be saved as UTF-8 first)",
-                  c->in.path, (unsigned long long)c->line));
+  fail(c,
+       ls_fail(LS_ERR_DATA,
+               "%s, line %llu: a zero byte, so this is not a text file; must be CSV or IDX (save UTF-16 as "
+               "UTF-8)",
+               c->in.path, (unsigned long long)c->line));
 }
 
 static void begin_cell(csv *c) {
@@ -84,7 +84,7 @@ static bool is_newline(int byte) {
   return byte == '\n' || byte == '\r';
 }
 
-/* Space around a cell, which does not belong to it. */
+/* Whitespace around a cell is not part of it. */
 static bool is_blank(const csv *c, int byte) {
   return (byte == ' ' || byte == '\t') && byte != c->delimiter;
 }
@@ -132,11 +132,11 @@ static void read_quoted(csv *c) {
     if (byte == '\n') c->line++;
   }
   if (c->status != LS_OK) return;
-  fail(c, ls_fail(LS_ERR_DATA, "%s: the quote opened on line %llu is never closed", c->in.path,
+  fail(c, ls_fail(LS_ERR_DATA, "%s, line %llu: the quote has no closing quote", c->in.path,
                   (unsigned long long)first_line));
 }
 
-/* Reads a cell and what ends it. Returns whether the row goes on. */
+/* Reads a cell and its end. Returns whether another cell follows in the row. */
 static bool read_cell(csv *c) {
   skip_blanks(c);
   begin_cell(c);
@@ -157,11 +157,10 @@ static bool read_cell(csv *c) {
     c->at++;
     return true;
   }
-  fail(c,
-       ls_fail(LS_ERR_DATA,
-               "%s, line %llu, column %zu: text after the closing quote: a quote within a quoted cell is "
-               "written twice (\"\")",
-               c->in.path, (unsigned long long)c->line, c->n_cells));
+  fail(c, ls_fail(LS_ERR_DATA,
+                  "%s, line %llu, column %zu: text after the closing quote; double a quote inside a quoted "
+                  "cell (\"\")",
+                  c->in.path, (unsigned long long)c->line, c->n_cells));
   return false;
 }
 
@@ -189,7 +188,7 @@ const char *import_csv_cell(const csv *c, size_t i) {
   return c->text + c->starts[i];
 }
 
-/* Skips the mark that some programs put before UTF-8. */
+/* Skips the byte order mark. */
 static void skip_mark(csv *c) {
   (void)peek(c);
   if (c->filled >= 3 && memcmp(c->block, "\xEF\xBB\xBF", 3) == 0) c->at = 3;
@@ -203,8 +202,8 @@ ls_status import_csv_rewind(csv *c) {
   return c->status;
 }
 
-/* How the first rows fall into columns under the present delimiter: `first` counts those of the first row,
- * `common` is the same where all rows agree, else 0. Only a shortage of memory is an error. */
+/* The columns of the first rows with the current delimiter: *first, of the first row; *common, the same if
+ * all rows agree, else 0. Only a shortage of memory is an error. */
 static ls_status try_delimiter(csv *c, size_t *first, size_t *common) {
   *first = *common = 0;
   ls_status status = import_csv_rewind(c);
@@ -220,9 +219,9 @@ static ls_status try_delimiter(csv *c, size_t *first, size_t *common) {
   return status == LS_ERR_INTERNAL ? status : LS_OK;
 }
 
-/* Takes the delimiter that gives the same number of columns in all the first rows, the most columns where
- * several do, blanks only where no other does; where none does, the one that gives the first row the most,
- * so that the error about uneven rows is to the point. */
+/* Chooses the delimiter that gives the same number of columns in all of the first rows. If several do, the
+ * one with the most columns; blanks only if no other does. If none does, the one with the most columns in
+ * the first row, so that the error about uneven rows is specific. */
 static ls_status find_delimiter(csv *c) {
   static const char candidates[] = {',', ';', '\t', '|', CSV_BLANKS};
   size_t best_first = 1;

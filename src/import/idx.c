@@ -1,11 +1,9 @@
-/* One file in the IDX format of MNIST: its header, checked against the file's size, and its elements. */
-#include "idx.h"
-
-#include "cell.h"
+/* A file in the IDX format of MNIST: its header, checked against the size of the file, and its elements. */
+#include "internal.h"
 
 #include <inttypes.h>
 
-/* The type byte of the magic word. */
+/* The type byte of the magic number. */
 static bool type_of(unsigned char code, ls_dtype *dtype) {
   static const struct {
     unsigned char code;
@@ -21,22 +19,21 @@ static bool type_of(unsigned char code, ls_dtype *dtype) {
 }
 
 static ls_status check_magic(const char *path, const unsigned char magic[4], size_t got, ls_array *array) {
-  if (got < 4) return ls_fail(LS_ERR_DATA, "%s: %zu bytes are too few for an IDX file", path, got);
+  if (got < 4) return ls_fail(LS_ERR_DATA, "%s: has only %zu bytes; an IDX file has at least 4", path, got);
   if (magic[0] != 0 || magic[1] != 0 || !type_of(magic[2], &array->dtype)) {
     return ls_fail(
         LS_ERR_DATA,
-        "%s is not an IDX file: it begins with %02x %02x %02x %02x, not with 00 00, a type (08, 09, 0b, "
-        "0c, 0d, 0e) and the number of dimensions%s",
+        "%s: is not an IDX file; begins with %02x %02x %02x %02x, must begin with 00 00, a type (08, 09, "
+        "0b, 0c, 0d, 0e) and the number of dimensions%s",
         path, magic[0], magic[1], magic[2], magic[3],
-        magic[0] != 0 ? " (CSV files are imported one at a time)" : "");
+        magic[0] != 0 ? "; CSV files must be imported one at a time" : "");
   }
   array->n_dims = magic[3];
   if (array->n_dims >= 1 && array->n_dims <= LS_MAX_DIMS) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: %u dimensions, but an IDX file of samples has 1 to %d", path,
-                 array->n_dims, LS_MAX_DIMS);
+  return ls_fail(LS_ERR_DATA, "%s: %u dimensions; must be from 1 to %d", path, array->n_dims, LS_MAX_DIMS);
 }
 
-/* Holds the sizes of the header against the size of the file, so that a false header asks for no memory. */
+/* Compares the header with the size of the file, so that a wrong header does not allocate memory. */
 static ls_status check_sizes(idx_file *file) {
   char text[128];
   const char *const path = file->in.path;
@@ -44,7 +41,7 @@ static ls_status check_sizes(idx_file *file) {
   ls_array_describe(&file->array, text, sizeof text);
   for (unsigned i = 0; i < file->array.n_dims; i++) {
     if (file->array.dims[i] > 0) continue;
-    return ls_fail(LS_ERR_DATA, "%s: no samples: the header says %s", path, text);
+    return ls_fail(LS_ERR_DATA, "%s: no samples; the header states %s", path, text);
   }
   const bool fits = ls_array_row_size(&file->array, &file->row) &&
                     ls_size_mul(file->row, ls_dtype_size(file->array.dtype), &bytes) &&
@@ -52,8 +49,8 @@ static ls_status check_sizes(idx_file *file) {
                     bytes <= import_source_limit(&file->in);
   if (fits) return LS_OK;
   return ls_fail(LS_ERR_DATA,
-                 "%s: the header says %s, but the file of %" PRIu64
-                 " bytes can't hold that: it is damaged or cut short, fetch it again",
+                 "%s: the header states %s, which does not fit in the file of %" PRIu64
+                 " bytes; the file is damaged or truncated, fetch it again",
                  path, text, file->in.bytes);
 }
 
@@ -67,7 +64,7 @@ ls_status import_idx_open(idx_file *file, const char *path) {
   const size_t rest = (size_t)4 * file->array.n_dims;
   status = import_source_read(&file->in, bytes, rest, &got);
   if (status != LS_OK) return status;
-  if (got < rest) return ls_fail(LS_ERR_DATA, "%s: the header is cut short", path);
+  if (got < rest) return ls_fail(LS_ERR_DATA, "%s: the header is truncated", path);
   for (unsigned i = 0; i < file->array.n_dims; i++) {
     const unsigned char *const b = bytes + (size_t)4 * i;
     file->array.dims[i] = (uint64_t)b[0] << 24 | (uint64_t)b[1] << 16 | (uint64_t)b[2] << 8 | b[3];
@@ -88,7 +85,6 @@ static void swap_elements(void *data, size_t count, size_t size) {
   }
 }
 
-/* An element of a native array as a double, which holds all IDX types exactly. */
 double import_idx_element(const void *data, size_t i, ls_dtype dtype) {
   switch (dtype) {
   case LS_U8: return ((const uint8_t *)data)[i];
@@ -106,13 +102,12 @@ static ls_status check_finite(const idx_file *file, const void *data, uint64_t f
     const double value = import_idx_element(data, i, file->array.dtype);
     if (import_cell_fits_float(value)) continue;
     return ls_fail(LS_ERR_DATA,
-                   "%s, sample %" PRIu64 " (from 1), element %zu: %g is no finite number within float32",
+                   "%s, sample %" PRIu64 " (from 1), element %zu: %g: must be finite and within float32",
                    file->in.path, first + i / file->row + 1, i % file->row + 1, value);
   }
   return LS_OK;
 }
 
-/* Reads rows first .. first + rows - 1, in native order. */
 ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out) {
   const size_t size = ls_dtype_size(file->array.dtype);
   size_t got = 0;
@@ -120,15 +115,14 @@ ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out
   if (status != LS_OK) return status;
   if (got < rows * file->row * size) {
     return ls_fail(LS_ERR_DATA,
-                   "%s is cut short: %" PRIu64 " samples are announced, %" PRIu64
-                   " are there: fetch it again",
-                   file->in.path, file->array.dims[0], first + got / (file->row * size));
+                   "%s: truncated; has %" PRIu64 " samples, but the header states %" PRIu64
+                   " samples; fetch it again",
+                   file->in.path, first + got / (file->row * size), file->array.dims[0]);
   }
   swap_elements(out, rows * file->row, size);
   return check_finite(file, out, first, rows);
 }
 
-/* Nothing may follow the samples; in a gzip stream this read also checks its sum. */
 ls_status import_idx_end(idx_file *file) {
   unsigned char byte = 0;
   size_t got = 0;
@@ -136,6 +130,6 @@ ls_status import_idx_end(idx_file *file) {
   if (status != LS_OK || got == 0) return status;
   return ls_fail(LS_ERR_DATA,
                  "%s: more bytes follow the %" PRIu64
-                 " samples that the header announces: the file is damaged",
+                 " samples that the header states; the file is damaged",
                  file->in.path, file->array.dims[0]);
 }

@@ -1,5 +1,5 @@
-/* The distinct labels of a data set: a hash set, and the choice between classes and real numbers. */
-#include "labels.h"
+/* The distinct labels of a dataset: a hash set, and the choice between classes and real numbers. */
+#include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ ls_status import_labels_create(label_set *set, const char *path) {
   return ls_fail_memory("the table of labels", LABELS_MOST * sizeof *set->entries);
 }
 
-/* The slot that holds a text, or the free one where it belongs (FNV-1a, linear probing). */
+/* The slot of a text, or the free slot for it (FNV-1a, linear probing). */
 static size_t slot_of(const label_set *set, const char *text) {
   uint64_t hash = 14695981039346656037U;
   for (const char *at = text; *at; at++) hash = (hash ^ (unsigned char)*at) * 1099511628211U;
@@ -29,44 +29,40 @@ static size_t slot_of(const label_set *set, const char *text) {
   return slot;
 }
 
-bool import_labels_find(const label_set *set, const char *text, size_t *place) {
+bool import_labels_find(const label_set *set, const char *text, size_t *index) {
   const uint32_t found = set->slots[slot_of(set, text)];
-  if (found) *place = found - 1;
+  if (found) *index = found - 1;
   return found != 0;
 }
 
 static ls_status fail_label(const label_set *set, const char *text, uint64_t line, const char *why) {
-  return ls_fail(LS_ERR_DATA, "%s, line %llu: the label '%.60s' %s", set->path, (unsigned long long)line,
-                 text, why);
+  return ls_fail(LS_ERR_DATA, "%s, line %llu: label %.60s: %s", set->path, (unsigned long long)line, text,
+                 why);
 }
 
 static ls_status check_label(const label_set *set, const char *text, cell_kind kind, uint64_t line) {
-  if (kind == CELL_EMPTY) {
-    return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is empty: fill it in or remove the row",
-                   set->path, (unsigned long long)line);
-  }
-  if (kind == CELL_MISSING) {
+  if (kind == CELL_EMPTY) return fail_label(set, text, line, "empty; fill it in or remove the row");
+  if (kind == CELL_MISSING)
     return fail_label(set, text, line,
-                      "is no usable value: remove the row, or if it is a class, call it something else");
-  }
-  if (strlen(text) > TEXT_MOST) return fail_label(set, text, line, "is far too long for a class name");
+                      "not a usable value; remove the row or, if it is a class, rename it");
+  if (strlen(text) > TEXT_MOST) return fail_label(set, text, line, "too long for a class name");
   return LS_OK;
 }
 
-/* More distinct labels than are kept can only be real numbers. */
+/* Labels with more distinct values than the set stores must be real numbers. */
 static ls_status add_beyond(label_set *set, const char *text, cell_kind kind, uint64_t line) {
   for (size_t i = 0; i < set->count && !set->overflow; i++) {
-    const label *const entry = &set->entries[i];
+    const label_entry *const entry = &set->entries[i];
     if (entry->kind == CELL_NUMBER) continue;
     return ls_fail(
         LS_ERR_DATA,
-        "%s: more than %zu distinct labels, of which some are words ('%.60s', line %llu): is this "
-        "the label column?",
-        set->path, LABELS_MOST, entry->text, (unsigned long long)entry->line);
+        "%s, line %llu: label %.60s: not a number; a column of more than %zu distinct labels must be "
+        "numeric; choose the label column with --label",
+        set->path, (unsigned long long)entry->line, entry->text, LABELS_MOST);
   }
   set->overflow = true;
   if (kind == CELL_NUMBER) return LS_OK;
-  return fail_label(set, text, line, "is not a number, as the labels before it are");
+  return fail_label(set, text, line, "not a number, unlike the labels before it");
 }
 
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
@@ -80,18 +76,18 @@ ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
 
   char *const copy = ls_strdup(text);
   if (!copy) return ls_fail_memory("a label", strlen(text) + 1);
-  set->entries[set->count++] = (label){.text = copy, .value = value, .line = line, .kind = kind};
+  set->entries[set->count++] = (label_entry){.text = copy, .value = value, .line = line, .kind = kind};
   set->slots[slot] = (uint32_t)set->count;
   return LS_OK;
 }
 
-static bool is_class_number(const label *entry) {
+static bool is_class_number(const label_entry *entry) {
   return entry->kind == CELL_NUMBER && entry->value >= 0 && entry->value <= CLASS_MOST &&
          floor(entry->value) == entry->value;
 }
 
 static int compare_text(const void *a, const void *b) {
-  return strcmp(((const label *)a)->text, ((const label *)b)->text);
+  return strcmp(((const label_entry *)a)->text, ((const label_entry *)b)->text);
 }
 
 static int compare_double(const void *a, const void *b) {
@@ -100,12 +96,12 @@ static int compare_double(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Sorts the class names byte by byte and lays the hash table anew. */
+/* Sorts the class names by bytes and rebuilds the hash table. */
 static ls_status finish_names(label_set *set) {
   for (size_t i = 0; i < set->count; i++) {
-    const label *const entry = &set->entries[i];
+    const label_entry *const entry = &set->entries[i];
     if (import_cell_is_utf8(entry->text)) continue;
-    return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8: save the file as UTF-8", set->path,
+    return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8; save the file as UTF-8", set->path,
                    (unsigned long long)entry->line);
   }
   qsort(set->entries, set->count, sizeof *set->entries, compare_text);
@@ -117,7 +113,7 @@ static ls_status finish_names(label_set *set) {
   return LS_OK;
 }
 
-/* One class may be written in several ways ("1", "1.0", "01"): counts the values. */
+/* Counts values, since a class may have several spellings ("1", "1.0", "01"). */
 static ls_status finish_numbers(label_set *set) {
   double *const values = ls_calloc(set->count, sizeof *values);
   if (!values) return ls_fail_memory("the classes", set->count * sizeof *values);
@@ -130,10 +126,10 @@ static ls_status finish_numbers(label_set *set) {
 }
 
 ls_status import_labels_finish(label_set *set) {
-  const label *word = NULL; /* the first of each */
-  const label *real = NULL;
+  const label_entry *word = NULL; /* the first of its kind */
+  const label_entry *real = NULL;
   for (size_t i = set->count; i-- > 0;) {
-    const label *const entry = &set->entries[i];
+    const label_entry *const entry = &set->entries[i];
     if (entry->kind != CELL_NUMBER)
       word = entry;
     else if (!is_class_number(entry))
@@ -143,8 +139,8 @@ ls_status import_labels_finish(label_set *set) {
   if (word && real) {
     return ls_fail(
         LS_ERR_DATA,
-        "%s: the labels mix words ('%.60s', line %llu) and real numbers ('%.60s', line %llu): they "
-        "must all be class names or all be numbers",
+        "%s: some labels are words (%.60s, line %llu), others real numbers (%.60s, line %llu); all must be "
+        "class names, or all numbers",
         set->path, word->text, (unsigned long long)word->line, real->text, (unsigned long long)real->line);
   }
   if (word) return finish_names(set);

@@ -1,5 +1,5 @@
-/* A foreign file as a stream of bytes, gzipped or not. */
-#include "source.h"
+/* A source file as a stream of bytes, gzipped or not. */
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,18 +8,18 @@
 #include <unistd.h>
 
 #define GZIP_BUFFER   (256U << 10)
-#define READ_MOST     (1U << 30) /* gzread counts in int */
-#define DEFLATE_RATIO 1100       /* above the most that deflate can give, 1032 : 1 */
+#define READ_MOST     (1U << 30) /* gzread returns an int */
+#define DEFLATE_RATIO 1100       /* above the largest ratio of deflate, 1032 : 1 */
 
-/* Only a regular file can be read twice, has a size to hold claims against, and never blocks. */
+/* Only a regular file can be read twice, has a size that limits what headers may claim, and never blocks.
+ */
 static ls_status check_regular(const char *path, int fd, uint64_t *bytes) {
   struct stat info;
   if (fstat(fd, &info) != 0) return ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
-  if (S_ISDIR(info.st_mode)) return ls_fail(LS_ERR_DATA, "%s is a folder: name the file to import", path);
-  if (!S_ISREG(info.st_mode)) {
-    return ls_fail(LS_ERR_DATA,
-                   "%s is not a regular file: save the data to a file first, as it is read twice", path);
-  }
+  if (S_ISDIR(info.st_mode)) return ls_fail(LS_ERR_DATA, "%s: is a folder; name a file", path);
+  if (!S_ISREG(info.st_mode))
+    return ls_fail(LS_ERR_DATA, "%s: is not a regular file, which is required since it is read twice",
+                   path);
   *bytes = (uint64_t)info.st_size;
   return LS_OK;
 }
@@ -29,29 +29,26 @@ ls_status import_source_open(source *in, const char *path) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
   ls_status status = check_regular(path, fd, &in->bytes);
-  if (status != LS_OK) goto out;
-  in->gz = gzdopen(fd, "rb");
-  if (!in->gz)
-    status = ls_fail_memory("reading a file", GZIP_BUFFER);
-  else
+  if (status == LS_OK) in->gz = gzdopen(fd, "rb");
+  if (status == LS_OK && !in->gz) status = ls_fail_memory("reading a file", GZIP_BUFFER);
+  if (in->gz)
     gzbuffer(in->gz, GZIP_BUFFER);
-out:
-  if (status != LS_OK) close(fd);
+  else
+    close(fd);
   return status;
 }
 
-/* Says why the last read fell short; LS_OK where that is the true end of the file. */
-static ls_status judge_end(const source *in) {
+/* The reason for a short read; LS_OK at the end of the file. */
+static ls_status check_end(const source *in) {
   int code = Z_OK;
   const char *text = gzerror(in->gz, &code);
   if (code == Z_OK || code == Z_STREAM_END) return LS_OK;
-  if (code == Z_ERRNO) return ls_fail(LS_ERR_DATA, "%s can't be read: %s", in->path, strerror(errno));
+  if (code == Z_ERRNO) return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", in->path, strerror(errno));
   if (code == Z_MEM_ERROR) return ls_fail_memory("decompression", GZIP_BUFFER);
-  if (code == Z_BUF_ERROR) {
-    return ls_fail(LS_ERR_DATA, "%s: the gzip stream is cut short: fetch the file again", in->path);
-  }
-  const char *const colon = strstr(text, ": "); /* zlib puts the file descriptor's number before it */
-  return ls_fail(LS_ERR_DATA, "%s: the gzip stream is damaged (%s): fetch the file again", in->path,
+  if (code == Z_BUF_ERROR)
+    return ls_fail(LS_ERR_DATA, "%s: the gzip stream is truncated; fetch the file again", in->path);
+  const char *const colon = strstr(text, ": "); /* zlib begins with the file descriptor */
+  return ls_fail(LS_ERR_DATA, "%s: the gzip stream is damaged (%s); fetch the file again", in->path,
                  colon ? colon + 2 : text);
 }
 
@@ -63,7 +60,7 @@ ls_status import_source_read(source *in, void *buffer, size_t bytes, size_t *got
     ls_heartbeat();
     const int count = gzread(in->gz, (unsigned char *)buffer + *got, want);
     if (count > 0) *got += (size_t)count;
-    if (count < (int)want) return judge_end(in);
+    if (count < (int)want) return check_end(in);
   }
   return LS_OK;
 }
@@ -71,7 +68,7 @@ ls_status import_source_read(source *in, void *buffer, size_t bytes, size_t *got
 ls_status import_source_rewind(source *in) {
   gzclearerr(in->gz);
   if (gzrewind(in->gz) == 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s can't be read a second time: %s", in->path, strerror(errno));
+  return ls_fail(LS_ERR_DATA, "%s: cannot be read a second time: %s", in->path, strerror(errno));
 }
 
 uint64_t import_source_limit(source *in) {

@@ -1,0 +1,226 @@
+/* import: the interface of source formats, and what their parsers share. All functions are local. */
+#ifndef LOCKSTEP_IMPORT_INTERNAL_H
+#define LOCKSTEP_IMPORT_INTERNAL_H
+
+#include "lockstep/import.h"
+#include "lockstep/store.h"
+
+#include <zlib.h>
+
+/* ------------------------------------------------------------------- the output */
+
+enum { SPLIT_TRAIN, SPLIT_TEST, N_SPLITS };
+
+/* The groups of the splits: "/train", "/test". */
+extern const char *const import_split_names[N_SPLITS];
+
+/* A split in writing: rows are collected in a block and appended together. */
+typedef struct split {
+  ls_store_writer *writer; /* borrowed; NULL: the split is absent */
+  const char *name;
+  ls_array x, y;
+  bool has_y;
+  size_t x_size, y_size;   /* bytes of a row */
+  size_t capacity, filled; /* rows of the block */
+  unsigned char *x_rows, *y_rows;
+} split;
+
+/* The dataset in writing. */
+typedef struct output {
+  ls_store_writer *writer;
+  split splits[N_SPLITS];
+  uint64_t n_classes; /* 0: y has real numbers, or is absent */
+} output;
+
+/* Begins x and, unless `y` is NULL, y of a split; dims[0] is the number of samples. */
+ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y);
+
+/* The place of the next rows, and how many of them fit. */
+size_t import_split_free(const split *s);
+void *import_split_x(const split *s);
+void *import_split_y(const split *s);
+
+/* Adds `count` rows, which the caller stored there. */
+ls_status import_split_add(split *s, size_t count);
+
+/* Writes an attribute of names: `features` of x, `classes` of y. */
+ls_status import_split_write_names(const split *s, const char *attribute, const char *const *names,
+                                   size_t count);
+
+/* Writes the rows that are left in the blocks. */
+ls_status import_output_finish(output *out);
+
+void import_output_destroy(output *out);
+
+/* ---------------------------------------------------------------------- formats */
+
+/* A source format. A new one is one file and one line in the list of import.c. */
+typedef struct import_format {
+  /* *yes: whether the sources are in this format. LS_ERR_DATA if they cannot be read. */
+  ls_status (*recognize)(const char *const *sources, size_t n_sources, bool *yes);
+  /* Writes the sources to `out`. LS_ERR_DATA; LS_ERR_CONFIG if options do not apply to the format. */
+  ls_status (*convert)(const char *const *sources, size_t n_sources, const ls_import_options *options,
+                       output *out);
+} import_format;
+
+extern const import_format import_idx_format, import_csv_format;
+
+/* ------------------------------------------------------------- a file as a stream */
+
+/* A regular file, gzipped or not. */
+typedef struct source {
+  const char *path; /* borrowed */
+  gzFile gz;
+  uint64_t bytes; /* on disk */
+} source;
+
+/* Opens a file. import_source_close is allowed, but not needed, after a failure. */
+ls_status import_source_open(source *in, const char *path);
+void import_source_close(source *in);
+
+/* Reads `bytes` bytes; fewer (*got) only at the end of the file. LS_ERR_DATA if a gzip stream is damaged or
+ * truncated, which is checked up to its end if *got < bytes. */
+ls_status import_source_read(source *in, void *buffer, size_t bytes, size_t *got);
+
+/* Returns to the first byte, also after a failed read. */
+ls_status import_source_rewind(source *in);
+
+/* An upper bound of the bytes in the file: its size, or the most that deflate can produce from it. */
+uint64_t import_source_limit(source *in);
+
+/* ------------------------------------------------------------------- IDX elements */
+
+/* A file in the IDX format of MNIST: a magic number, big-endian sizes, big-endian elements. */
+typedef struct idx_file {
+  source in;
+  ls_array array;
+  size_t row; /* elements */
+} idx_file;
+
+/* Opens a file and reads its header. The caller closes `in`, after a failure too. */
+ls_status import_idx_open(idx_file *file, const char *path);
+
+/* Reads the next `rows` rows, of which the first is row `first` of the file, in native byte order.
+ * LS_ERR_DATA if the file is truncated, or a number is not finite or exceeds float32. */
+ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out);
+
+/* Call after the last row. LS_ERR_DATA if more bytes follow, or the checksum of a gzip stream is wrong. */
+ls_status import_idx_end(idx_file *file);
+
+/* Element i of a native array as a double, which represents all IDX types exactly. */
+double import_idx_element(const void *data, size_t i, ls_dtype dtype);
+
+/* ------------------------------------------------------------------- text as rows */
+
+/* A text file as rows of cells (RFC 4180), read as a stream. */
+typedef struct csv {
+  source in;
+  char delimiter; /* ',', ';', '\t', '|', or CSV_BLANKS */
+  ls_status status;
+  unsigned char *block; /* bytes read ahead */
+  size_t filled, at;
+  uint64_t line; /* of the next byte, from 1 */
+  char *text;    /* the cells of the row, each ended by NUL */
+  size_t used, capacity;
+  size_t *starts; /* of the cells in `text` */
+  size_t n_cells, cells_capacity;
+  uint64_t row_line; /* the line on which the row begins */
+} csv;
+
+#define CSV_BLANKS '\0' /* runs of spaces and tabs separate cells */
+
+/* Opens a file and determines its delimiter. import_csv_close is needed after a failure too. */
+ls_status import_csv_open(csv *c, const char *path);
+void import_csv_close(csv *c);
+
+/* Reads the next row that is not blank; *got is false at the end of the file. */
+ls_status import_csv_next(csv *c, bool *got);
+
+/* A cell of the row, i < n_cells; borrowed, valid until the next import_csv_next. */
+const char *import_csv_cell(const csv *c, size_t i);
+
+/* Returns to the first row. */
+ls_status import_csv_rewind(csv *c);
+
+/* ------------------------------------------------------------------------- cells */
+
+typedef enum cell_kind {
+  CELL_EMPTY,
+  CELL_NUMBER,
+  CELL_MISSING, /* NA, nan, ?, inf ... */
+  CELL_TEXT
+} cell_kind;
+
+/* The kind of a cell; *value becomes the number (infinite if it exceeds double), or 0. */
+cell_kind import_cell_read(const char *text, double *value);
+
+/* Whether a number fits float32, in which training computes. */
+bool import_cell_fits_float(double value);
+
+/* Whether a text is valid UTF-8. */
+bool import_cell_is_utf8(const char *text);
+
+/* ------------------------------------------------------------------------ columns */
+
+typedef struct columns {
+  size_t n;
+  size_t label;     /* n: none */
+  bool has_header;  /* the first row has the names */
+  char **names;     /* (n): the cells of the first row */
+  size_t *features; /* (n_features): the feature columns, in the order of x */
+  size_t n_features;
+} columns;
+
+#define COLUMN_NAME_MAX 96
+
+/* Determines header, label and features from the first two rows; `c` must be before the first row, and its
+ * position is undefined afterwards. import_columns_destroy is needed after a failure too. */
+ls_status import_columns_find(columns *cols, csv *c, const ls_import_options *options);
+void import_columns_destroy(columns *cols);
+
+/* Writes "column 3 (petal_length)" to `text` and returns it. */
+const char *import_columns_describe(const columns *cols, size_t i, char text[COLUMN_NAME_MAX]);
+
+/* ------------------------------------------------------------------------- labels */
+
+typedef enum label_kind {
+  LABEL_NONE,         /* no labels were added */
+  LABEL_CLASS_NAME,   /* words: the class is the word's index in byte order */
+  LABEL_CLASS_NUMBER, /* whole numbers from 0 to 2^31 - 1: the label is the class */
+  LABEL_REAL          /* other numbers: regression */
+} label_kind;
+
+typedef struct label_entry {
+  char *text;
+  double value;  /* of a number */
+  uint64_t line; /* of the first occurrence */
+  cell_kind kind;
+} label_entry;
+
+/* The distinct labels of a dataset. */
+typedef struct label_set {
+  const char *path; /* of the file, for messages; borrowed */
+  label_entry *entries;
+  uint32_t *slots; /* a hash table: index in `entries` + 1, or 0 */
+  size_t count;
+  bool overflow; /* too many distinct numbers to store; they are not classes */
+  label_kind kind;
+  size_t classes; /* distinct classes; 0 for LABEL_NONE and LABEL_REAL */
+} label_set;
+
+/* Creates an empty set. import_labels_destroy is needed after a failure too. */
+ls_status import_labels_create(label_set *set, const char *path);
+void import_labels_destroy(label_set *set);
+
+/* Adds the label of one sample, on `line`. LS_ERR_DATA if it is empty or missing, or if there are too many
+ * distinct labels for classes. */
+ls_status import_labels_add(label_set *set, const char *text, uint64_t line);
+
+/* Sets `kind` and `classes`, and sorts class names. LS_ERR_DATA if words and real numbers are mixed, or a
+ * class name is not UTF-8. */
+ls_status import_labels_finish(label_set *set);
+
+/* The index of a label in `entries`, which is the class for LABEL_CLASS_NAME; false if it is absent. */
+bool import_labels_find(const label_set *set, const char *text, size_t *index);
+
+#endif
