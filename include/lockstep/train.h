@@ -6,6 +6,8 @@
 #include "lockstep/comm.h"
 #include "lockstep/job.h"
 
+#include <signal.h>
+
 typedef struct ls_train_options {
   const char *resume;      /* "auto", "never", or a checkpoint's path */
   bool overwrite;          /* remove the run of that directory first */
@@ -41,9 +43,10 @@ typedef struct ls_lr_curve {
 ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
                      ls_lr_curve *curve);
 
-/* Local. From now on SIGUSR1, SIGTERM, SIGINT, and where they are not ignored SIGHUP and SIGPIPE ask the
- * run to stop; to be called before MPI starts. */
-void ls_stop_install(void);
+/* Local. From now on SIGUSR1, SIGTERM, SIGINT, SIGHUP and SIGPIPE ask the run to stop. SIGHUP and SIGPIPE
+ * are ignored instead if they are in `ignored` (borrowed): the signals that the program's caller has set to
+ * be ignored, as nohup does. To be called before MPI starts. */
+void ls_stop_install(const sigset_t *ignored);
 
 /* Local. The signal that asked, or 0. */
 int ls_stop_signal(void);

@@ -153,10 +153,27 @@ static ls_status end_output(void) {
   return failed ? ls_fail(LS_ERR_OUTPUT, "standard output: %s", strerror(errno)) : LS_OK;
 }
 
+/* The signals that were ignored when the program started. They are read before the constructors of the
+ * shared libraries run, because one of those that come with Open MPI 5 (libpsm2) replaces the handler of
+ * SIGHUP. */
+static sigset_t ignored_at_start;
+
+static void read_ignored_signals(void) {
+  sigemptyset(&ignored_at_start);
+  for (int number = 1; number < SIGRTMIN; number++) {
+    struct sigaction action;
+    if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+      sigaddset(&ignored_at_start, number);
+  }
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_constructors)(void) = read_ignored_signals;
+
 int main(int argc, char **argv) {
   ls_comm *comm = NULL;
   if (argc > 1 && strcmp(argv[1], app_train.name) == 0)
-    ls_stop_install(); /* other commands keep the default signal handlers */
+    ls_stop_install(&ignored_at_start); /* other commands keep the default signal handlers */
   ls_status status = ls_comm_create(&argc, &argv, &comm);
   if (status != LS_OK) return (int)status;
   ls_log_enable(app_is_root(comm));

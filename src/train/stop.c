@@ -27,12 +27,7 @@ static void handle(int number) {
   if (requested != SIGTERM) requested = number;
 }
 
-static bool is_ignored(int number) {
-  struct sigaction before;
-  return sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
-}
-
-void ls_stop_install(void) {
+void ls_stop_install(const sigset_t *ignored) {
   static const int numbers[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP, SIGPIPE};
   struct sigaction action;
   memset(&action, 0, sizeof action);
@@ -40,8 +35,11 @@ void ls_stop_install(void) {
   action.sa_flags = SA_RESTART;
   sigfillset(&action.sa_mask);
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-    const bool may_be_ignored = numbers[i] == SIGHUP || numbers[i] == SIGPIPE; /* as by nohup */
-    if (!may_be_ignored || !is_ignored(numbers[i])) sigaction(numbers[i], &action, NULL);
+    const bool may_be_ignored = numbers[i] == SIGHUP || numbers[i] == SIGPIPE;
+    if (may_be_ignored && sigismember(ignored, numbers[i]) == 1)
+      signal(numbers[i], SIG_IGN); /* a library may have replaced it */
+    else
+      sigaction(numbers[i], &action, NULL);
   }
 }
 

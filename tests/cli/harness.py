@@ -44,8 +44,9 @@ DURATIONS = []  # (seconds, name) of what is to be soon over
 # The warning about more threads than cores, which most machines cause in tests at 4 ranks.
 CROWD_WORDS = re.compile(r"^lockstep: warning: \d+ threads .* share \d+ cores?\b.*\n", re.MULTILINE)
 
-# What mpirun itself says, of which most stands between two lines of dashes.
-MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^(?:mpirun|prterun): Forwarding signal .*?\n", re.MULTILINE | re.DOTALL)
+# Messages of mpirun itself: most are between two lines of dashes; Open MPI 5 adds lines that begin with host and process.
+MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^(?:mpirun|prterun): Forwarding signal .*?\n|"
+                          r"^\[\S+:\d+\] (?:PMIX ERROR|prterun: ).*?\n", re.MULTILINE | re.DOTALL)
 
 
 # Words that mark an event of a run; `|` separates alternatives. Tests compare key parts of messages (file, line, key, value,
