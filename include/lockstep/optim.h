@@ -1,8 +1,8 @@
-/* optim: optimizers, penalties and learning rate schedules over flat vectors of parameters. Formulas and
- * defaults are PyTorch's.
+/* optim: optimizers, penalties and learning rate schedules over flat parameter vectors. Formulas and
+ * defaults are those of PyTorch.
  *
- * A kind of optimizer is a constant table, ls_optim_type: its keys, how many vectors of state it keeps and
- * the update. All functions are local. */
+ * An optimizer type is a constant table, ls_optim_type: its keys, the number of its state vectors, and its
+ * update. All functions are local. */
 #ifndef LOCKSTEP_OPTIM_H
 #define LOCKSTEP_OPTIM_H
 
@@ -16,12 +16,12 @@ typedef struct ls_optim_type ls_optim_type;
 
 typedef struct ls_optim {
   const ls_optim_type *type;
-  void *options;                    /* owned; filled by the type's table of keys */
-  size_t n;                         /* parameters it updates, and elements of each slot */
-  size_t first;                     /* the first of them among the model's; set by who builds it; else 0 */
-  uint64_t steps;                   /* taken so far */
+  void *options;  /* owned; filled by the table of keys of the type */
+  size_t n;       /* parameters to update, and elements of each slot */
+  size_t first;   /* index of the first of them in the model; set by the caller of ls_optim_build */
+  uint64_t steps; /* done so far */
   float *slots[LS_OPTIM_SLOTS_MAX]; /* (n) each, views into `block` */
-  float *block;                     /* owned: all the state, zero at first */
+  float *block;                     /* owned: the state; initially 0 */
 } ls_optim;
 
 struct ls_optim_type {
@@ -30,45 +30,45 @@ struct ls_optim_type {
   const ls_key *keys; /* of the map `optimizer:`; the first is `type` */
   size_t options_size;
   size_t n_slots;
-  const char *slot_names[LS_OPTIM_SLOTS_MAX]; /* their names in a checkpoint */
+  const char *slot_names[LS_OPTIM_SLOTS_MAX]; /* in a checkpoint */
 
-  /* The update of all n parameters from scale * grads at a learning rate; optim->steps counts this one
-   * already. */
+  /* Updates all n parameters from scale * grads at the learning rate lr. optim->steps includes this step.
+   */
   void (*step)(const ls_optim *optim, double lr, float scale, const float *grads, float *params);
 
-  /* The learning rate of the options, which a schedule starts from. */
+  /* The learning rate of the options, the base of a schedule. */
   double (*lr)(const ls_optim *optim);
 };
 
-/* The kinds, ended by NULL. */
+/* The types, ended by NULL. */
 extern const ls_optim_type *const ls_optim_types[];
 
-/* Makes the optimizer of the section `optimizer:`. Mistakes are collected; *out is NULL where its type is
- * unknown. LS_ERR_INTERNAL where memory is short. The caller destroys it. */
+/* Creates the optimizer of the section `optimizer:`, to be destroyed by the caller. Collects errors; *out
+ * is NULL if the type is missing or unknown. LS_ERR_INTERNAL if memory is exhausted. */
 ls_status ls_optim_parse(ls_config *config, ls_optim **out);
 
-/* Takes the state for n parameters, which may be some of the model's only. What was there before is
- * forgotten. */
+/* Allocates zero state for n parameters, a part of those of the model or all, and replaces earlier state.
+ * LS_ERR_INTERNAL if memory is exhausted. */
 ls_status ls_optim_build(ls_optim *optim, size_t n);
 
 void ls_optim_destroy(ls_optim **optim);
 
-/* One step: params (n) move by the gradient scale * grads (n) at a learning rate. */
+/* Performs one step: updates params (n) from the gradient scale * grads (n) at the learning rate lr. */
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params);
 
 /* -------------------------------------------------------------------- penalties */
 
-/* The section `penalty:`: l1 sum |w| + l2 sum w^2 over the weights W, not b or batch norm. */
+/* The section `penalty:`: l1 sum |w| + l2 sum w^2 over the weights W, without biases and batch norm. */
 typedef struct ls_penalty {
   double l1, l2;
 } ls_penalty;
 
 extern const ls_key ls_penalty_keys[];
 
-/* Reads the section; collects mistakes. */
+/* Reads the section. Collects errors. */
 void ls_penalty_configure(ls_config *config, ls_penalty *out);
 
-/* The penalties of all segments, by their own l1 and l2, at params. */
+/* The sum of the penalties of all segments, each with its own l1 and l2, at params. */
 double ls_penalty_value(size_t n_segments, const ls_segment *segments, const float *params);
 
 /* A range of the flat vectors. */
@@ -76,11 +76,12 @@ typedef struct ls_range {
   size_t first, count;
 } ls_range;
 
-/* grads += weight 2 l2 w in a range: the gradient of the l2 penalty, as that of `weight` samples. */
+/* grads += weight 2 l2 w in a range: the gradient of the l2 penalty for a total sample weight. */
 void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_range range, double weight,
                              const float *params, float *grads);
 
-/* w = sign(w) max(|w| - lr l1, 0) in a range: the proximal step of the l1 penalty, after an optimizer's. */
+/* w = sign(w) max(|w| - lr l1, 0) in a range: the proximal step of the l1 penalty, after the optimizer
+ * step. */
 void ls_penalty_soft_threshold(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
                                float *params);
 
@@ -91,20 +92,20 @@ typedef struct ls_schedule_type ls_schedule_type;
 /* The section `schedule:`: the learning rate of each step. */
 typedef struct ls_schedule {
   const ls_schedule_type *type;
-  uint64_t step_size;   /* step: epochs between two drops */
-  double gamma;         /* step, exponential: what the rate is multiplied by */
-  double min_lr;        /* cosine, linear: where it ends; plateau: the least */
-  uint64_t total_steps; /* cosine, linear: where it ends, in steps from the run's first; 0 in the config:
-                           the epochs' end */
-  uint64_t patience;    /* plateau: epochs without an improvement that are borne */
-  double factor;        /* plateau: what the rate is multiplied by then */
-  uint64_t warmup_steps, warmup_epochs; /* at most one is given */
+  uint64_t step_size;   /* step: epochs between reductions */
+  double gamma;         /* step, exponential: factor of a reduction */
+  double min_lr;        /* cosine, linear: final rate; plateau: minimum rate */
+  uint64_t total_steps; /* cosine, linear: step of the run at which the rate reaches min_lr; 0 in the
+                           config: the last step */
+  uint64_t patience;    /* plateau: epochs without improvement before a reduction */
+  double factor;        /* plateau: factor of a reduction */
+  uint64_t warmup_steps, warmup_epochs; /* at most one is > 0 */
 } ls_schedule;
 
-/* Where a run stands. */
+/* The position of a run. */
 typedef struct ls_schedule_time {
-  uint64_t step, epoch;  /* done */
-  uint64_t n_reductions; /* of a plateau */
+  uint64_t step, epoch;  /* completed */
+  uint64_t n_reductions; /* of ls_plateau */
 } ls_schedule_time;
 
 struct ls_schedule_type {
@@ -112,36 +113,36 @@ struct ls_schedule_type {
   const char *help;
   const ls_key *keys; /* of the map `schedule:`; the first is `type` */
 
-  /* The rate of the next step, warm-up left aside. */
+  /* The rate of the next step, without warm-up. */
   double (*lr)(const ls_schedule *schedule, double base, const ls_schedule_time *now);
 };
 
-/* The kinds, ended by NULL. */
+/* The types, ended by NULL. */
 extern const ls_schedule_type *const ls_schedule_types[];
 
-/* Reads the section (absent: constant); collects mistakes. out->type is never NULL. */
+/* Reads the section; without it, the schedule is constant. Collects errors. out->type is never NULL. */
 void ls_schedule_configure(ls_config *config, ls_schedule *out);
 
-/* Sets what depends on the data: warm-up in steps, and the end where none was given. LS_ERR_CONFIG where
- * the warm-up is longer than that. */
+/* Sets the fields that depend on the data: the warm-up in steps, and the final step if it is not set.
+ * LS_ERR_CONFIG if the warm-up is longer than the run. */
 ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs);
 
-/* The rate of the next step: in warm-up, the kind's own times (step + 1) / warmup_steps. */
+/* The rate of the next step: during warm-up, the rate of the type times (step + 1) / warmup_steps. */
 double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now);
 
-/* What a plateau remembers. All 0 at first. */
+/* The state of a plateau schedule; initially all 0. */
 typedef struct ls_plateau {
-  double best;           /* of the monitored column; valid where has_best */
+  double best;           /* of the monitored column, if has_best */
   uint64_t has_best;     /* 0 or 1 */
-  uint64_t n_bad;        /* epochs in a row without an improvement */
+  uint64_t n_bad;        /* consecutive epochs without improvement */
   uint64_t n_reductions; /* so far */
 } ls_plateau;
 
-/* Whether the schedule looks at the monitored column at all. */
+/* Whether the schedule depends on the monitored column. */
 bool ls_schedule_is_plateau(const ls_schedule *schedule);
 
-/* After an epoch: PyTorch's ReduceLROnPlateau (relative threshold 1e-4, no cooldown), for which a NaN is no
- * improvement. */
+/* Updates the state after an epoch, as PyTorch's ReduceLROnPlateau (relative threshold 1e-4, no cooldown).
+ * NaN is not an improvement. */
 void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better, ls_plateau *state);
 
 #endif

@@ -28,7 +28,7 @@ static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   for (size_t i = 0; i < view->n; i++)
     r->samples[i] =
         (ls_scored){.score = r->gathered[i], .weight = signed_weight(view->dataset, r->order[i], k)};
-  return ls_auc_of(view->n, r->samples, r->samples + view->n);
+  return ls_auc_compute(view->n, r->samples, r->samples + view->n);
 }
 
 /* Collective. The AUC of every output, one after the other: all scores of all outputs may be more than one

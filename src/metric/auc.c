@@ -1,11 +1,11 @@
-/* The area under the ROC curve, exactly: samples sorted by score, pairs counted group by group. */
+/* The area under the ROC curve: sorts the samples by score and counts pairs by groups of equal scores. */
 #include "lockstep/metric.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Bits whose order as whole numbers is that of the scores; -0 is 0. */
-static uint32_t key_of(float score) {
+/* Maps a score to an integer of the same order; -0 and 0 are equal. */
+static uint32_t sort_key(float score) {
   const float plain = score + 0.0F;
   uint32_t bits = 0;
   memcpy(&bits, &plain, sizeof bits);
@@ -15,34 +15,34 @@ static uint32_t key_of(float score) {
 #define DIGIT_BITS 11
 #define DIGITS     (1U << DIGIT_BITS)
 
-/* Sorts by one digit of the key; samples with the same digit keep their order. */
+/* One pass of a radix sort; stable. */
 static void sort_by_digit(size_t n, unsigned shift, const ls_scored *from, ls_scored *to) {
-  size_t place[DIGITS] = {0};
+  size_t position[DIGITS] = {0};
   size_t before = 0;
-  for (size_t i = 0; i < n; i++) place[key_of(from[i].score) >> shift & (DIGITS - 1)]++;
+  for (size_t i = 0; i < n; i++) position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++;
   for (size_t digit = 0; digit < DIGITS; digit++) {
-    const size_t count = place[digit];
-    place[digit] = before;
+    const size_t count = position[digit];
+    position[digit] = before;
     before += count;
   }
-  for (size_t i = 0; i < n; i++) to[place[key_of(from[i].score) >> shift & (DIGITS - 1)]++] = from[i];
+  for (size_t i = 0; i < n; i++) to[position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++] = from[i];
 }
 
-double ls_auc_of(size_t n, ls_scored *samples, ls_scored *room) {
+double ls_auc_compute(size_t n, ls_scored *samples, ls_scored *buffer) {
   for (size_t i = 0; i < n; i++)
     if (isnan(samples[i].score)) return NAN;
-  sort_by_digit(n, 0, samples, room);
-  sort_by_digit(n, DIGIT_BITS, room, samples);
-  sort_by_digit(n, 2 * DIGIT_BITS, samples, room);
+  sort_by_digit(n, 0, samples, buffer);
+  sort_by_digit(n, DIGIT_BITS, buffer, samples);
+  sort_by_digit(n, 2 * DIGIT_BITS, samples, buffer);
   double positives = 0.0;
-  double negatives = 0.0; /* below the group at hand */
+  double negatives = 0.0; /* with scores below the current group */
   double pairs = 0.0;
   for (size_t i = 0; i < n;) {
     double positive = 0.0;
     double negative = 0.0;
-    const float score = room[i].score;
-    for (; i < n && room[i].score <= score; i++)
-      *(room[i].weight > 0.0F ? &positive : &negative) += fabs((double)room[i].weight);
+    const float score = buffer[i].score;
+    for (; i < n && buffer[i].score <= score; i++)
+      *(buffer[i].weight > 0.0F ? &positive : &negative) += fabs((double)buffer[i].weight);
     pairs += positive * (negatives + 0.5 * negative);
     positives += positive;
     negatives += negative;

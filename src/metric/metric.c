@@ -1,11 +1,11 @@
-/* The sums: how they are laid out and added.
+/* The sums over samples, in this order:
  *
- *   [0] weight  [1] loss  [2] samples  then
- *   classes     [3] correct, and if detailed the confusion matrix (n, n), rows: true
- *   labels      [3] correct (mean over outputs), and if detailed (n, 2, 2): truth, predicted of each output
- *   regression  for each output: w (y - a)^2, w |y - a|, w y, w y^2, the last two from the pivot
- * and at the end, one for each k, what is right among the top k. */
-#include "layout.h"
+ *   all         w, w loss, 1
+ *   classes     w [correct]; if detailed, the confusion matrix (n, n), rows: true class
+ *   labels      w [correct] (mean over outputs); if detailed, (n, 2, 2): truth and prediction per output
+ *   regression  per output: w (y - a)^2, w |y - a|, w (y - pivot), w (y - pivot)^2
+ *   classes     per k: w [y among the top k] */
+#include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
 
 void ls_metric_destroy(ls_metric **metric) {
   if (!*metric) return;
-  ranking_destroy(&(*metric)->ranking);
+  metric_destroy_ranking(&(*metric)->ranking);
   LS_ASSERT(!(*metric)->all);
   free((*metric)->levels);
   free((*metric)->sums);
@@ -98,21 +98,21 @@ void ls_metric_merge(ls_metric *metric, const ls_metric *other) {
   for (size_t i = 0; i < metric->n_sums; i++) metric->sums[i] += other->sums[i];
 }
 
-/* How many classes stand before the true one; a NaN does, and nothing stands behind one. */
-static size_t place_of(size_t n, const float *z, size_t truth) {
-  size_t before = 0;
+/* The number of classes ahead of the true one. A NaN is ahead; if the true score is NaN, all others are. */
+static size_t count_ahead(size_t n, const float *z, size_t truth) {
+  size_t ahead = 0;
   for (size_t j = 0; j < truth; j++)
-    if (!(z[j] < z[truth])) before++;
+    if (!(z[j] < z[truth])) ahead++;
   for (size_t j = truth + 1; j < n; j++)
-    if (!(z[j] <= z[truth])) before++;
-  return before;
+    if (!(z[j] <= z[truth])) ahead++;
+  return ahead;
 }
 
 static void add_tops(ls_metric *metric, const float *z, size_t truth, double weight) {
-  const size_t place = place_of(metric->n_outputs, z, truth);
-  double *const sums = top_sums(metric);
+  const size_t ahead = count_ahead(metric->n_outputs, z, truth);
+  double *const sums = metric_top_sums(metric);
   for (size_t i = 0; i < metric->n_tops; i++)
-    if (place < metric->tops[i]) sums[i] += weight;
+    if (ahead < metric->tops[i]) sums[i] += weight;
 }
 
 static void add_class(ls_metric *metric, const float *z, size_t truth, double weight) {
@@ -160,7 +160,7 @@ void ls_metric_add(ls_metric *metric, size_t rows, const float *outputs, const l
     }
     metric->sums[WEIGHT] += weight;
   }
-  if (metric->ranking) ranking_add(metric, rows, outputs);
+  if (metric->ranking) metric_add_scores(metric, rows, outputs);
   metric->sums[LOSS] += loss_sum;
   metric->sums[SAMPLES] += (double)rows;
 }

@@ -1,15 +1,15 @@
-/* The scores that ROC AUC ranks by.
+/* The scores for ROC AUC.
  *
- * A label's score is z. A class's is the log-odds of its softmax probability against the rest,
- *   log p_k / (1 - p_k) = z_k - log sum_{j != k} exp z_j,
- * which rises with p_k and so ranks alike, but resolves probabilities near 0 and near 1, where p itself in
- * float, and log p near 1, would make ties that are none. */
-#include "layout.h"
+ * The score of a label is z. The score of a class is the log-odds of its softmax probability,
+ *   log p_k / (1 - p_k) = z_k - log sum_{j != k} exp z_j.
+ * It has the same order as p_k, but resolves probabilities near 0 and 1, which p_k in float would round to
+ * ties. */
+#include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-static ls_status fail_short_of_memory(size_t n, size_t rows) {
+static ls_status fail_memory(size_t n, size_t rows) {
   return ls_fail_memory("the scores of ROC AUC", n * rows * sizeof(float));
 }
 
@@ -18,7 +18,7 @@ ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_r
   size_t count = 0;
   LS_ASSERT(metric->task != LS_TASK_REGRESSION && !metric->ranking);
   ls_ranking *const r = metric->ranking = ls_calloc(1, sizeof *r);
-  if (!r || !ls_size_mul(n, max_rows, &count)) return fail_short_of_memory(n, max_rows);
+  if (!r || !ls_size_mul(n, max_rows, &count)) return fail_memory(n, max_rows);
   r->max_rows = max_rows;
   r->all_rows = all_rows;
   r->scores = ls_calloc(count, sizeof *r->scores);
@@ -27,12 +27,12 @@ ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_r
   r->samples = ls_calloc(all_rows, 2 * sizeof *r->samples);
   r->auc = ls_calloc(n, sizeof *r->auc);
   if (!r->scores || !r->order || !r->gathered || !r->samples || !r->auc)
-    return fail_short_of_memory(n, max_rows + all_rows);
+    return fail_memory(n, max_rows + all_rows);
   for (size_t k = 0; k < n; k++) r->auc[k] = NAN;
   return LS_OK;
 }
 
-void ranking_destroy(ls_ranking **ranking) {
+void metric_destroy_ranking(ls_ranking **ranking) {
   if (!*ranking) return;
   free((*ranking)->scores);
   free((*ranking)->order);
@@ -43,33 +43,34 @@ void ranking_destroy(ls_ranking **ranking) {
   *ranking = NULL;
 }
 
-/* The largest of n numbers but for one of them; -inf where there is no other. */
-static size_t largest_but(size_t n, const float *z, size_t but) {
+/* The index of the largest of n numbers except z[excluded]; n if there is none. */
+static size_t argmax_except(size_t n, const float *z, size_t excluded) {
   size_t best = n;
   for (size_t j = 0; j < n; j++)
-    if (j != but && (best == n || z[j] > z[best])) best = j;
+    if (j != excluded && (best == n || z[j] > z[best])) best = j;
   return best;
 }
 
-/* Sums are taken from the second largest z, which is the largest of the rest for the first. */
+/* scores[k * stride] = log-odds of class k. Exponents are relative to the second largest z, which is the
+ * largest of the others for the first class. */
 static void score_classes(size_t n, const float *z, size_t stride, float *scores) {
-  const size_t first = largest_but(n, z, n);
-  const size_t second = largest_but(n, z, first);
-  if (second == n) return; /* a single class has nothing to be ranked against */
+  const size_t first = argmax_except(n, z, n);
+  const size_t second = argmax_except(n, z, first);
+  if (second == n) return; /* a single class has no others */
   const double top = (double)z[second];
   const double gap = (double)z[first] - top;
-  double rest = 0.0; /* without the first */
+  double rest = 0.0; /* sum of all but the first */
   for (size_t j = 0; j < n; j++)
     if (j != first) rest += exp((double)z[j] - top);
   for (size_t k = 0; k < n; k++) {
-    const double others = rest - exp((double)z[k] - top); /* below 0 by rounding alone; a NaN stays one */
+    const double others = rest - exp((double)z[k] - top); /* negative only by rounding; keeps NaN */
     const double log_sum = log1p((others < 0.0 ? 0.0 : others) * exp(-gap));
     scores[k * stride] = (float)((double)z[k] - (double)z[first] - log_sum);
   }
   scores[first * stride] = (float)(gap - log(rest));
 }
 
-void ranking_add(ls_metric *metric, size_t rows, const float *z) {
+void metric_add_scores(ls_metric *metric, size_t rows, const float *z) {
   ls_ranking *const r = metric->ranking;
   const size_t n = metric->n_outputs;
   LS_ASSERT(rows <= r->max_rows - r->rows);

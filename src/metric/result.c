@@ -1,5 +1,5 @@
-/* What follows from the sums. */
-#include "layout.h"
+/* The values that follow from the sums. */
+#include "internal.h"
 
 #include <math.h>
 
@@ -19,7 +19,7 @@ double ls_metric_loss(const ls_metric *metric) {
   return ratio(metric->sums[LOSS], metric->sums[WEIGHT]);
 }
 
-/* 1 - sum (y - a)^2 / sum (y - mean y)^2 of one output. */
+/* R^2 of one output, by sum w (y - mean y)^2 = sum w y^2 - (sum w y)^2 / sum w. */
 static double r_squared(const ls_metric *metric, size_t k) {
   const double *const sums = metric->sums + FIXED + REGRESSION_SUMS * k;
   const double spread = sums[SECOND] - ratio(sums[FIRST] * sums[FIRST], metric->sums[WEIGHT]);
@@ -38,7 +38,7 @@ double ls_metric_top(const ls_metric *metric, size_t k) {
   size_t i = 0;
   while (i < metric->n_tops && metric->tops[i] != k) i++;
   LS_ASSERT(i < metric->n_tops);
-  return ratio(top_sums(metric)[i], metric->sums[WEIGHT]);
+  return ratio(metric_top_sums(metric)[i], metric->sums[WEIGHT]);
 }
 
 double ls_metric_quality(const ls_metric *metric) {
@@ -52,12 +52,13 @@ const char *ls_metric_quality_name(ls_task task) {
   return task == LS_TASK_REGRESSION ? "r2" : "accuracy";
 }
 
-static double mean_over_outputs(const ls_metric *metric, size_t which) {
+static double mean_over_outputs(const ls_metric *metric, size_t sum_index) {
   LS_ASSERT(metric->task == LS_TASK_REGRESSION);
   double sum = 0.0;
   for (size_t k = 0; k < metric->n_outputs; k++) {
     const double unit = metric->units[k];
-    sum += metric->sums[FIXED + REGRESSION_SUMS * k + which] * (which == SQUARED ? unit * unit : unit);
+    sum +=
+        metric->sums[FIXED + REGRESSION_SUMS * k + sum_index] * (sum_index == SQUARED ? unit * unit : unit);
   }
   return ratio(sum / (double)metric->n_outputs, metric->sums[WEIGHT]);
 }
@@ -85,7 +86,7 @@ double ls_metric_confusion(const ls_metric *metric, size_t truth, size_t predict
   return metric->sums[COUNTS + truth * n + predicted];
 }
 
-static ls_class_quality quality_of(double hits, double predicted, double support) {
+static ls_class_quality class_quality(double hits, double predicted, double support) {
   const double precision = predicted > 0.0 ? hits / predicted : 0.0;
   const double recall = support > 0.0 ? hits / support : 0.0;
   const double both = precision + recall;
@@ -96,7 +97,7 @@ ls_class_quality ls_metric_class(const ls_metric *metric, size_t index) {
   if (!ls_metric_has_confusion(metric)) {
     LS_ASSERT(metric->is_detailed && metric->task == LS_TASK_LABELS && index < metric->n_outputs);
     const double *const counts = metric->sums + COUNTS + 4 * index;
-    return quality_of(counts[3], counts[1] + counts[3], counts[2] + counts[3]);
+    return class_quality(counts[3], counts[1] + counts[3], counts[2] + counts[3]);
   }
   const size_t n = ls_metric_n_classes(metric);
   double predicted = 0.0;
@@ -105,7 +106,7 @@ ls_class_quality ls_metric_class(const ls_metric *metric, size_t index) {
     predicted += ls_metric_confusion(metric, j, index);
     support += ls_metric_confusion(metric, index, j);
   }
-  return quality_of(ls_metric_confusion(metric, index, index), predicted, support);
+  return class_quality(ls_metric_confusion(metric, index, index), predicted, support);
 }
 
 ls_class_quality ls_metric_macro(const ls_metric *metric) {

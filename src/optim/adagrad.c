@@ -1,5 +1,5 @@
 /* adagrad (Duchi, Hazan & Singer 2011): sum = sum + g^2, w = w - lr g / (sqrt(sum) + eps). */
-#include "kinds.h"
+#include "internal.h"
 
 typedef struct options {
   optim_common common;
@@ -20,11 +20,11 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
   ls_math_adagrad_step(optim->n, &s, scale, grads, optim->slots[0], params);
 }
 
-const ls_optim_type ls_optim_adagrad = {.name = "adagrad",
-                                        .help = "w -= lr g / (sqrt(sum of all g^2) + eps)",
-                                        .keys = keys,
-                                        .options_size = sizeof(options),
-                                        .n_slots = 1,
-                                        .slot_names = {"sum"},
-                                        .step = step,
-                                        .lr = optim_common_lr};
+const ls_optim_type optim_adagrad = {.name = "adagrad",
+                                     .help = "w -= lr g / (sqrt(sum of all g^2) + eps)",
+                                     .keys = keys,
+                                     .options_size = sizeof(options),
+                                     .n_slots = 1,
+                                     .slot_names = {"sum"},
+                                     .step = step,
+                                     .lr = optim_common_lr};

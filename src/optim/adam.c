@@ -3,10 +3,10 @@
  *   m = b1 m + (1 - b1) g     v = b2 v + (1 - b2) g^2
  *   w = w - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *
- * with the powers of b1 and b2 in double, by products alone: pow's last bit differs between processors, and
- * the parameters must not. adam's weight decay goes through the averages, as a part of g;
- * adamw's is decoupled from them: w = w - lr weight_decay w before the update. */
-#include "kinds.h"
+ * The powers of b1 and b2 are products in double: the last bit of pow differs between processors, and the
+ * parameters must not. The weight decay of adam is a part of g; that of adamw is decoupled from the
+ * averages: w = w - lr weight_decay w before the update. */
+#include "internal.h"
 
 #include <math.h>
 
@@ -43,7 +43,7 @@ static double power(double base, uint64_t n) {
   return result;
 }
 
-/* All but the decay. */
+/* The step without weight decay. */
 static ls_adam_step make_step(const ls_optim *optim, double lr) {
   const options *const o = optim->options;
   const uint64_t t = optim->steps;
@@ -66,20 +66,20 @@ static void adamw_step(const ls_optim *optim, double lr, float scale, const floa
   ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
 }
 
-const ls_optim_type ls_optim_adam = {.name = "adam",
-                                     .help = "averages of g and g^2 with bias correction",
-                                     .keys = adam_keys,
-                                     .options_size = sizeof(options),
-                                     .n_slots = 2,
-                                     .slot_names = {"m", "v"},
-                                     .step = adam_step,
-                                     .lr = optim_common_lr};
+const ls_optim_type optim_adam = {.name = "adam",
+                                  .help = "averages of g and g^2 with bias correction",
+                                  .keys = adam_keys,
+                                  .options_size = sizeof(options),
+                                  .n_slots = 2,
+                                  .slot_names = {"m", "v"},
+                                  .step = adam_step,
+                                  .lr = optim_common_lr};
 
-const ls_optim_type ls_optim_adamw = {.name = "adamw",
-                                      .help = "adam with decoupled weight decay",
-                                      .keys = adamw_keys,
-                                      .options_size = sizeof(options),
-                                      .n_slots = 2,
-                                      .slot_names = {"m", "v"},
-                                      .step = adamw_step,
-                                      .lr = optim_common_lr};
+const ls_optim_type optim_adamw = {.name = "adamw",
+                                   .help = "adam with decoupled weight decay",
+                                   .keys = adamw_keys,
+                                   .options_size = sizeof(options),
+                                   .n_slots = 2,
+                                   .slot_names = {"m", "v"},
+                                   .step = adamw_step,
+                                   .lr = optim_common_lr};

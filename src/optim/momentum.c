@@ -3,8 +3,8 @@
  *   v = momentum v + g
  *   w = w - lr v, or with nesterov w = w - lr (g + momentum v)
  *
- * The learning rate stands outside the velocity, as in PyTorch. */
-#include "kinds.h"
+ * The velocity does not contain the learning rate, as in PyTorch. */
+#include "internal.h"
 
 typedef struct options {
   optim_common common;
@@ -31,11 +31,11 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
   ls_math_momentum_step(optim->n, &s, scale, grads, optim->slots[0], params);
 }
 
-const ls_optim_type ls_optim_momentum = {.name = "momentum",
-                                         .help = "v = momentum v + g, w -= lr v",
-                                         .keys = keys,
-                                         .options_size = sizeof(options),
-                                         .n_slots = 1,
-                                         .slot_names = {"velocity"},
-                                         .step = step,
-                                         .lr = optim_common_lr};
+const ls_optim_type optim_momentum = {.name = "momentum",
+                                      .help = "v = momentum v + g, w -= lr v",
+                                      .keys = keys,
+                                      .options_size = sizeof(options),
+                                      .n_slots = 1,
+                                      .slot_names = {"velocity"},
+                                      .step = step,
+                                      .lr = optim_common_lr};

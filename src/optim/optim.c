@@ -1,15 +1,10 @@
-/* The list of kinds, making an optimizer from the config, and the step. */
-#include "kinds.h"
+/* The list of types, creation of an optimizer from the config, and the step. */
+#include "internal.h"
 
 #include <stdlib.h>
 
-const ls_optim_type *const ls_optim_types[] = {&ls_optim_sgd,
-                                               &ls_optim_momentum,
-                                               &ls_optim_adagrad,
-                                               &ls_optim_rmsprop,
-                                               &ls_optim_adam,
-                                               &ls_optim_adamw,
-                                               NULL};
+const ls_optim_type *const ls_optim_types[] = {
+    &optim_sgd, &optim_momentum, &optim_adagrad, &optim_rmsprop, &optim_adam, &optim_adamw, NULL};
 
 static const char *type_name(size_t index) {
   return ls_optim_types[index] ? ls_optim_types[index]->name : NULL;

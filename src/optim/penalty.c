@@ -1,4 +1,4 @@
-/* Penalties on the weights: l1 sum |w| + l2 sum w^2. */
+/* The penalties on the weights: l1 sum |w| + l2 sum w^2. */
 #include "lockstep/optim.h"
 
 #include <math.h>
@@ -33,8 +33,8 @@ double ls_penalty_value(size_t n_segments, const ls_segment *segments, const flo
   return value;
 }
 
-/* The part of a segment that lies in a range. */
-static ls_range meet(const ls_segment *s, ls_range range) {
+/* The part of a segment inside a range. */
+static ls_range intersect(const ls_segment *s, ls_range range) {
   const size_t first = ls_size_max(s->offset, range.first);
   const size_t end = ls_size_min(s->offset + ls_segment_count(s), range.first + range.count);
   return (ls_range){.first = first, .count = end > first ? end - first : 0};
@@ -44,7 +44,7 @@ void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_r
                              const float *params, float *grads) {
   for (size_t i = 0; i < n_segments; i++) {
     const ls_segment *const s = &segments[i];
-    const ls_range r = meet(s, range);
+    const ls_range r = intersect(s, range);
     if (s->l2 > 0.0 && r.count > 0)
       ls_math_add_scaled(r.count, (float)(2.0 * s->l2 * weight), params + r.first, grads + r.first);
   }
@@ -54,7 +54,7 @@ void ls_penalty_soft_threshold(size_t n_segments, const ls_segment *segments, ls
                                float *params) {
   for (size_t i = 0; i < n_segments; i++) {
     const ls_segment *const s = &segments[i];
-    const ls_range r = meet(s, range);
+    const ls_range r = intersect(s, range);
     if (s->l1 > 0.0 && r.count > 0) ls_math_soft_threshold(r.count, (float)(lr * s->l1), params + r.first);
   }
 }

@@ -1,7 +1,7 @@
 /* rmsprop (Tieleman & Hinton 2012), with eps outside the root, as in PyTorch:
  *
  *   v = alpha v + (1 - alpha) g^2     w = w - lr g / (sqrt(v) + eps) */
-#include "kinds.h"
+#include "internal.h"
 
 typedef struct options {
   optim_common common;
@@ -26,11 +26,11 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
   ls_math_rmsprop_step(optim->n, &s, scale, grads, optim->slots[0], params);
 }
 
-const ls_optim_type ls_optim_rmsprop = {.name = "rmsprop",
-                                        .help = "w -= lr g / (sqrt(average of g^2) + eps)",
-                                        .keys = keys,
-                                        .options_size = sizeof(options),
-                                        .n_slots = 1,
-                                        .slot_names = {"square_average"},
-                                        .step = step,
-                                        .lr = optim_common_lr};
+const ls_optim_type optim_rmsprop = {.name = "rmsprop",
+                                     .help = "w -= lr g / (sqrt(average of g^2) + eps)",
+                                     .keys = keys,
+                                     .options_size = sizeof(options),
+                                     .n_slots = 1,
+                                     .slot_names = {"square_average"},
+                                     .step = step,
+                                     .lr = optim_common_lr};

@@ -1,5 +1,5 @@
-/* The learning rate of each step. With r0 the optimizer's rate, e the epochs and s the steps done, all as
- * PyTorch's schedulers of these names:
+/* The learning rate of each step. With r0 the rate of the optimizer, and e and s the completed epochs and
+ * steps, as the schedulers of these names in PyTorch:
  *
  *   constant      r = r0
  *   step          r = r0 gamma^floor(e / step_size)
@@ -8,16 +8,16 @@
  *   linear        r = r0 + (min_lr - r0) t
  *   plateau       r = max(r0 factor^reductions, min_lr)
  *
- * where t runs from 0 at the end of the warm-up to 1 at total_steps, and stays there. In a warm-up of w
- * steps, r is multiplied by (s + 1) / w. A rate depends on where the run stands alone, so that a resumed
- * run has the same. */
+ * where t rises from 0 at the end of the warm-up to 1 at total_steps, and stays 1. During a warm-up of w
+ * steps, r is multiplied by (s + 1) / w. The rate depends only on the position of the run, so that a
+ * resumed run has the same rates. */
 #include "lockstep/optim.h"
 
 #include <math.h>
 
 #define PI 3.14159265358979323846
 
-/* What the keys fill: the public fields, and the name of the kind. */
+/* The struct that the keys fill: the public fields, and the name of the type. */
 typedef struct options {
   ls_schedule schedule;
   const char *type;
@@ -93,7 +93,7 @@ static double exponential_lr(const ls_schedule *schedule, double base, const ls_
   return base * pow(schedule->gamma, (double)now->epoch);
 }
 
-/* The way from `base` (0) to min_lr (1) that is done. */
+/* t: 0 at the end of the warm-up, 1 from total_steps on. */
 static double progress(const ls_schedule *schedule, const ls_schedule_time *now) {
   if (now->step < schedule->warmup_steps) return 0.0;
   if (now->step >= schedule->total_steps) return 1.0;
@@ -101,20 +101,20 @@ static double progress(const ls_schedule *schedule, const ls_schedule_time *now)
          (double)(schedule->total_steps - schedule->warmup_steps);
 }
 
-/* Exact at both ends. */
-static double between(double base, double min_lr, double t) {
+/* Exact at t = 0 and t = 1. */
+static double interpolate(double base, double min_lr, double t) {
   return (1.0 - t) * base + t * min_lr;
 }
 
 static double cosine_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
-  return between(base, schedule->min_lr, (1.0 - cos(PI * progress(schedule, now))) / 2.0);
+  return interpolate(base, schedule->min_lr, (1.0 - cos(PI * progress(schedule, now))) / 2.0);
 }
 
 static double linear_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
-  return between(base, schedule->min_lr, progress(schedule, now));
+  return interpolate(base, schedule->min_lr, progress(schedule, now));
 }
 
-/* A min_lr above the rate that it starts from does not raise it. */
+/* A min_lr above the base does not raise the rate. */
 static double plateau_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
   return fmax(base * pow(schedule->factor, (double)now->n_reductions), fmin(schedule->min_lr, base));
 }
@@ -177,7 +177,7 @@ void ls_schedule_configure(ls_config *config, ls_schedule *out) {
   *out = o.schedule;
 }
 
-/* Too many to count are as good as endless. */
+/* UINT64_MAX on overflow. */
 static uint64_t steps_of(uint64_t epochs, uint64_t steps_per_epoch) {
   size_t steps;
   return ls_size_mul(epochs, steps_per_epoch, &steps) ? steps : UINT64_MAX;
@@ -207,7 +207,7 @@ bool ls_schedule_is_plateau(const ls_schedule *schedule) {
   return schedule->type == &plateau;
 }
 
-/* A NaN is never better. */
+/* NaN is never better. */
 static bool is_better(double value, bool larger_is_better, const ls_plateau *p) {
   const double threshold = 1e-4;
   if (larger_is_better) return value > (p->has_best ? p->best : -INFINITY) * (1.0 + threshold);

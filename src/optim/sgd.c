@@ -1,5 +1,5 @@
 /* sgd: w = w - lr g. */
-#include "kinds.h"
+#include "internal.h"
 
 static const ls_key keys[] = {OPTIM_TYPE_KEY, OPTIM_LR_KEY("0.001"), OPTIM_COUPLED_DECAY_KEY, {0}};
 
@@ -11,9 +11,9 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
     ls_math_add_scaled(optim->n, -(float)lr * scale, grads, params);
 }
 
-const ls_optim_type ls_optim_sgd = {.name = "sgd",
-                                    .help = "w -= lr g",
-                                    .keys = keys,
-                                    .options_size = sizeof(optim_common),
-                                    .step = step,
-                                    .lr = optim_common_lr};
+const ls_optim_type optim_sgd = {.name = "sgd",
+                                 .help = "w -= lr g",
+                                 .keys = keys,
+                                 .options_size = sizeof(optim_common),
+                                 .step = step,
+                                 .lr = optim_common_lr};

@@ -77,7 +77,7 @@ static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
     const bool is_in = row.class_number ? (size_t)*row.class_number == k : row.values[k] > 0.5F;
     samples[i] = (ls_scored){metric->ranking->scores[k * view->n + i], is_in ? row.weight : -row.weight};
   }
-  const double auc = ls_auc_of(view->n, samples, samples + view->n);
+  const double auc = ls_auc_compute(view->n, samples, samples + view->n);
   ls_metric_destroy(&metric);
   free(samples);
   return auc;

@@ -1,11 +1,11 @@
-/* The metric room: sums by hand, the formulas that follow from them, parts that add up to the whole. */
+/* Tests of metric: sums computed manually, the derived values, and the merging of parts. */
 #include "support.h"
 
 #include "metric_fixtures.h"
 
 #include "lockstep/metric.h"
 
-/* Local. A metric that must come about. */
+/* Creates a metric; fails the test on error. */
 static ls_metric *new_metric(ls_task task, size_t n_outputs, bool is_detailed) {
   ls_metric *metric = NULL;
   assert_int_equal(ls_metric_create(task, n_outputs, is_detailed, &metric), LS_OK);
@@ -15,7 +15,7 @@ static ls_metric *new_metric(ls_task task, size_t n_outputs, bool is_detailed) {
 
 /* --------------------------------------------------------------------- classes */
 
-/* Six samples of three classes; predicted are 0, 1, 0, 2, 2, 0 (of equals the first counts). */
+/* Six samples of three classes with the predictions 0, 1, 0, 2, 2, 0 (the first of equal scores). */
 static const float class_z[6][3] = {{2.0F, 1.0F, 0.0F},    {-1.0F, 5.0F, 4.0F}, {0.5F, 0.5F, 0.5F},
                                     {-3.0F, -2.0F, -1.0F}, {0.0F, 1.0F, 1.5F},  {9.0F, 8.0F, 7.0F}};
 static const int32_t class_y[6] = {0, 1, 1, 2, 0, 0};
@@ -61,11 +61,11 @@ static void test_class_qualities(void **state) {
   check_class(metric, 0, 2.0 / 3.0, 2.0 / 3.0, 3.0);
   check_class(metric, 1, 1.0, 0.5, 2.0);
   check_class(metric, 2, 0.5, 1.0, 1.0);
-  check_close("macro f1", ls_metric_macro(metric).f1, 2.0 / 3.0, 1e-15); /* each of them is 2/3 */
+  check_close("macro f1", ls_metric_macro(metric).f1, 2.0 / 3.0, 1e-15); /* 2/3 for each class */
   ls_metric_destroy(&metric);
 }
 
-/* A class that is neither there nor predicted has zeros, and counts in the mean, as in scikit-learn. */
+/* A class that neither occurs nor is predicted has zeros, which count in the mean, as in scikit-learn. */
 static void test_absent_class(void **state) {
   (void)state;
   const float z[2][3] = {{1.0F, 0.0F, 0.0F}, {1.0F, 0.0F, 0.0F}};
@@ -98,7 +98,7 @@ static void test_weights(void **state) {
 
 /* ---------------------------------------------------------------------- labels */
 
-/* One output is two classes: z > 0 says yes. */
+/* One output is two classes, predicted by z > 0. */
 static void test_one_label(void **state) {
   (void)state;
   const float z[6] = {1.0F, -1.0F, 0.0F, 2.0F, -0.5F, 3.0F};
@@ -109,17 +109,17 @@ static void test_one_label(void **state) {
   assert_int_equal(ls_metric_n_classes(metric), 2);
   assert_true(ls_metric_has_confusion(metric));
   check_close("accuracy", ls_metric_quality(metric), 0.5, 1e-15);
-  check_close("true no", ls_metric_confusion(metric, 0, 0), 1.0, 0.0);
-  check_close("false yes", ls_metric_confusion(metric, 0, 1), 1.0, 0.0);
-  check_close("false no", ls_metric_confusion(metric, 1, 0), 2.0, 0.0); /* z of 0 says no */
-  check_close("true yes", ls_metric_confusion(metric, 1, 1), 2.0, 0.0);
+  check_close("true negatives", ls_metric_confusion(metric, 0, 0), 1.0, 0.0);
+  check_close("false positives", ls_metric_confusion(metric, 0, 1), 1.0, 0.0);
+  check_close("false negatives", ls_metric_confusion(metric, 1, 0), 2.0, 0.0); /* z = 0 is negative */
+  check_close("true positives", ls_metric_confusion(metric, 1, 1), 2.0, 0.0);
   check_class(metric, 0, 1.0 / 3.0, 0.5, 2.0);
   check_class(metric, 1, 2.0 / 3.0, 0.5, 4.0);
   check_close("macro f1", ls_metric_macro(metric).f1, (0.4 + 4.0 / 7.0) / 2.0, 1e-15);
   ls_metric_destroy(&metric);
 }
 
-/* Several outputs: each a question of its own, without a confusion matrix over all. */
+/* Several outputs are independent labels, without a common confusion matrix. */
 static void test_many_labels(void **state) {
   (void)state;
   const float z[3][2] = {{1.0F, -1.0F}, {-1.0F, -2.0F}, {2.0F, -3.0F}};
@@ -130,10 +130,10 @@ static void test_many_labels(void **state) {
   ls_metric_add(metric, 3, z[0], &targets, 2.0);
   assert_int_equal(ls_metric_n_classes(metric), 2);
   assert_false(ls_metric_has_confusion(metric));
-  /* right are: one of two (weight 1), one of two (weight 2), both (weight 1) */
+  /* correct: one of two (weight 1), one of two (weight 2), both (weight 1) */
   check_close("accuracy", ls_metric_quality(metric), (0.5 + 1.0 + 1.0) / 4.0, 1e-15);
   check_class(metric, 0, 1.0, 0.5, 4.0);
-  check_class(metric, 1, 0.0, 0.0, 1.0); /* never said yes */
+  check_class(metric, 1, 0.0, 0.0, 1.0); /* never predicted */
   check_close("macro f1", ls_metric_macro(metric).f1, (2.0 / 3.0) / 2.0, 1e-15);
   ls_metric_destroy(&metric);
 }
@@ -142,7 +142,7 @@ static void test_many_labels(void **state) {
 
 #define VALUES 50
 
-/* Numbers around `centre`, two outputs a sample, and what is thought of them. */
+/* Targets y around `centre` with two outputs per sample, predictions a and weights w. */
 static void make_values(float centre, float *y, float *a, float *w) {
   fill_random(1, (size_t)2 * VALUES, y);
   fill_random(2, (size_t)2 * VALUES, a);
@@ -154,7 +154,7 @@ static void make_values(float centre, float *y, float *a, float *w) {
   for (size_t i = 0; i < VALUES; i++) w[i] = w[i] * w[i];
 }
 
-/* sum w f / sum w over samples, of one output. */
+/* sum w f / sum w over the samples. */
 static double weighted_mean(const float *w, const double *f) {
   double sum = 0.0;
   double weight = 0.0;
@@ -165,7 +165,7 @@ static double weighted_mean(const float *w, const double *f) {
   return sum / weight;
 }
 
-/* mse, mae and r2 in two passes, as NumPy and scikit-learn ("uniform_average") have them. */
+/* mse, mae and r2 in two passes, as in NumPy and scikit-learn ("uniform_average"). */
 static void two_passes(const float *y, const float *a, const float *w, double expected[3]) {
   double f[VALUES];
   expected[0] = expected[1] = expected[2] = 0.0;
@@ -204,7 +204,7 @@ static void check_regression(float centre, bool is_weighted, double tolerance) {
   ls_metric_destroy(&metric);
 }
 
-/* With a pivot among the targets, nothing is lost far from 0 either. */
+/* A pivot among the targets prevents cancellation far from 0. */
 static void test_regression(void **state) {
   (void)state;
   check_regression(0.0F, false, 1e-13);
@@ -213,8 +213,8 @@ static void test_regression(void **state) {
   check_regression(-3e6F, false, 1e-11);
 }
 
-/* By hand: y = 1, 2, 3, 4 and a = 1, 2, 4, 3. */
-static void test_regression_by_hand(void **state) {
+/* y = 1, 2, 3, 4 and a = 1, 2, 4, 3. */
+static void test_known_regression(void **state) {
   (void)state;
   const float y[4] = {1.0F, 2.0F, 3.0F, 4.0F};
   const float a[4] = {1.0F, 2.0F, 4.0F, 3.0F};
@@ -228,7 +228,7 @@ static void test_regression_by_hand(void **state) {
   ls_metric_destroy(&metric);
 }
 
-/* Outputs in other units: 1 of the first is 10, of the second 1/2; r2 and the loss know of no unit. */
+/* Units 10 and 1/2 of the outputs. r2 and the loss do not depend on units. */
 static void test_units(void **state) {
   (void)state;
   const float y[4] = {1.0F, 8.0F, 2.0F, 4.0F};
@@ -247,9 +247,9 @@ static void test_units(void **state) {
   ls_metric_destroy(&metric);
 }
 
-/* -------------------------------------------------------- parts, and not defined */
+/* --------------------------------------------------- parts and undefined values */
 
-/* Parts of any size, merged, are the whole: its sums, and so all that follows. */
+/* Merged parts of any size have the sums and the values of the whole. */
 static void check_parts(ls_task task, size_t n_outputs, const float *outputs, const ls_targets *targets,
                         size_t rows) {
   ls_metric *whole = new_metric(task, n_outputs, task != LS_TASK_REGRESSION);
@@ -262,7 +262,7 @@ static void check_parts(ls_task task, size_t n_outputs, const float *outputs, co
                              .weights = targets->weights ? targets->weights + first : NULL};
     ls_metric_reset(part);
     ls_metric_add(part, n, outputs + first * n_outputs, &some, 0.5 * (double)n);
-    ls_metric_merge(sum, part); /* the first has no rows */
+    ls_metric_merge(sum, part); /* the first part has no rows */
   }
   assert_int_equal(sum->n_sums, whole->n_sums);
   for (size_t i = 0; i < whole->n_sums; i++)
@@ -290,7 +290,7 @@ static void test_parts_add_up(void **state) {
   check_parts(LS_TASK_LABELS, 1, a, &(ls_targets){.values = labels}, VALUES);
 }
 
-static void test_not_defined(void **state) {
+static void test_undefined(void **state) {
   (void)state;
   const float y[3] = {2.5F, 2.5F, 2.5F};
   const float a[3] = {2.0F, 2.5F, 3.0F};
@@ -308,12 +308,12 @@ static void test_not_defined(void **state) {
   metric->pivots[0] = y[0];
   ls_metric_reset(metric);
   ls_metric_add(metric, 3, a, &(ls_targets){.values = y}, 0.25);
-  assert_true(isnan(ls_metric_quality(metric))); /* targets that do not vary */
+  assert_true(isnan(ls_metric_quality(metric))); /* constant targets */
   check_close("mse", ls_metric_mse(metric), 0.5 / 3.0, 1e-15);
   ls_metric_destroy(&metric);
 }
 
-/* Sums start from nothing again, and pivots stay. */
+/* A reset sets the sums to 0. */
 static void test_reset(void **state) {
   (void)state;
   ls_metric *metric = new_metric(LS_TASK_CLASSES, 3, true);
@@ -326,7 +326,7 @@ static void test_reset(void **state) {
   ls_metric_destroy(&metric);
 }
 
-/* NaN outputs are no reason to leave the array. */
+/* NaN outputs do not cause an access outside the array. */
 static void test_nan_outputs(void **state) {
   (void)state;
   const float z[3] = {NAN, NAN, NAN};
@@ -340,7 +340,7 @@ static void test_nan_outputs(void **state) {
 
 /* ------------------------------------------------------------------ scikit-learn */
 
-/* Ranks what a metric of one process has kept, as ls_evaluate does over ranks. */
+/* Computes the AUC from the scores of one process, as ls_evaluate does over ranks. */
 static void rank_all(ls_metric *metric, const ls_targets *targets) {
   ls_ranking *const r = metric->ranking;
   for (size_t k = 0; k < metric->n_outputs; k++) {
@@ -350,11 +350,11 @@ static void rank_all(ls_metric *metric, const ls_targets *targets) {
       const float weight = targets->weights ? targets->weights[i] : 1.0F;
       r->samples[i] = (ls_scored){r->scores[k * r->max_rows + i], is_in ? weight : -weight};
     }
-    r->auc[k] = ls_auc_of(r->rows, r->samples, r->samples + r->rows);
+    r->auc[k] = ls_auc_compute(r->rows, r->samples, r->samples + r->rows);
   }
 }
 
-/* A metric that measures everything of the fixtures' rows, in two parts. */
+/* A metric with all values of the fixture rows, added in two parts. */
 static ls_metric *measured(ls_task task, size_t n_outputs, const float *z, const ls_targets *targets) {
   ls_metric *metric = new_metric(task, n_outputs, true);
   const size_t cut = 23;
@@ -364,7 +364,7 @@ static ls_metric *measured(ls_task task, size_t n_outputs, const float *z, const
   for (size_t i = 0; i < COUNT(fixture_tops) && task == LS_TASK_CLASSES; i++)
     assert_int_equal(ls_metric_add_top(metric, fixture_tops[i]), LS_OK);
   assert_int_equal(ls_metric_keep_scores(metric, FIXTURE_ROWS, FIXTURE_ROWS), LS_OK);
-  ls_metric_add(metric, 5, z, targets, 1.0); /* to be forgotten */
+  ls_metric_add(metric, 5, z, targets, 1.0); /* dropped by the reset */
   ls_metric_reset(metric);
   ls_metric_add(metric, cut, z, targets, 1.0);
   ls_metric_add(metric, FIXTURE_ROWS - cut, z + cut * n_outputs, &rest, 1.0);
@@ -385,7 +385,7 @@ static void check_aucs(const ls_metric *metric, size_t n, const double *expected
   check_close("macro auc", ls_metric_macro_auc(metric), expected[n], 1e-12);
 }
 
-static void test_classes_as_scikit_learn(void **state) {
+static void test_classes_match_scikit_learn(void **state) {
   (void)state;
   for (int weighted = 0; weighted < 2; weighted++) {
     const ls_targets targets = {.classes = six_y, .weights = weighted ? fixture_weights : NULL};
@@ -400,8 +400,8 @@ static void test_classes_as_scikit_learn(void **state) {
   }
 }
 
-/* One label of two classes, with few different scores. */
-static void test_ties_as_scikit_learn(void **state) {
+/* One label of two classes, with many ties. */
+static void test_ties_match_scikit_learn(void **state) {
   (void)state;
   for (int weighted = 0; weighted < 2; weighted++) {
     const ls_targets targets = {.values = ties_y, .weights = weighted ? fixture_weights : NULL};
@@ -413,7 +413,7 @@ static void test_ties_as_scikit_learn(void **state) {
   }
 }
 
-static void test_labels_as_scikit_learn(void **state) {
+static void test_labels_match_scikit_learn(void **state) {
   (void)state;
   for (int weighted = 0; weighted < 2; weighted++) {
     const ls_targets targets = {.values = four_y, .weights = weighted ? fixture_weights : NULL};
@@ -424,7 +424,7 @@ static void test_labels_as_scikit_learn(void **state) {
   }
 }
 
-static void test_outputs_as_scikit_learn(void **state) {
+static void test_outputs_match_scikit_learn(void **state) {
   (void)state;
   const ls_targets targets = {.values = two_y, .weights = fixture_weights};
   ls_metric *metric = new_metric(LS_TASK_REGRESSION, 2, false);
@@ -440,7 +440,7 @@ static void test_outputs_as_scikit_learn(void **state) {
 
 /* -------------------------------------------------------------- top k, ROC AUC */
 
-/* Of equal scores the smaller number comes first, as for the accuracy. */
+/* Of equal scores the smaller index comes first, as for accuracy. */
 static void test_top_k_with_ties(void **state) {
   (void)state;
   const float z[4] = {1.0F, 2.0F, 2.0F, 1.0F}; /* in order: 1, 2, 0, 3 */
@@ -448,7 +448,7 @@ static void test_top_k_with_ties(void **state) {
   for (int32_t y = 0; y < 4; y++) {
     ls_metric *metric = new_metric(LS_TASK_CLASSES, 4, y % 2 == 0);
     for (size_t k = 1; k <= 4; k++) assert_int_equal(ls_metric_add_top(metric, k), LS_OK);
-    assert_int_equal(ls_metric_add_top(metric, 2), LS_OK); /* is there already */
+    assert_int_equal(ls_metric_add_top(metric, 2), LS_OK); /* a repetition */
     assert_int_equal(metric->n_tops, 4);
     ls_metric_add(metric, 1, z, &(ls_targets){.classes = &y}, 0.0);
     for (size_t k = 1; k <= 4; k++)
@@ -458,7 +458,7 @@ static void test_top_k_with_ties(void **state) {
   }
 }
 
-/* A score that is no number is never among the best. */
+/* A NaN score is never among the top k. */
 static void test_top_k_of_nan(void **state) {
   (void)state;
   const float z[2][3] = {{NAN, 1.0F, 2.0F}, {0.0F, NAN, -1.0F}};
@@ -473,8 +473,8 @@ static void test_top_k_of_nan(void **state) {
   ls_metric_destroy(&metric);
 }
 
-/* Probabilities so near 0 or 1 that float32 can't tell them apart still rank: a far larger lead is another
- * score, for two classes the same with the other sign, and adding a number to all of z changes nothing. */
+/* Scores differ even where float32 probabilities are equal near 0 or 1. For two classes they have opposite
+ * signs. A constant added to all z has no effect. */
 static void test_scores_do_not_saturate(void **state) {
   (void)state;
   const float z[4][2] = {{30.0F, 0.0F}, {31.0F, 0.0F}, {2000.0F, 0.0F}, {128.0F, 98.0F}};
@@ -486,12 +486,12 @@ static void test_scores_do_not_saturate(void **state) {
   const double want[4] = {30.0, 31.0, 2000.0, 30.0};
   for (size_t i = 0; i < 4; i++) {
     check_close("log-odds", (double)scores[i], want[i], 0.0);
-    check_close("of the rest", (double)scores[5 + i], -want[i], 0.0);
+    check_close("second class", (double)scores[5 + i], -want[i], 0.0);
   }
   ls_metric_destroy(&metric);
 }
 
-/* log p / (1 - p) of softmax probabilities, as they are defined. */
+/* Scores equal log p / (1 - p) of the softmax probabilities by definition. */
 static void test_scores_are_log_odds(void **state) {
   (void)state;
   float z[5];
@@ -516,11 +516,11 @@ static void test_scores_are_log_odds(void **state) {
 static double auc_of(size_t n, const float *scores, const float *weights) {
   ls_scored samples[16];
   for (size_t i = 0; i < n; i++) samples[i] = (ls_scored){scores[i], weights[i]};
-  return ls_auc_of(n, samples, samples + n);
+  return ls_auc_compute(n, samples, samples + n);
 }
 
-/* By hand: pairs of one side with the other. */
-static void test_auc_by_hand(void **state) {
+/* Known areas, with infinite, denormal and equal scores. */
+static void test_known_auc(void **state) {
   (void)state;
   const float scores[] = {0.5F, -INFINITY, 3e38F, -0.0F, 0.0F, -1e-40F, INFINITY};
   check_close("order", auc_of(4, scores, (float[]){1, -1, 1, -1}), 1.0, 0.0);
@@ -528,12 +528,12 @@ static void test_auc_by_hand(void **state) {
   check_close("one tie", auc_of(2, scores + 3, (float[]){1, -1}), 0.5, 0.0);
   check_close("below 0", auc_of(2, scores + 4, (float[]){1, -1}), 1.0, 0.0);
   check_close("infinite", auc_of(2, scores + 5, (float[]){-2, 1}), 1.0, 0.0);
-  /* 0.5 (weight 2) and -inf (1) against 0 (3) and 0 (1): right are 2 * 4 of 3 * 4 */
+  /* 0.5 (weight 2) and -inf (1) against 0 (3) and 0 (1): 2 * 4 of 3 * 4 pairs are in order */
   check_close("weights", auc_of(5, scores, (float[]){2, 1, 0, -3, -1}), 8.0 / 12.0, 1e-15);
 }
 
-/* Where a side is empty, or has no weight, or a score is no number. */
-static void test_auc_not_defined(void **state) {
+/* One side is empty or has no weight, or a score is NaN. */
+static void test_undefined_auc(void **state) {
   (void)state;
   const float scores[] = {1.0F, 2.0F, NAN};
   const float y[] = {1.0F, 1.0F, 0.0F, 1.0F};
@@ -549,11 +549,11 @@ static void test_auc_not_defined(void **state) {
   rank_all(metric, &(ls_targets){.values = y});
   check_close("label 0", ls_metric_auc(metric, 0), 0.0, 0.0);
   assert_true(isnan(ls_metric_auc(metric, 1)));
-  check_close("the mean leaves it out", ls_metric_macro_auc(metric), 0.0, 0.0);
+  check_close("the mean ignores it", ls_metric_macro_auc(metric), 0.0, 0.0);
   ls_metric_destroy(&metric);
 }
 
-/* More samples than a sort by one digit could tell apart, against counting all pairs. */
+/* Many samples, which need all digits of the sort, against the count over all pairs. */
 static void test_auc_of_many(void **state) {
   (void)state;
   enum { N = 3000 };
@@ -571,7 +571,7 @@ static void test_auc_of_many(void **state) {
       all += pair;
       right += samples[i].score > samples[j].score ? pair : 0.0;
     }
-  check_close("auc", ls_auc_of(N, samples, samples + N), right / all, 1e-12);
+  check_close("auc", ls_auc_compute(N, samples, samples + N), right / all, 1e-12);
   free(samples);
   free(x);
 }
@@ -585,22 +585,22 @@ int main(void) {
       cmocka_unit_test(test_one_label),
       cmocka_unit_test(test_many_labels),
       cmocka_unit_test(test_regression),
-      cmocka_unit_test(test_regression_by_hand),
+      cmocka_unit_test(test_known_regression),
       cmocka_unit_test(test_units),
       cmocka_unit_test(test_parts_add_up),
-      cmocka_unit_test(test_not_defined),
+      cmocka_unit_test(test_undefined),
       cmocka_unit_test(test_reset),
       cmocka_unit_test(test_nan_outputs),
-      cmocka_unit_test(test_classes_as_scikit_learn),
-      cmocka_unit_test(test_ties_as_scikit_learn),
-      cmocka_unit_test(test_labels_as_scikit_learn),
-      cmocka_unit_test(test_outputs_as_scikit_learn),
+      cmocka_unit_test(test_classes_match_scikit_learn),
+      cmocka_unit_test(test_ties_match_scikit_learn),
+      cmocka_unit_test(test_labels_match_scikit_learn),
+      cmocka_unit_test(test_outputs_match_scikit_learn),
       cmocka_unit_test(test_top_k_with_ties),
       cmocka_unit_test(test_top_k_of_nan),
       cmocka_unit_test(test_scores_do_not_saturate),
       cmocka_unit_test(test_scores_are_log_odds),
-      cmocka_unit_test(test_auc_by_hand),
-      cmocka_unit_test(test_auc_not_defined),
+      cmocka_unit_test(test_known_auc),
+      cmocka_unit_test(test_undefined_auc),
       cmocka_unit_test(test_auc_of_many),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,7 +95,7 @@ static void too_large_state_is_rejected(void **state) {
   ls_config_destroy(&config);
 }
 
-/* Parameters that are close up to rounding: relative to their sizes, those at the start included. */
+/* Compares parameters up to rounding, relative to the larger of final and initial magnitude. */
 static void check_params(const char *what, const float *got, const float *want) {
   for (size_t i = 0; i < FIXTURE_PARAMS; i++) {
     const double size = fmax(fabs((double)want[i]), fabs((double)path_start[i]));
@@ -103,7 +103,7 @@ static void check_params(const char *what, const float *got, const float *want) 
   }
 }
 
-/* The schedule of its map, or the constant one. */
+/* The schedule of a map; NULL: constant. */
 static ls_schedule schedule_of(const char *map) {
   char *const text = ls_format("schedule: %s", map ? map : "{type: constant}");
   ls_config *config = config_of(text);
@@ -115,7 +115,7 @@ static ls_schedule schedule_of(const char *map) {
   return schedule;
 }
 
-/* The gradients are handed over multiplied by 128, as sums over a batch would be. */
+/* Passes the gradients divided by `scale`, as sums over a batch are. */
 static void check_path(const fixture_path *path, float scale) {
   ls_optim *optim = optim_of(path->optimizer, FIXTURE_PARAMS);
   const ls_schedule schedule = schedule_of(path->schedule);
@@ -138,7 +138,7 @@ static void check_path(const fixture_path *path, float scale) {
   ls_optim_destroy(&optim);
 }
 
-static void paths_are_those_of_pytorch(void **state) {
+static void paths_match_pytorch(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(fixture_paths); i++) {
     check_path(&fixture_paths[i], 1.0F);
@@ -146,20 +146,20 @@ static void paths_are_those_of_pytorch(void **state) {
   }
 }
 
-static void every_kind_has_a_path(void **state) {
+static void every_type_has_a_path(void **state) {
   (void)state;
   for (size_t t = 0; ls_optim_types[t]; t++) {
     char *const key = ls_format("type: %s", ls_optim_types[t]->name);
     bool found = false;
     for (size_t i = 0; i < COUNT(fixture_paths); i++)
       found = found || strstr(fixture_paths[i].optimizer, key);
-    if (!found) fail_msg("the kind %s needs a path in make_fixtures.py", ls_optim_types[t]->name);
+    if (!found) fail_msg("type %s: no path; add one to make_fixtures.py", ls_optim_types[t]->name);
     free(key);
   }
 }
 
-/* Without a gradient from the start and without decay, nothing moves. */
-static void no_gradient_is_no_step(void **state) {
+/* With zero gradients and no decay, parameters do not change. */
+static void zero_gradients_change_nothing(void **state) {
   (void)state;
   for (size_t t = 0; ls_optim_types[t]; t++) {
     char *const map = ls_format("{type: %s, weight_decay: 0}", ls_optim_types[t]->name);
@@ -173,9 +173,8 @@ static void no_gradient_is_no_step(void **state) {
   }
 }
 
-/* Adam's first step has the length of the learning rate, whatever the gradient's size: here 1e4 and 1e-4.
- */
-static void adam_starts_with_its_rate(void **state) {
+/* The first step of adam has the size of the learning rate for any gradient: here 1e4 and 1e-4. */
+static void first_step_of_adam_is_the_rate(void **state) {
   (void)state;
   ls_optim *optim = optim_of("{type: adam, lr: 0.125}", 2);
   const float grads[2] = {1e4F, -1e-4F};
@@ -186,8 +185,8 @@ static void adam_starts_with_its_rate(void **state) {
   ls_optim_destroy(&optim);
 }
 
-/* adamw's decay alone, twice: w (1 - 0.5 * 0.25)^2. That of the others goes through the gradient. */
-static void decay_moves_what_has_no_gradient(void **state) {
+/* Two steps of decay alone. adamw: w (1 - 0.5 * 0.25)^2; the others add the decay to the gradient. */
+static void decay_acts_without_gradients(void **state) {
   (void)state;
   for (size_t t = 0; ls_optim_types[t]; t++) {
     char *const map = ls_format("{type: %s, lr: 0.5, weight_decay: 0.25}", ls_optim_types[t]->name);
@@ -203,8 +202,7 @@ static void decay_moves_what_has_no_gradient(void **state) {
   }
 }
 
-/* A run that is left and taken up by its number of steps and its slots, as a checkpoint keeps them, goes on
- * with the same bits. */
+/* A run resumed from its number of steps and its slots, as stored in a checkpoint, has the same bits. */
 static void state_is_steps_and_slots(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(fixture_paths); i++) {
@@ -230,8 +228,8 @@ static void state_is_steps_and_slots(void **state) {
   }
 }
 
-/* The least eps that is taken is no 0 in float. */
-static void the_least_eps_keeps_numbers(void **state) {
+/* The minimum of eps is not 0 in float. */
+static void minimum_eps_gives_finite_parameters(void **state) {
   (void)state;
   static const char *const names[] = {"adagrad", "rmsprop", "adam", "adamw"};
   for (size_t t = 0; t < COUNT(names); t++) {
@@ -251,13 +249,13 @@ int main(void) {
       cmocka_unit_test(tables_are_complete),
       cmocka_unit_test(state_starts_at_zero),
       cmocka_unit_test(too_large_state_is_rejected),
-      cmocka_unit_test(paths_are_those_of_pytorch),
-      cmocka_unit_test(every_kind_has_a_path),
-      cmocka_unit_test(no_gradient_is_no_step),
-      cmocka_unit_test(adam_starts_with_its_rate),
-      cmocka_unit_test(decay_moves_what_has_no_gradient),
+      cmocka_unit_test(paths_match_pytorch),
+      cmocka_unit_test(every_type_has_a_path),
+      cmocka_unit_test(zero_gradients_change_nothing),
+      cmocka_unit_test(first_step_of_adam_is_the_rate),
+      cmocka_unit_test(decay_acts_without_gradients),
       cmocka_unit_test(state_is_steps_and_slots),
-      cmocka_unit_test(the_least_eps_keeps_numbers),
+      cmocka_unit_test(minimum_eps_gives_finite_parameters),
   };
   return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
 }

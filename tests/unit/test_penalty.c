@@ -1,9 +1,9 @@
-/* penalty: its section, its value, its gradient against differences, and the proximal step. */
+/* Tests of penalties: the section, the value, the gradient against differences, and the proximal step. */
 #include "support.h"
 
 #include "lockstep/optim.h"
 
-/* Two matrices under penalties of their own, a bias without, a matrix under l1 alone; with gaps between. */
+/* Two matrices with their own penalties, a bias without, a matrix with l1 only; with gaps between them. */
 static const ls_segment segments[] = {
     {.path = "0-dense/W", .offset = 1, .rows = 3, .cols = 4, .l1 = 0.5, .l2 = 0.25},
     {.path = "0-dense/b", .kind = LS_SEGMENT_BIAS, .offset = 14, .rows = 3},
@@ -12,7 +12,7 @@ static const ls_segment segments[] = {
 };
 #define N ((size_t)30)
 
-/* The segment that element i is in, or NULL. */
+/* The segment of element i, or NULL. */
 static const ls_segment *segment_at(size_t i) {
   for (size_t k = 0; k < COUNT(segments); k++)
     if (i >= segments[k].offset && i < segments[k].offset + ls_segment_count(&segments[k]))
@@ -33,7 +33,7 @@ static void value_is_the_sum_of_its_parts(void **state) {
   check_close("of nothing", ls_penalty_value(0, NULL, w), 0.0, 0.0);
 }
 
-/* The value along one parameter, the l1 left out: l2 is what has a gradient. */
+/* The value of the l2 penalty after a step along one parameter. */
 static double smooth_value(const float *w, size_t i, float step) {
   ls_segment smooth[COUNT(segments)];
   memcpy(smooth, segments, sizeof smooth);
@@ -44,12 +44,12 @@ static double smooth_value(const float *w, size_t i, float step) {
   return ls_penalty_value(COUNT(smooth), smooth, moved);
 }
 
-/* All of it, in ranges that do not end where segments do. */
+/* A partition of all elements whose boundaries are inside segments. */
 static const ls_range parts[] = {{0, 1}, {1, N / 2}, {1 + N / 2, 0}, {1 + N / 2, N - 1 - N / 2}};
 
-/* Central differences of a parabola are exact; the steps are powers of 2. It is added to what is there, as
- * often as the weight says. */
-static void gradient_is_that_of_the_value(void **state) {
+/* Central differences of a parabola are exact for steps that are powers of 2. The gradient is added with
+ * the weight. */
+static void gradient_matches_the_value(void **state) {
   (void)state;
   const double weight = 48.0;
   float w[N];
@@ -72,7 +72,7 @@ static double proximal(double w, double by) {
   return copysign(fmax(fabs(w) - by, 0.0), w);
 }
 
-static void shrinking_is_the_proximal_step(void **state) {
+static void soft_threshold_is_the_proximal_step(void **state) {
   (void)state;
   const double lr = 0.25;
   float w[N];
@@ -85,7 +85,7 @@ static void shrinking_is_the_proximal_step(void **state) {
   for (size_t i = 0; i < N; i++) {
     const ls_segment *const s = segment_at(i);
     const double by = s ? lr * s->l1 : 0.0;
-    check_close("shrunk", (double)w[i], proximal((double)before[i], by), 1e-7);
+    check_close("threshold", (double)w[i], proximal((double)before[i], by), 1e-7);
     if (fabs((double)before[i]) <= by) assert_true(w[i] == 0.0F);
     if (by == 0.0) check_same("not penalised", 1, &w[i], &before[i]);
     n_zeros += w[i] == 0.0F;
@@ -93,7 +93,7 @@ static void shrinking_is_the_proximal_step(void **state) {
   assert_true(n_zeros > 3);
 }
 
-/* The proximal step is the minimum of l1 |x| + (x - w)^2 / (2 lr): nothing near it is less. */
+/* The proximal step minimizes l1 |x| + (x - w)^2 / (2 lr): values near it are larger. */
 static void the_proximal_step_is_a_minimum(void **state) {
   (void)state;
   const ls_segment one = {.rows = 1, .cols = 1, .l1 = 0.5};
@@ -153,8 +153,8 @@ static void errors_have_a_location(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(value_is_the_sum_of_its_parts),
-      cmocka_unit_test(gradient_is_that_of_the_value),
-      cmocka_unit_test(shrinking_is_the_proximal_step),
+      cmocka_unit_test(gradient_matches_the_value),
+      cmocka_unit_test(soft_threshold_is_the_proximal_step),
       cmocka_unit_test(the_proximal_step_is_a_minimum),
       cmocka_unit_test(the_section_is_read),
       cmocka_unit_test(errors_have_a_location),

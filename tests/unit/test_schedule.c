@@ -1,10 +1,10 @@
-/* schedule: the rates that PyTorch's schedulers give, warm-up, and what the config may say. */
+/* Tests of schedules: the rates of PyTorch's schedulers, warm-up, and the section of the config. */
 #include "fixtures.h"
 #include "support.h"
 
 #include "lockstep/optim.h"
 
-/* The schedule of its map, its length set to that of the fixtures' runs. */
+/* The schedule of a map, with the length of the runs in the fixtures. */
 static ls_schedule schedule_of(const char *map) {
   char *const text = ls_format("schedule: %s", map);
   ls_config *config = config_of(text);
@@ -27,7 +27,7 @@ static void check_rate(const char *what, double got, double want) {
   check_close(what, got, want, 1e-12 * want);
 }
 
-static void rates_are_those_of_pytorch(void **state) {
+static void rates_match_pytorch(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(fixture_schedules); i++) {
     const fixture_schedule *const f = &fixture_schedules[i];
@@ -37,7 +37,7 @@ static void rates_are_those_of_pytorch(void **state) {
   }
 }
 
-static void plateaus_are_those_of_pytorch(void **state) {
+static void plateaus_match_pytorch(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(fixture_plateaus); i++) {
     const fixture_plateau *const f = &fixture_plateaus[i];
@@ -51,8 +51,9 @@ static void plateaus_are_those_of_pytorch(void **state) {
   }
 }
 
-/* 3 bad epochs in a row reduce, not 2; then it counts anew; a better one starts the count, too. */
-static void patience_is_what_is_borne(void **state) {
+/* With patience 2, the third bad epoch in a row reduces the rate. A reduction and a better epoch restart
+ * the count. */
+static void patience_counts_bad_epochs(void **state) {
   (void)state;
   const ls_schedule schedule = schedule_of("{type: plateau, patience: 2, factor: 0.5}");
   static const struct {
@@ -67,8 +68,8 @@ static void patience_is_what_is_borne(void **state) {
   check_close("best", plateau.best, 0.5, 0.0);
 }
 
-/* Before a first number there is no best: a NaN is a bad epoch, and 0 at the start is no best of 0. */
-static void a_plateau_begins_without_a_best(void **state) {
+/* Before the first number there is no best: NaN is a bad epoch, and the initial 0 is not a best of 0. */
+static void plateau_starts_without_a_best(void **state) {
   (void)state;
   const ls_schedule schedule = schedule_of("{type: plateau}");
   ls_plateau plateau = {0};
@@ -81,8 +82,8 @@ static void a_plateau_begins_without_a_best(void **state) {
   check_close("best", plateau.best, -3.0, 0.0);
 }
 
-/* A rate has no memory: asked backwards, and from a copy, it is the same to the bit. */
-static void rates_depend_on_the_time_alone(void **state) {
+/* A rate has no memory: in reverse order, and from a copy, it has the same bits. */
+static void rates_depend_only_on_the_position(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(fixture_schedules); i++) {
     const fixture_schedule *const f = &fixture_schedules[i];
@@ -95,7 +96,7 @@ static void rates_depend_on_the_time_alone(void **state) {
   }
 }
 
-static void cosine_and_linear_stay_at_their_end(void **state) {
+static void cosine_and_linear_stay_at_min_lr(void **state) {
   (void)state;
   static const char *const maps[] = {"{type: cosine, total_steps: 10, min_lr: 0.03}",
                                      "{type: linear, total_steps: 10, min_lr: 0.03, warmup_steps: 9}"};
@@ -108,9 +109,9 @@ static void cosine_and_linear_stay_at_their_end(void **state) {
   }
 }
 
-/* A warm-up that reaches the end or goes beyond, more epochs than can be counted, no epoch at all, rates of
- * 0: the rates remain numbers of at least 0 and at most the base. */
-static void rates_are_always_numbers(void **state) {
+/* With a warm-up up to the end or beyond it, an overflowing number of steps, no epochs, or a base of 0,
+ * rates are numbers from 0 to the base. */
+static void rates_are_finite(void **state) {
   (void)state;
   static const char *const maps[] = {
       "{type: cosine, warmup_epochs: 8}",          "{type: linear, warmup_epochs: 20, total_steps: 30}",
@@ -135,7 +136,7 @@ static void rates_are_always_numbers(void **state) {
   }
 }
 
-static void a_given_length_stays(void **state) {
+static void a_given_length_is_kept(void **state) {
   (void)state;
   const ls_schedule given = schedule_of("{type: cosine, total_steps: 7, warmup_steps: 3}");
   assert_int_equal(given.total_steps, 7);
@@ -145,8 +146,8 @@ static void a_given_length_stays(void **state) {
   assert_int_equal(counted.warmup_steps, 2 * FIXTURE_EPOCH_STEPS);
 }
 
-/* Absent, empty or without a type. Printed, the document says so. */
-static void constant_is_what_is_not_given(void **state) {
+/* A section that is absent, empty or without a type is constant, and printed as such. */
+static void the_default_is_constant(void **state) {
   (void)state;
   static const char *const texts[] = {"x: 1\n", "schedule:\n", "schedule: {}\n", "schedule: {type: }\n"};
   for (size_t i = 0; i < COUNT(texts); i++) {
@@ -236,8 +237,8 @@ static void tables_are_complete(void **state) {
   }
 }
 
-/* Each has a run of PyTorch's to follow. */
-static void every_kind_has_a_fixture(void **state) {
+/* Every type has a recorded run of PyTorch. */
+static void every_type_has_a_fixture(void **state) {
   (void)state;
   for (size_t t = 0; ls_schedule_types[t]; t++) {
     char *const key = ls_format("type: %s", ls_schedule_types[t]->name);
@@ -246,26 +247,26 @@ static void every_kind_has_a_fixture(void **state) {
       found = found || strstr(fixture_schedules[i].schedule, key);
     for (size_t i = 0; i < COUNT(fixture_plateaus); i++)
       found = found || strstr(fixture_plateaus[i].schedule, key);
-    if (!found) fail_msg("the kind %s needs a run in make_fixtures.py", ls_schedule_types[t]->name);
+    if (!found) fail_msg("type %s: no run; add one to make_fixtures.py", ls_schedule_types[t]->name);
     free(key);
   }
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(rates_are_those_of_pytorch),
-      cmocka_unit_test(plateaus_are_those_of_pytorch),
-      cmocka_unit_test(patience_is_what_is_borne),
-      cmocka_unit_test(a_plateau_begins_without_a_best),
-      cmocka_unit_test(rates_depend_on_the_time_alone),
-      cmocka_unit_test(cosine_and_linear_stay_at_their_end),
-      cmocka_unit_test(rates_are_always_numbers),
-      cmocka_unit_test(a_given_length_stays),
-      cmocka_unit_test(constant_is_what_is_not_given),
+      cmocka_unit_test(rates_match_pytorch),
+      cmocka_unit_test(plateaus_match_pytorch),
+      cmocka_unit_test(patience_counts_bad_epochs),
+      cmocka_unit_test(plateau_starts_without_a_best),
+      cmocka_unit_test(rates_depend_only_on_the_position),
+      cmocka_unit_test(cosine_and_linear_stay_at_min_lr),
+      cmocka_unit_test(rates_are_finite),
+      cmocka_unit_test(a_given_length_is_kept),
+      cmocka_unit_test(the_default_is_constant),
       cmocka_unit_test(printed_config_reads_back),
       cmocka_unit_test(errors_have_a_location),
       cmocka_unit_test(tables_are_complete),
-      cmocka_unit_test(every_kind_has_a_fixture),
+      cmocka_unit_test(every_type_has_a_fixture),
   };
   return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -1,17 +1,17 @@
-/* The kinds of optimizers, one table each, and what they share. */
-#ifndef LOCKSTEP_OPTIM_KINDS_H
-#define LOCKSTEP_OPTIM_KINDS_H
+/* Private to the module: the tables of the optimizer types, and their shared options. */
+#ifndef LOCKSTEP_SRC_OPTIM_INTERNAL_H
+#define LOCKSTEP_SRC_OPTIM_INTERNAL_H
 
 #include "lockstep/optim.h"
 
-extern const ls_optim_type ls_optim_sgd;
-extern const ls_optim_type ls_optim_momentum;
-extern const ls_optim_type ls_optim_adagrad;
-extern const ls_optim_type ls_optim_rmsprop;
-extern const ls_optim_type ls_optim_adam;
-extern const ls_optim_type ls_optim_adamw;
+extern const ls_optim_type optim_sgd;
+extern const ls_optim_type optim_momentum;
+extern const ls_optim_type optim_adagrad;
+extern const ls_optim_type optim_rmsprop;
+extern const ls_optim_type optim_adam;
+extern const ls_optim_type optim_adamw;
 
-/* What the options of every kind begin with. */
+/* The first member of the options of every type. */
 typedef struct optim_common {
   const char *type;
   double lr;
@@ -21,7 +21,7 @@ typedef struct optim_common {
 /* The learning rate of the options. */
 double optim_common_lr(const ls_optim *optim);
 
-/* Rows of several tables. The struct `options` of a kind begins with an optim_common. */
+/* Rows of several tables. The struct `options` of a type begins with an optim_common. */
 #define OPTIM_TYPE_KEY      LS_TEXT_KEY("type", optim_common, type, "optimizer type", .flags = LS_KEY_REQUIRED)
 #define OPTIM_LR_KEY(value) LS_REAL_KEY("lr", optim_common, lr, value, 0, 1e6, "learning rate")
 #define OPTIM_DECAY_KEY(value, help)                                                                       \
