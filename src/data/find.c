@@ -174,27 +174,37 @@ static ls_status fail_absent(const ls_store *store, const char *group, const cha
                  ls_store_path(store), group, what, known, names[0], text[0] ? text : "nothing");
 }
 
+/* Finds an array that the dataset needs. */
+static ls_status find_required(const ls_store *store, const ls_dataset_request *request, const char *group,
+                               const char *const *names, const char *explicit_name, const char *what,
+                               char **path) {
+  const ls_status status = look_up_or_keep(store, request, group, names, explicit_name, what, path);
+  return status == LS_OK && !*path ? fail_absent(store, group, names, what) : status;
+}
+
+/* Finds the arrays in a group. */
+static ls_status find_in_group(const ls_store *store, const ls_dataset_request *request, const char *group,
+                               data_names *names) {
+  if (ls_store_kind_of(store, group) != LS_STORE_GROUP)
+    return ls_fail(LS_ERR_DATA, "%s: group %s does not exist", ls_store_path(store), group);
+  ls_status status = find_required(store, request, group, x_names, request->x, "inputs", &names->x);
+  if (status != LS_OK || request->target == LS_TARGET_NONE) return status;
+  status = find_required(store, request, group, y_names, request->y, "targets", &names->y);
+  return status == LS_OK ? find_one(store, request, group, w_names, "weights", &names->w) : status;
+}
+
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
                            data_names *names) {
+  const bool has_targets = request->target != LS_TARGET_NONE;
   char *chosen = group ? ls_strdup(group) : NULL;
   ls_status status = LS_OK;
   *names = (data_names){0};
   if (!group) status = choose_group(store, request, &chosen);
   if (group && !request->may_differ) status = check_inside(store, group, request->x);
-  if (group && !request->may_differ && status == LS_OK && request->target != LS_TARGET_NONE)
+  if (status == LS_OK && group && !request->may_differ && has_targets)
     status = check_inside(store, group, request->y);
-  if (status == LS_OK && !chosen) status = ls_fail_memory("a path", 0);
-  if (status == LS_OK && ls_store_kind_of(store, chosen) != LS_STORE_GROUP)
-    status = ls_fail(LS_ERR_DATA, "%s: group %s does not exist", ls_store_path(store), chosen);
   if (status == LS_OK)
-    status = look_up_or_keep(store, request, chosen, x_names, request->x, "inputs", &names->x);
-  if (status == LS_OK && !names->x) status = fail_absent(store, chosen, x_names, "inputs");
-  if (status == LS_OK && request->target != LS_TARGET_NONE)
-    status = look_up_or_keep(store, request, chosen, y_names, request->y, "targets", &names->y);
-  if (status == LS_OK && request->target != LS_TARGET_NONE && !names->y)
-    status = fail_absent(store, chosen, y_names, "targets");
-  if (status == LS_OK && request->target != LS_TARGET_NONE)
-    status = find_one(store, request, chosen, w_names, "weights", &names->w);
+    status = chosen ? find_in_group(store, request, chosen, names) : ls_fail_memory("a path", 0);
   free(chosen);
   if (status != LS_OK) data_names_free(names);
   return status;
