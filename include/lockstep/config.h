@@ -148,6 +148,10 @@ ls_status ls_config_replace(ls_config *config, ls_node *scalar, const char *text
 void ls_config_error(ls_config *config, const ls_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The place of `node` as in messages, "file:line: <path>", to be freed by the caller; NULL if memory is
+ * short. */
+char *ls_config_place(const ls_config *config, const ls_node *node);
+
 /* LS_OK, or LS_ERR_CONFIG with the errors, one per line and each once, sorted by line (those of --set
  * last); at most 50, then "... and N more". */
 ls_status ls_config_status(const ls_config *config);

@@ -111,6 +111,10 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
  * dataset can only be closed. */
 ls_status ls_dataset_read(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
 
+/* Local. The shape of a sample: the dims of x without the first, (1) if x has no others, and flat if there
+ * are more than LS_SHAPE_MAX. */
+ls_shape ls_dataset_shape(const ls_dataset *dataset);
+
 /* Collective. */
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
 

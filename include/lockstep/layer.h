@@ -1,7 +1,7 @@
-/* layer: the operators a net is made of, and its losses.
+/* layer: the operators of a model, and its losses.
  *
- * A kind of layer is a constant table of functions, ls_layer_type, and options of its own: a new kind is
- * one new file and one line in the list of src/layer/layer.c. All functions are local. */
+ * A layer type is a constant table of functions, ls_layer_type, with private options: a new type is one new
+ * file and one line in the list of src/layer/types.c. All functions are local. */
 #ifndef LOCKSTEP_LAYER_H
 #define LOCKSTEP_LAYER_H
 
@@ -9,63 +9,68 @@
 #include "lockstep/config.h"
 #include "lockstep/math.h"
 
-/* ------------------------------------------------------------------ a layer */
+/* ------------------------------------------------------------------ a pass */
 
-/* What a sweep is for. */
 typedef enum ls_pass_mode {
-  LS_PREDICT, /* a row's result depends on that row alone */
-  LS_TRAIN,   /* dropout is on, batch norm uses the batch's statistics and moves its running averages */
-  LS_PROBE    /* as in training, but nothing is drawn and nothing kept: the net as one smooth function */
+  LS_PREDICT, /* the result of a row depends on that row alone */
+  LS_TRAIN, /* dropout is active; batch norm uses the batch's statistics and updates its running averages */
+  LS_PROBE  /* as LS_TRAIN, but without dropout and updates: the model as one smooth function */
 } ls_pass_mode;
 
-/* One sweep over a batch. Rows are worked on lane by lane: lane l is the rows lanes[l] .. lanes[l + 1] - 1,
- * each with products of its own, so that a lane's result does not depend on what else the rank holds. Sums
- * over lanes are folded as the leaves of a binary tree, ((0 + 1) + (2 + 3)) + ..., whose subtrees are what
- * the ranks hold: see ls_comm_tree.
- * A rank without rows takes part as well, where `sum` is set. */
+/* A forward or backward pass over the rows of a batch. The rows are divided into lanes: lane l has the rows
+ * lanes[l] .. lanes[l + 1] - 1. The lanes are computed separately, so that the result of a lane does not
+ * depend on the other rows of this rank. Sums over lanes are folded as the leaves of a binary tree,
+ * ((0 + 1) + (2 + 3)) + ...; each rank holds a subtree (see ls_comm_tree). If `sum` is set, ranks without
+ * rows must take part too. */
 typedef struct ls_pass {
   size_t n_lanes;      /* at least 1 */
-  const size_t *lanes; /* (n_lanes + 1), from 0 */
+  const size_t *lanes; /* (n_lanes + 1), starts with 0 */
   ls_pass_mode mode;
-  bool adds;               /* backward adds to the parameters' gradients that are there */
-  uint64_t seed, step;     /* key of what is drawn */
-  const uint64_t *samples; /* (rows): the sample numbers, likewise; may be NULL unless LS_TRAIN */
+  bool adds;               /* backward adds to the gradients of the parameters */
+  uint64_t seed, step;     /* key of the random numbers */
+  const uint64_t *samples; /* (rows): sample numbers, part of the key; may be NULL unless LS_TRAIN */
 
-  /* x[i], i < n, becomes its sum over the rows of all ranks, the same bits on all of them: for what depends
-   * on the whole global batch. NULL: this rank has the whole batch. */
+  /* Replaces x[i], i < n, by its sum over all ranks, with the same bits on every rank. NULL: this rank has
+   * the whole global batch. */
   void (*sum)(void *context, double *x, size_t n);
 
-  /* Called in backward as gradients become final: all those before `end` in the model's memory; NULL says
-   * nothing new, but lets what waits for gradients go on. Without it nothing waits. */
+  /* Backward calls this as gradients become final: all gradients before `end` in the model's memory are
+   * final. end NULL: no new ones, but pending communication may progress. NULL: nobody waits. */
   void (*ready)(void *context, const float *end);
   void *context;
 } ls_pass;
 
-/* Local. All rows of a pass. */
+/* The number of rows of a pass. */
 static inline size_t ls_pass_rows(const ls_pass *pass) {
   return pass->lanes[pass->n_lanes];
 }
 
-/* A block of parameters or state of a layer. The views are set by the model that owns the memory. */
+/* ------------------------------------------------------------------ a layer */
+
+/* A block of parameters or state of a layer, with `rows` rows of the shape `row` (see ls_segment). The
+ * model owns the memory and sets the views. */
 typedef struct ls_param {
   const char *name; /* "W" */
   ls_segment_kind kind;
-  size_t rows, cols;   /* cols 0: a vector of rows elements */
-  bool has_l1, has_l2; /* has penalties of its own; else the model's, where it is a weight */
+  size_t rows;
+  ls_shape row;
+  bool has_l1, has_l2; /* whether l1 and l2 replace the model's penalties, which apply to weights only */
   double l1, l2;
-  float *value, *grad; /* state has no grad */
+  float *value, *grad; /* grad: NULL for state */
 } ls_param;
 
-/* Local. Elements of a block. */
+/* The number of elements of a block. */
 static inline size_t ls_param_count(const ls_param *param) {
-  return param->cols ? param->rows * param->cols : param->rows;
+  size_t count = param->rows;
+  for (size_t i = 0; i < param->row.n_dims; i++) count *= param->row.dims[i];
+  return count;
 }
 
 #define LS_LAYER_PARAMS_MAX 4
 #define LS_LAYER_STATES_MAX 2
 
 #define LS_LAYERS_MAX      1000 /* in the config's list */
-#define LS_LAYER_INDEX_MAX 2048 /* with those inside others */
+#define LS_LAYER_INDEX_MAX 2048 /* including inner layers */
 
 typedef struct ls_layer_type ls_layer_type;
 
@@ -73,85 +78,114 @@ typedef struct ls_layer ls_layer;
 
 struct ls_layer {
   const ls_layer_type *type;
-  uint32_t index; /* key of what is drawn: in the config's list, from 0; those inside others are counted
-                     from LS_LAYERS_MAX on in the order of reading */
-  void *options;  /* owned; filled by the type's table of keys */
-  size_t n_in, n_out;
-  bool is_linked; /* the loss applies this last layer's activation itself: see ls_loss */
+  const char *role; /* name of an inner layer in paths, such as "skip"; NULL: its index and type */
+  char *where;      /* owned; place in the config, "FILE:LINE: model.1", for messages */
+  uint32_t index;   /* key of random numbers: position in the config's list, from 0; inner layers count from
+                       LS_LAYERS_MAX in the order of the config */
+  void *options;    /* owned; filled by the type's table of keys */
+  ls_shape in, out; /* of one sample */
+  size_t n_in, n_out; /* their numbers of elements */
+  bool is_linked;     /* the loss applies the activation of this last layer: see ls_loss_link */
+  bool adds_output;   /* forward adds its result to y */
   size_t n_params;
   ls_param params[LS_LAYER_PARAMS_MAX];
   size_t n_states; /* saved with the parameters, but not trained */
   ls_param states[LS_LAYER_STATES_MAX];
   size_t n_children;
-  ls_layer **children; /* owned: the layers inside this one */
-  void *scratch;       /* a view into the model's arena */
-  float *room;         /* (levels, room_size): for folding lanes, shared; NULL: one lane a pass */
-  size_t room_size;    /* the most parameters that any layer has */
-  const float *output; /* (rows, n_out): of the latest forward; the last of a net: before its link */
+  ls_layer **children;   /* owned: the inner layers */
+  void *kept;            /* memory of this layer alone, such as a mask that backward needs */
+  size_t workspace_size; /* bytes that this layer requested, without those of inner layers */
+  void *workspace;       /* shared with all other layers; undefined at the start of each call */
+  float *fold;           /* (levels, parameters), in the workspace: gradients of lanes; NULL: one lane */
+  const float *output;   /* (rows, n_out): result of the latest forward pass, before a linked activation */
 };
 
-/* Local. Where backward puts the gradient of a block of parameters over one lane, and what the numbers that
- * are there count (0: nothing, 1: they are added to); and, once it is there, folding it. */
-float *ls_lane_gradient(const ls_layer *layer, const ls_pass *pass, size_t param, size_t lane, float *beta);
-void ls_lane_end(const ls_layer *layer, const ls_pass *pass, size_t param, size_t lane);
+/* Rows of a batch that a layer computes together: a lane, or all rows of the pass. */
+typedef struct ls_rows {
+  size_t first;   /* number of the first row in the pass */
+  size_t n;       /* may be 0 */
+  const float *x; /* (n, n_in) */
+  float *y;       /* (n, n_out): written by forward, read by backward */
+  float *dy;      /* (n, n_out): dL/dy in backward, which may overwrite it; NULL in forward */
+  float *dx;      /* (n, n_in): dL/dx, to be written by backward; NULL: not needed, on any rank */
+  float *grads[LS_LAYER_PARAMS_MAX]; /* where backward writes the gradients of the parameters: */
+  float beta;                        /* grads = beta grads + sum over the rows; 0 or 1 */
+} ls_rows;
 
-/* The functions of a kind of layer. Those without a comment on NULL must be there. */
+/* The functions of a layer type. Those without a comment on NULL are required. */
 struct ls_layer_type {
   const char *name;
   const char *help;   /* one line */
   const ls_key *keys; /* of the layer's map; the first is `layer` */
   size_t options_size;
 
-  /* Reads what the table of keys can't tell, and checks options against each other; collects mistakes.
+  /* forward and backward get all rows of a pass in one call, without `grads`, instead of one call for each
+   * lane: for layers whose rows depend on each other and layers with inner layers. */
+  bool spans_lanes;
+
+  /* Reads keys that the table cannot describe and checks the options against each other; collects errors.
    * NULL: nothing to do. */
   void (*check)(ls_layer *layer, ls_config *config, ls_node *node);
 
-  /* The list of the layers inside, which become its children. NULL: there are none. */
+  /* Returns the list of the inner layers, which become the children. NULL: no inner layers. */
   ls_node *(*list)(const ls_layer *layer);
 
-  /* What its own parameters stand under, beside its children's. NULL: has no children. */
-  const char *own_name;
+  /* Sets `out`, params and states from `in`, and infers the shapes of inner layers. LS_ERR_CONFIG if the
+   * layer cannot process the input; the message names both shapes. */
+  ls_status (*shape)(ls_layer *layer);
 
-  /* From n_in: sets n_out, and the names and shapes of params and states; its children's too. */
-  void (*shape)(ls_layer *layer);
-
-  /* Sets the values of its own parameters and state, keyed on (seed, layer, block, row, element). NULL: has
-   * none. */
+  /* Sets the initial values of its own parameters and state, keyed on (seed, layer, block, row, element).
+   * NULL: has none. */
   void (*initialise)(const ls_layer *layer, uint64_t seed);
 
-  /* Takes the scratch for at most `rows` rows, its children's too. NULL: needs none. */
+  /* Takes `kept` from the arena, and requests workspace by ls_layer_request, for passes of at most `rows`
+   * rows. Called twice: see ls_arena. NULL: needs no memory. */
   void (*reserve)(ls_layer *layer, ls_arena *arena, size_t rows);
 
-  /* y = layer(x).  x: (rows, n_in), y: (rows, n_out) */
-  void (*forward)(ls_layer *layer, const ls_pass *pass, const float *x, float *y);
+  /* y = layer(x) */
+  void (*forward)(ls_layer *layer, const ls_pass *pass, const ls_rows *rows);
 
-  /* From dy = dL/dy: the gradients of the parameters, overwritten with (or, where pass->adds, added to by)
-   * sums over all rows, and dx = dL/dx unless dx is NULL (on all ranks or none). dy is used up.
-   * y: as forward left it */
-  void (*backward)(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
-                   float *dx);
+  /* Computes the gradients of the parameters and dx. */
+  void (*backward)(ls_layer *layer, const ls_pass *pass, const ls_rows *rows);
 
-  /* The activation with which the layer ends, LS_LINEAR where it has none. NULL: none. */
+  /* The final activation of the layer; LS_LINEAR: none. NULL: none. */
   ls_activation (*activation)(const ls_layer *layer);
 };
 
-/* Local. The kinds of layers, ended by NULL. */
+/* The layer types, ended by NULL. */
 extern const ls_layer_type *const ls_layer_types[];
 
-/* Local. Makes a layer from its map, with its children, which take their indices from *next on. Returns
- * NULL where the kind is unknown (a mistake is collected) or memory is short (ls_fail_memory, and a
- * mistake). The caller destroys it. */
+/* Creates a layer from its map, with its inner layers, whose indices start at *next. Returns NULL if the
+ * type is unknown or memory is short; the error is collected. The caller destroys it. */
 ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint32_t *next);
 void ls_layer_destroy(ls_layer **layer);
 
-/* Local. y = layer(x), and notes y as its output. */
-static inline void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
-  layer->type->forward(layer, pass, x, y);
-  layer->output = y;
-}
+/* Sets the shapes of a layer, its inner layers and their parameters from the shape of its input; once.
+ * LS_ERR_CONFIG if the layer cannot process it, LS_ERR_INTERNAL. */
+ls_status ls_layer_infer_shapes(ls_layer *layer, const ls_shape *in);
 
-/* Local. Takes (rows, width) floats; a product that does not fit is noted as the arena's overflow. */
+/* Takes the memory of a layer and its inner layers for passes of at most `rows` rows in `max_lanes` lanes;
+ * called twice: see ls_arena. Returns the bytes of workspace that they need. */
+size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t max_lanes);
+
+/* Sets the workspace, of that many bytes, of a layer and its inner layers. Borrowed; all layers of a model
+ * may share it. */
+void ls_layer_set_workspace(ls_layer *layer, void *workspace, size_t max_lanes);
+
+/* For `reserve`: requests count * size bytes of workspace and returns their offset in it. */
+size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t size);
+
+/* Takes (rows, width) floats from the arena; an overflow of the product becomes the arena's. */
 float *ls_layer_take_rows(ls_arena *arena, size_t rows, size_t width);
+
+/* y = layer(x), which becomes the layer's output.  x: (rows, n_in), y: (rows, n_out) */
+void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y);
+
+/* From dy = dL/dy: overwrites the gradients of the parameters with their sums over all rows (adds the sums
+ * if pass->adds), and sets dx = dL/dx unless dx is NULL (on all ranks or none). Overwrites dy.
+ * y: as forward left it */
+void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *y, float *dy,
+                       float *dx);
 
 /* --------------------------------------------------------------- initialisers */
 

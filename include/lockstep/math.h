@@ -8,20 +8,45 @@
 
 #include "lockstep/base.h"
 
-/* A named piece of a flat vector of parameters: a matrix of rows * cols elements, or a vector (cols 0). */
+#define LS_SHAPE_MAX 4
+
+/* The dims of a sample, such as (H, W, C), channels last; or of one row of a block of parameters. */
+typedef struct ls_shape {
+  size_t n_dims; /* 0: a single number */
+  size_t dims[LS_SHAPE_MAX];
+} ls_shape;
+
+/* The shape (n). */
+static inline ls_shape ls_shape_of(size_t n) {
+  return (ls_shape){.n_dims = 1, .dims = {n}};
+}
+
+/* Stores the number of elements, 1 without dims. Returns false on overflow. */
+bool ls_shape_count(const ls_shape *shape, size_t *count);
+
+bool ls_shape_equal(const ls_shape *a, const ls_shape *b);
+
+/* Writes "(28, 28, 1)" into `text` of `size` bytes and returns it. */
+const char *ls_shape_describe(const ls_shape *shape, char *text, size_t size);
+
+/* A named block of a flat vector of parameters, with `rows` rows of the shape `row`: a vector if `row` has
+ * no dims, a matrix if it has one. */
 typedef enum ls_segment_kind { LS_SEGMENT_WEIGHT, LS_SEGMENT_BIAS, LS_SEGMENT_SCALE } ls_segment_kind;
 
 typedef struct ls_segment {
   char path[128]; /* "0-dense/W" */
   ls_segment_kind kind;
   size_t offset; /* of its first element in the flat vector */
-  size_t rows, cols;
-  double l1, l2; /* its penalties: l1 sum |w| + l2 sum w^2 */
+  size_t rows;
+  ls_shape row;
+  double l1, l2; /* penalty: l1 sum |w| + l2 sum w^2 */
 } ls_segment;
 
-/* Elements of a segment. */
+/* The number of elements of a segment. */
 static inline size_t ls_segment_count(const ls_segment *segment) {
-  return segment->cols ? segment->rows * segment->cols : segment->rows;
+  size_t count = segment->rows;
+  for (size_t i = 0; i < segment->row.n_dims; i++) count *= segment->row.dims[i];
+  return count;
 }
 
 /* What a batch of outputs is compared with. */

@@ -1,9 +1,9 @@
-/* model: the list of layers, its parameters and gradients as two flat vectors, forward and backward. What
- * layers keep beside their parameters (batch norm's running averages) is a third, the state.
+/* model: the list of layers; parameters and gradients as two flat vectors; forward and backward passes. The
+ * state, such as the running averages of batch norm, is a third vector.
  *
- * A model is parsed from the config first, without knowing its inputs, and built when these are known. One
- * aligned block holds all parameters and one all gradients, in the order in which the backward pass
- * finishes them: the last layer's come first. All functions are local. */
+ * ls_model_parse reads the config, ls_model_infer_shapes sets the shapes for a given input, and
+ * ls_model_build allocates the memory: one aligned block for all parameters and one for all gradients, in
+ * the order in which the backward pass finishes them, the last layer's first. All functions are local. */
 #ifndef LOCKSTEP_MODEL_H
 #define LOCKSTEP_MODEL_H
 
@@ -12,46 +12,53 @@
 #include "lockstep/layer.h"
 #include "lockstep/math.h"
 
-/* A layer that is not only a list of others, or what such a layer has of its own (a residual's skip). */
+/* A layer without inner layers. */
 typedef struct ls_leaf {
   char path[128]; /* "0-dense", "3-residual/0-dense", "3-residual/skip" */
   ls_layer *layer;
-  size_t segment, n_segments; /* its first in the model's table, and how many; its blocks are path/name */
+  size_t segment, n_segments; /* its blocks in the model's table, named path/name */
 } ls_leaf;
 
 typedef struct ls_model {
   ls_loss loss;
   size_t n_layers;
   ls_layer **layers; /* owned */
-  double l1, l2;     /* penalties of the weights that have none of their own; to be set before building */
-  size_t max_lanes;  /* the most lanes of a pass, likewise; 0: 1 */
+  double l1, l2;     /* penalties of weights that have none of their own; set before ls_model_build */
+  size_t max_lanes;  /* of a pass; set before ls_model_build; 0: 1 */
 
-  /* From here on set by ls_model_build. */
-  size_t n_in, n_out;
-  size_t max_rows;       /* the most rows of a pass */
+  /* Set by ls_model_infer_shapes. */
+  ls_shape in, out;   /* of one sample */
+  size_t n_in, n_out; /* their numbers of elements */
+
+  /* Set by ls_model_build. */
+  size_t max_rows;       /* of a pass */
   size_t n_params;       /* elements of params and grads */
   float *params, *grads; /* (n_params) each, views into `arena` */
   size_t n_segments;
-  ls_segment *segments; /* owned; in the order of params: path, kind, offset, shape of each block */
+  ls_segment *segments; /* owned; in the order of params */
   size_t n_state;       /* elements of state */
-  float *state;         /* (n_state), a view into `arena`: saved and restored with params, not trained */
+  float *state;         /* (n_state), a view into `arena`: saved with params, not trained */
   size_t n_state_segments;
-  ls_segment *state_segments; /* owned; likewise, of the state */
+  ls_segment *state_segments; /* owned; in the order of state */
   size_t n_leaves;
-  ls_leaf *leaves;    /* owned; in the order of the config, those inside a layer before what is its own */
-  ls_arena arena;     /* parameters, gradients, activations, scratch: all the memory of a step */
+  ls_leaf *leaves;    /* owned; in the order of the config */
+  ls_arena arena;     /* parameters, gradients, activations and workspace: all memory of a step */
   const float *input; /* (rows, n_in), borrowed: of the latest forward pass */
   float **outputs;    /* (n_layers), owned; [l] is layer l's output (max_rows, its n_out) */
-  float *deltas[2];   /* dL/d(activation) of the layer at hand and of the one before it */
+  float *deltas[2];   /* dL/d(activation) of the current layer and of the one before it */
 } ls_model;
 
-/* Parses the list of layers (`model:`) for a loss. Mistakes are collected in the config: layers that do not
- * fit each other or the loss too. LS_ERR_INTERNAL where memory is short. The caller destroys it. */
+/* Parses the list of layers (`model:`) for a loss. Collects errors in the config, including layers that do
+ * not fit the loss. LS_ERR_INTERNAL if memory is short. The caller destroys the model. */
 ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out);
 
-/* Gives the model its shapes and memory for passes of at most `max_rows` rows of `n_in` features.
- * LS_ERR_CONFIG where that does not fit this machine, or layers lie so deep that a path is too long. */
-ls_status ls_model_build(ls_model *model, size_t n_in, size_t max_rows);
+/* Sets the shapes of all layers from that of a sample; once. LS_ERR_CONFIG if a layer cannot process its
+ * input, LS_ERR_INTERNAL. */
+ls_status ls_model_infer_shapes(ls_model *model, const ls_shape *input);
+
+/* Allocates the memory for passes of at most `max_rows` rows. LS_ERR_CONFIG if this machine's memory is too
+ * small, or layers are nested so deeply that a path is too long. */
+ls_status ls_model_build(ls_model *model, size_t max_rows);
 
 void ls_model_destroy(ls_model **model);
 
@@ -63,18 +70,18 @@ void ls_model_initialise(ls_model *model, uint64_t seed);
  * activation. Valid until the next pass. */
 const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float *x);
 
-/* After ls_model_forward: where dL/d(output) is to be put, (rows, n_out). */
+/* After ls_model_forward: the buffer for dL/d(output), (rows, n_out). */
 float *ls_model_output_gradient(ls_model *model);
 
-/* Backward from the output's gradient: fills model->grads with sums over the rows (or adds them: see
- * ls_pass). Where dx_input, (rows, n_in), is not NULL it becomes dL/d(input). */
+/* Backward from the output's gradient: sets model->grads to sums over the rows (adds them if pass->adds).
+ * Sets dx_input, (rows, n_in), to dL/d(input) unless it is NULL. */
 void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input);
 
-/* After ls_model_forward over `rows` rows: turns its outputs into predictions, in place, by applying the
- * link where there is one, and returns them, (rows, n_out). */
+/* After ls_model_forward over `rows` rows: applies the link, if any, to the outputs in place, and returns
+ * these predictions, (rows, n_out). */
 const float *ls_model_predict(ls_model *model, size_t rows);
 
-/* Bytes of the memory that ls_model_build took. */
+/* Bytes of the memory that ls_model_build allocated. */
 size_t ls_model_bytes(const ls_model *model);
 
 #endif

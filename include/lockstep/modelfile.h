@@ -33,12 +33,14 @@ ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, 
 /* A verified model or checkpoint, open for reading. */
 typedef struct ls_modelfile {
   ls_store *store;
+  uint64_t version; /* of the format */
   char *config;
   char *platform;  /* NULL if the file predates it */
   char *comm_mode; /* checkpoints only: how gradients were summed on n_ranks ranks; NULL if the file
                       predates it or the sums do not depend on it. Then n_ranks is 0 */
   uint64_t n_ranks;
-  size_t n_inputs;            /* features of a sample */
+  ls_shape input;             /* of a sample; flat in version 1 */
+  size_t n_inputs;            /* its number of elements */
   bool is_newest;             /* set by ls_checkpoint_find: it skipped no later checkpoint */
   bool is_checkpoint;         /* has the optimizer's state and the progress */
   char **classes, **features; /* NULL if absent */
@@ -63,7 +65,7 @@ ls_status ls_modelfile_read_model(const ls_modelfile *file, const ls_model *mode
  * differ. */
 ls_status ls_modelfile_read_normalizer(const ls_modelfile *file, ls_normalizer *normalizer);
 
-/* Reads one block of a model's parameters or state into `values`, (rows, cols), if the file has one of the
+/* Reads one block of a model's parameters or state into `values` if the file has one of the
  * same path and shape. `why`, of `size` bytes, is then ""; otherwise it gives the reason. LS_ERR_MODEL if
  * reading fails. */
 ls_status ls_modelfile_read_block(const ls_modelfile *file, const ls_segment *segment, float *values,

@@ -117,6 +117,10 @@ size_t ls_store_chunk_rows(const ls_store *store, const char *path);
  * caller frees it as one block. */
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name);
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out);
+
+/* Local. Reads an attribute of 1 to `max` u64 numbers, and their count. */
+ls_status ls_store_read_u64s(const ls_store *store, const char *path, const char *name, size_t max,
+                             uint64_t *out, size_t *count);
 ls_status ls_store_read_double(const ls_store *store, const char *path, const char *name, double *out);
 ls_status ls_store_read_text(const ls_store *store, const char *path, const char *name, char **out);
 ls_status ls_store_read_texts(const ls_store *store, const char *path, const char *name, char ***out,
@@ -149,6 +153,8 @@ ls_status ls_store_write_array(ls_store_writer *writer, const char *path, const 
 
 /* Local. Write attributes of the object at `path`, which must exist. */
 ls_status ls_store_write_u64(ls_store_writer *writer, const char *path, const char *name, uint64_t value);
+ls_status ls_store_write_u64s(ls_store_writer *writer, const char *path, const char *name,
+                              const uint64_t *values, size_t count);
 ls_status ls_store_write_double(ls_store_writer *writer, const char *path, const char *name, double value);
 ls_status ls_store_write_text(ls_store_writer *writer, const char *path, const char *name,
                               const char *text);

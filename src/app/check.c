@@ -11,23 +11,26 @@ static size_t count_parameters(const ls_layer *layer) {
   return count;
 }
 
-#define INDENT 2 /* of the layers inside another */
+#define INDENT 2 /* of inner layers */
 
-/* One row per layer with its own parameters; the layers inside it follow, indented. */
+/* One row per layer, with its own parameters, followed by the rows of its inner layers. */
 static void print_layer(const ls_layer *layer, size_t index, int depth) {
   char name[64];
   const int indent = depth * INDENT;
-  snprintf(name, sizeof name, "%*s%zu", indent, "", index);
-  printf("%-5s ", name);
+  if (layer->role)
+    snprintf(name, sizeof name, "%*s%s", indent, "", layer->role);
+  else
+    snprintf(name, sizeof name, "%*s%zu", indent, "", index);
+  printf("%-6s ", name);
   snprintf(name, sizeof name, "%*s%s", indent, "", layer->type->name);
   printf("%-12s %10zu %10zu %12zu\n", name, layer->n_in, layer->n_out, count_parameters(layer));
   for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1);
 }
 
 static void print_layers(const ls_model *model) {
-  printf("\n%-5s %-12s %10s %10s %12s\n", "layer", "kind", "inputs", "outputs", "parameters");
+  printf("\n%-6s %-12s %10s %10s %12s\n", "layer", "kind", "inputs", "outputs", "parameters");
   for (size_t i = 0; i < model->n_layers; i++) print_layer(model->layers[i], i, 0);
-  printf("%40s %12zu\n", "total", model->n_params);
+  printf("%41s %12zu\n", "total", model->n_params);
 }
 
 static void print_data(const char *name, const ls_split *split) {

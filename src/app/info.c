@@ -102,8 +102,8 @@ static ls_status print_saved(const char *path) {
   ls_status status = ls_modelfile_open(path, &saved);
   if (status == LS_OK) status = ls_store_read_text(saved->store, "/", "lockstep_version", &version);
   if (status == LS_OK) {
-    printf("%s: a Lockstep %s, format 1, written by Lockstep %s; the digest is valid\n", path,
-           saved->is_checkpoint ? "checkpoint" : "model", version);
+    printf("%s: a Lockstep %s, format %llu, written by Lockstep %s; the digest is valid\n", path,
+           saved->is_checkpoint ? "checkpoint" : "model", (unsigned long long)saved->version, version);
     printf("inputs       %zu features\n", saved->n_inputs);
     print_list("classes      ", saved->classes, saved->n_classes);
     print_list("features     ", saved->features, saved->n_features);

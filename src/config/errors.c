@@ -51,13 +51,32 @@ static bool grow(ls_config *config) {
   return true;
 }
 
-/* Records the error. A node that the user did not write has the location of its nearest written ancestor.
+/* Sets line and origin. A node that the user did not write has the location of its nearest written
+ * ancestor.
  */
-static void collect(ls_config *config, config_place place, const char *format, va_list arguments) {
-  const ls_node *written = place.node;
+static void locate(config_place *place) {
+  const ls_node *written = place->node;
   while (written && written->line == 0 && !written->origin) written = written->parent;
-  place.line = written ? written->line : 0;
-  place.origin = written ? written->origin : NULL;
+  place->line = written ? written->line : 0;
+  place->origin = written ? written->origin : NULL;
+}
+
+char *ls_config_place(const ls_config *config, const ls_node *node) {
+  config_place place = {.node = node};
+  char *text = NULL;
+  size_t length = 0;
+  FILE *const out = open_memstream(&text, &length);
+  if (!out) return NULL;
+  locate(&place);
+  write_location(out, config, &place);
+  config_write_path(out, node);
+  if (fclose(out) == 0) return text;
+  free(text);
+  return NULL;
+}
+
+static void collect(ls_config *config, config_place place, const char *format, va_list arguments) {
+  locate(&place);
   char *const text = config_message(config, &place, format, arguments);
   const char *const copy = text ? config_copy_text(config, text, strlen(text)) : NULL;
   free(text);

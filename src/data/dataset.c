@@ -166,3 +166,11 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
 void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
   dataset->reader->fetch(dataset->reader, n, samples, rows);
 }
+
+ls_shape ls_dataset_shape(const ls_dataset *dataset) {
+  const ls_array *const x = &dataset->x_array;
+  if (x->n_dims < 2 || x->n_dims - 1 > LS_SHAPE_MAX) return ls_shape_of(dataset->n_features);
+  ls_shape shape = {.n_dims = x->n_dims - 1};
+  for (size_t i = 0; i < shape.n_dims; i++) shape.dims[i] = x->dims[i + 1];
+  return shape;
+}

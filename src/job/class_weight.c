@@ -46,9 +46,10 @@ static void check_list(ls_config *config, const ls_node *list) {
   "not supported by this loss; must be used with categorical_cross_entropy, or binary_cross_entropy with " \
   "one output"
 
-/* Checks that need the width of the network. */
-static void check_width(ls_job *job, const ls_node *node, size_t n_out) {
+void job_check_class_count(ls_job *job, size_t n_out) {
+  const ls_node *const node = job->train.class_weight;
   const size_t n_classes = count_classes(job, n_out);
+  if (!node) return;
   if (n_classes == 0)
     ls_config_error(job->config, node, "%s", NO_CLASSES);
   else if (is_list(node) && ls_node_count(node) != n_classes)
@@ -66,18 +67,6 @@ void job_check_class_weight(ls_job *job) {
   else if (strcmp(ls_node_text(node), "balanced") != 0)
     ls_config_error(job->config, node,
                     "unknown value; must be balanced, or a list of one weight per class");
-  if (ls_config_status(job->config) != LS_OK) return;
-  const size_t n_out = job_output_width(job->model);
-  if (n_out > 0) check_width(job, node, n_out);
-}
-
-/* A net without units of its own has the width of its data. */
-static ls_status check_late(const ls_job *job, size_t n_classes) {
-  const ls_node *const node = job->train.class_weight;
-  if (n_classes == 0) return ls_fail(LS_ERR_CONFIG, "train.class_weight: %s", NO_CLASSES);
-  if (!is_list(node) || ls_node_count(node) == n_classes) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "train.class_weight: %zu weights, but the model is for %zu classes",
-                 ls_node_count(node), n_classes);
 }
 
 /* Balanced weights leave out classes that are not there. */
@@ -93,10 +82,9 @@ ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *vie
   *out = NULL;
   if (!node) return LS_OK;
   const size_t n_classes = count_classes(job, view->dataset->n_outputs);
-  ls_status status = check_late(job, n_classes);
-  if (status == LS_OK) *out = ls_calloc(n_classes, sizeof **out);
-  if (status == LS_OK && !*out) status = ls_fail_memory("the class weights", n_classes * sizeof **out);
-  status = ls_comm_agree(comm, status);
+  *out = ls_calloc(n_classes, sizeof **out);
+  const ls_status status =
+      ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the class weights", n_classes * sizeof **out));
   if (status != LS_OK) return status;
   if (is_list(node)) {
     for (size_t k = 0; k < n_classes; k++) parse_weight(ls_node_item(node, k), &(*out)[k]);

@@ -224,10 +224,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (status == LS_OK) check_targets(job);
   if (status == LS_OK) check_least_rate(job);
   if (status == LS_OK) job_check_class_weight(job);
-  if (status == LS_OK) status = ls_config_status(config);
-  if (status != LS_OK) return status;
-  job_check_measures(job, job_output_width(job->model));
-  return ls_config_status(config);
+  return status == LS_OK ? ls_config_status(config) : status;
 }
 
 /* Local: the same text gives the same job on every rank. */
@@ -278,10 +275,12 @@ void ls_predictor_destroy(ls_predictor **loaded) {
 }
 
 /* Local. The model of a saved config, ready to be filled. */
-static ls_status build_loaded(ls_predictor *loaded, const char *path, const char *text, size_t n_inputs) {
+static ls_status build_loaded(ls_predictor *loaded, const char *path, const char *text,
+                              const ls_shape *input) {
   ls_status status = ls_job_create_saved(text, path, &loaded->job);
-  if (status == LS_OK) status = ls_model_build(loaded->job->model, n_inputs, LS_EVALUATE_ROWS);
-  if (status == LS_OK) status = ls_normalizer_create(n_inputs, &loaded->normalizer);
+  if (status == LS_OK) status = ls_model_infer_shapes(loaded->job->model, input);
+  if (status == LS_OK) status = ls_model_build(loaded->job->model, LS_EVALUATE_ROWS);
+  if (status == LS_OK) status = ls_normalizer_create(loaded->job->model->n_in, &loaded->normalizer);
   if (status == LS_OK && loaded->job->data.standardize_targets)
     status = ls_normalizer_add_targets(loaded->normalizer, loaded->job->model->n_out);
   return status;
@@ -290,18 +289,18 @@ static ls_status build_loaded(ls_predictor *loaded, const char *path, const char
 ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out) {
   const bool is_root = ls_comm_rank(comm) == 0;
   char *text = NULL;
-  uint64_t n_inputs = 0;
+  ls_shape input = {0};
   *out = NULL;
   ls_predictor *loaded = ls_calloc(1, sizeof *loaded);
   ls_status status = loaded ? LS_OK : ls_fail_memory("the model", sizeof *loaded);
   if (status == LS_OK && is_root) status = ls_modelfile_open(path, &loaded->saved);
   if (status == LS_OK && is_root) text = ls_strdup(loaded->saved->config);
-  if (status == LS_OK && is_root) n_inputs = loaded->saved->n_inputs;
+  if (status == LS_OK && is_root) input = loaded->saved->input;
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_comm_broadcast_text(comm, &text);
   if (status == LS_OK) {
-    ls_comm_broadcast(comm, &n_inputs, sizeof n_inputs);
-    status = ls_comm_agree(comm, text ? build_loaded(loaded, path, text, n_inputs)
+    ls_comm_broadcast(comm, &input, sizeof input);
+    status = ls_comm_agree(comm, text ? build_loaded(loaded, path, text, &input)
                                       : ls_fail_memory("the config", 0));
     LS_ASSERT(status != LS_OK || loaded->job);
   }

@@ -126,7 +126,7 @@ void job_read_measures(ls_job *job) {
 }
 
 void job_check_measures(ls_job *job, size_t n_classes) {
-  for (size_t i = 0; i < job->measures.n && n_classes > 0; i++)
+  for (size_t i = 0; i < job->measures.n; i++)
     if (job->measures.list[i].k >= n_classes)
       ls_config_error(job->config, ls_node_item(job->train.metrics, i),
                       "out of range for %zu classes; K must be below that number", n_classes);

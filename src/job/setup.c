@@ -4,17 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t job_output_width(const ls_model *model) {
-  size_t width = 0;
-  for (size_t i = 0; i < model->n_layers; i++) {
-    ls_layer probe = *model->layers[i];
-    probe.n_in = width;
-    probe.type->shape(&probe); /* those inside it get their real shapes when the model is built */
-    width = probe.n_out;
-  }
-  return width;
-}
-
+/* Opens the dataset of a split. n_features: that a sample must have; 0: any number. */
 static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, const char *role,
                            size_t n_features, ls_split *part) {
   const ls_dataset_request request = {.spec = spec,
@@ -23,10 +13,23 @@ static ls_status open_part(ls_comm *comm, const ls_job *job, const char *spec, c
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
                                       .n_features = n_features};
-  ls_status status = ls_dataset_open(comm, &request, &part->dataset);
-  if (status == LS_OK) status = ls_dataset_read(comm, part->dataset, job_output_width(job->model));
+  return ls_dataset_open(comm, &request, &part->dataset);
+}
+
+static ls_status read_part(ls_comm *comm, const ls_job *job, ls_split *part) {
+  const ls_status status = ls_dataset_read(comm, part->dataset, job->model->n_out);
   if (status == LS_OK) part->view = ls_view_all(part->dataset);
   return status;
+}
+
+/* Local. Infers the model's shapes from the inputs, and checks the options that depend on its outputs. */
+static ls_status infer_shapes(ls_job *job, const ls_dataset *dataset) {
+  const ls_shape input = ls_dataset_shape(dataset);
+  const ls_status status = ls_model_infer_shapes(job->model, &input);
+  if (status != LS_OK) return status;
+  job_check_measures(job, job->model->n_out);
+  job_check_class_count(job, job->model->n_out);
+  return ls_config_status(job->config);
 }
 
 static ls_status fail_split(const ls_job *job, uint64_t n) {
@@ -43,14 +46,17 @@ static void warn_if_same(const ls_setup *setup, const ls_split *part, const char
 
 /* Collective. All data sets of the job. */
 static ls_status open_data(ls_comm *comm, ls_setup *setup) {
-  const ls_job *const job = setup->job;
+  ls_job *const job = setup->job;
   const ls_data_config *const data = &job->data;
   ls_split *const train = &setup->train;
   ls_status status = open_part(comm, job, data->train, "train", 0, train);
+  if (status == LS_OK) status = ls_comm_agree(comm, infer_shapes(job, train->dataset));
+  if (status == LS_OK) status = read_part(comm, job, train);
   if (status != LS_OK) return status;
   const size_t n_features = train->dataset->n_features;
   if (data->validation) {
     status = open_part(comm, job, data->validation, "validation", n_features, &setup->validation);
+    if (status == LS_OK) status = read_part(comm, job, &setup->validation);
   } else if (data->validation_fraction > 0.0) {
     setup->validation.dataset = train->dataset;
     setup->validation.is_shared = true;
@@ -61,6 +67,7 @@ static ls_status open_data(ls_comm *comm, ls_setup *setup) {
   }
   if (status == LS_OK && data->test)
     status = open_part(comm, job, data->test, "test", n_features, &setup->test);
+  if (status == LS_OK && data->test) status = read_part(comm, job, &setup->test);
   if (status == LS_OK) warn_if_same(setup, &setup->validation, "validation");
   if (status == LS_OK) warn_if_same(setup, &setup->test, "test");
   return status;
@@ -100,13 +107,6 @@ static ls_status create_batches(ls_setup *setup, size_t rows) {
     if (others[i]->dataset)
       status = ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch);
   return status;
-}
-
-/* A net without units of its own is as wide as its input, which nobody knew when y was read. */
-static ls_status check_width(const char *key, const ls_split *part, size_t n_out) {
-  if (!part->dataset || part->dataset->n_outputs == n_out) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: y has %zu numbers a sample; the model has %zu outputs", key,
-                 part->dataset->n_outputs, n_out);
 }
 
 void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out) {
@@ -168,10 +168,7 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   const uint64_t lanes = job->train.reproducible ? job->train.lanes : 0;
   const size_t most_rows = ls_partition_most_rows(setup->batch_size, lanes, ls_comm_size(comm));
   const size_t rows = ls_size_max(most_rows, LS_EVALUATE_ROWS);
-  if (status == LS_OK) status = ls_model_build(job->model, data->n_features, rows);
-  if (status == LS_OK) status = check_width("data.train", &setup->train, job->model->n_out);
-  if (status == LS_OK) status = check_width("data.validation", &setup->validation, job->model->n_out);
-  if (status == LS_OK) status = check_width("data.test", &setup->test, job->model->n_out);
+  if (status == LS_OK) status = ls_model_build(job->model, rows);
   if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
   if (status == LS_OK && job->data.standardize_targets)
     status = ls_normalizer_add_targets(setup->normalizer, job->model->n_out);

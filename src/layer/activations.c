@@ -1,5 +1,5 @@
-/* Activations as layers of their own: y = f(x), by the kernels of math. */
-#include "kinds.h"
+/* Activations as layers: y = f(x), by the kernels of math. */
+#include "internal.h"
 
 #include <string.h>
 
@@ -22,64 +22,54 @@ static const ls_key elu_keys[] = {
     {0},
 };
 
-static void shape(ls_layer *layer) {
-  layer->n_out = layer->n_in;
-}
-
-/* The kind is told by its name: the enumeration and the names go together. */
+/* The names of the layer types are those of the activations. */
 static ls_activation activation(const ls_layer *layer) {
   int f = 0;
   while (strcmp(ls_activation_names[f], layer->type->name) != 0) f++;
   return (ls_activation)f;
 }
 
-static ls_activation applied(const ls_layer *layer) {
-  return layer->is_linked ? LS_LINEAR : activation(layer);
-}
-
-/* Rows that are copied before the kernel works in place on them: few enough to be still in the nearest
- * cache. */
+/* Rows to copy before the kernel works on them in place: few enough to stay in the first-level cache. */
 static size_t rows_at_once(size_t width) {
   return ls_size_max(1, 2048 / width);
 }
 
-static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
+static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  (void)pass;
   const options *const o = layer->options;
   const size_t n = layer->n_in;
-  const size_t rows = ls_pass_rows(pass);
   const size_t step = rows_at_once(n);
-  for (size_t i = 0; i < rows; i += step) {
-    const size_t some = ls_size_min(step, rows - i);
-    memcpy(y + i * n, x + i * n, some * n * sizeof *y);
-    ls_math_activate(applied(layer), (float)o->alpha, some, n, NULL, y + i * n);
+  for (size_t i = 0; i < rows->n; i += step) {
+    const size_t count = ls_size_min(step, rows->n - i);
+    memcpy(rows->y + i * n, rows->x + i * n, count * n * sizeof *rows->y);
+    ls_math_activate(layer_activation(layer), (float)o->alpha, count, n, NULL, rows->y + i * n);
   }
 }
 
-static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
-                     float *dx) {
-  if (!dx) return;
+static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  (void)pass;
+  if (!rows->dx) return;
   const options *const o = layer->options;
-  const ls_activation f = applied(layer);
-  const float *const known = ls_math_activation_needs_z(f) ? x : y;
+  const ls_activation f = layer_activation(layer);
+  const float *const known = ls_math_activation_needs_z(f) ? rows->x : rows->y;
   const size_t n = layer->n_in;
-  const size_t rows = ls_pass_rows(pass);
   const size_t step = rows_at_once(n);
-  for (size_t i = 0; i < rows; i += step) {
-    const size_t some = ls_size_min(step, rows - i);
-    memcpy(dx + i * n, dy + i * n, some * n * sizeof *dx);
-    ls_math_activate_backward(f, (float)o->alpha, some, n, known + i * n, dx + i * n);
+  for (size_t i = 0; i < rows->n; i += step) {
+    const size_t count = ls_size_min(step, rows->n - i);
+    memcpy(rows->dx + i * n, rows->dy + i * n, count * n * sizeof *rows->dx);
+    ls_math_activate_backward(f, (float)o->alpha, count, n, known + i * n, rows->dx + i * n);
   }
 }
 
 #define ACTIVATION_LAYER(kind, table, text)                                                                \
-  const ls_layer_type ls_layer_##kind = {.name = #kind,                                                    \
-                                         .help = text,                                                     \
-                                         .keys = table,                                                    \
-                                         .options_size = sizeof(options),                                  \
-                                         .shape = shape,                                                   \
-                                         .forward = forward,                                               \
-                                         .backward = backward,                                             \
-                                         .activation = activation}
+  const ls_layer_type layer_##kind = {.name = #kind,                                                       \
+                                      .help = text,                                                        \
+                                      .keys = table,                                                       \
+                                      .options_size = sizeof(options),                                     \
+                                      .shape = layer_keep_shape,                                           \
+                                      .forward = forward,                                                  \
+                                      .backward = backward,                                                \
+                                      .activation = activation}
 
 ACTIVATION_LAYER(linear, keys, "y = x");
 ACTIVATION_LAYER(sigmoid, keys, "y = 1 / (1 + exp(-x))");

@@ -1,16 +1,16 @@
-/* batch_norm (Ioffe & Szegedy 2015), each feature by itself over the N rows of the whole global batch:
+/* batch_norm (Ioffe & Szegedy 2015), for each feature, over the N rows of the global batch:
  *
  *   forward   mean = 1/N sum x    var = 1/N sum (x - mean)^2    xhat = (x - mean) / sqrt(var + eps)
  *             y = gamma xhat + beta
  *   backward  dbeta = sum dy      dgamma = sum dy xhat
- *             dx = gamma / sqrt(var + eps) (dy - 1/N dbeta - xhat 1/N dgamma), dbeta and dgamma of all
- * ranks
+ *             dx = gamma / sqrt(var + eps) (dy - 1/N dbeta - xhat 1/N dgamma), with dbeta and dgamma summed
+ *             over all ranks
  *
- * In training the running averages follow, by PyTorch's momentum m and with the unbiased variance:
- * running = (1 - m) running + m batch. Predictions use these, and are then a plain scaling of each row.
+ * Training updates the running averages with PyTorch's momentum m and the unbiased variance,
+ * running = (1 - m) running + m batch. Prediction uses them and so scales each row independently.
  *
  * x, y: (batch, n), gamma, beta, running_mean, running_var: (n) */
-#include "kinds.h"
+#include "internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,22 +32,21 @@ static const ls_key keys[] = {
 enum { GAMMA, BETA };
 enum { RUNNING_MEAN, RUNNING_VAR };
 
-typedef struct scratch {
+/* Statistics of the forward pass, which backward needs. */
+typedef struct statistics {
   double count;           /* rows of the global batch */
-  double *mean, *inverse; /* (n): what forward took, inverse: 1 / sqrt(var + eps) */
-  double *levels;         /* (LS_LANES_DEPTH, 2 n): two sums over a lane, being folded */
-  double *sums;           /* (2 n + 1): over all lanes of this rank, then of all; and the count */
-} scratch;
+  double *mean, *inverse; /* (n); inverse: 1 / sqrt(var + eps) */
+} statistics;
 
-static void shape(ls_layer *layer) {
+static ls_status shape(ls_layer *layer) {
   const size_t n = layer->n_in;
-  layer->n_out = n;
   layer->n_params = 2;
   layer->params[GAMMA] = (ls_param){.name = "gamma", .kind = LS_SEGMENT_SCALE, .rows = n};
   layer->params[BETA] = (ls_param){.name = "beta", .kind = LS_SEGMENT_BIAS, .rows = n};
   layer->n_states = 2;
   layer->states[RUNNING_MEAN] = (ls_param){.name = "running_mean", .kind = LS_SEGMENT_BIAS, .rows = n};
   layer->states[RUNNING_VAR] = (ls_param){.name = "running_var", .kind = LS_SEGMENT_SCALE, .rows = n};
+  return layer_keep_shape(layer);
 }
 
 static void initialise(const ls_layer *layer, uint64_t seed) {
@@ -60,50 +59,39 @@ static void initialise(const ls_layer *layer, uint64_t seed) {
   }
 }
 
+/* Keeps the statistics; requests levels for two sums per feature and the row count. */
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   (void)rows;
   const size_t n = layer->n_in;
-  scratch *const s = ls_arena_take(arena, 1, sizeof *s);
+  statistics *const s = ls_arena_take(arena, 1, sizeof *s);
   double *const mean = ls_arena_take(arena, n, sizeof *mean);
   double *const inverse = ls_arena_take(arena, n, sizeof *inverse);
-  double *const levels = ls_arena_take(arena, n, 2 * LS_LANES_DEPTH * sizeof *levels);
-  double *const sums = ls_arena_take(arena, n + 1, 2 * sizeof *sums);
-  if (s) *s = (scratch){.mean = mean, .inverse = inverse, .levels = levels, .sums = sums};
-  layer->scratch = s;
+  if (s) *s = (statistics){.mean = mean, .inverse = inverse};
+  layer->kept = s;
+  ls_layer_request(layer, arena, n + 1, 2 * LS_LANES_DEPTH * sizeof(double));
 }
 
-/* Where the two sums of a lane go: (2 n), 0 at first. */
-static double *start_lane(const scratch *s, size_t n, size_t lane) {
-  double *const part = s->levels + ls_lane_level(lane) * 2 * n;
-  memset(part, 0, 2 * n * sizeof *part);
-  return part;
-}
-
-/* The sums of all lanes. */
-static void take_sums(scratch *s, size_t n) {
-  memcpy(s->sums, s->levels, 2 * n * sizeof *s->sums);
-}
-
-/* Sums over the rows of all ranks of x - pivot, of its square, and the number of rows. The pivot, the
- * running mean, is shared by all ranks and often near: it keeps a large mean from drowning the variance. */
-static void sum_batch(const ls_layer *layer, const ls_pass *pass, const float *x) {
-  scratch *const s = layer->scratch;
+/* sums: (2, n), of x - pivot and its square. The pivot, the running mean, is the same on all ranks and
+ * often close to the mean, which keeps the variance accurate if the mean is large. */
+static void add_moments(const ls_layer *layer, const ls_rows *rows, double *sums) {
   const size_t n = layer->n_in;
-  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
-    const size_t first = pass->lanes[lane];
-    double *const part = start_lane(s, n, lane);
-    ls_math_norm_sums(pass->lanes[lane + 1] - first, n, x + first * n, layer->states[RUNNING_MEAN].value,
-                      part, part + n);
-    ls_lane_fold(s->levels, 2 * n, lane, pass->n_lanes);
-  }
-  take_sums(s, n);
-  s->sums[2 * n] = (double)ls_pass_rows(pass);
-  if (pass->sum) pass->sum(pass->context, s->sums, 2 * n + 1);
-  s->count = s->sums[2 * n];
+  ls_math_norm_sums(rows->n, n, rows->x, layer->states[RUNNING_MEAN].value, sums, sums + n);
 }
 
-/* A batch that is not finite (its step fails, or is skipped) leaves the running averages alone. */
-static void move_running(const ls_layer *layer, size_t j, double mean, double var) {
+/* Returns the sums of the moments over the rows of all ranks, (2, n), and stores the number of rows. */
+static const double *sum_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  statistics *const s = layer->kept;
+  double *const sums = layer->workspace;
+  const size_t n = layer->n_in;
+  layer_sum_lanes(layer, pass, rows, add_moments, 2 * n, sums);
+  sums[2 * n] = (double)rows->n;
+  if (pass->sum) pass->sum(pass->context, sums, 2 * n + 1);
+  s->count = sums[2 * n];
+  return sums;
+}
+
+/* Updates the running averages, unless the batch is not finite (its step fails or is skipped). */
+static void update_running(const ls_layer *layer, size_t j, double mean, double var) {
   const double m = ((const options *)layer->options)->momentum;
   float *const running_mean = &layer->states[RUNNING_MEAN].value[j];
   float *const running_var = &layer->states[RUNNING_VAR].value[j];
@@ -112,92 +100,80 @@ static void move_running(const ls_layer *layer, size_t j, double mean, double va
   *running_var = (float)((1.0 - m) * (double)*running_var + m * var);
 }
 
-/* Mean and deviation of the batch; in training, the running averages follow. */
-static void use_batch(const ls_layer *layer, const ls_pass *pass, const float *x) {
+/* Sets the statistics to those of the batch; in training, updates the running averages. */
+static void use_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
-  scratch *const s = layer->scratch;
+  statistics *const s = layer->kept;
   const size_t n = layer->n_in;
-  sum_batch(layer, pass, x);
+  const double *const sums = sum_batch(layer, pass, rows);
   const double count = s->count;
   if (!(count > 0.0)) return;
   for (size_t j = 0; j < n; j++) {
-    const double offset = s->sums[j] / count;
-    const double raw = s->sums[n + j] / count - offset * offset;
-    const double var = raw < 0.0 ? 0.0 : raw; /* a NaN stays one */
+    const double offset = sums[j] / count;
+    const double raw = sums[n + j] / count - offset * offset;
+    const double var = raw < 0.0 ? 0.0 : raw; /* keeps a NaN */
     s->mean[j] = (double)layer->states[RUNNING_MEAN].value[j] + offset;
     s->inverse[j] = 1.0 / sqrt(var + o->eps);
-    if (pass->mode == LS_TRAIN && count > 1.0) /* one row has no variance */
-      move_running(layer, j, s->mean[j], var * count / (count - 1.0));
+    if (pass->mode == LS_TRAIN && count > 1.0) /* one row has no unbiased variance */
+      update_running(layer, j, s->mean[j], var * count / (count - 1.0));
   }
 }
 
 static void use_running(const ls_layer *layer) {
   const options *const o = layer->options;
-  scratch *const s = layer->scratch;
+  statistics *const s = layer->kept;
   for (size_t j = 0; j < layer->n_in; j++) {
     s->mean[j] = (double)layer->states[RUNNING_MEAN].value[j];
     s->inverse[j] = 1.0 / sqrt((double)layer->states[RUNNING_VAR].value[j] + o->eps);
   }
 }
 
-static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
-  const scratch *const s = layer->scratch;
+static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  const statistics *const s = layer->kept;
   if (pass->mode == LS_PREDICT)
     use_running(layer);
   else
-    use_batch(layer, pass, x);
-  ls_math_norm(ls_pass_rows(pass), layer->n_in, x, s->mean, s->inverse, layer->params[GAMMA].value,
-               layer->params[BETA].value, y);
+    use_batch(layer, pass, rows);
+  ls_math_norm(rows->n, layer->n_in, rows->x, s->mean, s->inverse, layer->params[GAMMA].value,
+               layer->params[BETA].value, rows->y);
 }
 
-/* The gradient of a block over a lane, which is a sum: (n) */
-static void put_gradient(const ls_layer *layer, const ls_pass *pass, size_t param, size_t lane,
-                         const double *sum) {
-  float beta = 0.0F;
-  float *const gradient = ls_lane_gradient(layer, pass, param, lane, &beta);
-  for (size_t j = 0; j < layer->n_in; j++)
-    gradient[j] = (beta == 0.0F ? 0.0F : gradient[j]) + (float)sum[j];
-  ls_lane_end(layer, pass, param, lane);
+/* The gradient of a block over a lane, from its sums: (n) */
+static void put_gradient(const ls_rows *rows, size_t param, size_t n, const double *sums) {
+  float *const gradient = rows->grads[param];
+  for (size_t j = 0; j < n; j++) gradient[j] = (rows->beta == 0.0F ? 0.0F : gradient[j]) + (float)sums[j];
 }
 
-/* This rank's sums of dy and dy xhat, and the gradients, which are these. */
-static void sum_gradients(const ls_layer *layer, const ls_pass *pass, const float *x, const float *dy) {
-  scratch *const s = layer->scratch;
+/* sums: (2, n), of dy and dy xhat, which are the gradients too. */
+static void add_gradients(const ls_layer *layer, const ls_rows *rows, double *sums) {
+  const statistics *const s = layer->kept;
   const size_t n = layer->n_in;
-  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
-    const size_t first = pass->lanes[lane];
-    double *const part = start_lane(s, n, lane);
-    ls_math_norm_backward_sums(pass->lanes[lane + 1] - first, n, x + first * n, s->mean, s->inverse,
-                               dy + first * n, part, part + n);
-    put_gradient(layer, pass, BETA, lane, part);
-    put_gradient(layer, pass, GAMMA, lane, part + n);
-    ls_lane_fold(s->levels, 2 * n, lane, pass->n_lanes);
-  }
-  take_sums(s, n);
+  ls_math_norm_backward_sums(rows->n, n, rows->x, s->mean, s->inverse, rows->dy, sums, sums + n);
+  put_gradient(rows, BETA, n, sums);
+  put_gradient(rows, GAMMA, n, sums + n);
 }
 
-static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
-                     float *dx) {
-  (void)y;
-  scratch *const s = layer->scratch;
+static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  const statistics *const s = layer->kept;
+  double *const sums = layer->workspace;
   const size_t n = layer->n_in;
-  sum_gradients(layer, pass, x, dy);
-  if (!dx) return;
-  const bool depends = pass->mode != LS_PREDICT; /* mean and deviation do on x */
-  if (depends && pass->sum) pass->sum(pass->context, s->sums, 2 * n);
-  for (size_t j = 0; j < 2 * n; j++) s->sums[j] = depends && s->count > 0.0 ? s->sums[j] / s->count : 0.0;
-  ls_math_norm_backward(ls_pass_rows(pass), n, x, s->mean, s->inverse, layer->params[GAMMA].value, s->sums,
-                        s->sums + n, dy, dx);
+  layer_sum_lanes(layer, pass, rows, add_gradients, 2 * n, sums);
+  if (!rows->dx) return;
+  const bool depends = pass->mode != LS_PREDICT; /* mean and deviation depend on x */
+  if (depends && pass->sum) pass->sum(pass->context, sums, 2 * n);
+  for (size_t j = 0; j < 2 * n; j++) sums[j] = depends && s->count > 0.0 ? sums[j] / s->count : 0.0;
+  ls_math_norm_backward(rows->n, n, rows->x, s->mean, s->inverse, layer->params[GAMMA].value, sums,
+                        sums + n, rows->dy, rows->dx);
 }
 
-const ls_layer_type ls_layer_batch_norm = {.name = "batch_norm",
-                                           .help =
-                                               "y = gamma (x - mean) / sqrt(var + eps) + beta, over the "
-                                               "global batch",
-                                           .keys = keys,
-                                           .options_size = sizeof(options),
-                                           .shape = shape,
-                                           .initialise = initialise,
-                                           .reserve = reserve,
-                                           .forward = forward,
-                                           .backward = backward};
+const ls_layer_type layer_batch_norm = {.name = "batch_norm",
+                                        .help = "y = gamma (x - mean) / sqrt(var + eps) + beta, over the "
+                                                "global batch",
+                                        .keys = keys,
+                                        .options_size = sizeof(options),
+                                        .spans_lanes = true,
+                                        .shape = shape,
+                                        .initialise = initialise,
+                                        .reserve = reserve,
+                                        .forward = forward,
+                                        .backward = backward};

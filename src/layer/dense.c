@@ -4,7 +4,7 @@
  *   backward  dz = da f'(z)    dW = dz^T x    db = sum of the rows of dz    dx = dz W
  *
  * x: (batch, n_in), W: (n_out, n_in), b: (n_out), z, a: (batch, n_out) */
-#include "kinds.h"
+#include "internal.h"
 
 #include <string.h>
 
@@ -23,7 +23,7 @@ typedef struct options {
 
 static const char *const bias_init_names[] = {"zeros", "normal", NULL};
 
-/* The reference's "small random numbers": their standard deviation. */
+/* Standard deviation of bias_init: normal. */
 #define BIAS_STD 0.01F
 
 static const ls_key keys[] = {
@@ -50,7 +50,7 @@ static const ls_key keys[] = {
     {0},
 };
 
-/* alpha as it is read: with the default and the range of leaky_relu (and all others), or of elu. */
+/* The default and the range of alpha for all activations but elu, and for elu. */
 static const ls_key alpha_keys[] = {
     LS_REAL_KEY("alpha", options, alpha, ALPHA_LEAKY_RELU, 0, 1, NULL),
     LS_REAL_KEY("alpha", options, alpha, ALPHA_ELU, 0, ALPHA_ELU_MAX, NULL),
@@ -71,28 +71,29 @@ static void check(ls_layer *layer, ls_config *config, ls_node *node) {
 
 enum { W, B };
 
-static void shape(ls_layer *layer) {
+static ls_status shape(ls_layer *layer) {
   const options *const o = layer->options;
-  layer->n_out = o->units;
+  layer->out = ls_shape_of(o->units);
   layer->n_params = o->bias ? 2 : 1;
-  layer->params[0] = (ls_param){.name = "W",
+  layer->params[W] = (ls_param){.name = "W",
                                 .kind = LS_SEGMENT_WEIGHT,
-                                .rows = layer->n_out,
-                                .cols = layer->n_in,
+                                .rows = o->units,
+                                .row = ls_shape_of(layer->n_in),
                                 .has_l1 = o->has_l1,
                                 .has_l2 = o->has_l2,
                                 .l1 = o->l1,
                                 .l2 = o->l2};
-  layer->params[1] = (ls_param){.name = "b", .kind = LS_SEGMENT_BIAS, .rows = layer->n_out};
+  layer->params[B] = (ls_param){.name = "b", .kind = LS_SEGMENT_BIAS, .rows = o->units};
+  return LS_OK;
 }
 
-/* The blocks' instances: two a layer. */
+/* A layer has two instances of the random numbers, for W and for b. */
 static void initialise(const ls_layer *layer, uint64_t seed) {
   const options *const o = layer->options;
   ls_init_weights(&o->init, (ls_activation)o->activation, seed, 2 * layer->index, layer->n_out, layer->n_in,
-                  layer->params[0].value);
+                  layer->params[W].value);
   if (!o->bias) return;
-  float *const b = layer->params[1].value;
+  float *const b = layer->params[B].value;
   const ls_rng rng = ls_rng_make(seed, LS_RNG_INIT, 2 * layer->index + 1, 0);
   if (o->bias_init == 1) ls_rng_normal(&rng, 0, layer->n_out, b);
   for (size_t i = 0; i < layer->n_out; i++) b[i] = o->bias_init == 1 ? BIAS_STD * b[i] : 0.0F;
@@ -102,111 +103,61 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)((const options *)layer->options)->activation;
 }
 
-/* What the layer itself applies: nothing where the loss does. */
-static ls_activation applied(const ls_layer *layer) {
-  return layer->is_linked ? LS_LINEAR : activation(layer);
-}
-
-/* z, (rows, n_out), where the derivative needs it. */
+/* Keeps z, (rows, n_out), if the derivative needs it. */
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   const bool needs_z = ls_math_activation_needs_z(activation(layer));
-  layer->scratch = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
+  layer->kept = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
 }
 
-/* a = f(z + b), in place; keeps z + b in `kept` unless that is NULL.  z: (rows, n_out) */
+static float *kept_rows(const ls_layer *layer, const ls_rows *rows) {
+  return layer->kept ? (float *)layer->kept + rows->first * layer->n_out : NULL;
+}
+
+/* a = f(z + b), in place; stores z + b in `kept` unless that is NULL.  z: (rows, n_out) */
 static void activate(const ls_layer *layer, size_t rows, float *kept, float *z) {
   const options *const o = layer->options;
-  const float *b = o->bias ? layer->params[1].value : NULL;
+  const float *b = o->bias ? layer->params[B].value : NULL;
   if (kept) {
     ls_math_activate(LS_LINEAR, 0.0F, rows, layer->n_out, b, z);
     memcpy(kept, z, rows * layer->n_out * sizeof *z);
     b = NULL;
   }
-  ls_math_activate(applied(layer), (float)o->alpha, rows, layer->n_out, b, z);
+  ls_math_activate(layer_activation(layer), (float)o->alpha, rows, layer->n_out, b, z);
 }
 
-static void forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
-  float *const kept = layer->scratch;
-  const size_t n_in = layer->n_in;
-  const size_t n_out = layer->n_out;
-  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
-    const size_t first = pass->lanes[lane];
-    const size_t rows = pass->lanes[lane + 1] - first;
-    float *const a = y + first * n_out;
-    ls_math_product_nt(rows, n_out, n_in, x + first * n_in, layer->params[0].value, 0.0F, a);
-    activate(layer, rows, kept ? kept + first * n_out : NULL, a);
-  }
+static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  (void)pass;
+  ls_math_product_nt(rows->n, layer->n_out, layer->n_in, rows->x, layer->params[W].value,
+                     layer->adds_output ? 1.0F : 0.0F, rows->y);
+  activate(layer, rows->n, kept_rows(layer, rows), rows->y);
 }
 
-/* Multiplications of a piece of a product while gradients are waited for: a few milliseconds, as a network
- * stands still in between, but many enough for BLAS to run at full speed. */
-#define PIECE       ((size_t)1 << 27)
-#define PIECE_LEAST 64 /* rows or columns */
-
-/* Rows or columns of a piece, of `all` that take `each` multiplications. */
-static size_t length_of_piece(const ls_pass *pass, size_t each, size_t all) {
-  if (!pass->ready) return ls_size_max(all, 1);
-  return ls_size_max(PIECE / ls_size_max(each, 1), PIECE_LEAST) / PIECE_LEAST * PIECE_LEAST;
-}
-
-/* dW = dz^T x, of which what is final is told.  dz: (rows, n_out), x: (rows, n_in) */
-static void weight_gradient(const ls_layer *layer, const ls_pass *pass, size_t rows, const float *dz,
-                            const float *x, float beta, float *dw) {
-  const size_t n_in = layer->n_in;
-  const size_t n_out = layer->n_out;
-  const size_t step = length_of_piece(pass, rows * n_in, n_out);
-  for (size_t first = 0; first < n_out; first += step) {
-    const size_t count = ls_size_min(step, n_out - first);
-    ls_math_product_tn_rows(first, count, n_out, n_in, rows, dz, x, beta, dw);
-    if (pass->ready) pass->ready(pass->context, dw + (first + count) * n_in);
-  }
-}
-
-/* dx = dz W */
-static void input_gradient(const ls_layer *layer, const ls_pass *pass, size_t rows, const float *dz,
-                           float *dx) {
-  const size_t n_in = layer->n_in;
-  const size_t n_out = layer->n_out;
-  const size_t step = length_of_piece(pass, rows * n_out, n_in);
-  for (size_t first = 0; first < n_in; first += step) {
-    ls_math_product_nn_columns(first, ls_size_min(step, n_in - first), rows, n_in, n_out, dz,
-                               layer->params[W].value, 0.0F, dx);
-    if (pass->ready) pass->ready(pass->context, NULL);
-  }
-}
-
-static void backward(ls_layer *layer, const ls_pass *pass, const float *x, const float *y, float *dy,
-                     float *dx) {
+static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
-  const float *const known = layer->scratch ? layer->scratch : y;
+  const float *const known = layer->kept ? kept_rows(layer, rows) : rows->y;
   const size_t n_in = layer->n_in;
   const size_t n_out = layer->n_out;
-  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
-    const size_t first = pass->lanes[lane];
-    const size_t rows = pass->lanes[lane + 1] - first;
-    float beta = 0.0F;
-    float *const dz = dy + first * n_out;
-    ls_math_activate_backward(applied(layer), (float)o->alpha, rows, n_out, known + first * n_out, dz);
-    float *const dw = ls_lane_gradient(layer, pass, W, lane, &beta);
-    weight_gradient(layer, pass, rows, dz, x + first * n_in, beta, dw);
-    ls_lane_end(layer, pass, W, lane);
-    if (o->bias) {
-      float *const db = ls_lane_gradient(layer, pass, B, lane, &beta);
-      ls_math_sum_rows(rows, n_out, dz, beta, db);
-      ls_lane_end(layer, pass, B, lane);
-    }
-    if (dx) input_gradient(layer, pass, rows, dz, dx + first * n_in);
-  }
+  float *const dz = rows->dy;
+  ls_math_activate_backward(layer_activation(layer), (float)o->alpha, rows->n, n_out, known, dz);
+  layer_weight_gradient(pass, rows, n_out, n_in, dz, rows->grads[W]);
+  if (o->bias) ls_math_sum_rows(rows->n, n_out, dz, rows->beta, rows->grads[B]);
+  layer_input_gradient(pass, rows, n_out, n_in, dz, layer->params[W].value);
 }
 
-const ls_layer_type ls_layer_dense = {.name = "dense",
-                                      .help = "a = f(W x + b), fully connected",
-                                      .keys = keys,
-                                      .options_size = sizeof(options),
-                                      .check = check,
-                                      .shape = shape,
-                                      .initialise = initialise,
-                                      .reserve = reserve,
-                                      .forward = forward,
-                                      .backward = backward,
-                                      .activation = activation};
+const ls_layer_type layer_dense = {.name = "dense",
+                                   .help = "a = f(W x + b), fully connected",
+                                   .keys = keys,
+                                   .options_size = sizeof(options),
+                                   .check = check,
+                                   .shape = shape,
+                                   .initialise = initialise,
+                                   .reserve = reserve,
+                                   .forward = forward,
+                                   .backward = backward,
+                                   .activation = activation};
+
+ls_layer *layer_create_projection(size_t units, uint32_t index) {
+  ls_layer *const layer = layer_create(&layer_dense, index);
+  if (layer) *(options *)layer->options = (options){.units = units, .init = {.gain = 1.0}};
+  return layer;
+}

@@ -4,11 +4,13 @@
 
 #include "lockstep/modelfile.h"
 
-#define FORMAT_VERSION 1
+/* Version 2 added input_shape. */
+#define FORMAT_VERSION 2
 
 static inline ls_array segment_array(const ls_segment *segment) {
-  return (ls_array){
-      .dtype = LS_F32, .n_dims = segment->cols ? 2 : 1, .dims = {segment->rows, segment->cols}};
+  ls_array array = {.dtype = LS_F32, .n_dims = 1 + (unsigned)segment->row.n_dims, .dims = {segment->rows}};
+  for (size_t i = 0; i < segment->row.n_dims; i++) array.dims[i + 1] = segment->row.dims[i];
+  return array;
 }
 
 #endif

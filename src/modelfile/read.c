@@ -8,6 +8,19 @@ ls_status ls_modelfile_status(ls_status status) {
   return status == LS_ERR_DATA ? ls_fail(LS_ERR_MODEL, "%s", ls_message()) : status;
 }
 
+static ls_status read_input_shape(ls_modelfile *file) {
+  uint64_t dims[LS_SHAPE_MAX] = {0};
+  ls_shape *const shape = &file->input;
+  size_t count = 0;
+  const ls_status status =
+      ls_store_read_u64s(file->store, "/", "input_shape", LS_SHAPE_MAX, dims, &shape->n_dims);
+  if (status != LS_OK) return status;
+  for (size_t i = 0; i < shape->n_dims; i++) shape->dims[i] = dims[i];
+  if (ls_shape_count(shape, &count) && count == file->n_inputs) return LS_OK;
+  return ls_fail(LS_ERR_MODEL, "%s: input_shape does not have %zu elements, as /normalizer/offset has",
+                 ls_store_path(file->store), file->n_inputs);
+}
+
 static ls_status read_inputs(ls_modelfile *file) {
   ls_array array;
   const ls_status status = ls_store_describe(file->store, "/normalizer/offset", &array);
@@ -17,17 +30,17 @@ static ls_status read_inputs(ls_modelfile *file) {
                    "%s: /normalizer/offset is not a one-dimensional array; the file is damaged",
                    ls_store_path(file->store));
   file->n_inputs = array.dims[0];
-  return LS_OK;
+  file->input = ls_shape_of(file->n_inputs);
+  return file->version == 1 ? LS_OK : read_input_shape(file);
 }
 
 static ls_status read_root(ls_modelfile *file) {
   const ls_store *const store = file->store;
-  uint64_t version = 0;
-  ls_status status = ls_store_read_u64(store, "/", "format_version", &version);
-  if (status == LS_OK && version != FORMAT_VERSION)
+  ls_status status = ls_store_read_u64(store, "/", "format_version", &file->version);
+  if (status == LS_OK && (file->version < 1 || file->version > FORMAT_VERSION))
     return ls_fail(LS_ERR_MODEL,
-                   "%s: format version %llu is not supported; must be %d; use a newer Lockstep",
-                   ls_store_path(store), (unsigned long long)version, FORMAT_VERSION);
+                   "%s: format version %llu is not supported; must be 1 to %d; use a newer Lockstep",
+                   ls_store_path(store), (unsigned long long)file->version, FORMAT_VERSION);
   if (status == LS_OK) status = ls_store_read_text(store, "/", "config", &file->config);
   if (status == LS_OK && ls_store_has_attribute(store, "/", "platform"))
     status = ls_store_read_text(store, "/", "platform", &file->platform);

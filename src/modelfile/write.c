@@ -1,8 +1,9 @@
 /* Writing: the layout of the model format, which checkpoints extend.
  *
- *   /                    format_version, lockstep_version, config, platform, classes, features
- *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
- *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) if targets are standardised */
+ *   /                    format_version, lockstep_version, config, input_shape (dims of a sample),
+ * platform, classes, features /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state:
+ * running_mean (n), ... /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) if targets
+ * are standardised */
 #include "internal.h"
 
 ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, size_t n_segments,
@@ -26,10 +27,17 @@ static ls_status write_model(ls_store_writer *writer, const ls_model *model) {
                                    model->state);
 }
 
+static ls_status write_input_shape(ls_store_writer *writer, const ls_shape *shape) {
+  uint64_t dims[LS_SHAPE_MAX];
+  for (size_t i = 0; i < shape->n_dims; i++) dims[i] = shape->dims[i];
+  return ls_store_write_u64s(writer, "/", "input_shape", dims, shape->n_dims);
+}
+
 static ls_status write_root(ls_store_writer *writer, const ls_modelfile_content *c) {
   ls_status status = ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION);
   if (status == LS_OK) status = ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION);
   if (status == LS_OK) status = ls_store_write_text(writer, "/", "config", c->config);
+  if (status == LS_OK) status = write_input_shape(writer, &c->model->in);
   if (status == LS_OK && c->platform) status = ls_store_write_text(writer, "/", "platform", c->platform);
   if (status == LS_OK && c->classes)
     status = ls_store_write_texts(writer, "/", "classes", c->classes, c->n_classes);

@@ -70,7 +70,7 @@ static double network_sharded(const scene *s) {
 
 /* Multiplications of a row in a block's product: forward, dW and dx need as many each. */
 static double products(const ls_segment *segment) {
-  return segment->cols ? (double)segment->rows * (double)segment->cols : 0.0;
+  return segment->row.n_dims > 0 ? (double)ls_segment_count(segment) : 0.0;
 }
 
 /* What is left of a pass, in its share, when backward has finished segment i: dW of those above it and dx

@@ -34,35 +34,47 @@ ls_status store_attribute_open(const ls_store *store, const char *path, const ch
   return LS_OK;
 }
 
-/* Reads an attribute of one number as `memory` type. `wanted`: its class. */
-static ls_status read_number(const ls_store *store, const char *path, const char *name, H5T_class_t wanted,
-                             hid_t memory, void *out) {
+/* Reads an attribute of 1 to `max` numbers as `memory` type, if it has the wanted class. */
+static ls_status read_numbers(const ls_store *store, const char *path, const char *name, H5T_class_t wanted,
+                              hid_t memory, size_t max, void *out, size_t *count) {
   attribute a;
   ls_status status = store_attribute_open(store, path, name, &a);
-  if (status == LS_OK && (a.count != 1 || H5Tget_class(a.type) != wanted))
-    status = store_attribute_fail(store, path, name,
-                                  wanted == H5T_INTEGER ? "is not one integer"
-                                                        : "is not one floating-point number");
+  if (status == LS_OK && (a.count < 1 || (size_t)a.count > max))
+    status = store_attribute_fail(store, path, name, "has the wrong number of elements");
+  if (status == LS_OK && H5Tget_class(a.type) != wanted)
+    status = store_attribute_fail(
+        store, path, name, wanted == H5T_INTEGER ? "is not an integer" : "is not a floating-point number");
   if (status == LS_OK && H5Aread(a.id, memory, out) < 0)
     status = store_attribute_fail(store, path, name, store_reason());
+  if (status == LS_OK) *count = (size_t)a.count;
   store_attribute_close(&a);
   return status;
 }
 
-/* HDF5 converts negative numbers to unsigned 0, so the sign is checked first. */
+/* Reads signed numbers first, since HDF5 converts a negative number to an unsigned 0. */
+ls_status ls_store_read_u64s(const ls_store *store, const char *path, const char *name, size_t max,
+                             uint64_t *out, size_t *count) {
+  int64_t with_sign[LS_MAX_DIMS] = {0};
+  LS_ASSERT(max <= LS_MAX_DIMS);
+  ls_status status = read_numbers(store, path, name, H5T_INTEGER, H5T_NATIVE_INT64, max, with_sign, count);
+  for (size_t i = 0; status == LS_OK && i < *count; i++)
+    if (with_sign[i] < 0) status = store_attribute_fail(store, path, name, "is negative");
+  if (status != LS_OK) return status;
+  return read_numbers(store, path, name, H5T_INTEGER, H5T_NATIVE_UINT64, max, out, count);
+}
+
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out) {
-  int64_t with_sign = 0;
   uint64_t value = 0;
-  ls_status status = read_number(store, path, name, H5T_INTEGER, H5T_NATIVE_INT64, &with_sign);
-  if (status == LS_OK && with_sign < 0) status = store_attribute_fail(store, path, name, "is negative");
-  if (status == LS_OK) status = read_number(store, path, name, H5T_INTEGER, H5T_NATIVE_UINT64, &value);
+  size_t count = 0;
+  const ls_status status = ls_store_read_u64s(store, path, name, 1, &value, &count);
   if (status == LS_OK) *out = value;
   return status;
 }
 
 ls_status ls_store_read_double(const ls_store *store, const char *path, const char *name, double *out) {
   double value = 0;
-  const ls_status status = read_number(store, path, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, &value);
+  size_t count = 0;
+  const ls_status status = read_numbers(store, path, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, 1, &value, &count);
   if (status == LS_OK) *out = value;
   return status;
 }

@@ -25,6 +25,13 @@ ls_status ls_store_write_u64(ls_store_writer *writer, const char *path, const ch
   return write_attribute(writer, path, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, NULL, &value);
 }
 
+ls_status ls_store_write_u64s(ls_store_writer *writer, const char *path, const char *name,
+                              const uint64_t *values, size_t count) {
+  const hsize_t n = count;
+  store_start();
+  return write_attribute(writer, path, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &n, values);
+}
+
 ls_status ls_store_write_double(ls_store_writer *writer, const char *path, const char *name, double value) {
   store_start();
   return write_attribute(writer, path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, NULL, &value);

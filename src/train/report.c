@@ -10,7 +10,7 @@ static void describe_layers(const ls_model *model, char *text, size_t size) {
   snprintf(text, size, "%zu", model->n_in);
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0 || layer->params[0].cols == 0)
+    if (layer->n_params == 0 || layer->params[0].row.n_dims == 0)
       continue; /* without a matrix, the width stays the same */
     ls_append(text, size, "-%zu", layer->n_out);
   }

@@ -438,7 +438,7 @@ def examples_can_be_made_anew(folder):
 def other_programs_read_models(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     with h5py.File(folder / "run/model.h5") as file:
-        assert file.attrs["format_version"] >= 1 and list(file.attrs["classes"]) == list(NAMES), dict(file.attrs)
+        assert file.attrs["format_version"] == 2 and list(file.attrs["classes"]) == list(NAMES), dict(file.attrs)
         assert file.attrs["config"] == (folder / "run/config.yaml").read_text(), file.attrs["config"]
         assert file["model/0-dense/W"].shape == (8, 4) and file["model/0-dense/b"].shape == (8,)
         assert file["model/1-dense/W"].shape == (3, 8) and file["model/1-dense/b"].shape == (3,)
@@ -516,20 +516,28 @@ def info(folder):
     run_well(folder, "info", "data.h5").says("/: 61 samples of 4 features", "red, green, dark, blue").reports(
         "/x", "(61, 4) float32").reports("/y", "(61,)")
     run_well(folder, "info", "run/model.h5").says(
-        "Lockstep model", "format ", "digest", "4 features", "/model/0-dense/W", "(8, 4)", "67", "batch_size: 8")
+        "Lockstep model", "format 2", "digest", "4 features", "/model/0-dense/W", "(8, 4)", "67", "batch_size: 8")
     run_well(folder, "info", "run/checkpoints/best.h5", ranks=2).says(
-        "Lockstep checkpoint", "format ", "4 epochs", "step 32", "/optimizer", "epoch 4")
+        "Lockstep checkpoint", "format 2", "4 epochs", "step 32", "/optimizer", "epoch 4")
     run_well(folder, "info", DATASETS / "digits/digits.h5").says("/train: 1437 samples of 64 features", "/test: 360")
 
 
-def files_of_format_1(folder):
-    """Written by version 0.1.0 from datasets/iris: to be read for ever, with these results."""
-    for name in ("model-1.h5", "checkpoint-1.h5"):
-        path = Path(__file__).parent / "formats" / name
-        result = run_well(folder, "evaluate", path, DATASETS / "iris/iris.h5", "--json")
-        found = json.loads(result.out)
-        result.must(abs(found["loss"] - 0.0653000756) < 1e-6 and found["accuracy"] == 0.98, f"{name}: {found}")
-        run_well(folder, "info", path).says("format 1", "digest", "0-dense/W")
+def files_of_old_formats(folder):
+    """Files of each format version, trained on datasets/iris, stay readable and resumable with these results."""
+    results = {1: (0.0653000756, 0.98), 2: (0.119226737, 0.973333333)}
+    for version, (loss, accuracy) in results.items():
+        for kind in ("model", "checkpoint"):
+            path = Path(__file__).parent / f"formats/{kind}-{version}.h5"
+            result = run_well(folder, "evaluate", path, DATASETS / "iris/iris.h5", "--json")
+            found = json.loads(result.out)
+            result.must(abs(found["loss"] - loss) < 1e-6 and abs(found["accuracy"] - accuracy) < 1e-6, f"{path}: {found}")
+            run_well(folder, "info", path).says(f"format {version}", "digest", "0-dense/W")
+        with h5py.File(path) as file:
+            config = file.attrs["config"].replace("/srv/iris", str(DATASETS / "iris"))
+            epochs = int(file["progress"].attrs["epoch"])
+        harness.write_file(folder / "config.yaml", re.sub(r"(?m)^  epochs: \d+", f"  epochs: {epochs + 2}", config))
+        result = harness.run(folder, "train", "config.yaml", "--resume", path, "--output", f"resumed-{version}").exits(0)
+        result.says(f"{epochs + 2} epochs").reports("warning", "no best model")
 
 
 # ----------------------------------------------------------------- check, gradcheck
@@ -549,8 +557,9 @@ def check_of_layers_inside_others(folder):
     harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
     harness.write_file(folder / "config.yaml", DEEP)
     result = run_well(folder, "check", "config.yaml")
-    for row in ("0     dense +4 +8 +40", "1     batch_norm +8 +8 +16", "2     residual +8 +6 +48", "  0     dense +8 +6 +54",
-                "  1     batch_norm +6 +6 +12", "  2     dropout +6 +6 +0", "3     dense +6 +3 +21", " +(in all|total) +191"):
+    for row in ("0 +dense +4 +8 +40", "1 +batch_norm +8 +8 +16", "2 +residual +8 +6 +0", "  0 +dense +8 +6 +54",
+                "  1 +batch_norm +6 +6 +12", "  2 +dropout +6 +6 +0", "  skip +dense +8 +6 +48", "3 +dense +6 +3 +21",
+                " +(in all|total) +191"):
         result.must(re.search(f"^{row}$", result.out, re.MULTILINE), f"it must have a row like '{row}'")
 
 
@@ -690,7 +699,7 @@ TESTS = [
     tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
     import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
     import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,
-    a_deep_net_follows_from_its_file, info, info_of_zeros, files_of_format_1, check, check_of_layers_inside_others, gradcheck,
+    a_deep_net_follows_from_its_file, info, info_of_zeros, files_of_old_formats, check, check_of_layers_inside_others, gradcheck,
     gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
     help_of_each_command, version, set_overrides_the_config,
 ]

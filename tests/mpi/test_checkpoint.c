@@ -33,7 +33,8 @@ static void thing_create(thing *t, const char *text, size_t n_inputs, size_t n_s
   if (status == LS_OK) status = ls_model_parse(config, LS_CATEGORICAL_CROSS_ENTROPY, &t->model);
   if (status == LS_OK) status = ls_optim_parse(config, &t->optim);
   if (status == LS_OK) status = ls_config_status(config);
-  if (status == LS_OK) status = ls_model_build(t->model, n_inputs, 1);
+  if (status == LS_OK) status = ls_model_infer_shapes(t->model, &(ls_shape){1, {n_inputs}});
+  if (status == LS_OK) status = ls_model_build(t->model, 1);
   if (status == LS_OK) status = ls_optim_build(t->optim, t->model->n_params);
   if (status == LS_OK) status = ls_normalizer_create(n_inputs, &t->normalizer);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());

@@ -15,7 +15,8 @@ static ls_model *identity(ls_loss loss, size_t n) {
   snprintf(text, sizeof text, "model: [{layer: %s}]\n", layer);
   EXPECT(ls_config_create(text, "net.yaml", &config) == LS_OK);
   EXPECT(ls_model_parse(config, loss, &model) == LS_OK && ls_config_status(config) == LS_OK);
-  EXPECT(ls_model_build(model, n, 64) == LS_OK);
+  EXPECT(ls_model_infer_shapes(model, &(ls_shape){1, {n}}) == LS_OK);
+  EXPECT(ls_model_build(model, 64) == LS_OK);
   ls_config_destroy(&config);
   return model;
 }

@@ -38,7 +38,8 @@ static ls_model *new_model(const char *layers, const char *last, ls_loss loss) {
   ls_status status = ls_config_create(text, "net.yaml", &config);
   if (status == LS_OK) status = ls_model_parse(config, loss, &model);
   if (status == LS_OK) status = ls_config_status(config);
-  if (status == LS_OK) status = ls_model_build(model, FEATURES, 10);
+  if (status == LS_OK) status = ls_model_infer_shapes(model, &(ls_shape){1, {FEATURES}});
+  if (status == LS_OK) status = ls_model_build(model, 10);
   if (status == LS_OK) {
     ls_model_initialise(model, 3);
     for (size_t i = 0; i < model->n_params; i++) model->params[i] *= 1.5F;

@@ -33,7 +33,8 @@ static void worker_create(worker *w, size_t first, size_t rows) {
   if (status == LS_OK) status = ls_model_parse(config, LS_MSE, &w->model);
   if (status == LS_OK) status = ls_config_status(config);
   if (status == LS_OK) w->model->max_lanes = 2;
-  if (status == LS_OK) status = ls_model_build(w->model, INPUTS, ROWS);
+  if (status == LS_OK) status = ls_model_infer_shapes(w->model, &(ls_shape){1, {INPUTS}});
+  if (status == LS_OK) status = ls_model_build(w->model, ROWS);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   ls_config_destroy(&config);
   settle();

@@ -9,6 +9,7 @@
 #define ROWS 8
 
 #define MOST_PARAMS 16
+#define MOST_LANES  3
 
 /* A layer with all that it works on. */
 typedef struct rig {
@@ -20,17 +21,12 @@ typedef struct rig {
   size_t n_states;
   ls_param *states[MOST_PARAMS];
   size_t n_values;       /* of all its parameters */
-  float *room;           /* for folding lanes */
   float *values, *grads; /* (n_values) */
   size_t n_state;        /* of all its states */
   float *state;          /* (n_state) */
   float *x, *dx;         /* (ROWS, N_IN) */
   float *y, *dy;         /* (ROWS, n_out) */
 } rig;
-
-static size_t elements_of(const ls_param *param) {
-  return param->cols ? param->rows * param->cols : param->rows;
-}
 
 static void find_params(rig *r, ls_layer *layer) {
   for (size_t p = 0; p < layer->n_params; p++) r->params[r->n_params++] = &layer->params[p];
@@ -41,38 +37,37 @@ static void find_params(rig *r, ls_layer *layer) {
 
 /* Running averages as they might be, the variance (the second of each two) positive. */
 static void build_state(rig *r) {
-  for (size_t k = 0; k < r->n_states; k++) r->n_state += elements_of(r->states[k]);
+  for (size_t k = 0; k < r->n_states; k++) r->n_state += ls_param_count(r->states[k]);
   r->state = new_floats(r->n_state);
   fill_random(9, r->n_state, r->state);
   size_t offset = 0;
   for (size_t k = 0; k < r->n_states; k++) {
     r->states[k]->value = r->state + offset;
-    for (size_t i = 0; k % 2 == 1 && i < elements_of(r->states[k]); i++) r->states[k]->value[i] += 1.5F;
-    offset += elements_of(r->states[k]);
+    for (size_t i = 0; k % 2 == 1 && i < ls_param_count(r->states[k]); i++) r->states[k]->value[i] += 1.5F;
+    offset += ls_param_count(r->states[k]);
   }
 }
 
-/* Memory for the layer's parameters, its scratch and a batch. */
-/* For folding lanes: all layers share it. */
-static void give_room(ls_layer *layer, float *room, size_t size) {
-  layer->room = room;
-  layer->room_size = size;
-  for (size_t k = 0; k < layer->n_children; k++) give_room(layer->children[k], room, size);
+/* Takes the layer's memory and workspace; called twice, see ls_arena. */
+static void take_memory(rig *r) {
+  const size_t size = ls_layer_reserve(r->layer, &r->arena, ROWS, MOST_LANES);
+  void *const workspace = ls_arena_take(&r->arena, size, 1);
+  if (!workspace) return;
+  memset(workspace, 0xFF, size); /* its contents are undefined */
+  ls_layer_set_workspace(r->layer, workspace, MOST_LANES);
 }
 
+/* Memory for the layer's parameters, the layer itself and a batch. */
 static void rig_build(rig *r) {
   ls_layer *const layer = r->layer;
-  layer->n_in = N_IN;
-  layer->type->shape(layer);
+  assert_int_equal(ls_layer_infer_shapes(layer, &(ls_shape){1, {N_IN}}), LS_OK);
   find_params(r, layer);
   build_state(r);
-  for (size_t p = 0; p < r->n_params; p++) r->n_values += elements_of(r->params[p]);
+  for (size_t p = 0; p < r->n_params; p++) r->n_values += ls_param_count(r->params[p]);
   r->values = new_floats(r->n_values);
   r->grads = new_floats(r->n_values);
-  r->room = new_floats(LS_LANES_DEPTH * r->n_values);
-  give_room(r->layer, r->room, r->n_values);
   size_t offset = 0;
-  for (size_t p = 0; p < r->n_params; offset += elements_of(r->params[p]), p++) {
+  for (size_t p = 0; p < r->n_params; offset += ls_param_count(r->params[p]), p++) {
     r->params[p]->value = r->values + offset;
     r->params[p]->grad = r->grads + offset;
   }
@@ -80,10 +75,9 @@ static void rig_build(rig *r) {
   r->dx = new_floats(ROWS * N_IN);
   r->y = new_floats(ROWS * layer->n_out);
   r->dy = new_floats(ROWS * layer->n_out);
-  if (!layer->type->reserve) return;
-  layer->type->reserve(layer, &r->arena, ROWS);
-  assert_int_equal(ls_arena_commit(&r->arena, "scratch"), LS_OK);
-  layer->type->reserve(layer, &r->arena, ROWS);
+  take_memory(r);
+  assert_int_equal(ls_arena_commit(&r->arena, "the layer"), LS_OK);
+  take_memory(r);
 }
 
 /* Random numbers in steps of 2^-10, so that moving them by 2^-9 or 2^-10 is exact. */
@@ -115,7 +109,6 @@ static void rig_free(rig *r) {
   ls_arena_destroy(&r->arena);
   free(r->values);
   free(r->grads);
-  free(r->room);
   free(r->state);
   free(r->x);
   free(r->dx);
@@ -147,7 +140,7 @@ static void fill_coefficients(const rig *r, float *c) {
 static void backward(rig *r, const ls_pass *pass, float *dx) {
   fill_coefficients(r, r->dy);
   for (size_t i = 0; i < r->n_values; i++) r->grads[i] = NAN;
-  r->layer->type->backward(r->layer, pass, r->x, r->y, r->dy, dx);
+  ls_layer_backward(r->layer, pass, r->x, r->y, r->dy, dx);
 }
 
 /* -------------------------------------------------------------- conformance */
@@ -293,7 +286,7 @@ static void check_gradients(const char *map, const ls_pass *pass) {
     for (size_t p = 0; p < r.n_params; p++) {
       const ls_param *const param = r.params[p];
       char *const what = ls_format("%s: block %zu, %s", map, p, param->name);
-      check_gradient(what, &r, pass, elements_of(param), param->value, param->grad, along);
+      check_gradient(what, &r, pass, ls_param_count(param), param->value, param->grad, along);
       free(what);
     }
     check_gradient(map, &r, pass, ROWS * N_IN, r.x, r.dx, along);
@@ -347,7 +340,7 @@ static void gradients_are_added_where_the_pass_says(void **state) {
     for (size_t times = 2; times < 4; times++) {
       for (size_t i = 0; i < r.n_values; i++) want[i] = (float)times * once[i];
       fill_coefficients(&r, r.dy);
-      r.layer->type->backward(r.layer, &second, r.x, r.y, r.dy, times == 2 ? r.dx : NULL);
+      ls_layer_backward(r.layer, &second, r.x, r.y, r.dy, times == 2 ? r.dx : NULL);
       check_same(what, ROWS * N_IN, r.dx, dx);
       check_norm(what, r.n_values, r.grads, want, 1e-6, 0.0);
     }
@@ -425,7 +418,7 @@ static void lanes_are_independent(void **state) {
     backward(&r, &pass, r.dx);
     fill_coefficients(&r, r.dy);
     memcpy(alone.dy, r.dy + first * n_out, alone_lanes[1] * n_out * sizeof *r.dy);
-    alone.layer->type->backward(alone.layer, &alone_pass, alone.x, alone.y, alone.dy, alone.dx);
+    ls_layer_backward(alone.layer, &alone_pass, alone.x, alone.y, alone.dy, alone.dx);
     check_same(variants[v].map, alone_lanes[1] * N_IN, alone.dx, r.dx + first * N_IN);
     rig_free(&r);
     rig_free(&alone);
@@ -447,7 +440,7 @@ static void linked_layers_leave_their_activation_out(void **state) {
       forward(&linked, &training);
       fill_coefficients(&linked, linked.dy);
       ls_math_activate_backward(f, 0.0F, ROWS, n_out, whole.y, linked.dy); /* what a loss does */
-      type->backward(linked.layer, &training, linked.x, linked.y, linked.dy, linked.dx);
+      ls_layer_backward(linked.layer, &training, linked.x, linked.y, linked.dy, linked.dx);
       backward(&whole, &training, whole.dx);
       check_same(variants[v].map, whole.n_values, linked.grads, whole.grads);
       check_same(variants[v].map, ROWS * N_IN, linked.dx, whole.dx);
@@ -472,7 +465,7 @@ static void dense_by_hand(void **state) {
   forward(&r, &pass);
   check_same("y", 2, r.y, (float[]){5.5F, 0.0F});
   memcpy(r.dy, (float[]){2, 3}, 2 * sizeof(float));
-  r.layer->type->backward(r.layer, &pass, r.x, r.y, r.dy, r.dx);
+  ls_layer_backward(r.layer, &pass, r.x, r.y, r.dy, r.dx);
   check_same("dW", 2, r.layer->params[0].grad, (float[]){2, 4});
   check_norm("dW of the dead unit", N_IN, r.layer->params[0].grad + N_IN, (float[N_IN]){0}, 0.0, 0.0);
   check_norm("db", 2, r.layer->params[1].grad, (float[]){2, 0}, 0.0, 0.0);
@@ -729,18 +722,52 @@ static void residual_by_hand(void **state) {
     rig r = rig_of(rows[k].residual, 2);
     rig inside = rig_of(rows[k].inside, 2);
     const size_t n_out = r.layer->n_out;
-    const size_t n_skip = rows[k].has_skip ? n_out * N_IN : 0;
-    assert_int_equal(r.layer->n_params, rows[k].has_skip);
-    memcpy(inside.values, r.values + n_skip, inside.n_values * sizeof *r.values);
+    assert_int_equal(r.layer->n_children, 1 + rows[k].has_skip);
+    memcpy(inside.values, r.values, inside.n_values * sizeof *r.values);
     forward(&r, &training);
     forward(&inside, &training);
     if (rows[k].has_skip)
-      ls_math_product_nt(ROWS, n_out, N_IN, r.x, r.values, 1.0F, inside.y);
+      ls_math_product_nt(ROWS, n_out, N_IN, r.x, r.layer->children[1]->params[0].value, 1.0F, inside.y);
     else
       ls_math_add_scaled(ROWS * N_IN, 1.0F, r.x, inside.y);
     check_norm("y", ROWS * n_out, r.y, inside.y, 1e-7, 0.0);
     rig_free(&r);
     rig_free(&inside);
+  }
+}
+
+/* Elementwise layers keep the dims of a sample, dense flattens them; a skip fits the number of elements. */
+static void layers_infer_shapes(void **state) {
+  (void)state;
+  static const ls_shape image = {3, {2, 3, 1}};
+  static const struct {
+    const char *map;
+    ls_shape out;
+  } rows[] = {{"{layer: gelu}", {3, {2, 3, 1}}},
+              {"{layer: dropout}", {3, {2, 3, 1}}},
+              {"{layer: batch_norm}", {3, {2, 3, 1}}},
+              {"{layer: dense, units: 4}", {1, {4}}},
+              {"{layer: residual, layers: [{layer: relu}]}", {3, {2, 3, 1}}},
+              {"{layer: residual, layers: [{layer: dense, units: 6}]}", {1, {6}}},
+              {"{layer: residual, layers: [{layer: dense, units: 4}]}", {1, {4}}}};
+  for (size_t k = 0; k < COUNT(rows); k++) {
+    char *const text = ls_format("model: [%s]", rows[k].map);
+    ls_config *config = config_of(text);
+    uint32_t next = LS_LAYERS_MAX;
+    ls_node *const list = ls_node_find(ls_config_root(config), "model");
+    ls_layer *layer = ls_layer_create(config, ls_node_item(list, 0), 0, &next);
+    assert_int_equal(ls_layer_infer_shapes(layer, &image), LS_OK);
+    assert_true(ls_shape_equal(&layer->in, &image) && ls_shape_equal(&layer->out, &rows[k].out));
+    assert_int_equal(layer->n_in, 6);
+    assert_int_equal(layer->n_children, (strstr(rows[k].map, "residual") != NULL) + (k == 6));
+    ls_layer_destroy(&layer);
+    layer = ls_layer_create(config, ls_node_item(list, 0), 0, &next);
+    assert_int_equal(ls_layer_infer_shapes(layer, &(ls_shape){2, {SIZE_MAX / 2, 3}}), LS_ERR_CONFIG);
+    assert_non_null(strstr(ls_message(), "net.yaml:1: model.0"));
+    assert_non_null(strstr(ls_message(), ", 3)"));
+    ls_layer_destroy(&layer);
+    ls_config_destroy(&config);
+    free(text);
   }
 }
 
@@ -1075,6 +1102,7 @@ int main(void) {
       cmocka_unit_test(batch_norm_shows_nan_and_keeps_none),
       cmocka_unit_test(batch_norm_asks_once_for_sums),
       cmocka_unit_test(residual_by_hand),
+      cmocka_unit_test(layers_infer_shapes),
       cmocka_unit_test(layers_inside_have_indices_of_their_own),
       cmocka_unit_test(initialisers_have_their_variances),
       cmocka_unit_test(zeros_are_zeros),

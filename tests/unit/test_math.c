@@ -672,8 +672,26 @@ static void dropout_drops_the_expected_fraction(void **state) {
   free(y);
 }
 
+static void shapes_are_counted_and_compared(void **state) {
+  (void)state;
+  const ls_shape image = {3, {28, 27, 3}};
+  const ls_shape flat = ls_shape_of(28 * 27 * 3);
+  const ls_shape single = {0};
+  size_t count = 0;
+  char text[64];
+  assert_true(ls_shape_count(&image, &count) && count == 28 * 27 * 3);
+  assert_true(ls_shape_count(&single, &count) && count == 1);
+  assert_false(ls_shape_count(&(ls_shape){4, {1 << 16, 1 << 16, 1 << 16, 1 << 16}}, &count));
+  assert_true(ls_shape_equal(&image, &(ls_shape){3, {28, 27, 3}}));
+  assert_false(ls_shape_equal(&image, &flat));
+  assert_false(ls_shape_equal(&image, &(ls_shape){3, {28, 27, 1}}));
+  assert_string_equal(ls_shape_describe(&image, text, sizeof text), "(28, 27, 3)");
+  assert_string_equal(ls_shape_describe(&single, text, sizeof text), "()");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(shapes_are_counted_and_compared),
       cmocka_unit_test(products_are_right),
       cmocka_unit_test(blas_has_a_name_and_threads),
       cmocka_unit_test(activations_are_exact_to_a_few_ulp),

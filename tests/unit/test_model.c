@@ -94,7 +94,8 @@ static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t 
   assert_int_equal(ls_model_parse(config, loss, &model), LS_OK);
   check_valid(config);
   model->max_lanes = 8;
-  assert_int_equal(ls_model_build(model, n_in, rows), LS_OK);
+  assert_int_equal(ls_model_infer_shapes(model, &(ls_shape){1, {n_in}}), LS_OK);
+  assert_int_equal(ls_model_build(model, rows), LS_OK);
   ls_config_destroy(&config);
   free(text);
   return model;
@@ -115,7 +116,8 @@ static void sizes_that_do_not_fit_are_told(void **state) {
     ls_config *config = config_of("model: [{layer: dense, units: 3}, {layer: dropout}]");
     ls_model *model = NULL;
     assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
-    assert_int_equal(ls_model_build(model, rows[i].n_in, rows[i].rows), rows[i].status);
+    assert_int_equal(ls_model_infer_shapes(model, &(ls_shape){1, {rows[i].n_in}}), LS_OK);
+    assert_int_equal(ls_model_build(model, rows[i].rows), rows[i].status);
     assert_true(strlen(ls_message()) > 0);
     ls_model_destroy(&model);
     ls_config_destroy(&config);
@@ -132,11 +134,11 @@ static void sizes_that_do_not_fit_are_told(void **state) {
 static void segments_run_from_the_last_layer(void **state) {
   (void)state;
   static const ls_segment want[] = {
-      {"4-dense/W", LS_SEGMENT_WEIGHT, 0, 2, 3, 0.0, 0.0},
-      {"4-dense/b", LS_SEGMENT_BIAS, 6, 2, 0, 0.0, 0.0},
-      {"3-dense/W", LS_SEGMENT_WEIGHT, 8, 3, 4, 0.0, 0.0},
-      {"0-dense/W", LS_SEGMENT_WEIGHT, 20, 4, 5, 0.0, 0.0},
-      {"0-dense/b", LS_SEGMENT_BIAS, 40, 4, 0, 0.0, 0.0},
+      {"4-dense/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {3}}, 0.0, 0.0},
+      {"4-dense/b", LS_SEGMENT_BIAS, 6, 2, {0}, 0.0, 0.0},
+      {"3-dense/W", LS_SEGMENT_WEIGHT, 8, 3, {1, {4}}, 0.0, 0.0},
+      {"0-dense/W", LS_SEGMENT_WEIGHT, 20, 4, {1, {5}}, 0.0, 0.0},
+      {"0-dense/b", LS_SEGMENT_BIAS, 40, 4, {0}, 0.0, 0.0},
   };
   ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
   assert_int_equal(model->n_segments, COUNT(want));
@@ -146,7 +148,7 @@ static void segments_run_from_the_last_layer(void **state) {
     assert_int_equal(segment->kind, want[i].kind);
     assert_int_equal(segment->offset, want[i].offset);
     assert_int_equal(segment->rows, want[i].rows);
-    assert_int_equal(segment->cols, want[i].cols);
+    assert_true(ls_shape_equal(&segment->row, &want[i].row));
   }
   assert_int_equal(model->n_params, 44);
   assert_int_equal(model->n_in, 5);
@@ -165,14 +167,14 @@ static void segments_run_from_the_last_layer(void **state) {
 static void segments_of_layers_inside_others(void **state) {
   (void)state;
   static const ls_segment want[] = {
-      {"1-residual/skip/W", LS_SEGMENT_WEIGHT, 0, 2, 4, 0.125, 0.25},
-      {"1-residual/3-dense/W", LS_SEGMENT_WEIGHT, 8, 2, 4, 0.125, 0.25},
-      {"1-residual/2-residual/0-dense/W", LS_SEGMENT_WEIGHT, 16, 4, 4, 0.125, 0.0},
-      {"1-residual/2-residual/0-dense/b", LS_SEGMENT_BIAS, 32, 4, 0, 0.0, 0.0},
-      {"1-residual/0-batch_norm/gamma", LS_SEGMENT_SCALE, 36, 4, 0, 0.0, 0.0},
-      {"1-residual/0-batch_norm/beta", LS_SEGMENT_BIAS, 40, 4, 0, 0.0, 0.0},
-      {"0-dense/W", LS_SEGMENT_WEIGHT, 44, 4, 5, 0.5, 0.25},
-      {"0-dense/b", LS_SEGMENT_BIAS, 64, 4, 0, 0.0, 0.0},
+      {"1-residual/skip/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {4}}, 0.125, 0.25},
+      {"1-residual/3-dense/W", LS_SEGMENT_WEIGHT, 8, 2, {1, {4}}, 0.125, 0.25},
+      {"1-residual/2-residual/0-dense/W", LS_SEGMENT_WEIGHT, 16, 4, {1, {4}}, 0.125, 0.0},
+      {"1-residual/2-residual/0-dense/b", LS_SEGMENT_BIAS, 32, 4, {0}, 0.0, 0.0},
+      {"1-residual/0-batch_norm/gamma", LS_SEGMENT_SCALE, 36, 4, {0}, 0.0, 0.0},
+      {"1-residual/0-batch_norm/beta", LS_SEGMENT_BIAS, 40, 4, {0}, 0.0, 0.0},
+      {"0-dense/W", LS_SEGMENT_WEIGHT, 44, 4, {1, {5}}, 0.5, 0.25},
+      {"0-dense/b", LS_SEGMENT_BIAS, 64, 4, {0}, 0.0, 0.0},
   };
   static const char *const states[] = {"1-residual/0-batch_norm/running_mean",
                                        "1-residual/0-batch_norm/running_var"};
@@ -182,7 +184,8 @@ static void segments_of_layers_inside_others(void **state) {
   check_valid(config);
   model->l1 = 0.125;
   model->l2 = 0.25;
-  assert_int_equal(ls_model_build(model, 5, 3), LS_OK);
+  assert_int_equal(ls_model_infer_shapes(model, &(ls_shape){1, {5}}), LS_OK);
+  assert_int_equal(ls_model_build(model, 3), LS_OK);
   assert_int_equal(model->n_segments, COUNT(want));
   assert_int_equal(model->n_params, 68);
   for (size_t i = 0; i < COUNT(want); i++) {
@@ -191,7 +194,7 @@ static void segments_of_layers_inside_others(void **state) {
     assert_int_equal(segment->kind, want[i].kind);
     assert_int_equal(segment->offset, want[i].offset);
     assert_int_equal(segment->rows, want[i].rows);
-    assert_int_equal(segment->cols, want[i].cols);
+    assert_true(ls_shape_equal(&segment->row, &want[i].row));
     check_close(segment->path, segment->l1, want[i].l1, 0.0);
     check_close(segment->path, segment->l2, want[i].l2, 0.0);
   }
@@ -269,7 +272,8 @@ static void layers_too_deep_are_told(void **state) {
     const bool fits = n * strlen("0-residual/") + strlen("0-dense/W") < sizeof model->segments->path;
     assert_int_equal(ls_model_parse(config, LS_MSE, &model), LS_OK);
     check_valid(config);
-    assert_int_equal(ls_model_build(model, 2, 3), fits ? LS_OK : LS_ERR_CONFIG);
+    assert_int_equal(ls_model_infer_shapes(model, &(ls_shape){1, {2}}), LS_OK);
+    assert_int_equal(ls_model_build(model, 3), fits ? LS_OK : LS_ERR_CONFIG);
     if (!fits) assert_non_null(strstr(ls_message(), "0-residual/0-residual"));
     assert_int_equal(fits, n < 11);
     ls_model_destroy(&model);

@@ -5,10 +5,10 @@
 
 /* Two matrices with their own penalties, a bias without, a matrix with l1 only; with gaps between them. */
 static const ls_segment segments[] = {
-    {.path = "0-dense/W", .offset = 1, .rows = 3, .cols = 4, .l1 = 0.5, .l2 = 0.25},
+    {.path = "0-dense/W", .offset = 1, .rows = 3, .row = {1, {4}}, .l1 = 0.5, .l2 = 0.25},
     {.path = "0-dense/b", .kind = LS_SEGMENT_BIAS, .offset = 14, .rows = 3},
-    {.path = "1-dense/W", .offset = 17, .rows = 2, .cols = 3, .l2 = 0.125},
-    {.path = "2-dense/W", .offset = 24, .rows = 1, .cols = 5, .l1 = 2.0},
+    {.path = "1-dense/W", .offset = 17, .rows = 2, .row = {1, {3}}, .l2 = 0.125},
+    {.path = "2-dense/W", .offset = 24, .rows = 1, .row = {1, {5}}, .l1 = 2.0},
 };
 #define N ((size_t)30)
 
@@ -96,7 +96,7 @@ static void soft_threshold_is_the_proximal_step(void **state) {
 /* The proximal step minimizes l1 |x| + (x - w)^2 / (2 lr): values near it are larger. */
 static void the_proximal_step_is_a_minimum(void **state) {
   (void)state;
-  const ls_segment one = {.rows = 1, .cols = 1, .l1 = 0.5};
+  const ls_segment one = {.rows = 1, .row = {1, {1}}, .l1 = 0.5};
   const double lr = 0.5;
   for (int k = -20; k <= 20; k++) {
     const double w = k / 16.0;

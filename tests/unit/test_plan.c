@@ -59,9 +59,9 @@ static void links_are_shared_out(void **state) {
 /* 1,000,000 parameters, last layer first: W (100, 1000) with its bias, then W (1000, 899) with its own. */
 static const ls_segment segments[] = {
     {.kind = LS_SEGMENT_BIAS, .rows = 100, .offset = 0},
-    {.kind = LS_SEGMENT_WEIGHT, .rows = 100, .cols = 1000, .offset = 100},
+    {.kind = LS_SEGMENT_WEIGHT, .rows = 100, .row = {1, {1000}}, .offset = 100},
     {.kind = LS_SEGMENT_BIAS, .rows = 900, .offset = 100100},
-    {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .cols = 899, .offset = 101000}};
+    {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .row = {1, {899}}, .offset = 101000}};
 
 static const ls_plan_work usual = {.n_params = 1000000,
                                    .n_segments = 4,
@@ -185,8 +185,8 @@ static void overlap_never_hides_the_last_bucket(void **state) {
 static void overlap_hides_what_comes_first(void **state) {
   (void)state;
   static const ls_segment halves[] = {
-      {.kind = LS_SEGMENT_WEIGHT, .rows = 500, .cols = 1000, .offset = 0},
-      {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .cols = 500, .offset = 500000}};
+      {.kind = LS_SEGMENT_WEIGHT, .rows = 500, .row = {1, {1000}}, .offset = 0},
+      {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .row = {1, {500}}, .offset = 500000}};
   ls_plan_work work = usual;
   work.mode = LS_PLAN_OVERLAP;
   work.segments = halves;

@@ -23,7 +23,8 @@ static trainer trainer_of(size_t n_in, size_t n_hidden, size_t n_out, ls_loss lo
   assert_int_equal(ls_model_parse(t.config, loss, &t.model), LS_OK);
   assert_int_equal(ls_optim_parse(t.config, &t.optim), LS_OK);
   check_valid(t.config);
-  assert_int_equal(ls_model_build(t.model, n_in, rows), LS_OK);
+  assert_int_equal(ls_model_infer_shapes(t.model, &(ls_shape){1, {n_in}}), LS_OK);
+  assert_int_equal(ls_model_build(t.model, rows), LS_OK);
   assert_int_equal(ls_optim_build(t.optim, t.model->n_params), LS_OK);
   return t;
 }

@@ -1,4 +1,4 @@
-/* The forward and the backward sweep. */
+/* The forward and the backward pass. */
 #include "lockstep/model.h"
 
 void ls_model_initialise(ls_model *model, uint64_t seed) {
@@ -23,7 +23,7 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float 
   return x;
 }
 
-/* The end of a layer's gradients, those inside it included; NULL where it has none. */
+/* The end of the gradients of a layer and its inner layers; NULL if it has none. */
 static const float *end_of(const ls_layer *layer) {
   const float *end = NULL;
   for (size_t p = 0; p < layer->n_params; p++) {
@@ -42,8 +42,8 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   float *dx = model->deltas[1];
   for (size_t i = model->n_layers; i-- > 0;) {
     ls_layer *const layer = model->layers[i];
-    layer->type->backward(layer, pass, i > 0 ? model->outputs[i - 1] : model->input, model->outputs[i], dy,
-                          i > 0 ? dx : dx_input);
+    ls_layer_backward(layer, pass, i > 0 ? model->outputs[i - 1] : model->input, model->outputs[i], dy,
+                      i > 0 ? dx : dx_input);
     ls_heartbeat();
     if (pass->ready) pass->ready(pass->context, end_of(layer));
     float *const next = dx;

@@ -1,0 +1,116 @@
+/* Running a layer lane by lane: rows, gradients and their folding, and products in pieces. */
+#include "internal.h"
+
+#include <string.h>
+
+/* The fold buffer of a block of parameters on a level. Level 0, the sum of all lanes, is the gradient
+ * itself, unless the pass adds to the gradient. */
+static float *level_of(const ls_layer *layer, const ls_pass *pass, size_t param, size_t level) {
+  if (level == 0 && !pass->adds) return layer->params[param].grad;
+  LS_ASSERT(layer->fold);
+  float *at = layer->fold + level * layer_n_params(layer);
+  for (size_t p = 0; p < param; p++) at += ls_param_count(&layer->params[p]);
+  return at;
+}
+
+/* Tells backward where the gradients of a lane go. */
+static void set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, ls_rows *rows) {
+  const bool is_only = pass->n_lanes == 1;
+  rows->beta = is_only && pass->adds ? 1.0F : 0.0F;
+  for (size_t p = 0; p < layer->n_params; p++)
+    rows->grads[p] = is_only ? layer->params[p].grad : level_of(layer, pass, p, ls_lane_level(lane));
+}
+
+/* Folds the gradients of a lane, which are complete. */
+static void fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane) {
+  const bool is_last = lane + 1 == pass->n_lanes;
+  if (pass->n_lanes == 1) return;
+  for (size_t p = 0; p < layer->n_params; p++) {
+    const size_t n = ls_param_count(&layer->params[p]);
+    size_t top = ls_lane_level(lane);
+    for (size_t merges = ls_lane_merges(lane, pass->n_lanes); merges > 0; merges--, top--)
+      ls_math_add_scaled(n, 1.0F, level_of(layer, pass, p, top), level_of(layer, pass, p, top - 1));
+    if (pass->adds && is_last)
+      ls_math_add_scaled(n, 1.0F, level_of(layer, pass, p, 0), layer->params[p].grad);
+  }
+}
+
+/* The rows of a lane, from all rows of the pass. */
+static ls_rows lane_rows(const ls_layer *layer, const ls_pass *pass, size_t lane, const ls_rows *all) {
+  const size_t first = pass->lanes[lane];
+  ls_rows rows = {.first = first,
+                  .n = pass->lanes[lane + 1] - first,
+                  .x = all->x + first * layer->n_in,
+                  .y = all->y + first * layer->n_out,
+                  .dy = all->dy ? all->dy + first * layer->n_out : NULL,
+                  .dx = all->dx ? all->dx + first * layer->n_in : NULL};
+  if (all->dy) set_gradients(layer, pass, lane, &rows);
+  return rows;
+}
+
+void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
+  const ls_rows all = {.n = ls_pass_rows(pass), .x = x, .y = y};
+  if (layer->type->spans_lanes) layer->type->forward(layer, pass, &all);
+  for (size_t lane = 0; !layer->type->spans_lanes && lane < pass->n_lanes; lane++) {
+    const ls_rows rows = lane_rows(layer, pass, lane, &all);
+    layer->type->forward(layer, pass, &rows);
+  }
+  layer->output = y;
+}
+
+void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *y, float *dy,
+                       float *dx) {
+  const ls_rows all = {.n = ls_pass_rows(pass), .x = x, .y = y, .dy = dy, .dx = dx};
+  if (layer->type->spans_lanes) layer->type->backward(layer, pass, &all);
+  for (size_t lane = 0; !layer->type->spans_lanes && lane < pass->n_lanes; lane++) {
+    const ls_rows rows = lane_rows(layer, pass, lane, &all);
+    layer->type->backward(layer, pass, &rows);
+    fold_gradients(layer, pass, lane);
+  }
+}
+
+void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *all, layer_add_rows add,
+                     size_t n, double *levels) {
+  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
+    const ls_rows rows = lane_rows(layer, pass, lane, all);
+    double *const sums = levels + ls_lane_level(lane) * n;
+    memset(sums, 0, n * sizeof *sums);
+    add(layer, &rows, sums);
+    if (all->dy) fold_gradients(layer, pass, lane);
+    ls_lane_fold(levels, n, lane, pass->n_lanes);
+  }
+}
+
+/* ------------------------------------------------------------ products in pieces */
+
+/* Multiplications in one piece of a product while communication is pending: a few milliseconds, since the
+ * network makes no progress during a piece, but enough for BLAS to run at full speed. */
+#define PIECE     ((size_t)1 << 27)
+#define PIECE_MIN 64 /* rows or columns */
+
+/* Rows or columns in one piece of a product of `n` of them, with `each` multiplications per row or column.
+ */
+static size_t piece_length(const ls_pass *pass, size_t each, size_t n) {
+  if (!pass->ready) return ls_size_max(n, 1);
+  return ls_size_max(PIECE / ls_size_max(each, 1), PIECE_MIN) / PIECE_MIN * PIECE_MIN;
+}
+
+void layer_weight_gradient(const ls_pass *pass, const ls_rows *rows, size_t n_out, size_t n_in,
+                           const float *dz, float *dw) {
+  const size_t step = piece_length(pass, rows->n * n_in, n_out);
+  for (size_t first = 0; first < n_out; first += step) {
+    const size_t count = ls_size_min(step, n_out - first);
+    ls_math_product_tn_rows(first, count, n_out, n_in, rows->n, dz, rows->x, rows->beta, dw);
+    if (pass->ready) pass->ready(pass->context, pass->n_lanes == 1 ? dw + (first + count) * n_in : NULL);
+  }
+}
+
+void layer_input_gradient(const ls_pass *pass, const ls_rows *rows, size_t n_out, size_t n_in,
+                          const float *dz, const float *w) {
+  const size_t step = piece_length(pass, rows->n * n_out, n_in);
+  for (size_t first = 0; rows->dx && first < n_in; first += step) {
+    ls_math_product_nn_columns(first, ls_size_min(step, n_in - first), rows->n, n_in, n_out, dz, w, 0.0F,
+                               rows->dx);
+    if (pass->ready) pass->ready(pass->context, NULL);
+  }
+}
