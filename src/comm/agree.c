@@ -13,9 +13,7 @@ static void broadcast_message(ls_comm *comm, ls_status status, int owner) {
     else
       snprintf(text, sizeof text, "rank %d on %s: %.*s", owner, host, LS_MESSAGE_MAX - 512, ls_message());
   }
-  comm_set_waiting(true);
-  MPI_Bcast(text, (int)sizeof text, MPI_CHAR, owner, comm->world);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Bcast(text, (int)sizeof text, MPI_CHAR, owner, comm->world));
   (void)ls_fail(status, "%s", text);
 }
 

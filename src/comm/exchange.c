@@ -30,9 +30,7 @@ static bool can_share(ls_comm *comm, size_t bytes) {
     const bool fits = ls_size_mul(bytes, (size_t)comm->node_size, &all) && comm_shared_memory_has(all);
     extremes[2] = !fits;
   }
-  comm_set_waiting(true);
-  MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world));
   const bool is_even = extremes[0] == -extremes[1] && extremes[0] > 1;
   if (is_even && extremes[2])
     ls_log(

@@ -67,6 +67,7 @@ void comm_watchdog_attach(const ls_comm *comm, comm_board *board);
 
 /* Local. Marks the calls that wait for other ranks: true before, false after. The latter is a heartbeat. */
 void comm_set_waiting(bool is_waiting);
+#define COMM_WAIT(call) (comm_set_waiting(true), (void)(call), comm_set_waiting(false))
 
 /* Local. The heartbeats of this node's ranks. */
 uint64_t comm_node_heartbeats(const ls_comm *comm);

@@ -59,9 +59,7 @@ void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all) {
 void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {
   while (bytes > 0) {
     const size_t piece = ls_size_min(bytes, BROADCAST_BYTES);
-    comm_set_waiting(true);
-    MPI_Bcast(data, (int)piece, MPI_BYTE, 0, group);
-    comm_set_waiting(false);
+    COMM_WAIT(MPI_Bcast(data, (int)piece, MPI_BYTE, 0, group));
     data += piece;
     bytes -= piece;
   }

@@ -7,9 +7,7 @@
 /* Collective over the node. Its first rank decides. */
 static bool node_can_share(ls_comm *comm, size_t bytes) {
   int can = comm->node_size > 1 && bytes > 0 && (comm->node_rank != 0 || comm_shared_memory_has(bytes));
-  comm_set_waiting(true);
-  MPI_Bcast(&can, 1, MPI_INT, 0, comm->node);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Bcast(&can, 1, MPI_INT, 0, comm->node));
   return can != 0;
 }
 
@@ -89,14 +87,10 @@ void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
   const bool holds_copy = shared->is_private || comm->node_rank == 0;
   MPI_Comm holders = MPI_COMM_NULL;
   fence(comm, shared);
-  comm_set_waiting(true);
-  MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders));
   if (holders != MPI_COMM_NULL) {
     comm_broadcast(holders, shared->data, shared->bytes);
-    comm_set_waiting(true);
-    MPI_Comm_free(&holders);
-    comm_set_waiting(false);
+    COMM_WAIT(MPI_Comm_free(&holders));
   }
   fence(comm, shared);
 }

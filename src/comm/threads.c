@@ -54,9 +54,7 @@ static affinity *gather_affinities(ls_comm *comm, int threads) {
   affinity *const affinities = comm_calloc((size_t)comm->node_size, sizeof *affinities);
   CPU_ZERO(&mine.mask);
   if (sched_getaffinity(0, sizeof mine.mask, &mine.mask) != 0) CPU_SET(0, &mine.mask);
-  comm_set_waiting(true);
-  MPI_Allgather(&mine, sizeof mine, MPI_BYTE, affinities, sizeof mine, MPI_BYTE, comm->node);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, affinities, sizeof mine, MPI_BYTE, comm->node));
   return affinities;
 }
 
@@ -125,13 +123,9 @@ bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out
   int first = group.threads > group.cores ? comm->rank : comm->size;
   int length = 0;
   MPI_Get_processor_name(group.host, &length);
-  comm_set_waiting(true);
-  MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->world);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->world));
   if (first == comm->size) return false;
-  comm_set_waiting(true);
-  MPI_Bcast(&group, (int)sizeof group, MPI_BYTE, first, comm->world);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Bcast(&group, (int)sizeof group, MPI_BYTE, first, comm->world));
   *out = group;
   return true;
 }

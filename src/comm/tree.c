@@ -93,9 +93,7 @@ static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
   comm_set_waiting(false);
   if (tail == 0) return;
   float *const rest = x + piece * size;
-  comm_set_waiting(true);
-  MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world));
   fold_f32(tree->parts, tail, tree->n_lanes, comm->size);
   memcpy(rest, tree->parts, tail * sizeof *rest);
 }
@@ -112,9 +110,8 @@ void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n
   if (!tree || comm->size == 1) return;
   for (size_t done = 0; done < n; done += BLOCK64) {
     const size_t length = ls_size_min(BLOCK64, n - done);
-    comm_set_waiting(true);
-    MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE, comm->world);
-    comm_set_waiting(false);
+    COMM_WAIT(MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE,
+                            comm->world));
     fold_f64(tree->parts64, length, tree->n_lanes, comm->size);
     memcpy(x + done, tree->parts64, length * sizeof *x);
   }

@@ -14,9 +14,7 @@ void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
   void *data = NULL;
   MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
   int unit = 1;
-  comm_set_waiting(true);
-  MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window);
-  comm_set_waiting(false);
+  COMM_WAIT(MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window));
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
   return data;

@@ -63,12 +63,6 @@ const char *store_heap_references(const attribute *a, const heap *h, unsigned ch
   return why;
 }
 
-static uint64_t get_little(const unsigned char *from, int bytes) {
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; i++) value |= (uint64_t)from[i] << (8 * i);
-  return value;
-}
-
 static bool read_exactly(const heap *h, uint64_t address, void *to, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {

@@ -9,6 +9,13 @@
 
 #define BLOCK_BYTES ((size_t)1 << 20) /* of a chunk, and of a piece that is read or digested */
 
+/* A little-endian unsigned integer of `bytes` bytes. */
+static inline uint64_t get_little(const unsigned char *from, int bytes) {
+  uint64_t value = 0;
+  for (int i = 0; i < bytes; i++) value |= (uint64_t)from[i] << (8 * i);
+  return value;
+}
+
 /* ------------------------------------------------------------ HDF5 (hdf5.c) */
 
 /* Prepares HDF5 on this thread: no error output, no filter plug-ins. Cheap if repeated. */

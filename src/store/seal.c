@@ -24,12 +24,6 @@ static void put_little(unsigned char *to, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; i++) to[i] = (unsigned char)(value >> (8 * i));
 }
 
-static uint64_t get_little(const unsigned char *from, int bytes) {
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; i++) value |= (uint64_t)from[i] << (8 * i);
-  return value;
-}
-
 /* The block of a file whose other `length` bytes have this digest. */
 static void make_seal(unsigned char seal[SEAL_BYTES], uint64_t length, ls_digest digest) {
   memset(seal, 0, SEAL_BYTES);

@@ -29,20 +29,12 @@ bool ls_array_row_size(const ls_array *array, size_t *elements) {
   return true;
 }
 
-/* Appends to a text, which may be truncated. */
-static size_t append(char *text, size_t size, size_t used, const char *format, uint64_t value) {
-  if (used >= size) return used;
-  const int n = snprintf(text + used, size - used, format, value);
-  return n < 0 ? used : used + (size_t)n;
-}
-
 const char *ls_array_describe(const ls_array *array, char *text, size_t size) {
   if (size == 0) return "";
   text[0] = '\0';
-  size_t used = append(text, size, 0, "(", 0);
+  ls_append(text, size, "(");
   for (unsigned i = 0; i < array->n_dims; i++)
-    used = append(text, size, used, i == 0 ? "%" PRIu64 : ", %" PRIu64, array->dims[i]);
-  used = append(text, size, used, array->n_dims == 1 ? ",) " : ") ", 0);
-  if (used < size) snprintf(text + used, size - used, "%s", ls_dtype_name(array->dtype));
+    ls_append(text, size, "%s%" PRIu64, i > 0 ? ", " : "", array->dims[i]);
+  ls_append(text, size, "%s %s", array->n_dims == 1 ? ",)" : ")", ls_dtype_name(array->dtype));
   return text;
 }

@@ -18,17 +18,17 @@ static const char *const usual = "model:\n"
                                  "optimizer: {type: adam, lr: 0.001}\n";
 
 /* A model with all other contents of a checkpoint. */
-typedef struct thing {
+typedef struct contents {
   ls_model *model;
   ls_optim *optim;
   ls_normalizer *normalizer;
   ls_progress progress;
   double sums[N_SUMS + 1];
-} thing;
+} contents;
 
-static void thing_create(thing *t, const char *text, size_t n_inputs, size_t n_sums) {
+static void contents_create(contents *t, const char *text, size_t n_inputs, size_t n_sums) {
   ls_config *config = NULL;
-  *t = (thing){0};
+  *t = (contents){0};
   ls_status status = ls_config_create(text, "saved.yaml", &config);
   if (status == LS_OK) status = ls_model_parse(config, LS_CATEGORICAL_CROSS_ENTROPY, &t->model);
   if (status == LS_OK) status = ls_optim_parse(config, &t->optim);
@@ -43,13 +43,13 @@ static void thing_create(thing *t, const char *text, size_t n_inputs, size_t n_s
   settle();
 }
 
-static void thing_destroy(thing *t) {
+static void contents_destroy(contents *t) {
   ls_model_destroy(&t->model);
   ls_optim_destroy(&t->optim);
   ls_normalizer_destroy(&t->normalizer);
 }
 
-static size_t block_bytes(const thing *t) {
+static size_t block_bytes(const contents *t) {
   return t->optim->n * t->optim->type->n_slots * sizeof(float);
 }
 
@@ -62,7 +62,7 @@ static void fill_bits(uint64_t key, size_t bytes, void *out) {
 }
 
 /* Local. Sets all contents from `key`. */
-static void thing_fill(thing *t, uint64_t key) {
+static void contents_fill(contents *t, uint64_t key) {
   double offset[INPUTS];
   double factor[INPUTS];
   fill_bits(key, t->model->n_params * sizeof(float), t->model->params);
@@ -90,7 +90,7 @@ static void thing_fill(thing *t, uint64_t key) {
 }
 
 /* Local. Writes a file on rank 0. `is_checkpoint`: with optimizer and progress. */
-static void thing_write(const thing *t, const char *name, bool is_checkpoint) {
+static void contents_write(const contents *t, const char *name, bool is_checkpoint) {
   const char *const classes[] = {"cat", "dog", "hen"};
   const ls_snapshot snapshot = {.content = {.config = "seed: 1\n",
                                             .classes = classes,
@@ -114,7 +114,7 @@ static ls_modelfile *open_file(const char *name) {
 }
 
 /* Local. Compares all contents of a checkpoint bit by bit. */
-static void expect_same_thing(const thing *a, const thing *b) {
+static void expect_same_contents(const contents *a, const contents *b) {
   const ls_progress *const p = &a->progress;
   const ls_progress *const q = &b->progress;
   EXPECT(memcmp(a->model->params, b->model->params, a->model->n_params * sizeof(float)) == 0);
@@ -135,24 +135,24 @@ static void expect_same_thing(const thing *a, const thing *b) {
 /* ------------------------------------------------------------------ round trips */
 
 static void check_round_trip(const char *text) {
-  thing written;
-  thing restored;
-  thing_create(&written, text, INPUTS, N_SUMS);
-  thing_create(&restored, text, INPUTS, N_SUMS);
-  thing_fill(&written, 8);
-  thing_fill(&restored, 999 + (uint64_t)rank); /* different contents on each rank */
-  thing_write(&written, "round.h5", true);
+  contents written;
+  contents restored;
+  contents_create(&written, text, INPUTS, N_SUMS);
+  contents_create(&restored, text, INPUTS, N_SUMS);
+  contents_fill(&written, 8);
+  contents_fill(&restored, 999 + (uint64_t)rank); /* different contents on each rank */
+  contents_write(&written, "round.h5", true);
   ls_modelfile *saved = open_file("round.h5");
   EXPECT(rank != 0 || (saved->is_checkpoint && saved->n_inputs == INPUTS && saved->n_classes == 3));
   const ls_status status = ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer,
                                                  restored.optim, &restored.progress);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   EXPECT(restored.progress.sums == restored.sums); /* this rank's memory, not rank 0's */
-  expect_same_thing(&restored, &written);
+  expect_same_contents(&restored, &written);
   EXPECT(same_bytes(restored.model->params, restored.model->n_params * sizeof(float)));
   ls_modelfile_close(&saved);
-  thing_destroy(&written);
-  thing_destroy(&restored);
+  contents_destroy(&written);
+  contents_destroy(&restored);
   settle();
 }
 
@@ -168,12 +168,12 @@ static void test_round_trip(void **state) {
 /* A model file provides parameters and normaliser; all ranks reject a request for more. */
 static void test_model_file(void **state) {
   (void)state;
-  thing written;
-  thing restored;
-  thing_create(&written, usual, INPUTS, N_SUMS);
-  thing_create(&restored, usual, INPUTS, N_SUMS);
-  thing_fill(&written, 5);
-  thing_write(&written, "model.h5", false);
+  contents written;
+  contents restored;
+  contents_create(&written, usual, INPUTS, N_SUMS);
+  contents_create(&restored, usual, INPUTS, N_SUMS);
+  contents_fill(&written, 5);
+  contents_write(&written, "model.h5", false);
   ls_modelfile *saved = open_file("model.h5");
   EXPECT(rank != 0 || !saved->is_checkpoint);
   EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
@@ -188,13 +188,13 @@ static void test_model_file(void **state) {
                                &restored.progress) == LS_ERR_MODEL);
   EXPECT(same_text(ls_message()));
   ls_modelfile_close(&saved);
-  thing_destroy(&written);
-  thing_destroy(&restored);
+  contents_destroy(&written);
+  contents_destroy(&restored);
   settle();
 }
 
 /* Local. Adds a normaliser of targets with contents from `key`. */
-static void add_targets(thing *t, double key) {
+static void add_targets(contents *t, double key) {
   EXPECT(ls_normalizer_add_targets(t->normalizer, 3) == LS_OK);
   ls_normalizer_set(t->normalizer->targets, (const double[]){key, key / 3.0, -1e300},
                     (const double[]){1.0 / key, 1e-300, 1.0});
@@ -204,18 +204,18 @@ static void add_targets(thing *t, double key) {
  * request it is ignored. */
 static void test_targets(void **state) {
   (void)state;
-  thing written;
-  thing restored;
-  thing plain;
-  thing_create(&written, usual, INPUTS, N_SUMS);
-  thing_create(&restored, usual, INPUTS, N_SUMS);
-  thing_create(&plain, usual, INPUTS, N_SUMS);
-  thing_fill(&written, 5);
-  thing_fill(&restored, 900 + (uint64_t)rank);
-  thing_write(&written, "without.h5", false);
+  contents written;
+  contents restored;
+  contents plain;
+  contents_create(&written, usual, INPUTS, N_SUMS);
+  contents_create(&restored, usual, INPUTS, N_SUMS);
+  contents_create(&plain, usual, INPUTS, N_SUMS);
+  contents_fill(&written, 5);
+  contents_fill(&restored, 900 + (uint64_t)rank);
+  contents_write(&written, "without.h5", false);
   add_targets(&written, 7.0);
   add_targets(&restored, 100.0 + rank);
-  thing_write(&written, "with.h5", false);
+  contents_write(&written, "with.h5", false);
   settle();
   ls_modelfile *saved = open_file("with.h5");
   EXPECT(ls_checkpoint_restore(comm, saved, restored.model, restored.normalizer, NULL, NULL) == LS_OK);
@@ -233,20 +233,20 @@ static void test_targets(void **state) {
   EXPECT_PART(ls_message(), "y_offset");
   EXPECT(same_text(ls_message()));
   ls_modelfile_close(&saved);
-  thing_destroy(&written);
-  thing_destroy(&restored);
-  thing_destroy(&plain);
+  contents_destroy(&written);
+  contents_destroy(&restored);
+  contents_destroy(&plain);
   settle();
 }
 
 /* Collective. A checkpoint does not fit another model. */
 static void check_mismatch(const char *text, size_t n_inputs, size_t n_sums, const char *part) {
-  thing written;
-  thing other;
-  thing_create(&written, usual, INPUTS, N_SUMS);
-  thing_create(&other, text, n_inputs, n_sums);
-  thing_fill(&written, 6);
-  thing_write(&written, "misfit.h5", true);
+  contents written;
+  contents other;
+  contents_create(&written, usual, INPUTS, N_SUMS);
+  contents_create(&other, text, n_inputs, n_sums);
+  contents_fill(&written, 6);
+  contents_write(&written, "misfit.h5", true);
   ls_modelfile *saved = open_file("misfit.h5");
   const ls_status status =
       ls_checkpoint_restore(comm, saved, other.model, other.normalizer, other.optim, &other.progress);
@@ -255,8 +255,8 @@ static void check_mismatch(const char *text, size_t n_inputs, size_t n_sums, con
   EXPECT_PART(ls_message(), part);
   EXPECT(same_text(ls_message()));
   ls_modelfile_close(&saved);
-  thing_destroy(&written);
-  thing_destroy(&other);
+  contents_destroy(&written);
+  contents_destroy(&other);
   settle();
 }
 
@@ -303,12 +303,12 @@ static uint64_t found_step(ls_status expected) {
 }
 
 /* Local. Writes checkpoints of the given steps. */
-static void write_steps(thing *t, size_t n, const uint64_t *steps) {
+static void write_steps(contents *t, size_t n, const uint64_t *steps) {
   empty_folder();
   for (size_t i = 0; i < n; i++) {
     char *const path = ls_checkpoint_path(folder, steps[i]);
     t->progress.step = steps[i];
-    thing_write(t, strrchr(path, '/') + 1, true);
+    contents_write(t, strrchr(path, '/') + 1, true);
     free(path);
   }
 }
@@ -316,9 +316,9 @@ static void write_steps(thing *t, size_t n, const uint64_t *steps) {
 /* Rank 0 works alone, as in a run. */
 static void test_find(void **state) {
   (void)state;
-  thing t;
-  thing_create(&t, usual, INPUTS, N_SUMS);
-  thing_fill(&t, 7);
+  contents t;
+  contents_create(&t, usual, INPUTS, N_SUMS);
+  contents_fill(&t, 7);
   if (rank == 0) {
     empty_folder();
     EXPECT(found_step(LS_OK) == 0);
@@ -338,41 +338,41 @@ static void test_find(void **state) {
     EXPECT_PART(ls_message(), "4");
     ls_log_enable(true);
   }
-  thing_destroy(&t);
+  contents_destroy(&t);
   settle();
 }
 
 /* An absent folder has no checkpoints; other files are ignored. */
 static void test_find_among_others(void **state) {
   (void)state;
-  thing t;
-  thing_create(&t, usual, INPUTS, N_SUMS);
-  thing_fill(&t, 7);
+  contents t;
+  contents_create(&t, usual, INPUTS, N_SUMS);
+  contents_fill(&t, 7);
   if (rank == 0) {
     ls_modelfile *saved = NULL;
     EXPECT(ls_checkpoint_find(in_folder("absent"), &saved) == LS_OK && !saved);
     write_steps(&t, 1, (const uint64_t[]){5});
-    thing_write(&t, "best.h5", true);
-    thing_write(&t, "step-00000007.h5.bak", true);
-    thing_write(&t, "step-00000008.h5.tmp-12345", true);
+    contents_write(&t, "best.h5", true);
+    contents_write(&t, "step-00000007.h5.bak", true);
+    contents_write(&t, "step-00000008.h5.tmp-12345", true);
     EXPECT(found_step(LS_OK) == 5);
   }
-  thing_destroy(&t);
+  contents_destroy(&t);
   settle();
 }
 
 /* Keeps the newest checkpoints and other files; removes temporary files of killed writers. */
 static void test_prune(void **state) {
   (void)state;
-  thing t;
-  thing_create(&t, usual, INPUTS, N_SUMS);
-  thing_fill(&t, 7);
+  contents t;
+  contents_create(&t, usual, INPUTS, N_SUMS);
+  contents_fill(&t, 7);
   if (rank == 0) {
     write_steps(&t, 5, (const uint64_t[]){10, 20, 100000000, 40, 50});
-    thing_write(&t, "best.h5", true);
-    thing_write(&t, "mine.h5", true);
-    thing_write(&t, "step-00000060.h5.tmp-4711", true);
-    thing_write(&t, "best.h5.tmp-1", true);
+    contents_write(&t, "best.h5", true);
+    contents_write(&t, "mine.h5", true);
+    contents_write(&t, "step-00000060.h5.tmp-4711", true);
+    contents_write(&t, "best.h5.tmp-1", true);
     EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 3) == LS_OK);
     EXPECT(is_there("step-100000000.h5") && is_there("step-00000050.h5") && is_there("step-00000040.h5"));
     EXPECT(!is_there("step-00000020.h5") && !is_there("step-00000010.h5"));
@@ -384,13 +384,13 @@ static void test_prune(void **state) {
     EXPECT(ls_checkpoint_prune(folder, 0, 0) == LS_OK && !is_there("step-00000050.h5"));
     EXPECT(ls_checkpoint_prune(in_folder("absent"), 5, 1) == LS_OK);
   }
-  thing_destroy(&t);
+  contents_destroy(&t);
   settle();
 }
 
 /* -------------------------------------------------------------------- the saver */
 
-static ls_snapshot snapshot_of(const thing *t) {
+static ls_snapshot snapshot_of(const contents *t) {
   return (ls_snapshot){.content = {.config = "seed: 1\n", .model = t->model, .normalizer = t->normalizer},
                        .optim = t->optim,
                        .progress = &t->progress};
@@ -417,17 +417,17 @@ static bool same_files(const char *a, const char *b) {
   return n[0] == n[1] && n[0] > 0 && n[0] < sizeof bytes[0] && memcmp(bytes[0], bytes[1], n[0]) == 0;
 }
 
-/* Local. Like thing_fill, but without the normaliser, which a saver borrows. */
-static void fill_again(thing *t, uint64_t key) {
+/* Local. Like contents_fill, but without the normaliser, which a saver borrows. */
+static void fill_again(contents *t, uint64_t key) {
   ls_normalizer *const kept = t->normalizer;
   EXPECT(ls_normalizer_create(INPUTS, &t->normalizer) == LS_OK);
-  thing_fill(t, key);
+  contents_fill(t, key);
   ls_normalizer_destroy(&t->normalizer);
   t->normalizer = kept;
 }
 
 /* Local. Changes everything that changes in training. */
-static void change_state(thing *t) {
+static void change_state(contents *t) {
   fill_bits(77, t->model->n_params * sizeof(float), t->model->params);
   fill_bits(78, block_bytes(t), t->optim->block);
   t->optim->steps = 79;
@@ -439,9 +439,9 @@ static void change_state(thing *t) {
  * bytes as ls_checkpoint_write. best.h5 and the checkpoint of its step are one file. */
 static void test_saver(void **state) {
   (void)state;
-  thing t;
+  contents t;
   ls_saver *saver = NULL;
-  thing_create(&t, usual, INPUTS, N_SUMS);
+  contents_create(&t, usual, INPUTS, N_SUMS);
   if (rank == 0) {
     empty_folder();
     EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
@@ -476,21 +476,21 @@ static void test_saver(void **state) {
     }
     ls_saver_destroy(&saver);
   }
-  thing_destroy(&t);
+  contents_destroy(&t);
   settle();
 }
 
 /* State gathered from other ranks is published from the buffer of the saver. */
 static void test_saver_slots(void **state) {
   (void)state;
-  thing t;
+  contents t;
   ls_saver *saver = NULL;
-  thing_create(&t, usual, INPUTS, N_SUMS);
+  contents_create(&t, usual, INPUTS, N_SUMS);
   if (rank == 0) {
     empty_folder();
     EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
     EXPECT(ls_saver_bytes(t.model, t.optim) == 3 * t.model->n_params * sizeof(float));
-    thing_fill(&t, 4);
+    contents_fill(&t, 4);
     ls_snapshot snapshot = snapshot_of(&t);
     EXPECT(ls_checkpoint_write(in_folder("mine.h5"), &snapshot) == LS_OK);
     float *const slots = ls_saver_slots(saver);
@@ -502,22 +502,22 @@ static void test_saver_slots(void **state) {
     EXPECT(same_files("mine.h5", "step-00000104.h5"));
     ls_saver_destroy(&saver);
   }
-  thing_destroy(&t);
+  contents_destroy(&t);
   settle();
 }
 
 /* A failure is reported once, names its file, and cancels the following files; the next save works. */
 static void test_saver_fails(void **state) {
   (void)state;
-  thing t;
+  contents t;
   ls_saver *saver = NULL;
-  thing_create(&t, usual, INPUTS, N_SUMS);
+  contents_create(&t, usual, INPUTS, N_SUMS);
   if (rank == 0) {
     empty_folder();
     char absent[300];
     snprintf(absent, sizeof absent, "%s", in_folder("absent/best.h5"));
     EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
-    thing_fill(&t, 1);
+    contents_fill(&t, 1);
     const ls_snapshot snapshot = snapshot_of(&t);
     ls_saver_submit(saver, &snapshot, &(ls_save){.best = absent, .folder = folder, .keep = 1});
     EXPECT(ls_saver_wait(saver) == LS_ERR_OUTPUT);
@@ -530,7 +530,7 @@ static void test_saver_fails(void **state) {
     EXPECT(ls_saver_wait(saver) == LS_ERR_OUTPUT && !ls_saver_has_failed(saver));
     ls_saver_destroy(&saver);
   }
-  thing_destroy(&t);
+  contents_destroy(&t);
   settle();
 }
 
