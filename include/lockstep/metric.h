@@ -1,7 +1,7 @@
 /* metric: loss and quality as sums that can be added over batches and ranks, and the values that follow.
  *
  * Only sums are added, never means, so uneven shards and short batches are exact. All sums of a metric are
- * one array of doubles, ready for a reduction. ROC AUC alone cannot be computed from sums; the metric keeps
+ * one array of doubles, ready for a reduction. Only ROC AUC cannot be computed from sums; the metric keeps
  * the scores of all samples if the caller asks for it. All functions are local.
  *
  * Notation: sample i has the weight w_i (1 without weights), the output row z_i or a_i, and the target y_i.

@@ -49,7 +49,7 @@ static void measure(layout *widths, const char *prefix, const ls_key *keys) {
 }
 
 /* Splits the next line of at most `width` bytes off *text, at a blank if possible. Returns its length. */
-static size_t take_line(const char **text, size_t width, const char **line) {
+static size_t split_line(const char **text, size_t width, const char **line) {
   *line = *text;
   size_t length = strlen(*text);
   if (length > width) {
@@ -70,7 +70,7 @@ static void print_row(FILE *out, const char *cells[COLUMNS], const size_t widths
     more = false;
     for (size_t i = 0; i < COLUMNS; i++) {
       const char *line = NULL;
-      const size_t length = take_line(&cells[i], widths[i], &line);
+      const size_t length = split_line(&cells[i], widths[i], &line);
       if (length > 0) fprintf(out, "%*s%.*s", (int)blanks, "", (int)length, line);
       if (length > 0) blanks = 0;
       blanks += GAP + (length < widths[i] ? widths[i] - length : 0);

@@ -43,7 +43,7 @@ char *config_message(const ls_config *config, const config_place *place, const c
 static bool grow(ls_config *config) {
   if (config->n_errors < config->errors_capacity) return true;
   const size_t capacity = config->errors_capacity ? 2 * config->errors_capacity : 16;
-  config_error *const errors = config_take(config, capacity * sizeof *errors);
+  config_error *const errors = config_allocate(config, capacity * sizeof *errors);
   if (!errors) return false;
   if (config->n_errors) memcpy(errors, config->errors, config->n_errors * sizeof *errors);
   config->errors = errors;

@@ -15,7 +15,7 @@
 struct ls_node {
   ls_node_kind kind;
   bool quoted;        /* a scalar in quotes or block style: never a number, a boolean or null */
-  bool made;          /* created by ls_config_section; not printed while empty */
+  bool implicit;      /* created by ls_config_section; not printed while empty */
   bool detached;      /* replaces a section that is not a map; not part of the document */
   const char *text;   /* of a scalar; "" for other kinds */
   const char *key;    /* of an entry of a map; NULL elsewhere */
@@ -86,7 +86,7 @@ bool config_parse_time(const char *text, double *seconds);
 
 /* Allocates zeroed memory that lives as long as the document. On failure returns NULL and sets
  * out_of_memory. */
-void *config_take(ls_config *config, size_t bytes);
+void *config_allocate(ls_config *config, size_t bytes);
 const char *config_copy_text(ls_config *config, const char *text, size_t length);
 
 /* Creates a node without a parent. NULL if memory is exhausted or the document has CONFIG_MAX_NODES. */
@@ -176,6 +176,6 @@ void config_clear_field(const ls_key *key, void *field);
 
 /* Stores the value in the field. If the key does not accept it, collects the error, leaves the field as it
  * is and returns false. */
-bool config_take_value(ls_config *config, const ls_key *key, ls_node *node, void *field);
+bool config_store_value(ls_config *config, const ls_key *key, ls_node *node, void *field);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *config_take(ls_config *config, size_t bytes) {
+void *config_allocate(ls_config *config, size_t bytes) {
   size_t size;
   config_block *block = NULL;
   if (ls_size_add(bytes, sizeof *block, &size)) block = calloc(1, size);
@@ -18,14 +18,14 @@ void *config_take(ls_config *config, size_t bytes) {
 }
 
 const char *config_copy_text(ls_config *config, const char *text, size_t length) {
-  char *const copy = config_take(config, length + 1);
+  char *const copy = config_allocate(config, length + 1);
   if (copy) memcpy(copy, text, length);
   return copy;
 }
 
 ls_node *config_node_make(ls_config *config, ls_node_kind kind) {
   if (config->n_nodes >= CONFIG_MAX_NODES) return NULL;
-  ls_node *const node = config_take(config, sizeof *node);
+  ls_node *const node = config_allocate(config, sizeof *node);
   if (!node) return NULL;
   config->n_nodes++;
   node->kind = kind;
@@ -37,7 +37,7 @@ ls_node *config_node_make(ls_config *config, ls_node_kind kind) {
 static bool grow(ls_config *config, ls_node *parent) {
   if (parent->count < parent->capacity) return true;
   const size_t capacity = parent->capacity ? 2 * parent->capacity : 4;
-  ls_node **const children = config_take(config, capacity * sizeof(ls_node *));
+  ls_node **const children = config_allocate(config, capacity * sizeof(ls_node *));
   if (!children) return false;
   if (parent->count) memcpy(children, parent->children, parent->count * sizeof(ls_node *));
   parent->children = children;

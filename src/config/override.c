@@ -137,10 +137,10 @@ ls_status ls_config_override(ls_config *config, const char *assignment) {
 /* libyaml creates scalars only from valid UTF-8. */
 static bool is_utf8(const char *text) {
   yaml_event_t event;
-  const int made = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
-                                                (int)strlen(text), 1, 1, YAML_ANY_SCALAR_STYLE);
-  if (made) yaml_event_delete(&event);
-  return made;
+  const int created = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
+                                                   (int)strlen(text), 1, 1, YAML_ANY_SCALAR_STYLE);
+  if (created) yaml_event_delete(&event);
+  return created;
 }
 
 ls_status ls_config_replace(ls_config *config, ls_node *scalar, const char *text) {

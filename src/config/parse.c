@@ -31,7 +31,8 @@ static ls_status fail_node(const parse *p, size_t line) {
                             CONFIG_MAX_NODES);
 }
 
-/* Creates a node at the end of `parent` (NULL: none), with the key read before it. */
+/* Creates a node at the end of `parent` (NULL: none), with the key read before it. On failure, leaves *out
+ * as it is. */
 static ls_status make_node(parse *p, ls_node_kind kind, size_t line, ls_node *parent, ls_node **out) {
   if (p->depth > CONFIG_MAX_DEPTH) {
     return config_reader_fail(&p->reader, line, NULL, "nested too deeply; must be at most %d levels",
@@ -63,7 +64,7 @@ static ls_status add_anchor(parse *p, const yaml_event_t *event, const yaml_char
     return config_reader_fail(&p->reader, line_of(event), NULL, "too many anchors; must be at most %d",
                               CONFIG_MAX_ANCHORS);
   }
-  if (!p->anchors) p->anchors = config_take(p->config, CONFIG_MAX_ANCHORS * sizeof(anchor));
+  if (!p->anchors) p->anchors = config_allocate(p->config, CONFIG_MAX_ANCHORS * sizeof(anchor));
   if (!p->anchors) return fail_node(p, line_of(event));
   const char *const copy = config_copy_text(p->config, (const char *)name, strlen((const char *)name));
   if (!copy) return fail_node(p, line_of(event));
@@ -83,7 +84,7 @@ static ls_node *find_anchor(const parse *p, const char *name) {
 static ls_status copy_node(parse *p, const ls_node *source, size_t line, ls_node *parent, ls_node **out) {
   ls_node *copy = NULL;
   ls_status status = make_node(p, source->kind, line, parent, &copy);
-  if (status != LS_OK) return status;
+  if (!copy) return status;
   copy->text = source->text;
   copy->quoted = source->quoted;
   p->depth++;
@@ -123,7 +124,7 @@ static ls_status parse_alias(parse *p, const yaml_event_t *event, ls_node *paren
 static ls_status parse_scalar(parse *p, const yaml_event_t *event, ls_node *parent, ls_node **out) {
   ls_node *node = NULL;
   ls_status status = make_node(p, LS_NODE_SCALAR, line_of(event), parent, &node);
-  if (status != LS_OK) return status;
+  if (!node) return status;
   node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
   status = copy_text(p, event, &node->text);
   if (status != LS_OK) return status;

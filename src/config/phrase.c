@@ -27,7 +27,7 @@ config_phrase config_excerpt(const char *text) {
   return phrase;
 }
 
-/* Whether 0 as a limit is one, or stands for none: see ls_key. */
+/* Whether the key has a lower limit; min = 0 may mean that it has none, see ls_key. */
 static bool has_min(const ls_key *key) {
   const bool any =
       key->min == 0 && key->max == 0 && (key->flags & (LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX)) == 0;

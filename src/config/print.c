@@ -30,15 +30,15 @@ static int append(void *data, unsigned char *buffer, size_t size) {
 }
 
 /* Emits the event if it was created. */
-static bool emit(printer *p, int made, yaml_event_t *event) {
-  return made && yaml_emitter_emit(&p->emitter, event);
+static bool emit(printer *p, int created, yaml_event_t *event) {
+  return created && yaml_emitter_emit(&p->emitter, event);
 }
 
 static bool emit_text(printer *p, const char *text, yaml_scalar_style_t style) {
   yaml_event_t event;
-  const int made = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
-                                                (int)strlen(text), 1, 1, style);
-  return emit(p, made, &event);
+  const int created = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
+                                                   (int)strlen(text), 1, 1, style);
+  return emit(p, created, &event);
 }
 
 /* An empty null is printed as `null`. */
@@ -63,7 +63,7 @@ static bool emit_scalar(printer *p, const ls_node *node) {
 
 /* A section that the user did not write and that is empty. */
 static bool is_hidden(const ls_node *node) {
-  return node->made && node->count == 0;
+  return node->implicit && node->count == 0;
 }
 
 /* Whether the node fits on one line: plain values, or lists of them in a map. Adds their bytes to *width.

@@ -30,7 +30,7 @@ static ls_node *make_section(ls_config *config, ls_node *parent, const char *sec
   if (!map) return NULL;
   const ls_node *const old = ls_node_find(parent, section);
   map->detached = parent->detached;
-  map->made = true;
+  map->implicit = true;
   if (old) map->line = old->line;
   if (old) map->origin = old->origin;
   return config_node_put(config, parent, section, map) ? map : NULL;
@@ -59,14 +59,14 @@ static ls_node *make_fallback(ls_config *config, const ls_key *key) {
 /* Reads the value `node`; NULL: absent. */
 static void read_value(ls_config *config, ls_node *map, const ls_key *key, ls_node *node, void *field) {
   config_clear_field(key, field);
-  if (node && config_take_value(config, key, node, field)) return;
+  if (node && config_store_value(config, key, node, field)) return;
   const bool missing = !node && (key->flags & LS_KEY_REQUIRED) != 0;
   if (missing && !map->detached) config_report_absent(config, map, key);
   ls_node *const fallback = make_fallback(config, key);
   if (!fallback) return;
   fallback->parent = map;
   fallback->key = key->name;
-  config_take_value(config, key, fallback, field);
+  config_store_value(config, key, fallback, field);
   if (!node && !missing) config_node_put(config, map, key->name, fallback);
 }
 

@@ -42,8 +42,8 @@ config_outcome config_parse_count(const char *text, uint64_t *out) {
   return CONFIG_FITS;
 }
 
-/* Whether the text is a decimal number: a sign, digits with a point, an exponent. strtod alone would also
- * accept blanks, hexadecimal, inf and nan. */
+/* Whether the text is a decimal number: a sign, digits with a point, an exponent. strtod also
+ * accepts blanks, hexadecimal, inf and nan. */
 static bool is_decimal(const char *text) {
   if (*text == '-' || *text == '+') text++;
   size_t digits = strspn(text, DIGITS);
@@ -77,7 +77,7 @@ config_outcome config_parse_real(const char *text, double *out) {
 #define TIME_MAX 3e10 /* seconds */
 
 /* Parses an integer and its unit, which must be units[*unit] or a later one. Advances *text and *unit. */
-static bool take_part(const char **text, size_t *unit, double *seconds) {
+static bool parse_part(const char **text, size_t *unit, double *seconds) {
   static const struct {
     char name;
     double seconds;
@@ -97,7 +97,7 @@ bool config_parse_time(const char *text, double *seconds) {
   double sum = 0.0;
   size_t unit = 0;
   if (config_parse_real(text, &sum) != CONFIG_FITS) {
-    while (*text && take_part(&text, &unit, &sum)) {
+    while (*text && parse_part(&text, &unit, &sum)) {
     }
     if (*text) return false;
   }

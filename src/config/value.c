@@ -12,7 +12,7 @@ static void report_range(ls_config *config, const ls_key *key, const ls_node *no
   ls_config_error(config, node, "out of range; must be %s", config_expected(key).text);
 }
 
-/* Accepts only a plain scalar, which alone can be a number or a boolean. */
+/* Whether the node is a plain scalar; only these can be numbers, booleans or times. */
 static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) {
   if (node->kind == LS_NODE_SCALAR && !node->quoted) return true;
   if (node->kind != LS_NODE_SCALAR)
@@ -23,7 +23,7 @@ static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) 
   return false;
 }
 
-static bool take_bool(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_bool(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (!is_plain(config, key, node)) return false;
   if (config_parse_bool(node->text, field)) return true;
   report_type(config, key, node, "a boolean");
@@ -42,7 +42,7 @@ static void report_count(ls_config *config, const ls_key *key, const ls_node *no
   }
 }
 
-static bool take_count(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_count(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   uint64_t value = 0;
   if (key->word && node->kind == LS_NODE_SCALAR && strcmp(node->text, key->word) == 0) {
     *(uint64_t *)field = 0;
@@ -58,7 +58,7 @@ static bool take_count(ls_config *config, const ls_key *key, ls_node *node, void
   return true;
 }
 
-static bool take_real(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_real(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   double value = 0;
   if (!is_plain(config, key, node)) return false;
   const config_outcome outcome = config_parse_real(node->text, &value);
@@ -74,7 +74,7 @@ static bool take_real(ls_config *config, const ls_key *key, ls_node *node, void 
   return true;
 }
 
-static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_reals2(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (node->kind != LS_NODE_LIST) {
     config_report_kind(config, node, config_expected(key).text);
     return false;
@@ -86,20 +86,20 @@ static bool take_reals2(ls_config *config, const ls_key *key, ls_node *node, voi
   ls_key item = *key;
   item.type = LS_KEY_REAL;
   double values[2];
-  const bool first = take_real(config, &item, node->children[0], &values[0]);
-  const bool second = take_real(config, &item, node->children[1], &values[1]);
+  const bool first = store_real(config, &item, node->children[0], &values[0]);
+  const bool second = store_real(config, &item, node->children[1], &values[1]);
   if (first && second) memcpy(field, values, sizeof values);
   return first && second;
 }
 
-static bool take_time(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_time(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (!is_plain(config, key, node)) return false;
   if (config_parse_time(node->text, field)) return true;
   report_type(config, key, node, "a time");
   return false;
 }
 
-static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_text(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   if (node->kind != LS_NODE_SCALAR) {
     config_report_kind(config, node, config_expected(key).text);
     return false;
@@ -112,14 +112,14 @@ static bool take_text(ls_config *config, const ls_key *key, ls_node *node, void 
   return true;
 }
 
-static bool take_choice(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_choice(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   const int index = ls_config_choose(config, node, key->name, key->choices);
   if (index < 0) return false;
   *(int *)field = index;
   return true;
 }
 
-static bool take_node(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+static bool store_node(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   (void)config;
   (void)key;
   *(ls_node **)field = node;
@@ -127,22 +127,22 @@ static bool take_node(ls_config *config, const ls_key *key, ls_node *node, void 
 }
 
 /* The function that stores a value of the type, and the size of the field. */
-typedef struct taker {
-  bool (*take)(ls_config *config, const ls_key *key, ls_node *node, void *field);
+typedef struct storage {
+  bool (*store)(ls_config *config, const ls_key *key, ls_node *node, void *field);
   size_t size;
-} taker;
+} storage;
 
-static const taker takers[] = {
-    [LS_KEY_BOOL] = {take_bool, sizeof(bool)},         [LS_KEY_COUNT] = {take_count, sizeof(uint64_t)},
-    [LS_KEY_REAL] = {take_real, sizeof(double)},       [LS_KEY_REALS2] = {take_reals2, sizeof(double[2])},
-    [LS_KEY_TEXT] = {take_text, sizeof(const char *)}, [LS_KEY_CHOICE] = {take_choice, sizeof(int)},
-    [LS_KEY_NODE] = {take_node, sizeof(ls_node *)},    [LS_KEY_TIME] = {take_time, sizeof(double)},
+static const storage storages[] = {
+    [LS_KEY_BOOL] = {store_bool, sizeof(bool)},         [LS_KEY_COUNT] = {store_count, sizeof(uint64_t)},
+    [LS_KEY_REAL] = {store_real, sizeof(double)},       [LS_KEY_REALS2] = {store_reals2, sizeof(double[2])},
+    [LS_KEY_TEXT] = {store_text, sizeof(const char *)}, [LS_KEY_CHOICE] = {store_choice, sizeof(int)},
+    [LS_KEY_NODE] = {store_node, sizeof(ls_node *)},    [LS_KEY_TIME] = {store_time, sizeof(double)},
 };
 
 void config_clear_field(const ls_key *key, void *field) {
-  memset(field, 0, takers[key->type].size);
+  memset(field, 0, storages[key->type].size);
 }
 
-bool config_take_value(ls_config *config, const ls_key *key, ls_node *node, void *field) {
-  return takers[key->type].take(config, key, node, field);
+bool config_store_value(ls_config *config, const ls_key *key, ls_node *node, void *field) {
+  return storages[key->type].store(config, key, node, field);
 }
