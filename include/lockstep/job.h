@@ -1,4 +1,5 @@
-/* job: from a config to datasets, model and optimizer; evaluation; the gradient check. */
+/* job: from a config to datasets, model and optimizer; forward, loss and backward; evaluation; the gradient
+ * check. */
 #ifndef LOCKSTEP_JOB_H
 #define LOCKSTEP_JOB_H
 
@@ -14,40 +15,41 @@
 
 /* ---------------------------------------------------------------------- a job */
 
-/* What a step does whose loss or gradient is not finite. */
+/* Reaction to a loss or gradient that is not finite. */
 typedef enum ls_on_nan { LS_ON_NAN_STOP, LS_ON_NAN_SKIP } ls_on_nan;
 
-/* The top level of the config and its section `train:`. Texts are borrowed from the config. */
+/* The top level of the config and its section `train:`. Texts are borrowed from the config; the help texts
+ * of the keys explain the members. */
 typedef struct ls_train_config {
   uint64_t seed;
   const char *output; /* the run directory */
   int loss;           /* ls_loss */
   uint64_t epochs;
   uint64_t batch_size; /* global; 0: all samples */
-  uint64_t accumulate; /* batches that make a step */
+  uint64_t accumulate;
   bool has_max_steps;
-  uint64_t max_steps;                     /* in all, over resumes */
-  double max_time;                        /* seconds from the process's start; 0: any */
+  uint64_t max_steps;                     /* in total, over resumes */
+  double max_time;                        /* seconds from the start of the process; 0: no limit */
   const char *monitor;                    /* a column of metrics.csv */
   double clip_grad_norm, clip_grad_value; /* 0: off */
-  uint64_t patience;     /* early stopping: epochs without an improvement that are borne; 0: off */
-  double min_delta;      /* what counts as one is more than this */
-  bool reproducible;     /* the same bits at any number of ranks */
-  uint64_t lanes;        /* then: parts of a batch, a power of two */
-  int on_nan;            /* ls_on_nan */
-  uint64_t max_skipped;  /* steps in all, over resumes */
-  bool diagnostics;      /* writes diagnostics.csv, and warns */
+  uint64_t patience;                      /* of early stopping, in epochs; 0: off */
+  double min_delta;
+  bool reproducible;
+  uint64_t lanes;       /* a power of two */
+  int on_nan;           /* ls_on_nan */
+  uint64_t max_skipped; /* in total, over resumes */
+  bool diagnostics;
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
   ls_node *metrics;      /* the list `metrics:`, or NULL */
 } ls_train_config;
 
-/* One of `metrics:`, which says more of the model than loss and accuracy. */
+/* An entry of `metrics:`, a quality measure in addition to loss and accuracy. */
 typedef struct ls_measure_kind ls_measure_kind;
 typedef struct ls_measure {
   const ls_measure_kind *kind;
   size_t k;        /* top_K; 0 for others */
-  char column[32]; /* of metrics.csv: "val_top_5" */
+  char column[32]; /* of metrics.csv, e.g. "val_top_5" */
 } ls_measure;
 
 #define LS_MEASURES_MAX LS_METRIC_TOPS_MAX
@@ -60,7 +62,7 @@ typedef struct ls_measures {
 extern const ls_key ls_top_keys[];
 extern const ls_key ls_train_keys[];
 
-/* Everything a config says, checked. Owned parts are destroyed with it. */
+/* A config after all checks. Owns its parts. */
 typedef struct ls_job {
   ls_config *config;
   ls_train_config train;
@@ -68,8 +70,8 @@ typedef struct ls_job {
   ls_checkpoint_config checkpoint;
   ls_sync_config sync;
   ls_penalty penalty;
-  ls_schedule schedule; /* parsed; its length is set by ls_setup_create */
-  ls_model *model;      /* parsed; built by ls_setup_create */
+  ls_schedule schedule; /* parsed; ls_setup_create sets its length */
+  ls_model *model;      /* parsed; ls_setup_create builds it */
   ls_optim *optim;      /* likewise */
   ls_task task;
   ls_measures measures;
@@ -79,10 +81,10 @@ typedef struct ls_job_source {
   const char *path;             /* the config file; read on rank 0 */
   const char *const *overrides; /* KEY=VALUE */
   size_t n_overrides;
-  const char *output; /* wins over `output:`; or NULL */
+  const char *output; /* replaces `output:`; or NULL */
 } ls_job_source;
 
-/* Collective. Reads and checks a config: LS_ERR_CONFIG with all its mistakes. The caller destroys it. */
+/* Collective. Reads and checks a config. LS_ERR_CONFIG with all its errors. The caller destroys the job. */
 ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out);
 void ls_job_destroy(ls_job **job);
 
@@ -90,36 +92,35 @@ void ls_job_destroy(ls_job **job);
  * file. LS_ERR_MODEL if the config is not valid. */
 ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out);
 
-/* A saved model made ready for prediction. */
+/* A saved model that is ready for prediction. */
 typedef struct ls_predictor {
   ls_modelfile *saved; /* rank 0 only; NULL elsewhere */
-  ls_job *job;         /* job->model is built and filled */
+  ls_job *job;         /* job->model has its weights */
   ls_normalizer *normalizer;
 } ls_predictor;
 
-/* Collective. Loads a model or checkpoint for passes of at most LS_EVALUATE_ROWS rows a rank. LS_ERR_MODEL.
- */
+/* Collective. Loads a model or checkpoint for passes of at most LS_EVALUATE_ROWS rows. LS_ERR_MODEL. */
 ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out);
-void ls_predictor_destroy(ls_predictor **loaded);
+void ls_predictor_destroy(ls_predictor **predictor);
 
-/* Local. What the loss makes of outputs, and what it needs of y. */
+/* Local. The task of a loss, and the targets that it needs. */
 ls_task ls_task_of(ls_loss loss);
 ls_target_kind ls_target_of(ls_loss loss);
 
-/* Local. Rows of a pass outside training: enough for products near full speed. */
+/* Rows of a pass outside training: enough for products at nearly full speed. */
 #define LS_EVALUATE_ROWS 256
 
 /* -------------------------------------------------------------------- the setup */
 
-/* Samples to work on, with room for a batch of them. */
+/* The samples of training, validation or test, and a batch of them. */
 typedef struct ls_split {
-  ls_dataset *dataset; /* owned, but for a validation split, which shares the training data */
-  bool is_shared;
-  ls_view view;    /* view.n is 0 where there is no such part */
-  ls_batch *batch; /* owned */
+  ls_dataset *dataset; /* owned unless is_shared */
+  bool is_shared;      /* validation that is split off the training data */
+  ls_view view;        /* view.n is 0 without a dataset */
+  ls_batch *batch;     /* owned */
 } ls_split;
 
-/* A job with its data in memory and its model built. */
+/* A job with its data open and its model built. */
 typedef struct ls_setup {
   ls_job *job; /* borrowed */
   ls_split train, validation, test;
@@ -127,27 +128,29 @@ typedef struct ls_setup {
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
-  ls_comm_tree *tree;    /* owned: of the lanes, where the run is reproducible; else NULL */
-  int threads;           /* of BLAS in each rank */
-  double *class_weights; /* (classes), of training; owned; NULL: all 1 */
+  ls_comm_tree *tree;    /* owned: over the lanes of the reproducible mode; else NULL */
+  int threads;           /* of BLAS per rank */
+  double *class_weights; /* (classes), owned: in training; NULL: all 1 */
 } ls_setup;
 
-/* This rank's rows of a batch or a view, and how they are cut into lanes. */
+/* This rank's rows of a batch or a view, divided into lanes. */
 typedef struct ls_partition {
-  size_t first; /* of all rows */
+  size_t first; /* row */
   size_t n_lanes;
-  size_t lanes[LS_LANES_MAX + 1]; /* (n_lanes + 1), from 0; the last is the number of its rows */
+  size_t lanes[LS_LANES_MAX +
+               1]; /* (n_lanes + 1): the first row of each lane, from 0, and the number of rows */
 } ls_partition;
 
-/* Local. Of `rows` rows: this rank's lanes of the tree, or without one its shard as one lane. */
+/* Local. Divides `rows` rows among the ranks: this rank's lanes of the tree, or without a tree its shard,
+ * as one lane. */
 void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out);
 
 /* Local. Rows of a batch on the rank that has most of them, of `size` ranks. lanes: 0 if the run is not
  * reproducible. */
 size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
 
-/* Collective. Opens the data, learns the normaliser, builds the model, sets the threads. The parameters are
- * not initialised yet, and the optimizer's state has no memory. */
+/* Collective. Opens the data, learns the normaliser, builds the model, sets the number of threads. Does not
+ * initialise the parameters, nor allocate the state of the optimizer. */
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
@@ -173,20 +176,20 @@ double ls_forward_backward(ls_model *model, const ls_pass *pass, const float *x,
 
 /* -------------------------------------------------------------------- evaluation */
 
-/* Local. Makes a metric keep scores for ROC AUC of views of at most `samples` samples: n_outputs numbers
- * for each of a rank's own shard, and on rank 0 a few more for each of all. LS_ERR_INTERNAL where memory is
- * short. */
+/* Local. Makes a metric keep scores for the ROC AUC of views of at most `samples` samples. Allocates
+ * n_outputs numbers for each sample of this rank's shard and, on rank 0, a few for each of all samples.
+ * LS_ERR_INTERNAL if memory is short. */
 ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
                                   ls_metric *metric);
 
-/* Collective. Adds the sums of all samples of a view to `metric` (reset first), each rank working on its
- * shard, and ranks the scores where it keeps them: all of `metric` is then the same on all ranks but the
- * scores. */
+/* Collective. Sets `metric` to the sums over all samples of a view, of which each rank evaluates its shard,
+ * and computes the ROC AUC if it keeps scores. All of `metric` except the scores is then the same on all
+ * ranks. */
 void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
                  const ls_view *view, ls_batch *batch, ls_metric *metric);
 
-/* Local. Units and pivots of regression's sums, for targets as the normaliser makes them; the pivots are a
- * sample's, the same on all ranks. */
+/* Local. Sets the units and pivots of a metric for regression, for normalised targets; the pivots are those
+ * of a sample, the same on all ranks. */
 void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
                            ls_metric *metric);
 
@@ -230,18 +233,17 @@ void ls_measures_describe(const ls_measures *measures, const double *values, boo
 
 /* -------------------------------------------------------------------- gradient check */
 
-/* The check of one block of parameters: the derivatives of the mean loss along two directions in it. */
+/* The check of one block of parameters: derivatives of the mean loss along two directions in it. */
 typedef struct ls_gradcheck_row {
-  const char *path; /* "0-dense/W" */
-  double analytic;  /* along the gradient, from backward: its norm */
-  double numeric;   /* the same from central differences of the loss */
-  double error;     /* |analytic - numeric| / the larger of the two, 0 where both are tiny */
-  double
-      random_error; /* likewise along a random direction, relative to what is usual there: norm / sqrt(n) */
+  const char *path;    /* "0-dense/W" */
+  double analytic;     /* along the gradient, by backward: the norm of the gradient */
+  double numeric;      /* along the gradient, by central differences */
+  double error;        /* |analytic - numeric| / the larger of the two; 0 if both are tiny */
+  double random_error; /* along a random direction, relative to norm / sqrt(n), the usual size there */
 } ls_gradcheck_row;
 
-/* Collective. Checks each block of the parameters, as they are, on the first `rows` training samples (at
- * most a batch). `table`: (model->n_segments). */
+/* Collective. Checks each block at the current parameters on the first `rows` training samples, at most a
+ * batch.  table: (model->n_segments) */
 ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table);
 
 #endif

@@ -9,15 +9,15 @@
 #include <signal.h>
 
 typedef struct ls_train_options {
-  const char *resume;      /* "auto", "never", or a checkpoint's path */
-  bool overwrite;          /* remove the run of that directory first */
-  const char *init_from;   /* the model or checkpoint whose weights a new run starts with; NULL: none */
-  const bool *init_layers; /* (layers in the config's list): those to take from it, whose weights must all
-                              be there in the same shape; NULL: whatever is */
+  const char *resume;      /* "auto", "never", or the path of a checkpoint */
+  bool overwrite;          /* first remove the run that the directory has */
+  const char *init_from;   /* model or checkpoint with the initial weights of a new run; NULL: random */
+  const bool *init_layers; /* (layers in the config's list): those to read from it, all of whose weights
+                              must exist in the same shape; NULL: all weights that fit */
 } ls_train_options;
 
-/* Collective. Trains: LS_OK when done or nothing is left to do, LS_STOPPED when stopped by a signal or by
- * train.max_time after saving. */
+/* Collective. Trains. LS_OK if the run is finished, LS_STOPPED if it was stopped by a signal or by
+ * train.max_time, after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
 
 /* -------------------------------------------------------- learning rate range test */
@@ -26,29 +26,31 @@ ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *optio
 typedef struct ls_lr_point {
   double lr;
   double loss;     /* of its batch, before the step */
-  double smoothed; /* the running mean of the losses so far, the newest weighing a tenth */
+  double smoothed; /* running mean of the losses so far, where the latest has weight 0.1 */
 } ls_lr_point;
 
 typedef struct ls_lr_curve {
   ls_lr_point *points; /* (n), owned */
-  size_t n;            /* at most the steps that were asked for */
-  bool diverged;       /* ended before them: the loss was not finite, or beyond 4 times its least */
-  size_t least;        /* the point of the least smoothed loss */
-  double suggested;    /* a tenth of the rate there; 0 where the loss never fell */
+  size_t n;            /* at most n_steps */
+  bool diverged;       /* the test ended early: the loss was not finite, or above 4 times its minimum */
+  size_t least;        /* the point with the minimum of the smoothed loss */
+  double suggested;    /* a tenth of its rate; 0 if the loss never fell */
 } ls_lr_curve;
 
-/* Collective. Trains the initial model for at most n_steps steps at rates that rise by a constant factor
- * from `from` to `to` (Smith, "Cyclical learning rates for training neural networks", WACV 2017). Nothing
- * is written; the model is not to be used after it. curve->points is to be freed by the caller. */
+/* Collective. Trains the initial model for at most n_steps steps at rates that increase by a constant
+ * factor from `from` to `to` (Smith, "Cyclical learning rates for training neural networks", WACV 2017).
+ * Writes no files. The model must not be used afterwards. The caller frees curve->points. */
 ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
                      ls_lr_curve *curve);
 
-/* Local. From now on SIGUSR1, SIGTERM, SIGINT, SIGHUP and SIGPIPE ask the run to stop. SIGHUP and SIGPIPE
- * are ignored instead if they are in `ignored` (borrowed): the signals that the program's caller has set to
- * be ignored, as nohup does. To be called before MPI starts. */
+/* -------------------------------------------------------------------------- signals */
+
+/* Local. Makes SIGUSR1, SIGTERM, SIGINT, SIGHUP and SIGPIPE ask the run to stop. SIGHUP and SIGPIPE are
+ * ignored instead if they are in `ignored` (borrowed): the signals that the program's caller ignores, as
+ * nohup does. Must be called before MPI starts. */
 void ls_stop_install(const sigset_t *ignored);
 
-/* Local. The signal that asked, or 0. */
+/* Local. The signal that asked the run to stop, or 0. */
 int ls_stop_signal(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* The columns of metrics.csv: the fixed ones, and one for each of `metrics:`. */
+/* The columns of metrics.csv: the fixed ones, and one for each entry of `metrics:`. */
 #include "internal.h"
 
 #include <string.h>

@@ -1,4 +1,6 @@
-/* Evaluation: each rank its shard, the sums added, and where scores are kept those ranked on rank 0. */
+/* Evaluation: each rank evaluates its shard, and the sums are added. Scores for ROC AUC are ranked on rank
+ * 0.
+ */
 #include "internal.h"
 
 void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
@@ -23,7 +25,7 @@ static float signed_weight(const ls_dataset *data, uint64_t sample, size_t k) {
   return is_in ? row.weight : -row.weight;
 }
 
-/* Rank 0: what its gathered scores of output k, in the view's order, are worth. */
+/* Rank 0: the AUC of output k from its gathered scores, which are in the view's order. */
 static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   for (size_t i = 0; i < view->n; i++)
     r->samples[i] =
@@ -31,8 +33,9 @@ static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   return ls_auc_compute(view->n, r->samples, r->samples + view->n);
 }
 
-/* Collective. The AUC of every output, one after the other: all scores of all outputs may be more than one
- * rank can hold. Shards are contiguous and in the order of ranks, so their number changes nothing. */
+/* Collective. The AUC of each output in turn, as one rank may not be able to hold the scores of all
+ * outputs. Shards are contiguous and in the order of ranks, so the result does not depend on their number.
+ */
 static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   ls_ranking *const r = metric->ranking;
   const bool is_root = ls_comm_rank(comm) == 0;
@@ -64,20 +67,20 @@ static void add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_
   ls_forward_backward(model, &pass, batch->x, &loss);
 }
 
-/* A pass is of so many rows at any number of ranks: another shape may give other bits. */
+/* The rows of a pass do not depend on the number of ranks: a different shape may give different bits. */
 void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
                  const ls_view *view, ls_batch *batch, ls_metric *metric) {
-  ls_partition cut;
-  ls_partition_rows(comm, tree, view->n, &cut);
+  ls_partition partition;
+  ls_partition_rows(comm, tree, view->n, &partition);
   const size_t most = ls_size_min(LS_EVALUATE_ROWS, ls_size_min(batch->max_rows, model->max_rows));
   ls_metric_reset(metric);
   if (view->n > 0) ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
-  for (size_t lane = 0; lane < cut.n_lanes; lane++) {
+  for (size_t lane = 0; lane < partition.n_lanes; lane++) {
     ls_metric_begin_lane(metric, lane);
-    for (size_t done = cut.lanes[lane]; done < cut.lanes[lane + 1]; done += most)
-      add_rows(model, normalizer, view, batch, cut.first + done,
-               ls_size_min(most, cut.lanes[lane + 1] - done), metric);
-    ls_metric_end_lane(metric, lane, cut.n_lanes);
+    for (size_t done = partition.lanes[lane]; done < partition.lanes[lane + 1]; done += most)
+      add_rows(model, normalizer, view, batch, partition.first + done,
+               ls_size_min(most, partition.lanes[lane + 1] - done), metric);
+    ls_metric_end_lane(metric, lane, partition.n_lanes);
   }
   ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
   if (metric->ranking) measure_auc(comm, view, metric);

@@ -2,11 +2,11 @@
  *
  *   analytic  g . u        numeric  (L(w + h u) - L(w - h u)) / 2h
  *
- * A direction moves a whole block at once, so the difference stands out of float32's rounding. Along the
- * gradient itself the derivative is largest and a wrong factor or sign shows to many digits; along a random
- * direction it is smaller by sqrt(n), but an element that backward forgot shows only there. Dropout is off;
- * batch norm takes its statistics from the batch, as in training. The loss has the penalty l2, but not l1,
- * whose step is no gradient's. */
+ * A direction changes a whole block at once, so that the difference exceeds the rounding of float32. Along
+ * the gradient itself, the derivative is largest, and a wrong factor or sign shows in many digits. Along a
+ * random direction it is smaller by sqrt(n), but shows elements that backward has omitted. Dropout is off;
+ * batch norm uses the statistics of the batch, as in training. The loss includes the penalty l2, but not
+ * l1, whose step is not a gradient's. */
 #include "lockstep/job.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ typedef struct checker {
   ls_comm *comm;
   ls_setup *setup;
   size_t rows;          /* of this rank's shard */
-  double weight;        /* of all ranks' rows */
+  double weight;        /* sum of the weights of all ranks' rows */
   ls_segment *segments; /* (n_segments): the model's, without l1 */
   float *direction;     /* (n_params) */
   float *saved;         /* (n_params): the parameters as they were */
@@ -27,8 +27,8 @@ static void sum_over_ranks(void *context, double *x, size_t n) {
   ls_comm_sum_f64((ls_comm *)context, x, n);
 }
 
-/* Collective. The mean loss over the samples and the penalty; fills the gradient where asked: of all ranks,
- * times the weight. */
+/* Collective. The mean loss over the samples, plus the penalty. with_gradient: fills the model's gradient
+ * with the sum over the rows of all ranks. */
 static double mean_loss(checker *c, bool with_gradient) {
   ls_model *const model = c->setup->job->model;
   const ls_batch *const batch = c->setup->train.batch;
@@ -47,13 +47,13 @@ static double mean_loss(checker *c, bool with_gradient) {
   return loss / c->weight + ls_penalty_value(model->n_segments, c->segments, model->params);
 }
 
-/* Local. Scales the direction to length 1; leaves one of zeros alone. */
+/* Local. Scales the direction to norm 1, unless it is 0. */
 static void normalize(checker *c, size_t n) {
   const double norm = sqrt(ls_math_sum_squares(n, c->direction));
   for (size_t i = 0; i < n && norm > 0.0; i++) c->direction[i] = (float)((double)c->direction[i] / norm);
 }
 
-/* Collective. The loss with the block moved by h along the direction. */
+/* Collective. The loss after a change of the block by h along the direction. */
 static double loss_at(checker *c, const ls_segment *segment, double h) {
   float *const block = c->setup->job->model->params + segment->offset;
   const size_t n = ls_segment_count(segment);
@@ -64,7 +64,7 @@ static double loss_at(checker *c, const ls_segment *segment, double h) {
   return loss;
 }
 
-/* Local. The derivative along the direction, from backward; model->grads holds the sum over all ranks. */
+/* Local. The derivative along the direction, from the gradient of all ranks in the model. */
 static double analytic_derivative(const checker *c, const ls_segment *segment) {
   const float *const grads = c->setup->job->model->grads + segment->offset;
   double sum = 0.0;
@@ -74,9 +74,9 @@ static double analytic_derivative(const checker *c, const ls_segment *segment) {
 
 #define STEPS 6
 
-/* Collective. The derivative along the direction by central differences, with the step that comes closest
- * to `analytic`: too small ones drown in rounding, too large ones in curvature and kinks, and a wrong
- * gradient agrees at none. */
+/* Collective. The derivative along the direction by central differences, with the step size that comes
+ * closest to `analytic`. With a small step, rounding dominates; with a large one, curvature and kinks do. A
+ * wrong gradient agrees with none. */
 static double numeric_derivative(checker *c, const ls_segment *segment, double largest, double analytic) {
   double best = INFINITY;
   double h = largest;
@@ -87,10 +87,10 @@ static double numeric_derivative(checker *c, const ls_segment *segment, double l
   return best;
 }
 
-/* Below this a derivative counts as 0: rounding of the loss over the step. */
+/* A smaller derivative counts as 0, as the rounding of the loss is of this size. */
 #define TINY 1e-6
 
-/* Collective. One block. */
+/* Collective. Checks one block. */
 static void check_block(checker *c, const ls_segment *segment, uint32_t instance, ls_gradcheck_row *row) {
   const size_t n = ls_segment_count(segment);
   *row = (ls_gradcheck_row){.path = segment->path};
@@ -123,9 +123,23 @@ static void gather(checker *c, size_t rows) {
     c->weight += (double)part->batch->weights[i];
 }
 
+/* Collective. The gradient at the current parameters, and the check of each block with it. */
+static void check_blocks(checker *c, ls_gradcheck_row *table) {
+  const ls_model *const model = c->setup->job->model;
+  memcpy(c->saved, model->params, model->n_params * sizeof *c->saved);
+  for (size_t i = 0; i < model->n_segments; i++) {
+    c->segments[i] = model->segments[i];
+    c->segments[i].l1 = 0.0;
+  }
+  mean_loss(c, true);
+  for (size_t i = 0; i < model->n_segments; i++)
+    check_block(c, &model->segments[i], (uint32_t)i, &table[i]);
+}
+
 ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table) {
   const ls_model *const model = setup->job->model;
   const size_t n = model->n_params;
+  const size_t n_rows = ls_size_min(rows, setup->train.view.n);
   checker c = {.comm = comm,
                .setup = setup,
                .segments = ls_calloc(model->n_segments, sizeof *c.segments),
@@ -135,22 +149,16 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
   ls_status status =
       ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 2 * n * sizeof(float)));
   if (status == LS_OK) {
-    gather(&c, ls_size_min(rows, setup->train.view.n));
+    gather(&c, n_rows);
     ls_comm_sum_f64(comm, &c.weight, 1);
     if (!(c.weight > 0.0))
-      status = ls_fail(LS_ERR_DATA, "%s: the first %zu samples have no weight to check a gradient with",
-                       setup->job->data.train, ls_size_min(rows, setup->train.view.n));
+      status =
+          ls_fail(LS_ERR_DATA,
+                  "%s: the weights of the first %zu samples sum to 0; the gradient check needs some that "
+                  "are greater",
+                  setup->job->data.train, n_rows);
   }
-  if (status == LS_OK) {
-    memcpy(c.saved, model->params, n * sizeof *c.saved);
-    for (size_t i = 0; i < model->n_segments; i++) {
-      c.segments[i] = model->segments[i];
-      c.segments[i].l1 = 0.0;
-    }
-    mean_loss(&c, true);
-    for (size_t i = 0; i < model->n_segments; i++)
-      check_block(&c, &model->segments[i], (uint32_t)i, &table[i]);
-  }
+  if (status == LS_OK) check_blocks(&c, table);
   free(c.segments);
   free(c.direction);
   free(c.saved);
