@@ -154,6 +154,9 @@ size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* Local. Bytes of the resident data of all splits. only_private: without data in shared memory. */
+size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private);
+
 /* ----------------------------------------------------- forward, loss, backward */
 
 /* What is computed from the outputs z of a pass: the loss, or another function of them. All borrowed. */

@@ -1,8 +1,7 @@
-/* plan: what a run will cost on a cluster, before anyone books it: the time of a step, samples/s, memory,
- * and where more ranks stop helping. What one rank does is measured here; what passes between ranks is
- * modelled.
+/* plan: the cost of a run on a cluster: time of a step, samples/s, memory, and the number of ranks beyond
+ * which more do not help. The costs of one rank are measured here; messages between ranks are modelled.
  *
- * Times are seconds, sizes bytes, rates bytes/s. */
+ * Times are in seconds, sizes in bytes, rates in bytes/s. */
 #ifndef LOCKSTEP_PLAN_H
 #define LOCKSTEP_PLAN_H
 
@@ -18,92 +17,91 @@
 
 typedef struct ls_plan_cluster {
   uint64_t nodes, ranks_per_node; /* each at least 1, their product at most LS_PLAN_RANKS_MOST */
-  double bandwidth;               /* of a node's link, each way, as sold; 0 where there is one node */
-  double latency;                 /* of a small message between two nodes, one way, MPI's part included */
-  double memory_bandwidth;        /* of a node; 0: as many times that of a rank here as it has ranks */
+  double bandwidth;               /* nominal rate of a node's link, each way; 0 for a single node */
+  double latency;                 /* of a small message between two nodes, one way, including MPI */
+  double memory_bandwidth;        /* of a node; 0: the measured rate of a rank times the ranks */
 } ls_plan_cluster;
 
-/* What is left of a link's rate for what is sent: 1448 of the 1538 bytes of an Ethernet frame, preamble and
- * gap included, with IP, TCP and its time stamps. */
+/* The share of a link's rate that carries data: 1448 of the 1538 bytes of an Ethernet frame with preamble,
+ * gap, IP, TCP and timestamps. */
 #define LS_PLAN_LINK_SHARE 0.94
 
-/* What a message costs the rank that sends it, and how long a small one takes within a node. */
+/* The time that sending a message takes on its rank, and that of a small message within a node. */
 #define LS_PLAN_MESSAGE 1e-6
 
 /* ------------------------------------------------------------------- the network */
 
 /* Hockney's model ("The communication challenge for MPP", 1994): a message of n bytes takes alpha + n beta.
- * Costs of collectives by it: Thakur, Rabenseifner & Gropp, "Optimization of collective communication
- * operations in MPICH" (2005), whose p is here the nodes q. The P ranks of a node share its link: each
- * sends its part, 1/P of the vector, so that `bytes`, of the whole vector, go over the link. */
+ * Costs of collectives: Thakur, Rabenseifner & Gropp, "Optimization of collective communication operations
+ * in MPICH" (2005), whose p is the number of nodes q here. The P ranks of a node share its link: each sends
+ * 1/P of the vector, so that `bytes`, of the whole vector, pass over the link. */
 typedef struct ls_plan_link {
-  double alpha, beta; /* seconds of a message, of a byte */
-  double gamma;       /* seconds to add a byte of the vector: 1/P of what a rank needs, as P ranks do it */
+  double alpha, beta; /* seconds per message, per byte */
+  double gamma; /* seconds to sum a byte of the vector: 1/P of that of a rank, since P ranks share it */
 } ls_plan_link;
 
-/* Local. The link of a cluster, where a rank adds a byte in `sum` seconds. */
+/* Local. The link of a cluster whose ranks sum a byte in `sum` seconds. */
 ls_plan_link ls_plan_link_of(const ls_plan_cluster *cluster, double sum);
 
-/* Local. An allreduce over q nodes, the least of what libraries choose from:
+/* Local. An allreduce over q nodes, the fastest of the algorithms that libraries use:
  *   recursive doubling  lg q (alpha + n beta + n gamma)
  *   Rabenseifner's      2 lg q alpha + 2 (q-1)/q n beta + (q-1)/q n gamma
  *   ring                2 (q-1) alpha + 2 (q-1)/q n beta + (q-1)/q n gamma
- * The first two fold what is beyond a power of two before and unfold it after: 2 (alpha + n beta) + n gamma
- * more. 0 where q is 1. */
+ * If q is not a power of two, the first two fold the excess nodes before and unfold them after:
+ * 2 (alpha + n beta) + n gamma more. 0 if q is 1. */
 double ls_plan_allreduce(const ls_plan_link *link, uint64_t q, double bytes);
 
-/* Local. An all-to-all or allgather over q nodes whose messages are all posted at once:
- *   alpha + (q-1) LS_PLAN_MESSAGE + (q-1)/q n beta; 0 where q is 1. */
+/* Local. An all-to-all or allgather over q nodes whose messages are all posted together:
+ *   alpha + (q-1) LS_PLAN_MESSAGE + (q-1)/q n beta; 0 if q is 1. */
 double ls_plan_exchange(const ls_plan_link *link, uint64_t q, double bytes);
 
 /* Local. An allreduce of a few numbers over q nodes of p ranks: ceil(lg q) alpha + ceil(lg p)
  * LS_PLAN_MESSAGE. */
 double ls_plan_small(const ls_plan_link *link, uint64_t q, uint64_t p);
 
-/* Local. The way back: alpha and beta of the link on which, over q > 1 nodes of one rank, a few numbers
- * take `small` seconds and an allreduce of so many bytes `large`. gamma is given. */
+/* Local. The inverse: sets alpha and beta of the link on which, over q > 1 nodes of one rank, an allreduce
+ * of a few numbers takes `small` seconds and one of `bytes` bytes `large`. gamma must be set. */
 void ls_plan_fit_link(uint64_t q, double bytes, double small, double large, ls_plan_link *link);
 
-/* ---------------------------------------------------------------- what is measured */
+/* ------------------------------------------------------------------ measurements */
 
 #define LS_PLAN_POINTS_MOST 48
 
-/* Of one rank, while the other ranks of this run do the same. */
+/* The costs of one rank while the other ranks of this run do the same work. */
 typedef struct ls_plan_costs {
   size_t n_points;
-  size_t rows[LS_PLAN_POINTS_MOST];    /* rising; the first is the fewest that a rank can have */
+  size_t rows[LS_PLAN_POINTS_MOST]; /* ascending; the first is the smallest number that a rank can have */
   double seconds[LS_PLAN_POINTS_MOST]; /* to gather so many rows, forward, loss, backward */
-  double update, square;               /* of a parameter: its update; its part of the gradient's norm */
-  double sum, copy;                    /* of a byte in the node's memory: adding it up, copying it */
-  double sums;                         /* per pass: small allreduces by layers that see the whole batch */
-  double bandwidth, latency;           /* of the links, as in ls_plan_cluster; 0: this run has one node */
-  double private_bytes, shared_bytes;  /* of a rank at work: libraries and buffers; what all ranks share */
-  int nodes, ranks, threads;           /* that measured: nodes, ranks of each, BLAS threads of each rank */
-  double share;   /* of the time in which this rank had a processor: less where others took it */
-  double elapsed; /* what measuring took */
+  double update, square;               /* per parameter: its update; its part of the gradient norm */
+  double sum, copy;                    /* per byte of the node's memory */
+  double sums;                         /* per pass: small allreduces by layers with batch statistics */
+  double bandwidth, latency;           /* of the links, as in ls_plan_cluster; 0 if this run has one node */
+  double private_bytes, shared_bytes;  /* of a rank: libraries and buffers; memory shared by all ranks */
+  int nodes, ranks, threads;           /* of this run: nodes, ranks per node, BLAS threads per rank */
+  double share;   /* of the time in which this rank had a processor; below 1 if other processes ran */
+  double elapsed; /* of the measurement */
 } ls_plan_costs;
 
-/* Local. What of this process's memory is its own, and what is shared with others or files. 0 where the
- * system does not tell. */
+/* Local. The private and the shared part of this process's memory; 0 if the system does not report them. */
 void ls_plan_resident(double *private_bytes, double *shared_bytes);
 
-/* Collective, on one node, or on several with one rank each, between which the links are measured too.
- * Measures with a built model, all ranks at once, for at most a few seconds.
- * costs->private_bytes and shared_bytes are given as they were at start-up. The model and optimizer are not
- * to be used after it. LS_ERR_INTERNAL where memory is short. */
+/* Collective, on one node, or on several with one rank each, whose links are then measured too. Measures
+ * with a built model, on all ranks at the same time, for at most a few seconds. costs->private_bytes and
+ * shared_bytes must hold the values at start-up. Do not use model and optimizer afterwards. LS_ERR_INTERNAL
+ * if memory is short. */
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs);
 
-/* Local. The time of a pass over so many rows: straight lines between what was measured, in proportion
- * beyond. */
+/* Local. The time of a pass over so many rows, by linear interpolation, and proportional beyond the largest
+ * measurement. */
 double ls_plan_pass(const ls_plan_costs *costs, size_t rows);
 
-/* ------------------------------------------------------------------------- the run */
+/* ---------------------------------------------------------------------- the run */
 
-/* How gradients become a step. */
+/* How gradients are reduced. */
 typedef enum ls_plan_mode {
-  LS_PLAN_ALLREDUCE, /* summed everywhere, then all update all */
-  LS_PLAN_OVERLAP,   /* likewise, in buckets, while backward still runs */
-  LS_PLAN_SHARDED,   /* each rank sums and updates its part, and gives it to the others */
+  LS_PLAN_ALLREDUCE, /* summed on all ranks, which all update all parameters */
+  LS_PLAN_OVERLAP,   /* the same, in buckets during backward */
+  LS_PLAN_SHARDED,   /* each rank sums and updates its part, then sends it to the others */
   LS_PLAN_TREE,      /* reproducible sums */
   LS_PLAN_MODES,
   LS_PLAN_AUTO = LS_PLAN_MODES /* the fastest of the first three */
@@ -117,47 +115,47 @@ typedef struct ls_plan_work {
   size_t batch_size;          /* global */
   uint64_t accumulate;        /* batches of a step */
   uint64_t steps;             /* of the whole run */
-  uint64_t lanes;             /* reproducible; else 0 */
-  size_t slots;               /* vectors of state that the optimizer keeps */
-  size_t least_rows;          /* the least that a model has room for */
+  uint64_t lanes;             /* of a reproducible run; else 0 */
+  size_t slots;               /* vectors of optimizer state */
+  size_t least_rows;          /* the smallest number of rows that a model is built for */
   double least_bytes;         /* of such a model: parameters, gradients, activations */
-  double row_bytes;           /* of a row more */
-  double data_bytes;          /* one copy a node */
-  ls_plan_mode mode;          /* asked for */
-  bool is_half;               /* gradients cross nodes as bfloat16 */
+  double row_bytes;           /* of each further row */
+  double data_bytes;          /* one copy per node */
+  ls_plan_mode mode;          /* as configured */
+  bool is_half;               /* bfloat16 gradients between nodes */
 } ls_plan_work;
 
-/* Local. What a set-up run is to do. Builds a second model to see what a row costs: LS_ERR_INTERNAL where
- * memory is short; LS_ERR_CONFIG where comm.mode or comm.gradient_type is unknown. */
+/* Local. The work of a run. Builds a second model to measure the bytes of a row: LS_ERR_INTERNAL if memory
+ * is short. */
 ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out);
 
 typedef struct ls_plan_row {
   uint64_t nodes, ranks_per_node, ranks;
-  size_t rows; /* of a batch, on the busiest rank */
+  size_t rows; /* of a batch, on the rank with the most */
   ls_plan_mode mode;
-  double compute, reduce, update, step; /* seconds; step is the sum of the three */
+  double compute, reduce, update, step; /* seconds; step is the sum of the others */
   double samples_per_second;
-  double efficiency;                                 /* of `ranks` times one rank's samples/s */
-  double run_seconds;                                /* steps alone */
-  double model_bytes, optimizer_bytes, buffer_bytes; /* a rank's */
-  double save_bytes; /* rank 0's beside them: the copy that checkpoints are made of */
-  double rank_bytes; /* all of rank 0's, its libraries too */
-  double node_bytes; /* of all the ranks of rank 0's node, and the data */
+  double efficiency;                                 /* samples/s by that of one rank times `ranks` */
+  double run_seconds;                                /* of all steps */
+  double model_bytes, optimizer_bytes, buffer_bytes; /* of each rank */
+  double save_bytes; /* of rank 0 in addition: the copy that checkpoints are written from */
+  double rank_bytes; /* of rank 0 in total, including libraries */
+  double node_bytes; /* of all ranks of rank 0's node, and the data */
 } ls_plan_row;
 
-/* Local. One cluster. A mode of work->mode, or the fastest. */
+/* Local. Predicts one cluster, in the mode of work->mode or the fastest. */
 ls_plan_row ls_plan_predict(const ls_plan_work *work, const ls_plan_costs *costs,
                             const ls_plan_cluster *cluster);
 
 #define LS_PLAN_ROWS_MOST 64
 
-/* Local. One node of 1, 2, 4 ... ranks up to ranks_per_node, then 2, 4 ... nodes of these, up to `nodes`.
- * rows: (LS_PLAN_ROWS_MOST). Returns how many there are. */
+/* Local. Predicts one node of 1, 2, 4 ... ranks up to ranks_per_node, then 2, 4 ... nodes of these, up to
+ * `nodes`.  rows: (LS_PLAN_ROWS_MOST). Returns their number. */
 size_t ls_plan_table(const ls_plan_work *work, const ls_plan_costs *costs, const ls_plan_cluster *cluster,
                      ls_plan_row *rows);
 
-/* Local. The last row that helps: those after it bring less than a tenth more samples/s for twice the ranks
- * (or as much less for fewer). n - 1 where all do. */
+/* Local. The index of the last useful row: the next one adds less than a tenth of samples/s for twice the
+ * ranks (or proportionally less for fewer). n - 1 if all are useful. */
 size_t ls_plan_useful_nodes(const ls_plan_row *rows, size_t n);
 
 #endif

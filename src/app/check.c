@@ -44,15 +44,12 @@ static void print_data(const char *name, const ls_split *split) {
 static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   const double mb = 1e-6;
   const ls_job *const job = setup->job;
-  const ls_split *const splits[] = {&setup->train, &setup->validation, &setup->test};
-  double data = 0.0;
-  for (size_t i = 0; i < 3; i++)
-    if (splits[i]->dataset && !splits[i]->is_shared) data += (double)splits[i]->dataset->reader->bytes;
   const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
   printf(
       "\nmemory      per node: %.1f MB data; per rank (%d rank%s): %.1f MB model and activations, %.1f MB "
       "optimizer; rank 0: %.1f MB more for the copy that checkpoints are written from\n",
-      data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
+      (double)ls_setup_data_bytes(setup, false) * mb, ls_comm_size(comm),
+      ls_comm_size(comm) == 1 ? "" : "s",
       (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity) * mb,
       slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
       (double)ls_saver_bytes(job->model, job->optim) * mb);

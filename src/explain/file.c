@@ -1,4 +1,4 @@
-/* Explanations as an HDF5 file. */
+/* Writes explanations to an HDF5 file. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #define ARRAYS 8
 
-/* The array of explanations with this type and the shape of x. */
+/* An array of n rows with the shape of x. */
 static ls_array shaped_like(const ls_array *x, ls_dtype dtype, uint64_t n) {
   ls_array array = *x;
   array.dtype = dtype;
@@ -57,7 +57,7 @@ ls_status ls_explain_create_file(const ls_explainer *e, const ls_explain_names *
   return status == LS_OK ? write_attributes(e, names, *out) : status;
 }
 
-/* The samples' x as it is stored. */
+/* Appends the samples' x in the stored type. */
 static ls_status append_inputs(const ls_dataset *dataset, const ls_attribution *a,
                                ls_store_writer *writer) {
   const size_t bytes = dataset->n_features * ls_dtype_size(dataset->x_array.dtype);
@@ -73,7 +73,7 @@ static ls_status append_inputs(const ls_dataset *dataset, const ls_attribution *
   return status;
 }
 
-/* Counts fit int64, which every reader knows. */
+/* Counts are written as int64, which every reader supports. */
 ls_status ls_explain_append(const ls_explainer *e, const ls_attribution *a, ls_store_writer *writer) {
   const struct {
     const char *path;

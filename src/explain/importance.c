@@ -1,5 +1,5 @@
-/* Permutation importance. Each rank works on its shard of the samples; a feature's values come from all of
- * them, which every rank can read. */
+/* Permutation importance. Each rank works on its shard of the samples; the values of a feature are permuted
+ * among all samples, which every rank can read. */
 #include "internal.h"
 #include "lockstep/job.h"
 
@@ -15,16 +15,16 @@ typedef struct measurer {
   size_t repeats;
   ls_batch *batch;
   ls_metric **metrics; /* (repeats) */
-  float *column;       /* (n_samples): the feature at hand */
+  float *column;       /* (n_samples): the values of the current feature */
   double *sums;        /* (repeats, n_sums) */
 } measurer;
 
 #define UNCHANGED SIZE_MAX /* no feature */
 
-/* ----------------------------------------------------------------- one feature */
+/* ------------------------------------------------------------------ one feature */
 
-/* The pass's rows `first` .. of this rank, with the feature as the repeat deals it out. */
-static void deal(const measurer *m, size_t feature, size_t repeat, size_t rows) {
+/* Replaces the feature in the gathered rows by its permuted values. */
+static void permute(const measurer *m, size_t feature, size_t repeat, size_t rows) {
   const size_t n = m->options->model->n_in;
   float *const x = m->batch->x;
   const ls_rng rng = ls_rng_make(m->seed, LS_RNG_EXPLAIN, (uint32_t)feature, repeat);
@@ -42,8 +42,8 @@ static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
   ls_forward_backward(m->options->model, &pass, m->batch->x, &loss);
 }
 
-/* Local. This rank's samples, with a feature dealt out by the first `repeats` permutations; UNCHANGED: as
- * they are, once. */
+/* Local. Measures this rank's samples under the first `repeats` permutations of a feature; UNCHANGED: once,
+ * without permutation. */
 static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
   const ls_dataset *const d = m->options->dataset;
   const ls_shard mine = ls_shard_of(d->n_samples, ls_comm_rank(m->comm), ls_comm_size(m->comm));
@@ -53,13 +53,13 @@ static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
     for (size_t i = 0; i < rows; i++) m->batch->samples[i] = mine.first + done + i;
     ls_batch_gather(m->batch, d, m->options->normalizer, rows);
     for (size_t r = 0; r < repeats; r++) {
-      if (feature != UNCHANGED) deal(m, feature, r, rows);
+      if (feature != UNCHANGED) permute(m, feature, r, rows);
       add_rows(m, rows, m->metrics[r]);
     }
   }
 }
 
-/* Collective. The metrics of all ranks' samples. */
+/* Collective. Measures the samples of all ranks. */
 static void measure(const measurer *m, size_t feature, size_t repeats) {
   const size_t n = m->metrics[0]->n_sums;
   measure_shard(m, feature, repeats);
@@ -68,9 +68,9 @@ static void measure(const measurer *m, size_t feature, size_t repeats) {
   for (size_t r = 0; r < repeats; r++) memcpy(m->metrics[r]->sums, m->sums + r * n, n * sizeof *m->sums);
 }
 
-/* ---------------------------------------------------------------- all features */
+/* ----------------------------------------------------------------- all features */
 
-/* Mean and standard deviation over the repeats of `of(metric) - from`. */
+/* Mean and standard deviation of `of(metric) - from` over the repeats. */
 static void summarise(const measurer *m, double (*of)(const ls_metric *), double from, double *mean,
                       double *std) {
   const double n = (double)m->repeats;
@@ -89,7 +89,7 @@ static int compare(double a, double b) {
   return (a > b) - (a < b);
 }
 
-/* Where the drop is not defined (NaN) the rise decides. */
+/* If the drop is undefined (NaN), the rise decides. */
 static int more_important(const void *left, const void *right) {
   const ls_importance_row *const a = left;
   const ls_importance_row *const b = right;
@@ -129,7 +129,7 @@ static void measure_all(measurer *m, ls_importance *out) {
   qsort(out->rows, out->n, sizeof *out->rows, more_important);
 }
 
-/* --------------------------------------------------------------------- memory */
+/* ----------------------------------------------------------------------- memory */
 
 static ls_status prepare(measurer *m) {
   const ls_model *const model = m->options->model;
@@ -159,8 +159,8 @@ static void clean_up(measurer *m) {
 static ls_status result_create(const measurer *m, ls_importance **out) {
   const size_t n = m->options->model->n_in;
   if (n > LS_IMPORTANCE_FEATURES_MOST)
-    return ls_fail(LS_ERR_DATA, "the importance of features is for at most %d of them, and x has %zu",
-                   LS_IMPORTANCE_FEATURES_MOST, n);
+    return ls_fail(LS_ERR_DATA, "x has %zu features; --importance supports at most %d", n,
+                   LS_IMPORTANCE_FEATURES_MOST);
   *out = ls_calloc(1, sizeof **out);
   if (*out) (*out)->rows = ls_calloc(n, sizeof *(*out)->rows);
   if (!*out || !(*out)->rows) return ls_fail_memory("the importance of features", n * sizeof *(*out)->rows);

@@ -1,5 +1,5 @@
-/* Integrated gradients: the path from the baseline to a sample is cut into panels, and each is integrated
- * by Gauss and Legendre's rule of four points. The points are the rows of ordinary passes. */
+/* Integrated gradients: the path from the baseline to a sample is divided into panels, and each is
+ * integrated by the Gauss-Legendre rule of four points. The points are the rows of ordinary passes. */
 #include "internal.h"
 #include "lockstep/job.h"
 
@@ -13,7 +13,7 @@ ls_baseline ls_baseline_for(const ls_array *x) {
   return x->n_dims >= 3 ? LS_BASELINE_ZERO : LS_BASELINE_MEAN;
 }
 
-/* ------------------------------------------------------------------ the integral */
+/* ----------------------------------------------------------------- the integral */
 
 #define PANEL_POINTS 4
 
@@ -64,7 +64,7 @@ static void add_points(ls_explainer *e, size_t output, size_t n_panels, size_t f
     for (size_t j = 0; j < model->n_in; j++) e->sums[j] += (double)e->dx[i * model->n_in + j];
 }
 
-/* The integral with so many panels into row i of the result, and its gap. */
+/* Computes the integral with n_panels panels, and its gap, into row i of the result. */
 static void integrate(ls_explainer *e, size_t n_panels, size_t i) {
   ls_attribution *const r = &e->result;
   const size_t n = e->options.model->n_in;
@@ -83,8 +83,7 @@ static void integrate(ls_explainer *e, size_t n_panels, size_t i) {
   r->gaps[i] = total - (r->values[i] - r->baseline_values[i]);
 }
 
-/* What may be missing whatever the change: float32 does not have more of a number, nor anyone need of a
- * probability. */
+/* The gap that is always allowed: the precision of float32 for numbers, 1e-4 for probabilities. */
 static double least_gap(const ls_explainer *e, const ls_attribution *a, size_t i) {
   const ls_normalizer *const targets = e->options.normalizer->targets;
   if (ls_loss_link(e->options.model->loss) != LS_LINEAR) return 1e-4;
@@ -97,9 +96,9 @@ bool ls_attribution_is_complete(const ls_explainer *e, const ls_attribution *a, 
   return fabs(a->gaps[i]) <= fmax(1e-3 * change, least_gap(e, a, i));
 }
 
-/* ------------------------------------------------------------------- a sample */
+/* --------------------------------------------------------------------- a sample */
 
-/* The outputs of the net at the sample at hand and at the baseline.  Returns z: (2, n_out) */
+/* The outputs of the model for the current sample and the baseline.  Returns z: (2, n_out) */
 static const float *find_ends(ls_explainer *e) {
   ls_model *const model = e->options.model;
   const size_t lanes[] = {0, 2};
@@ -109,7 +108,7 @@ static const float *find_ends(ls_explainer *e) {
   return ls_model_forward(model, &pass, e->path);
 }
 
-/* Explanation i. */
+/* Computes explanation i. */
 static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
   const ls_explain_options *const o = &e->options;
   ls_attribution *const r = &e->result;
@@ -126,8 +125,8 @@ static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
     integrate(e, n_panels *= 2, i);
 }
 
-/* Collective. Each number is of one rank and 0 on the others. */
-static void add_up(ls_comm *comm, ls_attribution *r, size_t n_features) {
+/* Collective. Sums the results, each of which is 0 on all ranks but one. */
+static void sum_results(ls_comm *comm, ls_attribution *r, size_t n_features) {
   ls_comm_sum_u64(comm, r->outputs, r->n);
   ls_comm_sum_u64(comm, r->points, r->n);
   ls_comm_sum_f64(comm, r->values, r->n);
@@ -155,15 +154,15 @@ const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *e, const
   for (size_t i = 0; i < r->n; i++) r->samples[i] = samples[i / e->per_sample];
   const ls_shard mine = ls_shard_of(r->n, ls_comm_rank(comm), ls_comm_size(comm));
   for (size_t i = mine.first; i < mine.first + mine.rows; i++) explain_one(e, r->samples[i], i);
-  add_up(comm, r, n_features);
+  sum_results(comm, r, n_features);
   return r;
 }
 
 /* ---------------------------------------------------------------- the explainer */
 
-#define CALL_ROWS 16 /* explanations of one call for each rank */
+#define CALL_ROWS 16 /* explanations per call and rank */
 
-static void take_memory(ls_explainer *e) {
+static void allocate_arrays(ls_explainer *e) {
   const size_t n = e->options.model->n_in;
   const size_t most = e->max_samples * e->per_sample;
   ls_attribution *const r = &e->result;
@@ -180,7 +179,7 @@ static void take_memory(ls_explainer *e) {
   r->attributions = ls_arena_take(&e->arena, most, n * sizeof *r->attributions);
 }
 
-/* A stored 0, in the arithmetic in which the samples are gathered, so that a feature of 0 is no change. */
+/* A stored 0 in the arithmetic of the batches, so that a feature of 0 equals the baseline exactly. */
 static void set_zero(ls_explainer *e) {
   const ls_normalizer *const n = e->options.normalizer;
   const ls_dtype dtype = e->options.dataset->x_array.dtype;
@@ -205,13 +204,13 @@ static void set_mean(ls_comm *comm, ls_explainer *e) {
   for (size_t j = 0; j < n; j++) e->x0[j] = (float)(e->sums[j] / (double)o->dataset->n_samples);
 }
 
-/* Local. Room for all of it. */
+/* Local. Allocates the memory. */
 static ls_status prepare(ls_explainer *e) {
   ls_status status = ls_batch_create(e->options.dataset, 1, &e->batch);
   if (status == LS_OK) e->x = e->batch->x;
-  take_memory(e);
+  allocate_arrays(e);
   if (status == LS_OK) status = ls_arena_commit(&e->arena, "explanations");
-  if (status == LS_OK) take_memory(e);
+  if (status == LS_OK) allocate_arrays(e);
   return status;
 }
 

@@ -1,9 +1,9 @@
-/* The output explained. With p the softmax or sigmoid of z:
+/* The explained output. With p the softmax or sigmoid of z:
  *
  *   a class       F = p_c         dF/dz_j = p_c ([j = c] - p_j)
  *   a label       F = p_c         dF/dz_c = p_c (1 - p_c)
  *   one sigmoid   F = p or 1 - p  dF/dz = p (1 - p), negative for class 0
- *   a number      F = a_c / factor + offset, in the user's units    dF/da_c = 1 / factor
+ *   a number      F = a_c / factor + offset, in the units of the data    dF/da_c = 1 / factor
  */
 #include "internal.h"
 

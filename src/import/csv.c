@@ -6,7 +6,7 @@
 
 #define END         (-1)
 #define BLOCK       ((size_t)256 << 10)
-#define ROW_MOST    ((size_t)64 << 20) /* bytes: an open quote would include the rest of the file */
+#define ROW_MOST    ((size_t)64 << 20) /* 64 MiB: an open quote would include the rest of the file */
 #define COLUMN_MOST ((size_t)1 << 20)
 #define TRIAL_ROWS  16
 
@@ -29,27 +29,24 @@ static int peek(csv *c) {
   return c->at < c->filled ? c->block[c->at] : END;
 }
 
-static void fail_row_too_long(csv *c) {
-  fail(c,
-       ls_fail(LS_ERR_DATA, "%s, line %llu: the row has more than %zu MiB; a closing quote may be missing",
-               c->in.path, (unsigned long long)c->row_line, ROW_MOST >> 20));
+/* Doubles an array; returns it unchanged after a failure.  limit: the text for `most` */
+static void *grow(csv *c, void *items, size_t size, size_t *capacity, size_t most, const char *limit) {
+  const size_t wanted = *capacity ? 2 * *capacity : 64;
+  void *const grown = wanted <= most ? realloc(items, wanted * size) : NULL;
+  if (wanted > most)
+    fail(c, ls_fail(LS_ERR_DATA, "%s, line %llu: the row has more than %s", c->in.path,
+                    (unsigned long long)c->row_line, limit));
+  else if (!grown)
+    fail(c, ls_fail_memory("a row of the table", wanted * size));
+  if (!grown) return items;
+  *capacity = wanted;
+  return grown;
 }
 
 static void put(csv *c, char byte) {
-  if (c->used == c->capacity) {
-    const size_t capacity = ls_size_max(4096, 2 * c->capacity);
-    char *const text = capacity <= ROW_MOST ? realloc(c->text, capacity) : NULL;
-    if (!text) {
-      if (capacity > ROW_MOST)
-        fail_row_too_long(c);
-      else
-        fail(c, ls_fail_memory("a row of the table", capacity));
-      return;
-    }
-    c->text = text;
-    c->capacity = capacity;
-  }
-  c->text[c->used++] = byte;
+  if (c->used == c->capacity)
+    c->text = grow(c, c->text, 1, &c->capacity, ROW_MOST, "64 MiB; a closing quote may be missing");
+  if (c->used < c->capacity) c->text[c->used++] = byte;
 }
 
 static void put_byte(csv *c, int byte) {
@@ -65,19 +62,9 @@ static void put_byte(csv *c, int byte) {
 }
 
 static void begin_cell(csv *c) {
-  if (c->n_cells == c->cells_capacity) {
-    const size_t capacity = ls_size_max(64, 2 * c->cells_capacity);
-    size_t *const starts = capacity <= COLUMN_MOST ? realloc(c->starts, capacity * sizeof *starts) : NULL;
-    if (!starts) {
-      fail(c, capacity > COLUMN_MOST ? ls_fail(LS_ERR_DATA, "%s, line %llu: more than %zu columns",
-                                               c->in.path, (unsigned long long)c->row_line, COLUMN_MOST)
-                                     : ls_fail_memory("a row of the table", capacity * sizeof *starts));
-      return;
-    }
-    c->starts = starts;
-    c->cells_capacity = capacity;
-  }
-  c->starts[c->n_cells++] = c->used;
+  if (c->n_cells == c->cells_capacity)
+    c->starts = grow(c, c->starts, sizeof *c->starts, &c->cells_capacity, COLUMN_MOST, "1048576 columns");
+  if (c->n_cells < c->cells_capacity) c->starts[c->n_cells++] = c->used;
 }
 
 static bool is_newline(int byte) {

@@ -220,6 +220,16 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   return status;
 }
 
+size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private) {
+  const ls_split *const splits[] = {&setup->train, &setup->validation, &setup->test};
+  size_t bytes = 0;
+  for (size_t i = 0; i < 3; i++) {
+    const ls_dataset *const d = splits[i]->dataset;
+    if (d && !splits[i]->is_shared && (!only_private || d->reader->is_private)) bytes += d->reader->bytes;
+  }
+  return bytes;
+}
+
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
   if (!*setup) return;
   ls_split *const parts[] = {&(*setup)->train, &(*setup)->validation, &(*setup)->test};

@@ -1,4 +1,4 @@
-/* What one rank needs, measured: passes over some numbers of rows, the update, the node's memory. */
+/* Measures the costs of one rank: passes over several numbers of rows, the update, memory, network. */
 #include "lockstep/plan.h"
 
 #include <math.h>
@@ -8,21 +8,21 @@
 #include <unistd.h>
 
 #define ROUNDS        7
-#define ROUND_SECONDS 0.01              /* at least, where a pass is short */
-#define ALL_SECONDS   4.0               /* then no more numbers of rows are tried */
-#define MEMORY_LEAST  ((size_t)1 << 16) /* floats added up and copied */
+#define ROUND_SECONDS 0.01              /* the shortest round */
+#define ALL_SECONDS   4.0               /* no further numbers of rows after this time */
+#define MEMORY_LEAST  ((size_t)1 << 16) /* floats that are summed and copied */
 #define MEMORY_MOST   ((size_t)1 << 22)
 
 typedef struct bench {
   ls_comm *comm;
   ls_setup *setup;
   ls_metric *metric;
-  uint64_t position;           /* of the next pass in it */
-  size_t sums;                 /* reductions that layers asked for in the last pass */
+  uint64_t position;           /* of the next sample in the order of the epoch */
+  size_t sums;                 /* reductions requested by layers in the last pass */
   double pass, update, square; /* seconds so far */
 } bench;
 
-/* ------------------------------------------------------------------------- figures */
+/* ------------------------------------------------------------------- statistics */
 
 static int ascending(const void *a, const void *b) {
   const double x = *(const double *)a;
@@ -35,8 +35,8 @@ static double median(double values[ROUNDS]) {
   return values[ROUNDS / 2];
 }
 
-/* Collective. A step waits for the slowest rank: seconds (n) become those of the rank that needs most for
- * all of them. */
+/* Collective. Replaces seconds (n) by their maximum over the ranks, since a step waits for the slowest
+ * rank. slots: (size, n), a workspace */
 static void take_slowest(ls_comm *comm, size_t n, double *seconds, double *slots) {
   const size_t size = (size_t)ls_comm_size(comm);
   memset(slots, 0, size * n * sizeof *slots);
@@ -46,9 +46,9 @@ static void take_slowest(ls_comm *comm, size_t n, double *seconds, double *slots
     for (size_t i = 0; i < n; i++) seconds[i] = fmax(seconds[i], slots[k * n + i]);
 }
 
-/* -------------------------------------------------------------------------- a step */
+/* ----------------------------------------------------------------------- a step */
 
-/* Stands for the sum over ranks: this rank has the whole batch. */
+/* Replaces the sum over ranks, since this rank has the whole batch. */
 static void count_sum(void *context, double *x, size_t n) {
   (void)x;
   (void)n;
@@ -57,17 +57,17 @@ static void count_sum(void *context, double *x, size_t n) {
 
 static void gather(bench *b, size_t rows) {
   ls_setup *const setup = b->setup;
-  const ls_split *const part = &setup->train;
+  const ls_split *const split = &setup->train;
   for (size_t done = 0; done < rows;) {
-    const size_t n = ls_size_min(rows - done, part->view.n - b->position);
-    ls_order_samples(setup->order, b->position, n, part->batch->samples + done);
-    b->position = (b->position + n) % part->view.n;
+    const size_t n = ls_size_min(rows - done, split->view.n - b->position);
+    ls_order_samples(setup->order, b->position, n, split->batch->samples + done);
+    b->position = (b->position + n) % split->view.n;
     done += n;
   }
-  ls_batch_gather_training(part->batch, part->dataset, setup->normalizer, setup->job->train.seed, 0, rows);
+  ls_batch_gather_training(split->batch, split->dataset, setup->normalizer, setup->job->train.seed, 0,
+                           rows);
 }
 
-/* Forward, loss and backward, lane by lane as in training. */
 static void forward_backward(bench *b, const ls_partition *partition) {
   const ls_batch *const batch = b->setup->train.batch;
   const ls_targets targets = ls_batch_targets(batch);
@@ -84,7 +84,7 @@ static void forward_backward(bench *b, const ls_partition *partition) {
   ls_forward_backward(b->setup->job->model, &pass, batch->x, &loss);
 }
 
-/* The update at a rate of 0: the parameters stay as they are. */
+/* An update with learning rate 0, which leaves the parameters unchanged. */
 static void update(bench *b) {
   ls_job *const job = b->setup->job;
   ls_model *const model = job->model;
@@ -94,11 +94,11 @@ static void update(bench *b) {
   ls_penalty_soft_threshold(model->n_segments, model->segments, all, 0.0, model->params);
 }
 
-static void run_step(bench *b, const ls_partition *cut) {
+static void run_step(bench *b, const ls_partition *partition) {
   const ls_model *const model = b->setup->job->model;
   const double start = ls_clock();
-  gather(b, cut->lanes[cut->n_lanes]);
-  forward_backward(b, cut);
+  gather(b, partition->lanes[partition->n_lanes]);
+  forward_backward(b, partition);
   const double passed = ls_clock();
   const volatile double squares = ls_math_sum_squares(model->n_params, model->grads);
   (void)squares;
@@ -109,28 +109,28 @@ static void run_step(bench *b, const ls_partition *cut) {
   b->pass += passed - start;
 }
 
-/* ---------------------------------------------------------------- numbers of rows */
+/* ----------------------------------------------------------------------- passes */
 
 enum { PASS, UPDATE, SQUARE, KINDS };
 
-/* Collective. How many steps make a round: the first rank's opinion, once its caches are warm. */
-static size_t count_steps(bench *b, const ls_partition *cut) {
-  run_step(b, cut);
+/* Collective. The number of steps in a round, measured by rank 0 with warm caches. */
+static size_t count_steps(bench *b, const ls_partition *partition) {
+  run_step(b, partition);
   const double start = ls_clock();
-  run_step(b, cut);
+  run_step(b, partition);
   double count = ceil(ROUND_SECONDS / fmax(ls_clock() - start, 1e-7));
   ls_comm_broadcast(b->comm, &count, sizeof count);
   return (size_t)fmax(count, 1.0);
 }
 
-/* Collective. Seconds of a step's parts with so many rows, all ranks at once. */
-static void measure_rows(bench *b, const ls_partition *cut, double *slots, double seconds[KINDS]) {
+/* Collective. Measures the parts of a step on all ranks at the same time. */
+static void measure_rows(bench *b, const ls_partition *partition, double *slots, double seconds[KINDS]) {
   double rounds[KINDS][ROUNDS];
-  const size_t steps = count_steps(b, cut);
+  const size_t steps = count_steps(b, partition);
   for (int r = 0; r < ROUNDS; r++) {
     b->pass = b->update = b->square = 0.0;
     ls_comm_barrier(b->comm);
-    for (size_t i = 0; i < steps; i++) run_step(b, cut);
+    for (size_t i = 0; i < steps; i++) run_step(b, partition);
     rounds[PASS][r] = b->pass / (double)steps;
     rounds[UPDATE][r] = b->update / (double)steps;
     rounds[SQUARE][r] = b->square / (double)steps;
@@ -139,37 +139,37 @@ static void measure_rows(bench *b, const ls_partition *cut, double *slots, doubl
   take_slowest(b->comm, KINDS, seconds, slots);
 }
 
-/* So many units of rows: lanes, or single rows of one lane. */
-static void cut_units(size_t units, size_t lane_rows, ls_partition *cut) {
-  *cut = (ls_partition){.n_lanes = lane_rows ? units : 1};
-  if (!lane_rows) cut->lanes[1] = units;
-  for (size_t l = 0; l < units && lane_rows; l++) cut->lanes[l + 1] = (l + 1) * lane_rows;
+/* A partition of so many units: lanes of lane_rows rows, or, if lane_rows is 0, rows of one lane. */
+static void make_partition(size_t units, size_t lane_rows, ls_partition *partition) {
+  *partition = (ls_partition){.n_lanes = lane_rows ? units : 1};
+  if (!lane_rows) partition->lanes[1] = units;
+  for (size_t l = 0; l < units && lane_rows; l++) partition->lanes[l + 1] = (l + 1) * lane_rows;
 }
 
-/* Collective. Units 1, 2, 4 ... and the most, as long as there is time. */
+/* Collective. Measures 1, 2, 4 ... units up to all of them, as long as time remains. */
 static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
   const ls_setup *const setup = b->setup;
   const ls_model *const model = setup->job->model;
   const uint64_t lanes = setup->job->train.reproducible ? setup->job->train.lanes : 0;
   const size_t lane_rows = lanes ? ls_shard_most(setup->batch_size, (int)lanes) : 0;
-  const size_t room = ls_size_min(model->max_rows, lane_rows ? lanes * lane_rows : setup->batch_size);
-  const size_t most = ls_size_max(lane_rows ? room / lane_rows : room, 1);
+  const size_t capacity = ls_size_min(model->max_rows, lane_rows ? lanes * lane_rows : setup->batch_size);
+  const size_t most = ls_size_max(lane_rows ? capacity / lane_rows : capacity, 1);
   const double start = ls_clock();
   const double n = (double)ls_size_max(model->n_params, 1);
-  bool goes_on = true;
-  for (size_t units = 1; goes_on; units = ls_size_min(2 * units, most)) {
-    ls_partition cut;
+  bool has_more = true;
+  for (size_t units = 1; has_more; units = ls_size_min(2 * units, most)) {
+    ls_partition partition;
     double seconds[KINDS];
-    cut_units(units, lane_rows, &cut);
-    measure_rows(b, &cut, slots, seconds);
-    costs->rows[costs->n_points] = cut.lanes[cut.n_lanes];
+    make_partition(units, lane_rows, &partition);
+    measure_rows(b, &partition, slots, seconds);
+    costs->rows[costs->n_points] = partition.lanes[partition.n_lanes];
     costs->seconds[costs->n_points++] = seconds[PASS];
     costs->update += seconds[UPDATE] / n;
     costs->square += seconds[SQUARE] / n;
-    goes_on = units < most && ls_clock() - start < ALL_SECONDS;
-    ls_comm_broadcast(b->comm, &goes_on, sizeof goes_on);
+    has_more = units < most && ls_clock() - start < ALL_SECONDS;
+    ls_comm_broadcast(b->comm, &has_more, sizeof has_more);
   }
-  /* Fewer rows take no longer: where they seem to, something else was at work. */
+  /* Fewer rows never take longer; a measurement that says so was disturbed. */
   for (size_t i = costs->n_points - 1; i-- > 0;)
     costs->seconds[i] = fmin(costs->seconds[i], costs->seconds[i + 1]);
   costs->update /= (double)costs->n_points;
@@ -177,15 +177,15 @@ static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
   costs->sums = (double)b->sums;
 }
 
-/* -------------------------------------------------------------------- the memory */
+/* ----------------------------------------------------------------------- memory */
 
-/* Collective. One round: this rank adds up its part of all ranks' vectors, (ranks, n), and copies the other
+/* Collective. One round: this rank sums its part of all ranks' vectors, (ranks, n), and copies the other
  * parts.  own: (n) */
 static void use_memory(ls_comm *comm, float *all, size_t n, float *own, double *sum, double *copy) {
   const size_t size = (size_t)ls_comm_size(comm);
   const size_t rank = (size_t)ls_comm_rank(comm);
   const size_t part = n / size;
-  for (size_t i = 0; i < n; i++) all[rank * n + i] = 1.0F; /* as backward leaves it: in this core's cache */
+  for (size_t i = 0; i < n; i++) all[rank * n + i] = 1.0F; /* as after backward: in this core's cache */
   ls_comm_barrier(comm);
   const double start = ls_clock();
   for (size_t k = 0; k < size; k++) ls_math_add_scaled(part, 1.0F, all + k * n + rank * part, own);
@@ -196,7 +196,7 @@ static void use_memory(ls_comm *comm, float *all, size_t n, float *own, double *
   ls_comm_barrier(comm);
 }
 
-/* Collective. Seconds for a byte. */
+/* Collective. Measures the seconds per byte. */
 static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
   const size_t size = (size_t)ls_comm_size(comm);
   const size_t most = ls_size_max(MEMORY_MOST / size, MEMORY_LEAST);
@@ -206,7 +206,7 @@ static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, l
   float *own = ls_calloc(n, sizeof *own);
   ls_status status = ls_comm_agree(comm, own ? LS_OK : ls_fail_memory("measuring memory", n * sizeof *own));
   if (status == LS_OK) status = ls_comm_shared_create(comm, size * n * sizeof(float), &all);
-  for (int r = -1; status == LS_OK && r < ROUNDS; r++) /* one to warm up */
+  for (int r = -1; status == LS_OK && r < ROUNDS; r++) /* one round to warm up */
     use_memory(comm, all.data, n, own, &rounds[0][r < 0 ? 0 : r], &rounds[1][r < 0 ? 0 : r]);
   if (status == LS_OK) {
     double seconds[2] = {median(rounds[0]), median(rounds[1])};
@@ -219,13 +219,13 @@ static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, l
   return status;
 }
 
-/* ------------------------------------------------------------------- the network */
+/* ---------------------------------------------------------------------- network */
 
-#define NETWORK_LEAST ((size_t)1 << 18) /* floats, as is usual for a gradient */
+#define NETWORK_LEAST ((size_t)1 << 18) /* floats, the size of a typical gradient */
 #define FEW           8
-#define LARGE_SUMS    2 /* of a round; one behind the other, so that ranks wait for each other but once */
+#define LARGE_SUMS    2 /* per round, in sequence, so that ranks wait for each other only once */
 #define SMALL_SUMS    8
-#define WARM_UP       2 /* rounds: TCP finds out what a link bears */
+#define WARM_UP       2 /* rounds, in which TCP adapts to the link */
 
 static double time_large(ls_comm *comm, float *x, size_t n) {
   ls_comm_barrier(comm);
@@ -242,7 +242,7 @@ static double time_small(ls_comm *comm) {
   return (ls_clock() - start) / SMALL_SUMS;
 }
 
-/* Collective. What sums over the nodes take, and the links that this speaks of. */
+/* Collective. Measures sums over the nodes and derives the rate and latency of the links. */
 static ls_status measure_network(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
   const size_t n = ls_size_min(ls_size_max(n_params, NETWORK_LEAST), MEMORY_MOST);
   double rounds[2][ROUNDS];
@@ -281,26 +281,19 @@ void ls_plan_resident(double *private_bytes, double *shared_bytes) {
   if (file) fclose(file);
 }
 
-static double private_data(const ls_split *part) {
-  const ls_dataset *const d = part->dataset;
-  if (!d || part->is_shared || !d->reader->is_private) return 0.0;
-  return (double)d->reader->bytes;
-}
-
-/* What this process has come to hold beside model, optimizer and data: buffers of BLAS, HDF5 and MPI. */
-static void take_resident(const ls_setup *setup, ls_plan_costs *costs) {
+/* Updates the private memory outside model, optimizer and data: buffers of BLAS, HDF5 and MPI. */
+static void update_resident(const ls_setup *setup, ls_plan_costs *costs) {
   const ls_job *const job = setup->job;
   double now = 0.0;
   double shared = 0.0;
   ls_plan_resident(&now, &shared);
-  const double known = (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity +
-                                job->optim->type->n_slots * job->optim->n * sizeof(float)) +
-                       private_data(&setup->train) + private_data(&setup->validation) +
-                       private_data(&setup->test);
-  costs->private_bytes = fmax(costs->private_bytes, now - known);
+  const size_t known = ls_model_bytes(job->model) + setup->train.batch->arena.capacity +
+                       job->optim->type->n_slots * job->optim->n * sizeof(float) +
+                       ls_setup_data_bytes(setup, true);
+  costs->private_bytes = fmax(costs->private_bytes, now - (double)known);
 }
 
-/* ------------------------------------------------------------------------- in all */
+/* ------------------------------------------------------------- the measurement */
 
 static double processor_seconds(void) {
   return (double)clock() / CLOCKS_PER_SEC;
@@ -314,7 +307,7 @@ static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   ls_model_initialise(model, b->setup->job->train.seed);
   measure_passes(b, slots, costs);
   costs->share = fmin((processor_seconds() - worked) / (ls_clock() - start), 1.0);
-  take_resident(b->setup, costs);
+  update_resident(b->setup, costs);
   const ls_status status = measure_memory(b->comm, model->n_params, slots, costs);
   if (status != LS_OK || costs->nodes == 1) return status;
   return measure_network(b->comm, model->n_params, slots, costs);

@@ -1,4 +1,4 @@
-/* What passes between nodes. */
+/* The time of messages between nodes. */
 #include "lockstep/plan.h"
 
 #include <math.h>

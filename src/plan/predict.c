@@ -1,4 +1,4 @@
-/* A step on a cluster, from what one rank needs and what passes between ranks. */
+/* The time of a step on a cluster, from the costs of one rank and the messages between ranks. */
 #include "lockstep/plan.h"
 
 #include "lockstep/sync.h"
@@ -22,19 +22,20 @@ double ls_plan_pass(const ls_plan_costs *c, size_t rows) {
 
 /* ------------------------------------------------------------------------- reduce */
 
-/* What the parts of the model share while one step is worked out. */
+/* The inputs of all parts of the model. */
 typedef struct scene {
   const ls_plan_work *work;
   const ls_plan_costs *costs;
   const ls_plan_cluster *cluster;
   ls_plan_link link;
   double bytes; /* of the parameters */
-  double sent;  /* of the gradient, as it crosses nodes */
+  double sent;  /* bytes of the gradient, in the type sent between nodes */
   double pass;  /* seconds of the step's last pass */
 } scene;
 
-/* Within a node each rank reads its 1/P of all P gradients, and copies what the others made of theirs: for
- * one rank the bytes of one vector, twice. The node's memory sees them all, the copy twice. */
+/* Within a node, each rank reads its 1/P of all P gradients and copies the sums of the other ranks: for one
+ * rank, the bytes of one vector twice. The node's memory carries this for all ranks, copies counted twice.
+ */
 static double node_seconds(const scene *s) {
   const double p = (double)s->cluster->ranks_per_node;
   if (s->cluster->ranks_per_node == 1) return 0.0;
@@ -44,8 +45,8 @@ static double node_seconds(const scene *s) {
   return fmax(own, least) + 2.0 * ls_plan_small(&s->link, 1, s->cluster->ranks_per_node);
 }
 
-/* Adding up what came from the other nodes, and making bfloat16 and back: reading the rest of the last
- * step, writing it, reading what came. */
+/* The sum of the parts from other nodes, and the conversion to bfloat16 and back: read the rounding error
+ * of the last step, write it, read the received part. */
 static double arithmetic(const scene *s, double share) {
   const double q = (double)s->cluster->nodes;
   const double own = share * s->bytes / (double)s->cluster->ranks_per_node;
@@ -61,20 +62,20 @@ static double network_allreduce(const scene *s) {
                           : ls_plan_allreduce(&s->link, s->cluster->nodes, s->bytes);
 }
 
-/* Parameters come back as float32 whatever the gradient was. */
+/* Parameters are returned as float32 in every gradient type. */
 static double network_sharded(const scene *s) {
   const uint64_t q = s->cluster->nodes;
   return ls_plan_exchange(&s->link, q, s->sent) + arithmetic(s, 1.0) +
          ls_plan_exchange(&s->link, q, s->bytes);
 }
 
-/* Multiplications of a row in a block's product: forward, dW and dx need as many each. */
+/* Multiplications per row in the product of a block; forward, dW and dx need this number each. */
 static double products(const ls_segment *segment) {
   return segment->row.n_dims > 0 ? (double)ls_segment_count(segment) : 0.0;
 }
 
-/* What is left of a pass, in its share, when backward has finished segment i: dW of those above it and dx
- * of all below are done, and the first layer has no dx. */
+/* Multiplications per row of a pass: forward, dW and dx of each block, but no dx of the first layer, whose
+ * index is *last, since backward finishes it last. */
 static double all_products(const ls_plan_work *w, size_t *last) {
   double sum = 0.0;
   *last = 0;
@@ -85,14 +86,14 @@ static double all_products(const ls_plan_work *w, size_t *last) {
   return w->n_segments ? fmax(sum - products(&w->segments[*last]), 1.0) : 1.0;
 }
 
-/* Buckets queue for the link as backward finishes them, a dW bit by bit. What the queue still holds when
- * backward ends is not hidden: at least the last bucket. */
+/* Buckets queue for the link as backward finishes them, each dW gradually. The time that the queue still
+ * needs when backward ends is not hidden: at least that of the last bucket. */
 static double network_overlap(const scene *s) {
   const ls_plan_work *const w = s->work;
   size_t last = 0;
   const double unit = s->pass / all_products(w, &last);
   const double bucket = (double)(ls_sync_bucket_length(w->n_params) * sizeof(float));
-  const double latency = two_exchanges(s, 0.0); /* of all that are under way at once */
+  const double latency = two_exchanges(s, 0.0); /* of all buckets in flight together */
   double now = 0.0;
   double link_free = 0.0;
   double waiting = 0.0; /* bytes */
@@ -114,8 +115,8 @@ static double network_overlap(const scene *s) {
   return fmax(link_free + latency - now, 0.0);
 }
 
-/* Every rank exchanges the whole vector with every other one: the link carries it once for each of its
- * node's ranks, there and back. */
+/* Every rank exchanges the whole vector with every other rank: the link carries it once for each rank of
+ * its node, in both directions. */
 static double network_tree(const scene *s) {
   const double p = (double)s->cluster->ranks_per_node;
   const double q = (double)s->cluster->nodes;
@@ -147,7 +148,7 @@ static void add_memory(const scene *s, ls_plan_row *row) {
   row->model_bytes = w->least_bytes + more_rows * w->row_bytes;
   row->optimizer_bytes = (double)w->slots * s->bytes / parts;
   row->buffer_bytes = 0.0;
-  /* What comes from other nodes, and with bfloat16 what rounding left over. */
+  /* Parts received from other nodes and, with bfloat16, rounding errors. */
   if (row->nodes > 1 && (row->mode != LS_PLAN_ALLREDUCE || w->is_half)) row->buffer_bytes += own;
   if (row->nodes > 1 && w->is_half) row->buffer_bytes += own;
   row->save_bytes = (double)(1 + w->slots) * s->bytes;
@@ -158,9 +159,9 @@ static void add_memory(const scene *s, ls_plan_row *row) {
   row->node_bytes = (double)row->ranks_per_node * alone + once + w->data_bytes;
 }
 
-/* ------------------------------------------------------------------------- a row */
+/* ------------------------------------------------------------------------ a row */
 
-static void take_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
+static void apply_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
   const double n = (double)s->work->n_params;
   row->mode = mode;
   row->reduce = row->ranks == 1 ? 0.0 : reduce_seconds(s, mode);
@@ -170,14 +171,14 @@ static void take_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
   row->step = row->compute + row->reduce + row->update;
 }
 
-/* The mode that was asked for, else the fastest. */
+/* The requested mode, or the fastest. */
 static void choose_mode(const scene *s, ls_plan_row *row) {
-  take_mode(s, s->work->mode == LS_PLAN_AUTO ? LS_PLAN_ALLREDUCE : s->work->mode, row);
+  apply_mode(s, s->work->mode == LS_PLAN_AUTO ? LS_PLAN_ALLREDUCE : s->work->mode, row);
   if (s->work->mode != LS_PLAN_AUTO) return;
   const ls_plan_mode others[] = {LS_PLAN_OVERLAP, LS_PLAN_SHARDED};
   for (size_t i = 0; i < 2; i++) {
     ls_plan_row other = *row;
-    take_mode(s, others[i], &other);
+    apply_mode(s, others[i], &other);
     if (other.step < row->step) *row = other;
   }
 }
@@ -211,7 +212,7 @@ ls_plan_row ls_plan_predict(const ls_plan_work *w, const ls_plan_costs *costs, c
   return row;
 }
 
-/* ----------------------------------------------------------------------- the table */
+/* -------------------------------------------------------------------- the table */
 
 size_t ls_plan_table(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c,
                      ls_plan_row *rows) {

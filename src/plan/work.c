@@ -1,12 +1,12 @@
-/* What a run is to do, from its config and data. */
+/* The work of a run, from its config and data. */
 #include "lockstep/plan.h"
 
 static ls_plan_mode mode_of(const ls_job *job) {
-  static const ls_plan_mode meant[] = {[LS_SYNC_AUTO] = LS_PLAN_AUTO,
+  static const ls_plan_mode modes[] = {[LS_SYNC_AUTO] = LS_PLAN_AUTO,
                                        [LS_SYNC_ALLREDUCE] = LS_PLAN_ALLREDUCE,
                                        [LS_SYNC_OVERLAP] = LS_PLAN_OVERLAP,
                                        [LS_SYNC_SHARDED] = LS_PLAN_SHARDED};
-  return job->train.reproducible ? LS_PLAN_TREE : meant[job->sync.mode];
+  return job->train.reproducible ? LS_PLAN_TREE : modes[job->sync.mode];
 }
 
 /* Bytes of the model and of the inputs of a batch, for passes of at most `rows` rows. */
@@ -26,12 +26,8 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   return status;
 }
 
-static double data_bytes(const ls_split *part) {
-  const ls_dataset *const d = part->dataset;
-  return d && !part->is_shared ? (double)d->reader->bytes : 0.0;
-}
-
-/* A rank's model has room for a pass of evaluation at least: two sizes tell what a row more needs. */
+/* A rank's model holds at least a pass of evaluation. The difference of two sizes gives the bytes per row.
+ */
 static ls_status measure_model(const ls_setup *setup, ls_plan_work *out) {
   double more = 0.0;
   out->least_rows = LS_EVALUATE_ROWS;
@@ -45,17 +41,17 @@ ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out) {
   const ls_job *const job = setup->job;
   const ls_train_config *const train = &job->train;
   const uint64_t steps = train->epochs * setup->steps_per_epoch;
-  *out = (ls_plan_work){
-      .n_params = job->model->n_params,
-      .n_segments = job->model->n_segments,
-      .mode = mode_of(job),
-      .is_half = job->sync.gradient_type == LS_GRADIENT_BF16,
-      .segments = job->model->segments,
-      .batch_size = setup->batch_size,
-      .accumulate = train->accumulate,
-      .steps = train->has_max_steps && train->max_steps < steps ? train->max_steps : steps,
-      .lanes = train->reproducible ? train->lanes : 0,
-      .slots = job->optim->type->n_slots,
-      .data_bytes = data_bytes(&setup->train) + data_bytes(&setup->validation) + data_bytes(&setup->test)};
+  *out =
+      (ls_plan_work){.n_params = job->model->n_params,
+                     .n_segments = job->model->n_segments,
+                     .mode = mode_of(job),
+                     .is_half = job->sync.gradient_type == LS_GRADIENT_BF16,
+                     .segments = job->model->segments,
+                     .batch_size = setup->batch_size,
+                     .accumulate = train->accumulate,
+                     .steps = train->has_max_steps && train->max_steps < steps ? train->max_steps : steps,
+                     .lanes = train->reproducible ? train->lanes : 0,
+                     .slots = job->optim->type->n_slots,
+                     .data_bytes = (double)ls_setup_data_bytes(setup, false)};
   return measure_model(setup, out);
 }

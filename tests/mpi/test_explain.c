@@ -1,5 +1,5 @@
-/* The explain room over ranks: attributions against what the net does when its inputs are moved, whoever
- * works on them; importance against its definition; pictures read back. */
+/* explain: attributions against finite differences of the outputs, importance against its definition, at
+ * any number of ranks. */
 #include "support.h"
 
 #include <png.h>
@@ -27,7 +27,7 @@ static const char *const linear = "[{layer: dense, units: 2, bias_init: normal}]
 static const char *const kinked = "[{layer: dense, units: 40, activation: relu}, {layer: dense, units: 40,"
                                   " activation: relu}, {layer: dense, units: 3, activation: softmax}]";
 
-/* Local. A net with initial weights, made larger so that it bends. */
+/* Local. A net with initial weights, enlarged to make it nonlinear. */
 static ls_model *new_model(const char *layers, const char *last, ls_loss loss) {
   char list[400];
   char text[420];
@@ -50,7 +50,7 @@ static ls_model *new_model(const char *layers, const char *last, ls_loss loss) {
   return model;
 }
 
-/* Collective. Data of N samples; targets as the loss wants them. */
+/* Collective. Data of N samples, with the targets that the loss requires. */
 static ls_dataset *new_dataset(const ls_model *model) {
   float x[N * FEATURES];
   float y[N * 3];
@@ -122,14 +122,14 @@ static ls_row row_of(const thing *t, uint64_t sample) {
   return row;
 }
 
-/* Local. The sample's input to the net. */
+/* Local. The normalised sample. */
 static void input_of(const thing *t, uint64_t sample, float x[FEATURES]) {
   const float *const row = row_of(t, sample).x;
   for (size_t j = 0; j < FEATURES; j++)
     x[j] = (row[j] - t->normalizer->offset32[j]) * t->normalizer->factor32[j];
 }
 
-/* Local. The baseline's, in double. */
+/* Local. The normalised baseline, in double. */
 static void baseline_of(const thing *t, ls_baseline kind, double x0[FEATURES]) {
   for (size_t j = 0; j < FEATURES; j++) {
     double raw = 0.0;
@@ -139,7 +139,7 @@ static void baseline_of(const thing *t, ls_baseline kind, double x0[FEATURES]) {
   }
 }
 
-/* Local. What the net predicts at x, of this output. */
+/* Local. An output of the net at x. */
 static double predict_at(const thing *t, size_t output, const double x[FEATURES]) {
   const size_t lanes[] = {0, 1};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
@@ -157,7 +157,7 @@ static double predict_at(const thing *t, size_t output, const double x[FEATURES]
 #define MIDPOINTS 100
 #define MOVE      2e-2 /* of an input, for a difference out of float32's rounding */
 
-/* Local. Feature j's integral by the midpoint rule over central differences: nothing of backward. */
+/* Local. The integral for feature j by the midpoint rule over central differences, without backward. */
 static double slow_attribution(const thing *t, size_t output, const float x[FEATURES],
                                const double x0[FEATURES], size_t j) {
   double sum = 0.0;
@@ -173,7 +173,7 @@ static double slow_attribution(const thing *t, size_t output, const float x[FEAT
   return ((double)x[j] - x0[j]) * sum / MIDPOINTS;
 }
 
-/* Local. One explanation against the slow way, and complete. */
+/* Local. Compares one explanation with finite differences, and checks that it is complete. */
 static void check_explanation(const thing *t, ls_baseline kind, const ls_attribution *a, size_t i) {
   float x[FEATURES];
   double point[FEATURES];
@@ -195,7 +195,7 @@ static void check_explanation(const thing *t, ls_baseline kind, const ls_attribu
 
 static const uint64_t chosen[] = {7, 0, 23, 11, 7};
 
-/* Collective. A smooth net's explanations, of a given output or its own choice. */
+/* Collective. Explanations of a smooth net, of a given output or the default one. */
 static void check_smooth(const char *layers, const char *last, ls_loss loss, ls_explain_options o) {
   thing t;
   thing_create(&t, layers, last, loss);
@@ -234,13 +234,13 @@ static void test_labels(void **state) {
                  (ls_explain_options){.has_output = true, .output = c, .baseline = LS_BASELINE_MEAN});
 }
 
-/* Each output of a regression is explained; its last activation has a gradient of its own. */
+/* Each output of a regression is explained, through the gradient of its last activation. */
 static void test_numbers(void **state) {
   (void)state;
   check_smooth(smooth, "tanh", LS_MSE, (ls_explain_options){.baseline = LS_BASELINE_ZERO});
 }
 
-/* The predicted class is explained, and of one sigmoid output the more probable side. */
+/* The predicted class is explained; for one sigmoid output, the more probable class. */
 static void test_predicted(void **state) {
   (void)state;
   const char *const nets[] = {"[{layer: dense, units: 3, activation: softmax}]", binary};
@@ -267,7 +267,7 @@ static void test_predicted(void **state) {
   }
 }
 
-/* A linear net: W_ki (x_i - x0_i), with any number of points. */
+/* A linear net: W_ki (x_i - x0_i), for any number of points. */
 static void test_linear(void **state) {
   (void)state;
   for (int kind = LS_BASELINE_ZERO; kind <= LS_BASELINE_MEAN; kind++) {
@@ -294,7 +294,7 @@ static void test_linear(void **state) {
   }
 }
 
-/* Kinks need more points: they are doubled until the gap is small, and no further. */
+/* With kinks, the number of points is doubled until the gap is small, and no further. */
 static void test_kinks(void **state) {
   (void)state;
   uint64_t samples[N];
@@ -318,7 +318,7 @@ static void test_kinks(void **state) {
   settle();
 }
 
-/* A sample's explanation is the same bits whatever other samples and ranks there are. */
+/* The explanation of a sample has the same bits with any other samples and ranks. */
 static void test_shared_out(void **state) {
   (void)state;
   float all[COUNT(chosen) * FEATURES];
@@ -341,7 +341,7 @@ static void test_shared_out(void **state) {
 #define REPEATS 3
 #define SEED    17
 
-/* Local. The right ones of N with feature j dealt out, and the mean loss; from probabilities. */
+/* Local. The number of correct samples of N with feature j permuted, and the mean loss. */
 static void slow_measure(const thing *t, size_t j, const ls_permutation *p, double *accuracy,
                          double *loss) {
   *accuracy = 0.0;
@@ -362,7 +362,7 @@ static void slow_measure(const thing *t, size_t j, const ls_permutation *p, doub
   }
 }
 
-/* Local. A row by its definition: score as it is minus score permuted, over the repeats. */
+/* Local. A row by its definition: the score minus the score after permutation, over the repeats. */
 static void check_row(const thing *t, const ls_importance *m, const ls_importance_row *row) {
   double drops[REPEATS];
   double drop = 0.0;
@@ -383,7 +383,7 @@ static void check_row(const thing *t, const ls_importance *m, const ls_importanc
   EXPECT_CLOSE(row->rise, rise, 1e-5);
 }
 
-/* Local. A net that sees feature 0 alone, as the classes do: two thresholds. */
+/* Local. A net that uses feature 0 alone, which determines the classes by two thresholds. */
 static void see_one_feature(ls_model *model) {
   ls_layer *const first = model->layers[0];
   ls_layer *const last = model->layers[1];
@@ -492,7 +492,7 @@ static void test_shapes(void **state) {
   settle();
 }
 
-/* Local. The middle of an enlarged pixel of the left (0) or right (1) half. */
+/* Local. The centre of an enlarged pixel in the left (0) or right (1) half. */
 static const uint8_t *colour_at(const uint8_t *pixels, size_t width, size_t scale, size_t side, size_t row,
                                 size_t column, size_t half) {
   const size_t y = 9 + row * scale + scale / 2;
@@ -504,7 +504,7 @@ static bool is_colour(const uint8_t *got, int red, int green, int blue) {
   return abs(got[0] - red) <= 1 && abs(got[1] - green) <= 1 && abs(got[2] - blue) <= 1;
 }
 
-/* Local; rank 0's. Colours as they stand in the file. */
+/* Local; rank 0. Colours as stored in the file. */
 static void check_picture(void) {
   const ls_picture p = {.height = 2, .width = 2, .channels = 3};
   const float image[12] = {-1.0F, 3.0F, 1.0F, 3.0F, 3.0F, 3.0F, -1.0F, -1.0F, -1.0F, 1.0F, 1.0F, 1.0F};

@@ -1,4 +1,4 @@
-/* Tests of the import room: IDX and CSV files in, data sets out, faults named. */
+/* import: datasets from IDX and CSV files, and the messages about errors in them. */
 #include "lockstep/import.h"
 #include "lockstep/store.h"
 
@@ -17,7 +17,7 @@
 #define PATH_SIZE 512
 
 static char folder[64];
-static char output[PATH_SIZE]; /* the data set that an import writes */
+static char output[PATH_SIZE]; /* the dataset to write */
 static ls_import_options options;
 static ls_import_summary summary;
 
@@ -88,7 +88,7 @@ static ls_status import_text(const char *text) {
   return import_files(1, (const char *const[]){"table.csv"});
 }
 
-/* Fails unless the last message has all the words of a list that ends with NULL. */
+/* Fails unless the last message contains all words of a NULL-terminated list. */
 static void assert_message(const char *const *words) {
   for (; *words; words++) {
     if (!strstr(ls_message(), *words)) fail_msg("\"%s\" is not in: %s", *words, ls_message());
@@ -100,7 +100,7 @@ static void assert_ok(ls_status status) {
   if (status != LS_OK) fail_msg("%d: %s", (int)status, ls_message());
 }
 
-/* An import that must fail with these words and leave nothing but its source behind. */
+/* Fails unless the import fails with these words and leaves no file but its source. */
 static void assert_refused(const char *text, const char *const *words) {
   assert_int_equal(import_text(text), LS_ERR_DATA);
   assert_message(words);
@@ -356,7 +356,7 @@ static void test_many_distinct_labels(void **state) {
   free(text);
 }
 
-/* -------------------------------------------------------------- CSV: faults */
+/* -------------------------------------------------------------- CSV: errors */
 
 static void test_cells_refused(void **state) {
   (void)state;
@@ -531,7 +531,7 @@ static void test_many_columns(void **state) {
 
 /* ----------------------------------------------------------------------- IDX */
 
-/* Writes an IDX file: magic word, sizes, data. */
+/* Writes an IDX file: magic number, sizes, data. */
 static void write_idx(const char *name, unsigned char type, unsigned n_dims, const uint32_t *dims,
                       const void *data, size_t size, bool gzip) {
   unsigned char bytes[4096] = {0, 0, type, (unsigned char)n_dims};
@@ -726,7 +726,7 @@ static void test_idx_length_refused(void **state) {
   }
 }
 
-/* Flips a byte of a file, counted from its end, or cuts the file there. */
+/* Flips a byte of a file, counted from its end, or truncates the file there. */
 static void damage(const char *name, long from_end, bool cut) {
   char path[PATH_SIZE];
   path_of(name, path);

@@ -1,9 +1,9 @@
-/* plan: the model's formulas, in closed form by hand. */
+/* plan: predictions against closed forms. */
 #include "support.h"
 
 #include "lockstep/plan.h"
 
-/* Round numbers: 1 ms a message, 1 GB/s after the link's own share, 4 GB/s to add up. */
+/* Round numbers: 1 ms per message, 1 GB/s of data over the link, sums at 4 GB/s. */
 static const ls_plan_link simple = {.alpha = 1e-3, .beta = 1e-9, .gamma = 0.25e-9};
 
 static void check_seconds(const char *what, double got, double want) {
@@ -33,7 +33,7 @@ static void exchanges_and_small_sums(void **state) {
   check_seconds("small, 5 nodes of 3", ls_plan_small(&simple, 5, 3), 3e-3 + 2e-6);
 }
 
-/* A fitted link gives back the times that it was fitted to. */
+/* A fitted link reproduces the times that it was fitted to. */
 static void links_are_fitted(void **state) {
   (void)state;
   for (uint64_t q = 2; q <= 9; q++) {
