@@ -196,7 +196,7 @@ typedef enum ls_init_kind {
   LS_HE_UNIFORM,
   LS_HE_NORMAL,
   LS_LECUN_NORMAL,
-  LS_INIT_NORMAL, /* of a deviation of its own */
+  LS_INIT_NORMAL, /* with the standard deviation `std` */
   LS_INIT_UNIFORM,
   LS_INIT_ZEROS
 } ls_init_kind;
@@ -205,17 +205,17 @@ extern const char *const ls_init_names[];
 
 typedef struct ls_init {
   int kind;    /* ls_init_kind */
-  double gain; /* what the standard deviation is multiplied by */
+  double gain; /* factor of the standard deviation */
   double std;  /* of LS_INIT_NORMAL and LS_INIT_UNIFORM */
 } ls_init;
 
-/* Local. Reads the value of the key `init`: a name, or {type: normal, std: 0.01}; sets kind and std.
- * Collects mistakes. */
+/* Reads the value of the key `init`: a name, or {type: normal, std: 0.01}; sets kind and std. Collects
+ * errors. */
 void ls_init_read(ls_config *config, ls_node *node, ls_init *out);
 
-/* Local. Fills W: (n_out, n_in), keyed on (seed, instance, row, element). Variances, but for gain^2: xavier
+/* Fills W, (n_out, n_in), keyed on (seed, instance, row, element). The variance is gain^2 times: xavier
  * 2 / (n_in + n_out) (Glorot & Bengio 2010), he 2 / n_in (He et al. 2015), lecun 1 / n_in (LeCun et al.
- * 1998), normal and uniform std^2; a uniform distribution ends at sqrt(3) standard deviations. */
+ * 1998), normal and uniform std^2. A uniform distribution has the bounds +-sqrt(3) standard deviations. */
 void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
                      size_t n_in, float *w);
 
@@ -225,17 +225,17 @@ void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32
  *   categorical_cross_entropy  -log softmax(z)_y                            link: softmax
  *   binary_cross_entropy       -sum_k y_k log s(z_k) + (1 - y_k) log(1 - s(z_k))   link: sigmoid
  *   mse                        1/2 sum_k (y_k - a_k)^2                      no link
- * With a link, the net's last activation is fused into the loss: it takes z, and dL/dz = a - y.
- * A class that is mixed (see ls_targets) has the mix of its two classes' losses. */
+ * With a link, the last activation of the model is fused into the loss, which reads z, and dL/dz = a - y.
+ * The loss of a mixed class (see ls_targets) is the weighted mean of the losses of its two classes. */
 typedef enum ls_loss { LS_CATEGORICAL_CROSS_ENTROPY, LS_BINARY_CROSS_ENTROPY, LS_MSE } ls_loss;
 
 extern const char *const ls_loss_names[];
 
-/* Local. The activation that the last layer must have, or LS_LINEAR: any but softmax. */
+/* The activation that the last layer must have; LS_LINEAR: any but softmax. */
 ls_activation ls_loss_link(ls_loss loss);
 
-/* Local. The sum of the losses of `rows` rows, in double. Where dz is not NULL, dz = weight * dL/dz.
- * z, dz: (rows, cols); z is a where the loss has no link */
+/* Returns the sum of the losses of `rows` rows, in double. Sets dz = weight * dL/dz unless dz is NULL.
+ * z, dz: (rows, cols); z is a if the loss has no link */
 double ls_loss_apply(ls_loss loss, size_t rows, size_t cols, const float *z, const ls_targets *targets,
                      float *dz);
 

@@ -1,6 +1,6 @@
 /* math: kernels over arrays with their shapes. Row-major, float32, contiguous.
  *
- * Products go to BLAS; the rest is plain loops that the compiler vectorises for the processor at hand.
+ * Products call BLAS; all else is plain loops, which the compiler vectorises for several processors.
  * All functions are local. Except for ls_normalizer_create and _add_targets they allocate nothing and
  * cannot fail. Arrays that are written overlap no others. */
 #ifndef LOCKSTEP_MATH_H
@@ -49,18 +49,19 @@ static inline size_t ls_segment_count(const ls_segment *segment) {
   return count;
 }
 
-/* What a batch of outputs is compared with. */
+/* The targets of a batch. */
 typedef struct ls_targets {
-  const int32_t *classes; /* (rows): where each sample is of one class; else NULL */
-  const float *values;    /* (rows, cols): where targets are numbers; else NULL */
-  const float *weights;   /* (rows): of the samples; NULL: all 1 */
+  const int32_t *classes; /* (rows): class numbers; NULL if the targets are numbers */
+  const float *values;    /* (rows, cols): numbers; NULL if the targets are class numbers */
+  const float *weights;   /* (rows): sample weights; NULL: all 1 */
 
-  /* Classes that are mixed: row i is `shares[i]` (0 to 1) of classes[i], the rest of partners[i]. */
-  const int32_t *partners; /* (rows), or NULL: none is */
-  const float *shares;     /* (rows), or NULL */
+  /* Mixed classes: row i belongs to classes[i] with the share shares[i] (0 to 1), otherwise to partners[i].
+   * NULL without mixup. */
+  const int32_t *partners; /* (rows) */
+  const float *shares;     /* (rows) */
 } ls_targets;
 
-/* Local. Those of the rows from `first` on. */
+/* Returns the targets of the rows from `first` on. */
 static inline ls_targets ls_targets_from(const ls_targets *targets, size_t first, size_t cols) {
   return (ls_targets){.classes = targets->classes ? targets->classes + first : NULL,
                       .values = targets->values ? targets->values + first * cols : NULL,
@@ -96,10 +97,10 @@ void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows,
 
 /* ------------------------------------------------------------------ BLAS */
 
-/* The threads of BLAS products in this process, at least 1. */
+/* Sets the number of threads of BLAS products in this process, at least 1. */
 void ls_math_threads_set(int threads);
 
-/* The BLAS library, its version and the kernels it chose, one line. Borrowed. */
+/* Describes the BLAS library, its version and its kernels in one line. Borrowed. */
 const char *ls_math_blas_name(void);
 
 /* c = a b^T + beta c.  a: (m, k), b: (n, k), c: (m, n) */
@@ -111,7 +112,7 @@ void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const floa
 /* c = a^T b + beta c.  a: (k, m), b: (k, n), c: (m, n) */
 void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 
-/* Of these two, only `count` columns or rows of c, from `first` on. */
+/* The same for `count` columns or rows of c only, from `first` on. */
 void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                                 const float *b, float beta, float *c);
 void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
@@ -131,19 +132,19 @@ typedef enum ls_activation {
   LS_SOFTMAX
 } ls_activation;
 
-/* Their names in the config, in the order of the enumeration, ended by NULL. */
+/* The names in the config, in the order of the enumeration, ended by NULL. */
 extern const char *const ls_activation_names[];
 
 /* z = f(z + b), in place. b may be NULL.  z: (rows, cols), b: (cols)
- * `alpha` >= 0 is, for z <= 0, the slope of leaky_relu and the scale of elu. softmax goes along a row.
- * Within 3 ulp but gelu, within 9 (tests/unit/test_math.c); a NaN stays one. */
+ * `alpha` >= 0: for z <= 0, the slope of leaky_relu and the scale of elu. softmax applies to each row.
+ * Accurate to 3 ulp, gelu to 9 (tests/unit/test_math.c). NaN gives NaN. */
 void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z);
 
-/* Whether the derivative of f needs z, as a = f(z) does not tell it. */
+/* Whether the derivative of f needs z, because it does not follow from a = f(z). */
 bool ls_math_activation_needs_z(ls_activation f);
 
-/* d = d f'(z), in place, from a = f(z): the chain rule's step from da to dz. In the place of a stands z
- * where f needs it.  a, d: (rows, cols) */
+/* d = d f'(z), in place: from d = da to d = dz.
+ * a: a = f(z), or z if f needs it, (rows, cols); d: (rows, cols) */
 void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
                                float *d);
 
@@ -152,42 +153,41 @@ void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t
 /* out[j] = beta out[j] + sum_i x[i][j].  x: (rows, cols), out: (cols) */
 void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out);
 
-/* Sum of squares, in double; not finite exactly where an element is not (or the sum overflows double). */
+/* The sum of squares, in double. It is finite exactly if all elements are and it does not overflow double.
+ */
 double ls_math_sum_squares(size_t n, const float *x);
 
-/* out[i] = ((terms[0][i] + terms[1][i]) + terms[2][i]) + ...; returns the sum of its squares, in
- * double. out may be one of the terms.  terms: (n_terms) arrays of n, out: (n) */
+/* out[i] = ((terms[0][i] + terms[1][i]) + terms[2][i]) + ... Returns the sum of squares of out, in double.
+ * out may be one of the terms.  terms: (n_terms) arrays of n, out: (n) */
 double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out);
 
-/* out = x, past the caches: for what other processors read next, whose caches need not be told then.
- * out: (n), aligned to LS_ALIGNMENT */
+/* out = x, bypassing the caches: for data that other processors read next, since no cache line must then be
+ * transferred between caches.  out: (n), aligned to LS_ALIGNMENT */
 void ls_math_copy_nontemporal(size_t n, const float *x, float *out);
 
-/* x + error rounded to bfloat16, the upper half of a float (8 significant bits), to nearest, ties to even;
- * what was rounded away is the new error, to be added to what comes next.  x, error, out: (n) */
+/* out = x + error, rounded to bfloat16, the upper half of a float (8 significant bits), to nearest, ties to
+ * even. error becomes the rounding error, to be added to the next x.  x, error, out: (n) */
 void ls_math_to_bf16(size_t n, const float *x, float *error, uint16_t *out);
 void ls_math_from_bf16(size_t n, const uint16_t *x, float *out);
 
 /* y += c x. */
 void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
 
-/* x = min(max(x, -limit), limit); a NaN stays one. */
+/* x = min(max(x, -limit), limit). NaN stays NaN. */
 void ls_math_clamp(size_t n, float limit, float *x);
 
-/* w = sign(w) max(|w| - by, 0); a NaN stays one. */
+/* w = sign(w) max(|w| - by, 0). NaN stays NaN. */
 void ls_math_soft_threshold(size_t n, float by, float *w);
 
 /* ----------------------------------------------------------------- lanes */
 
-/* Lanes are parts of a batch. What they have is added up as the leaves of a binary tree, so that the order
- * does not depend on who holds them: of four, (0 + 1) + (2 + 3).
- *
- * The most lanes there may be, and the partial sums of them that are there at once. */
+/* Lanes are the parts of a batch in reproducible mode. Their sums are added as the leaves of a binary tree,
+ * so that the order of additions does not depend on the ranks that hold the lanes: (0 + 1) + (2 + 3). */
 #define LS_LANES_MAX   1024
-#define LS_LANES_DEPTH 11
+#define LS_LANES_DEPTH 11 /* partial sums that exist at the same time, for LS_LANES_MAX lanes */
 
-/* Local. Folding: lane l is put on level ls_lane_level(l), then ls_lane_merges(l, n) times the highest
- * level is added to the one below it. After lane n - 1 the sum is on level 0. */
+/* Folding: store the sum of lane l on level ls_lane_level(l), then add the highest level to the one below
+ * it ls_lane_merges(l, n) times. After lane n - 1, level 0 has the sum of all lanes. */
 static inline size_t ls_lane_level(size_t lane) {
   return (size_t)__builtin_popcountll(lane);
 }
@@ -195,7 +195,7 @@ static inline size_t ls_lane_merges(size_t lane, size_t n_lanes) {
   return lane + 1 == n_lanes ? ls_lane_level(lane) : (size_t)__builtin_ctzll(~(unsigned long long)lane);
 }
 
-/* Local. Levels that n lanes need. */
+/* The number of levels for n lanes. */
 static inline size_t ls_lane_depth(size_t n_lanes) {
   size_t depth = 1;
   while (n_lanes > 1) {
@@ -205,12 +205,12 @@ static inline size_t ls_lane_depth(size_t n_lanes) {
   return depth;
 }
 
-/* Local. The same with levels of n doubles: `levels`, (LS_LANES_DEPTH, n), has lane l on its level. */
+/* Folds n doubles of a lane, which are on its level.  levels: (LS_LANES_DEPTH, n) */
 void ls_lane_fold(double *levels, size_t n, size_t lane, size_t n_lanes);
 
 /* --------------------------------------------------------- optimizer steps */
 
-/* In all of them G = scale g + decay w. */
+/* In all of these, G = scale g + decay w. */
 
 /* w -= lr G.  g, w: (n) */
 void ls_math_sgd_step(size_t n, float lr, float decay, float scale, const float *g, float *w);
@@ -233,7 +233,7 @@ void ls_math_adagrad_step(size_t n, const ls_adagrad_step *s, float scale, const
                           float *w);
 
 typedef struct ls_rmsprop_step {
-  double alpha; /* double: 1 - alpha would lose digits in float */
+  double alpha; /* double, since 1 - alpha loses digits in float */
   float lr, eps, decay;
 } ls_rmsprop_step;
 
@@ -242,12 +242,12 @@ void ls_math_rmsprop_step(size_t n, const ls_rmsprop_step *s, float scale, const
                           float *w);
 
 typedef struct ls_adam_step {
-  double beta1, beta2; /* double: 1 - beta2 would lose four digits in float */
+  double beta1, beta2; /* double, since 1 - beta2 loses four digits in float */
   float rate;          /* lr / (1 - beta1^t) */
   float root;          /* 1 / sqrt(1 - beta2^t) */
   float eps;
   float decay;
-  double shrink; /* the part of w that decoupled decay takes; double, as it is taken from 1 */
+  double shrink; /* fraction of w that decoupled decay removes; double, since it is subtracted from 1 */
 } ls_adam_step;
 
 /* m = beta1 m + (1 - beta1) G, v = beta2 v + (1 - beta2) G^2,
@@ -257,8 +257,8 @@ void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, const float
 
 /* ------------------------------------------------------------- gathering */
 
-/* out[j] = (row[j] - offset[j]) * factor[j], j < n: a stored row made into the net's input.
- * One for each stored type. */
+/* out[j] = (row[j] - offset[j]) * factor[j], j < n: from a stored row to the model's input, for each stored
+ * type. */
 void ls_math_normalize_u8(size_t n, const uint8_t *row, const float *offset, const float *factor,
                           float *out);
 void ls_math_normalize_f32(size_t n, const float *row, const float *offset, const float *factor,
@@ -268,7 +268,7 @@ void ls_math_normalize_f64(size_t n, const double *row, const double *offset, co
 
 /* ------------------------------------------------------------ batch norm */
 
-/* In double, all of (cols) but x, y, dy, dx: (rows, cols). With xhat = (x - mean) inverse:
+/* Computed in double. x, y, dy, dx: (rows, cols), all others: (cols). With xhat = (x - mean) inverse:
  *   sums           sums += sum_i x_i - pivot, squares += sum_i (x_i - pivot)^2
  *   norm           y = gamma xhat + beta
  *   backward_sums  sums += sum_i dy_i, products += sum_i dy_i xhat_i
@@ -285,8 +285,8 @@ void ls_math_norm_backward(size_t rows, size_t cols, const float *x, const doubl
 
 /* --------------------------------------------------------------- dropout */
 
-/* mask[j] = 1 with probability 1 - rate, else 0, from words drawn for (sample, j); y = x mask / (1 - rate).
- * words: (n), x, y: (n), mask: (n). An element is dropped where its word is below rate * 2^32. */
+/* mask[j] = words[j] >= rate 2^32: 1 with probability 1 - rate, otherwise 0; y = x mask / (1 - rate).
+ * words: random, x, y, mask: (n) each */
 void ls_math_dropout(size_t n, float rate, const uint32_t *words, const float *x, uint8_t *mask, float *y);
 
 /* dx = dy mask / (1 - rate). */

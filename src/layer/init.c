@@ -1,4 +1,4 @@
-/* Initial weights, keyed on (seed, block, row, element): the same on every rank and for any number. */
+/* Initial weights, keyed on (seed, block, row, element): the same for any number of ranks. */
 #include "lockstep/layer.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ static const ls_key keys[] = {
     {0},
 };
 
-/* std as it is read, for the types that have one. */
+/* For the types that have std. */
 static const ls_key std_key = LS_REAL_KEY("std", ls_init, std, STD_DEFAULT, 0, 1e6, NULL);
 
 static bool has_std(int kind) {
@@ -71,7 +71,8 @@ void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32
   const ls_init_kind kind = resolve(init->kind, f);
   const bool is_uniform = kind == LS_XAVIER_UNIFORM || kind == LS_HE_UNIFORM || kind == LS_INIT_UNIFORM;
   const double std = init->gain * sqrt(variance_of(kind, init->std, (double)n_in, (double)n_out));
-  const float bound = (float)(std * sqrt(3.0)); /* of the uniform distribution with that deviation */
+  const float bound =
+      (float)(std * sqrt(3.0)); /* of the uniform distribution with this standard deviation */
   const ls_rng rng = ls_rng_make(seed, LS_RNG_INIT, instance, 0);
   for (size_t i = 0; i < n_out; i++) {
     float *const row = w + i * n_in;

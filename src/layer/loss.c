@@ -4,11 +4,11 @@
  *   binary_cross_entropy       L = sum_k log(1 + e^z_k) - y_k z_k   dz_k = sigmoid(z_k) - y_k
  *   mse                        L = 1/2 sum_k (y_k - a_k)^2          da_k = a_k - y_k
  *
- * A mixed class is s of y and 1 - s of y': L = s L(y) + (1 - s) L(y'), which is L(y) + (1 - s) (z_y -
+ * A mixed class has the share s of y and 1 - s of y': L = s L(y) + (1 - s) L(y') = L(y) + (1 - s) (z_y -
  * z_y').
  *
- * The first two are the reference's formulas with their activation put in, which neither overflow nor
- * lose digits where a is near 0 or 1. Sums are in double. */
+ * The first two are the reference's formulas with the activation inserted; they neither overflow nor lose
+ * digits if a is near 0 or 1. Sums are in double. */
 #include "lockstep/layer.h"
 
 #include <math.h>
@@ -24,8 +24,8 @@ ls_activation ls_loss_link(ls_loss loss) {
   return LS_LINEAR;
 }
 
-/* With m = max z and s = sum_j e^(z_j - m): L = m + log s - z_y and softmax(z)_k = e^(z_k - m) / s. A NaN
- * in z makes both NaN. */
+/* With m = max z and s = sum_j e^(z_j - m): L = m + log s - z_y and softmax(z)_k = e^(z_k - m) / s. NaN in
+ * z makes both NaN. */
 static double categorical_row(size_t cols, const float *z, int32_t y, double weight, float *dz) {
   float most = z[0];
   for (size_t j = 1; j < cols; j++) most = z[j] > most ? z[j] : most;
@@ -44,7 +44,8 @@ static double categorical_row(size_t cols, const float *z, int32_t y, double wei
   return weight * loss;
 }
 
-/* What a row's loss of its class alone, and its gradient, become where a part of the class is another. */
+/* Adds a row's second class: changes dz of the first class alone to dz of the mix, and returns the change
+ * of the loss. */
 static double mix_row(const ls_targets *targets, size_t i, const float *z, double weight, float *dz) {
   const int32_t y = targets->classes[i];
   const int32_t partner = targets->partners[i];

@@ -11,9 +11,9 @@
  *   softplus    a = log(1 + e^z)               f' = 1 - e^-a
  *   softmax     a_i = e^z_i / sum_j e^z_j      dz_i = a_i (d_i - sum_j d_j a_j)
  *
- * Each derivative is a function of a alone, so z need not be kept; but for gelu, whose a does not tell z.
+ * Except for gelu, the derivative is a function of a alone, so that z need not be stored.
  */
-#include "clones.h"
+#include "internal.h"
 #include "lockstep/math.h"
 
 #include <string.h>
@@ -21,7 +21,7 @@
 const char *const ls_activation_names[] = {"linear", "sigmoid", "tanh",     "relu",    "leaky_relu",
                                            "elu",    "gelu",    "softplus", "softmax", NULL};
 
-/* 2^n for n in the normal range, made of its bits. */
+/* 2^n for n in the normal range, by setting the exponent bits. */
 static inline float power_of_two(int32_t n) {
   const uint32_t bits = ((uint32_t)n + 127U) << 23;
   float power;
@@ -40,17 +40,17 @@ static inline float exponential_polynomial(float r) {
   return p * r * r + r;
 }
 
-/* e^x by Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2: within 1 ulp
- * (tests/unit/test_math.c). Plain arithmetic, so that the compiler can vectorise its callers and every
+/* e^x by Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2; accurate to 1 ulp
+ * (tests/unit/test_math.c). Plain arithmetic, so that the compiler can vectorise the callers and every
  * processor gives the same bits. */
 static inline float exponential(float x) {
   const float clamped = x < -104.0F ? -104.0F : (x > 89.0F ? 89.0F : x);
-  const float shift = 0x1.8p23F; /* adding it rounds to a whole number, which is then in the low bits */
+  const float shift = 0x1.8p23F; /* adding it rounds to an integer, which is then in the low bits */
   const float shifted = clamped * 0x1.715476p+0F + shift;
   const float n = shifted - shift;
   const float r = (clamped - n * 0x1.63p-1F) + n * 0x1.bd0106p-13F;
   const float p = exponential_polynomial(r) + 1.0F;
-  /* p 2^n in two steps, so that results below the normal range and overflow come out right. */
+  /* p 2^n in two steps, for correct results below the normal range and on overflow. */
   int32_t whole;
   memcpy(&whole, &shifted, sizeof whole);
   whole -= 0x4B400000; /* the bits of `shift` */
@@ -58,7 +58,7 @@ static inline float exponential(float x) {
   return p * power_of_two(half) * power_of_two(whole - half);
 }
 
-/* tanh z = z + z^3 P(z^2) near 0, else (1 - e^-2|z|) / (1 + e^-2|z|) with z's sign. */
+/* tanh z = z + z^3 P(z^2) near 0, otherwise (1 - e^-2|z|) / (1 + e^-2|z|) with the sign of z. */
 static inline float hyperbolic_tangent(float z) {
   const float m = z < 0.0F ? -z : z;
   const float e = exponential(-2.0F * m);
@@ -73,7 +73,7 @@ static inline float hyperbolic_tangent(float z) {
   return m < 0.625F ? near : (z < 0.0F ? -far : far);
 }
 
-/* e^z - 1 for z <= 0, to 3 ulp. */
+/* e^z - 1 for z <= 0, accurate to 3 ulp. */
 static inline float exponential_minus_1(float z) {
   return z > -0.34F ? exponential_polynomial(z) : exponential(z) - 1.0F;
 }
@@ -90,10 +90,10 @@ static inline float logarithm_of_1_plus(float u) {
   return twice + s * (q * p);
 }
 
-/* The normal distribution at z: its tail e^(-m^2 / 2) g(m), m = |z|, keeps its relative accuracy however
- * small it is. g(m) = erfcx(m / sqrt 2) / 2 = t P(t), t = 1 / (1 + 0.3 m), to 4e-9. */
+/* The normal distribution at z. Its tail e^(-m^2 / 2) g(m), m = |z|, has a small relative error even where
+ * it is tiny. g(m) = erfcx(m / sqrt 2) / 2 = t P(t), t = 1 / (1 + 0.3 m), to 4e-9. */
 typedef struct normal {
-  float z;       /* cut at +-15, where the tail is 0 */
+  float z;       /* clamped to +-15, where the tail is 0 */
   float tail;    /* P(-|z|) */
   float density; /* e^(-z^2 / 2) / sqrt(2 pi) */
 } normal;
@@ -101,7 +101,7 @@ typedef struct normal {
 static inline normal normal_at(float z) {
   const float size = z < 0.0F ? -z : z;
   const float m = size > 15.0F ? 15.0F : size;
-  /* m^2 = square + rest exactly (Dekker): half an ulp of 100 would be seen in the exponential. */
+  /* m^2 = square + rest exactly (Dekker), since e^x amplifies a rounding error of half an ulp of 100. */
   const float wide = 4097.0F * m;
   const float high = wide - (wide - m);
   const float low = m - high;
@@ -134,7 +134,7 @@ CLONES static void tangent(size_t n, float *z) {
   for (size_t j = 0; j < n; j++) z[j] = hyperbolic_tangent(z[j]);
 }
 
-/* A NaN stays one: `z < 0` is false for it. */
+/* NaN stays NaN, since `z < 0` is false. */
 CLONES static void relu(size_t n, float *z) {
   for (size_t j = 0; j < n; j++) z[j] = z[j] < 0.0F ? 0.0F : z[j];
 }

@@ -1,4 +1,4 @@
-/* Matrix products by CBLAS, and the checked narrowing to its int. */
+/* Matrix products by CBLAS, with checked narrowing of sizes to its int. */
 #include "lockstep/math.h"
 
 #include <cblas.h>
@@ -28,7 +28,7 @@ const char *ls_math_blas_name(void) {
 #endif
 }
 
-/* BLAS may leave c alone where k is 0, or refuse leading dimensions of 0: nothing to add then. */
+/* Handles empty products, for which BLAS may leave c unchanged or reject a leading dimension of 0. */
 static bool is_empty(size_t m, size_t n, size_t k, float beta, float *c, size_t ldc) {
   if (m == 0 || n == 0) return true;
   if (k > 0) return false;
@@ -37,14 +37,14 @@ static bool is_empty(size_t m, size_t n, size_t k, float beta, float *c, size_t 
   return true;
 }
 
-/* OpenBLAS's kernels for vectors of 512 bits multiply small matrices where they lie: up to SMALL terms a
- * call, with b transposed up to SMALL_NT elements of c. Larger ones are packed first. While rows are few,
- * many small products are faster than a large one. Measured with 0.3.21, one thread, W 512 x 784, for 4, 8,
- * 16 and 32 rows: y = x W^T 3.6, 2.3, 1.6, 1.3 times, dW = dy^T x 1.5, 1.4, 1.25, 1.15, dx = dy W (of W 512
- * x 512) 2.9, 2.0, 1.5, 1.25. Other kernels always pack: there cutting costs up to a fifth. */
+/* OpenBLAS's kernels for 512-bit vectors multiply small matrices without packing them: up to SMALL terms
+ * per call, and with b transposed up to SMALL_NT elements of c. With few rows, many small products are
+ * faster than a large one. Speed-ups with 0.3.21, one thread, W 512 x 784, for 4, 8, 16 and 32 rows: y = x
+ * W^T 3.6, 2.3, 1.6, 1.3; dW = dy^T x 1.5, 1.4, 1.25, 1.15; dx = dy W (W 512 x 512) 2.9, 2.0, 1.5, 1.25.
+ * Other kernels always pack; there, small products cost up to 20 % more. */
 #define SMALL     1000000
 #define SMALL_NT  1200
-#define SMALL_MIN 16 /* columns worth a call; powers of two of them are fastest */
+#define SMALL_MIN 16 /* columns per call; multiples by powers of two are fastest */
 
 static bool has_small_kernels(void) {
 #ifdef LS_HAVE_OPENBLAS
@@ -58,7 +58,7 @@ static bool has_small_kernels(void) {
 
 typedef enum CBLAS_TRANSPOSE transpose;
 
-/* Columns of c to be made by one call: all n, unless fewer make it a small product. */
+/* Columns of c per call: all n, unless fewer make it a small product. */
 static size_t columns_of_call(transpose tb, size_t m, size_t n, size_t k) {
   size_t most = SMALL / k / m;
   if (tb == CblasTrans) most = ls_size_min(most, SMALL_NT / m);
@@ -68,7 +68,7 @@ static size_t columns_of_call(transpose tb, size_t m, size_t n, size_t k) {
   return columns;
 }
 
-/* One row: kernels that always pack make it six times faster by a matrix times a vector. */
+/* One row, as a matrix-vector product: six times faster with kernels that always pack. */
 static void multiply_row(transpose tb, size_t n, size_t k, const float *a, const float *b, size_t ldb,
                          float beta, float *c) {
   const bool is_b_transposed = tb == CblasTrans;
@@ -76,7 +76,7 @@ static void multiply_row(transpose tb, size_t n, size_t k, const float *a, const
               narrow(is_b_transposed ? k : n), 1.0F, b, narrow(ldb), a, 1, beta, c, 1);
 }
 
-/* c = op(a) op(b) + beta c, c: (m, n); lda, ldb, ldc: the elements of a row of a, b and c, as they lie */
+/* c = op(a) op(b) + beta c.  c: (m, n); lda, ldb, ldc: row strides of a, b and c */
 static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
                      const float *b, size_t ldb, float beta, float *c, size_t ldc) {
   if (is_empty(m, n, k, beta, c, ldc)) return;

@@ -1,5 +1,5 @@
-/* Sums over arrays that lie apart, and numbers of half the length. */
-#include "clones.h"
+/* Sums over separate arrays, nontemporal copies and bfloat16. */
+#include "internal.h"
 #include "lockstep/math.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include <emmintrin.h>
 #endif
 
-#define BLOCK 1024 /* elements: the sums of a block stay in the first cache */
+#define BLOCK 1024 /* elements: the sums of a block stay in the first-level cache */
 
 CLONES static void add_pair(size_t n, const float *restrict a, const float *restrict b,
                             float *restrict sum) {
@@ -18,7 +18,7 @@ CLONES static void add(size_t n, const float *restrict a, float *restrict sum) {
   for (size_t i = 0; i < n; i++) sum[i] += a[i];
 }
 
-/* One after the other, in the order of the list. */
+/* Adds the terms in the order of the list. */
 static void fold_block(size_t n, size_t n_terms, const float *const *terms, size_t offset, float *sum) {
   if (n_terms == 1) memcpy(sum, terms[0] + offset, n * sizeof *sum);
   if (n_terms >= 2) add_pair(n, terms[0] + offset, terms[1] + offset, sum);
@@ -37,7 +37,7 @@ double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *
   return squares;
 }
 
-/* Four floats at a time: the processor puts them together to whole lines. */
+/* Copies four floats at a time; the processor combines them into whole cache lines. */
 void ls_math_copy_nontemporal(size_t n, const float *x, float *out) {
   size_t i = 0;
   LS_ASSERT(n == 0 || (uintptr_t)out % LS_ALIGNMENT == 0);
@@ -46,11 +46,10 @@ void ls_math_copy_nontemporal(size_t n, const float *x, float *out) {
 #endif
   memcpy(out + i, x + i, (n - i) * sizeof *x);
 #ifdef __SSE2__
-  _mm_sfence(); /* whoever is told that they are there must find them */
+  _mm_sfence(); /* the stores must be visible before anyone signals that the data are complete */
 #endif
 }
 
-/* Bits of a float. */
 static inline uint32_t bits_of(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -63,7 +62,7 @@ static inline float float_of(uint32_t bits) {
   return x;
 }
 
-/* The upper half, rounded to nearest, ties to even; a NaN stays one. */
+/* The upper half, rounded to nearest, ties to even. NaN stays NaN. */
 static inline uint32_t rounded(float x) {
   const uint32_t bits = bits_of(x);
   const uint32_t up = bits + 0x7fffU + ((bits >> 16) & 1U);
@@ -76,7 +75,7 @@ CLONES void ls_math_to_bf16(size_t n, const float *restrict x, float *restrict e
     const float wanted = x[i] + error[i];
     const uint32_t kept = rounded(wanted);
     const float lost = wanted - float_of(kept << 16);
-    error[i] = lost - lost == 0.0F ? lost : 0.0F; /* what is not finite is not carried on */
+    error[i] = lost - lost == 0.0F ? lost : 0.0F; /* an error that is not finite is dropped */
     out[i] = (uint16_t)kept;
   }
 }

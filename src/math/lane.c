@@ -1,4 +1,4 @@
-/* Folding what lanes have, in an order that does not depend on which rank has them. */
+/* Folding the sums of lanes, in an order that does not depend on the ranks that hold them. */
 #include "lockstep/math.h"
 
 void ls_lane_fold(double *levels, size_t n, size_t lane, size_t n_lanes) {

@@ -1,5 +1,5 @@
-/* Batch norm's sums and sweeps: rows outer, columns inner, in double. */
-#include "clones.h"
+/* Kernels of batch norm: rows outer, columns inner, in double. */
+#include "internal.h"
 #include "lockstep/math.h"
 
 CLONES static void add_moments(size_t n, const float *x, const float *pivot, double *sums,

@@ -1,13 +1,14 @@
-/* The optimizers' updates: one pass over memory each.
+/* The updates of the optimizers, one pass over memory each.
  *
- * What an option asks is the same for all elements of a loop, and the compiler makes a loop for each
- * answer: an option that is off costs nothing and changes no bit. */
-#include "clones.h"
+ * An option is the same for all elements of a loop, and the compiler generates a loop for each value: a
+ * disabled option costs nothing and changes no bit. */
+#include "internal.h"
 #include "lockstep/math.h"
 
 #include <math.h>
 
-/* scale g + decay w. No decay adds nothing: 0 w turns a -0 into 0, and is NaN where w is infinite. */
+/* scale g + decay w. Without decay nothing is added, since adding 0 w turns -0 into 0, and is NaN if w is
+ * infinite. */
 static inline float decayed(float scale, float g, float decay, float w) {
   return decay == 0.0F ? scale * g : scale * g + decay * w;
 }
@@ -58,8 +59,7 @@ CLONES void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, cons
   const float fresh2 = (float)(1.0 - k.beta2);
   const float keep = (float)(1.0 - k.shrink);
   for (size_t i = 0; i < n; i++) {
-    const float kept =
-        keep * w[i]; /* read before m is written: 6 % faster where both start alike in a page */
+    const float kept = keep * w[i]; /* read before m is written: 6 % faster if both have one page offset */
     const float gi = decayed(scale, g[i], k.decay, w[i]);
     m[i] = keep1 * m[i] + fresh1 * gi;
     v[i] = keep2 * v[i] + fresh2 * gi * gi;

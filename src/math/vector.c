@@ -1,5 +1,5 @@
-/* Sums, scaled sums, the gathering of stored rows, dropout. */
-#include "clones.h"
+/* Sums, scaled sums, normalisation of stored rows, dropout. */
+#include "internal.h"
 #include "lockstep/math.h"
 
 #include <string.h>
@@ -13,7 +13,7 @@ void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, floa
   for (size_t i = 0; i < rows; i++) add_row(cols, x + i * cols, out);
 }
 
-/* Sixteen partial sums: what a vector register holds, in an order that no processor changes. */
+/* Sixteen partial sums fill a vector register; their order is the same on every processor. */
 #define PARTIALS 16
 
 CLONES double ls_math_sum_squares(size_t n, const float *x) {
@@ -31,7 +31,7 @@ CLONES void ls_math_add_scaled(size_t n, float c, const float *x, float *y) {
   for (size_t i = 0; i < n; i++) y[i] += c * x[i];
 }
 
-/* Comparisons with a NaN are false, and so it is handed back. */
+/* NaN is returned unchanged, since comparisons with it are false. */
 static inline float clamped(float x, float limit) {
   const float low = x < -limit ? -limit : x;
   return low > limit ? limit : low;
@@ -41,7 +41,7 @@ CLONES void ls_math_clamp(size_t n, float limit, float *x) {
   for (size_t i = 0; i < n; i++) x[i] = clamped(x[i], limit);
 }
 
-/* What lies within [-by, by] is its own clamped value, and w - w is exactly 0. */
+/* Values within [-by, by] equal their clamped value, and w - w is exactly 0. */
 CLONES void ls_math_soft_threshold(size_t n, float by, float *w) {
   for (size_t i = 0; i < n; i++) w[i] -= clamped(w[i], by);
 }
@@ -61,7 +61,7 @@ CLONES void ls_math_normalize_f64(size_t n, const double *row, const double *off
   for (size_t j = 0; j < n; j++) out[j] = (float)((row[j] - offset[j]) * factor[j]);
 }
 
-/* rate 2^32, as the words are compared with it. */
+/* rate 2^32, the limit for the random words. */
 static uint32_t threshold_of(float rate) {
   return (uint32_t)((double)rate * 0x1p32);
 }

@@ -1,9 +1,9 @@
-/* layer: every kind by one conformance test, dropout, initialisers and losses. */
+/* layer: one conformance test for all types; dropout, batch norm, residual, initialisers and losses. */
 #include "support.h"
 
 #include <float.h>
 
-/* -------------------------------------------------------- a layer by itself */
+/* ---------------------------------------------------------- a single layer */
 
 #define N_IN 6
 #define ROWS 8
@@ -11,13 +11,13 @@
 #define MOST_PARAMS 16
 #define MOST_LANES  3
 
-/* A layer with all that it works on. */
+/* A layer with its parameters, memory and batch. */
 typedef struct rig {
   ls_config *config;
   ls_layer *layer;
   ls_arena arena;
   size_t n_params;
-  ls_param *params[MOST_PARAMS]; /* its own and those of the layers inside it */
+  ls_param *params[MOST_PARAMS]; /* its own and those of its inner layers */
   size_t n_states;
   ls_param *states[MOST_PARAMS];
   size_t n_values;       /* of all its parameters */
@@ -35,7 +35,7 @@ static void find_params(rig *r, ls_layer *layer) {
   assert_true(r->n_params < MOST_PARAMS && r->n_states < MOST_PARAMS);
 }
 
-/* Running averages as they might be, the variance (the second of each two) positive. */
+/* Random running averages; the variance, the second of each pair, is positive. */
 static void build_state(rig *r) {
   for (size_t k = 0; k < r->n_states; k++) r->n_state += ls_param_count(r->states[k]);
   r->state = new_floats(r->n_state);
@@ -80,13 +80,13 @@ static void rig_build(rig *r) {
   take_memory(r);
 }
 
-/* Random numbers in steps of 2^-10, so that moving them by 2^-9 or 2^-10 is exact. */
+/* Random multiples of 2^-10, so that adding 2^-9 or 2^-10 is exact. */
 static void fill_steps(uint64_t key, size_t n, float *x) {
   fill_random(key, n, x);
   for (size_t i = 0; i < n; i++) x[i] = roundf(x[i] * 0x1p10F) * 0x1p-10F;
 }
 
-/* A layer from its map, number `index` of a net, with random parameters and inputs. */
+/* Creates a layer from its map, with the index `index` and random parameters and inputs. */
 static rig rig_of(const char *map, uint32_t index) {
   rig r = {0};
   char *const text = ls_format("model: [%s]", map);
@@ -131,12 +131,12 @@ static void forward(rig *r, const ls_pass *pass) {
   assert_ptr_equal(r->layer->output, r->y);
 }
 
-/* The coefficients c of the test's loss, L = sum c y: dL/dy. */
+/* dL/dy of the test's loss L = sum c y: the coefficients c. */
 static void fill_coefficients(const rig *r, float *c) {
   fill_random(3, ROWS * r->layer->n_out, c);
 }
 
-/* Backward from L = sum c y after forward; what was in the gradients must not matter. */
+/* Backward from L = sum c y after forward. It must overwrite the gradients. */
 static void backward(rig *r, const ls_pass *pass, float *dx) {
   fill_coefficients(r, r->dy);
   for (size_t i = 0; i < r->n_values; i++) r->grads[i] = NAN;
@@ -145,10 +145,10 @@ static void backward(rig *r, const ls_pass *pass, float *dx) {
 
 /* -------------------------------------------------------------- conformance */
 
-/* At least one map for each kind of layer; all that follows is tested for each of them. */
+/* The layers of the conformance tests: at least one for each type. */
 static const struct {
   const char *kind, *map;
-  bool sees_batch; /* a row's result depends on the other rows */
+  bool sees_batch; /* the result of a row depends on the other rows */
 } variants[] = {
     {"dense", "{layer: dense, units: 5, activation: linear}", false},
     {"dense", "{layer: dense, units: 5, activation: sigmoid}", false},
@@ -190,13 +190,13 @@ static const struct {
      true},
 };
 
-static void every_kind_and_activation_is_tested(void **state) {
+static void every_type_and_activation_is_tested(void **state) {
   (void)state;
   for (size_t t = 0; ls_layer_types[t]; t++) {
     size_t found = 0;
     for (size_t v = 0; v < COUNT(variants); v++)
       found += strcmp(variants[v].kind, ls_layer_types[t]->name) == 0;
-    if (found == 0) fail_msg("the kind %s needs a line in `variants`", ls_layer_types[t]->name);
+    if (found == 0) fail_msg("the type %s needs a line in `variants`", ls_layer_types[t]->name);
   }
   for (size_t f = 0; ls_activation_names[f]; f++) {
     char *const key = ls_format("layer: dense, units: 5, activation: %s", ls_activation_names[f]);
@@ -227,7 +227,7 @@ static double loss_of(rig *r, const ls_pass *pass, const float *c) {
   return loss;
 }
 
-/* (L(v + h d) - L(v - h d)) / 2h, exact in its moves: see fill_steps. */
+/* (L(v + h d) - L(v - h d)) / 2h, where v +- h d is exact: see fill_steps. */
 static double slope(rig *r, const ls_pass *pass, const float *c, size_t n, float *v, const float *d,
                     float h) {
   for (size_t i = 0; i < n; i++) v[i] += h * d[i];
@@ -238,11 +238,11 @@ static double slope(rig *r, const ls_pass *pass, const float *c, size_t n, float
   return (above - below) / (2.0 * (double)h);
 }
 
-#define DIRECTIONS 6  /* smooth ones to be found of each sort */
-#define TRIES      60 /* among so many */
+#define DIRECTIONS 6  /* smooth directions to test */
+#define TRIES      60 /* random directions to try */
 
-/* d of -1, 0 and 1: where `along`, half of the elements of g's sign, so that g d is the sum of |g|; else
- * random signs for all. */
+/* Fills d with -1, 0 and 1. along: half of the elements have the sign of g, the others are 0; otherwise all
+ * have random signs. */
 static void fill_direction(uint64_t key, bool along, size_t n, const float *g, float *d) {
   fill_random(key, n, d);
   for (size_t i = 0; i < n; i++) {
@@ -251,8 +251,8 @@ static void fill_direction(uint64_t key, bool along, size_t n, const float *g, f
   }
 }
 
-/* The gradient g (n) of the values v against differences. A direction that crosses a kink, where
- * differences at h and h / 2 disagree, is passed over. */
+/* Compares the gradient g (n) of the values v with differences. Skips directions that cross a kink, where
+ * differences at h and h / 2 disagree. */
 static void check_gradient(const char *what, rig *r, const ls_pass *pass, size_t n, float *v,
                            const float *g, bool along) {
   float *const c = new_floats(ROWS * r->layer->n_out);
@@ -277,7 +277,7 @@ static void check_gradient(const char *what, rig *r, const ls_pass *pass, size_t
   free(d);
 }
 
-/* Every block of parameters and the input. */
+/* Checks every block of parameters and the input. */
 static void check_gradients(const char *map, const ls_pass *pass) {
   rig r = rig_of(map, 2);
   forward(&r, pass);
@@ -303,7 +303,7 @@ static void gradients_match_differences(void **state) {
   }
 }
 
-/* Without a place for dx, the parameters' gradients are the same. */
+/* Without dx, the gradients of the parameters are the same. */
 static void dx_may_be_absent(void **state) {
   (void)state;
   for (size_t v = 0; v < COUNT(variants); v++) {
@@ -319,8 +319,8 @@ static void dx_may_be_absent(void **state) {
   }
 }
 
-/* Where the pass adds, the gradients of a batch come to those of the batches before it. */
-static void gradients_are_added_where_the_pass_says(void **state) {
+/* With pass->adds, the gradients of a batch are added to those of the earlier batches. */
+static void gradients_accumulate(void **state) {
   (void)state;
   ls_pass first = training;
   first.n_lanes = 3;
@@ -351,8 +351,8 @@ static void gradients_are_added_where_the_pass_says(void **state) {
   }
 }
 
-/* Only training moves the running averages. */
-static void only_training_keeps_anything(void **state) {
+/* Only training updates the running averages. */
+static void only_training_updates_state(void **state) {
   (void)state;
   size_t n_states = 0;
   for (size_t v = 0; v < COUNT(variants); v++) {
@@ -373,7 +373,7 @@ static void only_training_keeps_anything(void **state) {
   assert_true(n_states > 0);
 }
 
-/* Cutting the batch into lanes changes nothing but the order of sums. */
+/* Dividing the batch into lanes changes only the order of sums. */
 static void lanes_change_only_rounding(void **state) {
   (void)state;
   ls_pass pass = training;
@@ -395,7 +395,7 @@ static void lanes_change_only_rounding(void **state) {
   }
 }
 
-/* A lane's results are bit for bit those of the same rows by themselves, wherever they lie. */
+/* A lane has the same bits as a batch of the same rows alone. */
 static void lanes_are_independent(void **state) {
   (void)state;
   const size_t first = three_lanes[2];
@@ -425,8 +425,8 @@ static void lanes_are_independent(void **state) {
   }
 }
 
-/* Where the loss applies the last activation, the layer leaves it out in both directions. */
-static void linked_layers_leave_their_activation_out(void **state) {
+/* If the loss applies the last activation, the layer omits it in both directions. */
+static void linked_layers_skip_their_activation(void **state) {
   (void)state;
   for (size_t v = 0; v < COUNT(variants); v++) {
     rig whole = rig_of(variants[v].map, 2);
@@ -439,7 +439,7 @@ static void linked_layers_leave_their_activation_out(void **state) {
       forward(&whole, &training);
       forward(&linked, &training);
       fill_coefficients(&linked, linked.dy);
-      ls_math_activate_backward(f, 0.0F, ROWS, n_out, whole.y, linked.dy); /* what a loss does */
+      ls_math_activate_backward(f, 0.0F, ROWS, n_out, whole.y, linked.dy); /* as a loss does */
       ls_layer_backward(linked.layer, &training, linked.x, linked.y, linked.dy, linked.dx);
       backward(&whole, &training, whole.dx);
       check_same(variants[v].map, whole.n_values, linked.grads, whole.grads);
@@ -452,7 +452,7 @@ static void linked_layers_leave_their_activation_out(void **state) {
   }
 }
 
-/* A dense layer's numbers by hand: z = (1, 2) W^T + b, relu. */
+/* Compares a dense layer with manual results: z = (1, 2) W^T + b, relu. */
 static void dense_by_hand(void **state) {
   (void)state;
   static const size_t lanes[] = {0, 1};
@@ -479,7 +479,7 @@ static void dense_by_hand(void **state) {
 
 #define DROPOUT "{layer: dropout, rate: 0.5}"
 
-/* What one sample of ones becomes, as row `row` of a batch, in the layer `index`. */
+/* Applies layer `index` to a sample of ones in row `row` of a batch. */
 static void drop(uint32_t index, const ls_pass *like, uint64_t sample, size_t row, float *y) {
   uint64_t batch[ROWS];
   for (size_t i = 0; i < ROWS; i++) batch[i] = 1000 + i;
@@ -501,12 +501,12 @@ static void dropout_is_keyed_on_the_sample(void **state) {
     drop(2, &training, sample, 0, want);
     for (size_t j = 0; j < N_IN; j++) assert_true(want[j] == 0.0F || want[j] == 2.0F);
     drop(2, &training, sample, 5, got);
-    check_same("in another place", N_IN, got, want);
+    check_same("in another row", N_IN, got, want);
   }
 }
 
-/* Another sample, step, seed or layer drops others: seen over 20 samples, which 2^-120 would not show. */
-static void dropout_is_keyed_on_all_else(void **state) {
+/* Another step, seed or layer drops other elements; 20 samples agree by chance with probability 2^-120. */
+static void dropout_is_keyed_on_step_seed_and_layer(void **state) {
   (void)state;
   ls_pass later = training;
   ls_pass reseeded = training;
@@ -530,7 +530,7 @@ static void dropout_is_keyed_on_all_else(void **state) {
   }
 }
 
-/* Predictions are the inputs themselves, and need no sample numbers. */
+/* Prediction returns the inputs unchanged and needs no sample numbers. */
 static void dropout_is_off_in_prediction(void **state) {
   (void)state;
   rig r = rig_of(DROPOUT, 2);
@@ -539,7 +539,7 @@ static void dropout_is_off_in_prediction(void **state) {
   rig_free(&r);
 }
 
-/* A rate that as a float would be 1 still divides by something. */
+/* A rate that rounds to 1 as a float must not cause a division by 0. */
 static void dropout_survives_a_rate_near_1(void **state) {
   (void)state;
   rig r = rig_of("{layer: dropout, rate: 0.999999999}", 2);
@@ -553,8 +553,7 @@ static void dropout_survives_a_rate_near_1(void **state) {
 #define MOMENTUM 0.25
 #define EPS      0.125
 
-/* The layer of a rig, columns scaled and shifted so that a sum of squares without pivot would lose digits.
- */
+/* A rig whose columns are scaled and shifted so that a sum of squares without a pivot would lose digits. */
 static rig norm_rig(void) {
   rig r = rig_of("{layer: batch_norm, momentum: 0.25, eps: 0.125}", 2);
   for (size_t i = 0; i < ROWS * N_IN; i++)
@@ -575,8 +574,8 @@ static double column_variance(const rig *r, size_t j) {
   return sum / ROWS;
 }
 
-/* Two passes in double: each column by its own mean and biased variance, the running averages by the
- * unbiased one. */
+/* Compares with two passes in double: the outputs use the biased variance of their column, the running
+ * averages the unbiased one. */
 static void batch_norm_by_definition(void **state) {
   (void)state;
   rig r = norm_rig();
@@ -599,8 +598,8 @@ static void batch_norm_by_definition(void **state) {
   rig_free(&r);
 }
 
-/* A prediction is y = gamma (x - running_mean) / sqrt(running_var + eps) + beta, row by row. */
-static void batch_norm_predicts_by_its_running_averages(void **state) {
+/* Prediction: y = gamma (x - running_mean) / sqrt(running_var + eps) + beta for each row. */
+static void batch_norm_predicts_from_running_averages(void **state) {
   (void)state;
   rig r = norm_rig();
   forward(&r, &prediction);
@@ -613,7 +612,7 @@ static void batch_norm_predicts_by_its_running_averages(void **state) {
   rig_free(&r);
 }
 
-/* One row has no variance: y = beta, dx = 0, and the running averages stay. */
+/* One row has the variance 0: y = beta, dx = 0, and the running averages stay unchanged. */
 static void batch_norm_of_one_row(void **state) {
   (void)state;
   static const size_t lanes[] = {0, 1};
@@ -632,7 +631,7 @@ static void batch_norm_of_one_row(void **state) {
   rig_free(&r);
 }
 
-/* A constant column: xhat = 0 whatever rounding leaves of its variance, and no NaN. */
+/* A constant column gives xhat = 0 without NaN, even if rounding makes its variance negative. */
 static void batch_norm_of_a_constant(void **state) {
   (void)state;
   rig r = rig_of("{layer: batch_norm, eps: 1.0e-12}", 2);
@@ -646,10 +645,9 @@ static void batch_norm_of_a_constant(void **state) {
   rig_free(&r);
 }
 
-/* What is not finite shows in the outputs of its column, and spoils neither others nor the running
- * averages.
+/* A value that is not finite affects the outputs of its column, but no other column and no running average.
  */
-static void batch_norm_shows_nan_and_keeps_none(void **state) {
+static void batch_norm_propagates_nan_but_does_not_store_it(void **state) {
   (void)state;
   static const float bad[] = {NAN, INFINITY, -INFINITY};
   for (size_t b = 0; b < COUNT(bad); b++) {
@@ -665,7 +663,7 @@ static void batch_norm_shows_nan_and_keeps_none(void **state) {
   }
 }
 
-/* What a rank hands over to be summed, and what it gets back: here three ranks that hold the same rows. */
+/* Stands for the sum over three ranks that hold the same rows. */
 typedef struct ranks {
   size_t n_calls, n;
 } ranks;
@@ -677,9 +675,9 @@ static void sum_of_three(void *context, double *x, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] *= 3.0;
 }
 
-/* Three times the same rows have the same mean and variance; one call forward, one backward, none for what
- * needs none. */
-static void batch_norm_asks_once_for_sums(void **state) {
+/* Three times the same rows have the same mean and variance. Batch norm calls `sum` once forward and once
+ * backward, and not at all in prediction. */
+static void batch_norm_requests_sums_once(void **state) {
   (void)state;
   rig alone = norm_rig();
   rig third = norm_rig();
@@ -708,7 +706,7 @@ static void batch_norm_asks_once_for_sums(void **state) {
 
 /* ----------------------------------------------------------------- residual */
 
-/* y = x + tanh(x W^T + b) and y = S x + ..., from the pieces by themselves. */
+/* y = x + tanh(x W^T + b) and y = S x + ..., computed from single layers. */
 static void residual_by_hand(void **state) {
   (void)state;
   static const struct {
@@ -771,8 +769,8 @@ static void layers_infer_shapes(void **state) {
   }
 }
 
-/* Layers inside draw numbers of their own: 1000, 1001, ... in the order of reading. */
-static void layers_inside_have_indices_of_their_own(void **state) {
+/* Nested layers have the indices 1000, 1001, ... in the order of the config. */
+static void nested_layers_have_their_own_indices(void **state) {
   (void)state;
   rig r = rig_of("{layer: residual, layers: [{layer: dense, units: 6}, {layer: residual, layers: [{layer: "
                  "dense, units: 6}, {layer: dropout}]}, {layer: dense, units: 6}]}",
@@ -798,9 +796,9 @@ static double variance_of(size_t n, const float *w) {
   return sum / (double)n;
 }
 
-/* Variances to five standard errors; a uniform distribution ends at sqrt(3) standard deviations, a normal
- * one does not. */
-static void initialisers_have_their_variances(void **state) {
+/* The variances agree within five standard errors. Only a uniform distribution has no value beyond sqrt(3)
+ * standard deviations. */
+static void initialisers_have_the_right_variance(void **state) {
   (void)state;
   static const struct {
     double variance;
@@ -864,7 +862,7 @@ static void the_default_follows_the_activation(void **state) {
   }
 }
 
-/* A row depends on its number, not on how many there are; other seeds and blocks differ. */
+/* A row depends on its number, but not on the number of rows; other seeds and blocks give other values. */
 static void weights_are_keyed_on_the_row(void **state) {
   (void)state;
   const ls_init he = {.kind = LS_HE_NORMAL, .gain = 1.0};
@@ -881,7 +879,7 @@ static void weights_are_keyed_on_the_row(void **state) {
   assert_memory_not_equal(few, many, sizeof few);
 }
 
-static void biases_start_as_told(void **state) {
+static void biases_start_as_configured(void **state) {
   (void)state;
   rig zeros = rig_of("{layer: dense, units: 1000, activation: tanh}", 1);
   zeros.layer->type->initialise(zeros.layer, 1);
@@ -894,7 +892,7 @@ static void biases_start_as_told(void **state) {
   rig_free(&normal);
 }
 
-/* A name, or a map with a deviation; what the config says is what the weights have. */
+/* `init` is a name, or a map with a standard deviation, which the weights have. */
 static void init_reads_names_and_maps(void **state) {
   (void)state;
   static const struct {
@@ -924,8 +922,8 @@ static void init_reads_names_and_maps(void **state) {
   }
 }
 
-/* Each block draws numbers of its own: a bias is neither its layer's first row nor another layer's bias. */
-static void blocks_draw_their_own_numbers(void **state) {
+/* A bias differs from the first row of W and from the biases of other layers. */
+static void blocks_have_independent_numbers(void **state) {
   (void)state;
   static const char map[] = "{layer: dense, units: 6, bias_init: normal, init: lecun_normal}";
   rig first = rig_of(map, 0);
@@ -966,7 +964,7 @@ static ls_targets targets_of(ls_loss loss, bool weighted, float *z, float *value
                       .weights = weighted ? weights : NULL};
 }
 
-/* A row's loss as the reference writes it, from the activations in double. */
+/* The loss of a row by the formula of the reference, from the activations, in double. */
 static double plain_loss(ls_loss loss, const float *z, int32_t class, const float *y) {
   double sum = 0.0;
   double total = 0.0;
@@ -997,7 +995,7 @@ static void losses_match_the_reference(void **state) {
     }
 }
 
-/* Losses are sums in double, so that plain differences of single elements are good to six digits. */
+/* Losses are sums in double, so that differences for single elements are accurate to six digits. */
 static void loss_gradients_match_differences(void **state) {
   (void)state;
   const float h = 0x1p-10F;
@@ -1044,7 +1042,7 @@ static void losses_by_hand(void **state) {
   check_close("no rows", ls_loss_apply(LS_MSE, 0, 2, a, &numbers, dz), 0.0, 0.0);
 }
 
-/* Certain and wrong: the loss is the distance, and the gradient whole. */
+/* A confident wrong prediction: the loss is the distance of the logits, and the gradient is 1. */
 static void losses_survive_extremes(void **state) {
   (void)state;
   const float z[2] = {1000.0F, -1000.0F};
@@ -1059,7 +1057,7 @@ static void losses_survive_extremes(void **state) {
   check_same("binary", 2, dz, (const float[]){1.0F, -1.0F});
 }
 
-static void losses_show_nan(void **state) {
+static void losses_propagate_nan(void **state) {
   (void)state;
   const int32_t class = 0;
   const float values[3] = {1, 0, 1};
@@ -1081,41 +1079,41 @@ static void losses_have_their_links(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_kind_and_activation_is_tested),
+      cmocka_unit_test(every_type_and_activation_is_tested),
       cmocka_unit_test(tables_are_complete),
       cmocka_unit_test(gradients_match_differences),
       cmocka_unit_test(dx_may_be_absent),
-      cmocka_unit_test(gradients_are_added_where_the_pass_says),
-      cmocka_unit_test(only_training_keeps_anything),
+      cmocka_unit_test(gradients_accumulate),
+      cmocka_unit_test(only_training_updates_state),
       cmocka_unit_test(lanes_change_only_rounding),
       cmocka_unit_test(lanes_are_independent),
-      cmocka_unit_test(linked_layers_leave_their_activation_out),
+      cmocka_unit_test(linked_layers_skip_their_activation),
       cmocka_unit_test(dense_by_hand),
       cmocka_unit_test(dropout_is_keyed_on_the_sample),
-      cmocka_unit_test(dropout_is_keyed_on_all_else),
+      cmocka_unit_test(dropout_is_keyed_on_step_seed_and_layer),
       cmocka_unit_test(dropout_is_off_in_prediction),
       cmocka_unit_test(dropout_survives_a_rate_near_1),
       cmocka_unit_test(batch_norm_by_definition),
-      cmocka_unit_test(batch_norm_predicts_by_its_running_averages),
+      cmocka_unit_test(batch_norm_predicts_from_running_averages),
       cmocka_unit_test(batch_norm_of_one_row),
       cmocka_unit_test(batch_norm_of_a_constant),
-      cmocka_unit_test(batch_norm_shows_nan_and_keeps_none),
-      cmocka_unit_test(batch_norm_asks_once_for_sums),
+      cmocka_unit_test(batch_norm_propagates_nan_but_does_not_store_it),
+      cmocka_unit_test(batch_norm_requests_sums_once),
       cmocka_unit_test(residual_by_hand),
       cmocka_unit_test(layers_infer_shapes),
-      cmocka_unit_test(layers_inside_have_indices_of_their_own),
-      cmocka_unit_test(initialisers_have_their_variances),
+      cmocka_unit_test(nested_layers_have_their_own_indices),
+      cmocka_unit_test(initialisers_have_the_right_variance),
       cmocka_unit_test(zeros_are_zeros),
       cmocka_unit_test(the_default_follows_the_activation),
       cmocka_unit_test(weights_are_keyed_on_the_row),
-      cmocka_unit_test(biases_start_as_told),
+      cmocka_unit_test(biases_start_as_configured),
       cmocka_unit_test(init_reads_names_and_maps),
-      cmocka_unit_test(blocks_draw_their_own_numbers),
+      cmocka_unit_test(blocks_have_independent_numbers),
       cmocka_unit_test(losses_match_the_reference),
       cmocka_unit_test(loss_gradients_match_differences),
       cmocka_unit_test(losses_by_hand),
       cmocka_unit_test(losses_survive_extremes),
-      cmocka_unit_test(losses_show_nan),
+      cmocka_unit_test(losses_propagate_nan),
       cmocka_unit_test(losses_have_their_links),
   };
   return cmocka_run_group_tests_name("layer", tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* math: products, activations and their derivatives, sums, and the kernels of optimizers, input and
- * dropout, against plain loops and libm in double. */
+ * dropout, compared with plain loops and libm in double. */
 #include "support.h"
 
 #include <float.h>
@@ -8,7 +8,7 @@
 
 /* ---------------------------------------------------------------- products */
 
-/* How a product reads its operands: element (i, p) of the left one, (p, j) of the right one. */
+/* A product and the access to its operands: element (i, p) of the left one, (p, j) of the right one. */
 typedef struct product {
   const char *name;
   void (*run)(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
@@ -26,7 +26,7 @@ static const size_t shapes[][3] = {
     {9, 1, 4}, {5, 5, 1}, {2, 3, 1}, {17, 33, 129}, {64, 10, 100}, {8, 305, 784}, {305, 136, 32},
 };
 
-/* c = a b + beta c by definition, against the kernel; each element within k roundings of its terms. */
+/* Compares the kernel with the definition c = a b + beta c, within k rounding errors of the terms. */
 static void check_product(const product *p, const size_t *shape, float beta) {
   const size_t m = shape[0];
   const size_t n = shape[1];
@@ -79,7 +79,7 @@ static void blas_has_a_name_and_threads(void **state) {
 
 #define ALPHA 0.125F
 
-/* f(z) and f'(z) in double; softmax is not elementwise and has tests of its own. */
+/* f(z) and f'(z) in double, except softmax, which is not elementwise. */
 static double exact(ls_activation f, double z) {
   switch (f) {
   case LS_SIGMOID: return 1.0 / (1.0 + exp(-z));
@@ -100,19 +100,19 @@ static float activated(ls_activation f, float z) {
   return z;
 }
 
-/* The distance of two neighbouring floats at |x|, at least that of the smallest. */
+/* The distance of neighbouring floats at |x|. */
 static double ulp_at(double x) {
   const float size = (float)fabs(x);
   return size >= FLT_MAX ? 0x1p104 : (double)nextafterf(size, INFINITY) - (double)size;
 }
 
-/* The error of `got` in units of the last place of `want`; 0 where both are the same infinity. */
+/* The error of `got` in ulp of `want`; 0 if both are the same infinity. */
 static double ulps(float got, double want) {
   if (!isfinite(got) || fabs(want) > (double)FLT_MAX) return got == (float)want ? 0.0 : INFINITY;
   return fabs((double)got - want) / ulp_at(want);
 }
 
-/* Every 4,001st pattern of bits: all sizes and signs, numbers below the normal range, infinities. */
+/* Every 4,001st bit pattern: all magnitudes and signs, subnormal numbers, infinities. */
 #define STRIDE 4001U
 
 static float float_of_bits(uint32_t bits) {
@@ -121,9 +121,9 @@ static float float_of_bits(uint32_t bits) {
   return x;
 }
 
-/* The largest error over all floats, in ulp. What is below the smallest normal float may be taken for 0
- * where f ends in a tail: a sigmoid beyond -88.7. */
-static void activations_are_exact_to_a_few_ulp(void **state) {
+/* The largest error over all floats, in ulp. In a tail of f, such as that of sigmoid below -88.7, subnormal
+ * results may be 0. */
+static void activations_are_accurate_to_a_few_ulp(void **state) {
   (void)state;
   static const struct {
     ls_activation f;
@@ -155,9 +155,9 @@ static void activations_are_exact_to_a_few_ulp(void **state) {
   }
 }
 
-/* Beside 0 and below -17.4, the softmax of x is e^x: the exponential by itself, from the smallest
- * float to 1e-8, then against the whole formula up to 1. */
-static void exponential_is_exact_to_two_ulp(void **state) {
+/* softmax(0, x)_2 is e^x for x < -17.4, which tests the exponential alone from the smallest float to 1e-8;
+ * above, the test uses the whole formula. */
+static void exponential_is_accurate_to_two_ulp(void **state) {
   (void)state;
   double worst = 0.0;
   double worst_ratio = 0.0;
@@ -220,8 +220,8 @@ static void activations_keep_their_limits(void **state) {
   }
 }
 
-/* Vector or remainder, with the bias added before or within: the same bits in every column. */
-static void columns_do_not_matter(void **state) {
+/* Every column has the same bits, in a vector or in the remainder, with the bias added before or inside. */
+static void columns_do_not_affect_each_other(void **state) {
   (void)state;
   enum { MOST = 70 };
   float bias[MOST];
@@ -255,7 +255,7 @@ static void softmax_gives_known_numbers(void **state) {
   }
 }
 
-/* Inputs in eighths, which stay exact when 1000 is added: the outputs must not change by a bit. */
+/* The inputs are multiples of 1/8, to which adding 1000 is exact: the outputs must keep their bits. */
 static void softmax_is_shift_invariant(void **state) {
   (void)state;
   static const float shifts[] = {1000.0F, -1000.0F};
@@ -301,8 +301,8 @@ static void softmax_survives_extremes(void **state) {
   }
 }
 
-/* A NaN anywhere makes its whole row NaN, and no other row. */
-static void softmax_shows_nan(void **state) {
+/* NaN anywhere makes its whole row NaN, and no other row. */
+static void softmax_propagates_nan(void **state) {
   (void)state;
   for (size_t at = 0; at < 5; at++) {
     float z[10] = {0};
@@ -317,8 +317,8 @@ static void softmax_shows_nan(void **state) {
 
 /* ------------------------------------------------------------- derivatives */
 
-/* f'(z) from a against central differences of libm. Near a = 1 the float a itself limits what can be known.
- */
+/* Compares f'(z), computed from a, with central differences of libm. Near a = 1, the rounding of a limits
+ * the accuracy. */
 static void derivatives_match_differences(void **state) {
   (void)state;
   const double h = 1e-6;
@@ -333,8 +333,7 @@ static void derivatives_match_differences(void **state) {
     }
 }
 
-/* Far out, where differences say nothing: in proportion to f' itself where a (or z) tells it, in both
- * tails. */
+/* In both tails, where differences are useless: the relative error of f', if a (or z) determines it. */
 static void derivatives_keep_their_tails(void **state) {
   (void)state;
   for (int i = -400; i <= 400; i++) {
@@ -356,7 +355,7 @@ static void derivatives_keep_their_tails(void **state) {
   check_same("gelu", 4, d, (const float[]){1.0F, 0.0F, 1.0F, 0.0F});
 }
 
-static void derivatives_show_nan(void **state) {
+static void derivatives_propagate_nan(void **state) {
   (void)state;
   for (ls_activation f = LS_SIGMOID; f < LS_SOFTMAX; f++) {
     const float nan = NAN;
@@ -366,8 +365,8 @@ static void derivatives_show_nan(void **state) {
   }
 }
 
-/* At 0 exactly, the slope is that of the left side. */
-static void kinks_take_the_left_slope(void **state) {
+/* At exactly 0, the slope is that of the left side. */
+static void kinks_have_the_left_slope(void **state) {
   (void)state;
   const float zero[2] = {0.0F, -0.0F};
   float d[2] = {5.0F, 5.0F};
@@ -384,7 +383,7 @@ static void softmax_of_doubles(size_t n, const double *z, double *a) {
   for (size_t j = 0; j < n; j++) a[j] = exp(z[j]) / sum;
 }
 
-/* dz_i = sum_j d_j da_j / dz_i, each row by itself. */
+/* dz_i = sum_j d_j da_j / dz_i for each row. */
 static void softmax_derivative_matches_differences(void **state) {
   (void)state;
   enum { ROWS = 3, N = 6 };
@@ -452,8 +451,8 @@ static void squares_are_summed(void **state) {
   check_close("small", ls_math_sum_squares(1, &small), 0x1p-298, 0.0);
 }
 
-/* One bad element anywhere is seen. */
-static void sum_of_squares_shows_what_is_not_finite(void **state) {
+/* One element that is not finite makes the sum not finite. */
+static void sum_of_squares_propagates_nan_and_infinity(void **state) {
   (void)state;
   static const float bad[] = {NAN, INFINITY, -INFINITY};
   float x[67];
@@ -515,7 +514,7 @@ static void adam_steps_by_hand(void **state) {
   }
 }
 
-/* An option that is off leaves no trace: a gradient of -0 makes a velocity of -0, and 0 times an infinite
+/* A disabled option changes no bit: a gradient of -0 gives a velocity of -0, and 0 times an infinite
  * parameter is not computed. */
 static void absent_decay_changes_no_bit(void **state) {
   (void)state;
@@ -527,7 +526,7 @@ static void absent_decay_changes_no_bit(void **state) {
   check_same("w", 2, w, (const float[]){0.0F, INFINITY});
 }
 
-/* ---------------------------------------------------- clamping and shrinking */
+/* --------------------------------------------------- clamp and soft threshold */
 
 static void clamped_values_stay_within(void **state) {
   (void)state;
@@ -537,7 +536,7 @@ static void clamped_values_stay_within(void **state) {
              (const float[]){-1.0F, -1.0F, -0.5F, 0.0F, 0.25F, 1.0F, 1.0F, 1.0F, -1.0F});
 }
 
-static void shrunk_values_move_towards_zero(void **state) {
+static void soft_threshold_moves_towards_zero(void **state) {
   (void)state;
   float w[] = {-3.0F, -1.0F, -0.5F, 0.0F, 0.25F, 1.0F, 1.5F, INFINITY, -INFINITY};
   ls_math_soft_threshold(COUNT(w), 1.0F, w);
@@ -548,8 +547,8 @@ static void shrunk_values_move_towards_zero(void **state) {
   check_same("by nothing", COUNT(same), same, (const float[]){-3.0F, 0.5F});
 }
 
-/* At every place of a vector register and in the rest. */
-static void nans_are_neither_clamped_nor_shrunk(void **state) {
+/* At every position of a vector register and in the remainder. */
+static void nan_survives_clamp_and_soft_threshold(void **state) {
   (void)state;
   enum { N = 37 };
   for (size_t at = 0; at < N; at++) {
@@ -589,7 +588,7 @@ static void rows_are_normalized(void **state) {
   check_same("u8", N, out, want);
 }
 
-/* The difference is taken in double: seconds since 1970 keep their fractions. */
+/* The difference is computed in double: seconds since 1970 keep their fractions. */
 static void doubles_are_normalized_in_double(void **state) {
   (void)state;
   const double row[3] = {1.7e9 + 0.25, 1e300, -3.0};
@@ -615,7 +614,7 @@ static void dropout_at_rate_0_keeps_all(void **state) {
   for (size_t j = 0; j < 3; j++) assert_int_equal(mask[j], 1);
 }
 
-/* The boundary of 2^32 / 4, and the scale 1 / (1 - 1/4). */
+/* The limit is 2^32 / 4, and the scale 1 / (1 - 1/4). */
 static void dropout_compares_words(void **state) {
   (void)state;
   const uint32_t words[4] = {0, 0x3fffffff, 0x40000000, UINT32_MAX};
@@ -630,7 +629,7 @@ static void dropout_compares_words(void **state) {
   check_same("dx", 4, dx, y);
 }
 
-/* Even what is not finite is dropped. */
+/* Dropout also drops values that are not finite. */
 static void dropout_drops_nan(void **state) {
   (void)state;
   const uint32_t word = 0;
@@ -694,29 +693,29 @@ int main(void) {
       cmocka_unit_test(shapes_are_counted_and_compared),
       cmocka_unit_test(products_are_right),
       cmocka_unit_test(blas_has_a_name_and_threads),
-      cmocka_unit_test(activations_are_exact_to_a_few_ulp),
-      cmocka_unit_test(exponential_is_exact_to_two_ulp),
+      cmocka_unit_test(activations_are_accurate_to_a_few_ulp),
+      cmocka_unit_test(exponential_is_accurate_to_two_ulp),
       cmocka_unit_test(activations_keep_their_limits),
-      cmocka_unit_test(columns_do_not_matter),
+      cmocka_unit_test(columns_do_not_affect_each_other),
       cmocka_unit_test(softmax_gives_known_numbers),
       cmocka_unit_test(softmax_is_shift_invariant),
       cmocka_unit_test(softmax_survives_extremes),
-      cmocka_unit_test(softmax_shows_nan),
+      cmocka_unit_test(softmax_propagates_nan),
       cmocka_unit_test(derivatives_match_differences),
       cmocka_unit_test(derivatives_keep_their_tails),
-      cmocka_unit_test(derivatives_show_nan),
-      cmocka_unit_test(kinks_take_the_left_slope),
+      cmocka_unit_test(derivatives_propagate_nan),
+      cmocka_unit_test(kinks_have_the_left_slope),
       cmocka_unit_test(softmax_derivative_matches_differences),
       cmocka_unit_test(rows_are_summed),
       cmocka_unit_test(squares_are_summed),
-      cmocka_unit_test(sum_of_squares_shows_what_is_not_finite),
+      cmocka_unit_test(sum_of_squares_propagates_nan_and_infinity),
       cmocka_unit_test(scaled_sums_are_added),
       cmocka_unit_test(momentum_steps_by_hand),
       cmocka_unit_test(adam_steps_by_hand),
       cmocka_unit_test(absent_decay_changes_no_bit),
       cmocka_unit_test(clamped_values_stay_within),
-      cmocka_unit_test(shrunk_values_move_towards_zero),
-      cmocka_unit_test(nans_are_neither_clamped_nor_shrunk),
+      cmocka_unit_test(soft_threshold_moves_towards_zero),
+      cmocka_unit_test(nan_survives_clamp_and_soft_threshold),
       cmocka_unit_test(rows_are_normalized),
       cmocka_unit_test(doubles_are_normalized_in_double),
       cmocka_unit_test(dropout_at_rate_0_keeps_all),

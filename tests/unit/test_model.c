@@ -1,4 +1,4 @@
-/* model: parsing, the layout of parameters, passes; losses and gradients as PyTorch computes them. */
+/* model: parsing, the layout of parameters, passes; losses and gradients compared with PyTorch. */
 #include "fixtures.h"
 #include "layer_fixtures.h"
 #include "support.h"
@@ -7,7 +7,7 @@
 
 /* ------------------------------------------------------------------ parsing */
 
-static void mistakes_are_told_with_their_place(void **state) {
+static void errors_name_their_place(void **state) {
   (void)state;
   static const struct {
     const char *text;
@@ -72,8 +72,8 @@ static void mistakes_are_told_with_their_place(void **state) {
   }
 }
 
-/* All of a list's mistakes are found, not only the first. */
-static void all_mistakes_are_told(void **state) {
+/* Parsing collects all errors of a list, not only the first. */
+static void all_errors_are_collected(void **state) {
   (void)state;
   ls_config *config =
       config_of("model:\n  - {layer: dens}\n  - {layer: dense, units: -1}\n  - {layer: dropout, rat: 1}\n");
@@ -86,7 +86,7 @@ static void all_mistakes_are_told(void **state) {
   ls_config_destroy(&config);
 }
 
-/* A model of a list of layers, built for `n_in` features and `rows` rows. */
+/* Creates a model from a list of layers, built for `n_in` features and `rows` rows. */
 static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t rows) {
   char *const text = ls_format("model: %s", layers);
   ls_config *config = config_of(text);
@@ -101,16 +101,16 @@ static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t 
   return model;
 }
 
-static void sizes_that_do_not_fit_are_told(void **state) {
+static void models_too_large_are_rejected(void **state) {
   (void)state;
   static const struct {
     size_t n_in, rows;
     ls_status status;
   } rows[] = {
-      {SIZE_MAX / 2, 1, LS_ERR_CONFIG}, /* the elements of W */
-      {SIZE_MAX / 8, 1, LS_ERR_CONFIG}, /* its bytes */
-      {2, SIZE_MAX / 4, LS_ERR_CONFIG}, /* the activations' bytes */
-      {2, SIZE_MAX, LS_ERR_CONFIG},     /* the activations' elements */
+      {SIZE_MAX / 2, 1, LS_ERR_CONFIG}, /* elements of W */
+      {SIZE_MAX / 8, 1, LS_ERR_CONFIG}, /* bytes of W */
+      {2, SIZE_MAX / 4, LS_ERR_CONFIG}, /* bytes of the activations */
+      {2, SIZE_MAX, LS_ERR_CONFIG},     /* elements of the activations */
   };
   for (size_t i = 0; i < COUNT(rows); i++) {
     ls_config *config = config_of("model: [{layer: dense, units: 3}, {layer: dropout}]");
@@ -130,8 +130,8 @@ static void sizes_that_do_not_fit_are_told(void **state) {
   "[{layer: dense, units: 4, activation: tanh}, {layer: dropout, rate: 0.5}, {layer: sigmoid},"            \
   " {layer: dense, units: 3, bias: false}, {layer: dense, units: 2, activation: softmax}]"
 
-/* The last layer's come first, as backward finishes them. */
-static void segments_run_from_the_last_layer(void **state) {
+/* The last layer comes first: the order in which backward finishes the gradients. */
+static void segments_begin_with_the_last_layer(void **state) {
   (void)state;
   static const ls_segment want[] = {
       {"4-dense/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {3}}, 0.0, 0.0},
@@ -162,9 +162,9 @@ static void segments_run_from_the_last_layer(void **state) {
   "false}]},"                                                                                              \
   " {layer: dropout}]"
 
-/* The last layer first, inside others too; a residual's skip before what is inside. Weights have their own
- * penalties, else the model's. */
-static void segments_of_layers_inside_others(void **state) {
+/* The order is the same within a residual, whose skip is its last child. Weights have their own penalties,
+ * or those of the model. */
+static void segments_of_nested_layers(void **state) {
   (void)state;
   static const ls_segment want[] = {
       {"1-residual/skip/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {4}}, 0.125, 0.25},
@@ -209,7 +209,7 @@ static void segments_of_layers_inside_others(void **state) {
   ls_config_destroy(&config);
 }
 
-/* Each leaf with its blocks, in the order of the config; after a pass, what it put out. */
+/* Leaves are in the order of the config, with their blocks and, after a pass, their output. */
 static void leaves_have_paths_blocks_and_outputs(void **state) {
   (void)state;
   static const struct {
@@ -249,7 +249,7 @@ static void leaves_have_paths_blocks_and_outputs(void **state) {
   ls_model_destroy(&model);
 }
 
-/* n residuals one in the other around a dense layer, to be freed by the caller. */
+/* n nested residuals around a dense layer; the caller frees the text. */
 static char *nested(size_t n) {
   const size_t size = 64 * (n + 2);
   char *const text = ls_calloc(size, 1);
@@ -262,8 +262,8 @@ static char *nested(size_t n) {
   return text;
 }
 
-/* A path that does not fit is told, not cut; one that just fits works. */
-static void layers_too_deep_are_told(void **state) {
+/* A path that is too long is an error; the longest that fits works. */
+static void layers_nested_too_deeply_are_rejected(void **state) {
   (void)state;
   for (size_t n = 9; n < 30; n++) {
     char *const text = nested(n);
@@ -282,7 +282,7 @@ static void layers_too_deep_are_told(void **state) {
   }
 }
 
-static void too_many_layers_inside_are_told(void **state) {
+static void too_many_nested_layers_are_rejected(void **state) {
   (void)state;
   const size_t most = LS_LAYER_INDEX_MAX - LS_LAYERS_MAX;
   for (size_t n = most; n <= most + 1; n++) {
@@ -307,7 +307,7 @@ static void too_many_layers_inside_are_told(void **state) {
   }
 }
 
-/* The resolved config says what a default depends on. */
+/* The resolved config has the defaults that depend on the activation. */
 static void defaults_follow_the_activation(void **state) {
   (void)state;
   static const char *const rows[][2] = {
@@ -335,7 +335,7 @@ static void defaults_follow_the_activation(void **state) {
   }
 }
 
-/* Layers see the flat vectors; all memory is one aligned block. */
+/* Layers hold views of the flat vectors; all memory is one aligned block. */
 static void layers_hold_views(void **state) {
   (void)state;
   ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
@@ -365,7 +365,7 @@ static void only_a_linked_last_layer_is_linked(void **state) {
   ls_model_destroy(&free_end);
 }
 
-/* Keyed on the seed and the layer's place alone. */
+/* Initial weights depend only on the seed and the position of the layer. */
 static void initial_weights_are_keyed_on_the_seed(void **state) {
   (void)state;
   ls_model *one = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
@@ -401,8 +401,8 @@ static void no_rows_give_no_gradient(void **state) {
   ls_model_destroy(&model);
 }
 
-/* Nobody needs the input's gradient: there is no room for it, and none is written. */
-static void the_inputs_gradient_is_left_out(void **state) {
+/* Without dx_input, backward does not write the gradient of the input. */
+static void input_gradient_is_optional(void **state) {
   (void)state;
   static const size_t lanes[] = {0, 3};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
@@ -416,7 +416,8 @@ static void the_inputs_gradient_is_left_out(void **state) {
   ls_model_destroy(&model);
 }
 
-/* The gradients of `rows` samples from `first` on, as sums, into grads; returns the sum of their losses. */
+/* Writes the summed gradients of `rows` samples from `first` on to grads; returns the sum of their losses.
+ */
 static double shard(ls_model *model, size_t first, size_t rows, float *grads) {
   static const uint64_t samples[] = {3, 1, 4, 15, 9, 2, 6};
   static const int32_t classes[] = {0, 1, 1, 0, 1, 0, 0};
@@ -433,9 +434,8 @@ static double shard(ls_model *model, size_t first, size_t rows, float *grads) {
   return loss;
 }
 
-/* Where L = sum c x and the net is the identity, dL/d(input) = c: the input's gradient goes where it is
- * wanted. */
-static void the_inputs_gradient_is_given_where_asked_for(void **state) {
+/* If L = sum c x and the model is the identity, dL/d(input) = c. */
+static void input_gradient_is_computed_on_request(void **state) {
   (void)state;
   static const size_t lanes[] = {0, 3};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
@@ -448,7 +448,7 @@ static void the_inputs_gradient_is_given_where_asked_for(void **state) {
   ls_model_destroy(&model);
 }
 
-/* However a batch is cut, dropout included, losses and gradients of its parts add up to the whole. */
+/* Losses and gradients of shards add up to those of the batch, with dropout too. */
 static void shards_add_up(void **state) {
   (void)state;
   static const size_t cuts[][4] = {{0, 7, 7, 7}, {0, 1, 2, 7}, {0, 3, 3, 7}, {0, 4, 6, 7}};
@@ -474,7 +474,7 @@ static void shards_add_up(void **state) {
   free(sum);
 }
 
-/* Predictions have the link that outputs lack: here z = x. */
+/* Predictions include the link, which outputs lack; here z = x. */
 static void predictions_apply_the_link(void **state) {
   (void)state;
   static const struct {
@@ -496,7 +496,7 @@ static void predictions_apply_the_link(void **state) {
     const float *const a = ls_model_predict(model, 2);
     for (size_t k = 0; k < 2; k++) {
       check_close(rows[i].layers, (double)a[k], rows[i].want[k], 1e-7);
-      check_close(rows[i].layers, (double)a[3 - k], rows[i].want[k], 1e-7); /* the other row is swapped */
+      check_close(rows[i].layers, (double)a[3 - k], rows[i].want[k], 1e-7); /* the other row is reversed */
     }
     ls_model_destroy(&model);
   }
@@ -525,7 +525,7 @@ static ls_model *model_of_fixture(const fixture_net *net) {
   return model;
 }
 
-/* One pass over the fixture's rows: the mean loss and the mean gradients. */
+/* Compares mean loss and mean gradients of one pass over the rows of the fixture. */
 static void check_fixture(const fixture_net *net, bool weighted, size_t n_lanes, const size_t *lanes) {
   ls_model *model = model_of_fixture(net);
   const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes};
@@ -550,7 +550,7 @@ static void check_fixture(const fixture_net *net, bool weighted, size_t n_lanes,
   ls_model_destroy(&model);
 }
 
-static void gradients_are_those_of_pytorch(void **state) {
+static void gradients_match_pytorch(void **state) {
   (void)state;
   static const size_t one[] = {0, FIXTURE_ROWS};
   static const size_t four[] = {0, 1, 4, 4, FIXTURE_ROWS};
@@ -561,7 +561,7 @@ static void gradients_are_those_of_pytorch(void **state) {
     }
 }
 
-/* Where a block of the fixture is, and its length. */
+/* Finds a block of the fixture and its length. */
 static float *block_of(ls_model *model, const layer_block *block) {
   const size_t n = block->moved ? model->n_state_segments : model->n_segments;
   const ls_segment *const segments = block->moved ? model->state_segments : model->segments;
@@ -575,8 +575,8 @@ static float *block_of(ls_model *model, const layer_block *block) {
 }
 
 /* One pass in training (k = 0) or prediction (k = 1) with L = sum c y. */
-static void check_sweep(const layer_fixture *net, ls_model *model, int k, size_t n_lanes,
-                        const size_t *lanes) {
+static void check_pass(const layer_fixture *net, ls_model *model, int k, size_t n_lanes,
+                       const size_t *lanes) {
   const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes, .mode = k == 0 ? LS_TRAIN : LS_PREDICT};
   const size_t n = LAYER_FIXTURE_ROWS * net->n_out;
   float *const dx = new_floats(LAYER_FIXTURE_ROWS * net->n_in);
@@ -606,11 +606,11 @@ static void check_layer_fixture(const layer_fixture *net, size_t n_lanes, const 
     n += block->n;
   }
   assert_int_equal(n, model->n_params + model->n_state);
-  for (int k = 0; k < 2; k++) check_sweep(net, model, k, n_lanes, lanes);
+  for (int k = 0; k < 2; k++) check_pass(net, model, k, n_lanes, lanes);
   ls_model_destroy(&model);
 }
 
-static void layers_are_those_of_pytorch(void **state) {
+static void layers_match_pytorch(void **state) {
   (void)state;
   static const size_t one[] = {0, LAYER_FIXTURE_ROWS};
   static const size_t four[] = {0, 1, 4, 4, LAYER_FIXTURE_ROWS};
@@ -620,7 +620,7 @@ static void layers_are_those_of_pytorch(void **state) {
   }
 }
 
-/* Every loss and every activation has its recorded net. */
+/* A fixture exists for every loss and every activation. */
 static void fixtures_cover_losses_and_activations(void **state) {
   (void)state;
   for (size_t f = 0; ls_activation_names[f]; f++) {
@@ -638,8 +638,8 @@ static void fixtures_cover_losses_and_activations(void **state) {
   }
 }
 
-/* Mixup's loss is PyTorch's cross-entropy with soft targets. */
-static void mixed_classes_are_those_of_pytorch(void **state) {
+/* The loss of mixup is PyTorch's cross-entropy with soft targets. */
+static void mixed_classes_match_pytorch(void **state) {
   (void)state;
   float dz[FIXTURE_ROWS * MIXED_COLS];
   const ls_targets targets = {.classes = mixed_classes,
@@ -656,27 +656,27 @@ static void mixed_classes_are_those_of_pytorch(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(mistakes_are_told_with_their_place),
-      cmocka_unit_test(all_mistakes_are_told),
-      cmocka_unit_test(sizes_that_do_not_fit_are_told),
-      cmocka_unit_test(segments_run_from_the_last_layer),
-      cmocka_unit_test(segments_of_layers_inside_others),
+      cmocka_unit_test(errors_name_their_place),
+      cmocka_unit_test(all_errors_are_collected),
+      cmocka_unit_test(models_too_large_are_rejected),
+      cmocka_unit_test(segments_begin_with_the_last_layer),
+      cmocka_unit_test(segments_of_nested_layers),
       cmocka_unit_test(leaves_have_paths_blocks_and_outputs),
-      cmocka_unit_test(layers_too_deep_are_told),
-      cmocka_unit_test(too_many_layers_inside_are_told),
+      cmocka_unit_test(layers_nested_too_deeply_are_rejected),
+      cmocka_unit_test(too_many_nested_layers_are_rejected),
       cmocka_unit_test(defaults_follow_the_activation),
       cmocka_unit_test(layers_hold_views),
       cmocka_unit_test(only_a_linked_last_layer_is_linked),
       cmocka_unit_test(initial_weights_are_keyed_on_the_seed),
       cmocka_unit_test(no_rows_give_no_gradient),
-      cmocka_unit_test(the_inputs_gradient_is_left_out),
-      cmocka_unit_test(the_inputs_gradient_is_given_where_asked_for),
+      cmocka_unit_test(input_gradient_is_optional),
+      cmocka_unit_test(input_gradient_is_computed_on_request),
       cmocka_unit_test(shards_add_up),
       cmocka_unit_test(predictions_apply_the_link),
-      cmocka_unit_test(gradients_are_those_of_pytorch),
-      cmocka_unit_test(layers_are_those_of_pytorch),
+      cmocka_unit_test(gradients_match_pytorch),
+      cmocka_unit_test(layers_match_pytorch),
       cmocka_unit_test(fixtures_cover_losses_and_activations),
-      cmocka_unit_test(mixed_classes_are_those_of_pytorch),
+      cmocka_unit_test(mixed_classes_match_pytorch),
   };
   return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }
