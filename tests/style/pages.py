@@ -1,7 +1,8 @@
-"""The pages agree with the program: links lead to files and headings that exist, paths name files of the project, and
-src/config/README.md lists the same keys, values and defaults as `lockstep keys`.
+"""The pages agree with the program: links lead to files and headings that exist, paths name files of the project,
+src/config/README.md lists the same keys, values and defaults as `lockstep keys`, and src/README.md the same dependencies
+as modules.txt.
 
-The tables of that page have the columns `key`, `values` and `default`. Tables of layers, optimizers and schedules have a
+The tables of keys have the columns `key`, `values` and `default`. Tables of layers, optimizers and schedules have a
 first column with the kinds that a row applies to, or `all`. The key that selects the kind (`optimizer.type`,
 `model.N.layer`) is not listed."""
 
@@ -13,6 +14,7 @@ import subprocess
 import tree
 
 KEYS_PAGE = "src/config/README.md"
+MODULES_PAGE = "src/README.md"
 PROGRAM = os.environ.get("LOCKSTEP", tree.BUILD / "lockstep")
 IMPORTED = "datasets/fashion-mnist/fashion-mnist.h5" # is not in the repository
 KINDS = {"model": "layer", "optimizer": "type", "schedule": "type"}
@@ -24,7 +26,7 @@ def text_of(path):
 
 def anchors(text):
     """The names by which links refer to the headings of a page."""
-    outside = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    outside = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.*)$", outside, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -99,9 +101,23 @@ def differences(printed, page):
             yield f"{KEYS_PAGE}: {kind} {key}: {found or 'absent'}; `lockstep keys` has {expected or 'no such key'}"
 
 
+def module_errors():
+    """Compares the column `may use`: names, `all below`, or `all below except` names."""
+    rows = re.findall(r"^(\w+) +([\w ]*?) *(?:\|.*)?$", text_of("tests/style/modules.txt"), re.MULTILINE)
+    matrix = {name: set(used.split()) for name, used in rows}
+    page = dict(re.findall(r"^\| `(\w+)` \|.*\| ([\w ]*) ?\|$", text_of(MODULES_PAGE), re.MULTILINE))
+    for name in sorted(matrix.keys() | page.keys()):
+        words = page.get(name, "").split()
+        below = set(list(matrix)[:list(matrix).index(name)]) if name in matrix else set()
+        used = below - set(words) if words[:1] == ["all"] else set(words)
+        if name not in page or used != matrix.get(name):
+            yield f"{MODULES_PAGE}: {name}: differs from tests/style/modules.txt"
+
+
 pages = [path for path in tree.files() if path.suffix == ".md"]
 output = subprocess.run([PROGRAM, "keys"], capture_output=True, text=True, check=True).stdout
 known, known_kinds = printed_keys(output)
 errors = [error for page in pages for check in (broken_links, wrong_paths) for error in check(page)]
+errors += module_errors()
 errors += differences(known, page_keys(text_of(KEYS_PAGE), known_kinds))
 tree.finish(errors, len(pages) + len(known))
