@@ -75,7 +75,7 @@ static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
 }
 
 /* Runs on the thread; without one, on the caller's. */
-static void work(ls_saver *saver) {
+static void publish_and_report(ls_saver *saver) {
   const double start = ls_clock();
   const ls_status status = publish_all(&saver->save, &saver->snapshot);
   pthread_mutex_lock(&saver->mutex);
@@ -102,7 +102,7 @@ static bool wait_for_work(ls_saver *saver) {
 
 static void *serve(void *context) {
   ls_saver *const saver = context;
-  while (wait_for_work(saver)) work(saver);
+  while (wait_for_work(saver)) publish_and_report(saver);
   return NULL;
 }
 
@@ -210,7 +210,7 @@ void ls_saver_submit(ls_saver *saver, const ls_snapshot *snapshot, const ls_save
   saver->is_busy = true;
   pthread_cond_broadcast(&saver->changed);
   pthread_mutex_unlock(&saver->mutex);
-  if (!saver->has_thread) work(saver);
+  if (!saver->has_thread) publish_and_report(saver);
 }
 
 bool ls_saver_has_failed(ls_saver *saver) {

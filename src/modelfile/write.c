@@ -1,9 +1,9 @@
 /* Writing: the layout of the model format, which checkpoints extend.
  *
  *   /                    format_version, lockstep_version, config, input_shape (dims of a sample),
- * platform, classes, features /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state:
- * running_mean (n), ... /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) if targets
- * are standardised */
+ *                        platform, classes, features
+ *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
+ *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) for standardised targets */
 #include "internal.h"
 
 ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, size_t n_segments,

@@ -1,7 +1,7 @@
 /* The sum of a bucket over all ranks:
  *
- *   1. Each of the P peers of a node copies the other peers' parts of the bucket into its outbox, and sums
- * its own part over the outboxes of all peers.
+ *   1. Each of the P peers of a node copies the other peers' parts of the bucket into its outbox, and
+ *      sums its own part over the outboxes of all peers.
  *   2. The N ranks with the same part exchange its pieces by all-to-all. Each sums its piece; then an
  *      allgather distributes the sums. The traffic is 2 (N - 1) / N of the part each way, as in a ring.
  *   3. Each peer copies the sum of its part into its outbox, and the other parts from the others' outboxes.

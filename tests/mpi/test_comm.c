@@ -390,10 +390,10 @@ static void test_several_windows_at_once(void **state) {
 /* The free bytes of /dev/shm; skips the test if there are too many to fill. */
 static size_t small_free_bytes(void) {
   struct statvfs info;
-  uint64_t room = statvfs("/dev/shm", &info) == 0 ? info.f_bavail * info.f_frsize : UINT64_MAX;
-  ls_comm_broadcast(comm, &room, sizeof room);
-  if (room > 1000000000U / (unsigned)size) skip();
-  return room;
+  uint64_t bytes = statvfs("/dev/shm", &info) == 0 ? info.f_bavail * info.f_frsize : UINT64_MAX;
+  ls_comm_broadcast(comm, &bytes, sizeof bytes);
+  if (bytes > 1000000000U / (unsigned)size) skip();
+  return bytes;
 }
 
 static void check_filled(ls_shared *shared) {
@@ -418,8 +418,7 @@ static void test_too_little_shared_memory(void **state) {
   ls_comm_shared_destroy(comm, &shared);
 }
 
-/* Windows that fit one by one but not together: room that is spoken for counts as taken before it is used.
- */
+/* Windows that fit one by one but not together: allocated memory counts before it is used. */
 static void test_too_little_for_all_windows(void **state) {
   (void)state;
   ls_shared shared[4];
@@ -434,7 +433,6 @@ static void test_too_little_for_all_windows(void **state) {
   for (size_t k = 0; k < COUNT(shared); k++) ls_comm_shared_destroy(comm, &shared[k]);
 }
 
-/* With the argument `bug`, the last rank has a bug while the others wait for it. */
 /* ----------------------------------------------------------------- sums over lanes */
 
 /* The sum over the lanes below a tree node: left half plus right half. */
@@ -506,6 +504,7 @@ static void test_tree_lanes(void **state) {
   settle();
 }
 
+/* With the argument `bug`, the last rank has a bug while the others wait for it. */
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   if (argc > 1 && strcmp(argv[1], "bug") == 0) {

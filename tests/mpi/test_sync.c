@@ -107,31 +107,31 @@ static double distance(size_t n, const float *a, const float *b) {
 typedef struct pair {
   size_t n;
   ls_sync *sync;
-  ls_optim *optim, *alone;
-  float *params, *alone_grads, *alone_params;
+  ls_optim *optim, *single;
+  float *params, *single_grads, *single_params;
   bool is_half; /* ranks exchange bfloat16 */
 } pair;
 
 static void pair_create(pair *p, const ls_sync_config *way, const char *options, size_t n) {
-  *p = (pair){.n = n, .alone = new_optim(options, n), .is_half = is_half(way) && size > 1};
+  *p = (pair){.n = n, .single = new_optim(options, n), .is_half = is_half(way) && size > 1};
   new_sync(way, options, n, SUMS, &p->sync, &p->optim);
   p->params = ls_calloc(n, sizeof(float));
-  p->alone_grads = ls_calloc(n, sizeof(float));
-  p->alone_params = ls_calloc(n, sizeof(float));
-  EXPECT(p->params && p->alone_grads && p->alone_params);
+  p->single_grads = ls_calloc(n, sizeof(float));
+  p->single_params = ls_calloc(n, sizeof(float));
+  EXPECT(p->params && p->single_grads && p->single_params);
   settle();
   const ls_rng rng = ls_rng_make(12, LS_RNG_CHECK, 0, 0);
   ls_rng_normal(&rng, 0, n, p->params);
-  memcpy(p->alone_params, p->params, n * sizeof(float));
+  memcpy(p->single_params, p->params, n * sizeof(float));
 }
 
 static void pair_destroy(pair *p) {
   free_sync(&p->sync);
   ls_optim_destroy(&p->optim);
-  ls_optim_destroy(&p->alone);
+  ls_optim_destroy(&p->single);
   free(p->params);
-  free(p->alone_grads);
-  free(p->alone_params);
+  free(p->single_grads);
+  free(p->single_params);
 }
 
 /* ----------------------------------------------------------------------- steps */
@@ -147,23 +147,23 @@ static void announce_pieces(pair *p, double weight) {
 /* Collective. A step over `rows` rows, distributed and on one rank. */
 static void pair_step(pair *p, uint64_t number, size_t rows) {
   double sums[SUMS];
-  double alone_sums[SUMS];
+  double single_sums[SUMS];
   const ls_shard shard = ls_shard_of(rows, rank, size);
   ls_step step = {.sums = sums, .lr = p->optim->type->lr(p->optim)};
   step.weight = add_rows(number, shard.first, shard.rows, p->n, p->sync->grads, sums);
   if (p->sync->mode == LS_SYNC_OVERLAP) announce_pieces(p, step.weight);
   EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->params) == LS_OK);
 
-  const double weight = add_rows(number, 0, rows, p->n, p->alone_grads, alone_sums);
-  const double norm = sqrt(ls_math_sum_squares(p->n, p->alone_grads)) / weight;
-  ls_optim_step(p->alone, p->alone->type->lr(p->alone), (float)(1.0 / weight), p->alone_grads,
-                p->alone_params);
+  const double weight = add_rows(number, 0, rows, p->n, p->single_grads, single_sums);
+  const double norm = sqrt(ls_math_sum_squares(p->n, p->single_grads)) / weight;
+  ls_optim_step(p->single, p->single->type->lr(p->single), (float)(1.0 / weight), p->single_grads,
+                p->single_params);
 
   EXPECT(step.weight == weight); /* sums of multiples of 1/2 are exact */
-  for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == alone_sums[i]);
+  for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == single_sums[i]);
   EXPECT_CLOSE(step.grad_norm, norm, p->is_half ? 0.05 : 1e-5 * norm);
   EXPECT(!step.wants_stop);
-  EXPECT(p->optim->steps == p->alone->steps);
+  EXPECT(p->optim->steps == p->single->steps);
 }
 
 /* Collective. Several steps: the same bits on all ranks, and the steps of one rank to rounding.
@@ -173,15 +173,16 @@ static void check_steps(const ls_sync_config *way, const char *options, size_t n
   pair p;
   pair_create(&p, way, options, n);
   for (uint64_t step = 0; step < n_steps; step++) pair_step(&p, step, rows + step % 3);
-  const double far = distance(n, p.params, p.alone_params);
+  const double far = distance(n, p.params, p.single_params);
   if (!(far <= tolerance))
-    complain(__FILE__, __LINE__, "%s%s%s, %s, %zu parameters, %zu rows: %g from the step alone",
+    complain(__FILE__, __LINE__, "%s%s%s, %s, %zu parameters, %zu rows: %g from the step of one rank",
              ls_sync_mode_names[way->mode], way->shared_memory ? "" : " by MPI",
              is_half(way) ? " in bfloat16" : "", options, n, rows, far);
   EXPECT(same_bytes(p.params, n * sizeof *p.params));
   for (size_t k = 0; k < p.optim->type->n_slots; k++)
-    EXPECT(distance(p.optim->n, p.optim->slots[k], p.alone->slots[k] + p.optim->first) <= 10.0 * tolerance);
-  if (size == 1) EXPECT(memcmp(p.params, p.alone_params, n * sizeof *p.params) == 0);
+    EXPECT(distance(p.optim->n, p.optim->slots[k], p.single->slots[k] + p.optim->first) <=
+           10.0 * tolerance);
+  if (size == 1) EXPECT(memcmp(p.params, p.single_params, n * sizeof *p.params) == 0);
   pair_destroy(&p);
   settle();
 }
@@ -385,7 +386,7 @@ static void check_nothing_carried(const ls_sync_config *way) {
   EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_ERR_NUMERIC);
   settle();
   pair_step(&p, 0, 13);
-  EXPECT(distance(N, p.params, p.alone_params) <= 2e-2);
+  EXPECT(distance(N, p.params, p.single_params) <= 2e-2);
   pair_destroy(&p);
   settle();
 }
