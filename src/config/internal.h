@@ -159,8 +159,8 @@ void config_reader_close(config_reader *reader);
 ls_status config_reader_next(config_reader *reader, yaml_event_t *event);
 
 /* Fails with "file:line: path: message", or the option instead of file and line. `node` may be NULL. */
-ls_status config_reader_fail(const config_reader *reader, size_t line, const ls_node *node,
-                             const char *format, ...) __attribute__((format(printf, 4, 5)));
+ls_status config_fail(const config_reader *reader, size_t line, const ls_node *node, const char *format,
+                      ...) __attribute__((format(printf, 4, 5)));
 
 /* ----------------------------------------------------------------- parse.c */
 

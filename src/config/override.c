@@ -6,9 +6,8 @@
 
 /* An assignment being applied. */
 typedef struct override {
-  ls_config *config;
-  const char *origin; /* "--set KEY=VALUE" */
-  char *path;         /* segments, each ended by NUL */
+  config_reader source; /* only config and origin, "--set KEY=VALUE", are set */
+  char *path;           /* segments, each ended by NUL */
   size_t n_segments;
   const char *value;
 } override;
@@ -17,7 +16,7 @@ typedef struct override {
 static ls_status split(override *o, const char *assignment) {
   const char *const equals = strchr(assignment, '=');
   if (!equals)
-    return ls_fail(LS_ERR_CONFIG, "%s: no value; must be KEY=VALUE, e.g. optimizer.lr=0.01", o->origin);
+    return config_fail(&o->source, 0, NULL, "no value; must be KEY=VALUE, e.g. optimizer.lr=0.01");
   o->value = equals + 1;
   const size_t length = (size_t)(equals - assignment);
   o->path = calloc(1, length + 1);
@@ -32,20 +31,12 @@ static ls_status split(override *o, const char *assignment) {
     o->n_segments++;
   }
   if (is_empty)
-    return ls_fail(LS_ERR_CONFIG, "%s: a part of the key is empty; must be a path such as optimizer.lr",
-                   o->origin);
-  if (o->n_segments > CONFIG_MAX_DEPTH) {
-    return ls_fail(LS_ERR_CONFIG, "%s: too many parts in the key; must be at most %d parts", o->origin,
-                   CONFIG_MAX_DEPTH);
-  }
+    return config_fail(&o->source, 0, NULL,
+                       "a part of the key is empty; must be a path such as optimizer.lr");
+  if (o->n_segments > CONFIG_MAX_DEPTH)
+    return config_fail(&o->source, 0, NULL, "too many parts in the key; must be at most %d parts",
+                       CONFIG_MAX_DEPTH);
   return LS_OK;
-}
-
-static void write_node_path(const ls_node *node, config_phrase *out) {
-  FILE *const file = fmemopen(out->text, sizeof out->text, "w");
-  if (!file) return;
-  config_write_path(file, node);
-  fclose(file);
 }
 
 /* Finds the item of a list by its index, from 0. */
@@ -55,17 +46,14 @@ static ls_status find_item(const override *o, const ls_node *list, const char *s
     *out = list->children[index];
     return LS_OK;
   }
-  config_phrase path = {""};
-  write_node_path(list, &path);
-  if (list->count == 0)
-    return ls_fail(LS_ERR_CONFIG, "%s: %s: empty list; has no items to set", o->origin, path.text);
-  return ls_fail(LS_ERR_CONFIG, "%s: %s: no item %s in a list of %zu; must be from 0 to %zu", o->origin,
-                 path.text, config_excerpt(segment).text, list->count, list->count - 1);
+  if (list->count == 0) return config_fail(&o->source, 0, list, "empty list; has no items to set");
+  return config_fail(&o->source, 0, list, "no item %s in a list of %zu; must be from 0 to %zu",
+                     config_excerpt(segment).text, list->count, list->count - 1);
 }
 
 static ls_status fail_space(const override *o) {
-  if (o->config->out_of_memory) return ls_fail_memory("an override", sizeof(ls_node));
-  return ls_fail(LS_ERR_CONFIG, "%s: too many values; must be at most %d", o->origin, CONFIG_MAX_NODES);
+  if (o->source.config->out_of_memory) return ls_fail_memory("an override", sizeof(ls_node));
+  return config_fail(&o->source, 0, NULL, "too many values; must be at most %d", CONFIG_MAX_NODES);
 }
 
 /* Finds the child of `node` named by `segment`; *out is NULL if a map does not have it. */
@@ -76,10 +64,8 @@ static ls_status find_inside(const override *o, const ls_node *node, const char 
     *out = ls_node_find(node, segment);
     return LS_OK;
   }
-  config_phrase path = {""};
-  write_node_path(node, &path);
-  return ls_fail(LS_ERR_CONFIG, "%s: %s: %s: a single value, which has no keys; must be a map or a list",
-                 o->origin, path.text, config_excerpt(node->text).text);
+  return config_fail(&o->source, 0, node, "a single value, %s, which has no keys; must be a map or a list",
+                     config_excerpt(node->text).text);
 }
 
 /* Sets `segment` of `node`, now `old` (may be NULL), to `child`. */
@@ -87,7 +73,7 @@ static ls_status place(const override *o, ls_node *node, const char *segment, ls
                        ls_node *child) {
   if (old)
     config_node_replace(old, child);
-  else if (!config_node_put(o->config, node, segment, child))
+  else if (!config_node_put(o->source.config, node, segment, child))
     return fail_space(o);
   return LS_OK;
 }
@@ -98,9 +84,9 @@ static ls_status descend(const override *o, ls_node **node, const char *segment)
   ls_status status = find_inside(o, *node, segment, &next);
   if (status != LS_OK) return status;
   if (!next || ls_node_is_null(next)) {
-    ls_node *const map = config_node_make(o->config, LS_NODE_MAP);
+    ls_node *const map = config_node_make(o->source.config, LS_NODE_MAP);
     if (!map) return fail_space(o);
-    map->origin = o->origin;
+    map->origin = o->source.origin;
     status = place(o, *node, segment, next, map);
     next = map;
   }
@@ -111,8 +97,9 @@ static ls_status descend(const override *o, ls_node **node, const char *segment)
 static ls_status apply(const override *o) {
   ls_node *value = NULL;
   ls_node *old = NULL;
-  ls_status status = config_parse_value(o->config, o->value, o->origin, o->n_segments, &value);
-  ls_node *node = o->config->root;
+  ls_status status =
+      config_parse_value(o->source.config, o->value, o->source.origin, o->n_segments, &value);
+  ls_node *node = o->source.config->root;
   const char *segment = o->path;
   for (size_t i = 1; i < o->n_segments && status == LS_OK; i++) {
     status = descend(o, &node, segment);
@@ -126,8 +113,8 @@ ls_status ls_config_override(ls_config *config, const char *assignment) {
   const config_phrase excerpt = config_excerpt(assignment);
   char origin[sizeof excerpt.text];
   snprintf(origin, sizeof origin, "--set %.200s", excerpt.text);
-  override o = {.config = config, .origin = config_copy_text(config, origin, strlen(origin))};
-  if (!o.origin) return ls_fail_memory("an override", sizeof origin);
+  override o = {.source = {.config = config, .origin = config_copy_text(config, origin, strlen(origin))}};
+  if (!o.source.origin) return ls_fail_memory("an override", sizeof origin);
   ls_status status = split(&o, assignment);
   if (status == LS_OK) status = apply(&o);
   free(o.path);

@@ -27,16 +27,15 @@ static size_t line_of(const yaml_event_t *event) {
 
 static ls_status fail_node(const parse *p, size_t line) {
   if (p->config->out_of_memory) return ls_fail_memory("the config", sizeof(ls_node));
-  return config_reader_fail(&p->reader, line, NULL, "too many values; must be at most %d",
-                            CONFIG_MAX_NODES);
+  return config_fail(&p->reader, line, NULL, "too many values; must be at most %d", CONFIG_MAX_NODES);
 }
 
 /* Creates a node at the end of `parent` (NULL: none), with the key read before it. On failure, leaves *out
  * as it is. */
 static ls_status make_node(parse *p, ls_node_kind kind, size_t line, ls_node *parent, ls_node **out) {
   if (p->depth > CONFIG_MAX_DEPTH) {
-    return config_reader_fail(&p->reader, line, NULL, "nested too deeply; must be at most %d levels",
-                              CONFIG_MAX_DEPTH);
+    return config_fail(&p->reader, line, NULL, "nested too deeply; must be at most %d levels",
+                       CONFIG_MAX_DEPTH);
   }
   ls_node *const node = config_node_make(p->config, kind);
   if (!node) return fail_node(p, line);
@@ -53,7 +52,7 @@ static ls_status copy_text(parse *p, const yaml_event_t *event, const char **out
   const char *const text = (const char *)event->data.scalar.value;
   const size_t length = event->data.scalar.length;
   if (memchr(text, '\0', length))
-    return config_reader_fail(&p->reader, line_of(event), NULL, "a string contains a NUL character");
+    return config_fail(&p->reader, line_of(event), NULL, "a string contains a NUL character");
   *out = config_copy_text(p->config, text, length);
   return *out ? LS_OK : fail_node(p, line_of(event));
 }
@@ -61,8 +60,8 @@ static ls_status copy_text(parse *p, const yaml_event_t *event, const char **out
 static ls_status add_anchor(parse *p, const yaml_event_t *event, const yaml_char_t *name, ls_node *node) {
   if (!name) return LS_OK;
   if (p->n_anchors == CONFIG_MAX_ANCHORS) {
-    return config_reader_fail(&p->reader, line_of(event), NULL, "too many anchors; must be at most %d",
-                              CONFIG_MAX_ANCHORS);
+    return config_fail(&p->reader, line_of(event), NULL, "too many anchors; must be at most %d",
+                       CONFIG_MAX_ANCHORS);
   }
   if (!p->anchors) p->anchors = config_allocate(p->config, CONFIG_MAX_ANCHORS * sizeof(anchor));
   if (!p->anchors) return fail_node(p, line_of(event));
@@ -109,13 +108,13 @@ static ls_status parse_alias(parse *p, const yaml_event_t *event, ls_node *paren
   const size_t line = line_of(event);
   const ls_node *const source = find_anchor(p, name);
   if (!source) {
-    return config_reader_fail(&p->reader, line, NULL, "alias *%s: no such anchor before it",
-                              config_excerpt(name).text);
+    return config_fail(&p->reader, line, NULL, "alias *%s: no such anchor before it",
+                       config_excerpt(name).text);
   }
   for (const ls_node *outer = parent; outer; outer = outer->parent) {
     if (outer == source) {
-      return config_reader_fail(&p->reader, line, NULL, "alias *%s: refers to a node that contains it",
-                                config_excerpt(name).text);
+      return config_fail(&p->reader, line, NULL, "alias *%s: refers to a node that contains it",
+                         config_excerpt(name).text);
     }
   }
   return copy_node(p, source, line, parent, out);
@@ -132,22 +131,13 @@ static ls_status parse_scalar(parse *p, const yaml_event_t *event, ls_node *pare
   return add_anchor(p, event, event->data.scalar.anchor, node);
 }
 
-static ls_status parse_list(parse *p, const yaml_event_t *start, ls_node *parent, ls_node **out) {
-  ls_node *node = NULL;
-  ls_status status = make_node(p, LS_NODE_LIST, line_of(start), parent, &node);
-  if (status == LS_OK) status = add_anchor(p, start, start->data.sequence_start.anchor, node);
-  p->depth++;
-  for (bool more = true; more && status == LS_OK;) {
-    yaml_event_t event;
-    ls_node *ignored = NULL;
-    status = config_reader_next(&p->reader, &event);
-    if (status != LS_OK) break;
-    more = event.type != YAML_SEQUENCE_END_EVENT;
-    if (more) status = parse_node(p, &event, node, &ignored);
-    yaml_event_delete(&event);
-  }
-  p->depth--;
-  *out = node;
+/* Parses the next value, a child of `parent` (NULL: the root). */
+static ls_status parse_next(parse *p, ls_node *parent, ls_node **out) {
+  yaml_event_t event;
+  ls_status status = config_reader_next(&p->reader, &event);
+  if (status != LS_OK) return status;
+  status = parse_node(p, &event, parent, out);
+  yaml_event_delete(&event);
   return status;
 }
 
@@ -155,28 +145,21 @@ static ls_status parse_list(parse *p, const yaml_event_t *start, ls_node *parent
 static ls_status parse_key(parse *p, const yaml_event_t *event, const ls_node *map) {
   const size_t line = line_of(event);
   if (event->type != YAML_SCALAR_EVENT)
-    return config_reader_fail(&p->reader, line, map, "a key cannot be a list or a map; must be a string");
+    return config_fail(&p->reader, line, map, "a key cannot be a list or a map; must be a string");
   if (event->data.scalar.tag)
-    return config_reader_fail(&p->reader, line, map, "tags (!...) are not supported; remove the tag");
+    return config_fail(&p->reader, line, map, "tags (!...) are not supported; remove the tag");
   if (event->data.scalar.anchor)
-    return config_reader_fail(&p->reader, line, map,
-                              "an anchor on a key is not supported; remove the anchor");
+    return config_fail(&p->reader, line, map, "an anchor on a key is not supported; remove the anchor");
   if (event->data.scalar.length == 0)
-    return config_reader_fail(&p->reader, line, map, "empty key; must be a string");
+    return config_fail(&p->reader, line, map, "empty key; must be a string");
   p->key_line = line;
   return copy_text(p, event, &p->key);
 }
 
 static ls_status parse_entry(parse *p, const yaml_event_t *key, ls_node *map) {
-  ls_status status = parse_key(p, key, map);
-  if (status != LS_OK) return status;
-  yaml_event_t event;
   ls_node *ignored = NULL;
-  status = config_reader_next(&p->reader, &event);
-  if (status != LS_OK) return status;
-  status = parse_node(p, &event, map, &ignored);
-  yaml_event_delete(&event);
-  return status;
+  const ls_status status = parse_key(p, key, map);
+  return status == LS_OK ? parse_next(p, map, &ignored) : status;
 }
 
 static int compare_keys(const void *a, const void *b) {
@@ -204,27 +187,44 @@ static ls_status reject_duplicates(const parse *p, const ls_node *map) {
   free(sorted);
   if (!duplicate) return LS_OK;
   if (!p->reader.is_file)
-    return config_reader_fail(&p->reader, 0, duplicate, "duplicate key; remove one of the two");
-  return config_reader_fail(&p->reader, duplicate->line, duplicate,
-                            "duplicate key; first given on line %zu; remove one of the two", first->line);
+    return config_fail(&p->reader, 0, duplicate, "duplicate key; remove one of the two");
+  return config_fail(&p->reader, duplicate->line, duplicate,
+                     "duplicate key; first given on line %zu; remove one of the two", first->line);
 }
 
-static ls_status parse_map(parse *p, const yaml_event_t *start, ls_node *parent, ls_node **out) {
-  ls_node *node = NULL;
-  ls_status status = make_node(p, LS_NODE_MAP, line_of(start), parent, &node);
-  if (status == LS_OK) status = add_anchor(p, start, start->data.mapping_start.anchor, node);
+/* Parses the children of a list or map up to the event `end`. */
+static ls_status parse_children(parse *p, ls_node *node, yaml_event_type_t end) {
+  ls_status status = LS_OK;
   p->depth++;
   for (bool more = true; more && status == LS_OK;) {
     yaml_event_t event;
+    ls_node *ignored = NULL;
     status = config_reader_next(&p->reader, &event);
     if (status != LS_OK) break;
-    more = event.type != YAML_MAPPING_END_EVENT;
-    if (more) status = parse_entry(p, &event, node);
+    more = event.type != end;
+    if (more && node->kind == LS_NODE_MAP)
+      status = parse_entry(p, &event, node);
+    else if (more)
+      status = parse_node(p, &event, node, &ignored);
     yaml_event_delete(&event);
   }
   p->depth--;
-  *out = node;
-  return status != LS_OK ? status : reject_duplicates(p, node);
+  return status;
+}
+
+static ls_status parse_list(parse *p, const yaml_event_t *start, ls_node *parent, ls_node **out) {
+  ls_status status = make_node(p, LS_NODE_LIST, line_of(start), parent, out);
+  if (!*out) return status;
+  status = add_anchor(p, start, start->data.sequence_start.anchor, *out);
+  return status == LS_OK ? parse_children(p, *out, YAML_SEQUENCE_END_EVENT) : status;
+}
+
+static ls_status parse_map(parse *p, const yaml_event_t *start, ls_node *parent, ls_node **out) {
+  ls_status status = make_node(p, LS_NODE_MAP, line_of(start), parent, out);
+  if (!*out) return status;
+  status = add_anchor(p, start, start->data.mapping_start.anchor, *out);
+  if (status == LS_OK) status = parse_children(p, *out, YAML_MAPPING_END_EVENT);
+  return status == LS_OK ? reject_duplicates(p, *out) : status;
 }
 
 static const yaml_char_t *tag_of(const yaml_event_t *event) {
@@ -234,16 +234,15 @@ static const yaml_char_t *tag_of(const yaml_event_t *event) {
   return NULL;
 }
 
-/* Parses the value that begins with `event`. */
+/* Parses the value that begins with `event`. *out must be NULL. */
 static ls_status parse_node(parse *p, const yaml_event_t *event, ls_node *parent, ls_node **out) {
   if (tag_of(event))
-    return config_reader_fail(&p->reader, line_of(event), NULL,
-                              "tags (!...) are not supported; remove the tag");
+    return config_fail(&p->reader, line_of(event), NULL, "tags (!...) are not supported; remove the tag");
   if (event->type == YAML_ALIAS_EVENT) return parse_alias(p, event, parent, out);
   if (event->type == YAML_SCALAR_EVENT) return parse_scalar(p, event, parent, out);
   if (event->type == YAML_SEQUENCE_START_EVENT) return parse_list(p, event, parent, out);
   if (event->type == YAML_MAPPING_START_EVENT) return parse_map(p, event, parent, out);
-  return config_reader_fail(&p->reader, line_of(event), NULL, "missing value");
+  return config_fail(&p->reader, line_of(event), NULL, "missing value");
 }
 
 /* --------------------------------------------------------------- documents */
@@ -255,16 +254,7 @@ static ls_status expect_event(parse *p, yaml_event_type_t wanted, const char *ot
   const bool found = event.type == wanted;
   const size_t line = line_of(&event);
   yaml_event_delete(&event);
-  return found ? LS_OK : config_reader_fail(&p->reader, line, NULL, "%s", otherwise);
-}
-
-static ls_status parse_first_value(parse *p, ls_node **out) {
-  yaml_event_t event;
-  ls_status status = config_reader_next(&p->reader, &event);
-  if (status != LS_OK) return status;
-  status = parse_node(p, &event, NULL, out);
-  yaml_event_delete(&event);
-  return status;
+  return found ? LS_OK : config_fail(&p->reader, line, NULL, "%s", otherwise);
 }
 
 /* Parses the only document; *out stays NULL if there is none. */
@@ -277,7 +267,7 @@ static ls_status parse_stream(parse *p, ls_node **out) {
   const bool is_empty = event.type == YAML_STREAM_END_EVENT;
   yaml_event_delete(&event);
   if (is_empty) return LS_OK;
-  status = parse_first_value(p, out);
+  status = parse_next(p, NULL, out);
   if (status == LS_OK)
     status = expect_event(p, YAML_DOCUMENT_END_EVENT, "text after the end of the document");
   if (status != LS_OK) return status;
@@ -310,11 +300,11 @@ static ls_status parse_root(ls_config *config, const char *text) {
   const ls_status status = parse_text(&p, &root);
   if (status != LS_OK) return status;
   if (!root || ls_node_is_null(root))
-    return config_reader_fail(&p.reader, 0, NULL, "empty file; must be a map of keys (name: value)");
+    return config_fail(&p.reader, 0, NULL, "empty file; must be a map of keys (name: value)");
   if (root->kind != LS_NODE_MAP)
-    return config_reader_fail(&p.reader, root->line, NULL,
-                              "the file cannot be %s; must be a map of keys (name: value)",
-                              config_kind_name(root));
+    return config_fail(&p.reader, root->line, NULL,
+                       "the file cannot be %s; must be a map of keys (name: value)",
+                       config_kind_name(root));
   config->root = root;
   return LS_OK;
 }

@@ -7,8 +7,8 @@
 /* The byte order mark that some editors write. libyaml would count it as a column. */
 #define UTF8_MARK "\xEF\xBB\xBF"
 
-ls_status config_reader_fail(const config_reader *reader, size_t line, const ls_node *node,
-                             const char *format, ...) {
+ls_status config_fail(const config_reader *reader, size_t line, const ls_node *node, const char *format,
+                      ...) {
   const config_place place = {.node = node, .line = reader->is_file ? line : 0, .origin = reader->origin};
   va_list arguments;
   va_start(arguments, format);
@@ -32,7 +32,7 @@ static ls_status fail_encoding(const config_reader *reader) {
   size_t line = 1;
   for (size_t i = 0; i < reader->yaml.problem_offset && reader->text[i]; i++)
     line += reader->text[i] == '\n';
-  return config_reader_fail(reader, line, NULL, "not UTF-8 text: %s", reader->yaml.problem);
+  return config_fail(reader, line, NULL, "not UTF-8 text: %s", reader->yaml.problem);
 }
 
 /* Reports the problem in the words of libyaml. */
@@ -42,10 +42,10 @@ static ls_status fail_syntax(const config_reader *reader) {
   if (yaml->error == YAML_READER_ERROR) return fail_encoding(reader);
   const size_t line = yaml->problem_mark.line + 1;
   const bool has_tab = is_tab_indented(reader->text, line);
-  return config_reader_fail(reader, line, NULL, "not valid YAML at column %zu: %s%s%s%s",
-                            yaml->problem_mark.column + 1, yaml->problem ? yaml->problem : "syntax error",
-                            yaml->context ? " " : "", yaml->context ? yaml->context : "",
-                            has_tab ? "; indent with spaces, not tabs" : "");
+  return config_fail(reader, line, NULL, "not valid YAML at column %zu: %s%s%s%s",
+                     yaml->problem_mark.column + 1, yaml->problem ? yaml->problem : "syntax error",
+                     yaml->context ? " " : "", yaml->context ? yaml->context : "",
+                     has_tab ? "; indent with spaces, not tabs" : "");
 }
 
 ls_status config_reader_open(config_reader *reader) {
