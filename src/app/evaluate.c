@@ -157,7 +157,8 @@ static ls_status add_top_k(ls_metric *metric, uint64_t asked) {
     return ls_fail(LS_ERR_CONFIG,
                    "--top-k %llu: only models that choose between classes have a top-k accuracy",
                    (unsigned long long)k);
-  return ls_fail(LS_ERR_CONFIG, "--top-k %llu: must be below %zu, the number of classes of the model",
+  return ls_fail(LS_ERR_CONFIG,
+                 "--top-k %llu: must be below the number of classes; the model has %zu classes",
                  (unsigned long long)k, metric->n_outputs);
 }
 

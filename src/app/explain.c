@@ -317,7 +317,9 @@ const command app_explain = {
         "remaining gap is below 1e-3 of that difference, or below 1e-4. /attribution in OUT.h5 has the "
         "shape\n"
         "of x. By default the predicted class is explained or, for a regression, each output.\n"
-        "With --importance: the loss of quality if the values of a feature are permuted.",
+        "With --importance: how far accuracy (or r2) drops and the loss rises if the values of a feature "
+        "are\n"
+        "permuted among the samples.",
     .least = 2,
     .most = 2,
     .options = {{"output", 'o', "OUT.h5", "file to write"},

@@ -92,7 +92,7 @@ static ls_status parse(const command *c, int argc, char **argv, arguments *a, bo
        code = getopt_long(argc, argv, letters, longs, NULL)) {
     if (code == 'h') *help = true;
     if (code == 'h') return LS_OK;
-    if (code == ':') return fail_usage(c, "requires a value", argv[optind - 1]);
+    if (code == ':') return fail_usage(c, "the value is missing", argv[optind - 1]);
     const char letter[] = {'-', (char)optopt, '\0'}; /* optopt is 0 or above 255 for a long option */
     const int index = code == '?' ? -1 : option_index(c, code, n);
     if (index < 0)

@@ -9,7 +9,7 @@
 const char *ls_explain_output_name(const ls_explain_names *names, const ls_model *model, size_t k,
                                    char *text, size_t size) {
   const bool is_number = ls_loss_link(model->loss) == LS_LINEAR;
-  if (!is_number && k < names->n_classes) return names->classes[k];
+  if (!is_number && names->classes && k < names->n_classes) return names->classes[k];
   if (is_number && model->n_out == 1)
     snprintf(text, size, "y");
   else

@@ -13,9 +13,9 @@
 #define SIDE_LEAST 200 /* the longer side of the enlarged image */
 #define FRAME      1   /* around each half */
 #define MARGIN     8   /* around both halves and between them */
+#define BACKGROUND 255 /* of all three channels: white */
 #define FLAT_LEAST 8   /* the side of the smallest image without a stored shape */
 
-static const uint8_t background[3] = {255, 255, 255};
 static const uint8_t frame_colour[3] = {160, 160, 160};
 
 /* ---------------------------------------------------------------------- shapes */
@@ -82,15 +82,6 @@ typedef struct canvas {
   uint8_t *pixels; /* (height, width, 3), owned */
 } canvas;
 
-static size_t scale_of(const ls_picture *p) {
-  const size_t side = ls_size_max(p->height, p->width);
-  return ls_size_max((SIDE_LEAST + side - 1) / side, 1);
-}
-
-static void set_pixel(const canvas *c, size_t row, size_t column, const uint8_t colour[3]) {
-  memcpy(c->pixels + 3 * (row * c->width + column), colour, 3);
-}
-
 /* Draws one half and its frame from column `left` on.  colours: (height * width, 3) */
 static void paint_half(const canvas *c, const ls_picture *p, const uint8_t *colours, size_t left) {
   const size_t height = p->height * c->scale;
@@ -99,19 +90,21 @@ static void paint_half(const canvas *c, const ls_picture *p, const uint8_t *colo
     for (size_t j = 0; j < width + 2 * FRAME; j++) {
       const bool is_inside = i >= FRAME && i < height + FRAME && j >= FRAME && j < width + FRAME;
       const size_t pixel = is_inside ? (i - FRAME) / c->scale * p->width + (j - FRAME) / c->scale : 0;
-      set_pixel(c, MARGIN + i, left + j, is_inside ? colours + 3 * pixel : frame_colour);
+      memcpy(c->pixels + 3 * ((MARGIN + i) * c->width + left + j),
+             is_inside ? colours + 3 * pixel : frame_colour, 3);
     }
 }
 
 static ls_status canvas_create(const ls_picture *p, canvas *c) {
-  c->scale = scale_of(p);
+  const size_t side = ls_size_max(p->height, p->width);
+  c->scale = ls_size_max((SIDE_LEAST + side - 1) / side, 1);
   c->height = p->height * c->scale + 2 * (MARGIN + FRAME);
   c->width = 2 * (p->width * c->scale + 2 * FRAME) + 3 * MARGIN;
-  size_t bytes = 0;
-  const bool fits = ls_size_mul(c->height, c->width, &bytes) && bytes <= UINT32_MAX / 3;
-  c->pixels = fits ? ls_calloc(bytes, 3) : NULL;
-  if (!c->pixels) return ls_fail_memory("a picture", bytes);
-  for (size_t i = 0; i < bytes; i++) memcpy(c->pixels + 3 * i, background, 3);
+  size_t n = 0;
+  const bool fits = ls_size_mul(c->height, c->width, &n) && n <= UINT32_MAX / 3;
+  c->pixels = fits ? ls_calloc(n, 3) : NULL;
+  if (!c->pixels) return ls_fail_memory("a picture", n);
+  memset(c->pixels, BACKGROUND, 3 * n);
   return LS_OK;
 }
 
@@ -162,11 +155,10 @@ struct ls_pictures {
 static ls_status create_folder(const char *folder) {
   struct stat facts;
   const char *reason = NULL;
-  if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-    reason = strerror(errno);
-  else if (stat(folder, &facts) == 0 && !S_ISDIR(facts.st_mode))
+  const bool exists = mkdir(folder, 0777) == 0 || errno == EEXIST;
+  if (exists && stat(folder, &facts) == 0 && !S_ISDIR(facts.st_mode))
     reason = "not a folder";
-  else if (access(folder, W_OK | X_OK) != 0)
+  else if (!exists || access(folder, W_OK | X_OK) != 0)
     reason = strerror(errno);
   return reason ? ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, reason) : LS_OK;
 }

@@ -79,12 +79,9 @@ static ls_status check_names(columns *cols, const csv *c) {
 
 /* "a, b, c and 5 more". */
 static void list_names(const columns *cols, char *text, size_t size) {
-  size_t used = 0;
-  for (size_t i = 0; i < cols->n && i < LISTED; i++) {
-    const int length = snprintf(text + used, size - used, "%s%.60s", i ? ", " : "", cols->names[i]);
-    used = ls_size_min(size - 1, used + (size_t)length);
-  }
-  if (cols->n > LISTED) snprintf(text + used, size - used, " and %zu more", cols->n - LISTED);
+  for (size_t i = 0; i < cols->n && i < LISTED; i++)
+    ls_append(text, size, "%s%.60s", i ? ", " : "", cols->names[i]);
+  if (cols->n > LISTED) ls_append(text, size, " and %zu more", cols->n - LISTED);
 }
 
 static ls_status fail_label(const columns *cols, const csv *c, const char *label) {

@@ -311,7 +311,7 @@ USAGE_CASES = [
     Case("unknown letter among others", USAGE, ("-z", "lockstep train --help"), words=(*TRAIN, "-zo", "other")),
     Case("value for a switch", USAGE, ("--overwrite", "lockstep train --help"), words=(*TRAIN, "--overwrite=yes")),
     Case("init layers of no model", USAGE, ("--init-layers", "--init-from"), words=(*TRAIN, "--init-layers", "0")),
-    Case("init layers beyond the last", USAGE, ("--init-layers 0-9", "9", "2"), words=(*INIT, "--init-layers", "0-9")),
+    Case("init layers beyond the last", USAGE, ("--init-layers 0-9", "layer 9", "0 to 1"), words=(*INIT, "--init-layers", "0-9")),
     Case("init from and resume from", USAGE, ("--init-from", "--resume"),
          words=(*INIT, "--resume", "run/checkpoints/step-00000006.h5")),
     Case("init from the run to overwrite", USAGE, ("run/model.h5", "another output"), runs="run",
