@@ -300,7 +300,7 @@ CONFIG_CASES = [
     Case("--set beyond a list", USAGE, ("--set model.7.units=3", "7", "1"), words=(*TRAIN, "--set", "model.7.units=3")),
     Case("empty path of data", USAGE, ("config.yaml:4: data.train", "empty"), edits=(("train: data.h5", 'train: ""'),)),
     Case("empty output", USAGE, ("output", "empty"), words=(*TRAIN, "--output", "")),
-    Case("--set without a word", USAGE, ("--set", "missing"), words=(*TRAIN, "--set")),
+    Case("--set without an argument", USAGE, ("--set", "value"), words=(*TRAIN, "--set")),
 ]
 
 USAGE_CASES = [
