@@ -7,6 +7,7 @@ with adam, whose step is relative to the gradient's own size; velocities 1.1e-6;
 is 1e-5 for all."""
 
 import math
+import sys
 
 import runs
 
@@ -72,12 +73,21 @@ def check_state(state, expected, name, verdicts):
     verdicts.check(not rest, f"{name}: all else has the same bits {rest}")
 
 
-def check_case(here, ranks, name, sets, verdicts):
+class Alone:
+    """The runs at one rank, each made once; `train` returns what it printed."""
+
+    def __init__(self, here):
+        self.here, self.printed = here, {}
+
+    def train(self, name, sets):
+        if name not in self.printed:
+            self.printed[name] = self.here.train(1, f"{name}-1", sets)
+        return self.printed[name]
+
+
+def check_case(here, alone_runs, ranks, name, sets, verdicts):
     sets = [f"train.max_steps={STEPS}", "train.log_every=1", *sets]
-    losses = {}
-    for n in (1, ranks):
-        losses[n] = step_losses(here.train(n, f"{name}-{n}", sets))
-    ours, alone = losses[ranks], losses[1]
+    ours, alone = step_losses(here.train(ranks, f"{name}-{ranks}", sets)), step_losses(alone_runs.train(name, sets))
     verdicts.check(len(ours) == len(alone) == STEPS, f"{name}: {STEPS} losses logged")
     verdicts.check(all(is_close(a, b, 6) for a, b in zip(ours, alone)), f"{name}: losses agree")
     check_rows(here.metrics(f"{name}-{ranks}"), here.metrics(f"{name}-1"), name, verdicts)
@@ -87,24 +97,24 @@ def check_case(here, ranks, name, sets, verdicts):
 def check_accumulated(here, ranks, verdicts):
     """One step from four batches is that of one batch four times as large, the short last ones too."""
     sets = [f"train.max_steps={STEPS}", "train.log_every=1"]
-    whole = step_losses(here.train(ranks, "whole", sets))
-    parts = step_losses(here.train(ranks, "parts", [*sets, "train.batch_size=16", "train.accumulate=4"]))
+    whole = step_losses(here.train(ranks, f"whole-{ranks}", sets))
+    parts = step_losses(here.train(ranks, f"parts-{ranks}", [*sets, "train.batch_size=16", "train.accumulate=4"]))
     verdicts.check(len(whole) == len(parts) == STEPS, "accumulated: as many steps")
     verdicts.check(all(is_close(a, b, 6) for a, b in zip(parts, whole)), "accumulated: losses agree")
-    check_state(here.checkpoint("parts", STEPS), here.checkpoint("whole", STEPS), "accumulated", verdicts)
+    check_state(here.checkpoint(f"parts-{ranks}", STEPS), here.checkpoint(f"whole-{ranks}", STEPS), "accumulated", verdicts)
 
 
-def check_reproducible(here, ranks, verdicts):
+def check_reproducible(here, alone_runs, ranks, verdicts):
     """With lanes, any number of ranks gives the same bits: parameters, the optimizer's state, metrics and all that is
     logged; more ranks than lanes too."""
     cases = {"plain": [], "two-lanes": ["train.lanes=2"], "adam": ["optimizer={type: adam, lr: 0.001}", "train.lanes=1"],
              "batch-5": [*runs.EVERYTHING, "train.batch_size=5", "train.accumulate=1", "train.max_steps=40"]}
     for name, sets in {**(cases if runs.is_quick() else {}), "everything": runs.EVERYTHING}.items():
         sets = ["train.reproducible=true", "train.log_every=1", *sets]
-        lines = {}
-        for n in (1, ranks) if ranks != 4 else (1, 4, 8):
-            output = here.train(n, f"bits-{name}-{n}", sets)
-            lines[n] = [line for line in output.splitlines() if line.startswith("step ")]
+        printed = {1: alone_runs.train(f"bits-{name}", sets)}
+        for n in (ranks,) if ranks != 4 else (4, 8):
+            printed[n] = here.train(n, f"bits-{name}-{n}", sets)
+        lines = {n: [line for line in text.splitlines() if line.startswith("step ")] for n, text in printed.items()}
         last = here.checkpoints(f"bits-{name}-1")[-1]
         alone = runs.Checkpoint(here.folder / f"bits-{name}-1/checkpoints" / last)
         for n in lines.keys() - {1}:
@@ -121,7 +131,7 @@ def check_repeated(here, ranks, verdicts):
     """The same run again at the same number of ranks gives the same bits."""
     sets = [f"train.max_steps={STEPS}"]
     states = []
-    for name in ("once", "again"):
+    for name in (f"once-{ranks}", f"again-{ranks}"):
         here.train(ranks, name, sets)
         states.append(here.checkpoint(name, STEPS))
     verdicts.check(not states[0].different(states[1]), f"repeated: {states[0].different(states[1])}")
@@ -131,23 +141,31 @@ def check_modes(here, ranks, verdicts):
     """Within a node gradients are added up in one order, however: the same bits."""
     states = {}
     for mode in ("auto", "allreduce", "overlap", "sharded"):
-        here.train(ranks, f"mode-{mode}", [*runs.EVERYTHING, f"train.max_steps={STEPS}", f"comm.mode={mode}"])
-        states[mode] = here.checkpoint(f"mode-{mode}", STEPS)
+        here.train(ranks, f"mode-{mode}-{ranks}", [*runs.EVERYTHING, f"train.max_steps={STEPS}", f"comm.mode={mode}"])
+        states[mode] = here.checkpoint(f"mode-{mode}-{ranks}", STEPS)
     for mode, state in states.items():
         wrong = state.different(states["auto"])
         verdicts.check(not wrong, f"modes: {mode} has the bits of auto {wrong}")
 
 
+def check_all(here, alone_runs, ranks, verdicts):
+    for name, sets in CASES.items() if runs.is_quick() else [("everything", runs.EVERYTHING)]:
+        check_case(here, alone_runs, ranks, name, sets, verdicts)
+    check_accumulated(here, ranks, verdicts)
+    check_reproducible(here, alone_runs, ranks, verdicts)
+    check_repeated(here, ranks, verdicts)
+    check_modes(here, ranks, verdicts)
+
+
 def main():
-    ranks = runs.ranks_wanted()
+    if len(sys.argv) < 2:
+        sys.exit(f"usage: {sys.argv[0]} RANKS...")
     verdicts = runs.Verdicts()
     with runs.Runs() as here:
-        for name, sets in CASES.items() if runs.is_quick() else [("everything", runs.EVERYTHING)]:
-            check_case(here, ranks, name, sets, verdicts)
-        check_accumulated(here, ranks, verdicts)
-        check_reproducible(here, ranks, verdicts)
-        check_repeated(here, ranks, verdicts)
-        check_modes(here, ranks, verdicts)
+        alone_runs = Alone(here)
+        for ranks in map(int, sys.argv[1:]):
+            print(f"at {ranks} ranks:")
+            check_all(here, alone_runs, ranks, verdicts)
     verdicts.end()
 
 
