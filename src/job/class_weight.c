@@ -1,11 +1,11 @@
-/* train.class_weight: what a class's samples weigh in training. */
+/* train.class_weight: per-class sample weights in training. */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The classes of a job whose net has n_out outputs; 0: its samples are of no class. */
+/* The number of classes of a job whose model has n_out outputs; 0: a sample does not have one class. */
 static size_t count_classes(const ls_job *job, size_t n_out) {
   if (job->task == LS_TASK_CLASSES) return n_out;
   return job->task == LS_TASK_LABELS && n_out == 1 ? 2 : 0;
@@ -15,7 +15,7 @@ static bool is_list(const ls_node *node) {
   return ls_node_kind_of(node) == LS_NODE_LIST;
 }
 
-/* Within these float32 keeps a sum of weights. */
+/* Between these limits, float32 can hold sums of weights. */
 #define WEIGHT_LEAST 1e-6
 #define WEIGHT_MOST  1e6
 
@@ -69,12 +69,11 @@ void job_check_class_weight(ls_job *job) {
                     "unknown value; must be balanced, or a list of one weight per class");
 }
 
-/* Balanced weights leave out classes that are not there. */
-static void warn_of_absent(size_t n_classes, const double *weights) {
+/* Balanced weights are 0 for classes without samples. */
+static void warn_absent(size_t n_classes, const double *weights) {
   for (size_t k = 0; k < n_classes; k++)
     if (weights[k] == 0.0)
-      ls_log(LS_LOG_WARNING, "train.class_weight: class %zu has no training sample, and gets the weight 0",
-             k);
+      ls_log(LS_LOG_WARNING, "train.class_weight: class %zu has no training samples; its weight is 0", k);
 }
 
 ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out) {
@@ -90,7 +89,7 @@ ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *vie
     for (size_t k = 0; k < n_classes; k++) parse_weight(ls_node_item(node, k), &(*out)[k]);
   } else {
     ls_class_weights_balance(comm, view, n_classes, *out);
-    warn_of_absent(n_classes, *out);
+    warn_absent(n_classes, *out);
   }
   return LS_OK;
 }

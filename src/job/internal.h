@@ -4,9 +4,13 @@
 
 #include "lockstep/job.h"
 
-/* Local. Reads the list `metrics:` into job->measures, once the loss and `data:` are known; collects
- * errors.
- */
+/* Local. Checks the options of `train:` against each other and those of other sections. Collects errors. */
+ls_status job_check_train(ls_job *job, const ls_node *section);
+
+/* Local. Likewise those of the optimizer and the targets, once the optimizer is parsed. */
+void job_check_optimizer(const ls_job *job);
+
+/* Local. Reads the list `metrics:` into job->measures, after the loss and `data:`. Collects errors. */
 void job_read_measures(ls_job *job);
 
 /* Local. Collects an error for each K that is not below the number of classes. */
@@ -14,6 +18,10 @@ void job_check_measures(ls_job *job, size_t n_classes);
 
 /* Local. Whether larger values are better. */
 bool job_measure_is_maximized(const ls_measure *measure);
+
+/* Collective. Opens the datasets of the job and reads their targets; infers the shapes of the model from
+ * the inputs. */
+ls_status job_open_data(ls_comm *comm, ls_setup *setup);
 
 /* Local. Collects errors of train.class_weight that do not depend on the model. */
 void job_check_class_weight(ls_job *job);

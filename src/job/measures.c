@@ -1,16 +1,17 @@
-/* The measures of `metrics:`: what they are called, what they need of a metric, what they say. */
+/* The measures of `metrics:`: their names, the data that they need, their values. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What a metric has to keep for it. */
+/* The data that a metric must keep for a measure. */
 typedef enum needs { NEEDS_SUMS, NEEDS_COUNTS, NEEDS_SCORES } needs;
 
 struct ls_measure_kind {
   const char *name;
   needs needs;
-  bool is_error; /* of numbers, and better when smaller; else of classes and labels, better when larger */
+  bool is_error; /* for regression, and better if smaller; else for classes and labels, and better if larger
+                  */
   double (*value)(const ls_metric *metric, size_t k);
 };
 
@@ -48,7 +49,7 @@ static double mae(const ls_metric *metric, size_t k) {
   return ls_metric_mae(metric);
 }
 
-/* top_K stands for a name for each K. */
+/* The entry top_K stands for any K. */
 #define TOP 0
 static const ls_measure_kind kinds[] = {
     [TOP] = {.name = "top_K", .value = top},
@@ -66,7 +67,7 @@ static bool fits(const ls_measure_kind *kind, ls_task task) {
   return kind->is_error == (task == LS_TASK_REGRESSION);
 }
 
-/* The K of "top_K"; 0 where the text is not one. */
+/* The K of "top_K"; 0 if the text is not of this form. */
 static size_t parse_top(const char *text) {
   if (strncmp(text, "top_", 4) != 0) return 0;
   const char *const digits = text + 4;

@@ -1,5 +1,5 @@
-/* The rows of a batch that each rank and lane computes. */
-#include "internal.h"
+/* Partitions of a batch or a view into shards of ranks or lanes. */
+#include "lockstep/job.h"
 
 void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t rows, ls_partition *out) {
   const size_t n_lanes = tree ? tree->n_lanes : 1;

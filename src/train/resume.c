@@ -6,7 +6,7 @@
 
 /* -------------------------------------------------------------- choice of the start */
 
-/* Whether a file is in a folder, whatever their paths look like. */
+/* Whether a file is in a folder, however their paths are written. */
 static bool is_inside(const char *file, const char *folder) {
   char *const real_file = realpath(file, NULL);
   char *const real_folder = realpath(folder, NULL);

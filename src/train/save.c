@@ -69,7 +69,7 @@ static ls_status check_finite(const trainer *t) {
       (unsigned long long)t->progress.step, t->rate.last);
 }
 
-/* If the ranks held different bits, they would go on to train different models. */
+/* If the ranks held different bits, they would train different models. */
 ls_status train_check_state(trainer *t) {
   const ls_model *const model = t->setup->job->model;
   const ls_digest digests[] = {ls_digest_of(model->params, model->n_params * sizeof *model->params),
