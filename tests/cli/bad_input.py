@@ -588,7 +588,7 @@ def step_down(folder):
         return None
     folder.chmod(0o777)
     if any(not parent.stat().st_mode & 0o001 for parent in pathlib.Path(harness.PROGRAM).resolve().parents):
-        raise Skip("others than root can't reach the program")
+        raise Skip("others than root cannot reach the program")
     return NOBODY
 
 
@@ -670,7 +670,7 @@ def no_parameter_beyond_float32_is_saved(folder, ranks):
         run.must(all(numpy.isfinite(value).all() for value in values), f"{name} must hold finite numbers")
 
 
-def damaged_newest_checkpoint_is_passed_over(folder, ranks):
+def damaged_newest_checkpoint_is_skipped(folder, ranks):
     lay_out(Case("", 0, (), runs="run", damaged=("run/checkpoints/step-00000006.h5",)), folder)
     run = harness.run(folder, *TRAIN, ranks=ranks).exits(0)
     run.reports("warning: ", "step-00000006.h5", "damaged").reports(RESUMED, "run/checkpoints/step-00000003.h5")
@@ -683,7 +683,7 @@ def damaged_newest_checkpoint_is_passed_over(folder, ranks):
 
 
 STORIES = (diverging_run_leaves_the_last_checkpoint, diverging_new_run_saves_nothing,
-           no_parameter_beyond_float32_is_saved, damaged_newest_checkpoint_is_passed_over)
+           no_parameter_beyond_float32_is_saved, damaged_newest_checkpoint_is_skipped)
 
 
 def make_finished_run():

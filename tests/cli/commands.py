@@ -1,4 +1,4 @@
-"""Every command but train does what it says: import, evaluate, predict, info, check, gradcheck, keys, and help."""
+"""Every command but train: import, evaluate, predict, info, check, gradcheck, keys and the help texts."""
 
 import gzip
 import json

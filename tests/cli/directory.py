@@ -1,4 +1,4 @@
-"""What a run does about its directory and its data: one run at a time, no room, no right to write, files that vanish."""
+"""The run directory and the data during a run: locks, full disks, missing permissions, files that vanish."""
 
 import functools
 import os
@@ -155,7 +155,7 @@ def mounted(folder, script, *words, size="200k", ranks=ALONE):
     (folder / "small").mkdir(exist_ok=True)
     mount = f"mount -t tmpfs -o size={size} none small"
     if subprocess.run(["unshare", "-m", "sh", "-c", mount], cwd=folder, capture_output=True).returncode != 0:
-        raise Skip("file systems can't be mounted here")
+        raise Skip("file systems cannot be mounted here")
     before = ("unshare", "-m", "sh", "-c", f'{mount} && {{ {script}; }}', "sh")
     return run(folder, *TRAIN, *words, ranks=ranks, before=before)
 
@@ -181,7 +181,7 @@ def room_for_one_run(folder):
 
 
 def disk_that_fills_up(folder, ranks):
-    """Training goes on while a checkpoint is written, yet ends soon after one that can't be; those before it are whole,
+    """Training goes on while a checkpoint is written, yet ends soon after one that cannot be; those before it are whole,
     and no half of one is left."""
     prepare(folder)
     words = ("-o", "small/run", "--set", "checkpoint={every_steps: 1, every_epochs: 0, keep: 99}", "--set",
@@ -209,7 +209,7 @@ def checkpoint_that_fails_ends_the_run(folder, ranks):
     words = ("train.monitor=epoch", "checkpoint.every_epochs=0", "train.epochs=20000")
     result = run(folder, *TRAIN, *(word for pair in words for word in ("--set", pair)), ranks=ranks).exits(OUTPUT)
     result.reports("error: run/checkpoints/best.h5")
-    result.must(0 < lines(folder) < 20000, "it must end after the first epoch, the best, which can't be saved")
+    result.must(0 < lines(folder) < 20000, "it must end after the first epoch, the best, which cannot be saved")
     result.must("error: run/checkpoints/best.h5" in (folder / "run/train.log").read_text(), "the log has it")
 
 

@@ -1,4 +1,4 @@
-"""`lockstep explain`: files, tables and pictures as a person gets them, and what it refuses."""
+"""`lockstep explain`: files, tables, pictures, and the messages about errors."""
 
 import json
 import re
@@ -123,7 +123,7 @@ def standardised_targets_in_their_units(folder):
     near(result, made["output"], wanted, "outputs", 1e-2)
 
 
-def weights_tell_what_is_important(folder):
+def sample_weights_determine_importance(folder):
     """Where only samples count whose class the first feature tells, the others are of no importance."""
     random = numpy.random.default_rng(5)
     x = random.normal(size=(120, 2)).astype("f4")
@@ -266,7 +266,7 @@ def refusals(folder):
 
 
 TESTS = [iris, importance_of_iris, linear_in_closed_form, standardised_targets_in_their_units,
-         weights_tell_what_is_important, ranks_explain_alike, two_sides_of_one_output, digits,
+         sample_weights_determine_importance, ranks_explain_alike, two_sides_of_one_output, digits,
          flat_pictures_and_names, refusals]
 
 if __name__ == "__main__":

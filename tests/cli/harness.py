@@ -1,9 +1,8 @@
-"""What the command-line tests share: running the program on some ranks, data to run it on, tables of tests.
+"""Shared by the command-line tests: starts the program on any number of ranks, creates data, runs tables of tests.
 
-A test is a name and a function that takes a fresh folder, which is the working directory of what it runs. It
-fails by an exception, and is skipped by Skip. Words on the script's command line pick the tests whose names
-hold all of them; the folders of failed tests stay where LOCKSTEP_KEEP is set. Alone a script takes the build in
-build/, or in LOCKSTEP_BUILD.
+A test is a name and a function that receives a new folder, the working directory of the programs it starts. It fails by an
+exception; Skip skips it. Words on the script's command line select the tests whose names contain all of them. LOCKSTEP_KEEP
+keeps the folders of failed tests. A script started manually uses the build in build/, or in LOCKSTEP_BUILD.
 """
 
 import concurrent.futures
@@ -34,12 +33,12 @@ MPIRUN = os.environ.get("LOCKSTEP_MPIRUN", str(ROOT / "tests/mpirun.sh"))
 DATASETS = ROOT / "datasets"
 
 WORKERS = int(os.environ.get("LOCKSTEP_WORKERS", "8"))  # tests at a time; mpirun waits a second after a failure
-PATIENCE = int(os.environ.get("LOCKSTEP_PATIENCE", "1"))  # more than 1 where sanitizers slow things down
-DEADLINE = 300.0 * PATIENCE  # seconds; only ends what hangs
+PATIENCE = int(os.environ.get("LOCKSTEP_PATIENCE", "1"))  # more than 1 with sanitizers, which are slow
+DEADLINE = 300.0 * PATIENCE  # seconds; only for hangs
 ALONE = 0  # ranks: without mpirun
 FOLDERS = set()  # temporary ones
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as mpirun.sh has it: alone, too
-DURATIONS = []  # (seconds, name) of what is to be soon over
+DURATIONS = []  # (seconds, name) of runs that should be short
 
 # The warning about more threads than cores, which most machines cause in tests at 4 ranks.
 CROWD_WORDS = re.compile(r"^lockstep: warning: \d+ threads .* share \d+ cores?\b.*\n", re.MULTILINE)
@@ -66,11 +65,11 @@ DIGEST_OK = "digest"
 
 
 class Skip(Exception):
-    """The machine can't run this test; the text says why."""
+    """The machine cannot run this test, for the given reason."""
 
 
 class Failure(AssertionError):
-    """What a run did that it should not; the text holds its output."""
+    """A run did not behave as expected; the text contains its output."""
 
 
 def has(text, part):
@@ -121,9 +120,8 @@ def program_command(ranks, words, before=()):
 
 
 def environment(folder, ranks):
-    """Temporary files of the program go to the folder, where a test sees them; those of MPI don't. Alone, MPI
-    ends threads of its own beside the search for leaks, which crashes it: runs under mpirun search for all. What
-    that search alone needs, the whole way to each allocation, is left out with it."""
+    """The environment of the program. Its temporary files are created in the folder, where a test sees them; those of MPI are
+    not. The search for leaks is off without mpirun: it crashes beside the threads that MPI ends then. Runs under mpirun do it."""
     changes = {"OMPI_MCA_orte_tmpdir_base": tempfile.gettempdir(), "TMPDIR": str(folder)}
     if ranks == ALONE:
         changes["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:fast_unwind_on_malloc=1"
@@ -131,8 +129,8 @@ def environment(folder, ranks):
 
 
 def start(folder, *words, ranks=ALONE, user=None, settings=None, before=(), around=()):
-    """Starts the program in the folder; for tests that send signals. Settings are of the environment. `before`: a
-    command that starts it, on each rank, such as env or taskset; `around`: one that starts all of it."""
+    """Starts the program in the folder, for tests that send signals. `settings` are environment variables, `before` is a
+    command that starts each rank, such as env or taskset, and `around` one that starts the whole command."""
     command = [*around, *program_command(ranks, words, before)]
     return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, user=user,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
@@ -166,15 +164,15 @@ def execute(folder, *command):
 
 
 def run_well(folder, *words, **how):
-    """A run that ends well, without a word on stderr."""
+    """Runs the program, which must exit with 0 and print nothing to stderr."""
     result = run(folder, *words, **how).exits(0)
-    return result.must(result.err == "", "nothing is wrong, so stderr must be empty")
+    return result.must(result.err == "", "stderr must be empty")
 
 
 # ---------------------------------------------------------------------- files
 
 def write_arrays(path, arrays):
-    """An HDF5 file of arrays by their paths; a value may be (array, attributes)."""
+    """Writes an HDF5 file. `arrays`: path -> array or (array, attributes)."""
     with h5py.File(path, "w") as file:
         for name, value in arrays.items():
             array, attributes = value if isinstance(value, tuple) else (value, {})
@@ -183,7 +181,7 @@ def write_arrays(path, arrays):
 
 
 def write_file(path, content):
-    """Text, bytes, arrays by their paths, or a function that writes the file."""
+    """Writes a file. `content`: text, bytes, arrays by their paths, or a function that writes the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if callable(content):
         content(path)
@@ -196,7 +194,7 @@ def write_file(path, content):
 
 
 def flip_byte(path, place=-100):
-    """Damages a file by a single byte."""
+    """Flips a bit of one byte of a file."""
     content = bytearray(path.read_bytes())
     content[place] ^= 0x40
     path.write_bytes(bytes(content))
@@ -211,14 +209,14 @@ def snapshot(folder):
 
 
 def read_csv(path):
-    """(header, rows of texts)."""
+    """Returns (header, rows) as texts."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     return rows[0], rows[1:]
 
 
 def model_arrays(path):
-    """The arrays below /model by their paths."""
+    """Returns the arrays below /model by their paths."""
     found = {}
 
     def take(name, item):
@@ -231,7 +229,7 @@ def model_arrays(path):
 
 
 def three_classes(n=24, n_features=4):
-    """Points around three centres, float32, and their classes."""
+    """Returns points around three centres, (n, n_features) float32, and their classes, (n) int64."""
     random = numpy.random.default_rng(7)
     y = numpy.arange(n) % 3
     x = random.normal(size=(n, n_features)) + 3.0 * numpy.eye(3, n_features)[y]
@@ -255,7 +253,7 @@ train:
 
 
 def edited(*edits, text=CONFIG):
-    """The config with texts in it replaced by others."""
+    """Returns the config with texts replaced: each edit is (old, new)."""
     for old, new in edits:
         if old not in text:
             raise ValueError(f"the config has no text {old!r}")
@@ -266,14 +264,14 @@ def edited(*edits, text=CONFIG):
 # ---------------------------------------------------------------------- tests
 
 def temporary_folder(prefix="lockstep-cli-"):
-    """The owner removes it."""
+    """Creates a temporary folder, which the caller removes."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
     FOLDERS.add(folder)
     return folder
 
 
 def descendants(parent):
-    """The processes that another one started, and those that they did."""
+    """Returns the processes below another one."""
     words = []
     for path in pathlib.Path(f"/proc/{parent}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # it ended meanwhile
@@ -297,12 +295,12 @@ def ranks_of(parent):
 
 @contextlib.contextmanager
 def workers():
-    """Threads for tests. Where the script is told to end, as meson does after a timeout, all that it started ends, too,
-    which a signal to its group does not reach, and no folder stays."""
+    """A pool of threads for tests. On TERM or INT, which meson sends after a timeout, all processes below the script end too,
+    also those in other process groups, and the folders are removed."""
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         def end(number, _):
             pool.shutdown(wait=False, cancel_futures=True)
-            for _ in range(2):  # a thread may have gone on to its next run
+            for _ in range(2):  # a thread may have started its next run
                 for pid in descendants(os.getpid()):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -316,7 +314,7 @@ def workers():
 
 
 def attempt(test):
-    """Runs one test in a folder of its own; (name and seconds, verdict, text)."""
+    """Runs one test in its own folder. Returns (name and seconds, verdict, text)."""
     name, function = test
     folder, since = temporary_folder(), time.monotonic()
     verdict, text = "passed", ""
@@ -336,7 +334,7 @@ def attempt(test):
 
 
 def main(tests):
-    """Runs the tests, tells of each, and ends the script: 1 if any failed."""
+    """Runs the tests, prints the verdict of each, and exits with 1 if any failed."""
     wanted = [test for test in tests if all(word in test[0] for word in sys.argv[1:])]
     counts = dict.fromkeys(("passed", "FAILED", "skipped"), 0)
     with workers() as pool:

@@ -1,5 +1,4 @@
-"""What a step does to the weights, in closed form, and what steers a run: penalties, clipping, schedules, early
-stopping, diagnostics, the learning rate range test."""
+"""Training methods against closed forms: penalties, clipping, schedules, early stopping, diagnostics, lr-find."""
 
 import math
 import re
@@ -175,7 +174,7 @@ def deep(hidden, n=11):
     return ("  - {layer: dense, units: 8, activation: relu}", layers)
 
 
-def a_vanishing_gradient_is_told(folder):
+def a_vanishing_gradient_causes_a_warning(folder):
     prepare(folder, deep("activation: sigmoid"))
     result = harness.run(folder, "train", "config.yaml").exits(0)
     result.reports("warning: ", "gradient", "0-dense", "vanish")
@@ -186,7 +185,7 @@ def a_vanishing_gradient_is_told(folder):
     train(folder, "--overwrite")
 
 
-def dead_units_are_told(folder):
+def dead_units_cause_a_warning(folder):
     """ReLUs of weights 0 are 0 for every sample, and stay so."""
     prepare(folder, ("activation: relu", "activation: relu, init: zeros"))
     result = harness.run(folder, "train", "config.yaml").exits(0)
@@ -225,7 +224,7 @@ def saturated_outputs_are_counted(folder):
         result.must(0.05 < wanted < 0.95 and abs(told - wanted) < 2e-3, f"{kind}: told {told}, wanted {wanted}")
 
 
-def growth_without_bound_is_told(folder):
+def growing_norms_cause_a_warning(folder):
     """A linear net at a rate that it does not bear: the error grows by the same factor each step."""
     prepare(folder, ("  - {layer: dense, units: 8, activation: relu}\n", ""), ("units: 3, activation: softmax", "units: 1"),
             ("categorical_cross_entropy", "mse"), ("batch_size: 8", "batch_size: full"), ("epochs: 2", "epochs: 15"),
@@ -317,8 +316,8 @@ def accumulated_batches_are_one(folder):
 TESTS = [
     l2_adds_its_gradient, l1_is_a_proximal_step, penalties_are_not_in_the_loss, clip_by_norm, clip_by_value,
     every_rate_is_logged, a_plateau_lowers_the_rate, early_stopping_ends_the_run, min_delta_asks_for_more,
-    a_vanishing_gradient_is_told, dead_units_are_told, gradient_norms_are_means_over_samples,
-    saturated_outputs_are_counted, growth_without_bound_is_told, diagnostics_can_be_left_out, norms_are_those_of_the_weights,
+    a_vanishing_gradient_causes_a_warning, dead_units_cause_a_warning, gradient_norms_are_means_over_samples,
+    saturated_outputs_are_counted, growing_norms_cause_a_warning, diagnostics_can_be_left_out, norms_are_those_of_the_weights,
     a_rate_is_suggested, range_test_refuses_nonsense, divergence_points_to_the_range_test, accumulated_batches_are_one,
 ]
 

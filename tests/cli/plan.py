@@ -1,5 +1,4 @@
-"""lockstep plan: the table adds up, what must rise rises, and mistakes are told. Nothing here asks how fast the
-machine is."""
+"""`lockstep plan`: the table is consistent and monotonic, and errors are reported. No test depends on the machine's speed."""
 
 import json
 import math
@@ -139,7 +138,7 @@ def the_run_directory_is_left_alone(folder):
     result.says("help|faster")
 
 
-def mistakes_are_told(folder):
+def errors_are_reported(folder):
     prepare(folder)
     cases = ((("--nodes", "0"), ("--nodes 0", "1", "10000")),
              (("--nodes", "two", *LINKS), ("--nodes two",)),
@@ -165,7 +164,7 @@ def mistakes_are_told(folder):
 
 
 TESTS = (the_table_adds_up, slower_links_cost_more, what_was_asked_for_counts, ten_thousand_ranks,
-         many_ranks_measure_at_once, lanes_stay_whole, the_run_directory_is_left_alone, mistakes_are_told)
+         many_ranks_measure_at_once, lanes_stay_whole, the_run_directory_is_left_alone, errors_are_reported)
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

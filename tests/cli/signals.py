@@ -1,14 +1,13 @@
-"""Signals in every phase of a run, to every process that people send them to: nothing is lost, and the same command
-goes on to the same model, bit for bit.
+"""Signals in every phase of a run, to every process: nothing is lost, and the run resumes to the same bits.
 
-  signals.py             a few of each, for the test suite
-  signals.py --count N   N hits of USR1 at each target in each phase, of TERM and INT in each phase, of each other kind
-                         in all: with 100, an hour on two cores. --only WORD: kinds, targets or phases that have it
+  signals.py             a few signals of each kind, for the test suite
+  signals.py --count N   USR1 N times at each target in each phase, TERM and INT N times in each phase, each other kind N
+                         times in total: with 100, an hour on two cores. --only WORD selects kinds, targets or phases
 
-A *chain* is one run that is stopped and started again many times, at 1, 2 and 4 ranks in turn, and compared at its end
-with an undisturbed one. Where a run is, is seen from outside: by which signals its ranks catch, by the data file that
-is open, by the last line of train.log, by files under temporary names. A signal counts as a hit where the run was in
-the same phase just before it and just after.
+A *chain* is one run that is stopped and resumed many times, at 1, 2 and 4 ranks in turn, and compared at its end with an
+undisturbed run. The phase of a run is observed from outside: by the signals that its ranks catch, by the open data file, by
+the last line of train.log, by temporary files. A signal counts as a hit if the run was in the same phase just before and just
+after it.
 """
 
 import argparse
@@ -309,7 +308,7 @@ def compare(folder, reference, result):
 
 
 def end_well(folder, reference, ranks=ALONE):
-    """The same command once more goes on to the end."""
+    """The same command once more resumes to the end."""
     result = harness.run_well(folder, "train", "config.yaml", ranks=ranks)
     compare(folder, reference, result)
 
@@ -326,7 +325,7 @@ class Needs:
         self.wanted = wanted  # numbers by (kind, target, phase)
         self.hits, self.given = collections.Counter(), collections.Counter()
         self.n_given = self.n_settled = 0
-        self.most = 5 * sum(wanted.values()) + 50  # a phase that can't be hit ends it
+        self.most = 5 * sum(wanted.values()) + 50  # a phase that cannot be hit ends it
         self.failures = []
 
     def open(self):

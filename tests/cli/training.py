@@ -1,4 +1,4 @@
-"""What `lockstep train` does: the run directory, ending and going on, every kind of task end to end."""
+"""`lockstep train`: the run directory, interruption and resume, initial weights, and every kind of task end to end."""
 
 import json
 import math
@@ -83,7 +83,7 @@ def xor_needs_a_hidden_layer(folder):
     result.must(float(column(folder, "train_accuracy", "bent")[-1]) == 1.0, "all four points must come out right")
     result.must(float(column(folder, "train_loss", "bent")[-1]) < 0.1, "the loss must fall")
     result = run_well(folder, "train", "xor/linear.yaml", "-o", "straight")
-    result.must(float(column(folder, "train_accuracy", "straight")[-1]) <= 0.75, "a line can't part the points")
+    result.must(float(column(folder, "train_accuracy", "straight")[-1]) <= 0.75, "a line cannot part the points")
     loss = float(column(folder, "train_loss", "straight")[-1])
     result.must(abs(loss - math.log(2)) < 0.01, "the loss must stay at ln 2")
 
@@ -302,7 +302,7 @@ def threads_by_variables(folder):
     check_threads(folder, 1, "--set", "train.reproducible=true", variables=("OMP_NUM_THREADS=2",))
 
 
-def too_many_threads_are_told(folder):
+def too_many_threads_cause_a_warning(folder):
     prepare(folder)
     check_crowd(folder, 2, "--set", "comm.threads=2", cores=CORES[:1])
     check_crowd(folder, 3, variables=("OMP_NUM_THREADS=3",), ranks=2, cores=CORES[:1])
@@ -337,7 +337,7 @@ def facts_are_in_the_log(folder):
         result.must(not re.search(pattern, result.out, re.MULTILINE), f"only the log may have {pattern}")
 
 
-def start_up_is_told(folder):
+def start_up_time_is_printed(folder):
     prepare(folder)
     result = train(folder, "--set", "train.log_every=1", "--set", "train.max_steps=1", ranks=2)
     told = re.search(r"^ready in (\d+\.\d\d) s\nstep 1 ", result.out, re.MULTILINE)
@@ -355,7 +355,7 @@ def no_steps(folder):
     train(folder).reports(RESUMED, "run/checkpoints/step-00000000.h5").reports(DONE, "2 epochs", "16 steps")
 
 
-def going_on_makes_no_difference(folder):
+def resume_makes_no_difference(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"),
             ("activation: relu}\n", "activation: relu}\n  - {layer: dropout, rate: 0.25}\n"))
     train(folder, "-o", "whole")
@@ -369,7 +369,7 @@ def going_on_makes_no_difference(folder):
         result.must(column(folder, name) == column(folder, name, "whole"), f"the column {name} must be the same")
 
 
-def going_on_with_other_ranks(folder):
+def resume_on_other_ranks(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"))
     train(folder, "-o", "whole")
     train(folder, "--set", "train.max_steps=5", ranks=4)
@@ -419,7 +419,7 @@ def other_validation_data_start_the_best_anew(folder):
     again.must("best" not in again.err, "a copy at another path is the same")
 
 
-def another_platform_is_told(folder):
+def another_platform_is_reported(folder):
     """BLAS kernels for an older processor round otherwise: where they are there, going on says so."""
     prepare(folder)
     command = ["env", "OPENBLAS_CORETYPE=Nehalem", harness.PROGRAM, "train", "config.yaml", "--set", "train.max_steps=5"]
@@ -441,7 +441,7 @@ def overwrite_removes_the_run_alone(folder):
     result = train(folder, "--overwrite", "--set", "seed=2", "--set", "model.0.units=9", "--set", "train.epochs=1")
     result.must(steps_saved(folder) == ["best.h5", "notes.txt", "step-00000008.h5"], f"left: {steps_saved(folder)}")
     result.must((folder / "run/notes.txt").read_text() == "mine", "files of others stay")
-    result.must(len(column(folder, "epoch")) == 1, "metrics.csv begins anew")
+    result.must(len(column(folder, "epoch")) == 1, "metrics.csv starts again")
     second = model_arrays(folder / "run/model.h5")
     result.must(len(first["0-dense/b"]) == 8 and len(second["0-dense/b"]) == 9, "the model is a new one")
 
@@ -465,7 +465,7 @@ def resume_from_a_file_of_another_run(folder):
     result.must(steps_saved(folder) == before, "nothing may be removed")
 
 
-def going_back_in_a_run_drops_what_came_later(folder):
+def resume_from_an_older_checkpoint_drops_later_steps(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"))
     train(folder, "--set", "checkpoint.keep=9")
     result = run(folder, "train", "config.yaml", "--resume", "run/checkpoints/step-00000016.h5", "--set",
@@ -537,7 +537,7 @@ def resume_from_a_file(folder):
     result.must(same_model(folder / "whole/model.h5", folder / "run/model.h5"), "the models differ")
 
 
-def log_every_tells_of_steps(folder):
+def log_every_prints_steps(folder):
     prepare(folder)
     result = train(folder, "--set", "train.log_every=3")
     told = [line.split()[1] for line in result.out.splitlines() if line.startswith("step ")]
@@ -575,7 +575,7 @@ def unstamped(path):
     return "\n".join(line[20:] for line in path.read_text().splitlines())
 
 
-def whole_model_is_taken(folder):
+def all_weights_are_copied(folder):
     base_and_new(folder)
     base = model_arrays(folder / "base/model.h5")
     for name in ("model.h5", "checkpoints/best.h5"):
@@ -591,7 +591,7 @@ def whole_model_is_taken(folder):
         result.must(len(slots) == 2 and not numpy.any(slots), "the optimizer starts anew")
 
 
-def other_layers_are_initialised_anew(folder):
+def other_layers_are_initialized_from_the_seed(folder):
     base_and_new(folder)
     harness.write_arrays(folder / "data.h5", {"x": X[::-2], "y": Y[::-2] % 2})
     words = ("--set", "model.3.units=2")
@@ -605,7 +605,7 @@ def other_layers_are_initialised_anew(folder):
     result = train(folder, *words, "--init-from", "base/model.h5", "-o", "tuned").reports(DONE, "3 epochs")
 
 
-def blocks_are_taken_one_by_one(folder):
+def parameters_are_copied_one_by_one(folder):
     """More features: the first W is another, its b is taken. Another kind of layer has another path."""
     base_and_new(folder)
     harness.write_arrays(folder / "data.h5", {"x": numpy.hstack([X, X]), "y": Y})
@@ -615,7 +615,7 @@ def blocks_are_taken_one_by_one(folder):
     result.must(sources(arrays, base=model_arrays(folder / "base/model.h5"))["0-dense/b"] == "base", "b is taken")
 
 
-def layers_are_taken_by_number(folder):
+def layers_are_selected_by_number(folder):
     base_and_new(folder)
     base = model_arrays(folder / "base/model.h5")
     _, seed = initial(folder, output="seed")
@@ -633,7 +633,7 @@ def layers_are_taken_by_number(folder):
     result.must(not (folder / "bad").exists(), "an error leaves no run")
 
 
-def layers_inside_others_are_taken(folder):
+def nested_layers_are_copied(folder):
     text = edited(("activation: relu}\n", "activation: relu}\n  - layer: residual\n    layers:\n"
                    "      - {layer: dense, units: 6, activation: tanh}\n      - {layer: batch_norm}\n"))
     base_and_new(folder, text)
@@ -644,7 +644,7 @@ def layers_inside_others_are_taken(folder):
                 f"all of the residual layer is taken: {found}")
 
 
-def going_on_does_not_take_weights_again(folder):
+def resume_does_not_initialize_weights_again(folder):
     """The same command, run again after it was cut short, gives the run without a break."""
     base_and_new(folder)
     words = ("--init-from", "base/model.h5")
@@ -667,7 +667,7 @@ def weights_are_the_same_on_all_ranks(folder):
     result.must(same_model(folder / "alone/model.h5", folder / "three/model.h5"), "the models differ")
 
 
-def inputs_of_another_scale_are_told(folder):
+def inputs_of_another_scale_cause_a_warning(folder):
     """The normaliser is the new run's: standardised (x - mean) / std, what is 0 +- 1 there was s +- r before."""
     base_and_new(folder, edited(("data.h5", "data.h5\n  normalize: standardize")))
     train(folder, "--init-from", "base/model.h5", "-o", "alike")
@@ -698,7 +698,7 @@ def start_long_run(folder, ranks, *words):
 
 
 def check_stopped(folder, result, ranks, least=8):
-    """There is a checkpoint, from which the run goes on as if nothing had been."""
+    """There is a checkpoint, from which the run resumes to the same bits."""
     step = max(harness.saved_steps(folder / "run/checkpoints"))
     result.must(step >= least, "an epoch of 8 steps was over")
     end = f"train.max_steps={step + 3}"
@@ -718,7 +718,7 @@ def stopped_by(number, ranks, folder):
 
 
 def terminated_under_mpirun(folder):
-    """mpirun exits with 1 whatever its ranks return, and kills them within seconds."""
+    """mpirun exits with 1 regardless of what its ranks return, and kills them within seconds."""
     process = start_long_run(folder, 2)
     process.send_signal(signal.SIGTERM)
     result = harness.finish(process).exits(1)
@@ -742,7 +742,7 @@ def stopped_by_max_time(ranks, folder):
         result = run(folder, "train", "config.yaml", "--set", f"train.max_time={limit}s", ranks=ranks).exits(STOPPED)
         result.must(ranks != ALONE or result.seconds < limit + 1, "it must end in time")
         match = re.match(r"lockstep: warning: .*train\.max_time.* step (\d+)", result.err)
-        result.must(match and result.err.count("lockstep:") == 1, "one line must say so")
+        result.must(match and result.err.count("lockstep:") == 1, "one line must report it")
         steps.append(int(match[1]))
         result.must(steps[-1] in harness.saved_steps(folder / "run/checkpoints"), "that step must be saved")
     result.reports(RESUMED, f"run/checkpoints/step-{steps[0]:08}.h5")
@@ -804,7 +804,7 @@ def validation_in_a_file(folder):
     evaluated.says(f"loss      {loss:.6f}")
 
 
-def weights_tell_what_counts(folder):
+def sample_weights_are_applied(folder):
     """Samples of weight 0 are as good as absent: wrong labels there do no harm."""
     wrong = numpy.arange(60) % 4 == 0
     y = numpy.where(wrong, (Y + 1) % 3, Y)
@@ -847,17 +847,17 @@ TESTS = [
     regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
     monitor_chooses_the_best_epoch, more_metrics_have_columns, more_metrics_survive_a_resume,
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
-    threads_by_the_cores, threads_by_variables, too_many_threads_are_told, threads_by_the_quota, start_up_is_told, facts_are_in_the_log,
-    output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, going_on_makes_no_difference,
-    going_on_with_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
-    other_validation_data_start_the_best_anew, another_platform_is_told, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
-    resume_from_a_file_of_another_run, going_back_in_a_run_drops_what_came_later, lost_model_is_made_again,
+    threads_by_the_cores, threads_by_variables, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
+    output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, resume_makes_no_difference,
+    resume_on_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
+    other_validation_data_start_the_best_anew, another_platform_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    resume_from_a_file_of_another_run, resume_from_an_older_checkpoint_drops_later_steps, lost_model_is_made_again,
     a_finished_run_has_its_final_model,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
-    whole_model_is_taken, other_layers_are_initialised_anew, blocks_are_taken_one_by_one, layers_are_taken_by_number,
-    layers_inside_others_are_taken, going_on_does_not_take_weights_again, weights_are_the_same_on_all_ranks,
-    inputs_of_another_scale_are_told, log_every_tells_of_steps, terminated_under_mpirun, usr1_to_one_rank, max_time_is_a_time, one_hot_and_columns_are_class_numbers,
-    names_that_people_use, every_type_of_input, validation_in_a_file, weights_tell_what_counts,
+    all_weights_are_copied, other_layers_are_initialized_from_the_seed, parameters_are_copied_one_by_one, layers_are_selected_by_number,
+    nested_layers_are_copied, resume_does_not_initialize_weights_again, weights_are_the_same_on_all_ranks,
+    inputs_of_another_scale_cause_a_warning, log_every_prints_steps, terminated_under_mpirun, usr1_to_one_rank, max_time_is_a_time, one_hot_and_columns_are_class_numbers,
+    names_that_people_use, every_type_of_input, validation_in_a_file, sample_weights_are_applied,
     full_batch_and_batch_of_one, more_ranks_than_samples, ranks_make_no_difference,
 ]
 

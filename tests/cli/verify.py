@@ -1,4 +1,4 @@
-"""scripts/verify: the promises hold here; one that does not is told, and an interrupted check leaves nothing behind."""
+"""scripts/verify: all promises hold, a broken promise is reported, and an interrupted check leaves no files."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""What the tests of disks share: a small reproducible run in `out/run`, its result, the recorder on rank 0."""
+"""Shared by the tests of disks: a small reproducible run in `out/run`, its result, and the recorder on rank 0."""
 
 import pathlib
 import random

@@ -1,5 +1,6 @@
-"""Damaged files are refused, and never taken for others: every byte of a model and of a checkpoint in the process
-(damage.c), and some through the program, which takes the checkpoint before the damaged one."""
+"""Every damage of a model or checkpoint is detected, and the checkpoint before a damaged one is used.
+
+damage.c damages every byte in the process; some damages also go through the program."""
 
 import re
 

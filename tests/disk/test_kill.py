@@ -1,12 +1,11 @@
-"""A run that is killed again and again goes on each time from its newest checkpoint, and in the end is the run that
-nothing disturbed.
+"""A run that is killed again and again resumes from its newest checkpoint, and its result equals that of an undisturbed run.
 
-    test_kill.py [--long] [WORD...]
+  test_kill.py [--long] [WORD...]
 
-kills 50 times, --long 1000 times (ten minutes on a quiet machine): mpirun and all ranks at once, 1, 2 or 4 of them, or
-the one process without mpirun, in turn; the moments are spread over start-up, steps and writes. The steps are so
-small that most of the time goes into checkpoints. Beside that one process is killed just before some of its calls on
-the disk, with --long before each of them."""
+50 kills, with --long 1000 (ten minutes on a quiet machine): mpirun with all of its 1, 2 or 4 ranks at once, or the single
+process without mpirun, in turn. The kills are spread over start-up, steps and writes; steps are so small that most of the time
+goes into checkpoints. In addition, one process is killed just before some of its calls on the disk; with --long, before each.
+"""
 
 import functools
 import os

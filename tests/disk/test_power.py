@@ -1,10 +1,11 @@
-"""The power may fail at any time: a run's calls are recorded (recorder.c) and cut after each of them; every state that
-the disk may then be in has a usable checkpoint (replay.c), and some of these states are gone on from to the end,
-which must be that of a run that nothing disturbed.
+"""Power failures: after a cut at any call of a run, the disk has a usable checkpoint, and the run resumes to the same result.
 
-    test_power.py [--long] [WORD...]
+recorder.c records the calls of a run, and replay.c checks every state that the disk may have after each of them. Some of these
+states are resumed to the end, which must equal that of an undisturbed run.
 
---long goes on from 400 states of each run instead of 5 (half an hour)."""
+  test_power.py [--long] [WORD...]
+
+--long resumes from 400 states of each run instead of 5 (half an hour)."""
 
 import re
 import shutil

@@ -1,7 +1,7 @@
-"""Training across hosts gives the model of one rank, whatever way the gradients go; and the hosts are what they say:
-no shared memory between them, a rate, a delay, and an end with their owner.
+"""Training on several hosts gives the model of one rank, in every mode of comm.
 
-The distances are ||difference|| / ||array|| to the run of one rank, over parameters and the optimizer's state."""
+The hosts are also checked: they share no memory, have the given rate and delay, and end with their owner. Distances are
+||difference|| / ||array|| to the run of one rank, over parameters and the optimizer's state."""
 
 import contextlib
 import pathlib

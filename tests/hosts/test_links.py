@@ -1,12 +1,13 @@
-"""Runs over two hosts whose link is cut or slow, or of which one is killed or frozen: the ranks that can still run are
-gone soon after comm.timeout, a line names the other host, and the run goes on from its last checkpoint. What recovers
-in time, what is slow, and what works for long changes nothing.
+"""Two hosts whose link is cut or slow, or of which one dies or freezes: the run ends soon after comm.timeout and resumes.
 
-mpirun waits for a daemon that it can't reach unless the keepalive of its own connections ends before comm.timeout;
-that is tried too, and elsewhere it is killed.
+All ranks that can still run end, a message names the other host, and the run resumes from its last checkpoint. A short
+interruption, a slow link and long work change nothing.
 
-Words on the command line pick the cases whose names hold all of them. --limit SECONDS: another comm.timeout than the
-test's; the README has those of --limit 10. Alone it takes the build in build/, or in LOCKSTEP_BUILD."""
+mpirun waits for a daemon that it cannot reach unless the keepalive of its own connections ends before comm.timeout. One case
+tests that; in the others mpirun is killed.
+
+Words on the command line select the cases whose names contain all of them. --limit SECONDS sets another comm.timeout;
+tests/README.md has the results of --limit 10. The script uses the build in build/, or in LOCKSTEP_BUILD."""
 
 import argparse
 import concurrent.futures

@@ -1,4 +1,4 @@
-"""A bug on one rank ends all ranks within seconds, with code 70, though the others wait for it in a collective."""
+"""A failed assertion on one rank ends all ranks within seconds, with code 70, although the others wait in a collective."""
 
 import subprocess
 import time

@@ -1,5 +1,8 @@
-"""A run that was stopped anywhere and went on is the run that was never stopped: at the same number of ranks to the
-bit, but for the clock and the config; at another number to rounding. Stopped by max_steps, or killed without warning.
+"""A resumed run equals the uninterrupted run: to the bit at the same number of ranks, to rounding at another one.
+
+Runs are stopped by max_steps, or killed. Time values and the stored config may differ.
+
+  test_resume_equal.py RANKS [--long]     --long runs all checks at this number of ranks
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite: told alike on all ranks, or left out as if they had never been."""
+"""Steps with a loss or gradient that is not finite: reported on all ranks alike, or skipped without effect."""
 
 import os
 import re

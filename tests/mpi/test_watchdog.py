@@ -1,6 +1,7 @@
-"""A rank that is killed, stopped or hangs ends the whole run: no process is left, the exit code is not 0, and the run
-resumes from its last checkpoint. The watchdog's message names a rank that is stopped or hangs. Long work that sends
-heartbeats does not trigger it."""
+"""A rank that is killed, stopped or hangs ends the whole run, which resumes from its last checkpoint.
+
+No process is left, and the exit code is not 0. The watchdog's message names a rank that is stopped or hangs. Long work that
+sends heartbeats does not trigger it."""
 
 import contextlib
 import os

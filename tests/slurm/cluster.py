@@ -1,10 +1,10 @@
 """A Slurm cluster on one machine, for tests of batch jobs: `with Cluster(3) as cluster`.
 
-Its nodes are hosts of tests/hosts, which share nothing but the network and the files; one more has slurmctld and is
-where people submit. Several clusters do not meet: addresses and processes are each one's own. Nothing stays behind,
-however the owner ends: all of a host ends with it, and a process that waits for that removes the folder.
+Its nodes are hosts of tests/hosts, which share only the network and the files; one more host runs slurmctld and submits jobs.
+Several clusters do not interfere: each has its own addresses and processes. Nothing is left behind, however the owner ends: all
+processes of a host end with it, and a process that waits for that removes the folder.
 
-Alone: cluster.py NODES COMMAND... runs a command where people submit, such as a shell.
+cluster.py NODES COMMAND... runs a command, such as a shell, on the host that submits jobs.
 """
 
 import os

@@ -1,5 +1,6 @@
-"""scripts/slurm/train.sbatch, srun and mpirun in Slurm: what is preempted, cancelled, out of time or loses a node goes
-on to the result of a run that nobody disturbed."""
+"""Batch jobs in Slurm: a preempted, requeued or cancelled job, or one that loses a node, resumes to the same result.
+
+They use scripts/slurm/train.sbatch, srun and mpirun."""
 
 import contextlib
 import functools

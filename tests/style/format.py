@@ -1,4 +1,4 @@
-"""All C files are laid out as .clang-format says. To mend: clang-format-14 -i FILE"""
+"""All C files have the format of .clang-format. To fix a file: clang-format-14 -i FILE"""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Shell scripts parse, and shellcheck has nothing to say where it is installed."""
+"""Shell scripts are valid, and shellcheck, if it is installed, has no finding."""
 
 import shutil
 import subprocess

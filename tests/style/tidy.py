@@ -1,6 +1,7 @@
-"""clang-tidy has no finding in any source that the build compiles. The checks are in .clang-tidy. `clang-tidy-14 -p build FILE`
-prints the analyzer's path to a finding. Sources without findings are recorded in the build folder, and checked again only
-after a change of the source, its headers, its command or the checks."""
+"""clang-tidy has no finding in any source that the build compiles.
+
+The checks are in .clang-tidy. `clang-tidy-14 -p build FILE` prints the analyzer's path to a finding. Sources without findings are
+recorded in the build folder, and are checked again only after a change of the source, its headers, its command or the checks."""
 
 import concurrent.futures
 import hashlib

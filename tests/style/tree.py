@@ -1,4 +1,4 @@
-"""What the style tests share: the project's files, its compile commands, and how a test ends."""
+"""Shared by the style tests: the project's files, its compile commands, and the end of a test."""
 
 import json
 import os

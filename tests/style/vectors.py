@@ -1,5 +1,4 @@
-"""Every loop of a kernel is vectorised: of a function marked CLONES in src/math, GCC says so at -O3 for each
-`for`, but for those named here."""
+"""GCC vectorises every loop of a function marked CLONES in src/math at -O3, except those listed here."""
 
 import platform
 import re

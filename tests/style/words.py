@@ -1,4 +1,4 @@
-"""Nothing is left unfinished: words that mark a gap are refused, everywhere but in the tests of style."""
+"""No file contains words that mark unfinished work."""
 
 import re
 

@@ -1,5 +1,6 @@
-"""Kernels built for unlike processors give the same bits: what lets ranks on such processors keep the same
-parameters.  same_bits.py PROGRAM...: the library's own choice first, then PROGRAM_<level> for each level."""
+"""Kernels built for different processors give the same bits, so that ranks on such processors keep the same parameters.
+
+  same_bits.py PROGRAM...    the library's own choice first, then PROGRAM_<level> for each level"""
 
 import pathlib
 import subprocess
