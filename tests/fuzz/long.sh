@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes for as long as you like, with the sanitizers, one format at a time: tests/fuzz/long.sh [COUNT [FORMAT...]]
-# COUNT (1000000) inputs each of config, csv, idx, dataset and checkpoint, or of those named. Where clang has libFuzzer
-# (Debian's libclang-rt-14-dev), that looks for its own inputs, led by what the code does with them; otherwise they are
-# the mutations of tests/fuzz/driver.c. What is found is left in build-fuzz as crash-* or finding-*.
+# Fuzzes with the sanitizers, one format at a time: tests/fuzz/long.sh [COUNT [FORMAT...]]
+# COUNT (1000000) inputs each of config, csv, idx, dataset and checkpoint, or of the named formats. If clang has libFuzzer
+# (Debian's libclang-rt-14-dev), it generates the inputs, guided by coverage; otherwise they are the mutations of
+# tests/fuzz/driver.c. Findings are left in build-fuzz as crash-* or finding-*.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 count=${1:-1000000}
@@ -23,7 +23,7 @@ options=()
 if has_libfuzzer; then
   fuzzer=true
   export CC=$clang
-  options=(-Dc_args=-fsanitize=fuzzer-no-link -Dwerror=false) # clang warns of other things than gcc
+  options=(-Dc_args=-fsanitize=fuzzer-no-link -Dwerror=false) # clang has other warnings than gcc
 fi
 build="build-fuzz"
 [[ -f $build/meson-private/coredata.dat ]] || meson setup "$build" "${sanitizers[@]}" "${options[@]}"
