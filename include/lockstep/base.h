@@ -40,6 +40,14 @@ ls_status ls_fail_memory(const char *what, size_t bytes);
 /* Local. The message of this thread's last ls_fail, valid until the next; "" before the first. */
 const char *ls_message(void);
 
+/* Evaluates a call that returns an ls_status, and returns its status from the calling function if it
+ * failed. Only for functions that have nothing to clean up at that place. */
+#define LS_TRY(call)                                                                                       \
+  do {                                                                                                     \
+    const ls_status ls_try_status = (call);                                                                \
+    if (ls_try_status != LS_OK) return ls_try_status;                                                      \
+  } while (0)
+
 /* Checks an invariant, in release builds too. If it is violated, reports the place and calls the bug
  * handler, which ends all ranks; never returns. For errors that a user can cause, return ls_fail(...)
  * instead. */

@@ -58,8 +58,7 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
 
 static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
   char *config = NULL;
-  const ls_status status = ls_config_print(setup->job->config, &config);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_config_print(setup->job->config, &config));
   printf("%s\n", config);
   print_data("training", &setup->train);
   print_data("validation", &setup->validation);

@@ -194,8 +194,7 @@ static ls_status begin_output(work *w) {
 
 /* Rank 0. */
 static ls_status end_output(work *w) {
-  const ls_status status = ls_store_publish(&w->writer);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_publish(&w->writer));
   ls_log(LS_LOG_INFO, "%s: integrated gradients of %zu samples, baseline %s", w->output, w->n_samples,
          ls_baseline_names[w->explainer->options.baseline]);
   if (w->folder) ls_log(LS_LOG_INFO, "%s: pictures", w->folder);

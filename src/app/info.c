@@ -79,8 +79,7 @@ static void print_list(const char *title, char **texts, size_t n) {
 
 static ls_status print_progress(const ls_modelfile *saved) {
   ls_progress p = {0};
-  const ls_status status = ls_checkpoint_read_progress(saved, &p);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_checkpoint_read_progress(saved, &p));
   printf(
       "progress     %llu epochs finished and %llu samples of the next; step %llu; %llu samples in total; "
       "%.1f s\n",

@@ -111,8 +111,7 @@ static ls_status parse(const command *c, int argc, char **argv, arguments *a, bo
 static ls_status run_command(ls_comm *comm, const command *c, int argc, char **argv) {
   arguments a = {0};
   bool help = false;
-  const ls_status status = ls_comm_agree(comm, parse(c, argc, argv, &a, &help));
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm, parse(c, argc, argv, &a, &help)));
   if (!help) return c->run(comm, &a);
   if (app_is_root(comm)) print_command_usage(c);
   return LS_OK;

@@ -145,8 +145,7 @@ static void print_labels(const work *w, const float *row) {
 
 static ls_status begin_csv(work *w) {
   const size_t columns = w->is_binary ? 2 : w->n_out;
-  const ls_status status = ls_text_begin(&w->csv, w->output);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_text_begin(&w->csv, w->output));
   if (!w->is_regression) fputs("class", w->csv.stream);
   for (size_t k = 0; k < columns; k++) {
     if (k > 0 || !w->is_regression) putc(',', w->csv.stream);

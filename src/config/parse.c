@@ -249,8 +249,7 @@ static ls_status parse_node(parse *p, const yaml_event_t *event, ls_node *parent
 
 static ls_status expect_event(parse *p, yaml_event_type_t wanted, const char *otherwise) {
   yaml_event_t event;
-  const ls_status status = config_reader_next(&p->reader, &event);
-  if (status != LS_OK) return status;
+  LS_TRY(config_reader_next(&p->reader, &event));
   const bool found = event.type == wanted;
   const size_t line = line_of(&event);
   yaml_event_delete(&event);
@@ -297,8 +296,7 @@ ls_status config_parse_value(ls_config *config, const char *text, const char *or
 static ls_status parse_root(ls_config *config, const char *text) {
   parse p = {.reader = {.config = config, .text = text, .is_file = true}, .config = config};
   ls_node *root = NULL;
-  const ls_status status = parse_text(&p, &root);
-  if (status != LS_OK) return status;
+  LS_TRY(parse_text(&p, &root));
   if (!root || ls_node_is_null(root))
     return config_fail(&p.reader, 0, NULL, "empty file; must be a map of keys (name: value)");
   if (root->kind != LS_NODE_MAP)

@@ -13,8 +13,7 @@ static void source_destroy(data_source **source) {
 
 static ls_status describe_inputs(const data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   char shape[128];
-  ls_status status = ls_store_describe(s->store, s->names.x, &d->x_array);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(s->store, s->names.x, &d->x_array));
   ls_array_describe(&d->x_array, shape, sizeof shape);
   const char *const file = ls_store_path(s->store);
   if (d->x_array.n_dims < 1 || d->x_array.dtype == LS_TEXT)

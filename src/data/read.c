@@ -81,8 +81,7 @@ ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, v
 static ls_status read_whole(const ls_store *store, const char *path, ls_array *array, size_t *cols,
                             void **out) {
   size_t count = 0;
-  ls_status status = ls_store_describe(store, path, array);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(store, path, array));
   if (!ls_array_row_size(array, cols) || !ls_size_mul(array->dims[0], *cols, &count))
     return ls_fail(LS_ERR_DATA, "%s:%s: the array is larger than the address space of this machine",
                    ls_store_path(store), path);

@@ -233,8 +233,7 @@ static ls_status find_delimiter(csv *c) {
 
 ls_status import_csv_open(csv *c, const char *path) {
   *c = (csv){.line = 1};
-  ls_status status = import_source_open(&c->in, path);
-  if (status != LS_OK) return status;
+  LS_TRY(import_source_open(&c->in, path));
   c->block = malloc(BLOCK);
   if (!c->block) return ls_fail_memory("reading a table", BLOCK);
   return find_delimiter(c);

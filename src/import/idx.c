@@ -111,8 +111,7 @@ static ls_status check_finite(const idx_file *file, const void *data, uint64_t f
 ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out) {
   const size_t size = ls_dtype_size(file->array.dtype);
   size_t got = 0;
-  const ls_status status = import_source_read(&file->in, out, rows * file->row * size, &got);
-  if (status != LS_OK) return status;
+  LS_TRY(import_source_read(&file->in, out, rows * file->row * size, &got));
   if (got < rows * file->row * size) {
     return ls_fail(LS_ERR_DATA,
                    "%s: truncated; has %" PRIu64 " samples, but the header states %" PRIu64

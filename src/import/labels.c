@@ -70,8 +70,7 @@ ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
   if (set->slots[slot]) return LS_OK;
   double value = 0;
   const cell_kind kind = import_cell_read(text, &value);
-  const ls_status status = check_label(set, text, kind, line);
-  if (status != LS_OK) return status;
+  LS_TRY(check_label(set, text, kind, line));
   if (set->count == LABELS_MOST) return add_beyond(set, text, kind, line);
 
   char *const copy = ls_strdup(text);

@@ -82,9 +82,7 @@ ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *vie
   if (!node) return LS_OK;
   const size_t n_classes = count_classes(job, view->dataset->n_outputs);
   *out = ls_calloc(n_classes, sizeof **out);
-  const ls_status status =
-      ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the class weights", n_classes * sizeof **out));
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the class weights", n_classes * sizeof **out)));
   if (is_list(node)) {
     for (size_t k = 0; k < n_classes; k++) parse_weight(ls_node_item(node, k), &(*out)[k]);
   } else {

@@ -13,8 +13,7 @@ static ls_status fail_weightless(const char *key, const char *factor) {
 static ls_status set_weights(ls_comm *comm, ls_setup *setup) {
   const ls_split *const train = &setup->train;
   const ls_split *const validation = &setup->validation;
-  const ls_status status = job_class_weights(comm, setup->job, &train->view, &setup->class_weights);
-  if (status != LS_OK) return status;
+  LS_TRY(job_class_weights(comm, setup->job, &train->view, &setup->class_weights));
   if ((train->dataset->has_weights || setup->class_weights) &&
       !(ls_view_weight(comm, &train->view, setup->class_weights) > 0.0))
     return fail_weightless("data.train", setup->class_weights ? " times the class weights" : "");

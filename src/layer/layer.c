@@ -38,8 +38,7 @@ static ls_status fail_size(const ls_layer *layer, const char *what, const ls_sha
 ls_status ls_layer_infer_shapes(ls_layer *layer, const ls_shape *in) {
   layer->in = *in;
   if (!ls_shape_count(in, &layer->n_in)) return fail_size(layer, "input", in);
-  const ls_status status = layer->type->shape(layer);
-  if (status != LS_OK) return status;
+  LS_TRY(layer->type->shape(layer));
   return ls_shape_count(&layer->out, &layer->n_out) ? LS_OK : fail_size(layer, "output", &layer->out);
 }
 

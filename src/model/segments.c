@@ -61,8 +61,7 @@ static ls_status create_tables(ls_model *model) {
 /* Places a block at *offset and moves *offset behind it. */
 static ls_status place(const ls_leaf *leaf, const ls_param *param, ls_segment *segment, size_t *offset) {
   *segment = (ls_segment){.kind = param->kind, .offset = *offset, .rows = param->rows, .row = param->row};
-  const ls_status status = join(segment->path, sizeof segment->path, leaf->path, param->name);
-  if (status != LS_OK) return status;
+  LS_TRY(join(segment->path, sizeof segment->path, leaf->path, param->name));
   size_t count = 0;
   if (ls_shape_count(&param->row, &count) && ls_size_mul(param->rows, count, &count) &&
       ls_size_add(*offset, count, offset))

@@ -12,9 +12,7 @@ static ls_status read_input_shape(ls_modelfile *file) {
   uint64_t dims[LS_SHAPE_MAX] = {0};
   ls_shape *const shape = &file->input;
   size_t count = 0;
-  const ls_status status =
-      ls_store_read_u64s(file->store, "/", "input_shape", LS_SHAPE_MAX, dims, &shape->n_dims);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_read_u64s(file->store, "/", "input_shape", LS_SHAPE_MAX, dims, &shape->n_dims));
   for (size_t i = 0; i < shape->n_dims; i++) shape->dims[i] = dims[i];
   if (ls_shape_count(shape, &count) && count == file->n_inputs) return LS_OK;
   return ls_fail(LS_ERR_MODEL, "%s: input_shape does not have %zu elements, as /normalizer/offset has",
@@ -23,8 +21,7 @@ static ls_status read_input_shape(ls_modelfile *file) {
 
 static ls_status read_inputs(ls_modelfile *file) {
   ls_array array;
-  const ls_status status = ls_store_describe(file->store, "/normalizer/offset", &array);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(file->store, "/normalizer/offset", &array));
   if (array.n_dims != 1 || array.dims[0] == 0)
     return ls_fail(LS_ERR_MODEL,
                    "%s: /normalizer/offset is not a one-dimensional array; the file is damaged",
@@ -104,8 +101,7 @@ static ls_status read_exactly(const ls_store *store, const char *path, const ls_
                               void *out) {
   ls_array found;
   char text[2][128];
-  const ls_status status = ls_store_describe(store, path, &found);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(store, path, &found));
   if (!is_same_array(&found, expected))
     return ls_fail(LS_ERR_MODEL, "%s:%s: is %s; must be %s to fit the model", ls_store_path(store), path,
                    ls_array_describe(&found, text[0], sizeof text[0]),
@@ -138,9 +134,7 @@ ls_status ls_modelfile_read_vector(const ls_modelfile *file, const char *path, s
 
 ls_status ls_modelfile_read_model(const ls_modelfile *file, const ls_model *model, float *params,
                                   float *state) {
-  const ls_status status =
-      ls_modelfile_read_segments(file, "/model", model->n_segments, model->segments, params);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_modelfile_read_segments(file, "/model", model->n_segments, model->segments, params));
   return ls_modelfile_read_segments(file, "/model", model->n_state_segments, model->state_segments, state);
 }
 

@@ -20,9 +20,7 @@ ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, 
 }
 
 static ls_status write_model(ls_store_writer *writer, const ls_model *model) {
-  const ls_status status =
-      ls_modelfile_put_segments(writer, "/model", model->n_segments, model->segments, model->params);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_modelfile_put_segments(writer, "/model", model->n_segments, model->segments, model->params));
   return ls_modelfile_put_segments(writer, "/model", model->n_state_segments, model->state_segments,
                                    model->state);
 }

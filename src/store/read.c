@@ -293,8 +293,7 @@ static bool read_pieces(const open_array *from, uint64_t first, size_t count, si
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer) {
   const open_array *from;
-  const ls_status status = open_checked(store, path, &from);
-  if (status != LS_OK) return status;
+  LS_TRY(open_checked(store, path, &from));
   const ls_array *const array = &from->array;
   const uint64_t rows = array->n_dims ? array->dims[0] : 1;
   if (first > rows || count > rows - first)

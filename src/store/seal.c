@@ -83,8 +83,7 @@ ls_status store_seal_verify(int descriptor, const char *path) {
   if (n < SEAL_BYTES)
     return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep: it has only %zd bytes",
                    path, n);
-  const ls_status status = check_block(path, seal, (uint64_t)about.st_size);
-  if (status != LS_OK) return status;
+  LS_TRY(check_block(path, seal, (uint64_t)about.st_size));
 
   ls_digest digest;
   uint64_t bytes;

@@ -217,8 +217,7 @@ static record *new_record(const char *path, const ls_array *array, size_t row_by
 /* Creates the record and dataset of an array whose rows have `row_bytes` bytes. */
 static ls_status begin_array(ls_store_writer *writer, const char *path, const ls_array *array,
                              size_t row_bytes) {
-  const ls_status status = store_make_groups(writer, path, false);
-  if (status != LS_OK) return status;
+  LS_TRY(store_make_groups(writer, path, false));
   record *const r = new_record(path, array, row_bytes);
   if (!r) return ls_fail_memory(path, sizeof *r);
   r->next = writer->records;
@@ -326,8 +325,7 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
 
 ls_status ls_store_write_array(ls_store_writer *writer, const char *path, const ls_array *array,
                                const void *data) {
-  const ls_status status = ls_store_begin_array(writer, path, array);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_begin_array(writer, path, array));
   return ls_store_append(writer, path, array->n_dims ? array->dims[0] : 1, data);
 }
 

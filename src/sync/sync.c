@@ -86,9 +86,8 @@ void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
 ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
   LS_ASSERT(mode != LS_SYNC_AUTO);
   sync_buckets_destroy(&sync->buckets);
-  const ls_status status = ls_comm_agree(
-      comm, sync_buckets_create(sync->exchange, mode, sync->type, sync->grads, &sync->buckets));
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm,
+                       sync_buckets_create(sync->exchange, mode, sync->type, sync->grads, &sync->buckets)));
   const ls_range all = {.first = 0, .count = sync->n};
   sync->mode = mode;
   sync->updated = mode == LS_SYNC_SHARDED ? sync_buckets_piece(sync->buckets) : all;

@@ -20,8 +20,7 @@ static ls_status create_totals(trainer *t) {
 ls_status train_batches_create(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_job *const job = setup->job;
-  const ls_status status = ls_metric_create(job->task, job->model->n_out, false, &t->batches.metric);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_metric_create(job->task, job->model->n_out, false, &t->batches.metric));
   ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->batches.metric);
   return setup->tree ? create_totals(t) : LS_OK;
 }

@@ -6,8 +6,7 @@
 ls_status train_epochs_create(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_job *const job = setup->job;
-  const ls_status status = ls_metric_create(job->task, job->model->n_out, false, &t->metric);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_metric_create(job->task, job->model->n_out, false, &t->metric));
   ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->metric);
   return ls_measures_create_metric(t->comm, setup, &t->evaluation);
 }

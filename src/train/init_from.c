@@ -165,8 +165,7 @@ static ls_status read_weights(trainer *t, const ls_train_options *options) {
 
 ls_status train_init_from(trainer *t, const ls_train_options *options) {
   const ls_model *const model = t->setup->job->model;
-  const ls_status status = ls_comm_agree(t->comm, t->is_root ? read_weights(t, options) : LS_OK);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? read_weights(t, options) : LS_OK));
   ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
   return LS_OK;

@@ -6,8 +6,7 @@
 /* Collective. Sets a mode and creates the optimizer's state for it, which is zero. */
 static ls_status set_mode(trainer *t, ls_sync_mode mode) {
   ls_optim *const optim = t->setup->job->optim;
-  ls_status status = ls_sync_set_mode(t->comm, t->sync, mode);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_sync_set_mode(t->comm, t->sync, mode));
   optim->first = t->sync->updated.first;
   return ls_comm_agree(t->comm, ls_optim_build(optim, t->sync->updated.count));
 }

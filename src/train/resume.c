@@ -99,8 +99,7 @@ static ls_status set_state(trainer *t, const ls_train_options *options, const ls
   ls_job *const job = setup->job;
   bool is_resumed = saved != NULL;
   ls_comm_broadcast(t->comm, &is_resumed, sizeof is_resumed);
-  const ls_status status = train_choose_mode(t, find_mode(t, saved));
-  if (status != LS_OK) return status;
+  LS_TRY(train_choose_mode(t, find_mode(t, saved)));
   t->is_resumed = is_resumed;
   if (!is_resumed) return start_new(t, options);
   return ls_checkpoint_restore(t->comm, saved, job->model, setup->normalizer, job->optim, &t->progress);

@@ -67,8 +67,7 @@ ls_status train_run_step(trainer *t) {
   train_keep_state(t);
   const uint64_t rows = train_run_batches(t);
   const ls_status updated = update(t);
-  const ls_status status = updated == LS_ERR_NUMERIC ? train_skip_step(t) : updated;
-  if (status != LS_OK) return status;
+  LS_TRY(updated == LS_ERR_NUMERIC ? train_skip_step(t) : updated);
   progress->step++;
   progress->samples += rows;
   progress->epoch_samples += rows;

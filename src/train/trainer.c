@@ -17,9 +17,8 @@ static ls_status create_sync(trainer *t) {
   const ls_model *const model = job->model;
   ls_sync_config config = job->sync;
   config.shared_memory = config.shared_memory && !setup->tree; /* the tree does not use it */
-  const ls_status status =
-      ls_sync_create(t->comm, &config, model->n_params, model->grads, t->batches.metric->n_sums, &t->sync);
-  if (status != LS_OK) return status;
+  LS_TRY(
+      ls_sync_create(t->comm, &config, model->n_params, model->grads, t->batches.metric->n_sums, &t->sync));
   t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
   t->sync->clip_value = job->train.clip_grad_value;
