@@ -1,11 +1,10 @@
-/* Damages a model or checkpoint in every way there is a short name for, and has the program open each:
+/* Damages a model or checkpoint in many ways and opens each damaged copy:
  *
  *   damage FILE SCRATCH
  *
- * One bit of each byte flipped, all of them in turn from byte to byte; each 16-bit word set to 0000 and to
- * FFFF; cut at each byte of the first 2 KiB and each 4 KiB after that; longer by zeros or by more of
- * itself. Each must be refused with a reason
- * that names the file. */
+ * One bit of each byte is flipped, a different one from byte to byte; each 16-bit word is set to 0000 and
+ * to FFFF; the file is truncated at each byte of the first 2 KiB and at each further 4 KiB, and extended by
+ * zeros or by its own bytes. Each damage must be rejected with a message that names the file. */
 #include "lockstep/checkpoint.h"
 
 #include <fcntl.h>
@@ -29,14 +28,14 @@ static _Noreturn void fail(const char *what) {
 }
 
 static void put(const damage *d, const void *data, size_t n, size_t at) {
-  if (n && pwrite(d->descriptor, data, n, (off_t)at) != (ssize_t)n) fail("the copy can't be written");
+  if (n && pwrite(d->descriptor, data, n, (off_t)at) != (ssize_t)n) fail("cannot write the copy");
 }
 
 static void cut(const damage *d, size_t n) {
-  if (ftruncate(d->descriptor, (off_t)n) != 0) fail("the copy can't be cut");
+  if (ftruncate(d->descriptor, (off_t)n) != 0) fail("cannot truncate the copy");
 }
 
-static void expect_refusal(damage *d, const char *what, size_t at) {
+static void expect_rejection(damage *d, const char *what, size_t at) {
   ls_modelfile *saved = NULL;
   const ls_status status = ls_modelfile_open(d->path, &saved);
   d->n_tried++;
@@ -49,7 +48,7 @@ static void flip_bits(damage *d) {
   for (size_t at = 0; at < d->n; at++) {
     const unsigned char flipped = (unsigned char)(d->data[at] ^ (1 << (at % 8)));
     put(d, &flipped, 1, at);
-    expect_refusal(d, "a flipped bit", at);
+    expect_rejection(d, "a flipped bit", at);
     put(d, d->data + at, 1, at);
   }
 }
@@ -60,16 +59,16 @@ static void set_words(damage *d) {
       const unsigned char word[2] = {(unsigned char)value, (unsigned char)value};
       if (memcmp(word, d->data + at, 2) == 0) continue;
       put(d, word, 2, at);
-      expect_refusal(d, value ? "a word FFFF" : "a word 0000", at);
+      expect_rejection(d, value ? "a word FFFF" : "a word 0000", at);
       put(d, d->data + at, 2, at);
     }
   }
 }
 
-static void cut_short(damage *d) {
+static void truncate_copy(damage *d) {
   for (size_t n = 0; n < d->n; n += n < HEADER ? 1 : PAGE) {
     cut(d, n);
-    expect_refusal(d, "cut", n);
+    expect_rejection(d, "truncated", n);
     put(d, d->data + n, d->n - n, n);
   }
 }
@@ -78,20 +77,20 @@ static void append(damage *d) {
   const size_t sizes[] = {1, 2, 511, 512, PAGE};
   for (int i = 0; i < 5; i++) {
     cut(d, d->n + sizes[i]);
-    expect_refusal(d, "zeros behind", sizes[i]);
+    expect_rejection(d, "zeros appended", sizes[i]);
     put(d, d->data, sizes[i] < d->n ? sizes[i] : d->n, d->n);
-    expect_refusal(d, "bytes behind", sizes[i]);
+    expect_rejection(d, "bytes appended", sizes[i]);
     cut(d, d->n);
   }
 }
 
 static void read_whole(damage *d, const char *path) {
   FILE *const file = fopen(path, "rb");
-  if (!file || fseek(file, 0, SEEK_END) != 0) fail("the file can't be read");
+  if (!file || fseek(file, 0, SEEK_END) != 0) fail("cannot read the file");
   d->n = (size_t)ftell(file);
   d->data = malloc(d->n + 1);
   rewind(file);
-  if (!d->data || fread(d->data, 1, d->n, file) != d->n) fail("the file can't be read");
+  if (!d->data || fread(d->data, 1, d->n, file) != d->n) fail("cannot read the file");
   fclose(file);
 }
 
@@ -107,15 +106,15 @@ int main(int argc, char **argv) {
   damage d = {.path = argv[2]};
   read_whole(&d, argv[1]);
   d.descriptor = open(d.path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (d.descriptor < 0) fail("the copy can't be made");
+  if (d.descriptor < 0) fail("cannot create the copy");
   put(&d, d.data, d.n, 0);
-  if (!opens(&d)) fail("the file is not whole to begin with");
+  if (!opens(&d)) fail("the original file is invalid");
   flip_bits(&d);
   set_words(&d);
-  cut_short(&d);
+  truncate_copy(&d);
   append(&d);
-  if (!opens(&d)) fail("the damages were not undone");
-  printf("%zu damages of %zu bytes, %zu refused\n", d.n_tried, d.n, d.n_tried - d.n_missed);
+  if (!opens(&d)) fail("the copy was not restored");
+  printf("%zu damages of %zu bytes, %zu detected\n", d.n_tried, d.n, d.n_tried - d.n_missed);
   close(d.descriptor);
   free(d.data);
   return d.n_missed > 0;

@@ -15,19 +15,20 @@ BUILD = harness.BUILD / "tests/disk"
 RECORDER = BUILD / "librecorder.so"
 X, Y = harness.three_classes()
 
-# Most of its time is checkpoints. Of 24 samples 6 are held out: 3 steps an epoch. Equal at any number of ranks.
+# Most of its time is spent on checkpoints. 6 of 24 samples are held out; an epoch has 3 steps. The result is the same on any
+# number of ranks.
 CONFIG = harness.edited(
     ("output: run", "output: out/run"),
     ("train: data.h5", "train: data.h5\n  validation: 0.25"),
     ("batch_size: 8", "batch_size: 8\n  reproducible: true\ncheckpoint: {every_steps: 1, keep: 2}"))
 STEPS_PER_EPOCH = 3
 
-# On rank 0, whether or not there are more, with the recorder.
+# Preloads the recorder on rank 0, for any number of ranks.
 WITH_RECORDER = ("sh", "-c", '[ "${OMPI_COMM_WORLD_RANK:-0}" != 0 ] || export LD_PRELOAD="$0"; exec "$@"', RECORDER)
 
 
 def has_option(name):
-    """Takes an option off the command line, whose other words pick tests."""
+    """Removes an option from the command line; the other words select tests."""
     found = name in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != name]
     return found
@@ -40,7 +41,7 @@ def prepare(folder, config=CONFIG):
 
 
 def train(folder, *words, recorder=None, **how):
-    """A run; `recorder`: its settings, as in recorder.c."""
+    """Runs `lockstep train`. `recorder`: settings of recorder.c."""
     if recorder is not None:
         settings = {"DISK_FOLDER": str((folder / "out").resolve()), **{key: str(recorder[key]) for key in recorder}}
         how = {**how, "before": WITH_RECORDER, "settings": {**how.get("settings", {}), **settings}}
@@ -52,15 +53,15 @@ def sets(*pairs):
 
 
 def leftovers(folder):
-    """Temporary files, and the lock, of which none may be left."""
+    """Temporary files and the lock; none may remain."""
     return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*"))
             if ".tmp-" in path.name or path.name == "lock"]
 
 
 class Result:
-    """All that a run leaves but for the clock, and for what is in checkpoints before the last one: of a run that ended
-    between best.h5 and the checkpoint that refers to it the best is taken anew, and until then they know of none. One
-    that ended before it removed an old checkpoint may leave it. Of the lock see `leftovers`."""
+    """The files of a run without times and without the checkpoints before the last one. These may differ: a run that
+    ends between best.h5 and the checkpoint that refers to it determines the best epoch again, and a run that ends before
+    it has removed an old checkpoint leaves it. The lock is checked by `leftovers`."""
 
     def __init__(self, folder):
         run = folder / "out/run"
@@ -71,10 +72,10 @@ class Result:
         header, rows = harness.read_csv(run / "metrics.csv")
         kept = [i for i, name in enumerate(header) if name not in ("seconds", "samples_per_second")]
         self.rows = [[row[i] for i in kept] for row in [header, *rows]]
-        self.config = (run / "config.yaml").read_text().replace(str(folder.resolve()), "")  # where the data are
+        self.config = (run / "config.yaml").read_text().replace(str(folder.resolve()), "")  # the folder of the data
 
     def different(self, other):
-        """In words; empty where there is no difference."""
+        """Returns the differences as texts."""
         wrong = [f"{name}: only in one" for name in set(self.names) ^ set(other.names)]
         for name in self.files.keys() & other.files.keys():
             wrong += [f"{name}: {what}" for what in self.files[name].different(other.files[name])]
@@ -82,9 +83,9 @@ class Result:
         return wrong + ["config.yaml differs"] * (self.config != other.config)
 
 
-def undisturbed(folder, *words):
-    """The result of a run of this config that nothing disturbed, made in a folder of its own."""
-    calm = folder / "undisturbed"
+def uninterrupted(folder, *words):
+    """The result of an uninterrupted run of this config, in a folder of its own."""
+    calm = folder / "uninterrupted"
     calm.mkdir()
     prepare(calm, (folder / "config.yaml").read_text())
     harness.run_well(calm, "train", "config.yaml", *words)
@@ -92,12 +93,12 @@ def undisturbed(folder, *words):
 
 
 class FailingRun:
-    """A run that is new, or one that goes on after 3 steps, again and again: each time another call fails."""
+    """A run, new or resumed after 3 steps, that is repeated with a different failing call each time."""
 
     def __init__(self, folder, ranks, is_new):
         self.folder, self.ranks, self.is_new = folder, ranks, is_new
         prepare(folder)
-        self.calm = undisturbed(folder)
+        self.calm = uninterrupted(folder)
         if not is_new:
             train(folder, *sets("train.max_steps=3"), ranks=ranks).exits(0)
         shutil.copytree(folder / "out", folder / "before")
@@ -107,7 +108,7 @@ class FailingRun:
         shutil.copytree(self.folder / "before", self.folder / "out")
 
     def fail(self, kind, number, error, how):
-        """A run with calls that fail; with it the lines of the recorder."""
+        """Runs with failing calls; returns the result and the lines of the recorder."""
         self.reset()
         told = self.folder / "told"
         told.unlink(missing_ok=True)
@@ -116,13 +117,13 @@ class FailingRun:
         return result, told.read_text().splitlines()
 
     def count(self, kind):
-        """How many such calls a run makes that nothing disturbs."""
+        """The number of such calls in an uninterrupted run."""
         result, lines = self.fail(kind, 1000000000, 0, "once")
         result.exits(0)
         return int(lines[-1].removeprefix("seen "))
 
 def some_of(n, wanted=None):
-    """Some of 1 to n: the first, the last, and others between; or all."""
+    """Numbers from 1 to n: the first, the last and some between; all if `wanted` is None."""
     if wanted is None or n <= wanted:
         return range(1, n + 1)
     inner = random.Random(n).sample(range(2, n), wanted - 2) if wanted > 2 else []

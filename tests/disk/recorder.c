@@ -1,17 +1,17 @@
-/* Preloaded into the program: records the calls that change a folder, or makes the Nth call of a kind fail.
+/* A preloaded library that records the calls that change a folder, or makes the Nth call of a kind fail.
  *
- *   DISK_FOLDER    the folder, an absolute path without symbolic links; calls on other paths pass by
- *   DISK_RECORD    the file that the record goes to (see recording.h); without it nothing is recorded
- *   DISK_NO_FSYNC  set: fsync does nothing and is not recorded, as if the program had forgotten it
- *   DISK_FAIL      "KIND N ERRNO once" or "KIND N ERRNO ever": the Nth call of a kind, or it and all later
- *                  ones, fail with this number; 0: the process is killed instead. Kinds: open write
- * truncate fsync rename link unlink mkdir close malloc. Of malloc, calloc, realloc and aligned_alloc those
- * count that the program's own code makes DISK_TOLD      the file that gets a line "KIND PATH" for each
- * call that was made to fail, and in the end "seen N", the calls of that kind in all
+ *   DISK_FOLDER    the folder, an absolute path without symbolic links; calls on other paths are ignored
+ *   DISK_RECORD    the file for the record (see recording.h); without it nothing is recorded
+ *   DISK_NO_FSYNC  set: fsync does nothing and is not recorded, as if the program did not call it
+ *   DISK_FAIL      "KIND N ERRNO once" or "KIND N ERRNO ever": the Nth call of a kind, or also all later
+ * ones, fail with this error; 0: the process is killed instead. Kinds: open write truncate fsync rename
+ * link unlink mkdir close malloc. malloc counts calls of malloc, calloc, realloc and aligned_alloc in the
+ * program's own code DISK_TOLD      the file that receives a line "KIND PATH" for each failed call, and
+ * finally "seen N", the total number of calls of that kind
  *
- * The calls themselves go straight to the kernel, one at a time, so that the record has their true order.
- * Streams (fopen) are made over these calls, as those of the C library would pass unseen. */
-#undef _FILE_OFFSET_BITS /* else open is another name of open64, and both are made here */
+ * The calls go straight to the kernel, one at a time, so that the record has their true order. Streams
+ * (fopen) are built on these calls, because calls inside the C library cannot be intercepted. */
+#undef _FILE_OFFSET_BITS /* otherwise open is an alias of open64, and both are defined here */
 
 #include "recording.h"
 
@@ -44,7 +44,7 @@ static int record = -1, told = -1;
 static bool forgets_fsync;
 static int failing = -1; /* the kind */
 static long failing_at, failing_errno, n_seen;
-static bool fails_for_good;
+static bool fails_permanently;
 static uintptr_t program_base, text_begin, text_end; /* the program's own code */
 static char names[DESCRIPTORS]
                  [NAME_MAX_BYTES]; /* relative paths of descriptors in the folder; "": others */
@@ -65,7 +65,7 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *unused) {
     text_begin = info->dlpi_addr + part->p_vaddr;
     text_end = text_begin + part->p_memsz;
   }
-  return 1; /* the first one is the program */
+  return 1; /* the first object is the program */
 }
 
 static void read_failing(const char *text) {
@@ -75,7 +75,7 @@ static void read_failing(const char *text) {
   for (int i = 0; i < CALLS; i++)
     if (strcmp(kind, kind_names[i]) == 0) failing = i;
   if (failing < 0) abort();
-  fails_for_good = strcmp(how, "ever") == 0;
+  fails_permanently = strcmp(how, "ever") == 0;
 }
 
 static int open_own(const char *variable) {
@@ -101,7 +101,8 @@ __attribute__((constructor)) static void begin(void) {
 
 /* --------------------------------------------------------------------- paths */
 
-/* The path relative to the folder, into `name`, "." for the folder itself; false where it is elsewhere. */
+/* The path relative to the folder, into `name`, "." for the folder itself; false if it is not below the
+ * folder. */
 static bool is_inside(const char *path, char name[NAME_MAX_BYTES]) {
   char whole[2 * PATH_MAX];
   char here[PATH_MAX] = "";
@@ -139,7 +140,7 @@ static bool fails(call kind, const char *name) {
   char line[2 * NAME_MAX_BYTES];
   if (failing != (int)kind) return false;
   n_seen++;
-  if (n_seen != failing_at && !(fails_for_good && n_seen > failing_at)) return false;
+  if (n_seen != failing_at && !(fails_permanently && n_seen > failing_at)) return false;
   const int n = snprintf(line, sizeof line, "%s %s\n", kind_names[kind], name);
   if (told >= 0) put(told, line, (size_t)n);
   if (failing_errno == 0) raise(SIGKILL);
@@ -211,7 +212,7 @@ int creat64(const char *path, mode_t mode) {
   return creat(path, mode);
 }
 
-/* As Linux does it, the descriptor is gone after a close that failed, too. */
+/* As in Linux, the descriptor is closed even if close fails. */
 int close(int descriptor) {
   if (name_of(descriptor)[0] == '\0') return (int)syscall(SYS_close, descriptor);
   pthread_mutex_lock(&mutex);
@@ -227,7 +228,7 @@ int close(int descriptor) {
 
 /* -------------------------------------------------------------------- content */
 
-/* Where a write without a place of its own goes to. */
+/* The offset of a write that gives none. */
 static uint64_t place_of(int descriptor) {
   struct stat info;
   const long flags = syscall(SYS_fcntl, descriptor, F_GETFL);
@@ -235,7 +236,7 @@ static uint64_t place_of(int descriptor) {
   return (uint64_t)lseek(descriptor, 0, SEEK_CUR);
 }
 
-/* offset < 0: where the descriptor stands. */
+/* offset < 0: the current offset of the descriptor. */
 static ssize_t write_at(int descriptor, const void *data, size_t bytes, off_t offset) {
   const bool is_placed = offset >= 0;
   if (name_of(descriptor)[0] == '\0')
@@ -266,7 +267,7 @@ ssize_t pwrite64(int descriptor, const void *data, size_t bytes, off64_t offset)
   return write_at(descriptor, data, bytes, offset);
 }
 
-/* Part by part, as a short write may do it. */
+/* One part at a time, as a short write would. */
 ssize_t writev(int descriptor, const struct iovec *parts, int n_parts) {
   if (name_of(descriptor)[0] == '\0') return syscall(SYS_writev, descriptor, parts, n_parts);
   ssize_t sum = 0;
@@ -315,7 +316,7 @@ int fdatasync(int descriptor) {
 
 /* ---------------------------------------------------------------------- names */
 
-/* One call on one or two paths; two are recorded where the second one is in the folder. */
+/* One call on one or two paths; both are recorded if the second one is below the folder. */
 static int change(call kind, const char *path, const char *other, long number, long a, long b, long c,
                   long d, long e) {
   char name[NAME_MAX_BYTES];
@@ -369,7 +370,7 @@ static ssize_t stream_read(void *cookie, char *data, size_t bytes) {
   return read(*(const int *)cookie, data, bytes);
 }
 
-/* 0 is this interface's way to tell of a failure. */
+/* This interface reports a failure by 0. */
 static ssize_t stream_write(void *cookie, const char *data, size_t bytes) {
   const ssize_t n = write(*(const int *)cookie, data, bytes);
   return n < 0 ? 0 : n;

@@ -1,20 +1,19 @@
-/* What a power cut may leave: replays a record of calls (see recorder.c), cuts it after each of them, and
- * looks at every state that the disk may then be in.
+/* Checks what a power failure may leave: replays a record of calls (see recorder.c) up to each of them, and
+ * inspects every state that the disk may then be in.
  *
- *   replay check RECORD SCRATCH [MOST]   counts states and violations; ends early at MOST violations
- *   replay dump RECORD FOLDER COUNT      writes COUNT unlike states, spread over all, to FOLDER/0, 1 ...
- *   replay end RECORD FOLDER             writes what is there in the end, to be compared with the true one
+ *   replay check RECORD SCRATCH [MOST]   counts states and violations; stops at MOST violations
+ *   replay dump RECORD FOLDER COUNT      writes COUNT different states, evenly spread, to FOLDER/0, 1 ...
+ *   replay end RECORD FOLDER             writes the final state, for a comparison with the real one
  *
- * The disk of the model is a spiteful one. What was written to a file is sure only once the file was
- * synced, what was done to a name only once its folder was. Of what is not sure, there may be all, nothing,
- * zeros, the first half of what was added, all but any one write, all but half of the last one; and beside
- * that all changes of names, none, all but any one, or any single one. In each state
+ * The model of the disk is pessimistic. Data of a file are safe only after the file was synced, and a
+ * change of a name only after its folder was synced. Of the other data there may be all, none, zeros, the
+ * first half of what was added, all but any one write, or all but half of the last write; independently,
+ * all changes of names, none, all but any one, or any single one. In each state
  *
- *   - the newest usable checkpoint, as the program finds it, is at least the newest one whose name is sure,
- * and at least the last but one that was published;
- *   - best.h5 and model.h5 are whole or absent, and there where their name is sure;
- *   - a best epoch that the checkpoint tells of has its best.h5, and where there are validation data its
- * model.h5. */
+ *   - the newest usable checkpoint, as the program finds it, is at least the newest one whose name is safe,
+ *     and at least the last but one that was published;
+ *   - best.h5 and model.h5 are complete or absent, and present if their name is safe;
+ *   - if the checkpoint reports a best epoch, its best.h5 exists, and with validation data its model.h5. */
 #include "recording.h"
 
 #include "lockstep/checkpoint.h"
@@ -183,7 +182,7 @@ static void rename_to(const naming *n, int values[NAMES]) {
   for (int i = 0; i < n->n; i++) values[n->names[i]] = n->values[i];
 }
 
-/* What each name stands for in a state. */
+/* The object of each name in a state. */
 static void values_of(const variant *v, int values[NAMES]) {
   const bool has_all = v->naming == N_ALL;
   memcpy(values, has_all ? now : sure, (size_t)n_names * sizeof *values);
@@ -192,7 +191,7 @@ static void values_of(const variant *v, int values[NAMES]) {
     if (i != v->which_naming) rename_to(&namings[i], values);
 }
 
-/* Whether the folders above a name are there. */
+/* Whether the folders above a name exist. */
 static bool has_parents(int name, const int values[NAMES]) {
   const char *const slash = strrchr(names[name], '/');
   if (!slash) return true;
@@ -305,7 +304,7 @@ static void each_naming(variant v, bool is_write, size_t at, look *see, void *co
   }
 }
 
-/* All that may be there after the call `at`. */
+/* All possible states after the call `at`. */
 static void each_state(bool is_write, size_t at, look *see, void *context) {
   each_naming((variant){.content = ALL}, is_write, at, see, context);
   if (n_pending == 0) return;
@@ -320,11 +319,11 @@ static void each_state(bool is_write, size_t at, look *see, void *context) {
 
 static unsigned char *read_record(const char *path, size_t *n) {
   FILE *const file = fopen(path, "rb");
-  if (!file || fseek(file, 0, SEEK_END) != 0) fail("can't be read", path);
+  if (!file || fseek(file, 0, SEEK_END) != 0) fail("cannot be read", path);
   *n = (size_t)ftell(file);
   unsigned char *const data = malloc(*n + 1);
   rewind(file);
-  if (!data || fread(data, 1, *n, file) != *n) fail("can't be read", path);
+  if (!data || fread(data, 1, *n, file) != *n) fail("cannot be read", path);
   fclose(file);
   return data;
 }
@@ -337,7 +336,8 @@ static void forget_all(void) {
   newest = before = 0;
 }
 
-/* Replays all; with `see`, which may clear *goes_on, shows it each state. Returns the number of calls. */
+/* Replays the record. `see`, unless NULL, gets each state and may clear *goes_on. Returns the number of
+ * calls. */
 static size_t replay(const unsigned char *data, size_t n, const bool *goes_on, look *see, void *context) {
   size_t at = 0;
   forget_all();
@@ -360,12 +360,12 @@ static size_t replay(const unsigned char *data, size_t n, const bool *goes_on, l
 
 static void write_bytes(const char *path, const bytes *b) {
   const int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) fail("can't be written", path);
-  if (b->n && write(descriptor, b->data, b->n) != (ssize_t)b->n) fail("can't be written", path);
+  if (descriptor < 0) fail("cannot be written", path);
+  if (b->n && write(descriptor, b->data, b->n) != (ssize_t)b->n) fail("cannot be written", path);
   close(descriptor);
 }
 
-/* Writes a state below a folder, names in the order of their making, in which folders come first. */
+/* Writes a state below a folder, names in the order of their creation, so that folders come first. */
 static void write_state(const variant *v, const char *folder) {
   static int values[NAMES];
   values_of(v, values);
@@ -381,7 +381,7 @@ static void write_state(const variant *v, const char *folder) {
   }
 }
 
-/* A digest of what of a state is there under the names that count: all, or those that are looked at. */
+/* A digest of the content of a state under the relevant names: all, or those that are checked. */
 static ls_digest digest_of(const variant *v, const int values[NAMES], bool (*counts)(const char *)) {
   ls_digest parts[64];
   size_t n = 0;
@@ -399,13 +399,13 @@ static ls_digest digest_of(const variant *v, const int values[NAMES], bool (*cou
 
 typedef enum health { ABSENT, WHOLE, DAMAGED } health;
 
-/* What is found in a state. */
+/* What the program finds in a state. */
 typedef struct verdict {
   ls_digest key;
-  uint64_t step, best_epoch; /* of the checkpoint that is found; step 0: none */
-  bool validates;            /* it tells of validation data, so that model.h5 is of the best epoch */
+  uint64_t step, best_epoch; /* of the checkpoint; step 0: none */
+  bool validates;            /* it has validation data, so that model.h5 is of the best epoch */
   health best, model;
-  uint64_t best_of_best; /* the best epoch that best.h5 tells of */
+  uint64_t best_of_best; /* the best epoch according to best.h5 */
   char message[256];
 } verdict;
 
@@ -444,7 +444,7 @@ static health health_of(const char *path, uint64_t *best_epoch) {
   return whole ? WHOLE : DAMAGED;
 }
 
-/* Has the program look at a state. */
+/* Lets the program inspect a state. */
 static void examine(const variant *v, const int values[NAMES], const char *scratch, verdict *out) {
   ls_modelfile *saved = NULL;
   ls_progress progress = {0};
@@ -465,7 +465,7 @@ static void examine(const variant *v, const int values[NAMES], const char *scrat
   if (ls_checkpoint_find(scratch, &saved) != LS_OK)
     snprintf(out->message, sizeof out->message, "%.200s", ls_message());
   else if (saved && ls_checkpoint_read_progress(saved, &progress) != LS_OK)
-    fail("was found, but can't be read", ls_store_path(saved->store));
+    fail("was found, but cannot be read", ls_store_path(saved->store));
   out->step = progress.step;
   out->best_epoch = progress.best_epoch;
   out->validates = progress.validation.low != 0;
@@ -487,7 +487,7 @@ static const verdict *verdict_on(checking *c, const variant *v, const int values
   return new;
 }
 
-/* The newest step whose name is sure. */
+/* The newest step whose name is safe. */
 static uint64_t sure_step(void) {
   uint64_t most = 0;
   for (int i = 0; i < n_names; i++)
@@ -501,7 +501,7 @@ static bool is_sure(const char *base) {
   return false;
 }
 
-/* What is wrong with what was found; NULL: nothing. */
+/* The violation in a state; NULL: none. */
 static const char *judge(const verdict *found) {
   const uint64_t least = sure_step() > before ? sure_step() : before;
   if (found->step < least) return found->step ? "an older checkpoint" : "no checkpoint";
@@ -510,7 +510,8 @@ static const char *judge(const verdict *found) {
   if (found->best == ABSENT && is_sure("best.h5")) return "best.h5 is gone";
   if (found->model == ABSENT && is_sure("model.h5")) return "model.h5 is gone";
   if (found->best_epoch == 0) return NULL;
-  if (found->best == ABSENT || found->best_of_best < found->best_epoch) return "best.h5 is older than told";
+  if (found->best == ABSENT || found->best_of_best < found->best_epoch)
+    return "best.h5 is older than reported";
   return found->validates && found->model == ABSENT ? "model.h5 is missing" : NULL;
 }
 
@@ -538,7 +539,7 @@ static int run_check(const unsigned char *data, size_t n, const char *scratch, s
   checking c = {.scratch = scratch, .most = most, .goes_on = true};
   ls_log_enable(false);
   const size_t calls = replay(data, n, &c.goes_on, check_state, &c);
-  printf("%zu calls, %zu states, %zu of them unlike, %zu violations\n", calls, c.n_states, c.n_known,
+  printf("%zu calls, %zu states, %zu of them different, %zu violations\n", calls, c.n_states, c.n_known,
          c.n_violations);
   free(c.known);
   return c.n_violations > 0;

@@ -11,13 +11,13 @@ from harness import run
 MODEL = 4
 
 
-def every_damage_is_refused(name, folder):
+def every_damage_is_detected(name, folder):
     disk.prepare(folder)
     disk.train(folder).exits(0)
     command = [disk.BUILD / "damage", folder / "out/run" / name, folder / "copy.h5"]
     result = harness.execute(folder, *command).exits(0)
-    tried, refused = map(int, re.search(r"(\d+) damages .*, (\d+) refused", result.out).groups())
-    result.must(tried == refused > 10000, "all are refused")
+    tried, detected = map(int, re.search(r"(\d+) damages .*, (\d+) detected", result.out).groups())
+    result.must(tried == detected > 10000, "all damages are detected")
     print(f"{name}: {result.out.strip()}")
 
 
@@ -45,10 +45,10 @@ DAMAGES = (flip, cut, empty, lengthen, zero)
 FEW = (flip, empty)
 
 
-def run_takes_the_checkpoint_before(folder):
-    """The newest one is damaged; the run ends as if nothing had been."""
+def run_uses_the_previous_checkpoint(folder):
+    """The newest checkpoint is damaged; the run gives the same result."""
     disk.prepare(folder)
-    calm = disk.undisturbed(folder)
+    calm = disk.uninterrupted(folder)
     for damage in DAMAGES:
         disk.train(folder, "--overwrite", *disk.sets("train.max_steps=5")).exits(0)
         damage(folder / "out/run/checkpoints/step-00000005.h5")
@@ -58,7 +58,7 @@ def run_takes_the_checkpoint_before(folder):
         result.must(not wrong, f"{damage.__name__}: the result must be the same: {wrong}")
 
 
-def no_whole_checkpoint_is_refused(folder):
+def no_valid_checkpoint_is_an_error(folder):
     disk.prepare(folder)
     for damage in DAMAGES:
         disk.train(folder, "--overwrite").exits(0)
@@ -67,10 +67,10 @@ def no_whole_checkpoint_is_refused(folder):
         before = harness.snapshot(folder)
         result = disk.train(folder).exits(MODEL).reports("error: ", "2", "out/run/checkpoints")
         result.says("step-00000005.h5: ")
-        result.must(harness.snapshot(folder) == before, "nothing may be touched")
+        result.must(harness.snapshot(folder) == before, "no file may change")
 
 
-def commands_refuse_a_damaged_model(folder):
+def commands_reject_a_damaged_model(folder):
     disk.prepare(folder)
     disk.train(folder).exits(0)
     whole = (folder / "out/run/model.h5").read_bytes()
@@ -81,11 +81,11 @@ def commands_refuse_a_damaged_model(folder):
                       ("train", "config.yaml", "-o", "new", "--init-from", "m.h5")):
             run(folder, *words).exits(MODEL).reports("error: ", "m.h5: ")
         result = run(folder, "info", "m.h5")
-        result.must(result.code in (3, MODEL) and "m.h5: " in result.err, "info refuses it too")
+        result.must(result.code in (3, MODEL) and "m.h5: " in result.err, "info rejects it too")
 
 
-def lost_best_is_made_again(folder):
-    """A damaged best.h5 is told, and replaced by the next epoch's; a damaged model.h5 by the best's."""
+def lost_best_is_created_again(folder):
+    """A damaged best.h5 is reported and replaced by that of the next epoch; a damaged model.h5 is replaced from best.h5."""
     disk.prepare(folder)
     for name, parts in (("checkpoints/best.h5", ("out/run", harness.NO_BEST)),
                         ("model.h5", ("out/run/model.h5", harness.REBUILT, "out/run/checkpoints/best.h5"))):
@@ -98,9 +98,9 @@ def lost_best_is_made_again(folder):
 
 def all_tests():
     for name in ("model.h5", "checkpoints/step-00000006.h5"):
-        yield f"every damage of {name} is refused", lambda folder, name=name: every_damage_is_refused(name, folder)
-    for test in (run_takes_the_checkpoint_before, no_whole_checkpoint_is_refused, commands_refuse_a_damaged_model,
-                 lost_best_is_made_again):
+        yield f"every damage of {name} is detected", lambda folder, name=name: every_damage_is_detected(name, folder)
+    for test in (run_uses_the_previous_checkpoint, no_valid_checkpoint_is_an_error, commands_reject_a_damaged_model,
+                 lost_best_is_created_again):
         yield test.__name__.replace("_", " "), test
 
 

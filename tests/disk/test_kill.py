@@ -26,18 +26,18 @@ CALLS = ("open", "write", "truncate", "fsync", "rename", "link", "unlink", "mkdi
 WAYS = (ALONE, 1, 2, 4)
 EPOCHS = 40
 
-# Of a run that was killed between best.h5 and the checkpoint that refers to it.
+# The warning of a run that was killed between best.h5 and the checkpoint that refers to it.
 NO_BEST = re.compile(rf"^lockstep: warning: out/run.*({harness.NO_BEST}).*\n", re.MULTILINE)
 SETS = disk.sets(f"train.epochs={EPOCHS}", "checkpoint.keep=3")
 
 
 def parents():
-    """Who started each process that has not ended; one that has, but was not asked for yet, is no matter."""
+    """Process -> parent, of all processes that have not ended."""
     found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             words = path.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
         if words[0] not in "ZX":
             found[int(path.parent.name)] = int(words[1])
@@ -45,7 +45,7 @@ def parents():
 
 
 def family(process):
-    """A process and all those below it."""
+    """A process and its descendants."""
     table, found = parents(), [process]
     for member in found:
         found += [child for child, parent in table.items() if parent == member]
@@ -53,7 +53,7 @@ def family(process):
 
 
 def kill_all(process):
-    """At once, as when the machine is taken away; returns when all are gone what it said on stdout and stderr."""
+    """Kills a process and its descendants at once; returns its output when all have ended."""
     members = family(process.pid)
     for member in members:
         try:
@@ -71,7 +71,7 @@ def newest_step(folder):
 
 
 def wait_for_a_moment(folder, process, chance):
-    """Half of them anywhere from the start on, half just after a new checkpoint, where the next files are written."""
+    """Half of the kills come at any time after the start, half just after a new checkpoint, when further files are written."""
     if chance.random() < 0.5:
         time.sleep(chance.uniform(0, 0.6) * harness.PATIENCE)
         return
@@ -86,18 +86,18 @@ def wait_for_a_moment(folder, process, chance):
 
 
 class Life:
-    """A run through its kills; once it has come to its end, another one begins."""
+    """A run that is killed repeatedly; when it has finished, a new one starts."""
 
     def __init__(self, folder):
         self.folder, self.kills, self.ends, self.writes, self.steps = folder, 0, 0, 0, set()
-        self.calm = disk.undisturbed(folder, *SETS)
+        self.calm = disk.uninterrupted(folder, *SETS)
         self.chance = random.Random(5)
 
     def command(self):
         return ["train", "config.yaml", *SETS]
 
     def kill(self, ranks):
-        """Starts it, or goes on with it, and kills it if it is not at its end before that."""
+        """Starts or resumes the run, and kills it unless it finishes first."""
         before = newest_step(self.folder)
         process = harness.start(self.folder, *self.command(), ranks=ranks)
         wait_for_a_moment(self.folder, process, self.chance)
@@ -111,52 +111,52 @@ class Life:
         self.steps.add(newest_step(self.folder))
 
     def check_start(self, before, out, err):
-        """It went on from the newest checkpoint there was, which was whole."""
+        """The run must have resumed from the newest checkpoint, and it must be valid."""
         found = re.search(rf"^.*(?:{harness.RESUMED}).*out/run/checkpoints/step-(\d+)\.h5", out, re.MULTILINE)
         text = f"newest: {before}\n{out}{err}"
         if "ready in" in out and (int(found[1]) if found else None) != before:
-            raise harness.Failure(f"it must go on from the newest checkpoint; {text}")
+            raise harness.Failure(f"it must resume from the newest checkpoint; {text}")
         if "lockstep: " in NO_BEST.sub("", harness.CROWD_WORDS.sub("", err)):
-            raise harness.Failure(f"nothing may be wrong with what is found; {text}")
+            raise harness.Failure(f"there must be no message; {text}")
 
     def end(self, result):
         result.exits(0)
         wrong = disk.Result(self.folder).different(self.calm)
-        result.must(not wrong, f"after {self.kills} kills it must be the run that nothing disturbed: {wrong}")
+        result.must(not wrong, f"after {self.kills} kills, the result must be that of an uninterrupted run: {wrong}")
         left = disk.leftovers(self.folder / "out")
-        result.must(not left, f"nothing may be left: {left}")
+        result.must(not left, f"no file may remain: {left}")
         self.ends += 1
         shutil.rmtree(self.folder / "out/run")
 
 
-def killed_again_and_again(folder):
+def killed_repeatedly(folder):
     disk.prepare(folder)
     life = Life(folder)
     while life.kills < KILLS:
         life.kill(WAYS[life.kills % len(WAYS)])
     life.end(harness.run(folder, *life.command(), ranks=2))
-    print(f"{life.kills} kills, {life.writes} of them while a file was written, at {len(life.steps)} unlike steps; "
-          f"{life.ends} runs came to the same end")
+    print(f"{life.kills} kills, {life.writes} of them during a write, at {len(life.steps)} different steps; "
+          f"{life.ends} runs finished with the same result")
 
 
 def killed_at_each_call(is_new, folder):
-    """Just before it, by the recorder: what is done before is there, what comes after is not."""
+    """The recorder kills the process just before a call."""
     run = disk.FailingRun(folder, ALONE, is_new)
     places = [(kind, number) for kind in CALLS for number in disk.some_of(run.count(kind), None if IS_LONG else 2)]
-    # The first calls of a run that is new make its folders and its lock.
+    # The first calls of a new run create its folders and its lock.
     places += [(kind, number) for kind in ("open", "write", "fsync") for number in (2, 3) if is_new and not IS_LONG]
     for kind, number in places:
         result, lines = run.fail(kind, number, 0, "once")
         what = f"killed before {lines[0]} ({kind} {number}): "
         result.must(result.code == -signal.SIGKILL, f"{what}must be killed")
         again = disk.train(folder)
-        again.must(again.code == 0, f"{what}must go on")
+        again.must(again.code == 0, f"{what}must resume")
         wrong = disk.Result(folder).different(run.calm) + disk.leftovers(folder / "out")
-        again.must(not wrong, f"{what}must come to the same end: {wrong}")
+        again.must(not wrong, f"{what}must give the same result: {wrong}")
     print(f"killed before {len(places)} calls")
 
 
 if __name__ == "__main__":
-    harness.main([("killed again and again", killed_again_and_again),
+    harness.main([("killed repeatedly", killed_repeatedly),
                   ("killed at each call, new", functools.partial(killed_at_each_call, True)),
-                  ("killed at each call, going on", functools.partial(killed_at_each_call, False))])
+                  ("killed at each call, resumed", functools.partial(killed_at_each_call, False))])

@@ -17,7 +17,7 @@ from harness import ALONE
 IS_LONG = disk.has_option("--long")
 STATES = 400 if IS_LONG else 5
 
-NO_VALIDATION = ("data.validation=0", "train.monitor=epoch")  # the first one is best
+NO_VALIDATION = ("data.validation=0", "train.monitor=epoch")  # the first epoch is the best
 ONE_KEPT = ("checkpoint.keep=1",)
 SPARSE = ("checkpoint={every_steps: 4, every_epochs: 0, keep: 1}",)
 
@@ -27,7 +27,7 @@ def replay(folder, mode, *words):
 
 
 def record(folder, pairs, ranks, stops=(), **more):
-    """Runs with the recorder, stopped and gone on with at these steps."""
+    """Runs with the recorder, stopped and resumed at these steps."""
     for stop in (*stops, None):
         end = [f"train.max_steps={stop}"] if stop is not None else []
         settings = {"DISK_RECORD": folder / "record", **more}
@@ -35,13 +35,13 @@ def record(folder, pairs, ranks, stops=(), **more):
 
 
 def check_record(folder):
-    """Nothing passed by the recorder: what it has seen makes the files that are there."""
+    """The recorder missed nothing: the replay of its record creates the same files."""
     end = replay(folder, "end", folder / "end").exits(0)
     end.must(harness.snapshot(folder / "end") == harness.snapshot(folder / "out"), "the replay makes the same files")
 
 
-def go_on(folder, pairs, calm, wanted):
-    """From states of the disk to the end."""
+def resume(folder, pairs, calm, wanted):
+    """Resumes from states of the disk to the end."""
     (folder / "states").mkdir()
     told = replay(folder, "dump", folder / "states", wanted).exits(0).out.strip()
     for number, state in enumerate(sorted((folder / "states").iterdir())):
@@ -49,44 +49,44 @@ def go_on(folder, pairs, calm, wanted):
         shutil.copytree(state, folder / "out")
         result = disk.train(folder, *disk.sets(*pairs)).exits(0)
         wrong = disk.Result(folder).different(calm)
-        result.must(not wrong, f"state {number} ({state}) must come to the same end: {wrong}")
-        result.must(not disk.leftovers(folder / "out"), f"nothing is left: {disk.leftovers(folder / 'out')}")
-    print(f"gone on from {told}")
+        result.must(not wrong, f"state {number} ({state}) must give the same result: {wrong}")
+        result.must(not disk.leftovers(folder / "out"), f"no file may remain: {disk.leftovers(folder / 'out')}")
+    print(f"resumed from {told}")
 
 
 def power_cut(pairs, ranks, stops, folder):
     disk.prepare(folder)
-    calm = disk.undisturbed(folder, *disk.sets(*pairs))
+    calm = disk.uninterrupted(folder, *disk.sets(*pairs))
     record(folder, pairs, ranks, stops)
     check_record(folder)
     result = replay(folder, "check", folder / "scratch").exits(0)
-    calls, states, unlike = map(int, re.search(r"(\d+) calls, (\d+) states, (\d+)", result.out).groups())
-    result.must(calls > 200 and states > 2000 and unlike > 5, "there is something to see")
+    calls, states, different = map(int, re.search(r"(\d+) calls, (\d+) states, (\d+)", result.out).groups())
+    result.must(calls > 200 and states > 2000 and different > 5, "the record must have enough calls and states")
     print(result.out.strip())
-    go_on(folder, pairs, calm, STATES)
+    resume(folder, pairs, calm, STATES)
 
 
 def power_cut_at_the_start(folder):
-    """Before the first step: a run of none has few states."""
+    """Before the first step: a run without steps has few states."""
     disk.prepare(folder)
-    calm = disk.undisturbed(folder)
+    calm = disk.uninterrupted(folder)
     record(folder, ("train.max_steps=0",), ALONE)
-    go_on(folder, (), calm, 2 * STATES)
+    resume(folder, (), calm, 2 * STATES)
 
 
-def power_cut_on_the_way_back(folder):
-    """A finished run goes on from an earlier checkpoint: its later ones and their rows go together."""
+def power_cut_after_an_earlier_checkpoint(folder):
+    """A finished run is resumed from an earlier checkpoint: its later checkpoints and rows disappear together."""
     pairs = ("checkpoint.keep=6",)
     disk.prepare(folder)
-    calm = disk.undisturbed(folder, *disk.sets(*pairs))
+    calm = disk.uninterrupted(folder, *disk.sets(*pairs))
     record(folder, pairs, ALONE)
     disk.train(folder, *disk.sets(*pairs), "--resume", "out/run/checkpoints/step-00000002.h5",
                recorder={"DISK_RECORD": folder / "record"}).exits(0)
-    go_on(folder, pairs, calm, 8 * STATES)
+    resume(folder, pairs, calm, 8 * STATES)
 
 
 def without_fsync_there_would_be_violations(folder):
-    """The check can fail."""
+    """Shows that the check can fail."""
     disk.prepare(folder)
     record(folder, (), ALONE, DISK_NO_FSYNC=1)
     result = replay(folder, "check", folder / "scratch", 100).exits(1).says("100 violations")
@@ -106,7 +106,7 @@ def all_tests():
     for name, how in runs.items():
         yield f"power cut: {name}", lambda folder, how=how: power_cut(*how, folder)
     yield "power cut: at the start", power_cut_at_the_start
-    yield "power cut: on the way back", power_cut_on_the_way_back
+    yield "power cut: resumed from an earlier checkpoint", power_cut_after_an_earlier_checkpoint
     yield "without fsync there would be violations", without_fsync_there_would_be_violations
 
 
