@@ -106,15 +106,11 @@ const char *ls_math_blas_name(void);
 /* c = a b^T + beta c.  a: (m, k), b: (n, k), c: (m, n) */
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 
-/* c = a b + beta c.    a: (m, k), b: (k, n), c: (m, n) */
-void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
-
-/* c = a^T b + beta c.  a: (k, m), b: (k, n), c: (m, n) */
-void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
-
-/* The same for `count` columns or rows of c only, from `first` on. */
+/* c = a b + beta c, for `count` columns of c from `first` on.  a: (m, k), b: (k, n), c: (m, n) */
 void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                                 const float *b, float beta, float *c);
+
+/* c = a^T b + beta c, for `count` rows of c from `first` on.  a: (k, m), b: (k, n), c: (m, n) */
 void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                              const float *b, float beta, float *c);
 

@@ -5,33 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The memory that only the recipe needs. */
-static void take_training_memory(ls_batch *batch, const ls_dataset *dataset) {
-  ls_arena *const arena = &batch->arena;
-  const size_t n = dataset->n_features;
-  const ls_augment *const augment = &batch->recipe.augment;
-  if (data_augment_moves(augment)) batch->moved = ls_arena_take(arena, n, sizeof *batch->moved);
-  if (augment->noise > 0.0) batch->noise = ls_arena_take(arena, n, sizeof *batch->noise);
-  if (augment->mixup > 0.0) batch->other = ls_arena_take(arena, n, sizeof *batch->other);
-  if (augment->mixup > 0.0 && dataset->target == LS_TARGET_CLASSES) {
-    batch->partners = ls_arena_take(arena, batch->max_rows, sizeof *batch->partners);
-    batch->shares = ls_arena_take(arena, batch->max_rows, sizeof *batch->shares);
-  }
+/* A piece of the arena; NULL unless wanted. */
+static void *piece(ls_arena *arena, bool is_wanted, size_t count, size_t size) {
+  return is_wanted ? ls_arena_take(arena, count, size) : NULL;
 }
 
-static void take_memory(ls_batch *batch, const ls_dataset *dataset) {
-  ls_arena *const arena = &batch->arena;
-  const size_t rows = batch->max_rows;
-  const bool has_values = dataset->target == LS_TARGET_LABELS || dataset->target == LS_TARGET_VALUES;
-  batch->samples = ls_arena_take(arena, rows, sizeof *batch->samples);
-  batch->x = ls_arena_take(arena, rows, dataset->n_features * sizeof *batch->x);
-  batch->row = ls_arena_take(arena, dataset->n_features, sizeof *batch->row);
-  if (dataset->target == LS_TARGET_CLASSES)
-    batch->classes = ls_arena_take(arena, rows, sizeof *batch->classes);
-  if (has_values) batch->values = ls_arena_take(arena, rows, dataset->n_outputs * sizeof *batch->values);
-  if (dataset->has_weights || batch->recipe.class_weights)
-    batch->weights = ls_arena_take(arena, rows, sizeof *batch->weights);
-  take_training_memory(batch, dataset);
+static void take_memory(ls_batch *b, const ls_dataset *d) {
+  ls_arena *const arena = &b->arena;
+  const size_t rows = b->max_rows;
+  const size_t n = d->n_features;
+  const ls_augment *const augment = &b->recipe.augment;
+  const bool has_classes = d->target == LS_TARGET_CLASSES;
+  const bool is_mixed = augment->mixup > 0.0;
+  b->samples = piece(arena, true, rows, sizeof *b->samples);
+  b->x = piece(arena, true, rows, n * sizeof *b->x);
+  b->row = piece(arena, true, n, sizeof *b->row);
+  b->classes = piece(arena, has_classes, rows, sizeof *b->classes);
+  b->values =
+      piece(arena, !has_classes && d->target != LS_TARGET_NONE, rows, d->n_outputs * sizeof *b->values);
+  b->weights = piece(arena, d->has_weights || b->recipe.class_weights, rows, sizeof *b->weights);
+  b->moved = piece(arena, data_augment_moves(augment), n, sizeof *b->moved);
+  b->noise = piece(arena, augment->noise > 0.0, n, sizeof *b->noise);
+  b->other = piece(arena, is_mixed, n, sizeof *b->other);
+  b->partners = piece(arena, is_mixed && has_classes, rows, sizeof *b->partners);
+  b->shares = piece(arena, is_mixed && has_classes, rows, sizeof *b->shares);
 }
 
 ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *recipe, size_t max_rows,
@@ -73,17 +70,17 @@ ls_targets ls_batch_targets(const ls_batch *batch) {
 
 /* ----------------------------------------------------------------------- one sample */
 
-/* The source of a gather and, in training, the key of its random numbers. */
+/* The source of a gather, and the key of its random numbers. */
 typedef struct gathering {
   ls_batch *batch;
   const ls_dataset *dataset;
   const ls_normalizer *normalizer;
-  const double *class_weights; /* NULL outside training */
+  const ls_recipe *recipe; /* empty outside training */
   uint64_t seed, epoch;
 } gathering;
 
 /* Normalises x of a row. */
-static void take_input(const gathering *g, const ls_row *row, float *x) {
+static void normalize_input(const gathering *g, const ls_row *row, float *x) {
   const ls_normalizer *const normalizer = g->normalizer;
   const size_t n = g->dataset->n_features;
   const ls_dtype dtype = g->dataset->x_array.dtype;
@@ -98,16 +95,16 @@ static void take_input(const gathering *g, const ls_row *row, float *x) {
 }
 
 /* Augments and normalises x of a sample. */
-static void take_augmented_input(const gathering *g, uint64_t sample, const ls_row *row, float *x) {
+static void augment_input(const gathering *g, uint64_t sample, const ls_row *row, float *x) {
   const ls_dataset *const d = g->dataset;
-  const ls_augment *const augment = &g->batch->recipe.augment;
+  const ls_augment *const augment = &g->recipe->augment;
   if (data_augment_moves(augment)) {
     const data_placement place = data_augment_place(augment, g->seed, g->epoch, sample);
     data_elements(row->x, d->x_array.dtype, 0, d->n_features, g->batch->row);
     data_augment_move(&place, &d->x_array, g->batch->row, g->batch->moved);
     ls_math_normalize_f64(d->n_features, g->batch->moved, g->normalizer->offset, g->normalizer->factor, x);
   } else {
-    take_input(g, row, x);
+    normalize_input(g, row, x);
   }
   data_augment_cover(augment, d, g->seed, g->epoch, sample, g->batch->noise, x);
 }
@@ -120,8 +117,8 @@ static float value_of(const gathering *g, const ls_row *row, size_t k) {
 }
 
 static float weight_of(const gathering *g, const ls_row *row) {
-  if (!g->class_weights) return row->weight;
-  return (float)((double)row->weight * g->class_weights[data_class_of(row)]);
+  const double *const factors = g->recipe->class_weights;
+  return factors ? (float)((double)row->weight * factors[data_class_of(row)]) : row->weight;
 }
 
 /* Targets and weight of row i of the batch. */
@@ -156,7 +153,7 @@ static void mix_row(const gathering *g, const data_mixture *mixture, const ls_ro
   const bool counts = weight_of(g, own) > 0.0F && weight_of(g, partner) > 0.0F;
   const float share = counts ? mixture->share : 1.0F;
   const float target_share = counts ? mix_weights(g, partner, share, i) : 1.0F;
-  if (counts) take_augmented_input(g, mixture->partner, partner, batch->other);
+  if (counts) augment_input(g, mixture->partner, partner, batch->other);
   for (size_t j = 0; counts && j < g->dataset->n_features; j++) x[j] = mix(share, x[j], batch->other[j]);
   for (size_t j = 0; batch->values && j < k; j++)
     batch->values[i * k + j] = mix(target_share, batch->values[i * k + j], value_of(g, partner, j));
@@ -167,59 +164,44 @@ static void mix_row(const gathering *g, const data_mixture *mixture, const ls_ro
 
 /* ------------------------------------------------------------------------- batches */
 
-#define FETCH_ROWS ((size_t)32) /* rows of one fetch */
-
-void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                     size_t rows) {
-  const gathering g = {.batch = batch, .dataset = dataset, .normalizer = normalizer};
-  LS_ASSERT(rows <= batch->max_rows);
-  for (size_t first = 0; first < rows; first += FETCH_ROWS) {
-    ls_row fetched[FETCH_ROWS];
-    const size_t n = ls_size_min(FETCH_ROWS, rows - first);
-    ls_dataset_fetch(dataset, n, batch->samples + first, fetched);
-    for (size_t i = 0; i < n; i++) {
-      take_input(&g, &fetched[i], batch->x + (first + i) * dataset->n_features);
-      take_targets(&g, &fetched[i], first + i);
-    }
-  }
-  batch->rows = rows;
-  batch->is_mixed = false;
-}
-
-/* Gathers n <= FETCH_ROWS rows from row `first` of the batch. The partners of mixup are fetched together
+/* Gathers n <= DATA_FETCH_ROWS rows from row `first` of the batch. Fetches the partners of mixup together
  * with the rows. */
-static void gather_training(const gathering *g, size_t first, size_t n) {
+static void gather_rows(const gathering *g, size_t first, size_t n) {
   ls_batch *const batch = g->batch;
-  const ls_recipe *const recipe = &batch->recipe;
-  const bool is_mixed = recipe->augment.mixup > 0.0;
-  data_mixture mixtures[FETCH_ROWS];
-  uint64_t samples[2 * FETCH_ROWS];
-  ls_row fetched[2 * FETCH_ROWS];
+  const double alpha = g->recipe->augment.mixup;
+  const bool is_mixed = alpha > 0.0;
+  data_mixture mixtures[DATA_FETCH_ROWS];
+  uint64_t samples[2 * DATA_FETCH_ROWS];
+  ls_row fetched[2 * DATA_FETCH_ROWS];
   memcpy(samples, batch->samples + first, n * sizeof *samples);
   for (size_t i = 0; is_mixed && i < n; i++) {
-    mixtures[i] = data_mixup_draw(recipe->augment.mixup, recipe->view, g->seed, g->epoch, samples[i]);
+    mixtures[i] = data_mixup_draw(alpha, g->recipe->view, g->seed, g->epoch, samples[i]);
     samples[n + i] = mixtures[i].partner;
   }
   ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, fetched);
   for (size_t i = 0; i < n; i++) {
-    float *const xi = batch->x + (first + i) * g->dataset->n_features;
-    take_augmented_input(g, samples[i], &fetched[i], xi);
+    float *const x = batch->x + (first + i) * g->dataset->n_features;
+    augment_input(g, samples[i], &fetched[i], x);
     take_targets(g, &fetched[i], first + i);
-    if (is_mixed) mix_row(g, &mixtures[i], &fetched[i], &fetched[n + i], first + i, xi);
+    if (is_mixed) mix_row(g, &mixtures[i], &fetched[i], &fetched[n + i], first + i, x);
   }
+}
+
+static void gather(const gathering *g, size_t rows) {
+  LS_ASSERT(rows <= g->batch->max_rows);
+  for (size_t first = 0; first < rows; first += DATA_FETCH_ROWS)
+    gather_rows(g, first, ls_size_min(DATA_FETCH_ROWS, rows - first));
+  g->batch->rows = rows;
+  g->batch->is_mixed = g->recipe->augment.mixup > 0.0 && g->batch->partners;
+}
+
+void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
+                     size_t rows) {
+  const ls_recipe none = {0};
+  gather(&(gathering){batch, dataset, normalizer, &none, 0, 0}, rows);
 }
 
 void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                               uint64_t seed, uint64_t epoch, size_t rows) {
-  const gathering g = {.batch = batch,
-                       .dataset = dataset,
-                       .normalizer = normalizer,
-                       .class_weights = batch->recipe.class_weights,
-                       .seed = seed,
-                       .epoch = epoch};
-  LS_ASSERT(rows <= batch->max_rows);
-  for (size_t first = 0; first < rows; first += FETCH_ROWS)
-    gather_training(&g, first, ls_size_min(FETCH_ROWS, rows - first));
-  batch->rows = rows;
-  batch->is_mixed = batch->recipe.augment.mixup > 0.0 && batch->partners;
+  gather(&(gathering){batch, dataset, normalizer, &batch->recipe, seed, epoch}, rows);
 }

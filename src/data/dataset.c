@@ -1,6 +1,7 @@
 /* Opening a dataset: rank 0 describes x, and then y and w; a reader makes the samples available. */
 #include "internal.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 static void source_destroy(data_source **source) {
@@ -11,85 +12,80 @@ static void source_destroy(data_source **source) {
   *source = NULL;
 }
 
+/* Reports "FILE:PATH: NAME is SHAPE TYPE", followed by the formatted text. */
+__attribute__((format(printf, 5, 6))) static ls_status
+reject(const data_source *s, const char *path, char name, const ls_array *array, const char *format, ...) {
+  char shape[128];
+  char rule[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(rule, sizeof rule, format, arguments);
+  va_end(arguments);
+  return ls_fail(LS_ERR_DATA, "%s:%s: %c is %s%s", ls_store_path(s->store), path, name,
+                 ls_array_describe(array, shape, sizeof shape), rule);
+}
+
 static ls_status describe_inputs(const data_source *s, const ls_dataset_request *request, ls_dataset *d) {
-  char shape[128];
-  LS_TRY(ls_store_describe(s->store, s->names.x, &d->x_array));
-  ls_array_describe(&d->x_array, shape, sizeof shape);
-  const char *const file = ls_store_path(s->store);
-  if (d->x_array.n_dims < 1 || d->x_array.dtype == LS_TEXT)
-    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s; must be numbers of shape (N, ...)", file, s->names.x,
-                   shape);
-  d->n_samples = d->x_array.dims[0];
+  const char *const path = s->names.x;
+  ls_array *const x = &d->x_array;
+  LS_TRY(ls_store_describe(s->store, path, x));
+  if (x->n_dims < 1 || x->dtype == LS_TEXT)
+    return reject(s, path, 'x', x, "; must be numbers of shape (N, ...)");
+  d->n_samples = x->dims[0];
   if (d->n_samples == 0 || d->n_samples >> 40)
-    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s%s; must have from 1 to 2^40 - 1 samples", file, s->names.x,
-                   shape, d->n_samples ? "" : ", with no samples");
-  if (!ls_array_row_size(&d->x_array, &d->n_features) || d->n_features == 0)
-    return ls_fail(LS_ERR_DATA, "%s:%s: x is %s; must have at least one feature per sample", file,
-                   s->names.x, shape);
+    return reject(s, path, 'x', x, "%s; must have from 1 to 2^40 - 1 samples",
+                  d->n_samples ? "" : ", with no samples");
+  if (!ls_array_row_size(x, &d->n_features) || d->n_features == 0)
+    return reject(s, path, 'x', x, "; must have at least one feature per sample");
   if (request->n_features && d->n_features != request->n_features)
-    return ls_fail(LS_ERR_DATA,
-                   "%s:%s: x is %s, with %zu features per sample; must have %zu, as the input of the model",
-                   file, s->names.x, shape, d->n_features, request->n_features);
+    return reject(s, path, 'x', x,
+                  ", with %zu features per sample; must have %zu, as the input of the model", d->n_features,
+                  request->n_features);
   return LS_OK;
 }
 
-/* Checks the columns of y against n outputs of the model; n may be 0, any number. */
-static ls_status check_columns(const data_source *s, const ls_array *y, ls_target_kind target, size_t cols,
-                               size_t n) {
-  char shape[128];
-  ls_array_describe(y, shape, sizeof shape);
-  const char *const file = ls_store_path(s->store);
-  if (target == LS_TARGET_CLASSES && cols > 1 && cols != n)
-    return ls_fail(LS_ERR_DATA,
-                   "%s:%s: y is %s; must be class numbers of shape (N), or one-hot rows of %zu numbers, "
-                   "the outputs of the model",
-                   file, s->names.y, shape, n);
-  if (target != LS_TARGET_CLASSES && n && cols != n)
-    return ls_fail(LS_ERR_DATA,
-                   "%s:%s: y is %s, with %zu numbers per sample; must have %zu, the outputs of the model",
-                   file, s->names.y, shape, cols, n);
-  return LS_OK;
-}
-
-static ls_status describe_targets(const data_source *s, size_t n_outputs, ls_dataset *d) {
-  ls_array y;
+static ls_status describe_weights(const data_source *s, ls_dataset *d) {
   ls_array w;
-  char shape[128];
-  const char *const file = ls_store_path(s->store);
-  ls_status status = ls_store_describe(s->store, s->names.y, &y);
-  if (status != LS_OK) return status;
-  ls_array_describe(&y, shape, sizeof shape);
-  if (y.dtype == LS_TEXT || y.n_dims < 1 || y.n_dims > 2)
-    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; must be numbers of shape (N) or (N, K)", file, s->names.y,
-                   shape);
-  if (y.dims[0] != d->n_samples)
-    return ls_fail(LS_ERR_DATA, "%s:%s: y has %llu samples; must have %llu, as x (%s)", file, s->names.y,
-                   (unsigned long long)y.dims[0], (unsigned long long)d->n_samples, s->names.x);
-  const size_t cols = y.n_dims == 2 ? y.dims[1] : 1;
-  if (cols == 0)
-    return ls_fail(LS_ERR_DATA, "%s:%s: y is %s; must have at least one number per sample", file,
-                   s->names.y, shape);
-  status = check_columns(s, &y, d->target, cols, n_outputs);
-  if (status != LS_OK) return status;
-  d->n_outputs = n_outputs ? n_outputs : cols;
-  if (!s->names.w) return LS_OK;
-  status = ls_store_describe(s->store, s->names.w, &w);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(s->store, s->names.w, &w));
   if (w.n_dims != 1 || w.dtype == LS_TEXT || w.dims[0] != d->n_samples)
-    return ls_fail(LS_ERR_DATA, "%s:%s: w is %s; must be numbers of shape (%llu), one per sample", file,
-                   s->names.w, ls_array_describe(&w, shape, sizeof shape),
-                   (unsigned long long)d->n_samples);
+    return reject(s, s->names.w, 'w', &w, "; must be numbers of shape (%llu), one per sample",
+                  (unsigned long long)d->n_samples);
   d->has_weights = true;
   return LS_OK;
+}
+
+/* n: the outputs of the model; 0: any number. */
+static ls_status describe_targets(const data_source *s, size_t n, ls_dataset *d) {
+  const char *const path = s->names.y;
+  const bool is_class = d->target == LS_TARGET_CLASSES;
+  ls_array y;
+  LS_TRY(ls_store_describe(s->store, path, &y));
+  if (y.dtype == LS_TEXT || y.n_dims < 1 || y.n_dims > 2)
+    return reject(s, path, 'y', &y, "; must be numbers of shape (N) or (N, K)");
+  if (y.dims[0] != d->n_samples)
+    return reject(s, path, 'y', &y, ", with %llu samples; must have %llu, as x (%s)",
+                  (unsigned long long)y.dims[0], (unsigned long long)d->n_samples, s->names.x);
+  const size_t cols = y.n_dims == 2 ? y.dims[1] : 1;
+  if (cols == 0) return reject(s, path, 'y', &y, "; must have at least one number per sample");
+  if (is_class && cols > 1 && cols != n)
+    return reject(
+        s, path, 'y', &y,
+        "; must be class numbers of shape (N), or one-hot rows of %zu numbers, the outputs of the "
+        "model",
+        n);
+  if (!is_class && n && cols != n)
+    return reject(s, path, 'y', &y,
+                  ", with %zu numbers per sample; must have %zu, the outputs of the model", cols, n);
+  d->n_outputs = n ? n : cols;
+  return s->names.w ? describe_weights(s, d) : LS_OK;
 }
 
 /* The class names, if the file has them. */
 static ls_status describe_classes(const data_source *s, size_t n_outputs, ls_dataset *d) {
   if (!s->names.y || !ls_store_has_attribute(s->store, s->names.y, "classes")) return LS_OK;
-  const ls_status status = ls_store_read_texts(s->store, s->names.y, "classes", &d->classes, &d->n_classes);
+  LS_TRY(ls_store_read_texts(s->store, s->names.y, "classes", &d->classes, &d->n_classes));
   const size_t expected = d->target == LS_TARGET_LABELS && n_outputs == 1 ? 2 : n_outputs;
-  if (status != LS_OK || !d->classes || d->target == LS_TARGET_VALUES) return status;
-  if (expected == 0 || d->n_classes == expected) return LS_OK;
+  if (d->target == LS_TARGET_VALUES || expected == 0 || d->n_classes == expected) return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s:%s: the attribute `classes` lists %zu names; must list %zu, as the last layer of the "
                  "model has this number of classes; set its units to the number of classes",
@@ -134,8 +130,8 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
 
 /* Rank 0. */
 static ls_status describe_rest(const data_source *s, size_t n_outputs, ls_dataset *d) {
-  const ls_status status = d->target == LS_TARGET_NONE ? LS_OK : describe_targets(s, n_outputs, d);
-  return status == LS_OK ? describe_classes(s, n_outputs, d) : status;
+  if (d->target != LS_TARGET_NONE) LS_TRY(describe_targets(s, n_outputs, d));
+  return describe_classes(s, n_outputs, d);
 }
 
 ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {

@@ -4,6 +4,8 @@
 
 #include "lockstep/data.h"
 
+#define DATA_FETCH_ROWS ((size_t)32) /* most rows of one fetch */
+
 /* Paths of arrays inside a file. All owned; NULL if absent. */
 typedef struct data_names {
   char *x, *y, *w;

@@ -7,92 +7,83 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The columns to learn from: x or y of the samples of a view. */
-typedef struct table {
+/* The columns of x or y that a rank learns from, and its workspace. */
+typedef struct columns {
   const ls_dataset *dataset;
-  ls_dtype dtype;
-  bool is_targets; /* y rather than x */
-  uint64_t n_members;
-  size_t n_cols;
   const uint8_t *is_member; /* (n_samples): whether the sample is in the view */
-} table;
-
-/* The columns of one rank, and its workspace. */
-typedef struct part {
-  const table *table;
+  uint64_t n_members;
+  bool is_target; /* y rather than x */
   size_t first, n;
   double *a, *b; /* (n) each: sums or extremes */
-  double *row;   /* (n): its columns of the current row */
-} part;
+  double *row;   /* (n): of the current sample */
+} columns;
 
-#define FETCH_ROWS ((size_t)32) /* rows of one fetch */
-
-/* Collects the next members of the view, at most FETCH_ROWS; moves *next behind them. */
-static size_t next_members(const table *t, uint64_t *next, uint64_t samples[FETCH_ROWS]) {
+/* Collects the next members of the view, at most DATA_FETCH_ROWS; moves *next behind them. */
+static size_t next_members(const columns *c, uint64_t *next, uint64_t samples[DATA_FETCH_ROWS]) {
   size_t n = 0;
-  for (; *next < t->dataset->n_samples && n < FETCH_ROWS; (*next)++)
-    if (t->is_member[*next]) samples[n++] = *next;
+  for (; *next < c->dataset->n_samples && n < DATA_FETCH_ROWS; (*next)++)
+    if (c->is_member[*next]) samples[n++] = *next;
   return n;
 }
 
-/* Calls `visit` for each sample of the view, in the order of the file, with its part of the row. */
-static void visit_rows(part *p, void (*visit)(part *)) {
-  const table *const t = p->table;
-  uint64_t samples[FETCH_ROWS];
-  ls_row rows[FETCH_ROWS];
+/* Calls `visit` for each sample of the view, in the order of the file. */
+static void visit_rows(columns *c, void (*visit)(columns *)) {
+  const ls_dtype dtype = c->is_target ? LS_F32 : c->dataset->x_array.dtype;
+  uint64_t samples[DATA_FETCH_ROWS];
+  ls_row rows[DATA_FETCH_ROWS];
   uint64_t next = 0;
-  for (size_t n = next_members(t, &next, samples); n > 0; n = next_members(t, &next, samples)) {
-    ls_dataset_fetch(t->dataset, n, samples, rows);
+  for (size_t n = next_members(c, &next, samples); n > 0; n = next_members(c, &next, samples)) {
+    ls_dataset_fetch(c->dataset, n, samples, rows);
     for (size_t i = 0; i < n; i++) {
       ls_heartbeat();
-      data_elements(t->is_targets ? rows[i].values : rows[i].x, t->dtype, p->first, p->n, p->row);
-      visit(p);
+      data_elements(c->is_target ? rows[i].values : rows[i].x, dtype, c->first, c->n, c->row);
+      visit(c);
     }
   }
 }
 
-static void add_values(part *p) {
-  for (size_t j = 0; j < p->n; j++) p->a[j] += p->row[j];
+static void add_values(columns *c) {
+  for (size_t j = 0; j < c->n; j++) c->a[j] += c->row[j];
 }
 
 /* a holds the means. */
-static void add_deviations(part *p) {
-  for (size_t j = 0; j < p->n; j++) p->b[j] += (p->row[j] - p->a[j]) * (p->row[j] - p->a[j]);
+static void add_deviations(columns *c) {
+  for (size_t j = 0; j < c->n; j++) c->b[j] += (c->row[j] - c->a[j]) * (c->row[j] - c->a[j]);
 }
 
-static void take_extremes(part *p) {
-  for (size_t j = 0; j < p->n; j++) {
-    p->a[j] = p->row[j] < p->a[j] ? p->row[j] : p->a[j];
-    p->b[j] = p->row[j] > p->b[j] ? p->row[j] : p->b[j];
+static void take_extremes(columns *c) {
+  for (size_t j = 0; j < c->n; j++) {
+    c->a[j] = c->row[j] < c->a[j] ? c->row[j] : c->a[j];
+    c->b[j] = c->row[j] > c->b[j] ? c->row[j] : c->b[j];
   }
 }
 
-/* offset = mean, factor = 1 / standard deviation (of the population, as in scikit-learn). */
-static void standardize(part *p, double *offset, double *factor) {
-  const uint64_t n = p->table->n_members;
-  visit_rows(p, add_values);
-  for (size_t j = 0; j < p->n; j++) p->a[j] /= (double)n;
-  visit_rows(p, add_deviations);
-  for (size_t j = 0; j < p->n; j++) {
-    const double std = sqrt(p->b[j] / (double)n);
+/* offset = mean, factor = 1 / standard deviation (of the population, as in scikit-learn), (n) each. */
+static void standardize(columns *c, double *offset, double *factor) {
+  const uint64_t n = c->n_members;
+  visit_rows(c, add_values);
+  for (size_t j = 0; j < c->n; j++) c->a[j] /= (double)n;
+  visit_rows(c, add_deviations);
+  for (size_t j = 0; j < c->n; j++) {
+    const double std = sqrt(c->b[j] / (double)n);
     /* The deviation of a constant feature is the rounding error of its mean. */
-    const bool has_spread = std > 1e-12 * fabs(p->a[j]) && std > 0.0;
-    offset[p->first + j] = p->a[j];
-    factor[p->first + j] = has_spread ? 1.0 / std : 1.0;
+    const bool has_spread = std > 1e-12 * fabs(c->a[j]) && std > 0.0;
+    offset[j] = c->a[j];
+    factor[j] = has_spread ? 1.0 / std : 1.0;
   }
 }
 
 /* Maps each feature to [0, 1] by its minimum and maximum. */
-static void scale(part *p, double *offset, double *factor) {
-  for (size_t j = 0; j < p->n; j++) {
-    p->a[j] = INFINITY;
-    p->b[j] = -INFINITY;
+static void scale(columns *c, double *offset, double *factor) {
+  for (size_t j = 0; j < c->n; j++) {
+    c->a[j] = INFINITY;
+    c->b[j] = -INFINITY;
   }
-  visit_rows(p, take_extremes);
-  for (size_t j = 0; j < p->n; j++) {
-    const double spread = p->b[j] - p->a[j];
-    offset[p->first + j] = p->a[j] + 0.0; /* turns -0 into 0, as a sum over ranks does */
-    factor[p->first + j] = spread > 0.0 ? 1.0 / spread : 1.0;
+  visit_rows(c, take_extremes);
+  for (size_t j = 0; j < c->n; j++) {
+    const double spread = c->b[j] - c->a[j];
+    offset[j] = c->a[j] + 0.0; /* turns -0 into 0, as a sum over ranks does */
+    factor[j] = spread > 0.0 ? 1.0 / spread : 1.0;
   }
 }
 
@@ -104,58 +95,53 @@ static ls_status mark_members(const ls_view *view, uint8_t **out) {
   return LS_OK;
 }
 
-/* Returns whether the factor does not depend on the values: `scale` divides uint8 by 255. */
-static bool is_fixed(ls_normalize kind, const table *t, double *factor) {
-  *factor = kind == LS_NORMALIZE_SCALE ? 1.0 / 255.0 : 1.0;
-  return kind == LS_NORMALIZE_NONE || (kind == LS_NORMALIZE_SCALE && t->dtype == LS_U8);
+/* The factor of all columns if it does not depend on their values, otherwise 0. `scale` divides uint8 by
+ * 255. */
+static double fixed_factor(ls_normalize kind, ls_dtype dtype) {
+  if (kind == LS_NORMALIZE_SCALE && dtype == LS_U8) return 1.0 / 255.0;
+  return kind == LS_NORMALIZE_NONE ? 1.0 : 0.0;
 }
 
-/* Collective. Learns the offsets and factors of a table. */
-static ls_status learn(ls_comm *comm, ls_normalize kind, const table *t, ls_normalizer *normalizer) {
-  const ls_shard mine = ls_shard_of(t->n_cols, ls_comm_rank(comm), ls_comm_size(comm));
-  double fixed = 1.0;
-  const bool learns = !is_fixed(kind, t, &fixed);
-  double *const sums = ls_calloc(3 * mine.rows, sizeof *sums);
-  double *const result = ls_calloc(2 * t->n_cols, sizeof *result);
-  const ls_status status = ls_comm_agree(
-      comm, sums && result ? LS_OK : ls_fail_memory("the normaliser", 5 * t->n_cols * sizeof *sums));
-  if (status == LS_OK) {
-    double *const offset = result;
-    double *const factor = result + t->n_cols;
-    part p = {.table = t,
-              .first = mine.first,
-              .n = mine.rows,
-              .a = sums,
-              .b = sums + mine.rows,
-              .row = sums + 2 * mine.rows};
-    for (size_t j = mine.first; !learns && j < mine.first + mine.rows; j++) factor[j] = fixed;
-    if (learns && kind == LS_NORMALIZE_STANDARDIZE) standardize(&p, offset, factor);
-    if (learns && kind == LS_NORMALIZE_SCALE) scale(&p, offset, factor);
-    ls_comm_sum_f64(comm, result, 2 * t->n_cols); /* exact: all ranks but one have 0 */
-    ls_normalizer_set(normalizer, offset, factor);
-  }
-  free(sums);
-  free(result);
-  return status;
+/* Collective. Learns the offsets and factors of x or of y. `members` is NULL if the factor is fixed. */
+static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, const uint8_t *members,
+                       bool is_target, ls_normalizer *normalizer) {
+  const size_t n = normalizer->n_features;
+  const ls_shard mine = ls_shard_of(n, ls_comm_rank(comm), ls_comm_size(comm));
+  const double fixed = fixed_factor(kind, is_target ? LS_F32 : view->dataset->x_array.dtype);
+  const size_t count = 2 * n + 3 * mine.rows;
+  double *const offset = ls_calloc(count, sizeof *offset);
+  LS_TRY(ls_comm_agree(comm, offset ? LS_OK : ls_fail_memory("the normaliser", count * sizeof *offset)));
+  double *const factor = offset + n;
+  double *const work = factor + n;
+  columns c = {.dataset = view->dataset,
+               .is_member = members,
+               .n_members = view->n,
+               .is_target = is_target,
+               .first = mine.first,
+               .n = mine.rows,
+               .a = work,
+               .b = work + mine.rows,
+               .row = work + 2 * mine.rows};
+  if (fixed > 0.0)
+    for (size_t j = mine.first; j < mine.first + mine.rows; j++) factor[j] = fixed;
+  else if (kind == LS_NORMALIZE_STANDARDIZE)
+    standardize(&c, offset + mine.first, factor + mine.first);
+  else
+    scale(&c, offset + mine.first, factor + mine.first);
+  ls_comm_sum_f64(comm, offset, 2 * n); /* exact: all ranks but one have 0 */
+  ls_normalizer_set(normalizer, offset, factor);
+  free(offset);
+  return LS_OK;
 }
 
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
                               ls_normalizer *normalizer) {
-  const ls_dataset *const d = view->dataset;
   uint8_t *members = NULL;
-  double fixed = 1.0;
-  table inputs = {
-      .dataset = d, .dtype = d->x_array.dtype, .n_members = view->n, .n_cols = normalizer->n_features};
-  const bool learns = normalizer->targets || !is_fixed(kind, &inputs, &fixed);
+  const bool learns = normalizer->targets || fixed_factor(kind, view->dataset->x_array.dtype) == 0.0;
   ls_status status = ls_comm_agree(comm, learns ? mark_members(view, &members) : LS_OK);
-  inputs.is_member = members;
-  table targets = inputs;
-  targets.is_targets = true;
-  targets.dtype = LS_F32;
-  targets.n_cols = d->n_outputs;
-  if (status == LS_OK) status = learn(comm, kind, &inputs, normalizer);
+  if (status == LS_OK) status = learn(comm, kind, view, members, false, normalizer);
   if (status == LS_OK && normalizer->targets)
-    status = learn(comm, LS_NORMALIZE_STANDARDIZE, &targets, normalizer->targets);
+    status = learn(comm, LS_NORMALIZE_STANDARDIZE, view, members, true, normalizer->targets);
   free(members);
   return status;
 }

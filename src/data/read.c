@@ -31,7 +31,7 @@ double data_element(const void *array, ls_dtype dtype, size_t i) {
   return value;
 }
 
-/* Bytes of one read: whole chunks, small enough to be in the cache when they are checked. */
+/* Bytes of one read, small enough to be in the cache when they are checked. */
 #define BLOCK_BYTES ((size_t)4 << 20)
 
 /* The sum of v * 0 is 0 exactly if all v are finite. The compiler vectorises this check. */
@@ -70,41 +70,42 @@ ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, v
   for (uint64_t done = 0; done < rows; done += at_once) {
     const size_t count = ls_size_min(at_once, rows - done);
     unsigned char *const block = (unsigned char *)x + done * row_bytes;
-    ls_status status = ls_store_read_rows(store, path, first + done, count, block);
-    if (status == LS_OK) status = check_inputs(store, path, d, block, first + done, count);
-    if (status != LS_OK) return status;
+    LS_TRY(ls_store_read_rows(store, path, first + done, count, block));
+    LS_TRY(check_inputs(store, path, d, block, first + done, count));
   }
   return LS_OK;
 }
 
-/* Reads a whole array of rows of *cols elements. The caller frees *out, also after a failure. */
-static ls_status read_whole(const ls_store *store, const char *path, ls_array *array, size_t *cols,
-                            void **out) {
+/* A whole array of rows of `cols` elements. */
+typedef struct stored {
+  const ls_store *store;
+  const char *path;
+  ls_array array;
+  size_t cols;
+  void *data; /* owned by the caller of read_whole, also after a failure */
+} stored;
+
+static ls_status read_whole(stored *s) {
   size_t count = 0;
-  LS_TRY(ls_store_describe(store, path, array));
-  if (!ls_array_row_size(array, cols) || !ls_size_mul(array->dims[0], *cols, &count))
+  LS_TRY(ls_store_describe(s->store, s->path, &s->array));
+  if (!ls_array_row_size(&s->array, &s->cols) || !ls_size_mul(s->array.dims[0], s->cols, &count))
     return ls_fail(LS_ERR_DATA, "%s:%s: the array is larger than the address space of this machine",
-                   ls_store_path(store), path);
-  *out = ls_calloc(count, ls_dtype_size(array->dtype));
-  if (!*out) return ls_fail_memory("the targets", count * ls_dtype_size(array->dtype));
-  return ls_store_read_rows(store, path, 0, array->dims[0], *out);
+                   ls_store_path(s->store), s->path);
+  const size_t size = ls_dtype_size(s->array.dtype);
+  s->data = ls_calloc(count, size);
+  if (!s->data) return ls_fail_memory("the targets", count * size);
+  return ls_store_read_rows(s->store, s->path, 0, s->array.dims[0], s->data);
 }
 
-static ls_status fail_label(const ls_store *store, const char *path, size_t row, double v,
-                            size_t n_classes) {
-  return ls_fail(
-      LS_ERR_DATA,
-      "%s:%s: row %zu: label %g is %s; must be from 0 to %zu; set units of the last layer to the "
-      "number of classes",
-      ls_store_path(store), path, row, v, v == floor(v) ? "out of range" : "not a whole number",
-      n_classes - 1);
+static double element(const stored *s, size_t i) {
+  return data_element(s->data, s->array.dtype, i);
 }
 
 /* The class of a one-hot row, or -1. */
-static int32_t hot_column(const void *y, ls_dtype dtype, size_t row, size_t cols) {
+static int32_t hot_column(const stored *y, size_t row) {
   int32_t hot = -1;
-  for (size_t k = 0; k < cols; k++) {
-    const double v = data_element(y, dtype, row * cols + k);
+  for (size_t k = 0; k < y->cols; k++) {
+    const double v = element(y, row * y->cols + k);
     if (v == 1.0 && hot < 0)
       hot = (int32_t)k;
     else if (v != 0.0)
@@ -113,72 +114,65 @@ static int32_t hot_column(const void *y, ls_dtype dtype, size_t row, size_t cols
   return hot;
 }
 
-static ls_status read_classes(const ls_store *store, const char *path, const ls_array *array, size_t cols,
-                              const void *y, const ls_dataset *d, int32_t *classes) {
-  for (size_t i = 0; i < d->n_samples; i++) {
-    if (cols > 1) {
-      classes[i] = hot_column(y, array->dtype, i, cols);
-      if (classes[i] < 0)
-        return ls_fail(LS_ERR_DATA, "%s:%s: row %zu is not one-hot; must be a single 1, and 0 elsewhere",
-                       ls_store_path(store), path, i);
-      continue;
-    }
-    const double v = data_element(y, array->dtype, i);
-    if (!(v >= 0.0 && v < (double)d->n_outputs && v == floor(v)))
-      return fail_label(store, path, i, v, d->n_outputs);
-    classes[i] = (int32_t)v;
+static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32_t *class) {
+  if (y->cols > 1) {
+    *class = hot_column(y, row);
+    if (*class >= 0) return LS_OK;
+    return ls_fail(LS_ERR_DATA, "%s:%s: row %zu is not one-hot; must be a single 1, and 0 elsewhere",
+                   ls_store_path(y->store), y->path, row);
   }
+  const double v = element(y, row);
+  if (!(v >= 0.0 && v < (double)n_classes && v == floor(v)))
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: row %zu: label %g is %s; must be from 0 to %zu; set units of the last layer to "
+                   "the number of classes",
+                   ls_store_path(y->store), y->path, row, v,
+                   v == floor(v) ? "out of range" : "not a whole number", n_classes - 1);
+  *class = (int32_t)v;
   return LS_OK;
 }
 
-static ls_status read_values(const ls_store *store, const char *path, const ls_array *array, size_t cols,
-                             const void *y, const ls_dataset *d, float *values) {
-  const bool is_label = d->target == LS_TARGET_LABELS;
-  for (size_t i = 0; i < d->n_samples * cols; i++) {
-    const double v = data_element(y, array->dtype, i);
-    if (is_label ? !(v >= 0.0 && v <= 1.0) : !fits_float(v))
-      return ls_fail(LS_ERR_DATA, "%s:%s: row %zu, column %zu is %g; %s", ls_store_path(store), path,
-                     i / cols, i % cols, v,
-                     is_label ? "must be from 0 to 1 for binary_cross_entropy"
-                              : "must be finite and within the range of float32");
-    values[i] = (float)v;
-  }
+static ls_status read_value(const stored *y, size_t i, bool is_label, float *value) {
+  const double v = element(y, i);
+  if (is_label ? !(v >= 0.0 && v <= 1.0) : !fits_float(v))
+    return ls_fail(LS_ERR_DATA, "%s:%s: row %zu, column %zu is %g; %s", ls_store_path(y->store), y->path,
+                   i / y->cols, i % y->cols, v,
+                   is_label ? "must be from 0 to 1 for binary_cross_entropy"
+                            : "must be finite and within the range of float32");
+  *value = (float)v;
   return LS_OK;
 }
 
-static ls_status read_weights(const ls_store *store, const char *path, size_t n, float *weights) {
-  ls_array array;
-  size_t cols = 0;
-  void *w = NULL;
+static ls_status read_weights(stored *w, size_t n, float *weights) {
   double sum = 0.0;
-  ls_status status = read_whole(store, path, &array, &cols, &w);
-  for (size_t i = 0; status == LS_OK && i < n; i++) {
-    const double v = data_element(w, array.dtype, i);
+  LS_TRY(read_whole(w));
+  for (size_t i = 0; i < n; i++) {
+    const double v = element(w, i);
     if (!(v >= 0.0 && v <= (double)FLT_MAX))
-      status =
-          ls_fail(LS_ERR_DATA, "%s:%s: row %zu: weight %g is out of range; must be finite and at least 0",
-                  ls_store_path(store), path, i, v);
+      return ls_fail(LS_ERR_DATA,
+                     "%s:%s: row %zu: weight %g is out of range; must be finite and at least 0",
+                     ls_store_path(w->store), w->path, i, v);
     weights[i] = (float)v;
     sum += v;
   }
-  if (status == LS_OK && !(sum > 0.0))
-    status = ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0; at least one must be positive",
-                     ls_store_path(store), path);
-  free(w);
-  return status;
+  if (sum > 0.0) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0; at least one must be positive",
+                 ls_store_path(w->store), w->path);
 }
 
-ls_status data_read_targets(const ls_dataset *d, void *y, float *w) {
-  const ls_store *const store = d->source->store;
-  const data_names *const names = &d->source->names;
-  ls_array array;
-  size_t cols = 0;
-  void *stored = NULL;
-  ls_status status = read_whole(store, names->y, &array, &cols, &stored);
-  if (status == LS_OK)
-    status = d->target == LS_TARGET_CLASSES ? read_classes(store, names->y, &array, cols, stored, d, y)
-                                            : read_values(store, names->y, &array, cols, stored, d, y);
-  if (status == LS_OK && d->has_weights) status = read_weights(store, names->w, d->n_samples, w);
-  free(stored);
+ls_status data_read_targets(const ls_dataset *d, void *targets, float *weights) {
+  const data_source *const source = d->source;
+  stored y = {.store = source->store, .path = source->names.y};
+  stored w = {.store = source->store, .path = source->names.w};
+  ls_status status = read_whole(&y);
+  if (d->target == LS_TARGET_CLASSES)
+    for (size_t i = 0; status == LS_OK && i < d->n_samples; i++)
+      status = read_class(&y, i, d->n_outputs, (int32_t *)targets + i);
+  else
+    for (size_t i = 0; status == LS_OK && i < d->n_samples * y.cols; i++)
+      status = read_value(&y, i, d->target == LS_TARGET_LABELS, (float *)targets + i);
+  if (status == LS_OK && d->has_weights) status = read_weights(&w, d->n_samples, weights);
+  free(y.data);
+  free(w.data);
   return status;
 }

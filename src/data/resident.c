@@ -49,12 +49,12 @@ static ls_status allocate(ls_comm *comm, const ls_dataset *d, resident *r) {
   if (!ls_size_mul(n, r->row_bytes, &x_bytes) || !ls_size_mul(n, y_cols, &y_bytes) ||
       !ls_size_mul(y_bytes, sizeof(float), &y_bytes))
     return ls_fail(LS_ERR_DATA, "the dataset is larger than the address space of this machine");
-  ls_status status = ls_comm_shared_create(comm, x_bytes, &r->x);
-  if (status == LS_OK && d->target != LS_TARGET_NONE) status = ls_comm_shared_create(comm, y_bytes, &r->y);
-  if (status == LS_OK && d->has_weights) status = ls_comm_shared_create(comm, n * sizeof(float), &r->w);
+  LS_TRY(ls_comm_shared_create(comm, x_bytes, &r->x));
+  if (d->target != LS_TARGET_NONE) LS_TRY(ls_comm_shared_create(comm, y_bytes, &r->y));
+  if (d->has_weights) LS_TRY(ls_comm_shared_create(comm, n * sizeof(float), &r->w));
   r->reader.bytes = r->x.bytes + r->y.bytes + r->w.bytes;
   r->reader.is_private = r->x.is_private;
-  return status;
+  return LS_OK;
 }
 
 /* ------------------------------------------------------------------------ reading */
@@ -71,15 +71,15 @@ static uint64_t rows_per_unit(const data_source *s, size_t row_bytes) {
 /* Local. Opens the file on a rank other than 0 and checks that x is what rank 0 found. */
 static ls_status reopen(const char *path, data_source *s, const ls_dataset *d) {
   ls_array array;
-  ls_status status = ls_store_open(path, &s->store);
-  if (status == LS_OK) status = ls_store_describe(s->store, s->names.x, &array);
-  if (status == LS_OK && (array.dtype != d->x_array.dtype || array.n_dims != d->x_array.n_dims ||
-                          memcmp(array.dims, d->x_array.dims, array.n_dims * sizeof *array.dims) != 0))
-    status = ls_fail(LS_ERR_DATA,
-                     "%s:%s: shape or type differs from what rank 0 has read; the file was replaced, or "
-                     "nodes see different files under this name",
-                     path, s->names.x);
-  return status;
+  LS_TRY(ls_store_open(path, &s->store));
+  LS_TRY(ls_store_describe(s->store, s->names.x, &array));
+  if (array.dtype == d->x_array.dtype && array.n_dims == d->x_array.n_dims &&
+      memcmp(array.dims, d->x_array.dims, array.n_dims * sizeof *array.dims) == 0)
+    return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s:%s: shape or type differs from what rank 0 has read; the file was replaced, or nodes "
+                 "have different files under this name; give all nodes the same file",
+                 path, s->names.x);
 }
 
 /* Collective. Assigns each rank its rows of x: decompression is most of the work. */
@@ -107,12 +107,9 @@ static ls_status assign_rows(ls_comm *comm, const ls_dataset *d, const resident 
 
 /* Local. Reads this rank's part: its rows of x and, on rank 0, y and w. */
 static ls_status load(const ls_dataset *d, const resident *r, bool is_root, uint64_t first, uint64_t rows) {
-  ls_status status = LS_OK;
-  if (rows > 0)
-    status = data_read_inputs(d, first, rows, (unsigned char *)r->x.data + first * r->row_bytes);
-  if (status == LS_OK && is_root && d->target != LS_TARGET_NONE)
-    status = data_read_targets(d, r->y.data, r->w.data);
-  return status;
+  if (rows > 0) LS_TRY(data_read_inputs(d, first, rows, (unsigned char *)r->x.data + first * r->row_bytes));
+  if (!is_root || d->target == LS_TARGET_NONE) return LS_OK;
+  return data_read_targets(d, r->y.data, r->w.data);
 }
 
 /* Local. */
@@ -129,10 +126,8 @@ static ls_status fill(ls_comm *comm, ls_dataset *d, resident *r) {
   const bool is_root = ls_comm_rank(comm) == 0;
   uint64_t first = 0;
   uint64_t rows = 0;
-  ls_status status = assign_rows(comm, d, r, &first, &rows);
-  if (status != LS_OK) return status;
-  status = ls_comm_agree(comm, load(d, r, is_root, first, rows));
-  if (status != LS_OK) return status;
+  LS_TRY(assign_rows(comm, d, r, &first, &rows));
+  LS_TRY(ls_comm_agree(comm, load(d, r, is_root, first, rows)));
   ls_comm_shared_broadcast(comm, &r->x);
   ls_comm_shared_broadcast(comm, &r->y);
   ls_comm_shared_broadcast(comm, &r->w);

@@ -95,19 +95,9 @@ void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const floa
   multiply(CblasNoTrans, CblasTrans, m, n, k, a, k, b, k, beta, c, n);
 }
 
-void ls_math_product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
-                        float *c) {
-  ls_math_product_nn_columns(0, n, m, n, k, a, b, beta, c);
-}
-
 void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                                 const float *b, float beta, float *c) {
   multiply(CblasNoTrans, CblasNoTrans, m, count, k, a, k, b + first, n, beta, c + first, n);
-}
-
-void ls_math_product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
-                        float *c) {
-  ls_math_product_tn_rows(0, m, m, n, k, a, b, beta, c);
 }
 
 void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,

@@ -4,13 +4,10 @@
 
 #include <string.h>
 
-CLONES static void add_row(size_t n, const float *x, float *out) {
-  for (size_t j = 0; j < n; j++) out[j] += x[j];
-}
-
-void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out) {
+CLONES void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out) {
   for (size_t j = 0; j < cols; j++) out[j] = beta == 0.0F ? 0.0F : beta * out[j];
-  for (size_t i = 0; i < rows; i++) add_row(cols, x + i * cols, out);
+  for (size_t i = 0; i < rows; i++, x += cols)
+    for (size_t j = 0; j < cols; j++) out[j] += x[j];
 }
 
 /* Sixteen partial sums fill a vector register; their order is the same on every processor. */

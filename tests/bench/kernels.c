@@ -216,9 +216,17 @@ typedef struct product {
   void (*run)(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 } product;
 
+static void product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c) {
+  ls_math_product_nn_columns(0, n, m, n, k, a, b, beta, c);
+}
+
+static void product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c) {
+  ls_math_product_tn_rows(0, m, m, n, k, a, b, beta, c);
+}
+
 static const product forward = {"y = x W^T", ls_math_product_nt};
-static const product gradient = {"dW = dy^T x", ls_math_product_tn};
-static const product backward = {"dx = dy W", ls_math_product_nn};
+static const product gradient = {"dW = dy^T x", product_tn};
+static const product backward = {"dx = dy W", product_nn};
 
 /* Flop a second of products that follow each other for a few milliseconds. */
 static double flops_of(const product *p, size_t m, size_t n, size_t k, float *block) {

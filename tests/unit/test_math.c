@@ -15,10 +15,18 @@ typedef struct product {
   bool is_a_transposed, is_b_transposed;
 } product;
 
+static void product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c) {
+  ls_math_product_nn_columns(0, n, m, n, k, a, b, beta, c);
+}
+
+static void product_tn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c) {
+  ls_math_product_tn_rows(0, m, m, n, k, a, b, beta, c);
+}
+
 static const product products[] = {
     {"nt", ls_math_product_nt, false, true},
-    {"nn", ls_math_product_nn, false, false},
-    {"tn", ls_math_product_tn, true, false},
+    {"nn", product_nn, false, false},
+    {"tn", product_tn, true, false},
 };
 
 static const size_t shapes[][3] = {
