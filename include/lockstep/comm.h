@@ -98,8 +98,8 @@ void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n
 
 /* A hierarchical exchange for sums over all ranks. The ranks of a node, called peers, read each other's
  * outboxes in shared memory; between nodes, ranks with the same peer index exchange their parts. If nodes
- * have different numbers of ranks, or too little shared memory, each rank is its own only peer and there
- * are no outboxes. */
+ * have different numbers of ranks, or too little shared memory, each rank is its own only peer, without
+ * outboxes. */
 typedef struct ls_exchange {
   size_t n;
   int n_peers, peer;               /* the number of peers, and this rank's index among them */

@@ -125,7 +125,7 @@ static ls_status check_options(const ls_import_options *options) {
                  options->label);
 }
 
-/* Several files must be IDX. One file begins with two zero bytes, unlike text, or has a typical name
+/* Several files must be IDX. One file begins with two zero bytes, as text never does, or has a typical name
  * ("train-images-idx3-ubyte"), so that a damaged one is reported as such. */
 static ls_status recognize(const char *const *sources, size_t n_sources, bool *yes) {
   unsigned char magic[2] = {0};

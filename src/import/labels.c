@@ -62,7 +62,7 @@ static ls_status add_beyond(label_set *set, const char *text, cell_kind kind, ui
   }
   set->overflow = true;
   if (kind == CELL_NUMBER) return LS_OK;
-  return fail_label(set, text, line, "not a number, unlike the labels before it");
+  return fail_label(set, text, line, "not a number, but the labels before it are numbers");
 }
 
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {

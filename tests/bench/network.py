@@ -17,7 +17,7 @@ the first two left out, as the first one's checkpoint counts in the second. All 
                               their order: forward, then from the last layer to the first dW and dx. With r_l the time
                               when dW of layer l is there, and m_l the part of M that its bytes have, it has crossed at
                               e_l = max(e_(l+1), r_l) + m_l; the bound is e_1 + U. So the first layer, whose gradient is
-                              the last, can't be hidden.
+                              the last, cannot be hidden.
     hidden                    (C + M - T) / (C + M - bound): 0 is one after the other, 1 all that could be. Above 1: parts
                               of a layer left before it was whole.
 
@@ -208,7 +208,7 @@ def report(options, figures, first_line, cores):
     bits = bits_per_second(options.rate)
     if bits:
         least = 1e3 * 2 * (options.hosts - 1) / options.hosts * 32 * parameters / bits
-        print(f"\nThe links can't carry the sum of the float32 gradients in less than {least:.0f} ms.")
+        print(f"\nThe links cannot carry the sum of the float32 gradients in less than {least:.0f} ms.")
     if options.hosts * options.ranks > cores:
         print("\nMore ranks than cores: while one waits another computes, so nothing is said of hiding.")
 

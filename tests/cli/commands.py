@@ -245,7 +245,7 @@ def regression_from_a_table(folder):
 
 
 def standardised_targets(folder):
-    """The net learns targets of mean 0 and deviation 1; all that is told of it is in their own units."""
+    """The network is trained on targets of mean 0 and deviation 1; all reported values are in the original units."""
     y = numpy.stack([1e5 + 3e3 * X[:, 0], 0.01 * X[:, 1] - 2], axis=1)
     standardised = edited(("normalize: standardize", "normalize: standardize\n  standardize_targets: true\n  test: test.h5"),
                           ("epochs: 4", "epochs: 20"), text=REGRESSION)
@@ -625,7 +625,7 @@ def class_weights_that_do_not_fit(folder):
 # -------------------------------------------------------------------- keys and help
 
 def known_keys(folder, config):
-    """Path by path, the keys that a config with unknown ones is told of."""
+    """The keys that are listed for an unknown key, for each path."""
     harness.write_file(folder / "config.yaml", config)
     result = harness.run(folder, "check", "config.yaml").exits(2)
     found = re.findall(r"(\S*?)zzz: unknown key.*?((?:\w+, )*\w+)\)?$", result.err, re.MULTILINE)

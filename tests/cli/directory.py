@@ -54,7 +54,7 @@ def lock_of(host=HOST, boot="of-another-start", job="0 0"):
 # ------------------------------------------------------------- one run at a time
 
 def second_run_is_refused(folder, ranks):
-    """Whatever it is told to do, and before it touches anything. The first one stands still for a while, so that
+    """With any option, and before it changes anything. The first run is stopped for a while, so that
     what changes is the second's doing."""
     first = start_long_run(folder, ranks)
     try:

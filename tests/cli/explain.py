@@ -36,7 +36,7 @@ def explain(folder, *words, model="run/model.h5", data="data.h5", **how):
 
 
 def complete(result, made):
-    """Attributions add up to the change of the output, but for the gap that is told."""
+    """Attributions sum to the difference of the outputs, except for the reported gap."""
     total = made["attribution"].reshape(len(made["gap"]), -1).astype("f8").sum(axis=1)
     change = made["output"] - made["baseline_output"]
     result.must(numpy.allclose(total - change, made["gap"], atol=1e-5), "the gap is what it is called")

@@ -50,7 +50,7 @@ MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^(?:mpirun|prterun): Forwardin
 
 # Words that mark an event of a run; `|` separates alternatives. Tests compare key parts of messages (file, line, key, value,
 # limit). Only where a message has none of its own do they use these, so that a new wording is one change here.
-RESUMED = "resum|going on from"  # from a checkpoint, which the line names
+RESUMED = "resum"  # from a checkpoint, which the line names
 FINISHED = "is finished|already finished|nothing to do"  # a run that needs no further step
 DONE = "done|finished|complete"  # the end of training, with the numbers of epochs and steps
 STOPPED_EARLY = "stopped early|early stopping"

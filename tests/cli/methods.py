@@ -84,7 +84,7 @@ def penalties_are_not_in_the_loss(folder):
     arrays = weights(folder, "penalised")
     value = 0.01 * (norm([arrays["0-dense/W"]]) ** 2 + norm([arrays["1-dense/W"]]) ** 2)
     penalised.reports("penalty", f"{value:.4f}")
-    plain.must("penalty" not in plain.out, "where there is none, none is told of")
+    plain.must("penalty" not in plain.out, "without a penalty, none is reported")
 
 
 # ---------------------------------------------------------------------- clipping
@@ -121,7 +121,7 @@ def rates_told(text):
 
 
 def every_rate_is_logged(folder):
-    """A warm-up of 3 steps, then a cosine to the end; the same after a resume, which tells the rate it goes on with."""
+    """A warm-up of 3 steps, then a cosine to the end; the same after a resume, which reports its rate."""
     prepare(folder, ("optimizer:", "schedule: {type: cosine, warmup_steps: 3}\noptimizer:"), ("epochs: 2", "epochs: 3"))
     whole = train(folder, "--set", "train.log_every=1")
     steps = len(rates_told(whole.out))
@@ -269,7 +269,7 @@ def a_rate_is_suggested(folder):
     result = run_well(folder, "lr-find", "config.yaml", "-o", "curve.svg", "--steps", "80", ranks=2)
     result.says("rate", "smoothed").reports("suggested", "optimizer.lr:").says("curve.svg")
     suggested = float(re.search(r"optimizer.lr: (\S+)", result.out)[1])
-    result.must(1e-4 < suggested < 1.0, f"{suggested} is no rate for this net")
+    result.must(1e-4 < suggested < 1.0, f"{suggested} is not a useful rate for this network")
     rows = range_test_rows(result.out)
     least = min(rows, key=lambda row: row[2])
     result.must(abs(suggested - least[0] / 10.0) < 0.06 * suggested, f"least at {least[0]}, suggested {suggested}")

@@ -174,7 +174,7 @@ class Start:
         return self.phase_of_training(lines, temporaries(self.folder))
 
     def phase_of_training(self, lines, unfinished):
-        """None: between those that are told apart."""
+        """None: between the known phases."""
         step = self.step()
         if any(f" epoch {EPOCHS}/{EPOCHS} " in line for line in lines):
             is_saved = (self.folder / f"run/checkpoints/step-{LAST:08}.h5").exists()

@@ -156,7 +156,7 @@ MORE = ["val_top_2", "val_roc_auc", "val_f1", "val_precision", "val_recall"]
 
 
 def more_metrics_have_columns(folder):
-    """They are those of `evaluate` on the validation data, and what the best epoch is told by."""
+    """They equal those of `evaluate` on the validation data, and determine the best epoch."""
     prepare(folder, ("data.h5", "data.h5\n  validation: val.h5\n  test: val.h5"), ("epochs: 2", "epochs: 4"),
             ("train:\n  epochs", "metrics: [top_2, roc_auc, f1, precision, recall]\ntrain:\n  monitor: val_roc_auc\n  epochs"))
     noise = numpy.random.default_rng(5).integers(0, 3, size=30)
@@ -308,11 +308,11 @@ def too_many_threads_cause_a_warning(folder):
     check_crowd(folder, 3, variables=("OMP_NUM_THREADS=3",), ranks=2, cores=CORES[:1])
     check_crowd(folder, 1, ranks=3, cores=CORES[:1])
     result, threads = threads_of(folder, variables=("SLURM_CPUS_PER_TASK=4",), cores=CORES[:1])
-    result.must(threads == 1 and re.search("SLURM_CPUS_PER_TASK.* 4", result.err), "cores that are not there must be told")
+    result.must(threads == 1 and re.search("SLURM_CPUS_PER_TASK.* 4", result.err), "missing cores must be reported")
 
 
 def threads_by_the_quota(folder):
-    """A container's limit is no mask: it is a file, here in a mount of the test's own."""
+    """The limit of a container is not an affinity mask but a file, here in a mount of the test."""
     prepare(folder)
     harness.write_file(folder / "cgroup/cpu.max", "100000 100000\n")
     mount = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/fs/cgroup && exec "$@"', folder / "cgroup")
@@ -341,7 +341,7 @@ def start_up_time_is_printed(folder):
     prepare(folder)
     result = train(folder, "--set", "train.log_every=1", "--set", "train.max_steps=1", ranks=2)
     told = re.search(r"^ready in (\d+\.\d\d) s\nstep 1 ", result.out, re.MULTILINE)
-    result.must(told and 0.0 < float(told[1]) <= result.seconds, "the time before the first step must be told")
+    result.must(told and 0.0 < float(told[1]) <= result.seconds, "the time before the first step must be reported")
 
 
 # ----------------------------------------------------------- ending and going on
@@ -751,7 +751,7 @@ def stopped_by_max_time(ranks, folder):
 
 
 def max_time_is_a_time(folder):
-    """What is no time is told; where there is none left one step is taken; lr-find knows of no limit."""
+    """An invalid time is rejected; if no time is left, the run takes one step; lr-find ignores the limit."""
     prepare(folder)
     run(folder, "train", "config.yaml", "--set", "train.max_time=3:50").exits(2).reports("train.max_time", "3:50", "3h50m")
     run(folder, "train", "config.yaml", "--set", "train.max_time=0.001").exits(STOPPED).reports("train.max_time", "step 1")

@@ -20,7 +20,7 @@ extern const char __executable_start[];
 
 enum { NAME_MAX_BYTES = 256, FRAMES = 4 };
 
-/* Where a site was come by from, and at which of its passages for the first time. */
+/* The callers of a site, each with the number of its first passage. */
 typedef struct way {
   struct way *next;
   const ls_fault_site *site;

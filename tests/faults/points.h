@@ -8,9 +8,9 @@
  * LOCKSTEP_FAULT=SITE:RANK:NTH         the rank's n-th call there fails (from 1; `3+`: from the third on)
  * LOCKSTEP_FAULT=SITE:RANK:NTH:kill    the process kills itself there; `exit`: leaves; `stop`: stops
  * LOCKSTEP_FAULT=list                  prints all sites, with their lines, and ends
- * LOCKSTEP_FAULT_LOG=PREFIX            at its end rank R writes PREFIX.R: `passed N SITE` for each site it
- *                                      came by, `way N FROM SITE` for the first passage of those with the
- *                                      same caller, `fired SITE` and `exit CODE`
+ * LOCKSTEP_FAULT_LOG=PREFIX            at its end rank R writes PREFIX.R: `passed N SITE` for each site
+ * that it reached, `way N FROM SITE` for the first passage of those with the same caller, `fired SITE` and
+ * `exit CODE`
  *
  * A call that fails is not made, and leaves what the real one would: its value, errno, the error flag of a
  * stream. What closes something is made, and then said to have failed. What is not wrapped, and why, is in

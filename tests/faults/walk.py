@@ -1,26 +1,26 @@
-"""Makes every call that can fail fail, one at a time, at every rank, and looks at how the program ends.
+"""Every call that can fail is made to fail, one at a time, on every rank; the program must end cleanly.
 
-Needs a build with sanitizers, whose sources have fault points (points.h). First each scenario runs undisturbed and
-tells which sites it comes by, at which rank, and by which ways: a site in a function that many call has as many ways as
-callers. Then each failure is a run, which
+Needs a build with sanitizers, whose sources have fault points (points.h). First, each scenario runs without faults and
+reports which sites it reaches, on which rank, and by which ways: a site in a function has one way per caller. Then each
+failure is a run, which must
 
-- ends, with every process it had, at once (a deadline only ends a hang),
-- by an exit code of the fixed set, the same at every rank and of mpirun, and one error line, which names rank and host
-  if it is not rank 0's; or else, where the failure is of no account, with the results of the undisturbed run,
-- without a signal, a word of a sanitizer, or a temporary file left behind,
-- and, where there is a checkpoint, so that the same command once more ends with the undisturbed results.
+- end at once, with all its processes (a deadline only ends a hang),
+- with an exit code of the fixed set, the same on every rank and of mpirun, and one error line, which names rank and host
+  unless it is of rank 0; or, if the failure is harmless, with the results of the run without faults,
+- without a signal, a message of a sanitizer, or a temporary file,
+- and, if there is a checkpoint, such that the same command then gives the results of the run without faults.
 
-A run that did not come by its failure again was for nothing; a site that has such runs alone is a mistake.
+A run that did not reach its failure again proves nothing; a site that has only such runs is an error.
 
-sites.txt lists, with reasons, the sites that no scenario comes by and those whose failure is of no account; a site that
-should be there and is not is a mistake, and so is one too many. calls.txt lists calls that have no fault points; a call
-that is neither there nor wrapped is a mistake.
+sites.txt lists, with reasons, the sites that no scenario reaches and those whose failure is harmless; a missing and a
+superfluous site are errors. calls.txt lists the calls without fault points; a call that is neither listed nor wrapped is
+an error.
 
-  walk.py                     each way once, the first time it is taken; at one rank and at rank 1 of two in turns
-  walk.py --all               each way at each rank of 1, 2 and 4, and each site the last time too; an hour
-  walk.py --all --ranks 1,2   at these numbers of ranks alone
-  walk.py --leaks ...         with a search for leaks after each run of mpirun, which takes longer than the run
-  walk.py ... WORD...         only scenarios or sites with one of these words; the lists are not compared then
+  walk.py                     each way once, at its first passage; on one rank and on rank 1 of two in turn
+  walk.py --all               each way on each rank of 1, 2 and 4, and each site at its last passage too; an hour
+  walk.py --all --ranks 1,2   only on these numbers of ranks
+  walk.py --leaks ...         with a leak check after each run of mpirun, which takes longer than the run
+  walk.py ... WORD...         only scenarios or sites with one of these words; the lists are not compared
   walk.py --update            rewrites sites.txt after functions have moved to other files; reads only src/, needs no build
 """
 
@@ -139,7 +139,7 @@ def write_inputs(folder):
     (folder / "twice.yaml").write_text(CLASSES.replace("epochs: 2", "epochs: 2, epochs: 3"))
     (folder / "empty.yaml").write_text("")
     (folder / "broken.yaml").write_text("seed: 1\nmodel: [a, b\n")
-    (folder / "mistakes.yaml").write_text(CLASSES.replace("units: 4", "unit: 4").replace("epochs: 2", "epochs: -2"))
+    (folder / "errors.yaml").write_text(CLASSES.replace("units: 4", "unit: 4").replace("epochs: 2", "epochs: -2"))
     (folder / "table.csv").write_text("".join(",".join(row) + "\n" for row in table))
     write_data(folder / "data.h5")
     write_idx(folder)
@@ -218,7 +218,7 @@ SCENARIOS = [
     Scenario("info of data", "info", "data.h5"),
     Scenario("info of a checkpoint", "info", "run/checkpoints/best.h5", needs=a_run),
     Scenario("check", "check", "classes.yaml"),
-    Scenario("mistakes", "check", "mistakes.yaml", code=2),
+    Scenario("errors", "check", "errors.yaml", code=2),
     Scenario("no YAML", "check", "broken.yaml", code=2),
     Scenario("a key twice", "check", "twice.yaml", code=2),
     Scenario("an empty config", "check", "empty.yaml", code=2),
@@ -283,8 +283,7 @@ def is_left(path):
 
 
 def results(scenario, folder, run):
-    """All that counts of a run: its files, and what it printed where that is no time. Paths are as if all runs were in
-    one folder."""
+    """The results of a run: its files, and its output without times. Paths are as if all runs were in one folder."""
     here = str(folder)
     found = {str(path.relative_to(folder)): repr(content(path)).replace(here, "FOLDER")
              for path in sorted(folder.rglob("*")) if counts(path)}
@@ -532,7 +531,7 @@ def forgotten_calls(sites):
 
 
 def check_lists(sites, passed, verdicts):
-    """What is wrong with sites.txt. Not every walk meets a failure that is of no account where it is of none."""
+    """The errors in sites.txt. Not every walk reaches each harmless failure in a place where it is harmless."""
     lists = listed("sites.txt")
     heading = {site: found[0] for site, found in lists.items()}
     new = {site for site in set(sites) - passed if "unvisited" not in heading.get(site, "")}
@@ -593,18 +592,18 @@ def parse():
 
 
 def walk_all(walk, jobs, pool):
-    """Judges the jobs: site -> verdicts, and the mistakes, which are printed as they come."""
-    verdicts, mistakes, start = collections.defaultdict(set), [], time.monotonic()
+    """Judges the jobs: site -> verdicts, and the errors, which are also printed at once."""
+    verdicts, errors, start = collections.defaultdict(set), [], time.monotonic()
     for i, (job, (verdict, why)) in enumerate(zip(jobs, pool.map(walk.judge, jobs)), 1):
         verdicts[job.site].add(verdict)
         if "LOCKSTEP_SHOW" in os.environ:
             print(f"{verdict}: {job}", flush=True)
         if why:
-            mistakes.append(why)
-            print(f"MISTAKE: {why}\n", flush=True)
+            errors.append(why)
+            print(f"ERROR: {why}\n", flush=True)
         if i % 200 == 0:
-            print(f"{i} of {len(jobs)} runs, {len(mistakes)} mistakes, {time.monotonic() - start:.0f} s", flush=True)
-    return verdicts, mistakes
+            print(f"{i} of {len(jobs)} runs, {len(errors)} errors, {time.monotonic() - start:.0f} s", flush=True)
+    return verdicts, errors
 
 
 def main():
@@ -616,7 +615,7 @@ def main():
     numbers = [int(n) for n in (arguments.ranks or "1,2,4").split(",")] if arguments.all else [1, 2]
     ranks = [harness.ALONE if n == 1 and not arguments.all else n for n in numbers]
     walk = Walk(arguments.leaks)
-    mistakes = [f"{call}: can it fail? Give it fault points (points.h) or a reason (calls.txt)"
+    errors = [f"{call}: can it fail? Give it fault points (points.h) or a reason (calls.txt)"
                 for call in forgotten_calls(sites)]
     scenarios = [s for s in SCENARIOS if not arguments.words or any(word in s.name for word in arguments.words)]
     scenarios = scenarios or SCENARIOS
@@ -627,18 +626,18 @@ def main():
         jobs = [job for job in jobs if not arguments.words or scenarios != SCENARIOS
                 or any(word in job.site for word in arguments.words)]
         verdicts, wrong = walk_all(walk, jobs, pool)
-    mistakes += [f"{site}: its failure was never tried, as no run came by again" for site, found in verdicts.items()
+    errors += [f"{site}: its failure was never tried, because no run reached it again" for site, found in verdicts.items()
                  if found == {"missed"}]
     if not arguments.words:
-        mistakes += check_lists(sites, passed, verdicts)
-    print(*mistakes, sep="\n")
+        errors += check_lists(sites, passed, verdicts)
+    print(*errors, sep="\n")
     counts = collections.Counter(verdict for found in verdicts.values() for verdict in found)
     hangs = sum("it hangs" in why for why in wrong)
-    print(f"{len(sites)} sites, {len(passed)} visited, {len(jobs)} runs, {hangs} hangs, {len(wrong)} mistakes; "
-          f"of the sites {counts['failed']} end a run, {counts['harmless']} can be of no account, "
+    print(f"{len(sites)} sites, {len(passed)} visited, {len(jobs)} runs, {hangs} hangs, {len(wrong)} errors; "
+          f"of the sites {counts['failed']} end a run, {counts['harmless']} are harmless, "
           f"{counts['missed']} were missed")
     shutil.rmtree(walk.folder)
-    sys.exit(1 if mistakes or wrong or not jobs else 0)
+    sys.exit(1 if errors or wrong or not jobs else 0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ static _Noreturn void finding(const char *what) {
   abort();
 }
 
-/* HDF5 keeps some of what it has read of a damaged file for good. */
+/* HDF5 never frees some of what it has read from a damaged file. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
   return "leak:libhdf5\n";

@@ -63,7 +63,7 @@ def launcher():
 
 
 class Impossible(Exception):
-    """This machine, or this user, can't make hosts; the text says why."""
+    """This machine or this user cannot create hosts; the text is the reason."""
 
 
 class Broken(Exception):
@@ -71,8 +71,8 @@ class Broken(Exception):
 
 
 def need_all():
-    """Raises Impossible where this machine, or this user, can't make hosts: a first one is made to see that. What goes
-    wrong later is a failure."""
+    """Raises Impossible if this machine or this user cannot create hosts, which a first one shows. Later errors are
+    failures."""
     if os.geteuid() != 0:
         raise Impossible("only root can make network namespaces")
     for tool, package in TOOLS.items():

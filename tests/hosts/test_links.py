@@ -136,7 +136,7 @@ class Case:
         command = [*host.inside((*hosts.SPACES, "pid")), "env", "-C", str(self.here.folder), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.check(done.returncode == 0 and f"step {step}" in done.stdout,
-                   f"goes on from step {step}: exit code {done.returncode} {done.stderr}")
+                   f"resumes from step {step}: exit code {done.returncode} {done.stderr}")
 
     def close(self):
         if self.process and self.process.poll() is None:
@@ -158,7 +158,7 @@ def sever(bed, host, how, link="down"):
 
 
 def cut(case, where, how):
-    """The link of a host, for good."""
+    """The link of a host, permanently."""
     case.train()
     cut_now(case, case.bed.hosts[where], how)
 

@@ -1,5 +1,6 @@
 /* A network switch in user space whose every frame takes the same time from port to port: it stands in for
- * the length of the wires, which the kernel's own queues can't give everywhere (netem is often left out).
+ * the length of the wires, which the kernel's own queues cannot provide everywhere (netem is often left
+ * out).
  *
  *   wire DELAY_US PID...
  *

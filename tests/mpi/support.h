@@ -1,6 +1,6 @@
 /* What the tests over ranks share: cmocka, verdicts that all ranks reach together, a folder for files.
  *
- * Between two collectives no rank may give up alone, or the others would wait for it for ever. So a test
+ * Between two collectives no rank may give up alone, or the others would wait for it forever. So a test
  * notes what is wrong (EXPECT), and fails on all ranks at once where it asks for their verdict (settle). */
 #ifndef LOCKSTEP_TEST_MPI_SUPPORT_H
 #define LOCKSTEP_TEST_MPI_SUPPORT_H

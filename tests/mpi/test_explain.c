@@ -433,7 +433,7 @@ static void test_importance_order(void **state) {
 }
 
 /* Of a regression it is R^2 that drops: here from 1 by 2 (1 - c), c the correlation of a column with itself
- * dealt out, as the net is the target and sees one feature. */
+ * permuted, because the network is the target and has one feature. */
 static void test_importance_of_numbers(void **state) {
   (void)state;
   thing t;

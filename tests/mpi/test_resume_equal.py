@@ -42,7 +42,7 @@ def check_stops(here, ranks, verdicts):
         name = f"stopped-{stop}"
         here.train(ranks, name, [f"train.max_steps={stop}"])
         output = here.train(ranks, name)
-        verdicts.check(f"step {stop}\n" in output, f"{name}: goes on from there")
+        verdicts.check(f"step {stop}\n" in output, f"{name}: resumes from there")
         check_equal(here, name, "straight", LAST, verdicts)
 
 
@@ -152,7 +152,7 @@ def check_damaged(here, ranks, verdicts):
     here.train(ranks, "damaged", ["checkpoint={every_steps: 5, keep: 2}", "train.max_steps=17"])
     damage(folder / "step-00000017.h5")
     output = here.train(ranks, "damaged", ["checkpoint={every_steps: 1, keep: 1}", "train.max_steps=16"])
-    verdicts.check("step 15\n" in output, "damaged: goes on from the one before")
+    verdicts.check("step 15\n" in output, "damaged: resumes from the previous one")
     verdicts.check(here.checkpoints("damaged") == ["step-00000016.h5"],
                    f"damaged: leaves {here.checkpoints('damaged')}")
     here.train(ranks, "damaged")
@@ -214,7 +214,7 @@ def newest_step(folder):
 
 
 def kill_after(here, ranks, name, step, whom):
-    """Starts or goes on with a run, and once a checkpoint of `step` or later is there kills some of its ranks. Returns
+    """Starts or resumes a run, and once a checkpoint of `step` or later is there kills some of its ranks. Returns
     the newest step then."""
     folder = here.folder / name / "checkpoints"
     with subprocess.Popen(here.command(ranks, name, LONG), stdout=subprocess.DEVNULL,

@@ -62,7 +62,7 @@ def write_data(folder):
 
 
 class Case:
-    """Runs of one data set."""
+    """Runs on one dataset."""
 
     def __init__(self, here, ranks, verdicts, data):
         self.here, self.ranks, self.verdicts = here, ranks, verdicts
@@ -104,7 +104,7 @@ def check_stop(here, ranks, verdicts):
 
 
 def check_no_op(here, ranks, verdicts):
-    """A run goes on as one in which the step moves nothing: all its samples weigh nothing, and there is no momentum."""
+    """A run with a skipped step equals one in which the step has no effect: its samples have weight 0, without momentum."""
     for mode in ("allreduce", "sharded"):
         case = Case(here, ranks, verdicts, "loss")
         skip, none = f"skip-{mode}", f"no-op-{mode}"
@@ -141,7 +141,7 @@ def check_nothing_left(here, ranks, verdicts):
 
 
 def check_resume(here, ranks, verdicts):
-    """Stopped before, at and after skipped steps, a run goes on to the same bits."""
+    """Stopped before, at and after skipped steps, a run resumes to the same bits."""
     case = Case(here, ranks, verdicts, "scattered")
     sets = [*STATEFUL, "data.shuffle=true", "train.epochs=3"]
     _, errors = case.run("straight", sets)
@@ -159,7 +159,7 @@ def check_resume(here, ranks, verdicts):
 
 
 def check_max_skipped(here, ranks, verdicts):
-    """One step more than max_skipped ends the run; with more allowed it goes on from before."""
+    """One step more than max_skipped ends the run; with more allowed, it resumes from before."""
     case = Case(here, ranks, verdicts, "loss")
     sets = ["train.epochs=4", "comm.mode=sharded"]
     _, errors = case.run("most", [*sets, "train.max_skipped=2"], 6)
@@ -169,7 +169,7 @@ def check_max_skipped(here, ranks, verdicts):
     case.run("most", [*sets, "train.max_skipped=4"])
     case.run("more", sets)
     different = here.checkpoint("most", 4 * STEPS).different(here.checkpoint("more", 4 * STEPS))
-    verdicts.check(not different, f"most: goes on to the same bits {different}")
+    verdicts.check(not different, f"most: resumes to the same bits {different}")
 
 
 def check_all(here, ranks, verdicts):

@@ -80,7 +80,7 @@ def check_fault(here, ranks, rank, number, verdicts):
     step = max(runs.saved_steps(here.folder / fault.name / "checkpoints"))
     # The last timeout counts: here nothing hangs, and to sync a file may take longer than the watchdog's.
     out = here.train(ranks, fault.name, [*SETS, "comm.timeout=60s", f"train.max_steps={step + 3}"])
-    verdicts.check(f"step {step}" in out, f"{what}: goes on from step {step}")
+    verdicts.check(f"step {step}" in out, f"{what}: resumes from step {step}")
 
 
 def check_work(ranks, verdicts):

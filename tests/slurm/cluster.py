@@ -71,7 +71,7 @@ SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"
 
 
 def await_that(holds, what, told=lambda: ""):
-    """Polls until it holds; fails after the deadline, with what is told then."""
+    """Polls until it holds; fails after the deadline, with the text of `told`."""
     end = time.monotonic() + DEADLINE
     while not holds():
         if time.monotonic() > end:
@@ -173,7 +173,7 @@ class Cluster:
                               capture_output=True, text=True, check=False, timeout=DEADLINE)
 
     def client(self, *words, **how):
-        """The same, of one that can't fail; returns what it prints."""
+        """The same for a command that must not fail; returns its output."""
         done = self.run(*words, **how)
         if done.returncode:
             raise RuntimeError(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
@@ -189,7 +189,7 @@ class Cluster:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def lose(self, node):
-        """A node goes down as if its power were off: nobody is told."""
+        """A node goes down as if its power were off, without notice."""
         node.run("ip", "link", "set", "eth0", "down")
         node.process.stdin.close()
 

@@ -177,7 +177,7 @@ def has_pending(folder, number):
 
 
 def must_go_on(job, folder):
-    """It has been started again, and goes on from where it was."""
+    """It was started again and resumes."""
     job.at_work(1)
     must_have_each_step_once(folder)
     job.cancel()

@@ -104,7 +104,7 @@ SCHEDULES = [
      lambda o: ([after_warmup(o, 10, linear(o, 0.2, 25))], [])),
 ]
 
-# Small steps down and up, on both sides of the threshold; plain ones; values that are no numbers; both signs. Where
+# Small steps down and up, on both sides of the threshold; plain ones; values that are not numbers; both signs. Where
 # larger is better, their negatives.
 MONITORED = [math.nan, math.inf, 1.0, 0.9, 0.9, 0.89995, 0.8999, 0.9, math.nan, math.nan, math.nan, 0.95, 0.95, 1.00005,
              1.0002, 1.0002, 0.5, 0.6, 0.6, math.inf, 0.6, 0.7, 0.7, 0.2, 0.0, 0.0, -0.2, -0.19999, -0.19997, -0.1, -0.1,

@@ -22,7 +22,7 @@ def digests(program):
 first, *levels = sys.argv[1:]
 want, flags, compared = digests(first), processor(), 0
 assert len(want) > 40, want
-mistakes = []
+errors = []
 for program in levels:
     if not flags.issuperset(NEEDS[program.rsplit("_", 1)[1]]):
         print(f"{program}: not for this processor")
@@ -30,8 +30,8 @@ for program in levels:
     got = digests(program)
     compared += 1
     assert len(got) == len(want), program
-    mistakes += [f"{program}: {b}, but {a.split()[-1]} by {first}" for a, b in zip(want, got) if a != b]
-print("\n".join(mistakes) or f"{len(want)} kernels, {compared + 1} builds: the same bits")
+    errors += [f"{program}: {b}, but {a.split()[-1]} by {first}" for a, b in zip(want, got) if a != b]
+print("\n".join(errors) or f"{len(want)} kernels, {compared + 1} builds: the same bits")
 if not compared:
     sys.exit(77)
-sys.exit(1 if mistakes else 0)
+sys.exit(1 if errors else 0)

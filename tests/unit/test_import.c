@@ -239,7 +239,7 @@ static void test_header_rules(void **state) {
   assert_ok(import_text("1,2,kind\n5,6,x\n7,8,y\n"));
   assert_texts("/train/y", "classes", WORDS("x", "y"));
   options.label = NULL;
-  /* a fault in the first sample is no header */
+  /* an error in the first sample is not a header */
   assert_int_equal(import_text("5.1,oops,0\n4.9,3.0,1\n"), LS_ERR_DATA);
   assert_message(WORDS("line 1", "column 2", "oops"));
   assert_int_equal(import_text("5,,0\n4,3,1\n"), LS_ERR_DATA);
@@ -605,7 +605,7 @@ static void test_idx_types(void **state) {
   assert_ok(import_pair());
   assert_array("/train/x", &(ls_array){LS_I16, 2, {2, 2}}, (const int16_t[]){1, -2, 256, -32768});
   assert_array("/train/y", &(ls_array){LS_I32, 1, {2}}, (const int32_t[]){5, -1});
-  assert_int_equal(summary.classes, 0); /* -1 is no class number */
+  assert_int_equal(summary.classes, 0); /* -1 is not a class number */
 
   write_idx("train-images", 0x0D, 2, dims, floats, sizeof floats, false);
   write_idx("train-labels", 0x0E, 1, dims, doubles, sizeof doubles, false);
