@@ -378,7 +378,7 @@ class Walk:
         return run
 
     def judge(self, job):
-        """Runs a job: ("failed" | "harmless" | "missed", None), or ("MISTAKE", what is wrong)."""
+        """Runs a job: ("failed" | "harmless" | "missed", None), or ("ERROR", what is wrong)."""
         folder = self.fresh(job.scenario)
         run = self.run(job.scenario, folder, job.ranks, f"{job.site}:{job.rank}:{job.nth}")
         try:
@@ -387,9 +387,9 @@ class Walk:
                 self.once_more(job, folder)
             return verdict, None
         except harness.Failure as why:
-            return "MISTAKE", f"{job}\n{why}"
+            return "ERROR", f"{job}\n{why}"
         except Exception:
-            return "MISTAKE", f"{job}\n{traceback.format_exc()}"
+            return "ERROR", f"{job}\n{traceback.format_exc()}"
         finally:
             shutil.rmtree(folder)
 

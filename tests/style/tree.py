@@ -55,9 +55,9 @@ def need(tool):
     return found
 
 
-def finish(mistakes, checked):
-    """Prints the mistakes and ends the test; `checked` counts what was looked at, which must not be nothing."""
-    for mistake in mistakes:
-        print(mistake)
-    print(f"{checked} checked, {len(mistakes)} against the rules")
-    sys.exit(1 if mistakes or checked == 0 else 0)
+def finish(errors, checked):
+    """Prints the errors and ends the test; `checked` counts what was looked at, which must not be nothing."""
+    for error in errors:
+        print(error)
+    print(f"{checked} checked, {len(errors)} against the rules")
+    sys.exit(1 if errors or checked == 0 else 0)
