@@ -1,7 +1,7 @@
 /* layer: the operators of a model, and its losses.
  *
- * A layer type is a constant table of functions, ls_layer_type, with private options: a new type is one new
- * file and one line in the list of src/layer/types.c. All functions are local. */
+ * A layer type is a constant table of functions, ls_layer_type, with private options, in a file of its own:
+ * see "A layer" in src/README.md. All functions are local. */
 #ifndef LOCKSTEP_LAYER_H
 #define LOCKSTEP_LAYER_H
 
@@ -18,12 +18,11 @@ typedef enum ls_pass_mode {
 } ls_pass_mode;
 
 /* A forward or backward pass over the rows of a batch. The rows are divided into lanes: lane l has the rows
- * lanes[l] .. lanes[l + 1] - 1. The lanes are computed separately, so that the result of a lane does not
- * depend on the other rows of this rank. Sums over lanes are folded as the leaves of a binary tree,
- * ((0 + 1) + (2 + 3)) + ...; each rank holds a subtree (see ls_comm_tree). If `sum` is set, ranks without
- * rows must take part too. */
+ * lanes[l] .. lanes[l + 1] - 1. Each lane is computed separately, independently of the other rows of this
+ * rank. Sums over lanes are folded as the leaves of a binary tree, ((0 + 1) + (2 + 3)) + ...; each rank
+ * holds a subtree (see ls_comm_tree). If `sum` is set, ranks without rows must take part too. */
 typedef struct ls_pass {
-  size_t n_lanes;      /* at least 1 */
+  size_t n_lanes;      /* at least 1; in backward, at most the max_lanes that memory was taken for */
   const size_t *lanes; /* (n_lanes + 1), starts with 0 */
   ls_pass_mode mode;
   bool adds;               /* backward adds to the gradients of the parameters */
@@ -97,8 +96,16 @@ struct ls_layer {
   size_t workspace_size; /* bytes that this layer requested, without those of inner layers */
   void *workspace;       /* shared with all other layers; undefined at the start of each call */
   float *fold;           /* (levels, parameters), in the workspace: gradients of lanes; NULL: one lane */
-  const float *output;   /* (rows, n_out): result of the latest forward pass, before a linked activation */
+  float *output;         /* (rows, n_out): result of the latest forward pass, before a linked activation;
+                            memory of the model or the enclosing layer */
 };
+
+/* The number of elements of a layer's own parameters, without inner layers. */
+static inline size_t ls_layer_n_params(const ls_layer *layer) {
+  size_t n = 0;
+  for (size_t p = 0; p < layer->n_params; p++) n += ls_param_count(&layer->params[p]);
+  return n;
+}
 
 /* Rows of a batch that a layer computes together: a lane, or all rows of the pass. */
 typedef struct ls_rows {
@@ -178,14 +185,13 @@ size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t s
 /* Takes (rows, width) floats from the arena; an overflow of the product becomes the arena's. */
 float *ls_layer_take_rows(ls_arena *arena, size_t rows, size_t width);
 
-/* y = layer(x), which becomes the layer's output.  x: (rows, n_in), y: (rows, n_out) */
-void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y);
+/* layer->output = layer(x).  x: (rows, n_in) */
+void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x);
 
-/* From dy = dL/dy: overwrites the gradients of the parameters with their sums over all rows (adds the sums
- * if pass->adds), and sets dx = dL/dx unless dx is NULL (on all ranks or none). Overwrites dy.
- * y: as forward left it */
-void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *y, float *dy,
-                       float *dx);
+/* After forward, from dy = dL/d(output): overwrites the gradients of the parameters with their sums over
+ * all rows (adds the sums if pass->adds), and sets dx = dL/dx unless dx is NULL (on all ranks or none).
+ * Overwrites dy. */
+void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx);
 
 /* --------------------------------------------------------------- initialisers */
 

@@ -16,7 +16,7 @@
 typedef struct ls_leaf {
   char path[128]; /* "0-dense", "3-residual/0-dense", "3-residual/skip" */
   ls_layer *layer;
-  size_t segment, n_segments; /* its blocks in the model's table, named path/name */
+  size_t segment; /* the first of its blocks in the model's table, which are named path/name */
 } ls_leaf;
 
 typedef struct ls_model {
@@ -42,9 +42,8 @@ typedef struct ls_model {
   ls_segment *state_segments; /* owned; in the order of state */
   size_t n_leaves;
   ls_leaf *leaves;    /* owned; in the order of the config */
-  ls_arena arena;     /* parameters, gradients, activations and workspace: all memory of a step */
+  ls_arena arena;     /* all memory of a step: parameters, gradients, activations and workspace */
   const float *input; /* (rows, n_in), borrowed: of the latest forward pass */
-  float **outputs;    /* (n_layers), owned; [l] is layer l's output (max_rows, its n_out) */
   float *deltas[2];   /* dL/d(activation) of the current layer and of the one before it */
 } ls_model;
 
@@ -56,7 +55,7 @@ ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out);
  * input, LS_ERR_INTERNAL. */
 ls_status ls_model_infer_shapes(ls_model *model, const ls_shape *input);
 
-/* Allocates the memory for passes of at most `max_rows` rows. LS_ERR_CONFIG if this machine's memory is too
+/* Allocates the arena for passes of at most `max_rows` rows. LS_ERR_CONFIG if this machine's memory is too
  * small, or layers are nested so deeply that a path is too long. */
 ls_status ls_model_build(ls_model *model, size_t max_rows);
 
@@ -80,8 +79,5 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input);
 /* After ls_model_forward over `rows` rows: applies the link, if any, to the outputs in place, and returns
  * these predictions, (rows, n_out). */
 const float *ls_model_predict(ls_model *model, size_t rows);
-
-/* Bytes of the memory that ls_model_build allocated. */
-size_t ls_model_bytes(const ls_model *model);
 
 #endif

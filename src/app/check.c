@@ -5,12 +5,6 @@
 
 #include <stdlib.h>
 
-static size_t count_parameters(const ls_layer *layer) {
-  size_t count = 0;
-  for (size_t p = 0; p < layer->n_params; p++) count += ls_param_count(&layer->params[p]);
-  return count;
-}
-
 #define INDENT 2 /* of inner layers */
 
 /* One row per layer, with its own parameters, followed by the rows of its inner layers. */
@@ -23,7 +17,7 @@ static void print_layer(const ls_layer *layer, size_t index, int depth) {
     snprintf(name, sizeof name, "%*s%zu", indent, "", index);
   printf("%-6s ", name);
   snprintf(name, sizeof name, "%*s%s", indent, "", layer->type->name);
-  printf("%-12s %10zu %10zu %12zu\n", name, layer->n_in, layer->n_out, count_parameters(layer));
+  printf("%-12s %10zu %10zu %12zu\n", name, layer->n_in, layer->n_out, ls_layer_n_params(layer));
   for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1);
 }
 
@@ -50,7 +44,7 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
       "optimizer; rank 0: %.1f MB more for the copy that checkpoints are written from\n",
       (double)ls_setup_data_bytes(setup, false) * mb, ls_comm_size(comm),
       ls_comm_size(comm) == 1 ? "" : "s",
-      (double)(ls_model_bytes(job->model) + setup->train.batch->arena.capacity) * mb,
+      (double)(job->model->arena.capacity + setup->train.batch->arena.capacity) * mb,
       slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
       (double)ls_saver_bytes(job->model, job->optim) * mb);
   printf("threads     %d BLAS thread%s per rank\n", setup->threads, setup->threads == 1 ? "" : "s");

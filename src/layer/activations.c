@@ -29,36 +29,32 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)f;
 }
 
-/* Rows to copy before the kernel works on them in place: few enough to stay in the first-level cache. */
-static size_t rows_at_once(size_t width) {
-  return ls_size_max(1, 2048 / width);
+/* out = f(in), or, if `known` is not NULL, out = in f'(known). Copies as many rows as stay in the
+ * first-level cache, then runs the kernel on them in place.  in, known, out: (rows, n_in) */
+static void apply(const ls_layer *layer, size_t rows, const float *in, const float *known, float *out) {
+  const float alpha = (float)((const options *)layer->options)->alpha;
+  const ls_activation f = layer_activation(layer);
+  const size_t n = layer->n_in;
+  const size_t step = ls_size_max(1, 2048 / n);
+  for (size_t i = 0; i < rows; i += step) {
+    const size_t count = ls_size_min(step, rows - i);
+    memcpy(out + i * n, in + i * n, count * n * sizeof *out);
+    if (known)
+      ls_math_activate_backward(f, alpha, count, n, known + i * n, out + i * n);
+    else
+      ls_math_activate(f, alpha, count, n, NULL, out + i * n);
+  }
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   (void)pass;
-  const options *const o = layer->options;
-  const size_t n = layer->n_in;
-  const size_t step = rows_at_once(n);
-  for (size_t i = 0; i < rows->n; i += step) {
-    const size_t count = ls_size_min(step, rows->n - i);
-    memcpy(rows->y + i * n, rows->x + i * n, count * n * sizeof *rows->y);
-    ls_math_activate(layer_activation(layer), (float)o->alpha, count, n, NULL, rows->y + i * n);
-  }
+  apply(layer, rows->n, rows->x, NULL, rows->y);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   (void)pass;
-  if (!rows->dx) return;
-  const options *const o = layer->options;
-  const ls_activation f = layer_activation(layer);
-  const float *const known = ls_math_activation_needs_z(f) ? rows->x : rows->y;
-  const size_t n = layer->n_in;
-  const size_t step = rows_at_once(n);
-  for (size_t i = 0; i < rows->n; i += step) {
-    const size_t count = ls_size_min(step, rows->n - i);
-    memcpy(rows->dx + i * n, rows->dy + i * n, count * n * sizeof *rows->dx);
-    ls_math_activate_backward(f, (float)o->alpha, count, n, known + i * n, rows->dx + i * n);
-  }
+  const bool needs_z = ls_math_activation_needs_z(layer_activation(layer));
+  if (rows->dx) apply(layer, rows->n, rows->dy, needs_z ? rows->x : rows->y, rows->dx);
 }
 
 #define ACTIVATION_LAYER(kind, table, text)                                                                \

@@ -110,26 +110,22 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
 }
 
 static float *kept_rows(const ls_layer *layer, const ls_rows *rows) {
-  return layer->kept ? (float *)layer->kept + rows->first * layer->n_out : NULL;
-}
-
-/* a = f(z + b), in place; stores z + b in `kept` unless that is NULL.  z: (rows, n_out) */
-static void activate(const ls_layer *layer, size_t rows, float *kept, float *z) {
-  const options *const o = layer->options;
-  const float *b = o->bias ? layer->params[B].value : NULL;
-  if (kept) {
-    ls_math_activate(LS_LINEAR, 0.0F, rows, layer->n_out, b, z);
-    memcpy(kept, z, rows * layer->n_out * sizeof *z);
-    b = NULL;
-  }
-  ls_math_activate(layer_activation(layer), (float)o->alpha, rows, layer->n_out, b, z);
+  return (float *)layer->kept + rows->first * layer->n_out;
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   (void)pass;
-  ls_math_product_nt(rows->n, layer->n_out, layer->n_in, rows->x, layer->params[W].value,
+  const options *const o = layer->options;
+  const float *b = o->bias ? layer->params[B].value : NULL;
+  const size_t n_out = layer->n_out;
+  ls_math_product_nt(rows->n, n_out, layer->n_in, rows->x, layer->params[W].value,
                      layer->adds_output ? 1.0F : 0.0F, rows->y);
-  activate(layer, rows->n, kept_rows(layer, rows), rows->y);
+  if (layer->kept) {
+    ls_math_activate(LS_LINEAR, 0.0F, rows->n, n_out, b, rows->y);
+    memcpy(kept_rows(layer, rows), rows->y, rows->n * n_out * sizeof *rows->y);
+    b = NULL;
+  }
+  ls_math_activate(layer_activation(layer), (float)o->alpha, rows->n, n_out, b, rows->y);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
@@ -156,8 +152,8 @@ const ls_layer_type layer_dense = {.name = "dense",
                                    .backward = backward,
                                    .activation = activation};
 
-ls_layer *layer_create_projection(size_t units, uint32_t index) {
-  ls_layer *const layer = layer_create(&layer_dense, index);
+ls_layer *layer_create_projection(const ls_layer *parent, size_t units) {
+  ls_layer *const layer = layer_create(&layer_dense, parent->index, ls_strdup(parent->where));
   if (layer) *(options *)layer->options = (options){.units = units, .init = {.gain = 1.0}};
   return layer;
 }

@@ -20,16 +20,27 @@ static const ls_key keys[] = {
 /* For the types that have std. */
 static const ls_key std_key = LS_REAL_KEY("std", ls_init, std, STD_DEFAULT, 0, 1e6, NULL);
 
-static bool has_std(int kind) {
-  return kind == LS_INIT_NORMAL || kind == LS_INIT_UNIFORM;
-}
+/* The distributions; their variance is scale / (in n_in + out n_out), or std^2 with has_std. */
+static const struct {
+  double scale, in, out;
+  bool is_uniform, has_std;
+} kinds[] = {
+    [LS_XAVIER_UNIFORM] = {2, 1, 1, .is_uniform = true},
+    [LS_XAVIER_NORMAL] = {2, 1, 1},
+    [LS_HE_UNIFORM] = {2, 1, 0, .is_uniform = true},
+    [LS_HE_NORMAL] = {2, 1, 0},
+    [LS_LECUN_NORMAL] = {1, 1, 0},
+    [LS_INIT_NORMAL] = {.has_std = true},
+    [LS_INIT_UNIFORM] = {.has_std = true, .is_uniform = true},
+    [LS_INIT_ZEROS] = {0, 1, 0},
+};
 
 static void read_map(ls_config *config, ls_node *map, ls_init *out) {
   ls_config_read(config, map, keys, out);
   const ls_node *const type = ls_node_find(map, "type");
   const ls_node *const std = ls_node_find(map, "std");
   const bool is_known = type && strcmp(ls_node_text(type), ls_init_names[out->kind]) == 0;
-  if (has_std(out->kind))
+  if (kinds[out->kind].has_std)
     ls_config_read_key(config, map, &std_key, out);
   else if (is_known && std && !ls_node_is_null(std))
     ls_config_error(config, std, "only the types normal and uniform have std; scale the others with gain");
@@ -42,7 +53,7 @@ void ls_init_read(ls_config *config, ls_node *node, ls_init *out) {
   }
   const int kind = ls_config_choose(config, node, "init", ls_init_names);
   out->kind = kind < 0 ? LS_INIT_DEFAULT : kind;
-  out->std = has_std(kind) ? strtod(STD_DEFAULT, NULL) : 0.0;
+  out->std = kinds[out->kind].has_std ? strtod(STD_DEFAULT, NULL) : 0.0;
 }
 
 static ls_init_kind resolve(int kind, ls_activation f) {
@@ -51,28 +62,14 @@ static ls_init_kind resolve(int kind, ls_activation f) {
                                                                            : LS_XAVIER_UNIFORM;
 }
 
-static double variance_of(ls_init_kind kind, double std, double n_in, double n_out) {
-  switch (kind) {
-  case LS_XAVIER_UNIFORM:
-  case LS_XAVIER_NORMAL: return 2.0 / (n_in + n_out);
-  case LS_HE_UNIFORM:
-  case LS_HE_NORMAL: return 2.0 / n_in;
-  case LS_LECUN_NORMAL: return 1.0 / n_in;
-  case LS_INIT_NORMAL:
-  case LS_INIT_UNIFORM: return std * std;
-  case LS_INIT_DEFAULT:
-  case LS_INIT_ZEROS: break;
-  }
-  return 0.0;
-}
-
 void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
                      size_t n_in, float *w) {
   const ls_init_kind kind = resolve(init->kind, f);
-  const bool is_uniform = kind == LS_XAVIER_UNIFORM || kind == LS_HE_UNIFORM || kind == LS_INIT_UNIFORM;
-  const double std = init->gain * sqrt(variance_of(kind, init->std, (double)n_in, (double)n_out));
-  const float bound =
-      (float)(std * sqrt(3.0)); /* of the uniform distribution with this standard deviation */
+  const bool is_uniform = kinds[kind].is_uniform;
+  const double fan = kinds[kind].in * (double)n_in + kinds[kind].out * (double)n_out;
+  const double variance = kinds[kind].has_std ? init->std * init->std : kinds[kind].scale / fan;
+  const double std = init->gain * sqrt(variance);
+  const float bound = (float)(std * sqrt(3.0)); /* of a uniform distribution */
   const ls_rng rng = ls_rng_make(seed, LS_RNG_INIT, instance, 0);
   for (size_t i = 0; i < n_out; i++) {
     float *const row = w + i * n_in;

@@ -4,19 +4,13 @@
 
 #include "lockstep/layer.h"
 
-extern const ls_layer_type layer_dense;
-extern const ls_layer_type layer_dropout;
-extern const ls_layer_type layer_batch_norm;
-extern const ls_layer_type layer_residual;
-extern const ls_layer_type layer_linear;
-extern const ls_layer_type layer_sigmoid;
-extern const ls_layer_type layer_tanh;
-extern const ls_layer_type layer_relu;
-extern const ls_layer_type layer_leaky_relu;
-extern const ls_layer_type layer_elu;
-extern const ls_layer_type layer_gelu;
-extern const ls_layer_type layer_softplus;
-extern const ls_layer_type layer_softmax;
+/* The layer types, in the order of `lockstep keys`: name -> the table layer_name, in a file of its own. */
+#define LAYER_TYPES(entry)                                                                                 \
+  entry(dense) entry(dropout) entry(batch_norm) entry(residual) entry(linear) entry(sigmoid) entry(tanh)   \
+      entry(relu) entry(leaky_relu) entry(elu) entry(gelu) entry(softplus) entry(softmax)
+
+#define LAYER_DECLARE(name) extern const ls_layer_type layer_##name;
+LAYER_TYPES(LAYER_DECLARE)
 
 /* The first row of every table. The struct `options` of a type begins with `const char *layer`. */
 #define LAYER_KEY LS_TEXT_KEY("layer", options, layer, "layer type", .flags = LS_KEY_REQUIRED)
@@ -26,22 +20,16 @@ extern const ls_layer_type layer_softmax;
 #define ALPHA_ELU        "1"
 #define ALPHA_ELU_MAX    100
 
-/* Creates a layer with options of zeros and without a place in the config. NULL if memory is short. */
-ls_layer *layer_create(const ls_layer_type *type, uint32_t index);
+/* Creates a layer with options of zeros; takes `where`, on failure too. NULL if memory is short or `where`
+ * is NULL. */
+ls_layer *layer_create(const ls_layer_type *type, uint32_t index, char *where);
 
-/* Creates a dense layer for `units` outputs without bias and activation, with the default initialiser. NULL
- * if memory is short. */
-ls_layer *layer_create_projection(size_t units, uint32_t index);
+/* Creates a dense layer for `units` outputs without bias and activation, with the default initialiser and
+ * the index and place of `parent`. NULL if memory is short. */
+ls_layer *layer_create_projection(const ls_layer *parent, size_t units);
 
 /* For `shape`: the output has the shape of the input. */
 ls_status layer_keep_shape(ls_layer *layer);
-
-/* Elements of all parameters of a layer. */
-static inline size_t layer_n_params(const ls_layer *layer) {
-  size_t n = 0;
-  for (size_t p = 0; p < layer->n_params; p++) n += ls_param_count(&layer->params[p]);
-  return n;
-}
 
 /* The activation that the layer applies itself. */
 static inline ls_activation layer_activation(const ls_layer *layer) {
@@ -51,8 +39,8 @@ static inline ls_activation layer_activation(const ls_layer *layer) {
 /* Adds sums over the rows of a lane to `sums`; in backward, also writes rows->grads. */
 typedef void (*layer_add_rows)(const ls_layer *layer, const ls_rows *rows, double *sums);
 
-/* For layers with `spans_lanes`: calls `add` for each lane of the pass and folds the n sums of the lanes,
- * and in backward the gradients. The sums of all lanes of this rank are then at the start of `levels`,
+/* For layers with `spans_lanes`: calls `add` for each lane and folds the n sums of the lanes, and in
+ * backward the gradients. The sums over this rank's lanes are then at the start of `levels`,
  * (LS_LANES_DEPTH, n). */
 void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *all, layer_add_rows add,
                      size_t n, double *levels);

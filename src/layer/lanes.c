@@ -8,12 +8,12 @@
 static float *level_of(const ls_layer *layer, const ls_pass *pass, size_t param, size_t level) {
   if (level == 0 && !pass->adds) return layer->params[param].grad;
   LS_ASSERT(layer->fold);
-  float *at = layer->fold + level * layer_n_params(layer);
+  float *at = layer->fold + level * ls_layer_n_params(layer);
   for (size_t p = 0; p < param; p++) at += ls_param_count(&layer->params[p]);
   return at;
 }
 
-/* Tells backward where the gradients of a lane go. */
+/* Sets the blocks that backward overwrites with the gradients of a lane. */
 static void set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, ls_rows *rows) {
   const bool is_only = pass->n_lanes == 1;
   rows->beta = is_only && pass->adds ? 1.0F : 0.0F;
@@ -21,7 +21,7 @@ static void set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lan
     rows->grads[p] = is_only ? layer->params[p].grad : level_of(layer, pass, p, ls_lane_level(lane));
 }
 
-/* Folds the gradients of a lane, which are complete. */
+/* Folds the complete gradients of a lane. */
 static void fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane) {
   const bool is_last = lane + 1 == pass->n_lanes;
   if (pass->n_lanes == 1) return;
@@ -48,25 +48,28 @@ static ls_rows lane_rows(const ls_layer *layer, const ls_pass *pass, size_t lane
   return rows;
 }
 
-void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x, float *y) {
-  const ls_rows all = {.n = ls_pass_rows(pass), .x = x, .y = y};
-  if (layer->type->spans_lanes) layer->type->forward(layer, pass, &all);
-  for (size_t lane = 0; !layer->type->spans_lanes && lane < pass->n_lanes; lane++) {
-    const ls_rows rows = lane_rows(layer, pass, lane, &all);
-    layer->type->forward(layer, pass, &rows);
+/* Runs a layer forward, or backward if `all` has dy: over all rows, or lane by lane. */
+static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
+  const ls_layer_type *const type = layer->type;
+  void (*const function)(ls_layer *, const ls_pass *, const ls_rows *) =
+      all->dy ? type->backward : type->forward;
+  if (type->spans_lanes) {
+    function(layer, pass, all);
+    return;
   }
-  layer->output = y;
+  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
+    const ls_rows rows = lane_rows(layer, pass, lane, all);
+    function(layer, pass, &rows);
+    if (all->dy) fold_gradients(layer, pass, lane);
+  }
 }
 
-void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *y, float *dy,
-                       float *dx) {
-  const ls_rows all = {.n = ls_pass_rows(pass), .x = x, .y = y, .dy = dy, .dx = dx};
-  if (layer->type->spans_lanes) layer->type->backward(layer, pass, &all);
-  for (size_t lane = 0; !layer->type->spans_lanes && lane < pass->n_lanes; lane++) {
-    const ls_rows rows = lane_rows(layer, pass, lane, &all);
-    layer->type->backward(layer, pass, &rows);
-    fold_gradients(layer, pass, lane);
-  }
+void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x) {
+  run(layer, pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x, .y = layer->output});
+}
+
+void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx) {
+  run(layer, pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x, .y = layer->output, .dy = dy, .dx = dx});
 }
 
 void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *all, layer_add_rows add,
@@ -88,8 +91,7 @@ void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *
 #define PIECE     ((size_t)1 << 27)
 #define PIECE_MIN 64 /* rows or columns */
 
-/* Rows or columns in one piece of a product of `n` of them, with `each` multiplications per row or column.
- */
+/* Rows or columns in one piece of a product of n, with `each` multiplications per row or column. */
 static size_t piece_length(const ls_pass *pass, size_t each, size_t n) {
   if (!pass->ready) return ls_size_max(n, 1);
   return ls_size_max(PIECE / ls_size_max(each, 1), PIECE_MIN) / PIECE_MIN * PIECE_MIN;

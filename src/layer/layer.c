@@ -3,16 +3,16 @@
 
 #include <stdlib.h>
 
-ls_layer *layer_create(const ls_layer_type *type, uint32_t index) {
+ls_layer *layer_create(const ls_layer_type *type, uint32_t index, char *where) {
   ls_layer *const layer = ls_calloc(1, sizeof *layer);
-  void *const options = layer ? ls_calloc(1, type->options_size) : NULL;
-  if (!options) {
+  void *const options = ls_calloc(1, type->options_size);
+  if (!layer || !options || !where) {
     free(layer);
+    free(options);
+    free(where);
     return NULL;
   }
-  layer->type = type;
-  layer->index = index;
-  layer->options = options;
+  *layer = (ls_layer){.type = type, .index = index, .options = options, .where = where};
   return layer;
 }
 
@@ -44,7 +44,6 @@ ls_status ls_layer_infer_shapes(ls_layer *layer, const ls_shape *in) {
 
 ls_status layer_keep_shape(ls_layer *layer) {
   layer->out = layer->in;
-  layer->n_out = layer->n_in;
   return LS_OK;
 }
 
@@ -73,7 +72,7 @@ size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t s
 
 /* Floats for the gradients of lanes; 0 with one lane. */
 static size_t fold_count(const ls_layer *layer, size_t max_lanes) {
-  return max_lanes > 1 ? ls_lane_depth(max_lanes) * layer_n_params(layer) : 0;
+  return max_lanes > 1 ? ls_lane_depth(max_lanes) * ls_layer_n_params(layer) : 0;
 }
 
 size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t max_lanes) {

@@ -16,12 +16,8 @@
 const char *const ls_loss_names[] = {"categorical_cross_entropy", "binary_cross_entropy", "mse", NULL};
 
 ls_activation ls_loss_link(ls_loss loss) {
-  switch (loss) {
-  case LS_CATEGORICAL_CROSS_ENTROPY: return LS_SOFTMAX;
-  case LS_BINARY_CROSS_ENTROPY: return LS_SIGMOID;
-  case LS_MSE: break;
-  }
-  return LS_LINEAR;
+  static const ls_activation links[] = {LS_SOFTMAX, LS_SIGMOID, LS_LINEAR};
+  return links[loss];
 }
 
 /* With m = max z and s = sum_j e^(z_j - m): L = m + log s - z_y and softmax(z)_k = e^(z_k - m) / s. NaN in

@@ -1,11 +1,8 @@
-/* The list of layer types, and creating a layer from its map in the config. */
+/* The layer types, and creating a layer from its map in the config. */
 #include "internal.h"
 
-const ls_layer_type *const ls_layer_types[] = {
-    &layer_dense,   &layer_dropout, &layer_batch_norm, &layer_residual, &layer_linear, &layer_sigmoid,
-    &layer_tanh,    &layer_relu,    &layer_leaky_relu, &layer_elu,      &layer_gelu,   &layer_softplus,
-    &layer_softmax, NULL,
-};
+#define ADDRESS(name) &layer_##name,
+const ls_layer_type *const ls_layer_types[] = {LAYER_TYPES(ADDRESS) NULL};
 
 static const char *type_name(size_t index) {
   return ls_layer_types[index] ? ls_layer_types[index]->name : NULL;
@@ -53,11 +50,9 @@ static void create_children(ls_layer *layer, ls_config *config, const ls_node *n
 ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint32_t *next) {
   const ls_layer_type *const type = find_type(config, node);
   if (!type) return NULL;
-  ls_layer *layer = layer_create(type, index);
-  if (layer) layer->where = ls_config_place(config, node);
-  if (!layer || !layer->where) {
+  ls_layer *const layer = layer_create(type, index, ls_config_place(config, node));
+  if (!layer) {
     ls_config_error(config, node, "out of memory");
-    ls_layer_destroy(&layer);
     return NULL;
   }
   ls_config_read(config, node, type->keys, layer->options);

@@ -9,7 +9,9 @@ static ls_activation last_activation(const ls_model *model) {
   return last->type->activation ? last->type->activation(last) : LS_LINEAR;
 }
 
-/* Categorical_cross_entropy requires softmax at the end of the model, and binary_cross_entropy sigmoid. */
+/* The loss categorical_cross_entropy requires softmax at the end of the model, binary_cross_entropy
+ * sigmoid.
+ */
 static void check_last_activation(ls_model *model, ls_config *config, const ls_node *list) {
   const ls_activation link = ls_loss_link(model->loss);
   const ls_activation last = last_activation(model);
@@ -67,7 +69,6 @@ void ls_model_destroy(ls_model **model) {
   free((*model)->segments);
   free((*model)->state_segments);
   free((*model)->leaves);
-  free((*model)->outputs);
   ls_arena_destroy(&(*model)->arena);
   free(*model);
   *model = NULL;

@@ -16,8 +16,8 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float 
   LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
   model->input = x;
   for (size_t i = 0; i < model->n_layers; i++) {
-    ls_layer_forward(model->layers[i], pass, x, model->outputs[i]);
-    x = model->outputs[i];
+    ls_layer_forward(model->layers[i], pass, x);
+    x = model->layers[i]->output;
     ls_heartbeat();
   }
   return x;
@@ -38,11 +38,12 @@ static const float *end_of(const ls_layer *layer) {
 }
 
 void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
+  LS_ASSERT(pass->n_lanes <= ls_size_max(model->max_lanes, 1));
   float *dy = model->deltas[0];
   float *dx = model->deltas[1];
   for (size_t i = model->n_layers; i-- > 0;) {
     ls_layer *const layer = model->layers[i];
-    ls_layer_backward(layer, pass, i > 0 ? model->outputs[i - 1] : model->input, model->outputs[i], dy,
+    ls_layer_backward(layer, pass, i > 0 ? model->layers[i - 1]->output : model->input, dy,
                       i > 0 ? dx : dx_input);
     ls_heartbeat();
     if (pass->ready) pass->ready(pass->context, end_of(layer));
@@ -53,7 +54,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
 }
 
 const float *ls_model_predict(ls_model *model, size_t rows) {
-  float *const output = model->outputs[model->n_layers - 1];
+  float *const output = model->layers[model->n_layers - 1]->output;
   ls_math_activate(ls_loss_link(model->loss), 0.0F, rows, model->n_out, NULL, output);
   return output;
 }

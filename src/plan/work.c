@@ -21,7 +21,7 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   model->max_lanes = built->max_lanes;
   status = ls_model_infer_shapes(model, &built->in);
   if (status == LS_OK) status = ls_model_build(model, rows);
-  *out = status == LS_OK ? (double)(ls_model_bytes(model) + rows * built->n_in * sizeof(float)) : 0.0;
+  *out = status == LS_OK ? (double)(model->arena.capacity + rows * built->n_in * sizeof(float)) : 0.0;
   ls_model_destroy(&model);
   return status;
 }

@@ -82,7 +82,7 @@ static ls_status read_layer(reader *r, const ls_leaf *leaf, const ls_segment *st
   const ls_model *const model = r->model;
   size_t n = 0;
   ls_status status = LS_OK;
-  for (size_t i = 0; status == LS_OK && i < leaf->n_segments; i++)
+  for (size_t i = 0; status == LS_OK && i < leaf->layer->n_params; i++)
     status = read_block(r, &model->segments[leaf->segment + i], model->params, &blocks[n++]);
   for (size_t i = 0; status == LS_OK && i < leaf->layer->n_states; i++)
     status = read_block(r, &states[i], model->state, &blocks[n++]);

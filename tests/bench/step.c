@@ -52,14 +52,14 @@ static void multiply(const ls_model *model, const float *x, size_t rows) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0 || layer->params[0].row.n_dims == 0) continue;
-    product(CblasNoTrans, CblasTrans, rows, layer->n_out, layer->n_in, i ? model->outputs[i - 1] : x,
-            layer->params[0].value, model->outputs[i]);
+    product(CblasNoTrans, CblasTrans, rows, layer->n_out, layer->n_in, i ? model->layers[i - 1]->output : x,
+            layer->params[0].value, layer->output);
   }
   for (size_t i = model->n_layers; i-- > 0;) {
     const ls_layer *const layer = model->layers[i];
     if (layer->n_params == 0 || layer->params[0].row.n_dims == 0) continue;
     product(CblasTrans, CblasNoTrans, layer->n_out, layer->n_in, rows, model->deltas[0],
-            i ? model->outputs[i - 1] : x, layer->params[0].grad);
+            i ? model->layers[i - 1]->output : x, layer->params[0].grad);
     if (i > 0)
       product(CblasNoTrans, CblasNoTrans, rows, layer->n_in, layer->n_out, model->deltas[0],
               layer->params[0].value, model->deltas[1]);

@@ -1,5 +1,5 @@
-/* Layers over ranks: batch norm's statistics, outputs, gradients and running averages are those of one rank
- * that holds the whole batch, however the rows are shared out; saved state comes back. */
+/* Layers over ranks: for any partition of the rows, batch norm has the same statistics, outputs, gradients
+ * and running averages as on one rank with the whole batch; its state is saved and restored. */
 #include "support.h"
 
 #include "lockstep/checkpoint.h"
@@ -19,7 +19,7 @@ static const char *const net =
 
 /* --------------------------------------------------------------------- a rank */
 
-/* A model, and what a pass over some of the rows leaves. */
+/* A model, and the results of a pass over some of the rows. */
 typedef struct worker {
   ls_model *model;
   size_t first, rows; /* of the batch */
@@ -45,15 +45,15 @@ static void sum_over_ranks(void *context, double *x, size_t n) {
   ls_comm_sum_f64((ls_comm *)context, x, n);
 }
 
-/* Local. Numbers of a batch, the same on all ranks: columns with means and deviations of their own. */
+/* Local. Random numbers of a batch, the same on all ranks; each column has its own mean and deviation. */
 static void fill_batch(uint64_t key, size_t cols, float *x) {
   const ls_rng rng = ls_rng_make(key, LS_RNG_CHECK, 0, 0);
   ls_rng_normal(&rng, 0, ROWS * cols, x);
   for (size_t i = 0; i < ROWS * cols; i++) x[i] = x[i] * (float)(1 + i % cols) + 10.0F * (float)(i % cols);
 }
 
-/* Forward and backward of L = sum c y over the worker's rows; over ranks, collective. */
-static void sweep(worker *w, ls_pass_mode mode, uint64_t key, bool over_ranks) {
+/* Collective if over_ranks, otherwise local. Forward and backward of L = sum c y over the worker's rows. */
+static void run_pass(worker *w, ls_pass_mode mode, uint64_t key, bool over_ranks) {
   const size_t lanes[] = {0, w->rows / 2, w->rows};
   const ls_pass pass = {.n_lanes = 2,
                         .lanes = lanes,
@@ -83,31 +83,32 @@ static void expect_norm(const char *what, size_t n, const float *got, const floa
     complain(__FILE__, __LINE__, "%s: differs by %.3g of %.3g", what, sqrt(difference), sqrt(norm));
 }
 
-/* ---------------------------------------------------------------------- shares */
+/* ------------------------------------------------------------------- partitions */
 
-/* The first row of each rank: even shares; all rows on the last rank; one on the first, none on the second.
+/* The first row of a rank: equal parts; all rows on the last rank; one row on the first, none on the
+ * second.
  */
-static size_t first_row(int share, int of) {
+static size_t first_row(int partition, int of) {
   const size_t at = (size_t)of;
   const size_t n = (size_t)size;
   if (of == 0 || of == size) return of == 0 ? 0 : ROWS;
-  switch (share) {
+  switch (partition) {
   case 0: return ROWS * at / n;
   case 1: return 0;
   default: return at == 1 || at == 2 ? 1 : 1 + (ROWS - 1) * (at - 2) / (n - 2);
   }
 }
 
-/* Collective. Three passes, with running averages that each of them moves, beside those of one rank. */
-static void check_share(int share, ls_pass_mode mode) {
+/* Collective. Compares three passes, each of which updates the running averages, with those of one rank. */
+static void check_partition(int partition, ls_pass_mode mode) {
   worker whole;
   worker mine;
-  const size_t first = first_row(share, rank);
+  const size_t first = first_row(partition, rank);
   worker_create(&whole, 0, ROWS);
-  worker_create(&mine, first, first_row(share, rank + 1) - first);
+  worker_create(&mine, first, first_row(partition, rank + 1) - first);
   for (uint64_t step = 0; step < 3; step++) {
-    sweep(&whole, mode, 10 * step, false);
-    sweep(&mine, mode, 10 * step, true);
+    run_pass(&whole, mode, 10 * step, false);
+    run_pass(&mine, mode, 10 * step, true);
     expect_norm("y", mine.rows * OUTPUTS, mine.y, whole.y + first * OUTPUTS, 2e-6);
     expect_norm("dx", mine.rows * INPUTS, mine.dx, whole.dx + first * INPUTS, 1e-5);
     expect_norm("gradients", whole.model->n_params, mine.model->grads, whole.model->grads, 1e-5);
@@ -120,18 +121,20 @@ static void check_share(int share, ls_pass_mode mode) {
   settle();
 }
 
-static void test_ranks_share_a_batch(void **state) {
+static void test_ranks_divide_a_batch(void **state) {
   (void)state;
-  for (int share = 0; share < 3; share++) {
-    check_share(share, LS_TRAIN);
-    check_share(share, LS_PROBE);
-    check_share(share, LS_PREDICT);
+  for (int partition = 0; partition < 3; partition++) {
+    check_partition(partition, LS_TRAIN);
+    check_partition(partition, LS_PROBE);
+    check_partition(partition, LS_PREDICT);
   }
 }
 
 /* -------------------------------------------------------------------- the state */
 
-/* Collective. What rank 0 wrote all ranks get back, and two files differ where only the state does. */
+/* Collective. All ranks restore what rank 0 wrote; files that differ only in the state are not the same
+ * model.
+ */
 static void test_state_is_saved(void **state) {
   (void)state;
   worker written;
@@ -139,7 +142,7 @@ static void test_state_is_saved(void **state) {
   ls_normalizer *normalizer = NULL;
   worker_create(&written, 0, ROWS);
   worker_create(&restored, 0, ROWS);
-  sweep(&written, LS_TRAIN, 7, false);
+  run_pass(&written, LS_TRAIN, 7, false);
   EXPECT(ls_normalizer_create(INPUTS, &normalizer) == LS_OK);
   settle();
   const ls_modelfile_content content = {
@@ -179,7 +182,7 @@ static void test_state_is_saved(void **state) {
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ranks_share_a_batch),
+      cmocka_unit_test(test_ranks_divide_a_batch),
       cmocka_unit_test(test_state_is_saved),
   };
   return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));

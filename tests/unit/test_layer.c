@@ -16,6 +16,8 @@ typedef struct rig {
   ls_config *config;
   ls_layer *layer;
   ls_arena arena;
+  void *workspace;
+  size_t workspace_size;
   size_t n_params;
   ls_param *params[MOST_PARAMS]; /* its own and those of its inner layers */
   size_t n_states;
@@ -50,11 +52,9 @@ static void build_state(rig *r) {
 
 /* Takes the layer's memory and workspace; called twice, see ls_arena. */
 static void take_memory(rig *r) {
-  const size_t size = ls_layer_reserve(r->layer, &r->arena, ROWS, MOST_LANES);
-  void *const workspace = ls_arena_take(&r->arena, size, 1);
-  if (!workspace) return;
-  memset(workspace, 0xFF, size); /* its contents are undefined */
-  ls_layer_set_workspace(r->layer, workspace, MOST_LANES);
+  r->workspace_size = ls_layer_reserve(r->layer, &r->arena, ROWS, MOST_LANES);
+  r->workspace = ls_arena_take(&r->arena, r->workspace_size, 1);
+  if (r->workspace) ls_layer_set_workspace(r->layer, r->workspace, MOST_LANES);
 }
 
 /* Memory for the layer's parameters, the layer itself and a batch. */
@@ -73,7 +73,7 @@ static void rig_build(rig *r) {
   }
   r->x = new_floats(ROWS * N_IN);
   r->dx = new_floats(ROWS * N_IN);
-  r->y = new_floats(ROWS * layer->n_out);
+  r->y = layer->output = new_floats(ROWS * layer->n_out);
   r->dy = new_floats(ROWS * layer->n_out);
   take_memory(r);
   assert_int_equal(ls_arena_commit(&r->arena, "the layer"), LS_OK);
@@ -126,9 +126,14 @@ static const ls_pass training = {
 
 static const ls_pass probing = {.n_lanes = 1, .lanes = one_lane, .mode = LS_PROBE};
 
+/* Fills the workspace with NaN: between two passes, other layers overwrite it. */
+static void spoil_workspace(rig *r) {
+  memset(r->workspace, 0xFF, r->workspace_size);
+}
+
 static void forward(rig *r, const ls_pass *pass) {
-  ls_layer_forward(r->layer, pass, r->x, r->y);
-  assert_ptr_equal(r->layer->output, r->y);
+  spoil_workspace(r);
+  ls_layer_forward(r->layer, pass, r->x);
 }
 
 /* dL/dy of the test's loss L = sum c y: the coefficients c. */
@@ -140,7 +145,8 @@ static void fill_coefficients(const rig *r, float *c) {
 static void backward(rig *r, const ls_pass *pass, float *dx) {
   fill_coefficients(r, r->dy);
   for (size_t i = 0; i < r->n_values; i++) r->grads[i] = NAN;
-  ls_layer_backward(r->layer, pass, r->x, r->y, r->dy, dx);
+  spoil_workspace(r);
+  ls_layer_backward(r->layer, pass, r->x, r->dy, dx);
 }
 
 /* -------------------------------------------------------------- conformance */
@@ -319,16 +325,17 @@ static void dx_may_be_absent(void **state) {
   }
 }
 
-/* With pass->adds, the gradients of a batch are added to those of the earlier batches. */
+/* With pass->adds, the gradients of a batch are added to those of the earlier batches: with one lane (even
+ * v) and with several. */
 static void gradients_accumulate(void **state) {
   (void)state;
-  ls_pass first = training;
-  first.n_lanes = 3;
-  first.lanes = three_lanes;
-  ls_pass second = first;
-  second.adds = true;
-  for (size_t v = 0; v < COUNT(variants); v++) {
-    const char *const what = variants[v].map;
+  for (size_t v = 0; v < 2 * COUNT(variants); v++) {
+    const char *const what = variants[v / 2].map;
+    ls_pass first = training;
+    first.n_lanes = v % 2 ? 3 : 1;
+    first.lanes = v % 2 ? three_lanes : one_lane;
+    ls_pass second = first;
+    second.adds = true;
     rig r = rig_of(what, 2);
     forward(&r, &first);
     backward(&r, &first, r.dx);
@@ -340,7 +347,8 @@ static void gradients_accumulate(void **state) {
     for (size_t times = 2; times < 4; times++) {
       for (size_t i = 0; i < r.n_values; i++) want[i] = (float)times * once[i];
       fill_coefficients(&r, r.dy);
-      ls_layer_backward(r.layer, &second, r.x, r.y, r.dy, times == 2 ? r.dx : NULL);
+      spoil_workspace(&r);
+      ls_layer_backward(r.layer, &second, r.x, r.dy, times == 2 ? r.dx : NULL);
       check_same(what, ROWS * N_IN, r.dx, dx);
       check_norm(what, r.n_values, r.grads, want, 1e-6, 0.0);
     }
@@ -349,6 +357,28 @@ static void gradients_accumulate(void **state) {
     free(dx);
     rig_free(&r);
   }
+}
+
+/* A rank without rows has gradients of 0, and adds nothing. */
+static void no_rows_have_no_gradient(void **state) {
+  (void)state;
+  static const size_t empty[] = {0, 0, 0, 0};
+  for (size_t v = 0; v < COUNT(variants); v++)
+    for (size_t n_lanes = 1; n_lanes <= MOST_LANES; n_lanes++) {
+      ls_pass pass = training;
+      pass.n_lanes = n_lanes;
+      pass.lanes = empty;
+      rig r = rig_of(variants[v].map, 2);
+      forward(&r, &pass);
+      backward(&r, &pass, r.dx);
+      for (size_t i = 0; i < r.n_values; i++) check_close("gradient", (double)r.grads[i], 0.0, 0.0);
+      pass.adds = true;
+      for (size_t i = 0; i < r.n_values; i++) r.grads[i] = 7.0F;
+      spoil_workspace(&r);
+      ls_layer_backward(r.layer, &pass, r.x, r.dy, r.dx);
+      for (size_t i = 0; i < r.n_values; i++) check_close("sum", (double)r.grads[i], 7.0, 0.0);
+      rig_free(&r);
+    }
 }
 
 /* Only training updates the running averages. */
@@ -418,7 +448,7 @@ static void lanes_are_independent(void **state) {
     backward(&r, &pass, r.dx);
     fill_coefficients(&r, r.dy);
     memcpy(alone.dy, r.dy + first * n_out, alone_lanes[1] * n_out * sizeof *r.dy);
-    ls_layer_backward(alone.layer, &alone_pass, alone.x, alone.y, alone.dy, alone.dx);
+    ls_layer_backward(alone.layer, &alone_pass, alone.x, alone.dy, alone.dx);
     check_same(variants[v].map, alone_lanes[1] * N_IN, alone.dx, r.dx + first * N_IN);
     rig_free(&r);
     rig_free(&alone);
@@ -440,7 +470,7 @@ static void linked_layers_skip_their_activation(void **state) {
       forward(&linked, &training);
       fill_coefficients(&linked, linked.dy);
       ls_math_activate_backward(f, 0.0F, ROWS, n_out, whole.y, linked.dy); /* as a loss does */
-      ls_layer_backward(linked.layer, &training, linked.x, linked.y, linked.dy, linked.dx);
+      ls_layer_backward(linked.layer, &training, linked.x, linked.dy, linked.dx);
       backward(&whole, &training, whole.dx);
       check_same(variants[v].map, whole.n_values, linked.grads, whole.grads);
       check_same(variants[v].map, ROWS * N_IN, linked.dx, whole.dx);
@@ -453,7 +483,7 @@ static void linked_layers_skip_their_activation(void **state) {
 }
 
 /* Compares a dense layer with manual results: z = (1, 2) W^T + b, relu. */
-static void dense_by_hand(void **state) {
+static void dense_matches_manual_results(void **state) {
   (void)state;
   static const size_t lanes[] = {0, 1};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
@@ -465,7 +495,7 @@ static void dense_by_hand(void **state) {
   forward(&r, &pass);
   check_same("y", 2, r.y, (float[]){5.5F, 0.0F});
   memcpy(r.dy, (float[]){2, 3}, 2 * sizeof(float));
-  ls_layer_backward(r.layer, &pass, r.x, r.y, r.dy, r.dx);
+  ls_layer_backward(r.layer, &pass, r.x, r.dy, r.dx);
   check_same("dW", 2, r.layer->params[0].grad, (float[]){2, 4});
   check_norm("dW of the dead unit", N_IN, r.layer->params[0].grad + N_IN, (float[N_IN]){0}, 0.0, 0.0);
   check_norm("db", 2, r.layer->params[1].grad, (float[]){2, 0}, 0.0, 0.0);
@@ -540,7 +570,7 @@ static void dropout_is_off_in_prediction(void **state) {
 }
 
 /* A rate that rounds to 1 as a float must not cause a division by 0. */
-static void dropout_survives_a_rate_near_1(void **state) {
+static void dropout_accepts_a_rate_near_1(void **state) {
   (void)state;
   rig r = rig_of("{layer: dropout, rate: 0.999999999}", 2);
   forward(&r, &training);
@@ -576,7 +606,7 @@ static double column_variance(const rig *r, size_t j) {
 
 /* Compares with two passes in double: the outputs use the biased variance of their column, the running
  * averages the unbiased one. */
-static void batch_norm_by_definition(void **state) {
+static void batch_norm_follows_its_definition(void **state) {
   (void)state;
   rig r = norm_rig();
   float before[2 * N_IN];
@@ -707,7 +737,7 @@ static void batch_norm_requests_sums_once(void **state) {
 /* ----------------------------------------------------------------- residual */
 
 /* y = x + tanh(x W^T + b) and y = S x + ..., computed from single layers. */
-static void residual_by_hand(void **state) {
+static void residual_is_the_sum_of_its_parts(void **state) {
   (void)state;
   static const struct {
     const char *residual, *inside;
@@ -1021,7 +1051,7 @@ static void loss_gradients_match_differences(void **state) {
     }
 }
 
-static void losses_by_hand(void **state) {
+static void losses_match_manual_results(void **state) {
   (void)state;
   const float zero[4] = {0};
   const int32_t class = 2;
@@ -1043,7 +1073,7 @@ static void losses_by_hand(void **state) {
 }
 
 /* A confident wrong prediction: the loss is the distance of the logits, and the gradient is 1. */
-static void losses_survive_extremes(void **state) {
+static void losses_are_exact_for_extreme_logits(void **state) {
   (void)state;
   const float z[2] = {1000.0F, -1000.0F};
   const int32_t class = 1;
@@ -1084,22 +1114,23 @@ int main(void) {
       cmocka_unit_test(gradients_match_differences),
       cmocka_unit_test(dx_may_be_absent),
       cmocka_unit_test(gradients_accumulate),
+      cmocka_unit_test(no_rows_have_no_gradient),
       cmocka_unit_test(only_training_updates_state),
       cmocka_unit_test(lanes_change_only_rounding),
       cmocka_unit_test(lanes_are_independent),
       cmocka_unit_test(linked_layers_skip_their_activation),
-      cmocka_unit_test(dense_by_hand),
+      cmocka_unit_test(dense_matches_manual_results),
       cmocka_unit_test(dropout_is_keyed_on_the_sample),
       cmocka_unit_test(dropout_is_keyed_on_step_seed_and_layer),
       cmocka_unit_test(dropout_is_off_in_prediction),
-      cmocka_unit_test(dropout_survives_a_rate_near_1),
-      cmocka_unit_test(batch_norm_by_definition),
+      cmocka_unit_test(dropout_accepts_a_rate_near_1),
+      cmocka_unit_test(batch_norm_follows_its_definition),
       cmocka_unit_test(batch_norm_predicts_from_running_averages),
       cmocka_unit_test(batch_norm_of_one_row),
       cmocka_unit_test(batch_norm_of_a_constant),
       cmocka_unit_test(batch_norm_propagates_nan_but_does_not_store_it),
       cmocka_unit_test(batch_norm_requests_sums_once),
-      cmocka_unit_test(residual_by_hand),
+      cmocka_unit_test(residual_is_the_sum_of_its_parts),
       cmocka_unit_test(layers_infer_shapes),
       cmocka_unit_test(nested_layers_have_their_own_indices),
       cmocka_unit_test(initialisers_have_the_right_variance),
@@ -1111,8 +1142,8 @@ int main(void) {
       cmocka_unit_test(blocks_have_independent_numbers),
       cmocka_unit_test(losses_match_the_reference),
       cmocka_unit_test(loss_gradients_match_differences),
-      cmocka_unit_test(losses_by_hand),
-      cmocka_unit_test(losses_survive_extremes),
+      cmocka_unit_test(losses_match_manual_results),
+      cmocka_unit_test(losses_are_exact_for_extreme_logits),
       cmocka_unit_test(losses_propagate_nan),
       cmocka_unit_test(losses_have_their_links),
   };

@@ -233,11 +233,11 @@ static void leaves_have_paths_blocks_and_outputs(void **state) {
   for (size_t i = 0; i < COUNT(want); i++) {
     const ls_leaf *const leaf = &model->leaves[i];
     assert_string_equal(leaf->path, want[i].path);
-    assert_int_equal(leaf->n_segments, want[i].n_segments);
+    assert_int_equal(leaf->layer->n_params, want[i].n_segments);
     assert_int_equal(leaf->layer->n_out, want[i].n_out);
     assert_non_null(leaf->layer->output);
-    n_segments += leaf->n_segments;
-    for (size_t k = 0; k < leaf->n_segments; k++) {
+    n_segments += want[i].n_segments;
+    for (size_t k = 0; k < want[i].n_segments; k++) {
       const char *const path = model->segments[leaf->segment + k].path;
       assert_int_equal(strncmp(path, leaf->path, strlen(leaf->path)), 0);
       assert_int_equal(path[strlen(leaf->path)], '/');
@@ -245,7 +245,7 @@ static void leaves_have_paths_blocks_and_outputs(void **state) {
   }
   assert_int_equal(n_segments, model->n_segments);
   assert_ptr_equal(model->leaves[6].layer->output, y);
-  assert_ptr_equal(model->leaves[5].layer->output, model->outputs[1]);
+  assert_ptr_equal(model->leaves[5].layer->output, model->layers[1]->output);
   ls_model_destroy(&model);
 }
 
@@ -349,8 +349,7 @@ static void layers_hold_views(void **state) {
   assert_ptr_equal(first[1].grad, model->grads + 40);
   assert_int_equal((uintptr_t)model->params % LS_ALIGNMENT, 0);
   assert_int_equal((uintptr_t)model->grads % LS_ALIGNMENT, 0);
-  assert_int_equal((uintptr_t)model->outputs[0] % LS_ALIGNMENT, 0);
-  assert_int_equal(ls_model_bytes(model), model->arena.capacity);
+  assert_int_equal((uintptr_t)model->layers[0]->output % LS_ALIGNMENT, 0);
   assert_int_equal(model->arena.used, model->arena.capacity);
   ls_model_destroy(&model);
 }
@@ -393,7 +392,7 @@ static void no_rows_give_no_gradient(void **state) {
   for (size_t n_lanes = 1; n_lanes < 3; n_lanes++) {
     const ls_pass pass = {.n_lanes = n_lanes, .lanes = empty, .mode = LS_TRAIN};
     for (size_t i = 0; i < model->n_params; i++) model->grads[i] = NAN;
-    assert_non_null(ls_model_forward(model, &pass, model->outputs[0]));
+    assert_non_null(ls_model_forward(model, &pass, model->layers[0]->output));
     ls_model_backward(model, &pass, NULL);
     for (size_t i = 0; i < model->n_params; i++) check_close("grad", (double)model->grads[i], 0.0, 0.0);
     assert_non_null(ls_model_predict(model, 0));
@@ -414,6 +413,65 @@ static void input_gradient_is_optional(void **state) {
   ls_model_backward(model, &pass, NULL);
   for (size_t i = 0; i < 6; i++) check_close("delta", (double)model->deltas[1][i], 7.0, 0.0);
   ls_model_destroy(&model);
+}
+
+/* The calls of `ready` in a backward pass. */
+typedef struct ready_log {
+  const ls_model *model;
+  float *kept;             /* (n_params): the gradients that were final at the time of the call */
+  size_t length;           /* of the final prefix */
+  size_t n_calls, n_steps; /* calls, and those that lengthened the prefix */
+} ready_log;
+
+static void log_ready(void *context, const float *end) {
+  ready_log *const log = context;
+  const size_t length = end ? (size_t)(end - log->model->grads) : log->length;
+  assert_in_range(length, log->length, log->model->n_params);
+  memcpy(log->kept + log->length, log->model->grads + log->length,
+         (length - log->length) * sizeof *log->kept);
+  log->n_calls++;
+  log->n_steps += length > log->length;
+  log->length = length;
+}
+
+/* Backward over `rows` rows reports each gradient once it is final: a growing prefix of the vector. */
+static ready_log check_ready(const char *layers, size_t n_in, size_t rows, bool adds) {
+  const size_t lanes[] = {0, rows};
+  ls_model *model = model_of(layers, LS_MSE, n_in, rows);
+  ready_log log = {.model = model, .kept = new_floats(model->n_params)};
+  const ls_pass pass = {
+      .n_lanes = 1, .lanes = lanes, .mode = LS_PROBE, .adds = adds, .ready = log_ready, .context = &log};
+  float *const x = new_floats(rows * n_in);
+  fill_random(4, rows * n_in, x);
+  ls_model_initialise(model, 9);
+  for (size_t i = 0; i < model->n_params; i++) model->grads[i] = adds ? 1.0F : NAN;
+  ls_model_forward(model, &pass, x);
+  fill_random(5, rows * model->n_out, ls_model_output_gradient(model));
+  ls_model_backward(model, &pass, NULL);
+  assert_int_equal(log.length, model->n_params);
+  check_same(layers, model->n_params, log.kept, model->grads);
+  free(log.kept);
+  free(x);
+  ls_model_destroy(&model);
+  return log;
+}
+
+static void gradients_are_reported_when_final(void **state) {
+  (void)state;
+  for (int adds = 0; adds < 2; adds++) {
+    check_ready("[{layer: dense, units: 4}, {layer: gelu}, {layer: dense, units: 3, bias: false}]", 5, 7,
+                adds);
+    check_ready(DEEP, 5, 7, adds);
+    check_ready(DEEP, 5, 0, adds);
+  }
+}
+
+/* A large dW is computed in pieces of 64 units, each of which is reported: 130 units have three. */
+static void large_products_report_in_between(void **state) {
+  (void)state;
+  const ready_log log = check_ready("[{layer: dense, units: 130, bias: false}]", 32768, 64, false);
+  assert_int_equal(log.n_steps, 3);
+  assert_int_equal(log.n_calls, 4); /* and one at the end of the layer */
 }
 
 /* Writes the summed gradients of `rows` samples from `first` on to grads; returns the sum of their losses.
@@ -671,6 +729,8 @@ int main(void) {
       cmocka_unit_test(no_rows_give_no_gradient),
       cmocka_unit_test(input_gradient_is_optional),
       cmocka_unit_test(input_gradient_is_computed_on_request),
+      cmocka_unit_test(gradients_are_reported_when_final),
+      cmocka_unit_test(large_products_report_in_between),
       cmocka_unit_test(shards_add_up),
       cmocka_unit_test(predictions_apply_the_link),
       cmocka_unit_test(gradients_match_pytorch),

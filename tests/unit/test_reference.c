@@ -69,8 +69,8 @@ static void the_first_step_is_that_of_the_example(void **state) {
   (void)state;
   trainer t = example_of("{type: sgd, lr: 0.1}");
   sweep(&t, 1, &example_x, &example_t);
-  check_close("O_hidden", (double)t.model->outputs[0][0], 0.5, 1e-7);
-  check_close("O_out", (double)t.model->outputs[1][0], 0.6, 1e-7);
+  check_close("O_hidden", (double)t.model->layers[0]->output[0], 0.5, 1e-7);
+  check_close("O_out", (double)t.model->layers[1]->output[0], 0.6, 1e-7);
   check_close("Err_out", -(double)param_of(&t, 1, 1)->grad[0], 0.072, 1e-7); /* a bias's input is 1 */
   check_close("Err_hidden", -(double)param_of(&t, 0, 1)->grad[0], 0.0072, 1e-8);
   ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
@@ -92,7 +92,7 @@ static void later_epochs_give_known_outputs(void **state) {
     for (; epoch < rows[i].epoch; epoch++) {
       sweep(&t, 1, &example_x, &example_t);
       if (epoch + 1 == rows[i].epoch)
-        check_close("output", (double)t.model->outputs[1][0], rows[i].output, 5e-5);
+        check_close("output", (double)t.model->layers[1]->output[0], rows[i].output, 5e-5);
       ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
     }
   trainer_free(&t);
@@ -202,7 +202,7 @@ static void check_formulas(ls_loss loss) {
   for (size_t row = 0; row < ROWS; row++) {
     const formulas f = formulas_of(&t, x + row * IN, targets + row * OUT, loss == LS_BINARY_CROSS_ENTROPY);
     for (size_t j = 0; j < HIDDEN; j++)
-      check_close("O_hidden", (double)t.model->outputs[0][row * HIDDEN + j], f.o_hidden[j], 1e-6);
+      check_close("O_hidden", (double)t.model->layers[0]->output[row * HIDDEN + j], f.o_hidden[j], 1e-6);
     add_pushes(&f, x + row * IN, &p);
   }
   check_pushes("W hidden", COUNT(p.w_hidden), param_of(&t, 0, 0)->grad, p.w_hidden);
