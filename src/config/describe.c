@@ -10,42 +10,14 @@
 #define HELP_MIN  24
 #define NAME_SIZE 256
 
-typedef struct layout {
-  size_t name, type, fallback; /* widths */
-} layout;
-
-/* The accepted values, without the article. */
-static config_phrase describe_type(const ls_key *key) {
-  const config_phrase phrase = config_expected(key);
-  config_phrase out = {""};
-  const size_t article = strncmp(phrase.text, "a ", 2) == 0    ? 2
-                         : strncmp(phrase.text, "an ", 3) == 0 ? 3
-                                                               : 0;
-  config_phrase_add(&out, "%s", phrase.text + article);
-  return out;
+static const char *without_article(const char *text) {
+  if (strncmp(text, "a ", 2) == 0) return text + 2;
+  return strncmp(text, "an ", 3) == 0 ? text + 3 : text;
 }
 
 static const char *describe_fallback(const ls_key *key) {
   if (key->flags & LS_KEY_REQUIRED) return "required";
   return key->fallback ? key->fallback : "-";
-}
-
-static void full_name(const char *prefix, const ls_key *key, char out[NAME_SIZE]) {
-  snprintf(out, NAME_SIZE, "%s%s%s", prefix, prefix[0] ? "." : "", key->name);
-}
-
-static void measure(layout *widths, const char *prefix, const ls_key *keys) {
-  for (const ls_key *key = keys; key->name; key++) {
-    char name[NAME_SIZE];
-    full_name(prefix, key, name);
-    if (key->type == LS_KEY_MAP) {
-      measure(widths, name, key->keys);
-      continue;
-    }
-    widths->name = ls_size_max(widths->name, strlen(name));
-    widths->type = ls_size_max(widths->type, ls_size_min(strlen(describe_type(key).text), TYPE_MAX));
-    widths->fallback = ls_size_max(widths->fallback, strlen(describe_fallback(key)));
-  }
 }
 
 /* Splits the next line of at most `width` bytes off *text, at a blank if possible. Returns its length. */
@@ -63,7 +35,7 @@ static size_t split_line(const char **text, size_t width, const char **line) {
 }
 
 /* Prints the cells side by side, wrapped to their widths. */
-static void print_row(FILE *out, const char *cells[COLUMNS], const size_t widths[COLUMNS]) {
+static void print_row(FILE *out, const char **cells, const size_t *widths) {
   bool more = true;
   while (more) {
     size_t blanks = 0; /* before the next cell; deferred, so that no line ends in blanks */
@@ -80,24 +52,29 @@ static void print_row(FILE *out, const char *cells[COLUMNS], const size_t widths
   }
 }
 
-static void print_keys(FILE *out, const char *prefix, const ls_key *keys, const layout *widths) {
-  const size_t left = widths->name + widths->type + widths->fallback + (COLUMNS - 1) * GAP;
-  const size_t help = left + HELP_MIN < WIDTH ? WIDTH - left : HELP_MIN;
+/* Prints the keys or, if `out` is NULL, widens the columns to their cells. */
+static void walk(FILE *out, const char *prefix, const ls_key *keys, size_t *widths) {
+  static const size_t limits[COLUMNS] = {NAME_SIZE, TYPE_MAX, SIZE_MAX, 0};
   for (const ls_key *key = keys; key->name; key++) {
     char name[NAME_SIZE];
-    full_name(prefix, key, name);
+    snprintf(name, NAME_SIZE, "%s%s%s", prefix, prefix[0] ? "." : "", key->name);
     if (key->type == LS_KEY_MAP) {
-      print_keys(out, name, key->keys, widths);
+      walk(out, name, key->keys, widths);
       continue;
     }
-    const config_phrase type = describe_type(key);
-    const char *cells[COLUMNS] = {name, type.text, describe_fallback(key), key->help ? key->help : ""};
-    print_row(out, cells, (const size_t[]){widths->name, widths->type, widths->fallback, help});
+    const config_phrase type = config_expected(key);
+    const char *cells[COLUMNS] = {name, without_article(type.text), describe_fallback(key),
+                                  key->help ? key->help : ""};
+    for (size_t i = 0; i < COLUMNS && !out; i++)
+      widths[i] = ls_size_max(widths[i], ls_size_min(strlen(cells[i]), limits[i]));
+    if (out) print_row(out, cells, widths);
   }
 }
 
 void ls_config_describe(FILE *out, const char *prefix, const ls_key *keys) {
-  layout widths = {0};
-  measure(&widths, prefix, keys);
-  print_keys(out, prefix, keys, &widths);
+  size_t widths[COLUMNS] = {0};
+  walk(NULL, prefix, keys, widths);
+  const size_t left = widths[0] + widths[1] + widths[2] + (COLUMNS - 1) * GAP;
+  widths[3] = left + HELP_MIN < WIDTH ? WIDTH - left : HELP_MIN;
+  walk(out, prefix, keys, widths);
 }

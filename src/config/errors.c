@@ -8,20 +8,16 @@
 #define TAIL_MAX     40 /* bytes of "\n... and N more" */
 
 static void write_location(FILE *out, const ls_config *config, const config_place *place) {
-  if (place->origin)
-    fprintf(out, "%s: ", place->origin);
-  else if (place->line > 0)
-    fprintf(out, "%s:%zu: ", config->name, place->line);
-  else
-    fprintf(out, "%s: ", config->name);
+  fputs(place->origin ? place->origin : config->name, out);
+  if (!place->origin && place->line > 0) fprintf(out, ":%zu", place->line);
+  fputs(": ", out);
 }
 
 static void write_subject(FILE *out, const config_place *place) {
   const ls_node *const node = place->node;
   const bool has_path = node && node->parent;
   if (has_path) config_write_path(out, node);
-  if (has_path && place->key) fputc('.', out);
-  if (place->key) fputs(place->key, out);
+  if (place->key) fprintf(out, "%s%s", has_path ? "." : "", place->key);
   if (has_path || place->key) fputs(": ", out);
   if (place->with_value && has_path && node->text[0]) fprintf(out, "%s: ", config_excerpt(node->text).text);
 }
@@ -40,20 +36,7 @@ char *config_message(const ls_config *config, const config_place *place, const c
   return NULL;
 }
 
-static bool grow(ls_config *config) {
-  if (config->n_errors < config->errors_capacity) return true;
-  const size_t capacity = config->errors_capacity ? 2 * config->errors_capacity : 16;
-  config_error *const errors = config_allocate(config, capacity * sizeof *errors);
-  if (!errors) return false;
-  if (config->n_errors) memcpy(errors, config->errors, config->n_errors * sizeof *errors);
-  config->errors = errors;
-  config->errors_capacity = capacity;
-  return true;
-}
-
-/* Sets line and origin. A node that the user did not write has the location of its nearest written
- * ancestor.
- */
+/* Sets line and origin. A node that the user did not write has those of its nearest written ancestor. */
 static void locate(config_place *place) {
   const ls_node *written = place->node;
   while (written && written->line == 0 && !written->origin) written = written->parent;
@@ -80,12 +63,12 @@ static void collect(ls_config *config, config_place place, const char *format, v
   char *const text = config_message(config, &place, format, arguments);
   const char *const copy = text ? config_copy_text(config, text, strlen(text)) : NULL;
   free(text);
-  if (!copy || !grow(config)) {
-    config->out_of_memory = true;
-    return;
-  }
-  config->errors[config->n_errors] = (config_error){
-      .line = place.origin ? SIZE_MAX : place.line, .sequence = config->n_errors, .text = copy};
+  const size_t n = config->n_errors;
+  config_error *const errors = config_grow(config, config->errors, n, sizeof *errors);
+  config->out_of_memory = config->out_of_memory || !copy || !errors;
+  if (config->out_of_memory) return;
+  errors[n] = (config_error){.line = place.origin ? SIZE_MAX : place.line, .sequence = n, .text = copy};
+  config->errors = errors;
   config->n_errors++;
 }
 
@@ -101,10 +84,6 @@ void config_report(ls_config *config, const ls_node *node, const char *key, cons
   va_start(arguments, format);
   collect(config, (config_place){.node = node, .key = key}, format, arguments);
   va_end(arguments);
-}
-
-void config_report_absent(ls_config *config, const ls_node *map, const ls_key *key) {
-  config_report(config, map, key->name, "required key is missing; must be %s", config_expected(key).text);
 }
 
 void config_report_kind(ls_config *config, const ls_node *node, const char *expected) {
@@ -130,9 +109,8 @@ static int compare_lines(const void *a, const void *b) {
 static size_t sort_unique(config_error *errors, size_t n) {
   qsort(errors, n, sizeof *errors, compare_texts);
   size_t kept = 1;
-  for (size_t i = 1; i < n; i++) {
+  for (size_t i = 1; i < n; i++)
     if (strcmp(errors[i].text, errors[kept - 1].text) != 0) errors[kept++] = errors[i];
-  }
   qsort(errors, kept, sizeof *errors, compare_lines);
   return kept;
 }

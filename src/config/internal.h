@@ -23,8 +23,8 @@ struct ls_node {
   size_t line;        /* from 1, of the key if there is one; 0: not from the file */
   const char *origin; /* the option that set the node; NULL: the file, or a default */
   ls_node *parent;    /* NULL at the root */
-  ls_node **children;
-  size_t count, capacity;
+  ls_node **children; /* owned by the blocks; config_grow */
+  size_t count;
 };
 
 /* Memory of a document. It is freed only with the document, so that replaced texts and nodes stay valid. */
@@ -44,8 +44,8 @@ struct ls_config {
   ls_node *root;
   config_block *blocks;
   size_t n_nodes;
-  config_error *errors; /* owned by the blocks, as everything here */
-  size_t n_errors, errors_capacity;
+  config_error *errors; /* owned by the blocks, as everything here; config_grow */
+  size_t n_errors;
   bool out_of_memory; /* an error or a value could not be recorded: ls_config_status fails */
 };
 
@@ -89,6 +89,10 @@ bool config_parse_time(const char *text, double *seconds);
 void *config_allocate(ls_config *config, size_t bytes);
 const char *config_copy_text(ls_config *config, const char *text, size_t length);
 
+/* Returns `items` (count, elements of `size` bytes) with space for one more: itself, or a copy if `count`,
+ * the capacity so far, is a power of two. NULL if memory is exhausted. */
+void *config_grow(ls_config *config, void *items, size_t count, size_t size);
+
 /* Creates a node without a parent. NULL if memory is exhausted or the document has CONFIG_MAX_NODES. */
 ls_node *config_node_make(ls_config *config, ls_node_kind kind);
 
@@ -129,9 +133,6 @@ char *config_message(const ls_config *config, const config_place *place, const c
 void config_report(ls_config *config, const ls_node *node, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Collects the error that the map lacks the key. */
-void config_report_absent(ls_config *config, const ls_node *map, const ls_key *key);
-
 /* Collects the error that the node is of the wrong kind. `expected` is a noun: "a list". */
 void config_report_kind(ls_config *config, const ls_node *node, const char *expected);
 
@@ -171,11 +172,8 @@ ls_status config_parse_value(ls_config *config, const char *text, const char *or
 
 /* ----------------------------------------------------------------- value.c */
 
-/* Sets the field to 0, NULL or false. */
-void config_clear_field(const ls_key *key, void *field);
-
-/* Stores the value in the field. If the key does not accept it, collects the error, leaves the field as it
- * is and returns false. */
+/* Stores the value `node` in the field. If it is NULL (absent) or not accepted, sets the field to 0, NULL
+ * or false and returns false; collects an error in the latter case. */
 bool config_store_value(ls_config *config, const ls_key *key, ls_node *node, void *field);
 
 #endif

@@ -4,8 +4,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#define MAX_NAME  63 /* longer texts are not misspelt names */
-#define MAX_TYPES 63 /* of a module */
+#define MAX_NAME  63 /* bytes; longer texts are not misspelt names */
+#define MAX_NAMES 63 /* of types, or of keys of a table */
 
 /* Ignores case, and treats '-' as '_'. */
 static int folded(char c) {
@@ -32,69 +32,58 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b) {
   return rows[n_a % 3][n_b];
 }
 
-/* The nearest to `text` of the names offered so far; NULL: none is near enough. */
-typedef struct closest {
-  const char *text;
-  const char *name;
-  size_t distance;
-} closest;
-
-static void offer(closest *nearest, const char *name) {
-  const size_t n_text = strlen(nearest->text);
-  const size_t n_name = strlen(name);
-  if (n_text > MAX_NAME || n_name > MAX_NAME) return;
-  const size_t limit = (ls_size_max(n_text, n_name) + 2) / 3;
-  const size_t found = distance(nearest->text, n_text, name, n_name);
-  if (found > limit || (nearest->name && found >= nearest->distance)) return;
-  nearest->name = name;
-  nearest->distance = found;
-}
-
 const char *ls_config_nearest(const char *text, const char *const *names, size_t n) {
-  closest nearest = {.text = text};
-  for (size_t i = 0; i < n; i++) offer(&nearest, names[i]);
-  return nearest.name;
+  const size_t n_text = strlen(text);
+  const char *nearest = NULL;
+  size_t smallest = SIZE_MAX;
+  for (size_t i = 0; i < n && n_text <= MAX_NAME; i++) {
+    const size_t n_name = strlen(names[i]);
+    if (n_name > MAX_NAME) continue;
+    const size_t found = distance(text, n_text, names[i], n_name);
+    if (found > (ls_size_max(n_text, n_name) + 2) / 3 || found >= smallest) continue;
+    nearest = names[i];
+    smallest = found;
+  }
+  return nearest;
 }
 
-static void add_nearest(config_phrase *phrase, const closest *nearest) {
-  if (nearest->name) config_phrase_add(phrase, "; did you mean %s?", nearest->name);
+static config_phrase one_of(const char *const *names) {
+  return config_expected(&(ls_key){.type = LS_KEY_CHOICE, .choices = names});
+}
+
+/* "one of a, b; did you mean b?" */
+static config_phrase suggest(const char *text, const char *const *names) {
+  config_phrase phrase = one_of(names);
+  size_t n = 0;
+  while (names[n]) n++;
+  const char *const nearest = ls_config_nearest(text, names, n);
+  if (nearest) config_phrase_add(&phrase, "; did you mean %s?", nearest);
+  return phrase;
 }
 
 void config_report_unknown(ls_config *config, const ls_node *node, const ls_key *keys) {
-  closest nearest = {.text = node->key};
-  config_phrase phrase = {""};
-  for (const ls_key *key = keys; key->name; key++) {
-    offer(&nearest, key->name);
-    config_phrase_add(&phrase, "%s %s", key == keys ? "" : ",", key->name);
-  }
-  add_nearest(&phrase, &nearest);
-  config_report(config, node, NULL, "unknown key; must be one of%s", phrase.text);
+  const char *names[MAX_NAMES + 1];
+  for (size_t n = 0; (names[n] = keys[n].name); n++) LS_ASSERT(n < MAX_NAMES);
+  config_report(config, node, NULL, "unknown key; must be %s", suggest(node->key, names).text);
 }
 
 int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names) {
-  const ls_key choice = {.name = key, .type = LS_KEY_CHOICE, .choices = names};
-  config_phrase phrase = config_expected(&choice);
   if (node->kind != LS_NODE_SCALAR) {
-    config_report_kind(config, node, phrase.text);
+    config_report_kind(config, node, one_of(names).text);
     return -1;
   }
-  closest nearest = {.text = node->text};
-  for (int i = 0; names[i]; i++) {
+  for (int i = 0; names[i]; i++)
     if (strcmp(names[i], node->text) == 0) return i;
-    offer(&nearest, names[i]);
-  }
-  add_nearest(&phrase, &nearest);
-  ls_config_error(config, node, "unknown %s; must be %s", key, phrase.text);
+  ls_config_error(config, node, "unknown %s; must be %s", key, suggest(node->text, names).text);
   return -1;
 }
 
 int ls_config_choose_type(ls_config *config, const ls_node *map, const char *key,
                           const char *(*name_of)(size_t index)) {
-  const char *names[MAX_TYPES + 1] = {NULL};
-  for (size_t n = 0; (names[n] = name_of(n)); n++) LS_ASSERT(n < MAX_TYPES);
+  const char *names[MAX_NAMES + 1];
+  for (size_t n = 0; (names[n] = name_of(n)); n++) LS_ASSERT(n < MAX_NAMES);
   const ls_node *const node = config_find_present(map, key);
   if (node) return ls_config_choose(config, node, key, names);
-  const ls_key choice = {.name = key, .type = LS_KEY_CHOICE, .choices = names};
-  config_report_absent(config, map, &choice);
+  config_report(config, map, key, "required key is missing; must be %s", one_of(names).text);
   return -1;
 }

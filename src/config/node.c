@@ -33,20 +33,17 @@ ls_node *config_node_make(ls_config *config, ls_node_kind kind) {
   return node;
 }
 
-/* Makes space for one more child. The old array stays allocated; doubling bounds the waste. */
-static bool grow(ls_config *config, ls_node *parent) {
-  if (parent->count < parent->capacity) return true;
-  const size_t capacity = parent->capacity ? 2 * parent->capacity : 4;
-  ls_node **const children = config_allocate(config, capacity * sizeof(ls_node *));
-  if (!children) return false;
-  if (parent->count) memcpy(children, parent->children, parent->count * sizeof(ls_node *));
-  parent->children = children;
-  parent->capacity = capacity;
-  return true;
+void *config_grow(ls_config *config, void *items, size_t count, size_t size) {
+  if ((count & (count - 1)) != 0) return items;
+  void *const larger = config_allocate(config, (count ? 2 * count : 1) * size);
+  if (larger && count) memcpy(larger, items, count * size);
+  return larger;
 }
 
 bool config_node_append(ls_config *config, ls_node *parent, const char *key, ls_node *child) {
-  if (!grow(config, parent)) return false;
+  ls_node **const children = config_grow(config, parent->children, parent->count, sizeof(ls_node *));
+  if (!children) return false;
+  parent->children = children;
   child->parent = parent;
   child->key = key;
   child->index = parent->count;
@@ -74,11 +71,7 @@ bool config_node_put(ls_config *config, ls_node *map, const char *key, ls_node *
 void ls_config_destroy(ls_config **config) {
   if (!*config) return;
   config_block *next = (*config)->blocks;
-  while (next) {
-    config_block *const block = next;
-    next = block->next;
-    free(block);
-  }
+  for (config_block *block = NULL; (block = next); free(block)) next = block->next;
   free(*config);
   *config = NULL;
 }
@@ -114,9 +107,8 @@ ls_node *ls_node_item(const ls_node *list, size_t index) {
 
 ls_node *ls_node_find(const ls_node *map, const char *key) {
   if (!map || map->kind != LS_NODE_MAP) return NULL;
-  for (size_t i = 0; i < map->count; i++) {
+  for (size_t i = 0; i < map->count; i++)
     if (strcmp(map->children[i]->key, key) == 0) return map->children[i];
-  }
   return NULL;
 }
 

@@ -7,38 +7,16 @@
 
 #define LINE_MAX_BYTES 100 /* of a value printed on one line */
 
-typedef struct printer {
-  yaml_emitter_t emitter;
-  char *text;
-  size_t length, capacity;
-} printer;
-
-/* The write handler of libyaml: appends to the text and its terminating NUL. */
-static int append(void *data, unsigned char *buffer, size_t size) {
-  printer *const p = data;
-  if (p->length + size + 1 > p->capacity) {
-    const size_t capacity = 2 * (p->length + size + 1);
-    char *const text = realloc(p->text, capacity);
-    if (!text) return 0;
-    p->text = text;
-    p->capacity = capacity;
-  }
-  memcpy(p->text + p->length, buffer, size);
-  p->length += size;
-  p->text[p->length] = '\0';
-  return 1;
-}
-
 /* Emits the event if it was created. */
-static bool emit(printer *p, int created, yaml_event_t *event) {
-  return created && yaml_emitter_emit(&p->emitter, event);
+static bool emit(yaml_emitter_t *emitter, int created, yaml_event_t *event) {
+  return created && yaml_emitter_emit(emitter, event);
 }
 
-static bool emit_text(printer *p, const char *text, yaml_scalar_style_t style) {
+static bool emit_text(yaml_emitter_t *emitter, const char *text, yaml_scalar_style_t style) {
   yaml_event_t event;
   const int created = yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
                                                    (int)strlen(text), 1, 1, style);
-  return emit(p, created, &event);
+  return emit(emitter, created, &event);
 }
 
 /* An empty null is printed as `null`. */
@@ -54,11 +32,11 @@ static bool has_break(const char *text) {
 
 /* If a text cannot be plain, libyaml uses single quotes or, if these do not suffice, double quotes. Line
  * breaks are always escaped. */
-static bool emit_scalar(printer *p, const ls_node *node) {
+static bool emit_scalar(yaml_emitter_t *emitter, const ls_node *node) {
   yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
   if (node->quoted) style = YAML_SINGLE_QUOTED_SCALAR_STYLE;
   if (has_break(node->text)) style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
-  return emit_text(p, visible_text(node), style);
+  return emit_text(emitter, visible_text(node), style);
 }
 
 /* A section that the user did not write and that is empty. */
@@ -89,63 +67,70 @@ static bool is_on_one_line(const ls_node *node) {
   return is_flat(node, &width);
 }
 
-static bool emit_node(printer *p, const ls_node *node);
+static bool emit_node(yaml_emitter_t *emitter, const ls_node *node);
 
-static bool emit_list(printer *p, const ls_node *node) {
+static bool emit_list(yaml_emitter_t *emitter, const ls_node *node) {
   yaml_event_t event;
   const yaml_sequence_style_t style =
       is_on_one_line(node) ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE;
-  if (!emit(p, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style), &event)) return false;
+  if (!emit(emitter, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style), &event))
+    return false;
   for (size_t i = 0; i < node->count; i++) {
-    if (!emit_node(p, node->children[i])) return false;
+    if (!emit_node(emitter, node->children[i])) return false;
   }
-  return emit(p, yaml_sequence_end_event_initialize(&event), &event);
+  return emit(emitter, yaml_sequence_end_event_initialize(&event), &event);
 }
 
-static bool emit_map(printer *p, const ls_node *node) {
+static bool emit_map(yaml_emitter_t *emitter, const ls_node *node) {
   yaml_event_t event;
   const yaml_mapping_style_t style =
       is_on_one_line(node) ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE;
-  if (!emit(p, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style), &event)) return false;
+  if (!emit(emitter, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style), &event))
+    return false;
   for (size_t i = 0; i < node->count; i++) {
     const ls_node *const child = node->children[i];
     if (is_hidden(child)) continue;
-    if (!emit_text(p, child->key, YAML_ANY_SCALAR_STYLE) || !emit_node(p, child)) return false;
+    if (!emit_text(emitter, child->key, YAML_ANY_SCALAR_STYLE) || !emit_node(emitter, child)) return false;
   }
-  return emit(p, yaml_mapping_end_event_initialize(&event), &event);
+  return emit(emitter, yaml_mapping_end_event_initialize(&event), &event);
 }
 
-static bool emit_node(printer *p, const ls_node *node) {
-  if (node->kind == LS_NODE_LIST) return emit_list(p, node);
-  if (node->kind == LS_NODE_MAP) return emit_map(p, node);
-  return emit_scalar(p, node);
+static bool emit_node(yaml_emitter_t *emitter, const ls_node *node) {
+  if (node->kind == LS_NODE_LIST) return emit_list(emitter, node);
+  if (node->kind == LS_NODE_MAP) return emit_map(emitter, node);
+  return emit_scalar(emitter, node);
 }
 
-static bool emit_document(printer *p, const ls_node *root) {
+static bool emit_document(yaml_emitter_t *emitter, const ls_node *root) {
   yaml_event_t event;
-  return emit(p, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING), &event) &&
-         emit(p, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1), &event) &&
-         emit_node(p, root) && emit(p, yaml_document_end_event_initialize(&event, 1), &event) &&
-         emit(p, yaml_stream_end_event_initialize(&event), &event) && yaml_emitter_flush(&p->emitter);
+  return emit(emitter, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING), &event) &&
+         emit(emitter, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1), &event) &&
+         emit_node(emitter, root) && emit(emitter, yaml_document_end_event_initialize(&event, 1), &event) &&
+         emit(emitter, yaml_stream_end_event_initialize(&event), &event) && yaml_emitter_flush(emitter);
+}
+
+/* Returns the problem; NULL after success. */
+static const char *print_to(FILE *out, const ls_node *root) {
+  yaml_emitter_t emitter;
+  if (!yaml_emitter_initialize(&emitter)) return "out of memory";
+  yaml_emitter_set_output_file(&emitter, out);
+  yaml_emitter_set_unicode(&emitter, 1);
+  yaml_emitter_set_width(&emitter, -1);
+  const bool printed = emit_document(&emitter, root);
+  const char *const problem = emitter.problem ? emitter.problem : "out of memory";
+  yaml_emitter_delete(&emitter);
+  return printed ? NULL : problem;
 }
 
 ls_status ls_config_print(const ls_config *config, char **text) {
-  printer p = {.text = NULL};
-  ls_status status = LS_OK;
   *text = NULL;
-  if (!yaml_emitter_initialize(&p.emitter)) return ls_fail_memory("the YAML emitter", sizeof p.emitter);
-  yaml_emitter_set_output(&p.emitter, append, &p);
-  yaml_emitter_set_unicode(&p.emitter, 1);
-  yaml_emitter_set_width(&p.emitter, -1);
-  if (emit_document(&p, config->root)) {
-    *text = p.text;
-    p.text = NULL;
-  } else {
-    const char *const problem = p.emitter.problem;
-    status = ls_fail(LS_ERR_INTERNAL, "%s: cannot print the config: %s", config->name,
-                     problem ? problem : "out of memory");
-  }
-  yaml_emitter_delete(&p.emitter);
-  free(p.text);
-  return status;
+  size_t length = 0;
+  FILE *const out = open_memstream(text, &length);
+  if (!out) return ls_fail_memory("the text of the config", 0);
+  const char *problem = print_to(out, config->root);
+  if (fclose(out) != 0 && !problem) problem = "out of memory";
+  if (!problem) return LS_OK;
+  free(*text);
+  *text = NULL;
+  return ls_fail(LS_ERR_INTERNAL, "%s: cannot print the config: %s", config->name, problem);
 }

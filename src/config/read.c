@@ -11,7 +11,7 @@ static void reject_unknown(ls_config *config, const ls_node *map, const ls_key *
   }
 }
 
-/* Creates an empty map in place of a node that is not a map, so that reading can continue. */
+/* Creates an empty map that is not part of the document, so that reading can continue after an error. */
 static ls_node *make_detached(ls_config *config, ls_node *parent, const char *key) {
   ls_node *const map = config_node_make(config, LS_NODE_MAP);
   if (!map) {
@@ -41,48 +41,40 @@ ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *secti
   ls_node *const node = config_find_present(parent, section);
   if (node && node->kind == LS_NODE_MAP) return node;
   if (!node && parent->kind == LS_NODE_MAP) return make_section(config, parent, section);
-  const ls_node *const place = node ? node : parent;
-  config_report_kind(config, place, "a map of keys");
+  config_report_kind(config, node ? node : parent, "a map of keys");
   return make_detached(config, parent, section);
 }
 
-static ls_node *make_fallback(ls_config *config, const ls_key *key) {
+static ls_node *make_fallback(ls_config *config, ls_node *map, const ls_key *key) {
   ls_node *node = NULL;
   if (!key->fallback) return NULL;
   if (config_parse_value(config, key->fallback, NULL, 0, &node) != LS_OK) {
     ls_config_error(config, NULL, "default of %s: %s", key->name, ls_message());
     return NULL;
   }
+  node->parent = map;
+  node->key = key->name;
   return ls_node_is_null(node) ? NULL : node;
 }
 
-/* Reads the value `node`; NULL: absent. */
-static void read_value(ls_config *config, ls_node *map, const ls_key *key, ls_node *node, void *field) {
-  config_clear_field(key, field);
-  if (node && config_store_value(config, key, node, field)) return;
-  const bool missing = !node && (key->flags & LS_KEY_REQUIRED) != 0;
-  if (missing && !map->detached) config_report_absent(config, map, key);
-  ls_node *const fallback = make_fallback(config, key);
-  if (!fallback) return;
-  fallback->parent = map;
-  fallback->key = key->name;
-  config_store_value(config, key, fallback, field);
-  if (!node && !missing) config_node_put(config, map, key->name, fallback);
-}
-
 void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void *out) {
-  ls_node *const node = config_find_present(map, key->name);
   if (key->flags & LS_KEY_ELSEWHERE) return;
+  ls_node *const node = config_find_present(map, key->name);
   void *const field = (char *)out + key->offset;
-  if (key->type != LS_KEY_MAP) {
-    read_value(config, map, key, node, field);
+  const bool missing = !node && (key->flags & LS_KEY_REQUIRED) != 0;
+  if (missing && !map->detached)
+    config_report(config, map, key->name, "required key is missing; must be %s", config_expected(key).text);
+  if (key->type == LS_KEY_MAP) {
+    ls_node *const nested =
+        missing ? make_detached(config, map, key->name) : ls_config_section(config, map, key->name);
+    ls_config_read(config, nested, key->keys, field);
     return;
   }
-  const bool missing = !node && (key->flags & LS_KEY_REQUIRED) != 0;
-  if (missing && !map->detached) config_report_absent(config, map, key);
-  ls_node *const nested =
-      missing ? make_detached(config, map, key->name) : ls_config_section(config, map, key->name);
-  ls_config_read(config, nested, key->keys, field);
+  if (config_store_value(config, key, node, field)) return;
+  ls_node *const fallback = make_fallback(config, map, key);
+  if (!fallback) return;
+  config_store_value(config, key, fallback, field);
+  if (!node && !missing) config_node_put(config, map, key->name, fallback);
 }
 
 void ls_config_read(ls_config *config, ls_node *map, const ls_key *keys, void *out) {

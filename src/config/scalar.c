@@ -10,24 +10,17 @@
 #define DIGITS "0123456789"
 
 static bool is_one_of(const char *text, const char *const *words) {
-  for (; *words; words++) {
-    if (strcmp(text, *words) == 0) return true;
-  }
-  return false;
+  while (*words && strcmp(text, *words) != 0) words++;
+  return *words != NULL;
 }
 
 bool config_is_null_text(const char *text) {
-  static const char *const words[] = {"", "~", "null", "Null", "NULL", NULL};
-  return is_one_of(text, words);
+  return is_one_of(text, (const char *const[]){"", "~", "null", "Null", "NULL", NULL});
 }
 
 bool config_parse_bool(const char *text, bool *out) {
-  static const char *const yes[] = {"true", "True", "TRUE", NULL};
-  static const char *const no[] = {"false", "False", "FALSE", NULL};
-  const bool is_true = is_one_of(text, yes);
-  if (!is_true && !is_one_of(text, no)) return false;
-  *out = is_true;
-  return true;
+  *out = is_one_of(text, (const char *const[]){"true", "True", "TRUE", NULL});
+  return *out || is_one_of(text, (const char *const[]){"false", "False", "FALSE", NULL});
 }
 
 config_outcome config_parse_count(const char *text, uint64_t *out) {
@@ -42,31 +35,10 @@ config_outcome config_parse_count(const char *text, uint64_t *out) {
   return CONFIG_FITS;
 }
 
-/* Whether the text is a decimal number: a sign, digits with a point, an exponent. strtod also
- * accepts blanks, hexadecimal, inf and nan. */
-static bool is_decimal(const char *text) {
-  if (*text == '-' || *text == '+') text++;
-  size_t digits = strspn(text, DIGITS);
-  text += digits;
-  if (*text == '.') {
-    const size_t fraction = strspn(text + 1, DIGITS);
-    digits += fraction;
-    text += 1 + fraction;
-  }
-  if (digits == 0) return false;
-  if (*text == 'e' || *text == 'E') {
-    text++;
-    if (*text == '-' || *text == '+') text++;
-    const size_t exponent = strspn(text, DIGITS);
-    if (exponent == 0) return false;
-    text += exponent;
-  }
-  return *text == '\0';
-}
-
+/* strtod also accepts blanks, hexadecimal numbers, inf and nan, which the first check rejects. */
 config_outcome config_parse_real(const char *text, double *out) {
-  if (!is_decimal(text)) return CONFIG_NO_NUMBER;
   char *end = NULL;
+  if (text[0] == '\0' || text[strspn(text, DIGITS "+-.eE")] != '\0') return CONFIG_NO_NUMBER;
   const double value = strtod(text, &end);
   if (*end != '\0') return CONFIG_NO_NUMBER;
   if (!isfinite(value)) return CONFIG_OVERFLOW;

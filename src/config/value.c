@@ -3,57 +3,51 @@
 
 #include <string.h>
 
-/* A value that is not of the type. `type` is a noun: "an integer". */
-static void report_type(ls_config *config, const ls_key *key, const ls_node *node, const char *type) {
+/* These collect an error and return false. */
+
+/* `type` is a noun: "an integer". */
+static bool reject_type(ls_config *config, const ls_key *key, const ls_node *node, const char *type) {
   ls_config_error(config, node, "not %s; must be %s", type, config_expected(key).text);
+  return false;
 }
 
-static void report_range(ls_config *config, const ls_key *key, const ls_node *node) {
+static bool reject_range(ls_config *config, const ls_key *key, const ls_node *node) {
   ls_config_error(config, node, "out of range; must be %s", config_expected(key).text);
+  return false;
+}
+
+static bool reject_kind(ls_config *config, const ls_key *key, const ls_node *node) {
+  config_report_kind(config, node, config_expected(key).text);
+  return false;
 }
 
 /* Whether the node is a plain scalar; only these can be numbers, booleans or times. */
 static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) {
-  if (node->kind == LS_NODE_SCALAR && !node->quoted) return true;
-  if (node->kind != LS_NODE_SCALAR)
-    config_report_kind(config, node, config_expected(key).text);
-  else
+  if (node->kind != LS_NODE_SCALAR) return reject_kind(config, key, node);
+  if (node->quoted)
     ls_config_error(config, node, "quoted, and so a string; must be %s; remove the quotes",
                     config_expected(key).text);
-  return false;
+  return !node->quoted;
 }
 
 static bool store_bool(ls_config *config, const ls_key *key, ls_node *node, void *field) {
-  if (!is_plain(config, key, node)) return false;
-  if (config_parse_bool(node->text, field)) return true;
-  report_type(config, key, node, "a boolean");
-  return false;
-}
-
-static void report_count(ls_config *config, const ls_key *key, const ls_node *node,
-                         config_outcome outcome) {
-  if (outcome == CONFIG_NO_NUMBER) {
-    report_type(config, key, node, "an integer");
-  } else if (outcome == CONFIG_OVERFLOW && node->text[0] != '-' && config_within(key, 0x1p64)) {
-    ls_config_error(config, node, "out of range; must be %s, at most %llu", config_expected(key).text,
-                    (unsigned long long)UINT64_MAX);
-  } else {
-    report_range(config, key, node);
-  }
+  return is_plain(config, key, node) &&
+         (config_parse_bool(node->text, field) || reject_type(config, key, node, "a boolean"));
 }
 
 static bool store_count(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   uint64_t value = 0;
-  if (key->word && node->kind == LS_NODE_SCALAR && strcmp(node->text, key->word) == 0) {
-    *(uint64_t *)field = 0;
-    return true;
-  }
+  if (key->word && node->kind == LS_NODE_SCALAR && strcmp(node->text, key->word) == 0) return true;
   if (!is_plain(config, key, node)) return false;
   const config_outcome outcome = config_parse_count(node->text, &value);
-  if (outcome != CONFIG_FITS || !config_within(key, (double)value)) {
-    report_count(config, key, node, outcome);
+  if (outcome == CONFIG_NO_NUMBER) return reject_type(config, key, node, "an integer");
+  if (outcome == CONFIG_OVERFLOW && node->text[0] != '-' && config_within(key, 0x1p64)) {
+    ls_config_error(config, node, "out of range; must be %s, at most %llu", config_expected(key).text,
+                    (unsigned long long)UINT64_MAX);
     return false;
   }
+  if (outcome == CONFIG_OVERFLOW || !config_within(key, (double)value))
+    return reject_range(config, key, node);
   *(uint64_t *)field = value;
   return true;
 }
@@ -62,23 +56,14 @@ static bool store_real(ls_config *config, const ls_key *key, ls_node *node, void
   double value = 0;
   if (!is_plain(config, key, node)) return false;
   const config_outcome outcome = config_parse_real(node->text, &value);
-  if (outcome == CONFIG_NO_NUMBER) {
-    report_type(config, key, node, "a number");
-    return false;
-  }
-  if (outcome == CONFIG_OVERFLOW || !config_within(key, value)) {
-    report_range(config, key, node);
-    return false;
-  }
+  if (outcome == CONFIG_NO_NUMBER) return reject_type(config, key, node, "a number");
+  if (outcome == CONFIG_OVERFLOW || !config_within(key, value)) return reject_range(config, key, node);
   *(double *)field = value;
   return true;
 }
 
 static bool store_reals2(ls_config *config, const ls_key *key, ls_node *node, void *field) {
-  if (node->kind != LS_NODE_LIST) {
-    config_report_kind(config, node, config_expected(key).text);
-    return false;
-  }
+  if (node->kind != LS_NODE_LIST) return reject_kind(config, key, node);
   if (node->count != 2) {
     ls_config_error(config, node, "has %zu items; must be %s", node->count, config_expected(key).text);
     return false;
@@ -93,17 +78,12 @@ static bool store_reals2(ls_config *config, const ls_key *key, ls_node *node, vo
 }
 
 static bool store_time(ls_config *config, const ls_key *key, ls_node *node, void *field) {
-  if (!is_plain(config, key, node)) return false;
-  if (config_parse_time(node->text, field)) return true;
-  report_type(config, key, node, "a time");
-  return false;
+  return is_plain(config, key, node) &&
+         (config_parse_time(node->text, field) || reject_type(config, key, node, "a time"));
 }
 
 static bool store_text(ls_config *config, const ls_key *key, ls_node *node, void *field) {
-  if (node->kind != LS_NODE_SCALAR) {
-    config_report_kind(config, node, config_expected(key).text);
-    return false;
-  }
+  if (node->kind != LS_NODE_SCALAR) return reject_kind(config, key, node);
   if (node->text[0] == '\0') {
     ls_config_error(config, node, "empty string; set a value or remove the key");
     return false;
@@ -114,9 +94,8 @@ static bool store_text(ls_config *config, const ls_key *key, ls_node *node, void
 
 static bool store_choice(ls_config *config, const ls_key *key, ls_node *node, void *field) {
   const int index = ls_config_choose(config, node, key->name, key->choices);
-  if (index < 0) return false;
-  *(int *)field = index;
-  return true;
+  if (index >= 0) *(int *)field = index;
+  return index >= 0;
 }
 
 static bool store_node(ls_config *config, const ls_key *key, ls_node *node, void *field) {
@@ -126,23 +105,18 @@ static bool store_node(ls_config *config, const ls_key *key, ls_node *node, void
   return true;
 }
 
-/* The function that stores a value of the type, and the size of the field. */
-typedef struct storage {
+/* For each type, the size of the field and the function that stores a value in it. */
+static const struct {
   bool (*store)(ls_config *config, const ls_key *key, ls_node *node, void *field);
   size_t size;
-} storage;
-
-static const storage storages[] = {
+} storages[] = {
     [LS_KEY_BOOL] = {store_bool, sizeof(bool)},         [LS_KEY_COUNT] = {store_count, sizeof(uint64_t)},
     [LS_KEY_REAL] = {store_real, sizeof(double)},       [LS_KEY_REALS2] = {store_reals2, sizeof(double[2])},
     [LS_KEY_TEXT] = {store_text, sizeof(const char *)}, [LS_KEY_CHOICE] = {store_choice, sizeof(int)},
     [LS_KEY_NODE] = {store_node, sizeof(ls_node *)},    [LS_KEY_TIME] = {store_time, sizeof(double)},
 };
 
-void config_clear_field(const ls_key *key, void *field) {
-  memset(field, 0, storages[key->type].size);
-}
-
 bool config_store_value(ls_config *config, const ls_key *key, ls_node *node, void *field) {
-  return storages[key->type].store(config, key, node, field);
+  memset(field, 0, storages[key->type].size);
+  return node && storages[key->type].store(config, key, node, field);
 }
