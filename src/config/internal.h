@@ -163,6 +163,9 @@ ls_status config_reader_next(config_reader *reader, yaml_event_t *event);
 ls_status config_fail(const config_reader *reader, size_t line, const ls_node *node, const char *format,
                       ...) __attribute__((format(printf, 4, 5)));
 
+/* Fails because memory is exhausted or the document has CONFIG_MAX_NODES. */
+ls_status config_fail_space(const config_reader *reader, size_t line);
+
 /* ----------------------------------------------------------------- parse.c */
 
 /* Parses the YAML `text` of one value that will stand `depth` levels below the root. An empty text gives

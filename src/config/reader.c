@@ -19,6 +19,11 @@ ls_status config_fail(const config_reader *reader, size_t line, const ls_node *n
   return status;
 }
 
+ls_status config_fail_space(const config_reader *reader, size_t line) {
+  if (reader->config->out_of_memory) return ls_fail_memory("the config", sizeof(ls_node));
+  return config_fail(reader, line, NULL, "too many values; must be at most %d", CONFIG_MAX_NODES);
+}
+
 /* Whether the line of the text is indented with a tab, for which libyaml has no clear message. */
 static bool is_tab_indented(const char *text, size_t line) {
   for (; line > 1 && text; line--) {
