@@ -17,6 +17,7 @@ typedef struct ls_optim_type ls_optim_type;
 typedef struct ls_optim {
   const ls_optim_type *type;
   void *options;  /* owned; filled by the table of keys of the type */
+  double lr;      /* of the options: the base of a schedule */
   size_t n;       /* parameters to update, and elements of each slot */
   size_t first;   /* index of the first of them in the model; set by the caller of ls_optim_build */
   uint64_t steps; /* done so far */
@@ -35,9 +36,6 @@ struct ls_optim_type {
   /* Updates all n parameters from scale * grads at the learning rate lr. optim->steps includes this step.
    */
   void (*step)(const ls_optim *optim, double lr, float scale, const float *grads, float *params);
-
-  /* The learning rate of the options, the base of a schedule. */
-  double (*lr)(const ls_optim *optim);
 };
 
 /* The types, ended by NULL. */
@@ -117,8 +115,8 @@ struct ls_schedule_type {
   double (*lr)(const ls_schedule *schedule, double base, const ls_schedule_time *now);
 };
 
-/* The types, ended by NULL. */
-extern const ls_schedule_type *const ls_schedule_types[];
+/* The types, ended by one whose name is NULL. The first is constant. */
+extern const ls_schedule_type ls_schedule_types[];
 
 /* Reads the section; without it, the schedule is constant. Collects errors. out->type is never NULL. */
 void ls_schedule_configure(ls_config *config, ls_schedule *out);
@@ -132,10 +130,10 @@ double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedul
 
 /* The state of a plateau schedule; initially all 0. */
 typedef struct ls_plateau {
-  double best;           /* of the monitored column, if has_best */
-  uint64_t has_best;     /* 0 or 1 */
-  uint64_t n_bad;        /* consecutive epochs without improvement */
-  uint64_t n_reductions; /* so far */
+  double best;       /* of the monitored column, if has_best */
+  uint64_t has_best; /* 0 or 1 */
+  uint64_t n_bad;    /* consecutive epochs without improvement */
+  uint64_t n_reductions;
 } ls_plateau;
 
 /* Whether the schedule depends on the monitored column. */

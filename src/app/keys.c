@@ -24,8 +24,8 @@ static ls_status run(ls_comm *comm, const arguments *a) {
     print_type("model.N", "model: layer", (*t)->name, (*t)->help, (*t)->keys);
   for (const ls_optim_type *const *t = ls_optim_types; *t; t++)
     print_type("optimizer", "optimizer: type", (*t)->name, (*t)->help, (*t)->keys);
-  for (const ls_schedule_type *const *t = ls_schedule_types; *t; t++)
-    print_type("schedule", "schedule: type", (*t)->name, (*t)->help, (*t)->keys);
+  for (const ls_schedule_type *t = ls_schedule_types; t->name; t++)
+    print_type("schedule", "schedule: type", t->name, t->help, t->keys);
   print_section("penalty", "penalty", ls_penalty_keys);
   print_section("train", "train", ls_train_keys);
   print_section("checkpoint", "checkpoint", ls_checkpoint_keys);

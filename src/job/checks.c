@@ -30,7 +30,7 @@ static ls_status check_monitor(ls_job *job, const ls_node *section) {
 
 static void check_min_lr(const ls_job *job) {
   const ls_node *const section = ls_node_find(ls_config_root(job->config), "schedule");
-  const double lr = job->optim ? job->optim->type->lr(job->optim) : 0.0;
+  const double lr = job->optim ? job->optim->lr : 0.0;
   if (job->optim && job->schedule.min_lr > lr)
     ls_config_error(job->config, section ? ls_node_find(section, "min_lr") : NULL,
                     "out of range; must be at most optimizer.lr, %g", lr);

@@ -26,5 +26,4 @@ const ls_optim_type optim_adagrad = {.name = "adagrad",
                                      .options_size = sizeof(options),
                                      .n_slots = 1,
                                      .slot_names = {"sum"},
-                                     .step = step,
-                                     .lr = optim_common_lr};
+                                     .step = step};

@@ -43,27 +43,27 @@ static double power(double base, uint64_t n) {
   return result;
 }
 
-/* The step without weight decay. */
-static ls_adam_step make_step(const ls_optim *optim, double lr) {
+/* `coupled` is the weight decay in g, `decoupled` the one outside the averages. */
+static void step(const ls_optim *optim, double lr, double coupled, double decoupled, float scale,
+                 const float *grads, float *params) {
   const options *const o = optim->options;
   const uint64_t t = optim->steps;
-  return (ls_adam_step){.beta1 = o->betas[0],
-                        .beta2 = o->betas[1],
-                        .rate = (float)(lr / (1.0 - power(o->betas[0], t))),
-                        .root = (float)(1.0 / sqrt(1.0 - power(o->betas[1], t))),
-                        .eps = (float)o->eps};
+  const ls_adam_step s = {.beta1 = o->betas[0],
+                          .beta2 = o->betas[1],
+                          .rate = (float)(lr / (1.0 - power(o->betas[0], t))),
+                          .root = (float)(1.0 / sqrt(1.0 - power(o->betas[1], t))),
+                          .eps = (float)o->eps,
+                          .decay = (float)coupled,
+                          .shrink = lr * decoupled};
+  ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
 }
 
 static void adam_step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
-  ls_adam_step s = make_step(optim, lr);
-  s.decay = (float)((const options *)optim->options)->common.weight_decay;
-  ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
+  step(optim, lr, ((const optim_common *)optim->options)->weight_decay, 0.0, scale, grads, params);
 }
 
 static void adamw_step(const ls_optim *optim, double lr, float scale, const float *grads, float *params) {
-  ls_adam_step s = make_step(optim, lr);
-  s.shrink = lr * ((const options *)optim->options)->common.weight_decay;
-  ls_math_adam_step(optim->n, &s, scale, grads, optim->slots[0], optim->slots[1], params);
+  step(optim, lr, 0.0, ((const optim_common *)optim->options)->weight_decay, scale, grads, params);
 }
 
 const ls_optim_type optim_adam = {.name = "adam",
@@ -72,8 +72,7 @@ const ls_optim_type optim_adam = {.name = "adam",
                                   .options_size = sizeof(options),
                                   .n_slots = 2,
                                   .slot_names = {"m", "v"},
-                                  .step = adam_step,
-                                  .lr = optim_common_lr};
+                                  .step = adam_step};
 
 const ls_optim_type optim_adamw = {.name = "adamw",
                                    .help = "adam with decoupled weight decay",
@@ -81,5 +80,4 @@ const ls_optim_type optim_adamw = {.name = "adamw",
                                    .options_size = sizeof(options),
                                    .n_slots = 2,
                                    .slot_names = {"m", "v"},
-                                   .step = adamw_step,
-                                   .lr = optim_common_lr};
+                                   .step = adamw_step};

@@ -18,9 +18,6 @@ typedef struct optim_common {
   double weight_decay;
 } optim_common;
 
-/* The learning rate of the options. */
-double optim_common_lr(const ls_optim *optim);
-
 /* Rows of several tables. The struct `options` of a type begins with an optim_common. */
 #define OPTIM_TYPE_KEY      LS_TEXT_KEY("type", optim_common, type, "optimizer type", .flags = LS_KEY_REQUIRED)
 #define OPTIM_LR_KEY(value) LS_REAL_KEY("lr", optim_common, lr, value, 0, 1e6, "learning rate")

@@ -37,5 +37,4 @@ const ls_optim_type optim_momentum = {.name = "momentum",
                                       .options_size = sizeof(options),
                                       .n_slots = 1,
                                       .slot_names = {"velocity"},
-                                      .step = step,
-                                      .lr = optim_common_lr};
+                                      .step = step};

@@ -25,6 +25,7 @@ ls_status ls_optim_parse(ls_config *config, ls_optim **out) {
   optim->type = type;
   optim->options = options;
   ls_config_read(config, section, type->keys, options);
+  optim->lr = ((const optim_common *)options)->lr;
   *out = optim;
   return LS_OK;
 }
@@ -49,10 +50,6 @@ void ls_optim_destroy(ls_optim **optim) {
   free((*optim)->block);
   free(*optim);
   *optim = NULL;
-}
-
-double optim_common_lr(const ls_optim *optim) {
-  return ((const optim_common *)optim->options)->lr;
 }
 
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {

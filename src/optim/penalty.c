@@ -12,8 +12,8 @@ const ls_key ls_penalty_keys[] = {
 
 void ls_penalty_configure(ls_config *config, ls_penalty *out) {
   *out = (ls_penalty){0};
-  ls_node *const section = ls_config_section(config, ls_config_root(config), "penalty");
-  if (section) ls_config_read(config, section, ls_penalty_keys, out);
+  ls_config_read(config, ls_config_section(config, ls_config_root(config), "penalty"), ls_penalty_keys,
+                 out);
 }
 
 static double sum_magnitudes(size_t n, const float *w) {

@@ -32,5 +32,4 @@ const ls_optim_type optim_rmsprop = {.name = "rmsprop",
                                      .options_size = sizeof(options),
                                      .n_slots = 1,
                                      .slot_names = {"square_average"},
-                                     .step = step,
-                                     .lr = optim_common_lr};
+                                     .step = step};

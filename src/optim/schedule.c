@@ -85,8 +85,7 @@ static double constant_lr(const ls_schedule *schedule, double base, const ls_sch
 }
 
 static double step_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
-  const uint64_t drops = now->epoch / schedule->step_size;
-  return base * pow(schedule->gamma, (double)drops);
+  return base * pow(schedule->gamma, (double)(now->epoch / schedule->step_size));
 }
 
 static double exponential_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
@@ -119,40 +118,26 @@ static double plateau_lr(const ls_schedule *schedule, double base, const ls_sche
   return fmax(base * pow(schedule->factor, (double)now->n_reductions), fmin(schedule->min_lr, base));
 }
 
-static const ls_schedule_type constant = {
-    .name = "constant", .help = "the rate of the optimizer", .keys = constant_keys, .lr = constant_lr};
-static const ls_schedule_type step = {
-    .name = "step", .help = "reduction every step_size epochs", .keys = step_keys, .lr = step_lr};
-static const ls_schedule_type exponential = {.name = "exponential",
-                                             .help = "reduction by the same factor every epoch",
-                                             .keys = exponential_keys,
-                                             .lr = exponential_lr};
-static const ls_schedule_type cosine = {.name = "cosine",
-                                        .help = "half a cosine from the rate to min_lr, per step",
-                                        .keys = decay_keys,
-                                        .lr = cosine_lr};
-static const ls_schedule_type linear = {.name = "linear",
-                                        .help = "a straight line from the rate to min_lr, per step",
-                                        .keys = decay_keys,
-                                        .lr = linear_lr};
-static const ls_schedule_type plateau = {.name = "plateau",
-                                         .help = "reduction when train.monitor stops improving",
-                                         .keys = plateau_keys,
-                                         .lr = plateau_lr};
-
-const ls_schedule_type *const ls_schedule_types[] = {&constant, &step,    &exponential, &cosine,
-                                                     &linear,   &plateau, NULL};
+const ls_schedule_type ls_schedule_types[] = {
+    {"constant", "the rate of the optimizer", constant_keys, constant_lr},
+    {"step", "reduction every step_size epochs", step_keys, step_lr},
+    {"exponential", "reduction by the same factor every epoch", exponential_keys, exponential_lr},
+    {"cosine", "half a cosine from the rate to min_lr, per step", decay_keys, cosine_lr},
+    {"linear", "a straight line from the rate to min_lr, per step", decay_keys, linear_lr},
+    {"plateau", "reduction when train.monitor stops improving", plateau_keys, plateau_lr},
+    {0},
+};
 
 static const char *type_name(size_t index) {
-  return ls_schedule_types[index] ? ls_schedule_types[index]->name : NULL;
+  return ls_schedule_types[index].name;
 }
 
 /* The type that `schedule.type` names, by default constant; NULL after collecting an error. */
 static const ls_schedule_type *find_type(ls_config *config, const ls_node *section) {
   const ls_node *const type = ls_node_find(section, "type");
-  if (!type || ls_node_is_null(type)) return &constant;
+  if (!type || ls_node_is_null(type)) return ls_schedule_types;
   const int index = ls_config_choose_type(config, section, "type", type_name);
-  return index < 0 ? NULL : ls_schedule_types[index];
+  return index < 0 ? NULL : &ls_schedule_types[index];
 }
 
 static void check_lengths(ls_config *config, const ls_node *section, const ls_schedule *s) {
@@ -166,7 +151,7 @@ static void check_lengths(ls_config *config, const ls_node *section, const ls_sc
 }
 
 void ls_schedule_configure(ls_config *config, ls_schedule *out) {
-  options o = {.schedule = {.type = &constant}};
+  options o = {.schedule = {.type = ls_schedule_types}};
   ls_node *const section = ls_config_section(config, ls_config_root(config), "schedule");
   const ls_schedule_type *const type = section ? find_type(config, section) : NULL;
   if (type) {
@@ -190,11 +175,10 @@ ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch
   if (schedule->total_steps == 0) schedule->total_steps = all;
   const uint64_t end = all < schedule->total_steps ? all : schedule->total_steps;
   if (schedule->warmup_steps <= end) return LS_OK;
-  return ls_fail(
-      LS_ERR_CONFIG,
-      "schedule: warm-up of %llu steps is longer than the run of %llu; reduce the warm-up or train "
-      "longer",
-      (unsigned long long)schedule->warmup_steps, (unsigned long long)end);
+  return ls_fail(LS_ERR_CONFIG,
+                 "schedule: warm-up of %llu steps; must be at most %llu, the steps of the run; reduce the "
+                 "warm-up or train longer",
+                 (unsigned long long)schedule->warmup_steps, (unsigned long long)end);
 }
 
 double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
@@ -204,7 +188,7 @@ double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedul
 }
 
 bool ls_schedule_is_plateau(const ls_schedule *schedule) {
-  return schedule->type == &plateau;
+  return schedule->type->lr == plateau_lr;
 }
 
 /* NaN is never better. */
@@ -216,14 +200,12 @@ static bool is_better(double value, bool larger_is_better, const ls_plateau *p) 
 
 void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better,
                        ls_plateau *state) {
-  ls_plateau *const p = state;
-  if (is_better(value, larger_is_better, p)) {
-    p->best = value;
-    p->has_best = 1;
-    p->n_bad = 0;
-    return;
+  if (is_better(value, larger_is_better, state)) {
+    state->best = value;
+    state->has_best = 1;
+    state->n_bad = 0;
+  } else if (++state->n_bad > schedule->patience) {
+    state->n_reductions++;
+    state->n_bad = 0;
   }
-  if (++p->n_bad <= schedule->patience) return;
-  p->n_reductions++;
-  p->n_bad = 0;
 }

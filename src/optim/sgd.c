@@ -11,9 +11,5 @@ static void step(const ls_optim *optim, double lr, float scale, const float *gra
     ls_math_add_scaled(optim->n, -(float)lr * scale, grads, params);
 }
 
-const ls_optim_type optim_sgd = {.name = "sgd",
-                                 .help = "w -= lr g",
-                                 .keys = keys,
-                                 .options_size = sizeof(optim_common),
-                                 .step = step,
-                                 .lr = optim_common_lr};
+const ls_optim_type optim_sgd = {
+    .name = "sgd", .help = "w -= lr g", .keys = keys, .options_size = sizeof(optim_common), .step = step};

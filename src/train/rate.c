@@ -7,7 +7,7 @@ double train_lr(const trainer *t) {
   const ls_schedule_time now = {.step = t->progress.step,
                                 .epoch = t->progress.epoch,
                                 .n_reductions = t->progress.plateau.n_reductions};
-  return ls_schedule_lr(&job->schedule, job->optim->type->lr(job->optim), &now);
+  return ls_schedule_lr(&job->schedule, job->optim->lr, &now);
 }
 
 void train_fix_lr(trainer *t, double lr) {

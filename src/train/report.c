@@ -128,7 +128,7 @@ static void describe_details(const trainer *t, const double *row, char text[DETA
               ls_metric_quality_name(job->task), row[LS_COLUMN_VAL_QUALITY]);
     ls_measures_describe(&job->measures, row + LS_COLUMNS_FIXED, true, text, DETAILS);
   }
-  const bool is_constant = job->schedule.type == ls_schedule_types[0] && job->schedule.warmup_steps == 0;
+  const bool is_constant = job->schedule.type == ls_schedule_types && job->schedule.warmup_steps == 0;
   if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[LS_COLUMN_LR]);
   if (t->progress.skipped_steps > 0)
     ls_append(text, DETAILS, "  %llu steps skipped so far", (unsigned long long)t->progress.skipped_steps);

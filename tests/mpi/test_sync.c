@@ -149,15 +149,14 @@ static void pair_step(pair *p, uint64_t number, size_t rows) {
   double sums[SUMS];
   double single_sums[SUMS];
   const ls_shard shard = ls_shard_of(rows, rank, size);
-  ls_step step = {.sums = sums, .lr = p->optim->type->lr(p->optim)};
+  ls_step step = {.sums = sums, .lr = p->optim->lr};
   step.weight = add_rows(number, shard.first, shard.rows, p->n, p->sync->grads, sums);
   if (p->sync->mode == LS_SYNC_OVERLAP) announce_pieces(p, step.weight);
   EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->params) == LS_OK);
 
   const double weight = add_rows(number, 0, rows, p->n, p->single_grads, single_sums);
   const double norm = sqrt(ls_math_sum_squares(p->n, p->single_grads)) / weight;
-  ls_optim_step(p->single, p->single->type->lr(p->single), (float)(1.0 / weight), p->single_grads,
-                p->single_params);
+  ls_optim_step(p->single, p->single->lr, (float)(1.0 / weight), p->single_grads, p->single_params);
 
   EXPECT(step.weight == weight); /* sums of multiples of 1/2 are exact */
   for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == single_sums[i]);
@@ -279,7 +278,7 @@ static void test_step_formula(void **state) {
   new_sync(&configs[2], "{type: sgd, lr: 0.5}", 2, 0, &sync, &optim);
   float params[2] = {1.0F, -1.0F};
   float *const grads = sync->grads;
-  ls_step step = {.lr = optim->type->lr(optim)};
+  ls_step step = {.lr = optim->lr};
   if (rank == size - 1) { /* the only rank with rows */
     grads[0] = 6.0F;
     grads[1] = -8.0F;
@@ -302,7 +301,7 @@ static void test_no_weight(void **state) {
   float params[3] = {1.0F, 2.0F, 3.0F};
   ls_optim *optim = NULL;
   new_sync(&configs[0], optimizers[0], 3, SUMS, &sync, &optim);
-  ls_step step = {.sums = sums, .lr = optim->type->lr(optim)};
+  ls_step step = {.sums = sums, .lr = optim->lr};
   EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
   EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
   EXPECT(step.weight == 0.0 && step.grad_norm == 0.0);
@@ -336,7 +335,7 @@ static void check_poison(const ls_sync_config *way, const char *options, int fai
   memcpy(block, p.optim->block, block_bytes);
 
   const ls_shard shard = ls_shard_of(13, rank, size);
-  ls_step step = {.sums = sums, .lr = p.optim->type->lr(p.optim)};
+  ls_step step = {.sums = sums, .lr = p.optim->lr};
   step.weight = add_rows(1, shard.first, shard.rows, N, p.sync->grads, sums);
   if (failing < 0 || rank == failing) {
     if (bad.where < N) p.sync->grads[bad.where] = bad.value;
@@ -409,7 +408,7 @@ static ls_status step_with(float gradient, double weight, float params[2]) {
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
   new_sync(&configs[0], optimizers[0], 2, 0, &sync, &optim);
-  ls_step step = {.weight = weight, .lr = optim->type->lr(optim)};
+  ls_step step = {.weight = weight, .lr = optim->lr};
   sync->grads[0] = gradient;
   const ls_status status = ls_sync_step(comm, sync, &step, optim, params);
   ls_optim_destroy(&optim);
@@ -440,8 +439,7 @@ static void test_stop_request(void **state) {
   double sums[SUMS] = {0.0};
   pair_create(&p, &configs[2], optimizers[0], 10);
   for (int who = 0; who < size; who++) {
-    ls_step step = {
-        .weight = 1.0, .sums = sums, .wants_stop = rank == who, .lr = p.optim->type->lr(p.optim)};
+    ls_step step = {.weight = 1.0, .sums = sums, .wants_stop = rank == who, .lr = p.optim->lr};
     EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_OK);
     EXPECT(step.wants_stop);
     step = (ls_step){.weight = 1.0, .sums = sums};

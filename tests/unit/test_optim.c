@@ -58,7 +58,7 @@ static void tables_are_complete(void **state) {
   (void)state;
   for (size_t t = 0; ls_optim_types[t]; t++) {
     const ls_optim_type *const type = ls_optim_types[t];
-    assert_true(type->name && type->help && type->keys && type->step && type->lr);
+    assert_true(type->name && type->help && type->keys && type->step);
     assert_string_equal(type->keys[0].name, "type");
     assert_true(type->n_slots <= LS_OPTIM_SLOTS_MAX);
     for (size_t k = 0; k < type->n_slots; k++) assert_non_null(type->slot_names[k]);
@@ -76,7 +76,7 @@ static void state_starts_at_zero(void **state) {
     ls_optim *optim = optim_of(map, 10);
     assert_int_equal(optim->n, 10);
     assert_int_equal(optim->steps, 0);
-    check_close("lr", optim->type->lr(optim), 0.25, 0.0);
+    check_close("lr", optim->lr, 0.25, 0.0);
     for (size_t k = 0; k < optim->type->n_slots; k++)
       for (size_t i = 0; i < 10; i++) check_close("slot", (double)optim->slots[k][i], 0.0, 0.0);
     ls_optim_destroy(&optim);
@@ -127,7 +127,7 @@ static void check_path(const fixture_path *path, float scale) {
     for (size_t i = 0; i < FIXTURE_PARAMS; i++)
       grads[i] = path_gradients[(step - 1) * FIXTURE_PARAMS + i] / scale;
     const ls_schedule_time now = {.step = step - 1};
-    const double lr = ls_schedule_lr(&schedule, optim->type->lr(optim), &now);
+    const double lr = ls_schedule_lr(&schedule, optim->lr, &now);
     ls_optim_step(optim, lr, scale, grads, params);
     assert_int_equal(optim->steps, step);
     if (recorded == COUNT(path_steps) || step != path_steps[recorded]) continue;
@@ -166,7 +166,7 @@ static void zero_gradients_change_nothing(void **state) {
     ls_optim *optim = optim_of(map, 3);
     const float zero[3] = {0};
     float params[3] = {1.0F, -2.0F, 0.0F};
-    for (int step = 0; step < 3; step++) ls_optim_step(optim, optim->type->lr(optim), 1.0F, zero, params);
+    for (int step = 0; step < 3; step++) ls_optim_step(optim, optim->lr, 1.0F, zero, params);
     check_same(map, 3, params, (const float[]){1.0F, -2.0F, 0.0F});
     ls_optim_destroy(&optim);
     free(map);
@@ -179,7 +179,7 @@ static void first_step_of_adam_is_the_rate(void **state) {
   ls_optim *optim = optim_of("{type: adam, lr: 0.125}", 2);
   const float grads[2] = {1e4F, -1e-4F};
   float params[2] = {0};
-  ls_optim_step(optim, optim->type->lr(optim), 1.0F, grads, params);
+  ls_optim_step(optim, optim->lr, 1.0F, grads, params);
   check_close("large", (double)params[0], -0.125, 1e-7);
   check_close("small", (double)params[1], 0.125 * 1e-4 / (1e-4 + 1e-8), 1e-7);
   ls_optim_destroy(&optim);

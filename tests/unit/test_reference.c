@@ -73,7 +73,7 @@ static void the_first_step_is_that_of_the_example(void **state) {
   check_close("O_out", (double)t.model->layers[1]->output[0], 0.6, 1e-7);
   check_close("Err_out", -(double)param_of(&t, 1, 1)->grad[0], 0.072, 1e-7); /* a bias's input is 1 */
   check_close("Err_hidden", -(double)param_of(&t, 0, 1)->grad[0], 0.0072, 1e-8);
-  ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
+  ls_optim_step(t.optim, t.optim->lr, 1.0F, t.model->grads, t.model->params);
   check_close("w_out", (double)param_of(&t, 1, 0)->value[0], 0.4036, 1e-7);
   check_close("w_hidden", (double)param_of(&t, 0, 0)->value[0], 0.60072, 1e-7);
   trainer_free(&t);
@@ -93,7 +93,7 @@ static void later_epochs_give_known_outputs(void **state) {
       sweep(&t, 1, &example_x, &example_t);
       if (epoch + 1 == rows[i].epoch)
         check_close("output", (double)t.model->layers[1]->output[0], rows[i].output, 5e-5);
-      ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
+      ls_optim_step(t.optim, t.optim->lr, 1.0F, t.model->grads, t.model->params);
     }
   trainer_free(&t);
 }
@@ -117,7 +117,7 @@ static void momentum_is_that_of_the_reference(void **state) {
       w[i] += delta[i];
     }
     sweep(&t, 1, &example_x, &example_t);
-    ls_optim_step(t.optim, t.optim->type->lr(t.optim), 1.0F, t.model->grads, t.model->params);
+    ls_optim_step(t.optim, t.optim->lr, 1.0F, t.model->grads, t.model->params);
   }
   for (size_t i = 0; i < 4; i++) check_close("w", (double)param_of(&t, i / 2, i % 2)->value[0], w[i], 1e-5);
   trainer_free(&t);

@@ -229,9 +229,9 @@ static void errors_have_a_location(void **state) {
 
 static void tables_are_complete(void **state) {
   (void)state;
-  for (size_t t = 0; ls_schedule_types[t]; t++) {
-    const ls_schedule_type *const type = ls_schedule_types[t];
-    assert_true(type->name && type->help && type->keys && type->lr);
+  for (size_t t = 0; ls_schedule_types[t].name; t++) {
+    const ls_schedule_type *const type = &ls_schedule_types[t];
+    assert_true(type->help && type->keys && type->lr);
     assert_string_equal(type->keys[0].name, "type");
     for (const ls_key *key = type->keys; key->name; key++) assert_non_null(key->help);
   }
@@ -240,14 +240,14 @@ static void tables_are_complete(void **state) {
 /* Every type has a recorded run of PyTorch. */
 static void every_type_has_a_fixture(void **state) {
   (void)state;
-  for (size_t t = 0; ls_schedule_types[t]; t++) {
-    char *const key = ls_format("type: %s", ls_schedule_types[t]->name);
+  for (size_t t = 0; ls_schedule_types[t].name; t++) {
+    char *const key = ls_format("type: %s", ls_schedule_types[t].name);
     bool found = false;
     for (size_t i = 0; i < COUNT(fixture_schedules); i++)
       found = found || strstr(fixture_schedules[i].schedule, key);
     for (size_t i = 0; i < COUNT(fixture_plateaus); i++)
       found = found || strstr(fixture_plateaus[i].schedule, key);
-    if (!found) fail_msg("type %s: no run; add one to make_fixtures.py", ls_schedule_types[t]->name);
+    if (!found) fail_msg("type %s: no run; add one to make_fixtures.py", ls_schedule_types[t].name);
     free(key);
   }
 }
