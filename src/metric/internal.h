@@ -13,10 +13,15 @@ static inline double *metric_top_sums(const ls_metric *metric) {
   return metric->sums + metric->n_sums - metric->n_tops;
 }
 
+/* (REGRESSION_SUMS): the sums of output k. */
+static inline double *metric_output_sums(const ls_metric *metric, size_t k) {
+  return metric->sums + FIXED + REGRESSION_SUMS * k;
+}
+
 /* Adds the scores of a batch to the ranking. z: (rows, n_outputs) */
 void metric_add_scores(ls_metric *metric, size_t rows, const float *z);
 
 /* Accepts NULL. */
-void metric_destroy_ranking(ls_ranking **ranking);
+void metric_destroy_ranking(ls_ranking *ranking);
 
 #endif

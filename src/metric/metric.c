@@ -41,7 +41,7 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
 
 void ls_metric_destroy(ls_metric **metric) {
   if (!*metric) return;
-  metric_destroy_ranking(&(*metric)->ranking);
+  metric_destroy_ranking((*metric)->ranking);
   LS_ASSERT(!(*metric)->all);
   free((*metric)->levels);
   free((*metric)->sums);
@@ -139,7 +139,7 @@ static void add_values(ls_metric *metric, const float *a, const float *y, double
   for (size_t k = 0; k < metric->n_outputs; k++) {
     const double error = (double)y[k] - (double)a[k];
     const double centred = (double)y[k] - (double)metric->pivots[k];
-    double *const sums = metric->sums + FIXED + REGRESSION_SUMS * k;
+    double *const sums = metric_output_sums(metric, k);
     sums[SQUARED] += weight * error * error;
     sums[ABSOLUTE] += weight * fabs(error);
     sums[FIRST] += weight * centred;

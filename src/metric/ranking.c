@@ -32,15 +32,14 @@ ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_r
   return LS_OK;
 }
 
-void metric_destroy_ranking(ls_ranking **ranking) {
-  if (!*ranking) return;
-  free((*ranking)->scores);
-  free((*ranking)->order);
-  free((*ranking)->gathered);
-  free((*ranking)->samples);
-  free((*ranking)->auc);
-  free(*ranking);
-  *ranking = NULL;
+void metric_destroy_ranking(ls_ranking *ranking) {
+  if (!ranking) return;
+  free(ranking->scores);
+  free(ranking->order);
+  free(ranking->gathered);
+  free(ranking->samples);
+  free(ranking->auc);
+  free(ranking);
 }
 
 /* The index of the largest of n numbers except z[excluded]; n if there is none. */
@@ -87,10 +86,9 @@ double ls_metric_auc(const ls_metric *metric, size_t index) {
 }
 
 double ls_metric_macro_auc(const ls_metric *metric) {
-  const size_t n = ls_metric_n_classes(metric);
   double sum = 0.0;
   size_t count = 0;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < ls_metric_n_classes(metric); i++) {
     const double auc = ls_metric_auc(metric, i);
     if (isnan(auc)) continue;
     sum += auc;

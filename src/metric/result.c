@@ -21,14 +21,14 @@ double ls_metric_loss(const ls_metric *metric) {
 
 /* R^2 of one output, by sum w (y - mean y)^2 = sum w y^2 - (sum w y)^2 / sum w. */
 static double r_squared(const ls_metric *metric, size_t k) {
-  const double *const sums = metric->sums + FIXED + REGRESSION_SUMS * k;
+  const double *const sums = metric_output_sums(metric, k);
   const double spread = sums[SECOND] - ratio(sums[FIRST] * sums[FIRST], metric->sums[WEIGHT]);
   return spread > 0.0 ? 1.0 - sums[SQUARED] / spread : NAN;
 }
 
 ls_output_quality ls_metric_output(const ls_metric *metric, size_t index) {
   LS_ASSERT(metric->task == LS_TASK_REGRESSION && index < metric->n_outputs);
-  const double *const sums = metric->sums + FIXED + REGRESSION_SUMS * index;
+  const double *const sums = metric_output_sums(metric, index);
   const double unit = metric->units[index];
   return (ls_output_quality){ratio(unit * unit * sums[SQUARED], metric->sums[WEIGHT]),
                              ratio(unit * sums[ABSOLUTE], metric->sums[WEIGHT]), r_squared(metric, index)};
@@ -57,8 +57,7 @@ static double mean_over_outputs(const ls_metric *metric, size_t sum_index) {
   double sum = 0.0;
   for (size_t k = 0; k < metric->n_outputs; k++) {
     const double unit = metric->units[k];
-    sum +=
-        metric->sums[FIXED + REGRESSION_SUMS * k + sum_index] * (sum_index == SQUARED ? unit * unit : unit);
+    sum += metric_output_sums(metric, k)[sum_index] * (sum_index == SQUARED ? unit * unit : unit);
   }
   return ratio(sum / (double)metric->n_outputs, metric->sums[WEIGHT]);
 }
@@ -77,7 +76,7 @@ size_t ls_metric_n_classes(const ls_metric *metric) {
 }
 
 bool ls_metric_has_confusion(const ls_metric *metric) {
-  return metric->task == LS_TASK_CLASSES || (metric->task == LS_TASK_LABELS && metric->n_outputs == 1);
+  return metric->task == LS_TASK_CLASSES || ls_metric_n_classes(metric) > metric->n_outputs;
 }
 
 double ls_metric_confusion(const ls_metric *metric, size_t truth, size_t predicted) {

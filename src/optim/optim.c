@@ -13,7 +13,7 @@ static const char *type_name(size_t index) {
 ls_status ls_optim_parse(ls_config *config, ls_optim **out) {
   *out = NULL;
   ls_node *const section = ls_config_section(config, ls_config_root(config), "optimizer");
-  const int index = section ? ls_config_choose_type(config, section, "type", type_name) : -1;
+  const int index = ls_config_choose_type(config, section, "type", type_name);
   if (index < 0) return LS_OK;
   const ls_optim_type *const type = ls_optim_types[index];
   ls_optim *optim = ls_calloc(1, sizeof *optim);

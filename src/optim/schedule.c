@@ -153,7 +153,7 @@ static void check_lengths(ls_config *config, const ls_node *section, const ls_sc
 void ls_schedule_configure(ls_config *config, ls_schedule *out) {
   options o = {.schedule = {.type = ls_schedule_types}};
   ls_node *const section = ls_config_section(config, ls_config_root(config), "schedule");
-  const ls_schedule_type *const type = section ? find_type(config, section) : NULL;
+  const ls_schedule_type *const type = find_type(config, section);
   if (type) {
     ls_config_read(config, section, type->keys, &o);
     check_lengths(config, section, &o.schedule);
