@@ -34,7 +34,7 @@ typedef enum ls_status {
 #define LS_MESSAGE_MAX 8192
 ls_status ls_fail(ls_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Local. Records that memory for `what` is short. Returns LS_ERR_INTERNAL. */
+/* Local. Records that `bytes` for `what` cannot be allocated. Returns LS_ERR_INTERNAL. */
 ls_status ls_fail_memory(const char *what, size_t bytes);
 
 /* Local. The message of this thread's last ls_fail, valid until the next; "" before the first. */
@@ -48,9 +48,8 @@ const char *ls_message(void);
     if (ls_try_status != LS_OK) return ls_try_status;                                                      \
   } while (0)
 
-/* Checks an invariant, in release builds too. If it is violated, reports the place and calls the bug
- * handler, which ends all ranks; never returns. For errors that a user can cause, return ls_fail(...)
- * instead. */
+/* Checks an invariant, in release builds too. A violation is reported and ends all ranks. For errors that a
+ * user can cause, return ls_fail(...) instead. */
 #define LS_ASSERT(condition) ((condition) ? (void)0 : ls_bug(__FILE__, __LINE__, #condition))
 _Noreturn void ls_bug(const char *file, int line, const char *what);
 
@@ -111,10 +110,8 @@ void *ls_calloc(size_t count, size_t size);
 /* Local. Bytes of this machine's memory; SIZE_MAX if unknown. */
 size_t ls_memory_bytes(void);
 
-/* Local. A copy of a text, which the caller frees; NULL if memory is short. */
+/* Local. A copy of a text, or a formatted text, which the caller frees; NULL if memory is short. */
 char *ls_strdup(const char *text);
-
-/* Local. A formatted text, which the caller frees; NULL if memory is short. */
 char *ls_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Local. Whether two paths name the same existing file. */

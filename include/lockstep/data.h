@@ -15,9 +15,9 @@
 
 typedef enum ls_normalize { LS_NORMALIZE_NONE, LS_NORMALIZE_SCALE, LS_NORMALIZE_STANDARDIZE } ls_normalize;
 
-/* Random changes of training samples, different in each epoch; 0 or false disables a change. shift,
- * flip_horizontal, rotate and cutout need images: x of shape (N, H, W) or (N, H, W, C). The first three
- * move raw values, and fill with 0. */
+/* Random changes of training samples, different in each epoch; 0 or false: none. All but noise and mixup
+ * need images: x of shape (N, H, W) or (N, H, W, C). Shifts, flips and rotations move raw values, and fill
+ * with 0. */
 typedef struct ls_augment {
   uint64_t shift; /* at most this many whole pixels, vertically and horizontally */
   bool flip_horizontal;
@@ -221,7 +221,7 @@ typedef struct ls_batch {
 /* Local. Allocates a batch of at most max_rows rows of a dataset. The caller destroys it. */
 ls_status ls_batch_create(const ls_dataset *dataset, size_t max_rows, ls_batch **out);
 
-/* Local. The same for training: ls_batch_gather_training needs such a batch. Copies the recipe. */
+/* Local. The same for ls_batch_gather_training. Copies the recipe. */
 ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *recipe, size_t max_rows,
                                    ls_batch **out);
 void ls_batch_destroy(ls_batch **batch);
@@ -239,7 +239,7 @@ void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const 
 /* Local. The targets of the batch, borrowed. */
 ls_targets ls_batch_targets(const ls_batch *batch);
 
-/* Local. One feature of all samples, normalised as by ls_batch_gather.  out: (n_samples) */
+/* Local. A feature of all samples, normalised as in ls_batch_gather.  out: (n_samples) */
 void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
                        float *out);
 

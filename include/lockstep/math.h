@@ -2,7 +2,7 @@
  *
  * Products call BLAS; all else is plain loops, which the compiler vectorises for several processors.
  * All functions are local. Except for ls_normalizer_create and _add_targets they allocate nothing and
- * cannot fail. Arrays that are written overlap no others. */
+ * cannot fail. Output arrays must not overlap other arrays. */
 #ifndef LOCKSTEP_MATH_H
 #define LOCKSTEP_MATH_H
 
@@ -23,8 +23,6 @@ static inline ls_shape ls_shape_of(size_t n) {
 
 /* Stores the number of elements, 1 without dims. Returns false on overflow. */
 bool ls_shape_count(const ls_shape *shape, size_t *count);
-
-bool ls_shape_equal(const ls_shape *a, const ls_shape *b);
 
 /* Writes "(28, 28, 1)" into `text` of `size` bytes and returns it. */
 const char *ls_shape_describe(const ls_shape *shape, char *text, size_t size);

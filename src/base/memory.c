@@ -40,9 +40,9 @@ void *ls_calloc(size_t count, size_t size) {
 size_t ls_memory_bytes(void) {
   const long pages = sysconf(_SC_PHYS_PAGES);
   const long page = sysconf(_SC_PAGESIZE);
-  size_t bytes = SIZE_MAX;
-  if (pages > 0 && page > 0 && !ls_size_mul((size_t)pages, (size_t)page, &bytes)) bytes = SIZE_MAX;
-  return bytes;
+  size_t bytes = 0;
+  const bool is_known = pages > 0 && page > 0 && ls_size_mul((size_t)pages, (size_t)page, &bytes);
+  return is_known ? bytes : SIZE_MAX;
 }
 
 char *ls_strdup(const char *text) {

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Instances of LS_RNG_AUGMENT. They must not change, or resumed runs would differ. */
 enum { SHIFT, FLIP, ROTATE, NOISE, CUTOUT };
@@ -18,13 +19,6 @@ static image image_of(const ls_array *array) {
                  .channels = array->n_dims == 4 ? array->dims[3] : 1};
 }
 
-static ls_status fail_shape(const char *option, const ls_dataset *dataset) {
-  char shape[128];
-  return ls_fail(LS_ERR_DATA,
-                 "data.augment.%s: x is %s; must be images, of shape (N, H, W) or (N, H, W, C)", option,
-                 ls_array_describe(&dataset->x_array, shape, sizeof shape));
-}
-
 /* A shift or a square of the size of an image removes all of it. */
 static ls_status check_size(const char *option, uint64_t size, const ls_dataset *dataset) {
   const image im = image_of(&dataset->x_array);
@@ -37,15 +31,20 @@ static ls_status check_size(const char *option, uint64_t size, const ls_dataset 
 }
 
 ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset) {
+  char shape[128];
+  const char *const option = augment->shift > 0         ? "shift"
+                             : augment->flip_horizontal ? "flip_horizontal"
+                             : augment->rotate > 0.0    ? "rotate"
+                             : augment->cutout > 0      ? "cutout"
+                                                        : NULL;
   if (dataset->x_array.n_dims == 3 || dataset->x_array.n_dims == 4) {
-    const ls_status status = check_size("shift", augment->shift, dataset);
-    return status == LS_OK ? check_size("cutout", augment->cutout, dataset) : status;
+    LS_TRY(check_size("shift", augment->shift, dataset));
+    return check_size("cutout", augment->cutout, dataset);
   }
-  if (augment->shift > 0) return fail_shape("shift", dataset);
-  if (augment->flip_horizontal) return fail_shape("flip_horizontal", dataset);
-  if (augment->rotate > 0.0) return fail_shape("rotate", dataset);
-  if (augment->cutout > 0) return fail_shape("cutout", dataset);
-  return LS_OK;
+  if (!option) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "data.augment.%s: x is %s; must be images, of shape (N, H, W) or (N, H, W, C)", option,
+                 ls_array_describe(&dataset->x_array, shape, sizeof shape));
 }
 
 bool data_augment_moves(const ls_augment *augment) {
@@ -107,12 +106,10 @@ static void add_pixel(const image *im, const double *x, int64_t r, int64_t c, do
 
 /* Bilinear interpolation at (r, c). */
 static void interpolate(const image *im, const double *x, double r, double c, double *out) {
-  const double top = floor(r);
-  const double left = floor(c);
-  const double down = r - top;
-  const double right = c - left;
-  const int64_t i = (int64_t)top;
-  const int64_t j = (int64_t)left;
+  const int64_t i = (int64_t)floor(r);
+  const int64_t j = (int64_t)floor(c);
+  const double down = r - (double)i;
+  const double right = c - (double)j;
   for (size_t k = 0; k < im->channels; k++) out[k] = 0.0;
   add_pixel(im, x, i, j, (1.0 - down) * (1.0 - right), out);
   add_pixel(im, x, i, j + 1, (1.0 - down) * right, out);
@@ -162,39 +159,28 @@ void data_augment_move(const data_placement *placement, const ls_array *array, c
 
 /* ------------------------------------------------------------------ noise and cutout */
 
-static void add_noise(double std, uint64_t seed, uint64_t epoch, uint64_t sample, size_t n, float *noise,
-                      float *x) {
-  const ls_rng rng = ls_rng_make(seed, LS_RNG_AUGMENT, NOISE, epoch);
-  ls_rng_normal(&rng, sample, n, noise);
-  ls_math_add_scaled(n, (float)std, noise, x);
-}
-
-/* Clips `size` pixels around the centre to 0 .. n - 1; the result is *first .. *end - 1. */
-static void clip_square(int64_t centre, uint64_t size, int64_t n, int64_t *first, int64_t *end) {
-  const int64_t start = centre - (int64_t)(size / 2);
-  const int64_t stop = start + (int64_t)size;
-  *first = start > 0 ? start : 0;
-  *end = stop < n ? stop : n;
-}
-
+/* The centre of the square is uniform over the pixels; the border clips the square. */
 static void cut_out(uint64_t size, uint64_t seed, uint64_t epoch, uint64_t sample, const image *im,
                     float *x) {
-  int64_t top = 0;
-  int64_t bottom = 0;
-  int64_t left = 0;
-  int64_t right = 0;
   uint32_t words[4];
   draw(seed, CUTOUT, epoch, sample, words);
-  clip_square(below(words[0], (uint64_t)im->height), size, im->height, &top, &bottom);
-  clip_square(below(words[1], (uint64_t)im->width), size, im->width, &left, &right);
-  for (int64_t r = top; r < bottom; r++)
-    for (size_t k = (size_t)left * im->channels; k < (size_t)right * im->channels; k++)
-      x[(size_t)(r * im->width) * im->channels + k] = 0.0F;
+  const int64_t side = (int64_t)size;
+  const int64_t top = below(words[0], (uint64_t)im->height) - side / 2;
+  const int64_t left = below(words[1], (uint64_t)im->width) - side / 2;
+  const int64_t first = left > 0 ? left : 0;
+  const int64_t end = left + side < im->width ? left + side : im->width;
+  for (int64_t r = top > 0 ? top : 0; r < top + side && r < im->height; r++)
+    memset(x + (size_t)(r * im->width + first) * im->channels, 0,
+           (size_t)(end - first) * im->channels * sizeof *x);
 }
 
 void data_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
                         uint64_t sample, float *noise, float *x) {
-  if (augment->noise > 0.0) add_noise(augment->noise, seed, epoch, sample, dataset->n_features, noise, x);
+  if (augment->noise > 0.0) {
+    const ls_rng rng = ls_rng_make(seed, LS_RNG_AUGMENT, NOISE, epoch);
+    ls_rng_normal(&rng, sample, dataset->n_features, noise);
+    ls_math_add_scaled(dataset->n_features, (float)augment->noise, noise, x);
+  }
   if (augment->cutout == 0) return;
   const image im = image_of(&dataset->x_array);
   cut_out(augment->cutout, seed, epoch, sample, &im, x);

@@ -10,7 +10,7 @@ static void *piece(ls_arena *arena, bool is_wanted, size_t count, size_t size) {
   return is_wanted ? ls_arena_take(arena, count, size) : NULL;
 }
 
-static void take_memory(ls_batch *b, const ls_dataset *d) {
+static void divide_memory(ls_batch *b, const ls_dataset *d) {
   ls_arena *const arena = &b->arena;
   const size_t rows = b->max_rows;
   const size_t n = d->n_features;
@@ -38,13 +38,13 @@ ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *r
   if (!batch) return ls_fail_memory("a batch", sizeof *batch);
   batch->recipe = *recipe;
   batch->max_rows = max_rows;
-  take_memory(batch, dataset);
+  divide_memory(batch, dataset);
   const ls_status status = ls_arena_commit(&batch->arena, "a batch");
   if (status != LS_OK) {
     ls_batch_destroy(&batch);
     return status;
   }
-  take_memory(batch, dataset);
+  divide_memory(batch, dataset);
   *out = batch;
   return LS_OK;
 }
@@ -122,7 +122,7 @@ static float weight_of(const gathering *g, const ls_row *row) {
 }
 
 /* Targets and weight of row i of the batch. */
-static void take_targets(const gathering *g, const ls_row *row, size_t i) {
+static void store_targets(const gathering *g, const ls_row *row, size_t i) {
   ls_batch *const batch = g->batch;
   const size_t k = g->dataset->n_outputs;
   if (batch->classes) batch->classes[i] = *row->class_number;
@@ -182,7 +182,7 @@ static void gather_rows(const gathering *g, size_t first, size_t n) {
   for (size_t i = 0; i < n; i++) {
     float *const x = batch->x + (first + i) * g->dataset->n_features;
     augment_input(g, samples[i], &fetched[i], x);
-    take_targets(g, &fetched[i], first + i);
+    store_targets(g, &fetched[i], first + i);
     if (is_mixed) mix_row(g, &mixtures[i], &fetched[i], &fetched[n + i], first + i, x);
   }
 }

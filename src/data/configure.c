@@ -73,18 +73,12 @@ static const char *absolute(ls_config *config, ls_node *section, const char *key
   return ls_node_text(node);
 }
 
-/* Returns whether the text is a number, and stores it in *out. */
-static bool parse_fraction(const char *text, double *out) {
-  char *end = NULL;
-  *out = strtod(text, &end);
-  return end != text && *end == '\0';
-}
-
 static void read_validation(ls_config *config, ls_node *section, const char *config_path,
                             ls_data_config *out) {
-  double fraction = 0.0;
+  char *end = NULL;
   if (!out->validation) return;
-  if (!parse_fraction(out->validation, &fraction)) {
+  const double fraction = strtod(out->validation, &end);
+  if (end == out->validation || *end != '\0') { /* not a number */
     out->validation = absolute(config, section, "validation", config_path);
     return;
   }

@@ -23,7 +23,6 @@ static const role roles[] = {{"train", {"_train", NULL}},
                              {"validation", {"_val", "_valid", "_validation", NULL}},
                              {"test", {"_test", NULL}}};
 
-/* The file to search, and what to find. */
 typedef struct search {
   const ls_store *store;
   const ls_dataset_request *request;
@@ -62,8 +61,8 @@ static const char *explicit_name(const ls_dataset_request *request, const array_
 
 typedef struct matches {
   size_t count;
-  char *first;      /* path */
-  char found[1024]; /* all paths, for messages */
+  const char *name, *suffix; /* of the last */
+  char found[1024];          /* all paths, for messages */
 } matches;
 
 /* Adds the arrays in a group that have a usual name and `suffix`. */
@@ -73,11 +72,9 @@ static ls_status match(const ls_store *store, const char *group, const array_kin
     char *path = NULL;
     LS_TRY(join(group, kind->names[i], suffix, &path));
     if (ls_store_kind_of(store, path) == LS_STORE_ARRAY) {
-      ls_append(m->found, sizeof m->found, "%s%s", m->count ? ", " : "", path);
-      if (m->count++ == 0) {
-        m->first = path;
-        path = NULL;
-      }
+      ls_append(m->found, sizeof m->found, "%s%s", m->count++ ? ", " : "", path);
+      m->name = kind->names[i];
+      m->suffix = suffix;
     }
     free(path);
   }
@@ -89,20 +86,15 @@ static ls_status match(const ls_store *store, const char *group, const array_kin
 static ls_status find_usual(const search *s, const char *group, const array_kind *kind, char **path) {
   const char *const wanted = s->request->role;
   matches m = {0};
-  ls_status status = match(s->store, group, kind, "", &m);
+  LS_TRY(match(s->store, group, kind, "", &m));
   for (size_t r = 0; m.count == 0 && r < sizeof roles / sizeof roles[0]; r++) {
-    if (wanted && strcmp(wanted, roles[r].name) != 0) continue;
-    for (size_t i = 0; status == LS_OK && roles[r].suffixes[i]; i++)
-      status = match(s->store, group, kind, roles[r].suffixes[i], &m);
+    const bool may_match = !wanted || strcmp(wanted, roles[r].name) == 0;
+    for (size_t i = 0; may_match && roles[r].suffixes[i]; i++)
+      LS_TRY(match(s->store, group, kind, roles[r].suffixes[i], &m));
   }
-  if (status == LS_OK && m.count > 1)
-    status = ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; set data.%s to one of them",
-                     ls_store_path(s->store), group, kind->what, m.found, kind->names[0]);
-  if (status == LS_OK)
-    *path = m.first;
-  else
-    free(m.first);
-  return status;
+  if (m.count <= 1) return m.count ? join(group, m.name, m.suffix, path) : LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; set data.%s to one of them",
+                 ls_store_path(s->store), group, kind->what, m.found, kind->names[0]);
 }
 
 /* Searches a group for the array with the explicit name or, without one, with a usual name. Leaves *path

@@ -51,7 +51,7 @@ static void add_deviations(columns *c) {
   for (size_t j = 0; j < c->n; j++) c->b[j] += (c->row[j] - c->a[j]) * (c->row[j] - c->a[j]);
 }
 
-static void take_extremes(columns *c) {
+static void update_extremes(columns *c) {
   for (size_t j = 0; j < c->n; j++) {
     c->a[j] = c->row[j] < c->a[j] ? c->row[j] : c->a[j];
     c->b[j] = c->row[j] > c->b[j] ? c->row[j] : c->b[j];
@@ -79,7 +79,7 @@ static void scale(columns *c, double *offset, double *factor) {
     c->a[j] = INFINITY;
     c->b[j] = -INFINITY;
   }
-  visit_rows(c, take_extremes);
+  visit_rows(c, update_extremes);
   for (size_t j = 0; j < c->n; j++) {
     const double spread = c->b[j] - c->a[j];
     offset[j] = c->a[j] + 0.0; /* turns -0 into 0, as a sum over ranks does */

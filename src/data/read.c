@@ -34,23 +34,25 @@ double data_element(const void *array, ls_dtype dtype, size_t i) {
 /* Bytes of one read, small enough to be in the cache when they are checked. */
 #define BLOCK_BYTES ((size_t)4 << 20)
 
-/* The sum of v * 0 is 0 exactly if all v are finite. The compiler vectorises this check. */
-static bool all_finite_f32(const float *v, size_t n) {
-  float sum = 0.0F;
-  for (size_t i = 0; i < n; i++) sum += v[i] * 0.0F;
-  return sum == 0.0F;
-}
-
 static bool fits_float(double v) {
   return fabs(v) <= (double)FLT_MAX; /* false for NaN */
+}
+
+/* Whether all n numbers fit float32. The compiler vectorises this check. */
+static bool all_fit(const void *v, ls_dtype dtype, size_t n) {
+  int bad = 0;
+  if (dtype == LS_F32)
+    for (size_t i = 0; i < n; i++) bad |= !(fabsf(((const float *)v)[i]) <= FLT_MAX);
+  else
+    for (size_t i = 0; i < n; i++) bad |= !(fabs(((const double *)v)[i]) <= (double)FLT_MAX);
+  return bad == 0;
 }
 
 static ls_status check_inputs(const ls_store *store, const char *path, const ls_dataset *d,
                               const void *block, uint64_t first, size_t rows) {
   const size_t n = rows * d->n_features;
   const ls_dtype dtype = d->x_array.dtype;
-  if (dtype != LS_F32 && dtype != LS_F64) return LS_OK;
-  if (dtype == LS_F32 && all_finite_f32(block, n)) return LS_OK;
+  if ((dtype != LS_F32 && dtype != LS_F64) || all_fit(block, dtype, n)) return LS_OK;
   for (size_t i = 0; i < n; i++) {
     const double v = data_element(block, dtype, i);
     if (!fits_float(v))

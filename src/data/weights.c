@@ -29,8 +29,7 @@ double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_we
   double sum = 0.0;
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
-    const double weight = (double)row.weight;
-    sum += class_weights ? weight * class_weights[data_class_of(&row)] : weight;
+    sum += (double)row.weight * (class_weights ? class_weights[data_class_of(&row)] : 1.0);
   }
   ls_comm_sum_f64(comm, &sum, 1);
   return sum;

@@ -1,4 +1,4 @@
-/* Sums over separate arrays, nontemporal copies and bfloat16. */
+/* Sums over separate arrays and over lanes, nontemporal copies and bfloat16. */
 #include "internal.h"
 #include "lockstep/math.h"
 
@@ -35,6 +35,15 @@ double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *
     memcpy(out + offset, sum, length * sizeof *sum);
   }
   return squares;
+}
+
+void ls_lane_fold(double *levels, size_t n, size_t lane, size_t n_lanes) {
+  size_t top = ls_lane_level(lane);
+  for (size_t merges = ls_lane_merges(lane, n_lanes); merges > 0; merges--, top--) {
+    const double *const upper = levels + top * n;
+    double *const lower = levels + (top - 1) * n;
+    for (size_t i = 0; i < n; i++) lower[i] += upper[i];
+  }
 }
 
 /* Copies four floats at a time; the processor combines them into whole cache lines. */

@@ -8,12 +8,6 @@ bool ls_shape_count(const ls_shape *shape, size_t *count) {
   return fits;
 }
 
-bool ls_shape_equal(const ls_shape *a, const ls_shape *b) {
-  bool same = a->n_dims == b->n_dims;
-  for (size_t i = 0; same && i < a->n_dims; i++) same = a->dims[i] == b->dims[i];
-  return same;
-}
-
 const char *ls_shape_describe(const ls_shape *shape, char *text, size_t size) {
   snprintf(text, size, "(");
   for (size_t i = 0; i < shape->n_dims; i++) ls_append(text, size, "%s%zu", i ? ", " : "", shape->dims[i]);

@@ -58,14 +58,9 @@ CLONES void ls_math_normalize_f64(size_t n, const double *row, const double *off
   for (size_t j = 0; j < n; j++) out[j] = (float)((row[j] - offset[j]) * factor[j]);
 }
 
-/* rate 2^32, the limit for the random words. */
-static uint32_t threshold_of(float rate) {
-  return (uint32_t)((double)rate * 0x1p32);
-}
-
 CLONES void ls_math_dropout(size_t n, float rate, const uint32_t *words, const float *x, uint8_t *mask,
                             float *y) {
-  const uint32_t threshold = threshold_of(rate);
+  const uint32_t threshold = (uint32_t)((double)rate * 0x1p32);
   const float scale = 1.0F / (1.0F - rate);
   for (size_t j = 0; j < n; j++) {
     mask[j] = words[j] >= threshold;

@@ -371,6 +371,11 @@ static void test_names(void **state) {
   write_file("groups.h5", groups, 3);
   check_found("groups.h5", (ls_dataset_request){.role = "train"}, 20.0F); /* the only group with an x */
   check_found("groups.h5:/test", (ls_dataset_request){0}, 20.0F);
+  check_rejected("groups.h5:/test", (ls_dataset_request){.x = "/other/z"}, 2,
+                 PARTS("groups.h5:/test", "data.x", "/other/z"));
+  check_rejected("groups.h5:/test", (ls_dataset_request){.target = LS_TARGET_CLASSES, .y = "/other/z"}, 2,
+                 PARTS("groups.h5:/test", "data.y", "/other/z"));
+  check_rejected("groups.h5:/test", (ls_dataset_request){.x = "z"}, 2, PARTS("groups.h5", "/test/z"));
 
   const piece people[] = {{"/images", ax, x[3]}, {"/labels", ay, y}};
   write_file("people.h5", people, 2);
@@ -945,11 +950,11 @@ static uint64_t use_of(uint64_t step, uint64_t batch, size_t lane) {
 /* Local. Counts this rank's samples of a batch and records their use. tree: the lanes, or NULL. */
 static void work_batch(const ls_order *order, const ls_comm_tree *tree, uint64_t position, size_t rows,
                        uint64_t use, uint64_t *count, uint64_t *uses) {
-  ls_partition cut;
-  ls_partition_rows(comm, tree, rows, &cut);
-  for (size_t l = 0; l < cut.n_lanes; l++) {
-    for (size_t i = cut.lanes[l]; i < cut.lanes[l + 1]; i++) {
-      const uint64_t sample = order_at(order, position + cut.first + i);
+  ls_partition part;
+  ls_partition_rows(comm, tree, rows, &part);
+  for (size_t l = 0; l < part.n_lanes; l++) {
+    for (size_t i = part.lanes[l]; i < part.lanes[l + 1]; i++) {
+      const uint64_t sample = order_at(order, position + part.first + i);
       count[sample]++;
       uses[sample] += use + (tree ? tree->first + l : 0);
     }

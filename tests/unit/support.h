@@ -46,6 +46,10 @@ static inline void check_norm(const char *what, size_t n, const float *got, cons
   check_close(what, sqrt(difference), 0.0, tolerance * fmax(sqrt(norm), least));
 }
 
+static inline bool same_shape(const ls_shape *a, const ls_shape *b) {
+  return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) == 0;
+}
+
 /* n zeroed elements, to be freed by the caller. */
 static inline float *new_floats(size_t n) {
   float *const x = ls_calloc(n, sizeof *x);

@@ -689,9 +689,9 @@ static void shapes_are_counted_and_compared(void **state) {
   assert_true(ls_shape_count(&image, &count) && count == 28 * 27 * 3);
   assert_true(ls_shape_count(&single, &count) && count == 1);
   assert_false(ls_shape_count(&(ls_shape){4, {1 << 16, 1 << 16, 1 << 16, 1 << 16}}, &count));
-  assert_true(ls_shape_equal(&image, &(ls_shape){3, {28, 27, 3}}));
-  assert_false(ls_shape_equal(&image, &flat));
-  assert_false(ls_shape_equal(&image, &(ls_shape){3, {28, 27, 1}}));
+  assert_true(same_shape(&image, &(ls_shape){3, {28, 27, 3}}));
+  assert_false(same_shape(&image, &flat));
+  assert_false(same_shape(&image, &(ls_shape){3, {28, 27, 1}}));
   assert_string_equal(ls_shape_describe(&image, text, sizeof text), "(28, 27, 3)");
   assert_string_equal(ls_shape_describe(&single, text, sizeof text), "()");
 }

@@ -148,7 +148,7 @@ static void segments_begin_with_the_last_layer(void **state) {
     assert_int_equal(segment->kind, want[i].kind);
     assert_int_equal(segment->offset, want[i].offset);
     assert_int_equal(segment->rows, want[i].rows);
-    assert_true(ls_shape_equal(&segment->row, &want[i].row));
+    assert_true(same_shape(&segment->row, &want[i].row));
   }
   assert_int_equal(model->n_params, 44);
   assert_int_equal(model->n_in, 5);
@@ -194,7 +194,7 @@ static void segments_of_nested_layers(void **state) {
     assert_int_equal(segment->kind, want[i].kind);
     assert_int_equal(segment->offset, want[i].offset);
     assert_int_equal(segment->rows, want[i].rows);
-    assert_true(ls_shape_equal(&segment->row, &want[i].row));
+    assert_true(same_shape(&segment->row, &want[i].row));
     check_close(segment->path, segment->l1, want[i].l1, 0.0);
     check_close(segment->path, segment->l2, want[i].l2, 0.0);
   }
