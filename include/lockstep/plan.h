@@ -1,5 +1,5 @@
-/* plan: the cost of a run on a cluster: time of a step, samples/s, memory, and the number of ranks beyond
- * which more do not help. The costs of one rank are measured here; messages between ranks are modelled.
+/* plan: the cost of a run on a cluster: time of a step, samples/s, memory, useful number of ranks. The
+ * costs of one rank are measured; messages between ranks are modelled.
  *
  * Times are in seconds, sizes in bytes, rates in bytes/s. */
 #ifndef LOCKSTEP_PLAN_H
@@ -22,28 +22,27 @@ typedef struct ls_plan_cluster {
   double memory_bandwidth;        /* of a node; 0: the measured rate of a rank times the ranks */
 } ls_plan_cluster;
 
-/* The share of a link's rate that carries data: 1448 of the 1538 bytes of an Ethernet frame with preamble,
- * gap, IP, TCP and timestamps. */
+/* The fraction of a link's rate that carries data: 1448 of the 1538 bytes of an Ethernet frame. */
 #define LS_PLAN_LINK_SHARE 0.94
 
-/* The time that sending a message takes on its rank, and that of a small message within a node. */
+/* The time to send a message, and the latency within a node. */
 #define LS_PLAN_MESSAGE 1e-6
 
 /* ------------------------------------------------------------------- the network */
 
 /* Hockney's model ("The communication challenge for MPP", 1994): a message of n bytes takes alpha + n beta.
  * Costs of collectives: Thakur, Rabenseifner & Gropp, "Optimization of collective communication operations
- * in MPICH" (2005), whose p is the number of nodes q here. The P ranks of a node share its link: each sends
- * 1/P of the vector, so that `bytes`, of the whole vector, pass over the link. */
+ * in MPICH" (2005), whose p is the number of nodes q here. Each of the P ranks of a node sends 1/P of the
+ * vector, so the node's link carries the whole vector, `bytes`. */
 typedef struct ls_plan_link {
   double alpha, beta; /* seconds per message, per byte */
-  double gamma; /* seconds to sum a byte of the vector: 1/P of that of a rank, since P ranks share it */
+  double gamma;       /* seconds per byte of the vector to sum it, by all P ranks of a node together */
 } ls_plan_link;
 
 /* Local. The link of a cluster whose ranks sum a byte in `sum` seconds. */
 ls_plan_link ls_plan_link_of(const ls_plan_cluster *cluster, double sum);
 
-/* Local. An allreduce over q nodes, the fastest of the algorithms that libraries use:
+/* Local. An allreduce over q nodes, by the fastest of the usual algorithms:
  *   recursive doubling  lg q (alpha + n beta + n gamma)
  *   Rabenseifner's      2 lg q alpha + 2 (q-1)/q n beta + (q-1)/q n gamma
  *   ring                2 (q-1) alpha + 2 (q-1)/q n beta + (q-1)/q n gamma
@@ -70,39 +69,37 @@ void ls_plan_fit_link(uint64_t q, double bytes, double small, double large, ls_p
 /* The costs of one rank while the other ranks of this run do the same work. */
 typedef struct ls_plan_costs {
   size_t n_points;
-  size_t rows[LS_PLAN_POINTS_MOST]; /* ascending; the first is the smallest number that a rank can have */
-  double seconds[LS_PLAN_POINTS_MOST]; /* to gather so many rows, forward, loss, backward */
-  double update, square;               /* per parameter: its update; its part of the gradient norm */
-  double sum, copy;                    /* per byte of the node's memory */
-  double sums;                         /* per pass: small allreduces by layers with batch statistics */
-  double bandwidth, latency;           /* of the links, as in ls_plan_cluster; 0 if this run has one node */
-  double private_bytes, shared_bytes;  /* of a rank: libraries and buffers; memory shared by all ranks */
-  int nodes, ranks, threads;           /* of this run: nodes, ranks per node, BLAS threads per rank */
-  double share;   /* of the time in which this rank had a processor; below 1 if other processes ran */
-  double elapsed; /* of the measurement */
+  size_t rows[LS_PLAN_POINTS_MOST];    /* ascending, from one row or one lane */
+  double seconds[LS_PLAN_POINTS_MOST]; /* gathering of the rows, forward, loss, backward */
+  double update, square;              /* seconds per parameter: its update; its part of the gradient norm */
+  double sum, copy;                   /* seconds per byte of memory */
+  double sums;                        /* per pass: small allreduces by layers with batch statistics */
+  double bandwidth, latency;          /* of the links, as in ls_plan_cluster; 0 if this run has one node */
+  double private_bytes, shared_bytes; /* of a rank: libraries and buffers; memory shared by all ranks */
+  int nodes, ranks, threads;          /* of this run: nodes, ranks per node, BLAS threads per rank */
+  double share;                       /* processor time by elapsed time; below 1 on a busy machine */
+  double elapsed;                     /* seconds of the measurement */
 } ls_plan_costs;
 
-/* Local. The private and the shared part of this process's memory; 0 if the system does not report them. */
+/* Local. The private and the shared memory of this process; 0 if the system does not report them. */
 void ls_plan_resident(double *private_bytes, double *shared_bytes);
 
-/* Collective, on one node, or on several with one rank each, whose links are then measured too. Measures
- * with a built model, on all ranks at the same time, for at most a few seconds. costs->private_bytes and
- * shared_bytes must hold the values at start-up. Do not use model and optimizer afterwards. LS_ERR_INTERNAL
- * if memory is short. */
+/* Collective. Measures on all ranks at the same time, for a few seconds. All ranks must be on one node, or
+ * one on each of several nodes, whose links are then measured, too. costs->private_bytes and shared_bytes
+ * must hold the values at start-up. Changes model and optimizer. LS_ERR_INTERNAL if memory is short. */
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs);
 
-/* Local. The time of a pass over so many rows, by linear interpolation, and proportional beyond the largest
- * measurement. */
+/* Local. The time of a pass: interpolated, or proportional to the rows beyond the largest measurement. */
 double ls_plan_pass(const ls_plan_costs *costs, size_t rows);
 
 /* ---------------------------------------------------------------------- the run */
 
 /* How gradients are reduced. */
 typedef enum ls_plan_mode {
-  LS_PLAN_ALLREDUCE, /* summed on all ranks, which all update all parameters */
-  LS_PLAN_OVERLAP,   /* the same, in buckets during backward */
-  LS_PLAN_SHARDED,   /* each rank sums and updates its part, then sends it to the others */
-  LS_PLAN_TREE,      /* reproducible sums */
+  LS_PLAN_ALLREDUCE, /* comm.mode: allreduce */
+  LS_PLAN_OVERLAP,   /* comm.mode: overlap */
+  LS_PLAN_SHARDED,   /* comm.mode: sharded */
+  LS_PLAN_TREE,      /* train.reproducible */
   LS_PLAN_MODES,
   LS_PLAN_AUTO = LS_PLAN_MODES /* the fastest of the first three */
 } ls_plan_mode;
@@ -117,16 +114,15 @@ typedef struct ls_plan_work {
   uint64_t steps;             /* of the whole run */
   uint64_t lanes;             /* of a reproducible run; else 0 */
   size_t slots;               /* vectors of optimizer state */
-  size_t least_rows;          /* the smallest number of rows that a model is built for */
-  double least_bytes;         /* of such a model: parameters, gradients, activations */
+  size_t least_rows;          /* least number of rows for which a model is built */
+  double least_bytes;         /* of that model: parameters, gradients, activations */
   double row_bytes;           /* of each further row */
   double data_bytes;          /* one copy per node */
   ls_plan_mode mode;          /* as configured */
   bool is_half;               /* bfloat16 gradients between nodes */
 } ls_plan_work;
 
-/* Local. The work of a run. Builds a second model to measure the bytes of a row: LS_ERR_INTERNAL if memory
- * is short. */
+/* Local. The work of a run. Builds a second model to measure the bytes of a row. LS_ERR_INTERNAL. */
 ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out);
 
 typedef struct ls_plan_row {
@@ -135,7 +131,7 @@ typedef struct ls_plan_row {
   ls_plan_mode mode;
   double compute, reduce, update, step; /* seconds; step is the sum of the others */
   double samples_per_second;
-  double efficiency;                                 /* samples/s by that of one rank times `ranks` */
+  double efficiency;                                 /* samples/s / (ranks * samples/s of one rank) */
   double run_seconds;                                /* of all steps */
   double model_bytes, optimizer_bytes, buffer_bytes; /* of each rank */
   double save_bytes; /* of rank 0 in addition: the copy that checkpoints are written from */
@@ -154,8 +150,8 @@ ls_plan_row ls_plan_predict(const ls_plan_work *work, const ls_plan_costs *costs
 size_t ls_plan_table(const ls_plan_work *work, const ls_plan_costs *costs, const ls_plan_cluster *cluster,
                      ls_plan_row *rows);
 
-/* Local. The index of the last useful row: the next one adds less than a tenth of samples/s for twice the
- * ranks (or proportionally less for fewer). n - 1 if all are useful. */
+/* Local. The index of the last useful row: the next row's samples/s are below 1.1 times its own per
+ * doubling of the ranks. n - 1 if all are useful. */
 size_t ls_plan_useful_nodes(const ls_plan_row *rows, size_t n);
 
 #endif

@@ -1,4 +1,4 @@
-/* lockstep check: all work before training. */
+/* lockstep check: parses the config, opens the data and builds the model, without training. */
 #include "internal.h"
 
 #include "lockstep/checkpoint.h"
@@ -7,17 +7,14 @@
 
 #define INDENT 2 /* of inner layers */
 
-/* One row per layer, with its own parameters, followed by the rows of its inner layers. */
+/* Prints one row for a layer, with its own parameters, and the rows of its inner layers. */
 static void print_layer(const ls_layer *layer, size_t index, int depth) {
   char name[64];
   const int indent = depth * INDENT;
-  if (layer->role)
-    snprintf(name, sizeof name, "%*s%s", indent, "", layer->role);
-  else
-    snprintf(name, sizeof name, "%*s%zu", indent, "", index);
-  printf("%-6s ", name);
-  snprintf(name, sizeof name, "%*s%s", indent, "", layer->type->name);
-  printf("%-12s %10zu %10zu %12zu\n", name, layer->n_in, layer->n_out, ls_layer_n_params(layer));
+  snprintf(name, sizeof name, "%zu", index);
+  printf("%*s%-*s ", indent, "", 6 - indent, layer->role ? layer->role : name);
+  printf("%*s%-*s %10zu %10zu %12zu\n", indent, "", 12 - indent, layer->type->name, layer->n_in,
+         layer->n_out, ls_layer_n_params(layer));
   for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1);
 }
 
@@ -69,15 +66,9 @@ static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
   return ls_comm_agree(comm, app_is_root(comm) ? print_all(comm, setup) : LS_OK);
 }
 
-static ls_status run(ls_comm *comm, const arguments *a) {
-  return app_with_setup(comm, a, check);
-}
-
 const command app_check = {
     .name = "check",
     .operands = "CONFIG.yaml",
     .help = "validate a config and its data; print the resolved config, layers, parameters and memory",
-    .least = 1,
-    .most = 1,
     .options = {OPTION_SET},
-    .run = run};
+    .work = check};

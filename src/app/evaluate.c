@@ -15,18 +15,14 @@ static void print_json_classes(const ls_metric *m, const ls_predictor *predictor
     const ls_class_quality q = ls_metric_class(m, i);
     app_json_open(NULL, '{');
     app_json_text("name", app_class_name(predictor, i, text, sizeof text));
-    app_json_number("precision", q.precision);
-    app_json_number("recall", q.recall);
-    app_json_number("f1", q.f1);
+    APP_JSON_NUMBERS({"precision", q.precision}, {"recall", q.recall}, {"f1", q.f1});
     app_json_count("support", q.support);
-    app_json_number("roc_auc", ls_metric_auc(m, i));
+    APP_JSON_NUMBERS({"roc_auc", ls_metric_auc(m, i)});
     app_json_close('}');
   }
   app_json_close(']');
-  app_json_number("macro_precision", macro.precision);
-  app_json_number("macro_recall", macro.recall);
-  app_json_number("macro_f1", macro.f1);
-  app_json_number("roc_auc", ls_metric_macro_auc(m));
+  APP_JSON_NUMBERS({"macro_precision", macro.precision}, {"macro_recall", macro.recall},
+                   {"macro_f1", macro.f1}, {"roc_auc", ls_metric_macro_auc(m)});
   if (!ls_metric_has_confusion(m)) return;
   app_json_open("confusion", '[');
   for (size_t i = 0; i < n; i++) {
@@ -43,25 +39,19 @@ static void print_json_tops(const ls_metric *m) {
   app_json_open("top_k", '{');
   for (size_t i = 0; i < m->n_tops; i++) {
     snprintf(k, sizeof k, "%zu", m->tops[i]);
-    app_json_number(k, ls_metric_top(m, m->tops[i]));
+    APP_JSON_NUMBERS({k, ls_metric_top(m, m->tops[i])});
   }
   app_json_close('}');
 }
 
-static void print_json_errors(double mse, double mae, double r2) {
-  app_json_number("mse", mse);
-  app_json_number("mae", mae);
-  app_json_number("r2", r2);
-}
-
 static void print_json_outputs(const ls_metric *m) {
-  print_json_errors(ls_metric_mse(m), ls_metric_mae(m), ls_metric_quality(m));
+  APP_JSON_NUMBERS({"mse", ls_metric_mse(m)}, {"mae", ls_metric_mae(m)}, {"r2", ls_metric_quality(m)});
   if (m->n_outputs == 1) return;
   app_json_open("outputs", '[');
   for (size_t k = 0; k < m->n_outputs; k++) {
     const ls_output_quality q = ls_metric_output(m, k);
     app_json_open(NULL, '{');
-    print_json_errors(q.mse, q.mae, q.r2);
+    APP_JSON_NUMBERS({"mse", q.mse}, {"mae", q.mae}, {"r2", q.r2});
     app_json_close('}');
   }
   app_json_close(']');
@@ -70,11 +60,11 @@ static void print_json_outputs(const ls_metric *m) {
 static void print_json(const ls_metric *m, const ls_predictor *predictor) {
   app_json_open(NULL, '{');
   app_json_count("samples", (double)ls_metric_samples(m));
-  app_json_number("loss", ls_metric_loss(m));
+  APP_JSON_NUMBERS({"loss", ls_metric_loss(m)});
   if (m->task == LS_TASK_REGRESSION) {
     print_json_outputs(m);
   } else {
-    app_json_number("accuracy", ls_metric_quality(m));
+    APP_JSON_NUMBERS({"accuracy", ls_metric_quality(m)});
     print_json_tops(m);
     print_json_classes(m, predictor);
   }
@@ -97,7 +87,7 @@ static void print_confusion(const ls_metric *m, const ls_predictor *predictor) {
   }
 }
 
-#define CONFUSION_MOST 30 /* classes of the printed matrix; --json has larger ones */
+#define CONFUSION_MOST 30 /* classes; --json prints larger matrices */
 
 /* One row of the table; an undefined AUC is a dash. */
 static void print_class(const char *name, const ls_class_quality *q, double auc) {
@@ -146,13 +136,13 @@ static void print_text(const ls_metric *m, const ls_predictor *predictor) {
 
 #define TOP_K_DEFAULT 5
 
-/* Adds top-k accuracy. It is always 1 if there are no more than k classes, so the default is to leave it
- * out then.  asked: 0 if --top-k was not given */
-static ls_status add_top_k(ls_metric *metric, uint64_t asked) {
+/* Adds top-k accuracy; without --top-k, only if there are more than TOP_K_DEFAULT classes, since it is
+ * always 1 otherwise.  requested: 0 without --top-k */
+static ls_status add_top_k(ls_metric *metric, uint64_t requested) {
   const bool has_classes = metric->task == LS_TASK_CLASSES;
-  const uint64_t k = asked > 0 ? asked : TOP_K_DEFAULT;
+  const uint64_t k = requested > 0 ? requested : TOP_K_DEFAULT;
   if (has_classes && k < metric->n_outputs) return ls_metric_add_top(metric, k);
-  if (asked == 0) return LS_OK;
+  if (requested == 0) return LS_OK;
   if (!has_classes)
     return ls_fail(LS_ERR_CONFIG,
                    "--top-k %llu: only models that choose between classes have a top-k accuracy",
@@ -162,15 +152,13 @@ static ls_status add_top_k(ls_metric *metric, uint64_t asked) {
                  (unsigned long long)k, metric->n_outputs);
 }
 
-/* Local. The metric for everything that is printed. */
+/* Local. The metric from which all results are printed. */
 static ls_status create_metric(const ls_comm *comm, const ls_predictor *predictor, uint64_t samples,
                                uint64_t top_k, ls_metric **out) {
   const ls_task task = predictor->job->task;
-  ls_status status = ls_metric_create(task, predictor->job->model->n_out, true, out);
-  if (status == LS_OK) status = add_top_k(*out, top_k);
-  if (status == LS_OK && task != LS_TASK_REGRESSION)
-    status = ls_evaluate_keep_scores(comm, NULL, samples, *out);
-  return status;
+  LS_TRY(ls_metric_create(task, predictor->job->model->n_out, true, out));
+  LS_TRY(add_top_k(*out, top_k));
+  return task == LS_TASK_REGRESSION ? LS_OK : ls_evaluate_keep_scores(comm, NULL, samples, *out);
 }
 
 static ls_status evaluate(ls_comm *comm, const ls_predictor *predictor, const ls_dataset *dataset,
@@ -208,8 +196,6 @@ const command app_evaluate = {
     .name = "evaluate",
     .operands = "MODEL.h5 DATA.h5[:GROUP]",
     .help = "loss, accuracy, precision, recall, F1, ROC AUC and confusion matrix of a model on data",
-    .least = 2,
-    .most = 2,
     .options = {{"json", 0, NULL, "output as one JSON object"},
                 {"top-k", 0, "K", "K of top-K accuracy (default: 5, if there are more classes than that)"}},
     .run = run};

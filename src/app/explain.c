@@ -1,4 +1,4 @@
-/* lockstep explain. */
+/* lockstep explain: attributions of samples, or the importance of features. */
 #include "lockstep/explain.h"
 
 #include "internal.h"
@@ -26,7 +26,7 @@ typedef struct work {
 
 /* ---------------------------------------------------------------------- options */
 
-/* Rejects options of the other form: with and without --importance. */
+/* Rejects options that are allowed only with, or only without, --importance. */
 static ls_status check_form(const work *w) {
   static const char *const others[2][6] = {{"repeats", "json"},
                                            {"output", "samples", "class", "steps", "baseline", "pictures"}};
@@ -45,15 +45,15 @@ static ls_status read_options(work *w, ls_explain_options *o, uint64_t *repeats)
   uint64_t steps = 64;
   w->wants_importance = app_option(a, "importance") != NULL;
   w->folder = app_option(a, "pictures");
-  ls_status status = check_form(w);
-  if (status == LS_OK && !w->wants_importance && !app_option(a, "output"))
-    status = ls_fail(LS_ERR_CONFIG, "-o OUT.h5 or --importance is missing; see lockstep explain --help");
-  if (status == LS_OK && !w->wants_importance)
-    status = app_read_output(a, (const char *const[]){".h5", ".hdf5", NULL}, &w->output);
-  if (status == LS_OK) status = app_read_count(a, "steps", 1, LS_EXPLAIN_POINTS_MOST, &steps);
-  if (status == LS_OK) status = app_read_count(a, "repeats", 1, 10000, repeats);
+  LS_TRY(check_form(w));
+  if (!w->wants_importance && !app_option(a, "output"))
+    return ls_fail(LS_ERR_CONFIG, "-o OUT.h5 or --importance is missing; see lockstep explain --help");
+  if (!w->wants_importance)
+    LS_TRY(app_read_output(a, (const char *const[]){".h5", ".hdf5", NULL}, &w->output));
+  LS_TRY(app_read_count(a, "steps", 1, LS_EXPLAIN_POINTS_MOST, &steps));
+  LS_TRY(app_read_count(a, "repeats", 1, 10000, repeats));
   o->points = steps;
-  if (status != LS_OK || !baseline) return status;
+  if (!baseline) return LS_OK;
   for (o->baseline = 0; ls_baseline_names[o->baseline]; o->baseline++)
     if (strcmp(baseline, ls_baseline_names[o->baseline]) == 0) return LS_OK;
   return ls_fail(LS_ERR_CONFIG, "--baseline %s: must be zero or mean", baseline);
@@ -61,24 +61,22 @@ static ls_status read_options(work *w, ls_explain_options *o, uint64_t *repeats)
 
 #define SAMPLES_DEFAULT 10
 
-/* Counts a sample or, once there is memory, stores it. */
+/* Counts a sample and, after the list is allocated, stores it. */
 static void add_sample(void *context, uint64_t sample) {
   work *const w = context;
   if (w->samples) w->samples[w->n_samples] = sample;
   w->n_samples++;
 }
 
-/* Local. The same on all ranks. */
+/* Local. Counts the samples, allocates the list, and fills it; the same on all ranks. */
 static ls_status choose_samples(work *w) {
   const uint64_t n = w->dataset->n_samples;
   for (int pass = 0; pass < 2; pass++) {
     w->n_samples = 0;
-    ls_status status = LS_OK;
     if (app_option(w->arguments, "samples"))
-      status = app_read_list(w->arguments, "samples", "sample", n, add_sample, w);
+      LS_TRY(app_read_list(w->arguments, "samples", "sample", n, add_sample, w));
     else
       for (uint64_t i = 0; i < ls_size_min(SAMPLES_DEFAULT, n); i++) add_sample(w, i);
-    if (status != LS_OK) return status;
     if (!w->samples) w->samples = ls_calloc(w->n_samples, sizeof *w->samples);
     if (!w->samples) return ls_fail_memory("the list of samples", w->n_samples * sizeof *w->samples);
   }
@@ -100,7 +98,7 @@ static ls_status choose_class(const work *w, ls_explain_options *o) {
   return status;
 }
 
-/* Rank 0. The names of classes and features: of the model or else of the data. */
+/* Rank 0. Takes the names of classes and features from the model, or else from the data. */
 static void find_names(work *w) {
   const ls_modelfile *const saved = w->predictor->saved;
   const ls_dataset *const d = w->dataset;
@@ -170,14 +168,13 @@ static void print_attribution(const work *w, const ls_attribution *a, size_t i) 
 /* Rank 0. Writes explanations to all outputs. */
 static ls_status append(work *w, const ls_attribution *a) {
   char text[32];
-  ls_status status = ls_explain_append(w->explainer, a, w->writer);
-  for (size_t i = 0; status == LS_OK && i < a->n; i++) {
+  LS_TRY(ls_explain_append(w->explainer, a, w->writer));
+  for (size_t i = 0; i < a->n; i++) {
+    const char *const name = output_name(w, a->outputs[i], text, sizeof text);
     print_attribution(w, a, i);
-    if (w->folder)
-      status =
-          ls_pictures_draw(w->pictures, w->explainer, i, output_name(w, a->outputs[i], text, sizeof text));
+    if (w->folder) LS_TRY(ls_pictures_draw(w->pictures, w->explainer, i, name));
   }
-  return status;
+  return LS_OK;
 }
 
 /* Rank 0. Creates files and folders, so that errors are reported before the work. */
@@ -204,17 +201,16 @@ static ls_status end_output(work *w) {
 /* Collective. */
 static ls_status explain_samples(work *w, ls_explain_options *o) {
   if (!app_option(w->arguments, "baseline")) o->baseline = ls_baseline_for(&w->dataset->x_array);
-  ls_status status = ls_comm_agree(w->comm, choose_samples(w));
-  if (status == LS_OK) status = choose_class(w, o);
-  if (status == LS_OK) status = ls_explainer_create(w->comm, o, &w->explainer);
-  if (status == LS_OK) status = ls_comm_agree(w->comm, app_is_root(w->comm) ? begin_output(w) : LS_OK);
-  for (size_t done = 0; status == LS_OK && done < w->n_samples; done += w->explainer->max_samples) {
+  LS_TRY(ls_comm_agree(w->comm, choose_samples(w)));
+  LS_TRY(choose_class(w, o));
+  LS_TRY(ls_explainer_create(w->comm, o, &w->explainer));
+  LS_TRY(ls_comm_agree(w->comm, app_is_root(w->comm) ? begin_output(w) : LS_OK));
+  for (size_t done = 0; done < w->n_samples; done += w->explainer->max_samples) {
     const size_t n = ls_size_min(w->explainer->max_samples, w->n_samples - done);
     const ls_attribution *const a = ls_explainer_explain(w->comm, w->explainer, w->samples + done, n);
-    status = ls_comm_agree(w->comm, app_is_root(w->comm) ? append(w, a) : LS_OK);
+    LS_TRY(ls_comm_agree(w->comm, app_is_root(w->comm) ? append(w, a) : LS_OK));
   }
-  if (status == LS_OK) status = ls_comm_agree(w->comm, app_is_root(w->comm) ? end_output(w) : LS_OK);
-  return status;
+  return ls_comm_agree(w->comm, app_is_root(w->comm) ? end_output(w) : LS_OK);
 }
 
 /* ------------------------------------------------------------------- importance */
@@ -222,23 +218,22 @@ static ls_status explain_samples(work *w, ls_explain_options *o) {
 static void print_importance_json(const work *w, const ls_importance *m) {
   const char *const quality = ls_metric_quality_name(w->predictor->job->task);
   char text[64];
+  char drop[64];
+  char drop_std[64];
+  snprintf(drop, sizeof drop, "%s_drop", quality);
+  snprintf(drop_std, sizeof drop_std, "%s_drop_std", quality);
   app_json_open(NULL, '{');
   app_json_count("samples", (double)m->samples);
   app_json_count("repeats", (double)m->repeats);
-  app_json_number("loss", m->loss);
-  app_json_number(quality, m->quality);
+  APP_JSON_NUMBERS({"loss", m->loss}, {quality, m->quality});
   app_json_open("features", '[');
   for (size_t i = 0; i < m->n; i++) {
     const ls_importance_row *const row = &m->rows[i];
     app_json_open(NULL, '{');
     app_json_text("name", feature_name(w, row->feature, text, sizeof text));
     app_json_count("index", (double)row->feature);
-    snprintf(text, sizeof text, "%s_drop", quality);
-    app_json_number(text, row->drop);
-    ls_append(text, sizeof text, "_std");
-    app_json_number(text, row->drop_std);
-    app_json_number("loss_rise", row->rise);
-    app_json_number("loss_rise_std", row->rise_std);
+    APP_JSON_NUMBERS({drop, row->drop}, {drop_std, row->drop_std}, {"loss_rise", row->rise},
+                     {"loss_rise_std", row->rise_std});
     app_json_close('}');
   }
   app_json_close(']');
@@ -275,15 +270,6 @@ static ls_status measure_importance(const work *w, const ls_explain_options *o, 
 
 /* ------------------------------------------------------------------ the command */
 
-static void clean_up(work *w) {
-  ls_store_discard(&w->writer);
-  ls_explainer_destroy(&w->explainer);
-  ls_pictures_destroy(&w->pictures);
-  free(w->samples);
-  ls_dataset_close(w->comm, &w->dataset);
-  ls_predictor_destroy(&w->predictor);
-}
-
 static ls_status run(ls_comm *comm, const arguments *a) {
   work w = {.comm = comm, .arguments = a};
   ls_explain_options o = {0};
@@ -302,7 +288,12 @@ static ls_status run(ls_comm *comm, const arguments *a) {
     o.dataset = w.dataset;
     status = w.wants_importance ? measure_importance(&w, &o, repeats) : explain_samples(&w, &o);
   }
-  clean_up(&w);
+  ls_store_discard(&w.writer);
+  ls_explainer_destroy(&w.explainer);
+  ls_pictures_destroy(&w.pictures);
+  free(w.samples);
+  ls_dataset_close(comm, &w.dataset);
+  ls_predictor_destroy(&w.predictor);
   return status;
 }
 
@@ -312,15 +303,11 @@ const command app_explain = {
     .help = "attribute predictions to features, or measure the importance of each feature",
     .details =
         "With -o: integrated gradients. The attributions of a sample's features add up to the difference\n"
-        "between its output and the output of a baseline. The number of steps is doubled until the\n"
-        "remaining gap is below 1e-3 of that difference, or below 1e-4. /attribution in OUT.h5 has the "
-        "shape\n"
+        "between its output and the output of a baseline. The number of steps is doubled until the error\n"
+        "of this sum is below 1e-3 of the difference, or below 1e-4. /attribution in OUT.h5 has the shape\n"
         "of x. By default the predicted class is explained or, for a regression, each output.\n"
-        "With --importance: how far accuracy (or r2) drops and the loss rises if the values of a feature "
-        "are\n"
-        "permuted among the samples.",
-    .least = 2,
-    .most = 2,
+        "With --importance: the drop of accuracy (or r2) and the rise of the loss when the values of a\n"
+        "feature are permuted among the samples.",
     .options = {{"output", 'o', "OUT.h5", "file to write"},
                 {"samples", 0, "LIST", "numbers from 0 and ranges, such as 0,5,10-19 (the first 10)"},
                 {"class", 0, "NAME|NUMBER", "class, label or output to explain"},

@@ -1,4 +1,4 @@
-/* lockstep gradcheck: compares analytic with numeric gradients, block by block. */
+/* lockstep gradcheck: compares analytic and numeric gradients for each block of parameters. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -44,10 +44,6 @@ static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
   return status;
 }
 
-static ls_status run(ls_comm *comm, const arguments *a) {
-  return app_with_setup(comm, a, check);
-}
-
 const command app_gradcheck = {
     .name = "gradcheck",
     .operands = "CONFIG.yaml",
@@ -56,7 +52,5 @@ const command app_gradcheck = {
         "For each block of parameters: the derivative of the mean loss of 64 samples along the gradient\n"
         "and along a random direction, by backpropagation and by central differences. Exit code 6 if\n"
         "a block differs.",
-    .least = 1,
-    .most = 1,
     .options = {OPTION_SET},
-    .run = run};
+    .work = check};

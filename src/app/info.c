@@ -1,4 +1,4 @@
-/* lockstep info: the contents of a dataset, model or checkpoint. Rank 0 does the work. */
+/* lockstep info: prints the contents of a dataset, model or checkpoint, on rank 0. */
 #include "internal.h"
 
 #include "lockstep/checkpoint.h"
@@ -8,7 +8,7 @@
 
 /* ----------------------------------------------------------------------- arrays */
 
-/* Prints how many elements of a weight matrix are exactly 0, an effect of l1, if there are any. */
+/* Prints the number of elements of a weight matrix that are exactly 0, an effect of l1, unless it is 0. */
 static ls_status print_zeros(const ls_store *store, const char *path, const ls_array *array) {
   size_t n = 0;
   if (array->dtype != LS_F32 || array->n_dims != 2 || !ls_size_mul(array->dims[0], array->dims[1], &n))
@@ -36,16 +36,15 @@ static ls_status print_array(const ls_store *store, const char *path, bool is_mo
   ls_array array;
   char shape[128];
   size_t row = 1;
-  ls_status status = ls_store_describe(store, path, &array);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(store, path, &array));
   if (ls_array_row_size(&array, &row)) found->n_elements += row * (array.n_dims ? array.dims[0] : 1);
   printf("  %-28s %s", path, ls_array_describe(&array, shape, sizeof shape));
-  if (is_model) status = print_zeros(store, path, &array);
+  const ls_status status = is_model ? print_zeros(store, path, &array) : LS_OK;
   printf("\n");
   return status;
 }
 
-/* Prints every array below a group with its shape and, for a model, the zeros among its weights. */
+/* Prints every array below a group with its shape and, for a model, the number of zero weights. */
 static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth, bool is_model,
                               tally *found) {
   char **names = NULL;
@@ -125,7 +124,7 @@ static ls_status print_saved(const char *path) {
 
 /* --------------------------------------------------------------------- datasets */
 
-/* Prints a list of names: an attribute of an array, if it has one. */
+/* Prints a list of names, which is an attribute of an array, if it exists. */
 static ls_status print_names(const ls_store *store, const char *path, const char *attribute) {
   char **texts = NULL;
   size_t count = 0;
@@ -139,8 +138,8 @@ static ls_status print_names(const ls_store *store, const char *path, const char
   return status;
 }
 
-/* Prints the dataset in a group, and counts it, if the group has one in Lockstep's own layout. */
-static ls_status print_group(const ls_store *store, const char *group, size_t *n_found) {
+/* Prints the dataset in a group, if there is one in Lockstep's own layout. */
+static ls_status print_group(const ls_store *store, const char *group) {
   char x[300];
   char y[300];
   const char *const prefix = strcmp(group, "/") == 0 ? "" : group;
@@ -148,34 +147,28 @@ static ls_status print_group(const ls_store *store, const char *group, size_t *n
   snprintf(y, sizeof y, "%s/y", prefix);
   ls_array array;
   if (ls_store_kind_of(store, x) != LS_STORE_ARRAY) return LS_OK;
-  ls_status status = ls_store_describe(store, x, &array);
   size_t row = 0;
-  if (status == LS_OK && ls_array_row_size(&array, &row)) {
-    ++*n_found;
+  LS_TRY(ls_store_describe(store, x, &array));
+  if (ls_array_row_size(&array, &row))
     printf("%s: %llu samples of %zu features\n", group,
            (unsigned long long)(array.n_dims ? array.dims[0] : 1), row);
-  }
-  if (status == LS_OK) status = print_names(store, x, "features");
-  if (status == LS_OK && ls_store_kind_of(store, y) == LS_STORE_ARRAY)
-    status = print_names(store, y, "classes");
-  return status;
+  LS_TRY(print_names(store, x, "features"));
+  return ls_store_kind_of(store, y) == LS_STORE_ARRAY ? print_names(store, y, "classes") : LS_OK;
 }
 
 static ls_status print_dataset(const char *path) {
   ls_store *store = NULL;
   char **names = NULL;
   size_t count = 0;
-  size_t n_found = 0;
   tally found = {0};
   ls_status status = ls_store_open(path, &store);
   if (status == LS_OK) printf("%s: an HDF5 file\n", path);
-  if (status == LS_OK) status = print_group(store, "/", &n_found);
+  if (status == LS_OK) status = print_group(store, "/");
   if (status == LS_OK) status = ls_store_list(store, "/", &names, &count);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     char *group = ls_format("/%s", names[i]);
     if (!group) status = ls_fail_memory("a path", strlen(names[i]));
-    if (group && ls_store_kind_of(store, group) == LS_STORE_GROUP)
-      status = print_group(store, group, &n_found);
+    if (group && ls_store_kind_of(store, group) == LS_STORE_GROUP) status = print_group(store, group);
     free(group);
   }
   if (status == LS_OK) printf("arrays\n");
@@ -187,17 +180,14 @@ static ls_status print_dataset(const char *path) {
   return status;
 }
 
-static ls_status print_file(const char *path) {
-  return ls_store_is_sealed(path) ? print_saved(path) : print_dataset(path);
-}
-
 static ls_status run(ls_comm *comm, const arguments *a) {
-  return ls_comm_agree(comm, app_is_root(comm) ? print_file(a->positional[0]) : LS_OK);
+  const char *const path = a->positional[0];
+  ls_status status = LS_OK;
+  if (app_is_root(comm)) status = ls_store_is_sealed(path) ? print_saved(path) : print_dataset(path);
+  return ls_comm_agree(comm, status);
 }
 
 const command app_info = {.name = "info",
                           .operands = "FILE.h5",
                           .help = "print the contents of a dataset, model or checkpoint",
-                          .least = 1,
-                          .most = 1,
                           .run = run};

@@ -1,4 +1,4 @@
-/* The table of a subcommand and the helpers that subcommands share. One file per subcommand. */
+/* The description of a subcommand, and helpers that subcommands share. */
 #ifndef LOCKSTEP_APP_INTERNAL_H
 #define LOCKSTEP_APP_INTERNAL_H
 
@@ -21,7 +21,7 @@ typedef struct option_spec {
 
 typedef struct command command;
 
-/* A parsed command line. Texts are borrowed from argv. */
+/* A parsed command line. Borrows texts from argv. */
 typedef struct arguments {
   const command *command;
   const char *positional[POSITIONAL_MAX];
@@ -33,12 +33,13 @@ typedef struct arguments {
 
 struct command {
   const char *name;
-  const char *operands;                                /* "CONFIG.yaml" */
-  const char *help;                                    /* one line */
-  const char *details;                                 /* more lines for --help; or NULL */
-  size_t least, most;                                  /* positional arguments */
-  option_spec options[OPTIONS_MAX];                    /* ended by a NULL name */
-  ls_status (*run)(ls_comm *comm, const arguments *a); /* collective */
+  const char *operands;             /* "MODEL.h5 DATA.h5"; all are required; "SOURCE...": one or more */
+  const char *help;                 /* one line */
+  const char *details;              /* more lines for --help; or NULL */
+  option_spec options[OPTIONS_MAX]; /* ended by a NULL name */
+  /* One of these; both are collective. `work` receives the config's data and its built model. */
+  ls_status (*run)(ls_comm *comm, const arguments *a);
+  ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup);
 };
 
 extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_import, app_info,
@@ -53,19 +54,19 @@ extern const command app_train, app_check, app_evaluate, app_predict, app_explai
 /* Local. The value of an option of the command's table; NULL if it was not given. */
 const char *app_option(const arguments *a, const char *name);
 
-/* Local. Reads a number from `low` to `high`, or a whole number, into *value, which keeps the caller's
- * default if the option was not given. LS_ERR_CONFIG. */
+/* Local. Read a number, or a whole number, from `low` to `high` into *value, which stays unchanged if the
+ * option was not given. LS_ERR_CONFIG. */
 ls_status app_read_number(const arguments *a, const char *name, double low, double high, double *value);
 ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uint64_t high,
                          uint64_t *value);
 
-/* Local. Calls `visit` for each index in the option's list of indices below n and ranges, such as
- * `0,5,10-19`. `item` names one of them ("sample"). LS_ERR_CONFIG. */
+/* Local. Calls `visit` for each index in the option's list, such as `0,5,10-19`. Each must be below n.
+ * `item` is the noun for messages ("sample"). LS_ERR_CONFIG. */
 ls_status app_read_list(const arguments *a, const char *name, const char *item, uint64_t n,
                         void (*visit)(void *context, uint64_t index), void *context);
 
-/* Local. The value of --output, which must be given and end with one of `endings` (ended by NULL; NULL: any
- * name). LS_ERR_CONFIG. */
+/* Local. Stores the value of --output, which must be given and end with one of `endings` (ended by NULL;
+ * NULL: any name). LS_ERR_CONFIG. */
 ls_status app_read_output(const arguments *a, const char *const *endings, const char **output);
 
 /* Local. Whether a text ends with one of `endings` (ended by NULL). */
@@ -81,10 +82,6 @@ static inline bool app_is_root(const ls_comm *comm) {
 /* Local. The config file and overrides of a command whose first operand is a config. */
 ls_job_source app_job_source(const arguments *a);
 
-/* Collective. Calls `work` with the config's data opened and its model built. */
-ls_status app_with_setup(ls_comm *comm, const arguments *a,
-                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup));
-
 /* Local; rank 0. LS_ERR_CONFIG if `output` is the model or the data, the operands of the command. */
 ls_status app_check_output(const arguments *a, const char *output);
 
@@ -97,12 +94,20 @@ const char *app_class_name(const ls_predictor *predictor, size_t index, char *te
 
 /* ------------------------------------------------------------------------- JSON */
 
+typedef struct app_number {
+  const char *name;
+  double value;
+} app_number;
+
 /* Local. Write to stdout; each call adds the comma before it, if one is needed. `name` is NULL in a list.
- * Numbers have 9 digits, counts (whole numbers, or sums of weights) 15; what is not finite becomes null. */
+ * Numbers have 9 digits, counts (whole numbers, or sums of weights) 15; NaN and infinity become null. */
 void app_json_open(const char *name, char bracket);
 void app_json_close(char bracket);
-void app_json_number(const char *name, double value);
+void app_json_numbers(const app_number *numbers); /* ended by a NULL name */
 void app_json_count(const char *name, double value);
 void app_json_text(const char *name, const char *text);
+
+/* APP_JSON_NUMBERS({"mse", mse}, {"mae", mae}) */
+#define APP_JSON_NUMBERS(...) app_json_numbers((const app_number[]){__VA_ARGS__, {NULL, 0.0}})
 
 #endif

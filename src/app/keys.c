@@ -1,4 +1,4 @@
-/* lockstep keys: every config key, from the tables of the modules. */
+/* lockstep keys: prints every config key, from the tables of the modules. */
 #include "internal.h"
 
 static void print_section(const char *prefix, const char *title, const ls_key *keys) {
@@ -6,7 +6,7 @@ static void print_section(const char *prefix, const char *title, const ls_key *k
   ls_config_describe(stdout, prefix, keys);
 }
 
-/* A section for one type out of several, such as an optimizer. */
+/* Prints a section for one of several types, such as an optimizer. */
 static void print_type(const char *prefix, const char *kind, const char *name, const char *help,
                        const ls_key *keys) {
   char title[128];

@@ -1,4 +1,4 @@
-/* lockstep lr-find: the learning rate range test as a table, a text plot and an SVG plot. */
+/* lockstep lr-find: a learning rate range test, printed as a table, a text plot and an SVG plot. */
 #include "lockstep/train.h"
 
 #include "internal.h"
@@ -36,12 +36,12 @@ static range range_of(const ls_lr_curve *curve) {
   return (range){low, high > low ? high : low + 1.0};
 }
 
-/* The position of a loss below the top of the plot, in [0, 1]. */
+/* The distance of a loss from the top of the plot, in [0, 1]. */
 static double depth_of(const range *r, double loss) {
   return fmin(fmax((r->high - loss) / (r->high - r->low), 0.0), 1.0);
 }
 
-/* The position of a rate from the left of the plot, in [0, 1], on a logarithmic axis. */
+/* The distance of a rate from the left of the plot, in [0, 1], on a logarithmic axis. */
 static double place_of(const ls_lr_curve *curve, double lr) {
   const double first = log(curve->points[0].lr);
   const double last = log(curve->points[curve->n - 1].lr);
@@ -64,18 +64,15 @@ static void print_plot(const ls_lr_curve *curve) {
   }
   printf("\nsmoothed loss over the learning rate%s\n",
          curve->suggested > 0.0 ? " (|: suggested rate)" : "");
-  for (size_t i = 0; i < LINES; i++) {
-    if (i == 0 || i + 1 == LINES)
-      printf("%10.4g %s\n", i == 0 ? r.high : r.low, canvas[i]);
-    else
-      printf("%10s %s\n", "", canvas[i]);
-  }
+  printf("%10.4g %s\n", r.high, canvas[0]);
+  for (size_t i = 1; i + 1 < LINES; i++) printf("%10s %s\n", "", canvas[i]);
+  printf("%10.4g %s\n", r.low, canvas[LINES - 1]);
   printf("%10s %-32.4g%32.4g\n", "", curve->points[0].lr, curve->points[curve->n - 1].lr);
 }
 
 /* -------------------------------------------------------------------- the SVG plot */
 
-/* In pixels. */
+/* Pixels. */
 enum { WIDTH = 720, HEIGHT = 420, LEFT = 80, TOP = 40, PLOT_WIDTH = 600, PLOT_HEIGHT = 310 };
 
 static double x_of(const ls_lr_curve *curve, double lr) {
@@ -142,16 +139,24 @@ static void draw_svg(const ls_lr_curve *curve, FILE *out) {
 
 /* ------------------------------------------------------------------ the command */
 
-static ls_status print_curve(const ls_lr_curve *curve, FILE *svg) {
+typedef struct range_options {
+  double from, to;
+  uint64_t steps;
+  const char *output;
+} range_options;
+
+static ls_status print_curve(const range_options *o, const ls_lr_curve *curve, FILE *svg) {
   if (curve->n == 0)
     return ls_fail(LS_ERR_NUMERIC,
-                   "the loss is not finite at the lowest rate; check the data, or lower --from");
+                   "--from %g: the loss is not finite at this rate; check the data, or lower --from",
+                   o->from);
   print_table(curve);
   print_plot(curve);
   draw_svg(curve, svg);
-  const char *const remark = curve->diverged                ? ", before it diverged"
-                             : curve->least + 1 == curve->n ? "; it was still falling, so try a higher --to"
-                                                            : "";
+  const char *const remark = curve->diverged ? ", before the loss diverged"
+                             : curve->least + 1 == curve->n
+                                 ? "; the loss was still falling: try a higher --to"
+                                 : "";
   if (curve->suggested > 0.0)
     printf("\nsuggested: optimizer.lr: %.2g (a tenth of %.2g, the rate of the minimum loss%s)\n",
            curve->suggested, curve->points[curve->least].lr, remark);
@@ -160,59 +165,44 @@ static ls_status print_curve(const ls_lr_curve *curve, FILE *svg) {
   return LS_OK;
 }
 
-typedef struct range_options {
-  double from, to;
-  uint64_t steps;
-  const char *output;
-} range_options;
-
 #define RATE_LEAST 1e-30
 #define RATE_MOST  1e6
 
-/* The ending .svg keeps the plot from replacing a config or data. */
+/* Requires the ending .svg, so that the plot cannot replace a config or data. */
 static ls_status read_options(const arguments *a, range_options *o) {
   *o = (range_options){.from = 1e-6, .to = 10.0, .steps = 200, .output = "lr-find.svg"};
-  ls_status status = app_read_number(a, "from", RATE_LEAST, RATE_MOST, &o->from);
-  if (status == LS_OK) status = app_read_number(a, "to", RATE_LEAST, RATE_MOST, &o->to);
-  if (status == LS_OK) status = app_read_count(a, "steps", 2, 100000, &o->steps);
-  if (status == LS_OK && !(o->to > o->from))
-    status = ls_fail(LS_ERR_CONFIG, "--to %g: must be above --from, which is %g", o->to, o->from);
-  if (status == LS_OK && app_option(a, "output"))
-    status = app_read_output(a, (const char *const[]){".svg", NULL}, &o->output);
-  return status;
+  LS_TRY(app_read_number(a, "from", RATE_LEAST, RATE_MOST, &o->from));
+  LS_TRY(app_read_number(a, "to", RATE_LEAST, RATE_MOST, &o->to));
+  LS_TRY(app_read_count(a, "steps", 2, 100000, &o->steps));
+  if (!(o->to > o->from))
+    return ls_fail(LS_ERR_CONFIG, "--to %g: must be above --from, which is %g", o->to, o->from);
+  if (!app_option(a, "output")) return LS_OK;
+  return app_read_output(a, (const char *const[]){".svg", NULL}, &o->output);
 }
 
 static ls_status find(ls_comm *comm, const arguments *a, ls_setup *setup) {
   range_options o;
   ls_text_file svg = {0};
   ls_lr_curve curve = {0};
-  ls_status status = read_options(a, &o);
-  if (status == LS_OK)
-    status = ls_comm_agree(comm, app_is_root(comm) ? ls_text_begin(&svg, o.output) : LS_OK);
+  LS_TRY(read_options(a, &o));
+  ls_status status = ls_comm_agree(comm, app_is_root(comm) ? ls_text_begin(&svg, o.output) : LS_OK);
   if (status == LS_OK) status = ls_lr_find(comm, setup, o.from, o.to, o.steps, &curve);
-  if (status == LS_OK && app_is_root(comm)) status = print_curve(&curve, svg.stream);
+  if (status == LS_OK && app_is_root(comm)) status = print_curve(&o, &curve, svg.stream);
   status = ls_comm_agree(comm, ls_text_end(&svg, status));
   if (status == LS_OK && app_is_root(comm)) printf("%s: the curve as a plot\n", o.output);
   free(curve.points);
   return status;
 }
 
-static ls_status run(ls_comm *comm, const arguments *a) {
-  return app_with_setup(comm, a, find);
-}
-
 const command app_lr_find = {
     .name = "lr-find",
     .operands = "CONFIG.yaml",
     .help = "find a learning rate: train at rising rates until the loss diverges",
-    .details =
-        "Prints the loss by rate, a plot and a suggestion, and writes the plot as SVG for browsers. The\n"
-        "initial model takes one step at each rate; the run directory and its model stay unchanged.",
-    .least = 1,
-    .most = 1,
+    .details = "Trains the initial model for one step at each rate. Prints the loss by rate, a plot and a\n"
+               "suggestion, and writes the plot as SVG. The run directory stays unchanged.",
     .options = {OPTION_SET,
                 {"from", 0, "RATE", "first rate (1e-6)"},
                 {"to", 0, "RATE", "last rate (10)"},
                 {"steps", 0, "N", "number of steps (200)"},
                 {"output", 'o', "FILE.svg", "plot to write (lr-find.svg)"}},
-    .run = run};
+    .work = find};

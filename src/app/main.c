@@ -1,4 +1,4 @@
-/* lockstep: the list of subcommands, parsing of the command line, the exit code. */
+/* lockstep: list of subcommands, command line, exit code. */
 #include "lockstep/train.h"
 
 #include "internal.h"
@@ -43,9 +43,9 @@ static void print_command_usage(const command *c) {
 
 /* ---------------------------------------------------------------------- parsing */
 
-/* Fills the tables for getopt_long. Returns the number of options. */
-static int make_tables(const command *c, struct option longs[OPTIONS_MAX + 2],
-                       char letters[2 * OPTIONS_MAX + 4]) {
+/* Fills the tables for getopt_long. */
+static void make_tables(const command *c, struct option longs[OPTIONS_MAX + 2],
+                        char letters[2 * OPTIONS_MAX + 4]) {
   int n = 0;
   snprintf(letters, 2 * OPTIONS_MAX + 4, ":h");
   for (; c->options[n].name; n++) {
@@ -55,15 +55,14 @@ static int make_tables(const command *c, struct option longs[OPTIONS_MAX + 2],
   }
   longs[n] = (struct option){"help", no_argument, NULL, 'h'};
   longs[n + 1] = (struct option){0};
-  return n;
 }
 
-/* The index in the command's table of a code from getopt_long; -1 if there is none. */
-static int option_index(const command *c, int code, int n) {
+/* The index in the command's table of a valid code from getopt_long. */
+static int option_index(const command *c, int code) {
+  int i = 0;
   if (code >= 256) return code - 256;
-  for (int i = 0; i < n; i++)
-    if (c->options[i].letter == code) return i;
-  return -1;
+  while (c->options[i].letter != code) i++;
+  return i;
 }
 
 static ls_status fail_usage(const command *c, const char *what, const char *word) {
@@ -80,11 +79,28 @@ static ls_status store_option(int index, arguments *a) {
   return LS_OK;
 }
 
-/* Parses the arguments behind the command's name. *help: --help was given. */
+/* Describes an invalid option: code '?' or ':' of getopt_long. optopt is 0 for an unknown long option, and
+ * above 255 for a flag that was given a value. */
+static ls_status fail_option(const command *c, int code, const char *word) {
+  const char letter[] = {'-', (char)optopt, '\0'};
+  if (code == ':') return fail_usage(c, "the value is missing", word);
+  if (optopt >= 256) return fail_usage(c, "this option does not take a value", word);
+  return fail_usage(c, "unknown option", optopt > 0 ? letter : word);
+}
+
+static size_t count_words(const char *text) {
+  size_t n = text[0] != '\0';
+  for (; *text; text++) n += *text == ' ';
+  return n;
+}
+
+/* Parses the arguments after the command's name. *help: --help was given. */
 static ls_status parse(const command *c, int argc, char **argv, arguments *a, bool *help) {
   struct option longs[OPTIONS_MAX + 2];
   char letters[2 * OPTIONS_MAX + 4];
-  const int n = make_tables(c, longs, letters);
+  const size_t least = count_words(c->operands);
+  const size_t most = strstr(c->operands, "...") ? POSITIONAL_MAX : least;
+  make_tables(c, longs, letters);
   a->command = c;
   opterr = 0;
   optind = 1;
@@ -92,27 +108,33 @@ static ls_status parse(const command *c, int argc, char **argv, arguments *a, bo
        code = getopt_long(argc, argv, letters, longs, NULL)) {
     if (code == 'h') *help = true;
     if (code == 'h') return LS_OK;
-    if (code == ':') return fail_usage(c, "the value is missing", argv[optind - 1]);
-    const char letter[] = {'-', (char)optopt, '\0'}; /* optopt is 0 or above 255 for a long option */
-    const int index = code == '?' ? -1 : option_index(c, code, n);
-    if (index < 0)
-      return fail_usage(c, "unknown option", optopt > 0 && optopt < 256 ? letter : argv[optind - 1]);
-    const ls_status status = store_option(index, a);
-    if (status != LS_OK) return status;
+    if (code == ':' || code == '?') return fail_option(c, code, argv[optind - 1]);
+    LS_TRY(store_option(option_index(c, code), a));
   }
   for (; optind < argc; optind++) {
-    if (a->n_positional == ls_size_min(c->most, POSITIONAL_MAX))
-      return fail_usage(c, "one argument too many", argv[optind]);
+    if (a->n_positional == most) return fail_usage(c, "one argument too many", argv[optind]);
     a->positional[a->n_positional++] = argv[optind];
   }
-  return a->n_positional < c->least ? fail_usage(c, "missing", c->operands) : LS_OK;
+  return a->n_positional < least ? fail_usage(c, "missing", c->operands) : LS_OK;
+}
+
+static ls_status with_setup(ls_comm *comm, const arguments *a) {
+  const ls_job_source source = app_job_source(a);
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  ls_status status = ls_job_create(comm, &source, &job);
+  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = a->command->work(comm, a, setup);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+  return status;
 }
 
 static ls_status run_command(ls_comm *comm, const command *c, int argc, char **argv) {
   arguments a = {0};
   bool help = false;
   LS_TRY(ls_comm_agree(comm, parse(c, argc, argv, &a, &help)));
-  if (!help) return c->run(comm, &a);
+  if (!help) return (c->run ? c->run : with_setup)(comm, &a);
   if (app_is_root(comm)) print_command_usage(c);
   return LS_OK;
 }

@@ -18,7 +18,7 @@ static const unit rates[] = {{"Gb/s", 1e9 / 8}, {"Gbit/s", 1e9 / 8}, {"Mb/s", 1e
                              {"GB/s", 1e9},     {"MB/s", 1e6},       {NULL, 0.0}};
 static const unit times[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"ns", 1e-9}, {NULL, 0.0}};
 
-/* Reads a number with its unit; 0 if the option was not given. */
+/* Reads a number with its unit; 0 without the option. */
 static ls_status read_quantity(const arguments *a, const char *name, const unit *units, double *out) {
   const char *const text = app_option(a, name);
   char known[128] = "";
@@ -41,12 +41,11 @@ static ls_status read_cluster(const ls_comm *comm, const arguments *a, ls_plan_c
   const uint64_t nodes = (uint64_t)ls_comm_size(comm) / (uint64_t)ls_comm_node_size(comm);
   c->nodes = nodes;
   c->ranks_per_node = (uint64_t)ls_comm_node_size(comm);
-  ls_status status = app_read_count(a, "nodes", 1, most, &c->nodes);
-  if (status == LS_OK) status = app_read_count(a, "ranks-per-node", 1, most, &c->ranks_per_node);
-  if (status == LS_OK) status = read_quantity(a, "bandwidth", rates, &c->bandwidth);
-  if (status == LS_OK) status = read_quantity(a, "latency", times, &c->latency);
-  if (status == LS_OK) status = read_quantity(a, "memory-bandwidth", rates, &c->memory_bandwidth);
-  if (status != LS_OK) return status;
+  LS_TRY(app_read_count(a, "nodes", 1, most, &c->nodes));
+  LS_TRY(app_read_count(a, "ranks-per-node", 1, most, &c->ranks_per_node));
+  LS_TRY(read_quantity(a, "bandwidth", rates, &c->bandwidth));
+  LS_TRY(read_quantity(a, "latency", times, &c->latency));
+  LS_TRY(read_quantity(a, "memory-bandwidth", rates, &c->memory_bandwidth));
   const unsigned long long ranks = c->nodes * c->ranks_per_node;
   if (ranks > most)
     return ls_fail(LS_ERR_CONFIG, "--nodes %llu --ranks-per-node %llu: %llu ranks; must be at most %d",
@@ -177,19 +176,12 @@ static void print_json_row(const ls_plan_row *r) {
   app_json_count("ranks_per_node", (double)r->ranks_per_node);
   app_json_count("ranks", (double)r->ranks);
   app_json_count("rows", (double)r->rows);
-  app_json_number("compute_seconds", r->compute);
-  app_json_number("reduce_seconds", r->reduce);
-  app_json_number("update_seconds", r->update);
-  app_json_number("step_seconds", r->step);
-  app_json_number("samples_per_second", r->samples_per_second);
-  app_json_number("efficiency", r->efficiency);
-  app_json_number("run_seconds", r->run_seconds);
-  app_json_number("model_bytes", r->model_bytes);
-  app_json_number("optimizer_bytes", r->optimizer_bytes);
-  app_json_number("buffer_bytes", r->buffer_bytes);
-  app_json_number("save_bytes", r->save_bytes);
-  app_json_number("rank_bytes", r->rank_bytes);
-  app_json_number("node_bytes", r->node_bytes);
+  APP_JSON_NUMBERS(
+      {"compute_seconds", r->compute}, {"reduce_seconds", r->reduce}, {"update_seconds", r->update},
+      {"step_seconds", r->step}, {"samples_per_second", r->samples_per_second},
+      {"efficiency", r->efficiency}, {"run_seconds", r->run_seconds}, {"model_bytes", r->model_bytes},
+      {"optimizer_bytes", r->optimizer_bytes}, {"buffer_bytes", r->buffer_bytes},
+      {"save_bytes", r->save_bytes}, {"rank_bytes", r->rank_bytes}, {"node_bytes", r->node_bytes});
   app_json_close('}');
 }
 
@@ -198,34 +190,31 @@ static void print_json_measured(const ls_plan_costs *c) {
   app_json_count("nodes", c->nodes);
   app_json_count("ranks", c->ranks);
   app_json_count("threads", c->threads);
-  app_json_number("processor_share", c->share);
-  app_json_number("seconds", c->elapsed);
+  APP_JSON_NUMBERS({"processor_share", c->share}, {"seconds", c->elapsed});
   app_json_open("passes", '[');
   for (size_t i = 0; i < c->n_points; i++) {
     app_json_open(NULL, '{');
     app_json_count("rows", (double)c->rows[i]);
-    app_json_number("seconds", c->seconds[i]);
+    APP_JSON_NUMBERS({"seconds", c->seconds[i]});
     app_json_close('}');
   }
   app_json_close(']');
-  app_json_number("update_seconds_a_parameter", c->update + c->square);
-  app_json_number("sum_bytes_per_second", 1.0 / c->sum);
-  app_json_number("copy_bytes_per_second", 1.0 / c->copy);
-  app_json_number("private_bytes", c->private_bytes);
-  app_json_number("shared_bytes", c->shared_bytes);
+  APP_JSON_NUMBERS({"update_seconds_a_parameter", c->update + c->square},
+                   {"sum_bytes_per_second", 1.0 / c->sum}, {"copy_bytes_per_second", 1.0 / c->copy},
+                   {"private_bytes", c->private_bytes}, {"shared_bytes", c->shared_bytes});
   app_json_close('}');
 }
 
-static void print_json(const plan *p) {
+static void print_json(const arguments *a, const plan *p) {
+  (void)a;
   const ls_plan_row *const useful = &p->rows[p->last_useful];
   app_json_open(NULL, '{');
   app_json_count("parameters", (double)p->work.n_params);
   app_json_count("batch_size", (double)p->work.batch_size);
   app_json_count("accumulate", (double)p->work.accumulate);
   app_json_count("steps", (double)p->work.steps);
-  app_json_number("data_bytes", p->work.data_bytes);
-  app_json_number("bandwidth", p->cluster.bandwidth);
-  app_json_number("latency_seconds", p->cluster.latency);
+  APP_JSON_NUMBERS({"data_bytes", p->work.data_bytes}, {"bandwidth", p->cluster.bandwidth},
+                   {"latency_seconds", p->cluster.latency});
   print_json_measured(&p->costs);
   app_json_open("useful", '{');
   app_json_count("nodes", (double)useful->nodes);
@@ -240,7 +229,7 @@ static void print_json(const plan *p) {
 
 /* ------------------------------------------------------------------ the command */
 
-/* BLAS threads of a rank on the planned node: its share of the cores, unless the config sets them. */
+/* BLAS threads per rank on the planned node: its share of the cores, unless the config sets them. */
 static uint64_t threads_of(const ls_comm *comm, const ls_job *job, const ls_plan_cluster *c) {
   const size_t own = (size_t)ls_comm_threads(comm);
   const size_t all = own * (size_t)ls_comm_node_size(comm);
@@ -259,7 +248,7 @@ static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
   if (p->cluster.latency <= 0.0) p->cluster.latency = p->costs.latency;
   if (status == LS_OK) p->n = ls_plan_table(&p->work, &p->costs, &p->cluster, p->rows);
   if (status == LS_OK) p->last_useful = ls_plan_useful_nodes(p->rows, p->n);
-  p->work.segments = NULL; /* owned by the model, which ends here */
+  p->work.segments = NULL; /* owned by the model, which is destroyed here */
   ls_setup_destroy(comm, &setup);
   return status;
 }
@@ -282,13 +271,8 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK) status = check_ranks(comm);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK && job) status = measure(comm, job, &p);
-  if (status == LS_OK && app_is_root(comm)) {
-    if (app_option(a, "json"))
-      print_json(&p);
-    else
-      print_plan(a, &p);
-  }
+  if (status == LS_OK) status = measure(comm, job, &p);
+  if (status == LS_OK && app_is_root(comm)) (app_option(a, "json") ? print_json : print_plan)(a, &p);
   ls_job_destroy(&job);
   return status;
 }
@@ -298,18 +282,14 @@ const command app_plan = {
     .operands = "CONFIG.yaml",
     .help = "predict time and memory of a run on a cluster, and where more ranks stop helping",
     .details =
-        "Measures a pass, the update and the node's memory for some seconds. From these and the network "
-        "it\n"
-        "computes the time of a step with 1, 2, 4 ... ranks on a node, then with 2, 4 ... nodes. Under\n"
-        "mpirun with all ranks of a node, it measures how they slow each other down; with one rank on "
-        "each\n"
-        "of several nodes, it also measures the network, which then need not be given.\n"
+        "Measures passes, the update and the node's memory for a few seconds. From these and the network,\n"
+        "predicts the time of a step with 1, 2, 4 ... ranks on a node, then with 2, 4 ... nodes. Under\n"
+        "mpirun with all ranks of a node, the measurement includes how much they slow each other down.\n"
+        "With one rank on each of several nodes, it includes the network, which then need not be given.\n"
         "Rates: Gb/s (or Gbit/s), Mb/s, GB/s, MB/s; times: ns, us, ms, s. At most 10,000 ranks.",
-    .least = 1,
-    .most = 1,
     .options = {OPTION_SET,
                 {"nodes", 0, "N", "largest number of nodes (1)"},
-                {"ranks-per-node", 0, "N", "ranks of a node (as many as measure here)"},
+                {"ranks-per-node", 0, "N", "ranks of a node (those of this command)"},
                 {"bandwidth", 0, "RATE", "rate of a node's link, each way, such as 25Gb/s"},
                 {"latency", 0, "TIME", "time of a small message between nodes, one way, such as 2us"},
                 {"memory-bandwidth", 0, "RATE",

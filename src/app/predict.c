@@ -1,4 +1,4 @@
-/* lockstep predict. */
+/* lockstep predict: writes predictions as HDF5 or CSV. */
 #include "lockstep/import.h"
 
 #include "internal.h"
@@ -27,13 +27,17 @@ typedef struct work {
 
 /* ----------------------------------------------------------------------- CSV in */
 
-/* Rank 0. Converts the features of a table to a temporary dataset at *out. */
-static ls_status import_table(const ls_predictor *predictor, const char *path, char **out) {
-  const char *const folder = getenv("TMPDIR");
-  *out = ls_format("%s/lockstep-predict-XXXXXX", folder ? folder : "/tmp");
+/* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
+ * nodes can read it. */
+static ls_status import_table(const ls_predictor *predictor, const char *path, const char *output,
+                              char **out) {
+  const char *const slash = strrchr(output, '/');
+  *out = ls_format("%.*slockstep-predict-XXXXXX", slash ? (int)(slash + 1 - output) : 0, output);
   if (!*out) return ls_fail_memory("a path", 0);
   const int reserved = mkstemp(*out); /* the dataset replaces this file */
-  if (reserved < 0) return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
+  if (reserved < 0)
+    return ls_fail(LS_ERR_OUTPUT, "%s: cannot create a temporary file beside it: %s", output,
+                   strerror(errno));
   close(reserved);
   const ls_import_options options = {.output = *out,
                                      .label = "",
@@ -47,13 +51,13 @@ static ls_status import_table(const ls_predictor *predictor, const char *path, c
                  (unsigned long long)summary.features, n_in);
 }
 
-/* Collective. Opens HDF5 data, or a table by way of a temporary dataset. */
+/* Collective. Opens HDF5 data, or a table after its conversion to a temporary dataset. */
 static ls_status open_data(work *w, const char *spec) {
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
   char *temporary = NULL;
   ls_status status = LS_OK;
   if (app_is_root(w->comm) && app_ends_with(spec, tables))
-    status = import_table(w->predictor, spec, &temporary);
+    status = import_table(w->predictor, spec, w->output, &temporary);
   status = ls_comm_agree(w->comm, status);
   if (status == LS_OK)
     status = app_open_data(w->comm, w->predictor, temporary ? temporary : spec, false, &w->dataset);
@@ -61,8 +65,6 @@ static ls_status open_data(work *w, const char *spec) {
   free(temporary);
   return status;
 }
-
-/* -------------------------------------------------------------------- predictions */
 
 /* The predicted class. */
 static size_t class_of(const work *w, const float *row) {
@@ -80,64 +82,46 @@ static ls_status begin_hdf5(work *w) {
   const uint64_t n = w->dataset->n_samples;
   const ls_array values = {.dtype = LS_F32, .n_dims = 2, .dims = {n, w->n_out}};
   const ls_array classes = {.dtype = LS_I32, .n_dims = w->is_multilabel ? 2 : 1, .dims = {n, w->n_out}};
-  ls_status status = ls_store_create(w->output, false, &w->writer);
-  if (status == LS_OK)
-    status = ls_store_begin_array(w->writer, w->is_regression ? "/y" : "/probability", &values);
-  if (status != LS_OK || w->is_regression) return status;
-  status = ls_store_begin_array(w->writer, "/class", &classes);
-  if (status == LS_OK && saved->classes)
-    status = ls_store_write_texts(w->writer, "/class", "classes", (const char *const *)saved->classes,
-                                  saved->n_classes);
-  return status;
+  LS_TRY(ls_store_create(w->output, false, &w->writer));
+  LS_TRY(ls_store_begin_array(w->writer, w->is_regression ? "/y" : "/probability", &values));
+  if (w->is_regression) return LS_OK;
+  LS_TRY(ls_store_begin_array(w->writer, "/class", &classes));
+  if (!saved->classes) return LS_OK;
+  return ls_store_write_texts(w->writer, "/class", "classes", (const char *const *)saved->classes,
+                              saved->n_classes);
 }
 
 static ls_status append_hdf5(work *w, size_t rows) {
   const size_t columns = w->is_multilabel ? w->n_out : 1;
   if (w->is_regression) return ls_store_append(w->writer, "/y", rows, w->chunk);
-  ls_status status = ls_store_append(w->writer, "/probability", rows, w->chunk);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_append(w->writer, "/probability", rows, w->chunk));
   int32_t *const classes = ls_calloc(rows * columns, sizeof *classes);
   if (!classes) return ls_fail_memory("the classes", rows * columns * sizeof *classes);
   for (size_t i = 0; i < rows * columns; i++)
     classes[i] = w->is_multilabel ? w->chunk[i] > 0.5F : (int32_t)class_of(w, w->chunk + i * w->n_out);
-  status = ls_store_append(w->writer, "/class", rows, classes);
+  const ls_status status = ls_store_append(w->writer, "/class", rows, classes);
   free(classes);
   return status;
 }
 
 /* ----------------------------------------------------------------------- CSV out */
 
-static bool needs_quotes(const char *text) {
-  return strpbrk(text, ",\"\r\n") != NULL;
-}
-
-/* Prints a text inside quotes: its own quotes are doubled. */
-static void print_quoted(FILE *out, const char *text) {
-  for (const char *c = text; *c; c++) fprintf(out, *c == '"' ? "\"\"" : "%c", *c);
-}
-
-static void print_class(const work *w, size_t k) {
-  char text[32];
-  const char *const name = app_class_name(w->predictor, k, text, sizeof text);
-  const char *const quote = needs_quotes(name) ? "\"" : "";
-  fputs(quote, w->csv.stream);
-  print_quoted(w->csv.stream, name);
-  fputs(quote, w->csv.stream);
-}
-
-/* Prints the labels above 0.5 as one cell, separated by blanks. */
-static void print_labels(const work *w, const float *row) {
+/* Prints the names of the classes from `first` to `last` as one cell, separated by blanks: of those whose
+ * value in the row is above 0.5, or of all if row is NULL. A cell in quotes doubles the quotes inside. */
+static void print_classes(const work *w, size_t first, size_t last, const float *row) {
   FILE *const csv = w->csv.stream;
   const char *quote = "";
   const char *between = "";
   char text[32];
-  for (size_t k = 0; k < w->n_out; k++)
-    if (row[k] > 0.5F && needs_quotes(app_class_name(w->predictor, k, text, sizeof text))) quote = "\"";
+  for (size_t k = first; k <= last; k++)
+    if ((!row || row[k] > 0.5F) && strpbrk(app_class_name(w->predictor, k, text, sizeof text), ",\"\r\n"))
+      quote = "\"";
   fputs(quote, csv);
-  for (size_t k = 0; k < w->n_out; k++) {
-    if (!(row[k] > 0.5F)) continue;
+  for (size_t k = first; k <= last; k++) {
+    if (row && !(row[k] > 0.5F)) continue;
     fputs(between, csv);
-    print_quoted(csv, app_class_name(w->predictor, k, text, sizeof text));
+    for (const char *c = app_class_name(w->predictor, k, text, sizeof text); *c; c++)
+      fprintf(csv, *c == '"' ? "\"\"" : "%c", *c);
     between = " ";
   }
   fputs(quote, csv);
@@ -152,7 +136,7 @@ static ls_status begin_csv(work *w) {
     if (w->is_regression)
       fprintf(w->csv.stream, w->n_out == 1 ? "y" : "y%zu", k);
     else
-      print_class(w, k);
+      print_classes(w, k, k, NULL);
   }
   putc('\n', w->csv.stream);
   return LS_OK;
@@ -160,10 +144,11 @@ static ls_status begin_csv(work *w) {
 
 static void print_row(const work *w, const float *row) {
   FILE *const csv = w->csv.stream;
+  const size_t class = w->is_regression ? 0 : class_of(w, row);
   if (w->is_multilabel)
-    print_labels(w, row);
+    print_classes(w, 0, w->n_out - 1, row);
   else if (!w->is_regression)
-    print_class(w, class_of(w, row));
+    print_classes(w, class, class, NULL);
   if (w->is_binary) fprintf(csv, ",%.9g", 1.0 - (double)row[0]);
   for (size_t k = 0; k < w->n_out; k++)
     fprintf(csv, k == 0 && w->is_regression ? "%.9g" : ",%.9g", (double)row[k]);
@@ -192,17 +177,17 @@ static void predict_shard(work *w, uint64_t first, size_t rows) {
   ls_normalizer_restore_targets(w->predictor->normalizer, shard.rows, own);
 }
 
-/* Collective. Works by chunks, so that memory does not grow with the data. */
+/* Collective. Predicts in chunks, so that memory does not grow with the data. */
 static ls_status predict_all(work *w) {
-  ls_status status = LS_OK;
-  for (uint64_t first = 0; status == LS_OK && first < w->dataset->n_samples; first += w->chunk_rows) {
+  for (uint64_t first = 0; first < w->dataset->n_samples; first += w->chunk_rows) {
+    ls_status status = LS_OK;
     const size_t rows = ls_size_min(w->chunk_rows, w->dataset->n_samples - first);
     predict_shard(w, first, rows);
     ls_comm_sum_f32(w->comm, w->chunk, rows * w->n_out); /* one rank has each number, the others 0 */
     if (app_is_root(w->comm)) status = w->csv.stream ? append_csv(w, rows) : append_hdf5(w, rows);
-    status = ls_comm_agree(w->comm, status);
+    LS_TRY(ls_comm_agree(w->comm, status));
   }
-  return status;
+  return LS_OK;
 }
 
 /* Local. Allocates memory and, on rank 0, begins the output. */
@@ -214,9 +199,9 @@ static ls_status prepare(work *w) {
   w->is_multilabel = task == LS_TASK_LABELS && w->n_out > 1;
   w->chunk_rows = (size_t)LS_EVALUATE_ROWS * (size_t)ls_comm_size(w->comm);
   w->chunk = ls_calloc(w->chunk_rows * w->n_out, sizeof *w->chunk);
-  if (!w->chunk) return ls_fail_memory("predictions", w->chunk_rows * sizeof *w->chunk);
-  const ls_status status = ls_batch_create(w->dataset, LS_EVALUATE_ROWS, &w->batch);
-  if (status != LS_OK || !app_is_root(w->comm)) return status;
+  if (!w->chunk) return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->chunk);
+  LS_TRY(ls_batch_create(w->dataset, LS_EVALUATE_ROWS, &w->batch));
+  if (!app_is_root(w->comm)) return LS_OK;
   return app_ends_with(w->output, (const char *const[]){".csv", NULL}) ? begin_csv(w) : begin_hdf5(w);
 }
 
@@ -250,9 +235,8 @@ const command app_predict = {
     .help = "write a model's predictions for HDF5 or CSV data",
     .details =
         "HDF5 output has /probability (N, K) and /class (N), or /y (N, K) for a regression. CSV output\n"
-        "has the header `class,<class names>`; one sigmoid output is written as two classes. A CSV file\n"
-        "with a header may have columns that the model does not use; features are found by name.",
-    .least = 2,
-    .most = 2,
+        "has the header `class,<class names>`; one sigmoid output is written as two classes. CSV data "
+        "with\n"
+        "a header may have columns that the model does not use; features are found by name.",
     .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"}},
     .run = run};

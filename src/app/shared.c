@@ -11,8 +11,7 @@
 const char *app_option(const arguments *a, const char *name) {
   for (size_t i = 0; a->command->options[i].name; i++)
     if (strcmp(a->command->options[i].name, name) == 0) return a->values[i];
-  LS_ASSERT(!"an option of the command's table");
-  return NULL;
+  ls_bug(__FILE__, __LINE__, name); /* not an option of the command */
 }
 
 /* Accepts decimal numbers only, whereas strtod also accepts hexadecimal ones, "inf" and "nan". */
@@ -35,16 +34,15 @@ ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uin
   const char *const text = app_option(a, name);
   double number = 0.0;
   if (!text) return LS_OK;
-  if (parse_number(text, &number) && number >= (double)low && number <= (double)high &&
-      number == floor(number)) {
-    *value = (uint64_t)number;
-    return LS_OK;
-  }
-  return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a whole number from %llu to %llu", name, text,
-                 (unsigned long long)low, (unsigned long long)high);
+  if (!parse_number(text, &number) || number < (double)low || number > (double)high ||
+      number != floor(number))
+    return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a whole number from %llu to %llu", name, text,
+                   (unsigned long long)low, (unsigned long long)high);
+  *value = (uint64_t)number;
+  return LS_OK;
 }
 
-/* Reads a number at *text and moves *text behind it. */
+/* Reads an index at *text and moves *text past it. */
 static bool read_index(const char **text, uint64_t *out) {
   if (!isdigit((unsigned char)**text)) return false;
   char *end = NULL;
@@ -53,7 +51,7 @@ static bool read_index(const char **text, uint64_t *out) {
   return true;
 }
 
-/* Reads an index or a range at *text and moves *text to the comma behind it or to the end. */
+/* Reads an index or a range at *text and moves *text to the comma after it or to the end. */
 static bool read_range(const char **text, uint64_t *first, uint64_t *last) {
   if (!read_index(text, first)) return false;
   *last = *first;
@@ -107,19 +105,6 @@ ls_job_source app_job_source(const arguments *a) {
   return (ls_job_source){.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
 }
 
-ls_status app_with_setup(ls_comm *comm, const arguments *a,
-                         ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup)) {
-  const ls_job_source source = app_job_source(a);
-  ls_job *job = NULL;
-  ls_setup *setup = NULL;
-  ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
-  if (status == LS_OK) status = work(comm, a, setup);
-  ls_setup_destroy(comm, &setup);
-  ls_job_destroy(&job);
-  return status;
-}
-
 ls_status app_check_output(const arguments *a, const char *output) {
   char *file = NULL;
   char *group = NULL;
@@ -134,13 +119,13 @@ ls_status app_check_output(const arguments *a, const char *output) {
 ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char *spec, bool with_targets,
                         ls_dataset **out) {
   const ls_job *const job = predictor->job;
-  const ls_target_kind target = ls_target_of((ls_loss)job->train.loss);
   const ls_dataset_request request = {.spec = spec,
                                       .role = "test",
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .may_differ = true,
-                                      .target = with_targets ? target : LS_TARGET_NONE,
+                                      .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
+                                                             : LS_TARGET_NONE,
                                       .n_features = job->model->n_in};
   ls_status status = ls_dataset_open(comm, &request, out);
   if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
@@ -177,14 +162,11 @@ void app_json_close(char bracket) {
 
 static void print_number(const char *name, double value, int digits) {
   begin_member(name);
-  if (isfinite(value))
-    printf("%.*g", digits, value);
-  else
-    printf("null");
+  printf(isfinite(value) ? "%.*g" : "null", digits, value);
 }
 
-void app_json_number(const char *name, double value) {
-  print_number(name, value, 9);
+void app_json_numbers(const app_number *numbers) {
+  for (; numbers->name; numbers++) print_number(numbers->name, numbers->value, 9);
 }
 
 void app_json_count(const char *name, double value) {

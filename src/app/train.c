@@ -1,4 +1,4 @@
-/* lockstep train. */
+/* lockstep train: trains a model or resumes its training. */
 #include "lockstep/train.h"
 
 #include "internal.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* srun without PMI starts N single ranks without an error; each would train the whole model. */
+/* Rejects a start by srun without PMI, which runs N separate programs of one rank each. */
 static ls_status check_launcher(const ls_comm *comm) {
   const char *const tasks = getenv("SLURM_NTASKS");
   if (ls_comm_size(comm) > 1 || !tasks || strtol(tasks, NULL, 10) <= 1 || getenv("LOCKSTEP_SINGLE"))
@@ -20,8 +20,8 @@ static ls_status check_launcher(const ls_comm *comm) {
                  tasks);
 }
 
-/* Rank 0. Checks the output before the data are read. A first run into the config's own folder would
- * overwrite the config. */
+/* Rank 0. Checks the output before the data are read. A first run in the config's own folder would
+ * overwrite a config named config.yaml. */
 static ls_status check_output(const char *config, const char *output) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/config.yaml", output);
@@ -64,8 +64,7 @@ static ls_status check_job(ls_comm *comm, const arguments *a, const ls_job *job,
   if (app_option(a, "init-layers"))
     status = app_read_list(a, "init-layers", "layer", job->model->n_layers, set_flag, layers);
   if (status == LS_OK && !output)
-    status =
-        ls_fail(LS_ERR_CONFIG, "%s: no output directory; add `output: DIR`, or give --output DIR", path);
+    status = ls_fail(LS_ERR_CONFIG, "%s: output: missing; add `output: DIR`, or give --output DIR", path);
   if (status == LS_OK && app_is_root(comm)) status = check_output(path, output);
   return ls_comm_agree(comm, status);
 }
@@ -101,13 +100,10 @@ const command app_train = {
         "The run directory receives config.yaml, metrics.csv, diagnostics.csv, train.log, model.h5 and\n"
         "checkpoints/. The same command, run again, resumes from the newest checkpoint, on any number of\n"
         "ranks.\n\n"
-        "--init-from starts a new run with the weights of another model, for fine-tuning: all weights "
-        "with\n"
+        "--init-from starts a new run with the weights of another model, for fine-tuning: all weights of\n"
         "the same path and shape or, with --init-layers, all weights of the listed layers. The new run\n"
         "normalises inputs by its own data; a warning reports features whose range differs much from that\n"
         "of the other model. A run that resumes ignores --init-from.",
-    .least = 1,
-    .most = 1,
     .options = {OPTION_SET,
                 {"output", 'o', "DIR", "run directory; overrides output:"},
                 {"resume", 0, "auto|never|FILE",

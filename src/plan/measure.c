@@ -1,4 +1,4 @@
-/* Measures the costs of one rank: passes over several numbers of rows, the update, memory, network. */
+/* Measures the costs of one rank: passes by number of rows, update, memory, network. */
 #include "lockstep/plan.h"
 
 #include <math.h>
@@ -8,16 +8,16 @@
 #include <unistd.h>
 
 #define ROUNDS        7
-#define ROUND_SECONDS 0.01              /* the shortest round */
-#define ALL_SECONDS   4.0               /* no further numbers of rows after this time */
-#define MEMORY_LEAST  ((size_t)1 << 16) /* floats that are summed and copied */
+#define ROUND_SECONDS 0.01              /* least duration of a round */
+#define ALL_SECONDS   4.0               /* after which no further number of rows is measured */
+#define MEMORY_LEAST  ((size_t)1 << 16) /* floats to sum and copy */
 #define MEMORY_MOST   ((size_t)1 << 22)
 
 typedef struct bench {
   ls_comm *comm;
   ls_setup *setup;
   ls_metric *metric;
-  uint64_t position;           /* of the next sample in the order of the epoch */
+  uint64_t position;           /* of the next sample in the epoch's order */
   size_t sums;                 /* reductions requested by layers in the last pass */
   double pass, update, square; /* seconds so far */
 } bench;
@@ -30,25 +30,22 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static double median(double values[ROUNDS]) {
-  qsort(values, ROUNDS, sizeof *values, ascending);
-  return values[ROUNDS / 2];
-}
-
-/* Collective. Replaces seconds (n) by their maximum over the ranks, since a step waits for the slowest
- * rank. slots: (size, n), a workspace */
-static void take_slowest(ls_comm *comm, size_t n, double *seconds, double *slots) {
+/* Collective. The medians of n kinds of rounds on the slowest rank, for which a step waits.
+ * slots: (size, n), a workspace */
+static void summarise(ls_comm *comm, size_t n, double rounds[][ROUNDS], double *slots, double *seconds) {
   const size_t size = (size_t)ls_comm_size(comm);
   memset(slots, 0, size * n * sizeof *slots);
-  memcpy(slots + (size_t)ls_comm_rank(comm) * n, seconds, n * sizeof *slots);
+  for (size_t i = 0; i < n; i++) {
+    qsort(rounds[i], ROUNDS, sizeof *rounds[i], ascending);
+    slots[(size_t)ls_comm_rank(comm) * n + i] = seconds[i] = rounds[i][ROUNDS / 2];
+  }
   ls_comm_sum_f64(comm, slots, size * n);
-  for (size_t k = 0; k < size; k++)
-    for (size_t i = 0; i < n; i++) seconds[i] = fmax(seconds[i], slots[k * n + i]);
+  for (size_t k = 0; k < size * n; k++) seconds[k % n] = fmax(seconds[k % n], slots[k]);
 }
 
 /* ----------------------------------------------------------------------- a step */
 
-/* Replaces the sum over ranks, since this rank has the whole batch. */
+/* Counts a layer's sum over ranks instead of computing it: the measured batch is on this rank alone. */
 static void count_sum(void *context, double *x, size_t n) {
   (void)x;
   (void)n;
@@ -84,7 +81,7 @@ static void forward_backward(bench *b, const ls_partition *partition) {
   ls_forward_backward(b->setup->job->model, &pass, batch->x, &loss);
 }
 
-/* An update with learning rate 0, which leaves the parameters unchanged. */
+/* Runs an update with learning rate 0, which leaves the parameters unchanged. */
 static void update(bench *b) {
   ls_job *const job = b->setup->job;
   ls_model *const model = job->model;
@@ -135,18 +132,18 @@ static void measure_rows(bench *b, const ls_partition *partition, double *slots,
     rounds[UPDATE][r] = b->update / (double)steps;
     rounds[SQUARE][r] = b->square / (double)steps;
   }
-  for (int k = 0; k < KINDS; k++) seconds[k] = median(rounds[k]);
-  take_slowest(b->comm, KINDS, seconds, slots);
+  summarise(b->comm, KINDS, rounds, slots, seconds);
 }
 
-/* A partition of so many units: lanes of lane_rows rows, or, if lane_rows is 0, rows of one lane. */
+/* Makes a partition of `units` lanes of lane_rows rows or, if lane_rows is 0, of one lane of `units` rows.
+ */
 static void make_partition(size_t units, size_t lane_rows, ls_partition *partition) {
   *partition = (ls_partition){.n_lanes = lane_rows ? units : 1};
   if (!lane_rows) partition->lanes[1] = units;
   for (size_t l = 0; l < units && lane_rows; l++) partition->lanes[l + 1] = (l + 1) * lane_rows;
 }
 
-/* Collective. Measures 1, 2, 4 ... units up to all of them, as long as time remains. */
+/* Collective. Measures 1, 2, 4 ... units (rows or lanes) up to the whole batch, as long as time remains. */
 static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
   const ls_setup *const setup = b->setup;
   const ls_model *const model = setup->job->model;
@@ -169,7 +166,7 @@ static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
     has_more = units < most && ls_clock() - start < ALL_SECONDS;
     ls_comm_broadcast(b->comm, &has_more, sizeof has_more);
   }
-  /* Fewer rows never take longer; a measurement that says so was disturbed. */
+  /* Fewer rows cannot take longer, except in a disturbed measurement. */
   for (size_t i = costs->n_points - 1; i-- > 0;)
     costs->seconds[i] = fmin(costs->seconds[i], costs->seconds[i + 1]);
   costs->update /= (double)costs->n_points;
@@ -179,13 +176,13 @@ static void measure_passes(bench *b, double *slots, ls_plan_costs *costs) {
 
 /* ----------------------------------------------------------------------- memory */
 
-/* Collective. One round: this rank sums its part of all ranks' vectors, (ranks, n), and copies the other
- * parts.  own: (n) */
+/* Collective. One round: sums this rank's part of the vectors of all ranks, and copies the other parts.
+ * all: (ranks, n); own: (n) */
 static void use_memory(ls_comm *comm, float *all, size_t n, float *own, double *sum, double *copy) {
   const size_t size = (size_t)ls_comm_size(comm);
   const size_t rank = (size_t)ls_comm_rank(comm);
   const size_t part = n / size;
-  for (size_t i = 0; i < n; i++) all[rank * n + i] = 1.0F; /* as after backward: in this core's cache */
+  for (size_t i = 0; i < n; i++) all[rank * n + i] = 1.0F; /* in this core's cache, as after backward */
   ls_comm_barrier(comm);
   const double start = ls_clock();
   for (size_t k = 0; k < size; k++) ls_math_add_scaled(part, 1.0F, all + k * n + rank * part, own);
@@ -196,7 +193,7 @@ static void use_memory(ls_comm *comm, float *all, size_t n, float *own, double *
   ls_comm_barrier(comm);
 }
 
-/* Collective. Measures the seconds per byte. */
+/* Collective. Measures the seconds to sum and to copy a byte. */
 static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, ls_plan_costs *costs) {
   const size_t size = (size_t)ls_comm_size(comm);
   const size_t most = ls_size_max(MEMORY_MOST / size, MEMORY_LEAST);
@@ -209,8 +206,8 @@ static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, l
   for (int r = -1; status == LS_OK && r < ROUNDS; r++) /* one round to warm up */
     use_memory(comm, all.data, n, own, &rounds[0][r < 0 ? 0 : r], &rounds[1][r < 0 ? 0 : r]);
   if (status == LS_OK) {
-    double seconds[2] = {median(rounds[0]), median(rounds[1])};
-    take_slowest(comm, 2, seconds, slots);
+    double seconds[2];
+    summarise(comm, 2, rounds, slots, seconds);
     costs->sum = seconds[0];
     costs->copy = seconds[1];
   }
@@ -223,23 +220,21 @@ static ls_status measure_memory(ls_comm *comm, size_t n_params, double *slots, l
 
 #define NETWORK_LEAST ((size_t)1 << 18) /* floats, the size of a typical gradient */
 #define FEW           8
-#define LARGE_SUMS    2 /* per round, in sequence, so that ranks wait for each other only once */
+#define LARGE_SUMS    2 /* per round, after one barrier */
 #define SMALL_SUMS    8
-#define WARM_UP       2 /* rounds, in which TCP adapts to the link */
+#define WARM_UP       2 /* rounds during which TCP adapts to the link */
 
-static double time_large(ls_comm *comm, float *x, size_t n) {
-  ls_comm_barrier(comm);
-  const double start = ls_clock();
-  for (int i = 0; i < LARGE_SUMS; i++) ls_comm_sum_f32(comm, x, n);
-  return (ls_clock() - start) / LARGE_SUMS;
-}
-
-static double time_small(ls_comm *comm) {
+/* Collective. The seconds of a sum of a large vector, x (n), and of a sum of a few numbers. */
+static void time_sums(ls_comm *comm, float *x, size_t n, double *large, double *small) {
   double few[FEW] = {0};
   ls_comm_barrier(comm);
   const double start = ls_clock();
+  for (int i = 0; i < LARGE_SUMS; i++) ls_comm_sum_f32(comm, x, n);
+  *large = (ls_clock() - start) / LARGE_SUMS;
+  ls_comm_barrier(comm);
+  const double next = ls_clock();
   for (int i = 0; i < SMALL_SUMS; i++) ls_comm_sum_f64(comm, few, FEW);
-  return (ls_clock() - start) / SMALL_SUMS;
+  *small = (ls_clock() - next) / SMALL_SUMS;
 }
 
 /* Collective. Measures sums over the nodes and derives the rate and latency of the links. */
@@ -249,15 +244,13 @@ static ls_status measure_network(ls_comm *comm, size_t n_params, double *slots, 
   float *x = ls_calloc(n, sizeof *x);
   const ls_status status =
       ls_comm_agree(comm, x ? LS_OK : ls_fail_memory("measuring the network", n * sizeof *x));
-  for (int r = -WARM_UP; status == LS_OK && r < ROUNDS; r++) {
-    rounds[0][r < 0 ? 0 : r] = time_large(comm, x, n);
-    rounds[1][r < 0 ? 0 : r] = time_small(comm);
-  }
+  for (int r = -WARM_UP; status == LS_OK && r < ROUNDS; r++)
+    time_sums(comm, x, n, &rounds[0][r < 0 ? 0 : r], &rounds[1][r < 0 ? 0 : r]);
   free(x);
   if (status != LS_OK) return status;
-  double seconds[2] = {median(rounds[0]), median(rounds[1])};
+  double seconds[2];
   ls_plan_link link = {.gamma = costs->sum};
-  take_slowest(comm, 2, seconds, slots);
+  summarise(comm, 2, rounds, slots, seconds);
   ls_plan_fit_link((uint64_t)ls_comm_size(comm), (double)(n * sizeof(float)), seconds[1], seconds[0],
                    &link);
   costs->latency = link.alpha;
@@ -281,7 +274,7 @@ void ls_plan_resident(double *private_bytes, double *shared_bytes) {
   if (file) fclose(file);
 }
 
-/* Updates the private memory outside model, optimizer and data: buffers of BLAS, HDF5 and MPI. */
+/* Adds the buffers that BLAS, HDF5 and MPI have allocated since start-up to the private memory. */
 static void update_resident(const ls_setup *setup, ls_plan_costs *costs) {
   const ls_job *const job = setup->job;
   double now = 0.0;
@@ -295,22 +288,18 @@ static void update_resident(const ls_setup *setup, ls_plan_costs *costs) {
 
 /* ------------------------------------------------------------- the measurement */
 
-static double processor_seconds(void) {
-  return (double)clock() / CLOCKS_PER_SEC;
-}
-
 /* Collective. */
 static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   ls_model *const model = b->setup->job->model;
   const double start = ls_clock();
-  const double worked = processor_seconds();
+  const clock_t processor_start = clock();
   ls_model_initialise(model, b->setup->job->train.seed);
   measure_passes(b, slots, costs);
-  costs->share = fmin((processor_seconds() - worked) / (ls_clock() - start), 1.0);
+  const double used = (double)(clock() - processor_start) / CLOCKS_PER_SEC;
+  costs->share = fmin(used / (ls_clock() - start), 1.0);
   update_resident(b->setup, costs);
-  const ls_status status = measure_memory(b->comm, model->n_params, slots, costs);
-  if (status != LS_OK || costs->nodes == 1) return status;
-  return measure_network(b->comm, model->n_params, slots, costs);
+  LS_TRY(measure_memory(b->comm, model->n_params, slots, costs));
+  return costs->nodes == 1 ? LS_OK : measure_network(b->comm, model->n_params, slots, costs);
 }
 
 ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) {
@@ -323,7 +312,7 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   costs->ranks = ls_comm_node_size(comm);
   costs->threads = setup->threads;
   double *slots = ls_calloc((size_t)ls_comm_size(comm), KINDS * sizeof *slots);
-  ls_status status = slots ? LS_OK : ls_fail_memory("measuring", 0);
+  ls_status status = slots ? LS_OK : ls_fail_memory("the measurement", 0);
   if (status == LS_OK) status = ls_metric_create(job->task, job->model->n_out, false, &b.metric);
   if (status == LS_OK) ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
   ls_order_begin(setup->order, 0);

@@ -22,7 +22,7 @@ double ls_plan_pass(const ls_plan_costs *c, size_t rows) {
 
 /* ------------------------------------------------------------------------- reduce */
 
-/* The inputs of all parts of the model. */
+/* The inputs of the cost model. */
 typedef struct scene {
   const ls_plan_work *work;
   const ls_plan_costs *costs;
@@ -33,9 +33,8 @@ typedef struct scene {
   double pass;  /* seconds of the step's last pass */
 } scene;
 
-/* Within a node, each rank reads its 1/P of all P gradients and copies the sums of the other ranks: for one
- * rank, the bytes of one vector twice. The node's memory carries this for all ranks, copies counted twice.
- */
+/* Within a node of P ranks, each rank sums its 1/P of the P gradients, then copies the (P-1)/P that the
+ * other ranks have summed. The node's memory carries this for all ranks, and copies twice. */
 static double node_seconds(const scene *s) {
   const double p = (double)s->cluster->ranks_per_node;
   if (s->cluster->ranks_per_node == 1) return 0.0;
@@ -45,8 +44,8 @@ static double node_seconds(const scene *s) {
   return fmax(own, least) + 2.0 * ls_plan_small(&s->link, 1, s->cluster->ranks_per_node);
 }
 
-/* The sum of the parts from other nodes, and the conversion to bfloat16 and back: read the rounding error
- * of the last step, write it, read the received part. */
+/* The sum of the parts from other nodes, and the conversion to bfloat16 and back, which reads and writes
+ * the rounding error and reads the received part. */
 static double arithmetic(const scene *s, double share) {
   const double q = (double)s->cluster->nodes;
   const double own = share * s->bytes / (double)s->cluster->ranks_per_node;
@@ -69,13 +68,13 @@ static double network_sharded(const scene *s) {
          ls_plan_exchange(&s->link, q, s->bytes);
 }
 
-/* Multiplications per row in the product of a block; forward, dW and dx need this number each. */
+/* Multiplications per row in each of the products of a block: forward, dW and dx. */
 static double products(const ls_segment *segment) {
   return segment->row.n_dims > 0 ? (double)ls_segment_count(segment) : 0.0;
 }
 
-/* Multiplications per row of a pass: forward, dW and dx of each block, but no dx of the first layer, whose
- * index is *last, since backward finishes it last. */
+/* Multiplications per row of a pass: forward, dW and dx of each block, but no dx of the first layer. *last
+ * becomes the index of the first layer's block, which backward finishes last. */
 static double all_products(const ls_plan_work *w, size_t *last) {
   double sum = 0.0;
   *last = 0;
@@ -86,8 +85,8 @@ static double all_products(const ls_plan_work *w, size_t *last) {
   return w->n_segments ? fmax(sum - products(&w->segments[*last]), 1.0) : 1.0;
 }
 
-/* Buckets queue for the link as backward finishes them, each dW gradually. The time that the queue still
- * needs when backward ends is not hidden: at least that of the last bucket. */
+/* Buckets queue for the link while backward computes each dW. The time from the end of backward to the end
+ * of the queue is not hidden; it includes at least the last bucket. */
 static double network_overlap(const scene *s) {
   const ls_plan_work *const w = s->work;
   size_t last = 0;
@@ -115,8 +114,8 @@ static double network_overlap(const scene *s) {
   return fmax(link_free + latency - now, 0.0);
 }
 
-/* Every rank exchanges the whole vector with every other rank: the link carries it once for each rank of
- * its node, in both directions. */
+/* Every rank exchanges the whole vector with all other ranks, so the link carries it once per rank of the
+ * node in each direction. */
 static double network_tree(const scene *s) {
   const double p = (double)s->cluster->ranks_per_node;
   const double q = (double)s->cluster->nodes;
@@ -171,7 +170,7 @@ static void apply_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
   row->step = row->compute + row->reduce + row->update;
 }
 
-/* The requested mode, or the fastest. */
+/* Applies the requested mode, or the fastest. */
 static void choose_mode(const scene *s, ls_plan_row *row) {
   apply_mode(s, s->work->mode == LS_PLAN_AUTO ? LS_PLAN_ALLREDUCE : s->work->mode, row);
   if (s->work->mode != LS_PLAN_AUTO) return;

@@ -9,32 +9,30 @@ static ls_plan_mode mode_of(const ls_job *job) {
   return job->train.reproducible ? LS_PLAN_TREE : modes[job->sync.mode];
 }
 
-/* Bytes of the model and of the inputs of a batch, for passes of at most `rows` rows. */
+/* Bytes of a model for passes of at most `rows` rows, and of their inputs. */
 static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   const ls_job *const job = setup->job;
   const ls_model *const built = job->model;
   ls_model *model = NULL;
-  ls_status status = ls_model_parse(job->config, built->loss, &model);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_model_parse(job->config, built->loss, &model));
   model->l1 = built->l1;
   model->l2 = built->l2;
   model->max_lanes = built->max_lanes;
-  status = ls_model_infer_shapes(model, &built->in);
+  ls_status status = ls_model_infer_shapes(model, &built->in);
   if (status == LS_OK) status = ls_model_build(model, rows);
   *out = status == LS_OK ? (double)(model->arena.capacity + rows * built->n_in * sizeof(float)) : 0.0;
   ls_model_destroy(&model);
   return status;
 }
 
-/* A rank's model holds at least a pass of evaluation. The difference of two sizes gives the bytes per row.
- */
+/* A rank's model holds at least a pass of evaluation. Two sizes give the bytes per row. */
 static ls_status measure_model(const ls_setup *setup, ls_plan_work *out) {
   double more = 0.0;
   out->least_rows = LS_EVALUATE_ROWS;
-  ls_status status = bytes_with(setup, LS_EVALUATE_ROWS, &out->least_bytes);
-  if (status == LS_OK) status = bytes_with(setup, 2 * (size_t)LS_EVALUATE_ROWS, &more);
+  LS_TRY(bytes_with(setup, LS_EVALUATE_ROWS, &out->least_bytes));
+  LS_TRY(bytes_with(setup, 2 * (size_t)LS_EVALUATE_ROWS, &more));
   out->row_bytes = (more - out->least_bytes) / LS_EVALUATE_ROWS;
-  return status;
+  return LS_OK;
 }
 
 ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out) {

@@ -322,7 +322,7 @@ USAGE_CASES = [
     Case("operand missing", USAGE, ("CONFIG.yaml", "lockstep train --help"), words=("train",)),
     Case("second operand missing", USAGE, ("DATA.h5", "lockstep evaluate --help"), words=("evaluate", "model.h5")),
     Case("operand too many", USAGE, ("more.yaml", "lockstep train --help"), words=(*TRAIN, "more.yaml")),
-    Case("top k of no more classes", USAGE, ("--top-k 3", "below 3"), runs="run",
+    Case("top k equal to the number of classes", USAGE, ("--top-k 3", "number of classes", "3 classes"), runs="run",
          words=("evaluate", "run/model.h5", "data.h5", "--top-k", "3")),
     Case("predict without -o", USAGE, ("error: -o", "predict --help|predict -h|OUT"), words=("predict", "run/model.h5", "data.h5"), runs="run"),
     Case("predict to an unknown format", USAGE, ("out.txt", ".h5", ".csv"), runs="run",

@@ -321,7 +321,7 @@ def tables_in_and_out(folder):
         result.must([line[0] for line in lines] == [names[k] for k in made["class"]], "classes go by their names")
         again = predict(folder, name)
         must_be_near(result, again["probability"], made["probability"], name)
-    result.must(not list(folder.glob("lockstep-*")), "no temporary file may stay")
+    result.must(not list(folder.glob("lockstep-*")), "predict must remove its temporary file")
 
 
 def names_are_quoted_in_tables(folder):
