@@ -34,7 +34,7 @@ typedef struct ls_pass {
   void (*sum)(void *context, double *x, size_t n);
 
   /* Backward calls this as gradients become final: all gradients before `end` in the model's memory are
-   * final. end NULL: no new ones, but pending communication may progress. NULL: nobody waits. */
+   * final. end NULL: no new ones, but pending communication may progress. NULL: not needed. */
   void (*ready)(void *context, const float *end);
   void *context;
 } ls_pass;
@@ -47,7 +47,7 @@ static inline size_t ls_pass_rows(const ls_pass *pass) {
 /* ------------------------------------------------------------------ a layer */
 
 /* A block of parameters or state of a layer, with `rows` rows of the shape `row` (see ls_segment). The
- * model owns the memory and sets the views. */
+ * model owns the memory and sets the views; those of the parameters of a layer are adjacent. */
 typedef struct ls_param {
   const char *name; /* "W" */
   ls_segment_kind kind;
@@ -95,7 +95,7 @@ struct ls_layer {
   void *kept;            /* memory of this layer alone, such as a mask that backward needs */
   size_t workspace_size; /* bytes that this layer requested, without those of inner layers */
   void *workspace;       /* shared with all other layers; undefined at the start of each call */
-  float *fold;           /* (levels, parameters), in the workspace: gradients of lanes; NULL: one lane */
+  size_t fold;           /* offset in the workspace: gradients of lanes, (levels, parameters) */
   float *output;         /* (rows, n_out): result of the latest forward pass, before a linked activation;
                             memory of the model or the enclosing layer */
 };
@@ -137,8 +137,8 @@ struct ls_layer_type {
   /* Returns the list of the inner layers, which become the children. NULL: no inner layers. */
   ls_node *(*list)(const ls_layer *layer);
 
-  /* Sets `out`, params and states from `in`, and infers the shapes of inner layers. LS_ERR_CONFIG if the
-   * layer cannot process the input; the message names both shapes. */
+  /* Sets `out`, params and states from `in`; or, with inner layers, `out` alone, and infers their shapes.
+   * LS_ERR_CONFIG if the layer cannot process the input; the message names both shapes. */
   ls_status (*shape)(ls_layer *layer);
 
   /* Sets the initial values of its own parameters and state, keyed on (seed, layer, block, row, element).
@@ -177,7 +177,7 @@ size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t ma
 
 /* Sets the workspace, of that many bytes, of a layer and its inner layers. Borrowed; all layers of a model
  * may share it. */
-void ls_layer_set_workspace(ls_layer *layer, void *workspace, size_t max_lanes);
+void ls_layer_set_workspace(ls_layer *layer, void *workspace);
 
 /* For `reserve`: requests count * size bytes of workspace and returns their offset in it. */
 size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t size);

@@ -3,36 +3,34 @@
 
 #include <string.h>
 
-/* The fold buffer of a block of parameters on a level. Level 0, the sum of all lanes, is the gradient
- * itself, unless the pass adds to the gradient. */
-static float *level_of(const ls_layer *layer, const ls_pass *pass, size_t param, size_t level) {
-  if (level == 0 && !pass->adds) return layer->params[param].grad;
-  LS_ASSERT(layer->fold);
-  float *at = layer->fold + level * ls_layer_n_params(layer);
-  for (size_t p = 0; p < param; p++) at += ls_param_count(&layer->params[p]);
-  return at;
+/* The gradients of all parameters of a layer on a level of the fold. Level 0, the sum of all lanes, is the
+ * gradient itself, unless the pass adds to the gradient. */
+static float *level_of(const ls_layer *layer, const ls_pass *pass, size_t level) {
+  if (level == 0 && !pass->adds) return layer->params[0].grad;
+  return (float *)(void *)((unsigned char *)layer->workspace + layer->fold) +
+         level * ls_layer_n_params(layer);
 }
 
 /* Sets the blocks that backward overwrites with the gradients of a lane. */
 static void set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, ls_rows *rows) {
   const bool is_only = pass->n_lanes == 1;
+  float *at = is_only ? layer->params[0].grad : level_of(layer, pass, ls_lane_level(lane));
   rows->beta = is_only && pass->adds ? 1.0F : 0.0F;
-  for (size_t p = 0; p < layer->n_params; p++)
-    rows->grads[p] = is_only ? layer->params[p].grad : level_of(layer, pass, p, ls_lane_level(lane));
+  for (size_t p = 0; p < layer->n_params; p++) {
+    rows->grads[p] = at;
+    at += ls_param_count(&layer->params[p]);
+  }
 }
 
 /* Folds the complete gradients of a lane. */
 static void fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane) {
   const bool is_last = lane + 1 == pass->n_lanes;
-  if (pass->n_lanes == 1) return;
-  for (size_t p = 0; p < layer->n_params; p++) {
-    const size_t n = ls_param_count(&layer->params[p]);
-    size_t top = ls_lane_level(lane);
-    for (size_t merges = ls_lane_merges(lane, pass->n_lanes); merges > 0; merges--, top--)
-      ls_math_add_scaled(n, 1.0F, level_of(layer, pass, p, top), level_of(layer, pass, p, top - 1));
-    if (pass->adds && is_last)
-      ls_math_add_scaled(n, 1.0F, level_of(layer, pass, p, 0), layer->params[p].grad);
-  }
+  const size_t n = ls_layer_n_params(layer);
+  size_t top = ls_lane_level(lane);
+  if (pass->n_lanes == 1 || n == 0) return;
+  for (size_t merges = ls_lane_merges(lane, pass->n_lanes); merges > 0; merges--, top--)
+    ls_math_add_scaled(n, 1.0F, level_of(layer, pass, top), level_of(layer, pass, top - 1));
+  if (pass->adds && is_last) ls_math_add_scaled(n, 1.0F, level_of(layer, pass, 0), layer->params[0].grad);
 }
 
 /* The rows of a lane, from all rows of the pass. */

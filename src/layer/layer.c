@@ -70,27 +70,19 @@ size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t s
   return offset;
 }
 
-/* Floats for the gradients of lanes; 0 with one lane. */
-static size_t fold_count(const ls_layer *layer, size_t max_lanes) {
-  return max_lanes > 1 ? ls_lane_depth(max_lanes) * ls_layer_n_params(layer) : 0;
-}
-
 size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t max_lanes) {
+  const size_t levels = max_lanes > 1 ? ls_lane_depth(max_lanes) : 0;
   size_t inner = 0;
   layer->workspace_size = 0;
   if (layer->type->reserve) layer->type->reserve(layer, arena, rows);
+  layer->fold = ls_layer_request(layer, arena, ls_layer_n_params(layer), levels * sizeof(float));
   for (size_t k = 0; k < layer->n_children; k++)
     inner = ls_size_max(inner, ls_layer_reserve(layer->children[k], arena, rows, max_lanes));
-  const size_t own = extend(arena, inner, layer->workspace_size, 1);
-  return extend(arena, own, fold_count(layer, max_lanes), sizeof(float));
+  return extend(arena, layer->workspace_size, inner, 1);
 }
 
-void ls_layer_set_workspace(ls_layer *layer, void *workspace, size_t max_lanes) {
-  unsigned char *const base = workspace;
-  layer->workspace = base;
-  layer->fold = max_lanes > 1 ? (float *)(void *)(base + layer->workspace_size) : NULL;
-  unsigned char *const inner =
-      base + extend(&(ls_arena){0}, layer->workspace_size, fold_count(layer, max_lanes), sizeof(float));
+void ls_layer_set_workspace(ls_layer *layer, void *workspace) {
+  layer->workspace = workspace;
   for (size_t k = 0; k < layer->n_children; k++)
-    ls_layer_set_workspace(layer->children[k], inner, max_lanes);
+    ls_layer_set_workspace(layer->children[k], (unsigned char *)workspace + layer->workspace_size);
 }

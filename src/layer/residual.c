@@ -85,6 +85,7 @@ static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   ls_layer_forward(skip, pass, rows->x);
 }
 
+/* A half of the workspace, in turn. */
 static float *delta_of(const ls_layer *layer, size_t k) {
   return (float *)(void *)((unsigned char *)layer->workspace + k % 2 * (layer->workspace_size / 2));
 }

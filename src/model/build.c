@@ -142,7 +142,7 @@ static void take_memory(ls_model *model) {
         ls_size_max(workspace_size, ls_layer_reserve(model->layers[i], arena, rows, model->max_lanes));
   void *const workspace = ls_arena_take(arena, workspace_size, 1);
   for (size_t i = 0; workspace && i < model->n_layers; i++)
-    ls_layer_set_workspace(model->layers[i], workspace, model->max_lanes);
+    ls_layer_set_workspace(model->layers[i], workspace);
 }
 
 /* Points each layer's parameters and state to their segments. */

@@ -23,17 +23,12 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float 
   return x;
 }
 
-/* The end of the gradients of a layer and its inner layers; NULL if it has none. */
+/* The end of the gradients of a layer, or of its first inner layer with parameters, whose gradients have
+ * the highest addresses; NULL if it has none. */
 static const float *end_of(const ls_layer *layer) {
+  if (layer->n_params > 0) return layer->params[0].grad + ls_layer_n_params(layer);
   const float *end = NULL;
-  for (size_t p = 0; p < layer->n_params; p++) {
-    const float *const own = layer->params[p].grad + ls_param_count(&layer->params[p]);
-    end = !end || own > end ? own : end;
-  }
-  for (size_t k = 0; k < layer->n_children; k++) {
-    const float *const inner = end_of(layer->children[k]);
-    end = !end || (inner && inner > end) ? inner : end;
-  }
+  for (size_t k = 0; !end && k < layer->n_children; k++) end = end_of(layer->children[k]);
   return end;
 }
 

@@ -54,13 +54,13 @@ static void build_state(rig *r) {
 static void take_memory(rig *r) {
   r->workspace_size = ls_layer_reserve(r->layer, &r->arena, ROWS, MOST_LANES);
   r->workspace = ls_arena_take(&r->arena, r->workspace_size, 1);
-  if (r->workspace) ls_layer_set_workspace(r->layer, r->workspace, MOST_LANES);
+  if (r->workspace) ls_layer_set_workspace(r->layer, r->workspace);
 }
 
 /* Memory for the layer's parameters, the layer itself and a batch. */
 static void rig_build(rig *r) {
   ls_layer *const layer = r->layer;
-  assert_int_equal(ls_layer_infer_shapes(layer, &(ls_shape){1, {N_IN}}), LS_OK);
+  assert_int_equal(ls_layer_infer_shapes(layer, &(ls_shape){2, {N_IN / 2, 2}}), LS_OK);
   find_params(r, layer);
   build_state(r);
   for (size_t p = 0; p < r->n_params; p++) r->n_values += ls_param_count(r->params[p]);
@@ -86,7 +86,8 @@ static void fill_steps(uint64_t key, size_t n, float *x) {
   for (size_t i = 0; i < n; i++) x[i] = roundf(x[i] * 0x1p10F) * 0x1p-10F;
 }
 
-/* Creates a layer from its map, with the index `index` and random parameters and inputs. */
+/* Creates a layer from its map, with the index `index` and random parameters and inputs. A sample has the
+ * shape (3, 2): positions and channels. */
 static rig rig_of(const char *map, uint32_t index) {
   rig r = {0};
   char *const text = ls_format("model: [%s]", map);
