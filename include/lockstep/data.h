@@ -81,7 +81,7 @@ struct ls_reader {
   /* Local. Fetches n samples by number. The rows stay valid until the next fetch. rows: (n) */
   void (*fetch)(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows);
   /* Collective. Frees the reader. */
-  void (*close)(ls_comm *comm, ls_reader *reader);
+  void (*destroy)(ls_comm *comm, ls_reader *reader);
   size_t bytes;    /* memory of the samples */
   bool is_private; /* each rank has this memory, rather than each node */
 };

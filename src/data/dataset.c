@@ -150,7 +150,7 @@ ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
   ls_dataset *const d = *dataset;
   if (!d) return;
-  if (d->reader) d->reader->close(comm, d->reader);
+  if (d->reader) d->reader->destroy(comm, d->reader);
   source_destroy(&d->source);
   free(d->classes);
   free(d->feature_names);

@@ -32,7 +32,7 @@ static void fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls
   }
 }
 
-static void close_resident(ls_comm *comm, ls_reader *reader) {
+static void destroy_resident(ls_comm *comm, ls_reader *reader) {
   resident *const r = (resident *)(void *)reader;
   ls_comm_shared_destroy(comm, &r->x);
   ls_comm_shared_destroy(comm, &r->y);
@@ -144,7 +144,7 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *d) {
     free(r);
     return status;
   }
-  *r = (resident){.reader = {.fetch = fetch, .close = close_resident},
+  *r = (resident){.reader = {.fetch = fetch, .destroy = destroy_resident},
                   .row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype),
                   .n_outputs = d->n_outputs,
                   .target = d->target};
@@ -153,6 +153,6 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *d) {
   if (status == LS_OK)
     d->reader = &r->reader;
   else
-    close_resident(comm, &r->reader);
+    destroy_resident(comm, &r->reader);
   return status;
 }
