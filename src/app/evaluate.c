@@ -16,7 +16,7 @@ static void print_json_classes(const ls_metric *m, const ls_predictor *predictor
     app_json_open(NULL, '{');
     app_json_text("name", app_class_name(predictor, i, text, sizeof text));
     APP_JSON_NUMBERS({"precision", q.precision}, {"recall", q.recall}, {"f1", q.f1});
-    app_json_count("support", q.support);
+    APP_JSON_COUNTS({"support", q.support});
     APP_JSON_NUMBERS({"roc_auc", ls_metric_auc(m, i)});
     app_json_close('}');
   }
@@ -27,7 +27,7 @@ static void print_json_classes(const ls_metric *m, const ls_predictor *predictor
   app_json_open("confusion", '[');
   for (size_t i = 0; i < n; i++) {
     app_json_open(NULL, '[');
-    for (size_t j = 0; j < n; j++) app_json_count(NULL, ls_metric_confusion(m, i, j));
+    for (size_t j = 0; j < n; j++) APP_JSON_COUNTS({NULL, ls_metric_confusion(m, i, j)});
     app_json_close(']');
   }
   app_json_close(']');
@@ -59,7 +59,7 @@ static void print_json_outputs(const ls_metric *m) {
 
 static void print_json(const ls_metric *m, const ls_predictor *predictor) {
   app_json_open(NULL, '{');
-  app_json_count("samples", (double)ls_metric_samples(m));
+  APP_JSON_COUNTS({"samples", (double)ls_metric_samples(m)});
   APP_JSON_NUMBERS({"loss", ls_metric_loss(m)});
   if (m->task == LS_TASK_REGRESSION) {
     print_json_outputs(m);

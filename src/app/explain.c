@@ -102,18 +102,11 @@ static ls_status choose_class(const work *w, ls_explain_options *o) {
 static void find_names(work *w) {
   const ls_modelfile *const saved = w->predictor->saved;
   const ls_dataset *const d = w->dataset;
-  w->names = (ls_explain_names){.classes = (const char *const *)saved->classes,
-                                .features = (const char *const *)saved->features,
-                                .n_classes = saved->n_classes,
-                                .n_features = saved->n_features};
-  if (!saved->classes) {
-    w->names.classes = (const char *const *)d->classes;
-    w->names.n_classes = d->n_classes;
-  }
-  if (!saved->features) {
-    w->names.features = (const char *const *)d->feature_names;
-    w->names.n_features = d->n_feature_names;
-  }
+  w->names = (ls_explain_names){
+      .classes = (const char *const *)(saved->classes ? saved->classes : d->classes),
+      .n_classes = saved->classes ? saved->n_classes : d->n_classes,
+      .features = (const char *const *)(saved->features ? saved->features : d->feature_names),
+      .n_features = saved->features ? saved->n_features : d->n_feature_names};
 }
 
 static const char *output_name(const work *w, size_t k, char *text, size_t size) {
@@ -223,15 +216,14 @@ static void print_importance_json(const work *w, const ls_importance *m) {
   snprintf(drop, sizeof drop, "%s_drop", quality);
   snprintf(drop_std, sizeof drop_std, "%s_drop_std", quality);
   app_json_open(NULL, '{');
-  app_json_count("samples", (double)m->samples);
-  app_json_count("repeats", (double)m->repeats);
+  APP_JSON_COUNTS({"samples", (double)m->samples}, {"repeats", (double)m->repeats});
   APP_JSON_NUMBERS({"loss", m->loss}, {quality, m->quality});
   app_json_open("features", '[');
   for (size_t i = 0; i < m->n; i++) {
     const ls_importance_row *const row = &m->rows[i];
     app_json_open(NULL, '{');
     app_json_text("name", feature_name(w, row->feature, text, sizeof text));
-    app_json_count("index", (double)row->feature);
+    APP_JSON_COUNTS({"index", (double)row->feature});
     APP_JSON_NUMBERS({drop, row->drop}, {drop_std, row->drop_std}, {"loss_rise", row->rise},
                      {"loss_rise_std", row->rise_std});
     app_json_close('}');

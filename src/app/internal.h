@@ -103,11 +103,14 @@ typedef struct app_number {
  * Numbers have 9 digits, counts (whole numbers, or sums of weights) 15; NaN and infinity become null. */
 void app_json_open(const char *name, char bracket);
 void app_json_close(char bracket);
-void app_json_numbers(const app_number *numbers); /* ended by a NULL name */
-void app_json_count(const char *name, double value);
+void app_json_print(int digits, size_t n, const app_number *numbers);
 void app_json_text(const char *name, const char *text);
 
 /* APP_JSON_NUMBERS({"mse", mse}, {"mae", mae}) */
-#define APP_JSON_NUMBERS(...) app_json_numbers((const app_number[]){__VA_ARGS__, {NULL, 0.0}})
+#define APP_JSON_NUMBERS(...) APP_JSON_PRINT(9, __VA_ARGS__)
+#define APP_JSON_COUNTS(...)  APP_JSON_PRINT(15, __VA_ARGS__)
+#define APP_JSON_PRINT(digits, ...)                                                                        \
+  app_json_print(digits, sizeof((const app_number[]){__VA_ARGS__}) / sizeof(app_number),                   \
+                 (const app_number[]){__VA_ARGS__})
 
 #endif

@@ -74,7 +74,7 @@ typedef struct plan {
 static const char *time_text(double seconds, char text[24]) {
   static const unit scales[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"min", 60.0}, {"h", 3600.0}};
   size_t i = 0;
-  while (i < 4 && seconds >= (i < 2 ? 1000.0 * scales[i].factor : scales[i + 1].factor)) i++;
+  while (i < 4 && seconds >= (i < 2 ? 999.5 * scales[i].factor : scales[i + 1].factor)) i++;
   snprintf(text, 24, "%.3g %s", seconds / scales[i].factor, scales[i].name);
   return text;
 }
@@ -172,10 +172,8 @@ static void print_plan(const arguments *a, const plan *p) {
 static void print_json_row(const ls_plan_row *r) {
   app_json_open(NULL, '{');
   app_json_text("mode", ls_plan_mode_names[r->mode]);
-  app_json_count("nodes", (double)r->nodes);
-  app_json_count("ranks_per_node", (double)r->ranks_per_node);
-  app_json_count("ranks", (double)r->ranks);
-  app_json_count("rows", (double)r->rows);
+  APP_JSON_COUNTS({"nodes", (double)r->nodes}, {"ranks_per_node", (double)r->ranks_per_node},
+                  {"ranks", (double)r->ranks}, {"rows", (double)r->rows});
   APP_JSON_NUMBERS(
       {"compute_seconds", r->compute}, {"reduce_seconds", r->reduce}, {"update_seconds", r->update},
       {"step_seconds", r->step}, {"samples_per_second", r->samples_per_second},
@@ -187,14 +185,12 @@ static void print_json_row(const ls_plan_row *r) {
 
 static void print_json_measured(const ls_plan_costs *c) {
   app_json_open("measured", '{');
-  app_json_count("nodes", c->nodes);
-  app_json_count("ranks", c->ranks);
-  app_json_count("threads", c->threads);
+  APP_JSON_COUNTS({"nodes", c->nodes}, {"ranks", c->ranks}, {"threads", c->threads});
   APP_JSON_NUMBERS({"processor_share", c->share}, {"seconds", c->elapsed});
   app_json_open("passes", '[');
   for (size_t i = 0; i < c->n_points; i++) {
     app_json_open(NULL, '{');
-    app_json_count("rows", (double)c->rows[i]);
+    APP_JSON_COUNTS({"rows", (double)c->rows[i]});
     APP_JSON_NUMBERS({"seconds", c->seconds[i]});
     app_json_close('}');
   }
@@ -209,16 +205,13 @@ static void print_json(const arguments *a, const plan *p) {
   (void)a;
   const ls_plan_row *const useful = &p->rows[p->last_useful];
   app_json_open(NULL, '{');
-  app_json_count("parameters", (double)p->work.n_params);
-  app_json_count("batch_size", (double)p->work.batch_size);
-  app_json_count("accumulate", (double)p->work.accumulate);
-  app_json_count("steps", (double)p->work.steps);
+  APP_JSON_COUNTS({"parameters", (double)p->work.n_params}, {"batch_size", (double)p->work.batch_size},
+                  {"accumulate", (double)p->work.accumulate}, {"steps", (double)p->work.steps});
   APP_JSON_NUMBERS({"data_bytes", p->work.data_bytes}, {"bandwidth", p->cluster.bandwidth},
                    {"latency_seconds", p->cluster.latency});
   print_json_measured(&p->costs);
   app_json_open("useful", '{');
-  app_json_count("nodes", (double)useful->nodes);
-  app_json_count("ranks", (double)useful->ranks);
+  APP_JSON_COUNTS({"nodes", (double)useful->nodes}, {"ranks", (double)useful->ranks});
   app_json_close('}');
   app_json_open("clusters", '[');
   for (size_t i = 0; i < p->n; i++) print_json_row(&p->rows[i]);

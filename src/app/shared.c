@@ -160,17 +160,11 @@ void app_json_close(char bracket) {
   needs_comma = true;
 }
 
-static void print_number(const char *name, double value, int digits) {
-  begin_member(name);
-  printf(isfinite(value) ? "%.*g" : "null", digits, value);
-}
-
-void app_json_numbers(const app_number *numbers) {
-  for (; numbers->name; numbers++) print_number(numbers->name, numbers->value, 9);
-}
-
-void app_json_count(const char *name, double value) {
-  print_number(name, value, 15);
+void app_json_print(int digits, size_t n, const app_number *numbers) {
+  for (size_t i = 0; i < n; i++) {
+    begin_member(numbers[i].name);
+    printf(isfinite(numbers[i].value) ? "%.*g" : "null", digits, numbers[i].value);
+  }
 }
 
 void app_json_text(const char *name, const char *text) {

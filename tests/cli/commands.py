@@ -27,7 +27,7 @@ REGRESSION = edited(("units: 3, activation: softmax", "units: 2"), ("categorical
 
 
 def train(folder, config, **arrays):
-    """A model in run/ of data.h5."""
+    """Trains a model on the arrays, which become data.h5; the run directory is run/."""
     harness.write_file(folder / "config.yaml", config)
     harness.write_arrays(folder / "data.h5", arrays)
     run_well(folder, "train", "config.yaml")
@@ -52,7 +52,7 @@ def must_be_near(result, told, expected, what):
 
 
 def quality(truth, guess, of, weights):
-    """Precision, recall, F1 and support of a class, and what they are where there is none of it."""
+    """Precision, recall, F1 and support of a class; 0 where undefined."""
     hits = weights[(truth == of) & (guess == of)].sum()
     guessed, support = weights[guess == of].sum(), weights[truth == of].sum()
     precision, recall = hits / guessed if guessed else 0.0, hits / support if support else 0.0
@@ -61,7 +61,7 @@ def quality(truth, guess, of, weights):
 
 
 def check_classes(result, told, truth, guess, weights):
-    """The part of the object that counts classes."""
+    """Checks the values per class, their means, the confusion matrix and the accuracy."""
     n = len(told["classes"])
     expected = [quality(truth, guess, of, weights) for of in range(n)]
     for entry, values in zip(told["classes"], expected):
@@ -76,7 +76,7 @@ def check_classes(result, told, truth, guess, weights):
 
 
 def auc(scores, is_in, weights):
-    """The part of pairs, one sample of a class and one not of it, that the scores order right."""
+    """ROC AUC: the weighted share of pairs of a positive and a negative sample in the right order."""
     above = numpy.sign(scores[is_in][:, None] - scores[~is_in]) / 2 + 0.5
     pairs = weights[is_in][:, None] * weights[~is_in]
     return (above * pairs).sum() / pairs.sum()
@@ -91,7 +91,7 @@ def check_aucs(result, told, scores, is_in, weights):
 
 # -------------------------------------------------------------- evaluate and predict
 
-def classes_from_end_to_end(folder):
+def evaluation_of_classes(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     told, result = evaluate(folder)
     keys = ["samples", "loss", "accuracy", "classes", "macro_precision", "macro_recall", "macro_f1", "roc_auc",
@@ -131,7 +131,7 @@ def weighted_evaluation(folder):
 
 
 def top_k_of_classes(folder):
-    """By default the five best where there are more classes; else what is asked for."""
+    """K is 5 by default if there are more classes; --top-k sets it."""
     train(folder, edited(("units: 3", "units: 7"), text=THREE), x=X, y=numpy.arange(61) % 7)
     p = predict(folder)["probability"]
     place = (p > p[range(61), numpy.arange(61) % 7][:, None]).sum(axis=1)
@@ -145,7 +145,7 @@ def top_k_of_classes(folder):
 
 
 def class_without_samples(folder):
-    """It has no ROC curve, and so no area; the mean is over the others."""
+    """The ROC AUC of a class without samples is null, and the mean omits it."""
     train(folder, THREE, x=X, y=Y)
     harness.write_arrays(folder / "two.h5", {"x": X[Y < 2], "y": Y[Y < 2]})
     harness.write_arrays(folder / "one.h5", {"x": X[Y == 1], "y": Y[Y == 1]})
@@ -157,7 +157,7 @@ def class_without_samples(folder):
 
 
 def two_classes_from_a_table(folder):
-    """One output of sigmoid stands for two classes."""
+    """A sigmoid output stands for two classes."""
     rows = "".join(f"{a},{b},{'yes' if a + b > 3 else 'no'}\n" for a in range(5) for b in range(5))
     harness.write_file(folder / "table.csv", "a,b,answer\n" + rows)
     run_well(folder, "import", "table.csv", "-o", "data.h5").reports("/train", "25 samples of 2 features, 2 classes")
@@ -182,7 +182,7 @@ def two_classes_from_a_table(folder):
     must_be_near(result, values.sum(axis=1), 1.0, "the sum of both")
 
 
-def several_labels_at_once(folder):
+def multilabel(folder):
     y = numpy.stack([X[:, 0] > 1, X[:, 1] > 1, X[:, 2] > 1], axis=1).astype("u1")
     train(folder, LABELS, x=X, y=(y, {"classes": ("round", "soft", "sweet, very")}))
     told, result = evaluate(folder)
@@ -275,7 +275,7 @@ def standardised_targets(folder):
     changed.exits(2).reports("standardize_targets", "false", "true")
 
 
-def ranks_evaluate_alike(folder):
+def evaluation_is_equal_on_any_number_of_ranks(folder):
     train(folder, THREE, x=X, y=Y)
     alone, made = evaluate(folder)[0], predict(folder)
     for ranks in (1, 2, 3, 4):
@@ -288,8 +288,8 @@ def ranks_evaluate_alike(folder):
         must_be_near(result, again["probability"], made["probability"], "the probabilities")
 
 
-def more_data_than_a_pass_holds(folder):
-    """Predictions go out chunk by chunk and must stay in their order."""
+def predictions_in_several_chunks(folder):
+    """Predictions are written in chunks and must keep the order of the samples."""
     x, y = harness.three_classes(1111)
     train(folder, THREE, x=x[:61], y=y[:61])
     harness.write_arrays(folder / "large.h5", {"x": x, "y": y})
@@ -302,8 +302,8 @@ def more_data_than_a_pass_holds(folder):
     check_aucs(result, told, straight["probability"], numpy.eye(3)[y] == 1, numpy.ones(1111))
 
 
-def tables_in_and_out(folder):
-    """A table may have its columns in another order, a label column still there, and no header at all."""
+def predictions_from_csv_files(folder):
+    """A CSV file may have its columns in any order, keep the label column, or lack a header."""
     shutil.copy(DATASETS / "iris/iris.csv", folder)
     run_well(folder, "import", "iris.csv", "-o", "data.h5").reports("/train", "150 samples of 4 features, 3 classes")
     harness.write_file(folder / "config.yaml", THREE)
@@ -314,7 +314,8 @@ def tables_in_and_out(folder):
     harness.write_file(folder / "bare.csv", "\n".join(",".join(row[:4]) for row in rows))
     harness.write_file(folder / "x.csv", "\n".join(",".join(row[:4]) for row in [header, *rows]))
     for name in ("iris.csv", "mixed.csv", "bare.csv", "x.csv"):
-        result = run_well(folder, "predict", "run/model.h5", name, "-o", "out.csv")
+        # The temporary dataset must be beside the output, where ranks on other nodes can read it.
+        result = run_well(folder, "predict", "run/model.h5", name, "-o", "out.csv", settings={"TMPDIR": "/nowhere"})
         lines = read_csv(folder / "out.csv")[1]
         must_be_near(result, numpy.array([line[1:] for line in lines], "f8"), made["probability"], name)
         names = ["setosa", "versicolor", "virginica"]
@@ -324,7 +325,7 @@ def tables_in_and_out(folder):
     result.must(not list(folder.glob("lockstep-*")), "predict must remove its temporary file")
 
 
-def names_are_quoted_in_tables(folder):
+def names_are_quoted_in_csv(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     result = run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
     header, rows = read_csv(folder / "out.csv")
@@ -339,7 +340,7 @@ def names_are_escaped_in_json(folder):
     result.must([entry["name"] for entry in told["classes"]] == list(names), f"the names are {told['classes']}")
 
 
-def names_of_the_data_go_to_the_outputs(folder):
+def class_names_in_hdf5_output(folder):
     train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
     predict(folder)
     with h5py.File(folder / "out.h5") as file:
@@ -360,7 +361,7 @@ def images_and_labels(n, seed):
 
 
 def import_of_idx(folder):
-    """In any order, gzipped or not, each to its place by its name."""
+    """IDX files may come in any order, gzipped or not; their names select the group."""
     (x, y), (x_test, y_test) = images_and_labels(7, 1), images_and_labels(3, 2)
     harness.write_file(folder / "train-images-idx3-ubyte", idx(3, x))
     harness.write_file(folder / "train-labels-idx1-ubyte.gz", gzip.compress(idx(1, y)))
@@ -395,7 +396,7 @@ def import_of_a_table(folder):
             result.must([y.attrs["classes"][k] for k in y[()]] == [row[4] for row in rows], "y")
 
 
-def import_of_a_table_with_a_label_in_front(folder):
+def import_with_the_label_first(folder):
     harness.write_file(folder / "table.csv", "kind,a,b\nred,1,2\nblue,3,4\nred,5,6\n")
     result = run_well(folder, "import", "table.csv", "-o", "out.h5", "--label", "kind")
     with h5py.File(folder / "out.h5") as file:
@@ -425,7 +426,7 @@ def import_without_a_header(folder):
         result.must(list(file["train/y"][()]) == [0, 1, 1], "the last column is the label")
 
 
-def examples_can_be_made_anew(folder):
+def datasets_equal_their_imported_sources(folder):
     for name in ("iris", "xor"):
         result = run_well(folder, "import", DATASETS / name / f"{name}.csv", "-o", "out.h5")
         with h5py.File(folder / "out.h5") as made, h5py.File(DATASETS / name / f"{name}.h5") as kept:
@@ -453,7 +454,7 @@ def other_programs_read_models(folder):
 
 
 def predictions_follow_from_the_file(folder):
-    """The net of a file, worked out by numpy."""
+    """The weights in the file, evaluated by numpy, give the predictions."""
     train(folder, THREE, x=X, y=Y)
     with h5py.File(folder / "run/model.h5") as file:
         offset, factor = file["normalizer/offset"][()], file["normalizer/factor"][()]
@@ -478,8 +479,8 @@ def batch_norm(x, group, eps):
     return gamma * (x - mean) / numpy.sqrt(var + eps) + beta
 
 
-def a_deep_net_follows_from_its_file(folder):
-    """Batch norm by its running averages and the residual's skip, worked out by numpy; a resumed run has the same."""
+def predictions_of_nested_layers_follow_from_the_file(folder):
+    """The same with batch norm and a residual; a resumed run has the same weights."""
     train(folder, DEEP, x=X, y=Y)
     with h5py.File(folder / "run/model.h5") as file:
         model = file["model"]
@@ -504,7 +505,7 @@ def a_deep_net_follows_from_its_file(folder):
             result.must(numpy.array_equal(file["model"][path][()], values), f"{path} differs after a resume")
 
 
-def info_of_zeros(folder):
+def info_counts_zero_weights(folder):
     train(folder, edited(("activation: relu", "activation: relu, init: zeros"), ("epochs: 4", "epochs: 1\n  max_steps: 0"),
                          text=THREE), x=X, y=Y)
     result = run_well(folder, "info", "run/model.h5").reports("/model/0-dense/W", "(8, 4) float32", "32 of 32")
@@ -553,7 +554,7 @@ def check(folder):
         result.must(harness.snapshot(folder) == before, "check writes nothing")
 
 
-def check_of_layers_inside_others(folder):
+def check_of_nested_layers(folder):
     harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
     harness.write_file(folder / "config.yaml", DEEP)
     result = run_well(folder, "check", "config.yaml")
@@ -582,7 +583,7 @@ def gradcheck_of_every_activation(folder):
 
 
 def gradcheck_of_every_layer(folder):
-    """The same derivatives at any number of ranks, of a loss with the penalty l2."""
+    """Derivatives are the same on any number of ranks and include the l2 penalty."""
     harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, "w": 1 + numpy.arange(61) % 3})
     harness.write_file(folder / "config.yaml", DEEP)
     tables = []
@@ -603,8 +604,8 @@ def gradcheck_of_weights_and_labels(folder):
     run_well(folder, "gradcheck", "config.yaml", ranks=2).reports(GRADIENTS_AGREE, "4")
 
 
-def class_weights_that_do_not_fit(folder):
-    """Told before anything is done."""
+def invalid_class_weights(folder):
+    """Invalid class weights are reported before the training."""
     harness.write_file(folder / "config.yaml", THREE)
     harness.write_file(folder / "binary.yaml", BINARY)
     harness.write_file(folder / "regression.yaml", REGRESSION)
@@ -636,7 +637,7 @@ def known_keys(folder, config):
 
 
 def accepted_keys(folder, listing):
-    """Every key that some config accepts."""
+    """All keys that configs accept, from the errors about unknown keys."""
     layers = re.findall(r"^# model: layer (\w+)", listing, re.MULTILINE)
     optimizers = re.findall(r"^# optimizer: type (\w+)", listing, re.MULTILINE)
     schedules = re.findall(r"^# schedule: type (\w+)", listing, re.MULTILINE)
@@ -694,20 +695,20 @@ def set_overrides_the_config(folder):
 
 
 TESTS = [
-    classes_from_end_to_end, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
+    evaluation_of_classes, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
     two_classes_from_a_table,
-    several_labels_at_once, regression, regression_from_a_table, standardised_targets,
-    class_weights_that_do_not_fit, ranks_evaluate_alike, more_data_than_a_pass_holds,
-    tables_in_and_out, names_are_quoted_in_tables, names_are_escaped_in_json, names_of_the_data_go_to_the_outputs,
-    import_of_idx, import_of_a_table, import_of_a_table_with_a_label_in_front, import_with_a_test_fraction,
-    import_without_a_header, examples_can_be_made_anew, other_programs_read_models, predictions_follow_from_the_file,
-    a_deep_net_follows_from_its_file, info, info_of_zeros, files_of_old_formats, check, check_of_layers_inside_others, gradcheck,
+    multilabel, regression, regression_from_a_table, standardised_targets,
+    invalid_class_weights, evaluation_is_equal_on_any_number_of_ranks, predictions_in_several_chunks,
+    predictions_from_csv_files, names_are_quoted_in_csv, names_are_escaped_in_json, class_names_in_hdf5_output,
+    import_of_idx, import_of_a_table, import_with_the_label_first, import_with_a_test_fraction,
+    import_without_a_header, datasets_equal_their_imported_sources, other_programs_read_models, predictions_follow_from_the_file,
+    predictions_of_nested_layers_follow_from_the_file, info, info_counts_zero_weights, files_of_old_formats, check, check_of_nested_layers, gradcheck,
     gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
     help_of_each_command, version, set_overrides_the_config,
 ]
 
-# What takes long with sanitizers, and shows them nothing that others do not.
-LONG = (ranks_evaluate_alike, keys_lists_every_key, help_of_each_command)
+# Slow under sanitizers, without code that other tests do not cover.
+LONG = (evaluation_is_equal_on_any_number_of_ranks, keys_lists_every_key, help_of_each_command)
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS

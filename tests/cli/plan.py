@@ -18,7 +18,7 @@ def prepare(folder, *edits):
 
 
 def plan(folder, *words, **how):
-    """(the object that --json prints, the run). A busy machine is warned of on stderr, but for --json."""
+    """(the object that --json prints, the run)."""
     result = run(folder, "plan", "config.yaml", "--json", *words, **how).exits(0)
     result.must(result.out.count("\n") == 1, "it prints one line")
     return json.loads(result.out), result
@@ -29,12 +29,12 @@ def near(a, b):
 
 
 def check_row(result, told, row, first):
-    """A row's figures by each other."""
+    """Checks that the values of a row are consistent."""
     batch = told["batch_size"] * told["accumulate"]
     result.must(row["ranks"] == row["nodes"] * row["ranks_per_node"], "the ranks")
     result.must(row["rows"] == math.ceil(told["batch_size"] / row["ranks"]), "rows of the busiest rank")
     parts = row["compute_seconds"] + row["reduce_seconds"] + row["update_seconds"]
-    result.must(near(row["step_seconds"], parts), "a step is its parts")
+    result.must(near(row["step_seconds"], parts), "the step is the sum of its parts")
     result.must(near(row["samples_per_second"], batch / row["step_seconds"]), "samples/s")
     result.must(near(row["run_seconds"], told["steps"] * row["step_seconds"]), "the whole run")
     result.must(near(row["efficiency"], row["samples_per_second"] / row["ranks"] / first["samples_per_second"]),
@@ -52,7 +52,7 @@ def check_rise(result, rows, key, sign):
 
 
 def seconds_of_all(passes):
-    """A pass over the whole batch; a slow machine stops measuring before it comes to that."""
+    """Seconds of a pass over the whole batch; extrapolated if a slow machine stopped measuring before."""
     return passes[-1]["seconds"] * BATCH / passes[-1]["rows"]
 
 
@@ -69,30 +69,30 @@ def the_table_adds_up(folder):
     check_rise(result, rows, "rows", -1)
     check_rise(result, rows, "model_bytes", -1)
     first = rows[0]
-    result.must(first["reduce_seconds"] == 0 and first["efficiency"] == 1, "one rank waits for nobody")
+    result.must(first["reduce_seconds"] == 0 and first["efficiency"] == 1, "one rank does not reduce")
     passes = told["measured"]["passes"]
     measured = [p["rows"] for p in passes]
     result.must(measured == [1, 2, 4, 8, 16, 32][:max(len(measured), 3)], f"the rows that were measured: {measured}")
     check_rise(result, passes, "seconds", 1)
-    result.must(near(first["compute_seconds"], seconds_of_all(passes)), "one rank needs what was measured")
+    result.must(near(first["compute_seconds"], seconds_of_all(passes)), "one rank has the measured time")
 
 
-def slower_links_cost_more(folder):
-    """Times differ between two runs; within one the reductions of more nodes are dearer."""
+def slow_links_make_reductions_slow(folder):
+    """Within one run, reductions over more nodes take longer."""
     prepare(folder)
     told, result = plan(folder, "--nodes", "64", "--bandwidth", "1Mbit/s", "--latency", "500ms")
     rows = told["clusters"]
     check_rise(result, rows, "reduce_seconds", 1)
     for row in rows[1:]:
-        result.must(row["reduce_seconds"] > 2 * 0.5, "a message there and one small sum at least")
-        result.must(row["reduce_seconds"] < 1.0 + 2 * 0.5 * math.ceil(math.log2(row["nodes"])) * 2, "no more than that")
-    result.must(told["useful"] == {"nodes": 1, "ranks": 1}, "nothing helps there")
+        result.must(row["reduce_seconds"] > 2 * 0.5, "at least one exchange and one small sum")
+        result.must(row["reduce_seconds"] < 1.0 + 2 * 0.5 * math.ceil(math.log2(row["nodes"])) * 2, "at most two messages per doubling")
+    result.must(told["useful"] == {"nodes": 1, "ranks": 1}, "more nodes do not help")
     run(folder, "plan", "config.yaml", "--nodes", "2", "--bandwidth", "1Mbit/s", "--latency", "500ms").exits(0).reports(
         "1 node", "not help|no faster").reports("0.001 Gbit/s")
 
 
-def what_was_asked_for_counts(folder):
-    """max_steps, several batches a step, and units that mean the same."""
+def max_steps_and_accumulate_count(folder):
+    """Steps follow max_steps, and compute follows accumulate."""
     prepare(folder, ("epochs: 2", "epochs: 2\n  accumulate: 3"))
     told, result = plan(folder, "--set", "train.max_steps=1", "--nodes", "2", "--bandwidth", "1GB/s", "--latency",
                         "1ms")
@@ -103,11 +103,11 @@ def what_was_asked_for_counts(folder):
     result.must(near(told["clusters"][0]["compute_seconds"], 3 * seconds_of_all(passes)), "three passes")
 
 
-def ten_thousand_ranks(folder):
+def ten_thousand_ranks_are_planned(folder):
     prepare(folder)
     told, result = plan(folder, "--nodes", "500", "--ranks-per-node", "20", *LINKS)
     last = told["clusters"][-1]
-    result.must(last["ranks"] == 10000 and last["rows"] == 1, "all of them, most without a row")
+    result.must(last["ranks"] == 10000 and last["rows"] == 1, "10,000 ranks, most without rows")
     run(folder, "plan", "config.yaml", "--nodes", "64", "--ranks-per-node", "8", *LINKS).exits(0).says("not help|no faster")
 
 
@@ -129,7 +129,7 @@ def lanes_stay_whole(folder):
     result.must({row["mode"] for row in told["clusters"]} == {"tree"}, "sums go by the tree")
 
 
-def the_run_directory_is_left_alone(folder):
+def plan_writes_no_files(folder):
     prepare(folder)
     before = harness.snapshot(folder)
     result = run(folder, "plan", "config.yaml").exits(0)
@@ -163,8 +163,8 @@ def errors_are_reported(folder):
     run(folder, "plan", "config.yaml", "--set", "data.train=none.h5").exits(3).says("none.h5")
 
 
-TESTS = (the_table_adds_up, slower_links_cost_more, what_was_asked_for_counts, ten_thousand_ranks,
-         many_ranks_measure_at_once, lanes_stay_whole, the_run_directory_is_left_alone, errors_are_reported)
+TESTS = (the_table_adds_up, slow_links_make_reductions_slow, max_steps_and_accumulate_count, ten_thousand_ranks_are_planned,
+         many_ranks_measure_at_once, lanes_stay_whole, plan_writes_no_files, errors_are_reported)
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

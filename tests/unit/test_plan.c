@@ -1,4 +1,4 @@
-/* plan: predictions against closed forms. */
+/* plan: compares predictions with closed forms. */
 #include "support.h"
 
 #include "lockstep/plan.h"
@@ -10,22 +10,22 @@ static void check_seconds(const char *what, double got, double want) {
   check_close(what, got, want, 1e-12 + 1e-9 * want);
 }
 
-static void allreduce_takes_the_cheapest_way(void **state) {
+static void allreduce_uses_the_fastest_algorithm(void **state) {
   (void)state;
   check_seconds("one node", ls_plan_allreduce(&simple, 1, 1e6), 0.0);
   /* Small: doubling, lg 8 = 3 messages of all bytes. */
   check_seconds("8 nodes, small", ls_plan_allreduce(&simple, 8, 1000.0), 3.0 * (1e-3 + 1.25e-6));
-  /* Large: Rabenseifner, 6 messages, 7/8 of the bytes there, added, and back. */
+  /* Large: Rabenseifner, 6 messages; 7/8 of the bytes are sent, summed and returned. */
   check_seconds("8 nodes, large", ls_plan_allreduce(&simple, 8, 1e8), 6e-3 + 0.875 * (0.2 + 0.025));
   check_seconds("2 nodes, large", ls_plan_allreduce(&simple, 2, 1e8), 2e-3 + 0.5 * (0.2 + 0.025));
-  /* No power of two, and large: the ring, 4 messages, 2/3 of the bytes. */
+  /* Not a power of two, large: the ring, 4 messages, 2/3 of the bytes. */
   check_seconds("3 nodes, large", ls_plan_allreduce(&simple, 3, 1e8), 4e-3 + 2.0 / 3.0 * (0.2 + 0.025));
-  /* No power of two, and small: fold, lg 4 = 2 messages, unfold. */
+  /* Not a power of two, small: fold, lg 4 = 2 messages, unfold. */
   check_seconds("5 nodes, small", ls_plan_allreduce(&simple, 5, 1000.0),
                 2.0 * (1e-3 + 1.25e-6) + 2.0 * (1e-3 + 1e-6) + 0.25e-6);
 }
 
-static void exchanges_and_small_sums(void **state) {
+static void exchanges_and_small_sums_match_closed_forms(void **state) {
   (void)state;
   check_seconds("one node", ls_plan_exchange(&simple, 1, 1e6), 0.0);
   check_seconds("4 nodes", ls_plan_exchange(&simple, 4, 1e8), 1e-3 + 3e-6 + 0.075);
@@ -34,7 +34,7 @@ static void exchanges_and_small_sums(void **state) {
 }
 
 /* A fitted link reproduces the times that it was fitted to. */
-static void links_are_fitted(void **state) {
+static void fitted_links_reproduce_their_times(void **state) {
   (void)state;
   for (uint64_t q = 2; q <= 9; q++) {
     ls_plan_link link = {.gamma = simple.gamma};
@@ -44,7 +44,7 @@ static void links_are_fitted(void **state) {
   }
 }
 
-static void links_are_shared_out(void **state) {
+static void ranks_of_a_node_share_its_link(void **state) {
   (void)state;
   const ls_plan_cluster cluster = {
       .nodes = 2, .ranks_per_node = 4, .bandwidth = 1e9 / LS_PLAN_LINK_SHARE, .latency = 2e-6};
@@ -106,7 +106,7 @@ static void passes_are_interpolated(void **state) {
   check_seconds("beyond", ls_plan_pass(&costs, 2048), 256e-3);
 }
 
-static void one_rank_is_what_was_measured(void **state) {
+static void one_rank_has_the_measured_costs(void **state) {
   (void)state;
   const ls_plan_row row = row_of(&usual, 1, 1);
   check_seconds("compute", row.compute, 128e-3);
@@ -124,7 +124,7 @@ static void one_rank_is_what_was_measured(void **state) {
 #define WITHIN (4e6 * 1e-10 + 3e6 * 2e-10 + 2.0 * 2e-6)
 #define SMALL  (2e-3 + 2e-6)
 
-static void allreduce_in_closed_form(void **state) {
+static void allreduce_matches_its_closed_form(void **state) {
   (void)state;
   const ls_plan_row row = row_of(&usual, 4, 4);
   assert_int_equal(row.rows, 64);
@@ -136,7 +136,7 @@ static void allreduce_in_closed_form(void **state) {
   check_close("optimizer", row.optimizer_bytes, 8e6, 1e-3);
 }
 
-static void sharded_in_closed_form(void **state) {
+static void sharded_matches_its_closed_form(void **state) {
   (void)state;
   ls_plan_work work = usual;
   work.mode = LS_PLAN_SHARDED;
@@ -148,7 +148,8 @@ static void sharded_in_closed_form(void **state) {
   check_close("buffer", row.buffer_bytes, 1e6, 1e-3);
 }
 
-/* bfloat16: half the bytes there, all of the parameters back; rounding costs three passes over 1 MB. */
+/* bfloat16 halves the bytes of the gradient, not of the parameters; rounding costs three passes over 1 MB.
+ */
 static void bfloat16_halves_the_gradient(void **state) {
   (void)state;
   ls_plan_work work = usual;
@@ -161,16 +162,16 @@ static void bfloat16_halves_the_gradient(void **state) {
   check_close("buffer", row_of(&work, 4, 4).buffer_bytes, 2e6, 1e-3);
 }
 
-/* Seconds that bytes need in both exchanges, and what these wait for first. */
+/* The time of bytes in both exchanges, and the latency of these. */
 static double crossing(double bytes) {
   return 2.0 * 0.75 * bytes * 1e-9 + 0.75 * bytes / 4.0 * 1e-10;
 }
 
 #define WAITS  (2.0 * (1e-3 + 3e-6))
-#define BUCKET (65536.0 * 4.0)                      /* of a million parameters: the least there is */
-#define LAST   ((1000000.0 - 15.0 * 65536.0) * 4.0) /* what is left of them for the sixteenth */
+#define BUCKET (65536.0 * 4.0)                      /* the least bucket, for 1,000,000 parameters */
+#define LAST   ((1000000.0 - 15.0 * 65536.0) * 4.0) /* bytes of the sixteenth bucket */
 
-/* With many rows the link waits for backward, and only the last bucket is still to go when that ends. */
+/* With many rows the link waits for backward, and only the last bucket is sent after it. */
 static void overlap_never_hides_the_last_bucket(void **state) {
   (void)state;
   ls_plan_work work = usual;
@@ -179,10 +180,10 @@ static void overlap_never_hides_the_last_bucket(void **state) {
   check_seconds("reduce", row_of(&work, 4, 4).reduce, WITHIN + SMALL + WAITS + crossing(LAST));
 }
 
-/* Two layers of 500,000 parameters, a pass of 8 ms: dW and dx of the upper and dW of the lower are 3 of 5
- * parts of it. Seven buckets of the upper have gone when the eighth is there, which has its last bytes from
- * the lower; from then on the link is busy. */
-static void overlap_hides_what_comes_first(void **state) {
+/* Two layers of 500,000 parameters, a pass of 8 ms: dW and dx of the upper and dW of the lower layer take
+ * 3/5 of it. Seven buckets of the upper layer are sent before the eighth, which ends in the lower layer, is
+ * complete; the link is busy from then on. */
+static void overlap_hides_the_first_buckets(void **state) {
   (void)state;
   static const ls_segment halves[] = {
       {.kind = LS_SEGMENT_WEIGHT, .rows = 500, .row = {1, {1000}}, .offset = 0},
@@ -199,7 +200,7 @@ static void overlap_hides_what_comes_first(void **state) {
                 WITHIN + SMALL + WAITS + eighth + crossing(4e6 - 7.0 * BUCKET) - 3.0 * part);
 }
 
-static void auto_takes_the_fastest(void **state) {
+static void auto_chooses_the_fastest_mode(void **state) {
   (void)state;
   ls_plan_work work = usual;
   for (uint64_t nodes = 1; nodes <= 64; nodes *= 2) {
@@ -232,7 +233,7 @@ static void memory_bandwidth_bounds_a_node(void **state) {
   check_seconds("reduce", row.reduce, 4.0 * 4e6 * 2.5 / 1e9 + 2.0 * 2e-6 + 2e-6);
 }
 
-/* 8 lanes of 128 rows: whole ones, so that 3 ranks have 2, 2 and 4, and of 16 half have none. */
+/* 8 lanes of 128 rows: 3 ranks have 2, 2 and 4 lanes; of 16 ranks, 8 have none. */
 static void lanes_stay_whole(void **state) {
   (void)state;
   ls_plan_work work = usual;
@@ -246,7 +247,7 @@ static void lanes_stay_whole(void **state) {
     assert_int_equal(row_of(&work, 1, cases[i].ranks).rows, cases[i].rows);
 }
 
-static void the_table_ends_where_asked(void **state) {
+static void the_table_ends_at_the_requested_cluster(void **state) {
   (void)state;
   ls_plan_row rows[LS_PLAN_ROWS_MOST];
   ls_plan_cluster cluster = cluster_of(6, 3);
@@ -267,7 +268,7 @@ static void the_table_ends_where_asked(void **state) {
   assert_int_equal(rows[n - 1].rows, 1);
 }
 
-static void a_tenth_for_twice_the_ranks_is_the_least(void **state) {
+static void useful_rows_gain_a_tenth_per_doubling(void **state) {
   (void)state;
   ls_plan_row rows[4] = {{.ranks = 1, .samples_per_second = 100.0},
                          {.ranks = 2, .samples_per_second = 111.0},
@@ -280,22 +281,22 @@ static void a_tenth_for_twice_the_ranks_is_the_least(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(allreduce_takes_the_cheapest_way),
-                                     cmocka_unit_test(exchanges_and_small_sums),
-                                     cmocka_unit_test(links_are_fitted),
-                                     cmocka_unit_test(links_are_shared_out),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(allreduce_uses_the_fastest_algorithm),
+                                     cmocka_unit_test(exchanges_and_small_sums_match_closed_forms),
+                                     cmocka_unit_test(fitted_links_reproduce_their_times),
+                                     cmocka_unit_test(ranks_of_a_node_share_its_link),
                                      cmocka_unit_test(passes_are_interpolated),
-                                     cmocka_unit_test(one_rank_is_what_was_measured),
-                                     cmocka_unit_test(allreduce_in_closed_form),
-                                     cmocka_unit_test(sharded_in_closed_form),
+                                     cmocka_unit_test(one_rank_has_the_measured_costs),
+                                     cmocka_unit_test(allreduce_matches_its_closed_form),
+                                     cmocka_unit_test(sharded_matches_its_closed_form),
                                      cmocka_unit_test(bfloat16_halves_the_gradient),
                                      cmocka_unit_test(overlap_never_hides_the_last_bucket),
-                                     cmocka_unit_test(overlap_hides_what_comes_first),
-                                     cmocka_unit_test(auto_takes_the_fastest),
+                                     cmocka_unit_test(overlap_hides_the_first_buckets),
+                                     cmocka_unit_test(auto_chooses_the_fastest_mode),
                                      cmocka_unit_test(accumulated_batches_are_reduced_once),
                                      cmocka_unit_test(memory_bandwidth_bounds_a_node),
                                      cmocka_unit_test(lanes_stay_whole),
-                                     cmocka_unit_test(the_table_ends_where_asked),
-                                     cmocka_unit_test(a_tenth_for_twice_the_ranks_is_the_least)};
+                                     cmocka_unit_test(the_table_ends_at_the_requested_cluster),
+                                     cmocka_unit_test(useful_rows_gain_a_tenth_per_doubling)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
