@@ -264,7 +264,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK) status = check_ranks(comm);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = measure(comm, job, &p);
+  if (status == LS_OK && job) status = measure(comm, job, &p);
   if (status == LS_OK && app_is_root(comm)) (app_option(a, "json") ? print_json : print_plan)(a, &p);
   ls_job_destroy(&job);
   return status;
