@@ -104,8 +104,8 @@ size_t ls_node_count(const ls_node *node);                  /* items or entries;
 ls_node *ls_node_item(const ls_node *list, size_t index);   /* index < count */
 ls_node *ls_node_find(const ls_node *map, const char *key); /* NULL if absent or not a map */
 
-/* Whether two nodes (either may be NULL) have different values. Compares lists in order, maps in any order.
- * Writes the first difference to `text`, for example "model.0.units is 9, not 8". */
+/* Whether two nodes (either may be NULL, which equals null) have different values. Compares lists in order,
+ * maps in any order. Writes the first difference to `text`: "model.0.units is 9, not 8". */
 bool ls_node_differ(const ls_node *a, const ls_node *b, char *text, size_t size);
 
 /* Writes all differences that fit: "optimizer.lr is 0.02, was 0.01; ..."; "" if there are none. */

@@ -43,7 +43,7 @@ typedef struct ls_metric {
   size_t n_tops;
   size_t tops[LS_METRIC_TOPS_MAX]; /* the k of each top-k accuracy */
   size_t n_sums;
-  double *sums;        /* (n_sums), owned: may be added over ranks element by element */
+  double *sums;        /* (n_sums), owned, with space for all tops; may be added over ranks */
   float *pivots;       /* (n_outputs), owned: regression: subtracted from y before summing, to avoid
                           cancellation; the same on all ranks; initially 0 */
   double *units;       /* (n_outputs), owned: regression: the value of 1 of each output in the units of mse
@@ -58,9 +58,8 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
 void ls_metric_destroy(ls_metric **metric);
 
 /* Adds top-k accuracy, for classes only and before the first row. Of equal scores the class with the
- * smaller index comes first. At most LS_METRIC_TOPS_MAX different k >= 1; a repeated k has no effect.
- * LS_ERR_INTERNAL if memory is exhausted. */
-ls_status ls_metric_add_top(ls_metric *metric, size_t k);
+ * smaller index comes first. At most LS_METRIC_TOPS_MAX different k >= 1; a repeated k has no effect. */
+void ls_metric_add_top(ls_metric *metric, size_t k);
 
 /* Keeps the scores of up to `max_rows` rows for ROC AUC, for classes and labels only and before the first
  * row. `all_rows`: the rows of all ranks, on the rank that computes the AUC; 0 elsewhere.

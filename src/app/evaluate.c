@@ -141,8 +141,9 @@ static void print_text(const ls_metric *m, const ls_predictor *predictor) {
 static ls_status add_top_k(ls_metric *metric, uint64_t requested) {
   const bool has_classes = metric->task == LS_TASK_CLASSES;
   const uint64_t k = requested > 0 ? requested : TOP_K_DEFAULT;
-  if (has_classes && k < metric->n_outputs) return ls_metric_add_top(metric, k);
-  if (requested == 0) return LS_OK;
+  const bool fits = has_classes && k < metric->n_outputs;
+  if (fits) ls_metric_add_top(metric, k);
+  if (fits || requested == 0) return LS_OK;
   if (!has_classes)
     return ls_fail(LS_ERR_CONFIG,
                    "--top-k %llu: only models that choose between classes have a top-k accuracy",

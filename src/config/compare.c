@@ -41,13 +41,15 @@ static void add_difference(comparison *c, const ls_node *a, const ls_node *b) {
 }
 
 static void compare(comparison *c, const ls_node *a, const ls_node *b) {
+  if (a && ls_node_is_null(a)) a = NULL;
+  if (b && ls_node_is_null(b)) b = NULL;
   if (!a || !b || a->kind != b->kind || !same_text(a, b)) {
     if (a != b) add_difference(c, a, b);
     return;
   }
   for (size_t i = 0; i < a->count; i++) compare(c, a->children[i], counterpart(b, a->children[i]));
   for (size_t i = 0; i < b->count; i++)
-    if (!counterpart(a, b->children[i])) add_difference(c, NULL, b->children[i]);
+    if (!counterpart(a, b->children[i])) compare(c, NULL, b->children[i]);
 }
 
 /* Returns the number of differences. */

@@ -27,12 +27,11 @@ config_phrase config_excerpt(const char *text) {
   return phrase;
 }
 
-/* Whether the key has a lower limit; min = 0 may mean that it has none, see ls_key. */
+/* Whether the key has a lower limit; a real number with min = max = 0 may have none, see ls_key. */
 static bool has_min(const ls_key *key) {
-  const bool any =
-      key->min == 0 && key->max == 0 && (key->flags & (LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX)) == 0;
-  const bool natural = key->type == LS_KEY_COUNT && key->min <= 0 && (key->flags & LS_KEY_ABOVE_MIN) == 0;
-  return !any && !natural && !isinf(key->min);
+  if (key->type == LS_KEY_COUNT) return true;
+  const bool any = key->min == 0 && key->max == 0 && !(key->flags & (LS_KEY_ABOVE_MIN | LS_KEY_BELOW_MAX));
+  return !any && !isinf(key->min);
 }
 
 static bool has_max(const ls_key *key) {
@@ -51,14 +50,11 @@ bool config_within(const ls_key *key, double value) {
 static void add_range(config_phrase *phrase, const ls_key *key) {
   const bool above = (key->flags & LS_KEY_ABOVE_MIN) != 0;
   const bool below = (key->flags & LS_KEY_BELOW_MAX) != 0;
-  const bool is_count = key->type == LS_KEY_COUNT;
-  const bool low = has_min(key) || is_count;
-  const double min = is_count && key->min < 0 ? 0 : key->min;
-  if (low && has_max(key)) {
+  if (has_min(key) && has_max(key)) {
     const char *const link = above ? (below ? "and below" : "and at most") : (below ? "to below" : "to");
-    config_phrase_add(phrase, " %s %.15g %s %.15g", above ? "above" : "from", min, link, key->max);
-  } else if (low) {
-    config_phrase_add(phrase, " %s %.15g", above ? "above" : "of at least", min);
+    config_phrase_add(phrase, " %s %.15g %s %.15g", above ? "above" : "from", key->min, link, key->max);
+  } else if (has_min(key)) {
+    config_phrase_add(phrase, " %s %.15g", above ? "above" : "of at least", key->min);
   } else if (has_max(key)) {
     config_phrase_add(phrase, " %s %.15g", below ? "below" : "of at most", key->max);
   }
@@ -82,9 +78,8 @@ config_phrase config_expected(const ls_key *key) {
   };
   config_phrase phrase = {""};
   config_phrase_add(&phrase, "%s", nouns[key->type]);
-  if (key->type == LS_KEY_COUNT || key->type == LS_KEY_REAL || key->type == LS_KEY_REALS2) {
+  if (key->type == LS_KEY_COUNT || key->type == LS_KEY_REAL || key->type == LS_KEY_REALS2)
     add_range(&phrase, key);
-  }
   if (key->type == LS_KEY_CHOICE) add_choices(&phrase, key->choices);
   if (key->type == LS_KEY_COUNT && key->word) config_phrase_add(&phrase, ", or %s", key->word);
   return phrase;

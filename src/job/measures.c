@@ -143,13 +143,11 @@ ls_status ls_measures_create_metric(const ls_comm *comm, const ls_setup *setup, 
   const ls_job *const job = setup->job;
   const ls_measures *const measures = &job->measures;
   const uint64_t samples = ls_size_max(setup->validation.view.n, setup->test.view.n);
-  ls_status status = ls_metric_create(job->task, job->model->n_out, any_needs(measures, NEEDS_COUNTS), out);
-  for (size_t i = 0; status == LS_OK && i < measures->n; i++)
-    if (measures->list[i].k > 0) status = ls_metric_add_top(*out, measures->list[i].k);
-  if (status == LS_OK && any_needs(measures, NEEDS_SCORES))
-    status = ls_evaluate_keep_scores(comm, setup->tree, samples, *out);
-  if (status == LS_OK && setup->tree) status = ls_metric_keep_lanes(*out, setup->tree->n_lanes);
-  return status;
+  LS_TRY(ls_metric_create(job->task, job->model->n_out, any_needs(measures, NEEDS_COUNTS), out));
+  for (size_t i = 0; i < measures->n; i++)
+    if (measures->list[i].k > 0) ls_metric_add_top(*out, measures->list[i].k);
+  if (any_needs(measures, NEEDS_SCORES)) LS_TRY(ls_evaluate_keep_scores(comm, setup->tree, samples, *out));
+  return setup->tree ? ls_metric_keep_lanes(*out, setup->tree->n_lanes) : LS_OK;
 }
 
 void ls_measures_values(const ls_measures *measures, const ls_metric *metric, double *values) {

@@ -22,7 +22,7 @@ ls_status ls_metric_create(ls_task task, size_t n_outputs, bool is_detailed, ls_
   const size_t n_sums = count_sums(task, n_outputs, is_detailed);
   ls_metric *metric = ls_calloc(1, sizeof *metric);
   if (metric) {
-    metric->sums = ls_calloc(n_sums, sizeof *metric->sums);
+    metric->sums = ls_calloc(n_sums + LS_METRIC_TOPS_MAX, sizeof *metric->sums);
     metric->pivots = ls_calloc(n_outputs, sizeof *metric->pivots);
     metric->units = ls_calloc(n_outputs, sizeof *metric->units);
   }
@@ -51,25 +51,20 @@ void ls_metric_destroy(ls_metric **metric) {
   *metric = NULL;
 }
 
-ls_status ls_metric_add_top(ls_metric *metric, size_t k) {
+void ls_metric_add_top(ls_metric *metric, size_t k) {
   LS_ASSERT(metric->task == LS_TASK_CLASSES && k > 0);
   for (size_t i = 0; i < metric->n_tops; i++)
-    if (metric->tops[i] == k) return LS_OK;
+    if (metric->tops[i] == k) return;
   LS_ASSERT(metric->n_tops < LS_METRIC_TOPS_MAX);
-  double *const sums = ls_calloc(metric->n_sums + 1, sizeof *sums);
-  if (!sums) return ls_fail_memory("the metrics", (metric->n_sums + 1) * sizeof *sums);
-  free(metric->sums);
-  metric->sums = sums;
   metric->tops[metric->n_tops++] = k;
   metric->n_sums++;
-  return LS_OK;
 }
 
 ls_status ls_metric_keep_lanes(ls_metric *metric, size_t n_lanes) {
   const size_t depth = ls_lane_depth(n_lanes);
   metric->levels = ls_calloc(metric->n_sums, depth * sizeof *metric->levels);
-  return metric->levels ? LS_OK
-                        : ls_fail_memory("the metrics", metric->n_sums * depth * sizeof *metric->levels);
+  if (metric->levels) return LS_OK;
+  return ls_fail_memory("the metrics", metric->n_sums * depth * sizeof *metric->levels);
 }
 
 void ls_metric_begin_lane(ls_metric *metric, size_t lane) {

@@ -708,6 +708,23 @@ static void test_errors_in_overrides(void **state) {
   ls_config_destroy(&config);
 }
 
+static void test_differences(void **state) {
+  (void)state;
+  char text[200];
+  ls_config *a = parse("lr: 0.10\nmodel:\n- {units: 9, l1: null}\nseed: null\nx: ~\n");
+  ls_config *b = parse("model:\n- {units: 9}\nlr: 0.1\nx: null\ntest: ~\n");
+  assert_false(ls_node_differ(ls_config_root(a), ls_config_root(b), text, sizeof text));
+  assert_string_equal(text, "");
+  assert_int_equal(ls_config_override(b, "model.0.units=8"), LS_OK);
+  assert_int_equal(ls_config_override(b, "test=t.h5"), LS_OK);
+  assert_true(ls_node_differ(ls_config_root(a), ls_config_root(b), text, sizeof text));
+  assert_string_equal(text, "model.0.units is 9, not 8");
+  ls_node_changes(ls_config_root(a), ls_config_root(b), text, sizeof text);
+  assert_string_equal(text, "model.0.units is 9, was 8; test is absent, was t.h5");
+  ls_config_destroy(&a);
+  ls_config_destroy(&b);
+}
+
 static void test_replace(void **state) {
   (void)state;
   ls_config *config = parse("train: a.h5\nx: 1\n");
@@ -935,6 +952,7 @@ int main(void) {
       cmocka_unit_test(test_rejected_overrides),
       cmocka_unit_test(test_deep_overrides),
       cmocka_unit_test(test_errors_in_overrides),
+      cmocka_unit_test(test_differences),
       cmocka_unit_test(test_replace),
       cmocka_unit_test(test_print),
       cmocka_unit_test(test_round_trips),
