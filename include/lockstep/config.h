@@ -90,9 +90,8 @@ ls_status ls_config_create(const char *text, const char *name, ls_config **out);
 void ls_config_destroy(ls_config **config);
 
 /* Applies `KEY=VALUE`: KEY is a dotted path (`optimizer.lr`, `model.0.units`), VALUE is YAML. Creates
- * absent maps on the path; a list index must exist. Messages locate such nodes by `--set KEY=VALUE` instead
- * of a line. LS_ERR_CONFIG if there is no `=`, VALUE is not valid YAML, or the path leads through a scalar.
- */
+ * absent maps on the path; a list index must exist. Messages have `--set KEY=VALUE` instead of a line.
+ * LS_ERR_CONFIG if there is no `=`, VALUE is not valid YAML, or the path leads through a scalar. */
 ls_status ls_config_override(ls_config *config, const char *assignment);
 
 ls_node *ls_config_root(ls_config *config);
@@ -126,8 +125,7 @@ void ls_config_read_key(ls_config *config, ls_node *map, const ls_key *key, void
 ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *section);
 
 /* Returns the index of the text of the scalar `node` in `names` (ended by NULL). If it is not there,
- * collects "bb: unknown <key>; must be one of a, b; did you mean b?" and returns -1. `key` is a noun, e.g.
- * "layer". */
+ * collects "bb: unknown layer; must be one of a, b; did you mean b?" and returns -1. `key`: "layer". */
 int ls_config_choose(ls_config *config, const ls_node *node, const char *key, const char *const *names);
 
 /* Returns the index of the type that the entry `key` of the map names. name_of(index) is the name of a
@@ -148,16 +146,14 @@ ls_status ls_config_replace(ls_config *config, ls_node *scalar, const char *text
 void ls_config_error(ls_config *config, const ls_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The place of `node` as in messages, "file:line: <path>", to be freed by the caller; NULL if memory is
- * short. */
+/* The place of `node`, "file:line: <path>", to be freed by the caller; NULL if memory is exhausted. */
 char *ls_config_place(const ls_config *config, const ls_node *node);
 
-/* LS_OK, or LS_ERR_CONFIG with the errors, one per line and each once, sorted by line (those of --set
- * last); at most 50, then "... and N more". */
+/* LS_ERR_CONFIG with the collected errors, one per line and each once, sorted by line (those of --set
+ * last); at most 50, then "... and N more". LS_OK if there are none. */
 ls_status ls_config_status(const ls_config *config);
 
-/* Prints the document as YAML text, keys in order, to be freed by the caller. Parsing it gives the same
- * values. */
+/* Prints the document as YAML text that parses to the same values, to be freed by the caller. */
 ls_status ls_config_print(const ls_config *config, char **text);
 
 /* Prints a table of keys in columns, `prefix.name  type and range  default  help`, wrapped at 110 bytes. */

@@ -4,8 +4,7 @@
  * one array of doubles, ready for a reduction. Only ROC AUC cannot be computed from sums; the metric keeps
  * the scores of all samples if the caller asks for it. All functions are local.
  *
- * Notation: sample i has the weight w_i (1 without weights), the output row z_i or a_i, and the target y_i.
- */
+ * Notation: sample i has the weight w_i (1 by default), the output row z_i or a_i, and the target y_i. */
 #ifndef LOCKSTEP_METRIC_H
 #define LOCKSTEP_METRIC_H
 

@@ -33,7 +33,7 @@ struct ls_optim_type {
   size_t n_slots;
   const char *slot_names[LS_OPTIM_SLOTS_MAX]; /* in a checkpoint */
 
-  /* Updates all n parameters from scale * grads at the learning rate lr. optim->steps includes this step.
+  /* Updates the n parameters from scale * grads at the learning rate lr. optim->steps includes this step.
    */
   void (*step)(const ls_optim *optim, double lr, float scale, const float *grads, float *params);
 };
@@ -66,7 +66,7 @@ extern const ls_key ls_penalty_keys[];
 /* Reads the section. Collects errors. */
 void ls_penalty_configure(ls_config *config, ls_penalty *out);
 
-/* The sum of the penalties of all segments, each with its own l1 and l2, at params. */
+/* The sum of the penalties of all segments, each with its own l1 and l2. */
 double ls_penalty_value(size_t n_segments, const ls_segment *segments, const float *params);
 
 /* A range of the flat vectors. */
@@ -78,8 +78,7 @@ typedef struct ls_range {
 void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_range range, double weight,
                              const float *params, float *grads);
 
-/* w = sign(w) max(|w| - lr l1, 0) in a range: the proximal step of the l1 penalty, after the optimizer
- * step. */
+/* w = sign(w) max(|w| - lr l1, 0) in a range: the proximal step of l1, after the optimizer step. */
 void ls_penalty_soft_threshold(size_t n_segments, const ls_segment *segments, ls_range range, double lr,
                                float *params);
 
@@ -136,11 +135,8 @@ typedef struct ls_plateau {
   uint64_t n_reductions;
 } ls_plateau;
 
-/* Whether the schedule depends on the monitored column. */
-bool ls_schedule_is_plateau(const ls_schedule *schedule);
-
 /* Updates the state after an epoch, as PyTorch's ReduceLROnPlateau (relative threshold 1e-4, no cooldown).
- * NaN is not an improvement. */
+ * NaN is not an improvement. Without effect on other schedules. */
 void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better, ls_plateau *state);
 
 #endif

@@ -39,7 +39,7 @@ static ls_status find_child(const config_reader *source, const ls_node *node, co
   if (node->kind == LS_NODE_LIST) return find_item(source, node, part, out);
   *out = ls_node_find(node, part);
   if (node->kind == LS_NODE_MAP) return LS_OK;
-  return config_fail(source, 0, node, "a single value, %s, which has no keys; must be a map or a list",
+  return config_fail(source, 0, node, "%s: a single value has no keys; must be a map or a list",
                      config_excerpt(node->text).text);
 }
 

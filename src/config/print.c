@@ -44,8 +44,7 @@ static bool is_hidden(const ls_node *node) {
   return node->implicit && node->count == 0;
 }
 
-/* Whether the node fits on one line: plain values, or lists of them in a map. Adds their bytes to *width.
- */
+/* Whether the node fits on one line: plain values, or lists of them in a map. *width: the bytes so far. */
 static bool is_flat(const ls_node *node, size_t *width) {
   *width += strlen(visible_text(node)) + 2 + (node->key ? strlen(node->key) + 2 : 0);
   if (*width > LINE_MAX_BYTES) return false;
@@ -61,44 +60,36 @@ static bool is_flat(const ls_node *node, size_t *width) {
 
 static bool is_on_one_line(const ls_node *node) {
   size_t width = 0;
-  if (node->kind == LS_NODE_MAP && node->count && !(node->parent && node->parent->kind == LS_NODE_LIST)) {
-    return false;
-  }
-  return is_flat(node, &width);
+  const bool is_item = node->parent && node->parent->kind == LS_NODE_LIST;
+  return (node->kind == LS_NODE_LIST || node->count == 0 || is_item) && is_flat(node, &width);
 }
 
-static bool emit_node(yaml_emitter_t *emitter, const ls_node *node);
-
-static bool emit_list(yaml_emitter_t *emitter, const ls_node *node) {
+static bool emit_start(yaml_emitter_t *emitter, const ls_node *node) {
   yaml_event_t event;
-  const yaml_sequence_style_t style =
-      is_on_one_line(node) ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE;
-  if (!emit(emitter, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, style), &event))
-    return false;
-  for (size_t i = 0; i < node->count; i++) {
-    if (!emit_node(emitter, node->children[i])) return false;
-  }
-  return emit(emitter, yaml_sequence_end_event_initialize(&event), &event);
-}
-
-static bool emit_map(yaml_emitter_t *emitter, const ls_node *node) {
-  yaml_event_t event;
-  const yaml_mapping_style_t style =
-      is_on_one_line(node) ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE;
-  if (!emit(emitter, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style), &event))
-    return false;
-  for (size_t i = 0; i < node->count; i++) {
-    const ls_node *const child = node->children[i];
-    if (is_hidden(child)) continue;
-    if (!emit_text(emitter, child->key, YAML_ANY_SCALAR_STYLE) || !emit_node(emitter, child)) return false;
-  }
-  return emit(emitter, yaml_mapping_end_event_initialize(&event), &event);
+  const bool flow = is_on_one_line(node);
+  const int created =
+      node->kind == LS_NODE_LIST
+          ? yaml_sequence_start_event_initialize(
+                &event, NULL, NULL, 1, flow ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE)
+          : yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
+                                                flow ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE);
+  return emit(emitter, created, &event);
 }
 
 static bool emit_node(yaml_emitter_t *emitter, const ls_node *node) {
-  if (node->kind == LS_NODE_LIST) return emit_list(emitter, node);
-  if (node->kind == LS_NODE_MAP) return emit_map(emitter, node);
-  return emit_scalar(emitter, node);
+  yaml_event_t end;
+  if (node->kind == LS_NODE_SCALAR) return emit_scalar(emitter, node);
+  if (!emit_start(emitter, node)) return false;
+  for (size_t i = 0; i < node->count; i++) {
+    const ls_node *const child = node->children[i];
+    if (is_hidden(child)) continue;
+    if (child->key && !emit_text(emitter, child->key, YAML_ANY_SCALAR_STYLE)) return false;
+    if (!emit_node(emitter, child)) return false;
+  }
+  return emit(emitter,
+              node->kind == LS_NODE_LIST ? yaml_sequence_end_event_initialize(&end)
+                                         : yaml_mapping_end_event_initialize(&end),
+              &end);
 }
 
 static bool emit_document(yaml_emitter_t *emitter, const ls_node *root) {

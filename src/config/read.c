@@ -25,24 +25,20 @@ static ls_node *make_detached(ls_config *config, ls_node *parent, const char *ke
   return map->key || !parent ? map : NULL;
 }
 
-static ls_node *make_section(ls_config *config, ls_node *parent, const char *section) {
-  ls_node *const map = make_detached(config, parent, section);
-  if (!map) return NULL;
-  const ls_node *const old = ls_node_find(parent, section);
-  map->detached = parent->detached;
-  map->implicit = true;
-  if (old) map->line = old->line;
-  if (old) map->origin = old->origin;
-  return config_node_put(config, parent, section, map) ? map : NULL;
-}
-
 ls_node *ls_config_section(ls_config *config, ls_node *parent, const char *section) {
   if (!parent) return NULL;
   ls_node *const node = config_find_present(parent, section);
   if (node && node->kind == LS_NODE_MAP) return node;
-  if (!node && parent->kind == LS_NODE_MAP) return make_section(config, parent, section);
-  config_report_kind(config, node ? node : parent, "a map of keys");
-  return make_detached(config, parent, section);
+  const bool is_absent = !node && parent->kind == LS_NODE_MAP;
+  if (!is_absent) config_report_kind(config, node ? node : parent, "a map of keys");
+  ls_node *const map = make_detached(config, parent, section);
+  if (!map || !is_absent) return map;
+  const ls_node *const null = ls_node_find(parent, section);
+  if (null) map->line = null->line;
+  if (null) map->origin = null->origin;
+  map->detached = parent->detached;
+  map->implicit = true;
+  return config_node_put(config, parent, section, map) ? map : NULL;
 }
 
 static ls_node *make_fallback(ls_config *config, ls_node *map, const ls_key *key) {

@@ -187,10 +187,6 @@ double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedul
   return lr * ((double)(now->step + 1) / (double)schedule->warmup_steps);
 }
 
-bool ls_schedule_is_plateau(const ls_schedule *schedule) {
-  return schedule->type->lr == plateau_lr;
-}
-
 /* NaN is never better. */
 static bool is_better(double value, bool larger_is_better, const ls_plateau *p) {
   const double threshold = 1e-4;
@@ -200,6 +196,7 @@ static bool is_better(double value, bool larger_is_better, const ls_plateau *p) 
 
 void ls_plateau_update(const ls_schedule *schedule, double value, bool larger_is_better,
                        ls_plateau *state) {
+  if (schedule->type->lr != plateau_lr) return;
   if (is_better(value, larger_is_better, state)) {
     state->best = value;
     state->has_best = 1;

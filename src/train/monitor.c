@@ -45,8 +45,7 @@ void train_update_monitor(trainer *t, const train_row *row) {
            (unsigned long long)t->progress.epoch, job->train.monitor);
   }
   if (job->train.patience > 0) update_patience(t, value);
-  if (ls_schedule_is_plateau(&job->schedule))
-    ls_plateau_update(&job->schedule, value, ls_column_is_maximized(job, column), &t->progress.plateau);
+  ls_plateau_update(&job->schedule, value, ls_column_is_maximized(job, column), &t->progress.plateau);
   update_best(t, value);
 }
 
