@@ -25,7 +25,8 @@ static size_t line_of(const yaml_event_t *event) {
 
 /* ------------------------------------------------------------------- nodes */
 
-/* Creates a node at the end of `parent` (NULL: the root), with the key read before it. */
+/* Creates a node at the end of `parent` (NULL: the root), with the key read before it. On failure *out
+ * stays NULL. */
 static ls_status make_node(parse *p, ls_node_kind kind, size_t line, ls_node *parent, ls_node **out) {
   if (p->depth > CONFIG_MAX_DEPTH)
     return config_fail(&p->reader, line, NULL, "nested too deeply; must be at most %d levels",
@@ -75,7 +76,8 @@ static ls_node *find_anchor(const parse *p, const char *name) {
 /* Copies the node of an anchor. The descendants of the copy keep their lines. */
 static ls_status copy_node(parse *p, const ls_node *source, size_t line, ls_node *parent) {
   ls_node *copy = NULL;
-  LS_TRY(make_node(p, source->kind, line, parent, &copy));
+  const ls_status status = make_node(p, source->kind, line, parent, &copy);
+  if (!copy) return status;
   copy->text = source->text;
   copy->quoted = source->quoted;
   p->depth++;
@@ -204,7 +206,8 @@ static ls_status parse_node(parse *p, const yaml_event_t *event, ls_node *parent
   const size_t line = line_of(event);
   ls_node *node = NULL;
   if (s.tag) return config_fail(&p->reader, line, NULL, "tags (!...) are not supported; remove the tag");
-  LS_TRY(make_node(p, s.kind, line, parent, &node));
+  const ls_status status = make_node(p, s.kind, line, parent, &node);
+  if (!node) return status;
   LS_TRY(add_anchor(p, line, s.anchor, node));
   if (s.kind == LS_NODE_SCALAR) {
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
