@@ -1,7 +1,7 @@
 /* explain: attributions of a model's outputs to the features of a sample (integrated gradients), and the
  * importance of each feature for the model (permutation importance).
  *
- * The model runs in mode LS_PREDICT; outputs are probabilities if its loss has a link. */
+ * Outputs are those of prediction: probabilities if the loss has a link. */
 #ifndef LOCKSTEP_EXPLAIN_H
 #define LOCKSTEP_EXPLAIN_H
 
@@ -14,7 +14,8 @@
 
 /* ---------------------------------------------------------------------- outputs */
 
-/* Local. Outputs that can be explained: classes (two for one sigmoid output), labels, or numbers. */
+/* Local. The number of outputs that can be explained: classes (two for one sigmoid output), labels, or
+ * numbers of a regression. */
 size_t ls_explain_n_outputs(const ls_model *model);
 
 /* Names of classes and features; NULL if unknown. */
@@ -23,28 +24,28 @@ typedef struct ls_explain_names {
   size_t n_classes, n_features;
 } ls_explain_names;
 
-/* Local. The name of an output: of a class, its number, or y, y0, y1 ... for a regression. `text` is used
- * for names that are not stored. */
+/* Local. The name of an output: a class name or number, or y, y0, y1 ... for a regression. Names that are
+ * not in `names` are written to `text`. */
 const char *ls_explain_output_name(const ls_explain_names *names, const ls_model *model, size_t k,
                                    char *text, size_t size);
 
-/* Local. The name of a feature, or its position in x, such as x[3,5]. */
+/* Local. The name of a feature, or its position in x, such as x[3,5], written to `text`. */
 const char *ls_explain_feature_name(const ls_explain_names *names, const ls_dataset *dataset, size_t j,
                                     char *text, size_t size);
 
-/* Local. Finds an output by name or else by number. LS_ERR_CONFIG if there is none. */
+/* Local. Finds an output by name or else by number. LS_ERR_CONFIG. */
 ls_status ls_explain_find_output(const ls_explain_names *names, const ls_model *model, const char *name,
                                  uint64_t *output);
 
 /* --------------------------------------------------------- integrated gradients */
 
-/* For a sample x, a baseline x0, and F, the probability of a class or an output of a regression,
+/* The attribution to feature i of a sample x, with the baseline x0 and the explained output F, is
  *
  *   A_i = (x_i - x0_i) integral_0^1 dF/dx_i (x0 + a (x - x0)) da
  *
- * (Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017). They add up to
- * F(x) - F(x0), "completeness"; the gap between the two is the error of the numeric integral. Kinks (ReLU)
- * make the integrand discontinuous, so the number of points is doubled until the gap is small. */
+ * (Sundararajan, Taly & Yan, "Axiomatic attribution for deep networks", ICML 2017). Attributions add up to
+ * F(x) - F(x0) except for a gap, the error of the numeric integral. Kinks (ReLU) make the integrand
+ * discontinuous, so the number of points is doubled until the gap is small. */
 
 /* The sample that represents the absence of features. */
 typedef enum ls_baseline {
@@ -54,27 +55,26 @@ typedef enum ls_baseline {
 
 extern const char *const ls_baseline_names[];
 
-/* Local. The default baseline for data of this shape: zero for images, where it is black; the mean for
- * tables, where 0 is a value like any other, which often no sample has. */
+/* Local. The default baseline for data of this shape: zero for images, where it is black, and the mean for
+ * tables, where 0 has no special meaning. */
 ls_baseline ls_baseline_for(const ls_array *x);
 
-#define LS_EXPLAIN_POINTS_MOST 16384 /* of one integral, even if its gap is still large */
+#define LS_EXPLAIN_POINTS_MOST 16384 /* of one integral; the limit of doubling */
 
 typedef struct ls_explain_options {
-  ls_model
-      *model; /* at least 2 rows per pass; its gradients are overwritten. Borrowed, as are the next two */
-  const ls_normalizer *normalizer;
-  const ls_dataset *dataset;
+  ls_model *model;                 /* borrowed; at least 2 rows per pass; its gradients are overwritten */
+  const ls_normalizer *normalizer; /* borrowed */
+  const ls_dataset *dataset;       /* borrowed */
   ls_baseline baseline;
   bool has_output; /* explain `output`; else the predicted class or label, or each output of a regression */
   uint64_t output; /* below ls_explain_n_outputs */
-  size_t points; /* initial points of an integral, from 1 to LS_EXPLAIN_POINTS_MOST; rounded up to panels */
+  size_t points;   /* initial points of an integral, from 1 to LS_EXPLAIN_POINTS_MOST */
 } ls_explain_options;
 
-/* Explanations, each of one output of one sample. All arrays are views. */
+/* Explanations, each of one output of one sample. */
 typedef struct ls_attribution {
   size_t n;
-  uint64_t *samples, *outputs;      /* (n) each: the sample and output that are explained */
+  uint64_t *samples, *outputs;      /* (n) each: the explained sample and output */
   uint64_t *points;                 /* (n): of the integral */
   double *values, *baseline_values; /* (n) each: F(x), F(x0) */
   double *gaps;                     /* (n): sum_i A_i - (F(x) - F(x0)) */
@@ -83,24 +83,24 @@ typedef struct ls_attribution {
 
 typedef struct ls_explainer {
   ls_explain_options options;
-  size_t per_sample;  /* explanations of a sample */
-  size_t max_samples; /* of one call */
+  size_t per_sample;  /* explanations per sample */
+  size_t max_samples; /* samples per call */
   ls_batch *batch;    /* owned; of one row */
   float *x0;          /* (n_features): the normalised baseline */
-  const float *x;     /* (n_features): the current sample, normalised; borrowed from the batch */
+  const float *x;     /* (n_features): the current sample, normalised; in the batch */
   float *path;        /* (rows of a pass, n_features): the inputs of a pass */
   float *dx;          /* (rows of a pass, n_features) */
   double *sums;       /* (n_features): partial sums of the integral */
   ls_attribution result;
-  ls_arena arena; /* of all these arrays */
+  ls_arena arena, results; /* hold the arrays above, and those of `result` */
 } ls_explainer;
 
-/* Collective. The caller destroys it. LS_ERR_INTERNAL if memory is short. */
+/* Collective. LS_ERR_INTERNAL if memory is short. */
 ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, ls_explainer **out);
 void ls_explainer_destroy(ls_explainer **explainer);
 
-/* Collective. Explains n <= max_samples samples, divided among the ranks: n * per_sample explanations, the
- * same on all ranks, in the order of `samples`. Borrowed; valid until the next call. */
+/* Collective. Explains n <= max_samples samples, divided among the ranks. Returns n * per_sample
+ * explanations in the order of `samples`, the same on all ranks; borrowed, valid until the next call. */
 const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *explainer, const uint64_t *samples,
                                            size_t n);
 
@@ -111,9 +111,9 @@ bool ls_attribution_is_complete(const ls_explainer *explainer, const ls_attribut
 
 /* ------------------------------------------------------------------------ files */
 
-/* Local. Begins a file of the explanations of n_samples samples: /attribution (n, ...) float32 and /x (n,
- * ...) in the shape of the data's x, /sample, /class, /output, /baseline_output, /gap and /points (n). The
- * caller publishes it by ls_store_publish. LS_ERR_OUTPUT. */
+/* Local. Creates a file for the explanations of n_samples samples: /attribution (n, ...) float32 and /x (n,
+ * ...) in the shape of the data's x; /sample, /class, /output, /baseline_output, /gap and /points (n). The
+ * caller publishes it with ls_store_publish. LS_ERR_OUTPUT. */
 ls_status ls_explain_create_file(const ls_explainer *explainer, const ls_explain_names *names,
                                  size_t n_samples, const char *path, ls_store_writer **out);
 
@@ -124,27 +124,28 @@ ls_status ls_explain_append(const ls_explainer *explainer, const ls_attribution 
 /* --------------------------------------------------------------------- pictures */
 
 typedef struct ls_picture {
-  size_t height, width, channels; /* channels: 1 (grey) or 3 (RGB), the last dimension */
+  size_t height, width, channels; /* channels: 1 (grey) or 3 (RGB) */
 } ls_picture;
 
-/* Local. Whether rows of x are images: (N, H, W), (N, H, W, 1 or 3), or (N, H * H) with H of at least 8. */
+/* Local. Whether x holds images: (N, H, W), (N, H, W, 1 or 3), or (N, H * H) with H of at least 8. */
 bool ls_picture_of(const ls_array *x, ls_picture *out);
 
-/* Local. Writes a PNG file: the image, scaled from its minimum to its maximum, and beside it the heat map
- * of the attributions, summed over channels: red for positive, blue for negative, white for 0, with the
- * largest one in full colour. LS_ERR_OUTPUT.  image, attribution: (height, width, channels) */
+/* Local. Writes a PNG file, atomically: the image, scaled from its minimum to its maximum, and beside it a
+ * heat map of the attributions, summed over channels: white for 0, red for positive, blue for negative, the
+ * largest in full colour. LS_ERR_OUTPUT.  image, attribution: (height, width, channels) */
 ls_status ls_picture_write(const char *path, const ls_picture *picture, const float *image,
                            const float *attribution);
 
 /* A folder of pictures of explanations. */
 typedef struct ls_pictures ls_pictures;
 
-/* Local. Creates the folder if it does not exist. The caller destroys *out, after a failure too.
- * LS_ERR_DATA if the samples are not images, LS_ERR_OUTPUT. */
+/* Local. Creates the folder if it does not exist. ls_pictures_destroy is needed after a failure too.
+ * LS_ERR_DATA if the samples are not images. LS_ERR_OUTPUT. */
 ls_status ls_pictures_create(const char *folder, const ls_dataset *dataset, ls_pictures **out);
 void ls_pictures_destroy(ls_pictures **pictures);
 
-/* Local. Writes sample-<number>-class-<name>.png for explanation i of the last call. LS_ERR_OUTPUT. */
+/* Local. Writes sample-<number>-class-<name>.png for explanation i of the last ls_explainer_explain.
+ * LS_ERR_OUTPUT. */
 ls_status ls_pictures_draw(ls_pictures *pictures, const ls_explainer *explainer, size_t i,
                            const char *name);
 
@@ -152,26 +153,26 @@ ls_status ls_pictures_draw(ls_pictures *pictures, const ls_explainer *explainer,
 
 #define LS_IMPORTANCE_FEATURES_MOST 4096
 
-/* The loss of quality if a feature's values are permuted among the samples, which removes their relation to
- * the targets and to the other features (Breiman, "Random forests", 2001; scikit-learn's
- * permutation_importance). Means and standard deviations (of the population) over the repeats. */
+/* How much worse the model becomes if the values of a feature are permuted among the samples (Breiman,
+ * "Random forests", 2001; scikit-learn's permutation_importance). Means and standard deviations (of the
+ * population) over the repeats. */
 typedef struct ls_importance_row {
   size_t feature;
-  double drop, drop_std; /* of accuracy, or R^2 */
+  double drop, drop_std; /* of accuracy or R^2 */
   double rise, rise_std; /* of the loss */
 } ls_importance_row;
 
 typedef struct ls_importance {
   uint64_t samples;
   size_t repeats;
-  double loss, quality;    /* with all features unchanged */
+  double loss, quality;    /* without permutation */
   size_t n;                /* features */
   ls_importance_row *rows; /* (n), owned: in descending order of drop, then of rise */
 } ls_importance;
 
 /* Collective. Measures the importance of all features on a dataset with targets; permutations are keyed on
- * (seed, feature, repeat). LS_ERR_DATA if there are more than LS_IMPORTANCE_FEATURES_MOST features. The
- * caller destroys it. */
+ * (seed, feature, repeat). Needs only the first three options. LS_ERR_DATA if there are more than
+ * LS_IMPORTANCE_FEATURES_MOST features. */
 ls_status ls_importance_create(ls_comm *comm, const ls_explain_options *options, uint64_t seed,
                                size_t repeats, ls_importance **out);
 void ls_importance_destroy(ls_importance **importance);

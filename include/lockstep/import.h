@@ -10,28 +10,27 @@
 
 typedef struct ls_import_options {
   const char *output; /* the HDF5 file to write */
-  const char *label; /* CSV: the label column by name, or by number from 1; NULL: the last column; "": none,
-                        and y is not written */
-  double
-      test_fraction; /* CSV: the fraction of the rows, in [0, 1), that a keyed permutation sends to /test */
-  uint64_t seed;     /* of that permutation */
-  const char *const *columns; /* CSV with a header: the features, by name and in this order; other columns
+  const char
+      *label; /* CSV: the label column by name, or by number from 1. NULL: the last; "": none, no y */
+  double test_fraction;       /* CSV: fraction of the rows, in [0, 1), that goes to /test */
+  uint64_t seed;              /* of the permutation that chooses these rows */
+  const char *const *columns; /* CSV with a header: names of the features, in the order of x; other columns
                                  are ignored. NULL: all columns but the label */
   size_t n_columns;
 } ls_import_options;
 
-/* What was written. */
+/* Facts about the dataset that was written. */
 typedef struct ls_import_summary {
   uint64_t train_samples, test_samples; /* 0: the group is absent */
   uint64_t features;
   uint64_t classes; /* 0: y has real numbers, or is absent */
 } ls_import_summary;
 
-/* Local. Imports `sources`: IDX files (gzipped or not, in any order; images and labels are paired by header
- * and name: `t10k*` or `test*` belong to /test, all others to /train), or one CSV file. LS_ERR_DATA: names
- * the file, the line on which the row begins, the column, and the offending text. LS_ERR_CONFIG: options
- * that do not apply to the sources (a test fraction or label for IDX), or an output that is also a source.
- * LS_ERR_OUTPUT. A failure leaves no file behind. */
+/* Local. Imports one CSV file, or IDX files, gzipped or not. IDX images and labels are paired by header and
+ * name: `t10k*` and `test*` belong to /test, all others to /train. LS_ERR_DATA: the message names the file,
+ * the line on which the row begins, the column, and the text of the cell. LS_ERR_CONFIG: an option that
+ * does not apply to the sources (test fraction or label for IDX), or an output that is also a source.
+ * LS_ERR_OUTPUT. A failure leaves the output as it was. */
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
 

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 typedef struct measurer {
@@ -16,10 +15,9 @@ typedef struct measurer {
   ls_batch *batch;
   ls_metric **metrics; /* (repeats) */
   float *column;       /* (n_samples): the values of the current feature */
-  double *sums;        /* (repeats, n_sums) */
 } measurer;
 
-#define UNCHANGED SIZE_MAX /* no feature */
+#define UNCHANGED SIZE_MAX /* permute no feature */
 
 /* ------------------------------------------------------------------ one feature */
 
@@ -33,7 +31,7 @@ static void permute(const measurer *m, size_t feature, size_t repeat, size_t row
     x[i * n + feature] = m->column[ls_permutation_at(&p, m->batch->samples[i])];
 }
 
-/* Adds the loss of the gathered rows to a metric. */
+/* Adds the gathered rows to a metric. */
 static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
@@ -42,8 +40,7 @@ static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
   ls_forward_backward(m->options->model, &pass, m->batch->x, &loss);
 }
 
-/* Local. Measures this rank's samples under the first `repeats` permutations of a feature; UNCHANGED: once,
- * without permutation. */
+/* Local. Measures this rank's samples with the first `repeats` permutations of a feature, or UNCHANGED. */
 static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
   const ls_dataset *const d = m->options->dataset;
   const ls_shard mine = ls_shard_of(d->n_samples, ls_comm_rank(m->comm), ls_comm_size(m->comm));
@@ -61,17 +58,14 @@ static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
 
 /* Collective. Measures the samples of all ranks. */
 static void measure(const measurer *m, size_t feature, size_t repeats) {
-  const size_t n = m->metrics[0]->n_sums;
   measure_shard(m, feature, repeats);
-  for (size_t r = 0; r < repeats; r++) memcpy(m->sums + r * n, m->metrics[r]->sums, n * sizeof *m->sums);
-  ls_comm_sum_f64(m->comm, m->sums, repeats * n);
-  for (size_t r = 0; r < repeats; r++) memcpy(m->metrics[r]->sums, m->sums + r * n, n * sizeof *m->sums);
+  for (size_t r = 0; r < repeats; r++) ls_comm_sum_f64(m->comm, m->metrics[r]->sums, m->metrics[r]->n_sums);
 }
 
 /* ----------------------------------------------------------------- all features */
 
 /* Mean and standard deviation of `of(metric) - from` over the repeats. */
-static void summarise(const measurer *m, double (*of)(const ls_metric *), double from, double *mean,
+static void summarize(const measurer *m, double (*of)(const ls_metric *), double from, double *mean,
                       double *std) {
   const double n = (double)m->repeats;
   double sum = 0.0;
@@ -111,7 +105,7 @@ static void report_progress(uint64_t done, uint64_t all) {
   ls_log_bar(text);
 }
 
-/* Collective. */
+/* Collective. Measures all features and sorts them. */
 static void measure_all(measurer *m, ls_importance *out) {
   measure(m, UNCHANGED, 1);
   out->loss = ls_metric_loss(m->metrics[0]);
@@ -121,9 +115,9 @@ static void measure_all(measurer *m, ls_importance *out) {
     ls_dataset_column(m->options->dataset, m->options->normalizer, j, m->column);
     measure(m, j, m->repeats);
     row->feature = j;
-    summarise(m, ls_metric_quality, out->quality, &row->drop, &row->drop_std);
-    summarise(m, ls_metric_loss, out->loss, &row->rise, &row->rise_std);
-    row->drop = 0.0 - row->drop;
+    summarize(m, ls_metric_quality, out->quality, &row->drop, &row->drop_std);
+    summarize(m, ls_metric_loss, out->loss, &row->rise, &row->rise_std);
+    row->drop = 0.0 - row->drop; /* never -0 */
     report_progress(j + 1, out->n);
   }
   qsort(out->rows, out->n, sizeof *out->rows, more_important);
@@ -134,32 +128,28 @@ static void measure_all(measurer *m, ls_importance *out) {
 static ls_status prepare(measurer *m) {
   const ls_model *const model = m->options->model;
   const ls_dataset *const d = m->options->dataset;
-  ls_status status = ls_batch_create(d, model->max_rows, &m->batch);
+  LS_TRY(ls_batch_create(d, model->max_rows, &m->batch));
   m->column = ls_calloc(d->n_samples, sizeof *m->column);
   m->metrics = ls_calloc(m->repeats, sizeof(ls_metric *));
-  if (status == LS_OK && (!m->column || !m->metrics))
-    status = ls_fail_memory("a feature", d->n_samples * sizeof *m->column);
-  for (size_t r = 0; status == LS_OK && r < m->repeats; r++) {
-    status = ls_metric_create(ls_task_of(model->loss), model->n_out, false, &m->metrics[r]);
-    if (status == LS_OK) ls_evaluate_set_scale(m->options->normalizer, d, 0, m->metrics[r]);
+  if (!m->column || !m->metrics) return ls_fail_memory("a feature", d->n_samples * sizeof *m->column);
+  for (size_t r = 0; r < m->repeats; r++) {
+    LS_TRY(ls_metric_create(ls_task_of(model->loss), model->n_out, false, &m->metrics[r]));
+    ls_evaluate_set_scale(m->options->normalizer, d, 0, m->metrics[r]);
   }
-  if (status != LS_OK) return status;
-  m->sums = ls_calloc(m->repeats, m->metrics[0]->n_sums * sizeof *m->sums);
-  return m->sums ? LS_OK : ls_fail_memory("sums", m->repeats * sizeof *m->sums);
+  return LS_OK;
 }
 
 static void clean_up(measurer *m) {
   for (size_t r = 0; m->metrics && r < m->repeats; r++) ls_metric_destroy(&m->metrics[r]);
   free(m->metrics);
   free(m->column);
-  free(m->sums);
   ls_batch_destroy(&m->batch);
 }
 
 static ls_status result_create(const measurer *m, ls_importance **out) {
   const size_t n = m->options->model->n_in;
   if (n > LS_IMPORTANCE_FEATURES_MOST)
-    return ls_fail(LS_ERR_DATA, "x has %zu features; --importance supports at most %d", n,
+    return ls_fail(LS_ERR_DATA, "x: %zu features are too many; --importance supports at most %d", n,
                    LS_IMPORTANCE_FEATURES_MOST);
   *out = ls_calloc(1, sizeof **out);
   if (*out) (*out)->rows = ls_calloc(n, sizeof *(*out)->rows);

@@ -1,5 +1,5 @@
-/* Integrated gradients: the path from the baseline to a sample is divided into panels, and each is
- * integrated by the Gauss-Legendre rule of four points. The points are the rows of ordinary passes. */
+/* Integrated gradients. The path from the baseline to a sample is divided into panels; the four-point
+ * Gauss-Legendre rule integrates each panel. The points are the rows of ordinary passes. */
 #include "internal.h"
 #include "lockstep/job.h"
 
@@ -23,8 +23,8 @@ static const double nodes[PANEL_POINTS] = {0.069431844202973712, 0.3300094782075
 static const double weights[PANEL_POINTS] = {0.173927422568726929, 0.326072577431273071,
                                              0.326072577431273071, 0.173927422568726929};
 
-/* Puts the points first .. first + rows - 1 of the path into the rows of e->path. */
-static void put_points(ls_explainer *e, size_t n_panels, size_t first, size_t rows) {
+/* Computes the points first .. first + rows - 1 of the path into e->path. */
+static void set_points(ls_explainer *e, size_t n_panels, size_t first, size_t rows) {
   const size_t n = e->options.model->n_in;
   for (size_t i = 0; i < rows; i++) {
     const size_t k = first + i;
@@ -41,7 +41,7 @@ typedef struct point_range {
   size_t first; /* point */
 } point_range;
 
-/* The weighted gradient of the explained output, row by row. */
+/* Sets dz to the weighted gradient of the explained output, row by row. */
 static void set_gradient(void *context, size_t rows, const float *z, float *dz) {
   const point_range *const p = context;
   const size_t n_out = p->options->model->n_out;
@@ -58,7 +58,7 @@ static void add_points(ls_explainer *e, size_t output, size_t n_panels, size_t f
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_PREDICT};
   const ls_objective value = {
       .needs_gradient = true, .dx = e->dx, .set_gradient = set_gradient, .context = &p};
-  put_points(e, n_panels, first, rows);
+  set_points(e, n_panels, first, rows);
   ls_forward_backward(model, &pass, e->path, &value);
   for (size_t i = 0; i < rows; i++)
     for (size_t j = 0; j < model->n_in; j++) e->sums[j] += (double)e->dx[i * model->n_in + j];
@@ -83,7 +83,7 @@ static void integrate(ls_explainer *e, size_t n_panels, size_t i) {
   r->gaps[i] = total - (r->values[i] - r->baseline_values[i]);
 }
 
-/* The gap that is always allowed: the precision of float32 for numbers, 1e-4 for probabilities. */
+/* The gap that is always allowed: 1e-4 for probabilities, the precision of float32 for numbers. */
 static double least_gap(const ls_explainer *e, const ls_attribution *a, size_t i) {
   const ls_normalizer *const targets = e->options.normalizer->targets;
   if (ls_loss_link(e->options.model->loss) != LS_LINEAR) return 1e-4;
@@ -125,7 +125,7 @@ static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
     integrate(e, n_panels *= 2, i);
 }
 
-/* Collective. Sums the results, each of which is 0 on all ranks but one. */
+/* Collective. Sums the results over the ranks. Each is nonzero on one rank only. */
 static void sum_results(ls_comm *comm, ls_attribution *r, size_t n_features) {
   ls_comm_sum_u64(comm, r->outputs, r->n);
   ls_comm_sum_u64(comm, r->points, r->n);
@@ -135,22 +135,13 @@ static void sum_results(ls_comm *comm, ls_attribution *r, size_t n_features) {
   ls_comm_sum_f32(comm, r->attributions, r->n * n_features);
 }
 
-static void clear(ls_attribution *r, size_t n_features) {
-  memset(r->outputs, 0, r->n * sizeof *r->outputs);
-  memset(r->points, 0, r->n * sizeof *r->points);
-  memset(r->values, 0, r->n * sizeof *r->values);
-  memset(r->baseline_values, 0, r->n * sizeof *r->baseline_values);
-  memset(r->gaps, 0, r->n * sizeof *r->gaps);
-  memset(r->attributions, 0, r->n * n_features * sizeof *r->attributions);
-}
-
 const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *e, const uint64_t *samples,
                                            size_t n) {
   ls_attribution *const r = &e->result;
   const size_t n_features = e->options.model->n_in;
   LS_ASSERT(n <= e->max_samples);
+  memset(e->results.base, 0, e->results.used);
   r->n = n * e->per_sample;
-  clear(r, n_features);
   for (size_t i = 0; i < r->n; i++) r->samples[i] = samples[i / e->per_sample];
   const ls_shard mine = ls_shard_of(r->n, ls_comm_rank(comm), ls_comm_size(comm));
   for (size_t i = mine.first; i < mine.first + mine.rows; i++) explain_one(e, r->samples[i], i);
@@ -162,24 +153,28 @@ const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *e, const
 
 #define CALL_ROWS 16 /* explanations per call and rank */
 
-static void allocate_arrays(ls_explainer *e) {
+static void take_arrays(ls_explainer *e) {
   const size_t n = e->options.model->n_in;
-  const size_t most = e->max_samples * e->per_sample;
-  ls_attribution *const r = &e->result;
   e->x0 = ls_arena_take(&e->arena, n, sizeof *e->x0);
   e->path = ls_arena_take(&e->arena, e->options.model->max_rows, n * sizeof *e->path);
   e->dx = ls_arena_take(&e->arena, e->options.model->max_rows, n * sizeof *e->dx);
   e->sums = ls_arena_take(&e->arena, n, sizeof *e->sums);
-  r->samples = ls_arena_take(&e->arena, most, sizeof *r->samples);
-  r->outputs = ls_arena_take(&e->arena, most, sizeof *r->outputs);
-  r->points = ls_arena_take(&e->arena, most, sizeof *r->points);
-  r->values = ls_arena_take(&e->arena, most, sizeof *r->values);
-  r->baseline_values = ls_arena_take(&e->arena, most, sizeof *r->baseline_values);
-  r->gaps = ls_arena_take(&e->arena, most, sizeof *r->gaps);
-  r->attributions = ls_arena_take(&e->arena, most, n * sizeof *r->attributions);
 }
 
-/* A stored 0 in the arithmetic of the batches, so that a feature of 0 equals the baseline exactly. */
+static void take_results(ls_explainer *e) {
+  const size_t most = e->max_samples * e->per_sample;
+  ls_attribution *const r = &e->result;
+  r->samples = ls_arena_take(&e->results, most, sizeof *r->samples);
+  r->outputs = ls_arena_take(&e->results, most, sizeof *r->outputs);
+  r->points = ls_arena_take(&e->results, most, sizeof *r->points);
+  r->values = ls_arena_take(&e->results, most, sizeof *r->values);
+  r->baseline_values = ls_arena_take(&e->results, most, sizeof *r->baseline_values);
+  r->gaps = ls_arena_take(&e->results, most, sizeof *r->gaps);
+  r->attributions = ls_arena_take(&e->results, most, e->options.model->n_in * sizeof *r->attributions);
+}
+
+/* Normalises a stored 0 in the arithmetic of ls_batch_gather, so that a feature of 0 equals the baseline.
+ */
 static void set_zero(ls_explainer *e) {
   const ls_normalizer *const n = e->options.normalizer;
   const ls_dtype dtype = e->options.dataset->x_array.dtype;
@@ -189,7 +184,7 @@ static void set_zero(ls_explainer *e) {
         is_single ? (0.0F - n->offset32[j]) * n->factor32[j] : (float)((0.0 - n->offset[j]) * n->factor[j]);
 }
 
-/* Collective. The mean of all samples, normalised. */
+/* Collective. Sets the baseline to the mean of the normalised samples. */
 static void set_mean(ls_comm *comm, ls_explainer *e) {
   const ls_explain_options *const o = &e->options;
   const size_t n = o->model->n_in;
@@ -206,12 +201,15 @@ static void set_mean(ls_comm *comm, ls_explainer *e) {
 
 /* Local. Allocates the memory. */
 static ls_status prepare(ls_explainer *e) {
-  ls_status status = ls_batch_create(e->options.dataset, 1, &e->batch);
-  if (status == LS_OK) e->x = e->batch->x;
-  allocate_arrays(e);
-  if (status == LS_OK) status = ls_arena_commit(&e->arena, "explanations");
-  if (status == LS_OK) allocate_arrays(e);
-  return status;
+  LS_TRY(ls_batch_create(e->options.dataset, 1, &e->batch));
+  e->x = e->batch->x;
+  take_arrays(e);
+  take_results(e);
+  LS_TRY(ls_arena_commit(&e->arena, "explanations"));
+  LS_TRY(ls_arena_commit(&e->results, "explanations"));
+  take_arrays(e);
+  take_results(e);
+  return LS_OK;
 }
 
 ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, ls_explainer **out) {
@@ -243,6 +241,7 @@ void ls_explainer_destroy(ls_explainer **explainer) {
   if (!*explainer) return;
   ls_batch_destroy(&(*explainer)->batch);
   ls_arena_destroy(&(*explainer)->arena);
+  ls_arena_destroy(&(*explainer)->results);
   free(*explainer);
   *explainer = NULL;
 }

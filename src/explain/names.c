@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LISTED 20 /* outputs in a message */
+
 const char *ls_explain_output_name(const ls_explain_names *names, const ls_model *model, size_t k,
                                    char *text, size_t size) {
   const bool is_number = ls_loss_link(model->loss) == LS_LINEAR;
@@ -30,8 +32,6 @@ const char *ls_explain_feature_name(const ls_explain_names *names, const ls_data
   if (x->n_dims > 1) ls_append(text, size, "]");
   return text;
 }
-
-#define LISTED 20 /* outputs in a message */
 
 static ls_status fail_output(const ls_explain_names *names, const ls_model *model, const char *name) {
   char known[400] = "";

@@ -44,6 +44,7 @@ double explain_value(const ls_explain_options *o, size_t output, const float *z)
   }
 }
 
+/* explain_seed for a class of a softmax. */
 static void seed_softmax(size_t n, size_t output, double weight, const float *z, float *dz) {
   const double all = log_sum(n, z);
   const double f = exp((double)z[output] - all);

@@ -1,4 +1,4 @@
-/* Pictures: an image and its heat map side by side, each pixel enlarged to a square. */
+/* Pictures: an image and its heat map side by side. Each pixel is enlarged to a square. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -10,10 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* In pixels. */
 #define SIDE_LEAST 200 /* the longer side of the enlarged image */
 #define FRAME      1   /* around each half */
 #define MARGIN     8   /* around both halves and between them */
-#define BACKGROUND 255 /* of all three channels: white */
+#define BACKGROUND 255 /* white */
 #define FLAT_LEAST 8   /* the side of the smallest image without a stored shape */
 
 static const uint8_t frame_colour[3] = {160, 160, 160};
@@ -82,7 +83,7 @@ typedef struct canvas {
   uint8_t *pixels; /* (height, width, 3), owned */
 } canvas;
 
-/* Draws one half and its frame from column `left` on.  colours: (height * width, 3) */
+/* Draws one half and its frame, beginning at column `left`.  colours: (height * width, 3) */
 static void paint_half(const canvas *c, const ls_picture *p, const uint8_t *colours, size_t left) {
   const size_t height = p->height * c->scale;
   const size_t width = p->width * c->scale;
@@ -108,22 +109,16 @@ static ls_status canvas_create(const ls_picture *p, canvas *c) {
   return LS_OK;
 }
 
-/* Writes to a temporary name and renames, so that a picture is complete or absent. */
 static ls_status write_canvas(const canvas *c, const char *path) {
   png_image image = {.version = PNG_IMAGE_VERSION,
                      .format = PNG_FORMAT_RGB,
                      .width = (png_uint_32)c->width,
                      .height = (png_uint_32)c->height};
-  char *const temporary = ls_store_temporary(path);
-  if (!temporary) return ls_fail_memory("a path", 0);
-  ls_status status = LS_OK;
-  if (!png_image_write_to_file(&image, temporary, 0, c->pixels, 0, NULL))
+  ls_text_file file;
+  ls_status status = ls_text_begin(&file, path);
+  if (status == LS_OK && !png_image_write_to_stdio(&image, file.stream, 0, c->pixels, 0, NULL))
     status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, image.message);
-  else if (rename(temporary, path) != 0)
-    status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
-  if (status != LS_OK) unlink(temporary);
-  free(temporary);
-  return status;
+  return ls_text_end(&file, status);
 }
 
 ls_status ls_picture_write(const char *path, const ls_picture *p, const float *image,
@@ -149,7 +144,7 @@ ls_status ls_picture_write(const char *path, const ls_picture *p, const float *i
 struct ls_pictures {
   char *folder; /* owned */
   ls_picture shape;
-  ls_normalizer *plain; /* owned; the identity */
+  ls_normalizer *identity; /* owned */
 };
 
 static ls_status create_folder(const char *folder) {
@@ -157,7 +152,7 @@ static ls_status create_folder(const char *folder) {
   const char *reason = NULL;
   const bool exists = mkdir(folder, 0777) == 0 || errno == EEXIST;
   if (exists && stat(folder, &facts) == 0 && !S_ISDIR(facts.st_mode))
-    reason = "not a folder";
+    reason = "not a folder; choose another folder for pictures";
   else if (!exists || access(folder, W_OK | X_OK) != 0)
     reason = strerror(errno);
   return reason ? ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, reason) : LS_OK;
@@ -167,37 +162,30 @@ ls_status ls_pictures_create(const char *folder, const ls_dataset *dataset, ls_p
   char text[128];
   ls_picture shape = {0};
   if (!ls_picture_of(&dataset->x_array, &shape))
-    return ls_fail(LS_ERR_DATA,
-                   "x is %s, which is not a set of images; pictures require the shape (N, H, W), "
-                   "(N, H, W, 1 or 3), or (N, H * H) with H of at least 8",
-                   ls_array_describe(&dataset->x_array, text, sizeof text));
+    return ls_fail(
+        LS_ERR_DATA,
+        "x: %s: not images; the shape must be (N, H, W), (N, H, W, 1 or 3), or (N, H * H) with H "
+        "of at least 8",
+        ls_array_describe(&dataset->x_array, text, sizeof text));
   ls_pictures *const p = ls_calloc(1, sizeof *p);
   *out = p;
   if (p) *p = (ls_pictures){.shape = shape, .folder = ls_strdup(folder)};
   if (!p || !p->folder) return ls_fail_memory("pictures", sizeof *p);
-  const ls_status status = ls_normalizer_create(dataset->n_features, &p->plain);
-  return status == LS_OK ? create_folder(folder) : status;
-}
-
-/* Replaces characters that file systems may reject. */
-static void make_file_name(const char *name, char *text, size_t size) {
-  size_t n = 0;
-  for (; name[n] && n + 1 < size; n++) {
-    const bool is_safe = isalnum((unsigned char)name[n]) || strchr("-_.", name[n]);
-    text[n] = is_safe ? name[n] : '_';
-  }
-  text[n] = '\0';
+  LS_TRY(ls_normalizer_create(dataset->n_features, &p->identity));
+  return create_folder(folder);
 }
 
 ls_status ls_pictures_draw(ls_pictures *p, const ls_explainer *e, size_t i, const char *name) {
   const ls_dataset *const dataset = e->options.dataset;
   const uint64_t sample = e->result.samples[i];
   char safe[41];
-  make_file_name(name, safe, sizeof safe);
+  snprintf(safe, sizeof safe, "%s", name);
+  for (char *at = safe; *at; at++) /* file systems may reject other characters */
+    if (!isalnum((unsigned char)*at) && !strchr("-_.", *at)) *at = '_';
   char *path = ls_format("%s/sample-%05llu-class-%s.png", p->folder, (unsigned long long)sample, safe);
   if (!path) return ls_fail_memory("a path", 0);
   e->batch->samples[0] = sample;
-  ls_batch_gather(e->batch, dataset, p->plain, 1);
+  ls_batch_gather(e->batch, dataset, p->identity, 1);
   const ls_status status =
       ls_picture_write(path, &p->shape, e->batch->x, e->result.attributions + i * dataset->n_features);
   free(path);
@@ -206,7 +194,7 @@ ls_status ls_pictures_draw(ls_pictures *p, const ls_explainer *e, size_t i, cons
 
 void ls_pictures_destroy(ls_pictures **pictures) {
   if (!*pictures) return;
-  ls_normalizer_destroy(&(*pictures)->plain);
+  ls_normalizer_destroy(&(*pictures)->identity);
   free((*pictures)->folder);
   free(*pictures);
   *pictures = NULL;

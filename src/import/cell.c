@@ -1,4 +1,4 @@
-/* The contents of a table cell: a number, a word, or no usable value. */
+/* The value of a table cell: a number, a word, missing or empty. */
 #include "internal.h"
 
 #include <float.h>
@@ -35,35 +35,19 @@ bool import_cell_fits_float(double value) {
   return fabs(value) <= (double)FLT_MAX;
 }
 
-/* The number of bytes that follow a lead byte; -1 if it is not one (RFC 3629). */
-static int followers(unsigned char lead) {
-  if (lead < 0x80) return 0;
-  if (lead >= 0xC2 && lead <= 0xDF) return 1;
-  if (lead >= 0xE0 && lead <= 0xEF) return 2;
-  if (lead >= 0xF0 && lead <= 0xF4) return 3;
-  return -1;
-}
-
-/* The narrower range of the second byte excludes overlong forms, surrogates and code points above U+10FFFF.
- */
-static bool second_fits(unsigned char lead, unsigned char second) {
-  if (lead == 0xE0) return second >= 0xA0;
-  if (lead == 0xED) return second <= 0x9F;
-  if (lead == 0xF0) return second >= 0x90;
-  if (lead == 0xF4) return second <= 0x8F;
-  return true;
-}
-
 bool import_cell_is_utf8(const char *text) {
+  static const uint32_t least[] = {0, 0x80, 0x800, 0x10000}; /* smaller code points are overlong forms */
   for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
     const unsigned char lead = *at;
-    const int n = followers(lead);
-    if (n < 0) return false;
-    for (int i = 1; i <= n; i++) {
-      if ((at[i] & 0xC0) != 0x80) return false; /* also at the final NUL */
+    const unsigned n = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3; /* bytes that follow */
+    uint32_t code = n ? lead & (0x3FU >> n) : lead;
+    if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4) return false;
+    for (unsigned i = 0; i < n; i++) {
+      if ((*++at & 0xC0) != 0x80) return false; /* includes the final NUL */
+      code = code << 6 | (*at & 0x3FU);
     }
-    if (n > 0 && !second_fits(lead, at[1])) return false;
-    at += n;
+    const bool is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+    if (code < least[n] || code > 0x10FFFF || is_surrogate) return false;
   }
   return true;
 }

@@ -1,4 +1,4 @@
-/* A text file as rows of cells: quotes as in RFC 4180, all kinds of line ends, delimiter found by trial. */
+/* A text file as rows of cells: quotes as in RFC 4180, all types of line ends, delimiter found by trial. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -6,35 +6,32 @@
 
 #define END         (-1)
 #define BLOCK       ((size_t)256 << 10)
-#define ROW_MOST    ((size_t)64 << 20) /* 64 MiB: an open quote would include the rest of the file */
+#define ROW_MOST    ((size_t)64 << 20) /* bytes; without a limit, an open quote would read the whole file */
 #define COLUMN_MOST ((size_t)1 << 20)
 #define TRIAL_ROWS  16
 
-/* Keeps the first failure, which reads as the end of the file, so that every loop below ends. */
+/* Stores the first failure and simulates the end of the file, so that all loops below end. */
 static void fail(csv *c, ls_status status) {
   if (c->status == LS_OK) c->status = status;
   c->at = c->filled = 0;
 }
 
-static void fill(csv *c) {
-  if (c->status != LS_OK) return;
-  c->at = 0;
-  const ls_status status = import_source_read(&c->in, c->block, BLOCK, &c->filled);
-  if (status != LS_OK) fail(c, status);
-}
-
 /* The next byte, or END. */
 static int peek(csv *c) {
-  if (c->at == c->filled) fill(c);
+  if (c->at == c->filled && c->status == LS_OK) {
+    c->at = 0;
+    const ls_status status = import_source_read(&c->in, c->block, BLOCK, &c->filled);
+    if (status != LS_OK) fail(c, status);
+  }
   return c->at < c->filled ? c->block[c->at] : END;
 }
 
-/* Doubles an array; returns it unchanged after a failure.  limit: the text for `most` */
+/* Doubles an array. Returns it unchanged after a failure.  limit: `most` in words */
 static void *grow(csv *c, void *items, size_t size, size_t *capacity, size_t most, const char *limit) {
   const size_t wanted = *capacity ? 2 * *capacity : 64;
   void *const grown = wanted <= most ? realloc(items, wanted * size) : NULL;
   if (wanted > most)
-    fail(c, ls_fail(LS_ERR_DATA, "%s, line %llu: the row has more than %s", c->in.path,
+    fail(c, ls_fail(LS_ERR_DATA, "%s, line %llu: the row is too long; must have at most %s", c->in.path,
                     (unsigned long long)c->row_line, limit));
   else if (!grown)
     fail(c, ls_fail_memory("a row of the table", wanted * size));
@@ -45,20 +42,18 @@ static void *grow(csv *c, void *items, size_t size, size_t *capacity, size_t mos
 
 static void put(csv *c, char byte) {
   if (c->used == c->capacity)
-    c->text = grow(c, c->text, 1, &c->capacity, ROW_MOST, "64 MiB; a closing quote may be missing");
+    c->text = grow(c, c->text, 1, &c->capacity, ROW_MOST, "64 MiB; check for a missing closing quote");
   if (c->used < c->capacity) c->text[c->used++] = byte;
 }
 
 static void put_byte(csv *c, int byte) {
-  if (byte != '\0') {
+  if (byte != '\0')
     put(c, (char)byte);
-    return;
-  }
-  fail(c,
-       ls_fail(LS_ERR_DATA,
-               "%s, line %llu: a zero byte, so this is not a text file; must be CSV or IDX (save UTF-16 as "
-               "UTF-8)",
-               c->in.path, (unsigned long long)c->line));
+  else
+    fail(c,
+         ls_fail(LS_ERR_DATA,
+                 "%s, line %llu: a zero byte: not a text file; must be CSV or IDX (save UTF-16 as UTF-8)",
+                 c->in.path, (unsigned long long)c->line));
 }
 
 static void begin_cell(csv *c) {
@@ -71,7 +66,7 @@ static bool is_newline(int byte) {
   return byte == '\n' || byte == '\r';
 }
 
-/* Whitespace around a cell is not part of it. */
+/* Whether a byte is white space, which is not part of a cell at its start and end. */
 static bool is_blank(const csv *c, int byte) {
   return (byte == ' ' || byte == '\t') && byte != c->delimiter;
 }
@@ -83,15 +78,6 @@ static bool ends_plain_cell(const csv *c, int byte) {
 
 static void skip_blanks(csv *c) {
   while (is_blank(c, peek(c))) c->at++;
-}
-
-/* LF, CRLF, or CR alone. */
-static void skip_newline(csv *c) {
-  const int byte = peek(c);
-  if (!is_newline(byte)) return;
-  c->at++;
-  if (byte == '\r' && peek(c) == '\n') c->at++;
-  c->line++;
 }
 
 static void read_plain(csv *c) {
@@ -107,23 +93,21 @@ static void read_plain(csv *c) {
 static void read_quoted(csv *c) {
   const uint64_t first_line = c->line;
   c->at++;
-  for (;;) {
-    const int byte = peek(c);
-    if (byte == END) break;
+  for (int byte = peek(c); byte != END; byte = peek(c)) {
     c->at++;
     if (byte == '"') {
       if (peek(c) != '"') return;
       c->at++;
     }
     put_byte(c, byte);
-    if (byte == '\n') c->line++;
+    if (byte == '\n' || (byte == '\r' && peek(c) != '\n')) c->line++;
   }
-  if (c->status != LS_OK) return;
-  fail(c, ls_fail(LS_ERR_DATA, "%s, line %llu: the quote has no closing quote", c->in.path,
-                  (unsigned long long)first_line));
+  if (c->status == LS_OK)
+    fail(c, ls_fail(LS_ERR_DATA, "%s, line %llu: the cell has no closing quote", c->in.path,
+                    (unsigned long long)first_line));
 }
 
-/* Reads a cell and its end. Returns whether another cell follows in the row. */
+/* Reads a cell and its delimiter or line end. Returns whether another cell follows in the row. */
 static bool read_cell(csv *c) {
   skip_blanks(c);
   begin_cell(c);
@@ -135,8 +119,10 @@ static bool read_cell(csv *c) {
   skip_blanks(c);
   const int byte = peek(c);
   if (byte == END) return false;
-  if (is_newline(byte)) {
-    skip_newline(c);
+  if (is_newline(byte)) { /* LF, CRLF, or CR alone */
+    c->at++;
+    if (byte == '\r' && peek(c) == '\n') c->at++;
+    c->line++;
     return false;
   }
   if (c->delimiter == CSV_BLANKS) return true;
@@ -151,10 +137,6 @@ static bool read_cell(csv *c) {
   return false;
 }
 
-static bool row_is_blank(const csv *c) {
-  return c->n_cells == 1 && c->text[0] == '\0';
-}
-
 ls_status import_csv_next(csv *c, bool *got) {
   *got = false;
   do {
@@ -165,7 +147,7 @@ ls_status import_csv_next(csv *c, bool *got) {
     while (read_cell(c)) {
     }
     if (c->status != LS_OK) return c->status;
-  } while (row_is_blank(c));
+  } while (c->n_cells == 1 && c->text[0] == '\0');
   *got = true;
   return LS_OK;
 }
@@ -175,40 +157,34 @@ const char *import_csv_cell(const csv *c, size_t i) {
   return c->text + c->starts[i];
 }
 
-/* Skips the byte order mark. */
-static void skip_mark(csv *c) {
-  (void)peek(c);
-  if (c->filled >= 3 && memcmp(c->block, "\xEF\xBB\xBF", 3) == 0) c->at = 3;
-}
-
 ls_status import_csv_rewind(csv *c) {
   c->status = import_source_rewind(&c->in);
   c->at = c->filled = 0;
   c->line = 1;
-  if (c->status == LS_OK) skip_mark(c);
+  (void)peek(c);
+  if (c->filled >= 3 && memcmp(c->block, "\xEF\xBB\xBF", 3) == 0) c->at = 3; /* the byte order mark */
   return c->status;
 }
 
-/* The columns of the first rows with the current delimiter: *first, of the first row; *common, the same if
- * all rows agree, else 0. Only a shortage of memory is an error. */
+/* Counts columns with the current delimiter: *first, those of the first row; *common, the same number if
+ * all of the first rows have it, else 0. Only a shortage of memory is an error. */
 static ls_status try_delimiter(csv *c, size_t *first, size_t *common) {
   *first = *common = 0;
   ls_status status = import_csv_rewind(c);
-  bool got = false;
-  for (size_t row = 0; status == LS_OK && row < TRIAL_ROWS; row++) {
+  bool got = true;
+  for (size_t row = 0; got && status == LS_OK && row < TRIAL_ROWS; row++) {
     status = import_csv_next(c, &got);
-    if (status != LS_OK || !got) break;
+    if (!got) break;
     if (row == 0) *first = *common = c->n_cells;
     if (c->n_cells != *first) *common = 0;
   }
-  if (status == LS_OK) return LS_OK;
-  *common = 0;
+  if (status != LS_OK) *common = 0;
   return status == LS_ERR_INTERNAL ? status : LS_OK;
 }
 
-/* Chooses the delimiter that gives the same number of columns in all of the first rows. If several do, the
- * one with the most columns; blanks only if no other does. If none does, the one with the most columns in
- * the first row, so that the error about uneven rows is specific. */
+/* Chooses a delimiter that gives all of the first rows the same number of columns: the one with the most
+ * columns; blanks only if no other delimiter does. Without such a delimiter, chooses the one with the most
+ * columns in the first row, so that the error about uneven rows is specific. */
 static ls_status find_delimiter(csv *c) {
   static const char candidates[] = {',', ';', '\t', '|', CSV_BLANKS};
   size_t best_first = 1;
@@ -219,8 +195,7 @@ static ls_status find_delimiter(csv *c) {
     size_t common = 0;
     c->delimiter = candidates[i];
     if (c->delimiter == CSV_BLANKS && best_common > 1) break;
-    const ls_status status = try_delimiter(c, &first, &common);
-    if (status != LS_OK) return status;
+    LS_TRY(try_delimiter(c, &first, &common));
     const bool widest_first = best_common == 1 && first > best_first && c->delimiter != CSV_BLANKS;
     if (common <= best_common && !widest_first) continue;
     chosen = candidates[i];

@@ -3,46 +3,37 @@
 
 #include <inttypes.h>
 
-/* The type byte of the magic number. */
-static bool type_of(unsigned char code, ls_dtype *dtype) {
-  static const struct {
-    unsigned char code;
-    ls_dtype dtype;
-  } types[] = {{0x08, LS_U8},  {0x09, LS_I8},  {0x0B, LS_I16},
-               {0x0C, LS_I32}, {0x0D, LS_F32}, {0x0E, LS_F64}};
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-    if (types[i].code != code) continue;
-    *dtype = types[i].dtype;
-    return true;
-  }
-  return false;
+/* The type of the elements, from the third byte of the magic number; LS_TEXT if that is invalid. */
+static ls_dtype type_of(unsigned char code) {
+  static const ls_dtype types[] = {LS_U8, LS_I8, LS_TEXT, LS_I16, LS_I32, LS_F32, LS_F64};
+  return code >= 0x08 && code <= 0x0E ? types[code - 0x08] : LS_TEXT;
 }
 
 static ls_status check_magic(const char *path, const unsigned char magic[4], size_t got, ls_array *array) {
-  if (got < 4) return ls_fail(LS_ERR_DATA, "%s: has only %zu bytes; an IDX file has at least 4", path, got);
-  if (magic[0] != 0 || magic[1] != 0 || !type_of(magic[2], &array->dtype)) {
+  if (got < 4)
+    return ls_fail(LS_ERR_DATA, "%s: not an IDX file; has %zu bytes, must have at least 4", path, got);
+  array->dtype = type_of(magic[2]);
+  if (magic[0] != 0 || magic[1] != 0 || array->dtype == LS_TEXT)
     return ls_fail(
         LS_ERR_DATA,
-        "%s: is not an IDX file; begins with %02x %02x %02x %02x, must begin with 00 00, a type (08, 09, "
+        "%s: not an IDX file; begins with %02x %02x %02x %02x, must begin with 00 00, a type (08, 09, "
         "0b, 0c, 0d, 0e) and the number of dimensions%s",
         path, magic[0], magic[1], magic[2], magic[3],
         magic[0] != 0 ? "; CSV files must be imported one at a time" : "");
-  }
   array->n_dims = magic[3];
   if (array->n_dims >= 1 && array->n_dims <= LS_MAX_DIMS) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s: %u dimensions; must be from 1 to %d", path, array->n_dims, LS_MAX_DIMS);
 }
 
-/* Compares the header with the size of the file, so that a wrong header does not allocate memory. */
+/* Compares the header with the size of the file, so that a wrong header cannot cause a large allocation. */
 static ls_status check_sizes(idx_file *file) {
   char text[128];
   const char *const path = file->in.path;
   size_t bytes = 0;
   ls_array_describe(&file->array, text, sizeof text);
-  for (unsigned i = 0; i < file->array.n_dims; i++) {
-    if (file->array.dims[i] > 0) continue;
-    return ls_fail(LS_ERR_DATA, "%s: no samples; the header states %s", path, text);
-  }
+  for (unsigned i = 0; i < file->array.n_dims; i++)
+    if (file->array.dims[i] == 0)
+      return ls_fail(LS_ERR_DATA, "%s: no samples; the header states %s", path, text);
   const bool fits = ls_array_row_size(&file->array, &file->row) &&
                     ls_size_mul(file->row, ls_dtype_size(file->array.dtype), &bytes) &&
                     ls_size_mul(bytes, file->array.dims[0], &bytes) &&
@@ -57,13 +48,11 @@ static ls_status check_sizes(idx_file *file) {
 ls_status import_idx_open(idx_file *file, const char *path) {
   unsigned char bytes[4 * LS_MAX_DIMS];
   size_t got = 0;
-  ls_status status = import_source_open(&file->in, path);
-  if (status == LS_OK) status = import_source_read(&file->in, bytes, 4, &got);
-  if (status == LS_OK) status = check_magic(path, bytes, got, &file->array);
-  if (status != LS_OK) return status;
+  LS_TRY(import_source_open(&file->in, path));
+  LS_TRY(import_source_read(&file->in, bytes, 4, &got));
+  LS_TRY(check_magic(path, bytes, got, &file->array));
   const size_t rest = (size_t)4 * file->array.n_dims;
-  status = import_source_read(&file->in, bytes, rest, &got);
-  if (status != LS_OK) return status;
+  LS_TRY(import_source_read(&file->in, bytes, rest, &got));
   if (got < rest) return ls_fail(LS_ERR_DATA, "%s: the header is truncated", path);
   for (unsigned i = 0; i < file->array.n_dims; i++) {
     const unsigned char *const b = bytes + (size_t)4 * i;
@@ -102,7 +91,7 @@ static ls_status check_finite(const idx_file *file, const void *data, uint64_t f
     const double value = import_idx_element(data, i, file->array.dtype);
     if (import_cell_fits_float(value)) continue;
     return ls_fail(LS_ERR_DATA,
-                   "%s, sample %" PRIu64 " (from 1), element %zu: %g: must be finite and within float32",
+                   "%s, sample %" PRIu64 ", element %zu (both from 1): %g: must be finite and fit float32",
                    file->in.path, first + i / file->row + 1, i % file->row + 1, value);
   }
   return LS_OK;
@@ -112,12 +101,11 @@ ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out
   const size_t size = ls_dtype_size(file->array.dtype);
   size_t got = 0;
   LS_TRY(import_source_read(&file->in, out, rows * file->row * size, &got));
-  if (got < rows * file->row * size) {
+  if (got < rows * file->row * size)
     return ls_fail(LS_ERR_DATA,
                    "%s: truncated; has %" PRIu64 " samples, but the header states %" PRIu64
                    " samples; fetch it again",
                    file->in.path, first + got / (file->row * size), file->array.dims[0]);
-  }
   swap_elements(out, rows * file->row, size);
   return check_finite(file, out, first, rows);
 }
@@ -125,8 +113,8 @@ ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out
 ls_status import_idx_end(idx_file *file) {
   unsigned char byte = 0;
   size_t got = 0;
-  const ls_status status = import_source_read(&file->in, &byte, 1, &got);
-  if (status != LS_OK || got == 0) return status;
+  LS_TRY(import_source_read(&file->in, &byte, 1, &got));
+  if (got == 0) return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s: more bytes follow the %" PRIu64
                  " samples that the header states; the file is damaged",

@@ -1,4 +1,4 @@
-/* Imports IDX files: pairs images with labels by header and name, and copies them block by block. */
+/* Imports IDX files: pairs images with labels by header and name, and copies them in blocks. */
 #include "internal.h"
 
 #include <inttypes.h>
@@ -8,13 +8,13 @@ typedef struct pairs {
   idx_file files[N_SPLITS][2]; /* images, labels */
   output *out;                 /* borrowed */
   label_set set;
-  bool has_reals; /* some labels are not class numbers */
+  bool has_reals; /* the labels are floating-point numbers, which are not classes */
 } pairs;
 
 enum { IMAGES, LABELS };
 static const char *const roles[] = {"images", "labels"};
 
-#define NAMING "by name, t10k* and test* belong to /test, all others to /train"
+#define NAMING "files named t10k* or test* belong to /test, all others to /train"
 
 static const char *name_of(const char *path) {
   const char *const slash = strrchr(path, '/');
@@ -26,7 +26,7 @@ static size_t split_of(const char *path) {
   return strncmp(name, "t10k", 4) == 0 || strncmp(name, "test", 4) == 0 ? SPLIT_TEST : SPLIT_TRAIN;
 }
 
-/* Opens a file and stores it in its place among the pairs. */
+/* Opens a file and stores it among the pairs. */
 static ls_status add_file(pairs *p, const char *path) {
   idx_file file = {0};
   ls_status status = import_idx_open(&file, path);
@@ -34,9 +34,9 @@ static ls_status add_file(pairs *p, const char *path) {
   const size_t role = file.array.n_dims == 1 ? LABELS : IMAGES;
   idx_file *const place = &p->files[which][role];
   if (status == LS_OK && place->in.gz)
-    status =
-        ls_fail(LS_ERR_DATA, "%s and %s: both have %s for %s (%s); rename one, or import them to two files",
-                place->in.path, path, roles[role], import_split_names[which], NAMING);
+    status = ls_fail(LS_ERR_DATA,
+                     "%s and %s: both are %s of %s (%s); rename one, or import them to two datasets",
+                     place->in.path, path, roles[role], import_split_names[which], NAMING);
   if (status == LS_OK)
     *place = file;
   else
@@ -47,7 +47,7 @@ static ls_status add_file(pairs *p, const char *path) {
 static ls_status check_pair(const idx_file *files, size_t which) {
   for (size_t role = 0; role < 2; role++) {
     if (files[role].in.gz) continue;
-    return ls_fail(LS_ERR_DATA, "%s: the %s for these %s of %s are missing; name both files (%s)",
+    return ls_fail(LS_ERR_DATA, "%s: the %s to these %s of %s are missing; name both files (%s)",
                    files[1 - role].in.path, roles[role], roles[1 - role], import_split_names[which],
                    NAMING);
   }
@@ -58,15 +58,14 @@ static ls_status check_pair(const idx_file *files, size_t which) {
                  files[IMAGES].in.path, images, files[LABELS].in.path, labels);
 }
 
-/* Samples of both splits must have one shape and type, since one model reads them. */
-static ls_status check_alike(const idx_file *a, const idx_file *b) {
+/* Samples of both splits must have the same shape and type, because one model reads them. */
+static ls_status check_same_shape(const idx_file *a, const idx_file *b) {
   char a_text[128];
   char b_text[128];
-  bool alike = a->array.dtype == b->array.dtype && a->array.n_dims == b->array.n_dims;
-  for (unsigned i = 1; alike && i < a->array.n_dims; i++) alike = a->array.dims[i] == b->array.dims[i];
-  if (alike) return LS_OK;
-  return ls_fail(LS_ERR_DATA,
-                 "%s has %s, but %s has %s; all samples of a dataset must have one shape and type",
+  bool same = a->array.dtype == b->array.dtype && a->array.n_dims == b->array.n_dims;
+  for (unsigned i = 1; same && i < a->array.n_dims; i++) same = a->array.dims[i] == b->array.dims[i];
+  if (same) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s has %s, but %s has %s; samples of both must have the same shape and type",
                  a->in.path, ls_array_describe(&a->array, a_text, sizeof a_text), b->in.path,
                  ls_array_describe(&b->array, b_text, sizeof b_text));
 }
@@ -76,23 +75,21 @@ static bool is_present(const pairs *p, size_t which) {
 }
 
 static ls_status check_files(const pairs *p) {
-  ls_status status = LS_OK;
-  for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++)
-    if (is_present(p, i)) status = check_pair(p->files[i], i);
-  if (status != LS_OK || !is_present(p, SPLIT_TRAIN) || !is_present(p, SPLIT_TEST)) return status;
-  return check_alike(&p->files[SPLIT_TRAIN][IMAGES], &p->files[SPLIT_TEST][IMAGES]);
+  for (size_t i = 0; i < N_SPLITS; i++)
+    if (is_present(p, i)) LS_TRY(check_pair(p->files[i], i));
+  if (!is_present(p, SPLIT_TRAIN) || !is_present(p, SPLIT_TEST)) return LS_OK;
+  return check_same_shape(&p->files[SPLIT_TRAIN][IMAGES], &p->files[SPLIT_TEST][IMAGES]);
 }
 
-/* Collects the classes among some labels. */
-static ls_status add_labels(pairs *p, const idx_file *file, const void *data, uint64_t first, size_t rows) {
+/* Collects the classes of some labels. */
+static ls_status add_labels(pairs *p, ls_dtype dtype, const void *data, uint64_t first, size_t rows) {
   char text[32];
-  ls_status status = LS_OK;
-  if (file->array.dtype == LS_F32 || file->array.dtype == LS_F64) p->has_reals = true;
-  for (size_t i = 0; status == LS_OK && !p->has_reals && i < rows; i++) {
-    snprintf(text, sizeof text, "%.0f", import_idx_element(data, i, file->array.dtype));
-    status = import_labels_add(&p->set, text, first + i);
+  if (dtype == LS_F32 || dtype == LS_F64) p->has_reals = true;
+  for (size_t i = 0; !p->has_reals && i < rows; i++) {
+    snprintf(text, sizeof text, "%.0f", import_idx_element(data, i, dtype));
+    LS_TRY(import_labels_add(&p->set, text, first + i));
   }
-  return status;
+  return LS_OK;
 }
 
 static ls_status copy_pair(pairs *p, size_t which) {
@@ -100,33 +97,34 @@ static ls_status copy_pair(pairs *p, size_t which) {
   idx_file *const labels = &p->files[which][LABELS];
   split *const s = &p->out->splits[which];
   const uint64_t n = images->array.dims[0];
-  ls_status status = import_split_begin(p->out, which, &images->array, &labels->array);
-  for (uint64_t row = 0; status == LS_OK && row < n;) {
-    const size_t rows = ls_size_min(import_split_free(s), n - row);
-    status = import_idx_read(images, row, rows, import_split_x(s));
-    if (status == LS_OK) status = import_idx_read(labels, row, rows, import_split_y(s));
-    if (status == LS_OK) status = add_labels(p, labels, import_split_y(s), row, rows);
-    if (status == LS_OK) status = import_split_add(s, rows);
-    row += rows;
+  size_t rows = 0;
+  LS_TRY(import_split_begin(p->out, which, &images->array, &labels->array));
+  for (uint64_t row = 0; row < n; row += rows) {
+    void *x = NULL;
+    void *y = NULL;
+    rows = ls_size_min(import_split_next(s, &x, &y), n - row);
+    LS_TRY(import_idx_read(images, row, rows, x));
+    LS_TRY(import_idx_read(labels, row, rows, y));
+    LS_TRY(add_labels(p, labels->array.dtype, y, row, rows));
+    LS_TRY(import_split_add(s, rows));
   }
-  if (status == LS_OK) status = import_idx_end(images);
-  return status == LS_OK ? import_idx_end(labels) : status;
+  LS_TRY(import_idx_end(images));
+  return import_idx_end(labels);
 }
 
 static ls_status check_options(const ls_import_options *options) {
   if (options->test_fraction != 0)
-    return ls_fail(
-        LS_ERR_CONFIG,
-        "--test-fraction %g: only allowed for CSV; test samples of IDX are in files of their own "
-        "(t10k* or test*)",
-        options->test_fraction);
+    return ls_fail(LS_ERR_CONFIG,
+                   "--test-fraction %g: only allowed for CSV; test samples of IDX are in separate files "
+                   "(t10k* or test*)",
+                   options->test_fraction);
   if (!options->label) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "--label %s: only allowed for CSV; labels of IDX are in files of their own",
+  return ls_fail(LS_ERR_CONFIG, "--label %s: only allowed for CSV; labels of IDX are in separate files",
                  options->label);
 }
 
-/* Several files must be IDX. One file begins with two zero bytes, as text never does, or has a typical name
- * ("train-images-idx3-ubyte"), so that a damaged one is reported as such. */
+/* Several files must be IDX. A single file is IDX if it begins with two zero bytes, as text never does, or
+ * has a typical name ("train-images-idx3-ubyte"), so that a damaged IDX file is reported as such. */
 static ls_status recognize(const char *const *sources, size_t n_sources, bool *yes) {
   unsigned char magic[2] = {0};
   size_t got = 0;

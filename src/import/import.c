@@ -1,6 +1,7 @@
 /* Chooses the source format and publishes the dataset. */
 #include "internal.h"
 
+/* The first format that fits is used; the last one accepts every file. */
 static const import_format *const formats[] = {&import_idx_format, &import_csv_format};
 
 #define N_FORMATS (sizeof formats / sizeof *formats)
@@ -8,24 +9,23 @@ static const import_format *const formats[] = {&import_idx_format, &import_csv_f
 static ls_status check_options(const char *const *sources, size_t n_sources,
                                const ls_import_options *options) {
   const double fraction = options->test_fraction;
-  if (n_sources == 0) return ls_fail(LS_ERR_CONFIG, "no sources; name IDX files or one CSV file");
+  if (n_sources == 0) return ls_fail(LS_ERR_CONFIG, "no sources; must be IDX files or one CSV file");
   if (!(fraction >= 0 && fraction < 1))
     return ls_fail(LS_ERR_CONFIG, "--test-fraction %g: must be at least 0 and below 1", fraction);
   for (size_t i = 0; i < n_sources; i++)
     if (ls_same_file(sources[i], options->output))
-      return ls_fail(LS_ERR_CONFIG, "%s: is both source and output; choose another output", sources[i]);
+      return ls_fail(LS_ERR_CONFIG, "%s: both source and output; choose another output", sources[i]);
   return LS_OK;
 }
 
-/* The last format accepts every file. */
 static ls_status find_format(const char *const *sources, size_t n_sources, const import_format **format) {
   bool found = false;
-  ls_status status = LS_OK;
-  for (size_t i = 0; status == LS_OK && !found && i < N_FORMATS; i++) {
+  for (size_t i = 0; !found && i < N_FORMATS; i++) {
     *format = formats[i];
-    status = formats[i]->recognize(sources, n_sources, &found);
+    if (!formats[i]->recognize) break;
+    LS_TRY(formats[i]->recognize(sources, n_sources, &found));
   }
-  return status;
+  return LS_OK;
 }
 
 static void summarize(const output *out, ls_import_summary *summary) {

@@ -14,49 +14,43 @@ enum { SPLIT_TRAIN, SPLIT_TEST, N_SPLITS };
 /* The groups of the splits: "/train", "/test". */
 extern const char *const import_split_names[N_SPLITS];
 
-/* A split in writing: rows are collected in a block and appended together. */
+/* A split that is being written. Rows are collected in a block and appended together. */
 typedef struct split {
   ls_store_writer *writer; /* borrowed; NULL: the split is absent */
-  const char *name;
-  ls_array x, y;
+  const char *x_path, *y_path;
+  ls_array x;
   bool has_y;
-  size_t x_size, y_size;   /* bytes of a row */
+  size_t x_size, y_size;   /* bytes of a row; y_size is 0 without y */
   size_t capacity, filled; /* rows of the block */
   unsigned char *x_rows, *y_rows;
 } split;
 
-/* The dataset in writing. */
+/* The dataset that is being written. */
 typedef struct output {
   ls_store_writer *writer;
   split splits[N_SPLITS];
   uint64_t n_classes; /* 0: y has real numbers, or is absent */
 } output;
 
-/* Begins x and, unless `y` is NULL, y of a split; dims[0] is the number of samples. */
+/* Creates x and, unless `y` is NULL, y of a split; dims[0] is the number of samples. */
 ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y);
 
-/* The place of the next rows, and how many of them fit. */
-size_t import_split_free(const split *s);
-void *import_split_x(const split *s);
-void *import_split_y(const split *s);
+/* Sets *x and *y to the buffers for the next rows. Returns the number of rows that fit, at least 1. */
+size_t import_split_next(const split *s, void **x, void **y);
 
-/* Adds `count` rows, which the caller stored there. */
+/* Adds `count` rows, which the caller stored in these buffers. */
 ls_status import_split_add(split *s, size_t count);
 
-/* Writes an attribute of names: `features` of x, `classes` of y. */
-ls_status import_split_write_names(const split *s, const char *attribute, const char *const *names,
-                                   size_t count);
-
-/* Writes the rows that are left in the blocks. */
+/* Writes the remaining rows of the blocks. */
 ls_status import_output_finish(output *out);
 
 void import_output_destroy(output *out);
 
 /* ---------------------------------------------------------------------- formats */
 
-/* A source format. A new one is one file and one line in the list of import.c. */
+/* A source format. A new format is one file and one line in the list of import.c. */
 typedef struct import_format {
-  /* *yes: whether the sources are in this format. LS_ERR_DATA if they cannot be read. */
+  /* Sets *yes if the sources are in this format. LS_ERR_DATA if they cannot be read. NULL: accepts all. */
   ls_status (*recognize)(const char *const *sources, size_t n_sources, bool *yes);
   /* Writes the sources to `out`. LS_ERR_DATA; LS_ERR_CONFIG if options do not apply to the format. */
   ls_status (*convert)(const char *const *sources, size_t n_sources, const ls_import_options *options,
@@ -78,8 +72,8 @@ typedef struct source {
 ls_status import_source_open(source *in, const char *path);
 void import_source_close(source *in);
 
-/* Reads `bytes` bytes; fewer (*got) only at the end of the file. LS_ERR_DATA if a gzip stream is damaged or
- * truncated, which is checked up to its end if *got < bytes. */
+/* Reads `bytes` bytes, or fewer (*got) at the end of the file. LS_ERR_DATA if a gzip stream is damaged or
+ * truncated; at the end of the file, this includes its checksum. */
 ls_status import_source_read(source *in, void *buffer, size_t bytes, size_t *got);
 
 /* Returns to the first byte, also after a failed read. */
@@ -94,7 +88,7 @@ uint64_t import_source_limit(source *in);
 typedef struct idx_file {
   source in;
   ls_array array;
-  size_t row; /* elements */
+  size_t row; /* elements of a row */
 } idx_file;
 
 /* Opens a file and reads its header. The caller closes `in`, after a failure too. */
@@ -107,7 +101,7 @@ ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out
 /* Call after the last row. LS_ERR_DATA if more bytes follow, or the checksum of a gzip stream is wrong. */
 ls_status import_idx_end(idx_file *file);
 
-/* Element i of a native array as a double, which represents all IDX types exactly. */
+/* Element i of an array in native byte order. A double represents the elements of all IDX types exactly. */
 double import_idx_element(const void *data, size_t i, ls_dtype dtype);
 
 /* ------------------------------------------------------------------- text as rows */
@@ -117,12 +111,12 @@ typedef struct csv {
   source in;
   char delimiter; /* ',', ';', '\t', '|', or CSV_BLANKS */
   ls_status status;
-  unsigned char *block; /* bytes read ahead */
+  unsigned char *block; /* bytes read ahead: `filled`, of which `at` are consumed */
   size_t filled, at;
   uint64_t line; /* of the next byte, from 1 */
-  char *text;    /* the cells of the row, each ended by NUL */
+  char *text;    /* the cells of the row, each terminated by NUL */
   size_t used, capacity;
-  size_t *starts; /* of the cells in `text` */
+  size_t *starts; /* offset of each cell in `text` */
   size_t n_cells, cells_capacity;
   uint64_t row_line; /* the line on which the row begins */
 } csv;
@@ -133,7 +127,7 @@ typedef struct csv {
 ls_status import_csv_open(csv *c, const char *path);
 void import_csv_close(csv *c);
 
-/* Reads the next row that is not blank; *got is false at the end of the file. */
+/* Reads the next row that is not blank. *got is false at the end of the file. */
 ls_status import_csv_next(csv *c, bool *got);
 
 /* A cell of the row, i < n_cells; borrowed, valid until the next import_csv_next. */
@@ -165,28 +159,23 @@ bool import_cell_is_utf8(const char *text);
 typedef struct columns {
   size_t n;
   size_t label;     /* n: none */
-  bool has_header;  /* the first row has the names */
+  bool has_header;  /* the first row contains the names */
   char **names;     /* (n): the cells of the first row */
   size_t *features; /* (n_features): the feature columns, in the order of x */
   size_t n_features;
 } columns;
 
-#define COLUMN_NAME_MAX 96
-
-/* Determines header, label and features from the first two rows; `c` must be before the first row, and its
- * position is undefined afterwards. import_columns_destroy is needed after a failure too. */
+/* Determines header, label and features from the first two rows. `c` must be before the first row; the
+ * caller rewinds it afterwards. import_columns_destroy is needed after a failure too. */
 ls_status import_columns_find(columns *cols, csv *c, const ls_import_options *options);
 void import_columns_destroy(columns *cols);
-
-/* Writes "column 3 (petal_length)" to `text` and returns it. */
-const char *import_columns_describe(const columns *cols, size_t i, char text[COLUMN_NAME_MAX]);
 
 /* ------------------------------------------------------------------------- labels */
 
 typedef enum label_kind {
   LABEL_NONE,         /* no labels were added */
-  LABEL_CLASS_NAME,   /* words: the class is the word's index in byte order */
-  LABEL_CLASS_NUMBER, /* whole numbers from 0 to 2^31 - 1: the label is the class */
+  LABEL_CLASS_NAME,   /* words: the class is the index in `entries`, which are in byte order */
+  LABEL_CLASS_NUMBER, /* integers from 0 to 2^31 - 1: the label is the class */
   LABEL_REAL          /* other numbers: regression */
 } label_kind;
 
@@ -203,7 +192,7 @@ typedef struct label_set {
   label_entry *entries;
   uint32_t *slots; /* a hash table: index in `entries` + 1, or 0 */
   size_t count;
-  bool overflow; /* too many distinct numbers to store; they are not classes */
+  bool overflow; /* more distinct numbers than the set stores; they are not classes */
   label_kind kind;
   size_t classes; /* distinct classes; 0 for LABEL_NONE and LABEL_REAL */
 } label_set;
@@ -216,11 +205,11 @@ void import_labels_destroy(label_set *set);
  * distinct labels for classes. */
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line);
 
-/* Sets `kind` and `classes`, and sorts class names. LS_ERR_DATA if words and real numbers are mixed, or a
- * class name is not UTF-8. */
+/* Sets `kind` and `classes`, and sorts class names. LS_ERR_DATA if some labels are words and others real
+ * numbers, or if a class name is not UTF-8. */
 ls_status import_labels_finish(label_set *set);
 
-/* The index of a label in `entries`, which is the class for LABEL_CLASS_NAME; false if it is absent. */
+/* Finds the index of a label in `entries`. False if it is absent. */
 bool import_labels_find(const label_set *set, const char *text, size_t *index);
 
 #endif

@@ -45,24 +45,20 @@ static ls_status check_label(const label_set *set, const char *text, cell_kind k
   if (kind == CELL_MISSING)
     return fail_label(set, text, line,
                       "not a usable value; remove the row or, if it is a class, rename it");
-  if (strlen(text) > TEXT_MOST) return fail_label(set, text, line, "too long for a class name");
+  if (strlen(text) > TEXT_MOST)
+    return fail_label(set, text, line, "too long for a class name; must be at most 1000 bytes");
   return LS_OK;
 }
 
-/* Labels with more distinct values than the set stores must be real numbers. */
+/* Checks a label of a full set. So many distinct labels must be real numbers. */
 static ls_status add_beyond(label_set *set, const char *text, cell_kind kind, uint64_t line) {
-  for (size_t i = 0; i < set->count && !set->overflow; i++) {
-    const label_entry *const entry = &set->entries[i];
-    if (entry->kind == CELL_NUMBER) continue;
-    return ls_fail(
-        LS_ERR_DATA,
-        "%s, line %llu: label %.60s: not a number; a column of more than %zu distinct labels must be "
-        "numeric; choose the label column with --label",
-        set->path, (unsigned long long)entry->line, entry->text, LABELS_MOST);
-  }
+  static const char why[] = "not a number; a column of more than 65536 distinct labels must be numeric; "
+                            "choose the label column with --label";
+  for (size_t i = 0; i < set->count && !set->overflow; i++)
+    if (set->entries[i].kind != CELL_NUMBER)
+      return fail_label(set, set->entries[i].text, set->entries[i].line, why);
   set->overflow = true;
-  if (kind == CELL_NUMBER) return LS_OK;
-  return fail_label(set, text, line, "not a number, but the labels before it are numbers");
+  return kind == CELL_NUMBER ? LS_OK : fail_label(set, text, line, why);
 }
 
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
@@ -97,12 +93,10 @@ static int compare_double(const void *a, const void *b) {
 
 /* Sorts the class names by bytes and rebuilds the hash table. */
 static ls_status finish_names(label_set *set) {
-  for (size_t i = 0; i < set->count; i++) {
-    const label_entry *const entry = &set->entries[i];
-    if (import_cell_is_utf8(entry->text)) continue;
-    return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8; save the file as UTF-8", set->path,
-                   (unsigned long long)entry->line);
-  }
+  for (size_t i = 0; i < set->count; i++)
+    if (!import_cell_is_utf8(set->entries[i].text))
+      return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8; save the file as UTF-8",
+                     set->path, (unsigned long long)set->entries[i].line);
   qsort(set->entries, set->count, sizeof *set->entries, compare_text);
   memset(set->slots, 0, SLOTS * sizeof *set->slots);
   for (size_t i = 0; i < set->count; i++)
@@ -112,7 +106,7 @@ static ls_status finish_names(label_set *set) {
   return LS_OK;
 }
 
-/* Counts values, since a class may have several spellings ("1", "1.0", "01"). */
+/* Counts distinct values, because a class may be written in several ways ("1", "1.0", "01"). */
 static ls_status finish_numbers(label_set *set) {
   double *const values = ls_calloc(set->count, sizeof *values);
   if (!values) return ls_fail_memory("the classes", set->count * sizeof *values);
@@ -125,8 +119,8 @@ static ls_status finish_numbers(label_set *set) {
 }
 
 ls_status import_labels_finish(label_set *set) {
-  const label_entry *word = NULL; /* the first of its kind */
-  const label_entry *real = NULL;
+  const label_entry *word = NULL; /* the first word */
+  const label_entry *real = NULL; /* the first number that is not a class */
   for (size_t i = set->count; i-- > 0;) {
     const label_entry *const entry = &set->entries[i];
     if (entry->kind != CELL_NUMBER)
@@ -135,13 +129,12 @@ ls_status import_labels_finish(label_set *set) {
       real = entry;
   }
   if (set->count == 0) return LS_OK;
-  if (word && real) {
+  if (word && real)
     return ls_fail(
         LS_ERR_DATA,
         "%s: some labels are words (%.60s, line %llu), others real numbers (%.60s, line %llu); all must be "
         "class names, or all numbers",
         set->path, word->text, (unsigned long long)word->line, real->text, (unsigned long long)real->line);
-  }
   if (word) return finish_names(set);
   if (!real && !set->overflow) return finish_numbers(set);
   set->kind = LABEL_REAL;

@@ -11,15 +11,13 @@
 #define READ_MOST     (1U << 30) /* gzread returns an int */
 #define DEFLATE_RATIO 1100       /* above the largest ratio of deflate, 1032 : 1 */
 
-/* Only a regular file can be read twice, has a size that limits what headers may claim, and never blocks.
- */
+/* Only a regular file can be read twice, never blocks, and has a size that bounds the sizes in headers. */
 static ls_status check_regular(const char *path, int fd, uint64_t *bytes) {
   struct stat info;
   if (fstat(fd, &info) != 0) return ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
-  if (S_ISDIR(info.st_mode)) return ls_fail(LS_ERR_DATA, "%s: is a folder; name a file", path);
+  if (S_ISDIR(info.st_mode)) return ls_fail(LS_ERR_DATA, "%s: a folder; must be a file", path);
   if (!S_ISREG(info.st_mode))
-    return ls_fail(LS_ERR_DATA, "%s: is not a regular file, which is required since it is read twice",
-                   path);
+    return ls_fail(LS_ERR_DATA, "%s: not a regular file; must be one, because it is read twice", path);
   *bytes = (uint64_t)info.st_size;
   return LS_OK;
 }
@@ -38,16 +36,16 @@ ls_status import_source_open(source *in, const char *path) {
   return status;
 }
 
-/* The reason for a short read; LS_OK at the end of the file. */
+/* The status after a short read: LS_OK at the end of the file. */
 static ls_status check_end(const source *in) {
   int code = Z_OK;
   const char *text = gzerror(in->gz, &code);
   if (code == Z_OK || code == Z_STREAM_END) return LS_OK;
-  if (code == Z_ERRNO) return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", in->path, strerror(errno));
+  if (code == Z_ERRNO) return ls_fail(LS_ERR_DATA, "%s: cannot read: %s", in->path, strerror(errno));
   if (code == Z_MEM_ERROR) return ls_fail_memory("decompression", GZIP_BUFFER);
   if (code == Z_BUF_ERROR)
     return ls_fail(LS_ERR_DATA, "%s: the gzip stream is truncated; fetch the file again", in->path);
-  const char *const colon = strstr(text, ": "); /* zlib begins with the file descriptor */
+  const char *const colon = strstr(text, ": "); /* zlib's text begins with the file descriptor */
   return ls_fail(LS_ERR_DATA, "%s: the gzip stream is damaged (%s); fetch the file again", in->path,
                  colon ? colon + 2 : text);
 }
@@ -68,13 +66,14 @@ ls_status import_source_read(source *in, void *buffer, size_t bytes, size_t *got
 ls_status import_source_rewind(source *in) {
   gzclearerr(in->gz);
   if (gzrewind(in->gz) == 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: cannot be read a second time: %s", in->path, strerror(errno));
+  return ls_fail(LS_ERR_DATA, "%s: cannot read a second time: %s", in->path, strerror(errno));
 }
 
 uint64_t import_source_limit(source *in) {
   size_t limit = SIZE_MAX;
   if (gzdirect(in->gz)) return in->bytes;
-  return ls_size_mul(in->bytes, DEFLATE_RATIO, &limit) ? limit : SIZE_MAX;
+  (void)ls_size_mul(in->bytes, DEFLATE_RATIO, &limit);
+  return limit;
 }
 
 void import_source_close(source *in) {

@@ -35,16 +35,16 @@ def explain(folder, *words, model="run/model.h5", data="data.h5", **how):
         return {name: file[name][()] for name in file}, result
 
 
-def complete(result, made):
-    """Attributions sum to the difference of the outputs, except for the reported gap."""
-    total = made["attribution"].reshape(len(made["gap"]), -1).astype("f8").sum(axis=1)
-    change = made["output"] - made["baseline_output"]
-    result.must(numpy.allclose(total - change, made["gap"], atol=1e-5), "the gap is what it is called")
-    result.must((numpy.abs(made["gap"]) <= numpy.maximum(1e-3 * numpy.abs(change), 1e-4)).all(), "it is small")
+def check_gap(result, arrays):
+    """Attributions add up to the change of the output, except for the reported gap."""
+    total = arrays["attribution"].reshape(len(arrays["gap"]), -1).astype("f8").sum(axis=1)
+    change = arrays["output"] - arrays["baseline_output"]
+    result.must(numpy.allclose(total - change, arrays["gap"], atol=1e-5), "/gap is the difference of the sums")
+    result.must((numpy.abs(arrays["gap"]) <= numpy.maximum(1e-3 * numpy.abs(change), 1e-4)).all(), "the gap is small")
 
 
-def near(result, told, expected, what, tolerance=1e-5):
-    result.must(numpy.allclose(told, expected, rtol=0, atol=tolerance), f"{what} is {told}, but must be {expected}")
+def near(result, found, expected, what, tolerance=1e-5):
+    result.must(numpy.allclose(found, expected, rtol=0, atol=tolerance), f"{what} is {found}, but must be {expected}")
 
 
 # ----------------------------------------------------------------- attributions
@@ -52,23 +52,23 @@ def near(result, told, expected, what, tolerance=1e-5):
 def iris(folder):
     run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=20")
     shutil.copy(DATASETS / "iris/iris.h5", folder)
-    made, result = explain(folder, "--samples", "0-2,149,60", model="runs/iris/model.h5", data="iris.h5")
-    complete(result, made)
+    arrays, result = explain(folder, "--samples", "0-2,149,60", model="runs/iris/model.h5", data="iris.h5")
+    check_gap(result, arrays)
     result.says("petal_length +", "petal_width +", "setosa", "virginica", "5 samples", "mean")
-    result.must(made["sample"].tolist() == [0, 1, 2, 149, 60], "samples in the order asked for")
+    result.must(arrays["sample"].tolist() == [0, 1, 2, 149, 60], "samples in the requested order")
     with h5py.File(folder / "iris.h5") as data, h5py.File(folder / "out.h5") as out:
         names = list(data["train/x"].attrs["features"])
-        result.must((out["x"][()] == data["train/x"][()][made["sample"]]).all(), "x as it is stored")
+        result.must((out["x"][()] == data["train/x"][()][arrays["sample"]]).all(), "x has the stored values")
         result.must(list(out["attribution"].attrs["features"]) == list(out["x"].attrs["features"]) == names, "features")
         result.must(list(out["class"].attrs["classes"]) == ["setosa", "versicolor", "virginica"], "classes")
-        result.must(out.attrs["baseline"] == "mean" and out["attribution"].dtype == "f4", "what it is")
+        result.must(out.attrs["baseline"] == "mean" and out["attribution"].dtype == "f4", "baseline and type")
     run_well(folder, "predict", "runs/iris/model.h5", "iris.h5", "-o", "p.h5")
     with h5py.File(folder / "p.h5") as file:
-        p = file["probability"][()][made["sample"]]
-    near(result, made["output"], p.max(axis=1), "the output of the predicted class", 1e-6)
-    result.must((made["class"] == p.argmax(axis=1)).all(), "the predicted class is explained")
+        p = file["probability"][()][arrays["sample"]]
+    near(result, arrays["output"], p.max(axis=1), "the output of the predicted class", 1e-6)
+    result.must((arrays["class"] == p.argmax(axis=1)).all(), "the predicted class is explained")
     row = next(line for line in result.out.splitlines() if line.split()[:1] == ["149"])
-    strongest = names[numpy.abs(made["attribution"][3]).argmax()]
+    strongest = names[numpy.abs(arrays["attribution"][3]).argmax()]
     result.must(re.search(rf"e[-+]\d\d  {strongest} ", row), f"the strongest feature, {strongest}, comes first")
 
 
@@ -76,55 +76,55 @@ def importance_of_iris(folder):
     run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=20")
     words = ("explain", "runs/iris/model.h5", DATASETS / "iris/iris.h5", "--importance")
     text = run_well(folder, *words).says("samples   150", "repeats   5", "accuracy drop", "loss rise")
-    told = json.loads(run_well(folder, *words, "--json", "--repeats", "7").out)
-    text.must(list(told) == ["samples", "repeats", "loss", "accuracy", "features"] and told["repeats"] == 7, f"{told}")
-    names = [row["name"] for row in told["features"]]
-    text.must(set(names[:2]) == {"petal_length", "petal_width"} and len(names) == 4, f"petals matter most, not {names}")
-    drops = [row["accuracy_drop"] for row in told["features"]]
+    found = json.loads(run_well(folder, *words, "--json", "--repeats", "7").out)
+    text.must(list(found) == ["samples", "repeats", "loss", "accuracy", "features"] and found["repeats"] == 7, f"{found}")
+    names = [row["name"] for row in found["features"]]
+    text.must(set(names[:2]) == {"petal_length", "petal_width"} and len(names) == 4, f"petals are most important, not {names}")
+    drops = [row["accuracy_drop"] for row in found["features"]]
     text.must(drops == sorted(drops, reverse=True) and drops[0] > 0.1, f"sorted: {drops}")
-    text.must(list(told["features"][0]) == ["name", "index", "accuracy_drop", "accuracy_drop_std", "loss_rise",
+    text.must(list(found["features"][0]) == ["name", "index", "accuracy_drop", "accuracy_drop_std", "loss_rise",
                                             "loss_rise_std"], "the keys")
     again = run_well(folder, *words, "--json", "--repeats", "7", ranks=3)
-    for row, alone in zip(json.loads(again.out)["features"], told["features"]):
+    for row, alone in zip(json.loads(again.out)["features"], found["features"]):
         again.must(row["name"] == alone["name"] and row["accuracy_drop"] == alone["accuracy_drop"], f"{row}")
         near(again, row["loss_rise"], alone["loss_rise"], "the rise of the loss", 1e-9)
 
 
 def linear_in_closed_form(folder):
-    """Each number of a regression: W_ki factor_i (x_i - x0_i)."""
+    """Each output of a regression: W_ki factor_i (x_i - x0_i)."""
     y = numpy.stack([X[:, 0] - 2 * X[:, 1], X.sum(axis=1)], axis=1)
     train(folder, LINEAR, x=X, y=y)
     with h5py.File(folder / "run/model.h5") as file:
         w = file["model/0-dense/W"][()] * file["normalizer/factor"][()]
     for name, x0 in (("zero", 0.0), ("mean", X.astype("f8").mean(axis=0))):
-        made, result = explain(folder, "--samples", "3,40", "--baseline", name)
-        result.must(made["sample"].tolist() == [3, 3, 40, 40] and made["class"].tolist() == [0, 1, 0, 1], "each output")
-        near(result, made["attribution"], w[made["class"]] * (X[made["sample"]] - x0), name)
-        near(result, made["gap"], 0, "the gap")
+        arrays, result = explain(folder, "--samples", "3,40", "--baseline", name)
+        result.must(arrays["sample"].tolist() == [3, 3, 40, 40] and arrays["class"].tolist() == [0, 1, 0, 1], "each output")
+        near(result, arrays["attribution"], w[arrays["class"]] * (X[arrays["sample"]] - x0), name)
+        near(result, arrays["gap"], 0, "the gap")
         result.says("y0", "y1", "x[0] ")
-    made, result = explain(folder, "--class", "y1")
-    result.must(made["class"].tolist() == [1] * 10 and made["sample"].tolist() == list(range(10)), "one output, ten samples")
-    told = json.loads(run_well(folder, "explain", "run/model.h5", "data.h5", "--importance", "--json").out)
-    result.must({"r2_drop", "r2_drop_std"} < set(told["features"][0]), f"{told}")
+    arrays, result = explain(folder, "--class", "y1")
+    result.must(arrays["class"].tolist() == [1] * 10 and arrays["sample"].tolist() == list(range(10)), "one output, ten samples")
+    found = json.loads(run_well(folder, "explain", "run/model.h5", "data.h5", "--importance", "--json").out)
+    result.must({"r2_drop", "r2_drop_std"} < set(found["features"][0]), f"{found}")
 
 
 def standardised_targets_in_their_units(folder):
-    """As before, for targets far from 0, which the net sees standardised: W_ki factor_i (x_i - x0_i) / y_factor_k."""
+    """Standardised targets far from 0: W_ki factor_i (x_i - x0_i) / y_factor_k."""
     y = 10000.0 + 50.0 * numpy.stack([X[:, 0] - 2 * X[:, 1], X.sum(axis=1)], axis=1)
     train(folder, LINEAR.replace("data.h5", "data.h5\n  standardize_targets: true"), x=X, y=y)
     with h5py.File(folder / "run/model.h5") as file:
         w = file["model/0-dense/W"][()] * file["normalizer/factor"][()]
         b, offset, factor = (file[name][()] for name in ("model/0-dense/b", "normalizer/y_offset", "normalizer/y_factor"))
         x_offset = file["normalizer/offset"][()]
-    made, result = explain(folder, "--samples", "3,40", "--baseline", "zero")
-    k = made["class"]
-    near(result, made["attribution"], w[k] * X[made["sample"]] / factor[k][:, None], "attributions", 1e-3)
-    wanted = (((X[made["sample"]] - x_offset) * w[k]).sum(axis=1) + b[k]) / factor[k] + offset[k]
-    near(result, made["output"], wanted, "outputs", 1e-2)
+    arrays, result = explain(folder, "--samples", "3,40", "--baseline", "zero")
+    k = arrays["class"]
+    near(result, arrays["attribution"], w[k] * X[arrays["sample"]] / factor[k][:, None], "attributions", 1e-3)
+    wanted = (((X[arrays["sample"]] - x_offset) * w[k]).sum(axis=1) + b[k]) / factor[k] + offset[k]
+    near(result, arrays["output"], wanted, "outputs", 1e-2)
 
 
 def sample_weights_determine_importance(folder):
-    """Where only samples count whose class the first feature tells, the others are of no importance."""
+    """If weights select the samples whose class depends on one feature, this feature is the most important."""
     random = numpy.random.default_rng(5)
     x = random.normal(size=(120, 2)).astype("f4")
     counts = numpy.arange(120) < 60
@@ -133,41 +133,41 @@ def sample_weights_determine_importance(folder):
         name = important.strip("x[]")
         (folder / name).mkdir()
         train(folder / name, harness.edited(("units: 3", "units: 2"), ("epochs: 2", "epochs: 40")), x=x, y=y, w=w)
-        told = json.loads(run_well(folder / name, "explain", "run/model.h5", "data.h5", "--importance", "--json").out)
-        drops = {feature["name"]: feature["accuracy_drop"] for feature in told["features"]}
+        found = json.loads(run_well(folder / name, "explain", "run/model.h5", "data.h5", "--importance", "--json").out)
+        drops = {feature["name"]: feature["accuracy_drop"] for feature in found["features"]}
         run = run_well(folder / name, "evaluate", "run/model.h5", "data.h5")
         run.must(max(drops, key=drops.get) == important and drops[important] > 0.3, f"{drops}")
 
 
-def ranks_explain_alike(folder):
+def same_on_any_number_of_ranks(folder):
     x, y = harness.three_classes(90)
     train(folder, x=x, y=(y, {"classes": ("red", "green", "blue")}))
     words = ("--samples", "0-80", "--class", "green")
     alone, result = explain(folder, *words)
-    result.must((alone["class"] == 1).all() and len(alone["class"]) == 81, "the class asked for, in several calls")
-    complete(result, alone)
+    result.must((alone["class"] == 1).all() and len(alone["class"]) == 81, "the requested class, in several calls")
+    check_gap(result, alone)
     for ranks in (2, 4):
-        made, again = explain(folder, *words, ranks=ranks)
+        arrays, again = explain(folder, *words, ranks=ranks)
         again.must(again.out == result.out, "the table is the same")
         for name, array in alone.items():
-            near(again, made[name], array, name, 1e-6)
+            near(again, arrays[name], array, name, 1e-6)
 
 
-def two_sides_of_one_output(folder):
-    """What speaks for one class speaks as much against the other."""
+def two_classes_of_one_output(folder):
+    """The attributions to the two classes of one output have opposite signs."""
     train(folder, BINARY, x=X, y=((Y > 0).astype("f4"), {"classes": ("no", "yes")}))
     sides = [explain(folder, "--class", name, "--steps", "128")[0] for name in ("no", "yes")]
     predicted, result = explain(folder, "--steps", "128")
     near(result, sides[0]["attribution"], -sides[1]["attribution"], "no", 1e-6)
     near(result, sides[0]["output"], 1 - sides[1]["output"], "no", 1e-6)
     result.must((predicted["output"] >= 0.5).all() and result.out.count(" yes ") == predicted["class"].sum(), "the names")
-    result.must((predicted["points"] >= 128).all(), "the steps asked for")
+    result.must((predicted["points"] >= 128).all(), "the requested steps")
 
 
 # --------------------------------------------------------------------- pictures
 
 def size_of_png(path):
-    """(width, height) of a PNG file, whose parts are checked by their sums."""
+    """(width, height) of a PNG file, whose checksums are checked."""
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n"), content[:8]
     place, kinds, pixels = 8, [], b""
@@ -187,26 +187,26 @@ def size_of_png(path):
 def digits(folder):
     run_well(folder, "train", DATASETS / "digits/digits.yaml", "--set", "train.epochs=3")
     data = f"{DATASETS}/digits/digits.h5:/test"
-    made, result = explain(folder, "--samples", "0,2-3", "--pictures", "pictures", model="runs/digits/model.h5",
+    arrays, result = explain(folder, "--samples", "0,2-3", "--pictures", "pictures", model="runs/digits/model.h5",
                            data=data, ranks=2)
-    complete(result, made)
+    check_gap(result, arrays)
     result.reports("zero").says("pictures")
-    result.must(made["attribution"].shape == made["x"].shape == (3, 8, 8) and made["x"].dtype == "u1", "shaped as x")
-    result.must((made["attribution"][made["x"] == 0] == 0).all(), "black pixels have no share")
+    result.must(arrays["attribution"].shape == arrays["x"].shape == (3, 8, 8) and arrays["x"].dtype == "u1", "shaped as x")
+    result.must((arrays["attribution"][arrays["x"] == 0] == 0).all(), "black pixels have no attribution")
     names = sorted(path.name for path in (folder / "pictures").iterdir())
-    wanted = [f"sample-{s:05}-class-{c}.png" for s, c in zip(made["sample"], made["class"])]
+    wanted = [f"sample-{s:05}-class-{c}.png" for s, c in zip(arrays["sample"], arrays["class"])]
     result.must(names == wanted, f"the pictures are {names}, not {wanted}")
     for name in names:
         size = size_of_png(folder / "pictures" / name)
         result.must(size == (2 * 202 + 3 * 8, 202 + 2 * 8), f"{name} is {size}")
-    told = json.loads(run_well(folder, "explain", "runs/digits/model.h5", data, "--importance", "--json", "--repeats", "1").out)
-    result.must(len(told["features"]) == 64 and {"x[0,0]", "x[7,7]"} < {row["name"] for row in told["features"]}, "pixels")
-    never = [row for row in told["features"] if row["name"] == "x[0,0]"][0]
+    found = json.loads(run_well(folder, "explain", "runs/digits/model.h5", data, "--importance", "--json", "--repeats", "1").out)
+    result.must(len(found["features"]) == 64 and {"x[0,0]", "x[7,7]"} < {row["name"] for row in found["features"]}, "pixels")
+    never = [row for row in found["features"] if row["name"] == "x[0,0]"][0]
     result.must(never["accuracy_drop"] == never["loss_rise"] == 0, "a pixel that is always black has no importance")
 
 
 def flat_pictures_and_names(folder):
-    """Rows of 64 are pictures too; names of classes are made fit for files."""
+    """Rows of 64 features are pictures; unsafe characters in class names are replaced in file names."""
     random = numpy.random.default_rng(3)
     y = numpy.arange(12) % 3
     train(folder, x=random.normal(size=(12, 64)).astype("f4"), y=(y, {"classes": ("a/b", "..", "grün x")}))
@@ -215,18 +215,18 @@ def flat_pictures_and_names(folder):
         result.must((folder / f"p/sample-00011-class-{safe}.png").is_file(), f"a picture for {name}")
 
 
-# ---------------------------------------------------------------------- refusals
+# ------------------------------------------------------------------------ errors
 
-def refuse(folder, code, says, *words, ranks=ALONE):
+def reject(folder, code, says, *words, ranks=ALONE):
     before = harness.snapshot(folder)
     result = harness.run(folder, "explain", *words, ranks=ranks).exits(code).reports("lockstep: error: ", *says)
     result.must(result.err.count("error:") == 1, "one message")
-    result.must(harness.snapshot(folder) == before, "nothing is made or changed")
+    result.must(harness.snapshot(folder) == before, "no file is created or changed")
 
 
 BOTH = ("run/model.h5", "data.h5")
 OUT = (*BOTH, "-o", "out.h5")
-REFUSED = (
+REJECTED = (
     (USAGE, ("-o", "--importance"), BOTH),
     (USAGE, ("out.csv", ".h5"), (*BOTH, "-o", "out.csv")),
     (USAGE, ("--samples", "0,41", "41"), (*OUT, "--samples", "0,41")),
@@ -248,10 +248,10 @@ REFUSED = (
     (OUTPUT, ("data.h5",), ("run/model.h5", "pixels.h5", "-o", "out.h5", "--pictures", "data.h5")),
     (OUTPUT, ("none/p",), ("run/model.h5", "pixels.h5", "-o", "out.h5", "--pictures", "none/p")),
 )
-OVER_RANKS = ("grene", "4096", "none/p")  # found on one rank, on all, and after the data are there
+ON_RANKS = ("grene", "4096", "none/p")  # detected on one rank, on all ranks, and after reading the data
 
 
-def refusals(folder):
+def errors(folder):
     train(folder, x=X, y=(Y, {"classes": ("red", "green", "blue")}))
     wide = numpy.zeros((4, 4097), "f4")
     harness.write_arrays(folder / "x.h5", {"x": X})
@@ -259,15 +259,15 @@ def refusals(folder):
     (folder / "wide").mkdir()
     wide[:, 0] = range(4)
     train(folder / "wide", x=wide, y=numpy.arange(4) % 3)
-    for code, says, words in REFUSED:
-        refuse(folder, code, says, *words)
-        if set(says) & set(OVER_RANKS):
-            refuse(folder, code, says, *words, ranks=2)
+    for code, says, words in REJECTED:
+        reject(folder, code, says, *words)
+        if set(says) & set(ON_RANKS):
+            reject(folder, code, says, *words, ranks=2)
 
 
 TESTS = [iris, importance_of_iris, linear_in_closed_form, standardised_targets_in_their_units,
-         sample_weights_determine_importance, ranks_explain_alike, two_sides_of_one_output, digits,
-         flat_pictures_and_names, refusals]
+         sample_weights_determine_importance, same_on_any_number_of_ranks, two_classes_of_one_output, digits,
+         flat_pictures_and_names, errors]
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -166,9 +166,9 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define gzrewind(...)     LS_FAULT(gzrewind, EIO, -1, __VA_ARGS__)
 #define inflate(...)      LS_FAULT(inflate, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
 #define inflateInit_(...) LS_FAULT(inflateInit_, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
-#define png_image_write_to_file(image, ...)                                                                \
-  (LS_FAULT_AT("png_image_write_to_file", ENOSPC) ? ls_fault_png(image)                                    \
-                                                  : png_image_write_to_file(image, __VA_ARGS__))
+#define png_image_write_to_stdio(image, ...)                                                               \
+  (LS_FAULT_AT("png_image_write_to_stdio", ENOSPC) ? ls_fault_png(image)                                   \
+                                                   : png_image_write_to_stdio(image, __VA_ARGS__))
 #define yaml_document_end_event_initialize(...)                                                            \
   LS_FAULT(yaml_document_end_event_initialize, ENOMEM, 0, __VA_ARGS__)
 #define yaml_document_start_event_initialize(...)                                                          \

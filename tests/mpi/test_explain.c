@@ -1,4 +1,4 @@
-/* explain: attributions against finite differences of the outputs, importance against its definition, at
+/* explain: attributions against finite differences of the outputs, importance against its definition, on
  * any number of ranks. */
 #include "support.h"
 
@@ -13,11 +13,11 @@
 
 /* ------------------------------------------------------------------- fixtures */
 
-typedef struct thing {
+typedef struct fixture {
   ls_model *model;
   ls_normalizer *normalizer;
   ls_dataset *dataset;
-} thing;
+} fixture;
 
 static const char *const smooth = "[{layer: dense, units: 7, activation: tanh}, {layer: dense, units: 6,"
                                   " activation: sigmoid}, {layer: dense, units: 3, activation: %s}]";
@@ -86,10 +86,10 @@ static ls_dataset *new_dataset(const ls_model *model) {
 }
 
 /* Collective. */
-static void thing_create(thing *t, const char *layers, const char *last, ls_loss loss) {
+static void fixture_create(fixture *t, const char *layers, const char *last, ls_loss loss) {
   const double offset[FEATURES] = {0.2, -0.1, 0.0, 0.3, 0.05};
   const double factor[FEATURES] = {1.5, 0.8, 1.0, 1.2, 2.0};
-  *t = (thing){.model = new_model(layers, last, loss)};
+  *t = (fixture){.model = new_model(layers, last, loss)};
   settle();
   t->dataset = new_dataset(t->model);
   EXPECT(ls_normalizer_create(FEATURES, &t->normalizer) == LS_OK);
@@ -97,14 +97,14 @@ static void thing_create(thing *t, const char *layers, const char *last, ls_loss
   ls_normalizer_set(t->normalizer, offset, factor);
 }
 
-static void thing_destroy(thing *t) {
+static void fixture_destroy(fixture *t) {
   ls_dataset_close(comm, &t->dataset);
   ls_normalizer_destroy(&t->normalizer);
   ls_model_destroy(&t->model);
 }
 
 /* Collective. */
-static ls_explainer *new_explainer(const thing *t, ls_explain_options o) {
+static ls_explainer *new_explainer(const fixture *t, ls_explain_options o) {
   ls_explainer *e = NULL;
   o.model = t->model;
   o.normalizer = t->normalizer;
@@ -116,21 +116,21 @@ static ls_explainer *new_explainer(const thing *t, ls_explain_options o) {
 }
 
 /* Local. */
-static ls_row row_of(const thing *t, uint64_t sample) {
+static ls_row row_of(const fixture *t, uint64_t sample) {
   ls_row row;
   ls_dataset_fetch(t->dataset, 1, &sample, &row);
   return row;
 }
 
 /* Local. The normalised sample. */
-static void input_of(const thing *t, uint64_t sample, float x[FEATURES]) {
+static void input_of(const fixture *t, uint64_t sample, float x[FEATURES]) {
   const float *const row = row_of(t, sample).x;
   for (size_t j = 0; j < FEATURES; j++)
     x[j] = (row[j] - t->normalizer->offset32[j]) * t->normalizer->factor32[j];
 }
 
 /* Local. The normalised baseline, in double. */
-static void baseline_of(const thing *t, ls_baseline kind, double x0[FEATURES]) {
+static void baseline_of(const fixture *t, ls_baseline kind, double x0[FEATURES]) {
   for (size_t j = 0; j < FEATURES; j++) {
     double raw = 0.0;
     for (size_t i = 0; kind == LS_BASELINE_MEAN && i < N; i++)
@@ -140,7 +140,7 @@ static void baseline_of(const thing *t, ls_baseline kind, double x0[FEATURES]) {
 }
 
 /* Local. An output of the net at x. */
-static double predict_at(const thing *t, size_t output, const double x[FEATURES]) {
+static double predict_at(const fixture *t, size_t output, const double x[FEATURES]) {
   const size_t lanes[] = {0, 1};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   float input[FEATURES];
@@ -155,10 +155,10 @@ static double predict_at(const thing *t, size_t output, const double x[FEATURES]
 /* -------------------------------------------------------------- integrated gradients */
 
 #define MIDPOINTS 100
-#define MOVE      2e-2 /* of an input, for a difference out of float32's rounding */
+#define MOVE      2e-2 /* of an input; large enough that float32 does not round the difference away */
 
 /* Local. The integral for feature j by the midpoint rule over central differences, without backward. */
-static double slow_attribution(const thing *t, size_t output, const float x[FEATURES],
+static double slow_attribution(const fixture *t, size_t output, const float x[FEATURES],
                                const double x0[FEATURES], size_t j) {
   double sum = 0.0;
   for (int k = 0; k < MIDPOINTS; k++) {
@@ -174,7 +174,7 @@ static double slow_attribution(const thing *t, size_t output, const float x[FEAT
 }
 
 /* Local. Compares one explanation with finite differences, and checks that it is complete. */
-static void check_explanation(const thing *t, ls_baseline kind, const ls_attribution *a, size_t i) {
+static void check_explanation(const fixture *t, ls_baseline kind, const ls_attribution *a, size_t i) {
   float x[FEATURES];
   double point[FEATURES];
   double x0[FEATURES];
@@ -195,10 +195,10 @@ static void check_explanation(const thing *t, ls_baseline kind, const ls_attribu
 
 static const uint64_t chosen[] = {7, 0, 23, 11, 7};
 
-/* Collective. Explanations of a smooth net, of a given output or the default one. */
+/* Collective. Checks explanations of a smooth net. */
 static void check_smooth(const char *layers, const char *last, ls_loss loss, ls_explain_options o) {
-  thing t;
-  thing_create(&t, layers, last, loss);
+  fixture t;
+  fixture_create(&t, layers, last, loss);
   ls_explainer *e = new_explainer(&t, o);
   const ls_attribution *const a = ls_explainer_explain(comm, e, chosen, COUNT(chosen));
   EXPECT(a->n == COUNT(chosen) * e->per_sample);
@@ -210,7 +210,7 @@ static void check_smooth(const char *layers, const char *last, ls_loss loss, ls_
     check_explanation(&t, o.baseline, a, i);
   }
   ls_explainer_destroy(&e);
-  thing_destroy(&t);
+  fixture_destroy(&t);
   settle();
 }
 
@@ -235,7 +235,7 @@ static void test_labels(void **state) {
 }
 
 /* Each output of a regression is explained, through the gradient of its last activation. */
-static void test_numbers(void **state) {
+static void test_regression(void **state) {
   (void)state;
   check_smooth(smooth, "tanh", LS_MSE, (ls_explain_options){.baseline = LS_BASELINE_ZERO});
 }
@@ -247,8 +247,8 @@ static void test_predicted(void **state) {
   const ls_loss losses[] = {LS_CATEGORICAL_CROSS_ENTROPY, LS_BINARY_CROSS_ENTROPY};
   for (size_t k = 0; k < 2; k++) {
     bool seen[3] = {false, false, false};
-    thing t;
-    thing_create(&t, nets[k], "", losses[k]);
+    fixture t;
+    fixture_create(&t, nets[k], "", losses[k]);
     ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = LS_BASELINE_MEAN});
     for (uint64_t sample = 0; sample < N; sample++) {
       const ls_attribution *const a = ls_explainer_explain(comm, e, &sample, 1);
@@ -262,7 +262,7 @@ static void test_predicted(void **state) {
     }
     EXPECT(seen[0] && seen[1]);
     ls_explainer_destroy(&e);
-    thing_destroy(&t);
+    fixture_destroy(&t);
     settle();
   }
 }
@@ -271,9 +271,9 @@ static void test_predicted(void **state) {
 static void test_linear(void **state) {
   (void)state;
   for (int kind = LS_BASELINE_ZERO; kind <= LS_BASELINE_MEAN; kind++) {
-    thing t;
+    fixture t;
     double x0[FEATURES];
-    thing_create(&t, linear, "", LS_MSE);
+    fixture_create(&t, linear, "", LS_MSE);
     ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = (ls_baseline)kind, .points = 1});
     const ls_attribution *const a = ls_explainer_explain(comm, e, chosen, COUNT(chosen));
     const float *const w = t.model->layers[0]->params[0].value;
@@ -289,21 +289,21 @@ static void test_linear(void **state) {
       EXPECT_CLOSE(a->gaps[i], 0.0, 5e-6);
     }
     ls_explainer_destroy(&e);
-    thing_destroy(&t);
+    fixture_destroy(&t);
     settle();
   }
 }
 
-/* With kinks, the number of points is doubled until the gap is small, and no further. */
+/* With kinks, the number of points is doubled until the gap is small. */
 static void test_kinks(void **state) {
   (void)state;
   uint64_t samples[N];
   uint64_t most = 0;
-  thing t;
-  thing_create(&t, kinked, "", LS_CATEGORICAL_CROSS_ENTROPY);
+  fixture t;
+  fixture_create(&t, kinked, "", LS_CATEGORICAL_CROSS_ENTROPY);
   ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = LS_BASELINE_MEAN, .points = 5});
   for (uint64_t i = 0; i < N; i++) samples[i] = i;
-  for (size_t done = 0; done < N; done += 12) { /* some ranks may have more, some less */
+  for (size_t done = 0; done < N; done += 12) { /* the ranks may have different numbers of samples */
     const ls_attribution *const a = ls_explainer_explain(comm, e, samples + done, 12);
     for (size_t i = 0; i < a->n; i++) {
       EXPECT(ls_attribution_is_complete(e, a, i));
@@ -314,16 +314,16 @@ static void test_kinks(void **state) {
   }
   EXPECT(most > 8);
   ls_explainer_destroy(&e);
-  thing_destroy(&t);
+  fixture_destroy(&t);
   settle();
 }
 
-/* The explanation of a sample has the same bits with any other samples and ranks. */
-static void test_shared_out(void **state) {
+/* The explanation of a sample does not depend on the other samples of the call. */
+static void test_same_bits_in_any_call(void **state) {
   (void)state;
   float all[COUNT(chosen) * FEATURES];
-  thing t;
-  thing_create(&t, kinked, "", LS_CATEGORICAL_CROSS_ENTROPY);
+  fixture t;
+  fixture_create(&t, kinked, "", LS_CATEGORICAL_CROSS_ENTROPY);
   ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = LS_BASELINE_ZERO});
   const ls_attribution *a = ls_explainer_explain(comm, e, chosen, COUNT(chosen));
   memcpy(all, a->attributions, sizeof all);
@@ -332,7 +332,7 @@ static void test_shared_out(void **state) {
     EXPECT(a->n == 1 && memcmp(a->attributions, all + i * FEATURES, FEATURES * sizeof(float)) == 0);
   }
   ls_explainer_destroy(&e);
-  thing_destroy(&t);
+  fixture_destroy(&t);
   settle();
 }
 
@@ -342,7 +342,7 @@ static void test_shared_out(void **state) {
 #define SEED    17
 
 /* Local. The number of correct samples of N with feature j permuted, and the mean loss. */
-static void slow_measure(const thing *t, size_t j, const ls_permutation *p, double *accuracy,
+static void slow_measure(const fixture *t, size_t j, const ls_permutation *p, double *accuracy,
                          double *loss) {
   *accuracy = 0.0;
   *loss = 0.0;
@@ -363,7 +363,7 @@ static void slow_measure(const thing *t, size_t j, const ls_permutation *p, doub
 }
 
 /* Local. A row by its definition: the score minus the score after permutation, over the repeats. */
-static void check_row(const thing *t, const ls_importance *m, const ls_importance_row *row) {
+static void check_row(const fixture *t, const ls_importance *m, const ls_importance_row *row) {
   double drops[REPEATS];
   double drop = 0.0;
   double rise = 0.0;
@@ -384,7 +384,7 @@ static void check_row(const thing *t, const ls_importance *m, const ls_importanc
 }
 
 /* Local. A net that uses feature 0 alone, which determines the classes by two thresholds. */
-static void see_one_feature(ls_model *model) {
+static void use_one_feature(ls_model *model) {
   ls_layer *const first = model->layers[0];
   ls_layer *const last = model->layers[1];
   memset(model->params, 0, model->n_params * sizeof(float));
@@ -397,48 +397,48 @@ static void see_one_feature(ls_model *model) {
 
 static void test_importance(void **state) {
   (void)state;
-  thing t;
+  fixture t;
   ls_importance *m = NULL;
-  thing_create(&t, "[{layer: dense, units: 2}, {layer: dense, units: 3, activation: softmax}]", "",
-               LS_CATEGORICAL_CROSS_ENTROPY);
-  see_one_feature(t.model);
+  fixture_create(&t, "[{layer: dense, units: 2}, {layer: dense, units: 3, activation: softmax}]", "",
+                 LS_CATEGORICAL_CROSS_ENTROPY);
+  use_one_feature(t.model);
   const ls_explain_options o = {.model = t.model, .normalizer = t.normalizer, .dataset = t.dataset};
   EXPECT(ls_importance_create(comm, &o, SEED, REPEATS, &m) == LS_OK);
   settle();
   EXPECT(m->n == FEATURES && m->samples == N && m->repeats == REPEATS && m->quality == 1.0);
   EXPECT(m->rows[0].feature == 0 && m->rows[0].drop > 0.3 && m->rows[0].rise > 0.3);
   for (size_t i = 0; i < m->n; i++) check_row(&t, m, &m->rows[i]);
-  for (size_t i = 1; i < m->n; i++) /* not a rounding's worth */
+  for (size_t i = 1; i < m->n; i++) /* exactly */
     EXPECT(m->rows[i].drop == 0.0 && m->rows[i].drop_std == 0.0 && m->rows[i].rise == 0.0);
   for (size_t i = 2; i < m->n; i++) EXPECT(m->rows[i].feature > m->rows[i - 1].feature);
   ls_importance_destroy(&m);
-  thing_destroy(&t);
+  fixture_destroy(&t);
   settle();
 }
 
 /* A net that uses all features, in the order of their importance. */
 static void test_importance_order(void **state) {
   (void)state;
-  thing t;
+  fixture t;
   ls_importance *m = NULL;
-  thing_create(&t, smooth, "softmax", LS_CATEGORICAL_CROSS_ENTROPY);
+  fixture_create(&t, smooth, "softmax", LS_CATEGORICAL_CROSS_ENTROPY);
   const ls_explain_options o = {.model = t.model, .normalizer = t.normalizer, .dataset = t.dataset};
   EXPECT(ls_importance_create(comm, &o, SEED, REPEATS, &m) == LS_OK);
   settle();
   for (size_t i = 0; i < m->n; i++) check_row(&t, m, &m->rows[i]);
   for (size_t i = 1; i < m->n; i++) EXPECT(m->rows[i].drop <= m->rows[i - 1].drop);
   ls_importance_destroy(&m);
-  thing_destroy(&t);
+  fixture_destroy(&t);
   settle();
 }
 
-/* Of a regression it is R^2 that drops: here from 1 by 2 (1 - c), c the correlation of a column with itself
- * permuted, because the network is the target and has one feature. */
-static void test_importance_of_numbers(void **state) {
+/* For a regression, R^2 drops. Here the net equals the target and uses one feature, so R^2 drops from 1 by
+ * 2 (1 - c), where c is the correlation of the column with the permuted column. */
+static void test_importance_of_regression(void **state) {
   (void)state;
-  thing t;
+  fixture t;
   ls_importance *m = NULL;
-  thing_create(&t, "[{layer: dense, units: 1}]", "", LS_MSE);
+  fixture_create(&t, "[{layer: dense, units: 1}]", "", LS_MSE);
   memset(t.model->params, 0, t.model->n_params * sizeof(float));
   t.model->layers[0]->params[0].value[2] = 1.0F; /* the feature that is not normalised */
   float y[N];
@@ -465,7 +465,7 @@ static void test_importance_of_numbers(void **state) {
   EXPECT(m->rows[1].drop == 0.0 && m->rows[1].rise == 0.0);
   ls_importance_destroy(&m);
   t.dataset->reader = resident;
-  thing_destroy(&t);
+  fixture_destroy(&t);
   settle();
 }
 
@@ -541,12 +541,18 @@ static void test_picture(void **state) {
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_classes),          cmocka_unit_test(test_labels),
-      cmocka_unit_test(test_numbers),          cmocka_unit_test(test_predicted),
-      cmocka_unit_test(test_linear),           cmocka_unit_test(test_kinks),
-      cmocka_unit_test(test_shared_out),       cmocka_unit_test(test_importance),
-      cmocka_unit_test(test_importance_order), cmocka_unit_test(test_importance_of_numbers),
-      cmocka_unit_test(test_shapes),           cmocka_unit_test(test_picture),
+      cmocka_unit_test(test_classes),
+      cmocka_unit_test(test_labels),
+      cmocka_unit_test(test_regression),
+      cmocka_unit_test(test_predicted),
+      cmocka_unit_test(test_linear),
+      cmocka_unit_test(test_kinks),
+      cmocka_unit_test(test_same_bits_in_any_call),
+      cmocka_unit_test(test_importance),
+      cmocka_unit_test(test_importance_order),
+      cmocka_unit_test(test_importance_of_regression),
+      cmocka_unit_test(test_shapes),
+      cmocka_unit_test(test_picture),
   };
   return finish(cmocka_run_group_tests(tests, make_folder, remove_folder));
 }

@@ -100,8 +100,8 @@ static void assert_ok(ls_status status) {
   if (status != LS_OK) fail_msg("%d: %s", (int)status, ls_message());
 }
 
-/* Fails unless the import fails with these words and leaves no file but its source. */
-static void assert_refused(const char *text, const char *const *words) {
+/* Fails unless the import fails with these words and leaves only its source in the folder. */
+static void assert_rejected(const char *text, const char *const *words) {
   assert_int_equal(import_text(text), LS_ERR_DATA);
   assert_message(words);
   assert_int_equal(each_file(NULL), 1);
@@ -209,7 +209,7 @@ static void test_quotes(void **state) {
   ASSERT_CLASSES("/train/y", 2, 1, 0);
 }
 
-static void test_line_ends_mark_and_blank_lines(void **state) {
+static void test_line_ends_byte_order_mark_and_blank_lines(void **state) {
   (void)state;
   const char *const texts[] = {"\xEF\xBB\xBF\x61,c\n1,0\n2,1\n", "a,c\r\n1,0\r\n2,1\r\n", "a,c\r1,0\r2,1",
                                "\n\na,c\n\n1,0\n  \n2,1\n\n\n", "\xEF\xBB\xBF\"a\",c\n1,0\n2,1"};
@@ -235,11 +235,11 @@ static void test_header_rules(void **state) {
   assert_texts("/train/x", "features", WORDS("0", "1"));
   assert_ok(import_text(",b,label\n5,6,1\n7,8,0\n")); /* a column without a name */
   assert_texts("/train/x", "features", WORDS("column 1", "b"));
-  options.label = "kind"; /* the label's name settles it */
+  options.label = "kind"; /* the first row contains the name of the label */
   assert_ok(import_text("1,2,kind\n5,6,x\n7,8,y\n"));
   assert_texts("/train/y", "classes", WORDS("x", "y"));
   options.label = NULL;
-  /* an error in the first sample is not a header */
+  /* a word beside decimals is an error in the first sample, not a header */
   assert_int_equal(import_text("5.1,oops,0\n4.9,3.0,1\n"), LS_ERR_DATA);
   assert_message(WORDS("line 1", "column 2", "oops"));
   assert_int_equal(import_text("5,,0\n4,3,1\n"), LS_ERR_DATA);
@@ -265,18 +265,18 @@ static void test_label_column(void **state) {
 static void test_label_column_unknown(void **state) {
   (void)state;
   options.label = "d";
-  assert_refused("a,b,c\n1,2,3\n", WORDS("d", "a, b, c", "1 to 3"));
-  assert_refused("1,2,3\n4,5,6\n", WORDS("d", "1 to 3"));
+  assert_rejected("a,b,c\n1,2,3\n", WORDS("d", "a, b, c", "1 to 3"));
+  assert_rejected("1,2,3\n4,5,6\n", WORDS("d", "1 to 3"));
   options.label = "0";
-  assert_refused("a,b,c\n1,2,3\n", WORDS("0", "1 to 3"));
+  assert_rejected("a,b,c\n1,2,3\n", WORDS("0", "1 to 3"));
   options.label = "4";
-  assert_refused("a,b,c\n1,2,3\n", WORDS("4"));
+  assert_rejected("a,b,c\n1,2,3\n", WORDS("4"));
   options.label = "99999999999999999999999999";
-  assert_refused("a,b,c\n1,2,3\n", WORDS("99999999999999999999999999"));
+  assert_rejected("a,b,c\n1,2,3\n", WORDS("99999999999999999999999999"));
   options.label = "-1";
-  assert_refused("a,b,c\n1,2,3\n", WORDS("-1"));
+  assert_rejected("a,b,c\n1,2,3\n", WORDS("-1"));
   options.label = "a";
-  assert_refused("a,b,a\n1,2,3\n", WORDS("2 columns", "a"));
+  assert_rejected("a,b,a\n1,2,3\n", WORDS("2 columns", "a"));
 }
 
 static void test_no_label(void **state) {
@@ -315,16 +315,27 @@ static void test_labels_sorted_by_bytes(void **state) {
   ASSERT_CLASSES("/train/y", 6, 3, 4, 2, 0, 1, 3);
 }
 
-static void test_labels_refused(void **state) {
+static void test_labels_rejected(void **state) {
   (void)state;
-  assert_refused("a,c\n1,x\n2,\n", WORDS("line 3", "label"));
-  assert_refused("a,c\n1,0\n2,NA\n", WORDS("line 3", "NA"));
-  assert_refused("a,c\n1,x\n2,nan\n", WORDS("line 3", "nan"));
-  assert_refused("a,c\n1,1.5\n2,inf\n", WORDS("line 3", "inf"));
-  assert_refused("a,c\n1,1.5\n2,2.5\n3,x\n", WORDS("x", "line 4", "1.5", "line 2"));
-  assert_refused("a,c\n1,1e39\n2,2.5\n", WORDS("line 2", "column 2 (c)", "1e39", "float32"));
-  assert_refused("a,c\n1,\xE9\n2,x\n", WORDS("line 2", "UTF-8"));
-  assert_refused("a\xE9,c\n1,y\n2,x\n", WORDS("column 1", "UTF-8"));
+  assert_rejected("a,c\n1,x\n2,\n", WORDS("line 3", "label"));
+  assert_rejected("a,c\n1,0\n2,NA\n", WORDS("line 3", "NA"));
+  assert_rejected("a,c\n1,x\n2,nan\n", WORDS("line 3", "nan"));
+  assert_rejected("a,c\n1,1.5\n2,inf\n", WORDS("line 3", "inf"));
+  assert_rejected("a,c\n1,1.5\n2,2.5\n3,x\n", WORDS("x", "line 4", "1.5", "line 2"));
+  assert_rejected("a,c\n1,1e39\n2,2.5\n", WORDS("line 2", "column 2 (c)", "1e39", "float32"));
+  assert_rejected("a\xE9,c\n1,y\n2,x\n", WORDS("column 1", "UTF-8"));
+  /* truncated, without a lead byte, overlong, a surrogate, above U+10FFFF */
+  const char *const invalid[] = {
+      "\xE9",         "\xE2\x82",         "\x80",         "\xC3\x28",         "\xC0\x80",
+      "\xE0\x9F\xBF", "\xF0\x8F\xBF\xBF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80"};
+  char text[32];
+  for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++) {
+    snprintf(text, sizeof text, "a,c\n1,%s\n2,x\n", invalid[i]);
+    assert_rejected(text, WORDS("line 2", "UTF-8"));
+  }
+  assert_ok(import_text(
+      "1,\xC2\x80\n2,\xDF\xBF\n3,\xE0\xA0\x80\n4,\xED\x9F\xBF\n5,\xF0\x90\x80\x80\n6,\xF4\x8F\xBF\xBF\n"));
+  assert_int_equal(summary.classes, 6);
 }
 
 /* A table of n rows whose labels are `prefix` and the row's number, then `last`. */
@@ -345,10 +356,10 @@ static void test_many_distinct_labels(void **state) {
   free(text);
   unlink(output);
   text = many_labels(70000, "", "1,x\n");
-  assert_refused(text, WORDS("line 70001", "x", "number"));
+  assert_rejected(text, WORDS("line 70001", "x", "number"));
   free(text);
   text = many_labels(70000, "w", "");
-  assert_refused(text, WORDS("labels", "w0"));
+  assert_rejected(text, WORDS("labels", "w0"));
   free(text);
   text = many_labels(5000, "class-", "");
   assert_ok(import_text(text));
@@ -358,33 +369,35 @@ static void test_many_distinct_labels(void **state) {
 
 /* -------------------------------------------------------------- CSV: errors */
 
-static void test_cells_refused(void **state) {
+static void test_cells_rejected(void **state) {
   (void)state;
-  assert_refused("a,b,c\n1,2,0\n3,,1\n", WORDS("table.csv", "line 3, column 2 (b)", "empty"));
-  assert_refused("1,2,0\n3,NA,1\n", WORDS("line 2, column 2", "NA"));
-  assert_refused("1,2,0\n3,nan,1\n", WORDS("line 2, column 2", "nan"));
-  assert_refused("1,2,0\n-inf,2,1\n", WORDS("line 2, column 1", "-inf"));
-  assert_refused("1,2,0\n3,red,1\n", WORDS("line 2, column 2", "red", "number"));
-  assert_refused("1,2,0\n3,0x10,1\n", WORDS("0x10"));
-  assert_refused("1,2,0\n3,1e5e,1\n", WORDS("1e5e"));
-  assert_refused("1,2,0\n3,3.5e38,1\n", WORDS("line 2, column 2", "3.5e38", "float32"));
-  assert_refused("1,2,0\n3,-1e999,1\n", WORDS("-1e999", "float32"));
-  assert_refused("a,b,c\n\n\"1\",\"2\",\"x\ny\"\n3,?,1\n", WORDS("line 5, column 2 (b)", "?"));
+  assert_rejected("a,b,c\n1,2,0\n3,,1\n", WORDS("table.csv", "line 3, column 2 (b)", "empty"));
+  assert_rejected("1,2,0\n3,NA,1\n", WORDS("line 2, column 2", "NA"));
+  assert_rejected("1,2,0\n3,nan,1\n", WORDS("line 2, column 2", "nan"));
+  assert_rejected("1,2,0\n-inf,2,1\n", WORDS("line 2, column 1", "-inf"));
+  assert_rejected("1,2,0\n3,red,1\n", WORDS("line 2, column 2", "red", "number"));
+  assert_rejected("1,2,0\n3,0x10,1\n", WORDS("0x10"));
+  assert_rejected("1,2,0\n3,1e5e,1\n", WORDS("1e5e"));
+  assert_rejected("1,2,0\n3,3.5e38,1\n", WORDS("line 2, column 2", "3.5e38", "float32"));
+  assert_rejected("1,2,0\n3,-1e999,1\n", WORDS("-1e999", "float32"));
+  assert_rejected("a,b,c\n\n\"1\",\"2\",\"x\ny\"\n3,?,1\n", WORDS("line 5, column 2 (b)", "?"));
+  assert_rejected("a,b,c\r\"1\",\"2\",\"x\ry\"\r3,?,1\r", WORDS("line 4, column 2 (b)", "?"));
+  assert_rejected("a,b,c\r\n\"1\",\"2\",\"x\r\ny\"\r\n3,?,1\r\n", WORDS("line 4, column 2 (b)", "?"));
 }
 
-static void test_rows_refused(void **state) {
+static void test_rows_rejected(void **state) {
   (void)state;
-  assert_refused("a,b,c\n1,2,0\n3,4\n", WORDS("line 3", "2 columns", "3"));
-  assert_refused("a,b,c\n1,2,0,9\n3,4,1\n", WORDS("line 2", "4 columns", "3"));
-  assert_refused("a,b\n1,\"2\n3,4\n", WORDS("line 2", "quote"));
-  assert_refused("a,b\n1,\"2\"x\n3,4\n", WORDS("line 2", "quote"));
-  assert_refused("", WORDS("table.csv", "no samples"));
-  assert_refused("\n\n", WORDS("no samples"));
-  assert_refused("a,b,c\n", WORDS("table.csv", "no samples"));
-  assert_refused("a\n1\n2\n", WORDS("table.csv", "column"));
+  assert_rejected("a,b,c\n1,2,0\n3,4\n", WORDS("line 3", "2 columns", "3"));
+  assert_rejected("a,b,c\n1,2,0,9\n3,4,1\n", WORDS("line 2", "4 columns", "3"));
+  assert_rejected("a,b\n1,\"2\n3,4\n", WORDS("line 2", "quote"));
+  assert_rejected("a,b\n1,\"2\"x\n3,4\n", WORDS("line 2", "quote"));
+  assert_rejected("", WORDS("table.csv", "no samples"));
+  assert_rejected("\n\n", WORDS("no samples"));
+  assert_rejected("a,b,c\n", WORDS("table.csv", "no samples"));
+  assert_rejected("a\n1\n2\n", WORDS("table.csv", "column"));
 }
 
-static void test_binary_refused(void **state) {
+static void test_binary_rejected(void **state) {
   (void)state;
   write_file("table.csv", "a,b\n1,2\0,3\n", 12, false);
   assert_int_equal(import_files(1, (const char *const[]){"table.csv"}), LS_ERR_DATA);
@@ -397,7 +410,7 @@ static void test_binary_refused(void **state) {
   assert_message(WORDS("UTF-16"));
 }
 
-static void test_endless_quote_is_bounded(void **state) {
+static void test_open_quote_is_bounded(void **state) {
   (void)state;
   const size_t size = (size_t)65 << 20;
   char *const text = malloc(size);
@@ -411,7 +424,7 @@ static void test_endless_quote_is_bounded(void **state) {
   assert_message(WORDS("line 1", "64 MiB"));
 }
 
-/* ------------------------------------------------------------- CSV: fraction */
+/* -------------------------------------------------------- CSV: test fraction */
 
 /* The first column of a split, which counts the rows in these tests. */
 static float *read_column(const char *path, size_t *n) {
@@ -448,7 +461,7 @@ static void test_fraction(void **state) {
   const ls_permutation order = ls_permutation_make(ls_rng_make(1, LS_RNG_IMPORT, 0, 0), n);
   size_t i_train = 0;
   size_t i_test = 0;
-  for (size_t i = 0; i < n; i++) { /* each row is in one split, in the file's order */
+  for (size_t i = 0; i < n; i++) { /* each row is in one split, in the order of the file */
     const bool is_test = ls_permutation_at(&order, i) < 2001;
     const float found = is_test ? test[i_test++] : train[i_train++];
     assert_true(found == (float)i);
@@ -466,9 +479,9 @@ static void test_fraction_limits(void **state) {
     assert_int_equal(import_text("1,2\n3,4\n"), LS_ERR_CONFIG);
   }
   options.test_fraction = 0.9;
-  assert_refused("1,2\n3,4\n", WORDS("0.9", "2 samples"));
+  assert_rejected("1,2\n3,4\n", WORDS("0.9", "2 samples"));
   options.test_fraction = 0.1;
-  assert_refused("1,2\n3,4\n", WORDS("0.1", "2 samples"));
+  assert_rejected("1,2\n3,4\n", WORDS("0.1", "2 samples"));
 }
 
 /* -------------------------------------------------------------------- output */
@@ -649,23 +662,23 @@ static void test_idx_blocks(void **state) {
   free(labels);
 }
 
-static void assert_pair_refused(const char *const *words) {
+static void assert_pair_rejected(const char *const *words) {
   assert_int_equal(import_pair(), LS_ERR_DATA);
   assert_message(words);
   assert_int_equal(each_file(NULL), 2);
 }
 
-static void test_idx_pairing_refused(void **state) {
+static void test_idx_pairing_rejected(void **state) {
   (void)state;
   write_images("train-images", 3, false);
   write_images("train-labels", 3, false);
-  assert_pair_refused(WORDS("train-images", "train-labels", "images", "/train"));
+  assert_pair_rejected(WORDS("train-images", "train-labels", "images", "/train"));
   write_labels("train-images", 3, false);
   write_labels("train-labels", 3, false);
-  assert_pair_refused(WORDS("train-images", "train-labels", "labels"));
+  assert_pair_rejected(WORDS("train-images", "train-labels", "labels"));
   write_images("train-images", 3, false);
   write_labels("train-labels", 2, false);
-  assert_pair_refused(WORDS("3 images", "2 labels"));
+  assert_pair_rejected(WORDS("3 images", "2 labels"));
   write_labels("train-labels", 3, false);
   assert_int_equal(import_files(1, (const char *const[]){"train-images"}), LS_ERR_DATA);
   assert_message(WORDS("train-images", "labels"));
@@ -673,7 +686,7 @@ static void test_idx_pairing_refused(void **state) {
   assert_message(WORDS("train-labels", "images"));
 }
 
-static void test_idx_splits_must_be_alike(void **state) {
+static void test_idx_splits_must_have_one_shape(void **state) {
   (void)state;
   write_images("train-images", 3, false);
   write_labels("train-labels", 3, false);
@@ -685,49 +698,49 @@ static void test_idx_splits_must_be_alike(void **state) {
   assert_message(WORDS("(3, 2, 2)", "(3, 4)"));
 }
 
-static void test_idx_headers_refused(void **state) {
+static void test_idx_headers_rejected(void **state) {
   (void)state;
   write_labels("train-labels", 3, false);
   write_idx("train-images", 8, 3, (const uint32_t[]){0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, pixels, 12,
             false);
-  assert_pair_refused(WORDS("train-images", "4294967295"));
+  assert_pair_rejected(WORDS("train-images", "4294967295"));
   write_idx("train-images", 8, 4, (const uint32_t[]){1U << 31, 1 << 9, 1, 1}, pixels, 12, true);
-  assert_pair_refused(WORDS("train-images", "2147483648"));
+  assert_pair_rejected(WORDS("train-images", "2147483648"));
   write_idx("train-images", 8, 3, (const uint32_t[]){3, 2, 0}, NULL, 0, false);
-  assert_pair_refused(WORDS("no samples"));
+  assert_pair_rejected(WORDS("no samples"));
   write_idx("train-images", 8, 9, (const uint32_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, pixels, 1, false);
-  assert_pair_refused(WORDS("9 dimensions"));
+  assert_pair_rejected(WORDS("9 dimensions"));
   write_idx("train-images", 8, 0, NULL, pixels, 1, false);
-  assert_pair_refused(WORDS("0 dimensions"));
+  assert_pair_rejected(WORDS("0 dimensions"));
   write_idx("train-images", 0x0A, 3, (const uint32_t[]){3, 2, 2}, pixels, 12, false);
-  assert_pair_refused(WORDS("train-images", "IDX", "00 00 0a 03"));
+  assert_pair_rejected(WORDS("train-images", "IDX", "00 00 0a 03"));
   write_file("train-images", "1,2,3\n", 6, false);
-  assert_pair_refused(WORDS("train-images", "IDX", "CSV"));
+  assert_pair_rejected(WORDS("train-images", "IDX", "CSV"));
   write_file("train-images", "\0\0\x08\x03\0\0", 6, false);
-  assert_pair_refused(WORDS("train-images", "header"));
+  assert_pair_rejected(WORDS("train-images", "header"));
   write_file("train-images", "", 0, false);
-  assert_pair_refused(WORDS("train-images"));
+  assert_pair_rejected(WORDS("train-images"));
   const char damaged[] = "xx\x08\x03";
-  write_file("images-idx3-ubyte", damaged, 4, false); /* known by its name */
+  write_file("images-idx3-ubyte", damaged, 4, false); /* its name shows that it is an IDX file */
   assert_int_equal(import_files(1, (const char *const[]){"images-idx3-ubyte"}), LS_ERR_DATA);
   assert_message(WORDS("images-idx3-ubyte", "IDX", "78 78 08 03"));
 }
 
-static void test_idx_length_refused(void **state) {
+static void test_idx_length_rejected(void **state) {
   (void)state;
   const uint32_t dims[] = {3, 2, 2};
   write_labels("train-labels", 3, false);
   for (int gzip = 0; gzip <= 1; gzip++) {
     write_idx("train-images", 8, 3, dims, pixels, 11, gzip);
-    assert_pair_refused(WORDS("train-images", "3 samples", "2"));
+    assert_pair_rejected(WORDS("train-images", "3 samples", "2"));
     unsigned char longer[13] = {0};
     write_idx("train-images", 8, 3, dims, longer, 13, gzip);
-    assert_pair_refused(WORDS("train-images", "bytes"));
+    assert_pair_rejected(WORDS("train-images", "bytes"));
   }
 }
 
 /* Flips a byte of a file, counted from its end, or truncates the file there. */
-static void damage(const char *name, long from_end, bool cut) {
+static void damage(const char *name, long from_end, bool truncates) {
   char path[PATH_SIZE];
   path_of(name, path);
   FILE *const file = fopen(path, "r+b");
@@ -738,21 +751,21 @@ static void damage(const char *name, long from_end, bool cut) {
   fseek(file, at, SEEK_SET);
   fputc(byte ^ 0x55, file);
   fclose(file);
-  if (cut) assert_int_equal(truncate(path, at), 0);
+  if (truncates) assert_int_equal(truncate(path, at), 0);
 }
 
 static void test_gzip_damage(void **state) {
   (void)state;
   write_labels("train-labels", 3, false);
   write_images("train-images", 3, true);
-  damage("train-images", 8, false); /* the sum */
-  assert_pair_refused(WORDS("train-images", "gzip", "damaged"));
+  damage("train-images", 8, false); /* the checksum */
+  assert_pair_rejected(WORDS("train-images", "gzip", "damaged"));
   write_images("train-images", 3, true);
   damage("train-images", 5, true);
-  assert_pair_refused(WORDS("train-images"));
+  assert_pair_rejected(WORDS("train-images"));
   write_images("train-images", 3, true);
   damage("train-images", 12, true);
-  assert_pair_refused(WORDS("train-images"));
+  assert_pair_rejected(WORDS("train-images"));
 
   const char text[] = "a,b\n1,2\n3,4\n";
   write_file("table.csv", text, strlen(text), true);
@@ -782,7 +795,7 @@ int main(void) {
       TEST(test_no_header),
       TEST(test_delimiters),
       TEST(test_quotes),
-      TEST(test_line_ends_mark_and_blank_lines),
+      TEST(test_line_ends_byte_order_mark_and_blank_lines),
       TEST(test_gzipped_table),
       TEST(test_header_rules),
       TEST(test_label_column),
@@ -790,12 +803,12 @@ int main(void) {
       TEST(test_no_label),
       TEST(test_number_labels),
       TEST(test_labels_sorted_by_bytes),
-      TEST(test_labels_refused),
+      TEST(test_labels_rejected),
       TEST(test_many_distinct_labels),
-      TEST(test_cells_refused),
-      TEST(test_rows_refused),
-      TEST(test_binary_refused),
-      TEST(test_endless_quote_is_bounded),
+      TEST(test_cells_rejected),
+      TEST(test_rows_rejected),
+      TEST(test_binary_rejected),
+      TEST(test_open_quote_is_bounded),
       TEST(test_fraction),
       TEST(test_fraction_limits),
       TEST(test_output),
@@ -807,10 +820,10 @@ int main(void) {
       TEST(test_idx_types),
       TEST(test_idx_not_finite),
       TEST(test_idx_blocks),
-      TEST(test_idx_pairing_refused),
-      TEST(test_idx_splits_must_be_alike),
-      TEST(test_idx_headers_refused),
-      TEST(test_idx_length_refused),
+      TEST(test_idx_pairing_rejected),
+      TEST(test_idx_splits_must_have_one_shape),
+      TEST(test_idx_headers_rejected),
+      TEST(test_idx_length_rejected),
       TEST(test_gzip_damage),
       TEST(test_idx_options),
   };
