@@ -109,8 +109,15 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
   const ls_shard mine = ls_shard_of(n, ls_comm_rank(comm), ls_comm_size(comm));
   const double fixed = fixed_factor(kind, is_target ? LS_F32 : view->dataset->x_array.dtype);
   const size_t count = 2 * n + 3 * mine.rows;
+  const bool is_fixed = fixed > 0.0;
+  LS_ASSERT(is_fixed || members);
   double *const offset = ls_calloc(count, sizeof *offset);
-  LS_TRY(ls_comm_agree(comm, offset ? LS_OK : ls_fail_memory("the normaliser", count * sizeof *offset)));
+  const ls_status status =
+      ls_comm_agree(comm, offset ? LS_OK : ls_fail_memory("the normaliser", count * sizeof *offset));
+  if (status != LS_OK) {
+    free(offset); /* another rank has no memory */
+    return status;
+  }
   double *const factor = offset + n;
   double *const work = factor + n;
   columns c = {.dataset = view->dataset,
@@ -122,7 +129,7 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
                .a = work,
                .b = work + mine.rows,
                .row = work + 2 * mine.rows};
-  if (fixed > 0.0)
+  if (is_fixed)
     for (size_t j = mine.first; j < mine.first + mine.rows; j++) factor[j] = fixed;
   else if (kind == LS_NORMALIZE_STANDARDIZE)
     standardize(&c, offset + mine.first, factor + mine.first);

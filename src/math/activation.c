@@ -29,15 +29,18 @@ static inline float power_of_two(int32_t n) {
   return power;
 }
 
+/* c[0] x^(n - 1) + ... + c[n - 1] by Horner's scheme. n is a constant, so that the loop is unrolled. */
+static inline float polynomial(float x, const float *c, size_t n) {
+  float p = c[0];
+  for (size_t i = 1; i < n; i++) p = p * x + c[i];
+  return p;
+}
+
 /* e^r - 1, |r| <= ln 2 / 2 (coefficients here and in hyperbolic_tangent: Moshier's Cephes library). */
 static inline float exponential_polynomial(float r) {
-  float p = 1.9875691500e-4F;
-  p = p * r + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  return p * r * r + r;
+  static const float c[] = {1.9875691500e-4F, 1.3981999507e-3F, 8.3334519073e-3F,
+                            4.1665795894e-2F, 1.6666665459e-1F, 5.0000001201e-1F};
+  return polynomial(r, c, 6) * r * r + r;
 }
 
 /* e^x by Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2; accurate to 1 ulp
@@ -64,12 +67,9 @@ static inline float hyperbolic_tangent(float z) {
   const float e = exponential(-2.0F * m);
   const float far = (1.0F - e) / (1.0F + e);
   const float s = z * z;
-  float p = -5.70498872745e-3F;
-  p = p * s + 2.06390887954e-2F;
-  p = p * s - 5.37397155531e-2F;
-  p = p * s + 1.33314422036e-1F;
-  p = p * s - 3.33332819422e-1F;
-  const float near = z + z * s * p;
+  static const float c[] = {-5.70498872745e-3F, 2.06390887954e-2F, -5.37397155531e-2F, 1.33314422036e-1F,
+                            -3.33332819422e-1F};
+  const float near = z + z * s * polynomial(s, c, 5);
   return m < 0.625F ? near : (z < 0.0F ? -far : far);
 }
 
@@ -83,11 +83,8 @@ static inline float logarithm_of_1_plus(float u) {
   const float twice = 2.0F * u / (2.0F + u);
   const float s = 0.5F * twice;
   const float q = s * s;
-  float p = 2.8011993701e-1F;
-  p = p * q + 2.8001803583e-1F;
-  p = p * q + 4.0021527370e-1F;
-  p = p * q + 6.6666416283e-1F;
-  return twice + s * (q * p);
+  static const float c[] = {2.8011993701e-1F, 2.8001803583e-1F, 4.0021527370e-1F, 6.6666416283e-1F};
+  return twice + s * (q * polynomial(q, c, 4));
 }
 
 /* The normal distribution at z. Its tail e^(-m^2 / 2) g(m), m = |z|, has a small relative error even where
@@ -109,17 +106,11 @@ static inline normal normal_at(float z) {
   const float rest = ((high * high - square) + 2.0F * high * low) + low * low;
   const float e = exponential(-0.5F * square) * (1.0F - 0.5F * rest);
   const float t = 1.0F / (1.0F + 0.3F * m);
-  float p = -2.062488319e-2F;
-  p = p * t + 1.124435626e-1F;
-  p = p * t - 2.282329991e-1F;
-  p = p * t + 1.918114556e-1F;
-  p = p * t - 7.944685485e-2F;
-  p = p * t + 9.616995376e-2F;
-  p = p * t + 7.838489193e-2F;
-  p = p * t + 1.102364962e-1F;
-  p = p * t + 1.195716782e-1F;
-  p = p * t + 1.196866972e-1F;
-  return (normal){.z = z < 0.0F ? -m : m, .tail = e * (p * t), .density = 0.3989422804F * e};
+  static const float c[] = {-2.062488319e-2F, 1.124435626e-1F, -2.282329991e-1F, 1.918114556e-1F,
+                            -7.944685485e-2F, 9.616995376e-2F, 7.838489193e-2F,  1.102364962e-1F,
+                            1.195716782e-1F,  1.196866972e-1F};
+  return (normal){
+      .z = z < 0.0F ? -m : m, .tail = e * (polynomial(t, c, 10) * t), .density = 0.3989422804F * e};
 }
 
 CLONES static void add_bias(size_t cols, const float *b, float *z) {
