@@ -166,6 +166,10 @@ ls_status ls_store_write_texts(ls_store_writer *writer, const char *path, const 
  * temporary file and leaves the older file unchanged. Destroys the writer in both cases. */
 ls_status ls_store_publish(ls_store_writer **writer);
 
+/* Local. Publishes the file if `status`, the outcome of the caller's writes, is LS_OK; otherwise discards
+ * it and returns `status`. */
+ls_status ls_store_end(ls_store_writer **writer, ls_status status);
+
 /* Local. Gives a published file a second name, replacing an older file of that name atomically, and syncs
  * the folder. False if that fails, as on file systems without hard links; the caller then writes a second
  * file. */

@@ -12,8 +12,7 @@ static ls_status restore_slot(ls_comm *comm, const ls_modelfile *file, const ls_
   snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
   if (file)
     status = ls_modelfile_read_segments(file, group, model->n_segments, model->segments, model->grads);
-  status = ls_comm_agree(comm, status);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm, status));
   ls_comm_broadcast(comm, model->grads, model->n_params * sizeof *model->grads);
   memcpy(optim->slots[k], model->grads + optim->first, optim->n * sizeof *model->grads);
   return LS_OK;
@@ -23,11 +22,10 @@ static ls_status restore_slot(ls_comm *comm, const ls_modelfile *file, const ls_
 static ls_status restore_optimizer(ls_comm *comm, const ls_modelfile *file, const ls_model *model,
                                    ls_optim *optim) {
   ls_status status = file ? ls_store_read_u64(file->store, "/optimizer", "steps", &optim->steps) : LS_OK;
-  status = ls_comm_agree(comm, ls_modelfile_status(status));
+  LS_TRY(ls_comm_agree(comm, ls_modelfile_status(status)));
   ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
-  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++)
-    status = restore_slot(comm, file, model, optim, k);
-  return status;
+  for (size_t k = 0; k < optim->type->n_slots; k++) LS_TRY(restore_slot(comm, file, model, optim, k));
+  return LS_OK;
 }
 
 static bool has_counter(const ls_store *store, const counter *c) {
@@ -51,10 +49,9 @@ ls_status ls_checkpoint_read_progress(const ls_modelfile *file, ls_progress *pro
 /* Rank 0's part of a restore. */
 static ls_status read_all(const ls_modelfile *file, ls_model *model, ls_normalizer *normalizer,
                           ls_progress *progress) {
-  ls_status status = ls_modelfile_read_model(file, model, model->params, model->state);
-  if (status == LS_OK) status = ls_modelfile_read_normalizer(file, normalizer);
-  if (status == LS_OK && progress) status = ls_checkpoint_read_progress(file, progress);
-  return status;
+  LS_TRY(ls_modelfile_read_model(file, model, model->params, model->state));
+  LS_TRY(ls_modelfile_read_normalizer(file, normalizer));
+  return progress ? ls_checkpoint_read_progress(file, progress) : LS_OK;
 }
 
 /* Collective. */
@@ -68,9 +65,8 @@ static void broadcast_normalizer(ls_comm *comm, ls_normalizer *normalizer) {
 ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_model *model,
                                 ls_normalizer *normalizer, ls_optim *optim, ls_progress *progress) {
   const bool is_root = ls_comm_rank(comm) == 0;
-  ls_status status = ls_comm_agree(comm, is_root ? read_all(file, model, normalizer, progress) : LS_OK);
-  if (status == LS_OK && optim) status = restore_optimizer(comm, file, model, optim);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm, is_root ? read_all(file, model, normalizer, progress) : LS_OK));
+  if (optim) LS_TRY(restore_optimizer(comm, file, model, optim));
   ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(comm, model->state, model->n_state * sizeof *model->state);
   broadcast_normalizer(comm, normalizer);

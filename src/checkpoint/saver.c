@@ -38,18 +38,12 @@ static void log_file(const char *path, double start, const char *twin) {
               twin ? twin : "");
 }
 
-static ls_status publish(const char *path, const ls_snapshot *snapshot) {
+/* Publishes a checkpoint, or only its model. */
+static ls_status publish(const char *path, const ls_snapshot *snapshot, bool is_model) {
   const double start = ls_clock();
-  const ls_status status = ls_checkpoint_write(path, snapshot);
-  if (status == LS_OK) log_file(path, start, NULL);
-  return status;
-}
-
-static ls_status publish_model(const char *path, const ls_snapshot *snapshot) {
-  const double start = ls_clock();
-  const ls_status status = ls_modelfile_write(path, &snapshot->content);
-  if (status == LS_OK) log_file(path, start, NULL);
-  return status;
+  LS_TRY(is_model ? ls_modelfile_write(path, &snapshot->content) : ls_checkpoint_write(path, snapshot));
+  log_file(path, start, NULL);
+  return LS_OK;
 }
 
 /* `twin`: a file with the same contents, or NULL. */
@@ -62,16 +56,15 @@ static ls_status publish_step(const ls_save *save, const ls_snapshot *snapshot, 
   if (twin && ls_store_link(twin, path))
     log_file(path, start, twin);
   else
-    status = publish(path, snapshot);
+    status = publish(path, snapshot, false);
   free(path);
   return status == LS_OK ? ls_checkpoint_prune(save->folder, step, save->keep) : status;
 }
 
 static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
-  ls_status status = save->model ? publish_model(save->model, snapshot) : LS_OK;
-  if (status == LS_OK && save->best) status = publish(save->best, snapshot);
-  if (status == LS_OK && save->folder) status = publish_step(save, snapshot, save->best);
-  return status;
+  if (save->model) LS_TRY(publish(save->model, snapshot, true));
+  if (save->best) LS_TRY(publish(save->best, snapshot, false));
+  return save->folder ? publish_step(save, snapshot, save->best) : LS_OK;
 }
 
 /* Runs on the thread; without one, on the caller's. */

@@ -5,49 +5,45 @@
  *   /progress            counters as attributes; sums */
 #include "internal.h"
 
-static ls_status write_comm_mode(ls_store_writer *writer, const ls_snapshot *s) {
-  const ls_status status = ls_store_write_text(writer, "/", "comm_mode", s->comm_mode);
-  return status == LS_OK ? ls_store_write_u64(writer, "/", "comm_ranks", s->n_ranks) : status;
-}
-
 static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) {
   const ls_model *const model = s->content.model;
   const ls_optim *const optim = s->optim;
   const float *const slots = s->slots ? s->slots : optim->block;
   LS_ASSERT(s->slots || optim->n == model->n_params || optim->type->n_slots == 0);
-  ls_status status = ls_store_write_group(writer, "/optimizer");
-  if (status == LS_OK) status = ls_store_write_text(writer, "/optimizer", "type", optim->type->name);
-  if (status == LS_OK) status = ls_store_write_u64(writer, "/optimizer", "steps", optim->steps);
-  for (size_t k = 0; status == LS_OK && k < optim->type->n_slots; k++) {
+  LS_TRY(ls_store_write_group(writer, "/optimizer"));
+  LS_TRY(ls_store_write_text(writer, "/optimizer", "type", optim->type->name));
+  LS_TRY(ls_store_write_u64(writer, "/optimizer", "steps", optim->steps));
+  for (size_t k = 0; k < optim->type->n_slots; k++) {
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
-    status = ls_modelfile_put_segments(writer, group, model->n_segments, model->segments,
-                                       slots + k * model->n_params);
+    LS_TRY(ls_modelfile_put_segments(writer, group, model->n_segments, model->segments,
+                                     slots + k * model->n_params));
   }
-  return status;
+  return LS_OK;
 }
 
 static ls_status write_progress(ls_store_writer *writer, const ls_progress *progress) {
   const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {progress->n_sums}};
-  ls_status status = ls_store_write_group(writer, "/progress");
-  for (const counter *c = checkpoint_counters; status == LS_OK && c->name; c++)
-    status =
-        ls_store_write_u64(writer, "/progress", c->name, *checkpoint_counter((ls_progress *)progress, c));
-  for (const counter *c = checkpoint_reals; status == LS_OK && c->name; c++)
-    status =
-        ls_store_write_double(writer, "/progress", c->name, *checkpoint_real((ls_progress *)progress, c));
-  if (status == LS_OK) status = ls_store_write_array(writer, "/progress/sums", &array, progress->sums);
-  return status;
+  ls_progress *const from = (ls_progress *)progress;
+  LS_TRY(ls_store_write_group(writer, "/progress"));
+  for (const counter *c = checkpoint_counters; c->name; c++)
+    LS_TRY(ls_store_write_u64(writer, "/progress", c->name, *checkpoint_counter(from, c)));
+  for (const counter *c = checkpoint_reals; c->name; c++)
+    LS_TRY(ls_store_write_double(writer, "/progress", c->name, *checkpoint_real(from, c)));
+  return ls_store_write_array(writer, "/progress/sums", &array, progress->sums);
+}
+
+static ls_status put(ls_store_writer *writer, const ls_snapshot *s) {
+  LS_TRY(ls_modelfile_put(writer, &s->content));
+  if (s->comm_mode) LS_TRY(ls_store_write_text(writer, "/", "comm_mode", s->comm_mode));
+  if (s->comm_mode) LS_TRY(ls_store_write_u64(writer, "/", "comm_ranks", s->n_ranks));
+  LS_TRY(write_optimizer(writer, s));
+  return write_progress(writer, s->progress);
 }
 
 ls_status ls_checkpoint_write(const char *path, const ls_snapshot *s) {
   ls_store_writer *writer = NULL;
   ls_status status = ls_store_create(path, true, &writer);
-  if (status == LS_OK) status = ls_modelfile_put(writer, &s->content);
-  if (status == LS_OK && s->comm_mode) status = write_comm_mode(writer, s);
-  if (status == LS_OK) status = write_optimizer(writer, s);
-  if (status == LS_OK) status = write_progress(writer, s->progress);
-  if (status == LS_OK) return ls_store_publish(&writer);
-  ls_store_discard(&writer);
-  return status;
+  if (status == LS_OK) status = put(writer, s);
+  return ls_store_end(&writer, status);
 }

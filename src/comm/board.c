@@ -24,9 +24,8 @@ static void name_other_hosts(const ls_comm *comm, char *text, size_t size) {
 }
 
 void comm_board_create(ls_comm *comm) {
-  const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(comm_slot) + LS_ALIGNMENT;
-  char *const base = comm_window_allocate(comm, bytes, &comm->board_window);
-  comm->board = (void *)(base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT);
+  const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(comm_slot);
+  comm->board = comm_window_allocate(comm, bytes, &comm->board_window);
   if (comm->node_rank == 0) {
     memset(comm->board, 0, sizeof *comm->board);
     if (comm->leaders != MPI_COMM_NULL)

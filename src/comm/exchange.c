@@ -49,9 +49,8 @@ static size_t stride_of(size_t n) {
 /* Collective over the node. */
 static void create_outboxes(ls_comm *comm, ls_exchange *exchange) {
   const size_t stride = stride_of(exchange->n);
-  const size_t bytes = stride * (size_t)comm->node_size + LS_ALIGNMENT;
-  char *const base = comm_window_allocate(comm, bytes, &exchange->state->window);
-  char *const first = base + (LS_ALIGNMENT - (uintptr_t)base % LS_ALIGNMENT) % LS_ALIGNMENT;
+  char *const first =
+      comm_window_allocate(comm, stride * (size_t)comm->node_size, &exchange->state->window);
   for (int i = 0; i < comm->node_size; i++)
     exchange->outboxes[i] = (float *)(void *)(first + (size_t)i * stride);
   memset(exchange->outboxes[comm->node_rank], 0, stride); /* first touch: in the memory near this rank */
@@ -102,23 +101,19 @@ static ls_status check_size(const ls_exchange *exchange) {
 
 /* Local. Allocates private memory, before anything is shared. */
 static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
-  ls_exchange *exchange = ls_calloc(1, sizeof *exchange);
-  if (exchange) {
-    exchange->state = ls_calloc(1, sizeof *exchange->state);
-    exchange->outboxes = ls_calloc((size_t)comm->node_size, sizeof *exchange->outboxes);
+  ls_exchange *const exchange = ls_calloc(1, sizeof *exchange);
+  struct ls_exchange_state *const state = ls_calloc(1, sizeof *state);
+  float **const outboxes = ls_calloc((size_t)comm->node_size, sizeof *outboxes);
+  if (!exchange || !state || !outboxes) {
+    free(exchange);
+    free(state);
+    free((void *)outboxes);
+    return ls_fail_memory("the outboxes of a node", (size_t)comm->node_size * sizeof *outboxes);
   }
-  if (exchange && exchange->state && exchange->outboxes) {
-    *exchange->state = (struct ls_exchange_state){.sums = MPI_COMM_NULL, .window = MPI_WIN_NULL};
-    exchange->n = n;
-    *out = exchange;
-    return LS_OK;
-  }
-  if (exchange) {
-    free(exchange->state);
-    free(exchange->outboxes);
-  }
-  free(exchange);
-  return ls_fail_memory("the outboxes of a node", (size_t)comm->node_size * sizeof(float *));
+  *state = (struct ls_exchange_state){.sums = MPI_COMM_NULL, .window = MPI_WIN_NULL};
+  *exchange = (ls_exchange){.n = n, .outboxes = outboxes, .state = state};
+  *out = exchange;
+  return LS_OK;
 }
 
 /* Collective. */

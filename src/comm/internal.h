@@ -80,7 +80,7 @@ void comm_message_received(const ls_comm *comm);
 /* Local. Whether the node's shared memory has so many free bytes. Writing beyond it would raise SIGBUS. */
 bool comm_shared_memory_has(size_t bytes);
 
-/* Collective over the node. Allocates a window that belongs to its first rank. */
+/* Collective over the node. Allocates an aligned window that belongs to its first rank. */
 void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window);
 
 /* Collective over the node. */

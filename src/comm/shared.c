@@ -39,24 +39,18 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
 
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   const bool share = node_can_share(comm, bytes);
-  *out = (ls_shared){.bytes = bytes, .is_private = !share};
-  MPI_Win *window = NULL;
-  if (share)
-    window = malloc(sizeof *window);
-  else
-    out->data = ls_calloc(bytes, 1);
-  const bool failed = share ? !window : !out->data;
-  ls_status status = ls_comm_agree(comm, failed ? ls_fail_memory("a dataset", bytes) : LS_OK);
+  *out = (ls_shared){0};
+  void *const memory = share ? malloc(sizeof(MPI_Win)) : ls_calloc(bytes, 1);
+  const ls_status status = ls_comm_agree(comm, memory ? LS_OK : ls_fail_memory("a dataset", bytes));
   if (status != LS_OK) {
-    free(window);
-    free(out->data);
-    *out = (ls_shared){0};
+    free(memory);
     return status;
   }
+  *out = (ls_shared){.data = memory, .bytes = bytes, .is_private = !share};
   if (share) {
-    out->data = comm_window_allocate(comm, bytes, window);
-    zero_window(comm, out->data, bytes, *window);
-    out->window = window;
+    out->window = memory;
+    out->data = comm_window_allocate(comm, bytes, out->window);
+    zero_window(comm, out->data, bytes, *(MPI_Win *)out->window);
   }
   uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
   ls_comm_sum_u64(comm, &copies, 1);
@@ -97,12 +91,7 @@ void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
 
 void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {
   (void)comm;
-  if (shared->window) {
-    MPI_Win *const window = shared->window;
-    comm_window_free(window);
-    free(window);
-  } else {
-    free(shared->data);
-  }
+  if (shared->window) comm_window_free(shared->window);
+  free(shared->window ? shared->window : shared->data);
   *shared = (ls_shared){0};
 }

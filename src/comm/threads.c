@@ -58,31 +58,22 @@ static affinity *gather_affinities(ls_comm *comm, int threads) {
   return affinities;
 }
 
-/* The ranks of the node with the same mask as this one, and their threads and cores. */
-static ls_oversubscription group_of(const ls_comm *comm, const affinity *affinities) {
-  const affinity *const mine = &affinities[comm->node_rank];
-  ls_oversubscription group = {.cores = CPU_COUNT(&mine->mask)};
-  for (int i = 0; i < comm->node_size; i++) {
-    const bool has_same = CPU_EQUAL(&mine->mask, &affinities[i].mask) != 0;
-    group.ranks += has_same;
-    group.threads += has_same ? affinities[i].threads : 0;
-  }
-  LS_ASSERT(group.ranks > 0); /* at least this rank */
-  return group;
-}
-
-/* All ranks of the node, and their threads and cores. */
-static ls_oversubscription node_of(const ls_comm *comm, const affinity *affinities) {
-  const int limit = quota();
+/* All ranks of the node, or those with this rank's mask, and their threads and cores. */
+static ls_oversubscription group_of(const ls_comm *comm, const affinity *affinities, bool same_mask) {
+  const cpu_set_t *const mask = &affinities[comm->node_rank].mask;
+  const int limit = same_mask ? INT_MAX : quota();
   cpu_set_t all;
-  ls_oversubscription node = {.ranks = comm->node_size};
+  ls_oversubscription group = {.ranks = 0};
   CPU_ZERO(&all);
   for (int i = 0; i < comm->node_size; i++) {
+    if (same_mask && !CPU_EQUAL(mask, &affinities[i].mask)) continue;
     CPU_OR(&all, &all, &affinities[i].mask);
-    node.threads += affinities[i].threads;
+    group.ranks++;
+    group.threads += affinities[i].threads;
   }
-  node.cores = CPU_COUNT(&all) < limit ? CPU_COUNT(&all) : limit;
-  return node;
+  LS_ASSERT(group.ranks > 0); /* at least this rank */
+  group.cores = CPU_COUNT(&all) < limit ? CPU_COUNT(&all) : limit;
+  return group;
 }
 
 static int at_least_one(int n) {
@@ -93,7 +84,7 @@ void comm_choose_threads(ls_comm *comm) {
   static const char *const blas_names[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", NULL};
   static const char *const slurm_names[] = {"SLURM_CPUS_PER_TASK", NULL};
   affinity *const affinities = gather_affinities(comm, 0);
-  const ls_oversubscription group = group_of(comm, affinities);
+  const ls_oversubscription group = group_of(comm, affinities, true);
   const int requested = read_variable(comm, blas_names);
   const int granted = read_variable(comm, slurm_names);
   const int by_mask = at_least_one(group.cores / group.ranks);
@@ -117,8 +108,8 @@ int ls_comm_cores_missing(const ls_comm *comm) {
 
 bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out) {
   affinity *const affinities = gather_affinities(comm, threads);
-  ls_oversubscription group = node_of(comm, affinities);
-  if (group.threads <= group.cores) group = group_of(comm, affinities);
+  ls_oversubscription group = group_of(comm, affinities, false);
+  if (group.threads <= group.cores) group = group_of(comm, affinities, true);
   free(affinities);
   int first = group.threads > group.cores ? comm->rank : comm->size;
   int length = 0;
@@ -172,7 +163,7 @@ static void describe_host(ls_comm *comm, int threads, char line[LINE]) {
     MPI_Get_processor_name(line, &length);
     ls_append(line, LINE, ": rank%s ", comm->node_size == 1 ? "" : "s");
     append_numbers(line, comm->node_size, ranks);
-    const int all = node_of(comm, affinities).threads;
+    const int all = group_of(comm, affinities, false).threads;
     ls_append(line, LINE, ", %d thread%s in all, on cores ", all, all == 1 ? "" : "s");
     append_binding(line, comm->node_size, affinities);
   }
@@ -200,9 +191,7 @@ ls_status ls_comm_hosts(ls_comm *comm, int threads, char **out) {
   *out = NULL;
   describe_host(comm, threads, line);
   const ls_status status = ls_comm_agree(comm, lines ? LS_OK : ls_fail_memory("the list of hosts", bytes));
-  comm_set_waiting(true);
-  if (status == LS_OK) MPI_Gather(line, LINE, MPI_CHAR, lines, LINE, MPI_CHAR, 0, comm->world);
-  comm_set_waiting(false);
+  if (status == LS_OK) COMM_WAIT(MPI_Gather(line, LINE, MPI_CHAR, lines, LINE, MPI_CHAR, 0, comm->world));
   if (status == LS_OK && comm->rank == 0) {
     join_lines(lines, comm->size);
     *out = lines;

@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MAX          0.1 /* seconds */
@@ -34,8 +33,10 @@ static struct {
   double timeout;
   comm_board *board; /* with `n` slots, of which `own` is this rank's; NULL: not attached */
   int n, own;
-  uint64_t *turns;         /* (n) of each slot, at the last look */
-  double *silence;         /* (n) seconds since they changed */
+  struct {
+    uint64_t turns;        /* of a slot, when it was last read */
+    double silence;        /* seconds since it changed */
+  } * seen;                /* (n), owned */
   const char *other_cause; /* the probable cause if there is no board */
   bool is_first_node;      /* has rank 0 */
 } watchdog = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
@@ -82,15 +83,15 @@ static uint64_t count_progress(void) {
 static void update_silence(double seconds) {
   for (int i = 0; i < watchdog.n; i++) {
     const uint64_t turns = atomic_load(&watchdog.board->slots[i].turns);
-    watchdog.silence[i] = turns == watchdog.turns[i] ? watchdog.silence[i] + seconds : 0.0;
-    watchdog.turns[i] = turns;
+    watchdog.seen[i].silence = turns == watchdog.seen[i].turns ? watchdog.seen[i].silence + seconds : 0.0;
+    watchdog.seen[i].turns = turns;
   }
 }
 
 /* ------------------------------------------------------------------------- diagnosis */
 
 static bool is_stopped(int i) {
-  return watchdog.silence[i] > STOPPED_PART * watchdog.timeout;
+  return watchdog.seen[i].silence > STOPPED_PART * watchdog.timeout;
 }
 
 /* Whether a rank of this node is the cause. */
@@ -140,12 +141,6 @@ static void describe_cause(const comm_board *board, char *text, size_t size) {
 
 /* ----------------------------------------------------------------------- ending a run */
 
-static void pause_for(double seconds) {
-  const struct timespec time = {.tv_sec = (time_t)seconds,
-                                .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))};
-  nanosleep(&time, NULL);
-}
-
 /* Runs on a separate thread, because the log may be on a file system that does not respond. */
 static void *report(void *cause) {
   ls_log_fatal("no progress for %g s (comm.timeout): %s. All ranks end; saved files are intact: run the "
@@ -157,7 +152,7 @@ static void *report(void *cause) {
 
 static void wait_for_report(void) {
   for (double waited = 0.0; waited < REPORT_MAX && !atomic_load(&is_reported); waited += TICK_MAX)
-    pause_for(TICK_MAX);
+    usleep((useconds_t)(1e6 * TICK_MAX));
 }
 
 /* One rank per node reports; the others end with it, or exit a little later. */
@@ -165,7 +160,7 @@ static void end_run(void) {
   char cause[1024];
   comm_board *const board = watchdog.board;
   if (board && atomic_exchange(&board->has_reporter, true)) {
-    pause_for(EXIT_DELAY);
+    usleep((useconds_t)(1e6 * EXIT_DELAY));
     _exit(LS_ERR_INTERNAL);
   }
   if (board)
@@ -224,10 +219,8 @@ void comm_watchdog_stop(void) {
   pthread_cond_signal(&watchdog.change);
   pthread_mutex_unlock(&watchdog.lock);
   pthread_join(watchdog.thread, NULL);
-  free(watchdog.turns);
-  free(watchdog.silence);
-  watchdog.turns = NULL;
-  watchdog.silence = NULL;
+  free(watchdog.seen);
+  watchdog.seen = NULL;
   watchdog.is_running = false;
 }
 
@@ -240,10 +233,8 @@ void ls_comm_set_timeout(ls_comm *comm, double seconds) {
 }
 
 void comm_watchdog_attach(const ls_comm *comm, comm_board *board) {
-  if (board) { /* unused by the thread until it is attached */
-    watchdog.turns = comm_calloc((size_t)comm->node_size, sizeof *watchdog.turns);
-    watchdog.silence = comm_calloc((size_t)comm->node_size, sizeof *watchdog.silence);
-  }
+  /* The thread uses this only while the board is attached. */
+  if (board) watchdog.seen = comm_calloc((size_t)comm->node_size, sizeof *watchdog.seen);
   pthread_mutex_lock(&watchdog.lock);
   watchdog.board = board;
   watchdog.n = board ? comm->node_size : 0;

@@ -12,12 +12,12 @@ bool comm_shared_memory_has(size_t bytes) {
 
 void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
   void *data = NULL;
-  MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)bytes : 0;
+  MPI_Aint size = comm->node_rank == 0 ? (MPI_Aint)(bytes + LS_ALIGNMENT) : 0;
   int unit = 1;
   COMM_WAIT(MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, comm->node, &data, window));
   MPI_Win_shared_query(*window, 0, &size, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, *window);
-  return data;
+  return (char *)data + (LS_ALIGNMENT - (uintptr_t)data % LS_ALIGNMENT) % LS_ALIGNMENT;
 }
 
 void comm_window_fence(MPI_Comm group, MPI_Win window) {

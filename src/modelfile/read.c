@@ -33,39 +33,33 @@ static ls_status read_inputs(ls_modelfile *file) {
 
 static ls_status read_root(ls_modelfile *file) {
   const ls_store *const store = file->store;
-  ls_status status = ls_store_read_u64(store, "/", "format_version", &file->version);
-  if (status == LS_OK && (file->version < 1 || file->version > FORMAT_VERSION))
+  LS_TRY(ls_store_read_u64(store, "/", "format_version", &file->version));
+  if (file->version < 1 || file->version > FORMAT_VERSION)
     return ls_fail(LS_ERR_MODEL,
                    "%s: format version %llu is not supported; must be 1 to %d; use a newer Lockstep",
                    ls_store_path(store), (unsigned long long)file->version, FORMAT_VERSION);
-  if (status == LS_OK) status = ls_store_read_text(store, "/", "config", &file->config);
-  if (status == LS_OK && ls_store_has_attribute(store, "/", "platform"))
-    status = ls_store_read_text(store, "/", "platform", &file->platform);
-  if (status == LS_OK && ls_store_has_attribute(store, "/", "comm_mode"))
-    status = ls_store_read_text(store, "/", "comm_mode", &file->comm_mode);
-  if (status == LS_OK && file->comm_mode)
-    status = ls_store_read_u64(store, "/", "comm_ranks", &file->n_ranks);
-  if (status == LS_OK && ls_store_has_attribute(store, "/", "classes"))
-    status = ls_store_read_texts(store, "/", "classes", &file->classes, &file->n_classes);
-  if (status == LS_OK && ls_store_has_attribute(store, "/", "features"))
-    status = ls_store_read_texts(store, "/", "features", &file->features, &file->n_features);
+  LS_TRY(ls_store_read_text(store, "/", "config", &file->config));
+  if (ls_store_has_attribute(store, "/", "platform"))
+    LS_TRY(ls_store_read_text(store, "/", "platform", &file->platform));
+  if (ls_store_has_attribute(store, "/", "comm_mode"))
+    LS_TRY(ls_store_read_text(store, "/", "comm_mode", &file->comm_mode));
+  if (file->comm_mode) LS_TRY(ls_store_read_u64(store, "/", "comm_ranks", &file->n_ranks));
+  if (ls_store_has_attribute(store, "/", "classes"))
+    LS_TRY(ls_store_read_texts(store, "/", "classes", &file->classes, &file->n_classes));
+  if (ls_store_has_attribute(store, "/", "features"))
+    LS_TRY(ls_store_read_texts(store, "/", "features", &file->features, &file->n_features));
   file->is_checkpoint = ls_store_kind_of(store, "/progress") == LS_STORE_GROUP;
-  return status;
+  return LS_OK;
 }
 
 /* LS_ERR_MODEL if the file is missing, damaged or not a model; LS_ERR_DATA if reading fails. */
 static ls_status open_file(const char *path, ls_modelfile **out) {
-  *out = NULL;
-  ls_modelfile *file = ls_calloc(1, sizeof *file);
+  ls_modelfile *file = *out = ls_calloc(1, sizeof *file);
   if (!file) return ls_fail_memory("a model file", sizeof *file);
   ls_status status = ls_store_open_sealed(path, &file->store);
   if (status == LS_OK) status = read_root(file);
   if (status == LS_OK) status = read_inputs(file);
-  if (status == LS_OK) {
-    *out = file;
-    return LS_OK;
-  }
-  ls_modelfile_close(&file);
+  if (status != LS_OK) ls_modelfile_close(out);
   return status;
 }
 
@@ -116,8 +110,7 @@ static ls_status read_segments(const ls_store *store, const char *group, size_t 
     const ls_array array = segment_array(segment);
     char path[200];
     snprintf(path, sizeof path, "%s/%s", group, segment->path);
-    const ls_status status = read_exactly(store, path, &array, values + segment->offset);
-    if (status != LS_OK) return status;
+    LS_TRY(read_exactly(store, path, &array, values + segment->offset));
   }
   return LS_OK;
 }

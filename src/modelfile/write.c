@@ -13,16 +13,9 @@ ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, 
     const ls_array array = segment_array(segment);
     char path[200];
     snprintf(path, sizeof path, "%s/%s", group, segment->path);
-    const ls_status status = ls_store_write_array(writer, path, &array, values + segment->offset);
-    if (status != LS_OK) return status;
+    LS_TRY(ls_store_write_array(writer, path, &array, values + segment->offset));
   }
   return LS_OK;
-}
-
-static ls_status write_model(ls_store_writer *writer, const ls_model *model) {
-  LS_TRY(ls_modelfile_put_segments(writer, "/model", model->n_segments, model->segments, model->params));
-  return ls_modelfile_put_segments(writer, "/model", model->n_state_segments, model->state_segments,
-                                   model->state);
 }
 
 static ls_status write_input_shape(ls_store_writer *writer, const ls_shape *shape) {
@@ -32,16 +25,13 @@ static ls_status write_input_shape(ls_store_writer *writer, const ls_shape *shap
 }
 
 static ls_status write_root(ls_store_writer *writer, const ls_modelfile_content *c) {
-  ls_status status = ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION);
-  if (status == LS_OK) status = ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION);
-  if (status == LS_OK) status = ls_store_write_text(writer, "/", "config", c->config);
-  if (status == LS_OK) status = write_input_shape(writer, &c->model->in);
-  if (status == LS_OK && c->platform) status = ls_store_write_text(writer, "/", "platform", c->platform);
-  if (status == LS_OK && c->classes)
-    status = ls_store_write_texts(writer, "/", "classes", c->classes, c->n_classes);
-  if (status == LS_OK && c->features)
-    status = ls_store_write_texts(writer, "/", "features", c->features, c->n_features);
-  return status;
+  LS_TRY(ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION));
+  LS_TRY(ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION));
+  LS_TRY(ls_store_write_text(writer, "/", "config", c->config));
+  LS_TRY(write_input_shape(writer, &c->model->in));
+  if (c->platform) LS_TRY(ls_store_write_text(writer, "/", "platform", c->platform));
+  if (c->classes) LS_TRY(ls_store_write_texts(writer, "/", "classes", c->classes, c->n_classes));
+  return c->features ? ls_store_write_texts(writer, "/", "features", c->features, c->n_features) : LS_OK;
 }
 
 /* `prefix`: "" for the inputs, "y_" for the targets. */
@@ -52,24 +42,23 @@ static ls_status write_normalizer(ls_store_writer *writer, const ls_normalizer *
   char factor[64];
   snprintf(offset, sizeof offset, "/normalizer/%soffset", prefix);
   snprintf(factor, sizeof factor, "/normalizer/%sfactor", prefix);
-  ls_status status = ls_store_write_array(writer, offset, &array, normalizer->offset);
-  if (status == LS_OK) status = ls_store_write_array(writer, factor, &array, normalizer->factor);
-  if (status != LS_OK || !normalizer->targets) return status;
-  return write_normalizer(writer, normalizer->targets, "y_");
+  LS_TRY(ls_store_write_array(writer, offset, &array, normalizer->offset));
+  LS_TRY(ls_store_write_array(writer, factor, &array, normalizer->factor));
+  return normalizer->targets ? write_normalizer(writer, normalizer->targets, "y_") : LS_OK;
 }
 
 ls_status ls_modelfile_put(ls_store_writer *writer, const ls_modelfile_content *content) {
-  ls_status status = write_root(writer, content);
-  if (status == LS_OK) status = write_model(writer, content->model);
-  if (status == LS_OK) status = write_normalizer(writer, content->normalizer, "");
-  return status;
+  const ls_model *const model = content->model;
+  LS_TRY(write_root(writer, content));
+  LS_TRY(ls_modelfile_put_segments(writer, "/model", model->n_segments, model->segments, model->params));
+  LS_TRY(ls_modelfile_put_segments(writer, "/model", model->n_state_segments, model->state_segments,
+                                   model->state));
+  return write_normalizer(writer, content->normalizer, "");
 }
 
 ls_status ls_modelfile_write(const char *path, const ls_modelfile_content *content) {
   ls_store_writer *writer = NULL;
   ls_status status = ls_store_create(path, true, &writer);
   if (status == LS_OK) status = ls_modelfile_put(writer, content);
-  if (status == LS_OK) return ls_store_publish(&writer);
-  ls_store_discard(&writer);
-  return status;
+  return ls_store_end(&writer, status);
 }

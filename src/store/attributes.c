@@ -56,25 +56,18 @@ ls_status ls_store_read_u64s(const ls_store *store, const char *path, const char
                              uint64_t *out, size_t *count) {
   int64_t with_sign[LS_MAX_DIMS] = {0};
   LS_ASSERT(max <= LS_MAX_DIMS);
-  ls_status status = read_numbers(store, path, name, H5T_INTEGER, H5T_NATIVE_INT64, max, with_sign, count);
-  for (size_t i = 0; status == LS_OK && i < *count; i++)
-    if (with_sign[i] < 0) status = store_attribute_fail(store, path, name, "is negative");
-  if (status != LS_OK) return status;
+  LS_TRY(read_numbers(store, path, name, H5T_INTEGER, H5T_NATIVE_INT64, max, with_sign, count));
+  for (size_t i = 0; i < *count; i++)
+    if (with_sign[i] < 0) return store_attribute_fail(store, path, name, "is negative");
   return read_numbers(store, path, name, H5T_INTEGER, H5T_NATIVE_UINT64, max, out, count);
 }
 
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out) {
-  uint64_t value = 0;
-  size_t count = 0;
-  const ls_status status = ls_store_read_u64s(store, path, name, 1, &value, &count);
-  if (status == LS_OK) *out = value;
-  return status;
+  size_t count;
+  return ls_store_read_u64s(store, path, name, 1, out, &count);
 }
 
 ls_status ls_store_read_double(const ls_store *store, const char *path, const char *name, double *out) {
-  double value = 0;
-  size_t count = 0;
-  const ls_status status = read_numbers(store, path, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, 1, &value, &count);
-  if (status == LS_OK) *out = value;
-  return status;
+  size_t count;
+  return read_numbers(store, path, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, 1, out, &count);
 }

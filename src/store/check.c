@@ -134,23 +134,17 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
 
 /* Layout first: HDF5 opens the sources of a virtual dataset to get its shape. */
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out) {
-  ls_status status;
-  hid_t type = -1;
-  hid_t space = -1;
   *out = (ls_array){0};
   const hid_t plist = H5Dget_create_plist(id);
   if (plist < 0) return fail_array(store, path, store_reason());
-  status = check_layout(store, path, plist);
+  ls_status status = check_layout(store, path, plist);
   if (status == LS_OK) status = check_filters(store, path, plist);
-  if (status != LS_OK) goto out;
-
-  type = H5Dget_type(id);
-  space = type < 0 ? -1 : H5Dget_space(id);
-  status = space < 0 ? fail_array(store, path, store_reason()) : check_type(store, path, type, out);
+  const hid_t type = status == LS_OK ? H5Dget_type(id) : -1;
+  const hid_t space = type < 0 ? -1 : H5Dget_space(id);
+  if (status == LS_OK && space < 0) status = fail_array(store, path, store_reason());
+  if (status == LS_OK) status = check_type(store, path, type, out);
   if (status == LS_OK) status = check_shape(store, path, space, out);
   if (status == LS_OK) status = check_storage(store, path, id, plist, H5Tget_size(type), out);
-
-out:
   store_close_id(space);
   store_close_id(type);
   store_close_id(plist);

@@ -8,8 +8,6 @@
 #define FLETCHER_BYTES 4
 #define MAX_CHUNK      UINT32_MAX /* bytes, a limit of HDF5 */
 
-typedef enum chunk_result { CHUNK_FITS, CHUNK_SHORT, CHUNK_UNKNOWN, CHUNK_NO_MEMORY } chunk_result;
-
 /* The number of bytes that a deflate stream unpacks to, up to slightly more than `enough`; SIZE_MAX if
  * memory is short. */
 static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough) {
@@ -34,9 +32,9 @@ static size_t inflated_bytes(unsigned char *stream, size_t bytes, size_t enough)
 }
 
 /* Whether a stored chunk unpacks to at least `wanted` bytes. Undoes filters in reverse order; those in
- * `mask` were not applied. The unusual order deflate, then shuffle gives CHUNK_UNKNOWN. */
-static chunk_result check_unpacked(hid_t plist, unsigned mask, unsigned char *stored, size_t bytes,
-                                   size_t wanted) {
+ * `mask` were not applied. Accepts the unusual order deflate, then shuffle without a check. */
+static ls_status check_unpacked(hid_t plist, unsigned mask, unsigned char *stored, size_t bytes,
+                                size_t wanted) {
   bool shuffled = false;
   bool inflated = false;
   for (int i = H5Pget_nfilters(plist) - 1; i >= 0; i--) {
@@ -48,35 +46,36 @@ static chunk_result check_unpacked(hid_t plist, unsigned mask, unsigned char *st
     if (filter == H5Z_FILTER_SHUFFLE) {
       shuffled = true;
     } else if (filter == H5Z_FILTER_FLETCHER32) {
-      if (bytes < FLETCHER_BYTES) return CHUNK_SHORT;
+      if (bytes < FLETCHER_BYTES) return LS_ERR_DATA;
       bytes -= FLETCHER_BYTES;
     } else if (filter == H5Z_FILTER_DEFLATE && !shuffled && !inflated) {
       inflated = true;
       bytes = inflated_bytes(stored, bytes, wanted + FLETCHER_BYTES);
-      if (bytes == SIZE_MAX) return CHUNK_NO_MEMORY;
+      if (bytes == SIZE_MAX) return ls_fail_memory("a chunk", wanted);
     } else {
-      return CHUNK_UNKNOWN;
+      return LS_OK;
     }
   }
-  return bytes >= wanted ? CHUNK_FITS : CHUNK_SHORT;
+  return bytes >= wanted ? LS_OK : LS_ERR_DATA;
 }
 
 /* Reads the first chunk as stored, and checks its unpacked size. */
-static chunk_result check_first_chunk(const ls_store *store, hid_t id, hid_t space, hid_t plist,
-                                      size_t wanted) {
+static ls_status check_first_chunk(const ls_store *store, hid_t id, hid_t space, hid_t plist,
+                                   size_t wanted) {
   hsize_t offset[H5S_MAX_RANK];
   hsize_t bytes = 0;
   haddr_t address;
   unsigned mask = 0;
   uint32_t read_mask = 0;
-  if (H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &bytes) < 0) return CHUNK_SHORT;
-  if (bytes > store->bytes || bytes > MAX_CHUNK) return CHUNK_SHORT;
+  if (H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &bytes) < 0) return LS_ERR_DATA;
+  if (bytes > store->bytes || bytes > MAX_CHUNK) return LS_ERR_DATA;
   unsigned char *const stored = malloc(bytes + 1);
-  chunk_result result = stored ? CHUNK_SHORT : CHUNK_NO_MEMORY;
-  if (stored && H5Dread_chunk(id, H5P_DEFAULT, offset, &read_mask, stored) >= 0)
-    result = check_unpacked(plist, read_mask, stored, bytes, wanted);
+  if (!stored) return ls_fail_memory("a chunk", bytes);
+  ls_status status = LS_ERR_DATA;
+  if (H5Dread_chunk(id, H5P_DEFAULT, offset, &read_mask, stored) >= 0)
+    status = check_unpacked(plist, read_mask, stored, bytes, wanted);
   free(stored);
-  return result;
+  return status;
 }
 
 ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t wanted) {
@@ -84,8 +83,7 @@ ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t
   if (wanted > MAX_CHUNK || H5Pget_chunk_opts(plist, &options) < 0) return LS_ERR_DATA;
   if (options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) return LS_OK; /* HDF5 does not report which */
   const hid_t space = H5Dget_space(id);
-  const chunk_result result = check_first_chunk(store, id, space, plist, wanted);
+  const ls_status status = check_first_chunk(store, id, space, plist, wanted);
   store_close_id(space);
-  if (result == CHUNK_NO_MEMORY) return ls_fail_memory(store->path, wanted);
-  return result == CHUNK_SHORT ? LS_ERR_DATA : LS_OK;
+  return status;
 }

@@ -1,4 +1,4 @@
-/* XXH3-128 digests of blocks and files. */
+/* Reading bytes of a file, and XXH3-128 digests of blocks and files. */
 #include "internal.h"
 
 #include <errno.h>
@@ -31,13 +31,24 @@ ls_digest store_digest_end(const XXH3_state_t *state) {
   return (ls_digest){.low = hash.low64, .high = hash.high64};
 }
 
+ssize_t store_pread(int descriptor, uint64_t offset, void *to, size_t bytes) {
+  size_t done = 0;
+  while (done < bytes) {
+    const ssize_t n = pread(descriptor, (unsigned char *)to + done, bytes - done, (off_t)(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    if (n == 0) break;
+    done += (size_t)n;
+  }
+  return (ssize_t)done;
+}
+
 /* Adds a file's bytes from `offset` to its end to `state`. */
 static bool digest_rest(int descriptor, uint64_t offset, XXH3_state_t *state, void *block,
                         uint64_t *bytes) {
   *bytes = 0;
   for (;;) {
-    const ssize_t n = pread(descriptor, block, BLOCK_BYTES, (off_t)(offset + *bytes));
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n = store_pread(descriptor, offset + *bytes, block, BLOCK_BYTES);
     if (n <= 0) return n == 0;
     XXH3_128bits_update(state, block, (size_t)n);
     *bytes += (uint64_t)n;

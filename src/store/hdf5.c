@@ -122,6 +122,23 @@ bool store_dtype_of(hid_t type, ls_dtype *out) {
   }
 }
 
+bool store_transfer_rows(hid_t id, const ls_array *array, uint64_t first, size_t count, void *to,
+                         const void *from) {
+  const hid_t type = store_native_type(array->dtype);
+  hsize_t start[LS_MAX_DIMS] = {first};
+  hsize_t counts[LS_MAX_DIMS] = {count};
+  for (unsigned i = 1; i < array->n_dims; i++) counts[i] = array->dims[i];
+  const hid_t memory = H5Screate_simple((int)array->n_dims, counts, NULL);
+  const hid_t space = H5Dget_space(id);
+  const bool ok = memory >= 0 && space >= 0 &&
+                  H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, counts, NULL) >= 0 &&
+                  (to ? H5Dread(id, type, memory, space, H5P_DEFAULT, to)
+                      : H5Dwrite(id, type, memory, space, H5P_DEFAULT, from)) >= 0;
+  store_close_id(space);
+  store_close_id(memory);
+  return ok;
+}
+
 void store_close_id(hid_t id) {
   keep_reason();
   if (id >= 0) H5Idec_ref(id);

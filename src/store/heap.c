@@ -8,10 +8,8 @@
  * Format Specification 3.0, III.E "Global Heap".) */
 #include "internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_COLLECTION ((uint64_t)2 << 20) /* bytes: HDF5 creates no larger one than a text needs */
 #define MAX_WORK       ((uint64_t)1 << 28) /* bytes read plus objects visited for one attribute */
@@ -64,14 +62,7 @@ const char *store_heap_references(const attribute *a, const heap *h, unsigned ch
 }
 
 static bool read_exactly(const heap *h, uint64_t address, void *to, size_t bytes) {
-  size_t done = 0;
-  while (done < bytes) {
-    const ssize_t n =
-        pread(h->descriptor, (unsigned char *)to + done, bytes - done, (off_t)(h->base + address + done));
-    if (n <= 0 && !(n < 0 && errno == EINTR)) return false;
-    if (n > 0) done += (size_t)n;
-  }
-  return true;
+  return store_pread(h->descriptor, h->base + address, to, bytes) == (ssize_t)bytes;
 }
 
 /* Counts work against the limit, so that no damaged file causes an endless search. */

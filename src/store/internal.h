@@ -38,6 +38,11 @@ hid_t store_file_type(ls_dtype dtype);
 /* The smallest dtype that holds all values of a numeric, enumerated (h5py's bool) or string type. */
 bool store_dtype_of(hid_t type, ls_dtype *out);
 
+/* Reads rows of an open dataset with at least one dimension into `to`, or writes them from `from` if `to`
+ * is NULL. False if HDF5 fails. */
+bool store_transfer_rows(hid_t id, const ls_array *array, uint64_t first, size_t count, void *to,
+                         const void *from);
+
 /* Opens the object at `path`, following hard links only. *out is -1 unless it is a group or array. */
 ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out);
 
@@ -119,6 +124,10 @@ ls_status store_seal_verify(int descriptor, const char *path);
 ls_status store_seal_write(int descriptor, const char *path);
 
 #define SEAL_BYTES 512
+
+/* Reads up to `bytes` bytes from `offset`; fewer only at the end of the file. -1, with errno, if it fails
+ * (digest.c). */
+ssize_t store_pread(int descriptor, uint64_t offset, void *to, size_t bytes);
 
 /* The digest and number of a file's bytes from `offset` to its end. False, with errno, if reading fails
  * (digest.c). */

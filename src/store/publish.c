@@ -30,13 +30,11 @@ static ls_status digest_stored(const ls_store *store, const record *r, ls_digest
 static ls_status compare_record(const ls_store *store, const record *r) {
   ls_array found;
   ls_digest digest;
-  ls_status status = ls_store_describe(store, r->path, &found);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_store_describe(store, r->path, &found));
   const uint64_t rows = found.n_dims ? found.dims[0] : 1;
   if (found.dtype != r->array.dtype || found.n_dims != r->array.n_dims || rows != r->rows)
     return ls_fail(LS_ERR_OUTPUT, "%s:%s: its shape differs from the written one", store->path, r->path);
-  status = digest_stored(store, r, &digest);
-  if (status != LS_OK) return status;
+  LS_TRY(digest_stored(store, r, &digest));
   if (ls_digest_equal(digest, store_digest_end(r->state))) return LS_OK;
   return ls_fail(LS_ERR_OUTPUT, "%s:%s: its values differ from the written ones", store->path, r->path);
 }
@@ -54,10 +52,7 @@ static ls_status read_back(const ls_store_writer *writer) {
 
 static ls_status finish_hdf5(ls_store_writer *writer) {
   if (writer->failed) return ls_fail(LS_ERR_OUTPUT, "%s: an earlier write failed", writer->path);
-  for (record *r = writer->records; r; r = r->next) {
-    const ls_status status = store_record_finish(writer, r);
-    if (status != LS_OK) return status;
-  }
+  for (record *r = writer->records; r; r = r->next) LS_TRY(store_record_finish(writer, r));
   const hid_t file = writer->file;
   writer->file = -1;
   return H5Fclose(file) < 0 ? store_write_fail(writer, "/", "cannot be closed") : LS_OK;
@@ -98,6 +93,12 @@ ls_status ls_store_publish(ls_store_writer **writer) {
   if (status == LS_OK) status = seal_and_sync(w);
   if (status == LS_OK && rename(w->temporary, w->path)) status = fail_system(w);
   if (status == LS_OK) status = ls_store_sync_name(w->path);
+  ls_store_discard(writer);
+  return status;
+}
+
+ls_status ls_store_end(ls_store_writer **writer, ls_status status) {
+  if (status == LS_OK) return ls_store_publish(writer);
   ls_store_discard(writer);
   return status;
 }

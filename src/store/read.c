@@ -20,67 +20,52 @@ static hid_t open_hdf5(const char *path) {
   return file;
 }
 
-/* Whether HDF5 opened the file of the descriptor, not one that replaced it since. */
-static bool same_file(hid_t file, int descriptor) {
+/* Whether HDF5 opened the file of the descriptor, not one that replaced it since; and its size. */
+static bool same_file(hid_t file, int descriptor, uint64_t *bytes) {
   void *handle = NULL;
   struct stat ours, theirs;
   if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle) return false;
   if (fstat(descriptor, &ours) || fstat(*(const int *)handle, &theirs)) return false;
+  *bytes = (uint64_t)ours.st_size;
   return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino && ours.st_size == theirs.st_size;
 }
 
 /* Opens the file of a verified descriptor with HDF5. */
 static ls_status open_store(const char *path, int descriptor, ls_store **out) {
-  struct stat about;
   ls_status status = LS_OK;
   ls_store *store = calloc(1, sizeof *store);
   if (!store) return ls_fail_memory(path, sizeof *store);
-  store->file = -1;
   store->path = ls_strdup(path);
   store->cache = calloc(1, sizeof *store->cache);
-  if (!store->path || !store->cache) {
+  store->file = store->path && store->cache ? open_hdf5(path) : -1;
+  if (!store->path || !store->cache)
     status = ls_fail_memory(path, sizeof *store->cache);
-    goto out;
-  }
-  store->file = open_hdf5(path);
-  if (store->file < 0) {
+  else if (store->file < 0)
     status = ls_fail(LS_ERR_DATA, "%s: is not a readable HDF5 file: %s", path, store_reason());
-    goto out;
-  }
-  if (!same_file(store->file, descriptor) || fstat(descriptor, &about)) {
+  else if (!same_file(store->file, descriptor, &store->bytes))
     status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was opened; try again", path);
-    goto out;
-  }
-  store->bytes = (uint64_t)about.st_size;
+  if (status != LS_OK) ls_store_close(&store);
   *out = store;
-  return LS_OK;
+  return status;
+}
 
-out:
-  ls_store_close(&store);
+static ls_status open_path(const char *path, bool sealed, ls_store **out) {
+  int descriptor = -1;
+  *out = NULL;
+  store_start();
+  LS_TRY(store_descriptor_open(path, sealed ? LS_ERR_MODEL : LS_ERR_DATA, &descriptor));
+  ls_status status = sealed ? store_seal_verify(descriptor, path) : LS_OK;
+  if (status == LS_OK) status = open_store(path, descriptor, out);
+  close(descriptor);
   return status;
 }
 
 ls_status ls_store_open(const char *path, ls_store **out) {
-  int descriptor = -1;
-  *out = NULL;
-  store_start();
-  ls_status status = store_descriptor_open(path, LS_ERR_DATA, &descriptor);
-  if (status != LS_OK) return status;
-  status = open_store(path, descriptor, out);
-  close(descriptor);
-  return status;
+  return open_path(path, false, out);
 }
 
 ls_status ls_store_open_sealed(const char *path, ls_store **out) {
-  int descriptor = -1;
-  *out = NULL;
-  store_start();
-  ls_status status = store_descriptor_open(path, LS_ERR_MODEL, &descriptor);
-  if (status != LS_OK) return status;
-  status = store_seal_verify(descriptor, path);
-  if (status == LS_OK) status = open_store(path, descriptor, out);
-  close(descriptor);
-  return status;
+  return open_path(path, true, out);
 }
 
 static void free_place(open_array *place) {
@@ -154,8 +139,6 @@ static ls_status list_group(const ls_store *store, const char *path, hid_t group
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count) {
   hid_t id;
   name_list list = {0};
-  *names = NULL;
-  *count = 0;
   const ls_store_kind kind = store_object_open(store->file, group, &id);
   const ls_status status =
       kind == LS_STORE_GROUP
@@ -164,11 +147,11 @@ ls_status ls_store_list(const ls_store *store, const char *group, char ***names,
   store_close_id(id);
   if (status != LS_OK) {
     free(list.block);
-    return status;
+    list = (name_list){0};
   }
   *names = list.block;
   *count = list.count;
-  return LS_OK;
+  return status;
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -246,9 +229,9 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out) {
   const open_array *found;
   *out = (ls_array){0};
-  const ls_status status = open_checked(store, path, &found);
-  if (status == LS_OK) *out = found->array;
-  return status;
+  LS_TRY(open_checked(store, path, &found));
+  *out = found->array;
+  return LS_OK;
 }
 
 size_t ls_store_chunk_rows(const ls_store *store, const char *path) {
@@ -261,30 +244,15 @@ size_t ls_store_chunk_rows(const ls_store *store, const char *path) {
   return chunk[0] ? chunk[0] : 1;
 }
 
-/* Reads rows of an array with at least one dimension. False if HDF5 fails. */
-static bool read_rows(const open_array *from, uint64_t first, size_t count, void *buffer) {
-  const ls_array *const array = &from->array;
-  hsize_t start[LS_MAX_DIMS] = {first};
-  hsize_t counts[LS_MAX_DIMS] = {count};
-  for (unsigned i = 1; i < array->n_dims; i++) counts[i] = array->dims[i];
-  const hid_t memory = H5Screate_simple((int)array->n_dims, counts, NULL);
-  const hid_t space = H5Dget_space(from->id);
-  const bool ok =
-      memory >= 0 && space >= 0 &&
-      H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, counts, NULL) >= 0 &&
-      H5Dread(from->id, store_native_type(array->dtype), memory, space, H5P_DEFAULT, buffer) >= 0;
-  store_close_id(space);
-  store_close_id(memory);
-  return ok;
-}
-
-/* In pieces with heartbeats, so that the watchdog accepts a slow file system. */
+/* Reads rows in pieces with heartbeats, so that the watchdog accepts a slow file system. False if HDF5
+ * fails. */
 static bool read_pieces(const open_array *from, uint64_t first, size_t count, size_t row_bytes,
                         unsigned char *out) {
   const size_t at_once = ls_size_max(LS_HEARTBEAT_BYTES / row_bytes, 1);
   bool ok = true;
   for (size_t done = 0; ok && done < count; done += at_once) {
-    ok = read_rows(from, first + done, ls_size_min(at_once, count - done), out + done * row_bytes);
+    ok = store_transfer_rows(from->id, &from->array, first + done, ls_size_min(at_once, count - done),
+                             out + done * row_bytes, NULL);
     ls_heartbeat();
   }
   return ok;

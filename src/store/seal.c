@@ -24,8 +24,14 @@ static void put_little(unsigned char *to, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; i++) to[i] = (unsigned char)(value >> (8 * i));
 }
 
-/* The block of a file whose other `length` bytes have this digest. */
-static void make_seal(unsigned char seal[SEAL_BYTES], uint64_t length, ls_digest digest) {
+/* Makes the block that belongs to the rest of a file. Fails with `failure` if that cannot be read. */
+static ls_status make_seal(int descriptor, const char *path, ls_status failure,
+                           unsigned char seal[SEAL_BYTES]) {
+  ls_digest digest;
+  uint64_t length;
+  if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &length))
+    return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
+                           : ls_fail(failure, "%s: cannot be read: %s", path, strerror(errno));
   memset(seal, 0, SEAL_BYTES);
   memcpy(seal, magic, sizeof magic);
   put_little(seal + VERSION_OFFSET, SEAL_VERSION, 4);
@@ -34,21 +40,14 @@ static void make_seal(unsigned char seal[SEAL_BYTES], uint64_t length, ls_digest
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash(&canonical, hash);
   memcpy(seal + DIGEST_OFFSET, canonical.digest, sizeof canonical.digest);
-}
-
-/* Reads the block. Returns the number of bytes read, or -1 with errno. */
-static ssize_t read_seal(int descriptor, unsigned char seal[SEAL_BYTES]) {
-  ssize_t n;
-  do n = pread(descriptor, seal, SEAL_BYTES, 0);
-  while (n < 0 && errno == EINTR);
-  return n;
+  return LS_OK;
 }
 
 bool ls_store_is_sealed(const char *path) {
   unsigned char seal[SEAL_BYTES];
   int descriptor = -1;
   if (store_descriptor_open(path, LS_ERR_MODEL, &descriptor)) return false;
-  const ssize_t n = read_seal(descriptor, seal);
+  const ssize_t n = store_pread(descriptor, 0, seal, SEAL_BYTES);
   close(descriptor);
   return n >= (ssize_t)sizeof magic && memcmp(seal, magic, sizeof magic) == 0;
 }
@@ -76,7 +75,7 @@ static ls_status check_block(const char *path, const unsigned char seal[SEAL_BYT
 
 ls_status store_seal_verify(int descriptor, const char *path) {
   unsigned char seal[SEAL_BYTES];
-  const ssize_t n = read_seal(descriptor, seal);
+  const ssize_t n = store_pread(descriptor, 0, seal, SEAL_BYTES);
   struct stat about;
   if (n < 0 || fstat(descriptor, &about))
     return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
@@ -85,13 +84,8 @@ ls_status store_seal_verify(int descriptor, const char *path) {
                    path, n);
   LS_TRY(check_block(path, seal, (uint64_t)about.st_size));
 
-  ls_digest digest;
-  uint64_t bytes;
-  if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
-    return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
-                           : ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
   unsigned char expected[SEAL_BYTES];
-  make_seal(expected, bytes, digest);
+  LS_TRY(make_seal(descriptor, path, LS_ERR_DATA, expected));
   if (memcmp(seal, expected, SEAL_BYTES) != 0)
     return ls_fail(LS_ERR_MODEL,
                    "%s: is damaged: its contents do not match its seal; use another checkpoint", path);
@@ -99,13 +93,8 @@ ls_status store_seal_verify(int descriptor, const char *path) {
 }
 
 ls_status store_seal_write(int descriptor, const char *path) {
-  ls_digest digest;
-  uint64_t bytes;
-  if (!store_digest_file(descriptor, SEAL_BYTES, &digest, &bytes))
-    return errno == ENOMEM ? ls_fail_memory(path, BLOCK_BYTES)
-                           : ls_fail(LS_ERR_OUTPUT, "%s: cannot be read back: %s", path, strerror(errno));
   unsigned char seal[SEAL_BYTES];
-  make_seal(seal, bytes, digest);
+  LS_TRY(make_seal(descriptor, path, LS_ERR_OUTPUT, seal));
   const ssize_t n = pwrite(descriptor, seal, SEAL_BYTES, 0);
   if (n != SEAL_BYTES)
     return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", path,

@@ -97,7 +97,7 @@ static const char *copy_texts(raw_texts *raw, char ***out) {
   char **const block = calloc(1, (raw->count + 1) * sizeof *block + total);
   if (!block) return "is too long for this machine's memory";
   char *next = (char *)(block + raw->count + 1);
-  for (size_t i = 0; i < raw->count && !why; i++) {
+  for (size_t i = 0; i < raw->count; i++) {
     const char *text;
     size_t bytes;
     why = raw_text(raw, i, &text, &bytes);

@@ -69,11 +69,10 @@ static ls_store_writer *new_writer(const char *path, bool sealed) {
 ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out) {
   *out = NULL;
   store_start();
-  ls_status status = check_target(path);
-  if (status != LS_OK) return status;
+  LS_TRY(check_target(path));
   ls_store_writer *writer = new_writer(path, sealed);
   if (!writer) return ls_fail_memory(path, sizeof *writer);
-  status = create_temporary(writer);
+  ls_status status = create_temporary(writer);
   if (status == LS_OK) writer->file = create_hdf5(writer->temporary, sealed);
   if (status == LS_OK && writer->file < 0) status = store_write_fail(writer, "/", "cannot be created");
   if (status != LS_OK) ls_store_discard(&writer);
@@ -93,10 +92,9 @@ void ls_store_discard(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
   *writer = NULL;
   if (!w) return;
-  for (record *r = w->records; r;) {
-    record *const next = r->next;
+  for (record *r = w->records, *next; r; r = next) {
+    next = r->next;
     free_record(r);
-    r = next;
   }
   if (w->file >= 0) H5Fclose(w->file);
   if (w->temporary) unlink(w->temporary);
@@ -240,27 +238,22 @@ ls_status ls_store_begin_array(ls_store_writer *writer, const char *path, const 
   return status;
 }
 
+/* Changes the number of rows of the dataset. */
+static bool set_rows(const record *r, uint64_t rows) {
+  hsize_t extent[LS_MAX_DIMS] = {rows};
+  for (unsigned i = 1; i < r->array.n_dims; i++) extent[i] = r->array.dims[i];
+  return H5Dset_extent(r->id, extent) >= 0;
+}
+
 /* Writes rows after those already stored. False if HDF5 fails. */
 static bool store_rows(record *r, size_t count, const void *rows) {
-  hsize_t start[LS_MAX_DIMS] = {r->rows_stored};
-  hsize_t counts[LS_MAX_DIMS] = {count};
-  hsize_t extent[LS_MAX_DIMS] = {r->rows_stored + count};
   const ls_array *const array = &r->array;
-  const hid_t type = store_native_type(array->dtype);
+  const uint64_t first = r->rows_stored;
   r->rows_stored += count;
-  if (array->n_dims == 0) return H5Dwrite(r->id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0;
-  for (unsigned i = 1; i < array->n_dims; i++) counts[i] = extent[i] = array->dims[i];
-  if (array->dims[0] == 0 && H5Dset_extent(r->id, extent) < 0) return false;
-  if (r->row_bytes == 0) return true;
-
-  const hid_t memory = H5Screate_simple((int)array->n_dims, counts, NULL);
-  const hid_t space = H5Dget_space(r->id);
-  const bool ok = memory >= 0 && space >= 0 &&
-                  H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, counts, NULL) >= 0 &&
-                  H5Dwrite(r->id, type, memory, space, H5P_DEFAULT, rows) >= 0;
-  store_close_id(space);
-  store_close_id(memory);
-  return ok;
+  if (array->n_dims == 0)
+    return H5Dwrite(r->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0;
+  if (array->dims[0] == 0 && !set_rows(r, r->rows_stored)) return false;
+  return r->row_bytes == 0 || store_transfer_rows(r->id, array, first, count, NULL, rows);
 }
 
 /* Whether the next step of an append of `count` rows writes whole chunks. */
@@ -312,8 +305,7 @@ ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t coun
   LS_ASSERT(r->id >= 0);
   if (r->row_bytes) XXH3_128bits_update(r->state, rows, count * r->row_bytes);
   for (const unsigned char *next = rows; count > 0;) {
-    const ls_status status = writes_whole_chunks(r, count) ? LS_OK : allocate_pending(writer, r);
-    if (status != LS_OK) return status;
+    LS_TRY(writes_whole_chunks(r, count) ? LS_OK : allocate_pending(writer, r));
     const size_t n = append_step(r, count, next);
     ls_heartbeat();
     if (n == 0) return store_write_fail(writer, path, "cannot be written");
@@ -333,11 +325,7 @@ ls_status store_record_finish(ls_store_writer *writer, record *r) {
   if (r->id < 0) return LS_OK;
   const size_t pending = (size_t)(r->rows - r->rows_stored);
   bool ok = pending == 0 || store_rows(r, pending, r->pending);
-  if (ok && r->rows < r->array.dims[0]) {
-    hsize_t extent[LS_MAX_DIMS] = {r->rows};
-    for (unsigned i = 1; i < r->array.n_dims; i++) extent[i] = r->array.dims[i];
-    ok = r->array.n_dims > 0 && H5Dset_extent(r->id, extent) >= 0;
-  }
+  if (ok && r->rows < r->array.dims[0]) ok = r->array.n_dims > 0 && set_rows(r, r->rows);
   free(r->pending);
   r->pending = NULL;
   if (!ok || H5Dclose(r->id) < 0) return store_write_fail(writer, r->path, "cannot be written");

@@ -72,9 +72,9 @@ static size_t size_of(ls_gradient_type type) {
   return type == LS_GRADIENT_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-/* Whether MPI does step 2. */
-static bool leaves_sum_to_mpi(const ls_buckets *b) {
-  return b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32;
+/* Whether step 2 uses transfers; otherwise there is one node, or MPI does it. */
+static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
+  return exchange->n_nodes > 1 && !(b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32);
 }
 
 /* Local. Partitions n elements; returns the size of all parts, and in *terms that of all received terms. */
@@ -98,7 +98,7 @@ static size_t partition(const ls_exchange *exchange, ls_buckets *b, size_t *term
 
 /* Local. Allocates the buffers for transfers between nodes. */
 static ls_status allocate_buffers(const ls_exchange *exchange, ls_buckets *b, size_t parts, size_t terms) {
-  if (exchange->n_nodes == 1 || leaves_sum_to_mpi(b)) return LS_OK;
+  if (!uses_transfers(exchange, b)) return LS_OK;
   const size_t size = size_of(b->type);
   const size_t halves = b->type == LS_GRADIENT_BF16 ? parts : 0;
   b->n_errors = halves;
@@ -249,18 +249,12 @@ static void start(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k)
   post_terms(exchange, b, one);
   ls_exchange_fence(comm, exchange);
   sum_peers(exchange, b, one);
-  if (exchange->n_nodes == 1) return;
-  if (!leaves_sum_to_mpi(b)) {
+  if (uses_transfers(exchange, b)) {
     start_alltoall(comm, exchange, b, k);
-    return;
+  } else if (exchange->n_nodes > 1) {
+    ls_exchange_sum_f32(comm, exchange, b->grads + one->part.first, one->part.count);
+    b->squares += ls_math_sum_squares(one->piece.count, b->grads + one->piece.first);
   }
-  float *const own = b->grads;
-  ls_exchange_sum_f32(comm, exchange, own + one->part.first, one->part.count);
-  b->squares += ls_math_sum_squares(one->piece.count, own + one->piece.first);
-}
-
-static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
-  return exchange->n_nodes > 1 && !leaves_sum_to_mpi(b);
 }
 
 /* Rounding errors scale with the sum, and so with the number of rows. */
@@ -289,11 +283,10 @@ static void wait_all(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   if (b->mode == LS_SYNC_SHARDED) return;
   for (size_t k = 0; k < b->n; k++) {
     const bucket *const one = &b->list[k];
-    float *const own = b->grads;
     ls_exchange_wait(exchange, 2 * k + 1);
     if (b->type != LS_GRADIENT_BF16) continue;
-    ls_math_from_bf16(one->part.count, b->halves + one->offset, own + one->part.first);
-    b->squares += ls_math_sum_squares(one->piece.count, own + one->piece.first);
+    ls_math_from_bf16(one->part.count, b->halves + one->offset, b->grads + one->part.first);
+    b->squares += ls_math_sum_squares(one->piece.count, b->grads + one->piece.first);
   }
 }
 
@@ -318,8 +311,7 @@ double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) 
   LS_ASSERT(b->n_started == b->n);
   if (uses_transfers(exchange, b)) wait_all(comm, exchange, b);
   b->n_started = b->n_summed = 0;
-  if (b->mode == LS_SYNC_SHARDED) return b->squares;
-  exchange_parts(comm, exchange, b, b->grads);
+  if (b->mode != LS_SYNC_SHARDED) exchange_parts(comm, exchange, b, b->grads);
   return b->squares;
 }
 

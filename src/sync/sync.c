@@ -212,8 +212,10 @@ static void allgather(ls_comm *comm, ls_sync *sync, float *values) {
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params) {
   (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
   const ls_status status = check_finite(sync, step);
-  if (status != LS_OK) sync_buckets_discard_errors(sync->buckets);
-  if (status != LS_OK) return status;
+  if (status != LS_OK) {
+    sync_buckets_discard_errors(sync->buckets);
+    return status;
+  }
   update(sync, step, optim, params);
   if (sync->mode == LS_SYNC_SHARDED) allgather(comm, sync, params);
   return LS_OK;
