@@ -69,6 +69,24 @@ bool ls_same_file(const char *a, const char *b) {
   return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+bool ls_is_utf8(const char *text, size_t bytes) {
+  static const uint32_t least[] = {0, 0x80, 0x800, 0x10000}; /* smaller code points are overlong forms */
+  const unsigned char *const at = (const unsigned char *)text;
+  for (size_t i = 0; i < bytes; i++) {
+    const unsigned char lead = at[i];
+    const unsigned n = lead < 0x80 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3; /* bytes that follow */
+    uint32_t code = n ? lead & (0x3FU >> n) : lead;
+    if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4 || n >= bytes - i) return false;
+    for (unsigned k = 0; k < n; k++) {
+      if ((at[++i] & 0xC0) != 0x80) return false;
+      code = code << 6 | (at[i] & 0x3FU);
+    }
+    const bool is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+    if (code < least[n] || code > 0x10FFFF || is_surrogate) return false;
+  }
+  return true;
+}
+
 void ls_append(char *text, size_t size, const char *format, ...) {
   const size_t used = strnlen(text, size);
   va_list arguments;

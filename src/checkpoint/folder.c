@@ -108,7 +108,9 @@ ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep
   for (size_t i = 0; status == LS_OK && i < count; i++) {
     if (i >= later && i - later < keep) continue;
     char *const path = ls_checkpoint_path(folder, steps[i]);
-    if (path && unlink(path) != 0 && errno != ENOENT)
+    if (!path)
+      status = ls_fail_memory("a path", strlen(folder));
+    else if (unlink(path) != 0 && errno != ENOENT)
       status = ls_fail(LS_ERR_OUTPUT, "%s: cannot be removed: %s", path, strerror(errno));
     free(path);
   }

@@ -169,27 +169,23 @@ void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t 
   if (exchange->n_nodes > 1) comm_sum(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
 }
 
-/* Lists the pieces of n elements. */
-static void list_pieces(size_t n, int n_pieces, int *counts, int *offsets) {
-  for (int i = 0; i < n_pieces; i++) {
-    size_t first = 0;
-    size_t count = 0;
-    ls_exchange_piece(n, n_pieces, i, &first, &count);
-    offsets[i] = (int)first;
-    counts[i] = (int)count;
-  }
-}
-
 static MPI_Datatype type_of(size_t size) {
   LS_ASSERT(size == 2 || size == 4);
   return size == 2 ? MPI_UINT16_T : MPI_FLOAT;
 }
 
+/* Transfer k, with the pieces of n elements. */
 static transfer *start(const ls_exchange *exchange, size_t k, size_t n) {
   LS_ASSERT(k < exchange->state->n_transfers && n < INT_MAX);
   transfer *const t = &exchange->state->transfers[k];
   LS_ASSERT(t->request == MPI_REQUEST_NULL);
-  list_pieces(n, exchange->n_nodes, t->counts, t->offsets);
+  for (int i = 0; i < exchange->n_nodes; i++) {
+    size_t first = 0;
+    size_t count = 0;
+    ls_exchange_piece(n, exchange->n_nodes, i, &first, &count);
+    t->offsets[i] = (int)first;
+    t->counts[i] = (int)count;
+  }
   return t;
 }
 

@@ -19,16 +19,11 @@ static int read_count(const char *text) {
   return n > 0 && n <= INT_MAX ? (int)n : 0;
 }
 
-static int first_count(const char *const *names) {
-  int n = 0;
-  for (; n == 0 && *names; names++) n = read_count(getenv(*names));
-  return n;
-}
-
 /* Collective. Reads a count from this rank's environment, which may differ by node in a heterogeneous job;
  * otherwise from that of rank 0, since not every launcher forwards variables. */
 static int read_variable(ls_comm *comm, const char *const *names) {
-  const int mine = first_count(names);
+  int mine = 0;
+  for (; mine == 0 && *names; names++) mine = read_count(getenv(*names));
   int first = mine;
   MPI_Bcast(&first, 1, MPI_INT, 0, comm->world);
   return mine > 0 ? mine : first;

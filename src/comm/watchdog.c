@@ -96,10 +96,9 @@ static bool is_stopped(int i) {
 
 /* Whether a rank of this node is the cause. */
 static bool has_cause(void) {
-  bool found = false;
   for (int i = 0; i < watchdog.n; i++)
-    found = found || is_stopped(i) || !atomic_load(&watchdog.board->slots[i].is_waiting);
-  return found;
+    if (is_stopped(i) || !atomic_load(&watchdog.board->slots[i].is_waiting)) return true;
+  return false;
 }
 
 /* Seconds beyond the timeout before this node reports: a node with the cause first, then that of rank 0. */

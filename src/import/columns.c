@@ -55,7 +55,7 @@ static bool first_row_is_header(const columns *cols, const csv *second, const ch
 /* Checks the names, which become an attribute. A column without a name gets one, such as "column 3". */
 static ls_status check_names(columns *cols, const csv *c) {
   for (size_t i = 0; i < cols->n; i++) {
-    if (!import_cell_is_utf8(cols->names[i]))
+    if (!ls_is_utf8(cols->names[i], strlen(cols->names[i])))
       return ls_fail(LS_ERR_DATA, "%s, header, column %zu: the name is not UTF-8; save the file as UTF-8",
                      c->in.path, i + 1);
     if (cols->names[i][0] != '\0') continue;

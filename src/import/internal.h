@@ -151,9 +151,6 @@ cell_kind import_cell_read(const char *text, double *value);
 /* Whether a number fits float32, in which training computes. */
 bool import_cell_fits_float(double value);
 
-/* Whether a text is valid UTF-8. */
-bool import_cell_is_utf8(const char *text);
-
 /* ------------------------------------------------------------------------ columns */
 
 typedef struct columns {

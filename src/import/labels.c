@@ -94,7 +94,7 @@ static int compare_double(const void *a, const void *b) {
 /* Sorts the class names by bytes and rebuilds the hash table. */
 static ls_status finish_names(label_set *set) {
   for (size_t i = 0; i < set->count; i++)
-    if (!import_cell_is_utf8(set->entries[i].text))
+    if (!ls_is_utf8(set->entries[i].text, strlen(set->entries[i].text)))
       return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8; save the file as UTF-8",
                      set->path, (unsigned long long)set->entries[i].line);
   qsort(set->entries, set->count, sizeof *set->entries, compare_text);

@@ -63,26 +63,16 @@ hid_t store_access(void) {
   return access;
 }
 
-hid_t store_native_type(ls_dtype dtype) {
-  const hid_t types[] = {
-      [LS_U8] = H5T_NATIVE_UINT8,   [LS_U16] = H5T_NATIVE_UINT16, [LS_U32] = H5T_NATIVE_UINT32,
-      [LS_U64] = H5T_NATIVE_UINT64, [LS_I8] = H5T_NATIVE_INT8,    [LS_I16] = H5T_NATIVE_INT16,
-      [LS_I32] = H5T_NATIVE_INT32,  [LS_I64] = H5T_NATIVE_INT64,  [LS_F32] = H5T_NATIVE_FLOAT,
-      [LS_F64] = H5T_NATIVE_DOUBLE,
+hid_t store_type(ls_dtype dtype, bool in_file) {
+  const hid_t types[][2] = {
+      [LS_U8] = {H5T_NATIVE_UINT8, H5T_STD_U8LE},    [LS_U16] = {H5T_NATIVE_UINT16, H5T_STD_U16LE},
+      [LS_U32] = {H5T_NATIVE_UINT32, H5T_STD_U32LE}, [LS_U64] = {H5T_NATIVE_UINT64, H5T_STD_U64LE},
+      [LS_I8] = {H5T_NATIVE_INT8, H5T_STD_I8LE},     [LS_I16] = {H5T_NATIVE_INT16, H5T_STD_I16LE},
+      [LS_I32] = {H5T_NATIVE_INT32, H5T_STD_I32LE},  [LS_I64] = {H5T_NATIVE_INT64, H5T_STD_I64LE},
+      [LS_F32] = {H5T_NATIVE_FLOAT, H5T_IEEE_F32LE}, [LS_F64] = {H5T_NATIVE_DOUBLE, H5T_IEEE_F64LE},
   };
   LS_ASSERT(dtype < LS_TEXT);
-  return types[dtype];
-}
-
-hid_t store_file_type(ls_dtype dtype) {
-  const hid_t types[] = {
-      [LS_U8] = H5T_STD_U8LE,    [LS_U16] = H5T_STD_U16LE, [LS_U32] = H5T_STD_U32LE,
-      [LS_U64] = H5T_STD_U64LE,  [LS_I8] = H5T_STD_I8LE,   [LS_I16] = H5T_STD_I16LE,
-      [LS_I32] = H5T_STD_I32LE,  [LS_I64] = H5T_STD_I64LE, [LS_F32] = H5T_IEEE_F32LE,
-      [LS_F64] = H5T_IEEE_F64LE,
-  };
-  LS_ASSERT(dtype < LS_TEXT);
-  return types[dtype];
+  return types[dtype][in_file];
 }
 
 /* Integers of odd sizes become the next larger type. */
@@ -124,7 +114,7 @@ bool store_dtype_of(hid_t type, ls_dtype *out) {
 
 bool store_transfer_rows(hid_t id, const ls_array *array, uint64_t first, size_t count, void *to,
                          const void *from) {
-  const hid_t type = store_native_type(array->dtype);
+  const hid_t type = store_type(array->dtype, false);
   hsize_t start[LS_MAX_DIMS] = {first};
   hsize_t counts[LS_MAX_DIMS] = {count};
   for (unsigned i = 1; i < array->n_dims; i++) counts[i] = array->dims[i];

@@ -30,10 +30,8 @@ const char *store_reason(void);
  * and HDF5 marks a file that is open for writing. */
 hid_t store_access(void);
 
-/* The HDF5 type of a dtype in memory, and in a file (little-endian). Not for LS_TEXT. Must not be closed.
- */
-hid_t store_native_type(ls_dtype dtype);
-hid_t store_file_type(ls_dtype dtype);
+/* The HDF5 type of a dtype in a file (little-endian), or in memory. Not for LS_TEXT. Must not be closed. */
+hid_t store_type(ls_dtype dtype, bool in_file);
 
 /* The smallest dtype that holds all values of a numeric, enumerated (h5py's bool) or string type. */
 bool store_dtype_of(hid_t type, ls_dtype *out);
@@ -114,6 +112,9 @@ const char *store_heap_open(const ls_store *store, heap *out);
 const char *store_heap_references(const attribute *a, const heap *h, unsigned char *to);
 const char *store_heap_text(heap *h, const unsigned char *reference, const char **text, size_t *bytes);
 void store_heap_close(heap *h);
+
+/* Reports why the system cannot write a file, by errno: LS_ERR_OUTPUT (temporary.c). */
+ls_status store_system_fail(const char *path);
 
 /* ------------------------------------------------------------- seal (seal.c) */
 

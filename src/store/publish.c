@@ -1,10 +1,8 @@
 /* Publishing a file: reads it back, seals it, syncs it, and only then gives it its final name. */
 #include "internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* The digest of an array of the file. */
@@ -58,10 +56,6 @@ static ls_status finish_hdf5(ls_store_writer *writer) {
   return H5Fclose(file) < 0 ? store_write_fail(writer, "/", "cannot be closed") : LS_OK;
 }
 
-static ls_status fail_system(const ls_store_writer *writer) {
-  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", writer->path, strerror(errno));
-}
-
 /* Writes a large file to the disk in pieces with heartbeats. Only the fsync after it reports failures and
  * syncs metadata. */
 static void start_sync(int descriptor) {
@@ -77,11 +71,11 @@ static void start_sync(int descriptor) {
 /* Seals the temporary file if requested, and syncs it. */
 static ls_status seal_and_sync(const ls_store_writer *writer) {
   const int descriptor = open(writer->temporary, O_RDWR | O_CLOEXEC);
-  if (descriptor < 0) return fail_system(writer);
+  if (descriptor < 0) return store_system_fail(writer->path);
   ls_status status = writer->sealed ? store_seal_write(descriptor, writer->path) : LS_OK;
   if (status == LS_OK) start_sync(descriptor);
-  if (status == LS_OK && fsync(descriptor)) status = fail_system(writer);
-  if (close(descriptor) && status == LS_OK) status = fail_system(writer);
+  if (status == LS_OK && fsync(descriptor)) status = store_system_fail(writer->path);
+  if (close(descriptor) && status == LS_OK) status = store_system_fail(writer->path);
   return status;
 }
 
@@ -91,7 +85,7 @@ ls_status ls_store_publish(ls_store_writer **writer) {
   ls_status status = finish_hdf5(w);
   if (status == LS_OK) status = read_back(w);
   if (status == LS_OK) status = seal_and_sync(w);
-  if (status == LS_OK && rename(w->temporary, w->path)) status = fail_system(w);
+  if (status == LS_OK && rename(w->temporary, w->path)) status = store_system_fail(w->path);
   if (status == LS_OK) status = ls_store_sync_name(w->path);
   ls_store_discard(writer);
   return status;

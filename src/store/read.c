@@ -276,7 +276,7 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   const bool ok =
       array->n_dims
           ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
-          : H5Dread(from->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer) >= 0;
+          : H5Dread(from->id, store_type(array->dtype, false), H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer) >= 0;
   if (ok) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " cannot be read: %s", store->path,
                  path, first, first + count - 1, store_reason());

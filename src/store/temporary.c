@@ -10,6 +10,10 @@
 
 #define MARK ".tmp-"
 
+ls_status store_system_fail(const char *path) {
+  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+}
+
 char *ls_store_temporary(const char *path) {
   return ls_format("%s" MARK "%ld", path, (long)getpid());
 }
@@ -17,12 +21,11 @@ char *ls_store_temporary(const char *path) {
 /* Whether it is the temporary name of a file whose final name has one of the endings. */
 static bool is_temporary(const char *name, const char *const endings[], size_t n) {
   const char *const mark = strstr(name, MARK);
-  bool found = false;
   for (size_t i = 0; mark && i < n; i++) {
     const size_t length = strlen(endings[i]);
-    found = found || ((size_t)(mark - name) >= length && strncmp(mark - length, endings[i], length) == 0);
+    if ((size_t)(mark - name) >= length && strncmp(mark - length, endings[i], length) == 0) return true;
   }
-  return found;
+  return false;
 }
 
 void ls_store_remove_temporaries(const char *folder, const char *const endings[], size_t n) {

@@ -8,25 +8,6 @@
 #define MAX_TEXTS      ((hssize_t)100000)
 #define MAX_ALL_BYTES  ((size_t)64 << 20) /* of a list, before and after unpacking */
 
-/* Bytes of the UTF-8 sequence that begins with `byte`; 0 if `byte` is invalid. */
-static size_t sequence_bytes(unsigned char byte) {
-  if (byte < 0x80) return 1;
-  if (byte >= 0xc2 && byte < 0xe0) return 2;
-  if (byte >= 0xe0 && byte < 0xf0) return 3;
-  return byte >= 0xf0 && byte < 0xf5 ? 4 : 0;
-}
-
-static bool is_utf8(const char *text, size_t bytes) {
-  for (size_t i = 0; i < bytes;) {
-    const size_t n = sequence_bytes((unsigned char)text[i]);
-    if (n == 0 || n > bytes - i) return false;
-    for (size_t k = 1; k < n; k++)
-      if (((unsigned char)text[i + k] & 0xc0) != 0x80) return false;
-    i += n;
-  }
-  return true;
-}
-
 /* Bytes of the text in a field of `size` bytes, without padding. */
 static size_t field_length(const char *field, size_t size, bool spaces) {
   size_t n = strnlen(field, size);
@@ -82,7 +63,7 @@ static const char *measure_texts(raw_texts *raw, size_t *total) {
     const char *const why = raw_text(raw, i, &text, &bytes);
     if (why) return why;
     if (bytes > MAX_TEXT_BYTES) return "has a text of more than 1 MiB";
-    if (!is_utf8(text, bytes)) return "has a text that is not UTF-8";
+    if (!ls_is_utf8(text, bytes)) return "has a text that is not UTF-8";
     *total += bytes + 1;
     if (*total > MAX_ALL_BYTES) return "is too long";
   }

@@ -1,7 +1,6 @@
 /* Writing groups and arrays to the temporary file. */
 #include "internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -33,8 +32,7 @@ static ls_status check_target(const char *path) {
 static ls_status create_temporary(const ls_store_writer *writer) {
   unlink(writer->temporary);
   const int descriptor = open(writer->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0)
-    return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", writer->path, strerror(errno));
+  if (descriptor < 0) return store_system_fail(writer->path);
   close(descriptor);
   return LS_OK;
 }
@@ -191,7 +189,7 @@ static hid_t create_array(const ls_store_writer *writer, const record *r) {
   const hid_t creation = space < 0 ? -1 : creation_list(writer, r);
   hid_t id = -1;
   if (creation >= 0)
-    id = H5Dcreate2(writer->file, r->path, store_file_type(r->array.dtype), space, H5P_DEFAULT, creation,
+    id = H5Dcreate2(writer->file, r->path, store_type(r->array.dtype, true), space, H5P_DEFAULT, creation,
                     H5P_DEFAULT);
   store_close_id(creation);
   store_close_id(space);
@@ -251,7 +249,7 @@ static bool store_rows(record *r, size_t count, const void *rows) {
   const uint64_t first = r->rows_stored;
   r->rows_stored += count;
   if (array->n_dims == 0)
-    return H5Dwrite(r->id, store_native_type(array->dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0;
+    return H5Dwrite(r->id, store_type(array->dtype, false), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0;
   if (array->dims[0] == 0 && !set_rows(r, r->rows_stored)) return false;
   return r->row_bytes == 0 || store_transfer_rows(r->id, array, first, count, NULL, rows);
 }

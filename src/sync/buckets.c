@@ -34,11 +34,11 @@ struct ls_buckets {
   ls_gradient_type type;
   float *grads; /* (all), borrowed */
   size_t n;
-  bucket *list;          /* (n) */
-  unsigned char *buffer; /* the received terms of all buckets */
-  uint16_t *halves;      /* bfloat16: (all parts) the values to send */
-  float *errors;         /* bfloat16: (all parts) rounding errors of the terms */
-  float *sum_errors;     /* bfloat16: (all parts) rounding errors of the sums, at the pieces' positions */
+  bucket *list;      /* (n) */
+  ls_arena arena;    /* of the buffers below, and of the received terms of each bucket */
+  uint16_t *halves;  /* bfloat16: (all parts) the values to send */
+  float *errors;     /* bfloat16: (all parts) rounding errors of the terms */
+  float *sum_errors; /* bfloat16: (all parts) rounding errors of the sums, at the pieces' positions */
   size_t n_errors;
   uint64_t rows;       /* of the step of these errors */
   float *decoded;      /* bfloat16: (n_nodes, BLOCK) */
@@ -77,11 +77,10 @@ static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
   return exchange->n_nodes > 1 && !(b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32);
 }
 
-/* Local. Partitions n elements; returns the size of all parts, and in *terms that of all received terms. */
-static size_t partition(const ls_exchange *exchange, ls_buckets *b, size_t *terms) {
+/* Local. Partitions n elements; returns the size of all parts. */
+static size_t partition(const ls_exchange *exchange, ls_buckets *b) {
   const size_t length = length_of(b->mode, exchange->n);
   size_t parts = 0;
-  *terms = 0;
   for (size_t k = 0; k < b->n; k++) {
     const size_t first = k * length;
     const size_t count = ls_size_min(length, exchange->n - first);
@@ -91,30 +90,23 @@ static size_t partition(const ls_exchange *exchange, ls_buckets *b, size_t *term
     one->piece = piece_of(one->part, exchange->n_nodes, exchange->node);
     one->offset = parts;
     parts += one->part.count;
-    *terms += one->piece.count * (size_t)exchange->n_nodes;
   }
   return parts;
 }
 
-/* Local. Allocates the buffers for transfers between nodes. */
-static ls_status allocate_buffers(const ls_exchange *exchange, ls_buckets *b, size_t parts, size_t terms) {
-  if (!uses_transfers(exchange, b)) return LS_OK;
-  const size_t size = size_of(b->type);
-  const size_t halves = b->type == LS_GRADIENT_BF16 ? parts : 0;
-  b->n_errors = halves;
-  b->buffer = ls_calloc(terms, size);
-  b->halves = ls_calloc(halves, sizeof *b->halves);
-  b->errors = ls_calloc(halves, sizeof *b->errors);
-  b->sum_errors = ls_calloc(halves, sizeof *b->sum_errors);
-  b->decoded = ls_calloc(halves ? (size_t)exchange->n_nodes : 0, BLOCK * sizeof *b->decoded);
-  if (!b->buffer || !b->halves || !b->errors || !b->sum_errors || !b->decoded)
-    return ls_fail_memory("the gradients of other nodes", terms * size + halves * 10);
-  unsigned char *next = b->buffer;
-  for (size_t k = 0; k < b->n; k++) {
-    b->list[k].received = next;
-    next += b->list[k].piece.count * (size_t)exchange->n_nodes * size;
-  }
-  return LS_OK;
+/* Local. Takes the buffers from the arena: the terms, and those for transfers between nodes. */
+static void take_buffers(const ls_exchange *exchange, ls_buckets *b, size_t parts) {
+  const bool sends = uses_transfers(exchange, b);
+  const size_t n_peers = (size_t)exchange->n_peers;
+  const size_t n_nodes = (size_t)exchange->n_nodes;
+  b->n_errors = sends && b->type == LS_GRADIENT_BF16 ? parts : 0;
+  b->terms = ls_arena_take(&b->arena, ls_size_max(n_peers, n_nodes), sizeof *b->terms);
+  b->halves = ls_arena_take(&b->arena, b->n_errors, sizeof *b->halves);
+  b->errors = ls_arena_take(&b->arena, b->n_errors, sizeof *b->errors);
+  b->sum_errors = ls_arena_take(&b->arena, b->n_errors, sizeof *b->sum_errors);
+  b->decoded = ls_arena_take(&b->arena, b->n_errors ? n_nodes : 0, BLOCK * sizeof *b->decoded);
+  for (size_t k = 0; sends && k < b->n; k++)
+    b->list[k].received = ls_arena_take(&b->arena, b->list[k].piece.count, n_nodes * size_of(b->type));
 }
 
 ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
@@ -129,33 +121,26 @@ ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls
     free(b);
     return ls_fail_memory("the buckets of the gradient", n * sizeof *b->list);
   }
-  size_t terms = 0;
-  const size_t parts = partition(exchange, b, &terms);
-  ls_status status = allocate_buffers(exchange, b, parts, terms);
-  const size_t most =
-      (size_t)(exchange->n_peers > exchange->n_nodes ? exchange->n_peers : exchange->n_nodes);
-  b->terms = ls_calloc(most, sizeof *b->terms);
-  if (!b->terms) status = ls_fail_memory("the gradients of other ranks", most * sizeof *b->terms);
+  const size_t parts = partition(exchange, b);
+  take_buffers(exchange, b, parts);
+  const ls_status status = ls_arena_commit(&b->arena, "the gradients of other ranks");
   *out = b;
-  if (status != LS_OK) sync_buckets_destroy(out);
+  if (status == LS_OK)
+    take_buffers(exchange, b, parts);
+  else
+    sync_buckets_destroy(out);
   return status;
 }
 
 void sync_buckets_destroy(ls_buckets **buckets) {
   if (!*buckets) return;
   free((*buckets)->list);
-  free((*buckets)->buffer);
-  free((*buckets)->halves);
-  free((*buckets)->errors);
-  free((*buckets)->sum_errors);
-  free((*buckets)->decoded);
-  free((void *)(*buckets)->terms);
+  ls_arena_destroy(&(*buckets)->arena);
   free(*buckets);
   *buckets = NULL;
 }
 
 void sync_buckets_discard_errors(ls_buckets *b) {
-  if (!b->errors) return;
   memset(b->errors, 0, b->n_errors * sizeof *b->errors);
   memset(b->sum_errors, 0, b->n_errors * sizeof *b->sum_errors);
 }

@@ -203,6 +203,7 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, fl
   ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, mine, step->lr, params);
 }
 
+/* Collective, mode sharded. */
 static void allgather(ls_comm *comm, ls_sync *sync, float *values) {
   const double start = ls_clock();
   sync_buckets_allgather(comm, sync->exchange, sync->buckets, values);

@@ -5,6 +5,29 @@
 #include <math.h>
 #include <threads.h>
 
+/* ------------------------------------------------------------------- texts */
+
+static void utf8_excludes_malformed_sequences(void **state) {
+  (void)state;
+  static const char *const valid[] = {
+      "", "abc", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"};
+  static const char *const invalid[] = {"\xE9",
+                                        "a\xC3",
+                                        "\xC3(",
+                                        "\x80",
+                                        "\xC0\xAF",
+                                        "\xE0\x80\xAF",
+                                        "\xED\xA0\x80",
+                                        "\xE2\x82",
+                                        "\xFF",
+                                        "\xF4\x90\x80\x80",
+                                        "\xF0\x80\x80\x80"};
+  for (size_t i = 0; i < sizeof valid / sizeof *valid; i++)
+    assert_true(ls_is_utf8(valid[i], strlen(valid[i])));
+  for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++)
+    assert_false(ls_is_utf8(invalid[i], strlen(invalid[i])));
+}
+
 /* ------------------------------------------------------------------ status */
 
 static void fail_formats_and_returns(void **state) {
@@ -575,6 +598,7 @@ static void clock_of_the_process(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(utf8_excludes_malformed_sequences),
       cmocka_unit_test(fail_formats_and_returns),
       cmocka_unit_test(fail_can_wrap_its_own_message),
       cmocka_unit_test(fail_truncates_long_messages),
