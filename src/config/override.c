@@ -90,7 +90,8 @@ ls_status ls_config_override(ls_config *config, const char *assignment) {
   const size_t length = strcspn(assignment, "=");
   if (source.origin && assignment[length] == '\0')
     return config_fail(&source, 0, NULL, "no value; must be KEY=VALUE, e.g. optimizer.lr=0.01");
-  char *const path = source.origin ? strndup(assignment, length) : NULL;
+  char *const path = source.origin ? ls_strdup(assignment) : NULL;
+  if (path) path[length] = '\0';
   const ls_status status =
       path ? apply(&source, path, assignment + length + 1) : ls_fail_memory("an override", length + 1);
   free(path);
