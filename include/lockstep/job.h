@@ -137,8 +137,7 @@ typedef struct ls_setup {
 typedef struct ls_partition {
   size_t first; /* row */
   size_t n_lanes;
-  size_t lanes[LS_LANES_MAX +
-               1]; /* (n_lanes + 1): the first row of each lane, from 0, and the number of rows */
+  size_t lanes[LS_LANES_MAX + 1]; /* (n_lanes + 1): the first row of each lane, then the number of rows */
 } ls_partition;
 
 /* Local. Divides `rows` rows among the ranks: this rank's lanes of the tree, or without a tree its shard,
@@ -166,8 +165,8 @@ typedef struct ls_objective {
   bool needs_gradient;       /* run backward, which fills the model's gradient */
   float *dx;                 /* (rows, n_in): then becomes the gradient of the input; NULL: not needed */
 
-  /* Replaces the loss: fills dz, the gradient of another function of z, row by row.
-   * z, dz: (rows, n_out). NULL: the loss */
+  /* Replaces the loss: fills dz, the gradient of another function of z, row by row. z, dz: (rows, n_out).
+   * NULL: the loss is used. */
   void (*set_gradient)(void *context, size_t rows, const float *z, float *dz);
   void *context;
 } ls_objective;
@@ -212,10 +211,8 @@ enum {
   LS_COLUMNS_MAX = LS_COLUMNS_FIXED + LS_MEASURES_MAX
 };
 
-/* Local. The number of columns of a job. */
+/* Local. The number of columns of a job; the name of a column; the column of a name, or -1. */
 int ls_columns_count(const ls_job *job);
-
-/* Local. The name of a column; the column of a name, or -1. */
 const char *ls_column_name(const ls_job *job, int column);
 int ls_column_find(const ls_job *job, const char *name);
 
@@ -246,7 +243,7 @@ typedef struct ls_gradcheck_row {
 } ls_gradcheck_row;
 
 /* Collective. Checks each block at the current parameters on the first `rows` training samples, at most a
- * batch.  table: (model->n_segments) */
+ * batch. table: (model->n_segments). LS_ERR_DATA if the sample weights sum to 0. */
 ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct ls_rundir {
   char *previous_owner; /* description of the dead run that held the lock before; NULL: none */
 } ls_rundir;
 
-/* Local. Builds the paths. Does not access the file system. */
+/* Local. Builds the paths, without access to the file system. */
 ls_status ls_rundir_create(ls_rundir *dir, const char *folder);
 
 /* Local. Closes the log, releases the lock, and removes the folders that this run made, if they are empty.
@@ -28,19 +28,18 @@ void ls_rundir_destroy(ls_rundir *dir);
 
 /* ------------------------------------------------------------------------ the run */
 
-/* Local. Checks a run directory before the data are read. LS_ERR_OUTPUT if it cannot be made or written, or
- * if another run is using it. Does not change anything. */
+/* Local. Checks a run directory before the data are read, without changing it. LS_ERR_OUTPUT if it cannot
+ * be made or written, or if another run is using it. */
 ls_status ls_rundir_check(const char *folder);
 
 /* Local. Whether the folder holds a file of a run. */
 bool ls_rundir_has_run(const ls_rundir *dir);
 
-/* Local. Whether the folder for checkpoints exists. */
-bool ls_rundir_has_checkpoints(const ls_rundir *dir);
+/* Local. Whether a path exists. */
+bool ls_rundir_exists(const char *path);
 
-/* Local. Locks the directory if it exists. LS_ERR_OUTPUT if another run is using it. It is not an error if
- * the lock cannot be made for another reason: ls_rundir_lock reports that, and a finished run in a
- * read-only directory must only be read. */
+/* Local. Locks the directory if it exists. LS_ERR_OUTPUT if another run is using it. Other failures to make
+ * the lock are ignored: a finished run may be in a read-only directory, and ls_rundir_lock reports them. */
 ls_status ls_rundir_lock_existing(ls_rundir *dir);
 
 /* Local. Makes the directory and locks it, unless it is locked already. LS_ERR_OUTPUT. */
@@ -55,8 +54,8 @@ ls_status ls_rundir_open(ls_rundir *dir, const char *config);
 /* Local. Opens the log for the lines of ls_log, unless it is open. */
 ls_status ls_rundir_open_log(ls_rundir *dir);
 
-/* Local. Removes the files of a run, except the lock and config.yaml. ls_rundir_open replaces the latter,
- * which may be the config that the run was started with. */
+/* Local. Removes the files of a run, except the lock and config.yaml, which may be the config that this run
+ * was started with; ls_rundir_open replaces it. */
 ls_status ls_rundir_remove_run(const ls_rundir *dir);
 
 /* Local. Removes temporary files that killed writers left, if this run owns the lock. */
@@ -68,18 +67,10 @@ ls_status ls_rundir_abandon(const ls_rundir *dir, ls_status status);
 
 /* ----------------------------------------------------------------------- CSV rows */
 
-/* Local. Rewrites metrics.csv with a header of n column names and the rows of the first `epochs` epochs;
- * values of columns that had another position or did not exist are moved or left empty. n is at most
- * LS_RUNDIR_COLUMNS_MAX. */
-#define LS_RUNDIR_COLUMNS_MAX 64
-ls_status ls_rundir_reset_metrics(const ls_rundir *dir, const char *const *names, size_t n,
-                                  uint64_t epochs);
-
-/* Local. Likewise rewrites diagnostics.csv, whose columns are fixed. */
-ls_status ls_rundir_reset_diagnostics(const ls_rundir *dir, uint64_t epochs);
-
-/* Local. Whether diagnostics.csv exists. */
-bool ls_rundir_has_diagnostics(const ls_rundir *dir);
+/* Local. Rewrites a CSV file with n column names, of which the first is "epoch", and the rows of the first
+ * `epochs` epochs. Moves the values of columns that had another position; new columns are empty. */
+#define LS_RUNDIR_COLUMNS_MAX 64 /* the maximum of n */
+ls_status ls_rundir_reset_rows(const char *path, const char *const *names, size_t n, uint64_t epochs);
 
 /* Local. Opens a CSV file to append rows. LS_ERR_OUTPUT. */
 ls_status ls_rundir_begin_rows(const char *path, FILE **out);

@@ -1,6 +1,7 @@
 /* Checks of options that depend on each other. Errors are collected in the config. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Whether the job has validation data. */
@@ -28,64 +29,48 @@ static ls_status check_monitor(ls_job *job, const ls_node *section) {
   return LS_OK;
 }
 
-static void check_min_lr(const ls_job *job) {
-  const ls_node *const section = ls_node_find(ls_config_root(job->config), "schedule");
-  const double lr = job->optim ? job->optim->lr : 0.0;
-  if (job->optim && job->schedule.min_lr > lr)
-    ls_config_error(job->config, section ? ls_node_find(section, "min_lr") : NULL,
-                    "out of range; must be at most optimizer.lr, %g", lr);
-}
-
-static void check_early_stopping(ls_job *job, const ls_node *section) {
-  const ls_node *const map = ls_node_find(section, "early_stopping");
-  if (map && job->train.min_delta > 0.0 && job->train.patience == 0)
-    ls_config_error(job->config, map,
-                    "min_delta has no effect without patience; set patience, for example to 5");
-}
-
-static void check_targets(const ls_job *job) {
-  const ls_node *const root = ls_config_root(job->config);
-  if (job->data.standardize_targets && ls_node_find(root, "loss") && job->train.loss != LS_MSE)
-    ls_config_error(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
-                    "targets of this loss cannot be standardised; must be used with the loss mse");
-}
-
 /* The reproducible mode sums the lanes in a fixed tree. */
-static void check_reproducible_sums(ls_job *job, const ls_node *section) {
+static void check_reproducible(ls_job *job, const ls_node *section) {
   const ls_node *const key = ls_node_find(section, "reproducible");
-  if (job->train.reproducible && job->sync.mode > LS_SYNC_ALLREDUCE)
+  const char *const monitor = job->train.monitor;
+  if (!job->train.reproducible) return;
+  if (monitor && (strcmp(monitor, "seconds") == 0 || strcmp(monitor, "samples_per_second") == 0))
+    ls_config_error(job->config, ls_node_find(section, "monitor"),
+                    "measures time, which differs between runs; cannot be used with train.reproducible");
+  if (job->sync.threads > 1)
+    ls_config_error(
+        job->config, key,
+        "cannot be combined with comm.threads: %llu; must be 1 BLAS thread per rank; use more ranks",
+        (unsigned long long)job->sync.threads);
+  if (job->sync.mode > LS_SYNC_ALLREDUCE)
     ls_config_error(job->config, key, "cannot be combined with comm.mode: %s; remove that key",
                     ls_sync_mode_names[job->sync.mode]);
-  if (job->train.reproducible && job->sync.gradient_type != LS_GRADIENT_F32)
+  if (job->sync.gradient_type != LS_GRADIENT_F32)
     ls_config_error(job->config, key,
                     "cannot be combined with comm.gradient_type: bfloat16; remove that key");
 }
 
-static void check_lanes(ls_job *job, const ls_node *section) {
+ls_status job_check_train(ls_job *job, const ls_node *section) {
   const uint64_t lanes = job->train.lanes;
+  const ls_node *const early = ls_node_find(section, "early_stopping");
+  if (early && job->train.min_delta > 0.0 && job->train.patience == 0)
+    ls_config_error(job->config, early,
+                    "min_delta has no effect without patience; set patience, for example to 5");
   if (lanes > 0 && (lanes & (lanes - 1)) != 0)
     ls_config_error(job->config, ls_node_find(section, "lanes"),
                     "not a power of two; must be 1, 2, 4, ...");
-  const char *const monitor = job->train.monitor;
-  if (job->train.reproducible && monitor &&
-      (strcmp(monitor, "seconds") == 0 || strcmp(monitor, "samples_per_second") == 0))
-    ls_config_error(job->config, ls_node_find(section, "monitor"),
-                    "measures time, which differs between runs; cannot be used with train.reproducible");
-  if (job->train.reproducible && job->sync.threads > 1)
-    ls_config_error(
-        job->config, ls_node_find(section, "reproducible"),
-        "cannot be combined with comm.threads: %llu; must be 1 BLAS thread per rank; use more ranks",
-        (unsigned long long)job->sync.threads);
-  check_reproducible_sums(job, section);
-}
-
-ls_status job_check_train(ls_job *job, const ls_node *section) {
-  check_early_stopping(job, section);
-  check_lanes(job, section);
+  check_reproducible(job, section);
   return check_monitor(job, section);
 }
 
 void job_check_optimizer(const ls_job *job) {
-  check_targets(job);
-  check_min_lr(job);
+  const ls_node *const root = ls_config_root(job->config);
+  const ls_node *const schedule = ls_node_find(root, "schedule");
+  const double lr = job->optim ? job->optim->lr : INFINITY;
+  if (job->data.standardize_targets && ls_node_find(root, "loss") && job->train.loss != LS_MSE)
+    ls_config_error(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
+                    "targets of this loss cannot be standardised; must be used with the loss mse");
+  if (job->schedule.min_lr > lr)
+    ls_config_error(job->config, schedule ? ls_node_find(schedule, "min_lr") : NULL,
+                    "out of range; must be at most optimizer.lr, %g", lr);
 }

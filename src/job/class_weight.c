@@ -69,13 +69,6 @@ void job_check_class_weight(ls_job *job) {
                     "unknown value; must be balanced, or a list of one weight per class");
 }
 
-/* Balanced weights are 0 for classes without samples. */
-static void warn_absent(size_t n_classes, const double *weights) {
-  for (size_t k = 0; k < n_classes; k++)
-    if (weights[k] == 0.0)
-      ls_log(LS_LOG_WARNING, "train.class_weight: class %zu has no training samples; its weight is 0", k);
-}
-
 ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out) {
   const ls_node *const node = job->train.class_weight;
   *out = NULL;
@@ -83,11 +76,11 @@ ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *vie
   const size_t n_classes = count_classes(job, view->dataset->n_outputs);
   *out = ls_calloc(n_classes, sizeof **out);
   LS_TRY(ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the class weights", n_classes * sizeof **out)));
-  if (is_list(node)) {
-    for (size_t k = 0; k < n_classes; k++) parse_weight(ls_node_item(node, k), &(*out)[k]);
-  } else {
-    ls_class_weights_balance(comm, view, n_classes, *out);
-    warn_absent(n_classes, *out);
-  }
+  if (!is_list(node)) ls_class_weights_balance(comm, view, n_classes, *out);
+  for (size_t k = 0; k < n_classes; k++)
+    if (is_list(node))
+      parse_weight(ls_node_item(node, k), &(*out)[k]);
+    else if ((*out)[k] == 0.0)
+      ls_log(LS_LOG_WARNING, "train.class_weight: class %zu has no training samples; its weight is 0", k);
   return LS_OK;
 }

@@ -1,5 +1,4 @@
-/* Evaluation: each rank evaluates its shard, and the sums are added. Scores for ROC AUC are ranked on rank
- * 0.
+/* Evaluation: each rank evaluates its shard, and the sums are added. Rank 0 ranks the scores for ROC AUC.
  */
 #include "internal.h"
 
@@ -33,9 +32,8 @@ static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   return ls_auc_compute(view->n, r->samples, r->samples + view->n);
 }
 
-/* Collective. The AUC of each output in turn, as one rank may not be able to hold the scores of all
- * outputs. Shards are contiguous and in the order of ranks, so the result does not depend on their number.
- */
+/* Collective. Computes the AUC of one output after the other, as the scores of all may exceed the memory of
+ * a rank. Shards are contiguous and in rank order, so the result does not depend on their number. */
 static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   ls_ranking *const r = metric->ranking;
   const bool is_root = ls_comm_rank(comm) == 0;

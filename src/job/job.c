@@ -49,30 +49,31 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_penalty_configure(config, &job->penalty);
   ls_schedule_configure(config, &job->schedule);
   job_read_measures(job);
-  ls_status status = section ? job_check_train(job, section) : LS_OK;
-  if (status == LS_OK) status = ls_model_parse(config, (ls_loss)job->train.loss, &job->model);
-  if (status == LS_OK) job->model->l1 = job->penalty.l1;
-  if (status == LS_OK) job->model->l2 = job->penalty.l2;
-  if (status == LS_OK) status = ls_optim_parse(config, &job->optim);
-  if (status == LS_OK) job_check_optimizer(job);
-  if (status == LS_OK) job_check_class_weight(job);
-  return status == LS_OK ? ls_config_status(config) : status;
+  if (section) LS_TRY(job_check_train(job, section));
+  LS_TRY(ls_model_parse(config, (ls_loss)job->train.loss, &job->model));
+  job->model->l1 = job->penalty.l1;
+  job->model->l2 = job->penalty.l2;
+  LS_TRY(ls_optim_parse(config, &job->optim));
+  job_check_optimizer(job);
+  job_check_class_weight(job);
+  return ls_config_status(config);
 }
 
-/* Local. The same text gives the same job on every rank. */
-static ls_status parse(ls_job *job, const char *text, const ls_job_source *source) {
-  ls_status status = ls_config_create(text, source->path, &job->config);
-  for (size_t i = 0; status == LS_OK && i < source->n_overrides; i++)
-    status = ls_config_override(job->config, source->overrides[i]);
-  if (status == LS_OK && source->output) status = override_output(job->config, source->output);
-  return status == LS_OK ? read_parts(job, source->path) : status;
+/* Local. The same text gives the same job on every rank. The caller destroys the job, after a failure too.
+ */
+static ls_status create(const char *text, const ls_job_source *source, ls_job **out) {
+  ls_job *const job = *out = ls_calloc(1, sizeof *job);
+  if (!job) return ls_fail_memory("the job", sizeof *job);
+  LS_TRY(ls_config_create(text, source->path, &job->config));
+  for (size_t i = 0; i < source->n_overrides; i++)
+    LS_TRY(ls_config_override(job->config, source->overrides[i]));
+  if (source->output) LS_TRY(override_output(job->config, source->output));
+  return read_parts(job, source->path);
 }
 
 ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out) {
   const ls_job_source source = {.path = path};
-  *out = ls_calloc(1, sizeof **out);
-  if (!*out) return ls_fail_memory("the job", sizeof **out);
-  const ls_status status = parse(*out, text, &source);
+  const ls_status status = create(text, &source, out);
   if (status == LS_OK) return LS_OK;
   ls_job_destroy(out);
   if (status != LS_ERR_CONFIG) return status;
@@ -82,17 +83,10 @@ ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out) 
 ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out) {
   char *text = NULL;
   *out = NULL;
-  ls_status status =
-      ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? ls_config_load(source->path, &text) : LS_OK);
-  if (status != LS_OK) return status;
-  status = ls_comm_broadcast_text(comm, &text);
-  ls_job *job = status == LS_OK ? ls_calloc(1, sizeof *job) : NULL;
-  if (status == LS_OK)
-    status = ls_comm_agree(comm, job ? parse(job, text, source) : ls_fail_memory("the job", sizeof *job));
+  LS_TRY(ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? ls_config_load(source->path, &text) : LS_OK));
+  ls_status status = ls_comm_broadcast_text(comm, &text);
+  if (status == LS_OK) status = ls_comm_agree(comm, create(text, source, out));
   free(text);
-  if (status == LS_OK)
-    *out = job;
-  else
-    ls_job_destroy(&job);
+  if (status != LS_OK) ls_job_destroy(out);
   return status;
 }

@@ -10,57 +10,31 @@ typedef enum needs { NEEDS_SUMS, NEEDS_COUNTS, NEEDS_SCORES } needs;
 struct ls_measure_kind {
   const char *name;
   needs needs;
-  bool is_error; /* for regression, and better if smaller; else for classes and labels, and better if larger
-                  */
-  double (*value)(const ls_metric *metric, size_t k);
+  bool is_error; /* for regression, and better if smaller; otherwise for classes and labels */
 };
 
-static double top(const ls_metric *metric, size_t k) {
-  return ls_metric_top(metric, k);
-}
-
-static double precision(const ls_metric *metric, size_t k) {
-  (void)k;
-  return ls_metric_macro(metric).precision;
-}
-
-static double recall(const ls_metric *metric, size_t k) {
-  (void)k;
-  return ls_metric_macro(metric).recall;
-}
-
-static double f1(const ls_metric *metric, size_t k) {
-  (void)k;
-  return ls_metric_macro(metric).f1;
-}
-
-static double roc_auc(const ls_metric *metric, size_t k) {
-  (void)k;
-  return ls_metric_macro_auc(metric);
-}
-
-static double mse(const ls_metric *metric, size_t k) {
-  (void)k;
-  return ls_metric_mse(metric);
-}
-
-static double mae(const ls_metric *metric, size_t k) {
-  (void)k;
-  return ls_metric_mae(metric);
-}
-
-/* The entry top_K stands for any K. */
-#define TOP 0
-static const ls_measure_kind kinds[] = {
-    [TOP] = {.name = "top_K", .value = top},
-    {.name = "precision", .needs = NEEDS_COUNTS, .value = precision},
-    {.name = "recall", .needs = NEEDS_COUNTS, .value = recall},
-    {.name = "f1", .needs = NEEDS_COUNTS, .value = f1},
-    {.name = "roc_auc", .needs = NEEDS_SCORES, .value = roc_auc},
-    {.name = "mse", .is_error = true, .value = mse},
-    {.name = "mae", .is_error = true, .value = mae},
+enum { TOP, PRECISION, RECALL, F1, ROC_AUC, MSE, MAE, KINDS };
+static const ls_measure_kind kinds[KINDS] = {
+    [TOP] = {.name = "top_K"}, /* for any K */
+    [PRECISION] = {.name = "precision", .needs = NEEDS_COUNTS},
+    [RECALL] = {.name = "recall", .needs = NEEDS_COUNTS},
+    [F1] = {.name = "f1", .needs = NEEDS_COUNTS},
+    [ROC_AUC] = {.name = "roc_auc", .needs = NEEDS_SCORES},
+    [MSE] = {.name = "mse", .is_error = true},
+    [MAE] = {.name = "mae", .is_error = true},
 };
-#define KINDS (sizeof kinds / sizeof kinds[0])
+
+static double value_of(const ls_measure *measure, const ls_metric *metric) {
+  switch (measure->kind - kinds) {
+  case PRECISION: return ls_metric_macro(metric).precision;
+  case RECALL: return ls_metric_macro(metric).recall;
+  case F1: return ls_metric_macro(metric).f1;
+  case ROC_AUC: return ls_metric_macro_auc(metric);
+  case MSE: return ls_metric_mse(metric);
+  case MAE: return ls_metric_mae(metric);
+  default: return ls_metric_top(metric, measure->k);
+  }
+}
 
 static bool fits(const ls_measure_kind *kind, ls_task task) {
   if (kind == &kinds[TOP]) return task == LS_TASK_CLASSES;
@@ -151,8 +125,7 @@ ls_status ls_measures_create_metric(const ls_comm *comm, const ls_setup *setup, 
 }
 
 void ls_measures_values(const ls_measures *measures, const ls_metric *metric, double *values) {
-  for (size_t i = 0; i < measures->n; i++)
-    values[i] = measures->list[i].kind->value(metric, measures->list[i].k);
+  for (size_t i = 0; i < measures->n; i++) values[i] = value_of(&measures->list[i], metric);
 }
 
 bool job_measure_is_maximized(const ls_measure *measure) {

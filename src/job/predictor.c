@@ -15,21 +15,19 @@ void ls_predictor_destroy(ls_predictor **predictor) {
 
 /* Local. Builds the model of a saved config; its weights are still to be read. */
 static ls_status build_model(ls_predictor *p, const char *path, const char *text, const ls_shape *input) {
-  ls_status status = ls_job_create_saved(text, path, &p->job);
-  if (status == LS_OK) status = ls_model_infer_shapes(p->job->model, input);
-  if (status == LS_OK) status = ls_model_build(p->job->model, LS_EVALUATE_ROWS);
-  if (status == LS_OK) status = ls_normalizer_create(p->job->model->n_in, &p->normalizer);
-  if (status == LS_OK && p->job->data.standardize_targets)
-    status = ls_normalizer_add_targets(p->normalizer, p->job->model->n_out);
-  return status;
+  LS_TRY(ls_job_create_saved(text, path, &p->job));
+  LS_TRY(ls_model_infer_shapes(p->job->model, input));
+  LS_TRY(ls_model_build(p->job->model, LS_EVALUATE_ROWS));
+  LS_TRY(ls_normalizer_create(p->job->model->n_in, &p->normalizer));
+  if (!p->job->data.standardize_targets) return LS_OK;
+  return ls_normalizer_add_targets(p->normalizer, p->job->model->n_out);
 }
 
 ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out) {
   const bool is_root = ls_comm_rank(comm) == 0;
   char *text = NULL;
   ls_shape input = {0};
-  *out = NULL;
-  ls_predictor *p = ls_calloc(1, sizeof *p);
+  ls_predictor *const p = *out = ls_calloc(1, sizeof *p);
   ls_status status = p ? LS_OK : ls_fail_memory("the model", sizeof *p);
   if (status == LS_OK && is_root) status = ls_modelfile_open(path, &p->saved);
   if (status == LS_OK && is_root) text = ls_strdup(p->saved->config);
@@ -45,9 +43,6 @@ ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **ou
   if (status == LS_OK)
     status = ls_checkpoint_restore(comm, p->saved, p->job->model, p->normalizer, NULL, NULL);
   free(text);
-  if (status == LS_OK)
-    *out = p;
-  else
-    ls_predictor_destroy(&p);
+  if (status != LS_OK) ls_predictor_destroy(out);
   return status;
 }

@@ -29,14 +29,13 @@ static ls_status create_batches(ls_setup *setup, size_t rows) {
   const ls_recipe recipe = {
       .augment = setup->job->data.augment, .view = &train->view, .class_weights = setup->class_weights};
   ls_split *const others[] = {&setup->validation, &setup->test};
-  ls_status status = ls_augment_check(&recipe.augment, train->dataset);
-  if (status == LS_OK) status = ls_batch_create_training(train->dataset, &recipe, rows, &train->batch);
-  if (status == LS_OK)
-    status = ls_order_create(&train->view, setup->job->train.seed, setup->job->data.shuffle, &setup->order);
-  for (size_t i = 0; status == LS_OK && i < 2; i++)
+  LS_TRY(ls_augment_check(&recipe.augment, train->dataset));
+  LS_TRY(ls_batch_create_training(train->dataset, &recipe, rows, &train->batch));
+  LS_TRY(ls_order_create(&train->view, setup->job->train.seed, setup->job->data.shuffle, &setup->order));
+  for (size_t i = 0; i < 2; i++)
     if (others[i]->dataset)
-      status = ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch);
-  return status;
+      LS_TRY(ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch));
+  return LS_OK;
 }
 
 /* A step has `accumulate` batches, the last one of an epoch perhaps fewer. */
@@ -45,16 +44,12 @@ static uint64_t count_steps(uint64_t n, uint64_t batch_size, uint64_t accumulate
   return (n_batches + accumulate - 1) / accumulate;
 }
 
-static bool layer_has_kind(const ls_layer *layer, const char *kind) {
-  bool found = strcmp(layer->type->name, kind) == 0;
-  for (size_t k = 0; k < layer->n_children; k++) found = found || layer_has_kind(layer->children[k], kind);
-  return found;
-}
-
-static bool has_kind(const ls_model *model, const char *kind) {
-  bool found = false;
-  for (size_t i = 0; i < model->n_layers; i++) found = found || layer_has_kind(model->layers[i], kind);
-  return found;
+static ls_status check_batch_norm(const ls_model *model, size_t batch_size) {
+  for (size_t i = 0; i < model->n_leaves && batch_size == 1; i++)
+    if (strcmp(model->leaves[i].layer->type->name, "batch_norm") == 0)
+      return ls_fail(LS_ERR_CONFIG,
+                     "train.batch_size: 1: batch_norm cannot average over one sample; must be at least 2");
+  return LS_OK;
 }
 
 /* Collective. Creates model, normaliser and batches, for the sizes of the data. */
@@ -65,22 +60,19 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   setup->batch_size = job->train.batch_size ? ls_size_min(job->train.batch_size, n) : n;
   setup->steps_per_epoch = count_steps(n, setup->batch_size, job->train.accumulate);
   ls_status status = ls_schedule_set_length(&job->schedule, setup->steps_per_epoch, job->train.epochs);
-  if (status == LS_OK && setup->batch_size == 1 && has_kind(job->model, "batch_norm"))
-    status = ls_fail(LS_ERR_CONFIG,
-                     "train.batch_size: 1: batch_norm cannot average over one sample; must be at least 2");
   if (status == LS_OK && job->train.reproducible)
     status = ls_comm_tree_create(comm, job->train.lanes, &setup->tree);
-  job->model->max_lanes = job->train.reproducible ? job->train.lanes : 1;
   const uint64_t lanes = job->train.reproducible ? job->train.lanes : 0;
+  job->model->max_lanes = ls_size_max(lanes, 1);
   const size_t most_rows = ls_partition_most_rows(setup->batch_size, lanes, ls_comm_size(comm));
   const size_t rows = ls_size_max(most_rows, LS_EVALUATE_ROWS);
   if (status == LS_OK) status = ls_model_build(job->model, rows);
+  if (status == LS_OK) status = check_batch_norm(job->model, setup->batch_size);
   if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
   if (status == LS_OK && job->data.standardize_targets)
     status = ls_normalizer_add_targets(setup->normalizer, job->model->n_out);
   if (status == LS_OK) status = create_batches(setup, rows);
-  status = ls_comm_agree(comm, status);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm, status));
   return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, &setup->train.view,
                              setup->normalizer);
 }
@@ -106,23 +98,17 @@ static void set_threads(ls_comm *comm, ls_setup *setup) {
 }
 
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
-  *out = NULL;
-  ls_setup *setup = ls_calloc(1, sizeof *setup);
-  ls_status status = ls_comm_agree(comm, setup ? LS_OK : ls_fail_memory("the setup", sizeof *setup));
-  if (status != LS_OK) {
-    free(setup);
-    return status;
+  *out = ls_calloc(1, sizeof **out);
+  ls_status status = ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the setup", sizeof **out));
+  if (status == LS_OK) {
+    (*out)->job = job;
+    ls_comm_set_timeout(comm, job->sync.timeout);
+    set_threads(comm, *out);
+    status = job_open_data(comm, *out);
   }
-  setup->job = job;
-  ls_comm_set_timeout(comm, job->sync.timeout);
-  set_threads(comm, setup);
-  status = job_open_data(comm, setup);
-  if (status == LS_OK) status = set_weights(comm, setup);
-  if (status == LS_OK) status = build(comm, setup);
-  if (status == LS_OK)
-    *out = setup;
-  else
-    ls_setup_destroy(comm, &setup);
+  if (status == LS_OK) status = set_weights(comm, *out);
+  if (status == LS_OK) status = build(comm, *out);
+  if (status != LS_OK) ls_setup_destroy(comm, out);
   return status;
 }
 

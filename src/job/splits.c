@@ -14,27 +14,18 @@ static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, 
 }
 
 static ls_status read_split(ls_comm *comm, const ls_job *job, ls_split *split) {
-  const ls_status status = ls_dataset_read(comm, split->dataset, job->model->n_out);
-  if (status == LS_OK) split->view = ls_view_all(split->dataset);
-  return status;
+  LS_TRY(ls_dataset_read(comm, split->dataset, job->model->n_out));
+  split->view = ls_view_all(split->dataset);
+  return LS_OK;
 }
 
 /* Local. Infers the model's shapes from the inputs, and checks the options that depend on its outputs. */
 static ls_status infer_shapes(ls_job *job, const ls_dataset *dataset) {
   const ls_shape input = ls_dataset_shape(dataset);
-  const ls_status status = ls_model_infer_shapes(job->model, &input);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_model_infer_shapes(job->model, &input));
   job_check_measures(job, job->model->n_out);
   job_check_class_count(job, job->model->n_out);
   return ls_config_status(job->config);
-}
-
-static ls_status fail_split(const ls_job *job, uint64_t n) {
-  return ls_fail(
-      LS_ERR_DATA,
-      "data.validation: %g: selects none or all of the %llu samples of %s; both training and validation "
-      "need at least one",
-      job->data.validation_fraction, (unsigned long long)n, job->data.train);
 }
 
 /* Results on the training samples say nothing about new ones. */
@@ -55,29 +46,34 @@ static ls_status open_validation(ls_comm *comm, ls_setup *setup) {
   ls_split *const train = &setup->train;
   ls_split *const validation = &setup->validation;
   if (data->validation) {
-    const ls_status status =
-        open_split(comm, job, data->validation, "validation", train->dataset->n_features, validation);
-    return status == LS_OK ? read_split(comm, job, validation) : status;
+    LS_TRY(open_split(comm, job, data->validation, "validation", train->dataset->n_features, validation));
+    return read_split(comm, job, validation);
   }
   if (data->validation_fraction <= 0.0) return LS_OK;
   validation->dataset = train->dataset;
   validation->is_shared = true;
   ls_view_split(train->dataset, data->validation_fraction, job->train.seed, &train->view,
                 &validation->view);
-  return train->view.n == 0 || validation->view.n == 0 ? fail_split(job, train->dataset->n_samples) : LS_OK;
+  if (train->view.n > 0 && validation->view.n > 0) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "data.validation: %g: selects none or all of the %llu samples of %s; both training and validation "
+      "need at least one",
+      data->validation_fraction, (unsigned long long)train->dataset->n_samples, data->train);
 }
 
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   ls_split *const train = &setup->train;
-  ls_status status = open_split(comm, job, job->data.train, "train", 0, train);
-  if (status == LS_OK) status = ls_comm_agree(comm, infer_shapes(job, train->dataset));
-  if (status == LS_OK) status = read_split(comm, job, train);
-  if (status == LS_OK) status = open_validation(comm, setup);
-  if (status == LS_OK && job->data.test)
-    status = open_split(comm, job, job->data.test, "test", train->dataset->n_features, &setup->test);
-  if (status == LS_OK && job->data.test) status = read_split(comm, job, &setup->test);
-  if (status == LS_OK) warn_if_same(setup, &setup->validation, "validation");
-  if (status == LS_OK) warn_if_same(setup, &setup->test, "test");
-  return status;
+  LS_TRY(open_split(comm, job, job->data.train, "train", 0, train));
+  LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
+  LS_TRY(read_split(comm, job, train));
+  LS_TRY(open_validation(comm, setup));
+  if (job->data.test) {
+    LS_TRY(open_split(comm, job, job->data.test, "test", train->dataset->n_features, &setup->test));
+    LS_TRY(read_split(comm, job, &setup->test));
+  }
+  warn_if_same(setup, &setup->validation, "validation");
+  warn_if_same(setup, &setup->test, "test");
+  return LS_OK;
 }

@@ -10,7 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-bool rundir_exists(const char *path) {
+bool ls_rundir_exists(const char *path) {
   return access(path, F_OK) == 0;
 }
 
@@ -34,7 +34,7 @@ ls_status rundir_make_folder(const char *path) {
   if (is_folder(path)) return LS_OK;
   char *const parent = parent_of(path);
   if (!parent) return ls_fail_memory("a path", strlen(path));
-  ls_status status = rundir_exists(parent) ? LS_OK : rundir_make_folder(parent);
+  ls_status status = ls_rundir_exists(parent) ? LS_OK : rundir_make_folder(parent);
   const bool made = status == LS_OK && mkdir(path, 0777) == 0;
   if (status == LS_OK && !made &&
       !(errno == EEXIST && is_folder(path))) /* another run may have been faster */
@@ -56,7 +56,7 @@ void rundir_remove_empty(const char *path, size_t kept) {
 
 size_t rundir_existing_part(const char *path) {
   char *folder = ls_strdup(path);
-  while (folder && !rundir_exists(folder) && strcmp(folder, ".") != 0) {
+  while (folder && !ls_rundir_exists(folder) && strcmp(folder, ".") != 0) {
     char *const parent = parent_of(folder);
     free(folder);
     folder = parent;

@@ -6,9 +6,6 @@
 
 /* ------------------------------------------------------------------------ folders */
 
-/* Local. Whether a path exists. */
-bool rundir_exists(const char *path);
-
 /* Local. LS_ERR_OUTPUT with the path and the text of errno. */
 ls_status rundir_fail_path(const char *path);
 
@@ -27,11 +24,12 @@ ls_status rundir_check_folder(const char *path);
 
 /* ----------------------------------------------------------------------- the lock */
 
-/* Local. LS_ERR_OUTPUT if another run uses, or may use, the directory. Does not change anything. */
+/* Local. LS_ERR_OUTPUT if another run uses, or may use, the directory. */
 ls_status rundir_check_free(const ls_rundir *dir);
 
-/* Local. Likewise; then locks the directory, which exists, until rundir_unlock. Takes over the lock of a
- * dead run. LS_ERR_OUTPUT also if the lock cannot be made. Does nothing if this run has it already. */
+/* Local. Locks an existing directory until rundir_unlock, unless this run has locked it already. Takes over
+ * the lock of a dead run. LS_ERR_OUTPUT if another run uses, or may use, the directory, or the lock cannot
+ * be made. */
 ls_status rundir_take_lock(ls_rundir *dir);
 
 /* Local. Removes the lock, if this run owns it. */

@@ -1,9 +1,9 @@
 /* The file `lock` of a run directory, which allows one run at a time.
  *
- * It names its owner and is locked by the kernel through its open file description, which ends with the
- * process in any case. So on one machine the kernel knows whether the owner is alive. Between machines it
- * may not, as not every shared file system supports locks: then the owner is known to be dead only if Slurm
- * has restarted the same job. Otherwise only the owner, or the user, removes the file. */
+ * It names its owner and has a kernel lock, which ends with the process. So on one machine the kernel knows
+ * whether the owner is alive. Between machines it may not, as not every shared file system supports locks:
+ * then the owner is known to be dead only if Slurm has restarted the same job. Otherwise only the owner, or
+ * the user, removes the file. */
 #include "internal.h"
 #include "lockstep/store.h"
 
@@ -48,8 +48,8 @@ static owner this_owner(void) {
   return o;
 }
 
-/* Whether an owner whose lock the kernel would grant us is dead: it ran under this kernel, or on this
- * machine before a reboot, or in this job before a restart. */
+/* Whether an owner whose lock the kernel grants to this process is dead: it ran under this kernel, or on
+ * this machine before a reboot, or in this job before a restart. */
 static bool is_dead(const owner *other) {
   const owner me = this_owner();
   const bool same_boot = strcmp(me.boot, "unknown") != 0 && strcmp(me.boot, other->boot) == 0;
@@ -75,14 +75,6 @@ static bool read_owner(int descriptor, owner *o) {
                 o->since, o->boot, &o->job, &o->start) == 6;
 }
 
-static ls_status fail_busy(const ls_rundir *dir, const owner *o) {
-  return ls_fail(
-      LS_ERR_OUTPUT,
-      "%s: another run is using this directory: process %ld on %s, since %s; wait until it ends, "
-      "stop it, or choose another output",
-      dir->folder, o->pid, o->host, o->since);
-}
-
 static ls_status fail_unsure(const ls_rundir *dir, const owner *o) {
   return ls_fail(
       LS_ERR_OUTPUT,
@@ -91,36 +83,32 @@ static ls_status fail_unsure(const ls_rundir *dir, const owner *o) {
       dir->folder, o->pid, o->host, o->since, dir->lock);
 }
 
-static ls_status fail_unknown(const ls_rundir *dir) {
-  return ls_fail(
-      LS_ERR_OUTPUT,
-      "%s: does not name its owner; if no run is using this directory, remove it and run the same "
-      "command again",
-      dir->lock);
-}
-
 /* Whether the kernel grants the lock (F_OFD_SETLK) or would grant it (F_OFD_GETLK). False if another
  * process has it (errno is EAGAIN), or if the file system has no locks. */
 static bool kernel_lock(int descriptor, int command) {
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-  if (fcntl(descriptor, command, &whole) != 0) {
-    if (errno == EACCES) errno = EAGAIN; /* POSIX allows both */
-    return false;
-  }
-  if (command == F_OFD_GETLK && whole.l_type != F_UNLCK) {
-    errno = EAGAIN;
-    return false;
-  }
-  return true;
+  const bool is_done = fcntl(descriptor, command, &whole) == 0;
+  const bool is_busy = is_done && command == F_OFD_GETLK && whole.l_type != F_UNLCK;
+  if (is_busy || (!is_done && errno == EACCES)) errno = EAGAIN; /* POSIX allows both */
+  return is_done && !is_busy;
 }
 
 /* LS_OK if the owner of a lock is certainly dead. o: the owner */
 static ls_status check_owner(const ls_rundir *dir, int descriptor, int command, owner *o) {
-  if (!read_owner(descriptor, o)) return fail_unknown(dir);
+  if (!read_owner(descriptor, o))
+    return ls_fail(
+        LS_ERR_OUTPUT,
+        "%s: does not name its owner; if no run is using this directory, remove it and run the same "
+        "command again",
+        dir->lock);
   if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(dir, o);
   if (errno != EAGAIN) return fail_unsure(dir, o);
   (void)read_owner(descriptor, o); /* a run that has just taken the lock over */
-  return fail_busy(dir, o);
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: another run is using this directory: process %ld on %s, since %s; wait until it ends, "
+      "stop it, or choose another output",
+      dir->folder, o->pid, o->host, o->since);
 }
 
 /* Whether the descriptor is of the file that has this path now. */
@@ -159,10 +147,9 @@ static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
     const bool is_written = write_owner(dir, *descriptor);
     const bool is_named = is_written && give_name(temporary, dir->lock);
     const bool is_taken = !is_named && (errno == EEXIST || errno == ENOENT);
-    is_made =
-        is_named &&
-        is_file_of(*descriptor, dir->lock); /* not that of the same process number on another machine */
-    *is_gone = is_written && !is_made && (is_named || is_taken) && rundir_exists(dir->folder);
+    /* A process with the same number on another machine uses the same temporary name. */
+    is_made = is_named && is_file_of(*descriptor, dir->lock);
+    *is_gone = is_written && !is_made && (is_named || is_taken) && ls_rundir_exists(dir->folder);
   }
   if (!is_made) (void)rundir_fail_path(dir->lock);
   unlink(temporary);
@@ -215,7 +202,7 @@ static bool is_ours(const ls_rundir *dir) {
 }
 
 ls_status ls_rundir_check_lock(const ls_rundir *dir) {
-  if (!dir->is_locked || is_ours(dir) || !rundir_exists(dir->lock)) return LS_OK;
+  if (!dir->is_locked || is_ours(dir) || !ls_rundir_exists(dir->lock)) return LS_OK;
   return ls_fail(LS_ERR_OUTPUT,
                  "%s: another run owns this lock now, as it was removed or taken over while this run was "
                  "training; this run ends with nothing more written",

@@ -1,4 +1,4 @@
-/* The run directory: its paths, its log, opening it and removing a run. */
+/* The run directory: its paths and log, its creation, the removal of a run. */
 #include "internal.h"
 #include "lockstep/checkpoint.h"
 #include "lockstep/store.h"
@@ -54,7 +54,7 @@ void ls_rundir_destroy(ls_rundir *dir) {
 bool ls_rundir_has_run(const ls_rundir *dir) {
   const char *const own[] = {dir->config, dir->model, dir->checkpoints, dir->metrics, dir->log};
   bool found = false;
-  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) found = found || rundir_exists(own[i]);
+  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) found = found || ls_rundir_exists(own[i]);
   return found;
 }
 
@@ -72,17 +72,11 @@ void ls_rundir_remove_temporaries(const ls_rundir *dir) {
 
 ls_status ls_rundir_remove_run(const ls_rundir *dir) {
   const char *const own[] = {dir->best, dir->model, dir->metrics, dir->diagnostics, dir->log};
-  ls_status status = rundir_exists(dir->checkpoints) ? ls_checkpoint_prune(dir->checkpoints, 0, 0) : LS_OK;
+  ls_status status =
+      ls_rundir_exists(dir->checkpoints) ? ls_checkpoint_prune(dir->checkpoints, 0, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++) status = remove_file(own[i]);
   ls_rundir_remove_temporaries(dir);
   return status;
-}
-
-static ls_status write_text(const char *path, const char *text) {
-  ls_text_file file;
-  const ls_status status = ls_text_begin(&file, path);
-  if (status == LS_OK) fputs(text, file.stream);
-  return ls_text_end(&file, status);
 }
 
 ls_status ls_rundir_open_log(ls_rundir *dir) {
@@ -96,12 +90,14 @@ ls_status ls_rundir_open_log(ls_rundir *dir) {
 }
 
 ls_status ls_rundir_open(ls_rundir *dir, const char *config) {
+  ls_text_file file;
   dir->is_new = !ls_rundir_has_run(dir);
-  ls_status status = rundir_make_folder(dir->checkpoints);
-  if (status == LS_OK) ls_rundir_remove_temporaries(dir);
-  if (status == LS_OK) status = ls_rundir_open_log(dir);
-  if (status == LS_OK) status = write_text(dir->config, config);
-  return status;
+  LS_TRY(rundir_make_folder(dir->checkpoints));
+  ls_rundir_remove_temporaries(dir);
+  LS_TRY(ls_rundir_open_log(dir));
+  const ls_status status = ls_text_begin(&file, dir->config);
+  if (status == LS_OK) fputs(config, file.stream);
+  return ls_text_end(&file, status);
 }
 
 ls_status ls_rundir_abandon(const ls_rundir *dir, ls_status status) {
@@ -116,40 +112,31 @@ ls_status ls_rundir_abandon(const ls_rundir *dir, ls_status status) {
   return status;
 }
 
-bool ls_rundir_has_checkpoints(const ls_rundir *dir) {
-  return rundir_exists(dir->checkpoints);
-}
-
-bool ls_rundir_has_diagnostics(const ls_rundir *dir) {
-  return rundir_exists(dir->diagnostics);
-}
-
 ls_status ls_rundir_check(const char *folder) {
   ls_rundir dir;
   ls_status status = ls_rundir_create(&dir, folder);
   if (status == LS_OK) status = rundir_check_free(&dir);
-  /* A finished run must be reported in a read-only directory, too. */
-  if (status == LS_OK && !rundir_exists(dir.checkpoints)) status = rundir_check_folder(dir.folder);
+  /* A finished run in a read-only directory is not an error. */
+  if (status == LS_OK && !ls_rundir_exists(dir.checkpoints)) status = rundir_check_folder(dir.folder);
   ls_rundir_destroy(&dir);
   return status;
 }
 
 ls_status ls_rundir_lock_existing(ls_rundir *dir) {
-  dir->was_absent = !rundir_exists(dir->folder);
+  dir->was_absent = !ls_rundir_exists(dir->folder);
   if (dir->was_absent) return LS_OK;
   const ls_status status = rundir_check_free(dir);
   if (status != LS_OK || rundir_take_lock(dir) == LS_OK) return status;
   return rundir_check_free(dir); /* another run may have been faster */
 }
 
-/* What the run has read in the directory was read under the lock, unless the directory did not exist then.
- */
+/* The run read the directory under the lock, unless the directory did not exist then. */
 ls_status ls_rundir_lock(ls_rundir *dir) {
   if (dir->is_locked) return LS_OK;
   dir->kept = rundir_existing_part(dir->folder);
-  ls_status status = rundir_make_folder(dir->folder);
-  if (status == LS_OK) status = rundir_take_lock(dir);
-  if (status != LS_OK || !dir->was_absent || !ls_rundir_has_run(dir)) return status;
+  LS_TRY(rundir_make_folder(dir->folder));
+  LS_TRY(rundir_take_lock(dir));
+  if (!dir->was_absent || !ls_rundir_has_run(dir)) return LS_OK;
   return ls_fail(LS_ERR_OUTPUT,
                  "%s: another run began and ended in this directory meanwhile; run the same command again",
                  dir->folder);

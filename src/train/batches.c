@@ -4,25 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In reproducible mode, the metric keeps lanes, and several batches of a step are summed here. */
-static ls_status create_totals(trainer *t) {
-  const ls_job *const job = t->setup->job;
-  train_batches *const b = &t->batches;
-  const ls_status status = ls_metric_keep_lanes(b->metric, t->setup->tree->n_lanes);
-  if (status != LS_OK || job->train.accumulate == 1) return status;
-  b->total_grads = ls_calloc(job->model->n_params, sizeof *b->total_grads);
-  b->total_sums = ls_calloc(b->metric->n_sums, sizeof *b->total_sums);
-  return b->total_grads && b->total_sums
-             ? LS_OK
-             : ls_fail_memory("the gradient of several batches", job->model->n_params * sizeof(float));
+ls_status train_create_metric(const trainer *t, ls_metric **out) {
+  const ls_setup *const setup = t->setup;
+  LS_TRY(ls_metric_create(setup->job->task, setup->job->model->n_out, false, out));
+  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, *out);
+  return LS_OK;
 }
 
 ls_status train_batches_create(trainer *t) {
-  const ls_setup *const setup = t->setup;
-  const ls_job *const job = setup->job;
-  LS_TRY(ls_metric_create(job->task, job->model->n_out, false, &t->batches.metric));
-  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->batches.metric);
-  return setup->tree ? create_totals(t) : LS_OK;
+  const ls_job *const job = t->setup->job;
+  train_batches *const b = &t->batches;
+  LS_TRY(train_create_metric(t, &b->metric));
+  if (!t->setup->tree) return LS_OK;
+  LS_TRY(ls_metric_keep_lanes(b->metric, t->setup->tree->n_lanes));
+  if (job->train.accumulate == 1) return LS_OK;
+  b->total_grads = ls_calloc(job->model->n_params, sizeof *b->total_grads);
+  b->total_sums = ls_calloc(b->metric->n_sums, sizeof *b->total_sums);
+  if (b->total_grads && b->total_sums) return LS_OK;
+  return ls_fail_memory("the gradient of several batches", job->model->n_params * sizeof(float));
 }
 
 void train_batches_destroy(trainer *t) {
@@ -33,13 +32,13 @@ void train_batches_destroy(trainer *t) {
 
 /* Gathers this rank's rows of a global batch that begins at a position of the epoch. */
 static void gather(trainer *t, uint64_t position, const ls_partition *partition) {
-  const train_timer timer = train_time(t);
+  const double start = ls_clock();
   const ls_split *const split = &t->setup->train;
   const size_t rows = partition->lanes[partition->n_lanes];
   ls_order_samples(t->setup->order, position + partition->first, rows, split->batch->samples);
   ls_batch_gather_training(split->batch, split->dataset, t->setup->normalizer, t->progress.seed,
                            t->progress.epoch, rows);
-  train_add_data(t, timer);
+  t->times.data += ls_clock() - start;
 }
 
 /* For layers that need sums over the whole batch. */
@@ -110,20 +109,14 @@ static void accumulate_grads(trainer *t, bool is_first) {
   ls_math_add_scaled(model->n_params, 1.0F, model->grads, b->total_grads);
 }
 
-/* Copies the totals to where the step expects them. */
-static void copy_totals(const trainer *t) {
-  const ls_model *const model = t->setup->job->model;
-  const train_batches *const b = &t->batches;
-  memcpy(model->grads, b->total_grads, model->n_params * sizeof *model->grads);
-  memcpy(b->metric->sums, b->total_sums, b->metric->n_sums * sizeof *b->total_sums);
-}
-
 uint64_t train_run_batches(trainer *t) {
   const ls_setup *const setup = t->setup;
+  const ls_model *const model = setup->job->model;
+  const train_batches *const b = &t->batches;
   const uint64_t n_batches = setup->job->train.accumulate;
   const uint64_t n = setup->train.view.n;
   const uint64_t first = t->progress.epoch_samples;
-  const bool has_totals = t->batches.total_grads != NULL;
+  const bool has_totals = b->total_grads != NULL;
   uint64_t position = first;
   t->sync->rows = ls_size_min(setup->batch_size * n_batches, n - first);
   for (uint64_t k = 0; k < n_batches && position < n; k++) {
@@ -135,6 +128,9 @@ uint64_t train_run_batches(trainer *t) {
     run_batch(t, &partition, k > 0 && !has_totals, k + 1 == n_batches || position == n);
     if (has_totals) accumulate_grads(t, k == 0);
   }
-  if (has_totals) copy_totals(t);
+  if (has_totals) { /* the step reads them from the model and the metric */
+    memcpy(model->grads, b->total_grads, model->n_params * sizeof *model->grads);
+    memcpy(b->metric->sums, b->total_sums, b->metric->n_sums * sizeof *b->total_sums);
+  }
   return position - first;
 }

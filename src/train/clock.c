@@ -11,19 +11,10 @@ void train_add_total(trainer *t, train_timer timer) {
   t->times.total += seconds;
 }
 
-void train_add_data(trainer *t, train_timer timer) {
-  t->times.data += ls_clock() - timer.start;
-}
-
 void train_add_compute(trainer *t, train_timer timer) {
   t->times.compute += ls_clock() - timer.start - (t->sync->seconds - timer.communication);
 }
 
 void train_reset_times(trainer *t) {
   t->times = (train_times){.communication = t->sync->seconds};
-}
-
-void train_end_epoch_seconds(trainer *t) {
-  t->progress.total_seconds += t->progress.epoch_seconds;
-  t->progress.epoch_seconds = 0.0;
 }

@@ -30,28 +30,24 @@ static ls_status fail_differs(const char *path, const char *difference) {
       path, difference);
 }
 
-/* A validation split determines the training data; a validation file does not. */
-static ls_status check_split(const char *path, const ls_job *now, const ls_job *then) {
-  if (now->data.validation_fraction == then->data.validation_fraction) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG,
-                 "%s: cannot resume with this config: data.validation is %g, not %g as in the checkpoint; "
-                 "restore the value, or start a new run with a different output or --overwrite",
-                 path, now->data.validation_fraction, then->data.validation_fraction);
-}
-
 /* `position`: the progress of the checkpoint. */
 static ls_status check_config(const trainer *t, const ls_modelfile *saved, const ls_progress *position) {
   ls_job *then = NULL;
   const ls_job *const now = t->setup->job;
   char difference[300];
   const char *const path = ls_store_path(saved->store);
-  ls_status status = ls_job_create_saved(saved->config, path, &then);
-  if (status != LS_OK) return status;
+  ls_status status = LS_OK;
+  LS_TRY(ls_job_create_saved(saved->config, path, &then));
   const size_t n_keys = sizeof fixed_keys / sizeof fixed_keys[0] - (position->epoch_samples == 0);
   for (size_t i = 0; status == LS_OK && i < n_keys; i++)
     if (ls_node_differ(find(now, fixed_keys[i]), find(then, fixed_keys[i]), difference, sizeof difference))
       status = fail_differs(path, difference);
-  if (status == LS_OK) status = check_split(path, now, then);
+  /* A validation split determines the training data; a validation file does not. */
+  if (status == LS_OK && now->data.validation_fraction != then->data.validation_fraction) {
+    snprintf(difference, sizeof difference, "data.validation is %g, not %g", now->data.validation_fraction,
+             then->data.validation_fraction);
+    status = fail_differs(path, difference);
+  }
   ls_job_destroy(&then);
   return status;
 }
@@ -64,15 +60,14 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
     return ls_fail(LS_ERR_MODEL,
                    "%s: is a model, not a checkpoint: without an optimizer's state it cannot be resumed",
                    path);
-  ls_status status = ls_checkpoint_read_progress(saved, &then);
-  if (status == LS_OK) status = check_config(t, saved, &then);
-  if (status == LS_OK && !ls_digest_equal(then.data, now))
-    return ls_fail(
-        LS_ERR_DATA,
-        "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
-        (unsigned long long)then.data.high, (unsigned long long)then.data.low, t->setup->job->data.train,
-        (unsigned long long)now.high, (unsigned long long)now.low);
-  return status;
+  LS_TRY(ls_checkpoint_read_progress(saved, &then));
+  LS_TRY(check_config(t, saved, &then));
+  if (ls_digest_equal(then.data, now)) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
+      (unsigned long long)then.data.high, (unsigned long long)then.data.low, t->setup->job->data.train,
+      (unsigned long long)now.high, (unsigned long long)now.low);
 }
 
 ls_digest train_validation_digest(const trainer *t) {

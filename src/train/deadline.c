@@ -25,10 +25,6 @@ void train_set_deadline(trainer *t) {
   t->deadline.at = ls_clock() + limit - fmax(elapsed, 0.0);
 }
 
-void train_record_step_time(trainer *t, double seconds) {
-  t->deadline.longest_step = fmax(t->deadline.longest_step, seconds);
-}
-
 bool train_check_deadline(trainer *t) {
   train_deadline *const d = &t->deadline;
   if (d->at <= 0.0) return false;

@@ -1,14 +1,16 @@
 /* Diagnostics of each layer after an epoch, on a fixed sample of the training data: the norms of its
  * gradient and parameters, and the units that have stopped learning.
  *
- *   gradient_norm  ||dL/dw|| of the mean loss, over all parameters of the layer, without penalties and
- * class weights weight_norm    ||w|| ratio          of the two saturated      fraction of sigmoid and tanh
- * outputs with a derivative below 1 % of its maximum dead           fraction of ReLU units that are 0 for
- * every sample */
+ * - gradient_norm: ||dL/dw|| of the mean loss, over all parameters, without penalties and class weights
+ * - weight_norm: ||w||
+ * - ratio: of these two
+ * - saturated: fraction of sigmoid and tanh outputs with a derivative below 1 % of its maximum
+ * - dead: fraction of ReLU units that are 0 for every sample */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SAMPLES 256
 
@@ -22,11 +24,10 @@ struct train_diagnostics {
   ls_batch *batch;  /* owned */
   ls_order *order;  /* of the samples to measure; owned */
   diagnosis *table; /* (n_leaves), owned */
-  double *counts; /* (n_counts), owned: for each leaf, saturated outputs, then outputs of each unit that are
-                     not 0 */
+  double *counts;   /* (n_counts), owned: of each leaf, saturated outputs, then nonzero ones of each unit */
   size_t n_counts;
-  double first_gradient,
-      first_weight; /* norms after the first epoch of this process, but at least usual ones */
+  /* Norms after the first epoch of this process, but at least usual ones. */
+  double first_gradient, first_weight;
   bool has_warned_vanishing, has_warned_dead, has_warned_exploding;
 };
 
@@ -42,23 +43,16 @@ void train_diagnostics_destroy(train_diagnostics **out) {
 
 ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **out) {
   const ls_model *const model = setup->job->model;
-  train_diagnostics *d = ls_calloc(1, sizeof *d);
-  *out = NULL;
+  train_diagnostics *const d = *out = ls_calloc(1, sizeof *d);
   if (!d) return ls_fail_memory("the diagnostics", sizeof *d);
   for (size_t i = 0; i < model->n_leaves; i++) d->n_counts += 1 + model->leaves[i].layer->n_out;
   d->table = ls_calloc(model->n_leaves, sizeof *d->table);
   d->counts = ls_calloc(d->n_counts, sizeof *d->counts);
-  ls_status status =
-      d->table && d->counts ? LS_OK : ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
-  if (status == LS_OK) status = ls_batch_create(setup->train.dataset, SAMPLES, &d->batch);
-  if (status == LS_OK)
-    status = ls_order_create(&setup->train.view, setup->job->train.seed, true, &d->order);
-  if (status == LS_OK) ls_order_begin(d->order, 0);
-  if (status == LS_OK)
-    *out = d;
-  else
-    train_diagnostics_destroy(&d);
-  return status;
+  if (!d->table || !d->counts) return ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
+  LS_TRY(ls_batch_create(setup->train.dataset, SAMPLES, &d->batch));
+  LS_TRY(ls_order_create(&setup->train.view, setup->job->train.seed, true, &d->order));
+  ls_order_begin(d->order, 0);
+  return LS_OK;
 }
 
 /* ------------------------------------------------------------------- measuring */
@@ -120,7 +114,7 @@ static void measure(trainer *t, train_diagnostics *d) {
   ls_partition_rows(t->comm, setup->tree, samples, &partition);
   train_probe(t, d->order, d->batch, &partition);
   double *counts = d->counts;
-  for (size_t i = 0; i < d->n_counts; i++) counts[i] = 0.0;
+  memset(counts, 0, d->n_counts * sizeof *counts);
   for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++)
     count_units(model->leaves[i].layer, partition.lanes[partition.n_lanes], counts);
   ls_step step = {.weight = ls_metric_weight(t->batches.metric), .sums = t->batches.metric->sums};
@@ -157,9 +151,8 @@ static void warn_vanishing(const ls_model *model, train_diagnostics *d) {
   d->has_warned_vanishing = true;
   ls_log(LS_LOG_WARNING,
          "the gradient vanishes: that of %s is %.1e times that of %s, so the first layers do not learn; "
-         "use relu "
-         "with he_normal, batch_norm before the activations, or residual blocks (diagnostics.csv lists all "
-         "layers)",
+         "use relu with he_normal, batch_norm before the activations, or residual blocks (diagnostics.csv "
+         "lists all layers)",
          model->leaves[first].path, ratio, model->leaves[last].path);
 }
 
@@ -193,17 +186,12 @@ static void warn_exploding(const ls_model *model, train_diagnostics *d, uint64_t
   ls_log(
       LS_LOG_WARNING,
       "epoch %llu: norms grow without bound: the gradient's from %.3g to %.3g, the parameters' from %.3g "
-      "to "
-      "%.3g; use a lower learning rate (lockstep lr-find), train.clip_grad_norm, or optimizer.weight_decay",
+      "to %.3g; use a lower learning rate (lockstep lr-find), train.clip_grad_norm, or "
+      "optimizer.weight_decay",
       (unsigned long long)epoch, d->first_gradient, gradient, d->first_weight, weight);
 }
 
 /* ------------------------------------------------------------------------ files */
-
-static void print_number(FILE *file, double value) {
-  putc(',', file);
-  if (!isnan(value)) fprintf(file, "%.6g", value);
-}
 
 /* Rank 0: the epoch's rows. */
 static ls_status write_rows(const trainer *t, const train_diagnostics *d) {
@@ -213,11 +201,12 @@ static ls_status write_rows(const trainer *t, const train_diagnostics *d) {
   for (size_t i = 0; status == LS_OK && i < model->n_leaves; i++) {
     const diagnosis *const row = &d->table[i];
     fprintf(file, "%llu,%s", (unsigned long long)t->progress.epoch, model->leaves[i].path);
-    print_number(file, row->gradient_norm);
-    print_number(file, row->weight_norm);
-    print_number(file, row->gradient_norm / row->weight_norm);
-    print_number(file, row->saturated);
-    print_number(file, row->dead);
+    const double values[] = {row->gradient_norm, row->weight_norm, row->gradient_norm / row->weight_norm,
+                             row->saturated, row->dead};
+    for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
+      putc(',', file);
+      if (!isnan(values[k])) fprintf(file, "%.6g", values[k]);
+    }
     putc('\n', file);
   }
   return status == LS_OK ? ls_rundir_end_rows(t->dir.diagnostics, file) : status;

@@ -3,19 +3,6 @@
 
 #include <math.h>
 
-ls_status train_epochs_create(trainer *t) {
-  const ls_setup *const setup = t->setup;
-  const ls_job *const job = setup->job;
-  LS_TRY(ls_metric_create(job->task, job->model->n_out, false, &t->metric));
-  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, t->metric);
-  return ls_measures_create_metric(t->comm, setup, &t->evaluation);
-}
-
-void train_epochs_destroy(trainer *t) {
-  ls_metric_destroy(&t->metric);
-  ls_metric_destroy(&t->evaluation);
-}
-
 /* Collective. Fills t->evaluation from a split. */
 static void evaluate(trainer *t, const ls_split *split) {
   const ls_setup *const setup = t->setup;
@@ -34,7 +21,7 @@ static void make_row(trainer *t, train_row *out) {
   for (int i = 0; i < out->n; i++) row[i] = NAN;
   row[LS_COLUMN_EPOCH] = (double)t->progress.epoch;
   row[LS_COLUMN_STEP] = (double)t->progress.step;
-  row[LS_COLUMN_LR] = t->rate.last;
+  row[LS_COLUMN_LR] = t->last_lr;
   row[LS_COLUMN_TRAIN_LOSS] = ls_metric_loss(t->metric);
   row[LS_COLUMN_TRAIN_QUALITY] = ls_metric_quality(t->metric);
   row[LS_COLUMN_SECONDS] = t->progress.epoch_seconds;
@@ -61,14 +48,16 @@ static ls_status append_row(const char *path, const train_row *row) {
 }
 
 ls_status train_reset_rows(const trainer *t) {
+  static const char *const diagnostics[] = {"epoch", "layer",     "gradient_norm", "weight_norm",
+                                            "ratio", "saturated", "dead"};
+  const size_t n_diagnostics = sizeof diagnostics / sizeof diagnostics[0];
   const ls_job *const job = t->setup->job;
   const char *names[LS_COLUMNS_MAX];
   const int n = ls_columns_count(job);
   for (int i = 0; i < n; i++) names[i] = ls_column_name(job, i);
-  const ls_status status = ls_rundir_reset_metrics(&t->dir, names, (size_t)n, t->progress.epoch);
-  const bool has_diagnostics = job->train.diagnostics || ls_rundir_has_diagnostics(&t->dir);
-  return status == LS_OK && has_diagnostics ? ls_rundir_reset_diagnostics(&t->dir, t->progress.epoch)
-                                            : status;
+  LS_TRY(ls_rundir_reset_rows(t->dir.metrics, names, (size_t)n, t->progress.epoch));
+  if (!job->train.diagnostics && !ls_rundir_exists(t->dir.diagnostics)) return LS_OK;
+  return ls_rundir_reset_rows(t->dir.diagnostics, diagnostics, n_diagnostics, t->progress.epoch);
 }
 
 /* ----------------------------------------------------------------------- the epoch */
@@ -84,19 +73,17 @@ static ls_status check_validation(const trainer *t, const train_row *row) {
 
 ls_status train_end_epoch(trainer *t) {
   train_row row = {0};
-  ls_status status = train_check_state(t);
-  if (status != LS_OK) return status;
+  LS_TRY(train_check_state(t));
   t->progress.epoch++;
   t->progress.epoch_samples = 0;
   make_row(t, &row);
   ls_metric_reset(t->metric);
-  train_end_epoch_seconds(t);
-  status = check_validation(t, &row);
-  if (status != LS_OK) return status;
+  t->progress.total_seconds += t->progress.epoch_seconds;
+  t->progress.epoch_seconds = 0.0;
+  LS_TRY(check_validation(t, &row));
   train_update_monitor(t, &row);
   train_report_epoch(t, &row);
-  status = train_diagnose(t);
-  if (status != LS_OK) return status;
+  LS_TRY(train_diagnose(t));
   train_reset_times(t);
   return ls_comm_agree(t->comm, t->is_root ? append_row(t->dir.metrics, &row) : LS_OK);
 }
@@ -120,10 +107,9 @@ ls_status train_test(trainer *t) {
   ls_status status = ls_comm_agree(t->comm, t->is_root ? ls_modelfile_open(t->dir.model, &saved) : LS_OK);
   if (status == LS_OK)
     status = ls_checkpoint_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
-  if (status == LS_OK) {
-    evaluate(t, &setup->test);
-    report_test(t);
-  }
   ls_modelfile_close(&saved);
-  return status;
+  LS_TRY(status);
+  evaluate(t, &setup->test);
+  report_test(t);
+  return LS_OK;
 }

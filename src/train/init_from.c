@@ -45,20 +45,15 @@ static void add_name(name_list *list, const char *path, const char *reason) {
 
 /* ------------------------------------------------------------------------ weights */
 
-static bool is_requested(const reader *r, const ls_segment *segment) {
-  const bool *const layers = r->options->init_layers;
-  return !layers || layers[strtoull(segment->path, NULL, 10)];
-}
-
 static ls_status read_block(const reader *r, const ls_segment *segment, float *values, block *out) {
   *out = (block){.segment = segment};
-  if (!is_requested(r, segment)) {
+  const bool *const layers = r->options->init_layers;
+  if (layers && !layers[strtoull(segment->path, NULL, 10)]) {
     ls_append(out->reason, REASON_MAX, "not in --init-layers");
     return LS_OK;
   }
-  const ls_status status =
-      ls_modelfile_read_block(r->saved, segment, values + segment->offset, out->reason, sizeof out->reason);
-  if (status != LS_OK || out->reason[0] == '\0' || !r->options->init_layers) return status;
+  LS_TRY(ls_modelfile_read_block(r->saved, segment, values + segment->offset, out->reason, REASON_MAX));
+  if (out->reason[0] == '\0' || !layers) return LS_OK;
   return ls_fail(LS_ERR_MODEL, "%s: --init-layers: cannot use /model/%s: %s", r->result->source,
                  segment->path, out->reason);
 }
@@ -81,25 +76,23 @@ static ls_status read_layer(reader *r, const ls_leaf *leaf, const ls_segment *st
   block blocks[LS_LAYER_PARAMS_MAX + LS_LAYER_STATES_MAX];
   const ls_model *const model = r->model;
   size_t n = 0;
-  ls_status status = LS_OK;
-  for (size_t i = 0; status == LS_OK && i < leaf->layer->n_params; i++)
-    status = read_block(r, &model->segments[leaf->segment + i], model->params, &blocks[n++]);
-  for (size_t i = 0; status == LS_OK && i < leaf->layer->n_states; i++)
-    status = read_block(r, &states[i], model->state, &blocks[n++]);
-  if (status == LS_OK && n > 0) list_layer(r, leaf, blocks, n);
-  return status;
+  for (size_t i = 0; i < leaf->layer->n_params; i++)
+    LS_TRY(read_block(r, &model->segments[leaf->segment + i], model->params, &blocks[n++]));
+  for (size_t i = 0; i < leaf->layer->n_states; i++)
+    LS_TRY(read_block(r, &states[i], model->state, &blocks[n++]));
+  if (n > 0) list_layer(r, leaf, blocks, n);
+  return LS_OK;
 }
 
 /* In the order of the config; segments are in the opposite order. */
 static ls_status read_layers(reader *r) {
   const ls_model *const model = r->model;
   const ls_segment *states = model->state_segments + model->n_state_segments;
-  ls_status status = LS_OK;
-  for (size_t i = 0; status == LS_OK && i < model->n_leaves; i++) {
+  for (size_t i = 0; i < model->n_leaves; i++) {
     states -= model->leaves[i].layer->n_states;
-    status = read_layer(r, &model->leaves[i], states);
+    LS_TRY(read_layer(r, &model->leaves[i], states));
   }
-  return status;
+  return LS_OK;
 }
 
 /* ------------------------------------------------------------------------- inputs */
@@ -142,22 +135,19 @@ static const char *list_text(name_list *list) {
   return list->text;
 }
 
-static ls_status fail_nothing(const trainer *t, train_initial_weights *result) {
-  return ls_fail(LS_ERR_MODEL, "%s: none of its weights fit the model of %s: %s", result->source,
-                 t->setup->job->train.output,
-                 result->random.n > 0 ? list_text(&result->random) : "the latter has no weights");
-}
-
 /* Rank 0's work. */
 static ls_status read_weights(trainer *t, const ls_train_options *options) {
   ls_modelfile *saved = NULL;
-  t->initial = ls_calloc(1, sizeof *t->initial);
-  if (!t->initial) return ls_fail_memory("the list of weights", sizeof *t->initial);
-  t->initial->source = options->init_from;
+  train_initial_weights *const result = t->initial = ls_calloc(1, sizeof *result);
+  if (!result) return ls_fail_memory("the list of weights", sizeof *result);
+  result->source = options->init_from;
   ls_status status = ls_modelfile_open(options->init_from, &saved);
-  reader r = {.saved = saved, .options = options, .model = t->setup->job->model, .result = t->initial};
+  reader r = {.saved = saved, .options = options, .model = t->setup->job->model, .result = result};
   if (status == LS_OK) status = read_layers(&r);
-  if (status == LS_OK && t->initial->read.n == 0) status = fail_nothing(t, t->initial);
+  if (status == LS_OK && result->read.n == 0)
+    status = ls_fail(LS_ERR_MODEL, "%s: none of its weights fit the model of %s: %s", result->source,
+                     t->setup->job->train.output,
+                     result->random.n > 0 ? list_text(&result->random) : "the latter has no weights");
   if (status == LS_OK) status = check_inputs(&r, t->setup->normalizer);
   ls_modelfile_close(&saved);
   return status;

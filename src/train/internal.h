@@ -1,6 +1,6 @@
-/* The state of a training run, divided by duty, and the functions shared by the files of train.
+/* The state of a training run, and the functions shared by the files of train.
  *
- * Each part of the trainer is written by the file that is named with it; other files read it. */
+ * Only the file that is named with a part of the trainer writes it; other files read it. */
 #ifndef LOCKSTEP_TRAIN_INTERNAL_H
 #define LOCKSTEP_TRAIN_INTERNAL_H
 
@@ -26,15 +26,9 @@ typedef struct train_batches {
   double *total_sums; /* (n_sums), owned, likewise */
 } train_batches;
 
-/* rate.c: the learning rate. */
-typedef struct train_rate {
-  double fixed; /* replaces the schedule's rate; 0: the schedule's */
-  double last;  /* of the latest step */
-} train_rate;
-
 /* clock.c: the time spent in the current epoch by this process, in seconds. */
 typedef struct train_times {
-  double total, compute, data; /* total includes the others */
+  double total, compute, data; /* total includes the others; data: batches.c */
   double communication;        /* of the sync when the epoch began */
 } train_times;
 
@@ -42,11 +36,11 @@ typedef struct train_times {
 typedef struct train_deadline {
   double at;                         /* rank 0; 0: none */
   bool is_near;                      /* rank 0: the run must stop */
-  double longest_step, longest_turn; /* so far in this process */
+  double longest_step, longest_turn; /* so far in this process; longest_step: step.c */
   double turn_began;
 } train_deadline;
 
-/* save.c: what has been saved. */
+/* save.c: the saved files. */
 typedef struct train_saves {
   ls_saver *saver;     /* owned by rank 0; NULL elsewhere and if nothing is written */
   uint64_t step;       /* of the newest checkpoint, which may still be being written; UINT64_MAX: none */
@@ -75,12 +69,13 @@ typedef struct trainer {
   bool is_resumed;       /* resume.c: the run continues from a checkpoint */
   bool lacks_model;      /* best.c: rank 0: best.h5 exists, but model.h5 must be made from it */
   bool is_stopping;      /* step.c: a rank was asked to stop */
+  double fixed_lr;       /* mode.c, lr_find.c: replaces the learning rate of the schedule; 0: unused */
+  double last_lr;        /* step.c: of the latest step */
   float *kept_state;     /* skip.c: (n_state), owned: the model's state before the step; NULL: unused */
   bool has_warned;       /* monitor.c: of a monitored column without a value */
   ls_metric *metric;     /* epoch.c: owned; the sums of the epoch's steps */
   ls_metric *evaluation; /* epoch.c: owned; the sums of the latest evaluation */
   train_batches batches;
-  train_rate rate;
   train_times times;
   train_deadline deadline;
   train_saves saves;
@@ -91,8 +86,8 @@ typedef struct trainer {
 
 /* --------------------------------------------------------------------- trainer.c */
 
-/* Collective. Creates what steps and epochs need, except for the optimizer's state: see train_choose_mode.
- * Steps allocate nothing after that. train_destroy is necessary after a failure too. */
+/* Collective. Allocates all that steps and epochs need, except for the optimizer's state, which
+ * train_choose_mode allocates. The caller calls train_destroy, after a failure too. */
 ls_status train_create(trainer *t, ls_comm *comm, ls_setup *setup);
 void train_destroy(trainer *t);
 
@@ -100,19 +95,11 @@ void train_destroy(trainer *t);
  * processors may round differently. */
 void train_initialise(trainer *t);
 
-/* Local. Whether the config asks for no more steps. */
-bool train_is_finished(const trainer *t);
-
-/* ------------------------------------------------------------------------ rate.c */
-
 /* Local. The learning rate of the next step. */
 double train_lr(const trainer *t);
 
-/* Local. Replaces the learning rates of the schedule; 0: uses them again. */
-void train_fix_lr(trainer *t, double lr);
-
-/* Local. Records the learning rate of a step that was taken. */
-void train_record_lr(trainer *t, double lr);
+/* Local. Whether the run needs no more steps. */
+bool train_is_finished(const trainer *t);
 
 /* ----------------------------------------------------------------------- clock.c */
 
@@ -124,40 +111,35 @@ typedef struct train_timer {
 /* Local. Starts a timer. */
 train_timer train_time(const trainer *t);
 
-/* Local. Adds the time since then: all of it to the epoch and to its total; all of it to the time for data;
- * all but the communication to the time for computing. */
+/* Local. Adds the time since the start of a timer to the epoch's total, or without the communication to its
+ * time for computing. */
 void train_add_total(trainer *t, train_timer timer);
-void train_add_data(trainer *t, train_timer timer);
 void train_add_compute(trainer *t, train_timer timer);
 
 /* Local. Starts the times of an epoch. */
 void train_reset_times(trainer *t);
-
-/* Local. Adds the epoch's seconds to those of the run, and starts those of the next epoch. */
-void train_end_epoch_seconds(trainer *t);
 
 /* -------------------------------------------------------------------- deadline.c */
 
 /* Local. Starts the clock of train.max_time, if it is set. */
 void train_set_deadline(trainer *t);
 
-/* Local. Records the duration of a step, for train_check_deadline. */
-void train_record_step_time(trainer *t, double seconds);
-
-/* Local, before a step, on rank 0. Returns and notes whether the run must stop after this step to be
- * finished by the deadline. Otherwise the time until the next call (a turn: a step, and perhaps the end of
- * an epoch with evaluation and the copy of a checkpoint) must still fit, then some steps, the save in
- * progress, model.h5 and the last checkpoint. The longest durations of this process are used for these;
- * before the first save, saving is taken to run at 50 MB/s. */
+/* Local, before a step, on rank 0. Returns and records whether the run must stop after this step to end
+ * before the deadline. It need not if there is time for a turn, i.e. all until the next call (a step, and
+ * perhaps the end of an epoch), then some steps and three saves. Estimates these by the longest durations
+ * in this process; before the first save, by a speed of 50 MB/s. */
 bool train_check_deadline(trainer *t);
 
 /* --------------------------------------------------------------------- batches.c */
 
+/* Local. Creates a metric for loss and accuracy (R2) on the training data. */
+ls_status train_create_metric(const trainer *t, ls_metric **out);
+
 ls_status train_batches_create(trainer *t);
 void train_batches_destroy(trainer *t);
 
-/* Collective. Forward and backward of the batches of the next step, of which the end of an epoch has fewer.
- * Fills the model's gradient and the step's metric. Returns the number of samples of all ranks. */
+/* Collective. Forward and backward of the batches of the next step. Fills the model's gradient and the
+ * step's metric. Returns the number of samples of all ranks. */
 uint64_t train_run_batches(trainer *t);
 
 /* Collective. Forward and backward of a partition of training samples, in the given order, without dropout,
@@ -182,36 +164,30 @@ ls_status train_enable_skips(trainer *t);
 /* Local. Keeps the state that train_skip_step restores. */
 void train_keep_state(trainer *t);
 
-/* Local, with the same result on all ranks. Skips a step that was not finite, after which parameters and
- * optimizer are unchanged. LS_ERR_NUMERIC, based on ls_message(), if the run must end. */
+/* Local, with the same result on all ranks. Skips a step that was not finite, and restores the state of
+ * train_keep_state. LS_ERR_NUMERIC, with a message based on ls_message(), if the run must end. */
 ls_status train_skip_step(trainer *t);
 
 /* ------------------------------------------------------------------------ mode.c */
 
-/* Collective. Chooses how gradients are summed and creates the optimizer's state for that: as in the
- * config, else as `saved` (LS_SYNC_AUTO: unknown), else the fastest in a trial. Parameters and state must
- * be set after it. */
+/* Collective. Sets the mode in which gradients are summed: that of the config, else `saved` unless it is
+ * LS_SYNC_AUTO, else the fastest in a trial. Creates the optimizer's state for it. Overwrites parameters
+ * and state of the model. */
 ls_status train_choose_mode(trainer *t, ls_sync_mode saved);
 
 /* --------------------------------------------------------------------- monitor.c */
 
-/* Local. After an epoch: updates the best epoch, early stopping and the plateau schedule from its row, with
- * the same result on all ranks. Ties go to the earlier epoch. */
+/* Local, with the same result on all ranks. Updates the best epoch, early stopping and the plateau schedule
+ * from the row of an epoch. Of equal epochs, the earliest is the best. */
 void train_update_monitor(trainer *t, const train_row *row);
 
 /* Local. Resets early stopping and the plateau, when a different column is monitored from now on. */
 void train_reset_monitor(trainer *t);
 
-/* Local. Forgets the best epoch. */
-void train_forget_best(trainer *t);
-
 /* Local. Whether early stopping ends the run. */
 bool train_is_stopped_early(const trainer *t);
 
 /* ----------------------------------------------------------------------- epoch.c */
-
-ls_status train_epochs_create(trainer *t);
-void train_epochs_destroy(trainer *t);
 
 /* Collective. After the last step of an epoch: evaluation, monitor, diagnostics, row of metrics.csv. */
 ls_status train_end_epoch(trainer *t);
@@ -224,42 +200,38 @@ ls_status train_test(trainer *t);
 
 /* ------------------------------------------------------------------------ save.c */
 
-/* Local. Creates the saver of rank 0. */
-ls_status train_saves_create(trainer *t);
-
-/* Local. Records the state of a checkpoint as saved, or (newest == false) as still to be saved. */
+/* Local. Records the best epoch and, if is_newest, also this step as saved. */
 void train_record_saved(trainer *t, bool is_newest);
 
 /* Local. Whether the best epoch has not been saved yet. */
 bool train_has_unsaved_best(const trainer *t);
 
-/* Collective. Verifies the state before it is saved. LS_ERR_INTERNAL if the ranks hold different
- * parameters, LS_ERR_NUMERIC if a parameter or a number of the optimizer's state is not finite,
- * LS_ERR_OUTPUT if the run has lost its lock. */
+/* Collective. Verifies the state before it is saved. LS_ERR_INTERNAL if parameters differ between ranks,
+ * LS_ERR_NUMERIC if parameters or optimizer state are not finite, LS_ERR_OUTPUT if the lock is lost. */
 ls_status train_check_state(trainer *t);
 
-/* Collective. Makes rank 0's saver publish this step, unless it has been published. After the best epoch so
- * far, model.h5 (if there is validation) and best.h5 precede the checkpoint, which refers to them. Returns
- * the failure of an earlier save; a failure of this one is returned later. */
+/* Collective. Starts to save this step, unless it is saved. After the best epoch so far, model.h5 (if there
+ * is validation) and best.h5 precede the checkpoint, which refers to them. Returns the failure of an
+ * earlier save; a later call returns that of this one. */
 ls_status train_save_checkpoint(trainer *t);
 
 /* Collective. Waits for the save in progress and returns its status on all ranks. LS_ERR_OUTPUT. */
 ls_status train_wait_for_saves(trainer *t);
 
-/* Collective. At the end of a run: saves the checkpoint, best.h5 and, if no epoch has set it, model.h5, and
- * waits for them. */
+/* Collective. At the end of a run: saves the checkpoint, best.h5 and, unless an earlier epoch is the best,
+ * model.h5, and waits for them. */
 ls_status train_save_final(trainer *t);
 
 /* ----------------------------------------------------------------------- space.c */
 
-/* Local, on rank 0. LS_ERR_OUTPUT if there is no space for the files that will certainly be saved; warns if
- * there is not enough for all that may be kept. */
+/* Local, on rank 0. LS_ERR_OUTPUT if there is no space for one checkpoint and model.h5; warns if there is
+ * too little for all checkpoints that may exist at a time. */
 ls_status train_check_space(const trainer *t, bool overwrites);
 
 /* ---------------------------------------------------------------------- resume.c */
 
 /* Collective. Starts a new run or resumes one: sets parameters, optimizer and progress. *is_complete (false
- * before): the run was finished already, and its model is there. */
+ * before): the run is finished, and model.h5 exists. */
 ls_status train_start_or_resume(trainer *t, const ls_train_options *options, bool *is_complete);
 
 /* --------------------------------------------------------------------- compare.c */
@@ -283,13 +255,13 @@ ls_digest train_validation_digest(const trainer *t);
  * made from it. */
 ls_status train_find_best(trainer *t, bool *found);
 
-/* Local, on rank 0. *found: model.h5 is there and, unless `other` is NULL, has the same weights. */
+/* Local, on rank 0. *found: model.h5 exists and, unless `other` is NULL, has its weights. */
 ls_status train_find_model(const trainer *t, const ls_modelfile *other, bool *found);
 
 /* Local, on rank 0. Makes model.h5 from best.h5, if it is missing or has different weights. */
 ls_status train_restore_model(const trainer *t);
 
-/* Local. LS_OK instead of a status that means that a file is not as expected; keeps lack of memory. */
+/* Local. Replaces a failure by LS_OK, except for LS_ERR_INTERNAL, e.g. lack of memory. */
 ls_status train_ignore_mismatch(ls_status status);
 
 /* ------------------------------------------------------------------- init_from.c */
@@ -303,7 +275,7 @@ void train_report_initial(const trainer *t);
 
 /* -------------------------------------------------------------------- diagnose.c */
 
-/* Local. Allocates the diagnostics of a built model. */
+/* Local. Allocates the diagnostics of a built model. The caller destroys them, after a failure too. */
 ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **out);
 void train_diagnostics_destroy(train_diagnostics **out);
 

@@ -8,40 +8,34 @@
 
 /* Rank 0: opens the run directory for writing. */
 static ls_status open_dir(trainer *t, const ls_train_options *options) {
-  ls_status status = train_saves_create(t);
-  if (status == LS_OK) status = train_check_space(t, options->overwrite);
-  if (status == LS_OK) status = ls_rundir_lock(&t->dir);
-  if (status == LS_OK && options->overwrite) status = ls_rundir_remove_run(&t->dir);
-  if (status == LS_OK) status = ls_rundir_open(&t->dir, t->config);
-  return status;
-}
-
-/* Local. Every rank writes the error that ends it to the log. */
-static void set_log(const trainer *t) {
-  char path[PATH_MAX];
-  snprintf(path, sizeof path, "%s/train.log", t->setup->job->train.output);
-  ls_comm_set_log(t->comm, path);
+  const ls_job *const job = t->setup->job;
+  LS_TRY(ls_saver_create(job->model, job->optim, t->progress.n_sums, &t->saves.saver));
+  LS_TRY(train_check_space(t, options->overwrite));
+  LS_TRY(ls_rundir_lock(&t->dir));
+  if (options->overwrite) LS_TRY(ls_rundir_remove_run(&t->dir));
+  return ls_rundir_open(&t->dir, t->config);
 }
 
 /* Collective. A run that is resumed from a checkpoint other than its newest saves that state again. */
 static ls_status save_start(trainer *t) {
   if (!t->is_resumed || t->saves.step == t->progress.step) return LS_OK;
   if (train_is_finished(t)) return train_save_final(t);
-  const ls_status status = train_save_checkpoint(t);
-  return status == LS_OK ? train_wait_for_saves(t) : status;
+  LS_TRY(train_save_checkpoint(t));
+  return train_wait_for_saves(t);
 }
 
 /* Collective. Prepares the first step. Rows later than the checkpoint are dropped only when no later
  * checkpoint can be resumed any more. */
 static ls_status begin(trainer *t, const ls_train_options *options) {
-  ls_status status = ls_comm_agree(t->comm, t->is_root ? open_dir(t, options) : LS_OK);
-  if (status != LS_OK) return status;
-  set_log(t);
-  status = train_report_start(t);
-  if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? train_restore_model(t) : LS_OK);
-  if (status == LS_OK) status = save_start(t);
-  if (status == LS_OK) status = ls_comm_agree(t->comm, t->is_root ? train_reset_rows(t) : LS_OK);
-  return status == LS_OK ? train_enable_skips(t) : status;
+  char log[PATH_MAX];
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? open_dir(t, options) : LS_OK));
+  snprintf(log, sizeof log, "%s/train.log", t->setup->job->train.output);
+  ls_comm_set_log(t->comm, log); /* every rank writes the error that ends it to this file */
+  LS_TRY(train_report_start(t));
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? train_restore_model(t) : LS_OK));
+  LS_TRY(save_start(t));
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? train_reset_rows(t) : LS_OK));
+  return train_enable_skips(t);
 }
 
 /* ----------------------------------------------------------------------- the steps */
@@ -71,11 +65,10 @@ static ls_status run_steps(trainer *t) {
   ls_order_begin(setup->order, t->progress.epoch);
   train_reset_times(t);
   while (!train_is_finished(t) && !t->is_stopping) {
-    ls_status status = train_run_step(t);
+    LS_TRY(train_run_step(t));
     const bool ended_epoch = t->progress.epoch_samples == n;
-    if (status == LS_OK && ended_epoch) status = train_end_epoch(t);
-    if (status == LS_OK) status = save_if_due(t, ended_epoch);
-    if (status != LS_OK) return status;
+    if (ended_epoch) LS_TRY(train_end_epoch(t));
+    LS_TRY(save_if_due(t, ended_epoch));
     if (ended_epoch) ls_order_begin(setup->order, t->progress.epoch);
   }
   return LS_OK;
@@ -97,17 +90,15 @@ static ls_status fail_stopped(trainer *t) {
 /* Collective. Saves the final state and reports why the run ended. */
 static ls_status end(trainer *t) {
   const bool is_stopped = t->is_stopping && !train_is_finished(t);
-  ls_status status = train_save_final(t);
-  if (status != LS_OK) return status;
+  LS_TRY(train_save_final(t));
   if (is_stopped) return fail_stopped(t);
   if (train_is_stopped_early(t))
     ls_log(LS_LOG_INFO, "stopped early: %s has not improved for %llu epochs", t->setup->job->train.monitor,
            (unsigned long long)t->progress.n_stale);
-  status = train_test(t);
-  if (status == LS_OK)
-    ls_log(LS_LOG_INFO, "done: %llu epochs, %llu steps; %s/model.h5", (unsigned long long)t->progress.epoch,
-           (unsigned long long)t->progress.step, t->setup->job->train.output);
-  return status;
+  LS_TRY(train_test(t));
+  ls_log(LS_LOG_INFO, "done: %llu epochs, %llu steps; %s/model.h5", (unsigned long long)t->progress.epoch,
+         (unsigned long long)t->progress.step, t->setup->job->train.output);
+  return LS_OK;
 }
 
 /* ----------------------------------------------------------------------- the whole */
@@ -139,9 +130,8 @@ static ls_status check_platforms(trainer *t) {
 /* Collective. */
 static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   bool is_complete = false;
-  ls_status status = check_platforms(t);
-  if (status == LS_OK) status = train_start_or_resume(t, options, &is_complete);
-  if (status != LS_OK) return status;
+  LS_TRY(check_platforms(t));
+  LS_TRY(train_start_or_resume(t, options, &is_complete));
   if (!is_complete) return run(t, options);
   if (t->is_root) ls_rundir_remove_temporaries(&t->dir);
   ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do", t->setup->job->train.output,

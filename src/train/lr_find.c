@@ -7,15 +7,11 @@
 #define DECAY    0.9 /* of the running mean, each step */
 #define DIVERGED 4.0 /* times the minimum of the smoothed loss */
 
-/* The running mean of the losses, corrected for its initial value 0. */
-static double smooth(ls_lr_curve *curve, double *mean, double loss) {
-  *mean = DECAY * *mean + (1.0 - DECAY) * loss;
-  return *mean / (1.0 - pow(DECAY, (double)(curve->n + 1)));
-}
-
-/* Adds a point: the rate of a step, and the loss before it. */
+/* Adds a point: the rate of a step, and the loss before it. *mean: the running mean of the losses, whose
+ * initial value 0 is corrected for. */
 static void add_point(ls_lr_curve *curve, double lr, double loss, double *mean) {
-  const double smoothed = smooth(curve, mean, loss);
+  *mean = DECAY * *mean + (1.0 - DECAY) * loss;
+  const double smoothed = *mean / (1.0 - pow(DECAY, (double)(curve->n + 1)));
   curve->points[curve->n] = (ls_lr_point){.lr = lr, .loss = loss, .smoothed = smoothed};
   if (smoothed < curve->points[curve->least].smoothed) curve->least = curve->n;
   curve->n++;
@@ -31,7 +27,7 @@ static ls_status run_step(trainer *t, double lr) {
     p->epoch++;
   }
   ls_order_begin(t->setup->order, p->epoch);
-  train_fix_lr(t, lr);
+  t->fixed_lr = lr;
   return train_run_step(t);
 }
 
@@ -41,19 +37,14 @@ static ls_status run_steps(trainer *t, double from, double to, size_t n_steps, l
   for (size_t i = 0; i < n_steps && !curve->diverged; i++) {
     const double lr = from * pow(to / from, n_steps > 1 ? (double)i / (double)(n_steps - 1) : 0.0);
     const ls_status status = run_step(t, lr);
-    if (status == LS_ERR_NUMERIC) curve->diverged = true;
-    if (status == LS_ERR_NUMERIC) return LS_OK;
-    if (status != LS_OK) return status;
+    curve->diverged = status == LS_ERR_NUMERIC;
+    if (curve->diverged) return LS_OK;
+    LS_TRY(status);
     if (t->is_stopping) return ls_fail(LS_STOPPED, "stopped by a signal; nothing was written");
     if (!isnan(ls_metric_loss(t->batches.metric)))
       add_point(curve, lr, ls_metric_loss(t->batches.metric), &mean);
   }
   return LS_OK;
-}
-
-/* No suggestion if the loss never fell below its first value. */
-static double suggest(const ls_lr_curve *curve) {
-  return curve->least > 0 ? curve->points[curve->least].lr / 10.0 : 0.0;
 }
 
 ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, size_t n_steps,
@@ -70,7 +61,7 @@ ls_status ls_lr_find(ls_comm *comm, ls_setup *setup, double from, double to, siz
     train_initialise(&t);
     status = run_steps(&t, from, to, n_steps, curve);
   }
-  if (status == LS_OK) curve->suggested = suggest(curve);
+  if (status == LS_OK && curve->least > 0) curve->suggested = curve->points[curve->least].lr / 10.0;
   train_destroy(&t);
   return status;
 }

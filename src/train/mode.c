@@ -1,6 +1,7 @@
 /* How gradients are summed in this run: as in the config, as before, or the fastest in a trial. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Collective. Sets a mode and creates the optimizer's state for it, which is zero. */
@@ -11,14 +12,14 @@ static ls_status set_mode(trainer *t, ls_sync_mode mode) {
   return ls_comm_agree(t->comm, ls_optim_build(optim, t->sync->updated.count));
 }
 
-#define TRIALS 3   /* steps of a mode; the first one warms up, */
-#define LONG   0.1 /* unless it takes so many seconds: then it is the only one */
+#define TRIALS 3   /* steps of a mode, of which the first one only warms up */
+#define LONG   0.1 /* seconds of the first step above which it is the only one */
 
 /* Collective. Seconds of a step in the current mode: the minimum of a few, averaged over the ranks. The
  * parameters are 0 and hardly change; that takes as long, and values that are not finite do not matter. */
 static double time_steps(trainer *t) {
   double least = 0.0;
-  train_fix_lr(t, 1e-6);
+  t->fixed_lr = 1e-6;
   ls_order_begin(t->setup->order, 0);
   for (int i = 0; i < TRIALS; i++) {
     ls_comm_barrier(t->comm);
@@ -32,12 +33,12 @@ static double time_steps(trainer *t) {
   return least;
 }
 
-/* Collective. Undoes the effects of the trials. */
+/* Undoes the effects of the trials. */
 static void reset_trials(trainer *t) {
   ls_model *const model = t->setup->job->model;
   memset(model->params, 0, model->n_params * sizeof *model->params);
   t->sync->seconds = 0.0;
-  train_fix_lr(t, 0.0);
+  t->fixed_lr = 0.0;
   train_reset_times(t);
 }
 
@@ -45,25 +46,25 @@ static void reset_trials(trainer *t) {
  * background. */
 static ls_status try_modes(trainer *t) {
   ls_status failure = LS_OK;
-  bool found = false;
   static const ls_sync_mode modes[] = {LS_SYNC_SHARDED, LS_SYNC_ALLREDUCE, LS_SYNC_OVERLAP};
   const size_t n_modes = t->sync->exchange->n_nodes > 1 ? 3 : 2;
   ls_sync_mode best = LS_SYNC_ALLREDUCE;
-  double least = 0.0;
+  double least = INFINITY;
   char tried[120] = "";
   for (size_t i = 0; i < n_modes; i++) {
     const ls_status status = set_mode(t, modes[i]);
-    if (status != LS_OK) failure = status; /* its state does not fit in memory; another one's may */
-    if (status != LS_OK) continue;
+    if (status != LS_OK) { /* its state does not fit in memory; that of another mode may */
+      failure = status;
+      continue;
+    }
     const double seconds = time_steps(t);
     reset_trials(t);
-    ls_append(tried, sizeof tried, "%s%s %.2f ms", found ? ", " : "", ls_sync_mode_names[modes[i]],
+    ls_append(tried, sizeof tried, "%s%s %.2f ms", tried[0] ? ", " : "", ls_sync_mode_names[modes[i]],
               seconds * 1e3);
-    if (!found || seconds < least) best = modes[i];
-    if (!found || seconds < least) least = seconds;
-    found = true;
+    if (seconds < least) best = modes[i];
+    least = fmin(least, seconds);
   }
-  if (!found) return failure;
+  if (!tried[0]) return failure;
   snprintf(t->summation, sizeof t->summation, "%s (time of a step: %s)", ls_sync_mode_names[best], tried);
   return set_mode(t, best);
 }
@@ -87,14 +88,13 @@ ls_status train_choose_mode(trainer *t, ls_sync_mode saved) {
     ls_comm_broadcast(t->comm, &mode, sizeof mode);
   }
   if (ls_comm_size(t->comm) == 1 || t->setup->tree) mode = LS_SYNC_ALLREDUCE;
-  ls_status status = LS_OK;
   if (mode == LS_SYNC_AUTO) {
-    status = try_modes(t);
+    LS_TRY(try_modes(t));
   } else {
-    status = set_mode(t, mode);
+    LS_TRY(set_mode(t, mode));
     snprintf(t->summation, sizeof t->summation, "%s",
              t->setup->tree ? "by a tree over lanes" : ls_sync_mode_names[mode]);
   }
-  if (status == LS_OK && !t->setup->tree) describe_type(t);
-  return status;
+  if (!t->setup->tree) describe_type(t);
+  return LS_OK;
 }

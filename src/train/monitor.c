@@ -55,10 +55,6 @@ void train_reset_monitor(trainer *t) {
   p->plateau.has_best = p->plateau.n_bad = 0;
 }
 
-void train_forget_best(trainer *t) {
-  t->progress.best_epoch = 0;
-}
-
 bool train_is_stopped_early(const trainer *t) {
   const uint64_t patience = t->setup->job->train.patience;
   return patience > 0 && t->progress.n_stale >= patience;

@@ -97,13 +97,10 @@ static void draw_bar(trainer *t, double loss, double quality) {
       ((double)train->max_steps - (double)p->step) * (double)(t->setup->batch_size * train->accumulate);
   const double left = train->has_max_steps ? fmin(in_epochs, in_steps) : in_epochs;
   const int filled = (int)((double)BAR_WIDTH * (double)p->epoch_samples / (double)n);
-  char bar[BAR_WIDTH + 1];
-  memset(bar, '.', BAR_WIDTH);
-  memset(bar, '#', (size_t)filled);
-  bar[BAR_WIDTH] = '\0';
   char text[200];
-  snprintf(text, sizeof text, "epoch %llu/%llu [%s] loss %.4f %s %.4f  %.0f samples/s  %.0f s left",
-           (unsigned long long)(p->epoch + 1), (unsigned long long)t->setup->job->train.epochs, bar, loss,
+  snprintf(text, sizeof text, "epoch %llu/%llu [%.*s%.*s] loss %.4f %s %.4f  %.0f samples/s  %.0f s left",
+           (unsigned long long)(p->epoch + 1), (unsigned long long)train->epochs, filled,
+           "########################", BAR_WIDTH - filled, "........................", loss,
            ls_metric_quality_name(t->setup->job->task), quality, speed, left / speed);
   ls_log_bar(text);
 }
@@ -113,7 +110,7 @@ void train_report_step(trainer *t, double loss, double quality) {
   const ls_progress *const p = &t->progress;
   if (every && p->step % every == 0)
     ls_log(LS_LOG_INFO, "step %llu  epoch %llu  lr %.6g  loss %.6g  %s %.4f", (unsigned long long)p->step,
-           (unsigned long long)(p->epoch + 1), t->rate.last, loss,
+           (unsigned long long)(p->epoch + 1), t->last_lr, loss,
            ls_metric_quality_name(t->setup->job->task), quality);
   if (t->is_root && t->report.has_bar) draw_bar(t, loss, quality);
 }
@@ -128,8 +125,8 @@ static void describe_details(const trainer *t, const double *row, char text[DETA
               ls_metric_quality_name(job->task), row[LS_COLUMN_VAL_QUALITY]);
     ls_measures_describe(&job->measures, row + LS_COLUMNS_FIXED, true, text, DETAILS);
   }
-  const bool is_constant = job->schedule.type == ls_schedule_types && job->schedule.warmup_steps == 0;
-  if (!is_constant) ls_append(text, DETAILS, "  lr %.4g", row[LS_COLUMN_LR]);
+  if (job->schedule.type != ls_schedule_types || job->schedule.warmup_steps > 0)
+    ls_append(text, DETAILS, "  lr %.4g", row[LS_COLUMN_LR]);
   if (t->progress.skipped_steps > 0)
     ls_append(text, DETAILS, "  %llu steps skipped so far", (unsigned long long)t->progress.skipped_steps);
   if (t->sync->n_penalised > 0)

@@ -18,45 +18,38 @@ static bool is_inside(const char *file, const char *folder) {
   return inside;
 }
 
-static ls_status fail_exists(const trainer *t) {
-  return ls_fail(LS_ERR_OUTPUT,
-                 "%s: the directory has a run already; resume it with --resume auto, or remove it with "
-                 "--overwrite",
-                 t->dir.folder);
-}
-
-static ls_status fail_other_run(const trainer *t, const char *file) {
-  return ls_fail(
-      LS_ERR_OUTPUT,
-      "%s: the directory has a run already, and %s is not one of its checkpoints; choose another "
-      "output, or remove the run with --overwrite first",
-      t->dir.folder, file);
-}
-
 /* Rank 0: the checkpoint to resume, NULL for a new run. */
 static ls_status choose_checkpoint(trainer *t, const ls_train_options *options, ls_modelfile **out) {
   const char *const resume = options->resume;
   *out = NULL;
-  ls_status status = ls_rundir_lock_existing(&t->dir);
-  if (status != LS_OK || options->overwrite) return status;
+  LS_TRY(ls_rundir_lock_existing(&t->dir));
+  if (options->overwrite) return LS_OK;
   const bool has_run = ls_rundir_has_run(&t->dir);
-  if (strcmp(resume, "never") == 0) return has_run ? fail_exists(t) : LS_OK;
-  const bool is_auto = strcmp(resume, "auto") == 0;
+  if (has_run && strcmp(resume, "never") == 0)
+    return ls_fail(LS_ERR_OUTPUT,
+                   "%s: the directory has a run already; resume it with --resume auto, or remove it with "
+                   "--overwrite",
+                   t->dir.folder);
+  if (strcmp(resume, "never") == 0) return LS_OK;
   /* A log that cannot be written is reported only if the run continues: a finished run may be read-only. */
   if (has_run) (void)ls_rundir_open_log(&t->dir);
-  status = is_auto ? ls_checkpoint_find(t->dir.checkpoints, out) : ls_modelfile_open(resume, out);
-  if (status == LS_OK && *out) status = train_check_compatible(t, *out);
-  if (status == LS_OK && !is_auto && ls_rundir_has_checkpoints(&t->dir) &&
-      !is_inside(resume, t->dir.checkpoints))
-    status = fail_other_run(t, resume);
-  return status;
+  const bool is_auto = strcmp(resume, "auto") == 0;
+  LS_TRY(is_auto ? ls_checkpoint_find(t->dir.checkpoints, out) : ls_modelfile_open(resume, out));
+  if (*out) LS_TRY(train_check_compatible(t, *out));
+  if (is_auto || !ls_rundir_exists(t->dir.checkpoints) || is_inside(resume, t->dir.checkpoints))
+    return LS_OK;
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: the directory has a run already, and %s is not one of its checkpoints; choose another "
+      "output, or remove the run with --overwrite first",
+      t->dir.folder, resume);
 }
 
-/* Rank 0: likewise. A new run must not replace the file of --init-from. */
+/* Rank 0: the checkpoint to resume. A new run must not replace the file of --init-from. */
 static ls_status choose_start(trainer *t, const ls_train_options *options, ls_modelfile **out) {
   const char *const source = options->init_from;
-  const ls_status status = choose_checkpoint(t, options, out);
-  if (status != LS_OK || *out || !source) return status;
+  LS_TRY(choose_checkpoint(t, options, out));
+  if (*out || !source) return LS_OK;
   if (!ls_same_file(source, t->dir.model) && !is_inside(source, t->dir.checkpoints)) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "--init-from: %s: a new run in %s would replace that file; choose another output, or copy "
@@ -80,16 +73,14 @@ static ls_status start_new(trainer *t, const ls_train_options *options) {
 /* Rank 0: the mode in which gradients were summed on this number of ranks. If it is unknown, any mode if no
  * steps are left, else LS_SYNC_AUTO. */
 static ls_sync_mode find_mode(const trainer *t, const ls_modelfile *saved) {
-  int mode = 0;
   ls_progress p = {0};
   if (saved && ls_checkpoint_read_progress(saved, &p) != LS_OK)
     return LS_SYNC_ALLREDUCE; /* ls_checkpoint_restore reports the error */
   const ls_train_config *const train = &t->setup->job->train;
   const bool is_at_end = p.epoch >= train->epochs || (train->has_max_steps && p.step >= train->max_steps);
-  const bool is_known = saved && saved->comm_mode && saved->n_ranks == (uint64_t)ls_comm_size(t->comm);
-  while (is_known && ls_sync_mode_names[mode] && strcmp(ls_sync_mode_names[mode], saved->comm_mode) != 0)
-    mode++;
-  if (is_known && ls_sync_mode_names[mode]) return (ls_sync_mode)mode;
+  if (saved && saved->comm_mode && saved->n_ranks == (uint64_t)ls_comm_size(t->comm))
+    for (int mode = 0; ls_sync_mode_names[mode]; mode++)
+      if (strcmp(ls_sync_mode_names[mode], saved->comm_mode) == 0) return (ls_sync_mode)mode;
   return is_at_end ? LS_SYNC_ALLREDUCE : LS_SYNC_AUTO;
 }
 
@@ -116,34 +107,34 @@ static ls_status check_complete(const trainer *t, const ls_modelfile *saved, boo
   return train_find_model(t, has_best ? NULL : saved, complete);
 }
 
-/* Rank 0: the best epoch is unknown from here on, if it is not `known` from best.h5. */
-static void forget_best_unless(trainer *t, bool is_known) {
-  if (is_known || t->progress.best_epoch == 0) return;
+/* Rank 0: no best.h5 of the best epoch was found. */
+static void forget_best(trainer *t) {
   ls_log(LS_LOG_WARNING,
          "%s: no best.h5 matches this checkpoint and train.monitor; the best epoch is chosen from the "
          "remaining epochs",
          t->dir.folder);
-  train_forget_best(t);
+  t->progress.best_epoch = 0;
 }
 
-/* Rank 0: decides what remains to be done. *is_newest: the checkpoint is the newest one of this directory,
- * as it is. */
+/* Rank 0: decides whether the run is complete, and whether its best epoch is known. *is_newest: the state
+ * equals that of the newest checkpoint in this directory. */
 static ls_status examine(trainer *t, const ls_train_options *options, const ls_modelfile *saved,
                          bool *is_complete, bool *is_newest) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
   const uint64_t best_epoch = t->progress.best_epoch;
   bool is_same = false;
   bool found = false;
-  ls_status status = train_compare_monitor(t, saved, &is_same);
-  if (status == LS_OK && is_same) status = train_find_best(t, &found);
-  if (status == LS_OK && !is_same) train_reset_monitor(t);
-  if (status == LS_OK && is_auto) status = check_complete(t, saved, is_same, is_complete);
-  if (status != LS_OK) return status;
+  LS_TRY(train_compare_monitor(t, saved, &is_same));
+  if (is_same)
+    LS_TRY(train_find_best(t, &found));
+  else
+    train_reset_monitor(t);
+  if (is_auto) LS_TRY(check_complete(t, saved, is_same, is_complete));
   if (options->init_from)
     ls_log(LS_LOG_INFO, "--init-from %s is ignored, as %s has a checkpoint", options->init_from,
            t->dir.folder);
   if (*is_complete) return LS_OK;
-  forget_best_unless(t, found);
+  if (!found && best_epoch > 0) forget_best(t);
   ls_log(LS_LOG_INFO, "resuming from %s: epoch %llu, step %llu", ls_store_path(saved->store),
          (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
   train_log_changes(t, saved);
@@ -151,13 +142,11 @@ static ls_status examine(trainer *t, const ls_train_options *options, const ls_m
   return LS_OK;
 }
 
-/* Collective. All ranks get what rank 0 has decided. */
+/* Collective. Sends rank 0's decisions to all ranks. */
 static void broadcast_decisions(trainer *t, bool *is_complete, bool *is_newest) {
-  ls_progress *const p = &t->progress;
-  ls_comm_broadcast(t->comm, &p->best_epoch, sizeof p->best_epoch);
-  ls_comm_broadcast(t->comm, &p->n_stale, sizeof p->n_stale);
-  ls_comm_broadcast(t->comm, &p->has_stale_value, sizeof p->has_stale_value);
-  ls_comm_broadcast(t->comm, &p->plateau, sizeof p->plateau);
+  double *const sums = t->progress.sums;
+  ls_comm_broadcast(t->comm, &t->progress, sizeof t->progress);
+  t->progress.sums = sums;
   ls_comm_broadcast(t->comm, is_complete, sizeof *is_complete);
   ls_comm_broadcast(t->comm, is_newest, sizeof *is_newest);
 }

@@ -4,11 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-ls_status train_saves_create(trainer *t) {
-  const ls_job *const job = t->setup->job;
-  return ls_saver_create(job->model, job->optim, t->progress.n_sums, &t->saves.saver);
-}
-
 void train_record_saved(trainer *t, bool is_newest) {
   t->saves.step = is_newest ? t->progress.step : UINT64_MAX;
   t->saves.best_epoch = t->progress.best_epoch;
@@ -66,7 +61,7 @@ static ls_status check_finite(const trainer *t) {
       "step %llu: parameters, running averages or the optimizer's state are not finite after it; "
       "the learning rate %g is probably too large (`lockstep lr-find` suggests one), or the data "
       "need data.normalize. The last checkpoint is untouched",
-      (unsigned long long)t->progress.step, t->rate.last);
+      (unsigned long long)t->progress.step, t->last_lr);
 }
 
 /* If the ranks held different bits, they would train different models. */
@@ -88,9 +83,8 @@ ls_status train_wait_for_saves(trainer *t) {
 
 /* Collective. Publishes the files that have a path in `save`, after the save in progress. */
 static ls_status submit(trainer *t, const ls_save *save) {
-  ls_status status = train_check_state(t);
-  if (status == LS_OK) status = train_wait_for_saves(t);
-  if (status != LS_OK) return status;
+  LS_TRY(train_check_state(t));
+  LS_TRY(train_wait_for_saves(t));
   const float *const slots = gather_slots(t);
   if (t->is_root) {
     const ls_snapshot snapshot = make_snapshot(t, slots);
@@ -121,6 +115,6 @@ ls_status train_save_final(trainer *t) {
   ls_save save = files_due(t);
   if (train_has_unsaved_best(t) || !has_best) save.model = t->dir.model;
   const bool is_due = t->saves.step != t->progress.step || !has_best;
-  const ls_status status = is_due ? submit(t, &save) : train_check_state(t);
-  return status == LS_OK ? train_wait_for_saves(t) : status;
+  LS_TRY(is_due ? submit(t, &save) : train_check_state(t));
+  return train_wait_for_saves(t);
 }

@@ -1,11 +1,6 @@
 /* The space on disk that a run needs. */
 #include "internal.h"
 
-/* Bytes of the arrays of a model; the file is a little larger. */
-static uint64_t model_bytes(const ls_model *model) {
-  return (model->n_params + model->n_state) * sizeof(float);
-}
-
 /* The most checkpoints that a whole run makes. */
 static uint64_t count_checkpoints(const trainer *t) {
   const ls_job *const job = t->setup->job;
@@ -15,25 +10,22 @@ static uint64_t count_checkpoints(const trainer *t) {
   return 1 + (job->train.has_max_steps && job->train.max_steps < n ? job->train.max_steps : n);
 }
 
-static ls_status fail_space(const trainer *t, uint64_t needed, bool with_model, uint64_t space) {
-  return ls_fail(
-      LS_ERR_OUTPUT,
-      "%s: no space for a checkpoint: %llu bytes are needed%s and %llu are free; free some, or choose "
-      "another output",
-      t->dir.folder, (unsigned long long)needed, with_model ? " with model.h5" : "",
-      (unsigned long long)space);
-}
-
 ls_status train_check_space(const trainer *t, bool overwrites) {
   const ls_job *const job = t->setup->job;
   const bool is_new = t->progress.step == 0;
   const uint64_t one = ls_saver_bytes(job->model, job->optim);
-  const uint64_t model = is_new ? model_bytes(job->model) : 0;
+  const uint64_t model = is_new ? (job->model->n_params + job->model->n_state) * sizeof(float) : 0;
   const uint64_t made = count_checkpoints(t);
   uint64_t space = ls_rundir_free_bytes(t->dir.folder);
   if (space == UINT64_MAX) return LS_OK;
   if (overwrites) space += ls_rundir_bytes_of(t->dir.checkpoints) + ls_rundir_bytes_of(t->dir.model);
-  if (space < one + model) return fail_space(t, one + model, is_new, space);
+  if (space < one + model)
+    return ls_fail(
+        LS_ERR_OUTPUT,
+        "%s: no space for a checkpoint: %llu bytes are needed%s and %llu are free; free some, or choose "
+        "another output",
+        t->dir.folder, (unsigned long long)(one + model), is_new ? " with model.h5" : "",
+        (unsigned long long)space);
   /* Those that are kept, best.h5, and one that is being written. */
   const uint64_t most = (made < job->checkpoint.keep ? made : job->checkpoint.keep) + 2;
   if (is_new && (space - model) / most < one)

@@ -71,12 +71,12 @@ ls_status train_run_step(trainer *t) {
   progress->step++;
   progress->samples += rows;
   progress->epoch_samples += rows;
-  train_record_lr(t, lr);
+  t->last_lr = lr;
   if (updated == LS_OK) {
     ls_metric_merge(t->metric, metric);
     train_report_step(t, ls_metric_loss(metric), ls_metric_quality(metric));
   }
   train_add_total(t, timer);
-  train_record_step_time(t, ls_clock() - timer.start);
+  t->deadline.longest_step = fmax(t->deadline.longest_step, ls_clock() - timer.start);
   return LS_OK;
 }

@@ -1,13 +1,13 @@
-/* The trainer: creation and destruction, initial parameters, the end of training. */
+/* The trainer: creation and destruction, initial parameters, learning rate, whether training is finished.
+ */
 #include "internal.h"
 
 #include <stdlib.h>
 
 static bool has_penalty(const ls_model *model) {
-  bool found = false;
   for (size_t i = 0; i < model->n_segments; i++)
-    found = found || model->segments[i].l1 > 0.0 || model->segments[i].l2 > 0.0;
-  return found;
+    if (model->segments[i].l1 > 0.0 || model->segments[i].l2 > 0.0) return true;
+  return false;
 }
 
 /* Collective. */
@@ -32,13 +32,13 @@ static ls_status create_sync(trainer *t) {
 ls_status train_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   *t = (trainer){.comm = comm, .setup = setup, .is_root = ls_comm_rank(comm) == 0};
   ls_status status = train_batches_create(t);
-  if (status == LS_OK) status = train_epochs_create(t);
+  if (status == LS_OK) status = train_create_metric(t, &t->metric);
+  if (status == LS_OK) status = ls_measures_create_metric(comm, setup, &t->evaluation);
   if (status == LS_OK) status = ls_config_print(setup->job->config, &t->config);
   t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
   if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
-  status = ls_comm_agree(comm, status);
-  if (status == LS_OK) status = create_sync(t);
-  if (status != LS_OK) return status;
+  LS_TRY(ls_comm_agree(comm, status));
+  LS_TRY(create_sync(t));
   t->progress = (ls_progress){.n_sums = t->metric->n_sums, .sums = t->metric->sums};
   train_record_saved(t, false);
   return LS_OK;
@@ -53,7 +53,8 @@ void train_destroy(trainer *t) {
   free(t->kept_state);
   ls_sync_destroy(t->comm, &t->sync);
   train_batches_destroy(t);
-  train_epochs_destroy(t);
+  ls_metric_destroy(&t->metric);
+  ls_metric_destroy(&t->evaluation);
   free(t->config);
   free(t->platform);
 }
@@ -63,6 +64,15 @@ void train_initialise(trainer *t) {
   ls_model_initialise(model, t->setup->job->train.seed);
   ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
+}
+
+double train_lr(const trainer *t) {
+  const ls_job *const job = t->setup->job;
+  const ls_schedule_time now = {.step = t->progress.step,
+                                .epoch = t->progress.epoch,
+                                .n_reductions = t->progress.plateau.n_reductions};
+  return t->fixed_lr > 0.0 ? t->fixed_lr
+                           : ls_schedule_lr(&job->schedule, job->optim->lr, &now);
 }
 
 bool train_is_finished(const trainer *t) {
