@@ -47,12 +47,6 @@ static double mean_loss(checker *c, bool with_gradient) {
   return loss / c->weight + ls_penalty_value(model->n_segments, c->segments, model->params);
 }
 
-/* Local. Scales the direction to norm 1, unless it is 0. */
-static void normalize(checker *c, size_t n) {
-  const double norm = sqrt(ls_math_sum_squares(n, c->direction));
-  for (size_t i = 0; i < n && norm > 0.0; i++) c->direction[i] = (float)((double)c->direction[i] / norm);
-}
-
 /* Collective. The loss after a change of the block by h along the direction. */
 static double loss_at(checker *c, const ls_segment *segment, double h) {
   float *const block = c->setup->job->model->params + segment->offset;
@@ -64,27 +58,29 @@ static double loss_at(checker *c, const ls_segment *segment, double h) {
   return loss;
 }
 
-/* Local. The derivative along the direction, from the gradient of all ranks in the model. */
-static double analytic_derivative(const checker *c, const ls_segment *segment) {
-  const float *const grads = c->setup->job->model->grads + segment->offset;
-  double sum = 0.0;
-  for (size_t i = 0; i < ls_segment_count(segment); i++) sum += (double)grads[i] * (double)c->direction[i];
-  return sum / c->weight;
-}
-
 #define STEPS 6
 
-/* Collective. The derivative along the direction by central differences, with the step size that comes
- * closest to `analytic`. With a small step, rounding dominates; with a large one, curvature and kinks do. A
- * wrong gradient agrees with none. */
-static double numeric_derivative(checker *c, const ls_segment *segment, double largest, double analytic) {
-  double best = INFINITY;
+/* Collective. Scales the direction to norm 1, unless it is 0, and computes the derivative along it in two
+ * ways. analytic: from the gradient of all ranks in the model. numeric: by central differences, with the
+ * step size, of at most `largest`, that comes closest to it. With a small step, rounding dominates; with a
+ * large one, curvature and kinks do. A wrong gradient agrees with none. */
+static void differentiate(checker *c, const ls_segment *segment, double largest, double *analytic,
+                          double *numeric) {
+  const float *const grads = c->setup->job->model->grads + segment->offset;
+  const size_t n = ls_segment_count(segment);
+  const double norm = sqrt(ls_math_sum_squares(n, c->direction));
+  double sum = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    if (norm > 0.0) c->direction[i] = (float)((double)c->direction[i] / norm);
+    sum += (double)grads[i] * (double)c->direction[i];
+  }
+  *analytic = sum / c->weight;
+  *numeric = INFINITY;
   double h = largest;
   for (int s = 0; s < STEPS; s++, h *= 0.3) {
-    const double numeric = (loss_at(c, segment, h) - loss_at(c, segment, -h)) / (2.0 * h);
-    if (!(fabs(numeric - analytic) >= fabs(best - analytic))) best = numeric;
+    const double slope = (loss_at(c, segment, h) - loss_at(c, segment, -h)) / (2.0 * h);
+    if (!(fabs(slope - *analytic) >= fabs(*numeric - *analytic))) *numeric = slope;
   }
-  return best;
 }
 
 /* A smaller derivative counts as 0, as the rounding of the loss is of this size. */
@@ -95,17 +91,15 @@ static void check_block(checker *c, const ls_segment *segment, uint32_t instance
   const size_t n = ls_segment_count(segment);
   *row = (ls_gradcheck_row){.path = segment->path};
   memcpy(c->direction, c->setup->job->model->grads + segment->offset, n * sizeof *c->direction);
-  normalize(c, n);
-  row->analytic = analytic_derivative(c, segment);
-  row->numeric = numeric_derivative(c, segment, 3e-2, row->analytic);
+  differentiate(c, segment, 3e-2, &row->analytic, &row->numeric);
   const double most = fmax(fabs(row->analytic), fabs(row->numeric));
   if (!(most <= TINY)) row->error = fabs(row->analytic - row->numeric) / most;
 
   const ls_rng rng = ls_rng_make(c->setup->job->train.seed, LS_RNG_CHECK, instance, 0);
+  double analytic = 0.0;
+  double numeric = 0.0;
   ls_rng_normal(&rng, 0, n, c->direction);
-  normalize(c, n);
-  const double analytic = analytic_derivative(c, segment);
-  const double numeric = numeric_derivative(c, segment, 3e-1, analytic);
+  differentiate(c, segment, 3e-1, &analytic, &numeric);
   const double usual = fmax(most / sqrt((double)n), fmax(fabs(analytic), fabs(numeric)));
   if (!(usual <= TINY)) row->random_error = fabs(analytic - numeric) / usual;
 }

@@ -13,23 +13,17 @@ void ls_job_destroy(ls_job **job) {
   *job = NULL;
 }
 
-/* `output='DIR'`, quoted for YAML; owned by the caller. */
-static char *quote_output(const char *output) {
+/* Stores --output in the document as `output='DIR'`, quoted for YAML, so that the resolved config shows it.
+ */
+static ls_status override_output(ls_config *config, const char *output) {
   const size_t size = 2 * strlen(output) + sizeof "output=''";
   char *const text = ls_calloc(size, 1);
-  if (!text) return NULL;
+  if (!text) return ls_fail_memory("a path", size);
   ls_append(text, size, "output='");
   for (const char *c = output; *c; c++) ls_append(text, size, "%s%c", *c == '\'' ? "'" : "", *c);
   ls_append(text, size, "'");
-  return text;
-}
-
-/* Stores --output in the document, so that the resolved config shows it. */
-static ls_status override_output(ls_config *config, const char *output) {
-  char *const assignment = quote_output(output);
-  const ls_status status =
-      assignment ? ls_config_override(config, assignment) : ls_fail_memory("a path", strlen(output));
-  free(assignment);
+  const ls_status status = ls_config_override(config, text);
+  free(text);
   return status;
 }
 

@@ -4,23 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static ls_status fail_weightless(const char *key, const char *factor) {
+/* Collective. Checks that the weights of a split have a positive sum. class_weights: NULL if all are 1 */
+static ls_status check_weights(ls_comm *comm, const ls_split *split, const double *class_weights,
+                               const char *key) {
+  const bool has_weights = split->dataset && (split->dataset->has_weights || class_weights);
+  if (!has_weights || ls_view_weight(comm, &split->view, class_weights) > 0.0) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s: the sample weights%s sum to 0; at least one must be positive", key,
-                 factor);
-}
-
-/* Collective. Computes the class weights, and checks that the weights of each split have a positive sum. */
-static ls_status set_weights(ls_comm *comm, ls_setup *setup) {
-  const ls_split *const train = &setup->train;
-  const ls_split *const validation = &setup->validation;
-  LS_TRY(job_class_weights(comm, setup->job, &train->view, &setup->class_weights));
-  if ((train->dataset->has_weights || setup->class_weights) &&
-      !(ls_view_weight(comm, &train->view, setup->class_weights) > 0.0))
-    return fail_weightless("data.train", setup->class_weights ? " times the class weights" : "");
-  if (validation->dataset && validation->dataset->has_weights &&
-      !(ls_view_weight(comm, &validation->view, NULL) > 0.0))
-    return fail_weightless("data.validation", "");
-  return LS_OK;
+                 class_weights ? " times the class weights" : "");
 }
 
 /* Local. Creates a batch for each split, and the order of the training samples. */
@@ -106,7 +96,9 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
     set_threads(comm, *out);
     status = job_open_data(comm, *out);
   }
-  if (status == LS_OK) status = set_weights(comm, *out);
+  if (status == LS_OK) status = job_class_weights(comm, job, &(*out)->train.view, &(*out)->class_weights);
+  if (status == LS_OK) status = check_weights(comm, &(*out)->train, (*out)->class_weights, "data.train");
+  if (status == LS_OK) status = check_weights(comm, &(*out)->validation, NULL, "data.validation");
   if (status == LS_OK) status = build(comm, *out);
   if (status != LS_OK) ls_setup_destroy(comm, out);
   return status;

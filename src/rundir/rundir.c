@@ -53,9 +53,9 @@ void ls_rundir_destroy(ls_rundir *dir) {
 
 bool ls_rundir_has_run(const ls_rundir *dir) {
   const char *const own[] = {dir->config, dir->model, dir->checkpoints, dir->metrics, dir->log};
-  bool found = false;
-  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) found = found || ls_rundir_exists(own[i]);
-  return found;
+  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+    if (ls_rundir_exists(own[i])) return true;
+  return false;
 }
 
 static ls_status remove_file(const char *path) {

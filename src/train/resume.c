@@ -8,13 +8,11 @@
 
 /* Whether a file is in a folder, however their paths are written. */
 static bool is_inside(const char *file, const char *folder) {
-  char *const real_file = realpath(file, NULL);
-  char *const real_folder = realpath(folder, NULL);
-  const char *const slash = real_file ? strrchr(real_file, '/') : NULL;
-  const bool inside = slash && real_folder && strlen(real_folder) == (size_t)(slash - real_file) &&
-                      strncmp(real_file, real_folder, strlen(real_folder)) == 0;
-  free(real_file);
-  free(real_folder);
+  char *const path = realpath(file, NULL);
+  char *const slash = path ? strrchr(path, '/') : NULL;
+  if (slash) *slash = '\0';
+  const bool inside = slash && ls_same_file(path, folder);
+  free(path);
   return inside;
 }
 
