@@ -173,8 +173,7 @@ static void take_results(ls_explainer *e) {
   r->attributions = ls_arena_take(&e->results, most, e->options.model->n_in * sizeof *r->attributions);
 }
 
-/* Normalises a stored 0 in the arithmetic of ls_batch_gather, so that a feature of 0 equals the baseline.
- */
+/* Normalises a stored 0 by the arithmetic of ls_batch_gather, which gives the same bits. */
 static void set_zero(ls_explainer *e) {
   const ls_normalizer *const n = e->options.normalizer;
   const ls_dtype dtype = e->options.dataset->x_array.dtype;
