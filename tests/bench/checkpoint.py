@@ -1,14 +1,15 @@
 #!/usr/bin/python3
-"""Measures what checkpoints cost the training, and how soon a resume is at work, on Fashion-MNIST, 784-512-512-10, adam.
-Needs a build and datasets/fashion-mnist/fashion-mnist.h5 (scripts/quickstart makes both), and Debian's python3-h5py.
+"""Measures the cost of checkpoints and the start-up time of a resumed run, on Fashion-MNIST, 784-512-512-10, adam.
+Needs a build and datasets/fashion-mnist/fashion-mnist.h5 (scripts/quickstart creates both), and Debian's python3-h5py.
 
     tests/bench/checkpoint.py [--ranks 1 2] [--rounds 5] [--program build/lockstep ...]
 
-Kinds of run take turns: without checkpoints; with one after each epoch; with a new best one after each epoch; with one
-each 50 and each 25 steps. Given several programs, those take turns too. Figures are medians over the rounds of the
-epochs' seconds in metrics.csv, the first two epochs left out, as the first one is saved in the second. A cost is what
-an epoch takes beyond one without checkpoints, over its checkpoints: the copy, and what the thread that writes takes away
-from the core where it has none of its own. The machine must have nothing else to do. One rank runs without mpirun.
+The kinds of run alternate: without checkpoints; a checkpoint after each epoch; a new best checkpoint after each epoch; a
+checkpoint every 50 and every 25 steps. Several programs alternate too. The results are medians of the epoch times in
+metrics.csv over the rounds, without the first two epochs, because the checkpoint of the first one is written during the
+second. The cost of a checkpoint is the additional time of an epoch divided by its number of checkpoints. It consists of
+the copy, and of the time of the writer thread if that thread has no core of its own. The machine must be idle otherwise.
+One rank runs without mpirun.
 """
 
 import argparse
@@ -35,15 +36,15 @@ model:
   - {{layer: dense, units: 10, activation: softmax}}
 loss: categorical_cross_entropy
 optimizer: {{type: adam, lr: 0.0001}}
-train: {{epochs: {epochs}, batch_size: {batch}, monitor: epoch}} # the first epoch is the best
+train: {{epochs: {epochs}, batch_size: {batch}, monitor: epoch}} # monitor: the first epoch is the best
 comm: {{threads: 1, mode: allreduce}}
 """
 
-# A kind, its assignments, and checkpoints of an epoch.
+# Kind of run: its assignments, and the number of checkpoints per epoch.
 KINDS = {
     "none": (["checkpoint.every_epochs=0"], 0),
-    "an epoch": (["checkpoint.every_epochs=1"], 1),
-    "a best epoch": (["checkpoint.every_epochs=1", "train.monitor=train_loss"], 1),
+    "epoch": (["checkpoint.every_epochs=1"], 1),
+    "best epoch": (["checkpoint.every_epochs=1", "train.monitor=train_loss"], 1),
     "50 steps": (["checkpoint={every_epochs: 0, every_steps: 50}"], STEPS // 50),
     "25 steps": (["checkpoint={every_epochs: 0, every_steps: 25}"], STEPS // 25),
 }
@@ -55,7 +56,7 @@ def command(program, folder, ranks, *words):
 
 
 def epoch_seconds(program, folder, ranks, sets):
-    """Of the epochs that count."""
+    """The times of the epochs that are evaluated."""
     words = ["--output", str(folder / "run"), "--overwrite"]
     for pair in sets:
         words += ["--set", pair]
@@ -66,7 +67,7 @@ def epoch_seconds(program, folder, ranks, sets):
 
 
 def resume_seconds(program, folder, ranks):
-    """From the command to the end of its first step, which is logged, in a run that goes on."""
+    """The time from the start of a resumed run to the log line of its first step."""
     output = ["--output", str(folder / "resumed")]
     subprocess.run(command(program, folder, ranks, *output, "--overwrite", "--set", "train.max_steps=3"), check=True,
                    stdout=subprocess.DEVNULL)
@@ -76,7 +77,7 @@ def resume_seconds(program, folder, ranks):
         for line in process.stdout:
             if line.startswith("step 4 "):
                 return time.monotonic() - start
-    sys.exit("the resume took no step")
+    sys.exit("the resumed run took no step")
 
 
 def measure(programs, folder, ranks, rounds):
@@ -90,13 +91,13 @@ def measure(programs, folder, ranks, rounds):
             resumes[program].append(resume_seconds(program, folder, ranks))
     for program in programs:
         none = statistics.median(seconds[program, "none"])
-        print(f"{program} at {ranks} ranks: {none:.3f} s an epoch without checkpoints; first step of a resume "
+        print(f"{program} at {ranks} ranks: {none:.3f} s per epoch without checkpoints; first step of a resumed run "
               f"{statistics.median(resumes[program]):.2f} s after the command")
         for kind, (_, n) in KINDS.items():
             more = statistics.median(seconds[program, kind]) - none
             if n:
-                print(f"    one each {kind}: {1e3 * more / n:7.1f} ms a checkpoint, {100 * more / none:5.1f} % of an "
-                      f"epoch, {100 * more / n / none:5.1f} % for each", flush=True)
+                print(f"    every {kind}: {1e3 * more / n:7.1f} ms per checkpoint, {100 * more / none:5.1f} % of an "
+                      f"epoch, {100 * more / n / none:5.1f} % per checkpoint", flush=True)
 
 
 def main():

@@ -1,13 +1,14 @@
-/* The kernels of math beside what memory and BLAS allow, on one thread.
+/* Compares the kernels of math with the limits of memory and BLAS, on one thread.
  *
  *   bench_kernels [NAME]     only kernels whose name begins with NAME
  *
- * Each elementwise kernel over a working set that fits a core's own cache, and over one that fits no cache:
- * the bytes that it must move (each array that it reads, each that it writes) a second, and as a ratio to
- * those of a copy of the same working set, timed next to it. A kernel at 1 is limited by memory alone; one
- * that mostly reads or works in place may be above, as a copy first fetches the lines that it overwrites.
- * Then the products of the net 784-512-512-10 at few and many rows, as a ratio to the best of square
- * products of 1024. Medians, in processor time, which other processes disturb least. */
+ * Each elementwise kernel runs on a working set that fits in a core's private cache, and on one that
+ * exceeds all caches. The results are the bytes per second that it must move (each array that it reads or
+ * writes), and their ratio to a copy of the same working set, measured alternately. A ratio of 1 means that
+ * only memory limits the kernel. A kernel that mostly reads or works in place may exceed 1, because a copy
+ * first loads the cache lines that it overwrites. The products of the net 784-512-512-10 at several numbers
+ * of rows follow, as a ratio to the best product of matrices of order 1024. All results are medians. Times
+ * are processor times, which other processes affect least. */
 #include "lockstep/math.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 
 #define ROUNDS 41
-#define COLS   512 /* of kernels that work on rows */
+#define COLS   512 /* of a row, for kernels on rows */
 #define CACHED ((size_t)512 << 10)
 #define LARGE  ((size_t)96 << 20)
 
@@ -25,7 +26,7 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Seconds of the processor's time that this thread has had. */
+/* Processor time of this thread in seconds. */
 static double clock_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -37,7 +38,7 @@ static double median(double *values, size_t n) {
   return values[n / 2];
 }
 
-/* Four arrays of floats and what else kernels take, all over the same block of LARGE bytes. */
+/* Four float arrays and the other arguments of the kernels, in one block of LARGE bytes. */
 typedef struct arrays {
   float *x, *y, *z, *w;
   uint32_t *words;
@@ -47,14 +48,14 @@ typedef struct arrays {
 
 typedef struct kernel {
   const char *name;
-  size_t held;  /* bytes an element in the working set */
-  size_t moved; /* bytes an element, read and written */
+  size_t held;  /* bytes per element in the working set */
+  size_t moved; /* bytes per element, read and written */
   void (*run)(arrays *a, size_t n);
 } kernel;
 
-static volatile double sink; /* what keeps a sum from being left out */
+static volatile double sink; /* keeps the compiler from removing a sum */
 
-/* In pieces that no library's copy takes past the caches. */
+/* Copies in small pieces, so that memcpy does not bypass the caches. */
 static void copy(arrays *a, size_t n) {
   for (size_t i = 0; i < n; i += COLS) memcpy(a->y + i, a->x + i, COLS * sizeof *a->x);
 }
@@ -89,7 +90,7 @@ static void clamp(arrays *a, size_t n) {
   ls_math_clamp(n, 0.5F, a->y);
 }
 
-static void shrink(arrays *a, size_t n) {
+static void soft_threshold(arrays *a, size_t n) {
   ls_math_soft_threshold(n, 0.001F, a->y);
 }
 
@@ -120,7 +121,7 @@ static void normalize_f32(arrays *a, size_t n) {
   for (size_t i = 0; i < n; i += COLS) ls_math_normalize_f32(COLS, a->x + i, a->small, a->small, a->y + i);
 }
 
-/* With the words drawn a row at a time, as the layer does. */
+/* Draws random words for one row at a time, like the layer. */
 static void dropout(arrays *a, size_t n) {
   const ls_rng rng = ls_rng_make(1, LS_RNG_DROPOUT, 0, 0);
   for (size_t i = 0; i < n; i += COLS) {
@@ -135,7 +136,7 @@ static void dropout_backward(arrays *a, size_t n) {
 
 static const kernel copying = {"copy", 8, 8, copy};
 
-/* What is read or written once a row only, and stays in the nearest cache, does not count. */
+/* Arrays that are used once per row and stay in the L1 cache do not count. */
 static const kernel kernels[] = {{"linear + bias", 4, 8, linear},
                                  {"relu + bias", 4, 8, relu},
                                  {"leaky_relu + bias", 4, 8, leaky_relu},
@@ -157,18 +158,17 @@ static const kernel kernels[] = {{"linear + bias", 4, 8, linear},
                                  {"sum of squares", 4, 4, sum_squares},
                                  {"add scaled", 8, 12, add_scaled},
                                  {"clamp", 4, 8, clamp},
-                                 {"shrink", 4, 8, shrink},
+                                 {"soft threshold", 4, 8, soft_threshold},
                                  {"sgd", 8, 12, sgd},
                                  {"momentum", 12, 20, momentum},
                                  {"rmsprop", 12, 20, rmsprop},
                                  {"adam", 16, 28, adam},
                                  {"normalize u8", 5, 5, normalize_u8},
                                  {"normalize f32", 8, 8, normalize_f32},
-                                 {"dropout with its words", 9, 9, dropout},
+                                 {"dropout with random words", 9, 9, dropout},
                                  {"dropout backward", 9, 9, dropout_backward}};
 
-/* The arrays of a working set of n elements, side by side and set anew: what a kernel does to its numbers
- * in one round must not make those of the next too small to be normal. */
+/* Places the arrays of a working set of n elements one after the other. */
 static void lay_out(arrays *a, size_t n, float *block) {
   float **const all[] = {&a->x, &a->y, &a->z, &a->w};
   for (size_t k = 0; k < 4; k++) *all[k] = block + k * (n + 64);
@@ -176,18 +176,19 @@ static void lay_out(arrays *a, size_t n, float *block) {
   for (size_t i = 0; i < COLS; i++) a->small[i] = 0.25F;
 }
 
-static void set_anew(const arrays *a, size_t n, size_t held) {
+/* Resets the arrays before each round; otherwise repeated updates could produce denormal numbers. */
+static void reset(const arrays *a, size_t n, size_t held) {
   const float values[] = {0.75F, 0.5F, 0.25F, 0.125F};
   float *const all[] = {a->x, a->y, a->z, a->w};
   for (size_t k = 0; k < 4 && 4 * k < held; k++)
     for (size_t i = 0; i < n; i++) all[k][i] = i % 3 == 0 ? values[k] : values[k] + 0.01F;
 }
 
-/* Bytes a second of one run, everything set just before. */
+/* Bytes per second of one run on arrays that were just reset. */
 static double rate_of(const kernel *k, arrays *a, size_t size, float *block) {
   const size_t n = size / k->held / COLS * COLS;
   lay_out(a, n, block);
-  set_anew(a, n, k->held);
+  reset(a, n, k->held);
   const double start = clock_now();
   k->run(a, n);
   return (double)(n * k->moved) / (clock_now() - start);
@@ -228,7 +229,7 @@ static const product forward = {"y = x W^T", ls_math_product_nt};
 static const product gradient = {"dW = dy^T x", product_tn};
 static const product backward = {"dx = dy W", product_nn};
 
-/* Flop a second of products that follow each other for a few milliseconds. */
+/* Flop per second of repeated products over a few milliseconds. */
 static double flops_of(const product *p, size_t m, size_t n, size_t k, float *block) {
   const double flop = 2.0 * (double)m * (double)n * (double)k;
   const size_t times = (size_t)(3e7 / flop) + 1;
@@ -254,7 +255,7 @@ static void measure_product(const product *p, size_t rows, size_t n_out, size_t 
 static void measure_products(float *block) {
   static const size_t shapes[][2] = {{512, 784}, {512, 512}, {10, 512}};
   static const product *const products[] = {&forward, &gradient, &backward};
-  printf("\nproducts by %s\n%-35s  %16s  %6s\n", ls_math_blas_name(), "", "", "/1024^3");
+  printf("\nproducts of %s\n%-35s  %16s  %6s\n", ls_math_blas_name(), "", "", "/1024^3");
   ls_math_threads_set(1);
   for (size_t i = 0; i < LARGE / sizeof *block; i++) block[i] = (float)(i % 7) * 0.25F - 0.5F;
   double best = 0.0;

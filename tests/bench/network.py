@@ -1,30 +1,31 @@
 #!/usr/bin/python3
-"""Measures training over a network: hosts of one machine (tests/hosts/hosts.py; root, iproute2) with links of a rate and
-a delay. For each way of the gradients the time of a step, of its communication alone, and how much of that is hidden
-behind computation. Needs a build (scripts/quickstart makes it), Debian's python3-h5py, and nothing else.
+"""Measures training over a network between emulated hosts (tests/hosts/hosts.py; root, iproute2) whose links have a given
+rate and delay. For each mode of comm it reports the time of a step, the time of its communication alone, and how much of
+the communication is hidden behind computation. Needs a build (scripts/quickstart creates it) and Debian's python3-h5py.
 
     sudo tests/bench/network.py [--hosts 2] [--rate 1gbit] [--delay 1000] [--batch 1024] [--modes allreduce,overlap]
 
-What is run: `lockstep train` for a few steps an epoch; a step's time is an epoch's seconds in metrics.csv over its steps,
-the first two left out, as the first one's checkpoint counts in the second. All kinds of run take turns, several rounds; figures are medians over the rounds.
+Each run is `lockstep train` with a few steps per epoch. The time of a step is the time of an epoch in metrics.csv divided
+by its steps, without the first two epochs, because the second one includes the checkpoint of the first. All kinds of run
+alternate for several rounds; the results are medians over the rounds.
 
-    C, compute alone          each rank's rows of a batch, by as many runs of one rank at once, on the same cores
-    U                         the same of a single row: what does not grow with the rows, such as the update
-    T, the step               all ranks, the whole batch
-    M, communication alone    a step of one row a rank, less U
-    bound                     the least time of a step with the computation C and the communication M, where a layer's
-                              gradient leaves when it is whole. The pass takes C - U, shared out by the products in
-                              their order: forward, then from the last layer to the first dW and dx. With r_l the time
-                              when dW of layer l is there, and m_l the part of M that its bytes have, it has crossed at
-                              e_l = max(e_(l+1), r_l) + m_l; the bound is e_1 + U. So the first layer, whose gradient is
-                              the last, cannot be hidden.
-    hidden                    (C + M - T) / (C + M - bound): 0 is one after the other, 1 all that could be. Above 1: parts
-                              of a layer left before it was whole.
+    C, compute alone          a step over each rank's rows of a batch, by simultaneous runs of one rank on the same cores
+    U                         the same with a single row: the time that does not depend on the rows, such as the update
+    T, the step               a step of all ranks over the whole batch
+    M, communication alone    a step with one row per rank, minus U
+    bound                     the minimum time of a step with computation C and communication M, if the gradient of a
+                              layer is sent when it is complete. The passes take C - U, which is divided among the
+                              products in their order: forward, then dW and dx from the last layer to the first. Let r_l
+                              be the time when dW of layer l is complete, and m_l its part of M according to its bytes.
+                              Its transfer ends at e_l = max(e_(l+1), r_l) + m_l; the bound is e_1 + U. The first layer,
+                              whose gradient is complete last, therefore cannot be hidden.
+    hidden                    (C + M - T) / (C + M - bound): 0 without overlap, 1 with the maximum overlap, above 1 if
+                              parts of a layer's gradient are sent before it is complete
 
-Where a way has less to update (sharded), what it saves there is taken off its M. The same cores do the work of the network
-too: the kernel's, and the switch's, a tenth of a core at 1 Gbit/s each way. With more ranks than cores a core computes for
-one rank while another waits, whatever the program does: then nothing is said of hiding, and the figures to compare are M,
-and T between ways. The machine must have nothing else to do.
+In the sharded mode, the time that it saves in the update is subtracted from M. The same cores
+also run the network: the kernel, and the switch, which needs a tenth of a core at 1 Gbit/s in each direction. With more
+ranks than cores, a core computes for one rank while another waits, in any mode. Then `hidden` is not reported; compare M,
+and T between modes. The machine must be idle otherwise.
 """
 
 import argparse
@@ -44,10 +45,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hosts"))
 import hosts
 
 PROGRAM = os.environ.get("LOCKSTEP", str(hosts.BUILD / "lockstep"))
-DEADLINE = 300 # seconds, for a run
+DEADLINE = 300 # seconds per run
 EPOCHS = 4
 
-# A way of the gradients, and the assignments that choose it.
+# Modes of comm, and the assignments that select them.
 MODES = {
     "auto": [],
     "allreduce": ["comm.mode=allreduce"],
@@ -72,7 +73,7 @@ comm: {{threads: 1}}
 
 
 class Bench:
-    """A bed of hosts, a folder, and the runs of a net on them."""
+    """Emulated hosts, a folder, and the runs of a net on the hosts."""
 
     def __init__(self, bed, folder, options):
         self.bed, self.folder, self.options = bed, folder, options
@@ -81,7 +82,7 @@ class Bench:
         self.first_line = ""
 
     def prepare(self, name, batch, rows):
-        """The config of a run of so many rows; noise will do, since nothing depends on what is learnt."""
+        """Writes the config of a run over `rows` rows. The data are noise, because the times do not depend on them."""
         widths = self.options.net
         random = numpy.random.default_rng(1)
         with h5py.File(self.folder / f"{name}.h5", "w") as file:
@@ -98,7 +99,7 @@ class Bench:
                                 "--overwrite", *words, first_core=first_core)
 
     def seconds(self, runs, name, steps, sets=()):
-        """Of a step, in the slowest of runs at the same time; a run is (ranks on each host, its first core)."""
+        """The time of a step in the slowest of simultaneous runs; a run is (ranks on each host, its first core)."""
         started = []
         for number, (ranks, first_core) in enumerate(runs):
             command = self.command(ranks, first_core, name, f"run-{number}", sets)
@@ -119,13 +120,13 @@ class Bench:
         return self.seconds([(self.ranks, 0)], name, steps, sets)
 
     def apart(self, name, steps):
-        """Each rank for itself."""
+        """Independent runs, one per rank."""
         owners = [host for host, n in enumerate(self.ranks) for _ in range(n)]
         return self.seconds([([int(host == owner) for host in range(len(self.ranks))], core)
                              for core, owner in enumerate(owners)], name, steps)
 
     def rounds(self):
-        """By name, the seconds in each round."""
+        """Returns name -> the time of a step in each round."""
         steps, batch, size = self.options.steps, self.options.batch, self.size
         self.prepare("whole", batch, batch * steps)
         self.prepare("row-each", size, size * steps)
@@ -148,7 +149,7 @@ def layers_of(widths):
 
 
 def bound(widths, compute, update, communication):
-    """As above, in the unit of its arguments."""
+    """The bound that the head of this file defines, in the unit of the arguments."""
     layers = layers_of(widths)
     products = 3 * sum(products for products, _ in layers) - layers[0][0] # the first layer has no dx
     done, crossed = sum(products for products, _ in layers), 0.0
@@ -161,7 +162,7 @@ def bound(widths, compute, update, communication):
 
 
 def bits_per_second(rate):
-    """Of a rate in tc's words; None where it has others."""
+    """Bits per second of a rate such as 1gbit; None for other units."""
     for unit, factor in (("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)):
         if rate.endswith(unit):
             return float(rate[:-len(unit)]) * factor
@@ -169,7 +170,7 @@ def bits_per_second(rate):
 
 
 def judge(options, rounds, cores):
-    """Figures of each mode, times in ms."""
+    """The results of each mode; times in ms."""
     median = {key: 1e3 * statistics.median(seconds) for key, seconds in rounds.items()}
     compute, update = median["C"], median["U"]
     figures = {"compute": compute, "update": update, "modes": {}}
@@ -178,7 +179,7 @@ def judge(options, rounds, cores):
         communication = median["small", mode] - update
         least = bound(options.net, compute, update, communication)
         possible = compute + communication - least
-        is_fair = options.hosts * options.ranks <= cores and possible > 0.0 # noise may leave nothing to hide
+        is_fair = options.hosts * options.ranks <= cores and possible > 0.0 # noise may make it 0 or negative
         figures["modes"][mode] = {
             "step": step, "least": 1e3 * min(rounds["T", mode]), "most": 1e3 * max(rounds["T", mode]),
             "samples_per_second": 1e3 * options.batch / step, "communication": communication,
@@ -187,9 +188,9 @@ def judge(options, rounds, cores):
 
 
 def table(figures, first):
-    """Markdown. Ratios are to the first mode."""
-    rows = ["| way of the gradients | step, ms (range) | samples/s | communication alone, ms | bound, ms | hidden of what"
-            f" could be | step: {first} / this |", "|---|---|---|---|---|---|---|"]
+    """The results as Markdown, with ratios to the first mode."""
+    rows = ["| mode | step, ms (range) | samples/s | communication alone, ms | bound, ms | hidden, of the"
+            f" maximum | step: {first} / this |", "|---|---|---|---|---|---|---|"]
     for mode, of in figures["modes"].items():
         fair = [f"{of['bound']:.0f}", f"{100 * of['hidden']:.0f} %"] if of["hidden"] is not None else ["", ""]
         cells = [mode, f"{of['step']:.0f} ({of['least']:.0f} to {of['most']:.0f})", f"{of['samples_per_second']:.0f}",
@@ -203,35 +204,35 @@ def report(options, figures, first_line, cores):
     print(f"{options.hosts} hosts x {options.ranks} rank(s) on {cores} cores, links of {options.rate} and "
           f"{options.delay} us one way; {first_line}\n\n"
           f"{'-'.join(map(str, options.net))}, {parameters} parameters, batch {options.batch}, adam; compute alone "
-          f"{figures['compute']:.0f} ms a step, of which {figures['update']:.0f} do not grow with the rows; medians of "
+          f"{figures['compute']:.0f} ms per step, {figures['update']:.0f} ms of them independent of the rows; medians of "
           f"{options.rounds} rounds\n\n{table(figures, options.modes[0])}")
     bits = bits_per_second(options.rate)
     if bits:
         least = 1e3 * 2 * (options.hosts - 1) / options.hosts * 32 * parameters / bits
         print(f"\nThe links cannot carry the sum of the float32 gradients in less than {least:.0f} ms.")
     if options.hosts * options.ranks > cores:
-        print("\nMore ranks than cores: while one waits another computes, so nothing is said of hiding.")
+        print("\nMore ranks than cores: one computes while another waits, so the hidden part is not reported.")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=2)
-    parser.add_argument("--ranks", type=int, default=1, help="on each host (default: %(default)s)")
-    parser.add_argument("--rate", default="1gbit", help="of a host's link, as tc writes it (default: %(default)s)")
-    parser.add_argument("--delay", type=int, default=1000, help="microseconds one way (default: %(default)s)")
-    parser.add_argument("--net", default="784-2048-2048-10", help="its widths (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=1024, help="over all ranks (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=4, help="in each of the epochs of a run (default: %(default)s)")
+    parser.add_argument("--ranks", type=int, default=1, help="ranks on each host (default: %(default)s)")
+    parser.add_argument("--rate", default="1gbit", help="rate of a link in the notation of tc (default: %(default)s)")
+    parser.add_argument("--delay", type=int, default=1000, help="delay of a link in microseconds, one way (default: %(default)s)")
+    parser.add_argument("--net", default="784-2048-2048-10", help="widths of the net (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=1024, help="batch size over all ranks (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=4, help="steps per epoch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--modes", default=",".join(MODES), help="(default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="the figures as an object, in ms")
-    parser.add_argument("--markdown", action="store_true", help="the figures as a table, which is the default")
+    parser.add_argument("--json", action="store_true", help="print the results as a JSON object, in ms")
+    parser.add_argument("--markdown", action="store_true", help="print the results as a table (default)")
     options = parser.parse_args()
     options.modes = options.modes.split(",")
     options.net = [int(width) for width in options.net.split("-")]
     unknown = [mode for mode in options.modes if mode not in MODES]
     if unknown:
-        parser.error(f"no such mode: {', '.join(unknown)}; there are {', '.join(MODES)}")
+        parser.error(f"unknown mode: {', '.join(unknown)}; must be of {', '.join(MODES)}")
     if options.hosts < 2 or len(options.net) < 3 or options.batch % (options.hosts * options.ranks):
         parser.error("it takes two hosts or more, three widths or more, and a batch that all ranks share evenly")
     return options
@@ -241,11 +242,11 @@ def main():
     options = arguments()
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     if load > 0.5:
-        print(f"the machine's load is {load:.1f} already: no figure will be worth much", file=sys.stderr)
+        print(f"warning: the load of the machine is {load:.1f}; the results are not reliable", file=sys.stderr)
     try:
         hosts.need_all()
     except hosts.Impossible as why:
-        sys.exit(f"no hosts here: {why}")
+        sys.exit(f"cannot create hosts: {why}")
     with tempfile.TemporaryDirectory(prefix="lockstep-network-") as folder, \
          hosts.Hosts(options.hosts, options.rate, options.delay) as bed:
         bench = Bench(bed, pathlib.Path(folder), options)

@@ -1,7 +1,6 @@
-"""PyTorch's training steps, as fast as it takes them in an eager loop: the data in memory as normalised floats, batches
-taken by a permutation of indices, Adam fused or by foreach, whichever is faster here, nothing that waits for a result.
-Under mpirun with several processes: DistributedDataParallel over Gloo, a global batch shared among them. Prints an
-object for each batch."""
+"""Measures the training steps of PyTorch in an eager loop: normalised float data in memory, batches selected by a
+permutation of indices, the faster of the fused and the foreach Adam, and no wait for results. Under mpirun with several
+processes, DistributedDataParallel over Gloo partitions the global batch. Prints a JSON object for each batch size."""
 
 import datetime
 import os
@@ -18,7 +17,7 @@ SIZE = int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
 
 
 def connect():
-    """Gloo among the processes of this mpirun, which all run on one machine."""
+    """Connects the processes of this mpirun, which all run on one machine, by Gloo."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.distributed.init_process_group("gloo", init_method=f"file://{os.environ['LOCKSTEP_BENCH_RENDEZVOUS']}",
                                          rank=RANK, world_size=SIZE, timeout=datetime.timedelta(seconds=60))
@@ -30,7 +29,7 @@ def wait():
 
 
 def agree(value):
-    """Rank 0's value, on all."""
+    """Returns rank 0's value on all ranks."""
     box = torch.tensor([value], dtype=torch.float64)
     if SIZE > 1:
         torch.distributed.broadcast(box, 0)
@@ -48,7 +47,7 @@ def net_of(widths):
 
 
 class Loop:
-    """Steps over the data, in another order each epoch: the same one on all ranks, of which each takes its rows."""
+    """Steps over the data. Each epoch has a new order, the same on all ranks; each rank uses its rows of a batch."""
 
     def __init__(self, net, x, y, batch, optimizer):
         self.net, self.x, self.y, self.batch, self.optimizer = net, x, y, batch, optimizer
@@ -91,7 +90,7 @@ def main():
         rate = peer.measure(loops[name], batch, options.seconds, seconds[name], wait)
         if RANK == 0:
             peer.report(batch, rate, adam=name)
-    if SIZE > 1: # Gloo's threads may outlive the group and bring the interpreter down at its end
+    if SIZE > 1: # Gloo's threads may outlive the group and crash the interpreter at exit
         wait()
         sys.stdout.flush()
         os._exit(0)

@@ -1,11 +1,11 @@
-/* Each way to make one step of all ranks' gradients.
+/* Measures the modes that combine the gradients of all ranks into one step.
  *
  *   mpirun -n 2 reduce [PARAMETERS...]
  *
- * For each number of parameters, in turn and several times: adam's step in each mode, within a node through
- * shared memory and through MPI. Beside it what none can do without, shared out among the ranks: as much
- * memory copied as the update reads and writes (gradient, state and parameters). Prints milliseconds,
- * medians over the rounds, and the limit's share of them. */
+ * For each number of parameters, alternately and several times: the step of adam in each mode, through
+ * shared memory and through MPI. The lower limit is a copy, divided among the ranks, of as much memory as
+ * the update reads and writes (gradient, state and parameters). Prints medians over the rounds in
+ * milliseconds, and the ratio of the limit to the step. */
 #include "lockstep/config.h"
 #include "lockstep/sync.h"
 
@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define ROUNDS  15
-#define ARRAYS  4    /* that the update passes over */
-#define SECONDS 0.02 /* of each way in each round */
+#define ARRAYS  4    /* that the update reads or writes */
+#define SECONDS 0.02 /* per mode and round */
 
 typedef struct way {
   const char *name;
@@ -36,7 +36,7 @@ static const way ways[] = {
 typedef struct bench {
   ls_comm *comm;
   size_t n;
-  float *grads;           /* (n), 0: others would grow from step to step */
+  float *grads;           /* (n), all 0, because other gradients would accumulate */
   float *params, *copies; /* (n), (ARRAYS, n) */
   ls_sync *syncs[WAYS];
   ls_optim *optims[WAYS];
@@ -86,7 +86,7 @@ static void destroy(bench *b) {
   free(b->copies);
 }
 
-/* Collective. Seconds of a step, as the first rank sees them. */
+/* Collective. Time of a step on this rank in seconds. */
 static double time_steps(bench *b, size_t w, size_t steps) {
   ls_comm_barrier(b->comm);
   const double start = ls_clock();
@@ -97,7 +97,7 @@ static double time_steps(bench *b, size_t w, size_t steps) {
   return (ls_clock() - start) / (double)steps;
 }
 
-/* Collective. Seconds of copying this rank's share of four arrays. */
+/* Collective. Time in seconds of a copy of this rank's part of ARRAYS arrays. */
 static double time_copies(bench *b, size_t steps) {
   const size_t share = ARRAYS * b->n / (size_t)ls_comm_size(b->comm);
   ls_comm_barrier(b->comm);

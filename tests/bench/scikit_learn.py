@@ -1,5 +1,5 @@
-"""The training steps of scikit-learn's MLPClassifier: `partial_fit` goes once over what it is given, batch by batch.
-Prints an object for each batch. Its threads are those of NumPy's BLAS, which take their number from the environment."""
+"""Measures the training steps of scikit-learn's MLPClassifier: `partial_fit` makes one pass over its data in batches.
+Prints a JSON object for each batch size. The environment sets the number of threads of NumPy's BLAS."""
 
 import numpy
 from sklearn.neural_network import MLPClassifier

@@ -1,11 +1,12 @@
-/* Steps of a config's net beside the matrix products that they cannot do without.
+/* Compares the training steps of a config with their matrix products alone.
  *
  *   mpirun -n 2 step [--rounds N] [--seconds S] [--json] CONFIG.yaml [BATCH...]
  *
- * For each global batch, in turn and several times: full training steps (gathering, forward, loss,
- * backward, reduction, update) as `lockstep train` takes them, and on the same ranks and threads nothing
- * but the products of the dense layers: y = x W^T, dW = dy^T x, dx = dy W but for the first layer. Prints
- * samples/s, medians, and the median of the ratios of neighbouring rounds; with --json an object a line. */
+ * For each global batch size, alternately and several times: complete training steps (gather, forward,
+ * loss, backward, reduction, update) of `lockstep train`, and, on the same ranks and threads, only the
+ * products of the dense layers: y = x W^T, dW = dy^T x, and dx = dy W except for the first layer. Prints
+ * the medians in samples/s, and the median of the ratios of successive measurements; with --json one object
+ * per line. */
 #include "train/internal.h"
 
 #include <cblas.h>
@@ -17,7 +18,7 @@
 
 typedef struct settings {
   size_t rounds;
-  double seconds; /* of each kind in each round */
+  double seconds; /* per kind and round */
   bool json;
 } settings;
 
@@ -46,8 +47,8 @@ static void product(enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, size_t m, 
     cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1.0F, a, lda, b, ldb, 0.0F, c, (int)n);
 }
 
-/* The products of one step over `rows` rows. Reads and writes the model's own arrays, so that caches are as
- * they are in a step. */
+/* The products of one step over `rows` rows. Uses the arrays of the model, so that the caches have the same
+ * contents as in a step. */
 static void multiply(const ls_model *model, const float *x, size_t rows) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
@@ -66,7 +67,7 @@ static void multiply(const ls_model *model, const float *x, size_t rows) {
   }
 }
 
-/* Collective. Samples/s of the products alone, all ranks at once. */
+/* Collective. Samples/s of the products alone, on all ranks simultaneously. */
 static double time_products(trainer *t, size_t steps) {
   const ls_shard shard = ls_shard_of(t->setup->batch_size, ls_comm_rank(t->comm), ls_comm_size(t->comm));
   ls_comm_barrier(t->comm);
@@ -76,7 +77,7 @@ static double time_products(trainer *t, size_t steps) {
   return (double)(steps * t->setup->batch_size) / (ls_clock() - start);
 }
 
-/* Collective. Samples/s of training; 0 where a step failed. */
+/* Collective. Samples/s of training; 0 if a step failed. */
 static double time_steps(trainer *t, size_t steps) {
   const uint64_t n = t->setup->train.view.n;
   ls_order_begin(t->setup->order, t->progress.epoch);
@@ -93,8 +94,8 @@ static double time_steps(trainer *t, size_t steps) {
   return (double)(t->progress.samples - before) / (ls_clock() - start);
 }
 
-/* Collective. How many steps take about so many seconds: the same number on all ranks. Warms up by ever
- * more of them, the first one left out; 0 where a step failed. */
+/* Collective. The number of steps that take about `seconds`, the same on all ranks; 0 if a step failed.
+ * Doubles the number of steps until the time suffices; ignores the first step. */
 static size_t count_steps(trainer *t, double seconds) {
   if (!(time_steps(t, 1) > 0.0)) return 0;
   for (size_t steps = 1;; steps *= 2) {
@@ -155,7 +156,7 @@ static ls_status measure_batch(ls_comm *comm, const settings *s, const char *pat
   return status;
 }
 
-/* Local. Reads the options; optind is then the first word that is none. */
+/* Local. Reads the options; optind is then the index of the first other argument. */
 static ls_status parse(int argc, char **argv, settings *s) {
   static const struct option longs[] = {{"rounds", required_argument, NULL, 'r'},
                                         {"seconds", required_argument, NULL, 's'},

@@ -1,4 +1,4 @@
-/* What stands behind fault points: their list, the one that is armed, the log. */
+/* The implementation of fault points: the list of sites, the armed site, the log. */
 #include "points.h"
 
 #undef calloc
@@ -11,21 +11,21 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* The linker's names for the two ends of what LS_FAULT_AT lists. */
+/* The linker's names of both ends of the section that LS_FAULT_AT fills. */
 extern ls_fault_site *const __start_ls_faults[];
 extern ls_fault_site *const __stop_ls_faults[];
 
-/* And for the beginning of the program in memory, which differs from run to run. */
+/* The linker's name of the start of the program in memory, which differs between runs. */
 extern const char __executable_start[];
 
 enum { NAME_MAX_BYTES = 256, FRAMES = 4 };
 
-/* The callers of a site, each with the number of its first passage. */
+/* A caller of a site, with the number of the first passage from it. */
 typedef struct way {
   struct way *next;
   const ls_fault_site *site;
   unsigned long nth;
-  size_t from[2]; /* return addresses, from the program's beginning */
+  size_t from[2]; /* return addresses, relative to the start of the program */
 } way;
 
 static ls_fault_site **sites; /* sorted; each once */
@@ -35,15 +35,15 @@ static const char *log_prefix;
 static way *ways; /* under the mutex */
 static pthread_mutex_t ways_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-  char *text; /* of the environment, cut into its fields */
+  char *text; /* a copy of LOCKSTEP_FAULT, split into its fields */
   ls_fault_site *site;
   unsigned long nth;
-  bool from; /* and all that follow */
+  bool from; /* all later passages fail too */
   const char *action;
   bool fired;
 } armed;
 
-/* The part of a path below src, or include, or the whole. */
+/* The part of a path below src or include; the whole path if neither is part of it. */
 static const char *below_source(const char *file) {
   static const char *const tops[] = {"src/", "include/"};
   for (size_t i = 0; i < 2; i++)
@@ -59,7 +59,7 @@ static const char *name_of(const ls_fault_site *site, char name[NAME_MAX_BYTES])
   return name;
 }
 
-/* By file, function, call; then line. */
+/* Orders sites by file, function and call, but not by line. */
 static int compare_calls(const ls_fault_site *a, const ls_fault_site *b) {
   int order = strcmp(below_source(a->file), below_source(b->file));
   if (order == 0) order = strcmp(a->function, b->function);
@@ -73,7 +73,7 @@ static int compare_sites(const void *a, const void *b) {
   return order ? order : x->line - y->line;
 }
 
-/* Sorts the sites, numbers those of one name, and makes one of those on one line. */
+/* Sorts the sites, numbers those with the same name and merges those on the same line. */
 static void list_sites(void) {
   const size_t n = (size_t)(__stop_ls_faults - __start_ls_faults);
   sites = calloc(n + 1, sizeof(ls_fault_site *));
@@ -96,14 +96,12 @@ static void print_sites(void) {
 }
 
 static _Noreturn void refuse(const char *text) {
-  fprintf(
-      stderr,
-      "LOCKSTEP_FAULT=%s: SITE:RANK:NTH[:kill|exit|stop] is expected, or list, which prints the sites\n",
-      text);
+  fprintf(stderr, "LOCKSTEP_FAULT=%s: must be SITE:RANK:NTH[:kill|exit|stop], or list to print the sites\n",
+          text);
   exit(1);
 }
 
-/* Cuts the last field off a text and returns it; NULL where there is none. */
+/* Removes the last field from a text and returns it; NULL if there is none. */
 static char *cut_last(char *text) {
   char *const colon = strrchr(text, ':');
   if (!colon) return NULL;
@@ -111,7 +109,7 @@ static char *cut_last(char *text) {
   return colon + 1;
 }
 
-/* Arms the site that the text names, if it is for this rank. */
+/* Arms the site in `text` if its rank is this rank. */
 static void arm(const char *text) {
   char name[NAME_MAX_BYTES];
   char *const site = armed.text = strdup(text);
@@ -131,10 +129,10 @@ static void arm(const char *text) {
   if (strtol(at, NULL, 10) == rank) armed.site = found;
 }
 
-/* Notes a way if it is new: which function called the one with the site; where that is base's, by which
- * memory is asked for everywhere, also who called the caller. */
+/* Records the caller of the function with the site, unless it is known. For a site in base, whose
+ * allocation functions have many callers, the caller's caller counts too. */
 __attribute__((noinline)) static void note_way(const ls_fault_site *site, unsigned long nth) {
-  void *frames[FRAMES + 1] = {NULL}; /* of note_way, ls_fault_pass, the site, its caller, and the next */
+  void *frames[FRAMES + 1] = {NULL}; /* note_way, ls_fault_pass, the site, two callers */
   const int n = backtrace(frames, FRAMES + 1);
   const bool is_base = strncmp(below_source(site->file), "base/", 5) == 0;
   size_t from[2] = {0};
@@ -167,7 +165,7 @@ static void write_log(int code, void *unused) {
   fclose(file);
 }
 
-/* The rank, as whatever starts ranks tells it before MPI does. */
+/* The rank according to the launcher, because MPI has not started yet. */
 static int rank_of_process(void) {
   static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -203,7 +201,7 @@ bool ls_fault_pass(ls_fault_site *site) {
 
 long ls_fault_stream(FILE *stream, long value) {
   const int error = errno;
-  if (stream) stream->_flags |= 0x20; /* glibc's own mark of an error: nothing public sets it */
+  if (stream) stream->_flags |= 0x20; /* glibc's error flag; no public function sets it */
   errno = error;
   return value;
 }

@@ -1,25 +1,27 @@
-/* Fault points: every call of our sources that can fail may be made to fail, at a chosen rank, the n-th
- * time. Builds with sanitizers compile the sources with this header before them (src/meson.build); others
- * know nothing of it. It wraps the calls by macros of their names.
+/* Fault points make the n-th execution of a library or system call fail on a chosen rank. Builds with
+ * sanitizers include this header before each source file (src/meson.build); other builds do not use it. It
+ * replaces the calls by macros with the same names.
  *
- * A call is a site: `store/write.c:open_file:H5Fcreate`, file and function below src and what is called;
- * `#2` behind it is the second such call of the function, by line. In the environment:
+ * Each call in the sources is a site, such as `store/write.c:open_file:H5Fcreate`: the file below src, the
+ * function, and the called function. `#2` at the end denotes the second such call in the function, by line.
+ * Environment variables:
  *
- * LOCKSTEP_FAULT=SITE:RANK:NTH         the rank's n-th call there fails (from 1; `3+`: from the third on)
- * LOCKSTEP_FAULT=SITE:RANK:NTH:kill    the process kills itself there; `exit`: leaves; `stop`: stops
- * LOCKSTEP_FAULT=list                  prints all sites, with their lines, and ends
- * LOCKSTEP_FAULT_LOG=PREFIX            at its end rank R writes PREFIX.R: `passed N SITE` for each site
- * that it reached, `way N FROM SITE` for the first passage of those with the same caller, `fired SITE` and
- * `exit CODE`
+ * LOCKSTEP_FAULT=SITE:RANK:NTH         the n-th call at the site fails on the rank (from 1; `3+`: the third
+ * and all later ones)
+ * LOCKSTEP_FAULT=SITE:RANK:NTH:kill    the process sends itself SIGKILL instead; `stop`: SIGSTOP; `exit`:
+ * it calls exit(1)
+ * LOCKSTEP_FAULT=list                  prints all sites with their lines and exits
+ * LOCKSTEP_FAULT_LOG=PREFIX            at exit, rank R writes PREFIX.R: `passed N SITE` for each site that
+ * it reached, `way N FROM SITE` for the first passage from each caller, `fired SITE` and `exit CODE`
  *
- * A call that fails is not made, and leaves what the real one would: its value, errno, the error flag of a
- * stream. What closes something is made, and then said to have failed. What is not wrapped, and why, is in
- * calls.txt. */
+ * A failing call is not executed. The macro provides the effects of a real failure: the return value, errno
+ * and the error flag of a stream. A call that closes something is executed, and only its return value
+ * reports a failure. calls.txt lists the calls without fault points, with reasons. */
 #ifndef LOCKSTEP_TESTS_FAULTS_POINTS_H
 #define LOCKSTEP_TESTS_FAULTS_POINTS_H
 
-/* All that declares what is wrapped: afterwards the names are macros. */
-#define tee ls_fault_not_our_tee /* of fcntl.h; base has another */
+/* The headers that declare the wrapped functions, included before their names become macros. */
+#define tee ls_fault_not_our_tee /* declared by fcntl.h; base has its own tee */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,26 +39,26 @@
 #include <xxhash.h>
 #include <yaml.h>
 #include <zlib.h>
-#undef FAR /* of zlib.h; train has another */
+#undef FAR /* defined by zlib.h; train has its own FAR */
 #undef tee
 
 typedef struct ls_fault_site {
   const char *file, *function, *call;
   int line;
   int error;                   /* errno of the failure */
-  unsigned long passed;        /* changed atomically */
-  struct ls_fault_site *first; /* the same site in another object file, for functions in headers; itself */
+  unsigned long passed;        /* number of calls; updated atomically */
+  struct ls_fault_site *first; /* the same site in the first object file, for functions in headers */
   int number;                  /* among the calls of this name in its function, from 1 */
 } ls_fault_site;
 
-/* Counts, and says whether the call is to fail: then errno is set. Safe in threads. */
+/* Counts the call; returns whether it must fail, and then sets errno. Thread-safe. */
 bool ls_fault_pass(ls_fault_site *site);
 
-/* Gives a stream its error flag; returns `value`. */
+/* Sets the error flag of a stream; returns `value`. */
 long ls_fault_stream(FILE *stream, long value);
 
-/* Gives a libyaml parser and a libpng image its error; take the event from the caller, as the real one
- * does. */
+/* The effects of a failed call: the error of a libyaml parser, the deletion of a libyaml event, the error
+ * of a libpng image. Each returns 0. */
 int ls_fault_yaml_parse(yaml_parser_t *parser);
 int ls_fault_yaml_emit(yaml_event_t *event);
 int ls_fault_png(png_image *image);
@@ -69,11 +71,11 @@ int ls_fault_png(png_image *image);
     ls_fault_pass(ls_fault_listed);                                                                        \
   })
 
-/* f(...), or `value` instead. */
+/* Calls f(...), or returns `value` without a call. */
 #define LS_FAULT(f, error, value, ...) (LS_FAULT_AT(#f, error) ? (value) : f(__VA_ARGS__))
 
-/* HDF5 names the newest version of some functions by a macro of the old name, which one in the table below
- * would redefine. These call the version that the sources would call. */
+/* In HDF5, the names of some functions are macros for their newest version, which the table below would
+ * redefine. These functions call the version that the sources would call. */
 static inline herr_t ls_fault_H5Lget_info(hid_t at, const char *name, H5L_info_t *info, hid_t access) {
   return H5Lget_info(at, name, info, access);
 }
@@ -84,21 +86,21 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #undef H5Lget_info
 #undef H5Literate
 
-/* The same for one of those, as the site `name`. */
+/* Like LS_FAULT for one of these functions, as the site `name`. */
 #define LS_FAULT_VERSION(name, f, ...) (LS_FAULT_AT(name, 0) ? (herr_t)-1 : f(__VA_ARGS__))
 
-/* f(...), and then `value` instead of its own. */
+/* Calls f(...), and returns `value` instead of its result if the site fails. */
 #define LS_FAULT_AFTER(f, error, value, ...)                                                               \
   ({                                                                                                       \
     const __typeof__(f(__VA_ARGS__)) ls_fault_result = f(__VA_ARGS__);                                     \
     LS_FAULT_AT(#f, error) ? (value) : ls_fault_result;                                                    \
   })
 
-/* f(...) of a stream, or its error flag and `value`. */
+/* Calls f(...) on a stream, or sets the error flag of the stream and returns `value`. */
 #define LS_FAULT_STREAM(f, stream, value, ...)                                                             \
   (LS_FAULT_AT(#f, ENOSPC) ? (__typeof__(f(__VA_ARGS__)))ls_fault_stream(stream, value) : f(__VA_ARGS__))
 
-/* HDF5's functions say a negative value of their type. */
+/* HDF5's functions return a negative value if they fail. */
 #define LS_FAULT_H5(f, ...) LS_FAULT(f, 0, (__typeof__(f(__VA_ARGS__)))-1, __VA_ARGS__)
 
 /* memory */

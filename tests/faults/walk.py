@@ -1,26 +1,26 @@
-"""Every call that can fail is made to fail, one at a time, on every rank; the program must end cleanly.
+"""Injects a failure into every call that can fail, one at a time, on every rank; the program must end cleanly.
 
-Needs a build with sanitizers, whose sources have fault points (points.h). First, each scenario runs without faults and
-reports which sites it reaches, on which rank, and by which ways: a site in a function has one way per caller. Then each
-failure is a run, which must
+This test needs a build with sanitizers, whose sources have fault points (points.h). First, each scenario runs without
+faults and reports which sites it reaches, on which rank, and from which callers: each caller of a site is a way. Then each
+failure is tried in a separate run. The run must
 
-- end at once, with all its processes (a deadline only ends a hang),
-- with an exit code of the fixed set, the same on every rank and of mpirun, and one error line, which names rank and host
-  unless it is of rank 0; or, if the failure is harmless, with the results of the run without faults,
-- without a signal, a message of a sanitizer, or a temporary file,
-- and, if there is a checkpoint, such that the same command then gives the results of the run without faults.
+- end immediately, with all its processes (the deadline only ends a hang),
+- print one error line, which names rank and host unless rank 0 failed, and end with a documented exit code, the same on
+  every rank and of mpirun; or, if the failure is harmless, give the results of the fault-free run,
+- end without a signal, a message of a sanitizer, or a temporary file,
+- allow a restart: if there is a checkpoint, the same command then gives the results of the fault-free run.
 
-A run that did not reach its failure again proves nothing; a site that has only such runs is an error.
+A run may miss its failure, if it does not reach the site again. A site for which all runs miss is an error.
 
-sites.txt lists, with reasons, the sites that no scenario reaches and those whose failure is harmless; a missing and a
-superfluous site are errors. calls.txt lists the calls without fault points; a call that is neither listed nor wrapped is
-an error.
+sites.txt lists, with reasons, the sites that no scenario reaches and those whose failure is harmless. A missing or
+superfluous site is an error. calls.txt lists the calls without fault points. A call without fault points that is not
+listed is an error.
 
-  walk.py                     each way once, at its first passage; on one rank and on rank 1 of two in turn
-  walk.py --all               each way on each rank of 1, 2 and 4, and each site at its last passage too; an hour
-  walk.py --all --ranks 1,2   only on these numbers of ranks
+  walk.py                     each way once, at its first passage, alternately on one rank and on rank 1 of two
+  walk.py --all               each way on each rank of 1, 2 and 4, and the last passage of each site (one hour)
+  walk.py --all --ranks 1,2   only these numbers of ranks
   walk.py --leaks ...         with a leak check after each run of mpirun, which takes longer than the run
-  walk.py ... WORD...         only scenarios or sites with one of these words; the lists are not compared
+  walk.py ... WORD...         only scenarios or sites that contain one of these words; without a check of the lists
   walk.py --update            rewrites sites.txt after functions have moved to other files; reads only src/, needs no build
 """
 
@@ -44,7 +44,7 @@ import numpy
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cli"))
-os.environ.setdefault("LOCKSTEP_BUILD", str(HERE.parents[1] / "build-san"))  # as scripts/test makes it
+os.environ.setdefault("LOCKSTEP_BUILD", str(HERE.parents[1] / "build-san"))  # the build of scripts/test
 os.environ.setdefault("LOCKSTEP_PATIENCE", "5")
 
 import harness  # noqa: E402
@@ -108,9 +108,9 @@ comm: {mode: allreduce, threads: 1}
 
 
 def write_data(path):
-    """Two parts of the same classes: chunks and filters in the one, plain in the other; names of both kinds of text."""
+    """Writes two groups with the same samples: one with chunks and filters, one without; names as both kinds of strings."""
     x, y = harness.three_classes(24)
-    wide = numpy.arange(16 * 40000, dtype="f4").reshape(16, 40000) % 50  # more than HDF5 keeps of its chunks
+    wide = numpy.arange(16 * 40000, dtype="f4").reshape(16, 40000) % 50  # larger than HDF5's chunk cache
     with h5py.File(path, "w") as file:
         file.create_dataset("wide", data=wide, chunks=(16, 20000), compression="gzip")
         for group, settings in ("train", {"chunks": (8, 2), "compression": "gzip", "shuffle": True}), ("test", {}):
@@ -150,7 +150,7 @@ def write_inputs(folder):
 
 
 def half_a_run(folder):
-    """A run that ended early, and what a dead one leaves."""
+    """Creates an incomplete run, with the files that a killed process leaves."""
     made(folder, "train", "classes.yaml", "--set", "train.max_steps=4")
     for name in "run/model.h5.tmp-1", "run/checkpoints/step-00000009.h5.tmp-1":
         (folder / name).write_text("cut short")
@@ -187,12 +187,12 @@ def made(folder, *words):
 
 
 class Scenario:
-    """A command, what it finds (made by functions), whether its output counts, by which code it ends."""
+    """A command with its inputs (created by `needs`), whether its output is compared, and its exit code."""
 
     def __init__(self, name, *words, needs=None, prints=True, code=0, settings=None):
         self.name, self.words, self.needs, self.prints, self.code = name, words, needs, prints, code
         self.settings, self.allowed = settings or {}, []
-        self.again = words[:words.index("--resume")] if "--resume" in words else words  # that file may be gone by then
+        self.again = words[:words.index("--resume")] if "--resume" in words else words  # the file may no longer exist
 
 
 TRAIN = ("train", "classes.yaml")
@@ -206,28 +206,28 @@ SCENARIOS = [
              settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
     Scenario("resume from a file", *TRAIN, "--resume", "run/checkpoints/step-00000004.h5", needs=half_a_run,
              prints=False, settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
-    Scenario("train anew", *TRAIN, "--overwrite", needs=a_run, prints=False),
+    Scenario("train with overwrite", *TRAIN, "--overwrite", needs=a_run, prints=False),
     Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
              prints=False),
     Scenario("evaluate", "evaluate", "run/model.h5", "data.h5:/test", "--json", needs=a_run),
     Scenario("predict", "predict", "run/model.h5", "data.h5:/test", "-o", "out.h5", needs=a_run),
     Scenario("predict a table", "predict", "run/model.h5", "table.csv", "-o", "out.csv", needs=a_run),
     Scenario("predict labels", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_labels),
-    Scenario("predict one of two", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_two),
+    Scenario("predict one label", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_two),
     Scenario("predict numbers", "predict", "run/model.h5", "table.h5", "-o", "out.csv", needs=a_run_of_numbers),
     Scenario("info of data", "info", "data.h5"),
     Scenario("info of a checkpoint", "info", "run/checkpoints/best.h5", needs=a_run),
     Scenario("check", "check", "classes.yaml"),
     Scenario("errors", "check", "errors.yaml", code=2),
-    Scenario("no YAML", "check", "broken.yaml", code=2),
-    Scenario("a key twice", "check", "twice.yaml", code=2),
-    Scenario("an empty config", "check", "empty.yaml", code=2),
-    Scenario("no YAML in a setting", "check", "classes.yaml", "--set", "model=[a", code=2),
-    Scenario("wrong settings", "check", "classes.yaml", "--set", "model.9.units=3", "--set", "train.epochs=-2", code=2),
-    Scenario("wrong values", "check", "classes.yaml", "--set", "train.epochs=-2", code=2),
-    Scenario("no longer the same", *TRAIN, "--set", "train.batch_size=6", needs=a_run, code=2),
-    Scenario("a locked folder", *TRAIN, needs=an_odd_lock, code=5),
-    Scenario("a finished run by its own config", "train", "run/config.yaml", needs=a_run, prints=False),
+    Scenario("invalid YAML", "check", "broken.yaml", code=2),
+    Scenario("duplicate key", "check", "twice.yaml", code=2),
+    Scenario("empty config", "check", "empty.yaml", code=2),
+    Scenario("invalid YAML in a setting", "check", "classes.yaml", "--set", "model=[a", code=2),
+    Scenario("invalid settings", "check", "classes.yaml", "--set", "model.9.units=3", "--set", "train.epochs=-2", code=2),
+    Scenario("invalid values", "check", "classes.yaml", "--set", "train.epochs=-2", code=2),
+    Scenario("changed config", *TRAIN, "--set", "train.batch_size=6", needs=a_run, code=2),
+    Scenario("locked run directory", *TRAIN, needs=an_odd_lock, code=5),
+    Scenario("finished run with its own config", "train", "run/config.yaml", needs=a_run, prints=False),
     Scenario("info of a folder", "info", ".", code=3),
     Scenario("import of a folder", "import", ".", "-o", "out.h5", code=3),
     Scenario("import a table", "import", "table.csv", "-o", "out.h5", "--test-fraction", "0.3"),
@@ -236,7 +236,7 @@ SCENARIOS = [
              "--pictures", "pictures", "--steps", "8", needs=an_image_run),
     Scenario("importance", "explain", "run/model.h5", "data.h5:/test", "--importance", "--repeats", "1", needs=a_run),
     Scenario("gradcheck", "gradcheck", "classes.yaml"),
-    Scenario("find a rate", "lr-find", "classes.yaml", "--steps", "5", "-o", "lr.svg"),
+    Scenario("lr-find", "lr-find", "classes.yaml", "--steps", "5", "-o", "lr.svg"),
     Scenario("plan", "plan", "numbers.yaml", "--ranks-per-node", "2", prints=False),
     Scenario("keys", "keys"),
 ]
@@ -245,7 +245,7 @@ SCENARIOS = [
 
 
 def h5_content(path):
-    """What a file holds, but for seconds."""
+    """The contents of a file, without times."""
     lines = []
 
     def take(name, item):
@@ -273,17 +273,17 @@ def content(path):
 
 
 def counts(path):
-    """Whether a file is compared: no log, nor what check_end looks at."""
+    """Whether a file is compared: not a log, and not a file that check_end checks."""
     return path.is_file() and path.name != "train.log" and path.parent.name != "logs" and not is_left(path)
 
 
 def is_left(path):
-    """A temporary file, or a lock."""
+    """Whether a file is temporary or a lock."""
     return re.search(r"\.tmp-|^lockstep-predict-|^lock$", path.name) is not None
 
 
 def results(scenario, folder, run):
-    """The results of a run: its files, and its output without times. Paths are as if all runs were in one folder."""
+    """The results of a run: its files, and its output without times. The folder is replaced in paths."""
     here = str(folder)
     found = {str(path.relative_to(folder)): repr(content(path)).replace(here, "FOLDER")
              for path in sorted(folder.rglob("*")) if counts(path)}
@@ -298,7 +298,7 @@ def results(scenario, folder, run):
 
 
 class Log:
-    """What a rank wrote at its end; without an exit code where it was ended by another."""
+    """The log that a rank wrote at exit; without an exit code if another process killed the rank."""
 
     def __init__(self, path):
         self.passed, self.ways, self.fired, self.code = {}, {}, False, None
@@ -317,7 +317,7 @@ class Log:
 
 
 class Job:
-    """One failure in one scenario at some number of ranks (0: without mpirun)."""
+    """One failure in one scenario on a number of ranks (0: without mpirun)."""
 
     def __init__(self, scenario, ranks, rank, site, nth):
         self.scenario, self.ranks, self.rank, self.site, self.nth = scenario, ranks, rank, site, nth
@@ -328,11 +328,11 @@ class Job:
 
 
 class Walk:
-    """A folder with the inputs of each scenario, its undisturbed results, and the runs."""
+    """A folder with the inputs of each scenario, its fault-free results, and the runs."""
 
     def __init__(self, leaks):
         self.folder = harness.temporary_folder("lockstep-faults-")
-        self.leaks, self.undisturbed, self.lock, self.count = leaks, {}, threading.Lock(), 0
+        self.leaks, self.fault_free, self.lock, self.count = leaks, {}, threading.Lock(), 0
 
     def settings(self, scenario, ranks, fault=None, logs=None):
         found = dict(scenario.settings)
@@ -345,7 +345,7 @@ class Walk:
         return found
 
     def prepare(self, scenario):
-        """The folder that each run of the scenario gets a copy of."""
+        """Creates the folder that is copied for each run of the scenario."""
         folder = self.folder / scenario.name
         folder.mkdir()
         write_inputs(folder)
@@ -370,15 +370,15 @@ class Walk:
         return run
 
     def first(self, scenario, ranks):
-        """The undisturbed run."""
+        """Runs a scenario without faults and stores its results."""
         folder = self.fresh(scenario)
         run = self.run(scenario, folder, ranks).exits(scenario.code)
-        self.undisturbed[(scenario, ranks)] = results(scenario, folder, run)
+        self.fault_free[(scenario, ranks)] = results(scenario, folder, run)
         shutil.rmtree(folder)
         return run
 
     def judge(self, job):
-        """Runs a job: ("failed" | "harmless" | "missed", None), or ("ERROR", what is wrong)."""
+        """Runs a job. Returns ("failed" | "harmless" | "missed", None), or ("ERROR", reason)."""
         folder = self.fresh(job.scenario)
         run = self.run(job.scenario, folder, job.ranks, f"{job.site}:{job.rank}:{job.nth}")
         try:
@@ -398,28 +398,28 @@ class Walk:
         if not run.logs[job.rank].fired and run.logs[job.rank].code is not None:
             return "missed"
         if run.code == job.scenario.code:
-            found, wanted = results(job.scenario, folder, run), self.undisturbed[(job.scenario, job.ranks)]
+            found, wanted = results(job.scenario, folder, run), self.fault_free[(job.scenario, job.ranks)]
             different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
             if not different:
                 return "harmless"
-            run.must(run.code != 0, f"it ends well, and these are not as undisturbed: {different}")
+            run.must(run.code != 0, f"it ends without an error, but these results differ from the fault-free run: {different}")
         check_failure(job, run)
         return "failed"
 
     def once_more(self, job, folder):
-        """The same command once more, without a failure, ends as if there had never been one."""
+        """Runs the same command again without a failure; the results must equal those of the fault-free run."""
         for path in folder.glob("logs/*"):
             path.unlink()
         run = self.run(job.scenario, folder, job.ranks, words=job.scenario.again)
         run.exits(job.scenario.code)
-        found, wanted = results(job.scenario, folder, run), self.undisturbed[(job.scenario, job.ranks)]
+        found, wanted = results(job.scenario, folder, run), self.fault_free[(job.scenario, job.ranks)]
         different = sorted(name for name in found.keys() | wanted.keys() if name != "stdout"
                            and found.get(name) != wanted.get(name) and (name in wanted or ":unlink" not in job.site))
-        run.must(not different, f"run once more after the failure, these are not as undisturbed: {different}")
+        run.must(not different, f"run again after the failure, these results differ from the fault-free run: {different}")
 
 
 def processes_of(session):
-    """The living processes of a session."""
+    """The running processes of a session."""
     found = []
     for number in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -432,26 +432,26 @@ def processes_of(session):
 
 
 def check_end(job, folder, run):
-    """How every run must end, whether it fails or not."""
+    """Checks the end of a run, which may have failed or not."""
     run.must(isinstance(run.code, int), "it hangs")
     run.must(not run.left, f"processes are left: {run.left}")
-    run.must(not SANITIZER.search(run.all_err), "a sanitizer or an assertion has something to say")
+    run.must(not SANITIZER.search(run.all_err), "a sanitizer or an assertion reports an error")
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if is_left(path)} - set(job.scenario.allowed)
     can_remove = ":unlink" not in job.site and not job.site.startswith("rundir/lock.c:is_")
     run.must(not left or not can_remove, f"these files are left: {sorted(left)}")
 
 
 def check_failure(job, run):
-    """How a run that fails must tell it."""
+    """Checks the exit code and the error message of a failed run."""
     run.must(run.code in CODES, f"the exit code must be one of {sorted(CODES)}")
     codes = {log.code for log in run.logs}
-    # Ranks leave MPI together; then mpirun ends those that are slower than the first to say its code. An abort, which
-    # is for want of memory or threads at start-up alone, ends all.
+    # Ranks leave MPI together; mpirun kills the ranks that have not exited when the first one has. An abort, which
+    # happens only if memory or threads are missing at start-up, ends all ranks.
     aborted = codes == {None} and run.code == 70 and "start" in run.err
     run.must(codes - {None} == {run.code} or aborted, f"the ranks ended with {codes}")
-    run.must("without calling" not in run.raw_err, "a rank left without the others")
+    run.must("without calling" not in run.raw_err, "a rank exited without MPI_Finalize")
     if job.site == "base/log.c:ls_log:fprintf" and not run.err:
-        return  # the very line could not be printed
+        return  # the error line itself could not be printed
     run.must(len(ERROR.findall(run.err)) == 1, "there must be one error line")
     teller = ELSEWHERE.search(run.err)
     rank = int(teller.group(1)) if teller else 0
@@ -462,7 +462,7 @@ def check_failure(job, run):
 
 
 def listed(name):
-    """A list of ours: key -> (heading, reason). A line is `KEY...: reason`; headings are in brackets."""
+    """Reads sites.txt or calls.txt: key -> (heading, reason). A line is `KEY...: reason`; headings are in brackets."""
     found, heading = {}, ""
     for line in (HERE / name).read_text().splitlines():
         if line.startswith("["):
@@ -474,7 +474,7 @@ def listed(name):
 
 
 def functions():
-    """(file, as sites name it, function) -> the text of the function."""
+    """(file below src, function) -> the text of the function."""
     found = {}
     for path in (ROOT / "src").glob("*/*.[ch]"):
         text, name = path.read_text(), str(path.relative_to(ROOT / "src"))
@@ -485,8 +485,8 @@ def functions():
 
 
 def successors(file, function, call, texts, listed_sites):
-    """Where the site is now: a function of that name in another file, or one in the same file that makes the call and has no
-    site for it."""
+    """The possible new places of a site: functions of that name in other files, or functions in the same file that make the
+    call and have no site for it."""
     places = [place for place in texts if place[1] == function]
     call_name = re.compile(rf"\b{re.escape(call.split('#')[0])}\(")
     return places or [(other, name) for (other, name), text in texts.items() if other == file and call_name.search(text)
@@ -494,8 +494,8 @@ def successors(file, function, call, texts, listed_sites):
 
 
 def update_sites():
-    """Rewrites sites.txt after functions have moved or have a new name; a site without a successor, or with several, is
-    removed. Returns what changed."""
+    """Rewrites sites.txt after functions have moved or got a new name. Removes a site without a successor or with
+    several. Returns the changes."""
     texts, changes, kept, listed_sites = functions(), [], [], listed("sites.txt")
     for line in (HERE / "sites.txt").read_text().splitlines():
         file, *rest = line.split(":", 3)
@@ -517,12 +517,12 @@ def all_sites():
 
 
 def forgotten_calls(sites):
-    """What our objects call, and neither has fault points nor is on the list."""
+    """The functions that the program calls and that are neither wrapped nor in calls.txt."""
     objects = [*BUILD.glob("src/liblockstep.*.p/*.o"), *BUILD.glob("lockstep.p/*.o")]
     symbols = subprocess.run(["nm", "-P", *objects], check=True, text=True, capture_output=True).stdout
     fields = [line.split() for line in symbols.splitlines() if " " in line]
     ours = {name for name, kind, *_ in fields if kind not in "UVWvw"}
-    aliases = {"__getdelim": "getline"}  # what headers and the compiler make of a call
+    aliases = {"__getdelim": "getline"}  # names that headers or the compiler substitute
     theirs = {name for name, kind, *_ in fields if kind == "U"} - ours
     calls = {aliases.get(name, re.sub("^__isoc99_|64$", "", name)) for name in theirs}
     known = {site.split(":")[2].split("#")[0] for site in sites} | listed("calls.txt").keys()
@@ -531,7 +531,7 @@ def forgotten_calls(sites):
 
 
 def check_lists(sites, passed, verdicts):
-    """The errors in sites.txt. Not every walk reaches each harmless failure in a place where it is harmless."""
+    """The errors in sites.txt. A listed harmless site may end a run, because not every passage of it is harmless."""
     lists = listed("sites.txt")
     heading = {site: found[0] for site, found in lists.items()}
     new = {site for site in set(sites) - passed if "unvisited" not in heading.get(site, "")}
@@ -539,7 +539,7 @@ def check_lists(sites, passed, verdicts):
     old = {site for site in lists if site not in sites or heading[site] == "unvisited" and site in passed}
     return [*(f"{site}: no scenario reaches it, or its failure has no effect: handle the failure, or add the site and the "
               f"reason to sites.txt" for site in sorted(new)),
-            *(f"{site}: sites.txt is wrong about it: remove it there; `walk.py --update` does so if its function has moved"
+            *(f"{site}: sites.txt lists it incorrectly: remove it; `walk.py --update` updates it if its function has moved"
               for site in sorted(old))]
 
 
@@ -547,15 +547,15 @@ def check_lists(sites, passed, verdicts):
 
 
 def passages(walk, ranks, scenarios, pool):
-    """Runs all undisturbed. (scenario, ranks) -> run."""
+    """Runs all scenarios without faults. Returns (scenario, ranks) -> run."""
     list(pool.map(walk.prepare, scenarios))
     pairs = [(scenario, n) for scenario in scenarios for n in ranks]
     return dict(zip(pairs, pool.map(lambda pair: walk.first(*pair), pairs)))
 
 
 def choose_short(runs):
-    """Each way once, in the last scenario that takes it, as those that train come first; at rank 1 of two for every
-    other way that is taken there."""
+    """Chooses each way once, in the last scenario that reaches it, because the scenarios that train come first and are
+    slower; every second way on rank 1 of two, if it is reached there."""
     places = collections.defaultdict(dict)
     for scenario, ranks in reversed(runs):
         rank = 1 if ranks else 0
@@ -570,7 +570,8 @@ def choose_short(runs):
 
 
 def choose_all(runs):
-    """Each way at each rank of each number of ranks, in the last scenario that takes it; and each site's last time."""
+    """Chooses each way on each rank for each number of ranks, in the last scenario that reaches it, and the last passage
+    of each site."""
     chosen = {}
     for scenario, ranks in reversed(runs):
         for rank, log in enumerate(runs[(scenario, ranks)].logs):
@@ -592,7 +593,7 @@ def parse():
 
 
 def walk_all(walk, jobs, pool):
-    """Judges the jobs: site -> verdicts, and the errors, which are also printed at once."""
+    """Runs the jobs. Returns site -> verdicts, and the errors, which are also printed immediately."""
     verdicts, errors, start = collections.defaultdict(set), [], time.monotonic()
     for i, (job, (verdict, why)) in enumerate(zip(jobs, pool.map(walk.judge, jobs)), 1):
         verdicts[job.site].add(verdict)
@@ -615,7 +616,7 @@ def main():
     numbers = [int(n) for n in (arguments.ranks or "1,2,4").split(",")] if arguments.all else [1, 2]
     ranks = [harness.ALONE if n == 1 and not arguments.all else n for n in numbers]
     walk = Walk(arguments.leaks)
-    errors = [f"{call}: can it fail? Give it fault points (points.h) or a reason (calls.txt)"
+    errors = [f"{call}: has no fault points; wrap it in points.h, or add a reason to calls.txt"
                 for call in forgotten_calls(sites)]
     scenarios = [s for s in SCENARIOS if not arguments.words or any(word in s.name for word in arguments.words)]
     scenarios = scenarios or SCENARIOS
@@ -626,15 +627,15 @@ def main():
         jobs = [job for job in jobs if not arguments.words or scenarios != SCENARIOS
                 or any(word in job.site for word in arguments.words)]
         verdicts, wrong = walk_all(walk, jobs, pool)
-    errors += [f"{site}: its failure was never tried, because no run reached it again" for site, found in verdicts.items()
-                 if found == {"missed"}]
+    errors += [f"{site}: its failure was never tried, because no run with a fault reached it"
+               for site, found in verdicts.items() if found == {"missed"}]
     if not arguments.words:
         errors += check_lists(sites, passed, verdicts)
     print(*errors, sep="\n")
     counts = collections.Counter(verdict for found in verdicts.values() for verdict in found)
     hangs = sum("it hangs" in why for why in wrong)
     print(f"{len(sites)} sites, {len(passed)} visited, {len(jobs)} runs, {hangs} hangs, {len(wrong)} errors; "
-          f"of the sites {counts['failed']} end a run, {counts['harmless']} are harmless, "
+          f"sites: {counts['failed']} end a run, {counts['harmless']} are harmless, "
           f"{counts['missed']} were missed")
     shutil.rmtree(walk.folder)
     sys.exit(1 if errors or wrong or not jobs else 0)

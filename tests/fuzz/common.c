@@ -1,4 +1,4 @@
-/* What the fuzz targets share. */
+/* Functions that all fuzz targets use. */
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -25,11 +25,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   return 0;
 }
 
-/* Of the sanitizers; absent without them. */
+/* Functions of the sanitizers; NULL in a build without sanitizers. */
 void __lsan_disable(void) __attribute__((weak));
 void __lsan_enable(void) __attribute__((weak));
 
-/* What MPI takes at its start, and keeps, is not looked at. */
+/* The leak check ignores the memory that MPI allocates when it starts and never frees. */
 void fuzz_start_comm(void) {
   int argc = 0;
   char **argv = NULL;
@@ -46,7 +46,7 @@ void fuzz_write(const char *name, const void *data, size_t size) {
 }
 
 void fuzz_verdict(ls_status status, ls_status refusal) {
-  if (status != LS_OK && status != refusal) finding("a failure of the wrong kind");
-  if (status != LS_OK && strlen(ls_message()) < 8) finding("a refusal that gives no reason");
+  if (status != LS_OK && status != refusal) finding("an unexpected status");
+  if (status != LS_OK && strlen(ls_message()) < 8) finding("an error without a message");
   fuzz_n_read += status == LS_OK;
 }

@@ -1,13 +1,12 @@
 /* Runs a fuzz target without libFuzzer: fuzz_X CORPUS COUNT [FIRST]
  *
- * First the files of the folder CORPUS as they are, then COUNT mutations of them from number FIRST (0) on;
- * a number gives the same input each time. Inputs run in a child, so that the process that counts outlives
- * a crash; it goes on behind the input that caused it. That input is left in the current folder as
- * finding-X-NUMBER.
+ * Runs the unchanged files of the folder CORPUS, then COUNT mutations of them, starting at number FIRST
+ * (default 0). A number always gives the same input. The inputs run in a child process. If it crashes, the
+ * parent saves the input in the current folder as finding-X-NUMBER and continues with the next one.
  *
- * A finding: a crash, a report of the sanitizers, a verdict of the target, more than SECONDS for an input,
- * more than MEMORY of it all. Crashes inside HDF5 on memory that is its own are counted apart: no caller
- * can prevent them. */
+ * These are findings: a crash, a report of a sanitizer, a verdict of the target, an input that takes longer
+ * than SECONDS, and a resident size above MEMORY. Crashes inside HDF5 on its own memory are counted
+ * separately, because no caller can prevent them. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -25,7 +24,7 @@
 #define SECONDS      10
 #define MEMORY       ((long)600 << 10) /* KiB resident */
 #define SEEDS_MAX    64
-#define BYTES_MAX    ((size_t)64 << 10) /* of an input */
+#define BYTES_MAX    ((size_t)64 << 10) /* largest input */
 #define FINDINGS_MAX 20
 
 typedef struct bytes {
@@ -33,9 +32,9 @@ typedef struct bytes {
   size_t n;
 } bytes;
 
-/* What the child tells the parent. */
+/* What the child reports to the parent, in shared memory. */
 typedef struct shared {
-  uint64_t input; /* at work: seeds first, then mutations */
+  uint64_t input; /* the current one; seeds come before mutations */
   uint64_t n_read;
   bool is_through;
 } shared;
@@ -44,7 +43,7 @@ static bytes *seeds;
 static size_t n_seeds;
 static shared *told;
 static volatile sig_atomic_t child; /* 0: none */
-static volatile sig_atomic_t ended; /* the signal that ends all; 0: none */
+static volatile sig_atomic_t ended; /* the signal that ends the parent; 0: none */
 
 static _Noreturn void give_up(const char *what) {
   perror(what);
@@ -53,7 +52,7 @@ static _Noreturn void give_up(const char *what) {
 
 /* --------------------------------------------------------------------- mutation */
 
-/* Words of one input. */
+/* The random numbers of one input. */
 typedef struct stream {
   ls_rng rng;
   uint64_t sample;
@@ -68,7 +67,7 @@ static uint32_t draw(stream *s, size_t below) {
   return (uint32_t)((uint64_t)s->words[--s->left] * below >> 32);
 }
 
-/* Puts n bytes in place of `gone` ones at `at`. */
+/* Replaces `gone` bytes at `at` by n bytes of data. */
 static void replace(bytes *b, size_t at, size_t gone, const void *data, size_t n) {
   if (at + gone > b->n) gone = b->n - at;
   if (b->n - gone + n > BYTES_MAX) return;
@@ -140,7 +139,7 @@ static void put_word(stream *s, bytes *b, size_t at) {
   replace(b, at, draw(s, 2) ? draw(s, 8) : 0, word, strlen(word));
 }
 
-/* A piece of a seed, the same one or another, at any place. */
+/* Copies a part of a random seed to `at`. */
 static void put_piece(stream *s, bytes *b, size_t at) {
   const bytes *const from = &seeds[draw(s, n_seeds)];
   const size_t start = draw(s, from->n + 1);
@@ -172,11 +171,11 @@ static void mutate(uint64_t number, bytes *b) {
   b->n = seed->n;
   memcpy(b->data, seed->data, seed->n);
   const uint32_t n_edits =
-      1U << draw(&s, draw(&s, 4) ? 2 : 4); /* mostly few: most edits make a file unreadable */
+      1U << draw(&s, draw(&s, 4) ? 2 : 4); /* mostly few, because most edits make a file unreadable */
   for (uint32_t i = 0; i < n_edits; i++) edit(&s, b);
 }
 
-/* Input i of a run: a seed as it is, or a mutation. */
+/* Input i of a run: an unchanged seed or a mutation. */
 static void make_input(uint64_t i, uint64_t first, bytes *b) {
   if (i >= n_seeds) {
     mutate(first + i - n_seeds, b);
@@ -214,7 +213,7 @@ static void read_seeds(const char *folder) {
   free(entries);
 }
 
-/* Makes a folder for the targets' files, in memory where it can, and goes there. */
+/* Creates a folder for the files of the targets, in memory if possible, and makes it the current one. */
 static void enter_scratch(char *path, size_t size) {
   snprintf(path, size, "/dev/shm/lockstep-fuzz-XXXXXX");
   if (!mkdtemp(path)) {
@@ -252,7 +251,7 @@ static void check_memory(void) {
   abort();
 }
 
-/* Of the sanitizers; absent without them. */
+/* A function of the sanitizers; NULL in a build without sanitizers. */
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 /* Runs inputs told->input .. n - 1. */
@@ -264,7 +263,7 @@ static _Noreturn void run_child(int argc, char **argv, uint64_t first, uint64_t 
   LLVMFuzzerInitialize(&argc, &argv);
   for (; told->input < n; told->input++) {
     make_input(told->input, first, &b);
-    uint8_t *const exact = malloc(b.n + (b.n == 0)); /* so that a read behind its end is seen */
+    uint8_t *const exact = malloc(b.n + (b.n == 0)); /* the sanitizer detects a read past its end */
     memcpy(exact, b.data, b.n);
     alarm(SECONDS);
     const uint64_t before = fuzz_n_read;
@@ -275,13 +274,13 @@ static _Noreturn void run_child(int argc, char **argv, uint64_t first, uint64_t 
     check_memory();
   }
   told->is_through = true;
-  /* Before MPI ends, as that ends threads beside the search. */
+  /* The leak check runs before MPI_Finalize, whose threads would end during the check. */
   _exit(__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() ? 1 : 0);
 }
 
 /* --------------------------------------------------------------------- the parent */
 
-/* The parent, which waits for the child, then goes its way to the end. */
+/* Ends the child, for which the parent waits; the parent then ends normally. */
 static void on_end(int number) {
   ended = number;
   if (child > 0) kill(child, SIGKILL);
@@ -292,8 +291,8 @@ static void catch_ends(void (*handler)(int)) {
   signal(SIGINT, handler);
 }
 
-/* Whether a line of a report is a frame that says who is at fault: not of the sanitizers, which check what
- * libraries are called with, or of libc. */
+/* Whether a line of a report is a stack frame that shows where the error is. Frames of the sanitizers, of
+ * libc and of this driver do not. */
 static bool is_telling(const char *line) {
   static const char *const others[] = {"libsanitizer", "libasan", "libubsan", "libc.so",
                                        "sysdeps/",     "libio/",  "driver.c", "linux-gnu/libz."};
@@ -303,8 +302,8 @@ static bool is_telling(const char *line) {
   return true;
 }
 
-/* Whether every stack of the report (where it happened, who allocated and freed the memory) begins in HDF5.
- */
+/* Whether every stack of the report (of the error, of the allocation and of the release of the memory)
+ * begins in HDF5. */
 static bool is_inside_hdf5(FILE *report) {
   char line[4096];
   bool awaits = false;
@@ -335,7 +334,7 @@ static void save(const char *folder, const char *name, uint64_t number, const by
   free(path);
 }
 
-/* Runs inputs in children until all are through. Returns the findings. */
+/* Runs the inputs in children until all are done. Returns the number of findings. */
 static int run_all(int argc, char **argv, const char *folder, uint64_t first, uint64_t n, int *inside) {
   static bytes b;
   int n_findings = 0;
@@ -348,7 +347,7 @@ static int run_all(int argc, char **argv, const char *folder, uint64_t first, ui
       catch_ends(SIG_DFL);
       run_child(argc, argv, first, n);
     }
-    if (ended) kill(child, SIGKILL); /* the signal came before the child had its number */
+    if (ended) kill(child, SIGKILL); /* the signal arrived before `child` was set */
     waitpid(child, &state, 0);
     child = 0;
     if (ended) break;

@@ -1,7 +1,7 @@
-/* What the fuzz targets share. A target takes any bytes and has to refuse or read them cleanly; what else
- * it does, such as a failure of the wrong kind, ends the process. It works on files of the current folder.
+/* Functions that all fuzz targets use. A target must read any input or reject it with an error of the
+ * expected kind; anything else ends the process. A target reads and writes files in the current folder.
  *
- * Targets have the entry points of libFuzzer (LLVM), and are programs by themselves with driver.c. */
+ * Targets have the entry points of libFuzzer (LLVM). Linked with driver.c, they are programs. */
 #ifndef LOCKSTEP_FUZZ_H
 #define LOCKSTEP_FUZZ_H
 
@@ -18,11 +18,11 @@ void fuzz_start_comm(void);
 /* Writes an input to the file `name`. */
 void fuzz_write(const char *name, const void *data, size_t size);
 
-/* The verdict on an input: LS_OK, or a failure of the kind `refusal` with its message. All else is a
+/* Checks the result of an input, which must be LS_OK, or `refusal` with a message. Anything else is a
  * finding. */
 void fuzz_verdict(ls_status status, ls_status refusal);
 
-/* How many inputs were read, not refused. */
+/* The number of inputs that were read without an error. */
 extern uint64_t fuzz_n_read;
 
 #endif

@@ -1,5 +1,5 @@
-/* A model or checkpoint: loaded, its progress and its optimizer's state too. Most inputs are sealed anew
- * before, as their digest would let none through to what reads them. */
+/* Loads a model or checkpoint, with its progress and its optimizer state. Most inputs get a valid seal
+ * first; otherwise the digest check would reject all of them. */
 #include "fuzz.h"
 #include "lockstep/job.h"
 
@@ -12,7 +12,7 @@ static void put(uint8_t *to, uint64_t value, bool is_big) {
   for (int i = 0; i < 8; i++) to[is_big ? 7 - i : i] = (uint8_t)(value >> (8 * i));
 }
 
-/* The seal that store writes. */
+/* Writes the same seal as the module store. */
 static void seal(uint8_t *file, size_t size) {
   static const uint8_t head[12] = {'L', 'O', 'C', 'K', 'S', 'T', 'E', 'P', 1};
   const ls_digest digest = ls_digest_of(file + SEAL_BYTES, size - SEAL_BYTES);
@@ -23,7 +23,7 @@ static void seal(uint8_t *file, size_t size) {
   put(file + 32, digest.low, true);
 }
 
-/* As a resume reads it. */
+/* Reads the rest of a checkpoint, like a resumed run. */
 static ls_status read_rest(const ls_predictor *loaded) {
   double sums[8];
   ls_progress progress = {.n_sums = 3, .sums = sums};

@@ -1,11 +1,12 @@
-/* A config: read by all rooms. What is taken must say the same when printed and read again. */
+/* Reads a config with all modules. An accepted config must stay the same when it is printed and read again.
+ */
 #include "fuzz.h"
 #include "lockstep/job.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The config in a file as a job prints it; NULL where it is refused. */
+/* Returns the config of a file as a job prints it; NULL if it is rejected. */
 static char *read_and_print(const char *name) {
   const ls_job_source source = {.path = name};
   ls_job *job = NULL;

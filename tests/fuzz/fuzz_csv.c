@@ -1,5 +1,5 @@
-/* A CSV file: imported, with options that depend on its length. A refusal leaves no file. Zero bytes at its
- * beginning make it an IDX file, for which such options are wrong. */
+/* Imports a CSV file with options that depend on its length. A rejected file must leave no output. A file
+ * that begins with zero bytes is an IDX file, which does not allow these options. */
 #include "fuzz.h"
 #include "lockstep/import.h"
 

@@ -1,5 +1,5 @@
-/* IDX files, imported: images, then labels, of which the first two bytes tell how long the images are. A
- * refusal leaves no file. */
+/* Imports a pair of IDX files. The first two bytes of the input give the length of the image file; the
+ * label file follows it. Rejected files must leave no output. */
 #include "fuzz.h"
 #include "lockstep/import.h"
 

@@ -1,4 +1,4 @@
-"""Writes the HDF5 files that fuzz_dataset begins with into a folder: seeds.py FOLDER"""
+"""Writes the HDF5 seeds of fuzz_dataset to a folder: seeds.py FOLDER"""
 
 import pathlib
 import sys
@@ -16,7 +16,7 @@ def arrays(file, x, y, **how):
 
 
 def groups(file):
-    """As import writes it."""
+    """The layout that `lockstep import` writes."""
     for name in ("train", "test"):
         group = file.create_group(name)
         arrays(group, X.astype("u1"), Y.astype("u1"), chunks=True, shuffle=True, compression="gzip")
@@ -31,7 +31,7 @@ def packed(file):
 
 
 def others(file):
-    """Other people's names, big-endian numbers, one-hot rows, h5py's bool, which is an enumeration."""
+    """Names of other programs, big-endian integers, and one-hot rows of h5py's bool, an enumeration type."""
     file["X_train"] = X.astype(">i2")
     file["y_train"] = numpy.eye(3, dtype=bool)[Y]
 
