@@ -71,8 +71,7 @@ double train_lr(const trainer *t) {
   const ls_schedule_time now = {.step = t->progress.step,
                                 .epoch = t->progress.epoch,
                                 .n_reductions = t->progress.plateau.n_reductions};
-  return t->fixed_lr > 0.0 ? t->fixed_lr
-                           : ls_schedule_lr(&job->schedule, job->optim->lr, &now);
+  return t->fixed_lr > 0.0 ? t->fixed_lr : ls_schedule_lr(&job->schedule, job->optim->lr, &now);
 }
 
 bool train_is_finished(const trainer *t) {
