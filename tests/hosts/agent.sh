@@ -1,7 +1,7 @@
 #!/bin/sh
-# agent.sh HOST COMMAND...: what mpirun starts its daemons with on the hosts of hosts.py, in place of ssh. A host's name
-# ends in the number of the process that holds its namespaces. As with ssh the words are one text for a shell there, in
-# a session of its own. Temporary files go to the host's own memory.
+# agent.sh HOST COMMAND...: replaces ssh when mpirun starts its daemons on the hosts of hosts.py. A host name ends with the
+# number of the process that holds the namespaces. As with ssh, a shell in a new session runs the words as one command
+# line. Temporary files are stored in the memory of the host.
 host=$1
 shift
 spaces=/proc/${host##*-}/ns

@@ -1,7 +1,5 @@
-/* What ranks see of the network between them, a line by rank 0:
- *
- *   probe: the ranks on the node of each rank; the milliseconds of one sum of a single number, and of one
- * of 2.5 MB. */
+/* Measures the network between ranks. Rank 0 prints one line: the number of ranks on the node of each rank,
+ * and the time in milliseconds of the sum of one number and of the sum of 2.5 MB. */
 #include "lockstep/comm.h"
 
 #include <stdio.h>
@@ -12,14 +10,14 @@
 #define N_LARGE 625000 /* floats */
 #define MS      1e3
 
-/* Collective. Each rank needs the others' word before it begins the next: so none is faster than the
- * network. */
+/* Collective. Each sum needs a message of every rank before the next sum can begin, so the network limits
+ * the rate. */
 static double time_small(ls_comm *comm) {
   double x = 1.0;
   ls_comm_barrier(comm);
   const double start = ls_clock();
   for (int i = 0; i <= SUMS; i++)
-    ls_comm_sum_f64(comm, &x, 1); /* the first may find the others' word waiting */
+    ls_comm_sum_f64(comm, &x, 1); /* the messages of the first may have arrived before */
   return (ls_clock() - start) / SUMS * MS;
 }
 

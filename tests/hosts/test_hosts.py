@@ -16,9 +16,9 @@ import runs
 
 STEPS = runs.STEPS_PER_EPOCH + 6
 ROUNDING = 1e-5
-BFLOAT16 = 1e-1 # what single steps lose comes back in later ones, but not at once
+BFLOAT16 = 1e-1 # later steps compensate the rounding errors, but not immediately
 
-# The way of the gradients, as assignments, and how far the model may be from that of one rank without them.
+# Mode -> its assignments, and the maximum distance to the model of one rank without them.
 MODES = {
     "default": ([], ROUNDING),
     "reproducible": (["train.reproducible=true"], ROUNDING),
@@ -51,7 +51,7 @@ def step_losses(output):
 
 
 class Result:
-    """What a run of some steps on some ranks left, and what it printed."""
+    """The checkpoint and the output of a run."""
 
     def __init__(self, here, ranks, run, sets):
         output = here.train(ranks, run, [f"train.max_steps={STEPS}", "train.log_every=1", *sets])
@@ -73,7 +73,7 @@ def check_mode(here, alone, mode, verdicts):
 
 
 def check_network(bed, verdicts):
-    """Nothing is faster than the network, however loaded the machine is: these bounds hold one way only."""
+    """No transfer is faster than the network; there is no upper bound on the times, because the machine may be loaded."""
     for layout, ranks in LAYOUTS.items():
         done = bed.run(ranks, hosts.BUILD / "tests/hosts/probe")
         if done.returncode:
@@ -86,7 +86,7 @@ def check_network(bed, verdicts):
 
 
 def name(pid):
-    """Of a process's program; empty where it has ended."""
+    """The name of a process's program; empty if it has ended."""
     with contextlib.suppress(OSError):
         program, rest = pathlib.Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
         return "" if rest.split()[0] == "Z" else program
@@ -94,7 +94,7 @@ def name(pid):
 
 
 def check_end(verdicts):
-    """An owner that is killed leaves no process behind, and so no namespace."""
+    """If the owner is killed, no process and no namespace remains."""
     with subprocess.Popen([sys.executable, hosts.__file__, "sleep", "1000"], stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as owner:
         runs_there = runs.await_that(lambda: [*map(name, harness.descendants(owner.pid))].count("sleep") == 2)

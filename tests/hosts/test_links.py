@@ -51,13 +51,13 @@ def signal_all(host, number):
 
 
 def bytes_sent(host):
-    """By its eth0."""
+    """The number of bytes sent by the host's eth0."""
     with open(f"/proc/{host.process.pid}/net/dev", encoding="ascii") as file:
         return next(int(line.split()[9]) for line in file if line.strip().startswith("eth0:"))
 
 
 class Case:
-    """A bed, a run on it, and what was seen."""
+    """Emulated hosts, a run on them, and the results of the checks."""
 
     def __init__(self, name, bed, here, limit, verdicts):
         self.name, self.ranks, self.failed = name, CASES[name][0], False
@@ -83,7 +83,7 @@ class Case:
         return runs.saved_steps(self.output / "checkpoints")
 
     def train(self, **how):
-        """Until the first checkpoint is there."""
+        """Starts the run and waits for the first checkpoint."""
         self.start(**how)
         self.check(runs.await_that(self.steps, 60), "takes its first steps")
 
@@ -127,8 +127,8 @@ class Case:
 
         self.check(runs.await_that(lambda: not left(), 40), "no process left on either host")
 
-    def goes_on(self, host):
-        """From the last checkpoint, by one rank on a host."""
+    def resumes(self, host):
+        """One rank on a host resumes from the last checkpoint."""
         step = max(self.steps())
         if host is not self.bed.hosts[0]:
             (self.output / "lock").unlink(missing_ok=True) # of a host that is gone, as the message of a start says
@@ -164,7 +164,7 @@ def cut(case, where, how):
 
 
 def cut_now(case, host, how, then=lambda: None):
-    """Both sides see no more of each other, and end."""
+    """Neither side can reach the other, and both end."""
     since = time.monotonic()
     sever(case.bed, host, how)
     then()
@@ -176,7 +176,7 @@ def cut_now(case, host, how, then=lambda: None):
     sever(case.bed, host, how, "up")
     case.nothing_left()
     if case.steps():
-        case.goes_on(case.bed.hosts[0])
+        case.resumes(case.bed.hosts[0])
 
 
 def cut_in_checkpoint(case):
@@ -205,7 +205,7 @@ def write_data(case):
 
 
 def cut_in_reading(case):
-    """While the data go to the other host."""
+    """While rank 0 sends data to the other host."""
     first = case.bed.hosts[0]
     case.start(sets=write_data(case))
     case.check(runs.await_that(lambda: bytes_sent(first) > SAMPLES * FEATURES / 3, 60), "a part of the data has been sent")
@@ -249,7 +249,7 @@ def keepalive(case):
     case.check(case.bed.hosts[1].name in case.text(), "mpirun names the host")
     case.nothing_left()
     case.bed.cut(case.bed.hosts[1])
-    case.goes_on(case.bed.hosts[0])
+    case.resumes(case.bed.hosts[0])
 
 
 def killed(case, where):
@@ -262,7 +262,7 @@ def killed(case, where):
     case.mpirun_ends(lost_host=True)
     case.check("host" in case.text(), f"said: {case.text().strip().splitlines()[:3]}")
     case.nothing_left()
-    case.goes_on(other)
+    case.resumes(other)
 
 
 def frozen(case, where):
@@ -276,7 +276,7 @@ def frozen(case, where):
     case.mpirun_is_killed()
     signal_all(host, signal.SIGCONT)
     case.nothing_left()
-    case.goes_on(case.bed.hosts[0])
+    case.resumes(case.bed.hosts[0])
 
 
 def stopped(case):
@@ -289,7 +289,7 @@ def stopped(case):
     case.says(r"rank \d+ \(process \d+\)", case.bed.hosts[1])
     case.mpirun_ends(INTERNAL)
     case.nothing_left()
-    case.goes_on(case.bed.hosts[0])
+    case.resumes(case.bed.hosts[0])
 
 
 def works(case, rank, how, code):

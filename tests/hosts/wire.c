@@ -7,7 +7,7 @@
  * Port i (from 1) is a TAP device "eth0" in the network namespace of process PID i, and the frames for it
  * are those to the Ethernet address 02:00:00:00:00:i; those to a group go to all others. Prints "ready" and
  * then runs until its standard input ends, as it does when the parent is gone. A byte i there cuts port i
- * off, frames of both directions are lost without a word, and the next one connects it again. Frames keep
+ * off, frames in both directions are discarded, and the next one connects it again. Frames keep
  * their offloads: up to 64 KiB each, so there are few. */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,11 +26,11 @@
 #include <unistd.h>
 
 #define MAX_PORTS   32
-#define OFFLOAD     10 /* bytes of the header that tells of offloads */
+#define OFFLOAD     10 /* bytes of the header that describes offloads */
 #define ETHERNET    14
 #define MAX_FRAME   (OFFLOAD + ETHERNET + 65536)
-#define MAX_FRAMES  2048 /* under way at a time; more are lost, as in any switch */
-#define MAX_AT_ONCE 16   /* taken from one port before others have their turn */
+#define MAX_FRAMES  2048 /* in transit; further ones are discarded, as in any switch */
+#define MAX_AT_ONCE 16   /* read from one port before the next one */
 
 typedef struct frame {
   int64_t due; /* ns */
@@ -39,7 +39,7 @@ typedef struct frame {
   unsigned char content[MAX_FRAME];
 } frame;
 
-/* All take the same time, so the first in is the first out: a ring. */
+/* All frames have the same delay, so the queue is a ring buffer. */
 typedef struct wire {
   int ports[MAX_PORTS]; /* -1: its namespace is gone */
   bool is_cut[MAX_PORTS];
@@ -77,7 +77,7 @@ static int open_port(const char *pid) {
   return port;
 }
 
-/* Whether a frame was taken from the port. */
+/* Reads a frame from the port; returns whether there was one. */
 static bool take(wire *w, int port) {
   static unsigned char lost[MAX_FRAME];
   const bool room = w->count < MAX_FRAMES;
@@ -93,7 +93,7 @@ static bool take(wire *w, int port) {
   return true;
 }
 
-/* A port that has no room loses the frame. */
+/* A port whose buffer is full discards the frame. */
 static void deliver(wire *w, const frame *f) {
   const unsigned char *const address = f->content + OFFLOAD;
   const bool to_group = (address[0] & 1) != 0;

@@ -1,6 +1,6 @@
-/* A rank (the last one, where none is given) works for three times the watchdog's limit while the others
- * wait: `beats beating [RANK]` says that it moves on, and ends well; `beats silent [RANK]` does not; with
- * `beats leaving [RANK]` it calls exit(0) instead. */
+/* A rank (default: the last one) works for three times the limit of the watchdog while the others wait.
+ * With `beats beating [RANK]` it sends heartbeats and succeeds; with `beats silent [RANK]` it sends none;
+ * with `beats leaving [RANK]` it calls exit(0) instead. */
 #include "lockstep/comm.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define LIMIT 2.0  /* seconds */
-#define STEP  0.05 /* between beats */
+#define STEP  0.05 /* between heartbeats */
 
 int main(int argc, char **argv) {
   ls_comm *comm = NULL;

@@ -1,4 +1,4 @@
-"""What the tests of whole runs share: starting them at some number of ranks, reading what they leave, comparing."""
+"""Functions of the tests of whole runs: start a run on a number of ranks, read its files, compare them."""
 
 import csv
 import os
@@ -91,7 +91,7 @@ class Runs:
             return list(csv.DictReader(stream))
 
     def metrics(self, name):
-        """metrics.csv as a list of rows, without what the clock has a part in."""
+        """metrics.csv as a list of rows, without times."""
         rows = self.table(name, "metrics.csv")
         for row in rows:
             del row["seconds"], row["samples_per_second"]
@@ -99,7 +99,7 @@ class Runs:
 
 
 class Checkpoint:
-    """All of a checkpoint but the config and what the clock has a part in: seconds, and how gradients were summed."""
+    """The contents of a checkpoint without the config, the times and the mode of comm, which depends on times."""
 
     def __init__(self, path):
         self.arrays, self.attributes = {}, {}
@@ -115,7 +115,7 @@ class Checkpoint:
                 self.attributes[name, key] = value
 
     def different(self, other):
-        """What has not the same bits; an empty list where the checkpoints are equal."""
+        """The contents whose bits differ; an empty list if the checkpoints are equal."""
         wrong = [f"{what} only in one" for what in self.arrays.keys() ^ other.arrays.keys()]
         wrong += [f"{what} only in one" for what in self.attributes.keys() ^ other.attributes.keys()]
         for name in self.arrays.keys() & other.arrays.keys():
@@ -146,7 +146,7 @@ def distance(a, b):
 
 
 class Verdicts:
-    """Says what held and what did not; `end` exits accordingly."""
+    """Prints the result of each check; `end` exits accordingly."""
 
     def __init__(self):
         self.failed = 0

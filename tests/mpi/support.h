@@ -1,7 +1,7 @@
-/* What the tests over ranks share: cmocka, verdicts that all ranks reach together, a folder for files.
+/* Functions of all tests on several ranks: cmocka, collective verdicts, a folder for files.
  *
- * Between two collectives no rank may give up alone, or the others would wait for it forever. So a test
- * notes what is wrong (EXPECT), and fails on all ranks at once where it asks for their verdict (settle). */
+ * If one rank ended a test between two collectives, the others would wait for it without end. Therefore a
+ * test records failures (EXPECT), and all ranks fail together when they call settle. */
 #ifndef LOCKSTEP_TEST_MPI_SUPPORT_H
 #define LOCKSTEP_TEST_MPI_SUPPORT_H
 
@@ -61,7 +61,7 @@ static inline void expect_part(const char *file, int line, const char *text, con
   if (!message_has(text, part)) complain(file, line, "no '%s' in: %.600s", part, text);
 }
 
-/* Collective. Fails the test, on all ranks, where any rank has a complaint. */
+/* Collective. Fails the test, on all ranks, if any rank has recorded a failure. */
 static inline void settle(void) {
   const bool is_failed = complaint[0] != '\0';
   const ls_status status =
@@ -128,7 +128,7 @@ static inline int remove_folder(void **state) {
 
 /* ---------------------------------------------------------------------- main */
 
-/* Collective. Starts MPI. Rank 0 tells how the tests go, for all of them. */
+/* Collective. Starts MPI. Only rank 0 prints the results of the tests. */
 static inline void begin(int *argc, char ***argv) {
   if (ls_comm_create(argc, argv, &comm) != LS_OK) exit(LS_ERR_INTERNAL);
   rank = ls_comm_rank(comm);

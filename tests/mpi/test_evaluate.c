@@ -1,4 +1,4 @@
-/* Evaluation over ranks: what is measured on shards is what is measured on the whole. */
+/* Evaluation over ranks: metrics of shards equal those of the whole dataset. */
 #include "support.h"
 
 #include "../unit/memory_reader.h"
@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------- a net and its data */
 
-/* A net that leaves its input as it is: its scores are the same bits however rows are shared out. */
+/* A net that returns its input, so that scores have the same bits for any partition of the rows. */
 static ls_model *identity(ls_loss loss, size_t n) {
   const char *const layer = loss == LS_BINARY_CROSS_ENTROPY ? "sigmoid" : "softmax";
   char text[64];
@@ -64,7 +64,7 @@ static void free_data(memory_dataset *data) {
 
 /* -------------------------------------------------------------------- by itself */
 
-/* Local. The AUC of output k of a view: this rank alone looks at all samples. */
+/* Local. The AUC of output k of a view, computed from all samples on this rank. */
 static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
   const size_t n = view->dataset->n_outputs;
   ls_metric *metric = NULL;
@@ -90,7 +90,7 @@ static bool same_bits(double a, double b) {
   return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* Collective. The AUC gathered from the ranks is, bit for bit, that of one who sees all. */
+/* Collective. The AUC gathered from the ranks has the same bits as that of one rank. */
 static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction, bool has_weights) {
   memory_dataset data;
   make_data(&data, ls_target_of(loss), n_samples, n, has_weights);
@@ -104,7 +104,8 @@ static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction,
   EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK &&
          ls_batch_create(&data.dataset, 64, &batch) == LS_OK);
   EXPECT(ls_metric_create(ls_task_of(loss), n, true, &metric) == LS_OK);
-  EXPECT(ls_evaluate_keep_scores(comm, NULL, n_samples, metric) == LS_OK); /* room for more than the view */
+  EXPECT(ls_evaluate_keep_scores(comm, NULL, n_samples, metric) ==
+         LS_OK); /* capacity for more than the view */
   settle();
   for (int again = 0; again < 2; again++) ls_evaluate(comm, NULL, model, normalizer, &view, batch, metric);
   for (size_t k = 0; k < n; k++) {

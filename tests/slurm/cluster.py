@@ -23,7 +23,7 @@ from hosts import Impossible
 TOOLS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
 PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
 DEADLINE = 100.0 * PATIENCE # seconds; only ends what hangs
-PAUSE = 0.2                # between two looks
+PAUSE = 0.2                # between two polls
 
 # Without cgroups, which a container may not have. A requeued job waits for as long as a credential lives (cred_expire).
 CONFIG = """
@@ -58,7 +58,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP
 """
 NODE = "NodeName={name} NodeAddr={address} CPUs={cpus} RealMemory=1000 State=UNKNOWN"
 
-# Once the owner has ended. What the daemons are still writing then is in the way but for a moment.
+# Removes the folder when the owner has ended. Repeats that, because the daemons may still be writing.
 KEEPER = 'echo ready; read -r _; until rm -rf "$1" 2>/dev/null; do sleep 0.1; done'
 
 # Each "node" has all cores of this machine and would bind its ranks to the first ones. None: not set.
@@ -71,7 +71,7 @@ SETTINGS = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"
 
 
 def await_that(holds, what, told=lambda: ""):
-    """Polls until it holds; fails after the deadline, with the text of `told`."""
+    """Polls until it holds; fails after the deadline, with the text that `told` returns."""
     end = time.monotonic() + DEADLINE
     while not holds():
         if time.monotonic() > end:
@@ -93,7 +93,7 @@ def need_all():
 
 
 class Cluster:
-    """`n` nodes with so many processors as Slurm sees them. For the `with` statement."""
+    """A cluster of `n` nodes, each with `cpus` processors according to Slurm; a context manager."""
 
     def __init__(self, n, cpus=8):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lockstep-slurm-"))
@@ -111,7 +111,7 @@ class Cluster:
     def configure(self, cpus):
         for name in ("munge", "state", "log", *(f"spool.{node.name}" for node in self.nodes)):
             (self.folder / name).mkdir(mode=0o755)
-        self.folder.chmod(0o755) # munged's socket is for all
+        self.folder.chmod(0o755) # all users must reach munged's socket
         key = self.folder / "munge/key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(1024))
@@ -168,7 +168,7 @@ class Cluster:
         self.end()
 
     def run(self, *words, folder=".", settings=None):
-        """Runs a command where people submit, in a folder."""
+        """Runs a command in a folder on the host that submits jobs."""
         return subprocess.run(self.inside(self.controller, words, folder, settings), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=DEADLINE)
 
@@ -180,11 +180,11 @@ class Cluster:
         return done.stdout
 
     def submit(self, *words, **how):
-        """Words of sbatch; returns the job's number."""
+        """Calls sbatch with these arguments; returns the job number."""
         return self.client("sbatch", "--parsable", *words, **how).strip()
 
     def job(self, number):
-        """What Slurm knows of a job: JobState, Restarts, ExitCode and more."""
+        """The properties of a job in Slurm: JobState, Restarts, ExitCode and more."""
         words = self.client("scontrol", "show", "job", "--oneliner", number).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
@@ -200,7 +200,7 @@ def main():
     try:
         need_all()
     except Impossible as why:
-        sys.exit(f"no cluster here: {why}")
+        sys.exit(f"cannot create a cluster: {why}")
     with Cluster(int(sys.argv[1])) as cluster:
         done = subprocess.run(cluster.inside(cluster.controller, sys.argv[2:]), check=False)
     sys.exit(done.returncode)

@@ -25,7 +25,7 @@ SCRIPT = ROOT / "scripts/slurm/train.sbatch"
 CONFIG, DATA, MODEL, OUTPUT, NUMERIC, STOPPED, LOST_NODE = 2, 3, 4, 5, 6, 75, 205
 PREEMPTIONS = 3
 
-# Without end, and with what tells whether a step was taken twice or not at all.
+# Trains without end. The logged losses show whether a step was repeated or omitted.
 ENDLESS = """
 output: run
 seed: 5
@@ -49,14 +49,14 @@ def must(holds, *what):
 
 
 def steps(folder, run="run"):
-    """What train.log tells of each step, without the time of day: (step, text)."""
+    """The lines of train.log for each step, without the time of day: (step, text)."""
     log = folder / run / "train.log"
     lines = log.read_text().splitlines() if log.exists() else []
     return [(int(match[1]), match[2]) for line in lines if (match := re.search(r" step (\d+)  (epoch .*)", line))]
 
 
 def processes_of(folder):
-    """Those whose environment has the folder: number -> name."""
+    """Processes whose environment contains the folder: number -> name."""
     found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError): # it has ended
@@ -66,7 +66,7 @@ def processes_of(folder):
 
 
 class Job:
-    """train.sbatch, submitted in the folder with words of sbatch and of lockstep train."""
+    """A job of train.sbatch, submitted in the folder with options of sbatch and arguments of lockstep train."""
 
     def __init__(self, slurm, folder, *words, options=(), settings=None):
         self.slurm, self.folder = slurm, folder
@@ -76,7 +76,7 @@ class Job:
         return self.slurm.job(self.number)
 
     def told(self):
-        """What Slurm knows, and what was printed but for the steps."""
+        """The properties of the job in Slurm, and its output without the steps."""
         out = self.folder / "out"
         lines = out.read_text().splitlines() if out.exists() else []
         return "\n".join([str(self.info()), *(line for line in lines if not line.startswith(("step", "epoch")))])
@@ -87,7 +87,7 @@ class Job:
         return info["JobState"] == state and info["Restarts"] == str(restarts)
 
     def at_work(self, restarts=0):
-        """Waits until it trains, after so many restarts; returns the newest step."""
+        """Waits until the job trains after this number of restarts; returns the newest step."""
         await_that(lambda: self.is_in("RUNNING", restarts), f"restart {restarts} of job {self.number}")
         before = len(steps(self.folder))
         await_that(lambda: self.is_in("RUNNING", restarts) and len(steps(self.folder)) > before + 50,
@@ -117,7 +117,7 @@ def must_have_each_step_once(folder):
 
 
 def must_be_as_if_undisturbed(folder):
-    """Of the run of net.yaml in the folder. Lanes make it that of any number of ranks, so of one on this machine."""
+    """Compares the run in the folder with an undisturbed run on one rank. With lanes, the number of ranks has no effect."""
     logged = steps(folder)
     last = max(step for step, _ in logged)
     write_config(folder, f", max_steps: {last}")
@@ -133,7 +133,7 @@ def must_be_as_if_undisturbed(folder):
               for table in (rows, harness.read_csv(folder / "whole/metrics.csv")[1])]
     must(tables[0] == tables[1] and len(rows) > 1, f"metrics.csv of {last} steps: {len(rows)} rows")
     whole = steps(folder, "whole")
-    must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} other steps are logged, of {last}")
+    must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} different steps are logged, expected {last}")
 
 
 def two_nodes(slurm, folder):
@@ -141,8 +141,8 @@ def two_nodes(slurm, folder):
 
 
 def preempted_and_requeued(slurm, folder):
-    """Some preemptions, in which every step is taken once; then the job is requeued from outside, when what was not
-    saved is taken again."""
+    """After preemptions, every step was taken once. Then the job is requeued by scontrol; it repeats the steps that were
+    not saved."""
     write_config(folder)
     job = two_nodes(slurm, folder)
     for restarts in range(PREEMPTIONS):
@@ -155,8 +155,8 @@ def preempted_and_requeued(slurm, folder):
     write_config(folder, f", max_steps: {max(steps(folder))[0] + 200}")
     info = job.ends("COMPLETED", 0)
     must(info["Restarts"] == str(PREEMPTIONS + 1), job.told())
-    must((folder / "out").read_text().count("lockstep 0.") == PREEMPTIONS + 2, "a first line each", job.told())
-    must(not (folder / "run/lock").exists(), "the lock goes with the run")
+    must((folder / "out").read_text().count("lockstep 0.") == PREEMPTIONS + 2, "one first line per start", job.told())
+    must(not (folder / "run/lock").exists(), "the lock must be removed")
     must_be_as_if_undisturbed(folder)
 
 
@@ -176,15 +176,15 @@ def has_pending(folder, number):
     return any(mask(process) >> (number - 1) & 1 for process, name in processes_of(folder).items() if name == "lockstep")
 
 
-def must_go_on(job, folder):
-    """It was started again and resumes."""
+def must_resume(job, folder):
+    """The job was restarted, and it resumes."""
     job.at_work(1)
     must_have_each_step_once(folder)
     job.cancel()
 
 
 def out_of_time(slurm, folder):
-    """Slurm looks at the clock twice a minute, and then sends the script USR1. Until then the rank stands still."""
+    """Slurm checks the time limit twice a minute and sends USR1 to the script. The rank is stopped until then."""
     write_config(folder)
     job = Job(slurm, folder, "net.yaml", options=("--nodes=1", "--ntasks-per-node=1", "--signal=B:USR1@25"))
     job.at_work()
@@ -192,20 +192,20 @@ def out_of_time(slurm, folder):
     slurm.client("scontrol", "update", f"JobId={job.number}", "EndTime=now+50")
     await_that(lambda: has_pending(folder, signal.SIGUSR1), "a signal", job.told)
     signal_ranks(folder, signal.SIGCONT)
-    must_go_on(job, folder)
+    must_resume(job, folder)
 
 
 def signal_to_all(slurm, folder):
-    """The script, mpirun and all ranks get it."""
+    """The script, mpirun and all ranks receive the signal."""
     write_config(folder)
     job = two_nodes(slurm, folder)
     job.at_work()
     job.signal("--full", "--signal=USR1")
-    must_go_on(job, folder)
+    must_resume(job, folder)
 
 
 def signal_at_once(slurm, folder):
-    """While mpirun is starting its ranks, which loses it or dies of it."""
+    """A signal while mpirun starts the ranks; mpirun loses the signal or is killed by it."""
     write_config(folder)
     job = two_nodes(slurm, folder)
     await_that(lambda: {"mpirun", "prterun"} & {*processes_of(folder).values()}, "mpirun")
@@ -217,7 +217,7 @@ def signal_at_once(slurm, folder):
 
 
 def cancelled(slurm, folder):
-    """It stays so, and the directory is free for the next job."""
+    """A cancelled job is not restarted, and the next job can use the directory."""
     write_config(folder)
     job = two_nodes(slurm, folder)
     job.at_work()
@@ -229,7 +229,7 @@ def cancelled(slurm, folder):
 
 
 def sweep(slurm, folder):
-    """A directory each; a line that is not there, or ends within quotes, is an error."""
+    """Each task has its own directory. A missing line and an open quotation are errors."""
     write_config(folder, ", max_steps: 20")
     (folder / "lr.v1.txt").write_text("optimizer.lr=0.5\noptimizer.lr=0.25 'optimizer={type: adam, lr: 0.125}'\n"
                                       "optimizer.lr=0.1 'optimizer={type: sgd\n")
@@ -244,8 +244,8 @@ def sweep(slurm, folder):
     must(all(f"lr.v1.txt: line {task}:" in told for task in (3, 4)), told)
 
 
-def mpirun_starts_at_the_second_time(slurm, folder):
-    """And where it does not, the job fails."""
+def mpirun_starts_at_the_second_attempt(slurm, folder):
+    """If the second attempt fails too, the job fails."""
     (folder / "bin").mkdir()
     real = shutil.which("mpirun")
     for times, state, code in ((1, "COMPLETED", 0), (2, "FAILED", 1)):
@@ -261,9 +261,9 @@ def mpirun_starts_at_the_second_time(slurm, folder):
 
 
 def a_rank_has_its_cores(slurm, folder):
-    """And as many threads, whatever OPENBLAS_NUM_THREADS says, if Open MPI's mapping and binding are left to the script."""
+    """A rank has as many threads as cores for any OPENBLAS_NUM_THREADS, if the script sets Open MPI's mapping and binding."""
     if len(os.sched_getaffinity(0)) < 2:
-        raise harness.Skip("there is one core")
+        raise harness.Skip("this machine has only one core")
     own = {f"{prefix}_MCA_{name}": None for prefix, name in
            (("OMPI", "rmaps_base_mapping_policy"), ("OMPI", "hwloc_base_binding_policy"),
             ("PRTE", "rmaps_default_mapping_policy"), ("PRTE", "hwloc_default_binding_policy"))}
@@ -283,13 +283,13 @@ def a_rank_has_its_cores(slurm, folder):
 
 
 def count_cores(words):
-    """Of a list such as 0-1,4."""
+    """The number of cores in a list such as 0-1,4."""
     ends = [[int(end) for end in part.split("-")] for part in words.split(",")]
     return sum(end[-1] - end[0] + 1 for end in ends)
 
 
 def errors(folder):
-    """Exit code -> words of lockstep train that end with it."""
+    """Exit code -> arguments of lockstep train that cause it."""
     (folder / "none.h5").write_bytes(b"nothing of the kind")
     return {CONFIG: ("--set", "train.epoch=1"), DATA: ("--set", "data.train=none.h5"),
             MODEL: ("--resume", str(folder / "none.h5")), OUTPUT: ("-o", "/proc/none/run"),
@@ -298,7 +298,7 @@ def errors(folder):
 
 
 def codes_agree(slurm, folder):
-    """With srun and with mpirun, as elsewhere without Slurm; and as the state of a job, which stays where it failed."""
+    """Exit codes are the same with srun, mpirun and without Slurm. A failed job is not restarted."""
     write_config(folder, ", max_steps: 20")
     launchers = {"srun": ("srun", "-N2", "-n2", "--mpi=pmix"), "mpirun": ("salloc", "-N2", "-n2", "mpirun")}
     for code, words in errors(folder).items():
@@ -312,21 +312,21 @@ def codes_agree(slurm, folder):
 
 
 def srun_without_a_manager(slurm, folder):
-    """Open MPI refuses tasks that know nothing of each other; and Lockstep a job in which mpirun was forgotten."""
+    """Open MPI rejects tasks without a process manager; Lockstep rejects a job of several tasks without mpirun."""
     write_config(folder, ", max_steps: 20")
     train = (harness.PROGRAM, "train", "net.yaml")
     done = slurm.run("srun", "-N2", "-n2", "--mpi=none", *train, folder=folder)
     must(done.returncode != 0 and not (folder / "run").exists(), done.returncode, done.stdout, done.stderr)
     done = slurm.run("salloc", "-N2", "-n2", *train, folder=folder)
     must(done.returncode == CONFIG and "srun --mpi=pmix" in done.stderr, done.returncode, done.stdout, done.stderr)
-    must(not (folder / "run").exists(), "nothing may have begun")
+    must(not (folder / "run").exists(), "no run directory may exist")
     alone = {"LOCKSTEP_SINGLE": "1"}
     done = slurm.run("salloc", "-N2", "-n2", *train, folder=folder, settings=alone)
     must(done.returncode == 0 and ": 1 rank x" in done.stdout, done.returncode, done.stdout, done.stderr)
 
 
-def goes_on_without_a_node(folder):
-    """One of two nodes goes down; the third takes its place."""
+def resumes_without_a_node(folder):
+    """One of two nodes goes down; the third node replaces it."""
     write_config(folder)
     keepalive = {f"{prefix}_MCA_oob_tcp_keepalive_{key}": value for prefix in ("OMPI", "PRTE") for key, value in
                  (("time", "3"), ("intvl", "1"), ("probes", "3"))}
@@ -344,7 +344,7 @@ def goes_on_without_a_node(folder):
 
 
 def nothing_stays_behind(folder):
-    """Of a cluster whose owner is killed."""
+    """If the owner of a cluster is killed, all its processes and its folder disappear."""
     words = (sys.executable, cluster.__file__, "1", "sleep", "1000")
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)}) as owner:
         await_that(lambda: "sleep" in processes_of(folder).values(), "the cluster's command")
@@ -356,8 +356,8 @@ def nothing_stays_behind(folder):
 
 
 SHARED = (out_of_time, preempted_and_requeued, signal_to_all, signal_at_once, cancelled, codes_agree, sweep,
-          mpirun_starts_at_the_second_time, a_rank_has_its_cores, srun_without_a_manager)
-OWN = (goes_on_without_a_node, nothing_stays_behind)
+          mpirun_starts_at_the_second_attempt, a_rank_has_its_cores, srun_without_a_manager)
+OWN = (resumes_without_a_node, nothing_stays_behind)
 
 
 def main():
