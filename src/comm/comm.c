@@ -14,14 +14,21 @@ static bool is_one_node(void) {
   return !getenv("PMIX_RANK") && !getenv("PMI_RANK");
 }
 
-#define SHARED_MEMORY_OF_RANK                                                                              \
-  ((size_t)32 << 20) /* more than Open MPI 4 or 5 uses for the messages of a rank */
+#define SHARED_MEMORY_OF_RANK ((size_t)32 << 20) /* more than Open MPI 5 uses for the messages of a rank   \
+                                                  */
 
-/* Whether Open MPI has the shared memory that it needs for messages between this node's ranks. */
+/* Whether messages within a node need no TCP, but only shared memory, of which there is enough. Only for
+ * Open MPI from version 5 on: version 4 names its transports differently, and loads others if TCP alone is
+ * excluded. */
 static bool can_leave_out_tcp(void) {
+  char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   const char *const ranks = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
   const long n = ranks ? strtol(ranks, NULL, 10) : 1;
-  return n > 0 && n <= 4096 && comm_shared_memory_has((size_t)n * SHARED_MEMORY_OF_RANK);
+  int length = 0;
+  MPI_Get_library_version(library, &length); /* allowed before MPI_Init */
+  const bool is_open_mpi = strncmp(library, "Open MPI v", 10) == 0;
+  return is_open_mpi && strtol(library + 10, NULL, 10) >= 5 && n > 0 && n <= 4096 &&
+         comm_shared_memory_has((size_t)n * SHARED_MEMORY_OF_RANK);
 }
 
 /* On one node, Open MPI needs no network: its messages go through shared memory (ob1). Trying the drivers
@@ -31,7 +38,7 @@ static bool can_leave_out_tcp(void) {
 static void leave_out_networks(void) {
   if (!is_one_node()) return;
   (void)setenv("OMPI_MCA_pml", "ob1", 0);
-  if (can_leave_out_tcp()) (void)setenv("OMPI_MCA_btl", "^tcp", 0);
+  if (can_leave_out_tcp()) (void)setenv("OMPI_MCA_btl", "self,sm", 0);
 }
 
 /* Fatal messages begin with rank and host. `path`: the log that also receives them, or NULL. */
