@@ -1,6 +1,7 @@
 /* checkpoint: saves and restores model, optimizer and position; finds, keeps and removes checkpoints.
  *
- * Only rank 0 writes and reads files. Nothing in them depends on the number of ranks. */
+ * Only rank 0 writes and reads files. Nothing in them is per rank, so that any number of ranks can resume.
+ */
 #ifndef LOCKSTEP_CHECKPOINT_H
 #define LOCKSTEP_CHECKPOINT_H
 

@@ -22,7 +22,7 @@ typedef enum ls_pass_mode {
  * rank. Sums over lanes are folded as the leaves of a binary tree, ((0 + 1) + (2 + 3)) + ...; each rank
  * holds a subtree (see ls_comm_tree). If `sum` is set, ranks without rows must take part too. */
 typedef struct ls_pass {
-  size_t n_lanes;      /* at least 1; in backward, at most the max_lanes that memory was taken for */
+  size_t n_lanes;      /* at least 1; in backward, at most the max_lanes for which memory is reserved */
   const size_t *lanes; /* (n_lanes + 1), starts with 0 */
   ls_pass_mode mode;
   bool adds;               /* backward adds to the gradients of the parameters */

@@ -121,7 +121,7 @@ extern const ls_schedule_type ls_schedule_types[];
 void ls_schedule_configure(ls_config *config, ls_schedule *out);
 
 /* Sets the fields that depend on the data: the warm-up in steps, and the final step if it is not set.
- * LS_ERR_CONFIG if the warm-up is longer than the run. */
+ * LS_ERR_CONFIG if the warm-up is longer than the run or total_steps. */
 ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch, uint64_t epochs);
 
 /* The rate of the next step: during warm-up, the rate of the type times (step + 1) / warmup_steps. */

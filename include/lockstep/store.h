@@ -118,7 +118,7 @@ size_t ls_store_chunk_rows(const ls_store *store, const char *path);
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name);
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out);
 
-/* Local. Reads an attribute of 1 to `max` u64 numbers, and their count. */
+/* Local. Reads an attribute of 1 to `max` u64 numbers, and their count. max: at most LS_MAX_DIMS. */
 ls_status ls_store_read_u64s(const ls_store *store, const char *path, const char *name, size_t max,
                              uint64_t *out, size_t *count);
 ls_status ls_store_read_double(const ls_store *store, const char *path, const char *name, double *out);

@@ -1,4 +1,4 @@
-/* sync: reduces the gradients of all ranks and takes the same step on all ranks. */
+/* sync: reduces the gradients of all ranks and applies the same step on all ranks. */
 #ifndef LOCKSTEP_SYNC_H
 #define LOCKSTEP_SYNC_H
 
@@ -67,7 +67,8 @@ typedef struct ls_sync {
 } ls_sync;
 
 /* Collective. Prepares steps of n parameters with n_sums sums of metrics in the configured mode; for auto,
- * in LS_SYNC_ALLREDUCE until ls_sync_set_mode. Borrows grads (n), aligned. LS_ERR_INTERNAL. */
+ * in LS_SYNC_ALLREDUCE until ls_sync_set_mode. Borrows grads (n), aligned.
+ * LS_ERR_CONFIG if n is too large for the counts of MPI, LS_ERR_INTERNAL. */
 ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, float *grads, size_t n_sums,
                          ls_sync **out);
 void ls_sync_destroy(ls_comm *comm, ls_sync **sync);
@@ -91,7 +92,7 @@ typedef struct ls_step {
  * on the ranks. */
 void ls_sync_reduce(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, float *grads);
 
-/* Mode overlap only, around a backward pass that fills sync->grads from begin to end. */
+/* Mode overlap only, around a backward pass that fills sync->grads from beginning to end. */
 
 /* Local. Begins a step. `weight`: of this rank's rows; `params`: where the gradient is computed; borrowed.
  */

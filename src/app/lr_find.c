@@ -3,6 +3,7 @@
 
 #include "internal.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +166,7 @@ static ls_status print_curve(const range_options *o, const ls_lr_curve *curve, F
   return LS_OK;
 }
 
-#define RATE_LEAST 1e-30
+#define RATE_LEAST DBL_MIN /* any positive number */
 #define RATE_MOST  1e6
 
 /* Requires the ending .svg, so that the plot cannot replace a config or data. */

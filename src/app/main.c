@@ -84,7 +84,7 @@ static ls_status store_option(int index, arguments *a) {
 static ls_status fail_option(const command *c, int code, const char *word) {
   const char letter[] = {'-', (char)optopt, '\0'};
   if (code == ':') return fail_usage(c, "the value is missing", word);
-  if (optopt >= 256) return fail_usage(c, "this option does not take a value", word);
+  if (optopt >= 256) return fail_usage(c, "this option does not accept a value", word);
   return fail_usage(c, "unknown option", optopt > 0 ? letter : word);
 }
 

@@ -55,14 +55,19 @@ static ls_status import_table(const ls_predictor *predictor, const char *path, c
 static ls_status open_data(work *w, const char *spec) {
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
   char *temporary = NULL;
+  char *imported = NULL;
   ls_status status = LS_OK;
-  if (app_is_root(w->comm) && app_ends_with(spec, tables))
+  if (app_is_root(w->comm) && app_ends_with(spec, tables)) {
     status = import_table(w->predictor, spec, w->output, &temporary);
+    imported = ls_format("%s:/train", temporary); /* with a group, as the path may have a colon */
+    if (status == LS_OK && !imported) status = ls_fail_memory("a path", 0);
+  }
   status = ls_comm_agree(w->comm, status);
   if (status == LS_OK)
-    status = app_open_data(w->comm, w->predictor, temporary ? temporary : spec, false, &w->dataset);
+    status = app_open_data(w->comm, w->predictor, imported ? imported : spec, false, &w->dataset);
   if (temporary) unlink(temporary);
   free(temporary);
+  free(imported);
   return status;
 }
 

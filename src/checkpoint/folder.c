@@ -40,7 +40,7 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   *count = 0;
   DIR *const dir = opendir(folder);
   if (!dir && errno == ENOENT) return LS_OK;
-  if (!dir) return ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, strerror(errno));
+  if (!dir) return ls_fail(LS_ERR_OUTPUT, "%s: cannot read the folder: %s", folder, strerror(errno));
   ls_status status = LS_OK;
   size_t capacity = 0;
   for (const struct dirent *entry = next_entry(dir); entry; entry = next_entry(dir)) {
@@ -57,7 +57,8 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
     }
     (*out)[(*count)++] = step;
   }
-  if (status == LS_OK && errno != 0) status = ls_fail(LS_ERR_OUTPUT, "%s: %s", folder, strerror(errno));
+  if (status == LS_OK && errno != 0)
+    status = ls_fail(LS_ERR_OUTPUT, "%s: cannot read the folder: %s", folder, strerror(errno));
   closedir(dir);
   if (*count > 1) qsort(*out, *count, sizeof **out, descending);
   return status;

@@ -14,8 +14,8 @@ static bool is_one_node(void) {
   return !getenv("PMIX_RANK") && !getenv("PMI_RANK");
 }
 
-#define SHARED_MEMORY_OF_RANK ((size_t)32 << 20) /* more than Open MPI 5 uses for the messages of a rank   \
-                                                  */
+/* More than Open MPI 5 uses for the messages of a rank. */
+#define SHARED_MEMORY_OF_RANK ((size_t)32 << 20)
 
 /* Whether messages within a node need no TCP, but only shared memory, of which there is enough. Only for
  * Open MPI from version 5 on: version 4 names its transports differently, and loads others if TCP alone is

@@ -102,7 +102,7 @@ void comm_board_destroy(ls_comm *comm);
  */
 void comm_await(ls_comm *comm, MPI_Request *request);
 
-/* Local. Exchanges progress messages with other nodes, at most every few seconds. For use in waits; the
+/* Local. Exchanges progress messages with other nodes, at most 32 times per timeout. For use in waits; the
  * heartbeats of the first thread call it too. */
 void comm_relay_messages(void);
 

@@ -11,7 +11,7 @@ static bool node_can_share(ls_comm *comm, size_t bytes) {
   return can != 0;
 }
 
-/* The begin of a rank's part of n units, divided among the ranks of the node; the first parts may have one
+/* The start of a rank's part of n units, divided among the ranks of the node; the first parts may have one
  * unit more. */
 static size_t part_begin(const ls_comm *comm, size_t n, int node_rank) {
   const size_t r = (size_t)node_rank;

@@ -13,7 +13,7 @@ typedef struct affinity {
   int rank;
 } affinity;
 
-/* The positive number at the begin of a text, as in OMP_NUM_THREADS=4,2; 0 if there is none. */
+/* The positive number at the start of a text, as in OMP_NUM_THREADS=4,2; 0 if there is none. */
 static int read_count(const char *text) {
   const long n = text ? strtol(text, NULL, 10) : 0;
   return n > 0 && n <= INT_MAX ? (int)n : 0;

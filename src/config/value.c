@@ -21,7 +21,7 @@ static bool reject_kind(ls_config *config, const ls_key *key, const ls_node *nod
   return false;
 }
 
-/* Whether the node is a plain scalar; only these can be numbers, booleans or times. */
+/* Whether the node is a plain scalar; only plain scalars can be numbers, booleans or times. */
 static bool is_plain(ls_config *config, const ls_key *key, const ls_node *node) {
   if (node->kind != LS_NODE_SCALAR) return reject_kind(config, key, node);
   if (node->quoted)

@@ -85,7 +85,8 @@ static ls_status describe_classes(const data_source *s, size_t n_outputs, ls_dat
   if (!s->names.y || !ls_store_has_attribute(s->store, s->names.y, "classes")) return LS_OK;
   LS_TRY(ls_store_read_texts(s->store, s->names.y, "classes", &d->classes, &d->n_classes));
   const size_t expected = d->target == LS_TARGET_LABELS && n_outputs == 1 ? 2 : n_outputs;
-  if (d->target == LS_TARGET_VALUES || expected == 0 || d->n_classes == expected) return LS_OK;
+  if (!d->classes || d->target == LS_TARGET_VALUES || expected == 0 || d->n_classes == expected)
+    return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s:%s: the attribute `classes` lists %zu names; must list %zu, as the last layer of the "
                  "model has this number of classes; set its units to the number of classes",

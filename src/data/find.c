@@ -93,6 +93,9 @@ static ls_status find_usual(const search *s, const char *group, const array_kind
       LS_TRY(match(s->store, group, kind, roles[r].suffixes[i], &m));
   }
   if (m.count <= 1) return m.count ? join(group, m.name, m.suffix, path) : LS_OK;
+  if (kind == &weights)
+    return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; keep only one of them",
+                   ls_store_path(s->store), group, kind->what, m.found);
   return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; set data.%s to one of them",
                  ls_store_path(s->store), group, kind->what, m.found, kind->names[0]);
 }

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+/* Only rows with one class, or with one label, have a class. */
+static void check_has_classes(const ls_dataset *d) {
+  LS_ASSERT(d->target == LS_TARGET_CLASSES || (d->target == LS_TARGET_LABELS && d->n_outputs == 1));
+}
+
 size_t data_class_of(const ls_row *row) {
   return row->class_number ? (size_t)*row->class_number : row->values[0] > 0.5F;
 }
@@ -14,6 +19,7 @@ static ls_shard my_shard(const ls_comm *comm, const ls_view *view) {
 
 void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights) {
   const ls_shard shard = my_shard(comm, view);
+  check_has_classes(view->dataset);
   memset(weights, 0, n_classes * sizeof *weights);
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
@@ -27,6 +33,7 @@ void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_class
 double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights) {
   const ls_shard shard = my_shard(comm, view);
   double sum = 0.0;
+  if (class_weights) check_has_classes(view->dataset);
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
     sum += (double)row.weight * (class_weights ? class_weights[data_class_of(&row)] : 1.0);

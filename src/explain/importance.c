@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct measurer {
@@ -14,6 +15,7 @@ typedef struct measurer {
   size_t repeats;
   ls_batch *batch;
   ls_metric **metrics; /* (repeats) */
+  double *sums;        /* (repeats, n_sums): of all metrics, for one reduction */
   float *column;       /* (n_samples): the values of the current feature */
 } measurer;
 
@@ -58,8 +60,11 @@ static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
 
 /* Collective. Measures the samples of all ranks. */
 static void measure(const measurer *m, size_t feature, size_t repeats) {
+  const size_t n = m->metrics[0]->n_sums;
   measure_shard(m, feature, repeats);
-  for (size_t r = 0; r < repeats; r++) ls_comm_sum_f64(m->comm, m->metrics[r]->sums, m->metrics[r]->n_sums);
+  for (size_t r = 0; r < repeats; r++) memcpy(m->sums + r * n, m->metrics[r]->sums, n * sizeof *m->sums);
+  ls_comm_sum_f64(m->comm, m->sums, repeats * n);
+  for (size_t r = 0; r < repeats; r++) memcpy(m->metrics[r]->sums, m->sums + r * n, n * sizeof *m->sums);
 }
 
 /* ----------------------------------------------------------------- all features */
@@ -136,12 +141,15 @@ static ls_status prepare(measurer *m) {
     LS_TRY(ls_metric_create(ls_task_of(model->loss), model->n_out, false, &m->metrics[r]));
     ls_evaluate_set_scale(m->options->normalizer, d, 0, m->metrics[r]);
   }
-  return LS_OK;
+  const size_t n_sums = m->repeats * m->metrics[0]->n_sums;
+  m->sums = ls_calloc(n_sums, sizeof *m->sums);
+  return m->sums ? LS_OK : ls_fail_memory("the sums of metrics", n_sums * sizeof *m->sums);
 }
 
 static void clean_up(measurer *m) {
   for (size_t r = 0; m->metrics && r < m->repeats; r++) ls_metric_destroy(&m->metrics[r]);
   free(m->metrics);
+  free(m->sums);
   free(m->column);
   ls_batch_destroy(&m->batch);
 }

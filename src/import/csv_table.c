@@ -144,6 +144,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   if (status == LS_OK) status = visit_rows(&t, collect_label, &t.n_rows);
   if (status == LS_OK) status = import_labels_finish(&t.set);
   if (status == LS_OK) status = choose_splits(&t, options);
+  if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
   if (status == LS_OK) status = visit_rows(&t, write_row, &written);
   if (status == LS_OK && written != t.n_rows) status = fail_changed(&t);

@@ -147,6 +147,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   for (size_t i = 0; status == LS_OK && i < n_sources; i++) status = add_file(&p, sources[i]);
   if (status == LS_OK) status = check_files(&p);
   if (status == LS_OK) status = import_labels_create(&p.set, sources[0]);
+  if (status == LS_OK) status = import_output_create(out);
   for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++)
     if (is_present(&p, i)) status = copy_pair(&p, i);
   if (status == LS_OK) status = import_labels_finish(&p.set);

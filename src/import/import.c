@@ -42,11 +42,10 @@ static void summarize(const output *out, ls_import_summary *summary) {
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary) {
   const import_format *format = NULL;
-  output out = {0};
+  output out = {.path = options->output};
   *summary = (ls_import_summary){0};
   ls_status status = check_options(sources, n_sources, options);
   if (status == LS_OK) status = find_format(sources, n_sources, &format);
-  if (status == LS_OK) status = ls_store_create(options->output, false, &out.writer);
   if (status == LS_OK) status = format->convert(sources, n_sources, options, &out);
   if (status == LS_OK) status = import_output_finish(&out);
   if (status == LS_OK) status = ls_store_publish(&out.writer);

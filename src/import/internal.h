@@ -27,10 +27,14 @@ typedef struct split {
 
 /* The dataset that is being written. */
 typedef struct output {
-  ls_store_writer *writer;
+  const char *path;        /* borrowed */
+  ls_store_writer *writer; /* owned; NULL until import_output_create */
   split splits[N_SPLITS];
   uint64_t n_classes; /* 0: y has real numbers, or is absent */
 } output;
+
+/* Creates the file, once the sources have been checked. */
+ls_status import_output_create(output *out);
 
 /* Creates x and, unless `y` is NULL, y of a split; dims[0] is the number of samples. */
 ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y);

@@ -36,8 +36,8 @@ bool import_labels_find(const label_set *set, const char *text, size_t *index) {
 }
 
 static ls_status fail_label(const label_set *set, const char *text, uint64_t line, const char *why) {
-  return ls_fail(LS_ERR_DATA, "%s, line %llu: label %.60s: %s", set->path, (unsigned long long)line, text,
-                 why);
+  return ls_fail(LS_ERR_DATA, "%s, line %llu: label%s%.60s: %s", set->path, (unsigned long long)line,
+                 text[0] ? " " : "", text, why);
 }
 
 static ls_status check_label(const label_set *set, const char *text, cell_kind kind, uint64_t line) {

@@ -60,6 +60,10 @@ ls_status import_split_add(split *s, size_t count) {
   return s->filled == s->capacity ? write_block(s) : LS_OK;
 }
 
+ls_status import_output_create(output *out) {
+  return ls_store_create(out->path, false, &out->writer);
+}
+
 ls_status import_output_finish(output *out) {
   for (size_t i = 0; i < N_SPLITS; i++) LS_TRY(write_block(&out->splits[i]));
   return LS_OK;

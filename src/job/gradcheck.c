@@ -106,15 +106,15 @@ static void check_block(checker *c, const ls_segment *segment, uint32_t instance
 
 /* Local. Gathers this rank's shard of the samples. */
 static void gather(checker *c, size_t rows) {
-  ls_split *const part = &c->setup->train;
+  ls_split *const split = &c->setup->train;
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(c->comm), ls_comm_size(c->comm));
   for (size_t i = 0; i < shard.rows; i++)
-    part->batch->samples[i] = ls_view_sample(&part->view, shard.first + i);
-  ls_batch_gather(part->batch, part->dataset, c->setup->normalizer, shard.rows);
+    split->batch->samples[i] = ls_view_sample(&split->view, shard.first + i);
+  ls_batch_gather(split->batch, split->dataset, c->setup->normalizer, shard.rows);
   c->rows = shard.rows;
-  c->weight = part->batch->weights ? 0.0 : (double)shard.rows;
-  for (size_t i = 0; part->batch->weights && i < shard.rows; i++)
-    c->weight += (double)part->batch->weights[i];
+  c->weight = split->batch->weights ? 0.0 : (double)shard.rows;
+  for (size_t i = 0; split->batch->weights && i < shard.rows; i++)
+    c->weight += (double)split->batch->weights[i];
 }
 
 /* Collective. The gradient at the current parameters, and the check of each block with it. */
@@ -146,11 +146,11 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
     gather(&c, n_rows);
     ls_comm_sum_f64(comm, &c.weight, 1);
     if (!(c.weight > 0.0))
-      status =
-          ls_fail(LS_ERR_DATA,
-                  "%s: the weights of the first %zu samples sum to 0; the gradient check needs some that "
-                  "are greater",
-                  setup->job->data.train, n_rows);
+      status = ls_fail(
+          LS_ERR_DATA,
+          "%s: the weights of the first %zu samples sum to 0; at least one must be positive for the "
+          "gradient check",
+          setup->job->data.train, n_rows);
   }
   if (status == LS_OK) check_blocks(&c, table);
   free(c.segments);

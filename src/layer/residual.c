@@ -92,9 +92,11 @@ static float *delta_of(const ls_layer *layer, size_t k) {
 
 /* The skip comes first, as it leaves dy unchanged. */
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  ls_pass whole = *pass;
   float *dy = rows->dy;
+  whole.ready = NULL; /* the skip's products stay in one piece; the next layer reports its gradient */
   if (skip_of(layer))
-    ls_layer_backward(skip_of(layer), pass, rows->x, dy, rows->dx);
+    ls_layer_backward(skip_of(layer), &whole, rows->x, dy, rows->dx);
   else if (rows->dx)
     memcpy(rows->dx, dy, rows->n * layer->n_in * sizeof *rows->dx);
   for (size_t k = n_inner(layer); k-- > 0;) {

@@ -44,7 +44,7 @@ static bool is_empty(size_t m, size_t n, size_t k, float beta, float *c, size_t 
  * Other kernels always pack; there, small products cost up to 20 % more. */
 #define SMALL     1000000
 #define SMALL_NT  1200
-#define SMALL_MIN 16 /* columns per call; multiples by powers of two are fastest */
+#define SMALL_MIN 16 /* fewest columns per call; this number times a power of two is fastest */
 
 static bool has_small_kernels(void) {
 #ifdef LS_HAVE_OPENBLAS

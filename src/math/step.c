@@ -59,7 +59,8 @@ CLONES void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, cons
   const float fresh2 = (float)(1.0 - k.beta2);
   const float keep = (float)(1.0 - k.shrink);
   for (size_t i = 0; i < n; i++) {
-    const float kept = keep * w[i]; /* read before m is written: 6 % faster if both have one page offset */
+    /* Read before m is written: 6 % faster if w and m have the same offset in a page. */
+    const float kept = keep * w[i];
     const float gi = decayed(scale, g[i], k.decay, w[i]);
     m[i] = keep1 * m[i] + fresh1 * gi;
     v[i] = keep2 * v[i] + fresh2 * gi * gi;

@@ -160,17 +160,22 @@ static void bind(ls_model *model) {
   }
 }
 
-/* Rejects a model that is too large before anything is allocated, to avoid running out of memory. */
+/* Rejects a model that is too large, with the inputs of a pass, before anything is allocated, to avoid
+ * running out of memory. */
 static ls_status check_memory(const ls_model *model) {
   const size_t memory = ls_memory_bytes();
-  if (!model->arena.overflow && model->arena.used < memory) return LS_OK;
+  size_t bytes = 0; /* of the inputs, which the batch owns, and of the arena */
+  const bool fits = ls_size_mul(model->max_rows, model->n_in, &bytes) &&
+                    ls_size_mul(bytes, sizeof(float), &bytes) &&
+                    ls_size_add(bytes, model->arena.used, &bytes);
+  if (!model->arena.overflow && fits && bytes < memory) return LS_OK;
   size_t largest = 0;
   for (size_t i = 0; i < model->n_segments; i++)
     if (ls_segment_count(&model->segments[i]) > ls_segment_count(&model->segments[largest])) largest = i;
   return ls_fail(LS_ERR_CONFIG,
                  "model: %zu parameters and the activations of %zu samples need %.0f MB, but this machine "
                  "has %.0f MB; the largest block is %s with %zu; use fewer units or smaller batches",
-                 model->n_params, model->max_rows, (double)model->arena.used / 1e6, (double)memory / 1e6,
+                 model->n_params, model->max_rows, (double)bytes / 1e6, (double)memory / 1e6,
                  model->n_segments ? model->segments[largest].path : "none",
                  model->n_segments ? ls_segment_count(&model->segments[largest]) : 0);
 }

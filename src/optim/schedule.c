@@ -85,7 +85,8 @@ static double constant_lr(const ls_schedule *schedule, double base, const ls_sch
 }
 
 static double step_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
-  return base * pow(schedule->gamma, (double)(now->epoch / schedule->step_size));
+  const uint64_t drops = now->epoch / schedule->step_size;
+  return base * pow(schedule->gamma, (double)drops);
 }
 
 static double exponential_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {
@@ -176,9 +177,10 @@ ls_status ls_schedule_set_length(ls_schedule *schedule, uint64_t steps_per_epoch
   const uint64_t end = all < schedule->total_steps ? all : schedule->total_steps;
   if (schedule->warmup_steps <= end) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
-                 "schedule: warm-up of %llu steps; must be at most %llu, the steps of the run; reduce the "
-                 "warm-up or train longer",
-                 (unsigned long long)schedule->warmup_steps, (unsigned long long)end);
+                 "schedule: warm-up of %llu steps; must be at most %llu, the %s; reduce the warm-up or %s",
+                 (unsigned long long)schedule->warmup_steps, (unsigned long long)end,
+                 end < all ? "value of total_steps" : "steps of the run",
+                 end < all ? "increase total_steps" : "train longer");
 }
 
 double ls_schedule_lr(const ls_schedule *schedule, double base, const ls_schedule_time *now) {

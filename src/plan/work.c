@@ -30,8 +30,9 @@ static ls_status measure_model(const ls_setup *setup, ls_plan_work *out) {
   double more = 0.0;
   out->least_rows = LS_EVALUATE_ROWS;
   LS_TRY(bytes_with(setup, LS_EVALUATE_ROWS, &out->least_bytes));
-  LS_TRY(bytes_with(setup, 2 * (size_t)LS_EVALUATE_ROWS, &more));
-  out->row_bytes = (more - out->least_bytes) / LS_EVALUATE_ROWS;
+  const size_t rows = ls_size_max(2 * (size_t)LS_EVALUATE_ROWS, setup->job->model->max_rows);
+  LS_TRY(bytes_with(setup, rows, &more));
+  out->row_bytes = (more - out->least_bytes) / (double)(rows - LS_EVALUATE_ROWS);
   return LS_OK;
 }
 

@@ -103,7 +103,7 @@ static ls_status check_owner(const ls_rundir *dir, int descriptor, int command, 
         dir->lock);
   if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(dir, o);
   if (errno != EAGAIN) return fail_unsure(dir, o);
-  (void)read_owner(descriptor, o); /* a run that has just taken the lock over */
+  (void)read_owner(descriptor, o); /* another run may have taken over the lock */
   return ls_fail(
       LS_ERR_OUTPUT,
       "%s: another run is using this directory: process %ld on %s, since %s; wait until it ends, "

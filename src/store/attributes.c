@@ -40,7 +40,8 @@ static ls_status read_numbers(const ls_store *store, const char *path, const cha
   attribute a;
   ls_status status = store_attribute_open(store, path, name, &a);
   if (status == LS_OK && (a.count < 1 || (size_t)a.count > max))
-    status = store_attribute_fail(store, path, name, "has the wrong number of elements");
+    status = store_attribute_fail(store, path, name,
+                                  max == 1 ? "is not a single number" : "has too many or no elements");
   if (status == LS_OK && H5Tget_class(a.type) != wanted)
     status = store_attribute_fail(
         store, path, name, wanted == H5T_INTEGER ? "is not an integer" : "is not a floating-point number");

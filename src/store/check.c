@@ -102,7 +102,7 @@ static ls_status check_chunks(const ls_store *store, const char *path, hid_t id,
   const ls_status status =
       bytes / EXPANSION_LIMIT > stored ? LS_ERR_DATA : store_chunk_check(store, id, plist, bytes);
   if (status != LS_ERR_DATA) return status;
-  return fail_array(store, path, "is damaged: its chunks hold less than their shape");
+  return fail_array(store, path, "is damaged: its chunks store less data than their shape needs");
 }
 
 /* Compares the stored bytes of an array with its shape. */

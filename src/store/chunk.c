@@ -51,7 +51,7 @@ static ls_status check_unpacked(hid_t plist, unsigned mask, unsigned char *store
     } else if (filter == H5Z_FILTER_DEFLATE && !shuffled && !inflated) {
       inflated = true;
       bytes = inflated_bytes(stored, bytes, wanted + FLETCHER_BYTES);
-      if (bytes == SIZE_MAX) return ls_fail_memory("a chunk", wanted);
+      if (bytes == SIZE_MAX) return LS_ERR_INTERNAL;
     } else {
       return LS_OK;
     }
@@ -59,7 +59,8 @@ static ls_status check_unpacked(hid_t plist, unsigned mask, unsigned char *store
   return bytes >= wanted ? LS_OK : LS_ERR_DATA;
 }
 
-/* Reads the first chunk as stored, and checks its unpacked size. */
+/* Reads the first chunk as stored, and checks its unpacked size. LS_ERR_DATA, or LS_ERR_INTERNAL without a
+ * message if memory is short. */
 static ls_status check_first_chunk(const ls_store *store, hid_t id, hid_t space, hid_t plist,
                                    size_t wanted) {
   hsize_t offset[H5S_MAX_RANK];
@@ -70,7 +71,7 @@ static ls_status check_first_chunk(const ls_store *store, hid_t id, hid_t space,
   if (H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &bytes) < 0) return LS_ERR_DATA;
   if (bytes > store->bytes || bytes > MAX_CHUNK) return LS_ERR_DATA;
   unsigned char *const stored = malloc(bytes + 1);
-  if (!stored) return ls_fail_memory("a chunk", bytes);
+  if (!stored) return LS_ERR_INTERNAL;
   ls_status status = LS_ERR_DATA;
   if (H5Dread_chunk(id, H5P_DEFAULT, offset, &read_mask, stored) >= 0)
     status = check_unpacked(plist, read_mask, stored, bytes, wanted);
@@ -85,5 +86,5 @@ ls_status store_chunk_check(const ls_store *store, hid_t id, hid_t plist, size_t
   const hid_t space = H5Dget_space(id);
   const ls_status status = check_first_chunk(store, id, space, plist, wanted);
   store_close_id(space);
-  return status;
+  return status == LS_ERR_INTERNAL ? ls_fail_memory(store->path, wanted) : status;
 }

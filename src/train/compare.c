@@ -44,8 +44,9 @@ static ls_status check_config(const trainer *t, const ls_modelfile *saved, const
       status = fail_differs(path, difference);
   /* A validation split determines the training data; a validation file does not. */
   if (status == LS_OK && now->data.validation_fraction != then->data.validation_fraction) {
-    snprintf(difference, sizeof difference, "data.validation is %g, not %g", now->data.validation_fraction,
-             then->data.validation_fraction);
+    snprintf(difference, sizeof difference,
+             "data.validation splits off the fraction %g of the training data, not %g",
+             now->data.validation_fraction, then->data.validation_fraction);
     status = fail_differs(path, difference);
   }
   ls_job_destroy(&then);

@@ -111,8 +111,9 @@ static void compare_inputs(reader *r, const ls_normalizer *mine, const ls_normal
     most = fabs(a - 1.0) + fabs(b);
     snprintf(
         result->warning, sizeof result->warning,
-        "inputs are normalised differently than for that model, most of all feature %zu (from 0): what "
-        "is 0 +- 1 here was %.3g +- %.3g there; the first layer must adapt to that",
+        "inputs are normalised differently than for that model; the largest difference is in feature %zu "
+        "(from 0): values with mean 0 and deviation 1 in this run had mean %.3g and deviation %.3g there; "
+        "the first layer must adapt",
         j, b, a);
   }
 }

@@ -1,6 +1,7 @@
 /* The state of a training run, and the functions shared by the files of train.
  *
- * Only the file that is named with a part of the trainer writes it; other files read it. */
+ * After creation and resuming, only the files that are named with a part of the trainer write it; other
+ * files read it. */
 #ifndef LOCKSTEP_TRAIN_INTERNAL_H
 #define LOCKSTEP_TRAIN_INTERNAL_H
 
@@ -65,7 +66,8 @@ typedef struct trainer {
   ls_sync *sync;         /* owned */
   char summation[160];   /* mode.c: description of how gradients are summed */
   ls_progress progress;  /* saved in checkpoints; steps and samples: step.c, epochs: epoch.c, best epoch and
-                            patience: monitor.c, seconds: clock.c; skipped steps: skip.c */
+                            patience: monitor.c, seconds: clock.c and epoch.c, skipped steps: skip.c, all of
+                            it at  the start: resume.c, lr_find.c */
   bool is_resumed;       /* resume.c: the run continues from a checkpoint */
   bool lacks_model;      /* best.c: rank 0: best.h5 exists, but model.h5 must be made from it */
   bool is_stopping;      /* step.c: a rank was asked to stop */

@@ -6,14 +6,17 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Whether a layer multiplies by a matrix; otherwise the width stays the same. A residual layer does if it
+ * has a skip. */
+static bool has_matrix(const ls_layer *layer) {
+  if (layer->n_children > 0) return layer->n_out != layer->n_in;
+  return layer->n_params > 0 && layer->params[0].row.n_dims > 0;
+}
+
 static void describe_layers(const ls_model *model, char *text, size_t size) {
   snprintf(text, size, "%zu", model->n_in);
-  for (size_t i = 0; i < model->n_layers; i++) {
-    const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0 || layer->params[0].row.n_dims == 0)
-      continue; /* without a matrix, the width stays the same */
-    ls_append(text, size, "-%zu", layer->n_out);
-  }
+  for (size_t i = 0; i < model->n_layers; i++)
+    if (has_matrix(model->layers[i])) ls_append(text, size, "-%zu", model->layers[i]->n_out);
 }
 
 static void note_split(const char *role, const ls_split *split, const char *path) {

@@ -538,7 +538,7 @@ def files_of_old_formats(folder):
             epochs = int(file["progress"].attrs["epoch"])
         harness.write_file(folder / "config.yaml", re.sub(r"(?m)^  epochs: \d+", f"  epochs: {epochs + 2}", config))
         result = harness.run(folder, "train", "config.yaml", "--resume", path, "--output", f"resumed-{version}").exits(0)
-        result.says(f"{epochs + 2} epochs").reports("warning", "no best model")
+        result.says(f"{epochs + 2} epochs").reports("warning", "no best.h5")
 
 
 # ----------------------------------------------------------------- check, gradcheck

@@ -82,7 +82,7 @@ def dead_run_is_taken_over(folder, ranks):
     process = owner(folder)
     signal_ranks(first, ranks, signal.SIGKILL)
     end = harness.finish(first)
-    end.must((folder / "run/lock").exists(), "who is killed leaves the lock")
+    end.must((folder / "run/lock").exists(), "a killed run must leave its lock")
     lock = (folder / "run/lock").read_bytes()
     step = max(harness.saved_steps(folder / "run/checkpoints"), default=0)
     parts = ("run/lock", harness.TAKEN_OVER, str(process), HOST)
@@ -110,7 +110,7 @@ def run_that_lost_its_lock_ends(folder, ranks):
 
 
 def locks_that_cannot_be_judged(folder):
-    """They are refused with a way to go on; only a run of this machine, or of this job, is known to be dead."""
+    """They are rejected, and the message says what to do. Only a run of this machine or of this job is known to be dead."""
     prepare(folder)
     train(folder, "--set", "train.epochs=1")
     lock = folder / "run/lock"
@@ -148,7 +148,7 @@ def error_leaves_a_folder_as_it_was(folder):
     result.must(not (folder / "a").exists() and list((folder / "mine").iterdir()) == [], "nothing may be left")
 
 
-# -------------------------------------------------------- no room, no right to write
+# -------------------------------------------------------- no space, no write permission
 
 def mounted(folder, script, *words, size="200k", ranks=ALONE):
     """A shell's script, in which "$@" is the program, where the folder `small` is a file system of its own."""
@@ -239,7 +239,7 @@ def lines(folder):
 
 
 def data_vanish_under_a_run(take_away, says, folder, ranks):
-    """They are in memory: it goes on, and its resume tells what is missing."""
+    """The data are in memory, so the run continues. A later resume reports the missing file."""
     harness.write_arrays(folder / "test.h5", {"x": X, "y": Y})
     words = ("--set", "data.test=test.h5")
     first = start_long_run(folder, ranks, *words)

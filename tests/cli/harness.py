@@ -121,7 +121,7 @@ def program_command(ranks, words, before=()):
 
 def environment(folder, ranks):
     """The environment of the program. Its temporary files are created in the folder, where a test sees them; those of MPI are
-    not. The search for leaks is off without mpirun: it crashes beside the threads that MPI ends then. Runs under mpirun do it."""
+    not. The search for leaks is off without mpirun: it crashes while MPI ends its threads. Runs under mpirun do it."""
     changes = {"OMPI_MCA_orte_tmpdir_base": tempfile.gettempdir(), "TMPDIR": str(folder)}
     if ranks == ALONE:
         changes["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:fast_unwind_on_malloc=1"

@@ -75,7 +75,7 @@ MPIRUN_STOPS = {"TERM", "INT", "HUP"}  # what it does not pass on: it ends its r
 # ------------------------------------------------------------- processes
 
 def stat_of(pid):
-    """(state, session) of a process; None: it is gone, but for somebody who should wait for it."""
+    """(state, session) of a process; None: it has ended, or is a zombie."""
     with contextlib.suppress(OSError):
         words = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         if words[0] not in "ZX":
@@ -229,14 +229,14 @@ class Signal:
         self.said = f"{kind} to {target} of {ranks}, {phase}"
 
     def codes(self, is_done):
-        """By mpirun's word where that ends the ranks itself."""
+        """The valid exit codes. If mpirun ends the ranks itself, the code is that of mpirun."""
         codes = {0} if is_done else {STOPPED}
         if not self.is_direct() and MPIRUN_STOPS & set(self.kind.split()):
             return {1} | (codes if is_done or self.kind == "USR1 TERM" else set())
         return codes
 
     def is_direct(self):
-        """Whether it goes to the program itself, and so has come when it was sent."""
+        """Whether the target is the program itself, so that the signal arrives immediately."""
         return self.target not in ("mpirun", "script")
 
     def give(self, start):
@@ -293,7 +293,7 @@ class Signal:
 
 
 def columns(path):
-    """metrics.csv but for what the clock has a part in."""
+    """The rows of metrics.csv without the columns that hold times."""
     header, rows = harness.read_csv(path)
     return [[value for name, value in zip(header, row) if "second" not in name] for row in rows]
 
@@ -346,7 +346,7 @@ class Needs:
             return Signal(kind, target, ALONE if target == "alone" else few[self.n_given % len(few)], phase)
 
     def settle(self, given):
-        """What came in another phase than it was meant for counts there."""
+        """Counts a signal in the phase in which it arrived, even if it was meant for another one."""
         with self.lock:
             self.given[given.kind, given.target, given.wanted] -= 1
             self.n_settled += 1

@@ -142,7 +142,7 @@ def best_model_is_of_the_best_epoch(folder):
         result.must(file["progress"].attrs["epoch"] == best, f"best.h5 is not of epoch {best}")
     own = folder / f"run/checkpoints/step-{6 * best:08}.h5"
     for name in ("run/model.h5", "run/checkpoints/best.h5"):
-        result.must(same_model(folder / name, own), f"{name} has not the weights of epoch {best}")
+        result.must(same_model(folder / name, own), f"{name} does not have the weights of epoch {best}")
 
 
 def monitor_chooses_the_best_epoch(folder):
@@ -344,7 +344,7 @@ def start_up_time_is_printed(folder):
     result.must(told and 0.0 < float(told[1]) <= result.seconds, "the time before the first step must be reported")
 
 
-# ----------------------------------------------------------- ending and going on
+# ----------------------------------------------------------- ending and resuming
 
 def no_steps(folder):
     prepare(folder)
@@ -420,7 +420,7 @@ def other_validation_data_start_the_best_anew(folder):
 
 
 def another_platform_is_reported(folder):
-    """BLAS kernels for an older processor round otherwise: where they are there, going on says so."""
+    """BLAS kernels for an older processor round differently. If they are available, a resume reports them."""
     prepare(folder)
     command = ["env", "OPENBLAS_CORETYPE=Nehalem", harness.PROGRAM, "train", "config.yaml", "--set", "train.max_steps=5"]
     old = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
@@ -498,7 +498,7 @@ def lost_model_is_made_again(folder):
 
 
 def a_finished_run_has_its_final_model(folder):
-    """Without validation: not that of an earlier end, where the run went on and was stopped later than that."""
+    """Without validation: model.h5 must not be that of an earlier end if the run was extended and stopped later."""
     prepare(folder)
     train(folder)
     shutil.copy(folder / "run/model.h5", folder / "early.h5")
@@ -565,7 +565,7 @@ def initial(folder, *words, output="run", **how):
 
 
 def sources(arrays, **models):
-    """Which model each array has the bits of, all of which must be other ones in each model."""
+    """Array -> names of the models that have the same bits. The models must differ in every array."""
     return {path: "".join(name for name, model in models.items() if path in model
                           and model[path].tobytes() == array.tobytes()) for path, array in arrays.items()}
 

@@ -101,7 +101,7 @@ class Case:
                    f"{seconds:.1f} s, of {self.limit + GRACE} s on a quiet machine")
 
     def says(self, text, by=None):
-        """A host whose ranks could write it, each in one line, says so; `by`: of this name."""
+        """Checks that exactly one message of the watchdog matches `text`. `by`: the host that must have written it; None: any."""
         told = {line.partition("error: ")[2] for line in self.text().splitlines() if ALARM.search(line)}
         found = [line for line in told if re.search(text, line) and (by is None or f" on {by.name}:" in line)]
         self.check(len(found) == 1, f"{text} {len(found)} of {len(told)} messages {[] if found else told}")

@@ -21,5 +21,7 @@ def failures(command, path):
 commands = [["bash", "-n"]]
 if shutil.which("shellcheck"):
     commands.append(["shellcheck", "--external-sources", "--source-path=SCRIPTDIR"])
+else:
+    print("shellcheck is not installed: only the syntax is checked")
 scripts = [path for path in tree.files() if is_shell(path)]
 tree.finish([found for path in scripts for command in commands for found in failures(command, path)], len(scripts))
