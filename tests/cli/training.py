@@ -668,18 +668,17 @@ def weights_are_the_same_on_all_ranks(folder):
 
 
 def inputs_of_another_scale_cause_a_warning(folder):
-    """The normaliser is the new run's: standardised (x - mean) / std, what is 0 +- 1 there was s +- r before."""
+    """The normaliser is that of the new run: values with mean 0 and deviation 1 had mean s and deviation r before."""
     base_and_new(folder, edited(("data.h5", "data.h5\n  normalize: standardize")))
     train(folder, "--init-from", "base/model.h5", "-o", "alike")
     other = X * numpy.array([1, 1, 2, 1], "f4") + numpy.array([0, 0.1, 3, 0], "f4")
     harness.write_arrays(folder / "data.h5", {"x": other, "y": Y})
     words = ("train", "config.yaml", "--init-from", "base/model.h5", "--set", "train.max_steps=1")
     result = run(folder, *words).exits(0).reports("warning: ", "feature 2")
-    pairs = re.findall(r"(-?[\d.]+(?:e[-+]\d+)?) \+- (-?[\d.]+(?:e[-+]\d+)?)", result.err)
-    told = [float(number) for number in next(pair for pair in pairs if pair != ("0", "1"))]
+    told = [float(number) for number in re.search(r"had mean (\S+) and deviation (\S+) there", result.err).groups()]
     s, r = (other[:, 2].mean() - X[:, 2].mean()) / X[:, 2].std(), 2.0
-    result.must(numpy.allclose(told, [s, r], rtol=0.01), f"0 +- 1 was {s} +- {r}, not {told}")
-    train(folder, *words[2:], "--init-layers", "1", "-o", "last") # has nothing to do with inputs
+    result.must(numpy.allclose(told, [s, r], rtol=0.01), f"the mean was {s} and the deviation {r}, not {told}")
+    train(folder, *words[2:], "--init-layers", "1", "-o", "last")  # the last layer does not depend on the inputs
 
 
 # ---------------------------------------------------------------------- signals
