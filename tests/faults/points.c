@@ -73,20 +73,31 @@ static int compare_sites(const void *a, const void *b) {
   return order ? order : x->line - y->line;
 }
 
+/* Copies the section to `sites`, and returns the number of sites. The address sanitizer of GCC 14
+ * pads the section with zeros, which it must not check here. */
+__attribute__((no_sanitize("address"))) static size_t copy_sites(void) {
+  size_t n = 0;
+  for (ls_fault_site *const *at = __start_ls_faults; at < __stop_ls_faults; at++)
+    if (*at) sites[n++] = *at;
+  return n;
+}
+
 /* Sorts the sites, numbers those with the same name and merges those on the same line. */
 static void list_sites(void) {
-  const size_t n = (size_t)(__stop_ls_faults - __start_ls_faults);
-  sites = calloc(n + 1, sizeof(ls_fault_site *));
+  sites = calloc((size_t)(__stop_ls_faults - __start_ls_faults) + 1, sizeof(ls_fault_site *));
   if (!sites) abort();
-  memcpy(sites, __start_ls_faults, n * sizeof(ls_fault_site *));
+  const size_t n = copy_sites();
   qsort(sites, n, sizeof(ls_fault_site *), compare_sites);
   for (size_t i = 0; i < n; i++) {
-    ls_fault_site *const before = n_sites > 0 ? sites[n_sites - 1] : NULL;
-    const bool is_like = before && compare_calls(before, sites[i]) == 0;
-    const bool is_same = is_like && before->line == sites[i]->line;
-    sites[i]->first = is_same ? before : sites[i];
-    sites[i]->number = is_like ? before->number + 1 : 1;
-    if (!is_same) sites[n_sites++] = sites[i];
+    ls_fault_site *const site = sites[i];
+    site->first = site;
+    site->number = 1;
+    if (n_sites > 0 && compare_calls(sites[n_sites - 1], site) == 0) {
+      ls_fault_site *const before = sites[n_sites - 1];
+      site->first = before->line == site->line ? before : site;
+      site->number = before->number + 1;
+    }
+    if (site->first == site) sites[n_sites++] = site;
   }
 }
 
