@@ -279,17 +279,21 @@ def descendants(parent):
     return [pid for word in words for pid in (int(word), *descendants(word))]
 
 
+def rank_of(pid):
+    """None: not a process of the program."""
+    with contextlib.suppress(OSError):
+        if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(PROGRAM):
+            return None
+        found = re.search(rb"(?:^|\0)OMPI_COMM_WORLD_RANK=(\d+)", pathlib.Path(f"/proc/{pid}/environ").read_bytes())
+        return int(found[1]) if found else 0
+    return None
+
+
 def ranks_of(parent):
     """The processes of the ranks below mpirun, by rank. Open MPI 4 starts them itself, Open MPI 5 from a process between,
     so the program decides which they are."""
-    found = {}
-    for pid in descendants(parent):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(PROGRAM):
-                continue
-            environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
-            if match := re.search(rb"(?:^|\0)OMPI_COMM_WORLD_RANK=(\d+)", environ):
-                found[int(match[1])] = pid
+    found = {rank_of(pid): pid for pid in descendants(parent)}
+    found.pop(None, None)
     return found
 
 

@@ -89,16 +89,6 @@ def session_of(leader):
     return [pid for pid in pids if (stat_of(pid) or ("", 0))[1] == leader]
 
 
-def rank_of(pid):
-    """None: not one of the program's processes."""
-    with contextlib.suppress(OSError):
-        if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(harness.PROGRAM):
-            return None
-        found = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", pathlib.Path(f"/proc/{pid}/environ").read_bytes())
-        return int(found[1]) if found else 0
-    return None
-
-
 def catches(pid):
     """Whether the process has its handlers."""
     with contextlib.suppress(OSError):
@@ -159,7 +149,7 @@ class Start:
         if self.are_ready:
             return True
         if len(self.pids) < max(self.ranks, 1):
-            found = ((rank_of(pid), pid) for pid in session_of(self.process.pid))
+            found = ((harness.rank_of(pid), pid) for pid in session_of(self.process.pid))
             self.pids = {rank: pid for rank, pid in found if rank is not None}
             time.sleep(0.003)  # to look through all processes takes time, which the run would miss
         self.are_ready = len(self.pids) == max(self.ranks, 1) and all(map(catches, self.pids.values()))
