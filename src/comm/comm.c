@@ -5,13 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Whether all ranks are on one node, as far as it can be known before MPI starts: by what mpirun says, or
- * because nothing has started this process as a rank. */
+/* Whether no launcher started this process, so that it is the only rank. */
+static bool is_alone(void) {
+  return !getenv("OMPI_COMM_WORLD_SIZE") && !getenv("PMIX_RANK") && !getenv("PMI_RANK");
+}
+
+/* Whether all ranks are on one node, as far as it can be known before MPI starts. */
 static bool is_one_node(void) {
   const char *const all = getenv("OMPI_COMM_WORLD_SIZE");
   const char *const here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  if (all && here) return strcmp(all, here) == 0;
-  return !getenv("PMIX_RANK") && !getenv("PMI_RANK");
+  return all && here ? strcmp(all, here) == 0 : is_alone();
 }
 
 /* More than Open MPI 5 uses for the messages of a rank. */
@@ -33,9 +36,11 @@ static bool can_leave_out_tcp(void) {
 
 /* On one node, Open MPI needs no network: its messages go through shared memory (ob1). Trying the drivers
  * of all kinds of networks takes 0.2 s, more than the rest of the start-up, and Open MPI 5 prints a line
- * for each rank if the host has no address that the ranks can reach. Values that the user has set are kept.
- */
+ * for each rank if the host has no address that the ranks can reach. For a rank alone, Open MPI 4 also
+ * starts a daemon, which takes 0.2 s and can crash the rank when it ends; isolated, it does not. Values
+ * that the user has set are kept. */
 static void leave_out_networks(void) {
+  if (is_alone()) (void)setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   if (!is_one_node()) return;
   (void)setenv("OMPI_MCA_pml", "ob1", 0);
   if (can_leave_out_tcp()) (void)setenv("OMPI_MCA_btl", "self,sm", 0);
