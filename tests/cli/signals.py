@@ -1,12 +1,12 @@
-"""Signals in every phase of a run, to every process: nothing is lost, and the run resumes to the same bits.
+"""Signals in every phase of a run, to every process: no work is lost, and the resumed run gives the same bits.
 
   signals.py             a few signals of each kind, for the test suite
   signals.py --count N   USR1 N times at each target in each phase, TERM and INT N times in each phase, each other kind N
-                         times in total: with 100, an hour on two cores. --only WORD selects kinds, targets or phases
+                         times in total; N = 100 takes an hour on two cores. --only WORD selects kinds, targets or phases
 
-A *chain* is one run that is stopped and resumed many times, at 1, 2 and 4 ranks in turn, and compared at its end with an
-undisturbed run. The phase of a run is observed from outside: by the signals that its ranks catch, by the open data file, by
-the last line of train.log, by temporary files. A signal counts as a hit if the run was in the same phase just before and just
+A *chain* is one run that is stopped and resumed many times, at 1, 2 and 4 ranks in turn; its final state is compared with
+that of an uninterrupted run. The phase of a run is observed from outside: by the signals that its ranks catch, the open data
+file, the last line of train.log, and temporary files. A signal counts as a hit if the run was in the same phase just before and just
 after it.
 """
 
@@ -35,7 +35,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mpi"))
 import runs  # noqa: E402
 
 STOPPED = 75
-ENDED = (*harness.DONE.split("|"), *harness.FINISHED.split("|"))  # words of a run that has no further step
+ENDED = (*harness.DONE.split("|"), *harness.FINISHED.split("|"))  # messages of a run that has no further step
 EPOCHS, STEPS = 2, 8  # steps of an epoch
 LAST = EPOCHS * STEPS
 CONFIG = f"""\
@@ -54,8 +54,8 @@ checkpoint: {{every_steps: 1}}
 comm: {{threads: 1}}
 """
 
-# Signals are sent to mpirun, which tests/mpirun.sh becomes by exec, as a batch script may; to a batch script that waits
-# for mpirun; to one rank of several; to a single process that mpirun has no part in.
+# Signals are sent to mpirun (tests/mpirun.sh replaces itself by it, as a batch script may do), to a batch script that waits
+# for mpirun, to one rank of several, or to a single process that was started without mpirun.
 TARGETS = ("mpirun", "script", "first rank", "last rank", "alone")
 SCRIPT = r"""
 for s in USR1 TERM; do trap "[ -z \"\$p\" ] || kill -$s \$p" $s; done
@@ -65,17 +65,17 @@ wait $p"""
 
 BIRTH, START, READING, STEP, EVALUATION, SAVING, FINAL, TEST = PHASES = (
     "before the handlers", "start-up", "reading", "step", "evaluation", "saving", "final save", "test")
-# Seconds: signals come at random, up to so long after a phase began.
+# Seconds: a signal is sent at a random time, at most this long after the start of the phase.
 SPREAD = {BIRTH: 0.3, START: 0.1, READING: 0.05, STEP: 0.01, EVALUATION: 0.02, SAVING: 0.01, FINAL: 0.005, TEST: 0.01}
 CHAIN = (BIRTH, START, READING, STEP, SAVING, EVALUATION, BIRTH, START, READING, STEP, SAVING)  # then FINAL or TEST
 KINDS = ("USR1", "TERM", "INT", "HUP", "USR1 USR1", "USR1 TERM", "TERM TERM", "INT INT")
-MPIRUN_STOPS = {"TERM", "INT", "HUP"}  # what it does not pass on: it ends its ranks by TERM and KILL, and exits with 1
+MPIRUN_STOPS = {"TERM", "INT", "HUP"}  # mpirun does not forward these: it ends its ranks by TERM and KILL, and exits with 1
 
 
 # ------------------------------------------------------------- processes
 
 def stat_of(pid):
-    """(state, session) of a process; None: it has ended, or is a zombie."""
+    """Returns (state, session) of a process, or None if it has ended or is a zombie."""
     with contextlib.suppress(OSError):
         words = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         if words[0] not in "ZX":
@@ -84,13 +84,13 @@ def stat_of(pid):
 
 
 def session_of(leader):
-    """The processes that still run of those which began with the leader."""
+    """Returns the running processes of the session of the leader."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return [pid for pid in pids if (stat_of(pid) or ("", 0))[1] == leader]
 
 
 def catches(pid):
-    """Whether the process has its handlers."""
+    """Returns whether the process has installed its signal handlers."""
     with contextlib.suppress(OSError):
         caught = re.search(r"SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text())
         return bool(caught and int(caught[1], 16) >> (signal.SIGUSR1 - 1) & 1)
@@ -104,7 +104,7 @@ def has_open(pid, name):
 
 
 def temporaries(folder):
-    """Names of files that are being written."""
+    """Returns the names of temporary files."""
     names = []
     for place in ("run", "run/checkpoints"):
         with contextlib.suppress(OSError):
@@ -119,10 +119,10 @@ def await_that(holds, pause=0.01):
     return holds()
 
 
-# ----------------------------------------------------------------- a start
+# ----------------------------------------------------------------- one start
 
 class Start:
-    """One start of the run in `folder`, and where it is."""
+    """One start of the run in `folder`, and its current phase."""
 
     def __init__(self, folder, ranks, around=(), words=()):
         self.folder, self.ranks, self.pids, self.are_ready = folder, ranks, {}, False
@@ -134,24 +134,24 @@ class Start:
         return self.process.poll() is not None
 
     def lines(self):
-        """What this start has put into train.log."""
+        """Returns the lines that this start has added to train.log."""
         with contextlib.suppress(OSError):
             return self.log.read_bytes()[self.offset:].decode().splitlines()
         return []
 
     def step(self):
-        """The last step that was logged; 0: none."""
+        """Returns the last logged step, or 0."""
         steps = [int(match[1]) for match in map(re.compile(r"[\d:-]+ [\d:]+ step (\d+) ").match, self.lines()) if match]
         return steps[-1] if steps else 0
 
     def find_ranks(self):
-        """Whether all have their handlers."""
+        """Returns whether all ranks run and have installed their signal handlers."""
         if self.are_ready:
             return True
         if len(self.pids) < max(self.ranks, 1):
             found = ((harness.rank_of(pid), pid) for pid in session_of(self.process.pid))
             self.pids = {rank: pid for rank, pid in found if rank is not None}
-            time.sleep(0.003)  # to look through all processes takes time, which the run would miss
+            time.sleep(0.003)  # a search through all processes takes time from the run
         self.are_ready = len(self.pids) == max(self.ranks, 1) and all(map(catches, self.pids.values()))
         return self.are_ready
 
@@ -164,7 +164,7 @@ class Start:
         return self.phase_of_training(lines, temporaries(self.folder))
 
     def phase_of_training(self, lines, unfinished):
-        """None: between the known phases."""
+        """Returns None between the known phases."""
         step = self.step()
         if any(f" epoch {EPOCHS}/{EPOCHS} " in line for line in lines):
             is_saved = (self.folder / f"run/checkpoints/step-{LAST:08}.h5").exists()
@@ -177,7 +177,7 @@ class Start:
         return SAVING if unfinished else None
 
     def reach(self, wanted):
-        """Waits until the run is in a phase, and a moment longer."""
+        """Waits until the run is in a phase, then for a random time."""
         await_that(lambda: self.has_ended() or self.phase() == wanted, 0.001)
         time.sleep(random.uniform(0, SPREAD[wanted] * (0.2 if self.ranks == ALONE else 1.0)))
 
@@ -189,7 +189,7 @@ class Start:
                 os.kill(self.pids[0 if target == "first rank" else max(self.pids)], number)
 
     def finish(self):
-        """None of its processes is left."""
+        """Waits for the end, and checks that no process is left."""
         result = harness.finish(self.process)
         left = []
         if not await_that(lambda: not session_of(self.process.pid)):
@@ -197,26 +197,26 @@ class Start:
         return result.must(not left, f"processes are left: {left}")
 
 
-# ---------------------------------------------------------------- a chain
+# ---------------------------------------------------------------- one chain
 
 def saved_step(folder):
     return max(harness.saved_steps(folder / "run/checkpoints"), default=0)
 
 
 def check_tidy(folder, result):
-    """What is left is whole: no temporary file, no lock."""
+    """Checks that no temporary file and no lock is left."""
     left = temporaries(folder) + [name for name in os.listdir(folder / "run") if name == "lock"]
     result.must(not left, f"files are left: {left}")
 
 
 class Signal:
-    """A signal, or two, that a start gets in a phase, and what must come of it."""
+    """One or two signals that are sent to a start in a phase, and the expected outcome."""
 
     def __init__(self, kind, target, ranks, phase):
         self.kind, self.target, self.ranks, self.wanted = kind, target, ranks, phase
         self.numbers = [signal.Signals["SIG" + name] for name in kind.split()]
-        self.hit = None  # the phase that it came in, where that is known
-        self.said = f"{kind} to {target} of {ranks}, {phase}"
+        self.hit = None  # the phase in which the signal arrived, if known
+        self.description = f"{kind} to {target} of {ranks}, {phase}"
 
     def codes(self, is_done):
         """The valid exit codes. If mpirun ends the ranks itself, the code is that of mpirun."""
@@ -230,7 +230,7 @@ class Signal:
         return self.target not in ("mpirun", "script")
 
     def give(self, start):
-        """The phase and the last step just before it."""
+        """Sends the signals; returns the phase and the last step just before."""
         start.reach(self.wanted)
         phase = start.phase()
         start.send(self.numbers[0], self.target)
@@ -242,7 +242,7 @@ class Signal:
         return phase, step
 
     def run(self, folder):
-        """Whether the run is finished."""
+        """Sends the signals to a new start and checks the outcome; returns whether the run is finished."""
         saved, before = saved_step(folder), harness.snapshot(folder / "run") if self.wanted == BIRTH else None
         start = Start(folder, self.ranks, ("bash", "-c", SCRIPT, "script") if self.target == "script" else ())
         phase, step = self.give(start)
@@ -250,12 +250,12 @@ class Signal:
         is_done = any(word in result.out for word in ENDED)
         try:
             if phase == BIRTH and result.code in {code for number in self.numbers for code in (-number, 128 + number)}:
-                result.must(harness.snapshot(folder / "run") == before, "what has not begun must leave all as it was")
+                result.must(harness.snapshot(folder / "run") == before, "a run that has not begun must change nothing")
             else:
                 self.check(folder, result, is_done, saved)
                 self.check_place(folder, result, is_done, phase, step, saved)
         except harness.Failure as why:
-            raise harness.Failure(f"{self.said}, hit: {self.hit}: {why}") from why
+            raise harness.Failure(f"{self.description}, hit: {self.hit}: {why}") from why
         return is_done
 
     def check(self, folder, result, is_done, saved):
@@ -268,62 +268,62 @@ class Signal:
             result.reports("warning: ", "signal", f"step {saved_step(folder)}")
 
     def check_place(self, folder, result, is_done, phase, step, saved):
-        """How far it went. One step may be under way, and on its way to the end, when the signal comes."""
+        """Checks the step of the last checkpoint. One step may be in progress when the signal arrives."""
         at = saved_step(folder)
         if phase in (BIRTH, None) or is_done and not self.is_direct() and phase not in (FINAL, TEST):
-            self.hit = None  # too late, maybe
+            self.hit = None  # the signal may have been too late
             result.must(at >= saved, f"step {saved} was saved")
             return
         base = step or saved
-        result.must(at >= base - 2, f"step {base - 2} must have been saved")  # and the next be on its way
+        result.must(at >= base - 2, f"step {base - 2} must have been saved")  # the next one may be in progress
         if self.is_direct():
             latest = saved + 1 if self.hit in (START, READING) else base + 2
             result.must(at <= min(latest, LAST), f"it must stop by step {latest}, not {at}")
-        result.must(is_done or phase not in (FINAL, TEST) or not result.code == STOPPED, "what is done is done")
+        result.must(is_done or phase not in (FINAL, TEST) or not result.code == STOPPED, "a finished run must not report an interruption")
 
 
 def columns(path):
-    """The rows of metrics.csv without the columns that hold times."""
+    """Returns the rows of metrics.csv without the columns that hold times."""
     header, rows = harness.read_csv(path)
     return [[value for name, value in zip(header, row) if "second" not in name] for row in rows]
 
 
 def compare(folder, reference, result):
-    """The end is that of the undisturbed run."""
+    """Checks that the final state equals that of the uninterrupted run."""
     check_tidy(folder, result)
     for name in (f"checkpoints/step-{LAST:08}.h5", "checkpoints/best.h5", "model.h5"):
         wrong = runs.Checkpoint(folder / "run" / name).different(runs.Checkpoint(reference / "run" / name))
-        result.must(not wrong, f"{name} is not that of the undisturbed run: {wrong}")
+        result.must(not wrong, f"{name} differs from that of the uninterrupted run: {wrong}")
     result.must(columns(folder / "run/metrics.csv") == columns(reference / "run/metrics.csv"), "metrics.csv differs")
 
 
-def end_well(folder, reference, ranks=ALONE):
-    """The same command once more resumes to the end."""
+def resume_to_end(folder, reference, ranks=ALONE):
+    """Resumes the run to its end by the same command, and compares its final state."""
     result = harness.run_well(folder, "train", "config.yaml", ranks=ranks)
     compare(folder, reference, result)
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- all chains
 
 FAILURES_MAX = 5
 
 class Needs:
-    """Hits that are wanted, and those that were; threads take from it."""
+    """The wanted and the achieved hits, shared by all threads."""
 
-    def __init__(self, wanted, tells=False):
-        self.lock, self.tells = threading.Lock(), tells
+    def __init__(self, wanted, prints_progress=False):
+        self.lock, self.prints_progress = threading.Lock(), prints_progress
         self.wanted = wanted  # numbers by (kind, target, phase)
         self.hits, self.given = collections.Counter(), collections.Counter()
         self.n_given = self.n_settled = 0
-        self.most = 5 * sum(wanted.values()) + 50  # a phase that cannot be hit ends it
+        self.most = 5 * sum(wanted.values()) + 50  # limit for a phase that cannot be hit
         self.failures = []
 
     def open(self):
-        """What is still wanted."""
+        """Returns the hits that are still wanted."""
         return {cell: n - self.hits[cell] for cell, n in self.wanted.items() if n > self.hits[cell]}
 
     def take(self, phase):
-        """The signal that is wanted most in a phase, or None."""
+        """Returns the signal that is wanted most in a phase, or None."""
         with self.lock:
             left = {cell: n - self.given[cell] for cell, n in self.open().items() if cell[2] == phase}
             cell = max(left, key=left.get, default=None)
@@ -342,12 +342,12 @@ class Needs:
             self.n_settled += 1
             if given.hit:
                 self.hits[given.kind, given.target, given.hit] += 1
-            if self.tells and self.n_settled % 100 == 0:
-                print(f"{self.n_settled} given, {sum(self.open().values())} hits still wanted, {len(self.failures)} failures",
+            if self.prints_progress and self.n_settled % 100 == 0:
+                print(f"{self.n_settled} sent, {sum(self.open().values())} hits still wanted, {len(self.failures)} failures",
                       flush=True)
 
     def run_chain(self, folder, reference):
-        """A run stopped again and again, and then not. How often it was stopped."""
+        """Stops and resumes a run repeatedly, then lets it finish; returns the number of signals."""
         n, is_done = 0, False
         for phase in (*CHAIN, *random.sample((FINAL, TEST), 2)):
             given = None if is_done else self.take(phase)
@@ -359,24 +359,24 @@ class Needs:
             finally:
                 self.settle(given)
         if n > 0:
-            end_well(folder, reference, random.choice((ALONE, 1, 2, 4)))
+            resume_to_end(folder, reference, random.choice((ALONE, 1, 2, 4)))
         return n
 
     def run_chains(self, folder):
-        """Until all is hit, or too much has failed."""
+        """Runs chains until no hit is wanted, or too many have failed."""
         while self.open() and self.n_given < self.most and len(self.failures) < FAILURES_MAX:
             place = pathlib.Path(tempfile.mkdtemp(dir=folder))
             prepare(place, folder / "data.h5")
             try:
                 if self.run_chain(place, folder) == 0:
-                    time.sleep(0.1)  # others are at what is left
+                    time.sleep(0.1)  # other threads work on the remaining hits
                 shutil.rmtree(place)
             except harness.Failure as why:
                 self.failures.append(f"{place}: {why}")
 
 
 def write_data(path):
-    """Numbers that take long to unpack."""
+    """Writes data that take long to decompress."""
     numbers = numpy.random.default_rng(1)
     with h5py.File(path, "w") as file:
         for name, n in (("train", 256 * STEPS), ("val", 8192), ("test", 8192)):
@@ -398,7 +398,7 @@ def attack(folder, needs, n_threads):
     prepare(folder)
     harness.run_well(folder, "train", "config.yaml", ranks=2)
     with concurrent.futures.ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(needs.run_chains, [folder] * n_threads))  # passes on what they raise
+        list(pool.map(needs.run_chains, [folder] * n_threads))  # raises their exceptions
     text = "\n".join(f"{needs.hits[cell]} of {n}: {', '.join(cell)}" for cell, n in sorted(needs.wanted.items()))
     if needs.failures or needs.open():
         raise harness.Failure("\n".join([*needs.failures, text]))
@@ -406,7 +406,7 @@ def attack(folder, needs, n_threads):
 
 
 def spread_out(kind, targets, phases, n):
-    """Not less than n in each phase, shared by the targets."""
+    """Returns at least n hits in each phase, divided among the targets."""
     return {(kind, target, phase): -(-n // len(targets)) for target in targets for phase in phases}
 
 
@@ -436,13 +436,13 @@ def every_phase(folder):
     attack(folder, Needs(few_needs()), 4)
 
 
-# ---------------------------------------------------------------- other ways
+# ---------------------------------------------------------------- other cases
 
 ENDLESS = ("--set", "train.epochs=1000000")
 
 
 def start_long(folder, ranks, *words, around=()):
-    """A run without an end that has taken a step."""
+    """Starts a run of practically unlimited length and waits for its first step."""
     prepare(folder)
     start = Start(folder, ranks, around, (*ENDLESS, *words))
     await_that(lambda: start.has_ended() or start.step() > 0)
@@ -450,8 +450,8 @@ def start_long(folder, ranks, *words, around=()):
     return start
 
 
-def goes_on(folder, result):
-    """From what a long run saved, to the end of a short one that was not disturbed."""
+def check_resume(folder, result):
+    """Resumes a stopped long run for two steps, and compares it with an uninterrupted run of the same length."""
     saved = saved_step(folder)
     result.must(saved > 0, "a step must be saved")
     sets = (*ENDLESS, "--set", f"train.max_steps={saved + 2}")
@@ -460,7 +460,7 @@ def goes_on(folder, result):
     harness.run_well(folder, "train", "config.yaml", "-o", "whole", *sets)
     name = f"checkpoints/step-{saved + 2:08}.h5"
     wrong = runs.Checkpoint(folder / "run" / name).different(runs.Checkpoint(folder / "whole" / name))
-    result.must(not wrong, f"{name} is not that of an undisturbed run: {wrong}")
+    result.must(not wrong, f"{name} differs from that of an uninterrupted run: {wrong}")
     check_tidy(folder, result)
 
 
@@ -469,10 +469,10 @@ def states(start):
 
 
 def suspended(ranks, folder):
-    """Ctrl-Z for longer than comm.timeout, then `fg`; a signal that came meanwhile is not lost. Alone it is STOP: the
-    system has no TSTP for a process without a terminal, but mpirun passes it on."""
+    """Ctrl-Z for longer than comm.timeout, then `fg`; a signal sent meanwhile is not lost. A process without a terminal
+    ignores TSTP, so a run alone gets STOP; mpirun forwards TSTP."""
     pause = signal.SIGSTOP if ranks == ALONE else signal.SIGTSTP
-    start = start_long(folder, ranks, "--set", "comm.timeout=4s")  # to sync a file may take a second
+    start = start_long(folder, ranks, "--set", "comm.timeout=4s")  # syncing a file may take a second
     for number in (None, signal.SIGUSR1):
         start.process.send_signal(pause)
         is_still = await_that(lambda: states(start) == {"T"} or start.has_ended())
@@ -486,17 +486,17 @@ def suspended(ranks, folder):
             await_that(lambda: start.has_ended() or start.step() >= step + 3)
     result = start.finish().exits(STOPPED).reports("warning: ", "signal", "step ")
     result.must(is_still, "it must have been suspended")
-    goes_on(folder, result)
+    check_resume(folder, result)
 
 
-def reader_leaves(ranks, folder):
-    """lockstep train ... | head -n 1. mpirun ends its ranks then, and may have no time for their last words."""
+def reader_closes_pipe(ranks, folder):
+    """lockstep train ... | head -n 1. mpirun then ends its ranks, possibly before they print their last message."""
     script = '"$@" | head -n 1; exit ${PIPESTATUS[0]}'
     start = start_long(folder, ranks, around=("bash", "-c", script, "script"))
     result = start.finish().exits(STOPPED if ranks == ALONE else 1)
     result.must(result.out.count("\n") == 1, "head shows one line")
-    result.must(ranks != ALONE or re.search(r"warning: .*signal.* step \d", result.err), "it says why it ends")
-    goes_on(folder, result)
+    result.must(ranks != ALONE or re.search(r"warning: .*signal.* step \d", result.err), "the message names the signal and the step")
+    check_resume(folder, result)
 
 
 def terminal_closes(folder):
@@ -508,18 +508,18 @@ def terminal_closes(folder):
     if start.has_ended():
         raise harness.Failure(f"HUP must be ignored: {start.finish()}")
     start.process.send_signal(signal.SIGUSR1)
-    goes_on(folder, start.finish().exits(STOPPED))
+    check_resume(folder, start.finish().exits(STOPPED))
 
 
 def timeout_interrupts(folder):
-    """`timeout` passes INT on to the program and then to the whole group: that is one Ctrl-C."""
+    """`timeout` sends INT to the program and then to the whole group: together they count as one Ctrl-C."""
     start = start_long(folder, ALONE, around=("timeout", "1000"))
     start.process.send_signal(signal.SIGINT)
-    goes_on(folder, start.finish().exits(STOPPED))
+    check_resume(folder, start.finish().exits(STOPPED))
 
 
 def second_interrupt(folder):
-    """Ctrl-C again, in the middle of a step that takes long."""
+    """A second Ctrl-C during a long step ends the process at once."""
     prepare(folder)
     sets = ("train.batch_size=full", "model.0.units=8192", "model.2.units=8192")
     start = Start(folder, ALONE, words=[word for pair in sets for word in ("--set", pair)])
@@ -534,8 +534,8 @@ TESTS = [
     ("every phase", every_phase),
     ("suspended alone", lambda folder: suspended(ALONE, folder)),
     ("suspended under mpirun", lambda folder: suspended(2, folder)),
-    ("the reader of a run alone leaves", lambda folder: reader_leaves(ALONE, folder)),
-    ("the reader of a run under mpirun leaves", lambda folder: reader_leaves(2, folder)),
+    ("the reader of a run alone closes the pipe", lambda folder: reader_closes_pipe(ALONE, folder)),
+    ("the reader of a run under mpirun closes the pipe", lambda folder: reader_closes_pipe(2, folder)),
     ("terminal closes", terminal_closes),
     ("timeout interrupts", timeout_interrupts),
     ("second interrupt", second_interrupt),
@@ -543,14 +543,13 @@ TESTS = [
 
 
 def count_all(n, word):
-    needs = Needs({cell: n for cell, n in all_needs(n).items() if any(word in part for part in cell)}, tells=True)
+    needs = Needs({cell: n for cell, n in all_needs(n).items() if any(word in part for part in cell)}, prints_progress=True)
     with tempfile.TemporaryDirectory(prefix="lockstep-signals-", ignore_cleanup_errors=True) as folder:
         try:
             print(attack(pathlib.Path(folder), needs, harness.WORKERS // 2))
         except harness.Failure as why:
             sys.exit(str(why))
-    print(f"{needs.n_given} signals given, {sum(needs.hits.values())} in the phase that they were meant for or another"
-          f" one that is known; all ended as they should")
+    print(f"{needs.n_given} signals sent, {sum(needs.hits.values())} in a known phase; all runs ended as expected")
 
 
 if __name__ == "__main__":
@@ -558,7 +557,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int)
     parser.add_argument("--only", default="")
     options, sys.argv[1:] = parser.parse_known_args()
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's choice would be that of all runs
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # otherwise all runs would inherit the choice of nohup
     if options.count:
         count_all(options.count, options.only)
     else:

@@ -37,7 +37,7 @@ SLOW = {"rate": "8mbit", "delay": 50000}
 
 
 def programs(host, name):
-    """The processes of a program on a host, those of the lowest number first."""
+    """Returns the processes of a program on a host, in ascending order."""
     try:
         return sorted(pid for pid, program in host.processes() if program == name)
     except OSError: # the host is gone
@@ -88,12 +88,12 @@ class Case:
         self.check(runs.await_that(self.steps, 60), "takes its first steps")
 
     def text(self):
-        """What was printed and logged."""
+        """Returns the contents of stderr and train.log."""
         log = self.output / "train.log"
         return (self.here.folder / "err").read_text() + (log.read_text() if log.exists() else "")
 
     def ends(self, on, since):
-        """All ranks on those hosts are gone soon after the limit; returns when, in seconds."""
+        """Checks that all ranks on these hosts end soon after the limit."""
         gone = runs.await_that(lambda: not any(programs(host, "lockstep") for host in on), self.limit + 60)
         seconds = time.monotonic() - since
         self.check(gone, f"no rank left after {seconds:.1f} s, {seconds - self.limit:.1f} s after the limit")
@@ -102,13 +102,13 @@ class Case:
 
     def says(self, text, by=None):
         """Checks that exactly one message of the watchdog matches `text`. `by`: the host that must have written it; None: any."""
-        told = {line.partition("error: ")[2] for line in self.text().splitlines() if ALARM.search(line)}
-        found = [line for line in told if re.search(text, line) and (by is None or f" on {by.name}:" in line)]
-        self.check(len(found) == 1, f"{text} {len(found)} of {len(told)} messages {[] if found else told}")
+        messages = {line.partition("error: ")[2] for line in self.text().splitlines() if ALARM.search(line)}
+        found = [line for line in messages if re.search(text, line) and (by is None or f" on {by.name}:" in line)]
+        self.check(len(found) == 1, f"{text} {len(found)} of {len(messages)} messages {[] if found else messages}")
 
     def mpirun_ends(self, *codes, lost_host=False):
-        """Without being killed, with one of these exit codes, or any but 0. The mpirun of Open MPI 5 exits with 0 after the
-        loss of a host: then only its message shows it."""
+        """Checks that mpirun ends by itself, with one of these exit codes or, without codes, any but 0. The mpirun of Open MPI 5
+        exits with 0 after the loss of a host; then only its message shows the loss."""
         runs.await_that(lambda: self.process.poll() is not None, 30)
         code = self.process.returncode
         if lost_host and hosts.open_mpi_version() >= 5:
@@ -117,7 +117,7 @@ class Case:
             self.check(code in codes if codes else code, f"mpirun ends: exit code {code}")
 
     def mpirun_is_killed(self):
-        """Where it waits for a daemon that does not answer."""
+        """Ends an mpirun that waits for a daemon that does not answer."""
         self.process.kill()
         self.process.wait()
 
@@ -128,11 +128,11 @@ class Case:
         self.check(runs.await_that(lambda: not left(), 40), "no process left on either host")
 
     def resumes(self, host):
-        """One rank on a host resumes from the last checkpoint."""
+        """Checks that one rank on a host resumes from the last checkpoint."""
         step = max(self.steps())
         if host is not self.bed.hosts[0]:
-            (self.output / "lock").unlink(missing_ok=True) # of a host that is gone, as the message of a start says
-        words = self.words([f"train.max_steps={step + 3}", "comm.timeout=60s"]) # that of a test is short for a disk
+            (self.output / "lock").unlink(missing_ok=True) # of a host that is gone; the message at the start asks for this
+        words = self.words([f"train.max_steps={step + 3}", "comm.timeout=60s"]) # the limit of the test is too short for a slow disk
         command = [*host.inside((*hosts.SPACES, "pid")), "env", "-C", str(self.here.folder), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.check(done.returncode == 0 and f"step {step}" in done.stdout,
@@ -150,7 +150,7 @@ class Case:
 # ----------------------------------------------------------------------------- cases
 
 def sever(bed, host, how, link="down"):
-    """Its device goes down, or frames are lost; the second time all is well again."""
+    """Takes the device of a host down, or drops all frames; a second call restores the link."""
     if how == "lost":
         bed.cut(host)
     else:
@@ -158,19 +158,19 @@ def sever(bed, host, how, link="down"):
 
 
 def cut(case, where, how):
-    """The link of a host, permanently."""
+    """Cuts the link of a host permanently."""
     case.train()
     cut_now(case, case.bed.hosts[where], how)
 
 
 def cut_now(case, host, how, then=lambda: None):
-    """Neither side can reach the other, and both end."""
+    """Cuts the link and checks that both sides end."""
     since = time.monotonic()
     sever(case.bed, host, how)
     then()
     case.ends(case.bed.hosts, since)
     for own, other in (case.bed.hosts, case.bed.hosts[::-1]):
-        if other is host or case.steps(): # there is no log before the first step, and the other's words are lost
+        if other is host or case.steps(): # without a log, messages of the other host are lost
             case.says(rf"from {other.name}\b", own)
     case.mpirun_is_killed()
     sever(case.bed, host, how, "up")
@@ -180,7 +180,7 @@ def cut_now(case, host, how, then=lambda: None):
 
 
 def cut_in_checkpoint(case):
-    """While rank 0 writes one: it is stopped there until the link is cut."""
+    """Cuts the link while rank 0 writes a checkpoint."""
     case.train(sets=["checkpoint.every_steps=1"])
     writer = programs(case.bed.hosts[0], "lockstep")[0]
 
@@ -205,7 +205,7 @@ def write_data(case):
 
 
 def cut_in_reading(case):
-    """While rank 0 sends data to the other host."""
+    """Cuts the link while rank 0 sends data to the other host."""
     first = case.bed.hosts[0]
     case.start(sets=write_data(case))
     case.check(runs.await_that(lambda: bytes_sent(first) > SAMPLES * FEATURES / 3, 60), "a part of the data has been sent")
@@ -214,15 +214,15 @@ def cut_in_reading(case):
 
 
 def slow(case):
-    """Data that take longer than the limit to arrive, and steps over such a link."""
+    """Data that need longer than the limit to arrive, and steps over a slow link."""
     case.start(sets=[*write_data(case), "train.max_steps=5"])
     ended = runs.await_that(lambda: case.process.poll() is not None, 100)
-    case.check(ended and case.process.returncode == 0, f"ends well: exit code {case.process.returncode}")
+    case.check(ended and case.process.returncode == 0, f"exit code {case.process.returncode}")
     case.check(not ALARM.search(case.text()), "no false alarm")
 
 
 def back(case):
-    """A cut shorter than the limit."""
+    """An interruption shorter than the limit changes nothing."""
     steps = 300
     case.sets += [f"train.max_steps={steps}"]
     case.train()
@@ -230,17 +230,17 @@ def back(case):
     case.bed.cut(case.bed.hosts[0])
     time.sleep(0.5 * case.limit)
     case.bed.cut(case.bed.hosts[0])
-    case.check(at < steps and case.process.wait(100) == 0, f"was cut after {at}, ends well")
+    case.check(at < steps and case.process.wait(100) == 0, f"finishes after an interruption at step {at}")
     case.nothing_left()
     cut_short, name = case.output.rename(case.here.folder / "cut"), case.output.name
     done = case.bed.run(case.ranks, *case.words())
-    case.check(done.returncode == 0, "the same undisturbed")
+    case.check(done.returncode == 0, "the same run without an interruption")
     different = case.here.checkpoint(cut_short.name, steps).different(case.here.checkpoint(name, steps))
     case.check(not different, f"the same bits in the checkpoint: {different}")
 
 
 def keepalive(case):
-    """mpirun's own, shorter than the limit: it ends all, itself too."""
+    """The keepalive of mpirun, shorter than the limit, ends all ranks and mpirun."""
     case.train(settings=[(f"oob_tcp_keepalive_{what}", "1") for what in ("time", "intvl", "probes")])
     since = time.monotonic()
     case.bed.cut(case.bed.hosts[1])
@@ -253,20 +253,20 @@ def keepalive(case):
 
 
 def killed(case, where):
-    """All processes of a host at once."""
+    """Kills all processes of a host at once."""
     host, other = case.bed.hosts[where], case.bed.hosts[1 - where]
     case.train()
     since = time.monotonic()
     os.kill(host.processes()[-1][0], signal.SIGKILL)
     case.ends(case.bed.hosts, since)
     case.mpirun_ends(lost_host=True)
-    case.check("host" in case.text(), f"said: {case.text().strip().splitlines()[:3]}")
+    case.check("host" in case.text(), f"names the host: {case.text().strip().splitlines()[:3]}")
     case.nothing_left()
     case.resumes(other)
 
 
 def frozen(case, where):
-    """All processes of a host at once; its kernel still answers."""
+    """Stops all processes of a host at once; its kernel still answers."""
     host, other = case.bed.hosts[where], case.bed.hosts[1 - where]
     case.train()
     since = time.monotonic()
@@ -280,7 +280,7 @@ def frozen(case, where):
 
 
 def stopped(case):
-    """One rank of the other host: that host names it."""
+    """Stops one rank; the watchdog of its host names it."""
     case.train()
     pid = programs(case.bed.hosts[1], "lockstep")[-1]
     since = time.monotonic()
@@ -293,12 +293,12 @@ def stopped(case):
 
 
 def works(case, rank, how, code):
-    """A rank works for long while all others wait for its agreement."""
+    """One rank works for longer than the limit while all others wait for it."""
     done = case.bed.run(case.ranks, BEATS, how, rank)
     case.check(done.returncode == code, f"exit code {done.returncode}")
-    told = [line for line in done.stderr.splitlines() if ALARM.search(line)]
-    named = len(told) == 1 and f"rank {rank} (process " in told[0]
-    case.check(named if code else not told, f"messages: {told}")
+    messages = [line for line in done.stderr.splitlines() if ALARM.search(line)]
+    named = len(messages) == 1 and f"rank {rank} (process " in messages[0]
+    case.check(named if code else not messages, f"messages: {messages}")
 
 
 PLAIN, WIDE = (1, 1), (2, 2)
