@@ -152,6 +152,6 @@ size_t ls_plan_table(const ls_plan_work *work, const ls_plan_costs *costs, const
 
 /* Local. The index of the last useful row: the next row's samples/s are below 1.1 times its own per
  * doubling of the ranks. n - 1 if all are useful. */
-size_t ls_plan_useful_nodes(const ls_plan_row *rows, size_t n);
+size_t ls_plan_last_useful(const ls_plan_row *rows, size_t n);
 
 #endif

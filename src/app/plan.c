@@ -240,7 +240,7 @@ static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
   if (p->cluster.bandwidth <= 0.0) p->cluster.bandwidth = p->costs.bandwidth;
   if (p->cluster.latency <= 0.0) p->cluster.latency = p->costs.latency;
   if (status == LS_OK) p->n = ls_plan_table(&p->work, &p->costs, &p->cluster, p->rows);
-  if (status == LS_OK) p->last_useful = ls_plan_useful_nodes(p->rows, p->n);
+  if (status == LS_OK) p->last_useful = ls_plan_last_useful(p->rows, p->n);
   p->work.segments = NULL; /* owned by the model, which is destroyed here */
   ls_setup_destroy(comm, &setup);
   return status;

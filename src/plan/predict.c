@@ -226,7 +226,7 @@ size_t ls_plan_table(const ls_plan_work *w, const ls_plan_costs *costs, const ls
   return n;
 }
 
-size_t ls_plan_useful_nodes(const ls_plan_row *rows, size_t n) {
+size_t ls_plan_last_useful(const ls_plan_row *rows, size_t n) {
   for (size_t i = 0; i + 1 < n; i++) {
     const double doublings = log2((double)rows[i + 1].ranks / (double)rows[i].ranks);
     const double gain = rows[i + 1].samples_per_second / rows[i].samples_per_second;

@@ -274,10 +274,10 @@ static void useful_rows_gain_a_tenth_per_doubling(void **state) {
                          {.ranks = 2, .samples_per_second = 111.0},
                          {.ranks = 4, .samples_per_second = 121.0},
                          {.ranks = 8, .samples_per_second = 500.0}};
-  assert_int_equal(ls_plan_useful_nodes(rows, 4), 1);
+  assert_int_equal(ls_plan_last_useful(rows, 4), 1);
   rows[2].samples_per_second = 123.0;
-  assert_int_equal(ls_plan_useful_nodes(rows, 4), 3);
-  assert_int_equal(ls_plan_useful_nodes(rows, 1), 0);
+  assert_int_equal(ls_plan_last_useful(rows, 4), 3);
+  assert_int_equal(ls_plan_last_useful(rows, 1), 0);
 }
 
 int main(void) {
