@@ -30,6 +30,10 @@ int ls_comm_rank(const ls_comm *comm);
 int ls_comm_size(const ls_comm *comm);
 int ls_comm_node_size(const ls_comm *comm);
 
+/* Local. If this is the only rank, but a launcher has started several (the mpirun of another MPI library,
+ * or srun without PMI): the environment variable that shows it, as "NAME: VALUE"; otherwise NULL. */
+const char *ls_comm_unknown_launcher(const ls_comm *comm);
+
 /* Local. The MPI library and its version, one line. Borrowed. */
 const char *ls_comm_library(const ls_comm *comm);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,13 +131,31 @@ static ls_status with_setup(ls_comm *comm, const arguments *a) {
   return status;
 }
 
+/* Local. Rejects one rank where several were started: each would do the whole work. In a batch job of
+ * several tasks, only training is rejected, as the script may run other commands once. */
+static ls_status check_launcher(const ls_comm *comm, bool trains) {
+  const char *const tasks = trains && ls_comm_size(comm) == 1 ? getenv("SLURM_NTASKS") : NULL;
+  const char *const started = ls_comm_unknown_launcher(comm);
+  const bool has_tasks = !started && tasks && strtol(tasks, NULL, 10) > 1;
+  if ((!started && !has_tasks) || getenv("LOCKSTEP_SINGLE")) return LS_OK;
+  return ls_fail(
+      LS_ERR_CONFIG,
+      "%s%s: MPI (%s) has only one rank, so each task would do the whole work; start with the "
+      "mpirun of this MPI library, or with srun --mpi=pmix, or set LOCKSTEP_SINGLE=1 if one rank "
+      "is intended",
+      has_tasks ? "SLURM_NTASKS: " : "", has_tasks ? tasks : started, ls_comm_library(comm));
+}
+
 static ls_status run_command(ls_comm *comm, const command *c, int argc, char **argv) {
   arguments a = {0};
   bool help = false;
   LS_TRY(ls_comm_agree(comm, parse(c, argc, argv, &a, &help)));
-  if (!help) return (c->run ? c->run : with_setup)(comm, &a);
-  if (app_is_root(comm)) print_command_usage(c);
-  return LS_OK;
+  if (help) {
+    if (app_is_root(comm)) print_command_usage(c);
+    return LS_OK;
+  }
+  LS_TRY(ls_comm_agree(comm, check_launcher(comm, c == &app_train)));
+  return (c->run ? c->run : with_setup)(comm, &a);
 }
 
 static ls_status run(ls_comm *comm, int argc, char **argv) {

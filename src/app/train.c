@@ -9,17 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Rejects a start by srun without PMI, which runs N separate programs of one rank each. */
-static ls_status check_launcher(const ls_comm *comm) {
-  const char *const tasks = getenv("SLURM_NTASKS");
-  if (ls_comm_size(comm) > 1 || !tasks || strtol(tasks, NULL, 10) <= 1 || getenv("LOCKSTEP_SINGLE"))
-    return LS_OK;
-  return ls_fail(LS_ERR_CONFIG,
-                 "SLURM_NTASKS: %s: MPI has one rank only, so each task would train the whole model; start "
-                 "with mpirun or srun --mpi=pmix, or set LOCKSTEP_SINGLE=1 to train on one rank",
-                 tasks);
-}
-
 /* Rank 0. Checks the output before the data are read. A first run in the config's own folder would
  * overwrite a config named config.yaml. */
 static ls_status check_output(const char *config, const char *output) {
@@ -80,9 +69,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_job *job = NULL;
   ls_setup *setup = NULL;
   source.output = app_option(a, "output");
-  ls_status status = check_launcher(comm);
-  if (status == LS_OK) status = check_options(a);
-  status = ls_comm_agree(comm, status);
+  ls_status status = ls_comm_agree(comm, check_options(a));
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK) status = check_job(comm, a, job, layers);
   if (status == LS_OK) status = ls_setup_create(comm, job, &setup);

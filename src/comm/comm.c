@@ -85,6 +85,7 @@ static void start_watching(ls_comm *comm) {
 ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   int provided = MPI_THREAD_SINGLE;
   *out = NULL;
+  comm_launcher_read();
   leave_out_networks();
   const bool is_watched = comm_watchdog_start() == LS_OK;
   /* The threads of BLAS, the watchdog and the saver do not call MPI. */

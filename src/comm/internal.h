@@ -1,5 +1,5 @@
 /* What the files of comm share. Its files in order of dependency: fatal, watchdog, window, board, wait,
- * agree, reduce, shared, tree, exchange, threads, comm. */
+ * agree, reduce, shared, tree, exchange, threads, launcher, comm. */
 #ifndef LOCKSTEP_COMM_INTERNAL_H
 #define LOCKSTEP_COMM_INTERNAL_H
 
@@ -122,6 +122,11 @@ void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datat
 
 /* Collective over a group. Copies the first rank's bytes to all. */
 void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes);
+
+/* ------------------------------------------------------------------ launcher.c */
+
+/* Local, before MPI starts. */
+void comm_launcher_read(void);
 
 /* ------------------------------------------------------------------- threads.c */
 

@@ -694,6 +694,24 @@ def set_overrides_the_config(folder):
     result.says("lr: 0.25", "units: 5", "epochs: 9", "batch_size: 32", "activation: tanh", "keep: 7")
 
 
+def another_launcher(folder):
+    """A launcher that this MPI does not know has started several ranks: each command fails instead of running N times."""
+    several = {"PMI_SIZE": "4", "OMPI_COMM_WORLD_SIZE": "2", "MV2_COMM_WORLD_SIZE": "3", "SLURM_STEP_NUM_TASKS": "2",
+               "PMIX_RANK": "1", "PMI_RANK": "3"}
+    harness.write_file(folder / "config.yaml", THREE)
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+    commands = (("train", "config.yaml"), ("info", "data.h5"), ("check", "config.yaml"),
+                ("import", DATASETS / "iris/iris.csv", "-o", "out.h5"), ("evaluate", "run/model.h5", "data.h5"))
+    for name, value in several.items():
+        for words in commands if name == "PMI_SIZE" else commands[:2]:
+            result = harness.run(folder, *words, settings={name: value}).exits(2).reports(name, value, "LOCKSTEP_SINGLE=1")
+            result.must(not (folder / "run").exists() and not (folder / "out.h5").exists(), "nothing may be written")
+    for settings in ({"PMI_SIZE": "1", "PMI_RANK": "0"}, {"PMI_SIZE": "4", "LOCKSTEP_SINGLE": "1"}):
+        run_well(folder, "info", "data.h5", settings=settings)
+    run_well(folder, "info", "data.h5", settings={"SLURM_NTASKS": "4"}) # in a batch script without srun
+    harness.run(folder, "train", "config.yaml", settings={"SLURM_NTASKS": "4"}).exits(2).reports("SLURM_NTASKS", "4")
+
+
 TESTS = [
     evaluation_of_classes, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
     two_classes_from_a_table,
@@ -704,7 +722,7 @@ TESTS = [
     import_without_a_header, datasets_equal_their_imported_sources, other_programs_read_models, predictions_follow_from_the_file,
     predictions_of_nested_layers_follow_from_the_file, info, info_counts_zero_weights, files_of_old_formats, check, check_of_nested_layers, gradcheck,
     gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
-    help_of_each_command, version, set_overrides_the_config,
+    help_of_each_command, version, set_overrides_the_config, another_launcher,
 ]
 
 # Slow under sanitizers, without code that other tests do not cover.
