@@ -27,11 +27,18 @@ typedef struct ls_augment {
   double mixup;    /* alpha of the Beta distribution (Zhang et al. 2018) */
 } ls_augment;
 
+/* The order of the dims of a sample in a file: (H, W, C) or (C, H, W), and likewise for other numbers of
+ * dims. */
+typedef enum ls_layout { LS_CHANNELS_LAST, LS_CHANNELS_FIRST } ls_layout;
+
 /* The section `data:`. Strings are borrowed from the config. */
 typedef struct ls_data_config {
   const char *train, *validation, *test; /* FILE[:GROUP], absolute; validation and test may be NULL */
   double validation_fraction;            /* 0 if validation names a file or is absent */
   const char *x, *y;                     /* explicit names of the arrays, or NULL */
+  int layout;                            /* ls_layout of the files */
+  ls_node *shape_node;                   /* data.shape, or NULL */
+  ls_shape shape;                        /* the same: of a sample in the files; no dims: as stored */
   int normalize;                         /* ls_normalize */
   bool standardize_targets;
   bool shuffle;
@@ -65,11 +72,14 @@ typedef struct ls_dataset_request {
   bool may_differ;       /* if an explicit name is absent, search for the usual names */
   ls_target_kind target; /* what y contains */
   size_t n_features;     /* that a row of x must have; 0: any number */
+  ls_layout layout;      /* of x in the file */
+  ls_shape shape;        /* of a sample in the file; no dims: as stored */
+  size_t n_spatial;      /* spatial dims of the first convolution or pooling layer; 0: the model has none */
 } ls_dataset_request;
 
 /* A sample in its stored types. The pointers are borrowed from the reader. */
 typedef struct ls_row {
-  const void *x;               /* (n_features) of the dataset's x_array.dtype */
+  const void *x;               /* (n_features) of the dataset's x_array.dtype, channels last */
   const int32_t *class_number; /* LS_TARGET_CLASSES; otherwise NULL */
   const float *values;         /* (n_outputs): LS_TARGET_LABELS or LS_TARGET_VALUES; otherwise NULL */
   float weight;                /* 1 if the dataset has no weights */
@@ -90,7 +100,10 @@ typedef struct ls_dataset {
   uint64_t n_samples;
   size_t n_features; /* elements of a row of x */
   size_t n_outputs;
-  ls_array x_array; /* stored type and shape of x */
+  ls_array stored;  /* type and shape of x in the file */
+  ls_array x_array; /* the same after data.shape, and channels last: what the reader provides */
+  size_t
+      n_channels; /* dims[1] of x in the file, if they precede the other dims; 0: x is stored as provided */
   ls_target_kind target;
   bool has_weights;
   ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks */
@@ -111,8 +124,8 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
  * dataset can only be closed. */
 ls_status ls_dataset_read(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
 
-/* Local. The shape of a sample: the dims of x without the first, (1) if x has no others, and flat if there
- * are more than LS_SHAPE_MAX. */
+/* Local. The shape of a sample for the model, channels last: the dims of x_array without the first, (1) if
+ * it has no others, and flat if there are more than LS_SHAPE_MAX. */
 ls_shape ls_dataset_shape(const ls_dataset *dataset);
 
 /* Collective. */

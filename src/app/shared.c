@@ -126,7 +126,9 @@ ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char
                                       .may_differ = true,
                                       .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
                                                              : LS_TARGET_NONE,
-                                      .n_features = job->model->n_in};
+                                      .n_features = job->model->n_in,
+                                      .layout = (ls_layout)job->data.layout,
+                                      .shape = job->data.shape};
   ls_status status = ls_dataset_open(comm, &request, out);
   if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
   if (status != LS_OK) ls_dataset_close(comm, out);

@@ -1,5 +1,5 @@
 /* The section `data:`. */
-#include "lockstep/data.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +24,8 @@ static const ls_key augment_keys[] = {
     {0},
 };
 
+static const char *const layout_names[] = {"channels_last", "channels_first", NULL};
+
 static const char *const normalize_names[] = {"none", "scale", "standardize", NULL};
 
 const ls_key ls_data_keys[] = {
@@ -35,6 +37,11 @@ const ls_key ls_data_keys[] = {
                 "test data, evaluated once at the end with model.h5: FILE[:GROUP]"),
     LS_TEXT_KEY("x", ls_data_config, x, "name of the array of inputs; default: one of the usual names"),
     LS_TEXT_KEY("y", ls_data_config, y, "name of the array of targets; default: one of the usual names"),
+    LS_CHOICE_KEY("layout", ls_data_config, layout, "channels_last", layout_names,
+                  "order of the dims of a sample in the files: (H, W, C) or (C, H, W)"),
+    LS_NODE_KEY("shape", ls_data_config, shape_node,
+                "shape of a sample in the files, if they hold flat rows: [28, 28, 1]; in the order that "
+                "data.layout names"),
     LS_CHOICE_KEY("normalize", ls_data_config, normalize, "none", normalize_names,
                   "normalisation of the inputs, learnt on the training part and stored in the model"),
     LS_BOOL_KEY(
@@ -96,5 +103,6 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
   ls_config_read(config, section, ls_data_keys, out);
   if (out->train) out->train = absolute(config, section, "train", config_path);
   if (out->test) out->test = absolute(config, section, "test", config_path);
+  if (out->shape_node) data_shape_configure(config, out->shape_node, &out->shape);
   read_validation(config, section, config_path, out);
 }

@@ -27,7 +27,7 @@ reject(const data_source *s, const char *path, char name, const ls_array *array,
 
 static ls_status describe_inputs(const data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   const char *const path = s->names.x;
-  ls_array *const x = &d->x_array;
+  ls_array *const x = &d->stored;
   LS_TRY(ls_store_describe(s->store, path, x));
   if (x->n_dims < 1 || x->dtype == LS_TEXT)
     return reject(s, path, 'x', x, "; must be numbers of shape (N, ...)");
@@ -41,7 +41,7 @@ static ls_status describe_inputs(const data_source *s, const ls_dataset_request 
     return reject(s, path, 'x', x,
                   ", with %zu features per sample; must have %zu, as the input of the model", d->n_features,
                   request->n_features);
-  return LS_OK;
+  return data_layout_apply(request, path, d);
 }
 
 static ls_status describe_weights(const data_source *s, ls_dataset *d) {
@@ -124,7 +124,9 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   }
   ls_comm_broadcast(comm, &d->n_samples, sizeof d->n_samples);
   ls_comm_broadcast(comm, &d->n_features, sizeof d->n_features);
+  ls_comm_broadcast(comm, &d->stored, sizeof d->stored);
   ls_comm_broadcast(comm, &d->x_array, sizeof d->x_array);
+  ls_comm_broadcast(comm, &d->n_channels, sizeof d->n_channels);
   *out = d;
   return LS_OK;
 }

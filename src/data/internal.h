@@ -30,9 +30,21 @@ double data_element(const void *array, ls_dtype dtype, size_t i);
  * y: (n_samples) int32 for classes, otherwise (n_samples, n_outputs) float32; w: (n_samples) */
 ls_status data_read_targets(const ls_dataset *dataset, void *y, float *w);
 
-/* Local. Reads rows first .. first + rows - 1 of x; checks that real numbers are finite and fit float32.
+/* Local. Reads rows first .. first + rows - 1 of x, channels last; checks that real numbers are finite and
+ * fit float32.
  * x: (rows, n_features) of the stored type */
 ls_status data_read_inputs(const ls_dataset *dataset, uint64_t first, uint64_t rows, void *x);
+
+/* Local. Reads data.shape from its node; collects errors. */
+void data_shape_configure(ls_config *config, const ls_node *node, ls_shape *shape);
+
+/* Local. Sets d->x_array from d->stored, data.shape and data.layout, and adds a missing channel dim for
+ * n_spatial. `name`: of x, for messages. Warns if the training data look like the other layout. */
+ls_status data_layout_apply(const ls_dataset_request *request, const char *name, ls_dataset *d);
+
+/* Local. Moves the channels of rows that were just read behind the other dims, if they are first in the
+ * file.  x: (rows, n_features), row: (n_features), workspace; both of the stored type */
+void data_layout_convert(const ls_dataset *d, size_t rows, void *x, void *row);
 
 /* Collective. Reads the whole dataset into node-shared memory; sets its reader and fingerprint. */
 ls_status data_resident_create(ls_comm *comm, ls_dataset *dataset);

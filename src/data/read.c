@@ -69,13 +69,18 @@ ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, v
   const char *const path = d->source->names.x;
   const size_t row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype);
   const size_t at_once = ls_size_max(BLOCK_BYTES / row_bytes, 1);
-  for (uint64_t done = 0; done < rows; done += at_once) {
+  ls_status status = LS_OK;
+  void *const row = ls_calloc(1, row_bytes);
+  if (!row) return ls_fail_memory("a sample", row_bytes);
+  for (uint64_t done = 0; status == LS_OK && done < rows; done += at_once) {
     const size_t count = ls_size_min(at_once, rows - done);
     unsigned char *const block = (unsigned char *)x + done * row_bytes;
-    LS_TRY(ls_store_read_rows(store, path, first + done, count, block));
-    LS_TRY(check_inputs(store, path, d, block, first + done, count));
+    status = ls_store_read_rows(store, path, first + done, count, block);
+    if (status == LS_OK) status = check_inputs(store, path, d, block, first + done, count);
+    if (status == LS_OK) data_layout_convert(d, count, block, row);
   }
-  return LS_OK;
+  free(row);
+  return status;
 }
 
 /* A whole array of rows of `cols` elements. */

@@ -73,8 +73,8 @@ static ls_status reopen(const char *path, data_source *s, const ls_dataset *d) {
   ls_array array;
   LS_TRY(ls_store_open(path, &s->store));
   LS_TRY(ls_store_describe(s->store, s->names.x, &array));
-  if (array.dtype == d->x_array.dtype && array.n_dims == d->x_array.n_dims &&
-      memcmp(array.dims, d->x_array.dims, array.n_dims * sizeof *array.dims) == 0)
+  if (array.dtype == d->stored.dtype && array.n_dims == d->stored.n_dims &&
+      memcmp(array.dims, d->stored.dims, array.n_dims * sizeof *array.dims) == 0)
     return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s:%s: shape or type differs from what rank 0 has read; the file was replaced, or nodes "

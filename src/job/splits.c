@@ -9,7 +9,9 @@ static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, 
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
-                                      .n_features = n_features};
+                                      .n_features = n_features,
+                                      .layout = (ls_layout)job->data.layout,
+                                      .shape = job->data.shape};
   return ls_dataset_open(comm, &request, &split->dataset);
 }
 

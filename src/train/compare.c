@@ -13,6 +13,8 @@ static const char *const fixed_keys[][2] = {{"seed", NULL},
                                             {"train", "accumulate"},
                                             {"train", "reproducible"},
                                             {"train", "lanes"},
+                                            {"data", "layout"},
+                                            {"data", "shape"},
                                             {"data", "normalize"},
                                             {"data", "standardize_targets"},
                                             {"data", "shuffle"}};

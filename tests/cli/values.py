@@ -1,0 +1,102 @@
+"""Values and shapes of samples: layouts of images, precision of large numbers, scales of targets."""
+
+import re
+
+import h5py
+import numpy
+
+import harness
+from harness import edited, model_arrays, read_csv, run, run_well
+
+RANDOM = numpy.random.default_rng(3)
+
+
+def prepare(folder, *edits, **arrays):
+    """A config and its data."""
+    harness.write_file(folder / "config.yaml", edited(*edits))
+    harness.write_arrays(folder / "data.h5", arrays)
+
+
+def train(folder, output, *sets):
+    words = [word for pair in sets for word in ("--set", pair)]
+    return run(folder, "train", "config.yaml", "-o", output, *words).exits(0)
+
+
+def losses(folder, output):
+    header, rows = read_csv(folder / output / "metrics.csv")
+    return [row[header.index("train_loss")] for row in rows]
+
+
+# ----------------------------------------------------------------------- layout
+
+IMAGES = RANDOM.integers(0, 256, (60, 6, 8, 3)).astype("u1")  # (N, H, W, C)
+CLASSES = numpy.arange(60) % 3
+AUGMENT = "data.augment={shift: 1, flip_horizontal: true, rotate: 20, noise: 0.1, cutout: 3, mixup: 0.2}"
+LAYOUTS = {"last": (IMAGES, ()),
+           "first": (numpy.moveaxis(IMAGES, 3, 1), ("data.layout=channels_first",)),
+           "flat_last": (IMAGES.reshape(60, -1), ("data.shape=[6, 8, 3]",)),
+           "flat_first": (numpy.moveaxis(IMAGES, 3, 1).reshape(60, -1),
+                          ("data.layout=channels_first", "data.shape=[3, 6, 8]"))}
+
+
+def each_layout_gives_the_same_model(folder):
+    """The same pixels in other layouts are augmented, normalised and learnt to the same bits."""
+    prepare(folder, x=IMAGES, y=CLASSES)
+    for type_ in ("u1", "f4", "f8"):
+        for name, (x, sets) in LAYOUTS.items():
+            harness.write_arrays(folder / "data.h5", {"x": x.astype(type_), "y": CLASSES})
+            result = train(folder, name + type_, AUGMENT, "data.normalize=scale", *sets)
+            result.must("data.layout" not in result.err, f"{name}: no warning")
+            one, other = model_arrays(folder / f"last{type_}/model.h5"), model_arrays(folder / f"{name}{type_}/model.h5")
+            result.must(losses(folder, "last" + type_) == losses(folder, name + type_), f"{name}: same losses")
+            result.must(all(one[path].tobytes() == other[path].tobytes() for path in one), f"{name}: same weights")
+
+
+def evaluation_reads_the_layout_of_training(folder):
+    prepare(folder, x=LAYOUTS["first"][0], y=CLASSES)
+    train(folder, "run", "data.layout=channels_first", "train.epochs=20")
+    numpy_x = IMAGES.reshape(60, -1).astype("f8")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "p.h5")
+    with h5py.File(folder / "p.h5") as file:
+        told = file["probability"][()]
+    weights = model_arrays(folder / "run/model.h5")
+    hidden = numpy.maximum(numpy_x @ weights["0-dense/W"].T + weights["0-dense/b"], 0)
+    z = hidden @ weights["1-dense/W"].T + weights["1-dense/b"]
+    wanted = numpy.exp(z - z.max(axis=1, keepdims=True))
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    result = run_well(folder, "evaluate", "run/model.h5", "data.h5")
+    result.must(numpy.allclose(told, wanted, atol=1e-4), "predictions follow from the weights and channels-last pixels")
+
+
+def data_like_the_other_layout_cause_a_warning(folder):
+    prepare(folder, x=LAYOUTS["first"][0], y=CLASSES)
+    train(folder, "a").reports("warning", "data.layout", "(60, 3, 6, 8)", "channels_first")
+    prepare(folder, x=IMAGES, y=CLASSES)
+    train(folder, "b", "data.layout=channels_first").reports("warning", "data.layout", "(60, 6, 8, 3)", "channels_last")
+    result = train(folder, "c")
+    result.must("data.layout" not in result.err, "no warning for the usual layout")
+
+
+def a_resume_keeps_the_layout(folder):
+    prepare(folder, x=IMAGES, y=CLASSES)
+    train(folder, "run")
+    run(folder, "train", "config.yaml", "--set", "train.epochs=3", "--set", "data.layout=channels_first").exits(2).reports(
+        "layout", "channels_first", "channels_last")
+
+
+def invalid_shapes(folder):
+    prepare(folder, x=IMAGES, y=CLASSES)
+    for shape in ("[]", "[0, 8, 3]", "[6, 8.5, 3]", "[-6, 8, 3]", "[1, 6, 8, 3, 1]", "[a, 8, 3]", "{a: 1}", "144"):
+        run(folder, "check", "config.yaml", "--set", f"data.shape={shape}").exits(2).reports("data.shape", "must be")
+    for shape in ("[6, 8, 4]", "[8, 6, 3]", "[144]", "[48, 3]"):
+        run(folder, "check", "config.yaml", "--set", f"data.shape={shape}").exits(3).reports(
+            "data.shape", "(60, 6, 8, 3)", re.sub(r"[\[\]]", "", shape))
+    run_well(folder, "check", "config.yaml", "--set", "data.shape=[6, 8, 3, 1]")
+
+
+TESTS = [
+    each_layout_gives_the_same_model, evaluation_reads_the_layout_of_training, data_like_the_other_layout_cause_a_warning,
+    a_resume_keeps_the_layout, invalid_shapes,
+]
+
+harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
