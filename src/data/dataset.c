@@ -39,19 +39,50 @@ static ls_status describe_inputs(const data_source *s, const ls_dataset_request 
     return reject(s, path, 'x', x, "; must have at least one feature per sample");
   if (request->n_features && d->n_features != request->n_features)
     return reject(s, path, 'x', x,
-                  ", with %zu features per sample; must have %zu, as the input of the model", d->n_features,
-                  request->n_features);
+                  ", with %zu features per sample; must have %zu, as the input of the model%s",
+                  d->n_features, request->n_features,
+                  x->n_dims == 2 && x->dims[0] == request->n_features
+                      ? "; it looks transposed: the samples must be the first dim"
+                      : "");
   return data_layout_apply(request, path, d);
+}
+
+/* Numbers per sample of an array of shape (N), (N, K), or either with more dims of 1, as in (N, 1, 1, 1);
+ * 0 if it has another shape. */
+static size_t columns_of(const ls_array *array) {
+  size_t cols = array->n_dims > 0;
+  size_t wide = 0;
+  for (unsigned i = 1; i < array->n_dims; i++) {
+    wide += array->dims[i] != 1;
+    cols = array->dims[i] != 1 ? array->dims[i] : cols;
+  }
+  return wide <= 1 ? cols : 0;
 }
 
 static ls_status describe_weights(const data_source *s, ls_dataset *d) {
   ls_array w;
   LS_TRY(ls_store_describe(s->store, s->names.w, &w));
-  if (w.n_dims != 1 || w.dtype == LS_TEXT || w.dims[0] != d->n_samples)
+  if (columns_of(&w) != 1 || w.dtype == LS_TEXT || w.dims[0] != d->n_samples)
     return reject(s, s->names.w, 'w', &w, "; must be numbers of shape (%llu), one per sample",
                   (unsigned long long)d->n_samples);
   d->has_weights = true;
   return LS_OK;
+}
+
+/* Rejects a y whose number of samples is not that of x. MATLAB stores the dims of an array in reverse. */
+static ls_status reject_length(const data_source *s, const ls_array *y, const ls_dataset *d) {
+  const ls_array *const x = &d->x_array;
+  const uint64_t n_last = x->dims[x->n_dims - 1];
+  const bool is_turned = x->n_dims > 1 && (n_last == y->dims[0] || n_last == y->dims[y->n_dims - 1]);
+  char shape[128];
+  if (!is_turned && !ls_store_has_attribute(s->store, s->names.x, "MATLAB_class"))
+    return reject(s, s->names.y, 'y', y, ", with %llu samples; must have %llu, as x (%s)",
+                  (unsigned long long)y->dims[0], (unsigned long long)d->n_samples, s->names.x);
+  return reject(s, s->names.y, 'y', y,
+                ", x (%s) is %s: looks transposed, as MATLAB stores arrays with their dims in reverse; the "
+                "samples must be the first dim; permute the dims in MATLAB before saving (for a matrix "
+                "X = X', y = y'), or write the arrays again in Python with h5py: g['x'] = f['%s'][:].T",
+                s->names.x, ls_array_describe(x, shape, sizeof shape), s->names.x);
 }
 
 /* n: the outputs of the model; 0: any number. */
@@ -60,13 +91,13 @@ static ls_status describe_targets(const data_source *s, size_t n, ls_dataset *d)
   const bool is_class = d->target == LS_TARGET_CLASSES;
   ls_array y;
   LS_TRY(ls_store_describe(s->store, path, &y));
-  if (y.dtype == LS_TEXT || y.n_dims < 1 || y.n_dims > 2)
+  if (y.dtype == LS_TEXT || y.n_dims < 1)
     return reject(s, path, 'y', &y, "; must be numbers of shape (N) or (N, K)");
-  if (y.dims[0] != d->n_samples)
-    return reject(s, path, 'y', &y, ", with %llu samples; must have %llu, as x (%s)",
-                  (unsigned long long)y.dims[0], (unsigned long long)d->n_samples, s->names.x);
-  const size_t cols = y.n_dims == 2 ? y.dims[1] : 1;
-  if (cols == 0) return reject(s, path, 'y', &y, "; must have at least one number per sample");
+  if (y.dims[0] != d->n_samples) return reject_length(s, &y, d);
+  if (y.n_dims == 2 && y.dims[1] == 0)
+    return reject(s, path, 'y', &y, "; must have at least one number per sample");
+  const size_t cols = columns_of(&y);
+  if (cols == 0) return reject(s, path, 'y', &y, "; must be numbers of shape (N) or (N, K)");
   if (is_class && cols > 1 && cols != n)
     return reject(
         s, path, 'y', &y,

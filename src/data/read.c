@@ -121,6 +121,33 @@ static int32_t hot_column(const stored *y, size_t row) {
   return hot;
 }
 
+/* Rejects a label that is not a class number. Reports the range of all labels, and what would fit it. */
+static ls_status fail_label(const stored *y, size_t row, size_t n_classes) {
+  const size_t n = y->array.dims[0];
+  const double v = element(y, row);
+  double low = INFINITY;
+  double high = -INFINITY;
+  bool is_whole = true;
+  char remedy[256] = "replace the labels by class numbers from 0";
+  for (size_t i = 0; i < n; i++) {
+    const double label = element(y, i);
+    low = fmin(low, label);
+    high = fmax(high, label);
+    is_whole = is_whole && label == floor(label);
+    if (i % LS_HEARTBEAT_BYTES == 0) ls_heartbeat();
+  }
+  if (is_whole && low == 0.0)
+    snprintf(remedy, sizeof remedy, "set units of the last layer to the number of classes, %g", high + 1.0);
+  else if (is_whole && low > 0.0 && high - low < (double)n_classes)
+    snprintf(remedy, sizeof remedy, "subtract %g from y", low);
+  else if (is_whole && low == -1.0 && high == 1.0)
+    snprintf(remedy, sizeof remedy, "replace the labels -1 and 1 by 0 and 1");
+  return ls_fail(LS_ERR_DATA,
+                 "%s:%s: row %zu: label %g is %s; must be from 0 to %zu; the labels are from %g to %g; %s",
+                 ls_store_path(y->store), y->path, row, v,
+                 v == floor(v) ? "out of range" : "not a whole number", n_classes - 1, low, high, remedy);
+}
+
 static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32_t *class) {
   if (y->cols > 1) {
     *class = hot_column(y, row);
@@ -129,19 +156,16 @@ static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32
                    ls_store_path(y->store), y->path, row);
   }
   const double v = element(y, row);
-  if (!(v >= 0.0 && v < (double)n_classes && v == floor(v)))
-    return ls_fail(LS_ERR_DATA,
-                   "%s:%s: row %zu: label %g is %s; must be from 0 to %zu; set units of the last layer to "
-                   "the number of classes",
-                   ls_store_path(y->store), y->path, row, v,
-                   v == floor(v) ? "out of range" : "not a whole number", n_classes - 1);
+  if (!(v >= 0.0 && v < (double)n_classes && v == floor(v))) return fail_label(y, row, n_classes);
   *class = (int32_t)v;
   return LS_OK;
 }
 
 static ls_status read_value(const stored *y, size_t i, bool is_label, float *value) {
   const double v = element(y, i);
-  if (is_label ? !(v >= 0.0 && v <= 1.0) : !fits_float(v))
+  const bool fits = is_label ? v >= 0.0 && v <= 1.0 : fits_float(v);
+  if (!fits && is_label && y->cols == 1) return fail_label(y, i, 2);
+  if (!fits)
     return ls_fail(LS_ERR_DATA, "%s:%s: row %zu, column %zu is %g; %s", ls_store_path(y->store), y->path,
                    i / y->cols, i % y->cols, v,
                    is_label ? "must be from 0 to 1 for binary_cross_entropy"

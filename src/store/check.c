@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <string.h>
 
 /* Deflate compresses at most 1032 : 1; an array that expands more is a decompression bomb. */
 #define EXPANSION_LIMIT 1100
@@ -49,12 +50,44 @@ static ls_status check_filters(const ls_store *store, const char *path, hid_t pl
   return LS_OK;
 }
 
+/* A compound type: complex numbers of h5py (fields r, i), or records, whose fields the message lists. */
+static ls_status fail_compound(const ls_store *store, const char *path, hid_t type) {
+  char fields[512] = "";
+  const int n = H5Tget_nmembers(type);
+  for (int i = 0; i < n && strlen(fields) + 80 < sizeof fields; i++) {
+    char *const name = H5Tget_member_name(type, (unsigned)i);
+    ls_append(fields, sizeof fields, "%s%.64s", i ? ", " : "", name ? name : "?");
+    H5free_memory(name);
+  }
+  if (strcmp(fields, "r, i") == 0)
+    return fail_array(store, path,
+                      "has complex numbers; store the real and the imaginary part as two features");
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s:%s: is a table of records (compound type) with the fields %s; must be numbers; store the "
+      "fields as arrays x (samples, features) and y, for example in Python with h5py: "
+      "t = f['%s'][:]; g['x'] = numpy.stack([t[n] for n in names], axis=1)",
+      store->path, path, fields, path);
+}
+
 static ls_status check_type(const ls_store *store, const char *path, hid_t type, ls_array *out) {
   if (store_dtype_of(type, &out->dtype)) return LS_OK;
-  return fail_array(
-      store, path,
-      "element type is not supported; must be integers or floating-point numbers of at most 64 bits, "
-      "or text");
+  switch (H5Tget_class(type)) {
+  case H5T_COMPOUND: return fail_compound(store, path, type);
+  case H5T_REFERENCE:
+    return fail_array(store, path,
+                      "has references to other objects (as a cell array of MATLAB); must be numbers; store "
+                      "all samples in one array");
+  case H5T_VLEN:
+    return fail_array(store, path,
+                      "has rows of variable length; must have rows of one length; pad or cut them to one "
+                      "length");
+  default:
+    return fail_array(
+        store, path,
+        "element type is not supported; must be integers or floating-point numbers of at most "
+        "64 bits, or text");
+  }
 }
 
 static ls_status check_shape(const ls_store *store, const char *path, hid_t space, ls_array *out) {
@@ -105,6 +138,44 @@ static ls_status check_chunks(const ls_store *store, const char *path, hid_t id,
   return fail_array(store, path, "is damaged: its chunks store less data than their shape needs");
 }
 
+/* The first row of which no data were ever written, for a message: the first row of a chunk that does not
+ * exist. Visits at most one chunk more than are stored. */
+static uint64_t first_unwritten_row(hid_t id, const ls_array *array, const hsize_t *chunk) {
+  hsize_t at[H5S_MAX_RANK] = {0};
+  for (;;) {
+    unsigned mask;
+    haddr_t address = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    if (H5Dget_chunk_info_by_coord(id, at, &mask, &address, &bytes) < 0 || bytes == 0) return at[0];
+    unsigned i = array->n_dims - 1;
+    while (i > 0 && at[i] + chunk[i] >= array->dims[i]) at[i--] = 0;
+    at[i] += chunk[i];
+    if (at[0] >= array->dims[0]) return array->dims[0];
+  }
+}
+
+/* Rejects an array with chunks that were never written, unless its creator has set the value that they
+ * have: HDF5 reads them as zeros. */
+static ls_status check_written(const ls_store *store, const char *path, hid_t id, hid_t plist,
+                               const ls_array *array) {
+  H5D_space_status_t written;
+  H5D_fill_value_t fill;
+  hsize_t chunk[H5S_MAX_RANK];
+  char shape[128];
+  if (H5Dget_space_status(id, &written) < 0 || H5Pfill_value_defined(plist, &fill) < 0 ||
+      H5Pget_chunk(plist, H5S_MAX_RANK, chunk) < 0)
+    return fail_array(store, path, store_reason());
+  if (written == H5D_SPACE_STATUS_ALLOCATED || fill == H5D_FILL_VALUE_USER_DEFINED) return LS_OK;
+  const uint64_t row = first_unwritten_row(id, array, chunk);
+  if (row >= array->dims[0]) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s:%s: %s was not written completely: row %" PRIu64
+                 " is the first without data, and would "
+                 "be read as zeros; write the rest, or shorten the array, for example in Python with h5py: "
+                 "f['%s'].resize(%" PRIu64 ", axis=0)",
+                 store->path, path, ls_array_describe(array, shape, sizeof shape), row, path, row);
+}
+
 /* Compares the stored bytes of an array with its shape. */
 static ls_status check_storage(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
                                const ls_array *array) {
@@ -129,7 +200,9 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
                    " stored bytes: most of it was never written, "
                    "or the file is damaged",
                    store->path, path, shape, stored);
-  return chunked ? check_chunks(store, path, id, plist, size, array, stored) : LS_OK;
+  if (!chunked) return LS_OK;
+  LS_TRY(check_chunks(store, path, id, plist, size, array, stored));
+  return check_written(store, path, id, plist, array);
 }
 
 /* Layout first: HDF5 opens the sources of a virtual dataset to get its shape. */

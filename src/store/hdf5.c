@@ -107,14 +107,22 @@ bool store_dtype_of(hid_t type, ls_dtype *out) {
   case H5T_INTEGER: return integer_dtype(type, out);
   case H5T_FLOAT: return float_dtype(type, out);
   case H5T_ENUM: return enum_dtype(type, out);
+  case H5T_BITFIELD: *out = LS_U8; return H5Tget_size(type) == 1; /* bool of PyTables */
   case H5T_STRING: *out = LS_TEXT; return true;
   default: return false;
   }
 }
 
+hid_t store_memory_type(hid_t id, ls_dtype dtype) {
+  const hid_t stored = H5Dget_type(id);
+  const bool is_bits = stored >= 0 && H5Tget_class(stored) == H5T_BITFIELD;
+  store_close_id(stored);
+  return is_bits ? H5T_NATIVE_B8 : store_type(dtype, false);
+}
+
 bool store_transfer_rows(hid_t id, const ls_array *array, uint64_t first, size_t count, void *to,
                          const void *from) {
-  const hid_t type = store_type(array->dtype, false);
+  const hid_t type = store_memory_type(id, array->dtype);
   hsize_t start[LS_MAX_DIMS] = {first};
   hsize_t counts[LS_MAX_DIMS] = {count};
   for (unsigned i = 1; i < array->n_dims; i++) counts[i] = array->dims[i];

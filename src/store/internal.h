@@ -33,6 +33,9 @@ hid_t store_access(void);
 /* The HDF5 type of a dtype in a file (little-endian), or in memory. Not for LS_TEXT. Must not be closed. */
 hid_t store_type(ls_dtype dtype, bool in_file);
 
+/* The type in memory of the elements of a dataset. Must not be closed. */
+hid_t store_memory_type(hid_t id, ls_dtype dtype);
+
 /* The smallest dtype that holds all values of a numeric, enumerated (h5py's bool) or string type. */
 bool store_dtype_of(hid_t type, ls_dtype *out);
 
@@ -72,6 +75,10 @@ struct ls_store {
 /* Opens a regular file for reading. Fails with `status` if it is missing or not a regular file, otherwise
  * with LS_ERR_DATA. */
 ls_status store_descriptor_open(const char *path, ls_status status, int *out);
+
+/* Reports why HDF5 cannot open a file: what the file is, and what to do. reason: of HDF5. LS_ERR_DATA
+ * (identify.c). */
+ls_status store_open_fail(const char *path, int descriptor, const char *reason);
 
 /* Checks an open dataset before its data are read (check.c). */
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out);

@@ -41,7 +41,7 @@ static ls_status open_store(const char *path, int descriptor, ls_store **out) {
   if (!store->path || !store->cache)
     status = ls_fail_memory(path, sizeof *store->cache);
   else if (store->file < 0)
-    status = ls_fail(LS_ERR_DATA, "%s: is not a readable HDF5 file: %s", path, store_reason());
+    status = store_open_fail(path, descriptor, store_reason());
   else if (!same_file(store->file, descriptor, &store->bytes))
     status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was opened; try again", path);
   if (status != LS_OK) ls_store_close(&store);
@@ -273,10 +273,10 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   size_t row_size;
   LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has verified it */
   if (count == 0 || row_size == 0) return LS_OK;
-  const bool ok =
-      array->n_dims
-          ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
-          : H5Dread(from->id, store_type(array->dtype, false), H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer) >= 0;
+  const bool ok = array->n_dims
+                      ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
+                      : H5Dread(from->id, store_memory_type(from->id, array->dtype), H5S_ALL, H5S_ALL,
+                                H5P_DEFAULT, buffer) >= 0;
   if (ok) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " cannot be read: %s", store->path,
                  path, first, first + count - 1, store_reason());

@@ -4,6 +4,7 @@ The exit code is the right one, and no file is created, changed or left behind. 
 with --long it runs in all four ways."""
 
 import gzip
+import io
 import itertools
 import os
 import pathlib
@@ -167,6 +168,48 @@ def ragged(path):
         for i in range(24):
             x[i] = numpy.zeros(i)
         file["y"] = Y
+
+
+def half_written(rows=16, chunks=(8, 4), **how):
+    """x has 24 rows, of which only the first are written."""
+    def write(path):
+        with h5py.File(path, "w") as file:
+            file.create_dataset("x", X.shape, "f4", chunks=chunks, maxshape=(None, 4), **how)[:rows] = X[:rows]
+            file["y"] = Y
+    return write
+
+
+def superblock(version, flags=0):
+    """A file whose superblock has this version and these consistency flags."""
+    def write(path):
+        with h5py.File(path, "w", libver="latest") as file:
+            file["x"], file["y"] = X, Y
+        content = bytearray(path.read_bytes())
+        content[8], content[11] = version, flags
+        path.write_bytes(bytes(content))
+    return write
+
+
+def zipped(write):
+    """The bytes that NumPy writes to a file."""
+    content = io.BytesIO()
+    write(content)
+    return content.getvalue()
+
+
+# What people give in place of an HDF5 file: name, content, words of the message.
+OTHER_FILES = [
+    ("a table", "x,y\n1,2\n" * 100, ("CSV", "lockstep import")),
+    ("compressed", gzip.compress(b"x" * 1000), ("gzip", "gunzip")),
+    ("an array of NumPy", zipped(lambda to: numpy.save(to, X)), ("NumPy", "h5py")),
+    ("an archive of NumPy", zipped(lambda to: numpy.savez(to, x=X)), (".npz", "h5py")),
+    ("of MATLAB 5", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(512), ("MATLAB", "-v7.3")),
+    ("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", ("git lfs pull",)),
+    ("a web page", "<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", ("web page",)),
+    ("an image", b"\x89PNG\r\n\x1a\n" + bytes(100), ("PNG", "pixels")),
+    ("empty", b"", ("empty",)),
+    ("unknown", b"\x01\x02\x03" * 100, ("unknown",)),
+]
 
 
 def groups_in_a_ring(path):
@@ -360,16 +403,21 @@ USAGE_CASES = [
 DATA_CASES = [
     Case("data missing", DATA, ("data.h5", "No such file"), files={"data.h5": None}),
     Case("data truncated", DATA, ("data.h5", "truncated"), files={"data.h5": truncated}),
-    Case("data of text", DATA, ("data.h5", "HDF5"), files={"data.h5": "x,y\n1,2\n" * 100}),
-    Case("data empty", DATA, ("data.h5", "HDF5|empty"), files={"data.h5": b""}),
+    *(Case(f"data is {name}", DATA, ("data.h5", "not an HDF5 file", *says), files={"data.h5": content})
+      for name, content, says in OTHER_FILES),
+    Case("data of a newer format", DATA, ("data.h5", "newer"), files={"data.h5": superblock(4)}),
+    Case("data open for writing", DATA, ("data.h5", "open for writing", "h5clear"), files={"data.h5": superblock(3, 1)}),
     Case("data a folder", DATA, ("data.h5", "folder|directory"), files={"data.h5": a_folder}),
     Case("data unreadable", DATA, ("data.h5", "Permission denied"), prepare=unreadable, nobody=True),
-    Case("y of three dimensions", DATA, ("data.h5:/y", "(24, 1, 1)"), files=arrays(y=Y.reshape(-1, 1, 1))),
+    Case("y of three dimensions", DATA, ("data.h5:/y", "(24, 2, 2)"), files=arrays(y=numpy.zeros((24, 2, 2)))),
     Case("x of text", DATA, ("data.h5:/x", "numbers"), files=arrays(x=numpy.full((24, 4), b"word"))),
     Case("x a single number", DATA, ("data.h5:/x",), files=arrays(x=numpy.float32(3))),
-    Case("x of complex numbers", DATA, ("data.h5:/x",), files=arrays(x=X.astype("c8"))),
+    Case("x of complex numbers", DATA, ("data.h5:/x", "complex"), files=arrays(x=X.astype("c8"))),
     Case("x longer than y", DATA, ("data.h5", "/x", "24", "/y", "23"), files=arrays(y=Y[:-1])),
     Case("label below zero", DATA, ("data.h5:/y", "row 5", "-1", "0", "2"), files=arrays(y=with_value(Y, 5, -1))),
+    Case("labels from 1", DATA, ("data.h5:/y", "label 3", "from 1 to 3", "subtract 1"), files=arrays(y=Y + 1)),
+    Case("labels -1 and 1", DATA, ("data.h5:/y", "label -1", "from -1 to 1", "0 and 1"),
+         files={"config.yaml": BINARY, **arrays(y=numpy.where(Y == 0, -1, 1))}),
     Case("label beyond the classes", DATA, ("data.h5:/y", "row 5", "label 3", "0", "2"),
          files=arrays(y=with_value(Y, 5, 3))),
     Case("label of a fraction", DATA, ("data.h5:/y", "row 5", "1.5", "0", "2"),
@@ -429,9 +477,17 @@ DATA_CASES = [
     Case("2^60 elements", DATA, ("data.h5:/x",), files={"data.h5": claim(2**60)}),
     Case("2^70 elements", DATA, ("data.h5:/x",),
          files={"data.h5": claim(2**35, 2**35)}),
-    Case("x of records", DATA, ("data.h5:/x",), files={"data.h5": compound}),
-    Case("x of references", DATA, ("data.h5:/x",), files={"data.h5": references}),
-    Case("x of ragged rows", DATA, ("data.h5:/x",), files={"data.h5": ragged}),
+    Case("x of records", DATA, ("data.h5:/x", "records", "a, b"), files={"data.h5": compound}),
+    Case("x of references", DATA, ("data.h5:/x", "references"), files={"data.h5": references}),
+    Case("x of ragged rows", DATA, ("data.h5:/x", "variable length"), files={"data.h5": ragged}),
+    Case("x of MATLAB", DATA, ("data.h5:/y", "transposed", "MATLAB"), files=arrays(x=X.T.copy(), y=Y.reshape(1, -1))),
+    Case("x transposed at prediction", DATA, ("other.h5:/x", "transposed"), runs="run",
+         words=("predict", "run/model.h5", "other.h5", "-o", "out.csv"), files={"other.h5": {"x": X.T.copy()}}),
+    Case("x written in part", DATA, ("data.h5:/x", "row 16", "resize"), files={"data.h5": half_written()}),
+    Case("x written in part, compressed", DATA, ("data.h5:/x", "row 16", "resize"),
+         files={"data.h5": half_written(compression="gzip")}),
+    Case("x written in part, by columns", DATA, ("data.h5:/x", "row 16", "resize"),
+         files={"data.h5": half_written(chunks=(8, 2))}),
     Case("groups that hold each other", DATA, ("data.h5",), words=("info", "data.h5"),
          files={"data.h5": groups_in_a_ring}),
     Case("nothing stored", DATA, ("data.h5:/x",), files={"data.h5": never_stored}),
