@@ -133,6 +133,10 @@ int ls_config_choose(ls_config *config, const ls_node *node, const char *key, co
 int ls_config_choose_type(ls_config *config, const ls_node *map, const char *key,
                           const char *(*name_of)(size_t index));
 
+/* Parses a decimal number; false if the text is none. *out becomes NaN if it does not fit double, or is not
+ * 0 but below the normal range of float32. */
+bool ls_config_parse_real(const char *text, double *out);
+
 /* The name of `names` (n) nearest to the misspelt `text`, ignoring case; NULL: none is near enough. */
 const char *ls_config_nearest(const char *text, const char *const *names, size_t n);
 

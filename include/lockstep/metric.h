@@ -90,9 +90,13 @@ uint64_t ls_metric_samples(const ls_metric *metric);
 double ls_metric_loss(const ls_metric *metric); /* sum_i w_i loss_i / sum_i w_i; NaN without samples */
 
 /* Accuracy, sum_i w_i [prediction = y_i] / sum_i w_i (labels: the mean over outputs); for regression R^2,
- * the mean over outputs of 1 - sum_i w_i (y_i - a_i)^2 / sum_i w_i (y_i - mean y)^2. NaN if undefined: no
- * samples, or constant targets. */
+ * the mean of 1 - sum_i w_i (y_i - a_i)^2 / sum_i w_i (y_i - mean y)^2 over the outputs whose targets are
+ * not constant. NaN if undefined: no samples, or all targets constant. */
 double ls_metric_quality(const ls_metric *metric);
+
+/* Regression: weighted mean and standard deviation of the targets of output k, as the loss sees them;
+ * without samples, the pivot and 0. */
+void ls_metric_targets(const ls_metric *metric, size_t k, double *mean, double *std);
 
 /* "accuracy" or "r2". */
 const char *ls_metric_quality_name(ls_task task);

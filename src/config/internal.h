@@ -71,7 +71,12 @@ bool config_within(const ls_key *key, double value);
 
 /* ---------------------------------------------------------------- scalar.c */
 
-typedef enum config_outcome { CONFIG_FITS, CONFIG_NO_NUMBER, CONFIG_OVERFLOW } config_outcome;
+typedef enum config_outcome {
+  CONFIG_FITS,
+  CONFIG_NO_NUMBER,
+  CONFIG_OVERFLOW,
+  CONFIG_UNDERFLOW
+} config_outcome;
 
 bool config_is_null_text(const char *text);
 bool config_parse_bool(const char *text, bool *out);

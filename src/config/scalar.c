@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,12 @@ config_outcome config_parse_count(const char *text, uint64_t *out) {
   return CONFIG_FITS;
 }
 
+/* Whether a number is below the normal range of float32, in which most numbers are used, but not 0. */
+static bool underflows(const char *text, double value) {
+  const size_t mantissa = strcspn(text, "eE");
+  return fabs(value) < (double)FLT_MIN && strcspn(text, "123456789") < mantissa;
+}
+
 /* strtod also accepts blanks, hexadecimal numbers, inf and nan, which the first check rejects. */
 config_outcome config_parse_real(const char *text, double *out) {
   char *end = NULL;
@@ -42,8 +49,15 @@ config_outcome config_parse_real(const char *text, double *out) {
   const double value = strtod(text, &end);
   if (*end != '\0') return CONFIG_NO_NUMBER;
   if (!isfinite(value)) return CONFIG_OVERFLOW;
+  if (underflows(text, value)) return CONFIG_UNDERFLOW;
   *out = value;
   return CONFIG_FITS;
+}
+
+bool ls_config_parse_real(const char *text, double *out) {
+  const config_outcome outcome = config_parse_real(text, out);
+  if (outcome == CONFIG_OVERFLOW || outcome == CONFIG_UNDERFLOW) *out = NAN;
+  return outcome != CONFIG_NO_NUMBER;
 }
 
 #define TIME_MAX 3e10 /* seconds */

@@ -57,7 +57,14 @@ static bool store_real(ls_config *config, const ls_key *key, ls_node *node, void
   if (!is_plain(config, key, node)) return false;
   const config_outcome outcome = config_parse_real(node->text, &value);
   if (outcome == CONFIG_NO_NUMBER) return reject_type(config, key, node, "a number");
-  if (outcome == CONFIG_OVERFLOW || !config_within(key, value)) return reject_range(config, key, node);
+  if (outcome == CONFIG_OVERFLOW) return reject_range(config, key, node);
+  if (outcome == CONFIG_UNDERFLOW) {
+    ls_config_error(config, node,
+                    "too small for float32; must be %s, and 0 or at least 1.2e-38 in magnitude",
+                    config_expected(key).text);
+    return false;
+  }
+  if (!config_within(key, value)) return reject_range(config, key, node);
   *(double *)field = value;
   return true;
 }

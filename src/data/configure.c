@@ -31,8 +31,9 @@ static const char *const normalize_names[] = {"none", "scale", "standardize", NU
 const ls_key ls_data_keys[] = {
     LS_TEXT_KEY("train", ls_data_config, train, "training data: FILE[:GROUP], relative to the config file",
                 .flags = LS_KEY_REQUIRED),
-    LS_TEXT_KEY("validation", ls_data_config, validation,
-                "validation data, evaluated after every epoch: a fraction of train (0.1), or FILE[:GROUP]"),
+    LS_TEXT_KEY(
+        "validation", ls_data_config, validation,
+        "validation data, evaluated after every epoch: a fraction of train (0.1 or 10%), or FILE[:GROUP]"),
     LS_TEXT_KEY("test", ls_data_config, test,
                 "test data, evaluated once at the end with model.h5: FILE[:GROUP]"),
     LS_TEXT_KEY("x", ls_data_config, x, "name of the array of inputs; default: one of the usual names"),
@@ -80,18 +81,37 @@ static const char *absolute(ls_config *config, ls_node *section, const char *key
   return ls_node_text(node);
 }
 
+/* Parses a number, or a percentage such as 20%; false if the text is neither. */
+static bool parse_fraction(const char *text, double *fraction) {
+  char number[32];
+  const size_t length = strlen(text);
+  if (length < 2 || text[length - 1] != '%') return ls_config_parse_real(text, fraction);
+  snprintf(number, sizeof number, "%.*s", (int)ls_size_min(length - 1, sizeof number), text);
+  const size_t digits = strcspn(number, " ");
+  if (number[digits + strspn(number + digits, " ")] == '\0') number[digits] = '\0';
+  if (!ls_config_parse_real(number, fraction)) return false;
+  *fraction /= 100.0;
+  return true;
+}
+
+/* Reads a fraction, or a name of data. Replaces a percentage in the document by the fraction. */
 static void read_validation(ls_config *config, ls_node *section, const char *config_path,
                             ls_data_config *out) {
-  char *end = NULL;
+  ls_node *const node = ls_node_find(section, "validation");
+  double fraction = 0.0;
+  char text[32];
   if (!out->validation) return;
-  const double fraction = strtod(out->validation, &end);
-  if (end == out->validation || *end != '\0') { /* not a number */
+  if (!parse_fraction(out->validation, &fraction)) {
     out->validation = absolute(config, section, "validation", config_path);
     return;
   }
+  snprintf(text, sizeof text, "%.15g", fraction);
   if (!(fraction >= 0.0 && fraction < 1.0))
-    ls_config_error(config, ls_node_find(section, "validation"),
-                    "out of range; must be a fraction from 0 to below 1, or FILE[:GROUP]");
+    ls_config_error(
+        config, node,
+        "out of range; must be a fraction from 0 to below 1, such as 0.2 or 20%%, or FILE[:GROUP]");
+  else if (strchr(out->validation, '%') && ls_config_replace(config, node, text) != LS_OK)
+    ls_config_error(config, node, "%s", ls_message());
   out->validation = NULL;
   out->validation_fraction = fraction;
 }

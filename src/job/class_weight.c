@@ -20,10 +20,7 @@ static bool is_list(const ls_node *node) {
 #define WEIGHT_MOST  1e6
 
 static bool parse_weight(const ls_node *node, double *out) {
-  const char *const text = ls_node_text(node);
-  char *end = NULL;
-  *out = strtod(text, &end);
-  return end != text && *end == '\0' && !ls_node_is_quoted(node) &&
+  return ls_config_parse_real(ls_node_text(node), out) && !ls_node_is_quoted(node) &&
          (*out == 0.0 || (*out >= WEIGHT_LEAST && *out <= WEIGHT_MOST));
 }
 

@@ -19,10 +19,16 @@ double ls_metric_loss(const ls_metric *metric) {
   return ratio(metric->sums[LOSS], metric->sums[WEIGHT]);
 }
 
-/* R^2 of one output, by sum w (y - mean y)^2 = sum w y^2 - (sum w y)^2 / sum w. */
+/* sum w (y - mean y)^2 = sum w y^2 - (sum w y)^2 / sum w of one output */
+static double spread_of(const ls_metric *metric, size_t k) {
+  const double *const sums = metric_output_sums(metric, k);
+  return sums[SECOND] - ratio(sums[FIRST] * sums[FIRST], metric->sums[WEIGHT]);
+}
+
+/* R^2 of one output; NaN if its targets are all equal. */
 static double r_squared(const ls_metric *metric, size_t k) {
   const double *const sums = metric_output_sums(metric, k);
-  const double spread = sums[SECOND] - ratio(sums[FIRST] * sums[FIRST], metric->sums[WEIGHT]);
+  const double spread = spread_of(metric, k);
   return spread > 0.0 ? 1.0 - sums[SQUARED] / spread : NAN;
 }
 
@@ -44,8 +50,23 @@ double ls_metric_top(const ls_metric *metric, size_t k) {
 double ls_metric_quality(const ls_metric *metric) {
   if (metric->task != LS_TASK_REGRESSION) return ratio(metric->sums[CORRECT], metric->sums[WEIGHT]);
   double sum = 0.0;
-  for (size_t k = 0; k < metric->n_outputs; k++) sum += r_squared(metric, k);
-  return sum / (double)metric->n_outputs;
+  double count = 0.0;
+  for (size_t k = 0; k < metric->n_outputs; k++) {
+    if (!(spread_of(metric, k) > 0.0)) continue;
+    sum += r_squared(metric, k);
+    count += 1.0;
+  }
+  return ratio(sum, count);
+}
+
+void ls_metric_targets(const ls_metric *metric, size_t k, double *mean, double *std) {
+  const double weight = metric->sums[WEIGHT];
+  LS_ASSERT(metric->task == LS_TASK_REGRESSION && k < metric->n_outputs);
+  *mean = (double)metric->pivots[k];
+  *std = 0.0;
+  if (!(weight > 0.0)) return;
+  *mean += metric_output_sums(metric, k)[FIRST] / weight;
+  *std = sqrt(fmax(spread_of(metric, k), 0.0) / weight);
 }
 
 const char *ls_metric_quality_name(ls_task task) {

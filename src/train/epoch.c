@@ -77,6 +77,7 @@ ls_status train_end_epoch(trainer *t) {
   t->progress.epoch++;
   t->progress.epoch_samples = 0;
   make_row(t, &row);
+  train_warn_targets(t);
   ls_metric_reset(t->metric);
   t->progress.total_seconds += t->progress.epoch_seconds;
   t->progress.epoch_seconds = 0.0;

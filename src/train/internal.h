@@ -60,23 +60,24 @@ typedef struct trainer {
   ls_comm *comm;
   ls_setup *setup; /* borrowed */
   bool is_root;
-  char *config;          /* owned: the resolved config */
-  char *platform;        /* owned: the libraries that determine how results are rounded */
-  ls_rundir dir;         /* rank 0 only */
-  ls_sync *sync;         /* owned */
-  char summation[160];   /* mode.c: description of how gradients are summed */
-  ls_progress progress;  /* saved in checkpoints; steps and samples: step.c, epochs: epoch.c, best epoch and
-                            patience: monitor.c, seconds: clock.c and epoch.c, skipped steps: skip.c, all of
-                            it at  the start: resume.c, lr_find.c */
-  bool is_resumed;       /* resume.c: the run continues from a checkpoint */
-  bool lacks_model;      /* best.c: rank 0: best.h5 exists, but model.h5 must be made from it */
-  bool is_stopping;      /* step.c: a rank was asked to stop */
-  double fixed_lr;       /* mode.c, lr_find.c: replaces the learning rate of the schedule; 0: unused */
-  double last_lr;        /* step.c: of the latest step */
-  float *kept_state;     /* skip.c: (n_state), owned: the model's state before the step; NULL: unused */
-  bool has_warned;       /* monitor.c: of a monitored column without a value */
-  ls_metric *metric;     /* epoch.c: owned; the sums of the epoch's steps */
-  ls_metric *evaluation; /* epoch.c: owned; the sums of the latest evaluation */
+  char *config;         /* owned: the resolved config */
+  char *platform;       /* owned: the libraries that determine how results are rounded */
+  ls_rundir dir;        /* rank 0 only */
+  ls_sync *sync;        /* owned */
+  char summation[160];  /* mode.c: description of how gradients are summed */
+  ls_progress progress; /* saved in checkpoints; steps and samples: step.c, epochs: epoch.c, best epoch and
+                           patience: monitor.c, seconds: clock.c and epoch.c, skipped steps: skip.c, all of
+                           it at  the start: resume.c, lr_find.c */
+  bool is_resumed;      /* resume.c: the run continues from a checkpoint */
+  bool lacks_model;     /* best.c: rank 0: best.h5 exists, but model.h5 must be made from it */
+  bool is_stopping;     /* step.c: a rank was asked to stop */
+  double fixed_lr;      /* mode.c, lr_find.c: replaces the learning rate of the schedule; 0: unused */
+  double last_lr;       /* step.c: of the latest step */
+  float *kept_state;    /* skip.c: (n_state), owned: the model's state before the step; NULL: unused */
+  bool has_warned_targets; /* targets.c */
+  bool has_warned;         /* monitor.c: of a monitored column without a value */
+  ls_metric *metric;       /* epoch.c: owned; the sums of the epoch's steps */
+  ls_metric *evaluation;   /* epoch.c: owned; the sums of the latest evaluation */
   train_batches batches;
   train_times times;
   train_deadline deadline;
@@ -159,6 +160,14 @@ ls_status train_run_step(trainer *t);
 void train_try_step(trainer *t);
 
 /* ------------------------------------------------------------------------ skip.c */
+
+/* Local. Warns once if the targets of a regression are far from unit scale and the epoch that just ended
+ * was worse than a constant. */
+void train_warn_targets(trainer *t);
+
+/* Local. "; ...: set data.standardize_targets: true" if the targets in the metric are far from unit scale,
+ * otherwise "". */
+const char *train_targets_remedy(const trainer *t, const ls_metric *metric);
 
 /* Collective. Enables the skipping of steps that are not finite, if the config asks for it. */
 ls_status train_enable_skips(trainer *t);

@@ -25,9 +25,9 @@ ls_status train_skip_step(trainer *t) {
   ls_progress *const progress = &t->progress;
   if (!t->kept_state)
     return ls_fail(LS_ERR_NUMERIC,
-                   "%s; the learning rate %g is probably too large: `lockstep lr-find` suggests one. The "
+                   "%s; the learning rate %g is probably too large: `lockstep lr-find` suggests one%s. The "
                    "last checkpoint is untouched",
-                   ls_message(), train_lr(t));
+                   ls_message(), train_lr(t), train_targets_remedy(t, t->batches.metric));
   if (progress->skipped_steps >= max_skipped)
     return ls_fail(LS_ERR_NUMERIC,
                    "%s; %llu steps were skipped before, and train.max_skipped is %llu. The last checkpoint "

@@ -94,9 +94,63 @@ def invalid_shapes(folder):
     run_well(folder, "check", "config.yaml", "--set", "data.shape=[6, 8, 3, 1]")
 
 
+# ----------------------------------------------------------------------- scales
+
+def prices(folder, *edits):
+    x = RANDOM.random((200, 5))
+    prepare(folder, ("softmax", "linear"), ("categorical_cross_entropy", "mse"), ("units: 3", "units: 1"), *edits,
+            x=x, y=2e5 + x @ RANDOM.random(5) * 1e5)
+
+
+def targets_far_from_unit_scale_cause_a_warning(folder):
+    prices(folder)
+    for epochs in (1, 8):
+        result = train(folder, f"run{epochs}", f"train.epochs={epochs}")
+        result.reports("warning", "data.standardize_targets", "train_r2")
+        result.must(result.err.count("standardize_targets") == 1, "one warning")
+    for name, set_ in (("standardized", "data.standardize_targets=true"), ("classes", "loss=mse")):
+        if name == "classes":
+            prepare(folder, ("softmax", "linear"), ("categorical_cross_entropy", "mse"), x=IMAGES[:, 0, 0], y=numpy.eye(3)[CLASSES])
+        result = train(folder, name, set_, "train.epochs=8")
+        result.must("standardize_targets" not in result.err, f"{name}: no warning")
+
+
+def divergence_with_large_targets_names_the_remedy(folder):
+    prices(folder, ("type: adam, lr: 0.01", "type: sgd, lr: 1.0"))
+    run(folder, "train", "config.yaml").exits(6).reports("data.standardize_targets", "not finite")
+
+
+# ----------------------------------------------------------------------- the config
+
+def validation_as_a_percentage(folder):
+    prepare(folder, x=IMAGES[:, 0, 0], y=CLASSES)
+    for text, n in (("20%", 12), ("'5 %'", 3), ("12.5%", 8), ("0%", 0), ("0.2", 12)):
+        found = run_well(folder, "check", "config.yaml", "--set", f"data.validation={text}").out
+        told = re.search(r"^validation +(\d+) samples", found, re.M)
+        assert (int(told[1]) if told else 0) == n, (text, found)
+    for text in ("100%", "-1%", "20", "1.0", "1e-400", "1e-400%", "1e400%"):
+        run(folder, "check", "config.yaml", "--set", f"data.validation={text}").exits(2).reports(
+            "data.validation", "out of range", "20%", "FILE")
+    for text in ("x%", "20%%", "nan", "inf", "0x1p-3"):
+        run(folder, "check", "config.yaml", "--set", f"data.validation={text}").exits(3).reports(text)
+
+
+def numbers_that_do_not_fit(folder):
+    prepare(folder, x=IMAGES[:, 0, 0], y=CLASSES)
+    for text in ("1e-400", "1e-39", "-1e-400", "0.00001e-330"):
+        run(folder, "check", "config.yaml", "--set", f"optimizer.lr={text}").exits(2).reports(
+            "optimizer.lr", text, "too small|out of range", "must be")
+        run(folder, "check", "config.yaml", "--set", f"train.class_weight=[{text}, 1, 1]").exits(2)
+    for text in ("1e400", "-1e400", "1e39"):
+        run(folder, "check", "config.yaml", "--set", f"optimizer.lr={text}").exits(2).reports("optimizer.lr", text, "out of range")
+    for text in ("0", "0.0e-400", "1.2e-38"):
+        run(folder, "check", "config.yaml", "--set", f"optimizer.lr={text}").exits(0)
+
+
 TESTS = [
     each_layout_gives_the_same_model, evaluation_reads_the_layout_of_training, data_like_the_other_layout_cause_a_warning,
-    a_resume_keeps_the_layout, invalid_shapes,
+    a_resume_keeps_the_layout, invalid_shapes, targets_far_from_unit_scale_cause_a_warning,
+    divergence_with_large_targets_names_the_remedy, validation_as_a_percentage, numbers_that_do_not_fit,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -313,6 +313,27 @@ static void test_undefined(void **state) {
   ls_metric_destroy(&metric);
 }
 
+/* An output with constant targets has no r2, and does not count in the mean; one with a NaN does. */
+static void test_constant_output(void **state) {
+  (void)state;
+  const float y[8] = {1.0F, 0.1F, 2.0F, 0.1F, 3.0F, 0.1F, 4.0F, 0.1F};
+  float a[8] = {1.0F, 0.3F, 2.0F, 0.1F, 4.0F, 0.2F, 3.0F, 0.0F};
+  ls_metric *metric = new_metric(LS_TASK_REGRESSION, 2, false);
+  metric->pivots[1] = y[1];
+  ls_metric_add(metric, 4, a, &(ls_targets){.values = y}, 1.0);
+  check_close("r2", ls_metric_quality(metric), 1.0 - 2.0 / 5.0, 1e-15);
+  assert_true(isnan(ls_metric_output(metric, 1).r2));
+  double mean = 0.0;
+  double std = 0.0;
+  ls_metric_targets(metric, 0, &mean, &std);
+  check_close("mean", mean, 2.5, 1e-15);
+  check_close("standard deviation", std, sqrt(1.25), 1e-15);
+  a[0] = NAN;
+  ls_metric_add(metric, 4, a, &(ls_targets){.values = y}, 1.0);
+  assert_true(isnan(ls_metric_quality(metric)));
+  ls_metric_destroy(&metric);
+}
+
 /* A reset sets the sums to 0. */
 static void test_reset(void **state) {
   (void)state;
@@ -589,6 +610,7 @@ int main(void) {
       cmocka_unit_test(test_units),
       cmocka_unit_test(test_parts_add_up),
       cmocka_unit_test(test_undefined),
+      cmocka_unit_test(test_constant_output),
       cmocka_unit_test(test_reset),
       cmocka_unit_test(test_nan_outputs),
       cmocka_unit_test(test_classes_match_scikit_learn),
