@@ -3,17 +3,55 @@
 
 #include "internal.h"
 
+#include <string.h>
+
+/* Reads HEIGHTxWIDTH. */
+static ls_status read_size(const arguments *a, ls_folder_options *options) {
+  const char *const text = app_option(a, "size");
+  unsigned height = 0;
+  unsigned width = 0;
+  int end = 0;
+  if (!text) return LS_OK;
+  const bool is_read = strlen(text) < 12 && sscanf(text, "%5ux%5u%n", &height, &width, &end) == 2 &&
+                       text[end] == '\0' && strspn(text, "0123456789x") == strlen(text);
+  if (!is_read || height < 1 || width < 1 || height > 16384 || width > 16384)
+    return ls_fail(LS_ERR_CONFIG, "--size %s: must be HEIGHTxWIDTH in pixels, each from 1 to 16384", text);
+  options->height = height;
+  options->width = width;
+  return LS_OK;
+}
+
+/* The options of folders. */
+static ls_status read_folder_options(const arguments *a, ls_folder_options *options) {
+  uint64_t channels = 0;
+  uint64_t length = 0;
+  LS_TRY(read_size(a, options));
+  LS_TRY(app_read_count(a, "channels", 1, 1024, &channels));
+  LS_TRY(app_read_count(a, "length", 1, UINT32_MAX, &length));
+  options->channels = channels;
+  options->length = length;
+  options->skip_broken = app_option(a, "skip-broken") != NULL;
+  return LS_OK;
+}
+
+static void print_split(const char *name, uint64_t samples, const char **separator) {
+  if (samples) printf("%s %s %llu samples", *separator, name, (unsigned long long)samples);
+  if (samples) *separator = ",";
+}
+
 /* Rank 0. */
 static ls_status import(const arguments *a) {
   ls_import_options options = {.label = app_option(a, "label"), .seed = 1};
   ls_import_summary summary = {0};
   LS_TRY(app_read_output(a, NULL, &options.output));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
+  LS_TRY(read_folder_options(a, &options.folder));
   LS_TRY(ls_import(a->positional, a->n_positional, &options, &summary));
-  printf("%s:", options.output);
-  if (summary.train_samples) printf(" /train %llu samples", (unsigned long long)summary.train_samples);
-  if (summary.train_samples && summary.test_samples) printf(",");
-  if (summary.test_samples) printf(" /test %llu samples", (unsigned long long)summary.test_samples);
+  const char *separator = ":";
+  printf("%s", options.output);
+  print_split("/train", summary.train_samples, &separator);
+  print_split("/test", summary.test_samples, &separator);
+  print_split("/validation", summary.validation_samples, &separator);
   printf(" of %llu features", (unsigned long long)summary.features);
   if (summary.classes) printf(", %llu classes", (unsigned long long)summary.classes);
   printf("\n");
@@ -27,13 +65,18 @@ static ls_status run(ls_comm *comm, const arguments *a) {
 const command app_import = {
     .name = "import",
     .operands = "SOURCE...",
-    .help = "convert IDX files or a CSV file to an HDF5 dataset",
+    .help = "convert IDX or CSV files, or a folder of images or recordings, to an HDF5 dataset",
     .details =
         "Sources are IDX files, gzipped or not, in any order, or one CSV file, with or without a header.\n"
         "IDX images and labels are paired by name: t10k* and test* become /test, all others /train.\n"
-        "Text labels of a CSV file become class names.",
+        "Text labels of a CSV file become class names.\n"
+        "A folder contains PNG, JPEG or WAV files: CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE.",
     .options = {{"output", 'o', "OUT.h5", "dataset to write"},
                 {"label", 0, "COLUMN", "CSV: label column, by name or number from 1 (default: the last)"},
                 {"test-fraction", 0, "F",
-                 "CSV: fraction of the rows, chosen at random, that goes to /test"}},
+                 "CSV and folders: fraction of the samples, chosen at random, that goes to /test"},
+                {"size", 0, "HxW", "images: height and width to resample to, by linear interpolation"},
+                {"channels", 0, "N", "images: 1 (grey) or 3 (RGB); recordings: 1 (mean of the channels)"},
+                {"length", 0, "N", "recordings: frames; the end is cut or padded with zeros"},
+                {"skip-broken", 0, NULL, "skip damaged files of a folder, with a warning for each"}},
     .run = run};

@@ -7,7 +7,7 @@
 #include "lockstep/job.h"
 #include "lockstep/metric.h"
 
-#define OPTIONS_MAX    12
+#define OPTIONS_MAX    24
 #define SET_MAX        256
 #define POSITIONAL_MAX 256
 

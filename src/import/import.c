@@ -2,14 +2,16 @@
 #include "internal.h"
 
 /* The first format that fits is used; the last one accepts every file. */
-static const import_format *const formats[] = {&import_idx_format, &import_csv_format};
+static const import_format *const formats[] = {&import_folder_format, &import_idx_format,
+                                               &import_csv_format};
 
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
 static ls_status check_options(const char *const *sources, size_t n_sources,
                                const ls_import_options *options) {
   const double fraction = options->test_fraction;
-  if (n_sources == 0) return ls_fail(LS_ERR_CONFIG, "no sources; must be IDX files or one CSV file");
+  if (n_sources == 0)
+    return ls_fail(LS_ERR_CONFIG, "no sources; must be IDX files, one CSV file or one folder");
   if (!(fraction >= 0 && fraction < 1))
     return ls_fail(LS_ERR_CONFIG, "--test-fraction %g: must be at least 0 and below 1", fraction);
   for (size_t i = 0; i < n_sources; i++)
@@ -28,13 +30,26 @@ static ls_status find_format(const char *const *sources, size_t n_sources, const
   return LS_OK;
 }
 
+/* Options that only a folder has. */
+static ls_status check_folder_options(const char *path, const ls_folder_options *o) {
+  const char *const given = o->height        ? "--size"
+                            : o->channels    ? "--channels"
+                            : o->length      ? "--length"
+                            : o->skip_broken ? "--skip-broken"
+                                             : NULL;
+  if (!given) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "%s: only allowed for a folder of images or recordings; %s is a file",
+                 given, path);
+}
+
 static void summarize(const output *out, ls_import_summary *summary) {
-  uint64_t *const samples[N_SPLITS] = {&summary->train_samples, &summary->test_samples};
+  uint64_t *const samples[N_SPLITS] = {&summary->train_samples, &summary->test_samples,
+                                       &summary->validation_samples};
   *summary = (ls_import_summary){.classes = out->n_classes};
   for (size_t i = 0; i < N_SPLITS; i++) {
     size_t features = 0;
     if (!out->splits[i].writer) continue;
-    *samples[i] = out->splits[i].x.dims[0];
+    *samples[i] = out->splits[i].n_rows;
     if (ls_array_row_size(&out->splits[i].x, &features)) summary->features = features;
   }
 }
@@ -46,6 +61,7 @@ ls_status ls_import(const char *const *sources, size_t n_sources, const ls_impor
   *summary = (ls_import_summary){0};
   ls_status status = check_options(sources, n_sources, options);
   if (status == LS_OK) status = find_format(sources, n_sources, &format);
+  if (status == LS_OK && !format->is_folder) status = check_folder_options(sources[0], &options->folder);
   if (status == LS_OK) status = format->convert(sources, n_sources, options, &out);
   if (status == LS_OK) status = import_output_finish(&out);
   if (status == LS_OK) status = ls_store_publish(&out.writer);

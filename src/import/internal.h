@@ -9,9 +9,9 @@
 
 /* ------------------------------------------------------------------- the output */
 
-enum { SPLIT_TRAIN, SPLIT_TEST, N_SPLITS };
+enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_VALIDATION, N_SPLITS };
 
-/* The groups of the splits: "/train", "/test". */
+/* The groups of the splits: "/train", "/test", "/validation". */
 extern const char *const import_split_names[N_SPLITS];
 
 /* A split that is being written. Rows are collected in a block and appended together. */
@@ -22,6 +22,7 @@ typedef struct split {
   bool has_y;
   size_t x_size, y_size;   /* bytes of a row; y_size is 0 without y */
   size_t capacity, filled; /* rows of the block */
+  uint64_t n_rows;         /* added so far */
   unsigned char *x_rows, *y_rows;
 } split;
 
@@ -59,9 +60,10 @@ typedef struct import_format {
   /* Writes the sources to `out`. LS_ERR_DATA; LS_ERR_CONFIG if options do not apply to the format. */
   ls_status (*convert)(const char *const *sources, size_t n_sources, const ls_import_options *options,
                        output *out);
+  bool is_folder; /* the options of folders apply */
 } import_format;
 
-extern const import_format import_idx_format, import_csv_format;
+extern const import_format import_folder_format, import_idx_format, import_csv_format;
 
 /* ------------------------------------------------------------- a file as a stream */
 

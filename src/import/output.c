@@ -1,4 +1,4 @@
-/* Writes the dataset: /train and /test, each with x and y, block by block. */
+/* Writes the dataset: a group for each split, with x and y, block by block. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #define BLOCK    ((size_t)1 << 20) /* bytes of x */
 #define ROW_MOST ((size_t)256 << 20)
 
-const char *const import_split_names[N_SPLITS] = {"/train", "/test"};
+const char *const import_split_names[N_SPLITS] = {"/train", "/test", "/validation"};
 
 static bool row_bytes(const ls_array *array, size_t *bytes) {
   return ls_array_row_size(array, bytes) && ls_size_mul(*bytes, ls_dtype_size(array->dtype), bytes) &&
@@ -26,8 +26,8 @@ static ls_status allocate(split *s) {
 }
 
 ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y) {
-  static const char *const x_paths[N_SPLITS] = {"/train/x", "/test/x"};
-  static const char *const y_paths[N_SPLITS] = {"/train/y", "/test/y"};
+  static const char *const x_paths[N_SPLITS] = {"/train/x", "/test/x", "/validation/x"};
+  static const char *const y_paths[N_SPLITS] = {"/train/y", "/test/y", "/validation/y"};
   split *const s = &out->splits[which];
   *s = (split){.writer = out->writer,
                .x_path = x_paths[which],
@@ -57,6 +57,7 @@ static ls_status write_block(split *s) {
 ls_status import_split_add(split *s, size_t count) {
   LS_ASSERT(count <= s->capacity - s->filled);
   s->filled += count;
+  s->n_rows += count;
   return s->filled == s->capacity ? write_block(s) : LS_OK;
 }
 
