@@ -57,6 +57,11 @@ typedef struct ls_oversubscription {
  * have cores. `threads`: those of this rank. *out is the first such group, the same on all ranks. */
 bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out);
 
+/* Collective. Describes what the order of sums depends on: "4 ranks on 2 nodes, 1 thread each", or, if
+ * nodes or threads differ, with a number that stands for them. The same text on all ranks. LS_ERR_INTERNAL.
+ */
+ls_status ls_comm_layout(ls_comm *comm, int threads, char *text, size_t bytes);
+
 /* Collective. Describes the nodes, one line each, in the order of their first ranks: "host: ranks 0-1, 2
  * threads in all, on cores 0 | 1", with the cores of each affinity mask, or of one if all are equal.
  * `threads`: those of this rank. *out is NULL except on rank 0, where the caller frees it. LS_ERR_INTERNAL.
@@ -68,7 +73,8 @@ ls_status ls_comm_hosts(ls_comm *comm, int threads, char **out);
  * its rank and host unless it is rank 0. */
 ls_status ls_comm_agree(ls_comm *comm, ls_status mine);
 
-/* Collective. Replaces x[i], i < n, by its sum over all ranks; the same bits on every rank. */
+/* Collective. Replaces x[i], i < n, by its sum over all ranks; the same bits on every rank. Ranks may
+ * arrive at any time, as in all functions here but ls_comm_tree_sum_* and ls_exchange_*. */
 void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n);
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n);
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
@@ -96,17 +102,20 @@ void ls_comm_tree_destroy(ls_comm_tree **tree);
 void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_t *count);
 
 /* Collective. Replaces x[i], i < n, this rank's sum over its lanes, by the sum over all lanes; the same
- * bits on every rank. Ignores x on ranks without lanes. Without a tree (NULL): ls_comm_sum_f32 or _f64. */
+ * bits on every rank. Ignores x on ranks without lanes. Without a tree (NULL), adds in MPI's order. For use
+ * in a step: ranks must arrive within the timeout of the watchdog; otherwise call ls_comm_barrier before.
+ */
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n);
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n);
 
 /* A hierarchical exchange for sums over all ranks. The ranks of a node, called peers, read each other's
- * outboxes in shared memory; between nodes, ranks with the same peer index exchange their parts. If nodes
- * have different numbers of ranks, or too little shared memory, each rank is its own only peer, without
- * outboxes. */
+ * outboxes in shared memory. The array is divided into as many parts as the node with the fewest ranks has
+ * ranks; between nodes, the peers that hold the same part exchange it. If a node has too little shared
+ * memory, each rank is its own only peer, without outboxes. */
 typedef struct ls_exchange {
   size_t n;
   int n_peers, peer;               /* the number of peers, and this rank's index among them */
+  int n_parts;                     /* peer p holds part p; peers from n_parts on hold none */
   int n_nodes, node;               /* the number of groups of peers, and the index of this rank's group */
   float **outboxes;                /* (n_peers), each (n), aligned, in shared memory; owned */
   struct ls_exchange_state *state; /* transfers in progress */
@@ -133,8 +142,8 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange);
  */
 void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange);
 
-/* Collective over the ranks with the same peer index, like the following functions. Replaces x[i], i < n,
- * by its sum over the nodes; the same bits on each. */
+/* Collective over the ranks that hold the same part, like the following functions; the others do nothing.
+ * Replaces x[i], i < n, by its sum over the nodes; the same bits on each. */
 void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t n);
 
 /* Starts transfer k, an all-to-all: splits x (n), of elements of `size` bytes (2 or 4), into one piece per

@@ -23,7 +23,7 @@ ls_status ls_comm_agree(ls_comm *comm, ls_status mine) {
   } local = {.status = (int)mine, .rank = comm->rank}, worst = {0, 0};
   MPI_Request request;
   MPI_Iallreduce(&local, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->world, &request);
-  comm_await(comm, &request);
+  comm_await(&request);
   /* NOLINTNEXTLINE(clang-analyzer-optin.mpi.MPI-Checker): comm_await has waited for it */
   const ls_status status = (ls_status)worst.status;
   if (status != LS_OK) broadcast_message(comm, status, worst.rank);

@@ -63,9 +63,8 @@ static void find_node(ls_comm *comm) {
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
   MPI_Comm_rank(comm->node, &comm->node_rank);
   MPI_Comm_size(comm->node, &comm->node_size);
-  int leader = comm->rank;
-  MPI_Bcast(&leader, 1, MPI_INT, 0, comm->node);
-  comm->is_first_node = leader == 0;
+  comm->node_first = comm->rank;
+  MPI_Bcast(&comm->node_first, 1, MPI_INT, 0, comm->node);
   comm->leaders = MPI_COMM_NULL;
   if (comm->node_size < comm->size)
     MPI_Comm_split(comm->world, comm->node_rank == 0 ? 0 : MPI_UNDEFINED, comm->rank, &comm->leaders);

@@ -12,8 +12,8 @@ typedef struct transfer {
 } transfer;
 
 struct ls_exchange_state {
-  /* The ranks with the same peer index. All-to-alls and allgathers may start in different relative orders.
-   */
+  /* The ranks that hold the same part; MPI_COMM_NULL without a part. All-to-alls and allgathers may start
+   * in different relative orders. */
   MPI_Comm sums, alltoalls, allgathers;
   MPI_Win window; /* MPI_WIN_NULL: no outboxes */
   transfer *transfers;
@@ -21,9 +21,9 @@ struct ls_exchange_state {
   int *numbers; /* one block for the lists of all transfers */
 };
 
-/* Collective. Whether all nodes have the same number of ranks, at least two, and enough shared memory for
- * `bytes` bytes per rank. */
-static bool can_share(ls_comm *comm, size_t bytes) {
+/* Collective. Whether a node has several ranks, and all have enough shared memory for `bytes` bytes per
+ * rank. *least: the ranks of the node that has the fewest. */
+static bool can_share(ls_comm *comm, size_t bytes, int *least) {
   int extremes[3] = {comm->node_size, -comm->node_size, 0};
   size_t all = 0;
   if (comm->node_rank == 0) {
@@ -31,14 +31,15 @@ static bool can_share(ls_comm *comm, size_t bytes) {
     extremes[2] = !fits;
   }
   COMM_WAIT(MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world));
-  const bool is_even = extremes[0] == -extremes[1] && extremes[0] > 1;
-  if (is_even && extremes[2])
+  const bool is_useful = extremes[0] > 1;
+  *least = -extremes[1];
+  if (is_useful && extremes[2])
     ls_log(
         LS_LOG_WARNING,
         "/dev/shm is too small for gradients of %.1f MB per rank; MPI sums them within the node; enlarge "
         "/dev/shm to sum them faster",
         (double)bytes / 1e6);
-  return is_even && !extremes[2];
+  return is_useful && !extremes[2];
 }
 
 /* Bytes of an outbox: whole pages, so that each lies in the memory near its rank. */
@@ -56,16 +57,24 @@ static void create_outboxes(ls_comm *comm, ls_exchange *exchange) {
   memset(exchange->outboxes[comm->node_rank], 0, stride); /* first touch: in the memory near this rank */
 }
 
-/* Collective. Creates the groups of ranks with the same peer index. */
+/* Collective. Creates the groups of ranks that hold the same part. */
 static void split(ls_comm *comm, ls_exchange *exchange) {
   struct ls_exchange_state *const state = exchange->state;
+  const bool has_part = exchange->peer < exchange->n_parts;
   comm_set_waiting(true);
-  MPI_Comm_split(comm->world, exchange->peer, comm->rank, &state->sums);
-  MPI_Comm_dup(state->sums, &state->alltoalls);
-  MPI_Comm_dup(state->sums, &state->allgathers);
+  const int order = exchange->n_peers > 1 ? comm->node_first : comm->rank; /* the same for all parts */
+  MPI_Comm_split(comm->world, has_part ? exchange->peer : MPI_UNDEFINED, order, &state->sums);
+  if (has_part) {
+    MPI_Comm_dup(state->sums, &state->alltoalls);
+    MPI_Comm_dup(state->sums, &state->allgathers);
+    MPI_Comm_size(state->sums, &exchange->n_nodes);
+    MPI_Comm_rank(state->sums, &exchange->node);
+  }
+  if (exchange->n_peers > 1) { /* the first peer has a part */
+    MPI_Bcast(&exchange->n_nodes, 1, MPI_INT, 0, comm->node);
+    MPI_Bcast(&exchange->node, 1, MPI_INT, 0, comm->node);
+  }
   comm_set_waiting(false);
-  MPI_Comm_size(state->sums, &exchange->n_nodes);
-  MPI_Comm_rank(state->sums, &exchange->node);
 }
 
 /* Local. */
@@ -90,13 +99,13 @@ static ls_status reserve_transfers(ls_exchange *exchange, size_t n_transfers) {
 
 static ls_status check_size(const ls_exchange *exchange) {
   const size_t line = LS_ALIGNMENT / sizeof(float); /* pieces are rounded up to it */
-  const size_t part = exchange->n / (size_t)exchange->n_peers + line * (size_t)(exchange->n_nodes + 1);
+  const size_t part = exchange->n / (size_t)exchange->n_parts + line * (size_t)(exchange->n_nodes + 1);
   if (part < (size_t)INT_MAX) return LS_OK;
   return ls_fail(
       LS_ERR_CONFIG,
       "model: %zu parameters are too many for %d ranks per node; MPI sends at most %d elements at "
       "once; use more ranks per node or a smaller model",
-      exchange->n, exchange->n_peers, INT_MAX);
+      exchange->n, exchange->n_parts, INT_MAX);
 }
 
 /* Local. Allocates private memory, before anything is shared. */
@@ -110,7 +119,10 @@ static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
     free((void *)outboxes);
     return ls_fail_memory("the outboxes of a node", (size_t)comm->node_size * sizeof *outboxes);
   }
-  *state = (struct ls_exchange_state){.sums = MPI_COMM_NULL, .window = MPI_WIN_NULL};
+  *state = (struct ls_exchange_state){.sums = MPI_COMM_NULL,
+                                      .alltoalls = MPI_COMM_NULL,
+                                      .allgathers = MPI_COMM_NULL,
+                                      .window = MPI_WIN_NULL};
   *exchange = (ls_exchange){.n = n, .outboxes = outboxes, .state = state};
   *out = exchange;
   return LS_OK;
@@ -118,10 +130,12 @@ static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
 
 /* Collective. */
 static void find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
-  const bool shared = shares && can_share(comm, stride_of(exchange->n));
+  int least = 1;
+  const bool shared = shares && can_share(comm, stride_of(exchange->n), &least);
   exchange->n_peers = shared ? comm->node_size : 1;
   exchange->peer = shared ? comm->node_rank : 0;
-  if (shared) create_outboxes(comm, exchange);
+  exchange->n_parts = shared ? least : 1;
+  if (exchange->n_peers > 1) create_outboxes(comm, exchange);
 }
 
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out) {
@@ -161,12 +175,18 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
 }
 
 void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange) {
-  if (exchange->n_peers > 1) comm_window_fence(comm->node, exchange->state->window);
+  if (exchange->n_peers == 1) return;
+  comm_set_waiting(true); /* in a step, a barrier that blocks is faster than comm_window_fence */
+  MPI_Win_sync(exchange->state->window);
+  MPI_Barrier(comm->node);
+  MPI_Win_sync(exchange->state->window);
+  comm_set_waiting(false);
 }
 
 void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t n) {
   (void)comm;
-  if (exchange->n_nodes > 1) comm_sum(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+  if (exchange->state->sums == MPI_COMM_NULL || exchange->n_nodes == 1) return;
+  comm_sum(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
 }
 
 static MPI_Datatype type_of(size_t size) {
@@ -192,6 +212,7 @@ static transfer *start(const ls_exchange *exchange, size_t k, size_t n) {
 void ls_exchange_alltoall(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, const void *x,
                           size_t n, void *pieces) {
   (void)comm;
+  if (exchange->state->alltoalls == MPI_COMM_NULL) return;
   transfer *const t = start(exchange, k, n);
   const int own = t->counts[exchange->node];
   for (int i = 0; i < exchange->n_nodes; i++) {
@@ -204,6 +225,7 @@ void ls_exchange_alltoall(ls_comm *comm, ls_exchange *exchange, size_t k, size_t
 
 void ls_exchange_allgather(ls_comm *comm, ls_exchange *exchange, size_t k, size_t size, void *x, size_t n) {
   (void)comm;
+  if (exchange->state->allgathers == MPI_COMM_NULL) return;
   transfer *const t = start(exchange, k, n);
   MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, t->counts, t->offsets, type_of(size),
                   exchange->state->allgathers, &t->request);

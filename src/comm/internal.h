@@ -33,7 +33,7 @@ struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
   int node_rank, node_size;
-  bool is_first_node; /* rank 0 is on this node */
+  int node_first;   /* the first rank of this node */
   MPI_Comm leaders; /* the first rank of each node; MPI_COMM_NULL on other ranks and if there is one node */
   double timeout;   /* seconds, of the watchdog */
   comm_board *board; /* NULL if there is one rank */
@@ -98,9 +98,16 @@ void comm_board_destroy(ls_comm *comm);
 
 /* ---------------------------------------------------------------------- wait.c */
 
-/* Collective. Waits for a request that follows local work and may take long: sleeps, and relays messages.
- */
-void comm_await(ls_comm *comm, MPI_Request *request);
+/* Local. Waits for a request that may take long: sleeps, and relays messages. */
+void comm_await(MPI_Request *request);
+
+/* Collective over a group. Waits for its ranks, as comm_await. */
+void comm_barrier(MPI_Comm group);
+
+/* Collective. If there are several nodes, waits for all ranks, as comm_await. A call of MPI that blocks and
+ * follows takes no longer than its transfer. Ranks of one node need no messages: their heartbeats are on
+ * the board. */
+void comm_meet(ls_comm *comm);
 
 /* Local. Exchanges progress messages with other nodes, at most 32 times per timeout. For use in waits; the
  * heartbeats of the first thread call it too. */
@@ -117,10 +124,10 @@ static inline int next_piece(size_t left) {
   return (int)(left < most ? left : most);
 }
 
-/* Collective over a group. Replaces x[i], i < n, of `size` bytes each, by its sum. */
+/* Collective over a group. Replaces x[i], i < n, of `size` bytes each, by its sum. Blocks. */
 void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type);
 
-/* Collective over a group. Copies the first rank's bytes to all. */
+/* Collective over a group. Copies the first rank's bytes to all. Blocks, with a heartbeat per piece. */
 void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes);
 
 /* ------------------------------------------------------------------ launcher.c */

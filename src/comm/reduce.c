@@ -18,40 +18,49 @@ void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datat
 }
 
 void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n) {
+  comm_meet(comm);
   if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
 }
 
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n) {
+  comm_meet(comm);
   if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
 }
 
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
+  comm_meet(comm);
   if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
 }
 
 /* Receives an array of any length on rank 0, in pieces; returns its length. */
 static size_t receive(const ls_comm *comm, int from, float *x) {
   uint64_t n = 0;
-  MPI_Recv(&n, 1, MPI_UINT64_T, from, 0, comm->world, MPI_STATUS_IGNORE);
-  for (size_t done = 0; done < n; done += (size_t)next_piece(n - done))
-    MPI_Recv(x + done, next_piece(n - done), MPI_FLOAT, from, 0, comm->world, MPI_STATUS_IGNORE);
+  MPI_Request request;
+  MPI_Irecv(&n, 1, MPI_UINT64_T, from, 0, comm->world, &request);
+  comm_await(&request);
+  for (size_t done = 0; done < n; done += (size_t)next_piece(n - done)) {
+    MPI_Irecv(x + done, next_piece(n - done), MPI_FLOAT, from, 0, comm->world, &request);
+    comm_await(&request);
+  }
   return n;
 }
 
 /* Waits until rank 0 has received the array, so that messages do not accumulate there. */
 static void send(const ls_comm *comm, const float *x, uint64_t n) {
-  MPI_Send(&n, 1, MPI_UINT64_T, 0, 0, comm->world);
-  for (size_t done = 0; done < n; done += (size_t)next_piece(n - done))
-    MPI_Ssend(x + done, next_piece(n - done), MPI_FLOAT, 0, 0, comm->world);
+  MPI_Request request;
+  MPI_Isend(&n, 1, MPI_UINT64_T, 0, 0, comm->world, &request);
+  comm_await(&request);
+  for (size_t done = 0; done < n; done += (size_t)next_piece(n - done)) {
+    MPI_Issend(x + done, next_piece(n - done), MPI_FLOAT, 0, 0, comm->world, &request);
+    comm_await(&request);
+  }
 }
 
 void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all) {
   if (comm->rank == 0 && n > 0) memcpy(all, x, n * sizeof *x);
   for (int from = 1; from < comm->size; from++) {
-    comm_set_waiting(true);
     if (comm->rank == 0) n += receive(comm, from, all + n);
     if (comm->rank == from) send(comm, x, n);
-    comm_set_waiting(false);
   }
 }
 
@@ -66,6 +75,7 @@ void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {
 }
 
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes) {
+  comm_meet(comm);
   comm_broadcast(comm->world, data, bytes);
 }
 
@@ -84,6 +94,7 @@ bool ls_comm_all_equal(ls_comm *comm, uint64_t low, uint64_t high) {
   const uint64_t mine[2] = {low, high};
   uint64_t all[2];
   uint64_t any[2];
+  comm_meet(comm);
   comm_set_waiting(true);
   MPI_Allreduce(mine, all, 2, MPI_UINT64_T, MPI_BAND, comm->world);
   MPI_Allreduce(mine, any, 2, MPI_UINT64_T, MPI_BOR, comm->world);
@@ -92,7 +103,5 @@ bool ls_comm_all_equal(ls_comm *comm, uint64_t low, uint64_t high) {
 }
 
 void ls_comm_barrier(ls_comm *comm) {
-  MPI_Request request;
-  MPI_Ibarrier(comm->world, &request);
-  comm_await(comm, &request);
+  comm_barrier(comm->world);
 }

@@ -68,7 +68,7 @@ void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n,
   *first = *count = 0;
   if (shared->is_private && comm->rank == 0)
     *count = n;
-  else if (!shared->is_private && comm->is_first_node)
+  else if (!shared->is_private && comm->node_first == 0)
     node_part(comm, n, first, count);
 }
 

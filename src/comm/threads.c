@@ -116,6 +116,43 @@ bool ls_comm_oversubscribed(ls_comm *comm, int threads, ls_oversubscription *out
   return true;
 }
 
+/* -------------------------------------------------------------------- the layout of ranks */
+
+typedef struct place {
+  int node; /* its first rank */
+  int threads;
+} place;
+
+/* Whether the nodes have consecutive ranks, the same number each, and all ranks `threads` threads. */
+static bool is_regular(int size, int n_nodes, const place *places) {
+  const int each = size / n_nodes;
+  for (int r = 0; r < size; r++)
+    if (places[r].node != r / each * each || places[r].threads != places[0].threads) return false;
+  return size % n_nodes == 0;
+}
+
+ls_status ls_comm_layout(ls_comm *comm, int threads, char *text, size_t bytes) {
+  const place mine = {.node = comm->node_first, .threads = threads};
+  place *const places = ls_calloc((size_t)comm->size, sizeof *places);
+  LS_TRY(ls_comm_agree(comm, places ? LS_OK : ls_fail_memory("the layout of ranks", 0)));
+  COMM_WAIT(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, places, sizeof mine, MPI_BYTE, comm->world));
+  int n_nodes = 0;
+  uint32_t mark = 2166136261U; /* FNV-1a */
+  for (int r = 0; r < comm->size; r++) {
+    n_nodes += places[r].node == r;
+    mark = (mark ^ (uint32_t)places[r].node) * 16777619U;
+    mark = (mark ^ (uint32_t)places[r].threads) * 16777619U;
+  }
+  snprintf(text, bytes, "%d rank%s on %d node%s, ", comm->size, comm->size == 1 ? "" : "s", n_nodes,
+           n_nodes == 1 ? "" : "s");
+  if (is_regular(comm->size, n_nodes, places))
+    ls_append(text, bytes, "%d thread%s each", threads, threads == 1 ? "" : "s");
+  else
+    ls_append(text, bytes, "layout %08x", mark);
+  free(places);
+  return LS_OK;
+}
+
 /* ---------------------------------------------------------------- description of hosts */
 
 #define LINE 1024 /* bytes per host; longer lines are truncated */

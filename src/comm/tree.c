@@ -99,15 +99,17 @@ static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
 }
 
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
-  if (!tree) ls_comm_sum_f32(comm, x, n);
-  if (!tree || comm->size == 1) return;
+  if (comm->size == 1) return;
+  if (!tree) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+  if (!tree) return;
   for (size_t done = 0; done < n; done += BLOCK)
     sum_block(comm, tree, x + done, ls_size_min(BLOCK, n - done));
 }
 
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n) {
-  if (!tree) ls_comm_sum_f64(comm, x, n);
-  if (!tree || comm->size == 1) return;
+  if (comm->size == 1) return;
+  if (!tree) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
+  if (!tree) return;
   for (size_t done = 0; done < n; done += BLOCK64) {
     const size_t length = ls_size_min(BLOCK64, n - done);
     COMM_WAIT(MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE,

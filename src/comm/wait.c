@@ -1,9 +1,9 @@
 /* Waiting for ranks that are still working, and progress messages between nodes.
  *
  * The first rank of each node occasionally sends the others an empty message, which their watchdogs count
- * as progress. It sends them while it works (in its heartbeats), in comm_await, and while it waits for a
- * transfer between nodes. It does not send them in other waits, so a step must be shorter than the timeout.
- */
+ * as progress. It sends and receives them while it works (in its heartbeats), in comm_await, and while it
+ * waits for a transfer between nodes. All waits use comm_await, except those inside a step, where a call of
+ * MPI that blocks is faster; so a step must be shorter than the timeout. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -63,10 +63,9 @@ void comm_relay_start(ls_comm *comm) {
   ls_heartbeat_hook_set(leader ? comm_relay_messages : NULL);
 }
 
-void comm_await(ls_comm *comm, MPI_Request *request) {
+void comm_await(MPI_Request *request) {
   const double start = ls_clock();
   int is_done = 0;
-  (void)comm;
   comm_set_waiting(true);
   for (;;) {
     MPI_Test(request, &is_done, MPI_STATUS_IGNORE);
@@ -75,4 +74,14 @@ void comm_await(ls_comm *comm, MPI_Request *request) {
     if (ls_clock() - start > SPIN) usleep(NAP_US);
   }
   comm_set_waiting(false);
+}
+
+void comm_barrier(MPI_Comm group) {
+  MPI_Request request;
+  MPI_Ibarrier(group, &request);
+  comm_await(&request);
+}
+
+void comm_meet(ls_comm *comm) {
+  if (comm->node_size < comm->size) comm_barrier(comm->world);
 }

@@ -243,7 +243,7 @@ void comm_watchdog_attach(const ls_comm *comm, comm_board *board) {
   watchdog.board = board;
   watchdog.n = board ? comm->node_size : 0;
   watchdog.own = comm->node_rank;
-  watchdog.is_first_node = comm->is_first_node;
+  watchdog.is_first_node = comm->node_first == 0;
   watchdog.other_cause = "MPI does not end: a rank is stopped, or a host or link is down";
   pthread_mutex_unlock(&watchdog.lock);
 }

@@ -21,11 +21,9 @@ void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {
 }
 
 void comm_window_fence(MPI_Comm group, MPI_Win window) {
-  comm_set_waiting(true);
   if (window != MPI_WIN_NULL) MPI_Win_sync(window);
-  MPI_Barrier(group);
+  comm_barrier(group);
   if (window != MPI_WIN_NULL) MPI_Win_sync(window);
-  comm_set_waiting(false);
 }
 
 void comm_window_free(MPI_Win *window) {

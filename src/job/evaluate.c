@@ -80,6 +80,7 @@ void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_no
                ls_size_min(most, partition.lanes[lane + 1] - done), metric);
     ls_metric_end_lane(metric, lane, partition.n_lanes);
   }
+  ls_comm_barrier(comm); /* a shard may take longer than the watchdog's timeout */
   ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
   if (metric->ranking) measure_auc(comm, view, metric);
 }

@@ -56,9 +56,10 @@ static double two_exchanges(const scene *s, double share) {
   return 2.0 * ls_plan_exchange(&s->link, s->cluster->nodes, share * s->sent) + arithmetic(s, share);
 }
 
+/* Between two nodes, MPI adds float32. */
 static double network_allreduce(const scene *s) {
-  return s->work->is_half ? two_exchanges(s, 1.0)
-                          : ls_plan_allreduce(&s->link, s->cluster->nodes, s->bytes);
+  const uint64_t q = s->cluster->nodes;
+  return s->work->is_half || q > 2 ? two_exchanges(s, 1.0) : ls_plan_allreduce(&s->link, q, s->bytes);
 }
 
 /* Parameters are returned as float32 in every gradient type. */
@@ -148,7 +149,8 @@ static void add_memory(const scene *s, ls_plan_row *row) {
   row->optimizer_bytes = (double)w->slots * s->bytes / parts;
   row->buffer_bytes = 0.0;
   /* Parts received from other nodes and, with bfloat16, rounding errors. */
-  if (row->nodes > 1 && (row->mode != LS_PLAN_ALLREDUCE || w->is_half)) row->buffer_bytes += own;
+  const uint64_t least = row->mode != LS_PLAN_ALLREDUCE || w->is_half ? 2 : 3; /* nodes that need them */
+  if (row->nodes >= least) row->buffer_bytes += own;
   if (row->nodes > 1 && w->is_half) row->buffer_bytes += own;
   row->save_bytes = (double)(1 + w->slots) * s->bytes;
   const double alone =

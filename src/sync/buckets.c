@@ -1,14 +1,15 @@
 /* The sum of a bucket over all ranks:
  *
  *   1. Each of the P peers of a node copies the other peers' parts of the bucket into its outbox, and
- *      sums its own part over the outboxes of all peers.
+ *      sums its own part over the outboxes of all peers. If nodes have different numbers of ranks, some
+ *      peers hold no part.
  *   2. The N ranks with the same part exchange its pieces by all-to-all. Each sums its piece; then an
  *      allgather distributes the sums. The traffic is 2 (N - 1) / N of the part each way, as in a ring.
  *   3. Each peer copies the sum of its part into its outbox, and the other parts from the others' outboxes.
  *
- * Terms are added in the order of nodes, and of peers within each node. Mode sharded stops before the
- * allgather: pieces are updated first, and then gathered as parameters. Mode allreduce leaves step 2 to MPI
- * for float32, which has better algorithms for many nodes and short gradients.
+ * Terms are added in the order of nodes, and of peers within each node, in all modes. Mode sharded stops
+ * before the allgather: pieces are updated first, and then gathered as parameters. Mode allreduce leaves
+ * step 2 to MPI for float32 between two nodes, where there is only one order.
  *
  * In bfloat16 both transfers of step 2 are half as long. Rounding errors are added to the next step's
  * gradient (error feedback: Seide et al., "1-bit stochastic gradient descent and its application to
@@ -74,7 +75,8 @@ static size_t size_of(ls_gradient_type type) {
 
 /* Whether step 2 uses transfers; otherwise there is one node, or MPI does it. */
 static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
-  return exchange->n_nodes > 1 && !(b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32);
+  const bool is_left_to_mpi = b->mode == LS_SYNC_ALLREDUCE && b->type == LS_GRADIENT_F32;
+  return exchange->n_nodes > (is_left_to_mpi ? 2 : 1);
 }
 
 /* Local. Partitions n elements; returns the size of all parts. */
@@ -86,7 +88,7 @@ static size_t partition(const ls_exchange *exchange, ls_buckets *b) {
     const size_t count = ls_size_min(length, exchange->n - first);
     bucket *const one = &b->list[k];
     one->all = (ls_range){.first = first, .count = count};
-    one->part = piece_of(one->all, exchange->n_peers, exchange->peer);
+    one->part = piece_of(one->all, exchange->n_parts, exchange->peer);
     one->piece = piece_of(one->part, exchange->n_nodes, exchange->node);
     one->offset = parts;
     parts += one->part.count;
@@ -151,8 +153,8 @@ ls_range sync_buckets_piece(const ls_buckets *b) {
 
 /* Step 1. Local. Copies the other peers' parts into this rank's outbox. */
 static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const bucket *one) {
-  for (int p = 0; p < exchange->n_peers; p++) {
-    const ls_range part = piece_of(one->all, exchange->n_peers, p);
+  for (int p = 0; p < exchange->n_parts; p++) {
+    const ls_range part = piece_of(one->all, exchange->n_parts, p);
     if (p != exchange->peer)
       ls_math_copy_nontemporal(part.count, b->grads + part.first,
                                exchange->outboxes[exchange->peer] + part.first);
@@ -277,16 +279,16 @@ static void wait_all(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
 
 /* Step 3. Collective over the peers: completes `values`. */
 static void exchange_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
-  const int n_peers = exchange->n_peers;
-  for (size_t k = 0; k < b->n && n_peers > 1; k++) {
+  const int n_parts = exchange->n_parts;
+  for (size_t k = 0; k < b->n && exchange->n_peers > 1; k++) {
     const ls_range part = b->list[k].part;
     ls_math_copy_nontemporal(part.count, values + part.first,
                              exchange->outboxes[exchange->peer] + part.first);
   }
   ls_exchange_fence(comm, exchange);
-  for (size_t k = 0; k < b->n * (size_t)n_peers; k++) {
-    const int p = (int)(k % (size_t)n_peers);
-    const ls_range part = piece_of(b->list[k / (size_t)n_peers].all, n_peers, p);
+  for (size_t k = 0; k < b->n * (size_t)n_parts; k++) {
+    const int p = (int)(k % (size_t)n_parts);
+    const ls_range part = piece_of(b->list[k / (size_t)n_parts].all, n_parts, p);
     if (p != exchange->peer)
       memcpy(values + part.first, exchange->outboxes[p] + part.first, part.count * sizeof *values);
   }

@@ -153,7 +153,7 @@ static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float
   const double start = ls_clock();
   pack(sync, step, sync_buckets_finish(comm, sync->exchange, sync->buckets));
   if (ls_comm_rank(comm) == 0) sync->buffer[LR] = step->lr;
-  ls_comm_sum_f64(comm, sync->buffer, FIXED + sync->n_sums);
+  ls_comm_tree_sum_f64(comm, NULL, sync->buffer, FIXED + sync->n_sums);
   sync->seconds += ls_clock() - start;
   unpack(sync, step);
   step->lr = sync->buffer[LR];
@@ -164,12 +164,12 @@ static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float
 /* Collective. The same with the tree. Every rank computes the norm of the whole gradient itself, because a
  * division among ranks would depend on their number. Ranks without lanes may request a stop too. */
 static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
-  uint64_t requests = step->wants_stop;
+  double shared[2] = {step->wants_stop ? 1.0 : 0.0, ls_comm_rank(comm) == 0 ? step->lr : 0.0};
   if (!step->is_reduced) ls_sync_reduce(comm, sync, step, sync->n, sync->grads);
-  ls_comm_sum_u64(comm, &requests, 1);
-  ls_comm_broadcast(comm, &step->lr, sizeof step->lr);
+  ls_comm_tree_sum_f64(comm, NULL, shared, 2);
   add_penalty(sync, sync->updated, step->weight, params);
-  step->wants_stop = requests > 0;
+  step->wants_stop = shared[0] > 0.0;
+  step->lr = shared[1];
   step->grad_norm = norm_of(ls_math_sum_squares(sync->n, sync->grads), step->weight);
 }
 

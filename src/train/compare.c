@@ -94,6 +94,12 @@ ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, boo
   return train_ignore_mismatch(status);
 }
 
+/* Earlier versions stored only the libraries, without the layout of the ranks. */
+static bool is_same_platform(const char *then, const char *now) {
+  const size_t n = strlen(then);
+  return strncmp(then, now, n) == 0 && (now[n] == '\0' || !strstr(then, " rank"));
+}
+
 void train_log_changes(const trainer *t, const ls_modelfile *saved) {
   ls_job *then = NULL;
   char changes[LS_MESSAGE_MAX];
@@ -103,7 +109,7 @@ void train_log_changes(const trainer *t, const ls_modelfile *saved) {
     if (changes[0]) ls_log(LS_LOG_INFO, "changed since: %s", changes);
   }
   ls_job_destroy(&then);
-  if (saved->platform && strcmp(saved->platform, t->platform) != 0)
+  if (saved->platform && !is_same_platform(saved->platform, t->platform))
     ls_log(LS_LOG_INFO, "different platform, which rounds differently: was %s, is %s", saved->platform,
            t->platform);
 }

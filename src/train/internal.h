@@ -61,7 +61,7 @@ typedef struct trainer {
   ls_setup *setup; /* borrowed */
   bool is_root;
   char *config;         /* owned: the resolved config */
-  char *platform;       /* owned: the libraries that determine how results are rounded */
+  char *platform;       /* owned: the libraries and the layout of ranks, which determine rounding */
   ls_rundir dir;        /* rank 0 only */
   ls_sync *sync;        /* owned */
   char summation[160];  /* mode.c: description of how gradients are summed */

@@ -29,15 +29,23 @@ static ls_status create_sync(trainer *t) {
   return LS_OK;
 }
 
+/* Collective. In reproducible mode, results do not depend on the layout of the ranks. */
+static ls_status describe_platform(trainer *t) {
+  char layout[100] = "";
+  if (!t->setup->tree) LS_TRY(ls_comm_layout(t->comm, t->setup->threads, layout, sizeof layout));
+  t->platform =
+      ls_format("%s; %s%s%s", ls_math_blas_name(), ls_comm_library(t->comm), layout[0] ? "; " : "", layout);
+  return ls_comm_agree(t->comm, t->platform ? LS_OK : ls_fail_memory("a text", 0));
+}
+
 ls_status train_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   *t = (trainer){.comm = comm, .setup = setup, .is_root = ls_comm_rank(comm) == 0};
   ls_status status = train_batches_create(t);
   if (status == LS_OK) status = train_create_metric(t, &t->metric);
   if (status == LS_OK) status = ls_measures_create_metric(comm, setup, &t->evaluation);
   if (status == LS_OK) status = ls_config_print(setup->job->config, &t->config);
-  t->platform = ls_format("%s; %s", ls_math_blas_name(), ls_comm_library(comm));
-  if (status == LS_OK && !t->platform) status = ls_fail_memory("a text", 0);
   LS_TRY(ls_comm_agree(comm, status));
+  LS_TRY(describe_platform(t));
   LS_TRY(create_sync(t));
   t->progress = (ls_progress){.n_sums = t->metric->n_sums, .sums = t->metric->sums};
   train_record_saved(t, false);

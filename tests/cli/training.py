@@ -432,6 +432,21 @@ def another_platform_is_reported(folder):
     result.must("platform" not in train(folder, "--set", "train.epochs=3").out, "it is the same now")
 
 
+def another_layout_is_reported(folder):
+    """Threads and ranks change the order of additions: a resume reports it. The reproducible mode does not depend on them."""
+    prepare(folder)
+    for mode in ("false", "true"):
+        threads = "comm.threads=1" if mode == "true" else "comm.threads=2"
+        changes = (("comm.threads=1", harness.ALONE), (threads, harness.ALONE), ("comm.threads=1", 2))
+        for number, (threads, ranks) in enumerate(changes):
+            words = ("--set", threads, "--set", f"train.reproducible={mode}", "--set", f"train.epochs={number + 1}")
+            result = harness.run(folder, "train", "config.yaml", "--output", mode, *words, ranks=ranks).exits(0)
+            reported = "different platform" in result.out
+            result.must(reported == (number > 0 and mode == "false"), f"the platform is reported: {reported}")
+            if reported:
+                result.reports("platform", "1 rank on 1 node", "1 node, 2 threads each")
+
+
 def overwrite_removes_the_run_alone(folder):
     prepare(folder)
     train(folder)
@@ -849,7 +864,7 @@ TESTS = [
     threads_by_the_cores, threads_by_variables, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, resume_makes_no_difference,
     resume_on_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
-    other_validation_data_start_the_best_anew, another_platform_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    other_validation_data_start_the_best_anew, another_platform_is_reported, another_layout_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
     resume_from_a_file_of_another_run, resume_from_an_older_checkpoint_drops_later_steps, lost_model_is_made_again,
     a_finished_run_has_its_final_model,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,
