@@ -58,6 +58,20 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
  * NULL if the spec names none. */
 ls_status ls_spec_split(const char *spec, char **file, char **group);
 
+/* A list of names. Borrowed. n is 0 if there are none. */
+typedef struct ls_names {
+  const char *const *list;
+  size_t n;
+} ls_names;
+
+/* What a model assumes about its data, or what data are like. Borrowed. Names exist on rank 0 only. */
+typedef struct ls_facts {
+  const char *owner;          /* the model file, or the key of the data, for messages */
+  ls_shape shape;             /* of a sample, channels last; no dims: unknown */
+  ls_names features, classes; /* none: unknown */
+  ls_values x;                /* type NULL: unknown */
+} ls_facts;
+
 typedef enum ls_target_kind {
   LS_TARGET_NONE,    /* y is not read */
   LS_TARGET_CLASSES, /* class numbers below n_outputs; one-hot rows are converted to them */
@@ -71,7 +85,7 @@ typedef struct ls_dataset_request {
   const char *x, *y;     /* explicit names, or NULL */
   bool may_differ;       /* if an explicit name is absent, search for the usual names */
   ls_target_kind target; /* what y contains */
-  size_t n_features;     /* that a row of x must have; 0: any number */
+  const ls_facts *model; /* rank 0: to be matched; NULL: none. Other ranks ignore it */
   ls_layout layout;      /* of x in the file */
   ls_shape shape;        /* of a sample in the file; no dims: as stored */
   size_t n_spatial;      /* spatial dims of the first convolution or pooling layer; 0: the model has none */
@@ -106,6 +120,7 @@ typedef struct ls_dataset {
       n_channels; /* dims[1] of x in the file, if they precede the other dims; 0: x is stored as provided */
   ls_target_kind target;
   bool has_weights;
+  bool is_matched;                   /* rank 0: with a model */
   ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks */
   size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
   char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
@@ -113,9 +128,12 @@ typedef struct ls_dataset {
   struct ls_dataset_source *source;  /* the open file; owned; NULL after ls_dataset_read */
 } ls_dataset;
 
-/* Collective. Opens the file of a dataset and describes x: samples, shape, type, feature names. Fails with
- * LS_ERR_DATA on all ranks if the file is missing, unreadable or ambiguous (the message lists the arrays
- * that were found), or if x has an unsuitable shape or type, or no samples. */
+/* Collective. Opens the file of a dataset and describes x: samples, shape, type, names. With the facts of a
+ * model, matches columns and classes by their names, if both sides have names, so that the dataset has
+ * those of the model in its order; ignores additional columns, with a warning. Flat rows get the model's
+ * shape. Fails with LS_ERR_DATA on all ranks if the file is missing, unreadable or ambiguous (the message
+ * lists the arrays that were found), if x has an unsuitable shape or type, or no samples, or if it does not
+ * fit the model. */
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
 
 /* Collective. Reads all samples. n_outputs: columns of y, or the number of classes; 0: as in the file.
@@ -157,6 +175,37 @@ uint64_t ls_view_sample(const ls_view *view, uint64_t i);
 
 /* Local. Fetches sample i of the view. */
 ls_row ls_view_row(const ls_view *view, uint64_t i);
+
+/* ---------------------------------------------------------------------- facts */
+
+/* Local, on rank 0. The facts of the samples of a view. `owner` is borrowed; names are borrowed from the
+ * dataset. The values of x are those of at most 1,024 samples, at equal distances. */
+ls_facts ls_facts_of(const ls_view *view, const char *owner);
+
+/* Local, on rank 0. Warns if the type of x differs from that of a model's training data (integers or real
+ * numbers), or if its values are far from them. kind, normalizer: of the model. owner: the name of the
+ * data. LS_ERR_INTERNAL if memory is short. */
+ls_status ls_facts_compare(const ls_facts *model, ls_normalize kind, const ls_normalizer *normalizer,
+                           const ls_view *view, const char *owner);
+
+/* Local. Whether two shapes of samples agree: equal without dims of 1, or one of them flat with as many
+ * elements. */
+bool ls_shapes_match(const ls_shape *a, const ls_shape *b);
+
+/* Local. Whether two lists are equal. */
+bool ls_names_equal(const ls_names *a, const ls_names *b);
+
+#define LS_NAME_ABSENT SIZE_MAX
+
+/* Local. index: (wanted->n), the position of each name among `known`, or LS_NAME_ABSENT. LS_ERR_DATA if a
+ * list has a name twice, LS_ERR_INTERNAL if memory is short. */
+ls_status ls_names_find(const ls_names *wanted, const ls_names *known, size_t *index);
+
+/* Local. Lists names for a message, at most 8, in `text`, which it returns: those whose index is
+ * LS_NAME_ABSENT, or all if index is NULL. */
+const char *ls_names_describe(const ls_names *names, const size_t *index, char *text, size_t size);
+
+/* ---------------------------------------------------------------------- order */
 
 /* The order in which an epoch visits the samples of a view, keyed on (seed, epoch). */
 typedef struct ls_order ls_order;

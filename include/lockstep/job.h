@@ -103,6 +103,9 @@ typedef struct ls_predictor {
 ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out);
 void ls_predictor_destroy(ls_predictor **predictor);
 
+/* Local, on rank 0. What a saved model assumes about its data. Borrowed from the file. */
+ls_facts ls_facts_of_model(const ls_modelfile *saved);
+
 /* Local. The task of a loss, and the targets that it needs. */
 ls_task ls_task_of(ls_loss loss);
 ls_target_kind ls_target_of(ls_loss loss);
@@ -124,6 +127,7 @@ typedef struct ls_split {
 typedef struct ls_setup {
   ls_job *job; /* borrowed */
   ls_split train, validation, test;
+  ls_facts facts;  /* rank 0: of the training samples */
   ls_order *order; /* of the training samples in an epoch; owned */
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */

@@ -17,6 +17,7 @@ typedef struct ls_modelfile_content {
   size_t n_classes;
   const char *const *features; /* names, or NULL */
   size_t n_features;
+  ls_values x; /* of the training data */
   const ls_model *model;
   const ls_normalizer *normalizer;
 } ls_modelfile_content;
@@ -46,6 +47,8 @@ typedef struct ls_modelfile {
   bool is_checkpoint;         /* has the optimizer's state and the progress */
   char **classes, **features; /* NULL if absent */
   size_t n_classes, n_features;
+  ls_values x;  /* of the training data; unknown in older files */
+  char *x_type; /* owned: x.type */
 } ls_modelfile;
 
 /* Opens a model or checkpoint. LS_ERR_MODEL if it is missing, damaged or neither. The caller closes it. */

@@ -32,6 +32,13 @@ typedef struct ls_array {
   uint64_t dims[LS_MAX_DIMS];
 } ls_array;
 
+/* The values of an array in training, which data for the model should resemble. */
+typedef struct ls_values {
+  const char *type; /* stored type, as of ls_dtype_name; borrowed; NULL: unknown, as are the numbers */
+  double low, high; /* range */
+  double magnitude; /* mean of the absolute values */
+} ls_values;
+
 /* Local. Bytes of an element; 0 for LS_TEXT. */
 size_t ls_dtype_size(ls_dtype dtype);
 

@@ -116,9 +116,18 @@ ls_status app_check_output(const arguments *a, const char *output) {
   return status;
 }
 
+/* Rank 0. Warns if the data are unlike the training data of the model. */
+static ls_status compare(const ls_facts *model, const ls_predictor *predictor, const ls_dataset *dataset,
+                         const char *spec) {
+  const ls_view view = ls_view_all(dataset);
+  return ls_facts_compare(model, (ls_normalize)predictor->job->data.normalize, predictor->normalizer, &view,
+                          spec);
+}
+
 ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char *spec, bool with_targets,
                         ls_dataset **out) {
   const ls_job *const job = predictor->job;
+  const ls_facts model = predictor->saved ? ls_facts_of_model(predictor->saved) : (ls_facts){0};
   const ls_dataset_request request = {.spec = spec,
                                       .role = "test",
                                       .x = job->data.x,
@@ -126,11 +135,13 @@ ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char
                                       .may_differ = true,
                                       .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
                                                              : LS_TARGET_NONE,
-                                      .n_features = job->model->n_in,
+                                      .model = &model,
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape};
   ls_status status = ls_dataset_open(comm, &request, out);
   if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
+  if (status == LS_OK)
+    status = ls_comm_agree(comm, app_is_root(comm) ? compare(&model, predictor, *out, spec) : LS_OK);
   if (status != LS_OK) ls_dataset_close(comm, out);
   return status;
 }

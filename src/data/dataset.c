@@ -8,6 +8,7 @@ static void source_destroy(data_source **source) {
   if (!*source) return;
   ls_store_close(&(*source)->store);
   data_names_free(&(*source)->names);
+  data_mapping_free(&(*source)->map);
   free(*source);
   *source = NULL;
 }
@@ -37,14 +38,9 @@ static ls_status describe_inputs(const data_source *s, const ls_dataset_request 
                   d->n_samples ? "" : ", with no samples");
   if (!ls_array_row_size(x, &d->n_features) || d->n_features == 0)
     return reject(s, path, 'x', x, "; must have at least one feature per sample");
-  if (request->n_features && d->n_features != request->n_features)
-    return reject(s, path, 'x', x,
-                  ", with %zu features per sample; must have %zu, as the input of the model%s",
-                  d->n_features, request->n_features,
-                  x->n_dims == 2 && x->dims[0] == request->n_features
-                      ? "; it looks transposed: the samples must be the first dim"
-                      : "");
-  return data_layout_apply(request, path, d);
+  ls_dataset_request shaped = *request;
+  shaped.shape = data_match_flat(request, d);
+  return data_layout_apply(&shaped, path, d);
 }
 
 /* Numbers per sample of an array of shape (N), (N, K), or either with more dims of 1, as in (N, 1, 1, 1);
@@ -98,25 +94,27 @@ static ls_status describe_targets(const data_source *s, size_t n, ls_dataset *d)
     return reject(s, path, 'y', &y, "; must have at least one number per sample");
   const size_t cols = columns_of(&y);
   if (cols == 0) return reject(s, path, 'y', &y, "; must be numbers of shape (N) or (N, K)");
-  if (is_class && cols > 1 && cols != n)
+  const size_t expected = cols > 1 && s->map.values ? s->map.n_classes : n; /* the columns of the file */
+  if (is_class && cols > 1 && cols != expected)
     return reject(
         s, path, 'y', &y,
-        "; must be class numbers of shape (N), or one-hot rows of %zu numbers, the outputs of the "
-        "model",
-        n);
-  if (!is_class && n && cols != n)
+        "; must be class numbers of shape (N), or one-hot rows of %zu numbers, one for each class",
+        expected);
+  if (!is_class && n && cols != expected)
     return reject(s, path, 'y', &y,
-                  ", with %zu numbers per sample; must have %zu, the outputs of the model", cols, n);
+                  ", with %zu numbers per sample; must have %zu, the outputs of the model", cols, expected);
+  if (!is_class && cols > 1 && s->map.values && s->map.n_known < n)
+    return reject(s, path, 'y', &y, ", which lacks columns; must have those of the model: %s",
+                  s->map.known);
   d->n_outputs = n ? n : cols;
   return s->names.w ? describe_weights(s, d) : LS_OK;
 }
 
-/* The class names, if the file has them. */
-static ls_status describe_classes(const data_source *s, size_t n_outputs, ls_dataset *d) {
-  if (!s->names.y || !ls_store_has_attribute(s->store, s->names.y, "classes")) return LS_OK;
-  LS_TRY(ls_store_read_texts(s->store, s->names.y, "classes", &d->classes, &d->n_classes));
+/* A model without names of classes, or for other data, was not matched: its outputs must be as many. */
+static ls_status check_classes(const data_source *s, size_t n_outputs, const ls_dataset *d) {
   const size_t expected = d->target == LS_TARGET_LABELS && n_outputs == 1 ? 2 : n_outputs;
-  if (!d->classes || d->target == LS_TARGET_VALUES || expected == 0 || d->n_classes == expected)
+  if (!d->classes || d->is_matched || d->target == LS_TARGET_VALUES || expected == 0 ||
+      d->n_classes == expected)
     return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s:%s: the attribute `classes` lists %zu names; must list %zu, as the last layer of the "
@@ -132,8 +130,8 @@ static ls_status open_inputs(data_source *s, const ls_dataset_request *request, 
   if (status == LS_OK) status = ls_store_open(file, &s->store);
   if (status == LS_OK) status = data_find_arrays(s->store, request, group, &s->names);
   if (status == LS_OK) status = describe_inputs(s, request, d);
-  if (status == LS_OK && ls_store_has_attribute(s->store, s->names.x, "features"))
-    status = ls_store_read_texts(s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names);
+  if (status == LS_OK) status = data_read_names(d);
+  if (status == LS_OK && request->model) status = data_match(request->model, d);
   free(file);
   free(group);
   return status;
@@ -158,14 +156,18 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   ls_comm_broadcast(comm, &d->stored, sizeof d->stored);
   ls_comm_broadcast(comm, &d->x_array, sizeof d->x_array);
   ls_comm_broadcast(comm, &d->n_channels, sizeof d->n_channels);
-  *out = d;
-  return LS_OK;
+  status = data_mapping_share(comm, d);
+  if (status == LS_OK)
+    *out = d;
+  else
+    ls_dataset_close(comm, &d);
+  return status;
 }
 
 /* Rank 0. */
 static ls_status describe_rest(const data_source *s, size_t n_outputs, ls_dataset *d) {
   if (d->target != LS_TARGET_NONE) LS_TRY(describe_targets(s, n_outputs, d));
-  return describe_classes(s, n_outputs, d);
+  return check_classes(s, n_outputs, d);
 }
 
 ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
@@ -194,12 +196,4 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
 
 void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
   dataset->reader->fetch(dataset->reader, n, samples, rows);
-}
-
-ls_shape ls_dataset_shape(const ls_dataset *dataset) {
-  const ls_array *const x = &dataset->x_array;
-  if (x->n_dims < 2 || x->n_dims - 1 > LS_SHAPE_MAX) return ls_shape_of(dataset->n_features);
-  ls_shape shape = {.n_dims = x->n_dims - 1};
-  for (size_t i = 0; i < shape.n_dims; i++) shape.dims[i] = x->dims[i + 1];
-  return shape;
 }

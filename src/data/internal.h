@@ -11,16 +11,49 @@ typedef struct data_names {
   char *x, *y, *w;
 } data_names;
 
+/* How the file differs from the order of the model. All owned; NULL: not at all. */
+typedef struct data_mapping {
+  size_t *columns; /* (n_features): the column of the file for each feature; on all ranks */
+  /* Rank 0. */
+  double *values; /* (n_classes): what replaces each class number of the file: a class number of the model,
+                     or the number that is the name of the class; NAN: the model does not have the class */
+  size_t n_classes, n_known; /* of the file; those that the model has */
+  char *known;               /* the classes of the model, for messages */
+} data_mapping;
+
 /* The file of a dataset that is being opened: on rank 0, and on the ranks that read a part of x. */
 typedef struct ls_dataset_source {
   ls_store *store;  /* owned; NULL on ranks that do not read */
   data_names names; /* complete on rank 0 only */
+  data_mapping map;
 } data_source;
 
 /* Local. Finds the arrays of a request in a file. group: of its spec, or NULL. */
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
                            data_names *names);
 void data_names_free(data_names *names);
+
+/* Local, on rank 0. Reads the names of columns and classes. Ignores a foreign attribute of the same name,
+ * with a warning. LS_ERR_DATA if y has class names but must be numbers. */
+ls_status data_read_names(ls_dataset *dataset);
+
+/* Local, on rank 0. Matches names and shape with those of a model; sets the mapping. */
+ls_status data_match(const ls_facts *model, ls_dataset *dataset);
+
+/* Local, on rank 0. The shape for data.shape: that of the request or, for flat rows, that of the model, in
+ * the order of the file. */
+ls_shape data_match_flat(const ls_dataset_request *request, const ls_dataset *dataset);
+
+/* Collective. Sends the mapping of columns to all ranks. */
+ls_status data_mapping_share(ls_comm *comm, ls_dataset *dataset);
+void data_mapping_free(data_mapping *map);
+
+/* Local. Copies the columns of the mapping from rows as in the file.
+ * from: (rows, columns of the file), to: (rows, n_features), of the stored type */
+void data_select_columns(const ls_dataset *dataset, size_t rows, const void *from, void *to);
+
+/* Local, on rank 0. Replaces a class number, or a label, of a row by that of the model. */
+ls_status data_translate(const ls_dataset *dataset, size_t row, double *value);
 
 /* Local. Elements first .. first + n - 1 of an array of a stored type, as double; and a single one. */
 void data_elements(const void *array, ls_dtype dtype, size_t first, size_t n, double *out);

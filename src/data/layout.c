@@ -123,3 +123,11 @@ void data_layout_convert(const ls_dataset *d, size_t rows, void *x, void *row) {
     move_channels(d->n_channels, d->n_features / d->n_channels, size, row, at);
   }
 }
+
+ls_shape ls_dataset_shape(const ls_dataset *dataset) {
+  const ls_array *const x = &dataset->x_array;
+  if (x->n_dims < 2 || x->n_dims - 1 > LS_SHAPE_MAX) return ls_shape_of(dataset->n_features);
+  ls_shape shape = {.n_dims = x->n_dims - 1};
+  for (size_t i = 0; i < shape.n_dims; i++) shape.dims[i] = x->dims[i + 1];
+  return shape;
+}

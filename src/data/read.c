@@ -51,6 +51,7 @@ static bool all_fit(const void *v, ls_dtype dtype, size_t n) {
 static ls_status check_inputs(const ls_store *store, const char *path, const ls_dataset *d,
                               const void *block, uint64_t first, size_t rows) {
   const size_t n = rows * d->n_features;
+  const size_t *const columns = d->source->map.columns;
   const ls_dtype dtype = d->x_array.dtype;
   if ((dtype != LS_F32 && dtype != LS_F64) || all_fit(block, dtype, n)) return LS_OK;
   for (size_t i = 0; i < n; i++) {
@@ -59,7 +60,7 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
       return ls_fail(LS_ERR_DATA,
                      "%s:%s: row %llu, feature %zu is %g; must be finite and within the range of float32",
                      ls_store_path(store), path, (unsigned long long)(first + i / d->n_features),
-                     i % d->n_features, v);
+                     columns ? columns[i % d->n_features] : i % d->n_features, v);
   }
   return LS_OK;
 }
@@ -67,19 +68,25 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
 ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, void *x) {
   const ls_store *const store = d->source->store;
   const char *const path = d->source->names.x;
-  const size_t row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype);
-  const size_t at_once = ls_size_max(BLOCK_BYTES / row_bytes, 1);
+  const bool selects = d->source->map.columns != NULL;
+  const size_t size = ls_dtype_size(d->x_array.dtype);
+  const size_t row_bytes = d->n_features * size;
+  size_t n_stored = 0;
+  ls_array_row_size(&d->stored, &n_stored);
+  const size_t at_once = ls_size_max(BLOCK_BYTES / (n_stored * size), 1);
+  const size_t work_bytes = n_stored * size * (selects ? at_once : 1); /* rows of the file, or one */
   ls_status status = LS_OK;
-  void *const row = ls_calloc(1, row_bytes);
-  if (!row) return ls_fail_memory("a sample", row_bytes);
+  void *const work = ls_calloc(1, work_bytes);
+  if (!work) return ls_fail_memory("samples", work_bytes);
   for (uint64_t done = 0; status == LS_OK && done < rows; done += at_once) {
     const size_t count = ls_size_min(at_once, rows - done);
     unsigned char *const block = (unsigned char *)x + done * row_bytes;
-    status = ls_store_read_rows(store, path, first + done, count, block);
+    status = ls_store_read_rows(store, path, first + done, count, selects ? work : block);
+    if (status == LS_OK && selects) data_select_columns(d, count, work, block);
     if (status == LS_OK) status = check_inputs(store, path, d, block, first + done, count);
-    if (status == LS_OK) data_layout_convert(d, count, block, row);
+    if (status == LS_OK) data_layout_convert(d, count, block, work);
   }
-  free(row);
+  free(work);
   return status;
 }
 
@@ -191,6 +198,30 @@ static ls_status read_weights(stored *w, size_t n, float *weights) {
                  ls_store_path(w->store), w->path);
 }
 
+/* Reads the class of a row as the model numbers it. */
+static ls_status read_model_class(const ls_dataset *d, const stored *y, size_t row, int32_t *class) {
+  const data_mapping *const map = &d->source->map;
+  LS_TRY(read_class(y, row, map->values ? map->n_classes : d->n_outputs, class));
+  double number = *class;
+  LS_TRY(data_translate(d, row, &number));
+  *class = (int32_t)number;
+  return LS_OK;
+}
+
+/* Reads element i of y into the column of the model. Ignores columns that the model does not have. */
+static ls_status read_model_value(const ls_dataset *d, const stored *y, size_t i, float *values) {
+  const data_mapping *const map = &d->source->map;
+  const bool has_columns = map->values && y->cols > 1;
+  const double column = has_columns ? map->values[i % y->cols] : 0.0;
+  if (isnan(column)) return LS_OK;
+  float *const at = has_columns ? values + i / y->cols * d->n_outputs + (size_t)column : values + i;
+  LS_TRY(read_value(y, i, d->target == LS_TARGET_LABELS, at));
+  double number = (double)*at;
+  if (y->cols == 1) LS_TRY(data_translate(d, i, &number));
+  *at = (float)number;
+  return LS_OK;
+}
+
 ls_status data_read_targets(const ls_dataset *d, void *targets, float *weights) {
   const data_source *const source = d->source;
   stored y = {.store = source->store, .path = source->names.y};
@@ -198,10 +229,10 @@ ls_status data_read_targets(const ls_dataset *d, void *targets, float *weights) 
   ls_status status = read_whole(&y);
   if (d->target == LS_TARGET_CLASSES)
     for (size_t i = 0; status == LS_OK && i < d->n_samples; i++)
-      status = read_class(&y, i, d->n_outputs, (int32_t *)targets + i);
+      status = read_model_class(d, &y, i, (int32_t *)targets + i);
   else
     for (size_t i = 0; status == LS_OK && i < d->n_samples * y.cols; i++)
-      status = read_value(&y, i, d->target == LS_TARGET_LABELS, (float *)targets + i);
+      status = read_model_value(d, &y, i, targets);
   if (status == LS_OK && d->has_weights) status = read_weights(&w, d->n_samples, weights);
   free(y.data);
   free(w.data);

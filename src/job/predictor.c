@@ -13,6 +13,14 @@ void ls_predictor_destroy(ls_predictor **predictor) {
   *predictor = NULL;
 }
 
+ls_facts ls_facts_of_model(const ls_modelfile *saved) {
+  return (ls_facts){.owner = ls_store_path(saved->store),
+                    .shape = saved->input,
+                    .features = {(const char *const *)saved->features, saved->n_features},
+                    .classes = {(const char *const *)saved->classes, saved->n_classes},
+                    .x = saved->x};
+}
+
 /* Local. Builds the model of a saved config; its weights are still to be read. */
 static ls_status build_model(ls_predictor *p, const char *path, const char *text, const ls_shape *input) {
   LS_TRY(ls_job_create_saved(text, path, &p->job));

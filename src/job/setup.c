@@ -67,6 +67,17 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
                              setup->normalizer);
 }
 
+/* Local, on rank 0. Warns if validation or test data are unlike the training data. */
+static ls_status compare_data(const ls_setup *setup) {
+  const ls_split *const splits[] = {&setup->validation, &setup->test};
+  static const char *const owners[] = {"data.validation", "data.test"};
+  const ls_normalize kind = (ls_normalize)setup->job->data.normalize;
+  for (size_t i = 0; i < 2; i++)
+    if (splits[i]->dataset && !splits[i]->is_shared)
+      LS_TRY(ls_facts_compare(&setup->facts, kind, setup->normalizer, &splits[i]->view, owners[i]));
+  return LS_OK;
+}
+
 /* Collective. Sets the number of BLAS threads, and warns if there are too few cores for them. */
 static void set_threads(ls_comm *comm, ls_setup *setup) {
   const uint64_t requested = setup->job->train.reproducible ? 1 : setup->job->sync.threads;
@@ -100,6 +111,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   if (status == LS_OK) status = check_weights(comm, &(*out)->train, (*out)->class_weights, "data.train");
   if (status == LS_OK) status = check_weights(comm, &(*out)->validation, NULL, "data.validation");
   if (status == LS_OK) status = build(comm, *out);
+  if (status == LS_OK) status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? compare_data(*out) : LS_OK);
   if (status != LS_OK) ls_setup_destroy(comm, out);
   return status;
 }

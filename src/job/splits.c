@@ -1,15 +1,15 @@
 /* The datasets of a job: training, validation, test. */
 #include "internal.h"
 
-/* Opens the dataset of a split. n_features: that a sample must have; 0: any number. */
+/* Opens the dataset of a split. model: on rank 0 the facts that it must have; NULL: any */
 static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, const char *role,
-                            size_t n_features, ls_split *split) {
+                            const ls_facts *model, ls_split *split) {
   const ls_dataset_request request = {.spec = spec,
                                       .role = role,
                                       .x = job->data.x,
                                       .y = job->data.y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
-                                      .n_features = n_features,
+                                      .model = model,
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape};
   return ls_dataset_open(comm, &request, &split->dataset);
@@ -41,16 +41,12 @@ static void warn_if_same(const ls_setup *setup, const ls_split *split, const cha
            key);
 }
 
-/* Collective. The validation data: a dataset of its own, or split off the training data. */
-static ls_status open_validation(ls_comm *comm, ls_setup *setup) {
+/* Splits the validation data off the training data. */
+static ls_status split_validation(ls_setup *setup) {
   const ls_job *const job = setup->job;
   const ls_data_config *const data = &job->data;
   ls_split *const train = &setup->train;
   ls_split *const validation = &setup->validation;
-  if (data->validation) {
-    LS_TRY(open_split(comm, job, data->validation, "validation", train->dataset->n_features, validation));
-    return read_split(comm, job, validation);
-  }
   if (data->validation_fraction <= 0.0) return LS_OK;
   validation->dataset = train->dataset;
   validation->is_shared = true;
@@ -67,12 +63,17 @@ static ls_status open_validation(ls_comm *comm, ls_setup *setup) {
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   ls_split *const train = &setup->train;
-  LS_TRY(open_split(comm, job, job->data.train, "train", 0, train));
+  LS_TRY(open_split(comm, job, job->data.train, "train", NULL, train));
   LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
   LS_TRY(read_split(comm, job, train));
-  LS_TRY(open_validation(comm, setup));
+  LS_TRY(split_validation(setup));
+  if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(&train->view, "data.train");
+  if (job->data.validation) {
+    LS_TRY(open_split(comm, job, job->data.validation, "validation", &setup->facts, &setup->validation));
+    LS_TRY(read_split(comm, job, &setup->validation));
+  }
   if (job->data.test) {
-    LS_TRY(open_split(comm, job, job->data.test, "test", train->dataset->n_features, &setup->test));
+    LS_TRY(open_split(comm, job, job->data.test, "test", &setup->facts, &setup->test));
     LS_TRY(read_split(comm, job, &setup->test));
   }
   warn_if_same(setup, &setup->validation, "validation");

@@ -31,6 +31,16 @@ static ls_status read_inputs(ls_modelfile *file) {
   return file->version == 1 ? LS_OK : read_input_shape(file);
 }
 
+static ls_status read_values_of_x(ls_modelfile *file) {
+  ls_values *const x = &file->x;
+  LS_TRY(ls_store_read_text(file->store, "/", "x_type", &file->x_type));
+  LS_TRY(ls_store_read_double(file->store, "/", "x_low", &x->low));
+  LS_TRY(ls_store_read_double(file->store, "/", "x_high", &x->high));
+  LS_TRY(ls_store_read_double(file->store, "/", "x_magnitude", &x->magnitude));
+  x->type = file->x_type;
+  return LS_OK;
+}
+
 static ls_status read_root(ls_modelfile *file) {
   const ls_store *const store = file->store;
   LS_TRY(ls_store_read_u64(store, "/", "format_version", &file->version));
@@ -44,6 +54,7 @@ static ls_status read_root(ls_modelfile *file) {
   if (ls_store_has_attribute(store, "/", "comm_mode"))
     LS_TRY(ls_store_read_text(store, "/", "comm_mode", &file->comm_mode));
   if (file->comm_mode) LS_TRY(ls_store_read_u64(store, "/", "comm_ranks", &file->n_ranks));
+  if (ls_store_has_attribute(store, "/", "x_type")) LS_TRY(read_values_of_x(file));
   if (ls_store_has_attribute(store, "/", "classes"))
     LS_TRY(ls_store_read_texts(store, "/", "classes", &file->classes, &file->n_classes));
   if (ls_store_has_attribute(store, "/", "features"))
@@ -80,6 +91,7 @@ void ls_modelfile_close(ls_modelfile **file) {
   free((*file)->comm_mode);
   free((*file)->classes);
   free((*file)->features);
+  free((*file)->x_type);
   free(*file);
   *file = NULL;
 }
@@ -146,6 +158,7 @@ ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *mode
                                         .n_classes = from->n_classes,
                                         .features = (const char *const *)from->features,
                                         .n_features = from->n_features,
+                                        .x = from->x,
                                         .model = &copy,
                                         .normalizer = normalizer};
   if (status == LS_OK) status = ls_modelfile_write(path, &content);

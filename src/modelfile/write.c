@@ -1,7 +1,7 @@
 /* Writing: the layout of the model format, which checkpoints extend.
  *
  *   /                    format_version, lockstep_version, config, input_shape (dims of a sample),
- *                        platform, classes, features
+ *                        platform, classes, features; x_type, x_low, x_high, x_magnitude of the inputs
  *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) for standardised targets */
 #include "internal.h"
@@ -24,11 +24,19 @@ static ls_status write_input_shape(ls_store_writer *writer, const ls_shape *shap
   return ls_store_write_u64s(writer, "/", "input_shape", dims, shape->n_dims);
 }
 
+static ls_status write_values_of_x(ls_store_writer *writer, const ls_values *x) {
+  LS_TRY(ls_store_write_text(writer, "/", "x_type", x->type));
+  LS_TRY(ls_store_write_double(writer, "/", "x_low", x->low));
+  LS_TRY(ls_store_write_double(writer, "/", "x_high", x->high));
+  return ls_store_write_double(writer, "/", "x_magnitude", x->magnitude);
+}
+
 static ls_status write_root(ls_store_writer *writer, const ls_modelfile_content *c) {
   LS_TRY(ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION));
   LS_TRY(ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION));
   LS_TRY(ls_store_write_text(writer, "/", "config", c->config));
   LS_TRY(write_input_shape(writer, &c->model->in));
+  if (c->x.type) LS_TRY(write_values_of_x(writer, &c->x));
   if (c->platform) LS_TRY(ls_store_write_text(writer, "/", "platform", c->platform));
   if (c->classes) LS_TRY(ls_store_write_texts(writer, "/", "classes", c->classes, c->n_classes));
   return c->features ? ls_store_write_texts(writer, "/", "features", c->features, c->n_features) : LS_OK;

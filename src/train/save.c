@@ -24,6 +24,7 @@ static ls_snapshot make_snapshot(const trainer *t, const float *slots) {
                                    .n_classes = data->n_classes,
                                    .features = (const char *const *)data->feature_names,
                                    .n_features = data->n_feature_names,
+                                   .x = setup->facts.x,
                                    .model = setup->job->model,
                                    .normalizer = setup->normalizer},
                        .optim = setup->job->optim,

@@ -473,9 +473,9 @@ static void test_bad_numbers(void **state) {
 static void check_bad_inputs(ls_array array, const void *x, size_t n_features, const char *const *parts) {
   const uint8_t y[4] = {0};
   const piece pieces[] = {{"/x", array, x}, {"/y", ARRAY1(LS_U8, 4), y}};
+  const ls_facts model = {.owner = "the model", .shape = {.n_dims = n_features > 0, .dims = {n_features}}};
   write_file("inputs.h5", pieces, 2);
-  check_rejected("inputs.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .n_features = n_features},
-                 2, parts);
+  check_rejected("inputs.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES, .model = &model}, 2, parts);
 }
 
 static void test_bad_inputs(void **state) {
