@@ -1,4 +1,5 @@
-/* import: converts files of other formats (IDX, CSV, folders of images or recordings) to HDF5 datasets.
+/* import: converts files of other formats (IDX, CSV, NumPy, folders of images or recordings) to HDF5
+ * datasets.
  *
  * A dataset has a group per split (/train, /test, /validation) with x and y. The attribute `classes` of y
  * lists class names if labels were text, `features` of x the column names if the file had a header. All
@@ -16,6 +17,12 @@ typedef struct ls_folder_options {
   bool skip_broken;     /* skip damaged files, with a warning */
 } ls_folder_options;
 
+/* The names of NumPy arrays. NULL: those with names such as x, y, x_train and y_test. Texts are borrowed.
+ */
+typedef struct ls_numpy_options {
+  const char *x, *y;
+} ls_numpy_options;
+
 typedef struct ls_import_options {
   const char *output; /* the HDF5 file to write */
   const char
@@ -26,6 +33,7 @@ typedef struct ls_import_options {
                                  are ignored. NULL: all columns but the label */
   size_t n_columns;
   ls_folder_options folder; /* for folders only */
+  ls_numpy_options numpy;   /* for NumPy arrays only */
 } ls_import_options;
 
 /* Facts about the dataset that was written. */
@@ -35,7 +43,8 @@ typedef struct ls_import_summary {
   uint64_t classes; /* 0: y has real numbers, or is absent */
 } ls_import_summary;
 
-/* Local. Imports one CSV file, IDX files, gzipped or not, or a folder. IDX images and labels are paired by
+/* Local. Imports one CSV file, IDX files, gzipped or not, NumPy arrays (one .npz file, or
+ * .npy files), or a folder. IDX images and labels are paired by
  * header and name: `t10k*` and `test*` belong to /test, all others to /train. LS_ERR_DATA: the message
  * names the file, the line on which the row begins, the column, and the text of the cell. LS_ERR_CONFIG: an
  * option that does not apply to the sources (test fraction or label for IDX), or an output that is also a

@@ -45,6 +45,7 @@ static ls_status import(const arguments *a) {
   ls_import_summary summary = {0};
   LS_TRY(app_read_output(a, NULL, &options.output));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
+  options.numpy = (ls_numpy_options){.x = app_option(a, "x"), .y = app_option(a, "y")};
   LS_TRY(read_folder_options(a, &options.folder));
   LS_TRY(ls_import(a->positional, a->n_positional, &options, &summary));
   const char *separator = ":";
@@ -65,16 +66,19 @@ static ls_status run(ls_comm *comm, const arguments *a) {
 const command app_import = {
     .name = "import",
     .operands = "SOURCE...",
-    .help = "convert IDX or CSV files, or a folder of images or recordings, to an HDF5 dataset",
+    .help = "convert IDX, CSV or NumPy files, or a folder of images or recordings, to an HDF5 dataset",
     .details =
         "Sources are IDX files, gzipped or not, in any order, or one CSV file, with or without a header.\n"
         "IDX images and labels are paired by name: t10k* and test* become /test, all others /train.\n"
         "Text labels of a CSV file become class names.\n"
+        "NumPy arrays (.npz, or .npy files) are paired by name: x, y, x_train, y_test, test_images ...\n"
         "A folder contains PNG, JPEG or WAV files: CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE.",
     .options = {{"output", 'o', "OUT.h5", "dataset to write"},
                 {"label", 0, "COLUMN", "CSV: label column, by name or number from 1 (default: the last)"},
                 {"test-fraction", 0, "F",
-                 "CSV and folders: fraction of the samples, chosen at random, that goes to /test"},
+                 "CSV, NumPy and folders: fraction of the samples, chosen at random, that goes to /test"},
+                {"x", 0, "NAME", "NumPy: array of the samples"},
+                {"y", 0, "NAME", "NumPy: array of the targets"},
                 {"size", 0, "HxW", "images: height and width to resample to, by linear interpolation"},
                 {"channels", 0, "N", "images: 1 (grey) or 3 (RGB); recordings: 1 (mean of the channels)"},
                 {"length", 0, "N", "recordings: frames; the end is cut or padded with zeros"},

@@ -229,15 +229,16 @@ static size_t class_of(const folder *f, const folder_file *file) {
 /* Every class needs files to learn from. */
 static ls_status check_classes(const folder *f) {
   bool *const found = ls_calloc(f->n_classes, sizeof *found);
-  ls_status status = found ? LS_OK : ls_fail_memory("the classes", f->n_classes);
-  for (size_t i = 0; status == LS_OK && i < f->n; i++)
+  const folder_file *lonely = NULL; /* a file whose class has none in train */
+  if (!found) return ls_fail_memory("the classes", f->n_classes);
+  for (size_t i = 0; i < f->n; i++)
     if (f->files[i].split == SPLIT_TRAIN) found[f->files[i].class] = true;
-  for (size_t i = 0; status == LS_OK && f->has[SPLIT_TRAIN] && i < f->n; i++)
-    if (!found[f->files[i].class])
-      status = ls_fail(LS_ERR_DATA, "%s: class %s has no file in %s/train; add some, or remove the folder",
-                       f->files[i].path, f->classes[f->files[i].class], f->path);
+  for (size_t i = 0; i < f->n; i++)
+    if (!found[f->files[i].class]) lonely = &f->files[i];
   free(found);
-  return status;
+  if (!lonely || !f->has[SPLIT_TRAIN]) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: class %s has no file in %s/train; add some, or remove the folder",
+                 lonely->path, f->classes[lonely->class], f->path);
 }
 
 static ls_status set_classes(folder *f) {

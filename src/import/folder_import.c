@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -152,16 +151,13 @@ static ls_status choose_shape(work *w) {
 
 /* Moves a random part of the files to /test. */
 static ls_status choose_test(folder *f, const ls_import_options *options) {
-  const uint64_t n_test = (uint64_t)llround(options->test_fraction * (double)f->n);
+  uint64_t n_test = 0;
+  ls_permutation order;
   if (options->test_fraction == 0.0) return LS_OK;
   if (f->has[SPLIT_TEST])
     return ls_fail(LS_ERR_CONFIG, "--test-fraction %g: %s already has a folder of test samples",
                    options->test_fraction, f->path);
-  if (n_test == 0 || n_test == f->n)
-    return ls_fail(LS_ERR_DATA, "%s: a test fraction of %g selects %s of the %zu files; choose a %s one",
-                   f->path, options->test_fraction, n_test ? "all" : "none", f->n,
-                   n_test ? "smaller" : "larger");
-  const ls_permutation order = ls_permutation_make(ls_rng_make(options->seed, LS_RNG_IMPORT, 0, 0), f->n);
+  LS_TRY(import_choose_test(f->path, f->n, options, &n_test, &order));
   for (size_t i = 0; i < f->n; i++)
     if (f->files[i].split == SPLIT_TRAIN && ls_permutation_at(&order, i) < n_test)
       f->files[i].split = SPLIT_TEST;

@@ -2,8 +2,8 @@
 #include "internal.h"
 
 /* The first format that fits is used; the last one accepts every file. */
-static const import_format *const formats[] = {&import_folder_format, &import_idx_format,
-                                               &import_csv_format};
+static const import_format *const formats[] = {&import_folder_format, &import_numpy_format,
+                                               &import_idx_format, &import_csv_format};
 
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
@@ -28,6 +28,13 @@ static ls_status find_format(const char *const *sources, size_t n_sources, const
     LS_TRY(formats[i]->recognize(sources, n_sources, &found));
   }
   return LS_OK;
+}
+
+/* Options that only NumPy arrays have. */
+static ls_status check_numpy_options(const char *path, const ls_numpy_options *o) {
+  if (!o->x && !o->y) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "%s: only allowed for NumPy arrays (.npy, .npz), not for %s",
+                 o->x ? "--x" : "--y", path);
 }
 
 /* Options that only a folder has. */
@@ -61,6 +68,7 @@ ls_status ls_import(const char *const *sources, size_t n_sources, const ls_impor
   *summary = (ls_import_summary){0};
   ls_status status = check_options(sources, n_sources, options);
   if (status == LS_OK) status = find_format(sources, n_sources, &format);
+  if (status == LS_OK && !format->is_numpy) status = check_numpy_options(sources[0], &options->numpy);
   if (status == LS_OK && !format->is_folder) status = check_folder_options(sources[0], &options->folder);
   if (status == LS_OK) status = format->convert(sources, n_sources, options, &out);
   if (status == LS_OK) status = import_output_finish(&out);

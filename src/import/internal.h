@@ -60,12 +60,19 @@ typedef struct import_format {
   /* Writes the sources to `out`. LS_ERR_DATA; LS_ERR_CONFIG if options do not apply to the format. */
   ls_status (*convert)(const char *const *sources, size_t n_sources, const ls_import_options *options,
                        output *out);
-  bool is_folder; /* the options of folders apply */
+  bool is_folder, is_numpy; /* their options apply */
 } import_format;
 
-extern const import_format import_folder_format, import_idx_format, import_csv_format;
+extern const import_format import_folder_format, import_numpy_format, import_idx_format, import_csv_format;
+
+/* Chooses round(fraction * n) of n samples for /test: those that *order maps below *n_test. LS_ERR_DATA if
+ * these are none, unless the fraction is 0, or all. */
+ls_status import_choose_test(const char *path, uint64_t n, const ls_import_options *options,
+                             uint64_t *n_test, ls_permutation *order);
 
 /* ------------------------------------------------------------- a file as a stream */
+
+#define IMPORT_DEFLATE_RATIO 1100 /* above the largest ratio of deflate, 1032 : 1 */
 
 /* A regular file, gzipped or not. */
 typedef struct source {

@@ -8,16 +8,16 @@
 
 const char *const import_split_names[N_SPLITS] = {"/train", "/test", "/validation"};
 
-static bool row_bytes(const ls_array *array, size_t *bytes) {
-  return ls_array_row_size(array, bytes) && ls_size_mul(*bytes, ls_dtype_size(array->dtype), bytes) &&
-         *bytes <= ROW_MOST;
+static ls_status row_bytes(const ls_array *array, const char *name, size_t *bytes) {
+  char text[128];
+  if (ls_array_row_size(array, bytes) && ls_size_mul(*bytes, ls_dtype_size(array->dtype), bytes) &&
+      *bytes <= ROW_MOST)
+    return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: %s: a sample is too large; must be at most %zu MiB", name,
+                 ls_array_describe(array, text, sizeof text), ROW_MOST >> 20);
 }
 
 static ls_status allocate(split *s) {
-  char text[128];
-  if (!row_bytes(&s->x, &s->x_size))
-    return ls_fail(LS_ERR_DATA, "x: %s: a sample is too large; must be at most %zu MiB",
-                   ls_array_describe(&s->x, text, sizeof text), ROW_MOST >> 20);
   s->capacity = ls_size_max(1, BLOCK / ls_size_max(1, s->x_size));
   s->x_rows = ls_calloc(s->capacity, s->x_size);
   s->y_rows = ls_calloc(s->capacity, s->y_size);
@@ -33,8 +33,9 @@ ls_status import_split_begin(output *out, size_t which, const ls_array *x, const
                .x_path = x_paths[which],
                .y_path = y_paths[which],
                .x = *x,
-               .has_y = y != NULL,
-               .y_size = y ? ls_dtype_size(y->dtype) : 0};
+               .has_y = y != NULL};
+  LS_TRY(row_bytes(x, "x", &s->x_size));
+  if (y) LS_TRY(row_bytes(y, "y", &s->y_size));
   LS_TRY(allocate(s));
   LS_TRY(ls_store_begin_array(s->writer, s->x_path, x));
   return y ? ls_store_begin_array(s->writer, s->y_path, y) : LS_OK;

@@ -7,9 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GZIP_BUFFER   (256U << 10)
-#define READ_MOST     (1U << 30) /* gzread returns an int */
-#define DEFLATE_RATIO 1100       /* above the largest ratio of deflate, 1032 : 1 */
+#define GZIP_BUFFER (256U << 10)
+#define READ_MOST   (1U << 30) /* gzread returns an int */
 
 /* Only a regular file can be read twice, never blocks, and has a size that bounds the sizes in headers. */
 static ls_status check_regular(const char *path, int fd, uint64_t *bytes) {
@@ -72,7 +71,7 @@ ls_status import_source_rewind(source *in) {
 uint64_t import_source_limit(source *in) {
   size_t limit = SIZE_MAX;
   if (gzdirect(in->gz)) return in->bytes;
-  (void)ls_size_mul(in->bytes, DEFLATE_RATIO, &limit);
+  (void)ls_size_mul(in->bytes, IMPORT_DEFLATE_RATIO, &limit);
   return limit;
 }
 
