@@ -95,7 +95,8 @@ typedef struct ls_dataset_request {
 typedef struct ls_row {
   const void *x;               /* (n_features) of the dataset's x_array.dtype, channels last */
   const int32_t *class_number; /* LS_TARGET_CLASSES; otherwise NULL */
-  const float *values;         /* (n_outputs): LS_TARGET_LABELS or LS_TARGET_VALUES; otherwise NULL */
+  const void *values;          /* (n_outputs) of the dataset's value_type: LS_TARGET_LABELS or
+                                  LS_TARGET_VALUES; otherwise NULL */
   float weight;                /* 1 if the dataset has no weights */
 } ls_row;
 
@@ -119,6 +120,8 @@ typedef struct ls_dataset {
   size_t
       n_channels; /* dims[1] of x in the file, if they precede the other dims; 0: x is stored as provided */
   ls_target_kind target;
+  ls_dtype value_type; /* of y in memory unless it has classes: LS_F64 for values that float32 may round,
+                          otherwise LS_F32 */
   bool has_weights;
   bool is_matched;                   /* rank 0: with a model */
   ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks */
@@ -153,6 +156,12 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
 void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows);
 
 /* ---------------------------------------------------------------------- views */
+
+/* Local. Numeric target k of a row. */
+static inline double ls_row_value(const ls_dataset *dataset, const ls_row *row, size_t k) {
+  return dataset->value_type == LS_F64 ? ((const double *)row->values)[k]
+                                       : (double)((const float *)row->values)[k];
+}
 
 /* A subset of a dataset: sample i of the view is sample ls_view_sample(view, i) of the dataset. */
 typedef struct ls_view {

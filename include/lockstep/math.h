@@ -89,9 +89,10 @@ ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs)
 /* Copies offsets and factors, (n_features) each. */
 void ls_normalizer_set(ls_normalizer *normalizer, const double *offset, const double *factor);
 
-/* From y' back to y, in place: y = y' / factor + offset. Changes nothing without a normaliser of the
- * targets.  y: (rows, n_outputs) */
-void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y);
+/* From y' back to y = y' / factor + offset, in double, since an offset may be large. The normaliser must
+ * have one of the targets.  from, y: (rows, n_outputs) */
+void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, const float *from,
+                                   double *y);
 
 /* ------------------------------------------------------------------ BLAS */
 

@@ -19,6 +19,7 @@ typedef struct work {
   bool is_binary;     /* one sigmoid output, for two classes */
   bool is_multilabel; /* several sigmoid outputs, each a label of its own */
   float *chunk;       /* (chunk_rows, n_out), owned: predictions of all ranks */
+  double *restored;   /* the same in the units of y, owned by rank 0; NULL: targets were not standardised */
   size_t chunk_rows;
   /* Rank 0. One of the two outputs; csv.stream is NULL for HDF5. */
   ls_store_writer *writer;
@@ -85,7 +86,7 @@ static size_t class_of(const work *w, const float *row) {
 static ls_status begin_hdf5(work *w) {
   const ls_modelfile *const saved = w->predictor->saved;
   const uint64_t n = w->dataset->n_samples;
-  const ls_array values = {.dtype = LS_F32, .n_dims = 2, .dims = {n, w->n_out}};
+  const ls_array values = {.dtype = w->restored ? LS_F64 : LS_F32, .n_dims = 2, .dims = {n, w->n_out}};
   const ls_array classes = {.dtype = LS_I32, .n_dims = w->is_multilabel ? 2 : 1, .dims = {n, w->n_out}};
   LS_TRY(ls_store_create(w->output, false, &w->writer));
   LS_TRY(ls_store_begin_array(w->writer, w->is_regression ? "/y" : "/probability", &values));
@@ -98,6 +99,7 @@ static ls_status begin_hdf5(work *w) {
 
 static ls_status append_hdf5(work *w, size_t rows) {
   const size_t columns = w->is_multilabel ? w->n_out : 1;
+  if (w->restored) return ls_store_append(w->writer, "/y", rows, w->restored);
   if (w->is_regression) return ls_store_append(w->writer, "/y", rows, w->chunk);
   LS_TRY(ls_store_append(w->writer, "/probability", rows, w->chunk));
   int32_t *const classes = ls_calloc(rows * columns, sizeof *classes);
@@ -160,8 +162,17 @@ static void print_row(const work *w, const float *row) {
   putc('\n', csv);
 }
 
+static void print_restored(const work *w, const double *row) {
+  for (size_t k = 0; k < w->n_out; k++) fprintf(w->csv.stream, "%s%.15g", k ? "," : "", row[k]);
+  putc('\n', w->csv.stream);
+}
+
 static ls_status append_csv(work *w, size_t rows) {
-  for (size_t i = 0; i < rows; i++) print_row(w, w->chunk + i * w->n_out);
+  for (size_t i = 0; i < rows; i++)
+    if (w->restored)
+      print_restored(w, w->restored + i * w->n_out);
+    else
+      print_row(w, w->chunk + i * w->n_out);
   return ferror(w->csv.stream) ? ls_fail(LS_ERR_OUTPUT, "%s: %s", w->output, strerror(errno)) : LS_OK;
 }
 
@@ -179,7 +190,6 @@ static void predict_shard(work *w, uint64_t first, size_t rows) {
   ls_model_forward(model, &pass, w->batch->x);
   float *const own = w->chunk + shard.first * w->n_out;
   memcpy(own, ls_model_predict(model, shard.rows), shard.rows * w->n_out * sizeof *own);
-  ls_normalizer_restore_targets(w->predictor->normalizer, shard.rows, own);
 }
 
 /* Collective. Predicts in chunks, so that memory does not grow with the data. */
@@ -189,6 +199,7 @@ static ls_status predict_all(work *w) {
     const size_t rows = ls_size_min(w->chunk_rows, w->dataset->n_samples - first);
     predict_shard(w, first, rows);
     ls_comm_sum_f32(w->comm, w->chunk, rows * w->n_out); /* one rank has each number, the others 0 */
+    if (w->restored) ls_normalizer_restore_targets(w->predictor->normalizer, rows, w->chunk, w->restored);
     if (app_is_root(w->comm)) status = w->csv.stream ? append_csv(w, rows) : append_hdf5(w, rows);
     LS_TRY(ls_comm_agree(w->comm, status));
   }
@@ -207,6 +218,11 @@ static ls_status prepare(work *w) {
   if (!w->chunk) return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->chunk);
   LS_TRY(ls_batch_create(w->dataset, LS_EVALUATE_ROWS, &w->batch));
   if (!app_is_root(w->comm)) return LS_OK;
+  if (w->predictor->normalizer->targets) {
+    w->restored = ls_calloc(w->chunk_rows * w->n_out, sizeof *w->restored);
+    if (!w->restored)
+      return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->restored);
+  }
   return app_ends_with(w->output, (const char *const[]){".csv", NULL}) ? begin_csv(w) : begin_hdf5(w);
 }
 
@@ -228,6 +244,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
            (unsigned long long)w.dataset->n_samples);
   ls_store_discard(&w.writer);
   free(w.chunk);
+  free(w.restored);
   ls_batch_destroy(&w.batch);
   ls_dataset_close(comm, &w.dataset);
   ls_predictor_destroy(&w.predictor);

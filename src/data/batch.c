@@ -112,13 +112,13 @@ static void augment_input(const gathering *g, uint64_t sample, const ls_row *row
 /* Numeric target k of a row, standardised if the normaliser covers targets. */
 static float value_of(const gathering *g, const ls_row *row, size_t k) {
   const ls_normalizer *const targets = g->normalizer->targets;
-  const float y = row->values[k];
-  return targets ? (float)(((double)y - targets->offset[k]) * targets->factor[k]) : y;
+  const double y = ls_row_value(g->dataset, row, k);
+  return (float)(targets ? (y - targets->offset[k]) * targets->factor[k] : y);
 }
 
 static float weight_of(const gathering *g, const ls_row *row) {
   const double *const factors = g->recipe->class_weights;
-  return factors ? (float)((double)row->weight * factors[data_class_of(row)]) : row->weight;
+  return factors ? (float)((double)row->weight * factors[data_class_of(g->dataset, row)]) : row->weight;
 }
 
 /* Targets and weight of row i of the batch. */

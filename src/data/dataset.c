@@ -81,6 +81,11 @@ static ls_status reject_length(const data_source *s, const ls_array *y, const ls
                 s->names.x, ls_array_describe(x, shape, sizeof shape), s->names.x);
 }
 
+/* Whether float32 holds every number of a type exactly. */
+static bool is_exact_in_float(ls_dtype dtype) {
+  return dtype == LS_F32 || ls_dtype_size(dtype) <= 2;
+}
+
 /* n: the outputs of the model; 0: any number. */
 static ls_status describe_targets(const data_source *s, size_t n, ls_dataset *d) {
   const char *const path = s->names.y;
@@ -107,6 +112,7 @@ static ls_status describe_targets(const data_source *s, size_t n, ls_dataset *d)
     return reject(s, path, 'y', &y, ", which lacks columns; must have those of the model: %s",
                   s->map.known);
   d->n_outputs = n ? n : cols;
+  d->value_type = d->target == LS_TARGET_VALUES && !is_exact_in_float(y.dtype) ? LS_F64 : LS_F32;
   return s->names.w ? describe_weights(s, d) : LS_OK;
 }
 
@@ -176,6 +182,7 @@ ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
   ls_status status = ls_comm_agree(comm, is_root ? describe_rest(d->source, n_outputs, d) : LS_OK);
   if (status == LS_OK) {
     ls_comm_broadcast(comm, &d->n_outputs, sizeof d->n_outputs);
+    ls_comm_broadcast(comm, &d->value_type, sizeof d->value_type);
     ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
     status = data_resident_create(comm, d);
   }

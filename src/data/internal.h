@@ -60,7 +60,7 @@ void data_elements(const void *array, ls_dtype dtype, size_t first, size_t n, do
 double data_element(const void *array, ls_dtype dtype, size_t i);
 
 /* Local, on rank 0. Reads and checks y, and w if the dataset has weights.
- * y: (n_samples) int32 for classes, otherwise (n_samples, n_outputs) float32; w: (n_samples) */
+ * y: (n_samples) int32 for classes, otherwise (n_samples, n_outputs) of d->value_type; w: (n_samples) */
 ls_status data_read_targets(const ls_dataset *dataset, void *y, float *w);
 
 /* Local. Reads rows first .. first + rows - 1 of x, channels last; checks that real numbers are finite and
@@ -120,6 +120,6 @@ data_mixture data_mixup_draw(double alpha, const ls_view *view, uint64_t seed, u
                              uint64_t sample);
 
 /* Local. The class of a sample: its class number or, for a single label, whether it exceeds 0.5. */
-size_t data_class_of(const ls_row *row);
+size_t data_class_of(const ls_dataset *dataset, const ls_row *row);
 
 #endif

@@ -14,9 +14,17 @@ typedef struct columns {
   uint64_t n_members;
   bool is_target; /* y rather than x */
   size_t first, n;
-  double *a, *b; /* (n) each: sums or extremes */
-  double *row;   /* (n): of the current sample */
+  double *least, *most; /* (n) each: extremes */
+  double *mean, *rest,
+      *squares; /* (n) each: sums of values, of deviations from the mean, of their squares */
+  double *row;  /* (n): of the current sample */
 } columns;
+
+#define N_ARRAYS 6
+
+static ls_dtype type_of(const ls_dataset *d, bool is_target) {
+  return !is_target ? d->x_array.dtype : d->value_type == LS_F64 ? LS_F64 : LS_F32;
+}
 
 /* Collects the next members of the view, at most DATA_FETCH_ROWS; moves *next behind them. */
 static size_t next_members(const columns *c, uint64_t *next, uint64_t samples[DATA_FETCH_ROWS]) {
@@ -28,7 +36,7 @@ static size_t next_members(const columns *c, uint64_t *next, uint64_t samples[DA
 
 /* Calls `visit` for each sample of the view, in the order of the file. */
 static void visit_rows(columns *c, void (*visit)(columns *)) {
-  const ls_dtype dtype = c->is_target ? LS_F32 : c->dataset->x_array.dtype;
+  const ls_dtype dtype = type_of(c->dataset, c->is_target);
   uint64_t samples[DATA_FETCH_ROWS];
   ls_row rows[DATA_FETCH_ROWS];
   uint64_t next = 0;
@@ -42,47 +50,60 @@ static void visit_rows(columns *c, void (*visit)(columns *)) {
   }
 }
 
-static void add_values(columns *c) {
-  for (size_t j = 0; j < c->n; j++) c->a[j] += c->row[j];
-}
-
-/* a holds the means. */
-static void add_deviations(columns *c) {
-  for (size_t j = 0; j < c->n; j++) c->b[j] += (c->row[j] - c->a[j]) * (c->row[j] - c->a[j]);
-}
-
 static void update_extremes(columns *c) {
   for (size_t j = 0; j < c->n; j++) {
-    c->a[j] = c->row[j] < c->a[j] ? c->row[j] : c->a[j];
-    c->b[j] = c->row[j] > c->b[j] ? c->row[j] : c->b[j];
+    c->least[j] = c->row[j] < c->least[j] ? c->row[j] : c->least[j];
+    c->most[j] = c->row[j] > c->most[j] ? c->row[j] : c->most[j];
   }
 }
 
-/* offset = mean, factor = 1 / standard deviation (of the population, as in scikit-learn), (n) each. */
+static void add_values(columns *c) {
+  update_extremes(c);
+  for (size_t j = 0; j < c->n; j++) c->mean[j] += c->row[j];
+}
+
+static void add_deviations(columns *c) {
+  for (size_t j = 0; j < c->n; j++) {
+    const double deviation = c->row[j] - c->mean[j];
+    c->rest[j] += deviation;
+    c->squares[j] += deviation * deviation;
+  }
+}
+
+/* The standard deviation that is noise: numbers that were meant to be equal differ by their rounding. */
+static double noise_of(ls_dtype dtype, double mean) {
+  return dtype == LS_F32 || dtype == LS_F64 ? 1e-14 * fabs(mean) : 0.0;
+}
+
+#define NEGLIGIBLE                                                                                         \
+  1e-9 /* error of a mean, relative to the standard deviation: float32 does not resolve it */
+
+/* offset = mean, factor = 1 / standard deviation (of the population, as in scikit-learn), (n) each. The
+ * rounding error of the mean, which grows with n, is the mean of the deviations from it. */
 static void standardize(columns *c, double *offset, double *factor) {
-  const uint64_t n = c->n_members;
+  const double n = (double)c->n_members;
+  const ls_dtype dtype = type_of(c->dataset, c->is_target);
   visit_rows(c, add_values);
-  for (size_t j = 0; j < c->n; j++) c->a[j] /= (double)n;
+  for (size_t j = 0; j < c->n; j++) c->mean[j] /= n;
   visit_rows(c, add_deviations);
   for (size_t j = 0; j < c->n; j++) {
-    const double std = sqrt(c->b[j] / (double)n);
-    /* The deviation of a constant feature is the rounding error of its mean. */
-    const bool has_spread = std > 1e-12 * fabs(c->a[j]) && std > 0.0;
-    offset[j] = c->a[j];
-    factor[j] = has_spread ? 1.0 / std : 1.0;
+    const double raw = sqrt(c->squares[j] / n);
+    const double rest = c->rest[j] / n;
+    const double error = fabs(rest) > NEGLIGIBLE * raw ? rest : 0.0;
+    const double mean = c->mean[j] + error;
+    const double std = error == 0.0 ? raw : sqrt(fmax(raw * raw - error * error, 0.0));
+    const bool is_constant = !(c->least[j] < c->most[j]);
+    offset[j] = is_constant ? c->least[j] + 0.0 : mean; /* turns -0 into 0, as a sum over ranks does */
+    factor[j] = !is_constant && std > noise_of(dtype, mean) ? 1.0 / std : 1.0;
   }
 }
 
 /* Maps each feature to [0, 1] by its minimum and maximum. */
 static void scale(columns *c, double *offset, double *factor) {
-  for (size_t j = 0; j < c->n; j++) {
-    c->a[j] = INFINITY;
-    c->b[j] = -INFINITY;
-  }
   visit_rows(c, update_extremes);
   for (size_t j = 0; j < c->n; j++) {
-    const double spread = c->b[j] - c->a[j];
-    offset[j] = c->a[j] + 0.0; /* turns -0 into 0, as a sum over ranks does */
+    const double spread = c->most[j] - c->least[j];
+    offset[j] = c->least[j] + 0.0;
     factor[j] = spread > 0.0 ? 1.0 / spread : 1.0;
   }
 }
@@ -107,8 +128,8 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
                        bool is_target, ls_normalizer *normalizer) {
   const size_t n = normalizer->n_features;
   const ls_shard mine = ls_shard_of(n, ls_comm_rank(comm), ls_comm_size(comm));
-  const double fixed = fixed_factor(kind, is_target ? LS_F32 : view->dataset->x_array.dtype);
-  const size_t count = 2 * n + 3 * mine.rows;
+  const double fixed = fixed_factor(kind, type_of(view->dataset, is_target));
+  const size_t count = 2 * n + N_ARRAYS * mine.rows;
   const bool is_fixed = fixed > 0.0;
   LS_ASSERT(is_fixed || members);
   double *const offset = ls_calloc(count, sizeof *offset);
@@ -126,9 +147,16 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
                .is_target = is_target,
                .first = mine.first,
                .n = mine.rows,
-               .a = work,
-               .b = work + mine.rows,
-               .row = work + 2 * mine.rows};
+               .mean = work,
+               .rest = work + mine.rows,
+               .squares = work + 2 * mine.rows,
+               .row = work + 3 * mine.rows,
+               .least = work + 4 * mine.rows,
+               .most = work + 5 * mine.rows};
+  for (size_t j = 0; j < mine.rows; j++) {
+    c.least[j] = INFINITY;
+    c.most[j] = -INFINITY;
+  }
   if (is_fixed)
     for (size_t j = mine.first; j < mine.first + mine.rows; j++) factor[j] = fixed;
   else if (kind == LS_NORMALIZE_STANDARDIZE)

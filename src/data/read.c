@@ -168,7 +168,7 @@ static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32
   return LS_OK;
 }
 
-static ls_status read_value(const stored *y, size_t i, bool is_label, float *value) {
+static ls_status read_value(const stored *y, size_t i, bool is_label, double *value) {
   const double v = element(y, i);
   const bool fits = is_label ? v >= 0.0 && v <= 1.0 : fits_float(v);
   if (!fits && is_label && y->cols == 1) return fail_label(y, i, 2);
@@ -177,7 +177,7 @@ static ls_status read_value(const stored *y, size_t i, bool is_label, float *val
                    i / y->cols, i % y->cols, v,
                    is_label ? "must be from 0 to 1 for binary_cross_entropy"
                             : "must be finite and within the range of float32");
-  *value = (float)v;
+  *value = v;
   return LS_OK;
 }
 
@@ -209,16 +209,19 @@ static ls_status read_model_class(const ls_dataset *d, const stored *y, size_t r
 }
 
 /* Reads element i of y into the column of the model. Ignores columns that the model does not have. */
-static ls_status read_model_value(const ls_dataset *d, const stored *y, size_t i, float *values) {
+static ls_status read_model_value(const ls_dataset *d, const stored *y, size_t i, void *values) {
   const data_mapping *const map = &d->source->map;
   const bool has_columns = map->values && y->cols > 1;
   const double column = has_columns ? map->values[i % y->cols] : 0.0;
   if (isnan(column)) return LS_OK;
-  float *const at = has_columns ? values + i / y->cols * d->n_outputs + (size_t)column : values + i;
-  LS_TRY(read_value(y, i, d->target == LS_TARGET_LABELS, at));
-  double number = (double)*at;
+  const size_t at = has_columns ? i / y->cols * d->n_outputs + (size_t)column : i;
+  double number = 0.0;
+  LS_TRY(read_value(y, i, d->target == LS_TARGET_LABELS, &number));
   if (y->cols == 1) LS_TRY(data_translate(d, i, &number));
-  *at = (float)number;
+  if (d->value_type == LS_F64)
+    ((double *)values)[at] = number;
+  else
+    ((float *)values)[at] = (float)number;
   return LS_OK;
 }
 

@@ -10,10 +10,10 @@
 typedef struct resident {
   ls_reader reader; /* first, so that a pointer to it is a pointer to the resident reader */
   size_t row_bytes; /* of x */
-  size_t n_outputs;
+  size_t y_bytes;   /* of a row of y */
   ls_target_kind target;
   ls_shared x; /* (n_samples, n_features) of the stored type */
-  ls_shared y; /* classes: (n_samples) int32; otherwise (n_samples, n_outputs) float32 */
+  ls_shared y; /* classes: (n_samples) int32; otherwise (n_samples, n_outputs) of the value type */
   ls_shared w; /* (n_samples) float32 */
 } resident;
 
@@ -21,13 +21,13 @@ static void fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls
   const resident *const r = (const resident *)(const void *)reader;
   const unsigned char *const x = r->x.data;
   const int32_t *const classes = r->target == LS_TARGET_CLASSES ? r->y.data : NULL;
-  const float *const values = r->target == LS_TARGET_CLASSES ? NULL : r->y.data;
+  const unsigned char *const values = r->target == LS_TARGET_CLASSES ? NULL : r->y.data;
   const float *const w = r->w.data;
   for (size_t i = 0; i < n; i++) {
     const uint64_t sample = samples[i];
     rows[i] = (ls_row){.x = x + sample * r->row_bytes,
                        .class_number = classes ? classes + sample : NULL,
-                       .values = values ? values + sample * r->n_outputs : NULL,
+                       .values = values ? values + sample * r->y_bytes : NULL,
                        .weight = w ? w[sample] : 1.0F};
   }
 }
@@ -40,14 +40,16 @@ static void destroy_resident(ls_comm *comm, ls_reader *reader) {
   free(r);
 }
 
+static size_t y_row_bytes(const ls_dataset *d) {
+  return d->target == LS_TARGET_CLASSES ? sizeof(int32_t) : d->n_outputs * ls_dtype_size(d->value_type);
+}
+
 /* Collective. Memory for x, y and w. */
 static ls_status allocate(ls_comm *comm, const ls_dataset *d, resident *r) {
   const size_t n = d->n_samples;
   size_t x_bytes = 0;
   size_t y_bytes = 0;
-  const size_t y_cols = d->target == LS_TARGET_CLASSES ? 1 : d->n_outputs;
-  if (!ls_size_mul(n, r->row_bytes, &x_bytes) || !ls_size_mul(n, y_cols, &y_bytes) ||
-      !ls_size_mul(y_bytes, sizeof(float), &y_bytes))
+  if (!ls_size_mul(n, r->row_bytes, &x_bytes) || !ls_size_mul(n, r->y_bytes, &y_bytes))
     return ls_fail(LS_ERR_DATA, "the dataset is larger than the address space of this machine");
   LS_TRY(ls_comm_shared_create(comm, x_bytes, &r->x));
   if (d->target != LS_TARGET_NONE) LS_TRY(ls_comm_shared_create(comm, y_bytes, &r->y));
@@ -112,13 +114,30 @@ static ls_status load(const ls_dataset *d, const resident *r, bool is_root, uint
   return data_read_targets(d, r->y.data, r->w.data);
 }
 
+/* Local. The digest of y. Values of type float64 count as float32, as in checkpoints of earlier versions.
+ */
+static ls_status digest_targets(const ls_dataset *d, const resident *r, ls_digest *digest) {
+  const size_t n = d->value_type == LS_F64 ? r->y.bytes / sizeof(double) : 0;
+  *digest = ls_digest_of(r->y.data, r->y.bytes);
+  if (n == 0) return LS_OK;
+  float *const values = ls_calloc(n, sizeof *values);
+  if (!values) return ls_fail_memory("the fingerprint", n * sizeof *values);
+  for (size_t i = 0; i < n; i++) values[i] = (float)((const double *)r->y.data)[i];
+  *digest = ls_digest_of(values, n * sizeof *values);
+  free(values);
+  return LS_OK;
+}
+
 /* Local. */
-static ls_digest fingerprint_of(const ls_dataset *d, const resident *r) {
+static ls_status set_fingerprint(ls_dataset *d, const resident *r) {
+  ls_digest y = {0};
+  LS_TRY(digest_targets(d, r, &y));
   const ls_digest parts[] = {ls_digest_of(r->x.data, r->x.bytes),
-                             ls_digest_of(r->y.data, r->y.bytes),
+                             y,
                              ls_digest_of(r->w.data, r->w.bytes),
                              {d->n_samples, ((uint64_t)d->x_array.dtype << 56) ^ d->n_features}};
-  return ls_digest_of(parts, sizeof parts);
+  d->fingerprint = ls_digest_of(parts, sizeof parts);
+  return LS_OK;
 }
 
 /* Collective. Reads the file into memory that is already allocated. */
@@ -131,8 +150,7 @@ static ls_status fill(ls_comm *comm, ls_dataset *d, resident *r) {
   ls_comm_shared_broadcast(comm, &r->x);
   ls_comm_shared_broadcast(comm, &r->y);
   ls_comm_shared_broadcast(comm, &r->w);
-  if (is_root) d->fingerprint = fingerprint_of(d, r);
-  ls_comm_barrier(comm); /* with heartbeats: the digest may take long */
+  LS_TRY(ls_comm_agree(comm, is_root ? set_fingerprint(d, r) : LS_OK));
   ls_comm_broadcast(comm, &d->fingerprint, sizeof d->fingerprint);
   return LS_OK;
 }
@@ -146,7 +164,7 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *d) {
   }
   *r = (resident){.reader = {.fetch = fetch, .destroy = destroy_resident},
                   .row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype),
-                  .n_outputs = d->n_outputs,
+                  .y_bytes = y_row_bytes(d),
                   .target = d->target};
   status = allocate(comm, d, r);
   if (status == LS_OK) status = fill(comm, d, r);

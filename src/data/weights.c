@@ -8,8 +8,8 @@ static void check_has_classes(const ls_dataset *d) {
   LS_ASSERT(d->target == LS_TARGET_CLASSES || (d->target == LS_TARGET_LABELS && d->n_outputs == 1));
 }
 
-size_t data_class_of(const ls_row *row) {
-  return row->class_number ? (size_t)*row->class_number : row->values[0] > 0.5F;
+size_t data_class_of(const ls_dataset *dataset, const ls_row *row) {
+  return row->class_number ? (size_t)*row->class_number : ls_row_value(dataset, row, 0) > 0.5;
 }
 
 /* This rank's shard of a view. */
@@ -23,7 +23,7 @@ void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_class
   memset(weights, 0, n_classes * sizeof *weights);
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
-    weights[data_class_of(&row)] += 1.0;
+    weights[data_class_of(view->dataset, &row)] += 1.0;
   }
   ls_comm_sum_f64(comm, weights, n_classes); /* counts are whole numbers, so the sum is exact */
   for (size_t k = 0; k < n_classes; k++)
@@ -36,7 +36,7 @@ double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_we
   if (class_weights) check_has_classes(view->dataset);
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
-    sum += (double)row.weight * (class_weights ? class_weights[data_class_of(&row)] : 1.0);
+    sum += (double)row.weight * (class_weights ? class_weights[data_class_of(view->dataset, &row)] : 1.0);
   }
   ls_comm_sum_f64(comm, &sum, 1);
   return sum;

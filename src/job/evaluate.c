@@ -10,7 +10,7 @@ void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *da
   ls_row row;
   ls_dataset_fetch(dataset, 1, &sample, &row);
   for (size_t k = 0; k < n; k++) {
-    const double y = (double)row.values[k];
+    const double y = ls_row_value(dataset, &row, k);
     metric->pivots[k] = (float)(targets ? (y - targets->offset[k]) * targets->factor[k] : y);
     metric->units[k] = targets ? 1.0 / targets->factor[k] : 1.0;
   }
@@ -20,7 +20,7 @@ void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *da
 static float signed_weight(const ls_dataset *data, uint64_t sample, size_t k) {
   ls_row row;
   ls_dataset_fetch(data, 1, &sample, &row);
-  const bool is_in = row.class_number ? (size_t)*row.class_number == k : row.values[k] > 0.5F;
+  const bool is_in = row.class_number ? (size_t)*row.class_number == k : ls_row_value(data, &row, k) > 0.5;
   return is_in ? row.weight : -row.weight;
 }
 

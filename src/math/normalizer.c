@@ -46,10 +46,11 @@ ls_status ls_normalizer_add_targets(ls_normalizer *normalizer, size_t n_outputs)
   return ls_normalizer_create(n_outputs, &normalizer->targets);
 }
 
-void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, float *y) {
+void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows, const float *from,
+                                   double *y) {
   const ls_normalizer *const targets = normalizer->targets;
-  const size_t n = targets ? targets->n_features : 0;
+  const size_t n = targets->n_features;
   for (size_t i = 0; i < rows; i++)
     for (size_t k = 0; k < n; k++)
-      y[i * n + k] = (float)((double)y[i * n + k] / targets->factor[k] + targets->offset[k]);
+      y[i * n + k] = (double)from[i * n + k] / targets->factor[k] + targets->offset[k];
 }

@@ -1,5 +1,6 @@
 """Values and shapes of samples: layouts of images, precision of large numbers, scales of targets."""
 
+import json
 import re
 
 import h5py
@@ -97,9 +98,10 @@ def invalid_shapes(folder):
 # ----------------------------------------------------------------------- scales
 
 def prices(folder, *edits):
-    x = RANDOM.random((200, 5))
+    random = numpy.random.default_rng(5)
+    x = random.random((200, 5))
     prepare(folder, ("softmax", "linear"), ("categorical_cross_entropy", "mse"), ("units: 3", "units: 1"), *edits,
-            x=x, y=2e5 + x @ RANDOM.random(5) * 1e5)
+            x=x, y=2e5 + x @ random.random(5) * 1e5)
 
 
 def targets_far_from_unit_scale_cause_a_warning(folder):
@@ -116,8 +118,38 @@ def targets_far_from_unit_scale_cause_a_warning(folder):
 
 
 def divergence_with_large_targets_names_the_remedy(folder):
-    prices(folder, ("type: adam, lr: 0.01", "type: sgd, lr: 1.0"))
+    prices(folder, ("type: adam, lr: 0.01", "type: sgd, lr: 10.0"), ("activation: relu", "activation: linear"))
     run(folder, "train", "config.yaml").exits(6).reports("data.standardize_targets", "not finite")
+
+
+# ----------------------------------------------------------------------- precision
+
+def large_numbers_keep_their_digits(folder):
+    """Unix times as inputs and as targets: float32 cannot distinguish them."""
+    times = 1.6e9 + 0.1 * numpy.random.default_rng(4).permutation(600)
+    lines = numpy.stack([times, numpy.full(600, 1 / 3)], axis=1)
+    y = numpy.stack([times, 1e12 + 100 * times, numpy.full(600, 0.1)], axis=1)
+    prepare(folder, ("softmax", "linear"), ("categorical_cross_entropy", "mse"), ("units: 3", "units: 3"),
+            x=lines, y=y)
+    for kind in ("f8", "i8"):
+        scale = 1 if kind == "f8" else 10  # whole tenths of seconds
+        harness.write_arrays(folder / "data.h5", {"x": (lines * scale).astype(kind), "y": (y * scale).astype(kind)})
+        run(folder, "train", "config.yaml", "-o", kind, "--set", "data.normalize=standardize", "--set", "train.epochs=40",
+            "--set", "data.standardize_targets=true").exits(0)
+        result = run_well(folder, "evaluate", f"{kind}/model.h5", "data.h5", "--json")
+        found = json.loads(result.out)
+        result.must(found["r2"] > 0.99, "the model learns the times")
+        run_well(folder, "predict", f"{kind}/model.h5", "data.h5", "-o", "p.h5", ranks=2)
+        run_well(folder, "predict", f"{kind}/model.h5", "data.h5", "-o", "p.csv")
+        with h5py.File(folder / "p.h5") as file:
+            told = file["y"][()]
+        table = numpy.array(read_csv(folder / "p.csv")[1], float)
+        error = numpy.abs(told - (y * scale).astype(kind)).max(axis=0)
+        result.must((error < [8 * scale, 800 * scale, 0.2 * scale]).all(), f"predictions are near: {error}")
+        result.must(numpy.allclose(told, table, rtol=1e-13, atol=0), "CSV has the same digits")
+        told = run_well(folder, "explain", f"{kind}/model.h5", "data.h5", "--importance", "--json")
+        features = {row["name"]: row for row in json.loads(told.out)["features"]}
+        told.must(features["x[0]"]["r2_drop"] > 0.1 > abs(features["x[1]"]["r2_drop"]), "the times are important")
 
 
 # ----------------------------------------------------------------------- the config
@@ -150,7 +182,7 @@ def numbers_that_do_not_fit(folder):
 TESTS = [
     each_layout_gives_the_same_model, evaluation_reads_the_layout_of_training, data_like_the_other_layout_cause_a_warning,
     a_resume_keeps_the_layout, invalid_shapes, targets_far_from_unit_scale_cause_a_warning,
-    divergence_with_large_targets_names_the_remedy, validation_as_a_percentage, numbers_that_do_not_fit,
+    large_numbers_keep_their_digits, divergence_with_large_targets_names_the_remedy, validation_as_a_percentage, numbers_that_do_not_fit,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

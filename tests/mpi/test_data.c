@@ -571,9 +571,9 @@ static void learn_alone(ls_normalize kind, const ls_view *view, size_t n_feature
       if (in_view[i]) squares += (v - mean) * (v - mean);
     }
     const double std = sqrt(squares / (double)view->n);
-    const double spread =
-        kind == LS_NORMALIZE_STANDARDIZE ? (std > 1e-12 * fabs(mean) ? std : 0.0) : most - least;
-    offset[j] = kind == LS_NORMALIZE_STANDARDIZE ? mean : least + 0.0; /* turns -0 into 0 */
+    const bool is_standardized = kind == LS_NORMALIZE_STANDARDIZE;
+    const double spread = most > least && is_standardized ? std : most - least;
+    offset[j] = is_standardized && most > least ? mean : least + 0.0; /* turns -0 into 0 */
     factor[j] = spread > 0.0 ? 1.0 / spread : 1.0;
   }
 }
@@ -627,6 +627,46 @@ static void test_normalizer(void **state) {
     check_normalizer(LS_NORMALIZE_SCALE, &train);
     ls_dataset_close(comm, &d);
   }
+}
+
+#define LONG 1000000
+
+/* Constant columns have the factor 1 and become 0 for any number of samples. Integers with a large offset
+ * have exact means. */
+static void check_long(size_t n) {
+  static double x[2 * LONG];
+  static int64_t y[2 * LONG];
+  double offset[2];
+  for (size_t i = 0; i < n; i++) {
+    x[2 * i] = 1.0 / 3.0;
+    x[2 * i + 1] = 1.6e9 + 0.1 * (double)(i % 10);
+    y[2 * i] = 1600000000000000001;
+    y[2 * i + 1] = 1600000000000000000 + 1024000 * (int64_t)(i % 2);
+  }
+  const piece pieces[] = {{"/x", ARRAY2(LS_F64, n, 2), x}, {"/y", ARRAY2(LS_I64, n, 2), y}};
+  write_file("long.h5", pieces, 2);
+  ls_dataset *d = open_file("long.h5", (ls_dataset_request){.target = LS_TARGET_VALUES}, 0);
+  const ls_view all = ls_view_all(d);
+  ls_normalizer *learned = NULL;
+  EXPECT(ls_normalizer_create(2, &learned) == LS_OK && ls_normalizer_add_targets(learned, 2) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, &all, learned) == LS_OK);
+  EXPECT(learned->offset[0] == 1.0 / 3.0 && learned->factor[0] == 1.0);
+  EXPECT_CLOSE(learned->offset[1], 1.6e9 + 0.45, 1e-6);
+  EXPECT_CLOSE(1.0 / learned->factor[1], sqrt(0.0825), 1e-6);
+  EXPECT(learned->targets->offset[0] == (double)1600000000000000001 && learned->targets->factor[0] == 1.0);
+  EXPECT_CLOSE(learned->targets->offset[1], 1600000000000512000.0, 256.0);
+  EXPECT_CLOSE(1.0 / learned->targets->factor[1], 512000.0, 1e-6);
+  memcpy(offset, learned->offset, sizeof offset);
+  EXPECT(same_bytes(offset, sizeof offset));
+  ls_normalizer_destroy(&learned);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
+static void test_long_columns(void **state) {
+  (void)state;
+  check_long(100000);
+  check_long(LONG);
 }
 
 /* `none` changes nothing; `scale` divides bytes by 255, whatever their maximum. */
@@ -1096,6 +1136,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_bad_inputs),
       cmocka_unit_test(test_fingerprint),
       cmocka_unit_test(test_normalizer),
+      cmocka_unit_test(test_long_columns),
       cmocka_unit_test(test_fixed_normalizers),
       cmocka_unit_test(test_target_normalizer),
       cmocka_unit_test(test_standardized),

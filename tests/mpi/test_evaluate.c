@@ -75,7 +75,8 @@ static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
     const ls_row row = ls_view_row(view, i);
     const ls_targets targets = {.classes = row.class_number, .values = row.values};
     ls_metric_add(metric, 1, row.x, &targets, 0.0);
-    const bool is_in = row.class_number ? (size_t)*row.class_number == k : row.values[k] > 0.5F;
+    const bool is_in =
+        row.class_number ? (size_t)*row.class_number == k : ls_row_value(view->dataset, &row, k) > 0.5;
     samples[i] = (ls_scored){metric->ranking->scores[k * view->n + i], is_in ? row.weight : -row.weight};
   }
   const double auc = ls_auc_compute(view->n, samples, samples + view->n);
