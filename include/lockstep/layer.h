@@ -137,6 +137,10 @@ struct ls_layer_type {
   /* Returns the list of the inner layers, which become the children. NULL: no inner layers. */
   ls_node *(*list)(const ls_layer *layer);
 
+  /* Returns the list of the layers of another child, the last one, with the role `skip`. Its result may be
+   * NULL: no such child. NULL: never. */
+  ls_node *(*skip)(const ls_layer *layer);
+
   /* Sets `out`, params and states from `in`; or, with inner layers, `out` alone, and infers their shapes.
    * LS_ERR_CONFIG if the layer cannot process the input; the message names both shapes. */
   ls_status (*shape)(ls_layer *layer);
@@ -157,6 +161,12 @@ struct ls_layer_type {
 
   /* The final activation of the layer; LS_LINEAR: none. NULL: none. */
   ls_activation (*activation)(const ls_layer *layer);
+
+  /* Multiplications with weights in forward of one sample, without inner layers. NULL: none. */
+  double (*multiply_adds)(const ls_layer *layer);
+
+  /* Appends what its shapes do not show, such as the padding, to `text`. NULL: nothing. */
+  void (*describe)(const ls_layer *layer, char *text, size_t size);
 };
 
 /* The layer types, ended by NULL. */
@@ -224,6 +234,10 @@ void ls_init_read(ls_config *config, ls_node *node, ls_init *out);
  * 1998), normal and uniform std^2. A uniform distribution has the bounds +-sqrt(3) standard deviations. */
 void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
                      size_t n_in, float *w);
+
+/* The same for filters, (n_out, n_in), whose inputs have `fan_out` outputs each, in place of n_out. */
+void ls_init_filters(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
+                     size_t n_in, size_t fan_out, float *w);
 
 /* ---------------------------------------------------------------------- losses */
 

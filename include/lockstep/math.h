@@ -278,6 +278,73 @@ void ls_math_norm_backward(size_t rows, size_t cols, const float *x, const doubl
                            const double *inverse, const float *gamma, const double *mean_dy,
                            const double *mean_product, const float *dy, float *dx);
 
+/* Layer norm over each row: mean and variance of its cols elements, xhat = (x - mean) / sqrt(var + eps),
+ * y = gamma xhat + beta.  x, y, dy, dx: (rows, cols), gamma, beta: (cols)
+ *   backward  dx from dy; sums += sum_i dy_i, products += sum_i dy_i xhat_i, (cols) each. dx may be NULL.
+ */
+void ls_math_layer_norm(size_t rows, size_t cols, double eps, const float *x, const float *gamma,
+                        const float *beta, float *y);
+void ls_math_layer_norm_backward(size_t rows, size_t cols, double eps, const float *x, const float *gamma,
+                                 const float *dy, float *dx, double *sums, double *products);
+
+/* ---------------------------------------------------------------- windows */
+
+#define LS_WINDOW_DIMS 3
+
+/* A window that slides over the dims of a sample with channels last. Unused dims come first and have sizes
+ * of 1. Output o of a dim sees the inputs o stride - before + k dilation, k < size; inputs outside [0, in)
+ * are padding. */
+typedef struct ls_window {
+  size_t in[LS_WINDOW_DIMS], out[LS_WINDOW_DIMS];
+  size_t size[LS_WINDOW_DIMS], stride[LS_WINDOW_DIMS], dilation[LS_WINDOW_DIMS];
+  size_t before[LS_WINDOW_DIMS], after[LS_WINDOW_DIMS]; /* padding */
+} ls_window;
+
+/* Sets out = floor((in + before + after - dilation (size - 1) - 1) / stride) + 1. Returns false if the
+ * window is larger than the padded input. */
+bool ls_window_set_out(ls_window *w);
+
+/* Whether no window lies entirely in the padding. */
+bool ls_window_is_inside(const ls_window *w);
+
+/* The number of elements of three dims. */
+static inline size_t ls_window_count(const size_t *dims) {
+  return dims[0] * dims[1] * dims[2];
+}
+
+/* y = x * w + b, a cross-correlation: y[o][f] = b[f] + sum_k,c x[o stride - before + k dilation][c]
+ * w[f][k][c], where filter f sees the channels of its group. x: (n, in, channels), y: (n, out, filters), w:
+ * (filters, size, channels / groups), b: (filters) */
+typedef struct ls_conv {
+  ls_window window;
+  size_t channels, filters, groups;
+} ls_conv;
+
+/* Bytes of workspace, aligned to LS_ALIGNMENT, that the functions below need; SIZE_MAX on overflow. */
+size_t ls_conv_workspace(const ls_conv *conv);
+
+/* y = f(x * w + b); adds: y = f(y + x * w + b). b may be NULL. The bits of an output do not depend on n. */
+void ls_conv_forward(const ls_conv *conv, size_t n, const float *x, const float *w, const float *b,
+                     bool adds, ls_activation f, float alpha, float *y, void *workspace);
+
+/* dx = the gradient of x */
+void ls_conv_backward_data(const ls_conv *conv, size_t n, const float *dz, const float *w, float *dx,
+                           void *workspace);
+
+/* dw = beta dw + the gradient of w */
+void ls_conv_backward_weights(const ls_conv *conv, size_t n, const float *x, const float *dz, float beta,
+                              float *dw, void *workspace);
+
+/* Pooling over windows, for each channel. x: (n, in, channels), y: (n, out, channels). Maximum: padding
+ * never counts; in backward, the first of equal maxima gets the gradient; NaN gives NaN. Average: the sum
+ * over the inputs inside the window, divided by their number or, with all, by that of the window. */
+typedef enum ls_pooling { LS_POOL_MAX, LS_POOL_AVERAGE, LS_POOL_AVERAGE_ALL } ls_pooling;
+
+void ls_pool_forward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
+                     float *y);
+void ls_pool_backward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
+                      const float *y, const float *dy, float *dx);
+
 /* --------------------------------------------------------------- dropout */
 
 /* mask[j] = words[j] >= rate 2^32: 1 with probability 1 - rate, otherwise 0; y = x mask / (1 - rate).

@@ -7,21 +7,44 @@
 
 #define INDENT 2 /* of inner layers */
 
-/* Prints one row for a layer, with its own parameters, and the rows of its inner layers. */
-static void print_layer(const ls_layer *layer, size_t index, int depth) {
+/* A number of features, or a shape with positions and channels. */
+static const char *describe_shape(const ls_shape *shape, size_t count, char *text, size_t size) {
+  if (shape->n_dims > 1) return ls_shape_describe(shape, text, size);
+  snprintf(text, size, "%zu", count);
+  return text;
+}
+
+/* Prints one row for a layer, with its own parameters, and the rows of its inner layers. The memory is that
+ * of its outputs in a pass of `rows` rows. */
+static void print_layer(const ls_layer *layer, size_t index, int depth, size_t rows) {
   char name[64];
+  char in[128];
+  char out[128];
+  char details[256] = "";
   const int indent = depth * INDENT;
+  const double work = layer->type->multiply_adds ? layer->type->multiply_adds(layer) : 0.0;
   snprintf(name, sizeof name, "%zu", index);
+  if (layer->type->describe) layer->type->describe(layer, details, sizeof details);
   printf("%*s%-*s ", indent, "", 6 - indent, layer->role ? layer->role : name);
-  printf("%*s%-*s %10zu %10zu %12zu\n", indent, "", 12 - indent, layer->type->name, layer->n_in,
-         layer->n_out, ls_layer_n_params(layer));
-  for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1);
+  printf("%*s%-*s %14s %14s %12zu %14.0f %8.1f%s%s\n", indent, "", 15 - indent, layer->type->name,
+         describe_shape(&layer->in, layer->n_in, in, sizeof in),
+         describe_shape(&layer->out, layer->n_out, out, sizeof out), ls_layer_n_params(layer), work,
+         1e-6 * (double)rows * (double)layer->n_out * (double)sizeof(float), details[0] ? "  " : "",
+         details);
+  for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1, rows);
 }
 
 static void print_layers(const ls_model *model) {
-  printf("\n%-6s %-12s %10s %10s %12s\n", "layer", "kind", "inputs", "outputs", "parameters");
-  for (size_t i = 0; i < model->n_layers; i++) print_layer(model->layers[i], i, 0);
-  printf("%41s %12zu\n", "total", model->n_params);
+  double work = 0.0;
+  for (size_t i = 0; i < model->n_leaves; i++) {
+    const ls_layer *const layer = model->leaves[i].layer;
+    if (layer->type->multiply_adds) work += layer->type->multiply_adds(layer);
+  }
+  printf("\n%-6s %-15s %14s %14s %12s %14s %8s\n", "layer", "kind", "inputs", "outputs", "parameters",
+         "multiply-adds", "MB");
+  for (size_t i = 0; i < model->n_layers; i++) print_layer(model->layers[i], i, 0, model->max_rows);
+  printf("%52s %12zu %14.0f\n", "total", model->n_params, work);
+  printf("multiply-adds: per sample; MB: outputs of %zu samples\n", model->max_rows);
 }
 
 static void print_data(const char *name, const ls_split *split) {

@@ -117,9 +117,24 @@ static void gather(checker *c, size_t rows) {
     c->weight += (double)split->batch->weights[i];
 }
 
-/* Collective. The gradient at the current parameters, and the check of each block with it. */
+/* Local. Moves the biases from their initial zeros: where the inputs are 0 too, such as the background of
+ * images, every unit would be at the kink of relu. */
+static void move_biases(const checker *c) {
+  const ls_model *const model = c->setup->job->model;
+  for (size_t i = 0; i < model->n_segments; i++) {
+    const ls_segment *const segment = &model->segments[i];
+    const size_t n = ls_segment_count(segment);
+    const ls_rng rng = ls_rng_make(c->setup->job->train.seed, LS_RNG_CHECK, (uint32_t)i, 1);
+    if (segment->kind != LS_SEGMENT_BIAS) continue;
+    ls_rng_normal(&rng, 0, n, c->direction);
+    ls_math_add_scaled(n, 0.1F, c->direction, model->params + segment->offset);
+  }
+}
+
+/* Collective. The gradient near the current parameters, and the check of each block with it. */
 static void check_blocks(checker *c, ls_gradcheck_row *table) {
   const ls_model *const model = c->setup->job->model;
+  move_biases(c);
   memcpy(c->saved, model->params, model->n_params * sizeof *c->saved);
   for (size_t i = 0; i < model->n_segments; i++) {
     c->segments[i] = model->segments[i];

@@ -34,11 +34,14 @@ static uint64_t count_steps(uint64_t n, uint64_t batch_size, uint64_t accumulate
   return (n_batches + accumulate - 1) / accumulate;
 }
 
+/* Batch norm over positions averages even over one sample. */
 static ls_status check_batch_norm(const ls_model *model, size_t batch_size) {
-  for (size_t i = 0; i < model->n_leaves && batch_size == 1; i++)
-    if (strcmp(model->leaves[i].layer->type->name, "batch_norm") == 0)
+  for (size_t i = 0; i < model->n_leaves && batch_size == 1; i++) {
+    const ls_layer *const layer = model->leaves[i].layer;
+    if (strcmp(layer->type->name, "batch_norm") == 0 && layer->n_in == layer->params[0].rows)
       return ls_fail(LS_ERR_CONFIG,
                      "train.batch_size: 1: batch_norm cannot average over one sample; must be at least 2");
+  }
   return LS_OK;
 }
 

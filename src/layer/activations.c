@@ -29,15 +29,17 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)f;
 }
 
-/* out = f(in), or, if `known` is not NULL, out = in f'(known). Copies as many rows as stay in the
- * first-level cache, then runs the kernel on them in place.  in, known, out: (rows, n_in) */
+/* out = f(in), or, if `known` is not NULL, out = in f'(known). Copies as many positions as stay in the
+ * first-level cache, then runs the kernel on them in place: softmax is over the last dim.
+ * in, known, out: (rows, n_in) */
 static void apply(const ls_layer *layer, size_t rows, const float *in, const float *known, float *out) {
   const float alpha = (float)((const options *)layer->options)->alpha;
   const ls_activation f = layer_activation(layer);
-  const size_t n = layer->n_in;
+  const size_t n = f == LS_SOFTMAX ? layer_channels(&layer->in) : layer->n_in;
+  const size_t positions = rows * (layer->n_in / n);
   const size_t step = ls_size_max(1, 2048 / n);
-  for (size_t i = 0; i < rows; i += step) {
-    const size_t count = ls_size_min(step, rows - i);
+  for (size_t i = 0; i < positions; i += step) {
+    const size_t count = ls_size_min(step, positions - i);
     memcpy(out + i * n, in + i * n, count * n * sizeof *out);
     if (known)
       ls_math_activate_backward(f, alpha, count, n, known + i * n, out + i * n);

@@ -1,4 +1,5 @@
-/* batch_norm (Ioffe & Szegedy 2015), for each feature, over the N rows of the global batch:
+/* batch_norm (Ioffe & Szegedy 2015), for each of the C channels or features of the last dim, over the N
+ * positions of all rows of the global batch:
  *
  *   forward   mean = 1/N sum x    var = 1/N sum (x - mean)^2    xhat = (x - mean) / sqrt(var + eps)
  *             y = gamma xhat + beta
@@ -9,7 +10,7 @@
  * Training updates the running averages with PyTorch's momentum m and the unbiased variance,
  * running = (1 - m) running + m batch. Prediction uses them and so scales each row independently.
  *
- * x, y: (batch, n), gamma, beta, running_mean, running_var: (n) */
+ * x, y: (batch, ..., n), gamma, beta, running_mean, running_var: (n) */
 #include "internal.h"
 
 #include <math.h>
@@ -34,12 +35,21 @@ enum { RUNNING_MEAN, RUNNING_VAR };
 
 /* Statistics of the forward pass, which backward needs. */
 typedef struct statistics {
-  double count;           /* rows of the global batch */
+  double count;           /* positions of the global batch */
   double *mean, *inverse; /* (n); inverse: 1 / sqrt(var + eps) */
 } statistics;
 
+static size_t channels_of(const ls_layer *layer) {
+  return layer_channels(&layer->in);
+}
+
+/* The positions of rows, which the kernels take as rows. */
+static size_t positions_of(const ls_layer *layer, const ls_rows *rows) {
+  return rows->n * (layer->n_in / channels_of(layer));
+}
+
 static ls_status shape(ls_layer *layer) {
-  const size_t n = layer->n_in;
+  const size_t n = channels_of(layer);
   layer->n_params = 2;
   layer->params[GAMMA] = (ls_param){.name = "gamma", .kind = LS_SEGMENT_SCALE, .rows = n};
   layer->params[BETA] = (ls_param){.name = "beta", .kind = LS_SEGMENT_BIAS, .rows = n};
@@ -51,7 +61,7 @@ static ls_status shape(ls_layer *layer) {
 
 static void initialise(const ls_layer *layer, uint64_t seed) {
   (void)seed;
-  for (size_t j = 0; j < layer->n_in; j++) {
+  for (size_t j = 0; j < channels_of(layer); j++) {
     layer->params[GAMMA].value[j] = 1.0F;
     layer->params[BETA].value[j] = 0.0F;
     layer->states[RUNNING_MEAN].value[j] = 0.0F;
@@ -59,10 +69,10 @@ static void initialise(const ls_layer *layer, uint64_t seed) {
   }
 }
 
-/* Keeps the statistics; requests levels for two sums per feature and the row count. */
+/* Keeps the statistics; requests levels for two sums per channel and the number of positions. */
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   (void)rows;
-  const size_t n = layer->n_in;
+  const size_t n = channels_of(layer);
   statistics *const s = ls_arena_take(arena, 1, sizeof *s);
   double *const mean = ls_arena_take(arena, n, sizeof *mean);
   double *const inverse = ls_arena_take(arena, n, sizeof *inverse);
@@ -74,17 +84,19 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
 /* sums: (2, n), of x - pivot and its square. The pivot, the running mean, is the same on all ranks and
  * often close to the mean, which keeps the variance accurate if the mean is large. */
 static void add_moments(const ls_layer *layer, const ls_rows *rows, double *sums) {
-  const size_t n = layer->n_in;
-  ls_math_norm_sums(rows->n, n, rows->x, layer->states[RUNNING_MEAN].value, sums, sums + n);
+  const size_t n = channels_of(layer);
+  ls_math_norm_sums(positions_of(layer, rows), n, rows->x, layer->states[RUNNING_MEAN].value, sums,
+                    sums + n);
 }
 
-/* Returns the sums of the moments over the rows of all ranks, (2, n), and stores the number of rows. */
+/* Returns the sums of the moments over the rows of all ranks, (2, n), and stores the number of positions.
+ */
 static const double *sum_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   statistics *const s = layer->kept;
   double *const sums = layer->workspace;
-  const size_t n = layer->n_in;
+  const size_t n = channels_of(layer);
   layer_sum_lanes(layer, pass, rows, add_moments, 2 * n, sums);
-  sums[2 * n] = (double)rows->n;
+  sums[2 * n] = (double)positions_of(layer, rows);
   if (pass->sum) pass->sum(pass->context, sums, 2 * n + 1);
   s->count = sums[2 * n];
   return sums;
@@ -104,7 +116,7 @@ static void update_running(const ls_layer *layer, size_t j, double mean, double 
 static void use_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
   statistics *const s = layer->kept;
-  const size_t n = layer->n_in;
+  const size_t n = channels_of(layer);
   const double *const sums = sum_batch(layer, pass, rows);
   const double count = s->count;
   if (!(count > 0.0)) return;
@@ -114,7 +126,7 @@ static void use_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows 
     const double var = raw < 0.0 ? 0.0 : raw; /* keeps a NaN */
     s->mean[j] = (double)layer->states[RUNNING_MEAN].value[j] + offset;
     s->inverse[j] = 1.0 / sqrt(var + o->eps);
-    if (pass->mode == LS_TRAIN && count > 1.0) /* one row has no unbiased variance */
+    if (pass->mode == LS_TRAIN && count > 1.0) /* one position has no unbiased variance */
       update_running(layer, j, s->mean[j], var * count / (count - 1.0));
   }
 }
@@ -122,7 +134,7 @@ static void use_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows 
 static void use_running(const ls_layer *layer) {
   const options *const o = layer->options;
   statistics *const s = layer->kept;
-  for (size_t j = 0; j < layer->n_in; j++) {
+  for (size_t j = 0; j < channels_of(layer); j++) {
     s->mean[j] = (double)layer->states[RUNNING_MEAN].value[j];
     s->inverse[j] = 1.0 / sqrt((double)layer->states[RUNNING_VAR].value[j] + o->eps);
   }
@@ -134,36 +146,31 @@ static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
     use_running(layer);
   else
     use_batch(layer, pass, rows);
-  ls_math_norm(rows->n, layer->n_in, rows->x, s->mean, s->inverse, layer->params[GAMMA].value,
-               layer->params[BETA].value, rows->y);
-}
-
-/* The gradient of a block over a lane, from its sums: (n) */
-static void put_gradient(const ls_rows *rows, size_t param, size_t n, const double *sums) {
-  float *const gradient = rows->grads[param];
-  for (size_t j = 0; j < n; j++) gradient[j] = (rows->beta == 0.0F ? 0.0F : gradient[j]) + (float)sums[j];
+  ls_math_norm(positions_of(layer, rows), channels_of(layer), rows->x, s->mean, s->inverse,
+               layer->params[GAMMA].value, layer->params[BETA].value, rows->y);
 }
 
 /* sums: (2, n), of dy and dy xhat, which are the gradients too. */
 static void add_gradients(const ls_layer *layer, const ls_rows *rows, double *sums) {
   const statistics *const s = layer->kept;
-  const size_t n = layer->n_in;
-  ls_math_norm_backward_sums(rows->n, n, rows->x, s->mean, s->inverse, rows->dy, sums, sums + n);
-  put_gradient(rows, BETA, n, sums);
-  put_gradient(rows, GAMMA, n, sums + n);
+  const size_t n = channels_of(layer);
+  ls_math_norm_backward_sums(positions_of(layer, rows), n, rows->x, s->mean, s->inverse, rows->dy, sums,
+                             sums + n);
+  layer_put_sums(rows, BETA, n, sums);
+  layer_put_sums(rows, GAMMA, n, sums + n);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const statistics *const s = layer->kept;
   double *const sums = layer->workspace;
-  const size_t n = layer->n_in;
+  const size_t n = channels_of(layer);
   layer_sum_lanes(layer, pass, rows, add_gradients, 2 * n, sums);
   if (!rows->dx) return;
   const bool depends = pass->mode != LS_PREDICT; /* mean and deviation depend on x */
   if (depends && pass->sum) pass->sum(pass->context, sums, 2 * n);
   for (size_t j = 0; j < 2 * n; j++) sums[j] = depends && s->count > 0.0 ? sums[j] / s->count : 0.0;
-  ls_math_norm_backward(rows->n, n, rows->x, s->mean, s->inverse, layer->params[GAMMA].value, sums,
-                        sums + n, rows->dy, rows->dx);
+  ls_math_norm_backward(positions_of(layer, rows), n, rows->x, s->mean, s->inverse,
+                        layer->params[GAMMA].value, sums, sums + n, rows->dy, rows->dx);
 }
 
 const ls_layer_type layer_batch_norm = {.name = "batch_norm",

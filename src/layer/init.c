@@ -62,11 +62,11 @@ static ls_init_kind resolve(int kind, ls_activation f) {
                                                                            : LS_XAVIER_UNIFORM;
 }
 
-void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
-                     size_t n_in, float *w) {
+void ls_init_filters(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
+                     size_t n_in, size_t fan_out, float *w) {
   const ls_init_kind kind = resolve(init->kind, f);
   const bool is_uniform = kinds[kind].is_uniform;
-  const double fan = kinds[kind].in * (double)n_in + kinds[kind].out * (double)n_out;
+  const double fan = kinds[kind].in * (double)n_in + kinds[kind].out * (double)fan_out;
   const double variance = kinds[kind].has_std ? init->std * init->std : kinds[kind].scale / fan;
   const double std = init->gain * sqrt(variance);
   const float bound = (float)(std * sqrt(3.0)); /* of a uniform distribution */
@@ -80,4 +80,9 @@ void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32
     for (size_t j = 0; j < n_in; j++)
       row[j] = is_uniform ? bound * (2.0F * row[j] - 1.0F) : (float)std * row[j];
   }
+}
+
+void ls_init_weights(const ls_init *init, ls_activation f, uint64_t seed, uint32_t instance, size_t n_out,
+                     size_t n_in, float *w) {
+  ls_init_filters(init, f, seed, instance, n_out, n_in, n_out, w);
 }

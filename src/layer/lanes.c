@@ -82,6 +82,11 @@ void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *
   }
 }
 
+void layer_put_sums(const ls_rows *rows, size_t param, size_t n, const double *sums) {
+  float *const gradient = rows->grads[param];
+  for (size_t j = 0; j < n; j++) gradient[j] = (rows->beta == 0.0F ? 0.0F : gradient[j]) + (float)sums[j];
+}
+
 /* ------------------------------------------------------------ products in pieces */
 
 /* Multiplications in one piece of a product while communication is pending: a few milliseconds, since the

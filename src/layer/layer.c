@@ -35,11 +35,23 @@ static ls_status fail_size(const ls_layer *layer, const char *what, const ls_sha
                  layer->type->name, what, ls_shape_describe(shape, text, sizeof text));
 }
 
+/* The loss applies a linked softmax to all outputs, the layer to the channels of each position. */
+static ls_status check_link(const ls_layer *layer) {
+  char text[128];
+  const bool is_softmax = layer->is_linked && layer->type->activation(layer) == LS_SOFTMAX;
+  if (!is_softmax || layer_channels(&layer->out) == layer->n_out) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "%s: %s: the last layer has outputs of shape %s; must be one dim with the classes; add "
+                 "global_avg_pool before the softmax, or use a dense layer",
+                 layer->where, layer->type->name, ls_shape_describe(&layer->out, text, sizeof text));
+}
+
 ls_status ls_layer_infer_shapes(ls_layer *layer, const ls_shape *in) {
   layer->in = *in;
   if (!ls_shape_count(in, &layer->n_in)) return fail_size(layer, "input", in);
   LS_TRY(layer->type->shape(layer));
-  return ls_shape_count(&layer->out, &layer->n_out) ? LS_OK : fail_size(layer, "output", &layer->out);
+  if (!ls_shape_count(&layer->out, &layer->n_out)) return fail_size(layer, "output", &layer->out);
+  return check_link(layer);
 }
 
 ls_status layer_keep_shape(ls_layer *layer) {

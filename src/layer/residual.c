@@ -1,7 +1,8 @@
-/* residual (He et al. 2016): y = S x + F(x), where F is the list of inner layers. The skip S is the
- * identity if F keeps the shape, otherwise a linear layer without bias, `skip`, which is the last child.
+/* residual (He et al. 2016): y = f(S(x) + F(x)), where F is the list of inner layers. The skip S is, with
+ * `skip: auto`, the identity if F keeps the shape; otherwise, as the last child `skip`, a 1x1 convolution
+ * without bias whose strides are ceil(in / out), or a matrix if F has features; or it is the list `skip`.
  *
- *   backward  dx = S^T dy + the dx of F
+ *   backward  dz = dy f'(z)    dx = the dx of S + the dx of F, both from dz
  *
  * x: (batch, n_in), y: (batch, n_out) */
 #include "internal.h"
@@ -10,35 +11,97 @@
 
 typedef struct options {
   const char *layer;
-  ls_node *layers;
-  ls_layer *skip; /* borrowed from the children; NULL: identity */
+  ls_node *layers, *skip_node;
+  int activation; /* ls_activation */
+  double alpha;
+  ls_node *skip_list; /* the layers of the skip; NULL: auto */
+  ls_layer *skip;     /* borrowed from the children; NULL: identity */
+  float *z;           /* (rows, n_out), kept if f' needs it */
+  float *dz;          /* (rows, n_out), kept for a skip that is a list, which overwrites its copy */
 } options;
 
 static const ls_key keys[] = {
     LAYER_KEY,
     LS_NODE_KEY("layers", options, layers,
-                "list of the inner layers, which may be residual too; the input is added to their output, "
-                "after multiplication by a matrix skip/W if the widths differ",
+                "list of the inner layers, which may be residual too; the input is added to their output",
                 .flags = LS_KEY_REQUIRED),
+    LS_NODE_KEY(
+        "skip", options, skip_node,
+        "what is applied to the input before it is added: a list of layers, or auto: nothing if the "
+        "shapes agree, else a 1x1 convolution skip/W with the strides that fit, or a matrix",
+        .fallback = "auto"),
+    LS_CHOICE_KEY("activation", options, activation, "linear", ls_activation_names,
+                  "function applied to the sum"),
     {0},
 };
 
+static void check(ls_layer *layer, ls_config *config, ls_node *node) {
+  static const char *const names[] = {"auto", NULL};
+  options *const o = layer->options;
+  (void)node;
+  o->alpha = o->activation == LS_ELU ? 1.0 : 0.01;
+  if (!o->skip_node) return;
+  if (ls_node_kind_of(o->skip_node) == LS_NODE_LIST)
+    o->skip_list = o->skip_node;
+  else
+    ls_config_choose(config, o->skip_node, "skip", names);
+}
+
 static ls_node *list(const ls_layer *layer) {
   return ((const options *)layer->options)->layers;
+}
+
+static ls_node *skip_list(const ls_layer *layer) {
+  return ((const options *)layer->options)->skip_list;
 }
 
 static ls_layer *skip_of(const ls_layer *layer) {
   return ((const options *)layer->options)->skip;
 }
 
-static size_t n_inner(const ls_layer *layer) {
-  return layer->n_children - (skip_of(layer) != NULL);
+static ls_activation activation(const ls_layer *layer) {
+  return (ls_activation)((const options *)layer->options)->activation;
 }
 
-/* Adds the skip to the children. It has the residual's index, so its random numbers are its own. */
-static ls_status add_skip(ls_layer *layer, size_t n_out) {
-  LS_ASSERT(!skip_of(layer));
-  ls_layer *const skip = layer_create_projection(layer, n_out);
+/* ------------------------------------------------------------------ shapes */
+
+static ls_status fail_skip(const ls_layer *layer, const ls_shape *from) {
+  char in[128];
+  char out[128];
+  return ls_fail(
+      LS_ERR_CONFIG,
+      "%s: residual: the skip cannot fit: it gives %s from the input %s, but the layers give %s; use "
+      "other strides or padding inside, or set skip to a list of layers",
+      layer->where, ls_shape_describe(from, (char[128]){""}, 128),
+      ls_shape_describe(&layer->in, in, sizeof in), ls_shape_describe(&layer->out, out, sizeof out));
+}
+
+static bool same_shape(const ls_shape *a, const ls_shape *b) {
+  return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) == 0;
+}
+
+/* Creates the convolution from layer->in to layer->out. LS_ERR_CONFIG if no strides fit. */
+static ls_status create_convolution(const ls_layer *layer, ls_layer **out) {
+  const size_t n_dims = layer->out.n_dims - 1;
+  ls_shape in = layer->in;
+  size_t stride[LS_WINDOW_DIMS];
+  if (in.n_dims == n_dims) in.dims[in.n_dims++] = 1;
+  if (in.n_dims != layer->out.n_dims) return fail_skip(layer, &layer->in);
+  for (size_t i = 0; i < n_dims; i++) {
+    stride[i] = (in.dims[i] + layer->out.dims[i] - 1) / layer->out.dims[i];
+    if ((in.dims[i] - 1) / stride[i] + 1 != layer->out.dims[i]) return fail_skip(layer, &layer->in);
+  }
+  *out = layer_create_conv_projection(layer, n_dims, layer->out.dims[n_dims], stride);
+  return LS_OK;
+}
+
+/* Adds the projection to the children. It has the residual's index, so its random numbers are its own. */
+static ls_status add_projection(ls_layer *layer, size_t n_out) {
+  ls_layer *skip = NULL;
+  if (layer->out.n_dims == 1)
+    skip = layer_create_projection(layer, n_out);
+  else
+    LS_TRY(create_convolution(layer, &skip));
   if (!skip) return ls_fail_memory("the skip of a residual layer", sizeof *skip);
   skip->role = "skip";
   skip->adds_output = true;
@@ -47,74 +110,105 @@ static ls_status add_skip(ls_layer *layer, size_t n_out) {
   return ls_layer_infer_shapes(skip, &layer->in);
 }
 
-static ls_status shape(ls_layer *layer) {
-  layer->out = layer->in;
-  size_t n_out = layer->n_in;
-  for (size_t k = 0; k < layer->n_children; k++) {
-    LS_TRY(ls_layer_infer_shapes(layer->children[k], &layer->out));
-    layer->out = layer->children[k]->out;
-    n_out = layer->children[k]->n_out;
-  }
-  return n_out == layer->n_in ? LS_OK : add_skip(layer, n_out);
+/* The inner layers: all children but the skip. */
+static size_t n_inner(const ls_layer *layer) {
+  return layer->n_children - (skip_of(layer) != NULL);
 }
 
-/* Requests dL/d(input) of the current inner layer and of the one after it, (rows, widest) each. */
+/* Features have no positions: only the number of elements must agree. */
+static bool keeps_shape(const ls_layer *layer, size_t n_out) {
+  return same_shape(&layer->in, &layer->out) ||
+         (n_out == layer->n_in && (layer->in.n_dims == 1 || layer->out.n_dims == 1));
+}
+
+static ls_status shape(ls_layer *layer) {
+  options *const o = layer->options;
+  LS_ASSERT(!o->skip);
+  if (o->skip_list) o->skip = layer->children[layer->n_children - 1];
+  LS_TRY(layer_chain_shape(layer, n_inner(layer)));
+  const size_t n_out = layer->children[n_inner(layer) - 1]->n_out;
+  if (!o->skip_list) return keeps_shape(layer, n_out) ? LS_OK : add_projection(layer, n_out);
+  LS_TRY(ls_layer_infer_shapes(o->skip, &layer->in));
+  const bool fits = same_shape(&o->skip->out, &layer->out) ||
+                    (o->skip->n_out == n_out && (o->skip->out.n_dims == 1 || layer->out.n_dims == 1));
+  return fits ? LS_OK : fail_skip(layer, &o->skip->out);
+}
+
+/* ---------------------------------------------------------------- passes */
+
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
-  size_t widest = 0;
-  for (size_t k = 0; k < n_inner(layer); k++) {
-    ls_layer *const inner = layer->children[k];
-    inner->output = ls_layer_take_rows(arena, rows, inner->n_out);
-    widest = ls_size_max(widest, inner->n_in);
+  options *const o = layer->options;
+  const bool needs_z = ls_math_activation_needs_z(activation(layer));
+  layer_chain_reserve(layer, arena, rows, n_inner(layer));
+  o->z = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
+  o->dz = o->skip_list ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
+  if (o->skip_list) o->skip->output = ls_layer_take_rows(arena, rows, layer->n_out);
+}
+
+/* y += S(x) */
+static void add_skip(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  ls_layer *const skip = skip_of(layer);
+  const size_t n = rows->n * layer->n_out;
+  if (!skip) {
+    ls_math_add_scaled(n, 1.0F, rows->x, rows->y);
+    return;
   }
-  for (int k = 0; k < 2; k++) ls_layer_request(layer, arena, rows, widest * sizeof(float));
+  if (skip->adds_output) skip->output = rows->y;
+  ls_layer_forward(skip, pass, rows->x);
+  if (!skip->adds_output) ls_math_add_scaled(n, 1.0F, skip->output, rows->y);
+}
+
+/* The activation over the last dim. */
+static size_t positions_of(const ls_layer *layer, const ls_rows *rows) {
+  return rows->n * (layer->n_out / layer_channels(&layer->out));
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
-  ls_layer *const skip = skip_of(layer);
-  const float *input = rows->x;
-  for (size_t k = 0; k < n_inner(layer); k++) {
-    ls_layer_forward(layer->children[k], pass, input);
-    input = layer->children[k]->output;
-  }
-  memcpy(rows->y, input, rows->n * layer->n_out * sizeof *rows->y);
-  if (!skip) {
-    ls_math_add_scaled(rows->n * layer->n_in, 1.0F, rows->x, rows->y);
-    return;
-  }
-  skip->output = rows->y;
-  ls_layer_forward(skip, pass, rows->x);
+  const options *const o = layer->options;
+  const size_t bytes = rows->n * layer->n_out * sizeof *rows->y;
+  memcpy(rows->y, layer_chain_forward(layer, pass, n_inner(layer), rows->x), bytes);
+  add_skip(layer, pass, rows);
+  if (o->z) memcpy(o->z, rows->y, bytes);
+  ls_math_activate(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
+                   layer_channels(&layer->out), NULL, rows->y);
 }
 
-/* A half of the workspace, in turn. */
-static float *delta_of(const ls_layer *layer, size_t k) {
-  return (float *)(void *)((unsigned char *)layer->workspace + k % 2 * (layer->workspace_size / 2));
-}
-
-/* The skip comes first, as it leaves dy unchanged. */
-static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+/* rows->dx = the dx of S. Leaves dz unchanged. */
+static void backward_skip(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  const options *const o = layer->options;
   ls_pass whole = *pass;
-  float *dy = rows->dy;
+  float *dz = rows->dy;
   whole.ready = NULL; /* the skip's products stay in one piece; the next layer reports its gradient */
-  if (skip_of(layer))
-    ls_layer_backward(skip_of(layer), &whole, rows->x, dy, rows->dx);
-  else if (rows->dx)
-    memcpy(rows->dx, dy, rows->n * layer->n_in * sizeof *rows->dx);
-  for (size_t k = n_inner(layer); k-- > 0;) {
-    float *const delta = k > 0 || rows->dx ? delta_of(layer, k) : NULL;
-    ls_layer_backward(layer->children[k], pass, k > 0 ? layer->children[k - 1]->output : rows->x, dy,
-                      delta);
-    dy = delta;
+  if (o->dz) {
+    memcpy(o->dz, dz, rows->n * layer->n_out * sizeof *dz);
+    dz = o->dz;
   }
-  if (rows->dx) ls_math_add_scaled(rows->n * layer->n_in, 1.0F, dy, rows->dx);
+  if (o->skip)
+    ls_layer_backward(o->skip, &whole, rows->x, dz, rows->dx);
+  else if (rows->dx)
+    memcpy(rows->dx, dz, rows->n * layer->n_in * sizeof *rows->dx);
+}
+
+static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  const options *const o = layer->options;
+  ls_math_activate_backward(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
+                            layer_channels(&layer->out), o->z ? o->z : rows->y, rows->dy);
+  backward_skip(layer, pass, rows);
+  const float *const dx =
+      layer_chain_backward(layer, pass, n_inner(layer), rows->x, rows->dy, rows->dx != NULL);
+  if (rows->dx) ls_math_add_scaled(rows->n * layer->n_in, 1.0F, dx, rows->dx);
 }
 
 const ls_layer_type layer_residual = {.name = "residual",
-                                      .help = "y = x + F(x), F the layers inside",
+                                      .help = "y = f(x + F(x)), F the layers inside",
                                       .keys = keys,
                                       .options_size = sizeof(options),
                                       .spans_lanes = true,
+                                      .check = check,
                                       .list = list,
+                                      .skip = skip_list,
                                       .shape = shape,
                                       .reserve = reserve,
                                       .forward = forward,
-                                      .backward = backward};
+                                      .backward = backward,
+                                      .activation = activation};

@@ -47,6 +47,18 @@ static void create_children(ls_layer *layer, ls_config *config, const ls_node *n
   }
 }
 
+/* Adds the child `skip` for its list of layers. */
+static void create_skip(ls_layer *layer, ls_config *config, ls_node *list, uint32_t *next) {
+  ls_layer *const skip = layer_create_chain(list, layer->index, ls_config_place(config, list));
+  if (!skip) {
+    ls_config_error(config, list, "out of memory");
+    return;
+  }
+  skip->role = "skip";
+  create_children(skip, config, list, next);
+  layer->children[layer->n_children++] = skip;
+}
+
 ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint32_t *next) {
   const ls_layer_type *const type = find_type(config, node);
   if (!type) return NULL;
@@ -58,5 +70,7 @@ ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint
   ls_config_read(config, node, type->keys, layer->options);
   if (type->check) type->check(layer, config, node);
   if (type->list) create_children(layer, config, node, next);
+  ls_node *const skip = type->skip ? type->skip(layer) : NULL;
+  if (skip && layer->children) create_skip(layer, config, skip, next);
   return layer;
 }

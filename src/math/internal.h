@@ -5,6 +5,8 @@
 #ifndef LOCKSTEP_MATH_INTERNAL_H
 #define LOCKSTEP_MATH_INTERNAL_H
 
+#include "lockstep/math.h"
+
 #if defined(LS_NO_CLONES)
 #define CLONES
 #elif defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12
@@ -14,5 +16,115 @@
 #else
 #define CLONES
 #endif
+
+/* ----------------------------------------------------------- convolutions */
+
+/* How one dim of a convolution is visited: destination q is at first + q step, and its tap t, which is tap
+ * first_tap + t next_tap of the kernel, reads the source at source_first + q source_step + t tap_distance.
+ * Sources outside the array are padding. n_taps may be 0. */
+typedef struct math_sweep {
+  size_t n, first, step;
+  ptrdiff_t source_first;
+  size_t source_step;
+  size_t n_taps, tap_distance;
+  size_t first_tap;
+  ptrdiff_t next_tap;
+} math_sweep;
+
+/* From the outputs to the inputs that they see. */
+void math_sweep_forward(const ls_window *w, size_t dim, math_sweep *out);
+
+/* From the inputs phase, phase + stride, ... to the outputs that see them; phase < stride. The phases of a
+ * dim cover its inputs. */
+void math_sweep_backward(const ls_window *w, size_t dim, size_t phase, math_sweep *out);
+
+/* A convolution visited box by box: a box has several images, or a part of one. Its sources are copied into
+ * a padded tile that stays in the cache, unless none of them is padding. */
+typedef struct math_walk {
+  math_sweep dims[LS_WINDOW_DIMS];
+  size_t source[LS_WINDOW_DIMS], dest[LS_WINDOW_DIMS]; /* sizes */
+  size_t source_channels, dest_channels;               /* of a position, over all groups */
+  size_t groups;
+
+  /* Set by math_walk_plan. Strides are in floats. */
+  bool is_copied;
+  size_t images, box[LS_WINDOW_DIMS];   /* of the largest box: images, and destinations of each dim */
+  size_t extent[LS_WINDOW_DIMS];        /* its sources */
+  size_t stride[LS_WINDOW_DIMS], image; /* of the sources of a box, and of its images */
+  size_t dest_stride[LS_WINDOW_DIMS], dest_image;
+  size_t n_runs, run_length; /* sources that are contiguous: the channels of a group, for several taps */
+  size_t n_taps;
+  float *tile;
+  size_t *from, *to; /* source and destination of each position of the box */
+  size_t *runs;      /* (n_runs): from a position's source to the start of a run */
+
+  /* The current box. */
+  size_t n_images, first_image, first[LS_WINDOW_DIMS], count[LS_WINDOW_DIMS];
+  size_t n; /* positions */
+  const float *x;
+  size_t y;                     /* offset of its first destination */
+  size_t table[LS_WINDOW_DIMS]; /* the counts for which `from` and `to` are set */
+} math_walk;
+
+/* Plans the boxes from dims, source, dest, channels and groups; takes the memory from the arena, as
+ * ls_arena_take does. */
+void math_walk_plan(math_walk *walk, ls_arena *arena);
+
+/* Moves to the first or the next box of `n` images, and fills its tile and tables. False after the last.
+ * x: the sources */
+bool math_walk_next(math_walk *walk, size_t n, const float *x);
+
+/* The number of the kernel's tap that is the walk's tap `t`.  size: of the kernel */
+size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t);
+
+#define MATH_LANE 16 /* channels of a block of packed weights */
+
+static inline size_t math_lanes(size_t channels) {
+  return (channels + MATH_LANE - 1) / MATH_LANE;
+}
+
+/* y = x * w for all positions of a box, plus b; adds: plus y. Blocks of MATH_LANE channels. For each output
+ * the terms are added in the order of k, in fused steps where the processor has them, so that its bits do
+ * not depend on the position.
+ * w: packed (blocks, n_runs run_length, MATH_LANE); b: (blocks, MATH_LANE) or NULL */
+typedef struct math_tiles {
+  const float *x;
+  size_t n; /* positions, at least 1 */
+  const size_t *from, *to;
+  size_t n_runs, run_length;
+  const size_t *runs;
+  const float *w, *b;
+  size_t channels; /* to be stored */
+  bool adds;
+  float *y;
+} math_tiles;
+
+void math_conv_tiles(const math_tiles *t);
+
+/* dw += sum of x dz over positions: dw[block][k] += sum_q x[from[q] + offsets[k]] dz[block][q].
+ * dz: (blocks, n) lanes with the distance dz_stride between blocks; dw: packed (blocks, n_k, MATH_LANE) */
+typedef struct math_products {
+  const float *x;
+  size_t n;
+  const size_t *from;
+  size_t n_k;
+  const size_t *offsets;
+  const float *dz;
+  size_t dz_stride;
+  size_t blocks;
+  float *dw;
+} math_products;
+
+void math_conv_products(const math_products *p);
+
+/* Depthwise convolutions, with weights packed as (taps, channels); see depthwise.c.
+ *   pack      for the taps of a walk, from w (channels, taps)
+ *   unpack    dw = beta dw + packed
+ *   box       the box's outputs; adds: plus y.  b: (channels) or NULL
+ *   products  dw += the products of the box */
+void math_depthwise_pack(const math_walk *walk, const size_t *size, const float *w, float *packed);
+void math_depthwise_unpack(size_t taps, size_t channels, const float *packed, float beta, float *dw);
+void math_depthwise_box(const math_walk *walk, const float *packed, const float *b, bool adds, float *y);
+void math_depthwise_products(const math_walk *walk, const float *dz, float *dw);
 
 #endif

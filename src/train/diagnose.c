@@ -5,7 +5,8 @@
  * - weight_norm: ||w||
  * - ratio: of these two
  * - saturated: fraction of sigmoid and tanh outputs with a derivative below 1 % of its maximum
- * - dead: fraction of ReLU units that are 0 for every sample */
+ * - dead: fraction of ReLU units, which are channels if the outputs have positions, that are 0 for every
+ *   sample at every position */
 #include "internal.h"
 
 #include <math.h>
@@ -13,6 +14,11 @@
 #include <string.h>
 
 #define SAMPLES 256
+
+/* The units of a layer: the channels or features of its last dim. */
+static size_t n_units(const ls_layer *layer) {
+  return layer->out.n_dims > 0 ? layer->out.dims[layer->out.n_dims - 1] : 1;
+}
 
 /* Measurements of a layer. */
 typedef struct diagnosis {
@@ -45,7 +51,7 @@ ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **ou
   const ls_model *const model = setup->job->model;
   train_diagnostics *const d = *out = ls_calloc(1, sizeof *d);
   if (!d) return ls_fail_memory("the diagnostics", sizeof *d);
-  for (size_t i = 0; i < model->n_leaves; i++) d->n_counts += 1 + model->leaves[i].layer->n_out;
+  for (size_t i = 0; i < model->n_leaves; i++) d->n_counts += 1 + n_units(model->leaves[i].layer);
   d->table = ls_calloc(model->n_leaves, sizeof *d->table);
   d->counts = ls_calloc(d->n_counts, sizeof *d->counts);
   if (!d->table || !d->counts) return ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
@@ -73,9 +79,10 @@ static bool is_saturated(ls_activation f, float a) {
 /* Counts the units of one leaf over this rank's rows. */
 static void count_units(const ls_layer *layer, size_t rows, double *counts) {
   const ls_activation f = activation_of(layer);
-  for (size_t i = 0; i < rows; i++) {
-    const float *const a = layer->output + i * layer->n_out;
-    for (size_t j = 0; j < layer->n_out; j++) {
+  const size_t n = n_units(layer);
+  const float *a = layer->output;
+  for (size_t i = 0; i < rows * (layer->n_out / n); i++, a += n) {
+    for (size_t j = 0; j < n; j++) {
       if (can_saturate(f)) counts[0] += is_saturated(f, a[j]);
       counts[1 + j] += a[j] != 0.0F;
     }
@@ -84,10 +91,11 @@ static void count_units(const ls_layer *layer, size_t rows, double *counts) {
 
 static void set_units(diagnosis *row, const ls_layer *layer, double samples, const double *counts) {
   const ls_activation f = activation_of(layer);
+  const size_t n = n_units(layer);
   size_t n_dead = 0;
-  for (size_t j = 0; j < layer->n_out; j++) n_dead += counts[1 + j] == 0.0;
+  for (size_t j = 0; j < n; j++) n_dead += counts[1 + j] == 0.0;
   row->saturated = can_saturate(f) ? counts[0] / (samples * (double)layer->n_out) : NAN;
-  row->dead = f == LS_RELU ? (double)n_dead / (double)layer->n_out : NAN;
+  row->dead = f == LS_RELU ? (double)n_dead / (double)n : NAN;
 }
 
 /* Norms over a leaf's parameters; `scale` converts the summed gradient to the mean. */
@@ -115,13 +123,13 @@ static void measure(trainer *t, train_diagnostics *d) {
   train_probe(t, d->order, d->batch, &partition);
   double *counts = d->counts;
   memset(counts, 0, d->n_counts * sizeof *counts);
-  for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++)
+  for (size_t i = 0; i < model->n_leaves; counts += 1 + n_units(model->leaves[i].layer), i++)
     count_units(model->leaves[i].layer, partition.lanes[partition.n_lanes], counts);
   ls_step step = {.weight = ls_metric_weight(t->batches.metric), .sums = t->batches.metric->sums};
   ls_sync_reduce(t->comm, t->sync, &step, model->n_params, model->grads);
   ls_comm_sum_f64(t->comm, d->counts, d->n_counts); /* integers: exact in any order */
   counts = d->counts;
-  for (size_t i = 0; i < model->n_leaves; counts += 1 + model->leaves[i].layer->n_out, i++) {
+  for (size_t i = 0; i < model->n_leaves; counts += 1 + n_units(model->leaves[i].layer), i++) {
     set_norms(&d->table[i], model->leaves[i].layer, step.weight > 0.0 ? 1.0 / step.weight : 0.0);
     set_units(&d->table[i], model->leaves[i].layer, (double)samples, counts);
   }

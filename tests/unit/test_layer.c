@@ -58,9 +58,9 @@ static void take_memory(rig *r) {
 }
 
 /* Memory for the layer's parameters, the layer itself and a batch. */
-static void rig_build(rig *r) {
+static void rig_build(rig *r, const ls_shape *shape) {
   ls_layer *const layer = r->layer;
-  assert_int_equal(ls_layer_infer_shapes(layer, &(ls_shape){2, {N_IN / 2, 2}}), LS_OK);
+  if (ls_layer_infer_shapes(layer, shape) != LS_OK) fail_msg("%s", ls_message());
   find_params(r, layer);
   build_state(r);
   for (size_t p = 0; p < r->n_params; p++) r->n_values += ls_param_count(r->params[p]);
@@ -87,8 +87,8 @@ static void fill_steps(uint64_t key, size_t n, float *x) {
 }
 
 /* Creates a layer from its map, with the index `index` and random parameters and inputs. A sample has the
- * shape (3, 2): positions and channels. */
-static rig rig_of(const char *map, uint32_t index) {
+ * shape `shape` of N_IN elements. */
+static rig rig_of_shape(const char *map, uint32_t index, const ls_shape *shape) {
   rig r = {0};
   char *const text = ls_format("model: [%s]", map);
   r.config = config_of(text);
@@ -98,10 +98,23 @@ static rig rig_of(const char *map, uint32_t index) {
   r.layer = ls_layer_create(r.config, ls_node_item(list, 0), index, &next);
   check_valid(r.config);
   assert_non_null(r.layer);
-  rig_build(&r);
+  rig_build(&r, shape);
   fill_steps(1, r.n_values, r.values);
   fill_steps(2, ROWS * N_IN, r.x);
   return r;
+}
+
+/* The shape of a signal with 3 positions and 2 channels. */
+#define SIGNAL                                                                                             \
+  {                                                                                                        \
+    2, {                                                                                                   \
+      N_IN / 2, 2                                                                                          \
+    }                                                                                                      \
+  }
+
+/* With samples of that shape. */
+static rig rig_of(const char *map, uint32_t index) {
+  return rig_of_shape(map, index, &(ls_shape)SIGNAL);
 }
 
 static void rig_free(rig *r) {
@@ -156,46 +169,103 @@ static void backward(rig *r, const ls_pass *pass, float *dx) {
 static const struct {
   const char *kind, *map;
   bool sees_batch; /* the result of a row depends on the other rows */
+  ls_shape shape;  /* of a sample */
 } variants[] = {
-    {"dense", "{layer: dense, units: 5, activation: linear}", false},
-    {"dense", "{layer: dense, units: 5, activation: sigmoid}", false},
-    {"dense", "{layer: dense, units: 5, activation: tanh}", false},
-    {"dense", "{layer: dense, units: 5, activation: relu}", false},
-    {"dense", "{layer: dense, units: 5, activation: leaky_relu, alpha: 0.2}", false},
-    {"dense", "{layer: dense, units: 5, activation: softmax}", false},
-    {"dense", "{layer: dense, units: 1, activation: tanh}", false},
-    {"dense", "{layer: dense, units: 7, bias: false}", false},
-    {"dropout", "{layer: dropout, rate: 0.3}", false},
-    {"dropout", "{layer: dropout, rate: 0}", false},
-    {"linear", "{layer: linear}", false},
-    {"sigmoid", "{layer: sigmoid}", false},
-    {"tanh", "{layer: tanh}", false},
-    {"relu", "{layer: relu}", false},
-    {"leaky_relu", "{layer: leaky_relu, alpha: 0.3}", false},
-    {"softmax", "{layer: softmax}", false},
-    {"dense", "{layer: dense, units: 5, activation: elu}", false},
-    {"dense", "{layer: dense, units: 5, activation: elu, alpha: 2}", false},
-    {"dense", "{layer: dense, units: 5, activation: gelu}", false},
-    {"dense", "{layer: dense, units: 7, activation: gelu, bias: false}", false},
-    {"dense", "{layer: dense, units: 5, activation: softplus}", false},
-    {"elu", "{layer: elu, alpha: 0.7}", false},
-    {"gelu", "{layer: gelu}", false},
-    {"softplus", "{layer: softplus}", false},
-    {"batch_norm", "{layer: batch_norm}", true},
-    {"batch_norm", "{layer: batch_norm, momentum: 0.5, eps: 0.5}", true},
-    {"residual", "{layer: residual, layers: [{layer: dense, units: 6, activation: tanh}]}", false},
-    {"residual", "{layer: residual, layers: [{layer: dense, units: 4, activation: gelu}]}", false},
-    {"residual", "{layer: residual, layers: [{layer: sigmoid}]}", false},
+    {"dense", "{layer: dense, units: 5, activation: linear}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: sigmoid}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: tanh}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: relu}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: leaky_relu, alpha: 0.2}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: softmax}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 1, activation: tanh}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 7, bias: false}", false, SIGNAL},
+    {"dropout", "{layer: dropout, rate: 0.3}", false, SIGNAL},
+    {"dropout", "{layer: dropout, rate: 0}", false, SIGNAL},
+    {"linear", "{layer: linear}", false, SIGNAL},
+    {"sigmoid", "{layer: sigmoid}", false, SIGNAL},
+    {"tanh", "{layer: tanh}", false, SIGNAL},
+    {"relu", "{layer: relu}", false, SIGNAL},
+    {"leaky_relu", "{layer: leaky_relu, alpha: 0.3}", false, SIGNAL},
+    {"softmax", "{layer: softmax}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: elu}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: elu, alpha: 2}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: gelu}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 7, activation: gelu, bias: false}", false, SIGNAL},
+    {"dense", "{layer: dense, units: 5, activation: softplus}", false, SIGNAL},
+    {"elu", "{layer: elu, alpha: 0.7}", false, SIGNAL},
+    {"gelu", "{layer: gelu}", false, SIGNAL},
+    {"softplus", "{layer: softplus}", false, SIGNAL},
+    {"batch_norm", "{layer: batch_norm}", true, SIGNAL},
+    {"batch_norm", "{layer: batch_norm, momentum: 0.5, eps: 0.5}", true, SIGNAL},
+    {"residual", "{layer: residual, layers: [{layer: dense, units: 6, activation: tanh}]}", false, SIGNAL},
+    {"residual", "{layer: residual, layers: [{layer: dense, units: 4, activation: gelu}]}", false, SIGNAL},
+    {"residual", "{layer: residual, layers: [{layer: sigmoid}]}", false, SIGNAL},
     {"residual",
      "{layer: residual, layers: [{layer: dense, units: 7, activation: elu}, {layer: dropout, rate: 0.3},"
      " {layer: softmax}, {layer: dense, units: 6}]}",
-     false},
+     false, SIGNAL},
     {"residual",
      "{layer: residual, layers: [{layer: dense, units: 5, bias: false}, {layer: batch_norm}, {layer: tanh},"
      " {layer: dropout, rate: 0.2}, {layer: residual, layers: [{layer: dense, units: 5, activation: "
      "softplus}, {layer: residual, layers: [{layer: dense, units: 3}]}]}, {layer: dense, units: 4}]}",
-     true},
+     true, SIGNAL},
+    {"conv1d", "{layer: conv1d, filters: 5, kernel_size: 2, activation: tanh}", false, SIGNAL},
+    {"conv1d",
+     "{layer: conv1d, filters: 4, kernel_size: 2, stride: 2, padding: same, groups: 2, activation: gelu}",
+     false, SIGNAL},
+    {"conv1d", "{layer: conv1d, filters: 2, kernel_size: 3, padding: 1, groups: 2, bias: false}", false,
+     SIGNAL},
+    {"conv1d", "{layer: conv1d, filters: 3, kernel_size: 2, dilation: 2, activation: softmax}", false,
+     SIGNAL},
+    {"conv1d", "{layer: conv1d, filters: 17, kernel_size: [4], activation: sigmoid}", false, {1, {N_IN}}},
+    {"conv2d",
+     "{layer: conv2d, filters: 3, kernel_size: [2, 2], padding: [[1, 0], 1], dilation: [2, 1], activation: "
+     "softplus}",
+     false, SIGNAL},
+    {"conv2d", "{layer: conv2d, filters: 3, kernel_size: 1, stride: 2, activation: tanh}", false, SIGNAL},
+    {"conv2d", "{layer: conv2d, filters: 6, kernel_size: 1, groups: 3}", false, {3, {2, 1, 3}}},
+    {"conv3d",
+     "{layer: conv3d, filters: 2, kernel_size: [2, 2, 1], padding: [1, 0, 0], activation: elu}",
+     false,
+     {3, {3, 2, 1}}},
+    {"conv3d",
+     "{layer: conv3d, filters: 3, kernel_size: 2, padding: same, stride: [2, 1, 1]}",
+     false,
+     {4, {3, 1, 1, 2}}},
+    {"max_pool", "{layer: max_pool, size: 2, stride: 1}", false, SIGNAL},
+    {"max_pool", "{layer: max_pool, size: [2, 2], padding: same}", false, SIGNAL},
+    {"avg_pool", "{layer: avg_pool, size: 2, padding: same}", false, SIGNAL},
+    {"avg_pool", "{layer: avg_pool, size: [3, 1], stride: 1, padding: [1, 0], count_padding: true}", false,
+     SIGNAL},
+    {"global_max_pool", "{layer: global_max_pool}", false, SIGNAL},
+    {"global_avg_pool", "{layer: global_avg_pool}", false, SIGNAL},
+    {"global_avg_pool", "{layer: global_avg_pool}", false, {1, {N_IN}}},
+    {"flatten", "{layer: flatten}", false, SIGNAL},
+    {"layer_norm", "{layer: layer_norm}", false, {1, {N_IN}}},
+    {"layer_norm", "{layer: layer_norm, eps: 0.5}", false, SIGNAL},
+    {"dropout", "{layer: dropout, rate: 0.3, spatial: true}", false, SIGNAL},
+    {"batch_norm", "{layer: batch_norm}", true, {1, {N_IN}}},
+    {"residual",
+     "{layer: residual, activation: relu, layers: [{layer: conv1d, filters: 4, kernel_size: 3, stride: 2, "
+     "padding: same}]}",
+     false, SIGNAL},
+    {"residual",
+     "{layer: residual, activation: gelu, layers: [{layer: conv1d, filters: 2, kernel_size: 3, padding: "
+     "same}]}",
+     false, SIGNAL},
+    {"residual",
+     "{layer: residual, activation: softmax, layers: [{layer: conv1d, filters: 4, kernel_size: 1}], skip: "
+     "[{layer: conv1d, filters: 4, kernel_size: 1, activation: tanh}, {layer: sigmoid}, {layer: dropout}]}",
+     false, SIGNAL},
+    {"residual",
+     "{layer: residual, layers: [{layer: conv1d, filters: 4, kernel_size: 1}, {layer: batch_norm}], skip: "
+     "[{layer: conv1d, filters: 4, kernel_size: 1, bias: false}, {layer: batch_norm}], activation: relu}",
+     true, SIGNAL},
 };
+
+static rig variant_rig(size_t v) {
+  return rig_of_shape(variants[v].map, 2, &variants[v].shape);
+}
 
 static void every_type_and_activation_is_tested(void **state) {
   (void)state;
@@ -285,8 +355,9 @@ static void check_gradient(const char *what, rig *r, const ls_pass *pass, size_t
 }
 
 /* Checks every block of parameters and the input. */
-static void check_gradients(const char *map, const ls_pass *pass) {
-  rig r = rig_of(map, 2);
+static void check_gradients(size_t v, const ls_pass *pass) {
+  const char *const map = variants[v].map;
+  rig r = variant_rig(v);
   forward(&r, pass);
   backward(&r, pass, r.dx);
   for (int along = 0; along < 2; along++) {
@@ -304,9 +375,9 @@ static void check_gradients(const char *map, const ls_pass *pass) {
 static void gradients_match_differences(void **state) {
   (void)state;
   for (size_t v = 0; v < COUNT(variants); v++) {
-    check_gradients(variants[v].map, &training);
-    check_gradients(variants[v].map, &probing);
-    check_gradients(variants[v].map, &prediction);
+    check_gradients(v, &training);
+    check_gradients(v, &probing);
+    check_gradients(v, &prediction);
   }
 }
 
@@ -314,7 +385,7 @@ static void gradients_match_differences(void **state) {
 static void dx_may_be_absent(void **state) {
   (void)state;
   for (size_t v = 0; v < COUNT(variants); v++) {
-    rig r = rig_of(variants[v].map, 2);
+    rig r = variant_rig(v);
     forward(&r, &training);
     backward(&r, &training, r.dx);
     float *const before = new_floats(r.n_values);
@@ -337,7 +408,7 @@ static void gradients_accumulate(void **state) {
     first.lanes = v % 2 ? three_lanes : one_lane;
     ls_pass second = first;
     second.adds = true;
-    rig r = rig_of(what, 2);
+    rig r = variant_rig(v / 2);
     forward(&r, &first);
     backward(&r, &first, r.dx);
     float *const once = new_floats(r.n_values);
@@ -369,7 +440,7 @@ static void no_rows_have_no_gradient(void **state) {
       ls_pass pass = training;
       pass.n_lanes = n_lanes;
       pass.lanes = empty;
-      rig r = rig_of(variants[v].map, 2);
+      rig r = variant_rig(v);
       forward(&r, &pass);
       backward(&r, &pass, r.dx);
       for (size_t i = 0; i < r.n_values; i++) check_close("gradient", (double)r.grads[i], 0.0, 0.0);
@@ -387,7 +458,7 @@ static void only_training_updates_state(void **state) {
   (void)state;
   size_t n_states = 0;
   for (size_t v = 0; v < COUNT(variants); v++) {
-    rig r = rig_of(variants[v].map, 2);
+    rig r = variant_rig(v);
     float *const before = new_floats(r.n_state);
     memcpy(before, r.state, r.n_state * sizeof *before);
     forward(&r, &probing);
@@ -412,8 +483,8 @@ static void lanes_change_only_rounding(void **state) {
   pass.lanes = three_lanes;
   for (size_t v = 0; v < COUNT(variants); v++) {
     const char *const what = variants[v].map;
-    rig one = rig_of(what, 2);
-    rig three = rig_of(what, 2);
+    rig one = variant_rig(v);
+    rig three = variant_rig(v);
     forward(&one, &training);
     backward(&one, &training, one.dx);
     forward(&three, &pass);
@@ -439,8 +510,8 @@ static void lanes_are_independent(void **state) {
   alone_pass.samples = samples + first;
   for (size_t v = 0; v < COUNT(variants); v++) {
     if (variants[v].sees_batch) continue;
-    rig r = rig_of(variants[v].map, 2);
-    rig alone = rig_of(variants[v].map, 2);
+    rig r = variant_rig(v);
+    rig alone = variant_rig(v);
     const size_t n_out = r.layer->n_out;
     memcpy(alone.x, r.x + first * N_IN, alone_lanes[1] * N_IN * sizeof *r.x);
     forward(&r, &pass);
@@ -460,22 +531,24 @@ static void lanes_are_independent(void **state) {
 static void linked_layers_skip_their_activation(void **state) {
   (void)state;
   for (size_t v = 0; v < COUNT(variants); v++) {
-    rig whole = rig_of(variants[v].map, 2);
-    rig linked = rig_of(variants[v].map, 2);
+    rig whole = variant_rig(v);
+    rig linked = variant_rig(v);
     const ls_layer_type *const type = whole.layer->type;
     const ls_activation f = type->activation ? type->activation(whole.layer) : LS_LINEAR;
     const size_t n_out = whole.layer->n_out;
+    const size_t cols = whole.layer->out.dims[whole.layer->out.n_dims - 1]; /* of a softmax */
+    const size_t positions = ROWS * n_out / cols;
     if (f == LS_SIGMOID || f == LS_SOFTMAX) {
       linked.layer->is_linked = true;
       forward(&whole, &training);
       forward(&linked, &training);
       fill_coefficients(&linked, linked.dy);
-      ls_math_activate_backward(f, 0.0F, ROWS, n_out, whole.y, linked.dy); /* as a loss does */
+      ls_math_activate_backward(f, 0.0F, positions, cols, whole.y, linked.dy); /* as a loss does */
       ls_layer_backward(linked.layer, &training, linked.x, linked.dy, linked.dx);
       backward(&whole, &training, whole.dx);
       check_same(variants[v].map, whole.n_values, linked.grads, whole.grads);
       check_same(variants[v].map, ROWS * N_IN, linked.dx, whole.dx);
-      ls_math_activate(f, 0.0F, ROWS, n_out, NULL, linked.y);
+      ls_math_activate(f, 0.0F, positions, cols, NULL, linked.y);
       check_same(variants[v].map, ROWS * n_out, linked.y, whole.y);
     }
     rig_free(&whole);
@@ -586,7 +659,7 @@ static void dropout_accepts_a_rate_near_1(void **state) {
 
 /* A rig whose columns are scaled and shifted so that a sum of squares without a pivot would lose digits. */
 static rig norm_rig(void) {
-  rig r = rig_of("{layer: batch_norm, momentum: 0.25, eps: 0.125}", 2);
+  rig r = rig_of_shape("{layer: batch_norm, momentum: 0.25, eps: 0.125}", 2, &(ls_shape){1, {N_IN}});
   for (size_t i = 0; i < ROWS * N_IN; i++)
     r.x[i] = r.x[i] * (float)(1 + i % N_IN) + 1000.0F * (float)(i % 2);
   return r;
@@ -665,7 +738,7 @@ static void batch_norm_of_one_row(void **state) {
 /* A constant column gives xhat = 0 without NaN, even if rounding makes its variance negative. */
 static void batch_norm_of_a_constant(void **state) {
   (void)state;
-  rig r = rig_of("{layer: batch_norm, eps: 1.0e-12}", 2);
+  rig r = rig_of_shape("{layer: batch_norm, eps: 1.0e-12}", 2, &(ls_shape){1, {N_IN}});
   for (size_t i = 0; i < ROWS * N_IN; i++) r.x[i] = 12345.678F;
   forward(&r, &training);
   backward(&r, &training, r.dx);

@@ -1,0 +1,173 @@
+/* conv1d, conv2d, conv3d: a = f(x * W + b), a cross-correlation of each sample with channels last.
+ *
+ *   forward   z[o][f] = b[f] + sum_k,c x[o stride - before + k dilation][c] W[f][k][c], a = f(z)
+ *   backward  dz = da f'(z)    dW[f][k][c] = sum over samples and o of dz[o][f] x[o stride - before + k
+ *             dilation][c]    db[f] = sum of dz[o][f]    dx: the transpose of forward, applied to dz
+ *
+ * x: (batch, in..., C), W: (filters, kernel..., C / groups), b: (filters), z, a: (batch, out..., filters)
+ * A filter sees the channels of its group alone. */
+#include "internal.h"
+
+#include <string.h>
+
+typedef struct options {
+  const char *layer;
+  uint64_t filters, groups;
+  layer_window window;
+  layer_weights weights;
+  ls_conv conv; /* set by `shape` */
+} options;
+
+static const ls_key keys[] = {
+    LAYER_KEY,
+    LS_COUNT_KEY("filters", options, filters, NULL, 1, 1048576, "number of output channels",
+                 .flags = LS_KEY_REQUIRED),
+    LS_NODE_KEY("kernel_size", options, window.size_node,
+                "size of the kernel: a number, or one for each dim", .flags = LS_KEY_REQUIRED),
+    LS_NODE_KEY("stride", options, window.stride_node,
+                "distance between kernel positions: a number, or one for each dim", .fallback = "1"),
+    LS_NODE_KEY("padding", options, window.padding_node, "zeros around the input: " LAYER_PADDING_HELP,
+                .fallback = "valid"),
+    LS_NODE_KEY("dilation", options, window.dilation_node,
+                "distance between kernel elements: a number, or one for each dim", .fallback = "1"),
+    LS_COUNT_KEY(
+        "groups", options, groups, "1", 1, 1048576,
+        "number of groups into which channels and filters are divided; a filter sees the channels of "
+        "its group"),
+    LAYER_WEIGHTS_KEYS(options, weights),
+    {0},
+};
+
+static size_t n_dims_of(const ls_layer *layer) {
+  return layer->type == &layer_conv1d ? 1 : layer->type == &layer_conv2d ? 2 : 3;
+}
+
+static void check(ls_layer *layer, ls_config *config, ls_node *node) {
+  options *const o = layer->options;
+  layer_window_read(&o->window, config, n_dims_of(layer));
+  layer_weights_check(&o->weights, config, node);
+  if (o->groups > 0 && o->filters % o->groups != 0)
+    ls_config_error(config, ls_node_find(node, "groups"), "does not divide filters, %llu",
+                    (unsigned long long)o->filters);
+}
+
+static ls_status shape(ls_layer *layer) {
+  options *const o = layer->options;
+  const size_t n_dims = n_dims_of(layer);
+  ls_shape in;
+  char text[128];
+  LS_TRY(layer_window_input(layer, n_dims, &in));
+  LS_TRY(layer_window_fit(layer, &o->window, &in, &o->conv.window));
+  o->conv.channels = in.dims[n_dims];
+  o->conv.filters = o->filters;
+  o->conv.groups = o->groups;
+  if (o->conv.channels % o->groups != 0)
+    return ls_fail(LS_ERR_CONFIG,
+                   "%s: %s: groups %llu does not divide the %zu channels of the input, of shape %s",
+                   layer->where, layer->type->name, (unsigned long long)o->groups, o->conv.channels,
+                   ls_shape_describe(&in, text, sizeof text));
+  layer_window_output(layer, &o->conv.window, n_dims, o->filters);
+  ls_shape row = {.n_dims = n_dims + 1};
+  for (size_t i = 0; i < n_dims; i++) row.dims[i] = o->conv.window.size[LS_WINDOW_DIMS - n_dims + i];
+  row.dims[n_dims] = o->conv.channels / o->groups;
+  layer_weights_shape(&o->weights, o->filters, &row, layer);
+  return LS_OK;
+}
+
+static void initialise(const ls_layer *layer, uint64_t seed) {
+  const options *const o = layer->options;
+  const size_t fan_out = ls_window_count(o->conv.window.size) * (o->filters / o->groups);
+  layer_weights_initialise(&o->weights, layer, fan_out, seed);
+}
+
+static ls_activation activation(const ls_layer *layer) {
+  return (ls_activation)((const options *)layer->options)->weights.activation;
+}
+
+static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
+  const options *const o = layer->options;
+  layer_weights_reserve(layer, arena, rows);
+  ls_layer_request(layer, arena, ls_conv_workspace(&o->conv), 1);
+}
+
+enum { W, B };
+
+static size_t positions_of(const ls_conv *conv) {
+  return ls_window_count(conv->window.out);
+}
+
+static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  (void)pass;
+  const options *const o = layer->options;
+  const ls_activation f = layer_activation(layer);
+  const float alpha = (float)o->weights.alpha;
+  ls_conv_forward(&o->conv, rows->n, rows->x, layer->params[W].value,
+                  o->weights.bias ? layer->params[B].value : NULL, layer->adds_output,
+                  layer->kept ? LS_LINEAR : f, alpha, rows->y, layer->workspace);
+  if (!layer->kept) return;
+  memcpy(layer_weights_kept(layer, rows), rows->y, rows->n * layer->n_out * sizeof *rows->y);
+  ls_math_activate(f, alpha, rows->n * positions_of(&o->conv), o->filters, NULL, rows->y);
+}
+
+static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  const options *const o = layer->options;
+  const float *const known = layer->kept ? layer_weights_kept(layer, rows) : rows->y;
+  const size_t n = rows->n * positions_of(&o->conv);
+  float *const dz = rows->dy;
+  ls_math_activate_backward(layer_activation(layer), (float)o->weights.alpha, n, o->filters, known, dz);
+  ls_conv_backward_weights(&o->conv, rows->n, rows->x, dz, rows->beta, rows->grads[W], layer->workspace);
+  if (o->weights.bias) ls_math_sum_rows(n, o->filters, dz, rows->beta, rows->grads[B]);
+  if (pass->ready) pass->ready(pass->context, NULL);
+  if (rows->dx)
+    ls_conv_backward_data(&o->conv, rows->n, dz, layer->params[W].value, rows->dx, layer->workspace);
+}
+
+static double multiply_adds(const ls_layer *layer) {
+  const options *const o = layer->options;
+  return (double)ls_param_count(&layer->params[W]) * (double)positions_of(&o->conv);
+}
+
+static void describe(const ls_layer *layer, char *text, size_t size) {
+  const options *const o = layer->options;
+  const size_t n_dims = n_dims_of(layer);
+  ls_append(text, size, "kernel ");
+  for (size_t i = LS_WINDOW_DIMS - n_dims; i < LS_WINDOW_DIMS; i++)
+    ls_append(text, size, "%s%zu", i + n_dims > LS_WINDOW_DIMS ? "x" : "", o->conv.window.size[i]);
+  layer_window_describe(&o->conv.window, n_dims, text, size);
+  if (o->groups > 1) ls_append(text, size, ", groups %llu", (unsigned long long)o->groups);
+}
+
+#define CONV_LAYER(kind, text)                                                                             \
+  const ls_layer_type layer_##kind = {.name = #kind,                                                       \
+                                      .help = text,                                                        \
+                                      .keys = keys,                                                        \
+                                      .options_size = sizeof(options),                                     \
+                                      .check = check,                                                      \
+                                      .shape = shape,                                                      \
+                                      .initialise = initialise,                                            \
+                                      .reserve = reserve,                                                  \
+                                      .forward = forward,                                                  \
+                                      .backward = backward,                                                \
+                                      .activation = activation,                                            \
+                                      .multiply_adds = multiply_adds,                                      \
+                                      .describe = describe}
+
+CONV_LAYER(conv1d, "a = f(x * W + b), convolution of signals (L, C)");
+CONV_LAYER(conv2d, "a = f(x * W + b), convolution of images (H, W, C)");
+CONV_LAYER(conv3d, "a = f(x * W + b), convolution of volumes (D, H, W, C)");
+
+ls_layer *layer_create_conv_projection(const ls_layer *parent, size_t n_dims, size_t filters,
+                                       const size_t *stride) {
+  const ls_layer_type *const types[] = {NULL, &layer_conv1d, &layer_conv2d, &layer_conv3d};
+  ls_layer *const layer = layer_create(types[n_dims], parent->index, ls_strdup(parent->where));
+  if (!layer) return NULL;
+  options *const o = layer->options;
+  *o = (options){.filters = filters, .groups = 1, .weights.init = {.gain = 1.0}};
+  o->window = (layer_window){.size = {.n = 1, .values = {1}},
+                             .stride = {.n = n_dims},
+                             .dilation = {.n = 1, .values = {1}},
+                             .before = {.n = 1},
+                             .after = {.n = 1}};
+  memcpy(o->window.stride.values, stride, n_dims * sizeof *stride);
+  return layer;
+}
