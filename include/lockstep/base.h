@@ -25,7 +25,7 @@ typedef enum ls_status {
   LS_ERR_OUTPUT = 5,    /* output cannot be written */
   LS_ERR_NUMERIC = 6,   /* NaN, infinity, divergence */
   LS_ERR_INTERNAL = 70, /* out of memory, violated invariant */
-  LS_STOPPED = 75       /* stopped by a signal or time limit after saving; run again to resume */
+  LS_STOPPED = 75       /* stopped by a signal or time limit after saving; a resume is possible */
 } ls_status;
 
 /* Local. Records the message of a failure for this thread, truncated to LS_MESSAGE_MAX - 1 bytes, and

@@ -69,6 +69,7 @@ typedef struct ls_save {
   const char *best;   /* best.h5 */
   const char *folder; /* of checkpoints: publishes that of the step, then calls ls_checkpoint_prune */
   uint64_t keep;
+  uint64_t spared; /* the step of a checkpoint that is never removed; LS_SPARED_NONE */
 } ls_save;
 
 /* A saver copies a snapshot and publishes it on a thread, one at a time, while the caller continues. The
@@ -80,7 +81,8 @@ typedef struct ls_saver ls_saver;
  * starts the thread. LS_ERR_INTERNAL. */
 ls_status ls_saver_create(const ls_model *model, const ls_optim *optim, size_t n_sums, ls_saver **out);
 
-/* Local. Waits for the current save and ends the thread. Logs an unreported failure as a warning. */
+/* Local. Waits for the current save and ends the thread. Logs an unreported failure as a warning, unless
+ * ls_message() is the same. */
 void ls_saver_destroy(ls_saver **saver);
 
 /* Local. Bytes of the copies. */
@@ -122,14 +124,23 @@ ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_mode
  */
 char *ls_checkpoint_path(const char *folder, uint64_t step);
 
-/* Local. Opens the newest valid checkpoint of `folder`, with a warning for each damaged or unreadable one
- * that it skips. *out is NULL if there are no checkpoints. LS_ERR_MODEL if none is valid, LS_ERR_INTERNAL
- * if memory is short. */
+/* Local. The step of the newest checkpoint of `folder`, valid or not. *found: there is one. LS_ERR_OUTPUT.
+ */
+ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
+
+/* Local. Opens the newest valid checkpoint of `folder`, with a warning for each damaged one that it skips.
+ * *out is NULL if there are no checkpoints. LS_ERR_MODEL if none is valid, or if one that may be intact
+ * cannot be read; LS_ERR_INTERNAL if memory is short. */
 ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
 
-/* Local. Removes checkpoints later than step `newest`, the position of the run (they are damaged, or the
- * run resumed from an earlier one), all but the newest `keep` of the others, and temporary files of killed
- * runs. LS_ERR_OUTPUT. */
-ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep);
+/* Local. Removes the checkpoints of step `first` and later, the latest first, and syncs the folder.
+ * LS_ERR_OUTPUT. */
+ls_status ls_checkpoint_remove_from(const char *folder, uint64_t first);
+
+/* Local. Of the checkpoints up to step `newest`, removes all but the newest `keep` and that of step
+ * `spared` (LS_SPARED_NONE: none). Also removes temporary files of killed runs. A failure to remove a file
+ * is only a warning. LS_ERR_OUTPUT if the check of ls_store_set_guard fails. */
+#define LS_SPARED_NONE UINT64_MAX
+ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep, uint64_t spared);
 
 #endif

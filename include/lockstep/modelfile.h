@@ -55,7 +55,8 @@ typedef struct ls_modelfile {
 ls_status ls_modelfile_open(const char *path, ls_modelfile **out);
 
 /* Opens a file that need not exist: *out is NULL if it is missing, damaged or neither model nor checkpoint.
- * LS_ERR_MODEL if it exists but reading fails (permissions, disk error), since it may be intact. */
+ * ls_message() then gives the reason. LS_ERR_MODEL if it exists but may be intact: reading fails
+ * (permissions, disk error), or a newer version wrote it. */
 ls_status ls_modelfile_try_open(const char *path, ls_modelfile **out);
 
 void ls_modelfile_close(ls_modelfile **file);

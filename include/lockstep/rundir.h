@@ -32,7 +32,7 @@ void ls_rundir_destroy(ls_rundir *dir);
  * be made or written, or if another run is using it. */
 ls_status ls_rundir_check(const char *folder);
 
-/* Local. Whether the folder holds a file of a run. */
+/* Local. Whether the folder holds a file of a run, or may hold one because the system cannot tell. */
 bool ls_rundir_has_run(const ls_rundir *dir);
 
 /* Local. Whether a path exists. */
@@ -45,7 +45,9 @@ ls_status ls_rundir_lock_existing(ls_rundir *dir);
 /* Local. Makes the directory and locks it, unless it is locked already. LS_ERR_OUTPUT. */
 ls_status ls_rundir_lock(ls_rundir *dir);
 
-/* Local. LS_ERR_OUTPUT if another run owns the lock now: nothing more may be written. */
+/* Local. LS_ERR_OUTPUT if this run has lost the lock, because it was removed or belongs to another run:
+ * nothing may be written any more. While the directory is locked, the module store calls this function
+ * before it gives a file its name or removes one. */
 ls_status ls_rundir_check_lock(const ls_rundir *dir);
 
 /* Local. Makes the folders, opens the log and writes config.yaml. */
@@ -72,8 +74,8 @@ ls_status ls_rundir_abandon(const ls_rundir *dir, ls_status status);
 #define LS_RUNDIR_COLUMNS_MAX 64 /* the maximum of n */
 ls_status ls_rundir_reset_rows(const char *path, const char *const *names, size_t n, uint64_t epochs);
 
-/* Local. Opens a CSV file to append rows. LS_ERR_OUTPUT. */
-ls_status ls_rundir_begin_rows(const char *path, FILE **out);
+/* Local. Opens a CSV file of the directory to append rows. LS_ERR_OUTPUT, also if the lock is lost. */
+ls_status ls_rundir_begin_rows(const ls_rundir *dir, const char *path, FILE **out);
 
 /* Local. Syncs the rows and closes the file. LS_ERR_OUTPUT if any write failed. */
 ls_status ls_rundir_end_rows(const char *path, FILE *file);

@@ -78,8 +78,8 @@ ls_status ls_store_open(const char *path, ls_store **out);
 
 /* Local. Opens a sealed file (a model or checkpoint) after verifying its seal: magic word, length, zero
  * padding, and the digest of everything after the 512-byte user block. LS_ERR_MODEL if it is missing, has
- * no seal, or is truncated or damaged. LS_ERR_DATA if it cannot be opened or read, so that it may be
- * intact. */
+ * no seal, or is truncated or damaged. LS_ERR_DATA if it may be intact: it cannot be opened or
+ * read, or a newer version wrote its seal. */
 ls_status ls_store_open_sealed(const char *path, ls_store **out);
 
 /* Local. Whether the file begins with the magic word of a seal; false if it cannot be read. */
@@ -181,6 +181,18 @@ ls_status ls_store_end(ls_store_writer **writer, ls_status status);
  * the folder. False if that fails, as on file systems without hard links; the caller then writes a second
  * file. */
 bool ls_store_link(const char *from, const char *to);
+
+/* Local. Sets a check (NULL: none) that must succeed before this module gives a file its final name, adds a
+ * second name to it, or removes it; otherwise the call fails with the status and the message of the check.
+ * Must be called while no other thread uses this module. Borrows the context. */
+typedef ls_status ls_store_check(const void *context);
+void ls_store_set_guard(ls_store_check *check, const void *context);
+
+/* Local. Calls the check of ls_store_set_guard. */
+ls_status ls_store_may_change(void);
+
+/* Local. Removes a file, which may be absent. LS_ERR_OUTPUT. */
+ls_status ls_store_remove(const char *path);
 
 /* Local. The temporary name `<path>.tmp-<pid>`, which the caller frees; NULL if memory is short. */
 char *ls_store_temporary(const char *path);

@@ -21,11 +21,12 @@ static void print_usage(void) {
          "usage: lockstep COMMAND ...      alone, or under mpirun or srun\n\n",
          LS_VERSION);
   for (size_t i = 0; commands[i]; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->help);
-  printf("\n  lockstep COMMAND --help      operands and options of a command\n"
-         "  lockstep --version\n\n"
-         "exit codes: 0 done, 2 usage or config, 3 data, 4 no usable model or checkpoint, 5 output cannot\n"
-         "be written, 6 numeric (NaN, divergence), 70 internal error, 75 stopped after saving (run the\n"
-         "command again to resume)\n");
+  printf(
+      "\n  lockstep COMMAND --help      operands and options of a command\n"
+      "  lockstep --version\n\n"
+      "exit codes: 0 done, 2 usage or config, 3 data, 4 no usable model or checkpoint, 5 output cannot\n"
+      "be written, 6 numeric (NaN, divergence), 70 internal error, 75 stopped after saving (the message\n"
+      "has the command that resumes)\n");
 }
 
 static void print_command_usage(const command *c) {

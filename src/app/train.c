@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "lockstep/rundir.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +28,9 @@ static ls_status check_options(const arguments *a) {
   const char *const resume = app_option(a, "resume");
   const char *const init_layers = app_option(a, "init-layers");
   const bool resumes = resume && strcmp(resume, "never") != 0;
-  if (resumes && app_option(a, "overwrite"))
+  if (resume && strcmp(resume, "auto") == 0 && app_option(a, "overwrite"))
     return ls_fail(LS_ERR_CONFIG,
-                   "--overwrite: starts a new run, but --resume %s continues one; give only one of them",
-                   resume);
+                   "--overwrite: starts a new run, but --resume auto continues one; give only one of them");
   if (init_layers && !app_option(a, "init-from"))
     return ls_fail(LS_ERR_CONFIG, "--init-layers %s: the model is missing; add --init-from MODEL.h5",
                    init_layers);
@@ -58,11 +58,47 @@ static ls_status check_job(ls_comm *comm, const arguments *a, const ls_job *job,
   return ls_comm_agree(comm, status);
 }
 
+/* -------------------------------------------------------- the command that resumes */
+
+/* Appends a word of a command line, with the quotes that a shell needs. */
+static void add_word(char *text, size_t size, const char *word) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  const bool is_plain = word[0] != '\0' && word[strspn(word, plain)] == '\0';
+  ls_append(text, size, is_plain ? " " : " '");
+  for (const char *c = word; *c; c++) ls_append(text, size, *c == '\'' ? "'\\''" : "%c", *c);
+  if (!is_plain) ls_append(text, size, "'");
+}
+
+/* Appends an option; a flag has the value "". */
+static void add_option(char *text, size_t size, const option_spec *option, const char *value) {
+  ls_append(text, size, " --%s", option->name);
+  if (option->value_name) add_word(text, size, value);
+}
+
+/* The command that resumes the run: the given one without the options that choose a start. A command that
+ * is too long for a message is only described. */
+static const char *make_command(const arguments *a, char *text, size_t size) {
+  text[0] = '\0';
+  add_word(text, size, program_invocation_name);
+  ls_append(text, size, " %s", a->command->name);
+  add_word(text, size, a->positional[0]);
+  for (size_t i = 0; a->command->options[i].name; i++) {
+    const option_spec *const option = &a->command->options[i];
+    const bool is_start = strcmp(option->name, "resume") == 0 || strcmp(option->name, "overwrite") == 0;
+    if (a->values[i] && !is_start) add_option(text, size, option, a->values[i]);
+    for (size_t k = 0; strcmp(option->name, "set") == 0 && k < a->n_sets; k++)
+      add_option(text, size, option, a->sets[k]);
+  }
+  return strlen(text) + 1 < size ? text + 1 : "the same command without --overwrite and --resume";
+}
+
 static ls_status run(ls_comm *comm, const arguments *a) {
   const char *const resume = app_option(a, "resume");
+  char again[LS_MESSAGE_MAX - 512 - PATH_MAX];
   bool layers[LS_LAYERS_MAX] = {false};
   const ls_train_options options = {.resume = resume ? resume : "auto",
                                     .overwrite = app_option(a, "overwrite") != NULL,
+                                    .command = make_command(a, again, sizeof again),
                                     .init_from = app_option(a, "init-from"),
                                     .init_layers = app_option(a, "init-layers") ? layers : NULL};
   ls_job_source source = app_job_source(a);
@@ -86,7 +122,7 @@ const command app_train = {
     .details =
         "The run directory receives config.yaml, metrics.csv, diagnostics.csv, train.log, model.h5 and\n"
         "checkpoints/. The same command, run again, resumes from the newest checkpoint, on any number of\n"
-        "ranks.\n\n"
+        "ranks. A job that Slurm has requeued does so with --overwrite and --resume FILE too.\n\n"
         "--init-from starts a new run with the weights of another model, for fine-tuning: all weights of\n"
         "the same path and shape or, with --init-layers, all weights of the listed layers. The new run\n"
         "normalises inputs by its own data; a warning reports features whose range differs much from that\n"
@@ -98,5 +134,6 @@ const command app_train = {
                 {"init-from", 0, "MODEL.h5", "model or checkpoint with the initial weights of a new run"},
                 {"init-layers", 0, "LIST",
                  "layers to initialise from it, which must fit: numbers from 0 and ranges, as in 0,2-3"},
-                {"overwrite", 0, NULL, "removal of the run in the directory before the start"}},
+                {"overwrite", 0, NULL,
+                 "removal of the run in the directory, or of its checkpoints later than --resume FILE"}},
     .run = run};

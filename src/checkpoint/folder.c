@@ -64,32 +64,53 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   return status;
 }
 
+ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found) {
+  uint64_t *steps = NULL;
+  size_t count = 0;
+  const ls_status status = list_steps(folder, &steps, &count);
+  *found = status == LS_OK && count > 0;
+  *step = *found ? steps[0] : 0;
+  free(steps);
+  return status;
+}
+
+/* ----------------------------------------------------------------------- the newest */
+
+/* Opens a listed checkpoint. *out is NULL if it is proved to be damaged; ls_message() then has the reason.
+ */
+static ls_status open_listed(const char *path, ls_modelfile **out) {
+  const ls_status status = ls_modelfile_try_open(path, out);
+  if (status == LS_ERR_MODEL)
+    return ls_fail(status,
+                   "%s; it may be intact, so that no earlier checkpoint was used and nothing was removed; "
+                   "run the command again, or resume from another checkpoint with --resume FILE",
+                   ls_message());
+  if (status != LS_OK || *out || access(path, F_OK) == 0) return status;
+  return ls_fail(LS_ERR_MODEL,
+                 "%s: cannot be found, although its folder lists it: %s; run the command again", path,
+                 strerror(errno));
+}
+
 ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   uint64_t *steps = NULL;
   size_t count = 0;
   *out = NULL;
   ls_status status = list_steps(folder, &steps, &count);
-  bool is_found = false;
-  for (size_t i = 0; status == LS_OK && !is_found && i < count; i++) {
+  for (size_t i = 0; status == LS_OK && !*out && i < count; i++) {
     char *const path = ls_checkpoint_path(folder, steps[i]);
-    if (!path) {
-      status = ls_fail_memory("a path", strlen(folder));
-      break;
-    }
-    const ls_status opened = ls_modelfile_open(path, out);
-    is_found = opened == LS_OK;
-    if (is_found) (*out)->is_newest = i == 0;
-    if (opened == LS_ERR_INTERNAL)
-      status = opened; /* the file may be valid */
-    else if (!is_found && i + 1 < count)
+    status = path ? open_listed(path, out) : ls_fail_memory("a path", strlen(folder));
+    if (*out) (*out)->is_newest = i == 0;
+    if (status == LS_OK && !*out && i + 1 < count)
       ls_log(LS_LOG_WARNING, "%s; trying the previous checkpoint", ls_message());
     free(path);
   }
-  if (status == LS_OK && count > 0 && !is_found)
+  if (status == LS_OK && count > 0 && !*out)
     status = ls_fail(LS_ERR_MODEL, "%s: no usable checkpoint among %zu: %s", folder, count, ls_message());
   free(steps);
   return status;
 }
+
+/* ------------------------------------------------------------------------- removal */
 
 /* After a power failure too, a run must not resume from a removed checkpoint. */
 static ls_status sync_folder(const char *folder) {
@@ -99,23 +120,53 @@ static ls_status sync_folder(const char *folder) {
   return status;
 }
 
-ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep) {
+static ls_status remove_step(const char *folder, uint64_t step) {
+  char *const path = ls_checkpoint_path(folder, step);
+  const ls_status status = path ? ls_store_remove(path) : ls_fail_memory("a path", strlen(folder));
+  free(path);
+  return status;
+}
+
+ls_status ls_checkpoint_remove_from(const char *folder, uint64_t first) {
+  uint64_t *steps = NULL;
+  size_t count = 0;
+  ls_status status = list_steps(folder, &steps, &count);
+  const bool has_any = count > 0 && steps[0] >= first;
+  for (size_t i = 0; status == LS_OK && i < count && steps[i] >= first; i++)
+    status = remove_step(folder, steps[i]);
+  free(steps);
+  return status == LS_OK && has_any ? sync_folder(folder) : status;
+}
+
+/* A failure to remove old checkpoints is a warning, unless this run must not change files any more.
+ * `failed`: their number. */
+static ls_status tolerate(ls_status status, size_t failed) {
+  if (status != LS_ERR_OUTPUT) return status;
+  char *const message = ls_strdup(ls_message());
+  status = ls_store_may_change();
+  if (status == LS_OK && message)
+    ls_log(LS_LOG_WARNING,
+           "%s (%zu old checkpoints remain); the next checkpoint tries again to remove them", message,
+           failed);
+  free(message);
+  return status;
+}
+
+ls_status ls_checkpoint_prune(const char *folder, uint64_t newest, uint64_t keep, uint64_t spared) {
   static const char *const endings[] = {".h5"};
   uint64_t *steps = NULL;
   size_t count = 0;
-  size_t later = 0;
+  size_t kept = 0;
+  size_t failed = 0;
   ls_status status = list_steps(folder, &steps, &count);
-  while (later < count && steps[later] > newest) later++;
-  for (size_t i = 0; status == LS_OK && i < count; i++) {
-    if (i >= later && i - later < keep) continue;
-    char *const path = ls_checkpoint_path(folder, steps[i]);
-    if (!path)
-      status = ls_fail_memory("a path", strlen(folder));
-    else if (unlink(path) != 0 && errno != ENOENT)
-      status = ls_fail(LS_ERR_OUTPUT, "%s: cannot be removed: %s", path, strerror(errno));
-    free(path);
+  for (size_t i = 0; i < count; i++) {
+    if (steps[i] > newest || kept++ < keep || steps[i] == spared) continue;
+    const ls_status removed = remove_step(folder, steps[i]);
+    failed += removed != LS_OK;
+    if (removed != LS_OK) status = removed;
   }
   free(steps);
-  ls_store_remove_temporaries(folder, endings, 1);
-  return status == LS_OK && (later > 0 || keep == 0) ? sync_folder(folder) : status;
+  status = tolerate(status, failed);
+  if (status == LS_OK) ls_store_remove_temporaries(folder, endings, 1);
+  return status;
 }

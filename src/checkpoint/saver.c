@@ -58,7 +58,7 @@ static ls_status publish_step(const ls_save *save, const ls_snapshot *snapshot, 
   else
     status = publish(path, snapshot, false);
   free(path);
-  return status == LS_OK ? ls_checkpoint_prune(save->folder, step, save->keep) : status;
+  return status == LS_OK ? ls_checkpoint_prune(save->folder, step, save->keep, save->spared) : status;
 }
 
 static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
@@ -160,7 +160,7 @@ void ls_saver_destroy(ls_saver **saver) {
   pthread_cond_broadcast(&s->changed);
   pthread_mutex_unlock(&s->mutex);
   if (s->has_thread) pthread_join(s->thread, NULL);
-  if (s->status != LS_OK) ls_log(LS_LOG_WARNING, "%s", s->message);
+  if (s->status != LS_OK && strcmp(s->message, ls_message()) != 0) ls_log(LS_LOG_WARNING, "%s", s->message);
   pthread_cond_destroy(&s->changed);
   pthread_mutex_destroy(&s->mutex);
   free(s->params);

@@ -143,7 +143,7 @@ static void describe_cause(const comm_board *board, char *text, size_t size) {
 /* Runs on a separate thread, because the log may be on a file system that does not respond. */
 static void *report(void *cause) {
   ls_log_fatal("no progress for %g s (comm.timeout): %s. All ranks end; saved files are intact: run the "
-               "same command again to resume",
+               "command again, without --overwrite and --resume, to resume",
                watchdog.timeout, (const char *)cause);
   atomic_store(&is_reported, true);
   return NULL;

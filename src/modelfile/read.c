@@ -45,7 +45,7 @@ static ls_status read_root(ls_modelfile *file) {
   const ls_store *const store = file->store;
   LS_TRY(ls_store_read_u64(store, "/", "format_version", &file->version));
   if (file->version < 1 || file->version > FORMAT_VERSION)
-    return ls_fail(LS_ERR_MODEL,
+    return ls_fail(LS_ERR_DATA,
                    "%s: format version %llu is not supported; must be 1 to %d; use a newer Lockstep",
                    ls_store_path(store), (unsigned long long)file->version, FORMAT_VERSION);
   LS_TRY(ls_store_read_text(store, "/", "config", &file->config));
@@ -63,7 +63,8 @@ static ls_status read_root(ls_modelfile *file) {
   return LS_OK;
 }
 
-/* LS_ERR_MODEL if the file is missing, damaged or not a model; LS_ERR_DATA if reading fails. */
+/* LS_ERR_MODEL if the file is missing, damaged or not a model; LS_ERR_DATA if it may be intact: reading
+ * fails, or its version is newer. */
 static ls_status open_file(const char *path, ls_modelfile **out) {
   ls_modelfile *file = *out = ls_calloc(1, sizeof *file);
   if (!file) return ls_fail_memory("a model file", sizeof *file);

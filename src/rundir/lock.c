@@ -1,26 +1,31 @@
 /* The file `lock` of a run directory, which allows one run at a time.
  *
  * It names its owner and has a kernel lock, which ends with the process. So on one machine the kernel knows
- * whether the owner is alive. Between machines it may not, as not every shared file system supports locks:
- * then the owner is known to be dead only if Slurm has restarted the same job. Otherwise only the owner, or
- * the user, removes the file. */
+ * whether the owner is alive. Not every shared file system supports locks, nor does every one know the
+ * owners on other machines. Then the owner is known to be dead only if Slurm has restarted the same job, or
+ * if it ran under this kernel and its process does not exist. Otherwise only the owner, or the user,
+ * removes the file. A run whose lock was removed or taken over must not change files any more. */
 #include "internal.h"
 #include "lockstep/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#define SETTLE_NANOSECONDS 200000000 /* for another run that takes over the same lock at the same time */
+
 enum { LOCK_TEXT_MAX = 1024, LOCK_TRIES = 20, LOCK_FLAGS = O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC };
 
 typedef struct owner {
   char host[256], since[64];
-  char boot[64]; /* identifies one start of one kernel, or "unknown" */
+  char boot[64];  /* identifies one start of one kernel, or "unknown" */
+  char space[64]; /* the namespace of the process number; "": a lock that does not have it */
   long pid;
   unsigned long job, start; /* Slurm's job number and number of restarts; 0: none */
 } owner;
@@ -34,6 +39,7 @@ static owner this_owner(void) {
   owner o = {.host = "unknown",
              .since = "unknown",
              .boot = "unknown",
+             .space = "unknown",
              .pid = (long)getpid(),
              .job = read_variable("SLURM_JOB_ID"),
              .start = read_variable("SLURM_RESTART_COUNT")};
@@ -41,6 +47,7 @@ static owner this_owner(void) {
   struct tm local;
   gethostname(o.host, sizeof o.host - 1);
   if (localtime_r(&now, &local)) strftime(o.since, sizeof o.since, "%Y-%m-%d %H:%M:%S %z", &local);
+  if (readlink("/proc/self/ns/pid", o.space, sizeof o.space - 1) < 0) strcpy(o.space, "unknown");
   FILE *const file = fopen("/proc/sys/kernel/random/boot_id", "r");
   if (!file) return o;
   if (fscanf(file, "%63s", o.boot) != 1) strcpy(o.boot, "unknown");
@@ -48,19 +55,47 @@ static owner this_owner(void) {
   return o;
 }
 
+static bool is_same_boot(const owner *me, const owner *other) {
+  return strcmp(me->boot, "unknown") != 0 && strcmp(me->boot, other->boot) == 0;
+}
+
+static bool is_restarted_job(const owner *me, const owner *other) {
+  return me->job != 0 && me->job == other->job && me->start > other->start;
+}
+
 /* Whether an owner whose lock the kernel grants to this process is dead: it ran under this kernel, or on
  * this machine before a reboot, or in this job before a restart. */
 static bool is_dead(const owner *other) {
   const owner me = this_owner();
-  const bool same_boot = strcmp(me.boot, "unknown") != 0 && strcmp(me.boot, other->boot) == 0;
-  const bool same_job = me.job != 0 && me.job == other->job && me.start > other->start;
-  return same_boot || same_job || strcmp(me.host, other->host) == 0;
+  return is_same_boot(&me, other) || is_restarted_job(&me, other) || strcmp(me.host, other->host) == 0;
+}
+
+/* Whether a process of this namespace exists and can run: a killed process whose parent does not wait for
+ * it cannot. */
+static bool process_exists(long pid) {
+  char path[64];
+  char state = '\0';
+  if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) return false;
+  snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+  FILE *const file = fopen(path, "r");
+  if (!file) return true;
+  const bool is_read = fscanf(file, "%*d (%*[^)]) %c", &state) == 1;
+  fclose(file);
+  return !is_read || (state != 'Z' && state != 'X');
+}
+
+/* Whether an owner is dead as far as this is known without kernel locks. */
+static bool is_surely_dead(const owner *other) {
+  const owner me = this_owner();
+  const bool is_same_space = other->space[0] == '\0' || strcmp(me.space, other->space) == 0;
+  if (is_restarted_job(&me, other)) return true;
+  return is_same_boot(&me, other) && is_same_space && other->pid > 0 && !process_exists(other->pid);
 }
 
 static bool write_owner(ls_rundir *dir, int descriptor) {
   const owner o = this_owner();
-  char *const text = ls_format("host: %s\npid: %ld\nsince: %s\nboot: %s\njob: %lu %lu\n", o.host, o.pid,
-                               o.since, o.boot, o.job, o.start);
+  char *const text = ls_format("host: %s\npid: %ld\nsince: %s\nboot: %s\njob: %lu %lu\nnamespace: %s\n",
+                               o.host, o.pid, o.since, o.boot, o.job, o.start, o.space);
   const ssize_t n = text ? (ssize_t)strlen(text) : 0;
   free(dir->lock_text);
   dir->lock_text = text;
@@ -70,9 +105,10 @@ static bool write_owner(ls_rundir *dir, int descriptor) {
 
 static bool read_owner(int descriptor, owner *o) {
   char text[LOCK_TEXT_MAX] = "";
+  o->space[0] = '\0';
   if (pread(descriptor, text, sizeof text - 1, 0) <= 0) return false;
-  return sscanf(text, "host: %255s pid: %ld since: %63[^\n] boot: %63s job: %lu %lu", o->host, &o->pid,
-                o->since, o->boot, &o->job, &o->start) == 6;
+  return sscanf(text, "host: %255s pid: %ld since: %63[^\n] boot: %63s job: %lu %lu namespace: %63s",
+                o->host, &o->pid, o->since, o->boot, &o->job, &o->start, o->space) >= 6;
 }
 
 static ls_status fail_unsure(const ls_rundir *dir, const owner *o) {
@@ -93,16 +129,22 @@ static bool kernel_lock(int descriptor, int command) {
   return is_done && !is_busy;
 }
 
-/* LS_OK if the owner of a lock is certainly dead. o: the owner */
-static ls_status check_owner(const ls_rundir *dir, int descriptor, int command, owner *o) {
+/* Whether an error of fcntl means that the file system has no locks. */
+static bool is_unsupported(int error) {
+  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == EINVAL;
+}
+
+/* LS_OK if the owner of a lock is certainly dead. o: the owner. *has_locks: the kernel has decided. */
+static ls_status check_owner(const ls_rundir *dir, int descriptor, int command, owner *o, bool *has_locks) {
   if (!read_owner(descriptor, o))
     return ls_fail(
         LS_ERR_OUTPUT,
         "%s: does not name its owner; if no run is using this directory, remove it and run the same "
         "command again",
         dir->lock);
-  if (kernel_lock(descriptor, command)) return is_dead(o) ? LS_OK : fail_unsure(dir, o);
-  if (errno != EAGAIN) return fail_unsure(dir, o);
+  *has_locks = kernel_lock(descriptor, command);
+  if (*has_locks) return is_dead(o) ? LS_OK : fail_unsure(dir, o);
+  if (errno != EAGAIN) return is_unsupported(errno) && is_surely_dead(o) ? LS_OK : fail_unsure(dir, o);
   (void)read_owner(descriptor, o); /* another run may have taken over the lock */
   return ls_fail(
       LS_ERR_OUTPUT,
@@ -120,9 +162,10 @@ static bool is_file_of(int descriptor, const char *path) {
 
 ls_status rundir_check_free(const ls_rundir *dir) {
   owner o;
+  bool has_locks = false;
   const int descriptor = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return LS_OK; /* no lock, or an error that taking it reports */
-  const ls_status status = check_owner(dir, descriptor, F_OFD_GETLK, &o);
+  const ls_status status = check_owner(dir, descriptor, F_OFD_GETLK, &o, &has_locks);
   close(descriptor);
   return status;
 }
@@ -157,13 +200,32 @@ static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
   return is_made ? LS_OK : LS_ERR_OUTPUT;
 }
 
-/* Takes an existing lock over. *is_gone: its owner has removed it meanwhile. */
+/* Whether the lock names this run as its owner. Opens the file, as a network file system may keep an old
+ * content for an open descriptor. If the file cannot be opened for a reason other than its absence, the
+ * open descriptor must do. */
+static bool is_ours(const ls_rundir *dir, int descriptor) {
+  char text[LOCK_TEXT_MAX] = "";
+  struct stat info;
+  const int opened = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  const bool is_absent = opened < 0 && (errno == ENOENT || errno == ENOTDIR);
+  const bool is_linked = opened >= 0 || (fstat(descriptor, &info) == 0 && info.st_nlink > 0);
+  const ssize_t n = pread(opened >= 0 ? opened : descriptor, text, sizeof text - 1, 0);
+  if (opened >= 0) close(opened);
+  return !is_absent && is_linked && n > 0 && strcmp(text, dir->lock_text) == 0;
+}
+
+/* Takes an existing lock over. *is_gone: its owner has removed it meanwhile, or another run was faster. */
 static ls_status take_over(ls_rundir *dir, int descriptor, bool *is_gone) {
+  const struct timespec pause = {.tv_nsec = SETTLE_NANOSECONDS};
   owner o;
-  const ls_status status = check_owner(dir, descriptor, F_OFD_SETLK, &o);
+  bool has_locks = false;
+  const ls_status status = check_owner(dir, descriptor, F_OFD_SETLK, &o, &has_locks);
   *is_gone = !is_file_of(descriptor, dir->lock);
   if (status != LS_OK || *is_gone) return status;
   if (!write_owner(dir, descriptor)) return rundir_fail_path(dir->lock);
+  if (!has_locks) nanosleep(&pause, NULL);
+  *is_gone = !is_ours(dir, descriptor);
+  if (*is_gone) return LS_OK;
   free(dir->previous_owner);
   dir->previous_owner = ls_format("process %ld on %s, since %s", o.pid, o.host, o.since);
   return dir->previous_owner ? LS_OK : ls_fail_memory("the owner of the lock", sizeof o);
@@ -176,6 +238,24 @@ static ls_status try_to_take(ls_rundir *dir, int *descriptor, bool *is_gone) {
   return errno == ENOENT ? make_lock(dir, descriptor, is_gone) : rundir_fail_path(dir->lock);
 }
 
+ls_status ls_rundir_check_lock(const ls_rundir *dir) {
+  if (!dir->is_locked || is_ours(dir, dir->lock_descriptor)) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT,
+                 "%s: this run has lost the lock, which was removed or taken over by another run; this run "
+                 "ends and changes no more files",
+                 dir->lock);
+}
+
+static ls_status check_guard(const void *dir) {
+  return ls_rundir_check_lock(dir);
+}
+
+/* From now on, files change only while this run has the lock. */
+static void begin_guard(ls_rundir *dir, int descriptor) {
+  dir->lock_descriptor = descriptor;
+  ls_store_set_guard(check_guard, dir);
+}
+
 ls_status rundir_take_lock(ls_rundir *dir) {
   ls_status status = LS_OK;
   bool is_gone = true;
@@ -183,7 +263,7 @@ ls_status rundir_take_lock(ls_rundir *dir) {
     int descriptor = -1;
     status = try_to_take(dir, &descriptor, &is_gone);
     dir->is_locked = status == LS_OK && !is_gone;
-    if (dir->is_locked) dir->lock_descriptor = descriptor;
+    if (dir->is_locked) begin_guard(dir, descriptor);
     if (!dir->is_locked && descriptor >= 0) close(descriptor);
   }
   if (status == LS_OK && !dir->is_locked)
@@ -194,24 +274,10 @@ ls_status rundir_take_lock(ls_rundir *dir) {
   return status;
 }
 
-/* Whether the file that exists now is the one that this run locked, with the same content. */
-static bool is_ours(const ls_rundir *dir) {
-  char text[LOCK_TEXT_MAX] = "";
-  return is_file_of(dir->lock_descriptor, dir->lock) &&
-         pread(dir->lock_descriptor, text, sizeof text - 1, 0) > 0 && strcmp(text, dir->lock_text) == 0;
-}
-
-ls_status ls_rundir_check_lock(const ls_rundir *dir) {
-  if (!dir->is_locked || is_ours(dir) || !ls_rundir_exists(dir->lock)) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT,
-                 "%s: another run owns this lock now, as it was removed or taken over while this run was "
-                 "training; this run ends with nothing more written",
-                 dir->lock);
-}
-
 void rundir_unlock(ls_rundir *dir) {
   if (!dir->is_locked) return;
-  if (is_ours(dir)) unlink(dir->lock);
+  ls_store_set_guard(NULL, NULL);
+  if (is_ours(dir, dir->lock_descriptor)) unlink(dir->lock);
   close(dir->lock_descriptor);
   dir->is_locked = false;
 }

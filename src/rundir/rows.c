@@ -72,7 +72,9 @@ ls_status ls_rundir_reset_rows(const char *path, const char *const *names, size_
   return ls_text_end(&file, status);
 }
 
-ls_status ls_rundir_begin_rows(const char *path, FILE **out) {
+ls_status ls_rundir_begin_rows(const ls_rundir *dir, const char *path, FILE **out) {
+  *out = NULL;
+  LS_TRY(ls_rundir_check_lock(dir));
   *out = fopen(path, "a");
   return *out ? LS_OK : rundir_fail_path(path);
 }

@@ -54,12 +54,8 @@ void ls_rundir_destroy(ls_rundir *dir) {
 bool ls_rundir_has_run(const ls_rundir *dir) {
   const char *const own[] = {dir->config, dir->model, dir->checkpoints, dir->metrics, dir->log};
   for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-    if (ls_rundir_exists(own[i])) return true;
+    if (ls_rundir_exists(own[i]) || (errno != ENOENT && errno != ENOTDIR)) return true;
   return false;
-}
-
-static ls_status remove_file(const char *path) {
-  return unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR ? LS_OK : rundir_fail_path(path);
 }
 
 void ls_rundir_remove_temporaries(const ls_rundir *dir) {
@@ -73,8 +69,9 @@ void ls_rundir_remove_temporaries(const ls_rundir *dir) {
 ls_status ls_rundir_remove_run(const ls_rundir *dir) {
   const char *const own[] = {dir->best, dir->model, dir->metrics, dir->diagnostics, dir->log};
   ls_status status =
-      ls_rundir_exists(dir->checkpoints) ? ls_checkpoint_prune(dir->checkpoints, 0, 0) : LS_OK;
-  for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++) status = remove_file(own[i]);
+      ls_rundir_exists(dir->checkpoints) ? ls_checkpoint_remove_from(dir->checkpoints, 0) : LS_OK;
+  for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++)
+    status = ls_store_remove(own[i]);
   ls_rundir_remove_temporaries(dir);
   return status;
 }

@@ -85,8 +85,11 @@ ls_status ls_store_publish(ls_store_writer **writer) {
   ls_status status = finish_hdf5(w);
   if (status == LS_OK) status = read_back(w);
   if (status == LS_OK) status = seal_and_sync(w);
+  if (status == LS_OK) status = ls_store_may_change();
   if (status == LS_OK && rename(w->temporary, w->path)) status = store_system_fail(w->path);
   if (status == LS_OK) status = ls_store_sync_name(w->path);
+  /* If another run owns the folder now and has removed the temporary file, this is the reason to report. */
+  if (status == LS_ERR_OUTPUT) (void)ls_store_may_change();
   ls_store_discard(writer);
   return status;
 }
@@ -102,7 +105,8 @@ bool ls_store_link(const char *from, const char *to) {
   char *const temporary = ls_store_temporary(to);
   if (!temporary) return false;
   unlink(temporary); /* left by a killed process */
-  const bool linked = link(from, temporary) == 0 && rename(temporary, to) == 0;
+  const bool linked =
+      link(from, temporary) == 0 && ls_store_may_change() == LS_OK && rename(temporary, to) == 0;
   unlink(temporary);
   free(temporary);
   return linked && ls_store_sync_name(to) == LS_OK;

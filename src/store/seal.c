@@ -52,17 +52,11 @@ bool ls_store_is_sealed(const char *path) {
   return n >= (ssize_t)sizeof magic && memcmp(seal, magic, sizeof magic) == 0;
 }
 
-/* Checks the block itself and the file's length. */
+/* Checks the block itself and, in a seal of this version, the file's length. */
 static ls_status check_block(const char *path, const unsigned char seal[SEAL_BYTES], uint64_t file_bytes) {
   if (memcmp(seal, magic, sizeof magic) != 0)
     return ls_fail(LS_ERR_MODEL, "%s: is not a model or checkpoint of Lockstep: it has no seal", path);
-  const uint64_t version = get_little(seal + VERSION_OFFSET, 4);
-  if (version != SEAL_VERSION)
-    return ls_fail(
-        LS_ERR_MODEL,
-        "%s: seal version %llu is not supported; must be %d; the file is damaged or needs a newer "
-        "Lockstep",
-        path, (unsigned long long)version, SEAL_VERSION);
+  if (get_little(seal + VERSION_OFFSET, 4) != SEAL_VERSION) return LS_OK;
   const uint64_t length = get_little(seal + LENGTH_OFFSET, 8);
   if (length != file_bytes - SEAL_BYTES)
     return ls_fail(
@@ -86,10 +80,17 @@ ls_status store_seal_verify(int descriptor, const char *path) {
 
   unsigned char expected[SEAL_BYTES];
   LS_TRY(make_seal(descriptor, path, LS_ERR_DATA, expected));
-  if (memcmp(seal, expected, SEAL_BYTES) != 0)
+  if (memcmp(seal, expected, SEAL_BYTES) == 0) return LS_OK;
+  const uint64_t version = get_little(seal + VERSION_OFFSET, 4);
+  const size_t rest = SEAL_BYTES - LENGTH_OFFSET;
+  const bool has_same_rest = memcmp(seal + LENGTH_OFFSET, expected + LENGTH_OFFSET, rest) == 0;
+  if (version == SEAL_VERSION || has_same_rest)
     return ls_fail(LS_ERR_MODEL,
                    "%s: is damaged: its contents do not match its seal; use another checkpoint", path);
-  return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s: seal version %llu is not supported; must be %d; use a newer Lockstep, or another "
+                 "checkpoint",
+                 path, (unsigned long long)version, SEAL_VERSION);
 }
 
 ls_status store_seal_write(int descriptor, const char *path) {

@@ -1,4 +1,5 @@
-/* Temporary names, the temporary files of killed writers, and syncing the folder of a new name. */
+/* Temporary names, the temporary files of killed writers, the check before names change, and syncing the
+ * folder of a new name. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -18,6 +19,26 @@ char *ls_store_temporary(const char *path) {
   return ls_format("%s" MARK "%ld", path, (long)getpid());
 }
 
+static struct {
+  ls_store_check *check;
+  const void *context;
+} guard;
+
+void ls_store_set_guard(ls_store_check *check, const void *context) {
+  guard.check = check;
+  guard.context = context;
+}
+
+ls_status ls_store_may_change(void) {
+  return guard.check ? guard.check(guard.context) : LS_OK;
+}
+
+ls_status ls_store_remove(const char *path) {
+  LS_TRY(ls_store_may_change());
+  if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be removed: %s", path, strerror(errno));
+}
+
 /* Whether it is the temporary name of a file whose final name has one of the endings. */
 static bool is_temporary(const char *name, const char *const endings[], size_t n) {
   const char *const mark = strstr(name, MARK);
@@ -34,7 +55,7 @@ void ls_store_remove_temporaries(const char *folder, const char *const endings[]
   for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
     if (!is_temporary(entry->d_name, endings, n)) continue;
     char *const path = ls_format("%s/%s", folder, entry->d_name);
-    if (path) unlink(path);
+    if (path) (void)ls_store_remove(path);
     free(path);
   }
   closedir(dir);

@@ -18,6 +18,7 @@ ls_status ls_text_end(ls_text_file *file, ls_status status) {
     const bool written = fflush(stream) == 0 && !ferror(stream) && fsync(fileno(stream)) == 0;
     const bool closed = fclose(stream) == 0;
     if (status == LS_OK && !(written && closed)) status = store_system_fail(file->path);
+    if (status == LS_OK) status = ls_store_may_change();
     if (status == LS_OK && rename(file->temporary, file->path) != 0) status = store_system_fail(file->path);
     if (status == LS_OK)
       status = ls_store_sync_name(file->path);

@@ -20,8 +20,10 @@ ls_status train_find_best(trainer *t, bool *found) {
   ls_modelfile *best = NULL;
   ls_progress progress = {0};
   ls_status status = ls_modelfile_try_open(t->dir.best, &best);
-  *found = best && best->is_checkpoint && ls_checkpoint_read_progress(best, &progress) == LS_OK &&
-           progress.best_epoch == t->progress.best_epoch && progress.best_value == t->progress.best_value;
+  const bool is_checkpoint = best && best->is_checkpoint;
+  if (status == LS_OK && is_checkpoint) status = ls_checkpoint_read_progress(best, &progress);
+  *found = status == LS_OK && is_checkpoint && progress.best_epoch == t->progress.best_epoch &&
+           progress.best_value == t->progress.best_value;
   bool has_model = true;
   if (*found && t->setup->validation.view.n > 0) status = train_find_model(t, best, &has_model);
   t->lacks_model = !has_model;

@@ -19,6 +19,12 @@ static const char *const fixed_keys[][2] = {{"seed", NULL},
                                             {"data", "standardize_targets"},
                                             {"data", "shuffle"}};
 
+/* Parts of the config that determine the parameters after training, besides fixed_keys and its length. */
+static const char *const trained_keys[][2] = {
+    {"optimizer", NULL},       {"schedule", NULL},          {"penalty", NULL},
+    {"data", "augment"},       {"train", "clip_grad_norm"}, {"train", "clip_grad_value"},
+    {"train", "class_weight"}, {"train", "early_stopping"}, {"comm", "gradient_type"}};
+
 static const ls_node *find(const ls_job *job, const char *const key[2]) {
   const ls_node *const node = ls_node_find(ls_config_root(job->config), key[0]);
   return node && key[1] ? ls_node_find(node, key[1]) : node;
@@ -71,6 +77,26 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
       "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
       (unsigned long long)then.data.high, (unsigned long long)then.data.low, t->setup->job->data.train,
       (unsigned long long)now.high, (unsigned long long)now.low);
+}
+
+ls_status train_check_finished(const trainer *t, const ls_modelfile *saved) {
+  const ls_job *const now = t->setup->job;
+  ls_job *then = NULL;
+  char difference[300];
+  const char *const path = ls_store_path(saved->store);
+  ls_status status = LS_OK;
+  LS_TRY(ls_job_create_saved(saved->config, path, &then));
+  for (size_t i = 0; status == LS_OK && i < sizeof trained_keys / sizeof trained_keys[0]; i++)
+    if (ls_node_differ(find(now, trained_keys[i]), find(then, trained_keys[i]), difference,
+                       sizeof difference))
+      status =
+          ls_fail(LS_ERR_CONFIG,
+                  "%s: the run is finished, but not with this config: %s; restore the value; or train "
+                  "longer with the new value by a larger train.epochs or train.max_steps; or start a new "
+                  "run with a different output or --overwrite",
+                  path, difference);
+  ls_job_destroy(&then);
+  return status;
 }
 
 ls_digest train_validation_digest(const trainer *t) {

@@ -205,7 +205,7 @@ static void warn_exploding(const ls_model *model, train_diagnostics *d, uint64_t
 static ls_status write_rows(const trainer *t, const train_diagnostics *d) {
   const ls_model *const model = t->setup->job->model;
   FILE *file = NULL;
-  const ls_status status = ls_rundir_begin_rows(t->dir.diagnostics, &file);
+  const ls_status status = ls_rundir_begin_rows(&t->dir, t->dir.diagnostics, &file);
   for (size_t i = 0; status == LS_OK && i < model->n_leaves; i++) {
     const diagnosis *const row = &d->table[i];
     fprintf(file, "%llu,%s", (unsigned long long)t->progress.epoch, model->leaves[i].path);

@@ -36,15 +36,15 @@ static void make_row(trainer *t, train_row *out) {
 }
 
 /* Rank 0: appends a row; a NaN leaves its column empty. */
-static ls_status append_row(const char *path, const train_row *row) {
+static ls_status append_row(const ls_rundir *dir, const train_row *row) {
   FILE *file = NULL;
-  const ls_status status = ls_rundir_begin_rows(path, &file);
+  const ls_status status = ls_rundir_begin_rows(dir, dir->metrics, &file);
   for (int i = 0; status == LS_OK && i < row->n; i++) {
     const bool is_count = i == LS_COLUMN_EPOCH || i == LS_COLUMN_STEP;
     if (!isnan(row->values[i])) fprintf(file, is_count ? "%.0f" : "%.9g", row->values[i]);
     fputs(i + 1 < row->n ? "," : "\n", file);
   }
-  return status == LS_OK ? ls_rundir_end_rows(path, file) : status;
+  return status == LS_OK ? ls_rundir_end_rows(dir->metrics, file) : status;
 }
 
 ls_status train_reset_rows(const trainer *t) {
@@ -86,7 +86,7 @@ ls_status train_end_epoch(trainer *t) {
   train_report_epoch(t, &row);
   LS_TRY(train_diagnose(t));
   train_reset_times(t);
-  return ls_comm_agree(t->comm, t->is_root ? append_row(t->dir.metrics, &row) : LS_OK);
+  return ls_comm_agree(t->comm, t->is_root ? append_row(&t->dir, &row) : LS_OK);
 }
 
 /* ------------------------------------------------------------------------ test data */

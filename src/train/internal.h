@@ -41,11 +41,21 @@ typedef struct train_deadline {
   double turn_began;
 } train_deadline;
 
+/* resume.c, rank 0: how the run starts. */
+typedef struct train_start {
+  bool is_auto;      /* from the newest checkpoint, or anew */
+  bool removes_run;  /* the files of the run in the directory are removed first */
+  bool goes_back;    /* checkpoints later than the one that is resumed are removed */
+  bool is_requeued;  /* Slurm has started the job before */
+  bool is_unchanged; /* the checkpoint that is resumed has its place in the directory and stays there */
+} train_start;
+
 /* save.c: the saved files. */
 typedef struct train_saves {
   ls_saver *saver;     /* owned by rank 0; NULL elsewhere and if nothing is written */
   uint64_t step;       /* of the newest checkpoint, which may still be being written; UINT64_MAX: none */
   uint64_t best_epoch; /* the best epoch that has been saved; 0: none */
+  uint64_t spared;     /* resume.c: the step of --resume FILE, which is never removed; LS_SPARED_NONE */
 } train_saves;
 
 /* report.c: lines and the progress bar. */
@@ -81,6 +91,7 @@ typedef struct trainer {
   train_batches batches;
   train_times times;
   train_deadline deadline;
+  train_start start;
   train_saves saves;
   train_report report;
   train_diagnostics *diagnostics; /* owned; NULL: off */
@@ -237,7 +248,7 @@ ls_status train_save_final(trainer *t);
 
 /* Local, on rank 0. LS_ERR_OUTPUT if there is no space for one checkpoint and model.h5; warns if there is
  * too little for all checkpoints that may exist at a time. */
-ls_status train_check_space(const trainer *t, bool overwrites);
+ls_status train_check_space(const trainer *t);
 
 /* ---------------------------------------------------------------------- resume.c */
 
@@ -253,6 +264,10 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved);
 
 /* Local, on rank 0. *same: whether the best epoch was chosen by the same column on the same data. */
 ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, bool *same);
+
+/* Local, on rank 0. For a finished run, which trains no more. LS_ERR_CONFIG if the config has another value
+ * of a key that the training depends on. */
+ls_status train_check_finished(const trainer *t, const ls_modelfile *saved);
 
 /* Local, on rank 0. Logs the differences of config and platform that are allowed. */
 void train_log_changes(const trainer *t, const ls_modelfile *saved);

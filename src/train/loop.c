@@ -7,12 +7,12 @@
 /* ----------------------------------------------------------------------- the start */
 
 /* Rank 0: opens the run directory for writing. */
-static ls_status open_dir(trainer *t, const ls_train_options *options) {
+static ls_status open_dir(trainer *t) {
   const ls_job *const job = t->setup->job;
   LS_TRY(ls_saver_create(job->model, job->optim, t->progress.n_sums, &t->saves.saver));
-  LS_TRY(train_check_space(t, options->overwrite));
+  LS_TRY(train_check_space(t));
   LS_TRY(ls_rundir_lock(&t->dir));
-  if (options->overwrite) LS_TRY(ls_rundir_remove_run(&t->dir));
+  if (t->start.removes_run) LS_TRY(ls_rundir_remove_run(&t->dir));
   return ls_rundir_open(&t->dir, t->config);
 }
 
@@ -24,17 +24,23 @@ static ls_status save_start(trainer *t) {
   return train_wait_for_saves(t);
 }
 
-/* Collective. Prepares the first step. Rows later than the checkpoint are dropped only when no later
+/* Rank 0. Removes what is later than the checkpoint of the run, when that is saved: rows only when no later
  * checkpoint can be resumed any more. */
-static ls_status begin(trainer *t, const ls_train_options *options) {
+static ls_status go_back(const trainer *t) {
+  if (t->start.goes_back) LS_TRY(ls_checkpoint_remove_from(t->dir.checkpoints, t->progress.step + 1));
+  return train_reset_rows(t);
+}
+
+/* Collective. Prepares the first step. */
+static ls_status begin(trainer *t) {
   char log[PATH_MAX];
-  LS_TRY(ls_comm_agree(t->comm, t->is_root ? open_dir(t, options) : LS_OK));
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? open_dir(t) : LS_OK));
   snprintf(log, sizeof log, "%s/train.log", t->setup->job->train.output);
   ls_comm_set_log(t->comm, log); /* every rank writes the error that ends it to this file */
   LS_TRY(train_report_start(t));
   LS_TRY(ls_comm_agree(t->comm, t->is_root ? train_restore_model(t) : LS_OK));
   LS_TRY(save_start(t));
-  LS_TRY(ls_comm_agree(t->comm, t->is_root ? train_reset_rows(t) : LS_OK));
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? go_back(t) : LS_OK));
   return train_enable_skips(t);
 }
 
@@ -77,24 +83,28 @@ static ls_status run_steps(trainer *t) {
 /* ------------------------------------------------------------------------- the end */
 
 /* Collective. */
-static ls_status fail_stopped(trainer *t) {
+static ls_status fail_stopped(trainer *t, const ls_train_options *options) {
   bool is_late = t->deadline.is_near;
   ls_comm_broadcast(t->comm, &is_late, sizeof is_late);
   return ls_fail(
       LS_STOPPED,
-      "stopped by %s at step %llu (epoch %llu), saved in %s; run the same command again to resume",
+      "stopped by %s at step %llu (epoch %llu), saved in %s; to resume, on any number of ranks, run: %s",
       is_late ? "train.max_time" : "a signal", (unsigned long long)t->progress.step,
-      (unsigned long long)(t->progress.epoch + 1), t->setup->job->train.output);
+      (unsigned long long)(t->progress.epoch + 1), t->setup->job->train.output, options->command);
 }
 
-/* Collective. Saves the final state and reports why the run ended. */
-static ls_status end(trainer *t) {
-  const bool is_stopped = t->is_stopping && !train_is_finished(t);
-  LS_TRY(train_save_final(t));
-  if (is_stopped) return fail_stopped(t);
+static void report_early_stop(const trainer *t) {
   if (train_is_stopped_early(t))
     ls_log(LS_LOG_INFO, "stopped early: %s has not improved for %llu epochs", t->setup->job->train.monitor,
            (unsigned long long)t->progress.n_stale);
+}
+
+/* Collective. Saves the final state and reports why the run ended. */
+static ls_status end(trainer *t, const ls_train_options *options) {
+  const bool is_stopped = t->is_stopping && !train_is_finished(t);
+  LS_TRY(train_save_final(t));
+  if (is_stopped) return fail_stopped(t, options);
+  report_early_stop(t);
   LS_TRY(train_test(t));
   ls_log(LS_LOG_INFO, "done: %llu epochs, %llu steps; %s/model.h5", (unsigned long long)t->progress.epoch,
          (unsigned long long)t->progress.step, t->setup->job->train.output);
@@ -105,12 +115,12 @@ static ls_status end(trainer *t) {
 
 /* Collective. */
 static ls_status run(trainer *t, const ls_train_options *options) {
-  ls_status status = begin(t, options);
+  ls_status status = begin(t);
   if (status != LS_OK) return t->is_root ? ls_rundir_abandon(&t->dir, status) : status;
   train_set_deadline(t);
   status = run_steps(t);
   ls_log_bar("");
-  return status == LS_OK ? end(t) : status;
+  return status == LS_OK ? end(t, options) : status;
 }
 
 /* Collective. Ranks on different processors round differently, so the bits of a lane would depend on its
@@ -134,6 +144,7 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   LS_TRY(train_start_or_resume(t, options, &is_complete));
   if (!is_complete) return run(t, options);
   if (t->is_root) ls_rundir_remove_temporaries(&t->dir);
+  report_early_stop(t);
   ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do", t->setup->job->train.output,
          (unsigned long long)t->progress.epoch, (unsigned long long)t->progress.step);
   return train_test(t);

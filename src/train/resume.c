@@ -16,31 +16,96 @@ static bool is_inside(const char *file, const char *folder) {
   return inside;
 }
 
+/* The number of times that Slurm has restarted this job. */
+static unsigned long count_restarts(void) {
+  const char *const text = getenv("SLURM_RESTART_COUNT");
+  return text ? strtoul(text, NULL, 10) : 0;
+}
+
+/* Rank 0: how the options are to be understood. In a requeued job, what they ask for at the start of a run
+ * was done at the first start, unless no checkpoint is left to resume and a FILE names one. */
+static ls_train_options interpret(trainer *t, const ls_train_options *options, bool has_steps) {
+  const bool is_auto = strcmp(options->resume, "auto") == 0;
+  const bool is_file = !is_auto && strcmp(options->resume, "never") != 0;
+  ls_train_options result = *options;
+  t->start.is_requeued = count_restarts() > 0;
+  if (t->start.is_requeued && (options->overwrite || !is_auto) && (has_steps || !is_file)) {
+    const char *const what = is_auto              ? "--overwrite is"
+                             : options->overwrite ? "--overwrite and --resume are"
+                                                  : "--resume is";
+    ls_log(LS_LOG_WARNING,
+           "%s ignored, as this job was requeued (SLURM_RESTART_COUNT is %lu) and resumes its own run",
+           what, count_restarts());
+    result.resume = "auto";
+    result.overwrite = false;
+  }
+  t->start.is_auto = strcmp(result.resume, "auto") == 0 && !result.overwrite;
+  return result;
+}
+
+/* Rank 0: LS_ERR_OUTPUT if the directory has a run that a resume from `file` would replace. `newest`: the
+ * newest step there. */
+static ls_status check_place(const trainer *t, const char *file, uint64_t step, uint64_t newest,
+                             bool is_own) {
+  if (newest > step)
+    return ls_fail(
+        LS_ERR_OUTPUT,
+        "%s: the directory has a checkpoint of step %llu, later than step %llu of %s; resume it "
+        "without --resume, or add --overwrite to remove the later checkpoints, or choose another "
+        "output",
+        t->dir.folder, (unsigned long long)newest, (unsigned long long)step, file);
+  if (is_own || t->start.is_requeued || !ls_rundir_exists(t->dir.checkpoints)) return LS_OK;
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: the directory has a run already, and %s is not one of its checkpoints; resume that run "
+      "without --resume, or remove it with --overwrite, or choose another output",
+      t->dir.folder, file);
+}
+
+/* Rank 0: decides what is removed and what is spared in a resume from `file`. */
+static ls_status choose_file(trainer *t, const char *file, bool overwrites, uint64_t newest,
+                             const ls_modelfile *saved) {
+  ls_progress progress = {0};
+  const bool is_own = is_inside(file, t->dir.checkpoints);
+  LS_TRY(ls_checkpoint_read_progress(saved, &progress));
+  if (!overwrites) LS_TRY(check_place(t, file, progress.step, newest, is_own));
+  char *const place = ls_checkpoint_path(t->dir.checkpoints, progress.step);
+  if (!place) return ls_fail_memory("a path", strlen(file));
+  t->start.is_unchanged = ls_same_file(file, place);
+  t->start.removes_run = overwrites && !is_own;
+  t->start.goes_back = overwrites && is_own;
+  if (is_own) t->saves.spared = progress.step;
+  free(place);
+  return LS_OK;
+}
+
 /* Rank 0: the checkpoint to resume, NULL for a new run. */
-static ls_status choose_checkpoint(trainer *t, const ls_train_options *options, ls_modelfile **out) {
-  const char *const resume = options->resume;
+static ls_status choose_checkpoint(trainer *t, const ls_train_options *given, ls_modelfile **out) {
+  uint64_t newest = 0;
+  bool has_steps = false;
   *out = NULL;
   LS_TRY(ls_rundir_lock_existing(&t->dir));
-  if (options->overwrite) return LS_OK;
+  LS_TRY(ls_checkpoint_newest(t->dir.checkpoints, &newest, &has_steps));
+  const ls_train_options options = interpret(t, given, has_steps);
+  const char *const resume = options.resume;
   const bool has_run = ls_rundir_has_run(&t->dir);
-  if (has_run && strcmp(resume, "never") == 0)
+  const bool is_file = strcmp(resume, "auto") != 0 && strcmp(resume, "never") != 0;
+  if (has_run && strcmp(resume, "never") == 0 && !options.overwrite)
     return ls_fail(LS_ERR_OUTPUT,
                    "%s: the directory has a run already; resume it with --resume auto, or remove it with "
                    "--overwrite",
                    t->dir.folder);
-  if (strcmp(resume, "never") == 0) return LS_OK;
+  t->start.removes_run = options.overwrite;
+  if (!is_file && !t->start.is_auto) return LS_OK;
   /* A log that cannot be written is reported only if the run continues: a finished run may be read-only. */
-  if (has_run) (void)ls_rundir_open_log(&t->dir);
-  const bool is_auto = strcmp(resume, "auto") == 0;
-  LS_TRY(is_auto ? ls_checkpoint_find(t->dir.checkpoints, out) : ls_modelfile_open(resume, out));
-  if (*out) LS_TRY(train_check_compatible(t, *out));
-  if (is_auto || !ls_rundir_exists(t->dir.checkpoints) || is_inside(resume, t->dir.checkpoints))
-    return LS_OK;
-  return ls_fail(
-      LS_ERR_OUTPUT,
-      "%s: the directory has a run already, and %s is not one of its checkpoints; choose another "
-      "output, or remove the run with --overwrite first",
-      t->dir.folder, resume);
+  if (has_run && !options.overwrite) (void)ls_rundir_open_log(&t->dir);
+  LS_TRY(is_file ? ls_modelfile_open(resume, out) : ls_checkpoint_find(t->dir.checkpoints, out));
+  if (!*out) return LS_OK;
+  LS_TRY(train_check_compatible(t, *out));
+  if (is_file) return choose_file(t, resume, options.overwrite, newest, *out);
+  t->start.goes_back = !(*out)->is_newest;
+  t->start.is_unchanged = (*out)->is_newest;
+  return LS_OK;
 }
 
 /* Rank 0: the checkpoint to resume. A new run must not replace the file of --init-from. */
@@ -115,10 +180,9 @@ static void forget_best(trainer *t) {
 }
 
 /* Rank 0: decides whether the run is complete, and whether its best epoch is known. *is_newest: the state
- * equals that of the newest checkpoint in this directory. */
+ * need not be saved again. */
 static ls_status examine(trainer *t, const ls_train_options *options, const ls_modelfile *saved,
                          bool *is_complete, bool *is_newest) {
-  const bool is_auto = strcmp(options->resume, "auto") == 0;
   const uint64_t best_epoch = t->progress.best_epoch;
   bool is_same = false;
   bool found = false;
@@ -127,16 +191,19 @@ static ls_status examine(trainer *t, const ls_train_options *options, const ls_m
     LS_TRY(train_find_best(t, &found));
   else
     train_reset_monitor(t);
-  if (is_auto) LS_TRY(check_complete(t, saved, is_same, is_complete));
+  if (train_is_finished(t)) LS_TRY(train_check_finished(t, saved));
+  if (t->start.is_auto) LS_TRY(check_complete(t, saved, is_same, is_complete));
   if (options->init_from)
     ls_log(LS_LOG_INFO, "--init-from %s is ignored, as %s has a checkpoint", options->init_from,
            t->dir.folder);
-  if (*is_complete) return LS_OK;
-  if (!found && best_epoch > 0) forget_best(t);
-  ls_log(LS_LOG_INFO, "resuming from %s: epoch %llu, step %llu", ls_store_path(saved->store),
-         (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
+  if (!*is_complete && !found && best_epoch > 0) forget_best(t);
+  if (!*is_complete)
+    ls_log(LS_LOG_INFO, "resuming from %s: epoch %llu, step %llu", ls_store_path(saved->store),
+           (unsigned long long)(t->progress.epoch + 1), (unsigned long long)t->progress.step);
   train_log_changes(t, saved);
-  *is_newest = is_auto && saved->is_newest && t->progress.best_epoch == best_epoch;
+  /* --resume FILE leaves FILE as it is; a resume from it finds the same best epoch as this one. */
+  const bool has_same_best = t->progress.best_epoch == best_epoch || !t->start.is_auto;
+  *is_newest = t->start.is_unchanged && has_same_best;
   return LS_OK;
 }
 

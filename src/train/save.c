@@ -101,7 +101,8 @@ static ls_save files_due(const trainer *t) {
   const bool has_step = t->saves.step == t->progress.step;
   return (ls_save){.best = train_has_unsaved_best(t) ? t->dir.best : NULL,
                    .folder = has_step ? NULL : t->dir.checkpoints,
-                   .keep = t->setup->job->checkpoint.keep};
+                   .keep = t->setup->job->checkpoint.keep,
+                   .spared = t->saves.spared};
 }
 
 ls_status train_save_checkpoint(trainer *t) {

@@ -10,7 +10,7 @@ static uint64_t count_checkpoints(const trainer *t) {
   return 1 + (job->train.has_max_steps && job->train.max_steps < n ? job->train.max_steps : n);
 }
 
-ls_status train_check_space(const trainer *t, bool overwrites) {
+ls_status train_check_space(const trainer *t) {
   const ls_job *const job = t->setup->job;
   const bool is_new = t->progress.step == 0;
   const uint64_t one = ls_saver_bytes(job->model, job->optim);
@@ -18,7 +18,8 @@ ls_status train_check_space(const trainer *t, bool overwrites) {
   const uint64_t made = count_checkpoints(t);
   uint64_t space = ls_rundir_free_bytes(t->dir.folder);
   if (space == UINT64_MAX) return LS_OK;
-  if (overwrites) space += ls_rundir_bytes_of(t->dir.checkpoints) + ls_rundir_bytes_of(t->dir.model);
+  if (t->start.removes_run)
+    space += ls_rundir_bytes_of(t->dir.checkpoints) + ls_rundir_bytes_of(t->dir.model);
   if (space < one + model)
     return ls_fail(
         LS_ERR_OUTPUT,

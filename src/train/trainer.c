@@ -48,6 +48,7 @@ ls_status train_create(trainer *t, ls_comm *comm, ls_setup *setup) {
   LS_TRY(describe_platform(t));
   LS_TRY(create_sync(t));
   t->progress = (ls_progress){.n_sums = t->metric->n_sums, .sums = t->metric->sums};
+  t->saves.spared = LS_SPARED_NONE;
   train_record_saved(t, false);
   return LS_OK;
 }

@@ -483,8 +483,8 @@ def resume_from_a_file_of_another_run(folder):
 def resume_from_an_older_checkpoint_drops_later_steps(folder):
     prepare(folder, ("epochs: 2", "epochs: 4"))
     train(folder, "--set", "checkpoint.keep=9")
-    result = run(folder, "train", "config.yaml", "--resume", "run/checkpoints/step-00000016.h5", "--set",
-                 "optimizer.lr=0.5").exits(0).reports("warning", NO_BEST)
+    result = run(folder, "train", "config.yaml", "--resume", "run/checkpoints/step-00000016.h5", "--overwrite",
+                 "--set", "optimizer.lr=0.5").exits(0).reports("warning", NO_BEST)
     result.must(column(folder, "epoch") == ["1", "2", "3", "4"], "a row an epoch")
     result.must(column(folder, "lr") == ["0.01", "0.01", "0.5", "0.5"], "the rows are of this history")
 

@@ -61,13 +61,14 @@ def leftovers(folder):
 class Result:
     """The files of a run without times and without the checkpoints before the last one. These may differ: a run that
     ends between best.h5 and the checkpoint that refers to it determines the best epoch again, and a run that ends before
-    it has removed an old checkpoint leaves it. The lock is checked by `leftovers`."""
+    it has removed an old checkpoint leaves it. `leftovers` checks the lock and temporary files."""
 
     def __init__(self, folder):
         run = folder / "out/run"
         self.names = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
         final = max(name for name in self.names if "/step-" in name)
-        self.names = [name for name in self.names if name == final or "/step-" not in name and name != "lock"]
+        self.names = [name for name in self.names if name == final or "/step-" not in name and name != "lock"
+                      and ".tmp-" not in name]
         self.files = {name: runs.Checkpoint(run / name) for name in ("model.h5", "checkpoints/best.h5", final)}
         header, rows = harness.read_csv(run / "metrics.csv")
         kept = [i for i, name in enumerate(header) if name not in ("seconds", "samples_per_second")]

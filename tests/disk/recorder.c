@@ -4,10 +4,12 @@
  *   DISK_RECORD    the file for the record (see recording.h); without it nothing is recorded
  *   DISK_NO_FSYNC  set: fsync does nothing and is not recorded, as if the program did not call it
  *   DISK_FAIL      "KIND N ERRNO once" or "KIND N ERRNO ever": the Nth call of a kind, or also all later
- * ones, fail with this error; 0: the process is killed instead. Kinds: open write truncate fsync rename
- * link unlink mkdir close malloc. malloc counts calls of malloc, calloc, realloc and aligned_alloc in the
- * program's own code DISK_TOLD      the file that receives a line "KIND PATH" for each failed call, and
- * finally "seen N", the total number of calls of that kind
+ *                  ones, fail with this error; 0: the process is killed instead; -1: it is stopped, and the
+ *                  call succeeds later. Kinds: open write truncate fsync rename link unlink mkdir close
+ *                  malloc read lock. malloc counts calls of malloc, calloc, realloc and aligned_alloc in
+ * the program's own code; lock counts fcntl of open file descriptions DISK_PATH      a pattern, as of a
+ * shell, for the relative paths of the calls that are counted DISK_TOLD      the file that receives a line
+ * "KIND PATH" for each failed call, and finally "seen N", the total number of calls of that kind
  *
  * The calls go straight to the kernel, one at a time, so that the record has their true order. Streams
  * (fopen) are built on these calls, because calls inside the C library cannot be intercepted. */
@@ -18,6 +20,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <link.h>
 #include <pthread.h>
@@ -34,8 +37,8 @@
 
 enum { DESCRIPTORS = 1024, NAME_MAX_BYTES = 256, STREAMS = 64 };
 
-static const char *const kind_names[CALLS] = {"open", "write",  "truncate", "fsync", "rename",
-                                              "link", "unlink", "mkdir",    "close", "malloc"};
+static const char *const kind_names[CALLS] = {"open",   "write", "truncate", "fsync",  "rename", "link",
+                                              "unlink", "mkdir", "close",    "malloc", "read",   "lock"};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char folder[PATH_MAX];
@@ -44,6 +47,7 @@ static int record = -1, told = -1;
 static bool forgets_fsync;
 static int failing = -1; /* the kind */
 static long failing_at, failing_errno, n_seen;
+static const char *failing_path = "*";
 static bool fails_permanently;
 static uintptr_t program_base, text_begin, text_end; /* the program's own code */
 static char names[DESCRIPTORS]
@@ -95,6 +99,7 @@ __attribute__((constructor)) static void begin(void) {
   told = open_own("DISK_TOLD");
   forgets_fsync = getenv("DISK_NO_FSYNC") != NULL;
   if (getenv("DISK_FAIL")) read_failing(getenv("DISK_FAIL"));
+  if (getenv("DISK_PATH")) failing_path = getenv("DISK_PATH");
   folder_bytes = strlen(path);
   memcpy(folder, path, folder_bytes + 1);
 }
@@ -138,12 +143,14 @@ static void put(int descriptor, const void *data, size_t bytes) {
 /* Whether this call fails instead; errno is then set. */
 static bool fails(call kind, const char *name) {
   char line[2 * NAME_MAX_BYTES];
-  if (failing != (int)kind) return false;
+  if (failing != (int)kind || fnmatch(failing_path, name, 0) != 0) return false;
   n_seen++;
   if (n_seen != failing_at && !(fails_permanently && n_seen > failing_at)) return false;
   const int n = snprintf(line, sizeof line, "%s %s\n", kind_names[kind], name);
   if (told >= 0) put(told, line, (size_t)n);
   if (failing_errno == 0) raise(SIGKILL);
+  if (failing_errno < 0) raise(SIGSTOP);
+  if (failing_errno < 0) return false;
   errno = (int)failing_errno;
   return true;
 }
@@ -278,6 +285,54 @@ ssize_t writev(int descriptor, const struct iovec *parts, int n_parts) {
     if ((size_t)n < parts[i].iov_len) break;
   }
   return sum;
+}
+
+/* offset < 0: the current offset of the descriptor. */
+static ssize_t read_at(int descriptor, void *data, size_t bytes, off_t offset) {
+  bool is_failing = false;
+  if (name_of(descriptor)[0] != '\0') {
+    pthread_mutex_lock(&mutex);
+    is_failing = fails(CALL_READ, names[descriptor]);
+    pthread_mutex_unlock(&mutex);
+  }
+  if (is_failing) return -1;
+  return offset >= 0 ? syscall(SYS_pread64, descriptor, data, bytes, offset)
+                     : syscall(SYS_read, descriptor, data, bytes);
+}
+
+ssize_t read(int descriptor, void *data, size_t bytes) {
+  return read_at(descriptor, data, bytes, -1);
+}
+ssize_t pread(int descriptor, void *data, size_t bytes, off_t offset) {
+  return read_at(descriptor, data, bytes, offset);
+}
+ssize_t pread64(int descriptor, void *data, size_t bytes, off64_t offset) {
+  return read_at(descriptor, data, bytes, offset);
+}
+
+#define LOCK_BODY                                                                                          \
+  va_list arguments;                                                                                       \
+  va_start(arguments, command);                                                                            \
+  void *const argument = va_arg(arguments, void *);                                                        \
+  va_end(arguments);                                                                                       \
+  return lock(descriptor, command, argument);
+
+static int lock(int descriptor, int command, void *argument) {
+  const bool is_lock = command == F_OFD_SETLK || command == F_OFD_SETLKW || command == F_OFD_GETLK;
+  bool is_failing = false;
+  if (is_lock && name_of(descriptor)[0] != '\0') {
+    pthread_mutex_lock(&mutex);
+    is_failing = fails(CALL_LOCK, names[descriptor]);
+    pthread_mutex_unlock(&mutex);
+  }
+  return is_failing ? -1 : (int)syscall(SYS_fcntl, descriptor, command, argument);
+}
+
+int fcntl(int descriptor, int command, ...) {
+  LOCK_BODY
+}
+int fcntl64(int descriptor, int command, ...) {
+  LOCK_BODY
 }
 
 int ftruncate(int descriptor, off_t length) {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Kinds of calls. CALL_MALLOC is only made to fail, never recorded. */
+/* Kinds of calls. Those from CALL_MALLOC on are only made to fail, never recorded. */
 typedef enum call {
   CALL_OPEN,
   CALL_WRITE,
@@ -16,6 +16,8 @@ typedef enum call {
   CALL_MKDIR,
   CALL_CLOSE,
   CALL_MALLOC,
+  CALL_READ,
+  CALL_LOCK,
   CALLS
 } call;
 

@@ -80,7 +80,7 @@ def power_cut_after_an_earlier_checkpoint(folder):
     disk.prepare(folder)
     calm = disk.uninterrupted(folder, *disk.sets(*pairs))
     record(folder, pairs, ALONE)
-    disk.train(folder, *disk.sets(*pairs), "--resume", "out/run/checkpoints/step-00000002.h5",
+    disk.train(folder, *disk.sets(*pairs), "--resume", "out/run/checkpoints/step-00000002.h5", "--overwrite",
                recorder={"DISK_RECORD": folder / "record"}).exits(0)
     resume(folder, pairs, calm, 8 * STATES)
 

@@ -373,16 +373,21 @@ static void test_prune(void **state) {
     contents_write(&t, "mine.h5", true);
     contents_write(&t, "step-00000060.h5.tmp-4711", true);
     contents_write(&t, "best.h5.tmp-1", true);
-    EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 3) == LS_OK);
+    EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 3, LS_SPARED_NONE) == LS_OK);
     EXPECT(is_there("step-100000000.h5") && is_there("step-00000050.h5") && is_there("step-00000040.h5"));
     EXPECT(!is_there("step-00000020.h5") && !is_there("step-00000010.h5"));
     EXPECT(is_there("best.h5") && is_there("mine.h5"));
     EXPECT(!is_there("step-00000060.h5.tmp-4711") && !is_there("best.h5.tmp-1"));
-    EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 10) == LS_OK && is_there("step-00000040.h5"));
-    EXPECT(ls_checkpoint_prune(folder, 50, 1) == LS_OK); /* the later one is removed too */
-    EXPECT(!is_there("step-100000000.h5") && is_there("step-00000050.h5") && !is_there("step-00000040.h5"));
-    EXPECT(ls_checkpoint_prune(folder, 0, 0) == LS_OK && !is_there("step-00000050.h5"));
-    EXPECT(ls_checkpoint_prune(in_folder("absent"), 5, 1) == LS_OK);
+    EXPECT(ls_checkpoint_prune(folder, UINT64_MAX, 10, LS_SPARED_NONE) == LS_OK);
+    EXPECT(ls_checkpoint_prune(folder, 50, 1, 40) == LS_OK); /* later ones belong to another run */
+    EXPECT(is_there("step-100000000.h5") && is_there("step-00000050.h5") && is_there("step-00000040.h5"));
+    EXPECT(ls_checkpoint_prune(folder, 50, 1, LS_SPARED_NONE) == LS_OK && !is_there("step-00000040.h5"));
+    EXPECT(ls_checkpoint_prune(in_folder("absent"), 5, 1, LS_SPARED_NONE) == LS_OK);
+    EXPECT(ls_checkpoint_remove_from(folder, 51) == LS_OK);
+    EXPECT(!is_there("step-100000000.h5") && is_there("step-00000050.h5"));
+    EXPECT(ls_checkpoint_remove_from(folder, 0) == LS_OK && !is_there("step-00000050.h5"));
+    EXPECT(ls_checkpoint_remove_from(in_folder("absent"), 0) == LS_OK);
+    EXPECT(is_there("best.h5") && is_there("mine.h5"));
   }
   contents_destroy(&t);
   settle();

@@ -170,7 +170,7 @@ def check_went_back(here, ranks, verdicts):
     sets = ["checkpoint={every_steps: 6, keep: 20}"]
     here.train(ranks, "back", [*sets, "train.max_steps=40"])
     old = here.folder / "back/checkpoints/step-00000012.h5"
-    here.train(ranks, "back", [*sets, "train.max_steps=20"], ["--resume", str(old)])
+    here.train(ranks, "back", [*sets, "train.max_steps=20"], ["--resume", str(old), "--overwrite"])
     steps = runs.saved_steps(here.folder / "back/checkpoints")
     verdicts.check(max(steps) == 20, f"back: later checkpoints are gone {steps}")
     verdicts.check(len(here.metrics("back")) == 1, "back: later rows are gone")

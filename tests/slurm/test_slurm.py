@@ -136,15 +136,15 @@ def must_be_as_if_undisturbed(folder):
     must(sorted(set(logged)) == whole and len(whole) == last, f"{len(set(logged))} different steps are logged, expected {last}")
 
 
-def two_nodes(slurm, folder):
-    return Job(slurm, folder, "net.yaml", options=("--nodes=2", "--ntasks-per-node=1"))
+def two_nodes(slurm, folder, *words):
+    return Job(slurm, folder, "net.yaml", *words, options=("--nodes=2", "--ntasks-per-node=1"))
 
 
 def preempted_and_requeued(slurm, folder):
-    """After preemptions, every step was taken once. Then the job is requeued by scontrol; it repeats the steps that were
-    not saved."""
+    """After preemptions, every step was taken once, also with --overwrite, which applies to the first start. Then the job is
+    requeued by scontrol; it repeats the steps that were not saved."""
     write_config(folder)
-    job = two_nodes(slurm, folder)
+    job = two_nodes(slurm, folder, "--overwrite")
     for restarts in range(PREEMPTIONS):
         job.at_work(restarts)
         job.signal("--batch", "--signal=USR1")
