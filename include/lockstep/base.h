@@ -107,6 +107,9 @@ static inline size_t ls_size_min(size_t a, size_t b) {
  * memory is short. The caller frees the block with free(). Size 0 gives a valid pointer. */
 void *ls_calloc(size_t count, size_t size);
 
+/* Local. Copies memory that does not overlap, with heartbeats; returns `to`. */
+void *ls_copy(void *to, const void *from, size_t bytes);
+
 /* Local. Bytes of this machine's memory; SIZE_MAX if unknown. */
 size_t ls_memory_bytes(void);
 
@@ -191,8 +194,9 @@ typedef struct ls_permutation {
 /* Local. The permutation of n values with key `rng`. */
 ls_permutation ls_permutation_make(ls_rng rng, uint64_t n);
 
-/* Local. The image of i < n. */
+/* Local. The image of i < n, and the i whose image is x < n. */
 uint64_t ls_permutation_at(const ls_permutation *p, uint64_t i);
+uint64_t ls_permutation_inverse(const ls_permutation *p, uint64_t x);
 
 /* -------------------------------------------------------------------- clock */
 
@@ -219,6 +223,18 @@ void ls_heartbeat(void);
 
 /* Bytes to read, write or process between two heartbeats. */
 #define LS_HEARTBEAT_BYTES ((size_t)64 << 20)
+
+/* Iterations over samples or parameters between two heartbeats. */
+#define LS_HEARTBEAT_ITEMS ((size_t)1 << 16)
+
+/* Local. In a loop over samples or parameters, with its counter: a heartbeat every LS_HEARTBEAT_ITEMS
+ * iterations; or elements, in a loop over rows of `cols` elements. */
+static inline void ls_heartbeat_every(uint64_t i) {
+  if ((i + 1) % LS_HEARTBEAT_ITEMS == 0) ls_heartbeat();
+}
+static inline void ls_heartbeat_rows(uint64_t i, size_t cols) {
+  if ((i + 1) * cols / LS_HEARTBEAT_ITEMS > i * cols / LS_HEARTBEAT_ITEMS) ls_heartbeat();
+}
 
 /* Local. The number of heartbeats of all threads of this process. */
 uint64_t ls_heartbeat_count(void);

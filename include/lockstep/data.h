@@ -182,6 +182,9 @@ void ls_view_split(const ls_dataset *dataset, double fraction, uint64_t seed, ls
 /* Local. The number in the dataset of sample i of the view. */
 uint64_t ls_view_sample(const ls_view *view, uint64_t i);
 
+/* Local. Whether a sample of the dataset is in the view. */
+bool ls_view_has(const ls_view *view, uint64_t sample);
+
 /* Local. Fetches sample i of the view. */
 ls_row ls_view_row(const ls_view *view, uint64_t i);
 

@@ -33,8 +33,20 @@ void *ls_calloc(size_t count, size_t size) {
   size_t bytes;
   if (!ls_size_mul(count, size, &bytes) || !round_up(bytes, &bytes)) return NULL;
   void *const block = aligned_alloc(LS_ALIGNMENT, bytes);
-  if (block) memset(block, 0, bytes);
+  for (size_t at = 0; block && at < bytes; at += LS_HEARTBEAT_BYTES) {
+    memset((unsigned char *)block + at, 0, ls_size_min(LS_HEARTBEAT_BYTES, bytes - at));
+    if (at > 0) ls_heartbeat();
+  }
   return block;
+}
+
+void *ls_copy(void *to, const void *from, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += LS_HEARTBEAT_BYTES) {
+    memcpy((unsigned char *)to + at, (const unsigned char *)from + at,
+           ls_size_min(LS_HEARTBEAT_BYTES, bytes - at));
+    if (at > 0) ls_heartbeat();
+  }
+  return to;
 }
 
 size_t ls_memory_bytes(void) {

@@ -41,6 +41,7 @@ void ls_rng_uniform(const ls_rng *rng, uint64_t sample, size_t n, float *out) {
   for (size_t i = 0; i < n; i++) {
     if (i % 4 == 0) ls_rng_block(rng, sample, (uint32_t)(i / 4), words);
     out[i] = (float)(words[i % 4] >> 8) * 0x1p-24F;
+    ls_heartbeat_every(i);
   }
 }
 
@@ -54,6 +55,7 @@ void ls_rng_normal(const ls_rng *rng, uint64_t sample, size_t n, float *out) {
     const double angle = two_pi * (double)pair[1] * 0x1p-32;
     out[i] = (float)(radius * cos(angle));
     if (i + 1 < n) out[i + 1] = (float)(radius * sin(angle));
+    ls_heartbeat_every(i + 1);
   }
 }
 
@@ -96,9 +98,28 @@ static uint64_t feistel(const ls_permutation *p, uint64_t x) {
   return left + (uint64_t)p->a * right;
 }
 
+/* The inverse of feistel. */
+static uint64_t feistel_inverse(const ls_permutation *p, uint64_t x) {
+  uint32_t left = (uint32_t)(x % p->a);
+  uint32_t right = (uint32_t)(x / p->a);
+  const uint32_t rounds = p->n < SMALL_DOMAIN ? ROUNDS_SMALL : ROUNDS;
+  for (uint32_t round = rounds; round > 0; round -= 2) {
+    right = add_modulo(right, p->b - round_value(p, left, round - 1, p->b), p->b);
+    left = add_modulo(left, p->a - round_value(p, right, round - 2, p->a), p->a);
+  }
+  return left + (uint64_t)p->a * right;
+}
+
 uint64_t ls_permutation_at(const ls_permutation *p, uint64_t i) {
   LS_ASSERT(i < p->n);
   do i = feistel(p, i);
   while (i >= p->n);
   return i;
+}
+
+uint64_t ls_permutation_inverse(const ls_permutation *p, uint64_t x) {
+  LS_ASSERT(x < p->n);
+  do x = feistel_inverse(p, x);
+  while (x >= p->n);
+  return x;
 }

@@ -185,14 +185,14 @@ static void copy(ls_saver *saver, const ls_snapshot *snapshot) {
   saver->snapshot.optim = &saver->optim;
   saver->snapshot.progress = &saver->progress;
   saver->snapshot.slots = saver->slots;
-  saver->model.params = memcpy(saver->params, model->params, model->n_params * sizeof *model->params);
-  saver->model.state = memcpy(saver->state, model->state, model->n_state * sizeof *model->state);
+  saver->model.params = ls_copy(saver->params, model->params, model->n_params * sizeof *model->params);
+  saver->model.state = ls_copy(saver->state, model->state, model->n_state * sizeof *model->state);
   saver->progress.sums =
       memcpy(saver->sums, snapshot->progress->sums, snapshot->progress->n_sums * sizeof *saver->sums);
   const float *const slots = snapshot->slots ? snapshot->slots : snapshot->optim->block;
   LS_ASSERT(snapshot->slots || n_slots == 0 || snapshot->optim->n == model->n_params);
   if (n_slots > 0 && slots != saver->slots)
-    memcpy(saver->slots, slots, n_slots * model->n_params * sizeof *slots);
+    ls_copy(saver->slots, slots, n_slots * model->n_params * sizeof *slots);
 }
 
 void ls_saver_submit(ls_saver *saver, const ls_snapshot *snapshot, const ls_save *save) {

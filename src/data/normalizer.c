@@ -10,7 +10,7 @@
 /* The columns of x or y that a rank learns from, and its workspace. */
 typedef struct columns {
   const ls_dataset *dataset;
-  const uint8_t *is_member; /* (n_samples): whether the sample is in the view */
+  const uint8_t *members; /* (n_samples) bits: whether a sample is in the view; NULL: all are */
   uint64_t n_members;
   bool is_target; /* y rather than x */
   size_t first, n;
@@ -30,7 +30,7 @@ static ls_dtype type_of(const ls_dataset *d, bool is_target) {
 static size_t next_members(const columns *c, uint64_t *next, uint64_t samples[DATA_FETCH_ROWS]) {
   size_t n = 0;
   for (; *next < c->dataset->n_samples && n < DATA_FETCH_ROWS; (*next)++)
-    if (c->is_member[*next]) samples[n++] = *next;
+    if (!c->members || (c->members[*next / 8] >> *next % 8 & 1)) samples[n++] = *next;
   return n;
 }
 
@@ -108,11 +108,20 @@ static void scale(columns *c, double *offset, double *factor) {
   }
 }
 
-/* Marks the samples of the view. The caller frees *out. */
-static ls_status mark_members(const ls_view *view, uint8_t **out) {
-  *out = ls_calloc(view->dataset->n_samples, 1);
-  if (!*out) return ls_fail_memory("the normaliser", view->dataset->n_samples);
-  for (uint64_t i = 0; i < view->n; i++) (*out)[ls_view_sample(view, i)] = 1;
+/* Collective. Sets the bit of each sample of the view, in memory that the caller destroys. The ranks divide
+ * the samples. */
+static ls_status mark_members(ls_comm *comm, const ls_view *view, ls_shared *out) {
+  const uint64_t n = view->dataset->n_samples;
+  size_t first = 0;
+  size_t count = 0;
+  LS_TRY(ls_comm_shared_create(comm, (n + 7) / 8, out));
+  ls_comm_shared_part(comm, out, out->bytes, &first, &count);
+  uint8_t *const bits = out->data;
+  for (uint64_t i = 8 * first; i < ls_size_min(8 * (first + count), n); i++) {
+    bits[i / 8] |= (uint8_t)(ls_view_has(view, i) << i % 8);
+    ls_heartbeat_every(i);
+  }
+  ls_comm_shared_broadcast(comm, out);
   return LS_OK;
 }
 
@@ -123,7 +132,7 @@ static double fixed_factor(ls_normalize kind, ls_dtype dtype) {
   return kind == LS_NORMALIZE_NONE ? 1.0 : 0.0;
 }
 
-/* Collective. Learns the offsets and factors of x or of y. `members` is NULL if the factor is fixed. */
+/* Collective. Learns the offsets and factors of x or of y. `members`: see columns. */
 static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, const uint8_t *members,
                        bool is_target, ls_normalizer *normalizer) {
   const size_t n = normalizer->n_features;
@@ -131,7 +140,6 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
   const double fixed = fixed_factor(kind, type_of(view->dataset, is_target));
   const size_t count = 2 * n + N_ARRAYS * mine.rows;
   const bool is_fixed = fixed > 0.0;
-  LS_ASSERT(is_fixed || members);
   double *const offset = ls_calloc(count, sizeof *offset);
   const ls_status status =
       ls_comm_agree(comm, offset ? LS_OK : ls_fail_memory("the normaliser", count * sizeof *offset));
@@ -142,7 +150,7 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
   double *const factor = offset + n;
   double *const work = factor + n;
   columns c = {.dataset = view->dataset,
-               .is_member = members,
+               .members = members,
                .n_members = view->n,
                .is_target = is_target,
                .first = mine.first,
@@ -171,13 +179,13 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
 
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
                               ls_normalizer *normalizer) {
-  uint8_t *members = NULL;
+  ls_shared members = {0};
   const bool learns = normalizer->targets || fixed_factor(kind, view->dataset->x_array.dtype) == 0.0;
-  ls_status status = ls_comm_agree(comm, learns ? mark_members(view, &members) : LS_OK);
-  if (status == LS_OK) status = learn(comm, kind, view, members, false, normalizer);
+  ls_status status = learns && view->is_split ? mark_members(comm, view, &members) : LS_OK;
+  if (status == LS_OK) status = learn(comm, kind, view, members.data, false, normalizer);
   if (status == LS_OK && normalizer->targets)
-    status = learn(comm, LS_NORMALIZE_STANDARDIZE, view, members, true, normalizer->targets);
-  free(members);
+    status = learn(comm, LS_NORMALIZE_STANDARDIZE, view, members.data, true, normalizer->targets);
+  ls_comm_shared_destroy(comm, &members);
   return status;
 }
 
@@ -191,6 +199,7 @@ void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalize
     ls_row row;
     ls_dataset_fetch(dataset, 1, &i, &row);
     const double x = data_element(row.x, dtype, feature);
+    ls_heartbeat_every(i);
     out[i] = is_single ? ((float)x - (float)offset) * (float)factor : (float)((x - offset) * factor);
   }
 }

@@ -90,29 +90,45 @@ ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, v
   return status;
 }
 
-/* A whole array of rows of `cols` elements. */
+/* Rows of an array in memory. */
+typedef struct stored_block {
+  size_t first, count; /* rows */
+  void *data;          /* owned by the caller of open_stored, also after a failure */
+} stored_block;
+
+/* An array of rows of `cols` elements, which is read in blocks. */
 typedef struct stored {
   const ls_store *store;
   const char *path;
   ls_array array;
-  size_t cols;
-  void *data; /* owned by the caller of read_whole, also after a failure */
+  size_t cols, at_once; /* at_once: rows of a block */
+  stored_block *block;  /* the latest */
 } stored;
 
-static ls_status read_whole(stored *s) {
-  size_t count = 0;
+static ls_status open_stored(stored *s) {
   LS_TRY(ls_store_describe(s->store, s->path, &s->array));
-  if (!ls_array_row_size(&s->array, &s->cols) || !ls_size_mul(s->array.dims[0], s->cols, &count))
-    return ls_fail(LS_ERR_DATA, "%s:%s: the array is larger than the address space of this machine",
+  size_t row_bytes = 0;
+  if (!ls_array_row_size(&s->array, &s->cols) ||
+      !ls_size_mul(s->cols, ls_dtype_size(s->array.dtype), &row_bytes))
+    return ls_fail(LS_ERR_DATA, "%s:%s: a row is larger than the address space of this machine",
                    ls_store_path(s->store), s->path);
-  const size_t size = ls_dtype_size(s->array.dtype);
-  s->data = ls_calloc(count, size);
-  if (!s->data) return ls_fail_memory("the targets", count * size);
-  return ls_store_read_rows(s->store, s->path, 0, s->array.dims[0], s->data);
+  s->at_once = ls_size_max(BLOCK_BYTES / row_bytes, 1);
+  s->block->data = ls_calloc(s->at_once, row_bytes);
+  return s->block->data ? LS_OK : ls_fail_memory("the targets", s->at_once * row_bytes);
 }
 
+/* Reads the block that begins at a row, unless the row is in the current one. */
+static ls_status reach(const stored *s, size_t row) {
+  stored_block *const b = s->block;
+  if (row >= b->first && row - b->first < b->count) return LS_OK;
+  b->first = row;
+  b->count = ls_size_min(s->at_once, s->array.dims[0] - row);
+  return ls_store_read_rows(s->store, s->path, row, b->count, b->data);
+}
+
+/* An element of a row that was reached. */
 static double element(const stored *s, size_t i) {
-  return data_element(s->data, s->array.dtype, i);
+  return data_element(s->block->data, s->array.dtype, i - s->block->first * s->cols);
 }
 
 /* The class of a one-hot row, or -1. */
@@ -137,11 +153,11 @@ static ls_status fail_label(const stored *y, size_t row, size_t n_classes) {
   bool is_whole = true;
   char remedy[256] = "replace the labels by class numbers from 0";
   for (size_t i = 0; i < n; i++) {
+    LS_TRY(reach(y, i));
     const double label = element(y, i);
     low = fmin(low, label);
     high = fmax(high, label);
     is_whole = is_whole && label == floor(label);
-    if (i % LS_HEARTBEAT_BYTES == 0) ls_heartbeat();
   }
   if (is_whole && low == 0.0)
     snprintf(remedy, sizeof remedy, "set units of the last layer to the number of classes, %g", high + 1.0);
@@ -183,8 +199,9 @@ static ls_status read_value(const stored *y, size_t i, bool is_label, double *va
 
 static ls_status read_weights(stored *w, size_t n, float *weights) {
   double sum = 0.0;
-  LS_TRY(read_whole(w));
+  LS_TRY(open_stored(w));
   for (size_t i = 0; i < n; i++) {
+    LS_TRY(reach(w, i));
     const double v = element(w, i);
     if (!(v >= 0.0 && v <= (double)FLT_MAX))
       return ls_fail(LS_ERR_DATA,
@@ -225,19 +242,23 @@ static ls_status read_model_value(const ls_dataset *d, const stored *y, size_t i
   return LS_OK;
 }
 
+/* The targets of a row. */
+static ls_status read_target(const ls_dataset *d, const stored *y, size_t row, void *targets) {
+  LS_TRY(reach(y, row));
+  if (d->target == LS_TARGET_CLASSES) return read_model_class(d, y, row, (int32_t *)targets + row);
+  for (size_t i = row * y->cols; i < (row + 1) * y->cols; i++) LS_TRY(read_model_value(d, y, i, targets));
+  return LS_OK;
+}
+
 ls_status data_read_targets(const ls_dataset *d, void *targets, float *weights) {
   const data_source *const source = d->source;
-  stored y = {.store = source->store, .path = source->names.y};
-  stored w = {.store = source->store, .path = source->names.w};
-  ls_status status = read_whole(&y);
-  if (d->target == LS_TARGET_CLASSES)
-    for (size_t i = 0; status == LS_OK && i < d->n_samples; i++)
-      status = read_model_class(d, &y, i, (int32_t *)targets + i);
-  else
-    for (size_t i = 0; status == LS_OK && i < d->n_samples * y.cols; i++)
-      status = read_model_value(d, &y, i, targets);
+  stored_block blocks[2] = {{0}};
+  stored y = {.store = source->store, .path = source->names.y, .block = &blocks[0]};
+  stored w = {.store = source->store, .path = source->names.w, .block = &blocks[1]};
+  ls_status status = open_stored(&y);
+  for (size_t i = 0; status == LS_OK && i < d->n_samples; i++) status = read_target(d, &y, i, targets);
   if (status == LS_OK && d->has_weights) status = read_weights(&w, d->n_samples, weights);
-  free(y.data);
-  free(w.data);
+  free(blocks[0].data);
+  free(blocks[1].data);
   return status;
 }

@@ -22,6 +22,10 @@ uint64_t ls_view_sample(const ls_view *view, uint64_t i) {
   return view->is_split ? ls_permutation_at(&view->split, view->first + i) : i;
 }
 
+bool ls_view_has(const ls_view *view, uint64_t sample) {
+  return !view->is_split || ls_permutation_inverse(&view->split, sample) - view->first < view->n;
+}
+
 ls_row ls_view_row(const ls_view *view, uint64_t i) {
   const uint64_t sample = ls_view_sample(view, i);
   ls_row row = {0};

@@ -24,6 +24,7 @@ void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_class
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
     weights[data_class_of(view->dataset, &row)] += 1.0;
+    ls_heartbeat_every(i);
   }
   ls_comm_sum_f64(comm, weights, n_classes); /* counts are whole numbers, so the sum is exact */
   for (size_t k = 0; k < n_classes; k++)
@@ -37,6 +38,7 @@ double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_we
   for (size_t i = 0; i < shard.rows; i++) {
     const ls_row row = ls_view_row(view, shard.first + i);
     sum += (double)row.weight * (class_weights ? class_weights[data_class_of(view->dataset, &row)] : 1.0);
+    ls_heartbeat_every(i);
   }
   ls_comm_sum_f64(comm, &sum, 1);
   return sum;

@@ -26,9 +26,11 @@ static float signed_weight(const ls_dataset *data, uint64_t sample, size_t k) {
 
 /* Rank 0: the AUC of output k from its gathered scores, which are in the view's order. */
 static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
-  for (size_t i = 0; i < view->n; i++)
+  for (size_t i = 0; i < view->n; i++) {
     r->samples[i] =
         (ls_scored){.score = r->gathered[i], .weight = signed_weight(view->dataset, r->order[i], k)};
+    ls_heartbeat_every(i);
+  }
   return ls_auc_compute(view->n, r->samples, r->samples + view->n);
 }
 
@@ -38,7 +40,10 @@ static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   ls_ranking *const r = metric->ranking;
   const bool is_root = ls_comm_rank(comm) == 0;
   LS_ASSERT(!is_root || view->n <= r->all_rows);
-  for (size_t i = 0; is_root && i < view->n; i++) r->order[i] = ls_view_sample(view, i);
+  for (size_t i = 0; is_root && i < view->n; i++) {
+    r->order[i] = ls_view_sample(view, i);
+    ls_heartbeat_every(i);
+  }
   for (size_t k = 0; k < metric->n_outputs; k++) {
     ls_comm_gather_f32(comm, r->scores + k * r->max_rows, r->rows, r->gathered);
     if (is_root) r->auc[k] = rank_scores(view, r, k);

@@ -135,7 +135,7 @@ static void move_biases(const checker *c) {
 static void check_blocks(checker *c, ls_gradcheck_row *table) {
   const ls_model *const model = c->setup->job->model;
   move_biases(c);
-  memcpy(c->saved, model->params, model->n_params * sizeof *c->saved);
+  ls_copy(c->saved, model->params, model->n_params * sizeof *c->saved);
   for (size_t i = 0; i < model->n_segments; i++) {
     c->segments[i] = model->segments[i];
     c->segments[i].l1 = 0.0;

@@ -73,6 +73,7 @@ void ls_init_filters(const ls_init *init, ls_activation f, uint64_t seed, uint32
   const ls_rng rng = ls_rng_make(seed, LS_RNG_INIT, instance, 0);
   for (size_t i = 0; i < n_out; i++) {
     float *const row = w + i * n_in;
+    ls_heartbeat_rows(i, n_in);
     if (is_uniform)
       ls_rng_uniform(&rng, i, n_in, row);
     else

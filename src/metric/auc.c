@@ -19,13 +19,19 @@ static uint32_t sort_key(float score) {
 static void sort_by_digit(size_t n, unsigned shift, const ls_scored *from, ls_scored *to) {
   size_t position[DIGITS] = {0};
   size_t before = 0;
-  for (size_t i = 0; i < n; i++) position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++;
+  for (size_t i = 0; i < n; i++) {
+    position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++;
+    ls_heartbeat_every(i);
+  }
   for (size_t digit = 0; digit < DIGITS; digit++) {
     const size_t count = position[digit];
     position[digit] = before;
     before += count;
   }
-  for (size_t i = 0; i < n; i++) to[position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++] = from[i];
+  for (size_t i = 0; i < n; i++) {
+    to[position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++] = from[i];
+    ls_heartbeat_every(i);
+  }
 }
 
 double ls_auc_compute(size_t n, ls_scored *samples, ls_scored *buffer) {
@@ -41,8 +47,10 @@ double ls_auc_compute(size_t n, ls_scored *samples, ls_scored *buffer) {
     double positive = 0.0;
     double negative = 0.0;
     const float score = buffer[i].score;
-    for (; i < n && buffer[i].score <= score; i++)
+    for (; i < n && buffer[i].score <= score; i++) {
       *(buffer[i].weight > 0.0F ? &positive : &negative) += fabs((double)buffer[i].weight);
+      ls_heartbeat_every(i);
+    }
     pairs += positive * (negatives + 0.5 * negative);
     positives += positive;
     negatives += negative;

@@ -53,6 +53,13 @@ void ls_optim_destroy(ls_optim **optim) {
 }
 
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {
-  optim->steps++;
-  optim->type->step(optim, lr, scale, grads, params);
+  const size_t most = LS_HEARTBEAT_BYTES / sizeof *params;
+  ls_optim part = *optim; /* a part of the parameters between two heartbeats */
+  part.steps = ++optim->steps;
+  for (size_t first = 0; first < optim->n; first += most) {
+    part.n = ls_size_min(most, optim->n - first);
+    for (size_t k = 0; k < optim->type->n_slots; k++) part.slots[k] = optim->slots[k] + first;
+    part.type->step(&part, lr, scale, grads + first, params + first);
+    if (first > 0) ls_heartbeat();
+  }
 }

@@ -42,9 +42,9 @@ static const float *gather_slots(trainer *t) {
   if (t->sync->mode != LS_SYNC_SHARDED) return NULL;
   float *const slots = t->is_root ? ls_saver_slots(t->saves.saver) : NULL;
   for (size_t k = 0; k < optim->type->n_slots; k++) {
-    memcpy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *slots);
+    ls_copy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *slots);
     ls_sync_allgather(t->comm, t->sync, t->sync->grads);
-    if (t->is_root) memcpy(slots + k * n, t->sync->grads, n * sizeof *slots);
+    if (t->is_root) ls_copy(slots + k * n, t->sync->grads, n * sizeof *slots);
   }
   return slots;
 }

@@ -70,7 +70,7 @@ void train_destroy(trainer *t) {
 
 void train_initialise(trainer *t) {
   ls_model *const model = t->setup->job->model;
-  ls_model_initialise(model, t->setup->job->train.seed);
+  if (t->is_root) ls_model_initialise(model, t->setup->job->train.seed);
   ls_comm_broadcast(t->comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(t->comm, model->state, model->n_state * sizeof *model->state);
 }

@@ -442,6 +442,7 @@ static void permutations_are_bijections(void **state) {
       const uint64_t at = ls_permutation_at(&p, i);
       const unsigned char bit = (unsigned char)(1U << (at % 8));
       if (at >= n || (seen[at / 8] & bit)) fail_msg("of %lu: %lu goes to %lu", n, i, at);
+      if (i % 97 == 0) assert_int_equal(ls_permutation_inverse(&p, at), i);
       seen[at / 8] |= bit;
     }
     free(seen);
