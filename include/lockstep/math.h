@@ -145,7 +145,8 @@ void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t
 
 /* ------------------------------------------------------------------ sums */
 
-/* out[j] = beta out[j] + sum_i x[i][j].  x: (rows, cols), out: (cols) */
+/* out[j] = beta out[j] + sum_i x[i][j]. The error does not grow with the number of rows.
+ * x: (rows, cols), out: (cols) */
 void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out);
 
 /* The sum of squares, in double. It is finite exactly if all elements are and it does not overflow double.

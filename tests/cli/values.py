@@ -152,6 +152,23 @@ def large_numbers_keep_their_digits(folder):
         told.must(features["x[0]"]["r2_drop"] > 0.1 > abs(features["x[1]"]["r2_drop"]), "the times are important")
 
 
+def gradients_of_many_rows_are_exact(folder):
+    """With x = 1 and W = b = 0, the gradient of the mean loss is -y for W and for b, whatever the number of rows."""
+    n = 1000000
+    with h5py.File(folder / "data.h5", "w") as file:
+        file.create_dataset("x", data=numpy.ones((n, 1), "u1"), compression=1)
+        file.create_dataset("y", data=numpy.full((n, 2), 0.1, "f4"), compression=1)
+    harness.write_file(folder / "config.yaml", edited(
+        ("  - {layer: dense, units: 8, activation: relu}\n", ""), ("units: 3, activation: softmax", "units: 2, init: zeros"),
+        ("categorical_cross_entropy", "mse"), ("batch_size: 8", "batch_size: full\n  max_steps: 1\n  diagnostics: false"),
+        ("type: adam, lr: 0.01", "type: sgd, lr: 1"), ("data.h5", "data.h5\n  shuffle: false")))
+    for name, ranks, *more in (("one", 1), ("three", 3), ("lanes", 2, "--set", "train.reproducible=true")):
+        result = run_well(folder, "train", "config.yaml", "-o", name, *more, ranks=ranks)
+        arrays = model_arrays(folder / f"{name}/model.h5")
+        for path, value in arrays.items():
+            result.must(numpy.abs(value - 0.1).max() < 1e-7, f"{path} must be 0.1, not {value}")
+
+
 # ----------------------------------------------------------------------- the config
 
 def validation_as_a_percentage(folder):
@@ -182,7 +199,7 @@ def numbers_that_do_not_fit(folder):
 TESTS = [
     each_layout_gives_the_same_model, evaluation_reads_the_layout_of_training, data_like_the_other_layout_cause_a_warning,
     a_resume_keeps_the_layout, invalid_shapes, targets_far_from_unit_scale_cause_a_warning,
-    large_numbers_keep_their_digits, divergence_with_large_targets_names_the_remedy, validation_as_a_percentage, numbers_that_do_not_fit,
+    large_numbers_keep_their_digits, gradients_of_many_rows_are_exact, divergence_with_large_targets_names_the_remedy, validation_as_a_percentage, numbers_that_do_not_fit,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -442,6 +442,23 @@ static void rows_are_summed(void **state) {
       }
 }
 
+/* A running float32 sum of 4e6 numbers -0.1 is wrong by 4 %. */
+static void many_rows_are_summed(void **state) {
+  (void)state;
+  enum { ROWS = 4000000, COLS = 3 };
+  float out[COLS] = {0.0F};
+  float *const x = ls_calloc((size_t)ROWS * COLS, sizeof *x);
+  assert_non_null(x);
+  for (size_t i = 0; i < ROWS; i++)
+    for (size_t j = 0; j < COLS; j++) x[i * COLS + j] = j == 2 ? (float)(i % 7) : -0.1F;
+  const double want[COLS] = {ROWS * (double)-0.1F, ROWS * (double)-0.1F, 3.0 * ROWS};
+  ls_math_sum_rows(ROWS, COLS, x, 0.0F, out);
+  for (size_t j = 0; j < COLS; j++) check_close("sum", (double)out[j] / want[j], 1.0, 1e-6);
+  ls_math_sum_rows(ROWS, COLS, x, 1.0F, out);
+  for (size_t j = 0; j < COLS; j++) check_close("twice the sum", (double)out[j] / want[j], 2.0, 2e-6);
+  free(x);
+}
+
 static void squares_are_summed(void **state) {
   (void)state;
   float x[100];
@@ -715,6 +732,7 @@ int main(void) {
       cmocka_unit_test(kinks_have_the_left_slope),
       cmocka_unit_test(softmax_derivative_matches_differences),
       cmocka_unit_test(rows_are_summed),
+      cmocka_unit_test(many_rows_are_summed),
       cmocka_unit_test(squares_are_summed),
       cmocka_unit_test(sum_of_squares_propagates_nan_and_infinity),
       cmocka_unit_test(scaled_sums_are_added),
