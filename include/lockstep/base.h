@@ -123,6 +123,10 @@ bool ls_same_file(const char *a, const char *b);
 /* Local. Whether a text of `bytes` bytes is well-formed UTF-8. */
 bool ls_is_utf8(const char *text, size_t bytes);
 
+/* Local. Bytes of the longest start of a text that has at most `bytes` bytes and does not end inside a
+ * UTF-8 character; for "%.*s". */
+int ls_clip(const char *text, size_t bytes);
+
 /* Local. Appends formatted text to `text`, an array of `size` bytes; truncates what does not fit. */
 void ls_append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

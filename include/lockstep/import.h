@@ -23,15 +23,37 @@ typedef struct ls_numpy_options {
   const char *x, *y;
 } ls_numpy_options;
 
+/* Whether the first row of a table has the names of the columns. AUTO: decided by the first rows; a row
+ * that may be either is LS_ERR_DATA. */
+typedef enum ls_table_header { LS_HEADER_AUTO, LS_HEADER_YES, LS_HEADER_NO } ls_table_header;
+
+/* What the labels of a table are. AUTO: classes if they are words, or whole numbers of which there are few
+ * (see LABELS in import); otherwise numbers. */
+typedef enum ls_table_targets { LS_TARGETS_AUTO, LS_TARGETS_CLASSES, LS_TARGETS_NUMBERS } ls_table_targets;
+
+/* How to read a table. A list of columns has names, numbers from 1, and ranges such as 2-10, separated by
+ * commas; a text that is a column's name is that column. Texts are borrowed. */
+typedef struct ls_table_options {
+  int header;          /* ls_table_header */
+  int targets;         /* ls_table_targets */
+  const char *label;   /* the label columns; NULL: the last column that no other option names */
+  const char *weight;  /* the column of sample weights; NULL: none */
+  const char *drop;    /* columns to ignore; NULL: none */
+  const char *columns; /* the features, in the order of x; NULL: all other columns */
+  /* For predictions: */
+  bool is_unlabelled;       /* labels, if any, are ignored; without `label`, no column is one */
+  size_t n_required;        /* features that the table must have; 0: any number */
+  const char *const *names; /* (n_names): features that a header must name, in the order of x. Other columns
+                               are ignored. NULL: none */
+  size_t n_names;
+  bool is_wide; /* x is float64 even if float32 represents the columns well */
+} ls_table_options;
+
 typedef struct ls_import_options {
-  const char *output; /* the HDF5 file to write */
-  const char
-      *label; /* CSV: the label column by name, or by number from 1. NULL: the last; "": none, no y */
-  double test_fraction;       /* CSV: fraction of the rows, in [0, 1), that goes to /test */
-  uint64_t seed;              /* of the permutation that chooses these rows */
-  const char *const *columns; /* CSV with a header: names of the features, in the order of x; other columns
-                                 are ignored. NULL: all columns but the label */
-  size_t n_columns;
+  const char *output;       /* the HDF5 file to write */
+  ls_table_options table;   /* for CSV only */
+  double test_fraction;     /* CSV: fraction of the rows, in [0, 1), that goes to /test */
+  uint64_t seed;            /* of the permutation that chooses these rows */
   ls_folder_options folder; /* for folders only */
   ls_numpy_options numpy;   /* for NumPy arrays only */
 } ls_import_options;

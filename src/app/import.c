@@ -1,6 +1,4 @@
 /* lockstep import. */
-#include "lockstep/import.h"
-
 #include "internal.h"
 
 #include <string.h>
@@ -41,9 +39,12 @@ static void print_split(const char *name, uint64_t samples, const char **separat
 
 /* Rank 0. */
 static ls_status import(const arguments *a) {
-  ls_import_options options = {.label = app_option(a, "label"), .seed = 1};
+  static const char *const targets[] = {"auto", "classes", "numbers", NULL};
+  ls_import_options options = {.seed = 1};
   ls_import_summary summary = {0};
   LS_TRY(app_read_output(a, NULL, &options.output));
+  LS_TRY(app_read_table(a, &options.table));
+  LS_TRY(app_read_choice(a, "targets", targets, &options.table.targets));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
   options.numpy = (ls_numpy_options){.x = app_option(a, "x"), .y = app_option(a, "y")};
   LS_TRY(read_folder_options(a, &options.folder));
@@ -70,11 +71,14 @@ const command app_import = {
     .details =
         "Sources are IDX files, gzipped or not, in any order, or one CSV file, with or without a header.\n"
         "IDX images and labels are paired by name: t10k* and test* become /test, all others /train.\n"
-        "Text labels of a CSV file become class names.\n"
         "NumPy arrays (.npz, or .npy files) are paired by name: x, y, x_train, y_test, test_images ...\n"
-        "A folder contains PNG, JPEG or WAV files: CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE.",
+        "A folder contains PNG, JPEG or WAV files: CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE.\n"
+        "COLUMNS is a list of names, numbers from 1 and ranges, such as age,7,10-12. Labels that are "
+        "words,\n"
+        "or whole numbers of few different values, become classes; several labels are numbers.",
     .options = {{"output", 'o', "OUT.h5", "dataset to write"},
-                {"label", 0, "COLUMN", "CSV: label column, by name or number from 1 (default: the last)"},
+                OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),
+                {"targets", 0, "auto|classes|numbers", "CSV: whether labels are classes or numbers"},
                 {"test-fraction", 0, "F",
                  "CSV, NumPy and folders: fraction of the samples, chosen at random, that goes to /test"},
                 {"x", 0, "NAME", "NumPy: array of the samples"},

@@ -4,6 +4,7 @@
 
 #include "lockstep/comm.h"
 #include "lockstep/data.h"
+#include "lockstep/import.h"
 #include "lockstep/job.h"
 #include "lockstep/metric.h"
 
@@ -49,6 +50,14 @@ extern const command app_train, app_check, app_evaluate, app_predict, app_explai
 #define OPTION_SET                                                                                         \
   { "set", 0, "KEY=VALUE", "override of a config key; may be repeated" }
 
+/* The options that describe a table (CSV), for import and predict. */
+#define OPTIONS_TABLE(label_help)                                                                          \
+  {"header", 0, "yes|no|auto", "CSV: whether the first row has the names of the columns (default: auto)"}, \
+      {"label", 0, "COLUMNS", label_help}, {"weight", 0, "COLUMN", "CSV: column of sample weights"},       \
+      {"drop", 0, "COLUMNS", "CSV: columns to ignore, such as an index"}, {                                \
+    "columns", 0, "COLUMNS", "CSV: features, in this order (default: all other columns)"                   \
+  }
+
 /* ---------------------------------------------------------------------- options */
 
 /* Local. The value of an option of the command's table; NULL if it was not given. */
@@ -68,6 +77,13 @@ ls_status app_read_list(const arguments *a, const char *name, const char *item, 
 /* Local. Stores the value of --output, which must be given and end with one of `endings` (ended by NULL;
  * NULL: any name). LS_ERR_CONFIG. */
 ls_status app_read_output(const arguments *a, const char *const *endings, const char **output);
+
+/* Local. Reads the options of OPTIONS_TABLE. LS_ERR_CONFIG. */
+ls_status app_read_table(const arguments *a, ls_table_options *table);
+
+/* Local. Stores the position of an option's value in `choices` (ended by NULL) in *value, which stays
+ * unchanged if the option was not given. LS_ERR_CONFIG. */
+ls_status app_read_choice(const arguments *a, const char *name, const char *const *choices, int *value);
 
 /* Local. Whether a text ends with one of `endings` (ended by NULL). */
 bool app_ends_with(const char *text, const char *const *endings);

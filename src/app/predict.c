@@ -1,6 +1,4 @@
 /* lockstep predict: writes predictions as HDF5 or CSV. */
-#include "lockstep/import.h"
-
 #include "internal.h"
 
 #include <errno.h>
@@ -10,6 +8,7 @@
 
 typedef struct work {
   ls_comm *comm;
+  const arguments *arguments;
   const char *output;
   ls_predictor *predictor;
   ls_dataset *dataset;
@@ -30,26 +29,24 @@ typedef struct work {
 
 /* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
  * nodes can read it. */
-static ls_status import_table(const ls_predictor *predictor, const char *path, const char *output,
-                              char **out) {
-  const char *const slash = strrchr(output, '/');
-  *out = ls_format("%.*slockstep-predict-XXXXXX", slash ? (int)(slash + 1 - output) : 0, output);
+static ls_status import_table(const work *w, const char *path, char **out) {
+  const ls_modelfile *const saved = w->predictor->saved;
+  const char *const slash = strrchr(w->output, '/');
+  ls_import_summary summary = {0};
+  ls_import_options options = {.table = {.is_unlabelled = true,
+                                         .n_required = w->predictor->job->model->n_in,
+                                         .names = (const char *const *)saved->features,
+                                         .n_names = saved->n_features}};
+  LS_TRY(app_read_table(w->arguments, &options.table));
+  *out = ls_format("%.*slockstep-predict-XXXXXX", slash ? (int)(slash + 1 - w->output) : 0, w->output);
   if (!*out) return ls_fail_memory("a path", 0);
   const int reserved = mkstemp(*out); /* the dataset replaces this file */
   if (reserved < 0)
-    return ls_fail(LS_ERR_OUTPUT, "%s: cannot create a temporary file beside it: %s", output,
+    return ls_fail(LS_ERR_OUTPUT, "%s: cannot create a temporary file beside it: %s", w->output,
                    strerror(errno));
   close(reserved);
-  const ls_import_options options = {.output = *out,
-                                     .label = "",
-                                     .columns = (const char *const *)predictor->saved->features,
-                                     .n_columns = predictor->saved->n_features};
-  ls_import_summary summary = {0};
-  const ls_status status = ls_import(&path, 1, &options, &summary);
-  const size_t n_in = predictor->job->model->n_in;
-  if (status != LS_OK || summary.features == n_in) return status;
-  return ls_fail(LS_ERR_DATA, "%s: has %llu columns; the model requires %zu features", path,
-                 (unsigned long long)summary.features, n_in);
+  options.output = *out;
+  return ls_import(&path, 1, &options, &summary);
 }
 
 /* Collective. Opens HDF5 data, or a table after its conversion to a temporary dataset. */
@@ -59,8 +56,8 @@ static ls_status open_data(work *w, const char *spec) {
   char *imported = NULL;
   ls_status status = LS_OK;
   if (app_is_root(w->comm) && app_ends_with(spec, tables)) {
-    status = import_table(w->predictor, spec, w->output, &temporary);
-    imported = ls_format("%s:/train", temporary); /* with a group, as the path may have a colon */
+    status = import_table(w, spec, &temporary);
+    if (status == LS_OK) imported = ls_format("%s:/train", temporary); /* the path may have a colon */
     if (status == LS_OK && !imported) status = ls_fail_memory("a path", 0);
   }
   status = ls_comm_agree(w->comm, status);
@@ -227,7 +224,7 @@ static ls_status prepare(work *w) {
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
-  work w = {.comm = comm};
+  work w = {.comm = comm, .arguments = a};
   ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = app_read_output(a, (const char *const[]){".h5", ".hdf5", ".csv", NULL}, &w.output);
   if (status == LS_OK && app_is_root(comm)) status = app_check_output(a, w.output);
@@ -260,5 +257,6 @@ const command app_predict = {
         "has the header `class,<class names>`; one sigmoid output is written as two classes. CSV data "
         "with\n"
         "a header may have columns that the model does not use; features are found by name.",
-    .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"}},
+    .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"},
+                OPTIONS_TABLE("CSV: columns to ignore because they are labels")},
     .run = run};

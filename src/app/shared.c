@@ -99,6 +99,27 @@ ls_status app_read_output(const arguments *a, const char *const *endings, const 
   return ls_fail(LS_ERR_CONFIG, "-o %s: unknown file type; the name must end with %s", *output, allowed);
 }
 
+ls_status app_read_choice(const arguments *a, const char *name, const char *const *choices, int *value) {
+  char allowed[128] = "";
+  const char *const text = app_option(a, name);
+  for (int i = 0; text && choices[i]; i++) {
+    if (strcmp(text, choices[i]) == 0) {
+      *value = i;
+      return LS_OK;
+    }
+    ls_append(allowed, sizeof allowed, "%s%s", i ? ", " : "", choices[i]);
+  }
+  return text ? ls_fail(LS_ERR_CONFIG, "--%s %s: must be one of: %s", name, text, allowed) : LS_OK;
+}
+
+ls_status app_read_table(const arguments *a, ls_table_options *table) {
+  table->label = app_option(a, "label");
+  table->weight = app_option(a, "weight");
+  table->drop = app_option(a, "drop");
+  table->columns = app_option(a, "columns");
+  return app_read_choice(a, "header", (const char *const[]){"auto", "yes", "no", NULL}, &table->header);
+}
+
 /* -------------------------------------------------------------- configs and models */
 
 ls_job_source app_job_source(const arguments *a) {

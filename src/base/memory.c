@@ -99,6 +99,15 @@ bool ls_is_utf8(const char *text, size_t bytes) {
   return true;
 }
 
+int ls_clip(const char *text, size_t bytes) {
+  size_t n = strnlen(text, bytes);
+  if (text[n] == '\0' || ((unsigned char)text[n] & 0xC0) != 0x80) return (int)n;
+  const size_t least = n > 3 ? n - 3 : 0; /* a character has at most 3 bytes after its first */
+  size_t start = n;
+  while (start > least && ((unsigned char)text[start] & 0xC0) == 0x80) start--;
+  return (int)(((unsigned char)text[start] & 0xC0) == 0xC0 ? start : n); /* n: not UTF-8 */
+}
+
 void ls_append(char *text, size_t size, const char *format, ...) {
   const size_t used = strnlen(text, size);
   va_list arguments;

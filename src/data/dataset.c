@@ -116,12 +116,20 @@ static ls_status describe_targets(const data_source *s, size_t n, ls_dataset *d)
   return s->names.w ? describe_weights(s, d) : LS_OK;
 }
 
-/* A model without names of classes, or for other data, was not matched: its outputs must be as many. */
+/* A model without names of classes, or for other data, was not matched: it must have an output for each. */
 static ls_status check_classes(const data_source *s, size_t n_outputs, const ls_dataset *d) {
   const size_t expected = d->target == LS_TARGET_LABELS && n_outputs == 1 ? 2 : n_outputs;
   if (!d->classes || d->is_matched || d->target == LS_TARGET_VALUES || expected == 0 ||
       d->n_classes == expected)
     return LS_OK;
+  if (d->target == LS_TARGET_CLASSES && d->n_classes < expected) {
+    ls_log(LS_LOG_WARNING,
+           "%s:%s: the attribute `classes` lists %zu names, but the last layer has %zu units; the last %zu "
+           "have no class; set units to %zu",
+           ls_store_path(s->store), s->names.y, d->n_classes, expected, expected - d->n_classes,
+           d->n_classes);
+    return LS_OK;
+  }
   return ls_fail(LS_ERR_DATA,
                  "%s:%s: the attribute `classes` lists %zu names; must list %zu, as the last layer of the "
                  "model has this number of classes; set its units to the number of classes",

@@ -218,7 +218,8 @@ static ls_status read_weights(stored *w, size_t n, float *weights) {
 /* Reads the class of a row as the model numbers it. */
 static ls_status read_model_class(const ls_dataset *d, const stored *y, size_t row, int32_t *class) {
   const data_mapping *const map = &d->source->map;
-  LS_TRY(read_class(y, row, map->values ? map->n_classes : d->n_outputs, class));
+  const bool has_names = map->values || (d->classes && d->n_classes < d->n_outputs);
+  LS_TRY(read_class(y, row, has_names ? d->n_classes : d->n_outputs, class));
   double number = *class;
   LS_TRY(data_translate(d, row, &number));
   *class = (int32_t)number;

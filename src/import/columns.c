@@ -1,55 +1,129 @@
-/* The columns of a table: header, names, label and features. */
+/* The columns of a table: header, labels, weights and features. */
 #include "internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LISTED    20                 /* names in a message */
-#define LIST_SIZE (LISTED * 64 + 64) /* bytes */
+/* A list of columns of an option, which gives them a role. */
+typedef struct selection {
+  const char *option;
+  column_role role;
+  size_t *items; /* (n) */
+  size_t n;
+} selection;
 
-/* Copies the first row, since the second will replace it in `c`. */
-static ls_status keep_names(columns *cols, const csv *c) {
-  cols->names = ls_calloc(c->n_cells, sizeof *cols->names);
-  if (!cols->names) return ls_fail_memory("column names", c->n_cells * sizeof *cols->names);
-  cols->n = c->n_cells;
-  for (size_t i = 0; i < cols->n; i++) {
-    cols->names[i] = ls_strdup(import_csv_cell(c, i));
-    if (!cols->names[i]) return ls_fail_memory("a column name", strlen(import_csv_cell(c, i)) + 1);
+static ls_status fail_absent(const columns *cols, const csv *c, const char *option, const char *text) {
+  char list[IMPORT_LIST_SIZE] = "";
+  if (cols->has_header) import_names_list(cols, NULL, cols->n, list, sizeof list);
+  return ls_fail(LS_ERR_DATA, "%s: %s: column %.*s does not exist; must be %s%s%sa number from 1 to %zu%s",
+                 c->in.path, option, ls_clip(text, 60), text, cols->has_header ? "one of: " : "", list,
+                 cols->has_header ? "; or " : "", cols->n,
+                 cols->has_header ? "" : ", because there is no header");
+}
+
+static ls_status add_column(columns *cols, const csv *c, selection *s, size_t i) {
+  char name[IMPORT_LIST_SIZE];
+  if (cols->roles[i] != ROLE_NONE)
+    return ls_fail(LS_ERR_CONFIG, "%s: %s: %s is chosen twice; a column has one role at most", c->in.path,
+                   s->option, import_names_list(cols, &i, 1, name, sizeof name));
+  cols->roles[i] = (unsigned char)s->role;
+  if (s->items) s->items[s->n] = i;
+  s->n++;
+  return LS_OK;
+}
+
+/* Reads "7" or "7-12", from 1. */
+static bool read_range(const char *text, size_t n, size_t *first, size_t *last) {
+  char *end = NULL;
+  if (text[0] < '0' || text[0] > '9') return false;
+  *first = *last = (size_t)strtoull(text, &end, 10); /* ULLONG_MAX on overflow */
+  if (*end == '-' && end[1] >= '0' && end[1] <= '9') *last = (size_t)strtoull(end + 1, &end, 10);
+  return *end == '\0' && *first >= 1 && *last <= n && *first <= *last;
+}
+
+/* A name takes precedence over a number. *done is false if the item is neither. */
+static ls_status add_item(columns *cols, const csv *c, selection *s, const char *item, bool *done) {
+  size_t first = 0;
+  size_t last = 0;
+  const size_t named = cols->has_header ? import_names_find(cols, item, &first) : 0;
+  *done = true;
+  if (named == 1) return add_column(cols, c, s, first);
+  if (named > 1)
+    return ls_fail(LS_ERR_DATA, "%s: %s: %zu columns have the name %.*s; give the number of the column",
+                   c->in.path, s->option, named, ls_clip(item, 60), item);
+  *done = read_range(item, cols->n, &first, &last);
+  for (size_t i = first; *done && i <= last; i++) LS_TRY(add_column(cols, c, s, i - 1));
+  return LS_OK;
+}
+
+/* Gives columns a role. items: (cols->n); NULL: not needed */
+static ls_status choose(columns *cols, const csv *c, selection *s, const char *text) {
+  bool done = false;
+  if (!text) return LS_OK;
+  LS_TRY(add_item(cols, c, s, text, &done));
+  if (done) return LS_OK;
+  if (!strchr(text, ',')) return fail_absent(cols, c, s->option, text);
+  for (const char *at = text; *at;) {
+    char *const item = import_list_next(&at);
+    if (!item) return ls_fail_memory("a list of columns", strlen(text));
+    ls_status status = add_item(cols, c, s, item, &done);
+    if (status == LS_OK && !done) status = fail_absent(cols, c, s->option, item);
+    free(item);
+    LS_TRY(status);
   }
   return LS_OK;
 }
 
-/* The number of columns with this name, and the index of the last one. */
-static size_t count_named(const columns *cols, const char *name, size_t *index) {
-  size_t count = 0;
-  for (size_t i = 0; i < cols->n; i++) {
-    if (strcmp(cols->names[i], name) != 0) continue;
-    *index = i;
-    count++;
+/* The label is, by default, the last column without a role. */
+static void choose_default_label(columns *cols) {
+  for (size_t i = cols->n; i-- > 0;) {
+    if (cols->roles[i] != ROLE_NONE) continue;
+    cols->roles[i] = ROLE_LABEL;
+    cols->labels[cols->n_labels++] = i;
+    return;
   }
-  return count;
 }
 
-/* The first row is a header if it consists of words, or has a word above a number. Integers beside the
- * words may be names (years, pixels), but a number with decimals is data: then a word is an error in the
- * first sample. If the label option is a word of the first row, that row is a header. */
-static bool first_row_is_header(const columns *cols, const csv *second, const char *label) {
-  size_t index = 0;
-  size_t words = 0;
-  double value = 0;
-  bool word_above_number = false;
-  if (label && import_cell_read(label, &value) == CELL_TEXT && count_named(cols, label, &index) > 0)
-    return true;
-  for (size_t i = 0; i < cols->n; i++) {
-    const cell_kind kind = import_cell_read(cols->names[i], &value);
-    if (kind == CELL_NUMBER && floor(value) != value) return false;
-    if (kind != CELL_TEXT) continue;
-    words++;
-    if (i >= second->n_cells) continue;
-    if (import_cell_read(import_csv_cell(second, i), &value) == CELL_NUMBER) word_above_number = true;
-  }
-  return word_above_number || words == cols->n;
+/* Finds a feature that the model names. */
+static ls_status find_feature(const columns *cols, const csv *c, const char *name, size_t *index) {
+  char list[IMPORT_LIST_SIZE];
+  const size_t named = import_names_find(cols, name, index);
+  if (named == 1) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s: %s column has the name %.*s, a feature of the model; the columns are: %s", c->in.path,
+                 named ? "more than one" : "no", ls_clip(name, 60), name,
+                 import_names_list(cols, NULL, cols->n, list, sizeof list));
+}
+
+/* The features that are named by `columns`, then by the model, or else all columns without a role. */
+static ls_status choose_features(columns *cols, const csv *c, const ls_table_options *o) {
+  const bool by_name = o->n_names > 0 && cols->has_header && !o->columns;
+  for (size_t i = 0; i < o->n_names && by_name; i++)
+    LS_TRY(find_feature(cols, c, o->names[i], &cols->features[cols->n_features++]));
+  for (size_t i = 0; i < cols->n && !by_name && !o->columns; i++)
+    if (cols->roles[i] == ROLE_NONE) cols->features[cols->n_features++] = i;
+  return LS_OK;
+}
+
+static ls_status choose_roles(columns *cols, const csv *c, const ls_table_options *o) {
+  selection weight = {"--weight", ROLE_WEIGHT, NULL, 0};
+  selection drop = {"--drop", ROLE_DROP, NULL, 0};
+  selection label = {"--label", ROLE_LABEL, cols->labels, 0};
+  selection features = {"--columns", ROLE_FEATURE, cols->features, 0};
+  if (o->drop && o->columns)
+    return ls_fail(LS_ERR_CONFIG, "--drop and --columns exclude each other; give one of them");
+  LS_TRY(choose(cols, c, &drop, o->drop));
+  LS_TRY(choose(cols, c, &weight, o->weight));
+  LS_TRY(choose(cols, c, &label, o->label));
+  LS_TRY(choose(cols, c, &features, o->columns));
+  cols->n_labels = o->is_unlabelled ? 0 : label.n;
+  cols->n_features = features.n;
+  if (weight.n > 1)
+    return ls_fail(LS_ERR_CONFIG, "--weight %s: several columns; must be a single one", o->weight);
+  for (size_t i = 0; i < cols->n && !o->is_unlabelled; i++)
+    if (cols->roles[i] == ROLE_WEIGHT) cols->weight = i;
+  if (!o->label && !o->is_unlabelled) choose_default_label(cols);
+  return choose_features(cols, c, o);
 }
 
 /* Checks the names, which become an attribute. A column without a name gets one, such as "column 3". */
@@ -63,90 +137,74 @@ static ls_status check_names(columns *cols, const csv *c) {
     cols->names[i] = ls_format("column %zu", i + 1);
     if (!cols->names[i]) return ls_fail_memory("a column name", sizeof "column" + 20);
   }
-  return LS_OK;
+  return import_names_sort(cols);
 }
 
-/* Writes "a, b, c and 5 more" to `text` and returns it. */
-static const char *list_names(const columns *cols, char text[LIST_SIZE]) {
-  text[0] = '\0';
-  for (size_t i = 0; i < cols->n && i < LISTED; i++)
-    ls_append(text, LIST_SIZE, "%s%.60s", i ? ", " : "", cols->names[i]);
-  if (cols->n > LISTED) ls_append(text, LIST_SIZE, " and %zu more", cols->n - LISTED);
-  return text;
+/* A table without a header that was imported without options has the label as its last column. If its first
+ * column counts the rows, the columns are ambiguous. */
+static void ignore_last_column(columns *cols, const csv *c, const ls_table_options *o) {
+  const bool is_plain = !cols->has_header && !o->label && !o->drop && !o->columns && !o->weight;
+  const bool has_label = o->n_required > 0 && cols->n_features == o->n_required + 1;
+  if (!o->is_unlabelled || !is_plain || !has_label || cols->may_have_index) return;
+  cols->n_features--;
+  ls_log(LS_LOG_WARNING,
+         "%s: %zu columns for %zu features: the last column is ignored as the label; name others with "
+         "--label, --drop or --columns",
+         c->in.path, cols->n, o->n_required);
 }
 
-static ls_status fail_label(const columns *cols, const csv *c, const char *label) {
-  char list[LIST_SIZE];
-  if (!cols->has_header)
-    return ls_fail(
-        LS_ERR_DATA,
-        "%s: label column %s does not exist; must be a number from 1 to %zu, because there is no header",
-        c->in.path, label, cols->n);
+static ls_status check_features(columns *cols, const csv *c, const ls_table_options *o) {
+  if (!o->is_unlabelled && cols->n_labels == 0)
+    return ls_fail(LS_ERR_DATA, "%s: no label; all %zu columns have another role; choose it with --label",
+                   c->in.path, cols->n);
+  if (cols->n_features == 0)
+    return ls_fail(LS_ERR_DATA,
+                   "%s: no features; the only column is the label (delimiters are comma, semicolon, tab, "
+                   "bar and blanks)",
+                   c->in.path);
+  if (o->n_required == 0 || cols->n_features == o->n_required) return LS_OK;
   return ls_fail(LS_ERR_DATA,
-                 "%s: label column %s does not exist; must be one of: %s; or a number from 1 to %zu",
-                 c->in.path, label, list_names(cols, list), cols->n);
+                 "%s:%llu: %zu feature columns; must be %zu, the features of the model; choose them with "
+                 "--columns or --drop",
+                 c->in.path, (unsigned long long)cols->first_line, cols->n_features, o->n_required);
 }
 
-/* A name takes precedence over a number. */
-static ls_status find_label(columns *cols, const csv *c, const char *label) {
-  cols->label = label ? cols->n : cols->n - 1;
-  if (!label || label[0] == '\0') return LS_OK;
-  const size_t named = cols->has_header ? count_named(cols, label, &cols->label) : 0;
-  if (named == 1) return LS_OK;
-  if (named > 1)
-    return ls_fail(LS_ERR_DATA, "%s: %zu columns have the name %s; give the number of the label column",
-                   c->in.path, named, label);
-  const unsigned long long number = strtoull(label, NULL, 10); /* ULLONG_MAX on overflow */
-  const bool is_number = label[strspn(label, "0123456789")] == '\0';
-  if (!is_number || number < 1 || number > cols->n) return fail_label(cols, c, label);
-  cols->label = (size_t)number - 1;
-  return LS_OK;
+/* (n) of each list */
+static ls_status allocate(columns *cols) {
+  const size_t n = cols->n;
+  cols->names = ls_calloc(n, sizeof *cols->names);
+  cols->by_name = ls_calloc(n, sizeof *cols->by_name);
+  cols->roles = ls_calloc(n, sizeof *cols->roles);
+  cols->labels = ls_calloc(n, sizeof *cols->labels);
+  if (cols->names && cols->by_name && cols->roles && cols->labels) return LS_OK;
+  return ls_fail_memory("the columns", n * (3 * sizeof *cols->labels + 1));
 }
 
-/* Finds one of the requested features. */
-static ls_status find_feature(const columns *cols, const csv *c, const char *name, size_t *index) {
-  char list[LIST_SIZE];
-  const size_t named = count_named(cols, name, index);
-  if (named == 1) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: %s column has the name %s, a feature of the model; the columns are: %s",
-                 c->in.path, named ? "more than one" : "no", name, list_names(cols, list));
-}
-
-/* The requested features, or all columns but the label. */
-static ls_status find_features(columns *cols, const csv *c, const ls_import_options *options) {
-  const bool chosen = options->columns && cols->has_header;
-  cols->features = ls_calloc(ls_size_max(cols->n, options->n_columns), sizeof *cols->features);
-  if (!cols->features) return ls_fail_memory("the list of features", cols->n * sizeof *cols->features);
-  for (size_t i = 0; i < options->n_columns && chosen; i++)
-    LS_TRY(find_feature(cols, c, options->columns[i], &cols->features[cols->n_features++]));
-  for (size_t i = 0; i < cols->n && !chosen; i++)
-    if (i != cols->label) cols->features[cols->n_features++] = i;
-  return LS_OK;
-}
-
-ls_status import_columns_find(columns *cols, csv *c, const ls_import_options *options) {
+ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *options) {
   bool got = false;
   *cols = (columns){0};
   LS_TRY(import_csv_next(c, &got));
   if (!got) return ls_fail(LS_ERR_DATA, "%s: no samples; the file is empty", c->in.path);
-  LS_TRY(keep_names(cols, c));
-  LS_TRY(import_csv_next(c, &got));
-  cols->has_header = first_row_is_header(cols, c, options->label);
-  if (cols->has_header && !got)
-    return ls_fail(LS_ERR_DATA, "%s: no samples; the file has only a header", c->in.path);
+  cols->n = c->n_cells;
+  cols->first_line = c->row_line;
+  LS_TRY(allocate(cols));
+  LS_TRY(import_names_keep(cols, c));
+  LS_TRY(import_header_find(cols, c, options));
   if (cols->has_header) LS_TRY(check_names(cols, c));
-  LS_TRY(find_label(cols, c, options->label));
-  LS_TRY(find_features(cols, c, options));
-  if (cols->n_features > 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA,
-                 "%s: no features; the only column is the label (delimiters are comma, semicolon, tab, bar "
-                 "and blanks)",
-                 c->in.path);
+  cols->weight = cols->n;
+  cols->features = ls_calloc(ls_size_max(cols->n, options->n_names), sizeof *cols->features);
+  if (!cols->features) return ls_fail_memory("the list of features", cols->n * sizeof *cols->features);
+  LS_TRY(choose_roles(cols, c, options));
+  ignore_last_column(cols, c, options);
+  return check_features(cols, c, options);
 }
 
 void import_columns_destroy(columns *cols) {
   for (size_t i = 0; cols->names && i < cols->n; i++) free(cols->names[i]);
   free(cols->names);
+  free(cols->by_name);
+  free(cols->roles);
+  free(cols->labels);
   free(cols->features);
   *cols = (columns){0};
 }

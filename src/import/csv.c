@@ -1,14 +1,15 @@
-/* A text file as rows of cells: quotes as in RFC 4180, all types of line ends, delimiter found by trial. */
+/* A text file as rows of cells: quotes as in RFC 4180, all types of line ends, comment lines. */
 #include "internal.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define END         (-1)
 #define BLOCK       ((size_t)256 << 10)
 #define ROW_MOST    ((size_t)64 << 20) /* bytes; without a limit, an open quote would read the whole file */
 #define COLUMN_MOST ((size_t)1 << 20)
-#define TRIAL_ROWS  16
 
 /* Stores the first failure and simulates the end of the file, so that all loops below end. */
 static void fail(csv *c, ls_status status) {
@@ -18,7 +19,7 @@ static void fail(csv *c, ls_status status) {
 
 /* The next byte, or END. */
 static int peek(csv *c) {
-  if (c->at == c->filled && c->status == LS_OK) {
+  if (c->at == c->filled && c->status == LS_OK && c->in.gz) {
     c->at = 0;
     const ls_status status = import_source_read(&c->in, c->block, BLOCK, &c->filled);
     if (status != LS_OK) fail(c, status);
@@ -40,10 +41,17 @@ static void *grow(csv *c, void *items, size_t size, size_t *capacity, size_t mos
   return grown;
 }
 
-static void put(csv *c, char byte) {
-  if (c->used == c->capacity)
+/* Appends n bytes to the text of the row. */
+static void put_bytes(csv *c, const unsigned char *bytes, size_t n) {
+  while (c->capacity - c->used < n && c->status == LS_OK)
     c->text = grow(c, c->text, 1, &c->capacity, ROW_MOST, "64 MiB; check for a missing closing quote");
-  if (c->used < c->capacity) c->text[c->used++] = byte;
+  if (c->status != LS_OK) return;
+  memcpy(c->text + c->used, bytes, n);
+  c->used += n;
+}
+
+static void put(csv *c, char byte) {
+  put_bytes(c, (const unsigned char *)&byte, 1);
 }
 
 static void put_byte(csv *c, int byte) {
@@ -71,22 +79,34 @@ static bool is_blank(const csv *c, int byte) {
   return (byte == ' ' || byte == '\t') && byte != c->delimiter;
 }
 
-static bool ends_plain_cell(const csv *c, int byte) {
-  if (byte == END || is_newline(byte)) return true;
-  return c->delimiter == CSV_BLANKS ? is_blank(c, byte) : byte == c->delimiter;
-}
-
 static void skip_blanks(csv *c) {
   while (is_blank(c, peek(c))) c->at++;
 }
 
+/* The number of bytes in the block, from the next one, that belong to a cell without quotes. */
+static size_t plain_run(const csv *c) {
+  const unsigned char *const bytes = c->block;
+  const unsigned char delimiter = (unsigned char)c->delimiter; /* CSV_BLANKS is a zero byte */
+  const bool at_blanks = c->delimiter == CSV_BLANKS;
+  size_t i = c->at;
+  for (; i < c->filled; i++) {
+    const unsigned char byte = bytes[i];
+    if (byte == delimiter || byte == '\n' || byte == '\r' || byte == '\0') break;
+    if (at_blanks && (byte == ' ' || byte == '\t')) break;
+  }
+  return i - c->at;
+}
+
 static void read_plain(csv *c) {
   const size_t start = c->used;
-  for (int byte = peek(c); !ends_plain_cell(c, byte); byte = peek(c)) {
-    put_byte(c, byte);
+  while (peek(c) != END) {
+    const size_t n = plain_run(c);
+    put_bytes(c, c->block + c->at, n);
     if (c->status != LS_OK) return;
-    c->at++;
+    c->at += n;
+    if (c->at < c->filled) break;
   }
+  if (peek(c) == '\0') put_byte(c, '\0'); /* fails */
   while (c->used > start && is_blank(c, c->text[c->used - 1])) c->used--;
 }
 
@@ -107,6 +127,15 @@ static void read_quoted(csv *c) {
                     (unsigned long long)first_line));
 }
 
+/* Reads LF, CRLF, or CR alone, if one follows. */
+static void read_line_end(csv *c) {
+  const int byte = peek(c);
+  if (!is_newline(byte)) return;
+  c->at++;
+  if (byte == '\r' && peek(c) == '\n') c->at++;
+  c->line++;
+}
+
 /* Reads a cell and its delimiter or line end. Returns whether another cell follows in the row. */
 static bool read_cell(csv *c) {
   skip_blanks(c);
@@ -119,10 +148,8 @@ static bool read_cell(csv *c) {
   skip_blanks(c);
   const int byte = peek(c);
   if (byte == END) return false;
-  if (is_newline(byte)) { /* LF, CRLF, or CR alone */
-    c->at++;
-    if (byte == '\r' && peek(c) == '\n') c->at++;
-    c->line++;
+  if (is_newline(byte)) {
+    read_line_end(c);
     return false;
   }
   if (c->delimiter == CSV_BLANKS) return true;
@@ -137,10 +164,37 @@ static bool read_cell(csv *c) {
   return false;
 }
 
+/* Reads the rest of a line that begins with `#` as a single cell, without the signs and blanks before it.
+ */
+static void read_comment(csv *c) {
+  while (peek(c) == '#' || is_blank(c, peek(c))) c->at++;
+  for (int byte = peek(c); byte != END && !is_newline(byte); byte = peek(c)) {
+    put_byte(c, byte);
+    if (c->status == LS_OK) c->at++;
+  }
+  put(c, '\0');
+}
+
+/* Skips comments. Keeps the last one before the first row, which may have the names of the columns. */
+static void skip_comments(csv *c) {
+  for (skip_blanks(c); peek(c) == '#' && !c->is_header; skip_blanks(c)) {
+    read_comment(c);
+    read_line_end(c);
+    c->n_comments++;
+    if (c->status == LS_OK && c->n_rows == 0) {
+      free(c->comment);
+      c->comment = ls_strdup(c->text);
+      if (!c->comment) fail(c, ls_fail_memory("a comment", c->used));
+    }
+    c->used = 0;
+  }
+}
+
 ls_status import_csv_next(csv *c, bool *got) {
   *got = false;
   do {
     c->used = c->n_cells = 0;
+    skip_comments(c);
     c->row_line = c->line;
     if (peek(c) == END) return c->status;
     ls_heartbeat();
@@ -148,6 +202,7 @@ ls_status import_csv_next(csv *c, bool *got) {
     }
     if (c->status != LS_OK) return c->status;
   } while (c->n_cells == 1 && c->text[0] == '\0');
+  c->n_rows++;
   *got = true;
   return LS_OK;
 }
@@ -157,53 +212,35 @@ const char *import_csv_cell(const csv *c, size_t i) {
   return c->text + c->starts[i];
 }
 
+/* Excel's first line `sep=;`, which may be in quotes, names the delimiter. Returns its number of bytes
+ * without the line end, or 0. */
+static size_t separator_line(const csv *c, char *delimiter) {
+  const char *const text = (const char *)c->block + c->at;
+  const size_t n = c->filled - c->at;
+  const size_t quote = n > 0 && text[0] == '"';
+  const size_t length = 5 + 2 * quote;
+  if (n < length + 1 || strncasecmp(text + quote, "sep=", 4) != 0) return 0;
+  if ((quote && text[length - 1] != '"') || !is_newline(text[length])) return 0;
+  if (isalnum((unsigned char)text[quote + 4]) || strchr("\r\n\"#.+-", text[quote + 4])) return 0;
+  *delimiter = text[quote + 4] == ' ' ? CSV_BLANKS : text[quote + 4];
+  return length;
+}
+
 ls_status import_csv_rewind(csv *c) {
+  char delimiter = '\0';
   c->status = import_source_rewind(&c->in);
   c->at = c->filled = 0;
   c->line = 1;
+  c->n_rows = c->n_comments = 0;
   (void)peek(c);
   if (c->filled >= 3 && memcmp(c->block, "\xEF\xBB\xBF", 3) == 0) c->at = 3; /* the byte order mark */
+  const size_t skipped = separator_line(c, &delimiter);
+  if (skipped == 0) return c->status;
+  c->at += skipped;
+  read_line_end(c);
+  c->delimiter = delimiter;
+  c->is_named = true;
   return c->status;
-}
-
-/* Counts columns with the current delimiter: *first, those of the first row; *common, the same number if
- * all of the first rows have it, else 0. Only a shortage of memory is an error. */
-static ls_status try_delimiter(csv *c, size_t *first, size_t *common) {
-  *first = *common = 0;
-  ls_status status = import_csv_rewind(c);
-  bool got = true;
-  for (size_t row = 0; got && status == LS_OK && row < TRIAL_ROWS; row++) {
-    status = import_csv_next(c, &got);
-    if (!got) break;
-    if (row == 0) *first = *common = c->n_cells;
-    if (c->n_cells != *first) *common = 0;
-  }
-  if (status != LS_OK) *common = 0;
-  return status == LS_ERR_INTERNAL ? status : LS_OK;
-}
-
-/* Chooses a delimiter that gives all of the first rows the same number of columns: the one with the most
- * columns; blanks only if no other delimiter does. Without such a delimiter, chooses the one with the most
- * columns in the first row, so that the error about uneven rows is specific. */
-static ls_status find_delimiter(csv *c) {
-  static const char candidates[] = {',', ';', '\t', '|', CSV_BLANKS};
-  size_t best_first = 1;
-  size_t best_common = 1;
-  char chosen = CSV_BLANKS;
-  for (size_t i = 0; i < sizeof candidates; i++) {
-    size_t first = 0;
-    size_t common = 0;
-    c->delimiter = candidates[i];
-    if (c->delimiter == CSV_BLANKS && best_common > 1) break;
-    LS_TRY(try_delimiter(c, &first, &common));
-    const bool widest_first = best_common == 1 && first > best_first && c->delimiter != CSV_BLANKS;
-    if (common <= best_common && !widest_first) continue;
-    chosen = candidates[i];
-    best_first = first;
-    best_common = ls_size_max(common, 1);
-  }
-  c->delimiter = chosen;
-  return import_csv_rewind(c);
 }
 
 ls_status import_csv_open(csv *c, const char *path) {
@@ -211,7 +248,15 @@ ls_status import_csv_open(csv *c, const char *path) {
   LS_TRY(import_source_open(&c->in, path));
   c->block = malloc(BLOCK);
   if (!c->block) return ls_fail_memory("reading a table", BLOCK);
-  return find_delimiter(c);
+  return LS_OK;
+}
+
+ls_status import_csv_next_in(csv *c, const char *text, bool *got) {
+  c->is_header = true;
+  c->block = (unsigned char *)ls_strdup(text);
+  if (!c->block) return ls_fail_memory("a row", strlen(text) + 1);
+  c->filled = strlen(text);
+  return import_csv_next(c, got);
 }
 
 void import_csv_close(csv *c) {
@@ -219,5 +264,6 @@ void import_csv_close(csv *c) {
   free(c->block);
   free(c->text);
   free(c->starts);
+  free(c->comment);
   *c = (csv){0};
 }

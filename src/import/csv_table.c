@@ -1,4 +1,5 @@
-/* Imports one CSV file in two passes: the first counts rows and collects labels, the second writes. */
+/* Imports one CSV file in two passes: the first checks cells and collects ranges and labels, the second
+ * writes. */
 #include "internal.h"
 
 #include <math.h>
@@ -7,14 +8,28 @@
 typedef struct table {
   csv file;
   columns cols;
-  label_set set;
+  const ls_table_options *options; /* borrowed */
+  value_range *ranges;             /* (n_features + n_labels) */
+  label_set set;                   /* the labels; empty if they are known to be numbers */
+  ls_dtype x_dtype, y_dtype;
   uint64_t n_rows, n_test;
   ls_permutation order; /* a row that it maps below n_test is a test sample */
   output *out;          /* borrowed */
 } table;
 
-static bool has_label(const table *t) {
-  return t->cols.label < t->cols.n;
+/* Whether the labels may be classes. Several targets are numbers. */
+static bool may_have_classes(const table *t) {
+  return t->cols.n_labels == 1 && t->options->targets != LS_TARGETS_NUMBERS;
+}
+
+/* Checks the width of a row, without the empty cell after a delimiter at its end. */
+static ls_status check_width(const table *t) {
+  const csv *const c = &t->file;
+  const size_t n = t->cols.n;
+  const bool has_trailing = t->cols.has_trailing && c->n_cells == n + 1 && import_csv_cell(c, n)[0] == '\0';
+  if (c->n_cells == n || has_trailing) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s, line %llu: the row has %zu columns, but the first row has %zu",
+                 c->in.path, (unsigned long long)c->row_line, c->n_cells, n);
 }
 
 /* A pass: calls `visit` for each row of samples, after checking its width, and counts the rows. */
@@ -23,22 +38,120 @@ static ls_status visit_rows(table *t, ls_status (*visit)(table *t, uint64_t row)
   bool got = false;
   *count = 0;
   LS_TRY(import_csv_rewind(c));
-  if (t->cols.has_header) LS_TRY(import_csv_next(c, &got));
+  if (t->cols.has_header && !t->cols.is_comment) LS_TRY(import_csv_next(c, &got));
   for (;;) {
     LS_TRY(import_csv_next(c, &got));
     if (!got) return LS_OK;
-    if (c->n_cells != t->cols.n)
-      return ls_fail(LS_ERR_DATA, "%s, line %llu: the row has %zu columns, but the first row has %zu",
-                     c->in.path, (unsigned long long)c->row_line, c->n_cells, t->cols.n);
+    LS_TRY(check_width(t));
     LS_TRY(visit(t, (*count)++));
   }
 }
 
-/* The first pass. */
-static ls_status collect_label(table *t, uint64_t row) {
-  (void)row;
-  if (!has_label(t)) return LS_OK;
-  return import_labels_add(&t->set, import_csv_cell(&t->file, t->cols.label), t->file.row_line);
+/* Reports "FILE, line L, column C (name): text: reason". */
+static ls_status fail_cell(const table *t, size_t i, const char *reason) {
+  char name[128] = "";
+  const char *const text = import_csv_cell(&t->file, i);
+  const char *const header = t->cols.has_header ? t->cols.names[i] : "";
+  if (header[0]) snprintf(name, sizeof name, " (%.*s)", ls_clip(header, 60), header);
+  return ls_fail(LS_ERR_DATA, "%s, line %llu, column %zu%s: %.*s%s%s", t->file.in.path,
+                 (unsigned long long)t->file.row_line, i + 1, name, ls_clip(text, 60), text,
+                 text[0] ? ": " : "", reason);
+}
+
+static ls_status read_number(const table *t, size_t i, double *value) {
+  static const char *const reasons[] = {
+      [CELL_EMPTY] = "the cell is empty; fill it in or remove the row",
+      [CELL_MISSING] = "not a usable value; fill it in or remove the row",
+      [CELL_NUMBER] = "exceeds float32 (3.4e38); rescale the column",
+      [CELL_TEXT] = "not a number; write categories as one column of 0 and 1 each and decimals with a "
+                    "point, leave the column out with --drop, or make it the label with --label"};
+  const cell_kind kind = import_cell_read(import_csv_cell(&t->file, i), value);
+  if (kind == CELL_NUMBER && import_cell_fits_float(*value)) return LS_OK;
+  return fail_cell(t, i, reasons[kind]);
+}
+
+static ls_status read_weight(const table *t, double *value) {
+  LS_TRY(read_number(t, t->cols.weight, value));
+  return *value >= 0 ? LS_OK : fail_cell(t, t->cols.weight, "negative; a weight must be at least 0");
+}
+
+/* ---------------------------------------------------------------- the first pass */
+
+static ls_status collect_label(table *t, size_t k, uint64_t row) {
+  const size_t i = t->cols.labels[k];
+  const char *const text = import_csv_cell(&t->file, i);
+  double value = 0;
+  if (may_have_classes(t)) {
+    LS_TRY(import_labels_add(&t->set, text, t->file.row_line));
+    if (import_cell_read(text, &value) != CELL_NUMBER) return LS_OK;
+  } else {
+    LS_TRY(read_number(t, i, &value));
+  }
+  import_range_add(&t->ranges[t->cols.n_features + k], value, row);
+  return LS_OK;
+}
+
+static ls_status collect_row(table *t, uint64_t row) {
+  double value = 0;
+  for (size_t k = 0; k < t->cols.n_features; k++) {
+    LS_TRY(read_number(t, t->cols.features[k], &value));
+    import_range_add(&t->ranges[k], value, row);
+  }
+  for (size_t k = 0; k < t->cols.n_labels; k++) LS_TRY(collect_label(t, k, row));
+  return t->cols.weight < t->cols.n ? read_weight(t, &value) : LS_OK;
+}
+
+/* float32 if it represents all of n columns well enough. */
+static ls_dtype dtype_of(const value_range *ranges, size_t n) {
+  for (size_t k = 0; k < n; k++)
+    if (import_range_needs_double(&ranges[k])) return LS_F64;
+  return LS_F32;
+}
+
+static void choose_types(table *t) {
+  const size_t n = t->cols.n_features;
+  const bool is_whole = t->set.kind == LABEL_CLASS || t->set.kind == LABEL_WHOLE;
+  t->x_dtype = t->options->is_wide ? LS_F64 : dtype_of(t->ranges, n);
+  t->y_dtype = is_whole ? LS_I64 : dtype_of(t->ranges + n, t->cols.n_labels);
+}
+
+static void warn_row_numbers(const table *t) {
+  char name[IMPORT_LIST_SIZE];
+  for (size_t k = 0; k < t->cols.n_features; k++) {
+    const size_t i = t->cols.features[k];
+    if (!t->ranges[k].counts_rows || t->n_rows < 3) continue;
+    ls_log(LS_LOG_WARNING,
+           "%s: %s: this feature counts the rows; if it is an index, leave it out with --drop %zu",
+           t->file.in.path, import_names_list(&t->cols, &i, 1, name, sizeof name), i + 1);
+  }
+}
+
+/* Prints how the table was read: "t.csv: header in line 1; 2 features: a, b; label: c, 2 classes: x, y". */
+static void print_choices(const table *t) {
+  char text[3 * IMPORT_LIST_SIZE];
+  import_names_describe(&t->cols, &t->file, text, sizeof text);
+  if (t->set.kind == LABEL_CLASS) {
+    ls_append(text, sizeof text, "; %zu classes: ", t->set.classes);
+    for (size_t k = 0; k < t->set.classes && k < 20; k++)
+      ls_append(text, sizeof text, "%s%.*s", k ? ", " : "", ls_clip(t->set.names[k], 60), t->set.names[k]);
+    if (t->set.classes > 20) ls_append(text, sizeof text, " and %zu more", t->set.classes - 20);
+  } else if (t->cols.n_labels > 0) {
+    ls_append(text, sizeof text, " (numbers)");
+  }
+  ls_log(LS_LOG_INFO, "%s: %s", t->file.in.path, text);
+  if (t->x_dtype == LS_F64 && !t->options->is_wide)
+    ls_log(LS_LOG_INFO, "%s: x is float64, because float32 cannot represent all columns", t->file.in.path);
+}
+
+static ls_status survey(table *t) {
+  t->ranges = ls_calloc(t->cols.n_features + t->cols.n_labels, sizeof *t->ranges);
+  if (!t->ranges) return ls_fail_memory("the ranges of columns", t->cols.n * sizeof *t->ranges);
+  LS_TRY(visit_rows(t, collect_row, &t->n_rows));
+  LS_TRY(import_labels_finish(&t->set));
+  choose_types(t);
+  print_choices(t);
+  warn_row_numbers(t);
+  return LS_OK;
 }
 
 static ls_status choose_splits(table *t, const ls_import_options *options) {
@@ -53,19 +166,19 @@ static ls_status choose_splits(table *t, const ls_import_options *options) {
   return LS_OK;
 }
 
+/* --------------------------------------------------------------- the second pass */
+
 /* Writes the names of features and classes as attributes. */
 static ls_status write_names(const table *t, const split *s) {
-  const size_t n_features = t->cols.has_header ? t->cols.n_features : 0;
-  const size_t n_classes = t->set.kind == LABEL_CLASS_NAME ? t->set.count : 0;
-  const size_t n = ls_size_max(n_features, n_classes);
+  const size_t n = t->cols.has_header ? t->cols.n_features : 0;
   const char **names = ls_calloc(n, sizeof *names);
-  if (!names) return ls_fail_memory("the names of features and classes", n * sizeof *names);
+  if (!names) return ls_fail_memory("the names of features", n * sizeof *names);
   ls_status status = LS_OK;
-  for (size_t i = 0; i < n_features; i++) names[i] = t->cols.names[t->cols.features[i]];
-  if (n_features > 0) status = ls_store_write_texts(s->writer, s->x_path, "features", names, n_features);
-  for (size_t i = 0; i < n_classes; i++) names[i] = t->set.entries[i].text;
-  if (status == LS_OK && n_classes > 0)
-    status = ls_store_write_texts(s->writer, s->y_path, "classes", names, n_classes);
+  for (size_t i = 0; i < n; i++) names[i] = t->cols.names[t->cols.features[i]];
+  if (n > 0) status = ls_store_write_texts(s->writer, s->x_path, "features", names, n);
+  if (status == LS_OK && t->set.kind == LABEL_CLASS)
+    status = ls_store_write_texts(s->writer, s->y_path, "classes", (const char *const *)t->set.names,
+                                  t->set.classes);
   free((void *)names);
   return status;
 }
@@ -73,35 +186,14 @@ static ls_status write_names(const table *t, const split *s) {
 static ls_status begin_splits(table *t) {
   const uint64_t n[N_SPLITS] = {t->n_rows - t->n_test, t->n_test};
   for (size_t i = 0; i < N_SPLITS; i++) {
+    split *const s = &t->out->splits[i];
     if (n[i] == 0) continue;
-    const ls_array x = {LS_F32, 2, {n[i], t->cols.n_features}};
-    const ls_array y = {t->set.kind == LABEL_REAL ? LS_F32 : LS_I64, 1, {n[i]}};
-    LS_TRY(import_split_begin(t->out, i, &x, has_label(t) ? &y : NULL));
-    LS_TRY(write_names(t, &t->out->splits[i]));
+    const ls_array x = {t->x_dtype, 2, {n[i], t->cols.n_features}};
+    const ls_array y = {t->y_dtype, t->cols.n_labels > 1 ? 2 : 1, {n[i], t->cols.n_labels}};
+    LS_TRY(import_split_begin(t->out, i, &x, t->cols.n_labels > 0 ? &y : NULL));
+    if (t->cols.weight < t->cols.n) LS_TRY(import_split_begin_weights(s));
+    LS_TRY(write_names(t, s));
   }
-  return LS_OK;
-}
-
-/* Reports "FILE, line L, column C (name): text: reason". */
-static ls_status fail_cell(const table *t, size_t i, cell_kind kind) {
-  static const char *const reasons[] = {
-      [CELL_EMPTY] = "the cell is empty; fill it in or remove the row",
-      [CELL_MISSING] = "not a usable value; fill it in or remove the row",
-      [CELL_NUMBER] = "exceeds float32 (3.4e38); rescale the column",
-      [CELL_TEXT] = "not a number; write categories as one column of 0 and 1 each and decimals with a "
-                    "point, or make this column the label"};
-  char name[64] = "";
-  if (t->cols.has_header) snprintf(name, sizeof name, " (%.60s)", t->cols.names[i]);
-  return ls_fail(LS_ERR_DATA, "%s, line %llu, column %zu%s: %.60s%s%s", t->file.in.path,
-                 (unsigned long long)t->file.row_line, i + 1, name, import_csv_cell(&t->file, i),
-                 kind == CELL_EMPTY ? "" : ": ", reasons[kind]);
-}
-
-static ls_status read_float(const table *t, size_t i, float *out) {
-  double value = 0;
-  const cell_kind kind = import_cell_read(import_csv_cell(&t->file, i), &value);
-  if (kind != CELL_NUMBER || !import_cell_fits_float(value)) return fail_cell(t, i, kind);
-  *out = (float)value;
   return LS_OK;
 }
 
@@ -109,46 +201,65 @@ static ls_status fail_changed(const table *t) {
   return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", t->file.in.path);
 }
 
-static ls_status read_label(const table *t, void *out) {
-  size_t index = 0;
-  if (t->set.kind == LABEL_REAL) return read_float(t, t->cols.label, out);
-  if (!import_labels_find(&t->set, import_csv_cell(&t->file, t->cols.label), &index))
-    return fail_changed(t);
-  const bool is_name = t->set.kind == LABEL_CLASS_NAME;
-  *(int64_t *)out = is_name ? (int64_t)index : (int64_t)t->set.entries[index].value;
+/* Stores the cells of some columns in a row of the type. */
+static ls_status write_cells(const table *t, const size_t *cells, size_t n, ls_dtype dtype, void *out) {
+  double value = 0;
+  for (size_t k = 0; k < n; k++) {
+    LS_TRY(read_number(t, cells[k], &value));
+    if (dtype == LS_F64)
+      ((double *)out)[k] = value;
+    else if (dtype == LS_I64)
+      ((int64_t *)out)[k] = (int64_t)value;
+    else
+      ((float *)out)[k] = (float)value;
+  }
   return LS_OK;
 }
 
-/* The second pass: writes the row to its split. */
+static ls_status write_labels(const table *t, void *out) {
+  const label_entry *entry = NULL;
+  if (t->set.kind != LABEL_CLASS) return write_cells(t, t->cols.labels, t->cols.n_labels, t->y_dtype, out);
+  if (!import_labels_find(&t->set, import_csv_cell(&t->file, t->cols.labels[0]), &entry))
+    return fail_changed(t);
+  *(int64_t *)out = (int64_t)entry->class;
+  return LS_OK;
+}
+
+/* Writes the row to its split. */
 static ls_status write_row(table *t, uint64_t row) {
   if (row >= t->n_rows) return fail_changed(t);
   const bool is_test = t->n_test > 0 && ls_permutation_at(&t->order, row) < t->n_test;
   split *const s = &t->out->splits[is_test ? SPLIT_TEST : SPLIT_TRAIN];
   void *x = NULL;
   void *y = NULL;
+  double weight = 0;
   import_split_next(s, &x, &y);
-  for (size_t i = 0; i < t->cols.n_features; i++)
-    LS_TRY(read_float(t, t->cols.features[i], (float *)x + i));
-  if (has_label(t)) LS_TRY(read_label(t, y));
+  LS_TRY(write_cells(t, t->cols.features, t->cols.n_features, t->x_dtype, x));
+  if (t->cols.n_labels > 0) LS_TRY(write_labels(t, y));
+  if (s->w_rows) {
+    LS_TRY(read_weight(t, &weight));
+    s->w_rows[s->filled] = (float)weight;
+  }
   return import_split_add(s, 1);
 }
 
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
                          output *out) {
-  table t = {.out = out};
+  table t = {.out = out, .options = &options->table};
   uint64_t written = 0;
   LS_ASSERT(n_sources == 1);
   ls_status status = import_csv_open(&t.file, sources[0]);
-  if (status == LS_OK) status = import_columns_find(&t.cols, &t.file, options);
-  if (status == LS_OK) status = import_labels_create(&t.set, sources[0]);
-  if (status == LS_OK) status = visit_rows(&t, collect_label, &t.n_rows);
-  if (status == LS_OK) status = import_labels_finish(&t.set);
+  if (status == LS_OK) status = import_csv_find_delimiter(&t.file);
+  if (status == LS_OK) status = import_columns_find(&t.cols, &t.file, t.options);
+  if (status == LS_OK) status = import_labels_create(&t.set, sources[0], t.options->targets);
+  if (status == LS_OK) status = survey(&t);
   if (status == LS_OK) status = choose_splits(&t, options);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
   if (status == LS_OK) status = visit_rows(&t, write_row, &written);
   if (status == LS_OK && written != t.n_rows) status = fail_changed(&t);
   out->n_classes = t.set.classes;
+  free(t.ranges);
   import_labels_destroy(&t.set);
   import_columns_destroy(&t.cols);
   import_csv_close(&t.file);

@@ -227,9 +227,7 @@ static ls_status write_files(work *w) {
 
 static ls_status check_options(const work *w) {
   const ls_folder_options *const o = &w->options->folder;
-  if (w->options->label)
-    return ls_fail(LS_ERR_CONFIG, "--label %s: only allowed for CSV; the classes of %s are its folders",
-                   w->options->label, w->files.path);
+  LS_TRY(import_reject_table_options(&w->options->table, "a folder, whose classes are its folders"));
   if (is_audio(w) && o->height)
     return ls_fail(LS_ERR_CONFIG, "--size: only allowed for images; %s contains recordings", w->files.path);
   if (!is_audio(w) && o->length)

@@ -61,6 +61,13 @@ ls_status import_idx_open(idx_file *file, const char *path) {
   return check_sizes(file);
 }
 
+ls_status import_idx_rewind(idx_file *file) {
+  unsigned char header[4 * (1 + LS_MAX_DIMS)];
+  size_t got = 0;
+  LS_TRY(import_source_rewind(&file->in));
+  return import_source_read(&file->in, header, 4 + (size_t)4 * file->array.n_dims, &got);
+}
+
 /* Big-endian to native order, in place. */
 static void swap_elements(void *data, size_t count, size_t size) {
   unsigned char *bytes = data;

@@ -8,11 +8,14 @@ typedef struct pairs {
   idx_file files[N_SPLITS][2]; /* images, labels */
   output *out;                 /* borrowed */
   label_set set;
-  bool has_reals; /* the labels are floating-point numbers, which are not classes */
+  bool is_mapped; /* y has classes in place of the labels, which are not 0, 1, ... K - 1 */
 } pairs;
 
 enum { IMAGES, LABELS };
 static const char *const roles[] = {"images", "labels"};
+
+#define LABEL_ROWS ((size_t)4096) /* read at once */
+#define LABEL_SIZE 32             /* bytes of a label as text */
 
 #define NAMING "files named t10k* or test* belong to /test, all others to /train"
 
@@ -81,15 +84,77 @@ static ls_status check_files(const pairs *p) {
   return check_same_shape(&p->files[SPLIT_TRAIN][IMAGES], &p->files[SPLIT_TEST][IMAGES]);
 }
 
-/* Collects the classes of some labels. */
-static ls_status add_labels(pairs *p, ls_dtype dtype, const void *data, uint64_t first, size_t rows) {
-  char text[32];
-  if (dtype == LS_F32 || dtype == LS_F64) p->has_reals = true;
-  for (size_t i = 0; !p->has_reals && i < rows; i++) {
-    snprintf(text, sizeof text, "%.0f", import_idx_element(data, i, dtype));
-    LS_TRY(import_labels_add(&p->set, text, first + i));
+/* ---------------------------------------------------------------------- classes */
+
+static bool is_real(const idx_file *file) {
+  return file->array.dtype == LS_F32 || file->array.dtype == LS_F64;
+}
+
+static const char *label_text(const void *labels, size_t i, ls_dtype dtype, char text[LABEL_SIZE]) {
+  snprintf(text, LABEL_SIZE, "%.0f", import_idx_element(labels, i, dtype));
+  return text;
+}
+
+/* Adds the labels of a file to the set, and returns to its first label. */
+static ls_status add_labels(pairs *p, idx_file *file) {
+  double block[LABEL_ROWS]; /* large enough for every type */
+  char text[LABEL_SIZE];
+  const uint64_t n = file->array.dims[0];
+  size_t rows = 0;
+  for (uint64_t row = 0; row < n; row += rows) {
+    rows = ls_size_min(LABEL_ROWS, n - row);
+    LS_TRY(import_idx_read(file, row, rows, block));
+    for (size_t i = 0; i < rows; i++)
+      LS_TRY(import_labels_add(&p->set, label_text(block, i, file->array.dtype, text), row + i));
+  }
+  return import_idx_rewind(file);
+}
+
+/* Collects the classes of all label files, unless labels are real numbers. */
+static ls_status collect_classes(pairs *p) {
+  for (size_t i = 0; i < N_SPLITS; i++)
+    if (is_present(p, i) && is_real(&p->files[i][LABELS])) return LS_OK;
+  for (size_t i = 0; i < N_SPLITS; i++)
+    if (is_present(p, i)) LS_TRY(add_labels(p, &p->files[i][LABELS]));
+  LS_TRY(import_labels_finish(&p->set));
+  for (size_t i = 0; i < p->set.count && p->set.kind == LABEL_CLASS; i++)
+    if (p->set.entries[i].value != (double)p->set.entries[i].class) p->is_mapped = true;
+  return LS_OK;
+}
+
+/* Replaces labels by classes. labels: (rows), as stored; classes: (rows) */
+static ls_status map_labels(const pairs *p, const void *labels, ls_dtype dtype, size_t rows,
+                            int64_t *classes) {
+  const label_entry *entry = NULL;
+  char text[LABEL_SIZE];
+  for (size_t i = 0; i < rows; i++) {
+    if (!import_labels_find(&p->set, label_text(labels, i, dtype, text), &entry))
+      return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", p->set.path);
+    classes[i] = (int64_t)entry->class;
   }
   return LS_OK;
+}
+
+/* Reads the next labels: as stored, or as classes. */
+static ls_status read_labels(const pairs *p, idx_file *file, uint64_t first, size_t rows, void *y) {
+  double block[LABEL_ROWS];
+  if (!p->is_mapped) return import_idx_read(file, first, rows, y);
+  for (size_t done = 0; done < rows; done += LABEL_ROWS) {
+    const size_t n = ls_size_min(LABEL_ROWS, rows - done);
+    LS_TRY(import_idx_read(file, first + done, n, block));
+    LS_TRY(map_labels(p, block, file->array.dtype, n, (int64_t *)y + done));
+  }
+  return LS_OK;
+}
+
+static ls_status begin_pair(pairs *p, size_t which) {
+  split *const s = &p->out->splits[which];
+  ls_array y = p->files[which][LABELS].array;
+  if (p->is_mapped) y.dtype = LS_I64;
+  LS_TRY(import_split_begin(p->out, which, &p->files[which][IMAGES].array, &y));
+  if (p->set.kind != LABEL_CLASS) return LS_OK;
+  return ls_store_write_texts(s->writer, s->y_path, "classes", (const char *const *)p->set.names,
+                              p->set.classes);
 }
 
 static ls_status copy_pair(pairs *p, size_t which) {
@@ -98,14 +163,13 @@ static ls_status copy_pair(pairs *p, size_t which) {
   split *const s = &p->out->splits[which];
   const uint64_t n = images->array.dims[0];
   size_t rows = 0;
-  LS_TRY(import_split_begin(p->out, which, &images->array, &labels->array));
+  LS_TRY(begin_pair(p, which));
   for (uint64_t row = 0; row < n; row += rows) {
     void *x = NULL;
     void *y = NULL;
     rows = ls_size_min(import_split_next(s, &x, &y), n - row);
     LS_TRY(import_idx_read(images, row, rows, x));
-    LS_TRY(import_idx_read(labels, row, rows, y));
-    LS_TRY(add_labels(p, labels->array.dtype, y, row, rows));
+    LS_TRY(read_labels(p, labels, row, rows, y));
     LS_TRY(import_split_add(s, rows));
   }
   LS_TRY(import_idx_end(images));
@@ -118,9 +182,7 @@ static ls_status check_options(const ls_import_options *options) {
                    "--test-fraction %g: only allowed for CSV; test samples of IDX are in separate files "
                    "(t10k* or test*)",
                    options->test_fraction);
-  if (!options->label) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "--label %s: only allowed for CSV; labels of IDX are in separate files",
-                 options->label);
+  return import_reject_table_options(&options->table, "IDX, whose labels are in separate files");
 }
 
 /* Several files must be IDX. A single file is IDX if it begins with two zero bytes, as text never does, or
@@ -146,12 +208,12 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   ls_status status = check_options(options);
   for (size_t i = 0; status == LS_OK && i < n_sources; i++) status = add_file(&p, sources[i]);
   if (status == LS_OK) status = check_files(&p);
-  if (status == LS_OK) status = import_labels_create(&p.set, sources[0]);
+  if (status == LS_OK) status = import_labels_create(&p.set, sources[0], LS_TARGETS_AUTO);
+  if (status == LS_OK) status = collect_classes(&p);
   if (status == LS_OK) status = import_output_create(out);
   for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++)
     if (is_present(&p, i)) status = copy_pair(&p, i);
-  if (status == LS_OK) status = import_labels_finish(&p.set);
-  if (!p.has_reals && p.set.kind == LABEL_CLASS_NUMBER) out->n_classes = p.set.classes;
+  out->n_classes = p.set.classes;
   for (size_t i = 0; i < N_SPLITS; i++)
     for (size_t role = 0; role < 2; role++) import_source_close(&p.files[i][role].in);
   import_labels_destroy(&p.set);

@@ -7,6 +7,20 @@ static const import_format *const formats[] = {&import_folder_format, &import_nu
 
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
+ls_status import_reject_table_options(const ls_table_options *o, const char *format) {
+  const char *const given[][2] = {{"label", o->label},
+                                  {"weight", o->weight},
+                                  {"drop", o->drop},
+                                  {"columns", o->columns},
+                                  {"header", o->header != LS_HEADER_AUTO ? "yes|no" : NULL},
+                                  {"targets", o->targets != LS_TARGETS_AUTO ? "classes|numbers" : NULL}};
+  for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+    if (given[i][1])
+      return ls_fail(LS_ERR_CONFIG, "--%s %s: only allowed for CSV; these sources are %s", given[i][0],
+                     given[i][1], format);
+  return LS_OK;
+}
+
 static ls_status check_options(const char *const *sources, size_t n_sources,
                                const ls_import_options *options) {
   const double fraction = options->test_fraction;

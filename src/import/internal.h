@@ -24,6 +24,7 @@ typedef struct split {
   size_t capacity, filled; /* rows of the block */
   uint64_t n_rows;         /* added so far */
   unsigned char *x_rows, *y_rows;
+  float *w_rows; /* NULL: without weights */
 } split;
 
 /* The dataset that is being written. */
@@ -40,7 +41,11 @@ ls_status import_output_create(output *out);
 /* Creates x and, unless `y` is NULL, y of a split; dims[0] is the number of samples. */
 ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y);
 
-/* Sets *x and *y to the buffers for the next rows. Returns the number of rows that fit, at least 1. */
+/* Adds weights to a split that has begun, one float for each sample. */
+ls_status import_split_begin_weights(split *s);
+
+/* Sets *x and *y to the buffers for the next rows; its weights are s->w_rows + s->filled. Returns the
+ * number of rows that fit, at least 1. */
 size_t import_split_next(const split *s, void **x, void **y);
 
 /* Adds `count` rows, which the caller stored in these buffers. */
@@ -69,6 +74,9 @@ extern const import_format import_folder_format, import_numpy_format, import_idx
  * these are none, unless the fraction is 0, or all. */
 ls_status import_choose_test(const char *path, uint64_t n, const ls_import_options *options,
                              uint64_t *n_test, ls_permutation *order);
+
+/* LS_ERR_CONFIG if an option for tables was given. format: of the sources, for the message ("IDX") */
+ls_status import_reject_table_options(const ls_table_options *options, const char *format);
 
 /* ------------------------------------------------------------- a file as a stream */
 
@@ -107,6 +115,9 @@ typedef struct idx_file {
 /* Opens a file and reads its header. The caller closes `in`, after a failure too. */
 ls_status import_idx_open(idx_file *file, const char *path);
 
+/* Returns to the first row. */
+ls_status import_idx_rewind(idx_file *file);
+
 /* Reads the next `rows` rows, of which the first is row `first` of the file, in native byte order.
  * LS_ERR_DATA if the file is truncated, or a number is not finite or exceeds float32. */
 ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out);
@@ -119,10 +130,12 @@ double import_idx_element(const void *data, size_t i, ls_dtype dtype);
 
 /* ------------------------------------------------------------------- text as rows */
 
-/* A text file as rows of cells (RFC 4180), read as a stream. */
+/* A text file as rows of cells (RFC 4180), read as a stream. Lines that begin with `#` are comments. */
 typedef struct csv {
-  source in;
-  char delimiter; /* ',', ';', '\t', '|', or CSV_BLANKS */
+  source in;      /* in.gz is NULL for a text in memory */
+  char delimiter; /* ',', ';', '\t', '|', CSV_BLANKS, or what the line `sep=` names */
+  bool is_named;  /* by the line `sep=` */
+  bool is_header; /* a text in memory, without comments */
   ls_status status;
   unsigned char *block; /* bytes read ahead: `filled`, of which `at` are consumed */
   size_t filled, at;
@@ -132,13 +145,22 @@ typedef struct csv {
   size_t *starts; /* offset of each cell in `text` */
   size_t n_cells, cells_capacity;
   uint64_t row_line; /* the line on which the row begins */
+  uint64_t n_rows;   /* read since the start of the file */
+  size_t n_comments;
+  char *comment; /* the last one before the first row, without `#`; owned; NULL: none */
 } csv;
 
 #define CSV_BLANKS '\0' /* runs of spaces and tabs separate cells */
 
-/* Opens a file and determines its delimiter. import_csv_close is needed after a failure too. */
+/* Opens a file. import_csv_close is needed after a failure too. */
 ls_status import_csv_open(csv *c, const char *path);
 void import_csv_close(csv *c);
+
+/* Determines the delimiter, and returns to the first row. */
+ls_status import_csv_find_delimiter(csv *c);
+
+/* Reads the only row of a text in memory, such as a comment. *c has a path, a line and the delimiter. */
+ls_status import_csv_next_in(csv *c, const char *text, bool *got);
 
 /* Reads the next row that is not blank. *got is false at the end of the file. */
 ls_status import_csv_next(csv *c, bool *got);
@@ -164,62 +186,115 @@ cell_kind import_cell_read(const char *text, double *value);
 /* Whether a number fits float32, in which training computes. */
 bool import_cell_fits_float(double value);
 
+/* The values of a column. */
+typedef struct value_range {
+  double low, high, first;
+  double error;     /* the largest difference between a value and its float32 */
+  bool counts_rows; /* first, first + 1, ...: each value counts the rows */
+} value_range;
+
+/* Adds the value in `row`, from 0; the row 0 initialises the range. */
+void import_range_add(value_range *range, double value, uint64_t row);
+
+/* Whether float32 would lose more of the values than training does. */
+bool import_range_needs_double(const value_range *range);
+
 /* ------------------------------------------------------------------------ columns */
+
+typedef enum column_role { ROLE_NONE, ROLE_LABEL, ROLE_WEIGHT, ROLE_DROP, ROLE_FEATURE } column_role;
 
 typedef struct columns {
   size_t n;
-  size_t label;     /* n: none */
-  bool has_header;  /* the first row contains the names */
-  char **names;     /* (n): the cells of the first row */
-  size_t *features; /* (n_features): the feature columns, in the order of x */
+  bool has_header;      /* the columns have names */
+  bool is_comment;      /* which are in a comment before the first row */
+  bool has_trailing;    /* rows may end with a delimiter */
+  bool may_have_index;  /* the first column counts the first rows */
+  uint64_t first_line;  /* of the first row */
+  char **names;         /* (n): the header or, without one, the cells of the first row */
+  size_t *by_name;      /* (n): the columns in the order of their names */
+  unsigned char *roles; /* (n): column_role, of columns that an option names */
+  size_t *features;     /* (n_features): in the order of x */
   size_t n_features;
+  size_t *labels; /* (n_labels) */
+  size_t n_labels;
+  size_t weight; /* n: none */
 } columns;
 
-/* Determines header, label and features from the first two rows. `c` must be before the first row; the
- * caller rewinds it afterwards. import_columns_destroy is needed after a failure too. */
-ls_status import_columns_find(columns *cols, csv *c, const ls_import_options *options);
+/* Determines header, labels and features from the first rows. `c` must be before the first row; the caller
+ * rewinds it afterwards. import_columns_destroy is needed after a failure too. */
+ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *options);
 void import_columns_destroy(columns *cols);
+
+/* The next item of a list with commas, which the caller frees; NULL at its end or if memory is short. */
+char *import_list_next(const char **list);
+
+/* Decides whether the first row, which is in cols->names, is a header, from the rows that follow in `c`.
+ * Replaces the names by those in a comment, and removes an empty last column. */
+ls_status import_header_find(columns *cols, csv *c, const ls_table_options *options);
+
+/* Copies a row to the names. */
+ls_status import_names_keep(columns *cols, const csv *row);
+
+/* Sorts `by_name`, which import_names_find needs. */
+ls_status import_names_sort(columns *cols);
+
+/* The number of columns with a name, and the index of one of them. */
+size_t import_names_find(const columns *cols, const char *name, size_t *index);
+
+#define IMPORT_LIST_SIZE ((size_t)2048)
+
+/* Write a list of columns, "a, b and 5 more", or all choices to `text` and return it.
+ * list: (n); NULL: the first n */
+const char *import_names_list(const columns *cols, const size_t *list, size_t n, char *text, size_t size);
+const char *import_names_describe(const columns *cols, const csv *c, char *text, size_t size);
 
 /* ------------------------------------------------------------------------- labels */
 
+/* LABELS. Words are class names. Whole numbers are classes if they are 0, 1, ... K - 1, or if at most 20,
+ * or a fifth of the rows, differ. All other numbers are the values of a regression. */
 typedef enum label_kind {
-  LABEL_NONE,         /* no labels were added */
-  LABEL_CLASS_NAME,   /* words: the class is the index in `entries`, which are in byte order */
-  LABEL_CLASS_NUMBER, /* integers from 0 to 2^31 - 1: the label is the class */
-  LABEL_REAL          /* other numbers: regression */
+  LABEL_NONE,  /* no labels were added */
+  LABEL_CLASS, /* the class is the position of the label among the words by bytes, or numbers by value */
+  LABEL_WHOLE, /* whole numbers that are not classes */
+  LABEL_REAL   /* other numbers */
 } label_kind;
 
 typedef struct label_entry {
   char *text;
   double value;  /* of a number */
   uint64_t line; /* of the first occurrence */
+  uint64_t rows;
+  size_t class; /* for LABEL_CLASS */
   cell_kind kind;
 } label_entry;
 
 /* The distinct labels of a dataset. */
 typedef struct label_set {
   const char *path; /* of the file, for messages; borrowed */
+  int targets;      /* ls_table_targets */
   label_entry *entries;
   uint32_t *slots; /* a hash table: index in `entries` + 1, or 0 */
   size_t count;
+  uint64_t rows;
   bool overflow; /* more distinct numbers than the set stores; they are not classes */
   label_kind kind;
-  size_t classes; /* distinct classes; 0 for LABEL_NONE and LABEL_REAL */
+  size_t classes; /* 0 except for LABEL_CLASS */
+  char **names;   /* (classes), owned */
 } label_set;
 
 /* Creates an empty set. import_labels_destroy is needed after a failure too. */
-ls_status import_labels_create(label_set *set, const char *path);
+ls_status import_labels_create(label_set *set, const char *path, int targets);
 void import_labels_destroy(label_set *set);
 
 /* Adds the label of one sample, on `line`. LS_ERR_DATA if it is empty or missing, or if there are too many
  * distinct labels for classes. */
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line);
 
-/* Sets `kind` and `classes`, and sorts class names. LS_ERR_DATA if some labels are words and others real
- * numbers, or if a class name is not UTF-8. */
+/* Sets `kind`, and sorts and names the classes. LS_ERR_DATA if some labels are words and others numbers
+ * that are not classes, or if a class name is not UTF-8. */
 ls_status import_labels_finish(label_set *set);
 
-/* Finds the index of a label in `entries`. False if it is absent. */
-bool import_labels_find(const label_set *set, const char *text, size_t *index);
+/* Finds the entry of a label. False if it is absent. */
+bool import_labels_find(const label_set *set, const char *text, const label_entry **entry);
 
 #endif

@@ -261,9 +261,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
                          output *out) {
   work w = {.options = options, .out = out};
   ls_status status = LS_OK;
-  if (options->label)
-    return ls_fail(LS_ERR_CONFIG, "--label %s: only allowed for CSV; choose an array with --y",
-                   options->label);
+  LS_TRY(import_reject_table_options(&options->table, "NumPy arrays; name theirs with --x and --y"));
   status = import_npy_list(sources, n_sources, &w.list);
   if (status == LS_OK) status = choose_roles(&w);
   if (status == LS_OK) status = check_shapes(&w);

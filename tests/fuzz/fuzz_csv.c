@@ -7,14 +7,20 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const labels[] = {NULL, "1", "", "kind"};
-  static const char *const columns[] = {"b", "a"};
+  static const char *const labels[] = {NULL, "1", "kind", "2,b"};
+  static const char *const names[] = {"b", "a"};
   const char *const source = "input.csv";
-  const ls_import_options options = {.output = "output.h5",
-                                     .label = labels[size % 4],
-                                     .test_fraction = size % 3 == 0 ? 0.4 : 0.0,
-                                     .columns = size % 5 == 0 ? columns : NULL,
-                                     .n_columns = size % 5 == 0 ? 2 : 0};
+  const ls_table_options table = {.header = (int)(size / 4 % 3),
+                                  .targets = (int)(size / 12 % 3),
+                                  .label = labels[size % 4],
+                                  .weight = size % 7 == 0 ? "3" : NULL,
+                                  .drop = size % 11 == 0 ? "1,4-5" : NULL,
+                                  .columns = size % 13 == 0 ? "2-3,a" : NULL,
+                                  .is_unlabelled = size % 3 == 1,
+                                  .names = size % 5 == 0 ? names : NULL,
+                                  .n_names = size % 5 == 0 ? 2 : 0};
+  const ls_import_options options = {
+      .output = "output.h5", .table = table, .test_fraction = size % 3 == 0 ? 0.4 : 0.0};
   ls_import_summary summary;
   fuzz_write(source, data, size);
   const ls_status status = ls_import(&source, 1, &options, &summary);

@@ -107,6 +107,12 @@ static void assert_rejected(const char *text, const char *const *words) {
   assert_int_equal(each_file(NULL), 1);
 }
 
+/* The same where an older output exists. */
+static void assert_rejected_again(const char *text, const char *const *words) {
+  assert_int_equal(import_text(text), LS_ERR_DATA);
+  assert_message(words);
+}
+
 static ls_store *open_output(void) {
   ls_store *store = NULL;
   assert_ok(ls_store_open(output, &store));
@@ -134,6 +140,8 @@ static void assert_array(const char *path, const ls_array *shape, const void *ex
 
 #define ASSERT_FLOATS(path, n, k, ...)                                                                     \
   assert_array(path, &(ls_array){LS_F32, 2, {n, k}}, (const float[]){__VA_ARGS__})
+#define ASSERT_FLOAT_LABELS(n, ...)                                                                        \
+  assert_array("/train/y", &(ls_array){LS_F32, 1, {n}}, (const float[]){__VA_ARGS__})
 #define ASSERT_CLASSES(path, n, ...)                                                                       \
   assert_array(path, &(ls_array){LS_I64, 1, {n}}, (const int64_t[]){__VA_ARGS__})
 
@@ -180,9 +188,9 @@ static void test_no_header(void **state) {
   (void)state;
   assert_ok(import_text("1,2,7\n3,4,7\n5,6,9"));
   ASSERT_FLOATS("/train/x", 3, 2, 1, 2, 3, 4, 5, 6);
-  ASSERT_CLASSES("/train/y", 3, 7, 7, 9);
+  ASSERT_CLASSES("/train/y", 3, 0, 0, 1);
   assert_no_attribute("/train/x", "features");
-  assert_no_attribute("/train/y", "classes");
+  assert_texts("/train/y", "classes", WORDS("7", "9"));
   assert_int_equal(summary.classes, 2);
 }
 
@@ -229,21 +237,201 @@ static void test_gzipped_table(void **state) {
   ASSERT_FLOATS("/train/x", 2, 1, 1, 2);
 }
 
+/* Numbers as names rise in equal steps, or in long rows; the rows below do not. */
+static void test_header_of_numbers(void **state) {
+  (void)state;
+  assert_ok(import_text("0,1,2,label\n5,6,1,0\n7,3,9,1\n")); /* pandas without column names */
+  assert_texts("/train/x", "features", WORDS("0", "1", "2"));
+  ASSERT_FLOATS("/train/x", 2, 3, 5, 6, 1, 7, 3, 9);
+  assert_ok(import_text(",0,1,2,label\n0,5,6,1,0\n1,7,3,9,1\n")); /* with its index */
+  assert_texts("/train/x", "features", WORDS("column 1", "0", "1", "2"));
+  assert_ok(import_text("350.5,351,351.5,352,c\n5,1,1,0,1\n7,3,9,1,0\n1,2,3,1,1\n")); /* wavelengths */
+  assert_int_equal(summary.train_samples, 3);
+  assert_ok(import_text("9,1,2,5,4,c\n9,1,1,0,8,d\n")); /* no order: a sample of class c */
+  assert_int_equal(summary.train_samples, 2);
+}
+
 static void test_header_rules(void **state) {
   (void)state;
-  assert_ok(import_text("0,1,label\n5,6,1\n7,8,0\n")); /* numbers as names, beside a word */
-  assert_texts("/train/x", "features", WORDS("0", "1"));
   assert_ok(import_text(",b,label\n5,6,1\n7,8,0\n")); /* a column without a name */
   assert_texts("/train/x", "features", WORDS("column 1", "b"));
-  options.label = "kind"; /* the first row contains the name of the label */
+  options.table.label = "kind"; /* the first row contains the name of the label */
   assert_ok(import_text("1,2,kind\n5,6,x\n7,8,y\n"));
   assert_texts("/train/y", "classes", WORDS("x", "y"));
-  options.label = NULL;
-  /* a word beside decimals is an error in the first sample, not a header */
-  assert_int_equal(import_text("5.1,oops,0\n4.9,3.0,1\n"), LS_ERR_DATA);
-  assert_message(WORDS("line 1", "column 2", "oops"));
+  options.table.label = NULL;
+  assert_ok(import_text("5.1,3.5,1.4,setosa\n4.9,3.0,1.4,setosa\n")); /* a sample with its label */
+  assert_int_equal(summary.train_samples, 2);
   assert_int_equal(import_text("5,,0\n4,3,1\n"), LS_ERR_DATA);
   assert_message(WORDS("line 1", "column 2", "empty"));
+}
+
+/* A first row that may be a header or a sample is rejected, and --header decides. */
+static void test_header_ambiguous(void **state) {
+  (void)state;
+  const char *const texts[] = {
+      "unknown,5,0\n1,2,1\n3,4,0\n",              /* a bad sample, or names */
+      "5.1,oops,0\n4.9,3.0,1\n",                  /* the same */
+      "0,1,2,3\n5,6,1.5,0\n7,3,9,1\n",            /* numbers of columns */
+      "400,410,420,kind\n5,6,1,cat\n7,3,9,dog\n", /* wavelengths */
+      "0,1,unknown\n5,6,1\n7,8,0\n",
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    options.table.header = LS_HEADER_AUTO;
+    assert_rejected(texts[i], WORDS("table.csv:1", "--header yes", "--header no"));
+    options.table.header = LS_HEADER_YES;
+    assert_ok(import_text(texts[i]));
+    assert_int_equal(summary.train_samples, i == 1 ? 1 : 2);
+    unlink(output);
+  }
+  options.table.header = LS_HEADER_NO;
+  assert_rejected(texts[0], WORDS("line 1, column 1", "unknown"));
+  assert_ok(import_text(texts[2]));
+  assert_int_equal(summary.train_samples, 3);
+  assert_rejected_again("a,b,c\n1,2,0\n", WORDS("line 1, column 1", "a"));
+}
+
+static void test_comment_lines(void **state) {
+  (void)state;
+  assert_ok(import_text("# made by numpy\n# a,b,label\n1,2,0\n# a note, with \"quotes\"\n3,4,1\n#5,6,1\n"));
+  ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
+  assert_texts("/train/x", "features", WORDS("a", "b"));
+  assert_ok(import_text("# a note\nx,label\n1,0\n2,1\n"));
+  assert_texts("/train/x", "features", WORDS("x"));
+  assert_ok(import_text("# 1,2,0\n1,2,0\n3,4,1\n")); /* not names */
+  assert_no_attribute("/train/x", "features");
+  options.table.label = "1";
+  assert_ok(import_text("\"#a\",1,2\n\"#b\",3,4\n")); /* in quotes, a cell */
+  assert_texts("/train/y", "classes", WORDS("#a", "#b"));
+  options.table.label = NULL;
+  options.table.header = LS_HEADER_NO;
+  assert_ok(import_text("# a,b,label\n1,2,0\n3,4,1\n"));
+  assert_no_attribute("/train/x", "features");
+}
+
+static void test_separator_line(void **state) {
+  (void)state;
+  const char *const texts[] = {"sep=;\na;b;c\n1;2;0\n3;4;1\n", "\"sep=,\"\r\na,b,c\r\n1,2,0\r\n3,4,1\r\n",
+                               "\xEF\xBB\xBFSEP=:\n1:2:0\n3:4:1\n", "sep=\t\n1\t2\t0\n3\t4\t1\n"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    assert_ok(import_text(texts[i]));
+    ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
+    ASSERT_CLASSES("/train/y", 2, 0, 1);
+  }
+  assert_rejected_again("sep=;\na;b;c\n1;2;0\n3;x;1\n", WORDS("line 4", "x"));
+}
+
+static void test_delimiter_at_line_ends(void **state) {
+  (void)state;
+  const char *const texts[] = {"a,b,c,\n1,2,0,\n3,4,1,\n", "a,b,c\n1,2,0,\n3,4,1,\n", "1,2,0,\n3,4,1,\n",
+                               "a,b,c,\n1,2,0,\n3,4,1\n"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    assert_ok(import_text(texts[i]));
+    ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
+    ASSERT_CLASSES("/train/y", 2, 0, 1);
+  }
+  assert_rejected_again("a,b,c\n1,2,0,\n3,4,1,7\n", WORDS("line 2", "4 columns"));
+  assert_rejected_again("a,b,c\n1,2,0\n3,4,1,7\n", WORDS("line 3", "4 columns"));
+}
+
+/* ----------------------------------------------------------- CSV: roles of columns */
+
+static void test_drop_and_columns(void **state) {
+  (void)state;
+  const char text[] = "Id,a,b,c,label\n7,1,2,3,x\n9,4,5,6,y\n";
+  const char *const drops[] = {"Id,c", "1,4", "1, c"};
+  for (size_t i = 0; i < 3; i++) {
+    options.table.drop = drops[i];
+    assert_ok(import_text(text));
+    ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 4, 5);
+  }
+  options.table.drop = "label"; /* the label is then the last of the others */
+  assert_ok(import_text(text));
+  ASSERT_CLASSES("/train/y", 2, 0, 1);
+  assert_texts("/train/y", "classes", WORDS("3", "6"));
+  options.table.drop = NULL;
+  options.table.columns = "c,a";
+  assert_ok(import_text(text));
+  ASSERT_FLOATS("/train/x", 2, 2, 3, 1, 6, 4);
+  assert_texts("/train/x", "features", WORDS("c", "a"));
+  options.table.columns = "2-4";
+  assert_ok(import_text(text));
+  ASSERT_FLOATS("/train/x", 2, 3, 1, 2, 3, 4, 5, 6);
+  options.table.columns = "a,b";
+  assert_ok(import_text("x;\"a,b\";y\n1;2;0\n3;4;1\n")); /* a name with a comma */
+  ASSERT_FLOATS("/train/x", 2, 1, 2, 4);
+}
+
+static void test_roles_rejected(void **state) {
+  (void)state;
+  const char text[] = "Id,a,label\n7,1,0\n9,4,1\n";
+  options.table.drop = "id";
+  assert_rejected(text, WORDS("--drop", "id", "Id, a, label", "1 to 3"));
+  options.table.drop = "2,5";
+  assert_rejected(text, WORDS("--drop", "5", "1 to 3"));
+  options.table.drop = "2,Id,2";
+  assert_int_equal(import_text(text), LS_ERR_CONFIG);
+  assert_message(WORDS("--drop", "a", "twice"));
+  options.table.drop = "a";
+  options.table.label = "a";
+  assert_int_equal(import_text(text), LS_ERR_CONFIG);
+  options.table.label = NULL;
+  options.table.columns = "Id";
+  assert_int_equal(import_text(text), LS_ERR_CONFIG);
+  assert_message(WORDS("--drop", "--columns"));
+  options.table.drop = NULL;
+  options.table.columns = "1-3";
+  assert_rejected(text, WORDS("no label", "--label"));
+}
+
+static void test_two_targets(void **state) {
+  (void)state;
+  options.table.label = "u,v";
+  assert_ok(import_text("a,u,b,v\n1,0,3,4\n5,1,7,8\n"));
+  ASSERT_FLOATS("/train/x", 2, 2, 1, 3, 5, 7);
+  ASSERT_FLOATS("/train/y", 2, 2, 0, 4, 1, 8);
+  assert_no_attribute("/train/y", "classes");
+  assert_int_equal(summary.classes, 0);
+  options.table.label = "4,2";
+  assert_ok(import_text("a,u,b,v\n1,0.1,3,1600000000.5\n5,1,7,1600000001\n"));
+  assert_array("/train/y", &(ls_array){LS_F64, 2, {2, 2}},
+               (const double[]){1600000000.5, 0.1, 1600000001, 1});
+  assert_int_equal(import_text("a,u,b,v\n1,x,3,1\n5,1,7,1\n"), LS_ERR_DATA);
+  assert_message(WORDS("line 2, column 2 (u)", "x"));
+}
+
+static void test_weights(void **state) {
+  (void)state;
+  options.table.weight = "w";
+  options.test_fraction = 0.25;
+  assert_ok(import_text("a,w,label\n1,0.5,0\n1,0.5,1\n1,0.5,0\n1,0.5,1\n"));
+  assert_array("/train/w", &(ls_array){LS_F32, 1, {3}}, (const float[]){0.5F, 0.5F, 0.5F});
+  assert_array("/test/w", &(ls_array){LS_F32, 1, {1}}, (const float[]){0.5F});
+  assert_int_equal(summary.features, 1);
+  options.test_fraction = 0;
+  unlink(output);
+  assert_rejected("a,w,label\n1,0.5,0\n1,-1,1\n", WORDS("line 3, column 2 (w)", "-1", "0"));
+}
+
+/* A file to predict may have any columns of the file that was imported. */
+static void test_unlabelled(void **state) {
+  (void)state;
+  options.table.is_unlabelled = true;
+  options.table.n_required = 2;
+  assert_ok(import_text("1,2\n3,4\n"));
+  assert_ok(import_text("7,2,x\n3,4,y\n")); /* the last column is the label */
+  ASSERT_FLOATS("/train/x", 2, 2, 7, 2, 3, 4);
+  unlink(output);
+  assert_rejected("1,7,2\n2,3,4\n",
+                  WORDS("table.csv:1", "3", "2", "--columns")); /* or the first an index */
+  options.table.label = "1";
+  assert_ok(import_text("x,7,2\ny,3,4\n"));
+  ASSERT_FLOATS("/train/x", 2, 2, 7, 2, 3, 4);
+  assert_absent("/train/y");
+  options.table.label = NULL;
+  options.table.names = WORDS("1", "0");
+  options.table.n_names = 2;
+  assert_ok(import_text("0,1\n3,4\n")); /* a header of numbers that the model names */
+  ASSERT_FLOATS("/train/x", 1, 2, 4, 3);
 }
 
 static void test_label_column(void **state) {
@@ -251,37 +439,38 @@ static void test_label_column(void **state) {
   const char text[] = "a,b,c\n1,2,3\n4,5,6\n";
   const char *const labels[] = {"b", "2", "002"};
   for (size_t i = 0; i < 3; i++) {
-    options.label = labels[i];
+    options.table.label = labels[i];
     assert_ok(import_text(text));
     ASSERT_FLOATS("/train/x", 2, 2, 1, 3, 4, 6);
-    ASSERT_CLASSES("/train/y", 2, 2, 5);
+    ASSERT_CLASSES("/train/y", 2, 0, 1);
+    assert_texts("/train/y", "classes", WORDS("2", "5"));
     assert_texts("/train/x", "features", WORDS("a", "c"));
   }
-  options.label = "1";
+  options.table.label = "1";
   assert_ok(import_text("7,8\n9,10\n"));
   ASSERT_FLOATS("/train/x", 2, 1, 8, 10);
 }
 
 static void test_label_column_unknown(void **state) {
   (void)state;
-  options.label = "d";
+  options.table.label = "d";
   assert_rejected("a,b,c\n1,2,3\n", WORDS("d", "a, b, c", "1 to 3"));
   assert_rejected("1,2,3\n4,5,6\n", WORDS("d", "1 to 3"));
-  options.label = "0";
+  options.table.label = "0";
   assert_rejected("a,b,c\n1,2,3\n", WORDS("0", "1 to 3"));
-  options.label = "4";
+  options.table.label = "4";
   assert_rejected("a,b,c\n1,2,3\n", WORDS("4"));
-  options.label = "99999999999999999999999999";
+  options.table.label = "99999999999999999999999999";
   assert_rejected("a,b,c\n1,2,3\n", WORDS("99999999999999999999999999"));
-  options.label = "-1";
+  options.table.label = "-1";
   assert_rejected("a,b,c\n1,2,3\n", WORDS("-1"));
-  options.label = "a";
+  options.table.label = "a";
   assert_rejected("a,b,a\n1,2,3\n", WORDS("2 columns", "a"));
 }
 
 static void test_no_label(void **state) {
   (void)state;
-  options.label = "";
+  options.table.is_unlabelled = true;
   assert_ok(import_text("a,b\n1,2\n3,4\n"));
   ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
   assert_texts("/train/x", "features", WORDS("a", "b"));
@@ -293,19 +482,100 @@ static void test_no_label(void **state) {
 
 /* -------------------------------------------------------------- CSV: labels */
 
-static void test_number_labels(void **state) {
+/* Whole numbers become classes in the order of their values. */
+static void test_whole_number_labels(void **state) {
   (void)state;
   assert_ok(import_text("1,2\n1,2.0\n1,03\n1,2147483647\n"));
-  ASSERT_CLASSES("/train/y", 4, 2, 2, 3, 2147483647);
-  assert_int_equal(summary.classes, 3);
-  const ls_array real = {LS_F32, 1, {2}};
-  assert_ok(import_text("1,2.5\n1,3\n"));
-  assert_array("/train/y", &real, (const float[]){2.5F, 3});
+  ASSERT_CLASSES("/train/y", 4, 0, 0, 1, 2);
+  assert_texts("/train/y", "classes", WORDS("2", "3", "2147483647"));
+  assert_ok(import_text("1,1\n1,-1\n1,1.000e+00\n1,-0\n1,0\n"));
+  ASSERT_CLASSES("/train/y", 5, 2, 0, 2, 1, 1);
+  assert_texts("/train/y", "classes", WORDS("-1", "0", "1"));
+  char *text = malloc(3000 * 16);
+  assert_non_null(text);
+  size_t used = 0;
+  int64_t years[100];
+  for (int i = 0; i < 100; i++) { /* 50 different values in 100 rows: numbers */
+    years[i] = 1900 + i % 50;
+    used += (size_t)sprintf(text + used, "1,%d\n", 1900 + i % 50);
+  }
+  assert_ok(import_text(text));
+  assert_array("/train/y", &(ls_array){LS_I64, 1, {100}}, years);
+  assert_no_attribute("/train/y", "classes");
   assert_int_equal(summary.classes, 0);
-  assert_ok(import_text("1,-1\n1,1\n"));
-  assert_array("/train/y", &real, (const float[]){-1, 1});
-  assert_ok(import_text("1,2147483648\n1,1\n"));
-  assert_array("/train/y", &real, (const float[]){2147483648.0F, 1});
+  options.table.targets = LS_TARGETS_CLASSES;
+  assert_ok(import_text(text));
+  assert_int_equal(summary.classes, 50);
+  options.table.targets = LS_TARGETS_NUMBERS;
+  assert_ok(import_text("1,2\n1,3\n"));
+  ASSERT_FLOAT_LABELS(2, 2, 3);
+  assert_rejected_again("1,2\n1,x\n", WORDS("line 2", "x"));
+  free(text);
+}
+
+static void test_real_labels(void **state) {
+  (void)state;
+  assert_ok(import_text("1,2.5\n1,3\n"));
+  ASSERT_FLOAT_LABELS(2, 2.5F, 3);
+  assert_int_equal(summary.classes, 0);
+  assert_ok(import_text("1,1600000000.25\n1,1600000001\n")); /* beyond float32 */
+  assert_array("/train/y", &(ls_array){LS_F64, 1, {2}}, (const double[]){1600000000.25, 1600000001});
+}
+
+/* A word among numbers that are not classes is an error, not a class. */
+static void test_word_among_numbers(void **state) {
+  (void)state;
+  assert_rejected("a,price\n1,208500\n2,181500\n3,n.a.\n4,223500\n5,140000\n",
+                  WORDS("line 4", "n.a.", "--targets classes"));
+  assert_ok(import_text("1,0\n1,1\n1,0\n1,1\n1,unknown\n1,0\n")); /* few values: a third class */
+  assert_texts("/train/y", "classes", WORDS("0", "1", "unknown"));
+}
+
+/* float64 only where float32 would lose what the values differ by. */
+static void test_types_of_columns(void **state) {
+  (void)state;
+  const ls_array wide = {LS_F64, 2, {3, 2}};
+  assert_ok(import_text("1600000000.5,0.1,0\n1600000000.75,0.2,1\n1600000060,0.3,1\n"));
+  assert_array("/train/x", &wide, (const double[]){1600000000.5, 0.1, 1600000000.75, 0.2, 1600000060, 0.3});
+  assert_ok(import_text("290.13,0.1,0\n300.2,0.1,1\n280.3,0.1,1\n"));
+  ASSERT_FLOATS("/train/x", 3, 2, 290.13F, 0.1F, 300.2F, 0.1F, 280.3F, 0.1F);
+  assert_ok(import_text("16777217,0\n-16777217,1\n0,1\n")); /* the error is small in this range */
+  ASSERT_FLOATS("/train/x", 3, 1, 16777216, -16777216, 0);
+}
+
+/* Decimal numbers have the nearest double, as strtod gives it. */
+static void test_numbers(void **state) {
+  (void)state;
+  const char *const texts[] = {"0.1",
+                               "-2.5e-3",
+                               "1e22",
+                               "123456789.123456789",
+                               "9007199254740993",
+                               ".5",
+                               "5.",
+                               "+7",
+                               "1E-22",
+                               "3e5",
+                               "0.30000000000000004",
+                               "1.7976931348623157e30",
+                               "4e-30",
+                               "123456789012345678901234567890e-10",
+                               "8.5e+1"};
+  const size_t n = sizeof texts / sizeof *texts;
+  char text[1024] = "";
+  double expected[32];
+  for (size_t i = 0; i < n; i++) {
+    strcat(strcat(text, texts[i]), ",1\n");
+    expected[i] = strtod(texts[i], NULL);
+  }
+  options.table.is_wide = true;
+  assert_ok(import_text(text));
+  assert_array("/train/x", &(ls_array){LS_F64, 2, {n, 1}}, expected);
+  const char *const bad[] = {"1e", "e5", ".", "+", "1.2.3", "--1", "1e+", "1 2"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    snprintf(text, sizeof text, "2,1\n%s,0\n", bad[i]);
+    assert_rejected_again(text, WORDS("line 2, column 1", bad[i]));
+  }
 }
 
 static void test_labels_sorted_by_bytes(void **state) {
@@ -575,7 +845,8 @@ static ls_status import_pair(void) {
 static void test_idx(void **state) {
   (void)state;
   const ls_array images = {LS_U8, 3, {3, 2, 2}};
-  const ls_array labels = {LS_U8, 1, {3}};
+  const ls_array labels = {LS_I64, 1, {3}};
+  const int64_t classes[] = {1, 0, 1}; /* of the labels 7, 0, 7 */
   write_images("train-images-idx3-ubyte", 3, false);
   write_labels("train-labels-idx1-ubyte.gz", 3, true);
   write_images("t10k-images-idx3-ubyte.gz", 2, true);
@@ -584,13 +855,34 @@ static void test_idx(void **state) {
       import_files(4, (const char *const[]){"t10k-labels-idx1-ubyte", "train-images-idx3-ubyte",
                                             "t10k-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"}));
   assert_array("/train/x", &images, pixels);
-  assert_array("/train/y", &labels, digits);
+  assert_array("/train/y", &labels, classes);
+  assert_texts("/train/y", "classes", WORDS("0", "7"));
   assert_array("/test/x", &(ls_array){LS_U8, 3, {2, 2, 2}}, pixels);
-  assert_array("/test/y", &(ls_array){LS_U8, 1, {2}}, digits);
+  assert_array("/test/y", &(ls_array){LS_I64, 1, {2}}, classes);
   assert_int_equal(summary.train_samples, 3);
   assert_int_equal(summary.test_samples, 2);
   assert_int_equal(summary.features, 4);
   assert_int_equal(summary.classes, 2);
+}
+
+/* Labels 0, 1, ... K - 1 keep their type; others become classes in both splits. */
+static void test_idx_labels(void **state) {
+  (void)state;
+  const unsigned char plain[] = {1, 0, 2};
+  const unsigned char letters[] = {26, 1, 26};
+  write_images("train-images", 3, false);
+  write_idx("train-labels", 8, 1, (const uint32_t[]){3}, plain, 3, false);
+  assert_ok(import_pair());
+  assert_array("/train/y", &(ls_array){LS_U8, 1, {3}}, plain);
+  assert_texts("/train/y", "classes", WORDS("0", "1", "2"));
+  write_idx("train-labels", 8, 1, (const uint32_t[]){3}, letters, 3, true);
+  write_images("test-images", 1, false);
+  write_idx("test-labels", 8, 1, (const uint32_t[]){1}, "\002", 1, false);
+  assert_ok(
+      import_files(4, (const char *const[]){"train-images", "train-labels", "test-images", "test-labels"}));
+  ASSERT_CLASSES("/train/y", 3, 2, 0, 2);
+  ASSERT_CLASSES("/test/y", 1, 1);
+  assert_texts("/test/y", "classes", WORDS("1", "2", "26"));
 }
 
 static void test_idx_names(void **state) {
@@ -617,8 +909,8 @@ static void test_idx_types(void **state) {
   write_idx("train-labels", 0x0C, 1, dims, ints, sizeof ints, false);
   assert_ok(import_pair());
   assert_array("/train/x", &(ls_array){LS_I16, 2, {2, 2}}, (const int16_t[]){1, -2, 256, -32768});
-  assert_array("/train/y", &(ls_array){LS_I32, 1, {2}}, (const int32_t[]){5, -1});
-  assert_int_equal(summary.classes, 0); /* -1 is not a class number */
+  ASSERT_CLASSES("/train/y", 2, 1, 0);
+  assert_texts("/train/y", "classes", WORDS("-1", "5"));
 
   write_idx("train-images", 0x0D, 2, dims, floats, sizeof floats, false);
   write_idx("train-labels", 0x0E, 1, dims, doubles, sizeof doubles, false);
@@ -782,7 +1074,7 @@ static void test_idx_options(void **state) {
   assert_int_equal(import_pair(), LS_ERR_CONFIG);
   assert_message(WORDS("0.2", "CSV"));
   options.test_fraction = 0;
-  options.label = "class";
+  options.table.label = "class";
   assert_int_equal(import_pair(), LS_ERR_CONFIG);
   assert_message(WORDS("class", "CSV"));
 }
@@ -798,10 +1090,24 @@ int main(void) {
       TEST(test_line_ends_byte_order_mark_and_blank_lines),
       TEST(test_gzipped_table),
       TEST(test_header_rules),
+      TEST(test_header_of_numbers),
+      TEST(test_header_ambiguous),
+      TEST(test_comment_lines),
+      TEST(test_separator_line),
+      TEST(test_delimiter_at_line_ends),
+      TEST(test_drop_and_columns),
+      TEST(test_roles_rejected),
+      TEST(test_two_targets),
+      TEST(test_weights),
+      TEST(test_unlabelled),
+      TEST(test_whole_number_labels),
+      TEST(test_real_labels),
+      TEST(test_word_among_numbers),
+      TEST(test_types_of_columns),
+      TEST(test_numbers),
       TEST(test_label_column),
       TEST(test_label_column_unknown),
       TEST(test_no_label),
-      TEST(test_number_labels),
       TEST(test_labels_sorted_by_bytes),
       TEST(test_labels_rejected),
       TEST(test_many_distinct_labels),
@@ -818,6 +1124,7 @@ int main(void) {
       TEST(test_idx),
       TEST(test_idx_names),
       TEST(test_idx_types),
+      TEST(test_idx_labels),
       TEST(test_idx_not_finite),
       TEST(test_idx_blocks),
       TEST(test_idx_pairing_rejected),

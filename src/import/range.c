@@ -1,0 +1,21 @@
+/* The range of a column's values, and whether float32 represents them well enough. */
+#include "internal.h"
+
+#include <math.h>
+
+/* Training subtracts the mean and divides by the spread. float32 is used if its rounding changes no value
+ * by more than this fraction of the column's range. The steps of float32 are 128 at 1.6e9, so Unix times
+ * (in seconds) need float64 unless they span more than two years. */
+#define ERROR_MOST 1e-6
+
+void import_range_add(value_range *range, double value, uint64_t row) {
+  if (row == 0) *range = (value_range){.low = value, .high = value, .first = value, .counts_rows = true};
+  range->low = fmin(range->low, value);
+  range->high = fmax(range->high, value);
+  range->error = fmax(range->error, fabs(value - (double)(float)value));
+  range->counts_rows = range->counts_rows && value == range->first + (double)row;
+}
+
+bool import_range_needs_double(const value_range *range) {
+  return range->error > ERROR_MOST * (range->high - range->low) && range->high > range->low;
+}
