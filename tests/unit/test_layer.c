@@ -848,6 +848,10 @@ static void layers_infer_shapes(void **state) {
   } rows[] = {{"{layer: gelu}", {3, {2, 3, 1}}},
               {"{layer: dropout}", {3, {2, 3, 1}}},
               {"{layer: batch_norm}", {3, {2, 3, 1}}},
+              {"{layer: conv2d, filters: 3, kernel_size: 2, padding: same}", {3, {2, 3, 3}}},
+              {"{layer: max_pool, size: 2, stride: 1}", {3, {1, 2, 1}}},
+              {"{layer: global_avg_pool}", {1, {1}}},
+              {"{layer: flatten}", {1, {6}}},
               {"{layer: dense, units: 4}", {1, {4}}},
               {"{layer: residual, layers: [{layer: relu}]}", {3, {2, 3, 1}}},
               {"{layer: residual, layers: [{layer: dense, units: 6}]}", {1, {6}}},
@@ -861,7 +865,7 @@ static void layers_infer_shapes(void **state) {
     assert_int_equal(ls_layer_infer_shapes(layer, &image), LS_OK);
     assert_true(same_shape(&layer->in, &image) && same_shape(&layer->out, &rows[k].out));
     assert_int_equal(layer->n_in, 6);
-    assert_int_equal(layer->n_children, (strstr(rows[k].map, "residual") != NULL) + (k == 6));
+    assert_int_equal(layer->n_children, (strstr(rows[k].map, "residual") != NULL) + (k == 10));
     ls_layer_destroy(&layer);
     layer = ls_layer_create(config, ls_node_item(list, 0), 0, &next);
     assert_int_equal(ls_layer_infer_shapes(layer, &(ls_shape){2, {SIZE_MAX / 2, 3}}), LS_ERR_CONFIG);
@@ -1181,6 +1185,127 @@ static void losses_have_their_links(void **state) {
   assert_int_equal(ls_loss_link(LS_MSE), LS_LINEAR);
 }
 
+/* The messages name the layer and both shapes. */
+static void layers_reject_shapes_that_do_not_fit(void **state) {
+  (void)state;
+  static const struct {
+    const char *map;
+    ls_shape in;
+    const char *parts[3];
+  } rows[] = {
+      {"{layer: conv2d, filters: 2, kernel_size: 5}", {3, {4, 6, 3}}, {"(5, 5)", "(4, 6, 3)", "larger"}},
+      {"{layer: conv1d, filters: 2, kernel_size: 3, dilation: 2}",
+       {2, {4, 1}},
+       {"(3)", "(4, 1)", "larger"}},
+      {"{layer: conv3d, filters: 2, kernel_size: 2}", {4, {1, 3, 3, 2}}, {"(2, 2, 2)", "(1, 3, 3, 2)", ""}},
+      {"{layer: max_pool, size: 3}", {3, {2, 9, 4}}, {"(3, 3)", "(2, 9, 4)", "larger"}},
+      {"{layer: conv2d, filters: 2, kernel_size: 3}", {1, {784}}, {"(784)", "(H, W, C)", "data.shape"}},
+      {"{layer: conv2d, filters: 2, kernel_size: 3}", {4, {9, 9, 9, 1}}, {"(9, 9, 9, 1)", "(H, W, C)", ""}},
+      {"{layer: conv1d, filters: 2, kernel_size: 3}", {3, {9, 9, 1}}, {"(9, 9, 1)", "(L, C)", ""}},
+      {"{layer: max_pool, size: 2, padding: 2}", {3, {8, 8, 1}}, {"padding", "(8, 8, 1)", "pads 2+2 2+2"}},
+      {"{layer: avg_pool, size: 2, padding: [[0, 2], 0]}", {3, {8, 8, 1}}, {"padding", "(8, 8, 1)", "0+2"}},
+      {"{layer: avg_pool, size: [2, 2]}", {4, {8, 8, 8, 1}}, {"(8, 8, 8, 1)", "(H, W, C)", ""}},
+      {"{layer: conv2d, filters: 4, kernel_size: 1, groups: 2}",
+       {3, {8, 8, 3}},
+       {"groups", "2", "(8, 8, 3)"}},
+      {"{layer: residual, layers: [{layer: conv2d, filters: 2, kernel_size: 2}]}",
+       {3, {5, 5, 2}},
+       {"skip", "(5, 5, 2)", "(4, 4, 2)"}},
+      {"{layer: residual, layers: [{layer: relu}], skip: [{layer: max_pool, size: 2}]}",
+       {3, {4, 4, 2}},
+       {"skip", "(2, 2, 2)", "(4, 4, 2)"}},
+  };
+  for (size_t k = 0; k < COUNT(rows); k++) {
+    char *const text = ls_format("model: [%s]", rows[k].map);
+    ls_config *config = config_of(text);
+    uint32_t next = LS_LAYERS_MAX;
+    ls_layer *layer =
+        ls_layer_create(config, ls_node_item(ls_node_find(ls_config_root(config), "model"), 0), 0, &next);
+    check_valid(config);
+    assert_int_equal(ls_layer_infer_shapes(layer, &rows[k].in), LS_ERR_CONFIG);
+    assert_non_null(strstr(ls_message(), "net.yaml:1: model.0"));
+    for (size_t i = 0; i < 3; i++)
+      if (!strstr(ls_message(), rows[k].parts[i]))
+        fail_msg("no '%s' in: %s", rows[k].parts[i], ls_message());
+    ls_layer_destroy(&layer);
+    ls_config_destroy(&config);
+    free(text);
+  }
+}
+
+static void windows_reject_wrong_keys(void **state) {
+  (void)state;
+  static const struct {
+    const char *keys, *key;
+  } rows[] = {
+      {"kernel_size: 0", "kernel_size"},
+      {"kernel_size: [3, 3, 3]", "kernel_size"},
+      {"kernel_size: [3, x]", "kernel_size.1"},
+      {"kernel_size: {a: 1}", "kernel_size"},
+      {"kernel_size: 3, stride: 0", "stride"},
+      {"kernel_size: 3, stride: 1.5", "stride"},
+      {"kernel_size: 3, stride: -1", "stride"},
+      {"kernel_size: 3, stride: []", "stride"},
+      {"kernel_size: 3, dilation: 0", "dilation"},
+      {"kernel_size: 3, padding: full", "padding"},
+      {"kernel_size: 3, padding: -1", "padding"},
+      {"kernel_size: 3, padding: [1]", "padding"},
+      {"kernel_size: 3, padding: [[1, 2, 3], 1]", "padding.0"},
+      {"kernel_size: 3, padding: [[1], 1]", "padding.0"},
+      {"kernel_size: 3, padding: [1, [0, [1]]]", "padding.1.1"},
+      {"kernel_size: 3, groups: 3", "groups"},
+      {"kernel_size: 99999999999999999999", "kernel_size"},
+  };
+  for (size_t k = 0; k < COUNT(rows); k++) {
+    char *const text = ls_format("model: [{layer: conv2d, filters: 4, %s}]", rows[k].keys);
+    char *const want = ls_format("net.yaml:1: model.0.%s: ", rows[k].key);
+    ls_config *config = config_of(text);
+    uint32_t next = LS_LAYERS_MAX;
+    ls_layer *layer =
+        ls_layer_create(config, ls_node_item(ls_node_find(ls_config_root(config), "model"), 0), 0, &next);
+    assert_int_equal(ls_config_status(config), LS_ERR_CONFIG);
+    if (!strstr(ls_message(), want)) fail_msg("no '%s' in: %s", want, ls_message());
+    ls_layer_destroy(&layer);
+    ls_config_destroy(&config);
+    free(text);
+    free(want);
+  }
+}
+
+/* With `spatial`, a channel of a sample is dropped at all positions or at none. */
+static void spatial_dropout_drops_channels(void **state) {
+  (void)state;
+  rig r = rig_of("{layer: dropout, rate: 0.5, spatial: true}", 2);
+  size_t n_dropped = 0;
+  forward(&r, &training);
+  for (size_t i = 0; i < ROWS; i++)
+    for (size_t c = 0; c < 2; c++) {
+      const bool is_dropped = r.y[i * N_IN + c] == 0.0F;
+      n_dropped += is_dropped;
+      for (size_t j = c; j < N_IN; j += 2)
+        check_close("y", (double)r.y[i * N_IN + j], is_dropped ? 0.0 : 2.0 * (double)r.x[i * N_IN + j],
+                    0.0);
+    }
+  assert_in_range(n_dropped, 2, 14); /* of 16 */
+  rig_free(&r);
+}
+
+/* The fans of a convolution are kernel size * channels / groups, in and out. */
+static void convolutions_have_their_fans(void **state) {
+  (void)state;
+  rig r = rig_of_shape(
+      "{layer: conv2d, filters: 90, kernel_size: [3, 2], padding: same, groups: 2, activation: "
+      "sigmoid}",
+      2, &(ls_shape){3, {1, 1, 6}});
+  const size_t n = ls_param_count(r.params[0]);
+  const double variance = 2.0 / (6.0 * 3.0 + 6.0 * 45.0); /* xavier_uniform */
+  r.layer->type->initialise(r.layer, 1);
+  assert_int_equal(n, 90 * 6 * 3);
+  check_close("variance", variance_of(n, r.params[0]->value), variance,
+              5.0 * variance * sqrt(0.8 / (double)n));
+  rig_free(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_type_and_activation_is_tested),
@@ -1206,6 +1331,10 @@ int main(void) {
       cmocka_unit_test(batch_norm_requests_sums_once),
       cmocka_unit_test(residual_is_the_sum_of_its_parts),
       cmocka_unit_test(layers_infer_shapes),
+      cmocka_unit_test(layers_reject_shapes_that_do_not_fit),
+      cmocka_unit_test(windows_reject_wrong_keys),
+      cmocka_unit_test(spatial_dropout_drops_channels),
+      cmocka_unit_test(convolutions_have_their_fans),
       cmocka_unit_test(nested_layers_have_their_own_indices),
       cmocka_unit_test(initialisers_have_the_right_variance),
       cmocka_unit_test(zeros_are_zeros),

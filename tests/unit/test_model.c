@@ -86,19 +86,24 @@ static void all_errors_are_collected(void **state) {
   ls_config_destroy(&config);
 }
 
-/* Creates a model from a list of layers, built for `n_in` features and `rows` rows. */
-static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t rows) {
+/* Creates a model from a list of layers, built for samples of a shape and `rows` rows. */
+static ls_model *model_of_shape(const char *layers, ls_loss loss, const ls_shape *shape, size_t rows) {
   char *const text = ls_format("model: %s", layers);
   ls_config *config = config_of(text);
   ls_model *model = NULL;
   assert_int_equal(ls_model_parse(config, loss, &model), LS_OK);
   check_valid(config);
   model->max_lanes = 8;
-  assert_int_equal(ls_model_infer_shapes(model, &(ls_shape){1, {n_in}}), LS_OK);
+  if (ls_model_infer_shapes(model, shape) != LS_OK) fail_msg("%s", ls_message());
   assert_int_equal(ls_model_build(model, rows), LS_OK);
   ls_config_destroy(&config);
   free(text);
   return model;
+}
+
+/* For `n_in` features. */
+static ls_model *model_of(const char *layers, ls_loss loss, size_t n_in, size_t rows) {
+  return model_of_shape(layers, loss, &(ls_shape){1, {n_in}}, rows);
 }
 
 static void models_too_large_are_rejected(void **state) {
@@ -636,13 +641,13 @@ static float *block_of(ls_model *model, const layer_block *block) {
 static void check_pass(const layer_fixture *net, ls_model *model, int k, size_t n_lanes,
                        const size_t *lanes) {
   const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes, .mode = k == 0 ? LS_TRAIN : LS_PREDICT};
-  const size_t n = LAYER_FIXTURE_ROWS * net->n_out;
-  float *const dx = new_floats(LAYER_FIXTURE_ROWS * net->n_in);
+  const size_t n = net->rows * net->n_out;
+  float *const dx = new_floats(net->rows * net->n_in);
   const float *const y = ls_model_forward(model, &pass, net->x);
   check_norm(net->name, n, y, net->y[k], 2e-6, 0.0);
   memcpy(ls_model_output_gradient(model), net->c, n * sizeof *y);
   ls_model_backward(model, &pass, dx);
-  check_norm(net->name, LAYER_FIXTURE_ROWS * net->n_in, dx, net->dx[k], 1e-5, 0.0);
+  check_norm(net->name, net->rows * net->n_in, dx, net->dx[k], 1e-5, 0.0);
   for (size_t b = 0; b < net->n_blocks; b++) {
     const layer_block *const block = &net->blocks[b];
     float *const values = block_of(model, block);
@@ -655,26 +660,63 @@ static void check_pass(const layer_fixture *net, ls_model *model, int k, size_t 
   free(dx);
 }
 
-static void check_layer_fixture(const layer_fixture *net, size_t n_lanes, const size_t *lanes) {
-  ls_model *model = model_of(net->layers, LS_MSE, net->n_in, LAYER_FIXTURE_ROWS);
+/* Creates the model with the parameters and the state of the fixture. */
+static ls_model *model_of_layers(const layer_fixture *net) {
+  ls_model *const model = model_of_shape(net->layers, LS_MSE, &net->shape, net->rows);
   size_t n = 0;
+  assert_int_equal(model->n_in, net->n_in);
+  assert_int_equal(model->n_out, net->n_out);
   for (size_t b = 0; b < net->n_blocks; b++) {
     const layer_block *const block = &net->blocks[b];
     memcpy(block_of(model, block), block->values, block->n * sizeof *block->values);
     n += block->n;
   }
   assert_int_equal(n, model->n_params + model->n_state);
+  return model;
+}
+
+static void check_layer_fixture(const layer_fixture *net, size_t n_lanes, const size_t *lanes) {
+  ls_model *model = model_of_layers(net);
   for (int k = 0; k < 2; k++) check_pass(net, model, k, n_lanes, lanes);
   ls_model_destroy(&model);
 }
 
 static void layers_match_pytorch(void **state) {
   (void)state;
-  static const size_t one[] = {0, LAYER_FIXTURE_ROWS};
-  static const size_t four[] = {0, 1, 4, 4, LAYER_FIXTURE_ROWS};
   for (size_t i = 0; i < COUNT(layer_fixtures); i++) {
+    const size_t rows = layer_fixtures[i].rows;
+    const size_t one[] = {0, rows};
+    const size_t four[] = {0, 1, rows / 2 + 1, rows / 2 + 1, rows};
     check_layer_fixture(&layer_fixtures[i], 1, one);
     check_layer_fixture(&layer_fixtures[i], 4, four);
+  }
+}
+
+/* One step of gradient descent on the mean loss. */
+static void descend(const layer_fixture *path, ls_model *model, size_t n_lanes, const size_t *lanes) {
+  const ls_pass pass = {.n_lanes = n_lanes, .lanes = lanes, .mode = LS_TRAIN};
+  const ls_targets targets = {.values = path->c};
+  const float *const y = ls_model_forward(model, &pass, path->x);
+  ls_loss_apply(LS_MSE, path->rows, path->n_out, y, &targets, ls_model_output_gradient(model));
+  ls_model_backward(model, &pass, NULL);
+  ls_math_add_scaled(model->n_params, -LAYER_PATH_RATE / (float)path->rows, model->grads, model->params);
+}
+
+/* After some steps, parameters and running averages agree to 1e-5. */
+static void training_matches_pytorch(void **state) {
+  (void)state;
+  static const size_t one[] = {0, 7};
+  static const size_t four[] = {0, 1, 4, 4, 7};
+  for (size_t i = 0; i < 2 * COUNT(layer_paths); i++) {
+    const layer_fixture *const path = &layer_paths[i / 2];
+    assert_int_equal(path->rows, 7);
+    ls_model *model = model_of_layers(path);
+    for (int step = 0; step < LAYER_PATH_STEPS; step++)
+      descend(path, model, i % 2 ? 4 : 1, i % 2 ? four : one);
+    for (size_t b = 0; b < path->n_blocks; b++)
+      check_norm(path->blocks[b].path, path->blocks[b].n, block_of(model, &path->blocks[b]),
+                 path->blocks[b].grads[0], 1e-5, 0.0);
+    ls_model_destroy(&model);
   }
 }
 
@@ -735,6 +777,7 @@ int main(void) {
       cmocka_unit_test(predictions_apply_the_link),
       cmocka_unit_test(gradients_match_pytorch),
       cmocka_unit_test(layers_match_pytorch),
+      cmocka_unit_test(training_matches_pytorch),
       cmocka_unit_test(fixtures_cover_losses_and_activations),
       cmocka_unit_test(mixed_classes_match_pytorch),
   };
