@@ -31,15 +31,24 @@ typedef struct ls_augment {
  * dims. */
 typedef enum ls_layout { LS_CHANNELS_LAST, LS_CHANNELS_FIRST } ls_layout;
 
+/* The data of a split. All pointers are borrowed from the config. */
+typedef struct ls_data_split {
+  const ls_node *list; /* of names FILE[:GROUP], absolute; NULL: one name */
+  const char *x, *y;   /* explicit names of the arrays, or NULL; y: also FILE:/PATH */
+} ls_data_split;
+
 /* The section `data:`. Strings are borrowed from the config. */
 typedef struct ls_data_config {
-  const char *train, *validation, *test; /* FILE[:GROUP], absolute; validation and test may be NULL */
-  double validation_fraction;            /* 0 if validation names a file or is absent */
-  const char *x, *y;                     /* explicit names of the arrays, or NULL */
-  int layout;                            /* ls_layout of the files */
-  ls_node *shape_node;                   /* data.shape, or NULL */
-  ls_shape shape;                        /* the same: of a sample in the files; no dims: as stored */
-  int normalize;                         /* ls_normalize */
+  ls_node *train_node, *validation_node, *test_node;
+  /* FILE[:GROUP] or a pattern, absolute; the first of a list; validation and test may be NULL. */
+  const char *train, *validation, *test;
+  ls_data_split train_split, validation_split, test_split;
+  double validation_fraction; /* 0 if validation names a file or is absent */
+  const char *x, *y;          /* explicit names for all splits, or NULL */
+  int layout;                 /* ls_layout of the files */
+  ls_node *shape_node;        /* data.shape, or NULL */
+  ls_shape shape;             /* the same: of a sample in the files; no dims: as stored */
+  int normalize;              /* ls_normalize */
   bool standardize_targets;
   bool shuffle;
   ls_augment augment;
@@ -80,15 +89,16 @@ typedef enum ls_target_kind {
 } ls_target_kind;
 
 typedef struct ls_dataset_request {
-  const char *spec;      /* FILE[:GROUP] */
-  const char *role;      /* "train", "validation" or "test": selects names such as X_train; NULL: any */
-  const char *x, *y;     /* explicit names, or NULL */
-  bool may_differ;       /* if an explicit name is absent, search for the usual names */
-  ls_target_kind target; /* what y contains */
-  const ls_facts *model; /* rank 0: to be matched; NULL: none. Other ranks ignore it */
-  ls_layout layout;      /* of x in the file */
-  ls_shape shape;        /* of a sample in the file; no dims: as stored */
-  size_t n_spatial;      /* spatial dims of the first convolution or pooling layer; 0: the model has none */
+  const char *spec;    /* FILE[:GROUP], or a pattern; unless there is a list */
+  const ls_node *list; /* of such names, whose samples follow each other; or NULL */
+  const char *role;    /* "train", "validation" or "test": selects names such as X_train; NULL: any */
+  const char *x, *y;   /* explicit names, or NULL; y: also FILE:/PATH */
+  const char *training_x, *training_y; /* names in the training data, searched before the usual ones */
+  ls_target_kind target;               /* what y contains */
+  const ls_facts *model;               /* rank 0: to be matched; NULL: none. Other ranks ignore it */
+  ls_layout layout;                    /* of x in the file */
+  ls_shape shape;                      /* of a sample in the file; no dims: as stored */
+  size_t n_spatial; /* spatial dims of the first convolution or pooling layer; 0: the model has none */
 } ls_dataset_request;
 
 /* A sample in its stored types. The pointers are borrowed from the reader. */
@@ -128,13 +138,13 @@ typedef struct ls_dataset {
   size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
   char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
   ls_reader *reader;                 /* owned; NULL before ls_dataset_read */
-  struct ls_dataset_source *source;  /* the open file; owned; NULL after ls_dataset_read */
+  struct ls_dataset_source *source;  /* the files; owned; NULL after ls_dataset_read */
 } ls_dataset;
 
-/* Collective. Opens the file of a dataset and describes x: samples, shape, type, names. With the facts of a
- * model, matches columns and classes by their names, if both sides have names, so that the dataset has
+/* Collective. Opens the files of a dataset and describes x: samples, shape, type, names. With the facts of
+ * a model, matches columns and classes by their names, if both sides have names, so that the dataset has
  * those of the model in its order; ignores additional columns, with a warning. Flat rows get the model's
- * shape. Fails with LS_ERR_DATA on all ranks if the file is missing, unreadable or ambiguous (the message
+ * shape. Fails with LS_ERR_DATA on all ranks if a file is missing, unreadable or ambiguous (the message
  * lists the arrays that were found), if x has an unsuitable shape or type, or no samples, or if it does not
  * fit the model. */
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);

@@ -96,6 +96,9 @@ typedef enum ls_store_kind { LS_STORE_NONE, LS_STORE_GROUP, LS_STORE_ARRAY, LS_S
  * external link is LS_STORE_OTHER. */
 ls_store_kind ls_store_kind_of(const ls_store *store, const char *path);
 
+/* Local. Why an object is LS_STORE_OTHER, as a phrase, into `text` of `size` bytes; returns `text`. */
+const char *ls_store_explain(const ls_store *store, const char *path, char *text, size_t size);
+
 /* Local. The names in a group, sorted, in one block that the caller frees with free(). LS_ERR_DATA if there
  * are more than 10,000. */
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count);

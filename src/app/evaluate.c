@@ -186,7 +186,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = ls_comm_agree(comm, app_read_count(a, "top-k", 1, INT_MAX, &top_k));
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &predictor);
-  if (status == LS_OK) status = app_open_data(comm, predictor, a->positional[1], true, &dataset);
+  if (status == LS_OK) status = app_open_data(comm, a, predictor, a->positional[1], true, &dataset);
   if (status == LS_OK) status = evaluate(comm, predictor, dataset, top_k, app_option(a, "json") != NULL);
   ls_dataset_close(comm, &dataset);
   ls_predictor_destroy(&predictor);
@@ -197,6 +197,8 @@ const command app_evaluate = {
     .name = "evaluate",
     .operands = "MODEL.h5 DATA.h5[:GROUP]",
     .help = "loss, accuracy, precision, recall, F1, ROC AUC and confusion matrix of a model on data",
-    .options = {{"json", 0, NULL, "output as one JSON object"},
+    .options = {OPTION_X,
+                OPTION_Y,
+                {"json", 0, NULL, "output as one JSON object"},
                 {"top-k", 0, "K", "K of top-K accuracy (default: 5, if there are more classes than that)"}},
     .run = run};

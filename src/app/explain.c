@@ -272,7 +272,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
   if (status == LS_OK)
-    status = app_open_data(comm, w.predictor, a->positional[1], w.wants_importance, &w.dataset);
+    status = app_open_data(comm, a, w.predictor, a->positional[1], w.wants_importance, &w.dataset);
   if (status == LS_OK) {
     if (app_is_root(comm)) find_names(&w);
     o.model = w.predictor->job->model;
@@ -301,6 +301,8 @@ const command app_explain = {
         "With --importance: the drop of accuracy (or r2) and the rise of the loss when the values of a\n"
         "feature are permuted among the samples.",
     .options = {{"output", 'o', "OUT.h5", "file to write"},
+                OPTION_X,
+                OPTION_Y,
                 {"samples", 0, "LIST", "numbers from 0 and ranges, such as 0,5,10-19 (the first 10)"},
                 {"class", 0, "NAME|NUMBER", "class, label or output to explain"},
                 {"steps", 0, "N", "initial number of points between baseline and sample (64)"},

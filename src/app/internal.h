@@ -101,9 +101,16 @@ ls_job_source app_job_source(const arguments *a);
 /* Local; rank 0. LS_ERR_CONFIG if `output` is the model or the data, the operands of the command. */
 ls_status app_check_output(const arguments *a, const char *output);
 
-/* Collective. Opens data for a saved model. */
-ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char *spec, bool with_targets,
-                        ls_dataset **out);
+/* Options that name arrays of the data. */
+#define OPTION_X                                                                                           \
+  { "x", 0, "NAME", "name of the array of inputs" }
+#define OPTION_Y                                                                                           \
+  { "y", 0, "NAME", "name of the array of targets, also in another file: FILE:/PATH" }
+
+/* Collective. Opens data for a saved model. Arrays have the names of --x and --y, if the command has these
+ * options; otherwise those of the training data, or usual names. */
+ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,
+                        bool with_targets, ls_dataset **out);
 
 /* Local; rank 0. The name of a class: from the model file, or its number, written to `text`. */
 const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size);

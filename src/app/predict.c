@@ -50,7 +50,8 @@ static ls_status import_table(const work *w, const char *path, char **out) {
 }
 
 /* Collective. Opens HDF5 data, or a table after its conversion to a temporary dataset. */
-static ls_status open_data(work *w, const char *spec) {
+static ls_status open_data(work *w, const arguments *a) {
+  const char *const spec = a->positional[1];
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
   char *temporary = NULL;
   char *imported = NULL;
@@ -62,7 +63,7 @@ static ls_status open_data(work *w, const char *spec) {
   }
   status = ls_comm_agree(w->comm, status);
   if (status == LS_OK)
-    status = app_open_data(w->comm, w->predictor, imported ? imported : spec, false, &w->dataset);
+    status = app_open_data(w->comm, a, w->predictor, imported ? imported : spec, false, &w->dataset);
   if (temporary) unlink(temporary);
   free(temporary);
   free(imported);
@@ -230,7 +231,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK && app_is_root(comm)) status = app_check_output(a, w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
-  if (status == LS_OK) status = open_data(&w, a->positional[1]);
+  if (status == LS_OK) status = open_data(&w, a);
   if (status == LS_OK) status = ls_comm_agree(comm, prepare(&w));
   if (status == LS_OK) status = predict_all(&w);
   if (status == LS_OK && w.writer) status = ls_store_publish(&w.writer);
@@ -258,5 +259,6 @@ const command app_predict = {
         "with\n"
         "a header may have columns that the model does not use; features are found by name.",
     .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"},
+                OPTION_X,
                 OPTIONS_TABLE("CSV: columns to ignore because they are labels")},
     .run = run};

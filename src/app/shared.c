@@ -145,15 +145,25 @@ static ls_status compare(const ls_facts *model, const ls_predictor *predictor, c
                           spec);
 }
 
-ls_status app_open_data(ls_comm *comm, const ls_predictor *predictor, const char *spec, bool with_targets,
-                        ls_dataset **out) {
+/* The value of an option that not all commands have. */
+static const char *option_if_any(const arguments *a, const char *name) {
+  for (size_t i = 0; a->command->options[i].name; i++)
+    if (strcmp(a->command->options[i].name, name) == 0) return a->values[i];
+  return NULL;
+}
+
+ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,
+                        bool with_targets, ls_dataset **out) {
   const ls_job *const job = predictor->job;
+  const ls_data_split *const train = &job->data.train_split;
+  const ls_data_split *const test = &job->data.test_split;
   const ls_facts model = predictor->saved ? ls_facts_of_model(predictor->saved) : (ls_facts){0};
   const ls_dataset_request request = {.spec = spec,
                                       .role = "test",
-                                      .x = job->data.x,
-                                      .y = job->data.y,
-                                      .may_differ = true,
+                                      .x = option_if_any(a, "x"),
+                                      .y = option_if_any(a, "y"),
+                                      .training_x = test->x ? test->x : train->x,
+                                      .training_y = test->y ? test->y : train->y,
                                       .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
                                                              : LS_TARGET_NONE,
                                       .model = &model,

@@ -29,15 +29,21 @@ static const char *const layout_names[] = {"channels_last", "channels_first", NU
 static const char *const normalize_names[] = {"none", "scale", "standardize", NULL};
 
 const ls_key ls_data_keys[] = {
-    LS_TEXT_KEY("train", ls_data_config, train, "training data: FILE[:GROUP], relative to the config file",
-                .flags = LS_KEY_REQUIRED),
-    LS_TEXT_KEY(
-        "validation", ls_data_config, validation,
-        "validation data, evaluated after every epoch: a fraction of train (0.1 or 10%), or FILE[:GROUP]"),
-    LS_TEXT_KEY("test", ls_data_config, test,
-                "test data, evaluated once at the end with model.h5: FILE[:GROUP]"),
+    LS_NODE_KEY(
+        "train", ls_data_config, train_node,
+        "training data, relative to the config file: FILE[:GROUP], a pattern such as part-*.h5, a list "
+        "of these, or {file, x, y} with the names of the arrays",
+        .flags = LS_KEY_REQUIRED),
+    LS_NODE_KEY("validation", ls_data_config, validation_node,
+                "validation data, evaluated after every epoch: a fraction of train (0.1 or 10%), or files "
+                "as in train"),
+    LS_NODE_KEY("test", ls_data_config, test_node,
+                "test data, evaluated once at the end with model.h5: files as in train"),
     LS_TEXT_KEY("x", ls_data_config, x, "name of the array of inputs; default: one of the usual names"),
-    LS_TEXT_KEY("y", ls_data_config, y, "name of the array of targets; default: one of the usual names"),
+    LS_TEXT_KEY(
+        "y", ls_data_config, y,
+        "name of the array of targets, for data.train also in another file: FILE:/PATH; default: one "
+        "of the usual names"),
     LS_CHOICE_KEY("layout", ls_data_config, layout, "channels_last", layout_names,
                   "order of the dims of a sample in the files: (H, W, C) or (C, H, W)"),
     LS_NODE_KEY("shape", ls_data_config, shape_node,
@@ -68,10 +74,9 @@ static char *resolve(const char *config_path, const char *path) {
   return absolute;
 }
 
-/* Makes the path under `key` absolute in the document and returns it, borrowed; NULL if absent. */
-static const char *absolute(ls_config *config, ls_node *section, const char *key, const char *config_path) {
-  ls_node *const node = ls_node_find(section, key);
-  if (!node || ls_node_text(node)[0] == '\0') return NULL;
+/* Makes a path absolute in the document and returns it, borrowed; NULL if the text is empty. */
+static const char *absolute(ls_config *config, ls_node *node, const char *config_path) {
+  if (ls_node_text(node)[0] == '\0') return NULL;
   char *const path = resolve(config_path, ls_node_text(node));
   if (!path)
     ls_config_error(config, node, "cannot make the path absolute: %s", strerror(errno));
@@ -79,6 +84,71 @@ static const char *absolute(ls_config *config, ls_node *section, const char *key
     ls_config_error(config, node, "%s", ls_message());
   free(path);
   return ls_node_text(node);
+}
+
+#define NAME_RULE "must be FILE[:GROUP], a list of such names, or {file, x, y}; * and ? match many files"
+
+/* Reads a name or a list of names; returns the first. */
+static const char *read_names(ls_config *config, ls_node *node, const char *config_path,
+                              ls_data_split *split) {
+  const char *first = NULL;
+  if (ls_node_kind_of(node) == LS_NODE_SCALAR) return absolute(config, node, config_path);
+  if (ls_node_kind_of(node) != LS_NODE_LIST || ls_node_count(node) == 0) {
+    ls_config_error(config, node, "not a file name; " NAME_RULE);
+    return NULL;
+  }
+  for (size_t i = 0; i < ls_node_count(node); i++) {
+    ls_node *const item = ls_node_item(node, i);
+    const char *const name =
+        ls_node_kind_of(item) == LS_NODE_SCALAR ? absolute(config, item, config_path) : NULL;
+    if (!name) ls_config_error(config, item, "not a file name; " NAME_RULE);
+    if (i == 0) first = name;
+  }
+  split->list = node;
+  return first;
+}
+
+/* Makes the file of a name FILE:/PATH absolute in the document. */
+static const char *read_y(ls_config *config, ls_node *map, const char *y, const char *config_path) {
+  return data_has_file(y) ? absolute(config, ls_node_find(map, "y"), config_path) : y;
+}
+
+/* The keys of a split with names of its own. */
+typedef struct split_keys {
+  ls_node *file;
+  const char *x, *y;
+} split_keys;
+
+static const ls_key keys_of_split[] = {
+    LS_NODE_KEY("file", split_keys, file, "FILE[:GROUP], a pattern, or a list", .flags = LS_KEY_REQUIRED),
+    LS_TEXT_KEY("x", split_keys, x, "name of the array of inputs"),
+    LS_TEXT_KEY("y", split_keys, y, "name of the array of targets, also FILE:/PATH"),
+    {0},
+};
+
+/* Reads the value of data.train, data.validation or data.test: sets *name and the split. */
+static void read_split(ls_config *config, ls_node *node, const char *config_path, const ls_data_config *all,
+                       const char **name, ls_data_split *split) {
+  split_keys keys = {0};
+  *split = (ls_data_split){.x = all->x, .y = all->y};
+  if (!node) return;
+  if (ls_node_kind_of(node) != LS_NODE_MAP) {
+    *name = read_names(config, node, config_path, split);
+    return;
+  }
+  ls_config_read(config, node, keys_of_split, &keys);
+  if (keys.file) *name = read_names(config, keys.file, config_path, split);
+  if (keys.x) split->x = keys.x;
+  if (keys.y) split->y = read_y(config, node, keys.y, config_path);
+}
+
+/* Targets in another file belong to one split: data.y with a file to the training data. */
+static void check_y_file(ls_config *config, const ls_node *node, const ls_data_config *all,
+                         const ls_data_split *split) {
+  if (node && data_has_file(all->y) && split->y == all->y)
+    ls_config_error(config, node,
+                    "data.y names the targets of data.train, in another file; name those of this split: "
+                    "{file: FILE, y: FILE:/PATH}");
 }
 
 /* Parses a number, or a percentage such as 20%; false if the text is neither. */
@@ -94,26 +164,20 @@ static bool parse_fraction(const char *text, double *fraction) {
   return true;
 }
 
-/* Reads a fraction, or a name of data. Replaces a percentage in the document by the fraction. */
-static void read_validation(ls_config *config, ls_node *section, const char *config_path,
-                            ls_data_config *out) {
-  ls_node *const node = ls_node_find(section, "validation");
-  double fraction = 0.0;
+/* Whether data.validation is a fraction, then stored in *fraction. Replaces a percentage in the document by
+ * the fraction. */
+static bool read_fraction(ls_config *config, ls_node *node, double *fraction) {
   char text[32];
-  if (!out->validation) return;
-  if (!parse_fraction(out->validation, &fraction)) {
-    out->validation = absolute(config, section, "validation", config_path);
-    return;
-  }
-  snprintf(text, sizeof text, "%.15g", fraction);
-  if (!(fraction >= 0.0 && fraction < 1.0))
+  const bool is_percentage = strchr(ls_node_text(node), '%') != NULL;
+  if (!parse_fraction(ls_node_text(node), fraction)) return false;
+  snprintf(text, sizeof text, "%.15g", *fraction);
+  if (!(*fraction >= 0.0 && *fraction < 1.0))
     ls_config_error(
         config, node,
         "out of range; must be a fraction from 0 to below 1, such as 0.2 or 20%%, or FILE[:GROUP]");
-  else if (strchr(out->validation, '%') && ls_config_replace(config, node, text) != LS_OK)
+  else if (is_percentage && ls_config_replace(config, node, text) != LS_OK)
     ls_config_error(config, node, "%s", ls_message());
-  out->validation = NULL;
-  out->validation_fraction = fraction;
+  return true;
 }
 
 void ls_data_configure(ls_config *config, const char *config_path, ls_data_config *out) {
@@ -121,8 +185,13 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
   ls_node *const section = ls_config_section(config, ls_config_root(config), "data");
   if (!section) return;
   ls_config_read(config, section, ls_data_keys, out);
-  if (out->train) out->train = absolute(config, section, "train", config_path);
-  if (out->test) out->test = absolute(config, section, "test", config_path);
   if (out->shape_node) data_shape_configure(config, out->shape_node, &out->shape);
-  read_validation(config, section, config_path, out);
+  if (out->y) out->y = read_y(config, section, out->y, config_path);
+  read_split(config, out->train_node, config_path, out, &out->train, &out->train_split);
+  read_split(config, out->test_node, config_path, out, &out->test, &out->test_split);
+  check_y_file(config, out->test_node, out, &out->test_split);
+  if (out->validation_node && read_fraction(config, out->validation_node, &out->validation_fraction))
+    return;
+  read_split(config, out->validation_node, config_path, out, &out->validation, &out->validation_split);
+  check_y_file(config, out->validation_node, out, &out->validation_split);
 }

@@ -13,15 +13,22 @@ typedef struct array_kind {
 static const array_kind inputs = {"inputs", {"x", "X", "data", "images", "features", "inputs", NULL}};
 static const array_kind targets = {"targets", {"y", "Y", "label", "labels", "target", "targets", NULL}};
 static const array_kind weights = {"weights", {"w", NULL}};
+static const array_kind other_weights = {"weights",
+                                         {"sample_weight", "sample_weights", "weights", "weight", NULL}};
 
+/* What may precede or follow a usual name: X_train, test_set_x. */
 typedef struct role {
   const char *name;
-  const char *suffixes[4];
+  const char *prefixes[7], *suffixes[7];
 } role;
 
-static const role roles[] = {{"train", {"_train", NULL}},
-                             {"validation", {"_val", "_valid", "_validation", NULL}},
-                             {"test", {"_test", NULL}}};
+static const role roles[] = {{"train",
+                              {"train_set_", "train_", "training_", "trn_", NULL},
+                              {"_train_set", "_train", "_training", "_trn", NULL}},
+                             {"validation",
+                              {"valid_set_", "val_set_", "validation_", "valid_", "val_", "dev_", NULL},
+                              {"_valid_set", "_val_set", "_validation", "_valid", "_val", "_dev", NULL}},
+                             {"test", {"test_set_", "test_", NULL}, {"_test_set", "_test", NULL}}};
 
 typedef struct search {
   const ls_store *store;
@@ -35,21 +42,25 @@ void data_names_free(data_names *names) {
   *names = (data_names){0};
 }
 
+bool data_has_file(const char *name) {
+  const char *const colon = name ? strrchr(name, ':') : NULL;
+  return colon && colon[1] == '/';
+}
+
 ls_status ls_spec_split(const char *spec, char **file, char **group) {
   const char *const colon = strrchr(spec, ':');
-  const bool has_group = colon && colon[1] == '/';
+  const bool has_group = data_has_file(spec);
   *file = has_group ? ls_format("%.*s", (int)(colon - spec), spec) : ls_strdup(spec);
   *group = has_group ? ls_strdup(colon + 1) : NULL;
   if (!*file || (has_group && !*group)) return ls_fail_memory("a path", strlen(spec));
   return LS_OK;
 }
 
-/* `group`/`name` followed by `suffix`, owned by the caller. An absolute name does not depend on the group.
- */
-static ls_status join(const char *group, const char *name, const char *suffix, char **path) {
+/* `group`/`name`, owned by the caller. An absolute name does not depend on the group. */
+static ls_status join(const char *group, const char *name, char **path) {
   const bool is_complete = name[0] == '/';
   const char *const parent = is_complete || strcmp(group, "/") == 0 ? "" : group;
-  *path = ls_format("%s%s%s%s", parent, is_complete ? "" : "/", name, suffix);
+  *path = ls_format("%s%s%s", parent, is_complete ? "" : "/", name);
   return *path ? LS_OK : ls_fail_memory("a path", strlen(name));
 }
 
@@ -59,65 +70,106 @@ static const char *explicit_name(const ls_dataset_request *request, const array_
   return kind == &targets ? request->y : NULL;
 }
 
+/* Its name in the training data, or NULL. */
+static const char *name_in_training(const ls_dataset_request *request, const array_kind *kind) {
+  if (kind == &inputs) return request->training_x;
+  return kind == &targets ? request->training_y : NULL;
+}
+
 typedef struct matches {
   size_t count;
-  const char *name, *suffix; /* of the last */
-  char found[1024];          /* all paths, for messages */
+  char *path;       /* of the first; owned */
+  char found[1024]; /* all paths, for messages */
 } matches;
 
-/* Adds the arrays in a group that have a usual name and `suffix`. */
-static ls_status match(const ls_store *store, const char *group, const array_kind *kind, const char *suffix,
-                       matches *m) {
+/* Adds the arrays in a group that have a usual name between `prefix` and `suffix`. */
+static ls_status match(const ls_store *store, const char *group, const array_kind *kind, const char *prefix,
+                       const char *suffix, matches *m) {
   for (size_t i = 0; kind->names[i]; i++) {
-    char *path = NULL;
-    LS_TRY(join(group, kind->names[i], suffix, &path));
-    if (ls_store_kind_of(store, path) == LS_STORE_ARRAY) {
-      ls_append(m->found, sizeof m->found, "%s%s", m->count++ ? ", " : "", path);
-      m->name = kind->names[i];
-      m->suffix = suffix;
-    }
-    free(path);
+    char *const path =
+        ls_format("%s/%s%s%s", strcmp(group, "/") == 0 ? "" : group, prefix, kind->names[i], suffix);
+    if (!path) return ls_fail_memory("a path", strlen(group));
+    const bool is_array = ls_store_kind_of(store, path) == LS_STORE_ARRAY;
+    if (is_array) ls_append(m->found, sizeof m->found, "%s%s", m->count++ ? ", " : "", path);
+    if (is_array && m->count == 1)
+      m->path = path;
+    else
+      free(path);
   }
   return LS_OK;
 }
 
-/* Searches for plain names first, then for names with a suffix of the role. Stores the path of a single
- * match in *path, leaves *path NULL without a match, and fails with a list of several matches. */
-static ls_status find_usual(const search *s, const char *group, const array_kind *kind, char **path) {
+/* Searches for plain names first, then for names with a prefix or suffix of the role. */
+static ls_status match_all(const search *s, const char *group, const array_kind *kind, matches *m) {
   const char *const wanted = s->request->role;
-  matches m = {0};
-  LS_TRY(match(s->store, group, kind, "", &m));
-  for (size_t r = 0; m.count == 0 && r < sizeof roles / sizeof roles[0]; r++) {
+  LS_TRY(match(s->store, group, kind, "", "", m));
+  for (size_t r = 0; m->count == 0 && r < sizeof roles / sizeof roles[0]; r++) {
     const bool may_match = !wanted || strcmp(wanted, roles[r].name) == 0;
+    for (size_t i = 0; may_match && roles[r].prefixes[i]; i++)
+      LS_TRY(match(s->store, group, kind, roles[r].prefixes[i], "", m));
     for (size_t i = 0; may_match && roles[r].suffixes[i]; i++)
-      LS_TRY(match(s->store, group, kind, roles[r].suffixes[i], &m));
+      LS_TRY(match(s->store, group, kind, "", roles[r].suffixes[i], m));
   }
-  if (m.count <= 1) return m.count ? join(group, m.name, m.suffix, path) : LS_OK;
-  if (kind == &weights)
+  return LS_OK;
+}
+
+/* Stores the path of a single match in *path, leaves *path NULL without a match, and fails with a list of
+ * several matches. */
+static ls_status find_usual(const search *s, const char *group, const array_kind *kind, char **path) {
+  matches m = {0};
+  const ls_status status = match_all(s, group, kind, &m);
+  if (status == LS_OK && m.count <= 1) {
+    *path = m.path;
+    return LS_OK;
+  }
+  free(m.path);
+  if (status != LS_OK) return status;
+  if (kind == &weights || kind == &other_weights)
     return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; keep only one of them",
                    ls_store_path(s->store), group, kind->what, m.found);
   return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; set data.%s to one of them",
                  ls_store_path(s->store), group, kind->what, m.found, kind->names[0]);
 }
 
-/* Searches a group for the array with the explicit name or, without one, with a usual name. Leaves *path
- * NULL if there is none. */
+/* Whether a path is inside a group. */
+static bool is_inside(const char *group, const char *path) {
+  const size_t n = strlen(group);
+  return strcmp(group, "/") == 0 || (strncmp(path, group, n) == 0 && path[n] == '/');
+}
+
+/* Stores the path of an array in *path if it exists in the group. */
+static ls_status find_name(const search *s, const char *group, const char *name, char **path) {
+  LS_TRY(join(group, name, path));
+  if (ls_store_kind_of(s->store, *path) == LS_STORE_ARRAY) return LS_OK;
+  free(*path);
+  *path = NULL;
+  return LS_OK;
+}
+
+/* Searches for the name that the array has in the training data. An absolute name outside the group stands
+ * for the same name in the group: /train/pixels for /test/pixels. */
+static ls_status find_training_name(const search *s, const char *group, const char *name, char **path) {
+  if (data_has_file(name)) name = strrchr(name, ':') + 1;
+  if (name[0] == '/' && !is_inside(group, name)) name = strrchr(name, '/') + 1;
+  return find_name(s, group, name, path);
+}
+
+/* Searches a group for the array with the explicit name or, without one, with the name in the training data
+ * or a usual name. Leaves *path NULL if there is none. */
 static ls_status look_up(const search *s, const char *group, const array_kind *kind, char **path) {
   const char *const name = explicit_name(s->request, kind);
-  if (name) {
-    LS_TRY(join(group, name, "", path));
-    if (ls_store_kind_of(s->store, *path) == LS_STORE_ARRAY) return LS_OK;
-    free(*path);
-    *path = NULL;
-  }
-  return name && !s->request->may_differ ? LS_OK : find_usual(s, group, kind, path);
+  const char *const training = name_in_training(s->request, kind);
+  if (name && name[0] == '/' && !is_inside(group, name)) return LS_OK;
+  if (name) return find_name(s, group, name, path);
+  if (training) LS_TRY(find_training_name(s, group, training, path));
+  return *path ? LS_OK : find_usual(s, group, kind, path);
 }
 
 /* Whether the group called `name` in the root has an x; "": the root itself. */
 static ls_status has_inputs(const search *s, const char *name, bool *has) {
   char *group = NULL;
   char *path = NULL;
-  ls_status status = join("/", name, "", &group);
+  ls_status status = join("/", name, &group);
   if (status == LS_OK && ls_store_kind_of(s->store, group) == LS_STORE_GROUP)
     status = look_up(s, group, &inputs, &path);
   *has = path != NULL;
@@ -126,96 +178,118 @@ static ls_status has_inputs(const search *s, const char *name, bool *has) {
   return status;
 }
 
+/* Whether x has the name of the training data, in a group below the root, which other groups may have too.
+ */
+static bool is_from_training(const ls_dataset_request *request) {
+  const char *const name = request->x ? NULL : request->training_x;
+  return name && name[0] == '/' && strchr(name + 1, '/');
+}
+
+#define GROUP_PER_SAMPLE ((size_t)10) /* groups in a file, from which on each may be a sample */
+
+static ls_status fail_groups(const char *file, const char *found, size_t n, const char *chosen) {
+  if (n < GROUP_PER_SAMPLE)
+    return ls_fail(LS_ERR_DATA, "%s: several groups have data: %s; append one to the name, as in %s:/%s",
+                   file, found, file, chosen);
+  return ls_fail(LS_ERR_DATA,
+                 "%s: %zu groups have data: %s; append one to the name, as in %s:/%s. If each group is a "
+                 "sample, write one array of all samples instead, for example in Python with h5py: "
+                 "g['x'] = numpy.stack([f[k]['x'][:] for k in f])",
+                 file, n, found, file, chosen);
+}
+
 /* Chooses the group if the spec names none: the only group that has an x, unless the root has one. */
 static ls_status choose_group(const search *s, char **group) {
   const char *const file = ls_store_path(s->store);
   const char *chosen = "";
   char **names = NULL;
   size_t count = 0;
-  char found[1024] = "";
+  char found[512] = "";
   size_t n_found = 0;
-  bool has = false;
-  ls_status status = has_inputs(s, "", &has);
-  if (status == LS_OK && !has) status = ls_store_list(s->store, "/", &names, &count);
+  bool has_root = false;
+  ls_status status = has_inputs(s, "", &has_root);
+  const bool searches = !has_root || is_from_training(s->request);
+  if (status == LS_OK && searches) status = ls_store_list(s->store, "/", &names, &count);
   for (size_t i = 0; status == LS_OK && i < count; i++) {
+    bool has = false;
     status = has_inputs(s, names[i], &has);
     if (!has) continue;
     if (n_found == 0) chosen = names[i];
-    ls_append(found, sizeof found, "%s/%s", n_found++ ? ", " : "", names[i]);
+    if (n_found < GROUP_PER_SAMPLE) ls_append(found, sizeof found, "%s/%s", n_found ? ", " : "", names[i]);
+    n_found++;
   }
-  if (status == LS_OK && n_found > 1)
-    status = ls_fail(LS_ERR_DATA, "%s: several groups have data: %s; append one to the name, as in %s:/%s",
-                     file, found, file, chosen);
-  if (status == LS_OK) status = join("/", chosen, "", group);
+  if (status == LS_OK && n_found > 1) status = fail_groups(file, found, n_found, chosen);
+  if (status == LS_OK) status = join("/", has_root ? "" : chosen, group);
   free(names);
   return status;
 }
 
 /* Rejects an absolute name outside the group of the spec: it would select other data than the spec. */
 static ls_status check_inside(const ls_store *store, const char *group, const char *key, const char *name) {
-  const size_t n = strlen(group);
-  const bool is_root = strcmp(group, "/") == 0;
-  if (!name || name[0] != '/' || is_root || (strncmp(name, group, n) == 0 && name[n] == '/')) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s:%s: %s: %s is outside this group; must be inside it, or relative to it",
-                 ls_store_path(store), group, key, name);
+  if (!name || name[0] != '/' || is_inside(group, name)) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s:%s: %s: %s is outside this group; must be inside it, or relative to it; a split can have "
+      "names of its own: {file: FILE, x: NAME, y: NAME}",
+      ls_store_path(store), group, key, name);
 }
 
-/* Lists the names in a group, for a message. */
-static void list_names(const ls_store *store, const char *group, char *text, size_t size) {
-  char **names = NULL;
-  size_t count = 0;
-  text[0] = '\0';
-  if (ls_store_list(store, group, &names, &count) != LS_OK) return;
-  for (size_t i = 0; i < count; i++) {
+/* Rejects a sparse matrix in the place of inputs: the group itself, or a group with a usual or explicit
+ * name in it. */
+static ls_status check_dense(const search *s, const char *group) {
+  const char *const name = explicit_name(s->request, &inputs);
+  LS_TRY(data_check_dense(s->store, group));
+  for (size_t i = 0; name ? i == 0 : inputs.names[i] != NULL; i++) {
     char *path = NULL;
-    const bool is_other =
-        join(group, names[i], "", &path) == LS_OK && ls_store_kind_of(store, path) == LS_STORE_OTHER;
-    ls_append(text, size, "%s%s%s", i ? ", " : "", names[i],
-              is_other ? " (a link, or another object; links are not followed)" : "");
+    ls_status status = join(group, name ? name : inputs.names[i], &path);
+    if (status == LS_OK && ls_store_kind_of(s->store, path) == LS_STORE_GROUP)
+      status = data_check_dense(s->store, path);
     free(path);
+    LS_TRY(status);
   }
-  free(names);
-}
-
-static ls_status fail_absent(const ls_store *store, const char *group, const array_kind *kind) {
-  char text[1024];
-  char known[256] = "";
-  list_names(store, group, text, sizeof text);
-  for (size_t i = 0; kind->names[i]; i++)
-    ls_append(known, sizeof known, "%s%s", i ? ", " : "", kind->names[i]);
-  return ls_fail(LS_ERR_DATA, "%s:%s: no array of %s; must be called %s, or named by data.%s; found: %s",
-                 ls_store_path(store), group, kind->what, known, kind->names[0],
-                 text[0] ? text : "nothing");
+  return LS_OK;
 }
 
 /* Finds an array that the dataset needs. An absent array with an explicit name fails when it is read. */
 static ls_status find_required(const search *s, const char *group, const array_kind *kind, char **path) {
   const char *const name = explicit_name(s->request, kind);
-  if (name && !s->request->may_differ) return join(group, name, "", path);
+  if (name) return join(group, name, path);
   LS_TRY(look_up(s, group, kind, path));
-  return *path ? LS_OK : fail_absent(s->store, group, kind);
+  return *path ? LS_OK : data_fail_absent(s->store, group, kind->what, kind->names);
 }
 
-static ls_status find_in_group(const search *s, const char *group, data_names *names) {
+/* Finds the sample weights beside x. */
+static ls_status find_weights(const search *s, const char *x, char **path) {
+  const size_t length = (size_t)(strrchr(x, '/') - x);
+  char *const group = ls_format("%.*s", (int)ls_size_max(length, 1), x);
+  if (!group) return ls_fail_memory("a path", length);
+  ls_status status = find_usual(s, group, &weights, path);
+  if (status == LS_OK && !*path) status = find_usual(s, group, &other_weights, path);
+  free(group);
+  return status;
+}
+
+static ls_status find_in_group(const search *s, const char *group, bool has_y_file, data_names *names) {
   if (ls_store_kind_of(s->store, group) != LS_STORE_GROUP)
     return ls_fail(LS_ERR_DATA, "%s: group %s does not exist", ls_store_path(s->store), group);
+  LS_TRY(check_dense(s, group));
   LS_TRY(find_required(s, group, &inputs, &names->x));
   if (s->request->target == LS_TARGET_NONE) return LS_OK;
-  LS_TRY(find_required(s, group, &targets, &names->y));
-  return find_usual(s, group, &weights, &names->w);
+  if (!has_y_file) LS_TRY(find_required(s, group, &targets, &names->y));
+  return find_weights(s, names->x, &names->w);
 }
 
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
-                           data_names *names) {
+                           bool has_y_file, data_names *names) {
   const search s = {store, request};
   char *chosen = NULL;
   *names = (data_names){0};
-  if (group && !request->may_differ) {
+  if (group) {
     LS_TRY(check_inside(store, group, "data.x", request->x));
     if (request->target != LS_TARGET_NONE) LS_TRY(check_inside(store, group, "data.y", request->y));
   }
   ls_status status = group ? LS_OK : choose_group(&s, &chosen);
-  if (status == LS_OK) status = find_in_group(&s, group ? group : chosen, names);
+  if (status == LS_OK) status = find_in_group(&s, group ? group : chosen, has_y_file, names);
   free(chosen);
   if (status != LS_OK) data_names_free(names);
   return status;

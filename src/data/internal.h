@@ -6,7 +6,9 @@
 
 #define DATA_FETCH_ROWS ((size_t)32) /* most rows of one fetch */
 
-/* Paths of arrays inside a file. All owned; NULL if absent. */
+/* ------------------------------------------------------------------------- files */
+
+/* Paths of arrays inside a file; NULL if absent. */
 typedef struct data_names {
   char *x, *y, *w;
 } data_names;
@@ -21,21 +23,92 @@ typedef struct data_mapping {
   char *known;               /* the classes of the model, for messages */
 } data_mapping;
 
-/* The file of a dataset that is being opened: on rank 0, and on the ranks that read a part of x. */
+/* A file of a dataset and its samples. Texts are owned. */
+typedef struct data_part {
+  char *file;
+  char *group;      /* of its name, or NULL; rank 0 only */
+  char *y_file;     /* of y; NULL: `file` */
+  data_names names; /* names.y: inside y_file, if there is one */
+  uint64_t first, rows;
+} data_part;
+
+/* The files of a dataset, in the order of their samples. */
+typedef struct data_files {
+  size_t n;
+  data_part *parts; /* owned */
+} data_files;
+
+/* Local. Appends the files of a request: names, lists of names, patterns. LS_ERR_DATA. */
+ls_status data_files_list(const ls_dataset_request *request, data_files *files);
+
+/* Local. LS_ERR_DATA if two parts have the same x in the same file. */
+ls_status data_files_check_unique(const data_files *files);
+
+/* Collective. Sends the list to all ranks. */
+ls_status data_files_broadcast(ls_comm *comm, data_files *files);
+
+/* Local. The part that has a sample. */
+size_t data_files_find(const data_files *files, uint64_t sample);
+void data_files_free(data_files *files);
+
+/* A dataset that is being read: its files, and the one that is open. */
 typedef struct ls_dataset_source {
-  ls_store *store;  /* owned; NULL on ranks that do not read */
-  data_names names; /* complete on rank 0 only */
+  data_files files;
+  size_t open;       /* index of the open file, if store is not NULL */
+  ls_store *store;   /* owned; NULL: none is open */
+  ls_store *y_store; /* owned; of its y_file, or NULL */
+  data_names names;  /* of the open file, borrowed */
+  bool is_training;  /* the role is "train" */
   data_mapping map;
 } data_source;
 
-/* Local. Finds the arrays of a request in a file. group: of its spec, or NULL. */
+/* Local, rank 0. Opens a file and finds its arrays. */
+ls_status data_source_find(data_source *source, const ls_dataset_request *request, size_t part);
+
+/* Local. Opens a file whose arrays are known, and closes another one. stored: type and shape of x, for a
+ * comparison. */
+ls_status data_source_open(data_source *source, size_t part, const ls_array *stored);
+
+/* Local. The open file that has the y of the open part, borrowed. */
+ls_status data_source_y(data_source *source, const ls_store **store);
+
+/* Local. The name of that file. */
+const char *data_source_y_file(const data_source *source);
+void data_source_destroy(data_source **source);
+
+/* Local. Finds the arrays of a request in a file. group: of its spec, or NULL. y is not searched for if it
+ * is in another file. */
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
-                           data_names *names);
+                           bool has_y_file, data_names *names);
 void data_names_free(data_names *names);
 
-/* Local, on rank 0. Reads the names of columns and classes. Ignores a foreign attribute of the same name,
- * with a warning. LS_ERR_DATA if y has class names but must be numbers. */
-ls_status data_read_names(ls_dataset *dataset);
+/* Local. Reports that a group has no array with one of the names (ended by NULL), and lists what it has.
+ * what: "inputs" */
+ls_status data_fail_absent(const ls_store *store, const char *group, const char *what,
+                           const char *const *names);
+
+/* Local. LS_ERR_DATA if a group is a sparse matrix. */
+ls_status data_check_dense(const ls_store *store, const char *group);
+
+/* Local. Whether an explicit name (or NULL) is FILE:/PATH. */
+bool data_has_file(const char *name);
+
+/* Local, rank 0. Describes x in all files: sets samples, features, shapes and feature names. */
+ls_status data_describe_inputs(data_source *source, const ls_dataset_request *request, ls_dataset *dataset);
+
+/* Local, rank 0. Describes y and w in all files: sets outputs, has_weights and class names. */
+ls_status data_describe_targets(data_source *source, size_t n_outputs, ls_dataset *dataset);
+
+/* ------------------------------------------------------------------------ names */
+
+/* Local, on rank 0. Reads a list of names that is an attribute of an array, in one block that the caller
+ * frees. Leaves *names NULL if it is absent, or another program's, with a warning. */
+ls_status data_read_list(const ls_store *store, const char *path, const char *attribute, char ***names,
+                         size_t *n);
+
+/* Local, on rank 0. Checks the names of columns and classes that were read. Ignores features of another
+ * number, with a warning. LS_ERR_DATA if y has class names but must be numbers. */
+ls_status data_check_names(ls_dataset *dataset);
 
 /* Local, on rank 0. Matches names and shape with those of a model; sets the mapping. */
 ls_status data_match(const ls_facts *model, ls_dataset *dataset);
@@ -55,9 +128,14 @@ void data_select_columns(const ls_dataset *dataset, size_t rows, const void *fro
 /* Local, on rank 0. Replaces a class number, or a label, of a row by that of the model. */
 ls_status data_translate(const ls_dataset *dataset, size_t row, double *value);
 
+/* ---------------------------------------------------------------------- reading */
+
 /* Local. Elements first .. first + n - 1 of an array of a stored type, as double; and a single one. */
 void data_elements(const void *array, ls_dtype dtype, size_t first, size_t n, double *out);
 double data_element(const void *array, ls_dtype dtype, size_t i);
+
+/* Local. Bytes of a row of y in memory. */
+size_t data_y_bytes(const ls_dataset *dataset);
 
 /* Local, on rank 0. Reads and checks y, and w if the dataset has weights.
  * y: (n_samples) int32 for classes, otherwise (n_samples, n_outputs) of d->value_type; w: (n_samples) */

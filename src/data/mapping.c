@@ -6,9 +6,10 @@
 
 /* --------------------------------------------------------------------------- names */
 
-/* Reads an attribute as a list of texts. Leaves *names NULL if it is absent, or another program's. */
-static ls_status read_list(const ls_store *store, const char *path, const char *attribute, char ***names,
-                           size_t *n) {
+ls_status data_read_list(const ls_store *store, const char *path, const char *attribute, char ***names,
+                         size_t *n) {
+  *names = NULL;
+  *n = 0;
   if (!ls_store_has_attribute(store, path, attribute)) return LS_OK;
   const ls_status status = ls_store_read_texts(store, path, attribute, names, n);
   if (status != LS_ERR_DATA) return status;
@@ -16,9 +17,8 @@ static ls_status read_list(const ls_store *store, const char *path, const char *
   return LS_OK;
 }
 
-static ls_status read_features(ls_dataset *d) {
+static ls_status check_features(ls_dataset *d) {
   const data_source *const s = d->source;
-  LS_TRY(read_list(s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names));
   const bool fits = d->n_feature_names == d->n_features;
   if (d->feature_names && !fits)
     ls_log(LS_LOG_WARNING,
@@ -60,26 +60,26 @@ static ls_status use_numbers(ls_dataset *d) {
           "%s:%s: y has class names: %s; the loss mse would learn the class numbers as "
           "quantities; set loss: categorical_cross_entropy with activation: softmax, or, if y are "
           "quantities, remove the attribute `classes`",
-          ls_store_path(s->store), s->names.y, ls_names_describe(&names, NULL, text, sizeof text));
+          data_source_y_file(s), s->names.y, ls_names_describe(&names, NULL, text, sizeof text));
   forget_classes(d);
   return LS_OK;
 }
 
-static ls_status read_classes(ls_dataset *d) {
-  const data_source *const s = d->source;
+static ls_status check_classes(ls_dataset *d) {
+  data_source *const s = d->source;
+  const ls_store *store = NULL;
   ls_array y;
   size_t columns = 0;
-  if (!s->names.y || ls_store_kind_of(s->store, s->names.y) != LS_STORE_ARRAY) return LS_OK;
-  LS_TRY(read_list(s->store, s->names.y, "classes", &d->classes, &d->n_classes));
   if (d->n_classes == 0) forget_classes(d);
   if (!d->classes || d->target != LS_TARGET_VALUES) return LS_OK;
-  LS_TRY(ls_store_describe(s->store, s->names.y, &y));
+  LS_TRY(data_source_y(s, &store));
+  LS_TRY(ls_store_describe(store, s->names.y, &y));
   return ls_array_row_size(&y, &columns) && columns == 1 ? use_numbers(d) : LS_OK;
 }
 
-ls_status data_read_names(ls_dataset *d) {
-  LS_TRY(read_features(d));
-  return read_classes(d);
+ls_status data_check_names(ls_dataset *d) {
+  LS_TRY(check_features(d));
+  return check_classes(d);
 }
 
 /* ------------------------------------------------------------------------- columns */
@@ -132,7 +132,7 @@ ls_status data_translate(const ls_dataset *d, size_t row, double *value) {
   if (!map->values) return LS_OK;
   if (!(v >= 0.0 && v <= (double)map->n_classes - 1.0) || (v != floor(v) && map->n_classes != 2))
     return ls_fail(LS_ERR_DATA, "%s:%s: row %zu: label %g is not one of the %zu class names, from 0 to %zu",
-                   ls_store_path(s->store), s->names.y, row, v, map->n_classes, map->n_classes - 1);
+                   data_source_y_file(s), s->names.y, row, v, map->n_classes, map->n_classes - 1);
   const size_t k = (size_t)v;
   const double share = v - floor(v); /* of class 1: a label may be between the two classes */
   *value = share > 0.0 ? (1.0 - share) * map->values[0] + share * map->values[1] : map->values[k];
@@ -141,5 +141,5 @@ ls_status data_translate(const ls_dataset *d, size_t row, double *value) {
       LS_ERR_DATA,
       "%s:%s: row %zu has the class %s, which the model does not have; must be one of: %s; remove "
       "such rows, or train on data that have this class",
-      ls_store_path(s->store), s->names.y, row, d->classes[k], map->known);
+      data_source_y_file(s), s->names.y, row, d->classes[k], map->known);
 }

@@ -131,7 +131,7 @@ static ls_status fail_classes(const ls_facts *model, const ls_dataset *d, const 
       LS_ERR_DATA,
       "%s:%s: the attribute `classes` %s: %s; %s has the classes %s; correct the names, or remove "
       "the attribute if the numbers are those of the model",
-      ls_store_path(s->store), s->names.y, what, ls_names_describe(&mine, NULL, found, sizeof found),
+      data_source_y_file(s), s->names.y, what, ls_names_describe(&mine, NULL, found, sizeof found),
       model->owner, ls_names_describe(&model->classes, NULL, known, sizeof known));
 }
 

@@ -65,7 +65,8 @@ static ls_status check_inputs(const ls_store *store, const char *path, const ls_
   return LS_OK;
 }
 
-ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, void *x) {
+/* Rows of the open file, numbered in it. */
+static ls_status read_part(const ls_dataset *d, uint64_t first, uint64_t rows, void *x) {
   const ls_store *const store = d->source->store;
   const char *const path = d->source->names.x;
   const bool selects = d->source->map.columns != NULL;
@@ -88,6 +89,21 @@ ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, v
   }
   free(work);
   return status;
+}
+
+ls_status data_read_inputs(const ls_dataset *d, uint64_t first, uint64_t rows, void *x) {
+  const data_files *const files = &d->source->files;
+  const size_t row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype);
+  for (size_t i = data_files_find(files, first); rows > 0; i++) {
+    const data_part *const part = &files->parts[i];
+    const uint64_t count = ls_size_min(part->first + part->rows - first, rows);
+    LS_TRY(data_source_open(d->source, i, &d->stored));
+    LS_TRY(read_part(d, first - part->first, count, x));
+    first += count;
+    rows -= count;
+    x = (unsigned char *)x + count * row_bytes;
+  }
+  return LS_OK;
 }
 
 /* Rows of an array in memory. */
@@ -197,8 +213,8 @@ static ls_status read_value(const stored *y, size_t i, bool is_label, double *va
   return LS_OK;
 }
 
-static ls_status read_weights(stored *w, size_t n, float *weights) {
-  double sum = 0.0;
+/* Adds the weights of a file to *sum. */
+static ls_status read_weights(stored *w, size_t n, float *weights, double *sum) {
   LS_TRY(open_stored(w));
   for (size_t i = 0; i < n; i++) {
     LS_TRY(reach(w, i));
@@ -208,11 +224,9 @@ static ls_status read_weights(stored *w, size_t n, float *weights) {
                      "%s:%s: row %zu: weight %g is out of range; must be finite and at least 0",
                      ls_store_path(w->store), w->path, i, v);
     weights[i] = (float)v;
-    sum += v;
+    *sum += v;
   }
-  if (sum > 0.0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0; at least one must be positive",
-                 ls_store_path(w->store), w->path);
+  return LS_OK;
 }
 
 /* Reads the class of a row as the model numbers it. */
@@ -243,7 +257,7 @@ static ls_status read_model_value(const ls_dataset *d, const stored *y, size_t i
   return LS_OK;
 }
 
-/* The targets of a row. */
+/* The targets of a row of the open file. targets: of the dataset, from the first row of the file on */
 static ls_status read_target(const ls_dataset *d, const stored *y, size_t row, void *targets) {
   LS_TRY(reach(y, row));
   if (d->target == LS_TARGET_CLASSES) return read_model_class(d, y, row, (int32_t *)targets + row);
@@ -251,15 +265,39 @@ static ls_status read_target(const ls_dataset *d, const stored *y, size_t row, v
   return LS_OK;
 }
 
-ls_status data_read_targets(const ls_dataset *d, void *targets, float *weights) {
-  const data_source *const source = d->source;
-  stored_block blocks[2] = {{0}};
-  stored y = {.store = source->store, .path = source->names.y, .block = &blocks[0]};
-  stored w = {.store = source->store, .path = source->names.w, .block = &blocks[1]};
+/* The targets of the open file, of n samples. */
+static ls_status read_part_targets(const ls_dataset *d, size_t n, void *targets) {
+  stored_block block = {0};
+  stored y = {.path = d->source->names.y, .block = &block};
+  LS_TRY(data_source_y(d->source, &y.store));
   ls_status status = open_stored(&y);
-  for (size_t i = 0; status == LS_OK && i < d->n_samples; i++) status = read_target(d, &y, i, targets);
-  if (status == LS_OK && d->has_weights) status = read_weights(&w, d->n_samples, weights);
-  free(blocks[0].data);
-  free(blocks[1].data);
+  for (size_t i = 0; status == LS_OK && i < n; i++) status = read_target(d, &y, i, targets);
+  free(block.data);
   return status;
+}
+
+static ls_status read_part_weights(const ls_dataset *d, size_t n, float *weights, double *sum) {
+  stored_block block = {0};
+  stored w = {.store = d->source->store, .path = d->source->names.w, .block = &block};
+  const ls_status status = read_weights(&w, n, weights, sum);
+  free(block.data);
+  return status;
+}
+
+size_t data_y_bytes(const ls_dataset *d) {
+  return d->target == LS_TARGET_CLASSES ? sizeof(int32_t) : d->n_outputs * ls_dtype_size(d->value_type);
+}
+
+ls_status data_read_targets(const ls_dataset *d, void *targets, float *weights) {
+  const data_files *const files = &d->source->files;
+  double sum = 0.0;
+  for (size_t i = 0; i < files->n; i++) {
+    const data_part *const part = &files->parts[i];
+    LS_TRY(data_source_open(d->source, i, &d->stored));
+    LS_TRY(read_part_targets(d, part->rows, (unsigned char *)targets + part->first * data_y_bytes(d)));
+    if (d->has_weights) LS_TRY(read_part_weights(d, part->rows, weights + part->first, &sum));
+  }
+  if (sum > 0.0 || !d->has_weights) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0; at least one must be positive",
+                 files->parts[0].file, files->parts[0].names.w);
 }

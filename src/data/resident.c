@@ -5,7 +5,6 @@
 #include "internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct resident {
   ls_reader reader; /* first, so that a pointer to it is a pointer to the resident reader */
@@ -40,10 +39,6 @@ static void destroy_resident(ls_comm *comm, ls_reader *reader) {
   free(r);
 }
 
-static size_t y_row_bytes(const ls_dataset *d) {
-  return d->target == LS_TARGET_CLASSES ? sizeof(int32_t) : d->n_outputs * ls_dtype_size(d->value_type);
-}
-
 /* Collective. Memory for x, y and w. */
 static ls_status allocate(ls_comm *comm, const ls_dataset *d, resident *r) {
   const size_t n = d->n_samples;
@@ -70,20 +65,6 @@ static uint64_t rows_per_unit(const data_source *s, size_t row_bytes) {
   return (least + chunk - 1) / chunk * chunk;
 }
 
-/* Local. Opens the file on a rank other than 0 and checks that x is what rank 0 found. */
-static ls_status reopen(const char *path, data_source *s, const ls_dataset *d) {
-  ls_array array;
-  LS_TRY(ls_store_open(path, &s->store));
-  LS_TRY(ls_store_describe(s->store, s->names.x, &array));
-  if (array.dtype == d->stored.dtype && array.n_dims == d->stored.n_dims &&
-      memcmp(array.dims, d->stored.dims, array.n_dims * sizeof *array.dims) == 0)
-    return LS_OK;
-  return ls_fail(LS_ERR_DATA,
-                 "%s:%s: shape or type differs from what rank 0 has read; the file was replaced, or nodes "
-                 "have different files under this name; give all nodes the same file",
-                 path, s->names.x);
-}
-
 /* Collective. Assigns each rank its rows of x: decompression is most of the work. */
 static ls_status assign_rows(ls_comm *comm, const ls_dataset *d, const resident *r, uint64_t *first,
                              uint64_t *rows) {
@@ -91,20 +72,15 @@ static ls_status assign_rows(ls_comm *comm, const ls_dataset *d, const resident 
   const bool is_root = ls_comm_rank(comm) == 0;
   size_t first_unit = 0;
   size_t n_units = 0;
-  char *path = is_root ? ls_strdup(ls_store_path(s->store)) : NULL;
-  ls_status status = ls_comm_agree(comm, is_root && !path ? ls_fail_memory("a path", 0) : LS_OK);
-  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &path);
-  if (status == LS_OK) status = ls_comm_broadcast_text(comm, &s->names.x);
-  if (status == LS_OK) {
-    uint64_t unit = is_root ? rows_per_unit(s, r->row_bytes) : 0;
-    ls_comm_broadcast(comm, &unit, sizeof unit);
-    ls_comm_shared_part(comm, &r->x, (d->n_samples + unit - 1) / unit, &first_unit, &n_units);
-    *first = ls_size_min(first_unit * unit, d->n_samples);
-    *rows = ls_size_min(n_units * unit, d->n_samples - *first);
-    status = ls_comm_agree(comm, !is_root && *rows > 0 ? reopen(path, s, d) : LS_OK);
-  }
-  free(path);
-  return status;
+  uint64_t unit = 0;
+  LS_TRY(ls_comm_agree(comm, is_root ? data_source_open(s, 0, &d->stored) : LS_OK));
+  LS_TRY(data_files_broadcast(comm, &s->files));
+  if (is_root) unit = rows_per_unit(s, r->row_bytes);
+  ls_comm_broadcast(comm, &unit, sizeof unit);
+  ls_comm_shared_part(comm, &r->x, (d->n_samples + unit - 1) / unit, &first_unit, &n_units);
+  *first = ls_size_min(first_unit * unit, d->n_samples);
+  *rows = ls_size_min(n_units * unit, d->n_samples - *first);
+  return LS_OK;
 }
 
 /* Local. Reads this rank's part: its rows of x and, on rank 0, y and w. */
@@ -164,7 +140,7 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *d) {
   }
   *r = (resident){.reader = {.fetch = fetch, .destroy = destroy_resident},
                   .row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype),
-                  .y_bytes = y_row_bytes(d),
+                  .y_bytes = data_y_bytes(d),
                   .target = d->target};
   status = allocate(comm, d, r);
   if (status == LS_OK) status = fill(comm, d, r);

@@ -2,12 +2,13 @@
 #include "internal.h"
 
 /* Opens the dataset of a split. model: on rank 0 the facts that it must have; NULL: any */
-static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, const char *role,
-                            const ls_facts *model, ls_split *split) {
+static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, const ls_data_split *data,
+                            const char *role, const ls_facts *model, ls_split *split) {
   const ls_dataset_request request = {.spec = spec,
+                                      .list = data->list,
                                       .role = role,
-                                      .x = job->data.x,
-                                      .y = job->data.y,
+                                      .x = data->x,
+                                      .y = data->y,
                                       .target = ls_target_of((ls_loss)job->train.loss),
                                       .model = model,
                                       .layout = (ls_layout)job->data.layout,
@@ -63,17 +64,19 @@ static ls_status split_validation(ls_setup *setup) {
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   ls_split *const train = &setup->train;
-  LS_TRY(open_split(comm, job, job->data.train, "train", NULL, train));
+  LS_TRY(open_split(comm, job, job->data.train, &job->data.train_split, "train", NULL, train));
   LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
   LS_TRY(read_split(comm, job, train));
   LS_TRY(split_validation(setup));
   if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(&train->view, "data.train");
   if (job->data.validation) {
-    LS_TRY(open_split(comm, job, job->data.validation, "validation", &setup->facts, &setup->validation));
+    LS_TRY(open_split(comm, job, job->data.validation, &job->data.validation_split, "validation",
+                      &setup->facts, &setup->validation));
     LS_TRY(read_split(comm, job, &setup->validation));
   }
   if (job->data.test) {
-    LS_TRY(open_split(comm, job, job->data.test, "test", &setup->facts, &setup->test));
+    LS_TRY(
+        open_split(comm, job, job->data.test, &job->data.test_split, "test", &setup->facts, &setup->test));
     LS_TRY(read_split(comm, job, &setup->test));
   }
   warn_if_same(setup, &setup->validation, "validation");

@@ -181,6 +181,33 @@ ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
   return kind;
 }
 
+const char *ls_store_explain(const ls_store *store, const char *path, char *text, size_t size) {
+  const char *const slash = strrchr(path, '/');
+  char folder[NAME_BYTES];
+  char library[64];
+  hid_t parent = -1;
+  H5L_info_t link = {.type = H5L_TYPE_HARD};
+  snprintf(text, size, "cannot be found");
+  if (!slash || (size_t)(slash - path) + 1 >= sizeof folder) return text;
+  snprintf(folder, sizeof folder, "%.*s", (int)ls_size_max((size_t)(slash - path), 1), path);
+  if (store_object_open(store->file, folder, &parent) == LS_STORE_GROUP &&
+      H5Lget_info(parent, slash + 1, &link, H5P_DEFAULT) >= 0) {
+    const hid_t object = link.type == H5L_TYPE_HARD ? H5Oopen(parent, slash + 1, H5P_DEFAULT) : -1;
+    if (link.type != H5L_TYPE_HARD)
+      snprintf(text, size, "a link to another place; links are not followed");
+    else if (object >= 0)
+      snprintf(text, size, "a named type");
+    else
+      snprintf(text, size,
+               "cannot be opened: %s; it is damaged, or needs a newer version than %s: write it "
+               "with libver='v110' in h5py",
+               store_reason(), ls_store_library(library, sizeof library));
+    store_close_id(object);
+  }
+  store_close_id(parent);
+  return text;
+}
+
 /* Non-blocking, so that the program does not hang on a pipe. */
 ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
   struct stat about;

@@ -124,7 +124,11 @@ static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, vo
 /* Iterates over a group twice: to measure, and to copy. */
 static ls_status list_group(const ls_store *store, const char *path, hid_t group, name_list *list) {
   herr_t end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, list);
-  if (end > 0) return ls_fail(LS_ERR_DATA, "%s:%s: has more than %d names", store->path, path, MAX_NAMES);
+  if (end > 0)
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s:%s: has more than %d names; if each is a sample, write one array of all samples instead",
+        store->path, path, MAX_NAMES);
   const size_t pointers = (list->count + 1) * sizeof *list->block;
   if (end == 0) {
     char **const block = calloc(1, pointers + list->bytes);
@@ -202,10 +206,12 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
   const ls_store_kind kind = store_object_open(store->file, path, &id);
   if (kind != LS_STORE_ARRAY) {
     store_close_id(id);
-    static const char *const what[] = {
-        "does not exist", "is a group, not an array", "",
-        "is a link, a named type, or damaged; must be an array of this file"};
-    return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, what[kind]);
+    char why[256];
+    if (kind == LS_STORE_OTHER)
+      return ls_fail(LS_ERR_DATA, "%s:%s: is not an array of this file: %s", store->path, path,
+                     ls_store_explain(store, path, why, sizeof why));
+    return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path,
+                   kind == LS_STORE_NONE ? "does not exist" : "is a group, not an array");
   }
   ls_array array;
   const ls_status status = store_check(store, path, id, &array);

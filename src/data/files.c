@@ -1,0 +1,206 @@
+/* The files of a dataset: lists and patterns of names, and the samples of each file. */
+#include "internal.h"
+
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void part_free(data_part *part) {
+  free(part->file);
+  free(part->group);
+  free(part->y_file);
+  data_names_free(&part->names);
+}
+
+void data_files_free(data_files *files) {
+  for (size_t i = 0; i < files->n; i++) part_free(&files->parts[i]);
+  free(files->parts);
+  *files = (data_files){0};
+}
+
+size_t data_files_find(const data_files *files, uint64_t sample) {
+  size_t low = 0;
+  size_t high = files->n;
+  while (high - low > 1) {
+    const size_t middle = low + (high - low) / 2;
+    if (files->parts[middle].first <= sample)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* ------------------------------------------------------------------ names of files */
+
+#define FILES_MOST ((size_t)1 << 20)
+
+/* Appends a file, copied. */
+static ls_status add(data_files *files, const char *file, const char *group) {
+  if (files->n == FILES_MOST)
+    return ls_fail(LS_ERR_DATA, "the dataset has more than %zu files", FILES_MOST);
+  if ((files->n & (files->n - 1)) == 0) { /* full: 0, 1, 2, 4, ... */
+    const size_t capacity = ls_size_max(2 * files->n, 1);
+    data_part *const parts = realloc(files->parts, capacity * sizeof *parts);
+    if (!parts) return ls_fail_memory("the list of files", capacity * sizeof *parts);
+    files->parts = parts;
+  }
+  data_part *const part = &files->parts[files->n++];
+  *part = (data_part){.file = ls_strdup(file), .group = group ? ls_strdup(group) : NULL};
+  return part->file && (part->group || !group) ? LS_OK : ls_fail_memory("a path", strlen(file));
+}
+
+static int compare_texts(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The pattern for glob, in which only * and ? are special; owned by the caller. */
+static char *escape(const char *pattern) {
+  char *const escaped = ls_calloc(2 * strlen(pattern) + 1, 1);
+  for (char *to = escaped; escaped && *pattern; *to++ = *pattern++)
+    if (strchr("[\\", *pattern)) *to++ = '\\';
+  return escaped;
+}
+
+/* Appends the files that match a pattern, in byte order. */
+static ls_status add_matches(data_files *files, const char *pattern, const char *group) {
+  glob_t found = {0};
+  char *const escaped = escape(pattern);
+  if (!escaped) return ls_fail_memory("a pattern", strlen(pattern));
+  const int failed = glob(escaped, GLOB_NOSORT | GLOB_ERR, NULL, &found);
+  ls_status status = LS_OK;
+  free(escaped);
+  if (failed == GLOB_NOSPACE)
+    status = ls_fail_memory("the files of a pattern", found.gl_pathc);
+  else if (failed == GLOB_NOMATCH)
+    status = ls_fail(LS_ERR_DATA,
+                     "%s: no file matches this pattern; * stands for any characters, ? for one", pattern);
+  else if (failed)
+    status = ls_fail(LS_ERR_DATA, "%s: a folder of this pattern cannot be read", pattern);
+  else
+    qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, compare_texts);
+  for (size_t i = 0; status == LS_OK && i < found.gl_pathc; i++)
+    status = add(files, found.gl_pathv[i], group);
+  globfree(&found);
+  return status;
+}
+
+/* Appends the file or files that a name FILE[:GROUP] stands for. A file whose own name has * or ? is found
+ * by that name. */
+static ls_status add_name(data_files *files, const char *name) {
+  char *file = NULL;
+  char *group = NULL;
+  struct stat about;
+  ls_status status = ls_spec_split(name, &file, &group);
+  if (status == LS_OK) {
+    const bool is_pattern = strpbrk(file, "*?") && stat(file, &about) != 0;
+    status = (is_pattern ? add_matches : add)(files, file, group);
+  }
+  free(file);
+  free(group);
+  return status;
+}
+
+ls_status data_files_list(const ls_dataset_request *request, data_files *files) {
+  if (!request->list) return add_name(files, request->spec);
+  for (size_t i = 0; i < ls_node_count(request->list); i++)
+    LS_TRY(add_name(files, ls_node_text(ls_node_item(request->list, i))));
+  return LS_OK;
+}
+
+/* What identifies the samples of a part: the file, whatever its name, and the array x. */
+typedef struct identity {
+  dev_t device;
+  ino_t inode;
+  const data_part *part;
+} identity;
+
+static int compare_identities(const void *a, const void *b) {
+  const identity *const p = a;
+  const identity *const q = b;
+  if (p->device != q->device) return p->device < q->device ? -1 : 1;
+  if (p->inode != q->inode) return p->inode < q->inode ? -1 : 1;
+  return strcmp(p->part->names.x, q->part->names.x);
+}
+
+ls_status data_files_check_unique(const data_files *files) {
+  ls_status status = LS_OK;
+  if (files->n < 2) return LS_OK;
+  identity *const ids = ls_calloc(files->n, sizeof *ids);
+  if (!ids) return ls_fail_memory("the list of files", files->n * sizeof *ids);
+  for (size_t i = 0; i < files->n; i++) {
+    struct stat about = {0};
+    (void)stat(files->parts[i].file, &about); /* it was just open */
+    ids[i] = (identity){about.st_dev, about.st_ino, &files->parts[i]};
+  }
+  qsort(ids, files->n, sizeof *ids, compare_identities);
+  for (size_t i = 1; status == LS_OK && i < files->n; i++)
+    if (compare_identities(&ids[i - 1], &ids[i]) == 0)
+      status = ls_fail(LS_ERR_DATA, "%s:%s: is named twice, also as %s; its samples would be used twice",
+                       ids[i].part->file, ids[i].part->names.x, ids[i - 1].part->file);
+  free(ids);
+  return status;
+}
+
+/* ---------------------------------------------------------------------- broadcast */
+
+#define N_TEXTS 5
+
+static char **text_of(data_part *part, size_t k) {
+  char **const texts[N_TEXTS] = {&part->file, &part->y_file, &part->names.x, &part->names.y,
+                                 &part->names.w};
+  return texts[k];
+}
+
+/* Rank 0. All texts in one block, each with its final zero; absent ones are empty. */
+static char *pack(const data_files *files, uint64_t *bytes) {
+  *bytes = 0;
+  for (size_t i = 0; i < files->n * N_TEXTS; i++) {
+    const char *const text = *text_of(&files->parts[i / N_TEXTS], i % N_TEXTS);
+    *bytes += (text ? strlen(text) : 0) + 1;
+  }
+  char *const block = malloc(*bytes);
+  char *to = block;
+  for (size_t i = 0; block && i < files->n * N_TEXTS; i++) {
+    const char *const text = *text_of(&files->parts[i / N_TEXTS], i % N_TEXTS);
+    to = stpcpy(to, text ? text : "") + 1;
+  }
+  return block;
+}
+
+/* Other ranks. rows: (n), samples of each file. */
+static ls_status unpack(const char *block, size_t n, const uint64_t *rows, data_files *files) {
+  const char *from = block;
+  files->parts = ls_calloc(n, sizeof *files->parts);
+  if (!files->parts) return ls_fail_memory("the list of files", n * sizeof *files->parts);
+  files->n = n;
+  for (size_t i = 0; i < n; i++) {
+    data_part *const part = &files->parts[i];
+    part->rows = rows[i];
+    part->first = i > 0 ? part[-1].first + part[-1].rows : 0;
+    for (size_t k = 0; k < N_TEXTS; k++, from += strlen(from) + 1)
+      if (*from && !(*text_of(part, k) = ls_strdup(from))) return ls_fail_memory("a path", strlen(from));
+  }
+  return LS_OK;
+}
+
+ls_status data_files_broadcast(ls_comm *comm, data_files *files) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  uint64_t sizes[2] = {files->n, 0};
+  char *block = is_root ? pack(files, &sizes[1]) : NULL;
+  ls_comm_broadcast(comm, sizes, sizeof sizes);
+  if (!is_root) block = malloc(sizes[1]);
+  uint64_t *const rows = ls_calloc(sizes[0], sizeof *rows);
+  ls_status status =
+      ls_comm_agree(comm, block && rows ? LS_OK : ls_fail_memory("the list of files", sizes[1]));
+  if (status == LS_OK) {
+    for (size_t i = 0; is_root && i < files->n; i++) rows[i] = files->parts[i].rows;
+    ls_comm_broadcast(comm, rows, sizes[0] * sizeof *rows);
+    ls_comm_broadcast(comm, block, sizes[1]);
+    status = ls_comm_agree(comm, is_root ? LS_OK : unpack(block, sizes[0], rows, files));
+  }
+  free(rows);
+  free(block);
+  return status;
+}

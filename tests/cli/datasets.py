@@ -1,0 +1,220 @@
+"""HDF5 files as people have them: what is read gives the same model as the plain file, bit for bit."""
+
+import re
+
+import h5py
+import numpy
+
+import harness
+from harness import edited, model_arrays, run, run_well
+
+X, Y = harness.three_classes()
+TRAIN = ("train", "config.yaml")
+
+
+def train(folder, *edits, ranks=harness.ALONE, output="run", **how):
+    harness.write_file(folder / "config.yaml", edited(*edits))
+    return run(folder, *TRAIN, "-o", output, ranks=ranks, **how)
+
+
+def plain(folder, x=X, y=Y, *edits, **others):
+    """Trains on a plain file; returns the model's arrays."""
+    harness.write_arrays(folder / "plain.h5", {"x": x, "y": y, **others})
+    train(folder, ("data.h5", "plain.h5"), *edits, output="plain").exits(0)
+    return model_arrays(folder / "plain/model.h5")
+
+
+def same_model(folder, wanted, *edits, output="run", **how):
+    result = train(folder, *edits, output=output, **how).exits(0)
+    found = model_arrays(folder / output / "model.h5")
+    result.must(found.keys() == wanted.keys() and all((found[k] == wanted[k]).all() for k in wanted), "another model")
+    return result
+
+
+# ------------------------------------------------------------------ shapes and types
+
+def y_of_many_dims(folder):
+    wanted = plain(folder)
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y.reshape(-1, 1, 1, 1).astype("u1")})
+    same_model(folder, wanted)
+
+
+def bools_of_pytables(folder):
+    """PyTables stores a bool as a bit field of 8 bits."""
+    bits = (Y == 0).astype("u1")
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": bits})
+    binary = (("units: 3, activation: softmax", "units: 1, activation: sigmoid"),
+              ("categorical_cross_entropy", "binary_cross_entropy"))
+    train(folder, *binary, output="plain").exits(0)
+    with h5py.File(folder / "data.h5", "a") as file:
+        del file["y"]
+        space = h5py.h5s.create_simple(bits.shape)
+        array = h5py.h5d.create(file.id, b"y", h5py.h5t.STD_B8LE, space)
+        array.write(h5py.h5s.ALL, h5py.h5s.ALL, bits, mtype=h5py.h5t.STD_B8LE)
+    same_model(folder, model_arrays(folder / "plain/model.h5"), *binary)
+
+
+# --------------------------------------------------------------------------- weights
+
+def weights_of_other_names(folder):
+    weights = numpy.where(Y == 1, 0.5, 2.0)
+    wanted = plain(folder, X, Y, w=weights)
+    for name in ("sample_weight", "sample_weights", "weight", "weights"):
+        harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, name: weights})
+        same_model(folder, wanted, output=name).reports("/" + name, "sample weights")
+
+
+def weights_that_are_not_of_samples(folder):
+    wanted = plain(folder)
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, "weights": numpy.ones(3)})
+    same_model(folder, wanted).reports("warning", "/weights", "(3,)", "not used")
+
+
+# ----------------------------------------------------------------------------- names
+
+def roles_before_and_after(folder):
+    wanted = plain(folder)
+    for x, y in (("train_set_x", "train_set_y"), ("x_train", "y_train"), ("train_images", "train_labels"),
+                 ("X_training", "y_training")):
+        other = [name.replace("training", "test").replace("train", "test") for name in (x, y)]
+        harness.write_arrays(folder / "data.h5", {x: X, y: Y, other[0]: X[::-1], other[1]: Y})
+        same_model(folder, wanted, output=x)
+
+
+def other_splits(folder):
+    """Class 1 of /test is the opposite of that of /train, so that the accuracy shows which of them was read."""
+    harness.write_arrays(folder / "data.h5", {"train/pix": X, "train/digit": Y, "test/pix": X, "test/digit": 2 - Y})
+    train(folder, ("train: data.h5", "train: data.h5:/train\n  x: /train/pix\n  y: /train/digit"),
+          ("epochs: 2", "epochs: 60")).exits(0)
+
+
+def accuracy(folder, *words):
+    result = run_well(folder, "evaluate", "run/model.h5", *words)
+    return float(re.search(r"^accuracy +([0-9.]+)", result.out, re.M)[1])
+
+
+def a_name_stays_in_the_group(folder):
+    """/train/pix, which the config names, is not the x of /test."""
+    other_splits(folder)
+    on_train, on_test = (accuracy(folder, "data.h5:/" + group) for group in ("train", "test"))
+    assert on_train > 0.9 and on_test < 0.4, (on_train, on_test)
+    run(folder, "evaluate", "run/model.h5", "data.h5").exits(3).says("/test").says("/train")
+    harness.write_arrays(folder / "other.h5", {"test/p": X, "test/d": Y})
+    run(folder, "evaluate", "run/model.h5", "other.h5:/test").exits(3).says("--x")
+
+
+def options_name_arrays(folder):
+    other_splits(folder)
+    names = ("--x", "/test/pix", "--y", "/test/digit")
+    assert accuracy(folder, "data.h5", *names) < 0.4
+    run(folder, "evaluate", "run/model.h5", "data.h5:/train", *names).exits(3).says("/test/pix", "outside")
+    harness.write_arrays(folder / "p.h5", {"p": X[:5]})
+    harness.write_arrays(folder / "q.h5", {"q": Y[:5]})
+    assert accuracy(folder, "p.h5", "--x", "p", "--y", "q.h5:/q") == 1.0
+    run_well(folder, "predict", "run/model.h5", "p.h5", "--x", "p", "-o", "out.h5")
+    run_well(folder, "explain", "run/model.h5", "p.h5", "--x", "p", "-o", "why.h5")
+
+
+def names_of_a_split(folder):
+    harness.write_arrays(folder / "data.h5", {"pix": X, "digit": Y, "p": X[:9], "d": Y[:9]})
+    same = plain(folder, X, Y, ("plain.h5", "plain.h5\n  test: plain.h5"))
+    same_model(folder, same, ("train: data.h5", "train: {file: data.h5, x: pix, y: digit}\n"
+                              "  test: {file: data.h5, x: p, y: d}")).reports("9 test samples")
+
+
+# -------------------------------------------------------------------------- two files
+
+def x_and_y_in_two_files(folder):
+    """The path of y's file is relative to the config; weights are beside x."""
+    weights = numpy.linspace(1, 2, 24)
+    wanted = plain(folder, w=weights)
+    harness.write_file(folder / "data/x.h5", {"x": X, "w": weights})
+    harness.write_arrays(folder / "data/y.h5", {"targets/y": Y})
+    names = "data/x.h5\n  y: data/y.h5:/targets/y"
+    same_model(folder, wanted, ("data.h5", names))
+    same_model(folder, wanted, ("data.h5", "{file: data/x.h5, y: 'data/y.h5:/targets/y'}"), output="again")
+    train(folder, ("data.h5", names), output="at-3", ranks=3).exits(0)
+    train(folder, ("data.h5", names + "\n  test: data/x.h5"), output="no").exits(2).says("data.test", "FILE:/PATH")
+    train(folder, ("data.h5", names.replace("data/x.h5", "[data/x.h5, plain.h5]")), output="no").exits(3).says("one file")
+
+
+# -------------------------------------------------------------------------- many files
+
+def parts(folder):
+    harness.write_arrays(folder / "a.h5", {"x": X[:5], "y": Y[:5]})
+    harness.write_arrays(folder / "b.h5", {"train/x": X[5:12], "train/y": Y[5:12]})
+    harness.write_arrays(folder / "part-10.h5", {"x": X[12:13], "y": Y[12:13]})
+    harness.write_arrays(folder / "part-9.h5", {"x": X[13:], "y": Y[13:]})
+
+
+LIST = ("train: data.h5", "train: [a.h5, b.h5:/train, part-*.h5]")
+
+
+def many_files_are_one_dataset(folder):
+    parts(folder)
+    for ranks in (1, 3):
+        harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+        train(folder, output=f"one-{ranks}", ranks=ranks).exits(0)
+        same_model(folder, model_arrays(folder / f"one-{ranks}/model.h5"), LIST, output=f"many-{ranks}", ranks=ranks)
+
+
+def a_run_goes_on_with_parts_of_its_file(folder):
+    """The fingerprint is that of the samples, not of the files."""
+    parts(folder)
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+    train(folder, output="whole").exits(0)
+    train(folder, ("epochs: 2", "epochs: 2\n  max_steps: 4")).exits(0)
+    result = same_model(folder, model_arrays(folder / "whole/model.h5"), LIST)
+    result.says(harness.RESUMED)
+
+
+def lists_for_other_splits(folder):
+    parts(folder)
+    result = train(folder, ("train: data.h5", "train: {file: [a.h5, b.h5:/train]}\n  validation: 'part-?.h5'\n"
+                            "  test: ['part-*.h5']")).exits(0)
+    result.reports("12 training", "11 validation", "12 test")
+
+
+def a_file_with_a_star_in_its_name(folder):
+    wanted = plain(folder)
+    harness.write_arrays(folder / "d[1]*.h5", {"x": X, "y": Y})
+    same_model(folder, wanted, ("train: data.h5", "train: 'd[1]*.h5'"))
+    same_model(folder, wanted, ("train: data.h5", "train: 'd[1]?.h5'"), output="again")
+
+
+def hundreds_of_files(folder):
+    """More than the process may open at a time."""
+    wanted = plain(folder, numpy.repeat(X, 10, axis=0), numpy.repeat(Y, 10))
+    for i in range(240):
+        harness.write_arrays(folder / f"q{i:03}.h5", {"x": X[i // 10:i // 10 + 1], "y": Y[i // 10:i // 10 + 1]})
+    same_model(folder, wanted, ("train: data.h5", "train: q*.h5"), before=("prlimit", "--nofile=60"))
+
+
+def parts_that_differ(folder):
+    """The message names both files and the difference."""
+    def refused(value, *says, **arrays):
+        parts(folder)
+        harness.write_arrays(folder / "c.h5", {"x": X[:5], "y": Y[:5], **arrays})
+        train(folder, ("train: data.h5", "train: " + value), output="no").exits(3).reports(*says)
+
+    refused("[a.h5, c.h5]", "c.h5:/x", "a.h5", "(5, 3)", "(5, 4)", "shape", x=X[:5, :3])
+    refused("[a.h5, c.h5]", "c.h5:/x", "a.h5", "float64", "float32", "type", x=X[:5].astype("f8"))
+    refused("[a.h5, c.h5]", "c.h5:/y", "a.h5", "int32", "int64", "type", y=Y[:5].astype("i4"))
+    refused("[a.h5, c.h5]", "c.h5", "a.h5", "weights", w=numpy.ones(5))
+    refused("[a.h5, c.h5]", "c.h5:/y", "a.h5", "classes", "red", y=(Y[:5], {"classes": ["red", "green", "blue"]}))
+    refused("[a.h5, c.h5]", "c.h5:/x", "a.h5", "features", "p", x=(X[:5], {"features": list("pqrs")}))
+    refused("[a.h5, c.h5, a.h5]", "a.h5:/x", "twice")
+    refused("[a.h5, ./a.h5]", "a.h5:/x", "twice")
+    refused("['?.h5', c.h5]", "c.h5:/x", "twice", x=X[:5])
+    refused("none-*.h5", "none-*.h5", "no file")
+    refused("[a.h5, part-*.h5:/train]", "part-10.h5", "/train")
+
+
+TESTS = [
+    y_of_many_dims, bools_of_pytables, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
+    a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_and_y_in_two_files, many_files_are_one_dataset,
+    a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
+    parts_that_differ,
+]
+
+harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
