@@ -74,9 +74,15 @@ static char *resolve(const char *config_path, const char *path) {
   return absolute;
 }
 
-/* Makes a path absolute in the document and returns it, borrowed; NULL if the text is empty. */
+#define NAME_RULE "must be FILE[:GROUP], a list of such names, or {file, x, y}; * and ? match many files"
+
+/* Makes a path absolute in the document and returns it, borrowed; NULL after an error. */
 static const char *absolute(ls_config *config, ls_node *node, const char *config_path) {
-  if (ls_node_text(node)[0] == '\0') return NULL;
+  if (ls_node_text(node)[0] == '\0') {
+    ls_config_error(config, node, "%s; " NAME_RULE,
+                    ls_node_kind_of(node) == LS_NODE_SCALAR ? "empty" : "not a file name");
+    return NULL;
+  }
   char *const path = resolve(config_path, ls_node_text(node));
   if (!path)
     ls_config_error(config, node, "cannot make the path absolute: %s", strerror(errno));
@@ -86,22 +92,14 @@ static const char *absolute(ls_config *config, ls_node *node, const char *config
   return ls_node_text(node);
 }
 
-#define NAME_RULE "must be FILE[:GROUP], a list of such names, or {file, x, y}; * and ? match many files"
-
 /* Reads a name or a list of names; returns the first. */
 static const char *read_names(ls_config *config, ls_node *node, const char *config_path,
                               ls_data_split *split) {
   const char *first = NULL;
-  if (ls_node_kind_of(node) == LS_NODE_SCALAR) return absolute(config, node, config_path);
-  if (ls_node_kind_of(node) != LS_NODE_LIST || ls_node_count(node) == 0) {
-    ls_config_error(config, node, "not a file name; " NAME_RULE);
-    return NULL;
-  }
-  for (size_t i = 0; i < ls_node_count(node); i++) {
-    ls_node *const item = ls_node_item(node, i);
-    const char *const name =
-        ls_node_kind_of(item) == LS_NODE_SCALAR ? absolute(config, item, config_path) : NULL;
-    if (!name) ls_config_error(config, item, "not a file name; " NAME_RULE);
+  const size_t n = ls_node_count(node);
+  if (ls_node_kind_of(node) != LS_NODE_LIST || n == 0) return absolute(config, node, config_path);
+  for (size_t i = 0; i < n; i++) {
+    const char *const name = absolute(config, ls_node_item(node, i), config_path);
     if (i == 0) first = name;
   }
   split->list = node;

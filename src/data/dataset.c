@@ -3,6 +3,11 @@
 
 #include <stdlib.h>
 
+static void destroy_source(ls_dataset *d) {
+  if (d->source) data_mapping_free(&d->source->map);
+  data_source_destroy(&d->source);
+}
+
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out) {
   const bool is_root = ls_comm_rank(comm) == 0;
   *out = NULL;
@@ -40,7 +45,7 @@ ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
     ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
     status = data_resident_create(comm, d);
   }
-  data_source_destroy(&d->source);
+  destroy_source(d);
   return status;
 }
 
@@ -48,7 +53,7 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
   ls_dataset *const d = *dataset;
   if (!d) return;
   if (d->reader) d->reader->destroy(comm, d->reader);
-  data_source_destroy(&d->source);
+  destroy_source(d);
   free(d->classes);
   free(d->feature_names);
   free(d);

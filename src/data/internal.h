@@ -74,6 +74,8 @@ ls_status data_source_y(data_source *source, const ls_store **store);
 
 /* Local. The name of that file. */
 const char *data_source_y_file(const data_source *source);
+
+/* Local. Does not free the mapping. */
 void data_source_destroy(data_source **source);
 
 /* Local. Finds the arrays of a request in a file. group: of its spec, or NULL. y is not searched for if it

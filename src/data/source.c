@@ -15,7 +15,6 @@ void data_source_destroy(data_source **source) {
   if (!*source) return;
   close_part(*source);
   data_files_free(&(*source)->files);
-  data_mapping_free(&(*source)->map);
   free(*source);
   *source = NULL;
 }
