@@ -126,6 +126,10 @@ size_t ls_store_chunk_rows(const ls_store *store, const char *path);
  * length, at most 1 MiB. A list of texts is one-dimensional, with at most 100,000 texts and 64 MiB; the
  * caller frees it as one block. */
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name);
+
+/* Local. Whether an attribute that exists is a list of texts; true if that is unknown, since reading it
+ * reports the error. */
+bool ls_store_is_text_list(const ls_store *store, const char *path, const char *name);
 ls_status ls_store_read_u64(const ls_store *store, const char *path, const char *name, uint64_t *out);
 
 /* Local. Reads an attribute of 1 to `max` u64 numbers, and their count. max: at most LS_MAX_DIMS. */

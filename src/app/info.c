@@ -97,12 +97,16 @@ static ls_status print_saved(const char *path) {
   tally model = {0};
   tally state = {0};
   char *version = NULL;
+  char shape[128];
   ls_status status = ls_modelfile_open(path, &saved);
   if (status == LS_OK) status = ls_store_read_text(saved->store, "/", "lockstep_version", &version);
   if (status == LS_OK) {
     printf("%s: a Lockstep %s, format %llu, written by Lockstep %s; the digest is valid\n", path,
            saved->is_checkpoint ? "checkpoint" : "model", (unsigned long long)saved->version, version);
-    printf("inputs       %zu features\n", saved->n_inputs);
+    printf("inputs       %zu features of shape %s", saved->n_inputs,
+           ls_shape_describe(&saved->input, shape, sizeof shape));
+    if (saved->x.type) printf("; in training %s from %g to %g", saved->x.type, saved->x.low, saved->x.high);
+    printf("\n");
     print_list("classes      ", saved->classes, saved->n_classes);
     print_list("features     ", saved->features, saved->n_features);
     if (saved->is_checkpoint) status = print_progress(saved);

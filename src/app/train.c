@@ -126,7 +126,8 @@ const command app_train = {
         "--init-from starts a new run with the weights of another model, for fine-tuning: all weights of\n"
         "the same path and shape or, with --init-layers, all weights of the listed layers. The new run\n"
         "normalises inputs by its own data; a warning reports features whose range differs much from that\n"
-        "of the other model. A run that resumes ignores --init-from.",
+        "of the other model. Features and classes in another order are found by name. A run that resumes\n"
+        "ignores --init-from.",
     .options = {OPTION_SET,
                 {"output", 'o', "DIR", "run directory; overrides output:"},
                 {"resume", 0, "auto|never|FILE",

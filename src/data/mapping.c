@@ -11,9 +11,10 @@ ls_status data_read_list(const ls_store *store, const char *path, const char *at
   *names = NULL;
   *n = 0;
   if (!ls_store_has_attribute(store, path, attribute)) return LS_OK;
-  const ls_status status = ls_store_read_texts(store, path, attribute, names, n);
-  if (status != LS_ERR_DATA) return status;
-  ls_log(LS_LOG_WARNING, "%s; it is ignored; must be a list of names", ls_message());
+  if (ls_store_is_text_list(store, path, attribute))
+    return ls_store_read_texts(store, path, attribute, names, n);
+  ls_log(LS_LOG_WARNING, "%s:%s: the attribute `%s` is not a list of texts; it is ignored",
+         ls_store_path(store), path, attribute);
   return LS_OK;
 }
 

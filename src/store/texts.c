@@ -130,6 +130,15 @@ ls_status ls_store_read_text(const ls_store *store, const char *path, const char
   return status;
 }
 
+bool ls_store_is_text_list(const ls_store *store, const char *path, const char *name) {
+  attribute a;
+  const bool is_open = store_attribute_open(store, path, name, &a) == LS_OK;
+  const H5T_class_t class = is_open ? H5Tget_class(a.type) : H5T_NO_CLASS;
+  const int n_dims = is_open ? H5Sget_simple_extent_ndims(a.space) : -1;
+  store_attribute_close(&a);
+  return class == H5T_NO_CLASS || n_dims < 0 || (class == H5T_STRING && n_dims == 1);
+}
+
 ls_status ls_store_read_texts(const ls_store *store, const char *path, const char *name, char ***out,
                               size_t *count) {
   *out = NULL;

@@ -61,6 +61,33 @@ static ls_status check_config(const trainer *t, const ls_modelfile *saved, const
   return status;
 }
 
+/* The names of one side, if both have names and they differ. */
+static bool names_differ(const ls_names *now, const ls_names *then) {
+  return now->n > 0 && then->n > 0 && !ls_names_equal(now, then);
+}
+
+/* Fails if the data have other names or another shape, which the fingerprint does not show. */
+static ls_status check_facts(const trainer *t, const ls_modelfile *saved) {
+  const ls_facts *const now = &t->setup->facts;
+  const ls_facts then = ls_facts_of_model(saved);
+  const bool has_features = names_differ(&now->features, &then.features);
+  const bool has_classes = !has_features && names_differ(&now->classes, &then.classes);
+  char text[2][700];
+  if (has_features || has_classes)
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: belongs to data with the %s %s; those of data.train are %s; restore names and order, or "
+        "start a new run with a different output or --overwrite",
+        then.owner, has_features ? "features" : "classes",
+        ls_names_describe(has_features ? &then.features : &then.classes, NULL, text[0], 700),
+        ls_names_describe(has_features ? &now->features : &now->classes, NULL, text[1], 700));
+  if (ls_shapes_match(&now->shape, &then.shape)) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s: belongs to data with samples of shape %s; those of data.train are of shape %s",
+                 then.owner, ls_shape_describe(&then.shape, text[0], sizeof text[0]),
+                 ls_shape_describe(&now->shape, text[1], sizeof text[1]));
+}
+
 ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
   const char *const path = ls_store_path(saved->store);
   const ls_digest now = t->setup->train.dataset->fingerprint;
@@ -71,6 +98,7 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
                    path);
   LS_TRY(ls_checkpoint_read_progress(saved, &then));
   LS_TRY(check_config(t, saved, &then));
+  LS_TRY(check_facts(t, saved));
   if (ls_digest_equal(then.data, now)) return LS_OK;
   return ls_fail(
       LS_ERR_DATA,

@@ -28,6 +28,9 @@ typedef struct reader {
   train_initial_weights *result;
   size_t n_layers;        /* so far, of those with weights */
   bool has_first_weights; /* those of the first layer were read */
+  bool has_last_weights;
+  ls_facts facts;  /* of the other model */
+  size_t *columns; /* owned: its feature for each feature; NULL: the same */
 } reader;
 
 /* A layer's block of parameters or state. */
@@ -68,7 +71,8 @@ static void list_layer(reader *r, const ls_leaf *leaf, const block *blocks, size
   for (size_t i = 0; n_read > 0 && n_read < n && i < n; i++)
     add_name(blocks[i].reason[0] ? &result->random : &result->read, blocks[i].segment->path,
              blocks[i].reason);
-  if (r->n_layers++ == 0) r->has_first_weights = blocks[0].reason[0] == '\0';
+  r->has_last_weights = blocks[0].reason[0] == '\0';
+  if (r->n_layers++ == 0) r->has_first_weights = r->has_last_weights;
 }
 
 /* states: the segments of the layer's state */
@@ -105,8 +109,9 @@ static void compare_inputs(reader *r, const ls_normalizer *mine, const ls_normal
   double most = MOST_SHIFT;
   train_initial_weights *const result = r->result;
   for (size_t j = 0; j < mine->n_features; j++) {
-    const double a = other->factor[j] / mine->factor[j];
-    const double b = (mine->offset[j] - other->offset[j]) * other->factor[j];
+    const size_t column = r->columns ? r->columns[j] : j;
+    const double a = other->factor[column] / mine->factor[j];
+    const double b = (mine->offset[j] - other->offset[column]) * other->factor[column];
     if (!(fabs(a - 1.0) + fabs(b) > most)) continue;
     most = fabs(a - 1.0) + fabs(b);
     snprintf(
@@ -118,13 +123,17 @@ static void compare_inputs(reader *r, const ls_normalizer *mine, const ls_normal
   }
 }
 
-/* The weights of the first layer fit only inputs that are normalised alike. */
-static ls_status check_inputs(reader *r, const ls_normalizer *mine) {
+/* The weights of the first layer fit only inputs that are normalised alike. Raw values are compared if
+ * normalisers agree. */
+static ls_status check_inputs(reader *r, const ls_setup *setup) {
+  const ls_normalizer *const mine = setup->normalizer;
   ls_normalizer *other = NULL;
   if (!r->has_first_weights || r->saved->n_inputs != mine->n_features) return LS_OK;
   ls_status status = ls_normalizer_create(mine->n_features, &other);
   if (status == LS_OK) status = ls_modelfile_read_normalizer(r->saved, other);
   if (status == LS_OK) compare_inputs(r, mine, other);
+  if (status == LS_OK && r->result->warning[0] == '\0')
+    status = ls_facts_compare(&r->facts, LS_NORMALIZE_NONE, other, &setup->train.view, "data.train");
   ls_normalizer_destroy(&other);
   return status;
 }
@@ -134,6 +143,14 @@ static ls_status check_inputs(reader *r, const ls_normalizer *mine) {
 static const char *list_text(name_list *list) {
   if (list->n > NAMES_MAX) ls_append(list->text, sizeof list->text, " and %zu more", list->n - NAMES_MAX);
   return list->text;
+}
+
+/* Rearranges the weights for features and classes of this run, which may be in another order. */
+static ls_status transfer(reader *r, const ls_facts *mine, ls_model *model) {
+  r->facts = ls_facts_of_model(r->saved);
+  if (r->has_first_weights && r->saved->n_inputs == model->n_in)
+    LS_TRY(train_transfer_features(model, mine, &r->facts, &r->columns));
+  return r->has_last_weights ? train_transfer_classes(model, mine, &r->facts) : LS_OK;
 }
 
 /* Rank 0's work. */
@@ -149,7 +166,9 @@ static ls_status read_weights(trainer *t, const ls_train_options *options) {
     status = ls_fail(LS_ERR_MODEL, "%s: none of its weights fit the model of %s: %s", result->source,
                      t->setup->job->train.output,
                      result->random.n > 0 ? list_text(&result->random) : "the latter has no weights");
-  if (status == LS_OK) status = check_inputs(&r, t->setup->normalizer);
+  if (status == LS_OK) status = transfer(&r, &t->setup->facts, t->setup->job->model);
+  if (status == LS_OK) status = check_inputs(&r, t->setup);
+  free(r.columns);
   ls_modelfile_close(&saved);
   return status;
 }

@@ -296,6 +296,16 @@ ls_status train_ignore_mismatch(ls_status status);
  * or not those that were requested. */
 ls_status train_init_from(trainer *t, const ls_train_options *options);
 
+/* Local, on rank 0. Rearranges the weights of the first layer, which were read from a model, for features
+ * in another order. *columns: the feature of that model for each feature, owned by the caller, also after a
+ * failure; NULL: the same order. LS_ERR_DATA if features or shapes do not match. */
+ls_status train_transfer_features(ls_model *model, const ls_facts *mine, const ls_facts *other,
+                                  size_t **columns);
+
+/* Local, on rank 0. The same for the last layer and classes. Warns of classes that the other model does not
+ * have. */
+ls_status train_transfer_classes(ls_model *model, const ls_facts *mine, const ls_facts *other);
+
 /* Local. Reports what was read. */
 void train_report_initial(const trainer *t);
 

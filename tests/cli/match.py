@@ -197,6 +197,65 @@ def regression_on_class_names(folder):
     run_well(folder, "train", "config.yaml", "-o", "columns", "--set", "model.1.units=3")
 
 
+# ----------------------------------------------------------- init-from, resume
+
+def initial_weights_follow_the_names(folder):
+    """Weights of another model are rearranged for data with columns and classes in another order."""
+    train(folder, *TRAIN)
+    before = probabilities(folder, "data.h5")
+    order = numpy.array([2, 0, 1])  # the new numbers of the classes
+    words = ("train", "config.yaml", "--init-from", "run/model.h5", "--set", "train.max_steps=0", "--set", "data.train=new.h5")
+    dataset(folder / "new.h5", X[:, ORDER], order[Y], [FEATURES[j] for j in ORDER], ("bee", "cat", "ant"))
+    for ranks in (harness.ALONE, 2):
+        result = run_well(folder, *words, "-o", f"new-{ranks}", ranks=ranks)
+        run_well(folder, "predict", f"new-{ranks}/model.h5", "new.h5", "-o", "q.h5")
+        with h5py.File(folder / "q.h5") as file:
+            result.must(numpy.allclose(file["probability"][()][:, order], before, atol=1e-5), "same predictions")
+    dataset(folder / "new.h5", y=order[Y], classes=("bee", "dog", "ant"))
+    result = run(folder, *words, "-o", "dog").exits(0).reports(WARNING, "run/model.h5", "classes dog")
+    run(folder, "predict", "dog/model.h5", "data.h5", "-o", "q.h5").exits(0)
+    with h5py.File(folder / "q.h5") as file:
+        ratios = file["probability"][()] / before[:, [1, 1, 0]]  # softmax of the rows that were found
+        result.must(numpy.allclose(ratios[:, 0], ratios[:, 2], rtol=1e-3), "rows of bee and ant")
+    dataset(folder / "new.h5", features=("height", "width", "years", "weight"))
+    run(folder, *words, "-o", "bad").exits(3).reports("data.train", "years", "run/model.h5", "--init-layers")
+    run(folder, *words, "-o", "last", "--init-layers", "1").exits(0)
+
+
+def initial_weights_of_one_output(folder):
+    y = (Y > 0).astype("u1")
+    train(folder, *TRAIN, ("units: 3, activation: softmax", "units: 1, activation: sigmoid"),
+          ("categorical_cross_entropy", "binary_cross_entropy"), y=y, classes=("no", "yes"))
+    before = probabilities(folder, "data.h5")
+    dataset(folder / "data.h5", y=1 - y, classes=("yes", "no"))
+    run_well(folder, "train", "config.yaml", "--init-from", "run/model.h5", "-o", "new", "--set", "train.max_steps=0")
+    run_well(folder, "predict", "new/model.h5", "data.h5", "-o", "q.h5")
+    with h5py.File(folder / "q.h5") as file:
+        assert numpy.allclose(file["probability"][()], 1 - before, atol=1e-5)
+
+
+def initial_weights_for_another_shape(folder):
+    images = RANDOM.integers(0, 256, (90, 6, 4, 3)).astype("u1")
+    train(folder, ("train: data.h5", "train: data.h5\n  normalize: scale"), ("relu", "tanh"), x=images, features=None)
+    words = ("train", "config.yaml", "--init-from", "run/model.h5", "-o", "new")
+    dataset(folder / "data.h5", numpy.moveaxis(images, 3, 1), features=None)
+    run(folder, *words).exits(3).reports("data.train", "(3, 6, 4)", "(6, 4, 3)", "run/model.h5")
+    dataset(folder / "data.h5", (images / 255).astype("f4"), features=None)
+    run(folder, *words, "--set", "data.normalize=none").exits(0).reports(WARNING, "inputs|x is")
+
+
+def resume_with_other_names(folder):
+    """The fingerprint does not show names; other names would change what the weights mean."""
+    train(folder, *TRAIN)
+    words = ("train", "config.yaml", "--set", "train.epochs=31")
+    for data, parts in (({"classes": ("bee", "ant", "cat")}, ("bee, ant, cat", "ant, bee, cat")),
+                        ({"features": FEATURES[::-1]}, (", ".join(FEATURES), ", ".join(FEATURES[::-1]))),
+                        ({"x": X.reshape(90, 2, 2), "features": None}, ())):
+        dataset(folder / "data.h5", **data)
+        result = run(folder, *words)
+        result.exits(3).reports("checkpoints/step-", "belongs to data", *parts) if parts else result.exits(0)
+
+
 # ----------------------------------------------------------------------- shape
 
 def other_shapes(folder):
@@ -275,7 +334,8 @@ def foreign_attributes(folder):
 TESTS = [
     columns_in_another_order, columns_in_another_order_as_csv, additional_columns_are_ignored, missing_columns,
     columns_of_validation_and_test, classes_by_name, classes_that_the_model_does_not_have, classes_of_one_output,
-    labels_by_name, regression_on_class_names, other_shapes, other_scales, other_units, foreign_attributes,
+    labels_by_name, regression_on_class_names, initial_weights_follow_the_names, initial_weights_of_one_output,
+    initial_weights_for_another_shape, resume_with_other_names, other_shapes, other_scales, other_units, foreign_attributes,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -119,6 +119,9 @@ def write_data(path):
             file.create_dataset(f"{group}/known", data=y > 0)
             file[f"{group}/x"].attrs["features"] = ["width", "height", "depth", "weight"]
             file[f"{group}/y"].attrs["classes"] = numpy.array([b"ant", b"bee", b"cow"])
+        file["other/x"], file["other/y"] = x[:, [3, 1, 0, 2]], 2 - y  # columns and classes in another order
+        file["other/x"].attrs["features"] = ["weight", "height", "width", "depth"]
+        file["other/y"].attrs["classes"] = ["cow", "bee", "ant"]
 
 
 def write_idx(folder):
@@ -210,6 +213,9 @@ SCENARIOS = [
     Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
              prints=False),
     Scenario("evaluate", "evaluate", "run/model.h5", "data.h5:/test", "--json", needs=a_run),
+    Scenario("evaluate by names", "evaluate", "run/model.h5", "data.h5:/other", "--json", needs=a_run),
+    Scenario("train from a model by names", *TRAIN, "--output", "new", "--init-from", "run/model.h5", "--init-layers", "4",
+             "--set", "data.train=data.h5:/other", needs=a_run, prints=False),
     Scenario("predict", "predict", "run/model.h5", "data.h5:/test", "-o", "out.h5", needs=a_run),
     Scenario("predict a table", "predict", "run/model.h5", "table.csv", "-o", "out.csv", needs=a_run),
     Scenario("predict labels", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_labels),
