@@ -165,6 +165,10 @@ struct ls_layer_type {
   /* Multiplications with weights in forward of one sample, without inner layers. NULL: none. */
   double (*multiply_adds)(const ls_layer *layer);
 
+  /* The spatial dims of its input, so that a missing channel dim can be recognised; 0: any number. NULL:
+   * any number. */
+  size_t (*spatial_dims)(const ls_layer *layer);
+
   /* Appends what its shapes do not show, such as the padding, to `text`. NULL: nothing. */
   void (*describe)(const ls_layer *layer, char *text, size_t size);
 };

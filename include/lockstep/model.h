@@ -51,6 +51,9 @@ typedef struct ls_model {
  * not fit the loss. LS_ERR_INTERNAL if memory is short. The caller destroys the model. */
 ls_status ls_model_parse(ls_config *config, ls_loss loss, ls_model **out);
 
+/* The spatial dims of a sample, by the first convolution or pooling layer that determines them; 0: none. */
+size_t ls_model_spatial_dims(const ls_model *model);
+
 /* Sets the shapes of all layers from that of a sample; once. LS_ERR_CONFIG if a layer cannot process its
  * input, LS_ERR_INTERNAL. */
 ls_status ls_model_infer_shapes(ls_model *model, const ls_shape *input);

@@ -168,7 +168,8 @@ ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *p
                                                              : LS_TARGET_NONE,
                                       .model = &model,
                                       .layout = (ls_layout)job->data.layout,
-                                      .shape = job->data.shape};
+                                      .shape = job->data.shape,
+                                      .n_spatial = ls_model_spatial_dims(job->model)};
   ls_status status = ls_dataset_open(comm, &request, out);
   if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
   if (status == LS_OK)

@@ -151,6 +151,9 @@ ls_status data_read_inputs(const ls_dataset *dataset, uint64_t first, uint64_t r
 /* Local. Reads data.shape from its node; collects errors. */
 void data_shape_configure(ls_config *config, const ls_node *node, ls_shape *shape);
 
+/* Local. Whether a sample of n_dims dims has one of channels. */
+bool data_has_channels(const ls_dataset_request *request, size_t n_dims);
+
 /* Local. Sets d->x_array from d->stored, data.shape and data.layout, and adds a missing channel dim for
  * n_spatial. `name`: of x, for messages. Warns if the training data look like the other layout. */
 ls_status data_layout_apply(const ls_dataset_request *request, const char *name, ls_dataset *d);

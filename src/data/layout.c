@@ -78,6 +78,10 @@ static void warn_if_other(const ls_dataset_request *request, const char *name, c
          is_first ? "first" : "last", is_first ? "first" : "last");
 }
 
+bool data_has_channels(const ls_dataset_request *request, size_t n_dims) {
+  return request->n_spatial > 0 ? n_dims == request->n_spatial + 1 : n_dims >= 3;
+}
+
 ls_status data_layout_apply(const ls_dataset_request *request, const char *name, ls_dataset *d) {
   ls_array *const x = &d->x_array;
   const size_t n_spatial = request->n_spatial;
@@ -87,8 +91,7 @@ ls_status data_layout_apply(const ls_dataset_request *request, const char *name,
     x->dims[x->n_dims++] = 1; /* the channel dim is missing */
     return LS_OK;
   }
-  const bool has_channels = n_spatial > 0 ? x->n_dims == n_spatial + 2 : x->n_dims >= 4;
-  if (!has_channels) return LS_OK;
+  if (!data_has_channels(request, x->n_dims - 1)) return LS_OK;
   warn_if_other(request, name, x);
   if (request->layout != LS_CHANNELS_FIRST) return LS_OK;
   d->n_channels = x->dims[1];

@@ -174,7 +174,7 @@ ls_shape data_match_flat(const ls_dataset_request *request, const ls_dataset *d)
       !ls_shape_count(wanted, &n) || n != d->n_features)
     return request->shape;
   ls_shape shape = *wanted;
-  if (request->layout == LS_CHANNELS_FIRST && shape.n_dims > 2) {
+  if (request->layout == LS_CHANNELS_FIRST && data_has_channels(request, shape.n_dims)) {
     memmove(shape.dims + 1, shape.dims, (shape.n_dims - 1) * sizeof *shape.dims);
     shape.dims[0] = wanted->dims[wanted->n_dims - 1];
   }

@@ -12,7 +12,8 @@ static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, 
                                       .target = ls_target_of((ls_loss)job->train.loss),
                                       .model = model,
                                       .layout = (ls_layout)job->data.layout,
-                                      .shape = job->data.shape};
+                                      .shape = job->data.shape,
+                                      .n_spatial = ls_model_spatial_dims(job->model)};
   return ls_dataset_open(comm, &request, &split->dataset);
 }
 

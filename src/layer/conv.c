@@ -150,6 +150,7 @@ static void describe(const ls_layer *layer, char *text, size_t size) {
                                       .backward = backward,                                                \
                                       .activation = activation,                                            \
                                       .multiply_adds = multiply_adds,                                      \
+                                      .spatial_dims = n_dims_of,                                           \
                                       .describe = describe}
 
 CONV_LAYER(conv1d, "a = f(x * W + b), convolution of signals (L, C)");

@@ -41,12 +41,18 @@ static void check(ls_layer *layer, ls_config *config, ls_node *node) {
   layer_window_read(&((options *)layer->options)->window, config, 0);
 }
 
+/* The number of items of the lists in the config; 0: it has no list. */
+static size_t listed_dims(const ls_layer *layer) {
+  const layer_window *const w = &((const options *)layer->options)->window;
+  const size_t listed = ls_size_max(ls_size_max(w->size.n, w->stride.n), w->before.n);
+  return listed > 1 ? listed : 0;
+}
+
 /* The dims of the input without the channels: as many as a list of the config has, else those of the input,
  * whose last one holds the channels unless it is the only one. */
 static size_t n_dims_of(const ls_layer *layer) {
-  const layer_window *const w = &((const options *)layer->options)->window;
-  const size_t listed = ls_size_max(ls_size_max(w->size.n, w->stride.n), w->before.n);
-  if (listed > 1) return listed;
+  const size_t listed = listed_dims(layer);
+  if (listed > 0) return listed;
   return layer->in.n_dims > 1 ? layer->in.n_dims - 1 : 1;
 }
 
@@ -112,9 +118,9 @@ static void describe(const ls_layer *layer, char *text, size_t size) {
                                       __VA_ARGS__}
 
 POOL_LAYER(max_pool, max_keys, "maximum of each window, for each channel", .check = check, .shape = shape,
-           .describe = describe);
+           .spatial_dims = listed_dims, .describe = describe);
 POOL_LAYER(avg_pool, avg_keys, "average of each window, for each channel", .check = check, .shape = shape,
-           .describe = describe);
+           .spatial_dims = listed_dims, .describe = describe);
 POOL_LAYER(global_max_pool, global_keys, "maximum over all positions, for each channel",
            .shape = global_shape);
 POOL_LAYER(global_avg_pool, global_keys, "average over all positions, for each channel",

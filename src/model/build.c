@@ -4,6 +4,21 @@
 
 #include <string.h>
 
+/* Of the layers and their inner layers. */
+static size_t spatial_dims_of(size_t n, ls_layer *const *layers) {
+  size_t dims = 0;
+  for (size_t i = 0; i < n && dims == 0; i++) {
+    const ls_layer *const layer = layers[i];
+    if (layer->type->spatial_dims) dims = layer->type->spatial_dims(layer);
+    if (dims == 0) dims = spatial_dims_of(layer->n_children, layer->children);
+  }
+  return dims;
+}
+
+size_t ls_model_spatial_dims(const ls_model *model) {
+  return spatial_dims_of(model->n_layers, model->layers);
+}
+
 ls_status ls_model_infer_shapes(ls_model *model, const ls_shape *input) {
   LS_ASSERT(model->n_out == 0);
   model->in = model->out = *input;

@@ -69,6 +69,32 @@ def evaluation_reads_the_layout_of_training(folder):
     result.must(numpy.allclose(told, wanted, atol=1e-4), "predictions follow from the weights and channels-last pixels")
 
 
+SIGNALS = RANDOM.normal(size=(60, 20, 3)).astype("f4")  # (N, L, C)
+CONV = "[{layer: conv1d, filters: 4, kernel_size: 3}, {layer: dense, units: 3, activation: softmax}]"
+
+
+def the_first_convolution_determines_the_dims(folder):
+    """Samples of two dims are signals for conv1d, and images without channels for conv2d. Flat rows get the model's shape."""
+    prepare(folder, x=SIGNALS, y=CLASSES)
+    layouts = {"last": (SIGNALS, "channels_last"), "first": (numpy.moveaxis(SIGNALS, 2, 1), "channels_first")}
+    for name, (x, layout) in layouts.items():
+        harness.write_arrays(folder / f"{name}.h5", {"x": x, "y": CLASSES})
+        harness.write_arrays(folder / f"{name}-flat.h5", {"x": x.reshape(60, -1), "y": CLASSES})
+        train(folder, name, f"data.train={name}.h5", f"data.layout={layout}", f"model={CONV}")
+        for data in (f"{name}.h5", f"{name}-flat.h5"):
+            run_well(folder, "predict", f"{name}/model.h5", data, "-o", "p.csv")
+            (folder / f"{data}.csv").write_bytes((folder / "p.csv").read_bytes())
+    texts = {path.read_text() for path in folder.glob("*.h5.csv")}
+    assert len(texts) == 1, f"predictions differ: {len(texts)}"
+    for layout in ("channels_last", "channels_first"):
+        harness.write_arrays(folder / "grey.h5", {"x": IMAGES[..., 0], "y": CLASSES})
+        result = train(folder, f"grey-{layout}", "data.train=grey.h5", f"data.layout={layout}",
+                       "model=" + CONV.replace("conv1d", "conv2d"))
+        result.must("data.layout" not in result.err, "no warning")
+    one, other = (model_arrays(folder / f"grey-{layout}/model.h5") for layout in ("channels_last", "channels_first"))
+    assert all(one[path].tobytes() == other[path].tobytes() for path in one)
+
+
 def data_like_the_other_layout_cause_a_warning(folder):
     prepare(folder, x=LAYOUTS["first"][0], y=CLASSES)
     train(folder, "a").reports("warning", "data.layout", "(60, 3, 6, 8)", "channels_first")
@@ -198,7 +224,7 @@ def numbers_that_do_not_fit(folder):
 
 TESTS = [
     each_layout_gives_the_same_model, evaluation_reads_the_layout_of_training, data_like_the_other_layout_cause_a_warning,
-    a_resume_keeps_the_layout, invalid_shapes, targets_far_from_unit_scale_cause_a_warning,
+    the_first_convolution_determines_the_dims, a_resume_keeps_the_layout, invalid_shapes, targets_far_from_unit_scale_cause_a_warning,
     large_numbers_keep_their_digits, gradients_of_many_rows_are_exact, divergence_with_large_targets_names_the_remedy, validation_as_a_percentage, numbers_that_do_not_fit,
 ]
 
