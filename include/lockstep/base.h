@@ -110,8 +110,18 @@ void *ls_calloc(size_t count, size_t size);
 /* Local. Copies memory that does not overlap, with heartbeats; returns `to`. */
 void *ls_copy(void *to, const void *from, size_t bytes);
 
-/* Local. Bytes of this machine's memory; SIZE_MAX if unknown. */
-size_t ls_memory_bytes(void);
+/* The memory that the processes of a node may use together. */
+typedef struct ls_memory {
+  size_t bytes;       /* SIZE_MAX if unknown */
+  const char *source; /* what limits it */
+} ls_memory;
+
+/* Local. The least of the machine's memory, the limits of the control groups of this process (version 1 or
+ * 2), and the memory of a Slurm job on this node. `root`: of the file system; "" except in tests. */
+ls_memory ls_memory_limit(const char *root);
+static inline size_t ls_memory_bytes(void) {
+  return ls_memory_limit("").bytes;
+}
 
 /* Local. A copy of a text, or a formatted text, which the caller frees; NULL if memory is short. */
 char *ls_strdup(const char *text);

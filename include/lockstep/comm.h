@@ -29,6 +29,7 @@ void ls_comm_destroy(ls_comm **comm);
 int ls_comm_rank(const ls_comm *comm);
 int ls_comm_size(const ls_comm *comm);
 int ls_comm_node_size(const ls_comm *comm);
+int ls_comm_node_rank(const ls_comm *comm); /* this rank among those of its node */
 
 /* Local. If this is the only rank, but a launcher has started several (the mpirun of another MPI library,
  * or srun without PMI): the environment variable that shows it, as "NAME: VALUE"; otherwise NULL. */
@@ -78,6 +79,9 @@ ls_status ls_comm_agree(ls_comm *comm, ls_status mine);
 void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n);
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n);
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
+
+/* Collective. Replaces x[i], i < n, by its sum over the ranks of this node. */
+void ls_comm_node_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
 
 /* Collective. Concatenates the arrays of all ranks, in the order of ranks, in rank 0's `all`, which other
  * ranks may pass as NULL. `n`, the number of this rank's elements, may differ between ranks. */
@@ -184,7 +188,8 @@ typedef struct ls_shared {
 } ls_shared;
 
 /* Collective. Allocates `bytes` bytes (the same number on all ranks), zeroed. On a node with too little
- * shared memory each rank gets a private copy, and one warning is logged. LS_ERR_INTERNAL. */
+ * shared memory each rank gets a private copy, and one warning is logged. LS_ERR_DATA if a node has too
+ * little memory, LS_ERR_INTERNAL. */
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out);
 
 /* Local. The part of n units of rank 0's contents that this rank fills before ls_comm_shared_broadcast: the

@@ -157,6 +157,10 @@ size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* Collective. Compares the memory that all ranks of each node need with the memory that they may use: data,
+ * models with activations, and `more` bytes of this rank. The model is measured. LS_ERR_CONFIG. */
+ls_status ls_setup_check_memory(ls_comm *comm, const ls_setup *setup, size_t more);
+
 /* Local. Bytes of the resident data of all splits. only_private: without data in shared memory. */
 size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private);
 

@@ -30,7 +30,7 @@ typedef struct ls_model {
   ls_shape in, out;   /* of one sample */
   size_t n_in, n_out; /* their numbers of elements */
 
-  /* Set by ls_model_build. */
+  /* Set by ls_model_measure and ls_model_build. */
   size_t max_rows;       /* of a pass */
   size_t n_params;       /* elements of params and grads */
   float *params, *grads; /* (n_params) each, views into `arena` */
@@ -58,8 +58,12 @@ size_t ls_model_spatial_dims(const ls_model *model);
  * input, LS_ERR_INTERNAL. */
 ls_status ls_model_infer_shapes(ls_model *model, const ls_shape *input);
 
-/* Allocates the arena for passes of at most `max_rows` rows. LS_ERR_CONFIG if this machine's memory is too
- * small, or layers are nested so deeply that a path is too long. */
+/* Sets n_params and model->arena.used, the memory for passes of at most `max_rows` rows. LS_ERR_CONFIG if
+ * this machine's memory is too small, or layers are nested so deeply that a path is too long. */
+ls_status ls_model_measure(ls_model *model, size_t max_rows);
+
+/* Allocates the arena, after measuring it unless that was done. LS_ERR_CONFIG as ls_model_measure;
+ * LS_ERR_INTERNAL. */
 ls_status ls_model_build(ls_model *model, size_t max_rows);
 
 void ls_model_destroy(ls_model **model);

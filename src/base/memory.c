@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 bool ls_size_mul(size_t a, size_t b, size_t *out) {
   size_t product;
@@ -47,14 +46,6 @@ void *ls_copy(void *to, const void *from, size_t bytes) {
     if (at > 0) ls_heartbeat();
   }
   return to;
-}
-
-size_t ls_memory_bytes(void) {
-  const long pages = sysconf(_SC_PHYS_PAGES);
-  const long page = sysconf(_SC_PAGESIZE);
-  size_t bytes = 0;
-  const bool is_known = pages > 0 && page > 0 && ls_size_mul((size_t)pages, (size_t)page, &bytes);
-  return is_known ? bytes : SIZE_MAX;
 }
 
 char *ls_strdup(const char *text) {

@@ -137,6 +137,10 @@ int ls_comm_node_size(const ls_comm *comm) {
   return comm->node_size;
 }
 
+int ls_comm_node_rank(const ls_comm *comm) {
+  return comm->node_rank;
+}
+
 const char *ls_comm_library(const ls_comm *comm) {
   return comm->library;
 }

@@ -32,6 +32,11 @@ void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
   if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
 }
 
+void ls_comm_node_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
+  comm_meet(comm);
+  if (comm->node_size > 1) comm_sum(comm->node, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
+}
+
 /* Receives an array of any length on rank 0, in pieces; returns its length. */
 static size_t receive(const ls_comm *comm, int from, float *x) {
   uint64_t n = 0;

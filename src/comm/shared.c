@@ -37,9 +37,22 @@ static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window)
   comm_window_fence(comm->node, window);
 }
 
+/* Local. Whether the node has memory for its copies. */
+static ls_status check_memory(size_t bytes, int copies) {
+  const ls_memory limit = ls_memory_limit("");
+  if (bytes <= limit.bytes / (size_t)copies) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%.1f MB of data in %d cop%s exceed the memory of this node, %.1f MB (%s); use smaller data "
+      "or a node with more memory%s",
+      (double)bytes / 1e6, copies, copies == 1 ? "y" : "ies", (double)limit.bytes / 1e6, limit.source,
+      copies == 1 ? "" : ", or enlarge /dev/shm to hold one copy per node");
+}
+
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   const bool share = node_can_share(comm, bytes);
   *out = (ls_shared){0};
+  LS_TRY(ls_comm_agree(comm, check_memory(bytes, share ? 1 : comm->node_size)));
   void *const memory = share ? malloc(sizeof(MPI_Win)) : ls_calloc(bytes, 1);
   const ls_status status = ls_comm_agree(comm, memory ? LS_OK : ls_fail_memory("a dataset", bytes));
   if (status != LS_OK) {

@@ -59,7 +59,10 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   job->model->max_lanes = ls_size_max(lanes, 1);
   const size_t most_rows = ls_partition_most_rows(setup->batch_size, lanes, ls_comm_size(comm));
   const size_t rows = ls_size_max(most_rows, LS_EVALUATE_ROWS);
-  if (status == LS_OK) status = ls_model_build(job->model, rows);
+  if (status == LS_OK) status = ls_model_measure(job->model, rows);
+  LS_TRY(ls_comm_agree(comm, status));
+  LS_TRY(ls_setup_check_memory(comm, setup, 0));
+  status = ls_model_build(job->model, rows);
   if (status == LS_OK) status = check_batch_norm(job->model, setup->batch_size);
   if (status == LS_OK) status = ls_normalizer_create(data->n_features, &setup->normalizer);
   if (status == LS_OK && job->data.standardize_targets)
@@ -117,16 +120,6 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   if (status == LS_OK) status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? compare_data(*out) : LS_OK);
   if (status != LS_OK) ls_setup_destroy(comm, out);
   return status;
-}
-
-size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private) {
-  const ls_split *const splits[] = {&setup->train, &setup->validation, &setup->test};
-  size_t bytes = 0;
-  for (size_t i = 0; i < 3; i++) {
-    const ls_dataset *const d = splits[i]->dataset;
-    if (d && !splits[i]->is_shared && (!only_private || d->reader->is_private)) bytes += d->reader->bytes;
-  }
-  return bytes;
 }
 
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {

@@ -178,29 +178,34 @@ static void bind(ls_model *model) {
 /* Rejects a model that is too large, with the inputs of a pass, before anything is allocated, to avoid
  * running out of memory. */
 static ls_status check_memory(const ls_model *model) {
-  const size_t memory = ls_memory_bytes();
+  const ls_memory memory = ls_memory_limit("");
   size_t bytes = 0; /* of the inputs, which the batch owns, and of the arena */
   const bool fits = ls_size_mul(model->max_rows, model->n_in, &bytes) &&
                     ls_size_mul(bytes, sizeof(float), &bytes) &&
                     ls_size_add(bytes, model->arena.used, &bytes);
-  if (!model->arena.overflow && fits && bytes < memory) return LS_OK;
+  if (!model->arena.overflow && fits && bytes < memory.bytes) return LS_OK;
   size_t largest = 0;
   for (size_t i = 0; i < model->n_segments; i++)
     if (ls_segment_count(&model->segments[i]) > ls_segment_count(&model->segments[largest])) largest = i;
   return ls_fail(LS_ERR_CONFIG,
                  "model: %zu parameters and the activations of %zu samples need %.0f MB, but this machine "
-                 "has %.0f MB; the largest block is %s with %zu; use fewer units or smaller batches",
-                 model->n_params, model->max_rows, (double)bytes / 1e6, (double)memory / 1e6,
-                 model->n_segments ? model->segments[largest].path : "none",
+                 "has %.0f MB (%s); the largest block is %s with %zu; use fewer units or smaller batches",
+                 model->n_params, model->max_rows, (double)bytes / 1e6, (double)memory.bytes / 1e6,
+                 memory.source, model->n_segments ? model->segments[largest].path : "none",
                  model->n_segments ? ls_segment_count(&model->segments[largest]) : 0);
 }
 
-ls_status ls_model_build(ls_model *model, size_t max_rows) {
+ls_status ls_model_measure(ls_model *model, size_t max_rows) {
   LS_ASSERT(model->n_out > 0);
   model->max_rows = max_rows;
   LS_TRY(create_segments(model));
   take_memory(model);
-  LS_TRY(check_memory(model));
+  return check_memory(model);
+}
+
+ls_status ls_model_build(ls_model *model, size_t max_rows) {
+  if (model->max_rows == 0) LS_TRY(ls_model_measure(model, max_rows));
+  LS_ASSERT(model->max_rows == max_rows);
   LS_TRY(ls_arena_commit(&model->arena, "the model with its activations"));
   take_memory(model);
   bind(model);

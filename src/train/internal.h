@@ -250,6 +250,12 @@ ls_status train_save_final(trainer *t);
  * too little for all checkpoints that may exist at a time. */
 ls_status train_check_space(const trainer *t);
 
+/* --------------------------------------------------------------------- memory.c */
+
+/* Collective. LS_ERR_CONFIG if the ranks of a node need more memory than they may use, with optimizer,
+ * exchange of gradients and the copy that checkpoints are written from. */
+ls_status train_check_memory(ls_comm *comm, const ls_setup *setup);
+
 /* ---------------------------------------------------------------------- resume.c */
 
 /* Collective. Starts a new run or resumes one: sets parameters, optimizer and progress. *is_complete (false

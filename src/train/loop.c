@@ -152,6 +152,7 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
 
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
+  LS_TRY(train_check_memory(comm, setup));
   ls_status status = train_create(&t, comm, setup);
   if (status == LS_OK && setup->job->train.diagnostics)
     status = train_diagnostics_create(setup, &t.diagnostics);

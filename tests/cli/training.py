@@ -432,6 +432,17 @@ def another_platform_is_reported(folder):
     result.must("platform" not in train(folder, "--set", "train.epochs=3").out, "it is the same now")
 
 
+def memory_of_all_ranks(folder):
+    """The ranks of a node together are compared with the memory that the job may use there."""
+    prepare(folder)
+    words = ("--set", "model.0.units=30000", "--set", "train.max_steps=1")
+    limit = {"SLURM_MEM_PER_NODE": "200"} # MiB. A rank needs 100 MB, rank 0 the copy for checkpoints too
+    harness.run(folder, "train", "config.yaml", *words, settings=limit).exits(0)
+    result = harness.run(folder, "train", "config.yaml", "--output", "three", *words, ranks=3, settings=limit).exits(2)
+    result.reports("3 ranks", "SLURM_MEM_PER_NODE", "210 MB", "fewer ranks per node")
+    result.must(not (folder / "three").exists(), "no run directory may remain")
+
+
 def another_layout_is_reported(folder):
     """Threads and ranks change the order of additions: a resume reports it. The reproducible mode does not depend on them."""
     prepare(folder)
@@ -864,7 +875,7 @@ TESTS = [
     threads_by_the_cores, threads_by_variables, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, resume_makes_no_difference,
     resume_on_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
-    other_validation_data_start_the_best_anew, another_platform_is_reported, another_layout_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
+    other_validation_data_start_the_best_anew, another_platform_is_reported, memory_of_all_ranks, another_layout_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
     resume_from_a_file_of_another_run, resume_from_an_older_checkpoint_drops_later_steps, lost_model_is_made_again,
     a_finished_run_has_its_final_model,
     output_with_a_slash_at_its_end, no_limit_of_steps, seeds_make_other_models,

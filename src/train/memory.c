@@ -1,0 +1,29 @@
+/* The memory that training needs beside data and model. */
+#include "internal.h"
+
+/* Bytes of the gradient's exchange: outboxes within the node, terms of other nodes, rounding errors. */
+static size_t exchange_bytes(const ls_comm *comm, const ls_job *job, size_t params) {
+  const size_t node_size = (size_t)ls_comm_node_size(comm);
+  const bool has_nodes = ls_comm_size(comm) > ls_comm_node_size(comm);
+  const bool shares = job->sync.shared_memory && node_size > 1;
+  const size_t part = shares ? params / node_size : params;
+  size_t bytes = shares ? params : 0;
+  if (has_nodes) bytes += part;
+  if (has_nodes && job->sync.gradient_type == LS_GRADIENT_BF16) bytes += 2 * part + part / 2;
+  return bytes;
+}
+
+ls_status train_check_memory(ls_comm *comm, const ls_setup *setup) {
+  const ls_job *const job = setup->job;
+  const size_t size = (size_t)ls_comm_size(comm);
+  const size_t params = job->model->n_params * sizeof(float); /* in memory already, so this fits */
+  const bool is_auto = job->sync.mode == LS_SYNC_AUTO;        /* which chooses a mode that fits */
+  const bool is_sharded = !setup->tree && (is_auto || job->sync.mode == LS_SYNC_SHARDED);
+  size_t bytes = 0;
+  if (!ls_size_mul(params, job->optim->type->n_slots, &bytes)) bytes = SIZE_MAX / 4;
+  if (is_sharded) bytes /= size;
+  if (size > 1 && !setup->tree) bytes += exchange_bytes(comm, job, params);
+  if (setup->tree && job->train.accumulate > 1) bytes += params;
+  if (ls_comm_rank(comm) == 0) bytes += ls_saver_bytes(job->model, job->optim);
+  return ls_setup_check_memory(comm, setup, bytes);
+}
