@@ -11,15 +11,11 @@
 CLONES static void sum_columns(size_t rows, size_t n, size_t stride, const float *x, float beta,
                                float *out) {
   double sum[SUM_COLS];
-  for (size_t j = 0; j < n; j++) sum[j] = 0.0;
   size_t i = 0;
-  for (; i + 4 <= rows; i += 4, x += 4 * stride) {
-    const float *const a = x;
-    const float *const b = a + stride;
-    const float *const c = b + stride;
-    const float *const d = c + stride;
-    for (size_t j = 0; j < n; j++) sum[j] += (double)((a[j] + b[j]) + (c[j] + d[j]));
-  }
+  memset(sum, 0, n * sizeof *sum);
+  for (; i + 4 <= rows; i += 4, x += 4 * stride)
+    for (size_t j = 0; j < n; j++)
+      sum[j] += (double)((x[j] + x[stride + j]) + (x[2 * stride + j] + x[3 * stride + j]));
   for (; i < rows; i++, x += stride)
     for (size_t j = 0; j < n; j++) sum[j] += (double)x[j];
   for (size_t j = 0; j < n; j++)
