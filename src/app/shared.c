@@ -173,7 +173,8 @@ ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *p
   ls_status status = ls_dataset_open(comm, &request, out);
   if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
   if (status == LS_OK)
-    status = ls_comm_agree(comm, app_is_root(comm) ? compare(&model, predictor, *out, spec) : LS_OK);
+    status =
+        ls_comm_agree(comm, app_is_root(comm) ? compare(&model, predictor, *out, a->positional[1]) : LS_OK);
   if (status != LS_OK) ls_dataset_close(comm, out);
   return status;
 }

@@ -101,17 +101,21 @@ typedef struct spread {
 } spread;
 
 #define FAR        4.0
-#define NARROW     0.05 /* spread, of that in training */
 #define OFF_CENTRE 1.0
+#define NARROW     0.1 /* deviation, of that in training */
 
-/* Whether the values of a feature are on another scale: most are far from the training data, or they vary
- * much less, around another value. A constant feature does not count: data may be for one of its values. */
-static bool is_feature_far(const spread *f, size_t n) {
+/* Whether a feature is in another unit: most of its values are far from the training data or, of data that
+ * were standardised, mean and deviation are smaller by about the same factor. A constant feature does not
+ * count: data may be of one kind. `centre`, `deviation`: of the training data */
+static bool is_feature_far(const spread *f, size_t n, bool is_scaled, double centre, double deviation) {
   const double mean = f->sum / (double)n;
   const double variance = f->squares / (double)n - mean * mean;
+  if (!(variance > 1e-12 * mean * mean)) return false;
   if (2 * f->n_beyond > n) return true;
-  return n >= FEWEST && fabs(mean) > OFF_CENTRE && variance > 1e-12 * mean * mean &&
-         sqrt(variance) < NARROW;
+  const double narrowing = sqrt(variance);
+  const double shrinkage = 1.0 + mean * deviation / centre; /* of the mean */
+  return !is_scaled && n >= FEWEST && fabs(mean) > OFF_CENTRE && narrowing < NARROW &&
+         shrinkage > 0.5 * narrowing && shrinkage < 2.0 * narrowing;
 }
 
 /* The centre and deviation of a feature of the training data, from their normaliser: `scale` maps to [0,
@@ -140,26 +144,38 @@ static void add_samples(const selection *s, const ls_normalizer *normalizer, boo
   }
 }
 
-/* Warns of the first feature that is on another scale than in training. */
-static ls_status compare_features(const ls_facts *model, const ls_normalizer *normalizer, bool is_scaled,
-                                  const selection *s, const char *owner) {
+/* A feature in another unit. */
+typedef struct finding {
+  size_t n;            /* such features */
+  size_t first;        /* of them */
+  double mean, centre; /* of the first: in these data, and in training */
+} finding;
+
+static void warn_of_feature(const ls_facts *model, const char *owner, const finding *f) {
+  char name[100] = "";
+  if (f->first < model->features.n) snprintf(name, sizeof name, " (%.90s)", model->features.list[f->first]);
+  ls_log(
+      LS_LOG_WARNING,
+      "%s: feature %zu%s has a mean of %.4g, far from that of the training data of %s, about %.4g; results "
+      "are right only if its unit is that of training, before normalisation",
+      owner, f->first, name, f->mean, model->owner, f->centre);
+}
+
+/* Finds features in another unit than in training. */
+static ls_status compare_features(const ls_normalizer *normalizer, bool is_scaled, const selection *s,
+                                  finding *found) {
   const size_t n = normalizer->n_features;
-  size_t far = 0;
   spread *const features = ls_calloc(n, sizeof *features);
   if (!features) return ls_fail_memory("the spread of the features", n * sizeof *features);
   add_samples(s, normalizer, is_scaled, features);
-  while (far < n && !is_feature_far(&features[far], s->n)) far++;
-  if (far < n) {
+  for (size_t j = 0; j < n; j++) {
     double centre = 0.0;
-    double deviation = 0.0;
-    char name[100] = "";
-    centre_of(normalizer, is_scaled, far, &centre, &deviation);
-    if (far < model->features.n) snprintf(name, sizeof name, " (%.90s)", model->features.list[far]);
-    ls_log(
-        LS_LOG_WARNING,
-        "%s: feature %zu%s has a mean of %.4g, far from that of the training data of %s, %.4g; results are "
-        "right only if its unit is that of training, before normalisation",
-        owner, far, name, centre + deviation * features[far].sum / (double)s->n, model->owner, centre);
+    double deviation = 1.0;
+    centre_of(normalizer, is_scaled, j, &centre, &deviation);
+    if (!is_feature_far(&features[j], s->n, is_scaled, centre, deviation) || found->n++ > 0) continue;
+    found->first = j;
+    found->mean = centre + deviation * features[j].sum / (double)s->n;
+    found->centre = centre;
   }
   free(features);
   return LS_OK;
@@ -172,26 +188,32 @@ static bool is_learned(const ls_normalizer *normalizer) {
   return false;
 }
 
+#define FEWEST_SAMPLES 10 /* for a comparison of features */
+
+/* Names a feature if few are in another unit, and otherwise compares the range of all. */
 static ls_status compare(const ls_facts *model, ls_normalize kind, const ls_normalizer *normalizer,
                          const selection *s, const char *owner) {
   const ls_values *const then = &model->x;
   const ls_values now = measure(s);
-  if (then->type && is_far(s, then, &now)) {
+  const bool far = then->type && is_far(s, then, &now);
+  finding found = {0};
+  if (s->n >= FEWEST_SAMPLES && kind != LS_NORMALIZE_NONE && is_learned(normalizer))
+    LS_TRY(compare_features(normalizer, kind == LS_NORMALIZE_SCALE, s, &found));
+  if (found.n > 0 && (!far || 2 * found.n <= normalizer->n_features))
+    warn_of_feature(model, owner, &found);
+  else if (far)
     ls_log(
         LS_LOG_WARNING,
         "%s: x is %s from %g to %g, far from the training data of %s, %s from %g to %g; results are right "
         "only if x is on the scale of the training data, before normalisation: convert x to it",
         owner, now.type, now.low, now.high, model->owner, then->type, then->low, then->high);
-    return LS_OK;
-  }
-  if (then->type && is_real(then->type) != is_real(now.type))
+  else if (then->type && is_real(then->type) != is_real(now.type))
     ls_log(
         LS_LOG_WARNING,
         "%s: x is %s, but the training data of %s are %s, from %g to %g; results are right only if x is on "
         "their scale, before normalisation",
         owner, now.type, model->owner, then->type, then->low, then->high);
-  if (s->n < 10 || kind == LS_NORMALIZE_NONE || !is_learned(normalizer)) return LS_OK;
-  return compare_features(model, normalizer, kind == LS_NORMALIZE_SCALE, s, owner);
+  return LS_OK;
 }
 
 ls_status ls_facts_compare(const ls_facts *model, ls_normalize kind, const ls_normalizer *normalizer,

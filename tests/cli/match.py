@@ -305,7 +305,11 @@ def other_units(folder):
         for data in X[:12], X[::3]:
             dataset(folder / "part.h5", data, Y[:len(data)])
             evaluation(folder, "part.h5")
-        for factor in (1000, 0.001):
+        data = X[:40].copy()
+        data[:, 1] = 90  # constant: data of one kind
+        dataset(folder / "part.h5", data, Y[:40])
+        evaluation(folder, "part.h5")
+        for factor in (1000,) if kind == "scale" else (0.001, 1000):
             x = X.copy()
             x[:, 1] *= factor
             dataset(folder / "other.h5", x)
