@@ -25,10 +25,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <hdf5.h>
 #include <png.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sndfile.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 #include <yaml.h>
+#include <zip.h>
 #include <zlib.h>
 #undef FAR /* defined by zlib.h; train has its own FAR */
 #undef tee
@@ -140,6 +143,7 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define close(...)     LS_FAULT_AFTER(close, EIO, -1, __VA_ARGS__)
 
 /* streams */
+#define fdopen(...)                 LS_FAULT(fdopen, ENOMEM, NULL, __VA_ARGS__)
 #define fopen(...)                  LS_FAULT(fopen, EIO, NULL, __VA_ARGS__)
 #define fclose(...)                 LS_FAULT_AFTER(fclose, ENOSPC, EOF, __VA_ARGS__)
 #define fflush(stream)              LS_FAULT_STREAM(fflush, stream, EOF, stream)
@@ -160,17 +164,23 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define setenv(...)            LS_FAULT(setenv, ENOMEM, -1, __VA_ARGS__)
 #define sysconf(...)           LS_FAULT(sysconf, EINVAL, -1, __VA_ARGS__)
 
-/* zlib, libpng, libyaml */
-#define gzbuffer(...)     LS_FAULT(gzbuffer, ENOMEM, -1, __VA_ARGS__)
-#define gzclose_r(...)    LS_FAULT_AFTER(gzclose_r, EIO, Z_ERRNO, __VA_ARGS__)
-#define gzdopen(...)      LS_FAULT(gzdopen, ENOMEM, NULL, __VA_ARGS__)
-#define gzread(...)       LS_FAULT(gzread, EIO, -1, __VA_ARGS__)
-#define gzrewind(...)     LS_FAULT(gzrewind, EIO, -1, __VA_ARGS__)
-#define inflate(...)      LS_FAULT(inflate, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
-#define inflateInit_(...) LS_FAULT(inflateInit_, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
+/* libraries */
+#define fts_open(...)               LS_FAULT(fts_open, ENOMEM, NULL, __VA_ARGS__)
+#define fts_read(...)               LS_FAULT(fts_read, EIO, NULL, __VA_ARGS__)
+#define gzbuffer(...)               LS_FAULT(gzbuffer, ENOMEM, -1, __VA_ARGS__)
+#define gzclose_r(...)              LS_FAULT_AFTER(gzclose_r, EIO, Z_ERRNO, __VA_ARGS__)
+#define gzdopen(...)                LS_FAULT(gzdopen, ENOMEM, NULL, __VA_ARGS__)
+#define gzread(...)                 LS_FAULT(gzread, EIO, -1, __VA_ARGS__)
+#define gzrewind(...)               LS_FAULT(gzrewind, EIO, -1, __VA_ARGS__)
+#define inflate(...)                LS_FAULT(inflate, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
+#define inflateInit_(...)           LS_FAULT(inflateInit_, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
+#define png_create_info_struct(...) LS_FAULT(png_create_info_struct, ENOMEM, NULL, __VA_ARGS__)
+#define png_create_read_struct(...) LS_FAULT(png_create_read_struct, ENOMEM, NULL, __VA_ARGS__)
 #define png_image_write_to_stdio(image, ...)                                                               \
   (LS_FAULT_AT("png_image_write_to_stdio", ENOSPC) ? ls_fault_png(image)                                   \
                                                    : png_image_write_to_stdio(image, __VA_ARGS__))
+#define sf_open_fd(...)     LS_FAULT(sf_open_fd, ENOMEM, NULL, __VA_ARGS__)
+#define sf_readf_float(...) LS_FAULT(sf_readf_float, EIO, 0, __VA_ARGS__)
 #define yaml_document_end_event_initialize(...)                                                            \
   LS_FAULT(yaml_document_end_event_initialize, ENOMEM, 0, __VA_ARGS__)
 #define yaml_document_start_event_initialize(...)                                                          \
@@ -196,6 +206,10 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
   LS_FAULT(yaml_stream_end_event_initialize, ENOMEM, 0, __VA_ARGS__)
 #define yaml_stream_start_event_initialize(...)                                                            \
   LS_FAULT(yaml_stream_start_event_initialize, ENOMEM, 0, __VA_ARGS__)
+#define zip_fopen_index(...) LS_FAULT(zip_fopen_index, ENOMEM, NULL, __VA_ARGS__)
+#define zip_fread(...)       LS_FAULT(zip_fread, EIO, -1, __VA_ARGS__)
+#define zip_open(...)        LS_FAULT(zip_open, ENOMEM, NULL, __VA_ARGS__)
+#define zip_stat_index(...)  LS_FAULT(zip_stat_index, EINVAL, -1, __VA_ARGS__)
 
 /* HDF5 */
 #define H5Acreate2(...)                   LS_FAULT_H5(H5Acreate2, __VA_ARGS__)

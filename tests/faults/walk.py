@@ -132,6 +132,18 @@ def write_idx(folder):
         (folder / f"train-{'images' if kind == 3 else 'labels'}.gz").write_bytes(packed)
 
 
+def write_media(folder):
+    """Folders of images and recordings, and NumPy arrays."""
+    for name in "grey.png", "palette.png", "grey.jpg", "mono.wav", "stereo.wav":
+        place = folder / ("sounds" if name.endswith("wav") else "pictures") / name.split(".")[0] / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE.parent / "fuzz/corpus/folder" / name, place)
+    x, y = numpy.arange(60.0).reshape(10, 3, 2), numpy.arange(10) % 3
+    numpy.savez_compressed(folder / "arrays.npz", x=x, y=y)
+    numpy.save(folder / "x.npy", numpy.asfortranarray(x))
+    numpy.save(folder / "y.npy", y)
+
+
 def write_inputs(folder):
     x, y = harness.three_classes(12)
     table = [["width", "height", "depth", "weight", "kind"], *([*map(str, row), "abc"[k]] for row, k in zip(x, y))]
@@ -146,6 +158,7 @@ def write_inputs(folder):
     (folder / "table.csv").write_text("".join(",".join(row) + "\n" for row in table))
     write_data(folder / "data.h5")
     write_idx(folder)
+    write_media(folder)
     harness.write_arrays(folder / "table.h5", {"x": x.astype("f8"), "y": numpy.stack([y, 2 - y], 1).astype("f4")})
     labels = numpy.stack([y > 0, y > 1], 1).astype("f4")
     harness.write_arrays(folder / "labels.h5", {"x": x, "y": labels, "two": labels[:, 0]})
@@ -238,6 +251,10 @@ SCENARIOS = [
     Scenario("import of a folder", "import", ".", "-o", "out.h5", code=3),
     Scenario("import a table", "import", "table.csv", "-o", "out.h5", "--test-fraction", "0.3"),
     Scenario("import images", "import", "train-images.gz", "train-labels.gz", "-o", "out.h5"),
+    Scenario("import a folder", "import", "pictures", "-o", "out.h5", "--size", "3x2", "--test-fraction", "0.3"),
+    Scenario("import recordings", "import", "sounds", "-o", "out.h5", "--length", "20", "--channels", "1"),
+    Scenario("import an archive", "import", "arrays.npz", "-o", "out.h5", "--test-fraction", "0.3"),
+    Scenario("import arrays", "import", "x.npy", "y.npy", "-o", "out.h5"),
     Scenario("explain", "explain", "images-run/model.h5", "images.h5", "-o", "out.h5", "--samples", "0,2-3",
              "--pictures", "pictures", "--steps", "8", needs=an_image_run),
     Scenario("importance", "explain", "run/model.h5", "data.h5:/test", "--importance", "--repeats", "1", needs=a_run),
@@ -536,7 +553,7 @@ def forgotten_calls(sites):
     ours = {name for name, kind, *_ in fields if kind not in "UVWvw"}
     aliases = {"__getdelim": "getline"}  # names that headers or the compiler substitute
     theirs = {name for name, kind, *_ in fields if kind == "U"} - ours
-    calls = {aliases.get(name, re.sub("^__isoc99_|64$", "", name)) for name in theirs}
+    calls = {aliases.get(name, re.sub("^__isoc99_|64$|(?<=^fts)64", "", name)) for name in theirs}
     known = {site.split(":")[2].split("#")[0] for site in sites} | listed("calls.txt").keys()
     named = [pattern for pattern in known if pattern.endswith("*")]
     return sorted(call for call in calls - known if not any(call.startswith(pattern[:-1]) for pattern in named))
