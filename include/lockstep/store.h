@@ -103,13 +103,18 @@ const char *ls_store_explain(const ls_store *store, const char *path, char *text
  * are more than 10,000. */
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count);
 
-/* Local. Checks an array before reading, and returns its type and shape. Odd sizes, half precision and
- * enumerations (h5py's bool) become the next larger type; big-endian becomes native. LS_ERR_DATA if the
- * path is not an array, or the array has: external or virtual storage; a filter other than shuffle, deflate
- * and fletcher32, or one twice; another type; more than LS_MAX_DIMS dimensions; a size that overflows; far
- * fewer stored bytes than its shape needs (none, or less than 1/1100, which deflate cannot reach); chunks
- * smaller than their shape. */
+/* Local. Checks an array before reading, and returns its type and shape. Odd sizes, half precision,
+ * enumerations (h5py's bool) and bit fields of 8 bits (bool of PyTables) become the next larger type;
+ * big-endian becomes native. LS_ERR_DATA if the path is not an array, or the array has: external or virtual
+ * storage; a filter other than shuffle, deflate, fletcher32, lzf and zstd, or one twice; another type; more
+ * than LS_MAX_DIMS dimensions; a size that overflows; far fewer stored bytes than its shape needs (none, or
+ * fewer than the filters can reach); chunks that were never written, without a fill value that the creator
+ * set; chunks smaller than their shape. */
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out);
+
+/* Local. The names of an enumeration with the values 0, 1, ..., K - 1, in this order, in one block that the
+ * caller frees. *names is NULL if the array has another type, or is h5py's bool (FALSE, TRUE). */
+ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***names, size_t *count);
 
 /* Local. Reads rows first .. first + count - 1 in the stored type and native byte order into `buffer`, of
  * count * row_size elements. A scalar is one row. LS_ERR_DATA if the rows are out of range or unreadable

@@ -29,14 +29,22 @@ static ls_status print_zeros(const ls_store *store, const char *path, const ls_a
 
 typedef struct tally {
   uint64_t n_elements;
-  size_t n_names;
+  size_t n_names, n_unreadable;
 } tally;
 
 static ls_status print_array(const ls_store *store, const char *path, bool is_model, tally *found) {
   ls_array array;
   char shape[128];
   size_t row = 1;
-  LS_TRY(ls_store_describe(store, path, &array));
+  const ls_status described = ls_store_describe(store, path, &array);
+  if (described == LS_ERR_DATA && !is_model) {
+    const char *const message = ls_message(); /* "FILE:PATH: what is wrong" */
+    const size_t place = strlen(ls_store_path(store)) + strlen(path) + 3;
+    printf("  %-28s %s\n", path, strlen(message) > place ? message + place : message);
+    found->n_unreadable++;
+    return LS_OK;
+  }
+  LS_TRY(described);
   if (ls_array_row_size(&array, &row)) found->n_elements += row * (array.n_dims ? array.dims[0] : 1);
   printf("  %-28s %s", path, ls_array_describe(&array, shape, sizeof shape));
   const ls_status status = is_model ? print_zeros(store, path, &array) : LS_OK;
@@ -48,6 +56,7 @@ static ls_status print_array(const ls_store *store, const char *path, bool is_mo
 static ls_status print_arrays(const ls_store *store, const char *group, unsigned depth, bool is_model,
                               tally *found) {
   char **names = NULL;
+  char why[256];
   size_t count = 0;
   ls_status status = ls_store_list(store, group, &names, &count);
   found->n_names += count;
@@ -61,6 +70,8 @@ static ls_status print_arrays(const ls_store *store, const char *group, unsigned
     if (kind == LS_STORE_GROUP && depth < DEPTH_MAX)
       status = print_arrays(store, path, depth + 1, is_model, found);
     if (kind == LS_STORE_ARRAY) status = print_array(store, path, is_model, found);
+    if (kind == LS_STORE_OTHER)
+      printf("  %-28s %s\n", path, ls_store_explain(store, path, why, sizeof why));
     free(path);
   }
   free(names);
@@ -134,6 +145,10 @@ static ls_status print_names(const ls_store *store, const char *path, const char
   size_t count = 0;
   if (!ls_store_has_attribute(store, path, attribute)) return LS_OK;
   const ls_status status = ls_store_read_texts(store, path, attribute, &texts, &count);
+  if (status == LS_ERR_DATA) { /* another program's attribute of this name */
+    printf("  %s has an attribute `%s` that is not a list of names\n", path, attribute);
+    return LS_OK;
+  }
   if (status == LS_OK) {
     printf("  %s has %zu %s: ", path, count, attribute);
     print_list("", texts, count);
@@ -152,7 +167,9 @@ static ls_status print_group(const ls_store *store, const char *group) {
   ls_array array;
   if (ls_store_kind_of(store, x) != LS_STORE_ARRAY) return LS_OK;
   size_t row = 0;
-  LS_TRY(ls_store_describe(store, x, &array));
+  const ls_status described = ls_store_describe(store, x, &array);
+  if (described != LS_OK)
+    return described == LS_ERR_DATA ? LS_OK : described; /* listed below, with the reason */
   if (ls_array_row_size(&array, &row))
     printf("%s: %llu samples of %zu features\n", group,
            (unsigned long long)(array.n_dims ? array.dims[0] : 1), row);
@@ -177,7 +194,7 @@ static ls_status print_dataset(const char *path) {
   }
   if (status == LS_OK) printf("arrays\n");
   if (status == LS_OK) status = print_arrays(store, "/", 0, false, &found);
-  if (status == LS_OK && found.n_elements == 0)
+  if (status == LS_OK && found.n_elements == 0 && found.n_unreadable == 0)
     status = ls_fail(LS_ERR_DATA, "%s: contains no arrays", path);
   free(names);
   ls_store_close(&store);

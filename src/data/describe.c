@@ -72,6 +72,7 @@ static ls_status describe_names(const data_source *s, const ls_store *store, con
   char **names = NULL;
   size_t n = 0;
   LS_TRY(data_read_list(store, path, attribute, &names, &n));
+  if (!names && s->names.y == path) LS_TRY(ls_store_read_enum(store, path, &names, &n));
   if (s->open == 0) {
     *first = names;
     *n_first = n;

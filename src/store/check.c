@@ -5,8 +5,10 @@
 #include <limits.h>
 #include <string.h>
 
-/* Deflate compresses at most 1032 : 1; an array that expands more is a decompression bomb. */
-#define EXPANSION_LIMIT 1100
+/* Deflate compresses at most 1032 : 1, lzf 264 / 3 : 1, zstd a block of 128 KiB to 4 bytes; an array that
+ * expands more is a decompression bomb. */
+#define EXPANSION_LIMIT      1100
+#define EXPANSION_LIMIT_ZSTD 33000
 
 static ls_status fail_array(const ls_store *store, const char *path, const char *why) {
   return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, why);
@@ -23,7 +25,22 @@ static ls_status check_layout(const ls_store *store, const char *path, hid_t pli
 }
 
 static bool is_known(H5Z_filter_t filter) {
-  return filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_FLETCHER32;
+  return filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_FLETCHER32 ||
+         filter == FILTER_LZF || filter == FILTER_ZSTD;
+}
+
+static bool is_unpacked_here(H5Z_filter_t filter) {
+  return filter == FILTER_LZF || filter == FILTER_ZSTD;
+}
+
+/* Whether lzf or zstd give the whole chunk: only filters that keep its size come before them. */
+static bool is_last_to_unpack(const H5Z_filter_t *filters, int n) {
+  bool packs = false;
+  for (int i = 0; i < n; i++) {
+    if (is_unpacked_here(filters[i]) && packs) return false;
+    packs = packs || filters[i] != H5Z_FILTER_SHUFFLE;
+  }
+  return true;
 }
 
 /* Accepts only filters that HDF5 always has and that do not crash on damaged data (nbit and scale-offset
@@ -38,15 +55,20 @@ static ls_status check_filters(const ls_store *store, const char *path, hid_t pl
     size_t n_values = 0;
     seen[i] = H5Pget_filter2(plist, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
     if (!is_known(seen[i]))
-      return ls_fail(LS_ERR_DATA,
-                     "%s:%s: filter %d (%.63s) is not supported; filters must be shuffle, deflate (gzip) "
-                     "or fletcher32; "
-                     "convert the file, e.g. with h5repack -f GZIP=4",
-                     store->path, path, (int)seen[i], name);
+      return ls_fail(
+          LS_ERR_DATA,
+          "%s:%s: filter %d (%.63s) is not supported; filters must be shuffle, deflate (gzip), "
+          "fletcher32, lzf or zstd; convert the file with h5repack -f GZIP=4 on a computer that has "
+          "the plug-in of this filter (without it, h5repack leaves the array out), or in Python "
+          "with h5py and hdf5plugin",
+          store->path, path, (int)seen[i], name);
     for (int k = 0; k < i; k++)
       if (seen[k] == seen[i])
         return fail_array(store, path, "applies a filter twice; convert the file with h5repack");
   }
+  if (!is_last_to_unpack(seen, n))
+    return fail_array(store, path,
+                      "compresses twice, or before a checksum; convert the file with h5repack -f GZIP=4");
   return LS_OK;
 }
 
@@ -126,14 +148,24 @@ static bool chunk_bytes(hid_t plist, size_t size, const ls_array *array, size_t 
   return true;
 }
 
+static size_t expansion_limit(hid_t plist) {
+  const int n = H5Pget_nfilters(plist);
+  for (int i = 0; i < n; i++) {
+    unsigned flags, config;
+    size_t n_values = 0;
+    if (H5Pget_filter2(plist, (unsigned)i, &flags, &n_values, NULL, 0, NULL, &config) == FILTER_ZSTD)
+      return EXPANSION_LIMIT_ZSTD;
+  }
+  return EXPANSION_LIMIT;
+}
+
 /* Compares the `stored` bytes of an array with the size of its chunks. */
 static ls_status check_chunks(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
-                              const ls_array *array, uint64_t stored) {
-  size_t bytes;
-  if (!chunk_bytes(plist, size, array, &bytes))
+                              const ls_array *array, uint64_t stored, size_t *bytes) {
+  if (!chunk_bytes(plist, size, array, bytes))
     return fail_array(store, path, "is damaged: the shape of its chunks does not match its own");
   const ls_status status =
-      bytes / EXPANSION_LIMIT > stored ? LS_ERR_DATA : store_chunk_check(store, id, plist, bytes);
+      *bytes / expansion_limit(plist) > stored ? LS_ERR_DATA : store_chunk_check(store, id, plist, *bytes);
   if (status != LS_ERR_DATA) return status;
   return fail_array(store, path, "is damaged: its chunks store less data than their shape needs");
 }
@@ -178,7 +210,7 @@ static ls_status check_written(const ls_store *store, const char *path, hid_t id
 
 /* Compares the stored bytes of an array with its shape. */
 static ls_status check_storage(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
-                               const ls_array *array) {
+                               const ls_array *array, size_t *in_chunk) {
   size_t bytes;
   char shape[128];
   ls_array_describe(array, shape, sizeof shape);
@@ -194,20 +226,21 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
                    "%s:%s: is truncated or damaged: %" PRIu64 " stored bytes in a file of %" PRIu64,
                    store->path, path, stored, store->bytes);
   const bool chunked = H5Pget_layout(plist) == H5D_CHUNKED;
-  if ((chunked ? bytes / EXPANSION_LIMIT : bytes) > stored)
+  if ((chunked ? bytes / expansion_limit(plist) : bytes) > stored)
     return ls_fail(LS_ERR_DATA,
                    "%s:%s: %s would expand from only %" PRIu64
                    " stored bytes: most of it was never written, "
                    "or the file is damaged",
                    store->path, path, shape, stored);
   if (!chunked) return LS_OK;
-  LS_TRY(check_chunks(store, path, id, plist, size, array, stored));
+  LS_TRY(check_chunks(store, path, id, plist, size, array, stored, in_chunk));
   return check_written(store, path, id, plist, array);
 }
 
 /* Layout first: HDF5 opens the sources of a virtual dataset to get its shape. */
-ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out) {
+ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out, size_t *in_chunk) {
   *out = (ls_array){0};
+  *in_chunk = 0;
   const hid_t plist = H5Dget_create_plist(id);
   if (plist < 0) return fail_array(store, path, store_reason());
   ls_status status = check_layout(store, path, plist);
@@ -217,7 +250,7 @@ ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_arra
   if (status == LS_OK && space < 0) status = fail_array(store, path, store_reason());
   if (status == LS_OK) status = check_type(store, path, type, out);
   if (status == LS_OK) status = check_shape(store, path, space, out);
-  if (status == LS_OK) status = check_storage(store, path, id, plist, H5Tget_size(type), out);
+  if (status == LS_OK) status = check_storage(store, path, id, plist, H5Tget_size(type), out, in_chunk);
   store_close_id(space);
   store_close_id(type);
   store_close_id(plist);

@@ -19,6 +19,7 @@ void store_start(void) {
   H5open();
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* the setting is per thread */
   H5PLset_loading_state(0);
+  store_filters_register();
   started = true;
 }
 

@@ -50,6 +50,18 @@ ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out);
 /* Closes an id of any kind; accepts -1. Keeps the reason of the last failure. */
 void store_close_id(hid_t id);
 
+/* ------------------------------------------------------- filters (filters.c) */
+
+/* Ids that The HDF Group has registered. */
+#define FILTER_LZF  32000
+#define FILTER_ZSTD 32015
+
+/* Adds lzf and zstd to HDF5, for reading. */
+void store_filters_register(void);
+
+/* Sets the bytes of a chunk of the dataset that this thread is about to read. */
+void store_filters_expect(size_t bytes);
+
 /* ---------------------------------------------------------- reading (read.c) */
 
 #define OPEN_ARRAYS 4 /* kept open, so that consecutive reads share a chunk */
@@ -57,6 +69,7 @@ void store_close_id(hid_t id);
 typedef struct open_array {
   char *path; /* owned; NULL: unused */
   hid_t id;
+  size_t chunk_bytes; /* as stored, before filters; 0: not chunked */
   ls_array array;
 } open_array;
 
@@ -80,8 +93,10 @@ ls_status store_descriptor_open(const char *path, ls_status status, int *out);
  * (identify.c). */
 ls_status store_open_fail(const char *path, int descriptor, const char *reason);
 
-/* Checks an open dataset before its data are read (check.c). */
-ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out);
+/* Checks an open dataset before its data are read, and returns the bytes of a chunk; 0: not chunked
+ * (check.c). */
+ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out,
+                      size_t *chunk_bytes);
 
 /* Whether the first chunk unpacks to the `wanted` bytes of its shape: LS_OK, LS_ERR_DATA without a message,
  * or LS_ERR_INTERNAL (chunk.c). */

@@ -214,7 +214,8 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
                    kind == LS_STORE_NONE ? "does not exist" : "is a group, not an array");
   }
   ls_array array;
-  const ls_status status = store_check(store, path, id, &array);
+  size_t chunk_bytes = 0;
+  const ls_status status = store_check(store, path, id, &array, &chunk_bytes);
   if (status != LS_OK) {
     store_close_id(id);
     return status;
@@ -225,7 +226,7 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
   open_array *const place = &cache->places[cache->next];
   cache->next = (cache->next + 1) % OPEN_ARRAYS;
   free_place(place);
-  *place = (open_array){.path = ls_strdup(path), .id = id, .array = array};
+  *place = (open_array){.path = ls_strdup(path), .id = id, .chunk_bytes = chunk_bytes, .array = array};
   *out = place;
   if (place->path) return LS_OK;
   store_close_id(id);
@@ -279,6 +280,7 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   size_t row_size;
   LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has verified it */
   if (count == 0 || row_size == 0) return LS_OK;
+  store_filters_expect(from->chunk_bytes);
   const bool ok = array->n_dims
                       ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
                       : H5Dread(from->id, store_memory_type(from->id, array->dtype), H5S_ALL, H5S_ALL,

@@ -1,5 +1,7 @@
 """HDF5 files as people have them: what is read gives the same model as the plain file, bit for bit."""
 
+import ctypes
+import ctypes.util
 import re
 
 import h5py
@@ -52,6 +54,80 @@ def bools_of_pytables(folder):
         array = h5py.h5d.create(file.id, b"y", h5py.h5t.STD_B8LE, space)
         array.write(h5py.h5s.ALL, h5py.h5s.ALL, bits, mtype=h5py.h5t.STD_B8LE)
     same_model(folder, model_arrays(folder / "plain/model.h5"), *binary)
+
+
+def names_of_an_enumeration(folder):
+    """They become the class names, in the order of their values; h5py's bool has none."""
+    kinds = h5py.enum_dtype({"zebra": 2, "cat": 0, "horse": 1}, basetype=">i2")
+    with h5py.File(folder / "data.h5", "w") as file:
+        file["x"] = X
+        file.create_dataset("y", data=Y, dtype=kinds)
+    train(folder).exits(0)
+    run_well(folder, "evaluate", "run/model.h5", "data.h5").reports("cat").reports("horse").reports("zebra")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "p.csv")
+    assert (folder / "p.csv").read_text().startswith("class,cat,horse,zebra\n")
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": numpy.eye(3, dtype=bool)[Y]})
+    train(folder, output="bools").exits(0)
+    with h5py.File(folder / "bools/model.h5") as file:
+        assert "classes" not in file.attrs
+
+
+def info_continues(folder):
+    """An array that cannot be read does not hide the others."""
+    with h5py.File(folder / "data.h5", "w") as file:
+        file["a"] = numpy.zeros(5, [("pt", "f4"), ("id", "i4")])
+        file["b"] = h5py.SoftLink("/x")
+        file["x"], file["y"] = X, Y
+        file["y"].attrs["classes"] = 3
+    result = run_well(folder, "info", "data.h5")
+    result.reports("/a", "records", "pt, id").reports("/b", "link").reports("/x", "(24, 4)").reports("/y", "(24,)")
+
+
+# -------------------------------------------------------------------------- filters
+
+def zstd(content):
+    library = ctypes.CDLL(ctypes.util.find_library("zstd") or "libzstd.so.1")
+    library.ZSTD_compressBound.restype = library.ZSTD_compress.restype = ctypes.c_size_t
+    packed = ctypes.create_string_buffer(library.ZSTD_compressBound(ctypes.c_size_t(len(content))))
+    n = library.ZSTD_compress(packed, ctypes.c_size_t(len(packed)), content, ctypes.c_size_t(len(content)), 3)
+    return packed.raw[:n]
+
+
+def write_zstd(path, pack=zstd, rows=8):
+    """x in chunks of some rows, that `pack` has packed."""
+    with h5py.File(path, "w") as file:
+        create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        create.set_chunk((rows, X.shape[1]))
+        create.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+        x = h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple(X.shape), create)
+        for i in range(0, len(X), rows):
+            x.write_direct_chunk((i, 0), pack(numpy.round(X[i:i + rows]).tobytes()))
+        file["y"] = Y
+
+
+def lzf_and_zstd(folder):
+    wanted = plain(folder, numpy.round(X), Y)
+    for how in ({}, {"shuffle": True}, {"shuffle": True, "fletcher32": True}):
+        with h5py.File(folder / "data.h5", "w") as file:
+            file.create_dataset("x", data=numpy.round(X), chunks=(5, 3), compression="lzf", **how)
+            file.create_dataset("y", data=Y, chunks=(7,), compression="lzf", **how)
+        same_model(folder, wanted, output="run" + "".join(how))
+    write_zstd(folder / "data.h5")
+    same_model(folder, wanted, output="zstd")
+    train(folder, output="zstd-3", ranks=3).exits(0)
+
+
+def damaged_lzf_and_zstd(folder):
+    """A chunk of another size than its shape, or of other bytes, is an error, and nothing is read beyond its end."""
+    for pack in (lambda b: zstd(b[:-4]), lambda b: zstd(b + b), lambda b: zstd(b)[:-3], lambda b: b[::-1]):
+        write_zstd(folder / "data.h5", pack)
+        train(folder, output="no").exits(3).says("data.h5:/x")
+    with h5py.File(folder / "data.h5", "w") as file:
+        x = file.create_dataset("x", X.shape, "f4", chunks=(8, 4), compression="lzf")
+        file["y"] = Y
+        for i, chunk in enumerate((b"\x03abcd", b"\xff\xff\xff" * 9, b"\x00")):
+            x.id.write_direct_chunk((8 * i, 0), chunk)
+    train(folder, output="no").exits(3).says("data.h5:/x", "rows")
 
 
 # --------------------------------------------------------------------------- weights
@@ -211,7 +287,8 @@ def parts_that_differ(folder):
 
 
 TESTS = [
-    y_of_many_dims, bools_of_pytables, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
+    y_of_many_dims, bools_of_pytables, names_of_an_enumeration, info_continues, lzf_and_zstd,
+    damaged_lzf_and_zstd, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
     a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
     parts_that_differ,

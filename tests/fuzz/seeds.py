@@ -30,6 +30,22 @@ def packed(file):
     file["y"].attrs["classes"] = numpy.array([b"red", b"green", b"blue"])
 
 
+def lzf(file):
+    arrays(file, X, Y.astype("i8"), chunks=True, shuffle=True, compression="lzf")
+
+
+def zstd(file):
+    """A frame of one block that is stored as it is."""
+    create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    create.set_chunk(X.shape)
+    create.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+    x = h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple(X.shape), create)
+    content = X.tobytes()
+    head = b"\x28\xb5\x2f\xfd\x60" + (len(content) - 256).to_bytes(2, "little")
+    x.write_direct_chunk((0, 0), head + (len(content) << 3 | 1).to_bytes(3, "little") + content)
+    file["y"] = Y
+
+
 def others(file):
     """Names of other programs, big-endian integers, and one-hot rows of h5py's bool, an enumeration type."""
     file["X_train"] = X.astype(">i2")
@@ -45,7 +61,7 @@ def linked(file):
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
-for write in (groups, packed, others, linked):
+for write in (groups, packed, lzf, zstd, others, linked):
     for version in ("earliest", "v110"):
         with h5py.File(folder / f"{write.__name__}-{version}.h5", "w", libver=(version, "v110")) as out:
             write(out)
