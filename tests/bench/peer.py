@@ -11,21 +11,21 @@ import numpy
 def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", help="HDF5 file with bytes in /train/x and class indices in /train/y")
-    parser.add_argument("net", help="widths of the net, such as 784-512-10")
+    parser.add_argument("net", help="widths of the net, such as 784-512-10; for PyTorch also cnn or resnet20")
     parser.add_argument("batches", type=int, nargs="+", metavar="BATCH")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.4, help="duration of each measurement")
     parser.add_argument("--first-step", action="store_true", help="print `step 1` after the first step and exit")
     options = parser.parse_args()
-    options.widths = [int(width) for width in options.net.split("-")]
+    options.widths = [int(width) for width in options.net.split("-")] if options.net[0].isdigit() else None
     return options
 
 
 def training_data(path):
-    """Returns x, (n, features) float32 from 0 to 1, and y, (n) int64."""
+    """Returns x of the stored shape, float32 from 0 to 1, and y, (n) int64."""
     with h5py.File(path, "r") as file:
         x, y = file["train/x"][:], file["train/y"][:]
-    x = x.reshape(len(x), -1).astype(numpy.float32)
+    x = x.astype(numpy.float32)
     x /= 255
     return x, y.astype(numpy.int64)
 

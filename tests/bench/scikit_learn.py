@@ -23,6 +23,7 @@ def loop_of(widths, x, y, batch):
 def main():
     options = peer.arguments(__doc__)
     x, y = peer.training_data(options.data)
+    x = x.reshape(len(x), -1)
     for batch in options.batches:
         run = loop_of(options.widths, x, y, batch)
         peer.report(batch, peer.measure(run, batch, options.seconds, peer.calibrate(run, options.seconds)))

@@ -6,7 +6,7 @@
  * loss, backward, reduction, update) of `lockstep train`, and, on the same ranks and threads, only the
  * products of the dense layers: y = x W^T, dW = dy^T x, and dx = dy W except for the first layer. Prints
  * the medians in samples/s, and the median of the ratios of successive measurements; with --json one object
- * per line. */
+ * per line. If the net has parameters in other layers, only the steps are measured. */
 #include "train/internal.h"
 
 #include <cblas.h>
@@ -47,18 +47,27 @@ static void product(enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, size_t m, 
     cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1.0F, a, lda, b, ldb, 0.0F, c, (int)n);
 }
 
+/* Whether the net consists of dense layers and of layers without parameters. */
+static bool is_dense(const ls_model *model) {
+  for (size_t i = 0; i < model->n_layers; i++) {
+    const ls_layer *const layer = model->layers[i];
+    if (layer->n_params > 0 && strcmp(layer->type->name, "dense") != 0) return false;
+  }
+  return true;
+}
+
 /* The products of one step over `rows` rows. Uses the arrays of the model, so that the caches have the same
  * contents as in a step. */
 static void multiply(const ls_model *model, const float *x, size_t rows) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0 || layer->params[0].row.n_dims == 0) continue;
+    if (layer->n_params == 0) continue;
     product(CblasNoTrans, CblasTrans, rows, layer->n_out, layer->n_in, i ? model->layers[i - 1]->output : x,
             layer->params[0].value, layer->output);
   }
   for (size_t i = model->n_layers; i-- > 0;) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params == 0 || layer->params[0].row.n_dims == 0) continue;
+    if (layer->n_params == 0) continue;
     product(CblasTrans, CblasNoTrans, layer->n_out, layer->n_in, rows, model->deltas[0],
             i ? model->layers[i - 1]->output : x, layer->params[0].grad);
     if (i > 0)
@@ -106,17 +115,22 @@ static size_t count_steps(trainer *t, double seconds) {
   }
 }
 
-static void report(const trainer *t, const settings *s, figures *f) {
+static void report(const trainer *t, const settings *s, bool has_products, figures *f) {
   const double step = median(s->rounds, f->step);
   const double products = median(s->rounds, f->products);
   const double ratio = median(s->rounds, f->ratio);
   const char *const format =
-      s->json ? "{\"batch\": %zu, \"ranks\": %d, \"threads\": %d, \"samples_per_second\": %.1f, "
-                "\"products_per_second\": %.1f, \"ratio\": %.4f, \"least\": %.4f, \"most\": %.4f}"
-              : "batch %5zu  %d ranks x %d threads  step %8.0f samples/s  products alone %8.0f  ratio %.3f "
-                "(%.3f to %.3f)";
-  ls_log(LS_LOG_INFO, format, t->setup->batch_size, ls_comm_size(t->comm), t->setup->threads, step,
-         products, ratio, f->ratio[0], f->ratio[s->rounds - 1]);
+      s->json ? "{\"batch\": %zu, \"ranks\": %d, \"threads\": %d, \"samples_per_second\": %.1f"
+              : "batch %5zu  %d ranks x %d threads  step %8.0f samples/s";
+  const char *const rest =
+      s->json ? ", \"products_per_second\": %.1f, \"ratio\": %.4f, \"least\": %.4f, \"most\": %.4f"
+              : "  products alone %8.0f  ratio %.3f (%.3f to %.3f)";
+  char line[256] = "";
+  ls_append(line, sizeof line, format, t->setup->batch_size, ls_comm_size(t->comm), t->setup->threads,
+            step);
+  if (has_products)
+    ls_append(line, sizeof line, rest, products, ratio, f->ratio[0], f->ratio[s->rounds - 1]);
+  ls_log(LS_LOG_INFO, "%s%s", line, s->json ? "}" : "");
 }
 
 static ls_status measure(ls_comm *comm, const settings *s, ls_setup *setup) {
@@ -126,14 +140,15 @@ static ls_status measure(ls_comm *comm, const settings *s, ls_setup *setup) {
   if (status == LS_OK) status = train_choose_mode(&t, LS_SYNC_AUTO);
   if (status == LS_OK) {
     ls_model_initialise(setup->job->model, 1);
+    const bool has_products = is_dense(setup->job->model);
     const size_t steps = count_steps(&t, s->seconds);
     for (size_t r = 0; steps > 0 && r < s->rounds; r++) {
-      f.products[r] = time_products(&t, steps);
+      f.products[r] = has_products ? time_products(&t, steps) : 1.0;
       f.step[r] = time_steps(&t, steps);
       f.ratio[r] = f.step[r] / f.products[r];
     }
     if (steps > 0 && f.step[s->rounds - 1] > 0.0)
-      report(&t, s, &f);
+      report(&t, s, has_products, &f);
     else
       status = ls_fail(LS_ERR_NUMERIC, "a step failed: %s", ls_message());
   }
