@@ -212,8 +212,27 @@ typedef struct weights_plan {
   math_walk walk;
   size_t *offsets; /* of the terms of w from a position's source */
   float *dz;       /* of a group and a box: (blocks, positions, MATH_LANE) */
-  float *dw;       /* packed, of all groups */
+  size_t n_dw;     /* packed gradients, of all groups */
+  float *dw;       /* (n_dw): sums over the latest positions */
+  double *total;   /* (n_dw): sums over the positions before */
 } weights_plan;
+
+/* Positions whose products are summed in float, before their sum is added in double. */
+#define POSITIONS           8192
+#define POSITIONS_DEPTHWISE 256 /* these sums have no chunks */
+
+/* Adds the sums over the latest positions to the total. */
+CLONES static void add_to_total(size_t n, float *restrict dw, double *restrict total) {
+  for (size_t i = 0; i < n; i++) {
+    total[i] += (double)dw[i];
+    dw[i] = 0.0F;
+  }
+}
+
+/* Stores the total as float. */
+CLONES static void put_total(size_t n, const double *restrict total, float *restrict dw) {
+  for (size_t i = 0; i < n; i++) dw[i] = (float)total[i];
+}
 
 static void take_weights(const ls_conv *conv, weights_plan *plan, ls_arena *arena) {
   const size_t filters = conv->filters / conv->groups;
@@ -222,8 +241,10 @@ static void take_weights(const ls_conv *conv, weights_plan *plan, ls_arena *aren
   const size_t positions = plan->walk.images * ls_window_count(plan->walk.box);
   plan->offsets = ls_arena_take(arena, terms, sizeof *plan->offsets);
   plan->dz = ls_arena_take(arena, packed_size(filters, positions), sizeof(float));
-  plan->dw = ls_arena_take(arena, conv->groups * sizeof(float),
-                           is_depthwise(conv) ? terms : packed_size(filters, terms));
+  const size_t size = is_depthwise(conv) ? terms : packed_size(filters, terms);
+  plan->n_dw = conv->groups * size;
+  plan->dw = ls_arena_take(arena, conv->groups * sizeof *plan->dw, size);
+  plan->total = ls_arena_take(arena, conv->groups * sizeof *plan->total, size);
 }
 
 static void set_offsets(const math_walk *walk, size_t *offsets) {
@@ -261,6 +282,30 @@ static void add_products(const ls_conv *conv, const weights_plan *plan, size_t g
                                         .dw = plan->dw + g * packed_size(filters, terms)});
 }
 
+/* Sums the products of all boxes of n samples. */
+static void add_boxes(const ls_conv *conv, weights_plan *plan, size_t n, const float *x, const float *dz) {
+  const size_t most = is_depthwise(conv) ? POSITIONS_DEPTHWISE : POSITIONS;
+  size_t positions = 0;
+  bool has_total = false;
+  memset(plan->dw, 0, plan->n_dw * sizeof *plan->dw);
+  while (math_walk_next(&plan->walk, n, x)) {
+    if (positions >= most) {
+      if (!has_total) memset(plan->total, 0, plan->n_dw * sizeof *plan->total);
+      has_total = true;
+      add_to_total(plan->n_dw, plan->dw, plan->total);
+      positions = 0;
+    }
+    if (is_depthwise(conv))
+      math_depthwise_products(&plan->walk, dz, plan->dw);
+    else
+      for (size_t g = 0; g < conv->groups; g++) add_products(conv, plan, g, dz);
+    positions += plan->walk.n;
+  }
+  if (!has_total) return;
+  add_to_total(plan->n_dw, plan->dw, plan->total);
+  put_total(plan->n_dw, plan->total, plan->dw);
+}
+
 void ls_conv_backward_weights(const ls_conv *conv, size_t n, const float *x, const float *dz, float beta,
                               float *dw, void *workspace) {
   ls_arena scratch = {.base = workspace, .capacity = SIZE_MAX};
@@ -270,12 +315,7 @@ void ls_conv_backward_weights(const ls_conv *conv, size_t n, const float *x, con
   weights_plan plan;
   take_weights(conv, &plan, &scratch);
   set_offsets(&plan.walk, plan.offsets);
-  memset(plan.dw, 0, conv->groups * size * sizeof *plan.dw);
-  while (math_walk_next(&plan.walk, n, x))
-    if (is_depthwise(conv))
-      math_depthwise_products(&plan.walk, dz, plan.dw);
-    else
-      for (size_t g = 0; g < conv->groups; g++) add_products(conv, &plan, g, dz);
+  add_boxes(conv, &plan, n, x, dz);
   if (is_depthwise(conv))
     math_depthwise_unpack(taps_of(conv), conv->channels, plan.dw, beta, dw);
   else

@@ -346,8 +346,39 @@ static void windows_have_the_right_sizes(void **state) {
   }
 }
 
+/* The gradient of a weight is the sum over 4e6 positions of 1 times -0.1; a running float32 sum is wrong by
+ * several percent. */
+static void gradients_of_many_positions_are_exact(void **state) {
+  (void)state;
+  enum { SIDE = 10, N = 40000, CHANNELS = 2 };
+  for (size_t groups = 1; groups <= CHANNELS; groups++) { /* 2: depthwise */
+    ls_conv c = {
+        .window = {.in = {1, SIDE, SIDE}, .size = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
+        .channels = CHANNELS,
+        .filters = CHANNELS,
+        .groups = groups};
+    assert_true(ls_window_set_out(&c.window));
+    const size_t count = (size_t)N * SIDE * SIDE * CHANNELS;
+    float *const x = ls_calloc(count, sizeof *x);
+    float *const dz = ls_calloc(count, sizeof *dz);
+    void *const workspace =
+        aligned_alloc(LS_ALIGNMENT, (ls_conv_workspace(&c) / LS_ALIGNMENT + 1) * LS_ALIGNMENT);
+    float dw[CHANNELS * CHANNELS] = {0.0F};
+    assert_true(x && dz && workspace);
+    for (size_t i = 0; i < count; i++) x[i] = 1.0F;
+    for (size_t i = 0; i < count; i++) dz[i] = -0.1F;
+    ls_conv_backward_weights(&c, N, x, dz, 0.0F, dw, workspace);
+    for (size_t i = 0; i < CHANNELS * CHANNELS / groups; i++)
+      check_close("gradient", (double)dw[i] / (N * SIDE * SIDE * (double)-0.1F), 1.0, 1e-5);
+    free(x);
+    free(dz);
+    free(workspace);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(gradients_of_many_positions_are_exact),
       cmocka_unit_test(convolutions_match_their_definition),
       cmocka_unit_test(large_images_match_their_definition),
       cmocka_unit_test(samples_do_not_depend_on_the_batch),
