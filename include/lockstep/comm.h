@@ -94,8 +94,9 @@ void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all);
 typedef struct ls_comm_tree {
   size_t n_lanes;
   size_t first, count; /* this rank's lanes */
-  float *parts;        /* owned */
-  double *parts64;     /* owned */
+  float *parts;        /* owned, like the following */
+  float *padded;
+  double *parts64;
 } ls_comm_tree;
 
 /* Local. Creates this rank's part of the tree, with buffers for its sums. The caller destroys it. */

@@ -115,7 +115,8 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
 /* Collective. Sends the elements of values (n) that this rank updates to all other ranks. */
 void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values);
 
-/* Local. Elements of a bucket in mode overlap, for a gradient of n elements: 256 KiB to 4 MiB. */
-size_t ls_sync_bucket_length(size_t n);
+/* Local. Elements of a bucket in mode overlap, for a gradient of n elements: 256 KiB to 4 MiB, but at least
+ * 4 KiB for each of the pieces into which the ranks divide a bucket. */
+size_t ls_sync_bucket_length(size_t n, size_t n_pieces);
 
 #endif

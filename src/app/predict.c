@@ -17,7 +17,7 @@ typedef struct work {
   bool is_regression;
   bool is_binary;     /* one sigmoid output, for two classes */
   bool is_multilabel; /* several sigmoid outputs, each a label of its own */
-  float *chunk;       /* (chunk_rows, n_out), owned: predictions of all ranks */
+  float *chunk;       /* rank 0: (chunk_rows, n_out), owned: predictions of all ranks */
   double *restored;   /* the same in the units of y, owned by rank 0; NULL: targets were not standardised */
   size_t chunk_rows;
   /* Rank 0. One of the two outputs; csv.stream is NULL for HDF5. */
@@ -176,18 +176,17 @@ static ls_status append_csv(work *w, size_t rows) {
 
 /* ------------------------------------------------------------------ the command */
 
-/* Local. Predicts this rank's rows of the chunk that begins at sample `first`; the other rows become 0. */
-static void predict_shard(work *w, uint64_t first, size_t rows) {
+/* Collective. Predicts the chunk that begins at sample `first`; rank 0 receives the predictions of all
+ * ranks. */
+static void predict_chunk(work *w, uint64_t first, size_t rows) {
   ls_model *const model = w->predictor->job->model;
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(w->comm), ls_comm_size(w->comm));
   const size_t lanes[] = {0, shard.rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
-  memset(w->chunk, 0, w->chunk_rows * w->n_out * sizeof *w->chunk);
   for (size_t i = 0; i < shard.rows; i++) w->batch->samples[i] = first + shard.first + i;
   ls_batch_gather(w->batch, w->dataset, w->predictor->normalizer, shard.rows);
   ls_model_forward(model, &pass, w->batch->x);
-  float *const own = w->chunk + shard.first * w->n_out;
-  memcpy(own, ls_model_predict(model, shard.rows), shard.rows * w->n_out * sizeof *own);
+  ls_comm_gather_f32(w->comm, ls_model_predict(model, shard.rows), shard.rows * w->n_out, w->chunk);
 }
 
 /* Collective. Predicts in chunks, so that memory does not grow with the data. */
@@ -195,8 +194,7 @@ static ls_status predict_all(work *w) {
   for (uint64_t first = 0; first < w->dataset->n_samples; first += w->chunk_rows) {
     ls_status status = LS_OK;
     const size_t rows = ls_size_min(w->chunk_rows, w->dataset->n_samples - first);
-    predict_shard(w, first, rows);
-    ls_comm_sum_f32(w->comm, w->chunk, rows * w->n_out); /* one rank has each number, the others 0 */
+    predict_chunk(w, first, rows);
     if (w->restored) ls_normalizer_restore_targets(w->predictor->normalizer, rows, w->chunk, w->restored);
     if (app_is_root(w->comm)) status = w->csv.stream ? append_csv(w, rows) : append_hdf5(w, rows);
     LS_TRY(ls_comm_agree(w->comm, status));
@@ -212,10 +210,10 @@ static ls_status prepare(work *w) {
   w->is_binary = task == LS_TASK_LABELS && w->n_out == 1;
   w->is_multilabel = task == LS_TASK_LABELS && w->n_out > 1;
   w->chunk_rows = (size_t)LS_EVALUATE_ROWS * (size_t)ls_comm_size(w->comm);
-  w->chunk = ls_calloc(w->chunk_rows * w->n_out, sizeof *w->chunk);
-  if (!w->chunk) return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->chunk);
   LS_TRY(ls_batch_create(w->dataset, LS_EVALUATE_ROWS, &w->batch));
   if (!app_is_root(w->comm)) return LS_OK;
+  w->chunk = ls_calloc(w->chunk_rows * w->n_out, sizeof *w->chunk);
+  if (!w->chunk) return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->chunk);
   if (w->predictor->normalizer->targets) {
     w->restored = ls_calloc(w->chunk_rows * w->n_out, sizeof *w->restored);
     if (!w->restored)

@@ -8,8 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK   ((size_t)1 << 20) /* elements per exchange */
-#define BLOCK64 ((size_t)1 << 12)
+#define PARTS   ((size_t)1 << 20) /* elements that an exchange receives */
+#define BLOCK64 ((size_t)1 << 12) /* elements of double that an exchange adds, at most */
+
+/* Elements of a block: the same number for each rank. */
+static size_t block_of(size_t size) {
+  return ls_size_max(PARTS / size, 1) * size;
+}
+
+static size_t block64_of(size_t size) {
+  return ls_size_min(ls_size_max(PARTS / size, 1), BLOCK64);
+}
 
 /* The number of ranks below the left child of a tree node; the larger half. */
 static int left_part(int ranks) {
@@ -58,14 +67,14 @@ ls_status ls_comm_tree_create(const ls_comm *comm, size_t n_lanes, ls_comm_tree 
   ls_comm_tree *tree = ls_calloc(1, sizeof *tree);
   *out = NULL;
   if (tree) {
-    /* A tail has fewer than `size` elements per rank. */
-    tree->parts = ls_calloc(BLOCK + size * size, sizeof *tree->parts);
-    tree->parts64 = ls_calloc(size, BLOCK64 * sizeof *tree->parts64);
+    tree->parts = ls_calloc(block_of(size), sizeof *tree->parts);
+    tree->padded = ls_calloc(block_of(size), sizeof *tree->padded);
+    tree->parts64 = ls_calloc(size, block64_of(size) * sizeof *tree->parts64);
   }
-  if (!tree || !tree->parts || !tree->parts64) {
+  if (!tree || !tree->parts || !tree->padded || !tree->parts64) {
     ls_comm_tree_destroy(&tree);
     return ls_fail_memory("reproducible sums",
-                          (BLOCK + size * size) * sizeof(float) + size * BLOCK64 * sizeof(double));
+                          2 * block_of(size) * sizeof(float) + size * block64_of(size) * sizeof(double));
   }
   tree->n_lanes = n_lanes;
   ls_comm_tree_lanes(n_lanes, comm->rank, comm->size, &tree->first, &tree->count);
@@ -76,42 +85,51 @@ ls_status ls_comm_tree_create(const ls_comm *comm, size_t n_lanes, ls_comm_tree 
 void ls_comm_tree_destroy(ls_comm_tree **tree) {
   if (!*tree) return;
   free((*tree)->parts);
+  free((*tree)->padded);
   free((*tree)->parts64);
   free(*tree);
   *tree = NULL;
 }
 
-/* Collective. One block. The pieces of all ranks have the same length; every rank folds the tail. */
-static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
-  const size_t size = (size_t)comm->size;
-  const size_t piece = n / size;
-  const size_t tail = n - piece * size;
+/* Collective. Adds x, of `piece` elements for each rank. */
+static void sum_pieces(ls_comm *comm, ls_comm_tree *tree, float *x, size_t piece) {
   comm_set_waiting(true);
   MPI_Alltoall(x, (int)piece, MPI_FLOAT, tree->parts, (int)piece, MPI_FLOAT, comm->world);
   fold_f32(tree->parts, piece, tree->n_lanes, comm->size);
   MPI_Allgather(tree->parts, (int)piece, MPI_FLOAT, x, (int)piece, MPI_FLOAT, comm->world);
   comm_set_waiting(false);
-  if (tail == 0) return;
-  float *const rest = x + piece * size;
-  COMM_WAIT(MPI_Allgather(rest, (int)tail, MPI_FLOAT, tree->parts, (int)tail, MPI_FLOAT, comm->world));
-  fold_f32(tree->parts, tail, tree->n_lanes, comm->size);
-  memcpy(rest, tree->parts, tail * sizeof *rest);
+}
+
+/* Collective. One block. If the ranks cannot have pieces of the same length, zeros are appended. */
+static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
+  const size_t size = (size_t)comm->size;
+  const size_t piece = (n + size - 1) / size;
+  if (piece * size == n) {
+    sum_pieces(comm, tree, x, piece);
+    return;
+  }
+  memcpy(tree->padded, x, n * sizeof *x);
+  memset(tree->padded + n, 0, (piece * size - n) * sizeof *x);
+  sum_pieces(comm, tree, tree->padded, piece);
+  memcpy(x, tree->padded, n * sizeof *x);
 }
 
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
   if (comm->size == 1) return;
   if (!tree) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
   if (!tree) return;
-  for (size_t done = 0; done < n; done += BLOCK)
-    sum_block(comm, tree, x + done, ls_size_min(BLOCK, n - done));
+  const size_t most = block_of((size_t)comm->size);
+  for (size_t done = 0; done < n; done += most)
+    sum_block(comm, tree, x + done, ls_size_min(most, n - done));
 }
 
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n) {
   if (comm->size == 1) return;
   if (!tree) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
   if (!tree) return;
-  for (size_t done = 0; done < n; done += BLOCK64) {
-    const size_t length = ls_size_min(BLOCK64, n - done);
+  const size_t most = block64_of((size_t)comm->size);
+  for (size_t done = 0; done < n; done += most) {
+    const size_t length = ls_size_min(most, n - done);
     COMM_WAIT(MPI_Allgather(x + done, (int)length, MPI_DOUBLE, tree->parts64, (int)length, MPI_DOUBLE,
                             comm->world));
     fold_f64(tree->parts64, length, tree->n_lanes, comm->size);

@@ -90,9 +90,10 @@ static double all_products(const ls_plan_work *w, size_t *last) {
  * of the queue is not hidden; it includes at least the last bucket. */
 static double network_overlap(const scene *s) {
   const ls_plan_work *const w = s->work;
+  const size_t ranks = s->cluster->nodes * s->cluster->ranks_per_node;
   size_t last = 0;
   const double unit = s->pass / all_products(w, &last);
-  const double bucket = (double)(ls_sync_bucket_length(w->n_params) * sizeof(float));
+  const double bucket = (double)(ls_sync_bucket_length(w->n_params, ranks) * sizeof(float));
   const double latency = two_exchanges(s, 0.0); /* of all buckets in flight together */
   double now = 0.0;
   double link_free = 0.0;

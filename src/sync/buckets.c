@@ -48,17 +48,25 @@ struct ls_buckets {
   size_t n_started, n_summed; /* buckets whose all-to-all has started, and whose terms are summed */
 };
 
-size_t ls_sync_bucket_length(size_t n) {
+#define PIECE ((size_t)1 << 10) /* elements: shorter messages take nearly as long */
+
+size_t ls_sync_bucket_length(size_t n, size_t n_pieces) {
   const size_t line = LS_ALIGNMENT / sizeof(float); /* buckets end at a cache line */
-  return ls_size_min(ls_size_max(n / 16 / line * line, (size_t)1 << 16), (size_t)1 << 20);
+  const size_t length = ls_size_min(ls_size_max(n / 16 / line * line, (size_t)1 << 16), (size_t)1 << 20);
+  return ls_size_max(length, n_pieces * PIECE);
 }
 
-static size_t length_of(ls_sync_mode mode, size_t n) {
-  return mode == LS_SYNC_OVERLAP ? ls_sync_bucket_length(n) : ls_size_max(n, 1);
+static size_t length_of(ls_sync_mode mode, size_t n, size_t n_pieces) {
+  return mode == LS_SYNC_OVERLAP ? ls_sync_bucket_length(n, n_pieces) : ls_size_max(n, 1);
 }
 
-size_t sync_buckets_count(ls_sync_mode mode, size_t n) {
-  const size_t length = length_of(mode, n);
+/* The number of pieces of a bucket. */
+static size_t count_pieces(const ls_exchange *exchange) {
+  return (size_t)exchange->n_parts * (size_t)exchange->n_nodes;
+}
+
+size_t sync_buckets_count(ls_sync_mode mode, size_t n, size_t n_pieces) {
+  const size_t length = length_of(mode, n, n_pieces);
   return ls_size_max(1, (n + length - 1) / length);
 }
 
@@ -81,7 +89,7 @@ static bool uses_transfers(const ls_exchange *exchange, const ls_buckets *b) {
 
 /* Local. Partitions n elements; returns the size of all parts. */
 static size_t partition(const ls_exchange *exchange, ls_buckets *b) {
-  const size_t length = length_of(b->mode, exchange->n);
+  const size_t length = length_of(b->mode, exchange->n, count_pieces(exchange));
   size_t parts = 0;
   for (size_t k = 0; k < b->n; k++) {
     const size_t first = k * length;
@@ -114,7 +122,7 @@ static void take_buffers(const ls_exchange *exchange, ls_buckets *b, size_t part
 ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
                               float *grads, ls_buckets **out) {
   *out = NULL;
-  const size_t n = sync_buckets_count(mode, exchange->n);
+  const size_t n = sync_buckets_count(mode, exchange->n, count_pieces(exchange));
   ls_buckets *b = ls_calloc(1, sizeof *b);
   if (b)
     *b = (ls_buckets){

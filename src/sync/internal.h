@@ -4,8 +4,8 @@
 
 #include "lockstep/sync.h"
 
-/* Local. The number of buckets of n elements in a mode. */
-size_t sync_buckets_count(ls_sync_mode mode, size_t n);
+/* Local. The number of buckets of n elements in a mode, if each is divided into n_pieces pieces. */
+size_t sync_buckets_count(ls_sync_mode mode, size_t n, size_t n_pieces);
 
 /* Local. Creates the buckets of a mode. Borrows grads (n): this rank's terms, then the sum.
  * LS_ERR_INTERNAL. */

@@ -62,8 +62,8 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
   ls_status status = ls_comm_agree(comm, create(n, n_sums, &sync));
   *out = sync;
   if (status == LS_OK)
-    status = ls_exchange_create(comm, n, 2 * sync_buckets_count(LS_SYNC_OVERLAP, n), config->shared_memory,
-                                &sync->exchange);
+    status = ls_exchange_create(comm, n, 2 * sync_buckets_count(LS_SYNC_OVERLAP, n, 1),
+                                config->shared_memory, &sync->exchange);
   if (status == LS_OK) {
     const ls_sync_mode mode = (ls_sync_mode)config->mode;
     sync->grads = grads;
