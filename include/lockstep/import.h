@@ -74,4 +74,7 @@ typedef struct ls_import_summary {
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
 
+/* Local. Whether a file is text, gzipped or not, and so may be a table. False if it cannot be read. */
+bool ls_import_is_text(const char *path);
+
 #endif

@@ -128,7 +128,7 @@ size_t ls_store_chunk_rows(const ls_store *store, const char *path);
 
 /* Local. Attributes of the object at `path` ("/" for the root). LS_ERR_DATA if one is absent or has another
  * type. Integers are read as u64, floating-point numbers as double. A text is UTF-8 of fixed or variable
- * length, at most 1 MiB. A list of texts is one-dimensional, with at most 100,000 texts and 64 MiB; the
+ * length, at most 1 MiB. A list of texts is one-dimensional, with at most 1,048,576 texts and 64 MiB; the
  * caller frees it as one block. */
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name);
 

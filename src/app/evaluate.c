@@ -77,11 +77,13 @@ static void print_json(const ls_metric *m, const ls_predictor *predictor) {
 static void print_confusion(const ls_metric *m, const ls_predictor *predictor) {
   const size_t n = ls_metric_n_classes(m);
   char text[32];
+  char cell[APP_CELL_SIZE];
   printf("\nconfusion (rows: true, columns: predicted)\n%-16s", "");
-  for (size_t j = 0; j < n; j++) printf(" %6.6s", app_class_name(predictor, j, text, sizeof text));
+  for (size_t j = 0; j < n; j++)
+    printf(" %s", app_cell(app_class_name(predictor, j, text, sizeof text), -6, cell));
   printf("\n");
   for (size_t i = 0; i < n; i++) {
-    printf("%-16.16s", app_class_name(predictor, i, text, sizeof text));
+    printf("%s", app_cell(app_class_name(predictor, i, text, sizeof text), 16, cell));
     for (size_t j = 0; j < n; j++) printf(" %6.6g", ls_metric_confusion(m, i, j));
     printf("\n");
   }
@@ -92,8 +94,10 @@ static void print_confusion(const ls_metric *m, const ls_predictor *predictor) {
 /* One row of the table; an undefined AUC is a dash. */
 static void print_class(const char *name, const ls_class_quality *q, double auc) {
   char text[32] = "-";
+  char cell[APP_CELL_SIZE];
   if (isfinite(auc)) snprintf(text, sizeof text, "%.4f", auc);
-  printf("%-16.16s %9.4f %9.4f %9.4f %9s %9.6g\n", name, q->precision, q->recall, q->f1, text, q->support);
+  printf("%s %9.4f %9.4f %9.4f %9s %9.6g\n", app_cell(name, 16, cell), q->precision, q->recall, q->f1, text,
+         q->support);
 }
 
 static void print_classes(const ls_metric *m, const ls_predictor *predictor) {

@@ -144,10 +144,11 @@ static bool is_table(const work *w) {
 
 static void print_attribution(const work *w, const ls_attribution *a, size_t i) {
   char text[32];
+  char cell[APP_CELL_SIZE];
   char line[700];
-  snprintf(line, sizeof line, "%8llu  %-16.16s %10.6g %10.6g %9.1e", (unsigned long long)a->samples[i],
-           output_name(w, a->outputs[i], text, sizeof text), a->values[i], a->baseline_values[i],
-           a->gaps[i]);
+  snprintf(line, sizeof line, "%8llu  %s %10.6g %10.6g %9.1e", (unsigned long long)a->samples[i],
+           app_cell(output_name(w, a->outputs[i], text, sizeof text), 16, cell), a->values[i],
+           a->baseline_values[i], a->gaps[i]);
   if (is_table(w)) add_strongest(w, a->attributions + i * w->dataset->n_features, line, sizeof line);
   ls_log(LS_LOG_INFO, "%s", line);
   if (!ls_attribution_is_complete(w->explainer, a, i))
@@ -236,14 +237,16 @@ static void print_importance_json(const work *w, const ls_importance *m) {
 static void print_importance(const work *w, const ls_importance *m) {
   const char *const quality = ls_metric_quality_name(w->predictor->job->task);
   char text[64];
+  char cell[APP_CELL_SIZE];
   printf("samples   %llu\nrepeats   %zu\nloss      %.6f\n%-9s %.4f\n\n", (unsigned long long)m->samples,
          m->repeats, m->loss, quality, m->quality);
   snprintf(text, sizeof text, "%s drop", quality);
   printf("%-24s %14s %8s %12s %8s\n", "permuted feature", text, "+-", "loss rise", "+-");
   for (size_t i = 0; i < m->n; i++) {
     const ls_importance_row *const row = &m->rows[i];
-    printf("%-24.24s %14.4f %8.4f %12.4g %8.2g\n", feature_name(w, row->feature, text, sizeof text),
-           row->drop, row->drop_std, row->rise, row->rise_std);
+    printf("%s %14.4f %8.4f %12.4g %8.2g\n",
+           app_cell(feature_name(w, row->feature, text, sizeof text), 24, cell), row->drop, row->drop_std,
+           row->rise, row->rise_std);
   }
 }
 

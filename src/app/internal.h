@@ -115,6 +115,12 @@ ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *p
 /* Local; rank 0. The name of a class: from the model file, or its number, written to `text`. */
 const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size);
 
+#define APP_CELL_SIZE 128
+
+/* Local. A name as a table cell of |width| characters, at most 24: cut, or padded after it (before it if
+ * width is negative). Writes UTF-8 to `text` and returns it. */
+const char *app_cell(const char *name, int width, char text[APP_CELL_SIZE]);
+
 /* ------------------------------------------------------------------------- JSON */
 
 typedef struct app_number {

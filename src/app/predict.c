@@ -27,6 +27,12 @@ typedef struct work {
 
 /* ----------------------------------------------------------------------- CSV in */
 
+/* Whether float32 does not represent all values of the type in which x was stored for training. */
+static bool is_wide_type(const char *type) {
+  static const char *const wide[] = {"float64", "int32", "uint32", "int64", "uint64", NULL};
+  return type && app_ends_with(type, wide);
+}
+
 /* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
  * nodes can read it. */
 static ls_status import_table(const work *w, const char *path, char **out) {
@@ -36,7 +42,8 @@ static ls_status import_table(const work *w, const char *path, char **out) {
   ls_import_options options = {.table = {.is_unlabelled = true,
                                          .n_required = w->predictor->job->model->n_in,
                                          .names = (const char *const *)saved->features,
-                                         .n_names = saved->n_features}};
+                                         .n_names = saved->n_features,
+                                         .is_wide = is_wide_type(saved->x.type)}};
   LS_TRY(app_read_table(w->arguments, &options.table));
   *out = ls_format("%.*slockstep-predict-XXXXXX", slash ? (int)(slash + 1 - w->output) : 0, w->output);
   if (!*out) return ls_fail_memory("a path", 0);
@@ -53,10 +60,11 @@ static ls_status import_table(const work *w, const char *path, char **out) {
 static ls_status open_data(work *w, const arguments *a) {
   const char *const spec = a->positional[1];
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
+  const bool is_table = app_is_root(w->comm) && (app_ends_with(spec, tables) || ls_import_is_text(spec));
   char *temporary = NULL;
   char *imported = NULL;
   ls_status status = LS_OK;
-  if (app_is_root(w->comm) && app_ends_with(spec, tables)) {
+  if (is_table) {
     status = import_table(w, spec, &temporary);
     if (status == LS_OK) imported = ls_format("%s:/train", temporary); /* the path may have a colon */
     if (status == LS_OK && !imported) status = ls_fail_memory("a path", 0);

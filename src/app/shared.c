@@ -185,6 +185,21 @@ const char *app_class_name(const ls_predictor *predictor, size_t index, char *te
   return text;
 }
 
+const char *app_cell(const char *name, int width, char text[APP_CELL_SIZE]) {
+  const int most = abs(width);
+  int characters = 0;
+  size_t bytes = 0;
+  while (name[bytes] && characters < most && bytes < 96) {
+    bytes++;
+    while (((unsigned char)name[bytes] & 0xC0) == 0x80) bytes++; /* the rest of a character */
+    characters++;
+  }
+  const int padding = most - characters;
+  snprintf(text, APP_CELL_SIZE, "%*s%.*s%*s", width < 0 ? padding : 0, "", ls_clip(name, bytes), name,
+           width < 0 ? 0 : padding, "");
+  return text;
+}
+
 /* ------------------------------------------------------------------------- JSON */
 
 static bool needs_comma;

@@ -153,7 +153,8 @@ typedef struct finding {
 
 static void warn_of_feature(const ls_facts *model, const char *owner, const finding *f) {
   char name[100] = "";
-  if (f->first < model->features.n) snprintf(name, sizeof name, " (%.90s)", model->features.list[f->first]);
+  const char *const text = f->first < model->features.n ? model->features.list[f->first] : NULL;
+  if (text) snprintf(name, sizeof name, " (%.*s)", ls_clip(text, 90), text);
   ls_log(
       LS_LOG_WARNING,
       "%s: feature %zu%s has a mean of %.4g, far from that of the training data of %s, about %.4g; results "

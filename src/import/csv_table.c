@@ -2,7 +2,6 @@
  * writes. */
 #include "internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 typedef struct table {
@@ -154,18 +153,6 @@ static ls_status survey(table *t) {
   return LS_OK;
 }
 
-static ls_status choose_splits(table *t, const ls_import_options *options) {
-  if (t->n_rows >> 40 != 0)
-    return ls_fail(LS_ERR_DATA, "%s: too many rows; must be fewer than 2^40", t->file.in.path);
-  t->n_test = (uint64_t)llround(options->test_fraction * (double)t->n_rows);
-  if (t->n_test == t->n_rows || (t->n_test == 0 && options->test_fraction > 0.0))
-    return ls_fail(LS_ERR_DATA, "%s: a test fraction of %g selects %s of the %llu samples; choose a %s one",
-                   t->file.in.path, options->test_fraction, t->n_test ? "all" : "none",
-                   (unsigned long long)t->n_rows, t->n_test ? "smaller" : "larger");
-  t->order = ls_permutation_make(ls_rng_make(options->seed, LS_RNG_IMPORT, 0, 0), t->n_rows);
-  return LS_OK;
-}
-
 /* --------------------------------------------------------------- the second pass */
 
 /* Writes the names of features and classes as attributes. */
@@ -253,7 +240,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   if (status == LS_OK) status = import_columns_find(&t.cols, &t.file, t.options);
   if (status == LS_OK) status = import_labels_create(&t.set, sources[0], t.options->targets);
   if (status == LS_OK) status = survey(&t);
-  if (status == LS_OK) status = choose_splits(&t, options);
+  if (status == LS_OK) status = import_choose_test(sources[0], t.n_rows, options, &t.n_test, &t.order);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
   if (status == LS_OK) status = visit_rows(&t, write_row, &written);

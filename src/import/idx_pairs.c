@@ -192,6 +192,7 @@ static ls_status recognize(const char *const *sources, size_t n_sources, bool *y
   size_t got = 0;
   source in;
   const char *const name = name_of(sources[0]);
+  for (size_t i = 0; i < n_sources; i++) LS_TRY(import_check_foreign(sources[i]));
   *yes = n_sources > 1;
   if (*yes) return LS_OK;
   ls_status status = import_source_open(&in, sources[0]);

@@ -75,6 +75,9 @@ extern const import_format import_folder_format, import_numpy_format, import_idx
 ls_status import_choose_test(const char *path, uint64_t n, const ls_import_options *options,
                              uint64_t *n_test, ls_permutation *order);
 
+/* Rejects an HDF5 file, which needs no import, and a Git LFS pointer. */
+ls_status import_check_foreign(const char *path);
+
 /* LS_ERR_CONFIG if an option for tables was given. format: of the sources, for the message ("IDX") */
 ls_status import_reject_table_options(const ls_table_options *options, const char *format);
 

@@ -92,23 +92,36 @@ static bool load_collection(heap *h, uint64_t address) {
   }
   h->address = address;
   h->bytes = bytes;
+  h->next = round_up(8 + (uint64_t)h->size_bytes);
   return true;
 }
 
-/* The content and size of an object of the loaded collection; NULL if there is none. */
-static const unsigned char *find_object(heap *h, uint64_t index, uint64_t *size) {
+/* The content and size of an object of the loaded collection, from offset `start`; NULL if there is none.
+ */
+static const unsigned char *find_from(heap *h, uint64_t start, uint64_t index, uint64_t *size) {
   const uint64_t head = round_up(8 + (uint64_t)h->size_bytes);
-  for (uint64_t at = head; h->bytes - at >= head && spend(h, 1);) {
+  for (uint64_t at = start; h->bytes - at >= head && spend(h, 1);) {
     const uint64_t found = get_little(h->block + at, 2);
     *size = get_little(h->block + at + 8, h->size_bytes);
     const uint64_t available = h->bytes - at - head;
     if (found != 0 && *size > available) return NULL;
-    if (found != 0 && found == index) return h->block + at + head;
     const uint64_t step = found == 0 ? *size : head + round_up(*size);
-    if (step < head || step > available + head) return NULL;
+    const bool fits = step >= head && step <= available + head;
+    if (found != 0 && found == index) {
+      h->next = fits ? at + step : head;
+      return h->block + at + head;
+    }
+    if (!fits) return NULL;
     at += step;
   }
   return NULL;
+}
+
+/* The texts of a list usually follow each other, so the search begins behind the last text. */
+static const unsigned char *find_object(heap *h, uint64_t index, uint64_t *size) {
+  const uint64_t head = round_up(8 + (uint64_t)h->size_bytes);
+  const unsigned char *const content = find_from(h, h->next, index, size);
+  return content || h->next == head ? content : find_from(h, head, index, size);
 }
 
 const char *store_heap_text(heap *h, const unsigned char *reference, const char **text, size_t *bytes) {

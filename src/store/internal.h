@@ -126,6 +126,7 @@ typedef struct heap {
   uint64_t work_left;
   unsigned char *block;    /* owned: the last loaded collection, or NULL */
   uint64_t address, bytes; /* of it */
+  uint64_t next;           /* offset at which the next search begins */
 } heap;
 
 /* Open the heap; read an attribute's references into `to`; find the text of a reference, valid until the

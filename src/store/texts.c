@@ -5,8 +5,8 @@
 #include <string.h>
 
 #define MAX_TEXT_BYTES ((size_t)1 << 20)
-#define MAX_TEXTS      ((hssize_t)100000)
-#define MAX_ALL_BYTES  ((size_t)64 << 20) /* of a list, before and after unpacking */
+#define MAX_TEXTS      ((hssize_t)1 << 20) /* the columns that a table may have */
+#define MAX_ALL_BYTES  ((size_t)64 << 20)  /* of a list, before and after unpacking */
 
 /* Bytes of the text in a field of `size` bytes, without padding. */
 static size_t field_length(const char *field, size_t size, bool spaces) {
@@ -95,7 +95,7 @@ static const char *check_texts(const attribute *a, int n_dims) {
   if (H5Tget_class(a->type) != H5T_STRING) return "is not text";
   if (n_dims == 0 && a->count != 1) return "is not one text";
   if (n_dims == 1 && H5Sget_simple_extent_ndims(a->space) != 1) return "is not a list of texts";
-  return a->count < 0 || a->count > MAX_TEXTS ? "has more than 100,000 texts" : NULL;
+  return a->count < 0 || a->count > MAX_TEXTS ? "has more than 1,048,576 texts" : NULL;
 }
 
 /* Reads a text attribute of `n_dims` dimensions (0: one text in any shape with one element). */

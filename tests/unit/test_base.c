@@ -28,6 +28,16 @@ static void utf8_excludes_malformed_sequences(void **state) {
     assert_false(ls_is_utf8(invalid[i], strlen(invalid[i])));
 }
 
+/* A text is cut between two characters. */
+static void text_is_cut_between_characters(void **state) {
+  (void)state;
+  const char text[] = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80z"; /* of 1, 2, 3, 4 and 1 bytes */
+  const int expected[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11, 11};
+  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+    assert_int_equal(ls_clip(text, i), expected[i]);
+  assert_int_equal(ls_clip("\x80\x80\x80\x80\x80", 4), 4); /* not UTF-8 */
+}
+
 /* ------------------------------------------------------------------ status */
 
 static void fail_formats_and_returns(void **state) {
@@ -600,6 +610,7 @@ static void clock_of_the_process(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(utf8_excludes_malformed_sequences),
+      cmocka_unit_test(text_is_cut_between_characters),
       cmocka_unit_test(fail_formats_and_returns),
       cmocka_unit_test(fail_can_wrap_its_own_message),
       cmocka_unit_test(fail_truncates_long_messages),

@@ -789,13 +789,43 @@ static void test_sources(void **state) {
   assert_message(WORDS("/dev/zero"));
 }
 
+/* Messages do not end inside a character of a name. */
+static void test_long_names(void **state) {
+  (void)state;
+  char table[512];
+  char name[200] = "a";
+  for (int i = 0; i < 40; i++) strcat(name, "\xC3\xA9");
+  options.table.label = "none";
+  snprintf(table, sizeof table, "%s,b\n1,2\n", name);
+  assert_int_equal(import_text(table), LS_ERR_DATA);
+  assert_true(ls_is_utf8(ls_message(), strlen(ls_message())));
+  options.table.label = NULL;
+  snprintf(table, sizeof table, "a,b\n1,2\n%s,3\n", name);
+  assert_int_equal(import_text(table), LS_ERR_DATA);
+  assert_true(ls_is_utf8(ls_message(), strlen(ls_message())));
+  assert_message(WORDS("line 3", "a\xC3\xA9"));
+}
+
+static void test_no_import_needed(void **state) {
+  (void)state;
+  char kept[PATH_SIZE];
+  assert_ok(import_text("1,2\n3,4\n"));
+  path_of("copy.h5", kept);
+  options.output = kept;
+  assert_int_equal(ls_import((const char *const[]){output}, 1, &options, &summary), LS_ERR_CONFIG);
+  assert_message(WORDS("out.h5", "already", "HDF5", "lockstep info"));
+  unlink(output);
+  assert_rejected("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+                  WORDS("git lfs pull"));
+}
+
 static void test_many_columns(void **state) {
   (void)state;
-  const size_t n = 10000;
+  const size_t n = 110000;
   char *const text = malloc(n * 32);
   assert_non_null(text);
   size_t used = 0;
-  for (size_t i = 0; i < n; i++) used += (size_t)sprintf(text + used, "gene-%05zu,", i);
+  for (size_t i = 0; i < n; i++) used += (size_t)sprintf(text + used, "gene-%06zu,", i);
   used += (size_t)sprintf(text + used, "y\n");
   for (size_t i = 0; i < n; i++) used += (size_t)sprintf(text + used, "%zu,", i);
   sprintf(text + used, "1\n");
@@ -807,7 +837,7 @@ static void test_many_columns(void **state) {
   size_t count = 0;
   assert_ok(ls_store_read_texts(store, "/train/x", "features", &names, &count));
   assert_int_equal(count, n);
-  assert_string_equal(names[n - 1], "gene-09999");
+  assert_string_equal(names[n - 1], "gene-109999");
   free(names);
   ls_store_close(&store);
 }
@@ -1121,6 +1151,8 @@ int main(void) {
       TEST(test_failure_keeps_older_output),
       TEST(test_sources),
       TEST(test_many_columns),
+      TEST(test_long_names),
+      TEST(test_no_import_needed),
       TEST(test_idx),
       TEST(test_idx_names),
       TEST(test_idx_types),

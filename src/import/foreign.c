@@ -1,0 +1,46 @@
+/* Sources that need no conversion, or are not the data themselves: HDF5 files and Git LFS pointers. */
+#include "internal.h"
+
+#include <string.h>
+
+#define HEAD_MOST ((size_t)8192) /* bytes; a larger user block is not searched */
+
+static const char lfs[] = "version https://git-lfs";
+
+/* The HDF5 signature is at 0, 512, 1024, 2048, ... */
+static bool is_hdf5(const char *head, size_t got) {
+  static const char signature[] = "\x89HDF\r\n\x1a\n";
+  for (size_t at = 0; at + 8 <= got; at = at ? 2 * at : 512)
+    if (memcmp(head + at, signature, 8) == 0) return true;
+  return false;
+}
+
+static ls_status read_head(const char *path, char head[HEAD_MOST], size_t *got) {
+  source in;
+  ls_status status = import_source_open(&in, path);
+  if (status == LS_OK) status = import_source_read(&in, head, HEAD_MOST, got);
+  import_source_close(&in);
+  return status;
+}
+
+ls_status import_check_foreign(const char *path) {
+  char head[HEAD_MOST];
+  size_t got = 0;
+  LS_TRY(read_head(path, head, &got));
+  if (is_hdf5(head, got))
+    return ls_fail(LS_ERR_CONFIG,
+                   "%s: already an HDF5 file, which all commands read as it is (if gzipped, after gunzip); "
+                   "`lockstep info` lists its arrays, and data.x and data.y name those that are not found",
+                   path);
+  if (got >= sizeof lfs - 1 && memcmp(head, lfs, sizeof lfs - 1) == 0)
+    return ls_fail(LS_ERR_DATA, "%s: a Git LFS pointer, not the data; fetch the data with git lfs pull",
+                   path);
+  return LS_OK;
+}
+
+bool ls_import_is_text(const char *path) {
+  char head[HEAD_MOST];
+  size_t got = 0;
+  if (read_head(path, head, &got) != LS_OK || got == 0 || memchr("\x89\x93\x80", head[0], 3)) return false;
+  return !memchr(head, '\0', got) && (got < sizeof lfs - 1 || memcmp(head, lfs, sizeof lfs - 1) != 0);
+}

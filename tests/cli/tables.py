@@ -1,0 +1,170 @@
+"""Tables (CSV) as people have them: import and predict with their options, and the models that follow."""
+
+import gzip
+
+import h5py
+import numpy
+
+import harness
+from harness import edited, read_csv, run, run_well
+
+RANDOM = numpy.random.default_rng(5)
+CLASSES = numpy.arange(60) % 3
+INPUTS = numpy.round(RANDOM.normal(size=(60, 4)) + 3 * CLASSES[:, None], 3)
+WORDS = ("ant", "bee", "cat")
+
+
+def text_of(columns, header=None, separator=","):
+    rows = [separator.join(map(str, row)) for row in zip(*columns)]
+    return "\n".join(([separator.join(header)] if header else []) + rows) + "\n"
+
+
+def read_arrays(path):
+    with h5py.File(path) as file:
+        return {name: file["train"][name][()] for name in file["train"]}, dict(file["train/y"].attrs)
+
+
+def train(folder):
+    harness.write_file(folder / "config.yaml", edited(("train: data.h5", "train: data.h5:/train")))
+    return run_well(folder, "train", "config.yaml", "--overwrite", "--set", "data.normalize=standardize",
+                    "--set", "train.epochs=20")
+
+
+def predict(folder, source, *options):
+    run(folder, "predict", "run/model.h5", source, "-o", "out.csv", *options).exits(0) # may warn of a label column
+    return read_csv(folder / "out.csv")[1]
+
+
+# ------------------------------------------------------------------------ import
+
+def choices_are_printed(folder):
+    labels = [WORDS[k] for k in CLASSES]
+    harness.write_file(folder / "t.csv", text_of((range(60), *INPUTS.T, labels), ("Id", "a", "b", "c", "d", "kind")))
+    result = run(folder, "import", "t.csv", "-o", "data.h5").exits(0)
+    result.reports("t.csv", "header in line 1", "5 features", "label: kind", "3 classes: ant, bee, cat")
+    result.reports("warning", "t.csv", "Id", "--drop 1")
+    result = run_well(folder, "import", "t.csv", "-o", "data.h5", "--drop", "Id")
+    result.reports("4 features: a, b, c, d").must("warning" not in result.err, "no warning")
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, labels)))
+    run_well(folder, "import", "t.csv", "-o", "data.h5").reports("t.csv", "no header", "4 features", "label: column 5")
+
+
+def options_select_columns(folder):
+    weights = numpy.round(RANDOM.uniform(0.5, 2, 60), 3)
+    columns = (weights, *INPUTS.T, CLASSES, INPUTS[:, 0] * 2)
+    harness.write_file(folder / "t.csv.gz", gzip.compress(text_of(columns, "wabcduv").encode()))
+    result = run_well(folder, "import", "t.csv.gz", "-o", "data.h5", "--weight", "w", "--label", "u,v", "--columns", "d,2")
+    arrays, _ = read_arrays(folder / "data.h5")
+    result.must(numpy.allclose(arrays["w"], weights) and arrays["w"].shape == (60,), "weights")
+    result.must(numpy.allclose(arrays["x"], INPUTS[:, [3, 0]]), "features in the order of --columns")
+    result.must(numpy.allclose(arrays["y"], numpy.c_[CLASSES, INPUTS[:, 0] * 2]), "two targets")
+    for words in (("--columns", "d", "--drop", "a"), ("--header", "maybe"), ("--weight", "w,a"), ("--label", "a,a")):
+        run(folder, "import", "t.csv.gz", "-o", "data.h5", *words).exits(2).reports(words[0], words[1].split(",")[-1])
+
+
+def ambiguous_headers_are_rejected(folder):
+    harness.write_file(folder / "t.csv", "0,1,2,3\n" + text_of((*INPUTS.T[:3], CLASSES)))
+    run(folder, "import", "t.csv", "-o", "data.h5").exits(3).reports("t.csv:1", "0, 1, 2, 3", "--header yes", "--header no")
+    run_well(folder, "import", "t.csv", "-o", "data.h5", "--header", "yes").reports("60 samples of 3 features, 3 classes")
+    run_well(folder, "import", "t.csv", "-o", "data.h5", "--header", "no").reports("61 samples of 3 features, 4 classes")
+
+
+def an_hdf5_file_needs_no_import(folder):
+    harness.write_arrays(folder / "data.h5", {"x": INPUTS, "y": CLASSES})
+    run(folder, "import", "data.h5", "-o", "out.h5").exits(2).reports("data.h5", "already", "HDF5", "lockstep info")
+
+
+# ------------------------------------------------------------------ labels and types
+
+def whole_labels_are_classes_and_quantities(folder):
+    """Labels 1, 5, 9 are the classes of a classification, and the targets of a regression."""
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, 4 * CLASSES + 1)))
+    result = run_well(folder, "import", "t.csv", "-o", "data.h5").reports("3 classes: 1, 5, 9")
+    arrays, attributes = read_arrays(folder / "data.h5")
+    result.must(arrays["y"].tolist() == CLASSES.tolist() and list(attributes["classes"]) == ["1", "5", "9"], "classes")
+    train(folder)
+    result = run_well(folder, "evaluate", "run/model.h5", "data.h5:/train")
+    result.must({row[0] for row in predict(folder, "t.csv")} == {"1", "5", "9"}, "predictions are labels")
+    run_well(folder, "train", "config.yaml", "--overwrite", "--set", "loss=mse", "--set",
+             "model=[{layer: dense, units: 1}]", "--set", "data.normalize=standardize", "--set", "train.epochs=200")
+    expected = 4 * CLASSES + 1
+    values = numpy.array(predict(folder, "t.csv"), "f8")[:, 0]
+    result.must(numpy.abs(values - expected).mean() < 1, f"the regression learns 1, 5 and 9: {values}")
+
+
+def words_among_numbers_are_rejected(folder):
+    prices = [str(1000 + 7 * i) for i in range(60)]
+    prices[30] = "unknown"
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, prices), "abcdp"))
+    run(folder, "import", "t.csv", "-o", "data.h5").exits(3).reports("t.csv", "line 32", "unknown")
+
+
+def times_keep_their_digits(folder):
+    """Times of which float32 makes one number are learned and predicted."""
+    times = [f"{1.6e9 + 0.1 * i:.1f}" for i in range(60)]
+    late = [int(i >= 30) for i in range(60)]
+    harness.write_file(folder / "t.csv", text_of((times, late), ("time", "late")))
+    result = run_well(folder, "import", "t.csv", "-o", "data.h5").reports("t.csv", "float64")
+    arrays, _ = read_arrays(folder / "data.h5")
+    result.must(arrays["x"].dtype == "f8" and arrays["x"][:, 0].tolist() == [float(t) for t in times], "x is exact")
+    harness.write_file(folder / "config.yaml", "output: run\ndata: {train: 'data.h5:/train', normalize: standardize}\n"
+                       "model: [{layer: dense, units: 2, activation: softmax}]\nloss: categorical_cross_entropy\n"
+                       "optimizer: {type: adam, lr: 0.1}\ntrain: {epochs: 50, batch_size: 10}\n")
+    run_well(folder, "train", "config.yaml")
+    harness.write_file(folder / "one.csv", text_of((times[:1],), ("time",)))
+    rows = predict(folder, "t.csv")
+    result.must(sum(row[0] == str(k) for row, k in zip(rows, late)) >= 58, f"predictions follow the times: {rows}")
+    result.must(predict(folder, "one.csv") == rows[:1], "a single row is predicted as in the table")
+
+
+# ------------------------------------------------------------------------ predict
+
+def predict_reads_what_import_read(folder):
+    """With the same options, or with the names of the model's features."""
+    labels = [WORDS[k] for k in CLASSES]
+    index = range(60)
+    tables = {"header.csv": (text_of((index, *INPUTS.T, labels), ("Id", "a", "b", "c", "d", "kind")), ("--drop", "Id")),
+              "bare.csv": (text_of((*INPUTS.T, labels)), ()),
+              "bare.data": (text_of((*INPUTS.T, labels)), ()),
+              "first.csv": (text_of((labels, *INPUTS.T)), ("--label", "1")),
+              "index.csv": (text_of((index, labels, *INPUTS.T)), ("--drop", "1", "--label", "2")),
+              "names.csv": (text_of((*INPUTS.T, labels), ("1", "2", "3", "4", "kind")), ("--header", "yes")),
+              "comment.csv": ("# a,b,c,d,kind\n" + text_of((*INPUTS.T, labels)), ()),
+              "excel.csv": ("sep=;\n" + text_of((*INPUTS.T, labels), "abcdk", ";").replace("\n", ";\n"), ())}
+    for name, (text, options) in tables.items():
+        harness.write_file(folder / name, text)
+        run_well(folder, "import", name, "-o", "data.h5", *options).reports("60 samples of 4 features, 3 classes")
+        train(folder)
+        result = run_well(folder, "predict", "run/model.h5", "data.h5:/train", "-o", "out.csv")
+        expected = read_csv(folder / "out.csv")[1]
+        result.must(predict(folder, name, *options) == expected, f"{name} is predicted as its import")
+    harness.write_file(folder / "new.csv", text_of((*INPUTS.T,), "abcd"))
+    result.must(predict(folder, "new.csv") == expected, "without labels")
+
+
+def predict_rejects_other_widths_at_once(folder):
+    """The number of columns is checked before the rest of the file, of which line 3 is broken."""
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, CLASSES)))
+    run_well(folder, "import", "t.csv", "-o", "data.h5")
+    train(folder)
+    harness.write_file(folder / "wide.csv", "1,2,3,4,5,6\n1,2,3,4,5,6\n1,2\n")
+    run(folder, "predict", "run/model.h5", "wide.csv", "-o", "out.csv").exits(3).reports("wide.csv:1", "6", "4", "--columns")
+    harness.write_file(folder / "index.csv", text_of((range(60), *INPUTS.T)))  # the first column, or the last?
+    run(folder, "predict", "run/model.h5", "index.csv", "-o", "out.csv").exits(3).reports("index.csv:1", "5", "4", "--drop")
+
+
+def names_are_cut_between_characters(folder):
+    labels = ["ä" * 20 + str(k) for k in CLASSES]
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, labels), ["é" * 40 + str(k) for k in range(4)] + ["kind"]))
+    run_well(folder, "import", "t.csv", "-o", "data.h5")
+    train(folder)
+    result = run_well(folder, "evaluate", "run/model.h5", "data.h5:/train")
+    result.must("\n" + "ä" * 16 + " " in result.out and "�" not in result.out, "16 characters of each name")
+
+
+TESTS = [choices_are_printed, options_select_columns, ambiguous_headers_are_rejected, an_hdf5_file_needs_no_import,
+         whole_labels_are_classes_and_quantities, words_among_numbers_are_rejected, times_keep_their_digits,
+         predict_reads_what_import_read, predict_rejects_other_widths_at_once, names_are_cut_between_characters]
+
+if __name__ == "__main__":
+    harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
