@@ -124,8 +124,8 @@ ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_mode
  */
 char *ls_checkpoint_path(const char *folder, uint64_t step);
 
-/* Local. The step of the newest checkpoint of `folder`, valid or not. *found: there is one. LS_ERR_OUTPUT.
- */
+/* Local. The step of the newest checkpoint of `folder`, valid or not. *found: there is one. LS_ERR_MODEL
+ * if the folder cannot be read. */
 ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
 
 /* Local. Opens the newest valid checkpoint of `folder`, with a warning for each damaged one that it skips.
@@ -134,7 +134,7 @@ ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
 ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
 
 /* Local. Removes the checkpoints of step `first` and later, the latest first, and syncs the folder.
- * LS_ERR_OUTPUT. */
+ * LS_ERR_OUTPUT, or LS_ERR_MODEL if the folder cannot be read. */
 ls_status ls_checkpoint_remove_from(const char *folder, uint64_t first);
 
 /* Local. Of the checkpoints up to step `newest`, removes all but the newest `keep` and that of step

@@ -12,7 +12,7 @@ typedef struct ls_train_options {
   const char *resume;      /* "auto", "never", or the path of a checkpoint */
   bool overwrite;          /* first remove the run that the directory has; with a checkpoint of that run,
                               only its later checkpoints */
-  const char *command;     /* the command that resumes the run, for messages */
+  const char *command;     /* the command that resumes the run, for messages; NULL: described in words */
   const char *init_from;   /* model or checkpoint with the initial weights of a new run; NULL: random */
   const bool *init_layers; /* (layers in the config's list): those to read from it, all of whose weights
                               must exist in the same shape; NULL: all weights that fit */

@@ -89,7 +89,7 @@ static const char *make_command(const arguments *a, char *text, size_t size) {
     for (size_t k = 0; strcmp(option->name, "set") == 0 && k < a->n_sets; k++)
       add_option(text, size, option, a->sets[k]);
   }
-  return strlen(text) + 1 < size ? text + 1 : "the same command without --overwrite and --resume";
+  return strlen(text) + 1 < size ? text + 1 : NULL;
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {

@@ -34,13 +34,14 @@ static const struct dirent *next_entry(DIR *dir) {
   return readdir(dir);
 }
 
-/* The steps in a folder, newest first, which the caller frees. None if there is no folder. */
+/* The steps in a folder, newest first, which the caller frees. None if there is no folder. LS_ERR_MODEL if
+ * it cannot be read. */
 static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
   *out = NULL;
   *count = 0;
   DIR *const dir = opendir(folder);
   if (!dir && errno == ENOENT) return LS_OK;
-  if (!dir) return ls_fail(LS_ERR_OUTPUT, "%s: cannot read the folder: %s", folder, strerror(errno));
+  if (!dir) return ls_fail(LS_ERR_MODEL, "%s: cannot read the folder: %s", folder, strerror(errno));
   ls_status status = LS_OK;
   size_t capacity = 0;
   for (const struct dirent *entry = next_entry(dir); entry; entry = next_entry(dir)) {
@@ -58,7 +59,7 @@ static ls_status list_steps(const char *folder, uint64_t **out, size_t *count) {
     (*out)[(*count)++] = step;
   }
   if (status == LS_OK && errno != 0)
-    status = ls_fail(LS_ERR_OUTPUT, "%s: cannot read the folder: %s", folder, strerror(errno));
+    status = ls_fail(LS_ERR_MODEL, "%s: cannot read the folder: %s", folder, strerror(errno));
   closedir(dir);
   if (*count > 1) qsort(*out, *count, sizeof **out, descending);
   return status;
@@ -141,7 +142,7 @@ ls_status ls_checkpoint_remove_from(const char *folder, uint64_t first) {
 /* A failure to remove old checkpoints is a warning, unless this run must not change files any more.
  * `failed`: their number. */
 static ls_status tolerate(ls_status status, size_t failed) {
-  if (status != LS_ERR_OUTPUT) return status;
+  if (status != LS_ERR_OUTPUT && status != LS_ERR_MODEL) return status;
   char *const message = ls_strdup(ls_message());
   status = ls_store_may_change();
   if (status == LS_OK && message)

@@ -131,7 +131,7 @@ static bool kernel_lock(int descriptor, int command) {
 
 /* Whether an error of fcntl means that the file system has no locks. */
 static bool is_unsupported(int error) {
-  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == ENOTSUP || error == EINVAL;
+  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP || error == EINVAL;
 }
 
 /* LS_OK if the owner of a lock is certainly dead. o: the owner. *has_locks: the kernel has decided. */
@@ -161,7 +161,7 @@ static bool is_file_of(int descriptor, const char *path) {
 }
 
 ls_status rundir_check_free(const ls_rundir *dir) {
-  owner o;
+  owner o = {0};
   bool has_locks = false;
   const int descriptor = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return LS_OK; /* no lock, or an error that taking it reports */
@@ -201,23 +201,24 @@ static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
 }
 
 /* Whether the lock names this run as its owner. Opens the file, as a network file system may keep an old
- * content for an open descriptor. If the file cannot be opened for a reason other than its absence, the
- * open descriptor must do. */
+ * content for an open descriptor. If the file cannot be read for a reason other than its absence, the open
+ * descriptor must do. */
 static bool is_ours(const ls_rundir *dir, int descriptor) {
   char text[LOCK_TEXT_MAX] = "";
   struct stat info;
   const int opened = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   const bool is_absent = opened < 0 && (errno == ENOENT || errno == ENOTDIR);
-  const bool is_linked = opened >= 0 || (fstat(descriptor, &info) == 0 && info.st_nlink > 0);
-  const ssize_t n = pread(opened >= 0 ? opened : descriptor, text, sizeof text - 1, 0);
+  ssize_t n = opened >= 0 ? pread(opened, text, sizeof text - 1, 0) : -1;
   if (opened >= 0) close(opened);
-  return !is_absent && is_linked && n > 0 && strcmp(text, dir->lock_text) == 0;
+  if (n < 0 && !is_absent && fstat(descriptor, &info) == 0 && info.st_nlink > 0)
+    n = pread(descriptor, text, sizeof text - 1, 0);
+  return n > 0 && strcmp(text, dir->lock_text) == 0;
 }
 
 /* Takes an existing lock over. *is_gone: its owner has removed it meanwhile, or another run was faster. */
 static ls_status take_over(ls_rundir *dir, int descriptor, bool *is_gone) {
   const struct timespec pause = {.tv_nsec = SETTLE_NANOSECONDS};
-  owner o;
+  owner o = {0};
   bool has_locks = false;
   const ls_status status = check_owner(dir, descriptor, F_OFD_SETLK, &o, &has_locks);
   *is_gone = !is_file_of(descriptor, dir->lock);

@@ -20,10 +20,11 @@ static const char *const fixed_keys[][2] = {{"seed", NULL},
                                             {"data", "shuffle"}};
 
 /* Parts of the config that determine the parameters after training, besides fixed_keys and its length. */
-static const char *const trained_keys[][2] = {
-    {"optimizer", NULL},       {"schedule", NULL},          {"penalty", NULL},
-    {"data", "augment"},       {"train", "clip_grad_norm"}, {"train", "clip_grad_value"},
-    {"train", "class_weight"}, {"train", "early_stopping"}, {"comm", "gradient_type"}};
+static const char *const trained_keys[][2] = {{"optimizer", NULL},         {"schedule", NULL},
+                                              {"penalty", NULL},           {"data", "augment"},
+                                              {"train", "clip_grad_norm"}, {"train", "clip_grad_value"},
+                                              {"train", "class_weight"},   {"train", "early_stopping"},
+                                              {"train", "monitor"},        {"comm", "gradient_type"}};
 
 static const ls_node *find(const ls_job *job, const char *const key[2]) {
   const ls_node *const node = ls_node_find(ls_config_root(job->config), key[0]);
@@ -107,7 +108,16 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
       (unsigned long long)now.high, (unsigned long long)now.low);
 }
 
-ls_status train_check_finished(const trainer *t, const ls_modelfile *saved) {
+static ls_status fail_finished(const char *path, const char *difference) {
+  return ls_fail(
+      LS_ERR_CONFIG,
+      "%s: the run is finished, but not with this config: %s; restore the value; or train longer "
+      "with the new value by a larger train.epochs or train.max_steps; or start a new run with a "
+      "different output or --overwrite",
+      path, difference);
+}
+
+ls_status train_check_finished(const trainer *t, const ls_modelfile *saved, bool has_same_best) {
   const ls_job *const now = t->setup->job;
   ls_job *then = NULL;
   char difference[300];
@@ -117,14 +127,11 @@ ls_status train_check_finished(const trainer *t, const ls_modelfile *saved) {
   for (size_t i = 0; status == LS_OK && i < sizeof trained_keys / sizeof trained_keys[0]; i++)
     if (ls_node_differ(find(now, trained_keys[i]), find(then, trained_keys[i]), difference,
                        sizeof difference))
-      status =
-          ls_fail(LS_ERR_CONFIG,
-                  "%s: the run is finished, but not with this config: %s; restore the value; or train "
-                  "longer with the new value by a larger train.epochs or train.max_steps; or start a new "
-                  "run with a different output or --overwrite",
-                  path, difference);
+      status = fail_finished(path, difference);
   ls_job_destroy(&then);
-  return status;
+  if (status != LS_OK || has_same_best) return status;
+  return fail_finished(path,
+                       "data.validation has other samples, and the best epoch was chosen by the old ones");
 }
 
 ls_digest train_validation_digest(const trainer *t) {
@@ -145,7 +152,7 @@ ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, boo
     *same =
         !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);
   ls_job_destroy(&then);
-  return train_ignore_mismatch(status);
+  return status;
 }
 
 /* Earlier versions stored only the libraries, without the layout of the ranks. */

@@ -272,8 +272,9 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved);
 ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, bool *same);
 
 /* Local, on rank 0. For a finished run, which trains no more. LS_ERR_CONFIG if the config has another value
- * of a key that the training depends on. */
-ls_status train_check_finished(const trainer *t, const ls_modelfile *saved);
+ * of a key that the training or the choice of the best epoch depends on. has_same_best: the result of
+ * train_compare_monitor. */
+ls_status train_check_finished(const trainer *t, const ls_modelfile *saved, bool has_same_best);
 
 /* Local, on rank 0. Logs the differences of config and platform that are allowed. */
 void train_log_changes(const trainer *t, const ls_modelfile *saved);

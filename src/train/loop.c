@@ -90,7 +90,8 @@ static ls_status fail_stopped(trainer *t, const ls_train_options *options) {
       LS_STOPPED,
       "stopped by %s at step %llu (epoch %llu), saved in %s; to resume, on any number of ranks, run: %s",
       is_late ? "train.max_time" : "a signal", (unsigned long long)t->progress.step,
-      (unsigned long long)(t->progress.epoch + 1), t->setup->job->train.output, options->command);
+      (unsigned long long)(t->progress.epoch + 1), t->setup->job->train.output,
+      options->command ? options->command : "the same command without --overwrite and --resume");
 }
 
 static void report_early_stop(const trainer *t) {

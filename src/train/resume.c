@@ -191,7 +191,7 @@ static ls_status examine(trainer *t, const ls_train_options *options, const ls_m
     LS_TRY(train_find_best(t, &found));
   else
     train_reset_monitor(t);
-  if (train_is_finished(t)) LS_TRY(train_check_finished(t, saved));
+  if (train_is_finished(t)) LS_TRY(train_check_finished(t, saved, is_same));
   if (t->start.is_auto) LS_TRY(check_complete(t, saved, is_same, is_complete));
   if (options->init_from)
     ls_log(LS_LOG_INFO, "--init-from %s is ignored, as %s has a checkpoint", options->init_from,

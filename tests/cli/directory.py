@@ -95,18 +95,26 @@ def dead_run_is_taken_over(folder, ranks):
 
 
 def run_that_lost_its_lock_ends(folder, ranks):
-    """Someone removed it, and another run has its place."""
-    first = start_long_run(folder, ranks)
-    other = folder / "other"
-    other.write_text(lock_of("far"))
-    os.replace(other, folder / "run/lock")
-    end = harness.finish(first).exits(OUTPUT).reports("error: run/lock")
-    end.must((folder / "run/lock").read_text() == lock_of("far"), "the lock is left to its owner")
-    (folder / "run/lock").unlink()
-    step = max(harness.saved_steps(folder / "run/checkpoints"), default=0)
-    result = run(folder, *TRAIN, "--set", f"train.max_steps={step + 3}", ranks=ranks).exits(0).reports(harness.DONE, f"{step + 3} steps")
-    if step: # else it ended before its first checkpoint
-        result.reports(harness.RESUMED, f"run/checkpoints/step-{step:08}.h5")
+    """Someone removed it, and perhaps another run has its place. A run on the same directory resumes."""
+    lock, other = folder / "run/lock", folder / "other"
+    for is_taken in (True, False):
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        first = start_long_run(folder, ranks)
+        other.write_text(lock_of("far"))
+        if is_taken:
+            os.replace(other, lock)
+        else:
+            lock.unlink()
+        end = harness.finish(first).exits(OUTPUT).reports("error: run/lock")
+        end.must(lock.exists() == is_taken, "the lock is left to its owner")
+        if is_taken:
+            end.must(lock.read_text() == lock_of("far"), "the lock is left to its owner")
+            lock.unlink()
+        step = max(harness.saved_steps(folder / "run/checkpoints"), default=0)
+        result = run(folder, *TRAIN, "--set", f"train.max_steps={step + 3}", ranks=ranks).exits(0)
+        result.reports(harness.DONE, f"{step + 3} steps")
+        if step: # else it ended before its first checkpoint
+            result.reports(harness.RESUMED, f"run/checkpoints/step-{step:08}.h5")
 
 
 def locks_that_cannot_be_judged(folder):

@@ -6,7 +6,7 @@ import subprocess
 
 import harness
 from harness import ALONE, DONE, FINISHED, RESUMED, run
-from training import column, prepare, steps_saved, train
+from training import X, Y, column, prepare, steps_saved, train
 
 USAGE, OUTPUT, STOPPED = 2, 5, 75
 REQUEUED = {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
@@ -39,9 +39,21 @@ def finished_run_with_other_settings(folder, ranks):
         result = run(folder, "train", "config.yaml", "--set", pair, ranks=ranks).exits(USAGE)
         result.reports("error: run/checkpoints/step-00000016.h5", *parts).reports("train.epochs", "--overwrite")
         result.must(files(folder) == before, "nothing may change")
+    run(folder, "train", "config.yaml", "--set", "train.monitor=lr", ranks=ranks).exits(USAGE).reports("train.monitor", "lr")
     for words in ((), ("--set", "train.epochs=1"), ("--set", "train.max_steps=9"), ("--set", "train.log_every=1")):
         result = train(folder, *words, ranks=ranks).says(FINISHED)
         result.must(files(folder) == before, "nothing may change")
+
+
+def finished_run_with_other_validation_data(folder):
+    """Its best epoch was chosen by the old ones; model.h5 must not become that of another epoch."""
+    prepare(folder, ("data.h5", "data.h5\n  validation: val.h5"))
+    harness.write_arrays(folder / "val.h5", {"x": X[:20], "y": Y[:20]})
+    train(folder)
+    before = files(folder)
+    harness.write_arrays(folder / "val.h5", {"x": X[:20], "y": (Y[:20] + 1) % 3})
+    result = run(folder, "train", "config.yaml").exits(USAGE).reports("data.validation")
+    result.must(files(folder) == before, "nothing may change")
 
 
 def finished_run_is_trained_longer(folder, ranks):
@@ -189,7 +201,7 @@ def all_tests():
         for ranks in (ALONE, 2):
             yield (f"{test.__name__} at {ranks} ranks".replace("_", " "),
                    lambda folder, test=test, ranks=ranks: test(folder, ranks))
-    for test in (finished_by_early_stopping, resume_from_the_newest_checkpoint_by_name, resume_from_the_best,
+    for test in (finished_run_with_other_validation_data, finished_by_early_stopping, resume_from_the_newest_checkpoint_by_name, resume_from_the_best,
                  resume_from_a_file_elsewhere, overwrite_and_resume_auto_contradict,
                  requeued_job_before_its_first_checkpoint):
         yield test.__name__.replace("_", " "), test

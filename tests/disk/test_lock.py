@@ -125,6 +125,17 @@ def failed_removal_is_only_a_warning(folder):
     result.must(not wrong, f"the run is not disturbed: {wrong}")
 
 
+def unreadable_lock_is_not_lost(folder):
+    """One error while the run checks its lock does not end it."""
+    calm = prepare(folder)
+    for kind in ("open", "read"):
+        for number in range(1, 6):
+            result = disk.train(folder, recorder=failing(kind, number, errno.ESTALE, path="*/lock")).exits(0)
+            wrong = disk.Result(folder).different(calm)
+            result.must(not wrong, f"the run is not disturbed: {wrong}")
+            begin(folder)
+
+
 # --------------------------------------------------------------- without file locks
 
 def dead_run_is_known_without_locks(folder):
@@ -191,7 +202,7 @@ def all_tests():
         for path in ("step-00000005.h5", "best.h5"):
             yield (f"unreadable file is kept: {kind} {path}",
                    lambda folder, kind=kind, path=path: unreadable_file_is_kept(kind, path, folder))
-    for test in (failed_removal_is_only_a_warning, dead_run_is_known_without_locks,
+    for test in (failed_removal_is_only_a_warning, unreadable_lock_is_not_lost, dead_run_is_known_without_locks,
                  living_run_is_respected_without_locks, owners_without_locks):
         yield test.__name__.replace("_", " "), test
 
