@@ -113,11 +113,13 @@ static ls_status match_shape(const ls_facts *model, const ls_dataset *d) {
             : "");
   return ls_fail(
       LS_ERR_DATA,
-      "%s:%s: x is %s, with samples of shape %s; must be of shape %s, as those of %s; reorder the "
+      "%s:%s: x is %s, with samples of shape %s%s; must be of shape %s, as those of %s; reorder the "
       "dims in the file%s",
       ls_store_path(s->store), s->names.x, text[1], ls_shape_describe(&shape, text[2], sizeof text[2]),
-      text[0], model->owner,
-      shape.n_dims > 2 ? ", or train with data.layout: channels_first if channels are first" : "");
+      d->n_channels ? " after data.layout: channels_first" : "", text[0], model->owner,
+      shape.n_dims > 2 && !d->n_channels
+          ? ", or train with data.layout: channels_first if channels are first"
+          : "");
 }
 
 /* ------------------------------------------------------------------------- classes */

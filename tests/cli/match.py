@@ -132,6 +132,8 @@ def classes_by_name(folder):
                        (numpy.eye(2)[Y[keep] - 1], ("bee", "cat"))):
         dataset(folder / "less.h5", X[keep], y, classes=classes)
         assert evaluation(folder, "less.h5") == expected
+    result = run_well(folder, "train", "config.yaml", "-o", "test", "--set", "data.test=less.h5")
+    result.reports("test:", f"{expected['accuracy']:.4f}")
     assert [c["support"] for c in expected["classes"]] == [0, 30, 30], expected
     assert [c["name"] for c in expected["classes"]] == list(CLASSES)
 
