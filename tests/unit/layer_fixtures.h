@@ -1,8 +1,8 @@
 /* Made by make_layer_fixtures.py with PyTorch 2.13.0: do not edit.
  *
- * Small nets: [0] in training, then [1] in prediction, with the running averages that training left; outputs y
- * and the gradients of sum c y. Then paths of gradient descent, where c are the targets and grads[0] the blocks
- * after the last step. */
+ * Small nets: [0] in training, then [1] in prediction, with the running averages that training left;
+ * outputs y and the gradients of sum c y. Then paths of gradient descent, where c are the targets and
+ * grads[0] the blocks after the last step. */
 #ifndef LOCKSTEP_TEST_LAYER_FIXTURES_H
 #define LOCKSTEP_TEST_LAYER_FIXTURES_H
 

@@ -466,9 +466,9 @@ def path_text(name, shape, layers, generator):
 
 HEADER = """/* Made by make_layer_fixtures.py with PyTorch %s: do not edit.
  *
- * Small nets: [0] in training, then [1] in prediction, with the running averages that training left; outputs y
- * and the gradients of sum c y. Then paths of gradient descent, where c are the targets and grads[0] the blocks
- * after the last step. */
+ * Small nets: [0] in training, then [1] in prediction, with the running averages that training left;
+ * outputs y and the gradients of sum c y. Then paths of gradient descent, where c are the targets and
+ * grads[0] the blocks after the last step. */
 #ifndef LOCKSTEP_TEST_LAYER_FIXTURES_H
 #define LOCKSTEP_TEST_LAYER_FIXTURES_H
 
