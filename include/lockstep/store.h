@@ -1,6 +1,7 @@
 /* store: safe reading and atomic writing of HDF5 files; digests.
  *
- * Reading checks layouts, filters, sizes and types before it reads any data, and never opens other files.
+ * Reading checks layouts, filters, sizes and types before it reads any data. It opens other files only for
+ * virtual datasets, and only in the same folder.
  * Writing creates a temporary file in the target's folder, reads it back and compares it, syncs it, and
  * only then renames it to the target. All functions are local. */
 #ifndef LOCKSTEP_STORE_H
@@ -105,11 +106,12 @@ ls_status ls_store_list(const ls_store *store, const char *group, char ***names,
 
 /* Local. Checks an array before reading, and returns its type and shape. Odd sizes, half precision,
  * enumerations (h5py's bool) and bit fields of 8 bits (bool of PyTables) become the next larger type;
- * big-endian becomes native. LS_ERR_DATA if the path is not an array, or the array has: external or virtual
- * storage; a filter other than shuffle, deflate, fletcher32, lzf and zstd, or one twice; another type; more
- * than LS_MAX_DIMS dimensions; a size that overflows; far fewer stored bytes than its shape needs (none, or
- * fewer than the filters can reach); chunks that were never written, without a fill value that the creator
- * set; chunks smaller than their shape. */
+ * big-endian becomes native. LS_ERR_DATA if the path is not an array, or the array has: external storage; a
+ * virtual layout, unless its sources are files in the same folder that give whole rows; a filter other than
+ * shuffle, deflate, fletcher32, lzf and zstd, or one twice; another type; more than LS_MAX_DIMS dimensions;
+ * a size that overflows; far fewer stored bytes than its shape needs (none, or fewer than the filters can
+ * reach); chunks that were never written, without a fill value that the creator set; chunks smaller than
+ * their shape. */
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out);
 
 /* Local. The names of an enumeration with the values 0, 1, ..., K - 1, in this order, in one block that the

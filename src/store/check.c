@@ -15,9 +15,6 @@ static ls_status fail_array(const ls_store *store, const char *path, const char 
 }
 
 static ls_status check_layout(const ls_store *store, const char *path, hid_t plist) {
-  if (H5Pget_layout(plist) == H5D_VIRTUAL)
-    return fail_array(store, path,
-                      "is a virtual dataset over other files; copy the data into one file with h5repack");
   if (H5Pget_external_count(plist) != 0)
     return fail_array(store, path,
                       "is stored in another file (external storage); copy the data into this file");
@@ -237,20 +234,38 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
   return check_written(store, path, id, plist, array);
 }
 
-/* Layout first: HDF5 opens the sources of a virtual dataset to get its shape. */
-ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out, size_t *in_chunk) {
+/* The size of a virtual dataset, and its sources. */
+static ls_status check_virtual(const ls_store *store, const char *path, hid_t plist, size_t size, size_t n,
+                               const ls_array *array, virtual_map **map) {
+  size_t bytes;
+  char shape[128];
+  if (!total_bytes(array, size, &bytes))
+    return ls_fail(LS_ERR_DATA, "%s:%s: %s is too large for this machine", store->path, path,
+                   ls_array_describe(array, shape, sizeof shape));
+  return store_virtual_map(store, path, plist, n, array, map);
+}
+
+/* Layout first: HDF5 may open the sources of a virtual dataset to get its shape. */
+ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out, size_t *in_chunk,
+                      virtual_map **map) {
   *out = (ls_array){0};
   *in_chunk = 0;
+  *map = NULL;
+  size_t n_sources = 0;
   const hid_t plist = H5Dget_create_plist(id);
   if (plist < 0) return fail_array(store, path, store_reason());
-  ls_status status = check_layout(store, path, plist);
+  const bool is_virtual = H5Pget_layout(plist) == H5D_VIRTUAL;
+  ls_status status =
+      is_virtual ? store_virtual_check(store, path, plist, &n_sources) : check_layout(store, path, plist);
   if (status == LS_OK) status = check_filters(store, path, plist);
   const hid_t type = status == LS_OK ? H5Dget_type(id) : -1;
   const hid_t space = type < 0 ? -1 : H5Dget_space(id);
   if (status == LS_OK && space < 0) status = fail_array(store, path, store_reason());
   if (status == LS_OK) status = check_type(store, path, type, out);
   if (status == LS_OK) status = check_shape(store, path, space, out);
-  if (status == LS_OK) status = check_storage(store, path, id, plist, H5Tget_size(type), out, in_chunk);
+  const size_t size = status == LS_OK ? H5Tget_size(type) : 0;
+  if (status == LS_OK && is_virtual) status = check_virtual(store, path, plist, size, n_sources, out, map);
+  if (status == LS_OK && !is_virtual) status = check_storage(store, path, id, plist, size, out, in_chunk);
   store_close_id(space);
   store_close_id(type);
   store_close_id(plist);

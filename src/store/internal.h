@@ -66,8 +66,24 @@ void store_filters_expect(size_t bytes);
 
 #define OPEN_ARRAYS 4 /* kept open, so that consecutive reads share a chunk */
 
+/* Rows of a virtual dataset that are rows of another array. Texts are owned. */
+typedef struct virtual_source {
+  char *file, *path;
+  uint64_t first, rows; /* in the virtual dataset */
+  uint64_t source_first;
+  bool is_row; /* the whole source is one row */
+} virtual_source;
+
+typedef struct virtual_map {
+  size_t n;
+  virtual_source *sources; /* owned; sorted by `first`; cover all rows */
+  ls_store *store;         /* owned: the file that was read last, or NULL */
+  size_t open;             /* its index */
+} virtual_map;
+
 typedef struct open_array {
-  char *path; /* owned; NULL: unused */
+  char *path;       /* owned; NULL: unused */
+  virtual_map *map; /* owned; NULL: not a virtual dataset */
   hid_t id;
   size_t chunk_bytes; /* as stored, before filters; 0: not chunked */
   ls_array array;
@@ -82,8 +98,12 @@ struct ls_store {
   char *path; /* owned */
   uint64_t bytes;
   hid_t file;
+  bool is_source;     /* of a virtual dataset in another file */
   array_cache *cache; /* owned; separate, so that functions that read take a const store */
 };
+
+/* Closes an array of the cache (open.c). */
+void store_place_free(open_array *place);
 
 /* Opens a regular file for reading. Fails with `status` if it is missing or not a regular file, otherwise
  * with LS_ERR_DATA. */
@@ -93,10 +113,17 @@ ls_status store_descriptor_open(const char *path, ls_status status, int *out);
  * (identify.c). */
 ls_status store_open_fail(const char *path, int descriptor, const char *reason);
 
-/* Checks an open dataset before its data are read, and returns the bytes of a chunk; 0: not chunked
- * (check.c). */
-ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out,
-                      size_t *chunk_bytes);
+/* Checks an open dataset before its data are read, and returns the bytes of a chunk (0: not chunked), and
+ * the sources of a virtual dataset, which the caller owns (check.c). */
+ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out, size_t *chunk_bytes,
+                      virtual_map **map);
+
+/* Counts the sources of a virtual dataset, and checks that HDF5 finds its shape without them. Reads the
+ * sources, which must be files in the same folder that give whole rows. LS_ERR_DATA (virtual.c). */
+ls_status store_virtual_check(const ls_store *store, const char *path, hid_t plist, size_t *n);
+ls_status store_virtual_map(const ls_store *store, const char *path, hid_t plist, size_t n,
+                            const ls_array *array, virtual_map **out);
+void store_virtual_free(virtual_map **map); /* its store must be closed */
 
 /* Whether the first chunk unpacks to the `wanted` bytes of its shape: LS_OK, LS_ERR_DATA without a message,
  * or LS_ERR_INTERNAL (chunk.c). */

@@ -1,164 +1,8 @@
-/* Opening files, listing groups, and reading rows. */
+/* Opening arrays and reading rows. */
 #include "internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define MAX_NAMES 10000
-
-/* ------------------------------------------------------------------ opening */
-
-static hid_t open_hdf5(const char *path) {
-  const hid_t access = store_access();
-  const hid_t file = access < 0 ? -1 : H5Fopen(path, H5F_ACC_RDONLY, access);
-  store_close_id(access);
-  return file;
-}
-
-/* Whether HDF5 opened the file of the descriptor, not one that replaced it since; and its size. */
-static bool same_file(hid_t file, int descriptor, uint64_t *bytes) {
-  void *handle = NULL;
-  struct stat ours, theirs;
-  if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle) return false;
-  if (fstat(descriptor, &ours) || fstat(*(const int *)handle, &theirs)) return false;
-  *bytes = (uint64_t)ours.st_size;
-  return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino && ours.st_size == theirs.st_size;
-}
-
-/* Opens the file of a verified descriptor with HDF5. */
-static ls_status open_store(const char *path, int descriptor, ls_store **out) {
-  ls_status status = LS_OK;
-  ls_store *store = calloc(1, sizeof *store);
-  if (!store) return ls_fail_memory(path, sizeof *store);
-  store->path = ls_strdup(path);
-  store->cache = calloc(1, sizeof *store->cache);
-  store->file = store->path && store->cache ? open_hdf5(path) : -1;
-  if (!store->path || !store->cache)
-    status = ls_fail_memory(path, sizeof *store->cache);
-  else if (store->file < 0)
-    status = store_open_fail(path, descriptor, store_reason());
-  else if (!same_file(store->file, descriptor, &store->bytes))
-    status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was opened; try again", path);
-  if (status != LS_OK) ls_store_close(&store);
-  *out = store;
-  return status;
-}
-
-static ls_status open_path(const char *path, bool sealed, ls_store **out) {
-  int descriptor = -1;
-  *out = NULL;
-  store_start();
-  LS_TRY(store_descriptor_open(path, sealed ? LS_ERR_MODEL : LS_ERR_DATA, &descriptor));
-  ls_status status = sealed ? store_seal_verify(descriptor, path) : LS_OK;
-  if (status == LS_OK) status = open_store(path, descriptor, out);
-  close(descriptor);
-  return status;
-}
-
-ls_status ls_store_open(const char *path, ls_store **out) {
-  return open_path(path, false, out);
-}
-
-ls_status ls_store_open_sealed(const char *path, ls_store **out) {
-  return open_path(path, true, out);
-}
-
-static void free_place(open_array *place) {
-  store_close_id(place->path ? place->id : -1);
-  free(place->path);
-  *place = (open_array){.id = -1};
-}
-
-void ls_store_close(ls_store **store) {
-  ls_store *const s = *store;
-  *store = NULL;
-  if (!s) return;
-  for (int i = 0; s->cache && i < OPEN_ARRAYS; i++) free_place(&s->cache->places[i]);
-  if (s->file >= 0) H5Fclose(s->file);
-  free(s->cache);
-  free(s->path);
-  free(s);
-}
-
-const char *ls_store_path(const ls_store *store) {
-  return store->path;
-}
-
-/* ------------------------------------------------------------------ finding */
-
-ls_store_kind ls_store_kind_of(const ls_store *store, const char *path) {
-  hid_t id;
-  const ls_store_kind kind = store_object_open(store->file, path, &id);
-  store_close_id(id);
-  return kind;
-}
-
-/* The names of a group in one block. First pass: block is NULL, bytes add up. */
-typedef struct name_list {
-  char **block; /* pointers, then texts */
-  size_t count;
-  size_t bytes; /* of the texts */
-  char *next;
-} name_list;
-
-static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, void *data) {
-  (void)group;
-  (void)info;
-  name_list *const list = data;
-  const size_t bytes = strlen(name) + 1;
-  if (list->block) {
-    list->block[list->count] = list->next;
-    memcpy(list->next, name, bytes);
-    list->next += bytes;
-  }
-  list->count++;
-  list->bytes += bytes;
-  return list->count > MAX_NAMES;
-}
-
-/* Iterates over a group twice: to measure, and to copy. */
-static ls_status list_group(const ls_store *store, const char *path, hid_t group, name_list *list) {
-  herr_t end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, list);
-  if (end > 0)
-    return ls_fail(
-        LS_ERR_DATA,
-        "%s:%s: has more than %d names; if each is a sample, write one array of all samples instead",
-        store->path, path, MAX_NAMES);
-  const size_t pointers = (list->count + 1) * sizeof *list->block;
-  if (end == 0) {
-    char **const block = calloc(1, pointers + list->bytes);
-    if (!block) return ls_fail_memory("a list of names", pointers + list->bytes);
-    *list = (name_list){.block = block, .next = (char *)block + pointers};
-    end = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, list);
-  }
-  if (end == 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s:%s: cannot be listed: %s", store->path, path, store_reason());
-}
-
-ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count) {
-  hid_t id;
-  name_list list = {0};
-  const ls_store_kind kind = store_object_open(store->file, group, &id);
-  const ls_status status =
-      kind == LS_STORE_GROUP
-          ? list_group(store, group, id, &list)
-          : ls_fail(LS_ERR_DATA, "%s:%s: is not a group of this file", store->path, group);
-  store_close_id(id);
-  if (status != LS_OK) {
-    free(list.block);
-    list = (name_list){0};
-  }
-  *names = list.block;
-  *count = list.count;
-  return status;
-}
-
-/* ------------------------------------------------------------------ reading */
 
 /* Bytes of the chunks that span all columns of one band of rows; 0 if the array is not chunked. */
 static size_t band_bytes(hid_t id, const ls_array *array, size_t *chunks) {
@@ -195,6 +39,59 @@ static hid_t reopen_with_cache(hid_t file, const char *path, hid_t id, const ls_
   return again;
 }
 
+/* ---------------------------------------------------------------- virtual datasets */
+
+/* Opens a source, unless it is open, and checks that it has the rows that the virtual dataset expects. */
+static ls_status open_source(virtual_map *map, size_t i, const ls_array *array) {
+  const virtual_source *const s = &map->sources[i];
+  const size_t skip = s->is_row ? 0 : 1; /* the first dim of a source of rows */
+  char text[2][128];
+  ls_array found;
+  if (map->store && strcmp(map->sources[map->open].file, s->file) != 0) ls_store_close(&map->store);
+  if (!map->store) {
+    LS_TRY(ls_store_open(s->file, &map->store));
+    map->store->is_source = true;
+  }
+  map->open = i;
+  LS_TRY(ls_store_describe(map->store, s->path, &found));
+  if (found.dtype == array->dtype && found.n_dims == array->n_dims - 1 + skip &&
+      memcmp(found.dims + skip, array->dims + 1, (array->n_dims - 1) * sizeof *found.dims) == 0 &&
+      (s->is_row || (s->source_first <= found.dims[0] && s->rows <= found.dims[0] - s->source_first)))
+    return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: is %s; a virtual dataset of %s expects more rows, or others, from it",
+                 s->file, s->path, ls_array_describe(&found, text[0], sizeof text[0]),
+                 ls_array_describe(array, text[1], sizeof text[1]));
+}
+
+static ls_status check_sources(virtual_map *map, const ls_array *array) {
+  for (size_t i = 0; i < map->n; i++) {
+    LS_TRY(open_source(map, i, array));
+    ls_heartbeat();
+  }
+  return LS_OK;
+}
+
+/* Reads rows of a virtual dataset. */
+static ls_status read_virtual(virtual_map *map, const ls_array *array, uint64_t first, size_t count,
+                              size_t row_bytes, unsigned char *buffer) {
+  for (size_t i = 0; i < map->n && count > 0; i++) {
+    const virtual_source *const s = &map->sources[i];
+    if (s->first + s->rows <= first) continue;
+    const size_t n = ls_size_min(s->first + s->rows - first, count);
+    LS_TRY(open_source(map, i, array));
+    LS_TRY(s->is_row
+               ? ls_store_read_rows(map->store, s->path, 0, array->dims[1], buffer)
+               : ls_store_read_rows(map->store, s->path, s->source_first + (first - s->first), n, buffer));
+    first += n;
+    count -= n;
+    buffer += n * row_bytes;
+  }
+  LS_ASSERT(count == 0); /* the sources cover all rows */
+  return LS_OK;
+}
+
+/* -------------------------------------------------------------------------- arrays */
+
 /* Finds, checks and opens an array, or returns an open one. */
 static ls_status open_checked(const ls_store *store, const char *path, const open_array **out) {
   array_cache *const cache = store->cache;
@@ -215,20 +112,25 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
   }
   ls_array array;
   size_t chunk_bytes = 0;
-  const ls_status status = store_check(store, path, id, &array, &chunk_bytes);
+  virtual_map *map = NULL;
+  ls_status status = store_check(store, path, id, &array, &chunk_bytes, &map);
+  if (status == LS_OK && map) status = check_sources(map, &array);
   if (status != LS_OK) {
+    store_place_free(&(open_array){.id = -1, .map = map});
     store_close_id(id);
     return status;
   }
-  id = reopen_with_cache(store->file, path, id, &array);
+  if (!map) id = reopen_with_cache(store->file, path, id, &array);
   if (id < 0) return ls_fail(LS_ERR_DATA, "%s:%s: cannot be opened: %s", store->path, path, store_reason());
 
   open_array *const place = &cache->places[cache->next];
   cache->next = (cache->next + 1) % OPEN_ARRAYS;
-  free_place(place);
-  *place = (open_array){.path = ls_strdup(path), .id = id, .chunk_bytes = chunk_bytes, .array = array};
+  store_place_free(place);
+  *place = (open_array){
+      .path = ls_strdup(path), .map = map, .id = id, .chunk_bytes = chunk_bytes, .array = array};
   *out = place;
   if (place->path) return LS_OK;
+  store_place_free(place);
   store_close_id(id);
   return ls_fail_memory(path, strlen(path));
 }
@@ -280,6 +182,8 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   size_t row_size;
   LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has verified it */
   if (count == 0 || row_size == 0) return LS_OK;
+  if (from->map)
+    return read_virtual(from->map, array, first, count, row_size * ls_dtype_size(array->dtype), buffer);
   store_filters_expect(from->chunk_bytes);
   const bool ok = array->n_dims
                       ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)

@@ -130,6 +130,59 @@ def damaged_lzf_and_zstd(folder):
     train(folder, output="no").exits(3).says("data.h5:/x", "rows")
 
 
+# ------------------------------------------------------------------ virtual datasets
+
+def virtual(path, *sources, n=24):
+    """x of rows of sources: (file, array, shape of the array, its rows, rows of x)."""
+    layout = h5py.VirtualLayout((n, 4), "f4")
+    for file, name, shape, rows, to in sources:
+        layout[to] = h5py.VirtualSource(file, name, shape, "f4")[rows]
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("x", layout)
+        file["y"] = Y
+
+
+def virtual_datasets(folder):
+    """Parts in the same folder: rows, in any order; a source that is one row; an array of the same file."""
+    wanted = plain(folder)
+    harness.write_arrays(folder / "a.h5", {"g/x": X[4:]})
+    harness.write_arrays(folder / "b.h5", {"x": X[:3]})
+    harness.write_arrays(folder / "c.h5", {"x": X[3]})
+    every = slice(None)
+    virtual(folder / "data.h5", ("a.h5", "g/x", (20, 4), slice(0, 10), slice(4, 14)), ("b.h5", "x", (3, 4), every, slice(0, 3)),
+            ("a.h5", "/g/x", (20, 4), slice(10, 20), slice(14, 24)), ("c.h5", "x", (4,), every, 3))
+    same_model(folder, wanted)
+    train(folder, output="at-3", ranks=3).exits(0)
+    run_well(folder, "info", "data.h5").reports("/x", "(24, 4) float32")
+    virtual(folder / "data.h5", (".", "there", (24, 4), every, every))
+    with h5py.File(folder / "data.h5", "a") as file:
+        file["there"] = X
+    same_model(folder, wanted, output="again")
+
+
+def virtual_datasets_that_are_refused(folder):
+    harness.write_arrays(folder / "a.h5", {"x": X, "short": X[:20], "wide": X.astype("f8"), "columns": X[:, :2]})
+    harness.write_file(folder / "sub/a.h5", {"x": X})
+    every = slice(None)
+
+    def refused(*says, source="a.h5", name="x", shape=(24, 4), rows=every, to=every):
+        virtual(folder / "data.h5", (source, name, shape, rows, to))
+        train(folder, output="no").exits(3).reports(*says)
+
+    refused("data.h5:/x", "virtual", "same folder", "h5py", source=str(folder / "a.h5"))
+    refused("data.h5:/x", "virtual", "same folder", source="sub/a.h5")
+    refused("data.h5:/x", "virtual", "same folder", source="../a.h5")
+    refused("data.h5:/x", "virtual", "no source", shape=(20, 4), to=slice(0, 20))
+    refused("data.h5:/x", "virtual", "whole rows", shape=(24, 2), to=(every, slice(0, 2)))
+    refused("data.h5:/x", "virtual", "whole rows", shape=(48, 4), rows=slice(0, 48, 2))
+    refused("none.h5", "No such file", source="none.h5")
+    refused("a.h5:/none", "does not exist", name="none")
+    refused("a.h5:/short", "(20, 4)", "(24, 4)", name="short")
+    refused("a.h5:/wide", "float64", "float32", name="wide")
+    refused("a.h5:/columns", "(24, 2)", "(24, 4)", name="columns")
+    refused("data.h5:/x", "virtual", "source of a virtual dataset", source="data.h5")
+
+
 # --------------------------------------------------------------------------- weights
 
 def weights_of_other_names(folder):
@@ -288,7 +341,7 @@ def parts_that_differ(folder):
 
 TESTS = [
     y_of_many_dims, bools_of_pytables, names_of_an_enumeration, info_continues, lzf_and_zstd,
-    damaged_lzf_and_zstd, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
+    damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
     a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
     parts_that_differ,
