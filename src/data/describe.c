@@ -245,11 +245,24 @@ static ls_status check_targets(const data_source *s, const ls_store *store, cons
   return LS_OK;
 }
 
+/* Class names that are the class numbers of a model without names must be below its number of classes. */
+static ls_status check_numbers(const data_source *s, size_t n_classes, const ls_dataset *d) {
+  const data_mapping *const map = &s->map;
+  for (size_t k = 0; map->values && !map->known && d->classes && k < map->n_classes; k++)
+    if (n_classes > 0 && map->values[k] >= (double)n_classes)
+      return ls_fail(
+          LS_ERR_DATA,
+          "%s:%s: class %s: the model has no class names, but %zu classes, from 0 to %zu; rename the "
+          "classes, or remove the attribute `classes` if the numbers in y are those of the model",
+          data_source_y_file(s), s->names.y, d->classes[k], n_classes, n_classes - 1);
+  return LS_OK;
+}
+
 /* A model without names of classes, or for other data, was not matched: it must have an output for each. */
 static ls_status check_classes(const data_source *s, size_t n_outputs, const ls_dataset *d) {
   const size_t expected = d->target == LS_TARGET_LABELS && n_outputs == 1 ? 2 : n_outputs;
-  if (!d->classes || d->is_matched || d->target == LS_TARGET_VALUES || expected == 0 ||
-      d->n_classes == expected)
+  if (d->is_matched) return check_numbers(s, expected, d);
+  if (!d->classes || d->target == LS_TARGET_VALUES || expected == 0 || d->n_classes == expected)
     return LS_OK;
   if (d->target == LS_TARGET_CLASSES && d->n_classes < expected) {
     ls_log(LS_LOG_WARNING,

@@ -154,11 +154,30 @@ static ls_status translate_classes(const ls_facts *model, ls_dataset *d, const s
   return LS_OK;
 }
 
+/* A model without class names has class numbers. Class names that are whole numbers are these numbers;
+ * words are in the order of the numbers. The caller checks the range (see data_describe_targets). */
+static ls_status number_classes(ls_dataset *d) {
+  data_mapping *const map = &d->source->map;
+  bool is_same = true;
+  for (size_t k = 0; k < d->n_classes; k++) {
+    const char *const name = d->classes[k];
+    if (name[strspn(name, "0123456789")] != '\0' || strlen(name) > 9) return LS_OK;
+    is_same = is_same && strtoul(name, NULL, 10) == k;
+  }
+  if (is_same) return LS_OK;
+  map->values = ls_calloc(d->n_classes, sizeof *map->values);
+  if (!map->values) return ls_fail_memory("the classes", d->n_classes * sizeof *map->values);
+  map->n_classes = map->n_known = d->n_classes;
+  for (size_t k = 0; k < d->n_classes; k++) map->values[k] = (double)strtoul(d->classes[k], NULL, 10);
+  return LS_OK;
+}
+
 /* Finds the model's numbers of the classes of the file, by name. A class that the model does not have is an
  * error only if a sample has it. */
 static ls_status match_classes(const ls_facts *model, ls_dataset *d) {
   const ls_names mine = {(const char *const *)d->classes, d->n_classes};
-  if (mine.n == 0 || model->classes.n == 0 || ls_names_equal(&mine, &model->classes)) return LS_OK;
+  if (mine.n > 0 && model->classes.n == 0) return number_classes(d);
+  if (mine.n == 0 || ls_names_equal(&mine, &model->classes)) return LS_OK;
   size_t *const index = ls_calloc(mine.n, sizeof *index);
   if (!index) return ls_fail_memory("the classes", mine.n * sizeof *index);
   ls_status status = ls_names_find(&mine, &model->classes, index);

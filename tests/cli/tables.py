@@ -92,6 +92,22 @@ def whole_labels_are_classes_and_quantities(folder):
     result.must(numpy.abs(values - expected).mean() < 1, f"the regression learns 1, 5 and 9: {values}")
 
 
+def numbers_as_names_are_class_numbers(folder):
+    """A table with some of the classes of a model that was trained without class names."""
+    harness.write_arrays(folder / "plain.h5", {"x": INPUTS.astype("f4"), "y": CLASSES})
+    harness.write_file(folder / "config.yaml", edited(("train: data.h5", "train: plain.h5")))
+    run_well(folder, "train", "config.yaml", "--set", "data.normalize=standardize", "--set", "train.epochs=40")
+    for keep, shift, code in ((CLASSES > 0, 0, 0), (CLASSES >= 0, 1, 3)):
+        harness.write_file(folder / "t.csv", text_of((*INPUTS[keep].T, CLASSES[keep] + shift)))
+        run_well(folder, "import", "t.csv", "-o", "part.h5")
+        result = run(folder, "evaluate", "run/model.h5", "part.h5:/train").exits(code)
+        if code == 0:
+            accuracy = float(result.out.split("accuracy")[1].split()[0])
+            result.must(accuracy > 0.9, "classes 1 and 2 are those of the model")
+        else:
+            result.reports("part.h5", "class 3", "from 0 to 2")
+
+
 def words_among_numbers_are_rejected(folder):
     prices = [str(1000 + 7 * i) for i in range(60)]
     prices[30] = "unknown"
@@ -163,7 +179,7 @@ def names_are_cut_between_characters(folder):
 
 
 TESTS = [choices_are_printed, options_select_columns, ambiguous_headers_are_rejected, an_hdf5_file_needs_no_import,
-         whole_labels_are_classes_and_quantities, words_among_numbers_are_rejected, times_keep_their_digits,
+         whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
          predict_reads_what_import_read, predict_rejects_other_widths_at_once, names_are_cut_between_characters]
 
 if __name__ == "__main__":
