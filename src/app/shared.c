@@ -14,18 +14,10 @@ const char *app_option(const arguments *a, const char *name) {
   ls_bug(__FILE__, __LINE__, name); /* not an option of the command */
 }
 
-/* Accepts decimal numbers only, whereas strtod also accepts hexadecimal ones, "inf" and "nan". */
-static bool parse_number(const char *text, double *value) {
-  char *end = NULL;
-  if (text[0] == '\0' || text[strspn(text, "0123456789.eE+-")] != '\0') return false;
-  *value = strtod(text, &end);
-  return *end == '\0';
-}
-
 ls_status app_read_number(const arguments *a, const char *name, double low, double high, double *value) {
   const char *const text = app_option(a, name);
   if (!text) return LS_OK;
-  if (parse_number(text, value) && *value >= low && *value <= high) return LS_OK;
+  if (ls_config_parse_real(text, value) && *value >= low && *value <= high) return LS_OK;
   return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a number from %g to %g", name, text, low, high);
 }
 
@@ -34,7 +26,7 @@ ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uin
   const char *const text = app_option(a, name);
   double number = 0.0;
   if (!text) return LS_OK;
-  if (!parse_number(text, &number) || number < (double)low || number > (double)high ||
+  if (!ls_config_parse_real(text, &number) || number < (double)low || number > (double)high ||
       number != floor(number))
     return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a whole number from %llu to %llu", name, text,
                    (unsigned long long)low, (unsigned long long)high);

@@ -132,6 +132,28 @@ static double fixed_factor(ls_normalize kind, ls_dtype dtype) {
   return kind == LS_NORMALIZE_NONE ? 1.0 : 0.0;
 }
 
+/* The columns of a rank, with its workspace.  work: (N_ARRAYS, mine.rows), zeros */
+static columns columns_of(const ls_view *view, const uint8_t *members, bool is_target, ls_shard mine,
+                          double *work) {
+  const columns c = {.dataset = view->dataset,
+                     .members = members,
+                     .n_members = view->n,
+                     .is_target = is_target,
+                     .first = mine.first,
+                     .n = mine.rows,
+                     .mean = work,
+                     .rest = work + mine.rows,
+                     .squares = work + 2 * mine.rows,
+                     .row = work + 3 * mine.rows,
+                     .least = work + 4 * mine.rows,
+                     .most = work + 5 * mine.rows};
+  for (size_t j = 0; j < mine.rows; j++) {
+    c.least[j] = INFINITY;
+    c.most[j] = -INFINITY;
+  }
+  return c;
+}
+
 /* Collective. Learns the offsets and factors of x or of y. `members`: see columns. */
 static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, const uint8_t *members,
                        bool is_target, ls_normalizer *normalizer) {
@@ -147,24 +169,9 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
     free(offset); /* another rank has no memory */
     return status;
   }
+  LS_ASSERT(offset);
   double *const factor = offset + n;
-  double *const work = factor + n;
-  columns c = {.dataset = view->dataset,
-               .members = members,
-               .n_members = view->n,
-               .is_target = is_target,
-               .first = mine.first,
-               .n = mine.rows,
-               .mean = work,
-               .rest = work + mine.rows,
-               .squares = work + 2 * mine.rows,
-               .row = work + 3 * mine.rows,
-               .least = work + 4 * mine.rows,
-               .most = work + 5 * mine.rows};
-  for (size_t j = 0; j < mine.rows; j++) {
-    c.least[j] = INFINITY;
-    c.most[j] = -INFINITY;
-  }
+  columns c = columns_of(view, members, is_target, mine, factor + n);
   if (is_fixed)
     for (size_t j = mine.first; j < mine.first + mine.rows; j++) factor[j] = fixed;
   else if (kind == LS_NORMALIZE_STANDARDIZE)

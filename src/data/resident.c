@@ -138,6 +138,7 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *d) {
     free(r);
     return status;
   }
+  LS_ASSERT(r);
   *r = (resident){.reader = {.fetch = fetch, .destroy = destroy_resident},
                   .row_bytes = d->n_features * ls_dtype_size(d->x_array.dtype),
                   .y_bytes = data_y_bytes(d),
