@@ -143,6 +143,7 @@ ls_status ls_comm_layout(ls_comm *comm, int threads, char *text, size_t bytes) {
     mark = (mark ^ (uint32_t)places[r].node) * 16777619U;
     mark = (mark ^ (uint32_t)places[r].threads) * 16777619U;
   }
+  LS_ASSERT(n_nodes > 0); /* rank 0 is the first of its node */
   snprintf(text, bytes, "%d rank%s on %d node%s, ", comm->size, comm->size == 1 ? "" : "s", n_nodes,
            n_nodes == 1 ? "" : "s");
   if (is_regular(comm->size, n_nodes, places))
