@@ -193,6 +193,7 @@ static void set_mean(ls_comm *comm, ls_explainer *e) {
     e->batch->samples[0] = mine.first + i;
     ls_batch_gather(e->batch, o->dataset, o->normalizer, 1);
     for (size_t j = 0; j < n; j++) e->sums[j] += (double)e->x[j];
+    ls_heartbeat_rows(i, n);
   }
   ls_comm_sum_f64(comm, e->sums, n);
   for (size_t j = 0; j < n; j++) e->x0[j] = (float)(e->sums[j] / (double)o->dataset->n_samples);

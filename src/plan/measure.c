@@ -229,11 +229,11 @@ static void time_sums(ls_comm *comm, float *x, size_t n, double *large, double *
   double few[FEW] = {0};
   ls_comm_barrier(comm);
   const double start = ls_clock();
-  for (int i = 0; i < LARGE_SUMS; i++) ls_comm_sum_f32(comm, x, n);
+  for (int i = 0; i < LARGE_SUMS; i++) ls_comm_tree_sum_f32(comm, NULL, x, n);
   *large = (ls_clock() - start) / LARGE_SUMS;
   ls_comm_barrier(comm);
   const double next = ls_clock();
-  for (int i = 0; i < SMALL_SUMS; i++) ls_comm_sum_f64(comm, few, FEW);
+  for (int i = 0; i < SMALL_SUMS; i++) ls_comm_tree_sum_f64(comm, NULL, few, FEW);
   *small = (ls_clock() - next) / SMALL_SUMS;
 }
 
