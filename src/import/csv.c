@@ -45,7 +45,7 @@ static void *grow(csv *c, void *items, size_t size, size_t *capacity, size_t mos
 static void put_bytes(csv *c, const unsigned char *bytes, size_t n) {
   while (c->capacity - c->used < n && c->status == LS_OK)
     c->text = grow(c, c->text, 1, &c->capacity, ROW_MOST, "64 MiB; check for a missing closing quote");
-  if (c->status != LS_OK) return;
+  if (c->status != LS_OK || n == 0) return;
   memcpy(c->text + c->used, bytes, n);
   c->used += n;
 }

@@ -41,6 +41,9 @@ ls_status import_check_foreign(const char *path) {
 bool ls_import_is_text(const char *path) {
   char head[HEAD_MOST];
   size_t got = 0;
-  if (read_head(path, head, &got) != LS_OK || got == 0 || memchr("\x89\x93\x80", head[0], 3)) return false;
-  return !memchr(head, '\0', got) && (got < sizeof lfs - 1 || memcmp(head, lfs, sizeof lfs - 1) != 0);
+  if (read_head(path, head, &got) != LS_OK || got == 0) return false;
+  const bool is_binary =
+      head[0] == '\x89' || head[0] == '\x93' || head[0] == '\x80'; /* HDF5, NumPy, pickle */
+  return !is_binary && !memchr(head, '\0', got) &&
+         (got < sizeof lfs - 1 || memcmp(head, lfs, sizeof lfs - 1) != 0);
 }

@@ -17,7 +17,7 @@ extern const char *const import_split_names[N_SPLITS];
 /* A split that is being written. Rows are collected in a block and appended together. */
 typedef struct split {
   ls_store_writer *writer; /* borrowed; NULL: the split is absent */
-  const char *x_path, *y_path;
+  const char *x_path, *y_path, *w_path;
   ls_array x;
   bool has_y;
   size_t x_size, y_size;   /* bytes of a row; y_size is 0 without y */

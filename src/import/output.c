@@ -25,14 +25,15 @@ static ls_status allocate(split *s) {
   return ls_fail_memory("a block of samples", s->capacity * (s->x_size + s->y_size));
 }
 
-static const char *const x_paths[N_SPLITS] = {"/train/x", "/test/x", "/validation/x"};
-
 ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y) {
+  static const char *const x_paths[N_SPLITS] = {"/train/x", "/test/x", "/validation/x"};
+  static const char *const w_paths[N_SPLITS] = {"/train/w", "/test/w", "/validation/w"};
   static const char *const y_paths[N_SPLITS] = {"/train/y", "/test/y", "/validation/y"};
   split *const s = &out->splits[which];
   *s = (split){.writer = out->writer,
                .x_path = x_paths[which],
                .y_path = y_paths[which],
+               .w_path = w_paths[which],
                .x = *x,
                .has_y = y != NULL};
   LS_TRY(row_bytes(x, "x", &s->x_size));
@@ -42,18 +43,11 @@ ls_status import_split_begin(output *out, size_t which, const ls_array *x, const
   return y ? ls_store_begin_array(s->writer, s->y_path, y) : LS_OK;
 }
 
-static const char *weights_path(const split *s) {
-  static const char *const paths[N_SPLITS] = {"/train/w", "/test/w", "/validation/w"};
-  size_t which = 0;
-  while (s->x_path != x_paths[which]) which++;
-  return paths[which];
-}
-
 ls_status import_split_begin_weights(split *s) {
   const ls_array w = {LS_F32, 1, {s->x.dims[0]}};
   s->w_rows = ls_calloc(s->capacity, sizeof *s->w_rows);
   if (!s->w_rows) return ls_fail_memory("a block of weights", s->capacity * sizeof *s->w_rows);
-  return ls_store_begin_array(s->writer, weights_path(s), &w);
+  return ls_store_begin_array(s->writer, s->w_path, &w);
 }
 
 size_t import_split_next(const split *s, void **x, void **y) {
@@ -67,7 +61,7 @@ static ls_status write_block(split *s) {
   s->filled = 0;
   if (rows == 0) return LS_OK;
   LS_TRY(ls_store_append(s->writer, s->x_path, rows, s->x_rows));
-  if (s->w_rows) LS_TRY(ls_store_append(s->writer, weights_path(s), rows, s->w_rows));
+  if (s->w_rows) LS_TRY(ls_store_append(s->writer, s->w_path, rows, s->w_rows));
   return s->has_y ? ls_store_append(s->writer, s->y_path, rows, s->y_rows) : LS_OK;
 }
 
