@@ -266,5 +266,6 @@ const command app_predict = {
         "a header may have columns that the model does not use; features are found by name.",
     .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"},
                 OPTION_X,
+                {"y", 0, "NAME", "name of the array of targets, which predictions do not need"},
                 OPTIONS_TABLE("CSV: columns to ignore because they are labels")},
     .run = run};

@@ -1,6 +1,7 @@
 /* What a user sees of a run: its description, the progress bar, the lines of steps and epochs. */
 #include "internal.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,14 @@ static void note_split(const char *role, const ls_split *split, const char *path
               (unsigned long long)digest.low);
 }
 
+/* The files of a split: the name, or the first of a list and how many follow. */
+static const char *describe_files(const char *name, const ls_data_split *split, char *text, size_t size) {
+  const size_t n = split->list ? ls_node_count(split->list) : 1;
+  if (!name || n == 1) return name;
+  snprintf(text, size, "%s and %zu more", name, n - 1);
+  return text;
+}
+
 /* Collective. Details of machines, libraries and data for the log alone. */
 static ls_status note_details(trainer *t) {
   const ls_setup *const setup = t->setup;
@@ -43,9 +52,12 @@ static ls_status note_details(trainer *t) {
               t->saves.saver && ls_saver_has_thread(t->saves.saver)
                   ? "a thread writes checkpoints"
                   : "checkpoints are written while training waits");
-  note_split("training", &setup->train, data->train);
-  note_split("validation", &setup->validation, data->validation ? data->validation : data->train);
-  note_split("test", &setup->test, data->test);
+  char text[PATH_MAX + 64];
+  note_split("training", &setup->train, describe_files(data->train, &data->train_split, text, sizeof text));
+  note_split("validation", &setup->validation,
+             data->validation ? describe_files(data->validation, &data->validation_split, text, sizeof text)
+                              : describe_files(data->train, &data->train_split, text, sizeof text));
+  note_split("test", &setup->test, describe_files(data->test, &data->test_split, text, sizeof text));
   return status;
 }
 
@@ -53,6 +65,7 @@ ls_status train_report_start(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_model *const model = setup->job->model;
   char layers[256];
+  char files[PATH_MAX + 64];
   describe_layers(model, layers, sizeof layers);
   ls_log(LS_LOG_INFO, "lockstep %s: %d rank%s x %d thread%s, %s, %s", LS_VERSION, ls_comm_size(t->comm),
          ls_comm_size(t->comm) == 1 ? "" : "s", setup->threads, setup->threads == 1 ? "" : "s",
@@ -65,7 +78,8 @@ ls_status train_report_start(trainer *t) {
            ls_comm_size(t->comm) - (int)setup->tree->n_lanes, ls_comm_size(t->comm), setup->tree->n_lanes);
   ls_log(LS_LOG_INFO, "data: %llu training, %llu validation, %llu test samples of %zu features from %s",
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
-         (unsigned long long)setup->test.view.n, model->n_in, setup->job->data.train);
+         (unsigned long long)setup->test.view.n, model->n_in,
+         describe_files(setup->job->data.train, &setup->job->data.train_split, files, sizeof files));
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps per epoch; output %s",
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);

@@ -284,7 +284,9 @@ def many_files_are_one_dataset(folder):
     for ranks in (1, 3):
         harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
         train(folder, output=f"one-{ranks}", ranks=ranks).exits(0)
-        same_model(folder, model_arrays(folder / f"one-{ranks}/model.h5"), LIST, output=f"many-{ranks}", ranks=ranks)
+        result = same_model(folder, model_arrays(folder / f"one-{ranks}/model.h5"), LIST, output=f"many-{ranks}",
+                            ranks=ranks)
+        result.reports("data: 24 training", "a.h5 and 2 more")
 
 
 def a_run_goes_on_with_parts_of_its_file(folder):
