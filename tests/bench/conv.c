@@ -1,0 +1,146 @@
+/* Compares convolutions with BLAS, on one thread.
+ *
+ *   bench_conv [WORD]     only layers whose name contains WORD
+ *
+ * Each row is a layer at a batch of 32: GFLOP/s of the forward pass, of the gradient of the input and of
+ * that of the weights, each with its ratio to a product of matrices of order 1024 (SGEMM) in the same
+ * round. All results are medians. Times are processor times, which other processes affect least. */
+#include "lockstep/math.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ROUNDS 21
+#define BATCH  32
+#define ORDER  1024
+
+typedef struct layer {
+  const char *name;
+  size_t dims[LS_WINDOW_DIMS];
+  size_t channels, filters, groups;
+  size_t size[LS_WINDOW_DIMS], stride, pad; /* along H and W, or W alone */
+} layer;
+
+static const layer layers[] = {
+    {"cnn 28x28 1 to 32", {1, 28, 28}, 1, 32, 1, {1, 3, 3}, 1, 1},
+    {"cnn 14x14 32 to 64", {1, 14, 14}, 32, 64, 1, {1, 3, 3}, 1, 1},
+    {"resnet 32x32 3 to 16", {1, 32, 32}, 3, 16, 1, {1, 3, 3}, 1, 1},
+    {"resnet 32x32 16 to 16", {1, 32, 32}, 16, 16, 1, {1, 3, 3}, 1, 1},
+    {"resnet 32x32 16 to 32 /2", {1, 32, 32}, 16, 32, 1, {1, 3, 3}, 2, 1},
+    {"resnet 16x16 32 to 32", {1, 16, 16}, 32, 32, 1, {1, 3, 3}, 1, 1},
+    {"resnet 16x16 32 to 64 /2", {1, 16, 16}, 32, 64, 1, {1, 3, 3}, 2, 1},
+    {"resnet 8x8 64 to 64", {1, 8, 8}, 64, 64, 1, {1, 3, 3}, 1, 1},
+    {"wide 7x7 128 to 128", {1, 7, 7}, 128, 128, 1, {1, 3, 3}, 1, 1},
+    {"wide 56x56 64 to 64", {1, 56, 56}, 64, 64, 1, {1, 3, 3}, 1, 1},
+    {"point 14x14 64 to 128", {1, 14, 14}, 64, 128, 1, {1, 1, 1}, 1, 0},
+    {"signal 1000 64 to 128", {1, 1, 1000}, 64, 128, 1, {1, 1, 8}, 1, 3},
+    {"signal 1000 1 to 64", {1, 1, 1000}, 1, 64, 1, {1, 1, 8}, 1, 3},
+    {"depthwise 28x28 64", {1, 28, 28}, 64, 64, 64, {1, 3, 3}, 1, 1},
+};
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a;
+  const double y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *values) {
+  qsort(values, ROUNDS, sizeof *values, ascending);
+  return values[ROUNDS / 2];
+}
+
+/* Processor time of this thread in seconds. */
+static double clock_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *new_floats(size_t n) {
+  float *const x = ls_calloc(n, sizeof *x);
+  if (!x) {
+    fprintf(stderr, "out of memory\n");
+    exit(1);
+  }
+  for (size_t i = 0; i < n; i++) x[i] = (float)(i % 7) * 0.25F - 0.5F;
+  return x;
+}
+
+typedef struct bench {
+  ls_conv conv;
+  float *x, *w, *b, *y, *a; /* a: (3, ORDER, ORDER), for SGEMM */
+  void *workspace;
+} bench;
+
+/* Runs a pass (0: forward, 1: data, 2: weights, 3: SGEMM) once. */
+static void run(const bench *p, int pass) {
+  const size_t square = (size_t)ORDER * ORDER;
+  switch (pass) {
+  case 0:
+    ls_conv_forward(&p->conv, BATCH, p->x, p->w, p->b, false, LS_RELU, 0.0F, p->y, p->workspace);
+    break;
+  case 1: ls_conv_backward_data(&p->conv, BATCH, p->y, p->w, p->x, p->workspace); break;
+  case 2: ls_conv_backward_weights(&p->conv, BATCH, p->x, p->y, 0.0F, p->w, p->workspace); break;
+  default:
+    ls_math_product_nn_columns(0, ORDER, ORDER, ORDER, ORDER, p->a, p->a + square, 0.0F, p->a + 2 * square);
+  }
+}
+
+/* Flop per second over a few milliseconds. */
+static double rate_of(const bench *p, int pass, double flop) {
+  const size_t times = (size_t)(3e8 / flop) + 1;
+  const double start = clock_now();
+  for (size_t i = 0; i < times; i++) run(p, pass);
+  return (double)times * flop / (clock_now() - start);
+}
+
+static void measure(const layer *l, bench *p) {
+  ls_window *const w = &p->conv.window;
+  double rates[4][ROUNDS];
+  p->conv = (ls_conv){.channels = l->channels, .filters = l->filters, .groups = l->groups};
+  for (size_t i = 0; i < LS_WINDOW_DIMS; i++) {
+    const bool is_used = l->dims[i] > 1;
+    w->in[i] = l->dims[i];
+    w->size[i] = l->size[i];
+    w->stride[i] = is_used ? l->stride : 1;
+    w->dilation[i] = 1;
+    w->before[i] = w->after[i] = is_used ? l->pad : 0;
+  }
+  LS_ASSERT(ls_window_set_out(w));
+  const size_t terms = ls_window_count(w->size) * l->channels / l->groups;
+  const double flop = 2.0 * BATCH * (double)(ls_window_count(w->out) * l->filters * terms);
+  p->x = new_floats(BATCH * ls_window_count(w->in) * l->channels);
+  p->y = new_floats(BATCH * ls_window_count(w->out) * l->filters);
+  p->w = new_floats(l->filters * terms);
+  p->b = new_floats(l->filters);
+  p->workspace = ls_calloc(ls_conv_workspace(&p->conv), 1);
+  for (int r = 0; r < ROUNDS; r++)
+    for (int pass = 3; pass >= 0; pass--) {
+      rates[pass][r] = rate_of(p, pass, pass == 3 ? 2.0 * ORDER * ORDER * ORDER : flop);
+      if (pass < 3) rates[pass][r] /= rates[3][r];
+    }
+  const double best = median(rates[3]);
+  printf("%-26s", l->name);
+  for (int pass = 0; pass < 3; pass++) {
+    const double ratio = median(rates[pass]);
+    printf("  %7.1f GFLOP/s  %5.2f", 1e-9 * ratio * best, ratio);
+  }
+  printf("\n");
+  free(p->x);
+  free(p->y);
+  free(p->w);
+  free(p->b);
+  free(p->workspace);
+}
+
+int main(int argc, char **argv) {
+  bench p = {.a = new_floats((size_t)3 * ORDER * ORDER)};
+  ls_math_threads_set(1);
+  printf("%s\n%-26s  %22s  %22s  %22s\n", ls_math_blas_name(), "layer", "forward /1024^3", "data /1024^3",
+         "weights /1024^3");
+  for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+    if (argc < 2 || strstr(layers[i].name, argv[1])) measure(&layers[i], &p);
+  free(p.a);
+  return 0;
+}
