@@ -258,7 +258,10 @@ static void pack_dz(const math_walk *walk, size_t filters, const float *dz, floa
     const size_t n = ls_size_min(MATH_LANE, filters - block);
     for (size_t q = 0; q < walk->n; q++, out += MATH_LANE) {
       const float *const at = dz + walk->to[q] + block;
-      for (size_t j = 0; j < MATH_LANE; j++) out[j] = j < n ? at[j] : 0.0F;
+      if (n == MATH_LANE)
+        memcpy(out, at, MATH_LANE * sizeof *out);
+      else
+        for (size_t j = 0; j < MATH_LANE; j++) out[j] = j < n ? at[j] : 0.0F;
     }
   }
 }

@@ -20,26 +20,51 @@ static void clip(const ls_window *w, size_t dim, size_t o, inside *out) {
   out->n[dim] = high - low;
 }
 
-/* y = x where x is greater or NaN. */
-CLONES static void maximum(size_t n, const float *x, float *restrict y) {
-  for (size_t j = 0; j < n; j++) y[j] = x[j] <= y[j] || y[j] != y[j] ? y[j] : x[j];
+/* The inputs of a window that are inside, at the distances of a row and a plane from x. */
+typedef struct taps {
+  size_t n[LS_WINDOW_DIMS];
+  size_t plane, row, channels; /* strides in floats; of all channels of a position */
+} taps;
+
+/* y = the maximum of y and the inputs, or NaN, for n channels. */
+CLONES static void maximum(const taps *t, size_t n, const float *x, float *restrict y) {
+  for (size_t d = 0; d < t->n[D]; d++)
+    for (size_t h = 0; h < t->n[H]; h++)
+      for (size_t w = 0; w < t->n[W]; w++)
+        for (size_t j = 0; j < n; j++) {
+          const float in = x[d * t->plane + h * t->row + w * t->channels + j];
+          y[j] = in <= y[j] || y[j] != y[j] ? y[j] : in;
+        }
 }
 
-CLONES static void add(size_t n, const float *x, float *restrict y) {
-  for (size_t j = 0; j < n; j++) y[j] += x[j];
+/* y += the inputs */
+CLONES static void add(const taps *t, size_t n, const float *x, float *restrict y) {
+  for (size_t d = 0; d < t->n[D]; d++)
+    for (size_t h = 0; h < t->n[H]; h++)
+      for (size_t w = 0; w < t->n[W]; w++)
+        for (size_t j = 0; j < n; j++) y[j] += x[d * t->plane + h * t->row + w * t->channels + j];
 }
 
-CLONES static void scale(size_t n, float c, float *restrict y) {
-  for (size_t j = 0; j < n; j++) y[j] *= c;
+/* dx += rest where x is the maximum y and no earlier input was; clears rest there. */
+CLONES static void route(const taps *t, size_t n, const float *x, const float *y, float *restrict rest,
+                         float *restrict dx) {
+  for (size_t d = 0; d < t->n[D]; d++)
+    for (size_t h = 0; h < t->n[H]; h++)
+      for (size_t w = 0; w < t->n[W]; w++)
+        for (size_t j = 0; j < n; j++) {
+          const size_t i = d * t->plane + h * t->row + w * t->channels + j;
+          const bool is_maximum = x[i] == y[j] || x[i] != x[i];
+          dx[i] += is_maximum ? rest[j] : 0.0F;
+          rest[j] = is_maximum ? 0.0F : rest[j];
+        }
 }
 
-/* dx += dy where x is the maximum y and no earlier input was; clears dy there. */
-CLONES static void route(size_t n, const float *x, const float *y, float *restrict dy, float *restrict dx) {
-  for (size_t j = 0; j < n; j++) {
-    const bool is_maximum = x[j] == y[j] || x[j] != x[j];
-    dx[j] += is_maximum ? dy[j] : 0.0F;
-    dy[j] = is_maximum ? 0.0F : dy[j];
-  }
+/* dx += rest */
+CLONES static void spread(const taps *t, size_t n, const float *rest, float *restrict dx) {
+  for (size_t d = 0; d < t->n[D]; d++)
+    for (size_t h = 0; h < t->n[H]; h++)
+      for (size_t w = 0; w < t->n[W]; w++)
+        for (size_t j = 0; j < n; j++) dx[d * t->plane + h * t->row + w * t->channels + j] += rest[j];
 }
 
 /* The factor of the sum of a window. */
@@ -47,39 +72,46 @@ static float share(ls_pooling kind, const ls_window *w, const inside *at) {
   return 1.0F / (float)(kind == LS_POOL_AVERAGE_ALL ? ls_window_count(w->size) : ls_window_count(at->n));
 }
 
-/* The number of the input at tap (d, h, w) inside a window. */
-static size_t input_of(const ls_window *win, const inside *at, size_t d, size_t h, size_t w) {
-  return ((at->first[D] + d) * win->in[H] + at->first[H] + h) * win->in[W] + at->first[W] + w;
+static taps taps_of(const ls_window *w, size_t channels, const inside *at) {
+  return (taps){.n = {at->n[D], at->n[H], at->n[W]},
+                .plane = w->in[H] * w->in[W] * channels,
+                .row = w->in[W] * channels,
+                .channels = channels};
 }
 
-static void forward_one(ls_pooling kind, const ls_window *win, size_t channels, const inside *at,
+/* The offset of the first input inside a window. */
+static size_t offset_of(const ls_window *w, size_t channels, const inside *at) {
+  return ((at->first[D] * w->in[H] + at->first[H]) * w->in[W] + at->first[W]) * channels;
+}
+
+static void forward_one(ls_pooling kind, const ls_window *w, size_t channels, const inside *at,
                         const float *x, float *y) {
-  const bool is_max = kind == LS_POOL_MAX;
-  for (size_t c = 0; c < channels; c++) y[c] = is_max ? -INFINITY : 0.0F;
-  for (size_t d = 0; d < at->n[D]; d++)
-    for (size_t h = 0; h < at->n[H]; h++)
-      for (size_t w = 0; w < at->n[W]; w++)
-        (is_max ? maximum : add)(channels, x + input_of(win, at, d, h, w) * channels, y);
-  if (!is_max) scale(channels, share(kind, win, at), y);
+  const taps t = taps_of(w, channels, at);
+  for (size_t c = 0; c < channels; c++) y[c] = kind == LS_POOL_MAX ? -INFINITY : 0.0F;
+  x += offset_of(w, channels, at);
+  if (kind == LS_POOL_MAX) {
+    maximum(&t, channels, x, y);
+    return;
+  }
+  const float factor = share(kind, w, at);
+  add(&t, channels, x, y);
+  for (size_t c = 0; c < channels; c++) y[c] *= factor;
 }
 
 #define PIECE 256 /* channels that backward processes at once */
 
 /* The n channels from `first` on, of one window. */
-static void backward_piece(ls_pooling kind, const ls_window *win, size_t first, size_t n, size_t channels,
+static void backward_piece(ls_pooling kind, const ls_window *w, size_t first, size_t n, size_t channels,
                            const inside *at, const float *x, const float *y, const float *dy, float *dx) {
+  const taps t = taps_of(w, channels, at);
+  const size_t offset = offset_of(w, channels, at) + first;
   float rest[PIECE];
-  const float factor = kind == LS_POOL_MAX ? 1.0F : share(kind, win, at);
+  const float factor = kind == LS_POOL_MAX ? 1.0F : share(kind, w, at);
   for (size_t c = 0; c < n; c++) rest[c] = factor * dy[first + c];
-  for (size_t d = 0; d < at->n[D]; d++)
-    for (size_t h = 0; h < at->n[H]; h++)
-      for (size_t w = 0; w < at->n[W]; w++) {
-        const size_t i = input_of(win, at, d, h, w) * channels + first;
-        if (kind == LS_POOL_MAX)
-          route(n, x + i, y + first, rest, dx + i);
-        else
-          add(n, rest, dx + i);
-      }
+  if (kind == LS_POOL_MAX)
+    route(&t, n, x + offset, y + first, rest, dx + offset);
+  else
+    spread(&t, n, rest, dx + offset);
 }
 
 /* Sets the window of output `o` of a sample. */
