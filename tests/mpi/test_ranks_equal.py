@@ -27,7 +27,17 @@ BOUND_OF_COUNTS = 1e-2
 WIDE = ["model=[{layer: dense, units: 300, activation: relu}, {layer: batch_norm}, {layer: residual, layers: [{layer: "
         "dense, units: 300, activation: tanh}]}, {layer: dense, units: 10, activation: softmax}]",
         "optimizer={type: momentum, lr: 0.01}", "train.accumulate=2", "train.batch_size=33"]
+# Convolutions, pooling and norms over channels, with batches of 2 left over for some ranks. Smooth, as a kink that one
+# sample crosses is a jump.
+CONV = ["model=[{layer: conv2d, filters: 6, kernel_size: 3, padding: same, activation: tanh}, {layer: batch_norm}, {layer: "
+        "avg_pool, size: 2}, {layer: residual, activation: tanh, layers: [{layer: conv2d, filters: 18, kernel_size: 3, stride: "
+        "2, padding: 1, bias: false}, {layer: layer_norm}]}, {layer: dropout, rate: 0.2, spatial: true}, {layer: conv2d, "
+        "filters: 18, kernel_size: 2, groups: 18}, {layer: global_max_pool}, {layer: dense, units: 10, activation: softmax}]",
+        "train.accumulate=2", "train.batch_size=33"]
 CASES = {
+    "conv": CONV,
+    "conv-overlap": [*CONV, "comm.mode=overlap"],
+    "conv-sharded": [*CONV, "comm={mode: sharded, shared_memory: false}"],
     "sgd": ["optimizer={type: sgd, lr: 0.1}"],
     "momentum": [],
     "adam": ["optimizer={type: adam, lr: 0.001}"],
@@ -113,6 +123,7 @@ def check_reproducible(here, alone_runs, ranks, verdicts):
     """With lanes, any number of ranks gives the same bits: parameters, the optimizer's state, metrics and all that is
     logged; more ranks than lanes too."""
     cases = {"plain": [], "two-lanes": ["train.lanes=2"], "adam": ["optimizer={type: adam, lr: 0.001}", "train.lanes=1"],
+             "conv": [*CONV, "train.max_steps=30"],
              "batch-5": [*runs.EVERYTHING, "train.batch_size=5", "train.accumulate=1", "train.max_steps=40"]}
     for name, sets in {**(cases if runs.is_quick() else {}), "everything": runs.EVERYTHING}.items():
         sets = ["train.reproducible=true", "train.log_every=1", *sets]
