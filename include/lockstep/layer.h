@@ -95,7 +95,8 @@ struct ls_layer {
   void *kept;            /* memory of this layer alone, such as a mask that backward needs */
   size_t workspace_size; /* bytes that this layer requested, without those of inner layers */
   void *workspace;       /* shared with all other layers; undefined at the start of each call */
-  size_t fold;           /* offset in the workspace: gradients of lanes, (levels, parameters) */
+  size_t fold;           /* offset in the workspace: gradients of lanes, (levels, parameters); */
+  float *kept_fold;      /* or memory of this layer alone, for layers in pieces, whose lanes alternate */
   float *output;         /* (rows, n_out): result of the latest forward pass, before a linked activation;
                             memory of the model or the enclosing layer */
 };
@@ -130,6 +131,10 @@ struct ls_layer_type {
    * lane: for layers whose rows depend on each other and layers with inner layers. */
   bool spans_lanes;
 
+  /* forward and backward may be called for pieces of the rows of a lane, one after the other. Consecutive
+   * layers of this kind process a piece in turn, so that it stays in the cache. */
+  bool in_pieces;
+
   /* Reads keys that the table cannot describe and checks the options against each other; collects errors.
    * NULL: nothing to do. */
   void (*check)(ls_layer *layer, ls_config *config, ls_node *node);
@@ -153,11 +158,18 @@ struct ls_layer_type {
    * rows. Called twice: see ls_arena. NULL: needs no memory. */
   void (*reserve)(ls_layer *layer, ls_arena *arena, size_t rows);
 
+  /* Prepares forward over all rows, or backward over the rows of a lane. NULL: nothing to do. */
+  void (*start)(ls_layer *layer, bool is_backward, bool needs_dx);
+
   /* y = layer(x) */
   void (*forward)(ls_layer *layer, const ls_pass *pass, const ls_rows *rows);
 
   /* Computes the gradients of the parameters and dx. */
   void (*backward)(ls_layer *layer, const ls_pass *pass, const ls_rows *rows);
+
+  /* Completes the gradients after backward over all rows of a lane; `rows` are those of the lane. NULL:
+   * nothing to do. */
+  void (*finish)(ls_layer *layer, const ls_rows *rows);
 
   /* The final activation of the layer; LS_LINEAR: none. NULL: none. */
   ls_activation (*activation)(const ls_layer *layer);
@@ -206,6 +218,19 @@ void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x);
  * all rows (adds the sums if pass->adds), and sets dx = dL/dx unless dx is NULL (on all ranks or none).
  * Overwrites dy. */
 void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx);
+
+/* The number of layers, from the first of n on, that process their rows in pieces together; 1: the first
+ * one does not. */
+size_t ls_layers_in_pieces(ls_layer *const *layers, size_t n);
+
+/* The floats of each of the two `deltas` that ls_layers_backward needs. */
+#define LS_PIECE_FLOATS ((size_t)64 << 10)
+
+/* As ls_layer_forward and ls_layer_backward, for n layers that process their rows in pieces.  dy: of the
+ * last one, dx: of the first one, deltas: memory for those between them */
+void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x);
+void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x, float *dy,
+                        float *dx, float *const deltas[2]);
 
 /* --------------------------------------------------------------- initialisers */
 

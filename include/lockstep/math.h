@@ -321,20 +321,29 @@ typedef struct ls_conv {
   size_t channels, filters, groups;
 } ls_conv;
 
-/* Bytes of workspace, aligned to LS_ALIGNMENT, that the functions below need; SIZE_MAX on overflow. */
-size_t ls_conv_workspace(const ls_conv *conv);
+/* What a convolution keeps between calls: packed weights, packed gradients, and tables of positions. */
+typedef struct ls_conv_plan ls_conv_plan;
 
-/* y = f(x * w + b); adds: y = f(y + x * w + b). b may be NULL. The bits of an output do not depend on n. */
-void ls_conv_forward(const ls_conv *conv, size_t n, const float *x, const float *w, const float *b,
-                     bool adds, ls_activation f, float alpha, float *y, void *workspace);
+/* Takes a plan from the arena; called twice, see ls_arena: sets *out to NULL in the first call. Returns the
+ * bytes of workspace, aligned to LS_ALIGNMENT, that the functions below need. */
+size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out);
 
-/* dx = the gradient of x */
-void ls_conv_backward_data(const ls_conv *conv, size_t n, const float *dz, const float *w, float *dx,
-                           void *workspace);
+/* y = f(x * w + b); adds: y = f(y + x * w + b). b may be NULL. The bits of an output do not depend on n.
+ * start_forward packs w and b for the calls of ls_conv_forward that follow. */
+void ls_conv_start_forward(ls_conv_plan *plan, const float *w, const float *b);
+void ls_conv_forward(ls_conv_plan *plan, size_t n, const float *x, bool adds, ls_activation f, float alpha,
+                     float *y, void *workspace);
 
-/* dw = beta dw + the gradient of w */
-void ls_conv_backward_weights(const ls_conv *conv, size_t n, const float *x, const float *dz, float beta,
-                              float *dw, void *workspace);
+/* dx = the gradient of x. start_data packs w. */
+void ls_conv_start_data(ls_conv_plan *plan, const float *w);
+void ls_conv_backward_data(ls_conv_plan *plan, size_t n, const float *dz, float *dx, void *workspace);
+
+/* The gradient of w is the sum over all calls between start_weights and finish_weights, which sets dw =
+ * beta dw + the sum. */
+void ls_conv_start_weights(ls_conv_plan *plan);
+void ls_conv_backward_weights(ls_conv_plan *plan, size_t n, const float *x, const float *dz,
+                              void *workspace);
+void ls_conv_finish_weights(ls_conv_plan *plan, float beta, float *dw);
 
 /* Pooling over windows, for each channel. x: (n, in, channels), y: (n, out, channels). Maximum: padding
  * never counts; in backward, the first of equal maxima gets the gradient; NaN gives NaN. Average: the sum

@@ -65,6 +65,7 @@ static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) 
                                       .keys = table,                                                       \
                                       .options_size = sizeof(options),                                     \
                                       .shape = layer_keep_shape,                                           \
+                                      .in_pieces = true,                                                   \
                                       .forward = forward,                                                  \
                                       .backward = backward,                                                \
                                       .activation = activation}

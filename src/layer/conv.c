@@ -15,7 +15,8 @@ typedef struct options {
   uint64_t filters, groups;
   layer_window window;
   layer_weights weights;
-  ls_conv conv; /* set by `shape` */
+  ls_conv conv;       /* set by `shape` */
+  ls_conv_plan *plan; /* from the arena */
 } options;
 
 static const ls_key keys[] = {
@@ -85,9 +86,9 @@ static ls_activation activation(const ls_layer *layer) {
 }
 
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
-  const options *const o = layer->options;
+  options *const o = layer->options;
   layer_weights_reserve(layer, arena, rows);
-  ls_layer_request(layer, arena, ls_conv_workspace(&o->conv), 1);
+  ls_layer_request(layer, arena, ls_conv_reserve(&o->conv, arena, &o->plan), 1);
 }
 
 enum { W, B };
@@ -96,14 +97,21 @@ static size_t positions_of(const ls_conv *conv) {
   return ls_window_count(conv->window.out);
 }
 
+static void start(ls_layer *layer, bool is_backward, bool needs_dx) {
+  const options *const o = layer->options;
+  const float *const w = layer->params[W].value;
+  if (!is_backward) ls_conv_start_forward(o->plan, w, o->weights.bias ? layer->params[B].value : NULL);
+  if (is_backward) ls_conv_start_weights(o->plan);
+  if (is_backward && needs_dx) ls_conv_start_data(o->plan, w);
+}
+
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   (void)pass;
   const options *const o = layer->options;
   const ls_activation f = layer_activation(layer);
   const float alpha = (float)o->weights.alpha;
-  ls_conv_forward(&o->conv, rows->n, rows->x, layer->params[W].value,
-                  o->weights.bias ? layer->params[B].value : NULL, layer->adds_output,
-                  layer->kept ? LS_LINEAR : f, alpha, rows->y, layer->workspace);
+  ls_conv_forward(o->plan, rows->n, rows->x, layer->adds_output, layer->kept ? LS_LINEAR : f, alpha,
+                  rows->y, layer->workspace);
   if (!layer->kept) return;
   memcpy(layer_weights_kept(layer, rows), rows->y, rows->n * layer->n_out * sizeof *rows->y);
   ls_math_activate(f, alpha, rows->n * positions_of(&o->conv), o->filters, NULL, rows->y);
@@ -115,11 +123,14 @@ static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) 
   const size_t n = rows->n * positions_of(&o->conv);
   float *const dz = rows->dy;
   ls_math_activate_backward(layer_activation(layer), (float)o->weights.alpha, n, o->filters, known, dz);
-  ls_conv_backward_weights(&o->conv, rows->n, rows->x, dz, rows->beta, rows->grads[W], layer->workspace);
+  ls_conv_backward_weights(o->plan, rows->n, rows->x, dz, layer->workspace);
   if (o->weights.bias) ls_math_sum_rows(n, o->filters, dz, rows->beta, rows->grads[B]);
   if (pass->ready) pass->ready(pass->context, NULL);
-  if (rows->dx)
-    ls_conv_backward_data(&o->conv, rows->n, dz, layer->params[W].value, rows->dx, layer->workspace);
+  if (rows->dx) ls_conv_backward_data(o->plan, rows->n, dz, rows->dx, layer->workspace);
+}
+
+static void finish(ls_layer *layer, const ls_rows *rows) {
+  ls_conv_finish_weights(((const options *)layer->options)->plan, rows->beta, rows->grads[W]);
 }
 
 static double multiply_adds(const ls_layer *layer) {
@@ -146,8 +157,11 @@ static void describe(const ls_layer *layer, char *text, size_t size) {
                                       .shape = shape,                                                      \
                                       .initialise = initialise,                                            \
                                       .reserve = reserve,                                                  \
+                                      .in_pieces = true,                                                   \
+                                      .start = start,                                                      \
                                       .forward = forward,                                                  \
                                       .backward = backward,                                                \
+                                      .finish = finish,                                                    \
                                       .activation = activation,                                            \
                                       .multiply_adds = multiply_adds,                                      \
                                       .spatial_dims = n_dims_of,                                           \

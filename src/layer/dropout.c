@@ -83,5 +83,6 @@ const ls_layer_type layer_dropout = {.name = "dropout",
                                      .options_size = sizeof(options),
                                      .shape = layer_keep_shape,
                                      .reserve = reserve,
+                                     .in_pieces = true,
                                      .forward = forward,
                                      .backward = backward};

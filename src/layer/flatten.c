@@ -29,5 +29,6 @@ const ls_layer_type layer_flatten = {.name = "flatten",
                                      .keys = keys,
                                      .options_size = sizeof(options),
                                      .shape = shape,
+                                     .in_pieces = true,
                                      .forward = forward,
                                      .backward = backward};

@@ -151,6 +151,12 @@ static inline ls_activation layer_activation(const ls_layer *layer) {
   return layer->is_linked ? LS_LINEAR : layer->type->activation(layer);
 }
 
+/* Sets the blocks that backward overwrites with the gradients of a lane, and beta. */
+void layer_set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, ls_rows *rows);
+
+/* Folds the complete gradients of a lane. */
+void layer_fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane);
+
 /* Adds sums over the rows of a lane to `sums`; in backward, also writes rows->grads. */
 typedef void (*layer_add_rows)(const ls_layer *layer, const ls_rows *rows, double *sums);
 

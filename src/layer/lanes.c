@@ -7,12 +7,12 @@
  * gradient itself, unless the pass adds to the gradient. */
 static float *level_of(const ls_layer *layer, const ls_pass *pass, size_t level) {
   if (level == 0 && !pass->adds) return layer->params[0].grad;
+  if (layer->kept_fold) return layer->kept_fold + level * ls_layer_n_params(layer);
   return (float *)(void *)((unsigned char *)layer->workspace + layer->fold) +
          level * ls_layer_n_params(layer);
 }
 
-/* Sets the blocks that backward overwrites with the gradients of a lane. */
-static void set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, ls_rows *rows) {
+void layer_set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, ls_rows *rows) {
   const bool is_only = pass->n_lanes == 1;
   float *at = is_only ? layer->params[0].grad : level_of(layer, pass, ls_lane_level(lane));
   rows->beta = is_only && pass->adds ? 1.0F : 0.0F;
@@ -22,8 +22,7 @@ static void set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lan
   }
 }
 
-/* Folds the complete gradients of a lane. */
-static void fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane) {
+void layer_fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane) {
   const bool is_last = lane + 1 == pass->n_lanes;
   const size_t n = ls_layer_n_params(layer);
   size_t top = ls_lane_level(lane);
@@ -42,23 +41,27 @@ static ls_rows lane_rows(const ls_layer *layer, const ls_pass *pass, size_t lane
                   .y = all->y + first * layer->n_out,
                   .dy = all->dy ? all->dy + first * layer->n_out : NULL,
                   .dx = all->dx ? all->dx + first * layer->n_in : NULL};
-  if (all->dy) set_gradients(layer, pass, lane, &rows);
+  if (all->dy) layer_set_gradients(layer, pass, lane, &rows);
   return rows;
 }
 
 /* Runs a layer forward, or backward if `all` has dy: over all rows, or lane by lane. */
 static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
   const ls_layer_type *const type = layer->type;
+  const bool is_backward = all->dy != NULL;
   void (*const function)(ls_layer *, const ls_pass *, const ls_rows *) =
-      all->dy ? type->backward : type->forward;
+      is_backward ? type->backward : type->forward;
   if (type->spans_lanes) {
     function(layer, pass, all);
     return;
   }
+  if (type->start && !is_backward) type->start(layer, false, false);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const ls_rows rows = lane_rows(layer, pass, lane, all);
+    if (type->start && is_backward) type->start(layer, true, all->dx != NULL);
     function(layer, pass, &rows);
-    if (all->dy) fold_gradients(layer, pass, lane);
+    if (type->finish && is_backward) type->finish(layer, &rows);
+    if (is_backward) layer_fold_gradients(layer, pass, lane);
   }
 }
 
@@ -77,7 +80,7 @@ void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *
     double *const sums = levels + ls_lane_level(lane) * n;
     memset(sums, 0, n * sizeof *sums);
     add(layer, &rows, sums);
-    if (all->dy) fold_gradients(layer, pass, lane);
+    if (all->dy) layer_fold_gradients(layer, pass, lane);
     ls_lane_fold(levels, n, lane, pass->n_lanes);
   }
 }

@@ -87,7 +87,12 @@ size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t ma
   size_t inner = 0;
   layer->workspace_size = 0;
   if (layer->type->reserve) layer->type->reserve(layer, arena, rows);
-  layer->fold = ls_layer_request(layer, arena, ls_layer_n_params(layer), levels * sizeof(float));
+  const size_t n_params = ls_layer_n_params(layer);
+  layer->kept_fold = NULL;
+  if (layer->type->in_pieces)
+    layer->kept_fold = ls_arena_take(arena, n_params, levels * sizeof(float));
+  else
+    layer->fold = ls_layer_request(layer, arena, n_params, levels * sizeof(float));
   for (size_t k = 0; k < layer->n_children; k++)
     inner = ls_size_max(inner, ls_layer_reserve(layer->children[k], arena, rows, max_lanes));
   return extend(arena, layer->workspace_size, inner, 1);

@@ -72,5 +72,6 @@ const ls_layer_type layer_layer_norm = {.name = "layer_norm",
                                         .shape = shape,
                                         .initialise = initialise,
                                         .reserve = reserve,
+                                        .in_pieces = true,
                                         .forward = forward,
                                         .backward = backward};

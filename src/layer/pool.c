@@ -113,6 +113,7 @@ static void describe(const ls_layer *layer, char *text, size_t size) {
                                       .help = text,                                                        \
                                       .keys = table,                                                       \
                                       .options_size = sizeof(options),                                     \
+                                      .in_pieces = true,                                                   \
                                       .forward = forward,                                                  \
                                       .backward = backward,                                                \
                                       __VA_ARGS__}

@@ -78,13 +78,18 @@ void math_walk_plan(math_walk *walk, ls_arena *arena) {
   walk->dest_image = set_strides(walk->dest, walk->dest_channels, walk->dest_stride);
   count_runs(walk);
   const size_t positions = walk->images * ls_window_count(walk->box);
-  if (walk->is_copied) walk->tile = ls_arena_take(arena, walk->images * sizeof(float), tile_floats(walk));
   walk->from = ls_arena_take(arena, positions, sizeof *walk->from);
   walk->to = ls_arena_take(arena, positions, sizeof *walk->to);
   walk->runs = ls_arena_take(arena, walk->n_runs, sizeof *walk->runs);
   memset(walk->table, 0, sizeof walk->table);
   walk->n_images = 0;
   if (walk->runs) set_runs(walk);
+}
+
+size_t math_walk_tile_bytes(const math_walk *walk) {
+  size_t bytes = 0;
+  if (!walk->is_copied) return 0;
+  return ls_size_mul(tile_floats(walk), walk->images * sizeof(float), &bytes) ? bytes : SIZE_MAX;
 }
 
 size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t) {

@@ -66,9 +66,12 @@ typedef struct math_walk {
   size_t table[LS_WINDOW_DIMS]; /* the counts for which `from` and `to` are set */
 } math_walk;
 
-/* Plans the boxes from dims, source, dest, channels and groups; takes the memory from the arena, as
+/* Plans the boxes from dims, source, dest, channels and groups; takes the tables from the arena, as
  * ls_arena_take does. */
 void math_walk_plan(math_walk *walk, ls_arena *arena);
+
+/* The bytes of its tile, to which `tile` must point. */
+size_t math_walk_tile_bytes(const math_walk *walk);
 
 /* Moves to the first or the next box of `n` images, and fills its tile and tables. False after the last.
  * x: the sources */
@@ -82,6 +85,52 @@ size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t);
 static inline size_t math_lanes(size_t channels) {
   return (channels + MATH_LANE - 1) / MATH_LANE;
 }
+
+/* ---------------------------------------------------------------- weights */
+
+static inline size_t math_conv_taps(const ls_conv *conv) {
+  return ls_window_count(conv->window.size);
+}
+
+/* Whether each filter sees one channel, its own. */
+static inline bool math_conv_is_depthwise(const ls_conv *conv) {
+  return conv->groups > 1 && conv->groups == conv->channels && conv->groups == conv->filters;
+}
+
+/* The floats of the packed weights of a group: (blocks, terms, MATH_LANE). */
+static inline size_t math_conv_packed_size(size_t outputs, size_t terms) {
+  return math_lanes(outputs) * terms * MATH_LANE;
+}
+
+/* The weights of a group.
+ *   pack_filters    for its filters as outputs.  w: (filters, terms)
+ *   pack_channels   for its channels as outputs, with the taps of a walk.  w: (filters, taps, channels)
+ *   unpack_filters  w = beta w + packed, the inverse of pack_filters */
+void math_conv_pack_filters(size_t filters, size_t terms, const float *w, float *out);
+void math_conv_pack_channels(const ls_conv *conv, const math_walk *walk, const float *w, float *out);
+void math_conv_unpack_filters(size_t filters, size_t terms, const float *packed, float beta, float *w);
+
+/* The gradient of x for one phase of its positions. */
+typedef struct math_data {
+  math_walk walk;
+  float *packed; /* (groups, packed weights) */
+} math_data;
+
+struct ls_conv_plan {
+  ls_conv conv;
+  math_walk forward; /* of the outputs, and of the gradient of the weights */
+  float *filters;    /* (groups, packed weights) */
+  float *b;          /* (groups, lanes); of a depthwise one (channels) */
+  bool has_b;
+  size_t n_phases;
+  math_data *data; /* (n_phases) */
+  size_t *offsets; /* of the terms of w from a position's source */
+  size_t n_dw;     /* packed gradients, of all groups */
+  float *dw;       /* (n_dw): sums over the latest positions */
+  double *total;   /* (n_dw): sums over the positions before */
+  size_t positions;
+  bool has_total;
+};
 
 /* y = x * w for all positions of a box, plus b; adds: plus y. Blocks of MATH_LANE channels. For each output
  * the terms are added in the order of k, in fused steps where the processor has them, so that its bits do

@@ -15,9 +15,13 @@ float *ls_model_output_gradient(ls_model *model) {
 const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float *x) {
   LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
   model->input = x;
-  for (size_t i = 0; i < model->n_layers; i++) {
-    ls_layer_forward(model->layers[i], pass, x);
-    x = model->layers[i]->output;
+  for (size_t i = 0, n = 0; i < model->n_layers; i += n) {
+    n = ls_layers_in_pieces(model->layers + i, model->n_layers - i);
+    if (n > 1)
+      ls_layers_forward(model->layers + i, n, pass, x);
+    else
+      ls_layer_forward(model->layers[i], pass, x);
+    x = model->layers[i + n - 1]->output;
     ls_heartbeat();
   }
   return x;
@@ -32,16 +36,38 @@ static const float *end_of(const ls_layer *layer) {
   return end;
 }
 
+/* The first layer of the group, as forward made them, that ends with layer `last`. */
+static size_t group_of(const ls_model *model, size_t last) {
+  size_t i = 0;
+  while (true) {
+    const size_t n = ls_layers_in_pieces(model->layers + i, model->n_layers - i);
+    if (i + n > last) return i;
+    i += n;
+  }
+}
+
+/* The end of the gradients of layers `first` to `last`: of the first one with parameters. */
+static const float *end_of_group(const ls_model *model, size_t first, size_t last) {
+  const float *end = NULL;
+  for (size_t i = first; !end && i <= last; i++) end = end_of(model->layers[i]);
+  return end;
+}
+
 void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   LS_ASSERT(pass->n_lanes <= ls_size_max(model->max_lanes, 1));
   float *dy = model->deltas[0];
   float *dx = model->deltas[1];
   for (size_t i = model->n_layers; i-- > 0;) {
-    ls_layer *const layer = model->layers[i];
-    ls_layer_backward(layer, pass, i > 0 ? model->layers[i - 1]->output : model->input, dy,
-                      i > 0 ? dx : dx_input);
+    const size_t last = i;
+    i = group_of(model, last);
+    const float *const x = i > 0 ? model->layers[i - 1]->output : model->input;
+    float *const out = i > 0 ? dx : dx_input;
+    if (i < last)
+      ls_layers_backward(model->layers + i, last - i + 1, pass, x, dy, out, model->piece_deltas);
+    else
+      ls_layer_backward(model->layers[i], pass, x, dy, out);
     ls_heartbeat();
-    if (pass->ready) pass->ready(pass->context, end_of(layer));
+    if (pass->ready) pass->ready(pass->context, end_of_group(model, i, last));
     float *const next = dx;
     dx = dy;
     dy = next;

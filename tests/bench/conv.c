@@ -69,6 +69,8 @@ static float *new_floats(size_t n) {
 
 typedef struct bench {
   ls_conv conv;
+  ls_arena arena;
+  ls_conv_plan *plan;
   float *x, *w, *b, *y, *a; /* a: (3, ORDER, ORDER), for SGEMM */
   void *workspace;
 } bench;
@@ -78,10 +80,18 @@ static void run(const bench *p, int pass) {
   const size_t square = (size_t)ORDER * ORDER;
   switch (pass) {
   case 0:
-    ls_conv_forward(&p->conv, BATCH, p->x, p->w, p->b, false, LS_RELU, 0.0F, p->y, p->workspace);
+    ls_conv_start_forward(p->plan, p->w, p->b);
+    ls_conv_forward(p->plan, BATCH, p->x, false, LS_RELU, 0.0F, p->y, p->workspace);
     break;
-  case 1: ls_conv_backward_data(&p->conv, BATCH, p->y, p->w, p->x, p->workspace); break;
-  case 2: ls_conv_backward_weights(&p->conv, BATCH, p->x, p->y, 0.0F, p->w, p->workspace); break;
+  case 1:
+    ls_conv_start_data(p->plan, p->w);
+    ls_conv_backward_data(p->plan, BATCH, p->y, p->x, p->workspace);
+    break;
+  case 2:
+    ls_conv_start_weights(p->plan);
+    ls_conv_backward_weights(p->plan, BATCH, p->x, p->y, p->workspace);
+    ls_conv_finish_weights(p->plan, 0.0F, p->w);
+    break;
   default:
     ls_math_product_nn_columns(0, ORDER, ORDER, ORDER, ORDER, p->a, p->a + square, 0.0F, p->a + 2 * square);
   }
@@ -114,7 +124,10 @@ static void measure(const layer *l, bench *p) {
   p->y = new_floats(BATCH * ls_window_count(w->out) * l->filters);
   p->w = new_floats(l->filters * terms);
   p->b = new_floats(l->filters);
-  p->workspace = ls_calloc(ls_conv_workspace(&p->conv), 1);
+  p->arena = (ls_arena){0};
+  ls_conv_reserve(&p->conv, &p->arena, &p->plan);
+  LS_ASSERT(ls_arena_commit(&p->arena, "the plan") == LS_OK);
+  p->workspace = ls_calloc(ls_conv_reserve(&p->conv, &p->arena, &p->plan), 1);
   for (int r = 0; r < ROUNDS; r++)
     for (int pass = 3; pass >= 0; pass--) {
       rates[pass][r] = rate_of(p, pass, pass == 3 ? 2.0 * ORDER * ORDER * ORDER : flop);
@@ -132,6 +145,7 @@ static void measure(const layer *l, bench *p) {
   free(p->w);
   free(p->b);
   free(p->workspace);
+  ls_arena_destroy(&p->arena);
 }
 
 int main(int argc, char **argv) {

@@ -10,6 +10,9 @@ typedef struct arrays {
   size_t n_x, n_y, n_w; /* elements: x and y of one sample */
   float *x, *w, *b, *y, *dy, *dx, *dw;
   double *want;
+  ls_arena arena;     /* of the plan */
+  ls_conv_plan *plan; /* NULL: pooling */
+  size_t bytes;       /* of the workspace */
   void *workspace;
 } arrays;
 
@@ -48,7 +51,7 @@ static ls_conv random_conv(uint64_t *key) {
   return c;
 }
 
-static arrays arrays_of(const ls_window *w, size_t channels, size_t filters, size_t n_w, size_t bytes) {
+static arrays arrays_of(const ls_window *w, size_t channels, size_t filters, size_t n_w) {
   arrays a = {
       .n_x = ls_window_count(w->in) * channels, .n_y = ls_window_count(w->out) * filters, .n_w = n_w};
   const size_t most = SAMPLES * ls_size_max(a.n_x, a.n_y) + n_w;
@@ -60,9 +63,7 @@ static arrays arrays_of(const ls_window *w, size_t channels, size_t filters, siz
   a.dw = new_floats(n_w);
   a.b = new_floats(filters);
   a.want = ls_calloc(most, sizeof *a.want);
-  a.workspace = ls_calloc(bytes, 1);
-  assert_true(a.want && a.workspace);
-  memset(a.workspace, 0xFF, bytes);
+  assert_non_null(a.want);
   fill_random(1, SAMPLES * a.n_x, a.x);
   fill_random(2, SAMPLES * a.n_y, a.dy);
   fill_random(3, n_w, a.w);
@@ -75,6 +76,47 @@ static void arrays_free(arrays *a) {
   for (size_t i = 0; i < COUNT(all); i++) free(all[i]);
   free(a->want);
   free(a->workspace);
+  ls_arena_destroy(&a->arena);
+}
+
+static arrays arrays_of_conv(const ls_conv *c) {
+  const size_t n_w = c->filters * ls_window_count(c->window.size) * (c->channels / c->groups);
+  arrays a = arrays_of(&c->window, c->channels, c->filters, n_w);
+  for (int pass = 0; pass < 2; pass++) {
+    a.bytes = ls_conv_reserve(c, &a.arena, &a.plan);
+    if (pass == 0) assert_int_equal(ls_arena_commit(&a.arena, "the plan"), LS_OK);
+  }
+  a.workspace = ls_calloc(a.bytes, 1);
+  assert_true(a.plan && a.workspace);
+  return a;
+}
+
+/* The workspace has no contents between calls. */
+static void spoil(const arrays *a) {
+  memset(a->workspace, 0xFF, a->bytes);
+}
+
+static void run_forward(const arrays *a, size_t n, const float *x, const float *b, bool adds,
+                        ls_activation f, float *y) {
+  ls_conv_start_forward(a->plan, a->w, b);
+  spoil(a);
+  ls_conv_forward(a->plan, n, x, adds, f, 0.0F, y, a->workspace);
+}
+
+static void run_data(const arrays *a, size_t n, const float *dy, float *dx) {
+  ls_conv_start_data(a->plan, a->w);
+  spoil(a);
+  ls_conv_backward_data(a->plan, n, dy, dx, a->workspace);
+}
+
+/* In two pieces. */
+static void run_weights(const arrays *a, float beta) {
+  ls_conv_start_weights(a->plan);
+  spoil(a);
+  ls_conv_backward_weights(a->plan, 1, a->x, a->dy, a->workspace);
+  spoil(a);
+  ls_conv_backward_weights(a->plan, SAMPLES - 1, a->x + a->n_x, a->dy + a->n_y, a->workspace);
+  ls_conv_finish_weights(a->plan, beta, a->dw);
 }
 
 /* Calls `visit` for each pair of an output position and a tap that sees an input position of a sample. */
@@ -135,26 +177,23 @@ static void check_all(const char *what, size_t n, const float *got, const double
 static void check_conv(const ls_conv *c) {
   const size_t taps = ls_window_count(c->window.size);
   const size_t terms = taps * (c->channels / c->groups);
-  const size_t bytes = ls_conv_workspace(c);
-  arrays a = arrays_of(&c->window, c->channels, c->filters, c->filters * terms, bytes);
+  arrays a = arrays_of_conv(c);
   const size_t n_y = SAMPLES * a.n_y;
   const size_t positions = SAMPLES * ls_window_count(c->window.out);
-  ls_conv_forward(c, SAMPLES, a.x, a.w, NULL, false, LS_LINEAR, 0.0F, a.y, a.workspace);
+  run_forward(&a, SAMPLES, a.x, NULL, false, LS_LINEAR, a.y);
   set_want(c, &a, 0, n_y);
   check_all("y", n_y, a.y, a.want, 1e-6 * (double)terms);
   for (size_t i = 0; i < n_y; i++)
     a.want[i] = fmax(a.want[i] + (double)a.y[i] + (double)a.b[i % c->filters], 0.0);
-  ls_conv_forward(c, SAMPLES, a.x, a.w, a.b, true, LS_RELU, 0.0F, a.y, a.workspace);
+  run_forward(&a, SAMPLES, a.x, a.b, true, LS_RELU, a.y);
   check_all("added y", n_y, a.y, a.want, 3e-6 * (double)terms);
-  memset(a.workspace, 0xFF, bytes);
   memset(a.dx, 0xFF, SAMPLES * a.n_x * sizeof *a.dx);
-  ls_conv_backward_data(c, SAMPLES, a.dy, a.w, a.dx, a.workspace);
+  run_data(&a, SAMPLES, a.dy, a.dx);
   set_want(c, &a, 1, SAMPLES * a.n_x);
   check_all("dx", SAMPLES * a.n_x, a.dx, a.want, 1e-6 * (double)(taps * c->filters));
-  memset(a.workspace, 0xFF, bytes);
   memset(a.dw, 0xFF, a.n_w * sizeof *a.dw);
   for (int adds = 0; adds < 2; adds++) {
-    ls_conv_backward_weights(c, SAMPLES, a.x, a.dy, (float)adds, a.dw, a.workspace);
+    run_weights(&a, (float)adds);
     set_want(c, &a, 2, a.n_w);
     for (size_t i = 0; i < a.n_w; i++) a.want[i] *= 1 + adds;
     check_all("dw", a.n_w, a.dw, a.want, 1e-6 * (double)positions);
@@ -198,15 +237,14 @@ static void samples_do_not_depend_on_the_batch(void **state) {
   uint64_t key = 100000;
   for (size_t s = 0; s < SHAPES; s++) {
     const ls_conv c = random_conv(&key);
-    const size_t terms = ls_window_count(c.window.size) * (c.channels / c.groups);
-    arrays a = arrays_of(&c.window, c.channels, c.filters, c.filters * terms, ls_conv_workspace(&c));
+    arrays a = arrays_of_conv(&c);
     float *const y = new_floats(a.n_y);
     float *const dx = new_floats(a.n_x);
-    ls_conv_forward(&c, SAMPLES, a.x, a.w, a.b, false, LS_TANH, 0.0F, a.y, a.workspace);
-    ls_conv_backward_data(&c, SAMPLES, a.dy, a.w, a.dx, a.workspace);
+    run_forward(&a, SAMPLES, a.x, a.b, false, LS_TANH, a.y);
+    run_data(&a, SAMPLES, a.dy, a.dx);
     for (size_t i = 0; i < SAMPLES; i++) {
-      ls_conv_forward(&c, 1, a.x + i * a.n_x, a.w, a.b, false, LS_TANH, 0.0F, y, a.workspace);
-      ls_conv_backward_data(&c, 1, a.dy + i * a.n_y, a.w, dx, a.workspace);
+      run_forward(&a, 1, a.x + i * a.n_x, a.b, false, LS_TANH, y);
+      run_data(&a, 1, a.dy + i * a.n_y, dx);
       check_same("y", a.n_y, y, a.y + i * a.n_y);
       check_same("dx", a.n_x, dx, a.dx + i * a.n_x);
     }
@@ -253,7 +291,7 @@ static void share_pair(void *context, size_t input, size_t output, size_t tap) {
 }
 
 static void check_pool(ls_pooling kind, const ls_window *w, size_t channels) {
-  arrays a = arrays_of(w, channels, channels, 1, 1);
+  arrays a = arrays_of(w, channels, channels, 1);
   const size_t n_out = ls_window_count(w->out);
   double *const y = ls_calloc(a.n_y, sizeof *y);
   double *const dx = ls_calloc(a.n_x, sizeof *dx);

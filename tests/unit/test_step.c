@@ -46,10 +46,16 @@ static ls_comm *comm;
  * batch included. */
 static void test_step_allocates_nothing(void **state) {
   (void)state;
-  const char *const net = "model=[{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: 0.2},"
-                          "{layer: relu}, {layer: residual, layers: [{layer: dense, units: 16,"
-                          "activation: gelu}, {layer: batch_norm}]}, {layer: dense, units: 10},"
-                          "{layer: softmax}]";
+  const char *const net =
+      "model=[{layer: conv2d, filters: 5, kernel_size: 3, padding: same, activation: gelu},"
+      "{layer: max_pool, size: 2}, {layer: dropout, spatial: true}, {layer: layer_norm},"
+      "{layer: batch_norm}, {layer: residual, activation: relu, layers: [{layer: conv2d,"
+      "filters: 6, kernel_size: 3, stride: 2, padding: 1}]}, {layer: avg_pool, size: 2,"
+      "padding: same}, {layer: flatten},"
+      "{layer: dense, units: 32, activation: tanh}, {layer: dropout, rate: 0.2},"
+      "{layer: relu}, {layer: residual, layers: [{layer: dense, units: 16,"
+      "activation: gelu}, {layer: batch_norm}]}, {layer: dense, units: 10},"
+      "{layer: softmax}]";
   const char *const overrides[] = {
       "train.batch_size=100", "data.validation=0.1", "train.class_weight=balanced",
       "data.augment={shift: 1, flip_horizontal: true, rotate: 9, noise: 0.1, cutout: 2, mixup: 0.2}", net};

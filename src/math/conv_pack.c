@@ -1,0 +1,30 @@
+/* Packed weights of convolutions: blocks of MATH_LANE outputs, zeros where there are fewer. */
+#include "internal.h"
+
+void math_conv_pack_filters(size_t filters, size_t terms, const float *w, float *out) {
+  for (size_t block = 0; block < filters; block += MATH_LANE)
+    for (size_t k = 0; k < terms; k++, out += MATH_LANE)
+      for (size_t j = 0; j < MATH_LANE; j++)
+        out[j] = block + j < filters ? w[(block + j) * terms + k] : 0.0F;
+}
+
+/* Packs the weights of a group with its channels as outputs, for the taps of a walk backward.
+ * w: (filters, taps, channels) of the group */
+void math_conv_pack_channels(const ls_conv *conv, const math_walk *walk, const float *w, float *out) {
+  const size_t channels = conv->channels / conv->groups;
+  const size_t filters = conv->filters / conv->groups;
+  for (size_t block = 0; block < channels; block += MATH_LANE)
+    for (size_t t = 0; t < walk->n_taps; t++) {
+      const size_t tap = math_walk_tap(walk, conv->window.size, t);
+      for (size_t f = 0; f < filters; f++, out += MATH_LANE)
+        for (size_t j = 0; j < MATH_LANE; j++)
+          out[j] = block + j < channels ? w[(f * math_conv_taps(conv) + tap) * channels + block + j] : 0.0F;
+    }
+}
+
+void math_conv_unpack_filters(size_t filters, size_t terms, const float *packed, float beta, float *w) {
+  for (size_t f = 0; f < filters; f++) {
+    const float *const lane = packed + f / MATH_LANE * terms * MATH_LANE + f % MATH_LANE;
+    for (size_t k = 0; k < terms; k++, w++) *w = (beta == 0.0F ? 0.0F : beta * *w) + lane[k * MATH_LANE];
+  }
+}
