@@ -17,6 +17,8 @@ typedef struct options {
   layer_weights weights;
   ls_conv conv;       /* set by `shape` */
   ls_conv_plan *plan; /* from the arena */
+  double *db;         /* (filters), from the arena: the gradient of b, summed over pieces */
+  float *db_piece;    /* (filters), from the arena */
 } options;
 
 static const ls_key keys[] = {
@@ -88,6 +90,8 @@ static ls_activation activation(const ls_layer *layer) {
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   options *const o = layer->options;
   layer_weights_reserve(layer, arena, rows);
+  o->db = ls_arena_take(arena, o->filters, sizeof *o->db);
+  o->db_piece = ls_arena_take(arena, o->filters, sizeof *o->db_piece);
   ls_layer_request(layer, arena, ls_conv_reserve(&o->conv, arena, &o->plan), 1);
 }
 
@@ -101,7 +105,10 @@ static void start(ls_layer *layer, bool is_backward, bool needs_dx) {
   const options *const o = layer->options;
   const float *const w = layer->params[W].value;
   if (!is_backward) ls_conv_start_forward(o->plan, w, o->weights.bias ? layer->params[B].value : NULL);
-  if (is_backward) ls_conv_start_weights(o->plan);
+  if (is_backward) {
+    ls_conv_start_weights(o->plan);
+    memset(o->db, 0, o->filters * sizeof *o->db);
+  }
   if (is_backward && needs_dx) ls_conv_start_data(o->plan, w);
 }
 
@@ -124,13 +131,18 @@ static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) 
   float *const dz = rows->dy;
   ls_math_activate_backward(layer_activation(layer), (float)o->weights.alpha, n, o->filters, known, dz);
   ls_conv_backward_weights(o->plan, rows->n, rows->x, dz, layer->workspace);
-  if (o->weights.bias) ls_math_sum_rows(n, o->filters, dz, rows->beta, rows->grads[B]);
+  if (o->weights.bias) {
+    ls_math_sum_rows(n, o->filters, dz, 0.0F, o->db_piece);
+    for (size_t f = 0; f < o->filters; f++) o->db[f] += (double)o->db_piece[f];
+  }
   if (pass->ready) pass->ready(pass->context, NULL);
   if (rows->dx) ls_conv_backward_data(o->plan, rows->n, dz, rows->dx, layer->workspace);
 }
 
 static void finish(ls_layer *layer, const ls_rows *rows) {
-  ls_conv_finish_weights(((const options *)layer->options)->plan, rows->beta, rows->grads[W]);
+  const options *const o = layer->options;
+  ls_conv_finish_weights(o->plan, rows->beta, rows->grads[W]);
+  if (o->weights.bias) layer_put_sums(rows, B, o->filters, o->db);
 }
 
 static double multiply_adds(const ls_layer *layer) {

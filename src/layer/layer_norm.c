@@ -40,10 +40,15 @@ static void initialise(const ls_layer *layer, uint64_t seed) {
   }
 }
 
-/* Requests the sums of the gradients, (2, C). */
+/* Keeps the sums of the gradients, (2, C). */
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   (void)rows;
-  ls_layer_request(layer, arena, layer->params[GAMMA].rows, 2 * sizeof(double));
+  layer->kept = ls_arena_take(arena, layer->params[GAMMA].rows, 2 * sizeof(double));
+}
+
+static void start(ls_layer *layer, bool is_backward, bool needs_dx) {
+  (void)needs_dx;
+  if (is_backward) memset(layer->kept, 0, layer->params[GAMMA].rows * 2 * sizeof(double));
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
@@ -56,10 +61,14 @@ static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   (void)pass;
   const size_t n = layer->params[GAMMA].rows;
-  double *const sums = layer->workspace;
-  memset(sums, 0, 2 * n * sizeof *sums);
+  double *const sums = layer->kept;
   ls_math_layer_norm_backward(rows->n * (layer->n_in / n), n, ((const options *)layer->options)->eps,
                               rows->x, layer->params[GAMMA].value, rows->dy, rows->dx, sums, sums + n);
+}
+
+static void finish(ls_layer *layer, const ls_rows *rows) {
+  const size_t n = layer->params[GAMMA].rows;
+  const double *const sums = layer->kept;
   layer_put_sums(rows, BETA, n, sums);
   layer_put_sums(rows, GAMMA, n, sums + n);
 }
@@ -73,5 +82,7 @@ const ls_layer_type layer_layer_norm = {.name = "layer_norm",
                                         .initialise = initialise,
                                         .reserve = reserve,
                                         .in_pieces = true,
+                                        .start = start,
                                         .forward = forward,
-                                        .backward = backward};
+                                        .backward = backward,
+                                        .finish = finish};

@@ -6,6 +6,23 @@
 #define CHUNK                                                                                              \
   128 /* positions whose products are summed at once: their data stay in the first-level cache */
 
+/* Positions whose products are summed in float, before their sum is added in double. */
+#define POSITIONS           8192
+#define POSITIONS_DEPTHWISE 256 /* these sums have no chunks */
+
+/* Adds the sums over the latest positions to the total. */
+CLONES static void add_to_total(size_t n, float *restrict dw, double *restrict total) {
+  for (size_t i = 0; i < n; i++) {
+    total[i] += (double)dw[i];
+    dw[i] = 0.0F;
+  }
+}
+
+/* Stores the total as float. */
+CLONES static void put_total(size_t n, const double *restrict total, float *restrict dw) {
+  for (size_t i = 0; i < n; i++) dw[i] = (float)total[i];
+}
+
 static void set_offsets(const math_walk *walk, size_t *offsets) {
   for (size_t r = 0; r < walk->n_runs; r++)
     for (size_t i = 0; i < walk->run_length; i++) offsets[r * walk->run_length + i] = walk->runs[r] + i;
