@@ -83,9 +83,9 @@ void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
 /* Collective. Replaces x[i], i < n, by its sum over the ranks of this node. */
 void ls_comm_node_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
 
-/* Collective. Concatenates the arrays of all ranks, in the order of ranks, in rank 0's `all`, which other
- * ranks may pass as NULL. `n`, the number of this rank's elements, may differ between ranks. */
-void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all);
+/* Collective. Concatenates the arrays of all ranks, in the order of ranks, in `all` of rank `root`; other
+ * ranks may pass NULL. `n`, the number of this rank's elements, may differ between ranks. */
+void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, int root, float *all);
 
 /* Sums that do not depend on the number of ranks. The terms belong to n_lanes lanes, a power of two, which
  * are the leaves of a binary tree. Each rank holds the lanes below one tree node (none if there are more

@@ -28,7 +28,8 @@ typedef struct ls_scored {
 typedef struct ls_ranking {
   size_t max_rows, rows; /* samples of this rank: capacity, and number since the last reset */
   float *scores;         /* (n_outputs, max_rows): row k has the scores of output k */
-  size_t all_rows;       /* samples of all ranks on the rank that computes the AUC; 0 elsewhere */
+  int n_rankers;         /* ranks that compute AUCs; set by ls_evaluate_keep_scores */
+  size_t all_rows;       /* samples of all ranks on these ranks; 0 elsewhere */
   uint64_t *order;       /* (all_rows): index of the sample of each gathered score */
   float *gathered;       /* (all_rows): scores of one output */
   ls_scored *samples;    /* (2 * all_rows): these scores with weights, and the sort buffer */
@@ -61,7 +62,7 @@ void ls_metric_destroy(ls_metric **metric);
 void ls_metric_add_top(ls_metric *metric, size_t k);
 
 /* Keeps the scores of up to `max_rows` rows for ROC AUC, for classes and labels only and before the first
- * row. `all_rows`: the rows of all ranks, on the rank that computes the AUC; 0 elsewhere.
+ * row. `all_rows`: the rows of all ranks, on a rank that computes AUCs; 0 elsewhere.
  * LS_ERR_INTERNAL if memory is exhausted. */
 ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_rows);
 

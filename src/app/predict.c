@@ -194,7 +194,7 @@ static void predict_chunk(work *w, uint64_t first, size_t rows) {
   for (size_t i = 0; i < shard.rows; i++) w->batch->samples[i] = first + shard.first + i;
   ls_batch_gather(w->batch, w->dataset, w->predictor->normalizer, shard.rows);
   ls_model_forward(model, &pass, w->batch->x);
-  ls_comm_gather_f32(w->comm, ls_model_predict(model, shard.rows), shard.rows * w->n_out, w->chunk);
+  ls_comm_gather_f32(w->comm, ls_model_predict(model, shard.rows), shard.rows * w->n_out, 0, w->chunk);
 }
 
 /* Collective. Predicts in chunks, so that memory does not grow with the data. */

@@ -39,7 +39,7 @@ void ls_comm_node_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
 
 /* NOLINTBEGIN(clang-analyzer-optin.mpi.MPI-Checker): comm_await waits for the requests */
 
-/* Receives an array of any length on rank 0, in pieces; returns its length. */
+/* Receives an array of any length, in pieces; returns its length. */
 static size_t receive(const ls_comm *comm, int from, float *x) {
   uint64_t n = 0;
   MPI_Request request;
@@ -52,24 +52,29 @@ static size_t receive(const ls_comm *comm, int from, float *x) {
   return n;
 }
 
-/* Waits until rank 0 has received the array, so that messages do not accumulate there. */
-static void send(const ls_comm *comm, const float *x, uint64_t n) {
+/* Waits until the array has been received, so that messages do not accumulate there. */
+static void send(const ls_comm *comm, int to, const float *x, uint64_t n) {
   MPI_Request request;
-  MPI_Isend(&n, 1, MPI_UINT64_T, 0, 0, comm->world, &request);
+  MPI_Isend(&n, 1, MPI_UINT64_T, to, 0, comm->world, &request);
   comm_await(&request);
   for (size_t done = 0; done < n; done += (size_t)next_piece(n - done)) {
-    MPI_Issend(x + done, next_piece(n - done), MPI_FLOAT, 0, 0, comm->world, &request);
+    MPI_Issend(x + done, next_piece(n - done), MPI_FLOAT, to, 0, comm->world, &request);
     comm_await(&request);
   }
 }
 
 /* NOLINTEND(clang-analyzer-optin.mpi.MPI-Checker) */
 
-void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, float *all) {
-  if (comm->rank == 0 && n > 0) memcpy(all, x, n * sizeof *x);
-  for (int from = 1; from < comm->size; from++) {
-    if (comm->rank == 0) n += receive(comm, from, all + n);
-    if (comm->rank == from) send(comm, x, n);
+void ls_comm_gather_f32(ls_comm *comm, const float *x, size_t n, int root, float *all) {
+  size_t done = 0;
+  for (int from = 0; from < comm->size; from++) {
+    if (from == root && comm->rank == root && n > 0) memcpy(all + done, x, n * sizeof *x);
+    if (from == root)
+      done += n;
+    else if (comm->rank == root)
+      done += receive(comm, from, all + done);
+    else if (comm->rank == from)
+      send(comm, root, x, n);
   }
 }
 

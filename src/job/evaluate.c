@@ -1,6 +1,9 @@
-/* Evaluation: each rank evaluates its shard, and the sums are added. Rank 0 ranks the scores for ROC AUC.
+/* Evaluation: each rank evaluates its shard, and the sums are added. Some ranks rank the scores for ROC
+ * AUC.
  */
 #include "internal.h"
+
+#define RANKERS_BYTES ((size_t)1 << 30) /* of all ranks that compute AUCs, if there are several */
 
 void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
                            ls_metric *metric) {
@@ -24,7 +27,7 @@ static float signed_weight(const ls_dataset *data, uint64_t sample, size_t k) {
   return is_in ? row.weight : -row.weight;
 }
 
-/* Rank 0: the AUC of output k from its gathered scores, which are in the view's order. */
+/* Local. The AUC of output k from its gathered scores, which are in the view's order. */
 static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   for (size_t i = 0; i < view->n; i++) {
     r->samples[i] =
@@ -34,28 +37,43 @@ static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   return ls_auc_compute(view->n, r->samples, r->samples + view->n);
 }
 
-/* Collective. Computes the AUC of one output after the other, as the scores of all may exceed the memory of
- * a rank. Shards are contiguous and in rank order, so the result does not depend on their number. */
+/* The number of ranks that compute AUCs at the same time, each of one output. Each needs arrays for all
+ * samples, so there are fewer for more samples. */
+static int count_rankers(const ls_comm *comm, size_t n_outputs, uint64_t samples) {
+  const size_t row_bytes = sizeof(uint64_t) + sizeof(float) + 2 * sizeof(ls_scored);
+  const size_t most = ls_size_max(RANKERS_BYTES / row_bytes / ls_size_max(samples, 1), 1);
+  return (int)ls_size_min(most, ls_size_min(n_outputs, (size_t)ls_comm_size(comm)));
+}
+
+/* Collective. Ranks 0 to n_rankers - 1 compute the AUC of one output each, and continue with the next ones.
+ * Shards are contiguous and in rank order, so the result does not depend on their number. */
 static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   ls_ranking *const r = metric->ranking;
-  const bool is_root = ls_comm_rank(comm) == 0;
-  LS_ASSERT(!is_root || view->n <= r->all_rows);
-  for (size_t i = 0; is_root && i < view->n; i++) {
+  const size_t n = metric->n_outputs;
+  const size_t rank = (size_t)ls_comm_rank(comm);
+  const size_t n_rankers = (size_t)r->n_rankers;
+  LS_ASSERT(rank >= n_rankers || view->n <= r->all_rows);
+  for (size_t i = 0; rank < n_rankers && i < view->n; i++) {
     r->order[i] = ls_view_sample(view, i);
     ls_heartbeat_every(i);
   }
-  for (size_t k = 0; k < metric->n_outputs; k++) {
-    ls_comm_gather_f32(comm, r->scores + k * r->max_rows, r->rows, r->gathered);
-    if (is_root) r->auc[k] = rank_scores(view, r, k);
+  for (size_t first = 0; first < n; first += n_rankers) {
+    for (size_t k = first; k < ls_size_min(first + n_rankers, n); k++)
+      ls_comm_gather_f32(comm, r->scores + k * r->max_rows, r->rows, (int)(k - first), r->gathered);
+    for (size_t k = first; k < ls_size_min(first + n_rankers, n); k++)
+      r->auc[k] = k - first == rank ? rank_scores(view, r, k) : 0.0;
   }
-  ls_comm_broadcast(comm, r->auc, metric->n_outputs * sizeof *r->auc);
+  ls_comm_sum_f64(comm, r->auc, n); /* exact: one rank has each number, the others 0 */
 }
 
 ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
                                   ls_metric *metric) {
   const size_t shard = tree ? tree->count * ls_shard_most(samples, (int)tree->n_lanes)
                             : ls_shard_most(samples, ls_comm_size(comm));
-  return ls_metric_keep_scores(metric, shard, ls_comm_rank(comm) == 0 ? samples : 0);
+  const int n_rankers = count_rankers(comm, metric->n_outputs, samples);
+  LS_TRY(ls_metric_keep_scores(metric, shard, ls_comm_rank(comm) < n_rankers ? samples : 0));
+  metric->ranking->n_rankers = n_rankers;
+  return LS_OK;
 }
 
 /* Adds rows first .. first + rows - 1 of a view. */

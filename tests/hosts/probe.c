@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
   LS_ASSERT(x && ls_comm_size(comm) <= RANKS);
   const float mine = (float)ls_comm_node_size(comm);
   float sizes[RANKS];
-  ls_comm_gather_f32(comm, &mine, 1, sizes);
+  ls_comm_gather_f32(comm, &mine, 1, 0, sizes);
   const double small = time_small(comm);
   const double large = time_large(comm, x);
   if (ls_comm_rank(comm) == 0) {

@@ -187,7 +187,7 @@ static void check_gather(size_t first, size_t step) {
   settle();
   for (size_t i = 0; i < n; i++) mine[i] = (float)((before + i) % 16000001);
   if (rank == 0) gathered[all] = -1.0F;
-  ls_comm_gather_f32(comm, mine, n, gathered);
+  ls_comm_gather_f32(comm, mine, n, 0, gathered);
   size_t wrong = 0;
   for (size_t i = 0; rank == 0 && i < all; i++) wrong += gathered[i] != (float)(i % 16000001);
   EXPECT(wrong == 0 && (rank != 0 || gathered[all] == -1.0F));
@@ -206,7 +206,7 @@ static void test_gather(void **state) {
   check_gather(100003, 1);
 }
 
-/* A rank that is ahead waits for rank 0. */
+/* A rank that is ahead waits for the rank that receives. */
 static void test_gather_again_and_again(void **state) {
   (void)state;
   float all[1024];
@@ -214,9 +214,10 @@ static void test_gather_again_and_again(void **state) {
   size_t wrong = 0;
   for (int round = 0; round < 200; round++) {
     const float mine[3] = {(float)round, (float)rank, 0.5F};
-    ls_comm_gather_f32(comm, mine, n, all);
+    const int root = round % size;
+    ls_comm_gather_f32(comm, mine, n, root, all);
     size_t at = 0;
-    for (int r = 0; r < size && rank == 0; r++) {
+    for (int r = 0; r < size && rank == root; r++) {
       if (r % 3 == 0) continue;
       wrong += all[at] != (float)round || all[at + 1] != (float)r || all[at + 2] != 0.5F;
       at += 3;

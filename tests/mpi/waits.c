@@ -27,7 +27,7 @@ static void sum_u64(void) {
   ls_comm_sum_u64(comm, words, N);
 }
 static void gather(void) {
-  ls_comm_gather_f32(comm, floats, N, all);
+  ls_comm_gather_f32(comm, floats, N, 0, all);
 }
 static void broadcast(void) {
   ls_comm_broadcast(comm, words, sizeof words);
