@@ -125,7 +125,7 @@ static void warn_row_numbers(const table *t) {
   }
 }
 
-/* Prints how the table was read: "t.csv: header in line 1; 2 features: a, b; label: c, 2 classes: x, y". */
+/* Prints how the table is read: "t.csv: header in line 1; 2 features: a, b; label: c, 2 classes: x, y". */
 static void print_choices(const table *t) {
   char text[3 * IMPORT_LIST_SIZE];
   import_names_describe(&t->cols, &t->file, text, sizeof text);
@@ -140,6 +140,7 @@ static void print_choices(const table *t) {
   ls_log(LS_LOG_INFO, "%s: %s", t->file.in.path, text);
   if (t->x_dtype == LS_F64 && !t->options->is_wide)
     ls_log(LS_LOG_INFO, "%s: x is float64, because float32 cannot represent all columns", t->file.in.path);
+  warn_row_numbers(t);
 }
 
 static ls_status survey(table *t) {
@@ -148,8 +149,6 @@ static ls_status survey(table *t) {
   LS_TRY(visit_rows(t, collect_row, &t->n_rows));
   LS_TRY(import_labels_finish(&t->set));
   choose_types(t);
-  print_choices(t);
-  warn_row_numbers(t);
   return LS_OK;
 }
 
@@ -243,6 +242,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   if (status == LS_OK) status = import_choose_test(sources[0], t.n_rows, options, &t.n_test, &t.order);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
+  if (status == LS_OK) print_choices(&t);
   if (status == LS_OK) status = visit_rows(&t, write_row, &written);
   if (status == LS_OK && written != t.n_rows) status = fail_changed(&t);
   out->n_classes = t.set.classes;
