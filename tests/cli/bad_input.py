@@ -523,7 +523,7 @@ DATA_CASES = [
     Case("predict on a table of other width", DATA, ("table.csv", "4"), runs="run",
          words=("predict", "run/model.h5", "table.csv", "-o", "out.csv"), files={"table.csv": "1,2,3\n4,5,6\n"}),
     Case("predict on a table with text", DATA, ("table.csv", "line 2", "two"), runs="run",
-         words=("predict", "run/model.h5", "table.csv", "-o", "out.h5"), files={"table.csv": "1,2,3,4\n1,two,3,4\n"}),
+         words=("predict", "run/model.h5", "table.csv", "-o", "out.h5"), files={"table.csv": "5,2,3,4\n1,two,3,4\n"}),
 ]
 
 
