@@ -14,9 +14,10 @@ typedef struct file_kind {
   const char *what, *remedy;
 } file_kind;
 
-#define IMPORT      "convert it with `lockstep import`"
-#define CONVERT     "write its arrays to an HDF5 file, for example with Python's h5py"
-#define UNPACK_WITH "unpack it first, with "
+#define IMPORT        "convert it with `lockstep import`"
+#define IMPORT_FOLDER "convert its folder with `lockstep import FOLDER`"
+#define CONVERT       "write its arrays to an HDF5 file, for example with Python's h5py"
+#define UNPACK_WITH   "unpack it first, with "
 #define CONVERT_IMAGE                                                                                      \
   "write the pixels of all images as one array (samples, height, width, channels) to an HDF5 file"
 
@@ -31,12 +32,12 @@ static const file_kind kinds[] = {
     {0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed", UNPACK_WITH "unzstd"},
     {0, 4, "7z\xbc\xaf", "a 7z archive", UNPACK_WITH "7z x"},
     {257, 5, "ustar", "a tar archive", UNPACK_WITH "tar xf"},
-    {0, 6, "\x93NUMPY", "a NumPy array (.npy)", CONVERT},
+    {0, 6, "\x93NUMPY", "a NumPy array (.npy)", IMPORT},
     {0, 10, "MATLAB 5.0", "a MATLAB file of version 5 to 7", "save it in MATLAB with the option -v7.3"},
     {0, 12, "version http", "a Git LFS pointer (text), not the data itself",
      "fetch the data with git lfs pull"},
-    {0, 8, "\x89PNG\r\n\x1a\n", "a PNG image", CONVERT_IMAGE},
-    {0, 3, "\xff\xd8\xff", "a JPEG image", CONVERT_IMAGE},
+    {0, 8, "\x89PNG\r\n\x1a\n", "a PNG image", IMPORT_FOLDER},
+    {0, 3, "\xff\xd8\xff", "a JPEG image", IMPORT_FOLDER},
     {0, 4, "GIF8", "a GIF image", CONVERT_IMAGE},
     {0, 4, "II*\0", "a TIFF image", CONVERT_IMAGE},
     {0, 4, "MM\0*", "a TIFF image", CONVERT_IMAGE},
@@ -62,7 +63,7 @@ static file_kind zip_kind(const unsigned char *head, size_t n) {
   char name[64] = "";
   const size_t length = n > 30 ? ls_size_min(get_little(head + 26, 2), ls_size_min(n - 30, 63)) : 0;
   memcpy(name, head + 30, length);
-  if (strstr(name, ".npy")) return (file_kind){.what = "a NumPy archive (.npz)", .remedy = CONVERT};
+  if (strstr(name, ".npy")) return (file_kind){.what = "a NumPy archive (.npz)", .remedy = IMPORT};
   if (strstr(name, ".pkl")) return (file_kind){.what = "a PyTorch file", .remedy = CONVERT};
   return (file_kind){.what = "a zip archive", .remedy = UNPACK_WITH "unzip"};
 }
