@@ -2,7 +2,8 @@
 """Makes recordings of spoken digits: FOLDER/{train,val,test}/DIGIT/*.wav, of 1 s at 8 kHz.
 
 espeak-ng speaks the digits with voices, accents, speeds and pitches; sox resamples them, shifts them in time and adds noise.
-The voices of val and test are not in train. The same seed gives the same recordings with the same versions of both programs
+The voices of val and test are not in train. Recordings in train are also played faster or slower, which moves the formants
+and gives the network more voices to learn from (T. Ko et al., "Audio augmentation for speech recognition", 2015). The same seed gives the same recordings with the same versions of both programs
 (Debian: espeak-ng sox). Then:
 
   lockstep import FOLDER -o datasets/spoken-digits/spoken-digits.h5
@@ -49,17 +50,19 @@ def check_programs():
         sys.exit(f"this version of espeak-ng lacks the voices {', '.join(missing)}")
 
 
-def make(path, seed, word, voice, noises):
+def make(path, seed, split, word, voice, noises):
     """One recording. All of its properties follow from the seed."""
     chance = random.Random(seed)
     accent, noise = chance.choice(ACCENTS), chance.choice(NOISES)
     speed, pitch = chance.randint(110, 210), chance.randint(20, 80)
     start, volume, loudness = chance.uniform(0.02, 0.25), chance.uniform(0.3, 0.9), 10 ** chance.uniform(-3, -1.3)
     at = chance.uniform(0, NOISE_SECONDS - 2)
+    factor = chance.uniform(0.8, 1.25) if split == "train" else 1
     speech = call("espeak-ng", "-v", f"{accent}+{voice}", "-s", speed, "-p", pitch, "--stdout", word)
     with tempfile.NamedTemporaryFile(suffix=".wav") as clean:
         # Without --no-dither, sox would add random numbers.
-        call("sox", "-D", "-t", "wav", "-", "-r", RATE, "-b", 16, clean.name, "silence", 1, 0.01, "1%", "pad", start, 1, input=speech)
+        call("sox", "-D", "-t", "wav", "-", "-r", RATE, "-b", 16, clean.name, "speed", factor, "silence", 1, 0.01, "1%",
+             "pad", start, 1, input=speech)
         call("sox", "-D", "-m", "-v", volume, clean.name, "-v", loudness, f"|sox {noises / noise}.wav -p trim {at:.4f} 2",
              "-b", 16, path, "trim", 0, 1)
 
@@ -71,15 +74,15 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     check_programs()
-    jobs = [(arguments.folder / split / str(digit) / f"{voice}-{i:02}.wav", word, voice) for split, voices in VOICES.items()
+    jobs = [(arguments.folder / split / str(digit) / f"{voice}-{i:02}.wav", split, word, voice) for split, voices in VOICES.items()
             for digit, word in enumerate(WORDS) for voice in voices for i in range(EACH[split])]
-    for folder in {path.parent for path, _, _ in jobs}:
+    for folder in {path.parent for path, *_ in jobs}:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as noises, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for noise in NOISES:
             call("sox", "-R", "-n", "-r", RATE, "-c", 1, "-b", 16, f"{noises}/{noise}.wav", "synth", NOISE_SECONDS, noise)
-        futures = [pool.submit(make, path, f"{arguments.seed} {path.relative_to(arguments.folder)}", word, voice,
-                               pathlib.Path(noises)) for path, word, voice in jobs]
+        futures = [pool.submit(make, path, f"{arguments.seed} {path.relative_to(arguments.folder)}", split, word, voice,
+                               pathlib.Path(noises)) for path, split, word, voice in jobs]
         for done, future in enumerate(futures, 1):
             future.result()
             if done % 500 == 0 or done == len(jobs):

@@ -71,6 +71,13 @@ def digits(folder):
     result.must(told > 0.97, "it must know digits that it has not seen")
 
 
+def digits_by_convolutions(folder):
+    example(folder, "digits")
+    result = run_well(folder, "train", "digits/cnn.yaml", "-o", "run", "--set", "train.epochs=8", ranks=2)
+    accuracy = float(re.search(r"^test: .* accuracy (\S+)", result.out, re.MULTILINE)[1])
+    result.must(accuracy > 0.97, "it must know digits that it has not seen")
+
+
 def iris(folder):
     example(folder, "iris")
     result = run_well(folder, "train", "iris/iris.yaml", ranks=2)
@@ -868,7 +875,7 @@ def ranks_make_no_difference(folder):
 
 
 TESTS = [
-    digits, iris, xor_needs_a_hidden_layer, run_directory, columns_without_validation_stay_empty,
+    digits, digits_by_convolutions, iris, xor_needs_a_hidden_layer, run_directory, columns_without_validation_stay_empty,
     regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
     monitor_chooses_the_best_epoch, more_metrics_have_columns, more_metrics_survive_a_resume,
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
