@@ -30,6 +30,7 @@ ls_status data_fail_absent(const ls_store *store, const char *group, const char 
                            const char *const *names) {
   char text[1024];
   char known[256] = "";
+  LS_ASSERT(names[0]);
   list_names(store, group, text, sizeof text);
   for (size_t i = 0; names[i]; i++) ls_append(known, sizeof known, "%s%s", i ? ", " : "", names[i]);
   return ls_fail(LS_ERR_DATA,

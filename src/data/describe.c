@@ -40,15 +40,16 @@ static bool same_rows(const ls_array *a, const ls_array *b) {
 /* Compares the names in a file with those of the first file; either may be absent. */
 static ls_status compare_names(const ls_store *store, const char *path, const char *attribute, char **names,
                                size_t n, const data_part *first, char **others, size_t n_others) {
+  const size_t both = names && others ? ls_size_min(n, n_others) : 0;
   size_t i = 0;
-  while (i < n && i < n_others && strcmp(names[i], others[i]) == 0) i++;
+  while (i < both && strcmp(names[i], others[i]) == 0) i++;
   if (i == n && n == n_others) return LS_OK;
   return ls_fail(
       LS_ERR_DATA,
       "%s:%s: `%s` differs from that of %s: name %zu is %s, there %s; all files of a dataset must "
       "agree in it",
-      ls_store_path(store), path, attribute, first->file, i, i < n ? names[i] : "absent",
-      i < n_others ? others[i] : "absent");
+      ls_store_path(store), path, attribute, first->file, i, names && i < n ? names[i] : "absent",
+      others && i < n_others ? others[i] : "absent");
 }
 
 /* ------------------------------------------------------------------------------ x */

@@ -160,7 +160,7 @@ static char *pack(const data_files *files, uint64_t *bytes) {
     const char *const text = *text_of(&files->parts[i / N_TEXTS], i % N_TEXTS);
     *bytes += (text ? strlen(text) : 0) + 1;
   }
-  char *const block = malloc(*bytes);
+  char *const block = malloc(*bytes + 1);
   char *to = block;
   for (size_t i = 0; block && i < files->n * N_TEXTS; i++) {
     const char *const text = *text_of(&files->parts[i / N_TEXTS], i % N_TEXTS);
