@@ -155,6 +155,24 @@ ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, boo
   return status;
 }
 
+/* Warns if the rest of the run has other learning rates only because the run has become longer or shorter.
+ */
+static void warn_of_length(const trainer *t, const ls_job *then) {
+  const ls_job *const now = t->setup->job;
+  ls_schedule before = then->schedule;
+  const ls_schedule_time next = {.step = t->progress.step, .epoch = t->progress.epoch};
+  if (before.type != now->schedule.type || train_is_finished(t)) return;
+  if (ls_schedule_set_length(&before, t->setup->steps_per_epoch, then->train.epochs) != LS_OK) return;
+  const double was = ls_schedule_lr(&before, now->optim->lr, &next);
+  const double is = ls_schedule_lr(&now->schedule, now->optim->lr, &next);
+  if (before.total_steps == now->schedule.total_steps || was == is) return;
+  ls_log(LS_LOG_WARNING,
+         "schedule: its length changes from %llu to %llu steps during the run, so that the next learning "
+         "rate is %g, not %g; set schedule.total_steps: %llu to keep the rates of the earlier config",
+         (unsigned long long)before.total_steps, (unsigned long long)now->schedule.total_steps, is, was,
+         (unsigned long long)before.total_steps);
+}
+
 /* Earlier versions stored only the libraries, without the layout of the ranks. */
 static bool is_same_platform(const char *then, const char *now) {
   const size_t n = strlen(then);
@@ -168,6 +186,7 @@ void train_log_changes(const trainer *t, const ls_modelfile *saved) {
     ls_node_changes(ls_config_root(t->setup->job->config), ls_config_root(then->config), changes,
                     sizeof changes);
     if (changes[0]) ls_log(LS_LOG_INFO, "changed since: %s", changes);
+    warn_of_length(t, then);
   }
   ls_job_destroy(&then);
   if (saved->platform && !is_same_platform(saved->platform, t->platform))

@@ -76,6 +76,30 @@ def finished_by_early_stopping(folder):
     train(folder, "--set", "train.early_stopping.patience=4").says(RESUMED).reports(DONE, "5 epochs")
 
 
+def longer_run_changes_a_schedule(folder):
+    """A schedule that ends with the run gets other rates, with a warning; one with total_steps keeps them."""
+    prepare(folder, ("lr: 0.01}", "lr: 0.01}\nschedule: {type: linear}"))
+    train(folder, "--set", "train.max_steps=8")
+    result = train_again(folder, "--set", "train.epochs=4", "--set", "train.max_steps=9")
+    result.reports("warning: schedule: ", "16", "32", "0.0075", "0.005", "total_steps")
+    train(folder, "--overwrite", "--set", "train.max_steps=8")
+    for words in (("--set", "schedule.total_steps=16"), ("--set", "train.epochs=4", "--set", "schedule.total_steps=16")):
+        train(folder, *words, "--set", "train.max_steps=9")
+    train(folder, "--overwrite", "--set", "train.max_steps=8", "--set", "schedule=null")
+    train(folder, "--set", "train.epochs=4", "--set", "schedule=null")
+
+
+def modes_that_round_otherwise_are_not_tried(folder):
+    """Modes that sum gradients with other roundings are not chosen by their times."""
+    prepare(folder)
+    words = ("--set", "comm.shared_memory=false", "--set", "train.max_steps=1", "--overwrite")
+    for name, expected in (("float32", ["allreduce", "overlap", "sharded"]), ("bfloat16", ["allreduce", "overlap"])):
+        train(folder, *words, "--set", f"comm.gradient_type={name}", ranks=2)
+        tried = re.search(r"time of a step: (.*)\)", (folder / "run/train.log").read_text())[1]
+        if sorted(re.findall(r"[a-z]{3,}", tried)) != expected:
+            raise harness.Failure(f"{name}: {tried}")
+
+
 # --------------------------------------------------------------------- --resume FILE
 
 OLD = "run/checkpoints/step-00000008.h5"
@@ -201,7 +225,8 @@ def all_tests():
         for ranks in (ALONE, 2):
             yield (f"{test.__name__} at {ranks} ranks".replace("_", " "),
                    lambda folder, test=test, ranks=ranks: test(folder, ranks))
-    for test in (finished_run_with_other_validation_data, finished_by_early_stopping, resume_from_the_newest_checkpoint_by_name, resume_from_the_best,
+    for test in (finished_run_with_other_validation_data, finished_by_early_stopping, longer_run_changes_a_schedule,
+                 modes_that_round_otherwise_are_not_tried, resume_from_the_newest_checkpoint_by_name, resume_from_the_best,
                  resume_from_a_file_elsewhere, overwrite_and_resume_auto_contradict,
                  requeued_job_before_its_first_checkpoint):
         yield test.__name__.replace("_", " "), test
