@@ -53,7 +53,7 @@ static ls_status match_features(const ls_facts *model, ls_dataset *d) {
   const ls_names mine = {(const char *const *)d->feature_names, d->n_feature_names};
   const ls_names *const wanted = &model->features;
   const size_t n = wanted->n;
-  if (n == 0 || mine.n == 0 || d->stored.n_dims > 2 || ls_names_equal(&mine, wanted)) return LS_OK;
+  if (n == 0 || mine.n == 0 || ls_names_equal(&mine, wanted)) return LS_OK;
   size_t *const column = ls_calloc(n + mine.n, sizeof *column);
   if (!column) return ls_fail_memory("the order of the features", (n + mine.n) * sizeof *column);
   size_t *const found = column + n;

@@ -71,6 +71,14 @@ def columns_in_another_order(folder):
     assert evaluation(folder, "plain.h5", warning=("plain.h5", "feature"))["accuracy"] < 0.8, "columns without names"
 
 
+def columns_of_more_dims(folder):
+    """Names of the columns hold for samples with dims of 1 too."""
+    before = train(folder, *TRAIN)
+    for shape in ((-1, 4, 1), (-1, 1, 4)):
+        dataset(folder / "other.h5", X[:, ORDER].reshape(shape), features=[FEATURES[j] for j in ORDER])
+        assert evaluation(folder, "other.h5") == before
+
+
 def columns_in_another_order_as_csv(folder):
     train(folder, *TRAIN)
     lines = [",".join(FEATURES[j] for j in ORDER)] + [",".join(map(repr, map(float, row))) for row in X[:, ORDER]]
@@ -338,7 +346,7 @@ def foreign_attributes(folder):
 
 
 TESTS = [
-    columns_in_another_order, columns_in_another_order_as_csv, additional_columns_are_ignored, missing_columns,
+    columns_in_another_order, columns_of_more_dims, columns_in_another_order_as_csv, additional_columns_are_ignored, missing_columns,
     columns_of_validation_and_test, classes_by_name, classes_that_the_model_does_not_have, classes_of_one_output,
     labels_by_name, regression_on_class_names, initial_weights_follow_the_names, initial_weights_of_one_output,
     initial_weights_for_another_shape, resume_with_other_names, other_shapes, other_scales, other_units, foreign_attributes,
