@@ -115,7 +115,8 @@ ls_status ls_store_list(const ls_store *store, const char *group, char ***names,
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out);
 
 /* Local. The names of an enumeration with the values 0, 1, ..., K - 1, in this order, in one block that the
- * caller frees. *names is NULL if the array has another type, or is h5py's bool (FALSE, TRUE). */
+ * caller frees. *names is NULL if the array has another type, or is h5py's bool (FALSE, TRUE), both with a
+ * *count of 0, or if the values are others. */
 ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***names, size_t *count);
 
 /* Local. Reads rows first .. first + count - 1 in the stored type and native byte order into `buffer`, of

@@ -149,6 +149,25 @@ static void check_y_file(ls_config *config, const ls_node *node, const ls_data_c
                     "{file: FILE, y: FILE:/PATH}");
 }
 
+/* Whether `other`, inherited from the section, is beside another array than `name`, which the split names.
+ */
+static bool is_foreign(const char *name, const char *of_section, const char *other) {
+  return name != of_section && other && other[0] == '/' && !data_has_file(name) &&
+         !data_same_group(name, other) && (!of_section || data_same_group(of_section, other));
+}
+
+/* A split that names x or y alone must not get the y or x that is beside the other array of the section. */
+static void check_pair(ls_config *config, const ls_node *node, const ls_data_config *all,
+                       const ls_data_split *split) {
+  const bool has_foreign_y = split->y == all->y && is_foreign(split->x, all->x, all->y);
+  const bool has_foreign_x = split->x == all->x && is_foreign(split->y, all->y, all->x);
+  if (has_foreign_y || has_foreign_x)
+    ls_config_error(config, node,
+                    "names %c in another group than data.%c: %s, which does not belong to it; name both "
+                    "arrays: {file: FILE, x: NAME, y: NAME}",
+                    has_foreign_y ? 'x' : 'y', has_foreign_y ? 'y' : 'x', has_foreign_y ? all->y : all->x);
+}
+
 /* Parses a number, or a percentage such as 20%; false if the text is neither. */
 static bool parse_fraction(const char *text, double *fraction) {
   char number[32];
@@ -188,8 +207,10 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
   read_split(config, out->train_node, config_path, out, &out->train, &out->train_split);
   read_split(config, out->test_node, config_path, out, &out->test, &out->test_split);
   check_y_file(config, out->test_node, out, &out->test_split);
+  check_pair(config, out->test_node, out, &out->test_split);
   if (out->validation_node && read_fraction(config, out->validation_node, &out->validation_fraction))
     return;
   read_split(config, out->validation_node, config_path, out, &out->validation, &out->validation_split);
   check_y_file(config, out->validation_node, out, &out->validation_split);
+  check_pair(config, out->validation_node, out, &out->validation_split);
 }

@@ -67,6 +67,20 @@ static ls_status check_inputs(const data_source *s, const ls_array *x) {
   return LS_OK;
 }
 
+/* An enumeration whose values are not 0, 1, ... gives no class names: an error if the model has them. */
+static ls_status ignore_enum(const data_source *s, const ls_store *store, const char *path) {
+  if (s->has_classes)
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: the values of the enumeration are not 0, 1, ..., so its names cannot be matched "
+                   "with the classes of the model; number the names from 0 without gaps, or store y as "
+                   "integers that are the class numbers of the model",
+                   ls_store_path(store), path);
+  if (s->is_training && s->open == 0)
+    ls_log(LS_LOG_WARNING, "%s:%s: the names of the enumeration are ignored: its values are not 0, 1, ...",
+           ls_store_path(store), path);
+  return LS_OK;
+}
+
 /* Reads a list of names of the open file; compares it with that of the first file. */
 static ls_status describe_names(const data_source *s, const ls_store *store, const char *path,
                                 const char *attribute, char ***first, size_t *n_first) {
@@ -74,6 +88,8 @@ static ls_status describe_names(const data_source *s, const ls_store *store, con
   size_t n = 0;
   LS_TRY(data_read_list(store, path, attribute, &names, &n));
   if (!names && s->names.y == path) LS_TRY(ls_store_read_enum(store, path, &names, &n));
+  if (!names && n > 0) LS_TRY(ignore_enum(s, store, path));
+  if (!names) n = 0;
   if (s->open == 0) {
     *first = names;
     *n_first = n;
@@ -114,6 +130,7 @@ static ls_status describe_part(data_source *s, const ls_dataset_request *request
 
 ls_status data_describe_inputs(data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   s->is_training = request->role && strcmp(request->role, "train") == 0;
+  s->has_classes = request->model && request->model->classes.n > 0;
   LS_TRY(data_files_list(request, &s->files));
   for (size_t i = 0; i < s->files.n; i++) LS_TRY(describe_part(s, request, i, d));
   LS_TRY(data_files_check_unique(&s->files));

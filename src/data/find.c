@@ -16,20 +16,6 @@ static const array_kind weights = {"weights", {"w", NULL}};
 static const array_kind other_weights = {"weights",
                                          {"sample_weight", "sample_weights", "weights", "weight", NULL}};
 
-/* What may precede or follow a usual name: X_train, test_set_x. */
-typedef struct role {
-  const char *name;
-  const char *prefixes[7], *suffixes[7];
-} role;
-
-static const role roles[] = {{"train",
-                              {"train_set_", "train_", "training_", "trn_", NULL},
-                              {"_train_set", "_train", "_training", "_trn", NULL}},
-                             {"validation",
-                              {"valid_set_", "val_set_", "validation_", "valid_", "val_", "dev_", NULL},
-                              {"_valid_set", "_val_set", "_validation", "_valid", "_val", "_dev", NULL}},
-                             {"test", {"test_set_", "test_", NULL}, {"_test_set", "_test", NULL}}};
-
 typedef struct search {
   const ls_store *store;
   const ls_dataset_request *request;
@@ -103,12 +89,12 @@ static ls_status match(const ls_store *store, const char *group, const array_kin
 static ls_status match_all(const search *s, const char *group, const array_kind *kind, matches *m) {
   const char *const wanted = s->request->role;
   LS_TRY(match(s->store, group, kind, "", "", m));
-  for (size_t r = 0; m->count == 0 && r < sizeof roles / sizeof roles[0]; r++) {
-    const bool may_match = !wanted || strcmp(wanted, roles[r].name) == 0;
-    for (size_t i = 0; may_match && roles[r].prefixes[i]; i++)
-      LS_TRY(match(s->store, group, kind, roles[r].prefixes[i], "", m));
-    for (size_t i = 0; may_match && roles[r].suffixes[i]; i++)
-      LS_TRY(match(s->store, group, kind, "", roles[r].suffixes[i], m));
+  for (size_t r = 0; m->count == 0 && r < DATA_N_ROLES; r++) {
+    const bool may_match = !wanted || strcmp(wanted, data_roles[r].name) == 0;
+    for (size_t i = 0; may_match && data_roles[r].prefixes[i]; i++)
+      LS_TRY(match(s->store, group, kind, data_roles[r].prefixes[i], "", m));
+    for (size_t i = 0; may_match && data_roles[r].suffixes[i]; i++)
+      LS_TRY(match(s->store, group, kind, "", data_roles[r].suffixes[i], m));
   }
   return LS_OK;
 }
@@ -146,12 +132,21 @@ static ls_status find_name(const search *s, const char *group, const char *name,
   return LS_OK;
 }
 
-/* Searches for the name that the array has in the training data. An absolute name outside the group stands
- * for the same name in the group: /train/pixels for /test/pixels. */
+/* Searches for the name that the array has in the training data, or its counterpart for the role of the
+ * request: test_x for train_x. An absolute name outside the group stands for the same name in the group:
+ * /train/pixels for /test/pixels. */
 static ls_status find_training_name(const search *s, const char *group, const char *name, char **path) {
+  char *other = NULL;
   if (data_has_file(name)) name = strrchr(name, ':') + 1;
   if (name[0] == '/' && !is_inside(group, name)) name = strrchr(name, '/') + 1;
-  return find_name(s, group, name, path);
+  for (size_t i = 0; !*path; i++) {
+    LS_TRY(data_counterpart(s->request->role, name, i, &other));
+    if (!other) break;
+    const ls_status status = find_name(s, group, other, path);
+    free(other);
+    LS_TRY(status);
+  }
+  return *path ? LS_OK : find_name(s, group, name, path);
 }
 
 /* Searches a group for the array with the explicit name or, without one, with the name in the training data
@@ -269,13 +264,44 @@ static ls_status find_weights(const search *s, const char *x, char **path) {
   return status;
 }
 
+/* Rejects a y that belongs to the x of the training data, beside which it is, if x was named and is in
+ * another group. */
+static ls_status check_pair(const search *s, const data_names *names) {
+  const ls_dataset_request *const r = s->request;
+  const char *const x = r->training_x;
+  const bool is_of_training = r->x && r->training_y && strcmp(names->y, r->training_y) == 0;
+  if (!is_of_training || data_same_group(names->x, names->y) || (x && !data_same_group(x, names->y)))
+    return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s: x is %s, but %s is the y of the training data, in another group; name the y of this x "
+      "with --y",
+      ls_store_path(s->store), names->x, names->y);
+}
+
+/* Finds y in the group or, for a saved model and an x that an option names, beside x first. */
+static ls_status find_targets(const search *s, const char *group, data_names *names) {
+  const ls_dataset_request *const r = s->request;
+  if (r->x && !r->y && (r->training_x || r->training_y)) {
+    const size_t length = (size_t)(strrchr(names->x, '/') - names->x);
+    char *const beside = ls_format("%.*s", (int)ls_size_max(length, 1), names->x);
+    if (!beside) return ls_fail_memory("a path", length);
+    const ls_status status = look_up(s, beside, &targets, &names->y);
+    free(beside);
+    LS_TRY(status);
+  }
+  if (names->y) return LS_OK;
+  LS_TRY(find_required(s, group, &targets, &names->y));
+  return check_pair(s, names);
+}
+
 static ls_status find_in_group(const search *s, const char *group, bool has_y_file, data_names *names) {
   if (ls_store_kind_of(s->store, group) != LS_STORE_GROUP)
     return ls_fail(LS_ERR_DATA, "%s: group %s does not exist", ls_store_path(s->store), group);
   LS_TRY(check_dense(s, group));
   LS_TRY(find_required(s, group, &inputs, &names->x));
   if (s->request->target == LS_TARGET_NONE) return LS_OK;
-  if (!has_y_file) LS_TRY(find_required(s, group, &targets, &names->y));
+  if (!has_y_file) LS_TRY(find_targets(s, group, names));
   return find_weights(s, names->x, &names->w);
 }
 

@@ -59,6 +59,7 @@ typedef struct ls_dataset_source {
   ls_store *y_store; /* owned; of its y_file, or NULL */
   data_names names;  /* of the open file, borrowed */
   bool is_training;  /* the role is "train" */
+  bool has_classes;  /* the model that the data are matched with has class names */
   data_mapping map;
 } data_source;
 
@@ -83,6 +84,22 @@ void data_source_destroy(data_source **source);
 ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *request, const char *group,
                            bool has_y_file, data_names *names);
 void data_names_free(data_names *names);
+
+/* A role of data, and what it adds to a usual name. */
+typedef struct data_role {
+  const char *name;
+  const char *prefixes[7], *suffixes[7]; /* ended by NULL */
+} data_role;
+
+#define DATA_N_ROLES 3
+extern const data_role data_roles[DATA_N_ROLES]; /* the first is "train" */
+
+/* Local. Candidate i for the name that an array called `name` in the training data has in the role `wanted`
+ * (or NULL): test_x for train_x. *out is owned by the caller; NULL: there are no more. */
+ls_status data_counterpart(const char *wanted, const char *name, size_t i, char **out);
+
+/* Local. Whether two names of arrays have the same group. */
+bool data_same_group(const char *a, const char *b);
 
 /* Local. Reports that a group has no array with one of the names (ended by NULL), and lists what it has.
  * what: "inputs" */

@@ -57,9 +57,9 @@ ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***na
   const bool is_enum = type >= 0 && H5Tget_class(type) == H5T_ENUM;
   const int n = is_enum ? H5Tget_nmembers(type) : 0;
   ls_status status = LS_OK;
+  *count = n > 0 ? (size_t)n : 0;
   if (n > 0 && n <= MEMBERS_MOST && order_members(type, n, at)) {
     *names = copy_names(type, n, at);
-    *count = (size_t)n;
     if (!*names) status = ls_fail_memory("the names of an enumeration", (size_t)n);
     if (*names && is_bool(*names, n)) {
       free(*names);

@@ -72,6 +72,19 @@ def names_of_an_enumeration(folder):
         assert "classes" not in file.attrs
 
 
+def numbers_of_an_enumeration(folder):
+    """Names of other values than 0, 1, ... are no class names; a model with class names needs them."""
+    def enumeration(**values):
+        with h5py.File(folder / "data.h5", "w") as file:
+            file["x"] = X
+            file.create_dataset("y", data=Y, dtype=h5py.enum_dtype(values, basetype="i1"))
+    enumeration(cat=0, horse=1, zebra=2)
+    train(folder).exits(0)
+    enumeration(zebra=0, horse=1, dog=2, cat=5)
+    run(folder, "evaluate", "run/model.h5", "data.h5").exits(3).says("data.h5:/y", "enumeration")
+    train(folder, output="other").exits(0).reports("warning", "data.h5:/y", "enumeration")
+
+
 def info_continues(folder):
     """An array that cannot be read does not hide the others."""
     with h5py.File(folder / "data.h5", "w") as file:
@@ -251,6 +264,26 @@ def names_of_a_split(folder):
                               "  test: {file: data.h5, x: p, y: d}")).reports("9 test samples")
 
 
+def x_without_y(folder):
+    """The y of an x that is named alone is beside it, not beside the x of the training data."""
+    other_splits(folder)
+    assert accuracy(folder, "data.h5", "--x", "/test/pix") < 0.4
+    harness.write_arrays(folder / "data.h5", {"train/digit": Y, "test/pix": X})
+    run(folder, "evaluate", "run/model.h5", "data.h5", "--x", "/test/pix").exits(3).says("/train/digit", "--y")
+    names = "train: data.h5\n  x: /train/pix\n  y: /train/digit\n  test: {file: data.h5, %s}"
+    for word in ("x: /test/pix", "y: /test/digit"):
+        train(folder, ("train: data.h5", names % word), output="no").exits(2).says("data.test", "group")
+
+
+def names_of_the_other_role(folder):
+    """A name of the training split in the config, such as pix_train, is not that of the test split."""
+    harness.write_arrays(folder / "data.h5", {"a/pix_train": X, "a/train_digit": Y, "a/test_pix": X, "a/digit_test": 2 - Y})
+    train(folder, ("train: data.h5", "train: data.h5\n  x: /a/pix_train\n  y: /a/train_digit"),
+          ("epochs: 2", "epochs: 60")).exits(0)
+    assert accuracy(folder, "data.h5") < 0.4 and accuracy(folder, "data.h5:/a") < 0.4
+    assert accuracy(folder, "data.h5", "--x", "/a/pix_train", "--y", "/a/train_digit") > 0.9
+
+
 # -------------------------------------------------------------------------- two files
 
 def x_and_y_in_two_files(folder):
@@ -342,9 +375,10 @@ def parts_that_differ(folder):
 
 
 TESTS = [
-    y_of_many_dims, bools_of_pytables, names_of_an_enumeration, info_continues, lzf_and_zstd,
+    y_of_many_dims, bools_of_pytables, names_of_an_enumeration, numbers_of_an_enumeration, info_continues, lzf_and_zstd,
     damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
-    a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_and_y_in_two_files, many_files_are_one_dataset,
+    a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_without_y, names_of_the_other_role,
+    x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
     parts_that_differ,
 ]
