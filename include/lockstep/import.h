@@ -51,7 +51,7 @@ typedef struct ls_table_options {
 
 typedef struct ls_import_options {
   const char *output;       /* the HDF5 file to write */
-  ls_table_options table;   /* for CSV only */
+  ls_table_options table;   /* for CSV only, except for `targets` */
   double test_fraction;     /* CSV: fraction of the rows, in [0, 1), that goes to /test */
   uint64_t seed;            /* of the permutation that chooses these rows */
   ls_folder_options folder; /* for folders only */

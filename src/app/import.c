@@ -78,7 +78,7 @@ const command app_import = {
         "or whole numbers of few different values, become classes; several labels are numbers.",
     .options = {{"output", 'o', "OUT.h5", "dataset to write"},
                 OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),
-                {"targets", 0, "auto|classes|numbers", "CSV: whether labels are classes or numbers"},
+                {"targets", 0, "auto|classes|numbers", "CSV, NumPy: whether labels are classes or numbers"},
                 {"test-fraction", 0, "F",
                  "CSV, NumPy and folders: fraction of the samples, chosen at random, that goes to /test"},
                 {"x", 0, "NAME", "NumPy: array of the samples"},

@@ -87,6 +87,10 @@ double import_idx_element(const void *data, size_t i, ls_dtype dtype) {
   case LS_I8: return ((const int8_t *)data)[i];
   case LS_I16: return ((const int16_t *)data)[i];
   case LS_I32: return ((const int32_t *)data)[i];
+  case LS_U16: return ((const uint16_t *)data)[i];
+  case LS_U32: return ((const uint32_t *)data)[i];
+  case LS_U64: return (double)((const uint64_t *)data)[i];
+  case LS_I64: return (double)((const int64_t *)data)[i];
   case LS_F32: return (double)((const float *)data)[i];
   default: return ((const double *)data)[i];
   }

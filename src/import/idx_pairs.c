@@ -14,9 +14,6 @@ typedef struct pairs {
 enum { IMAGES, LABELS };
 static const char *const roles[] = {"images", "labels"};
 
-#define LABEL_ROWS ((size_t)4096) /* read at once */
-#define LABEL_SIZE 32             /* bytes of a label as text */
-
 #define NAMING "files named t10k* or test* belong to /test, all others to /train"
 
 static const char *name_of(const char *path) {
@@ -90,22 +87,15 @@ static bool is_real(const idx_file *file) {
   return file->array.dtype == LS_F32 || file->array.dtype == LS_F64;
 }
 
-static const char *label_text(const void *labels, size_t i, ls_dtype dtype, char text[LABEL_SIZE]) {
-  snprintf(text, LABEL_SIZE, "%.0f", import_idx_element(labels, i, dtype));
-  return text;
-}
-
 /* Adds the labels of a file to the set, and returns to its first label. */
 static ls_status add_labels(pairs *p, idx_file *file) {
-  double block[LABEL_ROWS]; /* large enough for every type */
-  char text[LABEL_SIZE];
+  double block[IMPORT_LABEL_ROWS];
   const uint64_t n = file->array.dims[0];
   size_t rows = 0;
   for (uint64_t row = 0; row < n; row += rows) {
-    rows = ls_size_min(LABEL_ROWS, n - row);
+    rows = ls_size_min(IMPORT_LABEL_ROWS, n - row);
     LS_TRY(import_idx_read(file, row, rows, block));
-    for (size_t i = 0; i < rows; i++)
-      LS_TRY(import_labels_add(&p->set, label_text(block, i, file->array.dtype, text), row + i));
+    LS_TRY(import_labels_add_values(&p->set, block, rows, file->array.dtype, row));
   }
   return import_idx_rewind(file);
 }
@@ -117,32 +107,18 @@ static ls_status collect_classes(pairs *p) {
   for (size_t i = 0; i < N_SPLITS; i++)
     if (is_present(p, i)) LS_TRY(add_labels(p, &p->files[i][LABELS]));
   LS_TRY(import_labels_finish(&p->set));
-  for (size_t i = 0; i < p->set.count && p->set.kind == LABEL_CLASS; i++)
-    if (p->set.entries[i].value != (double)p->set.entries[i].class) p->is_mapped = true;
-  return LS_OK;
-}
-
-/* Replaces labels by classes. labels: (rows), as stored; classes: (rows) */
-static ls_status map_labels(const pairs *p, const void *labels, ls_dtype dtype, size_t rows,
-                            int64_t *classes) {
-  const label_entry *entry = NULL;
-  char text[LABEL_SIZE];
-  for (size_t i = 0; i < rows; i++) {
-    if (!import_labels_find(&p->set, label_text(labels, i, dtype, text), &entry))
-      return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", p->set.path);
-    classes[i] = (int64_t)entry->class;
-  }
+  p->is_mapped = import_labels_differ(&p->set, LS_I32);
   return LS_OK;
 }
 
 /* Reads the next labels: as stored, or as classes. */
 static ls_status read_labels(const pairs *p, idx_file *file, uint64_t first, size_t rows, void *y) {
-  double block[LABEL_ROWS];
+  double block[IMPORT_LABEL_ROWS];
   if (!p->is_mapped) return import_idx_read(file, first, rows, y);
-  for (size_t done = 0; done < rows; done += LABEL_ROWS) {
-    const size_t n = ls_size_min(LABEL_ROWS, rows - done);
+  for (size_t done = 0; done < rows; done += IMPORT_LABEL_ROWS) {
+    const size_t n = ls_size_min(IMPORT_LABEL_ROWS, rows - done);
     LS_TRY(import_idx_read(file, first + done, n, block));
-    LS_TRY(map_labels(p, block, file->array.dtype, n, (int64_t *)y + done));
+    LS_TRY(import_labels_map_values(&p->set, block, n, file->array.dtype, (int64_t *)y + done));
   }
   return LS_OK;
 }

@@ -128,7 +128,7 @@ ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out
 /* Call after the last row. LS_ERR_DATA if more bytes follow, or the checksum of a gzip stream is wrong. */
 ls_status import_idx_end(idx_file *file);
 
-/* Element i of an array in native byte order. A double represents the elements of all IDX types exactly. */
+/* Element i of an array in native byte order, exactly unless the type has 64-bit integers. */
 double import_idx_element(const void *data, size_t i, ls_dtype dtype);
 
 /* ------------------------------------------------------------------- text as rows */
@@ -299,5 +299,23 @@ ls_status import_labels_finish(label_set *set);
 
 /* Finds the entry of a label. False if it is absent. */
 bool import_labels_find(const label_set *set, const char *text, const label_entry **entry);
+
+/* Labels that are stored as numbers: (n) of `dtype`, in native byte order, that fit float32. */
+
+#define IMPORT_LABEL_ROWS ((size_t)4096) /* read at once into as many doubles, which hold every type */
+
+/* Whether all labels are whole numbers. */
+bool import_labels_are_whole(const void *labels, size_t n, ls_dtype dtype);
+
+/* Adds whole numbers; `first` is the row of the first one. */
+ls_status import_labels_add_values(label_set *set, const void *labels, size_t n, ls_dtype dtype,
+                                   uint64_t first);
+
+/* Whether labels must be replaced by their classes: they are classes, but not stored as 0, 1, ... K - 1. */
+bool import_labels_differ(const label_set *set, ls_dtype dtype);
+
+/* Replaces labels by classes. classes: (n). LS_ERR_DATA if a label is not in the set. */
+ls_status import_labels_map_values(const label_set *set, const void *labels, size_t n, ls_dtype dtype,
+                                   int64_t *classes);
 
 #endif

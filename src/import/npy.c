@@ -162,6 +162,25 @@ ls_status import_npy_read(npy *a, uint64_t first, size_t rows, void *out) {
   return check_finite(a, first, rows, out);
 }
 
+ls_status import_npy_rewind(npy *a) {
+  const ls_array before = a->header.array;
+  if (a->whole) return LS_OK; /* read from memory */
+  if (a->member) {
+    zip_fclose(a->member);
+    a->member = zip_fopen_index(a->archive, a->index, 0);
+    if (!a->member)
+      return ls_fail(LS_ERR_DATA, "%s: cannot read a second time (%s)", a->path, zip_strerror(a->archive));
+  } else {
+    LS_TRY(import_source_rewind(&a->in));
+  }
+  LS_TRY(import_npy_open(a));
+  const ls_array *const array = &a->header.array;
+  bool same = before.dtype == array->dtype && before.n_dims == array->n_dims;
+  for (unsigned i = 0; same && i < before.n_dims; i++) same = before.dims[i] == array->dims[i];
+  if (same) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", a->path);
+}
+
 ls_status import_npy_end(npy *a) {
   char byte = 0;
   size_t got = 0;

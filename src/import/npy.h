@@ -23,6 +23,8 @@ typedef struct npy {
   char *name;        /* of the array; owned */
   source in;         /* of an .npy file */
   void *member;      /* of an .npz file: a zip_file_t, owned */
+  void *archive;     /* of the member: a zip_t, borrowed */
+  uint64_t index;    /* of the member in the archive */
   uint64_t limit;    /* bytes, at most */
   npy_header header; /* set by import_npy_open */
   size_t row;        /* elements of a row */
@@ -39,6 +41,9 @@ ls_status import_npy_read(npy *a, uint64_t first, size_t rows, void *out);
 
 /* Call after the last row. LS_ERR_DATA if more bytes follow, or a checksum is wrong. */
 ls_status import_npy_end(npy *a);
+
+/* Returns to the first row. */
+ls_status import_npy_rewind(npy *a);
 
 void import_npy_close(npy *a);
 

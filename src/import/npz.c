@@ -66,6 +66,8 @@ static ls_status add_member(npy_list *list, const char *path, zip_uint64_t i) {
   if (!import_npy_ends_with(info.name, ".npy")) return LS_OK;
   LS_TRY(check_member(path, &info));
   a.limit = info.size;
+  a.archive = list->archive;
+  a.index = i;
   a.member = zip_fopen_index(list->archive, i, 0);
   if (!a.member)
     return ls_fail(LS_ERR_DATA, "%s:%s: the archive is damaged (%s)", path, info.name,

@@ -14,6 +14,8 @@ typedef struct work {
   output *out;                      /* borrowed */
   npy_list list;
   npy *roles[N_SPLITS][N_ROLES]; /* in `list`; NULL: absent */
+  label_set set;                 /* the labels, if y has whole numbers */
+  bool is_mapped;                /* y has classes in place of the labels */
   uint64_t n_test;               /* rows of train that go to /test */
   ls_permutation order;          /* a row that it maps below n_test is one of them */
 } work;
@@ -175,6 +177,57 @@ static ls_status choose_test(work *w) {
   return import_choose_test(x->path, x->header.array.dims[0], w->options, &w->n_test, &w->order);
 }
 
+/* -------------------------------------------------------------------------- classes */
+
+/* Adds the labels of an array to the set, and returns to the first one. *whole becomes false at a number
+ * that is not whole. */
+static ls_status add_labels(work *w, npy *y, bool *whole) {
+  double block[IMPORT_LABEL_ROWS];
+  const ls_dtype dtype = y->header.array.dtype;
+  const uint64_t n = y->header.array.dims[0];
+  size_t rows = 0;
+  for (uint64_t row = 0; row < n && *whole; row += rows) {
+    rows = ls_size_min(IMPORT_LABEL_ROWS, n - row);
+    LS_TRY(import_npy_read(y, row, rows, block));
+    *whole = import_labels_are_whole(block, rows, dtype);
+    if (*whole) LS_TRY(import_labels_add_values(&w->set, block, rows, dtype, row));
+  }
+  return import_npy_rewind(y);
+}
+
+/* Collects the classes of all splits, unless y has several columns or real numbers. */
+static ls_status collect_classes(work *w) {
+  const int targets = w->options->table.targets;
+  const npy *y = NULL;
+  bool whole = targets != LS_TARGETS_NUMBERS;
+  for (size_t i = 0; i < N_SPLITS; i++) {
+    npy *const labels = w->roles[i][Y];
+    if (!labels) continue;
+    y = labels;
+    whole = whole && y->row == 1;
+    if (whole) LS_TRY(add_labels(w, labels, &whole));
+  }
+  if (!whole && targets == LS_TARGETS_CLASSES)
+    return ls_fail(LS_ERR_DATA, "%s: --targets classes: must be one whole number for each sample",
+                   y ? y->path : w->list.arrays[0].path);
+  if (!y || !whole) return LS_OK;
+  LS_TRY(import_labels_finish(&w->set));
+  w->is_mapped = import_labels_differ(&w->set, y->header.array.dtype);
+  return LS_OK;
+}
+
+/* Reads the next targets: as stored, or as classes. */
+static ls_status read_targets(const work *w, npy *y, uint64_t first, size_t rows, void *out) {
+  double block[IMPORT_LABEL_ROWS];
+  if (!w->is_mapped) return import_npy_read(y, first, rows, out);
+  for (size_t done = 0; done < rows; done += IMPORT_LABEL_ROWS) {
+    const size_t n = ls_size_min(IMPORT_LABEL_ROWS, rows - done);
+    LS_TRY(import_npy_read(y, first + done, n, block));
+    LS_TRY(import_labels_map_values(&w->set, block, n, y->header.array.dtype, (int64_t *)out + done));
+  }
+  return LS_OK;
+}
+
 /* -------------------------------------------------------------------------- copying */
 
 static ls_status begin_split(const work *w, size_t which, const npy *x, const npy *y, uint64_t n) {
@@ -183,7 +236,12 @@ static ls_status begin_split(const work *w, size_t which, const npy *x, const np
   x_array.dims[0] = y_array.dims[0] = n;
   while (y_array.n_dims > 1 && y_array.dims[y_array.n_dims - 1] == 1)
     y_array.n_dims--; /* (N, 1) becomes (N) */
-  return n ? import_split_begin(w->out, which, &x_array, y ? &y_array : NULL) : LS_OK;
+  if (w->is_mapped) y_array.dtype = LS_I64;
+  if (n == 0) return LS_OK;
+  LS_TRY(import_split_begin(w->out, which, &x_array, y ? &y_array : NULL));
+  if (w->set.kind != LABEL_CLASS) return LS_OK;
+  return ls_store_write_texts(w->out->writer, w->out->splits[which].y_path, "classes",
+                              (const char *const *)w->set.names, w->set.classes);
 }
 
 /* Moves rows from a block to their splits. */
@@ -212,7 +270,7 @@ static ls_status copy_blocks(work *w, size_t which, size_t block, char *x_block,
   for (uint64_t row = 0; row < n; row += rows) {
     rows = ls_size_min(block, n - row);
     LS_TRY(import_npy_read(x, row, rows, x_block));
-    if (y) LS_TRY(import_npy_read(y, row, rows, y_block));
+    if (y) LS_TRY(read_targets(w, y, row, rows, y_block));
     LS_TRY(add_rows(w, which, row, rows, x_block, y_block));
   }
   LS_TRY(import_npy_end(x));
@@ -261,14 +319,20 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
                          output *out) {
   work w = {.options = options, .out = out};
   ls_status status = LS_OK;
-  LS_TRY(import_reject_table_options(&options->table, "NumPy arrays; name theirs with --x and --y"));
-  status = import_npy_list(sources, n_sources, &w.list);
+  ls_table_options table = options->table;
+  table.targets = LS_TARGETS_AUTO; /* also allowed here */
+  LS_TRY(import_reject_table_options(&table, "NumPy arrays; name theirs with --x and --y"));
+  status = import_labels_create(&w.set, sources[0], options->table.targets);
+  if (status == LS_OK) status = import_npy_list(sources, n_sources, &w.list);
   if (status == LS_OK) status = choose_roles(&w);
   if (status == LS_OK) status = check_shapes(&w);
   if (status == LS_OK) status = choose_test(&w);
+  if (status == LS_OK) status = collect_classes(&w);
   if (status == LS_OK) status = import_output_create(out);
   for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++)
     if (w.roles[i][X]) status = copy_split(&w, i);
+  out->n_classes = w.set.classes;
+  import_labels_destroy(&w.set);
   import_npy_list_destroy(&w.list);
   return status;
 }

@@ -97,6 +97,36 @@ def separate_files(folder):
     check(result, found, train_x=X, train_y=Y, test_x=X[:3], test_y=Y[:3])
 
 
+def class_names(folder):
+    with h5py.File(folder / "out.h5") as file:
+        return [name.decode() if isinstance(name, bytes) else name for name in file["train/y"].attrs.get("classes", [])]
+
+
+def whole_labels_are_classes(folder):
+    """Labels that are whole numbers become classes by value, over all splits, as those of tables do."""
+    cases = [(Y + 1, ["1", "2", "3"]), (Y.astype("f4") * 2 - 2, ["-2", "0", "2"]), (Y[:, None].astype(">i2") * 10, ["0", "10", "20"]),
+             (Y.astype("u8") + 7, ["7", "8", "9"]), (numpy.asfortranarray(numpy.stack([Y]).T + 1.0), ["1", "2", "3"])]
+    for labels, names in cases:
+        for name, files in (("a.npz", {"a.npz": npz(x=X, y=labels)}), ("x.npy y.npy", {"x.npy": npy(X), "y.npy": npy(labels)})):
+            found, result = imported(folder, files, *name.split())
+            check(result.reports("3 classes"), found, train_x=X, train_y=Y)
+            result.must(class_names(folder) == names, f"classes {class_names(folder)} must be {names}")
+    few = npz(x_train=X[:4], y_train=numpy.array([4, 1, 4, 1]), x_test=X[:2], y_test=numpy.array([2, 4]))
+    found, result = imported(folder, {"few.npz": few}, "few.npz")
+    check(result, found, train_x=X[:4], train_y=[2, 0, 2, 0], test_x=X[:2], test_y=[1, 2])
+    kept = [(Y + 0.5, ()), (numpy.arange(30) * 1000, ()), (numpy.arange(30) + (1 << 60), ()), (Y - 1, ("--targets", "numbers")),
+            (numpy.stack([Y, Y + 1], 1), ())]
+    for labels, options in kept:
+        found, result = imported(folder, {"b.npz": npz(x=X, y=labels)}, "b.npz", *options)
+        check(result, found, train_x=X, train_y=labels)
+        result.must(class_names(folder) == [], "numbers have no classes")
+    found, result = imported(folder, {"b.npz": npz(x=X, y=numpy.arange(30) * 1000)}, "b.npz", "--targets", "classes")
+    check(result, found, train_x=X, train_y=numpy.arange(30))
+    run(folder, "import", "b.npz", "-o", "out.h5", "--label", "y").exits(USAGE).reports("--label")
+    harness.write_file(folder / "b.npz", npz(x=X, y=Y + 0.5))
+    run(folder, "import", "b.npz", "-o", "out.h5", "--targets", "classes").exits(DATA).reports("--targets classes", "whole number")
+
+
 def a_test_fraction(folder):
     found, result = imported(folder, {"a.npz": npz(x=X, y=Y)}, "a.npz", "--test-fraction", "0.2")
     result.must(len(found["test/x"]) == len(found["test/y"]) == 6 and len(found["train/x"]) == 24, "a fifth")
@@ -189,7 +219,7 @@ def errors(folder):
         result.must([path.name for path in place.iterdir()] == [name], "no file is left")
 
 
-TESTS = [types_and_orders, archives, names_by_options, separate_files, a_test_fraction, large_arrays, other_arrays_are_named,
+TESTS = [types_and_orders, archives, names_by_options, separate_files, whole_labels_are_classes, a_test_fraction, large_arrays, other_arrays_are_named,
          errors]
 
 if __name__ == "__main__":
