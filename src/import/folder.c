@@ -14,8 +14,7 @@ static const media_type *const types[] = {&import_png, &import_jpeg, &import_wav
 
 #define PLACES "CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE"
 
-/* The type of a file by its name; NULL: another. */
-static const media_type *type_of(const char *name) {
+const media_type *import_media_type_of(const char *name) {
   const size_t length = strlen(name);
   for (size_t i = 0; i < N_TYPES; i++)
     for (const char *const *ending = types[i]->endings; *ending; ending++) {
@@ -57,7 +56,7 @@ static ls_status add_file(folder *f, const char *path, const media_type *type) {
 }
 
 static ls_status visit_file(folder *f, const char *path, const char *name) {
-  const media_type *const type = type_of(name);
+  const media_type *const type = import_media_type_of(name);
   if (type) return add_file(f, path, type);
   if (f->n_others++ > 0) return LS_OK;
   f->other = ls_strdup(path);

@@ -249,8 +249,13 @@ static void report_ignored(const work *w) {
 static ls_status recognize(const char *const *sources, size_t n_sources, bool *yes) {
   struct stat info;
   *yes = false;
-  for (size_t i = 0; i < n_sources; i++)
-    if (stat(sources[i], &info) == 0 && S_ISDIR(info.st_mode)) *yes = true;
+  for (size_t i = 0; i < n_sources; i++) {
+    const bool is_folder = stat(sources[i], &info) == 0 && S_ISDIR(info.st_mode);
+    if (is_folder) *yes = true;
+    if (!is_folder && import_media_type_of(sources[i]))
+      return ls_fail(LS_ERR_CONFIG, "%s: an image or a recording; import the folder that contains it",
+                     sources[i]);
+  }
   if (!*yes || n_sources == 1) return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "%s: one of %zu sources, some of them folders; a folder must be imported alone",

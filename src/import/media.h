@@ -30,6 +30,9 @@ typedef struct media_type {
 
 extern const media_type import_png, import_jpeg, import_wav;
 
+/* The type of a file by its name; NULL: another. */
+const media_type *import_media_type_of(const char *name);
+
 /* Reserves the buffer for the values of *m. LS_ERR_DATA if they are none, or too many. */
 ls_status import_media_reserve(const char *path, const media *m, media_buffer *buffer);
 

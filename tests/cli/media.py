@@ -290,6 +290,7 @@ REJECTED = (
     (USAGE, ("--size 4", "HEIGHTxWIDTH"), {"in/a/1.png": A}, ("--size", "4")),
     (USAGE, ("--size 0x4", "HEIGHTxWIDTH"), {"in/a/1.png": A}, ("--size", "0x4")),
     (USAGE, ("--label",), {"in/a/1.png": A}, ("--label", "2")),
+    (USAGE, ("in", "1.png", "import the folder"), {"in/1.png": A}, ("in/1.png",)),
     (USAGE, ("--size", "in", "folder"), {"in": "a,b\n1,2\n"}, ("--size", "4x4")),
 )
 
