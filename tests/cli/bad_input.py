@@ -201,12 +201,12 @@ def zipped(write):
 OTHER_FILES = [
     ("a table", "x,y\n1,2\n" * 100, ("CSV", "lockstep import")),
     ("compressed", gzip.compress(b"x" * 1000), ("gzip", "gunzip")),
-    ("an array of NumPy", zipped(lambda to: numpy.save(to, X)), ("NumPy", "h5py")),
-    ("an archive of NumPy", zipped(lambda to: numpy.savez(to, x=X)), (".npz", "h5py")),
+    ("an array of NumPy", zipped(lambda to: numpy.save(to, X)), ("NumPy", "lockstep import")),
+    ("an archive of NumPy", zipped(lambda to: numpy.savez(to, x=X)), (".npz", "lockstep import")),
     ("of MATLAB 5", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(512), ("MATLAB", "-v7.3")),
     ("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", ("git lfs pull",)),
     ("a web page", "<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", ("web page",)),
-    ("an image", b"\x89PNG\r\n\x1a\n" + bytes(100), ("PNG", "pixels")),
+    ("an image", b"\x89PNG\r\n\x1a\n" + bytes(100), ("PNG", "lockstep import FOLDER")),
     ("empty", b"", ("empty",)),
     ("unknown", b"\x01\x02\x03" * 100, ("unknown",)),
 ]
