@@ -152,9 +152,9 @@ ls_status ls_store_read_texts(const ls_store *store, const char *path, const cha
 
 typedef struct ls_store_writer ls_store_writer; /* a file that is being written */
 
-/* Local. Creates `<path>.tmp-<pid>`, which ls_store_publish renames to `path`. Replaces regular files only.
- * `sealed`: HDF5 V110 bounds, a 512-byte user block with the seal (see ls_store_open_sealed), and chunked
- * arrays with fletcher32. Otherwise arrays have chunks of about 1 MiB along samples, with shuffle +
+/* Local. Creates ls_store_temporary(path), which ls_store_publish renames to `path`. Replaces regular files
+ * only. `sealed`: HDF5 V110 bounds, a 512-byte user block with the seal (see ls_store_open_sealed), and
+ * chunked arrays with fletcher32. Otherwise arrays have chunks of about 1 MiB along samples, with shuffle +
  * deflate. Equal contents give equal bytes. LS_ERR_OUTPUT here and in all functions below; after a failure
  * the caller may only call ls_store_discard. */
 ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out);
@@ -209,7 +209,8 @@ ls_status ls_store_may_change(void);
 /* Local. Removes a file, which may be absent. LS_ERR_OUTPUT. */
 ls_status ls_store_remove(const char *path);
 
-/* Local. The temporary name `<path>.tmp-<pid>`, which the caller frees; NULL if memory is short. */
+/* Local. The temporary name `<path>.tmp-<pid>-<random>`, which no other process has, and which is the same
+ * in all calls. The caller frees it; NULL if memory is short. */
 char *ls_store_temporary(const char *path);
 
 /* Local. Removes temporary files that killed writers left in a folder, for final names with one of n

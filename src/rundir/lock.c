@@ -190,7 +190,7 @@ static ls_status make_lock(ls_rundir *dir, int *descriptor, bool *is_gone) {
     const bool is_written = write_owner(dir, *descriptor);
     const bool is_named = is_written && give_name(temporary, dir->lock);
     const bool is_taken = !is_named && (errno == EEXIST || errno == ENOENT);
-    /* A process with the same number on another machine uses the same temporary name. */
+    /* Without hard links, another run may have renamed its file to this name meanwhile. */
     is_made = is_named && is_file_of(*descriptor, dir->lock);
     *is_gone = is_written && !is_made && (is_named || is_taken) && ls_rundir_exists(dir->folder);
   }

@@ -5,8 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MARK ".tmp-"
@@ -15,8 +18,17 @@ ls_status store_system_fail(const char *path) {
   return ls_fail(LS_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
 }
 
+static uint32_t token;
+
+static void make_token(void) {
+  if (getrandom(&token, sizeof token, 0) != (ssize_t)sizeof token) token = (uint32_t)time(NULL);
+}
+
+/* On other machines and in other containers, a process may have the same number. */
 char *ls_store_temporary(const char *path) {
-  return ls_format("%s" MARK "%ld", path, (long)getpid());
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)pthread_once(&once, make_token);
+  return ls_format("%s" MARK "%ld-%08x", path, (long)getpid(), token);
 }
 
 static struct {

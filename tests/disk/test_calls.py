@@ -40,7 +40,7 @@ WORDS = {errno.ENOSPC: "No space left on device", errno.EIO: "Input/output error
 # Number of calls of a kind that the suite tries on one rank; on 2 ranks it is half of that.
 SAMPLES = {"open": 6, "write": 8, "truncate": 2, "fsync": 6, "rename": 4, "link": 2, "unlink": 4, "mkdir": 2,
            "close": 4, "malloc": 10}
-MAY_DO_NO_HARM = re.compile(r"(open|write|rename|link|unlink|close|malloc) |fsync run/(lock\.tmp-\d+|checkpoints)$")
+MAY_DO_NO_HARM = re.compile(r"(open|write|rename|link|unlink|close|malloc) |fsync run/(lock\.tmp-[\w-]+|checkpoints)$")
 
 
 class Run(disk.FailingRun):

@@ -91,6 +91,27 @@ def frozen_before_a_removal(folder):
     end.must({1, 2, 3} <= set(steps), f"no old checkpoint may be removed: {steps}")
 
 
+def temporary_names_of_equal_process_numbers(folder):
+    """Runs in containers often have the same process number; they must not share temporary files."""
+    prepare(folder)
+    names = []
+    for i in range(2):
+        log = folder / f"calls-{i}"
+        words = ("unshare", "-pf", "sh", "-c", '"$@"; exit $?', "sh")
+        if harness.execute(folder, *words, "true").code != 0:
+            raise harness.Skip("process namespaces cannot be made here")
+        (folder / "out/run/lock").unlink(missing_ok=True)
+        result = disk.train(folder, *disk.sets(f"train.max_steps={4 + i}"), recorder=failing("fsync", 1, 0, path="*/step-*.tmp-*"),
+                            around=words)
+        left = [path.name for path in (folder / "out/run/checkpoints").glob("step-*.tmp-*")]
+        result.must(len(left) == 1, f"the kill leaves a temporary file: {left}")
+        names.append(left[0].partition(".tmp-")[2])
+        (folder / "out/run/checkpoints" / left[0]).unlink()
+    numbers = [name.split("-")[0] for name in names]
+    if numbers[0] != numbers[1] or names[0] == names[1]:
+        raise harness.Failure(f"names {names}")
+
+
 # ------------------------------------------------------------- errors that pass
 
 def unreadable_file_is_kept(kind, path, folder):
@@ -202,7 +223,7 @@ def all_tests():
         for path in ("step-00000005.h5", "best.h5"):
             yield (f"unreadable file is kept: {kind} {path}",
                    lambda folder, kind=kind, path=path: unreadable_file_is_kept(kind, path, folder))
-    for test in (failed_removal_is_only_a_warning, unreadable_lock_is_not_lost, dead_run_is_known_without_locks,
+    for test in (temporary_names_of_equal_process_numbers, failed_removal_is_only_a_warning, unreadable_lock_is_not_lost, dead_run_is_known_without_locks,
                  living_run_is_respected_without_locks, owners_without_locks):
         yield test.__name__.replace("_", " "), test
 

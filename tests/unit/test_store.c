@@ -1096,11 +1096,11 @@ static void duplicate_names_are_rejected(void **state) {
 static void damage_before_publishing_is_found(void **state) {
   (void)state;
   const char *const path = in_folder("behind.h5");
-  char temporary[PATH_BYTES + 128];
+  char *const temporary = ls_store_temporary(path);
   const ls_array array = {.dtype = LS_F32, .n_dims = 1};
   ls_store_writer *writer = NULL;
   write_vector(path, false, 10, 1);
-  snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
+  assert_non_null(temporary);
   assert_ok(ls_store_create(path, true, &writer));
   assert_ok(ls_store_begin_array(writer, "/x", &array));
   assert_int_equal(unlink(temporary), 0); /* the writer continues with a nameless file */
@@ -1108,6 +1108,7 @@ static void damage_before_publishing_is_found(void **state) {
   assert_fails(ls_store_publish(&writer), LS_ERR_OUTPUT, "behind.h5");
   assert_true(first_of_vector(path) == 1);
   assert_int_equal(count_files("behind.h5"), 1);
+  free(temporary);
 }
 
 /* Tries to write 4 MiB of noise, which deflate cannot compress. Returns the status, or LS_OK if the message
