@@ -90,9 +90,10 @@ static ls_status find_feature(const columns *cols, const csv *c, const char *nam
   const size_t named = import_names_find(cols, name, index);
   if (named == 1) return LS_OK;
   return ls_fail(LS_ERR_DATA,
-                 "%s: %s column has the name %.*s, a feature of the model; the columns are: %s", c->in.path,
-                 named ? "more than one" : "no", ls_clip(name, 60), name,
-                 import_names_list(cols, NULL, cols->n, list, sizeof list));
+                 "%s: %s column has the name %.*s, a feature of the model; the columns are: %s; choose the "
+                 "features, in the model's order, with --columns%s",
+                 c->in.path, named ? "more than one" : "no", ls_clip(name, 60), name,
+                 import_names_list(cols, NULL, cols->n, list, sizeof list), named ? ", by number" : "");
 }
 
 /* The features that are named by `columns`, then by the model, or else all columns without a role. */
@@ -184,7 +185,9 @@ ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *opt
   bool got = false;
   *cols = (columns){0};
   LS_TRY(import_csv_next(c, &got));
-  if (!got) return ls_fail(LS_ERR_DATA, "%s: no samples; the file is empty", c->in.path);
+  if (!got)
+    return ls_fail(LS_ERR_DATA, "%s: no samples; the file %s", c->in.path,
+                   c->n_comments > 0 ? "has only comments (lines that begin with #)" : "is empty");
   cols->n = c->n_cells;
   cols->first_line = c->row_line;
   LS_TRY(allocate(cols));

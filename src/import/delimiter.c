@@ -20,7 +20,8 @@ static ls_status try_delimiter(csv *c, size_t *first, size_t *common) {
 }
 
 /* Chooses a delimiter that gives all of the first rows the same number of columns: the one with the most
- * columns; blanks only if no other delimiter does. Without such a delimiter, chooses the one with the most
+ * columns; blanks only if no other delimiter does. If comma and semicolon give as many, commas are those of
+ * decimals, "0,5;1". Without such a delimiter, chooses the one with the most
  * columns in the first row, so that the error about uneven rows is specific. */
 ls_status import_csv_find_delimiter(csv *c) {
   static const char candidates[] = {',', ';', '\t', '|', CSV_BLANKS};
@@ -36,7 +37,8 @@ ls_status import_csv_find_delimiter(csv *c) {
     if (c->delimiter == CSV_BLANKS && best_common > 1) break;
     LS_TRY(try_delimiter(c, &first, &common));
     const bool widest_first = best_common == 1 && first > best_first && c->delimiter != CSV_BLANKS;
-    if (common <= best_common && !widest_first) continue;
+    const bool is_decimal = c->delimiter == ';' && chosen == ',' && common > 1 && common == best_common;
+    if (common <= best_common && !widest_first && !is_decimal) continue;
     chosen = candidates[i];
     best_first = first;
     best_common = ls_size_max(common, 1);

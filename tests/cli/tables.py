@@ -169,6 +169,15 @@ def predict_rejects_other_widths_at_once(folder):
     run(folder, "predict", "run/model.h5", "index.csv", "-o", "out.csv").exits(3).reports("index.csv:1", "5", "4", "--drop")
 
 
+def features_of_equal_names_are_chosen_by_number(folder):
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, CLASSES), "aacdy"))
+    run_well(folder, "import", "t.csv", "-o", "data.h5")
+    train(folder)
+    run(folder, "predict", "run/model.h5", "t.csv", "-o", "out.csv").exits(3).reports("more than one", "a", "--columns, by number")
+    rows = predict(folder, "t.csv", "--columns", "1-4")
+    assert [row[0] for row in rows] == [str(k) for k in CLASSES], "the classes of the training data"
+
+
 def names_are_cut_between_characters(folder):
     labels = ["ä" * 20 + str(k) for k in CLASSES]
     harness.write_file(folder / "t.csv", text_of((*INPUTS.T, labels), ["é" * 40 + str(k) for k in range(4)] + ["kind"]))
@@ -180,7 +189,7 @@ def names_are_cut_between_characters(folder):
 
 TESTS = [choices_are_printed, options_select_columns, ambiguous_headers_are_rejected, an_hdf5_file_needs_no_import,
          whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
-         predict_reads_what_import_read, predict_rejects_other_widths_at_once, names_are_cut_between_characters]
+         predict_reads_what_import_read, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

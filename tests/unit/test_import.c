@@ -205,6 +205,9 @@ static void test_delimiters(void **state) {
     ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
     ASSERT_CLASSES("/train/y", 2, 0, 1);
   }
+  assert_rejected_again("0,5;7\n1,5;8\n", WORDS("line 1, column 1: 0,5", "decimals with a point"));
+  assert_rejected_again("0,5;2,5;7\n1,5;3,5;8\n", WORDS("line 1, column 1: 0,5", "decimals with a point"));
+  assert_rejected_again("#1,2,0\n#3,4,1\n", WORDS("no samples", "comments"));
 }
 
 static void test_quotes(void **state) {
