@@ -418,6 +418,9 @@ static void gradients_of_many_positions_are_exact(void **state) {
 }
 
 int main(void) {
+#if defined(LS_NO_CLONES) && defined(__AVX2__)
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 77; /* skipped */
+#endif
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gradients_of_many_positions_are_exact),
       cmocka_unit_test(convolutions_match_their_definition),
