@@ -166,6 +166,9 @@ void ls_math_copy_nontemporal(size_t n, const float *x, float *out);
 void ls_math_to_bf16(size_t n, const float *x, float *error, uint16_t *out);
 void ls_math_from_bf16(size_t n, const uint16_t *x, float *out);
 
+/* sum = a + b */
+void ls_math_add(size_t n, const float *a, const float *b, float *sum);
+
 /* y += c x. */
 void ls_math_add_scaled(size_t n, float c, const float *x, float *y);
 

@@ -145,17 +145,16 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   if (o->skip_list) o->skip->output = ls_layer_take_rows(arena, rows, layer->n_out);
 }
 
-/* y += S(x) */
-static void add_skip(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+/* y = S(x) + the output of the inner layers */
+static void add_skip(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows, const float *output) {
   ls_layer *const skip = skip_of(layer);
   const size_t n = rows->n * layer->n_out;
-  if (!skip) {
-    ls_math_add_scaled(n, 1.0F, rows->x, rows->y);
-    return;
+  if (skip && skip->adds_output) {
+    memcpy(rows->y, output, n * sizeof *rows->y);
+    skip->output = rows->y;
   }
-  if (skip->adds_output) skip->output = rows->y;
-  ls_layer_forward(skip, pass, rows->x);
-  if (!skip->adds_output) ls_math_add_scaled(n, 1.0F, skip->output, rows->y);
+  if (skip) ls_layer_forward(skip, pass, rows->x);
+  if (!skip || !skip->adds_output) ls_math_add(n, output, skip ? skip->output : rows->x, rows->y);
 }
 
 /* The activation over the last dim. */
@@ -166,8 +165,7 @@ static size_t positions_of(const ls_layer *layer, const ls_rows *rows) {
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
   const size_t bytes = rows->n * layer->n_out * sizeof *rows->y;
-  memcpy(rows->y, layer_chain_forward(layer, pass, n_inner(layer), rows->x), bytes);
-  add_skip(layer, pass, rows);
+  add_skip(layer, pass, rows, layer_chain_forward(layer, pass, n_inner(layer), rows->x));
   if (o->z) memcpy(o->z, rows->y, bytes);
   ls_math_activate(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
                    layer_channels(&layer->out), NULL, rows->y);

@@ -41,6 +41,10 @@ CLONES double ls_math_sum_squares(size_t n, const float *x) {
   return sum;
 }
 
+CLONES void ls_math_add(size_t n, const float *a, const float *b, float *sum) {
+  for (size_t i = 0; i < n; i++) sum[i] = a[i] + b[i];
+}
+
 CLONES void ls_math_add_scaled(size_t n, float c, const float *x, float *y) {
   for (size_t i = 0; i < n; i++) y[i] += c * x[i];
 }

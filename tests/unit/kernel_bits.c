@@ -76,6 +76,7 @@ static void run_sums(arrays *a) {
   RUN("sum_rows", ls_math_sum_rows(ROWS, COLS, a->x, 0.0F, a->y));
   RUN("sum_rows added", ls_math_sum_rows(ROWS, COLS, a->x, 0.7F, a->y));
   RUN("sum_squares", a->p[0] = ls_math_sum_squares(N, a->wide));
+  RUN("add", ls_math_add(N, a->x, a->y, a->z));
   RUN("add_scaled", ls_math_add_scaled(N, 0.3F, a->x, a->y));
   RUN("clamp", ls_math_clamp(N, 0.3F, a->x));
   RUN("shrink", ls_math_soft_threshold(N, 0.3F, a->x));
