@@ -39,7 +39,7 @@ static void print_command_usage(const command *c) {
   for (const option_spec *o = c->options; o->name; o++) {
     char words[64];
     snprintf(words, sizeof words, "--%s %s", o->name, o->value_name ? o->value_name : "");
-    printf("  %c%c %-28s %s\n", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', words, o->help);
+    printf("  %c%c %-31s %s\n", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', words, o->help);
   }
 }
 

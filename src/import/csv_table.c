@@ -66,6 +66,8 @@ static ls_status read_number(const table *t, size_t i, double *value) {
                     "point, leave the column out with --drop, or make it the label with --label"};
   const cell_kind kind = import_cell_read(import_csv_cell(&t->file, i), value);
   if (kind == CELL_NUMBER && import_cell_fits_float(*value)) return LS_OK;
+  if (kind == CELL_TEXT && t->cols.roles[i] == ROLE_LABEL)
+    return fail_cell(t, i, "not a number, as several labels, and those of --targets numbers, must be");
   return fail_cell(t, i, reasons[kind]);
 }
 

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define HEAD_MOST ((size_t)8192) /* bytes; a larger user block is not searched */
 
@@ -36,6 +37,16 @@ ls_status import_check_foreign(const char *path) {
     return ls_fail(LS_ERR_DATA, "%s: a Git LFS pointer, not the data; fetch the data with git lfs pull",
                    path);
   return LS_OK;
+}
+
+ls_status import_check_replaced(const char *path) {
+  char head[HEAD_MOST];
+  size_t got = 0;
+  if (access(path, F_OK) != 0 || read_head(path, head, &got) != LS_OK || got == 0 || is_hdf5(head, got))
+    return LS_OK; /* what cannot be written fails later */
+  return ls_fail(
+      LS_ERR_OUTPUT,
+      "%s: exists and is not an HDF5 file; it is not replaced; choose another output or remove it", path);
 }
 
 bool ls_import_is_text(const char *path) {

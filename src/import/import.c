@@ -31,7 +31,7 @@ static ls_status check_options(const char *const *sources, size_t n_sources,
   for (size_t i = 0; i < n_sources; i++)
     if (ls_same_file(sources[i], options->output))
       return ls_fail(LS_ERR_CONFIG, "%s: both source and output; choose another output", sources[i]);
-  return LS_OK;
+  return import_check_replaced(options->output);
 }
 
 static ls_status find_format(const char *const *sources, size_t n_sources, const import_format **format) {

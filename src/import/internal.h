@@ -78,6 +78,10 @@ ls_status import_choose_test(const char *path, uint64_t n, const ls_import_optio
 /* Rejects an HDF5 file, which needs no import, and a Git LFS pointer. */
 ls_status import_check_foreign(const char *path);
 
+/* LS_ERR_OUTPUT if the output exists and is another file than a dataset, such as a source with a similar
+ * name. */
+ls_status import_check_replaced(const char *path);
+
 /* LS_ERR_CONFIG if an option for tables was given. format: of the sources, for the message ("IDX") */
 ls_status import_reject_table_options(const ls_table_options *options, const char *format);
 

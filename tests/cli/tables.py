@@ -69,6 +69,25 @@ def ambiguous_headers_are_rejected(folder):
     run_well(folder, "import", "t.csv", "-o", "data.h5", "--header", "no").reports("61 samples of 3 features, 4 classes")
 
 
+def words_as_numbers_are_rejected(folder):
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, [WORDS[k] for k in CLASSES]), "abcde"))
+    for options in (("--targets", "numbers"), ("--label", "d,e")):
+        result = run(folder, "import", "t.csv", "-o", "data.h5", *options).exits(3)
+        result.reports("t.csv, line 2, column 5 (e)", "ant", "not a number", "--targets numbers")
+
+
+def only_datasets_are_replaced(folder):
+    """A wrong name of the output does not cost another file."""
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, CLASSES)))
+    harness.write_file(folder / "other.csv", "1,2\n")
+    run(folder, "import", "t.csv", "-o", "other.csv").exits(5).reports("other.csv", "not an HDF5 file", "another output")
+    result = run_well(folder, "import", "t.csv", "-o", "data.h5")
+    result.must((folder / "other.csv").read_text() == "1,2\n", "other.csv is as before")
+    run_well(folder, "import", "t.csv", "-o", "data.h5").reports("60 samples")
+    harness.write_file(folder / "empty", "")
+    run_well(folder, "import", "t.csv", "-o", "empty").reports("60 samples")
+
+
 def an_hdf5_file_needs_no_import(folder):
     harness.write_arrays(folder / "data.h5", {"x": INPUTS, "y": CLASSES})
     run(folder, "import", "data.h5", "-o", "out.h5").exits(2).reports("data.h5", "already", "HDF5", "lockstep info")
@@ -187,7 +206,8 @@ def names_are_cut_between_characters(folder):
     result.must("\n" + "ä" * 16 + " " in result.out and "�" not in result.out, "16 characters of each name")
 
 
-TESTS = [choices_are_printed, options_select_columns, ambiguous_headers_are_rejected, an_hdf5_file_needs_no_import,
+TESTS = [choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
+         ambiguous_headers_are_rejected, an_hdf5_file_needs_no_import,
          whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
          predict_reads_what_import_read, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]
 
