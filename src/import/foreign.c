@@ -42,8 +42,9 @@ ls_status import_check_foreign(const char *path) {
 ls_status import_check_replaced(const char *path) {
   char head[HEAD_MOST];
   size_t got = 0;
-  if (access(path, F_OK) != 0 || read_head(path, head, &got) != LS_OK || got == 0 || is_hdf5(head, got))
-    return LS_OK; /* what cannot be written fails later */
+  if (access(path, F_OK) != 0) return LS_OK;
+  if (read_head(path, head, &got) != LS_OK) return LS_ERR_OUTPUT;
+  if (got == 0 || is_hdf5(head, got)) return LS_OK;
   return ls_fail(
       LS_ERR_OUTPUT,
       "%s: exists and is not an HDF5 file; it is not replaced; choose another output or remove it", path);

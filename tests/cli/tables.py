@@ -81,6 +81,8 @@ def only_datasets_are_replaced(folder):
     harness.write_file(folder / "t.csv", text_of((*INPUTS.T, CLASSES)))
     harness.write_file(folder / "other.csv", "1,2\n")
     run(folder, "import", "t.csv", "-o", "other.csv").exits(5).reports("other.csv", "not an HDF5 file", "another output")
+    (folder / "place").mkdir()
+    run(folder, "import", "t.csv", "-o", "place").exits(5).reports("place", "folder")
     result = run_well(folder, "import", "t.csv", "-o", "data.h5")
     result.must((folder / "other.csv").read_text() == "1,2\n", "other.csv is as before")
     run_well(folder, "import", "t.csv", "-o", "data.h5").reports("60 samples")
