@@ -32,14 +32,22 @@ const char *train_targets_remedy(const trainer *t, const ls_metric *metric) {
              : "";
 }
 
+#define ERROR_LEAST 0.01 /* of predictions of targets without spread, relative to their scale */
+
+/* Whether the predictions are worse than the mean of the targets. r2 is undefined if float32 does not
+ * resolve the differences of the targets. */
+static bool is_worse_than_mean(const ls_metric *metric, double quality, double scale) {
+  return isnan(quality) ? sqrt(ls_metric_mse(metric)) > ERROR_LEAST * scale : quality < 0.0;
+}
+
 void train_warn_targets(trainer *t) {
   double mean = 0.0;
   double std = 0.0;
   const double quality = ls_metric_quality(t->metric);
   const bool is_time = t->progress.epoch >= PATIENCE || train_is_finished(t);
-  if (t->has_warned_targets || !is_time || !(quality < 0.0)) return;
+  if (t->has_warned_targets || !is_time) return;
   const size_t k = find_far(t, t->metric, &mean, &std);
-  if (k == t->setup->job->model->n_out) return;
+  if (k == t->setup->job->model->n_out || !is_worse_than_mean(t->metric, quality, hypot(mean, std))) return;
   t->has_warned_targets = true;
   ls_log(
       LS_LOG_WARNING,
