@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Deflate compresses at most 1032 : 1, lzf 264 / 3 : 1, zstd a block of 128 KiB to 4 bytes; an array that
@@ -167,6 +168,8 @@ static ls_status check_chunks(const ls_store *store, const char *path, hid_t id,
   return fail_array(store, path, "is damaged: its chunks store less data than their shape needs");
 }
 
+#define CHUNKS_SEARCHED 4000 /* HDF5 visits all chunks to find one */
+
 /* The first row of which no data were ever written, for a message: the first row of a chunk that does not
  * exist. Visits at most one chunk more than are stored. */
 static uint64_t first_unwritten_row(hid_t id, const ls_array *array, const hsize_t *chunk) {
@@ -175,6 +178,7 @@ static uint64_t first_unwritten_row(hid_t id, const ls_array *array, const hsize
     unsigned mask;
     haddr_t address = HADDR_UNDEF;
     hsize_t bytes = 0;
+    ls_heartbeat();
     if (H5Dget_chunk_info_by_coord(id, at, &mask, &address, &bytes) < 0 || bytes == 0) return at[0];
     unsigned i = array->n_dims - 1;
     while (i > 0 && at[i] + chunk[i] >= array->dims[i]) at[i--] = 0;
@@ -183,26 +187,43 @@ static uint64_t first_unwritten_row(hid_t id, const ls_array *array, const hsize
   }
 }
 
+/* The number of chunks that were written; false if it cannot be read. */
+static bool count_chunks(hid_t id, hsize_t *n) {
+  const hid_t space = H5Dget_space(id);
+  const bool ok = space >= 0 && H5Dget_num_chunks(id, space, n) >= 0;
+  store_close_id(space);
+  return ok;
+}
+
 /* Rejects an array with chunks that were never written, unless its creator has set the value that they
  * have: HDF5 reads them as zeros. */
 static ls_status check_written(const ls_store *store, const char *path, hid_t id, hid_t plist,
                                const ls_array *array) {
-  H5D_space_status_t written;
   H5D_fill_value_t fill;
   hsize_t chunk[H5S_MAX_RANK];
+  hsize_t n = 0;
+  size_t n_all = 1;
   char shape[128];
-  if (H5Dget_space_status(id, &written) < 0 || H5Pfill_value_defined(plist, &fill) < 0 ||
-      H5Pget_chunk(plist, H5S_MAX_RANK, chunk) < 0)
+  char row[32] = "ROWS";
+  char first[64] = "";
+  if (H5Pfill_value_defined(plist, &fill) < 0 || H5Pget_chunk(plist, H5S_MAX_RANK, chunk) < 0)
     return fail_array(store, path, store_reason());
-  if (written == H5D_SPACE_STATUS_ALLOCATED || fill == H5D_FILL_VALUE_USER_DEFINED) return LS_OK;
-  const uint64_t row = first_unwritten_row(id, array, chunk);
-  if (row >= array->dims[0]) return LS_OK;
-  return ls_fail(LS_ERR_DATA,
-                 "%s:%s: %s was not written completely: row %" PRIu64
-                 " is the first without data, and would "
-                 "be read as zeros; write the rest, or shorten the array, for example in Python with h5py: "
-                 "f['%s'].resize(%" PRIu64 ", axis=0)",
-                 store->path, path, ls_array_describe(array, shape, sizeof shape), row, path, row);
+  if (fill == H5D_FILL_VALUE_USER_DEFINED) return LS_OK;
+  if (!count_chunks(id, &n)) return fail_array(store, path, store_reason());
+  for (unsigned i = 0; i < array->n_dims; i++)
+    if (!ls_size_mul(n_all, (array->dims[i] - 1) / chunk[i] + 1, &n_all)) n_all = SIZE_MAX;
+  if (n >= n_all) return LS_OK;
+  if (n <= CHUNKS_SEARCHED) {
+    snprintf(row, sizeof row, "%" PRIu64, first_unwritten_row(id, array, chunk));
+    snprintf(first, sizeof first, ", and row %s is the first without", row);
+  }
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s:%s: %s was not written completely: only %llu of %zu chunks have data%s; the others would "
+      "be read as zeros; write them, or shorten the array, for example in Python with h5py: "
+      "f['%s'].resize(%s, axis=0)",
+      store->path, path, ls_array_describe(array, shape, sizeof shape), (unsigned long long)n, n_all, first,
+      path, row);
 }
 
 /* Compares the stored bytes of an array with its shape. */

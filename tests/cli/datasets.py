@@ -73,7 +73,7 @@ def names_of_an_enumeration(folder):
 
 
 def numbers_of_an_enumeration(folder):
-    """Names of other values than 0, 1, ... are no class names; a model with class names needs them."""
+    """Names of other values than 0, 1, ... are ignored, but a model with class names needs them."""
     def enumeration(**values):
         with h5py.File(folder / "data.h5", "w") as file:
             file["x"] = X
@@ -210,6 +210,18 @@ def weights_that_are_not_of_samples(folder):
     wanted = plain(folder)
     harness.write_arrays(folder / "data.h5", {"x": X, "y": Y, "weights": numpy.ones(3)})
     same_model(folder, wanted).reports("warning", "/weights", "(3,)", "not used")
+
+
+def many_chunks(folder):
+    """Whether all chunks were written is known without a search for each of them, which would take minutes."""
+    n = 100000
+    with h5py.File(folder / "data.h5", "w") as file:
+        file.create_dataset("x", data=numpy.arange(n, dtype="u4"), chunks=(1,), maxshape=(None,), compression="gzip")
+    run_well(folder, "info", "data.h5").says("/x", f"({n},) uint32")
+    with h5py.File(folder / "data.h5", "a") as file:
+        file["x"].resize(n + 2, axis=0)
+        file["x"][n + 1] = 1
+    run(folder, "info", "data.h5").exits(0).says(f"only {n + 1} of {n + 2} chunks")
 
 
 # ----------------------------------------------------------------------------- names
@@ -376,7 +388,7 @@ def parts_that_differ(folder):
 
 TESTS = [
     y_of_many_dims, bools_of_pytables, names_of_an_enumeration, numbers_of_an_enumeration, info_continues, lzf_and_zstd,
-    damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, roles_before_and_after,
+    damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, many_chunks, roles_before_and_after,
     a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,

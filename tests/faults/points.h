@@ -222,7 +222,7 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define H5Dcreate2(...)                   LS_FAULT_H5(H5Dcreate2, __VA_ARGS__)
 #define H5Dget_chunk_info(...)            LS_FAULT_H5(H5Dget_chunk_info, __VA_ARGS__)
 #define H5Dget_create_plist(...)          LS_FAULT_H5(H5Dget_create_plist, __VA_ARGS__)
-#define H5Dget_space_status(...)          LS_FAULT_H5(H5Dget_space_status, __VA_ARGS__)
+#define H5Dget_num_chunks(...)            LS_FAULT_H5(H5Dget_num_chunks, __VA_ARGS__)
 #define H5Dget_space(...)                 LS_FAULT_H5(H5Dget_space, __VA_ARGS__)
 #define H5Dget_type(...)                  LS_FAULT_H5(H5Dget_type, __VA_ARGS__)
 #define H5Dopen2(...)                     LS_FAULT_H5(H5Dopen2, __VA_ARGS__)
