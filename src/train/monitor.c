@@ -22,9 +22,12 @@ static void update_best(trainer *t, double value) {
   p->best_value = value;
 }
 
-/* Early stopping: counts the epochs since the latest improvement of stale_value. */
+/* Early stopping: counts the epochs since the latest improvement of stale_value. An earlier part of the run
+ * may have had early stopping; if it is enabled again, it starts anew. */
 static void update_patience(trainer *t, double value) {
   ls_progress *const p = &t->progress;
+  if (t->setup->job->train.patience == 0) p->n_stale = p->has_stale_value = 0;
+  if (t->setup->job->train.patience == 0) return;
   const bool improved = !isnan(value) && (!p->has_stale_value || is_better(t, value, p->stale_value,
                                                                            t->setup->job->train.min_delta));
   p->n_stale = improved ? 0 : p->n_stale + 1;
@@ -44,7 +47,7 @@ void train_update_monitor(trainer *t, const train_row *row) {
            "without improvement",
            (unsigned long long)t->progress.epoch, job->train.monitor);
   }
-  if (job->train.patience > 0) update_patience(t, value);
+  update_patience(t, value);
   ls_plateau_update(&job->schedule, value, ls_column_is_maximized(job, column), &t->progress.plateau);
   update_best(t, value);
 }

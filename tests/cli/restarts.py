@@ -74,6 +74,8 @@ def finished_by_early_stopping(folder):
     train(folder, "--set", "train.epochs=20").says(FINISHED).reports(harness.STOPPED_EARLY)
     run(folder, "train", "config.yaml", "--set", "train.early_stopping.patience=1").exits(USAGE).reports("patience", "1", "2")
     train(folder, "--set", "train.early_stopping.patience=4").says(RESUMED).reports(DONE, "5 epochs")
+    train(folder, "--set", "train.early_stopping=null", "--set", "train.epochs=7").says(RESUMED).reports(DONE, "7 epochs")
+    train(folder).says(RESUMED).reports(DONE, "9 epochs") # the 2 epochs of patience begin again
 
 
 def longer_run_changes_a_schedule(folder):
