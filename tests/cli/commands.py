@@ -566,6 +566,32 @@ def check_of_nested_layers(folder):
     result.must(sum(map(int, counts)) == 191, "the parameters of the rows add up to the total")
 
 
+CONV = """seed: 1
+data: {train: data.h5}
+model:
+  - {layer: conv2d, filters: 8, kernel_size: 3, stride: 2, padding: same, activation: relu}
+  - {layer: residual, layers: [{layer: conv2d, filters: 4, kernel_size: [2, 1], groups: 2, bias: false}]}
+  - {layer: global_avg_pool}
+  - {layer: dense, units: 3, activation: softmax}
+loss: categorical_cross_entropy
+optimizer: {type: sgd, lr: 0.1}
+"""
+
+
+def check_of_convolutions(folder):
+    """Shapes, parameters, multiply-adds and padding in numbers; a kernel that does not fit is rejected with both shapes."""
+    harness.write_arrays(folder / "data.h5", {"x": numpy.random.default_rng(1).random((20, 6, 5)), "y": Y[:20]})
+    harness.write_file(folder / "config.yaml", CONV)
+    result = run_well(folder, "check", "config.yaml")
+    for row in (r"0 +conv2d +\(6, 5, 1\) +\(3, 3, 8\) +80 +648 +\d+\.\d  kernel 3x3, stride 2x2, pads 0\+1 1\+1",
+                r"  0 +conv2d +\(3, 3, 8\) +\(2, 3, 4\) +32 +192 +\d+\.\d  kernel 2x1, stride 1x1, pads 0\+0 0\+0, groups 2",
+                r"2 +global_avg_pool +\(2, 3, 4\) +4 +0 +0 +\d+\.\d"):
+        result.must(re.search(f"^{row}$", result.out, re.MULTILINE), f"it must have a row like '{row}'")
+    harness.run(folder, "check", "config.yaml", "--set", "model.0.padding=valid", "--set", "model.0.kernel_size=7").exits(2).reports(
+        "config.yaml:4", "model.0", "(7, 7)", "(6, 5, 1)")
+    harness.run(folder, "check", "config.yaml", "--set", "model.0.layer=conv3d").exits(2).reports("config.yaml:4", "(D, H, W, C)")
+
+
 def gradcheck(folder):
     examples = [DATASETS / name for name in ("iris/iris.yaml", "xor/xor.yaml", "xor/linear.yaml", "digits/digits.yaml")]
     for ranks, config in zip((harness.ALONE, 1, 2, 4), examples):
@@ -720,7 +746,8 @@ TESTS = [
     predictions_from_csv_files, names_are_quoted_in_csv, names_are_escaped_in_json, class_names_in_hdf5_output,
     import_of_idx, import_of_a_table, import_with_the_label_first, import_with_a_test_fraction,
     import_without_a_header, datasets_equal_their_imported_sources, other_programs_read_models, predictions_follow_from_the_file,
-    predictions_of_nested_layers_follow_from_the_file, info, info_counts_zero_weights, files_of_old_formats, check, check_of_nested_layers, gradcheck,
+    predictions_of_nested_layers_follow_from_the_file, info, info_counts_zero_weights, files_of_old_formats, check, check_of_nested_layers,
+    check_of_convolutions, gradcheck,
     gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
     help_of_each_command, version, set_overrides_the_config, another_launcher,
 ]
