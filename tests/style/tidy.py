@@ -12,16 +12,16 @@ import subprocess
 import tree
 
 TIDY = [tree.need("clang-tidy-14"), "--quiet", "-p", tree.BUILD,
-        # Options of GCC that clang does not know are not the sources' fault.
+        # Options of GCC that clang does not know are no fault of the sources.
         "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-ignored-optimization-argument"]
 
 KNOWLEDGE = f"--extra-arg=-include{tree.ROOT}/tests/style/analyzer.h"
-# They define the functions that it tells of, or know no header of ours.
-UNTOLD = ("src/base/status.c", "src/comm/agree.c", "tests/keep_loaded.c", "tests/disk/recorder.c", "tests/mpi/nodes.c")
+# They define the functions that analyzer.h describes, or include no header of the project.
+WITHOUT_KNOWLEDGE = ("src/base/status.c", "src/comm/agree.c", "tests/keep_loaded.c", "tests/disk/recorder.c", "tests/mpi/nodes.c")
 
 
 def check(name):
-    knowledge = [] if name in UNTOLD else [KNOWLEDGE]
+    knowledge = [] if name in WITHOUT_KNOWLEDGE else [KNOWLEDGE]
     run = subprocess.run([*TIDY, *knowledge, name], cwd=tree.ROOT, capture_output=True, text=True)
     findings = [line for line in run.stdout.splitlines() if ": error: " in line or ": warning: " in line]
     return (findings or [run.stdout + run.stderr]) if run.returncode else []
