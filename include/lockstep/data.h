@@ -67,6 +67,10 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
  * NULL if the spec names none. */
 ls_status ls_spec_split(const char *spec, char **file, char **group);
 
+/* Local. *has: whether a file is one of those that a name FILE[:GROUP] or a pattern stands for. LS_ERR_DATA
+ * if no file matches the pattern. */
+ls_status ls_spec_has_file(const char *spec, const char *path, bool *has);
+
 /* A list of names. Borrowed. n is 0 if there are none. */
 typedef struct ls_names {
   const char *const *list;

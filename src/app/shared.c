@@ -118,15 +118,22 @@ ls_job_source app_job_source(const arguments *a) {
   return (ls_job_source){.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
 }
 
+/* The value of an option that not all commands have. */
+static const char *option_if_any(const arguments *a, const char *name) {
+  for (size_t i = 0; a->command->options[i].name; i++)
+    if (strcmp(a->command->options[i].name, name) == 0) return a->values[i];
+  return NULL;
+}
+
 ls_status app_check_output(const arguments *a, const char *output) {
-  char *file = NULL;
-  char *group = NULL;
-  ls_status status = ls_spec_split(a->positional[1], &file, &group);
-  if (status == LS_OK && (ls_same_file(output, a->positional[0]) || ls_same_file(output, file)))
-    status = ls_fail(LS_ERR_CONFIG, "-o %s: is the model or the data; choose another name", output);
-  free(file);
-  free(group);
-  return status;
+  const char *const y = option_if_any(a, "y"); /* perhaps in another file */
+  bool is_data = false;
+  bool is_y = false;
+  LS_TRY(ls_spec_has_file(a->positional[1], output, &is_data));
+  if (y && strstr(y, ":/")) LS_TRY(ls_spec_has_file(y, output, &is_y));
+  if (is_data || is_y || ls_same_file(output, a->positional[0]))
+    return ls_fail(LS_ERR_CONFIG, "-o %s: is the model or the data; choose another name", output);
+  return LS_OK;
 }
 
 /* Rank 0. Warns if the data are unlike the training data of the model. */
@@ -135,13 +142,6 @@ static ls_status compare(const ls_facts *model, const ls_predictor *predictor, c
   const ls_view view = ls_view_all(dataset);
   return ls_facts_compare(model, (ls_normalize)predictor->job->data.normalize, predictor->normalizer, &view,
                           spec);
-}
-
-/* The value of an option that not all commands have. */
-static const char *option_if_any(const arguments *a, const char *name) {
-  for (size_t i = 0; a->command->options[i].name; i++)
-    if (strcmp(a->command->options[i].name, name) == 0) return a->values[i];
-  return NULL;
 }
 
 ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,

@@ -109,6 +109,16 @@ ls_status data_files_list(const ls_dataset_request *request, data_files *files) 
   return LS_OK;
 }
 
+ls_status ls_spec_has_file(const char *spec, const char *path, bool *has) {
+  data_files files = {0};
+  const ls_status status = add_name(&files, spec);
+  *has = false;
+  for (size_t i = 0; status == LS_OK && i < files.n; i++)
+    *has = *has || ls_same_file(path, files.parts[i].file);
+  data_files_free(&files);
+  return status;
+}
+
 /* What identifies the samples of a part: the file, whatever its name, and the array x. */
 typedef struct identity {
   dev_t device;

@@ -269,6 +269,20 @@ def options_name_arrays(folder):
     run_well(folder, "explain", "run/model.h5", "p.h5", "--x", "p", "-o", "why.h5")
 
 
+def output_among_the_data(folder):
+    """The file to write may be one of those that a pattern or an option names: they are kept."""
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+    train(folder).exits(0)
+    before = {}
+    for name in ("part-0.h5", "part-1.h5", "y.h5"):
+        harness.write_arrays(folder / name, {"x": X, "y": Y})
+        before[name] = (folder / name).read_bytes()
+    run(folder, "predict", "run/model.h5", "part-?.h5", "-o", "./part-1.h5").exits(2).says("part-1.h5", "the data")
+    run(folder, "explain", "run/model.h5", "data.h5", "--y", "y.h5:/y", "-o", "y.h5").exits(2).says("y.h5", "the data")
+    assert all((folder / name).read_bytes() == content for name, content in before.items())
+    run_well(folder, "predict", "run/model.h5", "part-?.h5", "-o", "part-10.h5")
+
+
 def names_of_a_split(folder):
     harness.write_arrays(folder / "data.h5", {"pix": X, "digit": Y, "p": X[:9], "d": Y[:9]})
     same = plain(folder, X, Y, ("plain.h5", "plain.h5\n  test: plain.h5"))
@@ -389,7 +403,7 @@ def parts_that_differ(folder):
 TESTS = [
     y_of_many_dims, bools_of_pytables, names_of_an_enumeration, numbers_of_an_enumeration, info_continues, lzf_and_zstd,
     damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, many_chunks, roles_before_and_after,
-    a_name_stays_in_the_group, options_name_arrays, names_of_a_split, x_without_y, names_of_the_other_role,
+    a_name_stays_in_the_group, options_name_arrays, output_among_the_data, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
     parts_that_differ,
