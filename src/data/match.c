@@ -154,6 +154,19 @@ static ls_status translate_classes(const ls_facts *model, ls_dataset *d, const s
   return LS_OK;
 }
 
+/* Two class names that are the same number would merge two classes. */
+static ls_status check_unique(const ls_dataset *d) {
+  const data_source *const s = d->source;
+  const ls_names mine = {(const char *const *)d->classes, d->n_classes};
+  size_t *const index = ls_calloc(mine.n, sizeof *index);
+  if (!index) return ls_fail_memory("the classes", mine.n * sizeof *index);
+  const ls_status status = ls_names_find(&mine, &mine, index);
+  free(index);
+  return status != LS_ERR_DATA ? status
+                               : ls_fail(status, "%s:%s: the attribute `classes`: %s; names must be unique",
+                                         data_source_y_file(s), s->names.y, ls_message());
+}
+
 /* A model without class names has class numbers. Class names that are whole numbers are these numbers;
  * words are in the order of the numbers. The caller checks the range (see data_describe_targets). */
 static ls_status number_classes(ls_dataset *d) {
@@ -161,10 +174,11 @@ static ls_status number_classes(ls_dataset *d) {
   bool is_same = true;
   for (size_t k = 0; k < d->n_classes; k++) {
     const char *const name = d->classes[k];
-    if (name[strspn(name, "0123456789")] != '\0' || strlen(name) > 9) return LS_OK;
+    if (!name[0] || name[strspn(name, "0123456789")] || strlen(name) > 9) return LS_OK;
     is_same = is_same && strtoul(name, NULL, 10) == k;
   }
   if (is_same) return LS_OK;
+  LS_TRY(check_unique(d));
   map->values = ls_calloc(d->n_classes, sizeof *map->values);
   if (!map->values) return ls_fail_memory("the classes", d->n_classes * sizeof *map->values);
   map->n_classes = map->n_known = d->n_classes;

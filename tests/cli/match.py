@@ -191,6 +191,15 @@ def labels_by_name(folder):
 REGRESSION = (("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse"))
 
 
+def equal_numbers_as_names(folder):
+    """They would be one class of a model without class names."""
+    train(folder, *TRAIN, classes=None)
+    dataset(folder / "other.h5", y=2 - Y, classes=("2", "1", "0"))
+    assert evaluation(folder, "other.h5")["accuracy"] > 0.9
+    dataset(folder / "other.h5", classes=("0", "0", "2"))
+    run(folder, "evaluate", "run/model.h5", "other.h5").exits(3).says("other.h5:/y", "classes", "more than once")
+
+
 def regression_on_class_names(folder):
     """The numbers of named classes are not quantities, except for names that are numbers: those are y."""
     harness.write_file(folder / "config.yaml", edited(*REGRESSION))
@@ -348,7 +357,7 @@ def foreign_attributes(folder):
 TESTS = [
     columns_in_another_order, columns_of_more_dims, columns_in_another_order_as_csv, additional_columns_are_ignored, missing_columns,
     columns_of_validation_and_test, classes_by_name, classes_that_the_model_does_not_have, classes_of_one_output,
-    labels_by_name, regression_on_class_names, initial_weights_follow_the_names, initial_weights_of_one_output,
+    labels_by_name, equal_numbers_as_names, regression_on_class_names, initial_weights_follow_the_names, initial_weights_of_one_output,
     initial_weights_for_another_shape, resume_with_other_names, other_shapes, other_scales, other_units, foreign_attributes,
 ]
 
