@@ -116,7 +116,7 @@ static void rates_are_finite(void **state) {
   static const char *const maps[] = {
       "{type: cosine, warmup_epochs: 8}",          "{type: linear, warmup_epochs: 20, total_steps: 30}",
       "{type: cosine, warmup_epochs: 1000000000}", "{type: linear, warmup_steps: 40}",
-      "{type: exponential, gamma: 2e-38}",        "{type: plateau, factor: 2e-38}",
+      "{type: exponential, gamma: 2e-38}",         "{type: plateau, factor: 2e-38}",
       "{type: step, step_size: 1, gamma: 1}",
   };
   static const struct {
