@@ -205,6 +205,7 @@ ls_status data_files_broadcast(ls_comm *comm, data_files *files) {
   ls_status status =
       ls_comm_agree(comm, block && rows ? LS_OK : ls_fail_memory("the list of files", sizes[1]));
   if (status == LS_OK) {
+    LS_ASSERT(block && rows);
     for (size_t i = 0; is_root && i < files->n; i++) rows[i] = files->parts[i].rows;
     ls_comm_broadcast(comm, rows, sizes[0] * sizeof *rows);
     ls_comm_broadcast(comm, block, sizes[1]);

@@ -269,6 +269,7 @@ static ls_status find_weights(const search *s, const char *x, char **path) {
 static ls_status check_pair(const search *s, const data_names *names) {
   const ls_dataset_request *const r = s->request;
   const char *const x = r->training_x;
+  LS_ASSERT(names->x && names->y);
   const bool is_of_training = r->x && r->training_y && strcmp(names->y, r->training_y) == 0;
   if (!is_of_training || data_same_group(names->x, names->y) || (x && !data_same_group(x, names->y)))
     return LS_OK;
