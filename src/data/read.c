@@ -160,8 +160,9 @@ static int32_t hot_column(const stored *y, size_t row) {
   return hot;
 }
 
-/* Rejects a label that is not a class number. Reports the range of all labels, and what would fit it. */
-static ls_status fail_label(const stored *y, size_t row, size_t n_classes) {
+/* Rejects a label that is not a class number. Reports the range of all labels, and what would fit it.
+ * has_names: n_classes is the number of names in the attribute `classes` */
+static ls_status fail_label(const stored *y, size_t row, size_t n_classes, bool has_names) {
   const size_t n = y->array.dims[0];
   const double v = element(y, row);
   double low = INFINITY;
@@ -175,7 +176,10 @@ static ls_status fail_label(const stored *y, size_t row, size_t n_classes) {
     high = fmax(high, label);
     is_whole = is_whole && label == floor(label);
   }
-  if (is_whole && low == 0.0)
+  if (is_whole && low == 0.0 && has_names)
+    snprintf(remedy, sizeof remedy,
+             "list a name for each class, %g, in the attribute `classes`, or remove it", high + 1.0);
+  else if (is_whole && low == 0.0)
     snprintf(remedy, sizeof remedy, "set units of the last layer to the number of classes, %g", high + 1.0);
   else if (is_whole && low > 0.0 && high - low < (double)n_classes)
     snprintf(remedy, sizeof remedy, "subtract %g from y", low);
@@ -187,7 +191,7 @@ static ls_status fail_label(const stored *y, size_t row, size_t n_classes) {
                  v == floor(v) ? "out of range" : "not a whole number", n_classes - 1, low, high, remedy);
 }
 
-static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32_t *class) {
+static ls_status read_class(const stored *y, size_t row, size_t n_classes, bool has_names, int32_t *class) {
   if (y->cols > 1) {
     *class = hot_column(y, row);
     if (*class >= 0) return LS_OK;
@@ -195,7 +199,8 @@ static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32
                    ls_store_path(y->store), y->path, row);
   }
   const double v = element(y, row);
-  if (!(v >= 0.0 && v < (double)n_classes && v == floor(v))) return fail_label(y, row, n_classes);
+  if (!(v >= 0.0 && v < (double)n_classes && v == floor(v)))
+    return fail_label(y, row, n_classes, has_names);
   *class = (int32_t)v;
   return LS_OK;
 }
@@ -203,7 +208,7 @@ static ls_status read_class(const stored *y, size_t row, size_t n_classes, int32
 static ls_status read_value(const stored *y, size_t i, bool is_label, double *value) {
   const double v = element(y, i);
   const bool fits = is_label ? v >= 0.0 && v <= 1.0 : fits_float(v);
-  if (!fits && is_label && y->cols == 1) return fail_label(y, i, 2);
+  if (!fits && is_label && y->cols == 1) return fail_label(y, i, 2, false);
   if (!fits)
     return ls_fail(LS_ERR_DATA, "%s:%s: row %zu, column %zu is %g; %s", ls_store_path(y->store), y->path,
                    i / y->cols, i % y->cols, v,
@@ -233,7 +238,7 @@ static ls_status read_weights(stored *w, size_t n, float *weights, double *sum) 
 static ls_status read_model_class(const ls_dataset *d, const stored *y, size_t row, int32_t *class) {
   const data_mapping *const map = &d->source->map;
   const bool has_names = map->values || (d->classes && d->n_classes < d->n_outputs);
-  LS_TRY(read_class(y, row, has_names ? d->n_classes : d->n_outputs, class));
+  LS_TRY(read_class(y, row, has_names ? d->n_classes : d->n_outputs, has_names, class));
   double number = *class;
   LS_TRY(data_translate(d, row, &number));
   *class = (int32_t)number;
