@@ -31,7 +31,8 @@ static void choose_box(math_walk *walk) {
   const bool is_whole =
       walk->box[D] == walk->dims[D].n && walk->box[H] == walk->dims[H].n && walk->box[W] == walk->dims[W].n;
   const size_t floats = ls_size_max(tile_floats(walk), 1);
-  const size_t most = ls_size_min(TILE_FLOATS / floats, POSITIONS / ls_window_count(walk->box));
+  const size_t positions = ls_size_max(ls_window_count(walk->box), 1);
+  const size_t most = ls_size_min(TILE_FLOATS / floats, POSITIONS / positions);
   walk->images = is_whole ? ls_size_max(most, 1) : 1;
 }
 
