@@ -216,7 +216,7 @@ def errors(folder):
         result = run(place, "import", name, "-o", "out.h5", *options).exits(code)
         result.must(all(part in result.err for part in says), f"{says} must be in: {result.err}")
         result.must(len(result.err.splitlines()) == 1, "one message")
-        result.must([path.name for path in place.iterdir()] == [name], "no file is left")
+        result.must(harness.names_in(place) == [name], "no file is left")
 
 
 TESTS = [types_and_orders, archives, names_by_options, separate_files, whole_labels_are_classes, a_test_fraction, large_arrays, other_arrays_are_named,

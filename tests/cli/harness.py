@@ -45,7 +45,7 @@ CROWD_WORDS = re.compile(r"^lockstep: warning: \d+ threads .* share \d+ cores?\b
 
 # Messages of mpirun itself: most are between two lines of dashes; Open MPI 5 adds lines that begin with host and process.
 MPIRUN_WORDS = re.compile(r"^-{60,}\n.*?^-{60,}\n|^(?:mpirun|prterun): Forwarding signal .*?\n|"
-                          r"^\[\S+:\d+\] (?:PMIX ERROR|prterun: ).*?\n", re.MULTILINE | re.DOTALL)
+                          r"^\[\S+:\d+\] (?:PMIX ERROR|prterun: ).*?\n|^\[warn\] Epoll .*?\n", re.MULTILINE | re.DOTALL)
 
 
 # Words that mark an event of a run; `|` separates alternatives. Tests compare key parts of messages (file, line, key, value,
@@ -206,6 +206,11 @@ def snapshot(folder):
     return {str(path.relative_to(folder)):
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and path.name != "train.log" else ""
             for path in folder.rglob("*") if not path.relative_to(folder).parts[0].startswith("ompi.")}
+
+
+def names_in(folder):
+    """The names in a folder, in order, without the session folders of Open MPI 5 (see snapshot)."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("ompi."))
 
 
 def read_csv(path):

@@ -56,6 +56,12 @@ def bytes_sent(host):
         return next(int(line.split()[9]) for line in file if line.strip().startswith("eth0:"))
 
 
+def is_valid_code(code, codes):
+    """Whether mpirun may exit with this code; codes: (), any but 0. If ranks on several hosts end at once, the mpirun of
+    Open MPI 5 may replace their code by one of its own, such as 14."""
+    return code in codes or code not in (0, None) and (not codes or 0 not in codes and hosts.open_mpi_version() >= 5)
+
+
 class Case:
     """Emulated hosts, a run on them, and the results of the checks."""
 
@@ -114,7 +120,7 @@ class Case:
         if lost_host and hosts.open_mpi_version() >= 5:
             self.check("lost communication with a remote daemon" in self.text(), f"mpirun reports the loss: exit code {code}")
         else:
-            self.check(code in codes if codes else code, f"mpirun ends: exit code {code}")
+            self.check(is_valid_code(code, codes), f"mpirun ends: exit code {code}")
 
     def mpirun_is_killed(self):
         """Ends an mpirun that waits for a daemon that does not answer."""
@@ -295,7 +301,7 @@ def stopped(case):
 def works(case, rank, how, code):
     """One rank works for longer than the limit while all others wait for it."""
     done = case.bed.run(case.ranks, BEATS, how, rank)
-    case.check(done.returncode == code, f"exit code {done.returncode}")
+    case.check(is_valid_code(done.returncode, (code,)), f"exit code {done.returncode}")
     messages = [line for line in done.stderr.splitlines() if ALARM.search(line)]
     named = len(messages) == 1 and f"rank {rank} (process " in messages[0]
     case.check(named if code else not messages, f"messages: {messages}")
