@@ -7,9 +7,10 @@
  * round. All results are medians. Times are processor times, which other processes affect least. */
 #include "lockstep/math.h"
 
+#include "measure.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS 21
 #define BATCH  32
@@ -38,24 +39,6 @@ static const layer layers[] = {
     {"signal 1000 1 to 64", {1, 1, 1000}, 1, 64, 1, {1, 1, 8}, 1, 3},
     {"depthwise 28x28 64", {1, 28, 28}, 64, 64, 64, {1, 3, 3}, 1, 1},
 };
-
-static int ascending(const void *a, const void *b) {
-  const double x = *(const double *)a;
-  const double y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *values) {
-  qsort(values, ROUNDS, sizeof *values, ascending);
-  return values[ROUNDS / 2];
-}
-
-/* Processor time of this thread in seconds. */
-static double clock_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static float *new_floats(size_t n) {
   float *const x = ls_calloc(n, sizeof *x);
@@ -133,10 +116,10 @@ static void measure(const layer *l, bench *p) {
       rates[pass][r] = rate_of(p, pass, pass == 3 ? 2.0 * ORDER * ORDER * ORDER : flop);
       if (pass < 3) rates[pass][r] /= rates[3][r];
     }
-  const double best = median(rates[3]);
+  const double best = median(ROUNDS, rates[3]);
   printf("%-26s", l->name);
   for (int pass = 0; pass < 3; pass++) {
-    const double ratio = median(rates[pass]);
+    const double ratio = median(ROUNDS, rates[pass]);
     printf("  %7.1f GFLOP/s  %5.2f", 1e-9 * ratio * best, ratio);
   }
   printf("\n");

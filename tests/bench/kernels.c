@@ -11,32 +11,15 @@
  * are processor times, which other processes affect least. */
 #include "lockstep/math.h"
 
+#include "measure.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROUNDS 41
 #define COLS   512 /* of a row, for kernels on rows */
 #define CACHED ((size_t)512 << 10)
 #define LARGE  ((size_t)96 << 20)
-
-static int ascending(const void *a, const void *b) {
-  const double x = *(const double *)a;
-  const double y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-/* Processor time of this thread in seconds. */
-static double clock_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double median(double *values, size_t n) {
-  qsort(values, n, sizeof *values, ascending);
-  return values[n / 2];
-}
 
 /* Four float arrays and the other arguments of the kernels, in one block of LARGE bytes. */
 typedef struct arrays {
@@ -205,7 +188,7 @@ static void measure(const kernel *k, arrays *a, float *block) {
       rates[r] = rate_of(k, a, sizes[s], block);
       ratios[r] = rates[r] / rate_of(&copying, a, sizes[s], block);
     }
-    printf("  %8.1f GB/s  %6.2f", 1e-9 * median(rates, rounds), median(ratios, rounds));
+    printf("  %8.1f GB/s  %6.2f", 1e-9 * median(rounds, rates), median(rounds, ratios));
   }
   printf("\n");
 }
@@ -247,7 +230,7 @@ static void measure_product(const product *p, size_t rows, size_t n_out, size_t 
     if (p == &gradient) rates[r] = flops_of(p, n_out, n_in, rows, block);
     if (p == &backward) rates[r] = flops_of(p, rows, n_in, n_out, block);
   }
-  const double middle = median(rates, ROUNDS);
+  const double middle = median(ROUNDS, rates);
   printf("%-12s %4zu rows, W %3zu x %-3zu  %8.1f GFLOP/s  %6.2f\n", p->name, rows, n_out, n_in,
          1e-9 * middle, middle / best);
 }

@@ -9,6 +9,8 @@
 #include "lockstep/config.h"
 #include "lockstep/sync.h"
 
+#include "measure.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,17 +43,6 @@ typedef struct bench {
   ls_sync *syncs[WAYS];
   ls_optim *optims[WAYS];
 } bench;
-
-static int ascending(const void *a, const void *b) {
-  const double x = *(const double *)a;
-  const double y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *values) {
-  qsort(values, ROUNDS, sizeof *values, ascending);
-  return values[ROUNDS / 2];
-}
 
 static ls_status create_optim(const ls_sync *sync, ls_optim **out) {
   ls_config *config = NULL;
@@ -118,9 +109,9 @@ static void measure(bench *b) {
     for (size_t w = 0; w < WAYS; w++) times[w][r] = time_steps(b, w, count);
     times[WAYS][r] = time_copies(b, count);
   }
-  const double limit = median(times[WAYS]);
+  const double limit = median(ROUNDS, times[WAYS]);
   for (size_t w = 0; w < WAYS; w++) {
-    const double seconds = median(times[w]);
+    const double seconds = median(ROUNDS, times[w]);
     ls_log(LS_LOG_INFO, "%9zu  %-28s %9.3f ms  limit %8.3f ms  %5.1f %%", b->n, ways[w].name, seconds * 1e3,
            limit * 1e3, 100.0 * limit / seconds);
   }

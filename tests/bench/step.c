@@ -9,6 +9,8 @@
  * per line. If the net has parameters in other layers, only the steps are measured. */
 #include "train/internal.h"
 
+#include "measure.h"
+
 #include <cblas.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -25,18 +27,6 @@ typedef struct settings {
 typedef struct figures {
   double step[ROUNDS_MAX], products[ROUNDS_MAX], ratio[ROUNDS_MAX];
 } figures;
-
-static int ascending(const void *a, const void *b) {
-  const double x = *(const double *)a;
-  const double y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-/* Sorts the values. */
-static double median(size_t n, double *values) {
-  qsort(values, n, sizeof *values, ascending);
-  return (values[(n - 1) / 2] + values[n / 2]) / 2.0;
-}
 
 /* c (m, n) = op(a) op(b), by BLAS in one call. */
 static void product(enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
