@@ -2,6 +2,7 @@
 
   catalog.py list BUILD...         a line for each test: name, suite, the first sentence of its source
   catalog.py find NAME BUILD       the meson names of the tests that NAME selects, a line each; exit code 1 if none
+  catalog.py failed LOG            the meson names of the tests that failed, from meson's testlog.json, a line each
 
 A name selects a test with or without `test_`, `.py` and the number of ranks: `skip` and `test_skip.py at 3` are both valid.
 Several builds list a test once.
@@ -63,6 +64,11 @@ def main():
         width = max(map(len, found))
         for name, suite, text in sorted(found.values(), key=lambda entry: (entry[1], entry[0])):
             print(f"{name:{width}}  {suite:6}  {text}")
+    elif command == "failed":
+        for line in pathlib.Path(words[0]).read_text(encoding="utf-8").splitlines():
+            test = json.loads(line)
+            if test["result"] not in ("OK", "EXPECTEDFAIL", "SKIP"):
+                print(test["name"].rpartition(" / ")[2])
     else:
         names = [name for name, _, _ in entries(words[1]) if selects(words[0], name)]
         print(*names, sep="\n", end="\n" if names else "")

@@ -346,11 +346,16 @@ def main(tests):
     """Runs the tests, prints the verdict of each, and exits with 1 if any failed."""
     wanted = [test for test in tests if all(word in test[0] for word in sys.argv[1:])]
     counts = dict.fromkeys(("passed", "FAILED", "skipped"), 0)
+    failures = []
     with workers() as pool:
         for name, verdict, text in pool.map(attempt, wanted):
             counts[verdict] += 1
             print(f"{verdict}: {name}", *text.splitlines(), sep="\n    ", flush=True)
+            if verdict == "FAILED":
+                failures.append((name, text))
     for seconds, name in sorted(DURATIONS, reverse=True)[:3]:
         print(f"among the slowest runs: {seconds:.1f} s {name}")
+    for name, text in failures[:3]:  # again, because logs are often cut to their end
+        print(f"FAILED: {name}", *text.splitlines()[:10], sep="\n    ")
     print(", ".join(f"{number} {verdict.lower()}" for verdict, number in counts.items()))
     sys.exit(1 if counts["FAILED"] or not wanted else 0)
