@@ -88,9 +88,6 @@ void ls_saver_destroy(ls_saver **saver);
 /* Local. Bytes of the copies. */
 size_t ls_saver_bytes(const ls_model *model, const ls_optim *optim);
 
-/* Local. Whether it has a thread. */
-bool ls_saver_has_thread(const ls_saver *saver);
-
 /* Local. Waits for the current save and returns a buffer, (n_slots, n_params), for the optimizer's state of
  * all parameters. A snapshot whose `slots` is this buffer is not copied again. */
 float *ls_saver_slots(ls_saver *saver);

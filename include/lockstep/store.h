@@ -3,7 +3,8 @@
  * Reading checks layouts, filters, sizes and types before it reads any data. It opens other files only for
  * virtual datasets, and only in the same folder.
  * Writing creates a temporary file in the target's folder, reads it back and compares it, syncs it, and
- * only then renames it to the target. All functions are local. */
+ * only then renames it to the target. All functions are local. Any thread may call them, also with a store
+ * that other threads use; a writer belongs to one thread at a time. */
 #ifndef LOCKSTEP_STORE_H
 #define LOCKSTEP_STORE_H
 
@@ -54,10 +55,6 @@ const char *ls_array_describe(const ls_array *array, char *text, size_t size);
 
 /* Local. The HDF5 library's version, "HDF5 1.10.8", into `text` of `size` bytes; returns `text`. */
 const char *ls_store_library(char *text, size_t size);
-
-/* Local. Whether several threads may use this module at a time, on different files. HDF5 can be built
- * without that. */
-bool ls_store_is_thread_safe(void);
 
 /* ------------------------------------------------------------------ digests */
 

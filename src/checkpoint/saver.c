@@ -67,7 +67,7 @@ static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
   return save->folder ? publish_step(save, snapshot, save->best) : LS_OK;
 }
 
-/* Runs on the thread; without one, on the caller's. */
+/* Runs on the thread. */
 static void publish_and_report(ls_saver *saver) {
   const double start = ls_clock();
   const ls_status status = publish_all(&saver->save, &saver->snapshot);
@@ -128,14 +128,10 @@ ls_status ls_saver_create(const ls_model *model, const ls_optim *optim, size_t n
   pthread_mutex_init(&saver->mutex, NULL);
   pthread_cond_init(&saver->changed, NULL);
   ls_status status = create_copies(saver, model, optim, n_sums);
-  if (status == LS_OK && ls_store_is_thread_safe()) status = start_thread(saver);
+  if (status == LS_OK) status = start_thread(saver);
   if (status != LS_OK) ls_saver_destroy(&saver);
   *out = saver;
   return status;
-}
-
-bool ls_saver_has_thread(const ls_saver *saver) {
-  return saver->has_thread;
 }
 
 /* The thread's heartbeats count as progress of the caller, which other ranks may wait for. */
@@ -203,7 +199,6 @@ void ls_saver_submit(ls_saver *saver, const ls_snapshot *snapshot, const ls_save
   saver->is_busy = true;
   pthread_cond_broadcast(&saver->changed);
   pthread_mutex_unlock(&saver->mutex);
-  if (!saver->has_thread) publish_and_report(saver);
 }
 
 bool ls_saver_has_failed(ls_saver *saver) {

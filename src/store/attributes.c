@@ -13,6 +13,7 @@ ls_status store_attribute_fail(const ls_store *store, const char *path, const ch
 
 bool ls_store_has_attribute(const ls_store *store, const char *path, const char *name) {
   hid_t object;
+  HDF5_LOCKED;
   store_object_open(store->file, path, &object);
   const bool exists = object >= 0 && H5Aexists(object, name) != 0; /* reading it reports the error */
   store_close_id(object);
@@ -38,6 +39,7 @@ ls_status store_attribute_open(const ls_store *store, const char *path, const ch
 static ls_status read_numbers(const ls_store *store, const char *path, const char *name, H5T_class_t wanted,
                               hid_t memory, size_t max, void *out, size_t *count) {
   attribute a;
+  HDF5_LOCKED;
   ls_status status = store_attribute_open(store, path, name, &a);
   if (status == LS_OK && (a.count < 1 || (size_t)a.count > max))
     status = store_attribute_fail(store, path, name,

@@ -50,6 +50,7 @@ static bool is_bool(char **names, int n) {
 ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***names, size_t *count) {
   int at[MEMBERS_MOST];
   hid_t id = -1;
+  HDF5_LOCKED;
   *names = NULL;
   *count = 0;
   const ls_store_kind kind = store_object_open(store->file, path, &id);

@@ -13,7 +13,11 @@
 static _Thread_local bool started;
 static _Thread_local char reason[REASON_BYTES];
 
-void store_start(void) {
+/* Recursive: public functions call each other. */
+static pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+/* Prepares HDF5 on this thread: no error output, no filter plug-ins. */
+static void start(void) {
   if (started) return;
   H5dont_atexit(); /* its exit handler crashes after a failed close, e.g. over a quota */
   H5open();
@@ -23,16 +27,17 @@ void store_start(void) {
   started = true;
 }
 
+int store_lock(void) {
+  pthread_mutex_lock(&mutex);
+  start();
+  return 0;
+}
+
 const char *ls_store_library(char *text, size_t size) {
   unsigned version[3] = {0};
   H5get_libversion(&version[0], &version[1], &version[2]);
   snprintf(text, size, "HDF5 %u.%u.%u", version[0], version[1], version[2]);
   return text;
-}
-
-bool ls_store_is_thread_safe(void) {
-  hbool_t safe = false;
-  return H5is_library_threadsafe(&safe) >= 0 && safe;
 }
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *unused) {
@@ -46,7 +51,14 @@ static void keep_reason(void) {
   if (H5Eget_num(H5E_DEFAULT) > 0) H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, NULL);
 }
 
+void store_unlock(const int *held) {
+  (void)held;
+  keep_reason();
+  pthread_mutex_unlock(&mutex);
+}
+
 const char *store_reason(void) {
+  HDF5_LOCKED;
   static const char prefix[] = "error message = '";
   keep_reason();
   char *const message = strstr(reason, prefix);
@@ -168,7 +180,6 @@ static ls_store_kind step(hid_t *here, const char *name) {
 }
 
 ls_store_kind store_object_open(hid_t file, const char *path, hid_t *out) {
-  store_start();
   hid_t here = H5Gopen2(file, "/", H5P_DEFAULT);
   ls_store_kind kind = here < 0 ? LS_STORE_OTHER : LS_STORE_GROUP;
   for (const char *at = path + strspn(path, "/"); *at && here >= 0; at += strspn(at, "/")) {
@@ -188,6 +199,7 @@ const char *ls_store_explain(const ls_store *store, const char *path, char *text
   char library[64];
   hid_t parent = -1;
   H5L_info_t link = {.type = H5L_TYPE_HARD};
+  HDF5_LOCKED;
   snprintf(text, size, "cannot be found");
   if (!slash || (size_t)(slash - path) + 1 >= sizeof folder) return text;
   snprintf(folder, sizeof folder, "%.*s", (int)ls_size_max((size_t)(slash - path), 1), path);

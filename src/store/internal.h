@@ -18,8 +18,11 @@ static inline uint64_t get_little(const unsigned char *from, int bytes) {
 
 /* ------------------------------------------------------------ HDF5 (hdf5.c) */
 
-/* Prepares HDF5 on this thread: no error output, no filter plug-ins. Cheap if repeated. */
-void store_start(void);
+/* One lock of the process for all calls of HDF5, which is not thread-safe in every build. A thread may hold
+ * it more than once. HDF5_LOCKED holds it to the end of the block; it keeps the reason of a failure. */
+#define HDF5_LOCKED __attribute__((cleanup(store_unlock), unused)) const int hdf5_held = store_lock()
+int store_lock(void);
+void store_unlock(const int *held);
 
 /* The innermost reason of HDF5's last failure on this thread, or the system's message if a system call
  * failed. Only store_close_id may be called between the failure and this function. Valid until the next

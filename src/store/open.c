@@ -32,6 +32,7 @@ static bool same_file(hid_t file, int descriptor, uint64_t *bytes) {
 
 /* Opens the file of a verified descriptor with HDF5. */
 static ls_status open_store(const char *path, int descriptor, ls_store **out) {
+  HDF5_LOCKED;
   ls_status status = LS_OK;
   ls_store *store = calloc(1, sizeof *store);
   if (!store) return ls_fail_memory(path, sizeof *store);
@@ -52,7 +53,6 @@ static ls_status open_store(const char *path, int descriptor, ls_store **out) {
 static ls_status open_path(const char *path, bool sealed, ls_store **out) {
   int descriptor = -1;
   *out = NULL;
-  store_start();
   LS_TRY(store_descriptor_open(path, sealed ? LS_ERR_MODEL : LS_ERR_DATA, &descriptor));
   ls_status status = sealed ? store_seal_verify(descriptor, path) : LS_OK;
   if (status == LS_OK) status = open_store(path, descriptor, out);
@@ -80,6 +80,7 @@ void ls_store_close(ls_store **store) {
   ls_store *const s = *store;
   *store = NULL;
   if (!s) return;
+  HDF5_LOCKED;
   for (int i = 0; s->cache && i < OPEN_ARRAYS; i++) store_place_free(&s->cache->places[i]);
   if (s->file >= 0) H5Fclose(s->file);
   free(s->cache);
@@ -95,6 +96,7 @@ const char *ls_store_path(const ls_store *store) {
 
 ls_store_kind ls_store_kind_of(const ls_store *store, const char *path) {
   hid_t id;
+  HDF5_LOCKED;
   const ls_store_kind kind = store_object_open(store->file, path, &id);
   store_close_id(id);
   return kind;
@@ -145,6 +147,7 @@ static ls_status list_group(const ls_store *store, const char *path, hid_t group
 ls_status ls_store_list(const ls_store *store, const char *group, char ***names, size_t *count) {
   hid_t id;
   name_list list = {0};
+  HDF5_LOCKED;
   const ls_store_kind kind = store_object_open(store->file, group, &id);
   const ls_status status =
       kind == LS_STORE_GROUP

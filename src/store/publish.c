@@ -49,6 +49,7 @@ static ls_status read_back(const ls_store_writer *writer) {
 }
 
 static ls_status finish_hdf5(ls_store_writer *writer) {
+  HDF5_LOCKED;
   if (writer->failed) return ls_fail(LS_ERR_OUTPUT, "%s: an earlier write failed", writer->path);
   for (record *r = writer->records; r; r = r->next) LS_TRY(store_record_finish(writer, r));
   const hid_t file = writer->file;
@@ -81,7 +82,6 @@ static ls_status seal_and_sync(const ls_store_writer *writer) {
 
 ls_status ls_store_publish(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
-  store_start();
   ls_status status = finish_hdf5(w);
   if (status == LS_OK) status = read_back(w);
   if (status == LS_OK) status = seal_and_sync(w);

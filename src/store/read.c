@@ -137,6 +137,7 @@ static ls_status open_checked(const ls_store *store, const char *path, const ope
 
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out) {
   const open_array *found;
+  HDF5_LOCKED;
   *out = (ls_array){0};
   LS_TRY(open_checked(store, path, &found));
   *out = found->array;
@@ -146,6 +147,7 @@ ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *o
 size_t ls_store_chunk_rows(const ls_store *store, const char *path) {
   const open_array *found;
   hsize_t chunk[H5S_MAX_RANK] = {1};
+  HDF5_LOCKED;
   if (open_checked(store, path, &found) != LS_OK) return 1;
   const hid_t plist = H5Dget_create_plist(found->id);
   if (plist >= 0 && H5Pget_layout(plist) == H5D_CHUNKED) (void)H5Pget_chunk(plist, H5S_MAX_RANK, chunk);
@@ -170,6 +172,7 @@ static bool read_pieces(const open_array *from, uint64_t first, size_t count, si
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer) {
   const open_array *from;
+  HDF5_LOCKED;
   LS_TRY(open_checked(store, path, &from));
   const ls_array *const array = &from->array;
   const uint64_t rows = array->n_dims ? array->dims[0] : 1;

@@ -103,6 +103,7 @@ static ls_status read_texts(const ls_store *store, const char *path, const char 
                             char ***out, size_t *count) {
   attribute a;
   raw_texts raw = {0};
+  HDF5_LOCKED;
   ls_status status = store_attribute_open(store, path, name, &a);
   const char *why = status != LS_OK ? NULL : check_texts(&a, n_dims);
   if (status == LS_OK && !why) why = read_raw(store, &a, &raw);
@@ -132,6 +133,7 @@ ls_status ls_store_read_text(const ls_store *store, const char *path, const char
 
 bool ls_store_is_text_list(const ls_store *store, const char *path, const char *name) {
   attribute a;
+  HDF5_LOCKED;
   const bool is_open = store_attribute_open(store, path, name, &a) == LS_OK;
   const H5T_class_t class = is_open ? H5Tget_class(a.type) : H5T_NO_CLASS;
   const int n_dims = is_open ? H5Sget_simple_extent_ndims(a.space) : -1;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define DEFLATE_LEVEL 4
-#define WRITE_CHUNKS  64         /* per step, with a heartbeat after each */
+#define WRITE_CHUNKS  8          /* per step: HDF5 is locked, and a heartbeat follows */
 #define MAX_ROW       UINT32_MAX /* bytes of a chunk, a limit of HDF5 */
 
 ls_status store_write_fail(ls_store_writer *writer, const char *where, const char *what) {
@@ -40,6 +40,7 @@ static ls_status create_temporary(const ls_store_writer *writer) {
 /* Without times, so that equal contents give equal bytes. V18 at least: older formats limit attributes to
  * 64 KiB. */
 static hid_t create_hdf5(const char *path, bool sealed) {
+  HDF5_LOCKED;
   const hid_t access = store_access();
   const hid_t creation = H5Pcreate(H5P_FILE_CREATE);
   hid_t file = -1;
@@ -66,7 +67,6 @@ static ls_store_writer *new_writer(const char *path, bool sealed) {
 
 ls_status ls_store_create(const char *path, bool sealed, ls_store_writer **out) {
   *out = NULL;
-  store_start();
   LS_TRY(check_target(path));
   ls_store_writer *writer = new_writer(path, sealed);
   if (!writer) return ls_fail_memory(path, sizeof *writer);
@@ -90,6 +90,7 @@ void ls_store_discard(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
   *writer = NULL;
   if (!w) return;
+  HDF5_LOCKED;
   for (record *r = w->records, *next; r; r = next) {
     next = r->next;
     free_record(r);
@@ -136,7 +137,7 @@ ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whol
 }
 
 ls_status ls_store_write_group(ls_store_writer *writer, const char *path) {
-  store_start();
+  HDF5_LOCKED;
   return store_make_groups(writer, path, true);
 }
 
@@ -224,7 +225,7 @@ static ls_status begin_array(ls_store_writer *writer, const char *path, const ls
 
 ls_status ls_store_begin_array(ls_store_writer *writer, const char *path, const ls_array *array) {
   size_t row_bytes;
-  store_start();
+  HDF5_LOCKED;
   LS_ASSERT(array->dtype < LS_TEXT && array->n_dims <= LS_MAX_DIMS);
   const bool fits = ls_array_row_size(array, &row_bytes) &&
                     ls_size_mul(row_bytes, ls_dtype_size(array->dtype), &row_bytes) && row_bytes <= MAX_ROW;
@@ -247,6 +248,7 @@ static bool set_rows(const record *r, uint64_t rows) {
 static bool store_rows(record *r, size_t count, const void *rows) {
   const ls_array *const array = &r->array;
   const uint64_t first = r->rows_stored;
+  HDF5_LOCKED;
   r->rows_stored += count;
   if (array->n_dims == 0)
     return H5Dwrite(r->id, store_type(array->dtype, false), H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0;
@@ -290,7 +292,6 @@ static record *find_record(const ls_store_writer *writer, const char *path) {
 }
 
 ls_status ls_store_append(ls_store_writer *writer, const char *path, size_t count, const void *rows) {
-  store_start();
   record *const r = find_record(writer, path);
   LS_ASSERT(r);
   const uint64_t limit = r->array.dims[0];
@@ -321,6 +322,7 @@ ls_status ls_store_write_array(ls_store_writer *writer, const char *path, const 
 
 ls_status store_record_finish(ls_store_writer *writer, record *r) {
   if (r->id < 0) return LS_OK;
+  HDF5_LOCKED;
   const size_t pending = (size_t)(r->rows - r->rows_stored);
   bool ok = pending == 0 || store_rows(r, pending, r->pending);
   if (ok && r->rows < r->array.dims[0]) ok = r->array.n_dims > 0 && set_rows(r, r->rows);

@@ -48,10 +48,7 @@ static ls_status note_details(trainer *t) {
        line = strtok_r(NULL, "\n", &rest))
     ls_log_note("host %s", line);
   free(hosts);
-  ls_log_note("files: %s; %s", ls_store_library(library, sizeof library),
-              t->saves.saver && ls_saver_has_thread(t->saves.saver)
-                  ? "a thread writes checkpoints"
-                  : "checkpoints are written while training waits");
+  ls_log_note("files: %s", ls_store_library(library, sizeof library));
   char text[PATH_MAX + 64];
   note_split("training", &setup->train, describe_files(data->train, &data->train_split, text, sizeof text));
   note_split("validation", &setup->validation,
@@ -84,9 +81,6 @@ ls_status train_report_start(trainer *t) {
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
   if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->summation);
-  if (t->is_root && !ls_saver_has_thread(t->saves.saver))
-    ls_log(LS_LOG_INFO,
-           "checkpoints: written while training waits, as this HDF5 library is not thread-safe");
   train_report_initial(t);
   t->report.has_bar = isatty(STDERR_FILENO);
   const ls_status status = note_details(t);

@@ -91,7 +91,6 @@ static ls_status submit(trainer *t, const ls_save *save) {
     const ls_snapshot snapshot = make_snapshot(t, slots);
     ls_saver_submit(t->saves.saver, &snapshot, save);
   }
-  ls_comm_barrier(t->comm); /* if HDF5 is not thread-safe, rank 0 has just written the files */
   train_record_saved(t, true);
   return LS_OK;
 }

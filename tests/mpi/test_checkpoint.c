@@ -450,7 +450,6 @@ static void test_saver(void **state) {
   if (rank == 0) {
     empty_folder();
     EXPECT(ls_saver_create(t.model, t.optim, N_SUMS, &saver) == LS_OK);
-    EXPECT(ls_saver_has_thread(saver) == ls_store_is_thread_safe());
     char model[300];
     char best[300];
     snprintf(model, sizeof model, "%s", in_folder("model.h5"));

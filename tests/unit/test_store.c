@@ -1018,6 +1018,60 @@ static void arrays_are_read_in_turn(void **state) {
 
 /* ------------------------------------------------------------ failing writes */
 
+#define N_READERS 4
+#define N_ROUNDS  20
+
+typedef struct reader {
+  const ls_store *store; /* shared, or NULL: opens its own */
+  const char *path;
+  pthread_t thread;
+  bool ok;
+} reader;
+
+/* Reads /x, 1000 floats from 0, in parts, N_ROUNDS times. */
+static void *read_vector(void *context) {
+  reader *const r = context;
+  float x[300];
+  r->ok = true;
+  for (int round = 0; r->ok && round < N_ROUNDS; round++) {
+    ls_store *own = NULL;
+    r->ok = r->store || ls_store_open(r->path, &own) == LS_OK;
+    for (size_t first = 0; r->ok && first < 1000; first += 300) {
+      const size_t n = ls_size_min(300, 1000 - first);
+      r->ok = ls_store_read_rows(r->store ? r->store : own, "/x", first, n, x) == LS_OK;
+      for (size_t i = 0; r->ok && i < n; i++) r->ok = x[i] == (float)(first + i);
+    }
+    ls_store_close(&own);
+  }
+  return NULL;
+}
+
+/* Threads read one store and others of the same file while this thread writes files and fails to open one.
+ */
+static void threads_read_while_another_writes(void **state) {
+  (void)state;
+  ls_store *store = NULL;
+  ls_store *missing = NULL;
+  reader readers[N_READERS];
+  char path[PATH_BYTES + 64];
+  snprintf(path, sizeof path, "%s", in_folder("threads.h5"));
+  write_vector(path, false, 1000, 0);
+  assert_ok(ls_store_open(path, &store));
+  for (int i = 0; i < N_READERS; i++) {
+    readers[i] = (reader){.store = i % 2 ? store : NULL, .path = path};
+    assert_int_equal(ls_thread_start(&readers[i].thread, read_vector, &readers[i]), 0);
+  }
+  for (int i = 0; i < N_ROUNDS; i++) {
+    write_vector(in_folder("threads-other.h5"), i % 2, 1000, 5);
+    assert_fails(ls_store_open("/nonexistent/x.h5", &missing), LS_ERR_DATA, "nonexistent");
+  }
+  for (int i = 0; i < N_READERS; i++) {
+    assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+    assert_true(readers[i].ok);
+  }
+  ls_store_close(&store);
+}
+
 static void impossible_targets_are_reported(void **state) {
   (void)state;
   ls_store_writer *writer = NULL;
@@ -1201,6 +1255,7 @@ int main(void) {
       cmocka_unit_test(odd_shapes_are_rejected),
       cmocka_unit_test(bands_of_chunks_are_read),
       cmocka_unit_test(arrays_are_read_in_turn),
+      cmocka_unit_test(threads_read_while_another_writes),
       cmocka_unit_test(impossible_targets_are_reported),
       cmocka_unit_test(publishing_replaces_the_file),
       cmocka_unit_test(discarding_leaves_the_older_file),
