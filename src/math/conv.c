@@ -81,15 +81,15 @@ size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out)
   plan.filters = take_packed(conv, filters, terms, arena);
   plan.b = ls_arena_take(arena, conv->groups * math_lanes(filters) * MATH_LANE, sizeof *plan.b);
   plan.offsets = ls_arena_take(arena, terms, sizeof *plan.offsets);
+  plan.packed_to = ls_arena_take(arena, MATH_CHUNK, sizeof *plan.packed_to);
   plan.n_dw = conv->groups * (math_conv_is_depthwise(conv) ? terms : math_conv_packed_size(filters, terms));
   plan.dw = ls_arena_take(arena, plan.n_dw, sizeof *plan.dw);
   plan.total = ls_arena_take(arena, plan.n_dw, sizeof *plan.total);
   const size_t of_data = reserve_data(conv, arena, &plan);
   if (*out) **out = plan;
-  const size_t positions = plan.forward.images * ls_window_count(plan.forward.box);
   ls_arena weights = {0};
   ls_arena_take(&weights, 1, math_walk_tile_bytes(&plan.forward));
-  ls_arena_take(&weights, math_conv_packed_size(filters, positions), sizeof(float));
+  ls_arena_take(&weights, math_conv_packed_size(filters, MATH_CHUNK), sizeof(float));
   return weights.overflow ? SIZE_MAX : ls_size_max(of_data, weights.used);
 }
 

@@ -17,6 +17,10 @@
 /* Named accumulators, one statement for each: GCC spills an array of them. */
 #define EACH6(M) M(0) M(1) M(2) M(3) M(4) M(5)
 #define EACH8(M) EACH6(M) M(6) M(7)
+#define EACH9(M) EACH8(M) M(8)
+
+/* For inner loops with a constant as argument. */
+#define ALWAYS_INLINE __attribute__((always_inline))
 
 typedef enum conv_level { CONV_PORTABLE, CONV_AVX2, CONV_AVX512 } conv_level;
 

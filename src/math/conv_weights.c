@@ -3,8 +3,11 @@
 
 #include <string.h>
 
-#define CHUNK                                                                                              \
-  128 /* positions whose products are summed at once: their data stay in the first-level cache */
+/* Positions whose products are summed at once: their data stay in the first-level cache. */
+#define CHUNK MATH_CHUNK
+
+#define PACKED_FILTERS 32
+#define PACKED_TERMS   64
 
 /* Positions whose products are summed in float, before their sum is added in double. */
 #define POSITIONS           8192
@@ -28,41 +31,54 @@ static void set_offsets(const math_walk *walk, size_t *offsets) {
     for (size_t i = 0; i < walk->run_length; i++) offsets[r * walk->run_length + i] = walk->runs[r] + i;
 }
 
-/* Packs the box's dz of a group.  dz: of its first channel */
-static void pack_dz(const math_walk *walk, size_t filters, const float *dz, float *out) {
-  for (size_t block = 0; block < filters; block += MATH_LANE) {
-    const size_t n = ls_size_min(MATH_LANE, filters - block);
-    for (size_t q = 0; q < walk->n; q++, out += MATH_LANE) {
-      const float *const at = dz + walk->to[q] + block;
-      if (n == MATH_LANE)
-        memcpy(out, at, MATH_LANE * sizeof *out);
+/* Packs dz of `n` positions of a group into whole blocks, CHUNK positions apart. Returns where they are,
+ * for all chunks alike.  dz: of its first channel */
+static void pack_dz(size_t n, const size_t *to, size_t filters, const float *dz, float *out) {
+  for (size_t q = 0; q < n; q++)
+    for (size_t f = 0; f < filters; f += MATH_LANE) {
+      const float *const at = dz + to[q] + f;
+      float *const lane = out + f * CHUNK + q * MATH_LANE;
+      const size_t lanes = ls_size_min(MATH_LANE, filters - f);
+      if (lanes == MATH_LANE)
+        memcpy(lane, at, MATH_LANE * sizeof *lane);
       else
-        for (size_t j = 0; j < MATH_LANE; j++) out[j] = j < n ? at[j] : 0.0F;
+        for (size_t j = 0; j < MATH_LANE; j++) lane[j] = j < lanes ? at[j] : 0.0F;
     }
-  }
 }
 
-/* Adds the products of a box for a group.  dz: packed by this function, in the workspace */
-static void add_products(const ls_conv_plan *plan, size_t g, const float *dz, float *packed_dz) {
+/* Whether dz is packed: filters that do not fill their blocks, or so many that the positions of a chunk
+ * would fall into few sets of the first-level cache; with many terms, packing costs little. */
+static bool packs_dz(size_t filters, size_t terms) {
+  return filters % MATH_LANE != 0 || (filters > PACKED_FILTERS && terms >= PACKED_TERMS);
+}
+
+/* Adds the products of a box for a group.  packed: packed by this function, in the workspace */
+static void add_products(const ls_conv_plan *plan, size_t g, const float *dz, float *packed) {
   const math_walk *const walk = &plan->forward;
   const size_t channels = plan->conv.channels / plan->conv.groups;
   const size_t filters = plan->conv.filters / plan->conv.groups;
   const size_t terms = math_conv_taps(&plan->conv) * channels;
-  pack_dz(walk, filters, dz + walk->y + g * filters, packed_dz);
-  for (size_t q = 0; q < walk->n; q += CHUNK)
+  const bool packs = packs_dz(filters, terms);
+  const float *const group = dz + walk->y + g * filters;
+  for (size_t q = 0; q < walk->n; q += CHUNK) {
+    const size_t n = ls_size_min(CHUNK, walk->n - q);
+    if (packs) pack_dz(n, walk->to + q, filters, group, packed);
     math_conv_products(&(math_products){.x = walk->x + g * channels,
-                                        .n = ls_size_min(CHUNK, walk->n - q),
+                                        .dz = packs ? packed : group,
+                                        .n = n,
                                         .from = walk->from + q,
+                                        .to = packs ? plan->packed_to : walk->to + q,
                                         .n_k = terms,
                                         .offsets = plan->offsets,
-                                        .dz = packed_dz + q * MATH_LANE,
-                                        .dz_stride = walk->n * MATH_LANE,
+                                        .dz_block = packs ? CHUNK * MATH_LANE : MATH_LANE,
                                         .blocks = math_lanes(filters),
                                         .dw = plan->dw + g * math_conv_packed_size(filters, terms)});
+  }
 }
 
 void ls_conv_start_weights(ls_conv_plan *plan) {
   set_offsets(&plan->forward, plan->offsets);
+  for (size_t q = 0; q < CHUNK; q++) plan->packed_to[q] = q * MATH_LANE;
   memset(plan->dw, 0, plan->n_dw * sizeof *plan->dw);
   plan->positions = 0;
   plan->has_total = false;

@@ -80,7 +80,8 @@ bool math_walk_next(math_walk *walk, size_t n, const float *x);
 /* The number of the kernel's tap that is the walk's tap `t`.  size: of the kernel */
 size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t);
 
-#define MATH_LANE 16 /* channels of a block of packed weights */
+#define MATH_LANE  16  /* channels of a block of packed weights */
+#define MATH_CHUNK 128 /* positions of a sum in the gradient of the weights */
 
 static inline size_t math_lanes(size_t channels) {
   return (channels + MATH_LANE - 1) / MATH_LANE;
@@ -123,11 +124,12 @@ struct ls_conv_plan {
   float *b;          /* (groups, lanes); of a depthwise one (channels) */
   bool has_b;
   size_t n_phases;
-  math_data *data; /* (n_phases) */
-  size_t *offsets; /* of the terms of w from a position's source */
-  size_t n_dw;     /* packed gradients, of all groups */
-  float *dw;       /* (n_dw): sums over the latest positions */
-  double *total;   /* (n_dw): sums over the positions before */
+  math_data *data;   /* (n_phases) */
+  size_t *offsets;   /* of the terms of w from a position's source */
+  size_t *packed_to; /* (MATH_CHUNK): the positions of a packed chunk of dz */
+  size_t n_dw;       /* packed gradients, of all groups */
+  float *dw;         /* (n_dw): sums over the latest positions */
+  double *total;     /* (n_dw): sums over the positions before */
   size_t positions;
   bool has_total;
 };
@@ -150,16 +152,17 @@ typedef struct math_tiles {
 
 void math_conv_tiles(const math_tiles *t);
 
-/* dw += sum of x dz over positions: dw[block][k] += sum_q x[from[q] + offsets[k]] dz[block][q].
- * dz: (blocks, n) lanes with the distance dz_stride between blocks; dw: packed (blocks, n_k, MATH_LANE) */
+/* dw += sum of x dz over positions: dw[block][k] += sum_q x[from[q] + offsets[k]] dz[to[q]][block]. The sum
+ * over q is in the order of q.
+ * dz: MATH_LANE floats for each position and block, with the distance dz_block between blocks; dw: packed
+ * (blocks, n_k, MATH_LANE) */
 typedef struct math_products {
-  const float *x;
-  size_t n;
-  const size_t *from;
+  const float *x, *dz;
+  size_t n; /* positions */
+  const size_t *from, *to;
   size_t n_k;
   const size_t *offsets;
-  const float *dz;
-  size_t dz_stride;
+  size_t dz_block;
   size_t blocks;
   float *dw;
 } math_products;
