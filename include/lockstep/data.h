@@ -61,6 +61,39 @@ extern const ls_key ls_data_keys[];
  * in the document: they are relative to the folder of the config file `config_path`. */
 void ls_data_configure(ls_config *config, const char *config_path, ls_data_config *out);
 
+/* ------------------------------------------------------------------- blocks */
+
+/* Consecutive samples, or positions. */
+typedef struct ls_block_range {
+  uint64_t first, n;
+} ls_block_range;
+
+/* The samples of a file, divided into blocks of equal size, of which the last may be smaller. */
+typedef struct ls_block_file {
+  uint64_t first, rows;    /* samples */
+  uint64_t rows_per_block; /* whole chunks of x */
+  uint64_t first_block;
+} ls_block_file;
+
+/* The blocks of a dataset: consecutive samples, which are read together. A block consists of whole chunks
+ * of x and ends with its file. It has about 1/4096 of the bytes of x, but at least 1 MiB and at most 8 MiB;
+ * a larger chunk is a block by itself. The blocks are a function of the files alone. */
+typedef struct ls_blocks {
+  uint64_t n, n_samples;
+  size_t n_files;
+  ls_block_file *files; /* (n_files), owned */
+} ls_blocks;
+
+/* Local. rows, chunk_rows: (n_files), samples of each file, at least 1, and samples per chunk of its x.
+ * row_bytes: of a row of x in the files. The caller destroys the blocks. LS_ERR_INTERNAL. */
+ls_status ls_blocks_create(size_t n_files, const uint64_t *rows, const uint64_t *chunk_rows,
+                           size_t row_bytes, ls_blocks **out);
+void ls_blocks_destroy(ls_blocks **blocks);
+
+/* Local. The block that has a sample, and the samples of a block. */
+uint64_t ls_blocks_find(const ls_blocks *blocks, uint64_t sample);
+ls_block_range ls_blocks_range(const ls_blocks *blocks, uint64_t block);
+
 /* ----------------------------------------------------------------- datasets */
 
 /* Local. Splits FILE[:GROUP] at the last colon that precedes a `/`. The caller owns both parts; *group is
@@ -141,6 +174,7 @@ typedef struct ls_dataset {
   ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks */
   size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
   char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
+  ls_blocks *blocks;                 /* owned; the same on all ranks */
   ls_reader *reader;                 /* owned; NULL before ls_dataset_read */
   struct ls_dataset_source *source;  /* the files; owned; NULL after ls_dataset_read */
 } ls_dataset;
@@ -177,6 +211,13 @@ static inline double ls_row_value(const ls_dataset *dataset, const ls_row *row, 
                                        : (double)((const float *)row->values)[k];
 }
 
+/* Some of the blocks of a dataset, in ascending order, and the samples before each of them and in all. */
+typedef struct ls_block_list {
+  uint64_t n;
+  uint64_t *blocks; /* (n) */
+  uint64_t *first;  /* (n + 1) */
+} ls_block_list;
+
 /* A subset of a dataset: sample i of the view is sample ls_view_sample(view, i) of the dataset. */
 typedef struct ls_view {
   const ls_dataset *dataset; /* borrowed */
@@ -184,6 +225,8 @@ typedef struct ls_view {
   bool is_split;  /* the view is part of a permutation of the dataset, from `first` */
   uint64_t first; /* position in the permutation */
   ls_permutation split;
+  ls_block_list *list; /* of a view by blocks, whose samples are in the order of the files; otherwise NULL.
+                          Owned by the view that ls_view_split_blocks has set; copies borrow it */
 } ls_view;
 
 /* Local. The whole dataset. */
@@ -192,6 +235,21 @@ ls_view ls_view_all(const ls_dataset *dataset);
 /* Local. Assigns round(fraction * n) samples to validation, by a permutation keyed on (seed, split). */
 void ls_view_split(const ls_dataset *dataset, double fraction, uint64_t seed, ls_view *train,
                    ls_view *validation);
+
+/* Local. The same by whole blocks: validation gets blocks, selected by a permutation keyed on (seed,
+ * split), until it has round(fraction * n) samples, but never all of them. The caller releases both views,
+ * after a failure too. LS_ERR_INTERNAL. */
+ls_status ls_view_split_blocks(const ls_dataset *dataset, double fraction, uint64_t seed, ls_view *train,
+                               ls_view *validation);
+
+/* Local. Frees what the view owns, and clears it. */
+void ls_view_release(ls_view *view);
+
+/* Local. The blocks of a view of whole blocks, which is not the result of ls_view_split: their number,
+ * block k in ascending order, and the number in the view of its first sample. */
+uint64_t ls_view_n_blocks(const ls_view *view);
+uint64_t ls_view_block(const ls_view *view, uint64_t k);
+uint64_t ls_view_block_first(const ls_view *view, uint64_t k);
 
 /* Local. The number in the dataset of sample i of the view. */
 uint64_t ls_view_sample(const ls_view *view, uint64_t i);
@@ -233,19 +291,59 @@ const char *ls_names_describe(const ls_names *names, const size_t *index, char *
 
 /* ---------------------------------------------------------------------- order */
 
-/* The order in which an epoch visits the samples of a view, keyed on (seed, epoch). */
+/* The order in which an epoch visits the samples of a view, keyed on (seed, epoch).
+ *
+ * With a window, the blocks of the view are permuted. Consecutive blocks form windows: each collects whole
+ * blocks until it has `window` samples, the last one what is left. The samples of a window are permuted
+ * inside it. A window that covers the view gives the same order as no window: a permutation of all samples.
+ * Without shuffling, the order is that of the files. All functions are local. */
 typedef struct ls_order ls_order;
 
-/* Local. Borrows the view. The caller destroys the order, and calls ls_order_begin before it uses it. */
-ls_status ls_order_create(const ls_view *view, uint64_t seed, bool shuffle, ls_order **out);
+/* Borrows the view, which must be of whole blocks if there is a window. window: samples; 0: none. The
+ * caller destroys the order, and calls ls_order_begin before it uses it. LS_ERR_INTERNAL. */
+ls_status ls_order_create(const ls_view *view, uint64_t seed, bool shuffle, uint64_t window,
+                          ls_order **out);
 void ls_order_destroy(ls_order **order);
 
-/* Local. Selects the epoch. */
+/* Selects the epoch. Allocates nothing. */
 void ls_order_begin(ls_order *order, uint64_t epoch);
 
-/* Local. The numbers in the dataset of the samples at positions first .. first + n - 1 of the epoch.
- * samples: (n) */
+/* The numbers in the dataset of the samples at positions first .. first + n - 1 of the epoch.  samples: (n)
+ */
 void ls_order_samples(const ls_order *order, uint64_t first, size_t n, uint64_t *samples);
+
+/* The partners in mixup of the samples at these positions: samples of the view or, with a window, of the
+ * same window.  samples: (n), as from ls_order_samples; partners: (n), numbers in the dataset */
+void ls_order_partners(const ls_order *order, uint64_t first, size_t n, const uint64_t *samples,
+                       uint64_t *partners);
+
+/* A window: its positions in the epoch, and the entries of the permuted list of blocks that it consists of.
+ */
+typedef struct ls_order_window {
+  uint64_t first, n;
+  uint64_t first_entry, n_entries;
+} ls_order_window;
+
+/* A block in that list. */
+typedef struct ls_order_entry {
+  uint64_t block;
+  uint64_t offset; /* samples of the window in the entries before it */
+} ls_order_entry;
+
+/* The following functions are for orders with a window. The number of windows, window w, the window that
+ * has a position, and entry k. */
+uint64_t ls_order_n_windows(const ls_order *order);
+ls_order_window ls_order_window_at(const ls_order *order, uint64_t w);
+uint64_t ls_order_find_window(const ls_order *order, uint64_t position);
+ls_order_entry ls_order_entry_at(const ls_order *order, uint64_t k);
+
+/* The position in the epoch of sample i of window w, counted over its entries. */
+uint64_t ls_order_position(const ls_order *order, uint64_t w, uint64_t i);
+
+/* The position of the partner in mixup of the sample at a position, and the inverse: the position whose
+ * partner is the sample at this one. */
+uint64_t ls_order_partner(const ls_order *order, uint64_t position);
+uint64_t ls_order_partner_inverse(const ls_order *order, uint64_t position);
 
 /* Local. The shard of `rank` of rows [0, rows): contiguous; sizes differ by at most one; may be empty. */
 typedef struct ls_shard {
@@ -279,7 +377,6 @@ double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_we
 /* How training samples differ from stored samples. All pointers are borrowed. */
 typedef struct ls_recipe {
   ls_augment augment;
-  const ls_view *view;         /* the samples from which mixup draws partners */
   const double *class_weights; /* (n_classes): factors of the sample weights; or NULL */
 } ls_recipe;
 
@@ -291,18 +388,19 @@ ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset)
 typedef struct ls_batch {
   ls_recipe recipe; /* zero: stored samples, without changes */
   size_t max_rows, rows;
-  uint64_t *samples; /* (max_rows): sample numbers in the dataset */
-  float *x;          /* (max_rows, n_features): normalised inputs */
-  int32_t *classes;  /* (max_rows), or NULL */
-  float *values;     /* (max_rows, n_outputs), or NULL */
-  float *weights;    /* (max_rows), or NULL */
-  int32_t *partners; /* (max_rows): second classes of mixed rows; or NULL */
-  float *shares;     /* (max_rows): shares of the first classes of mixed rows; or NULL */
-  bool is_mixed;     /* partners and shares belong to the current rows */
-  double *row;       /* (n_features): workspace for a row in double */
-  double *moved;     /* (n_features): workspace for a moved image; or NULL */
-  float *noise;      /* (n_features): workspace for noise; or NULL */
-  float *other;      /* (n_features): workspace for a mixup partner; or NULL */
+  uint64_t *samples;         /* (max_rows): sample numbers in the dataset */
+  uint64_t *partner_samples; /* (max_rows): those of the partners in mixup; or NULL */
+  float *x;                  /* (max_rows, n_features): normalised inputs */
+  int32_t *classes;          /* (max_rows), or NULL */
+  float *values;             /* (max_rows, n_outputs), or NULL */
+  float *weights;            /* (max_rows), or NULL */
+  int32_t *partners;         /* (max_rows): second classes of mixed rows; or NULL */
+  float *shares;             /* (max_rows): shares of the first classes of mixed rows; or NULL */
+  bool is_mixed;             /* partners and shares belong to the current rows */
+  double *row;               /* (n_features): workspace for a row in double */
+  double *moved;             /* (n_features): workspace for a moved image; or NULL */
+  float *noise;              /* (n_features): workspace for noise; or NULL */
+  float *other;              /* (n_features): workspace for a mixup partner; or NULL */
   ls_arena arena;
 } ls_batch;
 
@@ -313,6 +411,10 @@ ls_status ls_batch_create(const ls_dataset *dataset, size_t max_rows, ls_batch *
 ls_status ls_batch_create_training(const ls_dataset *dataset, const ls_recipe *recipe, size_t max_rows,
                                    ls_batch **out);
 void ls_batch_destroy(ls_batch **batch);
+
+/* Local. Sets the samples, and their partners in mixup, of rows row .. row + n - 1 to those at positions
+ * first .. first + n - 1 of an epoch. */
+void ls_batch_select(ls_batch *batch, size_t row, const ls_order *order, uint64_t first, size_t n);
 
 /* Local. Fills the batch with the normalised inputs, the targets and the weights of the samples
  * batch->samples[0 .. rows). */

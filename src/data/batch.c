@@ -18,6 +18,7 @@ static void divide_memory(ls_batch *b, const ls_dataset *d) {
   const bool has_classes = d->target == LS_TARGET_CLASSES;
   const bool is_mixed = augment->mixup > 0.0;
   b->samples = piece(arena, true, rows, sizeof *b->samples);
+  b->partner_samples = piece(arena, is_mixed, rows, sizeof *b->partner_samples);
   b->x = piece(arena, true, rows, n * sizeof *b->x);
   b->row = piece(arena, true, n, sizeof *b->row);
   b->classes = piece(arena, has_classes, rows, sizeof *b->classes);
@@ -146,14 +147,14 @@ static float mix_weights(const gathering *g, const ls_row *partner, float share,
 
 /* Mixes row i of the batch with its partner, unless one of the two has weight 0: such a sample must not
  * contribute to training. */
-static void mix_row(const gathering *g, const data_mixture *mixture, const ls_row *own,
-                    const ls_row *partner, size_t i, float *x) {
+static void mix_row(const gathering *g, const ls_row *own, const ls_row *partner, size_t i, float *x) {
   ls_batch *const batch = g->batch;
   const size_t k = g->dataset->n_outputs;
   const bool counts = weight_of(g, own) > 0.0F && weight_of(g, partner) > 0.0F;
-  const float share = counts ? mixture->share : 1.0F;
+  const float share =
+      counts ? data_mixup_share(g->recipe->augment.mixup, g->seed, g->epoch, batch->samples[i]) : 1.0F;
   const float target_share = counts ? mix_weights(g, partner, share, i) : 1.0F;
-  if (counts) augment_input(g, mixture->partner, partner, batch->other);
+  if (counts) augment_input(g, batch->partner_samples[i], partner, batch->other);
   for (size_t j = 0; counts && j < g->dataset->n_features; j++) x[j] = mix(share, x[j], batch->other[j]);
   for (size_t j = 0; batch->values && j < k; j++)
     batch->values[i * k + j] = mix(target_share, batch->values[i * k + j], value_of(g, partner, j));
@@ -164,26 +165,28 @@ static void mix_row(const gathering *g, const data_mixture *mixture, const ls_ro
 
 /* ------------------------------------------------------------------------- batches */
 
+void ls_batch_select(ls_batch *batch, size_t row, const ls_order *order, uint64_t first, size_t n) {
+  LS_ASSERT(row + n <= batch->max_rows);
+  ls_order_samples(order, first, n, batch->samples + row);
+  if (batch->partner_samples)
+    ls_order_partners(order, first, n, batch->samples + row, batch->partner_samples + row);
+}
+
 /* Gathers n <= DATA_FETCH_ROWS rows from row `first` of the batch. Fetches the partners of mixup together
  * with the rows. */
 static void gather_rows(const gathering *g, size_t first, size_t n) {
   ls_batch *const batch = g->batch;
-  const double alpha = g->recipe->augment.mixup;
-  const bool is_mixed = alpha > 0.0;
-  data_mixture mixtures[DATA_FETCH_ROWS];
+  const bool is_mixed = g->recipe->augment.mixup > 0.0;
   uint64_t samples[2 * DATA_FETCH_ROWS];
   ls_row fetched[2 * DATA_FETCH_ROWS];
   memcpy(samples, batch->samples + first, n * sizeof *samples);
-  for (size_t i = 0; is_mixed && i < n; i++) {
-    mixtures[i] = data_mixup_draw(alpha, g->recipe->view, g->seed, g->epoch, samples[i]);
-    samples[n + i] = mixtures[i].partner;
-  }
+  if (is_mixed) memcpy(samples + n, batch->partner_samples + first, n * sizeof *samples);
   ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, fetched);
   for (size_t i = 0; i < n; i++) {
     float *const x = batch->x + (first + i) * g->dataset->n_features;
     augment_input(g, samples[i], &fetched[i], x);
     store_targets(g, &fetched[i], first + i);
-    if (is_mixed) mix_row(g, &mixtures[i], &fetched[i], &fetched[n + i], first + i, x);
+    if (is_mixed) mix_row(g, &fetched[i], &fetched[n + i], first + i, x);
   }
 }
 

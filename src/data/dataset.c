@@ -28,6 +28,7 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   ls_comm_broadcast(comm, &d->x_array, sizeof d->x_array);
   ls_comm_broadcast(comm, &d->n_channels, sizeof d->n_channels);
   status = data_mapping_share(comm, d);
+  if (status == LS_OK) status = data_blocks_create(comm, d);
   if (status == LS_OK)
     *out = d;
   else
@@ -54,6 +55,7 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
   if (!d) return;
   if (d->reader) d->reader->destroy(comm, d->reader);
   destroy_source(d);
+  ls_blocks_destroy(&d->blocks);
   free(d->classes);
   free(d->feature_names);
   free(d);

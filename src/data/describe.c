@@ -123,6 +123,7 @@ static ls_status describe_part(data_source *s, const ls_dataset_request *request
                        &d->stored);
   part->first = d->n_samples;
   part->rows = x.dims[0];
+  part->chunk_rows = ls_store_chunk_rows(s->store, s->names.x);
   d->n_samples += part->rows;
   LS_TRY(describe_names(s, s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names));
   return describe_classes(s, d);

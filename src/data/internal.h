@@ -30,6 +30,7 @@ typedef struct data_part {
   char *y_file;     /* of y; NULL: `file` */
   data_names names; /* names.y: inside y_file, if there is one */
   uint64_t first, rows;
+  uint64_t chunk_rows; /* of x; rank 0 only */
 } data_part;
 
 /* The files of a dataset, in the order of their samples. */
@@ -114,6 +115,9 @@ bool data_has_file(const char *name);
 
 /* Local, rank 0. Describes x in all files: sets samples, features, shapes and feature names. */
 ls_status data_describe_inputs(data_source *source, const ls_dataset_request *request, ls_dataset *dataset);
+
+/* Collective. Creates the blocks of the dataset on all ranks, from the files that rank 0 has described. */
+ls_status data_blocks_create(ls_comm *comm, ls_dataset *dataset);
 
 /* Local, rank 0. Describes y and w in all files: sets outputs, has_weights and class names. */
 ls_status data_describe_targets(data_source *source, size_t n_outputs, ls_dataset *dataset);
@@ -209,15 +213,11 @@ void data_augment_move(const data_placement *placement, const ls_array *array, c
 void data_augment_cover(const ls_augment *augment, const ls_dataset *dataset, uint64_t seed, uint64_t epoch,
                         uint64_t sample, float *noise, float *x);
 
-/* The sample with which another is mixed, and the share of the first sample, at least 1/2. */
-typedef struct data_mixture {
-  uint64_t partner; /* number in the dataset */
-  float share;
-} data_mixture;
+/* Local. Draws the partner of a sample in an epoch, from the whole view: its number in the dataset. */
+uint64_t data_mixup_partner(const ls_view *view, uint64_t seed, uint64_t epoch, uint64_t sample);
 
-/* Local. Draws the mixture for a sample in an epoch. */
-data_mixture data_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch,
-                             uint64_t sample);
+/* Local. Draws the share of a sample in its mixture with its partner, at least 1/2. */
+float data_mixup_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample);
 
 /* Local. The class of a sample: its class number or, for a single label, whether it exceeds 0.5. */
 size_t data_class_of(const ls_dataset *dataset, const ls_row *row);

@@ -32,8 +32,8 @@ static double log_gamma(double alpha, const ls_rng *rng, uint64_t sample, double
   }
 }
 
-/* The larger of the two shares. For alpha < 1, Gamma(alpha) is Gamma(alpha + 1) U^(1 / alpha). This may be
- * too small for a double, so the computation uses logarithms. */
+/* The larger of the two shares, as a double. For alpha < 1, Gamma(alpha) is Gamma(alpha + 1) U^(1 / alpha).
+ * This may be too small for a double, so the computation uses logarithms. */
 static double draw_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample) {
   const bool is_boosted = alpha < 1.0;
   double log_g[2];
@@ -46,7 +46,7 @@ static double draw_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t s
   return 1.0 / (1.0 + exp(-fabs(log_g[1] - log_g[0] + boost)));
 }
 
-static uint64_t draw_partner(const ls_view *view, uint64_t seed, uint64_t epoch, uint64_t sample) {
+uint64_t data_mixup_partner(const ls_view *view, uint64_t seed, uint64_t epoch, uint64_t sample) {
   const ls_rng rng = ls_rng_make(seed, LS_RNG_MIXUP, PARTNER, epoch);
   uint32_t words[4];
   ls_rng_block(&rng, sample, 0, words);
@@ -54,8 +54,6 @@ static uint64_t draw_partner(const ls_view *view, uint64_t seed, uint64_t epoch,
   return ls_view_sample(view, ls_size_min((uint64_t)(u * (double)view->n), view->n - 1));
 }
 
-data_mixture data_mixup_draw(double alpha, const ls_view *view, uint64_t seed, uint64_t epoch,
-                             uint64_t sample) {
-  return (data_mixture){.partner = draw_partner(view, seed, epoch, sample),
-                        .share = (float)draw_share(alpha, seed, epoch, sample)};
+float data_mixup_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample) {
+  return (float)draw_share(alpha, seed, epoch, sample);
 }

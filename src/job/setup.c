@@ -16,12 +16,11 @@ static ls_status check_weights(ls_comm *comm, const ls_split *split, const doubl
 /* Local. Creates a batch for each split, and the order of the training samples. */
 static ls_status create_batches(ls_setup *setup, size_t rows) {
   ls_split *const train = &setup->train;
-  const ls_recipe recipe = {
-      .augment = setup->job->data.augment, .view = &train->view, .class_weights = setup->class_weights};
+  const ls_recipe recipe = {.augment = setup->job->data.augment, .class_weights = setup->class_weights};
   ls_split *const others[] = {&setup->validation, &setup->test};
   LS_TRY(ls_augment_check(&recipe.augment, train->dataset));
   LS_TRY(ls_batch_create_training(train->dataset, &recipe, rows, &train->batch));
-  LS_TRY(ls_order_create(&train->view, setup->job->train.seed, setup->job->data.shuffle, &setup->order));
+  LS_TRY(ls_order_create(&train->view, setup->job->train.seed, setup->job->data.shuffle, 0, &setup->order));
   for (size_t i = 0; i < 2; i++)
     if (others[i]->dataset)
       LS_TRY(ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch));

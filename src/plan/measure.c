@@ -57,7 +57,7 @@ static void gather(bench *b, size_t rows) {
   const ls_split *const split = &setup->train;
   for (size_t done = 0; done < rows;) {
     const size_t n = ls_size_min(rows - done, split->view.n - b->position);
-    ls_order_samples(setup->order, b->position, n, split->batch->samples + done);
+    ls_batch_select(split->batch, done, setup->order, b->position, n);
     b->position = (b->position + n) % split->view.n;
     done += n;
   }

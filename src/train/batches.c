@@ -35,7 +35,7 @@ static void gather(trainer *t, uint64_t position, const ls_partition *partition)
   const double start = ls_clock();
   const ls_split *const split = &t->setup->train;
   const size_t rows = partition->lanes[partition->n_lanes];
-  ls_order_samples(t->setup->order, position + partition->first, rows, split->batch->samples);
+  ls_batch_select(split->batch, 0, t->setup->order, position + partition->first, rows);
   ls_batch_gather_training(split->batch, split->dataset, t->setup->normalizer, t->progress.seed,
                            t->progress.epoch, rows);
   t->times.data += ls_clock() - start;
@@ -90,7 +90,7 @@ void train_probe(trainer *t, const ls_order *order, ls_batch *batch, const ls_pa
   const ls_split *const split = &t->setup->train;
   const size_t rows = partition->lanes[partition->n_lanes];
   const ls_pass pass = make_pass(t, partition, LS_PROBE);
-  ls_order_samples(order, partition->first, rows, batch->samples);
+  ls_batch_select(batch, 0, order, partition->first, rows);
   ls_batch_gather(batch, split->dataset, t->setup->normalizer, rows);
   ls_metric_reset(t->batches.metric);
   forward_backward(t, &pass, batch);

@@ -56,7 +56,7 @@ ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **ou
   d->counts = ls_calloc(d->n_counts, sizeof *d->counts);
   if (!d->table || !d->counts) return ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
   LS_TRY(ls_batch_create(setup->train.dataset, SAMPLES, &d->batch));
-  LS_TRY(ls_order_create(&setup->train.view, setup->job->train.seed, true, &d->order));
+  LS_TRY(ls_order_create(&setup->train.view, setup->job->train.seed, true, 0, &d->order));
   ls_order_begin(d->order, 0);
   return LS_OK;
 }

@@ -77,7 +77,7 @@ static const float *x_of(const ls_dataset *d, uint64_t sample) {
 /* Local. The order of an epoch. The caller destroys it. */
 static ls_order *new_order(const ls_view *view, uint64_t seed, uint64_t epoch, bool shuffle) {
   ls_order *order = NULL;
-  EXPECT(ls_order_create(view, seed, shuffle, &order) == LS_OK);
+  EXPECT(ls_order_create(view, seed, shuffle, 0, &order) == LS_OK);
   LS_ASSERT(order);
   ls_order_begin(order, epoch);
   return order;
@@ -300,6 +300,15 @@ static void test_weights(void **state) {
 #define LARGE      40000 /* rows, so that several ranks read a part each */
 #define LARGE_COLS 32
 
+/* All ranks have the same blocks, of whole chunks and at least 1 MiB. */
+static void check_blocks_of(const ls_dataset *d) {
+  const uint64_t rows = d->blocks->files[0].rows_per_block;
+  EXPECT(d->blocks->n_files == 1 && d->blocks->n_samples == LARGE);
+  EXPECT(d->blocks->n == (LARGE + rows - 1) / rows && d->blocks->n > 1);
+  EXPECT(rows * LARGE_COLS * sizeof(float) >= 1 << 20 && rows * LARGE_COLS * sizeof(float) <= 8 << 20);
+  EXPECT(same_bytes(d->blocks->files, sizeof *d->blocks->files));
+}
+
 /* All rows are present, on whichever rank they were read; an invalid number is reported with its position.
  */
 static void test_many_samples(void **state) {
@@ -314,6 +323,7 @@ static void test_many_samples(void **state) {
   ls_dataset *d = open_file("many.h5", request, 0);
   for (size_t i = 0; d && i < LARGE; i++)
     EXPECT(memcmp(x_of(d, i), x + i * LARGE_COLS, LARGE_COLS * sizeof *x) == 0);
+  check_blocks_of(d);
   ls_dataset_close(comm, &d);
   for (size_t k = 0; k < COUNT(bad); k++) {
     char place[64];
@@ -841,7 +851,7 @@ static void gather_training(ls_batch *batch, const ls_view *view, const ls_norma
                             ls_shard shard, content *out) {
   ls_order *order = new_order(view, 9, 4, true);
   memset(out, 0, sizeof *out);
-  ls_order_samples(order, shard.first, shard.rows, batch->samples);
+  ls_batch_select(batch, 0, order, shard.first, shard.rows);
   ls_order_destroy(&order);
   ls_batch_gather_training(batch, view->dataset, normalizer, 9, 4, shard.rows);
   memcpy(out->x[shard.first], batch->x, shard.rows * sizeof out->x[0]);
@@ -868,7 +878,6 @@ static void check_training(ls_target_kind target, const ls_augment *augment, con
   const double class_weights[3] = {0.5, 1.25, 3.0};
   ls_view_split(d, 0.2, 9, &train, &validation);
   const ls_recipe recipe = {.augment = *augment,
-                            .view = &train,
                             .class_weights = target == LS_TARGET_CLASSES ? class_weights : NULL};
   EXPECT(ls_batch_create_training(d, &recipe, BATCH, &batch) == LS_OK);
   EXPECT(ls_normalizer_create(d->n_features, &normalizer) == LS_OK);

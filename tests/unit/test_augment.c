@@ -151,10 +151,12 @@ static void draws_are_keyed(void **state) {
     for (size_t j = 0; j < COUNT(keys); j++) {
       const data_placement a = data_augment_place(&augment, keys[i][0], keys[i][1], keys[i][2]);
       const data_placement b = data_augment_place(&augment, keys[j][0], keys[j][1], keys[j][2]);
-      const data_mixture m = data_mixup_draw(0.5, &view, keys[i][0], keys[i][1], keys[i][2]);
-      const data_mixture n = data_mixup_draw(0.5, &view, keys[j][0], keys[j][1], keys[j][2]);
+      const uint64_t m = data_mixup_partner(&view, keys[i][0], keys[i][1], keys[i][2]);
+      const uint64_t n = data_mixup_partner(&view, keys[j][0], keys[j][1], keys[j][2]);
       assert_int_equal(i == j, a.degrees == b.degrees && a.down == b.down && a.right == b.right);
-      assert_int_equal(i == j, m.share == n.share && m.partner == n.partner);
+      assert_int_equal(i == j, m == n);
+      assert_int_equal(i == j, data_mixup_share(0.5, keys[i][0], keys[i][1], keys[i][2]) ==
+                                   data_mixup_share(0.5, keys[j][0], keys[j][1], keys[j][2]));
     }
 }
 
@@ -162,14 +164,12 @@ static void draws_are_keyed(void **state) {
  * is 1 / (4 (2 alpha + 1)), the fourth 3 / (16 (2 alpha + 1) (2 alpha + 3)), and the eighth, over that of
  * the fourth, 35 / (16 (2 alpha + 5) (2 alpha + 7)) / ... gives the error of the fourth's estimate. */
 static void check_beta(double alpha) {
-  const ls_dataset dataset = {.n_samples = 7};
-  const ls_view view = ls_view_all(&dataset);
   const double second = 1.0 / (4.0 * (2.0 * alpha + 1.0));
   const double fourth = 3.0 * second / (4.0 * (2.0 * alpha + 3.0));
   const double eighth = fourth * 35.0 / (16.0 * (2.0 * alpha + 5.0) * (2.0 * alpha + 7.0));
   double sums[2] = {0.0};
   for (uint64_t sample = 0; sample < MANY; sample++) {
-    const double share = (double)data_mixup_draw(alpha, &view, SEED, 0, sample).share;
+    const double share = (double)data_mixup_share(alpha, SEED, 0, sample);
     assert_true(share >= 0.5 && share <= 1.0);
     sums[0] += pow(share - 0.5, 2.0) / MANY;
     sums[1] += pow(share - 0.5, 4.0) / MANY;
@@ -188,11 +188,9 @@ static void shares_have_a_beta_distribution(void **state) {
 /* With alpha = 1, the share is uniform. */
 static void shares_of_alpha_1_are_uniform(void **state) {
   (void)state;
-  const ls_dataset dataset = {.n_samples = 7};
-  const ls_view view = ls_view_all(&dataset);
   size_t counts[20] = {0};
   for (uint64_t sample = 0; sample < MANY; sample++)
-    counts[(size_t)fmin(40.0 * ((double)data_mixup_draw(1.0, &view, SEED, 2, sample).share - 0.5), 19.0)]++;
+    counts[(size_t)fmin(40.0 * ((double)data_mixup_share(1.0, SEED, 2, sample) - 0.5), 19.0)]++;
   check_uniform("shares", COUNT(counts), counts);
 }
 
@@ -204,8 +202,7 @@ static void partners_are_uniform_in_the_view(void **state) {
   ls_view_split(&dataset, 0.25, 3, &train, &validation);
   size_t counts[40] = {0};
   size_t used[30] = {0};
-  for (uint64_t sample = 0; sample < MANY; sample++)
-    counts[data_mixup_draw(0.5, &train, SEED, 0, sample).partner]++;
+  for (uint64_t sample = 0; sample < MANY; sample++) counts[data_mixup_partner(&train, SEED, 0, sample)]++;
   for (uint64_t i = 0; i < validation.n; i++) assert_int_equal(counts[ls_view_sample(&validation, i)], 0);
   for (uint64_t i = 0; i < train.n; i++) used[i] = counts[ls_view_sample(&train, i)];
   check_uniform("partners", COUNT(used), used);
@@ -373,10 +370,10 @@ static void fixture_make(fixture *f, ls_target_kind target) {
 /* Gathers samples of the fixture with a recipe. The caller destroys the batch. */
 static ls_batch *gather(fixture *f, const ls_recipe *recipe, size_t n, const uint64_t *samples, float *x) {
   ls_batch *batch = NULL;
-  ls_recipe full = *recipe;
-  full.view = &f->view;
-  assert_int_equal(ls_batch_create_training(&f->dataset, &full, n, &batch), LS_OK);
+  assert_int_equal(ls_batch_create_training(&f->dataset, recipe, n, &batch), LS_OK);
   memcpy(batch->samples, samples, n * sizeof *samples);
+  for (size_t i = 0; batch->partner_samples && i < n; i++)
+    batch->partner_samples[i] = data_mixup_partner(&f->view, SEED, 4, samples[i]);
   ls_batch_gather_training(batch, &f->dataset, f->normalizer, SEED, 4, n);
   memcpy(x, batch->x, n * CELLS * sizeof *x);
   assert_int_equal(batch->rows, n);
@@ -445,13 +442,14 @@ static void check_mixup(ls_target_kind target, const double *class_weights) {
   ls_batch *batch = gather(&f, &recipe, 5, five, x);
   const ls_targets targets = ls_batch_targets(batch);
   for (size_t i = 0; i < 5; i++) {
-    const data_mixture mixture = data_mixup_draw(0.7, &f.view, SEED, 4, five[i]);
+    const uint64_t partner = data_mixup_partner(&f.view, SEED, 4, five[i]);
+    const float drawn = data_mixup_share(0.7, SEED, 4, five[i]);
     ls_batch *a = gather(&f, &apart, 1, &five[i], self);
-    ls_batch *b = gather(&f, &apart, 1, &mixture.partner, other);
+    ls_batch *b = gather(&f, &apart, 1, &partner, other);
     const double own = (double)a->weights[0];
     const double others = (double)b->weights[0];
     const bool counts = own > 0.0 && others > 0.0; /* a sample of weight 0 is not mixed */
-    const double share = counts ? (double)mixture.share : 1.0;
+    const double share = counts ? (double)drawn : 1.0;
     const double weight = counts ? share * own + (1.0 - share) * others : own;
     const double of_targets =
         counts ? share * own / weight : 1.0; /* each loss counts with its own weight */
@@ -462,11 +460,11 @@ static void check_mixup(ls_target_kind target, const double *class_weights) {
     for (size_t k = 0; target == LS_TARGET_VALUES && k < 2; k++)
       check_close("y", (double)targets.values[2 * i + k],
                   of_targets * (double)f.values[2 * five[i] + k] +
-                      (1.0 - of_targets) * (double)f.values[2 * mixture.partner + k],
+                      (1.0 - of_targets) * (double)f.values[2 * partner + k],
                   1e-6);
     if (target == LS_TARGET_CLASSES) {
       assert_int_equal(targets.classes[i], f.classes[five[i]]);
-      assert_int_equal(targets.partners[i], f.classes[mixture.partner]);
+      assert_int_equal(targets.partners[i], f.classes[partner]);
       check_close("share", (double)targets.shares[i], of_targets, 1e-6);
     }
     ls_batch_destroy(&a);
