@@ -150,8 +150,9 @@ typedef struct ls_row {
 /* Access to the samples of a dataset, wherever they are kept. */
 typedef struct ls_reader ls_reader;
 struct ls_reader {
-  /* Local. Fetches n samples by number. The rows stay valid until the next fetch. rows: (n) */
-  void (*fetch)(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows);
+  /* Local. Fetches n samples by number. The rows stay valid until the next fetch. LS_ERR_DATA if the
+   * samples are not in memory and cannot be read. rows: (n) */
+  ls_status (*fetch)(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows);
   /* Collective. Frees the reader. */
   void (*destroy)(ls_comm *comm, ls_reader *reader);
   size_t bytes;    /* memory of the samples */
@@ -200,8 +201,9 @@ ls_shape ls_dataset_shape(const ls_dataset *dataset);
 /* Collective. */
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
 
-/* Local. Fetches n samples by number. The rows stay valid until the next fetch. rows: (n) */
-void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows);
+/* Local. Fetches n samples by number. The rows stay valid until the next fetch. LS_ERR_DATA if the samples
+ * are not in memory and cannot be read. rows: (n) */
+ls_status ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows);
 
 /* ---------------------------------------------------------------------- views */
 
@@ -257,18 +259,19 @@ uint64_t ls_view_sample(const ls_view *view, uint64_t i);
 /* Local. Whether a sample of the dataset is in the view. */
 bool ls_view_has(const ls_view *view, uint64_t sample);
 
-/* Local. Fetches sample i of the view. */
-ls_row ls_view_row(const ls_view *view, uint64_t i);
+/* Local. Fetches sample i of the view, like ls_dataset_fetch. */
+ls_status ls_view_fetch(const ls_view *view, uint64_t i, ls_row *row);
 
 /* ---------------------------------------------------------------------- facts */
 
 /* Local, on rank 0. The facts of the samples of a view. `owner` is borrowed; names are borrowed from the
- * dataset. The values of x are those of at most 1,024 samples, at equal distances. */
-ls_facts ls_facts_of(const ls_view *view, const char *owner);
+ * dataset. The values of x are those of at most 1,024 samples, at equal distances. LS_ERR_DATA if these
+ * cannot be read. */
+ls_status ls_facts_of(const ls_view *view, const char *owner, ls_facts *out);
 
 /* Local, on rank 0. Warns if the type of x differs from that of a model's training data (integers or real
  * numbers), or if its values are far from them. kind, normalizer: of the model. owner: the name of the
- * data. LS_ERR_INTERNAL if memory is short. */
+ * data. LS_ERR_INTERNAL if memory is short, LS_ERR_DATA if samples cannot be read. */
 ls_status ls_facts_compare(const ls_facts *model, ls_normalize kind, const ls_normalizer *normalizer,
                            const ls_view *view, const char *owner);
 
@@ -365,12 +368,12 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *v
 
 /* Collective. Class weights that give all classes the same total weight: n / (n_classes * count), or 0 for
  * a class without samples. For classes, or for a single label, whose two classes are y <= 0.5 and y > 0.5.
- * weights: (n_classes) */
-void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights);
+ * LS_ERR_DATA if samples cannot be read. weights: (n_classes) */
+ls_status ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights);
 
 /* Collective. The sum of the weights of the samples of a view, to rounding. class_weights: a factor for
- * each class, or NULL. */
-double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights);
+ * each class, or NULL. LS_ERR_DATA if samples cannot be read. */
+ls_status ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights, double *sum);
 
 /* --------------------------------------------------------------------- batches */
 
@@ -417,20 +420,51 @@ void ls_batch_destroy(ls_batch **batch);
 void ls_batch_select(ls_batch *batch, size_t row, const ls_order *order, uint64_t first, size_t n);
 
 /* Local. Fills the batch with the normalised inputs, the targets and the weights of the samples
- * batch->samples[0 .. rows). */
-void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                     size_t rows);
+ * batch->samples[0 .. rows). LS_ERR_DATA if these cannot be read. */
+ls_status ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
+                          size_t rows);
 
 /* Local. The same, augmented and weighted by the recipe of the batch. Random numbers are keyed on (seed,
  * epoch, sample), so that a sample does not depend on its position in the epoch or on the rank. */
-void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                              uint64_t seed, uint64_t epoch, size_t rows);
+ls_status ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset,
+                                   const ls_normalizer *normalizer, uint64_t seed, uint64_t epoch,
+                                   size_t rows);
 
 /* Local. The targets of the batch, borrowed. */
 ls_targets ls_batch_targets(const ls_batch *batch);
 
-/* Local. A feature of all samples, normalised as in ls_batch_gather.  out: (n_samples) */
-void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
-                       float *out);
+/* Local. A feature of all samples, normalised as in ls_batch_gather. LS_ERR_DATA if these cannot be read.
+ * out: (n_samples) */
+ls_status ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
+                            float *out);
+
+/* ----------------------------------------------------------------------- feed */
+
+/* The training samples of a run, in the order of its epochs: fills a batch with this rank's rows. */
+typedef struct ls_feed ls_feed;
+
+typedef struct ls_feed_request {
+  const ls_view *view;             /* borrowed, like the next two */
+  const ls_normalizer *normalizer; /* may be learned later */
+  ls_batch *batch;                 /* made by ls_batch_create_training */
+  uint64_t seed;
+  bool shuffle;
+  uint64_t window; /* samples, see ls_order_create */
+  size_t n_lanes;  /* each rank gets the rows of its lanes (ls_comm_tree_lanes); 0: its shard */
+} ls_feed_request;
+
+/* Collective. Copies the request. The caller destroys the feed. */
+ls_status ls_feed_create(ls_comm *comm, const ls_feed_request *request, ls_feed **out);
+
+/* Collective. Accepts NULL. */
+void ls_feed_destroy(ls_comm *comm, ls_feed **feed);
+
+/* Collective. Fills the feed's batch with this rank's rows of the batch of all ranks that begins at a
+ * position of an epoch. LS_ERR_DATA on all ranks if a sample cannot be read. */
+ls_status ls_feed_gather(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t position, size_t rows);
+
+/* Local. Fills the batch with `rows` samples from a position of the first epoch on, all for this rank;
+ * after the last sample, the first follows. */
+ls_status ls_feed_gather_alone(ls_feed *feed, uint64_t position, size_t rows);
 
 #endif

@@ -95,14 +95,15 @@ typedef struct ls_explainer {
   ls_arena arena, results; /* hold the arrays above, and those of `result` */
 } ls_explainer;
 
-/* Collective. LS_ERR_INTERNAL if memory is short. */
+/* Collective. LS_ERR_INTERNAL if memory is short, LS_ERR_DATA if samples cannot be read. */
 ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, ls_explainer **out);
 void ls_explainer_destroy(ls_explainer **explainer);
 
-/* Collective. Explains n <= max_samples samples, divided among the ranks. Returns n * per_sample
- * explanations in the order of `samples`, the same on all ranks; borrowed, valid until the next call. */
-const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *explainer, const uint64_t *samples,
-                                           size_t n);
+/* Collective. Explains n <= max_samples samples, divided among the ranks. *out: n * per_sample
+ * explanations in the order of `samples`, the same on all ranks; borrowed, valid until the next call.
+ * LS_ERR_DATA if samples cannot be read. */
+ls_status ls_explainer_explain(ls_comm *comm, ls_explainer *explainer, const uint64_t *samples, size_t n,
+                               const ls_attribution **out);
 
 /* Local. Whether the gap of explanation i is at most 1e-3 of |F(x) - F(x0)|, or at most: 1e-4 for a
  * probability; 1e-6 of the larger of |F(x)| and |F(x0)| for a number; 1e-5 of the standard deviation for a

@@ -127,8 +127,8 @@ typedef struct ls_split {
 typedef struct ls_setup {
   ls_job *job; /* borrowed */
   ls_split train, validation, test;
-  ls_facts facts;  /* rank 0: of the training samples */
-  ls_order *order; /* of the training samples in an epoch; owned */
+  ls_facts facts; /* rank 0: of the training samples */
+  ls_feed *feed;  /* of the training samples, into train.batch; owned */
   ls_normalizer *normalizer;
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
@@ -194,14 +194,14 @@ ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree,
 
 /* Collective. Sets `metric` to the sums over all samples of a view, of which each rank evaluates its shard,
  * and computes the ROC AUC if it keeps scores. All of `metric` except the scores is then the same on all
- * ranks. */
-void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
-                 const ls_view *view, ls_batch *batch, ls_metric *metric);
+ * ranks. LS_ERR_DATA if samples cannot be read. */
+ls_status ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
+                      const ls_view *view, ls_batch *batch, ls_metric *metric);
 
 /* Local. Sets the units and pivots of a metric for regression, for normalised targets; the pivots are those
- * of a sample, the same on all ranks. */
-void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
-                           ls_metric *metric);
+ * of a sample, the same on all ranks. LS_ERR_DATA if it cannot be read. */
+ls_status ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                                ls_metric *metric);
 
 /* ----------------------------------------------------------- columns of metrics.csv */
 
@@ -251,7 +251,8 @@ typedef struct ls_gradcheck_row {
 } ls_gradcheck_row;
 
 /* Collective. Checks each block at the current parameters on the first `rows` training samples, at most a
- * batch. table: (model->n_segments). LS_ERR_DATA if the sample weights sum to 0. */
+ * batch. table: (model->n_segments). LS_ERR_DATA if the sample weights sum to 0, or samples cannot be read.
+ */
 ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck_row *table);
 
 #endif

@@ -174,10 +174,9 @@ static ls_status evaluate(ls_comm *comm, const ls_predictor *predictor, const ls
   ls_status status = ls_batch_create(dataset, LS_EVALUATE_ROWS, &batch);
   if (status == LS_OK) status = create_metric(comm, predictor, view.n, top_k, &metric);
   status = ls_comm_agree(comm, status);
-  if (status == LS_OK) {
-    ls_evaluate(comm, NULL, predictor->job->model, predictor->normalizer, &view, batch, metric);
-    if (app_is_root(comm)) (json ? print_json : print_text)(metric, predictor);
-  }
+  if (status == LS_OK)
+    status = ls_evaluate(comm, NULL, predictor->job->model, predictor->normalizer, &view, batch, metric);
+  if (status == LS_OK && app_is_root(comm)) (json ? print_json : print_text)(metric, predictor);
   ls_metric_destroy(&metric);
   ls_batch_destroy(&batch);
   return status;

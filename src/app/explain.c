@@ -201,7 +201,8 @@ static ls_status explain_samples(work *w, ls_explain_options *o) {
   LS_TRY(ls_comm_agree(w->comm, app_is_root(w->comm) ? begin_output(w) : LS_OK));
   for (size_t done = 0; done < w->n_samples; done += w->explainer->max_samples) {
     const size_t n = ls_size_min(w->explainer->max_samples, w->n_samples - done);
-    const ls_attribution *const a = ls_explainer_explain(w->comm, w->explainer, w->samples + done, n);
+    const ls_attribution *a = NULL;
+    LS_TRY(ls_explainer_explain(w->comm, w->explainer, w->samples + done, n, &a));
     LS_TRY(ls_comm_agree(w->comm, app_is_root(w->comm) ? append(w, a) : LS_OK));
   }
   return ls_comm_agree(w->comm, app_is_root(w->comm) ? end_output(w) : LS_OK);

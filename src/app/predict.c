@@ -186,15 +186,17 @@ static ls_status append_csv(work *w, size_t rows) {
 
 /* Collective. Predicts the chunk that begins at sample `first`; rank 0 receives the predictions of all
  * ranks. */
-static void predict_chunk(work *w, uint64_t first, size_t rows) {
+static ls_status predict_chunk(work *w, uint64_t first, size_t rows) {
   ls_model *const model = w->predictor->job->model;
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(w->comm), ls_comm_size(w->comm));
   const size_t lanes[] = {0, shard.rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   for (size_t i = 0; i < shard.rows; i++) w->batch->samples[i] = first + shard.first + i;
-  ls_batch_gather(w->batch, w->dataset, w->predictor->normalizer, shard.rows);
+  LS_TRY(
+      ls_comm_agree(w->comm, ls_batch_gather(w->batch, w->dataset, w->predictor->normalizer, shard.rows)));
   ls_model_forward(model, &pass, w->batch->x);
   ls_comm_gather_f32(w->comm, ls_model_predict(model, shard.rows), shard.rows * w->n_out, 0, w->chunk);
+  return LS_OK;
 }
 
 /* Collective. Predicts in chunks, so that memory does not grow with the data. */
@@ -202,7 +204,7 @@ static ls_status predict_all(work *w) {
   for (uint64_t first = 0; first < w->dataset->n_samples; first += w->chunk_rows) {
     ls_status status = LS_OK;
     const size_t rows = ls_size_min(w->chunk_rows, w->dataset->n_samples - first);
-    predict_chunk(w, first, rows);
+    LS_TRY(predict_chunk(w, first, rows));
     if (w->restored) ls_normalizer_restore_targets(w->predictor->normalizer, rows, w->chunk, w->restored);
     if (app_is_root(w->comm)) status = w->csv.stream ? append_csv(w, rows) : append_hdf5(w, rows);
     LS_TRY(ls_comm_agree(w->comm, status));

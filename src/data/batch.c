@@ -174,37 +174,40 @@ void ls_batch_select(ls_batch *batch, size_t row, const ls_order *order, uint64_
 
 /* Gathers n <= DATA_FETCH_ROWS rows from row `first` of the batch. Fetches the partners of mixup together
  * with the rows. */
-static void gather_rows(const gathering *g, size_t first, size_t n) {
+static ls_status gather_rows(const gathering *g, size_t first, size_t n) {
   ls_batch *const batch = g->batch;
   const bool is_mixed = g->recipe->augment.mixup > 0.0;
   uint64_t samples[2 * DATA_FETCH_ROWS];
   ls_row fetched[2 * DATA_FETCH_ROWS];
   memcpy(samples, batch->samples + first, n * sizeof *samples);
   if (is_mixed) memcpy(samples + n, batch->partner_samples + first, n * sizeof *samples);
-  ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, fetched);
+  LS_TRY(ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, fetched));
   for (size_t i = 0; i < n; i++) {
     float *const x = batch->x + (first + i) * g->dataset->n_features;
     augment_input(g, samples[i], &fetched[i], x);
     store_targets(g, &fetched[i], first + i);
     if (is_mixed) mix_row(g, &fetched[i], &fetched[n + i], first + i, x);
   }
+  return LS_OK;
 }
 
-static void gather(const gathering *g, size_t rows) {
+static ls_status gather(const gathering *g, size_t rows) {
   LS_ASSERT(rows <= g->batch->max_rows);
   for (size_t first = 0; first < rows; first += DATA_FETCH_ROWS)
-    gather_rows(g, first, ls_size_min(DATA_FETCH_ROWS, rows - first));
+    LS_TRY(gather_rows(g, first, ls_size_min(DATA_FETCH_ROWS, rows - first)));
   g->batch->rows = rows;
   g->batch->is_mixed = g->recipe->augment.mixup > 0.0 && g->batch->partners;
+  return LS_OK;
 }
 
-void ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                     size_t rows) {
+ls_status ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
+                          size_t rows) {
   const ls_recipe none = {0};
-  gather(&(gathering){batch, dataset, normalizer, &none, 0, 0}, rows);
+  return gather(&(gathering){batch, dataset, normalizer, &none, 0, 0}, rows);
 }
 
-void ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
-                              uint64_t seed, uint64_t epoch, size_t rows) {
-  gather(&(gathering){batch, dataset, normalizer, &batch->recipe, seed, epoch}, rows);
+ls_status ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset,
+                                   const ls_normalizer *normalizer, uint64_t seed, uint64_t epoch,
+                                   size_t rows) {
+  return gather(&(gathering){batch, dataset, normalizer, &batch->recipe, seed, epoch}, rows);
 }

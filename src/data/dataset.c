@@ -62,6 +62,6 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
   *dataset = NULL;
 }
 
-void ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
-  dataset->reader->fetch(dataset->reader, n, samples, rows);
+ls_status ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
+  return dataset->reader->fetch(dataset->reader, n, samples, rows);
 }

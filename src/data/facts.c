@@ -23,21 +23,23 @@ static selection select_samples(const ls_view *view) {
 }
 
 /* Reads x of selected sample i into s->row. */
-static void read_sample(const selection *s, size_t i) {
+static ls_status read_sample(const selection *s, size_t i) {
   const ls_dataset *const d = s->view->dataset;
   const uint64_t step = s->view->n / s->n;
-  const ls_row row = ls_view_row(s->view, i * step);
+  ls_row row;
+  LS_TRY(ls_view_fetch(s->view, i * step, &row));
   data_elements(row.x, d->x_array.dtype, 0, d->n_features, s->row);
   ls_heartbeat();
+  return LS_OK;
 }
 
 /* The range and magnitude of the samples. */
-static ls_values measure(const selection *s) {
+static ls_status measure(const selection *s, ls_values *out) {
   const ls_dataset *const d = s->view->dataset;
   ls_values x = {.type = ls_dtype_name(d->x_array.dtype), .low = INFINITY, .high = -INFINITY};
   double sum = 0.0;
   for (size_t i = 0; i < s->n; i++) {
-    read_sample(s, i);
+    LS_TRY(read_sample(s, i));
     for (size_t j = 0; j < d->n_features; j++) {
       x.low = fmin(x.low, s->row[j]);
       x.high = fmax(x.high, s->row[j]);
@@ -45,19 +47,20 @@ static ls_values measure(const selection *s) {
     }
   }
   x.magnitude = sum / ((double)s->n * (double)d->n_features);
-  return x;
+  *out = x;
+  return LS_OK;
 }
 
-ls_facts ls_facts_of(const ls_view *view, const char *owner) {
+ls_status ls_facts_of(const ls_view *view, const char *owner, ls_facts *out) {
   const ls_dataset *const d = view->dataset;
   selection s = select_samples(view);
-  const ls_facts facts = {.owner = owner,
-                          .shape = ls_dataset_shape(d),
-                          .features = {(const char *const *)d->feature_names, d->n_feature_names},
-                          .classes = {(const char *const *)d->classes, d->n_classes},
-                          .x = s.row && s.n > 0 ? measure(&s) : (ls_values){0}};
+  *out = (ls_facts){.owner = owner,
+                    .shape = ls_dataset_shape(d),
+                    .features = {(const char *const *)d->feature_names, d->n_feature_names},
+                    .classes = {(const char *const *)d->classes, d->n_classes}};
+  const ls_status status = s.row && s.n > 0 ? measure(&s, &out->x) : LS_OK;
   free(s.row);
-  return facts;
+  return status;
 }
 
 /* ---------------------------------------------------------------------- comparison */
@@ -72,26 +75,30 @@ static bool is_real(const char *type) {
 #define BEYOND_RANGE 0.25 /* of the range: values this far beyond it are outside */
 
 /* The share of the values other than 0 that are outside the range of the training data. */
-static double share_outside(const selection *s, const ls_values *x) {
+static ls_status share_outside(const selection *s, const ls_values *x, double *share) {
   const double margin = BEYOND_RANGE * (x->high - x->low);
   size_t n_outside = 0;
   size_t n = 0;
   for (size_t i = 0; i < s->n; i++) {
-    read_sample(s, i);
+    LS_TRY(read_sample(s, i));
     for (size_t j = 0; j < s->view->dataset->n_features; j++) {
       n += s->row[j] != 0.0;
       n_outside += s->row[j] != 0.0 && !(s->row[j] >= x->low - margin && s->row[j] <= x->high + margin);
     }
   }
-  return n > 0 ? (double)n_outside / (double)n : 0.0;
+  *share = n > 0 ? (double)n_outside / (double)n : 0.0;
+  return LS_OK;
 }
 
 /* Whether all values together are on another scale than in training. */
-static bool is_far(const selection *s, const ls_values *then, const ls_values *now) {
+static ls_status find_far(const selection *s, const ls_values *then, const ls_values *now, bool *far) {
   const size_t n = s->n * s->view->dataset->n_features;
   const bool is_smaller = SHRINKAGE * (now->high - now->low) < then->high - then->low &&
                           SHRINKAGE * now->magnitude < then->magnitude;
-  return (n >= FEWEST && is_smaller) || share_outside(s, then) > OUTSIDE;
+  double outside = 0.0;
+  LS_TRY(share_outside(s, then, &outside));
+  *far = (n >= FEWEST && is_smaller) || outside > OUTSIDE;
+  return LS_OK;
 }
 
 /* Sums over the samples of a feature z, in deviations from the centre of the training data. */
@@ -128,10 +135,10 @@ static void centre_of(const ls_normalizer *normalizer, bool is_scaled, size_t j,
 }
 
 /* Adds up the samples of all features.  features: (n_features) */
-static void add_samples(const selection *s, const ls_normalizer *normalizer, bool is_scaled,
-                        spread *features) {
+static ls_status add_samples(const selection *s, const ls_normalizer *normalizer, bool is_scaled,
+                             spread *features) {
   for (size_t i = 0; i < s->n; i++) {
-    read_sample(s, i);
+    LS_TRY(read_sample(s, i));
     for (size_t j = 0; j < normalizer->n_features; j++) {
       double centre = 0.0;
       double deviation = 1.0;
@@ -142,6 +149,7 @@ static void add_samples(const selection *s, const ls_normalizer *normalizer, boo
       features[j].n_beyond += fabs(z) > FAR;
     }
   }
+  return LS_OK;
 }
 
 /* A feature in another unit. */
@@ -168,8 +176,8 @@ static ls_status compare_features(const ls_normalizer *normalizer, bool is_scale
   const size_t n = normalizer->n_features;
   spread *const features = ls_calloc(n, sizeof *features);
   if (!features) return ls_fail_memory("the spread of the features", n * sizeof *features);
-  add_samples(s, normalizer, is_scaled, features);
-  for (size_t j = 0; j < n; j++) {
+  const ls_status status = add_samples(s, normalizer, is_scaled, features);
+  for (size_t j = 0; status == LS_OK && j < n; j++) {
     double centre = 0.0;
     double deviation = 1.0;
     centre_of(normalizer, is_scaled, j, &centre, &deviation);
@@ -179,7 +187,7 @@ static ls_status compare_features(const ls_normalizer *normalizer, bool is_scale
     found->centre = centre;
   }
   free(features);
-  return LS_OK;
+  return status;
 }
 
 /* Whether the normaliser was learned from the values: otherwise all offsets are 0. */
@@ -195,9 +203,11 @@ static bool is_learned(const ls_normalizer *normalizer) {
 static ls_status compare(const ls_facts *model, ls_normalize kind, const ls_normalizer *normalizer,
                          const selection *s, const char *owner) {
   const ls_values *const then = &model->x;
-  const ls_values now = measure(s);
-  const bool far = then->type && is_far(s, then, &now);
+  ls_values now = {0};
+  bool far = false;
   finding found = {0};
+  LS_TRY(measure(s, &now));
+  if (then->type) LS_TRY(find_far(s, then, &now, &far));
   if (s->n >= FEWEST_SAMPLES && kind != LS_NORMALIZE_NONE && is_learned(normalizer))
     LS_TRY(compare_features(normalizer, kind == LS_NORMALIZE_SCALE, s, &found));
   if (found.n > 0 && (!far || 2 * found.n <= normalizer->n_features))

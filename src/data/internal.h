@@ -219,6 +219,9 @@ uint64_t data_mixup_partner(const ls_view *view, uint64_t seed, uint64_t epoch, 
 /* Local. Draws the share of a sample in its mixture with its partner, at least 1/2. */
 float data_mixup_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample);
 
+/* Local. This rank's rows of a batch of `rows` rows; see ls_feed_request. */
+ls_shard data_feed_shard(size_t n_lanes, size_t rows, int rank, int size);
+
 /* Local. The class of a sample: its class number or, for a single label, whether it exceeds 0.5. */
 size_t data_class_of(const ls_dataset *dataset, const ls_row *row);
 

@@ -16,8 +16,9 @@ typedef struct columns {
   size_t first, n;
   double *least, *most; /* (n) each: extremes */
   double *mean, *rest,
-      *squares; /* (n) each: sums of values, of deviations from the mean, of their squares */
-  double *row;  /* (n): of the current sample */
+      *squares;     /* (n) each: sums of values, of deviations from the mean, of their squares */
+  double *row;      /* (n): of the current sample */
+  ls_status status; /* of reading */
 } columns;
 
 #define N_ARRAYS 6
@@ -41,8 +42,8 @@ static void visit_rows(columns *c, void (*visit)(columns *)) {
   ls_row rows[DATA_FETCH_ROWS];
   uint64_t next = 0;
   for (size_t n = next_members(c, &next, samples); n > 0; n = next_members(c, &next, samples)) {
-    ls_dataset_fetch(c->dataset, n, samples, rows);
-    for (size_t i = 0; i < n; i++) {
+    if (c->status == LS_OK) c->status = ls_dataset_fetch(c->dataset, n, samples, rows);
+    for (size_t i = 0; c->status == LS_OK && i < n; i++) {
       ls_heartbeat();
       data_elements(c->is_target ? rows[i].values : rows[i].x, dtype, c->first, c->n, c->row);
       visit(c);
@@ -178,10 +179,13 @@ static ls_status learn(ls_comm *comm, ls_normalize kind, const ls_view *view, co
     standardize(&c, offset + mine.first, factor + mine.first);
   else
     scale(&c, offset + mine.first, factor + mine.first);
-  ls_comm_sum_f64(comm, offset, 2 * n); /* exact: all ranks but one have 0 */
-  ls_normalizer_set(normalizer, offset, factor);
+  const ls_status read = ls_comm_agree(comm, c.status);
+  if (read == LS_OK) {
+    ls_comm_sum_f64(comm, offset, 2 * n); /* exact: all ranks but one have 0 */
+    ls_normalizer_set(normalizer, offset, factor);
+  }
   free(offset);
-  return LS_OK;
+  return read;
 }
 
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
@@ -196,17 +200,18 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *v
   return status;
 }
 
-void ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
-                       float *out) {
+ls_status ls_dataset_column(const ls_dataset *dataset, const ls_normalizer *normalizer, size_t feature,
+                            float *out) {
   const ls_dtype dtype = dataset->x_array.dtype;
   const double offset = normalizer->offset[feature];
   const double factor = normalizer->factor[feature];
   const bool is_single = dtype == LS_U8 || dtype == LS_F32;
   for (uint64_t i = 0; i < dataset->n_samples; i++) {
     ls_row row;
-    ls_dataset_fetch(dataset, 1, &i, &row);
+    LS_TRY(ls_dataset_fetch(dataset, 1, &i, &row));
     const double x = data_element(row.x, dtype, feature);
     ls_heartbeat_every(i);
     out[i] = is_single ? ((float)x - (float)offset) * (float)factor : (float)((x - offset) * factor);
   }
+  return LS_OK;
 }

@@ -16,7 +16,7 @@ typedef struct resident {
   ls_shared w; /* (n_samples) float32 */
 } resident;
 
-static void fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows) {
+static ls_status fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows) {
   const resident *const r = (const resident *)(const void *)reader;
   const unsigned char *const x = r->x.data;
   const int32_t *const classes = r->target == LS_TARGET_CLASSES ? r->y.data : NULL;
@@ -29,6 +29,7 @@ static void fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls
                        .values = values ? values + sample * r->y_bytes : NULL,
                        .weight = w ? w[sample] : 1.0F};
   }
+  return LS_OK;
 }
 
 static void destroy_resident(ls_comm *comm, ls_reader *reader) {

@@ -125,11 +125,9 @@ bool ls_view_has(const ls_view *view, uint64_t sample) {
   return !view->is_split || ls_permutation_inverse(&view->split, sample) - view->first < view->n;
 }
 
-ls_row ls_view_row(const ls_view *view, uint64_t i) {
+ls_status ls_view_fetch(const ls_view *view, uint64_t i, ls_row *row) {
   const uint64_t sample = ls_view_sample(view, i);
-  ls_row row = {0};
-  ls_dataset_fetch(view->dataset, 1, &sample, &row);
-  return row;
+  return ls_dataset_fetch(view->dataset, 1, &sample, row);
 }
 
 ls_shard ls_shard_of(size_t rows, int rank, int size) {

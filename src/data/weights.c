@@ -17,29 +17,38 @@ static ls_shard my_shard(const ls_comm *comm, const ls_view *view) {
   return ls_shard_of(view->n, ls_comm_rank(comm), ls_comm_size(comm));
 }
 
-void ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights) {
+ls_status ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights) {
   const ls_shard shard = my_shard(comm, view);
+  ls_status status = LS_OK;
   check_has_classes(view->dataset);
   memset(weights, 0, n_classes * sizeof *weights);
-  for (size_t i = 0; i < shard.rows; i++) {
-    const ls_row row = ls_view_row(view, shard.first + i);
-    weights[data_class_of(view->dataset, &row)] += 1.0;
+  for (size_t i = 0; status == LS_OK && i < shard.rows; i++) {
+    ls_row row;
+    status = ls_view_fetch(view, shard.first + i, &row);
+    if (status == LS_OK) weights[data_class_of(view->dataset, &row)] += 1.0;
     ls_heartbeat_every(i);
   }
+  LS_TRY(ls_comm_agree(comm, status));
   ls_comm_sum_f64(comm, weights, n_classes); /* counts are whole numbers, so the sum is exact */
   for (size_t k = 0; k < n_classes; k++)
     if (weights[k] > 0.0) weights[k] = (double)view->n / ((double)n_classes * weights[k]);
+  return LS_OK;
 }
 
-double ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights) {
+ls_status ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights, double *sum) {
   const ls_shard shard = my_shard(comm, view);
-  double sum = 0.0;
-  if (class_weights) check_has_classes(view->dataset);
-  for (size_t i = 0; i < shard.rows; i++) {
-    const ls_row row = ls_view_row(view, shard.first + i);
-    sum += (double)row.weight * (class_weights ? class_weights[data_class_of(view->dataset, &row)] : 1.0);
+  const ls_dataset *const d = view->dataset;
+  ls_status status = LS_OK;
+  *sum = 0.0;
+  if (class_weights) check_has_classes(d);
+  for (size_t i = 0; status == LS_OK && i < shard.rows; i++) {
+    ls_row row;
+    status = ls_view_fetch(view, shard.first + i, &row);
+    if (status == LS_OK)
+      *sum += (double)row.weight * (class_weights ? class_weights[data_class_of(d, &row)] : 1.0);
     ls_heartbeat_every(i);
   }
-  ls_comm_sum_f64(comm, &sum, 1);
-  return sum;
+  LS_TRY(ls_comm_agree(comm, status));
+  ls_comm_sum_f64(comm, sum, 1);
+  return LS_OK;
 }

@@ -52,7 +52,7 @@ ls_status ls_explain_append(const ls_explainer *e, const ls_attribution *a, ls_s
                                           a->values,  a->baseline_values, a->gaps};
   for (size_t i = 0; i < a->n; i++) {
     ls_row row;
-    ls_dataset_fetch(e->options.dataset, 1, &a->samples[i], &row);
+    LS_TRY(ls_dataset_fetch(e->options.dataset, 1, &a->samples[i], &row));
     LS_TRY(ls_store_append(writer, "/x", 1, row.x));
   }
   LS_TRY(ls_store_append(writer, "/attribution", a->n, a->attributions));

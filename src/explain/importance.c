@@ -43,28 +43,30 @@ static void add_rows(const measurer *m, size_t rows, ls_metric *metric) {
 }
 
 /* Local. Measures this rank's samples with the first `repeats` permutations of a feature, or UNCHANGED. */
-static void measure_shard(const measurer *m, size_t feature, size_t repeats) {
+static ls_status measure_shard(const measurer *m, size_t feature, size_t repeats) {
   const ls_dataset *const d = m->options->dataset;
   const ls_shard mine = ls_shard_of(d->n_samples, ls_comm_rank(m->comm), ls_comm_size(m->comm));
   for (size_t r = 0; r < repeats; r++) ls_metric_reset(m->metrics[r]);
   for (size_t done = 0; done < mine.rows; done += m->batch->max_rows) {
     const size_t rows = ls_size_min(m->batch->max_rows, mine.rows - done);
     for (size_t i = 0; i < rows; i++) m->batch->samples[i] = mine.first + done + i;
-    ls_batch_gather(m->batch, d, m->options->normalizer, rows);
+    LS_TRY(ls_batch_gather(m->batch, d, m->options->normalizer, rows));
     for (size_t r = 0; r < repeats; r++) {
       if (feature != UNCHANGED) permute(m, feature, r, rows);
       add_rows(m, rows, m->metrics[r]);
     }
   }
+  return LS_OK;
 }
 
 /* Collective. Measures the samples of all ranks. */
-static void measure(const measurer *m, size_t feature, size_t repeats) {
+static ls_status measure(const measurer *m, size_t feature, size_t repeats) {
   const size_t n = m->metrics[0]->n_sums;
-  measure_shard(m, feature, repeats);
+  LS_TRY(ls_comm_agree(m->comm, measure_shard(m, feature, repeats)));
   for (size_t r = 0; r < repeats; r++) memcpy(m->sums + r * n, m->metrics[r]->sums, n * sizeof *m->sums);
   ls_comm_sum_f64(m->comm, m->sums, repeats * n);
   for (size_t r = 0; r < repeats; r++) memcpy(m->metrics[r]->sums, m->sums + r * n, n * sizeof *m->sums);
+  return LS_OK;
 }
 
 /* ----------------------------------------------------------------- all features */
@@ -111,14 +113,15 @@ static void report_progress(uint64_t done, uint64_t all) {
 }
 
 /* Collective. Measures all features and sorts them. */
-static void measure_all(measurer *m, ls_importance *out) {
-  measure(m, UNCHANGED, 1);
+static ls_status measure_all(measurer *m, ls_importance *out) {
+  LS_TRY(measure(m, UNCHANGED, 1));
   out->loss = ls_metric_loss(m->metrics[0]);
   out->quality = ls_metric_quality(m->metrics[0]);
   for (size_t j = 0; j < out->n; j++) {
     ls_importance_row *const row = &out->rows[j];
-    ls_dataset_column(m->options->dataset, m->options->normalizer, j, m->column);
-    measure(m, j, m->repeats);
+    LS_TRY(ls_comm_agree(m->comm,
+                         ls_dataset_column(m->options->dataset, m->options->normalizer, j, m->column)));
+    LS_TRY(measure(m, j, m->repeats));
     row->feature = j;
     summarize(m, ls_metric_quality, out->quality, &row->drop, &row->drop_std);
     summarize(m, ls_metric_loss, out->loss, &row->rise, &row->rise_std);
@@ -126,6 +129,7 @@ static void measure_all(measurer *m, ls_importance *out) {
     report_progress(j + 1, out->n);
   }
   qsort(out->rows, out->n, sizeof *out->rows, more_important);
+  return LS_OK;
 }
 
 /* ----------------------------------------------------------------------- memory */
@@ -139,7 +143,7 @@ static ls_status prepare(measurer *m) {
   if (!m->column || !m->metrics) return ls_fail_memory("a feature", d->n_samples * sizeof *m->column);
   for (size_t r = 0; r < m->repeats; r++) {
     LS_TRY(ls_metric_create(ls_task_of(model->loss), model->n_out, false, &m->metrics[r]));
-    ls_evaluate_set_scale(m->options->normalizer, d, 0, m->metrics[r]);
+    LS_TRY(ls_evaluate_set_scale(m->options->normalizer, d, 0, m->metrics[r]));
   }
   const size_t n_sums = m->repeats * m->metrics[0]->n_sums;
   m->sums = ls_calloc(n_sums, sizeof *m->sums);
@@ -176,10 +180,8 @@ ls_status ls_importance_create(ls_comm *comm, const ls_explain_options *options,
   ls_status status = result_create(&m, out);
   if (status == LS_OK) status = prepare(&m);
   status = ls_comm_agree(comm, status);
-  if (status == LS_OK)
-    measure_all(&m, *out);
-  else
-    ls_importance_destroy(out);
+  if (status == LS_OK) status = measure_all(&m, *out);
+  if (status != LS_OK) ls_importance_destroy(out);
   clean_up(&m);
   return status;
 }

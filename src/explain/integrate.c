@@ -109,11 +109,11 @@ static const float *find_ends(ls_explainer *e) {
 }
 
 /* Computes explanation i. */
-static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
+static ls_status explain_one(ls_explainer *e, uint64_t sample, size_t i) {
   const ls_explain_options *const o = &e->options;
   ls_attribution *const r = &e->result;
   e->batch->samples[0] = sample;
-  ls_batch_gather(e->batch, o->dataset, o->normalizer, 1);
+  LS_TRY(ls_batch_gather(e->batch, o->dataset, o->normalizer, 1));
   const float *const z = find_ends(e);
   const size_t own = e->per_sample > 1 ? i % e->per_sample : explain_predicted(o->model, z);
   r->outputs[i] = o->has_output ? o->output : own;
@@ -123,6 +123,7 @@ static void explain_one(ls_explainer *e, uint64_t sample, size_t i) {
   integrate(e, n_panels, i);
   while (!ls_attribution_is_complete(e, r, i) && 2 * n_panels * PANEL_POINTS <= LS_EXPLAIN_POINTS_MOST)
     integrate(e, n_panels *= 2, i);
+  return LS_OK;
 }
 
 /* Collective. Sums the results over the ranks. Each is nonzero on one rank only. */
@@ -135,8 +136,8 @@ static void sum_results(ls_comm *comm, ls_attribution *r, size_t n_features) {
   ls_comm_sum_f32(comm, r->attributions, r->n * n_features);
 }
 
-const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *e, const uint64_t *samples,
-                                           size_t n) {
+ls_status ls_explainer_explain(ls_comm *comm, ls_explainer *e, const uint64_t *samples, size_t n,
+                               const ls_attribution **out) {
   ls_attribution *const r = &e->result;
   const size_t n_features = e->options.model->n_in;
   LS_ASSERT(n <= e->max_samples);
@@ -144,9 +145,13 @@ const ls_attribution *ls_explainer_explain(ls_comm *comm, ls_explainer *e, const
   r->n = n * e->per_sample;
   for (size_t i = 0; i < r->n; i++) r->samples[i] = samples[i / e->per_sample];
   const ls_shard mine = ls_shard_of(r->n, ls_comm_rank(comm), ls_comm_size(comm));
-  for (size_t i = mine.first; i < mine.first + mine.rows; i++) explain_one(e, r->samples[i], i);
+  ls_status status = LS_OK;
+  for (size_t i = mine.first; status == LS_OK && i < mine.first + mine.rows; i++)
+    status = explain_one(e, r->samples[i], i);
+  LS_TRY(ls_comm_agree(comm, status));
   sum_results(comm, r, n_features);
-  return r;
+  *out = r;
+  return LS_OK;
 }
 
 /* ---------------------------------------------------------------- the explainer */
@@ -184,19 +189,22 @@ static void set_zero(ls_explainer *e) {
 }
 
 /* Collective. Sets the baseline to the mean of the normalised samples. */
-static void set_mean(ls_comm *comm, ls_explainer *e) {
+static ls_status set_mean(ls_comm *comm, ls_explainer *e) {
   const ls_explain_options *const o = &e->options;
   const size_t n = o->model->n_in;
   const ls_shard mine = ls_shard_of(o->dataset->n_samples, ls_comm_rank(comm), ls_comm_size(comm));
   memset(e->sums, 0, n * sizeof *e->sums);
-  for (size_t i = 0; i < mine.rows; i++) {
+  ls_status status = LS_OK;
+  for (size_t i = 0; status == LS_OK && i < mine.rows; i++) {
     e->batch->samples[0] = mine.first + i;
-    ls_batch_gather(e->batch, o->dataset, o->normalizer, 1);
-    for (size_t j = 0; j < n; j++) e->sums[j] += (double)e->x[j];
+    status = ls_batch_gather(e->batch, o->dataset, o->normalizer, 1);
+    for (size_t j = 0; status == LS_OK && j < n; j++) e->sums[j] += (double)e->x[j];
     ls_heartbeat_rows(i, n);
   }
+  LS_TRY(ls_comm_agree(comm, status));
   ls_comm_sum_f64(comm, e->sums, n);
   for (size_t j = 0; j < n; j++) e->x0[j] = (float)(e->sums[j] / (double)o->dataset->n_samples);
+  return LS_OK;
 }
 
 /* Local. Allocates the memory. */
@@ -224,17 +232,16 @@ ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, 
     e->per_sample = explains_all ? options->model->n_out : 1;
     e->max_samples = ls_size_max(CALL_ROWS * (size_t)ls_comm_size(comm) / e->per_sample, 1);
   }
-  const ls_status status = ls_comm_agree(comm, e ? prepare(e) : ls_fail_memory("explanations", sizeof *e));
-  if (status != LS_OK) {
-    ls_explainer_destroy(&e);
-    return status;
-  }
-  if (options->baseline == LS_BASELINE_ZERO)
+  ls_status status = ls_comm_agree(comm, e ? prepare(e) : ls_fail_memory("explanations", sizeof *e));
+  if (status == LS_OK && options->baseline == LS_BASELINE_ZERO)
     set_zero(e);
+  else if (status == LS_OK)
+    status = set_mean(comm, e);
+  if (status == LS_OK)
+    *out = e;
   else
-    set_mean(comm, e);
-  *out = e;
-  return LS_OK;
+    ls_explainer_destroy(&e);
+  return status;
 }
 
 void ls_explainer_destroy(ls_explainer **explainer) {

@@ -185,9 +185,10 @@ ls_status ls_pictures_draw(ls_pictures *p, const ls_explainer *e, size_t i, cons
   char *path = ls_format("%s/sample-%05llu-class-%s.png", p->folder, (unsigned long long)sample, safe);
   if (!path) return ls_fail_memory("a path", 0);
   e->batch->samples[0] = sample;
-  ls_batch_gather(e->batch, dataset, p->identity, 1);
-  const ls_status status =
-      ls_picture_write(path, &p->shape, e->batch->x, e->result.attributions + i * dataset->n_features);
+  ls_status status = ls_batch_gather(e->batch, dataset, p->identity, 1);
+  if (status == LS_OK)
+    status =
+        ls_picture_write(path, &p->shape, e->batch->x, e->result.attributions + i * dataset->n_features);
   free(path);
   return status;
 }

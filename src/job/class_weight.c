@@ -73,7 +73,7 @@ ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *vie
   const size_t n_classes = count_classes(job, view->dataset->n_outputs);
   *out = ls_calloc(n_classes, sizeof **out);
   LS_TRY(ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the class weights", n_classes * sizeof **out)));
-  if (!is_list(node)) ls_class_weights_balance(comm, view, n_classes, *out);
+  if (!is_list(node)) LS_TRY(ls_class_weights_balance(comm, view, n_classes, *out));
   for (size_t k = 0; k < n_classes; k++)
     if (is_list(node))
       parse_weight(ls_node_item(node, k), &(*out)[k]);

@@ -5,36 +5,37 @@
 
 #define RANKERS_BYTES ((size_t)1 << 30) /* of all ranks that compute AUCs, if there are several */
 
-void ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
-                           ls_metric *metric) {
+ls_status ls_evaluate_set_scale(const ls_normalizer *normalizer, const ls_dataset *dataset, uint64_t sample,
+                                ls_metric *metric) {
   const size_t n = metric->n_outputs;
   const ls_normalizer *const targets = normalizer->targets;
-  if (metric->task != LS_TASK_REGRESSION) return;
+  if (metric->task != LS_TASK_REGRESSION) return LS_OK;
   ls_row row;
-  ls_dataset_fetch(dataset, 1, &sample, &row);
+  LS_TRY(ls_dataset_fetch(dataset, 1, &sample, &row));
   for (size_t k = 0; k < n; k++) {
     const double y = ls_row_value(dataset, &row, k);
     metric->pivots[k] = (float)(targets ? (y - targets->offset[k]) * targets->factor[k] : y);
     metric->units[k] = targets ? 1.0 / targets->factor[k] : 1.0;
   }
+  return LS_OK;
 }
 
 /* The weight of a sample for ROC AUC: negative if the sample does not belong to class or label k. */
-static float signed_weight(const ls_dataset *data, uint64_t sample, size_t k) {
-  ls_row row;
-  ls_dataset_fetch(data, 1, &sample, &row);
-  const bool is_in = row.class_number ? (size_t)*row.class_number == k : ls_row_value(data, &row, k) > 0.5;
-  return is_in ? row.weight : -row.weight;
+static float signed_weight(const ls_dataset *data, const ls_row *row, size_t k) {
+  const bool is_in = row->class_number ? (size_t)*row->class_number == k : ls_row_value(data, row, k) > 0.5;
+  return is_in ? row->weight : -row->weight;
 }
 
 /* Local. The AUC of output k from its gathered scores, which are in the view's order. */
-static double rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
+static ls_status rank_scores(const ls_view *view, const ls_ranking *r, size_t k) {
   for (size_t i = 0; i < view->n; i++) {
-    r->samples[i] =
-        (ls_scored){.score = r->gathered[i], .weight = signed_weight(view->dataset, r->order[i], k)};
+    ls_row row;
+    LS_TRY(ls_dataset_fetch(view->dataset, 1, &r->order[i], &row));
+    r->samples[i] = (ls_scored){.score = r->gathered[i], .weight = signed_weight(view->dataset, &row, k)};
     ls_heartbeat_every(i);
   }
-  return ls_auc_compute(view->n, r->samples, r->samples + view->n);
+  r->auc[k] = ls_auc_compute(view->n, r->samples, r->samples + view->n);
+  return LS_OK;
 }
 
 /* The number of ranks that compute AUCs at the same time, each of one output. Each needs arrays for all
@@ -47,11 +48,12 @@ static int count_rankers(const ls_comm *comm, size_t n_outputs, uint64_t samples
 
 /* Collective. Ranks 0 to n_rankers - 1 compute the AUC of one output each, and continue with the next ones.
  * Shards are contiguous and in rank order, so the result does not depend on their number. */
-static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
+static ls_status measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   ls_ranking *const r = metric->ranking;
   const size_t n = metric->n_outputs;
   const size_t rank = (size_t)ls_comm_rank(comm);
   const size_t n_rankers = (size_t)r->n_rankers;
+  ls_status status = LS_OK;
   LS_ASSERT(rank >= n_rankers || view->n <= r->all_rows);
   for (size_t i = 0; rank < n_rankers && i < view->n; i++) {
     r->order[i] = ls_view_sample(view, i);
@@ -60,10 +62,14 @@ static void measure_auc(ls_comm *comm, const ls_view *view, ls_metric *metric) {
   for (size_t first = 0; first < n; first += n_rankers) {
     for (size_t k = first; k < ls_size_min(first + n_rankers, n); k++)
       ls_comm_gather_f32(comm, r->scores + k * r->max_rows, r->rows, (int)(k - first), r->gathered);
-    for (size_t k = first; k < ls_size_min(first + n_rankers, n); k++)
-      r->auc[k] = k - first == rank ? rank_scores(view, r, k) : 0.0;
+    for (size_t k = first; k < ls_size_min(first + n_rankers, n); k++) {
+      r->auc[k] = 0.0;
+      if (status == LS_OK && k - first == rank) status = rank_scores(view, r, k);
+    }
   }
+  LS_TRY(ls_comm_agree(comm, status));
   ls_comm_sum_f64(comm, r->auc, n); /* exact: one rank has each number, the others 0 */
+  return LS_OK;
 }
 
 ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
@@ -77,33 +83,37 @@ ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree,
 }
 
 /* Adds rows first .. first + rows - 1 of a view. */
-static void add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_view *view, ls_batch *batch,
-                     uint64_t first, size_t rows, ls_metric *metric) {
+static ls_status add_rows(ls_model *model, const ls_normalizer *normalizer, const ls_view *view,
+                          ls_batch *batch, uint64_t first, size_t rows, ls_metric *metric) {
   const size_t lanes[] = {0, rows};
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
   for (size_t i = 0; i < rows; i++) batch->samples[i] = ls_view_sample(view, first + i);
-  ls_batch_gather(batch, view->dataset, normalizer, rows);
+  LS_TRY(ls_batch_gather(batch, view->dataset, normalizer, rows));
   const ls_targets targets = ls_batch_targets(batch);
   const ls_objective loss = {.targets = &targets, .metric = metric};
   ls_forward_backward(model, &pass, batch->x, &loss);
+  return LS_OK;
 }
 
 /* The rows of a pass do not depend on the number of ranks: a different shape may give different bits. */
-void ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
-                 const ls_view *view, ls_batch *batch, ls_metric *metric) {
+ls_status ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
+                      const ls_view *view, ls_batch *batch, ls_metric *metric) {
+  ls_status status = LS_OK;
   ls_partition partition;
   ls_partition_rows(comm, tree, view->n, &partition);
   const size_t most = ls_size_min(LS_EVALUATE_ROWS, ls_size_min(batch->max_rows, model->max_rows));
   ls_metric_reset(metric);
-  if (view->n > 0) ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
+  if (view->n > 0)
+    status = ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
   for (size_t lane = 0; lane < partition.n_lanes; lane++) {
     ls_metric_begin_lane(metric, lane);
-    for (size_t done = partition.lanes[lane]; done < partition.lanes[lane + 1]; done += most)
-      add_rows(model, normalizer, view, batch, partition.first + done,
-               ls_size_min(most, partition.lanes[lane + 1] - done), metric);
+    for (size_t done = partition.lanes[lane]; status == LS_OK && done < partition.lanes[lane + 1];
+         done += most)
+      status = add_rows(model, normalizer, view, batch, partition.first + done,
+                        ls_size_min(most, partition.lanes[lane + 1] - done), metric);
     ls_metric_end_lane(metric, lane, partition.n_lanes);
   }
-  ls_comm_barrier(comm); /* a shard may take longer than the watchdog's timeout */
+  LS_TRY(ls_comm_agree(comm, status)); /* a shard may take longer than the watchdog's timeout */
   ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
-  if (metric->ranking) measure_auc(comm, view, metric);
+  return metric->ranking ? measure_auc(comm, view, metric) : LS_OK;
 }

@@ -105,16 +105,17 @@ static void check_block(checker *c, const ls_segment *segment, uint32_t instance
 }
 
 /* Local. Gathers this rank's shard of the samples. */
-static void gather(checker *c, size_t rows) {
+static ls_status gather(checker *c, size_t rows) {
   ls_split *const split = &c->setup->train;
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(c->comm), ls_comm_size(c->comm));
   for (size_t i = 0; i < shard.rows; i++)
     split->batch->samples[i] = ls_view_sample(&split->view, shard.first + i);
-  ls_batch_gather(split->batch, split->dataset, c->setup->normalizer, shard.rows);
+  LS_TRY(ls_batch_gather(split->batch, split->dataset, c->setup->normalizer, shard.rows));
   c->rows = shard.rows;
   c->weight = split->batch->weights ? 0.0 : (double)shard.rows;
   for (size_t i = 0; split->batch->weights && i < shard.rows; i++)
     c->weight += (double)split->batch->weights[i];
+  return LS_OK;
 }
 
 /* Local. Moves the biases from their initial zeros: where the inputs are 0 too, such as the background of
@@ -157,8 +158,8 @@ ls_status ls_gradcheck(ls_comm *comm, ls_setup *setup, size_t rows, ls_gradcheck
   const bool has_memory = c.segments && c.direction && c.saved;
   ls_status status =
       ls_comm_agree(comm, has_memory ? LS_OK : ls_fail_memory("the gradient check", 2 * n * sizeof(float)));
+  if (status == LS_OK) status = ls_comm_agree(comm, gather(&c, n_rows));
   if (status == LS_OK) {
-    gather(&c, n_rows);
     ls_comm_sum_f64(comm, &c.weight, 1);
     if (!(c.weight > 0.0))
       status = ls_fail(

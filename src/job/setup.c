@@ -8,23 +8,37 @@
 static ls_status check_weights(ls_comm *comm, const ls_split *split, const double *class_weights,
                                const char *key) {
   const bool has_weights = split->dataset && (split->dataset->has_weights || class_weights);
-  if (!has_weights || ls_view_weight(comm, &split->view, class_weights) > 0.0) return LS_OK;
+  double sum = 0.0;
+  if (!has_weights) return LS_OK;
+  LS_TRY(ls_view_weight(comm, &split->view, class_weights, &sum));
+  if (sum > 0.0) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s: the sample weights%s sum to 0; at least one must be positive", key,
                  class_weights ? " times the class weights" : "");
 }
 
-/* Local. Creates a batch for each split, and the order of the training samples. */
+/* Local. Creates a batch for each split. */
 static ls_status create_batches(ls_setup *setup, size_t rows) {
   ls_split *const train = &setup->train;
   const ls_recipe recipe = {.augment = setup->job->data.augment, .class_weights = setup->class_weights};
   ls_split *const others[] = {&setup->validation, &setup->test};
   LS_TRY(ls_augment_check(&recipe.augment, train->dataset));
   LS_TRY(ls_batch_create_training(train->dataset, &recipe, rows, &train->batch));
-  LS_TRY(ls_order_create(&train->view, setup->job->train.seed, setup->job->data.shuffle, 0, &setup->order));
   for (size_t i = 0; i < 2; i++)
     if (others[i]->dataset)
       LS_TRY(ls_batch_create(others[i]->dataset, LS_EVALUATE_ROWS, &others[i]->batch));
   return LS_OK;
+}
+
+/* Collective. */
+static ls_status create_feed(ls_comm *comm, ls_setup *setup) {
+  const ls_train_config *const train = &setup->job->train;
+  const ls_feed_request request = {.view = &setup->train.view,
+                                   .normalizer = setup->normalizer,
+                                   .batch = setup->train.batch,
+                                   .seed = train->seed,
+                                   .shuffle = setup->job->data.shuffle,
+                                   .n_lanes = train->reproducible ? train->lanes : 0};
+  return ls_feed_create(comm, &request, &setup->feed);
 }
 
 /* A step has `accumulate` batches, the last one of an epoch perhaps fewer. */
@@ -68,6 +82,7 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
     status = ls_normalizer_add_targets(setup->normalizer, job->model->n_out);
   if (status == LS_OK) status = create_batches(setup, rows);
   LS_TRY(ls_comm_agree(comm, status));
+  LS_TRY(create_feed(comm, setup));
   return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, &setup->train.view,
                              setup->normalizer);
 }
@@ -124,11 +139,11 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
   if (!*setup) return;
   ls_split *const splits[] = {&(*setup)->train, &(*setup)->validation, &(*setup)->test};
+  ls_feed_destroy(comm, &(*setup)->feed);
   for (size_t i = 0; i < 3; i++) {
     ls_batch_destroy(&splits[i]->batch);
     if (!splits[i]->is_shared) ls_dataset_close(comm, &splits[i]->dataset);
   }
-  ls_order_destroy(&(*setup)->order);
   ls_normalizer_destroy(&(*setup)->normalizer);
   ls_comm_tree_destroy(&(*setup)->tree);
   free((*setup)->class_weights);

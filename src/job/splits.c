@@ -69,7 +69,8 @@ ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
   LS_TRY(read_split(comm, job, train));
   LS_TRY(split_validation(setup));
-  if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(&train->view, "data.train");
+  LS_TRY(ls_comm_agree(
+      comm, ls_comm_rank(comm) == 0 ? ls_facts_of(&train->view, "data.train", &setup->facts) : LS_OK));
   if (job->data.validation) {
     LS_TRY(open_split(comm, job, job->data.validation, &job->data.validation_split, "validation",
                       &setup->facts, &setup->validation));

@@ -17,7 +17,8 @@ typedef struct bench {
   ls_comm *comm;
   ls_setup *setup;
   ls_metric *metric;
-  uint64_t position;           /* of the next sample in the epoch's order */
+  uint64_t position;           /* of the next sample in the first epoch */
+  ls_status status;            /* of reading */
   size_t sums;                 /* reductions requested by layers in the last pass */
   double pass, update, square; /* seconds so far */
 } bench;
@@ -53,16 +54,10 @@ static void count_sum(void *context, double *x, size_t n) {
 }
 
 static void gather(bench *b, size_t rows) {
-  ls_setup *const setup = b->setup;
-  const ls_split *const split = &setup->train;
-  for (size_t done = 0; done < rows;) {
-    const size_t n = ls_size_min(rows - done, split->view.n - b->position);
-    ls_batch_select(split->batch, done, setup->order, b->position, n);
-    b->position = (b->position + n) % split->view.n;
-    done += n;
-  }
-  ls_batch_gather_training(split->batch, split->dataset, setup->normalizer, setup->job->train.seed, 0,
-                           rows);
+  const ls_setup *const setup = b->setup;
+  const ls_status status = ls_feed_gather_alone(setup->feed, b->position, rows);
+  if (b->status == LS_OK) b->status = status;
+  b->position = (b->position + rows) % setup->train.view.n;
 }
 
 static void forward_backward(bench *b, const ls_partition *partition) {
@@ -295,6 +290,7 @@ static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   const clock_t processor_start = clock();
   ls_model_initialise(model, b->setup->job->train.seed);
   measure_passes(b, slots, costs);
+  LS_TRY(ls_comm_agree(b->comm, b->status));
   const double used = (double)(clock() - processor_start) / CLOCKS_PER_SEC;
   costs->share = fmin(used / (ls_clock() - start), 1.0);
   update_resident(b->setup, costs);
@@ -314,8 +310,7 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   double *slots = ls_calloc((size_t)ls_comm_size(comm), KINDS * sizeof *slots);
   ls_status status = slots ? LS_OK : ls_fail_memory("the measurement", 0);
   if (status == LS_OK) status = ls_metric_create(job->task, job->model->n_out, false, &b.metric);
-  if (status == LS_OK) ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
-  ls_order_begin(setup->order, 0);
+  if (status == LS_OK) status = ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
   if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = measure(&b, slots, costs);

@@ -7,8 +7,7 @@
 ls_status train_create_metric(const trainer *t, ls_metric **out) {
   const ls_setup *const setup = t->setup;
   LS_TRY(ls_metric_create(setup->job->task, setup->job->model->n_out, false, out));
-  ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, *out);
-  return LS_OK;
+  return ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, *out);
 }
 
 ls_status train_batches_create(trainer *t) {
@@ -30,15 +29,12 @@ void train_batches_destroy(trainer *t) {
   ls_metric_destroy(&t->batches.metric);
 }
 
-/* Gathers this rank's rows of a global batch that begins at a position of the epoch. */
-static void gather(trainer *t, uint64_t position, const ls_partition *partition) {
+/* Collective. Gathers this rank's rows of a global batch that begins at a position of the epoch. */
+static ls_status gather(trainer *t, uint64_t position, size_t rows) {
   const double start = ls_clock();
-  const ls_split *const split = &t->setup->train;
-  const size_t rows = partition->lanes[partition->n_lanes];
-  ls_batch_select(split->batch, 0, t->setup->order, position + partition->first, rows);
-  ls_batch_gather_training(split->batch, split->dataset, t->setup->normalizer, t->progress.seed,
-                           t->progress.epoch, rows);
+  const ls_status status = ls_feed_gather(t->comm, t->setup->feed, t->progress.epoch, position, rows);
   t->times.data += ls_clock() - start;
+  return status;
 }
 
 /* For layers that need sums over the whole batch. */
@@ -86,12 +82,8 @@ static void run_batch(trainer *t, const ls_partition *partition, bool adds, bool
   train_add_compute(t, timer);
 }
 
-void train_probe(trainer *t, const ls_order *order, ls_batch *batch, const ls_partition *partition) {
-  const ls_split *const split = &t->setup->train;
-  const size_t rows = partition->lanes[partition->n_lanes];
+void train_probe(trainer *t, const ls_batch *batch, const ls_partition *partition) {
   const ls_pass pass = make_pass(t, partition, LS_PROBE);
-  ls_batch_select(batch, 0, order, partition->first, rows);
-  ls_batch_gather(batch, split->dataset, t->setup->normalizer, rows);
   ls_metric_reset(t->batches.metric);
   forward_backward(t, &pass, batch);
 }
@@ -109,7 +101,7 @@ static void accumulate_grads(trainer *t, bool is_first) {
   ls_math_add_scaled(model->n_params, 1.0F, model->grads, b->total_grads);
 }
 
-uint64_t train_run_batches(trainer *t) {
+ls_status train_run_batches(trainer *t, uint64_t *samples) {
   const ls_setup *const setup = t->setup;
   const ls_model *const model = setup->job->model;
   const train_batches *const b = &t->batches;
@@ -123,7 +115,7 @@ uint64_t train_run_batches(trainer *t) {
     const size_t rows = ls_size_min(setup->batch_size, n - position);
     ls_partition partition;
     ls_partition_rows(t->comm, setup->tree, rows, &partition);
-    gather(t, position, &partition);
+    LS_TRY(gather(t, position, rows));
     position += rows;
     run_batch(t, &partition, k > 0 && !has_totals, k + 1 == n_batches || position == n);
     if (has_totals) accumulate_grads(t, k == 0);
@@ -132,5 +124,6 @@ uint64_t train_run_batches(trainer *t) {
     memcpy(model->grads, b->total_grads, model->n_params * sizeof *model->grads);
     memcpy(b->metric->sums, b->total_sums, b->metric->n_sums * sizeof *b->total_sums);
   }
-  return position - first;
+  *samples = position - first;
+  return LS_OK;
 }

@@ -27,10 +27,10 @@ typedef struct diagnosis {
 } diagnosis;
 
 struct train_diagnostics {
-  ls_batch *batch;  /* owned */
-  ls_order *order;  /* of the samples to measure; owned */
-  diagnosis *table; /* (n_leaves), owned */
-  double *counts;   /* (n_counts), owned: of each leaf, saturated outputs, then nonzero ones of each unit */
+  ls_batch *batch;        /* owned: the samples to measure */
+  ls_partition partition; /* of them */
+  diagnosis *table;       /* (n_leaves), owned */
+  double *counts; /* (n_counts), owned: of each leaf, saturated outputs, then nonzero ones of each unit */
   size_t n_counts;
   /* Norms after the first epoch of this process, but at least usual ones. */
   double first_gradient, first_weight;
@@ -40,14 +40,27 @@ struct train_diagnostics {
 void train_diagnostics_destroy(train_diagnostics **out) {
   if (!*out) return;
   ls_batch_destroy(&(*out)->batch);
-  ls_order_destroy(&(*out)->order);
   free((*out)->table);
   free((*out)->counts);
   free(*out);
   *out = NULL;
 }
 
-ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **out) {
+/* Gathers the first samples of the first epoch. */
+static ls_status gather(const ls_comm *comm, const ls_setup *setup, train_diagnostics *d) {
+  const ls_split *const split = &setup->train;
+  ls_order *order = NULL;
+  LS_TRY(ls_batch_create(split->dataset, SAMPLES, &d->batch));
+  ls_partition_rows(comm, setup->tree, ls_size_min(SAMPLES, split->view.n), &d->partition);
+  const size_t rows = d->partition.lanes[d->partition.n_lanes];
+  LS_TRY(ls_order_create(&split->view, setup->job->train.seed, true, 0, &order));
+  ls_order_begin(order, 0);
+  ls_order_samples(order, d->partition.first, rows, d->batch->samples);
+  ls_order_destroy(&order);
+  return ls_batch_gather(d->batch, split->dataset, setup->normalizer, rows);
+}
+
+ls_status train_diagnostics_create(const ls_comm *comm, const ls_setup *setup, train_diagnostics **out) {
   const ls_model *const model = setup->job->model;
   train_diagnostics *const d = *out = ls_calloc(1, sizeof *d);
   if (!d) return ls_fail_memory("the diagnostics", sizeof *d);
@@ -55,10 +68,7 @@ ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **ou
   d->table = ls_calloc(model->n_leaves, sizeof *d->table);
   d->counts = ls_calloc(d->n_counts, sizeof *d->counts);
   if (!d->table || !d->counts) return ls_fail_memory("the diagnostics", d->n_counts * sizeof *d->counts);
-  LS_TRY(ls_batch_create(setup->train.dataset, SAMPLES, &d->batch));
-  LS_TRY(ls_order_create(&setup->train.view, setup->job->train.seed, true, 0, &d->order));
-  ls_order_begin(d->order, 0);
-  return LS_OK;
+  return gather(comm, setup, d);
 }
 
 /* ------------------------------------------------------------------- measuring */
@@ -118,13 +128,11 @@ static void measure(trainer *t, train_diagnostics *d) {
   ls_setup *const setup = t->setup;
   ls_model *const model = setup->job->model;
   const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
-  ls_partition partition;
-  ls_partition_rows(t->comm, setup->tree, samples, &partition);
-  train_probe(t, d->order, d->batch, &partition);
+  train_probe(t, d->batch, &d->partition);
   double *counts = d->counts;
   memset(counts, 0, d->n_counts * sizeof *counts);
   for (size_t i = 0; i < model->n_leaves; counts += 1 + n_units(model->leaves[i].layer), i++)
-    count_units(model->leaves[i].layer, partition.lanes[partition.n_lanes], counts);
+    count_units(model->leaves[i].layer, d->batch->rows, counts);
   ls_step step = {.weight = ls_metric_weight(t->batches.metric), .sums = t->batches.metric->sums};
   ls_sync_reduce(t->comm, t->sync, &step, model->n_params, model->grads);
   ls_comm_sum_f64(t->comm, d->counts, d->n_counts); /* integers: exact in any order */

@@ -4,17 +4,17 @@
 #include <math.h>
 
 /* Collective. Fills t->evaluation from a split. */
-static void evaluate(trainer *t, const ls_split *split) {
+static ls_status evaluate(trainer *t, const ls_split *split) {
   const ls_setup *const setup = t->setup;
-  ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &split->view, split->batch,
-              t->evaluation);
+  return ls_evaluate(t->comm, setup->tree, setup->job->model, setup->normalizer, &split->view, split->batch,
+                     t->evaluation);
 }
 
 /* ---------------------------------------------------------------------------- rows */
 
 /* Collective. The row of the epoch that just ended. All ranks get rank 0's times, as the monitor may use
  * them. */
-static void make_row(trainer *t, train_row *out) {
+static ls_status make_row(trainer *t, train_row *out) {
   const ls_setup *const setup = t->setup;
   double *const row = out->values;
   out->n = ls_columns_count(setup->job);
@@ -27,12 +27,13 @@ static void make_row(trainer *t, train_row *out) {
   row[LS_COLUMN_SECONDS] = t->progress.epoch_seconds;
   row[LS_COLUMN_SAMPLES_PER_SECOND] = (double)setup->train.view.n / t->progress.epoch_seconds;
   if (setup->validation.view.n > 0) {
-    evaluate(t, &setup->validation);
+    LS_TRY(evaluate(t, &setup->validation));
     row[LS_COLUMN_VAL_LOSS] = ls_metric_loss(t->evaluation);
     row[LS_COLUMN_VAL_QUALITY] = ls_metric_quality(t->evaluation);
     ls_measures_values(&setup->job->measures, t->evaluation, row + LS_COLUMNS_FIXED);
   }
   ls_comm_broadcast(t->comm, out, sizeof *out);
+  return LS_OK;
 }
 
 /* Rank 0: appends a row; a NaN leaves its column empty. */
@@ -76,7 +77,7 @@ ls_status train_end_epoch(trainer *t) {
   LS_TRY(train_check_state(t));
   t->progress.epoch++;
   t->progress.epoch_samples = 0;
-  make_row(t, &row);
+  LS_TRY(make_row(t, &row));
   train_warn_targets(t);
   ls_metric_reset(t->metric);
   t->progress.total_seconds += t->progress.epoch_seconds;
@@ -110,7 +111,7 @@ ls_status train_test(trainer *t) {
     status = ls_checkpoint_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
   ls_modelfile_close(&saved);
   LS_TRY(status);
-  evaluate(t, &setup->test);
+  LS_TRY(evaluate(t, &setup->test));
   report_test(t);
   return LS_OK;
 }

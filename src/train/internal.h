@@ -153,22 +153,22 @@ ls_status train_batches_create(trainer *t);
 void train_batches_destroy(trainer *t);
 
 /* Collective. Forward and backward of the batches of the next step. Fills the model's gradient and the
- * step's metric. Returns the number of samples of all ranks. */
-uint64_t train_run_batches(trainer *t);
+ * step's metric. *samples: of all ranks. LS_ERR_DATA on all ranks if samples cannot be read. */
+ls_status train_run_batches(trainer *t, uint64_t *samples);
 
-/* Collective. Forward and backward of a partition of training samples, in the given order, without dropout,
- * augmentation and updates of running averages. Fills the model's gradient and the step's metric with sums
- * over this rank's rows. */
-void train_probe(trainer *t, const ls_order *order, ls_batch *batch, const ls_partition *partition);
+/* Collective. Forward and backward of a gathered batch, without dropout, augmentation and updates of
+ * running averages. Fills the model's gradient and the step's metric with sums over this rank's rows. */
+void train_probe(trainer *t, const ls_batch *batch, const ls_partition *partition);
 
 /* ------------------------------------------------------------------------ step.c */
 
-/* Collective. Runs one step of the current epoch, in the order of the setup, and adds its sums to
- * t->metric. A skipped step counts, but changes nothing else. LS_ERR_NUMERIC on all ranks. */
+/* Collective. Runs one step of the current epoch and adds its sums to t->metric. A skipped step counts, but
+ * changes nothing else. LS_ERR_NUMERIC on all ranks, or LS_ERR_DATA if samples cannot be read. */
 ls_status train_run_step(trainer *t);
 
-/* Collective. Runs the computation and communication of a step whose result does not matter. */
-void train_try_step(trainer *t);
+/* Collective. Runs the computation and communication of a step whose result does not matter. LS_ERR_DATA on
+ * all ranks if samples cannot be read. */
+ls_status train_try_step(trainer *t);
 
 /* ------------------------------------------------------------------------ skip.c */
 
@@ -318,8 +318,9 @@ void train_report_initial(const trainer *t);
 
 /* -------------------------------------------------------------------- diagnose.c */
 
-/* Local. Allocates the diagnostics of a built model. The caller destroys them, after a failure too. */
-ls_status train_diagnostics_create(const ls_setup *setup, train_diagnostics **out);
+/* Local. Allocates the diagnostics of a built model, and gathers this rank's share of their samples. The
+ * caller destroys them, after a failure too. */
+ls_status train_diagnostics_create(const ls_comm *comm, const ls_setup *setup, train_diagnostics **out);
 void train_diagnostics_destroy(train_diagnostics **out);
 
 /* Collective. After an epoch: measures, warns of problems (once each), appends to diagnostics.csv.

@@ -66,16 +66,13 @@ static ls_status save_if_due(trainer *t, bool ended_epoch) {
 
 /* Collective. Runs steps until the config asks for no more or a rank was asked to stop. */
 static ls_status run_steps(trainer *t) {
-  const ls_setup *const setup = t->setup;
-  const uint64_t n = setup->train.view.n;
-  ls_order_begin(setup->order, t->progress.epoch);
+  const uint64_t n = t->setup->train.view.n;
   train_reset_times(t);
   while (!train_is_finished(t) && !t->is_stopping) {
     LS_TRY(train_run_step(t));
     const bool ended_epoch = t->progress.epoch_samples == n;
     if (ended_epoch) LS_TRY(train_end_epoch(t));
     LS_TRY(save_if_due(t, ended_epoch));
-    if (ended_epoch) ls_order_begin(setup->order, t->progress.epoch);
   }
   return LS_OK;
 }
@@ -156,7 +153,7 @@ ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *optio
   LS_TRY(train_check_memory(comm, setup));
   ls_status status = train_create(&t, comm, setup);
   if (status == LS_OK && setup->job->train.diagnostics)
-    status = train_diagnostics_create(setup, &t.diagnostics);
+    status = train_diagnostics_create(comm, setup, &t.diagnostics);
   if (status == LS_OK && t.is_root) status = ls_rundir_create(&t.dir, setup->job->train.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = start_and_run(&t, options);

@@ -26,7 +26,6 @@ static ls_status run_step(trainer *t, double lr) {
     p->epoch_samples = 0;
     p->epoch++;
   }
-  ls_order_begin(t->setup->order, p->epoch);
   t->fixed_lr = lr;
   return train_run_step(t);
 }

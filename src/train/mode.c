@@ -17,20 +17,18 @@ static ls_status set_mode(trainer *t, ls_sync_mode mode) {
 
 /* Collective. Seconds of a step in the current mode: the minimum of a few, averaged over the ranks. The
  * parameters are 0 and hardly change; that takes as long, and values that are not finite do not matter. */
-static double time_steps(trainer *t) {
-  double least = 0.0;
+static ls_status time_steps(trainer *t, double *least) {
   t->fixed_lr = 1e-6;
-  ls_order_begin(t->setup->order, 0);
   for (int i = 0; i < TRIALS; i++) {
     ls_comm_barrier(t->comm);
     const double start = ls_clock();
-    train_try_step(t);
+    LS_TRY(train_try_step(t));
     double seconds = (ls_clock() - start) / ls_comm_size(t->comm);
     ls_comm_sum_f64(t->comm, &seconds, 1);
-    if (i <= 1 || seconds < least) least = seconds;
+    if (i <= 1 || seconds < *least) *least = seconds;
     if (i == 0 && seconds > LONG) break;
   }
-  return least;
+  return LS_OK;
 }
 
 /* Undoes the effects of the trials. */
@@ -66,7 +64,8 @@ static ls_status try_modes(trainer *t) {
       failure = status;
       continue;
     }
-    const double seconds = time_steps(t);
+    double seconds = 0.0;
+    LS_TRY(time_steps(t, &seconds));
     reset_trials(t);
     ls_append(tried, sizeof tried, "%s%s %.2f ms", tried[0] ? ", " : "", ls_sync_mode_names[modes[i]],
               seconds * 1e3);

@@ -53,10 +53,12 @@ static ls_status update(trainer *t) {
   return status == LS_ERR_NUMERIC ? fail_step(t, &step) : status;
 }
 
-void train_try_step(trainer *t) {
-  (void)train_run_batches(t);
+ls_status train_try_step(trainer *t) {
+  uint64_t samples = 0;
+  LS_TRY(train_run_batches(t, &samples));
   (void)update(t);
   t->is_stopping = false; /* the first real step will see it again */
+  return LS_OK;
 }
 
 ls_status train_run_step(trainer *t) {
@@ -65,12 +67,13 @@ ls_status train_run_step(trainer *t) {
   ls_progress *const progress = &t->progress;
   const double lr = train_lr(t);
   train_keep_state(t);
-  const uint64_t rows = train_run_batches(t);
+  uint64_t samples = 0;
+  LS_TRY(train_run_batches(t, &samples));
   const ls_status updated = update(t);
   LS_TRY(updated == LS_ERR_NUMERIC ? train_skip_step(t) : updated);
   progress->step++;
-  progress->samples += rows;
-  progress->epoch_samples += rows;
+  progress->samples += samples;
+  progress->epoch_samples += samples;
   t->last_lr = lr;
   if (updated == LS_OK) {
     ls_metric_merge(t->metric, metric);

@@ -79,7 +79,6 @@ static double time_products(trainer *t, size_t steps) {
 /* Collective. Samples/s of training; 0 if a step failed. */
 static double time_steps(trainer *t, size_t steps) {
   const uint64_t n = t->setup->train.view.n;
-  ls_order_begin(t->setup->order, t->progress.epoch);
   const uint64_t before = t->progress.samples;
   ls_comm_barrier(t->comm);
   const double start = ls_clock();
@@ -87,7 +86,7 @@ static double time_steps(trainer *t, size_t steps) {
     if (train_run_step(t) != LS_OK) return 0.0;
     if (t->progress.epoch_samples < n) continue;
     t->progress.epoch_samples = 0;
-    ls_order_begin(t->setup->order, ++t->progress.epoch);
+    t->progress.epoch++;
   }
   ls_comm_barrier(t->comm);
   return (double)(t->progress.samples - before) / (ls_clock() - start);

@@ -72,7 +72,8 @@ static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
   EXPECT(ls_metric_create(ls_task_of(loss), n, false, &metric) == LS_OK);
   EXPECT(ls_metric_keep_scores(metric, view->n, 0) == LS_OK && samples);
   for (size_t i = 0; i < view->n; i++) {
-    const ls_row row = ls_view_row(view, i);
+    ls_row row;
+    EXPECT(ls_view_fetch(view, i, &row) == LS_OK);
     const ls_targets targets = {.classes = row.class_number, .values = row.values};
     ls_metric_add(metric, 1, row.x, &targets, 0.0);
     const bool is_in =
@@ -108,7 +109,8 @@ static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction,
   EXPECT(ls_evaluate_keep_scores(comm, NULL, n_samples, metric) ==
          LS_OK); /* capacity for more than the view */
   settle();
-  for (int again = 0; again < 2; again++) ls_evaluate(comm, NULL, model, normalizer, &view, batch, metric);
+  for (int again = 0; again < 2; again++)
+    EXPECT(ls_evaluate(comm, NULL, model, normalizer, &view, batch, metric) == LS_OK);
   for (size_t k = 0; k < n; k++) {
     const double alone = auc_alone(&view, loss, k);
     if (!same_bits(metric->ranking->auc[k], alone))

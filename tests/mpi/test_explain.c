@@ -200,7 +200,8 @@ static void check_smooth(const char *layers, const char *last, ls_loss loss, ls_
   fixture t;
   fixture_create(&t, layers, last, loss);
   ls_explainer *e = new_explainer(&t, o);
-  const ls_attribution *const a = ls_explainer_explain(comm, e, chosen, COUNT(chosen));
+  const ls_attribution *a = NULL;
+  EXPECT(ls_explainer_explain(comm, e, chosen, COUNT(chosen), &a) == LS_OK);
   EXPECT(a->n == COUNT(chosen) * e->per_sample);
   EXPECT(same_bytes(a->attributions, a->n * FEATURES * sizeof(float)));
   EXPECT(same_bytes(a->gaps, a->n * sizeof(double)));
@@ -251,7 +252,8 @@ static void test_predicted(void **state) {
     fixture_create(&t, nets[k], "", losses[k]);
     ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = LS_BASELINE_MEAN});
     for (uint64_t sample = 0; sample < N; sample++) {
-      const ls_attribution *const a = ls_explainer_explain(comm, e, &sample, 1);
+      const ls_attribution *a = NULL;
+      EXPECT(ls_explainer_explain(comm, e, &sample, 1, &a) == LS_OK);
       float x[FEATURES];
       double at[FEATURES];
       input_of(&t, sample, x);
@@ -275,7 +277,8 @@ static void test_linear(void **state) {
     double x0[FEATURES];
     fixture_create(&t, linear, "", LS_MSE);
     ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = (ls_baseline)kind, .points = 1});
-    const ls_attribution *const a = ls_explainer_explain(comm, e, chosen, COUNT(chosen));
+    const ls_attribution *a = NULL;
+    EXPECT(ls_explainer_explain(comm, e, chosen, COUNT(chosen), &a) == LS_OK);
     const float *const w = t.model->layers[0]->params[0].value;
     baseline_of(&t, (ls_baseline)kind, x0);
     EXPECT(a->n == 2 * COUNT(chosen));
@@ -304,7 +307,8 @@ static void test_kinks(void **state) {
   ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = LS_BASELINE_MEAN, .points = 5});
   for (uint64_t i = 0; i < N; i++) samples[i] = i;
   for (size_t done = 0; done < N; done += 12) { /* the ranks may have different numbers of samples */
-    const ls_attribution *const a = ls_explainer_explain(comm, e, samples + done, 12);
+    const ls_attribution *a = NULL;
+    EXPECT(ls_explainer_explain(comm, e, samples + done, 12, &a) == LS_OK);
     for (size_t i = 0; i < a->n; i++) {
       EXPECT(ls_attribution_is_complete(e, a, i));
       EXPECT(fabs(a->gaps[i]) <= fmax(1e-4, 1e-3 * fabs(a->values[i] - a->baseline_values[i])));
@@ -325,10 +329,11 @@ static void test_same_bits_in_any_call(void **state) {
   fixture t;
   fixture_create(&t, kinked, "", LS_CATEGORICAL_CROSS_ENTROPY);
   ls_explainer *e = new_explainer(&t, (ls_explain_options){.baseline = LS_BASELINE_ZERO});
-  const ls_attribution *a = ls_explainer_explain(comm, e, chosen, COUNT(chosen));
+  const ls_attribution *a = NULL;
+  EXPECT(ls_explainer_explain(comm, e, chosen, COUNT(chosen), &a) == LS_OK);
   memcpy(all, a->attributions, sizeof all);
   for (size_t i = 0; i < COUNT(chosen); i++) {
-    a = ls_explainer_explain(comm, e, &chosen[i], 1);
+    EXPECT(ls_explainer_explain(comm, e, &chosen[i], 1, &a) == LS_OK);
     EXPECT(a->n == 1 && memcmp(a->attributions, all + i * FEATURES, FEATURES * sizeof(float)) == 0);
   }
   ls_explainer_destroy(&e);

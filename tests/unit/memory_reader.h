@@ -13,8 +13,8 @@ typedef struct memory_reader {
   bool has_classes;
 } memory_reader;
 
-static inline void memory_reader_fetch(const ls_reader *reader, size_t n, const uint64_t *samples,
-                                       ls_row *rows) {
+static inline ls_status memory_reader_fetch(const ls_reader *reader, size_t n, const uint64_t *samples,
+                                            ls_row *rows) {
   const memory_reader *const m = (const memory_reader *)(const void *)reader;
   for (size_t i = 0; i < n; i++) {
     const uint64_t s = samples[i];
@@ -23,6 +23,7 @@ static inline void memory_reader_fetch(const ls_reader *reader, size_t n, const 
                        .values = m->has_classes ? NULL : (const float *)m->y + s * m->n_outputs,
                        .weight = m->w ? ((const float *)m->w)[s] : 1.0F};
   }
+  return LS_OK;
 }
 
 /* Makes a described dataset read these arrays. Borrows them and `m`; the dataset is not to be closed. */

@@ -73,7 +73,6 @@ static void test_step_allocates_nothing(void **state) {
   assert_true(n_allocations > 0);
 
   const size_t before = n_allocations;
-  ls_order_begin(setup->order, 0);
   while (t.progress.epoch_samples < setup->train.view.n) assert_int_equal(train_run_step(&t), LS_OK);
   assert_int_equal(n_allocations, before);
 
