@@ -7,6 +7,8 @@ struct ls_feed {
   ls_feed_request request;
   int rank, size;
   ls_order *order; /* owned */
+  bool has_epoch;  /* the order is that of `epoch` */
+  uint64_t epoch;
 };
 
 ls_shard data_feed_shard(size_t n_lanes, size_t rows, int rank, int size) {
@@ -38,6 +40,12 @@ void ls_feed_destroy(ls_comm *comm, ls_feed **feed) {
   *feed = NULL;
 }
 
+static void select_epoch(ls_feed *feed, uint64_t epoch) {
+  if (!feed->has_epoch || feed->epoch != epoch) ls_order_begin(feed->order, epoch);
+  feed->has_epoch = true;
+  feed->epoch = epoch;
+}
+
 /* Gathers the samples whose numbers are in the batch. */
 static ls_status gather(const ls_feed *feed, uint64_t epoch, size_t rows) {
   const ls_feed_request *const r = &feed->request;
@@ -48,14 +56,14 @@ ls_status ls_feed_gather(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t 
   (void)comm;
   const ls_feed_request *const r = &feed->request;
   const ls_shard mine = data_feed_shard(r->n_lanes, rows, feed->rank, feed->size);
-  ls_order_begin(feed->order, epoch);
+  select_epoch(feed, epoch);
   ls_batch_select(r->batch, 0, feed->order, position + mine.first, mine.rows);
   return gather(feed, epoch, mine.rows);
 }
 
 ls_status ls_feed_gather_alone(ls_feed *feed, uint64_t position, size_t rows) {
   const ls_feed_request *const r = &feed->request;
-  ls_order_begin(feed->order, 0);
+  select_epoch(feed, 0);
   for (size_t done = 0; done < rows;) {
     const uint64_t at = (position + done) % r->view->n;
     const size_t n = ls_size_min(rows - done, r->view->n - at);
