@@ -1,5 +1,5 @@
 /* Convolutions of samples with channels last: direct, by walks over boxes (see internal.h), without a
- * matrix of patches.
+ * matrix of patches; or by Winograd's algorithm (see winograd.h), if the shape fits.
  *
  *   forward           y[o][f] = b[f] + sum_k,c x[o stride - before + k dilation][c] w[f][k][c]
  *   backward, data    dx[i][c] = sum_f,k dz[(i + before - k dilation) / stride][f] w[f][k][c], the terms
@@ -72,10 +72,19 @@ static size_t reserve_data(const ls_conv *conv, ls_arena *arena, ls_conv_plan *p
   return most;
 }
 
+/* Takes what Winograd's algorithm needs. Returns the bytes of its workspace. */
+static size_t reserve_winograd(ls_arena *arena, ls_conv_plan *plan) {
+  math_winograd_plan(&plan->conv, false, arena, &plan->outputs);
+  math_winograd_plan(&plan->conv, true, arena, &plan->inputs);
+  plan->n_du = WINOGRAD_ELEMENTS * plan->outputs.lanes * plan->outputs.channels;
+  plan->du = ls_arena_take(arena, plan->n_du, sizeof *plan->du);
+  return ls_size_max(math_winograd_bytes(&plan->outputs), math_winograd_bytes(&plan->inputs));
+}
+
 size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out) {
   const size_t filters = conv->filters / conv->groups;
   const size_t terms = math_conv_taps(conv) * (conv->channels / conv->groups);
-  ls_conv_plan plan = {.conv = *conv};
+  ls_conv_plan plan = {.conv = *conv, .is_winograd = math_winograd_fits(conv)};
   *out = ls_arena_take(arena, 1, sizeof plan);
   plan_forward(conv, &plan.forward, arena);
   plan.filters = take_packed(conv, filters, terms, arena);
@@ -86,7 +95,9 @@ size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out)
   plan.dw = ls_arena_take(arena, plan.n_dw, sizeof *plan.dw);
   plan.total = ls_arena_take(arena, plan.n_dw, sizeof *plan.total);
   const size_t of_data = reserve_data(conv, arena, &plan);
+  const size_t of_winograd = plan.is_winograd ? reserve_winograd(arena, &plan) : 0;
   if (*out) **out = plan;
+  if (plan.is_winograd) return of_winograd;
   ls_arena weights = {0};
   ls_arena_take(&weights, 1, math_walk_tile_bytes(&plan.forward));
   ls_arena_take(&weights, math_conv_packed_size(filters, MATH_CHUNK), sizeof(float));
@@ -139,12 +150,17 @@ void ls_conv_start_forward(ls_conv_plan *plan, const float *w, const float *b) {
     for (size_t g = 0; g < conv->groups; g++)
       math_conv_pack_filters(filters, terms, w + g * filters * terms,
                              plan->filters + g * math_conv_packed_size(filters, terms));
+  if (plan->is_winograd) math_winograd_transform_weights(&plan->outputs, plan->filters);
 }
 
 void ls_conv_forward(ls_conv_plan *plan, size_t n, const float *x, bool adds, ls_activation f, float alpha,
                      float *y, void *workspace) {
   math_walk *const walk = &plan->forward;
   const float *const b = plan->has_b ? plan->b : NULL;
+  if (plan->is_winograd) {
+    math_winograd_convolve(&plan->outputs, n, x, b, adds, f, alpha, y, workspace);
+    return;
+  }
   walk->tile = workspace;
   while (math_walk_next(walk, n, x)) {
     if (math_conv_is_depthwise(&plan->conv))
@@ -171,9 +187,14 @@ void ls_conv_start_data(ls_conv_plan *plan, const float *w) {
                                 data->packed +
                                     g * math_conv_packed_size(channels, data->walk.n_taps * filters));
   }
+  if (plan->is_winograd) math_winograd_transform_weights(&plan->inputs, plan->data[0].packed);
 }
 
 void ls_conv_backward_data(ls_conv_plan *plan, size_t n, const float *dz, float *dx, void *workspace) {
+  if (plan->is_winograd) {
+    math_winograd_convolve(&plan->inputs, n, dz, NULL, false, LS_LINEAR, 0.0F, dx, workspace);
+    return;
+  }
   for (size_t p = 0; p < plan->n_phases; p++) {
     math_walk *const walk = &plan->data[p].walk;
     walk->tile = workspace;

@@ -80,30 +80,46 @@ void ls_conv_start_weights(ls_conv_plan *plan) {
   set_offsets(&plan->forward, plan->offsets);
   for (size_t q = 0; q < CHUNK; q++) plan->packed_to[q] = q * MATH_LANE;
   memset(plan->dw, 0, plan->n_dw * sizeof *plan->dw);
+  if (plan->is_winograd) memset(plan->du, 0, plan->n_du * sizeof *plan->du);
   plan->positions = 0;
   plan->has_total = false;
 }
 
-/* Begins another sum in float if the latest one has enough positions. */
-static void limit_positions(ls_conv_plan *plan) {
+/* Begins another sum in float if the latest one has enough positions; n more follow. */
+static void limit_positions(ls_conv_plan *plan, size_t n) {
   const size_t most = math_conv_is_depthwise(&plan->conv) ? POSITIONS_DEPTHWISE : POSITIONS;
   if (plan->positions >= most) {
+    if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, plan->du, plan->dw);
     if (!plan->has_total) memset(plan->total, 0, plan->n_dw * sizeof *plan->total);
     plan->has_total = true;
     add_to_total(plan->n_dw, plan->dw, plan->total);
     plan->positions = 0;
   }
-  plan->positions += plan->forward.n;
+  plan->positions += n;
+}
+
+/* The products of Winograd's algorithm. */
+static void add_winograd(ls_conv_plan *plan, size_t n, const float *x, const float *dz, void *workspace) {
+  size_t tiles = 0;
+  for (size_t first = 0;; first += tiles) {
+    tiles = math_winograd_add_products(&plan->outputs, n, first, x, dz, plan->du, workspace);
+    if (tiles == 0) return;
+    limit_positions(plan, 4 * tiles);
+  }
 }
 
 void ls_conv_backward_weights(ls_conv_plan *plan, size_t n, const float *x, const float *dz,
                               void *workspace) {
   ls_arena scratch = {.base = workspace, .capacity = SIZE_MAX};
   math_walk *const walk = &plan->forward;
+  if (plan->is_winograd) {
+    add_winograd(plan, n, x, dz, workspace);
+    return;
+  }
   walk->tile = ls_arena_take(&scratch, 1, math_walk_tile_bytes(walk));
   float *const packed_dz = ls_arena_take(&scratch, 0, 1); /* what follows */
   while (math_walk_next(walk, n, x)) {
-    limit_positions(plan);
+    limit_positions(plan, walk->n);
     if (math_conv_is_depthwise(&plan->conv))
       math_depthwise_products(walk, dz, plan->dw);
     else
@@ -115,6 +131,7 @@ void ls_conv_finish_weights(ls_conv_plan *plan, float beta, float *dw) {
   const ls_conv *const conv = &plan->conv;
   const size_t filters = conv->filters / conv->groups;
   const size_t terms = math_conv_taps(conv) * (conv->channels / conv->groups);
+  if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, plan->du, plan->dw);
   if (plan->has_total) {
     add_to_total(plan->n_dw, plan->dw, plan->total);
     put_total(plan->n_dw, plan->total, plan->dw);

@@ -7,6 +7,8 @@
 
 #include "lockstep/math.h"
 
+#include "winograd.h"
+
 #if defined(LS_NO_CLONES)
 #define CLONES
 #elif defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12
@@ -132,6 +134,10 @@ struct ls_conv_plan {
   double *total;     /* (n_dw): sums over the positions before */
   size_t positions;
   bool has_total;
+  bool is_winograd;
+  math_winograd outputs, inputs; /* the convolutions for y and for dx */
+  size_t n_du;
+  float *du; /* (n_du): transformed dw, of the latest positions */
 };
 
 /* y = x * w for all positions of a box, plus b; adds: plus y. Blocks of MATH_LANE channels. For each output

@@ -45,10 +45,10 @@ static void reset(arrays *a) {
   }
 }
 
-static void print(const char *name, const arrays *a) {
-  const unsigned char *const bytes = (const unsigned char *)a;
+static void print(const char *name, const void *data, size_t size) {
+  const unsigned char *const bytes = data;
   uint64_t digest = 14695981039346656037ULL;
-  for (size_t i = 0; i < sizeof *a; i++) digest = (digest ^ bytes[i]) * 1099511628211ULL;
+  for (size_t i = 0; i < size; i++) digest = (digest ^ bytes[i]) * 1099511628211ULL;
   printf("%-28s %016llx\n", name, (unsigned long long)digest);
 }
 
@@ -57,7 +57,7 @@ static void print(const char *name, const arrays *a) {
   do {                                                                                                     \
     reset(a);                                                                                              \
     __VA_ARGS__;                                                                                           \
-    print(name, a);                                                                                        \
+    print(name, a, sizeof *a);                                                                             \
   } while (0)
 
 static void run_activations(arrays *a) {
@@ -157,6 +157,43 @@ static void run_convolutions(arrays *a) {
     }
 }
 
+/* A convolution with enough channels for Winograd's algorithm. */
+static void run_winograd(void) {
+  enum { SIDE = 5, CHANNELS = 33, FILTERS = 50, N_X = SIDE * SIDE * CHANNELS, N_Y = SIDE * SIDE * FILTERS };
+  static float x[N_X], y[N_Y], b[FILTERS], w[FILTERS * 9 * CHANNELS];
+  const ls_rng rng = ls_rng_make(10, LS_RNG_CHECK, 0, 0);
+  ls_conv c = {.window = {.in = {1, SIDE, SIDE},
+                          .size = {1, 3, 3},
+                          .stride = {1, 1, 1},
+                          .dilation = {1, 1, 1},
+                          .before = {0, 1, 1},
+                          .after = {0, 1, 1}},
+               .channels = CHANNELS,
+               .filters = FILTERS,
+               .groups = 1};
+  ls_arena arena = {0};
+  ls_conv_plan *plan = NULL;
+  LS_ASSERT(ls_window_set_out(&c.window));
+  ls_conv_reserve(&c, &arena, &plan);
+  LS_ASSERT(ls_arena_commit(&arena, "the plan") == LS_OK);
+  void *const workspace = ls_calloc(ls_conv_reserve(&c, &arena, &plan), 1);
+  LS_ASSERT(workspace);
+  ls_rng_uniform(&rng, 0, N_X, x);
+  ls_rng_uniform(&rng, N_X, FILTERS * 9 * CHANNELS, w);
+  ls_conv_start_forward(plan, w, b);
+  ls_conv_start_data(plan, w);
+  ls_conv_start_weights(plan);
+  ls_conv_forward(plan, 1, x, false, LS_RELU, 0.0F, y, workspace);
+  print("conv Winograd", y, sizeof y);
+  ls_conv_backward_weights(plan, 1, x, y, workspace);
+  ls_conv_backward_data(plan, 1, y, x, workspace);
+  print("conv Winograd data", x, sizeof x);
+  ls_conv_finish_weights(plan, 1.0F, w);
+  print("conv Winograd weights", w, sizeof w);
+  free(workspace);
+  ls_arena_destroy(&arena);
+}
+
 int main(void) {
   static arrays a;
   run_activations(&a);
@@ -164,5 +201,6 @@ int main(void) {
   run_rows(&a);
   run_steps(&a);
   run_convolutions(&a);
+  run_winograd();
   return 0;
 }

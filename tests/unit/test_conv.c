@@ -232,24 +232,100 @@ static void large_images_match_their_definition(void **state) {
 }
 
 /* A sample has the same outputs and dx alone and in a batch. */
+static void check_alone(const ls_conv *c) {
+  arrays a = arrays_of_conv(c);
+  float *const y = new_floats(a.n_y);
+  float *const dx = new_floats(a.n_x);
+  run_forward(&a, SAMPLES, a.x, a.b, false, LS_TANH, a.y);
+  run_data(&a, SAMPLES, a.dy, a.dx);
+  for (size_t i = 0; i < SAMPLES; i++) {
+    run_forward(&a, 1, a.x + i * a.n_x, a.b, false, LS_TANH, y);
+    run_data(&a, 1, a.dy + i * a.n_y, dx);
+    check_same("y", a.n_y, y, a.y + i * a.n_y);
+    check_same("dx", a.n_x, dx, a.dx + i * a.n_x);
+  }
+  free(y);
+  free(dx);
+  arrays_free(&a);
+}
+
 static void samples_do_not_depend_on_the_batch(void **state) {
   (void)state;
   uint64_t key = 100000;
   for (size_t s = 0; s < SHAPES; s++) {
     const ls_conv c = random_conv(&key);
-    arrays a = arrays_of_conv(&c);
-    float *const y = new_floats(a.n_y);
-    float *const dx = new_floats(a.n_x);
-    run_forward(&a, SAMPLES, a.x, a.b, false, LS_TANH, a.y);
-    run_data(&a, SAMPLES, a.dy, a.dx);
-    for (size_t i = 0; i < SAMPLES; i++) {
-      run_forward(&a, 1, a.x + i * a.n_x, a.b, false, LS_TANH, y);
-      run_data(&a, 1, a.dy + i * a.n_y, dx);
-      check_same("y", a.n_y, y, a.y + i * a.n_y);
-      check_same("dx", a.n_x, dx, a.dx + i * a.n_x);
+    check_alone(&c);
+  }
+}
+
+/* -------------------------------------------------------------------- Winograd */
+
+/* A 3x3 kernel over images of any size, with enough channels for Winograd's algorithm. */
+static ls_conv random_image_conv(uint64_t *key) {
+  ls_conv c = {.channels = 32 + draw(key, 20), .filters = 32 + draw(key, 40), .groups = 1};
+  ls_window *const w = &c.window;
+  if (draw(key, 2)) c.channels = c.filters = 32;
+  do
+    for (size_t i = 0; i < LS_WINDOW_DIMS; i++) {
+      w->in[i] = i ? 1 + draw(key, 12) : 1;
+      w->size[i] = i ? 3 : 1;
+      w->stride[i] = w->dilation[i] = 1;
+      w->before[i] = i ? draw(key, 3) : 0;
+      w->after[i] = i ? draw(key, 3) : 0;
     }
-    free(y);
-    free(dx);
+  while (!ls_window_set_out(w) || !ls_window_is_inside(w));
+  return c;
+}
+
+static void images_match_their_definition(void **state) {
+  (void)state;
+  uint64_t key = 300000;
+  for (size_t s = 0; s < SHAPES / 10; s++) {
+    const ls_conv c = random_image_conv(&key);
+    check_conv(&c);
+    check_alone(&c);
+  }
+}
+
+/* The relative error ||got - want|| / ||want||. */
+static double error_of(size_t n, const float *got, const double *want) {
+  double difference = 0.0;
+  double norm = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    difference += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+    norm += want[i] * want[i];
+  }
+  return sqrt(difference / norm);
+}
+
+/* Accurate to a few units of the last place, although the transforms cancel. */
+static void images_are_accurate(void **state) {
+  (void)state;
+  static const struct {
+    size_t height, width, channels, filters;
+  } rows[] = {{14, 14, 32, 64}, {9, 7, 64, 64}, {8, 8, 128, 96}, {5, 6, 100, 40}};
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_conv c = {.window = {.in = {1, rows[i].height, rows[i].width},
+                            .size = {1, 3, 3},
+                            .stride = {1, 1, 1},
+                            .dilation = {1, 1, 1},
+                            .before = {0, 1, 1},
+                            .after = {0, 1, 1}},
+                 .channels = rows[i].channels,
+                 .filters = rows[i].filters,
+                 .groups = 1};
+    assert_true(ls_window_set_out(&c.window));
+    arrays a = arrays_of_conv(&c);
+    run_forward(&a, SAMPLES, a.x, NULL, false, LS_LINEAR, a.y);
+    run_data(&a, SAMPLES, a.dy, a.dx);
+    run_weights(&a, 0.0F);
+    set_want(&c, &a, 0, SAMPLES * a.n_y);
+    check_close("error of y", error_of(SAMPLES * a.n_y, a.y, a.want), 0.0, 4e-7);
+    set_want(&c, &a, 1, SAMPLES * a.n_x);
+    check_close("error of dx", error_of(SAMPLES * a.n_x, a.dx, a.want), 0.0, 4e-7);
+    set_want(&c, &a, 2, a.n_w);
+    check_close("error of dw", error_of(a.n_w, a.dw, a.want), 0.0, 4e-7);
+    assert_true(a.bytes <= (size_t)1 << 20);
     arrays_free(&a);
   }
 }
@@ -426,6 +502,8 @@ int main(void) {
       cmocka_unit_test(convolutions_match_their_definition),
       cmocka_unit_test(large_images_match_their_definition),
       cmocka_unit_test(samples_do_not_depend_on_the_batch),
+      cmocka_unit_test(images_match_their_definition),
+      cmocka_unit_test(images_are_accurate),
       cmocka_unit_test(pooling_matches_its_definition),
       cmocka_unit_test(maximum_propagates_nan),
       cmocka_unit_test(windows_have_the_right_sizes),
