@@ -17,10 +17,14 @@ typedef struct data_names {
 typedef struct data_mapping {
   size_t *columns; /* (n_features): the column of the file for each feature; on all ranks */
   /* Rank 0. */
+  size_t n_known; /* classes of the file that the model has */
+  char *known;    /* the classes of the model, for messages */
+  /* Rank 0, and all ranks after data_targets_share. */
   double *values; /* (n_classes): what replaces each class number of the file: a class number of the model,
                      or the number that is the name of the class; NAN: the model does not have the class */
-  size_t n_classes, n_known; /* of the file; those that the model has */
-  char *known;               /* the classes of the model, for messages */
+  size_t n_classes; /* of the file */
+  size_t n_labels;  /* class numbers that y may have */
+  bool has_names;   /* these are the names of the file, rather than the outputs of the model */
 } data_mapping;
 
 /* A file of a dataset and its samples. Texts are owned. */
@@ -142,14 +146,17 @@ ls_shape data_match_flat(const ls_dataset_request *request, const ls_dataset *da
 
 /* Collective. Sends the mapping of columns to all ranks. */
 ls_status data_mapping_share(ls_comm *comm, ls_dataset *dataset);
+
+/* Collective. Sends what reading y needs to all ranks, after data_describe_targets. */
+ls_status data_targets_share(ls_comm *comm, ls_dataset *dataset);
 void data_mapping_free(data_mapping *map);
 
 /* Local. Copies the columns of the mapping from rows as in the file.
  * from: (rows, columns of the file), to: (rows, n_features), of the stored type */
 void data_select_columns(const ls_dataset *dataset, size_t rows, const void *from, void *to);
 
-/* Local, on rank 0. Replaces a class number, or a label, of a row by that of the model. */
-ls_status data_translate(const ls_dataset *dataset, size_t row, double *value);
+/* Local. Replaces a class number, or a label, of a row of the open file by that of the model. */
+ls_status data_translate(const ls_dataset *dataset, const data_source *source, size_t row, double *value);
 
 /* ---------------------------------------------------------------------- reading */
 
@@ -160,14 +167,22 @@ double data_element(const void *array, ls_dtype dtype, size_t i);
 /* Local. Bytes of a row of y in memory. */
 size_t data_y_bytes(const ls_dataset *dataset);
 
-/* Local, on rank 0. Reads and checks y, and w if the dataset has weights.
- * y: (n_samples) int32 for classes, otherwise (n_samples, n_outputs) of d->value_type; w: (n_samples) */
-ls_status data_read_targets(const ls_dataset *dataset, void *y, float *w);
+/* Local. Whether float32 holds a number, at least rounded; false for NaN. */
+bool data_fits_float(double v);
 
-/* Local. Reads rows first .. first + rows - 1 of x, channels last; checks that real numbers are finite and
- * fit float32.
- * x: (rows, n_features) of the stored type */
-ls_status data_read_inputs(const ls_dataset *dataset, uint64_t first, uint64_t rows, void *x);
+/* Bytes of one read, small enough to be in the cache when they are checked. */
+#define DATA_READ_BYTES ((size_t)4 << 20)
+
+/* Local. Read and check samples first .. first + rows - 1 of x (channels last; real numbers must be finite
+ * and fit float32), y, and w. The source may be another one than the dataset's.
+ * x: (rows, n_features) of the stored type; y: (rows) int32 for classes, otherwise (rows, n_outputs) of
+ * d->value_type; w: (rows) */
+ls_status data_read_inputs(const ls_dataset *dataset, data_source *source, uint64_t first, uint64_t rows,
+                           void *x);
+ls_status data_read_targets(const ls_dataset *dataset, data_source *source, uint64_t first, uint64_t rows,
+                            void *y);
+ls_status data_read_weights(const ls_dataset *dataset, data_source *source, uint64_t first, uint64_t rows,
+                            float *w);
 
 /* Local. Reads data.shape from its node; collects errors. */
 void data_shape_configure(ls_config *config, const ls_node *node, ls_shape *shape);

@@ -104,6 +104,29 @@ ls_status data_mapping_share(ls_comm *comm, ls_dataset *d) {
   return LS_OK;
 }
 
+/* Rank 0. Class names, if there are any, determine the class numbers that y may have. */
+static void count_labels(ls_dataset *d) {
+  data_mapping *const map = &d->source->map;
+  map->has_names = map->values || (d->classes && d->n_classes < d->n_outputs);
+  map->n_labels = map->has_names ? d->n_classes : d->n_outputs;
+}
+
+ls_status data_targets_share(ls_comm *comm, ls_dataset *d) {
+  data_mapping *const map = &d->source->map;
+  if (ls_comm_rank(comm) == 0) count_labels(d);
+  bool has_values = map->values != NULL;
+  ls_comm_broadcast(comm, &map->has_names, sizeof map->has_names);
+  ls_comm_broadcast(comm, &map->n_labels, sizeof map->n_labels);
+  ls_comm_broadcast(comm, &map->n_classes, sizeof map->n_classes);
+  ls_comm_broadcast(comm, &has_values, sizeof has_values);
+  if (!has_values) return LS_OK;
+  const size_t bytes = map->n_classes * sizeof *map->values;
+  if (!map->values) map->values = ls_calloc(map->n_classes, sizeof *map->values);
+  LS_TRY(ls_comm_agree(comm, map->values ? LS_OK : ls_fail_memory("the classes", bytes)));
+  ls_comm_broadcast(comm, map->values, bytes);
+  return LS_OK;
+}
+
 #define SELECT(type)                                                                                       \
   for (size_t i = 0; i < rows; i++)                                                                        \
     for (size_t j = 0; j < n; j++)                                                                         \
@@ -126,8 +149,21 @@ void data_select_columns(const ls_dataset *d, size_t rows, const void *from, voi
 
 /* ------------------------------------------------------------------------- classes */
 
-ls_status data_translate(const ls_dataset *d, size_t row, double *value) {
-  const data_source *const s = d->source;
+/* Only rank 0 knows the names. */
+static ls_status fail_class(const ls_dataset *d, const data_source *s, size_t row, size_t k) {
+  if (!d->classes)
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%s: row %zu has the class %zu, which the model does not have; remove such rows, or "
+                   "train on data that have this class",
+                   data_source_y_file(s), s->names.y, row, k);
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s:%s: row %zu has the class %s, which the model does not have; must be one of: %s; remove "
+      "such rows, or train on data that have this class",
+      data_source_y_file(s), s->names.y, row, d->classes[k], s->map.known);
+}
+
+ls_status data_translate(const ls_dataset *d, const data_source *s, size_t row, double *value) {
   const data_mapping *const map = &s->map;
   const double v = *value;
   if (!map->values) return LS_OK;
@@ -137,10 +173,5 @@ ls_status data_translate(const ls_dataset *d, size_t row, double *value) {
   const size_t k = (size_t)v;
   const double share = v - floor(v); /* of class 1: a label may be between the two classes */
   *value = share > 0.0 ? (1.0 - share) * map->values[0] + share * map->values[1] : map->values[k];
-  if (!isnan(*value)) return LS_OK;
-  return ls_fail(
-      LS_ERR_DATA,
-      "%s:%s: row %zu has the class %s, which the model does not have; must be one of: %s; remove "
-      "such rows, or train on data that have this class",
-      data_source_y_file(s), s->names.y, row, d->classes[k], map->known);
+  return isnan(*value) ? fail_class(d, s, row, k) : LS_OK;
 }

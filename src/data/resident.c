@@ -84,11 +84,26 @@ static ls_status assign_rows(ls_comm *comm, const ls_dataset *d, const resident 
   return LS_OK;
 }
 
+/* Local. */
+static ls_status check_weights(const ls_dataset *d, const float *w) {
+  const data_part *const first = &d->source->files.parts[0];
+  for (size_t i = 0; i < d->n_samples; i++)
+    if (w[i] > 0.0F) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: all weights are 0; at least one must be positive", first->file,
+                 first->names.w);
+}
+
 /* Local. Reads this rank's part: its rows of x and, on rank 0, y and w. */
 static ls_status load(const ls_dataset *d, const resident *r, bool is_root, uint64_t first, uint64_t rows) {
-  if (rows > 0) LS_TRY(data_read_inputs(d, first, rows, (unsigned char *)r->x.data + first * r->row_bytes));
+  data_source *const s = d->source;
+  const uint64_t n = d->n_samples;
+  if (rows > 0)
+    LS_TRY(data_read_inputs(d, s, first, rows, (unsigned char *)r->x.data + first * r->row_bytes));
   if (!is_root || d->target == LS_TARGET_NONE) return LS_OK;
-  return data_read_targets(d, r->y.data, r->w.data);
+  LS_TRY(data_read_targets(d, s, 0, n, r->y.data));
+  if (!d->has_weights) return LS_OK;
+  LS_TRY(data_read_weights(d, s, 0, n, r->w.data));
+  return check_weights(d, r->w.data);
 }
 
 /* Local. The digest of y. Values of type float64 count as float32, as in checkpoints of earlier versions.
