@@ -88,6 +88,19 @@ void ls_store_close(ls_store **store);
 /* Local. The path that was opened. Borrowed. */
 const char *ls_store_path(const ls_store *store);
 
+/* What changes if a file is written or replaced. */
+typedef struct ls_file_state {
+  uint64_t bytes, inode;
+  int64_t seconds, nanoseconds; /* of the last modification */
+} ls_file_state;
+
+/* Local. The state of the file when it was opened. */
+ls_file_state ls_store_state(const ls_store *store);
+
+/* Local. Compares the state with that of the file when this process opened it first. LS_ERR_DATA if they
+ * differ. (ls_store_read_rows itself compares the states before and after it reads.) */
+ls_status ls_store_check_state(const ls_store *store, ls_file_state first);
+
 typedef enum ls_store_kind { LS_STORE_NONE, LS_STORE_GROUP, LS_STORE_ARRAY, LS_STORE_OTHER } ls_store_kind;
 
 /* Local. The kind of the object at `path` ("/train/x"). Follows hard links only: a path through a soft or
@@ -118,9 +131,14 @@ ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***na
 
 /* Local. Reads rows first .. first + count - 1 in the stored type and native byte order into `buffer`, of
  * count * row_size elements. A scalar is one row. LS_ERR_DATA if the rows are out of range or unreadable
- * (a damaged chunk). */
+ * (a damaged chunk), or the file has changed since it was opened. Threads that read one store wait for each
+ * other; a thread with a store of its own decodes chunks while others do. */
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer);
+
+/* Local. Announces that rows will be read soon, so that the system reads them from the disk meanwhile. A
+ * hint: ignores failures, and does nothing where HDF5 reads the rows. */
+void ls_store_read_ahead(const ls_store *store, const char *path, uint64_t first, size_t count);
 
 /* Local. Rows per chunk of an array that ls_store_describe accepts; 1 if it is not chunked. Reading whole
  * chunks inflates each only once. */

@@ -7,6 +7,8 @@
 #include <hdf5.h>
 #include <xxhash.h>
 
+typedef struct open_array open_array;
+
 #define BLOCK_BYTES ((size_t)1 << 20) /* of a chunk, and of a piece that is read or digested */
 
 /* A little-endian unsigned integer of `bytes` bytes. */
@@ -65,6 +67,84 @@ void store_filters_register(void);
 /* Sets the bytes of a chunk of the dataset that this thread is about to read. */
 void store_filters_expect(size_t bytes);
 
+/* ---------------------------------------------- how arrays are stored (layout.c) */
+
+typedef struct byte_buffer {
+  unsigned char *data; /* owned */
+  size_t capacity;
+} byte_buffer;
+
+#define FILTERS_MOST 8
+
+typedef struct chunk_filter {
+  H5Z_filter_t id;
+  size_t element; /* shuffle: bytes of an element */
+} chunk_filter;
+
+/* Where the file has a chunk. */
+typedef struct chunk_place {
+  uint64_t address;
+  uint32_t bytes; /* as stored; 0: never written */
+  uint32_t mask;  /* bit i: filter i was not applied */
+  bool is_known;
+} chunk_place;
+
+typedef struct layout {
+  enum { READ_BY_HDF5, READ_CONTIGUOUS, READ_CHUNKS } how;
+  int descriptor;   /* borrowed from HDF5; -1: addresses are not offsets in the file */
+  uint64_t address; /* of contiguous rows */
+  size_t row_bytes;
+  /* of READ_CHUNKS: */
+  hsize_t chunk[LS_MAX_DIMS]; /* shape of a chunk */
+  size_t chunk_bytes;         /* of a decoded chunk */
+  size_t n_across;            /* chunks of a band: those that hold the same rows */
+  bool spans_rows;            /* a chunk holds whole rows */
+  bool has_fill;
+  unsigned char fill[8]; /* an element of chunks that were never written */
+  int n_filters;
+  chunk_filter filters[FILTERS_MOST];
+  chunk_place *places; /* owned: (bands, n_across); NULL: HDF5 finds and reads chunks */
+  bool has_band;
+  uint64_t band_index;
+  byte_buffer band; /* the decoded band: (chunk[0], row_bytes) */
+} layout;
+
+/* Finds how the rows of an array can be read. HDF5 is locked. */
+void store_layout_find(const ls_store *store, hid_t id, const ls_array *array, layout *l);
+void store_layout_free(layout *l);
+
+/* The first element of a chunk. at: (n_dims) */
+void store_chunk_offset(const ls_array *array, const layout *l, uint64_t band, size_t across, hsize_t *at);
+
+/* ----------------------------------------------- decoding (decode.c, shuffle.c) */
+
+/* Memory of a thread that decodes; all owned. */
+typedef struct decoder {
+  byte_buffer stored; /* a chunk as in the file */
+  byte_buffer chunk;  /* a chunk that does not span rows */
+  byte_buffer scratch[2];
+  struct libdeflate_decompressor *inflater;
+  struct ZSTD_DCtx_s *zstd;
+} decoder;
+
+void store_decoder_free(decoder *d);
+
+/* At least `bytes` bytes; the content is lost. NULL, or why that fails. */
+const char *store_buffer_reserve(byte_buffer *b, size_t bytes);
+void store_buffer_free(byte_buffer *b);
+
+/* The filters, as bits, that were applied to a chunk. */
+unsigned store_filters_active(const layout *l, unsigned mask);
+
+/* Decodes the `bytes` bytes of d->stored. out: l->chunk_bytes. NULL, or why that fails. */
+const char *store_decode(decoder *d, const layout *l, unsigned mask, size_t bytes, unsigned char *out);
+
+/* Inverse of the filter shuffle. element: bytes, not 0; in and out: `bytes` bytes each. */
+void store_unshuffle(size_t element, const unsigned char *in, size_t bytes, unsigned char *out);
+
+/* The checksum of HDF5's filter fletcher32. */
+uint32_t store_fletcher32(const unsigned char *data, size_t bytes);
+
 /* ---------------------------------------------------------- reading (read.c) */
 
 #define OPEN_ARRAYS 4 /* kept open, so that consecutive reads share a chunk */
@@ -84,29 +164,47 @@ typedef struct virtual_map {
   size_t open;             /* its index */
 } virtual_map;
 
-typedef struct open_array {
+struct open_array {
   char *path;       /* owned; NULL: unused */
   virtual_map *map; /* owned; NULL: not a virtual dataset */
   hid_t id;
   size_t chunk_bytes; /* as stored, before filters; 0: not chunked */
+  layout *layout;     /* owned; NULL: a virtual dataset */
   ls_array array;
-} open_array;
+};
 
+/* The place of a chunk. NULL, or why that fails (layout.c). */
+const char *store_chunk_find(const open_array *a, uint64_t band, size_t across, chunk_place *out);
+
+/* Reads rows of an array that need not be left to HDF5. NULL, or why that fails (rows.c). */
+const char *store_read_stored(decoder *d, const open_array *a, uint64_t first, size_t count, void *out);
+
+/* Lets the system read rows, at least one, into its cache. Ignores failures (rows.c). */
+void store_announce(const open_array *a, uint64_t first, size_t count);
+
+/* What changes when a store is read. */
 typedef struct array_cache {
+  pthread_mutex_t mutex; /* of all fields; acquired before HDF5's lock */
   open_array places[OPEN_ARRAYS];
   size_t next; /* the place to reuse next */
+  decoder decoder;
 } array_cache;
 
 struct ls_store {
   char *path; /* owned */
   uint64_t bytes;
   hid_t file;
-  bool is_source;     /* of a virtual dataset in another file */
-  array_cache *cache; /* owned; separate, so that functions that read take a const store */
+  int descriptor;      /* of the file, borrowed from HDF5 */
+  ls_file_state state; /* when it was opened */
+  bool is_source;      /* of a virtual dataset in another file */
+  array_cache *cache;  /* owned; separate, so that functions that read take a const store */
 };
 
 /* Closes an array of the cache (open.c). */
 void store_place_free(open_array *place);
+
+/* Fails if the file has changed since the store was opened. LS_ERR_DATA (open.c). */
+ls_status store_check_unchanged(const ls_store *store);
 
 /* Opens a regular file for reading. Fails with `status` if it is missing or not a regular file, otherwise
  * with LS_ERR_DATA. */

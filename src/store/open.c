@@ -20,14 +20,50 @@ static hid_t open_hdf5(const char *path) {
   return file;
 }
 
-/* Whether HDF5 opened the file of the descriptor, not one that replaced it since; and its size. */
-static bool same_file(hid_t file, int descriptor, uint64_t *bytes) {
+static ls_file_state state_of(const struct stat *about) {
+  return (ls_file_state){.bytes = (uint64_t)about->st_size,
+                         .inode = about->st_ino,
+                         .seconds = about->st_mtim.tv_sec,
+                         .nanoseconds = about->st_mtim.tv_nsec};
+}
+
+/* Whether HDF5 opened the file of the descriptor, not one that replaced it since; and its state. */
+static bool same_file(ls_store *store, int descriptor) {
   void *handle = NULL;
   struct stat ours, theirs;
-  if (H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle) return false;
-  if (fstat(descriptor, &ours) || fstat(*(const int *)handle, &theirs)) return false;
-  *bytes = (uint64_t)ours.st_size;
+  if (H5Fget_vfd_handle(store->file, H5P_DEFAULT, &handle) < 0 || !handle) return false;
+  store->descriptor = *(const int *)handle;
+  if (fstat(descriptor, &ours) || fstat(store->descriptor, &theirs)) return false;
+  store->bytes = (uint64_t)ours.st_size;
+  store->state = state_of(&theirs);
   return ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino && ours.st_size == theirs.st_size;
+}
+
+static bool is_same_state(ls_file_state a, ls_file_state b) {
+  return a.bytes == b.bytes && a.inode == b.inode && a.seconds == b.seconds &&
+         a.nanoseconds == b.nanoseconds;
+}
+
+static ls_status check_state(const ls_store *store, ls_file_state now, ls_file_state then) {
+  if (is_same_state(now, then)) return LS_OK;
+  return ls_fail(LS_ERR_DATA,
+                 "%s: has changed since it was opened first: its size, time or inode differs (%" PRIu64
+                 " bytes then, %" PRIu64 " now); files must not change during a run; start it again",
+                 store->path, then.bytes, now.bytes);
+}
+
+ls_file_state ls_store_state(const ls_store *store) {
+  return store->state;
+}
+
+ls_status ls_store_check_state(const ls_store *store, ls_file_state first) {
+  return check_state(store, store->state, first);
+}
+
+ls_status store_check_unchanged(const ls_store *store) {
+  struct stat now;
+  if (fstat(store->descriptor, &now)) return LS_OK; /* reading reports the error */
+  return check_state(store, state_of(&now), store->state);
 }
 
 /* Opens the file of a verified descriptor with HDF5. */
@@ -38,12 +74,14 @@ static ls_status open_store(const char *path, int descriptor, ls_store **out) {
   if (!store) return ls_fail_memory(path, sizeof *store);
   store->path = ls_strdup(path);
   store->cache = calloc(1, sizeof *store->cache);
+  for (int i = 0; store->cache && i < OPEN_ARRAYS; i++) store->cache->places[i].id = -1;
+  if (store->cache) pthread_mutex_init(&store->cache->mutex, NULL);
   store->file = store->path && store->cache ? open_hdf5(path) : -1;
   if (!store->path || !store->cache)
     status = ls_fail_memory(path, sizeof *store->cache);
   else if (store->file < 0)
     status = store_open_fail(path, descriptor, store_reason());
-  else if (!same_file(store->file, descriptor, &store->bytes))
+  else if (!same_file(store, descriptor))
     status = ls_fail(LS_ERR_DATA, "%s: was replaced while it was opened; try again", path);
   if (status != LS_OK) ls_store_close(&store);
   *out = store;
@@ -71,7 +109,9 @@ ls_status ls_store_open_sealed(const char *path, ls_store **out) {
 void store_place_free(open_array *place) {
   if (place->map) ls_store_close(&place->map->store);
   store_virtual_free(&place->map);
-  store_close_id(place->path ? place->id : -1);
+  if (place->layout) store_layout_free(place->layout);
+  free(place->layout);
+  store_close_id(place->id);
   free(place->path);
   *place = (open_array){.id = -1};
 }
@@ -82,6 +122,8 @@ void ls_store_close(ls_store **store) {
   if (!s) return;
   HDF5_LOCKED;
   for (int i = 0; s->cache && i < OPEN_ARRAYS; i++) store_place_free(&s->cache->places[i]);
+  if (s->cache) store_decoder_free(&s->cache->decoder);
+  if (s->cache) pthread_mutex_destroy(&s->cache->mutex);
   if (s->file >= 0) H5Fclose(s->file);
   free(s->cache);
   free(s->path);

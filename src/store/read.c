@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Bytes of the chunks that span all columns of one band of rows; 0 if the array is not chunked. */
@@ -92,52 +93,70 @@ static ls_status read_virtual(virtual_map *map, const ls_array *array, uint64_t 
 
 /* -------------------------------------------------------------------------- arrays */
 
-/* Finds, checks and opens an array, or returns an open one. */
-static ls_status open_checked(const ls_store *store, const char *path, const open_array **out) {
+static ls_status fail_kind(const ls_store *store, const char *path, ls_store_kind kind) {
+  char why[256];
+  if (kind == LS_STORE_OTHER)
+    return ls_fail(LS_ERR_DATA, "%s:%s: is not an array of this file: %s", store->path, path,
+                   ls_store_explain(store, path, why, sizeof why));
+  return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path,
+                 kind == LS_STORE_NONE ? "does not exist" : "is a group, not an array");
+}
+
+/* Opens and checks an array, without the sources of a virtual dataset. The caller must close it after a
+ * failure too. */
+static ls_status open_array_of(const ls_store *store, const char *path, open_array *a) {
+  HDF5_LOCKED;
+  const ls_store_kind kind = store_object_open(store->file, path, &a->id);
+  if (kind != LS_STORE_ARRAY) return fail_kind(store, path, kind);
+  a->path = ls_strdup(path);
+  a->layout = calloc(1, sizeof *a->layout);
+  if (!a->path || !a->layout) return ls_fail_memory(path, sizeof *a->layout);
+  LS_TRY(store_check(store, path, a->id, &a->array, &a->chunk_bytes, &a->map));
+  if (a->map) return LS_OK;
+  store_layout_find(store, a->id, &a->array, a->layout);
+  if (a->layout->how == READ_BY_HDF5) a->id = reopen_with_cache(store->file, path, a->id, &a->array);
+  if (a->id >= 0) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s:%s: cannot be opened: %s", store->path, path, store_reason());
+}
+
+/* Finds, checks and opens an array, or returns an open one. The store is locked. */
+static ls_status open_checked(const ls_store *store, const char *path, open_array **out) {
   array_cache *const cache = store->cache;
+  open_array found = {.id = -1};
   for (int i = 0; i < OPEN_ARRAYS; i++) {
     *out = &cache->places[i];
     if ((*out)->path && strcmp((*out)->path, path) == 0) return LS_OK;
   }
-  hid_t id;
-  const ls_store_kind kind = store_object_open(store->file, path, &id);
-  if (kind != LS_STORE_ARRAY) {
-    store_close_id(id);
-    char why[256];
-    if (kind == LS_STORE_OTHER)
-      return ls_fail(LS_ERR_DATA, "%s:%s: is not an array of this file: %s", store->path, path,
-                     ls_store_explain(store, path, why, sizeof why));
-    return ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path,
-                   kind == LS_STORE_NONE ? "does not exist" : "is a group, not an array");
-  }
-  ls_array array;
-  size_t chunk_bytes = 0;
-  virtual_map *map = NULL;
-  ls_status status = store_check(store, path, id, &array, &chunk_bytes, &map);
-  if (status == LS_OK && map) status = check_sources(map, &array);
+  ls_status status = open_array_of(store, path, &found);
+  if (status == LS_OK && found.map) status = check_sources(found.map, &found.array);
+  HDF5_LOCKED;
   if (status != LS_OK) {
-    store_place_free(&(open_array){.id = -1, .map = map});
-    store_close_id(id);
+    store_place_free(&found);
     return status;
   }
-  if (!map) id = reopen_with_cache(store->file, path, id, &array);
-  if (id < 0) return ls_fail(LS_ERR_DATA, "%s:%s: cannot be opened: %s", store->path, path, store_reason());
-
-  open_array *const place = &cache->places[cache->next];
+  *out = &cache->places[cache->next];
   cache->next = (cache->next + 1) % OPEN_ARRAYS;
-  store_place_free(place);
-  *place = (open_array){
-      .path = ls_strdup(path), .map = map, .id = id, .chunk_bytes = chunk_bytes, .array = array};
-  *out = place;
-  if (place->path) return LS_OK;
-  store_place_free(place);
-  store_close_id(id);
-  return ls_fail_memory(path, strlen(path));
+  store_place_free(*out);
+  **out = found;
+  return LS_OK;
+}
+
+/* Holds the lock of a store to the end of the block. */
+#define STORE_LOCKED(store)                                                                                \
+  __attribute__((cleanup(unlock), unused)) pthread_mutex_t *const held = lock((store)->cache)
+
+static pthread_mutex_t *lock(array_cache *cache) {
+  pthread_mutex_lock(&cache->mutex);
+  return &cache->mutex;
+}
+
+static void unlock(pthread_mutex_t *const *held) {
+  pthread_mutex_unlock(*held);
 }
 
 ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *out) {
-  const open_array *found;
-  HDF5_LOCKED;
+  open_array *found;
+  STORE_LOCKED(store);
   *out = (ls_array){0};
   LS_TRY(open_checked(store, path, &found));
   *out = found->array;
@@ -145,34 +164,50 @@ ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *o
 }
 
 size_t ls_store_chunk_rows(const ls_store *store, const char *path) {
-  const open_array *found;
+  open_array *found;
   hsize_t chunk[H5S_MAX_RANK] = {1};
-  HDF5_LOCKED;
+  STORE_LOCKED(store);
   if (open_checked(store, path, &found) != LS_OK) return 1;
+  HDF5_LOCKED;
   const hid_t plist = H5Dget_create_plist(found->id);
   if (plist >= 0 && H5Pget_layout(plist) == H5D_CHUNKED) (void)H5Pget_chunk(plist, H5S_MAX_RANK, chunk);
   store_close_id(plist);
   return chunk[0] ? chunk[0] : 1;
 }
 
-/* Reads rows in pieces with heartbeats, so that the watchdog accepts a slow file system. False if HDF5
- * fails. */
-static bool read_pieces(const open_array *from, uint64_t first, size_t count, size_t row_bytes,
-                        unsigned char *out) {
+/* Lets HDF5 read rows, in pieces with heartbeats, so that the watchdog accepts a slow file system. NULL, or
+ * why that fails. */
+static const char *read_by_hdf5(const open_array *a, uint64_t first, size_t count, size_t row_bytes,
+                                unsigned char *out) {
   const size_t at_once = ls_size_max(LS_HEARTBEAT_BYTES / row_bytes, 1);
   bool ok = true;
   for (size_t done = 0; ok && done < count; done += at_once) {
-    ok = store_transfer_rows(from->id, &from->array, first + done, ls_size_min(at_once, count - done),
-                             out + done * row_bytes, NULL);
+    HDF5_LOCKED;
+    store_filters_expect(a->chunk_bytes);
+    ok = a->array.n_dims
+             ? store_transfer_rows(a->id, &a->array, first + done, ls_size_min(at_once, count - done),
+                                   out + done * row_bytes, NULL)
+             : H5Dread(a->id, store_memory_type(a->id, a->array.dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                       out) >= 0;
     ls_heartbeat();
   }
-  return ok;
+  return ok ? NULL : store_reason();
+}
+
+void ls_store_read_ahead(const ls_store *store, const char *path, uint64_t first, size_t count) {
+  open_array *a;
+  STORE_LOCKED(store);
+  if (open_checked(store, path, &a) != LS_OK || a->map || a->layout->how == READ_BY_HDF5 ||
+      first >= a->array.dims[0])
+    return;
+  count = ls_size_min(count, a->array.dims[0] - first);
+  if (count > 0) store_announce(a, first, count);
 }
 
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer) {
-  const open_array *from;
-  HDF5_LOCKED;
+  open_array *from;
+  STORE_LOCKED(store);
   LS_TRY(open_checked(store, path, &from));
   const ls_array *const array = &from->array;
   const uint64_t rows = array->n_dims ? array->dims[0] : 1;
@@ -185,14 +220,13 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
   size_t row_size;
   LS_ASSERT(ls_array_row_size(array, &row_size)); /* store_check has verified it */
   if (count == 0 || row_size == 0) return LS_OK;
-  if (from->map)
-    return read_virtual(from->map, array, first, count, row_size * ls_dtype_size(array->dtype), buffer);
-  store_filters_expect(from->chunk_bytes);
-  const bool ok = array->n_dims
-                      ? read_pieces(from, first, count, row_size * ls_dtype_size(array->dtype), buffer)
-                      : H5Dread(from->id, store_memory_type(from->id, array->dtype), H5S_ALL, H5S_ALL,
-                                H5P_DEFAULT, buffer) >= 0;
-  if (ok) return LS_OK;
+  const size_t row_bytes = row_size * ls_dtype_size(array->dtype);
+  if (from->map) return read_virtual(from->map, array, first, count, row_bytes, buffer);
+  const char *const why = from->layout->how == READ_BY_HDF5
+                              ? read_by_hdf5(from, first, count, row_bytes, buffer)
+                              : store_read_stored(&store->cache->decoder, from, first, count, buffer);
+  LS_TRY(store_check_unchanged(store));
+  if (!why) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " cannot be read: %s", store->path,
-                 path, first, first + count - 1, store_reason());
+                 path, first, first + count - 1, why);
 }

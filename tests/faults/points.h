@@ -27,6 +27,7 @@
 #include <fcntl.h>
 #include <fts.h>
 #include <hdf5.h>
+#include <libdeflate.h>
 #include <png.h>
 #include <pthread.h>
 #include <sched.h>
@@ -42,6 +43,7 @@
 #include <yaml.h>
 #include <zip.h>
 #include <zlib.h>
+#include <zstd.h>
 #undef FAR /* defined by zlib.h; train has its own FAR */
 #undef tee
 
@@ -165,15 +167,18 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define sysconf(...)           LS_FAULT(sysconf, EINVAL, -1, __VA_ARGS__)
 
 /* libraries */
-#define fts_open(...)               LS_FAULT(fts_open, ENOMEM, NULL, __VA_ARGS__)
-#define fts_read(...)               LS_FAULT(fts_read, EIO, NULL, __VA_ARGS__)
-#define gzbuffer(...)               LS_FAULT(gzbuffer, ENOMEM, -1, __VA_ARGS__)
-#define gzclose_r(...)              LS_FAULT_AFTER(gzclose_r, EIO, Z_ERRNO, __VA_ARGS__)
-#define gzdopen(...)                LS_FAULT(gzdopen, ENOMEM, NULL, __VA_ARGS__)
-#define gzread(...)                 LS_FAULT(gzread, EIO, -1, __VA_ARGS__)
-#define gzrewind(...)               LS_FAULT(gzrewind, EIO, -1, __VA_ARGS__)
-#define inflate(...)                LS_FAULT(inflate, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
-#define inflateInit_(...)           LS_FAULT(inflateInit_, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
+#define fts_open(...)     LS_FAULT(fts_open, ENOMEM, NULL, __VA_ARGS__)
+#define fts_read(...)     LS_FAULT(fts_read, EIO, NULL, __VA_ARGS__)
+#define gzbuffer(...)     LS_FAULT(gzbuffer, ENOMEM, -1, __VA_ARGS__)
+#define gzclose_r(...)    LS_FAULT_AFTER(gzclose_r, EIO, Z_ERRNO, __VA_ARGS__)
+#define gzdopen(...)      LS_FAULT(gzdopen, ENOMEM, NULL, __VA_ARGS__)
+#define gzread(...)       LS_FAULT(gzread, EIO, -1, __VA_ARGS__)
+#define gzrewind(...)     LS_FAULT(gzrewind, EIO, -1, __VA_ARGS__)
+#define inflate(...)      LS_FAULT(inflate, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
+#define inflateInit_(...) LS_FAULT(inflateInit_, ENOMEM, Z_MEM_ERROR, __VA_ARGS__)
+#define libdeflate_alloc_decompressor(...)                                                                 \
+  LS_FAULT(libdeflate_alloc_decompressor, ENOMEM, NULL, __VA_ARGS__)
+#define ZSTD_createDCtx(...)        LS_FAULT(ZSTD_createDCtx, ENOMEM, NULL, __VA_ARGS__)
 #define png_create_info_struct(...) LS_FAULT(png_create_info_struct, ENOMEM, NULL, __VA_ARGS__)
 #define png_create_read_struct(...) LS_FAULT(png_create_read_struct, ENOMEM, NULL, __VA_ARGS__)
 #define png_image_write_to_stdio(image, ...)                                                               \
