@@ -10,8 +10,8 @@ enum { H, W };
 #define TILES        24 /* of a block at least: a multiple of the rows of a product's tile */
 #define BLOCK_FLOATS ((size_t)96 << 10)  /* transformed sources and outputs of a block */
 #define MOST_FLOATS  ((size_t)224 << 10) /* the same, at least TILES */
-#define SPAN_FLOATS  ((size_t)6 << 10)   /* intermediate values */
-#define GAP          16                  /* floats, so that elements are not in the same sets of a cache */
+#define SPAN         16 /* tiles of a row at once: their rows stay in the first-level cache */
+#define GAP          16 /* floats, so that elements are not in the same sets of a cache */
 
 /* -------------------------------------------------------------------- plan */
 
@@ -46,35 +46,29 @@ void math_winograd_plan(const ls_conv *conv, bool is_data, ls_arena *arena, math
     out->tiles[i] = (out->dest[i] + 1) / 2;
   }
   out->lanes = lanes_of(out->outputs);
-  const size_t span = SPAN_FLOATS / (8 * ls_size_max(out->channels, out->lanes));
-  out->span = ls_size_max(ls_size_min(span, out->tiles[W] + 1), 2) - 1;
   out->w = ls_arena_take(arena, WINOGRAD_ELEMENTS * out->lanes * sizeof *out->w, out->channels);
 }
 
 /* The parts of the workspace. */
 typedef struct scratch {
-  float *zeros;  /* a column of sources, a bias, and a column that is not stored */
-  float *even;   /* (4, span + 1, channels): even columns of a span after the transform along H */
-  float *odd;    /* the same for odd columns */
-  size_t stride; /* of their rows */
+  float *zeros;  /* (widest): a column of sources, or a bias */
   float *x;      /* (elements, block, channels): transformed sources */
   size_t x_size; /* of an element */
   float *m;      /* (elements, block, lanes): transformed outputs */
   size_t m_size;
-  float *skipped; /* a column of outputs outside the image */
+  float *skipped; /* (widest): a column of outputs outside the image */
 } scratch;
 
+static size_t widest_of(const math_winograd *w) {
+  return ls_size_max(lanes_of(w->channels), w->lanes);
+}
+
 static scratch take_scratch(const math_winograd *w, ls_arena *arena) {
-  const size_t widest = ls_size_max(lanes_of(w->channels), w->lanes);
-  scratch s = {.stride = (w->span + 1) * widest + GAP,
-               .x_size = w->block * w->channels + GAP,
-               .m_size = w->block * w->lanes + GAP};
-  s.zeros = ls_arena_take(arena, widest, sizeof(float));
-  s.even = ls_arena_take(arena, 4 * s.stride, sizeof(float));
-  s.odd = ls_arena_take(arena, 4 * s.stride, sizeof(float));
+  scratch s = {.x_size = w->block * w->channels + GAP, .m_size = w->block * w->lanes + GAP};
+  s.zeros = ls_arena_take(arena, widest_of(w), sizeof(float));
   s.x = ls_arena_take(arena, WINOGRAD_ELEMENTS * s.x_size, sizeof(float));
   s.m = ls_arena_take(arena, WINOGRAD_ELEMENTS * s.m_size, sizeof(float));
-  s.skipped = ls_arena_take(arena, w->lanes, sizeof(float));
+  s.skipped = ls_arena_take(arena, widest_of(w), sizeof(float));
   return s;
 }
 
@@ -87,7 +81,8 @@ size_t math_winograd_bytes(const math_winograd *w) {
 static scratch scratch_of(const math_winograd *w, void *workspace) {
   ls_arena arena = {.base = workspace, .capacity = SIZE_MAX};
   const scratch s = take_scratch(w, &arena);
-  memset(s.zeros, 0, ls_size_max(lanes_of(w->channels), w->lanes) * sizeof *s.zeros);
+  memset(s.zeros, 0, widest_of(w) * sizeof *s.zeros);
+  memset(s.skipped, 0, widest_of(w) * sizeof *s.skipped);
   return s;
 }
 
@@ -113,42 +108,25 @@ typedef struct span {
 static span span_at(const math_winograd *w, size_t tile, size_t end) {
   const size_t first = tile % w->tiles[W];
   const size_t row = tile / w->tiles[W];
-  const size_t n = ls_size_min(w->tiles[W] - first, ls_size_min(w->span, end - tile));
+  const size_t n = ls_size_min(w->tiles[W] - first, ls_size_min(SPAN, end - tile));
   return (span){.image = row / w->tiles[H], .row = row % w->tiles[H], .first = first, .n = n};
 }
 
-/* Row `row` of an image from column `column` on, or zeros where it is outside. */
-static void set_row(const float *image, size_t height, size_t width, size_t channels, ptrdiff_t row,
-                    size_t column, const float *zeros, math_winograd_rows *out, size_t i) {
-  const bool is_inside = row >= 0 && row < (ptrdiff_t)height;
-  out->row[i] = is_inside ? image + ((size_t)row * width + column) * channels : zeros;
-  out->step[i] = is_inside ? 2 * channels : 0;
-}
-
-/* Sets `n` columns of four rows to 0. */
-static void clear_columns(size_t n, size_t c, size_t stride, float *out) {
-  for (size_t i = 0; i < 4; i++) memset(out + i * stride, 0, n * c * sizeof *out);
-}
-
-/* Every second column of a span's sources from `first` on, n columns, transformed along H; zeros where they
- * are padding.  image: of the span */
-static void transform_half(const math_winograd *w, const span *at, ptrdiff_t first, const float *image,
-                           const scratch *s, float *out) {
-  const size_t c = w->channels;
-  const size_t n = at->n + 1;
-  const ptrdiff_t width = (ptrdiff_t)w->source[W];
-  const ptrdiff_t top = 2 * (ptrdiff_t)at->row - (ptrdiff_t)w->before[H];
-  const size_t before = ls_size_min(first < 0 ? (size_t)(1 - first) / 2 : 0, n);
-  const ptrdiff_t low = first + 2 * (ptrdiff_t)before;
-  const size_t left = width > low ? (size_t)(width - low + 1) / 2 : 0;
-  const size_t inside = ls_size_min(left, n - before);
-  math_winograd_rows d;
-  for (size_t i = 0; i < 4; i++)
-    set_row(image, w->source[H], w->source[W], c, top + (ptrdiff_t)i, inside ? (size_t)low : 0, s->zeros,
-            &d, i);
-  clear_columns(before, c, s->stride, out);
-  math_winograd_transform_rows(inside, c, &d, s->stride, out + before * c);
-  clear_columns(n - before - inside, c, s->stride, out + (before + inside) * c);
+/* `n` rows of an image from row `row` on, and `columns` columns from column `column` on; either may be
+ * negative.  image: (height, width, channels) */
+static math_winograd_rows rows_of(const float *image, const size_t *size, size_t channels, ptrdiff_t row,
+                                  size_t n, ptrdiff_t column, size_t columns, const float *zeros) {
+  const ptrdiff_t end = (ptrdiff_t)size[W] - column;
+  math_winograd_rows d = {.first = column < 0 ? (size_t)-column : 0};
+  d.end = ls_size_max(d.first, end < 0 ? 0 : ls_size_min((size_t)end, columns));
+  for (size_t i = 0; i < n; i++) {
+    const ptrdiff_t at = row + (ptrdiff_t)i;
+    const bool is_inside = at >= 0 && at < (ptrdiff_t)size[H] && d.first < d.end;
+    const size_t from = is_inside ? (size_t)at * size[W] + (size_t)(column + (ptrdiff_t)d.first) : 0;
+    d.row[i] = is_inside ? image + from * channels : zeros;
+    d.step[i] = is_inside ? channels : 0;
+  }
+  return d;
 }
 
 /* s->x = B^T d B for the tiles from `tile` to `end`.  x: the sources of all images */
@@ -158,12 +136,11 @@ static void transform_sources(const math_winograd *w, size_t tile, size_t end, c
   float *out = s->x;
   while (tile < end) {
     const span at = span_at(w, tile, end);
-    const ptrdiff_t first = 2 * (ptrdiff_t)at.first - (ptrdiff_t)w->before[W];
-    transform_half(w, &at, first, x + at.image * image, s, s->even);
-    transform_half(w, &at, first + 1, x + at.image * image, s, s->odd);
-    for (size_t i = 0; i < 4; i++)
-      math_winograd_transform_columns(at.n * w->channels, w->channels, s->even + i * s->stride,
-                                      s->odd + i * s->stride, s->x_size, out + 4 * i * s->x_size);
+    const ptrdiff_t row = 2 * (ptrdiff_t)at.row - (ptrdiff_t)w->before[H];
+    const ptrdiff_t column = 2 * (ptrdiff_t)at.first - (ptrdiff_t)w->before[W];
+    const math_winograd_rows d =
+        rows_of(x + at.image * image, w->source, w->channels, row, 4, column, 2 * at.n + 2, s->zeros);
+    math_winograd_transform(at.n, w->channels, &d, s->x_size, out);
     out += at.n * w->channels;
     tile += at.n;
   }
@@ -196,19 +173,27 @@ typedef struct epilogue {
   float alpha;
 } epilogue;
 
-/* Stores row i of the tiles of a span.  m: transformed along H, of its first tile; image: of the outputs */
-static void put_row(const math_winograd *w, const span *at, size_t i, const float *m, const scratch *s,
-                    const epilogue *e, float *image) {
+/* Stores the outputs of a span.  m: of its first tile; y: of its image */
+static void put_span(const math_winograd *w, const span *at, const float *m, const scratch *s,
+                     const epilogue *e, float *y) {
   const size_t c = w->outputs;
-  const size_t columns = ls_size_min(2 * at->n, w->dest[W] - 2 * at->first);
-  const size_t n = columns / 2;
-  float *const y = image + ((2 * at->row + i) * w->dest[W] + 2 * at->first) * c;
-  math_winograd_gather_columns(n, c, w->lanes, m, s->m_size, e->b, e->adds, y, y + c);
-  if (n < at->n)
-    math_winograd_gather_columns(1, c, w->lanes, m + n * w->lanes, s->m_size, e->b, e->adds, y + 2 * n * c,
-                                 s->skipped);
-  ls_math_activate(e->f, e->alpha, e->f == LS_SOFTMAX ? columns : 1, e->f == LS_SOFTMAX ? c : columns * c,
-                   NULL, y);
+  const math_winograd_outputs o = {.n = at->n,
+                                   .channels = c,
+                                   .lanes = w->lanes,
+                                   .m = m,
+                                   .stride = s->m_size,
+                                   .b = e->b,
+                                   .adds = e->adds,
+                                   .is_relu = e->f == LS_RELU,
+                                   .columns = ls_size_min(2 * at->n, w->dest[W] - 2 * at->first),
+                                   .rows = ls_size_min(2, w->dest[H] - 2 * at->row),
+                                   .y = y + (2 * at->row * w->dest[W] + 2 * at->first) * c,
+                                   .row = w->dest[W] * c,
+                                   .skipped = s->skipped};
+  math_winograd_put(&o);
+  for (size_t i = 0; e->f != LS_RELU && e->f != LS_LINEAR && i < o.rows; i++)
+    ls_math_activate(e->f, e->alpha, e->f == LS_SOFTMAX ? o.columns : 1,
+                     e->f == LS_SOFTMAX ? c : o.columns * c, NULL, o.y + i * o.row);
 }
 
 /* Stores the outputs of the tiles from `tile` to `end`. */
@@ -216,12 +201,9 @@ static void put_outputs(const math_winograd *w, size_t tile, size_t end, const s
                         const epilogue *e, float *y) {
   const size_t image = w->dest[H] * w->dest[W] * w->outputs;
   const float *m = s->m;
-  for (size_t j = 0; j < 4; j++)
-    math_winograd_gather_rows((end - tile) * w->lanes, 4 * s->m_size, s->m + j * s->m_size);
   while (tile < end) {
     const span at = span_at(w, tile, end);
-    for (size_t i = 0; i < 2 && 2 * at.row + i < w->dest[H]; i++)
-      put_row(w, &at, i, m + 4 * i * s->m_size, s, e, y + at.image * image);
+    put_span(w, &at, m, s, e, y + at.image * image);
     m += at.n * w->lanes;
     tile += at.n;
   }
@@ -243,34 +225,17 @@ void math_winograd_convolve(const math_winograd *w, size_t n, const float *x, co
 
 /* -------------------------------------------------- gradient of the weights */
 
-/* Every second column of a span's dy, from the span's first column plus `parity` on, transformed along H.
- */
-static void spread_half(const math_winograd *w, const span *at, size_t parity, const float *image,
-                        const scratch *s, float *out) {
-  const size_t c = w->outputs;
-  const size_t first = 2 * at->first + parity;
-  const size_t n = ls_size_min(at->n, (w->dest[W] - first + 1) / 2);
-  math_winograd_rows d;
-  for (size_t i = 0; i < 2; i++)
-    set_row(image, w->dest[H], w->dest[W], c, (ptrdiff_t)(2 * at->row + i), n ? first : 0, s->zeros, &d, i);
-  clear_columns(at->n - n, w->lanes, s->stride, out + n * w->lanes);
-  math_winograd_spread_rows(n, c, w->lanes, &d, s->stride, out);
-}
-
 /* s->m = A dy A^T for the tiles from `tile` to `end`. */
 static void spread_gradients(const math_winograd *w, size_t tile, size_t end, const float *dy,
                              const scratch *s) {
   const size_t image = w->dest[H] * w->dest[W] * w->outputs;
   float *out = s->m;
-  if (w->lanes > w->outputs) clear_columns(w->span, w->lanes, s->stride, s->even);
-  if (w->lanes > w->outputs) clear_columns(w->span, w->lanes, s->stride, s->odd);
+  if (w->lanes > w->outputs) memset(out, 0, WINOGRAD_ELEMENTS * s->m_size * sizeof *out);
   while (tile < end) {
     const span at = span_at(w, tile, end);
-    spread_half(w, &at, 0, dy + at.image * image, s, s->even);
-    spread_half(w, &at, 1, dy + at.image * image, s, s->odd);
-    for (size_t i = 0; i < 4; i++)
-      math_winograd_spread_columns(at.n * w->lanes, s->even + i * s->stride, s->odd + i * s->stride,
-                                   s->m_size, out + 4 * i * s->m_size);
+    const math_winograd_rows d = rows_of(dy + at.image * image, w->dest, w->outputs, 2 * (ptrdiff_t)at.row,
+                                         2, 2 * (ptrdiff_t)at.first, 2 * at.n, s->zeros);
+    math_winograd_spread(at.n, w->outputs, w->lanes, &d, s->m_size, out);
     out += at.n * w->lanes;
     tile += at.n;
   }

@@ -23,7 +23,6 @@ typedef struct math_winograd {
   size_t before[2];          /* padding */
   size_t tiles[2];           /* of an image */
   size_t block;              /* tiles that are transformed together */
-  size_t span;               /* tiles of a row whose intermediate values stay in the first-level cache */
   float *w;                  /* (elements, blocks of outputs, channels, MATH_LANE): transformed weights */
 } math_winograd;
 
@@ -55,12 +54,6 @@ void math_winograd_restore_weights(const math_winograd *w, float *dw, float *pac
 
 /* ---------------------------------------------------------------- kernels */
 
-/* The sources of the columns of some tiles: four rows with `step` floats between columns. */
-typedef struct math_winograd_rows {
-  const float *row[4];
-  size_t step[4]; /* 0: a row of zeros */
-} math_winograd_rows;
-
 /* c = a b, or c += a b with `adds`, for matrices of any strides. The terms are added in the order of k, in
  * fused steps where the processor has them, so that the bits of an element do not depend on its row.
  * a: (m, k), b: (k, blocks of MATH_LANE columns), c: (m, blocks of MATH_LANE columns). Rows and blocks of b
@@ -78,28 +71,35 @@ typedef struct math_winograd_product {
 
 void math_winograd_multiply(const math_winograd_product *p);
 
-/* Along H: out[i] = (B^T d)[i] for n columns of c channels, from every second column of the sources.
- * out: (4, stride) with n c elements in each row */
-void math_winograd_transform_rows(size_t n, size_t c, const math_winograd_rows *d, size_t stride,
-                                  float *out);
+/* Rows of an image that some tiles of a row see. */
+typedef struct math_winograd_rows {
+  size_t first, end;   /* columns inside the image, from the first column of the first tile on */
+  const float *row[4]; /* column `first` of each row */
+  size_t step[4];      /* floats between columns; 0: a row of zeros */
+} math_winograd_rows;
 
-/* Along W: out[j] = (d B)[j] for n elements, from the even and the odd columns, in which those of the next
- * tile follow after c elements.  out: (4, stride) */
-void math_winograd_transform_columns(size_t n, size_t c, const float *even, const float *odd, size_t stride,
-                                     float *out);
+/* out = B^T d B for n tiles.  out: (16, stride) with `channels` elements a tile */
+void math_winograd_transform(size_t n, size_t channels, const math_winograd_rows *d, size_t stride,
+                             float *out);
 
-/* The same for A dy and its product with A^T.  rows: of 2 rows of dy, with c channels; out: rows of `lanes`
- * elements a column */
-void math_winograd_spread_rows(size_t n, size_t c, size_t lanes, const math_winograd_rows *dy,
-                               size_t stride, float *out);
-void math_winograd_spread_columns(size_t n, const float *even, const float *odd, size_t stride, float *out);
+/* out = A dy A^T for n tiles, which see two rows.  out: (16, stride) with `lanes` elements a tile, of which
+ * those after `channels` stay */
+void math_winograd_spread(size_t n, size_t channels, size_t lanes, const math_winograd_rows *dy,
+                          size_t stride, float *out);
 
-/* Along H: m[0] and m[1] become (A^T m)[0] and [1], for n elements.  m: (4, stride) */
-void math_winograd_gather_rows(size_t n, size_t stride, float *m);
+/* y = A^T m A + b for n tiles of a row. */
+typedef struct math_winograd_outputs {
+  size_t n, channels, lanes;
+  const float *m; /* (16, stride) with `lanes` elements a tile */
+  size_t stride;
+  const float *b;       /* (lanes) */
+  bool adds, is_relu;   /* y = y + A^T m A + b; then y = max(y, 0) */
+  size_t columns, rows; /* of y; columns: 2 n, or 2 n - 1, rows: 2 or 1 */
+  float *y;
+  size_t row;     /* floats between rows of y */
+  float *skipped; /* (channels): receives columns and rows outside */
+} math_winograd_outputs;
 
-/* Along W: the two columns of n tiles, y = m A + b; adds: y += m A + b.
- * m: (4, stride) with `lanes` elements a tile; y: (n, 2, c) with the second column at y_odd */
-void math_winograd_gather_columns(size_t n, size_t c, size_t lanes, const float *m, size_t stride,
-                                  const float *b, bool adds, float *y, float *y_odd);
+void math_winograd_put(const math_winograd_outputs *o);
 
 #endif
