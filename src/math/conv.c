@@ -44,16 +44,12 @@ static bool next_phase(const ls_conv *conv, size_t *phase) {
   return false;
 }
 
-/* Takes packed weights with `outputs` outputs and `terms` terms in each group. */
-static float *take_packed(const ls_conv *conv, size_t outputs, size_t terms, ls_arena *arena) {
-  return ls_arena_take(arena, conv->groups * sizeof(float),
-                       math_conv_is_depthwise(conv) ? terms : math_conv_packed_size(outputs, terms));
+static float *take_packed(const math_walk *walk, ls_arena *arena) {
+  return ls_arena_take(arena, walk->bands * sizeof(float), math_walk_packed_size(walk));
 }
 
 /* Takes the walks of all phases and their weights. Returns the bytes of the largest tile. */
 static size_t reserve_data(const ls_conv *conv, ls_arena *arena, ls_conv_plan *plan) {
-  const size_t channels = conv->channels / conv->groups;
-  const size_t filters = conv->filters / conv->groups;
   size_t phase[LS_WINDOW_DIMS] = {0};
   size_t most = 0;
   size_t p = 0;
@@ -65,7 +61,7 @@ static size_t reserve_data(const ls_conv *conv, ls_arena *arena, ls_conv_plan *p
   do {
     math_data data;
     plan_data(conv, phase, &data.walk, arena);
-    data.packed = take_packed(conv, channels, data.walk.n_taps * filters, arena);
+    data.packed = take_packed(&data.walk, arena);
     most = ls_size_max(most, math_walk_tile_bytes(&data.walk));
     if (plan->data) plan->data[p++] = data;
   } while (next_phase(conv, phase));
@@ -82,16 +78,15 @@ static size_t reserve_winograd(ls_arena *arena, ls_conv_plan *plan) {
 }
 
 size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out) {
-  const size_t filters = conv->filters / conv->groups;
-  const size_t terms = math_conv_taps(conv) * (conv->channels / conv->groups);
   ls_conv_plan plan = {.conv = *conv, .is_winograd = math_winograd_fits(conv)};
+  math_walk *const walk = &plan.forward;
   *out = ls_arena_take(arena, 1, sizeof plan);
-  plan_forward(conv, &plan.forward, arena);
-  plan.filters = take_packed(conv, filters, terms, arena);
-  plan.b = ls_arena_take(arena, conv->groups * math_lanes(filters) * MATH_LANE, sizeof *plan.b);
-  plan.offsets = ls_arena_take(arena, terms, sizeof *plan.offsets);
+  plan_forward(conv, walk, arena);
+  plan.filters = take_packed(walk, arena);
+  plan.b = ls_arena_take(arena, walk->bands * math_lanes(walk->band_dests) * MATH_LANE, sizeof *plan.b);
+  plan.offsets = ls_arena_take(arena, walk->n_runs * walk->run_length, sizeof *plan.offsets);
   plan.packed_to = ls_arena_take(arena, MATH_CHUNK, sizeof *plan.packed_to);
-  plan.n_dw = conv->groups * (math_conv_is_depthwise(conv) ? terms : math_conv_packed_size(filters, terms));
+  plan.n_dw = walk->bands * math_walk_packed_size(walk);
   plan.dw = ls_arena_take(arena, plan.n_dw, sizeof *plan.dw);
   plan.total = ls_arena_take(arena, plan.n_dw, sizeof *plan.total);
   const size_t of_data = reserve_data(conv, arena, &plan);
@@ -99,57 +94,59 @@ size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out)
   if (*out) **out = plan;
   if (plan.is_winograd) return of_winograd;
   ls_arena weights = {0};
-  ls_arena_take(&weights, 1, math_walk_tile_bytes(&plan.forward));
-  ls_arena_take(&weights, math_conv_packed_size(filters, MATH_CHUNK), sizeof(float));
+  ls_arena_take(&weights, 1, math_walk_tile_bytes(walk));
+  ls_arena_take(&weights, math_conv_packed_size(walk->band_dests, MATH_CHUNK), sizeof(float));
   return weights.overflow ? SIZE_MAX : ls_size_max(of_data, weights.used);
 }
 
 /* ----------------------------------------------------------------- forward */
 
-/* The box's outputs of all groups.  packed: (groups, packed weights), b: (groups, lanes) or NULL */
-static void convolve_box(const math_walk *walk, const float *packed, const float *b, bool adds, float *y) {
-  const size_t channels = walk->source_channels / walk->groups;
-  const size_t outputs = walk->dest_channels / walk->groups;
-  const size_t size = math_conv_packed_size(outputs, walk->n_taps * channels);
-  for (size_t g = 0; g < walk->groups; g++)
-    math_conv_tiles(&(math_tiles){.x = walk->x + g * channels,
-                                  .n = walk->n,
-                                  .from = walk->from,
-                                  .to = walk->to,
-                                  .n_runs = walk->n_runs,
-                                  .run_length = walk->run_length,
-                                  .runs = walk->runs,
-                                  .w = packed + g * size,
-                                  .b = b ? b + g * math_lanes(outputs) * MATH_LANE : NULL,
-                                  .channels = outputs,
-                                  .adds = adds,
-                                  .y = y + walk->y + g * outputs});
+/* The box's outputs of all bands.  packed: (bands, packed weights), b: (bands, lanes) or NULL */
+static void convolve_box(math_walk *walk, const float *x, const float *packed, const float *b, bool adds,
+                         float *y) {
+  for (size_t band = 0; band < walk->bands; band++) {
+    math_walk_load(walk, band, x);
+    const math_tiles tiles = {.x = walk->x,
+                              .n = walk->n,
+                              .from = walk->from,
+                              .to = walk->to,
+                              .n_runs = walk->n_runs,
+                              .run_length = walk->run_length,
+                              .runs = walk->runs,
+                              .w = packed + band * math_walk_packed_size(walk),
+                              .b = b ? b + band * math_lanes(walk->band_dests) * MATH_LANE : NULL,
+                              .channels = walk->band_dests,
+                              .adds = adds,
+                              .y = y + walk->y};
+    if (walk->is_depthwise)
+      math_depthwise_tiles(&tiles);
+    else
+      math_conv_tiles(&tiles);
+  }
 }
 
-/* Applies the activation to the box's outputs: to each row along W, which is contiguous. */
+/* Applies the activation to the box's outputs: to each row along W, which is contiguous.
+ * y: of the first position */
 static void activate_box(const math_walk *walk, ls_activation f, float alpha, float *y) {
   const size_t row = walk->count[W];
   const size_t c = walk->dest_channels;
   for (size_t q = 0; f != LS_LINEAR && q < walk->n; q += row)
     ls_math_activate(f, alpha, f == LS_SOFTMAX ? row : 1, f == LS_SOFTMAX ? c : row * c, NULL,
-                     y + walk->y + walk->to[q]);
+                     y + walk->to[q]);
 }
 
 void ls_conv_start_forward(ls_conv_plan *plan, const float *w, const float *b) {
-  const ls_conv *const conv = &plan->conv;
-  const size_t filters = conv->filters / conv->groups;
-  const size_t terms = math_conv_taps(conv) * (conv->channels / conv->groups);
-  const size_t padded = math_conv_is_depthwise(conv) ? 1 : math_lanes(filters) * MATH_LANE;
+  const math_walk *const walk = &plan->forward;
+  const size_t filters = walk->band_dests;
+  const size_t terms = walk->n_runs * walk->run_length;
+  const size_t padded = math_lanes(filters) * MATH_LANE;
   plan->has_b = b != NULL;
-  memset(plan->b, 0, conv->groups * padded * sizeof *b);
-  for (size_t g = 0; b && g < conv->groups; g++)
-    memcpy(plan->b + g * padded, b + g * filters, filters * sizeof *b);
-  if (math_conv_is_depthwise(conv))
-    math_depthwise_pack(&plan->forward, conv->window.size, w, plan->filters);
-  else
-    for (size_t g = 0; g < conv->groups; g++)
-      math_conv_pack_filters(filters, terms, w + g * filters * terms,
-                             plan->filters + g * math_conv_packed_size(filters, terms));
+  memset(plan->b, 0, walk->bands * padded * sizeof *b);
+  for (size_t i = 0; i < walk->bands; i++) {
+    if (b) memcpy(plan->b + i * padded, b + i * filters, filters * sizeof *b);
+    math_conv_pack_filters(filters, terms, w + i * filters * terms,
+                           plan->filters + i * math_walk_packed_size(walk));
+  }
   if (plan->is_winograd) math_winograd_transform_weights(&plan->outputs, plan->filters);
 }
 
@@ -162,12 +159,9 @@ void ls_conv_forward(ls_conv_plan *plan, size_t n, const float *x, bool adds, ls
     return;
   }
   walk->tile = workspace;
-  while (math_walk_next(walk, n, x)) {
-    if (math_conv_is_depthwise(&plan->conv))
-      math_depthwise_box(walk, plan->filters, b, adds, y);
-    else
-      convolve_box(walk, plan->filters, b, adds, y);
-    activate_box(walk, f, alpha, y);
+  while (math_walk_next(walk, n)) {
+    convolve_box(walk, x, plan->filters, b, adds, y);
+    activate_box(walk, f, alpha, y + walk->y - (walk->bands - 1) * walk->band_dests);
   }
 }
 
@@ -175,17 +169,12 @@ void ls_conv_forward(ls_conv_plan *plan, size_t n, const float *x, bool adds, ls
 
 void ls_conv_start_data(ls_conv_plan *plan, const float *w) {
   const ls_conv *const conv = &plan->conv;
-  const size_t channels = conv->channels / conv->groups;
-  const size_t filters = conv->filters / conv->groups;
   for (size_t p = 0; p < plan->n_phases; p++) {
-    const math_data *const data = &plan->data[p];
-    if (math_conv_is_depthwise(conv))
-      math_depthwise_pack(&data->walk, conv->window.size, w, data->packed);
-    else
-      for (size_t g = 0; g < conv->groups; g++)
-        math_conv_pack_channels(conv, &data->walk, w + g * filters * math_conv_taps(conv) * channels,
-                                data->packed +
-                                    g * math_conv_packed_size(channels, data->walk.n_taps * filters));
+    const math_walk *const walk = &plan->data[p].walk;
+    const size_t size = walk->band_sources * math_conv_taps(conv) * (conv->channels / conv->groups);
+    for (size_t i = 0; i < walk->bands; i++)
+      math_conv_pack_channels(conv, walk, w + i * size,
+                              plan->data[p].packed + i * math_walk_packed_size(walk));
   }
   if (plan->is_winograd) math_winograd_transform_weights(&plan->inputs, plan->data[0].packed);
 }
@@ -198,10 +187,6 @@ void ls_conv_backward_data(ls_conv_plan *plan, size_t n, const float *dz, float 
   for (size_t p = 0; p < plan->n_phases; p++) {
     math_walk *const walk = &plan->data[p].walk;
     walk->tile = workspace;
-    while (math_walk_next(walk, n, dz))
-      if (math_conv_is_depthwise(&plan->conv))
-        math_depthwise_box(walk, plan->data[p].packed, NULL, false, dx);
-      else
-        convolve_box(walk, plan->data[p].packed, NULL, false, dx);
+    while (math_walk_next(walk, n)) convolve_box(walk, dz, plan->data[p].packed, NULL, false, dx);
   }
 }

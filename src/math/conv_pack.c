@@ -8,18 +8,28 @@ void math_conv_pack_filters(size_t filters, size_t terms, const float *w, float 
         out[j] = block + j < filters ? w[(block + j) * terms + k] : 0.0F;
 }
 
-/* Packs the weights of a group with its channels as outputs, for the taps of a walk backward.
- * w: (filters, taps, channels) of the group */
+/* The channel `j` of a band as an output: its weights of filter f and tap t are w[(f taps + t) channels].
+ */
+static const float *weights_of_channel(const ls_conv *conv, size_t j, const float *w) {
+  const size_t channels = conv->channels / conv->groups;
+  const size_t filters = conv->filters / conv->groups;
+  return w + j / channels * filters * math_conv_taps(conv) * channels + j % channels;
+}
+
 void math_conv_pack_channels(const ls_conv *conv, const math_walk *walk, const float *w, float *out) {
   const size_t channels = conv->channels / conv->groups;
   const size_t filters = conv->filters / conv->groups;
-  for (size_t block = 0; block < channels; block += MATH_LANE)
+  for (size_t block = 0; block < walk->band_dests; block += MATH_LANE) {
+    const size_t n = ls_size_min(MATH_LANE, walk->band_dests - block);
     for (size_t t = 0; t < walk->n_taps; t++) {
       const size_t tap = math_walk_tap(walk, conv->window.size, t);
       for (size_t f = 0; f < filters; f++, out += MATH_LANE)
         for (size_t j = 0; j < MATH_LANE; j++)
-          out[j] = block + j < channels ? w[(f * math_conv_taps(conv) + tap) * channels + block + j] : 0.0F;
+          out[j] = j < n
+                       ? weights_of_channel(conv, block + j, w)[(f * math_conv_taps(conv) + tap) * channels]
+                       : 0.0F;
     }
+  }
 }
 
 void math_conv_unpack_filters(size_t filters, size_t terms, const float *packed, float beta, float *w) {

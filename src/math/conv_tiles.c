@@ -2,20 +2,6 @@
  * last tile repeats the last position. */
 #include "conv_vector.h"
 
-#include <string.h>
-
-/* The source of position q, or of the last one. */
-static inline const float *source_of(const math_tiles *t, size_t q) {
-  return t->x + t->from[q < t->n ? q : t->n - 1];
-}
-
-/* Stores a block of channels of position q, from channel c on. */
-static inline void put_part(const math_tiles *t, size_t q, size_t c, const float *block) {
-  float *const y = t->y + t->to[q] + c;
-  const size_t n = ls_size_min(MATH_LANE, t->channels - c);
-  for (size_t j = 0; j < n; j++) y[j] = t->adds ? y[j] + block[j] : block[j];
-}
-
 #define PORTABLE_POSITIONS 4
 
 static void tile_portable(const math_tiles *t, size_t q, size_t c) {
@@ -26,10 +12,11 @@ static void tile_portable(const math_tiles *t, size_t q, size_t c) {
   for (size_t r = 0; r < t->n_runs; r++)
     for (size_t i = 0; i < t->run_length; i++, w += MATH_LANE)
       for (size_t p = 0; p < PORTABLE_POSITIONS; p++) {
-        const float x = source_of(t, q + p)[t->runs[r] + i];
+        const float x = conv_source(t, q + p)[t->runs[r] + i];
         for (size_t j = 0; j < MATH_LANE; j++) sums[p][j] = conv_multiply_add(x, w[j], sums[p][j]);
       }
-  for (size_t p = 0; p < PORTABLE_POSITIONS && q + p < t->n; p++) put_part(t, q + p, c, sums[p]);
+  for (size_t p = 0; p < PORTABLE_POSITIONS && q + p < t->n; p++)
+    conv_put(t, q + p, c, ls_size_min(MATH_LANE, t->channels - c), sums[p]);
 }
 
 static void tiles_portable(const math_tiles *t) {
@@ -39,7 +26,7 @@ static void tiles_portable(const math_tiles *t) {
 
 #ifdef CONV_X86
 
-#define SOURCE(p) const float *const x##p = source_of(t, q + p);
+#define SOURCE(p) const float *const x##p = conv_source(t, q + p);
 #define RUN(p)    const float *const r##p = x##p + t->runs[r];
 
 /* -------------------------------------------------------------- AVX2: 6 x 16 */
@@ -51,7 +38,7 @@ AVX2 static inline void put_avx2(const math_tiles *t, size_t q, size_t c, __m256
     float block[MATH_LANE];
     _mm256_storeu_ps(block, a);
     _mm256_storeu_ps(block + 8, b);
-    put_part(t, q, c, block);
+    conv_put(t, q, c, t->channels - c, block);
     return;
   }
   _mm256_storeu_ps(y, t->adds ? _mm256_add_ps(_mm256_loadu_ps(y), a) : a);
@@ -95,15 +82,12 @@ static void tiles_avx2(const math_tiles *t) {
 
 /* ------------------------------------------------- AVX-512: 8 x 32 or 8 x 16 */
 
-AVX512 static inline void put_avx512(const math_tiles *t, size_t q, size_t c, __m512 a) {
-  if (q >= t->n) return;
-  float *const y = t->y + t->to[q] + c;
-  const size_t n = ls_size_min(MATH_LANE, t->channels - c);
-  const __mmask16 mask = (__mmask16)((1U << n) - 1U);
-  _mm512_mask_storeu_ps(y, mask, t->adds ? _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), a) : a);
-}
-
 AVX512 static void tile_avx512(const math_tiles *t, size_t q, size_t c) {
+  const __mmask16 mask = conv_mask(t->channels - c);
+  const size_t n = t->n;
+  const size_t *const to = t->to;
+  float *const y = t->y + c;
+  const bool adds = t->adds;
   const float *w = t->w + c * t->n_runs * t->run_length;
   const size_t length = t->run_length;
   const __m512 start = t->b ? _mm512_loadu_ps(t->b + c) : _mm512_setzero_ps();
@@ -111,7 +95,8 @@ AVX512 static void tile_avx512(const math_tiles *t, size_t q, size_t c) {
   SOURCE(p)                                                                                                \
   __m512 a##p = start;
 #define ADD(p) a##p = _mm512_fmadd_ps(_mm512_set1_ps(r##p[i]), w0, a##p);
-#define PUT(p) put_avx512(t, q + p, c, a##p);
+#define PUT(p)                                                                                             \
+  if (q + p < n) conv_put_avx512(y + to[q + p], mask, adds, a##p);
   EACH8(START)
   for (size_t r = 0; r < t->n_runs; r++) {
     EACH8(RUN)
@@ -127,6 +112,11 @@ AVX512 static void tile_avx512(const math_tiles *t, size_t q, size_t c) {
 }
 
 AVX512 static void pair_avx512(const math_tiles *t, size_t q, size_t c) {
+  const __mmask16 mask = conv_mask(t->channels - c - MATH_LANE);
+  const size_t n = t->n;
+  const size_t *const to = t->to;
+  float *const y = t->y + c;
+  const bool adds = t->adds;
   const size_t length = t->run_length;
   const float *w = t->w + c * t->n_runs * length;
   const float *w_next = w + MATH_LANE * t->n_runs * length;
@@ -142,8 +132,10 @@ AVX512 static void pair_avx512(const math_tiles *t, size_t q, size_t c) {
     b##p = _mm512_fmadd_ps(v, w1, b##p);                                                                   \
   }
 #define PUT(p)                                                                                             \
-  put_avx512(t, q + p, c, a##p);                                                                           \
-  put_avx512(t, q + p, c + MATH_LANE, b##p);
+  if (q + p < n) {                                                                                         \
+    conv_put_avx512(y + to[q + p], 0xFFFF, adds, a##p);                                                    \
+    conv_put_avx512(y + to[q + p] + MATH_LANE, mask, adds, b##p);                                          \
+  }
   EACH8(START)
   for (size_t r = 0; r < t->n_runs; r++) {
     EACH8(RUN)

@@ -10,8 +10,7 @@
 #define PACKED_TERMS   64
 
 /* Positions whose products are summed in float, before their sum is added in double. */
-#define POSITIONS           8192
-#define POSITIONS_DEPTHWISE 256 /* these sums have no chunks */
+#define POSITIONS 8192
 
 /* Adds the sums over the latest positions to the total. */
 CLONES static void add_to_total(size_t n, float *restrict dw, double *restrict total) {
@@ -31,8 +30,8 @@ static void set_offsets(const math_walk *walk, size_t *offsets) {
     for (size_t i = 0; i < walk->run_length; i++) offsets[r * walk->run_length + i] = walk->runs[r] + i;
 }
 
-/* Packs dz of `n` positions of a group into whole blocks, CHUNK positions apart. Returns where they are,
- * for all chunks alike.  dz: of its first channel */
+/* Packs dz of `n` positions of a band into whole blocks, CHUNK positions apart.  dz: of its first channel
+ */
 static void pack_dz(size_t n, const size_t *to, size_t filters, const float *dz, float *out) {
   for (size_t q = 0; q < n; q++)
     for (size_t f = 0; f < filters; f += MATH_LANE) {
@@ -52,27 +51,30 @@ static bool packs_dz(size_t filters, size_t terms) {
   return filters % MATH_LANE != 0 || (filters > PACKED_FILTERS && terms >= PACKED_TERMS);
 }
 
-/* Adds the products of a box for a group.  packed: packed by this function, in the workspace */
-static void add_products(const ls_conv_plan *plan, size_t g, const float *dz, float *packed) {
+/* Adds the products of a box for the band that is loaded.  packed: packed by this function, in the
+ * workspace; dw: of the band */
+static void add_products(const ls_conv_plan *plan, const float *dz, float *packed, float *dw) {
   const math_walk *const walk = &plan->forward;
-  const size_t channels = plan->conv.channels / plan->conv.groups;
-  const size_t filters = plan->conv.filters / plan->conv.groups;
-  const size_t terms = math_conv_taps(&plan->conv) * channels;
-  const bool packs = packs_dz(filters, terms);
-  const float *const group = dz + walk->y + g * filters;
+  const size_t filters = walk->band_dests;
+  const size_t terms = walk->n_runs * walk->run_length;
+  const bool packs = !walk->is_depthwise && packs_dz(filters, terms);
   for (size_t q = 0; q < walk->n; q += CHUNK) {
     const size_t n = ls_size_min(CHUNK, walk->n - q);
-    if (packs) pack_dz(n, walk->to + q, filters, group, packed);
-    math_conv_products(&(math_products){.x = walk->x + g * channels,
-                                        .dz = packs ? packed : group,
-                                        .n = n,
-                                        .from = walk->from + q,
-                                        .to = packs ? plan->packed_to : walk->to + q,
-                                        .n_k = terms,
-                                        .offsets = plan->offsets,
-                                        .dz_block = packs ? CHUNK * MATH_LANE : MATH_LANE,
-                                        .blocks = math_lanes(filters),
-                                        .dw = plan->dw + g * math_conv_packed_size(filters, terms)});
+    if (packs) pack_dz(n, walk->to + q, filters, dz, packed);
+    const math_products products = {.x = walk->x,
+                                    .dz = packs ? packed : dz,
+                                    .n = n,
+                                    .from = walk->from + q,
+                                    .to = packs ? plan->packed_to : walk->to + q,
+                                    .n_k = terms,
+                                    .offsets = plan->offsets,
+                                    .dz_block = packs ? CHUNK * MATH_LANE : MATH_LANE,
+                                    .blocks = math_lanes(filters),
+                                    .dw = dw};
+    if (walk->is_depthwise)
+      math_depthwise_products(&products, filters);
+    else
+      math_conv_products(&products);
   }
 }
 
@@ -87,8 +89,7 @@ void ls_conv_start_weights(ls_conv_plan *plan) {
 
 /* Begins another sum in float if the latest one has enough positions; n more follow. */
 static void limit_positions(ls_conv_plan *plan, size_t n) {
-  const size_t most = math_conv_is_depthwise(&plan->conv) ? POSITIONS_DEPTHWISE : POSITIONS;
-  if (plan->positions >= most) {
+  if (plan->positions >= POSITIONS) {
     if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, plan->du, plan->dw);
     if (!plan->has_total) memset(plan->total, 0, plan->n_dw * sizeof *plan->total);
     plan->has_total = true;
@@ -118,28 +119,25 @@ void ls_conv_backward_weights(ls_conv_plan *plan, size_t n, const float *x, cons
   }
   walk->tile = ls_arena_take(&scratch, 1, math_walk_tile_bytes(walk));
   float *const packed_dz = ls_arena_take(&scratch, 0, 1); /* what follows */
-  while (math_walk_next(walk, n, x)) {
+  while (math_walk_next(walk, n)) {
     limit_positions(plan, walk->n);
-    if (math_conv_is_depthwise(&plan->conv))
-      math_depthwise_products(walk, dz, plan->dw);
-    else
-      for (size_t g = 0; g < plan->conv.groups; g++) add_products(plan, g, dz, packed_dz);
+    for (size_t band = 0; band < walk->bands; band++) {
+      math_walk_load(walk, band, x);
+      add_products(plan, dz + walk->y, packed_dz, plan->dw + band * math_walk_packed_size(walk));
+    }
   }
 }
 
 void ls_conv_finish_weights(ls_conv_plan *plan, float beta, float *dw) {
-  const ls_conv *const conv = &plan->conv;
-  const size_t filters = conv->filters / conv->groups;
-  const size_t terms = math_conv_taps(conv) * (conv->channels / conv->groups);
+  const math_walk *const walk = &plan->forward;
+  const size_t filters = walk->band_dests;
+  const size_t terms = walk->n_runs * walk->run_length;
   if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, plan->du, plan->dw);
   if (plan->has_total) {
     add_to_total(plan->n_dw, plan->dw, plan->total);
     put_total(plan->n_dw, plan->total, plan->dw);
   }
-  if (math_conv_is_depthwise(conv))
-    math_depthwise_unpack(math_conv_taps(conv), conv->channels, plan->dw, beta, dw);
-  else
-    for (size_t g = 0; g < conv->groups; g++)
-      math_conv_unpack_filters(filters, terms, plan->dw + g * math_conv_packed_size(filters, terms), beta,
-                               dw + g * filters * terms);
+  for (size_t i = 0; i < walk->bands; i++)
+    math_conv_unpack_filters(filters, terms, plan->dw + i * math_walk_packed_size(walk), beta,
+                             dw + i * filters * terms);
 }

@@ -41,7 +41,13 @@ void math_sweep_forward(const ls_window *w, size_t dim, math_sweep *out);
 void math_sweep_backward(const ls_window *w, size_t dim, size_t phase, math_sweep *out);
 
 /* A convolution visited box by box: a box has several images, or a part of one. Its sources are copied into
- * a padded tile that stays in the cache, unless none of them is padding. */
+ * a padded tile that stays in the cache, unless none of them is padding.
+ *
+ * The groups are divided into bands of equal size. Usually a band is a group, whose destinations all see
+ * the same sources. Groups with few destinations are depthwise instead: a band has several groups, and each
+ * of its destinations has sources of its own, side by side: for each channel c of a group, (band_dests)
+ * channels c of the destinations' groups. If groups have more than one source or destination, copying into
+ * the tile brings them into this order (`expands`). */
 typedef struct math_walk {
   math_sweep dims[LS_WINDOW_DIMS];
   size_t source[LS_WINDOW_DIMS], dest[LS_WINDOW_DIMS]; /* sizes */
@@ -49,12 +55,15 @@ typedef struct math_walk {
   size_t groups;
 
   /* Set by math_walk_plan. Strides are in floats. */
-  bool is_copied;
-  size_t images, box[LS_WINDOW_DIMS];   /* of the largest box: images, and destinations of each dim */
-  size_t extent[LS_WINDOW_DIMS];        /* its sources */
-  size_t stride[LS_WINDOW_DIMS], image; /* of the sources of a box, and of its images */
+  bool is_depthwise, expands, is_copied;
+  size_t bands, band_sources, band_dests; /* number, and channels of one */
+  size_t tile_channels;                   /* of a position of the tile */
+  int32_t *expand;                        /* (tile_channels) expands: the source in the band */
+  size_t images, box[LS_WINDOW_DIMS];     /* of the largest box: images, and destinations of each dim */
+  size_t extent[LS_WINDOW_DIMS];          /* its sources */
+  size_t stride[LS_WINDOW_DIMS], image;   /* of the sources of a box, and of its images */
   size_t dest_stride[LS_WINDOW_DIMS], dest_image;
-  size_t n_runs, run_length; /* sources that are contiguous: the channels of a group, for several taps */
+  size_t n_runs, run_length; /* terms of a destination; those of a run are contiguous */
   size_t n_taps;
   float *tile;
   size_t *from, *to; /* source and destination of each position of the box */
@@ -64,7 +73,7 @@ typedef struct math_walk {
   size_t n_images, first_image, first[LS_WINDOW_DIMS], count[LS_WINDOW_DIMS];
   size_t n; /* positions */
   const float *x;
-  size_t y;                     /* offset of its first destination */
+  size_t y;                     /* offset of the first destination of the band */
   size_t table[LS_WINDOW_DIMS]; /* the counts for which `from` and `to` are set */
 } math_walk;
 
@@ -75,9 +84,24 @@ void math_walk_plan(math_walk *walk, ls_arena *arena);
 /* The bytes of its tile, to which `tile` must point. */
 size_t math_walk_tile_bytes(const math_walk *walk);
 
-/* Moves to the first or the next box of `n` images, and fills its tile and tables. False after the last.
- * x: the sources */
-bool math_walk_next(math_walk *walk, size_t n, const float *x);
+/* Moves to the first or the next box of `n` images, and fills its tables. False after the last. */
+bool math_walk_next(math_walk *walk, size_t n);
+
+/* Fills the tile for a band; the bands of a box are loaded in turn, from 0 on.  x: the sources */
+void math_walk_load(math_walk *walk, size_t band, const float *x);
+
+/* out[i][j] = x[i][expand[j]].  x: (n, sources), out: (n, channels), expand: (channels) */
+typedef struct math_expansion {
+  size_t n, sources, channels;
+  const int32_t *expand;
+  const float *x;
+  float *out;
+} math_expansion;
+
+void math_conv_expand(const math_expansion *e);
+
+/* The floats of the packed weights of a band. */
+size_t math_walk_packed_size(const math_walk *walk);
 
 /* The number of the kernel's tap that is the walk's tap `t`.  size: of the kernel */
 size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t);
@@ -95,19 +119,15 @@ static inline size_t math_conv_taps(const ls_conv *conv) {
   return ls_window_count(conv->window.size);
 }
 
-/* Whether each filter sees one channel, its own. */
-static inline bool math_conv_is_depthwise(const ls_conv *conv) {
-  return conv->groups > 1 && conv->groups == conv->channels && conv->groups == conv->filters;
-}
-
-/* The floats of the packed weights of a group: (blocks, terms, MATH_LANE). */
+/* The floats of packed weights: (blocks, terms, MATH_LANE). */
 static inline size_t math_conv_packed_size(size_t outputs, size_t terms) {
   return math_lanes(outputs) * terms * MATH_LANE;
 }
 
-/* The weights of a group.
+/* The weights of a band.
  *   pack_filters    for its filters as outputs.  w: (filters, terms)
- *   pack_channels   for its channels as outputs, with the taps of a walk.  w: (filters, taps, channels)
+ *   pack_channels   for its channels as outputs, with the taps of a walk.
+ *                   w: of the first of its groups, (filters, taps, channels) each
  *   unpack_filters  w = beta w + packed, the inverse of pack_filters */
 void math_conv_pack_filters(size_t filters, size_t terms, const float *w, float *out);
 void math_conv_pack_channels(const ls_conv *conv, const math_walk *walk, const float *w, float *out);
@@ -116,20 +136,20 @@ void math_conv_unpack_filters(size_t filters, size_t terms, const float *packed,
 /* The gradient of x for one phase of its positions. */
 typedef struct math_data {
   math_walk walk;
-  float *packed; /* (groups, packed weights) */
+  float *packed; /* (bands, packed weights) */
 } math_data;
 
 struct ls_conv_plan {
   ls_conv conv;
   math_walk forward; /* of the outputs, and of the gradient of the weights */
-  float *filters;    /* (groups, packed weights) */
-  float *b;          /* (groups, lanes); of a depthwise one (channels) */
+  float *filters;    /* (bands, packed weights) */
+  float *b;          /* (bands, lanes) */
   bool has_b;
   size_t n_phases;
   math_data *data;   /* (n_phases) */
   size_t *offsets;   /* of the terms of w from a position's source */
   size_t *packed_to; /* (MATH_CHUNK): the positions of a packed chunk of dz */
-  size_t n_dw;       /* packed gradients, of all groups */
+  size_t n_dw;       /* packed gradients, of all bands */
   float *dw;         /* (n_dw): sums over the latest positions */
   double *total;     /* (n_dw): sums over the positions before */
   size_t positions;
@@ -158,6 +178,11 @@ typedef struct math_tiles {
 
 void math_conv_tiles(const math_tiles *t);
 
+/* The same for a depthwise band: lane j of a block has its own sources, those at +j. The runs have one
+ * term.
+ */
+void math_depthwise_tiles(const math_tiles *t);
+
 /* dw += sum of x dz over positions: dw[block][k] += sum_q x[from[q] + offsets[k]] dz[to[q]][block]. The sum
  * over q is in the order of q.
  * dz: MATH_LANE floats for each position and block, with the distance dz_block between blocks; dw: packed
@@ -175,14 +200,7 @@ typedef struct math_products {
 
 void math_conv_products(const math_products *p);
 
-/* Depthwise convolutions, with weights packed as (taps, channels); see depthwise.c.
- *   pack      for the taps of a walk, from w (channels, taps)
- *   unpack    dw = beta dw + packed
- *   box       the box's outputs; adds: plus y.  b: (channels) or NULL
- *   products  dw += the products of the box */
-void math_depthwise_pack(const math_walk *walk, const size_t *size, const float *w, float *packed);
-void math_depthwise_unpack(size_t taps, size_t channels, const float *packed, float beta, float *dw);
-void math_depthwise_box(const math_walk *walk, const float *packed, const float *b, bool adds, float *y);
-void math_depthwise_products(const math_walk *walk, const float *dz, float *dw);
+/* The same for a depthwise band of `channels`: lane j of a block multiplies the sources at +j. */
+void math_depthwise_products(const math_products *p, size_t channels);
 
 #endif

@@ -122,38 +122,47 @@ static void run_steps(arrays *a) {
 }
 
 /* Convolutions, whose multiplications are fused: same_bits.py leaves them out where there are none. */
+static void run_convolution(arrays *a, const char *name, const ls_conv *conv) {
+  ls_conv c = *conv;
+  ls_arena arena = {0};
+  ls_conv_plan *plan = NULL;
+  LS_ASSERT(ls_window_set_out(&c.window));
+  ls_conv_reserve(&c, &arena, &plan);
+  LS_ASSERT(ls_arena_commit(&arena, "the plan") == LS_OK);
+  void *const workspace = ls_calloc(ls_conv_reserve(&c, &arena, &plan), 1);
+  LS_ASSERT(workspace);
+  reset(a);
+  ls_conv_start_forward(plan, a->w, a->z);
+  ls_conv_start_data(plan, a->w);
+  ls_conv_start_weights(plan);
+  RUN(name, ls_conv_forward(plan, 1, a->x, false, LS_RELU, 0.0F, a->y, workspace));
+  RUN(name, ls_conv_backward_data(plan, 1, a->x, a->y, workspace));
+  RUN(name, ls_conv_backward_weights(plan, 1, a->x, a->y, workspace);
+      ls_conv_finish_weights(plan, 1.0F, a->z));
+  free(workspace);
+  ls_arena_destroy(&arena);
+}
+
 static void run_convolutions(arrays *a) {
-  static const size_t filters[] = {4, 16, 20, 37};
-  for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++)
+  static const struct {
+    size_t channels, filters, groups;
+  } rows[] = {{3, 4, 1},  {3, 16, 1},   {3, 20, 1},  {3, 37, 1}, {1, 16, 1},
+              {20, 3, 1}, {20, 20, 20}, {10, 20, 5}, {16, 2, 2}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
     for (size_t stride = 1; stride <= 2; stride++) {
       char name[64];
-      ls_conv c = {.window = {.in = {1, 5, 4},
-                              .size = {1, 2, 3},
-                              .stride = {1, stride, 1},
-                              .dilation = {1, 1, 1},
-                              .before = {0, 1, 1},
-                              .after = {0, 0, 1}},
-                   .channels = 3,
-                   .filters = filters[i],
-                   .groups = 1};
-      ls_arena arena = {0};
-      ls_conv_plan *plan = NULL;
-      LS_ASSERT(ls_window_set_out(&c.window));
-      ls_conv_reserve(&c, &arena, &plan);
-      LS_ASSERT(ls_arena_commit(&arena, "the plan") == LS_OK);
-      void *const workspace = ls_calloc(ls_conv_reserve(&c, &arena, &plan), 1);
-      LS_ASSERT(workspace);
-      reset(a);
-      ls_conv_start_forward(plan, a->w, a->z);
-      ls_conv_start_data(plan, a->w);
-      ls_conv_start_weights(plan);
-      snprintf(name, sizeof name, "conv %zu /%zu", filters[i], stride);
-      RUN(name, ls_conv_forward(plan, 1, a->x, false, LS_RELU, 0.0F, a->y, workspace));
-      RUN(name, ls_conv_backward_data(plan, 1, a->x, a->y, workspace));
-      RUN(name, ls_conv_backward_weights(plan, 1, a->x, a->y, workspace);
-          ls_conv_finish_weights(plan, 1.0F, a->z));
-      free(workspace);
-      ls_arena_destroy(&arena);
+      snprintf(name, sizeof name, "conv %zu to %zu by %zu /%zu", rows[i].channels, rows[i].filters,
+               rows[i].groups, stride);
+      run_convolution(a, name,
+                      &(ls_conv){.window = {.in = {1, 5, 4},
+                                            .size = {1, 2, 3},
+                                            .stride = {1, stride, 1},
+                                            .dilation = {1, 1, 1},
+                                            .before = {0, 1, 1},
+                                            .after = {0, 0, 1}},
+                                 .channels = rows[i].channels,
+                                 .filters = rows[i].filters,
+                                 .groups = rows[i].groups});
     }
 }
 

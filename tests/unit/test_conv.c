@@ -210,7 +210,7 @@ static void convolutions_match_their_definition(void **state) {
   }
 }
 
-/* Images that are divided into several boxes, along each dim. */
+/* Images that are divided into several boxes, along each dim; groups that are divided into bands. */
 static void large_images_match_their_definition(void **state) {
   (void)state;
   static const ls_conv convs[] = {
@@ -219,6 +219,9 @@ static void large_images_match_their_definition(void **state) {
       {{.in = {1, 9, 40}, .size = {1, 3, 3}, .stride = {1, 2, 1}, .before = {0, 1, 0}}, 700, 2, 1},
       {{.in = {14, 14, 14}, .size = {3, 3, 3}, .stride = {1, 1, 1}, .before = {1, 1, 1}}, 8, 4, 2},
       {{.in = {1, 60, 60}, .size = {1, 3, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}}, 6, 6, 6},
+      {{.in = {1, 6, 5}, .size = {1, 3, 3}, .stride = {1, 2, 1}, .before = {0, 1, 1}}, 256, 256, 64},
+      {{.in = {1, 4, 3}, .size = {1, 2, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}}, 134, 335, 67},
+      {{.in = {1, 5, 5}, .size = {1, 1, 3}, .stride = {1, 1, 1}, .before = {0, 0, 1}}, 300, 25, 25},
   };
   for (size_t i = 0; i < COUNT(convs); i++) {
     ls_conv c = convs[i];
