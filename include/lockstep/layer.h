@@ -83,9 +83,14 @@ struct ls_layer {
                        LS_LAYERS_MAX in the order of the config */
   void *options;    /* owned; filled by the type's table of keys */
   ls_shape in, out; /* of one sample */
-  size_t n_in, n_out; /* their numbers of elements */
-  bool is_linked;     /* the loss applies the activation of this last layer: see ls_loss_link */
-  bool adds_output;   /* forward adds its result to y */
+  size_t n_in, n_out;  /* their numbers of elements */
+  bool is_linked;      /* the loss applies the activation of this last layer: see ls_loss_link */
+  bool adds_output;    /* forward adds its result to y */
+  bool applies_relu;   /* of the next layer, which is fused: see ls_layers_fuse */
+  bool is_fused;       /* the layer before applies this one, and both have the same output */
+  const float *addend; /* (rows, n_out), borrowed: forward adds it to its result; NULL: nothing to add. For
+                          types with `fuses` */
+  bool addend_then_relu; /* and applies relu to the sum, which backward leaves to the owner of the addend */
   size_t n_params;
   ls_param params[LS_LAYER_PARAMS_MAX];
   size_t n_states; /* saved with the parameters, but not trained */
@@ -134,6 +139,10 @@ struct ls_layer_type {
   /* forward and backward may be called for pieces of the rows of a lane, one after the other. Consecutive
    * layers of this kind process a piece in turn, so that it stays in the cache. */
   bool in_pieces;
+
+  /* forward and backward can apply the relu after it, and forward can add `addend`. backward leaves dy
+   * unchanged. */
+  bool fuses;
 
   /* Reads keys that the table cannot describe and checks the options against each other; collects errors.
    * NULL: nothing to do. */
@@ -210,6 +219,10 @@ size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t s
 
 /* Takes (rows, width) floats from the arena; an overflow of the product becomes the arena's. */
 float *ls_layer_take_rows(ls_arena *arena, size_t rows, size_t width);
+
+/* Of n layers whose shapes are inferred, marks each relu that the layer before can apply. The caller gives
+ * both the same output, and leaves out the backward pass of the fused one. */
+void ls_layers_fuse(ls_layer *const *layers, size_t n);
 
 /* layer->output = layer(x).  x: (rows, n_in) */
 void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x);

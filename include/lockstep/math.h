@@ -267,20 +267,26 @@ void ls_math_normalize_f64(size_t n, const double *row, const double *offset, co
 
 /* ------------------------------------------------------------ batch norm */
 
-/* Computed in double. x, y, dy, dx: (rows, cols), all others: (cols). With xhat = (x - mean) inverse:
- *   sums           sums += sum_i x_i - pivot, squares += sum_i (x_i - pivot)^2
- *   norm           y = gamma xhat + beta
- *   backward_sums  sums += sum_i dy_i, products += sum_i dy_i xhat_i
- *   backward       dx = gamma inverse (dy - mean_dy - xhat mean_product) */
-void ls_math_norm_sums(size_t rows, size_t cols, const float *x, const float *pivot, double *sums,
-                       double *squares);
-void ls_math_norm(size_t rows, size_t cols, const float *x, const double *mean, const double *inverse,
-                  const float *gamma, const float *beta, float *y);
-void ls_math_norm_backward_sums(size_t rows, size_t cols, const float *x, const double *mean,
-                                const double *inverse, const float *dy, double *sums, double *products);
-void ls_math_norm_backward(size_t rows, size_t cols, const float *x, const double *mean,
-                           const double *inverse, const float *gamma, const double *mean_dy,
-                           const double *mean_product, const float *dy, float *dx);
+/* y = f((x - center) scale + shift), f = relu or the identity; (cols) each, borrowed. center is the mean as
+ * float, so that x - center loses no digits. */
+typedef struct ls_norm {
+  const float *center, *scale, *shift;
+  bool has_relu;
+} ls_norm;
+
+/* x, y, dy, dx: (rows, cols), all others: (cols). With g = dy where the input of relu is above 0, else 0,
+ * or dy without relu: moments        sums += sum_i x_i - pivot, squares += sum_i (x_i - pivot)^2 norm y =
+ * f((x - center) scale + shift + addend); addend, (rows, cols), may be NULL or y backward_sums  sums +=
+ * sum_i g_i, products += sum_i g_i (x_i - center) backward       dx = scale (g - offset - slope (x -
+ * center)) */
+void ls_math_norm_moments(size_t rows, size_t cols, const float *x, const float *pivot, double *sums,
+                          double *squares);
+void ls_math_norm(const ls_norm *norm, size_t rows, size_t cols, const float *x, const float *addend,
+                  float *y);
+void ls_math_norm_backward_sums(const ls_norm *norm, size_t rows, size_t cols, const float *x,
+                                const float *dy, double *sums, double *products);
+void ls_math_norm_backward(const ls_norm *norm, size_t rows, size_t cols, const float *x,
+                           const float *offset, const float *slope, const float *dy, float *dx);
 
 /* Layer norm over each row: mean and variance of its cols elements, xhat = (x - mean) / sqrt(var + eps),
  * y = gamma xhat + beta.  x, y, dy, dx: (rows, cols), gamma, beta: (cols)

@@ -7,6 +7,13 @@
  *             dx = gamma / sqrt(var + eps) (dy - 1/N dbeta - xhat 1/N dgamma), with dbeta and dgamma summed
  *             over all ranks
  *
+ * As it is computed, with center = mean as float, scale = gamma / sqrt(var + eps):
+ *
+ *   forward   y = (x - center) scale + (beta - (mean - center) scale)
+ *   backward  dgamma = (sum dy (x - center) - (mean - center) dbeta) / sqrt(var + eps)
+ *             dx = scale (dy - offset - slope (x - center)), slope = 1/N dgamma / sqrt(var + eps),
+ *             offset = 1/N dbeta - slope (mean - center)
+ *
  * Training updates the running averages with PyTorch's momentum m and the unbiased variance,
  * running = (1 - m) running + m batch. Prediction uses them and so scales each row independently.
  *
@@ -35,8 +42,10 @@ enum { RUNNING_MEAN, RUNNING_VAR };
 
 /* Statistics of the forward pass, which backward needs. */
 typedef struct statistics {
-  double count;           /* positions of the global batch */
-  double *mean, *inverse; /* (n); inverse: 1 / sqrt(var + eps) */
+  double count;                  /* positions of the global batch */
+  double *mean, *inverse;        /* (n); inverse: 1 / sqrt(var + eps) */
+  float *center, *scale, *shift; /* (n) */
+  float *offset, *slope;         /* (n), in backward */
 } statistics;
 
 static size_t channels_of(const ls_layer *layer) {
@@ -74,19 +83,23 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   (void)rows;
   const size_t n = channels_of(layer);
   statistics *const s = ls_arena_take(arena, 1, sizeof *s);
-  double *const mean = ls_arena_take(arena, n, sizeof *mean);
-  double *const inverse = ls_arena_take(arena, n, sizeof *inverse);
-  if (s) *s = (statistics){.mean = mean, .inverse = inverse};
+  const statistics parts = {.mean = ls_arena_take(arena, n, sizeof *parts.mean),
+                            .inverse = ls_arena_take(arena, n, sizeof *parts.inverse),
+                            .center = ls_arena_take(arena, n, sizeof *parts.center),
+                            .scale = ls_arena_take(arena, n, sizeof *parts.scale),
+                            .shift = ls_arena_take(arena, n, sizeof *parts.shift),
+                            .offset = ls_arena_take(arena, n, sizeof *parts.offset),
+                            .slope = ls_arena_take(arena, n, sizeof *parts.slope)};
+  if (s) *s = parts;
   layer->kept = s;
   ls_layer_request(layer, arena, n + 1, 2 * LS_LANES_DEPTH * sizeof(double));
 }
 
-/* sums: (2, n), of x - pivot and its square. The pivot, the running mean, is the same on all ranks and
- * often close to the mean, which keeps the variance accurate if the mean is large. */
+/* sums: (2, n), of x - pivot and its square. The pivot, the running mean, is the same on all ranks. */
 static void add_moments(const ls_layer *layer, const ls_rows *rows, double *sums) {
   const size_t n = channels_of(layer);
-  ls_math_norm_sums(positions_of(layer, rows), n, rows->x, layer->states[RUNNING_MEAN].value, sums,
-                    sums + n);
+  ls_math_norm_moments(positions_of(layer, rows), n, rows->x, layer->states[RUNNING_MEAN].value, sums,
+                       sums + n);
 }
 
 /* Returns the sums of the moments over the rows of all ranks, (2, n), and stores the number of positions.
@@ -140,37 +153,62 @@ static void use_running(const ls_layer *layer) {
   }
 }
 
-static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+/* Sets the values that the kernels need. */
+static void set_columns(const ls_layer *layer) {
   const statistics *const s = layer->kept;
+  for (size_t j = 0; j < channels_of(layer); j++) {
+    const double scale = s->inverse[j] * (double)layer->params[GAMMA].value[j];
+    s->center[j] = (float)s->mean[j];
+    s->scale[j] = (float)scale;
+    s->shift[j] =
+        (float)((double)layer->params[BETA].value[j] - (s->mean[j] - (double)s->center[j]) * scale);
+  }
+}
+
+static ls_norm norm_of(const ls_layer *layer, bool has_relu) {
+  const statistics *const s = layer->kept;
+  return (ls_norm){.center = s->center, .scale = s->scale, .shift = s->shift, .has_relu = has_relu};
+}
+
+static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  const ls_norm norm = norm_of(layer, layer->addend ? layer->addend_then_relu : layer->applies_relu);
   if (pass->mode == LS_PREDICT)
     use_running(layer);
   else
     use_batch(layer, pass, rows);
-  ls_math_norm(positions_of(layer, rows), channels_of(layer), rows->x, s->mean, s->inverse,
-               layer->params[GAMMA].value, layer->params[BETA].value, rows->y);
+  set_columns(layer);
+  ls_math_norm(&norm, positions_of(layer, rows), channels_of(layer), rows->x, layer->addend, rows->y);
 }
 
 /* sums: (2, n), of dy and dy xhat, which are the gradients too. */
 static void add_gradients(const ls_layer *layer, const ls_rows *rows, double *sums) {
   const statistics *const s = layer->kept;
   const size_t n = channels_of(layer);
-  ls_math_norm_backward_sums(positions_of(layer, rows), n, rows->x, s->mean, s->inverse, rows->dy, sums,
-                             sums + n);
+  const ls_norm norm = norm_of(layer, layer->applies_relu);
+  ls_math_norm_backward_sums(&norm, positions_of(layer, rows), n, rows->x, rows->dy, sums, sums + n);
+  for (size_t j = 0; j < n; j++)
+    sums[n + j] = (sums[n + j] - (s->mean[j] - (double)s->center[j]) * sums[j]) * s->inverse[j];
   layer_put_sums(rows, BETA, n, sums);
   layer_put_sums(rows, GAMMA, n, sums + n);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const statistics *const s = layer->kept;
+  const ls_norm norm = norm_of(layer, layer->applies_relu);
   double *const sums = layer->workspace;
   const size_t n = channels_of(layer);
   layer_sum_lanes(layer, pass, rows, add_gradients, 2 * n, sums);
   if (!rows->dx) return;
   const bool depends = pass->mode != LS_PREDICT; /* mean and deviation depend on x */
   if (depends && pass->sum) pass->sum(pass->context, sums, 2 * n);
-  for (size_t j = 0; j < 2 * n; j++) sums[j] = depends && s->count > 0.0 ? sums[j] / s->count : 0.0;
-  ls_math_norm_backward(positions_of(layer, rows), n, rows->x, s->mean, s->inverse,
-                        layer->params[GAMMA].value, sums, sums + n, rows->dy, rows->dx);
+  for (size_t j = 0; j < n; j++) {
+    const double share = depends && s->count > 0.0 ? 1.0 / s->count : 0.0;
+    const double slope = share * sums[n + j] * s->inverse[j];
+    s->slope[j] = (float)slope;
+    s->offset[j] = (float)(share * sums[j] - slope * (s->mean[j] - (double)s->center[j]));
+  }
+  ls_math_norm_backward(&norm, positions_of(layer, rows), n, rows->x, s->offset, s->slope, rows->dy,
+                        rows->dx);
 }
 
 const ls_layer_type layer_batch_norm = {.name = "batch_norm",
@@ -179,6 +217,7 @@ const ls_layer_type layer_batch_norm = {.name = "batch_norm",
                                         .keys = keys,
                                         .options_size = sizeof(options),
                                         .spans_lanes = true,
+                                        .fuses = true,
                                         .shape = shape,
                                         .initialise = initialise,
                                         .reserve = reserve,

@@ -9,15 +9,24 @@ ls_status layer_chain_shape(ls_layer *layer, size_t n) {
     LS_TRY(ls_layer_infer_shapes(layer->children[k], &layer->out));
     layer->out = layer->children[k]->out;
   }
+  ls_layers_fuse(layer->children, n);
   return LS_OK;
 }
 
+void layer_chain_set_output(const ls_layer *layer, size_t n, float *y) {
+  size_t k = n;
+  do layer->children[--k]->output = y;
+  while (layer->children[k]->is_fused);
+}
+
 /* Requests dL/d(input) of the current inner layer and of the one after it, (rows, widest) each. */
-void layer_chain_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t n) {
+void layer_chain_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t n, bool takes_last) {
   size_t widest = 0;
   for (size_t k = 0; k < n; k++) {
     ls_layer *const inner = layer->children[k];
-    inner->output = ls_layer_take_rows(arena, rows, inner->n_out);
+    const bool is_shared = k + 1 < n && layer->children[k + 1]->is_fused;
+    if (!is_shared && (takes_last || k + 1 < n))
+      layer_chain_set_output(layer, k + 1, ls_layer_take_rows(arena, rows, inner->n_out));
     widest = ls_size_max(widest, inner->n_in);
   }
   for (int k = 0; k < 2; k++) ls_layer_request(layer, arena, rows, widest * sizeof(float));
@@ -38,8 +47,10 @@ static float *delta_of(const ls_layer *layer, size_t k) {
 
 float *layer_chain_backward(const ls_layer *layer, const ls_pass *pass, size_t n, const float *x, float *dy,
                             bool needs_dx) {
+  size_t turn = 0;
   for (size_t k = n; k-- > 0;) {
-    float *const delta = k > 0 || needs_dx ? delta_of(layer, k) : NULL;
+    if (layer->children[k]->is_fused) continue;
+    float *const delta = k > 0 || needs_dx ? delta_of(layer, turn++) : NULL;
     ls_layer_backward(layer->children[k], pass, k > 0 ? layer->children[k - 1]->output : x, dy, delta);
     dy = delta;
   }
@@ -61,12 +72,12 @@ static ls_status shape(ls_layer *layer) {
 }
 
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
-  layer_chain_reserve(layer, arena, rows, layer->n_children);
+  layer_chain_reserve(layer, arena, rows, layer->n_children, false);
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
-  memcpy(rows->y, layer_chain_forward(layer, pass, layer->n_children, rows->x),
-         rows->n * layer->n_out * sizeof *rows->y);
+  layer_chain_set_output(layer, layer->n_children, rows->y);
+  layer_chain_forward(layer, pass, layer->n_children, rows->x);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {

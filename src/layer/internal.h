@@ -40,11 +40,14 @@ ls_layer *layer_create_chain(ls_node *list, uint32_t index, char *where);
 
 /* For layers with a chain of inner layers, children[0] to [n - 1]; all of them called for all rows.
  *   shape     infers their shapes from layer->in; sets layer->out to the shape of the last output
- *   reserve   takes their outputs from the arena, and requests two blocks of workspace first
+ *   reserve   takes their outputs from the arena, of the last one only if takes_last, and requests two
+ *             blocks of workspace first
+ *   set_output  sets the output of the last one, (rows, n_out)
  *   forward   returns the output of the last one
  *   backward  from dy, which it overwrites; returns dL/dx, in the workspace, or NULL if !needs_dx */
 ls_status layer_chain_shape(ls_layer *layer, size_t n);
-void layer_chain_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t n);
+void layer_chain_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t n, bool takes_last);
+void layer_chain_set_output(const ls_layer *layer, size_t n, float *y);
 const float *layer_chain_forward(const ls_layer *layer, const ls_pass *pass, size_t n, const float *x);
 float *layer_chain_backward(const ls_layer *layer, const ls_pass *pass, size_t n, const float *x, float *dy,
                             bool needs_dx);

@@ -66,7 +66,7 @@ static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
 }
 
 void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x) {
-  run(layer, pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x, .y = layer->output});
+  if (!layer->is_fused) run(layer, pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x, .y = layer->output});
 }
 
 void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx) {

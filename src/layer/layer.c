@@ -59,6 +59,12 @@ ls_status layer_keep_shape(ls_layer *layer) {
   return LS_OK;
 }
 
+void ls_layers_fuse(ls_layer *const *layers, size_t n) {
+  for (size_t k = 1; k < n; k++)
+    layers[k]->is_fused = layers[k - 1]->applies_relu =
+        layers[k - 1]->type->fuses && layers[k]->type == &layer_relu;
+}
+
 /* ---------------------------------------------------------------------- memory */
 
 float *ls_layer_take_rows(ls_arena *arena, size_t rows, size_t width) {

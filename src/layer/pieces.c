@@ -15,6 +15,7 @@ static size_t widest_of(ls_layer *const *layers, size_t n) {
 size_t ls_layers_in_pieces(ls_layer *const *layers, size_t n) {
   size_t count = 0;
   bool gains = false;
+  if (layers[0]->is_fused) return 1;
   while (count < n && layers[count]->type->in_pieces && widest_of(layers, count + 1) <= LS_PIECE_FLOATS)
     gains = layers[count++]->type->start || gains;
   return gains && count > 1 ? count : 1;

@@ -63,6 +63,20 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)((const options *)layer->options)->activation;
 }
 
+/* The inner layers: all children but the skip. */
+static size_t n_inner(const ls_layer *layer) {
+  return layer->n_children - (skip_of(layer) != NULL);
+}
+
+static ls_layer *last_of(const ls_layer *layer) {
+  return layer->children[n_inner(layer) - 1];
+}
+
+/* Whether the last inner layer adds the skip to its result. */
+static bool fuses_sum(const ls_layer *layer) {
+  return last_of(layer)->type->fuses;
+}
+
 /* ------------------------------------------------------------------ shapes */
 
 static ls_status fail_skip(const ls_layer *layer, const ls_shape *from) {
@@ -104,15 +118,10 @@ static ls_status add_projection(ls_layer *layer, size_t n_out) {
     LS_TRY(create_convolution(layer, &skip));
   if (!skip) return ls_fail_memory("the skip of a residual layer", sizeof *skip);
   skip->role = "skip";
-  skip->adds_output = true;
+  skip->adds_output = !fuses_sum(layer);
   layer->children[layer->n_children++] = skip;
   ((options *)layer->options)->skip = skip;
   return ls_layer_infer_shapes(skip, &layer->in);
-}
-
-/* The inner layers: all children but the skip. */
-static size_t n_inner(const ls_layer *layer) {
-  return layer->n_children - (skip_of(layer) != NULL);
 }
 
 /* Features have no positions: only the number of elements must agree. */
@@ -126,7 +135,7 @@ static ls_status shape(ls_layer *layer) {
   LS_ASSERT(!o->skip);
   if (o->skip_list) o->skip = layer->children[layer->n_children - 1];
   LS_TRY(layer_chain_shape(layer, n_inner(layer)));
-  const size_t n_out = layer->children[n_inner(layer) - 1]->n_out;
+  const size_t n_out = last_of(layer)->n_out;
   if (!o->skip_list) return keeps_shape(layer, n_out) ? LS_OK : add_projection(layer, n_out);
   LS_TRY(ls_layer_infer_shapes(o->skip, &layer->in));
   const bool fits = same_shape(&o->skip->out, &layer->out) ||
@@ -139,10 +148,22 @@ static ls_status shape(ls_layer *layer) {
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   options *const o = layer->options;
   const bool needs_z = ls_math_activation_needs_z(activation(layer));
-  layer_chain_reserve(layer, arena, rows, n_inner(layer));
+  layer_chain_reserve(layer, arena, rows, n_inner(layer), !fuses_sum(layer));
   o->z = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
   o->dz = o->skip_list ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
   if (o->skip_list) o->skip->output = ls_layer_take_rows(arena, rows, layer->n_out);
+}
+
+/* y = S(x) + F(x), and relu of it if that is the activation, by the last inner layer. */
+static void forward_fused(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  ls_layer *const skip = skip_of(layer);
+  ls_layer *const last = last_of(layer);
+  if (skip && !((const options *)layer->options)->skip_list) skip->output = rows->y;
+  if (skip) ls_layer_forward(skip, pass, rows->x);
+  last->addend = skip ? skip->output : rows->x;
+  last->addend_then_relu = layer_activation(layer) == LS_RELU;
+  layer_chain_set_output(layer, n_inner(layer), rows->y);
+  layer_chain_forward(layer, pass, n_inner(layer), rows->x);
 }
 
 /* y = S(x) + the output of the inner layers */
@@ -165,13 +186,17 @@ static size_t positions_of(const ls_layer *layer, const ls_rows *rows) {
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
   const size_t bytes = rows->n * layer->n_out * sizeof *rows->y;
-  add_skip(layer, pass, rows, layer_chain_forward(layer, pass, n_inner(layer), rows->x));
+  if (fuses_sum(layer))
+    forward_fused(layer, pass, rows);
+  else
+    add_skip(layer, pass, rows, layer_chain_forward(layer, pass, n_inner(layer), rows->x));
+  if (fuses_sum(layer) && layer_activation(layer) == LS_RELU) return;
   if (o->z) memcpy(o->z, rows->y, bytes);
   ls_math_activate(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
                    layer_channels(&layer->out), NULL, rows->y);
 }
 
-/* rows->dx = the dx of S. Leaves dz unchanged. */
+/* rows->dx = the dx of S, if that is not the identity. Leaves dz unchanged. */
 static void backward_skip(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
   ls_pass whole = *pass;
@@ -181,20 +206,22 @@ static void backward_skip(const ls_layer *layer, const ls_pass *pass, const ls_r
     memcpy(o->dz, dz, rows->n * layer->n_out * sizeof *dz);
     dz = o->dz;
   }
-  if (o->skip)
-    ls_layer_backward(o->skip, &whole, rows->x, dz, rows->dx);
-  else if (rows->dx)
-    memcpy(rows->dx, dz, rows->n * layer->n_in * sizeof *rows->dx);
+  ls_layer_backward(o->skip, &whole, rows->x, dz, rows->dx);
 }
 
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
   ls_math_activate_backward(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
                             layer_channels(&layer->out), o->z ? o->z : rows->y, rows->dy);
-  backward_skip(layer, pass, rows);
+  const bool keeps_dz = !o->skip && fuses_sum(layer);
+  const size_t n = rows->n * layer->n_in;
+  if (o->skip)
+    backward_skip(layer, pass, rows);
+  else if (rows->dx && !keeps_dz)
+    memcpy(rows->dx, rows->dy, n * sizeof *rows->dx);
   const float *const dx =
       layer_chain_backward(layer, pass, n_inner(layer), rows->x, rows->dy, rows->dx != NULL);
-  if (rows->dx) ls_math_add_scaled(rows->n * layer->n_in, 1.0F, dx, rows->dx);
+  if (rows->dx) ls_math_add(n, keeps_dz ? rows->dy : rows->dx, dx, rows->dx);
 }
 
 const ls_layer_type layer_residual = {.name = "residual",

@@ -26,6 +26,7 @@ ls_status ls_model_infer_shapes(ls_model *model, const ls_shape *input) {
     LS_TRY(ls_layer_infer_shapes(model->layers[i], &model->out));
     model->out = model->layers[i]->out;
   }
+  ls_layers_fuse(model->layers, model->n_layers);
   model->n_in = model->layers[0]->n_in;
   model->n_out = model->layers[model->n_layers - 1]->n_out;
   return LS_OK;
@@ -155,8 +156,11 @@ static void take_memory(ls_model *model) {
   model->params = ls_arena_take(arena, model->n_params, sizeof(float));
   model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
   model->state = ls_arena_take(arena, model->n_state, sizeof(float));
-  for (size_t i = 0; i < model->n_layers; i++)
-    model->layers[i]->output = ls_layer_take_rows(arena, rows, model->layers[i]->n_out);
+  for (size_t i = 0; i < model->n_layers; i++) {
+    ls_layer *const layer = model->layers[i];
+    layer->output =
+        layer->is_fused ? model->layers[i - 1]->output : ls_layer_take_rows(arena, rows, layer->n_out);
+  }
   for (int k = 0; k < 2; k++) model->deltas[k] = ls_layer_take_rows(arena, rows, widest_output(model));
   for (int k = 0; k < 2 && has_pieces(model); k++)
     model->piece_deltas[k] = ls_arena_take(arena, LS_PIECE_FLOATS, sizeof(float));

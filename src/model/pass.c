@@ -59,6 +59,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   float *dx = model->deltas[1];
   for (size_t i = model->n_layers; i-- > 0;) {
     const size_t last = i;
+    if (model->layers[i]->is_fused) continue;
     i = group_of(model, last);
     const float *const x = i > 0 ? model->layers[i - 1]->output : model->input;
     float *const out = i > 0 ? dx : dx_input;

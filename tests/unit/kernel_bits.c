@@ -80,11 +80,26 @@ static void run_sums(arrays *a) {
   RUN("add_scaled", ls_math_add_scaled(N, 0.3F, a->x, a->y));
   RUN("clamp", ls_math_clamp(N, 0.3F, a->x));
   RUN("shrink", ls_math_soft_threshold(N, 0.3F, a->x));
-  RUN("norm_sums", ls_math_norm_sums(ROWS, COLS, a->x, a->y, a->p, a->q));
-  RUN("norm", ls_math_norm(ROWS, COLS, a->x, a->p, a->q, a->y, a->z, a->w));
-  RUN("norm_backward_sums", ls_math_norm_backward_sums(ROWS, COLS, a->x, a->p, a->q, a->y, a->r, a->s));
-  RUN("norm_backward", ls_math_norm_backward(ROWS, COLS, a->x, a->p, a->q, a->y, a->r, a->s, a->z, a->w));
   RUN("lane_fold", ls_lane_fold(a->p, 3, 7, 8));
+}
+
+/* With few columns, which are joined, and with many. */
+static void run_norms(arrays *a) {
+  char name[64];
+  for (size_t k = 0; k < 4; k++) {
+    const size_t cols = k / 2 ? 300 : 3;
+    const size_t rows = N / cols;
+    const ls_norm norm = {.center = a->x, .scale = a->y, .shift = a->z, .has_relu = k % 2};
+#define RUN_NORM(part, ...)                                                                                \
+  snprintf(name, sizeof name, "norm %s %zu", part, k);                                                     \
+  RUN(name, __VA_ARGS__)
+    RUN_NORM("moments", ls_math_norm_moments(rows, cols, a->x, a->y, a->p, a->q));
+    RUN_NORM("forward", ls_math_norm(&norm, rows, cols, a->wide, NULL, a->w));
+    RUN_NORM("sum", ls_math_norm(&norm, rows, cols, a->wide, a->x, a->w));
+    RUN_NORM("backward sums", ls_math_norm_backward_sums(&norm, rows, cols, a->x, a->y, a->p, a->q));
+    RUN_NORM("backward", ls_math_norm_backward(&norm, rows, cols, a->x, a->y, a->z, a->y, a->w));
+#undef RUN_NORM
+  }
 }
 
 static void run_rows(arrays *a) {
@@ -207,6 +222,7 @@ int main(void) {
   static arrays a;
   run_activations(&a);
   run_sums(&a);
+  run_norms(&a);
   run_rows(&a);
   run_steps(&a);
   run_convolutions(&a);

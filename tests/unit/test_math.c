@@ -589,6 +589,59 @@ static void nan_survives_clamp_and_soft_threshold(void **state) {
   }
 }
 
+/* ------------------------------------------------------------ batch norm */
+
+/* x (rows, cols): the mean and the deviation of each column differ; the mean is up to `mean`. */
+static float *new_columns(size_t rows, size_t cols, float mean) {
+  float *const x = new_floats(rows * cols);
+  fill_random(5, rows * cols, x);
+  for (size_t i = 0; i < rows * cols; i++) {
+    const float j = (float)(i % cols + 1);
+    x[i] = x[i] * j / (float)cols + mean / j;
+  }
+  return x;
+}
+
+/* The variance of column j, by two passes in double. */
+static double variance_of(size_t rows, size_t cols, const float *x, size_t j) {
+  double mean = 0.0;
+  double sum = 0.0;
+  for (size_t i = 0; i < rows; i++) mean += (double)x[i * cols + j] / (double)rows;
+  for (size_t i = 0; i < rows; i++) sum += pow((double)x[i * cols + j] - mean, 2.0);
+  return sum / (double)rows;
+}
+
+/* The variance from the moments about a pivot of 0 loses no digits, even if the mean is a million
+ * deviations, and if squares exceed the range of float. */
+static void moments_are_accurate(void **state) {
+  (void)state;
+  static const struct {
+    size_t rows, cols;
+    float mean, factor;
+  } cases[] = {{1, 3, 1.0F, 1.0F},     {7, 1, 1e3F, 1.0F},      {1029, 16, 0.0F, 1.0F},
+               {2100, 5, 1e6F, 1.0F},  {1029, 300, 1e4F, 1.0F}, {50, 16, 0.0F, 1e25F},
+               {50, 300, 1e3F, 1e-15F}};
+  for (size_t k = 0; k < COUNT(cases); k++) {
+    const size_t rows = cases[k].rows;
+    const size_t cols = cases[k].cols;
+    float *const x = new_columns(rows, cols, cases[k].mean);
+    float *const pivot = new_floats(cols);
+    double *const sums = ls_calloc(2 * cols, sizeof *sums);
+    for (size_t i = 0; i < rows * cols; i++) x[i] *= cases[k].factor;
+    memset(pivot, 0, cols * sizeof *pivot);
+    ls_math_norm_moments(rows, cols, x, pivot, sums, sums + cols);
+    for (size_t j = 0; j < cols; j++) {
+      const double mean = sums[j] / (double)rows;
+      const double var = sums[cols + j] / (double)rows - mean * mean;
+      const double want = variance_of(rows, cols, x, j);
+      check_close("variance", var, want, 2e-7 * want + 1e-14 * mean * mean);
+    }
+    free(x);
+    free(pivot);
+    free(sums);
+  }
+}
+
 /* ----------------------------------------------------------- stored rows */
 
 static void rows_are_normalized(void **state) {
@@ -742,6 +795,7 @@ int main(void) {
       cmocka_unit_test(clamped_values_stay_within),
       cmocka_unit_test(soft_threshold_moves_towards_zero),
       cmocka_unit_test(nan_survives_clamp_and_soft_threshold),
+      cmocka_unit_test(moments_are_accurate),
       cmocka_unit_test(rows_are_normalized),
       cmocka_unit_test(doubles_are_normalized_in_double),
       cmocka_unit_test(dropout_at_rate_0_keeps_all),
