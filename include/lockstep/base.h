@@ -140,6 +140,16 @@ int ls_clip(const char *text, size_t bytes);
 /* Local. Appends formatted text to `text`, an array of `size` bytes; truncates what does not fit. */
 void ls_append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Local. Splits FILE[:GROUP] at the last colon that precedes a `/`. The caller owns both parts; *group is
+ * NULL if the spec names none. */
+ls_status ls_spec_split(const char *spec, char **file, char **group);
+
+/* Local. Calls `visit` for each file that a name stands for, until one fails: those that match a pattern
+ * with * or ?, in byte order, or the file itself, also if its own name has these characters. LS_ERR_DATA if
+ * no file matches. */
+typedef ls_status ls_spec_visit(void *context, const char *file);
+ls_status ls_spec_expand(const char *file, ls_spec_visit *visit, void *context);
+
 /* An arena: one block that is divided into aligned pieces, which live as long as it does. The same calls
  * run twice: first to measure (base == NULL: pieces are NULL, sizes add up), then, after ls_arena_commit,
  * to get the pieces. */

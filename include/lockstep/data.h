@@ -96,10 +96,6 @@ ls_block_range ls_blocks_range(const ls_blocks *blocks, uint64_t block);
 
 /* ----------------------------------------------------------------- datasets */
 
-/* Local. Splits FILE[:GROUP] at the last colon that precedes a `/`. The caller owns both parts; *group is
- * NULL if the spec names none. */
-ls_status ls_spec_split(const char *spec, char **file, char **group);
-
 /* Local. *has: whether a file is one of those that a name FILE[:GROUP] or a pattern stands for. LS_ERR_DATA
  * if no file matches the pattern. */
 ls_status ls_spec_has_file(const char *spec, const char *path, bool *has);

@@ -1,5 +1,5 @@
 /* import: converts files of other formats (IDX, CSV, NumPy, folders of images or recordings) to HDF5
- * datasets.
+ * datasets, and shuffles datasets. Sources may be of any size; memory is bounded.
  *
  * A dataset has a group per split (/train, /test, /validation) with x and y. The attribute `classes` of y
  * lists class names if labels were text, `features` of x the column names if the file had a header. All
@@ -17,8 +17,8 @@ typedef struct ls_folder_options {
   bool skip_broken;     /* skip damaged files, with a warning */
 } ls_folder_options;
 
-/* The names of NumPy arrays. NULL: those with names such as x, y, x_train and y_test. Texts are borrowed.
- */
+/* The names of NumPy arrays, or of arrays in HDF5 files. NULL: those with names such as x, y, x_train and
+ * y_test. Texts are borrowed. */
 typedef struct ls_numpy_options {
   const char *x, *y;
 } ls_numpy_options;
@@ -50,12 +50,14 @@ typedef struct ls_table_options {
 } ls_table_options;
 
 typedef struct ls_import_options {
-  const char *output;       /* the HDF5 file to write */
+  const char *output;       /* the HDF5 file to write, or what the names of several derive from */
   ls_table_options table;   /* for CSV only, except for `targets` */
-  double test_fraction;     /* CSV: fraction of the rows, in [0, 1), that goes to /test */
-  uint64_t seed;            /* of the permutation that chooses these rows */
+  double test_fraction;     /* of the rows, in [0, 1), that goes to /test; not for IDX */
+  bool shuffles;            /* store the rows of each split in random order */
+  uint64_t seed;            /* of the test rows and of this order */
+  uint64_t max_file_bytes;  /* of each of several files, OUT-00001.h5 ...; 0: one file */
   ls_folder_options folder; /* for folders only */
-  ls_numpy_options numpy;   /* for NumPy arrays only */
+  ls_numpy_options numpy;   /* for NumPy arrays and HDF5 files only */
 } ls_import_options;
 
 /* Facts about the dataset that was written. */
@@ -63,14 +65,20 @@ typedef struct ls_import_summary {
   uint64_t train_samples, test_samples, validation_samples; /* 0: the group is absent */
   uint64_t features;
   uint64_t classes; /* 0: y has real numbers, or is absent */
+  uint64_t n_files; /* of several; 0: one file */
 } ls_import_summary;
 
-/* Local. Imports one CSV file, IDX files, gzipped or not, NumPy arrays (one .npz file, or
- * .npy files), or a folder. IDX images and labels are paired by
- * header and name: `t10k*` and `test*` belong to /test, all others to /train. LS_ERR_DATA: the message
- * names the file, the line on which the row begins, the column, and the text of the cell. LS_ERR_CONFIG: an
- * option that does not apply to the sources (test fraction or label for IDX), or an output that is also a
- * source. LS_ERR_OUTPUT. A failure leaves the output as it was. */
+/* Local. Imports files of one format, or folders: CSV or IDX files, gzipped or not, NumPy arrays (.npz and
+ * .npy files), HDF5 files (FILE or FILE:GROUP), or folders. Names may be patterns with * and ?. The rows of
+ * several files follow each other. IDX images and labels are paired by header, name and order: `t10k*` and
+ * `test*` belong to /test, all others to /train. With a largest file size, the files of train are
+ * OUT-00001.h5 and so on, those of the other splits OUT.test-00001.h5 and OUT.validation-00001.h5; they get
+ * their names when all are complete.
+ *
+ * LS_ERR_DATA: the message names the file, the line on which the row begins, the column, and the text of
+ * the cell. LS_ERR_CONFIG: an option that does not apply to the sources (test fraction or label for IDX),
+ * or an output that is also a source. LS_ERR_OUTPUT. A failure leaves the output as it was, as does a
+ * signal that ends the program. */
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
 

@@ -203,6 +203,18 @@ ls_status ls_store_write_texts(ls_store_writer *writer, const char *path, const 
  * temporary file and leaves the older file unchanged. Destroys the writer in both cases. */
 ls_status ls_store_publish(ls_store_writer **writer);
 
+/* Local. The part of ls_store_publish before the new name: the complete file keeps its temporary name, and
+ * the writer little memory and no open file. */
+ls_status ls_store_complete(ls_store_writer *writer);
+
+/* Local. Completes n files, and only then gives them their final names, which must be unused. A failure
+ * leaves none of them. Destroys the writers in both cases. Signals that end the program must not arrive. */
+ls_status ls_store_publish_all(ls_store_writer **writers, size_t n);
+
+/* Local. Bytes of the file so far, without at most one chunk of each array; 0 if HDF5 does not know them.
+ */
+uint64_t ls_store_written_bytes(const ls_store_writer *writer);
+
 /* Local. Publishes the file if `status`, the outcome of the caller's writes, is LS_OK; otherwise discards
  * it and returns `status`. */
 ls_status ls_store_end(ls_store_writer **writer, ls_status status);

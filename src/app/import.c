@@ -37,20 +37,34 @@ static void print_split(const char *name, uint64_t samples, const char **separat
   if (samples) *separator = ",";
 }
 
+/* The options of the output. */
+static ls_status read_output_options(const arguments *a, ls_import_options *o) {
+  static const app_unit sizes[] = {{"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
+                                   {"MiB", 0x1p20}, {"GiB", 0x1p30}, {NULL, 0.0}};
+  double bytes = 0.0;
+  LS_TRY(app_read_output(a, NULL, &o->output));
+  LS_TRY(app_read_quantity(a, "max-file-size", sizes, "2GB", &bytes));
+  LS_TRY(app_read_count(a, "seed", 0, (uint64_t)1 << 53, &o->seed));
+  LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &o->test_fraction));
+  o->max_file_bytes = (uint64_t)bytes;
+  o->shuffles = app_option(a, "shuffle") != NULL;
+  return LS_OK;
+}
+
 /* Rank 0. */
 static ls_status import(const arguments *a) {
   static const char *const targets[] = {"auto", "classes", "numbers", NULL};
   ls_import_options options = {.seed = 1};
   ls_import_summary summary = {0};
-  LS_TRY(app_read_output(a, NULL, &options.output));
+  LS_TRY(read_output_options(a, &options));
   LS_TRY(app_read_table(a, &options.table));
   LS_TRY(app_read_choice(a, "targets", targets, &options.table.targets));
-  LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
   options.numpy = (ls_numpy_options){.x = app_option(a, "x"), .y = app_option(a, "y")};
   LS_TRY(read_folder_options(a, &options.folder));
   LS_TRY(ls_import(a->positional, a->n_positional, &options, &summary));
   const char *separator = ":";
   printf("%s", options.output);
+  if (summary.n_files) printf(" in %llu files", (unsigned long long)summary.n_files);
   print_split("/train", summary.train_samples, &separator);
   print_split("/test", summary.test_samples, &separator);
   print_split("/validation", summary.validation_samples, &separator);
@@ -67,22 +81,34 @@ static ls_status run(ls_comm *comm, const arguments *a) {
 const command app_import = {
     .name = "import",
     .operands = "SOURCE...",
-    .help = "convert IDX, CSV or NumPy files, or a folder of images or recordings, to an HDF5 dataset",
+    .help =
+        "convert files of any size, or folders of images or recordings, to an HDF5 dataset; shuffle one",
     .details =
-        "Sources are IDX files, gzipped or not, in any order, or one CSV file, with or without a header.\n"
+        "Sources are files of one format, or folders. Names may be patterns: 'part-*.csv'. The rows of "
+        "several\n"
+        "files follow each other. Formats: CSV with or without a header, and IDX, both also gzipped; "
+        "NumPy\n"
+        "(.npy, .npz); HDF5 (FILE, or FILE:GROUP for one group).\n"
         "IDX images and labels are paired by name: t10k* and test* become /test, all others /train.\n"
-        "NumPy arrays (.npz, or .npy files) are paired by name: x, y, x_train, y_test, test_images ...\n"
+        "Arrays of NumPy and HDF5 are found by name: x, y, x_train, y_test, test_images, /train/x ...\n"
         "A folder contains PNG, JPEG or WAV files: CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE.\n"
         "COLUMNS is a list of names, numbers from 1 and ranges, such as age,7,10-12. Labels that are "
         "words,\n"
-        "or whole numbers of few different values, become classes; several labels are numbers.",
+        "or whole numbers of few different values, become classes; several labels are numbers.\n"
+        "With --max-file-size, the files are OUT-00001.h5 ..., OUT.test-00001.h5 ..., for data.train: "
+        "OUT-*.h5.\n"
+        "--shuffle needs free space for a copy of the data in the folder of the output.",
     .options = {{"output", 'o', "OUT.h5", "dataset to write"},
+                {"shuffle", 0, NULL, "random order of the rows of each split, for data.window"},
+                {"seed", 0, "N", "seed of the random order and of the test samples (default: 1)"},
+                {"max-file-size", 0, "SIZE",
+                 "largest size of a file, such as 2GB; several files are written"},
                 OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),
                 {"targets", 0, "auto|classes|numbers", "CSV, NumPy: whether labels are classes or numbers"},
                 {"test-fraction", 0, "F",
-                 "CSV, NumPy and folders: fraction of the samples, chosen at random, that goes to /test"},
-                {"x", 0, "NAME", "NumPy: array of the samples"},
-                {"y", 0, "NAME", "NumPy: array of the targets"},
+                 "all but IDX: fraction of the samples, chosen at random, that goes to /test"},
+                {"x", 0, "NAME", "NumPy, HDF5: array of the samples"},
+                {"y", 0, "NAME", "NumPy, HDF5: array of the targets"},
                 {"size", 0, "HxW", "images: height and width to resample to, by linear interpolation"},
                 {"channels", 0, "N", "images: 1 (grey) or 3 (RGB); recordings: 1 (mean of the channels)"},
                 {"length", 0, "N", "recordings: frames; the end is cut or padded with zeros"},

@@ -8,9 +8,8 @@
 #include "lockstep/job.h"
 #include "lockstep/metric.h"
 
-#define OPTIONS_MAX    24
-#define SET_MAX        256
-#define POSITIONAL_MAX 256
+#define OPTIONS_MAX 24
+#define SET_MAX     256
 
 /* An option `--name VALUE` (or `-c VALUE`), or a flag `--name`. */
 typedef struct option_spec {
@@ -25,7 +24,7 @@ typedef struct command command;
 /* A parsed command line. Borrows texts from argv. */
 typedef struct arguments {
   const command *command;
-  const char *positional[POSITIONAL_MAX];
+  const char *const *positional; /* (n_positional) */
   size_t n_positional;
   const char *values[OPTIONS_MAX]; /* in the order of the command's table; NULL: not given; flags: "" */
   const char *sets[SET_MAX];       /* the values of --set */
@@ -68,6 +67,17 @@ const char *app_option(const arguments *a, const char *name);
 ls_status app_read_number(const arguments *a, const char *name, double low, double high, double *value);
 ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uint64_t high,
                          uint64_t *value);
+
+/* A unit of an option's number. */
+typedef struct app_unit {
+  const char *name;
+  double factor;
+} app_unit;
+
+/* Local. Reads a number above 0 with its unit, of a table that a NULL name ends; 0 without the option.
+ * example: for the message ("2us"). LS_ERR_CONFIG. */
+ls_status app_read_quantity(const arguments *a, const char *name, const app_unit *units,
+                            const char *example, double *out);
 
 /* Local. Calls `visit` for each index in the option's list, such as `0,5,10-19`. Each must be below n.
  * `item` is the noun for messages ("sample"). LS_ERR_CONFIG. */

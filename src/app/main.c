@@ -102,7 +102,7 @@ static ls_status parse(const command *c, int argc, char **argv, arguments *a, bo
   struct option longs[OPTIONS_MAX + 2];
   char letters[2 * OPTIONS_MAX + 4];
   const size_t least = count_words(c->operands);
-  const size_t most = strstr(c->operands, "...") ? POSITIONAL_MAX : least;
+  const size_t most = strstr(c->operands, "...") ? SIZE_MAX : least;
   make_tables(c, longs, letters);
   a->command = c;
   opterr = 0;
@@ -114,10 +114,9 @@ static ls_status parse(const command *c, int argc, char **argv, arguments *a, bo
     if (code == ':' || code == '?') return fail_option(c, code, argv[optind - 1]);
     LS_TRY(store_option(option_index(c, code), a));
   }
-  for (; optind < argc; optind++) {
-    if (a->n_positional == most) return fail_usage(c, "one argument too many", argv[optind]);
-    a->positional[a->n_positional++] = argv[optind];
-  }
+  a->positional = (const char *const *)(argv + optind); /* getopt_long has moved them to the end */
+  a->n_positional = (size_t)(argc - optind);
+  if (a->n_positional > most) return fail_usage(c, "one argument too many", a->positional[most]);
   return a->n_positional < least ? fail_usage(c, "missing", c->operands) : LS_OK;
 }
 

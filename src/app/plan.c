@@ -9,32 +9,10 @@
 
 /* ---------------------------------------------------------------------- options */
 
-typedef struct unit {
-  const char *name;
-  double factor;
-} unit;
-
-static const unit rates[] = {{"Gb/s", 1e9 / 8}, {"Gbit/s", 1e9 / 8}, {"Mb/s", 1e6 / 8}, {"Mbit/s", 1e6 / 8},
-                             {"GB/s", 1e9},     {"MB/s", 1e6},       {NULL, 0.0}};
-static const unit times[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"ns", 1e-9}, {NULL, 0.0}};
-
-/* Reads a number with its unit; 0 without the option. */
-static ls_status read_quantity(const arguments *a, const char *name, const unit *units, double *out) {
-  const char *const text = app_option(a, name);
-  char known[128] = "";
-  char *end = NULL;
-  *out = 0.0;
-  if (!text) return LS_OK;
-  const double value = strtod(text, &end);
-  while (isspace((unsigned char)*end)) end++;
-  for (const unit *u = units; u->name; u++) {
-    if (end != text && strcmp(end, u->name) == 0) *out = value * u->factor;
-    ls_append(known, sizeof known, "%s%s", u == units ? "" : ", ", u->name);
-  }
-  if (*out > 0.0 && *out < 1e15) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a number above 0 with its unit, such as %s (units: %s)",
-                 name, text, units == rates ? "25Gb/s" : "2us", known);
-}
+static const app_unit rates[] = {{"Gb/s", 1e9 / 8},   {"Gbit/s", 1e9 / 8}, {"Mb/s", 1e6 / 8},
+                                 {"Mbit/s", 1e6 / 8}, {"GB/s", 1e9},       {"MB/s", 1e6},
+                                 {NULL, 0.0}};
+static const app_unit times[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"ns", 1e-9}, {NULL, 0.0}};
 
 static ls_status read_cluster(const ls_comm *comm, const arguments *a, ls_plan_cluster *c) {
   const uint64_t most = LS_PLAN_RANKS_MOST;
@@ -43,9 +21,9 @@ static ls_status read_cluster(const ls_comm *comm, const arguments *a, ls_plan_c
   c->ranks_per_node = (uint64_t)ls_comm_node_size(comm);
   LS_TRY(app_read_count(a, "nodes", 1, most, &c->nodes));
   LS_TRY(app_read_count(a, "ranks-per-node", 1, most, &c->ranks_per_node));
-  LS_TRY(read_quantity(a, "bandwidth", rates, &c->bandwidth));
-  LS_TRY(read_quantity(a, "latency", times, &c->latency));
-  LS_TRY(read_quantity(a, "memory-bandwidth", rates, &c->memory_bandwidth));
+  LS_TRY(app_read_quantity(a, "bandwidth", rates, "25Gb/s", &c->bandwidth));
+  LS_TRY(app_read_quantity(a, "latency", times, "2us", &c->latency));
+  LS_TRY(app_read_quantity(a, "memory-bandwidth", rates, "25Gb/s", &c->memory_bandwidth));
   const unsigned long long ranks = c->nodes * c->ranks_per_node;
   if (ranks > most)
     return ls_fail(LS_ERR_CONFIG, "--nodes %llu --ranks-per-node %llu: %llu ranks; must be at most %d",
@@ -72,7 +50,7 @@ typedef struct plan {
 
 /* "1.23 ms", "45 s", "3.2 h" */
 static const char *time_text(double seconds, char text[24]) {
-  static const unit scales[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"min", 60.0}, {"h", 3600.0}};
+  static const app_unit scales[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"min", 60.0}, {"h", 3600.0}};
   size_t i = 0;
   while (i < 4 && seconds >= (i < 2 ? 999.5 * scales[i].factor : scales[i + 1].factor)) i++;
   snprintf(text, 24, "%.3g %s", seconds / scales[i].factor, scales[i].name);

@@ -34,6 +34,24 @@ ls_status app_read_count(const arguments *a, const char *name, uint64_t low, uin
   return LS_OK;
 }
 
+ls_status app_read_quantity(const arguments *a, const char *name, const app_unit *units,
+                            const char *example, double *out) {
+  const char *const text = app_option(a, name);
+  char known[128] = "";
+  char *end = NULL;
+  *out = 0.0;
+  if (!text) return LS_OK;
+  const double value = strtod(text, &end);
+  while (isspace((unsigned char)*end)) end++;
+  for (const app_unit *u = units; u->name; u++) {
+    if (end != text && strcmp(end, u->name) == 0) *out = value * u->factor;
+    ls_append(known, sizeof known, "%s%s", u == units ? "" : ", ", u->name);
+  }
+  if (*out > 0.0 && *out < 1e15) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "--%s %s: must be a number above 0 with its unit, such as %s (units: %s)",
+                 name, text, example, known);
+}
+
 /* Reads an index at *text and moves *text past it. */
 static bool read_index(const char **text, uint64_t *out) {
   if (!isdigit((unsigned char)**text)) return false;

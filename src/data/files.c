@@ -1,7 +1,6 @@
 /* The files of a dataset: lists and patterns of names, and the samples of each file. */
 #include "internal.h"
 
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,52 +50,23 @@ static ls_status add(data_files *files, const char *file, const char *group) {
   return part->file && (part->group || !group) ? LS_OK : ls_fail_memory("a path", strlen(file));
 }
 
-static int compare_texts(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
+/* A list that is being filled, and the group of the name. */
+typedef struct listing {
+  data_files *files;
+  const char *group;
+} listing;
+
+static ls_status add_file(void *context, const char *file) {
+  const listing *const l = context;
+  return add(l->files, file, l->group);
 }
 
-/* The pattern for glob, in which only * and ? are special; owned by the caller. */
-static char *escape(const char *pattern) {
-  char *const escaped = ls_calloc(2 * strlen(pattern) + 1, 1);
-  for (char *to = escaped; escaped && *pattern; *to++ = *pattern++)
-    if (strchr("[\\", *pattern)) *to++ = '\\';
-  return escaped;
-}
-
-/* Appends the files that match a pattern, in byte order. */
-static ls_status add_matches(data_files *files, const char *pattern, const char *group) {
-  glob_t found = {0};
-  char *const escaped = escape(pattern);
-  if (!escaped) return ls_fail_memory("a pattern", strlen(pattern));
-  const int failed = glob(escaped, GLOB_NOSORT | GLOB_ERR, NULL, &found);
-  ls_status status = LS_OK;
-  free(escaped);
-  if (failed == GLOB_NOSPACE)
-    status = ls_fail_memory("the files of a pattern", found.gl_pathc);
-  else if (failed == GLOB_NOMATCH)
-    status = ls_fail(LS_ERR_DATA,
-                     "%s: no file matches this pattern; * stands for any characters, ? for one", pattern);
-  else if (failed)
-    status = ls_fail(LS_ERR_DATA, "%s: a folder of this pattern cannot be read", pattern);
-  else
-    qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, compare_texts);
-  for (size_t i = 0; status == LS_OK && i < found.gl_pathc; i++)
-    status = add(files, found.gl_pathv[i], group);
-  globfree(&found);
-  return status;
-}
-
-/* Appends the file or files that a name FILE[:GROUP] stands for. A file whose own name has * or ? is found
- * by that name. */
+/* Appends the file or files that a name FILE[:GROUP] stands for. */
 static ls_status add_name(data_files *files, const char *name) {
   char *file = NULL;
   char *group = NULL;
-  struct stat about;
   ls_status status = ls_spec_split(name, &file, &group);
-  if (status == LS_OK) {
-    const bool is_pattern = strpbrk(file, "*?") && stat(file, &about) != 0;
-    status = (is_pattern ? add_matches : add)(files, file, group);
-  }
+  if (status == LS_OK) status = ls_spec_expand(file, add_file, &(listing){files, group});
   free(file);
   free(group);
   return status;

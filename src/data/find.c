@@ -33,15 +33,6 @@ bool data_has_file(const char *name) {
   return colon && colon[1] == '/';
 }
 
-ls_status ls_spec_split(const char *spec, char **file, char **group) {
-  const char *const colon = strrchr(spec, ':');
-  const bool has_group = data_has_file(spec);
-  *file = has_group ? ls_format("%.*s", (int)(colon - spec), spec) : ls_strdup(spec);
-  *group = has_group ? ls_strdup(colon + 1) : NULL;
-  if (!*file || (has_group && !*group)) return ls_fail_memory("a path", strlen(spec));
-  return LS_OK;
-}
-
 /* `group`/`name`, owned by the caller. An absolute name does not depend on the group. */
 static ls_status join(const char *group, const char *name, char **path) {
   const bool is_complete = name[0] == '/';

@@ -1,19 +1,22 @@
-/* Imports one CSV file in two passes: the first checks cells and collects ranges and labels, the second
- * writes. */
+/* Imports CSV files, which follow each other, in two passes: the first checks cells and collects ranges and
+ * labels, the second writes. */
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct table {
-  csv file;
-  columns cols;
+  const char *const *sources; /* (n_sources), borrowed */
+  size_t n_sources;
+  csv file;                        /* the one that is open, or was last */
+  size_t open;                     /* its index; n_sources: none */
+  columns cols;                    /* of the first file; all have the same */
   const ls_table_options *options; /* borrowed */
   value_range *ranges;             /* (n_features + n_labels) */
   label_set set;                   /* the labels; empty if they are known to be numbers */
   ls_dtype x_dtype, y_dtype;
-  uint64_t n_rows, n_test;
-  ls_permutation order; /* a row that it maps below n_test is a test sample */
-  output *out;          /* borrowed */
+  uint64_t n_rows;
+  output *out; /* borrowed */
 } table;
 
 /* Whether the labels may be classes. Several targets are numbers. */
@@ -31,11 +34,61 @@ static ls_status check_width(const table *t) {
                  c->in.path, (unsigned long long)c->row_line, c->n_cells, n);
 }
 
-/* A pass: calls `visit` for each row of samples, after checking its width, and counts the rows. */
-static ls_status visit_rows(table *t, ls_status (*visit)(table *t, uint64_t row), uint64_t *count) {
+/* ------------------------------------------------------------------------ the files */
+
+/* Compares the columns of the open file with those of the first. */
+static ls_status check_columns(const table *t, const columns *found) {
+  const char *const path = t->sources[t->open];
+  const char *const first = t->sources[0];
+  const columns *const cols = &t->cols;
+  if (found->n != cols->n)
+    return ls_fail(LS_ERR_DATA, "%s has %zu columns, but %s has %zu; all files must have the same columns",
+                   path, found->n, first, cols->n);
+  if (found->has_header != cols->has_header)
+    return ls_fail(LS_ERR_DATA,
+                   "%s has %s header, but %s has %s; all files must have one, or none; --header decides",
+                   path, found->has_header ? "a" : "no", first, cols->has_header ? "one" : "none");
+  for (size_t i = 0; cols->has_header && i < cols->n; i++)
+    if (strcmp(found->names[i], cols->names[i]) != 0)
+      return ls_fail(LS_ERR_DATA,
+                     "%s: column %zu is %.*s, but %.*s in %s; all files must have the same columns", path,
+                     i + 1, ls_clip(found->names[i], 60), found->names[i], ls_clip(cols->names[i], 60),
+                     cols->names[i], first);
+  return LS_OK;
+}
+
+/* Finds the columns of the open file. Those of the first file remain; the other files only have places of
+ * their own for the header. */
+static ls_status find_columns(table *t) {
+  columns found = {0};
+  LS_TRY(import_csv_find_delimiter(&t->file));
+  ls_status status = import_columns_find(&found, &t->file, t->options);
+  if (status == LS_OK && t->cols.n == 0) {
+    t->cols = found;
+    return LS_OK;
+  }
+  if (status == LS_OK) status = check_columns(t, &found);
+  t->cols.has_trailing = found.has_trailing;
+  t->cols.is_comment = found.is_comment;
+  t->cols.first_line = found.first_line;
+  import_columns_destroy(&found);
+  return status;
+}
+
+/* Opens a file, unless it is open. */
+static ls_status open_table(table *t, size_t i) {
+  if (t->open == i) return LS_OK;
+  import_csv_close(&t->file);
+  t->open = i;
+  LS_TRY(import_csv_open(&t->file, t->sources[i]));
+  t->set.path = t->sources[i];
+  return find_columns(t);
+}
+
+/* Visits the rows of the open file. *count: of all rows. */
+static ls_status visit_file(table *t, ls_status (*visit)(table *t, uint64_t row), uint64_t *count) {
   csv *const c = &t->file;
   bool got = false;
-  *count = 0;
   LS_TRY(import_csv_rewind(c));
   if (t->cols.has_header && !t->cols.is_comment) LS_TRY(import_csv_next(c, &got));
   for (;;) {
@@ -44,6 +97,26 @@ static ls_status visit_rows(table *t, ls_status (*visit)(table *t, uint64_t row)
     LS_TRY(check_width(t));
     LS_TRY(visit(t, (*count)++));
   }
+}
+
+/* A pass: calls `visit` for each row of samples, after checking its width, and counts the rows. */
+static ls_status visit_rows(table *t, ls_status (*visit)(table *t, uint64_t row), uint64_t *count) {
+  *count = 0;
+  for (size_t i = 0; i < t->n_sources; i++) {
+    LS_TRY(open_table(t, i));
+    LS_TRY(visit_file(t, visit, count));
+  }
+  return LS_OK;
+}
+
+/* The position in the sources, for the progress bar, in MB. */
+static void report_position(const table *t) {
+  const uint64_t mb = 1000000;
+  const z_off_t at = gzoffset(t->file.in.gz);
+  if (t->n_sources > 1)
+    import_progress("reading", t->open, t->n_sources, "files");
+  else
+    import_progress("reading", at > 0 ? (uint64_t)at / mb : 0, t->file.in.bytes / mb, "MB");
 }
 
 /* Reports "FILE, line L, column C (name): text: reason". */
@@ -94,6 +167,7 @@ static ls_status collect_label(table *t, size_t k, uint64_t row) {
 
 static ls_status collect_row(table *t, uint64_t row) {
   double value = 0;
+  report_position(t);
   for (size_t k = 0; k < t->cols.n_features; k++) {
     LS_TRY(read_number(t, t->cols.features[k], &value));
     import_range_add(&t->ranges[k], value, row);
@@ -131,6 +205,7 @@ static void warn_row_numbers(const table *t) {
 static void print_choices(const table *t) {
   char text[3 * IMPORT_LIST_SIZE];
   import_names_describe(&t->cols, &t->file, text, sizeof text);
+  if (t->n_sources > 1) ls_append(text, sizeof text, "; %zu files", t->n_sources);
   if (t->set.kind == LABEL_CLASS) {
     ls_append(text, sizeof text, "; %zu classes: ", t->set.classes);
     for (size_t k = 0; k < t->set.classes && k < 20; k++)
@@ -157,29 +232,32 @@ static ls_status survey(table *t) {
 /* --------------------------------------------------------------- the second pass */
 
 /* Writes the names of features and classes as attributes. */
-static ls_status write_names(const table *t, const split *s) {
+static ls_status write_names(const table *t, split *s) {
   const size_t n = t->cols.has_header ? t->cols.n_features : 0;
   const char **names = ls_calloc(n, sizeof *names);
   if (!names) return ls_fail_memory("the names of features", n * sizeof *names);
   ls_status status = LS_OK;
   for (size_t i = 0; i < n; i++) names[i] = t->cols.names[t->cols.features[i]];
-  if (n > 0) status = ls_store_write_texts(s->writer, s->x_path, "features", names, n);
+  if (n > 0) status = import_split_set_texts(s, ARRAY_X, "features", names, n);
   if (status == LS_OK && t->set.kind == LABEL_CLASS)
-    status = ls_store_write_texts(s->writer, s->y_path, "classes", (const char *const *)t->set.names,
-                                  t->set.classes);
+    status =
+        import_split_set_texts(s, ARRAY_Y, "classes", (const char *const *)t->set.names, t->set.classes);
   free((void *)names);
   return status;
 }
 
 static ls_status begin_splits(table *t) {
-  const uint64_t n[N_SPLITS] = {t->n_rows - t->n_test, t->n_test};
+  const uint64_t n[N_SPLITS] = {t->n_rows - t->out->n_test, t->out->n_test};
   for (size_t i = 0; i < N_SPLITS; i++) {
     split *const s = &t->out->splits[i];
     if (n[i] == 0) continue;
     const ls_array x = {t->x_dtype, 2, {n[i], t->cols.n_features}};
     const ls_array y = {t->y_dtype, t->cols.n_labels > 1 ? 2 : 1, {n[i], t->cols.n_labels}};
-    LS_TRY(import_split_begin(t->out, i, &x, t->cols.n_labels > 0 ? &y : NULL));
-    if (t->cols.weight < t->cols.n) LS_TRY(import_split_begin_weights(s));
+    const ls_array w = {LS_F32, 1, {n[i]}};
+    const bool has_weights = t->cols.weight < t->cols.n;
+    LS_TRY(import_split_begin(
+        t->out, i,
+        (const ls_array *const[N_ARRAYS]){&x, t->cols.n_labels > 0 ? &y : NULL, has_weights ? &w : NULL}));
     LS_TRY(write_names(t, s));
   }
   return LS_OK;
@@ -216,34 +294,35 @@ static ls_status write_labels(const table *t, void *out) {
 /* Writes the row to its split. */
 static ls_status write_row(table *t, uint64_t row) {
   if (row >= t->n_rows) return fail_changed(t);
-  const bool is_test = t->n_test > 0 && ls_permutation_at(&t->order, row) < t->n_test;
-  split *const s = &t->out->splits[is_test ? SPLIT_TEST : SPLIT_TRAIN];
-  void *x = NULL;
-  void *y = NULL;
+  split *const s = &t->out->splits[import_is_test(t->out, row) ? SPLIT_TEST : SPLIT_TRAIN];
+  void *to[N_ARRAYS];
   double weight = 0;
-  import_split_next(s, &x, &y);
-  LS_TRY(write_cells(t, t->cols.features, t->cols.n_features, t->x_dtype, x));
-  if (t->cols.n_labels > 0) LS_TRY(write_labels(t, y));
-  if (s->w_rows) {
+  import_split_next(s, to);
+  LS_TRY(write_cells(t, t->cols.features, t->cols.n_features, t->x_dtype, to[ARRAY_X]));
+  if (to[ARRAY_Y]) LS_TRY(write_labels(t, to[ARRAY_Y]));
+  if (to[ARRAY_W]) {
     LS_TRY(read_weight(t, &weight));
-    s->w_rows[s->filled] = (float)weight;
+    *(float *)to[ARRAY_W] = (float)weight;
   }
   return import_split_add(s, 1);
 }
 
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
                          output *out) {
-  table t = {.out = out, .options = &options->table};
+  table t = {.sources = sources,
+             .n_sources = n_sources,
+             .open = n_sources,
+             .out = out,
+             .options = &options->table};
   uint64_t written = 0;
-  LS_ASSERT(n_sources == 1);
-  ls_status status = import_csv_open(&t.file, sources[0]);
-  if (status == LS_OK) status = import_csv_find_delimiter(&t.file);
-  if (status == LS_OK) status = import_columns_find(&t.cols, &t.file, t.options);
-  if (status == LS_OK) status = import_labels_create(&t.set, sources[0], t.options->targets);
+  ls_status status = import_labels_create(&t.set, sources[0], t.options->targets);
+  for (size_t i = 0; status == LS_OK && i < n_sources; i++) status = import_check_foreign(sources[i]);
+  if (status == LS_OK) status = open_table(&t, 0);
   if (status == LS_OK) status = survey(&t);
-  if (status == LS_OK) status = import_choose_test(sources[0], t.n_rows, options, &t.n_test, &t.order);
+  if (status == LS_OK) status = import_choose_test(sources[0], t.n_rows, options->test_fraction, out);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
+  if (status == LS_OK) status = open_table(&t, 0);
   if (status == LS_OK) print_choices(&t);
   if (status == LS_OK) status = visit_rows(&t, write_row, &written);
   if (status == LS_OK && written != t.n_rows) status = fail_changed(&t);

@@ -24,21 +24,6 @@ const media_type *import_media_type_of(const char *name) {
   return NULL;
 }
 
-/* The split that a folder's name stands for; N_SPLITS: none. */
-static size_t split_of(const char *name, size_t bytes) {
-  static const struct {
-    const char *name;
-    size_t split;
-  } names[] = {{"train", SPLIT_TRAIN},
-               {"test", SPLIT_TEST},
-               {"val", SPLIT_VALIDATION},
-               {"valid", SPLIT_VALIDATION},
-               {"validation", SPLIT_VALIDATION}};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strlen(names[i].name) == bytes && memcmp(names[i].name, name, bytes) == 0) return names[i].split;
-  return N_SPLITS;
-}
-
 /* ------------------------------------------------------------------------ the walk */
 
 static ls_status add_file(folder *f, const char *path, const media_type *type) {
@@ -51,7 +36,7 @@ static ls_status add_file(folder *f, const char *path, const media_type *type) {
   }
   char *const copy = ls_strdup(path);
   if (!copy) return ls_fail_memory("the path of a file", strlen(path) + 1);
-  f->files[f->n++] = (folder_file){.path = copy, .type = type};
+  f->files[f->n++] = (folder_file){.path = copy, .root_bytes = f->root_bytes, .type = type};
   return LS_OK;
 }
 
@@ -85,16 +70,18 @@ static ls_status visit(folder *f, FTS *tree, FTSENT *entry) {
   }
 }
 
-static ls_status walk(folder *f) {
-  char *const root = ls_strdup(f->path);
-  if (!root) return ls_fail_memory("the path of a folder", strlen(f->path) + 1);
+/* Adds the files of a folder. */
+static ls_status walk(folder *f, const char *path) {
+  char *const root = ls_strdup(path);
+  if (!root) return ls_fail_memory("the path of a folder", strlen(path) + 1);
+  f->root_bytes = strlen(path);
   ls_status status = LS_OK;
   FTS *const tree = fts_open((char *const[]){root, NULL}, FTS_LOGICAL | FTS_NOCHDIR, NULL);
-  if (!tree) status = ls_fail(LS_ERR_DATA, "%s: %s", f->path, strerror(errno));
+  if (!tree) status = ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
   while (status == LS_OK) {
     errno = 0;
     FTSENT *const entry = fts_read(tree);
-    if (!entry && errno != 0) status = ls_fail(LS_ERR_DATA, "%s: %s", f->path, strerror(errno));
+    if (!entry && errno != 0) status = ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
     if (!entry) break;
     status = visit(f, tree, entry);
   }
@@ -106,17 +93,18 @@ static ls_status walk(folder *f) {
 /* --------------------------------------------------------------- splits and classes */
 
 /* The path below the folder. */
-static const char *below(const folder *f, const folder_file *file) {
-  const char *rest = file->path + strlen(f->path);
+static const char *below(const folder_file *file) {
+  const char *rest = file->path + file->root_bytes;
   return rest + strspn(rest, "/");
 }
 
 /* Whether all files are in SPLIT/CLASS/. Folders named `train` that contain images are classes. */
 static bool has_splits(const folder *f) {
   for (size_t i = 0; i < f->n; i++) {
-    const char *const first = below(f, &f->files[i]);
+    const char *const first = below(&f->files[i]);
     const size_t bytes = strcspn(first, "/");
-    if (first[bytes] == '\0' || split_of(first, bytes) == N_SPLITS || !strchr(first + bytes + 1, '/'))
+    if (first[bytes] == '\0' || import_split_of(first, bytes) == N_SPLITS ||
+        !strchr(first + bytes + 1, '/'))
       return false;
   }
   return true;
@@ -153,9 +141,9 @@ static ls_status set_places(folder *f) {
   const bool splits = has_splits(f);
   for (size_t i = 0; i < f->n; i++) {
     folder_file *const file = &f->files[i];
-    const char *rest = below(f, file);
+    const char *rest = below(file);
     const size_t bytes = strcspn(rest, "/");
-    const size_t which = splits ? split_of(rest, bytes) : SPLIT_TRAIN;
+    const size_t which = splits ? import_split_of(rest, bytes) : SPLIT_TRAIN;
     LS_ASSERT(which < N_SPLITS);
     file->split = which;
     f->has[which] = true;
@@ -254,9 +242,10 @@ static ls_status set_classes(folder *f) {
   return LS_OK;
 }
 
-ls_status import_folder_list(const char *path, folder *f) {
+ls_status import_folder_list(const char *const *paths, size_t n, folder *f) {
+  const char *const path = paths[0];
   *f = (folder){.path = path};
-  LS_TRY(walk(f));
+  for (size_t i = 0; i < n; i++) LS_TRY(walk(f, paths[i]));
   if (f->n == 0)
     return ls_fail(LS_ERR_DATA, "%s: no PNG, JPEG or WAV files; the folder must contain %s%s%s", path,
                    PLACES, f->other ? "; found only such files as " : "", f->other ? f->other : "");

@@ -10,8 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMED_MOST  20  /* skipped files that are named */
-#define BAR_SECONDS 0.2 /* between two drawings */
+#define NAMED_MOST 20 /* skipped files that are named */
 
 typedef struct work {
   folder files;
@@ -22,20 +21,10 @@ typedef struct work {
   media to;                         /* the shape of all samples */
   media_buffer buffer;
   size_t n_skipped;
-  double drawn; /* the time of the last progress bar */
 } work;
 
 static bool is_audio(const work *w) {
   return w->files.files[0].type->is_audio;
-}
-
-static void report(work *w, const char *what, size_t done) {
-  char text[100];
-  const double now = ls_clock();
-  if (now - w->drawn < BAR_SECONDS || !isatty(STDERR_FILENO)) return;
-  w->drawn = now;
-  snprintf(text, sizeof text, "%s: %zu of %zu files", what, done, w->files.n);
-  ls_log_bar(text);
 }
 
 /* ----------------------------------------------------------------------- one file */
@@ -123,7 +112,7 @@ static ls_status read_headers(work *w) {
   for (size_t i = 0; i < f->n; i++) {
     media m = {0};
     bool ok = false;
-    report(w, "reading headers", i);
+    import_progress("reading headers", i, f->n, "files");
     if (status == LS_OK) status = read_file(w, &f->files[i], &m, NULL, &ok);
     if (status == LS_OK && ok) status = add_shape(w, &f->files[i], &m);
     if (status == LS_OK && !ok)
@@ -150,17 +139,14 @@ static ls_status choose_shape(work *w) {
 }
 
 /* Moves a random part of the files to /test. */
-static ls_status choose_test(folder *f, const ls_import_options *options) {
-  uint64_t n_test = 0;
-  ls_permutation order;
+static ls_status choose_test(folder *f, const ls_import_options *options, output *out) {
   if (options->test_fraction == 0.0) return LS_OK;
   if (f->has[SPLIT_TEST])
     return ls_fail(LS_ERR_CONFIG, "--test-fraction %g: %s already has a folder of test samples",
                    options->test_fraction, f->path);
-  LS_TRY(import_choose_test(f->path, f->n, options, &n_test, &order));
+  LS_TRY(import_choose_test(f->path, f->n, options->test_fraction, out));
   for (size_t i = 0; i < f->n; i++)
-    if (f->files[i].split == SPLIT_TRAIN && ls_permutation_at(&order, i) < n_test)
-      f->files[i].split = SPLIT_TEST;
+    if (f->files[i].split == SPLIT_TRAIN && import_is_test(out, i)) f->files[i].split = SPLIT_TEST;
   return LS_OK;
 }
 
@@ -180,12 +166,12 @@ static ls_status begin_splits(work *w) {
     if (n == 0) continue;
     const ls_array x = array_of(&w->to, n);
     const ls_array y = {LS_I64, 1, {n}};
-    const split *const s = &w->out->splits[which];
-    LS_TRY(import_split_begin(w->out, which, &x, f->n_classes ? &y : NULL));
-    if (w->to.rate) LS_TRY(ls_store_write_u64(s->writer, s->x_path, "sample_rate", w->to.rate));
+    split *const s = &w->out->splits[which];
+    LS_TRY(
+        import_split_begin(w->out, which, (const ls_array *const[N_ARRAYS]){&x, f->n_classes ? &y : NULL}));
+    if (w->to.rate) import_split_set_number(s, ARRAY_X, "sample_rate", w->to.rate);
     if (f->n_classes)
-      LS_TRY(ls_store_write_texts(s->writer, s->y_path, "classes", (const char *const *)f->classes,
-                                  f->n_classes));
+      LS_TRY(import_split_set_texts(s, ARRAY_Y, "classes", (const char *const *)f->classes, f->n_classes));
   }
   w->out->n_classes = f->n_classes;
   return LS_OK;
@@ -196,29 +182,28 @@ static ls_status begin_splits(work *w) {
 static ls_status write_file(work *w, const folder_file *file) {
   split *const s = &w->out->splits[file->split];
   media m = {0};
-  void *x = NULL;
-  void *y = NULL;
+  void *to[N_ARRAYS];
   bool ok = false;
   LS_TRY(read_file(w, file, &m, &w->buffer, &ok));
   if (!ok) return LS_OK;
   LS_TRY(check_shape(w, file, &m)); /* the file may have changed */
-  import_split_next(s, &x, &y);
+  import_split_next(s, to);
   if (m.rate)
-    import_audio_convert(&m, w->buffer.values, &w->to, x);
+    import_audio_convert(&m, w->buffer.values, &w->to, to[ARRAY_X]);
   else
-    LS_TRY(import_image_convert(&m, w->buffer.values, &w->to, x));
-  if (s->has_y) *(int64_t *)y = (int64_t)file->class;
+    LS_TRY(import_image_convert(&m, w->buffer.values, &w->to, to[ARRAY_X]));
+  if (to[ARRAY_Y]) *(int64_t *)to[ARRAY_Y] = (int64_t)file->class;
   return import_split_add(s, 1);
 }
 
 static ls_status write_files(work *w) {
   const folder *const f = &w->files;
   for (size_t i = 0; i < f->n; i++) {
-    report(w, "importing", i);
+    import_progress("importing", i, f->n, "files");
     LS_TRY(write_file(w, &f->files[i]));
   }
   for (size_t i = 0; i < N_SPLITS; i++)
-    if (w->out->splits[i].writer && w->out->splits[i].n_rows == 0)
+    if (w->out->splits[i].out && w->out->splits[i].n_rows == 0)
       return ls_fail(LS_ERR_DATA, "%s: all files of %s are broken", f->path, import_split_names[i]);
   return LS_OK;
 }
@@ -238,8 +223,14 @@ static ls_status check_options(const work *w) {
   return LS_OK;
 }
 
-static void report_ignored(const work *w) {
+static void report(const work *w) {
   const folder *const f = &w->files;
+  if (f->n_classes > 1 && !w->out->shuffles)
+    ls_log(
+        LS_LOG_WARNING,
+        "%s: the rows are sorted by class; training shuffles all of them unless it reads a part at a time "
+        "(data.window); --shuffle stores them in random order",
+        w->out->path);
   if (f->n_others)
     ls_log(LS_LOG_WARNING, "%s: ignored %zu files that are not PNG, JPEG or WAV, such as %s", f->path,
            f->n_others, f->other);
@@ -248,34 +239,32 @@ static void report_ignored(const work *w) {
 
 static ls_status recognize(const char *const *sources, size_t n_sources, bool *yes) {
   struct stat info;
-  *yes = false;
+  size_t n_folders = 0;
   for (size_t i = 0; i < n_sources; i++) {
     const bool is_folder = stat(sources[i], &info) == 0 && S_ISDIR(info.st_mode);
-    if (is_folder) *yes = true;
+    n_folders += is_folder;
     if (!is_folder && import_media_type_of(sources[i]))
       return ls_fail(LS_ERR_CONFIG, "%s: an image or a recording; import the folder that contains it",
                      sources[i]);
   }
-  if (!*yes || n_sources == 1) return LS_OK;
-  return ls_fail(LS_ERR_CONFIG,
-                 "%s: one of %zu sources, some of them folders; a folder must be imported alone",
+  *yes = n_folders > 0;
+  if (n_folders == 0 || n_folders == n_sources) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG, "%s: one of %zu sources, some of them folders; must be folders, or files",
                  sources[0], n_sources);
 }
 
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
                          output *out) {
-  (void)n_sources;
   work w = {.options = options, .out = out};
-  ls_status status = import_folder_list(sources[0], &w.files);
+  ls_status status = import_folder_list(sources, n_sources, &w.files);
   if (status == LS_OK) status = check_options(&w);
   if (status == LS_OK) status = read_headers(&w);
   if (status == LS_OK) status = choose_shape(&w);
-  if (status == LS_OK) status = choose_test(&w.files, options);
+  if (status == LS_OK) status = choose_test(&w.files, options, out);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&w);
   if (status == LS_OK) status = write_files(&w);
-  ls_log_bar("");
-  if (status == LS_OK) report_ignored(&w);
+  if (status == LS_OK) report(&w);
   import_folder_destroy(&w.files);
   free(w.buffer.values);
   return status;

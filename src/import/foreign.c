@@ -1,4 +1,4 @@
-/* Sources that need no conversion, or are not the data themselves: HDF5 files and Git LFS pointers. */
+/* What a file is by its first bytes: HDF5, text, or a Git LFS pointer in place of the data. */
 #include "internal.h"
 
 #include <string.h>
@@ -24,15 +24,18 @@ static ls_status read_head(const char *path, char head[HEAD_MOST], size_t *got) 
   return status;
 }
 
+ls_status import_is_hdf5(const char *path, bool *yes) {
+  char head[HEAD_MOST];
+  size_t got = 0;
+  LS_TRY(read_head(path, head, &got));
+  *yes = is_hdf5(head, got);
+  return LS_OK;
+}
+
 ls_status import_check_foreign(const char *path) {
   char head[HEAD_MOST];
   size_t got = 0;
   LS_TRY(read_head(path, head, &got));
-  if (is_hdf5(head, got))
-    return ls_fail(LS_ERR_CONFIG,
-                   "%s: already an HDF5 file, which all commands read as it is (if gzipped, after gunzip); "
-                   "`lockstep info` lists its arrays, and data.x and data.y name those that are not found",
-                   path);
   if (got >= sizeof lfs - 1 && memcmp(head, lfs, sizeof lfs - 1) == 0)
     return ls_fail(LS_ERR_DATA, "%s: a Git LFS pointer, not the data; fetch the data with git lfs pull",
                    path);

@@ -19,7 +19,7 @@ static ls_status check_magic(const char *path, const unsigned char magic[4], siz
         "%s: not an IDX file; begins with %02x %02x %02x %02x, must begin with 00 00, a type (08, 09, "
         "0b, 0c, 0d, 0e) and the number of dimensions%s",
         path, magic[0], magic[1], magic[2], magic[3],
-        magic[0] != 0 ? "; CSV files must be imported one at a time" : "");
+        magic[0] != 0 ? "; CSV and IDX files must be imported separately" : "");
   array->n_dims = magic[3];
   if (array->n_dims >= 1 && array->n_dims <= LS_MAX_DIMS) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s: %u dimensions; must be from 1 to %d", path, array->n_dims, LS_MAX_DIMS);
@@ -28,7 +28,7 @@ static ls_status check_magic(const char *path, const unsigned char magic[4], siz
 /* Compares the header with the size of the file, so that a wrong header cannot cause a large allocation. */
 static ls_status check_sizes(idx_file *file) {
   char text[128];
-  const char *const path = file->in.path;
+  const char *const path = file->path;
   size_t bytes = 0;
   ls_array_describe(&file->array, text, sizeof text);
   for (unsigned i = 0; i < file->array.n_dims; i++)
@@ -45,9 +45,10 @@ static ls_status check_sizes(idx_file *file) {
                  path, text, file->in.bytes);
 }
 
-ls_status import_idx_open(idx_file *file, const char *path) {
+static ls_status read_header(idx_file *file) {
   unsigned char bytes[4 * LS_MAX_DIMS];
   size_t got = 0;
+  const char *const path = file->path;
   LS_TRY(import_source_open(&file->in, path));
   LS_TRY(import_source_read(&file->in, bytes, 4, &got));
   LS_TRY(check_magic(path, bytes, got, &file->array));
@@ -61,11 +62,19 @@ ls_status import_idx_open(idx_file *file, const char *path) {
   return check_sizes(file);
 }
 
-ls_status import_idx_rewind(idx_file *file) {
-  unsigned char header[4 * (1 + LS_MAX_DIMS)];
-  size_t got = 0;
-  LS_TRY(import_source_rewind(&file->in));
-  return import_source_read(&file->in, header, 4 + (size_t)4 * file->array.n_dims, &got);
+ls_status import_idx_start(idx_file *file) {
+  const idx_file before = *file;
+  import_idx_stop(file);
+  LS_TRY(read_header(file));
+  bool same = before.row == 0 || (before.row == file->row && before.array.dtype == file->array.dtype &&
+                                  before.array.n_dims == file->array.n_dims);
+  for (unsigned i = 0; before.row > 0 && same && i < before.array.n_dims; i++)
+    same = before.array.dims[i] == file->array.dims[i];
+  return same ? LS_OK : ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", file->path);
+}
+
+void import_idx_stop(idx_file *file) {
+  import_source_close(&file->in);
 }
 
 /* Big-endian to native order, in place. */
@@ -103,7 +112,7 @@ static ls_status check_finite(const idx_file *file, const void *data, uint64_t f
     if (import_cell_fits_float(value)) continue;
     return ls_fail(LS_ERR_DATA,
                    "%s, sample %" PRIu64 ", element %zu (both from 1): %g: must be finite and fit float32",
-                   file->in.path, first + i / file->row + 1, i % file->row + 1, value);
+                   file->path, first + i / file->row + 1, i % file->row + 1, value);
   }
   return LS_OK;
 }
@@ -116,7 +125,7 @@ ls_status import_idx_read(idx_file *file, uint64_t first, size_t rows, void *out
     return ls_fail(LS_ERR_DATA,
                    "%s: truncated; has %" PRIu64 " samples, but the header states %" PRIu64
                    " samples; fetch it again",
-                   file->in.path, first + got / (file->row * size), file->array.dims[0]);
+                   file->path, first + got / (file->row * size), file->array.dims[0]);
   swap_elements(out, rows * file->row, size);
   return check_finite(file, out, first, rows);
 }
@@ -129,5 +138,5 @@ ls_status import_idx_end(idx_file *file) {
   return ls_fail(LS_ERR_DATA,
                  "%s: more bytes follow the %" PRIu64
                  " samples that the header states; the file is damaged",
-                 file->in.path, file->array.dims[0]);
+                 file->path, file->array.dims[0]);
 }

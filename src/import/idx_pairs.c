@@ -2,17 +2,24 @@
 #include "internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+enum { IMAGES = ARRAY_X, LABELS = ARRAY_Y, N_ROLES };
+static const char *const roles[] = {"images", "labels"};
+
+/* The files that follow each other in one role of a split. */
+typedef struct series {
+  idx_file *files; /* (n), owned */
+  size_t n;
+} series;
+
 typedef struct pairs {
-  idx_file files[N_SPLITS][2]; /* images, labels */
-  output *out;                 /* borrowed */
+  series roles[N_SPLITS][N_ROLES];
+  output *out; /* borrowed */
   label_set set;
   bool is_mapped; /* y has classes in place of the labels, which are not 0, 1, ... K - 1 */
 } pairs;
-
-enum { IMAGES, LABELS };
-static const char *const roles[] = {"images", "labels"};
 
 #define NAMING "files named t10k* or test* belong to /test, all others to /train"
 
@@ -26,39 +33,24 @@ static size_t split_of(const char *path) {
   return strncmp(name, "t10k", 4) == 0 || strncmp(name, "test", 4) == 0 ? SPLIT_TEST : SPLIT_TRAIN;
 }
 
-/* Opens a file and stores it among the pairs. */
+/* Reads the header of a file and stores it among the pairs. */
 static ls_status add_file(pairs *p, const char *path) {
-  idx_file file = {0};
-  ls_status status = import_idx_open(&file, path);
-  const size_t which = split_of(path);
-  const size_t role = file.array.n_dims == 1 ? LABELS : IMAGES;
-  idx_file *const place = &p->files[which][role];
-  if (status == LS_OK && place->in.gz)
-    status = ls_fail(LS_ERR_DATA,
-                     "%s and %s: both are %s of %s (%s); rename one, or import them to two datasets",
-                     place->in.path, path, roles[role], import_split_names[which], NAMING);
-  if (status == LS_OK)
-    *place = file;
-  else
-    import_source_close(&file.in);
-  return status;
-}
-
-static ls_status check_pair(const idx_file *files, size_t which) {
-  for (size_t role = 0; role < 2; role++) {
-    if (files[role].in.gz) continue;
-    return ls_fail(LS_ERR_DATA, "%s: the %s to these %s of %s are missing; name both files (%s)",
-                   files[1 - role].in.path, roles[role], roles[1 - role], import_split_names[which],
-                   NAMING);
+  idx_file file = {.path = path};
+  const ls_status status = import_idx_start(&file);
+  import_idx_stop(&file);
+  LS_TRY(status);
+  series *const s = &p->roles[split_of(path)][file.array.n_dims == 1 ? LABELS : IMAGES];
+  if ((s->n & (s->n - 1)) == 0) { /* full: 0, 1, 2, 4, ... */
+    const size_t wanted = ls_size_max(1, 2 * s->n);
+    idx_file *const grown = realloc(s->files, wanted * sizeof *grown);
+    if (!grown) return ls_fail_memory("the list of files", wanted * sizeof *grown);
+    s->files = grown;
   }
-  const uint64_t images = files[IMAGES].array.dims[0];
-  const uint64_t labels = files[LABELS].array.dims[0];
-  if (images == labels) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s has %" PRIu64 " images, but %s has %" PRIu64 " labels",
-                 files[IMAGES].in.path, images, files[LABELS].in.path, labels);
+  s->files[s->n++] = file;
+  return LS_OK;
 }
 
-/* Samples of both splits must have the same shape and type, because one model reads them. */
+/* Samples must have the same shape and type, because one model reads them. */
 static ls_status check_same_shape(const idx_file *a, const idx_file *b) {
   char a_text[128];
   char b_text[128];
@@ -66,19 +58,51 @@ static ls_status check_same_shape(const idx_file *a, const idx_file *b) {
   for (unsigned i = 1; same && i < a->array.n_dims; i++) same = a->array.dims[i] == b->array.dims[i];
   if (same) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s has %s, but %s has %s; samples of both must have the same shape and type",
-                 a->in.path, ls_array_describe(&a->array, a_text, sizeof a_text), b->in.path,
+                 a->path, ls_array_describe(&a->array, a_text, sizeof a_text), b->path,
                  ls_array_describe(&b->array, b_text, sizeof b_text));
 }
 
+/* Images and labels are paired in the order in which they are named. first: the first images of all */
+static ls_status check_split(const pairs *p, size_t which, const idx_file *first) {
+  const series *const images = &p->roles[which][IMAGES];
+  const series *const labels = &p->roles[which][LABELS];
+  if (images->n == 0 || labels->n == 0) {
+    const series *const given = images->n ? images : labels;
+    const bool is_single = given->n == 1;
+    return ls_fail(LS_ERR_DATA, "%s%s%s: the %s to these %s of %s are missing; name both files (%s)",
+                   given->files[0].path, is_single ? "" : " and ", is_single ? "" : given->files[1].path,
+                   roles[images->n > 0], roles[images->n == 0], import_split_names[which], NAMING);
+  }
+  if (images->n != labels->n)
+    return ls_fail(LS_ERR_DATA,
+                   "%s has %zu files of images, such as %s, but %zu of labels, such as %s (%s)",
+                   import_split_names[which], images->n, images->files[0].path, labels->n,
+                   labels->files[0].path, NAMING);
+  for (size_t i = 0; i < images->n; i++) {
+    const idx_file *const x = &images->files[i];
+    const idx_file *const y = &labels->files[i];
+    if (x->array.dims[0] != y->array.dims[0])
+      return ls_fail(LS_ERR_DATA, "%s has %" PRIu64 " images, but %s has %" PRIu64 " labels", x->path,
+                     x->array.dims[0], y->path, y->array.dims[0]);
+    LS_TRY(check_same_shape(first, x));
+    if (y->array.dtype != p->roles[which][LABELS].files[0].array.dtype)
+      return check_same_shape(&p->roles[which][LABELS].files[0], y);
+  }
+  return LS_OK;
+}
+
 static bool is_present(const pairs *p, size_t which) {
-  return p->files[which][IMAGES].in.gz || p->files[which][LABELS].in.gz;
+  return p->roles[which][IMAGES].n + p->roles[which][LABELS].n > 0;
 }
 
 static ls_status check_files(const pairs *p) {
-  for (size_t i = 0; i < N_SPLITS; i++)
-    if (is_present(p, i)) LS_TRY(check_pair(p->files[i], i));
-  if (!is_present(p, SPLIT_TRAIN) || !is_present(p, SPLIT_TEST)) return LS_OK;
-  return check_same_shape(&p->files[SPLIT_TRAIN][IMAGES], &p->files[SPLIT_TEST][IMAGES]);
+  const idx_file *first = NULL;
+  for (size_t i = 0; i < N_SPLITS; i++) {
+    if (!is_present(p, i)) continue;
+    if (!first && p->roles[i][IMAGES].n > 0) first = &p->roles[i][IMAGES].files[0];
+    LS_TRY(check_split(p, i, first));
+  }
+  return LS_OK;
 }
 
 /* ---------------------------------------------------------------------- classes */
@@ -87,25 +111,29 @@ static bool is_real(const idx_file *file) {
   return file->array.dtype == LS_F32 || file->array.dtype == LS_F64;
 }
 
-/* Adds the labels of a file to the set, and returns to its first label. */
+/* Adds the labels of a file to the set. */
 static ls_status add_labels(pairs *p, idx_file *file) {
   double block[IMPORT_LABEL_ROWS];
   const uint64_t n = file->array.dims[0];
   size_t rows = 0;
-  for (uint64_t row = 0; row < n; row += rows) {
+  p->set.path = file->path;
+  ls_status status = import_idx_start(file);
+  for (uint64_t row = 0; status == LS_OK && row < n; row += rows) {
+    import_progress("reading labels", row, n, "rows");
     rows = ls_size_min(IMPORT_LABEL_ROWS, n - row);
-    LS_TRY(import_idx_read(file, row, rows, block));
-    LS_TRY(import_labels_add_values(&p->set, block, rows, file->array.dtype, row));
+    status = import_idx_read(file, row, rows, block);
+    if (status == LS_OK) status = import_labels_add_values(&p->set, block, rows, file->array.dtype, row);
   }
-  return import_idx_rewind(file);
+  import_idx_stop(file);
+  return status;
 }
 
 /* Collects the classes of all label files, unless labels are real numbers. */
 static ls_status collect_classes(pairs *p) {
   for (size_t i = 0; i < N_SPLITS; i++)
-    if (is_present(p, i) && is_real(&p->files[i][LABELS])) return LS_OK;
+    if (is_present(p, i) && is_real(&p->roles[i][LABELS].files[0])) return LS_OK;
   for (size_t i = 0; i < N_SPLITS; i++)
-    if (is_present(p, i)) LS_TRY(add_labels(p, &p->files[i][LABELS]));
+    for (size_t k = 0; k < p->roles[i][LABELS].n; k++) LS_TRY(add_labels(p, &p->roles[i][LABELS].files[k]));
   LS_TRY(import_labels_finish(&p->set));
   p->is_mapped = import_labels_differ(&p->set, LS_I32);
   return LS_OK;
@@ -123,33 +151,48 @@ static ls_status read_labels(const pairs *p, idx_file *file, uint64_t first, siz
   return LS_OK;
 }
 
-static ls_status begin_pair(pairs *p, size_t which) {
-  split *const s = &p->out->splits[which];
-  ls_array y = p->files[which][LABELS].array;
+static ls_status begin_split(pairs *p, size_t which) {
+  const series *const images = &p->roles[which][IMAGES];
+  ls_array x = images->files[0].array;
+  ls_array y = p->roles[which][LABELS].files[0].array;
+  x.dims[0] = 0;
+  for (size_t i = 0; i < images->n; i++) x.dims[0] += images->files[i].array.dims[0];
+  y.dims[0] = x.dims[0];
   if (p->is_mapped) y.dtype = LS_I64;
-  LS_TRY(import_split_begin(p->out, which, &p->files[which][IMAGES].array, &y));
+  LS_TRY(import_split_begin(p->out, which, (const ls_array *const[N_ARRAYS]){&x, &y}));
   if (p->set.kind != LABEL_CLASS) return LS_OK;
-  return ls_store_write_texts(s->writer, s->y_path, "classes", (const char *const *)p->set.names,
-                              p->set.classes);
+  return import_split_set_texts(&p->out->splits[which], ARRAY_Y, "classes",
+                                (const char *const *)p->set.names, p->set.classes);
 }
 
-static ls_status copy_pair(pairs *p, size_t which) {
-  idx_file *const images = &p->files[which][IMAGES];
-  idx_file *const labels = &p->files[which][LABELS];
-  split *const s = &p->out->splits[which];
+static ls_status copy_rows(pairs *p, split *s, idx_file *images, idx_file *labels) {
   const uint64_t n = images->array.dims[0];
   size_t rows = 0;
-  LS_TRY(begin_pair(p, which));
   for (uint64_t row = 0; row < n; row += rows) {
-    void *x = NULL;
-    void *y = NULL;
-    rows = ls_size_min(import_split_next(s, &x, &y), n - row);
-    LS_TRY(import_idx_read(images, row, rows, x));
-    LS_TRY(read_labels(p, labels, row, rows, y));
+    void *to[N_ARRAYS];
+    rows = ls_size_min(import_split_next(s, to), n - row);
+    LS_TRY(import_idx_read(images, row, rows, to[IMAGES]));
+    LS_TRY(read_labels(p, labels, row, rows, to[LABELS]));
     LS_TRY(import_split_add(s, rows));
   }
   LS_TRY(import_idx_end(images));
   return import_idx_end(labels);
+}
+
+static ls_status copy_pair(pairs *p, size_t which, size_t i) {
+  idx_file *const images = &p->roles[which][IMAGES].files[i];
+  idx_file *const labels = &p->roles[which][LABELS].files[i];
+  ls_status status = import_idx_start(images);
+  if (status == LS_OK) status = import_idx_start(labels);
+  if (status == LS_OK) status = copy_rows(p, &p->out->splits[which], images, labels);
+  import_idx_stop(images);
+  import_idx_stop(labels);
+  return status;
+}
+
+static ls_status copy_split(pairs *p, size_t which) {
+  for (size_t i = 0; i < p->roles[which][IMAGES].n; i++) LS_TRY(copy_pair(p, which, i));
+  return LS_OK;
 }
 
 static ls_status check_options(const ls_import_options *options) {
@@ -161,22 +204,25 @@ static ls_status check_options(const ls_import_options *options) {
   return import_reject_table_options(&options->table, "IDX, whose labels are in separate files");
 }
 
-/* Several files must be IDX. A single file is IDX if it begins with two zero bytes, as text never does, or
- * has a typical name ("train-images-idx3-ubyte"), so that a damaged IDX file is reported as such. */
+static bool has_name(const char *path) {
+  const char *const name = name_of(path);
+  return strstr(name, "-idx") || strstr(name, ".idx") || strstr(name, "-ubyte");
+}
+
+/* A file is IDX if it begins with two zero bytes, as text never does, or has a typical name
+ * ("train-images-idx3-ubyte"), so that a damaged IDX file is reported as such. */
 static ls_status recognize(const char *const *sources, size_t n_sources, bool *yes) {
-  unsigned char magic[2] = {0};
-  size_t got = 0;
-  source in;
-  const char *const name = name_of(sources[0]);
-  for (size_t i = 0; i < n_sources; i++) LS_TRY(import_check_foreign(sources[i]));
-  *yes = n_sources > 1;
-  if (*yes) return LS_OK;
-  ls_status status = import_source_open(&in, sources[0]);
-  if (status == LS_OK) status = import_source_read(&in, magic, sizeof magic, &got);
-  import_source_close(&in);
-  *yes = (got == sizeof magic && magic[0] == 0 && magic[1] == 0) || strstr(name, "-idx") ||
-         strstr(name, ".idx") || strstr(name, "-ubyte");
-  return status;
+  for (size_t i = 0; i < n_sources && !*yes; i++) {
+    unsigned char magic[2] = {0};
+    size_t got = 0;
+    source in;
+    ls_status status = import_source_open(&in, sources[i]);
+    if (status == LS_OK) status = import_source_read(&in, magic, sizeof magic, &got);
+    import_source_close(&in);
+    LS_TRY(status);
+    *yes = (got == sizeof magic && magic[0] == 0 && magic[1] == 0) || has_name(sources[i]);
+  }
+  return LS_OK;
 }
 
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
@@ -189,10 +235,11 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   if (status == LS_OK) status = collect_classes(&p);
   if (status == LS_OK) status = import_output_create(out);
   for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++)
-    if (is_present(&p, i)) status = copy_pair(&p, i);
+    if (is_present(&p, i)) status = begin_split(&p, i);
+  for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++) status = copy_split(&p, i);
   out->n_classes = p.set.classes;
   for (size_t i = 0; i < N_SPLITS; i++)
-    for (size_t role = 0; role < 2; role++) import_source_close(&p.files[i][role].in);
+    for (size_t role = 0; role < N_ROLES; role++) free(p.roles[i][role].files);
   import_labels_destroy(&p.set);
   return status;
 }

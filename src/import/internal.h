@@ -14,47 +14,131 @@ enum { SPLIT_TRAIN, SPLIT_TEST, SPLIT_VALIDATION, N_SPLITS };
 /* The groups of the splits: "/train", "/test", "/validation". */
 extern const char *const import_split_names[N_SPLITS];
 
-/* A split that is being written. Rows are collected in a block and appended together. */
+/* The arrays of a split. */
+enum { ARRAY_X, ARRAY_Y, ARRAY_W, N_ARRAYS };
+extern const char *const import_array_names[N_ARRAYS];
+
+typedef struct shuffle shuffle;
+typedef struct output output;
+
+/* An attribute of an array: a list of texts, or a number. */
+typedef struct attribute {
+  size_t array;
+  const char *name; /* borrowed */
+  char **texts;     /* (n), owned, as are its texts; NULL: a number */
+  size_t n;
+  uint64_t number;
+} attribute;
+
+#define ATTRIBUTES_MOST 4
+
+/* A split that is being written. Rows are collected in a block, and added together. */
 typedef struct split {
-  ls_store_writer *writer; /* borrowed; NULL: the split is absent */
-  const char *x_path, *y_path, *w_path;
-  ls_array x;
-  bool has_y;
-  size_t x_size, y_size;   /* bytes of a row; y_size is 0 without y */
-  size_t capacity, filled; /* rows of the block */
-  uint64_t n_rows;         /* added so far */
-  unsigned char *x_rows, *y_rows;
-  float *w_rows; /* NULL: without weights */
+  output *out; /* borrowed; NULL: the split is absent */
+  size_t which;
+  bool has[N_ARRAYS];
+  ls_array arrays[N_ARRAYS];
+  size_t sizes[N_ARRAYS];        /* bytes of a row */
+  size_t capacity, filled;       /* rows of the block */
+  uint64_t n_rows;               /* added so far */
+  unsigned char *rows[N_ARRAYS]; /* owned: (capacity, sizes) */
+  attribute attributes[ATTRIBUTES_MOST];
+  size_t n_attributes;
+  shuffle *shuffle;        /* owned; NULL: rows keep the order of the sources */
+  ls_store_writer *writer; /* borrowed: the file that is being written; NULL: none */
+  uint64_t n_in_file;
+  unsigned n_files;
 } split;
 
-/* The dataset that is being written. */
-typedef struct output {
-  const char *path;        /* borrowed */
-  ls_store_writer *writer; /* owned; NULL until import_output_create */
+/* The dataset that is being written, to one file or to several. */
+struct output {
+  const char *path; /* borrowed; of several files, what their names derive from */
+  bool shuffles;
+  uint64_t seed;             /* of the test samples and of the shuffle */
+  uint64_t max_bytes;        /* of a file; 0: one file */
+  ls_store_writer **writers; /* (n_writers), owned: the files; complete but for those of `splits` */
+  size_t n_writers;
   split splits[N_SPLITS];
-  uint64_t n_classes; /* 0: y has real numbers, or is absent */
-} output;
+  uint64_t n_classes;       /* 0: y has real numbers, or is absent */
+  uint64_t n_rows, n_added; /* of all splits, for the progress bar */
+  uint64_t n_test;          /* rows of train that go to /test: those that `order` maps below it */
+  ls_permutation order;
+};
 
-/* Creates the file, once the sources have been checked. */
+/* Creates the file, or checks that the names of several are unused. For when the sources have been checked.
+ */
 ls_status import_output_create(output *out);
 
-/* Creates x and, unless `y` is NULL, y of a split; dims[0] is the number of samples. */
-ls_status import_split_begin(output *out, size_t which, const ls_array *x, const ls_array *y);
+/* Begins a split, with the arrays that are not NULL; x must be one. dims[0] is the number of samples. */
+ls_status import_split_begin(output *out, size_t which, const ls_array *const arrays[N_ARRAYS]);
 
-/* Adds weights to a split that has begun, one float for each sample. */
-ls_status import_split_begin_weights(split *s);
+/* Sets an attribute of an array of a split that has begun; copies the texts, but not the name. */
+ls_status import_split_set_texts(split *s, size_t array, const char *name, const char *const *texts,
+                                 size_t n);
+void import_split_set_number(split *s, size_t array, const char *name, uint64_t number);
 
-/* Sets *x and *y to the buffers for the next rows; its weights are s->w_rows + s->filled. Returns the
- * number of rows that fit, at least 1. */
-size_t import_split_next(const split *s, void **x, void **y);
+/* Sets the buffers for the next rows, NULL for an absent array. Returns the number of rows that fit, at
+ * least 1. */
+size_t import_split_next(const split *s, void *rows[N_ARRAYS]);
 
 /* Adds `count` rows, which the caller stored in these buffers. */
 ls_status import_split_add(split *s, size_t count);
 
-/* Writes the remaining rows of the blocks. */
+/* Adds rows first, first + 1, ... of a split of the source; those of train may go to /test. */
+ls_status import_output_add(output *out, size_t which, uint64_t first, size_t count,
+                            unsigned char *const rows[N_ARRAYS]);
+
+/* Writes the remaining rows. */
 ls_status import_output_finish(output *out);
 
+/* Gives the files their final names. */
+ls_status import_output_publish(output *out);
+
 void import_output_destroy(output *out);
+
+/* The name of file i (from 1) of a split; owned by the caller, NULL if memory is short. */
+char *import_part_name(const char *path, size_t which, unsigned i);
+
+/* LS_ERR_OUTPUT if a file has one of these names. */
+ls_status import_parts_check_unused(const char *path);
+
+/* ---------------------------------------------------------------- shuffling on disk */
+
+/* Creates a shuffle of n rows, with `sizes` bytes in each array, in at most `bytes` of memory and, if that
+ * is too little, a file without a name beside `path` (borrowed). LS_ERR_OUTPUT if the disk has too little
+ * space. */
+ls_status import_shuffle_create(const char *path, uint64_t n, const size_t sizes[N_ARRAYS], ls_rng rng,
+                                size_t bytes, shuffle **out);
+void import_shuffle_destroy(shuffle **s);
+
+/* Adds the next rows, at most n in total. */
+ls_status import_shuffle_add(shuffle *s, size_t count, unsigned char *const rows[N_ARRAYS]);
+
+/* Reads the next rows of the new order, up to `most`; none at the end. No rows may be added afterwards. */
+ls_status import_shuffle_read(shuffle *s, size_t most, unsigned char *const rows[N_ARRAYS], size_t *got);
+
+/* ------------------------------------------------------------------- temporary files */
+
+/* Opens a file without a name in the folder of `path`, for reading and writing; -1, with errno, if it
+ * fails. */
+int import_scratch_open(const char *path);
+
+/* Write and read bytes at an offset; false, with errno, if it fails. */
+bool import_write_at(int file, uint64_t at, const void *from, size_t bytes);
+bool import_read_at(int file, uint64_t at, void *to, size_t bytes);
+
+/* -------------------------------------------------------- progress and interruption */
+
+/* Redraws the progress bar on a terminal, at most a few times a second: "importing: 5 of 20 rows, 1:05
+ * left". The time is that since the last call with another text. */
+void import_progress(const char *what, uint64_t done, uint64_t n, const char *unit);
+
+/* From begin to end, a signal that ends the program first removes the files that were added. After hold, it
+ * is ignored, so that several files get their names together. */
+void import_cleanup_begin(void);
+ls_status import_cleanup_add(const char *path);
+void import_cleanup_hold(void);
+void import_cleanup_end(void);
 
 /* ---------------------------------------------------------------------- formats */
 
@@ -65,18 +149,36 @@ typedef struct import_format {
   /* Writes the sources to `out`. LS_ERR_DATA; LS_ERR_CONFIG if options do not apply to the format. */
   ls_status (*convert)(const char *const *sources, size_t n_sources, const ls_import_options *options,
                        output *out);
-  bool is_folder, is_numpy; /* their options apply */
+  bool is_folder, has_names; /* the options of folders apply; those that name arrays apply */
 } import_format;
 
-extern const import_format import_folder_format, import_numpy_format, import_idx_format, import_csv_format;
+extern const import_format import_folder_format, import_numpy_format, import_hdf5_format, import_idx_format,
+    import_csv_format;
 
-/* Chooses round(fraction * n) of n samples for /test: those that *order maps below *n_test. LS_ERR_DATA if
- * these are none, unless the fraction is 0, or all. */
-ls_status import_choose_test(const char *path, uint64_t n, const ls_import_options *options,
-                             uint64_t *n_test, ls_permutation *order);
+/* Chooses round(fraction * n) of the n samples of train for /test: sets out->n_test and out->order.
+ * LS_ERR_DATA if these are none, unless the fraction is 0, or all. */
+ls_status import_choose_test(const char *path, uint64_t n, double fraction, output *out);
 
-/* Rejects an HDF5 file, which needs no import, and a Git LFS pointer. */
+/* Whether a row of train, the first of which is 0, goes to /test. */
+bool import_is_test(const output *out, uint64_t row);
+
+/* Splits the name of an array, such as `x`, `y_train`, `test_images` or `train_set_x`, into a split (train
+ * without another) and an ARRAY_. False if it has another form. */
+bool import_role_read(const char *name, size_t *which, size_t *array);
+
+/* The split that a folder or group of this name stands for: train, test, val, valid or validation;
+ * N_SPLITS: none. name: of `bytes` bytes */
+size_t import_split_of(const char *name, size_t bytes);
+
+/* Rejects a Git LFS pointer. */
 ls_status import_check_foreign(const char *path);
+
+/* Splits the name of a source, FILE or FILE:GROUP of HDF5. The caller owns both parts; *group is NULL
+ * without one. */
+ls_status import_hdf5_split(const char *name, char **file, char **group);
+
+/* Whether a file, gzipped or not, begins as HDF5 files do. LS_ERR_DATA if it cannot be read. */
+ls_status import_is_hdf5(const char *path, bool *yes);
 
 /* LS_ERR_OUTPUT if the output exists and is another file than a dataset, such as a source with a similar
  * name. */
@@ -112,18 +214,18 @@ uint64_t import_source_limit(source *in);
 
 /* ------------------------------------------------------------------- IDX elements */
 
-/* A file in the IDX format of MNIST: a magic number, big-endian sizes, big-endian elements. */
+/* A file in the IDX format of MNIST: a magic number, big-endian sizes, big-endian elements. It is open from
+ * import_idx_start to import_idx_stop. */
 typedef struct idx_file {
+  const char *path; /* borrowed */
   source in;
-  ls_array array;
-  size_t row; /* elements of a row */
+  ls_array array; /* set by the first import_idx_start */
+  size_t row;     /* elements of a row; 0: not known yet */
 } idx_file;
 
-/* Opens a file and reads its header. The caller closes `in`, after a failure too. */
-ls_status import_idx_open(idx_file *file, const char *path);
-
-/* Returns to the first row. */
-ls_status import_idx_rewind(idx_file *file);
+/* Opens a file, whose path is set, and reads its header. The caller stops it, after a failure too. */
+ls_status import_idx_start(idx_file *file);
+void import_idx_stop(idx_file *file);
 
 /* Reads the next `rows` rows, of which the first is row `first` of the file, in native byte order.
  * LS_ERR_DATA if the file is truncated, or a number is not finite or exceeds float32. */
@@ -192,6 +294,11 @@ cell_kind import_cell_read(const char *text, double *value);
 
 /* Whether a number fits float32, in which training computes. */
 bool import_cell_fits_float(double value);
+
+/* LS_ERR_DATA if a number of `rows` rows, of which the first is row `first` of `path`, is not finite or
+ * exceeds float32.  data: (rows, row) */
+ls_status import_check_finite(const char *path, ls_dtype dtype, size_t row, uint64_t first, size_t rows,
+                              const void *data);
 
 /* The values of a column. */
 typedef struct value_range {
@@ -267,6 +374,7 @@ typedef enum label_kind {
 } label_kind;
 
 typedef struct label_entry {
+  const char *path; /* of the file with the first occurrence; borrowed */
   char *text;
   double value;  /* of a number */
   uint64_t line; /* of the first occurrence */
@@ -277,7 +385,7 @@ typedef struct label_entry {
 
 /* The distinct labels of a dataset. */
 typedef struct label_set {
-  const char *path; /* of the file, for messages; borrowed */
+  const char *path; /* of the file that is being read, for messages; borrowed */
   int targets;      /* ls_table_targets */
   label_entry *entries;
   uint32_t *slots; /* a hash table: index in `entries` + 1, or 0 */

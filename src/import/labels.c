@@ -36,18 +36,19 @@ bool import_labels_find(const label_set *set, const char *text, const label_entr
   return found != 0;
 }
 
-static ls_status fail_label(const label_set *set, const char *text, uint64_t line, const char *why) {
-  return ls_fail(LS_ERR_DATA, "%s, line %llu: label%s%.*s: %s", set->path, (unsigned long long)line,
+/* path: of the file that has the label */
+static ls_status fail_label(const char *path, const char *text, uint64_t line, const char *why) {
+  return ls_fail(LS_ERR_DATA, "%s, line %llu: label%s%.*s: %s", path, (unsigned long long)line,
                  text[0] ? " " : "", ls_clip(text, SHOWN), text, why);
 }
 
 static ls_status check_label(const label_set *set, const char *text, cell_kind kind, uint64_t line) {
-  if (kind == CELL_EMPTY) return fail_label(set, text, line, "empty; fill it in or remove the row");
+  if (kind == CELL_EMPTY) return fail_label(set->path, text, line, "empty; fill it in or remove the row");
   if (kind == CELL_MISSING)
-    return fail_label(set, text, line,
+    return fail_label(set->path, text, line,
                       "not a usable value; remove the row or, if it is a class, rename it");
   if (strlen(text) > TEXT_MOST)
-    return fail_label(set, text, line, "too long for a class name; must be at most 1000 bytes");
+    return fail_label(set->path, text, line, "too long for a class name; must be at most 1000 bytes");
   return LS_OK;
 }
 
@@ -57,9 +58,9 @@ static ls_status add_beyond(label_set *set, const char *text, cell_kind kind, ui
                             "choose the label column with --label";
   for (size_t i = 0; i < set->count && !set->overflow; i++)
     if (set->entries[i].kind != CELL_NUMBER)
-      return fail_label(set, set->entries[i].text, set->entries[i].line, why);
+      return fail_label(set->entries[i].path, set->entries[i].text, set->entries[i].line, why);
   set->overflow = true;
-  return kind == CELL_NUMBER ? LS_OK : fail_label(set, text, line, why);
+  return kind == CELL_NUMBER ? LS_OK : fail_label(set->path, text, line, why);
 }
 
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
@@ -77,7 +78,7 @@ ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
   char *const copy = ls_strdup(text);
   if (!copy) return ls_fail_memory("a label", strlen(text) + 1);
   set->entries[set->count++] =
-      (label_entry){.text = copy, .value = value, .line = line, .rows = 1, .kind = kind};
+      (label_entry){.path = set->path, .text = copy, .value = value, .line = line, .rows = 1, .kind = kind};
   set->slots[slot] = (uint32_t)set->count;
   return LS_OK;
 }
@@ -119,7 +120,7 @@ static ls_status name_classes(label_set *set, bool by_value) {
     char **const name = &set->names[entry->class];
     if (!ls_is_utf8(entry->text, strlen(entry->text)))
       return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8; save the file as UTF-8",
-                     set->path, (unsigned long long)entry->line);
+                     entry->path, (unsigned long long)entry->line);
     if (*name) continue;
     *name = by_value ? ls_format("%.0f", entry->value + 0.0) : ls_strdup(entry->text); /* + 0.0: not "-0" */
     if (!*name) return ls_fail_memory("a class name", strlen(entry->text) + 1);
@@ -165,15 +166,17 @@ static ls_status check_words(const label_set *set, const census *c) {
   const bool mostly_numeric = 2 * c->numeric_rows > set->rows;
   const bool mostly_distinct =
       2 * c->distinct_numbers > c->numeric_rows || c->distinct_numbers > few_of(c->numeric_rows);
+  const bool is_same_file = c->real && c->real->path == c->word->path;
   if (c->real)
     return ls_fail(
         LS_ERR_DATA,
-        "%s: some labels are words (%.*s, line %llu), others real numbers (%.*s, line %llu); all "
+        "%s: some labels are words (%.*s, line %llu), others real numbers (%.*s, line %llu%s%s); all "
         "must be class names, or all numbers",
-        set->path, ls_clip(c->word->text, SHOWN), c->word->text, (unsigned long long)c->word->line,
-        ls_clip(c->real->text, SHOWN), c->real->text, (unsigned long long)c->real->line);
+        c->word->path, ls_clip(c->word->text, SHOWN), c->word->text, (unsigned long long)c->word->line,
+        ls_clip(c->real->text, SHOWN), c->real->text, (unsigned long long)c->real->line,
+        is_same_file ? "" : " of ", is_same_file ? "" : c->real->path);
   if (!mostly_numeric || !mostly_distinct || c->distinct_numbers < 3) return LS_OK;
-  return fail_label(set, c->word->text, c->word->line,
+  return fail_label(c->word->path, c->word->text, c->word->line,
                     "a word among labels that are numbers; remove the row, or import words and numbers as "
                     "class names with --targets classes");
 }

@@ -51,7 +51,8 @@ void import_audio_convert(const media *from, const float *values, const media *t
 /* ------------------------------------------------------------------------ folders */
 
 typedef struct folder_file {
-  char *path; /* with the folder; owned */
+  char *path;        /* with the folder; owned */
+  size_t root_bytes; /* of the folder's path in it */
   const media_type *type;
   size_t split;
   size_t class;      /* 0 without classes */
@@ -59,9 +60,10 @@ typedef struct folder_file {
   size_t label_bytes;
 } folder_file;
 
-/* The images or recordings of a folder, sorted by split, class and path. */
+/* The images or recordings of one or more folders, sorted by split, class and path. */
 typedef struct folder {
-  const char *path; /* borrowed */
+  const char *path;  /* of the first; borrowed */
+  size_t root_bytes; /* of the path of the folder that is being listed */
   folder_file *files;
   size_t n, capacity;
   char **classes; /* (n_classes), owned: in byte order, numbers by value */
@@ -71,9 +73,9 @@ typedef struct folder {
   bool has[N_SPLITS]; /* whether a split has files */
 } folder;
 
-/* Lists the files. import_folder_destroy is needed after a failure too. LS_ERR_DATA if there are none, or
- * their places do not show their classes. */
-ls_status import_folder_list(const char *path, folder *f);
+/* Lists the files of n folders. import_folder_destroy is needed after a failure too. LS_ERR_DATA if there
+ * are none, or their places do not show their classes. */
+ls_status import_folder_list(const char *const *paths, size_t n, folder *f);
 void import_folder_destroy(folder *f);
 
 #endif

@@ -1,4 +1,5 @@
-/* Imports NumPy arrays: .npy files, or an .npz file. Pairs x with y by the names of the arrays. */
+/* Imports NumPy arrays: .npy and .npz files. Pairs x with y by the names of the arrays; several arrays with
+ * one role follow each other. */
 #include "npy.h"
 
 #include <inttypes.h>
@@ -7,57 +8,24 @@
 #include <string.h>
 #include <strings.h>
 
-enum { X, Y, N_ROLES };
+enum { X = ARRAY_X, Y = ARRAY_Y, N_ROLES };
+
+/* The arrays that follow each other in one role of a split. */
+typedef struct series {
+  npy **items; /* (n), in `list`; owned */
+  size_t n;
+} series;
 
 typedef struct work {
   const ls_import_options *options; /* borrowed */
   output *out;                      /* borrowed */
   npy_list list;
-  npy *roles[N_SPLITS][N_ROLES]; /* in `list`; NULL: absent */
-  label_set set;                 /* the labels, if y has whole numbers */
-  bool is_mapped;                /* y has classes in place of the labels */
-  uint64_t n_test;               /* rows of train that go to /test */
-  ls_permutation order;          /* a row that it maps below n_test is one of them */
+  series roles[N_SPLITS][N_ROLES];
+  label_set set;  /* the labels, if y has whole numbers */
+  bool is_mapped; /* y has classes in place of the labels */
 } work;
 
 /* --------------------------------------------------------------------------- names */
-
-/* Finds one of a list of words, as a whole or beside an underscore. Returns what remains of the name. */
-static bool take_word(char *name, const char *const *words, size_t *which) {
-  const size_t length = strlen(name);
-  for (size_t i = 0; words[i]; i++) {
-    const size_t n = strlen(words[i]);
-    if (n > length) continue;
-    const bool is_first = strncasecmp(name, words[i], n) == 0 && (name[n] == '_' || name[n] == '\0');
-    const char *const last = name + length - n;
-    const bool is_last = strcasecmp(last, words[i]) == 0 && (last == name || last[-1] == '_');
-    if (!is_first && !is_last) continue;
-    if (is_last)
-      name[length == n ? 0 : length - n - 1] = '\0';
-    else
-      memmove(name, name + n + 1, length - n);
-    *which = i;
-    return true;
-  }
-  return false;
-}
-
-/* Splits a name such as `x`, `y_train` or `test_images` into split and role. False if it has another form.
- */
-static bool read_name(const char *name, size_t *which, size_t *role) {
-  static const char *const splits[] = {"train", "test", "val", "valid", "validation", NULL};
-  static const char *const roles[] = {"x",     "data",   "images", "features", "inputs", "y",
-                                      "label", "labels", "target", "targets",  NULL};
-  char rest[64];
-  size_t word = 0;
-  if (strlen(name) >= sizeof rest) return false;
-  snprintf(rest, sizeof rest, "%s", name);
-  *which = SPLIT_TRAIN;
-  if (take_word(rest, splits, &word)) *which = ls_size_min(word, SPLIT_VALIDATION);
-  if (!take_word(rest, roles, &word) || rest[0] != '\0') return false;
-  *role = word < 5 ? X : Y;
-  return true;
-}
 
 static const char *list_names(const work *w, char text[512]) {
   text[0] = '\0';
@@ -66,33 +34,54 @@ static const char *list_names(const work *w, char text[512]) {
   return text;
 }
 
+/* Appends an array to its series. Only files have several arrays with one role. */
 static ls_status set_role(work *w, npy *a, size_t which, size_t role) {
-  npy **const place = &w->roles[which][role];
-  if (*place && *place != a)
-    return ls_fail(LS_ERR_DATA, "%s and %s: both are %s of %s; choose one with --x or --y", (*place)->path,
-                   a->path, role == X ? "x" : "y", import_split_names[which]);
-  *place = a;
+  series *const s = &w->roles[which][role];
+  for (size_t i = 0; i < s->n; i++) {
+    if (s->items[i] == a) return LS_OK;
+    if (s->items[i]->is_member && strcmp(s->items[i]->file, a->file) == 0)
+      return ls_fail(LS_ERR_DATA, "%s and %s: both are %s of %s; choose one with --x or --y",
+                     s->items[i]->path, a->path, import_array_names[role], import_split_names[which]);
+  }
+  if (!s->items) s->items = ls_calloc(w->list.n, sizeof *s->items);
+  if (!s->items) return ls_fail_memory("the list of arrays", w->list.n * sizeof *s->items);
+  s->items[s->n++] = a;
   return LS_OK;
 }
 
-/* The array that an option names. */
+/* The arrays that an option names. */
 static ls_status choose(work *w, const char *option, const char *name, size_t role) {
   char list[512];
-  for (size_t i = 0; i < w->list.n; i++)
-    if (strcmp(w->list.arrays[i].name, name) == 0)
-      return set_role(w, &w->list.arrays[i], SPLIT_TRAIN, role);
+  bool found = false;
+  for (size_t i = 0; i < w->list.n; i++) {
+    if (strcmp(w->list.arrays[i].name, name) != 0) continue;
+    found = true;
+    LS_TRY(set_role(w, &w->list.arrays[i], SPLIT_TRAIN, role));
+  }
+  if (found) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s %s: no such array; must be one of: %s", option, name,
                  list_names(w, list));
 }
 
+/* Reads the name of an array; those of files may have a number: x_train-0001.npy. */
+static bool read_name(const npy *a, size_t *which, size_t *role) {
+  char name[64];
+  if (strlen(a->name) >= sizeof name) return false;
+  snprintf(name, sizeof name, "%s", a->name);
+  size_t length = strlen(name);
+  while (length > 0 && strchr("0123456789", name[length - 1])) length--;
+  const bool is_numbered = !a->is_member && length > 1 && strchr("-_", name[length - 1]);
+  if (is_numbered) name[length - 1] = '\0';
+  return import_role_read(name, which, role) && *role < N_ROLES;
+}
+
 static void warn_ignored(const work *w) {
   for (size_t i = 0; i < w->list.n; i++) {
-    const npy *const a = &w->list.arrays[i];
-    bool found = false;
-    for (size_t k = 0; k < N_SPLITS; k++) found = found || w->roles[k][X] == a || w->roles[k][Y] == a;
-    if (!found)
+    size_t which = 0;
+    size_t role = 0;
+    if (!read_name(&w->list.arrays[i], &which, &role))
       ls_log(LS_LOG_WARNING, "%s: ignored; only arrays such as x, y, x_train and y_test are imported",
-             a->path);
+             w->list.arrays[i].path);
   }
 }
 
@@ -107,12 +96,12 @@ static ls_status choose_roles(work *w) {
   for (size_t i = 0; i < w->list.n && !is_chosen && w->list.n > 1; i++) {
     size_t which = 0;
     size_t role = 0;
-    if (!read_name(w->list.arrays[i].name, &which, &role)) continue;
+    if (!read_name(&w->list.arrays[i], &which, &role)) continue;
     LS_TRY(set_role(w, &w->list.arrays[i], which, role));
   }
-  if (w->list.n == 1 && !is_chosen) w->roles[SPLIT_TRAIN][X] = &w->list.arrays[0];
+  if (w->list.n == 1 && !is_chosen) return set_role(w, &w->list.arrays[0], SPLIT_TRAIN, X);
   bool has_x = false;
-  for (size_t i = 0; i < N_SPLITS; i++) has_x = has_x || w->roles[i][X];
+  for (size_t i = 0; i < N_SPLITS; i++) has_x = has_x || w->roles[i][X].n > 0;
   if (!has_x)
     return ls_fail(LS_ERR_DATA, "%s: no array is x; name arrays with --x and --y; found: %s",
                    w->list.arrays[0].path, list_names(w, list));
@@ -138,61 +127,78 @@ static bool same_samples(const npy *a, const npy *b) {
   return same;
 }
 
-/* Compares the arrays of a split with each other and with those of the first split. */
-static ls_status check_split(const work *w, size_t which, size_t first) {
-  npy *const x = w->roles[which][X];
-  npy *const y = w->roles[which][Y];
-  const npy *const x_first = w->roles[first][X];
-  const npy *const y_first = w->roles[first][Y];
-  if (!x) return ls_fail(LS_ERR_DATA, "%s: has no x beside it", y->path);
+/* Compares an array of x and its y with the first of all. */
+static ls_status check_pair(const npy *x, const npy *y, const npy *x_first, const npy *y_first) {
   if (y && x->header.array.dims[0] != y->header.array.dims[0])
     return fail_pair(x, y, "must have the same number of rows");
-  if (!same_samples(x, x_first))
-    return fail_pair(x_first, x, "samples of all splits must have one shape and type");
+  if (!same_samples(x, x_first)) return fail_pair(x_first, x, "all samples must have one shape and type");
   if (!y != !y_first)
     return ls_fail(LS_ERR_DATA, "%s has no y, but %s has", (y ? x_first : x)->path,
                    (y ? x : x_first)->path);
   if (y && !same_samples(y, y_first))
-    return fail_pair(y_first, y, "targets of all splits must have one shape and type");
+    return fail_pair(y_first, y, "all targets must have one shape and type");
+  return LS_OK;
+}
+
+static ls_status check_split(const work *w, size_t which, size_t first) {
+  const series *const x = &w->roles[which][X];
+  const series *const y = &w->roles[which][Y];
+  const series *const y_first = &w->roles[first][Y];
+  if (x->n == 0) return ls_fail(LS_ERR_DATA, "%s: has no x beside it", y->items[0]->path);
+  if (y->n > 0 && y->n != x->n)
+    return ls_fail(LS_ERR_DATA, "%s: %zu arrays of x, but %zu of y; each x needs its y", x->items[0]->path,
+                   x->n, y->n);
+  for (size_t i = 0; i < x->n; i++)
+    LS_TRY(check_pair(x->items[i], y->n ? y->items[i] : NULL, w->roles[first][X].items[0],
+                      y_first->n ? y_first->items[0] : NULL));
   return LS_OK;
 }
 
 static ls_status check_shapes(const work *w) {
   size_t first = N_SPLITS;
   for (size_t i = 0; i < N_SPLITS; i++) {
-    if (!w->roles[i][X] && !w->roles[i][Y]) continue;
+    if (w->roles[i][X].n + w->roles[i][Y].n == 0) continue;
     if (first == N_SPLITS) first = i;
     LS_TRY(check_split(w, i, first));
   }
   return LS_OK;
 }
 
+static uint64_t rows_of(const series *s) {
+  uint64_t n = 0;
+  for (size_t i = 0; i < s->n; i++) n += s->items[i]->header.array.dims[0];
+  return n;
+}
+
 static ls_status choose_test(work *w) {
   const double fraction = w->options->test_fraction;
-  const npy *const x = w->roles[SPLIT_TRAIN][X];
+  const series *const x = &w->roles[SPLIT_TRAIN][X];
   if (fraction == 0.0) return LS_OK;
-  if (w->roles[SPLIT_TEST][X] || !x)
+  if (w->roles[SPLIT_TEST][X].n > 0 || x->n == 0)
     return ls_fail(LS_ERR_CONFIG, "--test-fraction %g: %s already has test samples", fraction,
                    w->list.arrays[0].path);
-  return import_choose_test(x->path, x->header.array.dims[0], w->options, &w->n_test, &w->order);
+  return import_choose_test(x->items[0]->path, rows_of(x), fraction, w->out);
 }
 
 /* -------------------------------------------------------------------------- classes */
 
-/* Adds the labels of an array to the set, and returns to the first one. *whole becomes false at a number
- * that is not whole. */
+/* Adds the labels of an array to the set. *whole becomes false at a number that is not whole. */
 static ls_status add_labels(work *w, npy *y, bool *whole) {
   double block[IMPORT_LABEL_ROWS];
   const ls_dtype dtype = y->header.array.dtype;
   const uint64_t n = y->header.array.dims[0];
   size_t rows = 0;
+  w->set.path = y->path;
+  LS_TRY(import_npy_start(y));
   for (uint64_t row = 0; row < n && *whole; row += rows) {
+    import_progress("reading labels", row, n, "rows");
     rows = ls_size_min(IMPORT_LABEL_ROWS, n - row);
     LS_TRY(import_npy_read(y, row, rows, block));
     *whole = import_labels_are_whole(block, rows, dtype);
     if (*whole) LS_TRY(import_labels_add_values(&w->set, block, rows, dtype, row));
   }
-  return import_npy_rewind(y);
+  import_npy_stop(y);
+  return LS_OK;
 }
 
 /* Collects the classes of all splits, unless y has several columns or real numbers. */
@@ -201,11 +207,12 @@ static ls_status collect_classes(work *w) {
   const npy *y = NULL;
   bool whole = targets != LS_TARGETS_NUMBERS;
   for (size_t i = 0; i < N_SPLITS; i++) {
-    npy *const labels = w->roles[i][Y];
-    if (!labels) continue;
-    y = labels;
-    whole = whole && y->row == 1;
-    if (whole) LS_TRY(add_labels(w, labels, &whole));
+    const series *const labels = &w->roles[i][Y];
+    for (size_t k = 0; k < labels->n; k++) {
+      y = labels->items[k];
+      whole = whole && y->row == 1;
+      if (whole) LS_TRY(add_labels(w, labels->items[k], &whole));
+    }
   }
   if (!whole && targets == LS_TARGETS_CLASSES)
     return ls_fail(LS_ERR_DATA, "%s: --targets classes: must be one whole number for each sample",
@@ -230,69 +237,72 @@ static ls_status read_targets(const work *w, npy *y, uint64_t first, size_t rows
 
 /* -------------------------------------------------------------------------- copying */
 
-static ls_status begin_split(const work *w, size_t which, const npy *x, const npy *y, uint64_t n) {
-  ls_array x_array = x->header.array;
-  ls_array y_array = y ? y->header.array : x_array;
+static ls_status begin_split(const work *w, size_t which, size_t from, uint64_t n) {
+  const series *const y = &w->roles[from][Y];
+  ls_array x_array = w->roles[from][X].items[0]->header.array;
+  ls_array y_array = y->n ? y->items[0]->header.array : x_array;
   x_array.dims[0] = y_array.dims[0] = n;
   while (y_array.n_dims > 1 && y_array.dims[y_array.n_dims - 1] == 1)
     y_array.n_dims--; /* (N, 1) becomes (N) */
   if (w->is_mapped) y_array.dtype = LS_I64;
   if (n == 0) return LS_OK;
-  LS_TRY(import_split_begin(w->out, which, &x_array, y ? &y_array : NULL));
+  LS_TRY(import_split_begin(w->out, which,
+                            (const ls_array *const[N_ARRAYS]){&x_array, y->n ? &y_array : NULL}));
   if (w->set.kind != LABEL_CLASS) return LS_OK;
-  return ls_store_write_texts(w->out->writer, w->out->splits[which].y_path, "classes",
-                              (const char *const *)w->set.names, w->set.classes);
+  return import_split_set_texts(&w->out->splits[which], ARRAY_Y, "classes",
+                                (const char *const *)w->set.names, w->set.classes);
 }
 
-/* Moves rows from a block to their splits. */
-static ls_status add_rows(work *w, size_t which, uint64_t first, size_t rows, const char *x,
-                          const char *y) {
-  const bool is_divided = which == SPLIT_TRAIN && w->n_test > 0;
-  LS_ASSERT(x && y);
-  for (size_t i = 0; i < rows; i++) {
-    const bool is_test = is_divided && ls_permutation_at(&w->order, first + i) < w->n_test;
-    split *const s = &w->out->splits[is_test ? SPLIT_TEST : which];
-    void *x_row = NULL;
-    void *y_row = NULL;
-    import_split_next(s, &x_row, &y_row);
-    memcpy(x_row, x + i * s->x_size, s->x_size);
-    if (s->has_y) memcpy(y_row, y + i * s->y_size, s->y_size);
-    LS_TRY(import_split_add(s, 1));
+static ls_status begin_splits(const work *w) {
+  for (size_t i = 0; i < N_SPLITS; i++) {
+    const uint64_t n_test = i == SPLIT_TRAIN ? w->out->n_test : 0;
+    if (w->roles[i][X].n == 0) continue;
+    LS_TRY(begin_split(w, i, i, rows_of(&w->roles[i][X]) - n_test));
+    LS_TRY(n_test ? begin_split(w, SPLIT_TEST, i, n_test) : LS_OK);
   }
   return LS_OK;
 }
 
-static ls_status copy_blocks(work *w, size_t which, size_t block, char *x_block, char *y_block) {
-  npy *const x = w->roles[which][X];
-  npy *const y = w->roles[which][Y];
+/* Copies an array of x and its y (or NULL), whose first row is row `first` of the split. */
+static ls_status copy_blocks(work *w, size_t which, uint64_t first, npy *x, npy *y,
+                             unsigned char *const blocks[N_ARRAYS]) {
   const uint64_t n = x->header.array.dims[0];
   size_t rows = 0;
   for (uint64_t row = 0; row < n; row += rows) {
-    rows = ls_size_min(block, n - row);
-    LS_TRY(import_npy_read(x, row, rows, x_block));
-    if (y) LS_TRY(read_targets(w, y, row, rows, y_block));
-    LS_TRY(add_rows(w, which, row, rows, x_block, y_block));
+    rows = ls_size_min(w->out->splits[which].capacity, n - row);
+    LS_TRY(import_npy_read(x, row, rows, blocks[X]));
+    if (y) LS_TRY(read_targets(w, y, row, rows, blocks[Y]));
+    LS_TRY(import_output_add(w->out, which, first + row, rows, blocks));
   }
   LS_TRY(import_npy_end(x));
   return y ? import_npy_end(y) : LS_OK;
 }
 
+static ls_status copy_pair(work *w, size_t which, uint64_t first, npy *x, npy *y,
+                           unsigned char *const blocks[N_ARRAYS]) {
+  ls_status status = import_npy_start(x);
+  if (status == LS_OK && y) status = import_npy_start(y);
+  if (status == LS_OK) status = copy_blocks(w, which, first, x, y, blocks);
+  import_npy_stop(x);
+  if (y) import_npy_stop(y);
+  return status;
+}
+
 static ls_status copy_split(work *w, size_t which) {
-  const npy *const x = w->roles[which][X];
-  const npy *const y = w->roles[which][Y];
-  const bool is_divided = which == SPLIT_TRAIN && w->n_test > 0;
   const split *const s = &w->out->splits[which];
-  const uint64_t n_test = is_divided ? w->n_test : 0;
-  LS_TRY(begin_split(w, which, x, y, x->header.array.dims[0] - n_test));
-  if (is_divided) LS_TRY(begin_split(w, SPLIT_TEST, x, y, n_test));
-  LS_ASSERT(s->writer);
-  char *const x_block = ls_calloc(s->capacity, s->x_size);
-  char *const y_block = ls_calloc(s->capacity, s->y_size);
+  const series *const x = &w->roles[which][X];
+  const series *const y = &w->roles[which][Y];
+  unsigned char *const blocks[N_ARRAYS] = {ls_calloc(s->capacity, s->sizes[X]),
+                                           ls_calloc(s->capacity, s->sizes[Y])};
   ls_status status = LS_OK;
-  if (!x_block || !y_block) status = ls_fail_memory("a block of samples", s->capacity * s->x_size);
-  if (status == LS_OK) status = copy_blocks(w, which, s->capacity, x_block, y_block);
-  free(x_block);
-  free(y_block);
+  uint64_t first = 0;
+  if (!blocks[X] || !blocks[Y]) status = ls_fail_memory("a block of samples", s->capacity * s->sizes[X]);
+  for (size_t i = 0; status == LS_OK && i < x->n; i++) {
+    status = copy_pair(w, which, first, x->items[i], y->n ? y->items[i] : NULL, blocks);
+    first += x->items[i]->header.array.dims[0];
+  }
+  free(blocks[X]);
+  free(blocks[Y]);
   return status;
 }
 
@@ -323,18 +333,21 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   table.targets = LS_TARGETS_AUTO; /* also allowed here */
   LS_TRY(import_reject_table_options(&table, "NumPy arrays; name theirs with --x and --y"));
   status = import_labels_create(&w.set, sources[0], options->table.targets);
-  if (status == LS_OK) status = import_npy_list(sources, n_sources, &w.list);
+  if (status == LS_OK) status = import_npy_list(sources, n_sources, out->path, &w.list);
   if (status == LS_OK) status = choose_roles(&w);
   if (status == LS_OK) status = check_shapes(&w);
   if (status == LS_OK) status = choose_test(&w);
   if (status == LS_OK) status = collect_classes(&w);
   if (status == LS_OK) status = import_output_create(out);
+  if (status == LS_OK) status = begin_splits(&w);
   for (size_t i = 0; status == LS_OK && i < N_SPLITS; i++)
-    if (w.roles[i][X]) status = copy_split(&w, i);
+    if (w.roles[i][X].n > 0) status = copy_split(&w, i);
   out->n_classes = w.set.classes;
+  for (size_t i = 0; i < N_SPLITS; i++)
+    for (size_t role = 0; role < N_ROLES; role++) free(w.roles[i][role].items);
   import_labels_destroy(&w.set);
   import_npy_list_destroy(&w.list);
   return status;
 }
 
-const import_format import_numpy_format = {.recognize = recognize, .convert = convert, .is_numpy = true};
+const import_format import_numpy_format = {.recognize = recognize, .convert = convert, .has_names = true};

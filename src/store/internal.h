@@ -308,6 +308,7 @@ struct ls_store_writer {
   hid_t file;
   bool sealed;
   bool failed;     /* an earlier call failed: the file cannot be published */
+  bool complete;   /* closed, read back and synced; without its records */
   record *records; /* owned; newest first */
 };
 
@@ -316,6 +317,9 @@ ls_status store_write_fail(ls_store_writer *writer, const char *where, const cha
 
 /* Creates the groups of `path`, without its last name unless `whole`. */
 ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whole);
+
+/* Frees the records of a writer. */
+void store_records_free(ls_store_writer *writer);
 
 /* Passes the pending rows of a record to HDF5, sets the array's final extent and closes it. */
 ls_status store_record_finish(ls_store_writer *writer, record *r);

@@ -80,17 +80,46 @@ static ls_status seal_and_sync(const ls_store_writer *writer) {
   return status;
 }
 
+ls_status ls_store_complete(ls_store_writer *writer) {
+  if (writer->complete) return LS_OK;
+  LS_TRY(finish_hdf5(writer));
+  LS_TRY(read_back(writer));
+  LS_TRY(seal_and_sync(writer));
+  store_records_free(writer);
+  writer->complete = true;
+  return LS_OK;
+}
+
 ls_status ls_store_publish(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
-  ls_status status = finish_hdf5(w);
-  if (status == LS_OK) status = read_back(w);
-  if (status == LS_OK) status = seal_and_sync(w);
+  ls_status status = ls_store_complete(w);
   if (status == LS_OK) status = ls_store_may_change();
   if (status == LS_OK && rename(w->temporary, w->path)) status = store_system_fail(w->path);
   if (status == LS_OK) status = ls_store_sync_name(w->path);
   /* If another run owns the folder now and has removed the temporary file, this is the reason to report. */
   if (status == LS_ERR_OUTPUT) (void)ls_store_may_change();
   ls_store_discard(writer);
+  return status;
+}
+
+/* Gives complete files their final names; *named counts those that have one. */
+static ls_status name_all(ls_store_writer *const *writers, size_t n, size_t *named) {
+  LS_TRY(ls_store_may_change());
+  for (; *named < n; (*named)++) {
+    const ls_store_writer *const w = writers[*named];
+    if (rename(w->temporary, w->path)) return store_system_fail(w->path);
+    ls_heartbeat();
+  }
+  return n > 0 ? ls_store_sync_name(writers[0]->path) : LS_OK;
+}
+
+ls_status ls_store_publish_all(ls_store_writer **writers, size_t n) {
+  ls_status status = LS_OK;
+  size_t named = 0;
+  for (size_t i = 0; status == LS_OK && i < n; i++) status = ls_store_complete(writers[i]);
+  if (status == LS_OK) status = name_all(writers, n, &named);
+  for (size_t i = 0; status != LS_OK && i < named; i++) unlink(writers[i]->path);
+  for (size_t i = 0; i < n; i++) ls_store_discard(&writers[i]);
   return status;
 }
 

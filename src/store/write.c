@@ -86,15 +86,26 @@ static void free_record(record *r) {
   free(r);
 }
 
+void store_records_free(ls_store_writer *writer) {
+  for (record *r = writer->records, *next; r; r = next) {
+    next = r->next;
+    free_record(r);
+  }
+  writer->records = NULL;
+}
+
+uint64_t ls_store_written_bytes(const ls_store_writer *writer) {
+  hsize_t bytes = 0;
+  HDF5_LOCKED;
+  return H5Fget_filesize(writer->file, &bytes) < 0 ? 0 : bytes;
+}
+
 void ls_store_discard(ls_store_writer **writer) {
   ls_store_writer *const w = *writer;
   *writer = NULL;
   if (!w) return;
   HDF5_LOCKED;
-  for (record *r = w->records, *next; r; r = next) {
-    next = r->next;
-    free_record(r);
-  }
+  store_records_free(w);
   if (w->file >= 0) H5Fclose(w->file);
   if (w->temporary) unlink(w->temporary);
   free(w->temporary);

@@ -81,7 +81,10 @@ def write(folder, files):
 def imported(folder, files, *options, source="in", result=None):
     """(the arrays of the dataset, its attributes, the run)."""
     write(folder, files)
-    result = run_well(folder, "import", source, "-o", "out.h5", *options)
+    result = run(folder, "import", source, "-o", "out.h5", *options).exits(0)
+    lines = result.err.splitlines()
+    sorted_by_class = [line for line in lines if harness.has(line, "sorted by class") and harness.has(line, "--shuffle")]
+    result.must(len(lines) == len(sorted_by_class) <= 1, "stderr has the warning of sorted rows alone")
     arrays, attributes = {}, {}
     with h5py.File(folder / "out.h5") as file:
         for split in file:

@@ -90,11 +90,6 @@ def only_datasets_are_replaced(folder):
     run_well(folder, "import", "t.csv", "-o", "empty").reports("60 samples")
 
 
-def an_hdf5_file_needs_no_import(folder):
-    harness.write_arrays(folder / "data.h5", {"x": INPUTS, "y": CLASSES})
-    run(folder, "import", "data.h5", "-o", "out.h5").exits(2).reports("data.h5", "already", "HDF5", "lockstep info")
-
-
 # ------------------------------------------------------------------ labels and types
 
 def whole_labels_are_classes_and_quantities(folder):
@@ -209,7 +204,7 @@ def names_are_cut_between_characters(folder):
 
 
 TESTS = [choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
-         ambiguous_headers_are_rejected, an_hdf5_file_needs_no_import,
+         ambiguous_headers_are_rejected,
          whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
          predict_reads_what_import_read, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]
 

@@ -811,15 +811,8 @@ static void test_long_names(void **state) {
   assert_message(WORDS("line 3", "a\xC3\xA9"));
 }
 
-static void test_no_import_needed(void **state) {
+static void test_lfs_pointer(void **state) {
   (void)state;
-  char kept[PATH_SIZE];
-  assert_ok(import_text("1,2\n3,4\n"));
-  path_of("copy.h5", kept);
-  options.output = kept;
-  assert_int_equal(ls_import((const char *const[]){output}, 1, &options, &summary), LS_ERR_CONFIG);
-  assert_message(WORDS("out.h5", "already", "HDF5", "lockstep info"));
-  unlink(output);
   assert_rejected("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
                   WORDS("git lfs pull"));
 }
@@ -1157,7 +1150,7 @@ int main(void) {
       TEST(test_sources),
       TEST(test_many_columns),
       TEST(test_long_names),
-      TEST(test_no_import_needed),
+      TEST(test_lfs_pointer),
       TEST(test_idx),
       TEST(test_idx_names),
       TEST(test_idx_types),
