@@ -41,9 +41,12 @@ typedef struct ls_progress {
   double total_seconds;     /* of training in the run */
   double epoch_seconds;     /* of the current epoch */
   uint64_t seed;
-  ls_digest data; /* fingerprint of the training data */
-  ls_digest
-      validation; /* fingerprint of the validation data; 0 if there are none or the file predates it */
+  /* Fingerprints of the training and validation data: of all bytes, 0 if they were not in memory, and of a
+   * selection of the samples, 0 if the file predates it. Those of validation are also 0 if there are no
+   * such data. */
+  ls_digest data, data_selection;
+  ls_digest validation, validation_selection;
+  ls_digest blocks; /* of the training data, if the order has windows; otherwise 0 */
   size_t n_sums;
   double *sums; /* (n_sums), borrowed: sums of loss and metrics of the current epoch */
 } ls_progress;
@@ -129,6 +132,10 @@ ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
  * *out is NULL if there are no checkpoints. LS_ERR_MODEL if none is valid, or if one that may be intact
  * cannot be read; LS_ERR_INTERNAL if memory is short. */
 ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
+
+/* Local. The window of the newest valid checkpoint of `folder`. *found: there is one. Reports no errors:
+ * ls_checkpoint_find does. */
+void ls_checkpoint_find_window(const char *folder, uint64_t *window, bool *found);
 
 /* Local. Removes the checkpoints of step `first` and later, the latest first, and syncs the folder.
  * LS_ERR_OUTPUT, or LS_ERR_MODEL if the folder cannot be read. */

@@ -137,6 +137,13 @@ int ls_config_choose_type(ls_config *config, const ls_node *map, const char *key
  * 0 but below the normal range of float32. */
 bool ls_config_parse_real(const char *text, double *out);
 
+/* Parses a number of bytes with a unit, "2GB" or "512 MiB": B, KB, MB, GB, TB (powers of 1000; also kB) or
+ * KiB, MiB, GiB, TiB (powers of 1024). False if the text is none, or not from 1 to 2^62. */
+bool ls_config_parse_size(const char *text, uint64_t *bytes);
+
+/* Parses an integer from 0; false if the text is none, or does not fit. */
+bool ls_config_parse_count(const char *text, uint64_t *out);
+
 /* The name of `names` (n) nearest to the misspelt `text`, ignoring case; NULL: none is near enough. */
 const char *ls_config_nearest(const char *text, const char *const *names, size_t n);
 

@@ -37,6 +37,16 @@ typedef struct ls_data_split {
   const char *x, *y;   /* explicit names of the arrays, or NULL; y: also FILE:/PATH */
 } ls_data_split;
 
+/* Where the samples are kept: in the memory of the nodes, or in the files, of which a part is in memory. */
+typedef enum ls_data_memory { LS_MEMORY_AUTO, LS_MEMORY_RESIDENT, LS_MEMORY_STREAM } ls_data_memory;
+
+/* The size of the windows in which samples are shuffled, in samples or in bytes. */
+typedef struct ls_window_size {
+  bool is_given;
+  uint64_t samples; /* 0: given in bytes or, without bytes, no windows: a full shuffle */
+  uint64_t bytes;
+} ls_window_size;
+
 /* The section `data:`. Strings are borrowed from the config. */
 typedef struct ls_data_config {
   ls_node *train_node, *validation_node, *test_node;
@@ -48,7 +58,10 @@ typedef struct ls_data_config {
   int layout;                 /* ls_layout of the files */
   ls_node *shape_node;        /* data.shape, or NULL */
   ls_shape shape;             /* the same: of a sample in the files; no dims: as stored */
-  int normalize;              /* ls_normalize */
+  int memory;                 /* ls_data_memory */
+  ls_node *window_node;
+  ls_window_size window; /* of the config, or of the run that is resumed */
+  int normalize;         /* ls_normalize */
   bool standardize_targets;
   bool shuffle;
   ls_augment augment;
@@ -93,6 +106,12 @@ void ls_blocks_destroy(ls_blocks **blocks);
 /* Local. The block that has a sample, and the samples of a block. */
 uint64_t ls_blocks_find(const ls_blocks *blocks, uint64_t sample);
 ls_block_range ls_blocks_range(const ls_blocks *blocks, uint64_t block);
+
+/* Local. The digest of all blocks, on which the order of an epoch with windows depends. */
+ls_digest ls_blocks_digest(const ls_blocks *blocks);
+
+/* Local. The number of samples of the largest block. */
+uint64_t ls_blocks_largest(const ls_blocks *blocks);
 
 /* ----------------------------------------------------------------- datasets */
 
@@ -168,7 +187,8 @@ typedef struct ls_dataset {
                           otherwise LS_F32 */
   bool has_weights;
   bool is_matched;                   /* rank 0: with a model */
-  ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks */
+  ls_digest fingerprint;             /* of x, y, w and their shapes; the same on all ranks; 0: unknown */
+  ls_digest selection;               /* the same of a fixed selection of the samples; always known */
   size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
   char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
   ls_blocks *blocks;                 /* owned; the same on all ranks */
@@ -193,6 +213,16 @@ ls_status ls_dataset_read(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
 /* Local. The shape of a sample for the model, channels last: the dims of x_array without the first, (1) if
  * it has no others, and flat if there are more than LS_SHAPE_MAX. */
 ls_shape ls_dataset_shape(const ls_dataset *dataset);
+
+/* Local. Bytes of a sample in memory: x, y and the weight. */
+size_t ls_dataset_row_bytes(const ls_dataset *dataset);
+
+/* Local. The number of samples of a window; 0: none. */
+uint64_t ls_dataset_window(const ls_dataset *dataset, const ls_window_size *size);
+
+/* Local. Whether two datasets that were read have the same samples. If one is not in memory, a selection of
+ * the samples decides. */
+bool ls_dataset_same(const ls_dataset *a, const ls_dataset *b);
 
 /* Collective. */
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);

@@ -130,6 +130,7 @@ typedef struct ls_setup {
   ls_facts facts; /* rank 0: of the training samples */
   ls_feed *feed;  /* of the training samples, into train.batch; owned */
   ls_normalizer *normalizer;
+  uint64_t window;   /* samples of a window of the order; 0: none */
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
   ls_comm_tree *tree;    /* owned: over the lanes of the reproducible mode; else NULL */

@@ -17,7 +17,8 @@ typedef struct ls_modelfile_content {
   size_t n_classes;
   const char *const *features; /* names, or NULL */
   size_t n_features;
-  ls_values x; /* of the training data */
+  ls_values x;     /* of the training data */
+  uint64_t window; /* samples of a window of the order; 0: none */
   const ls_model *model;
   const ls_normalizer *normalizer;
 } ls_modelfile_content;
@@ -43,6 +44,7 @@ typedef struct ls_modelfile {
   uint64_t n_ranks;
   ls_shape input;             /* of a sample; flat in version 1 */
   size_t n_inputs;            /* its number of elements */
+  uint64_t window;            /* samples of a window of the order; 0: none, as in files that predate it */
   bool is_newest;             /* set by ls_checkpoint_find: it skipped no later checkpoint */
   bool is_checkpoint;         /* has the optimizer's state and the progress */
   char **classes, **features; /* NULL if absent */

@@ -66,6 +66,9 @@ typedef struct ls_digest {
 ls_digest ls_digest_of(const void *data, size_t bytes);
 bool ls_digest_equal(ls_digest a, ls_digest b);
 
+/* Local. Whether a digest was computed: one of 0 stands for an unknown one. */
+bool ls_digest_is_known(ls_digest digest);
+
 /* ------------------------------------------------------------------ reading */
 
 typedef struct ls_store ls_store; /* a file that is open for reading */

@@ -55,6 +55,37 @@ static void print_data(const char *name, const ls_split *split) {
          split->dataset->has_weights ? ", with weights" : "");
 }
 
+/* The number of windows of the first epoch. */
+static ls_status count_windows(const ls_setup *setup, uint64_t *n) {
+  ls_order *order = NULL;
+  LS_TRY(ls_order_create(&setup->train.view, setup->job->train.seed, true, setup->window, &order));
+  ls_order_begin(order, 0);
+  *n = ls_order_n_windows(order);
+  ls_order_destroy(&order);
+  return LS_OK;
+}
+
+/* Where the samples are, and how they are shuffled. */
+static ls_status print_order(const ls_setup *setup) {
+  const ls_blocks *const blocks = setup->train.dataset->blocks;
+  const uint64_t window = setup->window;
+  uint64_t n_windows = 1;
+  if (window > 0) LS_TRY(count_windows(setup, &n_windows));
+  printf("%-10s  resident: in the memory of each node\n", "memory");
+  printf("%-10s  %llu of up to %llu samples in the training files\n", "blocks",
+         (unsigned long long)blocks->n, (unsigned long long)ls_blocks_largest(blocks));
+  if (!setup->job->data.shuffle)
+    printf("%-10s  the order of the files in each epoch\n", "order");
+  else if (window == 0 || window >= setup->train.view.n)
+    printf("%-10s  all samples are shuffled in each epoch\n", "order");
+  else
+    printf(
+        "%-10s  windows of at least %llu samples, %llu per epoch; blocks, and the samples of a window, are "
+        "shuffled\n",
+        "order", (unsigned long long)window, (unsigned long long)n_windows);
+  return LS_OK;
+}
+
 static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   const double mb = 1e-6;
   const ls_job *const job = setup->job;
@@ -72,17 +103,23 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   printf("threads     %d BLAS thread%s per rank\n", setup->threads, setup->threads == 1 ? "" : "s");
 }
 
-static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
+static ls_status print_config(const ls_setup *setup) {
   char *config = NULL;
   LS_TRY(ls_config_print(setup->job->config, &config));
   printf("%s\n", config);
+  free(config);
+  return LS_OK;
+}
+
+static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
+  LS_TRY(print_config(setup));
   print_data("training", &setup->train);
   print_data("validation", &setup->validation);
   print_data("test", &setup->test);
+  LS_TRY(print_order(setup));
   print_layers(setup->job->model);
   print_memory(comm, setup);
   printf("OK: config and data are valid\n");
-  free(config);
   return LS_OK;
 }
 

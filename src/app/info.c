@@ -118,6 +118,8 @@ static ls_status print_saved(const char *path) {
            ls_shape_describe(&saved->input, shape, sizeof shape));
     if (saved->x.type) printf("; in training %s from %g to %g", saved->x.type, saved->x.low, saved->x.high);
     printf("\n");
+    if (saved->window > 0)
+      printf("window       %llu samples, in which training shuffled\n", (unsigned long long)saved->window);
     print_list("classes      ", saved->classes, saved->n_classes);
     print_list("features     ", saved->features, saved->n_features);
     if (saved->is_checkpoint) status = print_progress(saved);

@@ -108,6 +108,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_status status = ls_comm_agree(comm, check_options(a));
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK) status = check_job(comm, a, job, layers);
+  if (status == LS_OK) ls_train_keep_window(comm, job, &options);
   if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
   if (status == LS_OK) status = ls_train(comm, setup, &options);
   ls_setup_destroy(comm, &setup);

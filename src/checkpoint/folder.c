@@ -111,6 +111,23 @@ ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   return status;
 }
 
+void ls_checkpoint_find_window(const char *folder, uint64_t *window, bool *found) {
+  uint64_t *steps = NULL;
+  size_t count = 0;
+  *found = false;
+  ls_status status = list_steps(folder, &steps, &count);
+  for (size_t i = 0; status == LS_OK && !*found && i < count; i++) {
+    ls_modelfile *file = NULL;
+    char *const path = ls_checkpoint_path(folder, steps[i]);
+    status = path ? ls_modelfile_try_open(path, &file) : LS_ERR_INTERNAL;
+    *found = file != NULL;
+    if (file) *window = file->window;
+    ls_modelfile_close(&file);
+    free(path);
+  }
+  free(steps);
+}
+
 /* ------------------------------------------------------------------------- removal */
 
 /* After a power failure too, a run must not resume from a removed checkpoint. */

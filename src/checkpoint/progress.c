@@ -3,23 +3,30 @@
 
 #define FIELD(name) offsetof(ls_progress, name)
 
-const counter checkpoint_counters[] = {{"epoch", FIELD(epoch), false},
-                                       {"epoch_samples", FIELD(epoch_samples), false},
-                                       {"step", FIELD(step), false},
-                                       {"samples", FIELD(samples), false},
-                                       {"skipped_steps", FIELD(skipped_steps), false},
-                                       {"best_epoch", FIELD(best_epoch), false},
-                                       {"n_stale", FIELD(n_stale), true},
-                                       {"has_stale_value", FIELD(has_stale_value), true},
-                                       {"plateau_has_best", FIELD(plateau.has_best), true},
-                                       {"plateau_n_bad", FIELD(plateau.n_bad), true},
-                                       {"plateau_n_reductions", FIELD(plateau.n_reductions), true},
-                                       {"seed", FIELD(seed), false},
-                                       {"data_low", FIELD(data.low), false},
-                                       {"data_high", FIELD(data.high), false},
-                                       {"validation_low", FIELD(validation.low), true},
-                                       {"validation_high", FIELD(validation.high), true},
-                                       {0}};
+const counter checkpoint_counters[] = {
+    {"epoch", FIELD(epoch), false},
+    {"epoch_samples", FIELD(epoch_samples), false},
+    {"step", FIELD(step), false},
+    {"samples", FIELD(samples), false},
+    {"skipped_steps", FIELD(skipped_steps), false},
+    {"best_epoch", FIELD(best_epoch), false},
+    {"n_stale", FIELD(n_stale), true},
+    {"has_stale_value", FIELD(has_stale_value), true},
+    {"plateau_has_best", FIELD(plateau.has_best), true},
+    {"plateau_n_bad", FIELD(plateau.n_bad), true},
+    {"plateau_n_reductions", FIELD(plateau.n_reductions), true},
+    {"seed", FIELD(seed), false},
+    {"data_low", FIELD(data.low), false},
+    {"data_high", FIELD(data.high), false},
+    {"data_selection_low", FIELD(data_selection.low), true},
+    {"data_selection_high", FIELD(data_selection.high), true},
+    {"validation_low", FIELD(validation.low), true},
+    {"validation_high", FIELD(validation.high), true},
+    {"validation_selection_low", FIELD(validation_selection.low), true},
+    {"validation_selection_high", FIELD(validation_selection.high), true},
+    {"blocks_low", FIELD(blocks.low), true},
+    {"blocks_high", FIELD(blocks.high), true},
+    {0}};
 
 /* Names of wall-clock values end with _seconds. */
 const counter checkpoint_reals[] = {

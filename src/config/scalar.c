@@ -60,6 +60,36 @@ bool ls_config_parse_real(const char *text, double *out) {
   return outcome != CONFIG_NO_NUMBER;
 }
 
+bool ls_config_parse_count(const char *text, uint64_t *out) {
+  return config_parse_count(text, out) == CONFIG_FITS;
+}
+
+/* The number of bytes of a unit; 0: not a unit. */
+static double unit_bytes(const char *name) {
+  static const struct {
+    const char *name;
+    double bytes;
+  } units[] = {{"B", 1.0},   {"kB", 1e3},     {"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
+               {"TB", 1e12}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (strcmp(name, units[i].name) == 0) return units[i].bytes;
+  return 0.0;
+}
+
+bool ls_config_parse_size(const char *text, uint64_t *bytes) {
+  char number[32];
+  double value = 0.0;
+  const size_t length = strspn(text, DIGITS ".");
+  if (length == 0 || length >= sizeof number) return false;
+  memcpy(number, text, length);
+  number[length] = '\0';
+  if (config_parse_real(number, &value) != CONFIG_FITS) return false;
+  value *= unit_bytes(text + length + strspn(text + length, " "));
+  if (!(value >= 1.0 && value <= 0x1p62)) return false;
+  *bytes = (uint64_t)value;
+  return true;
+}
+
 #define TIME_MAX 3e10 /* seconds */
 
 /* Parses an integer and its unit, which must be units[*unit] or a later one. Advances *text and *unit. */

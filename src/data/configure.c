@@ -26,6 +26,8 @@ static const ls_key augment_keys[] = {
 
 static const char *const layout_names[] = {"channels_last", "channels_first", NULL};
 
+static const char *const memory_names[] = {"auto", "resident", "stream", NULL};
+
 static const char *const normalize_names[] = {"none", "scale", "standardize", NULL};
 
 const ls_key ls_data_keys[] = {
@@ -49,6 +51,14 @@ const ls_key ls_data_keys[] = {
     LS_NODE_KEY("shape", ls_data_config, shape_node,
                 "shape of a sample in the files, if they hold flat rows: [28, 28, 1]; in the order that "
                 "data.layout names"),
+    LS_CHOICE_KEY(
+        "memory", ls_data_config, memory, "auto", memory_names,
+        "place of the samples: in the memory of each node (resident), or in the files, read while "
+        "training (stream)"),
+    LS_NODE_KEY(
+        "window", ls_data_config, window_node,
+        "shuffling in windows of permuted blocks: samples of a window (10000), or its size in memory "
+        "(2GB); default: a full shuffle"),
     LS_CHOICE_KEY("normalize", ls_data_config, normalize, "none", normalize_names,
                   "normalisation of the inputs, learnt on the training part and stored in the model"),
     LS_BOOL_KEY(
@@ -202,6 +212,10 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
   ls_node *const section = ls_config_section(config, ls_config_root(config), "data");
   if (!section) return;
   ls_config_read(config, section, ls_data_keys, out);
+  if (out->window_node) data_window_configure(config, out->window_node, &out->window);
+  if (out->memory == LS_MEMORY_STREAM)
+    ls_config_error(config, ls_node_find(section, "memory"),
+                    "not available in this version; must be auto or resident");
   if (out->shape_node) data_shape_configure(config, out->shape_node, &out->shape);
   if (out->y) out->y = read_y(config, section, out->y, config_path);
   read_split(config, out->train_node, config_path, out, &out->train, &out->train_split);

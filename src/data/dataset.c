@@ -46,6 +46,7 @@ ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
     ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
     status = data_targets_share(comm, d);
     if (status == LS_OK) status = data_resident_create(comm, d);
+    if (status == LS_OK) status = data_selection_digest(comm, d);
   }
   destroy_source(d);
   return status;
@@ -61,8 +62,4 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset) {
   free(d->feature_names);
   free(d);
   *dataset = NULL;
-}
-
-ls_status ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
-  return dataset->reader->fetch(dataset->reader, n, samples, rows);
 }

@@ -184,6 +184,9 @@ ls_status data_read_targets(const ls_dataset *dataset, data_source *source, uint
 ls_status data_read_weights(const ls_dataset *dataset, data_source *source, uint64_t first, uint64_t rows,
                             float *w);
 
+/* Local. Reads data.window from its node; collects errors. */
+void data_window_configure(ls_config *config, const ls_node *node, ls_window_size *out);
+
 /* Local. Reads data.shape from its node; collects errors. */
 void data_shape_configure(ls_config *config, const ls_node *node, ls_shape *shape);
 
@@ -200,6 +203,9 @@ void data_layout_convert(const ls_dataset *d, size_t rows, void *x, void *row);
 
 /* Collective. Reads the whole dataset into node-shared memory; sets its reader and fingerprint. */
 ls_status data_resident_create(ls_comm *comm, ls_dataset *dataset);
+
+/* Collective. Sets the digest of a selection of the samples, which the reader fetches. */
+ls_status data_selection_digest(ls_comm *comm, ls_dataset *dataset);
 
 /* ---------------------------------------------------------------- training samples */
 

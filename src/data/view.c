@@ -125,6 +125,10 @@ bool ls_view_has(const ls_view *view, uint64_t sample) {
   return !view->is_split || ls_permutation_inverse(&view->split, sample) - view->first < view->n;
 }
 
+ls_status ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows) {
+  return dataset->reader->fetch(dataset->reader, n, samples, rows);
+}
+
 ls_status ls_view_fetch(const ls_view *view, uint64_t i, ls_row *row) {
   const uint64_t sample = ls_view_sample(view, i);
   return ls_dataset_fetch(view->dataset, 1, &sample, row);

@@ -37,6 +37,7 @@ static ls_status create_feed(ls_comm *comm, ls_setup *setup) {
                                    .batch = setup->train.batch,
                                    .seed = train->seed,
                                    .shuffle = setup->job->data.shuffle,
+                                   .window = setup->window,
                                    .n_lanes = train->reproducible ? train->lanes : 0};
   return ls_feed_create(comm, &request, &setup->feed);
 }
@@ -142,6 +143,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
   ls_feed_destroy(comm, &(*setup)->feed);
   for (size_t i = 0; i < 3; i++) {
     ls_batch_destroy(&splits[i]->batch);
+    ls_view_release(&splits[i]->view);
     if (!splits[i]->is_shared) ls_dataset_close(comm, &splits[i]->dataset);
   }
   ls_normalizer_destroy(&(*setup)->normalizer);

@@ -35,15 +35,31 @@ static ls_status infer_shapes(ls_job *job, const ls_dataset *dataset) {
 /* Results on the training samples say nothing about new ones. */
 static void warn_if_same(const ls_setup *setup, const ls_split *split, const char *key) {
   const ls_dataset *const train = setup->train.dataset;
-  if (split->dataset && !split->is_shared &&
-      ls_digest_equal(split->dataset->fingerprint, train->fingerprint))
+  if (split->dataset && !split->is_shared && ls_dataset_same(split->dataset, train))
     ls_log(LS_LOG_WARNING,
            "data.%s has the same samples as data.train; its results do not show how the model "
            "performs on new data",
            key);
 }
 
-/* Splits the validation data off the training data. */
+/* Local. The split of the config selects no samples, or all of them. */
+static ls_status fail_split(const ls_setup *setup) {
+  const ls_data_config *const data = &setup->job->data;
+  const ls_dataset *const dataset = setup->train.dataset;
+  if (setup->window > 0 && dataset->blocks->n == 1)
+    return ls_fail(
+        LS_ERR_DATA,
+        "data.validation: %g: selects none of the %llu samples of %s: with data.window it selects whole "
+        "blocks, and there is only one; remove data.window, or name a file of validation data",
+        data->validation_fraction, (unsigned long long)dataset->n_samples, data->train);
+  return ls_fail(
+      LS_ERR_DATA,
+      "data.validation: %g: selects none or all of the %llu samples of %s; both training and validation "
+      "need at least one",
+      data->validation_fraction, (unsigned long long)dataset->n_samples, data->train);
+}
+
+/* Local. Splits the validation data off the training data: with a window, by blocks. */
 static ls_status split_validation(ls_setup *setup) {
   const ls_job *const job = setup->job;
   const ls_data_config *const data = &job->data;
@@ -52,14 +68,13 @@ static ls_status split_validation(ls_setup *setup) {
   if (data->validation_fraction <= 0.0) return LS_OK;
   validation->dataset = train->dataset;
   validation->is_shared = true;
-  ls_view_split(train->dataset, data->validation_fraction, job->train.seed, &train->view,
-                &validation->view);
-  if (train->view.n > 0 && validation->view.n > 0) return LS_OK;
-  return ls_fail(
-      LS_ERR_DATA,
-      "data.validation: %g: selects none or all of the %llu samples of %s; both training and validation "
-      "need at least one",
-      data->validation_fraction, (unsigned long long)train->dataset->n_samples, data->train);
+  if (setup->window > 0)
+    LS_TRY(ls_view_split_blocks(train->dataset, data->validation_fraction, job->train.seed, &train->view,
+                                &validation->view));
+  else
+    ls_view_split(train->dataset, data->validation_fraction, job->train.seed, &train->view,
+                  &validation->view);
+  return train->view.n > 0 && validation->view.n > 0 ? LS_OK : fail_split(setup);
 }
 
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
@@ -68,7 +83,8 @@ ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   LS_TRY(open_split(comm, job, job->data.train, &job->data.train_split, "train", NULL, train));
   LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
   LS_TRY(read_split(comm, job, train));
-  LS_TRY(split_validation(setup));
+  setup->window = ls_dataset_window(train->dataset, &job->data.window);
+  LS_TRY(ls_comm_agree(comm, split_validation(setup)));
   LS_TRY(ls_comm_agree(
       comm, ls_comm_rank(comm) == 0 ? ls_facts_of(&train->view, "data.train", &setup->facts) : LS_OK));
   if (job->data.validation) {

@@ -54,6 +54,8 @@ static ls_status read_root(ls_modelfile *file) {
   if (ls_store_has_attribute(store, "/", "comm_mode"))
     LS_TRY(ls_store_read_text(store, "/", "comm_mode", &file->comm_mode));
   if (file->comm_mode) LS_TRY(ls_store_read_u64(store, "/", "comm_ranks", &file->n_ranks));
+  if (ls_store_has_attribute(store, "/", "window"))
+    LS_TRY(ls_store_read_u64(store, "/", "window", &file->window));
   if (ls_store_has_attribute(store, "/", "x_type")) LS_TRY(read_values_of_x(file));
   if (ls_store_has_attribute(store, "/", "classes"))
     LS_TRY(ls_store_read_texts(store, "/", "classes", &file->classes, &file->n_classes));
@@ -160,6 +162,7 @@ ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *mode
                                         .features = (const char *const *)from->features,
                                         .n_features = from->n_features,
                                         .x = from->x,
+                                        .window = from->window,
                                         .model = &copy,
                                         .normalizer = normalizer};
   if (status == LS_OK) status = ls_modelfile_write(path, &content);

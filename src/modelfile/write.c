@@ -1,7 +1,8 @@
 /* Writing: the layout of the model format, which checkpoints extend.
  *
  *   /                    format_version, lockstep_version, config, input_shape (dims of a sample),
- *                        platform, classes, features; x_type, x_low, x_high, x_magnitude of the inputs
+ *                        platform, classes, features; x_type, x_low, x_high, x_magnitude of the inputs;
+ *                        window if the order of training had windows
  *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) for standardised targets */
 #include "internal.h"
@@ -37,6 +38,7 @@ static ls_status write_root(ls_store_writer *writer, const ls_modelfile_content 
   LS_TRY(ls_store_write_text(writer, "/", "config", c->config));
   LS_TRY(write_input_shape(writer, &c->model->in));
   if (c->x.type) LS_TRY(write_values_of_x(writer, &c->x));
+  if (c->window > 0) LS_TRY(ls_store_write_u64(writer, "/", "window", c->window));
   if (c->platform) LS_TRY(ls_store_write_text(writer, "/", "platform", c->platform));
   if (c->classes) LS_TRY(ls_store_write_texts(writer, "/", "classes", c->classes, c->n_classes));
   return c->features ? ls_store_write_texts(writer, "/", "features", c->features, c->n_features) : LS_OK;

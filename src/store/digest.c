@@ -26,6 +26,10 @@ bool ls_digest_equal(ls_digest a, ls_digest b) {
   return a.low == b.low && a.high == b.high;
 }
 
+bool ls_digest_is_known(ls_digest digest) {
+  return digest.low != 0 || digest.high != 0;
+}
+
 ls_digest store_digest_end(const XXH3_state_t *state) {
   const XXH128_hash_t hash = XXH3_128bits_digest(state);
   return (ls_digest){.low = hash.low64, .high = hash.high64};

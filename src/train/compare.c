@@ -89,6 +89,47 @@ static ls_status check_facts(const trainer *t, const ls_modelfile *saved) {
                  ls_shape_describe(&now->shape, text[1], sizeof text[1]));
 }
 
+/* The comparison of the data of a checkpoint with those of now. */
+typedef enum comparison { UNKNOWN, SAME, DIFFERENT } comparison;
+
+/* all, selection: the fingerprints in the checkpoint; dataset: NULL if there are no such data now. */
+static comparison compare_data(ls_digest all, ls_digest selection, const ls_dataset *dataset) {
+  const ls_digest now[] = {dataset ? dataset->fingerprint : (ls_digest){0},
+                           dataset ? dataset->selection : (ls_digest){0}};
+  if (ls_digest_is_known(all) && (ls_digest_is_known(now[0]) || !dataset))
+    return ls_digest_equal(all, now[0]) ? SAME : DIFFERENT;
+  if (ls_digest_is_known(selection)) return ls_digest_equal(selection, now[1]) ? SAME : DIFFERENT;
+  return UNKNOWN;
+}
+
+/* A full shuffle or a number of samples. */
+static const char *describe_window(uint64_t window, char *text, size_t size) {
+  snprintf(text, size, "%llu samples", (unsigned long long)window);
+  return window > 0 ? text : "absent (a full shuffle)";
+}
+
+static ls_status check_window(const trainer *t, const ls_modelfile *saved) {
+  char now[64];
+  char then[64];
+  char difference[200];
+  if (saved->window == t->setup->window) return LS_OK;
+  snprintf(difference, sizeof difference, "data.window is %s, not %s",
+           describe_window(t->setup->window, now, sizeof now),
+           describe_window(saved->window, then, sizeof then));
+  return fail_differs(ls_store_path(saved->store), difference);
+}
+
+/* The same samples in other files or chunks have other blocks, and so another order. */
+static ls_status check_blocks(const trainer *t, const char *path, const ls_progress *then) {
+  const ls_blocks *const blocks = t->setup->train.dataset->blocks;
+  if (t->setup->window == 0 || ls_digest_equal(then->blocks, ls_blocks_digest(blocks))) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s: belongs to data in other blocks than those of %s, which would change the order: the samples "
+      "are in files of other lengths, or in chunks of other sizes; restore the files",
+      path, t->setup->job->data.train);
+}
+
 ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
   const char *const path = ls_store_path(saved->store);
   const ls_digest now = t->setup->train.dataset->fingerprint;
@@ -99,8 +140,16 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
                    path);
   LS_TRY(ls_checkpoint_read_progress(saved, &then));
   LS_TRY(check_config(t, saved, &then));
+  LS_TRY(check_window(t, saved));
   LS_TRY(check_facts(t, saved));
-  if (ls_digest_equal(then.data, now)) return LS_OK;
+  LS_TRY(check_blocks(t, path, &then));
+  const comparison found = compare_data(then.data, then.data_selection, t->setup->train.dataset);
+  if (found == SAME) return LS_OK;
+  if (found == UNKNOWN)
+    return ls_fail(LS_ERR_DATA,
+                   "%s: has only the fingerprint of all data, which are not in memory now; resume with "
+                   "data.memory: resident",
+                   path);
   return ls_fail(
       LS_ERR_DATA,
       "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
@@ -134,20 +183,15 @@ ls_status train_check_finished(const trainer *t, const ls_modelfile *saved, bool
                        "data.validation has other samples, and the best epoch was chosen by the old ones");
 }
 
-ls_digest train_validation_digest(const trainer *t) {
-  const ls_dataset *const dataset = t->setup->validation.dataset;
-  return dataset ? dataset->fingerprint : (ls_digest){0};
-}
-
 ls_status train_compare_monitor(const trainer *t, const ls_modelfile *saved, bool *same) {
   static const char *const keys[][2] = {{"train", "monitor"}, {"data", "validation"}};
-  const ls_digest before = t->progress.validation;
-  const bool is_known = before.low != 0 || before.high != 0; /* else the paths are compared */
-  const size_t n_keys = is_known ? 1 : 2;
+  const comparison data =
+      compare_data(t->progress.validation, t->progress.validation_selection, t->setup->validation.dataset);
+  const size_t n_keys = data == UNKNOWN ? 2 : 1; /* else the paths are compared */
   ls_job *then = NULL;
   char difference[300];
   const ls_status status = ls_job_create_saved(saved->config, ls_store_path(saved->store), &then);
-  *same = status == LS_OK && (!is_known || ls_digest_equal(before, train_validation_digest(t)));
+  *same = status == LS_OK && data != DIFFERENT;
   for (size_t i = 0; *same && i < n_keys; i++)
     *same =
         !ls_node_differ(find(t->setup->job, keys[i]), find(then, keys[i]), difference, sizeof difference);

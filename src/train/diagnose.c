@@ -28,6 +28,7 @@ typedef struct diagnosis {
 
 struct train_diagnostics {
   ls_batch *batch;        /* owned: the samples to measure */
+  size_t n_samples;       /* of all ranks */
   ls_partition partition; /* of them */
   diagnosis *table;       /* (n_leaves), owned */
   double *counts; /* (n_counts), owned: of each leaf, saturated outputs, then nonzero ones of each unit */
@@ -46,15 +47,17 @@ void train_diagnostics_destroy(train_diagnostics **out) {
   *out = NULL;
 }
 
-/* Gathers the first samples of the first epoch. */
+/* Gathers the first samples of the first epoch, of its first window if it has any. */
 static ls_status gather(const ls_comm *comm, const ls_setup *setup, train_diagnostics *d) {
   const ls_split *const split = &setup->train;
   ls_order *order = NULL;
   LS_TRY(ls_batch_create(split->dataset, SAMPLES, &d->batch));
-  ls_partition_rows(comm, setup->tree, ls_size_min(SAMPLES, split->view.n), &d->partition);
-  const size_t rows = d->partition.lanes[d->partition.n_lanes];
-  LS_TRY(ls_order_create(&split->view, setup->job->train.seed, true, 0, &order));
+  LS_TRY(ls_order_create(&split->view, setup->job->train.seed, true, setup->window, &order));
   ls_order_begin(order, 0);
+  d->n_samples = ls_size_min(SAMPLES, split->view.n);
+  if (setup->window > 0) d->n_samples = ls_size_min(d->n_samples, ls_order_window_at(order, 0).n);
+  ls_partition_rows(comm, setup->tree, d->n_samples, &d->partition);
+  const size_t rows = d->partition.lanes[d->partition.n_lanes];
   ls_order_samples(order, d->partition.first, rows, d->batch->samples);
   ls_order_destroy(&order);
   return ls_batch_gather(d->batch, split->dataset, setup->normalizer, rows);
@@ -127,7 +130,7 @@ static void set_norms(diagnosis *row, const ls_layer *layer, double scale) {
 static void measure(trainer *t, train_diagnostics *d) {
   ls_setup *const setup = t->setup;
   ls_model *const model = setup->job->model;
-  const size_t samples = ls_size_min(SAMPLES, setup->train.view.n);
+  const size_t samples = d->n_samples;
   train_probe(t, d->batch, &d->partition);
   double *counts = d->counts;
   memset(counts, 0, d->n_counts * sizeof *counts);

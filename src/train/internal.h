@@ -279,9 +279,6 @@ ls_status train_check_finished(const trainer *t, const ls_modelfile *saved, bool
 /* Local, on rank 0. Logs the differences of config and platform that are allowed. */
 void train_log_changes(const trainer *t, const ls_modelfile *saved);
 
-/* Local. The fingerprint of the validation data; 0 without. */
-ls_digest train_validation_digest(const trainer *t);
-
 /* ------------------------------------------------------------------------ best.c */
 
 /* Local, on rank 0. *found: best.h5 holds the best epoch of the progress. Notes whether model.h5 must be

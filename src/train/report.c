@@ -20,9 +20,21 @@ static void describe_layers(const ls_model *model, char *text, size_t size) {
     if (has_matrix(model->layers[i])) ls_append(text, size, "-%zu", model->layers[i]->n_out);
 }
 
+/* How the samples are shuffled, unless they all are. */
+static void report_window(const ls_setup *setup) {
+  if (setup->window == 0 || !setup->job->data.shuffle) return;
+  if (setup->window >= setup->train.view.n)
+    ls_log(LS_LOG_INFO, "order: the window of %llu samples covers the training data, so all are shuffled",
+           (unsigned long long)setup->window);
+  else
+    ls_log(LS_LOG_INFO, "order: shuffled in windows of at least %llu samples, from %llu blocks",
+           (unsigned long long)setup->window, (unsigned long long)ls_view_n_blocks(&setup->train.view));
+}
+
 static void note_split(const char *role, const ls_split *split, const char *path) {
   if (split->view.n == 0) return;
-  const ls_digest digest = split->dataset->fingerprint;
+  const ls_dataset *const d = split->dataset;
+  const ls_digest digest = ls_digest_is_known(d->fingerprint) ? d->fingerprint : d->selection;
   ls_log_note("%s data: %llu samples of %s, fingerprint %016llx%016llx", role,
               (unsigned long long)split->view.n, path, (unsigned long long)digest.high,
               (unsigned long long)digest.low);
@@ -77,6 +89,7 @@ ls_status train_report_start(trainer *t) {
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
          (unsigned long long)setup->test.view.n, model->n_in,
          describe_files(setup->job->data.train, &setup->job->data.train_split, files, sizeof files));
+  report_window(setup);
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps per epoch; output %s",
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);

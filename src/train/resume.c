@@ -120,7 +120,41 @@ static ls_status choose_start(trainer *t, const ls_train_options *options, ls_mo
                  source, t->dir.folder);
 }
 
+/* Rank 0: the window of the checkpoint that choose_checkpoint will find. */
+static void find_window(const char *output, const ls_train_options *options, ls_window_size *window) {
+  ls_modelfile *file = NULL;
+  const bool is_auto = strcmp(options->resume, "auto") == 0;
+  char *const folder = ls_format("%s/checkpoints", output);
+  const bool is_requeued = count_restarts() > 0;
+  if (folder && ((is_auto && !options->overwrite) || is_requeued))
+    ls_checkpoint_find_window(folder, &window->samples, &window->is_given);
+  free(folder);
+  if (is_auto || window->is_given || strcmp(options->resume, "never") == 0) return;
+  if (ls_modelfile_try_open(options->resume, &file) != LS_OK || !file) return;
+  *window = (ls_window_size){.is_given = true, .samples = file->window};
+  ls_modelfile_close(&file);
+}
+
+void ls_train_keep_window(ls_comm *comm, ls_job *job, const ls_train_options *options) {
+  ls_window_size *const window = &job->data.window;
+  if (window->is_given) return;
+  if (ls_comm_rank(comm) == 0) find_window(job->train.output, options, window);
+  ls_comm_broadcast(comm, window, sizeof *window);
+}
+
 /* -------------------------------------------------------------------------- state */
+
+/* The fingerprints of the data now. That of all training data is kept if they are not in memory now. */
+static void record_data(trainer *t) {
+  const ls_dataset *const train = t->setup->train.dataset;
+  const ls_dataset *const validation = t->setup->validation.dataset;
+  ls_progress *const p = &t->progress;
+  if (ls_digest_is_known(train->fingerprint)) p->data = train->fingerprint;
+  p->data_selection = train->selection;
+  p->blocks = t->setup->window > 0 ? ls_blocks_digest(train->blocks) : (ls_digest){0};
+  p->validation = validation ? validation->fingerprint : (ls_digest){0};
+  p->validation_selection = validation ? validation->selection : (ls_digest){0};
+}
 
 /* Collective. Initial parameters: random, or from another model. */
 static ls_status start_new(trainer *t, const ls_train_options *options) {
@@ -129,7 +163,6 @@ static ls_status start_new(trainer *t, const ls_train_options *options) {
   ls_comm_broadcast(t->comm, &has_source, sizeof has_source);
   train_initialise(t);
   t->progress.seed = setup->job->train.seed;
-  t->progress.data = setup->train.dataset->fingerprint;
   return has_source ? train_init_from(t, options) : LS_OK;
 }
 
@@ -225,7 +258,7 @@ ls_status train_start_or_resume(trainer *t, const ls_train_options *options, boo
     status = ls_comm_agree(t->comm, saved ? examine(t, options, saved, is_complete, &is_newest) : LS_OK);
   broadcast_decisions(t, is_complete, &is_newest);
   train_record_saved(t, is_newest);
-  t->progress.validation = train_validation_digest(t);
+  record_data(t);
   ls_modelfile_close(&saved);
   return status;
 }

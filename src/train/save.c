@@ -25,6 +25,7 @@ static ls_snapshot make_snapshot(const trainer *t, const float *slots) {
                                    .features = (const char *const *)data->feature_names,
                                    .n_features = data->n_feature_names,
                                    .x = setup->facts.x,
+                                   .window = setup->window,
                                    .model = setup->job->model,
                                    .normalizer = setup->normalizer},
                        .optim = setup->job->optim,

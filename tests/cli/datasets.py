@@ -400,13 +400,68 @@ def parts_that_differ(folder):
     refused("[a.h5, part-*.h5:/train]", "part-10.h5", "/train")
 
 
+# ------------------------------------------------------------------- order with windows
+
+def many_parts(folder, rows=(5, 3, 4, 2, 6, 4), name="w"):
+    first = 0
+    for i, n in enumerate(rows):
+        harness.write_arrays(folder / f"{name}{i}.h5", {"x": X[first:first + n], "y": Y[first:first + n]})
+        first += n
+
+
+WINDOW = ("train: data.h5", "train: w?.h5\n  window: 7")
+
+
+def windows_are_kept(folder):
+    """Each file is a block. A run keeps its window and its blocks; a window that covers all is a full shuffle."""
+    many_parts(folder)
+    train(folder, WINDOW, output="whole").exits(0).reports("order", "at least 7 samples", "6 blocks")
+    whole = model_arrays(folder / "whole/model.h5")
+    harness.run(folder, "info", "whole/model.h5").exits(0).says("window", "7 samples")
+    for ranks in (1, 2):
+        output = f"kept-{ranks}"
+        train(folder, WINDOW, ("epochs: 2", "epochs: 2\n  max_steps: 4"), output=output).exits(0)
+        for edit, code, say in ((("window: 7", "window: 8"), 2, "data.window is 8 samples, not 7"),
+                                (("train: w", "train: v"), 3, "other blocks")):
+            many_parts(folder, (12, 12), "v")
+            train(folder, WINDOW, edit, output=output).exits(code).reports(say)
+        same_model(folder, whole, WINDOW, ("\n  window: 7", ""), output=output, ranks=ranks).says(harness.RESUMED)
+    full = plain(folder)
+    same_model(folder, full, WINDOW, ("window: 7", "window: 24"), output="covering")
+    train(folder, ("data.h5", "w?.h5"), ("epochs: 2", "epochs: 2\n  max_steps: 4"), output="full").exits(0)
+    train(folder, WINDOW, output="full").exits(2).reports("data.window is 7 samples, not absent")
+    result = same_model(folder, full, ("data.h5", "w?.h5"), output="full")
+    result.must(not numpy.array_equal(full["0-dense/W"], whole["0-dense/W"]), "windows are another order")
+
+
+def windows_of_a_size(folder):
+    """A sample has 4 float32 and a class number of 4 bytes."""
+    many_parts(folder)
+    for text, n in (("100B", 5), ("0.2kB", 10), ("1B", 1), ("1TiB", (1 << 40) // 20)):
+        train(folder, WINDOW, ("window: 7", f"window: {text}"), output=f"size-{n}").exits(0)
+        harness.run(folder, "info", f"size-{n}/model.h5").exits(0).says("window", f"{n} samples")
+    for bad in ("0", "-5", "2 apples", "[3]", "0GB", "1e6"):
+        train(folder, WINDOW, ("window: 7", f"window: {bad}")).exits(2).reports("data.window", "such as 500MB")
+
+
+def splits_by_blocks(folder):
+    """Validation gets whole blocks, at least round(f N) samples; a single block cannot be divided."""
+    many_parts(folder, (4, 4, 4, 4, 4, 4))
+    split = ("w?.h5\n", "w?.h5\n  validation: 0.2\n")
+    train(folder, WINDOW, split).exits(0).reports("data: 16 training, 8 validation")
+    train(folder, WINDOW, split, ("0.2", "0.99"), output="most").exits(0).reports("data: 4 training, 20 validation")
+    harness.run(folder, "check", "config.yaml").exits(0).says("blocks +6 of up to 4 samples".replace(" +", "      "))
+    harness.write_arrays(folder / "w.h5", {"x": X, "y": Y})
+    train(folder, WINDOW, split, ("w?.h5", "w.h5"), output="one").exits(3).reports("data.validation", "whole blocks", "only one")
+
+
 TESTS = [
     y_of_many_dims, bools_of_pytables, names_of_an_enumeration, numbers_of_an_enumeration, info_continues, lzf_and_zstd,
     damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, many_chunks, roles_before_and_after,
     a_name_stays_in_the_group, options_name_arrays, output_among_the_data, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
-    parts_that_differ,
+    parts_that_differ, windows_are_kept, windows_of_a_size, splits_by_blocks,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -68,6 +68,17 @@ class Runs:
     def __exit__(self, *_):
         shutil.rmtree(self.folder)
 
+    def parts(self):
+        """The settings of a run with windows: the training data in 19 files, each of which is a block: 18 of 62 or 63 samples,
+        and one that is larger than a window."""
+        with h5py.File(ROOT / "datasets/digits/digits.h5", "r") as file:
+            x, y = file["train/x"][...], file["train/y"][...]
+        bounds = [*(62 * i + i // 3 for i in range(19)), len(x)]
+        for i, (first, last) in enumerate(zip(bounds, bounds[1:])):
+            with h5py.File(self.folder / f"part-{i:02}.h5", "w") as part:
+                part["x"], part["y"] = x[first:last], y[first:last]
+        return [f"data.train={self.folder}/part-*.h5", "data.window=200"]
+
     def command(self, ranks, name, sets=(), options=()):
         words = [MPIRUN, str(ranks), PROGRAM, "train", str(self.config), "--output", str(self.folder / name), *options]
         return words + [word for pair in sets for word in ("--set", pair)]

@@ -7,6 +7,7 @@
 /* Recorded results. They must not change, or runs could not be resumed from older checkpoints. */
 #define FINGERPRINT_LOW  UINT64_C(0x372f297669797ea7)
 #define FINGERPRINT_HIGH UINT64_C(0x14d72b7d69750991)
+#define SELECTION_LOW    UINT64_C(0x171630b895e51d37)
 #define SPLIT_LOW        UINT64_C(0x471f36225d2805a)
 #define ORDER_LOW        UINT64_C(0x53b17cc640e32016)
 #define MOVED_LOW        UINT64_C(0x52cf631d5423c1d4)
@@ -507,17 +508,30 @@ static void test_bad_inputs(void **state) {
 
 /* ----------------------------------------------------------------- fingerprint */
 
-/* Collective. The fingerprint of a dataset of four samples. */
-static ls_digest fingerprint(const float *x, const uint8_t *y, const float *w) {
+/* Both fingerprints of a dataset. */
+typedef struct fingerprints {
+  ls_digest all, selection;
+} fingerprints;
+
+static bool same_fingerprints(fingerprints a, fingerprints b) {
+  const bool same = ls_digest_equal(a.all, b.all);
+  EXPECT(same == ls_digest_equal(a.selection, b.selection)); /* all of a few samples are selected */
+  return same;
+}
+
+/* Collective. The fingerprints of a dataset of four samples. */
+static fingerprints fingerprint(const float *x, const uint8_t *y, const float *w) {
   const piece pieces[] = {
       {"/x", ARRAY2(LS_F32, 4, 1), x}, {"/y", ARRAY1(LS_U8, 4), y}, {"/w", ARRAY1(LS_F32, 4), w}};
   write_file("fingerprint.h5", pieces, w ? 3 : 2);
   ls_dataset *d = open_file("fingerprint.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 3);
-  const ls_digest digest = d->fingerprint;
+  const fingerprints found = {d->fingerprint, d->selection};
+  EXPECT(ls_dataset_same(d, d) && ls_digest_is_known(d->fingerprint) && ls_digest_is_known(d->selection));
   ls_dataset_close(comm, &d);
-  EXPECT(ls_comm_all_equal(comm, digest.low, digest.high));
+  EXPECT(ls_comm_all_equal(comm, found.all.low, found.all.high));
+  EXPECT(ls_comm_all_equal(comm, found.selection.low, found.selection.high));
   settle();
-  return digest;
+  return found;
 }
 
 /* The fingerprint is the same on all ranks and for any number of ranks, and different for different data.
@@ -527,12 +541,13 @@ static void test_fingerprint(void **state) {
   const float x[4] = {0.0F, 1.0F, 2.0F, 3.5F};
   const uint8_t y[4] = {2, 0, 1, 1};
   const float w[4] = {1.0F, 1.0F, 1.0F, 1.0F};
-  const ls_digest a = fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, NULL);
-  EXPECT(a.low == FINGERPRINT_LOW && a.high == FINGERPRINT_HIGH);
-  EXPECT(ls_digest_equal(a, fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, NULL)));
-  EXPECT(!ls_digest_equal(a, fingerprint(x, (const uint8_t[]){2, 0, 1, 2}, NULL)));
-  EXPECT(!ls_digest_equal(a, fingerprint(four_x, y, NULL)));
-  EXPECT(!ls_digest_equal(a, fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, w)));
+  const fingerprints a = fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, NULL);
+  EXPECT(a.all.low == FINGERPRINT_LOW && a.all.high == FINGERPRINT_HIGH);
+  EXPECT(a.selection.low == SELECTION_LOW);
+  EXPECT(same_fingerprints(a, fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, NULL)));
+  EXPECT(!same_fingerprints(a, fingerprint(x, (const uint8_t[]){2, 0, 1, 2}, NULL)));
+  EXPECT(!same_fingerprints(a, fingerprint(four_x, y, NULL)));
+  EXPECT(!same_fingerprints(a, fingerprint(four_x, (const uint8_t[]){2, 0, 1, 2}, w)));
   settle();
 }
 

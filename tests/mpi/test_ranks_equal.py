@@ -124,6 +124,7 @@ def check_reproducible(here, alone_runs, ranks, verdicts):
     logged; more ranks than lanes too."""
     cases = {"plain": [], "two-lanes": ["train.lanes=2"], "adam": ["optimizer={type: adam, lr: 0.001}", "train.lanes=1"],
              "conv": [*CONV, "train.max_steps=30"],
+             "window": [*runs.EVERYTHING, *here.parts(), "train.max_steps=50"],
              "batch-5": [*runs.EVERYTHING, "train.batch_size=5", "train.accumulate=1", "train.max_steps=40"]}
     for name, sets in {**(cases if runs.is_quick() else {}), "everything": runs.EVERYTHING}.items():
         sets = ["train.reproducible=true", "train.log_every=1", *sets]

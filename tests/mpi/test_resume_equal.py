@@ -99,6 +99,16 @@ def check_reproducible(here, ranks, verdicts):
         check_equal(here, name, "bits-straight", 3 * 20, verdicts)
 
 
+def check_window(here, ranks, verdicts):
+    """With windows: begun at `ranks`, ended at another number of ranks, where the config does not name the window."""
+    sets = [*runs.EVERYTHING, *here.parts(), "train.reproducible=true"]
+    here.train(ranks, "window-straight", sets)
+    last = int(here.metrics("window-straight")[-1]["step"])
+    here.train(ranks, "window", [*sets, "train.max_steps=25"])
+    here.train(ranks % 4 + 1, "window", [text for text in sets if not text.startswith("data.window")])
+    check_equal(here, "window", "window-straight", last, verdicts)
+
+
 def check_each_step(here, ranks, verdicts):
     """Stopped after each single step of 50, which cross epochs: every checkpoint is that of the run without a stop."""
     sets = [*runs.EVERYTHING, "checkpoint={every_steps: 1, keep: 60}", "train.log_every=1"]
@@ -255,7 +265,7 @@ def check_leftovers(here, ranks, verdicts):
 # A check -> the numbers of ranks at which the short test runs it: what does not depend on them is checked at few.
 CHECKS = {
     check_stops: (1, 3), check_many_stops: (2, 4), check_optimizers: (1, 2, 3, 4), check_other_ranks: (1, 2, 3, 4),
-    check_reproducible: (1, 2, 3, 4), check_finished: (2,), check_elsewhere: (1, 4), check_what_is_kept: (2,),
+    check_reproducible: (1, 2, 3, 4), check_window: (1, 2, 3, 4), check_finished: (2,), check_elsewhere: (1, 4), check_what_is_kept: (2,),
     check_damaged: (1, 3), check_went_back: (2, 4), check_killed: (1, 2, 3, 4), check_leftovers: (1, 3),
     check_each_step: (2,),  # 50 starts
 }

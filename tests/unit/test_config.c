@@ -74,6 +74,26 @@ static char *repeat(const char *head, const char *piece, size_t count, const cha
   return text;
 }
 
+/* ----------------------------------------------------------------- sizes */
+
+static void test_sizes(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    uint64_t bytes;
+  } sizes[] = {{"1B", 1},     {"2GB", 2000000000},         {"1.5 kB", 1500},       {"512MiB", 536870912},
+               {"3KB", 3000}, {"1TiB", UINT64_C(1) << 40}, {"0.25GiB", 268435456}, {"4TB", 4000000000000}};
+  static const char *const bad[] = {"",     "12",    "GB",    "0GB",  "-1GB",       "1gb",
+                                    "1GB2", "1e3GB", "nanGB", "0.1B", "99999999TB", "1.2.3MB"};
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    assert_true(ls_config_parse_size(sizes[i].text, &bytes));
+    assert_int_equal(bytes, sizes[i].bytes);
+  }
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    if (ls_config_parse_size(bad[i], &bytes)) fail_msg("%s is a size", bad[i]);
+}
+
 /* ----------------------------------------------------------------- parsing */
 
 static void test_nodes(void **state) {
@@ -924,6 +944,7 @@ static void test_broken_texts(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sizes),
       cmocka_unit_test(test_nodes),
       cmocka_unit_test(test_texts),
       cmocka_unit_test(test_aliases_copy),
