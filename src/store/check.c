@@ -157,15 +157,22 @@ static size_t expansion_limit(hid_t plist) {
   return EXPANSION_LIMIT;
 }
 
+static const char small_chunks[] = "is damaged: its chunks store less data than their shape needs";
+
 /* Compares the `stored` bytes of an array with the size of its chunks. */
-static ls_status check_chunks(const ls_store *store, const char *path, hid_t id, hid_t plist, size_t size,
+static ls_status check_chunks(const ls_store *store, const char *path, hid_t plist, size_t size,
                               const ls_array *array, uint64_t stored, size_t *bytes) {
   if (!chunk_bytes(plist, size, array, bytes))
     return fail_array(store, path, "is damaged: the shape of its chunks does not match its own");
+  return *bytes / expansion_limit(plist) > stored ? fail_array(store, path, small_chunks) : LS_OK;
+}
+
+ls_status store_check_first_chunk(const ls_store *store, const char *path, hid_t id, size_t bytes) {
+  const hid_t plist = H5Dget_create_plist(id);
   const ls_status status =
-      *bytes / expansion_limit(plist) > stored ? LS_ERR_DATA : store_chunk_check(store, id, plist, *bytes);
-  if (status != LS_ERR_DATA) return status;
-  return fail_array(store, path, "is damaged: its chunks store less data than their shape needs");
+      plist < 0 ? fail_array(store, path, store_reason()) : store_chunk_check(store, id, plist, bytes);
+  store_close_id(plist);
+  return status == LS_ERR_DATA && plist >= 0 ? fail_array(store, path, small_chunks) : status;
 }
 
 #define CHUNKS_SEARCHED 4000 /* HDF5 visits all chunks to find one */
@@ -251,7 +258,7 @@ static ls_status check_storage(const ls_store *store, const char *path, hid_t id
                    "or the file is damaged",
                    store->path, path, shape, stored);
   if (!chunked) return LS_OK;
-  LS_TRY(check_chunks(store, path, id, plist, size, array, stored, in_chunk));
+  LS_TRY(check_chunks(store, path, plist, size, array, stored, in_chunk));
   return check_written(store, path, id, plist, array);
 }
 

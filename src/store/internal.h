@@ -219,6 +219,10 @@ ls_status store_open_fail(const char *path, int descriptor, const char *reason);
 ls_status store_check(const ls_store *store, const char *path, hid_t id, ls_array *out, size_t *chunk_bytes,
                       virtual_map **map);
 
+/* Checks the first chunk of a dataset that HDF5 reads, which does not check sizes. bytes: of a chunk
+ * (check.c). */
+ls_status store_check_first_chunk(const ls_store *store, const char *path, hid_t id, size_t bytes);
+
 /* Counts the sources of a virtual dataset, and checks that HDF5 finds its shape without them. Reads the
  * sources, which must be files in the same folder that give whole rows. LS_ERR_DATA (virtual.c). */
 ls_status store_virtual_check(const ls_store *store, const char *path, hid_t plist, size_t *n);

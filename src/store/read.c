@@ -114,7 +114,9 @@ static ls_status open_array_of(const ls_store *store, const char *path, open_arr
   LS_TRY(store_check(store, path, a->id, &a->array, &a->chunk_bytes, &a->map));
   if (a->map) return LS_OK;
   store_layout_find(store, a->id, &a->array, a->layout);
-  if (a->layout->how == READ_BY_HDF5) a->id = reopen_with_cache(store->file, path, a->id, &a->array);
+  if (a->layout->how != READ_BY_HDF5) return LS_OK;
+  if (a->chunk_bytes > 0) LS_TRY(store_check_first_chunk(store, path, a->id, a->chunk_bytes));
+  a->id = reopen_with_cache(store->file, path, a->id, &a->array);
   if (a->id >= 0) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: cannot be opened: %s", store->path, path, store_reason());
 }
