@@ -88,6 +88,28 @@ bool ls_store_is_sealed(const char *path);
 
 void ls_store_close(ls_store **store);
 
+/* A cache of parts of files, in a folder of this machine, which any number of processes may share. Parts
+ * are verified by their digests. No failure of the cache is an error: the part is then read from its file.
+ */
+typedef struct ls_cache ls_cache;
+
+typedef struct ls_cache_counts {
+  uint64_t n_found, n_added, n_damaged, n_failed; /* parts; n_failed: could not be written */
+  bool is_full;                                   /* this process adds no more parts */
+} ls_cache_counts;
+
+/* Local. Opens the cache of at most `bytes` bytes in a folder, which is created if it is absent.
+ * LS_ERR_OUTPUT if the folder cannot be created or written. */
+ls_status ls_cache_create(const char *folder, uint64_t bytes, ls_cache **out);
+void ls_cache_destroy(ls_cache **cache);
+
+/* Local, on any thread. What this process has done. */
+ls_cache_counts ls_cache_count(const ls_cache *cache);
+
+/* Local. Reads the rows of a store that was just opened through the cache, which is borrowed; not those
+ * that HDF5 converts to another type. NULL: none. */
+void ls_store_use_cache(ls_store *store, ls_cache *cache);
+
 /* Local. The path that was opened. Borrowed. */
 const char *ls_store_path(const ls_store *store);
 

@@ -118,8 +118,30 @@ void store_chunk_offset(const ls_array *array, const layout *l, uint64_t band, s
 
 /* ----------------------------------------------- decoding (decode.c, shuffle.c) */
 
-/* Memory of a thread that decodes; all owned. */
+/* ------------------------------------------------------------- cache (cache.c) */
+
+/* What identifies a part of an array in its file; without padding. */
+typedef struct store_part {
+  ls_digest array; /* of the names of file and array */
+  ls_file_state state;
+  uint64_t place; /* offset in the file, or the number of a chunk with PART_CHUNK */
+  uint64_t bytes;
+} store_part;
+
+#define PART_CHUNK ((uint64_t)1 << 63)
+
+/* Reads a part from the cache; false if it is not there, or damaged. Whether it is there. Adds a part,
+ * unless the cache is full. Any thread may call these functions. */
+bool store_cache_find(ls_cache *cache, const store_part *part, void *to);
+bool store_cache_has(const ls_cache *cache, const store_part *part);
+void store_cache_add(ls_cache *cache, const store_part *part, const void *content);
+
+/* -------------------------------------------------------------------- decoder */
+
+/* Memory of a thread that decodes; all owned but the cache. */
 typedef struct decoder {
+  ls_cache *cache; /* borrowed, or NULL */
+  ls_file_state state;
   byte_buffer stored; /* a chunk as in the file */
   byte_buffer chunk;  /* a chunk that does not span rows */
   byte_buffer scratch[2];
@@ -162,6 +184,7 @@ typedef struct virtual_map {
   virtual_source *sources; /* owned; sorted by `first`; cover all rows */
   ls_store *store;         /* owned: the file that was read last, or NULL */
   size_t open;             /* its index */
+  ls_cache *cache;         /* borrowed, or NULL */
 } virtual_map;
 
 struct open_array {
@@ -170,6 +193,7 @@ struct open_array {
   hid_t id;
   size_t chunk_bytes; /* as stored, before filters; 0: not chunked */
   layout *layout;     /* owned; NULL: a virtual dataset */
+  ls_digest name;     /* of the names of file and array */
   ls_array array;
 };
 
@@ -180,7 +204,7 @@ const char *store_chunk_find(const open_array *a, uint64_t band, size_t across, 
 const char *store_read_stored(decoder *d, const open_array *a, uint64_t first, size_t count, void *out);
 
 /* Lets the system read rows, at least one, into its cache. Ignores failures (rows.c). */
-void store_announce(const open_array *a, uint64_t first, size_t count);
+void store_announce(const decoder *d, const open_array *a, uint64_t first, size_t count);
 
 /* What changes when a store is read. */
 typedef struct array_cache {

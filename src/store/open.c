@@ -52,6 +52,11 @@ static ls_status check_state(const ls_store *store, ls_file_state now, ls_file_s
                  store->path, then.bytes, now.bytes);
 }
 
+void ls_store_use_cache(ls_store *store, ls_cache *cache) {
+  store->cache->decoder.cache = cache;
+  store->cache->decoder.state = store->state;
+}
+
 ls_file_state ls_store_state(const ls_store *store) {
   return store->state;
 }

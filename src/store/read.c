@@ -52,6 +52,7 @@ static ls_status open_source(virtual_map *map, size_t i, const ls_array *array) 
   if (!map->store) {
     LS_TRY(ls_store_open(s->file, &map->store));
     map->store->is_source = true;
+    ls_store_use_cache(map->store, map->cache);
   }
   map->open = i;
   LS_TRY(ls_store_describe(map->store, s->path, &found));
@@ -112,7 +113,14 @@ static ls_status open_array_of(const ls_store *store, const char *path, open_arr
   a->layout = calloc(1, sizeof *a->layout);
   if (!a->path || !a->layout) return ls_fail_memory(path, sizeof *a->layout);
   LS_TRY(store_check(store, path, a->id, &a->array, &a->chunk_bytes, &a->map));
-  if (a->map) return LS_OK;
+  if (a->map) {
+    a->map->cache = store->cache->decoder.cache;
+    return LS_OK;
+  }
+  char *const name = ls_format("%s:%s", store->path, path);
+  if (!name) return ls_fail_memory(path, strlen(path));
+  a->name = ls_digest_of(name, strlen(name));
+  free(name);
   store_layout_find(store, a->id, &a->array, a->layout);
   if (a->layout->how != READ_BY_HDF5) return LS_OK;
   if (a->chunk_bytes > 0) LS_TRY(store_check_first_chunk(store, path, a->id, a->chunk_bytes));
@@ -203,7 +211,7 @@ void ls_store_read_ahead(const ls_store *store, const char *path, uint64_t first
       first >= a->array.dims[0])
     return;
   count = ls_size_min(count, a->array.dims[0] - first);
-  if (count > 0) store_announce(a, first, count);
+  if (count > 0) store_announce(&store->cache->decoder, a, first, count);
 }
 
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,

@@ -22,13 +22,48 @@ static const char *read_file(int descriptor, uint64_t offset, void *to, size_t b
   return (size_t)n == bytes ? NULL : "the file ends before its data: it is truncated or damaged";
 }
 
+/* ---------------------------------------------------------------- parts of the file */
+
+#define CACHED_LEAST 4096 /* bytes: smaller parts are not worth a file */
+
+static store_part part_of(const decoder *d, const open_array *a, uint64_t place, size_t bytes) {
+  return (store_part){.array = a->name, .state = d->state, .place = place, .bytes = bytes};
+}
+
+/* Reads a part of the file, from the cache if it has it. NULL, or why that fails. */
+static const char *read_part(const decoder *d, const open_array *a, uint64_t offset, void *to,
+                             size_t bytes) {
+  const store_part part = part_of(d, a, offset, bytes);
+  const bool is_cached = d->cache && bytes >= CACHED_LEAST;
+  if (is_cached && store_cache_find(d->cache, &part, to)) return NULL;
+  const char *const why = read_file(a->layout->descriptor, offset, to, bytes);
+  if (is_cached && !why) store_cache_add(d->cache, &part, to);
+  return why;
+}
+
+/* Lets HDF5 read the stored bytes of a chunk, and the filters that were not applied, unless the cache has
+ * it. */
+static const char *read_by_hdf5(const decoder *d, const open_array *a, uint64_t index, const hsize_t *at,
+                                chunk_place *p, void *to) {
+  const store_part part = part_of(d, a, index | PART_CHUNK, p->bytes);
+  const bool is_cached = d->cache && p->bytes >= CACHED_LEAST;
+  if (is_cached && store_cache_find(d->cache, &part, to)) return NULL;
+  HDF5_LOCKED;
+  if (H5Dread_chunk(a->id, H5P_DEFAULT, at, &p->mask, to) < 0) return store_reason();
+  if (is_cached && p->mask == 0) store_cache_add(d->cache, &part, to);
+  return NULL;
+}
+
 /* ------------------------------------------------------------------------- chunks */
 
-/* Reads the stored bytes of a chunk, with the filters that were not applied if HDF5 reads it. */
-static const char *load(const open_array *a, const hsize_t *at, chunk_place *p, void *to) {
-  if (a->layout->places) return read_file(a->layout->descriptor, p->address, to, p->bytes);
-  HDF5_LOCKED;
-  return H5Dread_chunk(a->id, H5P_DEFAULT, at, &p->mask, to) < 0 ? store_reason() : NULL;
+/* Reads the stored bytes of a chunk. */
+static const char *load(const decoder *d, const open_array *a, uint64_t band, size_t across, chunk_place *p,
+                        void *to) {
+  const layout *const l = a->layout;
+  hsize_t at[LS_MAX_DIMS];
+  if (l->places) return read_part(d, a, p->address, to, p->bytes);
+  store_chunk_offset(&a->array, l, band, across, at);
+  return read_by_hdf5(d, a, band * l->n_across + across, at, p, to);
 }
 
 /* The value of a chunk that was never written, if the creator has set one. */
@@ -42,17 +77,15 @@ static const char *fill(const open_array *a, unsigned char *out) {
 /* Reads and decodes a chunk. out: chunk_bytes */
 static const char *read_chunk(decoder *d, const open_array *a, uint64_t band, size_t across,
                               unsigned char *out) {
-  layout *const l = a->layout;
-  hsize_t at[LS_MAX_DIMS];
+  const layout *const l = a->layout;
   chunk_place p;
   const char *why = store_chunk_find(a, band, across, &p);
   if (why) return why;
   if (p.bytes == 0) return fill(a, out);
   if (p.bytes > stored_limit(l)) return "a chunk is damaged: it stores too many bytes";
-  store_chunk_offset(&a->array, l, band, across, at);
-  if (l->n_filters == 0 && p.bytes == l->chunk_bytes) return load(a, at, &p, out);
+  if (l->n_filters == 0 && p.bytes == l->chunk_bytes) return load(d, a, band, across, &p, out);
   why = store_buffer_reserve(&d->stored, p.bytes);
-  if (!why) why = load(a, at, &p, d->stored.data);
+  if (!why) why = load(d, a, band, across, &p, d->stored.data);
   return why ? why : store_decode(d, l, p.mask, p.bytes, out);
 }
 
@@ -119,7 +152,7 @@ static const char *read_of_band(decoder *d, const open_array *a, uint64_t band, 
   const layout *const l = a->layout;
   uint64_t address;
   if (is_plain(a, band, &address))
-    return read_file(l->descriptor, address + from * l->row_bytes, out, n * l->row_bytes);
+    return read_part(d, a, address + from * l->row_bytes, out, n * l->row_bytes);
   const bool is_kept = l->has_band && l->band_index == band;
   if (n == l->chunk[0] && !is_kept) return read_band(d, a, band, out);
   const char *const why = keep_band(d, a, band);
@@ -145,11 +178,13 @@ static const char *read_bands(decoder *d, const open_array *a, uint64_t first, s
 
 /* --------------------------------------------------------------------------- rows */
 
-static const char *read_contiguous(const layout *l, uint64_t first, size_t count, unsigned char *out) {
+static const char *read_contiguous(const decoder *d, const open_array *a, uint64_t first, size_t count,
+                                   unsigned char *out) {
+  const layout *const l = a->layout;
   const char *why = NULL;
   const size_t bytes = count * l->row_bytes;
   for (size_t done = 0; !why && done < bytes; done += LS_HEARTBEAT_BYTES) {
-    why = read_file(l->descriptor, l->address + first * l->row_bytes + done, out + done,
+    why = read_part(d, a, l->address + first * l->row_bytes + done, out + done,
                     ls_size_min(LS_HEARTBEAT_BYTES, bytes - done));
     ls_heartbeat();
   }
@@ -168,14 +203,21 @@ static void announce(const layout *l, byte_range range) {
                         POSIX_FADV_WILLNEED);
 }
 
+static bool is_in_cache(const decoder *d, const open_array *a, uint64_t offset, size_t bytes) {
+  const store_part part = part_of(d, a, offset, bytes);
+  return d->cache && store_cache_has(d->cache, &part);
+}
+
 /* Announces the chunks of bands first .. last; those that follow each other in the file together. */
-static void announce_bands(const open_array *a, uint64_t first, uint64_t last) {
+static void announce_bands(const decoder *d, const open_array *a, uint64_t first, uint64_t last) {
   const layout *const l = a->layout;
   byte_range range = {0, 0};
   for (uint64_t band = first; band <= last; band++)
     for (size_t across = 0; across < l->n_across; across++) {
       chunk_place p;
-      if (store_chunk_find(a, band, across, &p) || p.bytes == 0 || p.bytes > stored_limit(l)) continue;
+      if (store_chunk_find(a, band, across, &p) || p.bytes == 0 || p.bytes > stored_limit(l) ||
+          is_in_cache(d, a, p.address, p.bytes))
+        continue;
       if (p.address != range.to) {
         announce(l, range);
         range.from = p.address;
@@ -185,15 +227,16 @@ static void announce_bands(const open_array *a, uint64_t first, uint64_t last) {
   announce(l, range);
 }
 
-void store_announce(const open_array *a, uint64_t first, size_t count) {
+void store_announce(const decoder *d, const open_array *a, uint64_t first, size_t count) {
   const layout *const l = a->layout;
   const uint64_t from = l->address + first * l->row_bytes;
-  if (l->how == READ_CONTIGUOUS) announce(l, (byte_range){from, from + count * l->row_bytes});
+  if (l->how == READ_CONTIGUOUS && !is_in_cache(d, a, from, count * l->row_bytes))
+    announce(l, (byte_range){from, from + count * l->row_bytes});
   if (l->how == READ_CHUNKS && l->places)
-    announce_bands(a, first / l->chunk[0], (first + count - 1) / l->chunk[0]);
+    announce_bands(d, a, first / l->chunk[0], (first + count - 1) / l->chunk[0]);
 }
 
 const char *store_read_stored(decoder *d, const open_array *a, uint64_t first, size_t count, void *out) {
-  return a->layout->how == READ_CONTIGUOUS ? read_contiguous(a->layout, first, count, out)
+  return a->layout->how == READ_CONTIGUOUS ? read_contiguous(d, a, first, count, out)
                                            : read_bands(d, a, first, count, out);
 }

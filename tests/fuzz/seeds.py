@@ -46,6 +46,12 @@ def zstd(file):
     file["y"] = Y
 
 
+def tiles(file):
+    """Chunks that do not span rows, and chunks without filters."""
+    file.create_dataset("x", data=X, chunks=(5, 3), shuffle=True, compression="gzip")
+    file.create_dataset("y", data=Y, chunks=(7,))
+
+
 def others(file):
     """Names of other programs, big-endian integers, and one-hot rows of h5py's bool, an enumeration type."""
     file["X_train"] = X.astype(">i2")
@@ -61,7 +67,7 @@ def linked(file):
 
 folder = pathlib.Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
-for write in (groups, packed, lzf, zstd, others, linked):
+for write in (groups, packed, lzf, zstd, tiles, others, linked):
     for version in ("earliest", "v110"):
         with h5py.File(folder / f"{write.__name__}-{version}.h5", "w", libver=(version, "v110")) as out:
             write(out)

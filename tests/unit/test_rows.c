@@ -1,5 +1,5 @@
 /* store: rows that are read and decoded without HDF5, compared with what was written; damaged chunks; files
- * that change. */
+ * that change; the cache. */
 #include "lockstep/store.h"
 
 #include <setjmp.h>
@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <hdf5.h>
 #include <libdeflate.h>
@@ -420,6 +421,166 @@ static void changed_files_are_rejected(void **state) {
   }
 }
 
+/* --------------------------------------------------------------------------- cache */
+
+#define CACHED_ROWS ((size_t)64)
+#define CACHED_ROW  ((size_t)512) /* bytes */
+
+static char cache_folder[544];
+
+/* Writes /d, (64, 512) uint8 in 4 chunks of 8 KiB; contiguous if `filter` is 0, or in chunks. */
+static void write_cached(int filter, unsigned char *data) {
+  const hsize_t dims[2] = {CACHED_ROWS, CACHED_ROW};
+  const hsize_t chunk[2] = {16, CACHED_ROW};
+  for (size_t i = 0; i < CACHED_ROWS * CACHED_ROW; i++) data[i] = (unsigned char)(i * i >> 7);
+  const hid_t file = create_file(0);
+  const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
+  if (filter) H5Pset_chunk(plist, 2, chunk);
+  if (filter == FLETCHER) H5Pset_fletcher32(plist);
+  const hid_t space = H5Screate_simple(2, dims, NULL);
+  const hid_t d = H5Dcreate2(file, "d", H5T_NATIVE_UINT8, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+  assert_true(H5Dwrite(d, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+  H5Dclose(d);
+  H5Sclose(space);
+  H5Pclose(plist);
+  H5Fclose(file);
+}
+
+/* Reads all rows by 16 through a cache, and compares them. */
+static void check_cached(ls_cache *cache, const unsigned char *data) {
+  unsigned char back[16 * CACHED_ROW];
+  ls_store *store = NULL;
+  assert_ok(ls_store_open(path, &store));
+  ls_store_use_cache(store, cache);
+  for (size_t first = 0; first < CACHED_ROWS; first += 16) {
+    ls_store_read_ahead(store, "/d", first, 16);
+    assert_ok(ls_store_read_rows(store, "/d", first, 16, back));
+    assert_memory_equal(back, data + first * CACHED_ROW, sizeof back);
+  }
+  ls_store_close(&store);
+}
+
+/* Calls `change` with the descriptor of each part of the cache. Returns their number. */
+static int each_part(void (*change)(int descriptor)) {
+  int n = 0;
+  char name[1024];
+  for (int i = 0; i < 256; i++) {
+    snprintf(name, sizeof name, "%s/%02x", cache_folder, i);
+    DIR *const dir = opendir(name);
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+      if (e->d_name[0] == '.') continue;
+      const int descriptor = openat(dirfd(dir), e->d_name, O_RDWR);
+      assert_true(descriptor >= 0);
+      if (change) change(descriptor);
+      close(descriptor);
+      n++;
+    }
+    if (dir) closedir(dir);
+  }
+  return n;
+}
+
+static void flip(int descriptor) {
+  struct stat about;
+  unsigned char byte;
+  fstat(descriptor, &about);
+  assert_int_equal(pread(descriptor, &byte, 1, about.st_size / 2), 1);
+  byte ^= 0x10;
+  assert_int_equal(pwrite(descriptor, &byte, 1, about.st_size / 2), 1);
+}
+
+static void cut(int descriptor) {
+  assert_int_equal(ftruncate(descriptor, 50), 0);
+}
+
+/* Overwrites the content of the file without a trace. */
+static void overwrite_file(void) {
+  struct stat about;
+  unsigned char nonsense[CACHED_ROWS * CACHED_ROW];
+  const int descriptor = open(path, O_RDWR);
+  assert_true(descriptor >= 0 && fstat(descriptor, &about) == 0);
+  memset(nonsense, 0x55, sizeof nonsense);
+  assert_int_equal(pwrite(descriptor, nonsense, sizeof nonsense, about.st_size - (off_t)sizeof nonsense),
+                   sizeof nonsense);
+  const struct timespec times[2] = {about.st_atim, about.st_mtim};
+  assert_int_equal(futimens(descriptor, times), 0);
+  close(descriptor);
+}
+
+static void remove_cache(void) {
+  char command[640];
+  snprintf(command, sizeof command, "rm -rf '%s'", cache_folder);
+  assert_int_equal(system(command), 0);
+}
+
+static void a_cache_keeps_parts(void **state) {
+  (void)state;
+  unsigned char data[CACHED_ROWS * CACHED_ROW];
+  snprintf(cache_folder, sizeof cache_folder, "%s-cache", path);
+  for (int filter = 0; filter <= FLETCHER; filter++) { /* contiguous, chunks (twice), with checksums */
+    ls_cache *cache = NULL;
+    write_cached(filter, data);
+    remove_cache();
+    assert_ok(ls_cache_create(cache_folder, 1 << 20, &cache));
+    check_cached(cache, data);
+    assert_int_equal(ls_cache_count(cache).n_added, 4);
+    check_cached(cache, data);
+    assert_int_equal(ls_cache_count(cache).n_found, 4);
+    ls_cache_destroy(&cache);
+    if (filter == 0) overwrite_file();
+    assert_ok(ls_cache_create(cache_folder, 1 << 20, &cache)); /* of another process, as it were */
+    check_cached(cache, data);
+    assert_int_equal(ls_cache_count(cache).n_found, 4);
+    assert_int_equal(ls_cache_count(cache).n_added, 0);
+    ls_cache_destroy(&cache);
+  }
+  remove_cache();
+}
+
+static void a_damaged_cache_is_replaced(void **state) {
+  (void)state;
+  unsigned char data[CACHED_ROWS * CACHED_ROW];
+  ls_cache *cache = NULL;
+  write_cached(FLETCHER, data);
+  assert_ok(ls_cache_create(cache_folder, 1 << 20, &cache));
+  check_cached(cache, data);
+  for (int i = 1; i <= 2; i++) {
+    assert_int_equal(each_part(i == 1 ? flip : cut), 4);
+    check_cached(cache, data);
+    assert_int_equal(ls_cache_count(cache).n_damaged, 4 * i);
+    assert_int_equal(ls_cache_count(cache).n_added, 4 + 4 * i);
+  }
+  ls_cache_destroy(&cache);
+  remove_cache();
+}
+
+/* The limit holds for all users of the folder; it counts what they have left. */
+static void a_full_cache_is_no_error(void **state) {
+  (void)state;
+  unsigned char data[CACHED_ROWS * CACHED_ROW];
+  ls_cache *first = NULL;
+  ls_cache *second = NULL;
+  write_cached(1, data);
+  assert_ok(ls_cache_create(cache_folder, 20000, &first));
+  assert_ok(ls_cache_create(cache_folder, 30000, &second));
+  check_cached(first, data);
+  assert_true(ls_cache_count(first).is_full);
+  assert_int_equal(ls_cache_count(first).n_added, 2);
+  check_cached(second, data);
+  assert_int_equal(ls_cache_count(second).n_found, 2);
+  assert_int_equal(ls_cache_count(second).n_added, 1);
+  ls_cache_destroy(&first);
+  ls_cache_destroy(&second);
+  assert_int_equal(each_part(NULL), 3);
+  assert_ok(ls_cache_create(cache_folder, 30000, &first));
+  check_cached(first, data);
+  assert_int_equal(ls_cache_count(first).n_added, 0);
+  ls_cache_destroy(&first);
+  assert_int_equal(ls_cache_create(path, 30000, &first), LS_ERR_OUTPUT); /* a file */
+  assert_null(first);
+  remove_cache();
+}
+
 int main(void) {
   H5open();
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -430,6 +591,9 @@ int main(void) {
       cmocka_unit_test(wrong_deflate_chunks_are_rejected),
       cmocka_unit_test(wrong_chunks_of_other_filters_are_rejected),
       cmocka_unit_test(changed_files_are_rejected),
+      cmocka_unit_test(a_cache_keeps_parts),
+      cmocka_unit_test(a_damaged_cache_is_replaced),
+      cmocka_unit_test(a_full_cache_is_no_error),
   };
   return cmocka_run_group_tests(tests, make_path, remove_path);
 }
