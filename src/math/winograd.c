@@ -6,10 +6,10 @@
 
 enum { H, W };
 
-#define CHANNELS     32 /* the smallest number for which this is faster */
+#define CHANNELS     16 /* the smallest number for which this is faster */
 #define TILES        24 /* of a block at least: a multiple of the rows of a product's tile */
 #define BLOCK_FLOATS ((size_t)96 << 10)  /* transformed sources and outputs of a block */
-#define MOST_FLOATS  ((size_t)224 << 10) /* the same, at least TILES */
+#define MOST_FLOATS  ((size_t)224 << 10) /* the same, of at least TILES */
 #define SPAN         16 /* tiles of a row at once: their rows stay in the first-level cache */
 #define GAP          16 /* floats, so that elements are not in the same sets of a cache */
 
@@ -24,21 +24,29 @@ static size_t tile_floats(const ls_conv *conv) {
   return WINOGRAD_ELEMENTS * (lanes_of(conv->channels) + lanes_of(conv->filters));
 }
 
+/* Whether the products of an image's tiles are at most 2/3 of those of its positions and 9 taps. */
+static bool saves(const size_t *size) {
+  const size_t tiles = (size[1] + 1) / 2 * ((size[2] + 1) / 2);
+  return WINOGRAD_ELEMENTS * tiles <= size[1] * size[2] * 6;
+}
+
 bool math_winograd_fits(const ls_conv *conv) {
   const ls_window *const w = &conv->window;
-  const bool is_image = w->in[0] == 1 && w->size[0] == 1 && w->out[0] == 1 && w->before[0] == 0;
-  return is_image && conv->groups == 1 && w->size[1] == 3 && w->size[2] == 3 && w->stride[1] == 1 &&
-         w->stride[2] == 1 && w->dilation[1] == 1 && w->dilation[2] == 1 && conv->channels >= CHANNELS &&
-         conv->filters >= CHANNELS && w->before[1] <= 2 && w->before[2] <= 2 &&
-         conv->channels + conv->filters <= MOST_FLOATS && tile_floats(conv) * TILES <= MOST_FLOATS;
+  bool is_fit = w->in[0] == 1 && w->out[0] == 1 && w->size[0] == 1 && w->before[0] == 0;
+  for (size_t i = 1; i < LS_WINDOW_DIMS; i++)
+    is_fit = is_fit && w->size[i] == 3 && w->stride[i] == 1 && w->dilation[i] == 1 && w->before[i] <= 2;
+  return is_fit && conv->groups == 1 && conv->channels >= CHANNELS && conv->filters >= CHANNELS &&
+         conv->channels + conv->filters <= MOST_FLOATS && tile_floats(conv) * TILES <= MOST_FLOATS &&
+         saves(w->in) && saves(w->out);
 }
 
 void math_winograd_plan(const ls_conv *conv, bool is_data, ls_arena *arena, math_winograd *out) {
   const ls_window *const w = &conv->window;
-  const size_t tiles = BLOCK_FLOATS / tile_floats(conv) / TILES * TILES;
+  const size_t most = ls_size_min(2 * TILES, MOST_FLOATS / tile_floats(conv));
+  const size_t tiles = ls_size_max(BLOCK_FLOATS / tile_floats(conv), most);
   *out = (math_winograd){.channels = is_data ? conv->filters : conv->channels,
                          .outputs = is_data ? conv->channels : conv->filters,
-                         .block = ls_size_max(tiles, TILES)};
+                         .block = tiles / TILES * TILES};
   for (size_t i = 0; i < 2; i++) {
     out->source[i] = is_data ? w->out[i + 1] : w->in[i + 1];
     out->dest[i] = is_data ? w->in[i + 1] : w->out[i + 1];
