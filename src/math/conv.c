@@ -45,7 +45,7 @@ static bool next_phase(const ls_conv *conv, size_t *phase) {
 }
 
 static float *take_packed(const math_walk *walk, ls_arena *arena) {
-  return ls_arena_take(arena, walk->bands * sizeof(float), math_walk_packed_size(walk));
+  return ls_arena_take(arena, walk->bands * sizeof(float), math_walk_weights_size(walk));
 }
 
 /* Takes the walks of all phases and their weights. Returns the bytes of the largest tile. */
@@ -106,6 +106,7 @@ static void convolve_box(math_walk *walk, const float *x, const float *packed, c
                          float *y) {
   for (size_t band = 0; band < walk->bands; band++) {
     math_walk_load(walk, band, x);
+    const float *const weights = packed + band * math_walk_weights_size(walk);
     const math_tiles tiles = {.x = walk->x,
                               .n = walk->n,
                               .from = walk->from,
@@ -113,13 +114,15 @@ static void convolve_box(math_walk *walk, const float *x, const float *packed, c
                               .n_runs = walk->n_runs,
                               .run_length = walk->run_length,
                               .runs = walk->runs,
-                              .w = packed + band * math_walk_packed_size(walk),
+                              .w = weights + (walk->has_dots ? math_walk_packed_size(walk) : 0),
                               .b = b ? b + band * math_lanes(walk->band_dests) * MATH_LANE : NULL,
                               .channels = walk->band_dests,
                               .adds = adds,
                               .y = y + walk->y};
     if (walk->is_depthwise)
       math_depthwise_tiles(&tiles);
+    else if (walk->has_dots)
+      math_dots_tiles(&tiles);
     else
       math_conv_tiles(&tiles);
   }
@@ -144,8 +147,9 @@ void ls_conv_start_forward(ls_conv_plan *plan, const float *w, const float *b) {
   memset(plan->b, 0, walk->bands * padded * sizeof *b);
   for (size_t i = 0; i < walk->bands; i++) {
     if (b) memcpy(plan->b + i * padded, b + i * filters, filters * sizeof *b);
-    math_conv_pack_filters(filters, terms, w + i * filters * terms,
-                           plan->filters + i * math_walk_packed_size(walk));
+    float *const packed = plan->filters + i * math_walk_weights_size(walk);
+    math_conv_pack_filters(filters, terms, w + i * filters * terms, packed);
+    if (walk->has_dots) math_dots_pack(walk, packed, packed + math_walk_packed_size(walk));
   }
   if (plan->is_winograd) math_winograd_transform_weights(&plan->outputs, plan->filters);
 }
@@ -172,9 +176,11 @@ void ls_conv_start_data(ls_conv_plan *plan, const float *w) {
   for (size_t p = 0; p < plan->n_phases; p++) {
     const math_walk *const walk = &plan->data[p].walk;
     const size_t size = walk->band_sources * math_conv_taps(conv) * (conv->channels / conv->groups);
-    for (size_t i = 0; i < walk->bands; i++)
-      math_conv_pack_channels(conv, walk, w + i * size,
-                              plan->data[p].packed + i * math_walk_packed_size(walk));
+    for (size_t i = 0; i < walk->bands; i++) {
+      float *const packed = plan->data[p].packed + i * math_walk_weights_size(walk);
+      math_conv_pack_channels(conv, walk, w + i * size, packed);
+      if (walk->has_dots) math_dots_pack(walk, packed, packed + math_walk_packed_size(walk));
+    }
   }
   if (plan->is_winograd) math_winograd_transform_weights(&plan->inputs, plan->data[0].packed);
 }

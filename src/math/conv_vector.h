@@ -15,6 +15,7 @@
 #define AVX512 __attribute__((target("avx512f,avx2,fma")))
 
 /* Named accumulators, one statement for each: GCC spills an array of them. */
+#define EACH4(M) M(0) M(1) M(2) M(3)
 #define EACH6(M) M(0) M(1) M(2) M(3) M(4) M(5)
 #define EACH8(M) EACH6(M) M(6) M(7)
 #define EACH9(M) EACH8(M) M(8)

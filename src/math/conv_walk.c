@@ -13,6 +13,9 @@ enum { D, H, W };
 #define GROUP_SOURCES 16
 #define BAND_CHANNELS 512
 
+/* The most outputs that are computed as dot products, if these fill their vectors. */
+#define DOTS 6
+
 /* ------------------------------------------------------------------ bands */
 
 /* The number of groups in a depthwise band, which divides their number. */
@@ -122,6 +125,8 @@ void math_walk_plan(math_walk *walk, ls_arena *arena) {
       set_strides(walk->is_copied ? walk->extent : walk->source, walk->tile_channels, walk->stride);
   walk->dest_image = set_strides(walk->dest, walk->dest_channels, walk->dest_stride);
   count_runs(walk);
+  walk->has_dots = !walk->is_depthwise && walk->n_runs > 0 &&
+                   walk->band_dests * math_lanes(walk->run_length) * MATH_LANE <= DOTS * walk->run_length;
   const size_t positions = walk->images * ls_window_count(walk->box);
   walk->from = ls_arena_take(arena, positions, sizeof *walk->from);
   walk->to = ls_arena_take(arena, positions, sizeof *walk->to);
@@ -139,6 +144,10 @@ size_t math_walk_tile_bytes(const math_walk *walk) {
 
 size_t math_walk_packed_size(const math_walk *walk) {
   return math_conv_packed_size(walk->band_dests, walk->n_taps * (walk->source_channels / walk->groups));
+}
+
+size_t math_walk_weights_size(const math_walk *walk) {
+  return math_walk_packed_size(walk) + (walk->has_dots ? math_dots_packed_size(walk) : 0);
 }
 
 size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t) {

@@ -56,6 +56,7 @@ typedef struct math_walk {
 
   /* Set by math_walk_plan. Strides are in floats. */
   bool is_depthwise, expands, is_copied;
+  bool has_dots;                          /* outputs so few that each is a dot product, see conv_dots.c */
   size_t bands, band_sources, band_dests; /* number, and channels of one */
   size_t tile_channels;                   /* of a position of the tile */
   int32_t *expand;                        /* (tile_channels) expands: the source in the band */
@@ -100,8 +101,10 @@ typedef struct math_expansion {
 
 void math_conv_expand(const math_expansion *e);
 
-/* The floats of the packed weights of a band. */
+/* The floats of a band's packed weights, or of their gradient; and with those for dot products, which
+ * follow them. */
 size_t math_walk_packed_size(const math_walk *walk);
+size_t math_walk_weights_size(const math_walk *walk);
 
 /* The number of the kernel's tap that is the walk's tap `t`.  size: of the kernel */
 size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t);
@@ -182,6 +185,13 @@ void math_conv_tiles(const math_tiles *t);
  * term.
  */
 void math_depthwise_tiles(const math_tiles *t);
+
+/* The same for few outputs.  w: (channels, n_runs, run_length in whole blocks), aligned */
+void math_dots_tiles(const math_tiles *t);
+
+/* The floats of such weights of a band, and the weights from packed ones of one block. */
+size_t math_dots_packed_size(const math_walk *walk);
+void math_dots_pack(const math_walk *walk, const float *blocks, float *out);
 
 /* dw += sum of x dz over positions: dw[block][k] += sum_q x[from[q] + offsets[k]] dz[to[q]][block]. The sum
  * over q is in the order of q.
