@@ -49,12 +49,15 @@ typedef struct ls_table_options {
   bool is_wide; /* x is float64 even if float32 represents the columns well */
 } ls_table_options;
 
+#define LS_IMPORT_MEMORY ((uint64_t)144 << 20) /* bytes */
+
 typedef struct ls_import_options {
   const char *output;       /* the HDF5 file to write, or what the names of several derive from */
   ls_table_options table;   /* for CSV only, except for `targets` */
   double test_fraction;     /* of the rows, in [0, 1), that goes to /test; not for IDX */
   bool shuffles;            /* store the rows of each split in random order */
   uint64_t seed;            /* of the test rows and of this order */
+  uint64_t memory_bytes;    /* of the shuffle; 0: LS_IMPORT_MEMORY */
   uint64_t max_file_bytes;  /* of each of several files, OUT-00001.h5 ...; 0: one file */
   ls_folder_options folder; /* for folders only */
   ls_numpy_options numpy;   /* for NumPy arrays and HDF5 files only */

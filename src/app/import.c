@@ -39,14 +39,16 @@ static void print_split(const char *name, uint64_t samples, const char **separat
 
 /* The options of the output. */
 static ls_status read_output_options(const arguments *a, ls_import_options *o) {
-  static const app_unit sizes[] = {{"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
-                                   {"MiB", 0x1p20}, {"GiB", 0x1p30}, {NULL, 0.0}};
+  static const app_unit sizes[] = {{"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+                                   {"kB", 1e3}, {"B", 1.0},  {NULL, 0.0}};
   double bytes = 0.0;
   LS_TRY(app_read_output(a, NULL, &o->output));
   LS_TRY(app_read_quantity(a, "max-file-size", sizes, "2GB", &bytes));
   LS_TRY(app_read_count(a, "seed", 0, (uint64_t)1 << 53, &o->seed));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &o->test_fraction));
   o->max_file_bytes = (uint64_t)bytes;
+  LS_TRY(app_read_quantity(a, "memory", sizes, "4GB", &bytes));
+  o->memory_bytes = (uint64_t)bytes;
   o->shuffles = app_option(a, "shuffle") != NULL;
   return LS_OK;
 }
@@ -101,6 +103,8 @@ const command app_import = {
     .options = {{"output", 'o', "OUT.h5", "dataset to write"},
                 {"shuffle", 0, NULL, "random order of the rows of each split, for data.window"},
                 {"seed", 0, "N", "seed of the random order and of the test samples (default: 1)"},
+                {"memory", 0, "SIZE",
+                 "memory of the shuffle (default: 151MB); more is faster beyond a TB of data"},
                 {"max-file-size", 0, "SIZE",
                  "largest size of a file, such as 2GB; several files are written"},
                 OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),

@@ -110,6 +110,20 @@ static ls_status describe_classes(data_source *s, ls_dataset *d) {
   return describe_names(s, store, s->names.y, "classes", &d->classes, &d->n_classes);
 }
 
+/* Rejects files of different splits, which the name without a group does not tell apart: /train/x in one,
+ * /test/x in the other. */
+static ls_status check_split(const data_source *s, size_t i) {
+  const data_part *const part = &s->files.parts[i];
+  const data_part *const first = &s->files.parts[0];
+  if (part->group || first->group || data_same_group(part->names.x, first->names.x)) return LS_OK;
+  if (!data_is_split(part->names.x) || !data_is_split(first->names.x)) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s has %s, but %s has %s: files of different splits; append the group to the name, or name the "
+      "files of one split",
+      part->file, part->names.x, first->file, first->names.x);
+}
+
 /* The x of a part; sets the samples of the part. */
 static ls_status describe_part(data_source *s, const ls_dataset_request *request, size_t i, ls_dataset *d) {
   data_part *const part = &s->files.parts[i];
@@ -117,6 +131,7 @@ static ls_status describe_part(data_source *s, const ls_dataset_request *request
   LS_TRY(data_source_find(s, request, i));
   LS_TRY(ls_store_describe(s->store, s->names.x, &x));
   LS_TRY(check_inputs(s, &x));
+  LS_TRY(check_split(s, i));
   if (i == 0) d->stored = x;
   if (!same_rows(&x, &d->stored))
     return reject_part(s->store, s->names.x, 'x', &x, &s->files.parts[0], s->files.parts[0].names.x,

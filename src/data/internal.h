@@ -103,6 +103,9 @@ extern const data_role data_roles[DATA_N_ROLES]; /* the first is "train" */
  * (or NULL): test_x for train_x. *out is owned by the caller; NULL: there are no more. */
 ls_status data_counterpart(const char *wanted, const char *name, size_t i, char **out);
 
+/* Local. Whether the group of an array is named after a role: /test/x. */
+bool data_is_split(const char *path);
+
 /* Local. Whether two names of arrays have the same group. */
 bool data_same_group(const char *a, const char *b);
 

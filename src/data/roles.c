@@ -58,3 +58,14 @@ bool data_same_group(const char *a, const char *b) {
   const size_t n = group_length(a);
   return n == group_length(b) && strncmp(a, b, n) == 0;
 }
+
+bool data_is_split(const char *path) {
+  const size_t n = group_length(path);
+  for (size_t r = 0; r < DATA_N_ROLES; r++) {
+    const size_t length = strlen(data_roles[r].name);
+    if (n > length && path[n - length - 1] == '/' &&
+        strncmp(path + n - length, data_roles[r].name, length) == 0)
+      return true;
+  }
+  return false;
+}

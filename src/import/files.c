@@ -1,5 +1,5 @@
 /* The files of the output: one for all splits or, with a largest size, any number for each split. */
-#include "output.h"
+#include "internal.h"
 
 #include <dirent.h>
 #include <stdlib.h>

@@ -167,6 +167,7 @@ ls_status ls_import(const char *const *sources, size_t n_sources, const ls_impor
   output out = {.path = options->output,
                 .shuffles = options->shuffles,
                 .seed = options->seed,
+                .memory_bytes = options->memory_bytes ? options->memory_bytes : LS_IMPORT_MEMORY,
                 .max_bytes = options->max_file_bytes};
   listing l = {0};
   *summary = (ls_import_summary){0};

@@ -2,11 +2,8 @@
  * one role follow each other. */
 #include "npy.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { X = ARRAY_X, Y = ARRAY_Y, N_ROLES };
 

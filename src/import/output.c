@@ -1,5 +1,5 @@
 /* Collects the rows of the splits in blocks, and shuffles them if requested. */
-#include "output.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 const char *const import_split_names[N_SPLITS] = {"/train", "/test", "/validation"};
 const char *const import_array_names[N_ARRAYS] = {"x", "y", "w"};
 
-/* Memory of a shuffle, in bytes: splits may be shuffled at the same time. */
-static const size_t shuffle_bytes[N_SPLITS] = {
-    [SPLIT_TRAIN] = 96U << 20, [SPLIT_TEST] = 24U << 20, [SPLIT_VALIDATION] = 24U << 20};
+/* Shares of the memory, of which the sum is 1: splits may be shuffled at the same time. */
+static const double shares[N_SPLITS] = {
+    [SPLIT_TRAIN] = 4.0 / 6, [SPLIT_TEST] = 1.0 / 6, [SPLIT_VALIDATION] = 1.0 / 6};
 
 static ls_status row_bytes(const ls_array *array, const char *name, size_t *bytes) {
   char text[128];
@@ -51,7 +51,7 @@ ls_status import_split_begin(output *out, size_t which, const ls_array *const ar
   if (n >> 40) return ls_fail(LS_ERR_DATA, "%s: too many samples; must be fewer than 2^40", out->path);
   return import_shuffle_create(out->path, n, s->sizes,
                                ls_rng_make(out->seed, LS_RNG_IMPORT, 1 + (uint32_t)which, 0),
-                               shuffle_bytes[which], &s->shuffle);
+                               (size_t)(shares[which] * (double)out->memory_bytes), &s->shuffle);
 }
 
 /* ---------------------------------------------------------------------- attributes */

@@ -80,6 +80,9 @@ def a_shuffle_is_a_permutation(folder):
     result.must(attributes(folder / "a.h5") == attributes(folder / "part-1.h5") and len(attributes(folder / "a.h5")) == 2,
                 f"attributes remain: {attributes(folder / 'a.h5')}")
     result.must((folder / "a.h5").read_bytes() == (folder / "b.h5").read_bytes(), "equal rows give equal files")
+    for memory in "30B", "400B", "9kB":  # one row, several rows and most rows of a bucket
+        run_well(folder, "import", "plain.h5", "-o", "d.h5", "--shuffle", "--memory", memory)
+        result.must((folder / "d.h5").read_bytes() == (folder / "a.h5").read_bytes(), f"the order does not depend on the memory: {memory}")
 
 
 def splits_and_groups(folder):
@@ -213,6 +216,30 @@ def parts_that_disagree(folder):
     leaves_only(result, folder, "a.h5", "b.h5")
 
 
+def more_files_than_may_be_open(folder):
+    """Each file is open only while it is read. The one that differs is named, as is the first."""
+    harness.write_arrays(folder / "part-00000.h5", {"x": rows_of(3)[0], "y": rows_of(3)[1]})
+    content = (folder / "part-00000.h5").read_bytes()
+    for i in range(1, 3000):
+        (folder / f"part-{i:05}.h5").write_bytes(content)
+    config = harness.CONFIG.replace("train: data.h5", "train: part-*.h5")
+    (folder / "config.yaml").write_text(config)
+    few = ("prlimit", "--nofile=1024")
+    run(folder, "check", "config.yaml", before=few).exits(0).reports("training", "9000 samples")
+    run_well(folder, "import", "part-*.h5", "-o", "out.h5", before=few).reports("9000 samples")
+    harness.write_arrays(folder / "part-00777.h5", {"x": rows_of(3)[0].astype("f8"), "y": rows_of(3)[1]})
+    run(folder, "check", "config.yaml", before=few).exits(DATA).reports("part-00777.h5", "float64", "part-00000.h5", "float32")
+
+
+def files_of_different_splits(folder):
+    """A pattern must not mix training and test samples."""
+    x, y, _ = rows_of(30)
+    harness.write_arrays(folder / "a-1.h5", {"train/x": x, "train/y": y})
+    harness.write_arrays(folder / "a-2.h5", {"test/x": x, "test/y": y})
+    (folder / "config.yaml").write_text(harness.CONFIG.replace("train: data.h5", "train: a-*.h5"))
+    run(folder, "check", "config.yaml").exits(DATA).reports("a-2.h5", "/test/x", "a-1.h5", "/train/x", "different splits")
+
+
 BIG = (130000, 300)  # 156 MB of float32: more than one bucket of the shuffle
 
 
@@ -271,7 +298,7 @@ def full_disks_and_folders(folder):
 
 
 TESTS = [a_shuffle_is_a_permutation, splits_and_groups, names_of_other_programs, several_files_out, many_tables, many_arrays,
-         many_idx_files_and_folders, parts_that_disagree, memory_is_bounded, interruption_leaves_nothing, full_disks_and_folders]
+         many_idx_files_and_folders, parts_that_disagree, more_files_than_may_be_open, files_of_different_splits, memory_is_bounded, interruption_leaves_nothing, full_disks_and_folders]
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -132,6 +132,8 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define mkdir(...)     LS_FAULT(mkdir, ENOSPC, -1, __VA_ARGS__)
 #define mkstemp(...)   LS_FAULT(mkstemp, ENOSPC, -1, __VA_ARGS__)
 #define open(...)      LS_FAULT(open, EIO, -1, __VA_ARGS__)
+#define fallocate(...) LS_FAULT(fallocate, ENOSPC, -1, __VA_ARGS__)
+#define fstatvfs(...)  LS_FAULT(fstatvfs, EIO, -1, __VA_ARGS__)
 #define opendir(...)   LS_FAULT(opendir, EIO, NULL, __VA_ARGS__)
 #define pread(...)     LS_FAULT(pread, EIO, -1, __VA_ARGS__)
 #define pwrite(...)    LS_FAULT(pwrite, ENOSPC, -1, __VA_ARGS__)

@@ -140,6 +140,7 @@ def write_media(folder):
         shutil.copy(HERE.parent / "fuzz/corpus/folder" / name, place)
     x, y = numpy.arange(60.0).reshape(10, 3, 2), numpy.arange(10) % 3
     numpy.savez_compressed(folder / "arrays.npz", x=x, y=y)
+    numpy.savez_compressed(folder / "fortran.npz", x=numpy.asfortranarray(x), y=y)
     numpy.save(folder / "x.npy", numpy.asfortranarray(x))
     numpy.save(folder / "y.npy", y)
 
@@ -257,6 +258,9 @@ SCENARIOS = [
     Scenario("import recordings", "import", "sounds", "-o", "out.h5", "--length", "20", "--channels", "1"),
     Scenario("import an archive", "import", "arrays.npz", "-o", "out.h5", "--test-fraction", "0.3"),
     Scenario("import arrays", "import", "x.npy", "y.npy", "-o", "out.h5"),
+    Scenario("shuffle to several files", "import", "data.h5", "-o", "out.h5", "--shuffle", "--memory", "100B",
+             "--max-file-size", "3MB"),
+    Scenario("import an array in Fortran order", "import", "fortran.npz", "-o", "out.h5"),
     Scenario("explain", "explain", "images-run/model.h5", "images.h5", "-o", "out.h5", "--samples", "0,2-3",
              "--pictures", "pictures", "--steps", "8", needs=an_image_run),
     Scenario("importance", "explain", "run/model.h5", "data.h5:/test", "--importance", "--repeats", "1", needs=a_run),
