@@ -374,6 +374,33 @@ uint64_t ls_order_position(const ls_order *order, uint64_t w, uint64_t i);
 uint64_t ls_order_partner(const ls_order *order, uint64_t position);
 uint64_t ls_order_partner_inverse(const ls_order *order, uint64_t position);
 
+/* The classes of blocks, from which the classes of windows are estimated. */
+typedef struct ls_homogeneity {
+  size_t n_classes;
+  uint64_t n_blocks;
+  double *shares;      /* (n_classes), owned: sums over the blocks of the shares of the classes */
+  double squares;      /* sum of their squares */
+  double inverse_rows; /* sum of 1 / samples */
+} ls_homogeneity;
+
+/* Local. The caller destroys it, after a failure too. LS_ERR_INTERNAL. */
+ls_status ls_homogeneity_create(size_t n_classes, ls_homogeneity *out);
+void ls_homogeneity_destroy(ls_homogeneity *homogeneity);
+
+/* Local. Adds a block.  counts: (n_classes), samples of each class; a block without samples does not count
+ */
+void ls_homogeneity_add(ls_homogeneity *homogeneity, const uint64_t *counts);
+
+/* Local. An estimate of the mean total variation distance between the classes of a window and those of all
+ * samples: 0 if they are the same, near 1 if a window has few of many classes. 0 with fewer than two
+ * blocks. window_blocks, all_blocks: the number of blocks of a window and of the view */
+double ls_homogeneity_distance(const ls_homogeneity *homogeneity, double window_blocks, double all_blocks);
+
+/* Local. That of an order with windows, from the first window of its epoch, or from a few more blocks. The
+ * targets of the view are classes, or a single label. LS_ERR_INTERNAL, or LS_ERR_DATA of a fetch. */
+ls_status ls_homogeneity_measure(const ls_order *order, const ls_view *view, size_t n_classes,
+                                 double *distance);
+
 /* Local. The shard of `rank` of rows [0, rows): contiguous; sizes differ by at most one; may be empty. */
 typedef struct ls_shard {
   size_t first, rows;

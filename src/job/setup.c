@@ -99,6 +99,32 @@ static ls_status compare_data(const ls_setup *setup) {
   return LS_OK;
 }
 
+#define DISTANCE_MOST 0.1 /* of the classes of a window from those of all samples */
+
+/* Local, on rank 0. Warns if windows have other classes than the training data. */
+static ls_status check_windows(const ls_setup *setup) {
+  const ls_view *const view = &setup->train.view;
+  const ls_dataset *const d = view->dataset;
+  const bool has_label = d->target == LS_TARGET_LABELS && d->n_outputs == 1;
+  ls_order *order = NULL;
+  double distance = 0.0;
+  if (setup->window == 0 || !setup->job->data.shuffle) return LS_OK;
+  if (d->target != LS_TARGET_CLASSES && !has_label) return LS_OK;
+  LS_TRY(ls_order_create(view, setup->job->train.seed, true, setup->window, &order));
+  ls_order_begin(order, 0);
+  const ls_status status = ls_homogeneity_measure(order, view, has_label ? 2 : d->n_outputs, &distance);
+  ls_order_destroy(&order);
+  if (status == LS_OK && distance > DISTANCE_MOST)
+    ls_log(LS_LOG_WARNING,
+           "data.window: the classes of a window of %llu samples differ from those of all training samples "
+           "by about "
+           "%.0f %%, because the files are sorted by class or nearly so, which makes training worse; "
+           "shuffle the "
+           "files with `lockstep import FILE... -o OUT.h5 --shuffle`, or choose a larger window",
+           (unsigned long long)setup->window, 100.0 * distance);
+  return status;
+}
+
 /* Collective. Sets the number of BLAS threads, and warns if there are too few cores for them. */
 static void set_threads(ls_comm *comm, ls_setup *setup) {
   const uint64_t requested = setup->job->train.reproducible ? 1 : setup->job->sync.threads;
@@ -133,6 +159,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   if (status == LS_OK) status = check_weights(comm, &(*out)->validation, NULL, "data.validation");
   if (status == LS_OK) status = build(comm, *out);
   if (status == LS_OK) status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? compare_data(*out) : LS_OK);
+  if (status == LS_OK) status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? check_windows(*out) : LS_OK);
   if (status != LS_OK) ls_setup_destroy(comm, out);
   return status;
 }

@@ -455,13 +455,27 @@ def splits_by_blocks(folder):
     train(folder, WINDOW, split, ("w?.h5", "w.h5"), output="one").exits(3).reports("data.validation", "whole blocks", "only one")
 
 
+def blocks_of_one_class(folder):
+    """Files that are sorted by class: a warning names the remedy, unless a window has most of the blocks."""
+    labels = numpy.arange(2000) // 125 % 4
+    inputs = numpy.random.default_rng(1).random((2000, 4), dtype="f4")
+    for order, edit, warns in ((numpy.arange(2000), (), True), (numpy.random.default_rng(2).permutation(2000), (), False),
+                               (numpy.arange(2000), [("window: 250", "window: 1800")], False)):
+        for i in range(16):
+            rows = order[125 * i:125 * (i + 1)]
+            harness.write_arrays(folder / f"w{i:02}.h5", {"x": inputs[rows], "y": labels[rows]})
+        result = train(folder, ("train: data.h5", "train: w*.h5\n  window: 250"), ("units: 3", "units: 4"), *edit,
+                       output=f"run-{warns}-{len(edit)}", ranks=2).exits(0)
+        result.must(("lockstep import FILE... -o OUT.h5 --shuffle" in result.err) == warns, f"warns: {warns}")
+
+
 TESTS = [
     y_of_many_dims, bools_of_pytables, names_of_an_enumeration, numbers_of_an_enumeration, info_continues, lzf_and_zstd,
     damaged_lzf_and_zstd, virtual_datasets, virtual_datasets_that_are_refused, weights_of_other_names, weights_that_are_not_of_samples, many_chunks, roles_before_and_after,
     a_name_stays_in_the_group, options_name_arrays, output_among_the_data, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
-    parts_that_differ, windows_are_kept, windows_of_a_size, splits_by_blocks,
+    parts_that_differ, windows_are_kept, windows_of_a_size, splits_by_blocks, blocks_of_one_class,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -354,6 +354,43 @@ static void orders_are_mixed(void **state) {
   drop(&d);
 }
 
+/* ------------------------------------------------------------------------ homogeneity */
+
+/* The distance for n blocks with these counts of classes, (n, n_classes). */
+static double distance_of(size_t n, size_t n_classes, const uint64_t *counts, double window, double all) {
+  ls_homogeneity h;
+  assert_int_equal(ls_homogeneity_create(n_classes, &h), LS_OK);
+  for (size_t b = 0; b < n; b++) ls_homogeneity_add(&h, counts + b * n_classes);
+  const double distance = ls_homogeneity_distance(&h, window, all);
+  ls_homogeneity_destroy(&h);
+  return distance;
+}
+
+/* Ten blocks of one class each have a correlation of 1: with windows of 3 of 100 blocks the distance is
+ * 1/2 * 10 * 0.3 * sqrt(2 / pi * 0.97 / 3). */
+static void blocks_of_one_class_are_found(void **state) {
+  (void)state;
+  uint64_t sorted[100] = {0};
+  uint64_t mixed[100];
+  for (size_t b = 0; b < 10; b++) sorted[11 * b] = 1000;
+  for (size_t i = 0; i < 100; i++) mixed[i] = 90 + (i * 7 + i / 10) % 21;
+  check_close("sorted", distance_of(10, 10, sorted, 3.0, 100.0), 1.5 * sqrt(0.6366197724 * 0.97 / 3.0),
+              1e-6);
+  check_close("large window", distance_of(10, 10, sorted, 90.0, 100.0),
+              1.5 * sqrt(0.6366197724 * 0.1 / 90.0), 1e-6);
+  check_close("all blocks", distance_of(10, 10, sorted, 100.0, 100.0), 0.0, 0.0);
+  check_close("mixed", distance_of(10, 10, mixed, 3.0, 100.0), 0.0, 0.0);
+  check_close("one block", distance_of(1, 10, sorted, 1.0, 100.0), 0.0, 0.0);
+  /* Two classes with shares of 3/4 and 1/4, in blocks of one class. */
+  const uint64_t two[16] = {50, 0, 50, 0, 50, 0, 0, 50, 50, 0, 50, 0, 50, 0, 0, 50};
+  check_close("two classes", distance_of(8, 2, two, 2.0, 1e9), sqrt(3.0 / 16.0) * sqrt(0.6366197724 / 2.0),
+              1e-2);
+  uint64_t single[100] = {0};
+  for (size_t b = 0; b < 10; b++) single[11 * b] = 1; /* blocks of one sample are random samples */
+  check_close("single samples", distance_of(10, 10, single, 3.0, 100.0), 0.0, 0.0);
+  check_close("one class", distance_of(10, 1, mixed, 3.0, 100.0), 0.0, 0.0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(blocks_have_the_stated_sizes),
@@ -363,6 +400,7 @@ int main(void) {
       cmocka_unit_test(a_window_that_covers_all_is_a_full_shuffle),
       cmocka_unit_test(orders_are_recorded),
       cmocka_unit_test(orders_are_mixed),
+      cmocka_unit_test(blocks_of_one_class_are_found),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

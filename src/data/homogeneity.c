@@ -1,0 +1,100 @@
+/* Homogeneous blocks: how much the classes of a window differ from those of all samples.
+ *
+ * Let p_bk be the share of class k in block b, of B blocks of m samples, and p_k its mean over blocks. If
+ * the samples of a block were random ones, sum_k var_b(p_bk) would be sum_k p_k (1 - p_k) / m. The excess,
+ * relative to sum_k p_k (1 - p_k), is the intraclass correlation r of the samples of a block: 0 for random
+ * samples, 1 for blocks of one class. Of T blocks, a window has W: the share of class k in it has the
+ * variance r p_k (1 - p_k) (1 - W / T) / W. Half the sum of the mean absolute deviations, sqrt(2 / pi)
+ * times the standard deviations, is the mean total variation distance. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+ls_status ls_homogeneity_create(size_t n_classes, ls_homogeneity *out) {
+  *out = (ls_homogeneity){.n_classes = n_classes, .shares = ls_calloc(n_classes, sizeof *out->shares)};
+  return out->shares ? LS_OK : ls_fail_memory("the classes of blocks", n_classes * sizeof *out->shares);
+}
+
+void ls_homogeneity_destroy(ls_homogeneity *h) {
+  free(h->shares);
+  *h = (ls_homogeneity){0};
+}
+
+void ls_homogeneity_add(ls_homogeneity *h, const uint64_t *counts) {
+  double rows = 0.0;
+  for (size_t k = 0; k < h->n_classes; k++) rows += (double)counts[k];
+  if (rows == 0.0) return;
+  for (size_t k = 0; k < h->n_classes; k++) {
+    const double share = (double)counts[k] / rows;
+    h->shares[k] += share;
+    h->squares += share * share;
+  }
+  h->inverse_rows += 1.0 / rows;
+  h->n_blocks++;
+}
+
+/* The intraclass correlation, less three times the standard error that it has for random samples. squares:
+ * sum of p_k^2 */
+static double correlation(const ls_homogeneity *h, double squares) {
+  const double n = (double)h->n_blocks;
+  const double noise = h->inverse_rows / n; /* 1 / m */
+  const double variance = (h->squares - n * squares) / (n - 1.0);
+  return fmin(variance / (1.0 - squares) - noise - 3.0 * noise * sqrt(2.0 / (n - 1.0)), 1.0);
+}
+
+double ls_homogeneity_distance(const ls_homogeneity *h, double window_blocks, double all_blocks) {
+  double squares = 0.0;
+  double deviations = 0.0; /* sum of sqrt(p_k (1 - p_k)) */
+  if (h->n_blocks < 2 || window_blocks >= all_blocks) return 0.0;
+  for (size_t k = 0; k < h->n_classes; k++) {
+    const double p = h->shares[k] / (double)h->n_blocks;
+    squares += p * p;
+    deviations += sqrt(p * (1.0 - p));
+  }
+  if (!(squares < 1.0 - 1e-9)) return 0.0; /* a single class */
+  const double r = correlation(h, squares);
+  if (!(r > 0.0)) return 0.0;
+  const double two_over_pi = 0.6366197723675814;
+  return 0.5 * deviations * sqrt(two_over_pi * r * (1.0 - window_blocks / all_blocks) / window_blocks);
+}
+
+/* ------------------------------------------------------------- of samples in memory */
+
+#define BLOCK_ROWS   ((uint64_t)1024) /* samples of a block that are counted, at most */
+#define BLOCKS_LEAST ((uint64_t)8)
+
+/* Counts the classes of samples at equal distances in a block.  counts: (n_classes) */
+static ls_status count_classes(const ls_dataset *d, ls_block_range range, size_t n_classes,
+                               uint64_t *counts) {
+  const uint64_t n = ls_size_min(range.n, BLOCK_ROWS);
+  for (size_t k = 0; k < n_classes; k++) counts[k] = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    const uint64_t sample = range.first + i * (range.n / n);
+    ls_row row = {0};
+    LS_TRY(ls_dataset_fetch(d, 1, &sample, &row));
+    counts[data_class_of(d, &row)]++;
+  }
+  ls_heartbeat();
+  return LS_OK;
+}
+
+ls_status ls_homogeneity_measure(const ls_order *order, const ls_view *view, size_t n_classes,
+                                 double *distance) {
+  const uint64_t n_blocks = ls_view_n_blocks(view);
+  const uint64_t of_window = ls_order_window_at(order, 0).n_entries;
+  const uint64_t n = ls_size_min(ls_size_max(of_window, BLOCKS_LEAST), n_blocks);
+  ls_homogeneity h = {0};
+  uint64_t *const counts = ls_calloc(n_classes, sizeof *counts);
+  ls_status status = counts ? ls_homogeneity_create(n_classes, &h)
+                            : ls_fail_memory("the classes of blocks", n_classes * sizeof *counts);
+  for (uint64_t k = 0; status == LS_OK && k < n; k++) {
+    const uint64_t block = ls_order_entry_at(order, k).block;
+    status = count_classes(view->dataset, ls_blocks_range(view->dataset->blocks, block), n_classes, counts);
+    if (status == LS_OK) ls_homogeneity_add(&h, counts);
+  }
+  *distance = ls_homogeneity_distance(&h, (double)of_window, (double)n_blocks);
+  ls_homogeneity_destroy(&h);
+  free(counts);
+  return status;
+}
