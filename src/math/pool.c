@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { D, H, W };
 
@@ -26,15 +27,19 @@ typedef struct taps {
   size_t plane, row, channels; /* strides in floats; of all channels of a position */
 } taps;
 
+/* The maximum, the first of equal ones, or NaN. */
+static inline float larger(float y, float in) {
+  const float greater = in > y ? in : y;
+  return in == in ? greater : in;
+}
+
 /* y = the maximum of y and the inputs, or NaN, for n channels. */
 CLONES static void maximum(const taps *t, size_t n, const float *x, float *restrict y) {
   for (size_t d = 0; d < t->n[D]; d++)
     for (size_t h = 0; h < t->n[H]; h++)
       for (size_t w = 0; w < t->n[W]; w++)
-        for (size_t j = 0; j < n; j++) {
-          const float in = x[d * t->plane + h * t->row + w * t->channels + j];
-          y[j] = in <= y[j] || y[j] != y[j] ? y[j] : in;
-        }
+        for (size_t j = 0; j < n; j++)
+          y[j] = larger(y[j], x[d * t->plane + h * t->row + w * t->channels + j]);
 }
 
 /* y += the inputs */
@@ -121,11 +126,86 @@ static void find(const ls_window *w, size_t o, inside *out) {
   clip(w, D, o / w->out[W] / w->out[H], out);
 }
 
+/* ---------------------------------------------- maximum over squares of 2 x 2 */
+
+/* Whether the windows are squares of 2 x 2 side by side, without padding. */
+static bool is_squares(ls_pooling kind, const ls_window *w) {
+  bool is_square = kind == LS_POOL_MAX && w->in[D] == 1 && w->out[D] == 1 && w->size[D] == 1;
+  for (size_t i = H; i <= W; i++)
+    is_square =
+        is_square && w->size[i] == 2 && w->stride[i] == 2 && w->before[i] == 0 && 2 * w->out[i] <= w->in[i];
+  return is_square;
+}
+
+/* A row of n windows with c channels, from two rows of inputs. */
+CLONES static void maximum_of_squares(size_t n, size_t c, const float *upper, const float *lower,
+                                      float *restrict y) {
+  for (size_t o = 0; o < n; o++)
+    for (size_t j = 0; j < c; j++) {
+      const size_t i = 2 * o * c + j;
+      const float top = larger(upper[i], upper[i + c]);
+      const float bottom = larger(lower[i], lower[i + c]);
+      y[o * c + j] = larger(top, bottom);
+    }
+}
+
+/* The same as `route`, into two rows of dx, of which the odd columns are at `right`. */
+CLONES static void route_squares(size_t n, size_t c, const float *upper, const float *lower, const float *y,
+                                 const float *dy, float *restrict upper_dx, float *restrict upper_right,
+                                 float *restrict lower_dx, float *restrict lower_right) {
+  for (size_t o = 0; o < n; o++)
+    for (size_t j = 0; j < c; j++) {
+      const size_t i = 2 * o * c + j;
+      const float top = y[o * c + j];
+      const float g0 = 0.0F + dy[o * c + j]; /* as added to 0 */
+      const bool is0 = upper[i] == top || upper[i] != upper[i];
+      const bool is1 = upper[i + c] == top || upper[i + c] != upper[i + c];
+      const bool is2 = lower[i] == top || lower[i] != lower[i];
+      const bool is3 = lower[i + c] == top || lower[i + c] != lower[i + c];
+      const float g1 = is0 ? 0.0F : g0;
+      const float g2 = is1 ? 0.0F : g1;
+      const float g3 = is2 ? 0.0F : g2;
+      upper_dx[i] = is0 ? g0 : 0.0F;
+      upper_right[i] = is1 ? g1 : 0.0F;
+      lower_dx[i] = is2 ? g2 : 0.0F;
+      lower_right[i] = is3 ? g3 : 0.0F;
+    }
+}
+
+static void pool_squares(const ls_window *w, size_t n, size_t c, const float *x, float *y) {
+  const size_t row = w->in[W] * c;
+  for (size_t i = 0; i < n; i++, x += w->in[H] * row)
+    for (size_t h = 0; h < w->out[H]; h++, y += w->out[W] * c)
+      maximum_of_squares(w->out[W], c, x + 2 * h * row, x + (2 * h + 1) * row, y);
+}
+
+static void pool_squares_backward(const ls_window *w, size_t n, size_t c, const float *x, const float *y,
+                                  const float *dy, float *dx) {
+  const size_t row = w->in[W] * c;
+  const size_t n_in = w->in[H] * row;
+  const bool is_covered = w->in[H] == 2 * w->out[H] && w->in[W] == 2 * w->out[W];
+  for (size_t i = 0; i < n; i++, x += n_in, dx += n_in) {
+    if (!is_covered) memset(dx, 0, n_in * sizeof *dx);
+    for (size_t h = 0; h < w->out[H]; h++, y += w->out[W] * c, dy += w->out[W] * c) {
+      const float *const upper = x + 2 * h * row;
+      float *const upper_dx = dx + 2 * h * row;
+      route_squares(w->out[W], c, upper, upper + row, y, dy, upper_dx, upper_dx + c, upper_dx + row,
+                    upper_dx + row + c);
+    }
+  }
+}
+
+/* ------------------------------------------------------------- any windows */
+
 void ls_pool_forward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
                      float *y) {
   const size_t n_in = ls_window_count(w->in) * channels;
   const size_t n_out = ls_window_count(w->out);
   inside at;
+  if (is_squares(kind, w)) {
+    pool_squares(w, n, channels, x, y);
+    return;
+  }
   for (size_t i = 0; i < n; i++, x += n_in)
     for (size_t o = 0; o < n_out; o++, y += channels) {
       find(w, o, &at);
@@ -138,6 +218,10 @@ void ls_pool_backward(ls_pooling kind, const ls_window *w, size_t n, size_t chan
   const size_t n_in = ls_window_count(w->in) * channels;
   const size_t n_out = ls_window_count(w->out);
   inside at;
+  if (is_squares(kind, w)) {
+    pool_squares_backward(w, n, channels, x, y, dy, dx);
+    return;
+  }
   for (size_t i = 0; i < n; i++, x += n_in, dx += n_in) {
     for (size_t j = 0; j < n_in; j++) dx[j] = 0.0F;
     for (size_t o = 0; o < n_out; o++, y += channels, dy += channels) {

@@ -418,19 +418,36 @@ static void pooling_matches_its_definition(void **state) {
   }
 }
 
+/* Windows side by side, in images that they cover or not. */
+static void squares_match_their_definition(void **state) {
+  (void)state;
+  static const size_t sizes[][3] = {{8, 8, 32}, {7, 5, 20}, {2, 2, 1}, {6, 9, 67}, {3, 2, 16}};
+  for (size_t i = 0; i < COUNT(sizes); i++) {
+    ls_window w = {
+        .in = {1, sizes[i][0], sizes[i][1]}, .size = {1, 2, 2}, .stride = {1, 2, 2}, .dilation = {1, 1, 1}};
+    assert_true(ls_window_set_out(&w));
+    check_pool(LS_POOL_MAX, &w, sizes[i][2]);
+  }
+}
+
 /* As in PyTorch, a NaN is the maximum, and gets the gradient. */
 static void maximum_propagates_nan(void **state) {
   (void)state;
   ls_window w = {.in = {1, 1, 4}, .size = {1, 1, 2}, .stride = {1, 1, 2}, .dilation = {1, 1, 1}};
-  const float x[] = {1.0F, NAN, -INFINITY, -INFINITY};
+  ls_window square = {.in = {1, 2, 4}, .size = {1, 2, 2}, .stride = {1, 2, 2}, .dilation = {1, 1, 1}};
+  const float x[] = {1.0F, NAN, -INFINITY, -INFINITY, NAN, 2.0F, -INFINITY, -INFINITY};
   const float dy[] = {2.0F, 3.0F};
   float y[2];
-  float dx[4];
-  assert_true(ls_window_set_out(&w));
+  float dx[8];
+  assert_true(ls_window_set_out(&w) && ls_window_set_out(&square));
   ls_pool_forward(LS_POOL_MAX, &w, 1, 1, x, y);
   ls_pool_backward(LS_POOL_MAX, &w, 1, 1, x, y, dy, dx);
   assert_true(isnan(y[0]) && y[1] == -INFINITY);
   check_same("dx", 4, dx, (const float[]){0.0F, 2.0F, 3.0F, 0.0F});
+  ls_pool_forward(LS_POOL_MAX, &square, 1, 1, x, y);
+  ls_pool_backward(LS_POOL_MAX, &square, 1, 1, x, y, dy, dx);
+  assert_true(isnan(y[0]) && y[1] == -INFINITY);
+  check_same("dx", 8, dx, (const float[]){0.0F, 2.0F, 3.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F});
 }
 
 /* ---------------------------------------------------------------------- windows */
@@ -508,6 +525,7 @@ int main(void) {
       cmocka_unit_test(images_match_their_definition),
       cmocka_unit_test(images_are_accurate),
       cmocka_unit_test(pooling_matches_its_definition),
+      cmocka_unit_test(squares_match_their_definition),
       cmocka_unit_test(maximum_propagates_nan),
       cmocka_unit_test(windows_have_the_right_sizes),
   };
