@@ -80,6 +80,9 @@ void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n);
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n);
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
 
+/* Collective. Replaces x[i], i < n, by the largest of all ranks. */
+void ls_comm_max_f64(ls_comm *comm, double *x, size_t n);
+
 /* Collective. Replaces x[i], i < n, by its sum over the ranks of this node. */
 void ls_comm_node_sum_u64(ls_comm *comm, uint64_t *x, size_t n);
 

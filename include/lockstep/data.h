@@ -62,6 +62,7 @@ typedef struct ls_data_config {
   ls_node *window_node;
   ls_window_size window; /* of the config, or of the run that is resumed */
   int normalize;         /* ls_normalize */
+  bool is_per_channel;   /* normalisation has one offset and factor per channel, rather than per feature */
   bool standardize_targets;
   bool shuffle;
   ls_augment augment;
@@ -412,9 +413,11 @@ size_t ls_shard_most(size_t rows, int size);
 
 /* ----------------------------------------------------------------- normaliser */
 
-/* Collective. Learns offsets and factors from the samples of a view; the result does not depend on the
- * number of ranks. Targets, if the normaliser has any, are always standardised. */
-ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, const ls_view *view,
+/* Collective. Learns offsets and factors from the samples of a view, in one pass that the ranks share; the
+ * result does not depend on the number of ranks. is_per_channel: one offset and factor for all elements of
+ * a channel, the last dim of a sample of at least two. Targets, if the normaliser has any, are always
+ * standardised. LS_ERR_DATA if samples cannot be read. */
+ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, bool is_per_channel, const ls_view *view,
                               ls_normalizer *normalizer);
 
 /* --------------------------------------------------------------------- weights */

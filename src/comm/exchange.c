@@ -186,7 +186,7 @@ void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange) {
 void ls_exchange_sum_f32(ls_comm *comm, ls_exchange *exchange, float *x, size_t n) {
   (void)comm;
   if (exchange->state->sums == MPI_COMM_NULL || exchange->n_nodes == 1) return;
-  comm_sum(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+  comm_combine(exchange->state->sums, (unsigned char *)x, n, sizeof *x, MPI_FLOAT, MPI_SUM);
 }
 
 static MPI_Datatype type_of(size_t size) {

@@ -124,8 +124,9 @@ static inline int next_piece(size_t left) {
   return (int)(left < most ? left : most);
 }
 
-/* Collective over a group. Replaces x[i], i < n, of `size` bytes each, by its sum. Blocks. */
-void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type);
+/* Collective over a group. Replaces x[i], i < n, of `size` bytes each, by its sum or another combination.
+ * Blocks. */
+void comm_combine(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type, MPI_Op op);
 
 /* Collective over a group. Copies the first rank's bytes to all. Blocks, with a heartbeat per piece. */
 void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes);

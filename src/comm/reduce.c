@@ -6,11 +6,11 @@
 
 #define BROADCAST_BYTES ((size_t)1 << 22) /* of a piece */
 
-void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type) {
+void comm_combine(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datatype type, MPI_Op op) {
   comm_set_waiting(true);
   while (n > 0) {
     const int piece = next_piece(n);
-    MPI_Allreduce(MPI_IN_PLACE, x, piece, type, MPI_SUM, group);
+    MPI_Allreduce(MPI_IN_PLACE, x, piece, type, op, group);
     x += (size_t)piece * size;
     n -= (size_t)piece;
   }
@@ -19,22 +19,28 @@ void comm_sum(MPI_Comm group, unsigned char *x, size_t n, size_t size, MPI_Datat
 
 void ls_comm_sum_f32(ls_comm *comm, float *x, size_t n) {
   comm_meet(comm);
-  if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+  if (comm->size > 1) comm_combine(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT, MPI_SUM);
 }
 
 void ls_comm_sum_f64(ls_comm *comm, double *x, size_t n) {
   comm_meet(comm);
-  if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
+  if (comm->size > 1) comm_combine(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE, MPI_SUM);
+}
+
+void ls_comm_max_f64(ls_comm *comm, double *x, size_t n) {
+  comm_meet(comm);
+  if (comm->size > 1) comm_combine(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE, MPI_MAX);
 }
 
 void ls_comm_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
   comm_meet(comm);
-  if (comm->size > 1) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
+  if (comm->size > 1) comm_combine(comm->world, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T, MPI_SUM);
 }
 
 void ls_comm_node_sum_u64(ls_comm *comm, uint64_t *x, size_t n) {
   comm_meet(comm);
-  if (comm->node_size > 1) comm_sum(comm->node, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T);
+  if (comm->node_size > 1)
+    comm_combine(comm->node, (unsigned char *)x, n, sizeof *x, MPI_UINT64_T, MPI_SUM);
 }
 
 /* NOLINTBEGIN(clang-analyzer-optin.mpi.MPI-Checker): comm_await waits for the requests */

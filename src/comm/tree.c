@@ -116,7 +116,7 @@ static void sum_block(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
 
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n) {
   if (comm->size == 1) return;
-  if (!tree) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT);
+  if (!tree) comm_combine(comm->world, (unsigned char *)x, n, sizeof *x, MPI_FLOAT, MPI_SUM);
   if (!tree) return;
   const size_t most = block_of((size_t)comm->size);
   for (size_t done = 0; done < n; done += most)
@@ -125,7 +125,7 @@ void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n)
 
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n) {
   if (comm->size == 1) return;
-  if (!tree) comm_sum(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE);
+  if (!tree) comm_combine(comm->world, (unsigned char *)x, n, sizeof *x, MPI_DOUBLE, MPI_SUM);
   if (!tree) return;
   const size_t most = block64_of((size_t)comm->size);
   for (size_t done = 0; done < n; done += most) {

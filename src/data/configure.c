@@ -59,8 +59,9 @@ const ls_key ls_data_keys[] = {
         "window", ls_data_config, window_node,
         "shuffling in windows of permuted blocks: samples of a window (10000), or its size in memory "
         "(2GB); default: a full shuffle"),
-    LS_CHOICE_KEY("normalize", ls_data_config, normalize, "none", normalize_names,
-                  "normalisation of the inputs, learnt on the training part and stored in the model"),
+    LS_SECTION_KEY("normalize", /* see read_normalize */
+                   "normalisation of the inputs, learnt on the training part and stored in the model: none "
+                   "(default), scale or standardize, per feature; or {type: standardize, per: channel}"),
     LS_BOOL_KEY(
         "standardize_targets", ls_data_config, standardize_targets, "false",
         "with loss mse, standardisation of y to mean 0 and standard deviation 1; results are in the "
@@ -70,6 +71,38 @@ const ls_key ls_data_keys[] = {
                .offset = offsetof(ls_data_config, augment)),
     {0},
 };
+
+/* The value of data.normalize as a map. */
+typedef struct normalize_keys {
+  int type; /* ls_normalize */
+  int per;  /* 1: channel */
+} normalize_keys;
+
+static const char *const per_names[] = {"feature", "channel", NULL};
+
+static const ls_key keys_of_normalize[] = {
+    LS_CHOICE_KEY("type", normalize_keys, type, NULL, normalize_names, "normalisation",
+                  .flags = LS_KEY_REQUIRED),
+    LS_CHOICE_KEY("per", normalize_keys, per, "feature", per_names,
+                  "the values that share an offset and a factor"),
+    {0},
+};
+
+/* A name in place of the map. */
+static const ls_key normalize_key =
+    LS_CHOICE_KEY("normalize", normalize_keys, type, "none", normalize_names, NULL);
+
+/* Reads data.normalize: a name, or {type, per}. */
+static void read_normalize(ls_config *config, ls_node *section, ls_data_config *out) {
+  ls_node *const node = ls_node_find(section, "normalize");
+  normalize_keys keys = {0};
+  if (node && ls_node_kind_of(node) == LS_NODE_MAP)
+    ls_config_read(config, node, keys_of_normalize, &keys);
+  else
+    ls_config_read_key(config, section, &normalize_key, &keys);
+  out->normalize = keys.type;
+  out->is_per_channel = keys.per == 1;
+}
 
 /* The absolute form of `path`, which is relative to the folder of the config file. The caller frees it;
  * NULL if memory is short or there is no working directory. */
@@ -216,6 +249,7 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
   if (out->memory == LS_MEMORY_STREAM)
     ls_config_error(config, ls_node_find(section, "memory"),
                     "not available in this version; must be auto or resident");
+  read_normalize(config, section, out);
   if (out->shape_node) data_shape_configure(config, out->shape_node, &out->shape);
   if (out->y) out->y = read_y(config, section, out->y, config_path);
   read_split(config, out->train_node, config_path, out, &out->train, &out->train_split);

@@ -210,6 +210,22 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *dataset);
 /* Collective. Sets the digest of a selection of the samples, which the reader fetches. */
 ls_status data_selection_digest(ls_comm *comm, ls_dataset *dataset);
 
+/* ------------------------------------------------------------------------- a pass */
+
+/* A pass over the samples of a view, shared by all ranks. */
+typedef struct data_scan {
+  const ls_view *view;
+  size_t n_sums;
+
+  /* Adds a sample's share to the sums of its range of samples.  sums: (n_sums) */
+  void (*visit)(void *context, const ls_row *row, double *sums);
+  void *context;
+} data_scan;
+
+/* Collective. Visits each sample of the view on one rank. sums: (n_sums), become the sums over all samples,
+ * with the same bits for any number of ranks. LS_ERR_DATA if samples cannot be read, LS_ERR_INTERNAL. */
+ls_status data_scan_run(ls_comm *comm, const data_scan *scan, double *sums);
+
 /* ---------------------------------------------------------------- training samples */
 
 /* A move of an image: flip, then counterclockwise rotation about the centre, then shift. */

@@ -84,8 +84,8 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = create_batches(setup, rows);
   LS_TRY(ls_comm_agree(comm, status));
   LS_TRY(create_feed(comm, setup));
-  return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, &setup->train.view,
-                             setup->normalizer);
+  return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, job->data.is_per_channel,
+                             &setup->train.view, setup->normalizer);
 }
 
 /* Local, on rank 0. Warns if validation or test data are unlike the training data. */

@@ -620,15 +620,16 @@ static void check_normalizer(ls_normalize kind, const ls_view *view) {
   double factor[WIDE];
   ls_normalizer *normalizer = NULL;
   EXPECT(ls_normalizer_create(n, &normalizer) == LS_OK);
-  EXPECT(ls_normalizer_learn(comm, kind, view, normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, kind, false, view, normalizer) == LS_OK);
   learn_alone(kind, view, n, offset, factor);
-  for (size_t j = 0; j < n; j++)
-    if (memcmp(&offset[j], &normalizer->offset[j], sizeof *offset) != 0 ||
-        memcmp(&factor[j], &normalizer->factor[j], sizeof *factor) != 0)
-      complain(__FILE__, __LINE__, "kind %d, feature %zu: offset %a factor %a, not %a %a", (int)kind, j,
-               normalizer->offset[j], normalizer->factor[j], offset[j], factor[j]);
-  for (size_t j = 0; j < n; j++)
-    EXPECT(normalizer->offset32[j] == (float)offset[j] && normalizer->factor32[j] == (float)factor[j]);
+  for (size_t j = 0; j < n; j++) {
+    EXPECT_CLOSE(normalizer->offset[j], offset[j], 1e-15 * fabs(offset[j]) + 1e-15 / factor[j]);
+    EXPECT_CLOSE(normalizer->factor[j], factor[j], 1e-9 * factor[j]);
+  }
+  for (size_t j = 0; j < n; j++) {
+    EXPECT(normalizer->offset32[j] == (float)normalizer->offset[j]);
+    EXPECT(normalizer->factor32[j] == (float)normalizer->factor[j]);
+  }
   EXPECT(same_bytes(normalizer->offset, n * sizeof *offset));
   EXPECT(same_bytes(normalizer->factor, n * sizeof *factor));
   ls_normalizer_destroy(&normalizer);
@@ -654,6 +655,40 @@ static void test_normalizer(void **state) {
   }
 }
 
+/* With one offset and factor per channel, those of a channel are those of all its values. */
+static void test_channels(void **state) {
+  (void)state;
+  static float x[MANY * 6 * 2];
+  static uint8_t y[MANY];
+  double sums[2] = {0};
+  double squares[2] = {0};
+  for (size_t i = 0; i < COUNT(x); i++) {
+    x[i] = (float)(i % 2 ? 5.0 + (double)(i % 7) : -0.25 * (double)(i % 11));
+    sums[i % 2] += (double)x[i];
+    squares[i % 2] += (double)(x[i] * x[i]);
+  }
+  const piece pieces[] = {{"/x", {LS_F32, 4, {MANY, 2, 3, 2}}, x}, {"/y", ARRAY1(LS_U8, MANY), y}};
+  write_file("channels.h5", pieces, 2);
+  ls_dataset *d = open_file("channels.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 2);
+  const ls_view all = ls_view_all(d);
+  ls_normalizer *learned = NULL;
+  EXPECT(ls_normalizer_create(12, &learned) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, true, &all, learned) == LS_OK);
+  for (size_t j = 0; j < 12; j++) {
+    const double mean = sums[j % 2] / (6.0 * MANY);
+    EXPECT_CLOSE(learned->offset[j], mean, 1e-9);
+    EXPECT_CLOSE(1.0 / learned->factor[j], sqrt(squares[j % 2] / (6.0 * MANY) - mean * mean), 1e-9);
+  }
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_SCALE, true, &all, learned) == LS_OK);
+  for (size_t j = 0; j < 12; j++) {
+    EXPECT_CLOSE(learned->offset[j], j % 2 ? 5.0 : -2.5, 0.0);
+    EXPECT_CLOSE(learned->factor[j], j % 2 ? 1.0 / 6.0 : 1.0 / 2.5, 0.0);
+  }
+  ls_normalizer_destroy(&learned);
+  ls_dataset_close(comm, &d);
+  settle();
+}
+
 #define LONG 1000000
 
 /* Constant columns have the factor 1 and become 0 for any number of samples. Integers with a large offset
@@ -674,7 +709,7 @@ static void check_long(size_t n) {
   const ls_view all = ls_view_all(d);
   ls_normalizer *learned = NULL;
   EXPECT(ls_normalizer_create(2, &learned) == LS_OK && ls_normalizer_add_targets(learned, 2) == LS_OK);
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, &all, learned) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, false, &all, learned) == LS_OK);
   EXPECT(learned->offset[0] == 1.0 / 3.0 && learned->factor[0] == 1.0);
   EXPECT_CLOSE(learned->offset[1], 1.6e9 + 0.45, 1e-6);
   EXPECT_CLOSE(1.0 / learned->factor[1], sqrt(0.0825), 1e-6);
@@ -705,9 +740,9 @@ static void test_fixed_normalizers(void **state) {
   const ls_view all = ls_view_all(d);
   ls_normalizer *normalizer = NULL;
   EXPECT(ls_normalizer_create(1, &normalizer) == LS_OK);
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, &all, normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, false, &all, normalizer) == LS_OK);
   EXPECT(normalizer->offset[0] == 0.0 && normalizer->factor[0] == 1.0);
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_SCALE, &all, normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_SCALE, false, &all, normalizer) == LS_OK);
   EXPECT(normalizer->offset[0] == 0.0 && normalizer->factor[0] == 1.0 / 255.0);
   ls_normalizer_destroy(&normalizer);
   ls_dataset_close(comm, &d);
@@ -733,8 +768,8 @@ static void test_target_normalizer(void **state) {
   ls_normalizer *expected = NULL;
   EXPECT(ls_normalizer_create(1, &normalizer) == LS_OK && ls_normalizer_create(WIDE, &expected) == LS_OK);
   EXPECT(ls_normalizer_add_targets(normalizer, WIDE) == LS_OK);
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, &train[0], normalizer) == LS_OK);
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, &train[1], expected) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, false, &train[0], normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, false, &train[1], expected) == LS_OK);
   EXPECT(normalizer->offset[0] == 0.0 && normalizer->factor[0] == 1.0);
   EXPECT(memcmp(normalizer->targets->offset, expected->offset, WIDE * sizeof(double)) == 0);
   EXPECT(memcmp(normalizer->targets->factor, expected->factor, WIDE * sizeof(double)) == 0);
@@ -755,7 +790,7 @@ static void test_standardized(void **state) {
   for (size_t i = 0; i < MANY; i++) samples[i] = i;
   ls_normalizer *normalizer = NULL;
   EXPECT(ls_normalizer_create(WIDE, &normalizer) == LS_OK);
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, &all, normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_STANDARDIZE, false, &all, normalizer) == LS_OK);
   ls_batch *batch = gather(d, normalizer, MANY, samples, x);
   for (size_t j = 0; j < WIDE; j++) {
     double sum = 0.0;
@@ -819,12 +854,14 @@ static void test_weights_of_a_view(void **state) {
   double weights[3];
   write_file("view.h5", pieces, 3);
   ls_dataset *d = open_file("view.h5", (ls_dataset_request){.target = LS_TARGET_CLASSES}, 3);
-  ls_view first_two = ls_view_all(d);
-  first_two.n = 2;
-  EXPECT(ls_class_weights_balance(comm, &first_two, 3, weights) == LS_OK);
-  EXPECT_CLOSE(weights[0], 2.0 / 3.0, 1e-15);
-  EXPECT_CLOSE(weights[1], 2.0 / 3.0, 1e-15);
-  EXPECT_CLOSE(weights[2], 0.0, 0.0);
+  ls_view rest;
+  ls_view two;
+  ls_view_split(d, 0.25, 1, &rest, &two);
+  double counts[3] = {0};
+  for (uint64_t i = 0; i < 2; i++) counts[y[ls_view_sample(&two, i)]] += 1.0;
+  EXPECT(ls_class_weights_balance(comm, &two, 3, weights) == LS_OK);
+  for (size_t k = 0; k < 3; k++)
+    EXPECT_CLOSE(weights[k], counts[k] > 0.0 ? 2.0 / (3.0 * counts[k]) : 0.0, 1e-15);
   const ls_view all = ls_view_all(d);
   EXPECT_CLOSE(weight_of(&all, NULL), 7.5, 0.0);
   EXPECT_CLOSE(weight_of(&all, (const double[]){2.0, 0.25, 100.0}), 11.5, 0.0);
@@ -905,7 +942,7 @@ static void check_training(ls_target_kind target, const ls_augment *augment, con
   EXPECT(ls_normalizer_create(d->n_features, &normalizer) == LS_OK);
   if (target == LS_TARGET_VALUES) EXPECT(ls_normalizer_add_targets(normalizer, 2) == LS_OK);
   settle();
-  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, &train, normalizer) == LS_OK);
+  EXPECT(ls_normalizer_learn(comm, LS_NORMALIZE_NONE, false, &train, normalizer) == LS_OK);
   gather_training(batch, &train, normalizer, ls_shard_of(BATCH, rank, size), &together);
   gather_training(batch, &train, normalizer, (ls_shard){.rows = BATCH}, alone);
   ls_comm_sum_f32(comm, (float *)&together, sizeof together / sizeof(float));
@@ -1167,6 +1204,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_bad_inputs),
       cmocka_unit_test(test_fingerprint),
       cmocka_unit_test(test_normalizer),
+      cmocka_unit_test(test_channels),
       cmocka_unit_test(test_long_columns),
       cmocka_unit_test(test_fixed_normalizers),
       cmocka_unit_test(test_target_normalizer),
