@@ -133,7 +133,7 @@ struct ls_layer_type {
   size_t options_size;
 
   /* forward and backward get all rows of a pass in one call, without `grads`, instead of one call for each
-   * lane: for layers whose rows depend on each other and layers with inner layers. */
+   * lane: for layers with inner layers. */
   bool spans_lanes;
 
   /* forward and backward may be called for pieces of the rows of a lane, one after the other. Consecutive
@@ -167,8 +167,13 @@ struct ls_layer_type {
    * rows. Called twice: see ls_arena. NULL: needs no memory. */
   void (*reserve)(ls_layer *layer, ls_arena *arena, size_t rows);
 
-  /* Prepares forward over all rows, or backward over the rows of a lane. NULL: nothing to do. */
+  /* Prepares forward or backward over all rows. NULL: nothing to do. */
   void (*start)(ls_layer *layer, bool is_backward, bool needs_dx);
+
+  /* For layers in pieces whose rows depend on sums over the batch: computes them from all rows of the pass,
+   * before forward or backward. `all` is without grads; the gradients of the parameters are complete
+   * afterwards. NULL: no sums. */
+  void (*reduce)(ls_layer *layer, const ls_pass *pass, const ls_rows *all);
 
   /* y = layer(x) */
   void (*forward)(ls_layer *layer, const ls_pass *pass, const ls_rows *rows);
@@ -176,8 +181,8 @@ struct ls_layer_type {
   /* Computes the gradients of the parameters and dx. */
   void (*backward)(ls_layer *layer, const ls_pass *pass, const ls_rows *rows);
 
-  /* Completes the gradients after backward over all rows of a lane; `rows` are those of the lane. NULL:
-   * nothing to do. */
+  /* Completes the gradients after backward over all rows of a lane, and prepares the next lane; `rows` are
+   * those of the lane. NULL: nothing to do. */
   void (*finish)(ls_layer *layer, const ls_rows *rows);
 
   /* The final activation of the layer; LS_LINEAR: none. NULL: none. */
@@ -232,9 +237,14 @@ void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x);
  * Overwrites dy. */
 void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx);
 
-/* The number of layers, from the first of n on, that process their rows in pieces together; 1: the first
- * one does not. */
-size_t ls_layers_in_pieces(ls_layer *const *layers, size_t n);
+/* The layers that process their rows in pieces together, or a single one. Forward and backward have
+ * different groups: a layer with `reduce` is the first of a group forward, and the last one backward.
+ *   forward_group    from the first of n layers on; returns their number
+ *   backward_group   up to layer `last`; returns the first one
+ *   need_deltas      whether a group of n layers backward has several */
+size_t ls_layers_forward_group(ls_layer *const *layers, size_t n);
+size_t ls_layers_backward_group(ls_layer *const *layers, size_t last);
+bool ls_layers_need_deltas(ls_layer *const *layers, size_t n);
 
 /* The floats of each of the two `deltas` that ls_layers_backward needs. */
 #define LS_PIECE_FLOATS ((size_t)64 << 10)

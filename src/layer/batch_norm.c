@@ -171,13 +171,10 @@ static ls_norm norm_of(const ls_layer *layer, bool has_relu) {
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  (void)pass;
   const ls_norm norm = norm_of(layer, layer->addend ? layer->addend_then_relu : layer->applies_relu);
-  if (pass->mode == LS_PREDICT)
-    use_running(layer);
-  else
-    use_batch(layer, pass, rows);
-  set_columns(layer);
-  ls_math_norm(&norm, positions_of(layer, rows), channels_of(layer), rows->x, layer->addend, rows->y);
+  const float *const addend = layer->addend ? layer->addend + rows->first * layer->n_out : NULL;
+  ls_math_norm(&norm, positions_of(layer, rows), channels_of(layer), rows->x, addend, rows->y);
 }
 
 /* sums: (2, n), of dy and dy xhat, which are the gradients too. */
@@ -192,13 +189,13 @@ static void add_gradients(const ls_layer *layer, const ls_rows *rows, double *su
   layer_put_sums(rows, GAMMA, n, sums + n);
 }
 
-static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+/* Computes the gradients of gamma and beta, and what dx needs. */
+static void reduce_backward(const ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
   const statistics *const s = layer->kept;
-  const ls_norm norm = norm_of(layer, layer->applies_relu);
   double *const sums = layer->workspace;
   const size_t n = channels_of(layer);
-  layer_sum_lanes(layer, pass, rows, add_gradients, 2 * n, sums);
-  if (!rows->dx) return;
+  layer_sum_lanes(layer, pass, all, add_gradients, 2 * n, sums);
+  if (!all->dx) return;
   const bool depends = pass->mode != LS_PREDICT; /* mean and deviation depend on x */
   if (depends && pass->sum) pass->sum(pass->context, sums, 2 * n);
   for (size_t j = 0; j < n; j++) {
@@ -207,8 +204,27 @@ static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) 
     s->slope[j] = (float)slope;
     s->offset[j] = (float)(share * sums[j] - slope * (s->mean[j] - (double)s->center[j]));
   }
-  ls_math_norm_backward(&norm, positions_of(layer, rows), n, rows->x, s->offset, s->slope, rows->dy,
-                        rows->dx);
+}
+
+static void reduce(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
+  if (all->dy) {
+    reduce_backward(layer, pass, all);
+    return;
+  }
+  if (pass->mode == LS_PREDICT)
+    use_running(layer);
+  else
+    use_batch(layer, pass, all);
+  set_columns(layer);
+}
+
+static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
+  (void)pass;
+  const statistics *const s = layer->kept;
+  const ls_norm norm = norm_of(layer, layer->applies_relu);
+  if (rows->dx)
+    ls_math_norm_backward(&norm, positions_of(layer, rows), channels_of(layer), rows->x, s->offset,
+                          s->slope, rows->dy, rows->dx);
 }
 
 const ls_layer_type layer_batch_norm = {.name = "batch_norm",
@@ -216,10 +232,11 @@ const ls_layer_type layer_batch_norm = {.name = "batch_norm",
                                                 "global batch",
                                         .keys = keys,
                                         .options_size = sizeof(options),
-                                        .spans_lanes = true,
+                                        .in_pieces = true,
                                         .fuses = true,
                                         .shape = shape,
                                         .initialise = initialise,
                                         .reserve = reserve,
+                                        .reduce = reduce,
                                         .forward = forward,
                                         .backward = backward};

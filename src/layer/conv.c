@@ -101,14 +101,17 @@ static size_t positions_of(const ls_conv *conv) {
   return ls_window_count(conv->window.out);
 }
 
+/* Clears the gradients, for the first rows of a lane. */
+static void clear_gradients(const options *o) {
+  ls_conv_start_weights(o->plan);
+  memset(o->db, 0, o->filters * sizeof *o->db);
+}
+
 static void start(ls_layer *layer, bool is_backward, bool needs_dx) {
   const options *const o = layer->options;
   const float *const w = layer->params[W].value;
   if (!is_backward) ls_conv_start_forward(o->plan, w, o->weights.bias ? layer->params[B].value : NULL);
-  if (is_backward) {
-    ls_conv_start_weights(o->plan);
-    memset(o->db, 0, o->filters * sizeof *o->db);
-  }
+  if (is_backward) clear_gradients(o);
   if (is_backward && needs_dx) ls_conv_start_data(o->plan, w);
 }
 
@@ -143,6 +146,7 @@ static void finish(ls_layer *layer, const ls_rows *rows) {
   const options *const o = layer->options;
   ls_conv_finish_weights(o->plan, rows->beta, rows->grads[W]);
   if (o->weights.bias) layer_put_sums(rows, B, o->filters, o->db);
+  clear_gradients(o);
 }
 
 static double multiply_adds(const ls_layer *layer) {

@@ -163,8 +163,8 @@ void layer_fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lan
 /* Adds sums over the rows of a lane to `sums`; in backward, also writes rows->grads. */
 typedef void (*layer_add_rows)(const ls_layer *layer, const ls_rows *rows, double *sums);
 
-/* For layers with `spans_lanes`: calls `add` for each lane and folds the n sums of the lanes, and in
- * backward the gradients. The sums over this rank's lanes are then at the start of `levels`,
+/* For layers with `spans_lanes` or `reduce`: calls `add` for each lane and folds the n sums of the lanes,
+ * and in backward the gradients. The sums over this rank's lanes are then at the start of `levels`,
  * (LS_LANES_DEPTH, n). */
 void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *all, layer_add_rows add,
                      size_t n, double *levels);

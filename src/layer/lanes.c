@@ -55,13 +55,13 @@ static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
     function(layer, pass, all);
     return;
   }
-  if (type->start && !is_backward) type->start(layer, false, false);
+  if (type->start) type->start(layer, is_backward, all->dx != NULL);
+  if (type->reduce) type->reduce(layer, pass, all);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const ls_rows rows = lane_rows(layer, pass, lane, all);
-    if (type->start && is_backward) type->start(layer, true, all->dx != NULL);
     function(layer, pass, &rows);
     if (type->finish && is_backward) type->finish(layer, &rows);
-    if (is_backward) layer_fold_gradients(layer, pass, lane);
+    if (is_backward && !type->reduce) layer_fold_gradients(layer, pass, lane);
   }
 }
 

@@ -46,9 +46,13 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   layer->kept = ls_arena_take(arena, layer->params[GAMMA].rows, 2 * sizeof(double));
 }
 
+static void clear_sums(const ls_layer *layer) {
+  memset(layer->kept, 0, layer->params[GAMMA].rows * 2 * sizeof(double));
+}
+
 static void start(ls_layer *layer, bool is_backward, bool needs_dx) {
   (void)needs_dx;
-  if (is_backward) memset(layer->kept, 0, layer->params[GAMMA].rows * 2 * sizeof(double));
+  if (is_backward) clear_sums(layer);
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
@@ -71,6 +75,7 @@ static void finish(ls_layer *layer, const ls_rows *rows) {
   const double *const sums = layer->kept;
   layer_put_sums(rows, BETA, n, sums);
   layer_put_sums(rows, GAMMA, n, sums + n);
+  clear_sums(layer);
 }
 
 const ls_layer_type layer_layer_norm = {.name = "layer_norm",

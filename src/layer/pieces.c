@@ -3,36 +3,63 @@
  * alone, so that results do not depend on the batch. */
 #include "internal.h"
 
-/* The largest number of elements of a row between the layers. */
-static size_t widest_of(ls_layer *const *layers, size_t n) {
-  size_t widest = 1;
-  for (size_t k = 0; k < n; k++)
-    widest = ls_size_max(widest, ls_size_max(layers[k]->n_in, layers[k]->n_out));
-  return widest;
+static size_t width_of(const ls_layer *layer) {
+  return ls_size_max(1, ls_size_max(layer->n_in, layer->n_out));
 }
 
-/* Only layers with `start`, which read their inputs more than once, gain from it. */
-size_t ls_layers_in_pieces(ls_layer *const *layers, size_t n) {
-  size_t count = 0;
-  bool gains = false;
-  if (layers[0]->is_fused) return 1;
-  while (count < n && layers[count]->type->in_pieces && widest_of(layers, count + 1) <= LS_PIECE_FLOATS)
-    gains = layers[count++]->type->start || gains;
-  return gains && count > 1 ? count : 1;
+static bool fits(const ls_layer *layer) {
+  return layer->type->in_pieces && width_of(layer) <= LS_PIECE_FLOATS;
 }
 
+/* Only layers with `start`, which read their inputs more than once, gain from pieces. */
+static bool gain(ls_layer *const *layers, size_t n) {
+  bool any = false;
+  for (size_t k = 0; k < n; k++) any = any || layers[k]->type->start;
+  return any;
+}
+
+size_t ls_layers_forward_group(ls_layer *const *layers, size_t n) {
+  size_t count = 1;
+  if (layers[0]->is_fused || !fits(layers[0])) return 1;
+  while (count < n && fits(layers[count]) && !layers[count]->type->reduce) count++;
+  return gain(layers, count) ? count : 1;
+}
+
+size_t ls_layers_backward_group(ls_layer *const *layers, size_t last) {
+  size_t first = last;
+  if (!fits(layers[last])) return last;
+  while (first > 0 && fits(layers[first - 1]) && !layers[first - 1]->type->reduce &&
+         !layers[first - 1]->is_fused)
+    first--;
+  return gain(layers + first, last - first + 1) ? first : last;
+}
+
+bool ls_layers_need_deltas(ls_layer *const *layers, size_t n) {
+  for (size_t last = 0; last < n; last++)
+    if (ls_layers_backward_group(layers, last) < last) return true;
+  return false;
+}
+
+/* Half as many rows with batch norm, since its convolution's arrays are in the cache at the same time. */
 static size_t piece_rows(ls_layer *const *layers, size_t n) {
-  return LS_PIECE_FLOATS / widest_of(layers, n);
+  size_t widest = 1;
+  bool reduces = false;
+  for (size_t k = 0; k < n; k++) widest = ls_size_max(widest, width_of(layers[k]));
+  for (size_t k = 0; k < n; k++) reduces = reduces || layers[k]->type->reduce;
+  return ls_size_max(LS_PIECE_FLOATS / (reduces ? 2 : 1) / widest, 1);
 }
 
 void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x) {
   const size_t step = piece_rows(layers, n);
   for (size_t k = 0; k < n; k++)
     if (layers[k]->type->start) layers[k]->type->start(layers[k], false, false);
+  if (layers[0]->type->reduce)
+    layers[0]->type->reduce(layers[0], pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x});
   for (size_t lane = 0; lane < pass->n_lanes; lane++)
     for (size_t first = pass->lanes[lane]; first < pass->lanes[lane + 1]; first += step) {
       const float *in = x + first * layers[0]->n_in;
       for (size_t k = 0; k < n; k++) {
+        if (layers[k]->is_fused) continue;
         const ls_rows rows = {.first = first,
                               .n = ls_size_min(step, pass->lanes[lane + 1] - first),
                               .x = in,
@@ -75,18 +102,26 @@ static void finish_lane(ls_layer *const *layers, size_t n, const ls_pass *pass, 
     ls_rows rows = {.first = pass->lanes[lane], .n = pass->lanes[lane + 1] - pass->lanes[lane]};
     layer_set_gradients(layers[k], pass, lane, &rows);
     if (layers[k]->type->finish) layers[k]->type->finish(layers[k], &rows);
-    layer_fold_gradients(layers[k], pass, lane);
+    if (!layers[k]->type->reduce) layer_fold_gradients(layers[k], pass, lane);
   }
 }
 
 void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x, float *dy,
                         float *dx, float *const deltas[2]) {
   const size_t step = piece_rows(layers, n);
+  ls_layer *const last = layers[n - 1];
+  for (size_t k = 0; k < n; k++)
+    if (layers[k]->type->start) layers[k]->type->start(layers[k], true, k > 0 || dx);
+  if (last->type->reduce)
+    last->type->reduce(last, pass,
+                       &(ls_rows){.n = ls_pass_rows(pass),
+                                  .x = n > 1 ? layers[n - 2]->output : x,
+                                  .y = last->output,
+                                  .dy = dy,
+                                  .dx = n > 1 ? deltas[0] : dx});
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t end = pass->lanes[lane + 1];
     piece p = {.lane = lane, .first = pass->lanes[lane], .x = x, .dy = dy, .dx = dx, .deltas = deltas};
-    for (size_t k = 0; k < n; k++)
-      if (layers[k]->type->start) layers[k]->type->start(layers[k], true, k > 0 || dx);
     do { /* once for an empty lane, whose gradients are 0 */
       p.n = ls_size_min(step, end - p.first);
       backward_piece(layers, n, pass, &p);

@@ -42,12 +42,13 @@ CLONES static void maximum(const taps *t, size_t n, const float *x, float *restr
           y[j] = larger(y[j], x[d * t->plane + h * t->row + w * t->channels + j]);
 }
 
-/* y += the inputs */
-CLONES static void add(const taps *t, size_t n, const float *x, float *restrict y) {
+/* sums += the inputs */
+CLONES static void add(const taps *t, size_t n, const float *x, double *restrict sums) {
   for (size_t d = 0; d < t->n[D]; d++)
     for (size_t h = 0; h < t->n[H]; h++)
       for (size_t w = 0; w < t->n[W]; w++)
-        for (size_t j = 0; j < n; j++) y[j] += x[d * t->plane + h * t->row + w * t->channels + j];
+        for (size_t j = 0; j < n; j++)
+          sums[j] += (double)x[d * t->plane + h * t->row + w * t->channels + j];
 }
 
 /* dx += rest where x is the maximum y and no earlier input was; clears rest there. */
@@ -72,9 +73,9 @@ CLONES static void spread(const taps *t, size_t n, const float *rest, float *res
         for (size_t j = 0; j < n; j++) dx[d * t->plane + h * t->row + w * t->channels + j] += rest[j];
 }
 
-/* The factor of the sum of a window. */
-static float share(ls_pooling kind, const ls_window *w, const inside *at) {
-  return 1.0F / (float)(kind == LS_POOL_AVERAGE_ALL ? ls_window_count(w->size) : ls_window_count(at->n));
+/* The elements of a window that an average counts. */
+static size_t divisor_of(ls_pooling kind, const ls_window *w, const inside *at) {
+  return ls_window_count(kind == LS_POOL_AVERAGE_ALL ? w->size : at->n);
 }
 
 static taps taps_of(const ls_window *w, size_t channels, const inside *at) {
@@ -89,21 +90,30 @@ static size_t offset_of(const ls_window *w, size_t channels, const inside *at) {
   return ((at->first[D] * w->in[H] + at->first[H]) * w->in[W] + at->first[W]) * channels;
 }
 
+#define PIECE 256 /* channels that averages and backward process at once */
+
+/* The averages of `channels` channels, in double: a window may be as large as the input. */
+static void average(const taps *t, double divisor, size_t channels, const float *x, float *y) {
+  double sums[PIECE];
+  for (size_t first = 0; first < channels; first += PIECE) {
+    const size_t n = ls_size_min(PIECE, channels - first);
+    memset(sums, 0, n * sizeof *sums);
+    add(t, n, x + first, sums);
+    for (size_t c = 0; c < n; c++) y[first + c] = (float)(sums[c] / divisor);
+  }
+}
+
 static void forward_one(ls_pooling kind, const ls_window *w, size_t channels, const inside *at,
                         const float *x, float *y) {
   const taps t = taps_of(w, channels, at);
-  for (size_t c = 0; c < channels; c++) y[c] = kind == LS_POOL_MAX ? -INFINITY : 0.0F;
   x += offset_of(w, channels, at);
-  if (kind == LS_POOL_MAX) {
-    maximum(&t, channels, x, y);
+  if (kind != LS_POOL_MAX) {
+    average(&t, (double)divisor_of(kind, w, at), channels, x, y);
     return;
   }
-  const float factor = share(kind, w, at);
-  add(&t, channels, x, y);
-  for (size_t c = 0; c < channels; c++) y[c] *= factor;
+  for (size_t c = 0; c < channels; c++) y[c] = -INFINITY;
+  maximum(&t, channels, x, y);
 }
-
-#define PIECE 256 /* channels that backward processes at once */
 
 /* The n channels from `first` on, of one window. */
 static void backward_piece(ls_pooling kind, const ls_window *w, size_t first, size_t n, size_t channels,
@@ -111,7 +121,7 @@ static void backward_piece(ls_pooling kind, const ls_window *w, size_t first, si
   const taps t = taps_of(w, channels, at);
   const size_t offset = offset_of(w, channels, at) + first;
   float rest[PIECE];
-  const float factor = kind == LS_POOL_MAX ? 1.0F : share(kind, w, at);
+  const float factor = kind == LS_POOL_MAX ? 1.0F : 1.0F / (float)divisor_of(kind, w, at);
   for (size_t c = 0; c < n; c++) rest[c] = factor * dy[first + c];
   if (kind == LS_POOL_MAX)
     route(&t, n, x + offset, y + first, rest, dx + offset);

@@ -142,12 +142,6 @@ static size_t widest_output(const ls_model *model) {
   return widest;
 }
 
-static bool has_pieces(const ls_model *model) {
-  for (size_t i = 0; i < model->n_layers; i++)
-    if (ls_layers_in_pieces(model->layers + i, model->n_layers - i) > 1) return true;
-  return false;
-}
-
 /* Takes all pieces of the arena: called twice, see ls_arena. */
 static void take_memory(ls_model *model) {
   ls_arena *const arena = &model->arena;
@@ -162,7 +156,7 @@ static void take_memory(ls_model *model) {
         layer->is_fused ? model->layers[i - 1]->output : ls_layer_take_rows(arena, rows, layer->n_out);
   }
   for (int k = 0; k < 2; k++) model->deltas[k] = ls_layer_take_rows(arena, rows, widest_output(model));
-  for (int k = 0; k < 2 && has_pieces(model); k++)
+  for (int k = 0; k < 2 && ls_layers_need_deltas(model->layers, model->n_layers); k++)
     model->piece_deltas[k] = ls_arena_take(arena, LS_PIECE_FLOATS, sizeof(float));
   for (size_t i = 0; i < model->n_layers; i++)
     workspace_size =

@@ -16,7 +16,7 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float 
   LS_ASSERT(ls_pass_rows(pass) <= model->max_rows);
   model->input = x;
   for (size_t i = 0, n = 0; i < model->n_layers; i += n) {
-    n = ls_layers_in_pieces(model->layers + i, model->n_layers - i);
+    n = ls_layers_forward_group(model->layers + i, model->n_layers - i);
     if (n > 1)
       ls_layers_forward(model->layers + i, n, pass, x);
     else
@@ -36,16 +36,6 @@ static const float *end_of(const ls_layer *layer) {
   return end;
 }
 
-/* The first layer of the group, as forward made them, that ends with layer `last`. */
-static size_t group_of(const ls_model *model, size_t last) {
-  size_t i = 0;
-  while (true) {
-    const size_t n = ls_layers_in_pieces(model->layers + i, model->n_layers - i);
-    if (i + n > last) return i;
-    i += n;
-  }
-}
-
 /* The end of the gradients of layers `first` to `last`: of the first one with parameters. */
 static const float *end_of_group(const ls_model *model, size_t first, size_t last) {
   const float *end = NULL;
@@ -60,7 +50,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
   for (size_t i = model->n_layers; i-- > 0;) {
     const size_t last = i;
     if (model->layers[i]->is_fused) continue;
-    i = group_of(model, last);
+    i = ls_layers_backward_group(model->layers, last);
     const float *const x = i > 0 ? model->layers[i - 1]->output : model->input;
     float *const out = i > 0 ? dx : dx_input;
     if (i < last)

@@ -450,6 +450,20 @@ static void maximum_propagates_nan(void **state) {
   check_same("dx", 8, dx, (const float[]){0.0F, 2.0F, 3.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F});
 }
 
+/* The average of 2^20 equal values is their value, as it would not be with a sum in float. */
+static void averages_of_large_windows_are_exact(void **state) {
+  (void)state;
+  enum { N = 1 << 20 };
+  ls_window w = {.in = {1, 1, N}, .size = {1, 1, N}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+  float *const x = new_floats(N);
+  float y = 0.0F;
+  for (size_t i = 0; i < N; i++) x[i] = 0.1F;
+  assert_true(ls_window_set_out(&w));
+  ls_pool_forward(LS_POOL_AVERAGE, &w, 1, 1, x, &y);
+  check_same("y", 1, &y, x);
+  free(x);
+}
+
 /* ---------------------------------------------------------------------- windows */
 
 static void windows_have_the_right_sizes(void **state) {
@@ -527,6 +541,7 @@ int main(void) {
       cmocka_unit_test(pooling_matches_its_definition),
       cmocka_unit_test(squares_match_their_definition),
       cmocka_unit_test(maximum_propagates_nan),
+      cmocka_unit_test(averages_of_large_windows_are_exact),
       cmocka_unit_test(windows_have_the_right_sizes),
   };
   return cmocka_run_group_tests_name("conv", tests, NULL, NULL);
