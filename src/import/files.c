@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,21 +42,30 @@ static bool is_part(const char *name, const char *base) {
   return false;
 }
 
+/* The next name in a folder; NULL at its end, with errno 0, or after a failure. */
+static const char *next_name(DIR *dir) {
+  errno = 0;
+  const struct dirent *const entry = readdir(dir);
+  return entry ? entry->d_name : NULL;
+}
+
 ls_status import_parts_check_unused(const char *path) {
   const char *const slash = strrchr(path, '/');
   const char *const base = slash ? slash + 1 : path;
   char *const folder = slash ? ls_format("%.*s", (int)(slash - path) + 1, path) : ls_strdup(".");
   if (!folder) return ls_fail_memory("a path", strlen(path));
   DIR *const dir = opendir(folder);
-  free(folder);
+  const char *name = dir ? next_name(dir) : NULL;
+  while (name && !is_part(name, base)) name = next_name(dir);
   ls_status status = LS_OK;
-  for (const struct dirent *e = dir ? readdir(dir) : NULL; e && status == LS_OK; e = readdir(dir))
-    if (is_part(e->d_name, base))
-      status = ls_fail(
-          LS_ERR_OUTPUT,
-          "%.*s%s: exists; files of an earlier import are not replaced; remove all of them, or choose "
-          "another output",
-          (int)(base - path), path, e->d_name);
+  if (!name && errno != 0)
+    status = ls_fail(LS_ERR_OUTPUT, "%s: its folder cannot be read: %s", path, strerror(errno));
+  if (name)
+    status = ls_fail(LS_ERR_OUTPUT,
+                     "%.*s%s: exists; files of an earlier import are not replaced; remove all of them, or "
+                     "choose another output",
+                     (int)(base - path), path, name);
+  free(folder);
   if (dir) closedir(dir);
   return status;
 }

@@ -13,9 +13,14 @@ int import_scratch_open(const char *path) {
   errno = ENOMEM;
   if (!temporary) return -1;
   unlink(temporary); /* left by a killed process */
-  const int file = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  const int error = errno;
-  unlink(temporary);
+  int file = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  int error = errno;
+  if (file >= 0 && unlink(temporary) != 0) {
+    error = errno;
+    close(file);
+    unlink(temporary);
+    file = -1;
+  }
   free(temporary);
   errno = error;
   return file;

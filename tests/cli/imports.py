@@ -150,6 +150,10 @@ def many_tables(folder):
     result = run_well(folder, "import", "?.csv*", "-o", "out.h5").reports("4 samples of 2 features, 3 classes")
     found = read(folder / "out.h5")
     result.must(found["x"].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]] and found["y"].tolist() == [2, 0, 1, 2], "rows in the order of files")
+    run_well(folder, "import", "?.csv*", "-o", "out.h5", "--shuffle", "--weight", "b", "--test-fraction", "0.25").reports("3 samples", "1 samples")
+    parts = [read(folder / "out.h5", group) for group in ("train", "test")]
+    rows = sorted((x[0], y, w) for part in parts for x, y, w in zip(part["x"].tolist(), part["y"].tolist(), part["w"].tolist()))
+    result.must(rows == [(1, 2, 2), (3, 0, 4), (5, 1, 6), (7, 2, 8)], f"labels and weights belong to their rows: {rows}")
     for bad, parts in ((text.replace("b,", "c,") + "1,2,red\n", ("4.csv", "column 2 is c", "b in 1.csv")), ("a,kind\n1,red\n", ("4.csv", "2 columns", "1.csv", "3")),
                        ("1,2,red\n", ("4.csv", "no header", "1.csv")), (text + "1,x,red\n", ("4.csv", "line 2", "column 2"))):
         harness.write_file(folder / "4.csv", bad)

@@ -142,6 +142,9 @@ def a_test_fraction_of_a_folder(folder):
     files = {f"in/{k}/{i}.png": png(picture(10 * k + i, 3, 3)) for k in range(2) for i in range(10)}
     arrays, _, result = imported(folder, files, "--test-fraction", "0.2")
     again, _, _ = imported(folder, {}, "--test-fraction", "0.2")
+    shuffled, _, other = imported(folder, {}, "--shuffle")
+    other.must(other.err == "" and len(shuffled["train/x"]) == sum(len(arrays[f"{split}/x"]) for split in ("train", "test")),
+               "shuffled rows are not sorted by class")
     result.must(len(arrays["test/x"]) == 4 and len(arrays["train/x"]) == 16, "a fifth")
     result.must(all(numpy.array_equal(arrays[name], again[name]) for name in arrays), "the same each time")
     rows = {tuple(x.ravel()) for name in ("train/x", "test/x") for x in arrays[name]}
