@@ -4,7 +4,9 @@
  *
  * Each row is a layer at a batch of 32: GFLOP/s of the forward pass, of the gradient of the input and of
  * that of the weights, each with its ratio to a product of matrices of order 1024 (SGEMM) in the same
- * round. All results are medians. Times are processor times, which other processes affect least. */
+ * round. The operations are those of the direct sum, of which Winograd's algorithm omits 5/9 of the
+ * multiplications. All results are medians. Times are processor times, which other processes affect least.
+ */
 #include "lockstep/math.h"
 
 #include "measure.h"
