@@ -170,6 +170,20 @@ bool ls_exchange_test(ls_exchange *exchange, size_t k);
 /* Local. Waits until transfer k has completed. */
 void ls_exchange_wait(ls_exchange *exchange, size_t k);
 
+/* What ls_comm_deliver sends to other ranks, in pieces. */
+typedef struct ls_delivery {
+  size_t piece_bytes; /* of all pieces to a rank but the last, which is smaller and may be empty */
+  const int *groups;  /* (size): ranks of the same group send each other nothing */
+  void *buffers[2];   /* (piece_bytes) each */
+  void *context;
+  /* Fills the next piece to a rank and returns its bytes. */
+  size_t (*pack)(void *context, int to, void *piece);
+  void (*unpack)(void *context, const void *piece, size_t bytes);
+} ls_delivery;
+
+/* Collective. All ranks send to all others, of different groups. */
+void ls_comm_deliver(ls_comm *comm, const ls_delivery *delivery);
+
 /* Collective. Copies rank 0's bytes to all ranks. */
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
 
@@ -195,6 +209,19 @@ typedef struct ls_shared {
  * shared memory each rank gets a private copy, and one warning is logged. LS_ERR_DATA if a node has too
  * little memory, LS_ERR_INTERNAL. */
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out);
+
+/* Collective. Divides the ranks into groups that share memory: the nodes. A node with less than `bytes`
+ * bytes of free shared memory, which may differ between nodes, gets a group for each rank; so do all
+ * without `shares`. groups: (size), the group of each rank, counted from 0 in the order of their first
+ * ranks. LS_ERR_INTERNAL if memory is short. */
+ls_status ls_comm_groups(ls_comm *comm, bool shares, size_t bytes, int *groups, int *n_groups);
+
+/* Collective. As ls_comm_shared_create, but for groups of ls_comm_groups, which may have different numbers
+ * of bytes: those of this rank's group. */
+ls_status ls_comm_shared_create_group(ls_comm *comm, size_t bytes, const int *groups, ls_shared *out);
+
+/* Collective. Every rank of a group can read afterwards what any of its ranks wrote before. */
+void ls_comm_shared_fence(ls_comm *comm, const ls_shared *shared);
 
 /* Local. The part of n units of rank 0's contents that this rank fills before ls_comm_shared_broadcast: the
  * units are divided, in rank order, among the ranks that see rank 0's memory. */

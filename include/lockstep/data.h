@@ -163,12 +163,21 @@ typedef struct ls_row {
   float weight;                /* 1 if the dataset has no weights */
 } ls_row;
 
+/* Samples of a view that will be fetched in this order: `run` samples from `first` on, then as many from
+ * first + stride on, and so on; n samples in all. */
+typedef struct ls_expected {
+  const struct ls_view *view; /* borrowed until other samples are expected */
+  uint64_t first, run, stride, n;
+} ls_expected;
+
 /* Access to the samples of a dataset, wherever they are kept. */
 typedef struct ls_reader ls_reader;
 struct ls_reader {
   /* Local. Fetches n samples by number. The rows stay valid until the next fetch. LS_ERR_DATA if the
    * samples are not in memory and cannot be read. rows: (n) */
-  ls_status (*fetch)(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows);
+  ls_status (*fetch)(ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows);
+  /* Local. See ls_dataset_expect. NULL: the samples are in memory. */
+  ls_status (*expect)(ls_reader *reader, const ls_expected *expected);
   /* Collective. Frees the reader. */
   void (*destroy)(ls_comm *comm, ls_reader *reader);
   size_t bytes;    /* memory of the samples */
@@ -193,8 +202,9 @@ typedef struct ls_dataset {
   size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
   char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
   ls_blocks *blocks;                 /* owned; the same on all ranks */
+  bool is_streamed;                  /* the samples stay in the files; set before ls_dataset_read */
   ls_reader *reader;                 /* owned; NULL before ls_dataset_read */
-  struct ls_dataset_source *source;  /* the files; owned; NULL after ls_dataset_read */
+  struct ls_dataset_source *source;  /* the files; owned; NULL if the samples are in memory */
 } ls_dataset;
 
 /* Collective. Opens the files of a dataset and describes x: samples, shape, type, names. With the facts of
@@ -205,18 +215,18 @@ typedef struct ls_dataset {
  * fit the model. */
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
 
-/* Collective. Reads all samples. n_outputs: columns of y, or the number of classes; 0: as in the file.
- * Fails with LS_ERR_DATA on all ranks if y or w does not fit x or n_outputs, a label is out of range, or a
- * number is NaN, infinite or beyond float32 (the message names the row, from 0). After a failure the
- * dataset can only be closed. */
+/* Collective. Reads all samples, unless the dataset is streamed. n_outputs: columns of y, or the number of
+ * classes; 0: as in the file. Fails with LS_ERR_DATA on all ranks if y or w does not fit x or n_outputs, a
+ * label is out of range, or a number is NaN, infinite or beyond float32 (the message names the row, from
+ * 0). After a failure the dataset can only be closed. */
 ls_status ls_dataset_read(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
+
+/* Local. Bytes of a sample in memory: x, y and the weight. */
+size_t ls_dataset_row_bytes(const ls_dataset *dataset);
 
 /* Local. The shape of a sample for the model, channels last: the dims of x_array without the first, (1) if
  * it has no others, and flat if there are more than LS_SHAPE_MAX. */
 ls_shape ls_dataset_shape(const ls_dataset *dataset);
-
-/* Local. Bytes of a sample in memory: x, y and the weight. */
-size_t ls_dataset_row_bytes(const ls_dataset *dataset);
 
 /* Local. The number of samples of a window; 0: none. */
 uint64_t ls_dataset_window(const ls_dataset *dataset, const ls_window_size *size);
@@ -231,6 +241,10 @@ void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
 /* Local. Fetches n samples by number. The rows stay valid until the next fetch. LS_ERR_DATA if the samples
  * are not in memory and cannot be read. rows: (n) */
 ls_status ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *samples, ls_row *rows);
+
+/* Local. Announces samples that will be fetched, so that those that are not in memory are read ahead; with
+ * n = 0, none. Other samples may be fetched too. LS_ERR_INTERNAL if there is no memory for them. */
+ls_status ls_dataset_expect(const ls_dataset *dataset, const ls_expected *expected);
 
 /* ---------------------------------------------------------------------- views */
 
@@ -507,6 +521,11 @@ typedef struct ls_feed_request {
   bool shuffle;
   uint64_t window; /* samples, see ls_order_create */
   size_t n_lanes;  /* each rank gets the rows of its lanes (ls_comm_tree_lanes); 0: its shard */
+  /* For a streamed dataset, which needs a window: */
+  size_t batch_rows;  /* of all batches but the last of an epoch */
+  uint64_t epochs;    /* of the run: nothing is read for a later one before it begins */
+  size_t n_readers;   /* threads of this rank */
+  bool shares_memory; /* the ranks of a node share memory */
 } ls_feed_request;
 
 /* Collective. Copies the request. The caller destroys the feed. */
@@ -519,8 +538,9 @@ void ls_feed_destroy(ls_comm *comm, ls_feed **feed);
  * position of an epoch. LS_ERR_DATA on all ranks if a sample cannot be read. */
 ls_status ls_feed_gather(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t position, size_t rows);
 
-/* Local. Fills the batch with `rows` samples from a position of the first epoch on, all for this rank;
- * after the last sample, the first follows. */
+/* Local, after ls_feed_gather. Fills the batch with `rows` samples from a position on, all for this rank;
+ * after the last sample, the first follows. Of a streamed dataset only samples of the current window that
+ * are in the memory of this node are used. LS_ERR_DATA if there are none. */
 ls_status ls_feed_gather_alone(ls_feed *feed, uint64_t position, size_t rows);
 
 #endif

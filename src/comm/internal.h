@@ -1,5 +1,5 @@
 /* What the files of comm share. Its files in order of dependency: fatal, watchdog, window, board, wait,
- * agree, reduce, shared, tree, exchange, threads, launcher, comm. */
+ * agree, reduce, shared, tree, exchange, deliver, threads, launcher, comm. */
 #ifndef LOCKSTEP_COMM_INTERNAL_H
 #define LOCKSTEP_COMM_INTERNAL_H
 
@@ -100,6 +100,7 @@ void comm_board_destroy(ls_comm *comm);
 
 /* Local. Waits for a request that may take long: sleeps, and relays messages. */
 void comm_await(MPI_Request *request);
+void comm_await_status(MPI_Request *request, MPI_Status *status);
 
 /* Collective over a group. Waits for its ranks, as comm_await. */
 void comm_barrier(MPI_Comm group);

@@ -49,8 +49,8 @@ static ls_status check_memory(size_t bytes, int copies) {
       copies == 1 ? "" : ", or enlarge /dev/shm to hold one copy per node");
 }
 
-ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
-  const bool share = node_can_share(comm, bytes);
+/* Collective. `share`: the same on all ranks of a node. */
+static ls_status create(ls_comm *comm, size_t bytes, bool share, ls_shared *out) {
   *out = (ls_shared){0};
   LS_TRY(ls_comm_agree(comm, check_memory(bytes, share ? 1 : comm->node_size)));
   void *const memory = share ? malloc(sizeof(MPI_Win)) : ls_calloc(bytes, 1);
@@ -65,6 +65,12 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
     out->data = comm_window_allocate(comm, bytes, out->window);
     zero_window(comm, out->data, bytes, *(MPI_Win *)out->window);
   }
+  return LS_OK;
+}
+
+ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
+  const bool share = node_can_share(comm, bytes);
+  LS_TRY(create(comm, bytes, share, out));
   uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
   ls_comm_sum_u64(comm, &copies, 1);
   if (copies > 0)
@@ -76,6 +82,26 @@ ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
   return LS_OK;
 }
 
+ls_status ls_comm_groups(ls_comm *comm, bool shares, size_t bytes, int *groups, int *n_groups) {
+  const size_t size = (size_t)comm->size;
+  uint64_t *const firsts = ls_calloc(size, sizeof *firsts); /* ranks of the groups */
+  const bool shares_node = shares && (bytes > 0 ? node_can_share(comm, bytes) : comm->node_size > 1);
+  LS_TRY(ls_comm_agree(comm, firsts ? LS_OK : ls_fail_memory("groups of ranks", size * sizeof *firsts)));
+  LS_ASSERT(firsts);
+  firsts[comm->rank] = (uint64_t)(shares_node ? comm->node_first : comm->rank);
+  ls_comm_sum_u64(comm, firsts, size);
+  *n_groups = 0;
+  for (size_t r = 0; r < size; r++) groups[r] = firsts[r] == r ? (*n_groups)++ : groups[firsts[r]];
+  free(firsts);
+  return LS_OK;
+}
+
+ls_status ls_comm_shared_create_group(ls_comm *comm, size_t bytes, const int *groups, ls_shared *out) {
+  int members = 0;
+  for (int r = 0; r < comm->size; r++) members += groups[r] == groups[comm->rank];
+  return create(comm, bytes, members > 1 && bytes > 0, out);
+}
+
 void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n, size_t *first,
                          size_t *count) {
   *first = *count = 0;
@@ -85,21 +111,20 @@ void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n,
     node_part(comm, n, first, count);
 }
 
-/* Collective. Every rank of a window can read afterwards what any of its ranks wrote before. */
-static void fence(ls_comm *comm, const ls_shared *shared) {
+void ls_comm_shared_fence(ls_comm *comm, const ls_shared *shared) {
   comm_window_fence(comm->world, shared->window ? *(MPI_Win *)shared->window : MPI_WIN_NULL);
 }
 
 void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
   const bool holds_copy = shared->is_private || comm->node_rank == 0;
   MPI_Comm holders = MPI_COMM_NULL;
-  fence(comm, shared);
+  ls_comm_shared_fence(comm, shared);
   COMM_WAIT(MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders));
   if (holders != MPI_COMM_NULL) {
     comm_broadcast(holders, shared->data, shared->bytes);
     COMM_WAIT(MPI_Comm_free(&holders));
   }
-  fence(comm, shared);
+  ls_comm_shared_fence(comm, shared);
 }
 
 void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {

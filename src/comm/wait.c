@@ -64,11 +64,15 @@ void comm_relay_start(ls_comm *comm) {
 }
 
 void comm_await(MPI_Request *request) {
+  comm_await_status(request, MPI_STATUS_IGNORE);
+}
+
+void comm_await_status(MPI_Request *request, MPI_Status *status) {
   const double start = ls_clock();
   int is_done = 0;
   comm_set_waiting(true);
   for (;;) {
-    MPI_Test(request, &is_done, MPI_STATUS_IGNORE);
+    MPI_Test(request, &is_done, status);
     if (is_done) break;
     comm_relay_messages();
     if (ls_clock() - start > SPIN) usleep(NAP_US);

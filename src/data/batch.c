@@ -76,7 +76,8 @@ typedef struct gathering {
   ls_batch *batch;
   const ls_dataset *dataset;
   const ls_normalizer *normalizer;
-  const ls_recipe *recipe; /* empty outside training */
+  const ls_recipe *recipe;       /* empty outside training */
+  const data_row_source *source; /* of the rows; NULL: the dataset */
   uint64_t seed, epoch;
 } gathering;
 
@@ -172,30 +173,42 @@ void ls_batch_select(ls_batch *batch, size_t row, const ls_order *order, uint64_
     ls_order_partners(order, first, n, batch->samples + row, batch->partner_samples + row);
 }
 
-/* Gathers n <= DATA_FETCH_ROWS rows from row `first` of the batch. Fetches the partners of mixup together
- * with the rows. */
+/* Fetches rows of the batch from the dataset, and their partners in mixup after them. */
+static ls_status fetch_samples(const gathering *g, size_t first, size_t n, ls_row *rows) {
+  const ls_batch *const batch = g->batch;
+  const bool is_mixed = g->recipe->augment.mixup > 0.0;
+  uint64_t samples[2 * DATA_FETCH_ROWS];
+  memcpy(samples, batch->samples + first, n * sizeof *samples);
+  if (is_mixed) memcpy(samples + n, batch->partner_samples + first, n * sizeof *samples);
+  return ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, rows);
+}
+
+/* Gathers n <= DATA_FETCH_ROWS rows from row `first` of the batch. */
 static ls_status gather_rows(const gathering *g, size_t first, size_t n) {
   ls_batch *const batch = g->batch;
   const bool is_mixed = g->recipe->augment.mixup > 0.0;
-  uint64_t samples[2 * DATA_FETCH_ROWS];
   ls_row fetched[2 * DATA_FETCH_ROWS];
-  memcpy(samples, batch->samples + first, n * sizeof *samples);
-  if (is_mixed) memcpy(samples + n, batch->partner_samples + first, n * sizeof *samples);
-  LS_TRY(ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, fetched));
+  if (g->source)
+    g->source->fetch(g->source, first, n, fetched);
+  else
+    LS_TRY(fetch_samples(g, first, n, fetched));
   for (size_t i = 0; i < n; i++) {
     float *const x = batch->x + (first + i) * g->dataset->n_features;
-    augment_input(g, samples[i], &fetched[i], x);
+    augment_input(g, batch->samples[first + i], &fetched[i], x);
     store_targets(g, &fetched[i], first + i);
     if (is_mixed) mix_row(g, &fetched[i], &fetched[n + i], first + i, x);
   }
   return LS_OK;
 }
 
-static ls_status gather(const gathering *g, size_t rows) {
-  LS_ASSERT(rows <= g->batch->max_rows);
-  for (size_t first = 0; first < rows; first += DATA_FETCH_ROWS)
-    LS_TRY(gather_rows(g, first, ls_size_min(DATA_FETCH_ROWS, rows - first)));
-  g->batch->rows = rows;
+/* Gathers n rows from row `first` on, the last ones of the batch. */
+static ls_status gather(const gathering *g, size_t first, size_t n) {
+  const size_t x_bytes = g->dataset->n_features * ls_dtype_size(g->dataset->x_array.dtype);
+  const size_t at_once = ls_size_min(DATA_FETCH_ROWS, DATA_FETCH_BYTES / x_bytes + 1);
+  LS_ASSERT(first + n <= g->batch->max_rows);
+  for (size_t done = 0; done < n; done += at_once)
+    LS_TRY(gather_rows(g, first + done, ls_size_min(at_once, n - done)));
+  g->batch->rows = first + n;
   g->batch->is_mixed = g->recipe->augment.mixup > 0.0 && g->batch->partners;
   return LS_OK;
 }
@@ -203,11 +216,31 @@ static ls_status gather(const gathering *g, size_t rows) {
 ls_status ls_batch_gather(ls_batch *batch, const ls_dataset *dataset, const ls_normalizer *normalizer,
                           size_t rows) {
   const ls_recipe none = {0};
-  return gather(&(gathering){batch, dataset, normalizer, &none, 0, 0}, rows);
+  return gather(&(gathering){.batch = batch, .dataset = dataset, .normalizer = normalizer, .recipe = &none},
+                0, rows);
 }
 
 ls_status ls_batch_gather_training(ls_batch *batch, const ls_dataset *dataset,
                                    const ls_normalizer *normalizer, uint64_t seed, uint64_t epoch,
                                    size_t rows) {
-  return gather(&(gathering){batch, dataset, normalizer, &batch->recipe, seed, epoch}, rows);
+  return gather(&(gathering){.batch = batch,
+                             .dataset = dataset,
+                             .normalizer = normalizer,
+                             .recipe = &batch->recipe,
+                             .seed = seed,
+                             .epoch = epoch},
+                0, rows);
+}
+
+void data_batch_gather_from(const data_row_source *source, ls_batch *batch, const ls_dataset *dataset,
+                            const ls_normalizer *normalizer, uint64_t seed, uint64_t epoch, size_t first,
+                            size_t n) {
+  const gathering g = {.batch = batch,
+                       .dataset = dataset,
+                       .normalizer = normalizer,
+                       .recipe = &batch->recipe,
+                       .source = source,
+                       .seed = seed,
+                       .epoch = epoch};
+  LS_ASSERT(gather(&g, first, n) == LS_OK); /* rows in memory */
 }

@@ -45,10 +45,10 @@ ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
     ls_comm_broadcast(comm, &d->value_type, sizeof d->value_type);
     ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
     status = data_targets_share(comm, d);
-    if (status == LS_OK) status = data_resident_create(comm, d);
+    if (status == LS_OK) status = (d->is_streamed ? data_direct_create : data_resident_create)(comm, d);
     if (status == LS_OK) status = data_selection_digest(comm, d);
   }
-  destroy_source(d);
+  if (!d->is_streamed) destroy_source(d);
   return status;
 }
 

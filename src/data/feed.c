@@ -1,4 +1,4 @@
-/* The feed: the training samples in the order of the epochs. */
+/* The feed: the training samples in the order of the epochs, from memory or from the stream. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -6,39 +6,52 @@
 struct ls_feed {
   ls_feed_request request;
   int rank, size;
-  ls_order *order; /* owned */
+  ls_order *order; /* owned; of samples in memory */
   bool has_epoch;  /* the order is that of `epoch` */
   uint64_t epoch;
+  data_stream *stream; /* owned; NULL: the samples are in memory */
 };
 
-ls_shard data_feed_shard(size_t n_lanes, size_t rows, int rank, int size) {
-  size_t lane = 0;
-  size_t n = 0;
-  if (n_lanes == 0) return ls_shard_of(rows, rank, size);
-  ls_comm_tree_lanes(n_lanes, rank, size, &lane, &n);
-  const size_t first = ls_shard_of(rows, (int)lane, (int)n_lanes).first;
-  if (n == 0) return (ls_shard){.first = first};
-  const ls_shard last = ls_shard_of(rows, (int)(lane + n - 1), (int)n_lanes);
-  return (ls_shard){.first = first, .rows = last.first + last.rows - first};
+/* ----------------------------------------------------------------- creation and the end */
+
+/* Local. */
+static ls_status create(ls_comm *comm, const ls_feed_request *request, ls_feed **out) {
+  ls_feed *const feed = *out = ls_calloc(1, sizeof *feed);
+  if (!feed) return ls_fail_memory("the feed", sizeof *feed);
+  *feed = (ls_feed){.request = *request, .rank = ls_comm_rank(comm), .size = ls_comm_size(comm)};
+  return ls_order_create(request->view, request->seed, request->shuffle, request->window, &feed->order);
+}
+
+static ls_status create_stream(ls_comm *comm, const ls_feed_request *r, data_stream **out) {
+  const data_stream_request request = {.view = r->view,
+                                       .seed = r->seed,
+                                       .shuffle = r->shuffle,
+                                       .window = r->window,
+                                       .batch_rows = r->batch_rows,
+                                       .n_lanes = r->n_lanes,
+                                       .epochs = r->epochs,
+                                       .is_mixed = r->batch->recipe.augment.mixup > 0.0,
+                                       .shares = r->shares_memory,
+                                       .n_readers = r->n_readers};
+  return data_stream_create(comm, &request, out);
 }
 
 ls_status ls_feed_create(ls_comm *comm, const ls_feed_request *request, ls_feed **out) {
-  ls_feed *const feed = *out = ls_calloc(1, sizeof *feed);
-  ls_status status = feed ? LS_OK : ls_fail_memory("the feed", sizeof *feed);
-  if (feed) {
-    *feed = (ls_feed){.request = *request, .rank = ls_comm_rank(comm), .size = ls_comm_size(comm)};
-    status = ls_order_create(request->view, request->seed, request->shuffle, request->window, &feed->order);
-  }
-  return ls_comm_agree(comm, status);
+  LS_TRY(ls_comm_agree(comm, create(comm, request, out)));
+  if (!request->view->dataset->is_streamed) return LS_OK;
+  LS_ASSERT(request->window > 0);
+  return create_stream(comm, request, &(*out)->stream);
 }
 
 void ls_feed_destroy(ls_comm *comm, ls_feed **feed) {
-  (void)comm;
   if (!*feed) return;
+  data_stream_destroy(comm, &(*feed)->stream);
   ls_order_destroy(&(*feed)->order);
   free(*feed);
   *feed = NULL;
 }
+
+/* ---------------------------------------------------------------------- from memory */
 
 static void select_epoch(ls_feed *feed, uint64_t epoch) {
   if (!feed->has_epoch || feed->epoch != epoch) ls_order_begin(feed->order, epoch);
@@ -47,28 +60,79 @@ static void select_epoch(ls_feed *feed, uint64_t epoch) {
 }
 
 /* Gathers the samples whose numbers are in the batch. */
-static ls_status gather(const ls_feed *feed, uint64_t epoch, size_t rows) {
+static ls_status gather_selected(const ls_feed *feed, size_t rows) {
   const ls_feed_request *const r = &feed->request;
-  return ls_batch_gather_training(r->batch, r->view->dataset, r->normalizer, r->seed, epoch, rows);
+  return ls_batch_gather_training(r->batch, r->view->dataset, r->normalizer, r->seed, feed->epoch, rows);
 }
 
-ls_status ls_feed_gather(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t position, size_t rows) {
-  (void)comm;
-  const ls_feed_request *const r = &feed->request;
-  const ls_shard mine = data_feed_shard(r->n_lanes, rows, feed->rank, feed->size);
+static ls_status gather_resident(ls_feed *feed, uint64_t epoch, uint64_t position, const ls_shard *mine) {
   select_epoch(feed, epoch);
-  ls_batch_select(r->batch, 0, feed->order, position + mine.first, mine.rows);
-  return gather(feed, epoch, mine.rows);
+  ls_batch_select(feed->request.batch, 0, feed->order, position + mine->first, mine->rows);
+  return gather_selected(feed, mine->rows);
 }
 
-ls_status ls_feed_gather_alone(ls_feed *feed, uint64_t position, size_t rows) {
+/* Samples of the epoch of the latest batch. */
+static ls_status gather_alone_resident(ls_feed *feed, uint64_t position, size_t rows) {
   const ls_feed_request *const r = &feed->request;
-  select_epoch(feed, 0);
   for (size_t done = 0; done < rows;) {
     const uint64_t at = (position + done) % r->view->n;
     const size_t n = ls_size_min(rows - done, r->view->n - at);
     ls_batch_select(r->batch, done, feed->order, at, n);
     done += n;
   }
-  return gather(feed, 0, rows);
+  return gather_selected(feed, rows);
+}
+
+/* ------------------------------------------------------------------ from the stream */
+
+/* Gathers n rows from row `row` of the batch on; the first is at a position of the current window. */
+static void gather_window(const ls_feed *feed, uint64_t epoch, uint64_t position, size_t row, size_t n) {
+  const ls_feed_request *const r = &feed->request;
+  ls_batch_select(r->batch, row, data_stream_order(feed->stream), position, n);
+  data_batch_gather_from(data_stream_rows(feed->stream, position - row), r->batch, r->view->dataset,
+                         r->normalizer, r->seed, epoch, row, n);
+}
+
+/* Collective. Gathers the batch window by window. */
+static ls_status gather_stream(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t position, size_t rows,
+                               const ls_shard *mine) {
+  for (size_t done = 0; done < rows;) {
+    LS_TRY(data_stream_enter(comm, feed->stream, epoch, position + done));
+    const ls_order_window w = data_stream_window(feed->stream);
+    const size_t end = ls_size_min(rows, w.first + w.n - position);
+    const size_t first = ls_size_max(done, mine->first);
+    const size_t last = ls_size_min(end, mine->first + mine->rows);
+    if (first < last) gather_window(feed, epoch, position + first, first - mine->first, last - first);
+    LS_TRY(data_stream_advance(comm, feed->stream, position + end));
+    done = end;
+  }
+  feed->request.batch->rows = mine->rows;
+  return LS_OK;
+}
+
+static ls_status gather_alone_stream(const ls_feed *feed, uint64_t position, size_t rows) {
+  const ls_order_window w = data_stream_window(feed->stream);
+  uint64_t at = w.first + position % w.n;
+  for (size_t row = 0; row < rows; row++) {
+    for (uint64_t skipped = 0; !data_stream_has(feed->stream, at); skipped++) {
+      if (skipped == w.n) return ls_fail(LS_ERR_DATA, "this node has no sample of the first window");
+      at = at + 1 < w.first + w.n ? at + 1 : w.first;
+    }
+    gather_window(feed, 0, at, row, 1);
+    at = at + 1 < w.first + w.n ? at + 1 : w.first;
+  }
+  return LS_OK;
+}
+
+/* ---------------------------------------------------------------------------- batches */
+
+ls_status ls_feed_gather(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t position, size_t rows) {
+  const ls_shard mine = data_feed_shard(feed->request.n_lanes, rows, feed->rank, feed->size);
+  if (feed->stream) return gather_stream(comm, feed, epoch, position, rows, &mine);
+  return gather_resident(feed, epoch, position, &mine);
+}
+
+ls_status ls_feed_gather_alone(ls_feed *feed, uint64_t position, size_t rows) {
+  if (feed->stream) return gather_alone_stream(feed, position, rows);
+  return gather_alone_resident(feed, position, rows);
 }

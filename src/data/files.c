@@ -149,15 +149,16 @@ static char *pack(const data_files *files, uint64_t *bytes) {
   return block;
 }
 
-/* Other ranks. rows: (n), samples of each file. */
-static ls_status unpack(const char *block, size_t n, const uint64_t *rows, data_files *files) {
+/* Other ranks. numbers: (2, n), samples of each file, and of its chunks. */
+static ls_status unpack(const char *block, size_t n, const uint64_t *numbers, data_files *files) {
   const char *from = block;
   files->parts = ls_calloc(n, sizeof *files->parts);
   if (!files->parts) return ls_fail_memory("the list of files", n * sizeof *files->parts);
   files->n = n;
   for (size_t i = 0; i < n; i++) {
     data_part *const part = &files->parts[i];
-    part->rows = rows[i];
+    part->rows = numbers[i];
+    part->chunk_rows = numbers[n + i];
     part->first = i > 0 ? part[-1].first + part[-1].rows : 0;
     for (size_t k = 0; k < N_TEXTS; k++, from += strlen(from) + 1)
       if (*from && !(*text_of(part, k) = ls_strdup(from))) return ls_fail_memory("a path", strlen(from));
@@ -171,17 +172,21 @@ ls_status data_files_broadcast(ls_comm *comm, data_files *files) {
   char *block = is_root ? pack(files, &sizes[1]) : NULL;
   ls_comm_broadcast(comm, sizes, sizeof sizes);
   if (!is_root) block = malloc(sizes[1]);
-  uint64_t *const rows = ls_calloc(sizes[0], sizeof *rows);
+  const size_t n = sizes[0];
+  uint64_t *const numbers = ls_calloc(2 * n, sizeof *numbers);
   ls_status status =
-      ls_comm_agree(comm, block && rows ? LS_OK : ls_fail_memory("the list of files", sizes[1]));
+      ls_comm_agree(comm, block && numbers ? LS_OK : ls_fail_memory("the list of files", sizes[1]));
   if (status == LS_OK) {
-    LS_ASSERT(block && rows);
-    for (size_t i = 0; is_root && i < files->n; i++) rows[i] = files->parts[i].rows;
-    ls_comm_broadcast(comm, rows, sizes[0] * sizeof *rows);
+    LS_ASSERT(block && numbers);
+    for (size_t i = 0; is_root && i < n; i++) {
+      numbers[i] = files->parts[i].rows;
+      numbers[n + i] = files->parts[i].chunk_rows;
+    }
+    ls_comm_broadcast(comm, numbers, 2 * n * sizeof *numbers);
     ls_comm_broadcast(comm, block, sizes[1]);
-    status = ls_comm_agree(comm, is_root ? LS_OK : unpack(block, sizes[0], rows, files));
+    status = ls_comm_agree(comm, is_root ? LS_OK : unpack(block, n, numbers, files));
   }
-  free(rows);
+  free(numbers);
   free(block);
   return status;
 }

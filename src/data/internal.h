@@ -4,7 +4,10 @@
 
 #include "lockstep/data.h"
 
-#define DATA_FETCH_ROWS ((size_t)32) /* most rows of one fetch */
+#include <stdatomic.h>
+
+#define DATA_FETCH_ROWS  ((size_t)32)      /* most rows of one fetch */
+#define DATA_FETCH_BYTES ((size_t)1 << 20) /* of them, unless one has more */
 
 /* ------------------------------------------------------------------------- files */
 
@@ -34,7 +37,7 @@ typedef struct data_part {
   char *y_file;     /* of y; NULL: `file` */
   data_names names; /* names.y: inside y_file, if there is one */
   uint64_t first, rows;
-  uint64_t chunk_rows; /* of x; rank 0 only */
+  uint64_t chunk_rows; /* of x */
 } data_part;
 
 /* The files of a dataset, in the order of their samples. */
@@ -80,6 +83,9 @@ ls_status data_source_y(data_source *source, const ls_store **store);
 
 /* Local. The name of that file. */
 const char *data_source_y_file(const data_source *source);
+
+/* Local. Closes the open file. */
+void data_source_close(data_source *source);
 
 /* Local. Does not free the mapping. */
 void data_source_destroy(data_source **source);
@@ -190,6 +196,160 @@ ls_status data_read_weights(const ls_dataset *dataset, data_source *source, uint
 /* Local. Reads data.window from its node; collects errors. */
 void data_window_configure(ls_config *config, const ls_node *node, ls_window_size *out);
 
+/* ---------------------------------------------------------------------- rows of samples */
+
+/* Arrays of samples in memory; y and w are NULL if the dataset does not have them. */
+typedef struct data_rows {
+  unsigned char *x; /* (n, n_features) of the stored type */
+  unsigned char *y; /* (n) int32 for classes, otherwise (n, n_outputs) of the value type */
+  float *w;         /* (n) */
+} data_rows;
+
+/* Local. Bytes of the arrays of n samples, and the arrays in an aligned block of so many bytes. */
+size_t data_rows_bytes(const ls_dataset *dataset, uint64_t n);
+data_rows data_rows_at(const ls_dataset *dataset, uint64_t n, void *memory);
+
+/* Local. Copies sample i of one block to place j of another. */
+void data_rows_copy(const ls_dataset *dataset, const data_rows *from, uint64_t i, const data_rows *to,
+                    uint64_t j);
+
+/* Local. The arrays from sample i on. */
+data_rows data_rows_from(const ls_dataset *dataset, const data_rows *rows, uint64_t i);
+
+/* Local. Sample i, which borrows the arrays. */
+ls_row data_rows_get(const ls_dataset *dataset, const data_rows *rows, uint64_t i);
+
+/* Reads samples of a dataset, with files of its own: one for each thread. */
+typedef struct data_loader {
+  const ls_dataset *dataset; /* borrowed */
+  data_source source;        /* its list of files and its mapping are borrowed */
+} data_loader;
+
+data_loader data_loader_create(const ls_dataset *dataset);
+void data_loader_close(data_loader *loader);
+
+/* Local. Reads and checks consecutive samples. LS_ERR_DATA, with file and row. */
+ls_status data_loader_read(data_loader *loader, ls_block_range samples, const data_rows *rows);
+
+#define DATA_PIECE_BYTES ((size_t)1 << 20)
+
+/* Local. Blocks are read in pieces: whole chunks, of at most DATA_PIECE_BYTES unless one has more. Returns
+ * the number of samples from this one to the end of its piece. */
+uint64_t data_piece_rest(const ls_dataset *dataset, uint64_t sample);
+
+/* Local. The most samples of a piece. */
+uint64_t data_piece_most(const ls_dataset *dataset);
+
+/* ------------------------------------------------------------------- shares of ranks */
+
+/* The rows of a rank in a batch. */
+typedef struct data_share {
+  size_t first, rows;
+  size_t before; /* rows of lower ranks of its group */
+} data_share;
+
+/* Which rank uses which position of an epoch. */
+typedef struct data_shares {
+  uint64_t n; /* positions */
+  size_t batch_rows;
+  int size;
+  const int *groups;  /* (size), borrowed: the group of each rank */
+  data_share *tables; /* (2, size), owned: of a full batch, and of the last */
+  size_t *totals;     /* (2, size), owned: rows of each group in them */
+} data_shares;
+
+/* Local. n_lanes: see ls_feed_request. The caller frees the shares, after a failure too. */
+ls_status data_shares_create(uint64_t n, size_t batch_rows, size_t n_lanes, int size, const int *groups,
+                             data_shares *shares);
+void data_shares_free(data_shares *shares);
+
+/* Local. The rank that uses a position. */
+int data_shares_rank(const data_shares *shares, uint64_t position);
+
+/* Local. The number of positions before this one that the group of its rank uses. */
+uint64_t data_shares_index(const data_shares *shares, int rank, uint64_t position);
+
+/* Local. The number of positions before `position` <= n that a group uses. */
+uint64_t data_shares_count(const data_shares *shares, int group, uint64_t position);
+
+/* Local. At least as many as a group uses of any `rows` consecutive positions. */
+uint64_t data_shares_most(const data_shares *shares, int group, uint64_t rows);
+
+/* ----------------------------------------------------------------------------- places */
+
+typedef struct data_places_request {
+  const ls_dataset *dataset;
+  uint64_t n; /* positions of an epoch */
+  size_t batch_rows, n_lanes;
+  uint64_t window_rows; /* at most */
+  bool is_mixed, shares;
+} data_places_request;
+
+/* The memory of a group of ranks for the rows that they use of two windows. */
+typedef struct data_places {
+  const ls_dataset *dataset; /* borrowed */
+  int rank, size, n_groups;
+  int *groups; /* (size), owned */
+  data_shares shares;
+  uint64_t window_rows;
+  bool copies_partners; /* the partners in mixup may be on another group, and are kept beside the rows */
+  ls_shared memory;
+} data_places;
+
+/* The rows of a window in it. */
+typedef struct data_half {
+  uint64_t before; /* rows of the epoch before the window that the group uses */
+  data_rows rows, partners;
+} data_half;
+
+/* Collective. The caller destroys the places, after a failure too. */
+ls_status data_places_create(ls_comm *comm, const data_places_request *request, data_places *places);
+void data_places_destroy(ls_comm *comm, data_places *places);
+
+/* Local. Half 0 or 1, for a window that begins at a position. */
+data_half data_places_half(const data_places *places, int half, uint64_t first);
+
+/* Local. *rank: the rank that uses a position of the window. If it is in the group of this one, returns
+ * true and sets the place of its row. */
+bool data_places_find(const data_places *places, const data_half *half, uint64_t position, int *rank,
+                      uint64_t *place);
+
+/* --------------------------------------------------------------------------- readers */
+
+/* Consecutive samples that are read together. */
+typedef struct data_piece {
+  ls_block_range samples;
+  uint64_t place; /* of the first of them, as the task counts */
+} data_piece;
+
+/* What is read, piece by piece. */
+typedef struct data_task {
+  void *context;
+  data_piece (*next)(void *context); /* called by one thread at a time */
+  /* Called by several threads, each with another piece. */
+  void (*place)(void *context, const data_piece *piece, const data_rows *rows);
+} data_task;
+
+/* Threads that read a task. They do not call MPI. */
+typedef struct data_readers data_readers;
+
+/* Local. The caller destroys the readers, after a failure too. LS_ERR_INTERNAL. */
+ls_status data_readers_create(const ls_dataset *dataset, size_t n_threads, data_readers **out);
+void data_readers_destroy(data_readers **readers);
+
+/* Local. Bytes of their buffers. */
+size_t data_readers_bytes(const ls_dataset *dataset, size_t n_threads);
+
+/* Local. Ends the current task, and prepares another one. */
+void data_readers_start(data_readers *readers, const data_task *task);
+
+/* Local. Lets the threads read the pieces of the task that begin before `samples`, counted in all. */
+void data_readers_allow(data_readers *readers, uint64_t samples);
+
+/* Local. Waits until the first `samples` samples, which are allowed, are placed. Returns the first failure.
+ */
+ls_status data_readers_wait(data_readers *readers, uint64_t samples);
+
 /* Local. Reads data.shape from its node; collects errors. */
 void data_shape_configure(ls_config *config, const ls_node *node, ls_shape *shape);
 
@@ -209,6 +369,9 @@ ls_status data_resident_create(ls_comm *comm, ls_dataset *dataset);
 
 /* Collective. Sets the digest of a selection of the samples, which the reader fetches. */
 ls_status data_selection_digest(ls_comm *comm, ls_dataset *dataset);
+
+/* Collective. Sets the reader of a streamed dataset. */
+ls_status data_direct_create(ls_comm *comm, ls_dataset *dataset);
 
 /* ------------------------------------------------------------------------- a pass */
 
@@ -258,6 +421,84 @@ uint64_t data_mixup_partner(const ls_view *view, uint64_t seed, uint64_t epoch, 
 
 /* Local. Draws the share of a sample in its mixture with its partner, at least 1/2. */
 float data_mixup_share(double alpha, uint64_t seed, uint64_t epoch, uint64_t sample);
+
+/* Rows in memory. */
+typedef struct data_row_source data_row_source;
+struct data_row_source {
+  /* Sets the rows first .. first + n - 1 of a batch and, with mixup, their partners after them. */
+  void (*fetch)(const data_row_source *source, size_t first, size_t n, ls_row *rows);
+};
+
+/* Local. As ls_batch_gather_training, for rows first .. first + n - 1 of a batch that has those before.
+ * batch->samples must be set. */
+void data_batch_gather_from(const data_row_source *source, ls_batch *batch, const ls_dataset *dataset,
+                            const ls_normalizer *normalizer, uint64_t seed, uint64_t epoch, size_t first,
+                            size_t n);
+
+/* ---------------------------------------------------------------------------- stream */
+
+/* Rows for other groups of ranks. */
+typedef struct data_staging {
+  const data_places *places; /* borrowed */
+  size_t row_bytes;
+  uint64_t capacity;      /* rows */
+  atomic_uint_fast64_t n; /* rows so far */
+  unsigned char *rows;    /* (capacity, row_bytes), owned */
+  /* During delivery: */
+  data_half half;
+  uint64_t *sorted, *starts; /* (capacity), (size + 1), owned: rows by rank, and the first of each rank */
+  int packing;               /* the rank to which rows are sent */
+  uint64_t packed;           /* the next of them in `sorted` */
+  size_t piece_bytes;
+  void *buffers[2]; /* (piece_bytes) each, owned */
+} data_staging;
+
+/* Local. The caller frees the staging, after a failure too. */
+ls_status data_staging_create(const data_places *places, uint64_t capacity, data_staging *staging);
+void data_staging_free(data_staging *staging);
+
+/* Local, on any thread. Adds row i of a block. */
+void data_staging_add(data_staging *staging, const data_rows *rows, uint64_t i, uint64_t position, int to,
+                      bool is_partner);
+
+/* Collective. Sends all rows, which belong to the window in a half, to their places. */
+void data_staging_deliver(ls_comm *comm, data_staging *staging, const data_half *half);
+
+typedef struct data_stream_request {
+  const ls_view *view; /* borrowed */
+  uint64_t seed;
+  bool shuffle;
+  uint64_t window; /* samples, positive */
+  size_t batch_rows, n_lanes;
+  uint64_t epochs; /* no window of a later one is read ahead */
+  bool is_mixed;
+  bool shares; /* the ranks of a node share memory */
+  size_t n_readers;
+} data_stream_request;
+
+/* Two windows of an epoch: one that is used, and one that is being read. */
+typedef struct data_stream data_stream;
+
+/* Collective. The caller destroys the stream, after a failure too. */
+ls_status data_stream_create(ls_comm *comm, const data_stream_request *request, data_stream **out);
+void data_stream_destroy(ls_comm *comm, data_stream **stream);
+
+/* Collective. Makes the window of a position the current one: no rank uses the one before any more.
+ * LS_ERR_DATA on all ranks if a sample cannot be read. */
+ls_status data_stream_enter(ls_comm *comm, data_stream *stream, uint64_t epoch, uint64_t position);
+
+/* Collective. The positions of the window before this one are used. */
+ls_status data_stream_advance(ls_comm *comm, data_stream *stream, uint64_t position);
+
+/* Local. The current window, the order of its epoch, whether this group has the row at a position, and the
+ * rows of a batch whose row 0 is at a position. */
+ls_order_window data_stream_window(const data_stream *stream);
+const ls_order *data_stream_order(const data_stream *stream);
+bool data_stream_has(const data_stream *stream, uint64_t position);
+const data_row_source *data_stream_rows(data_stream *stream, uint64_t position);
+
+/* Local. Bytes of the memory of the group. */
+size_t data_stream_bytes(const data_stream *stream);
 
 /* Local. This rank's rows of a batch of `rows` rows; see ls_feed_request. */
 ls_shard data_feed_shard(size_t n_lanes, size_t rows, int rank, int size);

@@ -16,7 +16,7 @@ typedef struct resident {
   ls_shared w; /* (n_samples) float32 */
 } resident;
 
-static ls_status fetch(const ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows) {
+static ls_status fetch(ls_reader *reader, size_t n, const uint64_t *samples, ls_row *rows) {
   const resident *const r = (const resident *)(const void *)reader;
   const unsigned char *const x = r->x.data;
   const int32_t *const classes = r->target == LS_TARGET_CLASSES ? r->y.data : NULL;

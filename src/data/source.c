@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void close_part(data_source *s) {
+void data_source_close(data_source *s) {
   ls_store_close(&s->y_store);
   ls_store_close(&s->store);
   s->names = (data_names){0};
@@ -13,7 +13,7 @@ static void close_part(data_source *s) {
 
 void data_source_destroy(data_source **source) {
   if (!*source) return;
-  close_part(*source);
+  data_source_close(*source);
   data_files_free(&(*source)->files);
   free(*source);
   *source = NULL;
@@ -22,7 +22,7 @@ void data_source_destroy(data_source **source) {
 /* Opens the file of a part; closes another one. */
 static ls_status open_part(data_source *s, size_t part) {
   if (s->store && s->open == part) return LS_OK;
-  close_part(s);
+  data_source_close(s);
   LS_TRY(ls_store_open(s->files.parts[part].file, &s->store));
   s->open = part;
   s->names = s->files.parts[part].names;

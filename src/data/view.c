@@ -129,6 +129,10 @@ ls_status ls_dataset_fetch(const ls_dataset *dataset, size_t n, const uint64_t *
   return dataset->reader->fetch(dataset->reader, n, samples, rows);
 }
 
+ls_status ls_dataset_expect(const ls_dataset *dataset, const ls_expected *expected) {
+  return dataset->reader->expect ? dataset->reader->expect(dataset->reader, expected) : LS_OK;
+}
+
 ls_status ls_view_fetch(const ls_view *view, uint64_t i, ls_row *row) {
   const uint64_t sample = ls_view_sample(view, i);
   return ls_dataset_fetch(view->dataset, 1, &sample, row);

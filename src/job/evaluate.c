@@ -95,6 +95,14 @@ static ls_status add_rows(ls_model *model, const ls_normalizer *normalizer, cons
   return LS_OK;
 }
 
+/* Local. This rank's rows of a view will be fetched in order. */
+static ls_status expect_rows(const ls_view *view, const ls_partition *partition) {
+  const uint64_t rows = partition->lanes[partition->n_lanes];
+  const ls_expected expected = {
+      .view = view, .first = partition->first, .run = ls_size_max(rows, 1), .n = rows};
+  return ls_dataset_expect(view->dataset, &expected);
+}
+
 /* The rows of a pass do not depend on the number of ranks: a different shape may give different bits. */
 ls_status ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const ls_normalizer *normalizer,
                       const ls_view *view, ls_batch *batch, ls_metric *metric) {
@@ -105,6 +113,7 @@ ls_status ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const 
   ls_metric_reset(metric);
   if (view->n > 0)
     status = ls_evaluate_set_scale(normalizer, view->dataset, ls_view_sample(view, 0), metric);
+  if (status == LS_OK && view->n > 0) status = expect_rows(view, &partition);
   for (size_t lane = 0; lane < partition.n_lanes; lane++) {
     ls_metric_begin_lane(metric, lane);
     for (size_t done = partition.lanes[lane]; status == LS_OK && done < partition.lanes[lane + 1];
@@ -113,6 +122,7 @@ ls_status ls_evaluate(ls_comm *comm, ls_comm_tree *tree, ls_model *model, const 
                         ls_size_min(most, partition.lanes[lane + 1] - done), metric);
     ls_metric_end_lane(metric, lane, partition.n_lanes);
   }
+  if (view->n > 0) (void)ls_dataset_expect(view->dataset, &(ls_expected){.run = 1});
   LS_TRY(ls_comm_agree(comm, status)); /* a shard may take longer than the watchdog's timeout */
   ls_comm_tree_sum_f64(comm, tree, metric->sums, metric->n_sums);
   return metric->ranking ? measure_auc(comm, view, metric) : LS_OK;

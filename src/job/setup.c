@@ -38,7 +38,11 @@ static ls_status create_feed(ls_comm *comm, ls_setup *setup) {
                                    .seed = train->seed,
                                    .shuffle = setup->job->data.shuffle,
                                    .window = setup->window,
-                                   .n_lanes = train->reproducible ? train->lanes : 0};
+                                   .n_lanes = train->reproducible ? train->lanes : 0,
+                                   .batch_rows = setup->batch_size,
+                                   .epochs = train->epochs,
+                                   .n_readers = 1,
+                                   .shares_memory = setup->job->sync.shared_memory};
   return ls_feed_create(comm, &request, &setup->feed);
 }
 

@@ -313,6 +313,7 @@ ls_status ls_plan_measure(ls_comm *comm, ls_setup *setup, ls_plan_costs *costs) 
   if (status == LS_OK) status = ls_evaluate_set_scale(setup->normalizer, setup->train.dataset, 0, b.metric);
   if (status == LS_OK) status = ls_optim_build(job->optim, job->model->n_params);
   status = ls_comm_agree(comm, status);
+  if (status == LS_OK) status = ls_feed_gather(comm, setup->feed, 0, 0, setup->batch_size);
   if (status == LS_OK) status = measure(&b, slots, costs);
   ls_metric_destroy(&b.metric);
   free(slots);

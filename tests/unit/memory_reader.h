@@ -13,7 +13,7 @@ typedef struct memory_reader {
   bool has_classes;
 } memory_reader;
 
-static inline ls_status memory_reader_fetch(const ls_reader *reader, size_t n, const uint64_t *samples,
+static inline ls_status memory_reader_fetch(ls_reader *reader, size_t n, const uint64_t *samples,
                                             ls_row *rows) {
   const memory_reader *const m = (const memory_reader *)(const void *)reader;
   for (size_t i = 0; i < n; i++) {
