@@ -210,6 +210,9 @@ typedef struct ls_shared {
  * little memory, LS_ERR_INTERNAL. */
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out);
 
+/* Local. The free bytes of this node's shared memory; 0 if unknown. */
+size_t ls_comm_shared_memory(void);
+
 /* Collective. Divides the ranks into groups that share memory: the nodes. A node with less than `bytes`
  * bytes of free shared memory, which may differ between nodes, gets a group for each rank; so do all
  * without `shares`. groups: (size), the group of each rank, counted from 0 in the order of their first

@@ -59,6 +59,7 @@ typedef struct ls_data_config {
   ls_node *shape_node;        /* data.shape, or NULL */
   ls_shape shape;             /* the same: of a sample in the files; no dims: as stored */
   int memory;                 /* ls_data_memory */
+  uint64_t readers;           /* threads of each rank that read streamed samples */
   ls_node *window_node;
   ls_window_size window; /* of the config, or of the run that is resumed */
   int normalize;         /* ls_normalize */
@@ -202,7 +203,7 @@ typedef struct ls_dataset {
   size_t n_classes, n_feature_names; /* number of names below; 0 on ranks other than 0 */
   char **classes, **feature_names;   /* rank 0 only; owned, one block each; NULL if the file has none */
   ls_blocks *blocks;                 /* owned; the same on all ranks */
-  bool is_streamed;                  /* the samples stay in the files; set before ls_dataset_read */
+  bool is_streamed;                  /* the samples stay in the files; see ls_datasets_place */
   ls_reader *reader;                 /* owned; NULL before ls_dataset_read */
   struct ls_dataset_source *source;  /* the files; owned; NULL if the samples are in memory */
 } ls_dataset;
@@ -214,6 +215,10 @@ typedef struct ls_dataset {
  * lists the arrays that were found), if x has an unsuitable shape or type, or no samples, or if it does not
  * fit the model. */
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
+
+/* Collective. Chooses where the samples of n open datasets are kept; all together. `auto`: in memory if
+ * they fit 70 % of the memory, and of the shared memory, of each node. */
+void ls_datasets_place(ls_comm *comm, ls_data_memory memory, ls_dataset *const *datasets, size_t n);
 
 /* Collective. Reads all samples, unless the dataset is streamed. n_outputs: columns of y, or the number of
  * classes; 0: as in the file. Fails with LS_ERR_DATA on all ranks if y or w does not fit x or n_outputs, a
@@ -305,10 +310,13 @@ ls_status ls_view_fetch(const ls_view *view, uint64_t i, ls_row *row);
 
 /* ---------------------------------------------------------------------- facts */
 
-/* Local, on rank 0. The facts of the samples of a view. `owner` is borrowed; names are borrowed from the
- * dataset. The values of x are those of at most 1,024 samples, at equal distances. LS_ERR_DATA if these
- * cannot be read. */
-ls_status ls_facts_of(const ls_view *view, const char *owner, ls_facts *out);
+/* Local, on rank 0. The facts of an open dataset, without its values. `owner` is borrowed; names are
+ * borrowed from the dataset. */
+ls_facts ls_facts_of(const ls_dataset *dataset, const char *owner);
+
+/* Local, on rank 0. Adds the values of x: those of at most 1,024 samples of a view, at equal distances.
+ * LS_ERR_DATA if these cannot be read. */
+ls_status ls_facts_measure(const ls_view *view, ls_facts *facts);
 
 /* Local, on rank 0. Warns if the type of x differs from that of a model's training data (integers or real
  * numbers), or if its values are far from them. kind, normalizer: of the model. owner: the name of the
@@ -530,6 +538,10 @@ typedef struct ls_feed_request {
 
 /* Collective. Copies the request. The caller destroys the feed. */
 ls_status ls_feed_create(ls_comm *comm, const ls_feed_request *request, ls_feed **out);
+
+/* Local. Bytes of samples in the memory of this node, or of this rank if *is_private; 0 if the dataset is
+ * in memory, or without a feed. */
+size_t ls_feed_bytes(const ls_feed *feed, bool *is_private);
 
 /* Collective. Accepts NULL. */
 void ls_feed_destroy(ls_comm *comm, ls_feed **feed);

@@ -162,7 +162,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
  * models with activations, and `more` bytes of this rank. The model is measured. LS_ERR_CONFIG. */
 ls_status ls_setup_check_memory(ls_comm *comm, const ls_setup *setup, size_t more);
 
-/* Local. Bytes of the resident data of all splits. only_private: without data in shared memory. */
+/* Local. Bytes of the samples in memory of all splits. only_private: without those in shared memory. */
 size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private);
 
 /* ----------------------------------------------------- forward, loss, backward */

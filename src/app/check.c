@@ -71,7 +71,9 @@ static ls_status print_order(const ls_setup *setup) {
   const uint64_t window = setup->window;
   uint64_t n_windows = 1;
   if (window > 0) LS_TRY(count_windows(setup, &n_windows));
-  printf("%-10s  resident: in the memory of each node\n", "memory");
+  printf("%-10s  %s\n", "memory",
+         setup->train.dataset->is_streamed ? "stream: samples are read from the files as they are used"
+                                           : "resident: in the memory of each node");
   printf("%-10s  %llu of up to %llu samples in the training files\n", "blocks",
          (unsigned long long)blocks->n, (unsigned long long)ls_blocks_largest(blocks));
   if (!setup->job->data.shuffle)

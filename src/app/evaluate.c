@@ -201,6 +201,7 @@ const command app_evaluate = {
     .operands = "MODEL.h5 DATA.h5[:GROUP]",
     .help = "loss, accuracy, precision, recall, F1, ROC AUC and confusion matrix of a model on data",
     .options = {OPTION_X,
+                OPTION_MEMORY,
                 OPTION_Y,
                 {"json", 0, NULL, "output as one JSON object"},
                 {"top-k", 0, "K", "K of top-K accuracy (default: 5, if there are more classes than that)"}},

@@ -306,6 +306,7 @@ const command app_explain = {
         "feature are permuted among the samples.",
     .options = {{"output", 'o', "OUT.h5", "file to write"},
                 OPTION_X,
+                OPTION_MEMORY,
                 OPTION_Y,
                 {"samples", 0, "LIST", "numbers from 0 and ranges, such as 0,5,10-19 (the first 10)"},
                 {"class", 0, "NAME|NUMBER", "class, label or output to explain"},

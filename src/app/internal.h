@@ -114,6 +114,11 @@ ls_status app_check_output(const arguments *a, const char *output);
 /* Options that name arrays of the data. */
 #define OPTION_X                                                                                           \
   { "x", 0, "NAME", "name of the array of inputs" }
+#define OPTION_MEMORY                                                                                      \
+  {                                                                                                        \
+    "memory", 0, "auto|resident|stream",                                                                   \
+        "place of the samples: in memory, or read from the file as they are used"                          \
+  }
 #define OPTION_Y                                                                                           \
   { "y", 0, "NAME", "name of the array of targets, also in another file: FILE:/PATH" }
 

@@ -12,6 +12,7 @@ typedef struct work {
   const char *output;
   ls_predictor *predictor;
   ls_dataset *dataset;
+  char *temporary; /* owned, rank 0: the dataset was imported to this file; or NULL */
   ls_batch *batch;
   size_t n_out;
   bool is_regression;
@@ -61,19 +62,16 @@ static ls_status open_data(work *w, const arguments *a) {
   const char *const spec = a->positional[1];
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
   const bool is_table = app_is_root(w->comm) && (app_ends_with(spec, tables) || ls_import_is_text(spec));
-  char *temporary = NULL;
   char *imported = NULL;
   ls_status status = LS_OK;
   if (is_table) {
-    status = import_table(w, spec, &temporary);
-    if (status == LS_OK) imported = ls_format("%s:/train", temporary); /* the path may have a colon */
+    status = import_table(w, spec, &w->temporary);
+    if (status == LS_OK) imported = ls_format("%s:/train", w->temporary); /* the path may have a colon */
     if (status == LS_OK && !imported) status = ls_fail_memory("a path", 0);
   }
   status = ls_comm_agree(w->comm, status);
   if (status == LS_OK)
     status = app_open_data(w->comm, a, w->predictor, imported ? imported : spec, false, &w->dataset);
-  if (temporary) unlink(temporary);
-  free(temporary);
   free(imported);
   return status;
 }
@@ -253,6 +251,8 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   free(w.restored);
   ls_batch_destroy(&w.batch);
   ls_dataset_close(comm, &w.dataset);
+  if (w.temporary) unlink(w.temporary);
+  free(w.temporary);
   ls_predictor_destroy(&w.predictor);
   return status;
 }
@@ -268,6 +268,7 @@ const command app_predict = {
         "a header may have columns that the model does not use; features are found by name.",
     .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"},
                 OPTION_X,
+                OPTION_MEMORY,
                 {"y", 0, "NAME", "name of the array of targets, which predictions do not need"},
                 OPTIONS_TABLE("CSV: columns to ignore because they are labels")},
     .run = run};

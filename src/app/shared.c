@@ -162,6 +162,8 @@ static ls_status compare(const ls_facts *model, const ls_predictor *predictor, c
                           spec);
 }
 
+static const char *const memory_names[] = {"auto", "resident", "stream", NULL}; /* ls_data_memory */
+
 ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,
                         bool with_targets, ls_dataset **out) {
   const ls_job *const job = predictor->job;
@@ -180,8 +182,13 @@ ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *p
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape,
                                       .n_spatial = ls_model_spatial_dims(job->model)};
+  int memory = LS_MEMORY_AUTO;
+  LS_TRY(ls_comm_agree(comm, app_read_choice(a, "memory", memory_names, &memory)));
   ls_status status = ls_dataset_open(comm, &request, out);
-  if (status == LS_OK) status = ls_dataset_read(comm, *out, job->model->n_out);
+  if (status == LS_OK) {
+    ls_datasets_place(comm, (ls_data_memory)memory, out, 1);
+    status = ls_dataset_read(comm, *out, job->model->n_out);
+  }
   if (status == LS_OK)
     status =
         ls_comm_agree(comm, app_is_root(comm) ? compare(&model, predictor, *out, a->positional[1]) : LS_OK);

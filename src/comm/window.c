@@ -3,11 +3,13 @@
 
 #include <sys/statvfs.h>
 
-bool comm_shared_memory_has(size_t bytes) {
+size_t ls_comm_shared_memory(void) {
   struct statvfs info;
-  if (statvfs("/dev/shm", &info) != 0) return false;
-  const double available = (double)info.f_bavail * (double)info.f_frsize;
-  return (double)bytes + 1e6 < available;
+  return statvfs("/dev/shm", &info) == 0 ? info.f_bavail * info.f_frsize : 0;
+}
+
+bool comm_shared_memory_has(size_t bytes) {
+  return (double)bytes + 1e6 < (double)ls_comm_shared_memory();
 }
 
 void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window) {

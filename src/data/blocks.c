@@ -86,13 +86,6 @@ ls_digest ls_blocks_digest(const ls_blocks *b) {
   return ls_digest_of(b->files, b->n_files * sizeof *b->files);
 }
 
-uint64_t ls_blocks_largest(const ls_blocks *b) {
-  uint64_t most = 0;
-  for (size_t i = 0; i < b->n_files; i++)
-    most = ls_size_max(most, ls_size_min(b->files[i].rows_per_block, b->files[i].rows));
-  return most;
-}
-
 /* Collective. Sends the rows of each file, and the rows of its chunks, from rank 0.  rows, chunk_rows:
  * (n_files) */
 static void share_rows(ls_comm *comm, const ls_dataset *d, size_t n_files, uint64_t *rows,

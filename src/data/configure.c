@@ -55,6 +55,8 @@ const ls_key ls_data_keys[] = {
         "memory", ls_data_config, memory, "auto", memory_names,
         "place of the samples: in the memory of each node (resident), or in the files, read while "
         "training (stream)"),
+    LS_COUNT_KEY("readers", ls_data_config, readers, "1", 1, 64,
+                 "threads of each rank that read streamed samples"),
     LS_NODE_KEY(
         "window", ls_data_config, window_node,
         "shuffling in windows of permuted blocks: samples of a window (10000), or its size in memory "
@@ -246,9 +248,6 @@ void ls_data_configure(ls_config *config, const char *config_path, ls_data_confi
   if (!section) return;
   ls_config_read(config, section, ls_data_keys, out);
   if (out->window_node) data_window_configure(config, out->window_node, &out->window);
-  if (out->memory == LS_MEMORY_STREAM)
-    ls_config_error(config, ls_node_find(section, "memory"),
-                    "not available in this version; must be auto or resident");
   read_normalize(config, section, out);
   if (out->shape_node) data_shape_configure(config, out->shape_node, &out->shape);
   if (out->y) out->y = read_y(config, section, out->y, config_path);

@@ -51,14 +51,16 @@ static ls_status measure(const selection *s, ls_values *out) {
   return LS_OK;
 }
 
-ls_status ls_facts_of(const ls_view *view, const char *owner, ls_facts *out) {
-  const ls_dataset *const d = view->dataset;
-  selection s = select_samples(view);
-  *out = (ls_facts){.owner = owner,
+ls_facts ls_facts_of(const ls_dataset *d, const char *owner) {
+  return (ls_facts){.owner = owner,
                     .shape = ls_dataset_shape(d),
                     .features = {(const char *const *)d->feature_names, d->n_feature_names},
                     .classes = {(const char *const *)d->classes, d->n_classes}};
-  const ls_status status = s.row && s.n > 0 ? measure(&s, &out->x) : LS_OK;
+}
+
+ls_status ls_facts_measure(const ls_view *view, ls_facts *facts) {
+  selection s = select_samples(view);
+  const ls_status status = s.row && s.n > 0 ? measure(&s, &facts->x) : LS_OK;
   free(s.row);
   return status;
 }

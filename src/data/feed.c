@@ -51,6 +51,11 @@ void ls_feed_destroy(ls_comm *comm, ls_feed **feed) {
   *feed = NULL;
 }
 
+size_t ls_feed_bytes(const ls_feed *feed, bool *is_private) {
+  *is_private = false;
+  return feed && feed->stream ? data_stream_bytes(feed->stream, is_private) : 0;
+}
+
 /* ---------------------------------------------------------------------- from memory */
 
 static void select_epoch(ls_feed *feed, uint64_t epoch) {

@@ -497,8 +497,8 @@ const ls_order *data_stream_order(const data_stream *stream);
 bool data_stream_has(const data_stream *stream, uint64_t position);
 const data_row_source *data_stream_rows(data_stream *stream, uint64_t position);
 
-/* Local. Bytes of the memory of the group. */
-size_t data_stream_bytes(const data_stream *stream);
+/* Local. Bytes of the memory of the group; *is_private: which is this rank alone. */
+size_t data_stream_bytes(const data_stream *stream, bool *is_private);
 
 /* Local. This rank's rows of a batch of `rows` rows; see ls_feed_request. */
 ls_shard data_feed_shard(size_t n_lanes, size_t rows, int rank, int size);

@@ -314,6 +314,7 @@ const data_row_source *data_stream_rows(data_stream *s, uint64_t position) {
   return &s->source;
 }
 
-size_t data_stream_bytes(const data_stream *s) {
+size_t data_stream_bytes(const data_stream *s, bool *is_private) {
+  *is_private = s->places.memory.is_private;
   return s->places.memory.bytes;
 }

@@ -6,7 +6,9 @@
 
 size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private) {
   const ls_split *const splits[] = {&setup->train, &setup->validation, &setup->test};
-  size_t bytes = 0;
+  bool is_private = false;
+  const size_t feed = ls_feed_bytes(setup->feed, &is_private);
+  size_t bytes = !only_private || is_private ? feed : 0;
   for (size_t i = 0; i < 3; i++) {
     const ls_dataset *const d = splits[i]->dataset;
     if (d && !splits[i]->is_shared && (!only_private || d->reader->is_private)) bytes += d->reader->bytes;

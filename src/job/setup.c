@@ -41,7 +41,7 @@ static ls_status create_feed(ls_comm *comm, ls_setup *setup) {
                                    .n_lanes = train->reproducible ? train->lanes : 0,
                                    .batch_rows = setup->batch_size,
                                    .epochs = train->epochs,
-                                   .n_readers = 1,
+                                   .n_readers = setup->job->data.readers,
                                    .shares_memory = setup->job->sync.shared_memory};
   return ls_feed_create(comm, &request, &setup->feed);
 }

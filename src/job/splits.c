@@ -77,26 +77,63 @@ static ls_status split_validation(ls_setup *setup) {
   return train->view.n > 0 && validation->view.n > 0 ? LS_OK : fail_split(setup);
 }
 
+/* Collective. Opens all datasets; the others must be like the training data. */
+static ls_status open_splits(ls_comm *comm, ls_setup *setup) {
+  ls_job *const job = setup->job;
+  const ls_data_config *const data = &job->data;
+  ls_split *const train = &setup->train;
+  LS_TRY(open_split(comm, job, data->train, &data->train_split, "train", NULL, train));
+  LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
+  if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(train->dataset, "data.train");
+  if (data->validation)
+    LS_TRY(open_split(comm, job, data->validation, &data->validation_split, "validation", &setup->facts,
+                      &setup->validation));
+  if (data->test)
+    LS_TRY(open_split(comm, job, data->test, &data->test_split, "test", &setup->facts, &setup->test));
+  return LS_OK;
+}
+
+#define WINDOW_BYTES 1000000000 /* of streamed data, by default */
+
+/* Collective. Chooses where the samples are kept, and the window. A run that began with a full shuffle,
+ * which needs all samples in memory, keeps it. */
+static ls_status place_splits(ls_comm *comm, ls_setup *setup) {
+  const ls_data_config *const data = &setup->job->data;
+  const bool is_full = data->window.is_given && data->window.samples == 0 && data->window.bytes == 0;
+  ls_dataset *const all[] = {setup->train.dataset, setup->validation.dataset, setup->test.dataset};
+  ls_dataset *datasets[3] = {NULL};
+  ls_data_memory memory = (ls_data_memory)data->memory;
+  size_t n = 0;
+  for (size_t i = 0; i < 3; i++)
+    if (all[i]) datasets[n++] = all[i];
+  if (is_full && memory == LS_MEMORY_STREAM)
+    return ls_fail(
+        LS_ERR_CONFIG,
+        "data.memory: stream: the run that is resumed began without windows, and needs all samples "
+        "in memory; must be auto or resident");
+  if (is_full) memory = LS_MEMORY_RESIDENT;
+  ls_datasets_place(comm, memory, datasets, n);
+  ls_window_size window = data->window;
+  if (setup->train.dataset->is_streamed && !window.is_given) window.bytes = WINDOW_BYTES;
+  setup->window = ls_dataset_window(setup->train.dataset, &window);
+  return LS_OK;
+}
+
+/* Collective. Measures the values of the training data. */
+static ls_status measure_facts(ls_comm *comm, ls_setup *setup) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  return ls_comm_agree(comm, is_root ? ls_facts_measure(&setup->train.view, &setup->facts) : LS_OK);
+}
+
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
-  ls_split *const train = &setup->train;
-  LS_TRY(open_split(comm, job, job->data.train, &job->data.train_split, "train", NULL, train));
-  LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
-  LS_TRY(read_split(comm, job, train));
-  setup->window = ls_dataset_window(train->dataset, &job->data.window);
+  LS_TRY(open_splits(comm, setup));
+  LS_TRY(place_splits(comm, setup));
+  LS_TRY(read_split(comm, job, &setup->train));
   LS_TRY(ls_comm_agree(comm, split_validation(setup)));
-  LS_TRY(ls_comm_agree(
-      comm, ls_comm_rank(comm) == 0 ? ls_facts_of(&train->view, "data.train", &setup->facts) : LS_OK));
-  if (job->data.validation) {
-    LS_TRY(open_split(comm, job, job->data.validation, &job->data.validation_split, "validation",
-                      &setup->facts, &setup->validation));
-    LS_TRY(read_split(comm, job, &setup->validation));
-  }
-  if (job->data.test) {
-    LS_TRY(
-        open_split(comm, job, job->data.test, &job->data.test_split, "test", &setup->facts, &setup->test));
-    LS_TRY(read_split(comm, job, &setup->test));
-  }
+  LS_TRY(measure_facts(comm, setup));
+  if (job->data.validation) LS_TRY(read_split(comm, job, &setup->validation));
+  if (job->data.test) LS_TRY(read_split(comm, job, &setup->test));
   warn_if_same(setup, &setup->validation, "validation");
   warn_if_same(setup, &setup->test, "test");
   return LS_OK;
