@@ -75,15 +75,16 @@ ls_block_range ls_blocks_range(const ls_blocks *b, uint64_t block) {
   return (ls_block_range){.first = f->first + before,
                           .n = ls_size_min(f->rows_per_block, f->rows - before)};
 }
+
+ls_digest ls_blocks_digest(const ls_blocks *b) {
+  return ls_digest_of(b->files, b->n_files * sizeof *b->files);
+}
+
 uint64_t ls_blocks_largest(const ls_blocks *b) {
   uint64_t most = 0;
   for (size_t i = 0; i < b->n_files; i++)
     most = ls_size_max(most, ls_size_min(b->files[i].rows_per_block, b->files[i].rows));
   return most;
-}
-
-ls_digest ls_blocks_digest(const ls_blocks *b) {
-  return ls_digest_of(b->files, b->n_files * sizeof *b->files);
 }
 
 /* Collective. Sends the rows of each file, and the rows of its chunks, from rank 0.  rows, chunk_rows:
