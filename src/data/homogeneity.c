@@ -79,6 +79,17 @@ static ls_status count_classes(const ls_dataset *d, ls_block_range range, size_t
   return LS_OK;
 }
 
+/* Adds the first n blocks of an order.  counts: (n_classes), workspace */
+static ls_status add_blocks(const ls_order *order, const ls_dataset *d, uint64_t n, uint64_t *counts,
+                            ls_homogeneity *h) {
+  for (uint64_t k = 0; k < n; k++) {
+    const ls_block_range range = ls_blocks_range(d->blocks, ls_order_entry_at(order, k).block);
+    LS_TRY(count_classes(d, range, h->n_classes, counts));
+    ls_homogeneity_add(h, counts);
+  }
+  return LS_OK;
+}
+
 ls_status ls_homogeneity_measure(const ls_order *order, const ls_view *view, size_t n_classes,
                                  double *distance) {
   const uint64_t n_blocks = ls_view_n_blocks(view);
@@ -86,14 +97,10 @@ ls_status ls_homogeneity_measure(const ls_order *order, const ls_view *view, siz
   const uint64_t n = ls_size_min(ls_size_max(of_window, BLOCKS_LEAST), n_blocks);
   ls_homogeneity h = {0};
   uint64_t *const counts = ls_calloc(n_classes, sizeof *counts);
-  ls_status status = counts ? ls_homogeneity_create(n_classes, &h)
-                            : ls_fail_memory("the classes of blocks", n_classes * sizeof *counts);
-  for (uint64_t k = 0; status == LS_OK && k < n; k++) {
-    const uint64_t block = ls_order_entry_at(order, k).block;
-    status = count_classes(view->dataset, ls_blocks_range(view->dataset->blocks, block), n_classes, counts);
-    if (status == LS_OK) ls_homogeneity_add(&h, counts);
-  }
-  *distance = ls_homogeneity_distance(&h, (double)of_window, (double)n_blocks);
+  if (!counts) return ls_fail_memory("the classes of blocks", n_classes * sizeof *counts);
+  ls_status status = ls_homogeneity_create(n_classes, &h);
+  if (status == LS_OK) status = add_blocks(order, view->dataset, n, counts, &h);
+  if (status == LS_OK) *distance = ls_homogeneity_distance(&h, (double)of_window, (double)n_blocks);
   ls_homogeneity_destroy(&h);
   free(counts);
   return status;

@@ -153,6 +153,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
   *out = ls_calloc(1, sizeof **out);
   ls_status status = ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the setup", sizeof **out));
   if (status == LS_OK) {
+    LS_ASSERT(*out);
     (*out)->job = job;
     ls_comm_set_timeout(comm, job->sync.timeout);
     set_threads(comm, *out);
