@@ -191,6 +191,7 @@ typedef struct ls_dataset {
   size_t n_outputs;
   ls_array stored;  /* type and shape of x in the file */
   ls_array x_array; /* the same after data.shape, and channels last: what the reader provides */
+  size_t n_spatial; /* as requested */
   size_t
       n_channels; /* dims[1] of x in the file, if they precede the other dims; 0: x is stored as provided */
   ls_target_kind target;

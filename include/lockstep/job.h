@@ -245,7 +245,7 @@ void ls_measures_describe(const ls_measures *measures, const double *values, boo
 /* The check of one block of parameters: derivatives of the mean loss along two directions in it. */
 typedef struct ls_gradcheck_row {
   const char *path;    /* "0-dense/W" */
-  double analytic;     /* along the gradient, by backward: the norm of the gradient */
+  double analytic;     /* along the gradient, by backward: about its norm */
   double numeric;      /* along the gradient, by central differences */
   double error;        /* |analytic - numeric| / the larger of the two; 0 if both are tiny */
   double random_error; /* along a random direction, relative to norm / sqrt(n), the usual size there */

@@ -24,8 +24,13 @@ static inline ls_shape ls_shape_of(size_t n) {
 /* Stores the number of elements, 1 without dims. Returns false on overflow. */
 bool ls_shape_count(const ls_shape *shape, size_t *count);
 
+bool ls_shape_equal(const ls_shape *a, const ls_shape *b);
+
 /* Writes "(28, 28, 1)" into `text` of `size` bytes and returns it. */
 const char *ls_shape_describe(const ls_shape *shape, char *text, size_t size);
+
+/* The same for more than one dim; otherwise the number of features, such as "784". */
+const char *ls_shape_brief(const ls_shape *shape, char *text, size_t size);
 
 /* A named block of a flat vector of parameters, with `rows` rows of the shape `row`: a vector if `row` has
  * no dims, a matrix if it has one. */

@@ -7,13 +7,6 @@
 
 #define INDENT 2 /* of inner layers */
 
-/* A number of features, or a shape with positions and channels. */
-static const char *describe_shape(const ls_shape *shape, size_t count, char *text, size_t size) {
-  if (shape->n_dims > 1) return ls_shape_describe(shape, text, size);
-  snprintf(text, size, "%zu", count);
-  return text;
-}
-
 /* Prints one row for a layer, with its own parameters, and the rows of its inner layers. The memory is that
  * of its outputs in a pass of `rows` rows. */
 static void print_layer(const ls_layer *layer, size_t index, int depth, size_t rows) {
@@ -27,10 +20,9 @@ static void print_layer(const ls_layer *layer, size_t index, int depth, size_t r
   if (layer->type->describe) layer->type->describe(layer, details, sizeof details);
   printf("%*s%-*s ", indent, "", 6 - indent, layer->role ? layer->role : name);
   printf("%*s%-*s %14s %14s %12zu %14.0f %8.1f%s%s\n", indent, "", 15 - indent, layer->type->name,
-         describe_shape(&layer->in, layer->n_in, in, sizeof in),
-         describe_shape(&layer->out, layer->n_out, out, sizeof out), ls_layer_n_params(layer), work,
-         1e-6 * (double)rows * (double)layer->n_out * (double)sizeof(float), details[0] ? "  " : "",
-         details);
+         ls_shape_brief(&layer->in, in, sizeof in), ls_shape_brief(&layer->out, out, sizeof out),
+         ls_layer_n_params(layer), work, 1e-6 * (double)rows * (double)layer->n_out * (double)sizeof(float),
+         details[0] ? "  " : "", details);
   for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1, rows);
 }
 

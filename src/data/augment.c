@@ -37,14 +37,16 @@ ls_status ls_augment_check(const ls_augment *augment, const ls_dataset *dataset)
                              : augment->rotate > 0.0    ? "rotate"
                              : augment->cutout > 0      ? "cutout"
                                                         : NULL;
-  if (dataset->x_array.n_dims == 3 || dataset->x_array.n_dims == 4) {
+  const bool is_image = dataset->n_spatial == 0 || dataset->n_spatial == 2;
+  if (is_image && (dataset->x_array.n_dims == 3 || dataset->x_array.n_dims == 4)) {
     LS_TRY(check_size("shift", augment->shift, dataset));
     return check_size("cutout", augment->cutout, dataset);
   }
   if (!option) return LS_OK;
   return ls_fail(LS_ERR_DATA,
-                 "data.augment.%s: x is %s; must be images, of shape (N, H, W) or (N, H, W, C)", option,
-                 ls_array_describe(&dataset->x_array, shape, sizeof shape));
+                 "data.augment.%s: x is %s%s; must be images, of shape (N, H, W) or (N, H, W, C)", option,
+                 ls_array_describe(&dataset->x_array, shape, sizeof shape),
+                 dataset->n_spatial == 1 ? ", and the layers read it as signals" : "");
 }
 
 bool data_augment_moves(const ls_augment *augment) {

@@ -103,6 +103,23 @@ static ls_status find_far(const selection *s, const ls_values *then, const ls_va
   return LS_OK;
 }
 
+/* Whether all values are whole numbers within the range of the training data: integers that are stored as
+ * real numbers, such as those of a table. */
+static bool are_integers_in_range(const selection *s, const ls_values *x) {
+  for (size_t i = 0; i < s->n; i++) {
+    read_sample(s, i);
+    for (size_t j = 0; j < s->view->dataset->n_features; j++)
+      if (floor(s->row[j]) != s->row[j] || s->row[j] < x->low || s->row[j] > x->high) return false;
+  }
+  return true;
+}
+
+/* Whether one of both has real numbers and the other integers. */
+static bool differs_in_type(const selection *s, const ls_values *then, const ls_values *now) {
+  return then->type && is_real(then->type) != is_real(now->type) &&
+         !(is_real(now->type) && are_integers_in_range(s, then));
+}
+
 /* Sums over the samples of a feature z, in deviations from the centre of the training data. */
 typedef struct spread {
   double sum, squares;
@@ -220,7 +237,7 @@ static ls_status compare(const ls_facts *model, ls_normalize kind, const ls_norm
         "%s: x is %s from %g to %g, far from the training data of %s, %s from %g to %g; results are right "
         "only if x is on the scale of the training data, before normalisation: convert x to it",
         owner, now.type, now.low, now.high, model->owner, then->type, then->low, then->high);
-  else if (then->type && is_real(then->type) != is_real(now.type))
+  else if (differs_in_type(s, then, &now))
     ls_log(
         LS_LOG_WARNING,
         "%s: x is %s, but the training data of %s are %s, from %g to %g; results are right only if x is on "

@@ -86,6 +86,7 @@ ls_status data_layout_apply(const ls_dataset_request *request, const char *name,
   ls_array *const x = &d->x_array;
   const size_t n_spatial = request->n_spatial;
   *x = d->stored;
+  d->n_spatial = n_spatial;
   if (request->shape.n_dims > 0) LS_TRY(reshape(&request->shape, name, x));
   if (n_spatial > 0 && x->n_dims == n_spatial + 1 && x->n_dims < LS_MAX_DIMS) {
     x->dims[x->n_dims++] = 1; /* the channel dim is missing */

@@ -161,12 +161,12 @@ static ls_status create_folder(const char *folder) {
 ls_status ls_pictures_create(const char *folder, const ls_dataset *dataset, ls_pictures **out) {
   char text[128];
   ls_picture shape = {0};
-  if (!ls_picture_of(&dataset->x_array, &shape))
+  if (dataset->n_spatial == 1 || !ls_picture_of(&dataset->x_array, &shape))
     return ls_fail(
         LS_ERR_DATA,
-        "x: %s: not images; the shape must be (N, H, W), (N, H, W, 1 or 3), or (N, H * H) with H "
-        "of at least 8",
-        ls_array_describe(&dataset->x_array, text, sizeof text));
+        "x: %s: %s; the shape must be (N, H, W), (N, H, W, 1 or 3), or (N, H * H) with H of at least 8",
+        ls_array_describe(&dataset->x_array, text, sizeof text),
+        dataset->n_spatial == 1 ? "signals, not images" : "not images");
   ls_pictures *const p = ls_calloc(1, sizeof *p);
   *out = p;
   if (p) *p = (ls_pictures){.shape = shape, .folder = ls_strdup(folder)};

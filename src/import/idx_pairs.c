@@ -111,19 +111,21 @@ static bool is_real(const idx_file *file) {
   return file->array.dtype == LS_F32 || file->array.dtype == LS_F64;
 }
 
+static ls_status read_values(void *file, uint64_t first, size_t rows, void *out) {
+  return import_idx_read(file, first, rows, out);
+}
+
+static label_source labels_of(idx_file *file) {
+  return (label_source){.read = read_values, .file = file, .dtype = file->array.dtype};
+}
+
 /* Adds the labels of a file to the set. */
 static ls_status add_labels(pairs *p, idx_file *file) {
-  double block[IMPORT_LABEL_ROWS];
-  const uint64_t n = file->array.dims[0];
-  size_t rows = 0;
+  const label_source labels = labels_of(file);
+  bool is_whole = true;
   p->set.path = file->path;
   ls_status status = import_idx_start(file);
-  for (uint64_t row = 0; status == LS_OK && row < n; row += rows) {
-    import_progress("reading labels", row, n, "rows");
-    rows = ls_size_min(IMPORT_LABEL_ROWS, n - row);
-    status = import_idx_read(file, row, rows, block);
-    if (status == LS_OK) status = import_labels_add_values(&p->set, block, rows, file->array.dtype, row);
-  }
+  if (status == LS_OK) status = import_labels_add_all(&p->set, &labels, file->array.dims[0], &is_whole);
   import_idx_stop(file);
   return status;
 }
@@ -141,14 +143,9 @@ static ls_status collect_classes(pairs *p) {
 
 /* Reads the next labels: as stored, or as classes. */
 static ls_status read_labels(const pairs *p, idx_file *file, uint64_t first, size_t rows, void *y) {
-  double block[IMPORT_LABEL_ROWS];
+  const label_source labels = labels_of(file);
   if (!p->is_mapped) return import_idx_read(file, first, rows, y);
-  for (size_t done = 0; done < rows; done += IMPORT_LABEL_ROWS) {
-    const size_t n = ls_size_min(IMPORT_LABEL_ROWS, rows - done);
-    LS_TRY(import_idx_read(file, first + done, n, block));
-    LS_TRY(import_labels_map_values(&p->set, block, n, file->array.dtype, (int64_t *)y + done));
-  }
-  return LS_OK;
+  return import_labels_map_all(&p->set, &labels, first, rows, y);
 }
 
 static ls_status begin_split(pairs *p, size_t which) {

@@ -301,22 +301,24 @@ ls_status import_labels_finish(label_set *set);
 /* Finds the entry of a label. False if it is absent. */
 bool import_labels_find(const label_set *set, const char *text, const label_entry **entry);
 
-/* Labels that are stored as numbers: (n) of `dtype`, in native byte order, that fit float32. */
+/* A file with labels that are stored as numbers of `dtype`, which fit float32. */
+typedef struct label_source {
+  /* Reads rows in native byte order. Reading starts at row 0 and continues without gaps. */
+  ls_status (*read)(void *file, uint64_t first, size_t rows, void *out);
+  void *file; /* borrowed */
+  ls_dtype dtype;
+} label_source;
 
-#define IMPORT_LABEL_ROWS ((size_t)4096) /* read at once into as many doubles, which hold every type */
-
-/* Whether all labels are whole numbers. */
-bool import_labels_are_whole(const void *labels, size_t n, ls_dtype dtype);
-
-/* Adds whole numbers; `first` is the row of the first one. */
-ls_status import_labels_add_values(label_set *set, const void *labels, size_t n, ls_dtype dtype,
-                                   uint64_t first);
+/* Reads n labels and adds them if they are whole numbers. Sets *is_whole to false, and ends, at a number
+ * that is not; does nothing if it is false already. */
+ls_status import_labels_add_all(label_set *set, const label_source *labels, uint64_t n, bool *is_whole);
 
 /* Whether labels must be replaced by their classes: they are classes, but not stored as 0, 1, ... K - 1. */
 bool import_labels_differ(const label_set *set, ls_dtype dtype);
 
-/* Replaces labels by classes. classes: (n). LS_ERR_DATA if a label is not in the set. */
-ls_status import_labels_map_values(const label_set *set, const void *labels, size_t n, ls_dtype dtype,
-                                   int64_t *classes);
+/* Reads n labels from row `first` on, and stores their classes. classes: (n). LS_ERR_DATA if a label is not
+ * in the set. */
+ls_status import_labels_map_all(const label_set *set, const label_source *labels, uint64_t first, size_t n,
+                                int64_t *classes);
 
 #endif

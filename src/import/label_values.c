@@ -11,7 +11,7 @@ static bool is_real(ls_dtype dtype) {
   return dtype == LS_F32 || dtype == LS_F64;
 }
 
-bool import_labels_are_whole(const void *labels, size_t n, ls_dtype dtype) {
+static bool are_whole(const void *labels, size_t n, ls_dtype dtype) {
   for (size_t i = 0; i < n && is_real(dtype); i++) {
     const double value = import_idx_element(labels, i, dtype);
     if (floor(value) != value || fabs(value) >= WHOLE_MOST) return false;
@@ -29,10 +29,20 @@ static const char *text_of(const void *labels, size_t i, ls_dtype dtype, char te
   return text;
 }
 
-ls_status import_labels_add_values(label_set *set, const void *labels, size_t n, ls_dtype dtype,
-                                   uint64_t first) {
+#define ROWS ((size_t)4096) /* read at once into as many doubles, which hold every type */
+
+ls_status import_labels_add_all(label_set *set, const label_source *labels, uint64_t n, bool *is_whole) {
+  double block[ROWS];
   char text[TEXT_SIZE];
-  for (size_t i = 0; i < n; i++) LS_TRY(import_labels_add(set, text_of(labels, i, dtype, text), first + i));
+  size_t rows = 0;
+  for (uint64_t row = 0; row < n && *is_whole; row += rows) {
+    import_progress("reading labels", row, n, "rows");
+    rows = ls_size_min(ROWS, n - row);
+    LS_TRY(labels->read(labels->file, row, rows, block));
+    *is_whole = are_whole(block, rows, labels->dtype);
+    for (size_t i = 0; *is_whole && i < rows; i++)
+      LS_TRY(import_labels_add(set, text_of(block, i, labels->dtype, text), row + i));
+  }
   return LS_OK;
 }
 
@@ -43,14 +53,25 @@ bool import_labels_differ(const label_set *set, ls_dtype dtype) {
   return set->kind == LABEL_CLASS && differ;
 }
 
-ls_status import_labels_map_values(const label_set *set, const void *labels, size_t n, ls_dtype dtype,
-                                   int64_t *classes) {
+static ls_status map_values(const label_set *set, const void *labels, size_t n, ls_dtype dtype,
+                            int64_t *classes) {
   const label_entry *entry = NULL;
   char text[TEXT_SIZE];
   for (size_t i = 0; i < n; i++) {
     if (!import_labels_find(set, text_of(labels, i, dtype, text), &entry))
       return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", set->path);
     classes[i] = (int64_t)entry->class;
+  }
+  return LS_OK;
+}
+
+ls_status import_labels_map_all(const label_set *set, const label_source *labels, uint64_t first, size_t n,
+                                int64_t *classes) {
+  double block[ROWS];
+  for (size_t done = 0; done < n; done += ROWS) {
+    const size_t rows = ls_size_min(ROWS, n - done);
+    LS_TRY(labels->read(labels->file, first + done, rows, block));
+    LS_TRY(map_values(set, block, rows, labels->dtype, classes + done));
   }
   return LS_OK;
 }

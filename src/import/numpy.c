@@ -179,21 +179,20 @@ static ls_status choose_test(work *w) {
 
 /* -------------------------------------------------------------------------- classes */
 
+static ls_status read_values(void *file, uint64_t first, size_t rows, void *out) {
+  return import_npy_read(file, first, rows, out);
+}
+
+static label_source labels_of(npy *y) {
+  return (label_source){.read = read_values, .file = y, .dtype = y->header.array.dtype};
+}
+
 /* Adds the labels of an array to the set. *whole becomes false at a number that is not whole. */
 static ls_status add_labels(work *w, npy *y, bool *whole) {
-  double block[IMPORT_LABEL_ROWS];
-  const ls_dtype dtype = y->header.array.dtype;
-  const uint64_t n = y->header.array.dims[0];
-  size_t rows = 0;
+  const label_source labels = labels_of(y);
   w->set.path = y->path;
   LS_TRY(import_npy_start(y));
-  for (uint64_t row = 0; row < n && *whole; row += rows) {
-    import_progress("reading labels", row, n, "rows");
-    rows = ls_size_min(IMPORT_LABEL_ROWS, n - row);
-    LS_TRY(import_npy_read(y, row, rows, block));
-    *whole = import_labels_are_whole(block, rows, dtype);
-    if (*whole) LS_TRY(import_labels_add_values(&w->set, block, rows, dtype, row));
-  }
+  LS_TRY(import_labels_add_all(&w->set, &labels, y->header.array.dims[0], whole));
   import_npy_stop(y);
   return LS_OK;
 }
@@ -222,14 +221,9 @@ static ls_status collect_classes(work *w) {
 
 /* Reads the next targets: as stored, or as classes. */
 static ls_status read_targets(const work *w, npy *y, uint64_t first, size_t rows, void *out) {
-  double block[IMPORT_LABEL_ROWS];
+  const label_source labels = labels_of(y);
   if (!w->is_mapped) return import_npy_read(y, first, rows, out);
-  for (size_t done = 0; done < rows; done += IMPORT_LABEL_ROWS) {
-    const size_t n = ls_size_min(IMPORT_LABEL_ROWS, rows - done);
-    LS_TRY(import_npy_read(y, first + done, n, block));
-    LS_TRY(import_labels_map_values(&w->set, block, n, y->header.array.dtype, (int64_t *)out + done));
-  }
-  return LS_OK;
+  return import_labels_map_all(&w->set, &labels, first, rows, out);
 }
 
 /* -------------------------------------------------------------------------- copying */

@@ -90,10 +90,6 @@ static ls_status fail_skip(const ls_layer *layer, const ls_shape *from) {
       ls_shape_describe(&layer->in, in, sizeof in), ls_shape_describe(&layer->out, out, sizeof out));
 }
 
-static bool same_shape(const ls_shape *a, const ls_shape *b) {
-  return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) == 0;
-}
-
 /* Creates the convolution from layer->in to layer->out. LS_ERR_CONFIG if no strides fit. */
 static ls_status create_convolution(const ls_layer *layer, ls_layer **out) {
   const size_t n_dims = layer->out.n_dims - 1;
@@ -126,7 +122,7 @@ static ls_status add_projection(ls_layer *layer, size_t n_out) {
 
 /* Features have no positions: only the number of elements must agree. */
 static bool keeps_shape(const ls_layer *layer, size_t n_out) {
-  return same_shape(&layer->in, &layer->out) ||
+  return ls_shape_equal(&layer->in, &layer->out) ||
          (n_out == layer->n_in && (layer->in.n_dims == 1 || layer->out.n_dims == 1));
 }
 
@@ -138,7 +134,7 @@ static ls_status shape(ls_layer *layer) {
   const size_t n_out = last_of(layer)->n_out;
   if (!o->skip_list) return keeps_shape(layer, n_out) ? LS_OK : add_projection(layer, n_out);
   LS_TRY(ls_layer_infer_shapes(o->skip, &layer->in));
-  const bool fits = same_shape(&o->skip->out, &layer->out) ||
+  const bool fits = ls_shape_equal(&o->skip->out, &layer->out) ||
                     (o->skip->n_out == n_out && (o->skip->out.n_dims == 1 || layer->out.n_dims == 1));
   return fits ? LS_OK : fail_skip(layer, &o->skip->out);
 }

@@ -10,14 +10,27 @@
 /* Whether a layer multiplies by a matrix; otherwise the width stays the same. A residual layer does if it
  * has a skip. */
 static bool has_matrix(const ls_layer *layer) {
-  if (layer->n_children > 0) return layer->n_out != layer->n_in;
+  if (layer->n_children > 0) return !ls_shape_equal(&layer->in, &layer->out);
   return layer->n_params > 0 && layer->params[0].row.n_dims > 0;
 }
 
+#define SHAPE_TEXT 128
+
+/* The shape of the input and of the output of each layer with a matrix, such as 784-128-10. Omits the
+ * middle of a deep model. */
 static void describe_layers(const ls_model *model, char *text, size_t size) {
-  snprintf(text, size, "%zu", model->n_in);
-  for (size_t i = 0; i < model->n_layers; i++)
-    if (has_matrix(model->layers[i])) ls_append(text, size, "-%zu", model->layers[i]->n_out);
+  char shape[SHAPE_TEXT];
+  bool is_cut = false;
+  snprintf(text, size, "%s", ls_shape_brief(&model->layers[0]->in, shape, sizeof shape));
+  for (size_t i = 0; i < model->n_layers; i++) {
+    const ls_layer *const layer = model->layers[i];
+    const bool fits = i + 1 == model->n_layers || strlen(text) + 2 * SHAPE_TEXT < size;
+    if (!has_matrix(layer)) continue;
+    if (fits)
+      ls_append(text, size, "%s%s", is_cut ? "-...-" : "-",
+                ls_shape_brief(&layer->out, shape, sizeof shape));
+    is_cut = !fits;
+  }
 }
 
 /* How the samples are shuffled, unless they all are. */
@@ -73,8 +86,9 @@ static ls_status note_details(trainer *t) {
 ls_status train_report_start(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_model *const model = setup->job->model;
-  char layers[256];
+  char layers[512];
   char files[PATH_MAX + 64];
+  char shape[SHAPE_TEXT];
   describe_layers(model, layers, sizeof layers);
   ls_log(LS_LOG_INFO, "lockstep %s: %d rank%s x %d thread%s, %s, %s", LS_VERSION, ls_comm_size(t->comm),
          ls_comm_size(t->comm) == 1 ? "" : "s", setup->threads, setup->threads == 1 ? "" : "s",
@@ -85,9 +99,12 @@ ls_status train_report_start(trainer *t) {
   if (setup->tree && (size_t)ls_comm_size(t->comm) > setup->tree->n_lanes)
     ls_log(LS_LOG_WARNING, "%d of %d ranks have no work, as train.lanes is %zu",
            ls_comm_size(t->comm) - (int)setup->tree->n_lanes, ls_comm_size(t->comm), setup->tree->n_lanes);
-  ls_log(LS_LOG_INFO, "data: %llu training, %llu validation, %llu test samples of %zu features from %s",
+  const ls_shape *const input = &model->layers[0]->in;
+  ls_shape_brief(input, shape, sizeof shape);
+  ls_log(LS_LOG_INFO, "data: %llu training, %llu validation, %llu test samples of %s%s%s from %s",
          (unsigned long long)setup->train.view.n, (unsigned long long)setup->validation.view.n,
-         (unsigned long long)setup->test.view.n, model->n_in,
+         (unsigned long long)setup->test.view.n, input->n_dims > 1 ? "shape " : "", shape,
+         input->n_dims > 1 ? "" : " features",
          describe_files(setup->job->data.train, &setup->job->data.train_split, files, sizeof files));
   report_window(setup);
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps per epoch; output %s",

@@ -624,6 +624,16 @@ def gradcheck_of_every_layer(folder):
     assert float(penalised[0]) > 10 * float(plain[0]) and penalised[1] == plain[1], (penalised, plain)
 
 
+def gradcheck_of_kinks(folder):
+    """Many positions cross the kinks of relu and max pooling; a bias before batch norm has the gradient 0."""
+    model = ("model=[{layer: conv2d, filters: 16, kernel_size: 3, padding: same, activation: relu}, {layer: batch_norm}, {layer: "
+             "max_pool, size: 2}, {layer: conv2d, filters: 16, kernel_size: 3}, {layer: batch_norm}, {layer: relu}, {layer: "
+             "global_avg_pool}, {layer: dense, units: 10, activation: softmax}]")
+    for seed in 1, 2, 4:
+        run_well(folder, "gradcheck", DATASETS / "digits/digits.yaml", "--set", model, "--set", f"seed={seed}", "--set",
+                 "data.normalize=scale").reports(GRADIENTS_AGREE, "10")
+
+
 def gradcheck_of_weights_and_labels(folder):
     harness.write_arrays(folder / "data.h5", {"x": X, "y": numpy.eye(3)[Y], "w": numpy.arange(61) % 3})
     harness.write_file(folder / "config.yaml", LABELS)
@@ -748,7 +758,7 @@ TESTS = [
     import_without_a_header, datasets_equal_their_imported_sources, other_programs_read_models, predictions_follow_from_the_file,
     predictions_of_nested_layers_follow_from_the_file, info, info_counts_zero_weights, files_of_old_formats, check, check_of_nested_layers,
     check_of_convolutions, gradcheck,
-    gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_weights_and_labels, keys_lists_every_key,
+    gradcheck_of_every_activation, gradcheck_of_every_layer, gradcheck_of_kinks, gradcheck_of_weights_and_labels, keys_lists_every_key,
     help_of_each_command, version, set_overrides_the_config, another_launcher,
 ]
 

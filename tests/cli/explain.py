@@ -205,6 +205,54 @@ def digits(folder):
     result.must(never["accuracy_drop"] == never["loss_rise"] == 0, "a pixel that is always black has no importance")
 
 
+CONVOLUTIONS = """seed: 1
+output: run
+data: {train: data.h5, normalize: scale}
+model:
+  - {layer: conv2d, filters: 6, kernel_size: 3, padding: same, bias: false}
+  - {layer: batch_norm}
+  - {layer: relu}
+  - {layer: max_pool, size: 2}
+  - {layer: residual, layers: [{layer: conv2d, filters: 8, kernel_size: 3, stride: 2, padding: same}]}
+  - {layer: global_avg_pool}
+  - {layer: dense, units: 3, activation: softmax}
+loss: categorical_cross_entropy
+optimizer: {type: adam, lr: 0.01}
+train: {epochs: 4, batch_size: 8}
+"""
+
+
+def convolutions(folder):
+    """Colour images in both layouts: attributions have the shape of the model's input; the pictures are equal."""
+    random = numpy.random.default_rng(2)
+    images = random.integers(0, 100, (41, 7, 9, 3)).astype("u1")
+    images[numpy.arange(41), 2 * Y, :, Y] = 255  # a line of the colour of the class
+    pictures = {}
+    for layout, x in ("channels_last", images), ("channels_first", images.transpose(0, 3, 1, 2)):
+        train(folder, CONVOLUTIONS.replace("normalize: scale", f"normalize: scale, layout: {layout}"), x=x, y=Y)
+        arrays, result = explain(folder, "--samples", "0-2", "--pictures", layout, ranks=2)
+        check_gap(result, arrays)
+        result.must(arrays["attribution"].shape == (3, 7, 9, 3), f"channels last, not {arrays['attribution'].shape}")
+        result.must((arrays["x"] == images[:3]).all(), "the samples, channels last")
+        pictures[layout] = {path.name: path.read_bytes() for path in (folder / layout).iterdir()}
+        shutil.rmtree(folder / "run")
+    result.must(len(pictures[layout]) == 3 and pictures["channels_first"] == pictures["channels_last"], "equal pictures")
+    size = size_of_png(folder / layout / next(iter(pictures[layout])))
+    result.must(size == (2 * (9 * 23 + 2) + 3 * 8, 7 * 23 + 2 + 2 * 8), f"the size is {size}")
+
+
+def signals(folder):
+    """Recordings of several channels are not pictures."""
+    net = CONVOLUTIONS.replace("conv2d", "conv1d")
+    random = numpy.random.default_rng(2)
+    train(folder, net, x=random.normal(size=(41, 30, 3)).astype("f4"), y=Y)
+    arrays, result = explain(folder, "--samples", "0-2")
+    check_gap(result, arrays)
+    result.must(arrays["attribution"].shape == (3, 30, 3), "the shape of x")
+    harness.run(folder, "explain", "run/model.h5", "data.h5", "-o", "out.h5", "--pictures", "p").exits(DATA).reports(
+        "(41, 30, 3)", "signals")
+
+
 def flat_pictures_and_names(folder):
     """Rows of 64 features are pictures; unsafe characters in class names are replaced in file names."""
     random = numpy.random.default_rng(3)
@@ -267,6 +315,7 @@ def errors(folder):
 
 TESTS = [iris, importance_of_iris, linear_in_closed_form, standardised_targets_in_their_units,
          sample_weights_determine_importance, same_on_any_number_of_ranks, two_classes_of_one_output, digits,
+         convolutions, signals,
          flat_pictures_and_names, errors]
 
 if __name__ == "__main__":

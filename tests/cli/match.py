@@ -310,8 +310,12 @@ def other_scales(folder):
     for x in floats, floats * 2 - 1, 100 * BYTES.astype("i4"):
         dataset(folder / "other.h5", x, features=None)
         evaluation(folder, "other.h5", warning=("other.h5", x.dtype.name, "uint8", "0", str(BYTES.max()), "normali"))
-    dataset(folder / "other.h5", BYTES.astype("f4"), features=None)
-    assert evaluation(folder, "other.h5", warning=("other.h5", "float32", "uint8")) == before
+    dataset(folder / "other.h5", BYTES.astype("f4"), features=None)  # whole numbers in range
+    assert evaluation(folder, "other.h5") == before
+    dataset(folder / "other.h5", numpy.maximum(BYTES - 0.5, 0).astype("f4"), features=None)
+    evaluation(folder, "other.h5", warning=("other.h5", "float32", "uint8"))
+    numpy.savetxt(folder / "other.csv", BYTES, fmt="%d", delimiter=",")
+    run_well(folder, "predict", "run/model.h5", "other.csv", "-o", "p.h5")
     dataset(folder / "other.h5", BYTES[:50].astype("u2"), features=None, y=Y[:50])
     evaluation(folder, "other.h5")
 

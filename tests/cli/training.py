@@ -64,7 +64,7 @@ def nearly_same_model(a, b):
 def digits(folder):
     example(folder, "digits")
     result = run_well(folder, "train", "digits/digits.yaml", "-o", "run", ranks=2)
-    result.says("1293 training, 144 validation, 360 test samples of 64 features", "64-256-128-10", "test: loss")
+    result.says("1293 training, 144 validation, 360 test samples of shape (8, 8)", "(8, 8)-256-128-10", "test: loss")
     result.must(float(column(folder, "val_accuracy")[-1]) > 0.93, "it must learn the digits")
     result.must(float(column(folder, "train_loss")[-1]) < 0.2, "it must learn the digits")
     told = float(result.out.split("test: loss")[1].split("accuracy")[1].split()[0])

@@ -34,6 +34,12 @@ CONV = ["model=[{layer: conv2d, filters: 6, kernel_size: 3, padding: same, activ
         "2, padding: 1, bias: false}, {layer: layer_norm}]}, {layer: dropout, rate: 0.2, spatial: true}, {layer: conv2d, "
         "filters: 18, kernel_size: 2, groups: 18}, {layer: global_max_pool}, {layer: dense, units: 10, activation: softmax}]",
         "train.accumulate=2", "train.batch_size=33"]
+# Kernels for many channels, and pieces of rows from convolution to pooling. The last batches have one sample.
+WIDE_CONV = ["model=[{layer: conv2d, filters: 32, kernel_size: 3, padding: same, activation: relu}, {layer: conv2d, filters: 32, "
+             "kernel_size: 3, padding: same, bias: false}, {layer: batch_norm}, {layer: relu}, {layer: max_pool, size: 2}, "
+             "{layer: residual, activation: relu, layers: [{layer: conv2d, filters: 32, kernel_size: 3, padding: same, bias: false}, "
+             "{layer: batch_norm}]}, {layer: global_avg_pool}, {layer: dense, units: 10, activation: softmax}]",
+             "train.batch_size=41", "data.validation=0.029", "train.max_steps=36", "train.diagnostics=true"]
 CASES = {
     "conv": CONV,
     "conv-overlap": [*CONV, "comm.mode=overlap"],
@@ -123,7 +129,9 @@ def check_reproducible(here, alone_runs, ranks, verdicts):
     """With lanes, any number of ranks gives the same bits: parameters, the optimizer's state, metrics and all that is
     logged; more ranks than lanes too."""
     cases = {"plain": [], "two-lanes": ["train.lanes=2"], "adam": ["optimizer={type: adam, lr: 0.001}", "train.lanes=1"],
-             "conv": [*CONV, "train.max_steps=30"],
+             "conv": [*CONV, "train.max_steps=30", "data.normalize=scale",
+                      "data.augment={shift: 1, flip_horizontal: true, noise: 0.1, cutout: 2, mixup: 0.3}"],
+             "wide-conv": WIDE_CONV,
              "window": [*runs.EVERYTHING, *here.parts(), "train.max_steps=50"],
              "batch-5": [*runs.EVERYTHING, "train.batch_size=5", "train.accumulate=1", "train.max_steps=40"]}
     for name, sets in {**(cases if runs.is_quick() else {}), "everything": runs.EVERYTHING}.items():

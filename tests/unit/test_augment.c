@@ -323,6 +323,12 @@ static void tables_are_rejected_as_images(void **state) {
     assert_non_null(strstr(ls_message(), "(9, 25) float32"));
   }
   assert_int_equal(ls_augment_check(&(ls_augment){.noise = 1.0, .mixup = 1.0}, &table), LS_OK);
+  /* (L, C) of a 1-D convolution */
+  ls_dataset signals = {
+      .n_samples = 9, .n_spatial = 1, .x_array = {.dtype = LS_F32, .n_dims = 3, .dims = {9, 25, 4}}};
+  assert_int_equal(ls_augment_check(&(ls_augment){.shift = 1}, &signals), LS_ERR_DATA);
+  assert_non_null(strstr(ls_message(), "signals"));
+  assert_int_equal(ls_augment_check(&(ls_augment){.noise = 1.0, .mixup = 1.0}, &signals), LS_OK);
   table.x_array.n_dims = 5;
   assert_int_equal(ls_augment_check(&(ls_augment){.shift = 1}, &table), LS_ERR_DATA);
 }
