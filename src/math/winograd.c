@@ -103,6 +103,7 @@ static size_t count_tiles(const math_winograd *w, size_t n) {
 /* The tiles of a block of those of n images, so that blocks have about the same size. */
 static size_t choose_block(const math_winograd *w, size_t n) {
   const size_t tiles = count_tiles(w, n);
+  if (tiles == 0) return 0; /* a lane without rows */
   const size_t blocks = (tiles + w->block - 1) / w->block;
   const size_t even = (tiles + blocks - 1) / blocks;
   return ls_size_min((even + 7) / 8 * 8, w->block);
