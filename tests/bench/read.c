@@ -1,12 +1,12 @@
 /* Measures the reading of an HDF5 dataset by ls_store_read_rows beside H5Dread and pread.
  *
- * Usage: bench_read FOLDER. Writes two files of float32 samples of 2 KB in chunks of 1 MiB to FOLDER
- * (removed at the end): 819 MB without filters, and 102 MB with shuffle and gzip level 4. All reading goes
- * into one buffer of a block. Prints medians of rounds that take turns:
- *   warm        blocks in permuted order, the file in the page cache, beside a sequential H5Dread
- *   cold        blocks in permuted order, dropped from the page cache before each round, beside pread of
- * the same blocks with the best read-ahead gzip        beside H5Dread, and by two processes, each of which
- * reads every second block */
+ * Usage: bench_read FOLDER [warm|gzip|cold]. Writes two files of float32 samples of 2 KB in chunks of 1 MiB
+ * to FOLDER, unless they are there: bench-read-raw.h5, 819 MB without filters, and bench-read-gzip.h5, 102
+ * MB with shuffle and gzip level 4. All reading goes into one buffer of a block. Prints medians of rounds
+ * in which all readers take turns: warm  blocks in permuted order, in the page cache, beside a sequential
+ * H5Dread gzip  the same, and by two processes, each of which reads every second block cold  blocks in
+ * permuted order, dropped from the page cache before each round, beside pread of the same blocks with the
+ * best read-ahead */
 #include "lockstep/store.h"
 
 #include <fcntl.h>
@@ -245,10 +245,11 @@ static void compare_cold(const file *f) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2) {
-    fprintf(stderr, "usage: bench_read FOLDER\n");
+  if (argc < 2 || argc > 3) {
+    fprintf(stderr, "usage: bench_read FOLDER [warm|gzip|cold]\n");
     return 2;
   }
+  const char *const part = argc == 3 ? argv[2] : "";
   file raw = {.rows = 400000, .block = 8 * CHUNK};
   file gzip = {.rows = 50000, .block = 8 * CHUNK, .is_gzip = true};
   snprintf(raw.path, sizeof raw.path, "%s/bench-read-raw.h5", argv[1]);
@@ -258,9 +259,9 @@ int main(int argc, char **argv) {
   if (!block_buffer) die("memory");
   if (access(raw.path, F_OK)) write_file(&raw);
   if (access(gzip.path, F_OK)) write_file(&gzip);
-  compare(&raw);
-  compare(&gzip);
-  for (size_t mib = 1; mib <= 16; mib *= 2) {
+  if (!*part || strcmp(part, "warm") == 0) compare(&raw);
+  if (!*part || strcmp(part, "gzip") == 0) compare(&gzip);
+  for (size_t mib = 1; (!*part || strcmp(part, "cold") == 0) && mib <= 16; mib *= 2) {
     raw.block = mib * CHUNK;
     if (mib != 2) compare_cold(&raw);
   }
