@@ -4,8 +4,9 @@
 
 #include <stdlib.h>
 
-/* HDF5 visits all chunks to find the place of one. The places of more chunks are not asked for. */
-#define CHUNKS_SEARCHED 4096
+/* HDF5 visits all chunks to find the place of one, which takes 0.2 ms of 16,384. The places of more chunks
+ * are not asked for; HDF5 reads those chunks. */
+#define CHUNKS_SEARCHED 16384
 
 #define ADDRESS_MOST ((uint64_t)1 << 62)
 
