@@ -62,6 +62,9 @@ typedef struct ls_data_config {
   uint64_t readers;           /* threads of each rank that read streamed samples */
   ls_node *window_node;
   ls_window_size window; /* of the config, or of the run that is resumed */
+  const char *cache;     /* folder, absolute, or NULL */
+  ls_node *cache_size_node;
+  uint64_t cache_bytes;
   int normalize;         /* ls_normalize */
   bool is_per_channel;   /* normalisation has one offset and factor per channel, rather than per feature */
   bool standardize_targets;
@@ -152,6 +155,7 @@ typedef struct ls_dataset_request {
   const ls_facts *model;               /* rank 0: to be matched; NULL: none. Other ranks ignore it */
   ls_layout layout;                    /* of x in the file */
   ls_shape shape;                      /* of a sample in the file; no dims: as stored */
+  ls_cache *cache;                     /* of the files; borrowed until the dataset is closed; or NULL */
   size_t n_spatial; /* spatial dims of the first convolution or pooling layer; 0: the model has none */
 } ls_dataset_request;
 

@@ -130,6 +130,8 @@ typedef struct ls_setup {
   ls_facts facts; /* rank 0: of the training samples */
   ls_feed *feed;  /* of the training samples, into train.batch; owned */
   ls_normalizer *normalizer;
+  ls_cache *cache;   /* of data.cache, owned; NULL: none on this rank */
+  bool has_warned;   /* that the cache is full or fails */
   uint64_t window;   /* samples of a window of the order; 0: none */
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
@@ -137,6 +139,10 @@ typedef struct ls_setup {
   int threads;           /* of BLAS per rank */
   double *class_weights; /* (classes), owned: in training; NULL: all 1 */
 } ls_setup;
+
+/* Collective. Logs what all ranks have read from data.cache and added to it, and warns once if it is full
+ * or fails. */
+void ls_setup_report_cache(ls_comm *comm, ls_setup *setup);
 
 /* This rank's rows of a batch or a view, divided into lanes. */
 typedef struct ls_partition {

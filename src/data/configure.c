@@ -61,6 +61,12 @@ const ls_key ls_data_keys[] = {
         "window", ls_data_config, window_node,
         "shuffling in windows of permuted blocks: samples of a window (10000), or its size in memory "
         "(2GB); default: a full shuffle"),
+    LS_TEXT_KEY(
+        "cache", ls_data_config, cache,
+        "folder on a disk of each node, relative to the config file, in which parts of the data files are "
+        "kept for later epochs and runs; runs may share it"),
+    LS_NODE_KEY("cache_size", ls_data_config, cache_size_node,
+                "size of data.cache on each node, such as 200GB; required with it"),
     LS_SECTION_KEY("normalize", /* see read_normalize */
                    "normalisation of the inputs, learnt on the training part and stored in the model: none "
                    "(default), scale or standardize, per feature; or {type: standardize, per: channel}"),
@@ -242,12 +248,28 @@ static bool read_fraction(ls_config *config, ls_node *node, double *fraction) {
   return true;
 }
 
+/* data.cache needs a size: it must not fill the disk of a node. */
+static void read_cache(ls_config *config, const ls_node *section, const char *config_path,
+                       ls_data_config *out) {
+  ls_node *const folder = ls_node_find(section, "cache");
+  const ls_node *const size = out->cache_size_node;
+  if (size && !ls_config_parse_size(ls_node_text(size), &out->cache_bytes))
+    ls_config_error(config, size, "not a size; must be a number with a unit, such as 200GB or 64GiB");
+  if (!out->cache) return;
+  if (out->cache[0] == '\0')
+    ls_config_error(config, folder, "empty; must be a folder");
+  else
+    out->cache = absolute(config, folder, config_path);
+  if (!size) ls_config_error(config, folder, "needs data.cache_size, such as cache_size: 200GB");
+}
+
 void ls_data_configure(ls_config *config, const char *config_path, ls_data_config *out) {
   *out = (ls_data_config){0};
   ls_node *const section = ls_config_section(config, ls_config_root(config), "data");
   if (!section) return;
   ls_config_read(config, section, ls_data_keys, out);
   if (out->window_node) data_window_configure(config, out->window_node, &out->window);
+  read_cache(config, section, config_path, out);
   read_normalize(config, section, out);
   if (out->shape_node) data_shape_configure(config, out->shape_node, &out->shape);
   if (out->y) out->y = read_y(config, section, out->y, config_path);

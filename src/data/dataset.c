@@ -16,6 +16,7 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   ls_status status = ls_comm_agree(comm, d && d->source ? LS_OK : ls_fail_memory("a dataset", sizeof *d));
   if (status == LS_OK) {
     d->target = request->target;
+    d->source->cache = request->cache;
     status = ls_comm_agree(comm, is_root ? data_describe_inputs(d->source, request, d) : LS_OK);
   }
   if (status != LS_OK) {

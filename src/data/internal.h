@@ -65,6 +65,7 @@ typedef struct ls_dataset_source {
   size_t open;       /* index of the open file, if store is not NULL */
   ls_store *store;   /* owned; NULL: none is open */
   ls_store *y_store; /* owned; of its y_file, or NULL */
+  ls_cache *cache;   /* borrowed, or NULL */
   data_names names;  /* of the open file, borrowed */
   bool is_training;  /* the role is "train" */
   bool has_classes;  /* the model that the data are matched with has class names */

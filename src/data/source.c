@@ -24,6 +24,7 @@ static ls_status open_part(data_source *s, size_t part) {
   if (s->store && s->open == part) return LS_OK;
   data_source_close(s);
   LS_TRY(ls_store_open(s->files.parts[part].file, &s->store));
+  ls_store_use_cache(s->store, s->cache);
   s->open = part;
   s->names = s->files.parts[part].names;
   ls_heartbeat();
@@ -73,7 +74,10 @@ const char *data_source_y_file(const data_source *s) {
 
 ls_status data_source_y(data_source *s, const ls_store **store) {
   const char *const file = s->files.parts[s->open].y_file;
-  if (file && !s->y_store) LS_TRY(ls_store_open(file, &s->y_store));
+  if (file && !s->y_store) {
+    LS_TRY(ls_store_open(file, &s->y_store));
+    ls_store_use_cache(s->y_store, s->cache);
+  }
   *store = file ? s->y_store : s->store;
   return LS_OK;
 }

@@ -19,6 +19,9 @@ void job_check_measures(ls_job *job, size_t n_classes);
 /* Local. Whether larger values are better. */
 bool job_measure_is_maximized(const ls_measure *measure);
 
+/* Collective. Opens data.cache on each rank; a rank that cannot reads the data files (cache.c). */
+void job_open_cache(ls_comm *comm, ls_setup *setup);
+
 /* Collective. Opens the datasets of the job and reads their targets; infers the shapes of the model from
  * the inputs. */
 ls_status job_open_data(ls_comm *comm, ls_setup *setup);

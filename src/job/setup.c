@@ -157,6 +157,7 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
     (*out)->job = job;
     ls_comm_set_timeout(comm, job->sync.timeout);
     set_threads(comm, *out);
+    job_open_cache(comm, *out);
     status = job_open_data(comm, *out);
   }
   if (status == LS_OK) status = job_class_weights(comm, job, &(*out)->train.view, &(*out)->class_weights);
@@ -178,6 +179,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
     ls_view_release(&splits[i]->view);
     if (!splits[i]->is_shared) ls_dataset_close(comm, &splits[i]->dataset);
   }
+  ls_cache_destroy(&(*setup)->cache);
   ls_normalizer_destroy(&(*setup)->normalizer);
   ls_comm_tree_destroy(&(*setup)->tree);
   free((*setup)->class_weights);

@@ -2,8 +2,10 @@
 #include "internal.h"
 
 /* Opens the dataset of a split. model: on rank 0 the facts that it must have; NULL: any */
-static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, const ls_data_split *data,
-                            const char *role, const ls_facts *model, ls_split *split) {
+static ls_status open_split(ls_comm *comm, const ls_setup *setup, const char *spec,
+                            const ls_data_split *data, const char *role, const ls_facts *model,
+                            ls_split *split) {
+  const ls_job *const job = setup->job;
   const ls_dataset_request request = {.spec = spec,
                                       .list = data->list,
                                       .role = role,
@@ -13,6 +15,7 @@ static ls_status open_split(ls_comm *comm, const ls_job *job, const char *spec, 
                                       .model = model,
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape,
+                                      .cache = setup->cache,
                                       .n_spatial = ls_model_spatial_dims(job->model)};
   return ls_dataset_open(comm, &request, &split->dataset);
 }
@@ -82,14 +85,14 @@ static ls_status open_splits(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   const ls_data_config *const data = &job->data;
   ls_split *const train = &setup->train;
-  LS_TRY(open_split(comm, job, data->train, &data->train_split, "train", NULL, train));
+  LS_TRY(open_split(comm, setup, data->train, &data->train_split, "train", NULL, train));
   LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
   if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(train->dataset, "data.train");
   if (data->validation)
-    LS_TRY(open_split(comm, job, data->validation, &data->validation_split, "validation", &setup->facts,
+    LS_TRY(open_split(comm, setup, data->validation, &data->validation_split, "validation", &setup->facts,
                       &setup->validation));
   if (data->test)
-    LS_TRY(open_split(comm, job, data->test, &data->test_split, "test", &setup->facts, &setup->test));
+    LS_TRY(open_split(comm, setup, data->test, &data->test_split, "test", &setup->facts, &setup->test));
   return LS_OK;
 }
 

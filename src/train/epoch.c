@@ -85,6 +85,7 @@ ls_status train_end_epoch(trainer *t) {
   LS_TRY(check_validation(t, &row));
   train_update_monitor(t, &row);
   train_report_epoch(t, &row);
+  ls_setup_report_cache(t->comm, t->setup);
   LS_TRY(train_diagnose(t));
   train_reset_times(t);
   return ls_comm_agree(t->comm, t->is_root ? append_row(&t->dir, &row) : LS_OK);

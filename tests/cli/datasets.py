@@ -444,6 +444,24 @@ def windows_of_a_size(folder):
         train(folder, WINDOW, ("window: 7", f"window: {bad}")).exits(2).reports("data.window", "such as 500MB")
 
 
+def a_cache_of_parts(folder):
+    """Runs share a cache, which changes no result. Damage, a small size and a wrong folder are warnings."""
+    x = numpy.repeat(X, 512, axis=1)
+    wanted = plain(folder, x)
+    harness.write_arrays(folder / "data.h5", {"x": x, "y": Y})
+    cache = ("train: data.h5", "train: data.h5\n  cache: parts\n  cache_size: 10MB")
+    for output, say in (("first", "0 parts read, 1 added"), ("second", "1 parts read, 0 added")):
+        result = same_model(folder, wanted, cache, output=output)
+        result.must(say in (folder / output / "train.log").read_text(), say)
+    for part in (folder / "parts").glob("*/*"):
+        part.write_bytes(part.read_bytes()[:-1] + b"\x00") # the last float is not 0
+    same_model(folder, wanted, cache, output="damaged").reports("data.cache", "1 damaged")
+    same_model(folder, wanted, cache, ("cache: parts", "cache: few"), ("10MB", "1kB"), output="full").reports("is full")
+    same_model(folder, wanted, cache, ("cache: parts", "cache: data.h5"), output="file").reports("1 of 1 ranks")
+    train(folder, cache, ("\n  cache_size: 10MB", ""), output="bad").exits(2).reports("data.cache", "data.cache_size")
+    train(folder, cache, ("10MB", "10 apples"), output="bad").exits(2).reports("data.cache_size", "200GB")
+
+
 def splits_by_blocks(folder):
     """Validation gets whole blocks, at least round(f N) samples; a single block cannot be divided."""
     many_parts(folder, (4, 4, 4, 4, 4, 4))
@@ -475,7 +493,7 @@ TESTS = [
     a_name_stays_in_the_group, options_name_arrays, output_among_the_data, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
-    parts_that_differ, windows_are_kept, windows_of_a_size, splits_by_blocks, blocks_of_one_class,
+    parts_that_differ, windows_are_kept, windows_of_a_size, a_cache_of_parts, splits_by_blocks, blocks_of_one_class,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
