@@ -65,8 +65,8 @@ typedef struct ls_data_config {
   const char *cache;     /* folder, absolute, or NULL */
   ls_node *cache_size_node;
   uint64_t cache_bytes;
-  int normalize;         /* ls_normalize */
-  bool is_per_channel;   /* normalisation has one offset and factor per channel, rather than per feature */
+  int normalize;       /* ls_normalize */
+  bool is_per_channel; /* normalisation has one offset and factor per channel, rather than per feature */
   bool standardize_targets;
   bool shuffle;
   ls_augment augment;
