@@ -1114,6 +1114,36 @@ static void publishing_replaces_the_file(void **state) {
   ls_store_close(&store);
 }
 
+/* Creates three files with the temporary names of part-0.h5, ... */
+static void write_parts(ls_store_writer *writers[3]) {
+  const ls_array array = {.dtype = LS_F32, .n_dims = 1, .dims = {1}};
+  for (size_t i = 0; i < 3; i++) {
+    const float value = (float)i;
+    char name[16];
+    snprintf(name, sizeof name, "part-%zu.h5", i);
+    assert_ok(ls_store_create(in_folder(name), false, &writers[i]));
+    assert_ok(ls_store_write_array(writers[i], "/x", &array, &value));
+  }
+}
+
+static void several_files_are_published_together(void **state) {
+  (void)state;
+  ls_store_writer *writers[3];
+  write_parts(writers);
+  assert_ok(ls_store_complete(writers[1]));
+  assert_int_equal(count_files("part-"), 3); /* with their temporary names */
+  assert_int_equal(mkdir(in_folder("part-2.h5"), 0700), 0);
+  assert_int_equal(ls_store_publish_all(writers, 3), LS_ERR_OUTPUT);
+  assert_non_null(strstr(ls_message(), "part-2.h5"));
+  assert_int_equal(count_files("part-"), 1); /* the folder: no file remains */
+  assert_int_equal(rmdir(in_folder("part-2.h5")), 0);
+  write_parts(writers);
+  assert_ok(ls_store_publish_all(writers, 3));
+  assert_int_equal(count_files("part-"), 3);
+  for (size_t i = 0; i < 3; i++) assert_null(writers[i]);
+  assert_true(first_of_vector(in_folder("part-2.h5")) == 2);
+}
+
 static void discarding_leaves_the_older_file(void **state) {
   (void)state;
   const char *const path = in_folder("discard.h5");
@@ -1262,6 +1292,7 @@ int main(void) {
       cmocka_unit_test(threads_read_while_another_writes),
       cmocka_unit_test(impossible_targets_are_reported),
       cmocka_unit_test(publishing_replaces_the_file),
+      cmocka_unit_test(several_files_are_published_together),
       cmocka_unit_test(discarding_leaves_the_older_file),
       cmocka_unit_test(duplicate_names_are_rejected),
       cmocka_unit_test(damage_before_publishing_is_found),
