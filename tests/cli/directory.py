@@ -21,7 +21,7 @@ HOST = socket.gethostname()
 
 
 def processes(started, ranks):
-    """Those of the ranks."""
+    """The processes of the ranks."""
     return [started.pid] if ranks == ALONE else sorted(harness.ranks_of(started.pid).values())
 
 
@@ -31,7 +31,7 @@ def signal_ranks(started, ranks, number):
 
 
 def stop_ranks(started, ranks):
-    """Until the last of their threads has stopped: one may be in the middle of a file."""
+    """Stops all threads of the ranks, and waits until the last has stopped, as one may be writing a file."""
     signal_ranks(started, ranks, signal.SIGSTOP)
     for process in processes(started, ranks):
         for _ in range(1000):
@@ -43,7 +43,7 @@ def stop_ranks(started, ranks):
 
 
 def owner(folder):
-    """The process of the lock."""
+    """The process that the lock names."""
     return int((folder / "run/lock").read_text().split("pid: ")[1].split()[0])
 
 
@@ -54,7 +54,7 @@ def lock_of(host=HOST, boot="of-another-start", job="0 0"):
 # ------------------------------------------------------------- one run at a time
 
 def second_run_is_refused(folder, ranks):
-    """With any option, and before it changes anything. The first run is stopped for a while, so that
+    """A second run is refused with any option, before it changes anything. The first run is stopped meanwhile, so that
     what changes is the second's doing."""
     first = start_long_run(folder, ranks)
     try:
@@ -95,7 +95,7 @@ def dead_run_is_taken_over(folder, ranks):
 
 
 def run_that_lost_its_lock_ends(folder, ranks):
-    """Someone removed it, and perhaps another run has its place. A run on the same directory resumes."""
+    """The lock was removed, or replaced by that of another run: the run ends. A later run in the directory resumes."""
     lock, other = folder / "run/lock", folder / "other"
     for is_taken in (True, False):
         shutil.rmtree(folder / "run", ignore_errors=True)
@@ -118,7 +118,7 @@ def run_that_lost_its_lock_ends(folder, ranks):
 
 
 def locks_that_cannot_be_judged(folder):
-    """They are rejected, and the message says what to do. Only a run of this machine or of this job is known to be dead."""
+    """Locks of other machines and jobs are refused with a remedy, because only local processes are known to have ended."""
     prepare(folder)
     train(folder, "--set", "train.epochs=1")
     lock = folder / "run/lock"
@@ -159,7 +159,7 @@ def error_leaves_a_folder_as_it_was(folder):
 # -------------------------------------------------------- no space, no write permission
 
 def mounted(folder, script, *words, size="200k", ranks=ALONE):
-    """A shell's script, in which "$@" is the program, where the folder `small` is a file system of its own."""
+    """Runs a shell script, in which "$@" is the program, with a separate file system in the folder `small`."""
     (folder / "small").mkdir(exist_ok=True)
     mount = f"mount -t tmpfs -o size={size} none small"
     if subprocess.run(["unshare", "-m", "sh", "-c", mount], cwd=folder, capture_output=True).returncode != 0:
@@ -168,7 +168,7 @@ def mounted(folder, script, *words, size="200k", ranks=ALONE):
     return run(folder, *TRAIN, *words, ranks=ranks, before=before)
 
 
-def room_for_no_checkpoint(folder, ranks):
+def no_room_for_a_checkpoint(folder, ranks):
     prepare(folder)
     result = mounted(folder, '"$@"; code=$?; ls -A small; exit $code', "-o", "small/run", "--set", "model.0.units=8192",
                      ranks=ranks).exits(OUTPUT)
@@ -178,7 +178,7 @@ def room_for_no_checkpoint(folder, ranks):
 
 
 def room_for_one_run(folder):
-    """What is to be overwritten makes room."""
+    """--overwrite frees the space of the old run before the new one needs it."""
     prepare(folder)
     words = ("-o", "small/run", "--set", "model.0.units=1024", "--set", "train.max_steps=1")
     result = mounted(folder, '"$@" && "$@" --overwrite', *words, size="220k").exits(0)
@@ -189,8 +189,8 @@ def room_for_one_run(folder):
 
 
 def disk_that_fills_up(folder, ranks):
-    """Training goes on while a checkpoint is written, yet ends soon after one that cannot be; those before it are whole,
-    and no half of one is left."""
+    """Training continues while a checkpoint is written, and ends soon after one that fails. Earlier checkpoints are complete,
+    and no incomplete one is left."""
     prepare(folder)
     words = ("-o", "small/run", "--set", "checkpoint={every_steps: 1, every_epochs: 0, keep: 99}", "--set",
              "model.0.units=256", "--set", "train.epochs=500")
@@ -211,7 +211,7 @@ def disk_that_fills_up(folder, ranks):
 
 
 def checkpoint_that_fails_ends_the_run(folder, ranks):
-    """At once, though no other one follows before the end."""
+    """The run ends soon after the failure, also if no other checkpoint is due before its end."""
     prepare(folder)
     (folder / "run/checkpoints/best.h5").mkdir(parents=True)
     words = ("train.monitor=epoch", "checkpoint.every_epochs=0", "train.epochs=20000")
@@ -284,7 +284,7 @@ IN_ALL_WAYS = {
     "second run is refused": second_run_is_refused,
     "dead run is taken over": dead_run_is_taken_over,
     "run that lost its lock ends": run_that_lost_its_lock_ends,
-    "room for no checkpoint": room_for_no_checkpoint,
+    "no room for a checkpoint": no_room_for_a_checkpoint,
     "checkpoint that fails ends the run": checkpoint_that_fails_ends_the_run,
     "disk that fills up": disk_that_fills_up,
     "read-only file system": read_only_file_system,

@@ -163,7 +163,7 @@ MORE = ["val_top_2", "val_roc_auc", "val_f1", "val_precision", "val_recall"]
 
 
 def more_metrics_have_columns(folder):
-    """They equal those of `evaluate` on the validation data, and determine the best epoch."""
+    """Additional metrics equal those of `evaluate` on the validation data, and determine the best epoch."""
     prepare(folder, ("data.h5", "data.h5\n  validation: val.h5\n  test: val.h5"), ("epochs: 2", "epochs: 4"),
             ("train:\n  epochs", "metrics: [top_2, roc_auc, f1, precision, recall]\ntrain:\n  monitor: val_roc_auc\n  epochs"))
     noise = numpy.random.default_rng(5).integers(0, 3, size=30)
@@ -202,7 +202,7 @@ def more_metrics_survive_a_resume(folder):
 
 
 def more_metrics_of_regression(folder):
-    """Of an error the smallest is the best. Test data alone give the line at the end, and no values before."""
+    """The best epoch has the smallest error. With test data only, the final line has the metrics, and no epoch does."""
     prepare(folder, ("units: 3, activation: softmax", "units: 1"), ("categorical_cross_entropy", "mse"),
             ("train:\n  epochs", "metrics: [mae, mse]\ntrain:\n  epochs"))
     result = train(folder, "--set", "data.validation=0.25", "--set", "train.monitor=val_mae")
@@ -259,7 +259,7 @@ CORES = sorted(os.sched_getaffinity(0))
 
 
 def threads_of(folder, *words, variables=(), cores=CORES, ranks=ALONE):
-    """A run and the threads of each rank by its first line. All ranks may run on these cores alone."""
+    """A run, and the threads per rank that its first line reports. All ranks share the given cores."""
     if QUOTA.exists() and not QUOTA.read_text().startswith("max"):
         raise harness.Skip("this container has a limit beside its cores")
     before = (*NO_WISH, *variables, "taskset", "-c", ",".join(map(str, cores)))
@@ -271,7 +271,7 @@ def threads_of(folder, *words, variables=(), cores=CORES, ranks=ALONE):
 
 
 def check_threads(folder, expected, *words, **how):
-    """So many of them, with a core each."""
+    """Each rank has a core of its own."""
     result, threads = threads_of(folder, *words, **how)
     result.must(threads == expected, f"each rank must have {expected} threads")
     result.must(result.all_err == "", "nothing is wrong, so stderr must be empty")
@@ -295,7 +295,7 @@ def threads_by_the_cores(folder):
 
 
 def threads_by_variables(folder):
-    """In the order: comm.threads, OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, then what Slurm grants of the mask."""
+    """The first of: comm.threads, OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, the cores that Slurm grants of the mask."""
     if len(CORES) < 2:
         raise harness.Skip("this machine has one core")
     prepare(folder)
@@ -319,7 +319,7 @@ def too_many_threads_cause_a_warning(folder):
 
 
 def threads_by_the_quota(folder):
-    """The limit of a container is not an affinity mask but a file, here in a mount of the test."""
+    """A container states its limit in a file, not in the affinity mask; the test mounts such a file."""
     prepare(folder)
     harness.write_file(folder / "cgroup/cpu.max", "100000 100000\n")
     mount = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /sys/fs/cgroup && exec "$@"', folder / "cgroup")
@@ -332,7 +332,7 @@ def threads_by_the_quota(folder):
 
 
 def facts_are_in_the_log(folder):
-    """Where and with what a run was made: for the log alone."""
+    """Only the log has the details of machines and libraries."""
     prepare(folder)
     result = train(folder, "--set", "data.validation=0.2", "--set", "train.max_steps=1", ranks=3)
     log = unstamped(folder / "run/train.log")
@@ -414,7 +414,7 @@ def learning_rate_may_change(folder):
 
 
 def other_validation_data_start_the_best_anew(folder):
-    """The same path with other contents: what was best on the old is not compared with the new."""
+    """Validation data with other contents at the same path: the earlier best value is not compared with new ones."""
     prepare(folder, ("data.h5", "data.h5\n  validation: val.h5"))
     harness.write_arrays(folder / "val.h5", {"x": X[:20], "y": Y[:20]})
     train(folder)
@@ -508,7 +508,7 @@ def resume_from_an_older_checkpoint_drops_later_steps(folder):
 
 
 def lost_model_is_made_again(folder):
-    """From best.h5, which is of the first epoch here; and once that is lost, too, from the end."""
+    """A lost model.h5 is restored from best.h5, here of the first epoch; without best.h5, from the final state."""
     prepare(folder, ("data.h5", "data.h5\n  validation: 0.2"), ("epochs: 2", "epochs: 2\n  monitor: lr"))
     train(folder)
     train(folder, "--output", "other", "--set", "seed=2")
@@ -639,7 +639,7 @@ def other_layers_are_initialized_from_the_seed(folder):
 
 
 def parameters_are_copied_one_by_one(folder):
-    """More features: the first W is another, its b is taken. Another kind of layer has another path."""
+    """With more features, the first W has another shape and only its b is used. Another kind of layer has another path."""
     base_and_new(folder)
     harness.write_arrays(folder / "data.h5", {"x": numpy.hstack([X, X]), "y": Y})
     result, arrays = initial(folder, "--set", "model.2={layer: dense, units: 8}", "--init-from", "base/model.h5")
@@ -678,7 +678,7 @@ def nested_layers_are_copied(folder):
 
 
 def resume_does_not_initialize_weights_again(folder):
-    """The same command, run again after it was cut short, gives the run without a break."""
+    """An interrupted command that is run again gives the result of the uninterrupted run."""
     base_and_new(folder)
     words = ("--init-from", "base/model.h5")
     train(folder, *words, "-o", "whole")
@@ -730,7 +730,7 @@ def start_long_run(folder, ranks, *words):
 
 
 def check_stopped(folder, result, ranks, least=8):
-    """There is a checkpoint, from which the run resumes to the same bits."""
+    """The run has a checkpoint, and resumes from it to the same bits."""
     step = max(harness.saved_steps(folder / "run/checkpoints"))
     result.must(step >= least, "an epoch of 8 steps was over")
     end = f"train.max_steps={step + 3}"
@@ -765,7 +765,7 @@ def usr1_to_one_rank(folder):
 
 
 def stopped_by_max_time(ranks, folder):
-    """Two starts of a few seconds each: both end in time, with 75 and the same words, and the second goes on. mpirun's
+    """Two starts of a few seconds each: both end in time, with 75 and the same words, and the second resumes. mpirun's
     own start and end take what they take."""
     limit = 4
     prepare(folder, ("epochs: 2", "epochs: 1000000"), ("batch_size: 8", "batch_size: 8\ncheckpoint: {every_epochs: 0}"))
@@ -792,7 +792,7 @@ def max_time_is_a_time(folder):
     run_well(folder, "lr-find", "config.yaml", "--set", "train.max_time=0.001")
 
 
-# ------------------------------------------------------------- what there is to learn
+# ------------------------------------------------------------- tasks and sample weights
 
 def one_hot_and_columns_are_class_numbers(folder):
     prepare(folder)
@@ -837,7 +837,7 @@ def validation_in_a_file(folder):
 
 
 def sample_weights_are_applied(folder):
-    """Samples of weight 0 are as good as absent: wrong labels there do no harm."""
+    """Samples of weight 0 have no effect, even with wrong labels."""
     wrong = numpy.arange(60) % 4 == 0
     y = numpy.where(wrong, (Y + 1) % 3, Y)
     prepare(folder, ("lr: 0.01", "lr: 0.05"), ("epochs: 2", "epochs: 30"), y=y, w=numpy.where(wrong, 0.0, 2.0))
@@ -894,7 +894,7 @@ TESTS = [
 ]
 
 
-# What takes long with sanitizers, and shows them nothing that others do not.
+# Tests that take long with sanitizers and run no code that others do not.
 LONG = (digits, iris, xor_needs_a_hidden_layer, ranks_make_no_difference)
 
 
