@@ -229,6 +229,10 @@ typedef struct data_loader {
 data_loader data_loader_create(const ls_dataset *dataset);
 void data_loader_close(data_loader *loader);
 
+/* Local. Lets the system read samples of x ahead, those in the file of the first one. opens: opens this
+ * file; otherwise only if it is open. Ignores failures. */
+void data_loader_read_ahead(data_loader *loader, ls_block_range samples, bool opens);
+
 /* Local. Reads and checks consecutive samples. LS_ERR_DATA, with file and row. */
 ls_status data_loader_read(data_loader *loader, ls_block_range samples, const data_rows *rows);
 
@@ -320,7 +324,8 @@ bool data_places_find(const data_places *places, const data_half *half, uint64_t
 /* Consecutive samples that are read together. */
 typedef struct data_piece {
   ls_block_range samples;
-  uint64_t place; /* of the first of them, as the task counts */
+  uint64_t place;          /* of the first of them, as the task counts */
+  ls_block_range ahead[2]; /* samples to read ahead: with this piece, and after them; n: 0 for none */
 } data_piece;
 
 /* What is read, piece by piece. */

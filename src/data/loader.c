@@ -13,6 +13,15 @@ void data_loader_close(data_loader *loader) {
   data_source_close(&loader->source);
 }
 
+void data_loader_read_ahead(data_loader *loader, ls_block_range samples, bool opens) {
+  data_source *const s = &loader->source;
+  if (samples.n == 0) return;
+  const size_t i = data_files_find(&s->files, samples.first);
+  const data_part *const part = &s->files.parts[i];
+  if (opens ? data_source_open(s, i, &loader->dataset->stored) != LS_OK : !s->store || s->open != i) return;
+  ls_store_read_ahead(s->store, s->names.x, samples.first - part->first, samples.n);
+}
+
 ls_status data_loader_read(data_loader *loader, ls_block_range samples, const data_rows *rows) {
   const ls_dataset *const d = loader->dataset;
   data_source *const s = &loader->source;

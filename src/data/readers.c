@@ -63,6 +63,8 @@ static void *serve(void *context) {
   const data_rows rows = data_rows_at(r->dataset, r->most_rows, t->memory);
   data_piece piece;
   while (take_piece(r, t, &piece)) {
+    data_loader_read_ahead(&t->loader, piece.ahead[0], true);
+    data_loader_read_ahead(&t->loader, piece.ahead[1], false);
     const ls_status status = data_loader_read(&t->loader, piece.samples, &rows);
     if (status == LS_OK) r->task.place(r->task.context, &piece, &rows);
     ls_heartbeat();

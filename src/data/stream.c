@@ -23,6 +23,7 @@ typedef struct work {
   const load *load;
   const ls_order *order;
   uint64_t entry, row; /* the next row, and its entry in the order */
+  uint64_t end;        /* the entry after its last one */
   uint64_t total;      /* samples */
 } work;
 
@@ -55,8 +56,14 @@ static data_piece next_piece(void *context) {
   const ls_block_range block = ls_blocks_range(s->places.dataset->blocks, entry.block);
   if (k->row == 0) atomic_fetch_add(&s->blocks[k->load->epoch % 2], 1);
   const uint64_t sample = block.first + k->row;
-  const data_piece piece = {.samples = {sample, data_piece_rest(s->places.dataset, sample)},
-                            .place = entry.offset + k->row};
+  data_piece piece = {.samples = {sample, data_piece_rest(s->places.dataset, sample)},
+                      .place = entry.offset + k->row};
+  if (k->row == 0) {
+    piece.ahead[0] = block;
+    if (k->entry + 1 < k->end)
+      piece.ahead[1] =
+          ls_blocks_range(s->places.dataset->blocks, ls_order_entry_at(k->order, k->entry + 1).block);
+  }
   k->row += piece.samples.n;
   if (k->row < block.n) return piece;
   k->entry++;
@@ -186,7 +193,7 @@ static work make_work(const data_stream *s, const load *l) {
   const uint64_t last = w->first_entry + w->n_entries;
   const uint64_t begin_row = first < last ? ls_order_entry_at(order, first).offset : w->n;
   const uint64_t end_row = end < last ? ls_order_entry_at(order, end).offset : w->n;
-  return (work){.load = l, .order = order, .entry = first, .total = end_row - begin_row};
+  return (work){.load = l, .order = order, .entry = first, .end = end, .total = end_row - begin_row};
 }
 
 static uint64_t stage_limit(const data_stream *s) {
