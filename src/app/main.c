@@ -190,8 +190,10 @@ static void leave_if_terminated(ls_comm *comm) {
 
 /* Local. LS_ERR_OUTPUT if a part of the output could not be written. */
 static ls_status end_output(void) {
+  errno = 0; /* of an earlier write it is unknown */
   const bool failed = fflush(stdout) != 0 || ferror(stdout);
-  return failed ? ls_fail(LS_ERR_OUTPUT, "standard output: %s", strerror(errno)) : LS_OK;
+  return failed ? ls_fail(LS_ERR_OUTPUT, "standard output: %s", errno ? strerror(errno) : "a write failed")
+                : LS_OK;
 }
 
 /* Local. mpirun notifies the other ranks of the first non-zero exit. A rank of Open MPI 4 that is still in
