@@ -49,6 +49,8 @@ struct data_stream {
 
 /* -------------------------------------------------------------------- on the threads */
 
+#define AHEAD_BYTES ((size_t)16 << 20) /* of blocks that the system reads meanwhile */
+
 static data_piece next_piece(void *context) {
   data_stream *const s = context;
   work *const k = &s->work;
@@ -59,10 +61,11 @@ static data_piece next_piece(void *context) {
   data_piece piece = {.samples = {sample, data_piece_rest(s->places.dataset, sample)},
                       .place = entry.offset + k->row};
   if (k->row == 0) {
+    const uint64_t later =
+        k->entry + ls_size_max(AHEAD_BYTES / (block.n * ls_dataset_row_bytes(s->places.dataset)), 1);
     piece.ahead[0] = block;
-    if (k->entry + 1 < k->end)
-      piece.ahead[1] =
-          ls_blocks_range(s->places.dataset->blocks, ls_order_entry_at(k->order, k->entry + 1).block);
+    if (later < k->end)
+      piece.ahead[1] = ls_blocks_range(s->places.dataset->blocks, ls_order_entry_at(k->order, later).block);
   }
   k->row += piece.samples.n;
   if (k->row < block.n) return piece;

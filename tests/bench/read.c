@@ -18,11 +18,12 @@
 
 #include "measure.h"
 
-#define FEATURES   ((size_t)512)
-#define ROW_BYTES  (FEATURES * sizeof(float))
-#define CHUNK      ((size_t)512) /* rows: 1 MiB */
-#define ROUNDS     5
-#define MOST_AHEAD 4
+#define FEATURES    ((size_t)512)
+#define ROW_BYTES   (FEATURES * sizeof(float))
+#define CHUNK       ((size_t)512) /* rows: 1 MiB */
+#define ROUNDS      5
+#define AHEAD_BYTES ((size_t)16 << 20) /* as the readers of streamed data */
+#define N_DEPTHS    6
 
 typedef struct file {
   char path[512];
@@ -227,16 +228,17 @@ static void compare(const file *f) {
 
 static void compare_cold(const file *f) {
   double ours[ROUNDS];
-  double theirs[MOST_AHEAD + 1][ROUNDS];
+  static const size_t depths[N_DEPTHS] = {0, 1, 2, 4, 8, 16};
+  double theirs[N_DEPTHS][ROUNDS];
   for (int i = 0; i < ROUNDS; i++) {
-    ours[i] = speed(by_lockstep, f, 2, true);
-    for (size_t ahead = 0; ahead <= MOST_AHEAD; ahead++) theirs[ahead][i] = speed(by_pread, f, ahead, true);
+    ours[i] = speed(by_lockstep, f, ls_size_max(AHEAD_BYTES / (f->block * ROW_BYTES), 1), true);
+    for (size_t k = 0; k < N_DEPTHS; k++) theirs[k][i] = speed(by_pread, f, depths[k], true);
   }
   double best = 0.0;
   size_t best_ahead = 0;
-  for (size_t ahead = 0; ahead <= MOST_AHEAD; ahead++) {
-    const double m = median(ROUNDS, theirs[ahead]);
-    if (m > best) best_ahead = ahead;
+  for (size_t k = 0; k < N_DEPTHS; k++) {
+    const double m = median(ROUNDS, theirs[k]);
+    if (m > best) best_ahead = depths[k];
     if (m > best) best = m;
   }
   const double a = median(ROUNDS, ours);
