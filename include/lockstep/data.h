@@ -555,6 +555,15 @@ void ls_feed_destroy(ls_comm *comm, ls_feed **feed);
  * position of an epoch. LS_ERR_DATA on all ranks if a sample cannot be read. */
 ls_status ls_feed_gather(ls_comm *comm, ls_feed *feed, uint64_t epoch, uint64_t position, size_t rows);
 
+/* The reading of an epoch of a streamed dataset. */
+typedef struct ls_reading {
+  uint64_t blocks; /* read by all ranks: each of the epoch once, unless a run resumes inside it */
+  double waited;   /* seconds in which ranks have waited for them, on average */
+} ls_reading;
+
+/* Collective. Sets *out for an epoch whose last batch was gathered. False if the samples are in memory. */
+bool ls_feed_reading(ls_comm *comm, const ls_feed *feed, uint64_t epoch, ls_reading *out);
+
 /* Local, after ls_feed_gather. Fills the batch with `rows` samples from a position on, all for this rank;
  * after the last sample, the first follows. Of a streamed dataset only samples of the current window that
  * are in the memory of this node are used. LS_ERR_DATA if there are none. */

@@ -56,6 +56,11 @@ size_t ls_feed_bytes(const ls_feed *feed, bool *is_private) {
   return feed && feed->stream ? data_stream_bytes(feed->stream, is_private) : 0;
 }
 
+bool ls_feed_reading(ls_comm *comm, const ls_feed *feed, uint64_t epoch, ls_reading *out) {
+  if (feed->stream) data_stream_reading(comm, feed->stream, epoch, out);
+  return feed->stream != NULL;
+}
+
 /* ---------------------------------------------------------------------- from memory */
 
 static void select_epoch(ls_feed *feed, uint64_t epoch) {

@@ -38,6 +38,8 @@ typedef struct data_part {
   data_names names; /* names.y: inside y_file, if there is one */
   uint64_t first, rows;
   uint64_t chunk_rows; /* of x */
+  bool has_state;      /* this process has opened the file; source.c */
+  ls_file_state state; /* then */
 } data_part;
 
 /* The files of a dataset, in the order of their samples. */
@@ -502,6 +504,9 @@ ls_order_window data_stream_window(const data_stream *stream);
 const ls_order *data_stream_order(const data_stream *stream);
 bool data_stream_has(const data_stream *stream, uint64_t position);
 const data_row_source *data_stream_rows(data_stream *stream, uint64_t position);
+
+/* Collective. See ls_feed_reading. */
+void data_stream_reading(ls_comm *comm, const data_stream *stream, uint64_t epoch, ls_reading *out);
 
 /* Local. Bytes of the memory of the group; *is_private: which is this rank alone. */
 size_t data_stream_bytes(const data_stream *stream, bool *is_private);

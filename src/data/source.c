@@ -19,6 +19,17 @@ void data_source_destroy(data_source **source) {
   *source = NULL;
 }
 
+/* The state of a file when this process opened it first. Threads share the list of files. */
+static ls_status check_state(const ls_store *store, data_part *part) {
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&mutex);
+  if (!part->has_state) part->state = ls_store_state(store);
+  part->has_state = true;
+  const ls_file_state first = part->state;
+  pthread_mutex_unlock(&mutex);
+  return ls_store_check_state(store, first);
+}
+
 /* Opens the file of a part; closes another one. */
 static ls_status open_part(data_source *s, size_t part) {
   if (s->store && s->open == part) return LS_OK;
@@ -26,6 +37,9 @@ static ls_status open_part(data_source *s, size_t part) {
   LS_TRY(ls_store_open(s->files.parts[part].file, &s->store));
   ls_store_use_cache(s->store, s->cache);
   s->open = part;
+  const ls_status status = check_state(s->store, &s->files.parts[part]);
+  if (status != LS_OK) data_source_close(s);
+  LS_TRY(status);
   s->names = s->files.parts[part].names;
   ls_heartbeat();
   return LS_OK;

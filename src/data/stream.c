@@ -167,8 +167,6 @@ static void select_epoch(data_stream *s, uint64_t epoch) {
   if (s->order_epochs[epoch % 2] == epoch) return;
   ls_order_begin(s->orders[epoch % 2], epoch);
   s->order_epochs[epoch % 2] = epoch;
-  s->waited[epoch % 2] = 0.0;
-  atomic_store(&s->blocks[epoch % 2], 0);
 }
 
 /* The first entry of a window whose offset is at least a fraction k / size of the samples. */
@@ -213,6 +211,10 @@ static void start_load(data_stream *s, uint64_t epoch, uint64_t w) {
   *l = (load){.epoch = epoch, .w = w, .window = ls_order_window_at(order_of(s, epoch), w)};
   l->half = data_places_half(&s->places, half, l->window.first);
   s->work = make_work(s, l);
+  if (w == 0) { /* a new epoch, or one that starts again */
+    s->waited[epoch % 2] = 0.0;
+    atomic_store(&s->blocks[epoch % 2], 0);
+  }
   s->is_loading = true;
   s->stage = 0;
   data_readers_allow(s->readers, stage_limit(s));
@@ -327,4 +329,12 @@ const data_row_source *data_stream_rows(data_stream *s, uint64_t position) {
 size_t data_stream_bytes(const data_stream *s, bool *is_private) {
   *is_private = s->places.memory.is_private;
   return s->places.memory.bytes;
+}
+
+void data_stream_reading(ls_comm *comm, const data_stream *s, uint64_t epoch, ls_reading *out) {
+  double waited = s->waited[epoch % 2] / s->size;
+  *out = (ls_reading){.blocks = atomic_load(&s->blocks[epoch % 2])};
+  ls_comm_sum_u64(comm, &out->blocks, 1);
+  ls_comm_sum_f64(comm, &waited, 1);
+  out->waited = waited;
 }

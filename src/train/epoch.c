@@ -72,6 +72,17 @@ static ls_status check_validation(const trainer *t, const train_row *row) {
                  row->values[LS_COLUMN_EPOCH]);
 }
 
+/* Collective. The log proves that each block is read once. */
+static void report_reading(trainer *t) {
+  const uint64_t epoch = t->progress.epoch; /* after the one that ended */
+  ls_reading reading;
+  if (ls_feed_reading(t->comm, t->setup->feed, epoch - 1, &reading))
+    ls_log_note("epoch %llu: read %llu blocks of the training data, of which an epoch has %llu, and waited "
+                "%.2f s for them",
+                (unsigned long long)epoch, (unsigned long long)reading.blocks,
+                (unsigned long long)ls_view_n_blocks(&t->setup->train.view), reading.waited);
+}
+
 ls_status train_end_epoch(trainer *t) {
   train_row row = {0};
   LS_TRY(train_check_state(t));
@@ -85,6 +96,7 @@ ls_status train_end_epoch(trainer *t) {
   LS_TRY(check_validation(t, &row));
   train_update_monitor(t, &row);
   train_report_epoch(t, &row);
+  report_reading(t);
   ls_setup_report_cache(t->comm, t->setup);
   LS_TRY(train_diagnose(t));
   train_reset_times(t);

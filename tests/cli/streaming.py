@@ -1,0 +1,180 @@
+"""Training and evaluation of data that stay in their files: the results of resident data, bit for bit."""
+
+import os
+import re
+import time
+
+import h5py
+import numpy
+
+import harness
+from harness import edited, model_arrays, run
+
+RANDOM = numpy.random.default_rng(3)
+NODES = harness.BUILD / "tests/mpi/libnodes.so"
+
+CONFIG = """\
+seed: 1
+output: run
+data:
+  train: part-*.h5
+  validation: 0.2
+  window: 150
+  normalize: scale
+model:
+  - {layer: dense, units: 6, activation: relu}
+  - {layer: dense, units: 3, activation: softmax}
+loss: categorical_cross_entropy
+optimizer: {type: adam, lr: 0.01}
+train: {epochs: 2, batch_size: 32, reproducible: true}
+"""
+
+
+def write_parts(folder, rows, n_features=5, dtype="f4", weights=False):
+    """Files that are one block each."""
+    for i, n in enumerate(rows):
+        y = RANDOM.integers(0, 3, n)
+        arrays = {"x": (100 * RANDOM.random((n, n_features))).astype(dtype), "y": y}
+        harness.write_arrays(folder / f"part-{i:02}.h5", {**arrays, **({"w": RANDOM.random(n)} if weights else {})})
+
+
+def train(folder, memory, *edits, ranks=harness.ALONE, output=None, nodes=None, words=()):
+    harness.write_file(folder / "config.yaml", edited(*edits, text=CONFIG))
+    settings = {"LD_PRELOAD": str(NODES), "TEST_NODES": nodes} if nodes else None
+    return run(folder, "train", "config.yaml", "--set", f"data.memory={memory}", *words, "-o", output or memory, ranks=ranks,
+               settings=settings)
+
+
+def same_files(result, folder, a, b):
+    """Whether two runs have the same metrics, without times, and the same parameters."""
+    rows = [[row[:7] for row in harness.read_csv(folder / name / "metrics.csv")[1]] for name in (a, b)]
+    result.must(rows[0] == rows[1], f"the same rows: {rows}")
+    wanted, found = (model_arrays(folder / name / "model.h5") for name in (a, b))
+    result.must(all((found[k] == wanted[k]).all() for k in wanted), "the same parameters")
+
+
+def compare(folder, *edits):
+    """Streamed runs, at several numbers of ranks, on several nodes and without shared memory, equal a resident one."""
+    train(folder, "resident", *edits).exits(0)
+    cases = [(harness.ALONE, None, ()), (2, None, ()), (3, "2,1", ()), (4, "1,2,1", ()), (2, None, ["--set", "comm.shared_memory=false"])]
+    for i, (ranks, nodes, words) in enumerate(cases):
+        if nodes and not NODES.exists():
+            continue
+        result = train(folder, "stream", *edits, ranks=ranks, nodes=nodes, words=words, output=f"stream-{i}").exits(0)
+        same_files(result, folder, "resident", f"stream-{i}")
+        check_blocks(result, folder / f"stream-{i}")
+
+
+def check_blocks(result, folder):
+    """Each block of an epoch was read once."""
+    lines = re.findall(r"read (\d+) blocks of the training data, of which an epoch has (\d+)", (folder / "train.log").read_text())
+    result.must(lines and all(n == wanted for n, wanted in lines), f"each block is read once: {lines}")
+
+
+ROWS = (40, 37, 1, 90, 64, 12, 55, 40, 3, 71)
+
+
+def the_same_bits(folder):
+    write_parts(folder, ROWS, weights=True)
+    compare(folder)
+
+
+def the_same_bits_with_mixup(folder):
+    write_parts(folder, ROWS)
+    compare(folder, ("normalize: scale", "normalize: standardize\n  augment: {mixup: 0.3}"), ("batch_size: 32", "batch_size: 30, accumulate: 3"))
+
+
+def batches_that_span_windows(folder):
+    write_parts(folder, ROWS, dtype="u1", n_features=1)
+    compare(folder, ("window: 150", "window: 1"), ("batch_size: 32", "batch_size: 100, accumulate: 2"), ("validation: 0.2", "shuffle: false"))
+
+
+def large_samples(folder):
+    """A chunk is a sample of 120 kB, and a block is larger than the window."""
+    n = 23
+    with h5py.File(folder / "part-00.h5", "w") as file:
+        file.create_dataset("x", (n, 300, 400), "u1", chunks=(1, 300, 400), data=RANDOM.integers(0, 255, (n, 300, 400)))
+        file["y"] = numpy.arange(n) % 3
+    edits = (("window: 150", "window: 1"), ("batch_size: 32", "batch_size: 2"), ("validation: 0.2", "shuffle: true"),
+             ("units: 6", "units: 1"), ("adam", "sgd"))
+    train(folder, "resident", *edits).exits(0)
+    same_files(train(folder, "stream", *edits, ranks=2).exits(0), folder, "resident", "stream")
+
+
+def resume_inside_an_epoch(folder):
+    """At another number of ranks."""
+    write_parts(folder, ROWS)
+    whole = train(folder, "resident")
+    for first, second in ((1, 3), (2, harness.ALONE)):
+        name = f"stopped-{first}"
+        train(folder, "stream", ranks=first, output=name, words=["--set", "train.max_steps=14"]).exits(0)
+        result = train(folder, "stream", ranks=second, output=name).exits(0).reports("resum")
+        same_files(result, folder, "resident", name)
+    whole.exits(0)
+
+
+def commands(folder):
+    """evaluate, predict and explain read the file; plan, lr-find, gradcheck and check accept a streamed run."""
+    write_parts(folder, (700,))
+    split = ("  validation: 0.2\n", "")
+    train(folder, "resident", split).exits(0)
+    for ranks in (harness.ALONE, 3):
+        outputs = []
+        for memory in ("resident", "stream"):
+            found = run(folder, "evaluate", "resident/model.h5", "part-00.h5", "--json", "--memory", memory, ranks=ranks).exits(0)
+            run(folder, "predict", "resident/model.h5", "part-00.h5", "-o", f"{memory}.csv", "--memory", memory, ranks=ranks).exits(0)
+            explained = run(folder, "explain", "resident/model.h5", "part-00.h5", "--importance", "--json", "--memory", memory, ranks=ranks)
+            outputs.append((found.out, (folder / f"{memory}.csv").read_text(), explained.exits(0).out))
+        found.must(outputs[0] == outputs[1], "the same results")
+    for ranks, words in ((harness.ALONE, ("check",)), (2, ("plan",)), (2, ("lr-find",)), (2, ("gradcheck",))):
+        run(folder, words[0], "config.yaml", "--set", "data.memory=stream", ranks=ranks).exits(0)
+
+
+# -------------------------------------------------------------------------------- errors
+
+LONG = (("validation: 0.2\n", "shuffle: true\n"), ("window: 150", "window: 600"), ("normalize: scale", "normalize: none"),
+        ("batch_size: 32, reproducible: true}", "batch_size: 100}\ncheckpoint: {every_steps: 5}"))
+
+
+def bad_values(folder):
+    """A NaN, and a label out of range, in samples that no check at the start reads."""
+    write_parts(folder, [600] * 30, n_features=200)
+    for name, value, parts in (("x", numpy.nan, ("feature", "nan")), ("y", 3, ("label 3", "must be from 0 to 2"))):
+        for part in range(3, 30, 4):
+            path = folder / f"part-{part:02}.h5"
+            with h5py.File(path, "r+") as file:
+                old, file[name][321] = file[name][321].copy(), value
+            result = train(folder, "stream", *LONG, ranks=2, output=f"run-{name}").exits(3)
+            with h5py.File(path, "r+") as file:
+                file[name][321] = old
+            result.reports(f"part-{part:02}.h5:/{name}", "row 321", *parts)
+            if harness.saved_steps(folder / f"run-{name}/checkpoints"):
+                break
+        else:
+            result.must(False, "a run must begin to train before it fails")
+        train(folder, "stream", *LONG, ranks=3, output=f"run-{name}").exits(0).reports("resum")
+
+
+def broken_files(folder):
+    """A file disappears, or is changed, while the run trains."""
+    def replace(path):
+        os.truncate(path, os.path.getsize(path) // 2)
+
+    write_parts(folder, [500] * 12)
+    for i, (change, words) in enumerate(((os.remove, ("part-07.h5",)), (replace, ("part-07.h5",)))):
+        name, path = f"run-{i}", folder / "part-07.h5"
+        content = path.read_bytes()
+        harness.write_file(folder / "config.yaml", edited(*LONG, ("epochs: 2", "epochs: 1000000"), text=CONFIG))
+        process = harness.start(folder, "train", "config.yaml", "--set", "data.memory=stream", "-o", name, ranks=2)
+        while not harness.saved_steps(folder / name / "checkpoints") and process.poll() is None:
+            time.sleep(0.05)
+        change(path)
+        harness.finish(process).exits(3).reports(*words)
+        path.write_bytes(content)
+        run(folder, "info", sorted((folder / name / "checkpoints").iterdir())[-1]).exits(0)
+
+
+TESTS = [the_same_bits, the_same_bits_with_mixup, batches_that_span_windows, large_samples, resume_inside_an_epoch, commands, bad_values,
+         broken_files]
+
+harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
