@@ -100,10 +100,12 @@ struct ls_layer {
   void *kept;            /* memory of this layer alone, such as a mask that backward needs */
   size_t workspace_size; /* bytes that this layer requested, without those of inner layers */
   void *workspace;       /* shared with all other layers; undefined at the start of each call */
-  size_t fold;           /* offset in the workspace: gradients of lanes, (levels, parameters); */
-  float *kept_fold;      /* or memory of this layer alone, for layers in pieces, whose lanes alternate */
-  float *output;         /* (rows, n_out): result of the latest forward pass, before a linked activation;
-                            memory of the model or the enclosing layer */
+  float *piece_deltas; /* (2, LS_PIECE_FLOATS), shared with all other layers: see ls_layers_backward; NULL:
+                          no group of layers needs them */
+  size_t fold;         /* offset in the workspace: gradients of lanes, (levels, parameters); */
+  float *kept_fold;    /* or memory of this layer alone, for layers in pieces, whose lanes alternate */
+  float *output;       /* (rows, n_out): result of the latest forward pass, before a linked activation;
+                          memory of the model or the enclosing layer */
 };
 
 /* The number of elements of a layer's own parameters, without inner layers. */
@@ -215,9 +217,9 @@ ls_status ls_layer_infer_shapes(ls_layer *layer, const ls_shape *in);
  * called twice: see ls_arena. Returns the bytes of workspace that they need. */
 size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t max_lanes);
 
-/* Sets the workspace, of that many bytes, of a layer and its inner layers. Borrowed; all layers of a model
- * may share it. */
-void ls_layer_set_workspace(ls_layer *layer, void *workspace);
+/* Sets the workspace, of that many bytes, and piece_deltas, of a layer and its inner layers. Borrowed; all
+ * layers of a model may share them. */
+void ls_layer_set_workspace(ls_layer *layer, void *workspace, float *piece_deltas);
 
 /* For `reserve`: requests count * size bytes of workspace and returns their offset in it. */
 size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t size);
@@ -241,19 +243,19 @@ void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, flo
  * different groups: a layer with `reduce` is the first of a group forward, and the last one backward.
  *   forward_group    from the first of n layers on; returns their number
  *   backward_group   up to layer `last`; returns the first one
- *   need_deltas      whether a group of n layers backward has several */
+ *   need_deltas      whether a group of n layers, or of their inner layers, has several backward */
 size_t ls_layers_forward_group(ls_layer *const *layers, size_t n);
 size_t ls_layers_backward_group(ls_layer *const *layers, size_t last);
 bool ls_layers_need_deltas(ls_layer *const *layers, size_t n);
 
-/* The floats of each of the two `deltas` that ls_layers_backward needs. */
+/* The floats of a piece: the most of dL/d(activation) between two layers that process it. */
 #define LS_PIECE_FLOATS ((size_t)64 << 10)
 
 /* As ls_layer_forward and ls_layer_backward, for n layers that process their rows in pieces.  dy: of the
- * last one, dx: of the first one, deltas: memory for those between them */
+ * last one, dx: of the first one; those between them are in piece_deltas */
 void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x);
 void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x, float *dy,
-                        float *dx, float *const deltas[2]);
+                        float *dx);
 
 /* --------------------------------------------------------------- initialisers */
 

@@ -279,11 +279,12 @@ typedef struct ls_norm {
   bool has_relu;
 } ls_norm;
 
-/* x, y, dy, dx: (rows, cols), all others: (cols). With g = dy where the input of relu is above 0, else 0,
- * or dy without relu: moments        sums += sum_i x_i - pivot, squares += sum_i (x_i - pivot)^2 norm y =
- * f((x - center) scale + shift + addend); addend, (rows, cols), may be NULL or y backward_sums  sums +=
- * sum_i g_i, products += sum_i g_i (x_i - center) backward       dx = scale (g - offset - slope (x -
- * center)) */
+/* x, y, dy, dx: (rows, cols), all others: (cols). g = dy where the input of relu is above 0, otherwise 0;
+ * without relu, g = dy.
+ *   moments        sums += sum_i x_i - pivot, squares += sum_i (x_i - pivot)^2
+ *   norm           y = f((x - center) scale + shift + addend); addend, (rows, cols), may be NULL or y
+ *   backward_sums  sums += sum_i g_i, products += sum_i g_i (x_i - center)
+ *   backward       dx = scale (g - offset - slope (x - center)) */
 void ls_math_norm_moments(size_t rows, size_t cols, const float *x, const float *pivot, double *sums,
                           double *squares);
 void ls_math_norm(const ls_norm *norm, size_t rows, size_t cols, const float *x, const float *addend,

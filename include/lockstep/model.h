@@ -41,12 +41,10 @@ typedef struct ls_model {
   size_t n_state_segments;
   ls_segment *state_segments; /* owned; in the order of state */
   size_t n_leaves;
-  ls_leaf *leaves;        /* owned; in the order of the config */
-  ls_arena arena;         /* all memory of a step: parameters, gradients, activations and workspace */
-  const float *input;     /* (rows, n_in), borrowed: of the latest forward pass */
-  float *deltas[2];       /* dL/d(activation) of the current layer and of the one before it */
-  float *piece_deltas[2]; /* (LS_PIECE_FLOATS) each: the same between layers that process pieces of rows;
-                             NULL: no such layers */
+  ls_leaf *leaves;    /* owned; in the order of the config */
+  ls_arena arena;     /* all memory of a step: parameters, gradients, activations and workspace */
+  const float *input; /* (rows, n_in), borrowed: of the latest forward pass */
+  float *deltas[2];   /* dL/d(activation) of the current layer and of the one before it */
 } ls_model;
 
 /* Parses the list of layers (`model:`) for a loss. Collects errors in the config, including layers that do

@@ -19,10 +19,7 @@ void layer_chain_set_output(const ls_layer *layer, size_t n, float *y) {
   while (layer->children[k]->is_fused);
 }
 
-#define PIECE_BYTES (LS_PIECE_FLOATS * sizeof(float))
-
-/* Requests dL/d(input) of the current inner layer and of the one after it, (rows, widest) each, and of
- * pieces. */
+/* Requests dL/d(input) of the current inner layer and of the one after it, (rows, widest) each. */
 void layer_chain_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t n, bool takes_last) {
   size_t widest = 0;
   for (size_t k = 0; k < n; k++) {
@@ -33,8 +30,6 @@ void layer_chain_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t n
     widest = ls_size_max(widest, inner->n_in);
   }
   for (int k = 0; k < 2; k++) ls_layer_request(layer, arena, rows, widest * sizeof(float));
-  for (int k = 0; k < 2 && ls_layers_need_deltas(layer->children, n); k++)
-    ls_layer_request(layer, arena, 1, PIECE_BYTES);
 }
 
 const float *layer_chain_forward(const ls_layer *layer, const ls_pass *pass, size_t n, const float *x) {
@@ -50,26 +45,9 @@ const float *layer_chain_forward(const ls_layer *layer, const ls_pass *pass, siz
   return x;
 }
 
-/* The memory of layer_chain_reserve. */
-typedef struct deltas {
-  float *whole[2], *piece[2];
-} deltas;
-
-static deltas deltas_of(const ls_layer *layer, size_t n) {
-  unsigned char *const base = layer->workspace;
-  const size_t pieces = ls_layers_need_deltas(layer->children, n) ? 2 * PIECE_BYTES : 0;
-  const size_t half = (layer->workspace_size - pieces) / 2;
-  deltas d = {0};
-  for (size_t k = 0; k < 2; k++) {
-    d.whole[k] = (float *)(void *)(base + k * half);
-    d.piece[k] = (float *)(void *)(base + 2 * half + k * (pieces / 2));
-  }
-  return d;
-}
-
 float *layer_chain_backward(const ls_layer *layer, const ls_pass *pass, size_t n, const float *x, float *dy,
                             bool needs_dx) {
-  const deltas d = deltas_of(layer, n);
+  unsigned char *const base = layer->workspace;
   size_t turn = 0;
   for (size_t k = n; k-- > 0;) {
     const size_t last = k;
@@ -77,9 +55,10 @@ float *layer_chain_backward(const ls_layer *layer, const ls_pass *pass, size_t n
     k = ls_layers_backward_group(layer->children, last);
     ls_layer *const *const group = layer->children + k;
     const float *const in = k > 0 ? layer->children[k - 1]->output : x;
-    float *const delta = k > 0 || needs_dx ? d.whole[turn++ % 2] : NULL;
+    void *const half = base + turn++ % 2 * (layer->workspace_size / 2);
+    float *const delta = k > 0 || needs_dx ? half : NULL;
     if (k < last)
-      ls_layers_backward(group, last - k + 1, pass, in, dy, delta, d.piece);
+      ls_layers_backward(group, last - k + 1, pass, in, dy, delta);
     else
       ls_layer_backward(group[0], pass, in, dy, delta);
     dy = delta;

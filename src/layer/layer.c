@@ -104,8 +104,10 @@ size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t ma
   return extend(arena, layer->workspace_size, inner, 1);
 }
 
-void ls_layer_set_workspace(ls_layer *layer, void *workspace) {
+void ls_layer_set_workspace(ls_layer *layer, void *workspace, float *piece_deltas) {
+  unsigned char *const inner = (unsigned char *)workspace + layer->workspace_size;
   layer->workspace = workspace;
+  layer->piece_deltas = piece_deltas;
   for (size_t k = 0; k < layer->n_children; k++)
-    ls_layer_set_workspace(layer->children[k], (unsigned char *)workspace + layer->workspace_size);
+    ls_layer_set_workspace(layer->children[k], inner, piece_deltas);
 }

@@ -34,10 +34,13 @@ size_t ls_layers_backward_group(ls_layer *const *layers, size_t last) {
   return gain(layers + first, last - first + 1) ? first : last;
 }
 
+/* A layer with a role, such as the skip of a residual, does not follow the one before it. */
 bool ls_layers_need_deltas(ls_layer *const *layers, size_t n) {
-  for (size_t last = 0; last < n; last++)
-    if (ls_layers_backward_group(layers, last) < last) return true;
-  return false;
+  bool need = false;
+  for (size_t k = 0; k < n; k++)
+    need = need || (!layers[k]->role && ls_layers_backward_group(layers, k) < k) ||
+           ls_layers_need_deltas(layers[k]->children, layers[k]->n_children);
+  return need;
 }
 
 /* Half as many rows with batch norm, since its convolution's arrays are in the cache at the same time. */
@@ -76,7 +79,6 @@ typedef struct piece {
   bool adds; /* to the gradients of earlier pieces */
   const float *x;
   float *dy, *dx;
-  float *const *deltas;
 } piece;
 
 static void backward_piece(ls_layer *const *layers, size_t n, const ls_pass *pass, const piece *p) {
@@ -89,7 +91,7 @@ static void backward_piece(ls_layer *const *layers, size_t n, const ls_pass *pas
                     .x = (k > 0 ? layers[k - 1]->output : p->x) + p->first * layer->n_in,
                     .y = layer->output + p->first * layer->n_out,
                     .dy = dy,
-                    .dx = k > 0 ? p->deltas[k % 2] : ends};
+                    .dx = k > 0 ? layer->piece_deltas + k % 2 * LS_PIECE_FLOATS : ends};
     layer_set_gradients(layer, pass, p->lane, &rows);
     if (p->adds) rows.beta = 1.0F;
     layer->type->backward(layer, pass, &rows);
@@ -107,7 +109,7 @@ static void finish_lane(ls_layer *const *layers, size_t n, const ls_pass *pass, 
 }
 
 void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x, float *dy,
-                        float *dx, float *const deltas[2]) {
+                        float *dx) {
   const size_t step = piece_rows(layers, n);
   ls_layer *const last = layers[n - 1];
   for (size_t k = 0; k < n; k++)
@@ -118,10 +120,10 @@ void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, 
                                   .x = n > 1 ? layers[n - 2]->output : x,
                                   .y = last->output,
                                   .dy = dy,
-                                  .dx = n > 1 ? deltas[0] : dx});
+                                  .dx = n > 1 ? last->piece_deltas : dx});
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t end = pass->lanes[lane + 1];
-    piece p = {.lane = lane, .first = pass->lanes[lane], .x = x, .dy = dy, .dx = dx, .deltas = deltas};
+    piece p = {.lane = lane, .first = pass->lanes[lane], .x = x, .dy = dy, .dx = dx};
     do { /* once for an empty lane, whose gradients are 0 */
       p.n = ls_size_min(step, end - p.first);
       backward_piece(layers, n, pass, &p);

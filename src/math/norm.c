@@ -124,36 +124,31 @@ static inline float normal(const columns *c, size_t j, float x) {
   return (x - c->center[j]) * c->scale[j] + c->shift[j];
 }
 
-/* NaN stays NaN. */
-static inline float rectified(float z) {
-  return z < 0.0F ? 0.0F : z;
+/* max(z, low): relu with 0, the identity with -infinity. NaN stays NaN. */
+static inline float bounded(float z, float low) {
+  return z < low ? low : z;
 }
 
-CLONES static void normalise(size_t rows, size_t n, size_t stride, const columns *restrict c, bool has_relu,
+CLONES static void normalise(size_t rows, size_t n, size_t stride, const columns *restrict c, float low,
                              const float *x, float *y) {
   for (size_t i = 0; i < rows; i++, x += stride, y += stride)
-    if (has_relu)
-      for (size_t j = 0; j < n; j++) y[j] = rectified(normal(c, j, x[j]));
-    else
-      for (size_t j = 0; j < n; j++) y[j] = normal(c, j, x[j]);
+    for (size_t j = 0; j < n; j++) y[j] = bounded(normal(c, j, x[j]), low);
 }
 
-CLONES static void normalise_sum(size_t rows, size_t n, size_t stride, const columns *restrict c,
-                                 bool has_relu, const float *x, const float *addend, float *y) {
+CLONES static void normalise_sum(size_t rows, size_t n, size_t stride, const columns *restrict c, float low,
+                                 const float *x, const float *addend, float *y) {
   for (size_t i = 0; i < rows; i++, x += stride, addend += stride, y += stride)
-    if (has_relu)
-      for (size_t j = 0; j < n; j++) y[j] = rectified(normal(c, j, x[j]) + addend[j]);
-    else
-      for (size_t j = 0; j < n; j++) y[j] = normal(c, j, x[j]) + addend[j];
+    for (size_t j = 0; j < n; j++) y[j] = bounded(normal(c, j, x[j]) + addend[j], low);
 }
 
-/* Rows of a view, from the column `at` of the first one. */
+/* `rows` rows of n columns, whose starts are `stride` floats apart. */
 static void normalise_rows(const ls_norm *norm, size_t rows, size_t n, size_t stride, const columns *c,
                            const float *x, const float *addend, float *y) {
+  const float low = norm->has_relu ? 0.0F : -INFINITY;
   if (addend)
-    normalise_sum(rows, n, stride, c, norm->has_relu, x, addend, y);
+    normalise_sum(rows, n, stride, c, low, x, addend, y);
   else
-    normalise(rows, n, stride, c, norm->has_relu, x, y);
+    normalise(rows, n, stride, c, low, x, y);
 }
 
 void ls_math_norm(const ls_norm *norm, size_t rows, size_t cols, const float *x, const float *addend,
@@ -238,17 +233,22 @@ static inline float derivative(const columns *c, size_t j, bool has_relu, float 
 }
 
 CLONES static void differentiate(size_t rows, size_t n, size_t stride, const columns *restrict c,
-                                 bool has_relu, const float *x, const float *dy, float *restrict dx) {
+                                 const float *x, const float *dy, float *restrict dx) {
   for (size_t i = 0; i < rows; i++, x += stride, dy += stride, dx += stride)
-    if (has_relu)
-      for (size_t j = 0; j < n; j++) dx[j] = derivative(c, j, true, x[j], dy[j]);
-    else
-      for (size_t j = 0; j < n; j++) dx[j] = derivative(c, j, false, x[j], dy[j]);
+    for (size_t j = 0; j < n; j++) dx[j] = derivative(c, j, false, x[j], dy[j]);
+}
+
+CLONES static void differentiate_masked(size_t rows, size_t n, size_t stride, const columns *restrict c,
+                                        const float *x, const float *dy, float *restrict dx) {
+  for (size_t i = 0; i < rows; i++, x += stride, dy += stride, dx += stride)
+    for (size_t j = 0; j < n; j++) dx[j] = derivative(c, j, true, x[j], dy[j]);
 }
 
 void ls_math_norm_backward(const ls_norm *norm, size_t rows, size_t cols, const float *x,
                            const float *offset, const float *slope, const float *dy, float *dx) {
   columns c;
+  void (*const run)(size_t, size_t, size_t, const columns *, const float *, const float *, float *) =
+      norm->has_relu ? differentiate_masked : differentiate;
   for (size_t j = 0; j < cols; j += WIDE) {
     const view v = view_of(cols, j);
     const size_t joined = rows / v.joined;
@@ -256,7 +256,7 @@ void ls_math_norm_backward(const ls_norm *norm, size_t rows, size_t cols, const 
     set_columns(&v, norm, j, &c);
     repeat(&v, offset + j, c.offset);
     repeat(&v, slope + j, c.slope);
-    differentiate(joined, v.joined * v.n, v.joined * cols, &c, norm->has_relu, x + j, dy + j, dx + j);
-    differentiate(rows - joined * v.joined, v.n, cols, &c, norm->has_relu, x + rest, dy + rest, dx + rest);
+    run(joined, v.joined * v.n, v.joined * cols, &c, x + j, dy + j, dx + j);
+    run(rows - joined * v.joined, v.n, cols, &c, x + rest, dy + rest, dx + rest);
   }
 }

@@ -156,14 +156,14 @@ static void take_memory(ls_model *model) {
         layer->is_fused ? model->layers[i - 1]->output : ls_layer_take_rows(arena, rows, layer->n_out);
   }
   for (int k = 0; k < 2; k++) model->deltas[k] = ls_layer_take_rows(arena, rows, widest_output(model));
-  for (int k = 0; k < 2 && ls_layers_need_deltas(model->layers, model->n_layers); k++)
-    model->piece_deltas[k] = ls_arena_take(arena, LS_PIECE_FLOATS, sizeof(float));
+  const size_t pieces = ls_layers_need_deltas(model->layers, model->n_layers) ? 2 : 0;
+  float *const piece_deltas = ls_arena_take(arena, pieces * LS_PIECE_FLOATS, sizeof(float));
   for (size_t i = 0; i < model->n_layers; i++)
     workspace_size =
         ls_size_max(workspace_size, ls_layer_reserve(model->layers[i], arena, rows, model->max_lanes));
   void *const workspace = ls_arena_take(arena, workspace_size, 1);
   for (size_t i = 0; workspace && i < model->n_layers; i++)
-    ls_layer_set_workspace(model->layers[i], workspace);
+    ls_layer_set_workspace(model->layers[i], workspace, piece_deltas);
 }
 
 /* Points each layer's parameters and state to their segments. */

@@ -54,7 +54,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
     const float *const x = i > 0 ? model->layers[i - 1]->output : model->input;
     float *const out = i > 0 ? dx : dx_input;
     if (i < last)
-      ls_layers_backward(model->layers + i, last - i + 1, pass, x, dy, out, model->piece_deltas);
+      ls_layers_backward(model->layers + i, last - i + 1, pass, x, dy, out);
     else
       ls_layer_backward(model->layers[i], pass, x, dy, out);
     ls_heartbeat();

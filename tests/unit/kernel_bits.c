@@ -181,6 +181,26 @@ static void run_convolutions(arrays *a) {
     }
 }
 
+/* Squares of 2 x 2, and windows that overlap. */
+static void run_pools(arrays *a) {
+  char name[64];
+  for (size_t k = 0; k < 6; k++) {
+    const ls_pooling kind = (ls_pooling)(k / 2);
+    const size_t size = 2 + k % 2;
+    ls_window w = {.in = {1, 7, 6},
+                   .size = {1, size, size},
+                   .stride = {1, 2, 2},
+                   .dilation = {1, 1, 1},
+                   .before = {0, k % 2, 0}};
+    LS_ASSERT(ls_window_set_out(&w));
+    snprintf(name, sizeof name, "pool %zu", k);
+    RUN(name, ls_pool_forward(kind, &w, 1, 23, a->x, a->y));
+    snprintf(name, sizeof name, "pool %zu backward", k);
+    RUN(name, ls_pool_forward(kind, &w, 1, 23, a->x, a->y);
+        ls_pool_backward(kind, &w, 1, 23, a->x, a->y, a->z, a->w));
+  }
+}
+
 /* A convolution with enough channels for Winograd's algorithm. */
 static void run_winograd(void) {
   enum { SIDE = 5, CHANNELS = 33, FILTERS = 50, N_X = SIDE * SIDE * CHANNELS, N_Y = SIDE * SIDE * FILTERS };
@@ -227,5 +247,6 @@ int main(void) {
   run_steps(&a);
   run_convolutions(&a);
   run_winograd();
+  run_pools(&a);
   return 0;
 }

@@ -210,7 +210,8 @@ static void convolutions_match_their_definition(void **state) {
   }
 }
 
-/* Images that are divided into several boxes, along each dim; groups that are divided into bands. */
+/* Images that are divided into several boxes, along each dim, or into several blocks of tiles; groups that
+ * are divided into bands; more positions than the gradient of the weights sums in float. */
 static void large_images_match_their_definition(void **state) {
   (void)state;
   static const ls_conv convs[] = {
@@ -220,6 +221,7 @@ static void large_images_match_their_definition(void **state) {
       {{.in = {14, 14, 14}, .size = {3, 3, 3}, .stride = {1, 1, 1}, .before = {1, 1, 1}}, 8, 4, 2},
       {{.in = {1, 60, 60}, .size = {1, 3, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}}, 6, 6, 6},
       {{.in = {1, 6, 5}, .size = {1, 3, 3}, .stride = {1, 2, 1}, .before = {0, 1, 1}}, 256, 256, 64},
+      {{.in = {1, 55, 63}, .size = {1, 3, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}}, 16, 17, 1},
       {{.in = {1, 4, 3}, .size = {1, 2, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}}, 134, 335, 67},
       {{.in = {1, 5, 5}, .size = {1, 1, 3}, .stride = {1, 1, 1}, .before = {0, 0, 1}}, 300, 25, 25},
   };

@@ -18,6 +18,7 @@ typedef struct rig {
   ls_arena arena;
   void *workspace;
   size_t workspace_size;
+  float *piece_deltas;
   size_t n_params;
   ls_param *params[MOST_PARAMS]; /* its own and those of its inner layers */
   size_t n_states;
@@ -54,7 +55,8 @@ static void build_state(rig *r) {
 static void take_memory(rig *r) {
   r->workspace_size = ls_layer_reserve(r->layer, &r->arena, ROWS, MOST_LANES);
   r->workspace = ls_arena_take(&r->arena, r->workspace_size, 1);
-  if (r->workspace) ls_layer_set_workspace(r->layer, r->workspace);
+  r->piece_deltas = ls_arena_take(&r->arena, 2 * LS_PIECE_FLOATS, sizeof *r->piece_deltas);
+  if (r->workspace) ls_layer_set_workspace(r->layer, r->workspace, r->piece_deltas);
 }
 
 /* Memory for the layer's parameters, the layer itself and a batch. */
@@ -143,6 +145,7 @@ static const ls_pass probing = {.n_lanes = 1, .lanes = one_lane, .mode = LS_PROB
 /* Fills the workspace with NaN: between two passes, other layers overwrite it. */
 static void spoil_workspace(rig *r) {
   memset(r->workspace, 0xFF, r->workspace_size);
+  memset(r->piece_deltas, 0xFF, 2 * LS_PIECE_FLOATS * sizeof *r->piece_deltas);
 }
 
 static void forward(rig *r, const ls_pass *pass) {

@@ -359,6 +359,22 @@ static void layers_hold_views(void **state) {
   ls_model_destroy(&model);
 }
 
+/* The memory between layers that process pieces of rows: one pair of buffers, also inside residuals. */
+static void pieces_share_their_memory(void **state) {
+  (void)state;
+  static const ls_shape shape = {2, {4, 2}};
+#define CONV     "{layer: conv1d, filters: 2, kernel_size: 3, padding: same}, {layer: batch_norm}"
+#define RESIDUAL "{layer: residual, layers: [" CONV "]}"
+  ls_model *model = model_of_shape("[" CONV ", " RESIDUAL ", " RESIDUAL
+                                   ", {layer: residual, layers: [" RESIDUAL ", " CONV "]}]",
+                                   LS_MSE, &shape, 1);
+  assert_in_range(model->arena.used, 2 * LS_PIECE_FLOATS * sizeof(float),
+                  3 * LS_PIECE_FLOATS * sizeof(float));
+  ls_model_destroy(&model);
+#undef RESIDUAL
+#undef CONV
+}
+
 static void only_a_linked_last_layer_is_linked(void **state) {
   (void)state;
   ls_model *linked = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
@@ -766,6 +782,7 @@ int main(void) {
       cmocka_unit_test(too_many_nested_layers_are_rejected),
       cmocka_unit_test(defaults_follow_the_activation),
       cmocka_unit_test(layers_hold_views),
+      cmocka_unit_test(pieces_share_their_memory),
       cmocka_unit_test(only_a_linked_last_layer_is_linked),
       cmocka_unit_test(initial_weights_are_keyed_on_the_seed),
       cmocka_unit_test(no_rows_give_no_gradient),
