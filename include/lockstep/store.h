@@ -122,7 +122,10 @@ typedef struct ls_file_state {
 /* Local. The state of the file when it was opened. */
 ls_file_state ls_store_state(const ls_store *store);
 
-/* Local. Compares the state with that of the file when this process opened it first. LS_ERR_DATA if they
+/* Local. Whether a file has this state now. */
+bool ls_store_has_state(const char *path, ls_file_state state);
+
+/* Local. Compares the state with that of the file when it was opened first. LS_ERR_DATA if they
  * differ. (ls_store_read_rows itself compares the states before and after it reads.) */
 ls_status ls_store_check_state(const ls_store *store, ls_file_state first);
 

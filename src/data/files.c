@@ -166,6 +166,33 @@ static ls_status unpack(const char *block, size_t n, const uint64_t *numbers, da
   return LS_OK;
 }
 
+/* Collective. Sends the states of the files, as rank 0 has seen them, to the ranks that see the same files.
+ * On nodes with copies of their own, times and inodes differ; there each rank records what it opens. */
+static ls_status share_states(ls_comm *comm, data_files *files) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  const size_t n = files->n;
+  ls_file_state *const states = ls_calloc(2 * n, sizeof *states); /* of each file and its y_file */
+  const ls_status status =
+      ls_comm_agree(comm, states ? LS_OK : ls_fail_memory("the list of files", 2 * n * sizeof *states));
+  if (status != LS_OK) {
+    free(states);
+    return status;
+  }
+  LS_ASSERT(states);
+  for (size_t i = 0; is_root && i < n; i++) {
+    states[2 * i] = files->parts[i].state;
+    states[2 * i + 1] = files->parts[i].y_state;
+  }
+  ls_comm_broadcast(comm, states, 2 * n * sizeof *states);
+  const bool sees_same = !is_root && ls_store_has_state(files->parts[0].file, states[0]);
+  for (size_t i = 0; sees_same && i < n; i++) {
+    files->parts[i].state = states[2 * i];
+    files->parts[i].y_state = states[2 * i + 1];
+  }
+  free(states);
+  return LS_OK;
+}
+
 ls_status data_files_broadcast(ls_comm *comm, data_files *files) {
   const bool is_root = ls_comm_rank(comm) == 0;
   uint64_t sizes[2] = {files->n, 0};
@@ -188,5 +215,5 @@ ls_status data_files_broadcast(ls_comm *comm, data_files *files) {
   }
   free(numbers);
   free(block);
-  return status;
+  return status == LS_OK ? share_states(comm, files) : status;
 }

@@ -37,9 +37,9 @@ typedef struct data_part {
   char *y_file;     /* of y; NULL: `file` */
   data_names names; /* names.y: inside y_file, if there is one */
   uint64_t first, rows;
-  uint64_t chunk_rows; /* of x */
-  bool has_state;      /* this process has opened the file; source.c */
-  ls_file_state state; /* then */
+  uint64_t chunk_rows;   /* of x */
+  ls_file_state state;   /* of the file when it was opened first, see source.c; 0 bytes: not yet */
+  ls_file_state y_state; /* that of y_file */
 } data_part;
 
 /* The files of a dataset, in the order of their samples. */

@@ -19,13 +19,13 @@ void data_source_destroy(data_source **source) {
   *source = NULL;
 }
 
-/* The state of a file when this process opened it first. Threads share the list of files. */
-static ls_status check_state(const ls_store *store, data_part *part) {
+/* Compares a file with its state when this process, or rank 0, opened it first. Threads share the states.
+ */
+static ls_status check_state(const ls_store *store, ls_file_state *state) {
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_lock(&mutex);
-  if (!part->has_state) part->state = ls_store_state(store);
-  part->has_state = true;
-  const ls_file_state first = part->state;
+  if (state->bytes == 0) *state = ls_store_state(store);
+  const ls_file_state first = *state;
   pthread_mutex_unlock(&mutex);
   return ls_store_check_state(store, first);
 }
@@ -37,7 +37,7 @@ static ls_status open_part(data_source *s, size_t part) {
   LS_TRY(ls_store_open(s->files.parts[part].file, &s->store));
   ls_store_use_cache(s->store, s->cache);
   s->open = part;
-  const ls_status status = check_state(s->store, &s->files.parts[part]);
+  const ls_status status = check_state(s->store, &s->files.parts[part].state);
   if (status != LS_OK) data_source_close(s);
   LS_TRY(status);
   s->names = s->files.parts[part].names;
@@ -87,10 +87,14 @@ const char *data_source_y_file(const data_source *s) {
 }
 
 ls_status data_source_y(data_source *s, const ls_store **store) {
-  const char *const file = s->files.parts[s->open].y_file;
+  data_part *const part = &s->files.parts[s->open];
+  const char *const file = part->y_file;
   if (file && !s->y_store) {
     LS_TRY(ls_store_open(file, &s->y_store));
     ls_store_use_cache(s->y_store, s->cache);
+    const ls_status status = check_state(s->y_store, &part->y_state);
+    if (status != LS_OK) ls_store_close(&s->y_store);
+    LS_TRY(status);
   }
   *store = file ? s->y_store : s->store;
   return LS_OK;

@@ -61,6 +61,11 @@ ls_file_state ls_store_state(const ls_store *store) {
   return store->state;
 }
 
+bool ls_store_has_state(const char *path, ls_file_state state) {
+  struct stat about;
+  return stat(path, &about) == 0 && is_same_state(state_of(&about), state);
+}
+
 ls_status ls_store_check_state(const ls_store *store, ls_file_state first) {
   return check_state(store, store->state, first);
 }

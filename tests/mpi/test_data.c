@@ -506,6 +506,61 @@ static void test_bad_inputs(void **state) {
   check_bad_inputs((ls_array){.dtype = LS_F32}, fine, 0, PARTS("inputs.h5:/x"));
 }
 
+/* ---------------------------------------------------------------- changed files */
+
+/* Collective. Opens files whose samples stay there. */
+static ls_dataset *open_streamed(const char *spec, ls_dataset_request request) {
+  ls_dataset *dataset = NULL;
+  request.spec = spec;
+  ls_status status = ls_dataset_open(comm, &request, &dataset);
+  if (status == LS_OK) ls_datasets_place(comm, LS_MEMORY_STREAM, &dataset, 1);
+  if (status == LS_OK) status = ls_dataset_read(comm, dataset, 2);
+  if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
+  settle();
+  return dataset;
+}
+
+/* Local. Expects that a sample cannot be read because the file `name` has changed. */
+static void expect_changed(const ls_dataset *d, uint64_t sample, const char *name) {
+  ls_row row;
+  EXPECT(ls_dataset_fetch(d, 1, &sample, &row) == LS_ERR_DATA);
+  EXPECT_PART(ls_message(), name);
+  EXPECT_PART(ls_message(), "has changed");
+}
+
+/* A file that is replaced by an equal one, between two openings, is an error on all ranks, also on those
+ * that open it for the first time. */
+static void test_replaced_files(void **state) {
+  (void)state;
+  const float x[4] = {1.0F, 2.0F, 3.0F, 4.0F};
+  const uint8_t y[4] = {0, 1, 0, 1};
+  const piece pieces[] = {{"/x", ARRAY2(LS_F32, 4, 1), x}, {"/y", ARRAY1(LS_U8, 4), y}};
+  char spec[512];
+  char y_name[512];
+  ls_row row;
+  write_file("replaced-0.h5", pieces, 2);
+  write_file("replaced-1.h5", pieces, 2);
+  snprintf(spec, sizeof spec, "%s", in_folder("replaced-?.h5"));
+  snprintf(y_name, sizeof y_name, "%s:/y", in_folder("replaced-1.h5"));
+  ls_dataset *parts = open_streamed(spec, (ls_dataset_request){.target = LS_TARGET_CLASSES});
+  EXPECT(ls_dataset_fetch(parts, 1, &(uint64_t){0}, &row) == LS_OK);
+  snprintf(spec, sizeof spec, "%s", in_folder("replaced-0.h5"));
+  ls_dataset *two =
+      open_streamed(spec, (ls_dataset_request){.target = LS_TARGET_CLASSES, .x = "/x", .y = y_name});
+  const ls_view view = ls_view_all(two);
+  EXPECT(ls_dataset_fetch(two, 1, &(uint64_t){0}, &row) == LS_OK);
+  settle();
+  write_file("replaced-1.h5", pieces, 2);
+  settle();
+  expect_changed(parts, 4, "replaced-1.h5");
+  EXPECT(ls_dataset_fetch(parts, 1, &(uint64_t){3}, &row) == LS_OK);
+  EXPECT(ls_dataset_expect(two, &(ls_expected){.view = &view, .run = 4, .n = 4}) == LS_OK);
+  expect_changed(two, 0, "replaced-1.h5"); /* by the thread that reads ahead */
+  ls_dataset_close(comm, &two);
+  ls_dataset_close(comm, &parts);
+  settle();
+}
+
 /* ----------------------------------------------------------------- fingerprint */
 
 /* Both fingerprints of a dataset. */
@@ -1202,6 +1257,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_bad_targets),
       cmocka_unit_test(test_bad_numbers),
       cmocka_unit_test(test_bad_inputs),
+      cmocka_unit_test(test_replaced_files),
       cmocka_unit_test(test_fingerprint),
       cmocka_unit_test(test_normalizer),
       cmocka_unit_test(test_channels),
