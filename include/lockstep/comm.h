@@ -184,6 +184,20 @@ typedef struct ls_delivery {
 /* Collective. All ranks send to all others, of different groups. */
 void ls_comm_deliver(ls_comm *comm, const ls_delivery *delivery);
 
+/* Collective. Sends elements starts[r] .. starts[r + 1] - 1 of x, of `size` bytes each, to rank r, and
+ * stores the elements from all ranks, in the order of ranks, in `all`. starts: (ranks + 1); counts: (ranks)
+ * becomes the number of elements from each rank. */
+void ls_comm_alltoall(ls_comm *comm, size_t size, const void *x, const uint64_t *starts, void *all,
+                      uint64_t *counts);
+
+/* Collective. Replaces x[i], i < n, by its sum over the ranks below this one. */
+void ls_comm_before_u64(ls_comm *comm, uint64_t *x, size_t n);
+
+/* Collective. Calls work(context, data) on one rank after the other. Each gets the `bytes` bytes of data
+ * that the rank before it leaves; rank 0 gets its own. */
+void ls_comm_in_turn(ls_comm *comm, void *data, size_t bytes, void (*work)(void *context, void *data),
+                     void *context);
+
 /* Collective. Copies rank 0's bytes to all ranks. */
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
 

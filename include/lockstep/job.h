@@ -193,11 +193,15 @@ double ls_forward_backward(ls_model *model, const ls_pass *pass, const float *x,
 
 /* -------------------------------------------------------------------- evaluation */
 
-/* Local. Makes a metric keep scores for the ROC AUC of views of at most `samples` samples. Allocates
- * n_outputs numbers for each sample of this rank's shard and, on rank 0, a few for each of all samples.
- * LS_ERR_INTERNAL if memory is short. */
+/* Local. Makes a metric keep scores for the ROC AUC of views of at most `samples` samples: those of this
+ * rank's shard, and buffers to sort its part of the scores of one or a few outputs. LS_ERR_INTERNAL if
+ * memory is short. */
 ls_status ls_evaluate_keep_scores(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
                                   ls_metric *metric);
+
+/* Local. About the bytes that it allocates; SIZE_MAX if too many. */
+size_t ls_evaluate_scores_bytes(const ls_comm *comm, const ls_comm_tree *tree, uint64_t samples,
+                                size_t n_outputs);
 
 /* Collective. Sets `metric` to the sums over all samples of a view, of which each rank evaluates its shard,
  * and computes the ROC AUC if it keeps scores. All of `metric` except the scores is then the same on all
@@ -237,6 +241,9 @@ bool ls_column_is_maximized(const ls_job *job, int column);
 /* Local. Creates a metric that computes the measures of a job on validation and test data. The caller
  * destroys it, after a failure too. */
 ls_status ls_measures_create_metric(const ls_comm *comm, const ls_setup *setup, ls_metric **out);
+
+/* Local. About the bytes of the scores that this metric keeps on this rank; SIZE_MAX if too many. */
+size_t ls_measures_bytes(const ls_comm *comm, const ls_setup *setup);
 
 /* Local. The values of the measures, from a metric made by ls_measures_create_metric.
  * values: (measures->n) */

@@ -2,7 +2,7 @@
  *
  * Only sums are added, never means, so uneven shards and short batches are exact. All sums of a metric are
  * one array of doubles, ready for a reduction. Only ROC AUC cannot be computed from sums; the metric keeps
- * the scores of all samples if the caller asks for it. All functions are local.
+ * the scores of this rank's samples if the caller asks for it. All functions are local.
  *
  * Notation: sample i has the weight w_i (1 by default), the output row z_i or a_i, and the target y_i. */
 #ifndef LOCKSTEP_METRIC_H
@@ -19,20 +19,23 @@ typedef enum ls_task {
 
 #define LS_METRIC_TOPS_MAX 16
 
-/* A sample for ROC AUC: positive (of the class) if weight > 0, negative if weight < 0. */
+/* A score for ROC AUC. */
 typedef struct ls_scored {
-  float score, weight;
+  uint32_t output; /* counted from the first of the outputs that are ranked together */
+  float score;
+  float weight; /* of the sample; negative if it does not belong to the class or label of the output */
 } ls_scored;
 
-/* The scores for ROC AUC. All arrays are owned. */
+/* What ROC AUC needs of this rank's samples. All arrays are owned. */
 typedef struct ls_ranking {
-  size_t max_rows, rows; /* samples of this rank: capacity, and number since the last reset */
+  size_t max_rows, rows; /* capacity, and number of samples since the last reset */
   float *scores;         /* (n_outputs, max_rows): row k has the scores of output k */
-  int n_rankers;         /* ranks that compute AUCs; set by ls_evaluate_keep_scores */
-  size_t all_rows;       /* samples of all ranks on these ranks; 0 elsewhere */
-  uint64_t *order;       /* (all_rows): index of the sample of each gathered score */
-  float *gathered;       /* (all_rows): scores of one output */
-  ls_scored *samples;    /* (2 * all_rows): these scores with weights, and the sort buffer */
+  float *weights;        /* (max_rows) */
+  int32_t *classes;      /* (max_rows): the class of each sample; NULL for labels */
+  bool *labels;          /* (n_outputs, max_rows): whether the sample has the label; NULL for classes */
+  size_t most;           /* outputs that are ranked together */
+  size_t capacity;       /* scores of them that this rank sorts */
+  ls_scored *samples;    /* (2, capacity): these scores, and the buffer of the sort */
   double *auc;           /* (n_outputs): the results; NaN if undefined */
 } ls_ranking;
 
@@ -61,10 +64,14 @@ void ls_metric_destroy(ls_metric **metric);
  * smaller index comes first. At most LS_METRIC_TOPS_MAX different k >= 1; a repeated k has no effect. */
 void ls_metric_add_top(ls_metric *metric, size_t k);
 
-/* Keeps the scores of up to `max_rows` rows for ROC AUC, for classes and labels only and before the first
- * row. `all_rows`: the rows of all ranks, on a rank that computes AUCs; 0 elsewhere.
- * LS_ERR_INTERNAL if memory is exhausted. */
-ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_rows);
+/* Keeps scores, weights and targets of up to `max_rows` rows for ROC AUC, for classes and labels only and
+ * before the first row. `most` outputs, at most LS_AUC_OUTPUTS_MAX, are ranked together, for which this
+ * rank sorts up to `capacity` scores, at least most * max_rows. LS_ERR_INTERNAL if memory is exhausted. */
+ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t most, size_t capacity);
+
+/* Fills `samples` of the ranking with the scores of outputs first .. first + count - 1, count <= most, and
+ * returns their number. */
+size_t ls_metric_scores(const ls_metric *metric, size_t first, size_t count);
 
 /* Sums rows by lane, at most n_lanes of them, and adds the lanes in the order of ls_lane_fold. Call it
  * after ls_metric_add_top. LS_ERR_INTERNAL if memory is exhausted. */
@@ -144,10 +151,32 @@ ls_class_quality ls_metric_macro(const ls_metric *metric);
 
 /* The area under the ROC curve: with p over the positive and n over the negative samples,
  *   sum_p sum_n w_p w_n ([s_p > s_n] + [s_p = s_n] / 2) / (sum_p w_p  sum_n w_n)
- * (Mann & Whitney 1947), exact as scikit-learn's roc_auc_score. Ignores samples of weight 0. NaN if one
- * side has no weight or a score is NaN. The same samples in the same order give the same bits. Overwrites
- * `samples`; buffer: (n). */
-double ls_auc_compute(size_t n, ls_scored *samples, ls_scored *buffer);
+ * (Mann & Whitney 1947), exact as scikit-learn's roc_auc_score. Samples of weight 0 have no effect. A NaN
+ * among the scores makes it undefined, which the caller must find.
+ *
+ * Sums are added in the order of scores, and of samples where scores are equal. They may continue with
+ * samples on another rank, so that the same samples give the same bits for any number of ranks. */
+typedef struct ls_auc {
+  uint32_t output;
+  float score;                        /* of the last group of equal scores */
+  double positive, negative;          /* weights of this group */
+  double positives, negatives, pairs; /* of the groups before it */
+} ls_auc;
+
+#define LS_AUC_KEY_BITS    44
+#define LS_AUC_OUTPUTS_MAX 4096 /* ranked together: 12 bits of the key */
+
+/* Keys have the order of outputs, then of scores that are not NaN; -0 and 0 are equal. */
+uint64_t ls_auc_key(const ls_scored *sample);
+
+/* Sorts samples by key; equal ones keep their order. buffer: (n) */
+void ls_auc_sort(size_t n, ls_scored *samples, ls_scored *buffer);
+
+/* Adds sorted samples of one output to the sums, which are zeroed at first. */
+void ls_auc_add(ls_auc *auc, size_t n, const ls_scored *samples);
+
+/* The area over the samples added so far. NaN if one side has no weight. */
+double ls_auc_value(const ls_auc *auc);
 
 /* The AUC of one class against the rest, or of one label, after the scores were kept and ranked
  * (ls_evaluate). The two classes of one label have the same AUC. */

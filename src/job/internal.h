@@ -35,4 +35,8 @@ void job_check_class_count(ls_job *job, size_t n_out);
 /* Collective. The weights of classes in training, owned by the caller; NULL if all are 1. */
 ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out);
 
+/* Collective. Computes the ROC AUC of all outputs from the scores that the metric keeps of this rank's
+ * samples. Samples of higher ranks follow those of lower ones. LS_ERR_INTERNAL if memory is short. */
+ls_status job_measure_auc(ls_comm *comm, ls_metric *metric);
+
 #endif

@@ -113,14 +113,24 @@ static bool any_needs(const ls_measures *measures, needs what) {
   return false;
 }
 
+/* Of the larger of the views that are evaluated. */
+static uint64_t most_samples(const ls_setup *setup) {
+  return ls_size_max(setup->validation.view.n, setup->test.view.n);
+}
+
+size_t ls_measures_bytes(const ls_comm *comm, const ls_setup *setup) {
+  if (!any_needs(&setup->job->measures, NEEDS_SCORES)) return 0;
+  return ls_evaluate_scores_bytes(comm, setup->tree, most_samples(setup), setup->job->model->n_out);
+}
+
 ls_status ls_measures_create_metric(const ls_comm *comm, const ls_setup *setup, ls_metric **out) {
   const ls_job *const job = setup->job;
   const ls_measures *const measures = &job->measures;
-  const uint64_t samples = ls_size_max(setup->validation.view.n, setup->test.view.n);
   LS_TRY(ls_metric_create(job->task, job->model->n_out, any_needs(measures, NEEDS_COUNTS), out));
   for (size_t i = 0; i < measures->n; i++)
     if (measures->list[i].k > 0) ls_metric_add_top(*out, measures->list[i].k);
-  if (any_needs(measures, NEEDS_SCORES)) LS_TRY(ls_evaluate_keep_scores(comm, setup->tree, samples, *out));
+  if (any_needs(measures, NEEDS_SCORES))
+    LS_TRY(ls_evaluate_keep_scores(comm, setup->tree, most_samples(setup), *out));
   return setup->tree ? ls_metric_keep_lanes(*out, setup->tree->n_lanes) : LS_OK;
 }
 

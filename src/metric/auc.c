@@ -4,12 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Maps a score to an integer of the same order; -0 and 0 are equal. */
-static uint32_t sort_key(float score) {
-  const float plain = score + 0.0F;
+uint64_t ls_auc_key(const ls_scored *sample) {
+  const float plain = sample->score + 0.0F; /* -0 becomes 0 */
   uint32_t bits = 0;
   memcpy(&bits, &plain, sizeof bits);
-  return bits & 0x80000000U ? ~bits : bits | 0x80000000U;
+  const uint32_t ordered = bits & 0x80000000U ? ~bits : bits | 0x80000000U;
+  return (uint64_t)sample->output << 32 | ordered;
 }
 
 #define DIGIT_BITS 11
@@ -20,7 +20,7 @@ static void sort_by_digit(size_t n, unsigned shift, const ls_scored *from, ls_sc
   size_t position[DIGITS] = {0};
   size_t before = 0;
   for (size_t i = 0; i < n; i++) {
-    position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++;
+    position[ls_auc_key(&from[i]) >> shift & (DIGITS - 1)]++;
     ls_heartbeat_every(i);
   }
   for (size_t digit = 0; digit < DIGITS; digit++) {
@@ -29,31 +29,45 @@ static void sort_by_digit(size_t n, unsigned shift, const ls_scored *from, ls_sc
     before += count;
   }
   for (size_t i = 0; i < n; i++) {
-    to[position[sort_key(from[i].score) >> shift & (DIGITS - 1)]++] = from[i];
+    to[position[ls_auc_key(&from[i]) >> shift & (DIGITS - 1)]++] = from[i];
     ls_heartbeat_every(i);
   }
 }
 
-double ls_auc_compute(size_t n, ls_scored *samples, ls_scored *buffer) {
-  for (size_t i = 0; i < n; i++)
-    if (isnan(samples[i].score)) return NAN;
-  sort_by_digit(n, 0, samples, buffer);
-  sort_by_digit(n, DIGIT_BITS, buffer, samples);
-  sort_by_digit(n, 2 * DIGIT_BITS, samples, buffer);
-  double positives = 0.0;
-  double negatives = 0.0; /* with scores below the current group */
-  double pairs = 0.0;
-  for (size_t i = 0; i < n;) {
-    double positive = 0.0;
-    double negative = 0.0;
-    const float score = buffer[i].score;
-    for (; i < n && buffer[i].score <= score; i++) {
-      *(buffer[i].weight > 0.0F ? &positive : &negative) += fabs((double)buffer[i].weight);
-      ls_heartbeat_every(i);
-    }
-    pairs += positive * (negatives + 0.5 * negative);
-    positives += positive;
-    negatives += negative;
+void ls_auc_sort(size_t n, ls_scored *samples, ls_scored *buffer) {
+  _Static_assert(LS_AUC_KEY_BITS == 4 * DIGIT_BITS, "an even number of passes ends in `samples`");
+  for (unsigned shift = 0; shift < LS_AUC_KEY_BITS; shift += 2 * DIGIT_BITS) {
+    sort_by_digit(n, shift, samples, buffer);
+    sort_by_digit(n, shift + DIGIT_BITS, buffer, samples);
   }
-  return positives > 0.0 && negatives > 0.0 ? pairs / (positives * negatives) : NAN;
+}
+
+/* Counts the pairs of the last group with all negatives up to it. */
+static void end_group(ls_auc *auc) {
+  auc->pairs += auc->positive * (auc->negatives + 0.5 * auc->negative);
+  auc->positives += auc->positive;
+  auc->negatives += auc->negative;
+  auc->positive = auc->negative = 0.0;
+}
+
+void ls_auc_add(ls_auc *auc, size_t n, const ls_scored *samples) {
+  ls_auc a = *auc;
+  for (size_t i = 0; i < n; i++) {
+    const double weight = (double)samples[i].weight;
+    if (samples[i].score != a.score) {
+      end_group(&a);
+      a.score = samples[i].score;
+    }
+    a.positive += weight > 0.0 ? weight : 0.0;
+    a.negative += weight > 0.0 ? 0.0 : -weight;
+    ls_heartbeat_every(i);
+  }
+  *auc = a;
+}
+
+double ls_auc_value(const ls_auc *auc) {
+  ls_auc all = *auc;
+  end_group(&all);
+  const bool is_defined = all.positives > 0.0 && all.negatives > 0.0;
+  return is_defined ? all.pairs / (all.positives * all.negatives) : (double)NAN;
 }

@@ -18,8 +18,8 @@ static inline double *metric_output_sums(const ls_metric *metric, size_t k) {
   return metric->sums + FIXED + REGRESSION_SUMS * k;
 }
 
-/* Adds the scores of a batch to the ranking. z: (rows, n_outputs) */
-void metric_add_scores(ls_metric *metric, size_t rows, const float *z);
+/* Adds the scores and targets of a batch to the ranking. z: (rows, n_outputs) */
+void metric_add_scores(ls_metric *metric, size_t rows, const float *z, const ls_targets *targets);
 
 /* Accepts NULL. */
 void metric_destroy_ranking(ls_ranking *ranking);

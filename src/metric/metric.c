@@ -155,7 +155,7 @@ void ls_metric_add(ls_metric *metric, size_t rows, const float *outputs, const l
     }
     metric->sums[WEIGHT] += weight;
   }
-  if (metric->ranking) metric_add_scores(metric, rows, outputs);
+  if (metric->ranking) metric_add_scores(metric, rows, outputs, targets);
   metric->sums[LOSS] += loss_sum;
   metric->sums[SAMPLES] += (double)rows;
 }

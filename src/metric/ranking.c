@@ -9,25 +9,27 @@
 #include <math.h>
 #include <stdlib.h>
 
-static ls_status fail_memory(size_t n, size_t rows) {
-  return ls_fail_memory("the scores of ROC AUC", n * rows * sizeof(float));
+static ls_status fail_memory(size_t n) {
+  return ls_fail_memory("the scores of ROC AUC", n);
 }
 
-ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_rows) {
+ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t most, size_t capacity) {
   const size_t n = metric->n_outputs;
+  const bool has_classes = metric->task == LS_TASK_CLASSES;
   size_t count = 0;
   LS_ASSERT(metric->task != LS_TASK_REGRESSION && !metric->ranking);
+  LS_ASSERT(most <= LS_AUC_OUTPUTS_MAX && most * max_rows <= capacity);
   ls_ranking *const r = metric->ranking = ls_calloc(1, sizeof *r);
-  if (!r || !ls_size_mul(n, max_rows, &count)) return fail_memory(n, max_rows);
-  r->max_rows = max_rows;
-  r->all_rows = all_rows;
+  if (!r || !ls_size_mul(n, max_rows, &count)) return fail_memory(SIZE_MAX);
+  *r = (ls_ranking){.max_rows = max_rows, .most = most, .capacity = capacity};
   r->scores = ls_calloc(count, sizeof *r->scores);
-  r->order = ls_calloc(all_rows, sizeof *r->order);
-  r->gathered = ls_calloc(all_rows, sizeof *r->gathered);
-  r->samples = ls_calloc(all_rows, 2 * sizeof *r->samples);
+  r->weights = ls_calloc(max_rows, sizeof *r->weights);
+  if (has_classes) r->classes = ls_calloc(max_rows, sizeof *r->classes);
+  if (!has_classes) r->labels = ls_calloc(count, sizeof *r->labels);
+  r->samples = ls_calloc(capacity, 2 * sizeof *r->samples);
   r->auc = ls_calloc(n, sizeof *r->auc);
-  if (!r->scores || !r->order || !r->gathered || !r->samples || !r->auc)
-    return fail_memory(n, max_rows + all_rows);
+  if (!r->scores || !r->weights || !(r->classes || r->labels) || !r->samples || !r->auc)
+    return fail_memory(count * sizeof *r->scores + 2 * capacity * sizeof *r->samples);
   for (size_t k = 0; k < n; k++) r->auc[k] = NAN;
   return LS_OK;
 }
@@ -35,8 +37,9 @@ ls_status ls_metric_keep_scores(ls_metric *metric, size_t max_rows, size_t all_r
 void metric_destroy_ranking(ls_ranking *ranking) {
   if (!ranking) return;
   free(ranking->scores);
-  free(ranking->order);
-  free(ranking->gathered);
+  free(ranking->weights);
+  free(ranking->classes);
+  free(ranking->labels);
   free(ranking->samples);
   free(ranking->auc);
   free(ranking);
@@ -69,15 +72,37 @@ static void score_classes(size_t n, const float *z, size_t stride, float *scores
   scores[first * stride] = (float)(gap - log(rest));
 }
 
-void metric_add_scores(ls_metric *metric, size_t rows, const float *z) {
+void metric_add_scores(ls_metric *metric, size_t rows, const float *z, const ls_targets *targets) {
   ls_ranking *const r = metric->ranking;
   const size_t n = metric->n_outputs;
   LS_ASSERT(rows <= r->max_rows - r->rows);
   for (size_t i = 0; i < rows; i++, r->rows++) {
     float *const scores = r->scores + r->rows;
-    if (metric->task == LS_TASK_CLASSES) score_classes(n, z + i * n, r->max_rows, scores);
-    for (size_t k = 0; k < n && metric->task == LS_TASK_LABELS; k++) scores[k * r->max_rows] = z[i * n + k];
+    r->weights[r->rows] = targets->weights ? targets->weights[i] : 1.0F;
+    if (r->classes) {
+      score_classes(n, z + i * n, r->max_rows, scores);
+      r->classes[r->rows] = targets->classes[i];
+    }
+    for (size_t k = 0; k < n && r->labels; k++) {
+      scores[k * r->max_rows] = z[i * n + k];
+      r->labels[k * r->max_rows + r->rows] = targets->values[i * n + k] > 0.5F;
+    }
   }
+}
+
+size_t ls_metric_scores(const ls_metric *metric, size_t first, size_t count) {
+  const ls_ranking *const r = metric->ranking;
+  ls_scored *to = r->samples;
+  LS_ASSERT(count <= r->most);
+  for (size_t k = first; k < first + count; k++)
+    for (size_t i = 0; i < r->rows; i++) {
+      const bool is_in = r->classes ? (size_t)r->classes[i] == k : r->labels[k * r->max_rows + i];
+      *to++ = (ls_scored){.output = (uint32_t)(k - first),
+                          .score = r->scores[k * r->max_rows + i],
+                          .weight = is_in ? r->weights[i] : -r->weights[i]};
+      ls_heartbeat_every(i);
+    }
+  return count * r->rows;
 }
 
 double ls_metric_auc(const ls_metric *metric, size_t index) {

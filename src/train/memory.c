@@ -25,5 +25,6 @@ ls_status train_check_memory(ls_comm *comm, const ls_setup *setup) {
   if (size > 1 && !setup->tree) bytes += exchange_bytes(comm, job, params);
   if (setup->tree && job->train.accumulate > 1) bytes += params;
   if (ls_comm_rank(comm) == 0) bytes += ls_saver_bytes(job->model, job->optim);
+  if (!ls_size_add(bytes, ls_measures_bytes(comm, setup), &bytes)) bytes = SIZE_MAX;
   return ls_setup_check_memory(comm, setup, bytes);
 }

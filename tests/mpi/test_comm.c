@@ -227,6 +227,73 @@ static void test_gather_again_and_again(void **state) {
   settle();
 }
 
+/* ------------------------------------------------------ all-to-all, order of ranks */
+
+/* Elements from one rank to another. */
+static size_t n_between(size_t from, size_t to, size_t scale) {
+  return scale * ((3 * from + 5 * to) % 4);
+}
+
+static uint64_t element(size_t from, size_t to, size_t i) {
+  return (uint64_t)from << 48 | (uint64_t)to << 40 | i;
+}
+
+/* The elements come in the order of ranks; some messages are empty, and others have several pieces. */
+static void check_alltoall(size_t scale) {
+  const size_t most = 3 * scale * (size_t)size;
+  uint64_t *const x = ls_calloc(2 * most + 1, sizeof *x);
+  uint64_t *const all = x ? x + most : NULL;
+  uint64_t *const starts = ls_calloc(2 * (size_t)size + 1, sizeof *starts);
+  uint64_t *const counts = starts ? starts + size + 1 : NULL;
+  EXPECT(x && starts);
+  settle();
+  for (size_t to = 0; to < (size_t)size; to++) {
+    const size_t n = n_between((size_t)rank, to, scale);
+    for (size_t i = 0; i < n; i++) x[starts[to] + i] = element((size_t)rank, to, i);
+    starts[to + 1] = starts[to] + n;
+  }
+  all[most] = 77;
+  ls_comm_alltoall(comm, sizeof *x, x, starts, all, counts);
+  size_t wrong = 0;
+  const uint64_t *at = all;
+  for (size_t from = 0; from < (size_t)size; from++) {
+    const size_t n = n_between(from, (size_t)rank, scale);
+    wrong += counts[from] != n;
+    for (size_t i = 0; i < n; i++) wrong += *at++ != element(from, (size_t)rank, i);
+  }
+  EXPECT(wrong == 0 && all[most] == 77);
+  free(x);
+  free(starts);
+  settle();
+}
+
+static void test_alltoall(void **state) {
+  (void)state;
+  check_alltoall(0);
+  check_alltoall(1);
+  check_alltoall(1000);
+  check_alltoall(700001); /* messages of up to 17 MB */
+}
+
+static void append_rank(void *context, void *data) {
+  int *const list = data;
+  *(int *)context = list[0]; /* ranks before this one */
+  list[++list[0]] = rank;
+}
+
+static void test_order_of_ranks(void **state) {
+  (void)state;
+  uint64_t x[2] = {(uint64_t)rank + 1, 1};
+  int list[16] = {0};
+  int before = -1;
+  ls_comm_before_u64(comm, x, 2);
+  EXPECT(x[0] == (uint64_t)(rank * (rank + 1) / 2) && x[1] == (uint64_t)rank);
+  ls_comm_in_turn(comm, list, sizeof list, append_rank, &before);
+  EXPECT(before == rank && list[0] == rank + 1);
+  for (int r = 0; r <= rank; r++) EXPECT(list[r + 1] == r);
+  settle();
+}
+
 /* ---------------------------------------------------------------- broadcasts */
 
 static unsigned char pattern(size_t i) {
@@ -528,6 +595,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_tree_lanes),
       cmocka_unit_test(test_gather),
       cmocka_unit_test(test_gather_again_and_again),
+      cmocka_unit_test(test_alltoall),
+      cmocka_unit_test(test_order_of_ranks),
       cmocka_unit_test(test_broadcast),
       cmocka_unit_test(test_broadcast_in_pieces),
       cmocka_unit_test(test_broadcast_text),

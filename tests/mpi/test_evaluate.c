@@ -28,10 +28,17 @@ typedef struct memory_dataset {
   float *x, *y, *w; /* owned */
 } memory_dataset;
 
-/* The same samples on all ranks; `free_data` frees them. Scores are coarse, so
- * that many are equal. */
+/* What is special about the scores or the targets. */
+typedef enum special { NOTHING, FINE_SCORES, EQUAL_SCORES, A_NAN, ONE_CLASS } special;
+
+static float score_of(float x, special kind) {
+  return kind == FINE_SCORES ? 8.0F * x : kind == EQUAL_SCORES ? 1.0F : floorf(16.0F * x) / 4.0F;
+}
+
+/* The same samples on all ranks; `free_data` frees them. Scores are coarse by default, so that many are
+ * equal. */
 static void make_data(memory_dataset *out, ls_target_kind target, size_t n_samples, size_t n,
-                      bool has_weights) {
+                      bool has_weights, special kind) {
   const ls_rng rng = ls_rng_make(3, LS_RNG_CHECK, 0, n_samples);
   const bool is_class = target == LS_TARGET_CLASSES;
   const size_t n_targets = is_class ? n_samples : n_samples * n;
@@ -41,9 +48,11 @@ static void make_data(memory_dataset *out, ls_target_kind target, size_t n_sampl
   ls_rng_uniform(&rng, 0, n_samples * n, x);
   ls_rng_uniform(&rng, 1, n_targets, y);
   ls_rng_uniform(&rng, 2, n_samples, w);
-  for (size_t i = 0; i < n_samples * n; i++) x[i] = floorf(16.0F * x[i]) / 4.0F;
+  for (size_t i = 0; i < n_samples * n; i++) x[i] = score_of(x[i], kind);
+  if (kind == A_NAN) x[n_samples * n / 2] = NAN;
   for (size_t i = 0; i < n_targets && is_class; i++) ((int32_t *)(void *)y)[i] = (int32_t)(y[i] * (float)n);
   for (size_t i = 0; i < n_targets && !is_class; i++) y[i] = y[i] > 0.6F;
+  if (kind == ONE_CLASS) memset(y, 0, n_targets * sizeof *y);
   *out = (memory_dataset){.dataset = {.n_samples = n_samples,
                                       .n_features = n,
                                       .n_outputs = n,
@@ -68,22 +77,23 @@ static void free_data(memory_dataset *data) {
 static double auc_alone(const ls_view *view, ls_loss loss, size_t k) {
   const size_t n = view->dataset->n_outputs;
   ls_metric *metric = NULL;
-  ls_scored *const samples = ls_calloc(2 * view->n, sizeof *samples);
+  ls_auc auc = {0};
+  bool has_nan = false;
   EXPECT(ls_metric_create(ls_task_of(loss), n, false, &metric) == LS_OK);
-  EXPECT(ls_metric_keep_scores(metric, view->n, 0) == LS_OK && samples);
+  EXPECT(ls_metric_keep_scores(metric, view->n, 1, view->n) == LS_OK);
   for (size_t i = 0; i < view->n; i++) {
     ls_row row;
     EXPECT(ls_view_fetch(view, i, &row) == LS_OK);
-    const ls_targets targets = {.classes = row.class_number, .values = row.values};
+    const ls_targets targets = {.classes = row.class_number, .values = row.values, .weights = &row.weight};
     ls_metric_add(metric, 1, row.x, &targets, 0.0);
-    const bool is_in =
-        row.class_number ? (size_t)*row.class_number == k : ls_row_value(view->dataset, &row, k) > 0.5;
-    samples[i] = (ls_scored){metric->ranking->scores[k * view->n + i], is_in ? row.weight : -row.weight};
   }
-  const double auc = ls_auc_compute(view->n, samples, samples + view->n);
+  ls_scored *const samples = metric->ranking->samples;
+  const size_t count = ls_metric_scores(metric, k, 1);
+  for (size_t i = 0; i < count; i++) has_nan = has_nan || isnan(samples[i].score);
+  ls_auc_sort(count, samples, samples + view->n);
+  ls_auc_add(&auc, count, samples);
   ls_metric_destroy(&metric);
-  free(samples);
-  return auc;
+  return has_nan ? (double)NAN : ls_auc_value(&auc);
 }
 
 /* ----------------------------------------------------------------------- tests */
@@ -92,10 +102,12 @@ static bool same_bits(double a, double b) {
   return (isnan(a) && isnan(b)) || memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* Collective. The AUC gathered from the ranks has the same bits as that of one rank. */
-static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction, bool has_weights) {
+/* Collective. The AUC of the scores of all ranks has the same bits as on one rank. */
+static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction, bool has_weights,
+                      special kind) {
   memory_dataset data;
-  make_data(&data, ls_target_of(loss), n_samples, n, has_weights);
+  size_t n_undefined = 0;
+  make_data(&data, ls_target_of(loss), n_samples, n, has_weights, kind);
   ls_model *model = identity(loss, n);
   ls_normalizer *normalizer = NULL;
   ls_batch *batch = NULL;
@@ -116,11 +128,14 @@ static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction,
     if (!same_bits(metric->ranking->auc[k], alone))
       complain(__FILE__, __LINE__, "%zu samples, output %zu: AUC %.17g, alone %.17g", n_samples, k,
                metric->ranking->auc[k], alone);
-    EXPECT(n_samples < 100 || (alone > 0.2 && alone < 0.8));
+    n_undefined += isnan(alone) ? 1 : 0;
+    EXPECT(n_samples < 100 || isnan(alone) || (alone > 0.2 && alone < 0.8));
+    EXPECT(kind != EQUAL_SCORES || n_samples < 100 || alone == 0.5);
   }
+  EXPECT(n_samples < 100 || (kind == A_NAN || kind == ONE_CLASS ? n_undefined > 0 : n_undefined == 0));
   EXPECT(ls_metric_samples(metric) == view.n);
   EXPECT(same_bytes(metric->ranking->auc, n * sizeof(double)));
-  EXPECT(ls_comm_rank(comm) < (int)n || metric->ranking->all_rows == 0); /* one rank per output */
+  EXPECT(metric->ranking->capacity * (size_t)size <= metric->ranking->most * (n_samples + (size_t)size));
   ls_metric_destroy(&metric);
   ls_batch_destroy(&batch);
   ls_normalizer_destroy(&normalizer);
@@ -131,31 +146,48 @@ static void check_auc(ls_loss loss, size_t n_samples, size_t n, double fraction,
 
 static void test_auc_of_classes(void **state) {
   (void)state;
-  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 701, 4, 0.0, false);
-  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 701, 2, 0.0, true);
-  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 999, 5, 0.6, true); /* in the order of a permutation */
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 701, 4, 0.0, false, NOTHING);
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 701, 2, 0.0, true, NOTHING);
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 999, 5, 0.6, true, NOTHING); /* in the order of a permutation */
 }
 
 static void test_auc_of_labels(void **state) {
   (void)state;
-  check_auc(LS_BINARY_CROSS_ENTROPY, 700, 1, 0.0, true);
-  check_auc(LS_BINARY_CROSS_ENTROPY, 701, 3, 0.5, true);
+  check_auc(LS_BINARY_CROSS_ENTROPY, 700, 1, 0.0, true, NOTHING);
+  check_auc(LS_BINARY_CROSS_ENTROPY, 701, 3, 0.5, true, NOTHING);
+}
+
+/* Equal scores may span all ranks; different ones are all in place. */
+static void test_auc_of_special_data(void **state) {
+  (void)state;
+  check_auc(LS_BINARY_CROSS_ENTROPY, 503, 2, 0.0, false, EQUAL_SCORES);
+  check_auc(LS_BINARY_CROSS_ENTROPY, 503, 2, 0.0, true, FINE_SCORES);
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 503, 3, 0.0, true, FINE_SCORES);
+  check_auc(LS_BINARY_CROSS_ENTROPY, 503, 2, 0.0, true, A_NAN);
+  check_auc(LS_CATEGORICAL_CROSS_ENTROPY, 503, 3, 0.0, false, ONE_CLASS);
+}
+
+/* More outputs than are ranked together. */
+static void test_auc_of_many_outputs(void **state) {
+  (void)state;
+  check_auc(LS_BINARY_CROSS_ENTROPY, 2, 4100, 0.0, false, NOTHING);
+  check_auc(LS_BINARY_CROSS_ENTROPY, 150, 7, 0.0, true, FINE_SCORES);
 }
 
 /* Fewer samples than ranks; with one there is no AUC. */
 static void test_ranks_without_samples(void **state) {
   (void)state;
   for (size_t n = 1; n <= 5; n++) {
-    check_auc(LS_CATEGORICAL_CROSS_ENTROPY, n, 3, 0.0, false);
-    check_auc(LS_BINARY_CROSS_ENTROPY, n, 2, 0.0, true);
+    check_auc(LS_CATEGORICAL_CROSS_ENTROPY, n, 3, 0.0, false, NOTHING);
+    check_auc(LS_BINARY_CROSS_ENTROPY, n, 2, 0.0, true, NOTHING);
   }
 }
 
 int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_auc_of_classes),
-      cmocka_unit_test(test_auc_of_labels),
+      cmocka_unit_test(test_auc_of_classes),        cmocka_unit_test(test_auc_of_labels),
+      cmocka_unit_test(test_auc_of_special_data),   cmocka_unit_test(test_auc_of_many_outputs),
       cmocka_unit_test(test_ranks_without_samples),
   };
   return finish(cmocka_run_group_tests(tests, NULL, NULL));

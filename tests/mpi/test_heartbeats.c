@@ -134,10 +134,12 @@ static void test_auc(void **state) {
   settle();
   LS_ASSERT(samples);
   for (size_t i = 0; i < SAMPLES; i++)
-    samples[i] = (ls_scored){(float)(i * 7 % 1001), i % 3 ? 1.0F : -1.0F};
+    samples[i] = (ls_scored){0, (float)(i * 7 % 1001), i % 3 ? 1.0F : -1.0F};
+  ls_auc auc = {0};
   start_counting();
-  (void)ls_auc_compute(SAMPLES, samples, samples + SAMPLES);
-  expect_heartbeats("AUC", 7 * SAMPLES); /* three passes, which read the samples twice, and the sum */
+  ls_auc_sort(SAMPLES, samples, samples + SAMPLES);
+  ls_auc_add(&auc, SAMPLES, samples);
+  expect_heartbeats("AUC", 9 * SAMPLES); /* four passes, which read the samples twice, and the sum */
   free(samples);
   settle();
 }
