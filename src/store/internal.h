@@ -176,7 +176,9 @@ typedef struct virtual_source {
   char *file, *path;
   uint64_t first, rows; /* in the virtual dataset */
   uint64_t source_first;
-  bool is_row; /* the whole source is one row */
+  bool is_whole;       /* all of the source, whose shape is known when it is opened */
+  bool is_row;         /* the whole source is one row, without the dim of rows */
+  ls_file_state state; /* of its file when it was opened first; 0 bytes: not yet */
 } virtual_source;
 
 typedef struct virtual_map {

@@ -42,12 +42,9 @@ static hid_t reopen_with_cache(hid_t file, const char *path, hid_t id, const ls_
 
 /* ---------------------------------------------------------------- virtual datasets */
 
-/* Opens a source, unless it is open, and checks that it has the rows that the virtual dataset expects. */
-static ls_status open_source(virtual_map *map, size_t i, const ls_array *array) {
-  const virtual_source *const s = &map->sources[i];
-  const size_t skip = s->is_row ? 0 : 1; /* the first dim of a source of rows */
-  char text[2][128];
-  ls_array found;
+/* Opens the file of a source, unless it is open. */
+static ls_status open_source_file(virtual_map *map, size_t i) {
+  virtual_source *const s = &map->sources[i];
   if (map->store && strcmp(map->sources[map->open].file, s->file) != 0) ls_store_close(&map->store);
   if (!map->store) {
     LS_TRY(ls_store_open(s->file, &map->store));
@@ -55,11 +52,30 @@ static ls_status open_source(virtual_map *map, size_t i, const ls_array *array) 
     ls_store_use_cache(map->store, map->cache);
   }
   map->open = i;
+  if (s->state.bytes == 0) s->state = ls_store_state(map->store);
+  return ls_store_check_state(map->store, s->state);
+}
+
+/* Whether a source has the rows that the virtual dataset expects. */
+static bool fits_source(const virtual_source *s, const ls_array *found, const ls_array *array) {
+  const size_t skip = s->is_row ? 0 : 1; /* the first dim of a source of rows */
+  if (found->dtype != array->dtype || found->n_dims != array->n_dims - 1 + skip ||
+      memcmp(found->dims + skip, array->dims + 1, (array->n_dims - 1) * sizeof *found->dims) != 0)
+    return false;
+  if (s->is_row) return true;
+  if (s->is_whole) return s->rows == found->dims[0];
+  return s->source_first <= found->dims[0] && s->rows <= found->dims[0] - s->source_first;
+}
+
+/* Opens a source, unless it is open, and checks it. */
+static ls_status open_source(virtual_map *map, size_t i, const ls_array *array) {
+  virtual_source *const s = &map->sources[i];
+  char text[2][128];
+  ls_array found;
+  LS_TRY(open_source_file(map, i));
   LS_TRY(ls_store_describe(map->store, s->path, &found));
-  if (found.dtype == array->dtype && found.n_dims == array->n_dims - 1 + skip &&
-      memcmp(found.dims + skip, array->dims + 1, (array->n_dims - 1) * sizeof *found.dims) == 0 &&
-      (s->is_row || (s->source_first <= found.dims[0] && s->rows <= found.dims[0] - s->source_first)))
-    return LS_OK;
+  if (s->is_whole) s->is_row = s->rows == 1 && found.n_dims > 0 && found.n_dims + 1 == array->n_dims;
+  if (fits_source(s, &found, array)) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s:%s: is %s; a virtual dataset of %s expects more rows, or others, from it",
                  s->file, s->path, ls_array_describe(&found, text[0], sizeof text[0]),
                  ls_array_describe(array, text[1], sizeof text[1]));

@@ -54,10 +54,13 @@ static bool map_rows(hid_t in, hid_t from, const ls_array *array, virtual_source
   hsize_t in_start[H5S_MAX_RANK], in_count[H5S_MAX_RANK];
   hsize_t from_start[H5S_MAX_RANK], from_count[H5S_MAX_RANK];
   if (in < 0 || from < 0 || !block_of(in, &n_in, in_start, in_count) ||
-      !block_of(from, &n_from, from_start, from_count) || !has_rows(array, n_in, in_start, in_count, 1))
+      !has_rows(array, n_in, in_start, in_count, 1))
     return false;
   out->first = in_start[0];
   out->rows = in_count[0];
+  out->is_whole = H5Sget_select_type(from) == H5S_SEL_ALL; /* as of VirtualSource without [...] in h5py */
+  if (out->is_whole) return true;
+  if (!block_of(from, &n_from, from_start, from_count)) return false;
   out->source_first = from_start[0];
   out->is_row =
       in_count[0] == 1 && n_from == n_in - 1 && has_rows(array, n_from, from_start, from_count, 0);

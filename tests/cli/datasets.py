@@ -146,10 +146,12 @@ def damaged_lzf_and_zstd(folder):
 # ------------------------------------------------------------------ virtual datasets
 
 def virtual(path, *sources, n=24):
-    """x of rows of sources: (file, array, shape of the array, its rows, rows of x)."""
+    """x of rows of sources: (file, array, shape of the array, its rows, rows of x). None: the whole array, which HDF5
+    stores without its shape."""
     layout = h5py.VirtualLayout((n, 4), "f4")
     for file, name, shape, rows, to in sources:
-        layout[to] = h5py.VirtualSource(file, name, shape, "f4")[rows]
+        source = h5py.VirtualSource(file, name, shape, "f4")
+        layout[to] = source if rows is None else source[rows]
     with h5py.File(path, "w") as file:
         file.create_virtual_dataset("x", layout)
         file["y"] = Y
@@ -171,6 +173,10 @@ def virtual_datasets(folder):
     with h5py.File(folder / "data.h5", "a") as file:
         file["there"] = X
     same_model(folder, wanted, output="again")
+    harness.write_arrays(folder / "d.h5", {"x": X[:3], "one": X[3:4], "row": X[4], "rest": X[5:]})
+    virtual(folder / "data.h5", ("d.h5", "x", (3, 4), None, slice(0, 3)), ("d.h5", "one", (1, 4), None, slice(3, 4)),
+            ("d.h5", "row", (4,), None, 4), ("d.h5", "rest", (19, 4), None, slice(5, 24)))
+    same_model(folder, wanted, output="whole")
 
 
 def virtual_datasets_that_are_refused(folder):
@@ -191,6 +197,7 @@ def virtual_datasets_that_are_refused(folder):
     refused("none.h5", "No such file", source="none.h5")
     refused("a.h5:/none", "does not exist", name="none")
     refused("a.h5:/short", "(20, 4)", "(24, 4)", name="short")
+    refused("a.h5:/short", "(20, 4)", "(24, 4)", name="short", rows=None)
     refused("a.h5:/wide", "float64", "float32", name="wide")
     refused("a.h5:/columns", "(24, 2)", "(24, 4)", name="columns")
     refused("data.h5:/x", "virtual", "source of a virtual dataset", source="data.h5")
