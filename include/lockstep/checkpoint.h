@@ -60,6 +60,8 @@ typedef struct ls_snapshot {
   const ls_progress *progress;
   const char *comm_mode; /* how gradients are summed on n_ranks ranks; NULL: sums do not depend on it */
   uint64_t n_ranks;
+  const double *class_weights; /* (n_classes): of class_weight: balanced; NULL: none */
+  size_t n_classes;
 } ls_snapshot;
 
 /* Local. Publishes a checkpoint at `path`. LS_ERR_OUTPUT. */
@@ -120,6 +122,12 @@ ls_status ls_checkpoint_read_progress(const ls_modelfile *file, ls_progress *pro
 ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_model *model,
                                 ls_normalizer *normalizer, ls_optim *optim, ls_progress *progress);
 
+/* Collective. Restores the normaliser alone, in the same way. */
+ls_status ls_checkpoint_restore_normalizer(ls_comm *comm, const ls_modelfile *file,
+                                           ls_normalizer *normalizer);
+
+#define LS_CHECKPOINT_CLASS_WEIGHTS "/class_weights" /* snapshot->class_weights, in a checkpoint */
+
 /* Local. The path of the checkpoint of a step in `folder`, which the caller frees; NULL if memory is short.
  */
 char *ls_checkpoint_path(const char *folder, uint64_t step);
@@ -133,9 +141,8 @@ ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
  * cannot be read; LS_ERR_INTERNAL if memory is short. */
 ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
 
-/* Local. The window of the newest valid checkpoint of `folder`. *found: there is one. Reports no errors:
- * ls_checkpoint_find does. */
-void ls_checkpoint_find_window(const char *folder, uint64_t *window, bool *found);
+/* Local. Likewise, but reports no errors, and no damaged checkpoints: *out is NULL. */
+void ls_checkpoint_try_find(const char *folder, ls_modelfile **out);
 
 /* Local. Removes the checkpoints of step `first` and later, the latest first, and syncs the folder.
  * LS_ERR_OUTPUT, or LS_ERR_MODEL if the folder cannot be read. */

@@ -454,6 +454,11 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, bool is_per_chan
  * LS_ERR_DATA if samples cannot be read. weights: (n_classes) */
 ls_status ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights);
 
+/* Collective. Whether one of a few samples of a view has a positive weight, so that the sum of all need not
+ * be computed to know that it is positive. class_weights and errors: as below. */
+ls_status ls_view_finds_weight(ls_comm *comm, const ls_view *view, const double *class_weights,
+                               bool *found);
+
 /* Collective. The sum of the weights of the samples of a view, to rounding. class_weights: a factor for
  * each class, or NULL. LS_ERR_DATA if samples cannot be read. */
 ls_status ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights, double *sum);

@@ -137,12 +137,18 @@ typedef struct ls_setup {
   uint64_t steps_per_epoch;
   ls_comm_tree *tree;    /* owned: over the lanes of the reproducible mode; else NULL */
   int threads;           /* of BLAS per rank */
-  double *class_weights; /* (classes), owned: in training; NULL: all 1 */
+  double *class_weights; /* (n_classes), owned: in training; NULL: all 1 */
+  size_t n_classes;
+  const ls_modelfile *resumed; /* borrowed, during ls_setup_create, on rank 0: see there */
+  bool is_resumed;             /* what was learned from the data is from a checkpoint */
 } ls_setup;
 
 /* Collective. Logs what all ranks have read from data.cache and added to it, and warns once if it is full
  * or fails. */
 void ls_setup_report_cache(ls_comm *comm, ls_setup *setup);
+
+/* Local. Whether the class weights are a function of the data: train.class_weight: balanced. */
+bool ls_class_weights_are_learned(const ls_job *job);
 
 /* This rank's rows of a batch or a view, divided into lanes. */
 typedef struct ls_partition {
@@ -160,8 +166,10 @@ void ls_partition_rows(const ls_comm *comm, const ls_comm_tree *tree, size_t row
 size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
 
 /* Collective. Opens the data, learns the normaliser, builds the model, sets the number of threads. Does not
- * initialise the parameters, nor allocate the state of the optimizer. */
-ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out);
+ * initialise the parameters, nor allocate the state of the optimizer. resumed: on rank 0 the checkpoint of
+ * the run, from which the normaliser, the class weights and the range of x are then read, so that no pass
+ * over the data is needed; NULL: a new run. */
+ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
 /* Collective. Compares the memory that all ranks of each node need with the memory that they may use: data,

@@ -125,7 +125,7 @@ static ls_status with_setup(ls_comm *comm, const arguments *a) {
   ls_job *job = NULL;
   ls_setup *setup = NULL;
   ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = ls_setup_create(comm, job, NULL, &setup);
   if (status == LS_OK) status = a->command->work(comm, a, setup);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);

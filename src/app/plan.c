@@ -212,7 +212,7 @@ static uint64_t threads_of(const ls_comm *comm, const ls_job *job, const ls_plan
 static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
   ls_setup *setup = NULL;
   job->sync.threads = threads_of(comm, job, &p->cluster);
-  ls_status status = ls_setup_create(comm, job, &setup);
+  ls_status status = ls_setup_create(comm, job, NULL, &setup);
   if (status == LS_OK) status = ls_plan_measure(comm, setup, &p->costs);
   if (status == LS_OK) status = ls_comm_agree(comm, ls_plan_work_of(setup, &p->work));
   if (p->cluster.bandwidth <= 0.0) p->cluster.bandwidth = p->costs.bandwidth;

@@ -104,12 +104,14 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_job_source source = app_job_source(a);
   ls_job *job = NULL;
   ls_setup *setup = NULL;
+  ls_modelfile *resumed = NULL;
   source.output = app_option(a, "output");
   ls_status status = ls_comm_agree(comm, check_options(a));
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK) status = check_job(comm, a, job, layers);
-  if (status == LS_OK) ls_train_keep_window(comm, job, &options);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) ls_train_find_resumed(comm, job, &options, &resumed);
+  if (status == LS_OK) status = ls_setup_create(comm, job, resumed, &setup);
+  ls_modelfile_close(&resumed);
   if (status == LS_OK) status = ls_train(comm, setup, &options);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);

@@ -111,18 +111,14 @@ ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   return status;
 }
 
-void ls_checkpoint_find_window(const char *folder, uint64_t *window, bool *found) {
+void ls_checkpoint_try_find(const char *folder, ls_modelfile **out) {
   uint64_t *steps = NULL;
   size_t count = 0;
-  *found = false;
+  *out = NULL;
   ls_status status = list_steps(folder, &steps, &count);
-  for (size_t i = 0; status == LS_OK && !*found && i < count; i++) {
-    ls_modelfile *file = NULL;
+  for (size_t i = 0; status == LS_OK && !*out && i < count; i++) {
     char *const path = ls_checkpoint_path(folder, steps[i]);
-    status = path ? ls_modelfile_try_open(path, &file) : LS_ERR_INTERNAL;
-    *found = file != NULL;
-    if (file) *window = file->window;
-    ls_modelfile_close(&file);
+    status = path ? ls_modelfile_try_open(path, out) : LS_ERR_INTERNAL;
     free(path);
   }
   free(steps);

@@ -47,10 +47,8 @@ ls_status ls_checkpoint_read_progress(const ls_modelfile *file, ls_progress *pro
 }
 
 /* Rank 0's part of a restore. */
-static ls_status read_all(const ls_modelfile *file, ls_model *model, ls_normalizer *normalizer,
-                          ls_progress *progress) {
+static ls_status read_all(const ls_modelfile *file, ls_model *model, ls_progress *progress) {
   LS_TRY(ls_modelfile_read_model(file, model, model->params, model->state));
-  LS_TRY(ls_modelfile_read_normalizer(file, normalizer));
   return progress ? ls_checkpoint_read_progress(file, progress) : LS_OK;
 }
 
@@ -62,14 +60,21 @@ static void broadcast_normalizer(ls_comm *comm, ls_normalizer *normalizer) {
   if (normalizer->targets) broadcast_normalizer(comm, normalizer->targets);
 }
 
+ls_status ls_checkpoint_restore_normalizer(ls_comm *comm, const ls_modelfile *file,
+                                           ls_normalizer *normalizer) {
+  LS_TRY(ls_comm_agree(comm, file ? ls_modelfile_read_normalizer(file, normalizer) : LS_OK));
+  broadcast_normalizer(comm, normalizer);
+  return LS_OK;
+}
+
 ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_model *model,
                                 ls_normalizer *normalizer, ls_optim *optim, ls_progress *progress) {
   const bool is_root = ls_comm_rank(comm) == 0;
-  LS_TRY(ls_comm_agree(comm, is_root ? read_all(file, model, normalizer, progress) : LS_OK));
+  LS_TRY(ls_comm_agree(comm, is_root ? read_all(file, model, progress) : LS_OK));
+  LS_TRY(ls_checkpoint_restore_normalizer(comm, file, normalizer));
   if (optim) LS_TRY(restore_optimizer(comm, file, model, optim));
   ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(comm, model->state, model->n_state * sizeof *model->state);
-  broadcast_normalizer(comm, normalizer);
   if (progress) {
     double *const sums = progress->sums;
     ls_comm_broadcast(comm, progress, sizeof *progress);

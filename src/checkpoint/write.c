@@ -2,7 +2,8 @@
  *
  *   /                    comm_mode, comm_ranks if the bits of a resumed run depend on them
  *   /optimizer           steps; /optimizer/<slot>/<path>: state, in the shape of the parameter
- *   /progress            counters as attributes; sums */
+ *   /progress            counters as attributes; sums
+ *   /class_weights       (classes) of class_weight: balanced */
 #include "internal.h"
 
 static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) {
@@ -33,11 +34,18 @@ static ls_status write_progress(ls_store_writer *writer, const ls_progress *prog
   return ls_store_write_array(writer, "/progress/sums", &array, progress->sums);
 }
 
+static ls_status write_class_weights(ls_store_writer *writer, const ls_snapshot *s) {
+  const ls_array array = {.dtype = LS_F64, .n_dims = 1, .dims = {s->n_classes}};
+  if (!s->class_weights) return LS_OK;
+  return ls_store_write_array(writer, LS_CHECKPOINT_CLASS_WEIGHTS, &array, s->class_weights);
+}
+
 static ls_status put(ls_store_writer *writer, const ls_snapshot *s) {
   LS_TRY(ls_modelfile_put(writer, &s->content));
   if (s->comm_mode) LS_TRY(ls_store_write_text(writer, "/", "comm_mode", s->comm_mode));
   if (s->comm_mode) LS_TRY(ls_store_write_u64(writer, "/", "comm_ranks", s->n_ranks));
   LS_TRY(write_optimizer(writer, s));
+  LS_TRY(write_class_weights(writer, s));
   return write_progress(writer, s->progress);
 }
 

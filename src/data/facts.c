@@ -6,35 +6,47 @@
 #include <string.h>
 
 #define SAMPLES_MOST  1024
+#define RUNS          64
 #define ELEMENTS_MOST ((size_t)1 << 24) /* looked at, which takes some milliseconds */
 
-/* Evenly distributed samples of a view, one after the other. */
+/* Evenly distributed samples of a view, one after the other: all of them or, of many, few runs of
+ * consecutive ones, as a file may have to decode a chunk for each run. */
 typedef struct selection {
   const ls_view *view;
-  size_t n;    /* samples */
-  double *row; /* (n_features), owned */
+  size_t n;                     /* samples */
+  size_t run;                   /* of them in a run, at most DATA_FETCH_ROWS */
+  double *row;                  /* (n_features), owned */
+  ls_row rows[DATA_FETCH_ROWS]; /* of the current run */
 } selection;
 
 static selection select_samples(const ls_view *view) {
   const size_t n_features = view->dataset->n_features;
   const size_t most = ls_size_max(ls_size_min(SAMPLES_MOST, ELEMENTS_MOST / n_features), 1);
+  const size_t n = ls_size_min(view->n, most);
+  const size_t run = view->n > n ? ls_size_max(n / RUNS, 1) : 1;
   return (selection){
-      .view = view, .n = ls_size_min(view->n, most), .row = ls_calloc(n_features, sizeof(double))};
+      .view = view, .n = n - n % run, .run = run, .row = ls_calloc(n_features, sizeof(double))};
 }
 
-/* Reads x of selected sample i into s->row. */
-static ls_status read_sample(const selection *s, size_t i) {
+/* Fetches the run of selected sample i. */
+static ls_status fetch_run(selection *s, size_t i) {
+  const uint64_t first = i / s->run * (s->view->n / (s->n / s->run));
+  uint64_t samples[DATA_FETCH_ROWS] = {0};
+  for (size_t k = 0; k < s->run; k++) samples[k] = ls_view_sample(s->view, first + k);
+  return ls_dataset_fetch(s->view->dataset, s->run, samples, s->rows);
+}
+
+/* Reads x of selected sample i into s->row; i counts from 0. */
+static ls_status read_sample(selection *s, size_t i) {
   const ls_dataset *const d = s->view->dataset;
-  const uint64_t step = s->view->n / s->n;
-  ls_row row;
-  LS_TRY(ls_view_fetch(s->view, i * step, &row));
-  data_elements(row.x, d->x_array.dtype, 0, d->n_features, s->row);
+  if (i % s->run == 0) LS_TRY(fetch_run(s, i));
+  data_elements(s->rows[i % s->run].x, d->x_array.dtype, 0, d->n_features, s->row);
   ls_heartbeat();
   return LS_OK;
 }
 
 /* The range and magnitude of the samples. */
-static ls_status measure(const selection *s, ls_values *out) {
+static ls_status measure(selection *s, ls_values *out) {
   const ls_dataset *const d = s->view->dataset;
   ls_values x = {.type = ls_dtype_name(d->x_array.dtype), .low = INFINITY, .high = -INFINITY};
   double sum = 0.0;
@@ -77,7 +89,7 @@ static bool is_real(const char *type) {
 #define BEYOND_RANGE 0.25 /* of the range: values this far beyond it are outside */
 
 /* The share of the values other than 0 that are outside the range of the training data. */
-static ls_status share_outside(const selection *s, const ls_values *x, double *share) {
+static ls_status share_outside(selection *s, const ls_values *x, double *share) {
   const double margin = BEYOND_RANGE * (x->high - x->low);
   size_t n_outside = 0;
   size_t n = 0;
@@ -93,7 +105,7 @@ static ls_status share_outside(const selection *s, const ls_values *x, double *s
 }
 
 /* Whether all values together are on another scale than in training. */
-static ls_status find_far(const selection *s, const ls_values *then, const ls_values *now, bool *far) {
+static ls_status find_far(selection *s, const ls_values *then, const ls_values *now, bool *far) {
   const size_t n = s->n * s->view->dataset->n_features;
   const bool is_smaller = SHRINKAGE * (now->high - now->low) < then->high - then->low &&
                           SHRINKAGE * now->magnitude < then->magnitude;
@@ -105,7 +117,7 @@ static ls_status find_far(const selection *s, const ls_values *then, const ls_va
 
 /* Whether all values are whole numbers within the range of the training data: integers that are stored as
  * real numbers, such as those of a table. */
-static bool are_integers_in_range(const selection *s, const ls_values *x) {
+static bool are_integers_in_range(selection *s, const ls_values *x) {
   for (size_t i = 0; i < s->n; i++) {
     read_sample(s, i);
     for (size_t j = 0; j < s->view->dataset->n_features; j++)
@@ -115,7 +127,7 @@ static bool are_integers_in_range(const selection *s, const ls_values *x) {
 }
 
 /* Whether one of both has real numbers and the other integers. */
-static bool differs_in_type(const selection *s, const ls_values *then, const ls_values *now) {
+static bool differs_in_type(selection *s, const ls_values *then, const ls_values *now) {
   return then->type && is_real(then->type) != is_real(now->type) &&
          !(is_real(now->type) && are_integers_in_range(s, then));
 }
@@ -154,7 +166,7 @@ static void centre_of(const ls_normalizer *normalizer, bool is_scaled, size_t j,
 }
 
 /* Adds up the samples of all features.  features: (n_features) */
-static ls_status add_samples(const selection *s, const ls_normalizer *normalizer, bool is_scaled,
+static ls_status add_samples(selection *s, const ls_normalizer *normalizer, bool is_scaled,
                              spread *features) {
   for (size_t i = 0; i < s->n; i++) {
     LS_TRY(read_sample(s, i));
@@ -190,7 +202,7 @@ static void warn_of_feature(const ls_facts *model, const char *owner, const find
 }
 
 /* Finds features in another unit than in training. */
-static ls_status compare_features(const ls_normalizer *normalizer, bool is_scaled, const selection *s,
+static ls_status compare_features(const ls_normalizer *normalizer, bool is_scaled, selection *s,
                                   finding *found) {
   const size_t n = normalizer->n_features;
   spread *const features = ls_calloc(n, sizeof *features);
@@ -220,7 +232,7 @@ static bool is_learned(const ls_normalizer *normalizer) {
 
 /* Names a feature if few are in another unit, and otherwise compares the range of all. */
 static ls_status compare(const ls_facts *model, ls_normalize kind, const ls_normalizer *normalizer,
-                         const selection *s, const char *owner) {
+                         selection *s, const char *owner) {
   const ls_values *const then = &model->x;
   ls_values now = {0};
   bool far = false;

@@ -26,16 +26,28 @@ static ls_block_range select_range(const ls_dataset *d, uint64_t r) {
 }
 
 /* Adds a sample to a digest. Values of type float64 count as float32.  values: (n_outputs), workspace */
-static ls_status add_sample(const ls_dataset *d, uint64_t sample, float *values, ls_digest *digest) {
-  ls_row row = {0};
-  LS_TRY(ls_dataset_fetch(d, 1, &sample, &row));
-  for (size_t k = 0; row.values && k < d->n_outputs; k++) values[k] = (float)ls_row_value(d, &row, k);
-  const ls_digest y = row.class_number ? ls_digest_of(row.class_number, sizeof *row.class_number)
-                                       : ls_digest_of(values, d->n_outputs * sizeof *values);
-  const ls_digest w = ls_digest_of(&row.weight, sizeof row.weight);
-  const ls_digest x = ls_digest_of(row.x, d->n_features * ls_dtype_size(d->x_array.dtype));
+static void add_sample(const ls_dataset *d, const ls_row *row, float *values, ls_digest *digest) {
+  for (size_t k = 0; row->values && k < d->n_outputs; k++) values[k] = (float)ls_row_value(d, row, k);
+  const ls_digest y = row->class_number ? ls_digest_of(row->class_number, sizeof *row->class_number)
+                                        : ls_digest_of(values, d->n_outputs * sizeof *values);
+  const ls_digest w = ls_digest_of(&row->weight, sizeof row->weight);
+  const ls_digest x = ls_digest_of(row->x, d->n_features * ls_dtype_size(d->x_array.dtype));
   const ls_digest parts[] = {*digest, x, y, w};
   *digest = ls_digest_of(parts, sizeof parts);
+}
+
+/* The digest of the samples of a range. They are fetched together, as a file may have to decode a chunk for
+ * each fetch. */
+static ls_status digest_range(const ls_dataset *d, ls_block_range range, float *values, ls_digest *digest) {
+  for (uint64_t done = 0; done < range.n;) {
+    uint64_t samples[DATA_FETCH_ROWS];
+    ls_row rows[DATA_FETCH_ROWS];
+    const size_t n = ls_size_min(range.n - done, DATA_FETCH_ROWS);
+    for (size_t i = 0; i < n; i++) samples[i] = range.first + done + i;
+    LS_TRY(ls_dataset_fetch(d, n, samples, rows));
+    for (size_t i = 0; i < n; i++) add_sample(d, &rows[i], values, digest);
+    done += n;
+  }
   return LS_OK;
 }
 
@@ -45,8 +57,7 @@ static ls_status add_ranges(const ls_comm *comm, const ls_dataset *d, float *val
   for (uint64_t r = (uint64_t)ls_comm_rank(comm); r < N_RANGES; r += (uint64_t)ls_comm_size(comm)) {
     const ls_block_range range = select_range(d, r);
     ls_digest digest = {0};
-    for (uint64_t i = 0; status == LS_OK && i < range.n; i++)
-      status = add_sample(d, range.first + i, values, &digest);
+    if (status == LS_OK) status = digest_range(d, range, values, &digest);
     words[2 * r] = digest.low;
     words[2 * r + 1] = digest.high;
     ls_heartbeat();

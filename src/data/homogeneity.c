@@ -59,33 +59,79 @@ double ls_homogeneity_distance(const ls_homogeneity *h, double window_blocks, do
   return 0.5 * deviations * sqrt(two_over_pi * r * (1.0 - window_blocks / all_blocks) / window_blocks);
 }
 
-/* ------------------------------------------------------------- of samples in memory */
+/* -------------------------------------------------------------------- of a dataset */
 
 #define BLOCK_ROWS   ((uint64_t)1024) /* samples of a block that are counted, at most */
 #define BLOCKS_LEAST ((uint64_t)8)
+#define BLOCKS_MOST  ((uint64_t)128)
+#define Y_ROWS       ((uint64_t)1 << 16) /* of y that are read together */
 
-/* Counts the classes of samples at equal distances in a block.  counts: (n_classes) */
-static ls_status count_classes(const ls_dataset *d, ls_block_range range, size_t n_classes,
-                               uint64_t *counts) {
+/* What counts the classes of samples. */
+typedef struct counting {
+  const ls_dataset *dataset;
+  uint64_t *counts;   /* (n_classes), owned */
+  data_loader loader; /* of streamed data */
+  unsigned char *y;   /* (Y_ROWS), of the target's type, owned; NULL: the samples are in memory */
+} counting;
+
+static void destroy(counting *c) {
+  data_loader_close(&c->loader);
+  free(c->counts);
+  free(c->y);
+}
+
+static ls_status create(const ls_dataset *d, size_t n_classes, counting *c) {
+  *c = (counting){.dataset = d, .counts = ls_calloc(n_classes, sizeof *c->counts)};
+  if (!c->counts) return ls_fail_memory("the classes of blocks", n_classes * sizeof *c->counts);
+  if (!d->is_streamed) return LS_OK;
+  c->loader = data_loader_create(d);
+  c->y = ls_calloc(Y_ROWS, data_y_bytes(d));
+  return c->y ? LS_OK : ls_fail_memory("the classes of blocks", Y_ROWS * data_y_bytes(d));
+}
+
+static ls_status count_in_memory(counting *c, uint64_t sample) {
+  ls_row row = {0};
+  LS_TRY(ls_dataset_fetch(c->dataset, 1, &sample, &row));
+  c->counts[data_class_of(c->dataset, &row)]++;
+  return LS_OK;
+}
+
+/* Counts samples first, first + step ... below `end`, of whose file only y is read. */
+static ls_status count_in_file(counting *c, uint64_t first, uint64_t end, uint64_t step) {
+  const ls_dataset *const d = c->dataset;
+  const uint64_t n = ls_size_min(Y_ROWS, end - first);
+  LS_TRY(data_read_targets(d, &c->loader.source, first, n, c->y));
+  for (uint64_t i = 0; i < n; i += step) {
+    unsigned char *const y = c->y + i * data_y_bytes(d);
+    const bool has_classes = d->target == LS_TARGET_CLASSES;
+    const ls_row row = {.class_number = has_classes ? (const int32_t *)(void *)y : NULL,
+                        .values = has_classes ? NULL : y};
+    c->counts[data_class_of(d, &row)]++;
+  }
+  return LS_OK;
+}
+
+/* Counts the classes of samples at equal distances in a block. */
+static ls_status count_classes(counting *c, ls_block_range range, size_t n_classes) {
   const uint64_t n = ls_size_min(range.n, BLOCK_ROWS);
-  for (size_t k = 0; k < n_classes; k++) counts[k] = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    const uint64_t sample = range.first + i * (range.n / n);
-    ls_row row = {0};
-    LS_TRY(ls_dataset_fetch(d, 1, &sample, &row));
-    counts[data_class_of(d, &row)]++;
+  const uint64_t step = range.n / n;
+  const uint64_t last = range.first + (n - 1) * step;
+  const uint64_t at_once = c->y ? (Y_ROWS - 1) / step + 1 : 1; /* samples */
+  for (size_t k = 0; k < n_classes; k++) c->counts[k] = 0;
+  for (uint64_t i = 0; i < n; i += at_once) {
+    const uint64_t first = range.first + i * step;
+    LS_TRY(c->y ? count_in_file(c, first, last + 1, step) : count_in_memory(c, first));
   }
   ls_heartbeat();
   return LS_OK;
 }
 
-/* Adds the first n blocks of an order.  counts: (n_classes), workspace */
-static ls_status add_blocks(const ls_order *order, const ls_dataset *d, uint64_t n, uint64_t *counts,
-                            ls_homogeneity *h) {
+/* Adds the first n blocks of an order. */
+static ls_status add_blocks(const ls_order *order, uint64_t n, counting *c, ls_homogeneity *h) {
   for (uint64_t k = 0; k < n; k++) {
-    const ls_block_range range = ls_blocks_range(d->blocks, ls_order_entry_at(order, k).block);
-    LS_TRY(count_classes(d, range, h->n_classes, counts));
-    ls_homogeneity_add(h, counts);
+    const ls_block_range range = ls_blocks_range(c->dataset->blocks, ls_order_entry_at(order, k).block);
+    LS_TRY(count_classes(c, range, h->n_classes));
+    ls_homogeneity_add(h, c->counts);
   }
   return LS_OK;
 }
@@ -94,14 +140,14 @@ ls_status ls_homogeneity_measure(const ls_order *order, const ls_view *view, siz
                                  double *distance) {
   const uint64_t n_blocks = ls_view_n_blocks(view);
   const uint64_t of_window = ls_order_window_at(order, 0).n_entries;
-  const uint64_t n = ls_size_min(ls_size_max(of_window, BLOCKS_LEAST), n_blocks);
+  const uint64_t wanted = ls_size_min(ls_size_max(of_window, BLOCKS_LEAST), BLOCKS_MOST);
   ls_homogeneity h = {0};
-  uint64_t *const counts = ls_calloc(n_classes, sizeof *counts);
-  if (!counts) return ls_fail_memory("the classes of blocks", n_classes * sizeof *counts);
+  counting c = {0};
   ls_status status = ls_homogeneity_create(n_classes, &h);
-  if (status == LS_OK) status = add_blocks(order, view->dataset, n, counts, &h);
+  if (status == LS_OK) status = create(view->dataset, n_classes, &c);
+  if (status == LS_OK) status = add_blocks(order, ls_size_min(wanted, n_blocks), &c, &h);
   if (status == LS_OK) *distance = ls_homogeneity_distance(&h, (double)of_window, (double)n_blocks);
   ls_homogeneity_destroy(&h);
-  free(counts);
+  destroy(&c);
   return status;
 }

@@ -37,6 +37,33 @@ ls_status ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_
   return LS_OK;
 }
 
+#define PROBES ((uint64_t)16)
+
+/* Local. Looks at this rank's part of the samples: evenly distributed over the view. */
+static ls_status probe(const ls_comm *comm, const ls_view *view, weighing *w, bool *found) {
+  const uint64_t n = ls_size_min(view->n, PROBES);
+  double sum = 0.0;
+  for (uint64_t i = (uint64_t)ls_comm_rank(comm); i < n; i += (uint64_t)ls_comm_size(comm)) {
+    ls_row row = {0};
+    LS_TRY(ls_view_fetch(view, i * (view->n / n), &row));
+    add_weight(w, &row, &sum);
+  }
+  *found = sum > 0.0;
+  return LS_OK;
+}
+
+ls_status ls_view_finds_weight(ls_comm *comm, const ls_view *view, const double *class_weights,
+                               bool *found) {
+  weighing w = {.dataset = view->dataset, .class_weights = class_weights};
+  bool own = false;
+  if (class_weights) check_has_classes(view->dataset);
+  LS_TRY(ls_comm_agree(comm, probe(comm, view, &w, &own)));
+  uint64_t n_found = own;
+  ls_comm_sum_u64(comm, &n_found, 1);
+  *found = n_found > 0;
+  return LS_OK;
+}
+
 ls_status ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights, double *sum) {
   weighing w = {.dataset = view->dataset, .class_weights = class_weights};
   const data_scan scan = {.view = view, .n_sums = 1, .visit = add_weight, .context = &w};

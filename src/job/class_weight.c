@@ -66,18 +66,44 @@ void job_check_class_weight(ls_job *job) {
                     "unknown value; must be balanced, or a list of one weight per class");
 }
 
-ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out) {
-  const ls_node *const node = job->train.class_weight;
-  *out = NULL;
+bool ls_class_weights_are_learned(const ls_job *job) {
+  return job->train.class_weight && !is_list(job->train.class_weight);
+}
+
+/* Collective. Reads the class weights of the checkpoint that is resumed. *found: it has them. */
+static ls_status read_weights(ls_comm *comm, ls_setup *setup, bool *found) {
+  const ls_modelfile *const file = setup->resumed;
+  const size_t n = setup->n_classes;
+  *found = file && ls_store_kind_of(file->store, LS_CHECKPOINT_CLASS_WEIGHTS) == LS_STORE_ARRAY;
+  ls_comm_broadcast(comm, found, sizeof *found);
+  if (!*found) return LS_OK;
+  LS_TRY(ls_comm_agree(
+      comm,
+      file ? ls_modelfile_read_vector(file, LS_CHECKPOINT_CLASS_WEIGHTS, n, setup->class_weights) : LS_OK));
+  ls_comm_broadcast(comm, setup->class_weights, n * sizeof *setup->class_weights);
+  return LS_OK;
+}
+
+/* Collective. */
+static ls_status balance(ls_comm *comm, ls_setup *setup) {
+  bool found = false;
+  LS_TRY(read_weights(comm, setup, &found));
+  if (found) return LS_OK;
+  return ls_class_weights_balance(comm, &setup->train.view, setup->n_classes, setup->class_weights);
+}
+
+ls_status job_set_class_weights(ls_comm *comm, ls_setup *setup) {
+  const ls_node *const node = setup->job->train.class_weight;
   if (!node) return LS_OK;
-  const size_t n_classes = count_classes(job, view->dataset->n_outputs);
-  *out = ls_calloc(n_classes, sizeof **out);
-  LS_TRY(ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the class weights", n_classes * sizeof **out)));
-  if (!is_list(node)) LS_TRY(ls_class_weights_balance(comm, view, n_classes, *out));
-  for (size_t k = 0; k < n_classes; k++)
+  const size_t n = setup->n_classes = count_classes(setup->job, setup->train.dataset->n_outputs);
+  double *const weights = setup->class_weights = ls_calloc(n, sizeof *weights);
+  LS_TRY(ls_comm_agree(comm, weights ? LS_OK : ls_fail_memory("the class weights", n * sizeof *weights)));
+  LS_ASSERT(weights);
+  if (!is_list(node)) LS_TRY(balance(comm, setup));
+  for (size_t k = 0; k < n; k++)
     if (is_list(node))
-      parse_weight(ls_node_item(node, k), &(*out)[k]);
-    else if ((*out)[k] == 0.0)
+      parse_weight(ls_node_item(node, k), &weights[k]);
+    else if (weights[k] == 0.0)
       ls_log(LS_LOG_WARNING, "train.class_weight: class %zu has no training samples; its weight is 0", k);
   return LS_OK;
 }

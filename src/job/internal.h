@@ -32,8 +32,15 @@ void job_check_class_weight(ls_job *job);
 /* Local. Collects an error if train.class_weight does not fit a model with n_out outputs. */
 void job_check_class_count(ls_job *job, size_t n_out);
 
-/* Collective. The weights of classes in training, owned by the caller; NULL if all are 1. */
-ls_status job_class_weights(ls_comm *comm, const ls_job *job, const ls_view *view, double **out);
+/* Collective. Sets the weights of classes in training: from the config, the checkpoint or the data. */
+ls_status job_set_class_weights(ls_comm *comm, ls_setup *setup);
+
+/* Collective. Drops the checkpoint that is resumed unless it has learned the same from data of the same
+ * shape. Otherwise train rejects it, with its reason. */
+void job_check_resumed(ls_comm *comm, ls_setup *setup);
+
+/* Collective. Reads the normaliser of the checkpoint that is resumed, or learns it. */
+ls_status job_set_normalizer(ls_comm *comm, ls_setup *setup);
 
 /* Collective. Computes the ROC AUC of all outputs from the scores that the metric keeps of this rank's
  * samples. Samples of higher ranks follow those of lower ones. LS_ERR_INTERNAL if memory is short. */

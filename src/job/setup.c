@@ -8,8 +8,11 @@
 static ls_status check_weights(ls_comm *comm, const ls_split *split, const double *class_weights,
                                const char *key) {
   const bool has_weights = split->dataset && (split->dataset->has_weights || class_weights);
+  bool found = false;
   double sum = 0.0;
   if (!has_weights) return LS_OK;
+  LS_TRY(ls_view_finds_weight(comm, &split->view, class_weights, &found));
+  if (found) return LS_OK;
   LS_TRY(ls_view_weight(comm, &split->view, class_weights, &sum));
   if (sum > 0.0) return LS_OK;
   return ls_fail(LS_ERR_DATA, "%s: the sample weights%s sum to 0; at least one must be positive", key,
@@ -88,8 +91,7 @@ static ls_status build(ls_comm *comm, ls_setup *setup) {
   if (status == LS_OK) status = create_batches(setup, rows);
   LS_TRY(ls_comm_agree(comm, status));
   LS_TRY(create_feed(comm, setup));
-  return ls_normalizer_learn(comm, (ls_normalize)job->data.normalize, job->data.is_per_channel,
-                             &setup->train.view, setup->normalizer);
+  return job_set_normalizer(comm, setup);
 }
 
 /* Local, on rank 0. Warns if validation or test data are unlike the training data. */
@@ -149,23 +151,25 @@ static void set_threads(ls_comm *comm, ls_setup *setup) {
            setup->threads + missing, setup->threads, setup->threads + missing);
 }
 
-ls_status ls_setup_create(ls_comm *comm, ls_job *job, ls_setup **out) {
+ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out) {
   *out = ls_calloc(1, sizeof **out);
   ls_status status = ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the setup", sizeof **out));
   if (status == LS_OK) {
     LS_ASSERT(*out);
     (*out)->job = job;
+    (*out)->resumed = resumed;
     ls_comm_set_timeout(comm, job->sync.timeout);
     set_threads(comm, *out);
     job_open_cache(comm, *out);
     status = job_open_data(comm, *out);
   }
-  if (status == LS_OK) status = job_class_weights(comm, job, &(*out)->train.view, &(*out)->class_weights);
+  if (status == LS_OK) status = job_set_class_weights(comm, *out);
   if (status == LS_OK) status = check_weights(comm, &(*out)->train, (*out)->class_weights, "data.train");
   if (status == LS_OK) status = check_weights(comm, &(*out)->validation, NULL, "data.validation");
   if (status == LS_OK) status = build(comm, *out);
   if (status == LS_OK) status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? compare_data(*out) : LS_OK);
   if (status == LS_OK) status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? check_windows(*out) : LS_OK);
+  if (status == LS_OK) (*out)->resumed = NULL;
   if (status != LS_OK) ls_setup_destroy(comm, out);
   return status;
 }

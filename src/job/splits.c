@@ -122,10 +122,13 @@ static ls_status place_splits(ls_comm *comm, ls_setup *setup) {
   return LS_OK;
 }
 
-/* Collective. Measures the values of the training data. */
-static ls_status measure_facts(ls_comm *comm, ls_setup *setup) {
-  const bool is_root = ls_comm_rank(comm) == 0;
-  return ls_comm_agree(comm, is_root ? ls_facts_measure(&setup->train.view, &setup->facts) : LS_OK);
+/* Local, on rank 0. The values of the training data: those of the checkpoint, or measured. */
+static ls_status measure_facts(ls_setup *setup) {
+  const ls_modelfile *const resumed = setup->resumed;
+  if (!resumed || !resumed->x.type) return ls_facts_measure(&setup->train.view, &setup->facts);
+  setup->facts.x = resumed->x;
+  setup->facts.x.type = ls_dtype_name(setup->train.dataset->x_array.dtype);
+  return LS_OK;
 }
 
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
@@ -134,7 +137,8 @@ ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   LS_TRY(place_splits(comm, setup));
   LS_TRY(read_split(comm, job, &setup->train));
   LS_TRY(ls_comm_agree(comm, split_validation(setup)));
-  LS_TRY(measure_facts(comm, setup));
+  job_check_resumed(comm, setup);
+  LS_TRY(ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? measure_facts(setup) : LS_OK));
   if (job->data.validation) LS_TRY(read_split(comm, job, &setup->validation));
   if (job->data.test) LS_TRY(read_split(comm, job, &setup->test));
   warn_if_same(setup, &setup->validation, "validation");

@@ -120,25 +120,23 @@ static ls_status choose_start(trainer *t, const ls_train_options *options, ls_mo
                  source, t->dir.folder);
 }
 
-/* Rank 0: the window of the checkpoint that choose_checkpoint will find. */
-static void find_window(const char *output, const ls_train_options *options, ls_window_size *window) {
-  ls_modelfile *file = NULL;
+/* Rank 0: the checkpoint that choose_checkpoint will find. */
+static void find_resumed(const char *output, const ls_train_options *options, ls_modelfile **out) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
   char *const folder = ls_format("%s/checkpoints", output);
   const bool is_requeued = count_restarts() > 0;
-  if (folder && ((is_auto && !options->overwrite) || is_requeued))
-    ls_checkpoint_find_window(folder, &window->samples, &window->is_given);
+  if (folder && ((is_auto && !options->overwrite) || is_requeued)) ls_checkpoint_try_find(folder, out);
   free(folder);
-  if (is_auto || window->is_given || strcmp(options->resume, "never") == 0) return;
-  if (ls_modelfile_try_open(options->resume, &file) != LS_OK || !file) return;
-  *window = (ls_window_size){.is_given = true, .samples = file->window};
-  ls_modelfile_close(&file);
+  if (is_auto || *out || strcmp(options->resume, "never") == 0) return;
+  if (ls_modelfile_try_open(options->resume, out) != LS_OK) ls_modelfile_close(out);
 }
 
-void ls_train_keep_window(ls_comm *comm, ls_job *job, const ls_train_options *options) {
+void ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options,
+                           ls_modelfile **out) {
   ls_window_size *const window = &job->data.window;
-  if (window->is_given) return;
-  if (ls_comm_rank(comm) == 0) find_window(job->train.output, options, window);
+  *out = NULL;
+  if (ls_comm_rank(comm) == 0) find_resumed(job->train.output, options, out);
+  if (*out && !window->is_given) *window = (ls_window_size){.is_given = true, .samples = (*out)->window};
   ls_comm_broadcast(comm, window, sizeof *window);
 }
 
@@ -159,6 +157,10 @@ static void record_data(trainer *t) {
 /* Collective. Initial parameters: random, or from another model. */
 static ls_status start_new(trainer *t, const ls_train_options *options) {
   const ls_setup *const setup = t->setup;
+  if (setup->is_resumed)
+    return ls_fail(LS_ERR_MODEL,
+                   "%s: the checkpoint that was to be resumed has disappeared; run the command again",
+                   setup->job->train.output);
   bool has_source = options->init_from != NULL;
   ls_comm_broadcast(t->comm, &has_source, sizeof has_source);
   train_initialise(t);

@@ -17,6 +17,7 @@ bool train_has_unsaved_best(const trainer *t) {
 static ls_snapshot make_snapshot(const trainer *t, const float *slots) {
   const ls_setup *const setup = t->setup;
   const ls_dataset *const data = setup->train.dataset;
+  const bool balanced = ls_class_weights_are_learned(setup->job);
   const bool depends_on_mode = !setup->tree && ls_comm_size(t->comm) > 1;
   return (ls_snapshot){.content = {.config = t->config,
                                    .platform = t->platform,
@@ -32,6 +33,8 @@ static ls_snapshot make_snapshot(const trainer *t, const float *slots) {
                        .slots = slots,
                        .comm_mode = depends_on_mode ? ls_sync_mode_names[t->sync->mode] : NULL,
                        .n_ranks = depends_on_mode ? (uint64_t)ls_comm_size(t->comm) : 0,
+                       .class_weights = balanced ? setup->class_weights : NULL,
+                       .n_classes = balanced ? setup->n_classes : 0,
                        .progress = &t->progress};
 }
 

@@ -153,7 +153,7 @@ static ls_status measure_batch(ls_comm *comm, const settings *s, const char *pat
   ls_job *job = NULL;
   ls_setup *setup = NULL;
   ls_status status = ls_job_create(comm, &source, &job);
-  if (status == LS_OK) status = ls_setup_create(comm, job, &setup);
+  if (status == LS_OK) status = ls_setup_create(comm, job, NULL, &setup);
   if (status == LS_OK) status = measure(comm, s, setup);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);

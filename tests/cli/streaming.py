@@ -113,6 +113,36 @@ def resume_inside_an_epoch(folder):
     whole.exits(0)
 
 
+def a_resume_makes_no_pass_over_the_data(folder):
+    """Normaliser and class weights are those of the checkpoint: a sample that neither they nor the fingerprint need may be damaged."""
+    y = RANDOM.integers(0, 3, 2048)
+    harness.write_arrays(folder / "part-00.h5", {"x": RANDOM.random((2048, 1024)).astype("f4"), "y": y})
+    edits = (("validation: 0.2\n", "shuffle: false\n"), ("normalize: scale", "normalize: standardize"), ("window: 150", "window: 2048"),
+             ("reproducible: true", "reproducible: true, max_steps: 2, class_weight: balanced"))
+    result = train(folder, "stream", *edits).exits(0)
+    with h5py.File(sorted((folder / "stream/checkpoints").iterdir())[-1]) as file:
+        weights = file["class_weights"][()]
+    result.must(numpy.allclose(weights, 2048 / (3 * numpy.bincount(y)), rtol=1e-15, atol=0), f"balanced weights: {weights}")
+    with h5py.File(folder / "part-00.h5", "r+") as file:
+        file["x"][20] = numpy.nan
+    for ranks in (harness.ALONE, 2):
+        train(folder, "stream", *edits, ranks=ranks).exits(0).says(harness.FINISHED)
+        train(folder, "stream", *edits, ranks=ranks, words=["--set", "train.class_weight=[1, 2, 1]"]).exits(2)
+        train(folder, "stream", *edits, ranks=ranks, words=["--overwrite"]).exits(3).reports("part-00.h5:/x", "row 20", "nan")
+        train(folder, "resident", *edits, ranks=ranks, output="stream").exits(3).reports("part-00.h5:/x", "row 20", "nan")
+
+
+def files_sorted_by_class(folder):
+    """The first window shows it, wherever the samples are kept."""
+    with h5py.File(folder / "part-00.h5", "w") as file:
+        file.create_dataset("x", (12000, 1000), "u1", chunks=(1000, 1000))[:] = 1
+        file["y"] = numpy.arange(12000) // 4000
+    edits = (("window: 150", "window: 3000"), ("validation: 0.2\n", "validation: 0.1\n"))
+    for memory in ("resident", "stream"):
+        harness.write_file(folder / "config.yaml", edited(*edits, text=CONFIG))
+        run(folder, "check", "config.yaml", "--set", f"data.memory={memory}").exits(0).reports("warning", "import", "--shuffle")
+
+
 def commands(folder):
     """evaluate, predict and explain read the file; plan, lr-find, gradcheck and check accept a streamed run."""
     write_parts(folder, (700,))
@@ -174,7 +204,8 @@ def broken_files(folder):
         run(folder, "info", sorted((folder / name / "checkpoints").iterdir())[-1]).exits(0)
 
 
-TESTS = [the_same_bits, the_same_bits_with_mixup, batches_that_span_windows, large_samples, resume_inside_an_epoch, commands, bad_values,
+TESTS = [the_same_bits, the_same_bits_with_mixup, batches_that_span_windows, large_samples, resume_inside_an_epoch,
+         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, commands, bad_values,
          broken_files]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

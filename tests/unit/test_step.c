@@ -66,7 +66,7 @@ static void test_step_allocates_nothing(void **state) {
   ls_setup *setup = NULL;
   trainer t;
   assert_int_equal(ls_job_create(comm, &source, &job), LS_OK);
-  assert_int_equal(ls_setup_create(comm, job, &setup), LS_OK);
+  assert_int_equal(ls_setup_create(comm, job, NULL, &setup), LS_OK);
   assert_int_equal(train_create(&t, comm, setup), LS_OK);
   assert_int_equal(train_choose_mode(&t, LS_SYNC_AUTO), LS_OK);
   ls_model_initialise(job->model, 1);
