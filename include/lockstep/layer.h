@@ -90,7 +90,7 @@ struct ls_layer {
   bool is_fused;       /* the layer before applies this one, and both have the same output */
   const float *addend; /* (rows, n_out), borrowed: forward adds it to its result; NULL: nothing to add. For
                           types with `fuses` */
-  bool addend_then_relu; /* and applies relu to the sum, which backward leaves to the owner of the addend */
+  bool addend_then_relu; /* then relu of the sum, which the owner of the addend differentiates */
   size_t n_params;
   ls_param params[LS_LAYER_PARAMS_MAX];
   size_t n_states; /* saved with the parameters, but not trained */

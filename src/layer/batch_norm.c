@@ -52,7 +52,7 @@ static size_t channels_of(const ls_layer *layer) {
   return layer_channels(&layer->in);
 }
 
-/* The positions of rows, which the kernels take as rows. */
+/* The positions of the rows, which are the rows of the kernels. */
 static size_t positions_of(const ls_layer *layer, const ls_rows *rows) {
   return rows->n * (layer->n_in / channels_of(layer));
 }
@@ -102,8 +102,7 @@ static void add_moments(const ls_layer *layer, const ls_rows *rows, double *sums
                        sums + n);
 }
 
-/* Returns the sums of the moments over the rows of all ranks, (2, n), and stores the number of positions.
- */
+/* Returns the sums of the moments over the rows of all ranks, (2, n). Stores the number of positions. */
 static const double *sum_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   statistics *const s = layer->kept;
   double *const sums = layer->workspace;

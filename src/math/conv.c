@@ -83,7 +83,7 @@ size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out)
   *out = ls_arena_take(arena, 1, sizeof plan);
   plan_forward(conv, walk, arena);
   plan.filters = take_packed(walk, arena);
-  plan.b = ls_arena_take(arena, walk->bands * math_lanes(walk->band_dests) * MATH_LANE, sizeof *plan.b);
+  plan.b = ls_arena_take(arena, walk->bands * math_padded(walk->band_dests), sizeof *plan.b);
   plan.offsets = ls_arena_take(arena, walk->n_runs * walk->run_length, sizeof *plan.offsets);
   plan.packed_to = ls_arena_take(arena, MATH_CHUNK, sizeof *plan.packed_to);
   plan.n_dw = walk->bands * math_walk_packed_size(walk);
@@ -115,7 +115,7 @@ static void convolve_box(math_walk *walk, const float *x, const float *packed, c
                               .run_length = walk->run_length,
                               .runs = walk->runs,
                               .w = weights + (walk->has_dots ? math_walk_packed_size(walk) : 0),
-                              .b = b ? b + band * math_lanes(walk->band_dests) * MATH_LANE : NULL,
+                              .b = b ? b + band * math_padded(walk->band_dests) : NULL,
                               .channels = walk->band_dests,
                               .adds = adds,
                               .y = y + walk->y};
@@ -142,7 +142,7 @@ void ls_conv_start_forward(ls_conv_plan *plan, const float *w, const float *b) {
   const math_walk *const walk = &plan->forward;
   const size_t filters = walk->band_dests;
   const size_t terms = walk->n_runs * walk->run_length;
-  const size_t padded = math_lanes(filters) * MATH_LANE;
+  const size_t padded = math_padded(filters);
   plan->has_b = b != NULL;
   memset(plan->b, 0, walk->bands * padded * sizeof *b);
   for (size_t i = 0; i < walk->bands; i++) {

@@ -5,18 +5,13 @@
 
 #include <string.h>
 
-/* The terms of a run with those that fill its last block. */
-static size_t padded_of(size_t run_length) {
-  return math_lanes(run_length) * MATH_LANE;
-}
-
 size_t math_dots_packed_size(const math_walk *walk) {
-  return walk->band_dests * walk->n_runs * padded_of(walk->run_length);
+  return walk->band_dests * walk->n_runs * math_padded(walk->run_length);
 }
 
 /* Where the weights of output j are, of term k on. */
 static float *weight_of(const math_walk *walk, size_t j, size_t k, float *packed) {
-  return packed + (j * walk->n_runs + k / walk->run_length) * padded_of(walk->run_length) +
+  return packed + (j * walk->n_runs + k / walk->run_length) * math_padded(walk->run_length) +
          k % walk->run_length;
 }
 
@@ -35,7 +30,7 @@ static inline void put_sum(const math_tiles *t, size_t q, size_t c, float sum) {
 }
 
 static void dot_portable(const math_tiles *t, size_t q, size_t c) {
-  const float *w = t->w + c * t->n_runs * padded_of(t->run_length);
+  const float *w = t->w + c * t->n_runs * math_padded(t->run_length);
   float sums[MATH_LANE] = {0.0F};
   for (size_t r = 0; r < t->n_runs; r++) {
     const float *const x = t->x + t->from[q] + t->runs[r];
@@ -77,7 +72,7 @@ AVX2 static void dots_avx2(const math_tiles *t, size_t q, size_t c) {
   const size_t rest = t->run_length - whole;
   const __m256i low = conv_mask_avx2(rest);
   const __m256i high = conv_mask_avx2(rest > 8 ? rest - 8 : 0);
-  const float *w = t->w + c * t->n_runs * padded_of(t->run_length);
+  const float *w = t->w + c * t->n_runs * math_padded(t->run_length);
 #define START(p)                                                                                           \
   SOURCE(p)                                                                                                \
   __m256 a##p = _mm256_setzero_ps(), b##p = a##p;
@@ -120,7 +115,7 @@ AVX512 static void dots_avx512(const math_tiles *t, size_t q, size_t c) {
   const size_t whole = t->run_length / MATH_LANE * MATH_LANE;
   const size_t rest = t->run_length - whole;
   const __mmask16 mask = conv_mask(rest);
-  const float *w = t->w + c * t->n_runs * padded_of(t->run_length);
+  const float *w = t->w + c * t->n_runs * math_padded(t->run_length);
 #define START(p)                                                                                           \
   SOURCE(p)                                                                                                \
   __m512 a##p = _mm512_setzero_ps();

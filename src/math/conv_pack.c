@@ -8,8 +8,7 @@ void math_conv_pack_filters(size_t filters, size_t terms, const float *w, float 
         out[j] = block + j < filters ? w[(block + j) * terms + k] : 0.0F;
 }
 
-/* The channel `j` of a band as an output: its weights of filter f and tap t are w[(f taps + t) channels].
- */
+/* Channel j of a band as an output: its weight of filter f and tap t is at [(f taps + t) channels]. */
 static const float *weights_of_channel(const ls_conv *conv, size_t j, const float *w) {
   const size_t channels = conv->channels / conv->groups;
   const size_t filters = conv->filters / conv->groups;

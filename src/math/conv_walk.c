@@ -126,7 +126,7 @@ void math_walk_plan(math_walk *walk, ls_arena *arena) {
   walk->dest_image = set_strides(walk->dest, walk->dest_channels, walk->dest_stride);
   count_runs(walk);
   walk->has_dots = !walk->is_depthwise && walk->n_runs > 0 &&
-                   walk->band_dests * math_lanes(walk->run_length) * MATH_LANE <= DOTS * walk->run_length;
+                   walk->band_dests * math_padded(walk->run_length) <= DOTS * walk->run_length;
   const size_t positions = walk->images * ls_window_count(walk->box);
   walk->from = ls_arena_take(arena, positions, sizeof *walk->from);
   walk->to = ls_arena_take(arena, positions, sizeof *walk->to);
@@ -230,7 +230,7 @@ static void copy_image(const math_walk *walk, const float *image, float *out) {
     }
 }
 
-/* Sets the tables for the counts of the box, if they are not. */
+/* Sets the tables for the counts of the box, unless they are set. */
 static void set_table(math_walk *walk) {
   size_t q = 0;
   if (memcmp(walk->table, walk->count, sizeof walk->count) == 0) return;

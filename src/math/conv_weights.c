@@ -30,8 +30,7 @@ static void set_offsets(const math_walk *walk, size_t *offsets) {
     for (size_t i = 0; i < walk->run_length; i++) offsets[r * walk->run_length + i] = walk->runs[r] + i;
 }
 
-/* Packs dz of `n` positions of a band into whole blocks, CHUNK positions apart.  dz: of its first channel
- */
+/* Packs dz of `n` positions into whole blocks, CHUNK positions apart.  dz: at the band's first channel */
 static void pack_dz(size_t n, const size_t *to, size_t filters, const float *dz, float *out) {
   for (size_t q = 0; q < n; q++)
     for (size_t f = 0; f < filters; f += MATH_LANE) {
@@ -69,7 +68,7 @@ static void add_products(const ls_conv_plan *plan, const float *dz, float *packe
                                     .n_k = terms,
                                     .offsets = plan->offsets,
                                     .dz_block = packs ? CHUNK * MATH_LANE : MATH_LANE,
-                                    .blocks = math_lanes(filters),
+                                    .blocks = math_blocks(filters),
                                     .dw = dw};
     if (walk->is_depthwise)
       math_depthwise_products(&products, filters);

@@ -101,8 +101,8 @@ typedef struct math_expansion {
 
 void math_conv_expand(const math_expansion *e);
 
-/* The floats of a band's packed weights, or of their gradient; and with those for dot products, which
- * follow them. */
+/* The floats of a band's packed weights or of their gradient, and of the packed weights with those for dot
+ * products, which follow them. */
 size_t math_walk_packed_size(const math_walk *walk);
 size_t math_walk_weights_size(const math_walk *walk);
 
@@ -112,8 +112,13 @@ size_t math_walk_tap(const math_walk *walk, const size_t *size, size_t t);
 #define MATH_LANE  16  /* channels of a block of packed weights */
 #define MATH_CHUNK 128 /* positions of a sum in the gradient of the weights */
 
-static inline size_t math_lanes(size_t channels) {
+/* The blocks of channels, and the channels of these blocks. */
+static inline size_t math_blocks(size_t channels) {
   return (channels + MATH_LANE - 1) / MATH_LANE;
+}
+
+static inline size_t math_padded(size_t channels) {
+  return math_blocks(channels) * MATH_LANE;
 }
 
 /* ---------------------------------------------------------------- weights */
@@ -124,7 +129,7 @@ static inline size_t math_conv_taps(const ls_conv *conv) {
 
 /* The floats of packed weights: (blocks, terms, MATH_LANE). */
 static inline size_t math_conv_packed_size(size_t outputs, size_t terms) {
-  return math_lanes(outputs) * terms * MATH_LANE;
+  return math_padded(outputs) * terms;
 }
 
 /* The weights of a band.
@@ -181,9 +186,7 @@ typedef struct math_tiles {
 
 void math_conv_tiles(const math_tiles *t);
 
-/* The same for a depthwise band: lane j of a block has its own sources, those at +j. The runs have one
- * term.
- */
+/* The same for a depthwise band: lane j of a block has its own sources, those at +j; runs have one term. */
 void math_depthwise_tiles(const math_tiles *t);
 
 /* The same for few outputs.  w: (channels, n_runs, run_length in whole blocks), aligned */

@@ -15,13 +15,9 @@ enum { H, W };
 
 /* -------------------------------------------------------------------- plan */
 
-static size_t lanes_of(size_t channels) {
-  return math_lanes(channels) * MATH_LANE;
-}
-
 /* The floats of a transformed tile. */
 static size_t tile_floats(const ls_conv *conv) {
-  return WINOGRAD_ELEMENTS * (lanes_of(conv->channels) + lanes_of(conv->filters));
+  return WINOGRAD_ELEMENTS * (math_padded(conv->channels) + math_padded(conv->filters));
 }
 
 /* Whether the products of an image's tiles are at most 2/3 of those of its positions and 9 taps. */
@@ -53,7 +49,7 @@ void math_winograd_plan(const ls_conv *conv, bool is_data, ls_arena *arena, math
     out->before[i] = is_data ? 2 - w->before[i + 1] : w->before[i + 1];
     out->tiles[i] = (out->dest[i] + 1) / 2;
   }
-  out->lanes = lanes_of(out->outputs);
+  out->lanes = math_padded(out->outputs);
   out->w = ls_arena_take(arena, WINOGRAD_ELEMENTS * out->lanes * sizeof *out->w, out->channels);
 }
 
@@ -68,7 +64,7 @@ typedef struct scratch {
 } scratch;
 
 static size_t widest_of(const math_winograd *w) {
-  return ls_size_max(lanes_of(w->channels), w->lanes);
+  return ls_size_max(math_padded(w->channels), w->lanes);
 }
 
 static scratch take_scratch(const math_winograd *w, ls_arena *arena) {

@@ -26,7 +26,7 @@ typedef struct math_winograd {
   float *w;                  /* (elements, blocks of outputs, channels, MATH_LANE): transformed weights */
 } math_winograd;
 
-/* Whether the convolution and its gradients are computed so; follows from the shape of the layer alone. */
+/* Whether the convolution and its gradients use the algorithm; depends on the shape of the layer alone. */
 bool math_winograd_fits(const ls_conv *conv);
 
 /* Plans the outputs, or with is_data the gradient of the sources; takes w from the arena, as ls_arena_take
@@ -83,7 +83,7 @@ void math_winograd_transform(size_t n, size_t channels, const math_winograd_rows
                              float *out);
 
 /* out = A dy A^T for n tiles, which see two rows.  out: (16, stride) with `lanes` elements a tile, of which
- * those after `channels` stay */
+ * those after `channels` are not written */
 void math_winograd_spread(size_t n, size_t channels, size_t lanes, const math_winograd_rows *dy,
                           size_t stride, float *out);
 

@@ -274,6 +274,11 @@ static const struct {
      SIGNAL},
     {"residual", "{layer: residual, layers: [{layer: batch_norm}, {layer: relu}], activation: tanh}", true,
      SIGNAL},
+    {"residual",
+     "{layer: residual, layers: [{layer: batch_norm}, {layer: relu}, {layer: conv1d, filters: 2, "
+     "kernel_size: "
+     "2, padding: same}]}",
+     true, SIGNAL},
 };
 
 static rig variant_rig(size_t v) {
