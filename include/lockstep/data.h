@@ -222,8 +222,10 @@ typedef struct ls_dataset {
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
 
 /* Collective. Chooses where the samples of n open datasets are kept; all together. `auto`: in memory if
- * they fit 70 % of the memory, and of the shared memory, of each node. */
-void ls_datasets_place(ls_comm *comm, ls_data_memory memory, ls_dataset *const *datasets, size_t n);
+ * they fit 70 % of the memory, and of the shared memory, of each node. n_outputs: columns of y, unless it
+ * has classes */
+void ls_datasets_place(ls_comm *comm, ls_data_memory memory, size_t n_outputs, ls_dataset *const *datasets,
+                       size_t n);
 
 /* Collective. Reads all samples, unless the dataset is streamed. n_outputs: columns of y, or the number of
  * classes; 0: as in the file. Fails with LS_ERR_DATA on all ranks if y or w does not fit x or n_outputs, a

@@ -186,7 +186,7 @@ ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *p
   LS_TRY(ls_comm_agree(comm, app_read_choice(a, "memory", memory_names, &memory)));
   ls_status status = ls_dataset_open(comm, &request, out);
   if (status == LS_OK) {
-    ls_datasets_place(comm, (ls_data_memory)memory, out, 1);
+    ls_datasets_place(comm, (ls_data_memory)memory, job->model->n_out, out, 1);
     status = ls_dataset_read(comm, *out, job->model->n_out);
   }
   if (status == LS_OK)

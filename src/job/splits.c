@@ -115,7 +115,7 @@ static ls_status place_splits(ls_comm *comm, ls_setup *setup) {
         "data.memory: stream: the run that is resumed began without windows, and needs all samples "
         "in memory; must be auto or resident");
   if (is_full) memory = LS_MEMORY_RESIDENT;
-  ls_datasets_place(comm, memory, datasets, n);
+  ls_datasets_place(comm, memory, setup->job->model->n_out, datasets, n);
   ls_window_size window = data->window;
   if (setup->train.dataset->is_streamed && !window.is_given) window.bytes = WINDOW_BYTES;
   setup->window = ls_dataset_window(setup->train.dataset, &window);

@@ -513,7 +513,7 @@ static ls_dataset *open_streamed(const char *spec, ls_dataset_request request) {
   ls_dataset *dataset = NULL;
   request.spec = spec;
   ls_status status = ls_dataset_open(comm, &request, &dataset);
-  if (status == LS_OK) ls_datasets_place(comm, LS_MEMORY_STREAM, &dataset, 1);
+  if (status == LS_OK) ls_datasets_place(comm, LS_MEMORY_STREAM, 2, &dataset, 1);
   if (status == LS_OK) status = ls_dataset_read(comm, dataset, 2);
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   settle();
