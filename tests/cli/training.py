@@ -337,7 +337,7 @@ def facts_are_in_the_log(folder):
     result = train(folder, "--set", "data.validation=0.2", "--set", "train.max_steps=1", ranks=3)
     log = unstamped(folder / "run/train.log")
     for pattern in (rf"^host {re.escape(os.uname().nodename)}: ranks 0-2, .*\b3\b.* cores [0-9,-]+$",
-                    r"HDF5 \d+\.\d+\.\d+; .*checkpoints",
+                    r"^files: HDF5 \d+\.\d+\.\d+$",
                     r"^training data: \d+ samples .*\S*data\.h5, .*[0-9a-f]{32}$",
                     r"^validation data: \d+ samples .*\S*data\.h5, .*[0-9a-f]{32}$"):
         result.must(re.search(pattern, log, re.MULTILINE), f"the log must have {pattern}")
