@@ -12,7 +12,7 @@ typedef struct work {
   const char *output;
   ls_predictor *predictor;
   ls_dataset *dataset;
-  char *temporary; /* owned, rank 0: the dataset was imported to this file; or NULL */
+  char *temporary; /* owned, rank 0: the dataset was imported to this file, which still exists; or NULL */
   ls_batch *batch;
   size_t n_out;
   bool is_regression;
@@ -57,6 +57,12 @@ static ls_status import_table(const work *w, const char *path, char **out) {
   return ls_import(&path, 1, &options, &summary);
 }
 
+static void remove_temporary(work *w) {
+  if (w->temporary) unlink(w->temporary);
+  free(w->temporary);
+  w->temporary = NULL;
+}
+
 /* Collective. Opens HDF5 data, or a table after its conversion to a temporary dataset. */
 static ls_status open_data(work *w, const arguments *a) {
   const char *const spec = a->positional[1];
@@ -72,6 +78,7 @@ static ls_status open_data(work *w, const arguments *a) {
   status = ls_comm_agree(w->comm, status);
   if (status == LS_OK)
     status = app_open_data(w->comm, a, w->predictor, imported ? imported : spec, false, &w->dataset);
+  if (status == LS_OK && !w->dataset->is_streamed) remove_temporary(w); /* also if the process is killed */
   free(imported);
   return status;
 }
@@ -251,8 +258,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   free(w.restored);
   ls_batch_destroy(&w.batch);
   ls_dataset_close(comm, &w.dataset);
-  if (w.temporary) unlink(w.temporary);
-  free(w.temporary);
+  remove_temporary(&w);
   ls_predictor_destroy(&w.predictor);
   return status;
 }

@@ -13,7 +13,7 @@ typedef struct direct {
   uint64_t most; /* samples of the latest fetches */
   void *memory;  /* owned: of so many samples */
   /* Samples that are expected. */
-  data_readers *readers; /* owned; NULL: none were expected yet */
+  data_readers *readers; /* owned; NULL: no samples are expected */
   ls_expected expected;
   uint64_t taken, used; /* of the expected samples: given to the thread, fetched */
   uint64_t capacity;    /* samples in `ahead` */
@@ -51,9 +51,18 @@ static void allow(direct *r) {
   data_readers_allow(r->readers, ls_size_min(limit, r->expected.n));
 }
 
-static ls_status start(direct *r) {
+/* Frees the thread and the samples that were read ahead. */
+static void stop(direct *r) {
+  data_readers_destroy(&r->readers);
+  free(r->ahead);
+  r->ahead = NULL;
+  r->expected = (ls_expected){0};
+  r->taken = r->used = 0;
+}
+
+static ls_status start(direct *r, uint64_t n) {
   const ls_dataset *const d = r->dataset;
-  const uint64_t usual = AHEAD_BYTES / ls_dataset_row_bytes(d);
+  const uint64_t usual = ls_size_min(AHEAD_BYTES / ls_dataset_row_bytes(d), n);
   r->capacity = ls_size_max(usual, 2 * data_piece_most(d));
   r->ahead = ls_calloc(data_rows_bytes(d, r->capacity), 1);
   if (!r->ahead) return ls_fail_memory("samples that are read ahead", data_rows_bytes(d, r->capacity));
@@ -63,11 +72,11 @@ static ls_status start(direct *r) {
 static ls_status expect(ls_reader *reader, const ls_expected *expected) {
   direct *const r = (direct *)(void *)reader;
   const data_task task = {.context = r, .next = next_piece, .place = place};
-  if (!r->readers && expected->n == 0) return LS_OK;
-  if (!r->readers) LS_TRY(start(r));
+  stop(r);
+  if (expected->n == 0) return LS_OK;
+  LS_TRY(start(r, expected->n));
   data_readers_start(r->readers, &task);
   r->expected = *expected;
-  r->taken = r->used = 0;
   allow(r);
   return LS_OK;
 }
@@ -136,10 +145,9 @@ static ls_status fetch(ls_reader *reader, size_t n, const uint64_t *samples, ls_
 static void destroy(ls_comm *comm, ls_reader *reader) {
   (void)comm;
   direct *const r = (direct *)(void *)reader;
-  data_readers_destroy(&r->readers);
+  stop(r);
   data_loader_close(&r->loader);
   free(r->memory);
-  free(r->ahead);
   free(r);
 }
 

@@ -47,10 +47,27 @@ static ls_status visit_blocks(const data_scan *scan, uint64_t begin, uint64_t en
   return LS_OK;
 }
 
+/* Samples of the view before its block k. */
+static uint64_t samples_before(const ls_view *view, uint64_t k) {
+  return k < ls_view_n_blocks(view) ? ls_view_block_first(view, k) : view->n;
+}
+
+/* Local. This rank's samples will be fetched in order. Samples of a permutation are in memory. */
+static ls_status expect_samples(const ls_view *view, const ls_comm_tree *tree) {
+  if (view->is_split) return LS_OK;
+  const uint64_t n_blocks = ls_view_n_blocks(view);
+  const uint64_t first = samples_before(view, tree->first * n_blocks / tree->n_lanes);
+  const uint64_t end = samples_before(view, (tree->first + tree->count) * n_blocks / tree->n_lanes);
+  const ls_expected expected = {
+      .view = view, .first = first, .run = ls_size_max(end - first, 1), .n = end - first};
+  return ls_dataset_expect(view->dataset, &expected);
+}
+
 /* Local. Visits this rank's ranges, and folds their sums into the first level.  levels: (depth, n_sums) */
 static ls_status visit_ranges(const data_scan *scan, const ls_comm_tree *tree, double *levels) {
   const ls_view *const view = scan->view;
   const uint64_t n_blocks = view->is_split ? view->dataset->blocks->n : ls_view_n_blocks(view);
+  LS_TRY(expect_samples(view, tree));
   for (size_t r = 0; r < tree->count; r++) {
     double *const sums = levels + ls_lane_level(r) * scan->n_sums;
     const uint64_t begin = (tree->first + r) * n_blocks / tree->n_lanes;
@@ -72,6 +89,7 @@ ls_status data_scan_run(ls_comm *comm, const data_scan *scan, double *sums) {
     levels = ls_calloc(ls_size_max(count, 1), sizeof *levels);
     status = levels ? visit_ranges(scan, tree, levels)
                     : ls_fail_memory("sums over samples", count * sizeof *levels);
+    (void)ls_dataset_expect(scan->view->dataset, &(ls_expected){.run = 1}); /* the view may end */
   }
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) {

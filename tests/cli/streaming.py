@@ -1,7 +1,9 @@
 """Training and evaluation of data that stay in their files: the results of resident data, bit for bit."""
 
 import os
+import pathlib
 import re
+import signal
 import time
 
 import h5py
@@ -143,6 +145,52 @@ def files_sorted_by_class(folder):
         run(folder, "check", "config.yaml", "--set", f"data.memory={memory}").exits(0).reports("warning", "import", "--shuffle")
 
 
+def last_saved(folder):
+    return max(harness.saved_steps(folder / "checkpoints"), default=0)
+
+
+def shared_memory(pids):
+    """The files in /dev/shm that these processes have mapped."""
+    maps = "".join(pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in pids)
+    return set(re.findall(r"(/dev/shm/\S+)\n", maps))
+
+
+def stop(folder, ranks, number, code):
+    """Sends a signal to the last rank of a run after its next checkpoint, and checks that nothing is left."""
+    run_folder, saved = folder / "run", last_saved(folder / "run")
+    process = harness.start(folder, "train", "config.yaml", "--set", "data.memory=stream", ranks=ranks)
+    while last_saved(run_folder) == saved and process.poll() is None:
+        time.sleep(0.02)
+    pids = harness.ranks_of(process.pid) if ranks else {0: process.pid}
+    files = shared_memory(pids.values())
+    os.kill(pids[max(pids)], number)
+    result = harness.finish(process).exits(code)
+    left = [name for name in files if os.path.exists(name)]
+    if code == 75:
+        left += [path for path in run_folder.rglob("*") if ".tmp-" in path.name or path.name == "lock"]
+    result.must(not left, f"files are left: {left}")
+
+
+def stopped_inside_a_window(folder):
+    """By signals, by kill -9, by the watchdog and by train.max_time; the run resumes at another number of ranks each time."""
+    write_parts(folder, ROWS)
+    harness.write_file(folder / "config.yaml", edited(("epochs: 2", "epochs: 1000000"), text=CONFIG) + """\
+checkpoint: {every_steps: 7, every_epochs: 1000000}
+comm: {timeout: 3s}
+""")
+    stop(folder, 2, signal.SIGUSR1, 75)
+    stop(folder, 3, signal.SIGKILL, 137)
+    stop(folder, harness.ALONE, signal.SIGTERM, 75)
+    stop(folder, 2, signal.SIGSTOP, 70)
+    stop(folder, harness.ALONE, signal.SIGKILL, -signal.SIGKILL)
+    words = ("train", "config.yaml", "--set", "data.memory=stream", "--set")
+    run(folder, *words, "train.max_time=2s", ranks=3).exits(75).reports("train.max_time")
+    last = f"train.max_steps={last_saved(folder / 'run') + 3}"
+    result = run(folder, *words, last, ranks=2).exits(0)
+    run(folder, "train", "config.yaml", "--set", last, "-o", "resident").exits(0)
+    same_files(result, folder, "resident", "run")
+
+
 def commands(folder):
     """evaluate, predict and explain read the file; plan, lr-find, gradcheck and check accept a streamed run."""
     write_parts(folder, (700,))
@@ -205,7 +253,7 @@ def broken_files(folder):
 
 
 TESTS = [the_same_bits, the_same_bits_with_mixup, batches_that_span_windows, large_samples, resume_inside_an_epoch,
-         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, commands, bad_values,
+         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, stopped_inside_a_window, commands, bad_values,
          broken_files]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

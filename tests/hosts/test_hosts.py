@@ -5,6 +5,7 @@ The hosts are also checked: they share no memory, have the given rate and delay,
 
 import contextlib
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -72,6 +73,20 @@ def check_mode(here, alone, mode, verdicts):
         verdicts.check(len(ours.losses) == STEPS and apart <= bound, f"{layout}, {mode}: losses {apart:.1e} apart")
 
 
+def check_stream(here, verdicts):
+    """Reproducible runs that stream their data have the bits of one rank. Each block is read by one rank of all hosts."""
+    sets = [*here.parts(), "data.memory=stream", "train.reproducible=true", f"train.max_steps={STEPS}"]
+    here.train(1, "stream-1", sets)
+    for layout, ranks in LAYOUTS.items():
+        name = f"stream-{sum(ranks)}"
+        here.train(ranks, name, sets)
+        wrong = here.checkpoint(name, STEPS).different(here.checkpoint("stream-1", STEPS))
+        verdicts.check(not wrong, f"{layout}, streamed: the same bits: {wrong}")
+        counts = re.findall(r"read (\d+) blocks of the training data, of which an epoch has (\d+)",
+                            (here.folder / name / "train.log").read_text())
+        verdicts.check(counts and all(n == all_blocks for n, all_blocks in counts), f"{layout}, streamed: blocks {counts}")
+
+
 def check_network(bed, verdicts):
     """No transfer is faster than the network; there is no upper bound on the times, because the machine may be loaded."""
     for layout, ranks in LAYOUTS.items():
@@ -112,6 +127,7 @@ def main():
         alone = Result(here, 1, "alone", [])
         for mode in MODES:
             check_mode(here, alone, mode, verdicts)
+        check_stream(here, verdicts)
     check_end(verdicts)
     verdicts.end()
 
