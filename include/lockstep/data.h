@@ -233,6 +233,25 @@ void ls_datasets_place(ls_comm *comm, ls_data_memory memory, size_t n_outputs, l
  * 0). After a failure the dataset can only be closed. */
 ls_status ls_dataset_read(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
 
+#define LS_DATA_ERRORS_MAX 20 /* listed */
+
+/* What is wrong with data. */
+typedef struct ls_data_errors {
+  uint64_t n; /* rows of an array with an error, and chunks or files that cannot be read */
+  uint64_t n_listed;
+  char texts[LS_DATA_ERRORS_MAX][1024]; /* messages of the first ones; none repeats the one before it */
+} ls_data_errors;
+
+/* Local. */
+void ls_data_errors_add(ls_data_errors *errors, const char *text);
+
+/* Collective. Reads all samples of a dataset instead of ls_dataset_read, keeps none of them, and appends
+ * the errors in the order of the files, the same on all ranks. It then accepts no other call than
+ * ls_dataset_close. Shows a progress bar on a terminal, with the name of the data. LS_ERR_DATA if y does
+ * not fit the outputs, LS_ERR_INTERNAL. */
+ls_status ls_dataset_check(ls_comm *comm, ls_dataset *dataset, size_t n_outputs, const char *name,
+                           ls_data_errors *errors);
+
 /* Local. Bytes of a sample in memory: x, y and the weight. */
 size_t ls_dataset_row_bytes(const ls_dataset *dataset);
 

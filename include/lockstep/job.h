@@ -172,6 +172,16 @@ size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
 
+/* The result of reading all data. */
+typedef struct ls_data_check {
+  uint64_t samples, bytes; /* bytes: of the samples in memory */
+  ls_data_errors errors;
+} ls_data_check;
+
+/* Collective. Reads all data of a job, whose model is not built yet, and adds what it finds to a zeroed
+ * check. LS_ERR_DATA if data cannot be opened, or are unlike those of training. */
+ls_status ls_job_check_data(ls_comm *comm, ls_job *job, ls_data_check *check);
+
 /* Collective. Compares the memory that all ranks of each node need with the memory that they may use: data,
  * models with activations, and `more` bytes of this rank. The model is measured. LS_ERR_CONFIG. */
 ls_status ls_setup_check_memory(ls_comm *comm, const ls_setup *setup, size_t more);

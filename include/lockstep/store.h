@@ -157,6 +157,9 @@ ls_status ls_store_describe(const ls_store *store, const char *path, ls_array *o
  * *count of 0, or if the values are others. */
 ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***names, size_t *count);
 
+/* A part of the message if stored bytes cannot be read or decoded. */
+#define LS_UNREADABLE "cannot be read"
+
 /* Local. Reads rows first .. first + count - 1 in the stored type and native byte order into `buffer`, of
  * count * row_size elements. A scalar is one row. LS_ERR_DATA if the rows are out of range or unreadable
  * (a damaged chunk), or the file has changed since it was opened. Threads that read one store wait for each

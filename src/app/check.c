@@ -117,14 +117,64 @@ static ls_status print_all(const ls_comm *comm, const ls_setup *setup) {
   return LS_OK;
 }
 
-static ls_status check(ls_comm *comm, const arguments *a, ls_setup *setup) {
-  (void)a;
-  return ls_comm_agree(comm, app_is_root(comm) ? print_all(comm, setup) : LS_OK);
+/* Collective. Builds everything from the config, and prints it. */
+static ls_status check_job(ls_comm *comm, ls_job *job) {
+  ls_setup *setup = NULL;
+  ls_status status = ls_setup_create(comm, job, NULL, &setup);
+  if (status == LS_OK) status = ls_comm_agree(comm, app_is_root(comm) ? print_all(comm, setup) : LS_OK);
+  ls_setup_destroy(comm, &setup);
+  return status;
+}
+
+/* -------------------------------------------------------------------------- --all */
+
+/* Local. Reports the result of reading all data. */
+static ls_status report(const ls_data_check *c, double seconds, bool is_root) {
+  const ls_data_errors *const e = &c->errors;
+  for (uint64_t i = 0; i < e->n_listed && is_root; i++) ls_log(LS_LOG_ERROR, "%s", e->texts[i]);
+  if (e->n > 0)
+    return ls_fail(LS_ERR_DATA, "%llu error%s in %llu samples%s", (unsigned long long)e->n,
+                   e->n == 1 ? "" : "s", (unsigned long long)c->samples,
+                   e->n > e->n_listed ? "; only the first ones are listed" : "");
+  if (is_root)
+    printf("OK: %llu samples, %.1f MB, have no errors; read in %.1f s\n", (unsigned long long)c->samples,
+           (double)c->bytes / 1e6, seconds);
+  return LS_OK;
+}
+
+/* Collective. Reads all data, without building the model. */
+static ls_status check_data(ls_comm *comm, ls_job *job) {
+  const double start = ls_clock();
+  ls_data_check *const c = ls_calloc(1, sizeof *c);
+  ls_status status = ls_comm_agree(comm, c ? LS_OK : ls_fail_memory("the errors", sizeof *c));
+  if (status == LS_OK) {
+    LS_ASSERT(c);
+    status = ls_job_check_data(comm, job, c);
+    if (status == LS_OK) status = report(c, ls_clock() - start, app_is_root(comm));
+  }
+  free(c);
+  return status;
+}
+
+static ls_status run(ls_comm *comm, const arguments *a) {
+  const ls_job_source source = app_job_source(a);
+  ls_job *job = NULL;
+  ls_status status = ls_job_create(comm, &source, &job);
+  if (status == LS_OK) status = (app_option(a, "all") ? check_data : check_job)(comm, job);
+  ls_job_destroy(&job);
+  return status;
 }
 
 const command app_check = {
     .name = "check",
     .operands = "CONFIG.yaml",
     .help = "validate a config and its data; print the resolved config, layers, parameters and memory",
-    .options = {OPTION_SET},
-    .work = check};
+    .details =
+        "With --all, the samples of training, validation and test are read once, in parallel, from files "
+        "of any\n"
+        "size. Each row with a value that is not finite, beyond float32 or, of y, out of range is an\n"
+        "error, and so is a chunk or a file that cannot be read. The first 20 errors are listed, and all "
+        "are\n"
+        "counted.",
+    .options = {OPTION_SET, {"all", 0, NULL, "check of each value of the data, instead of the printout"}},
+    .run = run};

@@ -37,18 +37,20 @@ ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_d
   return status;
 }
 
-ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
+ls_status data_targets_open(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
   const bool is_root = ls_comm_rank(comm) == 0;
   LS_ASSERT(d->source);
-  ls_status status = ls_comm_agree(comm, is_root ? data_describe_targets(d->source, n_outputs, d) : LS_OK);
-  if (status == LS_OK) {
-    ls_comm_broadcast(comm, &d->n_outputs, sizeof d->n_outputs);
-    ls_comm_broadcast(comm, &d->value_type, sizeof d->value_type);
-    ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
-    status = data_targets_share(comm, d);
-    if (status == LS_OK) status = (d->is_streamed ? data_direct_create : data_resident_create)(comm, d);
-    if (status == LS_OK) status = data_selection_digest(comm, d);
-  }
+  LS_TRY(ls_comm_agree(comm, is_root ? data_describe_targets(d->source, n_outputs, d) : LS_OK));
+  ls_comm_broadcast(comm, &d->n_outputs, sizeof d->n_outputs);
+  ls_comm_broadcast(comm, &d->value_type, sizeof d->value_type);
+  ls_comm_broadcast(comm, &d->has_weights, sizeof d->has_weights);
+  return data_targets_share(comm, d);
+}
+
+ls_status ls_dataset_read(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
+  ls_status status = data_targets_open(comm, d, n_outputs);
+  if (status == LS_OK) status = (d->is_streamed ? data_direct_create : data_resident_create)(comm, d);
+  if (status == LS_OK) status = data_selection_digest(comm, d);
   if (!d->is_streamed) destroy_source(d);
   return status;
 }

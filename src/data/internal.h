@@ -70,6 +70,7 @@ typedef struct ls_dataset_source {
   ls_cache *cache;   /* borrowed, or NULL */
   data_names names;  /* of the open file, borrowed */
   bool is_training;  /* the role is "train" */
+  bool is_brief;     /* messages about a label do not report the range of all labels */
   bool has_classes;  /* the model that the data are matched with has class names */
   data_mapping map;
 } data_source;
@@ -131,6 +132,9 @@ bool data_has_file(const char *name);
 
 /* Local, rank 0. Describes x in all files: sets samples, features, shapes and feature names. */
 ls_status data_describe_inputs(data_source *source, const ls_dataset_request *request, ls_dataset *dataset);
+
+/* Collective. Describes y and w, on all ranks. LS_ERR_DATA. */
+ls_status data_targets_open(ls_comm *comm, ls_dataset *dataset, size_t n_outputs);
 
 /* Collective. Creates the blocks of the dataset on all ranks, from the files that rank 0 has described. */
 ls_status data_blocks_create(ls_comm *comm, ls_dataset *dataset);

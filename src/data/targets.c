@@ -18,6 +18,7 @@ typedef struct stored {
   size_t first, end; /* rows to read */
   ls_array array;
   size_t cols, at_once; /* at_once: rows of a block */
+  bool is_brief;        /* see data_source */
   stored_block *block;  /* the latest */
 } stored;
 
@@ -61,6 +62,11 @@ static int32_t hot_column(const stored *y, size_t row) {
   return hot;
 }
 
+static ls_status fail_label_briefly(const stored *y, size_t row, size_t n_classes) {
+  return ls_fail(LS_ERR_DATA, "%s:%s: row %zu: label %g is not a class number; must be from 0 to %zu",
+                 ls_store_path(y->store), y->path, row, element(y, row), n_classes - 1);
+}
+
 /* Rejects a label that is not a class number. Reports the range of all labels, and what would fit it.
  * has_names: n_classes is the number of names in the attribute `classes` */
 static ls_status fail_label(const stored *y, size_t row, size_t n_classes, bool has_names) {
@@ -70,6 +76,7 @@ static ls_status fail_label(const stored *y, size_t row, size_t n_classes, bool 
   double high = -INFINITY;
   bool is_whole = true;
   char remedy[256] = "replace the labels by class numbers from 0";
+  if (y->is_brief) return fail_label_briefly(y, row, n_classes);
   for (size_t i = 0; i < n; i++) {
     LS_TRY(reach(y, i));
     const double label = element(y, i);
@@ -160,7 +167,8 @@ static ls_status read_target(const ls_dataset *d, const data_source *s, const st
 static ls_status read_part_targets(const ls_dataset *d, data_source *s, size_t first, size_t n,
                                    unsigned char *targets) {
   stored_block block = {0};
-  stored y = {.path = s->names.y, .first = first, .end = first + n, .block = &block};
+  stored y = {
+      .path = s->names.y, .first = first, .end = first + n, .block = &block, .is_brief = s->is_brief};
   LS_TRY(data_source_y(s, &y.store));
   ls_status status = open_stored(&y);
   for (size_t i = 0; status == LS_OK && i < n; i++)

@@ -80,8 +80,7 @@ static ls_status split_validation(ls_setup *setup) {
   return train->view.n > 0 && validation->view.n > 0 ? LS_OK : fail_split(setup);
 }
 
-/* Collective. Opens all datasets; the others must be like the training data. */
-static ls_status open_splits(ls_comm *comm, ls_setup *setup) {
+ls_status job_open_splits(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   const ls_data_config *const data = &job->data;
   ls_split *const train = &setup->train;
@@ -133,7 +132,7 @@ static ls_status measure_facts(ls_setup *setup) {
 
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
-  LS_TRY(open_splits(comm, setup));
+  LS_TRY(job_open_splits(comm, setup));
   LS_TRY(place_splits(comm, setup));
   LS_TRY(read_split(comm, job, &setup->train));
   LS_TRY(ls_comm_agree(comm, split_validation(setup)));

@@ -253,6 +253,6 @@ ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t f
                               : store_read_stored(&store->cache->decoder, from, first, count, buffer);
   LS_TRY(store_check_unchanged(store));
   if (!why) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " cannot be read: %s", store->path,
+  return ls_fail(LS_ERR_DATA, "%s:%s: rows %" PRIu64 " to %" PRIu64 " " LS_UNREADABLE ": %s", store->path,
                  path, first, first + count - 1, why);
 }

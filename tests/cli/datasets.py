@@ -469,13 +469,53 @@ def a_cache_of_parts(folder):
     train(folder, cache, ("10MB", "10 apples"), output="bad").exits(2).reports("data.cache_size", "200GB")
 
 
+def all_errors_are_found(folder):
+    """check --all lists the errors of all files in their order, the same at any number of ranks; with more than 20, it
+    counts the others. A damaged chunk is one error."""
+    x = numpy.random.default_rng(5).normal(size=(600, 64))
+    y = numpy.arange(600, dtype="i4") % 3
+    for name, rows in (("a.h5", {7: numpy.nan, 599: numpy.inf}), ("b.h5", {}), ("c.h5", {0: 1e300})):
+        values = x.copy()
+        for row, value in rows.items():
+            values[row, 5] = value
+        labels = y.copy()
+        labels[300] = 9 if rows else 0
+        with h5py.File(folder / name, "w") as file:
+            file.create_dataset("x", data=values, chunks=(100, 64), compression="gzip")
+            file.create_dataset("y", data=labels)
+            file.create_dataset("w", data=numpy.ones(600))
+    harness.write_file(folder / "good.h5", {"x": x, "y": y})
+    with h5py.File(folder / "b.h5") as file:
+        chunk = file["x"].id.get_chunk_info(2)
+    with open(folder / "b.h5", "r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        file.write(b"\xff" * 1000)
+    harness.write_file(folder / "config.yaml", edited(("train: data.h5", "train: [a.h5, b.h5, c.h5]")))
+    wanted = ["a.h5:/x: row 7, feature 5 is nan", "a.h5:/x: row 599, feature 5 is inf", "a.h5:/y: row 300: label 9",
+              "b.h5:/x: rows 200 to 299 cannot be read", "c.h5:/x: row 0, feature 5 is 1e+300", "c.h5:/y: row 300: label 9",
+              "6 errors in 1800 samples"]
+    for ranks in (1, 2, 3):
+        result = run(folder, "check", "config.yaml", "--all", ranks=ranks).exits(3)
+        lines = [line for line in result.err.splitlines() if line.startswith("lockstep: error: ")]
+        result.must(len(lines) == len(wanted), f"there must be {len(wanted)} errors")
+        for line, part in zip(lines, wanted):
+            result.must(part in line, f"in place of '{line}' there must be: {part}")
+    labels = numpy.where(y == 0, -1, y)
+    harness.write_file(folder / "bad.h5", {"x": x, "y": labels})
+    for ranks in (1, 2):
+        result = run(folder, "check", "config.yaml", "--all", "--set", "data.train=bad.h5", ranks=ranks).exits(3)
+        result.must(result.err.count("label -1") == 20 and "200 errors in 600 samples; only the first" in result.err, "20 of 200")
+        result = run(folder, "check", "config.yaml", "--all", "--set", "data.train=good.h5", ranks=ranks).exits(0)
+        result.must(result.out.startswith("OK: 600 samples, 0.3 MB"), "all samples must be read")
+
+
 def splits_by_blocks(folder):
     """Validation gets whole blocks, at least round(f N) samples; a single block cannot be divided."""
     many_parts(folder, (4, 4, 4, 4, 4, 4))
     split = ("w?.h5\n", "w?.h5\n  validation: 0.2\n")
     train(folder, WINDOW, split).exits(0).reports("data: 16 training, 8 validation")
     train(folder, WINDOW, split, ("0.2", "0.99"), output="most").exits(0).reports("data: 4 training, 20 validation")
-    harness.run(folder, "check", "config.yaml").exits(0).says("blocks +6 of up to 4 samples".replace(" +", "      "))
+    run(folder, "check", "config.yaml").exits(0).says("blocks +6 of up to 4 samples".replace(" +", "      "))
     harness.write_arrays(folder / "w.h5", {"x": X, "y": Y})
     train(folder, WINDOW, split, ("w?.h5", "w.h5"), output="one").exits(3).reports("data.validation", "whole blocks", "only one")
 
@@ -500,7 +540,8 @@ TESTS = [
     a_name_stays_in_the_group, options_name_arrays, output_among_the_data, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
-    parts_that_differ, windows_are_kept, windows_of_a_size, a_cache_of_parts, splits_by_blocks, blocks_of_one_class,
+    parts_that_differ, windows_are_kept, windows_of_a_size, a_cache_of_parts, all_errors_are_found, splits_by_blocks,
+    blocks_of_one_class,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
