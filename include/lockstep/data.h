@@ -592,7 +592,8 @@ bool ls_feed_reading(ls_comm *comm, const ls_feed *feed, uint64_t epoch, ls_read
 
 /* Local, after ls_feed_gather. Fills the batch with `rows` samples from a position on, all for this rank;
  * after the last sample, the first follows. Of a streamed dataset only samples of the current window that
- * are in the memory of this node are used. LS_ERR_DATA if there are none. */
+ * are in the memory of this node are used or, if there are none, others of the window are read from the
+ * files. LS_ERR_DATA if they cannot be read. */
 ls_status ls_feed_gather_alone(ls_feed *feed, uint64_t position, size_t rows);
 
 #endif

@@ -120,14 +120,23 @@ static ls_status gather_stream(ls_comm *comm, ls_feed *feed, uint64_t epoch, uin
   return LS_OK;
 }
 
+/* Reads the first samples of a window from the files. */
+static ls_status gather_from_files(const ls_feed *feed, const ls_order_window *w, size_t rows) {
+  const ls_feed_request *const r = &feed->request;
+  for (size_t done = 0; done < rows; done += ls_size_min(rows - done, w->n))
+    ls_batch_select(r->batch, done, data_stream_order(feed->stream), w->first,
+                    ls_size_min(rows - done, w->n));
+  return ls_batch_gather_training(r->batch, r->view->dataset, r->normalizer, r->seed, 0, rows);
+}
+
 static ls_status gather_alone_stream(const ls_feed *feed, uint64_t position, size_t rows) {
   const ls_order_window w = data_stream_window(feed->stream);
   uint64_t at = w.first + position % w.n;
   for (size_t row = 0; row < rows; row++) {
-    for (uint64_t skipped = 0; !data_stream_has(feed->stream, at); skipped++) {
-      if (skipped == w.n) return ls_fail(LS_ERR_DATA, "this node has no sample of the first window");
+    uint64_t skipped = 0;
+    for (; skipped < w.n && !data_stream_has(feed->stream, at); skipped++)
       at = at + 1 < w.first + w.n ? at + 1 : w.first;
-    }
+    if (skipped == w.n) return gather_from_files(feed, &w, rows); /* batches are smaller than the ranks */
     gather_window(feed, 0, at, row, 1);
     at = at + 1 < w.first + w.n ? at + 1 : w.first;
   }

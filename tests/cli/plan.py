@@ -121,6 +121,12 @@ def many_ranks_measure_at_once(folder):
         check_row(result, told, row, told["clusters"][0])
 
 
+def streamed_data_are_planned(folder):
+    """Also by ranks that use no sample of a batch of one."""
+    prepare(folder)
+    plan(folder, *LINKS, "--set", "data.memory=stream", "--set", "train.batch_size=1", "--set", "comm.shared_memory=false", ranks=2)
+
+
 def lanes_stay_whole(folder):
     prepare(folder, ("epochs: 2", "epochs: 2\n  reproducible: true\n  lanes: 4"))
     told, result = plan(folder, "--nodes", "8", *LINKS)
@@ -164,7 +170,7 @@ def errors_are_reported(folder):
 
 
 TESTS = (the_table_adds_up, slow_links_make_reductions_slow, max_steps_and_accumulate_count, ten_thousand_ranks_are_planned,
-         many_ranks_measure_at_once, lanes_stay_whole, plan_writes_no_files, errors_are_reported)
+         many_ranks_measure_at_once, streamed_data_are_planned, lanes_stay_whole, plan_writes_no_files, errors_are_reported)
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
