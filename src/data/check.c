@@ -69,6 +69,7 @@ static void add_error(checker *c, array which, ls_block_range samples) {
 static uint64_t half_of(const checker *c, ls_block_range samples) {
   const data_files *const files = &c->loader.source.files;
   const uint64_t chunk = files->parts[data_files_find(files, samples.first)].chunk_rows;
+  LS_ASSERT(chunk > 0);
   return samples.n > chunk ? (samples.n / chunk + 1) / 2 * chunk : samples.n / 2;
 }
 
@@ -177,6 +178,7 @@ ls_status ls_dataset_check(ls_comm *comm, ls_dataset *d, size_t n_outputs, const
   ls_status status = data_files_broadcast(comm, &d->source->files);
   if (status == LS_OK) status = ls_comm_agree(comm, create_checker(d, &c));
   if (status == LS_OK) {
+    LS_ASSERT(c.loader.dataset && c.errors);
     status = check_ranges(&c, name, (uint64_t)ls_comm_rank(comm), (uint64_t)ls_comm_size(comm));
     data_loader_close(&c.loader);
     status = ls_comm_agree(comm, status);

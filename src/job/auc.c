@@ -191,6 +191,7 @@ ls_status job_measure_auc(ls_comm *comm, ls_metric *metric) {
   const size_t n = metric->n_outputs;
   division d = {0};
   LS_TRY(ls_comm_agree(comm, create_division(comm, &d)));
+  LS_ASSERT(d.starts && d.keys && d.counts && d.equals);
   for (size_t first = 0; first < n; first += r->most)
     measure(comm, metric, &d, first, ls_size_min(r->most, n - first));
   free(d.starts);
