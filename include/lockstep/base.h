@@ -176,16 +176,17 @@ void ls_arena_destroy(ls_arena *arena);
  * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11; Random123). It depends
  * neither on the rank nor on earlier draws. */
 typedef enum ls_rng_purpose {
-  LS_RNG_INIT = 1,        /* initial weights; instance: the parameter block */
-  LS_RNG_SPLIT = 2,       /* the validation split; instance: by samples or by blocks */
-  LS_RNG_SHUFFLE = 3,     /* the order of an epoch; instance: of what; time: the epoch */
-  LS_RNG_DROPOUT = 4,     /* instance: the layer; time: the step */
-  LS_RNG_CHECK = 5,       /* directions of the gradient check */
-  LS_RNG_IMPORT = 6,      /* the test fraction of an import */
-  LS_RNG_AUGMENT = 7,     /* instance: the kind of augmentation; time: the epoch */
-  LS_RNG_MIXUP = 8,       /* instance: partner or share; time: the epoch */
-  LS_RNG_EXPLAIN = 9,     /* permuted features; instance: the feature; time: the repeat */
-  LS_RNG_FINGERPRINT = 10 /* the samples of a fingerprint */
+  LS_RNG_INIT = 1,         /* initial weights; instance: the parameter block */
+  LS_RNG_SPLIT = 2,        /* the validation split; instance: by samples or by blocks */
+  LS_RNG_SHUFFLE = 3,      /* the order of an epoch; instance: of what; time: the epoch */
+  LS_RNG_DROPOUT = 4,      /* instance: the layer; time: the step */
+  LS_RNG_CHECK = 5,        /* directions of the gradient check */
+  LS_RNG_IMPORT = 6,       /* the test fraction of an import */
+  LS_RNG_AUGMENT = 7,      /* instance: the kind of augmentation; time: the epoch */
+  LS_RNG_MIXUP = 8,        /* instance: partner or share; time: the epoch */
+  LS_RNG_EXPLAIN = 9,      /* permuted features; instance: the feature; time: the repeat */
+  LS_RNG_FINGERPRINT = 10, /* the samples of a fingerprint */
+  LS_RNG_PLAN = 11         /* the blocks that a measurement reads */
 } ls_rng_purpose;
 
 typedef struct ls_rng {

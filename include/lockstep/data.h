@@ -252,6 +252,10 @@ void ls_data_errors_add(ls_data_errors *errors, const char *text);
 ls_status ls_dataset_check(ls_comm *comm, ls_dataset *dataset, size_t n_outputs, const char *name,
                            ls_data_errors *errors);
 
+/* Collective. The rate at which all ranks together read a streamed dataset, in bytes of samples in memory
+ * per second: in blocks, with one thread per rank, for about `seconds` seconds. LS_ERR_DATA. */
+ls_status ls_dataset_measure_rate(ls_comm *comm, const ls_dataset *dataset, double seconds, double *rate);
+
 /* Local. Bytes of a sample in memory: x, y and the weight. */
 size_t ls_dataset_row_bytes(const ls_dataset *dataset);
 

@@ -20,6 +20,7 @@ typedef struct ls_plan_cluster {
   double bandwidth;               /* nominal rate of a node's link, each way; 0 for a single node */
   double latency;                 /* of a small message between two nodes, one way, including MPI */
   double memory_bandwidth;        /* of a node; 0: the measured rate of a rank times the ranks */
+  double disk_bandwidth;          /* at which a node reads streamed samples; 0: the measured rate */
 } ls_plan_cluster;
 
 /* The fraction of a link's rate that carries data: 1448 of the 1538 bytes of an Ethernet frame. */
@@ -75,6 +76,7 @@ typedef struct ls_plan_costs {
   double sum, copy;                   /* seconds per byte of memory */
   double sums;                        /* per pass: small allreduces by layers with batch statistics */
   double bandwidth, latency;          /* of the links, as in ls_plan_cluster; 0 if this run has one node */
+  double disk;                        /* bytes of streamed samples per second and node; 0: resident */
   double private_bytes, shared_bytes; /* of a rank: libraries and buffers; memory shared by all ranks */
   int nodes, ranks, threads;          /* of this run: nodes, ranks per node, BLAS threads per rank */
   double share;                       /* processor time by elapsed time; below 1 on a busy machine */
@@ -117,27 +119,36 @@ typedef struct ls_plan_work {
   size_t least_rows;          /* least number of rows for which a model is built */
   double least_bytes;         /* of that model: parameters, gradients, activations */
   double row_bytes;           /* of each further row */
-  double data_bytes;          /* one copy per node */
+  double data_bytes;          /* one copy per node; 0 if the samples are streamed */
+  double window_bytes;        /* of streamed samples: two windows, divided among the nodes */
+  double reader_bytes;        /* and the buffers of each rank */
+  double sample_bytes;        /* of a streamed sample; 0 if the samples are resident */
   ls_plan_mode mode;          /* as configured */
   bool is_half;               /* bfloat16 gradients between nodes */
 } ls_plan_work;
 
-/* Local. The work of a run. Builds a second model to measure the bytes of a row. LS_ERR_INTERNAL. */
-ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out);
+/* Local. The work of a run on these ranks. Builds a second model to measure the bytes of a row.
+ * LS_ERR_INTERNAL. */
+ls_status ls_plan_work_of(const ls_comm *comm, const ls_setup *setup, ls_plan_work *out);
 
 typedef struct ls_plan_row {
   uint64_t nodes, ranks_per_node, ranks;
   size_t rows; /* of a batch, on the rank with the most */
   ls_plan_mode mode;
-  double compute, reduce, update, step; /* seconds; step is the sum of the others */
+  double compute, reduce, update; /* seconds */
+  double read;                    /* of streamed samples, while other steps compute; 0: resident */
+  double step;                    /* the sum of the first three, or `read` if that is longer */
   double samples_per_second;
   double efficiency;                                 /* samples/s / (ranks * samples/s of one rank) */
   double run_seconds;                                /* of all steps */
   double model_bytes, optimizer_bytes, buffer_bytes; /* of each rank */
   double save_bytes; /* of rank 0 in addition: the copy that checkpoints are written from */
   double rank_bytes; /* of rank 0 in total, including libraries */
-  double node_bytes; /* of all ranks of rank 0's node, and the data */
+  double node_bytes; /* of all ranks of rank 0's node, and its data or its part of the windows */
 } ls_plan_row;
+
+/* Local. Whether a step waits for its samples. */
+bool ls_plan_is_limited_by_reading(const ls_plan_row *row);
 
 /* Local. Predicts one cluster, in the mode of work->mode or the fastest. */
 ls_plan_row ls_plan_predict(const ls_plan_work *work, const ls_plan_costs *costs,

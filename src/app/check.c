@@ -86,12 +86,15 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   size_t batches = setup->train.batch->arena.capacity;
   if (setup->validation.batch) batches += setup->validation.batch->arena.capacity;
   if (setup->test.batch) batches += setup->test.batch->arena.capacity;
+  const double others = ls_comm_node_size(comm) - 1; /* ranks of the node */
+  const double data =
+      (double)ls_setup_data_bytes(setup, false) + others * (double)ls_setup_data_bytes(setup, true);
   const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
   printf(
       "\nmemory      per node: %.1f MB data; per rank (%d rank%s): %.1f MB model and activations, %.1f MB "
       "optimizer; rank 0: %.1f MB more for the copy that checkpoints are written from\n",
-      (double)ls_setup_data_bytes(setup, false) * mb, ls_comm_size(comm),
-      ls_comm_size(comm) == 1 ? "" : "s", (double)(job->model->arena.capacity + batches) * mb,
+      data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
+      (double)(job->model->arena.capacity + batches) * mb,
       slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
       (double)ls_saver_bytes(job->model, job->optim) * mb);
   printf("threads     %d BLAS thread%s per rank\n", setup->threads, setup->threads == 1 ? "" : "s");

@@ -24,6 +24,7 @@ static ls_status read_cluster(const ls_comm *comm, const arguments *a, ls_plan_c
   LS_TRY(app_read_quantity(a, "bandwidth", rates, "25Gb/s", &c->bandwidth));
   LS_TRY(app_read_quantity(a, "latency", times, "2us", &c->latency));
   LS_TRY(app_read_quantity(a, "memory-bandwidth", rates, "25Gb/s", &c->memory_bandwidth));
+  LS_TRY(app_read_quantity(a, "disk-bandwidth", rates, "2GB/s", &c->disk_bandwidth));
   const unsigned long long ranks = c->nodes * c->ranks_per_node;
   if (ranks > most)
     return ls_fail(LS_ERR_CONFIG, "--nodes %llu --ranks-per-node %llu: %llu ranks; must be at most %d",
@@ -90,18 +91,41 @@ static void print_assumptions(const plan *p) {
            (unsigned long long)c->ranks_per_node, p->costs.ranks, (unsigned long long)c->ranks_per_node);
 }
 
+/* Bytes of the streamed samples of a step. */
+static double step_bytes(const ls_plan_work *w) {
+  return (double)w->accumulate * (double)w->batch_size * w->sample_bytes;
+}
+
+/* Whether reading or computing limits the speed, and from which cluster on that changes. */
+static void print_reading(const plan *p) {
+  const ls_plan_work *const w = &p->work;
+  size_t n_read = 0; /* clusters whose speed is limited by reading */
+  if (w->sample_bytes <= 0.0) return;
+  for (size_t i = 0; i < p->n; i++) n_read += ls_plan_is_limited_by_reading(&p->rows[i]);
+  printf(
+      "\nstream: %.4g MB of samples per step; a node reads %.4g MB/s; two windows: %.1f MB on all nodes\n",
+      step_bytes(w) * 1e-6, p->cluster.disk_bandwidth * 1e-6, w->window_bytes * 1e-6);
+  if (n_read == 0)
+    printf("computing limits the speed of all clusters, not reading\n");
+  else
+    printf(
+        "reading limits the speed of %zu of %zu clusters (marked disk): faster disks would help, computing "
+        "would not\n",
+        n_read, p->n);
+}
+
 static void print_row(const ls_plan_row *r) {
   char compute[24];
   char reduce[24];
   char update[24];
   char step[24];
   char run[24];
-  printf("%5llu %5llu %6zu %9s %9s %9s %9s %10.4g %6.1f %% %9s %8.4g %8.4g  %s\n",
+  printf("%5llu %5llu %6zu %9s %9s %9s %9s %10.4g %6.1f %% %9s %8.4g %8.4g  %s%s\n",
          (unsigned long long)r->nodes, (unsigned long long)r->ranks, r->rows,
          time_text(r->compute, compute), time_text(r->reduce, reduce), time_text(r->update, update),
          time_text(r->step, step), r->samples_per_second, 100.0 * r->efficiency,
          time_text(r->run_seconds, run), r->rank_bytes * 1e-6, r->node_bytes * 1e-6,
-         r->ranks == 1 ? "" : ls_plan_mode_names[r->mode]);
+         r->ranks == 1 ? "" : ls_plan_mode_names[r->mode], ls_plan_is_limited_by_reading(r) ? " disk" : "");
 }
 
 static void print_verdict(const plan *p) {
@@ -119,6 +143,8 @@ static void print_verdict(const plan *p) {
       next->samples_per_second / r->samples_per_second);
   if (next->ranks > batch)
     printf(", since some have no row of a batch of %llu\n", batch);
+  else if (ls_plan_is_limited_by_reading(next))
+    printf(", since reading limits them\n");
   else
     printf(", with %zu row%s each and %.0f %% of the step in reductions\n", next->rows, plural(next->rows),
            100.0 * next->reduce / next->step);
@@ -142,6 +168,7 @@ static void print_plan(const arguments *a, const plan *p) {
   printf("\n%5s %5s %6s %9s %9s %9s %9s %10s %8s %9s %8s %8s  %s\n", "nodes", "ranks", "rows", "compute",
          "reduce", "update", "step", "samples/s", "effic.", "run", "MB/rank", "MB/node", "mode");
   for (size_t i = 0; i < p->n; i++) print_row(&p->rows[i]);
+  print_reading(p);
   print_verdict(p);
 }
 
@@ -154,7 +181,7 @@ static void print_json_row(const ls_plan_row *r) {
                   {"ranks", (double)r->ranks}, {"rows", (double)r->rows});
   APP_JSON_NUMBERS(
       {"compute_seconds", r->compute}, {"reduce_seconds", r->reduce}, {"update_seconds", r->update},
-      {"step_seconds", r->step}, {"samples_per_second", r->samples_per_second},
+      {"read_seconds", r->read}, {"step_seconds", r->step}, {"samples_per_second", r->samples_per_second},
       {"efficiency", r->efficiency}, {"run_seconds", r->run_seconds}, {"model_bytes", r->model_bytes},
       {"optimizer_bytes", r->optimizer_bytes}, {"buffer_bytes", r->buffer_bytes},
       {"save_bytes", r->save_bytes}, {"rank_bytes", r->rank_bytes}, {"node_bytes", r->node_bytes});
@@ -185,8 +212,10 @@ static void print_json(const arguments *a, const plan *p) {
   app_json_open(NULL, '{');
   APP_JSON_COUNTS({"parameters", (double)p->work.n_params}, {"batch_size", (double)p->work.batch_size},
                   {"accumulate", (double)p->work.accumulate}, {"steps", (double)p->work.steps});
-  APP_JSON_NUMBERS({"data_bytes", p->work.data_bytes}, {"bandwidth", p->cluster.bandwidth},
-                   {"latency_seconds", p->cluster.latency});
+  APP_JSON_NUMBERS({"data_bytes", p->work.data_bytes}, {"window_bytes", p->work.window_bytes},
+                   {"reader_bytes", p->work.reader_bytes}, {"step_bytes", step_bytes(&p->work)},
+                   {"bandwidth", p->cluster.bandwidth}, {"latency_seconds", p->cluster.latency},
+                   {"disk_bytes_per_second", p->cluster.disk_bandwidth});
   print_json_measured(&p->costs);
   app_json_open("useful", '{');
   APP_JSON_COUNTS({"nodes", (double)useful->nodes}, {"ranks", (double)useful->ranks});
@@ -214,9 +243,10 @@ static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
   job->sync.threads = threads_of(comm, job, &p->cluster);
   ls_status status = ls_setup_create(comm, job, NULL, &setup);
   if (status == LS_OK) status = ls_plan_measure(comm, setup, &p->costs);
-  if (status == LS_OK) status = ls_comm_agree(comm, ls_plan_work_of(setup, &p->work));
+  if (status == LS_OK) status = ls_comm_agree(comm, ls_plan_work_of(comm, setup, &p->work));
   if (p->cluster.bandwidth <= 0.0) p->cluster.bandwidth = p->costs.bandwidth;
   if (p->cluster.latency <= 0.0) p->cluster.latency = p->costs.latency;
+  if (p->cluster.disk_bandwidth <= 0.0) p->cluster.disk_bandwidth = p->costs.disk;
   if (status == LS_OK) p->n = ls_plan_table(&p->work, &p->costs, &p->cluster, p->rows);
   if (status == LS_OK) p->last_useful = ls_plan_last_useful(p->rows, p->n);
   p->work.segments = NULL; /* owned by the model, which is destroyed here */
@@ -257,6 +287,9 @@ const command app_plan = {
         "predicts the time of a step with 1, 2, 4 ... ranks on a node, then with 2, 4 ... nodes. Under\n"
         "mpirun with all ranks of a node, the measurement includes how much they slow each other down.\n"
         "With one rank on each of several nodes, it includes the network, which then need not be given.\n"
+        "If the samples are streamed, it includes the rate at which the ranks read the files, and a step "
+        "takes\n"
+        "at least the time to read its samples.\n"
         "Rates: Gb/s (or Gbit/s), Mb/s, GB/s, MB/s; times: ns, us, ms, s. At most 10,000 ranks.",
     .options = {OPTION_SET,
                 {"nodes", 0, "N", "largest number of nodes (1)"},
@@ -265,5 +298,7 @@ const command app_plan = {
                 {"latency", 0, "TIME", "time of a small message between nodes, one way, such as 2us"},
                 {"memory-bandwidth", 0, "RATE",
                  "rate of a node's memory, such as 200GB/s (the measured rate of a rank times its ranks)"},
+                {"disk-bandwidth", 0, "RATE",
+                 "rate at which a node reads streamed samples, such as 2GB/s (the rate measured here)"},
                 {"json", 0, NULL, "output as one JSON object"}},
     .run = run};

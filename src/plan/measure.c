@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #define ROUNDS        7
-#define ROUND_SECONDS 0.01              /* least duration of a round */
+#define ROUND_SECONDS 0.01 /* least duration of a round */
+#define DISK_SECONDS  1.0
 #define ALL_SECONDS   4.0               /* after which no further number of rows is measured */
 #define MEMORY_LEAST  ((size_t)1 << 16) /* floats to sum and copy */
 #define MEMORY_MOST   ((size_t)1 << 22)
@@ -281,6 +282,16 @@ static void update_resident(const ls_setup *setup, ls_plan_costs *costs) {
   costs->private_bytes = fmax(costs->private_bytes, now - (double)known);
 }
 
+/* ------------------------------------------------------------------------- the disk */
+
+/* Collective. */
+static ls_status measure_disk(ls_comm *comm, const ls_dataset *d, ls_plan_costs *costs) {
+  if (!d->is_streamed) return LS_OK;
+  LS_TRY(ls_dataset_measure_rate(comm, d, DISK_SECONDS, &costs->disk));
+  costs->disk /= costs->nodes;
+  return LS_OK;
+}
+
 /* ------------------------------------------------------------- the measurement */
 
 /* Collective. */
@@ -295,6 +306,7 @@ static ls_status measure(bench *b, double *slots, ls_plan_costs *costs) {
   costs->share = fmin(used / (ls_clock() - start), 1.0);
   update_resident(b->setup, costs);
   LS_TRY(measure_memory(b->comm, model->n_params, slots, costs));
+  LS_TRY(measure_disk(b->comm, b->setup->train.dataset, costs));
   return costs->nodes == 1 ? LS_OK : measure_network(b->comm, model->n_params, slots, costs);
 }
 

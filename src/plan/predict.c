@@ -154,11 +154,12 @@ static void add_memory(const scene *s, ls_plan_row *row) {
   if (row->nodes >= least) row->buffer_bytes += own;
   if (row->nodes > 1 && w->is_half) row->buffer_bytes += own;
   row->save_bytes = (double)(1 + w->slots) * s->bytes;
-  const double alone =
-      s->costs->private_bytes + row->model_bytes + row->optimizer_bytes + row->buffer_bytes;
+  const double alone = s->costs->private_bytes + row->model_bytes + row->optimizer_bytes +
+                       row->buffer_bytes + w->reader_bytes;
   const double once = row->save_bytes + s->costs->shared_bytes;
+  const double data = w->data_bytes + w->window_bytes / (double)row->nodes;
   row->rank_bytes = alone + once;
-  row->node_bytes = (double)row->ranks_per_node * alone + once + w->data_bytes;
+  row->node_bytes = (double)row->ranks_per_node * alone + once + data;
 }
 
 /* ------------------------------------------------------------------------ a row */
@@ -170,7 +171,7 @@ static void apply_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
   const double ranks = (double)row->ranks;
   row->update = n * (s->costs->update / (mode == LS_PLAN_SHARDED ? ranks : 1.0) +
                      s->costs->square / (mode == LS_PLAN_TREE ? 1.0 : ranks));
-  row->step = row->compute + row->reduce + row->update;
+  row->step = fmax(row->compute + row->reduce + row->update, row->read);
 }
 
 /* Applies the requested mode, or the fastest. */
@@ -183,6 +184,13 @@ static void choose_mode(const scene *s, ls_plan_row *row) {
     apply_mode(s, others[i], &other);
     if (other.step < row->step) *row = other;
   }
+}
+
+/* The nodes read equal parts of the samples of a step. */
+static double read_seconds(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c) {
+  const double rate = c->disk_bandwidth > 0.0 ? c->disk_bandwidth : costs->disk;
+  const double bytes = (double)w->accumulate * (double)w->batch_size * w->sample_bytes;
+  return bytes > 0.0 ? bytes / (rate * (double)c->nodes) : 0.0;
 }
 
 static ls_plan_row predict(const ls_plan_work *w, const ls_plan_costs *costs, const ls_plan_cluster *c) {
@@ -198,6 +206,7 @@ static ls_plan_row predict(const ls_plan_work *w, const ls_plan_costs *costs, co
                    .sent = w->is_half ? bytes / 2.0 : bytes,
                    .pass = ls_plan_pass(costs, row.rows)};
   row.compute = (double)w->accumulate * s.pass;
+  row.read = read_seconds(w, costs, c);
   choose_mode(&s, &row);
   row.samples_per_second = (double)w->accumulate * (double)w->batch_size / row.step;
   row.run_seconds = (double)w->steps * row.step;
@@ -212,6 +221,10 @@ ls_plan_row ls_plan_predict(const ls_plan_work *w, const ls_plan_costs *costs, c
   row.efficiency =
       row.samples_per_second / ((double)row.ranks * predict(w, costs, &one).samples_per_second);
   return row;
+}
+
+bool ls_plan_is_limited_by_reading(const ls_plan_row *row) {
+  return row->read > row->compute + row->reduce + row->update;
 }
 
 /* -------------------------------------------------------------------- the table */

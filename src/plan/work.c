@@ -36,7 +36,22 @@ static ls_status measure_model(const ls_setup *setup, ls_plan_work *out) {
   return LS_OK;
 }
 
-ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out) {
+/* The memory of the samples. The windows of this run are divided among its nodes or, without enough shared
+ * memory, its ranks. */
+static void set_data(const ls_comm *comm, const ls_setup *setup, ls_plan_work *out) {
+  const ls_dataset *const d = setup->train.dataset;
+  bool is_private = false;
+  const double windows = (double)ls_feed_bytes(setup->feed, &is_private);
+  const int parts = ls_comm_size(comm) / (is_private ? 1 : ls_comm_node_size(comm));
+  out->data_bytes = (double)ls_setup_data_bytes(setup, false);
+  if (!d->is_streamed) return;
+  out->reader_bytes = (double)ls_setup_data_bytes(setup, true) - (is_private ? windows : 0.0);
+  out->window_bytes = windows * parts;
+  out->data_bytes = 0.0;
+  out->sample_bytes = (double)ls_dataset_row_bytes(d);
+}
+
+ls_status ls_plan_work_of(const ls_comm *comm, const ls_setup *setup, ls_plan_work *out) {
   const ls_job *const job = setup->job;
   const ls_train_config *const train = &job->train;
   const uint64_t steps = train->epochs * setup->steps_per_epoch;
@@ -50,7 +65,7 @@ ls_status ls_plan_work_of(const ls_setup *setup, ls_plan_work *out) {
                      .accumulate = train->accumulate,
                      .steps = train->has_max_steps && train->max_steps < steps ? train->max_steps : steps,
                      .lanes = train->reproducible ? train->lanes : 0,
-                     .slots = job->optim->type->n_slots,
-                     .data_bytes = (double)ls_setup_data_bytes(setup, false)};
+                     .slots = job->optim->type->n_slots};
+  set_data(comm, setup, out);
   return measure_model(setup, out);
 }

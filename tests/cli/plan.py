@@ -34,16 +34,17 @@ def check_row(result, told, row, first):
     result.must(row["ranks"] == row["nodes"] * row["ranks_per_node"], "the ranks")
     result.must(row["rows"] == math.ceil(told["batch_size"] / row["ranks"]), "rows of the busiest rank")
     parts = row["compute_seconds"] + row["reduce_seconds"] + row["update_seconds"]
-    result.must(near(row["step_seconds"], parts), "the step is the sum of its parts")
+    result.must(near(row["step_seconds"], max(parts, row["read_seconds"])), "the step is the sum of its parts, or reading")
     result.must(near(row["samples_per_second"], batch / row["step_seconds"]), "samples/s")
     result.must(near(row["run_seconds"], told["steps"] * row["step_seconds"]), "the whole run")
     result.must(near(row["efficiency"], row["samples_per_second"] / row["ranks"] / first["samples_per_second"]),
                 "efficiency")
     measured = told["measured"]
-    alone = (measured["private_bytes"] + row["model_bytes"] + row["optimizer_bytes"] + row["buffer_bytes"])
+    alone = (measured["private_bytes"] + row["model_bytes"] + row["optimizer_bytes"] + row["buffer_bytes"] + told["reader_bytes"])
     once = row["save_bytes"] + measured["shared_bytes"]
     result.must(near(row["rank_bytes"], alone + once), "memory of rank 0")
-    result.must(near(row["node_bytes"], row["ranks_per_node"] * alone + once + told["data_bytes"]), "memory of a node")
+    result.must(near(row["node_bytes"], row["ranks_per_node"] * alone + once + told["data_bytes"] + told["window_bytes"] / row["nodes"]),
+                "memory of a node")
 
 
 def check_rise(result, rows, key, sign):
@@ -135,6 +136,27 @@ def lanes_stay_whole(folder):
     result.must({row["mode"] for row in told["clusters"]} == {"tree"}, "sums go by the tree")
 
 
+def reading_limits_streamed_runs(folder):
+    """A step reads x and class numbers of 4 bytes; the nodes share it."""
+    prepare(folder, ("data.h5", "data.h5\n  memory: stream\n  window: 40"))
+    step_bytes = BATCH * (X.shape[1] * X.itemsize + 4)
+    for rate, is_slow in (("1Mb/s", True), ("1000GB/s", False)):
+        told, result = plan(folder, "--nodes", "4", "--disk-bandwidth", rate, *LINKS, ranks=2)
+        rows = told["clusters"]
+        bandwidth = told["disk_bytes_per_second"]
+        result.must(bandwidth == (125e3 if is_slow else 1e12) and told["step_bytes"] == step_bytes, f"bytes of a step: {told['step_bytes']}")
+        for row in rows:
+            check_row(result, told, row, rows[0])
+            result.must(near(row["read_seconds"], step_bytes / bandwidth / row["nodes"]), "the time to read a step")
+        result.must(rows[0]["step_seconds"] == rows[0]["read_seconds"] or not is_slow, "reading limits the speed")
+        text = run(folder, "plan", "config.yaml", "--disk-bandwidth", rate).exits(0)
+        text.must((" disk\n" in text.out) == is_slow and "reading" in text.out, "the table says what limits the speed")
+    checked = re.search(r"per node: ([0-9.]+) MB data", run(folder, "check", "config.yaml", ranks=2).exits(0).out)
+    result.must(abs(float(checked[1]) - 1e-6 * (told["window_bytes"] + 2 * told["reader_bytes"])) <= 0.06, f"check agrees: {checked[1]}")
+    told, result = plan(folder)
+    result.must(told["disk_bytes_per_second"] > 0, "the rate is measured")
+
+
 def plan_writes_no_files(folder):
     prepare(folder)
     before = harness.snapshot(folder)
@@ -170,7 +192,8 @@ def errors_are_reported(folder):
 
 
 TESTS = (the_table_adds_up, slow_links_make_reductions_slow, max_steps_and_accumulate_count, ten_thousand_ranks_are_planned,
-         many_ranks_measure_at_once, streamed_data_are_planned, lanes_stay_whole, plan_writes_no_files, errors_are_reported)
+         many_ranks_measure_at_once, streamed_data_are_planned, reading_limits_streamed_runs, lanes_stay_whole, plan_writes_no_files,
+         errors_are_reported)
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
