@@ -345,7 +345,7 @@ ls_status ls_view_fetch(const ls_view *view, uint64_t i, ls_row *row);
 ls_facts ls_facts_of(const ls_dataset *dataset, const char *owner);
 
 /* Local, on rank 0. Adds the values of x: those of at most 1,024 samples of a view, at equal distances.
- * LS_ERR_DATA if these cannot be read. */
+ * LS_ERR_INTERNAL if memory is short, LS_ERR_DATA if samples cannot be read. */
 ls_status ls_facts_measure(const ls_view *view, ls_facts *facts);
 
 /* Local, on rank 0. Warns if the type of x differs from that of a model's training data (integers or real

@@ -72,7 +72,8 @@ ls_facts ls_facts_of(const ls_dataset *d, const char *owner) {
 
 ls_status ls_facts_measure(const ls_view *view, ls_facts *facts) {
   selection s = select_samples(view);
-  const ls_status status = s.row && s.n > 0 ? measure(&s, &facts->x) : LS_OK;
+  if (!s.row) return ls_fail_memory("a sample", view->dataset->n_features * sizeof *s.row);
+  const ls_status status = s.n > 0 ? measure(&s, &facts->x) : LS_OK;
   free(s.row);
   return status;
 }
