@@ -139,10 +139,7 @@ static uint64_t count_placed(const data_readers *r) {
 void data_readers_start(data_readers *r, const data_task *task) {
   pthread_mutex_lock(&r->mutex);
   r->limit = 0;
-  while (count_placed(r) < r->taken) {
-    ls_thread_wait(&r->changed, &r->mutex, POLL);
-    ls_heartbeat();
-  }
+  while (count_placed(r) < r->taken) ls_thread_wait(&r->changed, &r->mutex, POLL);
   r->task = *task;
   r->taken = 0;
   r->status = LS_OK;
