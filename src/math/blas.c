@@ -76,6 +76,22 @@ static void multiply_row(transpose tb, size_t n, size_t k, const float *a, const
               narrow(is_b_transposed ? k : n), 1.0F, b, narrow(ldb), a, 1, beta, c, 1);
 }
 
+#define LONG_SUM 4096 /* terms */
+
+/* c = a^T b + beta c, in double: small kernels add all terms in one float, which loses 0.25 % of a sum of
+ * 3e5 equal terms.  a: (k, lda), b: (k, ldb); m n <= SMALL / LONG_SUM */
+static void sum_long(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+                     float beta, float *c, size_t ldc) {
+  double sums[SMALL / LONG_SUM] = {0.0};
+  for (size_t r = 0; r < k; r++)
+    for (size_t i = 0; i < m; i++)
+      for (size_t j = 0; j < n; j++) sums[i * n + j] += (double)a[r * lda + i] * (double)b[r * ldb + j];
+  for (size_t i = 0; i < m; i++)
+    for (size_t j = 0; j < n; j++)
+      c[i * ldc + j] =
+          (float)(sums[i * n + j] + (beta == 0.0F ? 0.0 : (double)beta * (double)c[i * ldc + j]));
+}
+
 /* c = op(a) op(b) + beta c.  c: (m, n); lda, ldb, ldc: row strides of a, b and c */
 static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
                      const float *b, size_t ldb, float beta, float *c, size_t ldc) {
@@ -84,7 +100,12 @@ static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, c
     multiply_row(tb, n, k, a, b, ldb, beta, c);
     return;
   }
-  const size_t step = columns_of_call(tb, m, n, k);
+  const bool is_long = ta == CblasTrans && k > LONG_SUM && has_small_kernels();
+  if (is_long && m * n <= SMALL / k) {
+    sum_long(m, n, k, a, lda, b, ldb, beta, c, ldc);
+    return;
+  }
+  const size_t step = is_long ? n : columns_of_call(tb, m, n, k);
   for (size_t j = 0; j < n; j += step)
     cblas_sgemm(CblasRowMajor, ta, tb, narrow(m), narrow(ls_size_min(step, n - j)), narrow(k), 1.0F, a,
                 narrow(lda), b + (tb == CblasTrans ? j * ldb : j), narrow(ldb), beta, c + j, narrow(ldc));
