@@ -118,6 +118,7 @@ void ls_comm_destroy(ls_comm **comm) {
   free(*comm);
   *comm = NULL;
   ls_bug_handler_set(NULL);
+  comm_libraries_keep();
   MPI_Finalize();
   comm_watchdog_stop();
 }

@@ -142,4 +142,7 @@ void comm_launcher_read(void);
 /* Collective. Sets comm->threads and comm->cores_missing. */
 void comm_choose_threads(ls_comm *comm);
 
+/* Local. Keeps the shared libraries in memory that MPI_Finalize would unload (libraries.c). */
+void comm_libraries_keep(void);
+
 #endif
