@@ -141,8 +141,9 @@ ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
  * cannot be read; LS_ERR_INTERNAL if memory is short. */
 ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
 
-/* Local. Likewise, but reports no errors, and no damaged checkpoints: *out is NULL. */
-void ls_checkpoint_try_find(const char *folder, ls_modelfile **out);
+/* Local. Likewise, but without warnings of damaged checkpoints, and *out is NULL if none is valid.
+ * LS_ERR_MODEL if one that may be intact cannot be read; LS_ERR_INTERNAL. */
+ls_status ls_checkpoint_try_find(const char *folder, ls_modelfile **out);
 
 /* Local. Removes the checkpoints of step `first` and later, the latest first, and syncs the folder.
  * LS_ERR_OUTPUT, or LS_ERR_MODEL if the folder cannot be read. */

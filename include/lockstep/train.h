@@ -19,9 +19,11 @@ typedef struct ls_train_options {
 } ls_train_options;
 
 /* Collective. The checkpoint of a run that is resumed, for ls_setup_create. *out: on rank 0, NULL for a new
- * run and on other ranks; the caller closes it. Without data.window in the config, the run keeps the window
- * of the checkpoint. Reports no errors: ls_train reads the same checkpoint. */
-void ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options, ls_modelfile **out);
+ * run and on other ranks; the caller closes it, after a failure too. Without data.window in the config, the
+ * run keeps the window of the checkpoint. LS_ERR_MODEL if a checkpoint that may be intact cannot be read;
+ * ls_train reports other errors. */
+ls_status ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options,
+                                ls_modelfile **out);
 
 /* Collective. Trains. LS_OK if the run is finished, LS_STOPPED if it was stopped by a signal or by
  * train.max_time, after saving. */

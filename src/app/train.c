@@ -109,7 +109,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_status status = ls_comm_agree(comm, check_options(a));
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK) status = check_job(comm, a, job, layers);
-  if (status == LS_OK) ls_train_find_resumed(comm, job, &options, &resumed);
+  if (status == LS_OK) status = ls_train_find_resumed(comm, job, &options, &resumed);
   if (status == LS_OK) status = ls_setup_create(comm, job, resumed, &setup);
   ls_modelfile_close(&resumed);
   if (status == LS_OK) status = ls_train(comm, setup, &options);

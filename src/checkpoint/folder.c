@@ -111,17 +111,18 @@ ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   return status;
 }
 
-void ls_checkpoint_try_find(const char *folder, ls_modelfile **out) {
+ls_status ls_checkpoint_try_find(const char *folder, ls_modelfile **out) {
   uint64_t *steps = NULL;
   size_t count = 0;
   *out = NULL;
   ls_status status = list_steps(folder, &steps, &count);
   for (size_t i = 0; status == LS_OK && !*out && i < count; i++) {
     char *const path = ls_checkpoint_path(folder, steps[i]);
-    status = path ? ls_modelfile_try_open(path, out) : LS_ERR_INTERNAL;
+    status = path ? ls_modelfile_try_open(path, out) : ls_fail_memory("a path", strlen(folder));
     free(path);
   }
   free(steps);
+  return status;
 }
 
 /* ------------------------------------------------------------------------- removal */

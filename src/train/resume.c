@@ -121,23 +121,30 @@ static ls_status choose_start(trainer *t, const ls_train_options *options, ls_mo
 }
 
 /* Rank 0: the checkpoint that choose_checkpoint will find. */
-static void find_resumed(const char *output, const ls_train_options *options, ls_modelfile **out) {
+static ls_status find_resumed(const char *output, const ls_train_options *options, ls_modelfile **out) {
   const bool is_auto = strcmp(options->resume, "auto") == 0;
-  char *const folder = ls_format("%s/checkpoints", output);
   const bool is_requeued = count_restarts() > 0;
-  if (folder && ((is_auto && !options->overwrite) || is_requeued)) ls_checkpoint_try_find(folder, out);
-  free(folder);
-  if (is_auto || *out || strcmp(options->resume, "never") == 0) return;
+  if ((is_auto && !options->overwrite) || is_requeued) {
+    char *const folder = ls_format("%s/checkpoints", output);
+    const ls_status status =
+        folder ? ls_checkpoint_try_find(folder, out) : ls_fail_memory("a path", strlen(output));
+    free(folder);
+    if (status != LS_OK) return status;
+  }
+  if (is_auto || *out || strcmp(options->resume, "never") == 0) return LS_OK;
   if (ls_modelfile_try_open(options->resume, out) != LS_OK) ls_modelfile_close(out);
+  return LS_OK;
 }
 
-void ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options,
-                           ls_modelfile **out) {
+ls_status ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options,
+                                ls_modelfile **out) {
   ls_window_size *const window = &job->data.window;
   *out = NULL;
-  if (ls_comm_rank(comm) == 0) find_resumed(job->train.output, options, out);
+  const bool is_root = ls_comm_rank(comm) == 0;
+  LS_TRY(ls_comm_agree(comm, is_root ? find_resumed(job->train.output, options, out) : LS_OK));
   if (*out && !window->is_given) *window = (ls_window_size){.is_given = true, .samples = (*out)->window};
   ls_comm_broadcast(comm, window, sizeof *window);
+  return LS_OK;
 }
 
 /* -------------------------------------------------------------------------- state */
