@@ -109,7 +109,8 @@ static void finish(const moments *m, size_t j, double n, double *offset, double 
 static ls_status set_normalizer(const moments *m, uint64_t n_samples, ls_normalizer *normalizer) {
   double *const offset = ls_calloc(2 * m->width, sizeof *offset);
   if (!offset) return ls_fail_memory("the normaliser", 2 * m->width * sizeof *offset);
-  const double n = (double)n_samples * (double)(m->width / m->n);
+  const size_t each = m->width / m->n; /* values of a column in a sample */
+  const double n = (double)n_samples * (double)each;
   double *const factor = offset + m->width;
   for (size_t j = 0; j < m->n; j++) finish(m, j, n, &offset[j], &factor[j]);
   for (size_t j = m->n; j < m->width; j++) {
