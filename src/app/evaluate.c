@@ -176,6 +176,7 @@ static ls_status evaluate(ls_comm *comm, const ls_predictor *predictor, const ls
   status = ls_comm_agree(comm, status);
   if (status == LS_OK)
     status = ls_evaluate(comm, NULL, predictor->job->model, predictor->normalizer, &view, batch, metric);
+  LS_ASSERT(status != LS_OK || metric);
   if (status == LS_OK && app_is_root(comm)) (json ? print_json : print_text)(metric, predictor);
   ls_metric_destroy(&metric);
   ls_batch_destroy(&batch);
