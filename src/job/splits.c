@@ -116,6 +116,7 @@ static ls_status place_splits(ls_comm *comm, ls_setup *setup) {
   if (is_full) memory = LS_MEMORY_RESIDENT;
   ls_datasets_place(comm, memory, setup->job->model->n_out, datasets, n);
   ls_window_size window = data->window;
+  LS_ASSERT(setup->train.dataset);
   if (setup->train.dataset->is_streamed && !window.is_given) window.bytes = WINDOW_BYTES;
   setup->window = ls_dataset_window(setup->train.dataset, &window);
   return LS_OK;
