@@ -21,6 +21,7 @@ static void products_portable(const math_products *p, size_t k, size_t block) {
 #ifdef CONV_X86
 
 /* The first source of the term i after k. */
+/* NOLINTBEGIN(bugprone-branch-clone): the choice of TERM(0) is between equal terms */
 #define TERM(i) const float *const x##i = p->x + p->offsets[k + (i < n_terms ? i : 0)];
 
 /* The number of terms is a constant in each version of an inner loop.  case n: */
@@ -187,3 +188,5 @@ void math_conv_products(const math_products *p) {
       for (size_t k = 0; k < p->n_k; k++) products_portable(p, k, block);
   }
 }
+
+/* NOLINTEND(bugprone-branch-clone) */
