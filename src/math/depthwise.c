@@ -31,6 +31,7 @@ static void products_portable(const math_products *p, size_t k, size_t c, size_t
 #define SOURCE(p)                                                                                          \
   const float *x##p = conv_source(t, q + p) + c;                                                           \
   KEEP(x##p);
+/* NOLINTBEGIN(bugprone-branch-clone): the choice of the first term is between equal terms */
 #define TERM(i) const float *const x##i = p->x + p->offsets[k + (i < n_terms ? i : 0)] + c;
 
 /* --------------------------------------------------- AVX2: half a block, n <= 8 */
@@ -257,3 +258,5 @@ void math_depthwise_products(const math_products *p, size_t channels) {
       for (size_t k = 0; k < p->n_k; k++) products_portable(p, k, c, ls_size_min(MATH_LANE, channels - c));
   }
 }
+
+/* NOLINTEND(bugprone-branch-clone) */
