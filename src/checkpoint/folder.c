@@ -92,37 +92,33 @@ static ls_status open_listed(const char *path, ls_modelfile **out) {
                  strerror(errno));
 }
 
-ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
+/* Opens the newest valid checkpoint. warns: of those that it skips. *count: of all that are listed */
+static ls_status find(const char *folder, bool warns, ls_modelfile **out, size_t *count) {
   uint64_t *steps = NULL;
-  size_t count = 0;
   *out = NULL;
-  ls_status status = list_steps(folder, &steps, &count);
-  for (size_t i = 0; status == LS_OK && !*out && i < count; i++) {
+  ls_status status = list_steps(folder, &steps, count);
+  for (size_t i = 0; status == LS_OK && !*out && i < *count; i++) {
     char *const path = ls_checkpoint_path(folder, steps[i]);
     status = path ? open_listed(path, out) : ls_fail_memory("a path", strlen(folder));
     if (*out) (*out)->is_newest = i == 0;
-    if (status == LS_OK && !*out && i + 1 < count)
+    if (status == LS_OK && !*out && i + 1 < *count && warns)
       ls_log(LS_LOG_WARNING, "%s; trying the previous checkpoint", ls_message());
     free(path);
   }
-  if (status == LS_OK && count > 0 && !*out)
-    status = ls_fail(LS_ERR_MODEL, "%s: no usable checkpoint among %zu: %s", folder, count, ls_message());
   free(steps);
   return status;
 }
 
-ls_status ls_checkpoint_try_find(const char *folder, ls_modelfile **out) {
-  uint64_t *steps = NULL;
+ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
   size_t count = 0;
-  *out = NULL;
-  ls_status status = list_steps(folder, &steps, &count);
-  for (size_t i = 0; status == LS_OK && !*out && i < count; i++) {
-    char *const path = ls_checkpoint_path(folder, steps[i]);
-    status = path ? ls_modelfile_try_open(path, out) : ls_fail_memory("a path", strlen(folder));
-    free(path);
-  }
-  free(steps);
-  return status;
+  LS_TRY(find(folder, true, out, &count));
+  if (*out || count == 0) return LS_OK;
+  return ls_fail(LS_ERR_MODEL, "%s: no usable checkpoint among %zu: %s", folder, count, ls_message());
+}
+
+ls_status ls_checkpoint_try_find(const char *folder, ls_modelfile **out) {
+  size_t count = 0;
+  return find(folder, false, out, &count);
 }
 
 /* ------------------------------------------------------------------------- removal */
