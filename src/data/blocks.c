@@ -52,25 +52,26 @@ void ls_blocks_destroy(ls_blocks **blocks) {
   *blocks = NULL;
 }
 
-uint64_t ls_blocks_find(const ls_blocks *b, uint64_t sample) {
-  LS_ASSERT(sample < b->n_samples);
+/* The file of a sample, or of a block. */
+static const ls_block_file *file_of(const ls_blocks *b, uint64_t number, bool is_block) {
   size_t low = 0;
   for (size_t high = b->n_files; high - low > 1;) {
     const size_t middle = low + (high - low) / 2;
-    *(b->files[middle].first <= sample ? &low : &high) = middle;
+    const ls_block_file *const f = &b->files[middle];
+    *((is_block ? f->first_block : f->first) <= number ? &low : &high) = middle;
   }
-  const ls_block_file *const f = &b->files[low];
+  return &b->files[low];
+}
+
+uint64_t ls_blocks_find(const ls_blocks *b, uint64_t sample) {
+  LS_ASSERT(sample < b->n_samples);
+  const ls_block_file *const f = file_of(b, sample, false);
   return f->first_block + (sample - f->first) / f->rows_per_block;
 }
 
 ls_block_range ls_blocks_range(const ls_blocks *b, uint64_t block) {
   LS_ASSERT(block < b->n);
-  size_t low = 0;
-  for (size_t high = b->n_files; high - low > 1;) {
-    const size_t middle = low + (high - low) / 2;
-    *(b->files[middle].first_block <= block ? &low : &high) = middle;
-  }
-  const ls_block_file *const f = &b->files[low];
+  const ls_block_file *const f = file_of(b, block, true);
   const uint64_t before = (block - f->first_block) * f->rows_per_block;
   return (ls_block_range){.first = f->first + before,
                           .n = ls_size_min(f->rows_per_block, f->rows - before)};

@@ -105,21 +105,18 @@ static void finish(const moments *m, size_t j, double n, double *offset, double 
   if (m->has_sums && spread > 0.0) standardize(m, j, n, offset, factor);
 }
 
-/* Local. Sets the offsets and factors of all elements of a sample. */
-static ls_status set_normalizer(const moments *m, uint64_t n_samples, ls_normalizer *normalizer) {
-  double *const offset = ls_calloc(2 * m->width, sizeof *offset);
-  if (!offset) return ls_fail_memory("the normaliser", 2 * m->width * sizeof *offset);
+/* Sets the offsets and factors of all elements of a sample. */
+static void set_normalizer(const moments *m, uint64_t n_samples, ls_normalizer *normalizer) {
+  double *const offset = normalizer->offset;
+  double *const factor = normalizer->factor;
   const size_t each = m->width / m->n; /* values of a column in a sample */
   const double n = (double)n_samples * (double)each;
-  double *const factor = offset + m->width;
   for (size_t j = 0; j < m->n; j++) finish(m, j, n, &offset[j], &factor[j]);
   for (size_t j = m->n; j < m->width; j++) {
     offset[j] = offset[j - m->n];
     factor[j] = factor[j - m->n];
   }
   ls_normalizer_set(normalizer, offset, factor);
-  free(offset);
-  return LS_OK;
 }
 
 /* Collective. Learns from the samples of a view. */
@@ -129,7 +126,8 @@ static ls_status learn(ls_comm *comm, const ls_view *view, moments *m, ls_normal
   LS_TRY(ls_comm_agree(comm, m->has_sums ? find_pivots(view, m) : LS_OK));
   LS_TRY(data_scan_run(comm, &scan, m->sums));
   ls_comm_max_f64(comm, m->most, 2 * m->n);
-  return ls_comm_agree(comm, set_normalizer(m, view->n, normalizer));
+  set_normalizer(m, view->n, normalizer);
+  return LS_OK;
 }
 
 /* Collective. Learns the offsets and factors of x or of y, in n_columns columns. */
@@ -142,16 +140,13 @@ static ls_status learn_columns(ls_comm *comm, ls_normalize kind, const ls_view *
   return status;
 }
 
-/* Local. The factor of all elements, if it does not depend on their values. `scale` divides uint8 by 255.
- */
-static ls_status set_factor(double factor, ls_normalizer *normalizer) {
-  const size_t n = normalizer->n_features;
-  double *const offset = ls_calloc(2 * n, sizeof *offset);
-  if (!offset) return ls_fail_memory("the normaliser", 2 * n * sizeof *offset);
-  for (size_t j = 0; j < n; j++) offset[n + j] = factor;
-  ls_normalizer_set(normalizer, offset, offset + n);
-  free(offset);
-  return LS_OK;
+/* Sets the factor of all elements, with offset 0. */
+static void set_factor(double factor, ls_normalizer *normalizer) {
+  for (size_t j = 0; j < normalizer->n_features; j++) {
+    normalizer->offset[j] = 0.0;
+    normalizer->factor[j] = factor;
+  }
+  ls_normalizer_set(normalizer, normalizer->offset, normalizer->factor);
 }
 
 ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, bool is_per_channel, const ls_view *view,
@@ -161,7 +156,7 @@ ls_status ls_normalizer_learn(ls_comm *comm, ls_normalize kind, bool is_per_chan
   const bool has_channels = is_per_channel && x->n_dims > 2;
   const size_t n_columns = has_channels ? x->dims[x->n_dims - 1] : d->n_features;
   if (kind == LS_NORMALIZE_SCALE && x->dtype == LS_U8)
-    LS_TRY(ls_comm_agree(comm, set_factor(1.0 / 255.0, normalizer)));
+    set_factor(1.0 / 255.0, normalizer);
   else if (kind != LS_NORMALIZE_NONE)
     LS_TRY(learn_columns(comm, kind, view, false, n_columns, normalizer));
   if (!normalizer->targets) return LS_OK;
