@@ -85,6 +85,9 @@ void ls_log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Local. Redraws the one-line progress bar on stderr; an empty text erases it. */
 void ls_log_bar(const char *text);
 
+/* Local. Whether a bar should be redrawn: on a terminal, at most ten times a second. */
+bool ls_log_bar_is_due(void);
+
 /* ------------------------------------------------------------ checked sizes */
 
 /* Local. *out = a * b or a + b; false, with *out unchanged, if that overflows size_t. */

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BAR_SECONDS 0.1 /* between two drawings */
+
 static bool enabled = true;
 static bool bar_shown = false;
 static FILE *log_copy = NULL;
@@ -78,6 +80,14 @@ void ls_log_bar(const char *text) {
   fprintf(stderr, "\r%s\033[K", text);
   fflush(stderr);
   bar_shown = true;
+}
+
+bool ls_log_bar_is_due(void) {
+  static double due = 0.0;
+  const double now = ls_clock();
+  if (now < due || !isatty(STDERR_FILENO)) return false;
+  due = now + BAR_SECONDS;
+  return true;
 }
 
 void ls_log_fatal_set(const char *name, const char *path) {

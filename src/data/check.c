@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define RANGES ((uint64_t)256)
 
@@ -115,13 +114,9 @@ static ls_status check_block(checker *c, ls_block_range block) {
 
 /* -------------------------------------------------------------------- all ranges */
 
-/* Redraws the progress bar on a terminal, at most ten times a second. */
 static void report_progress(const checker *c, const char *name, uint64_t done, uint64_t all) {
-  static double drawn;
   char text[160] = "";
-  const double now = ls_clock();
-  if (!c->is_root || !isatty(STDERR_FILENO) || (done < all && now - drawn < 0.1)) return;
-  drawn = now;
+  if (!c->is_root || (done < all && !ls_log_bar_is_due())) return;
   if (done < all)
     snprintf(text, sizeof text, "checking %s: %3.0f %%, errors: %llu", name,
              100.0 * (double)done / (double)all, (unsigned long long)c->errors->n);

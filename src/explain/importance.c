@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct measurer {
   ls_comm *comm;
@@ -99,13 +98,9 @@ static int more_important(const void *left, const void *right) {
   return order ? order : (a->feature > b->feature) - (a->feature < b->feature);
 }
 
-/* Redraws the progress bar on a terminal, at most ten times a second. */
 static void report_progress(uint64_t done, uint64_t all) {
-  static double drawn;
   char text[100] = "";
-  const double now = ls_clock();
-  if (!isatty(STDERR_FILENO) || (done < all && now - drawn < 0.1)) return;
-  drawn = now;
+  if (done < all && !ls_log_bar_is_due()) return;
   if (done < all)
     snprintf(text, sizeof text, "features permuted: %llu of %llu", (unsigned long long)done,
              (unsigned long long)all);
