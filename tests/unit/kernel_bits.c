@@ -136,16 +136,22 @@ static void run_steps(arrays *a) {
   }
 }
 
+/* Plans a convolution, and returns its workspace. The caller destroys the arena and frees the workspace. */
+static void *make_plan(ls_conv *c, ls_arena *arena, ls_conv_plan **plan) {
+  LS_ASSERT(ls_window_set_out(&c->window));
+  ls_conv_reserve(c, arena, plan);
+  LS_ASSERT(ls_arena_commit(arena, "the plan") == LS_OK);
+  void *const workspace = ls_calloc(ls_conv_reserve(c, arena, plan), 1);
+  LS_ASSERT(workspace);
+  return workspace;
+}
+
 /* Convolutions, whose multiplications are fused: same_bits.py leaves them out where there are none. */
 static void run_convolution(arrays *a, const char *name, const ls_conv *conv) {
   ls_conv c = *conv;
   ls_arena arena = {0};
   ls_conv_plan *plan = NULL;
-  LS_ASSERT(ls_window_set_out(&c.window));
-  ls_conv_reserve(&c, &arena, &plan);
-  LS_ASSERT(ls_arena_commit(&arena, "the plan") == LS_OK);
-  void *const workspace = ls_calloc(ls_conv_reserve(&c, &arena, &plan), 1);
-  LS_ASSERT(workspace);
+  void *const workspace = make_plan(&c, &arena, &plan);
   reset(a);
   ls_conv_start_forward(plan, a->w, a->z);
   ls_conv_start_data(plan, a->w);
@@ -217,11 +223,7 @@ static void run_winograd(void) {
                .groups = 1};
   ls_arena arena = {0};
   ls_conv_plan *plan = NULL;
-  LS_ASSERT(ls_window_set_out(&c.window));
-  ls_conv_reserve(&c, &arena, &plan);
-  LS_ASSERT(ls_arena_commit(&arena, "the plan") == LS_OK);
-  void *const workspace = ls_calloc(ls_conv_reserve(&c, &arena, &plan), 1);
-  LS_ASSERT(workspace);
+  void *const workspace = make_plan(&c, &arena, &plan);
   ls_rng_uniform(&rng, 0, N_X, x);
   ls_rng_uniform(&rng, N_X, FILTERS * 9 * CHANNELS, w);
   ls_conv_start_forward(plan, w, b);
