@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const command *const commands[] = {&app_train,   &app_check,  &app_evaluate, &app_predict,
@@ -196,14 +195,6 @@ static ls_status end_output(void) {
                 : LS_OK;
 }
 
-/* Local. mpirun notifies the other ranks of the first non-zero exit. A rank of Open MPI 4 that is still in
- * MPI_Finalize can crash on this notification (issue 10117 of open-mpi/ompi), which changes the exit code,
- * so each rank gives the others time to leave MPI_Finalize. */
-static void wait_for_others(void) {
-  const struct timespec pause = {.tv_nsec = 100000000};
-  nanosleep(&pause, NULL);
-}
-
 /* The signals that were ignored when the program started. They are read before the constructors of the
  * shared libraries run, because one of those that come with Open MPI 5 (libpsm2) replaces the handler of
  * SIGHUP. */
@@ -235,8 +226,6 @@ int main(int argc, char **argv) {
   else if (status != LS_OK)
     ls_log(LS_LOG_ERROR, "%s", ls_message());
   if (status == LS_STOPPED) leave_if_terminated(comm);
-  const bool is_alone = ls_comm_size(comm) == 1;
   ls_comm_destroy(&comm);
-  if (status != LS_OK && !is_alone) wait_for_others();
   return (int)status;
 }
