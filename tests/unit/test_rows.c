@@ -498,7 +498,8 @@ static void overwrite_file(void) {
   struct stat about;
   unsigned char nonsense[CACHED_ROWS * CACHED_ROW];
   const int descriptor = open(path, O_RDWR);
-  assert_true(descriptor >= 0 && fstat(descriptor, &about) == 0);
+  assert_true(descriptor >= 0);
+  if (fstat(descriptor, &about) != 0) fail();
   memset(nonsense, 0x55, sizeof nonsense);
   assert_int_equal(pwrite(descriptor, nonsense, sizeof nonsense, about.st_size - (off_t)sizeof nonsense),
                    sizeof nonsense);
