@@ -156,6 +156,8 @@ typedef struct ls_dataset_request {
   ls_layout layout;                    /* of x in the file */
   ls_shape shape;                      /* of a sample in the file; no dims: as stored */
   ls_cache *cache;                     /* of the files; borrowed until the dataset is closed; or NULL */
+  struct ls_data_errors *errors; /* rank 0: files that cannot be read are left out and added to these, which
+                                    are borrowed likewise; NULL: such a file is an error */
   size_t n_spatial; /* spatial dims of the first convolution or pooling layer; 0: the model has none */
 } ls_dataset_request;
 
@@ -246,7 +248,8 @@ typedef struct ls_data_errors {
 void ls_data_errors_add(ls_data_errors *errors, const char *text);
 
 /* Collective. Reads all samples of a dataset instead of ls_dataset_read, keeps none of them, and appends
- * the errors in the order of the files, the same on all ranks. It then accepts no other call than
+ * the errors in the order of the files, the same on all ranks. If the request had errors, a file whose y or
+ * w does not fit is added to these and left out. The dataset then accepts no other call than
  * ls_dataset_close. Shows a progress bar on a terminal, with the name of the data. LS_ERR_DATA if y does
  * not fit the outputs, LS_ERR_INTERNAL. */
 ls_status ls_dataset_check(ls_comm *comm, ls_dataset *dataset, size_t n_outputs, const char *name,

@@ -141,6 +141,7 @@ typedef struct ls_setup {
   size_t n_classes;
   const ls_modelfile *resumed; /* borrowed, during ls_setup_create, on rank 0: see there */
   bool is_resumed;             /* what was learned from the data is from a checkpoint */
+  ls_data_errors *errors;      /* borrowed: of a check of all data, see ls_dataset_request; else NULL */
 } ls_setup;
 
 /* Collective. Logs what all ranks have read from data.cache and added to it, and warns once if it is full
@@ -179,7 +180,7 @@ typedef struct ls_data_check {
 } ls_data_check;
 
 /* Collective. Reads all data of a job, whose model is not built yet, and adds what it finds to a zeroed
- * check. LS_ERR_DATA if data cannot be opened, or are unlike those of training. */
+ * check: the files that cannot be read of each split, before the errors in its samples. */
 ls_status ls_job_check_data(ls_comm *comm, ls_job *job, ls_data_check *check);
 
 /* Collective. Compares the memory that all ranks of each node need with the memory that they may use: data,

@@ -176,8 +176,8 @@ const command app_check = {
         "With --all, the samples of training, validation and test are read once, in parallel, from files "
         "of any\n"
         "size. Each row with a value that is not finite, beyond float32 or, of y, out of range is an\n"
-        "error, and so is a chunk or a file that cannot be read. The first 20 errors are listed, and all "
-        "are\n"
-        "counted.",
+        "error, and so is a chunk or a file that cannot be read, or that does not match the others. The "
+        "first\n"
+        "20 errors are listed, and all are counted.",
     .options = {OPTION_SET, {"all", 0, NULL, "check of each value of the data, instead of the printout"}},
     .run = run};

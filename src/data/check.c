@@ -166,10 +166,19 @@ static ls_status create_checker(const ls_dataset *d, checker *c) {
   return LS_OK;
 }
 
+/* Collective. Opens y and w. Files that are left out have no blocks. */
+static ls_status open_targets(ls_comm *comm, ls_dataset *d, size_t n_outputs) {
+  LS_TRY(data_targets_open(comm, d, n_outputs));
+  if (ls_comm_rank(comm) == 0) d->n_samples = data_files_count(&d->source->files);
+  ls_comm_broadcast(comm, &d->n_samples, sizeof d->n_samples);
+  ls_blocks_destroy(&d->blocks);
+  return data_blocks_create(comm, d);
+}
+
 ls_status ls_dataset_check(ls_comm *comm, ls_dataset *d, size_t n_outputs, const char *name,
                            ls_data_errors *errors) {
   checker c = {.is_root = ls_comm_rank(comm) == 0};
-  LS_TRY(data_targets_open(comm, d, n_outputs));
+  LS_TRY(open_targets(comm, d, n_outputs));
   ls_status status = data_files_broadcast(comm, &d->source->files);
   if (status == LS_OK) status = ls_comm_agree(comm, create_checker(d, &c));
   if (status == LS_OK) {

@@ -91,6 +91,7 @@ static ls_status describe_names(const data_source *s, const ls_store *store, con
   if (!names && n > 0) LS_TRY(ignore_enum(s, store, path));
   if (!names) n = 0;
   if (s->open == 0) {
+    free(*first); /* of a file that was left out */
     *first = names;
     *n_first = n;
     return LS_OK;
@@ -136,19 +137,33 @@ static ls_status describe_part(data_source *s, const ls_dataset_request *request
   if (!same_rows(&x, &d->stored))
     return reject_part(s->store, s->names.x, 'x', &x, &s->files.parts[0], s->files.parts[0].names.x,
                        &d->stored);
-  part->first = d->n_samples;
   part->rows = x.dims[0];
   part->chunk_rows = ls_store_chunk_rows(s->store, s->names.x);
-  d->n_samples += part->rows;
   LS_TRY(describe_names(s, s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names));
   return describe_classes(s, d);
+}
+
+/* Continues with the next file after the result of file *i. In a check of all data, a file with an error is
+ * removed from the list unless it is the last one, and the others must agree with the first that remains.
+ */
+static ls_status next_part(data_source *s, ls_status status, size_t *i) {
+  if (status != LS_ERR_DATA || !s->errors || s->files.n == 1) {
+    (*i)++;
+    return status;
+  }
+  ls_data_errors_add(s->errors, ls_message());
+  data_source_close(s);
+  data_files_remove(&s->files, *i);
+  return LS_OK;
 }
 
 ls_status data_describe_inputs(data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   s->is_training = request->role && strcmp(request->role, "train") == 0;
   s->has_classes = request->model && request->model->classes.n > 0;
+  s->errors = request->errors;
   LS_TRY(data_files_list(request, &s->files));
-  for (size_t i = 0; i < s->files.n; i++) LS_TRY(describe_part(s, request, i, d));
+  for (size_t i = 0; i < s->files.n;) LS_TRY(next_part(s, describe_part(s, request, i, d), &i));
+  d->n_samples = data_files_count(&s->files);
   LS_TRY(data_files_check_unique(&s->files));
   const ls_array first = d->stored;
   d->stored.dims[0] = d->n_samples;
@@ -312,21 +327,26 @@ static ls_status check_classes(const data_source *s, size_t n_outputs, const ls_
                  data_source_y_file(s), s->names.y, d->n_classes, expected);
 }
 
+/* The y and w of a file. first: y of the first file */
+static ls_status describe_part_targets(data_source *s, size_t i, size_t n_outputs, ls_array *first,
+                                       ls_dataset *d) {
+  const ls_store *store = NULL;
+  ls_array y;
+  LS_TRY(data_source_open(s, i, &d->stored));
+  LS_TRY(data_source_y(s, &store));
+  LS_TRY(ls_store_describe(store, s->names.y, &y));
+  LS_TRY(check_targets(s, store, &y, n_outputs, d));
+  if (i == 0) *first = y;
+  if (!same_rows(&y, first))
+    return reject_part(store, s->names.y, 'y', &y, &s->files.parts[0], s->files.parts[0].names.y, first);
+  return describe_weights(s, d);
+}
+
 ls_status data_describe_targets(data_source *s, size_t n_outputs, ls_dataset *d) {
   ls_array first = {0};
   if (d->target == LS_TARGET_NONE) return LS_OK;
-  for (size_t i = 0; i < s->files.n; i++) {
-    const ls_store *store = NULL;
-    ls_array y;
-    LS_TRY(data_source_open(s, i, &d->stored));
-    LS_TRY(data_source_y(s, &store));
-    LS_TRY(ls_store_describe(store, s->names.y, &y));
-    LS_TRY(check_targets(s, store, &y, n_outputs, d));
-    if (i == 0) first = y;
-    if (!same_rows(&y, &first))
-      return reject_part(store, s->names.y, 'y', &y, &s->files.parts[0], s->files.parts[0].names.y, &first);
-    LS_TRY(describe_weights(s, d));
-  }
+  for (size_t i = 0; i < s->files.n;)
+    LS_TRY(next_part(s, describe_part_targets(s, i, n_outputs, &first, d), &i));
   LS_TRY(data_source_open(s, 0, &d->stored));
   return check_classes(s, n_outputs, d);
 }

@@ -18,6 +18,22 @@ void data_files_free(data_files *files) {
   *files = (data_files){0};
 }
 
+void data_files_remove(data_files *files, size_t part) {
+  data_part *const p = &files->parts[part];
+  part_free(p);
+  files->n--;
+  memmove(p, p + 1, (files->n - part) * sizeof *p);
+}
+
+uint64_t data_files_count(data_files *files) {
+  uint64_t n = 0;
+  for (size_t i = 0; i < files->n; i++) {
+    files->parts[i].first = n;
+    n += files->parts[i].rows;
+  }
+  return n;
+}
+
 size_t data_files_find(const data_files *files, uint64_t sample) {
   size_t low = 0;
   size_t high = files->n;

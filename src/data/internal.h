@@ -51,6 +51,12 @@ typedef struct data_files {
 /* Local. Appends the files of a request: names, lists of names, patterns. LS_ERR_DATA. */
 ls_status data_files_list(const ls_dataset_request *request, data_files *files);
 
+/* Local. Removes a file from the list. */
+void data_files_remove(data_files *files, size_t part);
+
+/* Local. Numbers the samples of all files; returns how many there are. */
+uint64_t data_files_count(data_files *files);
+
 /* Local. LS_ERR_DATA if two parts have the same x in the same file. */
 ls_status data_files_check_unique(const data_files *files);
 
@@ -64,14 +70,15 @@ void data_files_free(data_files *files);
 /* A dataset that is being read: its files, and the one that is open. */
 typedef struct ls_dataset_source {
   data_files files;
-  size_t open;       /* index of the open file, if store is not NULL */
-  ls_store *store;   /* owned; NULL: none is open */
-  ls_store *y_store; /* owned; of its y_file, or NULL */
-  ls_cache *cache;   /* borrowed, or NULL */
-  data_names names;  /* of the open file, borrowed */
-  bool is_training;  /* the role is "train" */
-  bool is_brief;     /* messages about a label do not report the range of all labels */
-  bool has_classes;  /* the model that the data are matched with has class names */
+  size_t open;            /* index of the open file, if store is not NULL */
+  ls_store *store;        /* owned; NULL: none is open */
+  ls_store *y_store;      /* owned; of its y_file, or NULL */
+  ls_cache *cache;        /* borrowed, or NULL */
+  data_names names;       /* of the open file, borrowed */
+  bool is_training;       /* the role is "train" */
+  bool is_brief;          /* messages about a label do not report the range of all labels */
+  bool has_classes;       /* the model that the data are matched with has class names */
+  ls_data_errors *errors; /* rank 0: see ls_dataset_request */
   data_mapping map;
 } data_source;
 

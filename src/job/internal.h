@@ -22,9 +22,11 @@ bool job_measure_is_maximized(const ls_measure *measure);
 /* Collective. Opens data.cache on each rank; a rank that cannot reads the data files (cache.c). */
 void job_open_cache(ls_comm *comm, ls_setup *setup);
 
-/* Collective. Opens all datasets; the others must be like the training data. Infers the shapes of the model
- * from the inputs. */
-ls_status job_open_splits(ls_comm *comm, ls_setup *setup);
+/* Collective. Opens the training data, and infers the shapes of the model from its inputs; then the others,
+ * if they have data of their own, which must be like those of training. */
+ls_status job_open_training(ls_comm *comm, ls_setup *setup);
+ls_status job_open_validation(ls_comm *comm, ls_setup *setup);
+ls_status job_open_test(ls_comm *comm, ls_setup *setup);
 
 /* Collective. Opens the datasets of the job and reads their targets; infers the shapes of the model from
  * the inputs. */

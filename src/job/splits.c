@@ -16,6 +16,7 @@ static ls_status open_split(ls_comm *comm, const ls_setup *setup, const char *sp
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape,
                                       .cache = setup->cache,
+                                      .errors = setup->errors,
                                       .n_spatial = ls_model_spatial_dims(job->model)};
   return ls_dataset_open(comm, &request, &split->dataset);
 }
@@ -80,19 +81,26 @@ static ls_status split_validation(ls_setup *setup) {
   return train->view.n > 0 && validation->view.n > 0 ? LS_OK : fail_split(setup);
 }
 
-ls_status job_open_splits(ls_comm *comm, ls_setup *setup) {
+ls_status job_open_training(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
-  const ls_data_config *const data = &job->data;
   ls_split *const train = &setup->train;
-  LS_TRY(open_split(comm, setup, data->train, &data->train_split, "train", NULL, train));
+  LS_TRY(open_split(comm, setup, job->data.train, &job->data.train_split, "train", NULL, train));
   LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
   if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(train->dataset, "data.train");
-  if (data->validation)
-    LS_TRY(open_split(comm, setup, data->validation, &data->validation_split, "validation", &setup->facts,
-                      &setup->validation));
-  if (data->test)
-    LS_TRY(open_split(comm, setup, data->test, &data->test_split, "test", &setup->facts, &setup->test));
   return LS_OK;
+}
+
+ls_status job_open_validation(ls_comm *comm, ls_setup *setup) {
+  const ls_data_config *const data = &setup->job->data;
+  if (!data->validation) return LS_OK;
+  return open_split(comm, setup, data->validation, &data->validation_split, "validation", &setup->facts,
+                    &setup->validation);
+}
+
+ls_status job_open_test(ls_comm *comm, ls_setup *setup) {
+  const ls_data_config *const data = &setup->job->data;
+  if (!data->test) return LS_OK;
+  return open_split(comm, setup, data->test, &data->test_split, "test", &setup->facts, &setup->test);
 }
 
 #define WINDOW_BYTES 1000000000 /* of streamed data, by default */
@@ -133,7 +141,9 @@ static ls_status measure_facts(ls_setup *setup) {
 
 ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
-  LS_TRY(job_open_splits(comm, setup));
+  LS_TRY(job_open_training(comm, setup));
+  LS_TRY(job_open_validation(comm, setup));
+  LS_TRY(job_open_test(comm, setup));
   LS_TRY(place_splits(comm, setup));
   LS_TRY(read_split(comm, job, &setup->train));
   LS_TRY(ls_comm_agree(comm, split_validation(setup)));

@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import os
 import re
 
 import h5py
@@ -509,6 +510,27 @@ def all_errors_are_found(folder):
         result.must(result.out.startswith("OK: 600 samples, 0.3 MB"), "all samples must be read")
 
 
+def files_that_cannot_be_read(folder):
+    """check --all names them, and checks the other files and splits. The first one is not that with which others are compared."""
+    for name in ("p1.h5", "p2.h5", "p3.h5", "p4.h5", "v1.h5"):
+        harness.write_arrays(folder / name, {"x": numpy.where(numpy.arange(40)[:, None] == 7, numpy.nan, numpy.ones((40, 64))), "y": numpy.arange(40) % 3})
+    with h5py.File(folder / "p3.h5", "r+") as file:
+        del file["y"]
+        file["y"] = numpy.zeros(39)
+    harness.write_file(folder / "p0.h5", "not HDF5")
+    for name in ("p2.h5", "v1.h5"):
+        os.truncate(folder / name, (folder / name).stat().st_size // 2)
+    harness.write_file(folder / "config.yaml", edited(("train: data.h5", "train: p*.h5\n  validation: v1.h5\n  test: [gone.h5, p4.h5]")))
+    wanted = ["p0.h5: ", "p2.h5: ", "p3.h5:/y: ", "p1.h5:/x: row 7", "p4.h5:/x: row 7", "v1.h5: ", "gone.h5: ", "p4.h5:/x: row 7",
+              "8 errors in 120 samples"]
+    for ranks in (1, 2):
+        result = run(folder, "check", "config.yaml", "--all", ranks=ranks).exits(3)
+        lines = [line for line in result.err.splitlines() if line.startswith("lockstep: error: ")]
+        result.must(len(lines) == len(wanted) and all(part in line for part, line in zip(wanted, lines)), f"the errors must be: {wanted}")
+    result = run(folder, "check", "config.yaml", "--all", "--set", "data.train=[p0.h5, p2.h5]").exits(3)
+    result.reports("p0.h5: ").reports("p2.h5: ").says("2 errors in 0 samples")
+
+
 def splits_by_blocks(folder):
     """Validation gets whole blocks, at least round(f N) samples; a single block cannot be divided."""
     many_parts(folder, (4, 4, 4, 4, 4, 4))
@@ -540,8 +562,8 @@ TESTS = [
     a_name_stays_in_the_group, options_name_arrays, output_among_the_data, names_of_a_split, x_without_y, names_of_the_other_role,
     x_and_y_in_two_files, many_files_are_one_dataset,
     a_run_goes_on_with_parts_of_its_file, lists_for_other_splits, a_file_with_a_star_in_its_name, hundreds_of_files,
-    parts_that_differ, windows_are_kept, windows_of_a_size, a_cache_of_parts, all_errors_are_found, splits_by_blocks,
-    blocks_of_one_class,
+    parts_that_differ, windows_are_kept, windows_of_a_size, a_cache_of_parts, all_errors_are_found, files_that_cannot_be_read,
+    splits_by_blocks, blocks_of_one_class,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
