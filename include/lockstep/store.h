@@ -194,6 +194,25 @@ ls_status ls_store_read_text(const ls_store *store, const char *path, const char
 ls_status ls_store_read_texts(const ls_store *store, const char *path, const char *name, char ***out,
                               size_t *count);
 
+/* A file of a dataset that was written to several files. */
+typedef struct ls_part {
+  uint64_t number;      /* from 1; 0: the array is not a part */
+  uint64_t first, rows; /* in all parts */
+  uint64_t total;       /* rows of all parts */
+  uint64_t set;         /* key of the dataset */
+  const char *file;     /* borrowed; for messages */
+  bool is_match;        /* of a pattern, rather than named */
+} ls_part;
+
+/* Local. Reads the attribute of an array that ls_store_write_part has written; not the last two members.
+ * LS_ERR_DATA if it is damaged. */
+ls_status ls_store_read_part(const ls_store *store, const char *path, ls_part *out);
+
+/* Local. Sorts the n parts that are read together, and looks for gaps. LS_ERR_DATA, naming the missing
+ * file, if parts of a set match a pattern and the set has a gap. If all files of the set are named, a gap
+ * is a warning: such a selection is deliberate. */
+ls_status ls_parts_check(ls_part *parts, size_t n);
+
 /* ------------------------------------------------------------------ writing */
 
 typedef struct ls_store_writer ls_store_writer; /* a file that is being written */
@@ -224,6 +243,7 @@ ls_status ls_store_write_u64(ls_store_writer *writer, const char *path, const ch
 ls_status ls_store_write_u64s(ls_store_writer *writer, const char *path, const char *name,
                               const uint64_t *values, size_t count);
 ls_status ls_store_write_double(ls_store_writer *writer, const char *path, const char *name, double value);
+ls_status ls_store_write_part(ls_store_writer *writer, const char *path, const ls_part *part);
 ls_status ls_store_write_text(ls_store_writer *writer, const char *path, const char *name,
                               const char *text);
 ls_status ls_store_write_texts(ls_store_writer *writer, const char *path, const char *name,

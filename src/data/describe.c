@@ -139,6 +139,7 @@ static ls_status describe_part(data_source *s, const ls_dataset_request *request
                        &d->stored);
   part->rows = x.dims[0];
   part->chunk_rows = ls_store_chunk_rows(s->store, s->names.x);
+  LS_TRY(ls_store_read_part(s->store, s->names.x, &part->part));
   LS_TRY(describe_names(s, s->store, s->names.x, "features", &d->feature_names, &d->n_feature_names));
   return describe_classes(s, d);
 }
@@ -157,14 +158,23 @@ static ls_status next_part(data_source *s, ls_status status, size_t *i) {
   return LS_OK;
 }
 
+/* In a check of all data, a missing part is one of the errors. */
+static ls_status add_gap(const data_source *s, ls_status status) {
+  if (status != LS_ERR_DATA || !s->errors) return status;
+  ls_data_errors_add(s->errors, ls_message());
+  return LS_OK;
+}
+
 ls_status data_describe_inputs(data_source *s, const ls_dataset_request *request, ls_dataset *d) {
   s->is_training = request->role && strcmp(request->role, "train") == 0;
   s->has_classes = request->model && request->model->classes.n > 0;
   s->errors = request->errors;
   LS_TRY(data_files_list(request, &s->files));
+  const size_t n_listed = s->files.n;
   for (size_t i = 0; i < s->files.n;) LS_TRY(next_part(s, describe_part(s, request, i, d), &i));
   d->n_samples = data_files_count(&s->files);
   LS_TRY(data_files_check_unique(&s->files));
+  if (s->files.n == n_listed) LS_TRY(add_gap(s, data_files_check_parts(&s->files)));
   const ls_array first = d->stored;
   d->stored.dims[0] = d->n_samples;
   if (d->n_samples >> 40)

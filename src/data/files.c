@@ -52,7 +52,7 @@ size_t data_files_find(const data_files *files, uint64_t sample) {
 #define FILES_MOST ((size_t)1 << 20)
 
 /* Appends a file, copied. */
-static ls_status add(data_files *files, const char *file, const char *group) {
+static ls_status add(data_files *files, const char *file, const char *group, bool is_match) {
   if (files->n == FILES_MOST)
     return ls_fail(LS_ERR_DATA, "the dataset has more than %zu files", FILES_MOST);
   if ((files->n & (files->n - 1)) == 0) { /* full: 0, 1, 2, 4, ... */
@@ -62,19 +62,21 @@ static ls_status add(data_files *files, const char *file, const char *group) {
     files->parts = parts;
   }
   data_part *const part = &files->parts[files->n++];
-  *part = (data_part){.file = ls_strdup(file), .group = group ? ls_strdup(group) : NULL};
+  *part =
+      (data_part){.file = ls_strdup(file), .group = group ? ls_strdup(group) : NULL, .is_match = is_match};
   return part->file && (part->group || !group) ? LS_OK : ls_fail_memory("a path", strlen(file));
 }
 
-/* A list that is being filled, and the group of the name. */
+/* A list that is being filled, the file or pattern of a name, and its group. */
 typedef struct listing {
   data_files *files;
+  const char *name;
   const char *group;
 } listing;
 
 static ls_status add_file(void *context, const char *file) {
   const listing *const l = context;
-  return add(l->files, file, l->group);
+  return add(l->files, file, l->group, strcmp(file, l->name) != 0);
 }
 
 /* Appends the file or files that a name FILE[:GROUP] stands for. */
@@ -82,7 +84,7 @@ static ls_status add_name(data_files *files, const char *name) {
   char *file = NULL;
   char *group = NULL;
   ls_status status = ls_spec_split(name, &file, &group);
-  if (status == LS_OK) status = ls_spec_expand(file, add_file, &(listing){files, group});
+  if (status == LS_OK) status = ls_spec_expand(file, add_file, &(listing){files, file, group});
   free(file);
   free(group);
   return status;
@@ -136,6 +138,21 @@ ls_status data_files_check_unique(const data_files *files) {
       status = ls_fail(LS_ERR_DATA, "%s:%s: is named twice, also as %s; its samples would be used twice",
                        ids[i].part->file, ids[i].part->names.x, ids[i - 1].part->file);
   free(ids);
+  return status;
+}
+
+ls_status data_files_check_parts(const data_files *files) {
+  size_t n = 0;
+  ls_part *const parts = ls_calloc(files->n, sizeof *parts);
+  if (!parts) return ls_fail_memory("the list of files", files->n * sizeof *parts);
+  for (size_t i = 0; i < files->n; i++) {
+    if (files->parts[i].part.number == 0) continue;
+    parts[n] = files->parts[i].part;
+    parts[n].file = files->parts[i].file;
+    parts[n++].is_match = files->parts[i].is_match;
+  }
+  const ls_status status = ls_parts_check(parts, n);
+  free(parts);
   return status;
 }
 

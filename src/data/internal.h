@@ -36,6 +36,8 @@ typedef struct data_part {
   char *group;      /* of its name, or NULL; rank 0 only */
   char *y_file;     /* of y; NULL: `file` */
   data_names names; /* names.y: inside y_file, if there is one */
+  bool is_match;    /* of a pattern */
+  ls_part part;     /* what the file is of a dataset in several files; rank 0 only */
   uint64_t first, rows;
   uint64_t chunk_rows;   /* of x */
   ls_file_state state;   /* of the file when it was opened first, see source.c; 0 bytes: not yet */
@@ -59,6 +61,9 @@ uint64_t data_files_count(data_files *files);
 
 /* Local. LS_ERR_DATA if two parts have the same x in the same file. */
 ls_status data_files_check_unique(const data_files *files);
+
+/* Local. LS_ERR_DATA if the files are parts of a larger dataset, and one is missing. */
+ls_status data_files_check_parts(const data_files *files);
 
 /* Collective. Sends the list to all ranks. */
 ls_status data_files_broadcast(ls_comm *comm, data_files *files);

@@ -97,6 +97,20 @@ static const char *path_of(const split *s, size_t array, char path[32]) {
   return path;
 }
 
+/* Tells the parts of one dataset from those of another. Equal datasets of the same name have equal keys. */
+static uint64_t key_of_set(const split *s) {
+  const output *const out = s->out;
+  const char *const slash = strrchr(out->path, '/');
+  const char *const name = slash ? slash + 1 : out->path;
+  const uint64_t numbers[] = {ls_digest_of(name, strlen(name)).low,
+                              s->which,
+                              out->seed,
+                              out->shuffles,
+                              out->n_test,
+                              out->max_bytes};
+  return ls_digest_of(numbers, sizeof numbers).low >> 1; /* a number with a sign holds it */
+}
+
 /* Creates the arrays of the split in a file, with their attributes. The number of rows in one of several
  * files is not known yet. */
 static ls_status begin_arrays(split *s) {
@@ -114,12 +128,18 @@ static ls_status begin_arrays(split *s) {
     else
       LS_TRY(ls_store_write_u64(s->writer, path, a->name, a->number));
   }
-  return LS_OK;
+  if (!s->out->max_bytes) return LS_OK;
+  const ls_part part = {.number = s->n_files,
+                        .first = s->n_before,
+                        .total = s->arrays[ARRAY_X].dims[0],
+                        .set = key_of_set(s)};
+  return ls_store_write_part(s->writer, path_of(s, ARRAY_X, path), &part);
 }
 
 static ls_status begin_file(split *s) {
   output *const out = s->out;
   s->n_files++;
+  s->n_before += s->n_in_file;
   s->n_in_file = 0;
   if (out->max_bytes) {
     if (s->n_files > FILES_MOST)

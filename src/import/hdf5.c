@@ -142,6 +142,7 @@ static ls_status describe_source(work *w, const ls_store *store, hdf5_source *s)
     if (!s->paths[i][ARRAY_X] && !s->paths[i][ARRAY_Y] && !s->paths[i][ARRAY_W]) continue;
     ls_status status = describe_split(store, s, i, &f);
     s->rows[i] = f.arrays[ARRAY_X].dims[0];
+    if (status == LS_OK) status = ls_store_read_part(store, s->paths[i][ARRAY_X], &s->parts[i]);
     if (status == LS_OK && w->file[i]) status = compare(w, s, i, &f);
     if (status == LS_OK && !w->file[i]) {
       w->file[i] = s->file;
@@ -178,6 +179,23 @@ static ls_status list_sources(work *w, const char *const *sources, size_t n) {
     ls_log(LS_LOG_WARNING, "%s:%s: ignored, as are other arrays that are not x, y or w", w->sources[0].file,
            w->sources[0].ignored);
   return LS_OK;
+}
+
+/* Warns if the files are parts of a larger dataset, and one is missing. */
+static ls_status check_parts(const work *w) {
+  ls_part *const parts = ls_calloc(w->n, sizeof *parts);
+  ls_status status = parts ? LS_OK : ls_fail_memory("the list of files", w->n * sizeof *parts);
+  for (size_t which = 0; status == LS_OK && which < N_SPLITS; which++) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->n; i++) {
+      if (w->sources[i].parts[which].number == 0) continue;
+      parts[n] = w->sources[i].parts[which];
+      parts[n++].file = w->sources[i].file;
+    }
+    status = ls_parts_check(parts, n);
+  }
+  free(parts);
+  return status;
 }
 
 static uint64_t rows_of(const work *w, size_t which) {
@@ -312,6 +330,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   work w = {.options = options, .out = out};
   LS_TRY(import_reject_table_options(&options->table, "HDF5 files"));
   ls_status status = list_sources(&w, sources, n_sources);
+  if (status == LS_OK) status = check_parts(&w);
   if (status == LS_OK) status = choose_test(&w);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&w);

@@ -10,6 +10,7 @@ typedef struct hdf5_source {
   char *paths[N_SPLITS][N_ARRAYS]; /* NULL: absent */
   char *ignored;                   /* an array that is not imported, or NULL */
   uint64_t rows[N_SPLITS];
+  ls_part parts[N_SPLITS]; /* what the file is of a dataset in several files */
 } hdf5_source;
 
 /* Finds the arrays of a file by their names, or those that options name. LS_ERR_DATA if no array is x, or

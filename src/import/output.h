@@ -42,9 +42,9 @@ typedef struct split {
   unsigned char *rows[N_ARRAYS]; /* owned: (capacity, sizes) */
   attribute attributes[ATTRIBUTES_MOST];
   size_t n_attributes;
-  shuffle *shuffle;        /* owned; NULL: rows keep the order of the sources */
-  ls_store_writer *writer; /* borrowed: the file that is being written; NULL: none */
-  uint64_t n_in_file;
+  shuffle *shuffle;             /* owned; NULL: rows keep the order of the sources */
+  ls_store_writer *writer;      /* borrowed: the file that is being written; NULL: none */
+  uint64_t n_before, n_in_file; /* rows of the files before, and of this one */
   unsigned n_files;
 } split;
 

@@ -1,6 +1,7 @@
 """Import of many files to one or several, shuffled or not, in bounded memory: every row is exactly once in the output."""
 
 import gzip
+import os
 import signal
 import time
 
@@ -136,7 +137,28 @@ def several_files_out(folder):
     run(folder, "import", "in.h5", "-o", "out.h5", "--max-file-size", "6MB").exits(OUTPUT).reports("exists", "not replaced")
     run(folder, "import", "in.h5", "-o", "new.h5", "--max-file-size", "100").exits(USAGE).reports("--max-file-size 100", "2GB")
     run(folder, "import", "in.h5", "-o", "new.h5", "--max-file-size", "1MB").exits(USAGE).reports("too small", "704 bytes|705 bytes|712 bytes")
+    a_missing_part(folder, n)
     leaves_only(result, folder, "in.h5", "one.h5", *names)
+
+
+def a_missing_part(folder, n):
+    """A pattern must match all parts; a list may name some of them, with a warning."""
+    parts = [f"out-{i + 1:05}.h5" for i in range(n)]
+    text = harness.edited(("train: data.h5", "train: out-*.h5"), ("units: 3", "units: 10"))
+    harness.write_file(folder / "config.yaml", text)
+    for i, others in ((0, ""), (n // 2, ""), (n - 1, "as are parts after it")):
+        os.rename(folder / parts[i], folder / "away")
+        run(folder, "check", "config.yaml").exits(3).reports(parts[i], "is missing", "20000", others)
+        run(folder, "check", "config.yaml", "--all").exits(3).reports(parts[i], "is missing").says("1 error in")
+        left = [name for name in parts if name != parts[i]]
+        run(folder, "check", "config.yaml", "--set", f"data.train=[{', '.join(left)}]").exits(0).reports("warning", parts[i], "is missing")
+        os.rename(folder / "away", folder / parts[i])
+    run(folder, "check", "config.yaml", "--set", f"data.train={parts[1]}").exits(0).reports("warning", parts[0], "is missing")
+    run(folder, "import", *parts[:-1], "-o", "new.h5").exits(0).reports("warning", parts[-1], "is missing")
+    result = run(folder, "check", "config.yaml").exits(0)
+    result.must("missing" not in result.err, "all parts are there")
+    for name in ("config.yaml", "new.h5"):
+        os.remove(folder / name)
 
 
 # --------------------------------------------------------------------- several files in
