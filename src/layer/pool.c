@@ -1,9 +1,10 @@
-/* Pooling over the windows of each channel:
+/* Pooling over the windows of each channel; the global layers have one window, as large as the input.
  *
- *   max_pool   forward y[o] = max of the inputs inside the window; backward: the first of equal maxima gets
- * dy avg_pool   forward y[o] = sum of the inputs inside the window / their number, or with count_padding
- * the number of elements of the window; backward: each of these inputs gets dy / that number global_... the
- * same over all positions
+ *   max_pool   forward   y[o] = max of the inputs inside the window
+ *              backward  the first of equal maxima gets dy[o]
+ *   avg_pool   forward   y[o] = sum of the inputs inside the window / n, where n is their number or, with
+ *                        count_padding, the number of elements of the window
+ *              backward  each of these inputs gets dy[o] / n
  *
  * x: (batch, in..., C), y: (batch, out..., C), of a global one (batch, C) */
 #include "internal.h"

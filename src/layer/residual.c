@@ -79,15 +79,18 @@ static bool fuses_sum(const ls_layer *layer) {
 
 /* ------------------------------------------------------------------ shapes */
 
+/* from: the shape that the list `skip` gives; NULL: skip is auto */
 static ls_status fail_skip(const ls_layer *layer, const ls_shape *from) {
   char in[128];
   char out[128];
-  return ls_fail(
-      LS_ERR_CONFIG,
-      "%s: residual: the skip cannot fit: it gives %s from the input %s, but the layers give %s; use "
-      "other strides or padding inside, or set skip to a list of layers",
-      layer->where, ls_shape_describe(from, (char[128]){""}, 128),
-      ls_shape_describe(&layer->in, in, sizeof in), ls_shape_describe(&layer->out, out, sizeof out));
+  char skip[128] = "a 1x1 convolution gives no such shape";
+  if (from) ls_shape_describe(from, skip, sizeof skip);
+  return ls_fail(LS_ERR_CONFIG,
+                 "%s: residual: the skip does not fit: the layers give %s from the input %s, but %s%s; use "
+                 "other strides or padding inside, or %s",
+                 layer->where, ls_shape_describe(&layer->out, out, sizeof out),
+                 ls_shape_describe(&layer->in, in, sizeof in), from ? "the skip gives " : "", skip,
+                 from ? "in the skip" : "set skip to a list of layers");
 }
 
 /* Creates the convolution from layer->in to layer->out. LS_ERR_CONFIG if no strides fit. */
@@ -96,10 +99,10 @@ static ls_status create_convolution(const ls_layer *layer, ls_layer **out) {
   ls_shape in = layer->in;
   size_t stride[LS_WINDOW_DIMS];
   if (in.n_dims == n_dims) in.dims[in.n_dims++] = 1;
-  if (in.n_dims != layer->out.n_dims) return fail_skip(layer, &layer->in);
+  if (in.n_dims != layer->out.n_dims) return fail_skip(layer, NULL);
   for (size_t i = 0; i < n_dims; i++) {
     stride[i] = (in.dims[i] + layer->out.dims[i] - 1) / layer->out.dims[i];
-    if ((in.dims[i] - 1) / stride[i] + 1 != layer->out.dims[i]) return fail_skip(layer, &layer->in);
+    if ((in.dims[i] - 1) / stride[i] + 1 != layer->out.dims[i]) return fail_skip(layer, NULL);
   }
   *out = layer_create_conv_projection(layer, n_dims, layer->out.dims[n_dims], stride);
   return LS_OK;

@@ -14,7 +14,9 @@ static size_t read_size(ls_config *config, const ls_node *node, size_t least) {
   const unsigned long long value = strtoull(text, &end, 10);
   const bool is_number = text[0] >= '0' && text[0] <= '9' && *end == '\0' && !ls_node_is_quoted(node);
   if (is_number && value >= least && value <= SIZE_MOST) return (size_t)value;
-  ls_config_error(config, node, "out of range; must be an integer from %zu to %d", least, SIZE_MOST);
+  ls_config_error(config, node, "%s from %zu to %d",
+                  is_number ? "out of range; must be an integer" : "not an integer; must be one", least,
+                  SIZE_MOST);
   return least;
 }
 
@@ -55,17 +57,19 @@ static void read_pads(ls_config *config, const ls_node *node, size_t i, layer_wi
 }
 
 static void read_padding(ls_config *config, const ls_node *node, size_t n_dims, layer_window *window) {
-  static const char *const names[] = {"valid", "same", NULL};
   const char *const text = node ? ls_node_text(node) : "valid";
   const bool is_list = node && ls_node_kind_of(node) == LS_NODE_LIST;
   window->before.n = window->after.n = is_list ? check_count(config, node, n_dims) : 1;
   for (size_t i = 0; is_list && i < window->before.n; i++)
     read_pads(config, ls_node_item(node, i), i, window);
   if (is_list || !node || ls_node_is_null(node)) return;
+  window->is_same = strcmp(text, "same") == 0;
   if (text[0] >= '0' && text[0] <= '9')
     read_pads(config, node, 0, window);
-  else
-    window->is_same = ls_config_choose(config, node, "padding", names) == 1;
+  else if (!window->is_same && strcmp(text, "valid") != 0)
+    ls_config_error(config, node,
+                    "unknown padding; must be valid, same, a number, or a list of one number or [before, "
+                    "after] for each dim");
 }
 
 void layer_window_read(layer_window *window, ls_config *config, size_t n_dims) {
@@ -104,16 +108,16 @@ static void pad_same(ls_window *w, size_t i) {
 }
 
 static ls_status fail_window(const ls_layer *layer, const ls_window *w, size_t n_dims, const ls_shape *in,
-                             const char *what) {
+                             const char *what, const char *remedy) {
   char shape[128];
   char details[256] = "";
   char window[128];
   ls_shape size = {.n_dims = n_dims};
   for (size_t i = 0; i < n_dims; i++) size.dims[i] = w->size[LS_WINDOW_DIMS - n_dims + i];
   layer_window_describe(w, n_dims, details, sizeof details);
-  return ls_fail(LS_ERR_CONFIG, "%s: %s: %s: window %s%s, input %s", layer->where, layer->type->name, what,
-                 ls_shape_describe(&size, window, sizeof window), details,
-                 ls_shape_describe(in, shape, sizeof shape));
+  return ls_fail(LS_ERR_CONFIG, "%s: %s: %s: window %s%s, input %s; %s", layer->where, layer->type->name,
+                 what, ls_shape_describe(&size, window, sizeof window), details,
+                 ls_shape_describe(in, shape, sizeof shape), remedy);
 }
 
 static ls_status check_lists(const ls_layer *layer, const layer_window *window, size_t n_dims) {
@@ -147,9 +151,11 @@ ls_status layer_window_fit(const ls_layer *layer, const layer_window *window, co
     if (window->is_same) pad_same(out, i);
   }
   if (!ls_window_set_out(out))
-    return fail_window(layer, out, n_dims, in, "the window is larger than the padded input");
+    return fail_window(layer, out, n_dims, in, "the window is larger than the padded input",
+                       "use a smaller window or more padding");
   if (!ls_window_is_inside(out))
-    return fail_window(layer, out, n_dims, in, "a window would lie entirely in the padding");
+    return fail_window(layer, out, n_dims, in, "a window would lie entirely in the padding",
+                       "use less padding");
   return LS_OK;
 }
 

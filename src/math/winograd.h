@@ -8,7 +8,9 @@
  *                            0    0   1                    0  1  0 -1
  * (Lavin and Gray, 2016). The sums over channels are 16 products of matrices, for a block of tiles at a
  * time, with 4/9 of the multiplications. The gradient of the kernel is the transpose of the same formula:
- *   dg = G^T [sum_tiles (A dy A^T) o (B^T d B)] G */
+ *   dg = G^T [sum_tiles (A dy A^T) o (B^T d B)] G
+ * A source that is infinite or NaN makes all outputs of the tiles that see it NaN, up to 4x4 of them,
+ * although only 3x3 depend on it. */
 #ifndef LOCKSTEP_MATH_WINOGRAD_H
 #define LOCKSTEP_MATH_WINOGRAD_H
 

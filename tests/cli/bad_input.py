@@ -264,6 +264,33 @@ def metrics_case(name, says, value, *edits):
                        *edits))
 
 
+def image_case(name, says, layer, command="train", x=None):
+    """The first layer of a net on images of (6, 5, 2), alternately trained and checked."""
+    images = numpy.random.default_rng(1).random((24, 6, 5, 2)).astype("f4") if x is None else x
+    return Case(f"images: {name}", USAGE, ("config.yaml:6: model.0", *says), (command, "config.yaml"),
+                arrays(images), (("{layer: dense, units: 8, activation: relu}", layer),))
+
+
+IMAGE_CASES = [
+    image_case("a kernel larger than its input", ("larger", "(7, 5)", "(6, 5, 2)", "smaller"),
+               "{layer: conv2d, filters: 2, kernel_size: [7, 5]}"),
+    image_case("stride 0", ("model.0.stride: 0", "1"), "{layer: max_pool, size: 2, stride: 0}", "check"),
+    image_case("groups that do not divide the filters", ("model.0.groups: 2", "divide", "3"),
+               "{layer: conv2d, filters: 3, kernel_size: 1, groups: 2}"),
+    image_case("groups that do not divide the channels", ("groups 3", "2 channels", "(6, 5, 2)"),
+               "{layer: conv2d, filters: 3, kernel_size: 1, groups: 3}", "check"),
+    image_case("flat rows", ("(4)", "(H, W, C)", "data.shape"), "{layer: conv2d, filters: 3, kernel_size: 1}", x=X),
+    image_case("images for a signal", ("(6, 5, 2)", "(L, C)"), "{layer: conv1d, filters: 3, kernel_size: 1}", "check"),
+    image_case("a window in the padding", ("padding", "(2, 2)", "pads 2+2 0+0", "(6, 5, 2)"),
+               "{layer: avg_pool, size: 2, padding: [2, 0]}"),
+    image_case("an unknown padding", ("model.0.padding: full", "valid, same", "number"),
+               "{layer: conv2d, filters: 3, kernel_size: 1, padding: full}", "check"),
+    image_case("a skip that no strides fit", ("skip", "(5, 4, 3)", "(6, 5, 2)", "1x1"),
+               "{layer: residual, layers: [{layer: conv2d, filters: 3, kernel_size: 2}]}"),
+    image_case("a skip of another shape", ("skip", "(3, 2, 2)", "(6, 5, 2)"),
+               "{layer: residual, layers: [{layer: relu}], skip: [{layer: max_pool, size: 2}]}", "check"),
+]
+
 CONFIG_CASES = [
     Case("unknown key", USAGE, ("config.yaml:11: train.epoch", "unknown key", "epochs?"),
          edits=(("epochs: 2", "epoch: 2"),)),
@@ -783,7 +810,7 @@ def in_all_ways(name, function):
 
 
 def all_tests():
-    for case in CONFIG_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + OUTPUT_CASES:
+    for case in CONFIG_CASES + IMAGE_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + OUTPUT_CASES:
         yield from in_all_ways(case.name, lambda folder, ranks, case=case: run_case(case, ranks, folder))
     for story in STORIES:
         yield from in_all_ways(story.__name__.replace("_", " "), story)

@@ -110,6 +110,18 @@ NETS += [
                        {"layer": "residual", "layers": [{"layer": "dense", "units": 2, "activation": "linear"}]}]),
 ]
 
+# The kernels that shapes select: pooling over squares of 2 x 2, Winograd's algorithm, and relu applied by batch norm, also
+# at the end of a skip.
+NETS += [
+    ("squares", (7, 6, 3), [{"layer": "max_pool", "size": 2}]),
+    ("negative", (5, 4, 2), [{"layer": "max_pool", "size": 3, "stride": 2, "padding": [1, [1, 0]]}]),
+    ("winograd", (5, 4, 16), [conv(2, 17, 3, padding=[[2, 0], 1], activation="relu")]),
+    ("skip_relu", (4, 3, 3), [{"layer": "residual", "activation": "relu", "layers": [conv(2, 4, 1), {"layer": "batch_norm"}],
+                               "skip": [conv(2, 4, 3, padding=1, bias=False), {"layer": "batch_norm"}, {"layer": "relu"}]},
+                              {"layer": "residual", "layers": [conv(2, 4, 1, activation="tanh")], "skip": [{"layer": "relu"}]}]),
+    ("relu_at_the_end", (3, 2, 4), [conv(2, 3, 2), {"layer": "batch_norm"}, {"layer": "relu"}]),
+]
+
 # name, inputs, layers
 PATHS = [
     ("image_path", (8, 8, 1), [
@@ -120,6 +132,11 @@ PATHS = [
         {"layer": "residual", "activation": "tanh", "layers": [
             conv(1, 6, 5, padding="same"), {"layer": "layer_norm"}, {"layer": "gelu"}, conv(1, 6, 3, padding="same")]},
         {"layer": "avg_pool", "size": 3, "padding": "same"}, conv(1, 6, 4, groups=6),
+        {"layer": "dense", "units": 2, "activation": "linear"}]),
+    ("winograd_path", (6, 6, 2), [
+        conv(2, 16, 3, padding="same", bias=False), {"layer": "batch_norm"}, {"layer": "relu"},
+        {"layer": "residual", "activation": "relu", "layers": [conv(2, 16, 3, padding=1, bias=False), {"layer": "batch_norm"}]},
+        {"layer": "max_pool", "size": 2}, {"layer": "global_avg_pool"}, {"layer": "tanh"},
         {"layer": "dense", "units": 2, "activation": "linear"}]),
 ]
 
@@ -399,6 +416,8 @@ def net_text(name, inputs, layers, generator):
     x = (2.0 * float32_values(generator, rows, *shape) + 1.0).float().double()
     if any("max_pool" in layer["layer"] for layer in layers):
         x = x.round() # ties
+    if name == "negative":
+        x = -x.abs() - 1.0
     c = float32_values(generator, rows, *out)
     text = array(f"{name}_x", x) + array(f"{name}_c", c)
     before = [tensor.detach().clone() for _, tensor in blocks]
