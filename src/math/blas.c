@@ -1,5 +1,8 @@
-/* Matrix products by CBLAS, with checked narrowing of sizes to its int. */
+/* Matrix products: of few rows by our own kernels, others by CBLAS, with checked narrowing of sizes to its
+ * int. */
 #include "lockstep/math.h"
+
+#include "few.h"
 
 #include <cblas.h>
 #include <limits.h>
@@ -113,15 +116,50 @@ static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, c
 
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,
                         float *c) {
-  multiply(CblasNoTrans, CblasTrans, m, n, k, a, k, b, k, beta, c, n);
+  const math_few few = {.m = m,
+                        .n = n,
+                        .k = k,
+                        .a = a,
+                        .a_row = k,
+                        .a_col = 1,
+                        .b = b,
+                        .b_row = k,
+                        .beta = beta,
+                        .c = c,
+                        .c_row = n};
+  if (!math_few_product_nt(&few)) multiply(CblasNoTrans, CblasTrans, m, n, k, a, k, b, k, beta, c, n);
 }
 
 void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                                 const float *b, float beta, float *c) {
-  multiply(CblasNoTrans, CblasNoTrans, m, count, k, a, k, b + first, n, beta, c + first, n);
+  const math_few few = {.m = m,
+                        .n = count,
+                        .k = k,
+                        .a = a,
+                        .a_row = k,
+                        .a_col = 1,
+                        .b = b + first,
+                        .b_row = n,
+                        .beta = beta,
+                        .c = c + first,
+                        .c_row = n};
+  if (!math_few_product_nn(&few))
+    multiply(CblasNoTrans, CblasNoTrans, m, count, k, a, k, b + first, n, beta, c + first, n);
 }
 
 void ls_math_product_tn_rows(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                              const float *b, float beta, float *c) {
-  multiply(CblasTrans, CblasNoTrans, count, n, k, a + first, m, b, n, beta, c + first * n, n);
+  const math_few few = {.m = count,
+                        .n = n,
+                        .k = k,
+                        .a = a + first,
+                        .a_row = 1,
+                        .a_col = m,
+                        .b = b,
+                        .b_row = n,
+                        .beta = beta,
+                        .c = c + first * n,
+                        .c_row = n};
+  if (!math_few_product_tn(&few))
+    multiply(CblasTrans, CblasNoTrans, count, n, k, a + first, m, b, n, beta, c + first * n, n);
 }

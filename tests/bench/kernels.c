@@ -6,13 +6,15 @@
  * exceeds all caches. The results are the bytes per second that it must move (each array that it reads or
  * writes), and their ratio to a copy of the same working set, measured alternately. A ratio of 1 means that
  * only memory limits the kernel. A kernel that mostly reads or works in place may exceed 1, because a copy
- * first loads the cache lines that it overwrites. The products of the net 784-512-512-10 at several numbers
- * of rows follow, as a ratio to the best product of matrices of order 1024. All results are medians. Times
- * are processor times, which other processes affect least. */
+ * first loads the cache lines that it overwrites. The products of dense layers at several numbers of rows
+ * follow, as a ratio to the best product of matrices of order 1024, and to one call of BLAS, measured
+ * alternately. All results are medians. Times are processor times, which other processes affect least.
+ * bench_kernels_v3 has the kernels for AVX2; with OPENBLAS_CORETYPE=Zen, so has OpenBLAS. */
 #include "lockstep/math.h"
 
 #include "measure.h"
 
+#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,6 +200,7 @@ static void measure(const kernel *k, arrays *a, float *block) {
 typedef struct product {
   const char *name;
   void (*run)(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
+  enum CBLAS_TRANSPOSE ta, tb;
 } product;
 
 static void product_nn(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c) {
@@ -208,48 +211,63 @@ static void product_tn(size_t m, size_t n, size_t k, const float *a, const float
   ls_math_product_tn_rows(0, m, m, n, k, a, b, beta, c);
 }
 
-static const product forward = {"y = x W^T", ls_math_product_nt};
-static const product gradient = {"dW = dy^T x", product_tn};
-static const product backward = {"dx = dy W", product_nn};
+enum { FORWARD, GRADIENT, BACKWARD };
 
-/* Flop per second of repeated products over a few milliseconds. */
-static double flops_of(const product *p, size_t m, size_t n, size_t k, float *block) {
+static const product products[] = {{"y = x W^T", ls_math_product_nt, CblasNoTrans, CblasTrans},
+                                   {"dW = dy^T x", product_tn, CblasTrans, CblasNoTrans},
+                                   {"dx = dy W", product_nn, CblasNoTrans, CblasNoTrans}};
+
+/* Flop per second of repeated products over a few milliseconds, by Lockstep or by one call of BLAS each. */
+static double flops_of(const product *p, bool is_blas, size_t m, size_t n, size_t k, float *block) {
   const double flop = 2.0 * (double)m * (double)n * (double)k;
-  const size_t times = (size_t)(3e7 / flop) + 1;
+  const size_t times = (size_t)(1e7 / flop) + 1;
+  const float *const a = block;
   float *const b = block + m * k;
+  float *const c = b + n * k;
   const double start = clock_now();
-  for (size_t i = 0; i < times; i++) p->run(m, n, k, block, b, 0.0F, b + n * k);
+  for (size_t i = 0; i < times; i++)
+    if (is_blas)
+      cblas_sgemm(CblasRowMajor, p->ta, p->tb, (int)m, (int)n, (int)k, 1.0F, a,
+                  (int)(p->ta == CblasTrans ? m : k), b, (int)(p->tb == CblasTrans ? k : n), 0.0F, c,
+                  (int)n);
+    else
+      p->run(m, n, k, a, b, 0.0F, c);
   return (double)times * flop / (clock_now() - start);
 }
 
 static void measure_product(const product *p, size_t rows, size_t n_out, size_t n_in, double best,
                             float *block) {
+  const size_t m = p == &products[GRADIENT] ? n_out : rows;
+  const size_t n = p == &products[FORWARD] ? n_out : n_in;
+  const size_t k = p == &products[GRADIENT] ? rows : p == &products[FORWARD] ? n_in : n_out;
+  const size_t rounds = m * n * k > (size_t)1e8 ? ROUNDS / 8 : ROUNDS / 4;
   double rates[ROUNDS];
-  for (int r = 0; r < ROUNDS; r++) {
-    if (p == &forward) rates[r] = flops_of(p, rows, n_out, n_in, block);
-    if (p == &gradient) rates[r] = flops_of(p, n_out, n_in, rows, block);
-    if (p == &backward) rates[r] = flops_of(p, rows, n_in, n_out, block);
+  double ratios[ROUNDS];
+  for (size_t r = 0; r < rounds; r++) {
+    rates[r] = flops_of(p, false, m, n, k, block);
+    ratios[r] = rates[r] / flops_of(p, true, m, n, k, block);
   }
-  const double middle = median(ROUNDS, rates);
-  printf("%-12s %4zu rows, W %3zu x %-3zu  %8.1f GFLOP/s  %6.2f\n", p->name, rows, n_out, n_in,
-         1e-9 * middle, middle / best);
+  const double middle = median(rounds, rates);
+  printf("%-12s %4zu rows, W %4zu x %-4zu  %8.1f GFLOP/s  %6.2f  %6.2f\n", p->name, rows, n_out, n_in,
+         1e-9 * middle, middle / best, median(rounds, ratios));
 }
 
 static void measure_products(float *block) {
-  static const size_t shapes[][2] = {{512, 784}, {512, 512}, {10, 512}};
-  static const product *const products[] = {&forward, &gradient, &backward};
-  printf("\nproducts of %s\n%-35s  %16s  %6s\n", ls_math_blas_name(), "", "", "/1024^3");
+  static const size_t shapes[][2] = {{512, 784},  {512, 512}, {10, 512}, {2048, 2048},
+                                     {2048, 784}, {128, 784}, {64, 28},  {2, 64}};
+  static const size_t rows[] = {1, 2, 4, 8, 16, 32, 64, 256, 1024};
+  printf("\nproducts of %s\n%-37s  %16s  %6s  %6s\n", ls_math_blas_name(), "", "", "/1024^3", "/BLAS");
   ls_math_threads_set(1);
   for (size_t i = 0; i < LARGE / sizeof *block; i++) block[i] = (float)(i % 7) * 0.25F - 0.5F;
   double best = 0.0;
   for (int r = 0; r < ROUNDS / 4; r++) {
-    const double rate = flops_of(&backward, 1024, 1024, 1024, block);
+    const double rate = flops_of(&products[BACKWARD], true, 1024, 1024, 1024, block);
     best = rate > best ? rate : best;
   }
-  for (size_t s = 0; s < 3; s++)
-    for (size_t p = 0; p < 3; p++)
-      for (size_t rows = 1; rows <= 1024; rows *= 4)
-        measure_product(products[p], rows, shapes[s][0], shapes[s][1], best, block);
+  for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+    for (size_t p = 0; p < sizeof products / sizeof products[0]; p++)
+      for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
+        measure_product(&products[p], rows[r], shapes[s][0], shapes[s][1], best, block);
 }
 
 int main(int argc, char **argv) {

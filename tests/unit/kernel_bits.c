@@ -136,6 +136,21 @@ static void run_steps(arrays *a) {
   }
 }
 
+/* Products of a layer with few rows, whose multiplications are fused too. */
+static void run_products(arrays *a) {
+  static const size_t shapes[][3] = {{2, 5, 147}, {6, 7, 90}, {3, 2, 300}, {20, 50, 20}, {3, 310, 3}};
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    const size_t rows = shapes[i][0];
+    const size_t n_out = shapes[i][1];
+    const size_t n_in = shapes[i][2];
+    char name[64];
+    snprintf(name, sizeof name, "product %zu x %zu x %zu", rows, n_out, n_in);
+    RUN(name, ls_math_product_nt(rows, n_out, n_in, a->x, a->y, 0.0F, a->z));
+    RUN(name, ls_math_product_nn_columns(0, n_in, rows, n_in, n_out, a->x, a->y, 0.3F, a->z));
+    RUN(name, ls_math_product_tn_rows(0, n_out, n_out, n_in, rows, a->x, a->y, 0.0F, a->z));
+  }
+}
+
 /* Plans a convolution, and returns its workspace. The caller destroys the arena and frees the workspace. */
 static void *make_plan(ls_conv *c, ls_arena *arena, ls_conv_plan **plan) {
   LS_ASSERT(ls_window_set_out(&c->window));
@@ -247,6 +262,7 @@ int main(void) {
   run_norms(&a);
   run_rows(&a);
   run_steps(&a);
+  run_products(&a);
   run_convolutions(&a);
   run_winograd();
   run_pools(&a);

@@ -34,35 +34,42 @@ static const size_t shapes[][3] = {
     {9, 1, 4}, {5, 5, 1}, {2, 3, 1}, {17, 33, 129}, {64, 10, 100}, {8, 305, 784}, {305, 136, 32},
 };
 
-/* Compares the kernel with the definition c = a b + beta c, within k rounding errors of the terms. */
-static void check_product(const product *p, const size_t *shape, float beta) {
+#define BEFORE 1 /* elements before an array, so that it is not aligned */
+#define GUARD  123.0F
+
+/* Compares the kernel with the definition c = a b + beta c, within `ulps` roundings of the terms. Elements
+ * beside c must stay unchanged. */
+static void check_product(const product *p, const size_t *shape, float beta, double ulps) {
   const size_t m = shape[0];
   const size_t n = shape[1];
   const size_t k = shape[2];
-  float *const a = new_floats(m * k);
-  float *const b = new_floats(k * n);
-  float *const c = new_floats(m * n);
+  float *const a = new_floats(m * k + BEFORE);
+  float *const b = new_floats(k * n + BEFORE);
+  float *const block = new_floats(m * n + 2 * BEFORE);
+  float *const c = block + BEFORE;
   float *const old = new_floats(m * n);
-  fill_random(1, m * k, a);
-  fill_random(2, k * n, b);
+  fill_random(1, m * k, a + BEFORE);
+  fill_random(2, k * n, b + BEFORE);
   fill_random(3, m * n, old);
+  c[-1] = c[m * n] = GUARD;
   for (size_t i = 0; i < m * n; i++) c[i] = beta == 0.0F ? NAN : old[i]; /* beta 0 must not read c */
-  p->run(m, n, k, a, b, beta, c);
+  p->run(m, n, k, a + BEFORE, b + BEFORE, beta, c);
   for (size_t i = 0; i < m; i++)
     for (size_t j = 0; j < n; j++) {
       double want = (double)beta * (double)old[i * n + j];
       double terms = fabs(want);
       for (size_t q = 0; q < k; q++) {
-        const double left = a[p->is_a_transposed ? q * m + i : i * k + q];
-        const double right = b[p->is_b_transposed ? j * k + q : q * n + j];
+        const double left = a[BEFORE + (p->is_a_transposed ? q * m + i : i * k + q)];
+        const double right = b[BEFORE + (p->is_b_transposed ? j * k + q : q * n + j)];
         want += left * right;
         terms += fabs(left * right);
       }
-      check_close(p->name, (double)c[i * n + j], want, (double)(k + 1) * (double)FLT_EPSILON * terms);
+      check_close(p->name, (double)c[i * n + j], want, ulps * (double)FLT_EPSILON * terms);
     }
+  assert_true(c[-1] == GUARD && c[m * n] == GUARD);
   free(a);
   free(b);
-  free(c);
+  free(block);
   free(old);
 }
 
@@ -71,7 +78,62 @@ static void products_are_right(void **state) {
   static const float betas[] = {0.0F, 1.0F, 0.5F};
   for (size_t p = 0; p < COUNT(products); p++)
     for (size_t s = 0; s < COUNT(shapes); s++)
-      for (size_t b = 0; b < COUNT(betas); b++) check_product(&products[p], shapes[s], betas[b]);
+      for (size_t b = 0; b < COUNT(betas); b++)
+        check_product(&products[p], shapes[s], betas[b], (double)shapes[s][2] + 1.0);
+}
+
+/* The shapes of the three products of a layer: rows of the batch, outputs, inputs. */
+static void check_layer(size_t rows, size_t n_out, size_t n_in, float beta, double ulps) {
+  const size_t of_kernels[][3] = {{rows, n_out, n_in}, {rows, n_in, n_out}, {n_out, n_in, rows}};
+  for (size_t p = 0; p < COUNT(products); p++) check_product(&products[p], of_kernels[p], beta, ulps);
+}
+
+static void products_of_few_rows_are_right(void **state) {
+  (void)state;
+  static const size_t widths[] = {1, 2, 7, 16, 17, 47, 48, 64, 99, 113};
+  for (size_t rows = 1; rows <= 70; rows += rows < 18 ? 1 : 5)
+    for (size_t o = 0; o < COUNT(widths); o++)
+      for (size_t i = 0; i < COUNT(widths); i++)
+        check_layer(rows, widths[o], widths[i], (rows + i) % 3 == 0 ? 0.5F : 0.0F, 20.0);
+}
+
+/* Sums of several blocks of terms; 20 roundings of a sum of 2,300 are few. */
+static void long_products_of_few_rows_are_accurate(void **state) {
+  (void)state;
+  for (size_t rows = 1; rows <= 32; rows = 3 * rows + 1) {
+    check_layer(rows, 2300, 70, 0.0F, 20.0);
+    check_layer(rows, 5, 2301, 1.0F, 20.0);
+  }
+}
+
+/* Products in pieces, as in mode overlap, give the same bits as whole ones. */
+static void pieces_of_products_have_the_same_bits(void **state) {
+  (void)state;
+  enum { ROWS = 32, OUT = 150, IN = 131, N = OUT * IN };
+  float *const x = new_floats(ROWS * IN);
+  float *const dz = new_floats(ROWS * OUT);
+  float *const w = new_floats(N);
+  float *const whole = new_floats(N);
+  float *const pieces = new_floats(N);
+  fill_random(1, ROWS * IN, x);
+  fill_random(2, ROWS * OUT, dz);
+  fill_random(3, N, w);
+  for (size_t rows = 2; rows <= ROWS; rows += 5)
+    for (size_t step = 5; step < IN; step += 32) {
+      ls_math_product_tn_rows(0, OUT, OUT, IN, rows, dz, x, 0.0F, whole);
+      for (size_t i = 0; i < OUT; i += step)
+        ls_math_product_tn_rows(i, ls_size_min(step, OUT - i), OUT, IN, rows, dz, x, 0.0F, pieces);
+      check_same("rows of dW", N, pieces, whole);
+      ls_math_product_nn_columns(0, IN, rows, IN, OUT, dz, w, 0.0F, whole);
+      for (size_t j = 0; j < IN; j += step)
+        ls_math_product_nn_columns(j, ls_size_min(step, IN - j), rows, IN, OUT, dz, w, 0.0F, pieces);
+      check_same("columns of dx", rows * IN, pieces, whole);
+    }
+  free(x);
+  free(dz);
+  free(w);
+  free(whole);
+  free(pieces);
 }
 
 static void blas_has_a_name_and_threads(void **state) {
@@ -79,7 +141,7 @@ static void blas_has_a_name_and_threads(void **state) {
   assert_true(strlen(ls_math_blas_name()) > 0);
   for (int threads = 2; threads >= 1; threads--) {
     ls_math_threads_set(threads);
-    check_product(&products[0], (const size_t[]){65, 65, 65}, 0.0F);
+    check_product(&products[0], (const size_t[]){65, 65, 65}, 0.0F, 66.0);
   }
 }
 
@@ -767,9 +829,15 @@ static void shapes_are_counted_and_compared(void **state) {
 }
 
 int main(void) {
+#if defined(LS_NO_CLONES) && defined(__AVX2__)
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 77; /* skipped */
+#endif
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shapes_are_counted_and_compared),
       cmocka_unit_test(products_are_right),
+      cmocka_unit_test(products_of_few_rows_are_right),
+      cmocka_unit_test(long_products_of_few_rows_are_accurate),
+      cmocka_unit_test(pieces_of_products_have_the_same_bits),
       cmocka_unit_test(blas_has_a_name_and_threads),
       cmocka_unit_test(activations_are_accurate_to_a_few_ulp),
       cmocka_unit_test(exponential_is_accurate_to_two_ulp),
