@@ -295,6 +295,10 @@ char *ls_store_temporary(const char *path);
  * endings. Ignores failures. */
 void ls_store_remove_temporaries(const char *folder, const char *const endings[], size_t n);
 
+/* Local. Removes the temporary files of `path` that killed processes of this machine left. Ignores failures.
+ */
+void ls_store_remove_abandoned(const char *path);
+
 /* Local. Syncs the folder of a new file or folder, so that its name survives a power failure. Succeeds if
  * the file system does not support this. LS_ERR_OUTPUT. */
 ls_status ls_store_sync_name(const char *path);

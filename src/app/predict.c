@@ -35,10 +35,9 @@ static bool is_wide_type(const char *type) {
 }
 
 /* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
- * nodes can read it. */
+ * nodes can read it. A process that was killed while it read such a dataset left it there. */
 static ls_status import_table(const work *w, const char *path, char **out) {
   const ls_modelfile *const saved = w->predictor->saved;
-  const char *const slash = strrchr(w->output, '/');
   ls_import_summary summary = {0};
   ls_import_options options = {.table = {.is_unlabelled = true,
                                          .n_required = w->predictor->job->model->n_in,
@@ -46,13 +45,11 @@ static ls_status import_table(const work *w, const char *path, char **out) {
                                          .n_names = saved->n_features,
                                          .is_wide = is_wide_type(saved->x.type)}};
   LS_TRY(app_read_table(w->arguments, &options.table));
-  *out = ls_format("%.*slockstep-predict-XXXXXX", slash ? (int)(slash + 1 - w->output) : 0, w->output);
-  if (!*out) return ls_fail_memory("a path", 0);
-  const int reserved = mkstemp(*out); /* the dataset replaces this file */
-  if (reserved < 0)
-    return ls_fail(LS_ERR_OUTPUT, "%s: cannot create a temporary file beside it: %s", w->output,
-                   strerror(errno));
-  close(reserved);
+  char *const rows = ls_format("%s.rows", w->output);
+  if (rows) ls_store_remove_abandoned(rows);
+  *out = rows ? ls_store_temporary(rows) : NULL;
+  free(rows);
+  if (!*out) return ls_fail_memory("a path", strlen(w->output));
   options.output = *out;
   return ls_import(&path, 1, &options, &summary);
 }
@@ -242,6 +239,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_math_threads_set(ls_comm_threads(comm));
   ls_status status = app_read_output(a, (const char *const[]){".h5", ".hdf5", ".csv", NULL}, &w.output);
   if (status == LS_OK && app_is_root(comm)) status = app_check_output(a, w.output);
+  if (status == LS_OK && app_is_root(comm)) ls_store_remove_abandoned(w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
   if (status == LS_OK) status = open_data(&w, a);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -73,6 +74,35 @@ void ls_store_remove_temporaries(const char *folder, const char *const endings[]
   closedir(dir);
 }
 
+/* Whether the process in a temporary name exists on this machine. mark: where its final name ends */
+static bool has_process(const char *mark) {
+  const long pid = strtol(mark + strlen(MARK), NULL, 10);
+  return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
+}
+
+/* The folder of a file, with a slash at its end unless it is "."; owned by the caller. */
+static char *folder_of(const char *path) {
+  const char *const slash = strrchr(path, '/');
+  return slash ? ls_format("%.*s", (int)(slash - path) + 1, path) : ls_strdup(".");
+}
+
+void ls_store_remove_abandoned(const char *path) {
+  const char *const slash = strrchr(path, '/');
+  const char *const name = slash ? slash + 1 : path;
+  const size_t length = strlen(name);
+  char *const folder = folder_of(path);
+  DIR *const dir = folder ? opendir(folder) : NULL;
+  for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+    const char *const mark = entry->d_name + length;
+    if (strncmp(entry->d_name, name, length) != 0 || strncmp(mark, MARK, strlen(MARK)) != 0) continue;
+    char *const left = has_process(mark) ? NULL : ls_format("%s/%s", folder, entry->d_name);
+    if (left) (void)ls_store_remove(left);
+    free(left);
+  }
+  if (dir) closedir(dir);
+  free(folder);
+}
+
 /* Whether a failure means that the file system does not sync folders, or that the folder is not readable.
  */
 static bool is_unsupported(int error) {
@@ -80,8 +110,7 @@ static bool is_unsupported(int error) {
 }
 
 ls_status ls_store_sync_name(const char *path) {
-  const char *const slash = strrchr(path, '/');
-  char *const folder = slash ? ls_format("%.*s", (int)(slash - path) + 1, path) : ls_strdup(".");
+  char *const folder = folder_of(path);
   if (!folder) return ls_fail_memory(path, strlen(path));
   const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const int error = descriptor < 0 || fsync(descriptor) ? errno : 0;

@@ -1,6 +1,8 @@
 """Tables (CSV) as people have them: import and predict with their options, and the models that follow."""
 
 import gzip
+import os
+import subprocess
 
 import h5py
 import numpy
@@ -174,6 +176,25 @@ def predict_reads_what_import_read(folder):
     result.must(predict(folder, "new.csv") == expected, "without labels")
 
 
+def a_killed_predict_leaves_nothing(folder):
+    """The next predict with this output removes what a process left that does not exist any more, and nothing else."""
+    harness.write_arrays(folder / "data.h5", {"train/x": INPUTS, "train/y": CLASSES})
+    train(folder)
+    harness.write_file(folder / "t.csv", text_of(INPUTS.T))
+    process = subprocess.Popen(["true"])
+    process.wait()
+    left = [f"out.csv{part}.tmp-{process.pid}-01234567" for part in ("", ".rows", f".rows.tmp-{process.pid}-01234567")]
+    others = [f"other-out.csv.tmp-{process.pid}-01234567", f"out.csv.rows.tmp-{os.getpid()}-01234567", "out.csv.rows"]
+    for name in (*left, *others):
+        harness.write_file(folder / name, "rows")
+    before = set(harness.names_in(folder))
+    for memory in ("stream", "resident"):
+        predict(folder, "t.csv", "--memory", memory)
+        found = set(harness.names_in(folder))
+        if found != before - set(left) | {"out.csv"}:
+            raise harness.Failure(f"only these files must be removed: {left}; found: {found}")
+
+
 def predict_rejects_other_widths_at_once(folder):
     """The number of columns is checked before the rest of the file, of which line 3 is broken."""
     harness.write_file(folder / "t.csv", text_of((*INPUTS.T, CLASSES)))
@@ -206,7 +227,7 @@ def names_are_cut_between_characters(folder):
 TESTS = [choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
          ambiguous_headers_are_rejected,
          whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
-         predict_reads_what_import_read, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]
+         predict_reads_what_import_read, a_killed_predict_leaves_nothing, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]
 
 if __name__ == "__main__":
     harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -344,7 +344,7 @@ def counts(path):
 
 def is_left(path):
     """Whether a file is temporary or a lock."""
-    return re.search(r"\.tmp-|^lockstep-predict-|^lock$", path.name) is not None
+    return re.search(r"\.tmp-|^lock$", path.name) is not None
 
 
 def results(scenario, folder, run):
