@@ -185,6 +185,11 @@ static ls_status print_dataset(const char *path) {
   size_t count = 0;
   tally found = {0};
   ls_status status = ls_store_open(path, &store);
+  if (status == LS_OK && ls_store_has_attribute(store, "/", "lockstep_version"))
+    status = ls_fail(LS_ERR_MODEL,
+                     "%s: is damaged: it has the contents of a model or checkpoint, but its seal cannot be "
+                     "read; use another checkpoint",
+                     path);
   if (status == LS_OK) printf("%s: an HDF5 file\n", path);
   if (status == LS_OK) status = print_group(store, "/");
   if (status == LS_OK) status = ls_store_list(store, "/", &names, &count);
