@@ -22,6 +22,7 @@ typedef struct stored {
   stored_block *block;  /* the latest */
 } stored;
 
+/* The block holds the rows to read, or as many of them as have DATA_READ_BYTES. */
 static ls_status open_stored(stored *s) {
   LS_TRY(ls_store_describe(s->store, s->path, &s->array));
   size_t row_bytes = 0;
@@ -29,18 +30,18 @@ static ls_status open_stored(stored *s) {
       !ls_size_mul(s->cols, ls_dtype_size(s->array.dtype), &row_bytes))
     return ls_fail(LS_ERR_DATA, "%s:%s: a row is larger than the address space of this machine",
                    ls_store_path(s->store), s->path);
-  s->at_once = ls_size_max(ls_size_min(DATA_READ_BYTES / row_bytes, s->array.dims[0]), 1);
+  s->at_once = ls_size_max(ls_size_min(DATA_READ_BYTES / row_bytes, s->end - s->first), 1);
   s->block->data = ls_calloc(s->at_once, row_bytes);
   return s->block->data ? LS_OK : ls_fail_memory("the targets", s->at_once * row_bytes);
 }
 
-/* Reads the block that begins at a row, unless the row is in the current one. */
+/* Reads the block that begins at a row to read, unless the row is in the current one. */
 static ls_status reach(const stored *s, size_t row) {
   stored_block *const b = s->block;
   if (row >= b->first && row - b->first < b->count) return LS_OK;
+  LS_ASSERT(row >= s->first && row < s->end);
   b->first = row;
-  const size_t end = row >= s->first && row < s->end ? s->end : s->array.dims[0];
-  b->count = ls_size_min(s->at_once, end - row);
+  b->count = ls_size_min(s->at_once, s->end - row);
   return ls_store_read_rows(s->store, s->path, row, b->count, b->data);
 }
 
@@ -67,23 +68,40 @@ static ls_status fail_label_briefly(const stored *y, size_t row, size_t n_classe
                  ls_store_path(y->store), y->path, row, element(y, row), n_classes - 1);
 }
 
+/* The range of all labels of an array. */
+typedef struct label_range {
+  double low, high;
+  bool is_whole; /* all are whole numbers */
+} label_range;
+
+static ls_status measure_labels(const stored *y, label_range *range) {
+  stored_block block = {0};
+  stored all = {.store = y->store, .path = y->path, .end = y->array.dims[0], .block = &block};
+  *range = (label_range){.low = INFINITY, .high = -INFINITY, .is_whole = true};
+  ls_status status = open_stored(&all);
+  for (size_t i = 0; status == LS_OK && i < all.end; i++) {
+    status = reach(&all, i);
+    if (status != LS_OK) break;
+    const double label = element(&all, i);
+    range->low = fmin(range->low, label);
+    range->high = fmax(range->high, label);
+    range->is_whole = range->is_whole && label == floor(label);
+  }
+  free(block.data);
+  return status;
+}
+
 /* Rejects a label that is not a class number. Reports the range of all labels, and what would fit it.
  * has_names: n_classes is the number of names in the attribute `classes` */
 static ls_status fail_label(const stored *y, size_t row, size_t n_classes, bool has_names) {
-  const size_t n = y->array.dims[0];
   const double v = element(y, row);
-  double low = INFINITY;
-  double high = -INFINITY;
-  bool is_whole = true;
+  label_range range;
   char remedy[256] = "replace the labels by class numbers from 0";
   if (y->is_brief) return fail_label_briefly(y, row, n_classes);
-  for (size_t i = 0; i < n; i++) {
-    LS_TRY(reach(y, i));
-    const double label = element(y, i);
-    low = fmin(low, label);
-    high = fmax(high, label);
-    is_whole = is_whole && label == floor(label);
-  }
+  LS_TRY(measure_labels(y, &range));
+  const double low = range.low;
+  const double high = range.high;
+  const bool is_whole = range.is_whole;
   if (is_whole && low == 0.0 && has_names)
     snprintf(remedy, sizeof remedy,
              "list a name for each class, %g, in the attribute `classes`, or remove it", high + 1.0);
