@@ -402,6 +402,7 @@ ls_status data_direct_create(ls_comm *comm, ls_dataset *dataset);
 /* A pass over the samples of a view, shared by all ranks. */
 typedef struct data_scan {
   const ls_view *view;
+  const char *name; /* of the pass, for the progress bar */
   size_t n_sums;
 
   /* Adds a sample's share to the sums of its range of samples.  sums: (n_sums) */

@@ -121,8 +121,11 @@ static void set_normalizer(const moments *m, uint64_t n_samples, ls_normalizer *
 
 /* Collective. Learns from the samples of a view. */
 static ls_status learn(ls_comm *comm, const ls_view *view, moments *m, ls_normalizer *normalizer) {
-  const data_scan scan = {
-      .view = view, .n_sums = m->has_sums ? 2 * m->n : 0, .visit = add_row, .context = m};
+  const data_scan scan = {.view = view,
+                          .name = "learning the normaliser",
+                          .n_sums = m->has_sums ? 2 * m->n : 0,
+                          .visit = add_row,
+                          .context = m};
   LS_TRY(ls_comm_agree(comm, m->has_sums ? find_pivots(view, m) : LS_OK));
   LS_TRY(data_scan_run(comm, &scan, m->sums));
   ls_comm_max_f64(comm, m->most, 2 * m->n);

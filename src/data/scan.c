@@ -35,16 +35,20 @@ static ls_status visit_samples(const data_scan *scan, uint64_t first, uint64_t n
   return LS_OK;
 }
 
-/* Visits blocks begin .. end - 1: of the dataset, if the view has samples of all blocks, otherwise of the
- * view. */
-static ls_status visit_blocks(const data_scan *scan, uint64_t begin, uint64_t end, double *sums) {
+/* Draws the progress bar. */
+static void report_progress(const data_scan *scan, uint64_t done, uint64_t all) {
+  char text[80];
+  if (!ls_log_bar_is_due()) return;
+  snprintf(text, sizeof text, "%s: %3.0f %%", scan->name, 100.0 * (double)done / (double)all);
+  ls_log_bar(text);
+}
+
+/* Visits block k: of the dataset, if the view has samples of all blocks, otherwise of the view. */
+static ls_status visit_block(const data_scan *scan, uint64_t k, double *sums) {
   const ls_view *const view = scan->view;
-  for (uint64_t k = begin; k < end; k++) {
-    const uint64_t block = view->is_split ? k : ls_view_block(view, k);
-    const ls_block_range range = ls_blocks_range(view->dataset->blocks, block);
-    LS_TRY(visit_samples(scan, range.first, range.n, sums));
-  }
-  return LS_OK;
+  const uint64_t block = view->is_split ? k : ls_view_block(view, k);
+  const ls_block_range range = ls_blocks_range(view->dataset->blocks, block);
+  return visit_samples(scan, range.first, range.n, sums);
 }
 
 /* Samples of the view before its block k. */
@@ -67,13 +71,18 @@ static ls_status expect_samples(const ls_view *view, const ls_comm_tree *tree) {
 static ls_status visit_ranges(const data_scan *scan, const ls_comm_tree *tree, double *levels) {
   const ls_view *const view = scan->view;
   const uint64_t n_blocks = view->is_split ? view->dataset->blocks->n : ls_view_n_blocks(view);
+  const uint64_t first = tree->first * n_blocks / tree->n_lanes;
+  const uint64_t last = (tree->first + tree->count) * n_blocks / tree->n_lanes;
   LS_TRY(expect_samples(view, tree));
   for (size_t r = 0; r < tree->count; r++) {
     double *const sums = levels + ls_lane_level(r) * scan->n_sums;
     const uint64_t begin = (tree->first + r) * n_blocks / tree->n_lanes;
     const uint64_t end = (tree->first + r + 1) * n_blocks / tree->n_lanes;
     memset(sums, 0, scan->n_sums * sizeof *sums);
-    LS_TRY(visit_blocks(scan, begin, end, sums));
+    for (uint64_t k = begin; k < end; k++) {
+      LS_TRY(visit_block(scan, k, sums));
+      report_progress(scan, k + 1 - first, last - first);
+    }
     ls_lane_fold(levels, scan->n_sums, r, tree->count);
   }
   return LS_OK;
@@ -90,6 +99,7 @@ ls_status data_scan_run(ls_comm *comm, const data_scan *scan, double *sums) {
     status = levels ? visit_ranges(scan, tree, levels)
                     : ls_fail_memory("sums over samples", count * sizeof *levels);
     (void)ls_dataset_expect(scan->view->dataset, &(ls_expected){.run = 1}); /* the view may end */
+    ls_log_bar("");
   }
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) {

@@ -29,7 +29,11 @@ static void add_weight(void *context, const ls_row *row, double *sum) {
 
 ls_status ls_class_weights_balance(ls_comm *comm, const ls_view *view, size_t n_classes, double *weights) {
   weighing w = {.dataset = view->dataset};
-  const data_scan scan = {.view = view, .n_sums = n_classes, .visit = count_class, .context = &w};
+  const data_scan scan = {.view = view,
+                          .name = "counting the samples of each class",
+                          .n_sums = n_classes,
+                          .visit = count_class,
+                          .context = &w};
   check_has_classes(view->dataset);
   LS_TRY(data_scan_run(comm, &scan, weights));
   for (size_t k = 0; k < n_classes; k++)
@@ -66,7 +70,8 @@ ls_status ls_view_finds_weight(ls_comm *comm, const ls_view *view, const double 
 
 ls_status ls_view_weight(ls_comm *comm, const ls_view *view, const double *class_weights, double *sum) {
   weighing w = {.dataset = view->dataset, .class_weights = class_weights};
-  const data_scan scan = {.view = view, .n_sums = 1, .visit = add_weight, .context = &w};
+  const data_scan scan = {
+      .view = view, .name = "adding the sample weights", .n_sums = 1, .visit = add_weight, .context = &w};
   if (class_weights) check_has_classes(view->dataset);
   return data_scan_run(comm, &scan, sum);
 }
