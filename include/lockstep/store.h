@@ -295,7 +295,8 @@ char *ls_store_temporary(const char *path);
  * endings. Ignores failures. */
 void ls_store_remove_temporaries(const char *folder, const char *const endings[], size_t n);
 
-/* Local. Removes the temporary files of `path` that killed processes of this machine left. Ignores failures.
+/* Local. Removes the temporary files of `path` that killed processes of this machine left. Ignores
+ * failures.
  */
 void ls_store_remove_abandoned(const char *path);
 

@@ -18,9 +18,11 @@ typedef struct work {
   bool is_regression;
   bool is_binary;     /* one sigmoid output, for two classes */
   bool is_multilabel; /* several sigmoid outputs, each a label of its own */
+  size_t rank_rows;   /* consecutive samples of a rank in a chunk: a multiple of LS_EVALUATE_ROWS */
+  size_t chunk_rows;  /* those of all ranks */
+  float *own;         /* (rank_rows, n_out), owned: predictions of this rank */
   float *chunk;       /* rank 0: (chunk_rows, n_out), owned: predictions of all ranks */
   double *restored;   /* the same in the units of y, owned by rank 0; NULL: targets were not standardised */
-  size_t chunk_rows;
   /* Rank 0. One of the two outputs; csv.stream is NULL for HDF5. */
   ls_store_writer *writer;
   ls_text_file csv;
@@ -186,32 +188,64 @@ static ls_status append_csv(work *w, size_t rows) {
 
 /* ------------------------------------------------------------------ the command */
 
+/* Local. Predicts samples from `first` on, at most LS_EVALUATE_ROWS, into `out`. */
+static ls_status predict_rows(const work *w, uint64_t first, size_t rows, float *out) {
+  ls_model *const model = w->predictor->job->model;
+  const size_t lanes[] = {0, rows};
+  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
+  for (size_t i = 0; i < rows; i++) w->batch->samples[i] = first + i;
+  LS_TRY(ls_batch_gather(w->batch, w->dataset, w->predictor->normalizer, rows));
+  ls_model_forward(model, &pass, w->batch->x);
+  memcpy(out, ls_model_predict(model, rows), rows * w->n_out * sizeof *out);
+  return LS_OK;
+}
+
 /* Collective. Predicts the chunk that begins at sample `first`; rank 0 receives the predictions of all
  * ranks. */
 static ls_status predict_chunk(work *w, uint64_t first, size_t rows) {
-  ls_model *const model = w->predictor->job->model;
   const ls_shard shard = ls_shard_of(rows, ls_comm_rank(w->comm), ls_comm_size(w->comm));
-  const size_t lanes[] = {0, shard.rows};
-  const ls_pass pass = {.n_lanes = 1, .lanes = lanes};
-  for (size_t i = 0; i < shard.rows; i++) w->batch->samples[i] = first + shard.first + i;
-  LS_TRY(
-      ls_comm_agree(w->comm, ls_batch_gather(w->batch, w->dataset, w->predictor->normalizer, shard.rows)));
-  ls_model_forward(model, &pass, w->batch->x);
-  ls_comm_gather_f32(w->comm, ls_model_predict(model, shard.rows), shard.rows * w->n_out, 0, w->chunk);
+  ls_status status = LS_OK;
+  for (size_t done = 0; status == LS_OK && done < shard.rows; done += LS_EVALUATE_ROWS)
+    status = predict_rows(w, first + shard.first + done, ls_size_min(LS_EVALUATE_ROWS, shard.rows - done),
+                          w->own + done * w->n_out);
+  LS_TRY(ls_comm_agree(w->comm, status));
+  ls_comm_gather_f32(w->comm, w->own, shard.rows * w->n_out, 0, w->chunk);
   return LS_OK;
+}
+
+/* The samples of the chunk that begins at `first`. The last ones are divided into smaller chunks, of one
+ * pass on each rank, so that the samples of each pass, which its bits may depend on, are the same in memory
+ * and in files. */
+static size_t count_rows(const work *w, uint64_t first) {
+  const uint64_t rest = w->dataset->n_samples - first;
+  if (rest >= w->chunk_rows) return w->chunk_rows;
+  return ls_size_min((uint64_t)LS_EVALUATE_ROWS * (uint64_t)ls_comm_size(w->comm), rest);
 }
 
 /* Collective. Predicts in chunks, so that memory does not grow with the data. */
 static ls_status predict_all(work *w) {
-  for (uint64_t first = 0; first < w->dataset->n_samples; first += w->chunk_rows) {
+  size_t rows = 0;
+  for (uint64_t first = 0; first < w->dataset->n_samples; first += rows) {
     ls_status status = LS_OK;
-    const size_t rows = ls_size_min(w->chunk_rows, w->dataset->n_samples - first);
+    rows = count_rows(w, first);
     LS_TRY(predict_chunk(w, first, rows));
     if (w->restored) ls_normalizer_restore_targets(w->predictor->normalizer, rows, w->chunk, w->restored);
     if (app_is_root(w->comm)) status = w->csv.stream ? append_csv(w, rows) : append_hdf5(w, rows);
     LS_TRY(ls_comm_agree(w->comm, status));
   }
   return LS_OK;
+}
+
+#define RANK_BYTES  ((size_t)4 << 20)  /* x of the samples of a rank in a chunk, and their predictions */
+#define CHUNK_BYTES ((size_t)64 << 20) /* the predictions of a chunk */
+
+/* Samples of a rank in a chunk. Each rank reads and decodes many consecutive samples in files. */
+static size_t count_rank_rows(const work *w) {
+  const size_t out_bytes = w->n_out * sizeof(float);
+  const size_t most = ls_size_min(RANK_BYTES, CHUNK_BYTES / (size_t)ls_comm_size(w->comm));
+  const size_t rows = ls_size_min(RANK_BYTES / ls_dataset_row_bytes(w->dataset), most / out_bytes);
+  if (!w->dataset->is_streamed) return LS_EVALUATE_ROWS;
+  return ls_size_max(rows / LS_EVALUATE_ROWS, 1) * LS_EVALUATE_ROWS;
 }
 
 /* Local. Allocates memory and, on rank 0, begins the output. */
@@ -221,8 +255,11 @@ static ls_status prepare(work *w) {
   w->is_regression = task == LS_TASK_REGRESSION;
   w->is_binary = task == LS_TASK_LABELS && w->n_out == 1;
   w->is_multilabel = task == LS_TASK_LABELS && w->n_out > 1;
-  w->chunk_rows = (size_t)LS_EVALUATE_ROWS * (size_t)ls_comm_size(w->comm);
+  w->rank_rows = count_rank_rows(w);
+  w->chunk_rows = w->rank_rows * (size_t)ls_comm_size(w->comm);
   LS_TRY(ls_batch_create(w->dataset, LS_EVALUATE_ROWS, &w->batch));
+  w->own = ls_calloc(w->rank_rows * w->n_out, sizeof *w->own);
+  if (!w->own) return ls_fail_memory("the predictions", w->rank_rows * w->n_out * sizeof *w->own);
   if (!app_is_root(w->comm)) return LS_OK;
   w->chunk = ls_calloc(w->chunk_rows * w->n_out, sizeof *w->chunk);
   if (!w->chunk) return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->chunk);
@@ -252,6 +289,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
     ls_log(LS_LOG_INFO, "%s: predictions for %llu samples", w.output,
            (unsigned long long)w.dataset->n_samples);
   ls_store_discard(&w.writer);
+  free(w.own);
   free(w.chunk);
   free(w.restored);
   ls_batch_destroy(&w.batch);

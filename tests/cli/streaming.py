@@ -208,6 +208,37 @@ def commands(folder):
         run(folder, words[0], "config.yaml", "--set", "data.memory=stream", ranks=ranks).exits(0)
 
 
+def predictions_in_large_chunks(folder):
+    """Each rank reads many consecutive samples; the bits are those of data in memory."""
+    harness.write_arrays(folder / "part-00.h5", {"x": RANDOM.random((2700, 1024)).astype("f4"), "y": numpy.arange(2700) % 3})
+    train(folder, "resident", ("  validation: 0.2\n", ""), ("epochs: 2", "epochs: 1")).exits(0)
+    for ranks in (harness.ALONE, 3):
+        for memory in ("resident", "stream"):
+            run(folder, "predict", "resident/model.h5", "part-00.h5", "-o", f"{memory}.h5", "--memory", memory, ranks=ranks).exits(0)
+        found = []
+        for memory in ("resident", "stream"):
+            with h5py.File(folder / f"{memory}.h5") as file:
+                found.append((file["probability"][()], file["class"][()]))
+        if not all(numpy.array_equal(a, b) for a, b in zip(*found)):
+            raise harness.Failure(f"the predictions must have the same bits at {ranks} ranks")
+
+
+def passes_show_a_bar(folder):
+    """On a terminal."""
+    write_parts(folder, (700,), weights=True)
+    edits = (("  validation: 0.2\n", ""), ("normalize: scale", "normalize: standardize"),
+             ("reproducible: true", "reproducible: true, class_weight: balanced"))
+    harness.write_file(folder / "config.yaml", edited(*edits, text=CONFIG))
+    screen, terminal = os.openpty()
+    process = harness.start(folder, "check", "config.yaml", "--set", "data.memory=stream",
+                            around=("sh", "-c", f'exec "$@" 2>/proc/{os.getpid()}/fd/{terminal}', "sh"))
+    result = harness.finish(process).exits(0)
+    shown = os.read(screen, 65536).decode(errors="replace")
+    os.close(screen)
+    os.close(terminal)
+    result.must("samples of each class: 100 %" in shown, f"a bar must be shown: {shown!r}")
+
+
 # -------------------------------------------------------------------------------- errors
 
 LONG = (("validation: 0.2\n", "shuffle: true\n"), ("window: 150", "window: 600"), ("normalize: scale", "normalize: none"),
@@ -253,7 +284,8 @@ def broken_files(folder):
 
 
 TESTS = [the_same_bits, the_same_bits_with_mixup, batches_that_span_windows, large_samples, resume_inside_an_epoch,
-         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, stopped_inside_a_window, commands, bad_values,
+         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, stopped_inside_a_window, commands,
+         predictions_in_large_chunks, passes_show_a_bar, bad_values,
          broken_files]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
