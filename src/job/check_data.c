@@ -7,9 +7,9 @@
 typedef ls_status open_split(ls_comm *comm, ls_setup *setup);
 
 /* Collective. Opens a split and checks its samples. If it cannot be opened, its dataset is NULL. */
-static ls_status check_split(ls_comm *comm, ls_setup *setup, open_split *open, ls_split *split,
+static ls_status check_split(ls_comm *comm, ls_setup *setup, open_split *open_data, ls_split *split,
                              const char *name, ls_data_check *check) {
-  ls_status status = open(comm, setup);
+  ls_status status = open_data(comm, setup);
   ls_dataset *const d = split->dataset;
   if (status == LS_OK && d)
     status = ls_dataset_check(comm, d, setup->job->model->n_out, name, &check->errors);
