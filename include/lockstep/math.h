@@ -42,7 +42,8 @@ typedef struct ls_segment {
   size_t offset; /* of its first element in the flat vector */
   size_t rows;
   ls_shape row;
-  double l1, l2; /* penalty: l1 sum |w| + l2 sum w^2 */
+  double l1, l2;        /* penalty: l1 sum |w| + l2 sum w^2 */
+  double multiply_adds; /* multiplications with its elements in forward of one sample */
 } ls_segment;
 
 /* The number of elements of a segment. */

@@ -115,6 +115,7 @@ static ls_status place_leaf(ls_model *model, ls_leaf *leaf) {
     ls_segment *const segment = &model->segments[model->n_segments++];
     LS_TRY(place(leaf, &layer->params[p], segment, &model->n_params));
     set_penalties(model, &layer->params[p], segment);
+    if (segment->kind == LS_SEGMENT_WEIGHT) segment->multiply_adds = layer->type->multiply_adds(layer);
   }
   for (size_t k = 0; k < layer->n_states; k++) {
     ls_segment *const segment = &model->state_segments[model->n_state_segments++];

@@ -69,21 +69,16 @@ static double network_sharded(const scene *s) {
          ls_plan_exchange(&s->link, q, s->bytes);
 }
 
-/* Multiplications per row in each of the products of a block: forward, dW and dx. */
-static double products(const ls_segment *segment) {
-  return segment->row.n_dims > 0 ? (double)ls_segment_count(segment) : 0.0;
-}
-
 /* Multiplications per row of a pass: forward, dW and dx of each block, but no dx of the first layer. *last
  * becomes the index of the first layer's block, which backward finishes last. */
 static double all_products(const ls_plan_work *w, size_t *last) {
   double sum = 0.0;
   *last = 0;
   for (size_t i = 0; i < w->n_segments; i++) {
-    sum += 3.0 * products(&w->segments[i]);
-    if (products(&w->segments[i]) > 0.0) *last = i;
+    sum += 3.0 * w->segments[i].multiply_adds;
+    if (w->segments[i].multiply_adds > 0.0) *last = i;
   }
-  return w->n_segments ? fmax(sum - products(&w->segments[*last]), 1.0) : 1.0;
+  return w->n_segments ? fmax(sum - w->segments[*last].multiply_adds, 1.0) : 1.0;
 }
 
 /* Buckets queue for the link while backward computes each dW. The time from the end of backward to the end
@@ -99,7 +94,7 @@ static double network_overlap(const scene *s) {
   double link_free = 0.0;
   double waiting = 0.0; /* bytes */
   for (size_t i = 0; i < w->n_segments; i++) {
-    const double count = products(&w->segments[i]);
+    const double count = w->segments[i].multiply_adds;
     const double bytes = (double)(ls_segment_count(&w->segments[i]) * sizeof(float));
     double left = bytes;
     while (left > 0.0) {

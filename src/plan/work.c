@@ -9,7 +9,8 @@ static ls_plan_mode mode_of(const ls_job *job) {
   return job->train.reproducible ? LS_PLAN_TREE : modes[job->sync.mode];
 }
 
-/* Bytes of a model for passes of at most `rows` rows, and of their inputs. */
+/* Bytes of a model for passes of at most `rows` rows, and of their inputs; nothing is allocated for them.
+ */
 static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   const ls_job *const job = setup->job;
   const ls_model *const built = job->model;
@@ -19,20 +20,20 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   model->l2 = built->l2;
   model->max_lanes = built->max_lanes;
   ls_status status = ls_model_infer_shapes(model, &built->in);
-  if (status == LS_OK) status = ls_model_build(model, rows);
-  *out = status == LS_OK ? (double)(model->arena.capacity + rows * built->n_in * sizeof(float)) : 0.0;
+  if (status == LS_OK) status = ls_model_measure(model, rows);
+  *out = status == LS_OK ? (double)(model->arena.used + rows * built->n_in * sizeof(float)) : 0.0;
   ls_model_destroy(&model);
   return status;
 }
 
 /* A rank's model holds at least a pass of evaluation. Two sizes give the bytes per row. */
 static ls_status measure_model(const ls_setup *setup, ls_plan_work *out) {
-  double more = 0.0;
+  double less = 0.0;
+  const size_t fewer = LS_EVALUATE_ROWS / 2;
   out->least_rows = LS_EVALUATE_ROWS;
   LS_TRY(bytes_with(setup, LS_EVALUATE_ROWS, &out->least_bytes));
-  const size_t rows = ls_size_max(2 * (size_t)LS_EVALUATE_ROWS, setup->job->model->max_rows);
-  LS_TRY(bytes_with(setup, rows, &more));
-  out->row_bytes = (more - out->least_bytes) / (double)(rows - LS_EVALUATE_ROWS);
+  LS_TRY(bytes_with(setup, fewer, &less));
+  out->row_bytes = (out->least_bytes - less) / (double)(LS_EVALUATE_ROWS - fewer);
   return LS_OK;
 }
 

@@ -139,11 +139,11 @@ static void models_too_large_are_rejected(void **state) {
 static void segments_begin_with_the_last_layer(void **state) {
   (void)state;
   static const ls_segment want[] = {
-      {"4-dense/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {3}}, 0.0, 0.0},
-      {"4-dense/b", LS_SEGMENT_BIAS, 6, 2, {0}, 0.0, 0.0},
-      {"3-dense/W", LS_SEGMENT_WEIGHT, 8, 3, {1, {4}}, 0.0, 0.0},
-      {"0-dense/W", LS_SEGMENT_WEIGHT, 20, 4, {1, {5}}, 0.0, 0.0},
-      {"0-dense/b", LS_SEGMENT_BIAS, 40, 4, {0}, 0.0, 0.0},
+      {"4-dense/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {3}}, 0.0, 0.0, 6.0},
+      {"4-dense/b", LS_SEGMENT_BIAS, 6, 2, {0}, 0.0, 0.0, 0.0},
+      {"3-dense/W", LS_SEGMENT_WEIGHT, 8, 3, {1, {4}}, 0.0, 0.0, 12.0},
+      {"0-dense/W", LS_SEGMENT_WEIGHT, 20, 4, {1, {5}}, 0.0, 0.0, 20.0},
+      {"0-dense/b", LS_SEGMENT_BIAS, 40, 4, {0}, 0.0, 0.0, 0.0},
   };
   ls_model *model = model_of(NET, LS_CATEGORICAL_CROSS_ENTROPY, 5, 7);
   assert_int_equal(model->n_segments, COUNT(want));
@@ -154,6 +154,7 @@ static void segments_begin_with_the_last_layer(void **state) {
     assert_int_equal(segment->offset, want[i].offset);
     assert_int_equal(segment->rows, want[i].rows);
     assert_true(same_shape(&segment->row, &want[i].row));
+    check_close(segment->path, segment->multiply_adds, want[i].multiply_adds, 0.0);
   }
   assert_int_equal(model->n_params, 44);
   assert_int_equal(model->n_in, 5);
@@ -172,14 +173,14 @@ static void segments_begin_with_the_last_layer(void **state) {
 static void segments_of_nested_layers(void **state) {
   (void)state;
   static const ls_segment want[] = {
-      {"1-residual/skip/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {4}}, 0.125, 0.25},
-      {"1-residual/3-dense/W", LS_SEGMENT_WEIGHT, 8, 2, {1, {4}}, 0.125, 0.25},
-      {"1-residual/2-residual/0-dense/W", LS_SEGMENT_WEIGHT, 16, 4, {1, {4}}, 0.125, 0.0},
-      {"1-residual/2-residual/0-dense/b", LS_SEGMENT_BIAS, 32, 4, {0}, 0.0, 0.0},
-      {"1-residual/0-batch_norm/gamma", LS_SEGMENT_SCALE, 36, 4, {0}, 0.0, 0.0},
-      {"1-residual/0-batch_norm/beta", LS_SEGMENT_BIAS, 40, 4, {0}, 0.0, 0.0},
-      {"0-dense/W", LS_SEGMENT_WEIGHT, 44, 4, {1, {5}}, 0.5, 0.25},
-      {"0-dense/b", LS_SEGMENT_BIAS, 64, 4, {0}, 0.0, 0.0},
+      {"1-residual/skip/W", LS_SEGMENT_WEIGHT, 0, 2, {1, {4}}, 0.125, 0.25, 8.0},
+      {"1-residual/3-dense/W", LS_SEGMENT_WEIGHT, 8, 2, {1, {4}}, 0.125, 0.25, 8.0},
+      {"1-residual/2-residual/0-dense/W", LS_SEGMENT_WEIGHT, 16, 4, {1, {4}}, 0.125, 0.0, 16.0},
+      {"1-residual/2-residual/0-dense/b", LS_SEGMENT_BIAS, 32, 4, {0}, 0.0, 0.0, 0.0},
+      {"1-residual/0-batch_norm/gamma", LS_SEGMENT_SCALE, 36, 4, {0}, 0.0, 0.0, 0.0},
+      {"1-residual/0-batch_norm/beta", LS_SEGMENT_BIAS, 40, 4, {0}, 0.0, 0.0, 0.0},
+      {"0-dense/W", LS_SEGMENT_WEIGHT, 44, 4, {1, {5}}, 0.5, 0.25, 20.0},
+      {"0-dense/b", LS_SEGMENT_BIAS, 64, 4, {0}, 0.0, 0.0, 0.0},
   };
   static const char *const states[] = {"1-residual/0-batch_norm/running_mean",
                                        "1-residual/0-batch_norm/running_var"};
@@ -200,6 +201,7 @@ static void segments_of_nested_layers(void **state) {
     assert_int_equal(segment->offset, want[i].offset);
     assert_int_equal(segment->rows, want[i].rows);
     assert_true(same_shape(&segment->row, &want[i].row));
+    check_close(segment->path, segment->multiply_adds, want[i].multiply_adds, 0.0);
     check_close(segment->path, segment->l1, want[i].l1, 0.0);
     check_close(segment->path, segment->l2, want[i].l2, 0.0);
   }

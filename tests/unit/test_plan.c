@@ -59,9 +59,9 @@ static void ranks_of_a_node_share_its_link(void **state) {
 /* 1,000,000 parameters, last layer first: W (100, 1000) with its bias, then W (1000, 899) with its own. */
 static const ls_segment segments[] = {
     {.kind = LS_SEGMENT_BIAS, .rows = 100, .offset = 0},
-    {.kind = LS_SEGMENT_WEIGHT, .rows = 100, .row = {1, {1000}}, .offset = 100},
+    {.kind = LS_SEGMENT_WEIGHT, .rows = 100, .row = {1, {1000}}, .offset = 100, .multiply_adds = 1e5},
     {.kind = LS_SEGMENT_BIAS, .rows = 900, .offset = 100100},
-    {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .row = {1, {899}}, .offset = 101000}};
+    {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .row = {1, {899}}, .offset = 101000, .multiply_adds = 899e3}};
 
 static const ls_plan_work usual = {.n_params = 1000000,
                                    .n_segments = 4,
@@ -191,8 +191,8 @@ static void overlap_never_hides_the_last_bucket(void **state) {
 static void overlap_hides_the_first_buckets(void **state) {
   (void)state;
   static const ls_segment halves[] = {
-      {.kind = LS_SEGMENT_WEIGHT, .rows = 500, .row = {1, {1000}}, .offset = 0},
-      {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .row = {1, {500}}, .offset = 500000}};
+      {.kind = LS_SEGMENT_WEIGHT, .rows = 500, .row = {1, {1000}}, .offset = 0, .multiply_adds = 5e5},
+      {.kind = LS_SEGMENT_WEIGHT, .rows = 1000, .row = {1, {500}}, .offset = 500000, .multiply_adds = 5e5}};
   ls_plan_work work = usual;
   work.mode = LS_PLAN_OVERLAP;
   work.segments = halves;
@@ -203,6 +203,31 @@ static void overlap_hides_the_first_buckets(void **state) {
   assert_true(crossing(BUCKET) > first && first + 7.0 * crossing(BUCKET) < eighth);
   check_seconds("reduce", row_of(&work, 4, 4).reduce,
                 WITHIN + SMALL + WAITS + eighth + crossing(4e6 - 7.0 * BUCKET) - 3.0 * part);
+}
+
+/* A convolution multiplies its weights at many positions: the lower of two layers of 500,000 parameters
+ * takes most of the pass, which hides all buckets but the last two,
+ * of which the last is short. */
+static void overlap_hides_behind_convolutions(void **state) {
+  (void)state;
+  static const ls_segment halves[] = {
+      {.kind = LS_SEGMENT_WEIGHT, .rows = 500, .row = {1, {1000}}, .offset = 0, .multiply_adds = 5e5},
+      {.kind = LS_SEGMENT_WEIGHT,
+       .rows = 50,
+       .row = {3, {10, 10, 100}},
+       .offset = 500000,
+       .multiply_adds = 5e6}};
+  ls_plan_work work = usual;
+  work.mode = LS_PLAN_OVERLAP;
+  work.segments = halves;
+  work.n_segments = 2;
+  work.batch_size = 2048;
+  const double unit = 16e-3 / 11.5;                    /* of 10^6 multiplications */
+  const double each = 5.0 * unit * 65536.0 / 500000.0; /* a bucket of the lower layer */
+  const double last = 5.0 * unit * (1000000.0 - 15.0 * 65536.0) / 500000.0;
+  assert_true(crossing(BUCKET) < each && crossing(BUCKET) > last);
+  check_seconds("reduce", row_of(&work, 4, 4).reduce,
+                WITHIN + SMALL + WAITS + crossing(BUCKET) - last + crossing(LAST));
 }
 
 static void auto_chooses_the_fastest_mode(void **state) {
@@ -297,6 +322,7 @@ int main(void) {
                                      cmocka_unit_test(bfloat16_halves_the_gradient),
                                      cmocka_unit_test(overlap_never_hides_the_last_bucket),
                                      cmocka_unit_test(overlap_hides_the_first_buckets),
+                                     cmocka_unit_test(overlap_hides_behind_convolutions),
                                      cmocka_unit_test(auto_chooses_the_fastest_mode),
                                      cmocka_unit_test(accumulated_batches_are_reduced_once),
                                      cmocka_unit_test(memory_bandwidth_bounds_a_node),
