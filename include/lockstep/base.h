@@ -227,6 +227,10 @@ ls_permutation ls_permutation_make(ls_rng rng, uint64_t n);
 uint64_t ls_permutation_at(const ls_permutation *p, uint64_t i);
 uint64_t ls_permutation_inverse(const ls_permutation *p, uint64_t x);
 
+/* Local. The same for many values, which is faster. Replaces x, all below p->n. x: (n) */
+void ls_permutation_apply(const ls_permutation *p, size_t n, uint64_t *x);
+void ls_permutation_invert(const ls_permutation *p, size_t n, uint64_t *x);
+
 /* -------------------------------------------------------------------- clock */
 
 /* Local. Seconds of a monotonic clock. */

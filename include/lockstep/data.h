@@ -422,8 +422,9 @@ ls_order_window ls_order_window_at(const ls_order *order, uint64_t w);
 uint64_t ls_order_find_window(const ls_order *order, uint64_t position);
 ls_order_entry ls_order_entry_at(const ls_order *order, uint64_t k);
 
-/* The position in the epoch of sample i of window w, counted over its entries. */
-uint64_t ls_order_position(const ls_order *order, uint64_t w, uint64_t i);
+/* The positions in the epoch of n samples from sample `first` of window w on, counted over its entries.
+ * positions: (n) */
+void ls_order_positions(const ls_order *order, uint64_t w, uint64_t first, size_t n, uint64_t *positions);
 
 /* The position of the partner in mixup of the sample at a position, and the inverse: the position whose
  * partner is the sample at this one. */

@@ -123,3 +123,75 @@ uint64_t ls_permutation_inverse(const ls_permutation *p, uint64_t x) {
   while (x >= p->n);
   return x;
 }
+
+/* ------------------------------------------------------------- many values at once */
+
+/* Versions of a loop for processors with wider vectors; the linker chooses one when the program starts. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(LS_NO_CLONES)
+#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CLONES
+#endif
+
+#define MANY ((size_t)32) /* values of one call */
+#define FEW  ((size_t)8)
+
+typedef struct halves {
+  uint32_t left[MANY], right[MANY];
+} halves;
+
+/* One round of the network for MANY values: adds the round function of `half` to `other`, or subtracts it.
+ */
+CLONES static void turn_many(const ls_rng *rng, uint32_t round, uint32_t range, bool adds,
+                             const uint32_t *restrict half, uint32_t *restrict other) {
+  const uint32_t time = (uint32_t)rng->time;
+  const uint32_t high = (uint32_t)(rng->time >> 32) << 16 | rng->purpose;
+  const philox4x32_key_t key = {{(uint32_t)rng->seed, (uint32_t)(rng->seed >> 32)}};
+  for (size_t i = 0; i < MANY; i++) {
+    const philox4x32_ctr_t counter = {{round, half[i], time, high}};
+    const uint32_t value = (uint32_t)(((uint64_t)philox4x32(counter, key).v[0] * range) >> 32);
+    const uint32_t sum = other[i] + (adds ? value : range - value);
+    other[i] = sum >= range ? sum - range : sum;
+  }
+}
+
+/* feistel, or its inverse, of n <= MANY values */
+static void feistel_many(const ls_permutation *p, bool inverts, size_t n, uint64_t *x) {
+  halves h = {0};
+  const uint32_t rounds = p->n < SMALL_DOMAIN ? ROUNDS_SMALL : ROUNDS;
+  for (size_t i = 0; i < n; i++) {
+    LS_ASSERT(x[i] < p->n);
+    h.left[i] = (uint32_t)(x[i] % p->a);
+    h.right[i] = (uint32_t)(x[i] / p->a);
+  }
+  for (uint32_t k = 0; k < rounds; k++) {
+    const uint32_t round = inverts ? rounds - 1 - k : k;
+    if (round % 2 == 0)
+      turn_many(&p->rng, round, p->a, !inverts, h.right, h.left);
+    else
+      turn_many(&p->rng, round, p->b, !inverts, h.left, h.right);
+  }
+  for (size_t i = 0; i < n; i++) x[i] = h.left[i] + (uint64_t)p->a * h.right[i];
+}
+
+/* Replaces n values by those of feistel, or of its inverse. A few values are not worth a round of MANY. */
+static void feistel_all(const ls_permutation *p, bool inverts, size_t n, uint64_t *x) {
+  size_t done = 0;
+  for (size_t some; n - done >= FEW; done += some) {
+    some = n - done < MANY ? n - done : MANY;
+    feistel_many(p, inverts, some, x + done);
+  }
+  for (; done < n; done++) x[done] = inverts ? feistel_inverse(p, x[done]) : feistel(p, x[done]);
+}
+
+void ls_permutation_apply(const ls_permutation *p, size_t n, uint64_t *x) {
+  feistel_all(p, false, n, x);
+  for (size_t i = 0; i < n; i++)
+    while (x[i] >= p->n) x[i] = feistel(p, x[i]);
+}
+
+void ls_permutation_invert(const ls_permutation *p, size_t n, uint64_t *x) {
+  feistel_all(p, true, n, x);
+  for (size_t i = 0; i < n; i++)
+    while (x[i] >= p->n) x[i] = feistel_inverse(p, x[i]);
+}

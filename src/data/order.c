@@ -135,10 +135,12 @@ static const ls_permutation *permutation_of(const ls_order *o, uint64_t w) {
   return o->covers ? &o->permutation : &o->windows[w].samples;
 }
 
-uint64_t ls_order_position(const ls_order *o, uint64_t w, uint64_t i) {
+void ls_order_positions(const ls_order *o, uint64_t w, uint64_t first, size_t n, uint64_t *positions) {
   LS_ASSERT(w < o->n_windows);
   const ls_permutation *const p = permutation_of(o, w);
-  return o->windows[w].window.first + (p ? ls_permutation_inverse(p, i) : i);
+  for (size_t i = 0; i < n; i++) positions[i] = first + i;
+  if (p) ls_permutation_invert(p, n, positions);
+  for (size_t i = 0; i < n; i++) positions[i] += o->windows[w].window.first;
 }
 
 /* The number in the dataset of sample i of a window. */
@@ -154,19 +156,30 @@ static uint64_t entry_sample(const ls_order *o, const ls_order_window *w, uint64
 
 /* -------------------------------------------------------------------------- samples */
 
-static uint64_t sample_at(const ls_order *o, uint64_t position) {
-  if (o->covers) {
-    const uint64_t i = o->is_shuffled ? ls_permutation_at(&o->permutation, position) : position;
-    return ls_view_sample(o->view, i);
-  }
-  const uint64_t w = ls_order_find_window(o, position);
+/* The samples at n positions from `first` on, all of window w. */
+static void window_samples(const ls_order *o, uint64_t w, uint64_t first, size_t n, uint64_t *samples) {
   const ls_permutation *const p = permutation_of(o, w);
-  const uint64_t i = position - o->windows[w].window.first;
-  return entry_sample(o, &o->windows[w].window, p ? ls_permutation_at(p, i) : i);
+  const ls_order_window *const window = o->covers ? NULL : &o->windows[w].window;
+  for (size_t i = 0; i < n; i++) samples[i] = first + i - (window ? window->first : 0);
+  if (p) ls_permutation_apply(p, n, samples);
+  for (size_t i = 0; i < n; i++)
+    samples[i] = window ? entry_sample(o, window, samples[i]) : ls_view_sample(o->view, samples[i]);
 }
 
 void ls_order_samples(const ls_order *o, uint64_t first, size_t n, uint64_t *samples) {
-  for (size_t i = 0; i < n; i++) samples[i] = sample_at(o, first + i);
+  for (size_t done = 0, some; done < n; done += some) {
+    const uint64_t position = first + done;
+    const uint64_t w = o->covers ? 0 : ls_order_find_window(o, position);
+    const ls_order_window *const window = o->covers ? NULL : &o->windows[w].window;
+    some = window ? ls_size_min(n - done, window->first + window->n - position) : n - done;
+    window_samples(o, w, position, some, samples + done);
+  }
+}
+
+static uint64_t sample_at(const ls_order *o, uint64_t position) {
+  uint64_t sample;
+  ls_order_samples(o, position, 1, &sample);
+  return sample;
 }
 
 uint64_t ls_order_partner(const ls_order *o, uint64_t position) {

@@ -86,13 +86,20 @@ static void place_row(data_stream *s, const data_rows *rows, uint64_t i, uint64_
     data_staging_add(&s->staging, rows, i, position, rank, is_partner);
 }
 
+#define AT_ONCE ((uint64_t)256) /* rows whose positions are computed together */
+
 static void place(void *context, const data_piece *piece, const data_rows *rows) {
   data_stream *const s = context;
   const ls_order *const order = s->work.order;
+  uint64_t positions[AT_ONCE];
   for (uint64_t i = 0; i < piece->samples.n; i++) {
-    const uint64_t position = ls_order_position(order, s->work.load->w, piece->place + i);
-    place_row(s, rows, i, position, false);
-    if (s->places.copies_partners) place_row(s, rows, i, ls_order_partner_inverse(order, position), true);
+    const uint64_t k = i % AT_ONCE;
+    if (k == 0)
+      ls_order_positions(order, s->work.load->w, piece->place + i,
+                         ls_size_min(piece->samples.n - i, AT_ONCE), positions);
+    place_row(s, rows, i, positions[k], false);
+    if (s->places.copies_partners)
+      place_row(s, rows, i, ls_order_partner_inverse(order, positions[k]), true);
   }
 }
 

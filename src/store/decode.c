@@ -95,7 +95,7 @@ static const char *undo(decoder *d, const chunk_filter *f, const unsigned char *
 /* ----------------------------------------------------------------------- all filters */
 
 unsigned store_filters_active(const layout *l, unsigned mask) {
-  return ~mask & ((1U << l->n_filters) - 1);
+  return ~mask & l->effective;
 }
 
 const char *store_decode(decoder *d, const layout *l, unsigned mask, size_t bytes, unsigned char *out) {

@@ -103,6 +103,7 @@ typedef struct layout {
   unsigned char fill[8]; /* an element of chunks that were never written */
   int n_filters;
   chunk_filter filters[FILTERS_MOST];
+  unsigned effective;  /* bit i: filter i changes data; shuffle does not if elements have one byte */
   chunk_place *places; /* owned: (bands, n_across); NULL: HDF5 finds and reads chunks */
   bool has_band;
   uint64_t band_index;

@@ -50,6 +50,7 @@ static bool find_filters(hid_t plist, layout *l) {
     const H5Z_filter_t id = H5Pget_filter2(plist, (unsigned)i, &flags, &n, values, 0, NULL, &config);
     l->filters[i] = (chunk_filter){.id = id, .element = values[0]};
     if (id < 0 || (id == H5Z_FILTER_SHUFFLE && values[0] == 0)) return false;
+    if (id != H5Z_FILTER_SHUFFLE || values[0] > 1) l->effective |= 1U << i;
   }
   return true;
 }

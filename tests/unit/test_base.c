@@ -440,6 +440,23 @@ static ls_permutation permutation_of(uint64_t n, uint64_t epoch) {
 #define MANY 10000000
 #endif
 
+/* Many values at once give what single ones do. */
+static void permutations_of_many_values(void **state) {
+  (void)state;
+  static const uint64_t sizes[] = {1, 2, 3, 7, 255, 256, 1000, 60000, UINT64_C(1) << 40};
+  for (size_t s = 0; s < COUNT(sizes); s++) {
+    const uint64_t n = sizes[s];
+    const ls_permutation p = permutation_of(n - (n > 1000), 5); /* the largest is 2^40 - 1 */
+    uint64_t x[150];
+    for (size_t i = 0; i < COUNT(x); i++) x[i] = i * UINT64_C(987654321987) % p.n;
+    ls_permutation_apply(&p, COUNT(x), x);
+    for (size_t i = 0; i < COUNT(x); i++)
+      assert_int_equal(x[i], ls_permutation_at(&p, i * UINT64_C(987654321987) % p.n));
+    ls_permutation_invert(&p, COUNT(x), x);
+    for (size_t i = 0; i < COUNT(x); i++) assert_int_equal(x[i], i * UINT64_C(987654321987) % p.n);
+  }
+}
+
 static void permutations_are_bijections(void **state) {
   (void)state;
   static const uint64_t sizes[] = {1, 2, 3, 7, 255, 256, 1000, 60000, MANY};
@@ -631,6 +648,7 @@ int main(void) {
       cmocka_unit_test(uniform_is_uniform),
       cmocka_unit_test(normal_is_normal),
       cmocka_unit_test(neighbours_are_independent),
+      cmocka_unit_test(permutations_of_many_values),
       cmocka_unit_test(permutations_are_bijections),
       cmocka_unit_test(large_permutations_work),
       cmocka_unit_test(permutations_of_three_are_uniform),

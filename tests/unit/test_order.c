@@ -164,18 +164,21 @@ static void check_entries(const ls_dataset *d, const ls_order *order, const ls_o
   assert_int_equal(offset, w->n);
 }
 
-/* ls_order_position inverts ls_order_samples, inside the window. */
+/* ls_order_positions inverts ls_order_samples, inside the window. */
 static void check_positions(const ls_dataset *d, const ls_order *order, uint64_t w,
                             const uint64_t *samples) {
   const ls_order_window window = ls_order_window_at(order, w);
   for (uint64_t k = 0; k < window.n_entries; k++) {
     const ls_order_entry entry = ls_order_entry_at(order, window.first_entry + k);
     const ls_block_range r = ls_blocks_range(d->blocks, entry.block);
+    uint64_t *const positions = ls_calloc(r.n, sizeof *positions);
+    assert_non_null(positions);
+    ls_order_positions(order, w, entry.offset, r.n, positions);
     for (uint64_t i = 0; i < r.n; i++) {
-      const uint64_t position = ls_order_position(order, w, entry.offset + i);
-      assert_true(position >= window.first && position < window.first + window.n);
-      assert_int_equal(samples[position], r.first + i);
+      assert_true(positions[i] >= window.first && positions[i] < window.first + window.n);
+      assert_int_equal(samples[positions[i]], r.first + i);
     }
+    free(positions);
   }
 }
 
