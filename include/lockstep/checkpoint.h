@@ -137,9 +137,10 @@ char *ls_checkpoint_path(const char *folder, uint64_t step);
 ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found);
 
 /* Local. Opens the newest valid checkpoint of `folder`, with a warning for each damaged one that it skips.
- * *out is NULL if there are no checkpoints. LS_ERR_MODEL if none is valid, or if one that may be intact
- * cannot be read; LS_ERR_INTERNAL if memory is short. */
-ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out);
+ * *out is NULL if there are no checkpoints. known: a checkpoint that is open (NULL: none), which becomes
+ * *out and is set to NULL if it is the one, unchanged. LS_ERR_MODEL if none is valid, or if one that may be
+ * intact cannot be read; LS_ERR_INTERNAL if memory is short. */
+ls_status ls_checkpoint_find(const char *folder, ls_modelfile **known, ls_modelfile **out);
 
 /* Local. Likewise, but without warnings of damaged checkpoints, and *out is NULL if none is valid.
  * LS_ERR_MODEL if one that may be intact cannot be read; LS_ERR_INTERNAL. */

@@ -61,6 +61,10 @@ ls_status ls_modelfile_open(const char *path, ls_modelfile **out);
  * (permissions, disk error), or a newer version wrote it. */
 ls_status ls_modelfile_try_open(const char *path, ls_modelfile **out);
 
+/* Returns *known (or NULL), and sets it to NULL, if it is the file at `path`, unchanged since it was
+ * opened, so that its digest need not be verified again. Otherwise returns NULL. */
+ls_modelfile *ls_modelfile_take(ls_modelfile **known, const char *path);
+
 void ls_modelfile_close(ls_modelfile **file);
 
 /* Reads the parameters, (n_params), and the state, (n_state), of `model`, which gives the shapes.

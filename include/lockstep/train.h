@@ -16,6 +16,8 @@ typedef struct ls_train_options {
   const char *init_from;   /* model or checkpoint with the initial weights of a new run; NULL: random */
   const bool *init_layers; /* (layers in the config's list): those to read from it, all of whose weights
                               must exist in the same shape; NULL: all weights that fit */
+  ls_modelfile **found; /* what ls_train_find_resumed has opened: becomes NULL if it is still the checkpoint
+                           to resume, which is then not opened again */
 } ls_train_options;
 
 /* Collective. The checkpoint of a run that is resumed, for ls_setup_create. *out: on rank 0, NULL for a new

@@ -96,23 +96,24 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   const char *const resume = app_option(a, "resume");
   char again[LS_MESSAGE_MAX - 512 - PATH_MAX];
   bool layers[LS_LAYERS_MAX] = {false};
+  ls_modelfile *resumed = NULL;
   const ls_train_options options = {.resume = resume ? resume : "auto",
                                     .overwrite = app_option(a, "overwrite") != NULL,
                                     .command = make_command(a, again, sizeof again),
                                     .init_from = app_option(a, "init-from"),
-                                    .init_layers = app_option(a, "init-layers") ? layers : NULL};
+                                    .init_layers = app_option(a, "init-layers") ? layers : NULL,
+                                    .found = &resumed};
   ls_job_source source = app_job_source(a);
   ls_job *job = NULL;
   ls_setup *setup = NULL;
-  ls_modelfile *resumed = NULL;
   source.output = app_option(a, "output");
   ls_status status = ls_comm_agree(comm, check_options(a));
   if (status == LS_OK) status = ls_job_create(comm, &source, &job);
   if (status == LS_OK) status = check_job(comm, a, job, layers);
   if (status == LS_OK) status = ls_train_find_resumed(comm, job, &options, &resumed);
   if (status == LS_OK) status = ls_setup_create(comm, job, resumed, &setup);
-  ls_modelfile_close(&resumed);
   if (status == LS_OK) status = ls_train(comm, setup, &options);
+  ls_modelfile_close(&resumed);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);
   return status;

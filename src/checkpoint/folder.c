@@ -77,9 +77,11 @@ ls_status ls_checkpoint_newest(const char *folder, uint64_t *step, bool *found) 
 
 /* ----------------------------------------------------------------------- the newest */
 
-/* Opens a listed checkpoint. *out is NULL if it is proved to be damaged; ls_message() then has the reason.
- */
-static ls_status open_listed(const char *path, ls_modelfile **out) {
+/* Opens a listed checkpoint, unless it is the known one. *out is NULL if it is proved to be damaged;
+ * ls_message() then has the reason. */
+static ls_status open_listed(const char *path, ls_modelfile **known, ls_modelfile **out) {
+  *out = ls_modelfile_take(known, path);
+  if (*out) return LS_OK;
   const ls_status status = ls_modelfile_try_open(path, out);
   if (status == LS_ERR_MODEL)
     return ls_fail(status,
@@ -93,13 +95,14 @@ static ls_status open_listed(const char *path, ls_modelfile **out) {
 }
 
 /* Opens the newest valid checkpoint. warns: of those that it skips. *count: of all that are listed */
-static ls_status find(const char *folder, bool warns, ls_modelfile **out, size_t *count) {
+static ls_status find(const char *folder, bool warns, ls_modelfile **known, ls_modelfile **out,
+                      size_t *count) {
   uint64_t *steps = NULL;
   *out = NULL;
   ls_status status = list_steps(folder, &steps, count);
   for (size_t i = 0; status == LS_OK && !*out && i < *count; i++) {
     char *const path = ls_checkpoint_path(folder, steps[i]);
-    status = path ? open_listed(path, out) : ls_fail_memory("a path", strlen(folder));
+    status = path ? open_listed(path, known, out) : ls_fail_memory("a path", strlen(folder));
     if (*out) (*out)->is_newest = i == 0;
     if (status == LS_OK && !*out && i + 1 < *count && warns)
       ls_log(LS_LOG_WARNING, "%s; trying the previous checkpoint", ls_message());
@@ -109,16 +112,17 @@ static ls_status find(const char *folder, bool warns, ls_modelfile **out, size_t
   return status;
 }
 
-ls_status ls_checkpoint_find(const char *folder, ls_modelfile **out) {
+ls_status ls_checkpoint_find(const char *folder, ls_modelfile **known, ls_modelfile **out) {
   size_t count = 0;
-  LS_TRY(find(folder, true, out, &count));
+  LS_TRY(find(folder, true, known, out, &count));
   if (*out || count == 0) return LS_OK;
   return ls_fail(LS_ERR_MODEL, "%s: no usable checkpoint among %zu: %s", folder, count, ls_message());
 }
 
 ls_status ls_checkpoint_try_find(const char *folder, ls_modelfile **out) {
+  ls_modelfile *none = NULL;
   size_t count = 0;
-  return find(folder, false, out, &count);
+  return find(folder, false, &none, out, &count);
 }
 
 /* ------------------------------------------------------------------------- removal */

@@ -86,6 +86,14 @@ ls_status ls_modelfile_try_open(const char *path, ls_modelfile **out) {
   return status == LS_ERR_MODEL ? LS_OK : ls_modelfile_status(status);
 }
 
+ls_modelfile *ls_modelfile_take(ls_modelfile **known, const char *path) {
+  ls_modelfile *const file = *known;
+  if (!file || strcmp(ls_store_path(file->store), path) != 0) return NULL;
+  if (!ls_store_has_state(path, ls_store_state(file->store))) return NULL;
+  *known = NULL;
+  return file;
+}
+
 void ls_modelfile_close(ls_modelfile **file) {
   if (!*file) return;
   ls_store_close(&(*file)->store);

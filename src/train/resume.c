@@ -99,7 +99,9 @@ static ls_status choose_checkpoint(trainer *t, const ls_train_options *given, ls
   if (!is_file && !t->start.is_auto) return LS_OK;
   /* A log that cannot be written is reported only if the run continues: a finished run may be read-only. */
   if (has_run && !options.overwrite) (void)ls_rundir_open_log(&t->dir);
-  LS_TRY(is_file ? ls_modelfile_open(resume, out) : ls_checkpoint_find(t->dir.checkpoints, out));
+  if (is_file) *out = ls_modelfile_take(options.found, resume);
+  if (is_file && !*out) LS_TRY(ls_modelfile_open(resume, out));
+  if (!is_file) LS_TRY(ls_checkpoint_find(t->dir.checkpoints, options.found, out));
   if (!*out) return LS_OK;
   LS_TRY(train_check_compatible(t, *out));
   if (is_file) return choose_file(t, resume, options.overwrite, newest, *out);

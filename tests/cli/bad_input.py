@@ -612,6 +612,8 @@ MODEL_CASES = [
          files={**arrays(y=Y % 2), "config.yaml": BINARY}, words=(*INIT, "--set", "model.0.units=9")),
     Case("init from a layer of another shape", MODEL, ("run/model.h5", "/model/1-dense/W", "(3, 8)", "(1, 8)"), runs="run",
          files={**arrays(y=Y % 2), "config.yaml": BINARY}, words=(*INIT, "--init-layers", "0-1")),
+    Case("info on a model without its seal", MODEL, ("run/model.h5", "damaged", "seal"), words=("info", "run/model.h5"), runs="run",
+         prepare=lambda folder: harness.flip_byte(folder / "run/model.h5", 0)),
     Case("info on a damaged model", MODEL, ("run/model.h5", "damaged"), words=("info", "run/model.h5"), runs="run",
          damaged=("run/model.h5",)),
 ] + [

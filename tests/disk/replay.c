@@ -462,7 +462,7 @@ static void examine(const variant *v, const int values[NAMES], const char *scrat
   out->model = health_of(model, &none);
   free(best);
   free(model);
-  if (ls_checkpoint_find(scratch, &saved) != LS_OK)
+  if (ls_checkpoint_find(scratch, &(ls_modelfile *){NULL}, &saved) != LS_OK)
     snprintf(out->message, sizeof out->message, "%.200s", ls_message());
   else if (saved && ls_checkpoint_read_progress(saved, &progress) != LS_OK)
     fail("was found, but cannot be read", ls_store_path(saved->store));

@@ -294,8 +294,9 @@ static void damage(const char *name, long where) {
 /* Local. The step of the checkpoint found; 0: none. */
 static uint64_t found_step(ls_status expected) {
   ls_modelfile *saved = NULL;
+  ls_modelfile *none = NULL;
   ls_progress progress = {0};
-  const ls_status status = ls_checkpoint_find(folder, &saved);
+  const ls_status status = ls_checkpoint_find(folder, &none, &saved);
   if (status != expected) complain(__FILE__, __LINE__, "status %d: %s", (int)status, ls_message());
   if (saved) EXPECT(ls_checkpoint_read_progress(saved, &progress) == LS_OK);
   ls_modelfile_close(&saved);
@@ -350,12 +351,22 @@ static void test_find_among_others(void **state) {
   contents_fill(&t, 7);
   if (rank == 0) {
     ls_modelfile *saved = NULL;
-    EXPECT(ls_checkpoint_find(in_folder("absent"), &saved) == LS_OK && !saved);
+    ls_modelfile *known = NULL;
+    EXPECT(ls_checkpoint_find(in_folder("absent"), &known, &saved) == LS_OK && !saved);
     write_steps(&t, 1, (const uint64_t[]){5});
     contents_write(&t, "best.h5", true);
     contents_write(&t, "step-00000007.h5.bak", true);
     contents_write(&t, "step-00000008.h5.tmp-12345", true);
     EXPECT(found_step(LS_OK) == 5);
+    EXPECT(ls_checkpoint_find(folder, &known, &saved) == LS_OK && saved);
+    known = saved; /* is not opened again */
+    const ls_modelfile *const first = saved;
+    EXPECT(ls_checkpoint_find(folder, &known, &saved) == LS_OK && saved == first && !known);
+    known = saved; /* there is a newer one */
+    write_steps(&t, 1, (const uint64_t[]){6});
+    EXPECT(ls_checkpoint_find(folder, &known, &saved) == LS_OK && saved != first && known == first);
+    ls_modelfile_close(&known);
+    ls_modelfile_close(&saved);
   }
   contents_destroy(&t);
   settle();
