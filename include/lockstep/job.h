@@ -75,6 +75,8 @@ typedef struct ls_job {
   ls_optim *optim;      /* likewise */
   ls_task task;
   ls_measures measures;
+  bool is_estimate; /* for plan: the normaliser of streamed data is learned from a few blocks, and balanced
+                       class weights are 1 */
 } ls_job;
 
 typedef struct ls_job_source {

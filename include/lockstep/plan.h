@@ -121,6 +121,7 @@ typedef struct ls_plan_work {
   double row_bytes;           /* of each further row */
   double data_bytes;          /* one copy per node; 0 if the samples are streamed */
   double window_bytes;        /* of streamed samples: two windows, divided among the nodes */
+  double partner_bytes;       /* likewise, on several nodes: the partners of mixup */
   double reader_bytes;        /* and the buffers of each rank */
   double sample_bytes;        /* of a streamed sample; 0 if the samples are resident */
   ls_plan_mode mode;          /* as configured */

@@ -102,9 +102,9 @@ static void print_reading(const plan *p) {
   size_t n_read = 0; /* clusters whose speed is limited by reading */
   if (w->sample_bytes <= 0.0) return;
   for (size_t i = 0; i < p->n; i++) n_read += ls_plan_is_limited_by_reading(&p->rows[i]);
-  printf(
-      "\nstream: %.4g MB of samples per step; a node reads %.4g MB/s; two windows: %.1f MB on all nodes\n",
-      step_bytes(w) * 1e-6, p->cluster.disk_bandwidth * 1e-6, w->window_bytes * 1e-6);
+  printf("\nstream: %.4g MB of samples per step; a node reads %.4g MB/s; windows: %.1f MB on all nodes%s\n",
+         step_bytes(w) * 1e-6, p->cluster.disk_bandwidth * 1e-6, w->window_bytes * 1e-6,
+         w->partner_bytes > 0.0 ? ", on several nodes twice as much for mixup" : "");
   if (n_read == 0)
     printf("computing limits the speed of all clusters, not reading\n");
   else
@@ -213,8 +213,9 @@ static void print_json(const arguments *a, const plan *p) {
   APP_JSON_COUNTS({"parameters", (double)p->work.n_params}, {"batch_size", (double)p->work.batch_size},
                   {"accumulate", (double)p->work.accumulate}, {"steps", (double)p->work.steps});
   APP_JSON_NUMBERS({"data_bytes", p->work.data_bytes}, {"window_bytes", p->work.window_bytes},
-                   {"reader_bytes", p->work.reader_bytes}, {"step_bytes", step_bytes(&p->work)},
-                   {"bandwidth", p->cluster.bandwidth}, {"latency_seconds", p->cluster.latency},
+                   {"partner_bytes", p->work.partner_bytes}, {"reader_bytes", p->work.reader_bytes},
+                   {"step_bytes", step_bytes(&p->work)}, {"bandwidth", p->cluster.bandwidth},
+                   {"latency_seconds", p->cluster.latency},
                    {"disk_bytes_per_second", p->cluster.disk_bandwidth});
   print_json_measured(&p->costs);
   app_json_open("useful", '{');
@@ -241,6 +242,7 @@ static uint64_t threads_of(const ls_comm *comm, const ls_job *job, const ls_plan
 static ls_status measure(ls_comm *comm, ls_job *job, plan *p) {
   ls_setup *setup = NULL;
   job->sync.threads = threads_of(comm, job, &p->cluster);
+  job->is_estimate = true;
   ls_status status = ls_setup_create(comm, job, NULL, &setup);
   if (status == LS_OK) status = ls_plan_measure(comm, setup, &p->costs);
   if (status == LS_OK) status = ls_comm_agree(comm, ls_plan_work_of(comm, setup, &p->work));

@@ -89,6 +89,10 @@ static ls_status balance(ls_comm *comm, ls_setup *setup) {
   bool found = false;
   LS_TRY(read_weights(comm, setup, &found));
   if (found) return LS_OK;
+  if (setup->job->is_estimate && setup->train.dataset->is_streamed) {
+    for (size_t k = 0; k < setup->n_classes; k++) setup->class_weights[k] = 1.0;
+    return LS_OK;
+  }
   return ls_class_weights_balance(comm, &setup->train.view, setup->n_classes, setup->class_weights);
 }
 

@@ -152,7 +152,8 @@ static void add_memory(const scene *s, ls_plan_row *row) {
   const double alone = s->costs->private_bytes + row->model_bytes + row->optimizer_bytes +
                        row->buffer_bytes + w->reader_bytes;
   const double once = row->save_bytes + s->costs->shared_bytes;
-  const double data = w->data_bytes + w->window_bytes / (double)row->nodes;
+  const double windows = w->window_bytes + (row->nodes > 1 ? w->partner_bytes : 0.0);
+  const double data = w->data_bytes + windows / (double)row->nodes;
   row->rank_bytes = alone + once;
   row->node_bytes = (double)row->ranks_per_node * alone + once + data;
 }

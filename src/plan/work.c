@@ -47,7 +47,9 @@ static void set_data(const ls_comm *comm, const ls_setup *setup, ls_plan_work *o
   out->data_bytes = (double)ls_setup_data_bytes(setup, false);
   if (!d->is_streamed) return;
   out->reader_bytes = (double)ls_setup_data_bytes(setup, true) - (is_private ? windows : 0.0);
-  out->window_bytes = windows * parts;
+  const bool is_mixed = setup->job->data.augment.mixup > 0.0;
+  out->window_bytes = windows * parts / (is_mixed && parts > 1 ? 2 : 1); /* without copies of partners */
+  out->partner_bytes = is_mixed ? out->window_bytes : 0.0;
   out->data_bytes = 0.0;
   out->sample_bytes = (double)ls_dataset_row_bytes(d);
 }

@@ -42,8 +42,9 @@ def check_row(result, told, row, first):
     measured = told["measured"]
     alone = (measured["private_bytes"] + row["model_bytes"] + row["optimizer_bytes"] + row["buffer_bytes"] + told["reader_bytes"])
     once = row["save_bytes"] + measured["shared_bytes"]
+    windows = told["window_bytes"] + (told["partner_bytes"] if row["nodes"] > 1 else 0)
     result.must(near(row["rank_bytes"], alone + once), "memory of rank 0")
-    result.must(near(row["node_bytes"], row["ranks_per_node"] * alone + once + told["data_bytes"] + told["window_bytes"] / row["nodes"]),
+    result.must(near(row["node_bytes"], row["ranks_per_node"] * alone + once + told["data_bytes"] + windows / row["nodes"]),
                 "memory of a node")
 
 
@@ -154,7 +155,11 @@ def reading_limits_streamed_runs(folder):
     checked = re.search(r"per node: ([0-9.]+) MB data", run(folder, "check", "config.yaml", ranks=2).exits(0).out)
     result.must(abs(float(checked[1]) - 1e-6 * (told["window_bytes"] + 2 * told["reader_bytes"])) <= 0.06, f"check agrees: {checked[1]}")
     told, result = plan(folder)
-    result.must(told["disk_bytes_per_second"] > 0, "the rate is measured")
+    result.must(told["disk_bytes_per_second"] > 0 and told["partner_bytes"] == 0, "the rate is measured")
+    told, result = plan(folder, "--nodes", "2", *LINKS, "--set", "data.augment={mixup: 0.2}")
+    result.must(told["partner_bytes"] == told["window_bytes"] > 0, "several nodes copy the partners")
+    for row in told["clusters"]:
+        check_row(result, told, row, told["clusters"][0])
 
 
 def plan_writes_no_files(folder):
