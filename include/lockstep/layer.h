@@ -83,11 +83,16 @@ struct ls_layer {
                        LS_LAYERS_MAX in the order of the config */
   void *options;    /* owned; filled by the type's table of keys */
   ls_shape in, out; /* of one sample */
-  size_t n_in, n_out;  /* their numbers of elements */
-  bool is_linked;      /* the loss applies the activation of this last layer: see ls_loss_link */
-  bool adds_output;    /* forward adds its result to y */
-  bool applies_relu;   /* of the next layer, which is fused: see ls_layers_fuse */
-  bool is_fused;       /* the layer before applies this one, and both have the same output */
+  size_t n_in, n_out; /* their numbers of elements */
+  bool is_linked;     /* the loss applies the activation of this last layer: see ls_loss_link */
+  bool adds_output;   /* forward adds its result to y */
+  bool applies_relu;  /* of the next layer, which is fused: see ls_layers_fuse */
+  bool is_fused;      /* the layer before applies this one, and both have the same output */
+  struct ls_layer
+      *sums_output; /* borrowed: the next layer, if it has `reduce`: gathers sums of y. NULL: none */
+  struct ls_layer *sums_delta; /* borrowed: the same for the layer before and dx */
+  const float *input;          /* (rows, n_in) of the latest forward pass, for types with `reduce` */
+  bool is_gathered;            /* `gather` was called for all rows before `reduce` */
   const float *addend; /* (rows, n_out), borrowed: forward adds it to its result; NULL: nothing to add. For
                           types with `fuses` */
   bool addend_then_relu; /* then relu of the sum, which the owner of the addend differentiates */
@@ -172,9 +177,13 @@ struct ls_layer_type {
   /* Prepares forward or backward over all rows. NULL: nothing to do. */
   void (*start)(ls_layer *layer, bool is_backward, bool needs_dx);
 
-  /* For layers in pieces whose rows depend on sums over the batch: computes them from all rows of the pass,
-   * before forward or backward. `all` is without grads; the gradients of the parameters are complete
-   * afterwards. NULL: no sums. */
+  /* For layers in pieces whose rows depend on sums over the batch. NULL: no sums.
+   *   gather  adds pieces of a lane to the sums of forward, or of backward if `rows` has dy; `rows` has x
+   * too. All pieces of a lane come in order, at least one; the last one completes its gradients of the
+   *           parameters. Other layers may run in between
+   *   reduce  computes the sums over all lanes and ranks, before forward or backward. Of `all`, dy and dx
+   *           tell the pass and whether dx is needed */
+  void (*gather)(ls_layer *layer, const ls_pass *pass, size_t lane, const ls_rows *rows);
   void (*reduce)(ls_layer *layer, const ls_pass *pass, const ls_rows *all);
 
   /* y = layer(x) */
@@ -228,7 +237,8 @@ size_t ls_layer_request(ls_layer *layer, ls_arena *arena, size_t count, size_t s
 float *ls_layer_take_rows(ls_arena *arena, size_t rows, size_t width);
 
 /* Of n layers whose shapes are inferred, marks each relu that the layer before can apply. The caller gives
- * both the same output, and leaves out the backward pass of the fused one. */
+ * both the same output, and leaves out the backward pass of the fused one. Sets sums_output and sums_delta.
+ */
 void ls_layers_fuse(ls_layer *const *layers, size_t n);
 
 /* layer->output = layer(x).  x: (rows, n_in) */
@@ -239,7 +249,7 @@ void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x);
  * Overwrites dy. */
 void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx);
 
-/* The layers that process their rows in pieces together, or a single one. Forward and backward have
+/* The layers that process their rows together, in pieces, or a single one. Forward and backward have
  * different groups: a layer with `reduce` is the first of a group forward, and the last one backward.
  *   forward_group    from the first of n layers on; returns their number
  *   backward_group   up to layer `last`; returns the first one
@@ -251,8 +261,8 @@ bool ls_layers_need_deltas(ls_layer *const *layers, size_t n);
 /* The floats of a piece: the most of dL/d(activation) between two layers that process it. */
 #define LS_PIECE_FLOATS ((size_t)64 << 10)
 
-/* As ls_layer_forward and ls_layer_backward, for n layers that process their rows in pieces.  dy: of the
- * last one, dx: of the first one; those between them are in piece_deltas */
+/* As ls_layer_forward and ls_layer_backward, for such a group.  dy: of the last one, dx: of the first one;
+ * those between them are in piece_deltas */
 void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x);
 void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x, float *dy,
                         float *dx);

@@ -43,6 +43,7 @@ enum { RUNNING_MEAN, RUNNING_VAR };
 /* Statistics of the forward pass, which backward needs. */
 typedef struct statistics {
   double count;                  /* positions of the global batch */
+  double *levels;                /* (LS_LANES_DEPTH, 2, n): two sums per channel; then the positions */
   double *mean, *inverse;        /* (n); inverse: 1 / sqrt(var + eps) */
   float *center, *scale, *shift; /* (n) */
   float *offset, *slope;         /* (n), in backward */
@@ -78,7 +79,7 @@ static void initialise(const ls_layer *layer, uint64_t seed) {
   }
 }
 
-/* Keeps the statistics; requests levels for two sums per channel and the number of positions. */
+/* Keeps the statistics. */
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   (void)rows;
   const size_t n = channels_of(layer);
@@ -89,10 +90,10 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
                             .scale = ls_arena_take(arena, n, sizeof *parts.scale),
                             .shift = ls_arena_take(arena, n, sizeof *parts.shift),
                             .offset = ls_arena_take(arena, n, sizeof *parts.offset),
-                            .slope = ls_arena_take(arena, n, sizeof *parts.slope)};
+                            .slope = ls_arena_take(arena, n, sizeof *parts.slope),
+                            .levels = ls_arena_take(arena, n + 1, 2 * LS_LANES_DEPTH * sizeof(double))};
   if (s) *s = parts;
   layer->kept = s;
-  ls_layer_request(layer, arena, n + 1, 2 * LS_LANES_DEPTH * sizeof(double));
 }
 
 /* sums: (2, n), of x - pivot and its square. The pivot, the running mean, is the same on all ranks. */
@@ -105,9 +106,8 @@ static void add_moments(const ls_layer *layer, const ls_rows *rows, double *sums
 /* Returns the sums of the moments over the rows of all ranks, (2, n). Stores the number of positions. */
 static const double *sum_batch(const ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   statistics *const s = layer->kept;
-  double *const sums = layer->workspace;
+  double *const sums = s->levels;
   const size_t n = channels_of(layer);
-  layer_sum_lanes(layer, pass, rows, add_moments, 2 * n, sums);
   sums[2 * n] = (double)positions_of(layer, rows);
   if (pass->sum) pass->sum(pass->context, sums, 2 * n + 1);
   s->count = sums[2 * n];
@@ -176,24 +176,43 @@ static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   ls_math_norm(&norm, positions_of(layer, rows), channels_of(layer), rows->x, addend, rows->y);
 }
 
-/* sums: (2, n), of dy and dy xhat, which are the gradients too. */
+/* sums: (2, n), of dy and dy (x - center) */
 static void add_gradients(const ls_layer *layer, const ls_rows *rows, double *sums) {
-  const statistics *const s = layer->kept;
   const size_t n = channels_of(layer);
   const ls_norm norm = norm_of(layer, layer->applies_relu);
   ls_math_norm_backward_sums(&norm, positions_of(layer, rows), n, rows->x, rows->dy, sums, sums + n);
-  for (size_t j = 0; j < n; j++)
-    sums[n + j] = (sums[n + j] - (s->mean[j] - (double)s->center[j]) * sums[j]) * s->inverse[j];
-  layer_put_sums(rows, BETA, n, sums);
-  layer_put_sums(rows, GAMMA, n, sums + n);
 }
 
-/* Computes the gradients of gamma and beta, and what dx needs. */
+/* The sums of a lane become those of dy and dy xhat, which are the gradients. */
+static void finish_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane, double *sums) {
+  const statistics *const s = layer->kept;
+  const size_t n = channels_of(layer);
+  ls_rows rows = {0};
+  for (size_t j = 0; j < n; j++)
+    sums[n + j] = (sums[n + j] - (s->mean[j] - (double)s->center[j]) * sums[j]) * s->inverse[j];
+  layer_set_gradients(layer, pass, lane, &rows);
+  layer_put_sums(&rows, BETA, n, sums);
+  layer_put_sums(&rows, GAMMA, n, sums + n);
+  layer_fold_gradients(layer, pass, lane);
+}
+
+static void gather(ls_layer *layer, const ls_pass *pass, size_t lane, const ls_rows *rows) {
+  const statistics *const s = layer->kept;
+  const size_t n = 2 * channels_of(layer);
+  double *const sums = s->levels + ls_lane_level(lane) * n;
+  if (!rows->dy && pass->mode == LS_PREDICT) return;
+  if (rows->first == pass->lanes[lane]) memset(sums, 0, n * sizeof *sums);
+  (rows->dy ? add_gradients : add_moments)(layer, rows, sums);
+  if (rows->first + rows->n < pass->lanes[lane + 1]) return;
+  if (rows->dy) finish_gradients(layer, pass, lane, sums);
+  ls_lane_fold(s->levels, n, lane, pass->n_lanes);
+}
+
+/* Computes what dx needs. */
 static void reduce_backward(const ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
   const statistics *const s = layer->kept;
-  double *const sums = layer->workspace;
+  double *const sums = s->levels;
   const size_t n = channels_of(layer);
-  layer_sum_lanes(layer, pass, all, add_gradients, 2 * n, sums);
   if (!all->dx) return;
   const bool depends = pass->mode != LS_PREDICT; /* mean and deviation depend on x */
   if (depends && pass->sum) pass->sum(pass->context, sums, 2 * n);
@@ -236,6 +255,7 @@ const ls_layer_type layer_batch_norm = {.name = "batch_norm",
                                         .shape = shape,
                                         .initialise = initialise,
                                         .reserve = reserve,
+                                        .gather = gather,
                                         .reduce = reduce,
                                         .forward = forward,
                                         .backward = backward};

@@ -36,10 +36,7 @@ const float *layer_chain_forward(const ls_layer *layer, const ls_pass *pass, siz
   for (size_t k = 0, count = 0; k < n; k += count) {
     ls_layer *const *const group = layer->children + k;
     count = ls_layers_forward_group(group, n - k);
-    if (count > 1)
-      ls_layers_forward(group, count, pass, x);
-    else
-      ls_layer_forward(group[0], pass, x);
+    ls_layers_forward(group, count, pass, x);
     x = group[count - 1]->output;
   }
   return x;
@@ -57,10 +54,7 @@ float *layer_chain_backward(const ls_layer *layer, const ls_pass *pass, size_t n
     const float *const in = k > 0 ? layer->children[k - 1]->output : x;
     void *const half = base + turn++ % 2 * (layer->workspace_size / 2);
     float *const delta = k > 0 || needs_dx ? half : NULL;
-    if (k < last)
-      ls_layers_backward(group, last - k + 1, pass, in, dy, delta);
-    else
-      ls_layer_backward(group[0], pass, in, dy, delta);
+    ls_layers_backward(group, last - k + 1, pass, in, dy, delta);
     dy = delta;
   }
   return dy;

@@ -160,14 +160,11 @@ void layer_set_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane
 /* Folds the complete gradients of a lane. */
 void layer_fold_gradients(const ls_layer *layer, const ls_pass *pass, size_t lane);
 
-/* Adds sums over the rows of a lane to `sums`; in backward, also writes rows->grads. */
-typedef void (*layer_add_rows)(const ls_layer *layer, const ls_rows *rows, double *sums);
-
-/* For layers with `spans_lanes` or `reduce`: calls `add` for each lane and folds the n sums of the lanes,
- * and in backward the gradients. The sums over this rank's lanes are then at the start of `levels`,
- * (LS_LANES_DEPTH, n). */
-void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *all, layer_add_rows add,
-                     size_t n, double *levels);
+/* For layers with `reduce`; other layers are not passed, but NULL is.
+ *   gather  adds rows of a lane, from rows->first on, while they are in the cache
+ *   reduce  gathers all rows, unless that is done, and reduces the sums */
+void layer_gather(ls_layer *layer, const ls_pass *pass, size_t lane, const ls_rows *rows);
+void layer_reduce(ls_layer *layer, const ls_pass *pass, const ls_rows *all);
 
 /* The gradient of a block over a lane, from its sums: (n). */
 void layer_put_sums(const ls_rows *rows, size_t param, size_t n, const double *sums);

@@ -45,6 +45,26 @@ static ls_rows lane_rows(const ls_layer *layer, const ls_pass *pass, size_t lane
   return rows;
 }
 
+void layer_gather(ls_layer *layer, const ls_pass *pass, size_t lane, const ls_rows *rows) {
+  if (!layer) return;
+  layer->type->gather(layer, pass, lane, rows);
+  layer->is_gathered = true;
+}
+
+void layer_reduce(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
+  if (!all->dy) layer->input = all->x;
+  for (size_t lane = 0; !layer->is_gathered && lane < pass->n_lanes; lane++) {
+    const size_t first = pass->lanes[lane];
+    layer->type->gather(layer, pass, lane,
+                        &(ls_rows){.first = first,
+                                   .n = pass->lanes[lane + 1] - first,
+                                   .x = layer->input + first * layer->n_in,
+                                   .dy = all->dy ? all->dy + first * layer->n_out : NULL});
+  }
+  layer->is_gathered = false;
+  layer->type->reduce(layer, pass, all);
+}
+
 /* Runs a layer forward, or backward if `all` has dy: over all rows, or lane by lane. */
 static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
   const ls_layer_type *const type = layer->type;
@@ -56,7 +76,7 @@ static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
     return;
   }
   if (type->start) type->start(layer, is_backward, all->dx != NULL);
-  if (type->reduce) type->reduce(layer, pass, all);
+  if (type->reduce) layer_reduce(layer, pass, all);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const ls_rows rows = lane_rows(layer, pass, lane, all);
     function(layer, pass, &rows);
@@ -71,18 +91,6 @@ void ls_layer_forward(ls_layer *layer, const ls_pass *pass, const float *x) {
 
 void ls_layer_backward(ls_layer *layer, const ls_pass *pass, const float *x, float *dy, float *dx) {
   run(layer, pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x, .y = layer->output, .dy = dy, .dx = dx});
-}
-
-void layer_sum_lanes(const ls_layer *layer, const ls_pass *pass, const ls_rows *all, layer_add_rows add,
-                     size_t n, double *levels) {
-  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
-    const ls_rows rows = lane_rows(layer, pass, lane, all);
-    double *const sums = levels + ls_lane_level(lane) * n;
-    memset(sums, 0, n * sizeof *sums);
-    add(layer, &rows, sums);
-    if (all->dy) layer_fold_gradients(layer, pass, lane);
-    ls_lane_fold(levels, n, lane, pass->n_lanes);
-  }
 }
 
 void layer_put_sums(const ls_rows *rows, size_t param, size_t n, const double *sums) {

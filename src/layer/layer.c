@@ -60,9 +60,13 @@ ls_status layer_keep_shape(ls_layer *layer) {
 }
 
 void ls_layers_fuse(ls_layer *const *layers, size_t n) {
-  for (size_t k = 1; k < n; k++)
-    layers[k]->is_fused = layers[k - 1]->applies_relu =
-        layers[k - 1]->type->fuses && layers[k]->type == &layer_relu;
+  for (size_t k = 1; k < n; k++) {
+    ls_layer *const last = layers[k - 1]; /* and the one before it, if it is fused */
+    ls_layer *const before = last->is_fused ? layers[k - 2] : last;
+    layers[k]->is_fused = last->applies_relu = last->type->fuses && layers[k]->type == &layer_relu;
+    last->sums_output = layers[k]->type->reduce ? layers[k] : NULL;
+    layers[k]->sums_delta = before->type->reduce && !layers[k]->is_fused ? before : NULL;
+  }
 }
 
 /* ---------------------------------------------------------------------- memory */

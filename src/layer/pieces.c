@@ -52,25 +52,9 @@ static size_t piece_rows(ls_layer *const *layers, size_t n) {
   return ls_size_max(LS_PIECE_FLOATS / (reduces ? 2 : 1) / widest, 1);
 }
 
-void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x) {
-  const size_t step = piece_rows(layers, n);
-  for (size_t k = 0; k < n; k++)
-    if (layers[k]->type->start) layers[k]->type->start(layers[k], false, false);
-  if (layers[0]->type->reduce)
-    layers[0]->type->reduce(layers[0], pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x});
-  for (size_t lane = 0; lane < pass->n_lanes; lane++)
-    for (size_t first = pass->lanes[lane]; first < pass->lanes[lane + 1]; first += step) {
-      const float *in = x + first * layers[0]->n_in;
-      for (size_t k = 0; k < n; k++) {
-        if (layers[k]->is_fused) continue;
-        const ls_rows rows = {.first = first,
-                              .n = ls_size_min(step, pass->lanes[lane + 1] - first),
-                              .x = in,
-                              .y = layers[k]->output + first * layers[k]->n_out};
-        layers[k]->type->forward(layers[k], pass, &rows);
-        in = rows.y;
-      }
-    }
+/* Whether a group processes its rows in pieces: layers that pass them on, or one whose rows are summed. */
+static bool has_pieces(ls_layer *const *layers, size_t n, const ls_layer *sums) {
+  return n > 1 || (sums && fits(layers[0]));
 }
 
 /* A piece of a lane, with the ends of the layers. */
@@ -80,6 +64,39 @@ typedef struct piece {
   const float *x;
   float *dy, *dx;
 } piece;
+
+static void forward_piece(ls_layer *const *layers, size_t n, const ls_pass *pass, const piece *p) {
+  const float *in = p->x + p->first * layers[0]->n_in;
+  for (size_t k = 0; k < n; k++) {
+    if (layers[k]->is_fused) continue;
+    const ls_rows rows = {
+        .first = p->first, .n = p->n, .x = in, .y = layers[k]->output + p->first * layers[k]->n_out};
+    layers[k]->type->forward(layers[k], pass, &rows);
+    in = rows.y;
+  }
+  layer_gather(layers[n - 1]->sums_output, pass, p->lane,
+               &(ls_rows){.first = p->first, .n = p->n, .x = in});
+}
+
+void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, const float *x) {
+  const size_t step = piece_rows(layers, n);
+  if (!has_pieces(layers, n, layers[n - 1]->sums_output)) {
+    ls_layer_forward(layers[0], pass, x);
+    return;
+  }
+  for (size_t k = 0; k < n; k++)
+    if (layers[k]->type->start) layers[k]->type->start(layers[k], false, false);
+  if (layers[0]->type->reduce) layer_reduce(layers[0], pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x});
+  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
+    const size_t end = pass->lanes[lane + 1];
+    piece p = {.lane = lane, .first = pass->lanes[lane], .x = x};
+    do { /* once for an empty lane, whose sums are 0 */
+      p.n = ls_size_min(step, end - p.first);
+      forward_piece(layers, n, pass, &p);
+      p.first += p.n;
+    } while (p.first < end);
+  }
+}
 
 static void backward_piece(ls_layer *const *layers, size_t n, const ls_pass *pass, const piece *p) {
   float *dy = p->dy + p->first * layers[n - 1]->n_out;
@@ -97,6 +114,11 @@ static void backward_piece(ls_layer *const *layers, size_t n, const ls_pass *pas
     layer->type->backward(layer, pass, &rows);
     dy = rows.dx;
   }
+  ls_layer *const before = dy ? layers[0]->sums_delta : NULL;
+  if (before)
+    layer_gather(
+        before, pass, p->lane,
+        &(ls_rows){.first = p->first, .n = p->n, .x = before->input + p->first * before->n_in, .dy = dy});
 }
 
 static void finish_lane(ls_layer *const *layers, size_t n, const ls_pass *pass, size_t lane) {
@@ -112,15 +134,15 @@ void ls_layers_backward(ls_layer *const *layers, size_t n, const ls_pass *pass, 
                         float *dx) {
   const size_t step = piece_rows(layers, n);
   ls_layer *const last = layers[n - 1];
+  if (!has_pieces(layers, n, layers[0]->sums_delta)) {
+    ls_layer_backward(last, pass, x, dy, dx);
+    return;
+  }
   for (size_t k = 0; k < n; k++)
     if (layers[k]->type->start) layers[k]->type->start(layers[k], true, k > 0 || dx);
   if (last->type->reduce)
-    last->type->reduce(last, pass,
-                       &(ls_rows){.n = ls_pass_rows(pass),
-                                  .x = n > 1 ? layers[n - 2]->output : x,
-                                  .y = last->output,
-                                  .dy = dy,
-                                  .dx = n > 1 ? last->piece_deltas : dx});
+    layer_reduce(last, pass,
+                 &(ls_rows){.n = ls_pass_rows(pass), .dy = dy, .dx = n > 1 ? last->piece_deltas : dx});
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t end = pass->lanes[lane + 1];
     piece p = {.lane = lane, .first = pass->lanes[lane], .x = x, .dy = dy, .dx = dx};

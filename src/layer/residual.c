@@ -208,10 +208,36 @@ static void backward_skip(const ls_layer *layer, const ls_pass *pass, const ls_r
   ls_layer_backward(o->skip, &whole, rows->x, dz, rows->dx);
 }
 
+/* dz = dy f'(z) of some rows. The last inner layer gathers its sums of dz, if it has `reduce`. */
+static void differentiate(const ls_layer *layer, const ls_pass *pass, size_t lane, const ls_rows *rows) {
+  const options *const o = layer->options;
+  ls_layer *const last = last_of(layer);
+  const float *const known = (o->z ? o->z : layer->output) + rows->first * layer->n_out;
+  ls_math_activate_backward(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
+                            layer_channels(&layer->out), known, rows->dy);
+  if (!last->type->reduce) return;
+  const float *const x = last->input + rows->first * last->n_in;
+  layer_gather(last, pass, lane, &(ls_rows){.first = rows->first, .n = rows->n, .x = x, .dy = rows->dy});
+}
+
+/* The same of all rows, in pieces that stay in the cache. */
+static void differentiate_all(const ls_layer *layer, const ls_pass *pass, float *dy) {
+  const size_t step = ls_size_max(LS_PIECE_FLOATS / 2 / ls_size_max(layer->n_out, 1), 1);
+  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
+    const size_t end = pass->lanes[lane + 1];
+    ls_rows rows = {.first = pass->lanes[lane]};
+    do { /* once for an empty lane */
+      rows.n = ls_size_min(step, end - rows.first);
+      rows.dy = dy + rows.first * layer->n_out;
+      differentiate(layer, pass, lane, &rows);
+      rows.first += rows.n;
+    } while (rows.first < end);
+  }
+}
+
 static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
   const options *const o = layer->options;
-  ls_math_activate_backward(layer_activation(layer), (float)o->alpha, positions_of(layer, rows),
-                            layer_channels(&layer->out), o->z ? o->z : rows->y, rows->dy);
+  differentiate_all(layer, pass, rows->dy);
   const bool keeps_dz = !o->skip && fuses_sum(layer);
   const size_t n = rows->n * layer->n_in;
   if (o->skip)

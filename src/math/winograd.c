@@ -134,8 +134,16 @@ static math_winograd_rows rows_of(const float *image, const size_t *size, size_t
   return d;
 }
 
-/* s->x = B^T d B for the tiles from `tile` to `end`.  x: the sources of all images */
-static void transform_sources(const math_winograd *w, size_t tile, size_t end, const float *x,
+/* Of n images, two rows from row `row` of image `image` on, which may be in the next image, at a column;
+ * NULL if there are none. */
+static const float *rows_ahead(const float *x, const size_t *size, size_t channels, size_t n, size_t image,
+                               size_t row, size_t column) {
+  const size_t at = image * size[H] + row;
+  return at + 2 <= n * size[H] ? x + (at * size[W] + column) * channels : NULL;
+}
+
+/* s->x = B^T d B for the tiles from `tile` to `end` of n images.  x: the sources of all images */
+static void transform_sources(const math_winograd *w, size_t n, size_t tile, size_t end, const float *x,
                               const scratch *s) {
   const size_t image = w->source[H] * w->source[W] * w->channels;
   float *out = s->x;
@@ -143,8 +151,11 @@ static void transform_sources(const math_winograd *w, size_t tile, size_t end, c
     const span at = span_at(w, tile, end);
     const ptrdiff_t row = 2 * (ptrdiff_t)at.row - (ptrdiff_t)w->before[H];
     const ptrdiff_t column = 2 * (ptrdiff_t)at.first - (ptrdiff_t)w->before[W];
-    const math_winograd_rows d =
+    math_winograd_rows d =
         rows_of(x + at.image * image, w->source, w->channels, row, 4, column, 2 * at.n + 2, s->zeros);
+    d.ahead =
+        rows_ahead(x, w->source, w->channels, n, at.image, 2 * at.row + 4 - w->before[H], 2 * at.first);
+    d.ahead_row = w->source[W] * w->channels;
     math_winograd_transform(at.n, w->channels, &d, s->x_size, out);
     out += at.n * w->channels;
     tile += at.n;
@@ -180,7 +191,7 @@ typedef struct epilogue {
 
 /* Stores the outputs of a span.  m: of its first tile; y: of its image */
 static void put_span(const math_winograd *w, const span *at, const float *m, const scratch *s,
-                     const epilogue *e, float *y) {
+                     const epilogue *e, const float *ahead, float *y) {
   const size_t c = w->outputs;
   const math_winograd_outputs o = {.n = at->n,
                                    .channels = c,
@@ -194,6 +205,7 @@ static void put_span(const math_winograd *w, const span *at, const float *m, con
                                    .rows = ls_size_min(2, w->dest[H] - 2 * at->row),
                                    .y = y + (2 * at->row * w->dest[W] + 2 * at->first) * c,
                                    .row = w->dest[W] * c,
+                                   .ahead = ahead,
                                    .skipped = s->skipped};
   math_winograd_put(&o);
   for (size_t i = 0; e->f != LS_RELU && e->f != LS_LINEAR && i < o.rows; i++)
@@ -201,14 +213,16 @@ static void put_span(const math_winograd *w, const span *at, const float *m, con
                      e->f == LS_SOFTMAX ? c : o.columns * c, NULL, o.y + i * o.row);
 }
 
-/* Stores the outputs of the tiles from `tile` to `end`. */
-static void put_outputs(const math_winograd *w, size_t tile, size_t end, const scratch *s,
+/* Stores the outputs of the tiles from `tile` to `end` of n images. */
+static void put_outputs(const math_winograd *w, size_t n, size_t tile, size_t end, const scratch *s,
                         const epilogue *e, float *y) {
   const size_t image = w->dest[H] * w->dest[W] * w->outputs;
   const float *m = s->m;
   while (tile < end) {
     const span at = span_at(w, tile, end);
-    put_span(w, &at, m, s, e, y + at.image * image);
+    const float *const ahead =
+        rows_ahead(y, w->dest, w->outputs, n, at.image, 2 * at.row + 2, 2 * at.first);
+    put_span(w, &at, m, s, e, ahead, y + at.image * image);
     m += at.n * w->lanes;
     tile += at.n;
   }
@@ -222,24 +236,26 @@ void math_winograd_convolve(const math_winograd *w, size_t n, const float *x, co
   size_t end = 0;
   for (size_t tile = 0; tile < tiles; tile = end) {
     end = ls_size_min(tile + choose_block(w, n), tiles);
-    transform_sources(w, tile, end, x, &s);
+    transform_sources(w, n, tile, end, x, &s);
     multiply(w, end - tile, &s);
-    put_outputs(w, tile, end, &s, &e, y);
+    put_outputs(w, n, tile, end, &s, &e, y);
   }
 }
 
 /* -------------------------------------------------- gradient of the weights */
 
-/* s->m = A dy A^T for the tiles from `tile` to `end`. */
-static void spread_gradients(const math_winograd *w, size_t tile, size_t end, const float *dy,
+/* s->m = A dy A^T for the tiles from `tile` to `end` of n images. */
+static void spread_gradients(const math_winograd *w, size_t n, size_t tile, size_t end, const float *dy,
                              const scratch *s) {
   const size_t image = w->dest[H] * w->dest[W] * w->outputs;
   float *out = s->m;
   if (w->lanes > w->outputs) memset(out, 0, WINOGRAD_ELEMENTS * s->m_size * sizeof *out);
   while (tile < end) {
     const span at = span_at(w, tile, end);
-    const math_winograd_rows d = rows_of(dy + at.image * image, w->dest, w->outputs, 2 * (ptrdiff_t)at.row,
-                                         2, 2 * (ptrdiff_t)at.first, 2 * at.n, s->zeros);
+    math_winograd_rows d = rows_of(dy + at.image * image, w->dest, w->outputs, 2 * (ptrdiff_t)at.row, 2,
+                                   2 * (ptrdiff_t)at.first, 2 * at.n, s->zeros);
+    d.ahead = rows_ahead(dy, w->dest, w->outputs, n, at.image, 2 * at.row + 2, 2 * at.first);
+    d.ahead_row = w->dest[W] * w->outputs;
     math_winograd_spread(at.n, w->outputs, w->lanes, &d, s->m_size, out);
     out += at.n * w->lanes;
     tile += at.n;
@@ -251,8 +267,8 @@ size_t math_winograd_add_products(const math_winograd *w, size_t n, size_t first
   const scratch s = scratch_of(w, workspace);
   const size_t tiles = ls_size_min(choose_block(w, n), count_tiles(w, n) - first);
   if (tiles == 0) return 0;
-  transform_sources(w, first, first + tiles, x, &s);
-  spread_gradients(w, first, first + tiles, dy, &s);
+  transform_sources(w, n, first, first + tiles, x, &s);
+  spread_gradients(w, n, first, first + tiles, dy, &s);
   for (size_t t = 0; t < WINOGRAD_ELEMENTS; t++)
     math_winograd_multiply(&(math_winograd_product){.m = w->channels,
                                                     .k = tiles,

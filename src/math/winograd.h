@@ -78,6 +78,8 @@ typedef struct math_winograd_rows {
   size_t first, end;   /* columns inside the image, from the first column of the first tile on */
   const float *row[4]; /* column `first` of each row */
   size_t step[4];      /* floats between columns; 0: a row of zeros */
+  const float *ahead;  /* (2, ahead_row): the next two rows, which are prefetched; NULL: none */
+  size_t ahead_row;    /* floats between them */
 } math_winograd_rows;
 
 /* out = B^T d B for n tiles.  out: (16, stride) with `channels` elements a tile */
@@ -98,8 +100,9 @@ typedef struct math_winograd_outputs {
   bool adds, is_relu;   /* y = y + A^T m A + b; then y = max(y, 0) */
   size_t columns, rows; /* of y; columns: 2 n, or 2 n - 1, rows: 2 or 1 */
   float *y;
-  size_t row;     /* floats between rows of y */
-  float *skipped; /* (channels): receives columns and rows outside */
+  size_t row;         /* floats between rows of y */
+  const float *ahead; /* the next two rows of y, which are prefetched; NULL: none */
+  float *skipped;     /* (channels): receives columns and rows outside */
 } math_winograd_outputs;
 
 void math_winograd_put(const math_winograd_outputs *o);

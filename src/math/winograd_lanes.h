@@ -45,6 +45,14 @@ INLINE void LANES(store_quad)(quad q, size_t stride, float *x) {
   LANES(store)(q.d, x + 3 * stride);
 }
 
+/* Prefetches two columns of two rows. */
+INLINE void LANES(prefetch)(const float *x, size_t channels, size_t row) {
+  __builtin_prefetch(x);
+  __builtin_prefetch(x + channels);
+  __builtin_prefetch(x + row);
+  __builtin_prefetch(x + row + channels);
+}
+
 /* Where the vector after that at channel c begins, of n >= WIDTH channels. */
 INLINE size_t LANES(next)(size_t c, size_t n) {
   return c + WIDTH < n && c + 2 * WIDTH > n ? n - WIDTH : c + WIDTH;
@@ -73,6 +81,7 @@ TARGET static void LANES(transform)(size_t n, size_t channels, const math_winogr
     quad u = LANES(source)(d, 0, c);
     quad v = LANES(source)(d, 1, c);
     for (size_t k = 0; k < n; k++, x += channels) {
+      if (d->ahead) LANES(prefetch)(d->ahead + 2 * k * channels + c, channels, d->ahead_row);
       const quad next_u = LANES(source)(d, 2 * k + 2, c);
       const quad next_v = LANES(source)(d, 2 * k + 3, c);
       LANES(store_quad)(LANES(difference)(u.a, v.a, next_u.a, next_v.a), stride, x);
@@ -104,6 +113,7 @@ TARGET static void LANES(spread_tiles)(size_t n, size_t channels, size_t lanes,
   for (size_t c = 0; c < channels; c = LANES(next)(c, channels)) {
     float *z = out + c;
     for (size_t k = 0; k < n; k++, z += lanes) {
+      if (dy->ahead) LANES(prefetch)(dy->ahead + 2 * k * channels + c, channels, dy->ahead_row);
       const quad u = LANES(gradient)(dy, 2 * k, c);
       const quad v = LANES(gradient)(dy, 2 * k + 1, c);
       LANES(store_quad)(LANES(spread)(u.a, v.a), stride, z);
@@ -150,6 +160,7 @@ TARGET static void LANES(put_tiles)(const math_winograd_outputs *o) {
     float *const y2 = o->rows > 1 ? y0 + o->row : o->skipped;
     float *const y3 = o->rows > 1 && y1 != o->skipped ? y1 + o->row : o->skipped;
     for (size_t c = 0; c < o->channels; c += WIDTH) {
+      if (o->ahead) LANES(prefetch)(o->ahead + 2 * k * o->channels + c, o->channels, o->row);
       const vector b = LANES(load)(o->b + c);
       const pair p0 = LANES(column)(m + c, o->stride);
       const pair p1 = LANES(column)(m + o->stride + c, o->stride);

@@ -17,10 +17,7 @@ const float *ls_model_forward(ls_model *model, const ls_pass *pass, const float 
   model->input = x;
   for (size_t i = 0, n = 0; i < model->n_layers; i += n) {
     n = ls_layers_forward_group(model->layers + i, model->n_layers - i);
-    if (n > 1)
-      ls_layers_forward(model->layers + i, n, pass, x);
-    else
-      ls_layer_forward(model->layers[i], pass, x);
+    ls_layers_forward(model->layers + i, n, pass, x);
     x = model->layers[i + n - 1]->output;
     ls_heartbeat();
   }
@@ -53,10 +50,7 @@ void ls_model_backward(ls_model *model, const ls_pass *pass, float *dx_input) {
     i = ls_layers_backward_group(model->layers, last);
     const float *const x = i > 0 ? model->layers[i - 1]->output : model->input;
     float *const out = i > 0 ? dx : dx_input;
-    if (i < last)
-      ls_layers_backward(model->layers + i, last - i + 1, pass, x, dy, out);
-    else
-      ls_layer_backward(model->layers[i], pass, x, dy, out);
+    ls_layers_backward(model->layers + i, last - i + 1, pass, x, dy, out);
     ls_heartbeat();
     if (pass->ready) pass->ready(pass->context, end_of_group(model, i, last));
     float *const next = dx;
