@@ -1,5 +1,5 @@
 /* base: status codes and failure messages, logging, checked sizes, memory, counter-based random numbers,
- * clocks, threads, heartbeats.
+ * clocks, threads, parallel loops, heartbeats.
  *
  * Uses neither MPI nor other modules. All functions are local. */
 #ifndef LOCKSTEP_BASE_H
@@ -247,6 +247,32 @@ int ls_thread_start(pthread_t *thread, void *(*run)(void *), void *context);
 
 /* Local. Waits for a condition for at most `seconds`. The caller holds the mutex. */
 void ls_thread_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, double seconds);
+
+/* ----------------------------------------------------------- parallel loops */
+
+/* The threads of this process that compute. They inherit the affinity of the thread that starts them, spin
+ * for a tenth of a millisecond after a loop, and then sleep. The result of a loop does not depend on their
+ * number, because its division into parts does not.
+ *
+ * Local. Sets the number of threads, the caller included, at least 1. Starts those that are missing; they
+ * never end. LS_ERR_INTERNAL if a thread cannot be started. Not during a loop. */
+ls_status ls_parallel_set(int threads);
+
+/* Local, on any thread. Calls run(context, part) for each part < n_parts, n_parts < 2^32, on all threads at
+ * the same time, and returns when all calls have returned. Allocates nothing. If another loop is running, as
+ * in a call from inside one, the caller runs all parts. */
+void ls_parallel(size_t n_parts, void (*run)(void *context, size_t part), void *context);
+
+/* Local. The same for 0 .. n - 1 in parts of `length`, the last of which may be shorter. */
+void ls_parallel_range(size_t n, size_t length, void (*run)(void *context, size_t first, size_t count),
+                       void *context);
+
+/* Local. The sum of the results of the parts, in their order. */
+double ls_parallel_sum(size_t n, size_t length, double (*sum)(void *context, size_t first, size_t count),
+                       void *context);
+
+/* Elements of a part of an elementwise loop: some microseconds. */
+#define LS_PARALLEL_ITEMS ((size_t)1 << 14)
 
 /* -------------------------------------------------------------------- heartbeats */
 

@@ -138,7 +138,7 @@ typedef struct ls_setup {
   size_t batch_size; /* global, at most the number of training samples */
   uint64_t steps_per_epoch;
   ls_comm_tree *tree;    /* owned: over the lanes of the reproducible mode; else NULL */
-  int threads;           /* of BLAS per rank */
+  int threads;           /* of this rank */
   double *class_weights; /* (n_classes), owned: in training; NULL: all 1 */
   size_t n_classes;
   const ls_modelfile *resumed; /* borrowed, during ls_setup_create, on rank 0: see there */

@@ -102,8 +102,9 @@ void ls_normalizer_restore_targets(const ls_normalizer *normalizer, size_t rows,
 
 /* ------------------------------------------------------------------ BLAS */
 
-/* Sets the number of threads of BLAS products in this process, at least 1. */
-void ls_math_threads_set(int threads);
+/* Sets the number of threads that compute in this process, at least 1: those of BLAS and of ls_parallel.
+ * LS_ERR_INTERNAL if a thread cannot be started. */
+ls_status ls_math_threads_set(int threads);
 
 /* Describes the BLAS library, its version and its kernels in one line. Borrowed. */
 const char *ls_math_blas_name(void);

@@ -78,7 +78,7 @@ typedef struct ls_plan_costs {
   double bandwidth, latency;          /* of the links, as in ls_plan_cluster; 0 if this run has one node */
   double disk;                        /* bytes of streamed samples per second and node; 0: resident */
   double private_bytes, shared_bytes; /* of a rank: libraries and buffers; memory shared by all ranks */
-  int nodes, ranks, threads;          /* of this run: nodes, ranks per node, BLAS threads per rank */
+  int nodes, ranks, threads;          /* of this run: nodes, ranks per node, threads per rank */
   double share;                       /* processor time by elapsed time; below 1 on a busy machine */
   double elapsed;                     /* seconds of the measurement */
 } ls_plan_costs;

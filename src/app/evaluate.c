@@ -187,8 +187,8 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_predictor *predictor = NULL;
   ls_dataset *dataset = NULL;
   uint64_t top_k = 0;
-  ls_math_threads_set(ls_comm_threads(comm));
-  ls_status status = ls_comm_agree(comm, app_read_count(a, "top-k", 1, INT_MAX, &top_k));
+  ls_status status = ls_comm_agree(comm, ls_math_threads_set(ls_comm_threads(comm)));
+  if (status == LS_OK) status = ls_comm_agree(comm, app_read_count(a, "top-k", 1, INT_MAX, &top_k));
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &predictor);
   if (status == LS_OK) status = app_open_data(comm, a, predictor, a->positional[1], true, &dataset);
   if (status == LS_OK) status = evaluate(comm, predictor, dataset, top_k, app_option(a, "json") != NULL);

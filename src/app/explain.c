@@ -270,8 +270,8 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   work w = {.comm = comm, .arguments = a};
   ls_explain_options o = {0};
   uint64_t repeats = 5;
-  ls_math_threads_set(ls_comm_threads(comm));
-  ls_status status = read_options(&w, &o, &repeats);
+  ls_status status = ls_math_threads_set(ls_comm_threads(comm));
+  if (status == LS_OK) status = read_options(&w, &o, &repeats);
   if (status == LS_OK && w.output && app_is_root(comm)) status = app_check_output(a, w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);

@@ -230,7 +230,7 @@ static void print_json(const arguments *a, const plan *p) {
 
 /* ------------------------------------------------------------------ the command */
 
-/* BLAS threads per rank on the planned node: its share of the cores, unless the config sets them. */
+/* Threads per rank on the planned node: its share of the cores, unless the config sets them. */
 static uint64_t threads_of(const ls_comm *comm, const ls_job *job, const ls_plan_cluster *c) {
   const size_t own = (size_t)ls_comm_threads(comm);
   const size_t all = own * (size_t)ls_comm_node_size(comm);

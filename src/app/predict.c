@@ -273,8 +273,9 @@ static ls_status prepare(work *w) {
 
 static ls_status run(ls_comm *comm, const arguments *a) {
   work w = {.comm = comm, .arguments = a};
-  ls_math_threads_set(ls_comm_threads(comm));
-  ls_status status = app_read_output(a, (const char *const[]){".h5", ".hdf5", ".csv", NULL}, &w.output);
+  ls_status status = ls_math_threads_set(ls_comm_threads(comm));
+  if (status == LS_OK)
+    status = app_read_output(a, (const char *const[]){".h5", ".hdf5", ".csv", NULL}, &w.output);
   if (status == LS_OK && app_is_root(comm)) status = app_check_output(a, w.output);
   if (status == LS_OK && app_is_root(comm)) ls_store_remove_abandoned(w.output);
   status = ls_comm_agree(comm, status);

@@ -131,13 +131,13 @@ static ls_status check_windows(const ls_setup *setup) {
   return status;
 }
 
-/* Collective. Sets the number of BLAS threads, and warns if there are too few cores for them. */
-static void set_threads(ls_comm *comm, ls_setup *setup) {
+/* Collective. Sets the number of threads, and warns if there are too few cores for them. */
+static ls_status set_threads(ls_comm *comm, ls_setup *setup) {
   const uint64_t requested = setup->job->train.reproducible ? 1 : setup->job->sync.threads;
   const int missing = requested ? 0 : ls_comm_cores_missing(comm);
   ls_oversubscription shared = {0};
   setup->threads = requested ? (int)requested : ls_comm_threads(comm);
-  ls_math_threads_set(setup->threads);
+  LS_TRY(ls_comm_agree(comm, ls_math_threads_set(setup->threads)));
   if (ls_comm_oversubscribed(comm, setup->threads, &shared))
     ls_log(LS_LOG_WARNING,
            "%d threads of %d rank%s on %s share %d core%s, and slow each other down; bind ranks to more "
@@ -149,6 +149,7 @@ static void set_threads(ls_comm *comm, ls_setup *setup) {
            "SLURM_CPUS_PER_TASK is %d, but rank 0 has only %d of these cores; start with srun, or bind "
            "ranks to more cores (mpirun --bind-to none, or --map-by slot:PE=%d)",
            setup->threads + missing, setup->threads, setup->threads + missing);
+  return LS_OK;
 }
 
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out) {
@@ -159,7 +160,9 @@ ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resume
     (*out)->job = job;
     (*out)->resumed = resumed;
     ls_comm_set_timeout(comm, job->sync.timeout);
-    set_threads(comm, *out);
+    status = set_threads(comm, *out);
+  }
+  if (status == LS_OK) {
     job_open_cache(comm, *out);
     status = job_open_data(comm, *out);
   }

@@ -184,15 +184,35 @@ static void activate_row(ls_activation f, float alpha, size_t n, float *z) {
   }
 }
 
-void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z) {
-  for (size_t i = 0; i < rows; i++, z += cols) {
-    if (b && f == LS_RELU) {
-      bias_relu(cols, b, z);
+/* Rows of activations or of their derivatives; a: the values that a derivative needs. */
+typedef struct rows_job {
+  ls_activation f;
+  float alpha;
+  size_t cols;
+  const float *b, *a;
+  float *z;
+} rows_job;
+
+static void run_rows(size_t rows, void (*run)(void *context, size_t first, size_t count), rows_job *job) {
+  ls_parallel_range(rows, ls_size_max(LS_PARALLEL_ITEMS / ls_size_max(job->cols, 1), 1), run, job);
+}
+
+static void activate_rows(void *context, size_t first, size_t count) {
+  const rows_job *const job = context;
+  float *z = job->z + first * job->cols;
+  for (size_t i = 0; i < count; i++, z += job->cols) {
+    if (job->b && job->f == LS_RELU) {
+      bias_relu(job->cols, job->b, z);
       continue;
     }
-    if (b) add_bias(cols, b, z);
-    activate_row(f, alpha, cols, z);
+    if (job->b) add_bias(job->cols, job->b, z);
+    activate_row(job->f, job->alpha, job->cols, z);
   }
+}
+
+void ls_math_activate(ls_activation f, float alpha, size_t rows, size_t cols, const float *b, float *z) {
+  rows_job job = {.f = f, .alpha = alpha, .cols = cols, .b = b, .z = z};
+  run_rows(rows, activate_rows, &job);
 }
 
 CLONES static void sigmoid_backward(size_t n, const float *a, float *d) {
@@ -234,20 +254,29 @@ bool ls_math_activation_needs_z(ls_activation f) {
   return f == LS_GELU;
 }
 
-void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
-                               float *d) {
-  const size_t n = rows * cols;
-  switch (f) {
+static void activate_rows_backward(void *context, size_t first, size_t count) {
+  const rows_job *const job = context;
+  const size_t cols = job->cols;
+  const size_t n = count * cols;
+  const float *const a = job->a + first * cols;
+  float *const d = job->z + first * cols;
+  switch (job->f) {
   case LS_LINEAR: break;
   case LS_SIGMOID: sigmoid_backward(n, a, d); break;
   case LS_TANH: tangent_backward(n, a, d); break;
   case LS_RELU: relu_backward(n, 0.0F, a, d); break;
-  case LS_LEAKY_RELU: relu_backward(n, alpha, a, d); break;
-  case LS_ELU: elu_backward(n, alpha, a, d); break;
+  case LS_LEAKY_RELU: relu_backward(n, job->alpha, a, d); break;
+  case LS_ELU: elu_backward(n, job->alpha, a, d); break;
   case LS_GELU: gelu_backward(n, a, d); break;
   case LS_SOFTPLUS: softplus_backward(n, a, d); break;
   case LS_SOFTMAX:
-    for (size_t i = 0; i < rows; i++) softmax_backward(cols, a + i * cols, d + i * cols);
+    for (size_t i = 0; i < count; i++) softmax_backward(cols, a + i * cols, d + i * cols);
     break;
   }
+}
+
+void ls_math_activate_backward(ls_activation f, float alpha, size_t rows, size_t cols, const float *a,
+                               float *d) {
+  rows_job job = {.f = f, .alpha = alpha, .cols = cols, .a = a, .z = d};
+  if (f != LS_LINEAR) run_rows(rows, activate_rows_backward, &job);
 }

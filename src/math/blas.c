@@ -13,12 +13,16 @@ static int narrow(size_t n) {
   return (int)n;
 }
 
-void ls_math_threads_set(int threads) {
+/* Threads among which products are divided. BLAS itself has one then: its idle threads would spin. */
+static size_t n_threads = 1;
+
+ls_status ls_math_threads_set(int threads) {
 #ifdef LS_HAVE_OPENBLAS
-  openblas_set_num_threads(threads);
-#else
-  (void)threads;
+  const bool can_run_at_once = openblas_get_parallel() != 0;
+  openblas_set_num_threads(1);
+  n_threads = can_run_at_once ? (size_t)threads : 1;
 #endif
+  return ls_parallel_set(threads);
 }
 
 const char *ls_math_blas_name(void) {
@@ -96,8 +100,8 @@ static void sum_long(size_t m, size_t n, size_t k, const float *a, size_t lda, c
 }
 
 /* c = op(a) op(b) + beta c.  c: (m, n); lda, ldb, ldc: row strides of a, b and c */
-static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
-                     const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+static void multiply_block(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a,
+                           size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc) {
   if (is_empty(m, n, k, beta, c, ldc)) return;
   if (m == 1 && ta == CblasNoTrans && !has_small_kernels()) {
     multiply_row(tb, n, k, a, b, ldb, beta, c);
@@ -112,6 +116,56 @@ static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, c
   for (size_t j = 0; j < n; j += step)
     cblas_sgemm(CblasRowMajor, ta, tb, narrow(m), narrow(ls_size_min(step, n - j)), narrow(k), 1.0F, a,
                 narrow(lda), b + (tb == CblasTrans ? j * ldb : j), narrow(ldb), beta, c + j, narrow(ldc));
+}
+
+#define WORK  ((size_t)1 << 19) /* multiplications per thread, at least */
+#define BLOCK 16                /* rows and columns of c in whole blocks of this size are faster */
+
+/* A product whose c is divided among threads, into n_rows x n_columns parts. */
+typedef struct division {
+  size_t n_rows, n_columns;
+  transpose ta, tb;
+  size_t m, n, k;
+  const float *a;
+  size_t lda;
+  const float *b;
+  size_t ldb;
+  float beta;
+  float *c;
+  size_t ldc;
+} division;
+
+/* The start of part i of n rows or columns in whole blocks. */
+static size_t start_of(size_t n, size_t parts, size_t i) {
+  return ls_size_min(BLOCK * math_few_start((n + BLOCK - 1) / BLOCK, parts, i), n);
+}
+
+static void multiply_part(void *context, size_t part) {
+  const division *const d = context;
+  const size_t i = start_of(d->m, d->n_rows, part / d->n_columns);
+  const size_t j = start_of(d->n, d->n_columns, part % d->n_columns);
+  const size_t m = start_of(d->m, d->n_rows, part / d->n_columns + 1) - i;
+  const size_t n = start_of(d->n, d->n_columns, part % d->n_columns + 1) - j;
+  multiply_block(d->ta, d->tb, m, n, d->k, d->a + (d->ta == CblasTrans ? i : i * d->lda), d->lda,
+                 d->b + (d->tb == CblasTrans ? j * d->ldb : j), d->ldb, d->beta, d->c + i * d->ldc + j,
+                 d->ldc);
+}
+
+/* Every part packs its rows of a and columns of b: the division with the smallest sum of both is best. */
+static size_t rows_of_division(size_t m, size_t n, size_t n_parts) {
+  size_t best = 1;
+  for (size_t rows = 2; rows <= n_parts; rows++)
+    if (n_parts % rows == 0 && m / rows + n * rows / n_parts < m / best + n * best / n_parts) best = rows;
+  return best;
+}
+
+/* The same on all threads. */
+static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                     const float *b, size_t ldb, float beta, float *c, size_t ldc) {
+  const size_t n_parts = ls_size_max(ls_size_min(n_threads, m * n * k / WORK), 1);
+  const size_t n_rows = rows_of_division(m, n, n_parts);
+  division d = {n_rows, n_parts / n_rows, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc};
+  ls_parallel(n_parts, multiply_part, &d);
 }
 
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta,

@@ -24,21 +24,57 @@ static bool is_possible(void) {
   return conv_level_of_processor() != CONV_PORTABLE;
 }
 
+/* Parts of a product for ls_parallel: each about PART multiplications, and a multiple of the rows and
+ * columns of all tiles, unless it is the last. */
+#define PART ((size_t)1 << 20)
+#define UNIT 48
+
+static size_t part_length(size_t each) {
+  return ls_size_max(PART / each, UNIT) / UNIT * UNIT;
+}
+
+static void run_outputs(void *context, size_t first, size_t count) {
+  math_few part = *(const math_few *)context;
+  part.n = count;
+  part.b += first * part.b_row;
+  part.c += first;
+  math_few_dots(&part);
+}
+
+static void run_columns(void *context, size_t first, size_t count) {
+  math_few part = *(const math_few *)context;
+  part.n = count;
+  part.b += first;
+  part.c += first;
+  math_few_tiles(&part);
+}
+
+static void run_rows(void *context, size_t first, size_t count) {
+  math_few part = *(const math_few *)context;
+  part.m = count;
+  part.a += first * part.a_row;
+  part.c += first * part.c_row;
+  math_few_tiles(&part);
+}
+
 bool math_few_product_nt(const math_few *p) {
   const bool applies = p->m >= 2 && p->m <= ROWS && p->n > 0 && p->k >= TERMS_MIN && is_possible();
-  if (applies) math_few_dots(p);
+  math_few whole = *p;
+  if (applies) ls_parallel_range(p->n, part_length(p->m * p->k), run_outputs, &whole);
   return applies;
 }
 
 bool math_few_product_nn(const math_few *p) {
   const bool applies = p->m >= 2 && p->m <= ROWS && p->n > 0 && p->k > 0 && is_possible();
-  if (applies) math_few_tiles(p);
+  math_few whole = *p;
+  if (applies) ls_parallel_range(p->n, part_length(p->m * p->k), run_columns, &whole);
   return applies;
 }
 
 bool math_few_product_tn(const math_few *p) {
   const bool applies = p->m > 0 && p->n > 0 && p->k > 0 && p->k <= ROWS && is_possible();
-  if (applies) math_few_tiles(p);
+  math_few whole = *p;
+  if (applies) ls_parallel_range(p->m, part_length(p->n * p->k), run_rows, &whole);
   return applies;
 }
 

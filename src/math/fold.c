@@ -25,16 +25,28 @@ static void fold_block(size_t n, size_t n_terms, const float *const *terms, size
   for (size_t k = 2; k < n_terms; k++) add(n, terms[k] + offset, sum);
 }
 
-double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out) {
+typedef struct fold {
+  size_t n_terms;
+  const float *const *terms;
+  float *out;
+} fold;
+
+static double fold_range(void *context, size_t first, size_t count) {
+  const fold *const f = context;
   _Alignas(LS_ALIGNMENT) float sum[BLOCK];
   double squares = 0.0;
-  for (size_t offset = 0; offset < n; offset += BLOCK) {
-    const size_t length = ls_size_min(BLOCK, n - offset);
-    fold_block(length, n_terms, terms, offset, sum);
+  for (size_t offset = first; offset < first + count; offset += BLOCK) {
+    const size_t length = ls_size_min(BLOCK, first + count - offset);
+    fold_block(length, f->n_terms, f->terms, offset, sum);
     squares += ls_math_sum_squares(length, sum);
-    memcpy(out + offset, sum, length * sizeof *sum);
+    memcpy(f->out + offset, sum, length * sizeof *sum);
   }
   return squares;
+}
+
+double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out) {
+  fold f = {.n_terms = n_terms, .terms = terms, .out = out};
+  return ls_parallel_sum(n, LS_PARALLEL_ITEMS, fold_range, &f);
 }
 
 void ls_lane_fold(double *levels, size_t n, size_t lane, size_t n_lanes) {

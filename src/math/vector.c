@@ -22,15 +22,27 @@ CLONES static void sum_columns(size_t rows, size_t n, size_t stride, const float
     out[j] = (float)(sum[j] + (beta == 0.0F ? 0.0 : (double)beta * (double)out[j]));
 }
 
+typedef struct columns {
+  size_t rows, cols;
+  const float *x;
+  float beta;
+  float *out;
+} columns;
+
+static void sum_range(void *context, size_t first, size_t count) {
+  const columns *const c = context;
+  sum_columns(c->rows, count, c->cols, c->x + first, c->beta, c->out + first);
+}
+
 void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, float *out) {
-  for (size_t j = 0; j < cols; j += SUM_COLS)
-    sum_columns(rows, ls_size_min(SUM_COLS, cols - j), cols, x + j, beta, out + j);
+  columns c = {.rows = rows, .cols = cols, .x = x, .beta = beta, .out = out};
+  ls_parallel_range(cols, SUM_COLS, sum_range, &c);
 }
 
 /* Sixteen partial sums fill a vector register; their order is the same on every processor. */
 #define PARTIALS 16
 
-CLONES double ls_math_sum_squares(size_t n, const float *x) {
+CLONES static double sum_squares(size_t n, const float *x) {
   double partial[PARTIALS] = {0.0};
   size_t i = 0;
   for (; i + PARTIALS <= n; i += PARTIALS)
@@ -39,6 +51,15 @@ CLONES double ls_math_sum_squares(size_t n, const float *x) {
   double sum = 0.0;
   for (size_t k = 0; k < PARTIALS; k++) sum += partial[k];
   return sum;
+}
+
+static double sum_squares_of(void *context, size_t first, size_t count) {
+  const float *const *const x = context;
+  return sum_squares(count, *x + first);
+}
+
+double ls_math_sum_squares(size_t n, const float *x) {
+  return ls_parallel_sum(n, LS_PARALLEL_ITEMS, sum_squares_of, &x);
 }
 
 CLONES void ls_math_add(size_t n, const float *a, const float *b, float *sum) {

@@ -52,14 +52,31 @@ void ls_optim_destroy(ls_optim **optim) {
   *optim = NULL;
 }
 
+/* An update of consecutive parameters. */
+typedef struct update {
+  const ls_optim *optim;
+  double lr;
+  float scale;
+  const float *grads;
+  float *params;
+} update;
+
+static void update_range(void *context, size_t first, size_t count) {
+  const update *const u = context;
+  ls_optim part = *u->optim;
+  part.n = count;
+  for (size_t k = 0; k < part.type->n_slots; k++) part.slots[k] += first;
+  part.type->step(&part, u->lr, u->scale, u->grads + first, u->params + first);
+}
+
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {
   const size_t most = LS_HEARTBEAT_BYTES / sizeof *params;
   ls_optim part = *optim; /* a part of the parameters between two heartbeats */
   part.steps = ++optim->steps;
   for (size_t first = 0; first < optim->n; first += most) {
-    part.n = ls_size_min(most, optim->n - first);
+    update u = {.optim = &part, .lr = lr, .scale = scale, .grads = grads + first, .params = params + first};
     for (size_t k = 0; k < optim->type->n_slots; k++) part.slots[k] = optim->slots[k] + first;
-    part.type->step(&part, lr, scale, grads + first, params + first);
+    ls_parallel_range(ls_size_min(most, optim->n - first), LS_PARALLEL_ITEMS, update_range, &u);
     if (first > 0) ls_heartbeat();
   }
 }

@@ -24,11 +24,10 @@ const ls_key ls_sync_keys[] = {
     LS_TIME_KEY("timeout", ls_sync_config, timeout, "10m",
                 "time without progress on any rank after which the run ends and reports the stalled rank; "
                 "must exceed the duration of a step"),
-    LS_COUNT_KEY(
-        "threads", ls_sync_config, threads, "auto", 1, 1024,
-        "BLAS threads per rank; auto: OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else the cores of its "
-        "affinity mask, at most SLURM_CPUS_PER_TASK",
-        .word = "auto"),
+    LS_COUNT_KEY("threads", ls_sync_config, threads, "auto", 1, 1024,
+                 "threads per rank; auto: OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, else the cores of its "
+                 "affinity mask, at most SLURM_CPUS_PER_TASK",
+                 .word = "auto"),
     {0},
 };
 

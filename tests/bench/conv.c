@@ -148,7 +148,7 @@ static void measure(const layer *l, bench *p) {
 
 int main(int argc, char **argv) {
   bench p = {.a = new_floats((size_t)3 * ORDER * ORDER)};
-  ls_math_threads_set(1);
+  if (ls_math_threads_set(1) != LS_OK) exit(1);
   printf("%s\n%-26s  %22s  %22s  %22s\n", ls_math_blas_name(), "layer", "forward /1024^3", "data /1024^3",
          "weights /1024^3");
   for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)

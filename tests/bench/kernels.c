@@ -257,7 +257,7 @@ static void measure_products(float *block) {
                                      {2048, 784}, {128, 784}, {64, 28},  {2, 64}};
   static const size_t rows[] = {1, 2, 4, 8, 16, 32, 64, 256, 1024};
   printf("\nproducts of %s\n%-37s  %16s  %6s  %6s\n", ls_math_blas_name(), "", "", "/1024^3", "/BLAS");
-  ls_math_threads_set(1);
+  if (ls_math_threads_set(1) != LS_OK) exit(1);
   for (size_t i = 0; i < LARGE / sizeof *block; i++) block[i] = (float)(i % 7) * 0.25F - 0.5F;
   double best = 0.0;
   for (int r = 0; r < ROUNDS / 4; r++) {

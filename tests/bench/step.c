@@ -66,6 +66,16 @@ static void multiply(const ls_model *model, const float *x, size_t rows) {
   }
 }
 
+/* Sets the threads of BLAS, of which Lockstep uses one. Its idle threads spin for some time. */
+static void set_blas_threads(int threads, bool waits) {
+#ifdef LS_HAVE_OPENBLAS
+  if (threads != openblas_get_num_threads()) openblas_set_num_threads(threads);
+#else
+  (void)threads;
+#endif
+  if (waits) nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
 /* Collective. Samples/s of the products alone, on all ranks simultaneously. */
 static double time_products(trainer *t, size_t steps) {
   const ls_shard shard = ls_shard_of(t->setup->batch_size, ls_comm_rank(t->comm), ls_comm_size(t->comm));
@@ -132,7 +142,9 @@ static ls_status measure(ls_comm *comm, const settings *s, ls_setup *setup) {
     const bool has_products = is_dense(setup->job->model);
     const size_t steps = count_steps(&t, s->seconds);
     for (size_t r = 0; steps > 0 && r < s->rounds; r++) {
+      set_blas_threads(setup->threads, false);
       f.products[r] = has_products ? time_products(&t, steps) : 1.0;
+      set_blas_threads(1, setup->threads > 1);
       f.step[r] = time_steps(&t, steps);
       f.ratio[r] = f.step[r] / f.products[r];
     }

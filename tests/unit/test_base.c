@@ -3,6 +3,7 @@
 
 #include <Random123/philox.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <threads.h>
 
 /* ------------------------------------------------------------------- texts */
@@ -80,6 +81,73 @@ static void messages_belong_to_their_thread(void **state) {
   assert_int_equal(thrd_join(thread, &was_empty), thrd_success);
   assert_true(was_empty);
   assert_string_equal(ls_message(), "of this thread");
+}
+
+/* ----------------------------------------------------------- parallel loops */
+
+enum { PARTS = 1000, LOOPS = 200 };
+
+typedef struct visits {
+  atomic_int of[PARTS];
+  bool is_outer;
+} visits;
+
+static void visit(void *context, size_t part) {
+  visits *const v = context;
+  atomic_fetch_add(&v->of[part], 1);
+  if (v->is_outer && part % 100 == 0) ls_parallel(PARTS, visit, &(visits){.is_outer = false});
+}
+
+/* Loops of all sizes, also from inside a part. Returns NULL if they are right. */
+static void *check_loops(void *context) {
+  for (size_t n = 0; n < PARTS; n += PARTS / LOOPS) {
+    visits v = {.is_outer = n % 3 == 0};
+    ls_parallel(n, visit, &v);
+    for (size_t i = 0; i < PARTS; i++)
+      if (v.of[i] != (i < n)) return context;
+  }
+  return NULL;
+}
+
+static void parallel_loops_run_each_part_once(void **state) {
+  for (int threads = 1; threads <= 4; threads++) {
+    assert_int_equal(ls_parallel_set(threads), LS_OK);
+    assert_null(check_loops(&state));
+  }
+  assert_int_equal(ls_parallel_set(1), LS_OK);
+}
+
+static void several_callers_have_parallel_loops(void **state) {
+  (void)state;
+  pthread_t thread;
+  void *failed = NULL;
+  assert_int_equal(ls_parallel_set(3), LS_OK);
+  assert_int_equal(ls_thread_start(&thread, check_loops, &failed), 0);
+  void *const failed_here = check_loops(&failed);
+  assert_int_equal(pthread_join(thread, &failed), 0);
+  assert_null(failed);
+  assert_null(failed_here);
+  assert_int_equal(ls_parallel_set(1), LS_OK);
+}
+
+/* A sum whose order of additions matters. */
+static double sum_of(void *context, size_t first, size_t count) {
+  (void)context;
+  double sum = 0.0;
+  for (size_t i = first; i < first + count; i++) sum += 1.0 / (double)(i + 1);
+  return sum;
+}
+
+static void parallel_sums_do_not_depend_on_threads(void **state) {
+  (void)state;
+  const double want = ls_parallel_sum(12345, 10, sum_of, NULL);
+  assert_true(fabs(want - 9.998263) < 1e-6);
+  for (int threads = 2; threads <= 4; threads++) {
+    assert_int_equal(ls_parallel_set(threads), LS_OK);
+    for (int i = 0; i < 20; i++) assert_true(ls_parallel_sum(12345, 10, sum_of, NULL) == want);
+  }
+  assert_int_equal(ls_parallel_set(1), LS_OK);
+  assert_true(ls_parallel_sum(0, 10, sum_of, NULL) == 0.0);
 }
 
 static jmp_buf after_bug;
@@ -632,6 +700,9 @@ int main(void) {
       cmocka_unit_test(fail_can_wrap_its_own_message),
       cmocka_unit_test(fail_truncates_long_messages),
       cmocka_unit_test(messages_belong_to_their_thread),
+      cmocka_unit_test(parallel_loops_run_each_part_once),
+      cmocka_unit_test(several_callers_have_parallel_loops),
+      cmocka_unit_test(parallel_sums_do_not_depend_on_threads),
       cmocka_unit_test(violated_invariants_are_bugs),
       cmocka_unit_test(log_copies_its_lines),
       cmocka_unit_test(sizes_are_checked),

@@ -140,9 +140,52 @@ static void blas_has_a_name_and_threads(void **state) {
   (void)state;
   assert_true(strlen(ls_math_blas_name()) > 0);
   for (int threads = 2; threads >= 1; threads--) {
-    ls_math_threads_set(threads);
+    assert_int_equal(ls_math_threads_set(threads), LS_OK);
     check_product(&products[0], (const size_t[]){65, 65, 65}, 0.0F, 66.0);
   }
+}
+
+/* ----------------------------------------------------------------- threads */
+
+enum { T_ROWS = 32, T_OUT = 2048, T_IN = 900, T_W = T_OUT * T_IN };
+
+typedef struct results {
+  float y[T_ROWS * T_OUT], dx[T_ROWS * T_IN], dw[T_W], db[T_OUT], sum[T_W];
+  double squares, squares_of_sum;
+} results;
+
+/* Kernels that use all threads, on arrays that have several parts. */
+static void compute(const float *x, const float *w, results *r) {
+  const float *const terms[] = {w, r->dw, w};
+  ls_math_product_nt(T_ROWS, T_OUT, T_IN, x, w, 0.0F, r->y);
+  ls_math_activate(LS_TANH, 0.0F, T_ROWS, T_OUT, w, r->y);
+  ls_math_product_nn_columns(0, T_IN, T_ROWS, T_IN, T_OUT, r->y, w, 0.0F, r->dx);
+  ls_math_activate_backward(LS_SIGMOID, 0.0F, T_ROWS, T_IN, x, r->dx);
+  ls_math_product_tn_rows(0, T_OUT, T_OUT, T_IN, T_ROWS, r->y, r->dx, 0.0F, r->dw);
+  ls_math_sum_rows(T_ROWS, T_OUT, r->y, 0.0F, r->db);
+  r->squares = ls_math_sum_squares(T_W, r->dw);
+  r->squares_of_sum = ls_math_fold(T_W, COUNT(terms), terms, r->sum);
+}
+
+static void results_do_not_depend_on_threads(void **state) {
+  (void)state;
+  float *const x = new_floats(T_ROWS * T_IN);
+  float *const w = new_floats(T_W);
+  results *const want = ls_calloc(2, sizeof *want);
+  results *const got = want + 1;
+  assert_non_null(want);
+  fill_random(1, T_ROWS * T_IN, x);
+  fill_random(2, T_W, w);
+  compute(x, w, want);
+  for (int threads = 2; threads <= 3; threads++) {
+    assert_int_equal(ls_math_threads_set(threads), LS_OK);
+    compute(x, w, got);
+    assert_memory_equal(got, want, sizeof *want);
+  }
+  assert_int_equal(ls_math_threads_set(1), LS_OK);
+  free(x);
+  free(w);
+  free(want);
 }
 
 /* ------------------------------------------------------------- activations */
@@ -839,6 +882,7 @@ int main(void) {
       cmocka_unit_test(long_products_of_few_rows_are_accurate),
       cmocka_unit_test(pieces_of_products_have_the_same_bits),
       cmocka_unit_test(blas_has_a_name_and_threads),
+      cmocka_unit_test(results_do_not_depend_on_threads),
       cmocka_unit_test(activations_are_accurate_to_a_few_ulp),
       cmocka_unit_test(exponential_is_accurate_to_two_ulp),
       cmocka_unit_test(activations_keep_their_limits),
