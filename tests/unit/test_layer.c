@@ -828,6 +828,53 @@ static void batch_norm_requests_sums_once(void **state) {
   rig_free(&third);
 }
 
+/* Passes the rows to `gather` before the pass, at most two at a time.  dy: NULL in forward */
+static void gather_pieces(rig *r, const ls_pass *pass, float *dy) {
+  r->layer->input = r->x;
+  for (size_t lane = 0; lane < pass->n_lanes; lane++) {
+    ls_rows rows = {.first = pass->lanes[lane]};
+    do { /* once for an empty lane */
+      rows.n = ls_size_min(2, pass->lanes[lane + 1] - rows.first);
+      rows.x = r->x + rows.first * N_IN;
+      rows.dy = dy ? dy + rows.first * N_IN : NULL;
+      r->layer->type->gather(r->layer, pass, lane, &rows);
+      spoil_workspace(r);
+      rows.first += rows.n;
+    } while (rows.first < pass->lanes[lane + 1]);
+  }
+  r->layer->is_gathered = true;
+}
+
+/* Sums that are gathered while other layers run are those of all rows, in training, backward and
+ * prediction, for several lanes, one of them empty. */
+static void batch_norm_gathers_pieces(void **state) {
+  (void)state;
+  rig whole = norm_rig();
+  rig parts = norm_rig();
+  ls_pass pass = training;
+  pass.n_lanes = COUNT(three_lanes) - 1;
+  pass.lanes = three_lanes;
+  for (int k = 0; k < 2; k++, pass.mode = LS_PREDICT) {
+    forward(&whole, &pass);
+    gather_pieces(&parts, &pass, NULL);
+    forward(&parts, &pass);
+    check_norm("y", ROWS * N_IN, parts.y, whole.y, 1e-7, 0.0);
+    check_norm("running averages", whole.n_state, parts.state, whole.state, 1e-7, 0.0);
+    backward(&whole, &pass, whole.dx);
+    fill_coefficients(&parts, parts.dy);
+    gather_pieces(&parts, &pass, parts.dy);
+    memcpy(whole.values, parts.grads, whole.n_values * sizeof *parts.grads);
+    ls_layer_backward(parts.layer, &pass, parts.x, parts.dy, parts.dx);
+    check_norm("dx", ROWS * N_IN, parts.dx, whole.dx, 1e-6, 0.0);
+    check_norm("gradients", whole.n_values, parts.grads, whole.grads, 1e-6, 0.0);
+    check_same("gradients are complete before", whole.n_values, whole.values, parts.grads);
+    memcpy(whole.values, parts.values, whole.n_values * sizeof *parts.values);
+    assert_false(parts.layer->is_gathered);
+  }
+  rig_free(&whole);
+  rig_free(&parts);
+}
+
 /* ----------------------------------------------------------------- residual */
 
 /* y = x + tanh(x W^T + b) and y = S x + ..., computed from single layers. */
@@ -1349,6 +1396,7 @@ int main(void) {
       cmocka_unit_test(batch_norm_of_a_constant),
       cmocka_unit_test(batch_norm_propagates_nan_but_does_not_store_it),
       cmocka_unit_test(batch_norm_requests_sums_once),
+      cmocka_unit_test(batch_norm_gathers_pieces),
       cmocka_unit_test(residual_is_the_sum_of_its_parts),
       cmocka_unit_test(layers_infer_shapes),
       cmocka_unit_test(layers_reject_shapes_that_do_not_fit),
