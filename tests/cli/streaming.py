@@ -14,6 +14,7 @@ from harness import edited, model_arrays, run
 
 RANDOM = numpy.random.default_rng(3)
 NODES = harness.BUILD / "tests/mpi/libnodes.so"
+SLOW = harness.BUILD / "tests/mpi/libslow.so"
 
 CONFIG = """\
 seed: 1
@@ -191,6 +192,27 @@ comm: {timeout: 3s}
     same_files(result, folder, "resident", "run")
 
 
+def slow_disk(folder):
+    """In training, a window that takes longer than comm.timeout is not a hang, as the readers make progress. A read that does not
+    return is one."""
+    if not SLOW.exists() or harness.PATIENCE > 1:
+        raise harness.Skip("no library for LD_PRELOAD")
+    write_parts(folder, [500] * 12, n_features=400)
+    harness.write_file(folder / "config.yaml", edited(
+        ("  validation: 0.2\n", ""), ("window: 150", "window: 3000"), ("normalize: scale", "normalize: none"), ("epochs: 2", "epochs: 1000000"),
+        ("batch_size: 32, reproducible: true}", "batch_size: 100}\ncheckpoint: {every_steps: 5}\ncomm: {timeout: 3s}"), text=CONFIG))
+    process = harness.start(folder, "train", "config.yaml", "--set", "data.memory=stream", ranks=2,
+                            settings={"LD_PRELOAD": str(SLOW), "TEST_SLOW": str(folder / "slow")})
+    for seconds in ("0.2", "1000"):
+        wanted = last_saved(folder / "run") + 65  # two windows
+        while last_saved(folder / "run") < wanted and process.poll() is None:
+            time.sleep(0.02)
+        harness.write_file(folder / "slow.new", seconds)
+        os.rename(folder / "slow.new", folder / "slow")
+    result = harness.finish(process).exits(70).reports("comm.timeout", "a file system may not respond")
+    result.must(last_saved(folder / "run") >= wanted, f"the run must reach step {wanted} on the slow disk")
+
+
 def commands(folder):
     """evaluate, predict and explain read the file; plan, lr-find, gradcheck and check accept a streamed run."""
     write_parts(folder, (700,))
@@ -284,7 +306,7 @@ def broken_files(folder):
 
 
 TESTS = [the_same_bits, the_same_bits_with_mixup, batches_that_span_windows, large_samples, resume_inside_an_epoch,
-         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, stopped_inside_a_window, commands,
+         a_resume_makes_no_pass_over_the_data, files_sorted_by_class, stopped_inside_a_window, slow_disk, commands,
          predictions_in_large_chunks, passes_show_a_bar, bad_values,
          broken_files]
 
