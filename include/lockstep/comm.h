@@ -116,17 +116,21 @@ void ls_comm_tree_lanes(size_t n_lanes, int rank, int size, size_t *first, size_
 void ls_comm_tree_sum_f32(ls_comm *comm, ls_comm_tree *tree, float *x, size_t n);
 void ls_comm_tree_sum_f64(ls_comm *comm, ls_comm_tree *tree, double *x, size_t n);
 
-/* A hierarchical exchange for sums over all ranks. The ranks of a node, called peers, read each other's
- * outboxes in shared memory. The array is divided into as many parts as the node with the fewest ranks has
- * ranks; between nodes, the peers that hold the same part exchange it. If a node has too little shared
- * memory, each rank is its own only peer, without outboxes. */
+/* A hierarchical exchange for sums over all ranks, with memory for the terms and for what is computed from
+ * the sums. The ranks of a node, called peers, read each other's terms, or copies of them, in shared
+ * memory, and have one common vector. All are divided into as many parts as the node with the fewest ranks
+ * has ranks; between nodes, the peers that hold the same part exchange it. If a node has too little shared
+ * memory, each rank is its own only peer, with private memory. */
 typedef struct ls_exchange {
   size_t n;
-  int n_peers, peer;               /* the number of peers, and this rank's index among them */
-  int n_parts;                     /* peer p holds part p; peers from n_parts on hold none */
-  int n_nodes, node;               /* the number of groups of peers, and the index of this rank's group */
-  float **outboxes;                /* (n_peers), each (n), aligned, in shared memory; owned */
-  struct ls_exchange_state *state; /* transfers in progress */
+  bool is_shared;    /* the ranks of a node are peers; the same on all ranks */
+  int n_peers, peer; /* the number of peers, and this rank's index among them */
+  int n_parts;       /* peer p holds part p; peers from n_parts on hold none */
+  int n_nodes, node; /* the number of groups of peers, and the index of this rank's group */
+  float *common;     /* (n), aligned: one copy for all peers, who write different parts; owned */
+  float **terms;     /* (n_peers), each (n), aligned: peer p writes terms[p]; owned */
+  float **outboxes;  /* the same again, for copies; only with several peers */
+  struct ls_exchange_state *state; /* shared memory, transfers in progress */
 } ls_exchange;
 
 /* Local. Piece i of n elements split into n_pieces: all pieces but the last ones have the same length, and
@@ -139,15 +143,15 @@ static inline void ls_exchange_piece(size_t n, int n_pieces, int i, size_t *firs
   *count = ls_size_min(n - *first, each);
 }
 
-/* Collective. Creates outboxes of n floats, and allows n_transfers concurrent transfers between nodes.
- * `shares`: make the ranks of a node peers if possible. */
+/* Collective. Allocates vectors of n floats, zeroed, and allows n_transfers concurrent transfers between
+ * nodes. `shares`: make the ranks of a node peers if possible. LS_ERR_CONFIG if n is too large for the
+ * counts of MPI, LS_ERR_INTERNAL. */
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out);
 
 /* Collective. Accepts NULL. */
 void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange);
 
-/* Collective over the peers. All of them can afterwards read what any of them wrote into its outbox before.
- */
+/* Collective over the peers. All of them can afterwards read what any of them wrote before. */
 void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange);
 
 /* Collective over the ranks that hold the same part, like the following functions; the others do nothing.
@@ -198,7 +202,8 @@ void ls_comm_before_u64(ls_comm *comm, uint64_t *x, size_t n);
 void ls_comm_in_turn(ls_comm *comm, void *data, size_t bytes, void (*work)(void *context, void *data),
                      void *context);
 
-/* Collective. Copies rank 0's bytes to all ranks. */
+/* Collective. Copies rank 0's bytes to all ranks. `data` may be the common vector of an exchange or a part
+ * of it, on all ranks: then it is received once per node, and no rank returns before those of its node. */
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes);
 
 /* Collective. Copies rank 0's *text (NULL allowed) to the other ranks, where the caller frees it.
@@ -216,7 +221,7 @@ typedef struct ls_shared {
   void *data; /* `bytes` bytes: the same memory for all ranks of a node, or this rank's private copy */
   size_t bytes;
   bool is_private; /* shared memory was too small: this rank has its own copy */
-  void *window;    /* the MPI window; NULL if private */
+  void *window;    /* owned; NULL if private */
 } ls_shared;
 
 /* Collective. Allocates `bytes` bytes (the same number on all ranks), zeroed. On a node with too little

@@ -33,7 +33,7 @@ typedef struct ls_model {
   /* Set by ls_model_measure and ls_model_build. */
   size_t max_rows;       /* of a pass */
   size_t n_params;       /* elements of params and grads */
-  float *params, *grads; /* (n_params) each, views into `arena` */
+  float *params, *grads; /* (n_params) each, views into `arena`, or borrowed */
   size_t n_segments;
   ls_segment *segments; /* owned; in the order of params */
   size_t n_state;       /* elements of state */
@@ -65,6 +65,17 @@ ls_status ls_model_measure(ls_model *model, size_t max_rows);
 /* Allocates the arena, after measuring it unless that was done. LS_ERR_CONFIG as ls_model_measure;
  * LS_ERR_INTERNAL. */
 ls_status ls_model_build(ls_model *model, size_t max_rows);
+
+/* Uses other memory for parameters and gradients, (n_params) each, zeroed, which the model borrows until
+ * ls_model_return, and gives its own to the system. */
+void ls_model_borrow(ls_model *model, float *params, float *grads);
+
+/* Uses another copy of the parameters from now on, which the model borrows. */
+void ls_model_set_params(ls_model *model, float *params);
+
+/* Copies the borrowed parameters to the model's own memory, and uses that again. The gradient becomes
+ * undefined. */
+void ls_model_return(ls_model *model);
 
 void ls_model_destroy(ls_model **model);
 

@@ -12,15 +12,21 @@
 
 #define LS_OPTIM_SLOTS_MAX 2
 
+/* A range of the flat vectors. */
+typedef struct ls_range {
+  size_t first, count;
+} ls_range;
+
 typedef struct ls_optim_type ls_optim_type;
 
 typedef struct ls_optim {
   const ls_optim_type *type;
-  void *options;  /* owned; filled by the table of keys of the type */
-  double lr;      /* of the options: the base of a schedule */
-  size_t n;       /* parameters to update, and elements of each slot */
-  size_t first;   /* index of the first of them in the model; set by the caller of ls_optim_build */
-  uint64_t steps; /* done so far */
+  void *options; /* owned; filled by the table of keys of the type */
+  double lr;     /* of the options: the base of a schedule */
+  size_t n;      /* parameters to update, and elements of each slot */
+  size_t n_ranges;
+  ls_range *ranges;                 /* owned: the parameters to update, in the order of the slots */
+  uint64_t steps;                   /* done so far */
   float *slots[LS_OPTIM_SLOTS_MAX]; /* (n) each, views into `block` */
   float *block;                     /* owned: the state; initially 0 */
 } ls_optim;
@@ -45,14 +51,23 @@ extern const ls_optim_type *const ls_optim_types[];
  * is NULL if the type is missing or unknown. LS_ERR_INTERNAL if memory is exhausted. */
 ls_status ls_optim_parse(ls_config *config, ls_optim **out);
 
-/* Allocates zero state for n parameters, a part of those of the model or all, and replaces earlier state.
- * LS_ERR_INTERNAL if memory is exhausted. */
+/* Allocates zero state for n parameters, and replaces earlier state. LS_ERR_INTERNAL if memory is
+ * exhausted.
+ */
 ls_status ls_optim_build(ls_optim *optim, size_t n);
+
+/* The same for some of the parameters of a model. Copies `ranges`. */
+ls_status ls_optim_build_part(ls_optim *optim, size_t n_ranges, const ls_range *ranges);
 
 void ls_optim_destroy(ls_optim **optim);
 
-/* Performs one step: updates params (n) from the gradient scale * grads (n) at the learning rate lr. */
+/* Performs one step: updates the optimizer's ranges of params, all parameters of the model, from the
+ * gradient scale * grads at the learning rate lr. */
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params);
+
+/* Copies slot k to or from the positions of its parameters in `whole`, as long as all of the model. */
+void ls_optim_get_slot(const ls_optim *optim, size_t k, float *whole);
+void ls_optim_set_slot(ls_optim *optim, size_t k, const float *whole);
 
 /* -------------------------------------------------------------------- penalties */
 
@@ -68,11 +83,6 @@ void ls_penalty_configure(ls_config *config, ls_penalty *out);
 
 /* The sum of the penalties of all segments, each with its own l1 and l2. */
 double ls_penalty_value(size_t n_segments, const ls_segment *segments, const float *params);
-
-/* A range of the flat vectors. */
-typedef struct ls_range {
-  size_t first, count;
-} ls_range;
 
 /* grads += weight 2 l2 w in a range: the gradient of the l2 penalty for a total sample weight. */
 void ls_penalty_add_gradient(size_t n_segments, const ls_segment *segments, ls_range range, double weight,

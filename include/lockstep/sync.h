@@ -7,13 +7,15 @@
 #include "lockstep/config.h"
 #include "lockstep/optim.h"
 
-/* How the gradients are reduced and the parameters updated. All modes give the same model, to rounding. */
+/* How the gradients are reduced and the parameters updated. All modes give the same model, to rounding. If
+ * the ranks of a node share memory, each holds a part of the sum and updates that part of the parameters,
+ * of which the node has one copy. Otherwise each rank acts as a node. */
 typedef enum ls_sync_mode {
   LS_SYNC_AUTO,      /* to be chosen by measurement */
-  LS_SYNC_ALLREDUCE, /* every rank receives the whole sum and updates all parameters */
+  LS_SYNC_ALLREDUCE, /* every node receives the whole sum and updates all parameters */
   LS_SYNC_OVERLAP,   /* the same, but buckets are reduced during the backward pass */
   LS_SYNC_SHARDED /* each rank receives a piece of the sum and updates that piece of the parameters, whose
-                     optimizer state only it holds; then the parameters are gathered */
+                     optimizer state only it holds; then the parameters are gathered between the nodes */
 } ls_sync_mode;
 
 /* Their names in the config, in the order of the enumeration, ended by NULL. */
@@ -28,7 +30,7 @@ typedef struct ls_sync_config {
   int mode;           /* ls_sync_mode */
   int gradient_type;  /* ls_gradient_type */
   double timeout;     /* seconds, of the watchdog: see ls_comm_set_timeout */
-  bool shared_memory; /* sum within a node through memory that its ranks share */
+  bool shared_memory; /* the ranks of a node share memory for parameters and gradients */
 } ls_sync_config;
 
 extern const ls_key ls_sync_keys[];
@@ -38,12 +40,31 @@ void ls_sync_configure(ls_config *config, ls_sync_config *out);
 
 typedef struct ls_buckets ls_buckets;
 
+/* The ranks of a node read each other's gradients and parameters either in place, or as copies: the writer
+ * streams copies to memory, past the caches, and each rank has its own parameters. Which is faster depends
+ * on the distance of the cores, and may change during a run. Both give the same bits. At the start and from
+ * time to time, a few steps try both. */
+typedef struct ls_sync_trial {
+  bool copies;     /* in the current step; the same on all ranks */
+  bool prefers;    /* copies: the result of the latest trial */
+  uint64_t step;   /* since the latest trial began */
+  double ended;    /* the step before, on ls_clock */
+  double seconds;  /* the time of that step, on this rank */
+  double least[2]; /* of a step in place and with copies in this trial: seconds, summed over the ranks */
+} ls_sync_trial;
+
 typedef struct ls_sync {
   size_t n;
-  float *grads;      /* (n), borrowed: this rank's gradient, then the sum over all ranks */
+  float *params; /* (n), owned: of all ranks of a node, if they share memory, or a copy for this rank; after
+                    ls_sync_set_mode the former. ls_sync_step may change the address. Other functions write
+                    them only before the first step, where all ranks of the node write the same or wait */
+  float *
+      grads; /* (n), owned: this rank's gradient; after a step, `updated` of it is the sum over all ranks */
   ls_sync_mode mode; /* current */
-  ls_range updated;  /* the parameters that this rank updates, and whose state its optimizer holds */
-  double seconds;    /* spent in communication so far, including waiting for other ranks */
+  size_t n_updated;
+  const ls_range *updated; /* (n_updated): the parameters that this rank updates, and whose state its
+                              optimizer holds */
+  double seconds;          /* spent in communication so far, including waiting for other ranks */
 
   /* The caller may set these after ls_sync_create. */
   double clip_norm;  /* limit of the norm of the whole gradient; 0: none */
@@ -61,19 +82,21 @@ typedef struct ls_sync {
   ls_buckets *buckets; /* the pieces in which the gradient is summed, for the current mode */
   size_t ready;        /* mode overlap: the number of final elements of the gradient */
   double weight;
-  const float *params; /* borrowed; NULL: no step has begun */
-  double *buffer;      /* values reduced beside the gradient */
+  bool has_begun; /* a step in mode overlap */
+  double *buffer; /* values reduced beside the gradient */
   size_t n_sums;
+  ls_sync_trial trial;
+  float *copy; /* (n): parameters of this rank alone; NULL: no rank shares others */
 } ls_sync;
 
 /* Collective. Prepares steps of n parameters with n_sums sums of metrics in the configured mode; for auto,
- * in LS_SYNC_ALLREDUCE until ls_sync_set_mode. Borrows grads (n), aligned.
+ * in LS_SYNC_ALLREDUCE until ls_sync_set_mode. Parameters and gradient are 0.
  * LS_ERR_CONFIG if n is too large for the counts of MPI, LS_ERR_INTERNAL. */
-ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, float *grads, size_t n_sums,
+ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, size_t n_sums,
                          ls_sync **out);
 void ls_sync_destroy(ls_comm *comm, ls_sync **sync);
 
-/* Collective. Changes the mode and sync->updated. Discards the rounding errors of bfloat16.
+/* Collective. Changes the mode, sync->updated and sync->params. Discards the rounding errors of bfloat16.
  * LS_ERR_INTERNAL. */
 ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode);
 
@@ -94,26 +117,27 @@ void ls_sync_reduce(ls_comm *comm, ls_sync *sync, ls_step *step, size_t n, float
 
 /* Mode overlap only, around a backward pass that fills sync->grads from beginning to end. */
 
-/* Local. Begins a step. `weight`: of this rank's rows; `params`: where the gradient is computed; borrowed.
- */
-void ls_sync_begin(ls_sync *sync, double weight, const float *params);
+/* Local. Begins a step. `weight`: of this rank's rows. */
+void ls_sync_begin(ls_sync *sync, double weight);
 
 /* Collective. The first `ready` elements of the gradient are final: starts the buckets that can be sent,
  * and advances those in progress. Ranks may pass different sequences of `ready`, but must have passed the
  * same last value before they meet in another collective call. */
 void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready);
 
-/* Collective. Updates params (n). sync->grads is this rank's gradient, summed over its rows. The step adds
- * the gradient of l2, reduces over all ranks, divides by the total weight, clips (by norm like PyTorch's
- * clip_grad_norm_, then by value), updates, and applies the proximal step of l1. The parameters stay
- * bitwise equal on all ranks, even on different processors, because all use rank 0's learning rate.
+/* Collective. Updates sync->params. sync->grads is this rank's gradient, summed over its rows. The step
+ * adds the gradient of l2, reduces over all ranks, divides by the total weight, clips (by norm like
+ * PyTorch's clip_grad_norm_, then by value), updates, and applies the proximal step of l1. The parameters
+ * stay bitwise equal on all ranks, even on different processors, because all use rank 0's learning rate.
  * LS_ERR_NUMERIC on all ranks, before any update, if the gradient or a sum is not finite; the caller may
- * continue with the next step, and the rounding errors of bfloat16 are discarded. Afterwards sync->grads is
- * the sum, in mode sharded this rank's piece of it. */
-ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params);
+ * continue with the next step, and the rounding errors of bfloat16 are discarded. */
+ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim);
 
-/* Collective. Sends the elements of values (n) that this rank updates to all other ranks. */
-void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values);
+/* Local, with the same result on all ranks. Whether ranks update different parts of the parameters. */
+bool ls_sync_is_divided(const ls_sync *sync);
+
+/* Collective. Sends the elements of sync->grads that this rank updates to all other ranks. */
+void ls_sync_allgather(ls_comm *comm, ls_sync *sync);
 
 /* Local. Elements of a bucket in mode overlap, for a gradient of n elements: 256 KiB to 4 MiB, but at least
  * 4 KiB for each of the pieces into which the ranks divide a bucket. */

@@ -14,7 +14,7 @@ static ls_status restore_slot(ls_comm *comm, const ls_modelfile *file, const ls_
     status = ls_modelfile_read_segments(file, group, model->n_segments, model->segments, model->grads);
   LS_TRY(ls_comm_agree(comm, status));
   ls_comm_broadcast(comm, model->grads, model->n_params * sizeof *model->grads);
-  ls_copy(optim->slots[k], model->grads + optim->first, optim->n * sizeof *model->grads);
+  ls_optim_set_slot(optim, k, model->grads);
   return LS_OK;
 }
 

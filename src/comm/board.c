@@ -23,9 +23,19 @@ static void name_other_hosts(const ls_comm *comm, char *text, size_t size) {
     if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names + (ptrdiff_t)i * NAME);
 }
 
+/* Collective over the node. Ends all ranks if there is no memory; the first rank of the node reports that.
+ */
+static void create_window(ls_comm *comm, size_t bytes) {
+  const bool is_mapped = comm_window_create(comm, bytes, &comm->board_window);
+  if (comm->node_rank == 0 && !(is_mapped && comm_window_reserve(&comm->board_window, 0, bytes)))
+    comm_fail("cannot create a small file in /dev/shm; check its free space and permissions");
+  comm_window_fence(comm->node);
+}
+
 void comm_board_create(ls_comm *comm) {
   const size_t bytes = sizeof *comm->board + (size_t)comm->node_size * sizeof(comm_slot);
-  comm->board = comm_window_allocate(comm, bytes, &comm->board_window);
+  create_window(comm, bytes);
+  comm->board = (comm_board *)(void *)comm->board_window.data;
   if (comm->node_rank == 0) {
     memset(comm->board, 0, sizeof *comm->board);
     if (comm->leaders != MPI_COMM_NULL)
@@ -35,7 +45,7 @@ void comm_board_create(ls_comm *comm) {
   memset(mine, 0, sizeof *mine);
   mine->rank = comm->rank;
   mine->pid = (long)getpid();
-  comm_window_fence(comm->node, comm->board_window);
+  comm_window_fence(comm->node);
   comm_watchdog_attach(comm, comm->board);
 }
 
@@ -43,5 +53,5 @@ void comm_board_destroy(ls_comm *comm) {
   if (!comm->board) return;
   comm_watchdog_attach(comm, NULL);
   comm->board = NULL;
-  comm_window_free(&comm->board_window);
+  comm_window_destroy(&comm->board_window);
 }

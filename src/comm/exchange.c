@@ -1,4 +1,4 @@
-/* Outboxes in shared memory for the ranks of a node, and transfers between nodes. */
+/* Memory that the ranks of a node share, and transfers between nodes. */
 #include "internal.h"
 
 #include <limits.h>
@@ -15,46 +15,99 @@ struct ls_exchange_state {
   /* The ranks that hold the same part; MPI_COMM_NULL without a part. All-to-alls and allgathers may start
    * in different relative orders. */
   MPI_Comm sums, alltoalls, allgathers;
-  MPI_Win window; /* MPI_WIN_NULL: no outboxes */
+  comm_window window; /* if is_shared: the regions of the ranks */
+  comm_common common; /* the entry in comm->commons, if is_shared */
   transfer *transfers;
   size_t n_transfers;
   int *numbers; /* one block for the lists of all transfers */
 };
 
-/* Collective. Whether a node has several ranks, and all have enough shared memory for `bytes` bytes per
- * rank. *least: the ranks of the node that has the fewest. */
-static bool can_share(ls_comm *comm, size_t bytes, int *least) {
-  int extremes[3] = {comm->node_size, -comm->node_size, 0};
-  size_t all = 0;
-  if (comm->node_rank == 0) {
-    const bool fits = ls_size_mul(bytes, (size_t)comm->node_size, &all) && comm_shared_memory_has(all);
-    extremes[2] = !fits;
+static void warn_too_small(size_t bytes) {
+  ls_log(
+      LS_LOG_WARNING,
+      "/dev/shm is too small for the gradients and parameters of a node, %.1f MB; MPI sums the gradients "
+      "within the node; enlarge /dev/shm to train faster",
+      (double)bytes / 1e6);
+}
+
+/* Vectors of n floats that a rank of a node allocates, in one region of the window. */
+typedef struct region {
+  size_t bytes;  /* of a vector: whole pages */
+  size_t offset; /* in the window */
+  size_t used;   /* bytes of the vectors */
+  size_t space;  /* from this region to the next: large ones begin with a huge page */
+} region;
+
+/* The terms and the outbox of a rank; that of the first begins with the common vector. */
+static region region_of(size_t n, size_t rank) {
+  region r = {.bytes = (n * sizeof(float) / 4096 + 1) * 4096};
+  const region first = rank > 0 ? region_of(n, 0) : r;
+  r.used = (rank == 0 ? 3 : 2) * r.bytes;
+  r.space =
+      r.used < COMM_HUGE_PAGE ? r.used : (r.used + COMM_HUGE_PAGE - 1) / COMM_HUGE_PAGE * COMM_HUGE_PAGE;
+  if (rank > 0) r.offset = first.space + (rank - 1) * r.space;
+  return r;
+}
+
+/* Bytes to allocate: all of the last huge page if most of it is used. */
+static size_t allocated(const region *r) {
+  return r->space - r->used <= COMM_HUGE_PAGE / 2 ? r->space : r->used;
+}
+
+/* Bytes that the ranks of a node allocate. */
+static size_t node_bytes(const ls_comm *comm, size_t n) {
+  size_t bytes = 0;
+  for (size_t r = 0; r < (size_t)comm->node_size; r++) {
+    const region own = region_of(n, r);
+    bytes += allocated(&own);
   }
+  return bytes;
+}
+
+/* Collective. Whether a node has several ranks, and all nodes have enough shared memory. *least: the ranks
+ * of the node that has the fewest. */
+static bool can_share(ls_comm *comm, size_t n, int *least) {
+  int extremes[3] = {comm->node_size, -comm->node_size, 0};
+  if (comm->node_rank == 0) extremes[2] = !comm_shared_memory_has(node_bytes(comm, n));
   COMM_WAIT(MPI_Allreduce(MPI_IN_PLACE, extremes, 3, MPI_INT, MPI_MAX, comm->world));
   const bool is_useful = extremes[0] > 1;
   *least = -extremes[1];
-  if (is_useful && extremes[2])
-    ls_log(
-        LS_LOG_WARNING,
-        "/dev/shm is too small for gradients of %.1f MB per rank; MPI sums them within the node; enlarge "
-        "/dev/shm to sum them faster",
-        (double)bytes / 1e6);
+  if (is_useful && extremes[2]) warn_too_small(node_bytes(comm, n));
   return is_useful && !extremes[2];
 }
 
-/* Bytes of an outbox: whole pages, so that each lies in the memory near its rank. */
-static size_t stride_of(size_t n) {
-  return (n * sizeof(float) / 4096 + 1) * 4096;
+/* Collective. Whether all nodes have created and allocated their windows. */
+static bool share(ls_comm *comm, ls_exchange *exchange) {
+  struct ls_exchange_state *const state = exchange->state;
+  const size_t n = exchange->n;
+  const region own = region_of(n, (size_t)comm->node_rank);
+  const region last = region_of(n, (size_t)comm->node_size - 1);
+  int is_shared = comm_window_create(comm, last.offset + last.space, &state->window) &&
+                  comm_window_reserve(&state->window, own.offset, allocated(&own));
+  COMM_WAIT(MPI_Allreduce(MPI_IN_PLACE, &is_shared, 1, MPI_INT, MPI_MIN, comm->world));
+  if (!is_shared) {
+    warn_too_small(node_bytes(comm, n));
+    comm_window_destroy(&state->window);
+    return false;
+  }
+  unsigned char *const data = state->window.data;
+  exchange->common = (float *)(void *)data;
+  for (int i = 0; i < comm->node_size; i++) {
+    const region r = region_of(n, (size_t)i);
+    exchange->terms[i] = (float *)(void *)(data + r.offset + (i == 0 ? r.bytes : 0));
+    exchange->outboxes[i] = exchange->terms[i] + r.bytes / sizeof(float);
+  }
+  state->common = (comm_common){.data = data, .bytes = n * sizeof(float), .next = comm->commons};
+  comm->commons = &state->common;
+  return true;
 }
 
-/* Collective over the node. */
-static void create_outboxes(ls_comm *comm, ls_exchange *exchange) {
-  const size_t stride = stride_of(exchange->n);
-  char *const first =
-      comm_window_allocate(comm, stride * (size_t)comm->node_size, &exchange->state->window);
-  for (int i = 0; i < comm->node_size; i++)
-    exchange->outboxes[i] = (float *)(void *)(first + (size_t)i * stride);
-  memset(exchange->outboxes[comm->node_rank], 0, stride); /* first touch: in the memory near this rank */
+/* Local. Private memory, for a rank without peers. */
+static ls_status allocate(ls_exchange *exchange) {
+  exchange->common = ls_calloc(exchange->n, sizeof *exchange->common);
+  exchange->terms[0] = ls_calloc(exchange->n, sizeof *exchange->terms[0]);
+  if (exchange->common && exchange->terms[0]) return LS_OK;
+  return ls_fail_memory("parameters and gradients", 2 * exchange->n * sizeof *exchange->common);
 }
 
 /* Collective. Creates the groups of ranks that hold the same part. */
@@ -112,38 +165,37 @@ static ls_status check_size(const ls_exchange *exchange) {
 static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
   ls_exchange *const exchange = ls_calloc(1, sizeof *exchange);
   struct ls_exchange_state *const state = ls_calloc(1, sizeof *state);
-  float **const outboxes = ls_calloc((size_t)comm->node_size, sizeof *outboxes);
-  if (!exchange || !state || !outboxes) {
+  float **const terms = ls_calloc((size_t)comm->node_size, 2 * sizeof *terms);
+  if (!exchange || !state || !terms) {
     free(exchange);
     free(state);
-    free((void *)outboxes);
-    return ls_fail_memory("the outboxes of a node", (size_t)comm->node_size * sizeof *outboxes);
+    free((void *)terms);
+    return ls_fail_memory("the list of a node's gradients", (size_t)comm->node_size * 2 * sizeof *terms);
   }
-  *state = (struct ls_exchange_state){.sums = MPI_COMM_NULL,
-                                      .alltoalls = MPI_COMM_NULL,
-                                      .allgathers = MPI_COMM_NULL,
-                                      .window = MPI_WIN_NULL};
-  *exchange = (ls_exchange){.n = n, .outboxes = outboxes, .state = state};
+  *state = (struct ls_exchange_state){
+      .sums = MPI_COMM_NULL, .alltoalls = MPI_COMM_NULL, .allgathers = MPI_COMM_NULL, .window = {.fd = -1}};
+  *exchange = (ls_exchange){.n = n, .terms = terms, .outboxes = terms + comm->node_size, .state = state};
   *out = exchange;
   return LS_OK;
 }
 
-/* Collective. */
-static void find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
+/* Collective. Finds the peers and allocates the vectors. LS_ERR_INTERNAL. */
+static ls_status find_peers(ls_comm *comm, ls_exchange *exchange, bool shares) {
   int least = 1;
-  const bool shared = shares && can_share(comm, stride_of(exchange->n), &least);
+  const bool shared = shares && can_share(comm, exchange->n, &least) && share(comm, exchange);
+  exchange->is_shared = shared;
   exchange->n_peers = shared ? comm->node_size : 1;
   exchange->peer = shared ? comm->node_rank : 0;
   exchange->n_parts = shared ? least : 1;
-  if (exchange->n_peers > 1) create_outboxes(comm, exchange);
+  return ls_comm_agree(comm, shared ? LS_OK : allocate(exchange));
 }
 
 ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool shares, ls_exchange **out) {
   *out = NULL;
   ls_exchange *exchange = NULL;
   ls_status status = ls_comm_agree(comm, create(comm, n, &exchange));
+  if (status == LS_OK) status = find_peers(comm, exchange, shares);
   if (status == LS_OK) {
-    find_peers(comm, exchange, shares);
     split(comm, exchange);
     status = check_size(exchange);
     if (status == LS_OK) status = reserve_transfers(exchange, n_transfers);
@@ -154,11 +206,23 @@ ls_status ls_exchange_create(ls_comm *comm, size_t n, size_t n_transfers, bool s
   return status;
 }
 
+/* Local. Frees the vectors. */
+static void free_vectors(ls_comm *comm, ls_exchange *exchange) {
+  if (!exchange->is_shared) {
+    free(exchange->common);
+    free(exchange->terms[0]);
+    return;
+  }
+  comm_common **at = &comm->commons;
+  while (*at != &exchange->state->common) at = &(*at)->next;
+  *at = exchange->state->common.next;
+  comm_window_destroy(&exchange->state->window);
+}
+
 void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
-  (void)comm;
   if (!*exchange) return;
   struct ls_exchange_state *const state = (*exchange)->state;
-  if (state->window != MPI_WIN_NULL) comm_window_free(&state->window);
+  free_vectors(comm, *exchange);
   comm_set_waiting(true);
   if (state->sums != MPI_COMM_NULL) {
     MPI_Comm_free(&state->sums);
@@ -169,7 +233,7 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
   free(state->transfers);
   free(state->numbers);
   free(state);
-  free((*exchange)->outboxes);
+  free((*exchange)->terms);
   free(*exchange);
   *exchange = NULL;
 }
@@ -177,9 +241,9 @@ void ls_exchange_destroy(ls_comm *comm, ls_exchange **exchange) {
 void ls_exchange_fence(ls_comm *comm, ls_exchange *exchange) {
   if (exchange->n_peers == 1) return;
   comm_set_waiting(true); /* in a step, a barrier that blocks is faster than comm_window_fence */
-  MPI_Win_sync(exchange->state->window);
+  atomic_thread_fence(memory_order_seq_cst);
   MPI_Barrier(comm->node);
-  MPI_Win_sync(exchange->state->window);
+  atomic_thread_fence(memory_order_seq_cst);
   comm_set_waiting(false);
 }
 

@@ -8,7 +8,8 @@
 #include <mpi.h>
 #include <stdatomic.h>
 
-#define COMM_TIMEOUT 600.0 /* seconds, of the watchdog until ls_comm_set_timeout */
+#define COMM_HUGE_PAGE ((size_t)1 << 21) /* bytes */
+#define COMM_TIMEOUT   600.0             /* seconds, of the watchdog until ls_comm_set_timeout */
 
 /* ---------------------------------------------------------- the watchdog's board */
 
@@ -29,6 +30,21 @@ typedef struct comm_board {
   comm_slot slots[];                                    /* (node_size) */
 } comm_board;
 
+/* Shared memory of the ranks of a node. */
+typedef struct comm_window {
+  unsigned char *data;  /* aligned to COMM_HUGE_PAGE, zeroed */
+  unsigned char *space; /* the addresses around it: `bytes` */
+  size_t bytes;
+  int fd;
+} comm_window;
+
+/* Memory that all ranks of a node write and read as one copy: see ls_comm_broadcast. */
+typedef struct comm_common {
+  const unsigned char *data;
+  size_t bytes;
+  struct comm_common *next;
+} comm_common;
+
 struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
@@ -37,7 +53,8 @@ struct ls_comm {
   MPI_Comm leaders; /* the first rank of each node; MPI_COMM_NULL on other ranks and if there is one node */
   double timeout;   /* seconds, of the watchdog */
   comm_board *board; /* NULL if there is one rank */
-  MPI_Win board_window;
+  comm_window board_window;
+  comm_common *commons;        /* borrowed list */
   double message_time;         /* of the last message to other nodes, on ls_clock */
   uint64_t message_heartbeats; /* this node's heartbeats at that time */
   int threads, cores_missing;  /* see ls_comm_threads, ls_comm_cores_missing */
@@ -80,15 +97,20 @@ void comm_message_received(const ls_comm *comm);
 /* Local. Whether the node's shared memory has so many free bytes. Writing beyond it would raise SIGBUS. */
 bool comm_shared_memory_has(size_t bytes);
 
-/* Collective over the node. Allocates an aligned window that belongs to its first rank. */
-void *comm_window_allocate(ls_comm *comm, size_t bytes, MPI_Win *window);
+/* Collective over the node. Maps a window of `bytes` bytes. Returns the same on all ranks of the node:
+ * whether that was possible. */
+bool comm_window_create(ls_comm *comm, size_t bytes, comm_window *window);
 
-/* Collective over the node. */
-void comm_window_free(MPI_Win *window);
+/* Local. Allocates bytes first .. first + bytes - 1 in the memory near this rank, if possible on huge
+ * pages. Returns whether there was enough. Writing to bytes that are not allocated may raise SIGBUS. */
+bool comm_window_reserve(const comm_window *window, size_t first, size_t bytes);
 
-/* Collective over a group that contains the window's ranks; others pass MPI_WIN_NULL. All of them can read
- * afterwards what any of them wrote before. */
-void comm_window_fence(MPI_Comm group, MPI_Win window);
+/* Local. Other ranks may still use the window. */
+void comm_window_destroy(comm_window *window);
+
+/* Collective over a group that contains the ranks of a window. All of them can read afterwards what any of
+ * them wrote before. */
+void comm_window_fence(MPI_Comm group);
 
 /* --------------------------------------------------------------------- board.c */
 

@@ -94,9 +94,21 @@ void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes) {
   }
 }
 
+/* Local. Whether the ranks of a node have the bytes at `data` in common. */
+static bool is_common(const ls_comm *comm, const unsigned char *data) {
+  const comm_common *c = comm->commons;
+  while (c && !(data >= c->data && data < c->data + c->bytes)) c = c->next;
+  return c != NULL;
+}
+
 void ls_comm_broadcast(ls_comm *comm, void *data, size_t bytes) {
   comm_meet(comm);
-  comm_broadcast(comm->world, data, bytes);
+  if (!is_common(comm, data)) {
+    comm_broadcast(comm->world, data, bytes);
+    return;
+  }
+  if (comm->leaders != MPI_COMM_NULL) comm_broadcast(comm->leaders, data, bytes);
+  comm_window_fence(comm->node);
 }
 
 ls_status ls_comm_broadcast_text(ls_comm *comm, char **text) {

@@ -24,17 +24,15 @@ static void node_part(const ls_comm *comm, size_t n, size_t *first, size_t *coun
   *count = part_begin(comm, n, comm->node_rank + 1) - *first;
 }
 
-/* Collective over the node. Each rank zeroes a part. This allocates the memory now, so that the next check
- * of the free space counts it. */
-static void zero_window(ls_comm *comm, void *data, size_t bytes, MPI_Win window) {
+/* Collective over the node. Each rank allocates a part now, so that the next check of the free space counts
+ * it. */
+static ls_status share_window(ls_comm *comm, size_t bytes, comm_window *window) {
   size_t first = 0;
   size_t count = 0;
   node_part(comm, bytes, &first, &count);
-  for (size_t at = 0; at < count; at += LS_HEARTBEAT_BYTES) {
-    memset((unsigned char *)data + first + at, 0, ls_size_min(LS_HEARTBEAT_BYTES, count - at));
-    ls_heartbeat();
-  }
-  comm_window_fence(comm->node, window);
+  if (comm_window_create(comm, bytes, window) && comm_window_reserve(window, first, count)) return LS_OK;
+  return ls_fail(LS_ERR_INTERNAL, "cannot create a file of %.1f MB in /dev/shm; free some of it",
+                 (double)bytes / 1e6);
 }
 
 /* Local. Whether the node has memory for its copies. */
@@ -53,8 +51,8 @@ static ls_status check_memory(size_t bytes, int copies) {
 static ls_status create(ls_comm *comm, size_t bytes, bool share, ls_shared *out) {
   *out = (ls_shared){0};
   LS_TRY(ls_comm_agree(comm, check_memory(bytes, share ? 1 : comm->node_size)));
-  void *const memory = share ? malloc(sizeof(MPI_Win)) : ls_calloc(bytes, 1);
-  const ls_status status = ls_comm_agree(comm, memory ? LS_OK : ls_fail_memory("a dataset", bytes));
+  void *const memory = share ? ls_calloc(1, sizeof(comm_window)) : ls_calloc(bytes, 1);
+  ls_status status = ls_comm_agree(comm, memory ? LS_OK : ls_fail_memory("a dataset", bytes));
   if (status != LS_OK) {
     free(memory);
     return status;
@@ -62,10 +60,12 @@ static ls_status create(ls_comm *comm, size_t bytes, bool share, ls_shared *out)
   *out = (ls_shared){.data = memory, .bytes = bytes, .is_private = !share};
   if (share) {
     out->window = memory;
-    out->data = comm_window_allocate(comm, bytes, out->window);
-    zero_window(comm, out->data, bytes, *(MPI_Win *)out->window);
+    status = share_window(comm, bytes, memory);
+    out->data = ((const comm_window *)memory)->data;
   }
-  return LS_OK;
+  status = ls_comm_agree(comm, status);
+  if (status != LS_OK) ls_comm_shared_destroy(comm, out);
+  return status;
 }
 
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
@@ -112,7 +112,8 @@ void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n,
 }
 
 void ls_comm_shared_fence(ls_comm *comm, const ls_shared *shared) {
-  comm_window_fence(comm->world, shared->window ? *(MPI_Win *)shared->window : MPI_WIN_NULL);
+  (void)shared;
+  comm_window_fence(comm->world);
 }
 
 void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
@@ -129,7 +130,7 @@ void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
 
 void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {
   (void)comm;
-  if (shared->window) comm_window_free(shared->window);
+  if (shared->window) comm_window_destroy(shared->window);
   free(shared->window ? shared->window : shared->data);
   *shared = (ls_shared){0};
 }

@@ -3,6 +3,8 @@
 #include "lockstep/model.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* Of the layers and their inner layers. */
 static size_t spatial_dims_of(size_t n, ls_layer *const *layers) {
@@ -143,13 +145,18 @@ static size_t widest_output(const ls_model *model) {
   return widest;
 }
 
+/* The first pieces of an arena. */
+static void take_vectors(ls_model *model, ls_arena *arena) {
+  model->params = ls_arena_take(arena, model->n_params, sizeof(float));
+  model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
+}
+
 /* Takes all pieces of the arena: called twice, see ls_arena. */
 static void take_memory(ls_model *model) {
   ls_arena *const arena = &model->arena;
   const size_t rows = model->max_rows;
   size_t workspace_size = 0;
-  model->params = ls_arena_take(arena, model->n_params, sizeof(float));
-  model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
+  take_vectors(model, arena);
   model->state = ls_arena_take(arena, model->n_state, sizeof(float));
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer *const layer = model->layers[i];
@@ -217,4 +224,40 @@ ls_status ls_model_build(ls_model *model, size_t max_rows) {
   take_memory(model);
   bind(model);
   return LS_OK;
+}
+
+/* Uses the model's own memory for parameters and gradients; returns its bytes. */
+static size_t use_own(ls_model *model) {
+  ls_arena arena = model->arena;
+  arena.used = 0;
+  take_vectors(model, &arena);
+  return arena.used;
+}
+
+/* Returns the whole pages within the first `bytes` bytes of the arena to the system. */
+static void release_pages(const ls_model *model, size_t bytes) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  const size_t before = (page - (uintptr_t)model->arena.base % page) % page;
+  if (bytes >= before + page)
+    (void)madvise(model->arena.base + before, (bytes - before) / page * page, MADV_DONTNEED);
+}
+
+void ls_model_borrow(ls_model *model, float *params, float *grads) {
+  release_pages(model, use_own(model));
+  model->params = params;
+  model->grads = grads;
+  bind(model);
+}
+
+void ls_model_set_params(ls_model *model, float *params) {
+  if (params == model->params) return;
+  model->params = params;
+  bind(model);
+}
+
+void ls_model_return(ls_model *model) {
+  const float *const borrowed = model->params;
+  (void)use_own(model);
+  if (borrowed != model->params) ls_copy(model->params, borrowed, model->n_params * sizeof *borrowed);
+  bind(model);
 }

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const ls_optim_type *const ls_optim_types[] = {
     &optim_sgd, &optim_momentum, &optim_adagrad, &optim_rmsprop, &optim_adam, &optim_adamw, NULL};
@@ -30,23 +31,33 @@ ls_status ls_optim_parse(ls_config *config, ls_optim **out) {
   return LS_OK;
 }
 
-ls_status ls_optim_build(ls_optim *optim, size_t n) {
-  size_t elements;
+ls_status ls_optim_build_part(ls_optim *optim, size_t n_ranges, const ls_range *ranges) {
+  size_t n = 0;
+  size_t elements = 0;
+  for (size_t r = 0; r < n_ranges; r++) n += ranges[r].count;
+  free(optim->ranges);
   free(optim->block);
-  optim->block = NULL;
   optim->steps = 0;
   if (!ls_size_mul(n, optim->type->n_slots, &elements)) elements = SIZE_MAX;
+  optim->ranges = ls_calloc(n_ranges, sizeof *optim->ranges);
   optim->block = ls_calloc(elements, sizeof *optim->block);
-  if (!optim->block)
+  if (!optim->block || !optim->ranges)
     return ls_fail_memory("the optimizer's state", n * optim->type->n_slots * sizeof *optim->block);
+  memcpy(optim->ranges, ranges, n_ranges * sizeof *ranges);
+  optim->n_ranges = n_ranges;
   optim->n = n;
   for (size_t k = 0; k < optim->type->n_slots; k++) optim->slots[k] = optim->block + k * n;
   return LS_OK;
 }
 
+ls_status ls_optim_build(ls_optim *optim, size_t n) {
+  return ls_optim_build_part(optim, 1, &(ls_range){.first = 0, .count = n});
+}
+
 void ls_optim_destroy(ls_optim **optim) {
   if (!*optim) return;
   free((*optim)->options);
+  free((*optim)->ranges);
   free((*optim)->block);
   free(*optim);
   *optim = NULL;
@@ -61,7 +72,7 @@ typedef struct update {
   float *params;
 } update;
 
-static void update_range(void *context, size_t first, size_t count) {
+static void update_part(void *context, size_t first, size_t count) {
   const update *const u = context;
   ls_optim part = *u->optim;
   part.n = count;
@@ -69,14 +80,37 @@ static void update_range(void *context, size_t first, size_t count) {
   part.type->step(&part, u->lr, u->scale, u->grads + first, u->params + first);
 }
 
-void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+/* Updates n parameters, whose state begins at element `at` of the slots. */
+static void step_range(const ls_optim *optim, size_t at, size_t n, double lr, float scale,
+                       const float *grads, float *params) {
   const size_t most = LS_HEARTBEAT_BYTES / sizeof *params;
   ls_optim part = *optim; /* a part of the parameters between two heartbeats */
-  part.steps = ++optim->steps;
-  for (size_t first = 0; first < optim->n; first += most) {
+  for (size_t first = 0; first < n; first += most) {
     update u = {.optim = &part, .lr = lr, .scale = scale, .grads = grads + first, .params = params + first};
-    for (size_t k = 0; k < optim->type->n_slots; k++) part.slots[k] = optim->slots[k] + first;
-    ls_parallel_range(ls_size_min(most, optim->n - first), LS_PARALLEL_ITEMS, update_range, &u);
+    for (size_t k = 0; k < optim->type->n_slots; k++) part.slots[k] = optim->slots[k] + at + first;
+    ls_parallel_range(ls_size_min(most, n - first), LS_PARALLEL_ITEMS, update_part, &u);
     if (first > 0) ls_heartbeat();
   }
+}
+
+void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params) {
+  size_t at = 0;
+  optim->steps++;
+  for (size_t r = 0; r < optim->n_ranges; r++) {
+    const ls_range range = optim->ranges[r];
+    step_range(optim, at, range.count, lr, scale, grads + range.first, params + range.first);
+    at += range.count;
+  }
+}
+
+void ls_optim_get_slot(const ls_optim *optim, size_t k, float *whole) {
+  size_t at = 0;
+  for (size_t r = 0; r < optim->n_ranges; at += optim->ranges[r++].count)
+    ls_copy(whole + optim->ranges[r].first, optim->slots[k] + at, optim->ranges[r].count * sizeof *whole);
+}
+
+void ls_optim_set_slot(ls_optim *optim, size_t k, const float *whole) {
+  size_t at = 0;
+  for (size_t r = 0; r < optim->n_ranges; at += optim->ranges[r++].count)
+    ls_copy(optim->slots[k] + at, whole + optim->ranges[r].first, optim->ranges[r].count * sizeof *whole);
 }

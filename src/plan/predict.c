@@ -33,13 +33,14 @@ typedef struct scene {
   double pass;  /* seconds of the step's last pass */
 } scene;
 
-/* Within a node of P ranks, each rank sums its 1/P of the P gradients, then copies the (P-1)/P that the
- * other ranks have summed. The node's memory carries this for all ranks, and copies twice. */
+/* Within a node of P ranks, each rank sums its 1/P of the P gradients, and then reads the (P-1)/P of the
+ * parameters that the other ranks have updated, which takes half as long as copying them. The node's memory
+ * carries this for all ranks. */
 static double node_seconds(const scene *s) {
   const double p = (double)s->cluster->ranks_per_node;
   if (s->cluster->ranks_per_node == 1) return 0.0;
-  const double own = s->bytes * (s->costs->sum + (p - 1.0) / p * s->costs->copy);
-  const double moved = p * s->bytes * (1.0 + 2.0 * (p - 1.0) / p);
+  const double own = s->bytes * (s->costs->sum + 0.5 * (p - 1.0) / p * s->costs->copy);
+  const double moved = p * s->bytes * (1.0 + (p - 1.0) / p);
   const double least = s->cluster->memory_bandwidth > 0.0 ? moved / s->cluster->memory_bandwidth : 0.0;
   return fmax(own, least) + 2.0 * ls_plan_small(&s->link, 1, s->cluster->ranks_per_node);
 }
@@ -134,11 +135,17 @@ static double reduce_seconds(const scene *s, ls_plan_mode mode) {
   }
 }
 
+/* The number of parts of the parameters that are updated by different ranks. */
+static uint64_t count_parts(const ls_plan_row *row) {
+  if (row->mode == LS_PLAN_SHARDED) return row->ranks;
+  return row->mode == LS_PLAN_TREE ? 1 : row->ranks_per_node;
+}
+
 /* ------------------------------------------------------------------------- memory */
 
 static void add_memory(const scene *s, ls_plan_row *row) {
   const ls_plan_work *const w = s->work;
-  const double parts = row->mode == LS_PLAN_SHARDED ? (double)row->ranks : 1.0;
+  const double parts = (double)count_parts(row);
   const double own = s->bytes / (double)row->ranks_per_node;
   const double more_rows = row->rows > w->least_rows ? (double)(row->rows - w->least_rows) : 0.0;
   row->model_bytes = w->least_bytes + more_rows * w->row_bytes;
@@ -165,7 +172,7 @@ static void apply_mode(const scene *s, ls_plan_mode mode, ls_plan_row *row) {
   row->mode = mode;
   row->reduce = row->ranks == 1 ? 0.0 : reduce_seconds(s, mode);
   const double ranks = (double)row->ranks;
-  row->update = n * (s->costs->update / (mode == LS_PLAN_SHARDED ? ranks : 1.0) +
+  row->update = n * (s->costs->update / (double)count_parts(row) +
                      s->costs->square / (mode == LS_PLAN_TREE ? 1.0 : ranks));
   row->step = fmax(row->compute + row->reduce + row->update, row->read);
 }

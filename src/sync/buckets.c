@@ -1,15 +1,15 @@
 /* The sum of a bucket over all ranks:
  *
- *   1. Each of the P peers of a node copies the other peers' parts of the bucket into its outbox, and
- *      sums its own part over the outboxes of all peers. If nodes have different numbers of ranks, some
- *      peers hold no part.
+ *   1. Each of the P peers of a node sums its own part of the bucket over the terms of all peers, or over
+ *      copies that these have streamed to their outboxes, into its own terms. If nodes have different
+ * numbers of ranks, some peers hold no part.
  *   2. The N ranks with the same part exchange its pieces by all-to-all. Each sums its piece; then an
  *      allgather distributes the sums. The traffic is 2 (N - 1) / N of the part each way, as in a ring.
- *   3. Each peer copies the sum of its part into its outbox, and the other parts from the others' outboxes.
+ *   3. Each rank updates the parameters whose sums it has, in the vector that its peers have in common.
  *
  * Terms are added in the order of nodes, and of peers within each node, in all modes. Mode sharded stops
- * before the allgather: pieces are updated first, and then gathered as parameters. Mode allreduce leaves
- * step 2 to MPI for float32 between two nodes, where there is only one order.
+ * before the allgather: pieces are updated first, and then gathered as parameters between the nodes. Mode
+ * allreduce leaves step 2 to MPI for float32 between two nodes, where there is only one order.
  *
  * In bfloat16 both transfers of step 2 are half as long. Rounding errors are added to the next step's
  * gradient (error feedback: Seide et al., "1-bit stochastic gradient descent and its application to
@@ -33,9 +33,11 @@ typedef struct bucket {
 struct ls_buckets {
   ls_sync_mode mode;
   ls_gradient_type type;
-  float *grads; /* (all), borrowed */
+  bool copies;  /* peers read copies of each other's terms */
+  float *grads; /* (all), borrowed: the terms of this rank */
   size_t n;
   bucket *list;      /* (n) */
+  ls_range *ranges;  /* (n): see sync_buckets_ranges */
   ls_arena arena;    /* of the buffers below, and of the received terms of each bucket */
   uint16_t *halves;  /* bfloat16: (all parts) the values to send */
   float *errors;     /* bfloat16: (all parts) rounding errors of the terms */
@@ -99,6 +101,7 @@ static size_t partition(const ls_exchange *exchange, ls_buckets *b) {
     one->part = piece_of(one->all, exchange->n_parts, exchange->peer);
     one->piece = piece_of(one->part, exchange->n_nodes, exchange->node);
     one->offset = parts;
+    b->ranges[k] = b->mode == LS_SYNC_SHARDED ? one->piece : one->part;
     parts += one->part.count;
   }
   return parts;
@@ -119,22 +122,27 @@ static void take_buffers(const ls_exchange *exchange, ls_buckets *b, size_t part
     b->list[k].received = ls_arena_take(&b->arena, b->list[k].piece.count, n_nodes * size_of(b->type));
 }
 
-ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
-                              float *grads, ls_buckets **out) {
-  *out = NULL;
-  const size_t n = sync_buckets_count(mode, exchange->n, count_pieces(exchange));
+/* Local. `n` buckets without buffers; NULL if memory is short. */
+static ls_buckets *create(size_t n) {
   ls_buckets *b = ls_calloc(1, sizeof *b);
-  if (b)
-    *b = (ls_buckets){
-        .mode = mode, .type = type, .grads = grads, .n = n, .list = ls_calloc(n, sizeof *b->list)};
-  if (!b || !b->list) {
-    free(b);
-    return ls_fail_memory("the buckets of the gradient", n * sizeof *b->list);
-  }
+  if (!b) return NULL;
+  *b = (ls_buckets){
+      .n = n, .list = ls_calloc(n, sizeof *b->list), .ranges = ls_calloc(n, sizeof *b->ranges)};
+  if (!b->list || !b->ranges) sync_buckets_destroy(&b);
+  return b;
+}
+
+ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
+                              ls_buckets **out) {
+  const size_t n = sync_buckets_count(mode, exchange->n, count_pieces(exchange));
+  ls_buckets *const b = *out = create(n);
+  if (!b) return ls_fail_memory("the buckets of the gradient", n * sizeof *b->list);
+  b->mode = mode;
+  b->type = type;
+  b->grads = exchange->terms[exchange->peer];
   const size_t parts = partition(exchange, b);
   take_buffers(exchange, b, parts);
   const ls_status status = ls_arena_commit(&b->arena, "the gradients of other ranks");
-  *out = b;
   if (status == LS_OK)
     take_buffers(exchange, b, parts);
   else
@@ -145,6 +153,7 @@ ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls
 void sync_buckets_destroy(ls_buckets **buckets) {
   if (!*buckets) return;
   free((*buckets)->list);
+  free((*buckets)->ranges);
   ls_arena_destroy(&(*buckets)->arena);
   free(*buckets);
   *buckets = NULL;
@@ -155,13 +164,18 @@ void sync_buckets_discard_errors(ls_buckets *b) {
   memset(b->sum_errors, 0, b->n_errors * sizeof *b->sum_errors);
 }
 
-ls_range sync_buckets_piece(const ls_buckets *b) {
-  return b->list[0].piece;
+const ls_range *sync_buckets_ranges(const ls_buckets *b, size_t *n) {
+  *n = b->n;
+  return b->ranges;
 }
 
-/* Step 1. Local. Copies the other peers' parts into this rank's outbox. */
+void sync_buckets_set_copies(ls_buckets *b, bool copies) {
+  b->copies = copies;
+}
+
+/* Step 1. Local. Streams the other peers' parts into this rank's outbox. */
 static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const bucket *one) {
-  for (int p = 0; p < exchange->n_parts; p++) {
+  for (int p = 0; p < exchange->n_parts && b->copies; p++) {
     const ls_range part = piece_of(one->all, exchange->n_parts, p);
     if (p != exchange->peer)
       ls_math_copy_nontemporal(part.count, b->grads + part.first,
@@ -175,7 +189,8 @@ static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *
   float *const own = b->grads + one->part.first;
   double squares = 0.0;
   for (int p = 0; p < exchange->n_peers; p++)
-    b->terms[p] = p == exchange->peer ? own : exchange->outboxes[p] + one->part.first;
+    b->terms[p] =
+        (b->copies && p != exchange->peer ? exchange->outboxes : exchange->terms)[p] + one->part.first;
   if (exchange->n_peers > 1) squares = ls_math_fold(n, (size_t)exchange->n_peers, b->terms, own);
   if (exchange->n_peers == 1 && exchange->n_nodes == 1) squares = ls_math_sum_squares(n, own);
   if (exchange->n_nodes == 1) b->squares += squares;
@@ -285,36 +300,47 @@ static void wait_all(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   }
 }
 
-/* Step 3. Collective over the peers: completes `values`. */
-static void exchange_parts(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
-  const int n_parts = exchange->n_parts;
-  for (size_t k = 0; k < b->n && exchange->n_peers > 1; k++) {
-    const ls_range part = b->list[k].part;
-    ls_math_copy_nontemporal(part.count, values + part.first,
-                             exchange->outboxes[exchange->peer] + part.first);
-  }
-  ls_exchange_fence(comm, exchange);
-  for (size_t k = 0; k < b->n * (size_t)n_parts; k++) {
-    const int p = (int)(k % (size_t)n_parts);
-    const ls_range part = piece_of(b->list[k / (size_t)n_parts].all, n_parts, p);
-    if (p != exchange->peer)
-      memcpy(values + part.first, exchange->outboxes[p] + part.first, part.count * sizeof *values);
-  }
-}
-
 double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   LS_ASSERT(b->n_started == b->n);
   if (uses_transfers(exchange, b)) wait_all(comm, exchange, b);
   b->n_started = b->n_summed = 0;
-  if (b->mode != LS_SYNC_SHARDED) exchange_parts(comm, exchange, b, b->grads);
   return b->squares;
 }
 
-void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
+/* Mode sharded. Collective between the nodes: completes this rank's part of `values`. */
+static void gather_part(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
   const ls_range part = b->list[0].part;
-  if (exchange->n_nodes > 1) {
-    ls_exchange_allgather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
-    ls_exchange_wait(exchange, 1);
+  if (b->mode != LS_SYNC_SHARDED || exchange->n_nodes == 1) return;
+  ls_exchange_allgather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
+  ls_exchange_wait(exchange, 1);
+}
+
+/* Local. Copies the parts of the other peers: those of peer p from sources[p], or all from `source`. */
+static void copy_parts(const ls_exchange *exchange, const ls_buckets *b, float *const *sources,
+                       const float *source, float *values) {
+  const size_t n_parts = (size_t)exchange->n_parts;
+  for (size_t k = 0; k < b->n * n_parts; k++) {
+    const int p = (int)(k % n_parts);
+    const ls_range part = piece_of(b->list[k / n_parts].all, exchange->n_parts, p);
+    if (p != exchange->peer)
+      memcpy(values + part.first, (sources ? sources[p] : source) + part.first,
+             part.count * sizeof *values);
   }
-  exchange_parts(comm, exchange, b, values);
+}
+
+void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *params) {
+  const bool is_copy = params != exchange->common;
+  gather_part(comm, exchange, b, params);
+  for (size_t k = 0; k < b->n && is_copy; k++)
+    ls_math_copy_nontemporal(b->list[k].part.count, params + b->list[k].part.first,
+                             exchange->common + b->list[k].part.first);
+  ls_exchange_fence(comm, exchange);
+  if (is_copy) copy_parts(exchange, b, NULL, exchange->common, params);
+}
+
+void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b) {
+  gather_part(comm, exchange, b, b->grads);
+  ls_exchange_fence(comm, exchange);
+  copy_parts(exchange, b, exchange->terms, NULL, b->grads);
+  ls_exchange_fence(comm, exchange);
 }

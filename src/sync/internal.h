@@ -7,17 +7,19 @@
 /* Local. The number of buckets of n elements in a mode, if each is divided into n_pieces pieces. */
 size_t sync_buckets_count(ls_sync_mode mode, size_t n, size_t n_pieces);
 
-/* Local. Creates the buckets of a mode. Borrows grads (n): this rank's terms, then the sum.
- * LS_ERR_INTERNAL. */
+/* Local. Creates the buckets of a mode. LS_ERR_INTERNAL. */
 ls_status sync_buckets_create(const ls_exchange *exchange, ls_sync_mode mode, ls_gradient_type type,
-                              float *grads, ls_buckets **out);
+                              ls_buckets **out);
 void sync_buckets_destroy(ls_buckets **buckets);
 
 /* Local. Discards the rounding errors of bfloat16. */
 void sync_buckets_discard_errors(ls_buckets *buckets);
 
-/* Local. This rank's piece of the first bucket, which it updates in mode sharded. */
-ls_range sync_buckets_piece(const ls_buckets *buckets);
+/* Local. The elements that this rank sums and updates, *n ranges. */
+const ls_range *sync_buckets_ranges(const ls_buckets *buckets, size_t *n);
+
+/* Local. Whether peers read copies of each other's terms from the next step on. */
+void sync_buckets_set_copies(ls_buckets *buckets, bool copies);
 
 /* Local. Begins a step over `rows` rows of all ranks. Discards rounding errors of a step with another
  * number. */
@@ -27,13 +29,23 @@ void sync_buckets_set_rows(ls_buckets *buckets, uint64_t rows);
  * progress. */
 void sync_buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets, size_t ready);
 
-/* Collective. Waits for all buckets, which must have been started. `grads` is then the sum over all ranks,
- * in mode sharded only this rank's piece of it. Returns the sum of squares of the elements that this rank
- * summed; each element counts on one rank only. The caller provides the next fence among the peers. */
+/* Collective. Waits for all buckets, which must have been started. This rank's ranges of its terms are then
+ * the sums over all ranks. Returns the sum of squares of the elements that this rank summed; each element
+ * counts on one rank only. The caller provides the next fence among the peers. */
 double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets);
 
-/* Collective, mode sharded. Sends this rank's piece of values (n) to all other ranks. The caller provides
- * the next fence. */
-void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *values);
+/* Collective. All ranks have updated their ranges of `params`, either the common vector or, on all ranks, a
+ * copy: completes both on all nodes. */
+void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *params);
+
+/* Collective. Completes the terms of this rank by the ranges of all others. */
+void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets);
+
+/* Local. The first trial begins. */
+void sync_trial_start(ls_sync_trial *trial);
+
+/* Local, with the same result on all ranks. A step has ended; chooses the kind of the next one.
+ * `seconds`: trial->seconds during the step, summed over the ranks. */
+void sync_trial_advance(ls_sync_trial *trial, double seconds);
 
 #endif

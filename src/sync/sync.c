@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *const ls_sync_mode_names[] = {"auto", "allreduce", "overlap", "sharded", NULL};
 
@@ -13,14 +14,15 @@ const ls_key ls_sync_keys[] = {
     LS_CHOICE_KEY(
         "mode", ls_sync_config, mode, "auto", ls_sync_mode_names,
         "reduction of gradients and update. auto: the fastest in a trial at the start; allreduce: "
-        "every rank updates all parameters; overlap: like allreduce, but reduces during the "
+        "every node updates all parameters; overlap: like allreduce, but reduces during the "
         "backward pass; sharded: each rank updates one part and stores the optimizer state of that "
         "part only"),
     LS_CHOICE_KEY("gradient_type", ls_sync_config, gradient_type, "float32", gradient_type_names,
                   "type of gradients sent between nodes; bfloat16 halves the bytes, but a resumed run does "
                   "not repeat bit for bit"),
     LS_BOOL_KEY("shared_memory", ls_sync_config, shared_memory, "true",
-                "sums within a node through memory shared by its ranks; false: through MPI"),
+                "the ranks of a node share one copy of the parameters and read each other's gradients; "
+                "false: each rank acts as a node"),
     LS_TIME_KEY("timeout", ls_sync_config, timeout, "10m",
                 "time without progress on any rank after which the run ends and reports the stalled rank; "
                 "must exceed the duration of a step"),
@@ -38,7 +40,7 @@ void ls_sync_configure(ls_config *config, ls_sync_config *out) {
 }
 
 /* Positions in the buffer; the sums follow. */
-enum { SQUARES, WEIGHT, STOP, LR, FIXED };
+enum { SQUARES, WEIGHT, STOP, LR, SECONDS, FIXED };
 
 /* Local. Allocates all but the exchange. */
 static ls_status create(size_t n, size_t n_sums, ls_sync **out) {
@@ -54,7 +56,14 @@ static ls_status create(size_t n, size_t n_sums, ls_sync **out) {
   return LS_OK;
 }
 
-ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, float *grads, size_t n_sums,
+/* Local. Allocates the parameters of this rank alone, if ranks share others. */
+static ls_status create_copy(ls_sync *sync) {
+  if (!sync->exchange->is_shared) return LS_OK;
+  sync->copy = ls_calloc(sync->n, sizeof *sync->copy);
+  return sync->copy ? LS_OK : ls_fail_memory("a copy of the parameters", sync->n * sizeof *sync->copy);
+}
+
+ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, size_t n_sums,
                          ls_sync **out) {
   ls_sync *sync = NULL;
   *out = NULL;
@@ -63,9 +72,10 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
   if (status == LS_OK)
     status = ls_exchange_create(comm, n, 2 * sync_buckets_count(LS_SYNC_OVERLAP, n, 1),
                                 config->shared_memory, &sync->exchange);
+  if (status == LS_OK) status = ls_comm_agree(comm, create_copy(sync));
   if (status == LS_OK) {
     const ls_sync_mode mode = (ls_sync_mode)config->mode;
-    sync->grads = grads;
+    sync->grads = sync->exchange->terms[sync->exchange->peer];
     sync->type = (ls_gradient_type)config->gradient_type;
     status = ls_sync_set_mode(comm, sync, mode == LS_SYNC_AUTO ? LS_SYNC_ALLREDUCE : mode);
   }
@@ -77,6 +87,7 @@ void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
   if (!*sync) return;
   sync_buckets_destroy(&(*sync)->buckets);
   ls_exchange_destroy(comm, &(*sync)->exchange);
+  free((*sync)->copy);
   free((*sync)->buffer);
   free(*sync);
   *sync = NULL;
@@ -85,12 +96,16 @@ void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
 ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
   LS_ASSERT(mode != LS_SYNC_AUTO);
   sync_buckets_destroy(&sync->buckets);
-  LS_TRY(ls_comm_agree(comm,
-                       sync_buckets_create(sync->exchange, mode, sync->type, sync->grads, &sync->buckets)));
-  const ls_range all = {.first = 0, .count = sync->n};
+  LS_TRY(ls_comm_agree(comm, sync_buckets_create(sync->exchange, mode, sync->type, &sync->buckets)));
   sync->mode = mode;
-  sync->updated = mode == LS_SYNC_SHARDED ? sync_buckets_piece(sync->buckets) : all;
+  sync->updated = sync_buckets_ranges(sync->buckets, &sync->n_updated);
+  sync->params = sync->exchange->common;
+  sync_trial_start(&sync->trial);
   return LS_OK;
+}
+
+bool ls_sync_is_divided(const ls_sync *sync) {
+  return sync->mode == LS_SYNC_SHARDED || sync->exchange->is_shared;
 }
 
 /* Copies a step's inputs into the buffer. */
@@ -100,6 +115,7 @@ static void pack(const ls_sync *sync, const ls_step *step, double squares) {
   buffer[WEIGHT] = step->weight;
   buffer[STOP] = step->wants_stop ? 1.0 : 0.0;
   buffer[LR] = 0.0;
+  buffer[SECONDS] = sync->trial.seconds;
   for (size_t i = 0; i < sync->n_sums; i++) buffer[FIXED + i] = step->sums[i];
 }
 
@@ -122,21 +138,21 @@ static double norm_of(double squares, double weight) {
 }
 
 /* Each rank adds the gradient of the penalty weighted by its own rows; the sum over ranks is complete. */
-static void add_penalty(const ls_sync *sync, ls_range range, double weight, const float *params) {
-  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, range, weight, params, sync->grads);
+static void add_penalty(const ls_sync *sync, ls_range range, double weight) {
+  ls_penalty_add_gradient(sync->n_penalised, sync->penalised, range, weight, sync->params, sync->grads);
 }
 
-void ls_sync_begin(ls_sync *sync, double weight, const float *params) {
+void ls_sync_begin(ls_sync *sync, double weight) {
   sync->ready = 0;
   sync->weight = weight;
-  sync->params = params;
+  sync->has_begun = true;
 }
 
 void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
   const double start = ls_clock();
   if (sync->ready == 0) sync_buckets_set_rows(sync->buckets, sync->rows);
   const ls_range fresh = {.first = sync->ready, .count = ready > sync->ready ? ready - sync->ready : 0};
-  add_penalty(sync, fresh, sync->weight, sync->params);
+  add_penalty(sync, fresh, sync->weight);
   sync->ready = fresh.first + fresh.count;
   sync_buckets_advance(comm, sync->exchange, sync->buckets, sync->ready);
   sync->seconds += ls_clock() - start;
@@ -144,11 +160,11 @@ void ls_sync_ready(ls_comm *comm, ls_sync *sync, size_t ready) {
 
 /* Collective. Sums the gradient, then in one short array: metrics, the gradient norm, requests to stop, and
  * rank 0's learning rate, which may differ in the last digit on other processors. All ranks meet in this
- * second sum, so none fills the next gradient while another still copies this one. */
-static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
-  if (!sync->params) ls_sync_begin(sync, step->weight, params);
+ * second sum: afterwards, all have finished the backward pass and read each other's gradients. */
+static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step) {
+  if (!sync->has_begun) ls_sync_begin(sync, step->weight);
   ls_sync_ready(comm, sync, sync->n);
-  sync->params = NULL;
+  sync->has_begun = false;
   const double start = ls_clock();
   pack(sync, step, sync_buckets_finish(comm, sync->exchange, sync->buckets));
   if (ls_comm_rank(comm) == 0) sync->buffer[LR] = step->lr;
@@ -162,11 +178,12 @@ static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step, const float
 
 /* Collective. The same with the tree. Every rank computes the norm of the whole gradient itself, because a
  * division among ranks would depend on their number. Ranks without lanes may request a stop too. */
-static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step, const float *params) {
+static void reduce_by_tree(ls_comm *comm, ls_sync *sync, ls_step *step) {
   double shared[2] = {step->wants_stop ? 1.0 : 0.0, ls_comm_rank(comm) == 0 ? step->lr : 0.0};
+  LS_ASSERT(!sync->exchange->is_shared); /* each rank reads all parameters here, and updates all */
   if (!step->is_reduced) ls_sync_reduce(comm, sync, step, sync->n, sync->grads);
   ls_comm_tree_sum_f64(comm, NULL, shared, 2);
-  add_penalty(sync, sync->updated, step->weight, params);
+  add_penalty(sync, (ls_range){.first = 0, .count = sync->n}, step->weight);
   step->wants_stop = shared[0] > 0.0;
   step->lr = shared[1];
   step->grad_norm = norm_of(ls_math_sum_squares(sync->n, sync->grads), step->weight);
@@ -191,38 +208,50 @@ static float clip_scale(const ls_sync *sync, const ls_step *step) {
 }
 
 /* Local. Updates this rank's parameters from the sum over all rows. */
-static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim, float *params) {
+static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim) {
   const float scale = mean_scale(step) * clip_scale(sync, step);
-  const ls_range mine = sync->updated;
-  float *const grads = sync->grads + mine.first;
-  LS_ASSERT(optim->n == mine.count);
-  if (sync->clip_value > 0.0 && scale > 0.0F)
-    ls_math_clamp(mine.count, (float)(sync->clip_value / (double)scale), grads);
-  ls_optim_step(optim, step->lr, scale, grads, params + mine.first);
-  ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, mine, step->lr, params);
+  LS_ASSERT(optim->n_ranges == sync->n_updated);
+  for (size_t r = 0; r < sync->n_updated && sync->clip_value > 0.0 && scale > 0.0F; r++)
+    ls_math_clamp(sync->updated[r].count, (float)(sync->clip_value / (double)scale),
+                  sync->grads + sync->updated[r].first);
+  ls_optim_step(optim, step->lr, scale, sync->grads, sync->params);
+  for (size_t r = 0; r < sync->n_updated; r++)
+    ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, sync->updated[r], step->lr, sync->params);
 }
 
-/* Collective, mode sharded. */
-static void allgather(ls_comm *comm, ls_sync *sync, float *values) {
+/* Collective. Waits until all parts of the parameters are complete. */
+static void complete(ls_comm *comm, ls_sync *sync) {
   const double start = ls_clock();
-  sync_buckets_allgather(comm, sync->exchange, sync->buckets, values);
+  sync_buckets_complete(comm, sync->exchange, sync->buckets, sync->params);
   sync->seconds += ls_clock() - start;
 }
 
-ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim, float *params) {
-  (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step, params);
-  const ls_status status = check_finite(sync, step);
-  if (status != LS_OK) {
-    sync_buckets_discard_errors(sync->buckets);
-    return status;
-  }
-  update(sync, step, optim, params);
-  if (sync->mode == LS_SYNC_SHARDED) allgather(comm, sync, params);
-  return LS_OK;
+/* Local. Parameters and gradients are read in place or as copies from now on. */
+static void set_copies(ls_sync *sync, bool copies) {
+  float *const common = sync->exchange->common;
+  if (copies && sync->params == common) memcpy(sync->copy, common, sync->n * sizeof *common);
+  sync->params = copies ? sync->copy : common;
+  sync_buckets_set_copies(sync->buckets, copies);
 }
 
-void ls_sync_allgather(ls_comm *comm, ls_sync *sync, float *values) {
-  if (sync->mode != LS_SYNC_SHARDED) return;
-  ls_exchange_fence(comm, sync->exchange); /* all peers have copied the last outboxes */
-  allgather(comm, sync, values);
+ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim) {
+  (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step);
+  const ls_status status = check_finite(sync, step);
+  if (status == LS_OK) {
+    update(sync, step, optim);
+    complete(comm, sync);
+  } else {
+    sync_buckets_discard_errors(sync->buckets);
+  }
+  if (sync->exchange->is_shared) {
+    sync_trial_advance(&sync->trial, sync->buffer[SECONDS]);
+    set_copies(sync, sync->trial.copies);
+  }
+  return status;
+}
+
+void ls_sync_allgather(ls_comm *comm, ls_sync *sync) {
+  const double start = ls_clock();
+  if (ls_sync_is_divided(sync)) sync_buckets_allgather(comm, sync->exchange, sync->buckets);
+  sync->seconds += ls_clock() - start;
 }

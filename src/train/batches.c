@@ -46,8 +46,7 @@ static void sum_over_ranks(void *context, double *x, size_t n) {
 /* In mode overlap, gradients are summed while backward runs. */
 static void reduce_ready(void *context, const float *end) {
   const trainer *const t = context;
-  if (!t->sync->params)
-    ls_sync_begin(t->sync, ls_metric_weight(t->batches.metric), t->setup->job->model->params);
+  if (!t->sync->has_begun) ls_sync_begin(t->sync, ls_metric_weight(t->batches.metric));
   ls_sync_ready(t->comm, t->sync, end ? (size_t)(end - t->sync->grads) : 0);
 }
 

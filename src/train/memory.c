@@ -1,13 +1,15 @@
 /* The memory that training needs beside data and model. */
 #include "internal.h"
 
-/* Bytes of the gradient's exchange: outboxes within the node, terms of other nodes, rounding errors. */
+/* Bytes of the gradient's exchange: within the node, the outbox and this rank's share of the common
+ * parameters (its gradient and its copy of the parameters replace the model's own memory); between nodes,
+ * the terms of other nodes and rounding errors. */
 static size_t exchange_bytes(const ls_comm *comm, const ls_job *job, size_t params) {
   const size_t node_size = (size_t)ls_comm_node_size(comm);
   const bool has_nodes = ls_comm_size(comm) > ls_comm_node_size(comm);
   const bool shares = job->sync.shared_memory && node_size > 1;
   const size_t part = shares ? params / node_size : params;
-  size_t bytes = shares ? params : 0;
+  size_t bytes = shares ? params + part : 0;
   if (has_nodes) bytes += part;
   if (has_nodes && job->sync.gradient_type == LS_GRADIENT_BF16) bytes += 2 * part + part / 2;
   return bytes;

@@ -4,12 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Collective. Sets a mode and creates the optimizer's state for it, which is zero. */
+/* Collective. Sets a mode and creates the optimizer's state for it. Parameters and state are 0. */
 static ls_status set_mode(trainer *t, ls_sync_mode mode) {
   ls_optim *const optim = t->setup->job->optim;
+  ls_model *const model = t->setup->job->model;
   LS_TRY(ls_sync_set_mode(t->comm, t->sync, mode));
-  optim->first = t->sync->updated.first;
-  return ls_comm_agree(t->comm, ls_optim_build(optim, t->sync->updated.count));
+  ls_model_set_params(model, t->sync->params);
+  memset(model->params, 0, model->n_params * sizeof *model->params); /* before the ranks agree */
+  return ls_comm_agree(t->comm, ls_optim_build_part(optim, t->sync->n_updated, t->sync->updated));
 }
 
 #define TRIALS 3   /* steps of a mode, of which the first one only warms up */
@@ -33,24 +35,20 @@ static ls_status time_steps(trainer *t, double *least) {
 
 /* Undoes the effects of the trials. */
 static void reset_trials(trainer *t) {
-  ls_model *const model = t->setup->job->model;
-  memset(model->params, 0, model->n_params * sizeof *model->params);
   t->sync->seconds = 0.0;
   t->fixed_lr = 0.0;
   train_reset_times(t);
 }
 
-/* Whether a mode is not tried, after the modes in `tried`. Mode overlap needs several nodes: within a node,
- * nothing is sent in the background. In bfloat16 between nodes, only mode sharded leaves the sums
+/* Whether a mode is not tried, after the modes in `tried`. In bfloat16, only mode sharded leaves the sums
  * unrounded, so that it is tried only if no other mode fits in memory; the other modes give the same bits.
  */
 static bool is_left_out(const trainer *t, ls_sync_mode mode, const char *tried) {
-  const bool has_nodes = t->sync->exchange->n_nodes > 1;
-  if (mode == LS_SYNC_OVERLAP) return !has_nodes;
-  return mode == LS_SYNC_SHARDED && has_nodes && t->sync->type == LS_GRADIENT_BF16 && tried[0];
+  return mode == LS_SYNC_SHARDED && t->sync->type == LS_GRADIENT_BF16 && tried[0];
 }
 
-/* Collective. */
+/* Collective, with several nodes: within a node, nothing is sent in the background, and ranks update
+ * different parts in all modes. */
 static ls_status try_modes(trainer *t) {
   ls_status failure = LS_OK;
   static const ls_sync_mode modes[] = {LS_SYNC_ALLREDUCE, LS_SYNC_OVERLAP, LS_SYNC_SHARDED};
@@ -95,7 +93,8 @@ ls_status train_choose_mode(trainer *t, ls_sync_mode saved) {
     mode = saved;
     ls_comm_broadcast(t->comm, &mode, sizeof mode);
   }
-  if (ls_comm_size(t->comm) == 1 || t->setup->tree) mode = LS_SYNC_ALLREDUCE;
+  const bool has_choice = mode != LS_SYNC_AUTO || t->sync->exchange->n_nodes > 1;
+  if (ls_comm_size(t->comm) == 1 || t->setup->tree || !has_choice) mode = LS_SYNC_ALLREDUCE;
   if (mode == LS_SYNC_AUTO) {
     LS_TRY(try_modes(t));
   } else {

@@ -61,6 +61,20 @@ static const char *describe_files(const char *name, const ls_data_split *split, 
   return text;
 }
 
+/* The memory of this process on huge pages, in MB; 0 if unknown. */
+static double huge_pages(void) {
+  static const char *const fields[] = {"AnonHugePages:", "ShmemPmdMapped:", "FilePmdMapped:"};
+  char line[128];
+  double kibibytes = 0.0;
+  FILE *const file = fopen("/proc/self/smaps_rollup", "r");
+  while (file && fgets(line, sizeof line, file))
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+      if (strncmp(line, fields[i], strlen(fields[i])) == 0)
+        kibibytes += strtod(line + strlen(fields[i]), NULL);
+  if (file) fclose(file);
+  return kibibytes * 1024.0 / 1e6;
+}
+
 /* Collective. Details of machines, libraries and data for the log alone. */
 static ls_status note_details(trainer *t) {
   const ls_setup *const setup = t->setup;
@@ -74,6 +88,7 @@ static ls_status note_details(trainer *t) {
     ls_log_note("host %s", line);
   free(hosts);
   ls_log_note("files: %s", ls_store_library(library, sizeof library));
+  ls_log_note("memory: %.1f MB of rank 0 on huge pages", huge_pages());
   char text[PATH_MAX + 64];
   note_split("training", &setup->train, describe_files(data->train, &data->train_split, text, sizeof text));
   note_split("validation", &setup->validation,

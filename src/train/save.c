@@ -38,16 +38,16 @@ static ls_snapshot make_snapshot(const trainer *t, const float *slots) {
                        .progress = &t->progress};
 }
 
-/* Collective. In mode sharded, gathers the optimizer's state in the saver of rank 0, slot by slot through
- * the memory of the gradient. Returns it; NULL in other modes and on other ranks. */
+/* Collective. If ranks update different parts, gathers the optimizer's state in the saver of rank 0, slot
+ * by slot through the memory of the gradient. Returns it; otherwise, and on other ranks, NULL. */
 static const float *gather_slots(trainer *t) {
   const ls_optim *const optim = t->setup->job->optim;
   const size_t n = t->setup->job->model->n_params;
-  if (t->sync->mode != LS_SYNC_SHARDED) return NULL;
+  if (!ls_sync_is_divided(t->sync)) return NULL;
   float *const slots = t->is_root ? ls_saver_slots(t->saves.saver) : NULL;
   for (size_t k = 0; k < optim->type->n_slots; k++) {
-    ls_copy(t->sync->grads + optim->first, optim->slots[k], optim->n * sizeof *slots);
-    ls_sync_allgather(t->comm, t->sync, t->sync->grads);
+    ls_optim_get_slot(optim, k, t->sync->grads);
+    ls_sync_allgather(t->comm, t->sync);
     if (t->is_root) ls_copy(slots + k * n, t->sync->grads, n * sizeof *slots);
   }
   return slots;

@@ -21,7 +21,7 @@ static double without_sign(double x) {
 /* Collective. LS_ERR_NUMERIC with the same description of the step on all ranks. */
 static ls_status fail_step(trainer *t, const ls_step *step) {
   const ls_model *const model = t->setup->job->model;
-  ls_sync_allgather(t->comm, t->sync, t->sync->grads); /* mode sharded: each rank has a piece of the sum */
+  ls_sync_allgather(t->comm, t->sync); /* this rank may have only a part of the sum */
   const ls_segment *const segment = find_not_finite(model);
   return ls_fail(LS_ERR_NUMERIC, "step %llu (epoch %llu): %s%s%s: loss %g, gradient norm %g",
                  (unsigned long long)(t->progress.step + 1), (unsigned long long)(t->progress.epoch + 1),
@@ -47,7 +47,8 @@ static ls_status update(trainer *t) {
                   .is_reduced = t->batches.total_grads != NULL,
                   .lr = train_lr(t)};
   const train_timer timer = train_time(t);
-  const ls_status status = ls_sync_step(t->comm, t->sync, &step, job->optim, job->model->params);
+  const ls_status status = ls_sync_step(t->comm, t->sync, &step, job->optim);
+  ls_model_set_params(job->model, t->sync->params);
   train_add_compute(t, timer);
   t->is_stopping = step.wants_stop;
   return status == LS_ERR_NUMERIC ? fail_step(t, &step) : status;

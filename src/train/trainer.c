@@ -14,11 +14,11 @@ static bool has_penalty(const ls_model *model) {
 static ls_status create_sync(trainer *t) {
   const ls_setup *const setup = t->setup;
   const ls_job *const job = setup->job;
-  const ls_model *const model = job->model;
+  ls_model *const model = job->model;
   ls_sync_config config = job->sync;
   config.shared_memory = config.shared_memory && !setup->tree; /* the tree does not use it */
-  LS_TRY(
-      ls_sync_create(t->comm, &config, model->n_params, model->grads, t->batches.metric->n_sums, &t->sync));
+  LS_TRY(ls_sync_create(t->comm, &config, model->n_params, t->batches.metric->n_sums, &t->sync));
+  ls_model_borrow(model, t->sync->params, t->sync->grads);
   t->sync->tree = setup->tree;
   t->sync->clip_norm = job->train.clip_grad_norm;
   t->sync->clip_value = job->train.clip_grad_value;
@@ -60,6 +60,7 @@ void train_destroy(trainer *t) {
   train_diagnostics_destroy(&t->diagnostics);
   free(t->initial);
   free(t->kept_state);
+  if (t->sync) ls_model_return(t->setup->job->model);
   ls_sync_destroy(t->comm, &t->sync);
   train_batches_destroy(t);
   ls_metric_destroy(&t->metric);

@@ -38,8 +38,7 @@ static const way ways[] = {
 typedef struct bench {
   ls_comm *comm;
   size_t n;
-  float *grads;           /* (n), all 0, because other gradients would accumulate */
-  float *params, *copies; /* (n), (ARRAYS, n) */
+  float *copies; /* (ARRAYS, n) */
   ls_sync *syncs[WAYS];
   ls_optim *optims[WAYS];
 } bench;
@@ -48,20 +47,18 @@ static ls_status create_optim(const ls_sync *sync, ls_optim **out) {
   ls_config *config = NULL;
   ls_status status = ls_config_create("optimizer: {type: adam, lr: 0.001}", "reduce", &config);
   if (status == LS_OK) status = ls_optim_parse(config, out);
-  if (status == LS_OK) status = ls_optim_build(*out, sync->updated.count);
+  if (status == LS_OK) status = ls_optim_build_part(*out, sync->n_updated, sync->updated);
   ls_config_destroy(&config);
   return status;
 }
 
 /* Collective. */
 static ls_status create(bench *b) {
-  b->grads = ls_calloc(b->n, sizeof *b->grads);
-  b->params = ls_calloc(b->n, sizeof *b->params);
   b->copies = ls_calloc(b->n, ARRAYS * sizeof *b->copies);
-  ls_status status = b->grads && b->params && b->copies ? LS_OK : ls_fail_memory("arrays", b->n);
+  ls_status status = b->copies ? LS_OK : ls_fail_memory("arrays", b->n);
   status = ls_comm_agree(b->comm, status);
   for (size_t w = 0; status == LS_OK && w < WAYS; w++) {
-    status = ls_sync_create(b->comm, &ways[w].config, b->n, b->grads, 0, &b->syncs[w]);
+    status = ls_sync_create(b->comm, &ways[w].config, b->n, 0, &b->syncs[w]);
     if (status == LS_OK) status = ls_comm_agree(b->comm, create_optim(b->syncs[w], &b->optims[w]));
   }
   return status;
@@ -72,18 +69,17 @@ static void destroy(bench *b) {
     ls_sync_destroy(b->comm, &b->syncs[w]);
     ls_optim_destroy(&b->optims[w]);
   }
-  free(b->grads);
-  free(b->params);
   free(b->copies);
 }
 
-/* Collective. Time of a step on this rank in seconds. */
+/* Collective. Time of a step on this rank in seconds. The gradient is 0, because any other would
+ * accumulate. */
 static double time_steps(bench *b, size_t w, size_t steps) {
   ls_comm_barrier(b->comm);
   const double start = ls_clock();
   for (size_t i = 0; i < steps; i++) {
     ls_step step = {.weight = 1.0, .lr = 1e-9};
-    if (ls_sync_step(b->comm, b->syncs[w], &step, b->optims[w], b->params) != LS_OK) return 0.0;
+    if (ls_sync_step(b->comm, b->syncs[w], &step, b->optims[w]) != LS_OK) return 0.0;
   }
   return (ls_clock() - start) / (double)steps;
 }

@@ -36,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -141,6 +142,7 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define realpath(...)  LS_FAULT(realpath, EIO, NULL, __VA_ARGS__)
 #define rename(...)    LS_FAULT(rename, ENOSPC, -1, __VA_ARGS__)
 #define rmdir(...)     LS_FAULT(rmdir, EIO, -1, __VA_ARGS__)
+#define shm_open(...)  LS_FAULT(shm_open, EACCES, -1, __VA_ARGS__)
 #define stat(...)      LS_FAULT(stat, EIO, -1, __VA_ARGS__)
 #define statvfs(...)   LS_FAULT(statvfs, EIO, -1, __VA_ARGS__)
 #define unlink(...)    LS_FAULT(unlink, EIO, -1, __VA_ARGS__)

@@ -74,22 +74,22 @@ static bool is_half(const ls_sync_config *way) {
   return way->gradient_type == LS_GRADIENT_BF16;
 }
 
-/* Collective. Creates a sync with memory for the gradient, and an optimizer for its parameters. */
+/* Collective. Creates a sync, and an optimizer for the parameters that this rank updates. */
 static void new_sync(const ls_sync_config *way, const char *options, size_t n, size_t n_sums,
                      ls_sync **sync, ls_optim **optim) {
-  float *const grads = ls_calloc(n, sizeof *grads);
-  EXPECT(grads && ls_sync_create(comm, way, n, grads, n_sums, sync) == LS_OK);
+  EXPECT(ls_sync_create(comm, way, n, n_sums, sync) == LS_OK);
   settle();
   LS_ASSERT(*sync);
-  *optim = new_optim(options, (*sync)->updated.count);
-  (*optim)->first = (*sync)->updated.first;
+  *optim = new_optim(options, 1);
+  EXPECT(*optim && ls_optim_build_part(*optim, (*sync)->n_updated, (*sync)->updated) == LS_OK);
   settle();
 }
 
-/* Collective. */
-static void free_sync(ls_sync **sync) {
-  free((*sync)->grads);
-  ls_sync_destroy(comm, sync);
+/* Collective. Sets the parameters, which ranks may have in common, to values that are equal on all ranks.
+ */
+static void set_params(const ls_sync *sync, size_t n, const float *values) {
+  memcpy(sync->params, values, n * sizeof *values);
+  ls_comm_barrier(comm);
 }
 
 /* ||a - b|| / ||b||; 0 for 0 / 0. */
@@ -108,28 +108,26 @@ typedef struct pair {
   size_t n;
   ls_sync *sync;
   ls_optim *optim, *single;
-  float *params, *single_grads, *single_params;
+  float *single_grads, *single_params;
   bool is_half; /* ranks exchange bfloat16 */
 } pair;
 
 static void pair_create(pair *p, const ls_sync_config *way, const char *options, size_t n) {
   *p = (pair){.n = n, .single = new_optim(options, n), .is_half = is_half(way) && size > 1};
   new_sync(way, options, n, SUMS, &p->sync, &p->optim);
-  p->params = ls_calloc(n, sizeof(float));
   p->single_grads = ls_calloc(n, sizeof(float));
   p->single_params = ls_calloc(n, sizeof(float));
-  EXPECT(p->params && p->single_grads && p->single_params);
+  EXPECT(p->single_grads && p->single_params);
   settle();
   const ls_rng rng = ls_rng_make(12, LS_RNG_CHECK, 0, 0);
-  ls_rng_normal(&rng, 0, n, p->params);
-  memcpy(p->single_params, p->params, n * sizeof(float));
+  ls_rng_normal(&rng, 0, n, p->single_params);
+  set_params(p->sync, n, p->single_params);
 }
 
 static void pair_destroy(pair *p) {
-  free_sync(&p->sync);
+  ls_sync_destroy(comm, &p->sync);
   ls_optim_destroy(&p->optim);
   ls_optim_destroy(&p->single);
-  free(p->params);
   free(p->single_grads);
   free(p->single_params);
 }
@@ -138,7 +136,7 @@ static void pair_destroy(pair *p) {
 
 /* Collective. The gradient becomes final in pieces, as in a backward pass. */
 static void announce_pieces(pair *p, double weight) {
-  ls_sync_begin(p->sync, weight, p->params);
+  ls_sync_begin(p->sync, weight);
   ls_sync_ready(comm, p->sync, p->n / 3);
   ls_sync_ready(comm, p->sync, 0);
   ls_sync_ready(comm, p->sync, p->n - p->n / 4);
@@ -152,7 +150,7 @@ static void pair_step(pair *p, uint64_t number, size_t rows) {
   ls_step step = {.sums = sums, .lr = p->optim->lr};
   step.weight = add_rows(number, shard.first, shard.rows, p->n, p->sync->grads, sums);
   if (p->sync->mode == LS_SYNC_OVERLAP) announce_pieces(p, step.weight);
-  EXPECT(ls_sync_step(comm, p->sync, &step, p->optim, p->params) == LS_OK);
+  EXPECT(ls_sync_step(comm, p->sync, &step, p->optim) == LS_OK);
 
   const double weight = add_rows(number, 0, rows, p->n, p->single_grads, single_sums);
   const double norm = sqrt(ls_math_sum_squares(p->n, p->single_grads)) / weight;
@@ -172,16 +170,18 @@ static void check_steps(const ls_sync_config *way, const char *options, size_t n
   pair p;
   pair_create(&p, way, options, n);
   for (uint64_t step = 0; step < n_steps; step++) pair_step(&p, step, rows + step % 3);
-  const double far = distance(n, p.params, p.single_params);
+  const double far = distance(n, p.sync->params, p.single_params);
   if (!(far <= tolerance))
     complain(__FILE__, __LINE__, "%s%s%s, %s, %zu parameters, %zu rows: %g from the step of one rank",
              ls_sync_mode_names[way->mode], way->shared_memory ? "" : " by MPI",
              is_half(way) ? " in bfloat16" : "", options, n, rows, far);
-  EXPECT(same_bytes(p.params, n * sizeof *p.params));
-  for (size_t k = 0; k < p.optim->type->n_slots; k++)
-    EXPECT(distance(p.optim->n, p.optim->slots[k], p.single->slots[k] + p.optim->first) <=
-           10.0 * tolerance);
-  if (size == 1) EXPECT(memcmp(p.params, p.single_params, n * sizeof *p.params) == 0);
+  EXPECT(same_bytes(p.sync->params, n * sizeof(float)));
+  for (size_t k = 0; k < p.optim->type->n_slots; k++) {
+    memcpy(p.single_grads, p.single->slots[k], n * sizeof(float));
+    ls_optim_get_slot(p.optim, k, p.single_grads); /* the part of this rank */
+    EXPECT(distance(n, p.single_grads, p.single->slots[k]) <= 10.0 * tolerance);
+  }
+  if (size == 1) EXPECT(memcmp(p.sync->params, p.single_params, n * sizeof(float)) == 0);
   pair_destroy(&p);
   settle();
 }
@@ -205,12 +205,15 @@ static void test_long_gradients(void **state) {
       check_steps(&configs[w], optimizers[0], n, 2, 2, is_half(&configs[w]) ? 1e-3 : 1e-5);
 }
 
-/* Collective. The parameters after three steps, in `params`. */
-static void run_steps(const ls_sync_config *way, size_t n, float *params) {
+/* Collective. The parameters after four steps, in `params`. `at`: the position of the first of them in the
+ * trial of reading in place and of copies. */
+static void run_steps(const ls_sync_config *way, uint64_t at, size_t n, float *params) {
   pair p;
   pair_create(&p, way, optimizers[2], n);
-  for (uint64_t step = 0; step < 3; step++) pair_step(&p, step, 13);
-  memcpy(params, p.params, n * sizeof *params);
+  p.sync->trial.step = at;
+  for (uint64_t step = 0; step < 4; step++) pair_step(&p, step, 13);
+  EXPECT(p.sync->trial.copies == (at > 0 && p.sync->exchange->is_shared));
+  memcpy(params, p.sync->params, n * sizeof *params);
   pair_destroy(&p);
 }
 
@@ -219,9 +222,21 @@ static void test_modes_agree(void **state) {
   (void)state;
   static float params[3][100000]; /* several buckets in mode overlap */
   for (size_t first = 0; first < 6; first += 3) {
-    for (size_t w = 0; w < 3; w++) run_steps(&configs[first + w], COUNT(params[w]), params[w]);
+    for (size_t w = 0; w < 3; w++) run_steps(&configs[first + w], 0, COUNT(params[w]), params[w]);
     EXPECT(memcmp(params[0], params[1], sizeof params[0]) == 0);
     EXPECT(memcmp(params[0], params[2], sizeof params[0]) == 0);
+    settle();
+  }
+}
+
+/* Ranks of a node that exchange copies, and those that read in place, compute the same bits. */
+static void test_copies_agree(void **state) {
+  (void)state;
+  static float params[2][100000];
+  for (size_t w = 0; w < 3; w++) {
+    run_steps(&configs[w], 0, COUNT(params[0]), params[0]);
+    run_steps(&configs[w], 4, COUNT(params[1]), params[1]);
+    EXPECT(memcmp(params[0], params[1], sizeof params[0]) == 0);
     settle();
   }
 }
@@ -235,20 +250,19 @@ static void test_error_feedback(void **state) {
   const float gradient = 1.00341796875F; /* 1 + 7/2048: far from any number with 8 significant bits */
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
-  float params[1] = {0.0F};
   new_sync(&way, "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
   for (int i = 0; i < 256; i++) {
     sync->grads[0] = gradient;
     ls_step step = {.weight = 1.0, .lr = 1.0};
-    EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
+    EXPECT(ls_sync_step(comm, sync, &step, optim) == LS_OK);
   }
-  EXPECT_CLOSE((double)params[0] / -256.0, (double)gradient, 1e-4);
+  EXPECT_CLOSE((double)sync->params[0] / -256.0, (double)gradient, 1e-4);
   ls_optim_destroy(&optim);
-  free_sync(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
-/* The ranks together hold the optimizer's state once. */
+/* The ranks of a node, in mode sharded all ranks, hold the optimizer's state once. */
 static void test_shards(void **state) {
   (void)state;
   const size_t n = 4099;
@@ -258,12 +272,14 @@ static void test_shards(void **state) {
     new_sync(&configs[w], optimizers[2], n, 0, &sync, &optim);
     uint64_t held = optim->n;
     ls_comm_sum_u64(comm, &held, 1);
-    EXPECT(held == (configs[w].mode == LS_SYNC_SHARDED ? n : n * (uint64_t)size));
+    const bool is_sharded = configs[w].mode == LS_SYNC_SHARDED;
+    const uint64_t n_nodes = (uint64_t)sync->exchange->n_nodes;
+    EXPECT(held == n * (is_sharded ? 1 : n_nodes));
     /* On nodes of different sizes, some ranks hold no part. */
-    const int n_holders = sync->exchange->n_parts * sync->exchange->n_nodes;
-    EXPECT(optim->n <= n / (size_t)(configs[w].mode == LS_SYNC_SHARDED ? n_holders : 1) + 16);
+    const uint64_t n_holders = (uint64_t)sync->exchange->n_parts * (is_sharded ? n_nodes : 1);
+    EXPECT(optim->n <= n / n_holders + 16 * sync->n_updated);
     ls_optim_destroy(&optim);
-    free_sync(&sync);
+    ls_sync_destroy(comm, &sync);
   }
   settle();
 }
@@ -280,7 +296,8 @@ static void test_step_formula(void **state) {
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
   new_sync(&configs[2], "{type: sgd, lr: 0.5}", 2, 0, &sync, &optim);
-  float params[2] = {1.0F, -1.0F};
+  set_params(sync, 2, (const float[]){1.0F, -1.0F});
+  const float *const params = sync->params;
   float *const grads = sync->grads;
   ls_step step = {.lr = optim->lr};
   if (rank == size - 1) { /* the only rank with rows */
@@ -288,12 +305,12 @@ static void test_step_formula(void **state) {
     grads[1] = -8.0F;
     step.weight = 4.0;
   }
-  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim) == LS_OK);
   EXPECT(params[0] == 1.0F - 0.5F * 1.5F && params[1] == -1.0F + 0.5F * 2.0F);
   EXPECT(step.weight == 4.0 && step.grad_norm == 2.5);
   EXPECT(sync->seconds >= 0.0);
   ls_optim_destroy(&optim);
-  free_sync(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -302,15 +319,16 @@ static void test_no_weight(void **state) {
   (void)state;
   ls_sync *sync = NULL;
   double sums[SUMS] = {0.0};
-  float params[3] = {1.0F, 2.0F, 3.0F};
   ls_optim *optim = NULL;
   new_sync(&configs[0], optimizers[0], 3, SUMS, &sync, &optim);
+  set_params(sync, 3, (const float[]){1.0F, 2.0F, 3.0F});
+  const float *const params = sync->params;
   ls_step step = {.sums = sums, .lr = optim->lr};
-  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim) == LS_OK);
   EXPECT(params[0] == 1.0F && params[1] == 2.0F && params[2] == 3.0F);
   EXPECT(step.weight == 0.0 && step.grad_norm == 0.0);
   ls_optim_destroy(&optim);
-  free_sync(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -335,7 +353,7 @@ static void check_poison(const ls_sync_config *way, const char *options, int fai
   float *const before = ls_calloc(N, sizeof *before);
   float *const block = ls_calloc(N * p.optim->type->n_slots, sizeof *block);
   const size_t block_bytes = p.optim->n * p.optim->type->n_slots * sizeof *block;
-  memcpy(before, p.params, N * sizeof *before);
+  memcpy(before, p.sync->params, N * sizeof *before);
   memcpy(block, p.optim->block, block_bytes);
 
   const ls_shard shard = ls_shard_of(13, rank, size);
@@ -346,12 +364,12 @@ static void check_poison(const ls_sync_config *way, const char *options, int fai
     sums[0] += bad.sum;
     step.weight += bad.weight;
   }
-  const ls_status status = ls_sync_step(comm, p.sync, &step, p.optim, p.params);
+  const ls_status status = ls_sync_step(comm, p.sync, &step, p.optim);
   if (status != LS_ERR_NUMERIC)
     complain(__FILE__, __LINE__, "%s: status %d with [%zu] = %g, sum + %g, weight + %g", options,
              (int)status, bad.where, (double)bad.value, bad.sum, bad.weight);
   EXPECT(status == LS_OK || same_text(ls_message()));
-  EXPECT(memcmp(before, p.params, N * sizeof *before) == 0);
+  EXPECT(memcmp(before, p.sync->params, N * sizeof *before) == 0);
   EXPECT(memcmp(block, p.optim->block, block_bytes) == 0);
   EXPECT(p.optim->steps == 1);
   settle();
@@ -386,10 +404,10 @@ static void check_nothing_carried(const ls_sync_config *way) {
   for (size_t i = 0; i < N; i++) p.sync->grads[i] = 1.2345678e30F;
   p.sync->grads[N / 2] = INFINITY;
   ls_step step = {.weight = 1.0, .sums = sums, .lr = 0.05};
-  EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_ERR_NUMERIC);
+  EXPECT(ls_sync_step(comm, p.sync, &step, p.optim) == LS_ERR_NUMERIC);
   settle();
   pair_step(&p, 0, 13);
-  EXPECT(distance(N, p.params, p.single_params) <= 2e-2);
+  EXPECT(distance(N, p.sync->params, p.single_params) <= 2e-2);
   pair_destroy(&p);
   settle();
 }
@@ -412,11 +430,13 @@ static ls_status step_with(float gradient, double weight, float params[2]) {
   ls_sync *sync = NULL;
   ls_optim *optim = NULL;
   new_sync(&configs[0], optimizers[0], 2, 0, &sync, &optim);
+  set_params(sync, 2, params);
   ls_step step = {.weight = weight, .lr = optim->lr};
   sync->grads[0] = gradient;
-  const ls_status status = ls_sync_step(comm, sync, &step, optim, params);
+  const ls_status status = ls_sync_step(comm, sync, &step, optim);
+  memcpy(params, sync->params, 2 * sizeof *params);
   ls_optim_destroy(&optim);
-  free_sync(&sync);
+  ls_sync_destroy(comm, &sync);
   return status;
 }
 
@@ -444,10 +464,10 @@ static void test_stop_request(void **state) {
   pair_create(&p, &configs[2], optimizers[0], 10);
   for (int who = 0; who < size; who++) {
     ls_step step = {.weight = 1.0, .sums = sums, .wants_stop = rank == who, .lr = p.optim->lr};
-    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_OK);
+    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim) == LS_OK);
     EXPECT(step.wants_stop);
     step = (ls_step){.weight = 1.0, .sums = sums};
-    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim, p.params) == LS_OK);
+    EXPECT(ls_sync_step(comm, p.sync, &step, p.optim) == LS_OK);
     EXPECT(!step.wants_stop);
     settle();
   }
@@ -472,7 +492,7 @@ static void test_step_by_tree(void **state) {
   ls_comm_tree *tree = NULL;
   ls_optim *optim = NULL;
   const ls_segment all = {.kind = LS_SEGMENT_WEIGHT, .rows = TREE_PARAMS, .l2 = 0.01};
-  new_sync(&configs[0], "{type: sgd, lr: 0.5}", TREE_PARAMS, 1, &sync, &optim);
+  new_sync(&configs[3], "{type: sgd, lr: 0.5}", TREE_PARAMS, 1, &sync, &optim);
   EXPECT(ls_comm_tree_create(comm, 2, &tree) == LS_OK);
   settle();
   LS_ASSERT(tree);
@@ -481,12 +501,14 @@ static void test_step_by_tree(void **state) {
   sync->n_penalised = 1;
   sync->penalised = &all;
   float lanes[2][TREE_PARAMS];
-  float params[TREE_PARAMS];
+  float initial[TREE_PARAMS];
+  const float *const params = sync->params;
   float *const grads = sync->grads;
   double sums[1] = {0.0};
   ls_step step = {.sums = sums, .lr = 0.5, .wants_stop = rank == size - 1};
   for (size_t l = 0; l < 2; l++) fill_lane(l, lanes[l]);
-  fill_lane(2, params);
+  fill_lane(2, initial);
+  set_params(sync, TREE_PARAMS, initial);
   for (size_t l = tree->first; l < tree->first + tree->count; l++) {
     for (size_t k = 0; k < TREE_PARAMS; k++) grads[k] += lanes[l][k];
     step.weight += 2.0 + (double)l;
@@ -500,14 +522,14 @@ static void test_step_by_tree(void **state) {
   }
   const double scale = 0.25 / (sqrt(squares) + 1e-6);
   for (size_t k = 0; k < TREE_PARAMS; k++) wanted[k] = (double)params[k] - 0.5 * scale * wanted[k];
-  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim) == LS_OK);
   EXPECT(step.weight == 5.0 && sums[0] == 21.0 && step.wants_stop && scale < 1.0);
   EXPECT_CLOSE(step.grad_norm, sqrt(squares), 1e-5);
   for (size_t k = 0; k < TREE_PARAMS; k++) EXPECT_CLOSE((double)params[k], wanted[k], 1e-5);
-  EXPECT(same_bytes(params, sizeof params));
+  EXPECT(same_bytes(params, sizeof initial));
   ls_comm_tree_destroy(&tree);
   ls_optim_destroy(&optim);
-  free_sync(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -517,12 +539,13 @@ static void test_reduced_batches(void **state) {
   ls_sync *sync = NULL;
   ls_comm_tree *tree = NULL;
   ls_optim *optim = NULL;
-  new_sync(&configs[0], "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
+  new_sync(&configs[3], "{type: sgd, lr: 1}", 1, 0, &sync, &optim);
   EXPECT(ls_comm_tree_create(comm, 4, &tree) == LS_OK);
   settle();
   LS_ASSERT(tree);
   sync->tree = tree;
-  float params[1] = {10.0F};
+  set_params(sync, 1, (const float[]){10.0F});
+  const float *const params = sync->params;
   float *const total = sync->grads;
   double weight = 0.0;
   for (int batch = 0; batch < 3; batch++) {
@@ -534,11 +557,11 @@ static void test_reduced_batches(void **state) {
     weight += part.weight;
   }
   ls_step step = {.weight = weight, .lr = 1.0, .is_reduced = true};
-  EXPECT(ls_sync_step(comm, sync, &step, optim, params) == LS_OK);
+  EXPECT(ls_sync_step(comm, sync, &step, optim) == LS_OK);
   EXPECT(params[0] == 9.0F && step.weight == 12.0 && !step.wants_stop);
   ls_comm_tree_destroy(&tree);
   ls_optim_destroy(&optim);
-  free_sync(&sync);
+  ls_sync_destroy(comm, &sync);
   settle();
 }
 
@@ -548,6 +571,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_steps_equal_one_rank),
       cmocka_unit_test(test_long_gradients),
       cmocka_unit_test(test_modes_agree),
+      cmocka_unit_test(test_copies_agree),
       cmocka_unit_test(test_error_feedback),
       cmocka_unit_test(test_shards),
       cmocka_unit_test(test_ranks_without_rows),
