@@ -183,6 +183,16 @@ static ls_status fetch_samples(const gathering *g, size_t first, size_t n, ls_ro
   return ls_dataset_fetch(g->dataset, is_mixed ? 2 * n : n, samples, rows);
 }
 
+#define AHEAD    8             /* rows that are prefetched: they lie anywhere in memory */
+#define PREFETCH ((size_t)512) /* bytes of a row; the processor recognises the rest of a long one */
+
+static void prefetch_row(const gathering *g, const ls_row *row) {
+  const size_t bytes = g->dataset->n_features * ls_dtype_size(g->dataset->x_array.dtype);
+  const unsigned char *const x = row->x;
+  for (size_t at = 0; at < ls_size_min(bytes, PREFETCH); at += LS_ALIGNMENT) __builtin_prefetch(x + at);
+  if (row->class_number) __builtin_prefetch(row->class_number);
+}
+
 /* Gathers n <= DATA_FETCH_ROWS rows from row `first` of the batch. */
 static ls_status gather_rows(const gathering *g, size_t first, size_t n) {
   ls_batch *const batch = g->batch;
@@ -192,8 +202,10 @@ static ls_status gather_rows(const gathering *g, size_t first, size_t n) {
     g->source->fetch(g->source, first, n, fetched);
   else
     LS_TRY(fetch_samples(g, first, n, fetched));
+  for (size_t i = 0; i < ls_size_min(n, AHEAD); i++) prefetch_row(g, &fetched[i]);
   for (size_t i = 0; i < n; i++) {
     float *const x = batch->x + (first + i) * g->dataset->n_features;
+    if (i + AHEAD < n) prefetch_row(g, &fetched[i + AHEAD]);
     augment_input(g, batch->samples[first + i], &fetched[i], x);
     store_targets(g, &fetched[i], first + i);
     if (is_mixed) mix_row(g, &fetched[i], &fetched[n + i], first + i, x);
