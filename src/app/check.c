@@ -7,8 +7,13 @@
 
 #define INDENT 2 /* of inner layers */
 
-/* Prints one row for a layer, with its own parameters, and the rows of its inner layers. The memory is that
- * of its outputs in a pass of `rows` rows. */
+/* The MB of the outputs of a layer in a pass of `rows` rows; 0 if it writes into those of another layer. */
+static double output_mb(const ls_layer *layer, size_t rows) {
+  const bool is_shared = layer->is_fused || !layer->output;
+  return is_shared ? 0.0 : 1e-6 * (double)rows * (double)layer->n_out * (double)sizeof(float);
+}
+
+/* Prints one row for a layer, with its own parameters, and the rows of its inner layers. */
 static void print_layer(const ls_layer *layer, size_t index, int depth, size_t rows) {
   char name[64];
   char in[128];
@@ -21,8 +26,7 @@ static void print_layer(const ls_layer *layer, size_t index, int depth, size_t r
   printf("%*s%-*s ", indent, "", 6 - indent, layer->role ? layer->role : name);
   printf("%*s%-*s %14s %14s %12zu %14.0f %8.1f%s%s\n", indent, "", 15 - indent, layer->type->name,
          ls_shape_brief(&layer->in, in, sizeof in), ls_shape_brief(&layer->out, out, sizeof out),
-         ls_layer_n_params(layer), work, 1e-6 * (double)rows * (double)layer->n_out * (double)sizeof(float),
-         details[0] ? "  " : "", details);
+         ls_layer_n_params(layer), work, output_mb(layer, rows), details[0] ? "  " : "", details);
   for (size_t k = 0; k < layer->n_children; k++) print_layer(layer->children[k], k, depth + 1, rows);
 }
 
@@ -36,7 +40,8 @@ static void print_layers(const ls_model *model) {
          "multiply-adds", "MB");
   for (size_t i = 0; i < model->n_layers; i++) print_layer(model->layers[i], i, 0, model->max_rows);
   printf("%52s %12zu %14.0f\n", "total", model->n_params, work);
-  printf("multiply-adds: per sample; MB: outputs of %zu samples\n", model->max_rows);
+  printf("multiply-adds: per sample; MB: outputs of %zu samples, 0.0 in memory of another layer\n",
+         model->max_rows);
 }
 
 static void print_data(const char *name, const ls_split *split) {

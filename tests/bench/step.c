@@ -37,11 +37,12 @@ static void product(enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb, size_t m, 
     cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, 1.0F, a, lda, b, ldb, 0.0F, c, (int)n);
 }
 
-/* Whether the net consists of dense layers and of layers without parameters. */
+/* Whether the net consists of dense layers and of layers without parameters, one after the other. */
 static bool is_dense(const ls_model *model) {
   for (size_t i = 0; i < model->n_layers; i++) {
     const ls_layer *const layer = model->layers[i];
-    if (layer->n_params > 0 && strcmp(layer->type->name, "dense") != 0) return false;
+    if (layer->n_children > 0 || (layer->n_params > 0 && strcmp(layer->type->name, "dense") != 0))
+      return false;
   }
   return true;
 }

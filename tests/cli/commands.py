@@ -587,6 +587,10 @@ def check_of_convolutions(folder):
                 r"  0 +conv2d +\(3, 3, 8\) +\(2, 3, 4\) +32 +192 +\d+\.\d  kernel 2x1, stride 1x1, pads 0\+0 0\+0, groups 2",
                 r"2 +global_avg_pool +\(2, 3, 4\) +4 +0 +0 +\d+\.\d"):
         result.must(re.search(f"^{row}$", result.out, re.MULTILINE), f"it must have a row like '{row}'")
+    fused = "model.1={layer: residual, activation: relu, layers: [{layer: conv2d, filters: 8, kernel_size: 1}, {layer: batch_norm}]}"
+    result = run_well(folder, "check", "config.yaml", "--set", "model.0.stride=1", "--set", fused)
+    for row in (r"1 +residual .* 0\.2", r"  0 +conv2d .* 0\.2  kernel 1x1, .*", r"  1 +batch_norm .* 0\.0"):
+        result.must(re.search(f"^{row}$", result.out, re.MULTILINE), f"it must have a row like '{row}'")
     harness.run(folder, "check", "config.yaml", "--set", "model.0.padding=valid", "--set", "model.0.kernel_size=7").exits(2).reports(
         "config.yaml:4", "model.0", "(7, 7)", "(6, 5, 1)")
     harness.run(folder, "check", "config.yaml", "--set", "model.0.layer=conv3d").exits(2).reports("config.yaml:4", "(D, H, W, C)")

@@ -335,6 +335,31 @@ static void images_are_accurate(void **state) {
   }
 }
 
+/* The workspace of the layers of usual nets is small beside their activations. */
+static void workspaces_are_small(void **state) {
+  (void)state;
+  static const size_t sizes[] = {4, 7, 14, 32, 112, 224};
+  static const size_t channels[] = {1, 3, 16, 64, 256, 512, 1024};
+  for (size_t i = 0; i < COUNT(sizes) * COUNT(channels) * COUNT(channels) * 4; i++) {
+    const size_t kernel = 1 + 2 * (i % 4);
+    const size_t size = sizes[i / 4 % COUNT(sizes)];
+    const size_t rest = i / 4 / COUNT(sizes);
+    ls_conv c = {.window = {.in = {1, size, size},
+                            .size = {1, kernel, kernel},
+                            .stride = {1, 1, 1},
+                            .dilation = {1, 1, 1},
+                            .before = {0, kernel / 2, kernel / 2},
+                            .after = {0, kernel / 2, kernel / 2}},
+                 .channels = channels[rest % COUNT(channels)],
+                 .filters = channels[rest / COUNT(channels)],
+                 .groups = 1};
+    ls_arena arena = {0};
+    ls_conv_plan *plan = NULL;
+    assert_true(ls_window_set_out(&c.window));
+    assert_in_range(ls_conv_reserve(&c, &arena, &plan), 0, 1 << 20);
+  }
+}
+
 /* --------------------------------------------------------------------- pooling */
 
 typedef struct pooled {
@@ -540,6 +565,7 @@ int main(void) {
       cmocka_unit_test(samples_do_not_depend_on_the_batch),
       cmocka_unit_test(images_match_their_definition),
       cmocka_unit_test(images_are_accurate),
+      cmocka_unit_test(workspaces_are_small),
       cmocka_unit_test(pooling_matches_its_definition),
       cmocka_unit_test(squares_match_their_definition),
       cmocka_unit_test(maximum_propagates_nan),
