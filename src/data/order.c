@@ -136,7 +136,7 @@ static const ls_permutation *permutation_of(const ls_order *o, uint64_t w) {
 }
 
 void ls_order_positions(const ls_order *o, uint64_t w, uint64_t first, size_t n, uint64_t *positions) {
-  LS_ASSERT(w < o->n_windows);
+  LS_ASSERT(o->windows && w < o->n_windows);
   const ls_permutation *const p = permutation_of(o, w);
   for (size_t i = 0; i < n; i++) positions[i] = first + i;
   if (p) ls_permutation_invert(p, n, positions);
