@@ -66,8 +66,25 @@ CLONES void ls_math_add(size_t n, const float *a, const float *b, float *sum) {
   for (size_t i = 0; i < n; i++) sum[i] = a[i] + b[i];
 }
 
-CLONES void ls_math_add_scaled(size_t n, float c, const float *x, float *y) {
+CLONES static void add_scaled(size_t n, float c, const float *x, float *y) {
   for (size_t i = 0; i < n; i++) y[i] += c * x[i];
+}
+
+/* An elementwise change of y. */
+typedef struct change {
+  float c; /* factor or limit */
+  const float *x;
+  float *y;
+} change;
+
+static void add_scaled_range(void *context, size_t first, size_t count) {
+  const change *const a = context;
+  add_scaled(count, a->c, a->x + first, a->y + first);
+}
+
+void ls_math_add_scaled(size_t n, float c, const float *x, float *y) {
+  change a = {.c = c, .x = x, .y = y};
+  ls_parallel_range(n, LS_PARALLEL_ITEMS, add_scaled_range, &a);
 }
 
 /* NaN is returned unchanged, since comparisons with it are false. */
@@ -76,13 +93,33 @@ static inline float clamped(float x, float limit) {
   return low > limit ? limit : low;
 }
 
-CLONES void ls_math_clamp(size_t n, float limit, float *x) {
+CLONES static void clamp(size_t n, float limit, float *x) {
   for (size_t i = 0; i < n; i++) x[i] = clamped(x[i], limit);
 }
 
+static void clamp_range(void *context, size_t first, size_t count) {
+  const change *const a = context;
+  clamp(count, a->c, a->y + first);
+}
+
+void ls_math_clamp(size_t n, float limit, float *x) {
+  change a = {.c = limit, .y = x};
+  ls_parallel_range(n, LS_PARALLEL_ITEMS, clamp_range, &a);
+}
+
 /* Values within [-by, by] equal their clamped value, and w - w is exactly 0. */
-CLONES void ls_math_soft_threshold(size_t n, float by, float *w) {
+CLONES static void soft_threshold(size_t n, float by, float *w) {
   for (size_t i = 0; i < n; i++) w[i] -= clamped(w[i], by);
+}
+
+static void soft_threshold_range(void *context, size_t first, size_t count) {
+  const change *const a = context;
+  soft_threshold(count, a->c, a->y + first);
+}
+
+void ls_math_soft_threshold(size_t n, float by, float *w) {
+  change a = {.c = by, .y = w};
+  ls_parallel_range(n, LS_PARALLEL_ITEMS, soft_threshold_range, &a);
 }
 
 CLONES void ls_math_normalize_u8(size_t n, const uint8_t *row, const float *offset, const float *factor,

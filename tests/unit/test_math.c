@@ -163,6 +163,9 @@ static void compute(const float *x, const float *w, results *r) {
   ls_math_activate_backward(LS_SIGMOID, 0.0F, T_ROWS, T_IN, x, r->dx);
   ls_math_product_tn_rows(0, T_OUT, T_OUT, T_IN, T_ROWS, r->y, r->dx, 0.0F, r->dw);
   ls_math_sum_rows(T_ROWS, T_OUT, r->y, 0.0F, r->db);
+  ls_math_add_scaled(T_W, 0.5F, w, r->dw);
+  ls_math_clamp(T_W, 0.7F, r->dw);
+  ls_math_soft_threshold(T_W, 0.1F, r->dw);
   r->squares = ls_math_sum_squares(T_W, r->dw);
   r->squares_of_sum = ls_math_fold(T_W, COUNT(terms), terms, r->sum);
 }
