@@ -259,8 +259,8 @@ void ls_thread_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, double se
 ls_status ls_parallel_set(int threads);
 
 /* Local, on any thread. Calls run(context, part) for each part < n_parts, n_parts < 2^32, on all threads at
- * the same time, and returns when all calls have returned. Allocates nothing. If another loop is running, as
- * in a call from inside one, the caller runs all parts. */
+ * the same time, and returns when all calls have returned. Allocates nothing. If another loop is running,
+ * as in a call from inside one, the caller runs all parts. */
 void ls_parallel(size_t n_parts, void (*run)(void *context, size_t part), void *context);
 
 /* Local. The same for 0 .. n - 1 in parts of `length`, the last of which may be shorter. */
