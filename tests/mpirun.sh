@@ -21,7 +21,7 @@ export OMPI_MCA_btl_base_warn_component_unused=0
 # Containers forbid copies between processes, which causes a warning.
 export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma
 export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
-export MPIEXEC_TIMEOUT=${MPIEXEC_TIMEOUT:-200} # seconds; ends all ranks, so that none is left behind
+export MPIEXEC_TIMEOUT=${MPIEXEC_TIMEOUT:-600} # seconds; ends all ranks, so that none is left behind
 
 # Open MPI 4.1 removes its folder of a user when the user's last run ends. A run that starts at that moment fails, so this
 # empty folder keeps it from being removed.

@@ -39,13 +39,14 @@ static bool can_leave_out_tcp(void) {
  * for each rank if the host has no address that the ranks can reach. For a rank alone, Open MPI 4 also
  * starts a daemon, which takes 0.2 s and can crash the rank when it ends; isolated, it does not. It also
  * needs no folder for its session: in up to 5 % of starts, another rank that ended just then had removed
- * the folder above it. Values that the user has set are kept. */
+ * the folder above it. Open MPI 5 leaves a file in /dev/shm for each rank alone
+ * that could send messages through shared memory. Values that the user has set are kept. */
 static void leave_out_networks(void) {
   if (is_alone()) (void)setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   if (is_alone()) (void)setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
   if (!is_one_node()) return;
   (void)setenv("OMPI_MCA_pml", "ob1", 0);
-  if (can_leave_out_tcp()) (void)setenv("OMPI_MCA_btl", "self,sm", 0);
+  if (can_leave_out_tcp()) (void)setenv("OMPI_MCA_btl", is_alone() ? "self" : "self,sm", 0);
 }
 
 /* Fatal messages begin with rank and host. `path`: the log that also receives them, or NULL. */

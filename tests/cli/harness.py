@@ -34,7 +34,7 @@ DATASETS = ROOT / "datasets"
 
 WORKERS = int(os.environ.get("LOCKSTEP_WORKERS", "8"))  # tests at a time; mpirun waits a second after a failure
 PATIENCE = int(os.environ.get("LOCKSTEP_PATIENCE", "1"))  # more than 1 with sanitizers, which are slow
-DEADLINE = 300.0 * PATIENCE  # seconds; only for hangs
+DEADLINE = 600.0 * PATIENCE  # seconds; only for hangs
 ALONE = 0  # ranks: without mpirun
 FOLDERS = set()  # temporary ones
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as mpirun.sh has it: alone, too

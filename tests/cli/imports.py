@@ -266,7 +266,7 @@ def files_of_different_splits(folder):
     run(folder, "check", "config.yaml").exits(DATA).reports("a-2.h5", "/test/x", "a-1.h5", "/train/x", "different splits")
 
 
-BIG = (130000, 300)  # 156 MB of float32: more than one bucket of the shuffle
+BIG = (180000, 300)  # 216 MB of float32: more than one bucket of the shuffle
 
 
 def write_big(path):
@@ -290,7 +290,8 @@ def memory_is_bounded(folder):
     leaves_only(result, folder, "big.h5", "out.h5")
 
 
-LIMITED = () if harness.PATIENCE > 1 else ("prlimit", "--data=250000000")
+# MPI and OpenBLAS take up to 150 MB of it. OpenBLAS 0.3.29 waits forever for its own part.
+LIMITED = () if harness.PATIENCE > 1 else ("prlimit", "--data=300000000")
 
 
 def interruption_leaves_nothing(folder):
@@ -317,7 +318,7 @@ def full_disks_and_folders(folder):
     leaves_only(limit, folder, "big.h5")
     script = f"mkdir small && mount -t tmpfs -o size=60m none small || exit 99; {harness.PROGRAM} import big.h5 -o small/out.h5 --shuffle; code=$?; ls -A small; exit $code"
     result = harness.execute(folder, "unshare", "-m", "sh", "-c", script)
-    if result.code == 99 or not result.code:
+    if result.code in (1, 99):
         raise Skip("file systems cannot be mounted here")
     result.exits(OUTPUT).reports("small/out.h5", "shuffling needs", "GB of free space", "are free")
     result.must(result.out == "", "nothing is left")

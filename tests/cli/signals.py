@@ -472,14 +472,14 @@ def suspended(ranks, folder):
     """Ctrl-Z for longer than comm.timeout, then `fg`; a signal sent meanwhile is not lost. A process without a terminal
     ignores TSTP, so a run alone gets STOP; mpirun forwards TSTP."""
     pause = signal.SIGSTOP if ranks == ALONE else signal.SIGTSTP
-    start = start_long(folder, ranks, "--set", "comm.timeout=4s")  # syncing a file may take a second
+    start = start_long(folder, ranks, "--set", "comm.timeout=8s")  # syncing a file may take seconds
     for number in (None, signal.SIGUSR1):
         start.process.send_signal(pause)
         is_still = await_that(lambda: states(start) == {"T"} or start.has_ended())
         step = start.step()
         if number:
             start.process.send_signal(number)
-        time.sleep(5.5)
+        time.sleep(9.5)
         is_still = is_still and start.step() == step and not start.has_ended()
         start.process.send_signal(signal.SIGCONT)
         if number is None:

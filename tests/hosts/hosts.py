@@ -209,7 +209,7 @@ class Hosts:
         return [*start, *mca, "--bind-to", "none", "--wdir", os.getcwd(), "--host", slots, "-n", str(sum(ranks)), *bound,
                 *map(str, words)]
 
-    def run(self, ranks, *words, settings=(), deadline=60):
+    def run(self, ranks, *words, settings=(), deadline=300):
         """Runs to the end; ends all of it, with an error, where that takes more than `deadline` seconds."""
         return subprocess.run(self.command(ranks, *words, settings=settings), env=environment(deadline),
                               capture_output=True, text=True, check=False, timeout=deadline + 20)

@@ -1,5 +1,8 @@
 """Training on several hosts gives the model of one rank, in every mode of comm.
 
+  test_hosts.py           each mode on 2 hosts x 2 ranks, the default mode also on 2 hosts x 1 rank
+  test_hosts.py --long    each mode on both
+
 The hosts are also checked: they share no memory, have the given rate and delay, and end with their owner. Distances are
 ||difference|| / ||array|| to the run of one rank, over parameters and the optimizer's state."""
 
@@ -31,6 +34,7 @@ MODES = {
 }
 LAYOUTS = {"2 hosts x 1 rank": (1, 1), "2 hosts x 2 ranks": (2, 2)} # ranks on each host
 
+LONG = "--long" in sys.argv[1:]
 RATE, RATE_BITS = "100mbit", 1e8
 DELAY = 1000 # microseconds
 
@@ -61,9 +65,14 @@ class Result:
         self.arrays = here.checkpoint(run, STEPS).arrays
 
 
+def layouts_of(mode):
+    """Layout -> ranks on each host. The tests `sync at N on nodes of` try each mode on more layouts."""
+    return LAYOUTS if mode == "default" or LONG else {"2 hosts x 2 ranks": (2, 2)}
+
+
 def check_mode(here, alone, mode, verdicts):
     sets, bound = MODES[mode]
-    for layout, ranks in LAYOUTS.items():
+    for layout, ranks in layouts_of(mode).items():
         ours = Result(here, ranks, f"{mode}-{sum(ranks)}", sets)
         verdicts.check(f" {sum(ranks)} ranks" in ours.first_line, f"{layout}, {mode}: {ours.first_line}")
         apart = max(runs.distance(ours.arrays[key], array) for key, array in alone.arrays.items())
@@ -77,7 +86,7 @@ def check_stream(here, verdicts):
     """Reproducible runs that stream their data have the bits of one rank. Each block is read by one rank of all hosts."""
     sets = [*here.parts(), "data.memory=stream", "train.reproducible=true", f"train.max_steps={STEPS}"]
     here.train(1, "stream-1", sets)
-    for layout, ranks in LAYOUTS.items():
+    for layout, ranks in layouts_of("stream").items():
         name = f"stream-{sum(ranks)}"
         here.train(ranks, name, sets)
         wrong = here.checkpoint(name, STEPS).different(here.checkpoint("stream-1", STEPS))
