@@ -21,13 +21,6 @@ typedef struct checker {
   ls_digest latest[ARRAYS]; /* of the latest message of each array in this range */
 } checker;
 
-void ls_data_errors_add(ls_data_errors *errors, const char *text) {
-  errors->n++;
-  if (errors->n_listed == LS_DATA_ERRORS_MAX) return;
-  if (errors->n_listed > 0 && strcmp(errors->texts[errors->n_listed - 1], text) == 0) return;
-  snprintf(errors->texts[errors->n_listed++], sizeof errors->texts[0], "%s", text);
-}
-
 /* -------------------------------------------------------------------- one range */
 
 static ls_status read_array(checker *c, array which, ls_block_range samples) {
