@@ -16,12 +16,14 @@ size_t ls_setup_data_bytes(const ls_setup *setup, bool only_private) {
   return bytes;
 }
 
-/* Bytes of a model with its activations, and of the inputs of its batch, on this rank. */
-static size_t model_bytes(const ls_model *model) {
+/* Bytes of the model with its activations, and of the inputs of a batch for each split, on this rank. */
+static size_t model_bytes(const ls_setup *setup) {
+  const ls_model *const model = setup->job->model;
+  const size_t n_batches = (size_t)1 + (setup->validation.dataset != NULL) + (setup->test.dataset != NULL);
   size_t inputs = 0;
   size_t bytes = 0;
   const bool fits = ls_size_mul(model->max_rows, model->n_in, &inputs) &&
-                    ls_size_mul(inputs, sizeof(float), &inputs) &&
+                    ls_size_mul(inputs, n_batches * sizeof(float), &inputs) &&
                     ls_size_add(inputs, model->arena.used, &bytes);
   return fits ? bytes : SIZE_MAX;
 }
@@ -36,7 +38,7 @@ ls_status ls_setup_check_memory(ls_comm *comm, const ls_setup *setup, size_t mor
   const bool is_first = ls_comm_node_rank(comm) == 0;
   const size_t alone = ls_setup_data_bytes(setup, true);
   const size_t shared = is_first ? ls_setup_data_bytes(setup, false) - alone : 0;
-  uint64_t sums[] = {model_bytes(setup->job->model), more, alone + shared};
+  uint64_t sums[] = {model_bytes(setup), more, alone + shared};
   char host[256] = "";
   const bool fits = sums[0] < SIZE_MAX / 2 && more < SIZE_MAX / 2;
   if (!fits) sums[0] = sums[1] = UINT64_C(1) << 60; /* the sum over a node does not overflow */
