@@ -109,6 +109,10 @@ ls_status ls_math_threads_set(int threads);
 /* Describes the BLAS library, its version and its kernels in one line. Borrowed. */
 const char *ls_math_blas_name(void);
 
+/* Describes the kernels of this module: the version of their arithmetic, which changes if their results do,
+ * and whether they use fused multiplications, as versions for AVX2 and AVX-512 do with the same bits. */
+const char *ls_math_kernels_name(void);
+
 /* c = a b^T + beta c.  a: (m, k), b: (n, k), c: (m, n) */
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 

@@ -11,8 +11,8 @@
 /* The contents of a model file. All borrowed. */
 typedef struct ls_modelfile_content {
   const char *config;   /* the resolved config as YAML */
-  const char *platform; /* BLAS library with its kernels, MPI, layout of ranks: results on others differ by
-                           rounding */
+  const char *platform; /* BLAS library and its kernels, Lockstep's kernels, MPI, layout of ranks: results
+                           on others differ by rounding */
   const char *const *classes; /* names, or NULL */
   size_t n_classes;
   const char *const *features; /* names, or NULL */

@@ -3,20 +3,26 @@
 
 #include "conv_vector.h"
 
+/* clang-format off */
 /* Speed relative to OpenBLAS 0.3.21 on one core of AMD Zen 4, y = x W^T | dW = dz^T x | dx = dz W:
  *
  *   rows                  2                   8                  16                  32                  64
  *   its kernels for AVX2
- *   W 512 x 784    4.2 | 2.4 | 2.8    1.6 | 2.0 | 1.6    1.2 | 1.5 | 1.4    1.0 | 1.2 | 1.2    1.0 | 1.0
- * | 1.1 W 10 x 512     6.5 | 2.4 | 1.9    2.9 | 2.2 | 1.8    1.9 | 1.7 | 1.9    1.9 | 1.9 | 1.8    1.7
- * | 1.8 | 1.8 W 2048 x 2048  2.7 | 2.4 | 2.0    1.4 | 1.9 | 1.4    1.2 | 1.2 | 1.3    1.0 | 0.9 | 1.1 0.9 |
- * 0.8 | 0.9 its kernels for AVX-512, which do not pack small products either W 512 x 512    0.8 | 1.4 | 0.6
- * 1.0 | 1.0 | 1.0    1.0 | 1.0 | 1.0    1.0 | 1.0 | 1.0    1.0 | 1.1 | 1.1 W 2048 x 2048  1.0 | 1.3 | 1.8
- * 1.0 | 2.9 | 4.2    1.0 | 2.5 |  10    1.7 | 1.3 | 1.7    1.3 | 1.2 | 1.3
+ *   W 512 x 784    4.2 | 2.4 | 2.8    1.6 | 2.0 | 1.6    1.2 | 1.5 | 1.4    1.0 | 1.2 | 1.2    1.0 | 1.0 | 1.1
+ *   W 10 x 512     6.5 | 2.4 | 1.9    2.9 | 2.2 | 1.8    1.9 | 1.7 | 1.9    1.9 | 1.9 | 1.8    1.7 | 1.8 | 1.8
+ *   W 2048 x 2048  2.7 | 2.4 | 2.0    1.4 | 1.9 | 1.4    1.2 | 1.2 | 1.3    1.0 | 0.9 | 1.1    0.9 | 0.8 | 0.9
+ *   its kernels for AVX-512, which do not pack small products either
+ *   W 512 x 512    0.8 | 1.4 | 0.6    1.0 | 1.0 | 1.0    1.0 | 1.0 | 1.0    1.0 | 1.0 | 1.0    1.0 | 1.1 | 1.1
+ *   W 2048 x 2048  1.0 | 1.3 | 1.8    1.0 | 2.9 | 4.2    1.0 | 2.5 |  10    1.7 | 1.3 | 1.7    1.3 | 1.2 | 1.3
  *
  * One row of x is a product of a matrix and a vector, for which OpenBLAS is as fast. */
+/* clang-format on */
 #define ROWS      32 /* of the batch, at most */
 #define TERMS_MIN 64 /* of a dot product */
+
+const char *ls_math_kernels_name(void) {
+  return conv_level_of_processor() == CONV_PORTABLE ? "kernels 2" : "kernels 2 with FMA";
+}
 
 #ifdef CONV_X86
 

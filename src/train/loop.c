@@ -128,8 +128,8 @@ static ls_status check_platforms(trainer *t) {
   if (ls_comm_all_equal(t->comm, digest.low, digest.high)) return LS_OK;
   if (t->setup->tree)
     return ls_fail(LS_ERR_CONFIG,
-                   "train.reproducible: BLAS uses different kernels on the processors of different ranks; "
-                   "all must use the same, e.g. with OPENBLAS_CORETYPE=Haswell");
+                   "train.reproducible: the processors of different ranks need different kernels; all "
+                   "must use the same, e.g. those of BLAS with OPENBLAS_CORETYPE=Haswell");
   ls_log(LS_LOG_WARNING, "BLAS uses different kernels on the processors of different ranks: repeated runs "
                          "agree to rounding only");
   return LS_OK;

@@ -33,8 +33,8 @@ static ls_status create_sync(trainer *t) {
 static ls_status describe_platform(trainer *t) {
   char layout[100] = "";
   if (!t->setup->tree) LS_TRY(ls_comm_layout(t->comm, t->setup->threads, layout, sizeof layout));
-  t->platform =
-      ls_format("%s; %s%s%s", ls_math_blas_name(), ls_comm_library(t->comm), layout[0] ? "; " : "", layout);
+  t->platform = ls_format("%s; %s; %s%s%s", ls_math_blas_name(), ls_math_kernels_name(),
+                          ls_comm_library(t->comm), layout[0] ? "; " : "", layout);
   return ls_comm_agree(t->comm, t->platform ? LS_OK : ls_fail_memory("a text", 0));
 }
 
