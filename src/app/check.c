@@ -85,6 +85,14 @@ static ls_status print_order(const ls_setup *setup) {
   return LS_OK;
 }
 
+/* The number of ranks that divide the optimizer's state. */
+static int n_owners(const ls_comm *comm, const ls_setup *setup) {
+  const ls_sync_config *const sync = &setup->job->sync;
+  if (setup->tree) return 1;
+  if (sync->mode == LS_SYNC_SHARDED) return ls_comm_size(comm);
+  return sync->shared_memory ? ls_comm_node_size(comm) : 1;
+}
+
 static void print_memory(const ls_comm *comm, const ls_setup *setup) {
   const double mb = 1e-6;
   const ls_job *const job = setup->job;
@@ -99,8 +107,7 @@ static void print_memory(const ls_comm *comm, const ls_setup *setup) {
       "\nmemory      per node: %.1f MB data; per rank (%d rank%s): %.1f MB model and activations, %.1f MB "
       "optimizer; rank 0: %.1f MB more for the copy that checkpoints are written from\n",
       data * mb, ls_comm_size(comm), ls_comm_size(comm) == 1 ? "" : "s",
-      (double)(job->model->arena.capacity + batches) * mb,
-      slots / (job->sync.mode == LS_SYNC_SHARDED ? ls_comm_size(comm) : 1) * mb,
+      (double)(job->model->arena.capacity + batches) * mb, slots / n_owners(comm, setup) * mb,
       (double)ls_saver_bytes(job->model, job->optim) * mb);
   printf("threads     %d BLAS thread%s per rank\n", setup->threads, setup->threads == 1 ? "" : "s");
 }

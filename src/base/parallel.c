@@ -43,6 +43,8 @@ static inline interval interval_of(size_t low, size_t high) {
 static inline void pause_processor(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
 #endif
 }
 

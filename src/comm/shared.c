@@ -69,8 +69,13 @@ static ls_status create(ls_comm *comm, size_t bytes, bool share, ls_shared *out)
 }
 
 ls_status ls_comm_shared_create(ls_comm *comm, size_t bytes, ls_shared *out) {
-  const bool share = node_can_share(comm, bytes);
-  LS_TRY(create(comm, bytes, share, out));
+  bool share = node_can_share(comm, bytes);
+  ls_status status = create(comm, bytes, share, out);
+  if (status == LS_ERR_INTERNAL) { /* another program may have filled /dev/shm meanwhile */
+    share = false;
+    status = create(comm, bytes, share, out);
+  }
+  if (status != LS_OK) return status;
   uint64_t copies = !share && comm->node_size > 1 && bytes > 0;
   ls_comm_sum_u64(comm, &copies, 1);
   if (copies > 0)

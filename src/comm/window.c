@@ -70,11 +70,14 @@ static void collapse(unsigned char *part, size_t bytes) {
   (void)madvise(part + before, (bytes - before) / COMM_HUGE_PAGE * COMM_HUGE_PAGE, MADV_COLLAPSE);
 }
 
-/* Local. Allocates a part of the file. A signal may interrupt the call. */
+/* Local. Allocates a part of the file. A signal may interrupt the call. A file system that is not in memory
+ * may not have it. */
 static bool allocate(int fd, size_t first, size_t bytes) {
   int result = 0;
   do result = fallocate(fd, 0, (off_t)first, (off_t)bytes);
   while (result != 0 && errno == EINTR);
+  if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+    result = posix_fallocate(fd, (off_t)first, (off_t)bytes);
   return result == 0;
 }
 

@@ -13,14 +13,16 @@ static int narrow(size_t n) {
   return (int)n;
 }
 
-/* Threads among which products are divided. BLAS itself has one then: its idle threads would spin. */
+/* Threads among which products are divided. BLAS itself has one then: its idle threads would spin. A BLAS
+ * with OpenMP counts its threads anew in each of ours, so that it divides the products itself. */
 static size_t n_threads = 1;
 
 ls_status ls_math_threads_set(int threads) {
 #ifdef LS_HAVE_OPENBLAS
-  const bool can_run_at_once = openblas_get_parallel() != 0;
-  openblas_set_num_threads(1);
-  n_threads = can_run_at_once ? (size_t)threads : 1;
+  enum { OF_BLAS = 1, OF_OPENMP = 2 }; /* the threads of openblas_get_parallel */
+  const int kind = openblas_get_parallel();
+  openblas_set_num_threads(kind == OF_OPENMP ? threads : 1);
+  n_threads = kind == OF_BLAS ? (size_t)threads : 1;
 #endif
   return ls_parallel_set(threads);
 }
@@ -99,6 +101,11 @@ static void sum_long(size_t m, size_t n, size_t k, const float *a, size_t lda, c
           (float)(sums[i * n + j] + (beta == 0.0F ? 0.0 : (double)beta * (double)c[i * ldc + j]));
 }
 
+/* Whether small kernels would add too many terms in one float. */
+static bool is_long(transpose ta, size_t k) {
+  return ta == CblasTrans && k > LONG_SUM && has_small_kernels();
+}
+
 /* c = op(a) op(b) + beta c.  c: (m, n); lda, ldb, ldc: row strides of a, b and c */
 static void multiply_block(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a,
                            size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc) {
@@ -107,19 +114,19 @@ static void multiply_block(transpose ta, transpose tb, size_t m, size_t n, size_
     multiply_row(tb, n, k, a, b, ldb, beta, c);
     return;
   }
-  const bool is_long = ta == CblasTrans && k > LONG_SUM && has_small_kernels();
-  if (is_long && m * n <= SMALL / k) {
+  if (is_long(ta, k) && m * n <= SMALL / k) {
     sum_long(m, n, k, a, lda, b, ldb, beta, c, ldc);
     return;
   }
-  const size_t step = is_long ? n : columns_of_call(tb, m, n, k);
+  const size_t step = is_long(ta, k) ? n : columns_of_call(tb, m, n, k);
   for (size_t j = 0; j < n; j += step)
     cblas_sgemm(CblasRowMajor, ta, tb, narrow(m), narrow(ls_size_min(step, n - j)), narrow(k), 1.0F, a,
                 narrow(lda), b + (tb == CblasTrans ? j * ldb : j), narrow(ldb), beta, c + j, narrow(ldc));
 }
 
-#define WORK  ((size_t)1 << 19) /* multiplications per thread, at least */
-#define BLOCK 16                /* rows and columns of c in whole blocks of this size are faster */
+#define WORK      ((size_t)1 << 19)   /* multiplications per thread, at least */
+#define WORK_LONG ((size_t)SMALL * 4) /* the same for long sums: the parts are not small products */
+#define BLOCK     16                  /* rows and columns of c in whole blocks of this size are faster */
 
 /* A product whose c is divided among threads, into n_rows x n_columns parts. */
 typedef struct division {
@@ -162,7 +169,8 @@ static size_t rows_of_division(size_t m, size_t n, size_t n_parts) {
 /* The same on all threads. */
 static void multiply(transpose ta, transpose tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
                      const float *b, size_t ldb, float beta, float *c, size_t ldc) {
-  const size_t n_parts = ls_size_max(ls_size_min(n_threads, m * n * k / WORK), 1);
+  const size_t least = is_long(ta, k) ? WORK_LONG : WORK;
+  const size_t n_parts = ls_size_max(ls_size_min(n_threads, m * n * k / least), 1);
   const size_t n_rows = rows_of_division(m, n, n_parts);
   division d = {n_rows, n_parts / n_rows, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc};
   ls_parallel(n_parts, multiply_part, &d);

@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,7 +169,9 @@ static void reduce_step(ls_comm *comm, ls_sync *sync, ls_step *step) {
   const double start = ls_clock();
   pack(sync, step, sync_buckets_finish(comm, sync->exchange, sync->buckets));
   if (ls_comm_rank(comm) == 0) sync->buffer[LR] = step->lr;
+  atomic_thread_fence(memory_order_seq_cst); /* for the memory that peers share */
   ls_comm_tree_sum_f64(comm, NULL, sync->buffer, FIXED + sync->n_sums);
+  atomic_thread_fence(memory_order_seq_cst);
   sync->seconds += ls_clock() - start;
   unpack(sync, step);
   step->lr = sync->buffer[LR];
