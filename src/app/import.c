@@ -66,7 +66,8 @@ static ls_status import(const arguments *a) {
   LS_TRY(ls_import(a->positional, a->n_positional, &options, &summary));
   const char *separator = ":";
   printf("%s", options.output);
-  if (summary.n_files) printf(" in %llu files", (unsigned long long)summary.n_files);
+  if (summary.n_files)
+    printf(" in %llu file%s", (unsigned long long)summary.n_files, summary.n_files == 1 ? "" : "s");
   print_split("/train", summary.train_samples, &separator);
   print_split("/test", summary.test_samples, &separator);
   print_split("/validation", summary.validation_samples, &separator);

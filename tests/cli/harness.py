@@ -26,6 +26,8 @@ import numpy
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "mpi"))
 from runs import saved_steps  # noqa: E402, F401
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # otherwise all runs would inherit the choice of nohup
+
 ROOT = pathlib.Path(os.environ.get("LOCKSTEP_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
 BUILD = pathlib.Path(os.environ.get("LOCKSTEP_BUILD", ROOT / "build")).resolve()
 PROGRAM = os.environ.get("LOCKSTEP", str(BUILD / "lockstep"))

@@ -557,7 +557,6 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int)
     parser.add_argument("--only", default="")
     options, sys.argv[1:] = parser.parse_known_args()
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # otherwise all runs would inherit the choice of nohup
     if options.count:
         count_all(options.count, options.only)
     else:
