@@ -39,6 +39,7 @@ static bool is_wide_type(const char *type) {
 /* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
  * nodes can read it. A process that was killed while it read such a dataset left it there. */
 static ls_status import_table(const work *w, const char *path, char **out) {
+  LS_ASSERT(w->predictor);
   const ls_modelfile *const saved = w->predictor->saved;
   ls_import_summary summary = {0};
   ls_import_options options = {.table = {.is_unlabelled = true,
@@ -241,6 +242,7 @@ static ls_status predict_all(work *w) {
 
 /* Samples of a rank in a chunk. Each rank reads and decodes many consecutive samples in files. */
 static size_t count_rank_rows(const work *w) {
+  LS_ASSERT(w->n_out > 0);
   const size_t out_bytes = w->n_out * sizeof(float);
   const size_t most = ls_size_min(RANK_BYTES, CHUNK_BYTES / (size_t)ls_comm_size(w->comm));
   const size_t rows = ls_size_min(RANK_BYTES / ls_dataset_row_bytes(w->dataset), most / out_bytes);

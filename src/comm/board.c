@@ -28,7 +28,8 @@ static void name_other_hosts(const ls_comm *comm, char *text, size_t size) {
 static void create_window(ls_comm *comm, size_t bytes) {
   const bool is_mapped = comm_window_create(comm, bytes, &comm->board_window);
   if (comm->node_rank == 0 && !(is_mapped && comm_window_reserve(&comm->board_window, 0, bytes)))
-    comm_fail("cannot create a small file in /dev/shm; check its free space and permissions");
+    comm_fail("cannot start the ranks of this host: cannot create a small file in /dev/shm; check its free "
+              "space and permissions");
   comm_window_fence(comm->node);
 }
 

@@ -64,7 +64,10 @@ static ls_status create(ls_comm *comm, size_t bytes, bool share, ls_shared *out)
     out->data = ((const comm_window *)memory)->data;
   }
   status = ls_comm_agree(comm, status);
-  if (status != LS_OK) ls_comm_shared_destroy(comm, out);
+  if (status == LS_OK) return LS_OK;
+  if (share) comm_window_destroy(memory);
+  free(memory);
+  *out = (ls_shared){0};
   return status;
 }
 

@@ -163,23 +163,27 @@ CLONES static void maximum_of_squares(size_t n, size_t c, const float *upper, co
 CLONES static void route_squares(size_t n, size_t c, const float *upper, const float *lower, const float *y,
                                  const float *dy, float *restrict upper_dx, float *restrict upper_right,
                                  float *restrict lower_dx, float *restrict lower_right) {
-  for (size_t o = 0; o < n; o++)
+  for (size_t o = 0; o < n; o++) {
+    const size_t at = 2 * o * c;
+    const float *const left[2] = {upper + at, lower + at};
+    const float *const right[2] = {left[0] + c, left[1] + c};
     for (size_t j = 0; j < c; j++) {
-      const size_t i = 2 * o * c + j;
       const float top = y[o * c + j];
+      const float x0 = left[0][j], x1 = right[0][j], x2 = left[1][j], x3 = right[1][j];
       const float g0 = 0.0F + dy[o * c + j]; /* as added to 0 */
-      const bool is0 = upper[i] == top || upper[i] != upper[i];
-      const bool is1 = upper[i + c] == top || upper[i + c] != upper[i + c];
-      const bool is2 = lower[i] == top || lower[i] != lower[i];
-      const bool is3 = lower[i + c] == top || lower[i + c] != lower[i + c];
+      const bool is0 = x0 == top || x0 != x0;
+      const bool is1 = x1 == top || x1 != x1;
+      const bool is2 = x2 == top || x2 != x2;
+      const bool is3 = x3 == top || x3 != x3;
       const float g1 = is0 ? 0.0F : g0;
       const float g2 = is1 ? 0.0F : g1;
       const float g3 = is2 ? 0.0F : g2;
-      upper_dx[i] = is0 ? g0 : 0.0F;
-      upper_right[i] = is1 ? g1 : 0.0F;
-      lower_dx[i] = is2 ? g2 : 0.0F;
-      lower_right[i] = is3 ? g3 : 0.0F;
+      upper_dx[at + j] = is0 ? g0 : 0.0F;
+      upper_right[at + j] = is1 ? g1 : 0.0F;
+      lower_dx[at + j] = is2 ? g2 : 0.0F;
+      lower_right[at + j] = is3 ? g3 : 0.0F;
     }
+  }
 }
 
 static void pool_squares(const ls_window *w, size_t n, size_t c, const float *x, float *y) {

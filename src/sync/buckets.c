@@ -318,6 +318,7 @@ static void gather_part(ls_comm *comm, ls_exchange *exchange, const ls_buckets *
 /* Local. Copies the parts of the other peers: those of peer p from sources[p], or all from `source`. */
 static void copy_parts(const ls_exchange *exchange, const ls_buckets *b, float *const *sources,
                        const float *source, float *values) {
+  LS_ASSERT(sources || source);
   const size_t n_parts = (size_t)exchange->n_parts;
   for (size_t k = 0; k < b->n * n_parts; k++) {
     const int p = (int)(k % n_parts);

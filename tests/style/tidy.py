@@ -25,7 +25,8 @@ if not DEEP:
 
 KNOWLEDGE = f"--extra-arg=-include{tree.ROOT}/tests/style/analyzer.h"
 # They define the functions that analyzer.h describes, or include no header of the project.
-WITHOUT_KNOWLEDGE = ("src/base/status.c", "src/comm/agree.c", "tests/keep_loaded.c", "tests/disk/recorder.c", "tests/mpi/nodes.c")
+WITHOUT_KNOWLEDGE = ("src/base/status.c", "src/comm/agree.c", "tests/keep_loaded.c", "tests/disk/recorder.c", "tests/mpi/nodes.c",
+                     "tests/mpi/slow.c")
 
 
 def check(name):

@@ -1,6 +1,7 @@
 """GCC vectorises every loop of a function marked CLONES in src/math at -O3, except those listed here.
 
-A loop whose body is another loop counts together with it: one of the two must be vectorised."""
+A loop whose body is another loop, perhaps after definitions of constants, counts together with it: one of the two must be
+vectorised."""
 
 import platform
 import re
@@ -47,7 +48,8 @@ def kernels(path):
             if not is_inner:
                 nests.append([])
             nests[-1].append(number)
-        outer = line
+        if not re.fullmatch(r" *const .*;", line):
+            outer = line
     return found
 
 
