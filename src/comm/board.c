@@ -23,11 +23,13 @@ static void name_other_hosts(const ls_comm *comm, char *text, size_t size) {
     if (i != own) ls_append(text, size, "%s%s", text[0] ? ", " : "", names + (ptrdiff_t)i * NAME);
 }
 
-/* Collective over the node. Ends all ranks if there is no memory; the first rank of the node reports that.
+/* Collective over the node. Ends all ranks if there is no memory; the rank that cannot get it reports that.
  */
 static void create_window(ls_comm *comm, size_t bytes) {
-  const bool is_mapped = comm_window_create(comm, bytes, &comm->board_window);
-  if (comm->node_rank == 0 && !(is_mapped && comm_window_reserve(&comm->board_window, 0, bytes)))
+  comm_window *const window = &comm->board_window;
+  const bool is_mapped = comm_window_create(comm, bytes, window);
+  const bool is_reserved = comm->node_rank != 0 || !is_mapped || comm_window_reserve(window, 0, bytes);
+  if (window->is_refused || !is_reserved)
     comm_fail("cannot start the ranks of this host: cannot create a small file in /dev/shm; check its free "
               "space and permissions");
   comm_window_fence(comm->node);

@@ -36,6 +36,7 @@ typedef struct comm_window {
   unsigned char *space; /* the addresses around it: `bytes` */
   size_t bytes;
   int fd;
+  bool is_refused; /* comm_window_create has failed because of this rank */
 } comm_window;
 
 /* Memory that all ranks of a node write and read as one copy: see ls_comm_broadcast. */

@@ -53,9 +53,11 @@ bool comm_window_create(ls_comm *comm, size_t bytes, comm_window *window) {
   COMM_WAIT(MPI_Bcast(name, NAME, MPI_CHAR, 0, comm->node));
   if (!is_first && name[0]) window->fd = shm_open(name, O_RDWR, 0);
   int is_mapped = window->fd >= 0 && map_file(window, bytes);
+  const bool is_refused = !is_mapped && (is_first || name[0]);
   COMM_WAIT(MPI_Allreduce(MPI_IN_PLACE, &is_mapped, 1, MPI_INT, MPI_MIN, comm->node));
   if (is_first && name[0]) (void)shm_unlink(name);
   if (!is_mapped) comm_window_destroy(window);
+  window->is_refused = is_refused;
   return is_mapped != 0;
 }
 
