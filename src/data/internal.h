@@ -142,6 +142,23 @@ ls_status data_check_dense(const ls_store *store, const char *group);
 /* Local. Whether an explicit name (or NULL) is FILE:/PATH. */
 bool data_has_file(const char *name);
 
+/* Local. Reports "FILE:PATH: NAME is SHAPE TYPE", followed by the formatted text. LS_ERR_DATA. */
+__attribute__((format(printf, 5, 6))) ls_status data_reject_array(const ls_store *store, const char *path,
+                                                                  char name, const ls_array *array,
+                                                                  const char *format, ...);
+
+/* Local. Rejects an array of a file that differs from that of the first file. LS_ERR_DATA. */
+ls_status data_reject_part(const ls_store *store, const char *path, char name, const ls_array *array,
+                           const data_part *first, const char *first_path, const ls_array *other);
+
+/* Local. Whether the rows of two arrays have the same type and shape. */
+bool data_same_rows(const ls_array *a, const ls_array *b);
+
+/* Local. Continues with the next file after the result of file *i. In a check of all data, a file with an
+ * error is removed from the list unless it is the last one, and the others must agree with the first that
+ * remains. */
+ls_status data_next_part(data_source *source, ls_status status, size_t *i);
+
 /* Local, rank 0. Describes x in all files: sets samples, features, shapes and feature names. */
 ls_status data_describe_inputs(data_source *source, const ls_dataset_request *request, ls_dataset *dataset);
 
