@@ -23,7 +23,7 @@ typedef enum ls_on_nan { LS_ON_NAN_STOP, LS_ON_NAN_SKIP } ls_on_nan;
 typedef struct ls_train_config {
   uint64_t seed;
   const char *output; /* the run directory */
-  int loss;           /* ls_loss */
+  ls_loss loss;       /* as in the model */
   uint64_t epochs;
   uint64_t batch_size; /* global; 0: all samples */
   uint64_t accumulate;

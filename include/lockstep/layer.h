@@ -306,21 +306,50 @@ void ls_init_filters(const ls_init *init, ls_activation f, uint64_t seed, uint32
 /* ---------------------------------------------------------------------- losses */
 
 /* Losses, as sums over rows of weight * loss:
- *   categorical_cross_entropy  -log softmax(z)_y                            link: softmax
+ *   categorical_cross_entropy  -log p_y with p = softmax(z)                 link: softmax
  *   binary_cross_entropy       -sum_k y_k log s(z_k) + (1 - y_k) log(1 - s(z_k))   link: sigmoid
  *   mse                        1/2 sum_k (y_k - a_k)^2                      no link
- * With a link, the last activation of the model is fused into the loss, which reads z, and dL/dz = a - y.
- * The loss of a mixed class (see ls_targets) is the weighted mean of the losses of its two classes. */
-typedef enum ls_loss { LS_CATEGORICAL_CROSS_ENTROPY, LS_BINARY_CROSS_ENTROPY, LS_MSE } ls_loss;
+ *   mae                        sum_k |y_k - a_k|                            no link
+ *   huber                      sum_k e^2 / 2 for |e| <= delta, else delta (|e| - delta / 2); e = y_k - a_k
+ *   focal                      -(1 - p_y)^gamma log p_y                     link: softmax
+ *   focal of labels            the same per label with p = s(z_k), summed   link: sigmoid
+ * With a link, the last activation of the model is fused into the loss, which reads z. The loss of a mixed
+ * class (see ls_targets) is the weighted mean of the losses of its two classes. */
+typedef enum ls_loss {
+  LS_CATEGORICAL_CROSS_ENTROPY,
+  LS_BINARY_CROSS_ENTROPY,
+  LS_MSE,
+  LS_MAE,
+  LS_HUBER,
+  LS_FOCAL,
+  LS_LOSSES,                  /* the number of names in the config */
+  LS_FOCAL_LABELS = LS_LOSSES /* the loss `focal` of a model that ends with sigmoid */
+} ls_loss;
 
+/* The keys of the section `loss:` besides its type. Zero is the default of all but those of its type. */
+typedef struct ls_loss_options {
+  double label_smoothing; /* cross-entropies: the share of a label that is divided among all classes */
+  double delta;           /* huber */
+  double gamma;           /* focal */
+  double alpha;           /* focal of labels: weight of label 1; 1 - alpha is that of 0. 0: both 1 */
+} ls_loss_options;
+
+/* The names in the config, ended by NULL, and the name of any loss. */
 extern const char *const ls_loss_names[];
+const char *ls_loss_name(ls_loss loss);
+
+/* The keys of `loss:` as a map, for `lockstep keys`. */
+extern const ls_key ls_loss_keys[];
+
+/* Reads `loss:`, a name or a map {type: NAME, ...}. Collects errors; an unknown loss becomes the first. */
+void ls_loss_configure(ls_config *config, ls_loss *loss, ls_loss_options *options);
 
 /* The activation that the last layer must have; LS_LINEAR: any but softmax. */
 ls_activation ls_loss_link(ls_loss loss);
 
 /* Returns the sum of the losses of `rows` rows, in double. Sets dz = weight * dL/dz unless dz is NULL.
  * z, dz: (rows, cols); z is a if the loss has no link */
-double ls_loss_apply(ls_loss loss, size_t rows, size_t cols, const float *z, const ls_targets *targets,
-                     float *dz);
+double ls_loss_apply(ls_loss loss, const ls_loss_options *options, size_t rows, size_t cols, const float *z,
+                     const ls_targets *targets, float *dz);
 
 #endif

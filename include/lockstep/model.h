@@ -20,7 +20,8 @@ typedef struct ls_leaf {
 } ls_leaf;
 
 typedef struct ls_model {
-  ls_loss loss;
+  ls_loss loss;                 /* of a model that ends with sigmoid, `focal` is LS_FOCAL_LABELS */
+  ls_loss_options loss_options; /* initially 0; set by the caller */
   size_t n_layers;
   ls_layer **layers; /* owned */
   double l1, l2;     /* penalties of weights that have none of their own; set before ls_model_build */

@@ -19,6 +19,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (!app_is_root(comm)) return LS_OK;
   printf("# top level\n");
   ls_config_describe(stdout, "", ls_top_keys);
+  print_section("loss", "loss", ls_loss_keys);
   print_section("data", "data", ls_data_keys);
   for (const ls_layer_type *const *t = ls_layer_types; *t; t++)
     print_type("model.N", "model: layer", (*t)->name, (*t)->help, (*t)->keys);

@@ -176,8 +176,8 @@ ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *p
                                       .y = option_if_any(a, "y"),
                                       .training_x = test->x ? test->x : train->x,
                                       .training_y = test->y ? test->y : train->y,
-                                      .target = with_targets ? ls_target_of((ls_loss)job->train.loss)
-                                                             : LS_TARGET_NONE,
+                                      .target =
+                                          with_targets ? ls_target_of(job->train.loss) : LS_TARGET_NONE,
                                       .model = &model,
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape,

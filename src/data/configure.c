@@ -70,10 +70,10 @@ const ls_key ls_data_keys[] = {
     LS_SECTION_KEY("normalize", /* see read_normalize */
                    "normalisation of the inputs, learnt on the training part and stored in the model: none "
                    "(default), scale or standardize, per feature; or {type: standardize, per: channel}"),
-    LS_BOOL_KEY(
-        "standardize_targets", ls_data_config, standardize_targets, "false",
-        "with loss mse, standardisation of y to mean 0 and standard deviation 1; results are in the "
-        "units of y"),
+    LS_BOOL_KEY("standardize_targets", ls_data_config, standardize_targets, "false",
+                "with loss mse, mae or huber, standardisation of y to mean 0 and standard deviation 1; "
+                "results are in the "
+                "units of y"),
     LS_BOOL_KEY("shuffle", ls_data_config, shuffle, "true", "new order of the samples in each epoch"),
     LS_MAP_KEY("augment", augment_keys, "random changes of the training samples",
                .offset = offsetof(ls_data_config, augment)),

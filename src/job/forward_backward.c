@@ -9,8 +9,8 @@ static double apply_lane(const ls_model *model, const ls_pass *pass, size_t lane
   const size_t offset = first * model->n_out;
   const ls_targets targets = ls_targets_from(o->targets, first, model->n_out);
   if (o->metric && pass->n_lanes > 1) ls_metric_begin_lane(o->metric, lane);
-  const double loss =
-      ls_loss_apply(model->loss, rows, model->n_out, z + offset, &targets, dz ? dz + offset : NULL);
+  const double loss = ls_loss_apply(model->loss, &model->loss_options, rows, model->n_out, z + offset,
+                                    &targets, dz ? dz + offset : NULL);
   if (o->metric) ls_metric_add(o->metric, rows, z + offset, &targets, loss);
   if (o->metric && pass->n_lanes > 1) ls_metric_end_lane(o->metric, lane, pass->n_lanes);
   return loss;

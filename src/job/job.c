@@ -36,7 +36,12 @@ static ls_status read_parts(ls_job *job, const char *path) {
   if (section) ls_config_read(config, section, ls_train_keys, &job->train);
   const ls_node *const max_steps = section ? ls_node_find(section, "max_steps") : NULL;
   job->train.has_max_steps = max_steps && !ls_node_is_null(max_steps);
-  job->task = ls_task_of((ls_loss)job->train.loss);
+  ls_loss_options loss_options;
+  ls_loss_configure(config, &job->train.loss, &loss_options);
+  LS_TRY(ls_model_parse(config, job->train.loss, &job->model));
+  job->model->loss_options = loss_options;
+  job->train.loss = job->model->loss;
+  job->task = ls_task_of(job->train.loss);
   ls_data_configure(config, path, &job->data);
   ls_checkpoint_configure(config, &job->checkpoint);
   ls_sync_configure(config, &job->sync);
@@ -44,7 +49,6 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_schedule_configure(config, &job->schedule);
   job_read_measures(job);
   if (section) LS_TRY(job_check_train(job, section));
-  LS_TRY(ls_model_parse(config, (ls_loss)job->train.loss, &job->model));
   job->model->l1 = job->penalty.l1;
   job->model->l2 = job->penalty.l2;
   LS_TRY(ls_optim_parse(config, &job->optim));

@@ -4,8 +4,9 @@
 const ls_key ls_top_keys[] = {
     LS_COUNT_KEY("seed", ls_train_config, seed, "1", 0, 1e15, "random seed"),
     LS_TEXT_KEY("output", ls_train_config, output, "run directory, relative to the working directory"),
-    LS_CHOICE_KEY("loss", ls_train_config, loss, NULL, ls_loss_names, "loss function to minimize",
-                  .flags = LS_KEY_REQUIRED),
+    LS_SECTION_KEY("loss", /* see ls_loss_configure */
+                   "loss function to minimize: categorical_cross_entropy, binary_cross_entropy, mse, mae, "
+                   "huber or focal, or a map, see loss.*"),
     LS_NODE_KEY(
         "metrics", ls_train_config, metrics,
         "additional columns of metrics.csv: a list of top_K (any K), precision, recall, f1, roc_auc "

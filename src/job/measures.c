@@ -62,7 +62,7 @@ static const ls_measure_kind *choose_kind(ls_job *job, const ls_node *item) {
     names[n++] = kinds[i].name;
   }
   if (parse_top(ls_node_text(item)) > 0 && fits(&kinds[TOP], job->task)) return &kinds[TOP];
-  snprintf(what, sizeof what, "metric with the loss %s", ls_loss_names[job->train.loss]);
+  snprintf(what, sizeof what, "metric with the loss %s", ls_loss_name(job->train.loss));
   const int index = ls_config_choose(job->config, item, what, names);
   if (index < 0 || fitting[index] != &kinds[TOP]) return index < 0 ? NULL : fitting[index];
   ls_config_error(job->config, item, "not a metric; K must be a number, as in top_5");

@@ -11,7 +11,7 @@ static ls_status open_split(ls_comm *comm, const ls_setup *setup, const char *sp
                                       .role = role,
                                       .x = data->x,
                                       .y = data->y,
-                                      .target = ls_target_of((ls_loss)job->train.loss),
+                                      .target = ls_target_of(job->train.loss),
                                       .model = model,
                                       .layout = (ls_layout)job->data.layout,
                                       .shape = job->data.shape,

@@ -2,11 +2,14 @@
 #include "lockstep/job.h"
 
 ls_task ls_task_of(ls_loss loss) {
-  if (loss == LS_CATEGORICAL_CROSS_ENTROPY) return LS_TASK_CLASSES;
-  return loss == LS_BINARY_CROSS_ENTROPY ? LS_TASK_LABELS : LS_TASK_REGRESSION;
+  const ls_activation link = ls_loss_link(loss);
+  if (link == LS_SOFTMAX) return LS_TASK_CLASSES;
+  return link == LS_SIGMOID ? LS_TASK_LABELS : LS_TASK_REGRESSION;
 }
 
 ls_target_kind ls_target_of(ls_loss loss) {
-  if (loss == LS_CATEGORICAL_CROSS_ENTROPY) return LS_TARGET_CLASSES;
-  return loss == LS_BINARY_CROSS_ENTROPY ? LS_TARGET_LABELS : LS_TARGET_VALUES;
+  static const ls_target_kind kinds[] = {[LS_TASK_CLASSES] = LS_TARGET_CLASSES,
+                                         [LS_TASK_LABELS] = LS_TARGET_LABELS,
+                                         [LS_TASK_REGRESSION] = LS_TARGET_VALUES};
+  return kinds[ls_task_of(loss)];
 }

@@ -179,4 +179,12 @@ void layer_weight_gradient(const ls_pass *pass, const ls_rows *rows, size_t n_ou
 void layer_input_gradient(const ls_pass *pass, const ls_rows *rows, size_t n_out, size_t n_in,
                           const float *dz, const float *w);
 
+/* ------------------------------------------------------------------ focal loss */
+
+/* A row of ls_loss_apply for LS_FOCAL and LS_FOCAL_LABELS: weight times the loss.  z, dz, y: (cols) */
+double layer_focal_classes(const ls_loss_options *o, const ls_targets *targets, size_t i, size_t cols,
+                           const float *z, double weight, float *dz);
+double layer_focal_labels(const ls_loss_options *o, size_t cols, const float *z, const float *y,
+                          double weight, float *dz);
+
 #endif

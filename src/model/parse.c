@@ -10,18 +10,20 @@ static ls_activation last_activation(const ls_model *model) {
 }
 
 /* The loss categorical_cross_entropy requires softmax at the end of the model, binary_cross_entropy
- * sigmoid.
- */
+ * sigmoid, focal one of them. */
 static void check_last_activation(ls_model *model, ls_config *config, const ls_node *list) {
-  const ls_activation link = ls_loss_link(model->loss);
   const ls_activation last = last_activation(model);
+  if (model->loss == LS_FOCAL && last == LS_SIGMOID) model->loss = LS_FOCAL_LABELS;
+  const ls_activation link = ls_loss_link(model->loss);
   const ls_node *const end = ls_node_item(list, model->n_layers - 1);
   if (link != LS_LINEAR && last != link)
     ls_config_error(config, end, "the last activation is wrong for the loss %s; must be %s, not %s",
-                    ls_loss_names[model->loss], ls_activation_names[link], ls_activation_names[last]);
+                    ls_loss_name(model->loss),
+                    model->loss == LS_FOCAL ? "softmax or sigmoid" : ls_activation_names[link],
+                    ls_activation_names[last]);
   if (link == LS_LINEAR && last == LS_SOFTMAX)
     ls_config_error(config, end, "the last activation softmax needs the loss %s, not %s",
-                    ls_loss_names[LS_CATEGORICAL_CROSS_ENTROPY], ls_loss_names[model->loss]);
+                    ls_loss_name(LS_CATEGORICAL_CROSS_ENTROPY), ls_loss_name(model->loss));
   model->layers[model->n_layers - 1]->is_linked = link != LS_LINEAR;
 }
 

@@ -16,6 +16,7 @@ static ls_status bytes_with(const ls_setup *setup, size_t rows, double *out) {
   const ls_model *const built = job->model;
   ls_model *model = NULL;
   LS_TRY(ls_model_parse(job->config, built->loss, &model));
+  model->loss_options = built->loss_options;
   model->l1 = built->l1;
   model->l2 = built->l2;
   model->max_lanes = built->max_lanes;

@@ -46,6 +46,9 @@ static inline void check_norm(const char *what, size_t n, const float *got, cons
   check_close(what, sqrt(difference), 0.0, tolerance * fmax(sqrt(norm), least));
 }
 
+/* Options that every loss accepts: the defaults of those that have a key. */
+static const ls_loss_options loss_options __attribute__((unused)) = {.delta = 1.0, .gamma = 2.0};
+
 static inline bool same_shape(const ls_shape *a, const ls_shape *b) {
   return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, a->n_dims * sizeof *a->dims) == 0;
 }

@@ -41,7 +41,8 @@ static void sweep(trainer *t, size_t rows, const float *x, const float *y) {
   const ls_pass pass = {.n_lanes = 1, .lanes = lanes, .mode = LS_TRAIN};
   const ls_targets targets = {.values = y};
   const float *const z = ls_model_forward(t->model, &pass, x);
-  ls_loss_apply(t->model->loss, rows, t->model->n_out, z, &targets, ls_model_output_gradient(t->model));
+  ls_loss_apply(t->model->loss, &loss_options, rows, t->model->n_out, z, &targets,
+                ls_model_output_gradient(t->model));
   ls_model_backward(t->model, &pass, NULL);
 }
 
