@@ -1,5 +1,5 @@
-/* lockstep predict: writes predictions as HDF5 or CSV. */
-#include "internal.h"
+/* lockstep predict: writes predictions as HDF5, CSV or NumPy. */
+#include "predictions.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,23 +9,18 @@
 typedef struct work {
   ls_comm *comm;
   const arguments *arguments;
-  const char *output;
   ls_predictor *predictor;
   ls_dataset *dataset;
+  char *spooled;   /* owned, rank 0: a copy of standard input, which still exists; or NULL */
   char *temporary; /* owned, rank 0: the dataset was imported to this file, which still exists; or NULL */
   ls_batch *batch;
   size_t n_out;
-  bool is_regression;
-  bool is_binary;     /* one sigmoid output, for two classes */
-  bool is_multilabel; /* several sigmoid outputs, each a label of its own */
   size_t rank_rows;   /* consecutive samples of a rank in a chunk: a multiple of LS_EVALUATE_ROWS */
   size_t chunk_rows;  /* those of all ranks */
   float *own;         /* (rank_rows, n_out), owned: predictions of this rank */
   float *chunk;       /* rank 0: (chunk_rows, n_out), owned: predictions of all ranks */
   double *restored;   /* the same in the units of y, owned by rank 0; NULL: targets were not standardised */
-  /* Rank 0. One of the two outputs; csv.stream is NULL for HDF5. */
-  ls_store_writer *writer;
-  ls_text_file csv;
+  predictions output; /* rank 0, except for path and format */
 } work;
 
 /* ----------------------------------------------------------------------- CSV in */
@@ -34,6 +29,35 @@ typedef struct work {
 static bool is_wide_type(const char *type) {
   static const char *const wide[] = {"float64", "int32", "uint32", "int64", "uint64", NULL};
   return type && app_ends_with(type, wide);
+}
+
+/* Rank 0. Where temporary files are written: beside the output, or in the working directory. */
+static const char *base_of(const work *w) {
+  return strcmp(w->output.path, "-") == 0 ? "lockstep-predict" : w->output.path;
+}
+
+/* Rank 0. Copies standard input, which can be read only once, to a temporary file at *out. */
+static ls_status spool_input(const work *w, char **out) {
+  char buffer[1 << 16];
+  char *const name = ls_format("%s.standard-input", base_of(w));
+  if (name) ls_store_remove_abandoned(name);
+  *out = name ? ls_store_temporary(name) : NULL;
+  free(name);
+  if (!*out) return ls_fail_memory("a path", 0);
+  FILE *const file = fopen(*out, "w");
+  if (!file) return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
+  size_t n = 1;
+  while (n > 0 && !ferror(file)) {
+    n = fread(buffer, 1, sizeof buffer, stdin);
+    fwrite(buffer, 1, n, file);
+    ls_heartbeat();
+  }
+  const bool is_read = !ferror(stdin);
+  const bool is_written = !ferror(file);
+  const int error = errno;
+  const bool is_closed = fclose(file) == 0;
+  if (!is_read) return ls_fail(LS_ERR_DATA, "standard input: %s", strerror(error));
+  return is_written && is_closed ? LS_OK : ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
 }
 
 /* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
@@ -48,143 +72,44 @@ static ls_status import_table(const work *w, const char *path, char **out) {
                                          .n_names = saved->n_features,
                                          .is_wide = is_wide_type(saved->x.type)}};
   LS_TRY(app_read_table(w->arguments, &options.table));
-  char *const rows = ls_format("%s.rows", w->output);
+  char *const rows = ls_format("%s.rows", base_of(w));
   if (rows) ls_store_remove_abandoned(rows);
   *out = rows ? ls_store_temporary(rows) : NULL;
   free(rows);
-  if (!*out) return ls_fail_memory("a path", strlen(w->output));
+  if (!*out) return ls_fail_memory("a path", 0);
   options.output = *out;
   return ls_import(&path, 1, &options, &summary);
 }
 
-static void remove_temporary(work *w) {
-  if (w->temporary) unlink(w->temporary);
-  free(w->temporary);
-  w->temporary = NULL;
+static void remove_file(char **path) {
+  if (*path) unlink(*path);
+  free(*path);
+  *path = NULL;
 }
 
 /* Collective. Opens HDF5 data, or a table after its conversion to a temporary dataset. */
 static ls_status open_data(work *w, const arguments *a) {
-  const char *const spec = a->positional[1];
+  const char *spec = a->positional[1];
+  const bool is_stdin = app_is_root(w->comm) && strcmp(spec, "-") == 0;
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
-  const bool is_table = app_is_root(w->comm) && (app_ends_with(spec, tables) || ls_import_is_text(spec));
   char *imported = NULL;
-  ls_status status = LS_OK;
-  if (is_table) {
+  ls_status status = is_stdin ? spool_input(w, &w->spooled) : LS_OK;
+  if (w->spooled) spec = w->spooled;
+  if (status == LS_OK && app_is_root(w->comm) &&
+      (is_stdin || app_ends_with(spec, tables) || ls_import_is_text(spec))) {
     status = import_table(w, spec, &w->temporary);
+    remove_file(&w->spooled);
     if (status == LS_OK) imported = ls_format("%s:/train", w->temporary); /* the path may have a colon */
     if (status == LS_OK && !imported) status = ls_fail_memory("a path", 0);
   }
   status = ls_comm_agree(w->comm, status);
   if (status == LS_OK)
-    status = app_open_data(w->comm, a, w->predictor, imported ? imported : spec, false, &w->dataset);
-  if (status == LS_OK && !w->dataset->is_streamed) remove_temporary(w); /* also if the process is killed */
+    status =
+        app_open_data(w->comm, a, w->predictor, imported ? imported : a->positional[1], false, &w->dataset);
+  if (status == LS_OK && !w->dataset->is_streamed)
+    remove_file(&w->temporary); /* also if the process is killed */
   free(imported);
   return status;
-}
-
-/* The predicted class. */
-static size_t class_of(const work *w, const float *row) {
-  if (w->is_binary) return row[0] > 0.5F;
-  size_t best = 0;
-  for (size_t k = 1; k < w->n_out; k++)
-    if (row[k] > row[best]) best = k;
-  return best;
-}
-
-/* ---------------------------------------------------------------------- HDF5 out */
-
-static ls_status begin_hdf5(work *w) {
-  const ls_modelfile *const saved = w->predictor->saved;
-  const uint64_t n = w->dataset->n_samples;
-  const ls_array values = {.dtype = w->restored ? LS_F64 : LS_F32, .n_dims = 2, .dims = {n, w->n_out}};
-  const ls_array classes = {.dtype = LS_I32, .n_dims = w->is_multilabel ? 2 : 1, .dims = {n, w->n_out}};
-  LS_TRY(ls_store_create(w->output, false, &w->writer));
-  LS_TRY(ls_store_begin_array(w->writer, w->is_regression ? "/y" : "/probability", &values));
-  if (w->is_regression) return LS_OK;
-  LS_TRY(ls_store_begin_array(w->writer, "/class", &classes));
-  if (!saved->classes) return LS_OK;
-  return ls_store_write_texts(w->writer, "/class", "classes", (const char *const *)saved->classes,
-                              saved->n_classes);
-}
-
-static ls_status append_hdf5(work *w, size_t rows) {
-  const size_t columns = w->is_multilabel ? w->n_out : 1;
-  if (w->restored) return ls_store_append(w->writer, "/y", rows, w->restored);
-  if (w->is_regression) return ls_store_append(w->writer, "/y", rows, w->chunk);
-  LS_TRY(ls_store_append(w->writer, "/probability", rows, w->chunk));
-  int32_t *const classes = ls_calloc(rows * columns, sizeof *classes);
-  if (!classes) return ls_fail_memory("the classes", rows * columns * sizeof *classes);
-  for (size_t i = 0; i < rows * columns; i++)
-    classes[i] = w->is_multilabel ? w->chunk[i] > 0.5F : (int32_t)class_of(w, w->chunk + i * w->n_out);
-  const ls_status status = ls_store_append(w->writer, "/class", rows, classes);
-  free(classes);
-  return status;
-}
-
-/* ----------------------------------------------------------------------- CSV out */
-
-/* Prints the names of the classes from `first` to `last` as one cell, separated by blanks: of those whose
- * value in the row is above 0.5, or of all if row is NULL. A cell in quotes doubles the quotes inside. */
-static void print_classes(const work *w, size_t first, size_t last, const float *row) {
-  FILE *const csv = w->csv.stream;
-  const char *quote = "";
-  const char *between = "";
-  char text[32];
-  for (size_t k = first; k <= last; k++)
-    if ((!row || row[k] > 0.5F) && strpbrk(app_class_name(w->predictor, k, text, sizeof text), ",\"\r\n"))
-      quote = "\"";
-  fputs(quote, csv);
-  for (size_t k = first; k <= last; k++) {
-    if (row && !(row[k] > 0.5F)) continue;
-    fputs(between, csv);
-    for (const char *c = app_class_name(w->predictor, k, text, sizeof text); *c; c++)
-      fprintf(csv, *c == '"' ? "\"\"" : "%c", *c);
-    between = " ";
-  }
-  fputs(quote, csv);
-}
-
-static ls_status begin_csv(work *w) {
-  const size_t columns = w->is_binary ? 2 : w->n_out;
-  LS_TRY(ls_text_begin(&w->csv, w->output));
-  if (!w->is_regression) fputs("class", w->csv.stream);
-  for (size_t k = 0; k < columns; k++) {
-    if (k > 0 || !w->is_regression) putc(',', w->csv.stream);
-    if (w->is_regression)
-      fprintf(w->csv.stream, w->n_out == 1 ? "y" : "y%zu", k);
-    else
-      print_classes(w, k, k, NULL);
-  }
-  putc('\n', w->csv.stream);
-  return LS_OK;
-}
-
-static void print_row(const work *w, const float *row) {
-  FILE *const csv = w->csv.stream;
-  const size_t class = w->is_regression ? 0 : class_of(w, row);
-  if (w->is_multilabel)
-    print_classes(w, 0, w->n_out - 1, row);
-  else if (!w->is_regression)
-    print_classes(w, class, class, NULL);
-  if (w->is_binary) fprintf(csv, ",%.9g", 1.0 - (double)row[0]);
-  for (size_t k = 0; k < w->n_out; k++)
-    fprintf(csv, k == 0 && w->is_regression ? "%.9g" : ",%.9g", (double)row[k]);
-  putc('\n', csv);
-}
-
-static void print_restored(const work *w, const double *row) {
-  for (size_t k = 0; k < w->n_out; k++) fprintf(w->csv.stream, "%s%.15g", k ? "," : "", row[k]);
-  putc('\n', w->csv.stream);
-}
-
-static ls_status append_csv(work *w, size_t rows) {
-  for (size_t i = 0; i < rows; i++)
-    if (w->restored)
-      print_restored(w, w->restored + i * w->n_out);
-    else
-      print_row(w, w->chunk + i * w->n_out);
-  return ferror(w->csv.stream) ? ls_fail(LS_ERR_OUTPUT, "%s: %s", w->output, strerror(errno)) : LS_OK;
 }
 
 /* ------------------------------------------------------------------ the command */
@@ -231,7 +156,7 @@ static ls_status predict_all(work *w) {
     rows = count_rows(w, first);
     LS_TRY(predict_chunk(w, first, rows));
     if (w->restored) ls_normalizer_restore_targets(w->predictor->normalizer, rows, w->chunk, w->restored);
-    if (app_is_root(w->comm)) status = w->csv.stream ? append_csv(w, rows) : append_hdf5(w, rows);
+    if (app_is_root(w->comm)) status = predictions_append(&w->output, rows, w->chunk, w->restored);
     LS_TRY(ls_comm_agree(w->comm, status));
   }
   return LS_OK;
@@ -252,11 +177,7 @@ static size_t count_rank_rows(const work *w) {
 
 /* Local. Allocates memory and, on rank 0, begins the output. */
 static ls_status prepare(work *w) {
-  const ls_task task = w->predictor->job->task;
   w->n_out = w->predictor->job->model->n_out;
-  w->is_regression = task == LS_TASK_REGRESSION;
-  w->is_binary = task == LS_TASK_LABELS && w->n_out == 1;
-  w->is_multilabel = task == LS_TASK_LABELS && w->n_out > 1;
   w->rank_rows = count_rank_rows(w);
   w->chunk_rows = w->rank_rows * (size_t)ls_comm_size(w->comm);
   LS_TRY(ls_batch_create(w->dataset, LS_EVALUATE_ROWS, &w->batch));
@@ -270,34 +191,42 @@ static ls_status prepare(work *w) {
     if (!w->restored)
       return ls_fail_memory("the predictions", w->chunk_rows * w->n_out * sizeof *w->restored);
   }
-  return app_ends_with(w->output, (const char *const[]){".csv", NULL}) ? begin_csv(w) : begin_hdf5(w);
+  w->output.predictor = w->predictor;
+  w->output.n_samples = w->dataset->n_samples;
+  return predictions_begin(&w->output);
+}
+
+/* Rank 0. Checks the output before anything is read. */
+static ls_status claim_output(const arguments *a, predictions *output) {
+  if (strcmp(output->path, "-") == 0) return predictions_claim_stdout(output);
+  LS_TRY(app_check_output(a, output->path));
+  ls_store_remove_abandoned(output->path);
+  return LS_OK;
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
   work w = {.comm = comm, .arguments = a};
   ls_status status = ls_math_threads_set(ls_comm_threads(comm));
-  if (status == LS_OK)
-    status = app_read_output(a, (const char *const[]){".h5", ".hdf5", ".csv", NULL}, &w.output);
-  if (status == LS_OK && app_is_root(comm)) status = app_check_output(a, w.output);
-  if (status == LS_OK && app_is_root(comm)) ls_store_remove_abandoned(w.output);
+  if (status == LS_OK) status = predictions_read(a, &w.output);
+  if (status == LS_OK && app_is_root(comm)) status = claim_output(a, &w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
   if (status == LS_OK) status = open_data(&w, a);
   if (status == LS_OK) status = ls_comm_agree(comm, prepare(&w));
   if (status == LS_OK) status = predict_all(&w);
-  if (status == LS_OK && w.writer) status = ls_store_publish(&w.writer);
-  status = ls_text_end(&w.csv, status);
+  if (app_is_root(comm)) status = predictions_end(&w.output, status);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK)
-    ls_log(LS_LOG_INFO, "%s: predictions for %llu samples", w.output,
+    ls_log(LS_LOG_INFO, "%s: predictions for %llu samples",
+           strcmp(w.output.path, "-") == 0 ? "standard output" : w.output.path,
            (unsigned long long)w.dataset->n_samples);
-  ls_store_discard(&w.writer);
   free(w.own);
   free(w.chunk);
   free(w.restored);
   ls_batch_destroy(&w.batch);
   ls_dataset_close(comm, &w.dataset);
-  remove_temporary(&w);
+  remove_file(&w.temporary);
+  remove_file(&w.spooled);
   ls_predictor_destroy(&w.predictor);
   return status;
 }
@@ -308,10 +237,13 @@ const command app_predict = {
     .help = "write a model's predictions for HDF5 or CSV data",
     .details =
         "HDF5 output has /probability (N, K) and /class (N), or /y (N, K) for a regression. CSV output\n"
-        "has the header `class,<class names>`; one sigmoid output is written as two classes. CSV data "
-        "with\n"
-        "a header may have columns that the model does not use; features are found by name.",
-    .options = {{"output", 'o', "OUT.h5|OUT.csv", "file to write"},
+        "has the header `class,<class names>`; one sigmoid output is written as two classes. NumPy output\n"
+        "is the array (N, K) of the probabilities or numbers. CSV data with a header may have columns "
+        "that\n"
+        "the model does not use; features are found by name. DATA `-` is CSV from standard input, and\n"
+        "`-o -` CSV on standard output, where nothing else is then written.",
+    .options = {{"output", 'o', "OUT.h5|OUT.csv|OUT.npy|-", "file to write, or - for standard output"},
+                {"format", 0, "h5|csv|npy", "format of the output (default: by the ending of its name)"},
                 OPTION_X,
                 OPTION_MEMORY,
                 {"y", 0, "NAME", "name of the array of targets, which predictions do not need"},

@@ -228,6 +228,27 @@ def regression(folder):
     must_be_near(result, numpy.array(lines, "f8"), made["y"], "the predictions")
 
 
+def predictions_in_every_format(folder):
+    train(folder, THREE, x=X, y=(Y, {"classes": NAMES}))
+    made = predict(folder)
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.csv")
+    table = (folder / "out.csv").read_text()
+    for words in (("-o", "out.npy"), ("-o", "out.data", "--format", "npy")):
+        run_well(folder, "predict", "run/model.h5", "data.h5", *words).says(words[1])
+        array = numpy.load(folder / words[1])
+        result = run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.h5")
+        result.must(array.dtype == "f4" and (array == made["probability"]).all(), f"{words[1]} must have the probabilities")
+    numpy.savetxt(folder / "table.csv", X, fmt="%.9g", delimiter=",")
+    pipe = ("bash", "-c", 'exec "$@" < table.csv', "bash")
+    for ranks in (harness.ALONE, 3):
+        result = harness.run(folder, "predict", "run/model.h5", "-", "-o", "-", ranks=ranks, around=pipe).exits(0)
+        result.must(result.out == table, "standard output must have the predictions and nothing else")
+        result.reports("standard output: predictions for 61 samples")
+    result.must(not list(folder.glob("*tmp*")), "no temporary files may remain")
+    full = ("bash", "-c", 'exec "$@" > /dev/full', "bash")
+    harness.run(folder, "predict", "run/model.h5", "data.h5", "-o", "-", around=full).exits(5).reports("standard output", "space")
+
+
 def regression_from_a_table(folder):
     rows = "".join(f"{a},{b},{2.5 * a - b + 0.25}\n" for a in range(6) for b in range(6))
     harness.write_file(folder / "table.csv", "a,b,cost\n" + rows)
@@ -755,7 +776,7 @@ def another_launcher(folder):
 TESTS = [
     evaluation_of_classes, classes_without_names, weighted_evaluation, top_k_of_classes, class_without_samples,
     two_classes_from_a_table,
-    multilabel, regression, regression_from_a_table, standardised_targets,
+    multilabel, regression, predictions_in_every_format, regression_from_a_table, standardised_targets,
     invalid_class_weights, evaluation_is_equal_on_any_number_of_ranks, predictions_in_several_chunks,
     predictions_from_csv_files, names_are_quoted_in_csv, names_are_escaped_in_json, class_names_in_hdf5_output,
     import_of_idx, import_of_a_table, import_with_the_label_first, import_with_a_test_fraction,

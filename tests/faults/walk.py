@@ -269,6 +269,7 @@ SCENARIOS = [
              "--set", "data.train=data.h5:/other", needs=a_run, prints=False),
     Scenario("predict", "predict", "run/model.h5", "data.h5:/test", "-o", "out.h5", needs=a_run),
     Scenario("predict a table", "predict", "run/model.h5", "table.csv", "-o", "out.csv", needs=a_run),
+    Scenario("predict to NumPy", "predict", "run/model.h5", "data.h5:/test", "-o", "out.npy", needs=a_run),
     Scenario("predict labels", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_labels),
     Scenario("predict one label", "predict", "labels-run/model.h5", "labels.h5", "-o", "out.csv", needs=a_run_of_two),
     Scenario("predict numbers", "predict", "run/model.h5", "table.h5", "-o", "out.csv", needs=a_run_of_numbers),
