@@ -64,6 +64,9 @@ typedef enum ls_log_level { LS_LOG_INFO, LS_LOG_WARNING, LS_LOG_ERROR } ls_log_l
 /* Local. Sets whether this process prints: rank 0 does, other ranks do not. Default: true. */
 void ls_log_enable(bool enabled);
 
+/* Local. Sets whether lines go only to the file of ls_log_tee, and no bar is drawn. Default: false. */
+void ls_log_quiet(bool quiet);
+
 /* Local. Also writes each line, preceded by date and time, to `file` (borrowed; NULL: none). */
 void ls_log_tee(FILE *file);
 
@@ -189,7 +192,8 @@ typedef enum ls_rng_purpose {
   LS_RNG_MIXUP = 8,        /* instance: partner or share; time: the epoch */
   LS_RNG_EXPLAIN = 9,      /* permuted features; instance: the feature; time: the repeat */
   LS_RNG_FINGERPRINT = 10, /* the samples of a fingerprint */
-  LS_RNG_PLAN = 11         /* the blocks that a measurement reads */
+  LS_RNG_PLAN = 11,        /* the blocks that a measurement reads */
+  LS_RNG_SWEEP = 12        /* trials; instance: the parameter; sample: the trial */
 } ls_rng_purpose;
 
 typedef struct ls_rng {

@@ -31,6 +31,18 @@ int ls_comm_size(const ls_comm *comm);
 int ls_comm_node_size(const ls_comm *comm);
 int ls_comm_node_rank(const ls_comm *comm); /* this rank among those of its node */
 
+/* Collective. Divides the ranks into groups: those that give the same number, from 0 on, get a communicator
+ * of their own, in the order of their ranks; a rank with a negative number gets NULL. There remains one
+ * watchdog, of all ranks: as long as any group makes progress, the others may wait for it. The caller
+ * destroys the group before the communicator that it is a part of. LS_ERR_INTERNAL if memory is short. */
+ls_status ls_comm_split(ls_comm *comm, int group, ls_comm **out);
+
+/* Collective over the group. Accepts NULL. */
+void ls_comm_split_destroy(ls_comm **part);
+
+/* Local. The number of ranks on this node, those of other groups included. */
+int ls_comm_node_all(const ls_comm *comm);
+
 /* Local. If this is the only rank, but a launcher has started several (the mpirun of another MPI library,
  * or srun without PMI): the environment variable that shows it, as "NAME: VALUE"; otherwise NULL. */
 const char *ls_comm_unknown_launcher(const ls_comm *comm);
@@ -215,6 +227,26 @@ bool ls_comm_all_equal(ls_comm *comm, uint64_t low, uint64_t high);
 
 /* Collective. Waits for all ranks. */
 void ls_comm_barrier(ls_comm *comm);
+
+/* Short messages between ranks of different groups, outside of collectives. */
+typedef struct ls_mailbox ls_mailbox;
+
+/* Collective. `bytes`: of each message, at most a few thousand. LS_ERR_INTERNAL. */
+ls_status ls_mailbox_create(ls_comm *comm, size_t bytes, ls_mailbox **out);
+
+/* Local. Sends a message (copied) to a rank, without waiting for it. Messages from one rank arrive in
+ * order. */
+void ls_mailbox_send(ls_mailbox *box, int to, const void *message);
+
+/* Local. Receives the next message, if one has arrived. */
+bool ls_mailbox_receive(ls_mailbox *box, void *message);
+
+/* Collective. Waits for all ranks, for any time, and meanwhile calls receive(context), which must receive
+ * the messages that have arrived. On return it has received all messages that were sent before. */
+void ls_mailbox_wait(ls_comm *comm, ls_mailbox *box, void (*receive)(void *context), void *context);
+
+/* Collective. All messages must have been received. Accepts NULL. */
+void ls_mailbox_destroy(ls_comm *comm, ls_mailbox **box);
 
 /* Read-mostly memory of which each node holds one copy. */
 typedef struct ls_shared {

@@ -100,7 +100,8 @@ const char *ls_node_text(const ls_node *node); /* of a scalar; "" for others */
 bool ls_node_is_null(const ls_node *node);     /* empty, null or ~; equivalent to an absent node */
 bool ls_node_is_quoted(const ls_node *node);
 size_t ls_node_count(const ls_node *node);                  /* items or entries; 0 for scalars */
-ls_node *ls_node_item(const ls_node *list, size_t index);   /* index < count */
+ls_node *ls_node_item(const ls_node *node, size_t index);   /* of a list or a map; index < count */
+const char *ls_node_key(const ls_node *node);               /* of an entry of a map; NULL for others */
 ls_node *ls_node_find(const ls_node *map, const char *key); /* NULL if absent or not a map */
 
 /* Whether two nodes (either may be NULL, which equals null) have different values. Compares lists in order,

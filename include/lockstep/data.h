@@ -259,6 +259,10 @@ ls_status ls_dataset_check(ls_comm *comm, ls_dataset *dataset, size_t n_outputs,
  * per second: in blocks, with one thread per rank, for about `seconds` seconds. LS_ERR_DATA. */
 ls_status ls_dataset_measure_rate(ls_comm *comm, const ls_dataset *dataset, double seconds, double *rate);
 
+/* Collective. Copies the names of classes and features from rank 0 to the ranks with `wanted`.
+ * LS_ERR_INTERNAL. */
+ls_status ls_dataset_share_names(ls_comm *comm, ls_dataset *dataset, bool wanted);
+
 /* Local. Bytes of a sample in memory: x, y and the weight. */
 size_t ls_dataset_row_bytes(const ls_dataset *dataset);
 

@@ -75,12 +75,15 @@ typedef struct ls_job {
   ls_optim *optim;      /* likewise */
   ls_task task;
   ls_measures measures;
+  const struct ls_setup *lender; /* for sweep: a setup whose data are open; if this job needs the same, it
+                                    uses those. Borrowed; NULL: none */
   bool is_estimate; /* for plan: the normaliser of streamed data is learned from a few blocks, and balanced
                        class weights are 1 */
 } ls_job;
 
 typedef struct ls_job_source {
   const char *path;             /* the config file; read on rank 0 */
+  const char *text;             /* its content, the same on all ranks, if it is not to be read; else NULL */
   const char *const *overrides; /* KEY=VALUE */
   size_t n_overrides;
   const char *output; /* replaces `output:`; or NULL */
@@ -89,6 +92,9 @@ typedef struct ls_job_source {
 /* Collective. Reads and checks a config. LS_ERR_CONFIG with all its errors. The caller destroys the job. */
 ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out);
 void ls_job_destroy(ls_job **job);
+
+/* Local. The same from source->text. The caller destroys the job, after a failure too. */
+ls_status ls_job_create_text(const ls_job_source *source, ls_job **out);
 
 /* Local. Creates the job of a saved config, with the defaults of keys that it does not have; `path` is its
  * file. LS_ERR_MODEL if the config is not valid. */
@@ -119,8 +125,9 @@ ls_target_kind ls_target_of(ls_loss loss);
 
 /* The samples of training, validation or test, and a batch of them. */
 typedef struct ls_split {
-  ls_dataset *dataset; /* owned unless is_shared */
+  ls_dataset *dataset; /* owned unless is_shared or is_lent */
   bool is_shared;      /* validation that is split off the training data */
+  bool is_lent;        /* the dataset belongs to the job's lender */
   ls_view view;        /* view.n is 0 without a dataset */
   ls_batch *batch;     /* owned */
 } ls_split;
@@ -174,6 +181,10 @@ size_t ls_partition_most_rows(size_t batch_size, uint64_t lanes, int size);
  * over the data is needed; NULL: a new run. */
 ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out);
 void ls_setup_destroy(ls_comm *comm, ls_setup **setup);
+
+/* Collective. Only opens and reads the data of a job, as a lender to the jobs of groups of these ranks. All
+ * ranks with has_names get the names of classes and features. */
+ls_status ls_setup_create_lender(ls_comm *comm, ls_job *job, bool has_names, ls_setup **out);
 
 /* The result of reading all data. */
 typedef struct ls_data_check {

@@ -8,6 +8,15 @@
 
 #include <signal.h>
 
+/* The state of a run at the end of ls_train. */
+typedef struct ls_train_result {
+  bool is_finished;    /* the run needs no more steps */
+  uint64_t epoch;      /* finished epochs */
+  uint64_t best_epoch; /* from 1; 0: none */
+  double best_value;   /* of train.monitor in that epoch */
+  double seconds;      /* of training, over resumes */
+} ls_train_result;
+
 typedef struct ls_train_options {
   const char *resume;      /* "auto", "never", or the path of a checkpoint */
   bool overwrite;          /* first remove the run that the directory has; with a checkpoint of that run,
@@ -18,6 +27,12 @@ typedef struct ls_train_options {
                               must exist in the same shape; NULL: all weights that fit */
   ls_modelfile **found; /* what ls_train_find_resumed has opened: becomes NULL if it is still the checkpoint
                            to resume, which is then not opened again */
+  uint64_t until_epoch; /* the run pauses after this epoch, as if it were stopped there; 0: never. Nothing
+                           else depends on it, so that a run that continues equals one that did not pause */
+  bool (*must_stop)(void *context); /* called before each step: whether to stop and save, as after a signal;
+                                       NULL: only after signals and train.max_time */
+  void *context;
+  ls_train_result *result; /* set on all ranks, after a failure too; NULL: not wanted */
 } ls_train_options;
 
 /* Collective. The checkpoint of a run that is resumed, for ls_setup_create. *out: on rank 0, NULL for a new
@@ -27,8 +42,8 @@ typedef struct ls_train_options {
 ls_status ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options,
                                 ls_modelfile **out);
 
-/* Collective. Trains. LS_OK if the run is finished, LS_STOPPED if it was stopped by a signal or by
- * train.max_time, after saving. */
+/* Collective. Trains. LS_OK if the run is finished or has reached until_epoch, LS_STOPPED if it was stopped
+ * by a signal or by train.max_time, after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);
 
 /* -------------------------------------------------------- learning rate range test */

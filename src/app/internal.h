@@ -43,7 +43,7 @@ struct command {
 };
 
 extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_import, app_info,
-    app_gradcheck, app_lr_find, app_plan, app_keys;
+    app_gradcheck, app_lr_find, app_plan, app_sweep, app_keys;
 
 /* The option --set, which may be repeated. */
 #define OPTION_SET                                                                                         \
@@ -107,6 +107,10 @@ static inline bool app_is_root(const ls_comm *comm) {
 
 /* Local. The config file and overrides of a command whose first operand is a config. */
 ls_job_source app_job_source(const arguments *a);
+
+/* Local. The given command without the options that choose a start, which resumes a run (again.c). NULL if
+ * it is too long for `text`. */
+const char *app_command_again(const arguments *a, char *text, size_t size);
 
 /* Local; rank 0. LS_ERR_CONFIG if `output` is the model or the data, the operands of the command. */
 ls_status app_check_output(const arguments *a, const char *output);

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {&app_train,   &app_check,  &app_evaluate, &app_predict,
-                                          &app_explain, &app_import, &app_info,     &app_gradcheck,
-                                          &app_lr_find, &app_plan,   &app_keys,     NULL};
+static const command *const commands[] = {
+    &app_train,     &app_check,   &app_evaluate, &app_predict, &app_explain, &app_import, &app_info,
+    &app_gradcheck, &app_lr_find, &app_plan,     &app_sweep,   &app_keys,    NULL};
 
 /* ------------------------------------------------------------------------- help */
 
@@ -146,6 +146,11 @@ static ls_status check_launcher(const ls_comm *comm, bool trains) {
       has_tasks ? "SLURM_NTASKS: " : "", has_tasks ? tasks : started, ls_comm_library(comm));
 }
 
+/* Commands that stop and save after signals. */
+static bool is_training(const char *name) {
+  return strcmp(name, app_train.name) == 0 || strcmp(name, app_sweep.name) == 0;
+}
+
 static ls_status run_command(ls_comm *comm, const command *c, int argc, char **argv) {
   arguments a = {0};
   bool help = false;
@@ -154,7 +159,7 @@ static ls_status run_command(ls_comm *comm, const command *c, int argc, char **a
     if (app_is_root(comm)) print_command_usage(c);
     return LS_OK;
   }
-  LS_TRY(ls_comm_agree(comm, check_launcher(comm, c == &app_train)));
+  LS_TRY(ls_comm_agree(comm, check_launcher(comm, is_training(c->name))));
   return (c->run ? c->run : with_setup)(comm, &a);
 }
 
@@ -214,7 +219,7 @@ __attribute__((section(".preinit_array"),
 
 int main(int argc, char **argv) {
   ls_comm *comm = NULL;
-  if (argc > 1 && strcmp(argv[1], app_train.name) == 0)
+  if (argc > 1 && is_training(argv[1]))
     ls_stop_install(&ignored_at_start); /* other commands keep the default signal handlers */
   ls_status status = ls_comm_create(&argc, &argv, &comm);
   if (status != LS_OK) return (int)status;

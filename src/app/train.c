@@ -4,7 +4,6 @@
 #include "internal.h"
 #include "lockstep/rundir.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,40 +57,6 @@ static ls_status check_job(ls_comm *comm, const arguments *a, const ls_job *job,
   return ls_comm_agree(comm, status);
 }
 
-/* -------------------------------------------------------- the command that resumes */
-
-/* Appends a word of a command line, with the quotes that a shell needs. */
-static void add_word(char *text, size_t size, const char *word) {
-  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-  const bool is_plain = word[0] != '\0' && word[strspn(word, plain)] == '\0';
-  ls_append(text, size, is_plain ? " " : " '");
-  for (const char *c = word; *c; c++) ls_append(text, size, *c == '\'' ? "'\\''" : "%c", *c);
-  if (!is_plain) ls_append(text, size, "'");
-}
-
-/* Appends an option; a flag has the value "". */
-static void add_option(char *text, size_t size, const option_spec *option, const char *value) {
-  ls_append(text, size, " --%s", option->name);
-  if (option->value_name) add_word(text, size, value);
-}
-
-/* The command that resumes the run: the given one without the options that choose a start. A command that
- * is too long for a message is only described. */
-static const char *make_command(const arguments *a, char *text, size_t size) {
-  text[0] = '\0';
-  add_word(text, size, program_invocation_name);
-  ls_append(text, size, " %s", a->command->name);
-  add_word(text, size, a->positional[0]);
-  for (size_t i = 0; a->command->options[i].name; i++) {
-    const option_spec *const option = &a->command->options[i];
-    const bool is_start = strcmp(option->name, "resume") == 0 || strcmp(option->name, "overwrite") == 0;
-    if (a->values[i] && !is_start) add_option(text, size, option, a->values[i]);
-    for (size_t k = 0; strcmp(option->name, "set") == 0 && k < a->n_sets; k++)
-      add_option(text, size, option, a->sets[k]);
-  }
-  return strlen(text) + 1 < size ? text + 1 : NULL;
-}
-
 static ls_status run(ls_comm *comm, const arguments *a) {
   const char *const resume = app_option(a, "resume");
   char again[LS_MESSAGE_MAX - 512 - PATH_MAX];
@@ -99,7 +64,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_modelfile *resumed = NULL;
   const ls_train_options options = {.resume = resume ? resume : "auto",
                                     .overwrite = app_option(a, "overwrite") != NULL,
-                                    .command = make_command(a, again, sizeof again),
+                                    .command = app_command_again(a, again, sizeof again),
                                     .init_from = app_option(a, "init-from"),
                                     .init_layers = app_option(a, "init-layers") ? layers : NULL,
                                     .found = &resumed};

@@ -11,6 +11,7 @@
 #define BAR_SECONDS 0.1 /* between two drawings */
 
 static bool enabled = true;
+static bool is_quiet = false;
 static bool bar_shown = false;
 static FILE *log_copy = NULL;
 static char fatal_name[300];
@@ -20,6 +21,10 @@ static const char *const prefixes[] = {"", "warning: ", "error: "};
 
 void ls_log_enable(bool on) {
   enabled = on;
+}
+
+void ls_log_quiet(bool quiet) {
+  is_quiet = quiet;
 }
 
 void ls_log_tee(FILE *file) {
@@ -48,6 +53,13 @@ static void tee_line(const char *prefix, const char *text) {
   fflush(log_copy);
 }
 
+static void print_line(ls_log_level level, const char *text) {
+  FILE *const out = level == LS_LOG_INFO ? stdout : stderr;
+  erase_bar();
+  fprintf(out, "%s%s%s\n", level == LS_LOG_INFO ? "" : "lockstep: ", prefixes[level], text);
+  fflush(out);
+}
+
 void ls_log(ls_log_level level, const char *format, ...) {
   if (!enabled) return;
   char text[LS_MESSAGE_MAX];
@@ -56,10 +68,7 @@ void ls_log(ls_log_level level, const char *format, ...) {
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
 
-  erase_bar();
-  FILE *const out = level == LS_LOG_INFO ? stdout : stderr;
-  fprintf(out, "%s%s%s\n", level == LS_LOG_INFO ? "" : "lockstep: ", prefixes[level], text);
-  fflush(out);
+  if (!is_quiet) print_line(level, text);
   if (log_copy) tee_line(prefixes[level], text);
 }
 
@@ -74,7 +83,7 @@ void ls_log_note(const char *format, ...) {
 }
 
 void ls_log_bar(const char *text) {
-  if (!enabled) return;
+  if (!enabled || is_quiet) return;
   erase_bar();
   if (text[0] == '\0') return;
   fprintf(stderr, "\r%s\033[K", text);

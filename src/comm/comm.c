@@ -61,8 +61,7 @@ static void set_fatal_log(const char *path) {
   ls_log_fatal_set(name, path);
 }
 
-/* Collective. Sets the communicators of this node and of the first ranks of all nodes. */
-static void find_node(ls_comm *comm) {
+void comm_find_node(ls_comm *comm) {
   MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node);
   MPI_Comm_rank(comm->node, &comm->node_rank);
   MPI_Comm_size(comm->node, &comm->node_size);
@@ -99,7 +98,8 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   MPI_Comm_dup(MPI_COMM_WORLD, &comm->world);
   MPI_Comm_rank(comm->world, &comm->rank);
   MPI_Comm_size(comm->world, &comm->size);
-  find_node(comm);
+  comm_find_node(comm);
+  comm->node_all = comm->node_size;
   comm_choose_threads(comm);
   start_watching(comm);
   int length = 0;
@@ -109,14 +109,18 @@ ls_status ls_comm_create(int *argc, char ***argv, ls_comm **out) {
   return LS_OK;
 }
 
+void comm_free(ls_comm *comm) {
+  if (comm->leaders != MPI_COMM_NULL) MPI_Comm_free(&comm->leaders);
+  MPI_Comm_free(&comm->node);
+  MPI_Comm_free(&comm->world);
+  free(comm);
+}
+
 void ls_comm_destroy(ls_comm **comm) {
   if (!*comm) return;
   comm_relay_start(NULL);
   comm_board_destroy(*comm);
-  if ((*comm)->leaders != MPI_COMM_NULL) MPI_Comm_free(&(*comm)->leaders);
-  MPI_Comm_free(&(*comm)->node);
-  MPI_Comm_free(&(*comm)->world);
-  free(*comm);
+  comm_free(*comm);
   *comm = NULL;
   ls_bug_handler_set(NULL);
   comm_libraries_keep();

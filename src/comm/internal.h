@@ -1,5 +1,5 @@
 /* What the files of comm share. Its files in order of dependency: fatal, watchdog, window, board, wait,
- * agree, reduce, shared, tree, exchange, deliver, threads, launcher, comm. */
+ * agree, reduce, shared, tree, exchange, deliver, threads, launcher, comm, split, mailbox. */
 #ifndef LOCKSTEP_COMM_INTERNAL_H
 #define LOCKSTEP_COMM_INTERNAL_H
 
@@ -50,6 +50,7 @@ struct ls_comm {
   MPI_Comm world, node; /* node: the ranks that share this one's memory */
   int rank, size;
   int node_rank, node_size;
+  int node_all;     /* ranks of this node, those of other groups included (split.c) */
   int node_first;   /* the first rank of this node */
   MPI_Comm leaders; /* the first rank of each node; MPI_COMM_NULL on other ranks and if there is one node */
   double timeout;   /* seconds, of the watchdog */
@@ -159,6 +160,14 @@ void comm_broadcast(MPI_Comm group, unsigned char *data, size_t bytes);
 
 /* Local, before MPI starts. */
 void comm_launcher_read(void);
+
+/* ---------------------------------------------------------------------- comm.c */
+
+/* Collective. Sets the communicators of this node and of the first ranks of all nodes. */
+void comm_find_node(ls_comm *comm);
+
+/* Collective. Frees the communicators and the memory. */
+void comm_free(ls_comm *comm);
 
 /* ------------------------------------------------------------------- threads.c */
 

@@ -100,9 +100,13 @@ size_t ls_node_count(const ls_node *node) {
   return node->count;
 }
 
-ls_node *ls_node_item(const ls_node *list, size_t index) {
-  LS_ASSERT(index < list->count);
-  return list->children[index];
+ls_node *ls_node_item(const ls_node *node, size_t index) {
+  LS_ASSERT(index < node->count);
+  return node->children[index];
+}
+
+const char *ls_node_key(const ls_node *node) {
+  return node->key;
 }
 
 ls_node *ls_node_find(const ls_node *map, const char *key) {

@@ -28,6 +28,14 @@ ls_status job_open_training(ls_comm *comm, ls_setup *setup);
 ls_status job_open_validation(ls_comm *comm, ls_setup *setup);
 ls_status job_open_test(ls_comm *comm, ls_setup *setup);
 
+/* Local. Infers the shapes of the model from the inputs, and checks the options that depend on its outputs.
+ */
+ls_status job_infer_shapes(ls_job *job, const ls_dataset *dataset);
+
+/* Local. Uses the datasets of the job's lender, if there is one with the same data (lend.c). *is_lent: it
+ * does; otherwise the shapes of the model may be known already. */
+ls_status job_borrow_data(ls_setup *setup, bool *is_lent);
+
 /* Collective. Opens the datasets of the job and reads their targets; infers the shapes of the model from
  * the inputs. */
 ls_status job_open_data(ls_comm *comm, ls_setup *setup);

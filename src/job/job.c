@@ -57,12 +57,10 @@ static ls_status read_parts(ls_job *job, const char *path) {
   return ls_config_status(config);
 }
 
-/* Local. The same text gives the same job on every rank. The caller destroys the job, after a failure too.
- */
-static ls_status create(const char *text, const ls_job_source *source, ls_job **out) {
+ls_status ls_job_create_text(const ls_job_source *source, ls_job **out) {
   ls_job *const job = *out = ls_calloc(1, sizeof *job);
   if (!job) return ls_fail_memory("the job", sizeof *job);
-  LS_TRY(ls_config_create(text, source->path, &job->config));
+  LS_TRY(ls_config_create(source->text, source->path, &job->config));
   for (size_t i = 0; i < source->n_overrides; i++)
     LS_TRY(ls_config_override(job->config, source->overrides[i]));
   if (source->output) LS_TRY(override_output(job->config, source->output));
@@ -70,8 +68,8 @@ static ls_status create(const char *text, const ls_job_source *source, ls_job **
 }
 
 ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out) {
-  const ls_job_source source = {.path = path};
-  const ls_status status = create(text, &source, out);
+  const ls_job_source source = {.path = path, .text = text};
+  const ls_status status = ls_job_create_text(&source, out);
   if (status == LS_OK) return LS_OK;
   ls_job_destroy(out);
   if (status != LS_ERR_CONFIG) return status;
@@ -79,11 +77,14 @@ ls_status ls_job_create_saved(const char *text, const char *path, ls_job **out) 
 }
 
 ls_status ls_job_create(ls_comm *comm, const ls_job_source *source, ls_job **out) {
+  ls_job_source whole = *source;
   char *text = NULL;
   *out = NULL;
-  LS_TRY(ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? ls_config_load(source->path, &text) : LS_OK));
-  ls_status status = ls_comm_broadcast_text(comm, &text);
-  if (status == LS_OK) status = ls_comm_agree(comm, create(text, source, out));
+  const bool reads = !source->text && ls_comm_rank(comm) == 0;
+  ls_status status = ls_comm_agree(comm, reads ? ls_config_load(source->path, &text) : LS_OK);
+  if (status == LS_OK && !source->text) status = ls_comm_broadcast_text(comm, &text);
+  if (text) whole.text = text;
+  if (status == LS_OK) status = ls_comm_agree(comm, ls_job_create_text(&whole, out));
   free(text);
   if (status != LS_OK) ls_job_destroy(out);
   return status;

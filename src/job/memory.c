@@ -43,6 +43,9 @@ ls_status ls_setup_check_memory(ls_comm *comm, const ls_setup *setup, size_t mor
   const bool fits = sums[0] < SIZE_MAX / 2 && more < SIZE_MAX / 2;
   if (!fits) sums[0] = sums[1] = UINT64_C(1) << 60; /* the sum over a node does not overflow */
   ls_comm_node_sum_u64(comm, sums, 3);
+  /* Other groups of ranks on this node do the same at the same time. */
+  const uint64_t n_groups = (uint64_t)(ls_comm_node_all(comm) / ls_comm_node_size(comm));
+  for (size_t i = 0; i < (setup->train.is_lent ? 2U : 3U); i++) sums[i] *= n_groups;
   ls_status status = LS_OK;
   gethostname(host, sizeof host - 1);
   if (sums[0] + sums[1] + sums[2] > limit.bytes)

@@ -152,20 +152,37 @@ static ls_status set_threads(ls_comm *comm, ls_setup *setup) {
   return LS_OK;
 }
 
-ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out) {
+/* Collective. A setup with its data open. The caller destroys it, after a failure too. */
+static ls_status open_setup(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out) {
   *out = ls_calloc(1, sizeof **out);
-  ls_status status = ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the setup", sizeof **out));
-  if (status == LS_OK) {
-    LS_ASSERT(*out);
-    (*out)->job = job;
-    (*out)->resumed = resumed;
-    ls_comm_set_timeout(comm, job->sync.timeout);
-    status = set_threads(comm, *out);
-  }
-  if (status == LS_OK) {
-    job_open_cache(comm, *out);
-    status = job_open_data(comm, *out);
-  }
+  LS_TRY(ls_comm_agree(comm, *out ? LS_OK : ls_fail_memory("the setup", sizeof **out)));
+  LS_ASSERT(*out);
+  (*out)->job = job;
+  (*out)->resumed = resumed;
+  ls_comm_set_timeout(comm, job->sync.timeout);
+  LS_TRY(set_threads(comm, *out));
+  job_open_cache(comm, *out);
+  return job_open_data(comm, *out);
+}
+
+/* Collective. */
+static ls_status share_names(ls_comm *comm, const ls_setup *setup, bool wanted) {
+  const ls_split *const splits[] = {&setup->train, &setup->validation, &setup->test};
+  for (size_t i = 0; i < 3; i++)
+    if (splits[i]->dataset && !splits[i]->is_shared)
+      LS_TRY(ls_dataset_share_names(comm, splits[i]->dataset, wanted));
+  return LS_OK;
+}
+
+ls_status ls_setup_create_lender(ls_comm *comm, ls_job *job, bool has_names, ls_setup **out) {
+  ls_status status = open_setup(comm, job, NULL, out);
+  if (status == LS_OK) status = share_names(comm, *out, has_names);
+  if (status != LS_OK) ls_setup_destroy(comm, out);
+  return status;
+}
+
+ls_status ls_setup_create(ls_comm *comm, ls_job *job, const ls_modelfile *resumed, ls_setup **out) {
+  ls_status status = open_setup(comm, job, resumed, out);
   if (status == LS_OK) status = job_set_class_weights(comm, *out);
   if (status == LS_OK) status = check_weights(comm, &(*out)->train, (*out)->class_weights, "data.train");
   if (status == LS_OK) status = check_weights(comm, &(*out)->validation, NULL, "data.validation");
@@ -184,7 +201,7 @@ void ls_setup_destroy(ls_comm *comm, ls_setup **setup) {
   for (size_t i = 0; i < 3; i++) {
     ls_batch_destroy(&splits[i]->batch);
     ls_view_release(&splits[i]->view);
-    if (!splits[i]->is_shared) ls_dataset_close(comm, &splits[i]->dataset);
+    if (!splits[i]->is_shared && !splits[i]->is_lent) ls_dataset_close(comm, &splits[i]->dataset);
   }
   ls_cache_destroy(&(*setup)->cache);
   ls_normalizer_destroy(&(*setup)->normalizer);

@@ -27,15 +27,6 @@ static ls_status read_split(ls_comm *comm, const ls_job *job, ls_split *split) {
   return LS_OK;
 }
 
-/* Local. Infers the model's shapes from the inputs, and checks the options that depend on its outputs. */
-static ls_status infer_shapes(ls_job *job, const ls_dataset *dataset) {
-  const ls_shape input = ls_dataset_shape(dataset);
-  LS_TRY(ls_model_infer_shapes(job->model, &input));
-  job_check_measures(job, job->model->n_out);
-  job_check_class_count(job, job->model->n_out);
-  return ls_config_status(job->config);
-}
-
 /* Results on the training samples say nothing about new ones. */
 static void warn_if_same(const ls_setup *setup, const ls_split *split, const char *key) {
   const ls_dataset *const train = setup->train.dataset;
@@ -85,7 +76,7 @@ ls_status job_open_training(ls_comm *comm, ls_setup *setup) {
   ls_job *const job = setup->job;
   ls_split *const train = &setup->train;
   LS_TRY(open_split(comm, setup, job->data.train, &job->data.train_split, "train", NULL, train));
-  LS_TRY(ls_comm_agree(comm, infer_shapes(job, train->dataset)));
+  LS_TRY(ls_comm_agree(comm, job_infer_shapes(job, train->dataset)));
   if (ls_comm_rank(comm) == 0) setup->facts = ls_facts_of(train->dataset, "data.train");
   return LS_OK;
 }
@@ -139,16 +130,24 @@ static ls_status measure_facts(ls_setup *setup) {
   return LS_OK;
 }
 
-ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
-  ls_job *const job = setup->job;
+/* Collective. Opens the datasets, and reads that of training. */
+static ls_status open_own(ls_comm *comm, ls_setup *setup) {
   LS_TRY(job_open_training(comm, setup));
   LS_TRY(job_open_validation(comm, setup));
   LS_TRY(job_open_test(comm, setup));
   LS_TRY(place_splits(comm, setup));
-  LS_TRY(read_split(comm, job, &setup->train));
+  return read_split(comm, setup->job, &setup->train);
+}
+
+ls_status job_open_data(ls_comm *comm, ls_setup *setup) {
+  ls_job *const job = setup->job;
+  bool is_lent = false;
+  LS_TRY(ls_comm_agree(comm, job_borrow_data(setup, &is_lent)));
+  if (!is_lent) LS_TRY(open_own(comm, setup));
   LS_TRY(ls_comm_agree(comm, split_validation(setup)));
   job_check_resumed(comm, setup);
   LS_TRY(ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? measure_facts(setup) : LS_OK));
+  if (is_lent) return LS_OK;
   if (job->data.validation) LS_TRY(read_split(comm, job, &setup->validation));
   if (job->data.test) LS_TRY(read_split(comm, job, &setup->test));
   warn_if_same(setup, &setup->validation, "validation");

@@ -68,7 +68,8 @@ typedef struct train_report {
 
 typedef struct trainer {
   ls_comm *comm;
-  ls_setup *setup; /* borrowed */
+  ls_setup *setup;                 /* borrowed */
+  const ls_train_options *options; /* borrowed; NULL in other uses than ls_train */
   bool is_root;
   char *config;         /* owned: the resolved config */
   char *platform;       /* owned: the libraries and the layout of ranks, which determine rounding */
@@ -114,6 +115,9 @@ double train_lr(const trainer *t);
 
 /* Local. Whether the run needs no more steps. */
 bool train_is_finished(const trainer *t);
+
+/* Local. Whether the run has reached options->until_epoch. */
+bool train_is_paused(const trainer *t);
 
 /* ----------------------------------------------------------------------- clock.c */
 

@@ -58,7 +58,7 @@ static ls_status save_if_due(trainer *t, bool ended_epoch) {
   const train_timer timer = train_time(t);
   const bool due = train_has_unsaved_best(t) || is_due(config->every_steps, t->progress.step) ||
                    (ended_epoch && is_due(config->every_epochs, t->progress.epoch));
-  if (!due || train_is_finished(t) || t->is_stopping) return LS_OK;
+  if (!due || train_is_finished(t) || train_is_paused(t) || t->is_stopping) return LS_OK;
   const ls_status status = train_save_checkpoint(t);
   train_add_total(t, timer);
   return status;
@@ -68,7 +68,7 @@ static ls_status save_if_due(trainer *t, bool ended_epoch) {
 static ls_status run_steps(trainer *t) {
   const uint64_t n = t->setup->train.view.n;
   train_reset_times(t);
-  while (!train_is_finished(t) && !t->is_stopping) {
+  while (!train_is_finished(t) && !train_is_paused(t) && !t->is_stopping) {
     LS_TRY(train_run_step(t));
     const bool ended_epoch = t->progress.epoch_samples == n;
     if (ended_epoch) LS_TRY(train_end_epoch(t));
@@ -99,9 +99,14 @@ static void report_early_stop(const trainer *t) {
 
 /* Collective. Saves the final state and reports why the run ended. */
 static ls_status end(trainer *t, const ls_train_options *options) {
-  const bool is_stopped = t->is_stopping && !train_is_finished(t);
+  const bool is_finished = train_is_finished(t);
   LS_TRY(train_save_final(t));
-  if (is_stopped) return fail_stopped(t, options);
+  if (!is_finished && train_is_paused(t)) {
+    ls_log(LS_LOG_INFO, "paused after epoch %llu, saved in %s", (unsigned long long)t->progress.epoch,
+           t->setup->job->train.output);
+    return LS_OK;
+  }
+  if (t->is_stopping && !is_finished) return fail_stopped(t, options);
   report_early_stop(t);
   LS_TRY(train_test(t));
   ls_log(LS_LOG_INFO, "done: %llu epochs, %llu steps; %s/model.h5", (unsigned long long)t->progress.epoch,
@@ -148,15 +153,26 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   return train_test(t);
 }
 
+static ls_train_result describe_result(const trainer *t) {
+  const ls_progress *const p = &t->progress;
+  return (ls_train_result){.is_finished = train_is_finished(t),
+                           .epoch = p->epoch,
+                           .best_epoch = p->best_epoch,
+                           .best_value = p->best_value,
+                           .seconds = p->total_seconds + p->epoch_seconds};
+}
+
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options) {
   trainer t;
   LS_TRY(train_check_memory(comm, setup));
   ls_status status = train_create(&t, comm, setup);
+  t.options = options;
   if (status == LS_OK && setup->job->train.diagnostics)
     status = train_diagnostics_create(comm, setup, &t.diagnostics);
   if (status == LS_OK && t.is_root) status = ls_rundir_create(&t.dir, setup->job->train.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = start_and_run(&t, options);
+  if (options->result) *options->result = describe_result(&t);
   if (status != LS_OK) ls_log_note("%s%s", status == LS_STOPPED ? "" : "error: ", ls_message());
   train_destroy(&t);
   return status;

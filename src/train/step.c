@@ -33,8 +33,11 @@ static ls_status fail_step(trainer *t, const ls_step *step) {
 /* Local. Whether this rank was asked to stop. After a failed save the run ends as soon as all ranks know of
  * it. */
 static bool must_stop(trainer *t) {
+  const ls_train_options *const options = t->options;
   const bool is_near = train_check_deadline(t);
-  return ls_stop_signal() != 0 || is_near || (t->saves.saver && ls_saver_has_failed(t->saves.saver));
+  const bool is_asked = options && options->must_stop && options->must_stop(options->context);
+  return ls_stop_signal() != 0 || is_near || is_asked ||
+         (t->saves.saver && ls_saver_has_failed(t->saves.saver));
 }
 
 /* Collective. Sums over the ranks, and the optimizer's update. */

@@ -84,6 +84,11 @@ double train_lr(const trainer *t) {
   return t->fixed_lr > 0.0 ? t->fixed_lr : ls_schedule_lr(&job->schedule, job->optim->lr, &now);
 }
 
+bool train_is_paused(const trainer *t) {
+  const uint64_t until = t->options ? t->options->until_epoch : 0;
+  return until > 0 && t->progress.epoch >= until;
+}
+
 bool train_is_finished(const trainer *t) {
   const ls_train_config *const train = &t->setup->job->train;
   return t->progress.epoch >= train->epochs || train_is_stopped_early(t) ||

@@ -1,0 +1,243 @@
+/* What the files of sweep share. Its files in order of dependency: sobol, plan, value, rungs, check, table,
+ * saved, groups, report, trial, best, sweep. */
+#ifndef LOCKSTEP_SWEEP_INTERNAL_H
+#define LOCKSTEP_SWEEP_INTERNAL_H
+
+#include "lockstep/job.h"
+#include "lockstep/rundir.h"
+#include "lockstep/sweep.h"
+#include "lockstep/train.h"
+
+#include <limits.h>
+
+#define SWEEP_PARAMETERS_MAX 32
+#define SWEEP_TRIALS_MAX     10000
+#define SWEEP_RUNGS_MAX      32
+#define SWEEP_VALUE_MAX      128 /* bytes of a parameter's value */
+
+/* ------------------------------------------------------------------------- plan.c */
+
+typedef enum sweep_search { SWEEP_GRID, SWEEP_RANDOM, SWEEP_SOBOL, SWEEP_HALVING } sweep_search;
+
+typedef enum sweep_kind {
+  SWEEP_CHOICES,
+  SWEEP_UNIFORM,
+  SWEEP_LOG_UNIFORM,
+  SWEEP_INTEGER,
+  SWEEP_LOG_INTEGER
+} sweep_kind;
+
+/* A key of the base config that varies. */
+typedef struct sweep_parameter {
+  const char *key; /* dotted path */
+  sweep_kind kind;
+  double low, high; /* of a range, both included */
+  const ls_node *node;
+  size_t n_choices;
+} sweep_parameter;
+
+/* A sweep file. Texts are borrowed from the config. */
+typedef struct sweep_plan {
+  ls_config *config; /* owned */
+  const char *base;  /* relative to the folder of the sweep file */
+  char *base_path;   /* owned */
+  const char *output;
+  const char *monitor; /* NULL: that of the base */
+  ls_node *parameters_node;
+  int search; /* sweep_search */
+  uint64_t seed, trials, factor, first, ranks_per_trial;
+  size_t n_parameters;
+  sweep_parameter parameters[SWEEP_PARAMETERS_MAX];
+} sweep_plan;
+
+/* Local. Reads a sweep file; collects errors in plan->config. LS_ERR_CONFIG if it is not valid YAML. */
+ls_status sweep_plan_read(const char *text, const ls_sweep_options *options, sweep_plan *plan);
+void sweep_plan_destroy(sweep_plan *plan);
+
+/* ------------------------------------------------------------------------ value.c */
+
+/* Local. The value of parameter k in a trial, as in the table. */
+void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[SWEEP_VALUE_MAX]);
+
+/* Local. "KEY=VALUE" for ls_config_override, which the caller frees; NULL if memory is short. */
+char *sweep_assignment(const sweep_plan *plan, uint64_t trial, size_t k);
+
+/* -------------------------------------------------------------------------- rungs.c */
+
+/* The rungs of successive halving; other searches have one. Jamieson and Talwalkar, "Non-stochastic best
+ * arm identification and hyperparameter optimization", AISTATS 2016. */
+typedef struct sweep_rungs {
+  size_t n;
+  uint64_t epochs[SWEEP_RUNGS_MAX];
+  uint64_t trials[SWEEP_RUNGS_MAX];
+} sweep_rungs;
+
+/* Local. `epochs`: of the base. */
+sweep_rungs sweep_rungs_of(const sweep_plan *plan, uint64_t epochs);
+
+/* ------------------------------------------------------------------------- check.c */
+
+/* Local. The job of a trial, or of the base without one (`trial` = UINT64_MAX), from the text of the base
+ * config. output: its run directory, or NULL. The caller destroys the job. */
+ls_status sweep_job_create(const sweep_plan *plan, const char *base, uint64_t trial, const char *output,
+                           ls_job **out);
+
+/* Local. Checks the configs of all trials; collects errors in plan->config. */
+ls_status sweep_check_trials(const sweep_plan *plan, const char *base);
+
+/* ------------------------------------------------------------------------- table.c */
+
+typedef enum sweep_state { SWEEP_ABSENT, SWEEP_DONE, SWEEP_DIVERGED, SWEEP_FAILED } sweep_state;
+
+/* The result of a trial in a rung. */
+typedef struct sweep_row {
+  uint64_t trial, rung, epochs;
+  int state;    /* sweep_state */
+  double value; /* of the monitor in the best epoch so far; NaN: none */
+  double seconds;
+} sweep_row;
+
+/* trials.csv, on rank 0. */
+typedef struct sweep_table {
+  const sweep_plan *plan;
+  const char *monitor;
+  uint64_t n_trials;
+  size_t n_rungs;
+  sweep_row *rows; /* (n_rungs, n_trials), owned */
+} sweep_table;
+
+/* Local. Creates an empty table. */
+ls_status sweep_table_create(const sweep_plan *plan, const char *monitor, size_t n_rungs,
+                             sweep_table *table);
+void sweep_table_destroy(sweep_table *table);
+
+static inline sweep_row *sweep_table_row(const sweep_table *table, size_t rung, uint64_t trial) {
+  return table->rows + rung * table->n_trials + trial;
+}
+
+/* Local. Adds the rows of a file, if it exists. Ignores a last row that a kill has truncated, and rows that
+ * are there already. LS_ERR_OUTPUT if it is not a table of this sweep. */
+ls_status sweep_table_read(sweep_table *table, const char *path);
+
+/* Local. Writes all rows, ordered by rung and trial, to a file. */
+ls_status sweep_table_write(const sweep_table *table, const char *path);
+
+/* Local. Adds a row, rounded as in the file, and appends it there, synced. */
+ls_status sweep_table_append(sweep_table *table, const ls_rundir *dir, const char *path,
+                             const sweep_row *row);
+
+/* Local. The trials of a rung with a value, best first; of equal ones, the one with the lower number.
+ * trials: (n_trials). Returns how many there are. */
+size_t sweep_table_rank(const sweep_table *table, size_t rung, bool is_maximized, uint64_t *trials);
+
+/* ------------------------------------------------------------------------- saved.c */
+
+/* Local. Compares the sweep with the one that the directory has, in sweep.yaml and base.yaml, and writes
+ * these files. `base`: the job of the base. LS_ERR_CONFIG if its trials would be others. */
+ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const char *folder);
+
+/* Local. Removes the files of a sweep. */
+ls_status sweep_remove(const char *folder);
+
+/* ------------------------------------------------------------------------ groups.c */
+
+/* A message between groups. */
+typedef struct sweep_message {
+  bool is_stop; /* the sweep stops; otherwise a result, for rank 0 */
+  sweep_row row;
+  char text[700]; /* why the trial failed or diverged; or "" */
+} sweep_message;
+
+/* The groups of ranks. */
+typedef struct sweep_groups {
+  ls_comm *world; /* borrowed */
+  ls_comm *mine;  /* owned; NULL on ranks without work */
+  int n, size;    /* groups, and ranks of each */
+  int index;      /* of this rank's group; -1: none */
+  int *domains;   /* (ranks), owned: ranks with the same number share a counter */
+  ls_shared counter;
+  ls_mailbox *box;
+  bool is_stopping;
+  bool has_posted;
+} sweep_groups;
+
+/* Collective. Divides the ranks into groups of `size`. The caller destroys them, after a failure too. */
+ls_status sweep_groups_create(ls_comm *world, int size, sweep_groups *groups);
+void sweep_groups_destroy(sweep_groups *groups);
+
+/* Local. Whether this rank reports the results of its group. */
+bool sweep_groups_is_leader(const sweep_groups *groups);
+
+/* Collective. Starts the assignment of trials anew. */
+void sweep_groups_restart(sweep_groups *groups);
+
+/* Collective over the group. The next of n trials that no group of its domain has. Returns n if there is
+ * none, or if the sweep stops. */
+uint64_t sweep_groups_claim(sweep_groups *groups, uint64_t n);
+
+/* Local. Stops the sweep, and informs the other groups. */
+void sweep_groups_stop(sweep_groups *groups);
+
+/* ------------------------------------------------------------------------ report.c */
+
+/* What a user sees, on rank 0. */
+typedef struct sweep_report {
+  bool is_terminal;
+  int lines; /* of the table that is drawn */
+  double drawn;
+} sweep_report;
+
+/* The state of a sweep. */
+typedef struct sweep {
+  ls_comm *world; /* borrowed */
+  const ls_sweep_options *options;
+  sweep_plan plan;
+  char *base_text; /* owned */
+  ls_job *base;    /* owned */
+  bool is_maximized;
+  uint64_t part, n_parts;
+  sweep_rungs rungs;
+  sweep_groups groups;
+  ls_setup *data;    /* owned: lends the data to the trials */
+  ls_rundir dir;     /* rank 0 */
+  char *folder;      /* owned: for the trials */
+  char *table_path;  /* owned, rank 0 */
+  sweep_table table; /* rank 0 */
+  sweep_report report;
+  size_t rung;        /* the current one */
+  uint64_t n_pending; /* trials of the rung that are to be trained now */
+  uint64_t n_ended;   /* of them; rank 0 */
+  ls_status failure;  /* of this rank, which ends the sweep after the rung */
+  char *failure_text; /* owned */
+} sweep;
+
+/* Local, on rank 0. */
+void sweep_report_start(const sweep *s);
+void sweep_report_rung(sweep *s);
+void sweep_report_trial(sweep *s, const sweep_message *message);
+
+/* Local, on rank 0. Redraws the table of the best trials and the bar, on a terminal. */
+void sweep_report_draw(sweep *s);
+void sweep_report_erase(sweep *s);
+
+/* Local. The values of a trial: "optimizer.lr=0.01 model.0.units=64". */
+const char *sweep_describe(const sweep_plan *plan, uint64_t trial, char *text, size_t size);
+
+/* ------------------------------------------------------------------------- trial.c */
+
+/* Local. The run directory of a trial, which the caller frees; NULL if memory is short. */
+char *sweep_trial_folder(const char *folder, uint64_t trial);
+
+/* Collective over the group. Trains a trial up to the current rung, and sends its result to rank 0. */
+void sweep_train_trial(sweep *s, uint64_t trial);
+
+/* Local. Receives messages: rank 0 adds results to the table. context: the sweep */
+void sweep_receive(void *context);
+
+/* -------------------------------------------------------------------------- best.c */
+
+/* Local, on rank 0. Writes best.yaml and best.h5 of the best trial, and reports it. LS_ERR_NUMERIC if no
+ * trial has a value. */
+ls_status sweep_write_best(sweep *s);
+
+#endif

@@ -1,0 +1,159 @@
+/* What a sweep's directory says about the sweep: sweep.yaml and base.yaml, both with all defaults. */
+#include "internal.h"
+#include "lockstep/store.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Keys of which other values would give other trials. The last two only with search: halving; otherwise
+ * more trials continue the sequence. */
+static const char *const sweep_keys[][2] = {{"parameters", NULL}, {"search", NULL},  {"seed", NULL},
+                                            {"monitor", NULL},    {"halving", NULL}, {"trials", NULL}};
+static const char *const base_keys[][2] = {{"seed", NULL},
+                                           {"loss", NULL},
+                                           {"metrics", NULL},
+                                           {"model", NULL},
+                                           {"optimizer", NULL},
+                                           {"schedule", NULL},
+                                           {"penalty", NULL},
+                                           {"train", "epochs"},
+                                           {"train", "batch_size"},
+                                           {"train", "accumulate"},
+                                           {"train", "max_steps"},
+                                           {"train", "monitor"},
+                                           {"train", "early_stopping"},
+                                           {"train", "clip_grad_norm"},
+                                           {"train", "clip_grad_value"},
+                                           {"train", "reproducible"},
+                                           {"train", "lanes"},
+                                           {"train", "on_nan"},
+                                           {"train", "max_skipped"},
+                                           {"train", "class_weight"},
+                                           {"data", "train"},
+                                           {"data", "validation"},
+                                           {"data", "x"},
+                                           {"data", "y"},
+                                           {"data", "layout"},
+                                           {"data", "shape"},
+                                           {"data", "normalize"},
+                                           {"data", "standardize_targets"},
+                                           {"data", "shuffle"},
+                                           {"data", "augment"},
+                                           {"comm", "gradient_type"}};
+
+static const ls_node *find(ls_config *config, const char *const key[2]) {
+  const ls_node *const node = ls_node_find(ls_config_root(config), key[0]);
+  return node && key[1] ? ls_node_find(node, key[1]) : node;
+}
+
+/* Compares a config with the saved one, if there is one. */
+static ls_status compare(ls_config *now, const char *path, const char *const keys[][2], size_t n) {
+  char *text = NULL;
+  ls_config *then = NULL;
+  char difference[300];
+  if (!ls_rundir_exists(path)) return LS_OK;
+  ls_status status = ls_config_load(path, &text);
+  if (status == LS_OK) status = ls_config_create(text, path, &then);
+  for (size_t i = 0; status == LS_OK && i < n; i++)
+    if (ls_node_differ(find(now, keys[i]), find(then, keys[i]), difference, sizeof difference))
+      status = ls_fail(LS_ERR_CONFIG,
+                       "%s: cannot resume with this sweep: %s as in the directory; restore the value, or "
+                       "start a new sweep with a different output or --overwrite",
+                       path, difference);
+  ls_config_destroy(&then);
+  free(text);
+  return status;
+}
+
+static ls_status write_config(const ls_config *config, const char *path) {
+  ls_text_file file;
+  char *text = NULL;
+  LS_TRY(ls_config_print(config, &text));
+  const ls_status status = ls_text_begin(&file, path);
+  if (status == LS_OK) fputs(text, file.stream);
+  free(text);
+  return ls_text_end(&file, status);
+}
+
+ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const char *folder) {
+  char *const sweep_path = ls_format("%s/sweep.yaml", folder);
+  char *const base_path = ls_format("%s/base.yaml", folder);
+  const size_t n = sizeof sweep_keys / sizeof sweep_keys[0] - (plan->search == SWEEP_HALVING ? 0 : 2);
+  ls_status status = sweep_path && base_path ? LS_OK : ls_fail_memory("a path", strlen(folder));
+  if (status == LS_OK) status = compare(plan->config, sweep_path, sweep_keys, n);
+  if (status == LS_OK)
+    status = compare(base->config, base_path, base_keys, sizeof base_keys / sizeof base_keys[0]);
+  if (status == LS_OK) status = write_config(base->config, base_path);
+  if (status == LS_OK) status = write_config(plan->config, sweep_path);
+  free(sweep_path);
+  free(base_path);
+  return status;
+}
+
+/* ------------------------------------------------------------------------- removal */
+
+/* Removes the run of a trial. */
+static ls_status remove_trial(const char *path) {
+  ls_rundir dir;
+  ls_status status = ls_rundir_create(&dir, path);
+  if (status == LS_OK) status = ls_rundir_lock(&dir);
+  if (status == LS_OK) status = ls_rundir_remove_run(&dir);
+  if (status == LS_OK) {
+    unlink(dir.config);
+    rmdir(dir.checkpoints);
+  }
+  ls_rundir_destroy(&dir);
+  rmdir(path);
+  return status;
+}
+
+/* Calls `remove` for each folder in a folder whose name begins with a digit. */
+static ls_status for_each_number(const char *path, ls_status (*remove)(const char *path)) {
+  DIR *const folder = opendir(path);
+  ls_status status = LS_OK;
+  if (!folder) return LS_OK;
+  for (const struct dirent *entry = readdir(folder); entry && status == LS_OK; entry = readdir(folder)) {
+    if (strspn(entry->d_name, "0123456789") == 0) continue;
+    char *const item = ls_format("%s/%s", path, entry->d_name);
+    status = item ? remove(item) : ls_fail_memory("a path", strlen(path));
+    free(item);
+    ls_heartbeat();
+  }
+  closedir(folder);
+  rmdir(path);
+  return status;
+}
+
+/* Removes the files with these names in a folder. */
+static ls_status remove_files(const char *folder, const char *const *names) {
+  ls_status status = LS_OK;
+  for (; *names && status == LS_OK; names++) {
+    char *const path = ls_format("%s/%s", folder, *names);
+    status = path ? ls_store_remove(path) : ls_fail_memory("a path", strlen(folder));
+    free(path);
+  }
+  return status;
+}
+
+static ls_status remove_part(const char *path) {
+  const ls_status status =
+      remove_files(path, (const char *const[]){"trials.csv", "sweep.yaml", "base.yaml", NULL});
+  rmdir(path);
+  return status;
+}
+
+ls_status sweep_remove(const char *folder) {
+  static const char *const names[] = {"best.yaml",  "best.h5",   "trials.csv",
+                                      "sweep.yaml", "base.yaml", NULL};
+  static ls_status (*const removals[])(const char *path) = {remove_trial, remove_part};
+  static const char *const folders[] = {"trials", "parts"};
+  for (size_t i = 0; i < 2; i++) {
+    char *const path = ls_format("%s/%s", folder, folders[i]);
+    const ls_status status = path ? for_each_number(path, removals[i]) : ls_fail_memory("a path", 0);
+    free(path);
+    LS_TRY(status);
+  }
+  return remove_files(folder, names);
+}

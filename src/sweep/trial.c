@@ -1,0 +1,138 @@
+/* Training a trial up to the current rung. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *sweep_trial_folder(const char *folder, uint64_t trial) {
+  return ls_format("%s/trials/%04llu", folder, (unsigned long long)trial);
+}
+
+/* Records the failure in ls_message(), unless there is one already. */
+static void note_failure(sweep *s, ls_status status) {
+  if (s->failure != LS_OK) return;
+  s->failure = status;
+  s->failure_text = ls_strdup(ls_message());
+}
+
+/* -------------------------------------------------------------------------- messages */
+
+/* Rank 0. */
+static void add_result(sweep *s, const sweep_message *message) {
+  const ls_status status = sweep_table_append(&s->table, &s->dir, s->table_path, &message->row);
+  s->n_ended++;
+  sweep_report_trial(s, message);
+  if (status == LS_OK) return;
+  note_failure(s, status);
+  sweep_groups_stop(&s->groups); /* what cannot be recorded would be trained in vain */
+}
+
+void sweep_receive(void *context) {
+  sweep *const s = context;
+  sweep_message message;
+  while (ls_mailbox_receive(s->groups.box, &message))
+    if (message.is_stop)
+      s->groups.is_stopping = true;
+    else
+      add_result(s, &message);
+  if (ls_stop_signal() != 0) sweep_groups_stop(&s->groups);
+  if (ls_comm_rank(s->world) == 0) sweep_report_draw(s);
+}
+
+/* Before each step. */
+static bool must_stop(void *context) {
+  sweep *const s = context;
+  sweep_receive(s);
+  return s->groups.is_stopping;
+}
+
+/* -------------------------------------------------------------------------- the run */
+
+/* The epoch at which a trial pauses; 0: none, in the last rung. */
+static uint64_t pause_of(const sweep *s) {
+  return s->rung + 1 < s->rungs.n ? s->rungs.epochs[s->rung] : 0;
+}
+
+/* A trial in a later state than its rung has lost its rows. */
+static ls_status check_epoch(const sweep *s, const char *output, const ls_train_result *result) {
+  const uint64_t until = pause_of(s);
+  if (until == 0 || result->epoch <= until) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT,
+                 "%s: is at epoch %llu, but trials.csv lacks its row of rung %zu, at epoch %llu; restore "
+                 "trials.csv, or start again with --overwrite",
+                 output, (unsigned long long)result->epoch, s->rung, (unsigned long long)until);
+}
+
+/* Collective over the group. */
+static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_result *result) {
+  ls_comm *const comm = s->groups.mine;
+  ls_job *job = NULL;
+  ls_setup *setup = NULL;
+  ls_modelfile *resumed = NULL;
+  const ls_train_options options = {.resume = "auto",
+                                    .command = s->options->command,
+                                    .found = &resumed,
+                                    .until_epoch = pause_of(s),
+                                    .must_stop = must_stop,
+                                    .context = s,
+                                    .result = result};
+  ls_status status = ls_comm_agree(comm, sweep_job_create(&s->plan, s->base_text, trial, output, &job));
+  if (status == LS_OK) job->lender = s->data;
+  if (status == LS_OK) status = ls_train_find_resumed(comm, job, &options, &resumed);
+  if (status == LS_OK) status = ls_setup_create(comm, job, resumed, &setup);
+  if (status == LS_OK) status = ls_train(comm, setup, &options);
+  if (status == LS_OK) status = check_epoch(s, output, result);
+  ls_modelfile_close(&resumed);
+  ls_setup_destroy(comm, &setup);
+  ls_job_destroy(&job);
+  return status;
+}
+
+/* Rank 0 of the group. */
+static void send_result(sweep *s, uint64_t trial, const ls_train_result *result, sweep_state state) {
+  sweep_message message = {.row = {.trial = trial,
+                                   .rung = s->rung,
+                                   .epochs = result->epoch,
+                                   .state = state,
+                                   .value = NAN,
+                                   .seconds = result->seconds}};
+  const bool has_value = state == SWEEP_DONE && result->best_epoch > 0 && isfinite(result->best_value);
+  if (has_value) message.row.value = result->best_value;
+  if (state != SWEEP_DONE) snprintf(message.text, sizeof message.text, "%s", ls_message());
+  if (ls_comm_rank(s->world) == 0)
+    add_result(s, &message);
+  else
+    ls_mailbox_send(s->groups.box, 0, &message);
+}
+
+/* The same on all ranks of the group. A failure of the machine ends the sweep, but not the other trials. */
+static void note_outcome(sweep *s, uint64_t trial, ls_status status, const ls_train_result *result) {
+  const bool is_result = status == LS_OK || status == LS_ERR_NUMERIC || status == LS_ERR_CONFIG ||
+                         status == LS_ERR_DATA || status == LS_ERR_MODEL;
+  const sweep_state state = status == LS_OK            ? SWEEP_DONE
+                            : status == LS_ERR_NUMERIC ? SWEEP_DIVERGED
+                                                       : SWEEP_FAILED;
+  if (status == LS_STOPPED) sweep_groups_stop(&s->groups);
+  if (!sweep_groups_is_leader(&s->groups)) return;
+  if (is_result)
+    send_result(s, trial, result, state);
+  else if (status != LS_STOPPED)
+    note_failure(s, ls_fail(status, "trial %llu: %s", (unsigned long long)trial, ls_message()));
+}
+
+/* The lines of the trial go to its log only. */
+void sweep_train_trial(sweep *s, uint64_t trial) {
+  const bool is_root = ls_comm_rank(s->world) == 0;
+  ls_train_result result = {0};
+  char *const output = sweep_trial_folder(s->folder, trial);
+  ls_log_enable(sweep_groups_is_leader(&s->groups));
+  ls_log_quiet(true);
+  ls_status status = ls_comm_agree(s->groups.mine, output ? LS_OK : ls_fail_memory("a path", 0));
+  if (status == LS_OK) status = train(s, trial, output, &result);
+  ls_log_quiet(false);
+  ls_log_enable(is_root);
+  ls_comm_set_log(s->world, NULL);
+  note_outcome(s, trial, status, &result);
+  free(output);
+}

@@ -1,0 +1,229 @@
+"""`lockstep sweep`: the table does not depend on ranks, kills or groups; the best trial equals its own training; bad input."""
+
+import csv
+import math
+import os
+import signal
+import time
+
+import harness
+import numpy
+from harness import ALONE, edited, run, run_well, write_file
+
+X, Y = harness.three_classes(48)
+
+BASE = edited(("train: data.h5", "train: data.h5\n  validation: 0.25"), ("epochs: 2", "epochs: 4"), ("output: run\n", ""),
+              ("optimizer:", "schedule: {type: cosine}\noptimizer:"))
+SWEEP = """\
+base: base.yaml
+output: out
+parameters:
+  optimizer.lr: {log_uniform: [1e-3, 1e-1]}
+  model.0.units: [4, 8]
+search: halving
+trials: 6
+halving: {factor: 2, first: 1}
+"""
+
+
+def prepare(folder, sweep=SWEEP, base=BASE):
+    write_file(folder / "base.yaml", base)
+    write_file(folder / "sweep.yaml", sweep)
+    harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
+
+
+def table(folder, output="out"):
+    """The rows without the columns that depend on time."""
+    with open(folder / output / "trials.csv", newline="", encoding="utf-8") as file:
+        return [row[:-2] for row in csv.reader(file)]
+
+
+def same_model(a, b):
+    one, two = harness.model_arrays(a), harness.model_arrays(b)
+    return one.keys() == two.keys() and all(numpy.array_equal(one[k], two[k]) for k in one)
+
+
+def the_table_is_the_same_at_any_number_of_ranks(folder):
+    prepare(folder)
+    result = run_well(folder, "sweep", "sweep.yaml", "--output", "one")
+    expected = table(folder, "one")
+    result.must([row[:2] for row in expected[:7]] == [["trial", "rung"], *([str(i), "0"] for i in range(6))], "the first rung")
+    result.must([row[4] for row in expected[1:]] == ["1"] * 6 + ["2"] * 3 + ["4"], "the epochs of the rungs")
+    for ranks in (2, 3, 4):
+        result = run(folder, "sweep", "sweep.yaml", "--output", f"ranks{ranks}", ranks=ranks).exits(0)
+        result.must(table(folder, f"ranks{ranks}") == expected, f"the table at {ranks} ranks")
+    best = expected[-1]
+    first = min((row for row in expected[7:10]), key=lambda row: (float(row[5]), int(row[0])))
+    result.must(best[0] == first[0], "the last rung continues the best of the one before")
+
+
+def groups_of_two_ranks_leave_one_idle(folder):
+    prepare(folder, edited(("trials: 6", "trials: 3"), text=SWEEP) + "ranks_per_trial: 2\n", edited(("epochs: 4", "epochs: 2"),
+        ("batch_size: 8", "batch_size: 16\n  reproducible: true\n  lanes: 2"), text=BASE))
+    run(folder, "sweep", "sweep.yaml", "--output", "two", ranks=2).exits(0)
+    result = run(folder, "sweep", "sweep.yaml", "--output", "three", ranks=3).exits(0).says("1 of 3 ranks have no work")
+    result.must(table(folder, "two") == table(folder, "three"), "the table with an idle rank")
+    run(folder, "sweep", "sweep.yaml", "--output", "four", ranks=4).exits(0)
+    result.must(table(folder, "two") == table(folder, "four"), "the table with two groups")
+
+
+def the_best_trial_equals_its_own_training(folder):
+    prepare(folder)
+    result = run_well(folder, "sweep", "sweep.yaml")
+    run_well(folder, "train", "out/best.yaml")
+    result.must(same_model(folder / "out/best.h5", folder / "out/best/model.h5"), "the same bits")
+    (folder / "out/trials.csv").unlink()
+    run(folder, "sweep", "sweep.yaml").exits(5).says("lacks its row of rung 0")
+
+
+def a_table_cut_anywhere_is_resumed(folder):
+    prepare(folder)
+    run_well(folder, "sweep", "sweep.yaml")
+    text, expected = (folder / "out/trials.csv").read_bytes(), table(folder)
+    ends = [i + 1 for i, byte in enumerate(text) if byte == ord("\n")]
+    result = run_well(folder, "sweep", "sweep.yaml").says("done")
+    result.must("trial 0 " not in result.out, "nothing is trained again")
+    for end in (ends[-1] - 3, ends[-2]):  # in the last row, and before it: the trial is complete, but has no row
+        (folder / "out/trials.csv").write_bytes(text[:end])
+        result = run_well(folder, "sweep", "sweep.yaml")
+        result.must(table(folder) == expected, f"the table after {end} bytes")
+    (folder / "out/trials.csv").write_bytes(text + text[ends[2]:ends[5]])
+    run_well(folder, "sweep", "sweep.yaml")
+    result.must(table(folder) == expected, "duplicates disappear")
+    (folder / "out/trials.csv").write_bytes(text[:ends[2]] + b"1,0,nonsense\n" + text[ends[2]:])
+    run(folder, "sweep", "sweep.yaml").exits(5).says("trials.csv:4: not a row of this sweep")
+
+
+def kills_at_any_time_lose_nothing(folder):
+    """Kills while the table grows, each time at the next row, and resumes on another number of ranks."""
+    prepare(folder)
+    expected_run = run_well(folder, "sweep", "sweep.yaml", "--output", "whole")
+    for rows in range(1, 10):
+        process = harness.start(folder, "sweep", "sweep.yaml", ranks=(ALONE, 2, 3)[rows % 3])
+        path = folder / "out/trials.csv"
+        while process.poll() is None and not (path.exists() and path.read_bytes().count(b"\n") > rows):
+            time.sleep(0.002)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        harness.finish(process)
+        for pid in harness.descendants(os.getpid()):
+            if harness.rank_of(pid) is not None and os.readlink(f"/proc/{pid}/cwd") == str(folder):
+                os.kill(pid, signal.SIGKILL)
+    run(folder, "sweep", "sweep.yaml", ranks=2).exits(0)
+    expected_run.must(table(folder) == table(folder, "whole"), "the table after kills")
+
+
+def a_signal_stops_all_groups(folder):
+    prepare(folder, edited(("search: halving", "search: random"), ("halving: {factor: 2, first: 1}\n", ""), text=SWEEP),
+            edited(("epochs: 4", "epochs: 2000"), text=BASE))
+    process = harness.start(folder, "sweep", "sweep.yaml", ranks=2)
+    rows = [folder / f"out/trials/000{i}/metrics.csv" for i in range(2)]
+    while process.poll() is None and not all(path.exists() and path.read_bytes().count(b"\n") > 2 for path in rows):
+        time.sleep(0.01)
+    os.kill(harness.ranks_of(process.pid)[1], signal.SIGUSR1)  # one rank only; mpirun forwards it to all
+    result = harness.finish(process).exits(75).says("stopped by a signal", "lockstep sweep sweep.yaml")
+    for i in range(2):
+        result.must(list((folder / f"out/trials/000{i}/checkpoints").glob("step-*.h5")), "both trials are saved")
+    result.must(len(table(folder)) == 1, "no trial has ended")
+    write_file(folder / "base.yaml", edited(("epochs: 4", "epochs: 3"), text=BASE))
+    run(folder, "sweep", "sweep.yaml").exits(2).says("train.epochs is 3, not 2000")
+
+
+def diverged_failed_and_tied_trials(folder):
+    prepare(folder, """\
+base: base.yaml
+output: out
+parameters:
+  optimizer.lr: [0.01, 1e6]
+  data.train: [data.h5, absent.h5]
+  train.log_every: [0, 1000]
+search: grid
+""", edited(("type: adam", "type: sgd"), ("{layer: dense, units: 8, activation: relu}", "{layer: dense, units: 8}"), text=BASE))
+    result = run(folder, "sweep", "sweep.yaml").exits(0).says("absent.h5", "best: trial 0")
+    rows = table(folder)[1:]
+    result.must([row[-1] for row in rows] == ["done", "done", "failed", "failed", "diverged", "diverged", "failed", "failed"],
+                f"the states: {rows}")
+    result.must(rows[0][-2] == rows[1][-2] and rows[4][-2] == "", "tied values, and no value after divergence")
+    before = table(folder)
+    run(folder, "sweep", "sweep.yaml").exits(0)
+    result.must(table(folder) == before, "a sweep that has ended changes nothing")
+    write_file(folder / "sweep.yaml", edited(("[0.01, 1e6]", "[1e6]"), text=(folder / "sweep.yaml").read_text()))
+    run(folder, "sweep", "sweep.yaml", "--overwrite").exits(6).says("no trial has a value of val_loss: 2 diverged, 2 failed")
+
+
+def searches(folder):
+    text = edited(("search: halving", "search: sobol"), ("halving: {factor: 2, first: 1}\n", ""), ("trials: 6", "trials: 4"),
+                  text=SWEEP)
+    prepare(folder, text, edited(("epochs: 4", "epochs: 1"), text=BASE))
+    result = run_well(folder, "sweep", "sweep.yaml")
+    rates = sorted(math.log10(float(row[2])) for row in table(folder)[1:])
+    result.must(all(-3 + i / 2 <= rate <= -3 + (i + 1) / 2 for i, rate in enumerate(rates)), f"one point per quarter: {rates}")
+    first = table(folder)
+    write_file(folder / "sweep.yaml", edited(("trials: 4", "trials: 6"), text=text))
+    run_well(folder, "sweep", "sweep.yaml")
+    result.must(table(folder)[:5] == first and len(table(folder)) == 7, "more trials continue the sequence")
+    write_file(folder / "sweep.yaml", edited(("[4, 8]", "[4, 9]"), text=text))
+    run(folder, "sweep", "sweep.yaml").exits(2).says("parameters.model.0.units.1 is 9, not 8")
+    run_well(folder, "sweep", "sweep.yaml", "--overwrite")
+    for part in range(2):
+        run_well(folder, "sweep", "sweep.yaml", "--output", "parts", "--part", f"{part}/2")
+    result = run_well(folder, "sweep", "sweep.yaml", "--output", "parts")
+    result.must(table(folder, "parts") == table(folder) and "trial 1 " not in result.out, "parts are merged")
+    result.must(same_model(folder / "parts/best.h5", folder / "out/best.h5"), "the best of all parts")
+
+
+def errors_are_reported_together(folder):
+    prepare(folder, """\
+base: base.yaml
+parameters:
+  optimizer.lr: {log_uniform: [1, 1]}
+  optimizer.beta: {unifrom: [0, 1]}
+  train.batch_size: 4
+  model.0.units: []
+  output: [a, b]
+search: halvin
+ranks_per_trial: 5
+trails: 4
+monitor: val_acc
+""")
+    result = run(folder, "sweep", "sweep.yaml", ranks=2).exits(2)
+    for line in ("sweep.yaml:3: parameters.optimizer.lr: the range from 1 to 1 is empty", "did you mean uniform",
+                 "sweep.yaml:5: parameters.train.batch_size: 4: a single value", "sweep.yaml:6: parameters.model.0.units",
+                 "sweep.yaml:7: parameters.output: the key cannot vary", "did you mean halving",
+                 "sweep.yaml:9: ranks_per_trial: 5", "at most 2", "did you mean trials", "output: missing",
+                 "train.monitor: val_acc: unknown monitor"):
+        result.says(line)
+    result.must(not (folder / "out").exists(), "nothing has started")
+
+
+def values_are_checked_before_the_start(folder):
+    prepare(folder, """\
+base: base.yaml
+output: out
+parameters:
+  optimizer.lr: {uniform: [-1, 1]}
+  optimizer.lrr: [1, 2]
+  model.0.unit: [1, 2]
+trials: 9
+""")
+    run(folder, "sweep", "sweep.yaml").exits(2).says("sweep.yaml:4: parameters.optimizer.lr: trial", "out of range",
+                                                     "sweep.yaml:5: parameters.optimizer.lrr: trial 0", "did you mean lr",
+                                                     "sweep.yaml:6: parameters.model.0.unit", "did you mean units")
+    prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  model.7.units: [1]\n  model.0.unit.x: [1]\n")
+    run(folder, "sweep", "sweep.yaml").exits(2).says("sweep.yaml:5: parameters.model.7.units", "no item 7 in a list of 2")
+    prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  seed: {integer: [1, 999]}\n"
+                    "  model.0.units: {integer: [1, 99]}\n")
+    run(folder, "sweep", "sweep.yaml").exits(2).says("the grid has 98901 trials; must be at most 10000")
+    prepare(folder, edited(("base.yaml", "absent.yaml"), ("trials: 6", "trials: 0"), text=SWEEP))
+    run(folder, "sweep", "sweep.yaml").exits(2).says("absent.yaml", "sweep.yaml:7: trials: 0")
+    prepare(folder, base=edited(("train: data.h5", "train: none.h5"), text=BASE))
+    result = run(folder, "sweep", "sweep.yaml").exits(3).says("none.h5")
+    result.must(not (folder / "out").exists(), "no directory is left")
+
+
+harness.main([(name.replace("_", " "), test) for name, test in (
+    *((test.__name__, test) for test in (
+        the_table_is_the_same_at_any_number_of_ranks, groups_of_two_ranks_leave_one_idle,
+        the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed, kills_at_any_time_lose_nothing,
+        a_signal_stops_all_groups, diverged_failed_and_tied_trials, searches, errors_are_reported_together,
+        values_are_checked_before_the_start)),)])
