@@ -1,5 +1,5 @@
 /* base: status codes and failure messages, logging, checked sizes, memory, counter-based random numbers,
- * clocks, threads, parallel loops, heartbeats.
+ * messages of Protocol Buffers, clocks, threads, parallel loops, heartbeats.
  *
  * Uses neither MPI nor other modules. All functions are local. */
 #ifndef LOCKSTEP_BASE_H
@@ -234,6 +234,42 @@ uint64_t ls_permutation_inverse(const ls_permutation *p, uint64_t x);
 /* Local. The same for many values, which is faster. Replaces x, all below p->n. x: (n) */
 void ls_permutation_apply(const ls_permutation *p, size_t n, uint64_t *x);
 void ls_permutation_invert(const ls_permutation *p, size_t n, uint64_t *x);
+
+/* --------------------------------------------------------- Protocol Buffers */
+
+/* A message under construction, to which fields are appended; starts as {0}. After a failure (memory is
+ * short) all calls do nothing; ls_protobuf_status reports it at the end. */
+typedef struct ls_protobuf {
+  unsigned char *bytes; /* owned */
+  size_t size, capacity;
+  bool failed;
+} ls_protobuf;
+
+/* Local. Append a field, with a number from 1 to 2^29 - 1:
+ *   varint   uint32, uint64, int64, bool or enum; a negative number as its two's complement
+ *   float, double
+ *   bytes, text   copied; also an encoded message, or packed numbers */
+void ls_protobuf_varint(ls_protobuf *message, uint32_t field, uint64_t value);
+void ls_protobuf_float(ls_protobuf *message, uint32_t field, float value);
+void ls_protobuf_double(ls_protobuf *message, uint32_t field, double value);
+void ls_protobuf_bytes(ls_protobuf *message, uint32_t field, const void *bytes, size_t size);
+void ls_protobuf_text(ls_protobuf *message, uint32_t field, const char *text);
+
+/* Local. The calls between begin and end append the fields of a nested message, the value of `field`. end
+ * receives the result of its begin, and moves the nested message to make space for its length. */
+size_t ls_protobuf_begin(ls_protobuf *message, uint32_t field);
+void ls_protobuf_end(ls_protobuf *message, size_t begin);
+
+/* Local. LS_ERR_INTERNAL if a call failed; `what` names the message in the text of the error. */
+ls_status ls_protobuf_status(const ls_protobuf *message, const char *what);
+
+/* Local. Removes all fields; keeps the memory, and a failure. */
+static inline void ls_protobuf_clear(ls_protobuf *message) {
+  message->size = 0;
+}
+
+/* Local. Frees the bytes; the message is empty again. */
+void ls_protobuf_destroy(ls_protobuf *message);
 
 /* -------------------------------------------------------------------- clock */
 
