@@ -307,6 +307,16 @@ ls_status ls_store_sync_name(const char *path);
 /* Local. Removes the temporary file and destroys the writer. */
 void ls_store_discard(ls_store_writer **writer);
 
+/* -------------------------------------------------------------------- files */
+
+/* Local. Opens a regular file for reading; the caller closes the descriptor. Fails with `status` if it is
+ * missing or not a regular file, otherwise with LS_ERR_DATA. */
+ls_status ls_store_open_file(const char *path, ls_status status, int *out);
+
+/* Local. Reads up to `bytes` bytes from `offset`; fewer only at the end of the file. -1, with errno, if it
+ * fails. */
+ssize_t ls_store_pread(int descriptor, uint64_t offset, void *to, size_t bytes);
+
 /* --------------------------------------------------------------------- text */
 
 /* A small text file that is written atomically: ls_text_begin, output to `stream`, ls_text_end. */

@@ -22,7 +22,9 @@ typedef struct ls_train_options {
   bool overwrite;          /* first remove the run that the directory has; with a checkpoint of that run,
                               only its later checkpoints */
   const char *command;     /* the command that resumes the run, for messages; NULL: described in words */
-  const char *init_from;   /* model or checkpoint with the initial weights of a new run; NULL: random */
+  const char *init_from;   /* model, checkpoint or safetensors file with the initial weights of a new run;
+                              NULL: random */
+  const char *init_map;    /* names of the tensors of a safetensors file; NULL: those of our export */
   const bool *init_layers; /* (layers in the config's list): those to read from it, all of whose weights
                               must exist in the same shape; NULL: all weights that fit */
   ls_modelfile **found; /* what ls_train_find_resumed has opened: becomes NULL if it is still the checkpoint
@@ -34,6 +36,9 @@ typedef struct ls_train_options {
   void *context;
   ls_train_result *result; /* set on all ranks, after a failure too; NULL: not wanted */
 } ls_train_options;
+
+/* Local. Whether --init-from names a safetensors file, by its ending. */
+bool ls_train_is_safetensors(const char *path);
 
 /* Collective. The checkpoint of a run that is resumed, for ls_setup_create. *out: on rank 0, NULL for a new
  * run and on other ranks; the caller closes it, after a failure too. Without data.window in the config, the

@@ -42,8 +42,8 @@ struct command {
   ls_status (*work)(ls_comm *comm, const arguments *a, ls_setup *setup);
 };
 
-extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_import, app_info,
-    app_gradcheck, app_lr_find, app_plan, app_sweep, app_keys;
+extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_export, app_import,
+    app_info, app_gradcheck, app_lr_find, app_plan, app_sweep, app_keys;
 
 /* The option --set, which may be repeated. */
 #define OPTION_SET                                                                                         \

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 static const command *const commands[] = {
-    &app_train,     &app_check,   &app_evaluate, &app_predict, &app_explain, &app_import, &app_info,
-    &app_gradcheck, &app_lr_find, &app_plan,     &app_sweep,   &app_keys,    NULL};
+    &app_train, &app_check,     &app_evaluate, &app_predict, &app_explain, &app_export, &app_import,
+    &app_info,  &app_gradcheck, &app_lr_find,  &app_plan,    &app_sweep,   &app_keys,   NULL};
 
 /* ------------------------------------------------------------------------- help */
 

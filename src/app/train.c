@@ -25,15 +25,21 @@ static ls_status check_output(const char *config, const char *output) {
 /* Local. Rejects options that contradict each other. */
 static ls_status check_options(const arguments *a) {
   const char *const resume = app_option(a, "resume");
+  const char *const init_from = app_option(a, "init-from");
+  const char *const init_map = app_option(a, "init-map");
   const char *const init_layers = app_option(a, "init-layers");
   const bool resumes = resume && strcmp(resume, "never") != 0;
   if (resume && strcmp(resume, "auto") == 0 && app_option(a, "overwrite"))
     return ls_fail(LS_ERR_CONFIG,
                    "--overwrite: starts a new run, but --resume auto continues one; give only one of them");
-  if (init_layers && !app_option(a, "init-from"))
+  if (init_layers && !init_from)
     return ls_fail(LS_ERR_CONFIG, "--init-layers %s: the model is missing; add --init-from MODEL.h5",
                    init_layers);
-  if (resumes && strcmp(resume, "auto") != 0 && app_option(a, "init-from"))
+  if (init_map && !(init_from && ls_train_is_safetensors(init_from)))
+    return ls_fail(LS_ERR_CONFIG,
+                   "--init-map %s: names tensors of a safetensors file; add --init-from FILE.safetensors",
+                   init_map);
+  if (resumes && strcmp(resume, "auto") != 0 && init_from)
     return ls_fail(LS_ERR_CONFIG,
                    "--init-from: starts a new run, but --resume %s continues one; give only one of them",
                    resume);
@@ -66,6 +72,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
                                     .overwrite = app_option(a, "overwrite") != NULL,
                                     .command = app_command_again(a, again, sizeof again),
                                     .init_from = app_option(a, "init-from"),
+                                    .init_map = app_option(a, "init-map"),
                                     .init_layers = app_option(a, "init-layers") ? layers : NULL,
                                     .found = &resumed};
   ls_job_source source = app_job_source(a);
@@ -96,12 +103,17 @@ const command app_train = {
         "the same path and shape or, with --init-layers, all weights of the listed layers. The new run\n"
         "normalises inputs by its own data; a warning reports features whose range differs much from that\n"
         "of the other model. Features and classes in another order are found by name. A run that resumes\n"
-        "ignores --init-from.",
+        "ignores --init-from.\n\n"
+        "FILE.safetensors has weights of PyTorch. --init-map MAP.yaml has a line for each block to read,\n"
+        "such as 0-conv2d/W: features.0.weight; check and info print the paths of the blocks. Values are\n"
+        "transposed as the layers need. Without a map, tensors must have the names that export writes.",
     .options = {OPTION_SET,
                 {"output", 'o', "DIR", "run directory; overrides output:"},
                 {"resume", 0, "auto|never|FILE",
                  "newest checkpoint, if any (auto, the default); none (never); or FILE"},
-                {"init-from", 0, "MODEL.h5", "model or checkpoint with the initial weights of a new run"},
+                {"init-from", 0, "FILE",
+                 "model, checkpoint or safetensors file with the weights of a new run"},
+                {"init-map", 0, "MAP.yaml", "names of the tensors of a safetensors file for our paths"},
                 {"init-layers", 0, "LIST",
                  "layers to initialise from it, which must fit: numbers from 0 and ranges, as in 0,2-3"},
                 {"overwrite", 0, NULL,

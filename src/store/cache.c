@@ -137,9 +137,9 @@ static char *part_path(const ls_cache *c, const store_part *part) {
 /* Reads the content of an open part; false if it is damaged. */
 static bool read_content(int descriptor, const store_part *part, void *to) {
   head found;
-  return store_pread(descriptor, 0, &found, sizeof found) == sizeof found && found.magic == MAGIC &&
+  return ls_store_pread(descriptor, 0, &found, sizeof found) == sizeof found && found.magic == MAGIC &&
          memcmp(&found.part, part, sizeof *part) == 0 &&
-         store_pread(descriptor, sizeof found, to, part->bytes) == (ssize_t)part->bytes &&
+         ls_store_pread(descriptor, sizeof found, to, part->bytes) == (ssize_t)part->bytes &&
          ls_digest_equal(found.digest, ls_digest_of(to, part->bytes));
 }
 

@@ -35,7 +35,7 @@ ls_digest store_digest_end(const XXH3_state_t *state) {
   return (ls_digest){.low = hash.low64, .high = hash.high64};
 }
 
-ssize_t store_pread(int descriptor, uint64_t offset, void *to, size_t bytes) {
+ssize_t ls_store_pread(int descriptor, uint64_t offset, void *to, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
     const ssize_t n = pread(descriptor, (unsigned char *)to + done, bytes - done, (off_t)(offset + done));
@@ -52,7 +52,7 @@ static bool digest_rest(int descriptor, uint64_t offset, XXH3_state_t *state, vo
                         uint64_t *bytes) {
   *bytes = 0;
   for (;;) {
-    const ssize_t n = store_pread(descriptor, offset + *bytes, block, BLOCK_BYTES);
+    const ssize_t n = ls_store_pread(descriptor, offset + *bytes, block, BLOCK_BYTES);
     if (n <= 0) return n == 0;
     XXH3_128bits_update(state, block, (size_t)n);
     *bytes += (uint64_t)n;

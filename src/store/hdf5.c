@@ -222,7 +222,7 @@ const char *ls_store_explain(const ls_store *store, const char *path, char *text
 }
 
 /* Non-blocking, so that the program does not hang on a pipe. */
-ls_status store_descriptor_open(const char *path, ls_status status, int *out) {
+ls_status ls_store_open_file(const char *path, ls_status status, int *out) {
   struct stat about;
   const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0)

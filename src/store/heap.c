@@ -62,7 +62,7 @@ const char *store_heap_references(const attribute *a, const heap *h, unsigned ch
 }
 
 static bool read_exactly(const heap *h, uint64_t address, void *to, size_t bytes) {
-  return store_pread(h->descriptor, h->base + address, to, bytes) == (ssize_t)bytes;
+  return ls_store_pread(h->descriptor, h->base + address, to, bytes) == (ssize_t)bytes;
 }
 
 /* Counts work against the limit, so that no damaged file causes an endless search. */

@@ -102,7 +102,7 @@ static file_kind kind_of(const unsigned char *head, size_t n) {
 static bool find_superblock(int descriptor, unsigned char superblock[12]) {
   ssize_t n = 12;
   for (uint64_t at = 0; n == 12 && at < UINT64_C(1) << 40; at = at ? 2 * at : HEAD_BYTES) {
-    n = store_pread(descriptor, at, superblock, 12);
+    n = ls_store_pread(descriptor, at, superblock, 12);
     if (n == 12 && memcmp(superblock, "\x89HDF\r\n\x1a\n", 8) == 0) return true;
   }
   return false;
@@ -116,7 +116,7 @@ ls_status store_open_fail(const char *path, int descriptor, const char *reason) 
   unsigned char head[HEAD_BYTES];
   char library[64];
   if (!find_superblock(descriptor, superblock)) {
-    const ssize_t n = store_pread(descriptor, 0, head, sizeof head);
+    const ssize_t n = ls_store_pread(descriptor, 0, head, sizeof head);
     if (n < 0) return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
     const file_kind kind = kind_of(head, (size_t)n);
     return ls_fail(LS_ERR_DATA, "%s: is not an HDF5 file: it is %s; %s", path, kind.what, kind.remedy);

@@ -233,10 +233,6 @@ void store_place_free(open_array *place);
 /* Fails if the file has changed since the store was opened. LS_ERR_DATA (open.c). */
 ls_status store_check_unchanged(const ls_store *store);
 
-/* Opens a regular file for reading. Fails with `status` if it is missing or not a regular file, otherwise
- * with LS_ERR_DATA. */
-ls_status store_descriptor_open(const char *path, ls_status status, int *out);
-
 /* Reports why HDF5 cannot open a file: what the file is, and what to do. reason: of HDF5. LS_ERR_DATA
  * (identify.c). */
 ls_status store_open_fail(const char *path, int descriptor, const char *reason);
@@ -307,10 +303,6 @@ ls_status store_seal_verify(int descriptor, const char *path);
 ls_status store_seal_write(int descriptor, const char *path);
 
 #define SEAL_BYTES 512
-
-/* Reads up to `bytes` bytes from `offset`; fewer only at the end of the file. -1, with errno, if it fails
- * (digest.c). */
-ssize_t store_pread(int descriptor, uint64_t offset, void *to, size_t bytes);
 
 /* The digest and number of a file's bytes from `offset` to its end. False, with errno, if reading fails
  * (digest.c). */

@@ -101,7 +101,7 @@ static ls_status open_store(const char *path, int descriptor, ls_store **out) {
 static ls_status open_path(const char *path, bool sealed, ls_store **out) {
   int descriptor = -1;
   *out = NULL;
-  LS_TRY(store_descriptor_open(path, sealed ? LS_ERR_MODEL : LS_ERR_DATA, &descriptor));
+  LS_TRY(ls_store_open_file(path, sealed ? LS_ERR_MODEL : LS_ERR_DATA, &descriptor));
   ls_status status = sealed ? store_seal_verify(descriptor, path) : LS_OK;
   if (status == LS_OK) status = open_store(path, descriptor, out);
   close(descriptor);

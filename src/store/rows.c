@@ -17,7 +17,7 @@ static size_t stored_limit(const layout *l) {
 
 /* Reads from the file. Returns NULL, or why that fails. */
 static const char *read_file(int descriptor, uint64_t offset, void *to, size_t bytes) {
-  const ssize_t n = offset <= INT64_MAX ? store_pread(descriptor, offset, to, bytes) : 0;
+  const ssize_t n = offset <= INT64_MAX ? ls_store_pread(descriptor, offset, to, bytes) : 0;
   if (n < 0) return strerror(errno);
   return (size_t)n == bytes ? NULL : "the file ends before its data: it is truncated or damaged";
 }

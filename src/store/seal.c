@@ -46,8 +46,8 @@ static ls_status make_seal(int descriptor, const char *path, ls_status failure,
 bool ls_store_is_sealed(const char *path) {
   unsigned char seal[SEAL_BYTES];
   int descriptor = -1;
-  if (store_descriptor_open(path, LS_ERR_MODEL, &descriptor)) return false;
-  const ssize_t n = store_pread(descriptor, 0, seal, SEAL_BYTES);
+  if (ls_store_open_file(path, LS_ERR_MODEL, &descriptor)) return false;
+  const ssize_t n = ls_store_pread(descriptor, 0, seal, SEAL_BYTES);
   close(descriptor);
   return n >= (ssize_t)sizeof magic && memcmp(seal, magic, sizeof magic) == 0;
 }
@@ -69,7 +69,7 @@ static ls_status check_block(const char *path, const unsigned char seal[SEAL_BYT
 
 ls_status store_seal_verify(int descriptor, const char *path) {
   unsigned char seal[SEAL_BYTES];
-  const ssize_t n = store_pread(descriptor, 0, seal, SEAL_BYTES);
+  const ssize_t n = ls_store_pread(descriptor, 0, seal, SEAL_BYTES);
   struct stat about;
   if (n < 0 || fstat(descriptor, &about))
     return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));

@@ -1,4 +1,6 @@
-/* --init-from: a new run that starts with the weights of another model. */
+/* --init-from: a new run that starts with the weights of another model, or of a safetensors file. */
+#include "lockstep/export.h"
+
 #include "internal.h"
 
 #include <math.h>
@@ -17,12 +19,14 @@ typedef struct name_list {
 struct train_initial_weights {
   const char *source; /* borrowed: the path of the other model */
   name_list read, random;
+  name_list unused;  /* tensors of a safetensors file */
   char warning[300]; /* "": none */
 };
 
 /* Rank 0's work. */
 typedef struct reader {
-  const ls_modelfile *saved;
+  ls_modelfile *saved; /* owned; NULL: a safetensors file */
+  ls_tensors *tensors; /* owned; NULL: a model or checkpoint */
   const ls_train_options *options;
   const ls_model *model;
   train_initial_weights *result;
@@ -55,10 +59,12 @@ static ls_status read_block(const reader *r, const ls_segment *segment, float *v
     ls_append(out->reason, REASON_MAX, "not in --init-layers");
     return LS_OK;
   }
-  LS_TRY(ls_modelfile_read_block(r->saved, segment, values + segment->offset, out->reason, REASON_MAX));
+  float *const to = values + segment->offset;
+  LS_TRY(r->tensors ? ls_tensors_read_block(r->tensors, segment, to, out->reason, REASON_MAX)
+                    : ls_modelfile_read_block(r->saved, segment, to, out->reason, REASON_MAX));
   if (out->reason[0] == '\0' || !layers) return LS_OK;
-  return ls_fail(LS_ERR_MODEL, "%s: --init-layers: cannot use /model/%s: %s", r->result->source,
-                 segment->path, out->reason);
+  return ls_fail(LS_ERR_MODEL, "%s: --init-layers: cannot use %s%s: %s", r->result->source,
+                 r->tensors ? "" : "/model/", segment->path, out->reason);
 }
 
 /* Lists the layer if all its n blocks were treated alike, else its blocks. */
@@ -153,24 +159,53 @@ static ls_status transfer(reader *r, const ls_facts *mine, ls_model *model) {
   return r->has_last_weights ? train_transfer_classes(model, mine, &r->facts) : LS_OK;
 }
 
+/* Fails because no weights were read. */
+static ls_status fail_unread(const reader *r, const char *output) {
+  train_initial_weights *const result = r->result;
+  char hint[4096 + 100] = "";
+  if (r->tensors && ls_tensors_count(r->tensors) > 0 && !r->options->init_map)
+    ls_append(hint, sizeof hint, "; the file has %s; name them in a map for --init-map",
+              list_text(&result->unused));
+  return ls_fail(LS_ERR_MODEL, "%s: none of its weights fit the model of %s: %s%s", result->source, output,
+                 result->random.n > 0 ? list_text(&result->random) : "the latter has no weights", hint);
+}
+
+static void list_unused(const reader *r) {
+  for (size_t i = 0; i < ls_tensors_count(r->tensors); i++) {
+    const char *const name = ls_tensors_unused(r->tensors, i);
+    if (name) add_name(&r->result->unused, name, "");
+  }
+}
+
+static ls_status open_source(reader *r) {
+  const ls_train_options *const o = r->options;
+  if (ls_train_is_safetensors(o->init_from))
+    return ls_tensors_open(o->init_from, o->init_map, r->model, &r->tensors);
+  return ls_modelfile_open(o->init_from, &r->saved);
+}
+
 /* Rank 0's work. */
 static ls_status read_weights(trainer *t, const ls_train_options *options) {
-  ls_modelfile *saved = NULL;
   train_initial_weights *const result = t->initial = ls_calloc(1, sizeof *result);
   if (!result) return ls_fail_memory("the list of weights", sizeof *result);
   result->source = options->init_from;
-  ls_status status = ls_modelfile_open(options->init_from, &saved);
-  reader r = {.saved = saved, .options = options, .model = t->setup->job->model, .result = result};
+  reader r = {.options = options, .model = t->setup->job->model, .result = result};
+  ls_status status = open_source(&r);
   if (status == LS_OK) status = read_layers(&r);
-  if (status == LS_OK && result->read.n == 0)
-    status = ls_fail(LS_ERR_MODEL, "%s: none of its weights fit the model of %s: %s", result->source,
-                     t->setup->job->train.output,
-                     result->random.n > 0 ? list_text(&result->random) : "the latter has no weights");
-  if (status == LS_OK) status = transfer(&r, &t->setup->facts, t->setup->job->model);
-  if (status == LS_OK) status = check_inputs(&r, t->setup);
+  if (status == LS_OK && r.tensors) list_unused(&r);
+  if (status == LS_OK && result->read.n == 0) status = fail_unread(&r, t->setup->job->train.output);
+  if (status == LS_OK && r.saved) status = transfer(&r, &t->setup->facts, t->setup->job->model);
+  if (status == LS_OK && r.saved) status = check_inputs(&r, t->setup);
   free(r.columns);
-  ls_modelfile_close(&saved);
+  ls_modelfile_close(&r.saved);
+  ls_tensors_close(&r.tensors);
   return status;
+}
+
+bool ls_train_is_safetensors(const char *path) {
+  static const char ending[] = ".safetensors";
+  const size_t n = strlen(path);
+  return n >= strlen(ending) && strcmp(path + n - strlen(ending), ending) == 0;
 }
 
 ls_status train_init_from(trainer *t, const ls_train_options *options) {
@@ -189,5 +224,7 @@ void train_report_initial(const trainer *t) {
   else
     ls_log(LS_LOG_INFO, "weights: from %s: %s; random: %s", initial->source, list_text(&initial->read),
            list_text(&initial->random));
+  if (initial->unused.n > 0)
+    ls_log(LS_LOG_INFO, "weights: not used of %s: %s", initial->source, list_text(&initial->unused));
   if (initial->warning[0]) ls_log(LS_LOG_WARNING, "%s", initial->warning);
 }
