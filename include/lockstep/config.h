@@ -168,6 +168,19 @@ ls_status ls_config_status(const ls_config *config);
 /* Prints the document as YAML text that parses to the same values, to be freed by the caller. */
 ls_status ls_config_print(const ls_config *config, char **text);
 
+/* The texts that describe a key, valid during the visit. */
+typedef struct ls_key_texts {
+  const ls_key *key;
+  const char *name;     /* with the prefix: "train.epochs" */
+  const char *values;   /* type and range: "integer from 1 to 1e+09" */
+  const char *fallback; /* the default, "required", or "-" if there is none */
+  const char *help;     /* a noun phrase */
+} ls_key_texts;
+typedef void ls_key_visit(void *context, const ls_key_texts *texts);
+
+/* Calls `visit` for each key of a table and of the tables nested in it. */
+void ls_config_visit(const char *prefix, const ls_key *keys, ls_key_visit *visit, void *context);
+
 /* Prints a table of keys in columns, `prefix.name  type and range  default  help`, wrapped at 110 bytes. */
 void ls_config_describe(FILE *out, const char *prefix, const ls_key *keys);
 

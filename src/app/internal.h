@@ -45,6 +45,20 @@ struct command {
 extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_export, app_import,
     app_info, app_gradcheck, app_lr_find, app_plan, app_sweep, app_keys;
 
+extern const command *const app_commands[]; /* all, ended by NULL */
+extern const char app_purpose[], app_exit_codes[];
+
+/* A section of the config keys: a table, perhaps of one of several types, such as an optimizer. */
+typedef struct app_section {
+  const char *prefix; /* of the keys: "optimizer"; "": none */
+  const char *title;  /* "optimizer: type sgd: w -= lr g" */
+  const char *type;   /* "sgd", the value of the first key; NULL: the section has no types */
+  const ls_key *keys;
+} app_section;
+
+/* Local. Calls `visit` for each section of the config. */
+void app_visit_sections(void (*visit)(void *context, const app_section *section), void *context);
+
 /* The option --set, which may be repeated. */
 #define OPTION_SET                                                                                         \
   { "set", 0, "KEY=VALUE", "override of a config key; may be repeated" }

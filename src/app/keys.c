@@ -1,36 +1,50 @@
 /* lockstep keys: prints every config key, from the tables of the modules. */
 #include "internal.h"
 
-static void print_section(const char *prefix, const char *title, const ls_key *keys) {
-  printf("\n# %s\n", title);
-  ls_config_describe(stdout, prefix, keys);
+typedef struct walk {
+  void (*visit)(void *context, const app_section *section);
+  void *context;
+} walk;
+
+static void visit_section(const walk *w, const char *prefix, const char *title, const ls_key *keys) {
+  w->visit(w->context, &(app_section){.prefix = prefix, .title = title, .keys = keys});
 }
 
-/* Prints a section for one of several types, such as an optimizer. */
-static void print_type(const char *prefix, const char *kind, const char *name, const char *help,
-                       const ls_key *keys) {
+/* One of several types, such as an optimizer. */
+static void visit_type(const walk *w, const char *prefix, const char *kind, const char *name,
+                       const char *help, const ls_key *keys) {
   char title[128];
   snprintf(title, sizeof title, "%s %s: %s", kind, name, help);
-  print_section(prefix, title, keys);
+  w->visit(w->context, &(app_section){.prefix = prefix, .title = title, .type = name, .keys = keys});
+}
+
+void app_visit_sections(void (*visit)(void *context, const app_section *section), void *context) {
+  const walk w = {.visit = visit, .context = context};
+  visit_section(&w, "", "top level", ls_top_keys);
+  visit_section(&w, "loss", "loss", ls_loss_keys);
+  visit_section(&w, "data", "data", ls_data_keys);
+  for (const ls_layer_type *const *t = ls_layer_types; *t; t++)
+    visit_type(&w, "model.N", "model: layer", (*t)->name, (*t)->help, (*t)->keys);
+  for (const ls_optim_type *const *t = ls_optim_types; *t; t++)
+    visit_type(&w, "optimizer", "optimizer: type", (*t)->name, (*t)->help, (*t)->keys);
+  for (const ls_schedule_type *t = ls_schedule_types; t->name; t++)
+    visit_type(&w, "schedule", "schedule: type", t->name, t->help, t->keys);
+  visit_section(&w, "penalty", "penalty", ls_penalty_keys);
+  visit_section(&w, "train", "train", ls_train_keys);
+  visit_section(&w, "checkpoint", "checkpoint", ls_checkpoint_keys);
+  visit_section(&w, "comm", "comm", ls_sync_keys);
+}
+
+static void print_section(void *context, const app_section *section) {
+  (void)context;
+  if (section->prefix[0] != '\0') printf("\n");
+  printf("# %s\n", section->title);
+  ls_config_describe(stdout, section->prefix, section->keys);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
   (void)a;
-  if (!app_is_root(comm)) return LS_OK;
-  printf("# top level\n");
-  ls_config_describe(stdout, "", ls_top_keys);
-  print_section("loss", "loss", ls_loss_keys);
-  print_section("data", "data", ls_data_keys);
-  for (const ls_layer_type *const *t = ls_layer_types; *t; t++)
-    print_type("model.N", "model: layer", (*t)->name, (*t)->help, (*t)->keys);
-  for (const ls_optim_type *const *t = ls_optim_types; *t; t++)
-    print_type("optimizer", "optimizer: type", (*t)->name, (*t)->help, (*t)->keys);
-  for (const ls_schedule_type *t = ls_schedule_types; t->name; t++)
-    print_type("schedule", "schedule: type", t->name, t->help, t->keys);
-  print_section("penalty", "penalty", ls_penalty_keys);
-  print_section("train", "train", ls_train_keys);
-  print_section("checkpoint", "checkpoint", ls_checkpoint_keys);
-  print_section("comm", "comm", ls_sync_keys);
+  if (app_is_root(comm)) app_visit_sections(print_section, NULL);
   return LS_OK;
 }
 

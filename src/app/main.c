@@ -1,4 +1,4 @@
-/* lockstep: list of subcommands, command line, exit code. */
+/* lockstep: help, command line, exit code. */
 #include "lockstep/train.h"
 
 #include "internal.h"
@@ -10,23 +10,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {
-    &app_train, &app_check,     &app_evaluate, &app_predict, &app_explain, &app_export, &app_import,
-    &app_info,  &app_gradcheck, &app_lr_find,  &app_plan,    &app_sweep,   &app_keys,   NULL};
-
 /* ------------------------------------------------------------------------- help */
 
 static void print_usage(void) {
-  printf("lockstep %s: distributed data-parallel training of neural networks (MPI)\n\n"
+  printf("lockstep %s: %s\n\n"
          "usage: lockstep COMMAND ...      alone, or under mpirun or srun\n\n",
-         LS_VERSION);
-  for (size_t i = 0; commands[i]; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->help);
-  printf(
-      "\n  lockstep COMMAND --help      operands and options of a command\n"
-      "  lockstep --version\n\n"
-      "exit codes: 0 done, 2 usage or config, 3 data, 4 no usable model or checkpoint, 5 output cannot\n"
-      "be written, 6 numeric (NaN, divergence), 70 internal error, 75 stopped after saving (the message\n"
-      "has the command that resumes)\n");
+         LS_VERSION, app_purpose);
+  for (size_t i = 0; app_commands[i]; i++)
+    printf("  %-10s %s\n", app_commands[i]->name, app_commands[i]->help);
+  printf("\n  lockstep COMMAND --help      operands and options of a command\n"
+         "  lockstep --version\n\n"
+         "exit codes: %s\n",
+         app_exit_codes);
 }
 
 static void print_command_usage(const command *c) {
@@ -165,8 +160,9 @@ static ls_status run_command(ls_comm *comm, const command *c, int argc, char **a
 
 static ls_status run(ls_comm *comm, int argc, char **argv) {
   const char *const name = argc > 1 ? argv[1] : "";
-  for (size_t i = 0; commands[i]; i++)
-    if (strcmp(name, commands[i]->name) == 0) return run_command(comm, commands[i], argc - 1, argv + 1);
+  for (size_t i = 0; app_commands[i]; i++)
+    if (strcmp(name, app_commands[i]->name) == 0)
+      return run_command(comm, app_commands[i], argc - 1, argv + 1);
   if (strcmp(name, "--version") == 0) {
     if (app_is_root(comm)) printf("lockstep %s\n", LS_VERSION);
     return LS_OK;

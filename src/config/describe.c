@@ -52,29 +52,42 @@ static void print_row(FILE *out, const char **cells, const size_t *widths) {
   }
 }
 
-/* Prints the keys or, if `out` is NULL, widens the columns to their cells. */
-static void walk(FILE *out, const char *prefix, const ls_key *keys, size_t *widths) {
-  static const size_t limits[COLUMNS] = {NAME_SIZE, TYPE_MAX, SIZE_MAX, 0};
+void ls_config_visit(const char *prefix, const ls_key *keys, ls_key_visit *visit, void *context) {
   for (const ls_key *key = keys; key->name; key++) {
     char name[NAME_SIZE];
     snprintf(name, NAME_SIZE, "%s%s%s", prefix, prefix[0] ? "." : "", key->name);
-    if (key->type == LS_KEY_MAP) {
-      walk(out, name, key->keys, widths);
-      continue;
-    }
     const config_phrase type = config_expected(key);
-    const char *cells[COLUMNS] = {name, without_article(type.text), describe_fallback(key),
-                                  key->help ? key->help : ""};
-    for (size_t i = 0; i < COLUMNS && !out; i++)
-      widths[i] = ls_size_max(widths[i], ls_size_min(strlen(cells[i]), limits[i]));
-    if (out) print_row(out, cells, widths);
+    if (key->type == LS_KEY_MAP)
+      ls_config_visit(name, key->keys, visit, context);
+    else
+      visit(context, &(ls_key_texts){.key = key,
+                                     .name = name,
+                                     .values = without_article(type.text),
+                                     .fallback = describe_fallback(key),
+                                     .help = key->help ? key->help : ""});
   }
 }
 
+typedef struct table {
+  FILE *out;              /* NULL: the columns are measured */
+  size_t widths[COLUMNS]; /* of the columns */
+} table;
+
+/* Prints a key or, without `out`, widens the columns to its cells. */
+static void add_key(void *context, const ls_key_texts *texts) {
+  static const size_t limits[COLUMNS] = {NAME_SIZE, TYPE_MAX, SIZE_MAX, 0};
+  table *const t = context;
+  const char *cells[COLUMNS] = {texts->name, texts->values, texts->fallback, texts->help};
+  for (size_t i = 0; i < COLUMNS && !t->out; i++)
+    t->widths[i] = ls_size_max(t->widths[i], ls_size_min(strlen(cells[i]), limits[i]));
+  if (t->out) print_row(t->out, cells, t->widths);
+}
+
 void ls_config_describe(FILE *out, const char *prefix, const ls_key *keys) {
-  size_t widths[COLUMNS] = {0};
-  walk(NULL, prefix, keys, widths);
-  const size_t left = widths[0] + widths[1] + widths[2] + (COLUMNS - 1) * GAP;
-  widths[3] = left + HELP_MIN < WIDTH ? WIDTH - left : HELP_MIN;
-  walk(out, prefix, keys, widths);
+  table t = {0};
+  ls_config_visit(prefix, keys, add_key, &t);
+  const size_t left = t.widths[0] + t.widths[1] + t.widths[2] + (COLUMNS - 1) * GAP;
+  t.widths[3] = left + HELP_MIN < WIDTH ? WIDTH - left : HELP_MIN;
+  t.out = out;
+  ls_config_visit(prefix, keys, add_key, &t);
 }
