@@ -156,15 +156,20 @@ static void print_config(void) {
 
 /* ------------------------------------------------------------------- completion */
 
-/* Lines `KEY`, and `KEY VALUE` for each value that is a word. */
+/* Lines `KEY`, and `KEY VALUE` for each value that is a word. The value of a map may be that of its `type`.
+ */
 static void print_key_words(void *context, const ls_key_texts *texts) {
   (void)context;
   const ls_key *const key = texts->key;
+  const size_t length = strlen(texts->name) - strlen(key->name);
+  const bool is_type = length > 0 && strcmp(key->name, "type") == 0;
   printf("%s\n", texts->name);
   if (key->type == LS_KEY_BOOL) printf("%s true\n%s false\n", texts->name, texts->name);
   if (key->word) printf("%s %s\n", texts->name, key->word);
-  for (size_t i = 0; key->type == LS_KEY_CHOICE && key->choices[i]; i++)
+  for (size_t i = 0; key->type == LS_KEY_CHOICE && key->choices[i]; i++) {
     printf("%s %s\n", texts->name, key->choices[i]);
+    if (is_type) printf("%.*s %s\n", (int)length - 1, texts->name, key->choices[i]);
+  }
 }
 
 static void print_section_words(void *context, const app_section *section) {

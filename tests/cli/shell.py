@@ -123,6 +123,7 @@ def completion_of_keys(folder):
     assert completions(folder, "train", "--set=train.reproducible=t", breaks=" ") == ["--set=train.reproducible=true"]
     assert completions(folder, "train", "--set", "model.3.activation=softp") == ["softplus"]
     assert completions(folder, "train", "--set", "train.batch_size=") == ["full"]
+    assert completions(folder, "train", "--set", "loss=m") == completions(folder, "train", "--set", "loss.type=m") != []
     assert completions(folder, "train", "--set", "wrong.key=") == []
 
 
