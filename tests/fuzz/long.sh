@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes with the sanitizers, one format at a time: tests/fuzz/long.sh [COUNT [FORMAT...]]
-# COUNT (1000000) inputs each of config, csv, idx, folder, numpy, dataset and checkpoint, or of the named formats. If clang has libFuzzer
+# COUNT (1000000) inputs each of config, csv, idx, folder, numpy, safetensors, dataset and checkpoint, or of the named formats. If clang has libFuzzer
 # (Debian's libclang-rt-14-dev), it generates the inputs, guided by coverage; otherwise they are the mutations of
 # tests/fuzz/driver.c. Findings are left in build-fuzz as crash-* or finding-*.
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 count=${1:-1000000}
 [[ $count =~ ^[0-9]+$ ]] || { echo "usage: tests/fuzz/long.sh [COUNT [FORMAT...]]" >&2; exit 2; }
 formats=("${@:2}")
-[[ ${#formats[@]} -gt 0 ]] || formats=(config csv idx folder numpy dataset checkpoint)
+[[ ${#formats[@]} -gt 0 ]] || formats=(config csv idx folder numpy safetensors dataset checkpoint)
 sanitizers=(-Ddebug=true -Doptimization=1 "-Db_sanitize=address,undefined" -Db_lundef=false)
 source=$PWD
 clang=$(command -v clang-14 || command -v clang || true)
