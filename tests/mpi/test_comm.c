@@ -572,6 +572,58 @@ static void test_tree_lanes(void **state) {
   settle();
 }
 
+/* Groups of two ranks, and one rank without a group if their number is odd. */
+static void test_groups(void **state) {
+  (void)state;
+  ls_comm *group = NULL;
+  const int index = rank / 2 < size / 2 ? rank / 2 : -1;
+  uint64_t sums[] = {(uint64_t)rank, 1};
+  EXPECT(ls_comm_split(comm, index, &group) == LS_OK);
+  EXPECT((group == NULL) == (index < 0));
+  if (group) {
+    EXPECT(ls_comm_rank(group) == rank % 2 && ls_comm_size(group) == 2);
+    EXPECT(ls_comm_node_all(group) == ls_comm_node_size(comm));
+    for (int i = 0; i < 5 + 20 * index; i++) ls_comm_barrier(group); /* other groups do other work */
+    ls_comm_sum_u64(group, sums, 2);
+    EXPECT(sums[0] == (uint64_t)(4 * index + 1) && sums[1] == 2);
+    const ls_status status =
+        ls_comm_agree(group, rank % 2 ? ls_fail(LS_ERR_DATA, "group %d", index) : LS_OK);
+    EXPECT(status == LS_ERR_DATA);
+  }
+  settle();
+  ls_comm_split_destroy(&group);
+  EXPECT(group == NULL);
+}
+
+typedef struct letters {
+  ls_mailbox *box;
+  int n[256]; /* of each rank */
+} letters;
+
+static void receive_letters(void *context) {
+  letters *const l = context;
+  int message[2] = {0};
+  while (ls_mailbox_receive(l->box, message)) {
+    EXPECT(message[0] >= 0 && message[0] < size && message[1] == l->n[message[0]]);
+    if (message[0] >= 0 && message[0] < 256) l->n[message[0]]++;
+  }
+}
+
+/* Rank r sends 10 r messages to each rank; none is lost, and those of a rank arrive in order. */
+static void test_messages(void **state) {
+  (void)state;
+  letters l = {.box = NULL};
+  EXPECT(ls_mailbox_create(comm, 2 * sizeof(int), &l.box) == LS_OK);
+  for (int round = 1; round <= 2; round++) {
+    for (int i = 10 * (round - 1) * rank; i < 10 * round * rank; i++)
+      for (int to = 0; to < size; to++) ls_mailbox_send(l.box, to, (const int[]){rank, i});
+    ls_mailbox_wait(comm, l.box, receive_letters, &l);
+    for (int r = 0; r < size; r++) EXPECT(l.n[r] == 10 * round * r);
+    settle();
+  }
+  ls_mailbox_destroy(comm, &l.box);
+}
+
 /* With the argument `bug`, the last rank has a bug while the others wait for it. */
 int main(int argc, char **argv) {
   begin(&argc, &argv);
@@ -608,6 +660,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_several_windows_at_once),
       cmocka_unit_test(test_too_little_shared_memory),
       cmocka_unit_test(test_too_little_for_all_windows),
+      cmocka_unit_test(test_groups),
+      cmocka_unit_test(test_messages),
   };
   return finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -244,6 +244,46 @@ def sweep(slurm, folder):
     must(all(f"lr.v1.txt: line {task}:" in told for task in (3, 4)), told)
 
 
+SWEEP = """
+base: net.yaml
+output: out_sweep
+parameters: {{optimizer.lr: [0.01, 0.02, 0.03, 0.04]}}
+search: grid
+monitor: val_loss
+"""
+
+
+def hyper_parameter_search(slurm, folder):
+    """A requeued sweep resumes all its trials; a job array gives the same table, and a last job merges its parts."""
+    (folder / "sweep.yaml").write_text(SWEEP.format())
+    settings = {"LOCKSTEP_SCRIPTS": str(SCRIPT.parent)}
+    script = SCRIPT.parent / "sweep.sbatch"
+    options = ("--nodes=2", "--ntasks-per-node=1", "--output=out")
+    write_config(folder)
+    number = slurm.submit(*options, script, "sweep.yaml", folder=folder, settings=settings)
+    logs = [f"out_sweep/trials/000{trial}" for trial in (0, 1)]
+    await_that(lambda: all(len(steps(folder, log)) > 50 for log in logs), "two trials")
+    slurm.client("scancel", "--batch", "--signal=USR1", number)
+    await_that(lambda: slurm.job(number)["Restarts"] == "1" and slurm.job(number)["JobState"] == "RUNNING", "restart")
+    before = [len(steps(folder, log)) for log in logs]
+    await_that(lambda: all(len(steps(folder, log)) > n + 50 for log, n in zip(logs, before)), "the same trials again")
+    for log in logs:
+        numbers = [step for step, _ in steps(folder, log)]
+        must(numbers == list(range(1, len(numbers) + 1)), f"{log}: each step once")
+    slurm.client("scancel", number)
+    await_that(lambda: not slurm.client("squeue", "-h", "-j", number), "the end of its processes")
+    write_config(folder, ", max_steps: 20")
+    for words in (("--output", "one"), ("--array=2-3", "--output", "two"), ("--output", "two")):
+        array = [word for word in words if word.startswith("--array")]
+        number = slurm.submit("--nodes=1", "--ntasks-per-node=1", "--output=log.%j", *array, script, "sweep.yaml",
+                              *(word for word in words if word not in array), folder=folder, settings=settings)
+        await_that(lambda number=number: not slurm.client("squeue", "-h", "-j", number), "the sweep")
+    told = "".join(path.read_text() for path in sorted(folder.glob("log.*")))
+    tables = [[row[:-2] for row in harness.read_csv(folder / name / "trials.csv")[1]] for name in ("one", "two")]
+    must(tables[0] == tables[1] and len(tables[0]) == 4, tables, told)
+    must((folder / "two/best.yaml").exists() and told.count("after all parts") == 2, told)
+
+
 def mpirun_starts_at_the_second_attempt(slurm, folder):
     """If the second attempt fails too, the job fails."""
     (folder / "bin").mkdir()
@@ -355,7 +395,7 @@ def nothing_stays_behind(folder):
     await_that(lambda: not list(folder.iterdir()), "the end of its folder")
 
 
-SHARED = (out_of_time, preempted_and_requeued, signal_to_all, signal_at_once, cancelled, codes_agree, sweep,
+SHARED = (out_of_time, preempted_and_requeued, signal_to_all, signal_at_once, cancelled, codes_agree, sweep, hyper_parameter_search,
           mpirun_starts_at_the_second_attempt, a_rank_has_its_cores, srun_without_a_manager)
 OWN = (resumes_without_a_node, nothing_stays_behind)
 
