@@ -111,6 +111,23 @@ typedef struct ls_predictor {
 ls_status ls_predictor_create(ls_comm *comm, const char *path, ls_predictor **out);
 void ls_predictor_destroy(ls_predictor **predictor);
 
+/* Data for a saved model. All pointers are borrowed. */
+typedef struct ls_predictor_data {
+  const char *spec;    /* FILE[:GROUP], or a pattern; with a list its first name */
+  const char *name;    /* for warnings; NULL: that of spec */
+  const ls_node *list; /* of such names; NULL: one */
+  const char *role;    /* "train", "validation" or "test" */
+  const char *x, *y;   /* explicit names of the arrays; NULL: those of the training data, or usual names */
+  ls_data_memory memory; /* where the samples are kept */
+  bool with_targets;
+} ls_predictor_data;
+
+/* Collective. Opens and reads data for a saved model. Warns if they are unlike its training data.
+ * LS_ERR_DATA.
+ */
+ls_status ls_predictor_open_data(ls_comm *comm, const ls_predictor *predictor,
+                                 const ls_predictor_data *data, ls_dataset **out);
+
 /* Local, on rank 0. What a saved model assumes about its data. Borrowed from the file. */
 ls_facts ls_facts_of_model(const ls_modelfile *saved);
 

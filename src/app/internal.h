@@ -43,7 +43,7 @@ struct command {
 };
 
 extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_export, app_import,
-    app_info, app_gradcheck, app_lr_find, app_plan, app_sweep, app_keys;
+    app_info, app_gradcheck, app_lr_find, app_plan, app_report, app_sweep, app_keys;
 
 extern const command *const app_commands[]; /* all, ended by NULL */
 extern const char app_purpose[], app_exit_codes[];
@@ -139,6 +139,8 @@ ls_status app_check_output(const arguments *a, const char *output);
   }
 #define OPTION_Y                                                                                           \
   { "y", 0, "NAME", "name of the array of targets, also in another file: FILE:/PATH" }
+
+extern const char *const app_memory_names[]; /* the values of --memory, in the order of ls_data_memory */
 
 /* Collective. Opens data for a saved model. Arrays have the names of --x and --y, if the command has these
  * options; otherwise those of the training data, or usual names. */

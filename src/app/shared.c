@@ -154,46 +154,20 @@ ls_status app_check_output(const arguments *a, const char *output) {
   return LS_OK;
 }
 
-/* Rank 0. Warns if the data are unlike the training data of the model. */
-static ls_status compare(const ls_facts *model, const ls_predictor *predictor, const ls_dataset *dataset,
-                         const char *spec) {
-  const ls_view view = ls_view_all(dataset);
-  return ls_facts_compare(model, (ls_normalize)predictor->job->data.normalize, predictor->normalizer, &view,
-                          spec);
-}
-
-static const char *const memory_names[] = {"auto", "resident", "stream", NULL}; /* ls_data_memory */
+const char *const app_memory_names[] = {"auto", "resident", "stream", NULL}; /* ls_data_memory */
 
 ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,
                         bool with_targets, ls_dataset **out) {
-  const ls_job *const job = predictor->job;
-  const ls_data_split *const train = &job->data.train_split;
-  const ls_data_split *const test = &job->data.test_split;
-  const ls_facts model = predictor->saved ? ls_facts_of_model(predictor->saved) : (ls_facts){0};
-  const ls_dataset_request request = {.spec = spec,
-                                      .role = "test",
-                                      .x = option_if_any(a, "x"),
-                                      .y = option_if_any(a, "y"),
-                                      .training_x = test->x ? test->x : train->x,
-                                      .training_y = test->y ? test->y : train->y,
-                                      .target =
-                                          with_targets ? ls_target_of(job->train.loss) : LS_TARGET_NONE,
-                                      .model = &model,
-                                      .layout = (ls_layout)job->data.layout,
-                                      .shape = job->data.shape,
-                                      .n_spatial = ls_model_spatial_dims(job->model)};
   int memory = LS_MEMORY_AUTO;
-  LS_TRY(ls_comm_agree(comm, app_read_choice(a, "memory", memory_names, &memory)));
-  ls_status status = ls_dataset_open(comm, &request, out);
-  if (status == LS_OK) {
-    ls_datasets_place(comm, (ls_data_memory)memory, job->model->n_out, out, 1);
-    status = ls_dataset_read(comm, *out, job->model->n_out);
-  }
-  if (status == LS_OK)
-    status =
-        ls_comm_agree(comm, app_is_root(comm) ? compare(&model, predictor, *out, a->positional[1]) : LS_OK);
-  if (status != LS_OK) ls_dataset_close(comm, out);
-  return status;
+  LS_TRY(ls_comm_agree(comm, app_read_choice(a, "memory", app_memory_names, &memory)));
+  const ls_predictor_data data = {.spec = spec,
+                                  .name = a->positional[1],
+                                  .role = "test",
+                                  .x = option_if_any(a, "x"),
+                                  .y = option_if_any(a, "y"),
+                                  .memory = (ls_data_memory)memory,
+                                  .with_targets = with_targets};
+  return ls_predictor_open_data(comm, predictor, &data, out);
 }
 
 const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size) {

@@ -638,6 +638,26 @@ MODEL_CASES = [
     for words in [tuple(word.format(model) for word in command)]
 ]
 
+REPORT = ("report", "run", "-o", "out.html")
+REPORT_CASES = [
+    Case("report without -o", USAGE, ("error: -o", "report --help"), words=("report", "run"), runs="run"),
+    Case("report to an unknown format", USAGE, ("out.pdf", ".html"), words=("report", "run", "-o", "out.pdf"), runs="run"),
+    Case("report: --x without --data", USAGE, ("--x", "--data"), words=(*REPORT, "--x", "x"), runs="run"),
+    Case("report of a folder without a run", DATA, ("other", "config.yaml", "metrics.csv"), words=("report", "run", "other", "-o",
+         "out.html"), runs="run", prepare=lambda folder: (folder / "other").mkdir()),
+    Case("report of a missing folder", DATA, ("none", "no such"), words=("report", "none", "-o", "out.html")),
+    Case("report of a file", DATA, ("data.h5", "run directory"), words=("report", "data.h5", "-o", "out.html")),
+    Case("report: missing --data", DATA, ("none.h5",), words=(*REPORT, "--data", "none.h5"), runs="run"),
+    Case("report: --data without y", DATA, ("other.h5", "x"), words=(*REPORT, "--data", "other.h5"), runs="run",
+         files={"other.h5": {"x": X}}),
+    *(Case(f"report: metrics.csv: {name}", DATA, ("run/metrics.csv", *says), words=REPORT, runs="run",
+           prepare=lambda folder, text=text: (folder / "run/metrics.csv").write_bytes(text))
+      for name, text, says in (("another table", b"a,b\n1,2\n", (":1", "a", "epoch")), ("a word", b"epoch,lr\n1,high\n", (":2", "lr", "high")),
+                               ("too few cells", b"epoch,lr,step\n1,2,3\n2\n", (":3", "1", "3")), ("zeros", bytes(1000), ("NUL",)))),
+    Case("report: metrics.csv unreadable", DATA, ("run/metrics.csv", "Permission denied"), words=REPORT, runs="run", nobody=True,
+         prepare=lambda folder: (folder / "run/metrics.csv").chmod(0)),
+]
+
 OUTPUT_CASES = [
     Case("output through a file", OUTPUT, ("config.yaml/run", "Not a directory"), words=(*TRAIN, "-o", "config.yaml/run")),
     Case("output that is a file", OUTPUT, ("data.h5",), words=(*TRAIN, "-o", "data.h5")),
@@ -646,6 +666,10 @@ OUTPUT_CASES = [
     Case("output that is a closed folder", OUTPUT, ("closed: ", "Permission denied"), words=(*TRAIN, "-o", "closed"),
          prepare=read_only, nobody=True),
     Case("--resume never on a run", OUTPUT, ("error: run", "--overwrite"), words=(*TRAIN, "--resume", "never"), runs="run"),
+    Case("report to a missing folder", OUTPUT, ("none/out.html", "No such file"), runs="run",
+         words=("report", "run", "-o", "none/out.html")),
+    Case("report to a closed folder", OUTPUT, ("closed/out.html", "Permission denied"), runs="run",
+         words=("report", "run", "-o", "closed/out.html"), prepare=read_only, nobody=True),
     Case("predict to a missing folder", OUTPUT, ("none/out.csv", "No such file"), runs="run",
          words=("predict", "run/model.h5", "data.h5", "-o", "none/out.csv")),
     Case("predict to HDF5 in a missing folder", OUTPUT, ("none/out.h5", "No such file"), runs="run",
@@ -822,7 +846,7 @@ def in_all_ways(name, function):
 
 
 def all_tests():
-    for case in CONFIG_CASES + IMAGE_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + OUTPUT_CASES:
+    for case in CONFIG_CASES + IMAGE_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + REPORT_CASES + OUTPUT_CASES:
         yield from in_all_ways(case.name, lambda folder, ranks, case=case: run_case(case, ranks, folder))
     for story in STORIES:
         yield from in_all_ways(story.__name__.replace("_", " "), story)

@@ -14,7 +14,7 @@ import harness
 from harness import DATASETS, edited, read_csv, run_well
 
 COMMANDS = ("train", "check", "evaluate", "predict", "explain", "import", "info", "gradcheck", "lr-find",
-            "plan", "keys")
+            "plan", "report", "keys")
 GRADIENTS_AGREE = "gradients agree|gradients match|gradients are correct"
 X, Y = harness.three_classes(61)
 NAMES = ("red", "green, dark", "blue")

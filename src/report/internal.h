@@ -1,0 +1,191 @@
+/* What the report knows about runs, and its sections. */
+#ifndef LOCKSTEP_REPORT_INTERNAL_H
+#define LOCKSTEP_REPORT_INTERNAL_H
+
+#include "lockstep/job.h"
+#include "lockstep/metric.h"
+#include "lockstep/report.h"
+#include "lockstep/rundir.h"
+
+#include "page.h"
+
+/* -------------------------------------------------------------------------- csv.c */
+
+/* A table of numbers, metrics.csv or diagnostics.csv. All pointers are owned. */
+typedef struct report_csv {
+  size_t n_columns, n_rows;
+  char **names;   /* (n_columns) */
+  double *values; /* (n_rows, n_columns); NaN: an empty cell, or a label */
+  char **labels;  /* (n_rows): the cells of the column `layer`; NULL without one */
+  char *text;     /* has the names and labels */
+} report_csv;
+
+/* Local. Reads a table whose first column is `epoch`. A last line without its end, which a run may be
+ * writing, is ignored. A missing file gives an empty table. LS_ERR_DATA if the file cannot be read or is
+ * damaged. */
+ls_status report_csv_read(const char *path, report_csv *out);
+void report_csv_destroy(report_csv *csv);
+
+/* Local. The position of a column, or -1; the value of a row in a column, NaN if the column is -1. */
+int report_csv_find(const report_csv *csv, const char *name);
+double report_csv_at(const report_csv *csv, size_t row, int column);
+
+/* -------------------------------------------------------------------------- log.c */
+
+enum { REPORT_SHARES = 4, REPORT_WARNINGS = 20 };
+extern const char *const report_share_names[REPORT_SHARES];
+
+/* What train.log says. All pointers are owned. */
+typedef struct report_log {
+  bool exists;
+  size_t n_starts;
+  char first[20], last[20];        /* date and time of the first and of the last line; "": none */
+  char *start;                     /* the lines of the latest start, up to "ready in"; NULL: none */
+  char *end;                       /* the line that ended the latest process normally; NULL: none */
+  double shares[REPORT_SHARES];    /* percent of the time of all epochs */
+  double seconds;                  /* of the epochs with shares; 0: none */
+  size_t n_warnings;               /* and errors */
+  char *warnings[REPORT_WARNINGS]; /* the last ones */
+} report_log;
+
+/* Local. Ignores a missing file. LS_ERR_DATA if it cannot be read, LS_ERR_INTERNAL. */
+ls_status report_log_read(const char *path, report_log *out);
+void report_log_destroy(report_log *log);
+
+/* ------------------------------------------------------------------- evaluate.c */
+
+enum {
+  REPORT_WORST = 24,
+  REPORT_CURVES = 8,
+  REPORT_BINS = 10,
+  REPORT_OUTPUTS = 4,
+  REPORT_POINTS = 4096,
+  REPORT_SCORES = 1024,
+  REPORT_FEATURES = 3
+};
+
+/* The samples with the largest errors, in descending order. */
+typedef struct report_worst {
+  size_t n;
+  double errors[REPORT_WORST];
+  uint64_t samples[REPORT_WORST];
+} report_worst;
+
+/* A feature of a sample and its share in the prediction. */
+typedef struct report_feature {
+  char *name; /* owned */
+  double value, attribution;
+} report_feature;
+
+/* One of the worst errors. Texts are owned. */
+typedef struct report_case {
+  uint64_t sample;
+  double error;
+  bool is_wrong; /* the prediction is another class, or other labels */
+  char *truth, *predicted;
+  char *picture;     /* PNG in base64; NULL: the sample is not an image */
+  size_t n_features; /* strongest first; 0: unknown */
+  report_feature features[REPORT_FEATURES];
+} report_case;
+
+/* The results of a model on data. All pointers are owned. */
+typedef struct report_evaluation {
+  char *data;                   /* "test data: FILE" */
+  ls_metric *metric;            /* the results of ls_evaluate */
+  size_t n_names;               /* classes, or labels; 0 for numbers */
+  char **names;                 /* (n_names) */
+  size_t n_curves;              /* ROC curves: of the classes with the lowest area, if there are many */
+  size_t curves[REPORT_CURVES]; /* their classes */
+  double *scores; /* (n_curves, 2, REPORT_SCORES): weights of negative and positive samples by score */
+  double bins[3][REPORT_BINS]; /* weight, and weighted sums of the probability and of [it is right] */
+  size_t n_points, n_outputs;  /* regression: samples and outputs that are shown */
+  double *truth, *predicted;   /* (n_outputs, n_points) */
+  size_t n_cases;
+  report_case cases[REPORT_WORST];
+} report_evaluation;
+
+void report_evaluation_destroy(report_evaluation **evaluation);
+
+/* Collective. Evaluates a model on all samples of a view. LS_ERR_DATA, LS_ERR_INTERNAL. *out is complete on
+ * rank 0 only. data: copied */
+ls_status report_evaluate(ls_comm *comm, const ls_predictor *predictor, const ls_view *view,
+                          const char *data, report_evaluation **out);
+
+/* --------------------------------------------------------------------- worst.c */
+
+void report_worst_add(report_worst *worst, double error, uint64_t sample);
+
+/* Collective. Makes the list that of all ranks, the same on all. LS_ERR_INTERNAL. */
+ls_status report_worst_merge(ls_comm *comm, report_worst *worst);
+
+/* --------------------------------------------------------------------- cases.c */
+
+/* Collective. Describes the worst errors, on rank 0. LS_ERR_DATA, LS_ERR_INTERNAL. */
+ls_status report_cases_create(ls_comm *comm, const ls_predictor *predictor, const ls_view *view,
+                              const report_worst *worst, report_evaluation *e);
+
+/* ------------------------------------------------------------------- picture.c */
+
+/* Local. Whether the samples of a dataset are images. */
+bool report_has_pictures(const ls_dataset *dataset);
+
+/* Local. The image as a PNG file in base64, reduced if it is large. The caller frees it. LS_ERR_INTERNAL.
+ * x: (n_features), raw values */
+ls_status report_picture(const ls_dataset *dataset, const float *x, char **out);
+
+/* ----------------------------------------------------------------------- run.c */
+
+/* A run. All pointers but `path` are owned. */
+typedef struct report_run {
+  const char *path; /* as given */
+  ls_rundir dir;
+  report_csv metrics, diagnostics;
+  report_log log;
+  char *config; /* text; NULL: none */
+  ls_config *document;
+  ls_job *job;         /* of the config; NULL: none, or one that this version rejects */
+  char *model;         /* path of the model; NULL: none */
+  char *platform;      /* attribute of the model; NULL: unknown */
+  char *not_evaluated; /* why there is no evaluation; NULL: there is one, or no model */
+  report_evaluation *evaluation;
+} report_run;
+
+/* Local, on rank 0. Reads the files of a run, except the model. LS_ERR_DATA. */
+ls_status report_run_read(const char *path, report_run *run);
+void report_run_destroy(report_run *run);
+
+/* Local. The state of a run in a few words. */
+const char *report_run_state(const report_run *run);
+
+/* Local. The column of train.monitor, or -1; the row of the best epoch by it, SIZE_MAX if unknown. */
+int report_run_monitor(const report_run *run);
+size_t report_run_best(const report_run *run);
+
+/* ---------------------------------------------------------------------- data.c */
+
+/* Collective. Evaluates the model of a run on the data of the options, or on its own. Failures to read the
+ * run's own model or data are noted in the run and logged as warnings. */
+ls_status report_run_evaluate(ls_comm *comm, const ls_report_options *options, report_run *run);
+
+/* -------------------------------------------------------------------- sections */
+
+typedef struct report_runs {
+  size_t n;
+  report_run *list; /* (n) */
+} report_runs;
+
+/* Local. Each writes a section. LS_ERR_INTERNAL if memory is short. */
+void report_summary(report_page *page, const report_runs *runs);
+ls_status report_training(report_page *page, const report_runs *runs);
+ls_status report_layers(report_page *page, const report_runs *runs);
+ls_status report_results(report_page *page, const report_runs *runs);
+ls_status report_classes(report_page *page, const report_evaluation *e);
+void report_values(report_page *page, const report_evaluation *e);
+void report_cases(report_page *page, const report_evaluation *e);
+void report_settings(report_page *page, const report_runs *runs);
+
+/* Local. Begins a block of one run, open if it is the first; ends it. */
+void report_run_begin(report_page *page, const report_runs *runs, size_t i);
+void report_run_end(report_page *page, const report_runs *runs);
+
+#endif

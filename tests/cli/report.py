@@ -1,0 +1,363 @@
+"""`lockstep report`: the page is well-formed and self-contained, its numbers are those of the run, and a browser shows it
+without an error."""
+
+import html.parser
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import h5py
+import numpy
+
+import harness
+from harness import DATASETS, Skip, edited, read_csv, run, run_well
+
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+HOSTILE = ("<script>alert(1)</script>", "\"q\" & 'p' </title>", "grün–\u202e")
+REGRESSION = edited(("units: 3, activation: softmax", "units: 2"), ("categorical_cross_entropy", "mse"),
+                    ("data.h5", "data.h5\n  validation: 0.25\n  normalize: standardize\n  standardize_targets: true"))
+LABELS = edited(("softmax", "sigmoid"), ("categorical_cross_entropy", "binary_cross_entropy"), ("data.h5", "data.h5\n  test: test.h5"))
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+
+
+class Page(html.parser.HTMLParser):
+    """Parses a page strictly. tables: caption -> rows of texts."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.errors, self.tables, self.ids, self.links, self.row = [], [], {}, [], [], None
+        self.caption, self.words, self.counts = "", "", {}
+        self.text = path.read_text(encoding="utf-8")
+        self.feed(self.text)
+        self.close()
+        self.errors += [f"<{tag}> is not closed" for tag in self.open]
+        self.errors += [f"id {name} appears twice" for name in set(self.ids) if self.ids.count(name) > 1]
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        if len(named) < len(attributes):
+            self.errors.append(f"<{tag}>: an attribute appears twice")
+        if tag == "th" and named.get("scope") not in ("row", "col", "colgroup"):
+            self.errors.append("<th> without scope")
+        if tag == "img" and not (named.get("alt") and named["src"].startswith("data:image/png;base64,")):
+            self.errors.append(f"an image without a text, or not embedded: {named}")
+        self.ids += [named["id"]] if "id" in named else []
+        self.links += [value for name, value in attributes if name in ("src", "href", "action", "data", "srcset")]
+        self.links += re.findall(r"url\(([^)]*)\)", named.get("style") or "")
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("caption", "th", "td"):
+            self.words = ""
+        if tag == "tr":
+            self.row = []
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.errors.append(f"</{tag}> at {self.getpos()} closes another element")
+        if tag == "caption":
+            self.caption = self.words
+            self.tables.setdefault(self.caption, [])
+        if tag in ("th", "td"):
+            self.row.append(" ".join(self.words.split()))
+        if tag == "tr":
+            self.tables[self.caption].append(self.row)
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def number(text):
+    return float("nan") if text == "–" else float(text.replace(",", "").replace("∞", "inf"))
+
+
+def report(folder, *words, output="out.html", **how):
+    """(the page, the run), after the checks that each page passes."""
+    result = run_well(folder, "report", *words, "-o", output, **how)
+    return check(folder / output, result), result
+
+
+def check(path, result):
+    page = Page(path)
+    result.must(not page.errors, f"well-formed, not {page.errors[:3]}")
+    outside = [link for link in page.links if not link.startswith(("#", "data:"))]
+    result.must(not outside and "url(" not in page.text and "@import" not in page.text, f"nothing is loaded: {outside}")
+    result.must(page.text.count('role="img"') == len(re.findall(r'role="img" aria-labelledby="t\d+ d\d+"><title id="t\d+">[^<]+</title>'
+                                                               r'<desc id="d\d+">[^<]+</desc>', page.text)), "all pictures are described")
+    result.must(all(f'href="#{name}"' not in page.text or name in page.ids for name in ("summary", "training", "results")), "links")
+    return page
+
+
+def near(result, found, expected, what):
+    ok = numpy.allclose(number(found), expected, rtol=1e-4, atol=1e-12, equal_nan=True)
+    result.must(ok, f"{what} is {found}, but must be {expected}")
+
+
+def check_curves(page, result, folder, chart, columns):
+    """The table of a chart has the values of metrics.csv."""
+    header, rows = read_csv(folder / "metrics.csv")
+    head, *values = page.tables[chart]
+    result.must(head[1:] == list(columns) and len(values) == len(rows), f"{chart}: columns {head}, {len(values)} rows")
+    for found, row in zip(values, rows):
+        for text, column in zip(found, ("epoch", *columns)):
+            value = row[header.index(column)]
+            near(result, text, float(value or "nan"), f"{chart}: {column}")
+
+
+def train(folder, config, **arrays):
+    harness.write_file(folder / "config.yaml", config)
+    harness.write_arrays(folder / "data.h5", arrays)
+    run_well(folder, "train", "config.yaml")
+
+
+# ------------------------------------------------------------------------- tasks
+
+def classes(folder):
+    """Validation that is a part of the training data; a table with names."""
+    run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=6")
+    page, result = report(folder, "runs/iris")
+    check_curves(page, result, folder / "runs/iris", "loss", ("val_loss", "train_loss"))
+    check_curves(page, result, folder / "runs/iris", "accuracy", ("val_accuracy", "train_accuracy"))
+    check_curves(page, result, folder / "runs/iris", "learning rate", ("lr",))
+    header, rows = read_csv(folder / "runs/iris/diagnostics.csv")
+    for found, row in zip(page.tables["gradient norm"][1:], [row for row in rows if row[1] == "0-dense"]):
+        near(result, found[1], float(row[2]), "the gradient norm")
+    summary = {row[0]: row[1] for row in page.tables["Training and results"] if len(row) > 1}
+    header, rows = read_csv(folder / "runs/iris/metrics.csv")
+    best = min(rows, key=lambda row: float(row[header.index("val_loss")]))
+    result.must(summary["best epoch"] == f"{best[0]} (by val_loss)" and summary["state"] == "finished", f"{summary}")
+    near(result, summary["loss"], float(best[header.index("val_loss")]), "the loss on the validation data, a part of the data,")
+    near(result, summary["accuracy"], float(best[header.index("val_accuracy")]), "the accuracy on them")
+    result.must("iris.h5:/train" in summary["data"] and summary["samples"] == "30", f"{summary}")
+    rows = page.tables["Samples with the largest errors"]
+    result.must(len(rows) == 25 and "petal_" in rows[1][4], f"the strongest features: {rows[1]}")
+    errors = [number(row[3]) for row in rows[1:]]
+    result.must(errors == sorted(errors, reverse=True), f"sorted: {errors}")
+
+
+def same_numbers_as_evaluate(folder):
+    """With --data, at several numbers of ranks; names that are not valid HTML."""
+    x, y = harness.three_classes(300)
+    train(folder, edited(("epochs: 2", "epochs: 3")), x=x, y=(y, {"classes": HOSTILE}))
+    x, y = harness.three_classes(90)
+    harness.write_arrays(folder / "new.h5", {"x": x[::-1] * 0.6, "y": y[::-1]})
+    page, result = report(folder, "run", "--data", "new.h5")
+    found = json.loads(run_well(folder, "evaluate", "run/model.h5", "new.h5", "--json").out)
+    result.must("<script>alert" not in page.text and page.counts["script"] == 1, "names are escaped")
+    rows = page.tables["Classes"][1:]
+    result.must([row[0] for row in rows] == [*HOSTILE, "macro"], f"{rows}")
+    for row, expected in zip(rows, found["classes"]):
+        for text, key in zip(row[1:], ("precision", "recall", "f1", "roc_auc", "support")):
+            near(result, text, expected[key], key)
+    heat = page.tables["Confusion matrix (rows: true, columns: predicted)"][1:]
+    result.must([[number(cell or "0") for cell in row[1:]] for row in heat] == found["confusion"], f"{heat}")
+    curve = numpy.array([[number(cell) for cell in row] for row in page.tables["ROC curves: true positive rate"][1:]])
+    for k, expected in enumerate(found["classes"]):
+        area = numpy.trapz(curve[:, k + 1], curve[:, 0])
+        result.must(abs(area - expected["roc_auc"]) < 0.01, f"the area below the curve is {area}")
+    run_well(folder, "predict", "run/model.h5", "new.h5", "-o", "p.h5")
+    with h5py.File(folder / "p.h5") as file, h5py.File(folder / "new.h5") as data:
+        p, y = file["probability"][()].astype("f8"), data["y"][()]
+    loss = -numpy.log(p[numpy.arange(len(y)), y])
+    rows = page.tables["Samples with the largest errors"][1:]
+    result.must([int(row[0]) for row in rows] == numpy.argsort(-loss, kind="stable")[:24].tolist(), f"{rows[:3]}")
+    for row in rows:
+        sample = int(row[0])
+        near(result, row[3], loss[sample], "the error")
+        wrong = "correct" if p[sample].argmax() == y[sample] else "wrong"
+        result.must(row[1] == HOSTILE[y[sample]] and row[2].endswith(wrong), f"{row}")
+    for ranks in (2, 3):
+        again, _ = report(folder, "run", "--data", "new.h5", ranks=ranks, output=f"{ranks}.html")
+        for name in ("Classes", "Confusion matrix (rows: true, columns: predicted)", "Calibration: observed frequency"):
+            result.must(again.tables[name] == page.tables[name], f"{name}: the same at {ranks} ranks")
+
+
+def images(folder):
+    run_well(folder, "train", DATASETS / "digits/digits.yaml", "--set", "train.epochs=2")
+    page, result = report(folder, "runs/digits")
+    result.must(page.counts["img"] == 24, "24 pictures")
+    found = json.loads(run_well(folder, "evaluate", "runs/digits/model.h5", DATASETS / "digits/digits.h5:/test", "--json").out)
+    summary = {row[0]: row[1] for row in page.tables["Training and results"] if len(row) > 1}
+    near(result, summary["accuracy"], found["accuracy"], "the accuracy on the test data")
+    near(result, summary["macro F1"], found["macro_f1"], "F1")
+
+
+def numbers(folder):
+    x, y = harness.three_classes(200)
+    targets = 100.0 + 7.0 * numpy.stack([x[:, 0] - x[:, 1], x.sum(axis=1)], axis=1)
+    train(folder, REGRESSION, x=x, y=targets)
+    page, result = report(folder, "run", "--data", "data.h5")
+    found = json.loads(run_well(folder, "evaluate", "run/model.h5", "data.h5", "--json").out)
+    check_curves(page, result, folder / "run", "r2", ("val_r2", "train_r2"))
+    for row, expected in zip(page.tables["Outputs"][1:], found["outputs"]):
+        for text, value in zip(row[1:], (expected["mse"], expected["mse"] ** 0.5, expected["mae"], expected["r2"])):
+            near(result, text, value, row[0])
+    result.must(page.text.count("h0M") >= 2 * 199 - 2, "200 points in each plot")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "p.h5")
+    with h5py.File(folder / "p.h5") as file:
+        error = numpy.sqrt((((file["y"][()] - targets) / targets.std(axis=0)) ** 2).mean(axis=1))
+    rows = page.tables["Samples with the largest errors"][1:]
+    result.must([int(row[0]) for row in rows] == numpy.argsort(-error)[:24].tolist(), f"{rows[:3]}")
+    near(result, rows[0][3], error.max(), "the largest error")
+
+
+def labels(folder):
+    x, y = harness.three_classes(60)
+    targets = (numpy.arange(3) <= y[:, None]).astype("f4"), {"classes": ("a", "b", "c")}
+    harness.write_arrays(folder / "test.h5", {"x": x[::-1], "y": (targets[0][::-1], targets[1])})
+    train(folder, LABELS, x=x, y=targets)
+    page, result = report(folder, "run")
+    found = json.loads(run_well(folder, "evaluate", "run/model.h5", "test.h5", "--json").out)
+    for row, expected in zip(page.tables["Labels"][1:], found["classes"]):
+        near(result, row[3], expected["f1"], f"f1 of {row[0]}")
+    result.must("Confusion matrix (rows: true, columns: predicted)" not in page.tables, "labels have no confusion matrix")
+    result.must(all(row[1] in ("a", "a, b", "a, b, c") for row in page.tables["Samples with the largest errors"][1:]), "labels")
+
+
+# ------------------------------------------------------------------------- runs
+
+def several_runs(folder):
+    harness.write_arrays(folder / "data.h5", dict(zip("xy", harness.three_classes(60))))
+    for name, lr in (("a", 0.01), ("b", 0.002), ("c", 0.05)):
+        harness.write_file(folder / "config.yaml", edited(("lr: 0.01", f"lr: {lr}"), ("epochs: 2", f"epochs: {2 + (lr > 0.01)}")))
+        run_well(folder, "train", "config.yaml", "-o", f"runs/{name}")
+    (folder / "runs/c").rename(folder / os.fsdecode(b"runs/\xffb<i>"))
+    page, result = report(folder, "runs/a", "runs/b", os.fsdecode(b"runs/\xffb<i>"), "--data", "data.h5")
+    keys = {row[0]: row[1:] for row in page.tables["Keys that differ"][1:]}
+    result.must(keys["optimizer.lr"] == ["0.01", "0.002", "0.05"] and "seed" not in keys, f"{keys}")
+    result.must(page.tables["Training and results"][0][3] == "runs/\ufffdb<i>", "a name that is not UTF-8")
+    head, *rows = page.tables["loss"]
+    result.must(head[1:3] == ["runs/a: train_loss", "runs/b: train_loss"] and rows[2][1] == "–", f"{head} {rows}")
+
+
+def unfinished_and_damaged_runs(folder):
+    """Each page says what is missing."""
+    train(folder, edited(), **dict(zip("xy", harness.three_classes(24))))
+    finished = folder / "run"
+
+    def changed(name, change):
+        shutil.copytree(finished, folder / name)
+        change(folder / name)
+        return report(folder, name, "--data", "data.h5", output=f"{name}.html")
+
+    page, result = changed("bare", lambda path: [(path / name).unlink() for name in ("diagnostics.csv", "train.log", "config.yaml")])
+    result.must(all(words in page.text for words in ("No diagnostics", "train.log is missing", "config.yaml is missing")), "missing")
+    page, result = changed("empty", lambda path: (path / "metrics.csv").write_text(read_first_line(path / "metrics.csv")))
+    result.must("no epoch has ended yet" in page.text, "no epochs")
+    page, result = changed("writing", lambda path: append(path / "metrics.csv", b"3,9,0.0"))
+    result.must([row[0] for row in page.tables["loss"][1:]] == ["1", "2"], "a row without its end is being written")
+    page, result = changed("diverged", lambda path: append(path / "metrics.csv", b"3,9,0.01,nan,,,,100,1\n4,12,0.01,inf,0.5,,,1e300,1\n"))
+    result.must([row[1] for row in page.tables["loss"][3:]] == ["–", "∞"], f"{page.tables['loss']}")
+    page, result = changed("log", lambda path: append(path / "train.log", b"\xff\x00<b>\n2026-01-01 00:00:00 warning: <i>\xfe\n"))
+    result.must("warning: &lt;i&gt;\ufffd" in page.text, "a damaged log")
+    page, result = changed("young", lambda path: [shutil.rmtree(path / "checkpoints"), (path / "model.h5").unlink()])
+    result.must("model.h5 is missing" in page.text, "no model")
+    (finished / "model.h5").rename(folder / "model.h5")
+    shutil.rmtree(finished / "checkpoints")
+    page, result = report(folder, "run")
+    shutil.copy(folder / "model.h5", finished)
+    page, result = report(folder, "run")
+    result.must("neither test nor validation data" in page.text, "no data")
+    harness.flip_byte(finished / "model.h5")
+    result = run(folder, "report", "run", "-o", "out.html").exits(0).reports("warning: ", "run", "model.h5")
+    check(folder / "out.html", result).text.index("Not evaluated: ")
+    run(folder, "report", "run", "-o", "other.html", "--data", "data.h5").exits(4).reports("error: ", "model.h5")
+    result.must(not (folder / "other.html").exists(), "no page after an error")
+
+
+def data_that_are_gone(folder):
+    harness.write_arrays(folder / "test.h5", dict(zip("xy", harness.three_classes(24))))
+    train(folder, edited(("data.h5", "data.h5\n  test: test.h5")), **dict(zip("xy", harness.three_classes(30))))
+    (folder / "test.h5").unlink()
+    for ranks in (harness.ALONE, 2):
+        result = run(folder, "report", "run", "-o", "out.html", ranks=ranks).exits(0).reports("warning: ", "not evaluated", "test.h5")
+        page = check(folder / "out.html", result)
+        result.must("Not evaluated: " in page.text and "Classes" not in page.tables, "the page says so")
+
+
+def many_epochs_and_classes(folder):
+    """The page stays small: curves are thinned out but keep their extremes; the heat map is limited."""
+    config = edited(("units: 3", "units: 1000"), ("epochs: 2", "epochs: 1"))
+    x, y = harness.three_classes(1200)
+    train(folder, config, x=x, y=(numpy.arange(1200) % 1000).astype("i8"))
+    header = read_first_line(folder / "run/metrics.csv")
+    losses = numpy.random.default_rng(1).uniform(1, 2, 20000)
+    losses[7777] = 0.125
+    rows = "".join(f"{i + 1},{i},0.1,{loss:.9g},0.5,,,1000,1\n" for i, loss in enumerate(losses))
+    (folder / "run/metrics.csv").write_text(header + rows)
+    page, result = report(folder, "run", "--data", "data.h5")
+    found = {int(number(row[0])): number(row[1]) for row in page.tables["loss"][1:]}
+    result.must(len(found) < 300 and found[7778] == 0.125 and 1 in found and 20000 in found, f"{len(found)} points")
+    result.must(len(page.tables["Confusion matrix (rows: true, columns: predicted)"]) == 31, "30 classes in the heat map")
+    result.must("Shows 30 of 1000 classes" in page.text and "of 20000 points" in page.text, "limits are stated")
+    result.must(len(page.text) < 400000, f"{len(page.text)} bytes")
+
+
+def read_first_line(path):
+    return path.read_text().splitlines(keepends=True)[0]
+
+
+def append(path, content):
+    path.write_bytes(path.read_bytes() + content)
+
+
+# ---------------------------------------------------------------------- browser
+
+PROBE = """<script>
+var svg=document.querySelector('svg[data-axis]'),box=svg.getBoundingClientRect();
+svg.dispatchEvent(new PointerEvent('pointermove',{clientX:box.left+box.width*0.98,clientY:box.top+20}));
+document.body.dataset.tip=svg.closest('.chart').querySelector('.tip').textContent.replace(/\\n/g,'|');
+document.body.dataset.width=document.documentElement.scrollWidth+' '+innerWidth;
+document.body.dataset.loaded=performance.getEntriesByType('resource').map(function(e){return e.name.slice(0,60)}).join(' ');
+</script>"""
+
+
+def browser(folder):
+    if not BROWSER:
+        raise Skip("Chromium is not installed (package chromium-headless-shell or chromium)")
+    run_well(folder, "train", DATASETS / "digits/digits.yaml", "--set", "train.epochs=2")
+    page, result = report(folder, "runs/digits")
+    (folder / "probe.html").write_text(page.text.replace("</body>", PROBE + "</body>"))
+    shown = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+                            "--window-size=390,800", "--virtual-time-budget=3000", "--enable-logging=stderr", "--dump-dom",
+                            f"file://{folder}/probe.html"], capture_output=True, text=True, timeout=harness.DEADLINE)
+    data = dict(re.findall(r'data-(tip|width|loaded)="([^"]*)"', shown.stdout[shown.stdout.index("<body"):][:2000]))
+    result.must("CONSOLE" not in shown.stderr, f"no error: {shown.stderr}")
+    result.must(data["loaded"] == "", f"nothing is loaded, not {data['loaded']}")
+    last = page.tables["loss"][-1]
+    result.must(data["tip"] == "|".join(f"{name}  {text}" for name, text in zip(page.tables["loss"][0], last)), f"the values: {data}")
+    wide, inner = map(int, data["width"].split())
+    result.must(wide <= inner, f"a phone does not scroll sideways: {data['width']}")
+
+
+def contrast(folder):
+    """Texts have a contrast of at least 4.5, and lines of at least 3, in both colour schemes."""
+    run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=1")
+    page, result = report(folder, "runs/iris")
+
+    def luminance(colour):
+        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return numpy.dot(linear, (0.2126, 0.7152, 0.0722))
+
+    schemes = [dict(re.findall(r"--(\w+):(#\w{6})", block)) for block in re.findall(r":root\{([^}]*)\}", page.text)]
+    result.must(len(schemes) == 2, "two schemes")
+    for colours in schemes:
+        pairs = [(4.5, text, ground) for text in ("ink", "muted", "link", "good", "bad") for ground in ("page", "card")]
+        pairs += [(3.0, f"c{k}", "card") for k in range(6)]
+        pairs += [(4.5, "low" if k < 6 else "high", f"h{k}") for k in range(1, 10)]
+        for least, a, b in pairs:
+            bright, dark = sorted((luminance(colours[a]), luminance(colours[b])), reverse=True)
+            ratio = (bright + 0.05) / (dark + 0.05)
+            result.must(ratio >= least, f"{a} on {b}: {ratio:.2f}")
+
+
+harness.main([(test.__name__.replace("_", " "), test) for test in (
+    classes, same_numbers_as_evaluate, images, numbers, labels, several_runs, unfinished_and_damaged_runs, data_that_are_gone,
+    many_epochs_and_classes, browser, contrast)])
