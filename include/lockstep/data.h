@@ -277,6 +277,31 @@ uint64_t ls_dataset_window(const ls_dataset *dataset, const ls_window_size *size
  * the samples decides. */
 bool ls_dataset_same(const ls_dataset *a, const ls_dataset *b);
 
+/* ----------------------------------------------------------------- inspection */
+
+/* Receives rows of an array from number `first` on, converted. values: (rows, columns). Another status than
+ * LS_OK ends the visit. */
+typedef ls_status ls_rows_visit(void *context, uint64_t first, size_t rows, size_t columns,
+                                const double *values);
+
+/* The following functions are for rank 0 and a dataset that is open, with another target than
+ * LS_TARGET_NONE, and not read. They are local. */
+
+/* The path of x in its first file, and that file. Borrowed. */
+const char *ls_dataset_x_path(const ls_dataset *dataset);
+const char *ls_dataset_x_file(const ls_dataset *dataset);
+
+/* Type and shape of y of all files. LS_ERR_DATA if it is absent or unsuitable. */
+ls_status ls_dataset_describe_y(const ls_dataset *dataset, ls_array *y);
+
+/* Visits all rows of y as they are in the files. LS_ERR_DATA if they cannot be read, or are not numbers,
+ * one row for each sample. */
+ls_status ls_dataset_visit_y(const ls_dataset *dataset, ls_rows_visit *visit, void *context);
+
+/* Visits at most `most` rows of x, but at least one: all of them, or runs of consecutive rows at equal
+ * distances. LS_ERR_DATA if they cannot be read, or have a number that is not finite. */
+ls_status ls_dataset_visit_x(const ls_dataset *dataset, size_t most, ls_rows_visit *visit, void *context);
+
 /* Collective. */
 void ls_dataset_close(ls_comm *comm, ls_dataset **dataset);
 

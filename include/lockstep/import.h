@@ -9,12 +9,18 @@
 
 #include "lockstep/base.h"
 
+#define LS_FIT_SIDE   64
+#define LS_FIT_LENGTH 1.5
+
 /* How to read a folder. 0: as in the files, which must agree. */
 typedef struct ls_folder_options {
   size_t height, width; /* of images, after resampling */
   size_t channels;      /* images: 1 grey or 3 RGB; recordings: 1 for their mean */
   size_t length;        /* frames of recordings, which are cut or padded with zeros at their end */
   bool skip_broken;     /* skip damaged files, with a warning */
+  bool fits; /* choose what is 0 above and differs between the files: the mean size of images, with sides of
+                at most LS_FIT_SIDE pixels; for recordings, the longest one up to LS_FIT_LENGTH times the
+                mean length, and one channel. A line reports it */
 } ls_folder_options;
 
 /* The names of NumPy arrays, or of arrays in HDF5 files. NULL: those with names such as x, y, x_train and
@@ -84,6 +90,9 @@ typedef struct ls_import_summary {
  * signal that ends the program. */
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
+
+/* Local. Whether a file, gzipped or not, begins as HDF5 files do. LS_ERR_DATA if it cannot be read. */
+ls_status ls_import_is_hdf5(const char *path, bool *yes);
 
 /* Local. Whether a file is text, gzipped or not, and so may be a table. False if it cannot be read. */
 bool ls_import_is_text(const char *path);

@@ -1,10 +1,10 @@
 /* The list of subcommands, and the texts that --help and the manual share. */
 #include "internal.h"
 
-const command *const app_commands[] = {&app_train,     &app_check,   &app_evaluate, &app_predict,
-                                       &app_explain,   &app_export,  &app_import,   &app_info,
-                                       &app_gradcheck, &app_lr_find, &app_plan,     &app_report,
-                                       &app_sweep,     &app_keys,    NULL};
+const command *const app_commands[] = {&app_init,    &app_train,     &app_check,   &app_evaluate,
+                                       &app_predict, &app_explain,   &app_export,  &app_import,
+                                       &app_info,    &app_gradcheck, &app_lr_find, &app_plan,
+                                       &app_report,  &app_sweep,     &app_keys,    NULL};
 
 const char app_purpose[] = "distributed data-parallel training of neural networks (MPI)";
 

@@ -43,7 +43,7 @@ struct command {
 };
 
 extern const command app_train, app_check, app_evaluate, app_predict, app_explain, app_export, app_import,
-    app_info, app_gradcheck, app_lr_find, app_plan, app_report, app_sweep, app_keys;
+    app_info, app_init, app_gradcheck, app_lr_find, app_plan, app_report, app_sweep, app_keys;
 
 extern const command *const app_commands[]; /* all, ended by NULL */
 extern const char app_purpose[], app_exit_codes[];

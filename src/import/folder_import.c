@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +20,9 @@ typedef struct work {
   media first;                      /* the first file's shape; its path is first_path */
   const char *first_path;           /* borrowed; NULL: none was read */
   media to;                         /* the shape of all samples */
+  double height, width;             /* sums over the files */
+  size_t n_read, longest;       /* files; frames of the longest recording, or height of the highest image */
+  bool has_sizes, has_channels; /* that differ; has_channels: of recordings */
   media_buffer buffer;
   size_t n_skipped;
 } work;
@@ -80,12 +84,13 @@ static ls_status fail_different(const work *w, const folder_file *file, const me
 static ls_status check_shape(const work *w, const folder_file *file, const media *m) {
   const ls_folder_options *const o = &w->options->folder;
   const media *const first = &w->first;
+  const bool fits = o->fits;
   if (m->rate != first->rate) return fail_different(w, file, m, "convert the files to one rate");
-  if (m->rate && m->channels != first->channels && o->channels != 1)
+  if (m->rate && m->channels != first->channels && o->channels != 1 && !fits)
     return fail_different(w, file, m, "choose --channels 1");
-  if (m->rate && m->height != first->height && o->length == 0)
+  if (m->rate && m->height != first->height && o->length == 0 && !fits)
     return fail_different(w, file, m, "choose a length in frames with --length");
-  if (!m->rate && o->height == 0 && (m->height != first->height || m->width != first->width))
+  if (!m->rate && o->height == 0 && !fits && (m->height != first->height || m->width != first->width))
     return fail_different(w, file, m, "choose a size with --size HEIGHTxWIDTH");
   return LS_OK;
 }
@@ -98,6 +103,12 @@ static ls_status add_shape(work *w, const folder_file *file, const media *m) {
     w->to.channels = 1;
   }
   LS_TRY(check_shape(w, file, m));
+  w->height += (double)m->height;
+  w->width += (double)m->width;
+  w->n_read++;
+  w->longest = ls_size_max(w->longest, m->height);
+  w->has_sizes = w->has_sizes || m->height != w->first.height || m->width != w->first.width;
+  w->has_channels = w->has_channels || (m->rate && m->channels != w->first.channels);
   if (m->channels > (m->rate ? 1 : 2))
     w->to.channels = ls_size_max(w->to.channels, m->rate ? m->channels : 3);
   if (m->dtype == LS_U16) w->to.dtype = LS_U16;
@@ -128,8 +139,35 @@ static ls_status read_headers(work *w) {
 
 /* ------------------------------------------------------------------- the output */
 
+/* The mean size of images, with sides of at most LS_FIT_SIDE pixels. */
+static void fit_images(work *w) {
+  const double height = w->height / (double)w->n_read;
+  const double width = w->width / (double)w->n_read;
+  const double factor = fmin(LS_FIT_SIDE / fmax(height, width), 1.0);
+  if (!w->has_sizes && factor == 1.0) return;
+  w->to.height = ls_size_max((size_t)lround(factor * height), 1);
+  w->to.width = ls_size_max((size_t)lround(factor * width), 1);
+  ls_log(LS_LOG_INFO,
+         "%s: images of %.0f x %.0f pixels (mean) are resampled to %zu x %zu; import chooses "
+         "another size with --size",
+         w->files.path, height, width, w->to.height, w->to.width);
+}
+
+static void fit_recordings(work *w) {
+  if (w->has_channels) w->to.channels = 1;
+  if (!w->has_sizes) return;
+  const double mean = w->height / (double)w->n_read;
+  w->to.height = ls_size_max((size_t)fmin((double)w->longest, LS_FIT_LENGTH * mean), 1);
+  ls_log(LS_LOG_INFO,
+         "%s: recordings of %.0f frames (mean) get %zu frames, by cutting or by appending "
+         "zeros; import chooses another length with --length",
+         w->files.path, mean, w->to.height);
+}
+
 static ls_status choose_shape(work *w) {
   const ls_folder_options *const o = &w->options->folder;
+  if (o->fits && !is_audio(w)) fit_images(w);
+  if (o->fits && is_audio(w)) fit_recordings(w);
   if (o->channels) w->to.channels = o->channels;
   if (o->height) w->to.height = o->height, w->to.width = o->width;
   if (o->length) w->to.height = o->length;

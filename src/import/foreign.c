@@ -24,7 +24,7 @@ static ls_status read_head(const char *path, char head[HEAD_MOST], size_t *got) 
   return status;
 }
 
-ls_status import_is_hdf5(const char *path, bool *yes) {
+ls_status ls_import_is_hdf5(const char *path, bool *yes) {
   char head[HEAD_MOST];
   size_t got = 0;
   LS_TRY(read_head(path, head, &got));

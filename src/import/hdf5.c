@@ -314,7 +314,7 @@ static ls_status recognize(const char *const *sources, size_t n_sources, bool *y
     char *file = NULL;
     char *group = NULL;
     ls_status status = import_hdf5_split(sources[i], &file, &group);
-    if (status == LS_OK) status = import_is_hdf5(file, yes);
+    if (status == LS_OK) status = ls_import_is_hdf5(file, yes);
     if (status == LS_OK && group && !*yes)
       status = ls_fail(LS_ERR_CONFIG, "%s: %s is not an HDF5 file; only HDF5 files have groups", sources[i],
                        file);

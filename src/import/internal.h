@@ -66,9 +66,6 @@ ls_status import_check_foreign(const char *path);
  * without one. */
 ls_status import_hdf5_split(const char *name, char **file, char **group);
 
-/* Whether a file, gzipped or not, begins as HDF5 files do. LS_ERR_DATA if it cannot be read. */
-ls_status import_is_hdf5(const char *path, bool *yes);
-
 /* LS_ERR_OUTPUT if the output exists and is another file than a dataset, such as a source with a similar
  * name. */
 ls_status import_check_replaced(const char *path);

@@ -1,0 +1,295 @@
+"""`lockstep init`: for each kind of data, the config is valid and trains as it is, and has what the data need; data from
+which a model cannot learn, and existing files, are rejected."""
+
+import os
+
+import h5py
+import numpy
+
+import harness
+from harness import run, run_well
+
+RANDOM = numpy.random.default_rng(4)
+N = 60
+CLASSES = numpy.arange(N) % 3
+ROWS = RANDOM.normal(size=(N, 5)) + CLASSES[:, None]
+TIMES = numpy.arange(48)
+SERIES = numpy.sin(TIMES / RANDOM.uniform(3, 6, (N, 1)) + RANDOM.uniform(0, 6, (N, 1)))
+PLACES = numpy.arange(12)
+WAVES = [numpy.sin(PLACES * RANDOM.uniform(0.3, 0.6, (N, 1)) + RANDOM.uniform(0, 6, (N, 1))) for _ in range(2)]
+IMAGES = 120 + 50 * (WAVES[0][:, :, None] + WAVES[1][:, None, :]) + RANDOM.normal(size=(N, 12, 12))
+
+
+def write(folder, name="d.h5", x=ROWS, y=CLASSES, **more):
+    harness.write_arrays(folder / name, {"x": x, "y": y, **more})
+
+
+def text_of(path):
+    return path.read_text(encoding="utf-8")
+
+
+def drafts(folder, *parts, data="d.h5", absent=(), words=()):
+    """Writes a config, checks it, and trains for two steps."""
+    result = run_well(folder, "init", data, "-o", "c.yaml", *words)
+    text = text_of(folder / "c.yaml")
+    for part in parts:
+        result.must(part in text, f"the config must contain {part}:\n{text}")
+    for part in absent:
+        result.must(part not in text, f"the config must not contain {part}:\n{text}")
+    result.must("lockstep train c.yaml" in result.out, "the next command")
+    run_well(folder, "check", "c.yaml").says("OK")
+    run_well(folder, "train", "c.yaml", "--set", "train.max_steps=2", "--overwrite")
+    return text
+
+
+def rejects(folder, code, *parts, data="d.h5", words=()):
+    """Rejected, without a config."""
+    result = run(folder, "init", data, "-o", "bad.yaml", *words).exits(code).reports(*parts)
+    result.must(not (folder / "bad.yaml").exists(), "no config")
+    return result
+
+
+# ------------------------------------------------------------------------ kinds
+
+def classes(folder):
+    write(folder)
+    drafts(folder, "loss: categorical_cross_entropy", "{layer: dense, units: 3}", "activation: softmax", "normalize: standardize",
+           "train: d.h5\n", absent=("class_weight", "\n  validation", "\n  test"))
+
+
+def one_hot_rows(folder):
+    write(folder, y=numpy.eye(3)[CLASSES])
+    drafts(folder, "loss: categorical_cross_entropy", "units: 3")
+
+
+def labels(folder):
+    write(folder, y=RANDOM.integers(0, 2, (N, 4)))
+    drafts(folder, "loss: binary_cross_entropy", "units: 4", "activation: sigmoid")
+
+
+def numbers(folder):
+    write(folder, y=1000 * ROWS[:, :2])
+    drafts(folder, "loss: mse", "standardize_targets: true", "units: 2")
+
+
+def whole_numbers(folder):
+    """Few whole numbers from 0 are classes, others are quantities; --targets decides otherwise."""
+    write(folder, y=(CLASSES * 100 + RANDOM.integers(0, 50, N)).astype(float))
+    drafts(folder, "loss: mse", "whole numbers")
+    write(folder, y=CLASSES.astype(float))
+    drafts(folder, "loss: categorical", "--targets numbers", words=("--overwrite",))
+    drafts(folder, "loss: mse", "units: 1", words=("--overwrite", "--targets", "numbers"))
+
+
+def unequal_classes(folder):
+    write(folder, y=(numpy.arange(N) < 4).astype(int))
+    drafts(folder, "class_weight: balanced", absent=("metrics",))
+    large = RANDOM.normal(size=(1200, 3))
+    write(folder, x=large, y=(large[:, 0] > 1.7).astype(int))
+    drafts(folder, "metrics: [roc_auc]", "monitor: val_roc_auc", "early_stopping", "validation: 0.1", words=("--overwrite",))
+
+
+def series(folder):
+    write(folder, x=SERIES)
+    drafts(folder, "conv1d", "shape: [48, 1]", "per: channel")
+    drafts(folder, "dense", absent=("conv1d", "shape"), words=("--overwrite", "--kind", "table"))
+    write(folder, x=numpy.stack([SERIES, -SERIES], 2))
+    drafts(folder, "conv1d", absent=("shape:", "layout"), words=("--overwrite",))
+    write(folder, x=numpy.stack([SERIES, -SERIES], 1))
+    drafts(folder, "conv1d", "layout: channels_first", words=("--overwrite",))
+
+
+def images(folder):
+    write(folder, x=IMAGES.astype("u1"))
+    drafts(folder, "conv2d", "layer: residual", "global_avg_pool", absent=("shape:",))
+    write(folder, x=IMAGES.reshape(N, 144).astype("f4"))
+    drafts(folder, "conv2d", "shape: [12, 12, 1]", words=("--overwrite",))
+    write(folder, x=RANDOM.integers(0, 256, (N, 3, 10, 12)).astype("u1"))
+    drafts(folder, "conv2d", "layout: channels_first", words=("--overwrite",))
+    write(folder, x=RANDOM.integers(0, 256, (N, 40, 40, 3)).astype("u1"), y=RANDOM.normal(size=N))
+    drafts(folder, "conv2d", "augment: {shift: 2}", "loss: mse", words=("--overwrite",))
+
+
+def volumes(folder):
+    write(folder, x=RANDOM.normal(size=(N, 18, 18, 20)))
+    drafts(folder, "conv3d", "loss: categorical")
+
+
+def tables_are_not_series(folder):
+    """Columns that correlate, but not more with their neighbours."""
+    write(folder, x=RANDOM.normal(size=(N, 40)) + RANDOM.normal(size=(N, 1)))
+    drafts(folder, "layer: dense", absent=("conv1d",))
+
+
+def few_samples(folder):
+    write(folder, x=ROWS[:4], y=CLASSES[:4] % 2)
+    drafts(folder, "batch_size: 4")
+    write(folder, x=numpy.hstack([ROWS, numpy.full((N, 2), 7)]) * 10.0 ** numpy.arange(-3, 4))
+    drafts(folder, words=("--overwrite",))
+
+
+# ----------------------------------------------------------------------- splits
+
+def splits_are_found(folder):
+    parts = {name: {"x": ROWS[k::4], "y": CLASSES[k::4]} for k, name in enumerate(("train", "val", "test"))}
+    harness.write_arrays(folder / "groups.h5", {f"{g}/{k}": v for g, part in parts.items() for k, v in part.items()})
+    drafts(folder, "train: groups.h5:/train", "validation: groups.h5:/val", "test: groups.h5:/test", data="groups.h5")
+    drafts(folder, "test: groups.h5:/test", data="groups.h5:/train", words=("--overwrite",))
+    harness.write_arrays(folder / "arrays.h5", {f"{k.upper()}_{g}": parts[g][k] for g in ("train", "test") for k in "xy"})
+    drafts(folder, "train: arrays.h5\n", "test: arrays.h5 ", data="arrays.h5", absent=("\n  validation",), words=("--overwrite",))
+    write(folder, "my-train.h5", **parts["train"])
+    write(folder, "my-test.h5", **parts["test"])
+    drafts(folder, "train: my-train.h5", "test: my-test.h5", data="my-train.h5", words=("--overwrite",))
+
+
+def paths_are_relative_to_the_config(folder):
+    (folder / "data").mkdir()
+    (folder / "configs" / "a b").mkdir(parents=True)
+    write(folder, "data/d.h5")
+    run_well(folder, "init", "data/d.h5", "-o", "configs/a b/c.yaml")
+    assert "train: ../../data/d.h5\n" in text_of(folder / "configs/a b/c.yaml")
+    run_well(folder, "check", "configs/a b/c.yaml")
+    run_well(folder, "init", str(folder / "data/d.h5"))
+    assert "train: data/d.h5\n" in text_of(folder / "d.yaml") and "output: runs/d " in text_of(folder / "d.yaml")
+    os.rename(folder / "data/d.h5", folder / "data/#1: d.h5")
+    run_well(folder, "init", "data/#1: d.h5", "-o", "e.yaml")
+    assert 'train: "data/#1: d.h5"' in text_of(folder / "e.yaml")
+    run_well(folder, "check", "e.yaml")
+
+
+def standard_output(folder):
+    write(folder)
+    before = harness.names_in(folder)
+    result = run_well(folder, "init", "d.h5", "-o", "-").says("train: d.h5", "loss: categorical")
+    result.must(harness.names_in(folder) == before, "no file")
+
+
+def ranks_give_one_config(folder):
+    write(folder)
+    texts = [run_well(folder, "init", "d.h5", "-o", "-", ranks=ranks).out for ranks in (harness.ALONE, 2)]
+    assert texts[0] == texts[1], texts
+
+
+# ----------------------------------------------------------------------- import
+
+def tables_are_imported(folder):
+    rows = [f"{i},{','.join(map(str, numpy.round(r, 3)))},{'abc'[k]}" for i, (r, k) in enumerate(zip(ROWS, CLASSES))]
+    harness.write_file(folder / "t.csv", "\n".join(["id,p,q,r,s,t,kind", *rows]) + "\n")
+    (folder / "out").mkdir()
+    result = run_well(folder, "init", "t.csv", "-o", "out/t.yaml", "--drop", "id", "--test-fraction", "0.2")
+    result.says("label: kind", "out/t.h5")
+    text = text_of(folder / "out/t.yaml")
+    for part in ("train: t.h5:/train", "test: t.h5:/test", "units: 3", "5 features", "3 classes"):
+        result.must(part in text, part)
+    run_well(folder, "train", "out/t.yaml", "--set", "train.max_steps=2")
+    run(folder, "init", "t.csv", "-o", "out/t.yaml").exits(5).reports("out/t.yaml", "exists", "--overwrite")
+    os.remove(folder / "out/t.yaml")
+    run(folder, "init", "t.csv", "-o", "out/t.yaml", "--drop", "id").exits(5).reports("out/t.h5", "exists", "--overwrite")
+    run_well(folder, "init", "t.csv", "-o", "out/t.yaml", "--label", "q", "--columns", "p,r", "--overwrite")
+    assert "loss: mse" in text_of(folder / "out/t.yaml")
+
+
+def folders_are_imported(folder):
+    for name, array in ("x_train", ROWS), ("y_train", CLASSES), ("x_test", ROWS[:9]), ("y_test", CLASSES[:9]):
+        (folder / "arrays").mkdir(exist_ok=True)
+        numpy.save(folder / "arrays" / f"{name}.npy", array)
+    drafts(folder, "train: arrays.h5:/train", "test: arrays.h5:/test", data="arrays/")
+
+
+def pictures_of_several_sizes_are_resampled(folder):
+    write_pictures(folder / "pictures")
+    result = run_well(folder, "init", "pictures")
+    result.reports("pictures", "resampled to 64 x 48")
+    with h5py.File(folder / "pictures.h5") as file:
+        assert file["train/x"].shape == (6, 64, 48, 3), file["train/x"].shape
+    run_well(folder, "check", "pictures.yaml")
+
+
+def write_pictures(folder):
+    """RGB images of 160 x 120 and 96 x 72 pixels, in two classes."""
+    import struct
+    import zlib
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    for i in range(6):
+        height, width = ((160, 120), (96, 72))[i % 2]
+        rows = RANDOM.integers(0, 256, (height, 1 + 3 * width)).astype("u1")
+        rows[:, 0] = 0
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        harness.write_file(folder / "ab"[i % 2] / f"{i}.png", b"\x89PNG\r\n\x1a\n" + chunk(
+            b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows.tobytes())) +
+            chunk(b"IEND", b""))
+
+
+# -------------------------------------------------------------------- bad input
+
+def data_that_cannot_be_read(folder):
+    rejects(folder, 3, "none.h5", "No such file", data="none.h5")
+    harness.write_arrays(folder / "d.h5", {"x": ROWS})
+    rejects(folder, 3, "d.h5", "targets")
+    harness.write_arrays(folder / "d.h5", {"x": ROWS, "y": CLASSES[:7]})
+    rejects(folder, 3, "d.h5", "7", "60")
+    with h5py.File(folder / "d.h5", "w") as file:
+        file["x"], file["y"] = ROWS, ["ant"] * N
+    rejects(folder, 3, "d.h5", "y")
+    with h5py.File(folder / "d.h5", "w") as file:
+        file["x"], file["y"] = [["a", "b"]] * N, CLASSES
+    rejects(folder, 3, "d.h5", "x")
+    harness.write_arrays(folder / "d.h5", {f"{g}/{k}": v for g in "ab" for k, v in (("x", ROWS), ("y", CLASSES))})
+    rejects(folder, 3, "d.h5", "several groups", "/a, /b")
+    harness.write_arrays(folder / "d.h5", {"x": ROWS, "y": CLASSES, "label": CLASSES})
+    rejects(folder, 3, "d.h5", "/y, /label")
+    drafts(folder, "y: label", words=("--y", "label"))
+    (folder / "empty").mkdir()
+    rejects(folder, 3, "empty", "no PNG", data="empty")
+    harness.write_file(folder / "junk.h5", b"\0\1\2" * 100)
+    rejects(folder, 3, "junk.h5", data="junk.h5")
+
+
+def nothing_to_learn(folder):
+    write(folder, y=numpy.zeros(N, int))
+    rejects(folder, 3, "d.h5", "one class")
+    write(folder, y=numpy.full(N, 2.5))
+    rejects(folder, 3, "d.h5", "equal")
+    write(folder, y=numpy.where(CLASSES, 1, -1))
+    rejects(folder, 3, "d.h5", "-1 and 1 by 0 and 1")
+    drafts(folder, "loss: mse", words=("--targets", "numbers"))
+    write(folder, y=numpy.where(numpy.arange(N) == 5, numpy.nan, ROWS[:, 0]))
+    rejects(folder, 3, "d.h5", "row 5", "nan")
+    write(folder, x=numpy.where(numpy.arange(N)[:, None] == 5, numpy.nan, ROWS))
+    rejects(folder, 3, "d.h5", "row 5", "nan")
+
+
+def options_that_do_not_fit(folder):
+    write(folder)
+    rejects(folder, 2, "--kind images", words=("--kind", "images"))
+    rejects(folder, 2, "--kind volumes", "(5)", words=("--kind", "volumes"))
+    rejects(folder, 2, "--kind", "music", words=("--kind", "music"))
+    rejects(folder, 2, "--label", "--y", words=("--label", "a"))
+    run(folder, "init", "d.h5", "-o", "c.txt").exits(2).reports("-o c.txt", ".yaml")
+    run(folder, "init", "d.h5", "-o", "none/c.yaml").exits(5).reports("none/c.yaml")
+    run(folder, "init").exits(2)
+    harness.write_file(folder / "t.csv", "a,b,c\n" + "1,2,x\n3,4,y\n" * 9)
+    run(folder, "init", "t.csv", "-o", "-").exits(2).reports("-o -", "t.csv", "import")
+    with h5py.File(folder / "d.h5", "a") as file:
+        file["y"].attrs["classes"] = ["ant", "bee", "cat"]
+    rejects(folder, 2, "--targets numbers", "ant", words=("--targets", "numbers"))
+
+
+def existing_files_are_kept(folder):
+    write(folder)
+    harness.write_file(folder / "d.yaml", "mine")
+    run(folder, "init", "d.h5").exits(5).reports("d.yaml", "exists", "--overwrite")
+    assert text_of(folder / "d.yaml") == "mine"
+    run_well(folder, "init", "d.h5", "--overwrite")
+    assert "loss:" in text_of(folder / "d.yaml")
+
+
+TESTS = [classes, one_hot_rows, labels, numbers, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
+         few_samples, splits_are_found, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
+         tables_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled, data_that_cannot_be_read,
+         nothing_to_learn, options_that_do_not_fit, existing_files_are_kept]
+
+if __name__ == "__main__":
+    harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])
