@@ -165,7 +165,7 @@ void ls_math_sum_rows(size_t rows, size_t cols, const float *x, float beta, floa
 double ls_math_sum_squares(size_t n, const float *x);
 
 /* out[i] = ((terms[0][i] + terms[1][i]) + terms[2][i]) + ... Returns the sum of squares of out, in double.
- * out may be one of the terms.  terms: (n_terms) arrays of n, out: (n) */
+ * out may be one of the terms.  terms: (n_terms) arrays of n, n_terms >= 2; out: (n) */
 double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out);
 
 /* out = x, bypassing the caches: for data that other processors read next, since no cache line must then be

@@ -1,5 +1,5 @@
 /* Sums over separate arrays and over lanes, nontemporal copies and bfloat16. */
-#include "internal.h"
+#include "conv_vector.h"
 #include "lockstep/math.h"
 
 #include <string.h>
@@ -18,17 +18,104 @@ CLONES static void add(size_t n, const float *restrict a, float *restrict sum) {
   for (size_t i = 0; i < n; i++) sum[i] += a[i];
 }
 
-/* Adds the terms in the order of the list. */
-static void fold_block(size_t n, size_t n_terms, const float *const *terms, size_t offset, float *sum) {
-  if (n_terms == 1) memcpy(sum, terms[0] + offset, n * sizeof *sum);
-  if (n_terms >= 2) add_pair(n, terms[0] + offset, terms[1] + offset, sum);
-  for (size_t k = 2; k < n_terms; k++) add(n, terms[k] + offset, sum);
+/* out = a + b, n <= BLOCK elements, where out may be a. Returns the sum of squares, with the bits of
+ * ls_math_sum_squares: the square of a float is exact in double, so that a fused addition rounds as a
+ * separate one. */
+typedef double (*add_squares)(size_t n, const float *a, const float *b, float *out);
+
+static double add_portable(size_t n, const float *a, const float *b, float *out) {
+  _Alignas(LS_ALIGNMENT) float sum[BLOCK];
+  add_pair(n, a, b, sum);
+  memcpy(out, sum, n * sizeof *sum);
+  return ls_math_sum_squares(n, sum);
+}
+
+#ifdef CONV_X86
+
+#define AHEAD 256 /* elements to prefetch: b may be in memory, where another processor has streamed it */
+
+static double total(const double partial[MATH_LANE]) {
+  double sum = 0.0;
+  for (size_t k = 0; k < MATH_LANE; k++) sum += partial[k];
+  return sum;
+}
+
+AVX512 static double add_avx512(size_t n, const float *a, const float *b, float *out) {
+  double partial[MATH_LANE];
+  __m512d low = _mm512_setzero_pd();
+  __m512d high = low;
+  for (size_t i = 0; i < n; i += MATH_LANE) {
+    const __mmask16 mask = conv_mask(n - i);
+    _mm_prefetch((const char *)(b + i + AHEAD), _MM_HINT_T0);
+    const __m512 sum =
+        _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
+    const __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(sum), 1));
+    const __m512d x = _mm512_cvtps_pd(_mm512_castps512_ps256(sum));
+    const __m512d y = _mm512_cvtps_pd(upper);
+    low = _mm512_fmadd_pd(x, x, low);
+    high = _mm512_fmadd_pd(y, y, high);
+    _mm512_mask_storeu_ps(out + i, mask, sum);
+  }
+  _mm512_storeu_pd(partial, low);
+  _mm512_storeu_pd(partial + 8, high);
+  return total(partial);
+}
+
+/* Adds the squares of 8 elements to 8 partial sums. */
+AVX2 static inline void square_avx2(__m256 x, __m256d *partial) {
+  const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+  const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+  partial[0] = _mm256_fmadd_pd(low, low, partial[0]);
+  partial[1] = _mm256_fmadd_pd(high, high, partial[1]);
+}
+
+AVX2 static double add_avx2(size_t n, const float *a, const float *b, float *out) {
+  double partial[MATH_LANE];
+  __m256d low[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
+  __m256d high[2] = {low[0], low[0]};
+  for (size_t i = 0; i < n; i += MATH_LANE) {
+    const __m256i first = conv_mask_avx2(n - i);
+    const __m256i second = conv_mask_avx2(n - i > 8 ? n - i - 8 : 0);
+    _mm_prefetch((const char *)(b + i + AHEAD), _MM_HINT_T0);
+    const __m256 x = _mm256_add_ps(_mm256_maskload_ps(a + i, first), _mm256_maskload_ps(b + i, first));
+    const __m256 y =
+        _mm256_add_ps(_mm256_maskload_ps(a + i + 8, second), _mm256_maskload_ps(b + i + 8, second));
+    square_avx2(x, low);
+    square_avx2(y, high);
+    _mm256_maskstore_ps(out + i, first, x);
+    _mm256_maskstore_ps(out + i + 8, second, y);
+  }
+  for (size_t k = 0; k < 2; k++) {
+    _mm256_storeu_pd(partial + 4 * k, low[k]);
+    _mm256_storeu_pd(partial + 8 + 4 * k, high[k]);
+  }
+  return total(partial);
+}
+
+#endif
+
+static add_squares choose_add(void) {
+#ifdef CONV_X86
+  const conv_level level = conv_level_of_processor();
+  if (level != CONV_PORTABLE) return level == CONV_AVX512 ? add_avx512 : add_avx2;
+#endif
+  return add_portable;
+}
+
+/* The sum of the terms but the last, in their order; `sum` is memory for it. */
+static const float *fold_before_last(size_t n, size_t n_terms, const float *const *terms, size_t offset,
+                                     float *sum) {
+  if (n_terms == 2) return terms[0] + offset;
+  add_pair(n, terms[0] + offset, terms[1] + offset, sum);
+  for (size_t k = 2; k + 1 < n_terms; k++) add(n, terms[k] + offset, sum);
+  return sum;
 }
 
 typedef struct fold {
   size_t n_terms;
   const float *const *terms;
   float *out;
+  add_squares add;
 } fold;
 
 static double fold_range(void *context, size_t first, size_t count) {
@@ -36,16 +123,16 @@ static double fold_range(void *context, size_t first, size_t count) {
   _Alignas(LS_ALIGNMENT) float sum[BLOCK];
   double squares = 0.0;
   for (size_t offset = first; offset < first + count; offset += BLOCK) {
-    const size_t length = ls_size_min(BLOCK, first + count - offset);
-    fold_block(length, f->n_terms, f->terms, offset, sum);
-    squares += ls_math_sum_squares(length, sum);
-    memcpy(f->out + offset, sum, length * sizeof *sum);
+    const size_t n = ls_size_min(BLOCK, first + count - offset);
+    const float *const before = fold_before_last(n, f->n_terms, f->terms, offset, sum);
+    squares += f->add(n, before, f->terms[f->n_terms - 1] + offset, f->out + offset);
   }
   return squares;
 }
 
 double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out) {
-  fold f = {.n_terms = n_terms, .terms = terms, .out = out};
+  fold f = {.n_terms = n_terms, .terms = terms, .out = out, .add = choose_add()};
+  LS_ASSERT(n_terms >= 2);
   return ls_parallel_sum(n, LS_PARALLEL_ITEMS, fold_range, &f);
 }
 

@@ -76,6 +76,8 @@ static void run_sums(arrays *a) {
   RUN("sum_rows", ls_math_sum_rows(ROWS, COLS, a->x, 0.0F, a->y));
   RUN("sum_rows added", ls_math_sum_rows(ROWS, COLS, a->x, 0.7F, a->y));
   RUN("sum_squares", a->p[0] = ls_math_sum_squares(N, a->wide));
+  RUN("fold 2", a->p[0] = ls_math_fold(N, 2, (const float *const[]){a->x, a->y}, a->x));
+  RUN("fold 3", a->p[0] = ls_math_fold(N, 3, (const float *const[]){a->x, a->y, a->z}, a->z));
   RUN("add", ls_math_add(N, a->x, a->y, a->z));
   RUN("add_scaled", ls_math_add_scaled(N, 0.3F, a->x, a->y));
   RUN("clamp", ls_math_clamp(N, 0.3F, a->x));

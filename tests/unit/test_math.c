@@ -600,6 +600,27 @@ static void sum_of_squares_propagates_nan_and_infinity(void **state) {
     }
 }
 
+/* out may be any of the terms. */
+static void terms_are_folded(void **state) {
+  (void)state;
+  enum { N = 1100, TERMS = 4 }; /* two blocks */
+  float x[TERMS][N];
+  float want[N];
+  for (size_t n_terms = 2; n_terms <= TERMS; n_terms++)
+    for (size_t out = 0; out < n_terms; out++)
+      for (size_t n = out; n <= N; n += n < 40 ? 1 : 53) {
+        const float *const terms[TERMS] = {x[0], x[1], x[2], x[3]};
+        fill_random(1, TERMS * (size_t)N, x[0]);
+        for (size_t i = 0; i < N; i++) {
+          want[i] = i < n ? x[0][i] : x[out][i];
+          for (size_t k = 1; i < n && k < n_terms; k++) want[i] += x[k][i];
+        }
+        const double squares = ls_math_fold(n, n_terms, terms, x[out]);
+        assert_memory_equal(x[out], want, sizeof want);
+        check_close("squares", squares, ls_math_sum_squares(n, want), n <= 1024 ? 0.0 : 1e-12 * squares);
+      }
+}
+
 static void scaled_sums_are_added(void **state) {
   (void)state;
   float x[37];
@@ -902,6 +923,7 @@ int main(void) {
       cmocka_unit_test(rows_are_summed),
       cmocka_unit_test(many_rows_are_summed),
       cmocka_unit_test(squares_are_summed),
+      cmocka_unit_test(terms_are_folded),
       cmocka_unit_test(sum_of_squares_propagates_nan_and_infinity),
       cmocka_unit_test(scaled_sums_are_added),
       cmocka_unit_test(momentum_steps_by_hand),
