@@ -141,7 +141,6 @@ typedef struct ls_exchange {
   int n_nodes, node; /* the number of groups of peers, and the index of this rank's group */
   float *common;     /* (n), aligned: one copy for all peers, who write different parts; owned */
   float **terms;     /* (n_peers), each (n), aligned: peer p writes terms[p]; owned */
-  float **outboxes;  /* the same again, for copies; only with several peers */
   struct ls_exchange_state *state; /* shared memory, transfers in progress */
 } ls_exchange;
 

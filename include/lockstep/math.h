@@ -169,8 +169,10 @@ double ls_math_sum_squares(size_t n, const float *x);
 double ls_math_fold(size_t n, size_t n_terms, const float *const *terms, float *out);
 
 /* out = x, bypassing the caches: for data that other processors read next, since no cache line must then be
- * transferred between caches.  out: (n), aligned to LS_ALIGNMENT */
+ * transferred between caches. Other threads can read them after ls_math_end_nontemporal on this thread and
+ * then a signal from it.  out: (n), aligned to LS_ALIGNMENT */
 void ls_math_copy_nontemporal(size_t n, const float *x, float *out);
+void ls_math_end_nontemporal(void);
 
 /* out = x + error, rounded to bfloat16, the upper half of a float (8 significant bits), to nearest, ties to
  * even. error becomes the rounding error, to be added to the next x.  x, error, out: (n) */

@@ -71,8 +71,8 @@ ls_status ls_model_build(ls_model *model, size_t max_rows);
  * ls_model_return, and gives its own to the system. */
 void ls_model_borrow(ls_model *model, float *params, float *grads);
 
-/* Uses another copy of the parameters from now on, which the model borrows. */
-void ls_model_set_params(ls_model *model, float *params);
+/* Uses other copies of the parameters and gradients from now on, which the model borrows. */
+void ls_model_set_vectors(ls_model *model, float *params, float *grads);
 
 /* Copies the borrowed parameters to the model's own memory, and uses that again. The gradient becomes
  * undefined. */

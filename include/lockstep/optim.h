@@ -25,8 +25,10 @@ typedef struct ls_optim {
   double lr;     /* of the options: the base of a schedule */
   size_t n;      /* parameters to update, and elements of each slot */
   size_t n_ranges;
-  ls_range *ranges;                 /* owned: the parameters to update, in the order of the slots */
-  uint64_t steps;                   /* done so far */
+  ls_range *ranges; /* owned: the parameters to update, in the order of the slots */
+  uint64_t steps;   /* done so far */
+  float *mirror;    /* borrowed, NULL: none; set by the caller: a step also writes the parameters there, as
+                       long    as all, past the caches (ls_math_copy_nontemporal); the ranges are aligned */
   float *slots[LS_OPTIM_SLOTS_MAX]; /* (n) each, views into `block` */
   float *block;                     /* owned: the state; initially 0 */
 } ls_optim;

@@ -40,10 +40,10 @@ void ls_sync_configure(ls_config *config, ls_sync_config *out);
 
 typedef struct ls_buckets ls_buckets;
 
-/* The ranks of a node read each other's gradients and parameters either in place, or as copies: the writer
- * streams copies to memory, past the caches, and each rank has its own parameters. Which is faster depends
- * on the distance of the cores, and may change during a run. Both give the same bits. At the start and from
- * time to time, a few steps try both. */
+/* The ranks of a node read each other's gradients and parameters either in place, or as copies: each rank
+ * has its own, and streams what the others need to memory, past the caches. Which is faster depends on the
+ * distance of the cores, and may change during a run. Both give the same bits. At the start and from time
+ * to time, a few steps try both. */
 typedef struct ls_sync_trial {
   bool copies;     /* in the current step; the same on all ranks */
   bool prefers;    /* copies: the result of the latest trial */
@@ -58,8 +58,8 @@ typedef struct ls_sync {
   float *params; /* (n), owned: of all ranks of a node, if they share memory, or a copy for this rank; after
                     ls_sync_set_mode the former. ls_sync_step may change the address. Other functions write
                     them only before the first step, where all ranks of the node write the same or wait */
-  float *
-      grads; /* (n), owned: this rank's gradient; after a step, `updated` of it is the sum over all ranks */
+  float *grads;  /* (n), owned: this rank's gradient; after a step, `updated` of it is the sum over all
+                    ranks;  ls_sync_step may change the address if it succeeds */
   ls_sync_mode mode; /* current */
   size_t n_updated;
   const ls_range *updated; /* (n_updated): the parameters that this rank updates, and whose state its
@@ -86,7 +86,7 @@ typedef struct ls_sync {
   double *buffer; /* values reduced beside the gradient */
   size_t n_sums;
   ls_sync_trial trial;
-  float *copy; /* (n): parameters of this rank alone; NULL: no rank shares others */
+  float *own_params, *own_grads; /* (n) each: of this rank alone; NULL: no rank shares others */
 } ls_sync;
 
 /* Collective. Prepares steps of n parameters with n_sums sums of metrics in the configured mode; for auto,
@@ -96,8 +96,8 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
                          ls_sync **out);
 void ls_sync_destroy(ls_comm *comm, ls_sync **sync);
 
-/* Collective. Changes the mode, sync->updated and sync->params. Discards the rounding errors of bfloat16.
- * LS_ERR_INTERNAL. */
+/* Collective. Changes the mode, sync->updated, sync->params and sync->grads. Discards the rounding errors
+ * of bfloat16. LS_ERR_INTERNAL. */
 ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode);
 
 /* Inputs and outputs of a step beside the gradient. */

@@ -31,6 +31,11 @@ static bool round_up(size_t bytes, size_t alignment, size_t *out) {
   return true;
 }
 
+/* Bytes of a large block to be on huge pages: whole pages, of which the last may be used by a quarter. */
+static size_t huge_bytes(size_t bytes) {
+  return (bytes + HUGE_PAGE - HUGE_PAGE / 4) / HUGE_PAGE * HUGE_PAGE;
+}
+
 /* Requests huge pages for large blocks, so that fewer address translations miss. The system may refuse. */
 void *ls_calloc(size_t count, size_t size) {
   size_t bytes;
@@ -39,7 +44,7 @@ void *ls_calloc(size_t count, size_t size) {
   const size_t alignment = bytes < HUGE_PAGE ? LS_ALIGNMENT : HUGE_PAGE;
   if (!round_up(bytes, alignment, &padded)) return NULL;
   void *const block = aligned_alloc(alignment, padded);
-  if (block && bytes >= HUGE_PAGE) (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+  if (block && bytes >= HUGE_PAGE) (void)madvise(block, huge_bytes(bytes), MADV_HUGEPAGE);
   for (size_t at = 0; block && at < bytes; at += LS_HEARTBEAT_BYTES) {
     memset((unsigned char *)block + at, 0, ls_size_min(LS_HEARTBEAT_BYTES, bytes - at));
     if (at > 0) ls_heartbeat();

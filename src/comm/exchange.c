@@ -38,11 +38,11 @@ typedef struct region {
   size_t space;  /* from this region to the next: large ones begin with a huge page */
 } region;
 
-/* The terms and the outbox of a rank; that of the first begins with the common vector. */
+/* The terms of a rank; the region of the first begins with the common vector. */
 static region region_of(size_t n, size_t rank) {
   region r = {.bytes = (n * sizeof(float) / 4096 + 1) * 4096};
   const region first = rank > 0 ? region_of(n, 0) : r;
-  r.used = (rank == 0 ? 3 : 2) * r.bytes;
+  r.used = (rank == 0 ? 2 : 1) * r.bytes;
   r.space =
       r.used < COMM_HUGE_PAGE ? r.used : (r.used + COMM_HUGE_PAGE - 1) / COMM_HUGE_PAGE * COMM_HUGE_PAGE;
   if (rank > 0) r.offset = first.space + (rank - 1) * r.space;
@@ -95,7 +95,6 @@ static bool share(ls_comm *comm, ls_exchange *exchange) {
   for (int i = 0; i < comm->node_size; i++) {
     const region r = region_of(n, (size_t)i);
     exchange->terms[i] = (float *)(void *)(data + r.offset + (i == 0 ? r.bytes : 0));
-    exchange->outboxes[i] = exchange->terms[i] + r.bytes / sizeof(float);
   }
   state->common = (comm_common){.data = data, .bytes = n * sizeof(float), .next = comm->commons};
   comm->commons = &state->common;
@@ -165,16 +164,16 @@ static ls_status check_size(const ls_exchange *exchange) {
 static ls_status create(const ls_comm *comm, size_t n, ls_exchange **out) {
   ls_exchange *const exchange = ls_calloc(1, sizeof *exchange);
   struct ls_exchange_state *const state = ls_calloc(1, sizeof *state);
-  float **const terms = ls_calloc((size_t)comm->node_size, 2 * sizeof *terms);
+  float **const terms = ls_calloc((size_t)comm->node_size, sizeof *terms);
   if (!exchange || !state || !terms) {
     free(exchange);
     free(state);
     free((void *)terms);
-    return ls_fail_memory("the list of a node's gradients", (size_t)comm->node_size * 2 * sizeof *terms);
+    return ls_fail_memory("the list of a node's gradients", (size_t)comm->node_size * sizeof *terms);
   }
   *state = (struct ls_exchange_state){
       .sums = MPI_COMM_NULL, .alltoalls = MPI_COMM_NULL, .allgathers = MPI_COMM_NULL, .window = {.fd = -1}};
-  *exchange = (ls_exchange){.n = n, .terms = terms, .outboxes = terms + comm->node_size, .state = state};
+  *exchange = (ls_exchange){.n = n, .terms = terms, .state = state};
   *out = exchange;
   return LS_OK;
 }

@@ -153,8 +153,11 @@ void ls_math_copy_nontemporal(size_t n, const float *x, float *out) {
   for (; i + 4 <= n; i += 4) _mm_stream_ps(out + i, _mm_loadu_ps(x + i));
 #endif
   memcpy(out + i, x + i, (n - i) * sizeof *x);
+}
+
+void ls_math_end_nontemporal(void) {
 #ifdef __SSE2__
-  _mm_sfence(); /* the stores must be visible before anyone signals that the data are complete */
+  _mm_sfence();
 #endif
 }
 

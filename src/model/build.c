@@ -242,17 +242,16 @@ static void release_pages(const ls_model *model, size_t bytes) {
     (void)madvise(model->arena.base + before, (bytes - before) / page * page, MADV_DONTNEED);
 }
 
-void ls_model_borrow(ls_model *model, float *params, float *grads) {
-  release_pages(model, use_own(model));
+void ls_model_set_vectors(ls_model *model, float *params, float *grads) {
+  if (params == model->params && grads == model->grads) return;
   model->params = params;
   model->grads = grads;
   bind(model);
 }
 
-void ls_model_set_params(ls_model *model, float *params) {
-  if (params == model->params) return;
-  model->params = params;
-  bind(model);
+void ls_model_borrow(ls_model *model, float *params, float *grads) {
+  release_pages(model, use_own(model));
+  ls_model_set_vectors(model, params, grads);
 }
 
 void ls_model_return(ls_model *model) {

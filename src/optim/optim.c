@@ -70,23 +70,37 @@ typedef struct update {
   float scale;
   const float *grads;
   float *params;
+  float *mirror; /* NULL: none */
 } update;
+
+#define BLOCK                                                                                              \
+  512 /* parameters: they stay in the first-level cache until they are written to the mirror               \
+       */
 
 static void update_part(void *context, size_t first, size_t count) {
   const update *const u = context;
   ls_optim part = *u->optim;
-  part.n = count;
+  const size_t most = u->mirror ? BLOCK : count;
   for (size_t k = 0; k < part.type->n_slots; k++) part.slots[k] += first;
-  part.type->step(&part, u->lr, u->scale, u->grads + first, u->params + first);
+  for (size_t at = first; at < first + count; at += part.n) {
+    part.n = ls_size_min(most, first + count - at);
+    part.type->step(&part, u->lr, u->scale, u->grads + at, u->params + at);
+    if (u->mirror) ls_math_copy_nontemporal(part.n, u->params + at, u->mirror + at);
+    for (size_t k = 0; k < part.type->n_slots; k++) part.slots[k] += part.n;
+  }
+  ls_math_end_nontemporal();
 }
 
 /* Updates n parameters, whose state begins at element `at` of the slots. */
-static void step_range(const ls_optim *optim, size_t at, size_t n, double lr, float scale,
-                       const float *grads, float *params) {
-  const size_t most = LS_HEARTBEAT_BYTES / sizeof *params;
+static void step_range(const ls_optim *optim, size_t at, size_t n, const update *whole) {
+  const size_t most = LS_HEARTBEAT_BYTES / sizeof(float);
   ls_optim part = *optim; /* a part of the parameters between two heartbeats */
   for (size_t first = 0; first < n; first += most) {
-    update u = {.optim = &part, .lr = lr, .scale = scale, .grads = grads + first, .params = params + first};
+    update u = *whole;
+    u.optim = &part;
+    u.grads += first;
+    u.params += first;
+    if (u.mirror) u.mirror += first;
     for (size_t k = 0; k < optim->type->n_slots; k++) part.slots[k] = optim->slots[k] + at + first;
     ls_parallel_range(ls_size_min(most, n - first), LS_PARALLEL_ITEMS, update_part, &u);
     if (first > 0) ls_heartbeat();
@@ -98,7 +112,12 @@ void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, 
   optim->steps++;
   for (size_t r = 0; r < optim->n_ranges; r++) {
     const ls_range range = optim->ranges[r];
-    step_range(optim, at, range.count, lr, scale, grads + range.first, params + range.first);
+    const update u = {.lr = lr,
+                      .scale = scale,
+                      .grads = grads + range.first,
+                      .params = params + range.first,
+                      .mirror = optim->mirror ? optim->mirror + range.first : NULL};
+    step_range(optim, at, range.count, &u);
     at += range.count;
   }
 }

@@ -1,8 +1,9 @@
 /* The sum of a bucket over all ranks:
  *
- *   1. Each of the P peers of a node sums its own part of the bucket over the terms of all peers, or over
- *      copies that these have streamed to their outboxes, into its own terms. If nodes have different
- * numbers of ranks, some peers hold no part.
+ *   1. Each of the P peers of a node sums its own part of the bucket over the terms of all peers, into its
+ *      own terms. A peer's terms are either in the memory that peers share, or its own, of which it has
+ *      streamed to that memory what the others need. If nodes have different numbers of ranks, some peers
+ *      hold no part.
  *   2. The N ranks with the same part exchange its pieces by all-to-all. Each sums its piece; then an
  *      allgather distributes the sums. The traffic is 2 (N - 1) / N of the part each way, as in a ring.
  *   3. Each rank updates the parameters whose sums it has, in the vector that its peers have in common.
@@ -33,8 +34,7 @@ typedef struct bucket {
 struct ls_buckets {
   ls_sync_mode mode;
   ls_gradient_type type;
-  bool copies;  /* peers read copies of each other's terms */
-  float *grads; /* (all), borrowed: the terms of this rank */
+  float *grads; /* (all), borrowed: the terms of this rank, those that peers share or its own */
   size_t n;
   bucket *list;      /* (n) */
   ls_range *ranges;  /* (n): see sync_buckets_ranges */
@@ -169,18 +169,25 @@ const ls_range *sync_buckets_ranges(const ls_buckets *b, size_t *n) {
   return b->ranges;
 }
 
-void sync_buckets_set_copies(ls_buckets *b, bool copies) {
-  b->copies = copies;
+void sync_buckets_set_terms(ls_buckets *b, float *grads) {
+  b->grads = grads;
 }
 
-/* Step 1. Local. Streams the other peers' parts into this rank's outbox. */
+/* Whether the terms of this rank are its own. */
+static bool has_own_terms(const ls_exchange *exchange, const ls_buckets *b) {
+  return b->grads != exchange->terms[exchange->peer];
+}
+
+/* Step 1. Local. Streams the other peers' parts of this rank's own terms. */
 static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const bucket *one) {
-  for (int p = 0; p < exchange->n_parts && b->copies; p++) {
+  if (!has_own_terms(exchange, b)) return;
+  for (int p = 0; p < exchange->n_parts; p++) {
     const ls_range part = piece_of(one->all, exchange->n_parts, p);
     if (p != exchange->peer)
       ls_math_copy_nontemporal(part.count, b->grads + part.first,
-                               exchange->outboxes[exchange->peer] + part.first);
+                               exchange->terms[exchange->peer] + part.first);
   }
+  ls_math_end_nontemporal();
 }
 
 /* Step 1. Local, after a fence. */
@@ -188,9 +195,8 @@ static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *
   const size_t n = one->part.count;
   float *const own = b->grads + one->part.first;
   double squares = 0.0;
-  for (int p = 0; p < exchange->n_peers; p++)
-    b->terms[p] =
-        (b->copies && p != exchange->peer ? exchange->outboxes : exchange->terms)[p] + one->part.first;
+  for (int p = 0; p < exchange->n_peers; p++) b->terms[p] = exchange->terms[p] + one->part.first;
+  b->terms[exchange->peer] = own;
   if (exchange->n_peers > 1) squares = ls_math_fold(n, (size_t)exchange->n_peers, b->terms, own);
   if (exchange->n_peers == 1 && exchange->n_nodes == 1) squares = ls_math_sum_squares(n, own);
   if (exchange->n_nodes == 1) b->squares += squares;
@@ -329,18 +335,23 @@ static void copy_parts(const ls_exchange *exchange, const ls_buckets *b, float *
   }
 }
 
-void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *params) {
+void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, bool is_mirrored,
+                           float *params) {
   const bool is_copy = params != exchange->common;
   gather_part(comm, exchange, b, params);
-  for (size_t k = 0; k < b->n && is_copy; k++)
+  for (size_t k = 0; k < b->n && is_copy && !is_mirrored; k++)
     ls_math_copy_nontemporal(b->list[k].part.count, params + b->list[k].part.first,
                              exchange->common + b->list[k].part.first);
+  ls_math_end_nontemporal();
   ls_exchange_fence(comm, exchange);
   if (is_copy) copy_parts(exchange, b, NULL, exchange->common, params);
 }
 
 void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b) {
   gather_part(comm, exchange, b, b->grads);
+  for (size_t k = 0; k < b->n && has_own_terms(exchange, b); k++)
+    memcpy(exchange->terms[exchange->peer] + b->list[k].part.first, b->grads + b->list[k].part.first,
+           b->list[k].part.count * sizeof *b->grads);
   ls_exchange_fence(comm, exchange);
   copy_parts(exchange, b, exchange->terms, NULL, b->grads);
   ls_exchange_fence(comm, exchange);

@@ -18,8 +18,9 @@ void sync_buckets_discard_errors(ls_buckets *buckets);
 /* Local. The elements that this rank sums and updates, *n ranges. */
 const ls_range *sync_buckets_ranges(const ls_buckets *buckets, size_t *n);
 
-/* Local. Whether peers read copies of each other's terms from the next step on. */
-void sync_buckets_set_copies(ls_buckets *buckets, bool copies);
+/* Local. Where the terms of this rank are from the next step on, (all), borrowed: in the memory that peers
+ * share, exchange->terms[peer], or elsewhere; the same on all ranks. */
+void sync_buckets_set_terms(ls_buckets *buckets, float *grads);
 
 /* Local. Begins a step over `rows` rows of all ranks. Discards rounding errors of a step with another
  * number. */
@@ -35,8 +36,10 @@ void sync_buckets_advance(ls_comm *comm, ls_exchange *exchange, ls_buckets *buck
 double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *buckets);
 
 /* Collective. All ranks have updated their ranges of `params`, either the common vector or, on all ranks, a
- * copy: completes both on all nodes. */
-void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets, float *params);
+ * copy: completes both on all nodes. is_mirrored: the common vector has this rank's ranges too, which are
+ * all of its part. */
+void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets,
+                           bool is_mirrored, float *params);
 
 /* Collective. Completes the terms of this rank by the ranges of all others. */
 void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *buckets);

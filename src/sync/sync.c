@@ -57,11 +57,13 @@ static ls_status create(size_t n, size_t n_sums, ls_sync **out) {
   return LS_OK;
 }
 
-/* Local. Allocates the parameters of this rank alone, if ranks share others. */
-static ls_status create_copy(ls_sync *sync) {
+/* Local. Allocates the parameters and the gradient of this rank alone, if ranks share others. */
+static ls_status create_copies(ls_sync *sync) {
   if (!sync->exchange->is_shared) return LS_OK;
-  sync->copy = ls_calloc(sync->n, sizeof *sync->copy);
-  return sync->copy ? LS_OK : ls_fail_memory("a copy of the parameters", sync->n * sizeof *sync->copy);
+  sync->own_params = ls_calloc(sync->n, sizeof *sync->own_params);
+  sync->own_grads = ls_calloc(sync->n, sizeof *sync->own_grads);
+  if (sync->own_params && sync->own_grads) return LS_OK;
+  return ls_fail_memory("copies of parameters and gradients", 2 * sync->n * sizeof *sync->own_params);
 }
 
 ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, size_t n_sums,
@@ -73,10 +75,9 @@ ls_status ls_sync_create(ls_comm *comm, const ls_sync_config *config, size_t n, 
   if (status == LS_OK)
     status = ls_exchange_create(comm, n, 2 * sync_buckets_count(LS_SYNC_OVERLAP, n, 1),
                                 config->shared_memory, &sync->exchange);
-  if (status == LS_OK) status = ls_comm_agree(comm, create_copy(sync));
+  if (status == LS_OK) status = ls_comm_agree(comm, create_copies(sync));
   if (status == LS_OK) {
     const ls_sync_mode mode = (ls_sync_mode)config->mode;
-    sync->grads = sync->exchange->terms[sync->exchange->peer];
     sync->type = (ls_gradient_type)config->gradient_type;
     status = ls_sync_set_mode(comm, sync, mode == LS_SYNC_AUTO ? LS_SYNC_ALLREDUCE : mode);
   }
@@ -88,7 +89,8 @@ void ls_sync_destroy(ls_comm *comm, ls_sync **sync) {
   if (!*sync) return;
   sync_buckets_destroy(&(*sync)->buckets);
   ls_exchange_destroy(comm, &(*sync)->exchange);
-  free((*sync)->copy);
+  free((*sync)->own_params);
+  free((*sync)->own_grads);
   free((*sync)->buffer);
   free(*sync);
   *sync = NULL;
@@ -101,6 +103,7 @@ ls_status ls_sync_set_mode(ls_comm *comm, ls_sync *sync, ls_sync_mode mode) {
   sync->mode = mode;
   sync->updated = sync_buckets_ranges(sync->buckets, &sync->n_updated);
   sync->params = sync->exchange->common;
+  sync->grads = sync->exchange->terms[sync->exchange->peer];
   sync_trial_start(&sync->trial);
   return LS_OK;
 }
@@ -210,6 +213,13 @@ static float clip_scale(const ls_sync *sync, const ls_step *step) {
   return sync->clip_norm > 0.0 && ratio < 1.0 ? (float)ratio : 1.0F;
 }
 
+/* Local. Whether the update itself writes the common parameters, beside a copy for this rank: it is the
+ * last change of them, and of all of this rank's part. */
+static bool is_mirrored(const ls_sync *sync) {
+  return sync->params != sync->exchange->common && sync->n_penalised == 0 &&
+         (sync->mode != LS_SYNC_SHARDED || sync->exchange->n_nodes == 1);
+}
+
 /* Local. Updates this rank's parameters from the sum over all rows. */
 static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim) {
   const float scale = mean_scale(step) * clip_scale(sync, step);
@@ -217,6 +227,7 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim) {
   for (size_t r = 0; r < sync->n_updated && sync->clip_value > 0.0 && scale > 0.0F; r++)
     ls_math_clamp(sync->updated[r].count, (float)(sync->clip_value / (double)scale),
                   sync->grads + sync->updated[r].first);
+  optim->mirror = is_mirrored(sync) ? sync->exchange->common : NULL;
   ls_optim_step(optim, step->lr, scale, sync->grads, sync->params);
   for (size_t r = 0; r < sync->n_updated; r++)
     ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, sync->updated[r], step->lr, sync->params);
@@ -225,16 +236,18 @@ static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim) {
 /* Collective. Waits until all parts of the parameters are complete. */
 static void complete(ls_comm *comm, ls_sync *sync) {
   const double start = ls_clock();
-  sync_buckets_complete(comm, sync->exchange, sync->buckets, sync->params);
+  sync_buckets_complete(comm, sync->exchange, sync->buckets, is_mirrored(sync), sync->params);
   sync->seconds += ls_clock() - start;
 }
 
 /* Local. Parameters and gradients are read in place or as copies from now on. */
 static void set_copies(ls_sync *sync, bool copies) {
-  float *const common = sync->exchange->common;
-  if (copies && sync->params == common) memcpy(sync->copy, common, sync->n * sizeof *common);
-  sync->params = copies ? sync->copy : common;
-  sync_buckets_set_copies(sync->buckets, copies);
+  const ls_exchange *const exchange = sync->exchange;
+  if (copies && sync->params == exchange->common)
+    memcpy(sync->own_params, exchange->common, sync->n * sizeof *sync->params);
+  sync->params = copies ? sync->own_params : exchange->common;
+  sync->grads = copies ? sync->own_grads : exchange->terms[exchange->peer];
+  sync_buckets_set_terms(sync->buckets, sync->grads);
 }
 
 ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *optim) {
@@ -246,7 +259,7 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
   } else {
     sync_buckets_discard_errors(sync->buckets);
   }
-  if (sync->exchange->is_shared) {
+  if (status == LS_OK && sync->exchange->is_shared) { /* otherwise the caller inspects the gradient */
     sync_trial_advance(&sync->trial, sync->buffer[SECONDS]);
     set_copies(sync, sync->trial.copies);
   }

@@ -6,8 +6,8 @@ static bool shares_parameters(const ls_comm *comm, const ls_setup *setup) {
   return !setup->tree && setup->job->sync.shared_memory && ls_comm_node_size(comm) > 1;
 }
 
-/* Bytes of the gradient's exchange: within the node, the outbox and this rank's share of the common
- * parameters (its gradient and its copy of the parameters replace the model's own memory); between nodes,
+/* Bytes of the gradient's exchange: within the node, the terms that peers read and this rank's share of the
+ * common parameters (its copies of gradient and parameters replace the model's own memory); between nodes,
  * the terms of other nodes and rounding errors. */
 static size_t exchange_bytes(const ls_comm *comm, const ls_setup *setup, size_t params) {
   const size_t node_size = (size_t)ls_comm_node_size(comm);

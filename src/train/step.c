@@ -51,7 +51,7 @@ static ls_status update(trainer *t) {
                   .lr = train_lr(t)};
   const train_timer timer = train_time(t);
   const ls_status status = ls_sync_step(t->comm, t->sync, &step, job->optim);
-  ls_model_set_params(job->model, t->sync->params);
+  ls_model_set_vectors(job->model, t->sync->params, t->sync->grads);
   train_add_compute(t, timer);
   t->is_stopping = step.wants_stop;
   return status == LS_ERR_NUMERIC ? fail_step(t, &step) : status;

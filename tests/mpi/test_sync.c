@@ -205,15 +205,17 @@ static void test_long_gradients(void **state) {
       check_steps(&configs[w], optimizers[0], n, 2, 2, is_half(&configs[w]) ? 1e-3 : 1e-5);
 }
 
-/* Collective. The parameters after four steps, in `params`. `at`: the position of the first of them in the
- * trial of reading in place and of copies. */
-static void run_steps(const ls_sync_config *way, uint64_t at, size_t n, float *params) {
+/* Collective. The parameters after four steps, in `params`, and the last gradient, summed over all ranks,
+ * in `grads`. `at`: the position of the first step in the trial of reading in place and of copies. */
+static void run_steps(const ls_sync_config *way, uint64_t at, size_t n, float *params, float *grads) {
   pair p;
   pair_create(&p, way, optimizers[2], n);
   p.sync->trial.step = at;
   for (uint64_t step = 0; step < 4; step++) pair_step(&p, step, 13);
   EXPECT(p.sync->trial.copies == (at > 0 && p.sync->exchange->is_shared));
   memcpy(params, p.sync->params, n * sizeof *params);
+  ls_sync_allgather(comm, p.sync);
+  memcpy(grads, p.sync->grads, n * sizeof *grads);
   pair_destroy(&p);
 }
 
@@ -221,8 +223,9 @@ static void run_steps(const ls_sync_config *way, uint64_t at, size_t n, float *p
 static void test_modes_agree(void **state) {
   (void)state;
   static float params[3][100000]; /* several buckets in mode overlap */
+  static float grads[COUNT(params[0])];
   for (size_t first = 0; first < 6; first += 3) {
-    for (size_t w = 0; w < 3; w++) run_steps(&configs[first + w], 0, COUNT(params[w]), params[w]);
+    for (size_t w = 0; w < 3; w++) run_steps(&configs[first + w], 0, COUNT(params[w]), params[w], grads);
     EXPECT(memcmp(params[0], params[1], sizeof params[0]) == 0);
     EXPECT(memcmp(params[0], params[2], sizeof params[0]) == 0);
     settle();
@@ -233,10 +236,12 @@ static void test_modes_agree(void **state) {
 static void test_copies_agree(void **state) {
   (void)state;
   static float params[2][100000];
+  static float grads[2][COUNT(params[0])];
   for (size_t w = 0; w < 3; w++) {
-    run_steps(&configs[w], 0, COUNT(params[0]), params[0]);
-    run_steps(&configs[w], 4, COUNT(params[1]), params[1]);
+    run_steps(&configs[w], 0, COUNT(params[0]), params[0], grads[0]);
+    run_steps(&configs[w], 4, COUNT(params[1]), params[1], grads[1]);
     EXPECT(memcmp(params[0], params[1], sizeof params[0]) == 0);
+    EXPECT(memcmp(grads[0], grads[1], sizeof grads[0]) == 0);
     settle();
   }
 }
