@@ -38,4 +38,17 @@ ls_status ls_tensors_read_block(ls_tensors *tensors, const ls_segment *segment, 
 size_t ls_tensors_count(const ls_tensors *tensors);
 const char *ls_tensors_unused(const ls_tensors *tensors, size_t index);
 
+/* The data for which a model was trained, by the metadata of ls_export_safetensors. */
+typedef struct ls_tensors_origin {
+  ls_shape input; /* of a sample; no dims: a file of another program, in which all of this is unknown */
+  size_t n_inputs;
+  char **classes, **features; /* names, owned; NULL: none */
+  size_t n_classes, n_features;
+  ls_normalizer *normalizer; /* owned; NULL if n_inputs is not that of the model */
+} ls_tensors_origin;
+
+/* Reads the metadata. The caller frees them, after a failure too. LS_ERR_MODEL if they are damaged. */
+ls_status ls_tensors_read_origin(const ls_tensors *tensors, ls_tensors_origin *out);
+void ls_tensors_origin_free(ls_tensors_origin *origin);
+
 #endif

@@ -22,6 +22,16 @@ typedef struct export_file {
   export_tensor *tensors; /* (n), owned; in the order of their values */
 } export_file;
 
+struct ls_tensors {
+  export_file file;
+  const ls_model *model; /* borrowed */
+  bool has_map;
+  export_block *blocks; /* (n_blocks), owned */
+  size_t n_blocks;
+  const export_tensor **sources; /* (n_blocks), owned: the tensor of a block; NULL: none */
+  bool *is_used;                 /* (file.n), owned: a block was read from it */
+};
+
 /* Opens a file and checks that its header describes all bytes behind it exactly once. The caller closes it,
  * after a failure too. LS_ERR_MODEL. */
 ls_status export_file_open(const char *path, export_file *out);

@@ -4,15 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct ls_tensors {
-  export_file file;
-  bool has_map;
-  export_block *blocks; /* (n_blocks), owned */
-  size_t n_blocks;
-  const export_tensor **sources; /* (n_blocks), owned: the tensor of a block; NULL: none */
-  bool *is_used;                 /* (file.n), owned: a block was read from it */
-};
-
 /* ------------------------------------------------------------------------ map */
 
 /* Names, to look for the nearest one. */
@@ -124,6 +115,7 @@ static ls_status allocate(ls_tensors *tensors) {
 ls_status ls_tensors_open(const char *path, const char *map, const ls_model *model, ls_tensors **out) {
   ls_tensors *const tensors = *out = ls_calloc(1, sizeof *tensors);
   if (!tensors) return ls_fail_memory("a list of tensors", sizeof *tensors);
+  tensors->model = model;
   tensors->has_map = map != NULL;
   ls_status status = export_file_open(path, &tensors->file);
   if (status == LS_OK) status = export_layout_create(model, &tensors->blocks, &tensors->n_blocks);

@@ -25,8 +25,10 @@ struct train_initial_weights {
 
 /* Rank 0's work. */
 typedef struct reader {
-  ls_modelfile *saved; /* owned; NULL: a safetensors file */
-  ls_tensors *tensors; /* owned; NULL: a model or checkpoint */
+  ls_modelfile *saved;      /* owned; NULL: a safetensors file */
+  ls_tensors *tensors;      /* owned; NULL: a model or checkpoint */
+  ls_tensors_origin origin; /* of the tensors; owned */
+  size_t n_inputs;          /* of the other model; 0: unknown */
   const ls_train_options *options;
   const ls_model *model;
   train_initial_weights *result;
@@ -129,14 +131,22 @@ static void compare_inputs(reader *r, const ls_normalizer *mine, const ls_normal
   }
 }
 
+/* The other model's normaliser of n features, which the caller destroys. */
+static ls_status read_normalizer(reader *r, size_t n, ls_normalizer **out) {
+  *out = r->origin.normalizer;
+  r->origin.normalizer = NULL;
+  if (*out) return LS_OK;
+  LS_TRY(ls_normalizer_create(n, out));
+  return ls_modelfile_read_normalizer(r->saved, *out);
+}
+
 /* The weights of the first layer fit only inputs that are normalised alike. Raw values are compared if
  * normalisers agree. */
 static ls_status check_inputs(reader *r, const ls_setup *setup) {
   const ls_normalizer *const mine = setup->normalizer;
   ls_normalizer *other = NULL;
-  if (!r->has_first_weights || r->saved->n_inputs != mine->n_features) return LS_OK;
-  ls_status status = ls_normalizer_create(mine->n_features, &other);
-  if (status == LS_OK) status = ls_modelfile_read_normalizer(r->saved, other);
+  if (!r->has_first_weights || r->n_inputs != mine->n_features) return LS_OK;
+  ls_status status = read_normalizer(r, mine->n_features, &other);
   if (status == LS_OK) compare_inputs(r, mine, other);
   if (status == LS_OK && r->result->warning[0] == '\0')
     status = ls_facts_compare(&r->facts, LS_NORMALIZE_NONE, other, &setup->train.view, "data.train");
@@ -153,8 +163,7 @@ static const char *list_text(name_list *list) {
 
 /* Rearranges the weights for features and classes of this run, which may be in another order. */
 static ls_status transfer(reader *r, const ls_facts *mine, ls_model *model) {
-  r->facts = ls_facts_of_model(r->saved);
-  if (r->has_first_weights && r->saved->n_inputs == model->n_in)
+  if (r->has_first_weights && r->n_inputs == model->n_in)
     LS_TRY(train_transfer_features(model, mine, &r->facts, &r->columns));
   return r->has_last_weights ? train_transfer_classes(model, mine, &r->facts) : LS_OK;
 }
@@ -177,11 +186,27 @@ static void list_unused(const reader *r) {
   }
 }
 
+/* Opens a safetensors file, with what our own export says about the model. */
+static ls_status open_tensors(reader *r) {
+  const ls_train_options *const o = r->options;
+  ls_tensors_origin *const origin = &r->origin;
+  LS_TRY(ls_tensors_open(o->init_from, o->init_map, r->model, &r->tensors));
+  LS_TRY(ls_tensors_read_origin(r->tensors, origin));
+  r->n_inputs = origin->n_inputs;
+  r->facts = (ls_facts){.owner = o->init_from,
+                        .shape = origin->input,
+                        .features = {(const char *const *)origin->features, origin->n_features},
+                        .classes = {(const char *const *)origin->classes, origin->n_classes}};
+  return LS_OK;
+}
+
 static ls_status open_source(reader *r) {
   const ls_train_options *const o = r->options;
-  if (ls_train_is_safetensors(o->init_from))
-    return ls_tensors_open(o->init_from, o->init_map, r->model, &r->tensors);
-  return ls_modelfile_open(o->init_from, &r->saved);
+  if (ls_train_is_safetensors(o->init_from)) return open_tensors(r);
+  LS_TRY(ls_modelfile_open(o->init_from, &r->saved));
+  r->n_inputs = r->saved->n_inputs;
+  r->facts = ls_facts_of_model(r->saved);
+  return LS_OK;
 }
 
 /* Rank 0's work. */
@@ -194,8 +219,9 @@ static ls_status read_weights(trainer *t, const ls_train_options *options) {
   if (status == LS_OK) status = read_layers(&r);
   if (status == LS_OK && r.tensors) list_unused(&r);
   if (status == LS_OK && result->read.n == 0) status = fail_unread(&r, t->setup->job->train.output);
-  if (status == LS_OK && r.saved) status = transfer(&r, &t->setup->facts, t->setup->job->model);
-  if (status == LS_OK && r.saved) status = check_inputs(&r, t->setup);
+  if (status == LS_OK) status = transfer(&r, &t->setup->facts, t->setup->job->model);
+  if (status == LS_OK) status = check_inputs(&r, t->setup);
+  ls_tensors_origin_free(&r.origin);
   free(r.columns);
   ls_modelfile_close(&r.saved);
   ls_tensors_close(&r.tensors);

@@ -89,6 +89,20 @@ def exports_start_a_run_with_the_same_bits(folder):
     run_well(folder, *words, "-o", "new").reports(NOT_USED_AGAIN)
 
 
+def classes_in_another_order_are_found_by_name(folder):
+    """The normaliser of the exported model is compared too."""
+    prepare(folder, classes=["red", "green", "blue"])
+    run_well(folder, "train", "config.yaml")
+    run_well(folder, "export", "run/model.h5", "-o", "out.safetensors")
+    prepare(folder, classes=["blue", "red", "green"])
+    result = run_well(folder, *START, "--init-from", "out.safetensors", "-o", "new")
+    base, new = model_arrays(folder / "run/model.h5"), model_arrays(folder / "new/model.h5")
+    for path in ("4-dense/W", "4-dense/b"):
+        result.must(numpy.array_equal(new[path], base[path][[2, 0, 1]]), f"the rows of {path} follow the classes")
+    words = ("--init-from", "out.safetensors", "-o", "scaled", "--set", "data.normalize=scale")
+    run(folder, *START, *words).exits(0).reports("warning: ", "normalised differently")
+
+
 def weights_of_pytorch_give_its_outputs(folder):
     """In F32, F64, BF16 and F16, to 1e-5."""
     prepare(folder)
@@ -133,5 +147,6 @@ def errors_of_a_map_are_reported_together(folder):
 
 
 harness.main([(function.__name__.replace("_", " "), function) for function in (
-    exports_are_in_the_layout_of_pytorch, exports_start_a_run_with_the_same_bits, weights_of_pytorch_give_its_outputs,
+    exports_are_in_the_layout_of_pytorch, exports_start_a_run_with_the_same_bits,
+    classes_in_another_order_are_found_by_name, weights_of_pytorch_give_its_outputs,
     errors_of_a_map_are_reported_together)])

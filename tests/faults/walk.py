@@ -29,6 +29,7 @@ import collections
 import csv
 import gzip
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -235,6 +236,20 @@ def made(folder, *words):
     harness.run(folder, *words).exits(0)
 
 
+def tensors_of_a_run(folder):
+    a_run(folder)
+    made(folder, "export", "run/model.h5", "-o", "w.safetensors")
+    names = read_map(folder / "w.safetensors")
+    (folder / "map.yaml").write_text("".join(f"{path}: {entry['name']}\n" for path, entry in names.items()))
+
+
+def read_map(path):
+    """Path -> name of an exported model."""
+    content = path.read_bytes()
+    header = json.loads(content[8:8 + int.from_bytes(content[:8], "little")])
+    return json.loads(header["__metadata__"]["map"])
+
+
 class Scenario:
     """A command with its inputs (created by `needs`), whether its output is compared, and its exit code. `lists`: it prints a
     line for each array, with the error if the array cannot be read, and continues."""
@@ -263,6 +278,9 @@ SCENARIOS = [
     Scenario("train with overwrite", *TRAIN, "--overwrite", needs=a_run, prints=False),
     Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
              prints=False),
+    Scenario("export", "export", "run/model.h5", "-o", "out.safetensors", needs=a_run),
+    Scenario("train from tensors", *TRAIN, "--output", "new", "--init-from", "w.safetensors", "--init-map", "map.yaml",
+             needs=tensors_of_a_run, prints=False),
     Scenario("evaluate", "evaluate", "run/model.h5", "data.h5:/test", "--json", needs=a_run),
     Scenario("evaluate by names", "evaluate", "run/model.h5", "data.h5:/other", "--json", needs=a_run),
     Scenario("train from a model by names", *TRAIN, "--output", "new", "--init-from", "run/model.h5", "--init-layers", "4",

@@ -290,6 +290,58 @@ static void all_errors_of_a_map_are_reported(void **state) {
   check_refused("a.safetensors", "none.yaml", LS_ERR_CONFIG, "none.yaml");
 }
 
+/* ----------------------------------------------------------------- metadata */
+
+#define META(more) "{\"__metadata__\":{\"lockstep_version\":\"1\"" more "}}"
+#define SHAPE      ",\"input_shape\":\"[2,4,3]\""
+
+static void metadata_are_read(void **state) {
+  (void)state;
+  static const char valid[] = META(SHAPE ",\"normalizer\":\"{\\\"offset\\\":0.5,\\\"factor\\\":2}\""
+                                         ",\"classes\":\"[\\\"a\\\",\\\"\\u00e9\\\"]\"");
+  ls_tensors *tensors = NULL;
+  ls_tensors_origin origin = {0};
+  write_tensors(valid, NULL, 0);
+  assert_int_equal(ls_tensors_open("a.safetensors", NULL, model, &tensors), LS_OK);
+  assert_int_equal(ls_tensors_read_origin(tensors, &origin), LS_OK);
+  assert_int_equal(origin.n_inputs, 24);
+  assert_int_equal(origin.n_classes, 2);
+  assert_string_equal(origin.classes[1], "\xc3\xa9");
+  assert_null(origin.features);
+  check_close("offset", origin.normalizer->offset[23], 0.5, 0.0);
+  check_close("factor", origin.normalizer->factor[23], 2.0, 0.0);
+  ls_tensors_origin_free(&origin);
+  ls_tensors_close(&tensors);
+}
+
+static void damaged_metadata_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *header, *message;
+  } rows[] = {
+      {META(""), "input_shape"},
+      {META(",\"input_shape\":\"[2,4\""), "input_shape"},
+      {META(",\"input_shape\":\"[]\""), "input_shape"},
+      {META(",\"input_shape\":\"[2,-4]\""), "input_shape"},
+      {META(",\"input_shape\":\"[1,1,1,1,1]\""), "input_shape"},
+      {META(",\"input_shape\":\"[4294967296,4294967296]\""), "input_shape"},
+      {META(SHAPE ",\"classes\":\"[1]\""), "classes"},
+      {META(SHAPE ",\"features\":\"[\\\"a\\\",2]\""), "features"},
+      {META(SHAPE), "normalizer"},
+      {META(SHAPE ",\"normalizer\":\"{\\\"offset\\\":[1],\\\"factor\\\":1}\""), "normalizer"},
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_tensors *tensors = NULL;
+    ls_tensors_origin origin = {0};
+    write_tensors(rows[i].header, NULL, 0);
+    if (ls_tensors_open("a.safetensors", NULL, model, &tensors) != LS_OK) fail_msg("%s", ls_message());
+    assert_int_equal(ls_tensors_read_origin(tensors, &origin), LS_ERR_MODEL);
+    if (!message_has(ls_message(), rows[i].message)) fail_msg("%s", ls_message());
+    ls_tensors_origin_free(&origin);
+    ls_tensors_close(&tensors);
+  }
+}
+
 /* ------------------------------------------------------------------ refusals */
 
 /* A residual that adds a flattened sample to the rows of a dense layer. */
@@ -320,6 +372,8 @@ int main(void) {
       cmocka_unit_test(values_that_are_not_finite_are_refused),
       cmocka_unit_test(other_types_are_refused_by_name),
       cmocka_unit_test(all_errors_of_a_map_are_reported),
+      cmocka_unit_test(metadata_are_read),
+      cmocka_unit_test(damaged_metadata_are_refused),
       cmocka_unit_test(orders_that_differ_are_refused),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
