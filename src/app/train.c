@@ -105,7 +105,7 @@ const command app_train = {
         "of the other model. Features and classes in another order are found by name. A run that resumes\n"
         "ignores --init-from.\n\n"
         "FILE.safetensors has weights of PyTorch. --init-map MAP.yaml has a line for each block to read,\n"
-        "such as 0-conv2d/W: features.0.weight; check and info print the paths of the blocks. Values are\n"
+        "such as 0-conv2d/W: features.0.weight; info MODEL.h5 prints the paths of the blocks. Values are\n"
         "transposed as the layers need. Without a map, tensors must have the names that export writes.",
     .options = {OPTION_SET,
                 {"output", 'o', "DIR", "run directory; overrides output:"},

@@ -25,7 +25,7 @@ static void report_unknown(const map_reader *r, const ls_node *node, const char 
   if (nearest)
     ls_config_error(r->config, node, "%s; did you mean %s?", what, nearest);
   else if (known->n > 0)
-    ls_config_error(r->config, node, "%s; it has %.100s and %zu more", what, known->names[0], known->n - 1);
+    ls_config_error(r->config, node, "%s; it has %zu, such as %.100s", what, known->n, known->names[0]);
   else
     ls_config_error(r->config, node, "%s; it has none", what);
 }

@@ -735,7 +735,7 @@ def help_of_each_command(folder):
         general.says(f"  {command} ")
         result = run_well(folder, command, "--help").says(f"usage: lockstep {command}")
         result.must(run_well(folder, command, "-h").out == result.out, "-h is the same")
-    run_well(folder, "train", "--help").says("--set KEY=VALUE", "--output DIR", "--resume ", "--overwrite")
+    run_well(folder, "train", "--help").says("--set KEY=VALUE", "--output DIR", "--resume ", "--overwrite", "--init-map MAP.yaml")
     run_well(folder, "evaluate", "--help", ranks=2).says("--json", "--top-k K")
     run_well(folder, "import", "--help").says("--label COLUMN", "--test-fraction F", "-o")
 
