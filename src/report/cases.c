@@ -114,7 +114,8 @@ static ls_status make_case(describer *d, report_evaluation *e, size_t i) {
   describe(d->predictor, d->dataset, &row, a, e, d->numbers, d->labels, c);
   if (!c->truth || !c->predicted) return ls_fail_memory("the worst errors", 0);
   LS_TRY(ls_batch_gather(d->batch, d->dataset, d->identity, 1));
-  if (report_has_pictures(d->dataset)) return report_picture(d->dataset, d->batch->x, &c->picture);
+  if (report_has_pictures(d->dataset))
+    return report_picture(d->dataset, &d->predictor->saved->x, d->batch->x, &c->picture);
   for (size_t k = 0; k < c->n_features; k++)
     c->features[k].value = (double)d->batch->x[(size_t)c->features[k].value]; /* until now its position */
   return LS_OK;

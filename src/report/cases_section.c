@@ -50,6 +50,7 @@ static void write_features(FILE *out, const report_case *c) {
 static void write_rows(FILE *out, const report_evaluation *e) {
   const bool has_features = e->cases[0].n_features > 0;
   char text[REPORT_NUMBER];
+  fputs("<div class=\"texts\">", out);
   report_table_begin(out, "Samples with the largest errors");
   report_table_head(out, has_features ? 5 : 4,
                     (const char *const[]){"sample", "true", "predicted", "error", "strongest features"});
@@ -68,6 +69,7 @@ static void write_rows(FILE *out, const report_evaluation *e) {
     fputs("</tr>\n", out);
   }
   report_table_end(out);
+  fputs("</div>\n", out);
   if (has_features)
     report_note(out,
                 "Each feature with its value and, in parentheses, its integrated gradient: its part in the "

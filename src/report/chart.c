@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POINTS_MARKED 10 /* of a chart */
+
 ls_status report_chart_create(report_chart *chart, const char *title, const char *x_name, size_t n,
                               size_t n_series) {
   size_t count = 0;
@@ -119,6 +121,17 @@ static void draw_line(FILE *out, const report_chart *c, size_t k, const report_a
   fputs(is_point ? "h0\"/>\n" : "\"/>\n", out);
 }
 
+/* Marks each value, where there are few. */
+static void draw_points(FILE *out, const report_chart *c, size_t k, const report_axis *x,
+                        const report_axis *y) {
+  if (c->n > POINTS_MARKED) return;
+  fprintf(out, "<path class=\"points k%d\" d=\"", c->series[k].colour % REPORT_COLOURS);
+  for (size_t i = 0; i < c->n; i++)
+    if (isfinite(c->y[k * c->n + i]))
+      fprintf(out, "M%.1f %.1fh0", report_place(x, c->x[i]), report_place(y, c->y[k * c->n + i]));
+  fputs("\"/>\n", out);
+}
+
 /* The first and the last value of a series, and the extremes. */
 static void describe_series(const report_chart *c, size_t k, char *text, size_t size) {
   char numbers[4][REPORT_NUMBER];
@@ -164,14 +177,19 @@ static void draw_svg(report_page *page, const report_chart *c, bool is_log, doub
   if (c->is_share)
     fprintf(out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to, y.to);
   for (size_t k = 0; k < c->n_series; k++)
-    if (!c->series[k].is_unplotted) draw_line(out, c, k, &x, &y);
+    if (!c->series[k].is_unplotted) {
+      draw_line(out, c, k, &x, &y);
+      draw_points(out, c, k, &x, &y);
+    }
   report_svg_end(page);
 }
 
 /* ------------------------------------------------------------------------ the figure */
 
 static void draw_legend(FILE *out, const report_chart *c) {
-  if (c->n_series < 2) return;
+  size_t n = 0;
+  for (size_t k = 0; k < c->n_series; k++) n += !c->series[k].is_unplotted;
+  if (n < 2) return;
   fputs("<ul class=\"legend\">\n", out);
   for (size_t k = 0; k < c->n_series; k++) {
     if (c->series[k].is_unplotted) continue;

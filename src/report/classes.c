@@ -10,7 +10,7 @@
 #define HEAT_MOST   30  /* classes of the confusion matrix */
 #define LEVELS      9   /* shades */
 #define PAIRS_MOST  10  /* of classes that are confused */
-#define GRID_POINTS 101 /* of a ROC curve */
+#define GRID_POINTS 102 /* of a ROC curve: 0 twice, where it rises */
 
 /* ------------------------------------------------------------------- classes by errors */
 
@@ -69,6 +69,7 @@ static ls_status write_table(FILE *out, const report_evaluation *e) {
   size_t n = 0;
   ranked *const list = worst_classes(m, ROWS_MOST, &n);
   if (!list) return ls_fail_memory("the classes", e->n_names * sizeof *list);
+  fputs("<div>", out);
   report_table_begin(out, has_labels ? "Labels" : "Classes");
   report_table_head(out, 6,
                     (const char *const[]){has_labels ? "label" : "class", "precision", "recall", "F1",
@@ -80,6 +81,7 @@ static ls_status write_table(FILE *out, const report_evaluation *e) {
   write_class(out, "macro", &macro, ls_metric_macro_auc(m));
   report_table_end(out);
   if (n < e->n_names) report_note(out, "Shows %zu of %zu: those with the most errors.", n, e->n_names);
+  fputs("</div>\n", out);
   free(list);
   return LS_OK;
 }
@@ -118,11 +120,11 @@ static void write_heat(FILE *out, const report_evaluation *e, size_t n, const ra
   fputs("</tr></thead><tbody>\n", out);
   for (size_t i = 0; i < n; i++) write_heat_row(out, e, list[i].class, n, list);
   report_table_end(out);
-  fputs("</div>\n", out);
   if (n < e->n_names)
     report_note(
         out, "Shows %zu of %zu classes: those with the most errors. `lockstep evaluate --json` prints all.",
         n, e->n_names);
+  fputs("</div>\n", out);
 }
 
 typedef struct pair {
@@ -151,6 +153,7 @@ static void write_pairs(FILE *out, const report_evaluation *e) {
   pair pairs[PAIRS_MOST];
   const size_t n = find_pairs(e->metric, pairs);
   if (n == 0 || e->n_names < 3) return;
+  fputs("<div class=\"texts\">", out);
   report_table_begin(out, "Most frequent confusions");
   report_table_head(out, 4, (const char *const[]){"true", "predicted", "samples", "of the true class"});
   for (size_t i = 0; i < n; i++) {
@@ -162,6 +165,7 @@ static void write_pairs(FILE *out, const report_evaluation *e) {
     fprintf(out, "<td>%.1f %%</td></tr>\n", share);
   }
   report_table_end(out);
+  fputs("</div>\n", out);
 }
 
 static ls_status write_confusion(FILE *out, const report_evaluation *e) {
@@ -184,7 +188,8 @@ static void fill_roc(const report_evaluation *e, size_t c, report_chart *chart) 
   double totals[2] = {0.0, 0.0};
   double fpr = 0.0;
   double tpr = 0.0;
-  size_t at = 0;
+  size_t at = 1;
+  chart->y[c * chart->n] = 0.0;
   for (size_t i = 0; i < REPORT_SCORES; i++) {
     totals[0] += negative[i];
     totals[1] += positive[i];
@@ -210,7 +215,8 @@ static ls_status draw_roc(report_page *page, const report_evaluation *e) {
   }
   ls_status status = report_chart_create(&chart, "ROC curves: true positive rate", "false positive rate",
                                          GRID_POINTS, e->n_curves);
-  for (size_t i = 0; status == LS_OK && i < chart.n; i++) chart.x[i] = (double)i / (GRID_POINTS - 1);
+  for (size_t i = 0; status == LS_OK && i + 1 < chart.n; i++)
+    chart.x[i + 1] = (double)i / (GRID_POINTS - 2);
   for (size_t c = 0; status == LS_OK && c < e->n_curves; c++) {
     const size_t class = m->n_outputs == 1 ? 1 : e->curves[c];
     fill_roc(e, c, &chart);
@@ -271,9 +277,10 @@ static ls_status draw_calibration(report_page *page, const report_evaluation *e)
 
 ls_status report_classes(report_page *page, const report_evaluation *e) {
   fputs("<h3>Quality by class</h3>\n", page->out);
+  fputs("<div class=\"row\">\n", page->out);
   LS_TRY(write_table(page->out, e));
   LS_TRY(write_confusion(page->out, e));
-  fputs("<div class=\"charts\">\n", page->out);
+  fputs("</div>\n<div class=\"charts\">\n", page->out);
   LS_TRY(draw_roc(page, e));
   LS_TRY(draw_calibration(page, e));
   fputs("</div>\n", page->out);

@@ -130,8 +130,9 @@ ls_status report_cases_create(ls_comm *comm, const ls_predictor *predictor, cons
 bool report_has_pictures(const ls_dataset *dataset);
 
 /* Local. The image as a PNG file in base64, reduced if it is large. The caller frees it. LS_ERR_INTERNAL.
- * x: (n_features), raw values */
-ls_status report_picture(const ls_dataset *dataset, const float *x, char **out);
+ * x: (n_features), raw values; training: the values of the training data, which black and white stand for
+ */
+ls_status report_picture(const ls_dataset *dataset, const ls_values *training, const float *x, char **out);
 
 /* ----------------------------------------------------------------------- run.c */
 

@@ -33,11 +33,13 @@ static char *encode(const unsigned char *bytes, size_t n) {
 
 /* ---------------------------------------------------------------------------- pixels */
 
-/* The values that are black and white: those of the type for bytes, otherwise the extremes of the image. */
-static void range_of(const ls_dataset *dataset, const float *x, double *low, double *high) {
-  *low = 0.0;
-  *high = 255.0;
-  if (dataset->x_array.dtype == LS_U8) return;
+/* The values that are black and white: the range of the training data or, if that is unknown, of the image.
+ */
+static void range_of(const ls_dataset *dataset, const ls_values *training, const float *x, double *low,
+                     double *high) {
+  *low = training->low;
+  *high = training->high;
+  if (training->type && *high > *low) return;
   *low = *high = (double)x[0];
   for (size_t i = 0; i < dataset->n_features; i++) {
     *low = fmin(*low, (double)x[i]);
@@ -75,7 +77,7 @@ static ls_status write_png(const unsigned char *pixels, size_t height, size_t wi
   return status == LS_OK && !*out ? ls_fail_memory("a picture", bytes) : status;
 }
 
-ls_status report_picture(const ls_dataset *dataset, const float *x, char **out) {
+ls_status report_picture(const ls_dataset *dataset, const ls_values *training, const float *x, char **out) {
   ls_picture p = {0};
   double low = 0.0;
   double high = 0.0;
@@ -85,7 +87,7 @@ ls_status report_picture(const ls_dataset *dataset, const float *x, char **out) 
   const size_t width = (p.width + scale - 1) / scale;
   unsigned char *const pixels = ls_calloc(height * width, p.channels);
   if (!pixels) return ls_fail_memory("a picture", height * width * p.channels);
-  range_of(dataset, x, &low, &high);
+  range_of(dataset, training, x, &low, &high);
   for (size_t i = 0; i < height; i++)
     for (size_t j = 0; j < width; j++)
       for (size_t c = 0; c < p.channels; c++) {

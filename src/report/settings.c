@@ -69,6 +69,7 @@ static bool is_equal(const entry *e, size_t n) {
 
 static void write_entries(FILE *out, const report_runs *runs, const entries *e) {
   size_t n = 0;
+  fputs("<div class=\"texts\">", out);
   report_table_begin(out, "Keys that differ");
   fputs("<thead><tr><th scope=\"col\">key</th>", out);
   for (size_t i = 0; i < runs->n; i++) {
@@ -87,6 +88,7 @@ static void write_entries(FILE *out, const report_runs *runs, const entries *e) 
     fputs("</tr>\n", out);
   }
   report_table_end(out);
+  fputs("</div>\n", out);
   if (n == 0) report_note(out, "The configs are equal.");
   if (e->is_full) report_note(out, "Some keys are not compared: there are more than %d.", KEYS_MOST);
 }

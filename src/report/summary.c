@@ -175,7 +175,7 @@ void report_summary(report_page *page, const report_runs *runs) {
   write_row(out, runs, "best epoch", write_best);
   write_row(out, runs, "time of all epochs", write_time);
   write_row(out, runs, "mean samples/s", write_speed);
-  write_group(out, runs, "At the best epoch, or the last one if the best is unknown");
+  write_group(out, runs, "Metrics at the best epoch (or the last)");
   write_metrics(out, runs);
   write_group(out, runs, "Results of the model");
   write_row(out, runs, "data", write_data);
