@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define BEST_SHOWN   5
@@ -46,8 +47,10 @@ void sweep_report_rung(sweep *s) {
 
 /* The value of a row, or why it has none. */
 static const char *describe_value(const sweep *s, const sweep_row *row, char *text, size_t size) {
-  if (row->state == SWEEP_DONE)
+  if (row->state == SWEEP_DONE && !isnan(row->value))
     snprintf(text, size, "%s %.4f", s->table.monitor, row->value);
+  else if (row->state == SWEEP_DONE)
+    snprintf(text, size, "%s has no value", s->table.monitor);
   else
     snprintf(text, size, "%s", row->state == SWEEP_DIVERGED ? "diverged" : "failed");
   return text;
@@ -58,7 +61,7 @@ void sweep_report_trial(sweep *s, const sweep_message *message) {
   char value[128];
   char parameters[1024];
   const bool is_failure = row->state == SWEEP_FAILED;
-  if (s->report.is_terminal && !is_failure) return;
+  if (s->report.is_terminal && isatty(STDOUT_FILENO) && !is_failure) return;
   sweep_report_erase(s);
   fprintf(is_failure ? stderr : stdout, "%strial %llu  rung %llu  epochs %llu  %s  %.1f s  %s%s%s\n",
           is_failure ? "lockstep: warning: " : "", (unsigned long long)row->trial,
@@ -76,6 +79,24 @@ void sweep_report_erase(sweep *s) {
   s->report.lines = 0;
 }
 
+/* The columns of the terminal; a longer line would fill two. */
+static size_t count_columns(void) {
+  struct winsize size = {0};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
+}
+
+/* Position i of the ranking. */
+static void draw_trial(const sweep *s, size_t i, uint64_t trial, size_t columns) {
+  char line[512];
+  char value[128];
+  char parameters[256];
+  const sweep_row *const row = sweep_table_row(&s->table, s->rung, trial);
+  snprintf(line, sizeof line, "%2zu. trial %-5llu %s  %s", i + 1, (unsigned long long)trial,
+           describe_value(s, row, value, sizeof value),
+           sweep_describe(&s->plan, trial, parameters, sizeof parameters));
+  fprintf(stderr, "%.*s\n", ls_clip(line, columns), line);
+}
+
 static void draw_bar(const sweep *s) {
   const double part = s->n_pending > 0 ? (double)s->n_ended / (double)s->n_pending : 1.0;
   const int filled = (int)(BAR_WIDTH * part);
@@ -88,17 +109,13 @@ void sweep_report_draw(sweep *s) {
   const double now = ls_clock();
   if (!s->report.is_terminal || now - s->report.drawn < DRAW_SECONDS) return;
   uint64_t *const trials = ls_calloc(s->table.n_trials, sizeof *trials);
-  char value[128];
-  char parameters[160];
+  const size_t columns = count_columns();
   s->report.drawn = now;
   sweep_report_erase(s);
   const size_t n = trials ? sweep_table_rank(&s->table, s->rung, s->is_maximized, trials) : 0;
   for (size_t i = 0; i < n && i < BEST_SHOWN; i++) {
     LS_ASSERT(trials);
-    const sweep_row *const row = sweep_table_row(&s->table, s->rung, trials[i]);
-    fprintf(stderr, "%2zu. trial %-5llu %s  %.60s\n", i + 1, (unsigned long long)trials[i],
-            describe_value(s, row, value, sizeof value),
-            sweep_describe(&s->plan, trials[i], parameters, sizeof parameters));
+    draw_trial(s, i, trials[i], columns);
     s->report.lines++;
   }
   draw_bar(s);

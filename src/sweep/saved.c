@@ -3,6 +3,7 @@
 #include "lockstep/store.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,15 +110,16 @@ static ls_status remove_trial(const char *path) {
   return status;
 }
 
-/* Calls `remove` for each folder in a folder whose name begins with a digit. */
-static ls_status for_each_number(const char *path, ls_status (*remove)(const char *path)) {
+/* Removes the trials of a part, or all. */
+static ls_status remove_trials(const char *path, uint64_t part, uint64_t n_parts) {
   DIR *const folder = opendir(path);
   ls_status status = LS_OK;
+  uint64_t trial = 0;
   if (!folder) return LS_OK;
   for (const struct dirent *entry = readdir(folder); entry && status == LS_OK; entry = readdir(folder)) {
-    if (strspn(entry->d_name, "0123456789") == 0) continue;
+    if (!ls_config_parse_count(entry->d_name, &trial) || trial % n_parts != part) continue;
     char *const item = ls_format("%s/%s", path, entry->d_name);
-    status = item ? remove(item) : ls_fail_memory("a path", strlen(path));
+    status = item ? remove_trial(item) : ls_fail_memory("a path", strlen(path));
     free(item);
     ls_heartbeat();
   }
@@ -126,34 +128,38 @@ static ls_status for_each_number(const char *path, ls_status (*remove)(const cha
   return status;
 }
 
-/* Removes the files with these names in a folder. */
-static ls_status remove_files(const char *folder, const char *const *names) {
+/* Removes the files of a sweep or of a part of it. */
+static ls_status remove_files(const char *folder) {
+  static const char *const names[] = {"best.yaml", "best.h5", "trials.csv", "sweep.yaml", "base.yaml"};
   ls_status status = LS_OK;
-  for (; *names && status == LS_OK; names++) {
-    char *const path = ls_format("%s/%s", folder, *names);
+  for (size_t i = 0; i < sizeof names / sizeof names[0] && status == LS_OK; i++) {
+    char *const path = ls_format("%s/%s", folder, names[i]);
     status = path ? ls_store_remove(path) : ls_fail_memory("a path", strlen(folder));
     free(path);
   }
   return status;
 }
 
-static ls_status remove_part(const char *path) {
-  const ls_status status =
-      remove_files(path, (const char *const[]){"trials.csv", "sweep.yaml", "base.yaml", NULL});
-  rmdir(path);
+static ls_status remove_parts(const char *folder) {
+  glob_t found = {0};
+  char *const pattern = ls_format("%s/parts/*", folder);
+  if (!pattern) return ls_fail_memory("a path", strlen(folder));
+  ls_status status = LS_OK;
+  if (glob(pattern, 0, NULL, &found) == 0)
+    for (size_t i = 0; i < found.gl_pathc && status == LS_OK; i++) {
+      status = remove_files(found.gl_pathv[i]);
+      rmdir(found.gl_pathv[i]);
+    }
+  globfree(&found);
+  free(pattern);
   return status;
 }
 
-ls_status sweep_remove(const char *folder) {
-  static const char *const names[] = {"best.yaml",  "best.h5",   "trials.csv",
-                                      "sweep.yaml", "base.yaml", NULL};
-  static ls_status (*const removals[])(const char *path) = {remove_trial, remove_part};
-  static const char *const folders[] = {"trials", "parts"};
-  for (size_t i = 0; i < 2; i++) {
-    char *const path = ls_format("%s/%s", folder, folders[i]);
-    const ls_status status = path ? for_each_number(path, removals[i]) : ls_fail_memory("a path", 0);
-    free(path);
-    LS_TRY(status);
-  }
-  return remove_files(folder, names);
+ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint64_t n_parts) {
+  char *const trials = ls_format("%s/trials", folder);
+  ls_status status =
+      trials ? remove_trials(trials, part, n_parts) : ls_fail_memory("a path", strlen(folder));
+  free(trials);
+  if (status == LS_OK && n_parts == 1) status = remove_parts(folder);
+  return status == LS_OK ? remove_files(own) : status;
 }

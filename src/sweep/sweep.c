@@ -1,9 +1,11 @@
 /* A sweep from its file to its best trial. */
 #include "internal.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_root(const sweep *s) {
   return ls_comm_rank(s->world) == 0;
@@ -104,7 +106,7 @@ static ls_status open_folder(sweep *s) {
   if (ls_rundir_has_run(&s->dir))
     return ls_fail(LS_ERR_OUTPUT, "%s: the directory has a run; choose another output", s->dir.folder);
   LS_TRY(ls_rundir_lock(&s->dir));
-  return overwrites(s) ? sweep_remove(s->options->part ? s->dir.folder : s->folder) : LS_OK;
+  return overwrites(s) ? sweep_remove(s->folder, s->dir.folder, s->part, s->n_parts) : LS_OK;
 }
 
 /* Rank 0. Adds the rows of a sweep in parts. */
@@ -121,8 +123,20 @@ static ls_status read_parts(sweep *s) {
   return status;
 }
 
+/* Rank 0. Makes the folder of the trials: a trial that fails at its start removes the folders that it has
+ * made, but not this one, which another may need. */
+static ls_status make_trials(const sweep *s) {
+  char *const path = ls_format("%s/trials", s->folder);
+  if (!path) return ls_fail_memory("a path", strlen(s->folder));
+  const bool is_made = mkdir(path, 0777) == 0 || errno == EEXIST;
+  const ls_status status = is_made ? LS_OK : ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+  free(path);
+  return status;
+}
+
 /* Rank 0. Resumes or starts the table. */
 static ls_status open_table(sweep *s) {
+  LS_TRY(make_trials(s));
   LS_TRY(sweep_save_config(&s->plan, s->base, s->dir.folder));
   LS_TRY(sweep_table_create(&s->plan, s->base->train.monitor, s->rungs.n, &s->table));
   LS_TRY(sweep_table_read(&s->table, s->table_path));
@@ -178,6 +192,12 @@ static bool begin_rung(sweep *s, uint64_t *trials) {
   return has_trials;
 }
 
+/* Rank 0. */
+static ls_status order_table(const sweep *s) {
+  LS_TRY(ls_rundir_check_lock(&s->dir));
+  return sweep_table_write(&s->table, s->table_path);
+}
+
 /* Collective. LS_STOPPED if the sweep was asked to stop. */
 static ls_status end_rung(sweep *s) {
   ls_mailbox_wait(s->world, s->groups.box, sweep_receive, s);
@@ -194,7 +214,7 @@ static ls_status end_rung(sweep *s) {
         "%s; to resume, on any number of ranks, run: %s",
         (unsigned long long)(s->n_pending - counts[1]), (unsigned long long)s->n_pending, s->rung,
         s->folder, s->options->command ? s->options->command : "the same command without --overwrite");
-  return ls_comm_agree(s->world, is_root(s) ? sweep_table_write(&s->table, s->table_path) : LS_OK);
+  return ls_comm_agree(s->world, is_root(s) ? order_table(s) : LS_OK);
 }
 
 /* Collective. */

@@ -1,9 +1,12 @@
-"""`lockstep sweep`: the table does not depend on ranks, kills or groups; the best trial equals its own training; bad input."""
+"""`lockstep sweep`: the table does not depend on ranks, kills or groups; the best trial equals its own training; bad input.
+
+With --long, a search finds a config for the digits that is at least as good as the one in datasets/digits."""
 
 import csv
 import math
 import os
 import signal
+import sys
 import time
 
 import harness
@@ -129,6 +132,21 @@ def a_signal_stops_all_groups(folder):
     run(folder, "sweep", "sweep.yaml").exits(2).says("train.epochs is 3, not 2000")
 
 
+def a_stopped_rank_ends_the_sweep(folder):
+    """The other group trains what is left; then no rank makes progress."""
+    prepare(folder, edited(("search: halving", "search: random"), ("halving: {factor: 2, first: 1}\n", ""), ("trials: 6", "trials: 3"),
+                           text=SWEEP), edited(("epochs: 4", "epochs: 100"), text=BASE) + f"comm: {{timeout: {2 * harness.PATIENCE}s}}\n")
+    process = harness.start(folder, "sweep", "sweep.yaml", ranks=2)
+    while process.poll() is None and not (folder / "out/trials/0001/metrics.csv").exists():
+        time.sleep(0.01)
+    stopped = harness.ranks_of(process.pid)[1]
+    os.kill(stopped, signal.SIGSTOP)
+    result = harness.finish(process).reports("comm.timeout", f"rank 1 (process {stopped})", "does not run")
+    result.must(result.code != 0, "the sweep must fail")
+    run(folder, "sweep", "sweep.yaml").exits(0)
+    result.must([row[0] for row in table(folder)[1:]] == ["0", "1", "2"], "all trials after a resume")
+
+
 def diverged_failed_and_tied_trials(folder):
     prepare(folder, """\
 base: base.yaml
@@ -221,9 +239,36 @@ trials: 9
     result.must(not (folder / "out").exists(), "no directory is left")
 
 
+def a_search_finds_a_config_as_good_as_the_shipped_one(folder):
+    digits = harness.DATASETS / "digits/digits.yaml"
+    write_file(folder / "sweep.yaml", f"""\
+base: {digits}
+output: out
+parameters:
+  optimizer.lr: {{log_uniform: [3e-4, 3e-2]}}
+  model.0.units: [128, 256, 512]
+  model.4.units: [64, 128, 256]
+  model.3.rate: {{uniform: [0, 0.5]}}
+search: halving
+trials: 27
+halving: {{factor: 3, first: 4}}
+monitor: val_accuracy
+""")
+    result = run(folder, "sweep", "sweep.yaml", ranks=2).exits(0)
+    run(folder, "train", digits, "--output", "shipped", "--set", "train.monitor=val_accuracy").exits(0)
+    header, rows = harness.read_csv(folder / "shipped/metrics.csv")
+    shipped = max(float(row[header.index("val_accuracy")]) for row in rows)
+    best = float(table(folder)[-1][-2])
+    result.must(best >= shipped, f"{best} must be at least {shipped}")
+
+
+if "--long" in sys.argv:
+    sys.argv.remove("--long")
+    harness.main([("a search on digits", a_search_finds_a_config_as_good_as_the_shipped_one)])
+
 harness.main([(name.replace("_", " "), test) for name, test in (
     *((test.__name__, test) for test in (
         the_table_is_the_same_at_any_number_of_ranks, groups_of_two_ranks_leave_one_idle,
         the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed, kills_at_any_time_lose_nothing,
-        a_signal_stops_all_groups, diverged_failed_and_tied_trials, searches, errors_are_reported_together,
+        a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, errors_are_reported_together,
         values_are_checked_before_the_start)),)])

@@ -1,0 +1,55 @@
+"""Trials per hour of a sweep: k trials on k ranks against one rank.
+
+sweep.py [ROUNDS]    alternates the two, and prints the ratio of each round and its median. Each rank needs a core of its own.
+
+The trials are small (digits, one hidden layer), as these gain most from training side by side. Checkpoints are written only after
+the first epoch and at the end of a trial; start and end of the sweep are part of the time.
+"""
+
+import pathlib
+import shutil
+import statistics
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
+import harness  # noqa: E402
+
+TRIALS = 8
+RANKS = 2
+BASE = f"""\
+data: {{train: '{harness.DATASETS}/digits/digits.h5:/train', validation: 0.1, normalize: standardize}}
+model: [{{layer: dense, units: 128, activation: relu}}, {{layer: dense, units: 10, activation: softmax}}]
+loss: categorical_cross_entropy
+optimizer: {{type: adam, lr: 0.001}}
+train: {{epochs: 300, batch_size: 32, diagnostics: false, monitor: epoch}}
+checkpoint: {{every_epochs: 0}}
+"""
+SWEEP = f"""\
+base: base.yaml
+parameters: {{optimizer.lr: {{log_uniform: [1e-3, 1e-2]}}}}
+trials: {TRIALS}
+"""
+
+
+def seconds(folder, ranks):
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    before = time.monotonic()
+    harness.run(folder, "sweep", "sweep.yaml", "--output", "out", ranks=ranks).exits(0)
+    return time.monotonic() - before
+
+
+def main():
+    folder = harness.temporary_folder("lockstep-bench-")
+    harness.write_file(folder / "base.yaml", BASE)
+    harness.write_file(folder / "sweep.yaml", SWEEP)
+    ratios = []
+    for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 5):
+        one, many = seconds(folder, 1), seconds(folder, RANKS)
+        ratios.append(one / many)
+        print(f"{TRIALS} trials: 1 rank {one:.2f} s, {RANKS} ranks {many:.2f} s: {ratios[-1]:.2f} times as many per hour", flush=True)
+    print(f"median {statistics.median(ratios):.2f} of {RANKS}")
+    shutil.rmtree(folder)
+
+
+main()
