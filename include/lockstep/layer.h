@@ -25,7 +25,10 @@ typedef struct ls_pass {
   size_t n_lanes;      /* at least 1; in backward, at most the max_lanes for which memory is reserved */
   const size_t *lanes; /* (n_lanes + 1), starts with 0 */
   ls_pass_mode mode;
-  bool adds;               /* backward adds to the gradients of the parameters */
+  bool adds;      /* backward adds to the gradients of the parameters */
+  bool is_packed; /* LS_PREDICT: weights are as ls_model_pack leaves them */
+  bool is_ready; /* LS_PREDICT: layers keep what they prepared in an earlier pass, as the parameters and the
+                    state have not changed since */
   uint64_t seed, step;     /* key of the random numbers */
   const uint64_t *samples; /* (rows): sample numbers, part of the key; may be NULL unless LS_TRAIN */
 
@@ -84,10 +87,13 @@ struct ls_layer {
   void *options;    /* owned; filled by the type's table of keys */
   ls_shape in, out; /* of one sample */
   size_t n_in, n_out; /* their numbers of elements */
-  bool is_linked;     /* the loss applies the activation of this last layer: see ls_loss_link */
-  bool adds_output;   /* forward adds its result to y */
-  bool applies_relu;  /* of the next layer, which is fused: see ls_layers_fuse */
-  bool is_fused;      /* the layer before applies this one, and both have the same output */
+  bool predicts; /* takes part in passes in LS_PREDICT alone, without gradients; set by ls_layer_reserve */
+  const struct ls_layer *twin; /* borrowed: the same layer of another model that predicts, whose prepared
+                                  weights this one uses: see ls_layer_set_twin. NULL: its own */
+  bool is_linked;              /* the loss applies the activation of this last layer: see ls_loss_link */
+  bool adds_output;            /* forward adds its result to y */
+  bool applies_relu;           /* of the next layer, which is fused: see ls_layers_fuse */
+  bool is_fused;               /* the layer before applies this one, and both have the same output */
   struct ls_layer
       *sums_output; /* borrowed: the next layer, if it has `reduce`: gathers sums of y. NULL: none */
   struct ls_layer *sums_delta; /* borrowed: the same for the layer before and dx */
@@ -146,6 +152,10 @@ struct ls_layer_type {
   /* forward and backward may be called for pieces of the rows of a lane, one after the other. Consecutive
    * layers of this kind process a piece in turn, so that it stays in the cache. */
   bool in_pieces;
+
+  /* forward can read its first block of parameters, W (n_out, n_in), packed by ls_math_pack_weights: see
+   * ls_pass. */
+  bool reads_packed;
 
   /* forward and backward can apply the relu after it, and forward can add `addend`. backward leaves dy
    * unchanged. */
@@ -222,9 +232,14 @@ void ls_layer_destroy(ls_layer **layer);
  * LS_ERR_CONFIG if the layer cannot process it, LS_ERR_INTERNAL. */
 ls_status ls_layer_infer_shapes(ls_layer *layer, const ls_shape *in);
 
-/* Takes the memory of a layer and its inner layers for passes of at most `rows` rows in `max_lanes` lanes;
- * called twice: see ls_arena. Returns the bytes of workspace that they need. */
+/* Takes the memory of a layer and its inner layers for passes of at most `rows` rows in `max_lanes` lanes,
+ * or with max_lanes 0 only for passes in LS_PREDICT without gradients; called twice: see ls_arena. Returns
+ * the bytes of workspace that they need. */
 size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t max_lanes);
+
+/* Before ls_layer_reserve, for a layer that predicts and its inner layers: uses the weights that the same
+ * layer of another model prepares in its first pass, which must precede all passes of this one. */
+void ls_layer_set_twin(ls_layer *layer, const ls_layer *twin);
 
 /* Sets the workspace, of that many bytes, and piece_deltas, of a layer and its inner layers. Borrowed; all
  * layers of a model may share them. */

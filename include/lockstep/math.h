@@ -116,6 +116,13 @@ const char *ls_math_kernels_name(void);
 /* c = a b^T + beta c.  a: (m, k), b: (n, k), c: (m, n) */
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 
+/* The same for weights that were packed, which serve many calls. Uses this thread alone and not BLAS. The
+ * bits of a row of c depend on this row of a alone. pack     w: (n, k) to packed, (n k) product  a: (m, k),
+ * packed: (n k), c: (m, n) */
+void ls_math_pack_weights(size_t n, size_t k, const float *w, float *packed);
+void ls_math_product_packed(size_t m, size_t n, size_t k, const float *a, const float *packed, float beta,
+                            float *c);
+
 /* c = a b + beta c, for `count` columns of c from `first` on.  a: (m, k), b: (k, n), c: (m, n) */
 void ls_math_product_nn_columns(size_t first, size_t count, size_t m, size_t n, size_t k, const float *a,
                                 const float *b, float beta, float *c);
@@ -342,6 +349,9 @@ static inline size_t ls_window_count(const size_t *dims) {
 typedef struct ls_conv {
   ls_window window;
   size_t channels, filters, groups;
+  bool predicts; /* takes no memory for gradients: only ls_conv_start_forward and ls_conv_forward follow */
+  const struct ls_conv_plan *twin; /* predicts: uses the weights that the plan of an equal convolution has
+                                      packed; borrowed. NULL: packs its own */
 } ls_conv;
 
 /* What a convolution keeps between calls: packed weights, packed gradients, and tables of positions. */

@@ -26,6 +26,10 @@ typedef struct ls_model {
   ls_layer **layers; /* owned */
   double l1, l2;     /* penalties of weights that have none of their own; set before ls_model_build */
   size_t max_lanes;  /* of a pass; set before ls_model_build; 0: 1 */
+  bool predicts;     /* has passes in LS_PREDICT alone, and no gradients; set before ls_model_build */
+  const struct ls_model *twin; /* borrowed: an equal model that predicts, whose parameters, state and
+                                  prepared weights this one uses, as may others at the same time; set before
+                                  ls_model_build. NULL: its own */
 
   /* Set by ls_model_infer_shapes. */
   ls_shape in, out;   /* of one sample */
@@ -73,6 +77,10 @@ void ls_model_borrow(ls_model *model, float *params, float *grads);
 
 /* Uses other copies of the parameters and gradients from now on, which the model borrows. */
 void ls_model_set_vectors(ls_model *model, float *params, float *grads);
+
+/* Replaces the weights of dense layers by packed ones, for passes with `is_packed`, which must follow.
+ * LS_ERR_INTERNAL. */
+ls_status ls_model_pack(ls_model *model);
 
 /* Copies the borrowed parameters to the model's own memory, and uses that again. The gradient becomes
  * undefined. */

@@ -73,6 +73,10 @@ bool ls_digest_is_known(ls_digest digest);
 
 typedef struct ls_store ls_store; /* a file that is open for reading */
 
+/* Local. For a library in a program of others: from now on, each call leaves HDF5's settings (error output,
+ * plug-ins, exit handler) as it found them. Must precede all other calls. */
+void ls_store_keep_settings(void);
+
 /* Local. Opens any HDF5 file, without verifying a seal. LS_ERR_DATA if it is missing, not a regular file,
  * unreadable or not HDF5. Files are not locked. */
 ls_status ls_store_open(const char *path, ls_store **out);

@@ -90,6 +90,8 @@ static ls_activation activation(const ls_layer *layer) {
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   options *const o = layer->options;
   layer_weights_reserve(layer, arena, rows);
+  o->conv.predicts = layer->predicts;
+  o->conv.twin = layer->twin ? ((const options *)layer->twin->options)->plan : NULL;
   o->db = ls_arena_take(arena, o->filters, sizeof *o->db);
   o->db_piece = ls_arena_take(arena, o->filters, sizeof *o->db_piece);
   ls_layer_request(layer, arena, ls_conv_reserve(&o->conv, arena, &o->plan), 1);
@@ -110,7 +112,8 @@ static void clear_gradients(const options *o) {
 static void start(ls_layer *layer, bool is_backward, bool needs_dx) {
   const options *const o = layer->options;
   const float *const w = layer->params[W].value;
-  if (!is_backward) ls_conv_start_forward(o->plan, w, o->weights.bias ? layer->params[B].value : NULL);
+  if (!is_backward && !layer->twin)
+    ls_conv_start_forward(o->plan, w, o->weights.bias ? layer->params[B].value : NULL);
   if (is_backward) clear_gradients(o);
   if (is_backward && needs_dx) ls_conv_start_data(o->plan, w);
 }

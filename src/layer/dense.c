@@ -48,12 +48,12 @@ static double multiply_adds(const ls_layer *layer) {
 }
 
 static void forward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) {
-  (void)pass;
   const layer_weights *const o = &((const options *)layer->options)->weights;
   const float *b = o->bias ? layer->params[B].value : NULL;
   const size_t n_out = layer->n_out;
-  ls_math_product_nt(rows->n, n_out, layer->n_in, rows->x, layer->params[W].value,
-                     layer->adds_output ? 1.0F : 0.0F, rows->y);
+  (pass->is_packed ? ls_math_product_packed
+                   : ls_math_product_nt)(rows->n, n_out, layer->n_in, rows->x, layer->params[W].value,
+                                         layer->adds_output ? 1.0F : 0.0F, rows->y);
   if (layer->kept) {
     ls_math_activate(LS_LINEAR, 0.0F, rows->n, n_out, b, rows->y);
     memcpy(layer_weights_kept(layer, rows), rows->y, rows->n * n_out * sizeof *rows->y);
@@ -78,6 +78,7 @@ const ls_layer_type layer_dense = {.name = "dense",
                                    .help = "a = f(W x + b), fully connected",
                                    .keys = keys,
                                    .options_size = sizeof(options),
+                                   .reads_packed = true,
                                    .check = check,
                                    .shape = shape,
                                    .initialise = initialise,

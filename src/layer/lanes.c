@@ -75,8 +75,8 @@ static void run(ls_layer *layer, const ls_pass *pass, const ls_rows *all) {
     function(layer, pass, all);
     return;
   }
-  if (type->start) type->start(layer, is_backward, all->dx != NULL);
-  if (type->reduce) layer_reduce(layer, pass, all);
+  if (type->start && !pass->is_ready) type->start(layer, is_backward, all->dx != NULL);
+  if (type->reduce && !pass->is_ready) layer_reduce(layer, pass, all);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const ls_rows rows = lane_rows(layer, pass, lane, all);
     function(layer, pass, &rows);

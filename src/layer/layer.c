@@ -96,6 +96,7 @@ size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t ma
   const size_t levels = max_lanes > 1 ? ls_lane_depth(max_lanes) : 0;
   size_t inner = 0;
   layer->workspace_size = 0;
+  layer->predicts = max_lanes == 0;
   if (layer->type->reserve) layer->type->reserve(layer, arena, rows);
   const size_t n_params = ls_layer_n_params(layer);
   layer->kept_fold = NULL;
@@ -106,6 +107,11 @@ size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t ma
   for (size_t k = 0; k < layer->n_children; k++)
     inner = ls_size_max(inner, ls_layer_reserve(layer->children[k], arena, rows, max_lanes));
   return extend(arena, layer->workspace_size, inner, 1);
+}
+
+void ls_layer_set_twin(ls_layer *layer, const ls_layer *twin) {
+  layer->twin = twin;
+  for (size_t k = 0; k < layer->n_children; k++) ls_layer_set_twin(layer->children[k], twin->children[k]);
 }
 
 void ls_layer_set_workspace(ls_layer *layer, void *workspace, float *piece_deltas) {

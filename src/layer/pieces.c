@@ -85,8 +85,9 @@ void ls_layers_forward(ls_layer *const *layers, size_t n, const ls_pass *pass, c
     return;
   }
   for (size_t k = 0; k < n; k++)
-    if (layers[k]->type->start) layers[k]->type->start(layers[k], false, false);
-  if (layers[0]->type->reduce) layer_reduce(layers[0], pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x});
+    if (layers[k]->type->start && !pass->is_ready) layers[k]->type->start(layers[k], false, false);
+  if (layers[0]->type->reduce && !pass->is_ready)
+    layer_reduce(layers[0], pass, &(ls_rows){.n = ls_pass_rows(pass), .x = x});
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t end = pass->lanes[lane + 1];
     piece p = {.lane = lane, .first = pass->lanes[lane], .x = x};

@@ -146,7 +146,7 @@ static ls_status shape(ls_layer *layer) {
 
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   options *const o = layer->options;
-  const bool needs_z = ls_math_activation_needs_z(activation(layer));
+  const bool needs_z = !layer->predicts && ls_math_activation_needs_z(activation(layer));
   layer_chain_reserve(layer, arena, rows, n_inner(layer), !fuses_sum(layer));
   o->z = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
   o->dz = o->skip_list ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;

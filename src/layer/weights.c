@@ -52,7 +52,7 @@ void layer_weights_initialise(const layer_weights *weights, const ls_layer *laye
 }
 
 void layer_weights_reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
-  const bool needs_z = ls_math_activation_needs_z(layer->type->activation(layer));
+  const bool needs_z = !layer->predicts && ls_math_activation_needs_z(layer->type->activation(layer));
   layer->kept = needs_z ? ls_layer_take_rows(arena, rows, layer->n_out) : NULL;
 }
 

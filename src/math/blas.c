@@ -4,7 +4,11 @@
 
 #include "few.h"
 
+#ifdef LS_NO_BLAS
+#include "plain_blas.h"
+#else
 #include <cblas.h>
+#endif
 #include <limits.h>
 #include <string.h>
 

@@ -71,10 +71,30 @@ static size_t reserve_data(const ls_conv *conv, ls_arena *arena, ls_conv_plan *p
 /* Takes what Winograd's algorithm needs. Returns the bytes of its workspace. */
 static size_t reserve_winograd(ls_arena *arena, ls_conv_plan *plan) {
   math_winograd_plan(&plan->conv, false, arena, &plan->outputs);
+  if (plan->conv.predicts) return math_winograd_bytes(&plan->outputs);
   math_winograd_plan(&plan->conv, true, arena, &plan->inputs);
   plan->n_du = WINOGRAD_ELEMENTS * plan->outputs.lanes * plan->outputs.channels;
   plan->du = ls_arena_take(arena, plan->n_du, sizeof *plan->du);
   return ls_size_max(math_winograd_bytes(&plan->outputs), math_winograd_bytes(&plan->inputs));
+}
+
+/* Takes what the gradients need. Returns the bytes of workspace for that of x. */
+static size_t reserve_gradients(ls_arena *arena, ls_conv_plan *plan) {
+  const math_walk *const walk = &plan->forward;
+  plan->offsets = ls_arena_take(arena, walk->n_runs * walk->run_length, sizeof *plan->offsets);
+  plan->packed_to = ls_arena_take(arena, MATH_CHUNK, sizeof *plan->packed_to);
+  plan->n_dw = walk->bands * math_walk_packed_size(walk);
+  plan->dw = ls_arena_take(arena, plan->n_dw, sizeof *plan->dw);
+  plan->total = ls_arena_take(arena, plan->n_dw, sizeof *plan->total);
+  return reserve_data(&plan->conv, arena, plan);
+}
+
+/* Uses the packed weights of another plan. */
+static void share_weights(const ls_conv_plan *from, ls_conv_plan *plan) {
+  plan->filters = from->filters;
+  plan->b = from->b;
+  plan->has_b = from->has_b;
+  plan->outputs.w = from->outputs.w;
 }
 
 size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out) {
@@ -82,20 +102,19 @@ size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out)
   math_walk *const walk = &plan.forward;
   *out = ls_arena_take(arena, 1, sizeof plan);
   plan_forward(conv, walk, arena);
-  plan.filters = take_packed(walk, arena);
-  plan.b = ls_arena_take(arena, walk->bands * math_padded(walk->band_dests), sizeof *plan.b);
-  plan.offsets = ls_arena_take(arena, walk->n_runs * walk->run_length, sizeof *plan.offsets);
-  plan.packed_to = ls_arena_take(arena, MATH_CHUNK, sizeof *plan.packed_to);
-  plan.n_dw = walk->bands * math_walk_packed_size(walk);
-  plan.dw = ls_arena_take(arena, plan.n_dw, sizeof *plan.dw);
-  plan.total = ls_arena_take(arena, plan.n_dw, sizeof *plan.total);
-  const size_t of_data = reserve_data(conv, arena, &plan);
+  if (!conv->twin) {
+    plan.filters = take_packed(walk, arena);
+    plan.b = ls_arena_take(arena, walk->bands * math_padded(walk->band_dests), sizeof *plan.b);
+  }
+  const size_t of_data = conv->predicts ? 0 : reserve_gradients(arena, &plan);
   const size_t of_winograd = plan.is_winograd ? reserve_winograd(arena, &plan) : 0;
+  if (conv->twin) share_weights(conv->twin, &plan);
   if (*out) **out = plan;
   if (plan.is_winograd) return of_winograd;
   ls_arena weights = {0};
   ls_arena_take(&weights, 1, math_walk_tile_bytes(walk));
-  ls_arena_take(&weights, math_conv_packed_size(walk->band_dests, MATH_CHUNK), sizeof(float));
+  if (!conv->predicts)
+    ls_arena_take(&weights, math_conv_packed_size(walk->band_dests, MATH_CHUNK), sizeof(float));
   return weights.overflow ? SIZE_MAX : ls_size_max(of_data, weights.used);
 }
 

@@ -50,7 +50,8 @@ void math_winograd_plan(const ls_conv *conv, bool is_data, ls_arena *arena, math
     out->tiles[i] = (out->dest[i] + 1) / 2;
   }
   out->lanes = math_padded(out->outputs);
-  out->w = ls_arena_take(arena, WINOGRAD_ELEMENTS * out->lanes * sizeof *out->w, out->channels);
+  if (!conv->twin)
+    out->w = ls_arena_take(arena, WINOGRAD_ELEMENTS * out->lanes * sizeof *out->w, out->channels);
 }
 
 /* The parts of the workspace. */

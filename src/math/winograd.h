@@ -32,7 +32,7 @@ typedef struct math_winograd {
 bool math_winograd_fits(const ls_conv *conv);
 
 /* Plans the outputs, or with is_data the gradient of the sources; takes w from the arena, as ls_arena_take
- * does. */
+ * does, unless the convolution has a twin. */
 void math_winograd_plan(const ls_conv *conv, bool is_data, ls_arena *arena, math_winograd *out);
 
 /* The bytes of its workspace. */

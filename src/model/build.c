@@ -148,7 +148,7 @@ static size_t widest_output(const ls_model *model) {
 /* The first pieces of an arena. */
 static void take_vectors(ls_model *model, ls_arena *arena) {
   model->params = ls_arena_take(arena, model->n_params, sizeof(float));
-  model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
+  if (!model->predicts) model->grads = ls_arena_take(arena, model->n_params, sizeof(float));
 }
 
 /* Takes all pieces of the arena: called twice, see ls_arena. */
@@ -156,19 +156,26 @@ static void take_memory(ls_model *model) {
   ls_arena *const arena = &model->arena;
   const size_t rows = model->max_rows;
   size_t workspace_size = 0;
-  take_vectors(model, arena);
-  model->state = ls_arena_take(arena, model->n_state, sizeof(float));
+  if (model->twin) {
+    model->params = model->twin->params;
+    model->state = model->twin->state;
+  } else {
+    take_vectors(model, arena);
+    model->state = ls_arena_take(arena, model->n_state, sizeof(float));
+  }
   for (size_t i = 0; i < model->n_layers; i++) {
     ls_layer *const layer = model->layers[i];
     layer->output =
         layer->is_fused ? model->layers[i - 1]->output : ls_layer_take_rows(arena, rows, layer->n_out);
   }
-  for (int k = 0; k < 2; k++) model->deltas[k] = ls_layer_take_rows(arena, rows, widest_output(model));
-  const size_t pieces = ls_layers_need_deltas(model->layers, model->n_layers) ? 2 : 0;
+  for (int k = 0; k < 2 && !model->predicts; k++)
+    model->deltas[k] = ls_layer_take_rows(arena, rows, widest_output(model));
+  const bool has_pieces = !model->predicts && ls_layers_need_deltas(model->layers, model->n_layers);
+  const size_t pieces = has_pieces ? 2 : 0;
+  const size_t lanes = model->predicts ? 0 : ls_size_max(model->max_lanes, 1);
   float *const piece_deltas = ls_arena_take(arena, pieces * LS_PIECE_FLOATS, sizeof(float));
   for (size_t i = 0; i < model->n_layers; i++)
-    workspace_size =
-        ls_size_max(workspace_size, ls_layer_reserve(model->layers[i], arena, rows, model->max_lanes));
+    workspace_size = ls_size_max(workspace_size, ls_layer_reserve(model->layers[i], arena, rows, lanes));
   void *const workspace = ls_arena_take(arena, workspace_size, 1);
   for (size_t i = 0; workspace && i < model->n_layers; i++)
     ls_layer_set_workspace(model->layers[i], workspace, piece_deltas);
@@ -182,7 +189,7 @@ static void bind(ls_model *model) {
     ls_layer *const layer = model->leaves[i].layer;
     for (size_t p = 0; p < layer->n_params; p++, segment++) {
       layer->params[p].value = model->params + segment->offset;
-      layer->params[p].grad = model->grads + segment->offset;
+      if (model->grads) layer->params[p].grad = model->grads + segment->offset;
     }
     for (size_t k = 0; k < layer->n_states; k++, state++)
       layer->states[k].value = model->state + state->offset;
@@ -213,6 +220,8 @@ ls_status ls_model_measure(ls_model *model, size_t max_rows) {
   LS_ASSERT(model->n_out > 0);
   model->max_rows = max_rows;
   LS_TRY(create_segments(model));
+  for (size_t i = 0; model->twin && i < model->n_layers; i++)
+    ls_layer_set_twin(model->layers[i], model->twin->layers[i]);
   take_memory(model);
   return check_memory(model);
 }

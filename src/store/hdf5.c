@@ -27,9 +27,42 @@ static void start(void) {
   started = true;
 }
 
+/* In a program of others: its settings of HDF5, while ours are in force. Under the mutex. */
+static struct {
+  bool is_active;
+  size_t depth; /* of locks */
+  H5E_auto2_t report;
+  void *context;
+  unsigned plugins;
+} host;
+
+void ls_store_keep_settings(void) {
+  pthread_mutex_lock(&mutex);
+  host.is_active = true;
+  pthread_mutex_unlock(&mutex);
+}
+
+static void exchange_settings(void) {
+  if (host.depth++ > 0) return;
+  H5open();
+  H5Eget_auto2(H5E_DEFAULT, &host.report, &host.context);
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  H5PLget_loading_state(&host.plugins);
+  H5PLset_loading_state(0);
+}
+
+static void restore_settings(void) {
+  if (--host.depth > 0) return;
+  H5PLset_loading_state(host.plugins);
+  H5Eset_auto2(H5E_DEFAULT, host.report, host.context);
+}
+
 int store_lock(void) {
   pthread_mutex_lock(&mutex);
-  start();
+  if (host.is_active)
+    exchange_settings();
+  else
+    start();
   return 0;
 }
 
@@ -54,6 +87,7 @@ static void keep_reason(void) {
 void store_unlock(const int *held) {
   (void)held;
   keep_reason();
+  if (host.is_active) restore_settings();
   pthread_mutex_unlock(&mutex);
 }
 
