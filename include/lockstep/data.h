@@ -270,6 +270,9 @@ size_t ls_dataset_row_bytes(const ls_dataset *dataset);
  * it has no others, and flat if there are more than LS_SHAPE_MAX. */
 ls_shape ls_dataset_shape(const ls_dataset *dataset);
 
+/* Local. The same for a sample as it is in the files. */
+ls_shape ls_dataset_stored_shape(const ls_dataset *dataset);
+
 /* Local. The number of samples of a window; 0: none. */
 uint64_t ls_dataset_window(const ls_dataset *dataset, const ls_window_size *size);
 

@@ -13,7 +13,12 @@ typedef struct ls_export_source {
   const ls_modelfile *saved; /* its file: the config, the names of classes and features */
   const ls_model *model;     /* with the weights */
   const ls_normalizer *normalizer;
+  bool is_channels_first; /* the layout of the data: data.layout */
 } ls_export_source;
+
+/* Publishes the model as ONNX (opset 13, IR version 7): src/export/README.md describes the graph.
+ * LS_ERR_OUTPUT, also if the file would exceed 2 GiB, the limit of Protocol Buffers; LS_ERR_INTERNAL. */
+ls_status ls_export_onnx(const ls_export_source *source, const char *path);
 
 /* Publishes parameters and state as a safetensors file in PyTorch's layout: src/export/README.md has the
  * format. LS_ERR_MODEL if PyTorch's layout cannot express the model, LS_ERR_OUTPUT. */

@@ -206,8 +206,12 @@ struct ls_layer_type {
    * those of the lane. NULL: nothing to do. */
   void (*finish)(ls_layer *layer, const ls_rows *rows);
 
-  /* The final activation of the layer; LS_LINEAR: none. NULL: none. */
+  /* The final activation of the layer; LS_LINEAR: none. NULL: none. And its alpha, see ls_math_activate. */
   ls_activation (*activation)(const ls_layer *layer);
+  double (*alpha)(const ls_layer *layer);
+
+  /* The window of a convolution or of pooling, set by `shape`. NULL: none. */
+  const ls_window *(*window)(const ls_layer *layer);
 
   /* Multiplications with weights in forward of one sample, without inner layers. NULL: none. */
   double (*multiply_adds)(const ls_layer *layer);
@@ -227,6 +231,9 @@ extern const ls_layer_type *const ls_layer_types[];
  * type is unknown or memory is short; the error is collected. The caller destroys it. */
 ls_layer *ls_layer_create(ls_config *config, ls_node *node, uint32_t index, uint32_t *next);
 void ls_layer_destroy(ls_layer **layer);
+
+/* The value of a key of the layer: a number, or 1 or 0 for true or false. */
+double ls_layer_number(const ls_layer *layer, const char *key);
 
 /* Sets the shapes of a layer, its inner layers and their parameters from the shape of its input; once.
  * LS_ERR_CONFIG if the layer cannot process it, LS_ERR_INTERNAL. */

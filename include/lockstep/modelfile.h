@@ -18,6 +18,7 @@ typedef struct ls_modelfile_content {
   const char *const *features; /* names, or NULL */
   size_t n_features;
   ls_values x;     /* of the training data */
+  ls_shape stored; /* of a sample in the files of the training data, which may have another layout */
   uint64_t window; /* samples of a window of the order; 0: none */
   const ls_model *model;
   const ls_normalizer *normalizer;
@@ -43,6 +44,7 @@ typedef struct ls_modelfile {
                       predates it or the sums do not depend on it. Then n_ranks is 0 */
   uint64_t n_ranks;
   ls_shape input;             /* of a sample; flat in version 1 */
+  ls_shape stored;            /* of a sample in the training data; no dims in older files */
   size_t n_inputs;            /* its number of elements */
   uint64_t window;            /* samples of a window of the order; 0: none, as in files that predate it */
   bool is_newest;             /* set by ls_checkpoint_find: it skipped no later checkpoint */

@@ -11,12 +11,16 @@ typedef struct format {
   ls_status (*write)(const ls_export_source *source, const char *path);
 } format;
 
-static const format formats[] = {{".safetensors", "safetensors", ls_export_safetensors}};
+static const format formats[] = {{".onnx", "ONNX", ls_export_onnx},
+                                 {".safetensors", "safetensors", ls_export_safetensors}};
 
 /* Rank 0. */
 static ls_status write_file(const ls_predictor *predictor, const char *output) {
-  const ls_export_source source = {
-      .saved = predictor->saved, .model = predictor->job->model, .normalizer = predictor->normalizer};
+  const ls_job *const job = predictor->job;
+  const ls_export_source source = {.saved = predictor->saved,
+                                   .model = job->model,
+                                   .normalizer = predictor->normalizer,
+                                   .is_channels_first = job->data.layout == LS_CHANNELS_FIRST};
   const format *f = formats;
   while (!app_ends_with(output, (const char *const[]){f->ending, NULL})) f++;
   ls_store_remove_abandoned(output);
@@ -26,7 +30,7 @@ static ls_status write_file(const ls_predictor *predictor, const char *output) {
 }
 
 static ls_status read_output(const arguments *a, const char **output) {
-  LS_TRY(app_read_output(a, (const char *const[]){".safetensors", NULL}, output));
+  LS_TRY(app_read_output(a, (const char *const[]){".onnx", ".safetensors", NULL}, output));
   if (!ls_same_file(*output, a->positional[0])) return LS_OK;
   return ls_fail(LS_ERR_CONFIG, "-o %s: is the model; choose another name", *output);
 }
@@ -45,10 +49,15 @@ static ls_status run(ls_comm *comm, const arguments *a) {
 const command app_export = {
     .name = "export",
     .operands = "MODEL.h5",
-    .help = "write a model for PyTorch",
+    .help = "write a model for ONNX Runtime or PyTorch",
     .details =
+        "OUT.onnx is the whole model for ONNX Runtime and other programs. Its input x has the type and "
+        "the\n"
+        "shape of the data, in their own units; the outputs are those of predict: probability and class, "
+        "or\n"
+        "y for a regression. It contains the names of classes and features.\n"
         "OUT.safetensors has all weights and running averages in PyTorch's layout, under names such as\n"
         "0-conv2d.weight. Its metadata has the config, the normalisation of the inputs, and the names of\n"
         "classes and features. train --init-from OUT.safetensors reads it again.",
-    .options = {{"output", 'o', "OUT.safetensors", "file to write"}},
+    .options = {{"output", 'o', "OUT.onnx|OUT.safetensors", "file to write"}},
     .run = run};

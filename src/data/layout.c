@@ -128,10 +128,18 @@ void data_layout_convert(const ls_dataset *d, size_t rows, void *x, void *row) {
   }
 }
 
-ls_shape ls_dataset_shape(const ls_dataset *dataset) {
-  const ls_array *const x = &dataset->x_array;
+/* Of a row of x; flat if it has no dims, or too many. */
+static ls_shape row_shape(const ls_dataset *dataset, const ls_array *x) {
   if (x->n_dims < 2 || x->n_dims - 1 > LS_SHAPE_MAX) return ls_shape_of(dataset->n_features);
   ls_shape shape = {.n_dims = x->n_dims - 1};
   for (size_t i = 0; i < shape.n_dims; i++) shape.dims[i] = x->dims[i + 1];
   return shape;
+}
+
+ls_shape ls_dataset_shape(const ls_dataset *dataset) {
+  return row_shape(dataset, &dataset->x_array);
+}
+
+ls_shape ls_dataset_stored_shape(const ls_dataset *dataset) {
+  return row_shape(dataset, &dataset->stored);
 }

@@ -29,6 +29,10 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)f;
 }
 
+static double alpha_of(const ls_layer *layer) {
+  return ((const options *)layer->options)->alpha;
+}
+
 /* out = f(in), or, if `known` is not NULL, out = in f'(known). Copies as many positions as stay in the
  * first-level cache, then runs the kernel on them in place: softmax is over the last dim.
  * in, known, out: (rows, n_in) */
@@ -68,7 +72,8 @@ static void backward(ls_layer *layer, const ls_pass *pass, const ls_rows *rows) 
                                       .in_pieces = true,                                                   \
                                       .forward = forward,                                                  \
                                       .backward = backward,                                                \
-                                      .activation = activation}
+                                      .activation = activation,                                            \
+                                      .alpha = alpha_of}
 
 ACTIVATION_LAYER(linear, keys, "y = x");
 ACTIVATION_LAYER(sigmoid, keys, "y = 1 / (1 + exp(-x))");

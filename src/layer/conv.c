@@ -87,6 +87,14 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)((const options *)layer->options)->weights.activation;
 }
 
+static double alpha_of(const ls_layer *layer) {
+  return ((const options *)layer->options)->weights.alpha;
+}
+
+static const ls_window *window_of(const ls_layer *layer) {
+  return &((const options *)layer->options)->conv.window;
+}
+
 static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   options *const o = layer->options;
   layer_weights_reserve(layer, arena, rows);
@@ -182,6 +190,8 @@ static void describe(const ls_layer *layer, char *text, size_t size) {
                                       .backward = backward,                                                \
                                       .finish = finish,                                                    \
                                       .activation = activation,                                            \
+                                      .alpha = alpha_of,                                                   \
+                                      .window = window_of,                                                 \
                                       .multiply_adds = multiply_adds,                                      \
                                       .spatial_dims = n_dims_of,                                           \
                                       .describe = describe}

@@ -43,6 +43,10 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)((const options *)layer->options)->weights.activation;
 }
 
+static double alpha_of(const ls_layer *layer) {
+  return ((const options *)layer->options)->weights.alpha;
+}
+
 static double multiply_adds(const ls_layer *layer) {
   return (double)layer->n_in * (double)layer->n_out;
 }
@@ -86,6 +90,7 @@ const ls_layer_type layer_dense = {.name = "dense",
                                    .forward = forward,
                                    .backward = backward,
                                    .activation = activation,
+                                   .alpha = alpha_of,
                                    .multiply_adds = multiply_adds};
 
 ls_layer *layer_create_projection(const ls_layer *parent, size_t units) {

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 ls_layer *layer_create(const ls_layer_type *type, uint32_t index, char *where) {
   ls_layer *const layer = ls_calloc(1, sizeof *layer);
@@ -24,6 +25,15 @@ void ls_layer_destroy(ls_layer **layer) {
   free((*layer)->where);
   free(*layer);
   *layer = NULL;
+}
+
+double ls_layer_number(const ls_layer *layer, const char *key) {
+  const ls_key *row = layer->type->keys;
+  while (strcmp(row->name, key) != 0) row++;
+  const void *const field = (const unsigned char *)layer->options + row->offset;
+  if (row->type == LS_KEY_BOOL) return *(const bool *)field ? 1.0 : 0.0;
+  LS_ASSERT(row->type == LS_KEY_REAL);
+  return *(const double *)field;
 }
 
 /* ---------------------------------------------------------------------- shapes */

@@ -81,6 +81,10 @@ static ls_status global_shape(ls_layer *layer) {
   return LS_OK;
 }
 
+static const ls_window *window_of(const ls_layer *layer) {
+  return &((const options *)layer->options)->sizes;
+}
+
 static ls_pooling kind_of(const ls_layer *layer) {
   if (layer->type == &layer_max_pool || layer->type == &layer_global_max_pool) return LS_POOL_MAX;
   return ((const options *)layer->options)->count_padding ? LS_POOL_AVERAGE_ALL : LS_POOL_AVERAGE;
@@ -117,6 +121,7 @@ static void describe(const ls_layer *layer, char *text, size_t size) {
                                       .in_pieces = true,                                                   \
                                       .forward = forward,                                                  \
                                       .backward = backward,                                                \
+                                      .window = window_of,                                                 \
                                       __VA_ARGS__}
 
 POOL_LAYER(max_pool, max_keys, "maximum of each window, for each channel", .check = check, .shape = shape,

@@ -63,6 +63,10 @@ static ls_activation activation(const ls_layer *layer) {
   return (ls_activation)((const options *)layer->options)->activation;
 }
 
+static double alpha_of(const ls_layer *layer) {
+  return ((const options *)layer->options)->alpha;
+}
+
 /* The inner layers: all children but the skip. */
 static size_t n_inner(const ls_layer *layer) {
   return layer->n_children - (skip_of(layer) != NULL);
@@ -261,4 +265,5 @@ const ls_layer_type layer_residual = {.name = "residual",
                                       .reserve = reserve,
                                       .forward = forward,
                                       .backward = backward,
-                                      .activation = activation};
+                                      .activation = activation,
+                                      .alpha = alpha_of};

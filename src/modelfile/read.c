@@ -8,15 +8,14 @@ ls_status ls_modelfile_status(ls_status status) {
   return status == LS_ERR_DATA ? ls_fail(LS_ERR_MODEL, "%s", ls_message()) : status;
 }
 
-static ls_status read_input_shape(ls_modelfile *file) {
+static ls_status read_shape(const ls_modelfile *file, const char *name, ls_shape *shape) {
   uint64_t dims[LS_SHAPE_MAX] = {0};
-  ls_shape *const shape = &file->input;
   size_t count = 0;
-  LS_TRY(ls_store_read_u64s(file->store, "/", "input_shape", LS_SHAPE_MAX, dims, &shape->n_dims));
+  LS_TRY(ls_store_read_u64s(file->store, "/", name, LS_SHAPE_MAX, dims, &shape->n_dims));
   for (size_t i = 0; i < shape->n_dims; i++) shape->dims[i] = dims[i];
   if (ls_shape_count(shape, &count) && count == file->n_inputs) return LS_OK;
-  return ls_fail(LS_ERR_MODEL, "%s: input_shape does not have %zu elements, as /normalizer/offset has",
-                 ls_store_path(file->store), file->n_inputs);
+  return ls_fail(LS_ERR_MODEL, "%s: %s does not have %zu elements, as /normalizer/offset has",
+                 ls_store_path(file->store), name, file->n_inputs);
 }
 
 static ls_status read_inputs(ls_modelfile *file) {
@@ -28,7 +27,9 @@ static ls_status read_inputs(ls_modelfile *file) {
                    ls_store_path(file->store));
   file->n_inputs = array.dims[0];
   file->input = ls_shape_of(file->n_inputs);
-  return file->version == 1 ? LS_OK : read_input_shape(file);
+  if (ls_store_has_attribute(file->store, "/", "stored_shape"))
+    LS_TRY(read_shape(file, "stored_shape", &file->stored));
+  return file->version == 1 ? LS_OK : read_shape(file, "input_shape", &file->input);
 }
 
 static ls_status read_values_of_x(ls_modelfile *file) {
@@ -170,6 +171,7 @@ ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *mode
                                         .features = (const char *const *)from->features,
                                         .n_features = from->n_features,
                                         .x = from->x,
+                                        .stored = from->stored,
                                         .window = from->window,
                                         .model = &copy,
                                         .normalizer = normalizer};

@@ -1,8 +1,8 @@
 /* Writing: the layout of the model format, which checkpoints extend.
  *
  *   /                    format_version, lockstep_version, config, input_shape (dims of a sample),
- *                        platform, classes, features; x_type, x_low, x_high, x_magnitude of the inputs;
- *                        window if the order of training had windows
+ *                        stored_shape (the same in the files of the training data), platform, classes,
+ * features; x_type, x_low, x_high, x_magnitude of the inputs; window if the order of training had windows
  *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) for standardised targets */
 #include "internal.h"
@@ -19,10 +19,10 @@ ls_status ls_modelfile_put_segments(ls_store_writer *writer, const char *group, 
   return LS_OK;
 }
 
-static ls_status write_input_shape(ls_store_writer *writer, const ls_shape *shape) {
+static ls_status write_shape(ls_store_writer *writer, const char *name, const ls_shape *shape) {
   uint64_t dims[LS_SHAPE_MAX];
   for (size_t i = 0; i < shape->n_dims; i++) dims[i] = shape->dims[i];
-  return ls_store_write_u64s(writer, "/", "input_shape", dims, shape->n_dims);
+  return ls_store_write_u64s(writer, "/", name, dims, shape->n_dims);
 }
 
 static ls_status write_values_of_x(ls_store_writer *writer, const ls_values *x) {
@@ -36,7 +36,8 @@ static ls_status write_root(ls_store_writer *writer, const ls_modelfile_content 
   LS_TRY(ls_store_write_u64(writer, "/", "format_version", FORMAT_VERSION));
   LS_TRY(ls_store_write_text(writer, "/", "lockstep_version", LS_VERSION));
   LS_TRY(ls_store_write_text(writer, "/", "config", c->config));
-  LS_TRY(write_input_shape(writer, &c->model->in));
+  LS_TRY(write_shape(writer, "input_shape", &c->model->in));
+  if (c->stored.n_dims > 0) LS_TRY(write_shape(writer, "stored_shape", &c->stored));
   if (c->x.type) LS_TRY(write_values_of_x(writer, &c->x));
   if (c->window > 0) LS_TRY(ls_store_write_u64(writer, "/", "window", c->window));
   if (c->platform) LS_TRY(ls_store_write_text(writer, "/", "platform", c->platform));

@@ -26,6 +26,7 @@ static ls_snapshot make_snapshot(const trainer *t, const float *slots) {
                                    .features = (const char *const *)data->feature_names,
                                    .n_features = data->n_feature_names,
                                    .x = setup->facts.x,
+                                   .stored = ls_dataset_stored_shape(data),
                                    .window = setup->window,
                                    .model = setup->job->model,
                                    .normalizer = setup->normalizer},
