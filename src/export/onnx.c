@@ -5,6 +5,7 @@
 #include "onnx_graph.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +47,17 @@ static void add_info(onnx_graph *g, uint32_t field, const char *name, onnx_type 
   ls_protobuf_end(m, info);
 }
 
-/* The type of the graph's input: integers as they are stored, float32 for all others. */
-static onnx_type input_type(const char *stored) {
+/* Whether float32 loses digits of a feature that normalisation needs: its distance from 0 is large,
+ * compared with its spread. */
+static bool needs_double(const ls_normalizer *normalizer) {
+  for (size_t j = 0; j < normalizer->n_features; j++)
+    if (fabs(normalizer->offset[j] * normalizer->factor[j]) > 1000.0) return true;
+  return false;
+}
+
+/* The type of the graph's input: integers as they are stored, float64 if it is needed, otherwise float32.
+ */
+static onnx_type input_type(const char *stored, const ls_normalizer *normalizer) {
   static const struct {
     const char *name;
     onnx_type type;
@@ -56,12 +66,14 @@ static onnx_type input_type(const char *stored) {
                {"uint64", ONNX_UINT64}, {"int64", ONNX_INT64}};
   for (size_t i = 0; stored && i < sizeof types / sizeof *types; i++)
     if (strcmp(stored, types[i].name) == 0) return types[i].type;
-  return ONNX_FLOAT;
+  const bool is_double = stored && strcmp(stored, "float64") == 0 && needs_double(normalizer);
+  return is_double ? ONNX_DOUBLE : ONNX_FLOAT;
 }
 
 /* Whether float32 does not represent all numbers of a type. */
 static bool is_wide(onnx_type type) {
-  return type == ONNX_UINT32 || type == ONNX_INT32 || type == ONNX_UINT64 || type == ONNX_INT64;
+  return type == ONNX_UINT32 || type == ONNX_INT32 || type == ONNX_UINT64 || type == ONNX_INT64 ||
+         type == ONNX_DOUBLE;
 }
 
 /* The input has the layout of the data, in which the normaliser is applied. */
@@ -69,7 +81,7 @@ static void add_input(onnx_graph *g, const ls_export_source *s, onnx_value *x) {
   const ls_shape *const in = &s->model->in;
   const size_t n_spatial = ls_model_spatial_dims(s->model);
   const bool has_channels = n_spatial > 0 ? in->n_dims == n_spatial + 1 : in->n_dims >= 3;
-  const onnx_type type = input_type(s->saved->x.type);
+  const onnx_type type = input_type(s->saved->x.type, s->normalizer);
   *x = (onnx_value){.name = "x", .shape = *in, .is_first = s->is_channels_first && has_channels};
   const ls_shape dims = export_onnx_dims_of(x);
   const ls_shape stored = s->saved->stored.n_dims > 0 ? s->saved->stored : dims;

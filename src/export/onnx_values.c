@@ -20,6 +20,7 @@ static bool is_constant(size_t n, const double *values, double value) {
 /* Writes n numbers in the layout of the graph, as double or float. */
 static void store(const onnx_value *x, size_t n, const double *values, bool is_double, void *out) {
   const size_t channels = x->is_first ? x->shape.dims[x->shape.n_dims - 1] : 1;
+  LS_ASSERT(channels > 0);
   for (size_t i = 0; i < n; i++) {
     const size_t to = n > channels ? i % channels * (n / channels) + i / channels : i;
     if (is_double)

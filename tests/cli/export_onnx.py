@@ -173,12 +173,17 @@ def two_classes(folder):
 
 
 def values_far_from_zero(folder):
-    """Integers that float32 does not represent, and targets in their units."""
-    x = RANDOM.integers(0, 1000, (SAMPLES, 4)) + 10**12
+    """Numbers that float32 does not represent, and targets in their units."""
+    for type_, name in ("i8", "INT64"), ("f8", "DOUBLE"):
+        check_type_of_values(folder / type_, (RANDOM.integers(0, 1000, (SAMPLES, 4)) + 10**12).astype(type_), name)
+
+
+def check_type_of_values(folder, x, name):
+    folder.mkdir()
     train(folder, x, RANDOM.normal(size=(SAMPLES, 2)) + 1e6, ["{layer: dense, units: 2, activation: tanh}", "{layer: dense, units: 2}"],
           "mse", "normalize: standardize, standardize_targets: true")
     model = exported(folder)
-    assert shape_of(model.graph.input[0]) == ("INT64", ["N", 4])
+    assert shape_of(model.graph.input[0]) == (name, ["N", 4])
     assert [(o.name, *shape_of(o)) for o in model.graph.output] == [("y", "DOUBLE", ["N", 2])]
     compare(folder, model, x)
 

@@ -279,6 +279,7 @@ SCENARIOS = [
     Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
              prints=False),
     Scenario("export", "export", "run/model.h5", "-o", "out.safetensors", needs=a_run),
+    Scenario("export to ONNX", "export", "run/model.h5", "-o", "out.onnx", needs=a_run),
     Scenario("train from tensors", *TRAIN, "--output", "new", "--init-from", "w.safetensors", "--init-map", "map.yaml",
              needs=tensors_of_a_run, prints=False),
     Scenario("evaluate", "evaluate", "run/model.h5", "data.h5:/test", "--json", needs=a_run),
