@@ -29,14 +29,41 @@ static uint64_t epochs_of(const draft_plan *p, double steps, uint64_t low, uint6
   return (uint64_t)fmin(fmax(epochs, (double)low), (double)high);
 }
 
+/* What suits tables up to a number of samples, as measured by tests/bench/init.py. */
+typedef struct recipe {
+  uint64_t n_most;
+  size_t n_hidden, units;
+  double steps, lr, weight_decay, dropout, noise;
+} recipe;
+
+static const recipe recipes[] = {{100, 1, 128, 500.0, 0.002, 0.3, 0.2, 0.4},
+                                 {3000, 2, 128, 2500.0, 0.008, 0.3, 0.2, 0.2},
+                                 {20000, 2, 256, 5000.0, 0.005, 0.1, 0.2, 0.1},
+                                 {UINT64_MAX, 2, 512, 10000.0, 0.003, 0.02, 0.1, 0.0}};
+
+#define TAIL_LONG 15.0 /* standard deviations */
+
+/* Features with long tails are limited first, unless y depends on their size. Noise would hide the other
+ * values, which are close together. */
+static void limit_tails(const draft_facts *f, draft_plan *p) {
+  if (f->x.tail < TAIL_LONG) return;
+  p->noise = 0.0;
+  if (f->y.task != DRAFT_NUMBERS) p->n_limits = ls_size_min(ls_size_max(4 * f->x.n_features, 64), 256);
+}
+
 static void choose_table(const draft_facts *f, draft_plan *p) {
-  const double n = (double)p->n_train;
-  p->batch_size = ls_size_min(power_of_two(n / 16.0, 16, 512), p->n_train);
-  p->epochs = epochs_of(p, 2000.0, 10, 500);
-  p->lr = 0.002;
-  p->weight_decay = n < 1000.0 ? 0.3 : n < 10000.0 ? 0.1 : 0.01;
-  p->dropout = n < 20000.0 ? 0.2 : 0.1;
-  (void)f;
+  const recipe *r = recipes;
+  while (p->n_train > r->n_most) r++;
+  const uint64_t batch_most = p->n_train < 200000 ? 512 : 1024;
+  p->batch_size = ls_size_min(power_of_two((double)p->n_train / 16.0, 16, batch_most), p->n_train);
+  p->epochs = epochs_of(p, r->steps, 5, 1000);
+  p->n_hidden = r->n_hidden;
+  p->units = r->units;
+  p->lr = r->lr;
+  p->weight_decay = r->weight_decay;
+  p->dropout = r->dropout;
+  p->noise = f->y.task == DRAFT_NUMBERS && r->noise < 0.3 ? 0.5 * r->noise : r->noise;
+  limit_tails(f, p);
 }
 
 #define WORK_MOST 4.5e13 /* multiplications of a training: some minutes on a few cores */
@@ -75,6 +102,6 @@ void draft_choose(const draft_facts *f, bool has_validation, draft_plan *p) {
   else
     choose_convolutions(f, p);
   draft_build_network(f, p);
-  if (!is_table) p->epochs = limit_work(p, 3);
+  p->epochs = limit_work(p, 3);
   if (has_validation || p->validation > 0.0) p->patience = ls_size_max(p->epochs / 3, 5);
 }

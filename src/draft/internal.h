@@ -88,7 +88,9 @@ typedef struct draft_plan {
   double validation; /* fraction of the training data; 0: none */
   uint64_t epochs, batch_size, patience;
   double lr, weight_decay, dropout, noise;
-  size_t shift; /* of images, in pixels */
+  size_t shift;           /* of images, in pixels */
+  size_t n_hidden, units; /* of tables: hidden layers and their units */
+  size_t n_limits;        /* units that limit long tails; 0: none */
   bool is_balanced;
   draft_network network;
 } draft_plan;

@@ -28,31 +28,38 @@ static const char *output_end(const draft_facts *f, char text[32]) {
 
 /* ------------------------------------------------------------------------ tables */
 
-static size_t choose_units(const draft_facts *f, const draft_plan *p) {
-  if (p->n_train < 300) return 64;
-  if (p->n_train < 20000) return 128;
-  return f->x.n_features > 500 || p->n_train >= 100000 ? 512 : 256;
+/* What limits long tails: its outputs are at most 1. Large weights tell small values apart. */
+static void add_limits(draft_network *net, size_t units) {
+  ls_append(
+      net->text, sizeof net->text,
+      "  - {layer: dense, units: %zu, activation: tanh, gain: 16} # limits the long tails of features\n",
+      units);
 }
 
 static void build_table(const draft_facts *f, draft_plan *p) {
   draft_network *const net = &p->network;
-  const size_t units = choose_units(f, p);
-  const double w = (double)units;
+  const double units = (double)p->units;
+  const char *const activation = p->units < 512 ? "gelu" : "relu";
+  double inputs = (double)f->x.n_features;
   char end[32];
+  if (p->n_limits) add_limits(net, p->n_limits);
+  if (p->n_limits) inputs = (double)p->n_limits;
   add(net, "  - layer: residual # the sum of a network and of a linear map, its skip\n    layers:\n");
-  for (int i = 0; i < 2; i++) {
-    ls_append(net->text, sizeof net->text, "      - {layer: dense, units: %zu, activation: relu}\n", units);
+  for (size_t i = 0; i < p->n_hidden; i++) {
+    ls_append(net->text, sizeof net->text, "      - {layer: dense, units: %zu, activation: %s}\n", p->units,
+              activation);
     add_dropout(net, "      ", p->dropout);
   }
   ls_append(net->text, sizeof net->text,
             "      - {layer: dense, units: %zu}\n    skip:\n      - {layer: dense, units: %zu}\n",
             f->y.n_outputs, f->y.n_outputs);
   if (output_activation(f)) ls_append(net->text, sizeof net->text, "    %s\n", output_end(f, end) + 2);
-  net->work = w * ((double)f->x.n_features + w + (double)f->y.n_outputs);
+  net->work = inputs * (double)f->x.n_features * (p->n_limits > 0) +
+              units * (inputs + (double)(p->n_hidden - 1) * units + (double)f->y.n_outputs);
   snprintf(
       net->reason, sizeof net->reason,
-      "two hidden layers of %zu units, for %llu samples, and a linear map, which few samples need most",
-      units, (unsigned long long)p->n_train);
+      "%zu hidden layer%s of %zu units, for %llu samples, and a linear map, which few samples need most",
+      p->n_hidden, p->n_hidden == 1 ? "" : "s", p->units, (unsigned long long)p->n_train);
 }
 
 /* ------------------------------------------------------------------ convolutions */

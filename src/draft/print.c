@@ -100,6 +100,9 @@ static void print_data(FILE *out, const ls_draft_request *r, const draft_splits 
   print_name(out, "y", r->y, "");
   print_layout(out, &f->layout);
   print_normalize(out, f);
+  if (p->noise > 0.0)
+    fprintf(out, "  augment: {noise: %g} # with few samples, a model should not depend on details\n",
+            p->noise);
   if (p->shift)
     fprintf(
         out,
@@ -165,4 +168,7 @@ void draft_print(FILE *out, const ls_draft_request *r, const draft_splits *s, co
           p->lr, p->weight_decay);
   fputs("schedule: {type: cosine, warmup_steps: 50} # the rate falls to 0 at the last epoch\n", out);
   print_train(out, f, p);
+  if (p->epochs >= 50)
+    fprintf(out, "checkpoint: {every_epochs: %llu} # a checkpoint takes longer than a short epoch\n",
+            (count)(p->epochs / 10));
 }

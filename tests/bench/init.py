@@ -193,7 +193,7 @@ def compare(program, name, splits):
             write(f"{folder}/test.h5", b, yb)
             methods = [lambda: peer(kind(random_state=seed), flat[0], ya, flat[1], yb),
                        lambda: peer(make_pipeline(StandardScaler(), kind(random_state=seed)), flat[0], ya, flat[1], yb),
-                       lambda: lockstep(program, folder, b, yb, ["--series"] if name in SERIES else [])]
+                       lambda: lockstep(program, folder, b, yb, ["--kind", "series"] if name in SERIES else [])]
             for i, method in enumerate(methods):
                 start = time.time()
                 scores[seed, i] = method()
