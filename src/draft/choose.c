@@ -14,9 +14,14 @@ static uint64_t power_of_two(double value, uint64_t low, uint64_t high) {
   return n;
 }
 
+/* Whether validation data would have enough samples of the smallest class to rank epochs. */
+static bool has_enough(const draft_targets *y) {
+  return y->task != DRAFT_CLASSES || y->most < 10 * y->least || VALIDATION_SHARE * (double)y->least >= 20.0;
+}
+
 static void choose_validation(const draft_facts *f, bool has_validation, draft_plan *p) {
   const uint64_t n = f->x.n;
-  if (!has_validation && n >= VALIDATION_LEAST)
+  if (!has_validation && n >= VALIDATION_LEAST && has_enough(&f->y))
     p->validation = fmin(VALIDATION_SHARE, (double)VALIDATION_MOST / (double)n);
   if (p->validation > 0.01) p->validation = round(100.0 * p->validation) / 100.0;
   p->n_train = n - (uint64_t)llround(p->validation * (double)n);
@@ -41,6 +46,8 @@ static const recipe recipes[] = {{100, 1, 128, 500.0, 0.002, 0.3, 0.2, 0.4},
                                  {20000, 2, 256, 5000.0, 0.005, 0.1, 0.2, 0.1},
                                  {UINT64_MAX, 2, 512, 10000.0, 0.003, 0.02, 0.1, 0.0}};
 
+#define FEW_FEATURES 3 /* whose noise does not cancel out */
+
 #define TAIL_LONG 15.0 /* standard deviations */
 
 /* Features with long tails are limited first, unless y depends on their size. Noise would hide the other
@@ -62,7 +69,7 @@ static void choose_table(const draft_facts *f, draft_plan *p) {
   p->lr = r->lr;
   p->weight_decay = r->weight_decay;
   p->dropout = r->dropout;
-  p->noise = f->y.task == DRAFT_NUMBERS && r->noise < 0.3 ? 0.5 * r->noise : r->noise;
+  p->noise = f->x.n_features > FEW_FEATURES ? r->noise : 0.25 * r->noise;
   limit_tails(f, p);
 }
 
@@ -78,7 +85,7 @@ static uint64_t limit_work(const draft_plan *p, uint64_t low) {
 #define SHIFT_SIDE 16 /* pixels of a side per pixel of shift */
 
 static size_t choose_shift(const draft_layout *l) {
-  if (l->kind != LS_DRAFT_IMAGES || l->is_first) return 0;
+  if (l->kind != LS_DRAFT_IMAGES) return 0;
   return ls_size_min(l->shape.dims[0], l->shape.dims[1]) / SHIFT_SIDE;
 }
 

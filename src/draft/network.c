@@ -118,9 +118,9 @@ static const scale scales[] = {[LS_DRAFT_SERIES] = {512, 8, 9, 7},
                                [LS_DRAFT_IMAGES] = {64, 4, 3, 3},
                                [LS_DRAFT_VOLUMES] = {32, 4, 3, 3}};
 
-#define FILTERS_FIRST 32
-#define FILTERS_MOST  ((size_t)128)
-#define BLOCKS_MOST   5
+#define SAMPLES_FEW  5000 /* for which half the filters suffice */
+#define FILTERS_MOST ((size_t)128)
+#define BLOCKS_MOST  5
 
 static void build_convolutions(const draft_facts *f, draft_plan *p) {
   draft_network *const net = &p->network;
@@ -128,16 +128,17 @@ static void build_convolutions(const draft_facts *f, draft_plan *p) {
   const scale *const s = &scales[f->layout.kind];
   position at = {.n_spatial = shape->n_dims - 1, .channels = shape->dims[shape->n_dims - 1]};
   size_t stride = 1;
+  const size_t first = p->n_train < SAMPLES_FEW ? 16 : 32;
   size_t n_blocks = 0;
   char end[32];
   for (size_t i = 0; i < at.n_spatial; i++) at.dims[i] = shape->dims[i];
   while (least_of(&at) / stride > s->stem_most) stride *= 2;
-  add_convolution(net, &at, FILTERS_FIRST, ls_size_max(s->stem_kernel, 2 * stride + 1), stride, "  ");
+  add_convolution(net, &at, first, ls_size_max(s->stem_kernel, 2 * stride + 1), stride, "  ");
   add(net, "  - {layer: relu}\n");
-  for (size_t filters = 2 * FILTERS_FIRST; n_blocks < BLOCKS_MOST && least_of(&at) >= 2 * s->last_least - 1;
+  for (size_t filters = 2 * first; n_blocks < BLOCKS_MOST && least_of(&at) >= 2 * s->last_least - 1;
        filters *= 2, n_blocks++)
     add_block(net, &at, ls_size_min(filters, FILTERS_MOST), s->kernel, 2);
-  if (n_blocks == 0) add_block(net, &at, 2 * FILTERS_FIRST, s->kernel, 1);
+  if (n_blocks == 0) add_block(net, &at, 2 * first, s->kernel, 1);
   add(net, "  - {layer: global_avg_pool}\n");
   add_dropout(net, "  ", p->dropout);
   ls_append(net->text, sizeof net->text, "  - {layer: dense, units: %zu%s}\n", f->y.n_outputs,

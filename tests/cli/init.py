@@ -84,7 +84,7 @@ def whole_numbers(folder):
 def unequal_classes(folder):
     write(folder, y=(numpy.arange(N) < 4).astype(int))
     drafts(folder, "class_weight: balanced", absent=("metrics",))
-    large = RANDOM.normal(size=(1200, 3))
+    large = RANDOM.normal(size=(6000, 3))
     write(folder, x=large, y=(large[:, 0] > 1.7).astype(int))
     drafts(folder, "metrics: [roc_auc]", "monitor: val_roc_auc", "early_stopping", "validation: 0.1", words=("--overwrite",))
 
