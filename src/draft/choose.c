@@ -82,7 +82,7 @@ static uint64_t limit_work(const draft_plan *p, uint64_t low) {
   return (uint64_t)fmax(fmin((double)p->epochs, most), (double)low);
 }
 
-#define SHIFT_SIDE 16 /* pixels of a side per pixel of shift */
+#define SHIFT_SIDE 12 /* pixels of a side per pixel of shift */
 
 static size_t choose_shift(const draft_layout *l) {
   if (l->kind != LS_DRAFT_IMAGES) return 0;

@@ -107,7 +107,7 @@ def images(folder):
     write(folder, x=RANDOM.integers(0, 256, (N, 3, 10, 12)).astype("u1"))
     drafts(folder, "conv2d", "layout: channels_first", words=("--overwrite",))
     write(folder, x=RANDOM.integers(0, 256, (N, 40, 40, 3)).astype("u1"), y=RANDOM.normal(size=N))
-    drafts(folder, "conv2d", "augment: {shift: 2}", "loss: mse", words=("--overwrite",))
+    drafts(folder, "conv2d", "augment: {shift: 3}", "loss: mse", words=("--overwrite",))
 
 
 def volumes(folder):
