@@ -89,10 +89,12 @@ static size_t choose_shift(const draft_layout *l) {
   return ls_size_min(l->shape.dims[0], l->shape.dims[1]) / SHIFT_SIDE;
 }
 
+#define SAMPLES_SEEN 100000.0 /* over all epochs, counting repetitions */
+
 static void choose_convolutions(const draft_facts *f, draft_plan *p) {
   const double n = (double)p->n_train;
   p->batch_size = ls_size_min(power_of_two(n / 16.0, 16, 128), p->n_train);
-  p->epochs = epochs_of(p, n < 2000.0 ? 1200.0 : 3000.0, 12, 100);
+  p->epochs = (uint64_t)fmin(fmax(ceil(SAMPLES_SEEN / n), 12.0), 200.0);
   p->lr = 0.003;
   p->weight_decay = 0.05;
   p->dropout = 0.2;
