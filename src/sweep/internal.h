@@ -205,6 +205,7 @@ typedef struct sweep {
   char *table_path;  /* owned, rank 0 */
   sweep_table table; /* rank 0 */
   sweep_report report;
+  double polled;      /* time of the last look for messages during a step */
   size_t rung;        /* the current one */
   uint64_t n_pending; /* trials of the rung that are to be trained now */
   uint64_t n_ended;   /* of them; rank 0 */

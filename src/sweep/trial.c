@@ -40,10 +40,16 @@ void sweep_receive(void *context) {
   if (ls_comm_rank(s->world) == 0) sweep_report_draw(s);
 }
 
+#define POLL_SECONDS 2e-3 /* a step may be much shorter, and MPI may yield the core whenever it looks */
+
 /* Before each step. */
 static bool must_stop(void *context) {
   sweep *const s = context;
-  sweep_receive(s);
+  const double now = ls_clock();
+  if (now - s->polled >= POLL_SECONDS) {
+    s->polled = now;
+    sweep_receive(s);
+  }
   return s->groups.is_stopping;
 }
 
