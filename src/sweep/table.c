@@ -10,6 +10,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const state_names[] = {
     [SWEEP_ABSENT] = "", [SWEEP_DONE] = "done", [SWEEP_DIVERGED] = "diverged", [SWEEP_FAILED] = "failed"};
@@ -65,13 +67,25 @@ static double rounded(double value) {
   return isnan(value) ? value : strtod(text, NULL);
 }
 
+/* Appends a row. A part of it that a failed write has left is removed, as the next row would follow it. */
+static ls_status append(const sweep_table *t, const ls_rundir *dir, const char *path,
+                        const sweep_row *row) {
+  FILE *file = NULL;
+  struct stat before;
+  LS_TRY(ls_rundir_begin_rows(dir, path, &file));
+  const bool is_known = fstat(fileno(file), &before) == 0;
+  write_row(t, row, file);
+  const ls_status status = ls_rundir_end_rows(path, file);
+  if (status == LS_OK || !is_known) return status;
+  if (truncate(path, before.st_size) != 0)
+    return ls_fail(status, "%s; remove its last line, which is incomplete", ls_message());
+  return status;
+}
+
 ls_status sweep_table_append(sweep_table *t, const ls_rundir *dir, const char *path, const sweep_row *row) {
   sweep_row *const place = sweep_table_row(t, row->rung, row->trial);
-  FILE *file = NULL;
   if (place->state != SWEEP_ABSENT) return LS_OK;
-  LS_TRY(ls_rundir_begin_rows(dir, path, &file));
-  write_row(t, row, file);
-  LS_TRY(ls_rundir_end_rows(path, file));
+  LS_TRY(append(t, dir, path, row));
   *place = *row;
   place->value = rounded(row->value);
   return LS_OK;
