@@ -12,64 +12,64 @@ static const char *explain_error(ls_task task) {
 
 static void write_verdict(FILE *out, const report_evaluation *e, const report_case *c) {
   if (e->metric->task == LS_TASK_REGRESSION) return;
-  fprintf(out, "<span class=\"%s\">%s</span>", c->is_wrong ? "bad" : "good",
-          c->is_wrong ? "wrong" : "correct");
+  report_print(out, "<span class=\"%s\">%s</span>", c->is_wrong ? "bad" : "good",
+               c->is_wrong ? "wrong" : "correct");
 }
 
 static void write_pictures(FILE *out, const report_evaluation *e) {
   char text[REPORT_NUMBER];
-  fputs("<ul class=\"cases\">\n", out);
+  report_put("<ul class=\"cases\">\n", out);
   for (size_t i = 0; i < e->n_cases; i++) {
     const report_case *const c = &e->cases[i];
-    fprintf(out, "<li><img alt=\"sample %llu\" src=\"data:image/png;base64,%s\">",
-            (unsigned long long)c->sample, c->picture);
-    fputs("true: <strong>", out);
+    report_print(out, "<li><img alt=\"sample %llu\" src=\"data:image/png;base64,%s\">",
+                 (unsigned long long)c->sample, c->picture);
+    report_put("true: <strong>", out);
     report_text(out, c->truth);
-    fputs("</strong><br>predicted: <strong>", out);
+    report_put("</strong><br>predicted: <strong>", out);
     report_text(out, c->predicted);
-    fprintf(out, "</strong><br>sample %llu, error %s<br>", (unsigned long long)c->sample,
-            report_number(c->error, text));
+    report_print(out, "</strong><br>sample %llu, error %s<br>", (unsigned long long)c->sample,
+                 report_number(c->error, text));
     write_verdict(out, e, c);
-    fputs("</li>\n", out);
+    report_put("</li>\n", out);
   }
-  fputs("</ul>\n", out);
+  report_put("</ul>\n", out);
 }
 
 static void write_features(FILE *out, const report_case *c) {
   char value[REPORT_NUMBER];
-  fputs("<td class=\"text\">", out);
+  report_put("<td class=\"text\">", out);
   for (size_t k = 0; k < c->n_features; k++) {
     const report_feature *const f = &c->features[k];
-    if (k > 0) fputs("<br>", out);
+    if (k > 0) report_put("<br>", out);
     report_text(out, f->name);
-    fprintf(out, " = %s (%+.3g)", report_number(f->value, value), f->attribution);
+    report_print(out, " = %s (%+.3g)", report_number(f->value, value), f->attribution);
   }
-  fputs("</td>", out);
+  report_put("</td>", out);
 }
 
 static void write_rows(FILE *out, const report_evaluation *e) {
   const bool has_features = e->cases[0].n_features > 0;
   char text[REPORT_NUMBER];
-  fputs("<div class=\"texts\">", out);
+  report_put("<div class=\"texts\">", out);
   report_table_begin(out, "Samples with the largest errors");
   report_table_head(out, has_features ? 5 : 4,
                     (const char *const[]){"sample", "true", "predicted", "error", "strongest features"});
   for (size_t i = 0; i < e->n_cases; i++) {
     const report_case *const c = &e->cases[i];
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, report_count(c->sample, text));
     report_cell(out, c->truth);
-    fputs("<td class=\"text\">", out);
+    report_put("<td class=\"text\">", out);
     report_text(out, c->predicted);
-    putc(' ', out);
+    report_put(" ", out);
     write_verdict(out, e, c);
-    fputs("</td>", out);
+    report_put("</td>", out);
     report_cell_number(out, c->error);
     if (has_features) write_features(out, c);
-    fputs("</tr>\n", out);
+    report_put("</tr>\n", out);
   }
   report_table_end(out);
-  fputs("</div>\n", out);
+  report_put("</div>\n", out);
   if (has_features)
     report_note(out,
                 "Each feature with its value and, in parentheses, its integrated gradient: its part in the "
@@ -82,7 +82,7 @@ static void write_rows(FILE *out, const report_evaluation *e) {
 void report_cases(report_page *page, const report_evaluation *e) {
   FILE *const out = page->out;
   if (e->n_cases == 0) return;
-  fputs("<h3>Worst errors</h3>\n", out);
+  report_put("<h3>Worst errors</h3>\n", out);
   report_note(
       out,
       "The %zu samples with the largest errors. %s Samples are numbered from 0, in the order of the file.",

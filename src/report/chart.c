@@ -46,17 +46,17 @@ void report_svg_begin(report_page *page, const char *attributes, const char *tit
                       const char *description) {
   FILE *const out = page->out;
   const size_t id = ++page->n_charts;
-  fprintf(out,
-          "<svg %s viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"t%zu d%zu\"><title id=\"t%zu\">",
-          attributes, PLOT_WIDTH, PLOT_HEIGHT, id, id, id);
+  report_print(
+      out, "<svg %s viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"t%zu d%zu\"><title id=\"t%zu\">",
+      attributes, PLOT_WIDTH, PLOT_HEIGHT, id, id, id);
   report_text(out, title);
-  fprintf(out, "</title><desc id=\"d%zu\">", id);
+  report_print(out, "</title><desc id=\"d%zu\">", id);
   report_text(out, description);
-  fputs("</desc>\n", out);
+  report_put("</desc>\n", out);
 }
 
 void report_svg_end(report_page *page) {
-  fputs("</svg>\n", page->out);
+  report_put("</svg>\n", page->out);
 }
 
 void report_axes_draw(FILE *out, const report_axis *x, const report_axis *y, bool is_whole,
@@ -66,20 +66,20 @@ void report_axes_draw(FILE *out, const report_axis *x, const report_axis *y, boo
   const size_t n_y = report_ticks(y, false, ticks);
   for (size_t i = 0; i < n_y; i++) {
     const double at = report_place(y, ticks[i]);
-    fprintf(out,
-            "<path class=\"grid\" d=\"M%.0f %.1fH%.0f\"/><text x=\"%.0f\" y=\"%.1f\" "
-            "text-anchor=\"end\">%s</text>\n",
-            x->from, at, x->to, x->from - 7.0, at + 4.5, report_tick_label(ticks[i], text));
+    report_print(out,
+                 "<path class=\"grid\" d=\"M%.0f %.1fH%.0f\"/><text x=\"%.0f\" y=\"%.1f\" "
+                 "text-anchor=\"end\">%s</text>\n",
+                 x->from, at, x->to, x->from - 7.0, at + 4.5, report_tick_label(ticks[i], text));
   }
   const size_t n_x = report_ticks(x, is_whole, ticks);
   for (size_t i = 0; i < n_x; i++)
-    fprintf(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>\n",
-            report_place(x, ticks[i]), y->from + 17.0, report_tick_label(ticks[i], text));
-  fprintf(out, "<path class=\"base\" d=\"M%.0f %.0fH%.0f\"/>\n", x->from, y->from, x->to);
-  fprintf(out, "<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">", (x->from + x->to) / 2.0,
-          PLOT_HEIGHT - 6);
+    report_print(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>\n",
+                 report_place(x, ticks[i]), y->from + 17.0, report_tick_label(ticks[i], text));
+  report_print(out, "<path class=\"base\" d=\"M%.0f %.0fH%.0f\"/>\n", x->from, y->from, x->to);
+  report_print(out, "<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">", (x->from + x->to) / 2.0,
+               PLOT_HEIGHT - 6);
   report_text(out, x_name);
-  fputs("</text>\n", out);
+  report_put("</text>\n", out);
 }
 
 /* The range of all plotted values. Returns false if there are none. */
@@ -97,8 +97,8 @@ static bool value_range(const report_chart *c, double *low, double *high) {
 }
 
 static void print_classes(FILE *out, const report_series *s) {
-  fprintf(out, "line k%d%s%s", s->colour % REPORT_COLOURS, s->is_faint ? " faint" : "",
-          s->colour / REPORT_COLOURS % 2 ? " dashed" : "");
+  report_print(out, "line k%d%s%s", s->colour % REPORT_COLOURS, s->is_faint ? " faint" : "",
+               s->colour / REPORT_COLOURS % 2 ? " dashed" : "");
 }
 
 /* A value that is not finite interrupts the line. */
@@ -106,30 +106,31 @@ static void draw_line(FILE *out, const report_chart *c, size_t k, const report_a
                       const report_axis *y) {
   bool is_down = false;
   bool is_point = false;
-  fputs("<path class=\"", out);
+  report_put("<path class=\"", out);
   print_classes(out, &c->series[k]);
-  fputs("\" d=\"", out);
+  report_put("\" d=\"", out);
   for (size_t i = 0; i < c->n; i++) {
     const double value = c->y[k * c->n + i];
     const bool is_finite = isfinite(value);
-    if (!is_finite && is_point) fputs("h0", out); /* a dot */
+    if (!is_finite && is_point) report_put("h0", out); /* a dot */
     if (is_finite)
-      fprintf(out, "%c%.1f %.1f", is_down ? 'L' : 'M', report_place(x, c->x[i]), report_place(y, value));
+      report_print(out, "%c%.1f %.1f", is_down ? 'L' : 'M', report_place(x, c->x[i]),
+                   report_place(y, value));
     is_point = is_finite && !is_down;
     is_down = is_finite;
   }
-  fputs(is_point ? "h0\"/>\n" : "\"/>\n", out);
+  report_put(is_point ? "h0\"/>\n" : "\"/>\n", out);
 }
 
 /* Marks each value, where there are few. */
 static void draw_points(FILE *out, const report_chart *c, size_t k, const report_axis *x,
                         const report_axis *y) {
   if (c->n > POINTS_MARKED) return;
-  fprintf(out, "<path class=\"points k%d\" d=\"", c->series[k].colour % REPORT_COLOURS);
+  report_print(out, "<path class=\"points k%d\" d=\"", c->series[k].colour % REPORT_COLOURS);
   for (size_t i = 0; i < c->n; i++)
     if (isfinite(c->y[k * c->n + i]))
-      fprintf(out, "M%.1f %.1fh0", report_place(x, c->x[i]), report_place(y, c->y[k * c->n + i]));
-  fputs("\"/>\n", out);
+      report_print(out, "M%.1f %.1fh0", report_place(x, c->x[i]), report_place(y, c->y[k * c->n + i]));
+  report_put("\"/>\n", out);
 }
 
 /* The first and the last value of a series, and the extremes. */
@@ -175,7 +176,8 @@ static void draw_svg(report_page *page, const report_chart *c, bool is_log, doub
   report_svg_begin(page, attributes, c->title, description);
   report_axes_draw(out, &x, &y, c->is_whole, c->x_name);
   if (c->is_share)
-    fprintf(out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to, y.to);
+    report_print(out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to,
+                 y.to);
   for (size_t k = 0; k < c->n_series; k++)
     if (!c->series[k].is_unplotted) {
       draw_line(out, c, k, &x, &y);
@@ -190,48 +192,50 @@ static void draw_legend(FILE *out, const report_chart *c) {
   size_t n = 0;
   for (size_t k = 0; k < c->n_series; k++) n += !c->series[k].is_unplotted;
   if (n < 2) return;
-  fputs("<ul class=\"legend\">\n", out);
+  report_put("<ul class=\"legend\">\n", out);
   for (size_t k = 0; k < c->n_series; k++) {
     if (c->series[k].is_unplotted) continue;
-    fputs("<li><svg viewBox=\"0 0 28 10\" aria-hidden=\"true\"><path class=\"", out);
+    report_put("<li><svg viewBox=\"0 0 28 10\" aria-hidden=\"true\"><path class=\"", out);
     print_classes(out, &c->series[k]);
-    fputs("\" d=\"M2 5H26\"/></svg>", out);
+    report_put("\" d=\"M2 5H26\"/></svg>", out);
     report_text(out, c->series[k].name);
-    fputs("</li>\n", out);
+    report_put("</li>\n", out);
   }
-  fputs("</ul>\n", out);
+  report_put("</ul>\n", out);
 }
 
 static void draw_values(FILE *out, const report_chart *c) {
-  fputs("<details class=\"values\"><summary>Values</summary>\n", out);
+  report_put("<details class=\"values\"><summary>Values</summary>\n", out);
   report_table_begin(out, c->title);
-  fputs("<thead><tr><th scope=\"col\">", out);
+  report_put("<thead><tr><th scope=\"col\">", out);
   report_text(out, c->x_name);
-  fputs("</th>", out);
+  report_put("</th>", out);
   for (size_t k = 0; k < c->n_series; k++) {
-    fputs("<th scope=\"col\">", out);
+    report_put("<th scope=\"col\">", out);
     report_text(out, c->series[k].name);
-    fputs("</th>", out);
+    report_put("</th>", out);
   }
-  fputs("</tr></thead><tbody>\n", out);
+  report_put("</tr></thead><tbody>\n", out);
   for (size_t i = 0; i < c->n; i++) {
     char text[REPORT_NUMBER];
-    fprintf(out, "<tr><th scope=\"row\">%s</th>", report_number(c->x[i], text));
+    report_print(out, "<tr><th scope=\"row\">%s</th>", report_number(c->x[i], text));
     for (size_t k = 0; k < c->n_series; k++) report_cell_number(out, c->y[k * c->n + i]);
-    fputs("</tr>\n", out);
+    report_put("</tr>\n", out);
   }
   report_table_end(out);
-  fputs("</details>\n", out);
+  report_put("</details>\n", out);
 }
 
 /* Buttons that choose an axis; the style sheet shows its SVG. */
 static void draw_buttons(FILE *out, const report_chart *c, size_t id) {
   static const char *const scales[] = {"linear", "log"};
   for (size_t i = 0; i < 2; i++) {
-    fprintf(out, "<input type=\"radio\" class=\"scale to-%s\" name=\"s%zu\" id=\"s%zu%s\"%s aria-label=\"",
-            scales[i], id, id, scales[i], (i == 1) == c->prefers_log ? " checked" : "");
+    report_print(out,
+                 "<input type=\"radio\" class=\"scale to-%s\" name=\"s%zu\" id=\"s%zu%s\"%s aria-label=\"",
+                 scales[i], id, id, scales[i], (i == 1) == c->prefers_log ? " checked" : "");
     report_text(out, c->title);
-    fprintf(out, ": %s axis\"><label for=\"s%zu%s\">%s</label>\n", scales[i], id, scales[i], scales[i]);
+    report_print(out, ": %s axis\"><label for=\"s%zu%s\">%s</label>\n", scales[i], id, scales[i],
+                 scales[i]);
   }
 }
 
@@ -241,9 +245,9 @@ void report_chart_draw(report_page *page, const report_chart *c) {
   double high = 1.0;
   const bool has_values = value_range(c, &low, &high);
   const bool has_log = has_values && !c->is_share && low > 0.0 && high > low;
-  fputs("<figure class=\"chart\"><figcaption>", out);
+  report_put("<figure class=\"chart\"><figcaption>", out);
   report_text(out, c->title);
-  fputs("</figcaption>\n", out);
+  report_put("</figcaption>\n", out);
   if (has_log) draw_buttons(out, c, page->n_charts + 1);
   if (has_values) draw_svg(page, c, false, low, high);
   if (has_log) draw_svg(page, c, true, low, high);
@@ -253,5 +257,5 @@ void report_chart_draw(report_page *page, const report_chart *c) {
   if (c->n_all > c->n)
     report_note(out, "Shows %zu of %zu points, with the extremes of each curve.", c->n, c->n_all);
   draw_values(out, c);
-  fputs("</figure>\n", out);
+  report_put("</figure>\n", out);
 }

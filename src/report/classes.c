@@ -52,14 +52,14 @@ static ranked *worst_classes(const ls_metric *m, size_t most, size_t *n) {
 /* ----------------------------------------------------------------------- the table */
 
 static void write_class(FILE *out, const char *name, const ls_class_quality *q, double auc) {
-  fputs("<tr>", out);
+  report_put("<tr>", out);
   report_row_head(out, name);
   report_cell_number(out, q->precision);
   report_cell_number(out, q->recall);
   report_cell_number(out, q->f1);
   report_cell_number(out, auc);
   report_cell_number(out, q->support);
-  fputs("</tr>\n", out);
+  report_put("</tr>\n", out);
 }
 
 static ls_status write_table(FILE *out, const report_evaluation *e) {
@@ -69,7 +69,7 @@ static ls_status write_table(FILE *out, const report_evaluation *e) {
   size_t n = 0;
   ranked *const list = worst_classes(m, ROWS_MOST, &n);
   if (!list) return ls_fail_memory("the classes", e->n_names * sizeof *list);
-  fputs("<div>", out);
+  report_put("<div>", out);
   report_table_begin(out, has_labels ? "Labels" : "Classes");
   report_table_head(out, 6,
                     (const char *const[]){has_labels ? "label" : "class", "precision", "recall", "F1",
@@ -81,7 +81,7 @@ static ls_status write_table(FILE *out, const report_evaluation *e) {
   write_class(out, "macro", &macro, ls_metric_macro_auc(m));
   report_table_end(out);
   if (n < e->n_names) report_note(out, "Shows %zu of %zu: those with the most errors.", n, e->n_names);
-  fputs("</div>\n", out);
+  report_put("</div>\n", out);
   free(list);
   return LS_OK;
 }
@@ -97,34 +97,34 @@ static void write_heat_row(FILE *out, const report_evaluation *e, size_t truth, 
                            const ranked *list) {
   const double support = row_sum(e->metric, truth);
   char text[REPORT_NUMBER];
-  fputs("<tr>", out);
+  report_put("<tr>", out);
   report_row_head(out, e->names[truth]);
   for (size_t j = 0; j < n; j++) {
     const double count = ls_metric_confusion(e->metric, truth, list[j].class);
     const int level = support > 0.0 ? (int)ceil(LEVELS * sqrt(count / support) - 1e-9) : 0;
-    fprintf(out, "<td class=\"h%d%s\">%s</td>", level < LEVELS ? level : LEVELS,
-            list[j].class == truth ? " hit" : "", count > 0.0 ? report_number(count, text) : "");
+    report_print(out, "<td class=\"h%d%s\">%s</td>", level < LEVELS ? level : LEVELS,
+                 list[j].class == truth ? " hit" : "", count > 0.0 ? report_number(count, text) : "");
   }
-  fputs("</tr>\n", out);
+  report_put("</tr>\n", out);
 }
 
 static void write_heat(FILE *out, const report_evaluation *e, size_t n, const ranked *list) {
-  fputs("<div class=\"heat\">", out);
+  report_put("<div class=\"heat\">", out);
   report_table_begin(out, "Confusion matrix (rows: true, columns: predicted)");
-  fputs("<thead><tr><th scope=\"col\">true</th>", out);
+  report_put("<thead><tr><th scope=\"col\">true</th>", out);
   for (size_t j = 0; j < n; j++) {
-    fputs("<th scope=\"col\">", out);
+    report_put("<th scope=\"col\">", out);
     report_text(out, e->names[list[j].class]);
-    fputs("</th>", out);
+    report_put("</th>", out);
   }
-  fputs("</tr></thead><tbody>\n", out);
+  report_put("</tr></thead><tbody>\n", out);
   for (size_t i = 0; i < n; i++) write_heat_row(out, e, list[i].class, n, list);
   report_table_end(out);
   if (n < e->n_names)
     report_note(
         out, "Shows %zu of %zu classes: those with the most errors. `lockstep evaluate --json` prints all.",
         n, e->n_names);
-  fputs("</div>\n", out);
+  report_put("</div>\n", out);
 }
 
 typedef struct pair {
@@ -153,19 +153,19 @@ static void write_pairs(FILE *out, const report_evaluation *e) {
   pair pairs[PAIRS_MOST];
   const size_t n = find_pairs(e->metric, pairs);
   if (n == 0 || e->n_names < 3) return;
-  fputs("<div class=\"texts\">", out);
+  report_put("<div class=\"texts\">", out);
   report_table_begin(out, "Most frequent confusions");
   report_table_head(out, 4, (const char *const[]){"true", "predicted", "samples", "of the true class"});
   for (size_t i = 0; i < n; i++) {
     const double share = 100.0 * pairs[i].count / row_sum(e->metric, pairs[i].truth);
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, e->names[pairs[i].truth]);
     report_cell(out, e->names[pairs[i].predicted]);
     report_cell_number(out, pairs[i].count);
-    fprintf(out, "<td>%.1f %%</td></tr>\n", share);
+    report_print(out, "<td>%.1f %%</td></tr>\n", share);
   }
   report_table_end(out);
-  fputs("</div>\n", out);
+  report_put("</div>\n", out);
 }
 
 static ls_status write_confusion(FILE *out, const report_evaluation *e) {
@@ -276,13 +276,13 @@ static ls_status draw_calibration(report_page *page, const report_evaluation *e)
 }
 
 ls_status report_classes(report_page *page, const report_evaluation *e) {
-  fputs("<h3>Quality by class</h3>\n", page->out);
-  fputs("<div class=\"row\">\n", page->out);
+  report_put("<h3>Quality by class</h3>\n", page->out);
+  report_put("<div class=\"row\">\n", page->out);
   LS_TRY(write_table(page->out, e));
   LS_TRY(write_confusion(page->out, e));
-  fputs("</div>\n<div class=\"charts\">\n", page->out);
+  report_put("</div>\n<div class=\"charts\">\n", page->out);
   LS_TRY(draw_roc(page, e));
   LS_TRY(draw_calibration(page, e));
-  fputs("</div>\n", page->out);
+  report_put("</div>\n", page->out);
   return LS_OK;
 }

@@ -8,35 +8,30 @@
 
 #define BYTES_MOST ((size_t)1 << 30)
 
-/* Reads a whole file. *text stays NULL if it does not exist. */
-static ls_status read_file(const char *path, char **text) {
-  char *buffer = NULL;
+/* Reads an open file to its end. The caller frees *text, after a failure too. */
+static ls_status read_stream(FILE *file, const char *path, char **text) {
   size_t size = 0;
   size_t capacity = 0;
+  do {
+    capacity = capacity ? 2 * capacity : (size_t)1 << 16;
+    char *const larger = capacity <= BYTES_MOST ? realloc(*text, capacity) : NULL;
+    if (!larger) return ls_fail_memory(path, capacity);
+    *text = larger;
+    size += fread(*text + size, 1, capacity - size - 1, file);
+  } while (size + 1 == capacity);
+  if (ferror(file)) return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
+  (*text)[size] = '\0';
+  return strlen(*text) == size ? LS_OK : ls_fail(LS_ERR_DATA, "%s: contains a NUL byte; not a table", path);
+}
+
+/* Reads a whole file. *text stays NULL if it does not exist. */
+static ls_status read_file(const char *path, char **text) {
   FILE *const file = fopen(path, "rb");
   if (!file && errno == ENOENT) return LS_OK;
   if (!file) return ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
-  ls_status status = LS_OK;
-  while (status == LS_OK && !feof(file) && !ferror(file)) {
-    if (size + 1 >= capacity) {
-      capacity = capacity ? 2 * capacity : (size_t)1 << 16;
-      char *const larger = capacity <= BYTES_MOST ? realloc(buffer, capacity) : NULL;
-      if (!larger) status = ls_fail_memory(path, capacity);
-      if (larger) buffer = larger;
-    }
-    if (status == LS_OK) size += fread(buffer + size, 1, capacity - size - 1, file);
-  }
-  if (status == LS_OK && ferror(file))
-    status = ls_fail(LS_ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
+  const ls_status status = read_stream(file, path, text);
   fclose(file);
-  if (status != LS_OK) {
-    free(buffer);
-    return status;
-  }
-  buffer[size] = '\0';
-  *text = buffer;
-  return strlen(buffer) == size ? LS_OK
-                                : ls_fail(LS_ERR_DATA, "%s: contains a NUL byte; not a table", path);
+  return status;
 }
 
 /* ---------------------------------------------------------------------------- cells */

@@ -5,6 +5,17 @@
 #include <stdarg.h>
 #include <string.h>
 
+void report_put(const char *html, FILE *out) {
+  fputs(html, out);
+}
+
+void report_print(FILE *out, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vfprintf(out, format, arguments);
+  va_end(arguments);
+}
+
 /* Bytes of the UTF-8 character at `text`; 0 if it is not one. */
 static size_t character_bytes(const char *text) {
   const unsigned char first = (unsigned char)*text;
@@ -29,9 +40,9 @@ void report_text(FILE *out, const char *text) {
     const char *const entity = entity_of(*text);
     const bool is_control = ((unsigned char)*text < 0x20 && !strchr("\t\n", *text)) || *text == 0x7F;
     if (n == 0 || is_control)
-      fputs("\xEF\xBF\xBD", out);
+      report_put("\xEF\xBF\xBD", out);
     else if (entity)
-      fputs(entity, out);
+      report_put(entity, out);
     else
       fwrite(text, 1, n, out);
     text += n > 0 ? n : 1;
@@ -98,46 +109,46 @@ void report_note(FILE *out, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  fputs("<p class=\"note\">", out);
+  report_put("<p class=\"note\">", out);
   report_text(out, text);
-  fputs("</p>\n", out);
+  report_put("</p>\n", out);
 }
 
 void report_table_begin(FILE *out, const char *caption) {
-  fputs("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", out);
+  report_put("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", out);
   report_text(out, caption);
-  fputs("\"><table><caption>", out);
+  report_put("\"><table><caption>", out);
   report_text(out, caption);
-  fputs("</caption>\n", out);
+  report_put("</caption>\n", out);
 }
 
 void report_table_end(FILE *out) {
-  fputs("</tbody></table></div>\n", out);
+  report_put("</tbody></table></div>\n", out);
 }
 
 void report_table_head(FILE *out, size_t n, const char *const *names) {
-  fputs("<thead><tr>", out);
+  report_put("<thead><tr>", out);
   for (size_t i = 0; i < n; i++) {
-    fputs("<th scope=\"col\">", out);
+    report_put("<th scope=\"col\">", out);
     report_text(out, names[i]);
-    fputs("</th>", out);
+    report_put("</th>", out);
   }
-  fputs("</tr></thead><tbody>\n", out);
+  report_put("</tr></thead><tbody>\n", out);
 }
 
 void report_row_head(FILE *out, const char *text) {
-  fputs("<th scope=\"row\">", out);
+  report_put("<th scope=\"row\">", out);
   report_text(out, text);
-  fputs("</th>", out);
+  report_put("</th>", out);
 }
 
 void report_cell(FILE *out, const char *text) {
-  fputs("<td class=\"text\">", out);
+  report_put("<td class=\"text\">", out);
   report_text(out, text);
-  fputs("</td>", out);
+  report_put("</td>", out);
 }
 
 void report_cell_number(FILE *out, double value) {
   char text[REPORT_NUMBER];
-  fprintf(out, "<td>%s</td>", report_number(value, text));
+  report_print(out, "<td>%s</td>", report_number(value, text));
 }

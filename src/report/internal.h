@@ -181,9 +181,9 @@ ls_status report_training(report_page *page, const report_runs *runs);
 ls_status report_layers(report_page *page, const report_runs *runs);
 ls_status report_results(report_page *page, const report_runs *runs);
 ls_status report_classes(report_page *page, const report_evaluation *e);
-void report_values(report_page *page, const report_evaluation *e);
+ls_status report_values(report_page *page, const report_evaluation *e);
 void report_cases(report_page *page, const report_evaluation *e);
-void report_settings(report_page *page, const report_runs *runs);
+ls_status report_settings(report_page *page, const report_runs *runs);
 
 /* Local. Begins a block of one run, open if it is the first; ends it. */
 void report_run_begin(report_page *page, const report_runs *runs, size_t i);

@@ -115,8 +115,8 @@ static ls_status draw_quantity(report_page *page, const diagnostics *d, const qu
     chart.note = n < n_known ? note : NULL;
     chart.is_whole = true;
     chart.prefers_log = q->prefers_log;
-    report_chart_thin(&chart);
-    report_chart_draw(page, &chart);
+    status = report_chart_thin(&chart);
+    if (status == LS_OK) report_chart_draw(page, &chart);
   }
   report_chart_destroy(&chart);
   return status;
@@ -136,11 +136,11 @@ static void write_last(FILE *out, const diagnostics *d) {
   size_t n = 0;
   for (size_t i = 0; i < d->csv->n_rows; i++) {
     if (d->epoch[i] + 1 != d->n_epochs || n++ >= ROWS_MOST) continue;
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, d->csv->labels[i]);
     for (size_t k = 0; k < QUANTITIES; k++)
       report_cell_number(out, report_csv_at(d->csv, i, report_csv_find(d->csv, quantities[k].column)));
-    fputs("</tr>\n", out);
+    report_put("</tr>\n", out);
   }
   report_table_end(out);
   if (n > ROWS_MOST) report_note(out, "Shows the first %d of %zu layers.", ROWS_MOST, n);
@@ -159,10 +159,10 @@ static ls_status write_run(report_page *page, const report_run *run) {
   ls_status status = diagnostics_create(csv, &d);
   if (status == LS_OK && !(index = ls_calloc(d.n_layers, sizeof *index)))
     status = ls_fail_memory("the diagnostics", d.n_layers * sizeof *index);
-  fputs("<div class=\"charts\">\n", page->out);
+  report_put("<div class=\"charts\">\n", page->out);
   for (size_t k = 0; status == LS_OK && k < QUANTITIES; k++)
     status = draw_quantity(page, &d, &quantities[k], index);
-  fputs("</div>\n", page->out);
+  report_put("</div>\n", page->out);
   if (status == LS_OK) write_last(page->out, &d);
   free(index);
   diagnostics_free(&d);
@@ -171,12 +171,12 @@ static ls_status write_run(report_page *page, const report_run *run) {
 
 ls_status report_layers(report_page *page, const report_runs *runs) {
   ls_status status = LS_OK;
-  fputs("<section id=\"layers\"><h2>Layers</h2>\n", page->out);
+  report_put("<section id=\"layers\"><h2>Layers</h2>\n", page->out);
   for (size_t i = 0; status == LS_OK && i < runs->n; i++) {
     report_run_begin(page, runs, i);
     status = write_run(page, &runs->list[i]);
     report_run_end(page, runs);
   }
-  fputs("</section>\n", page->out);
+  report_put("</section>\n", page->out);
   return status;
 }

@@ -15,6 +15,10 @@ typedef struct report_page {
 
 #define REPORT_NUMBER 48
 
+/* Write HTML as it is. */
+void report_put(const char *html, FILE *out);
+void report_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Writes a text as HTML. Bytes that are not UTF-8 and control characters become U+FFFD. */
 void report_text(FILE *out, const char *text);
 
@@ -103,9 +107,9 @@ void report_chart_destroy(report_chart *chart);
 ls_status report_chart_name(report_chart *chart, size_t series, int colour, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Removes points if there are many: regular ones and the extremes of each series remain. If memory is
- * short, all remain. */
-void report_chart_thin(report_chart *chart);
+/* Removes points if there are many: regular ones and the extremes of each series remain. LS_ERR_INTERNAL.
+ */
+ls_status report_chart_thin(report_chart *chart);
 
 /* Writes the chart as a figure: SVG with a linear and, if all values are positive, a logarithmic axis, the
  * legend, and a table of the values. */

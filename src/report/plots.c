@@ -19,22 +19,22 @@ static bool range_of(size_t n, const double *values, double *low, double *high) 
 }
 
 static void begin_figure(report_page *page, const char *title) {
-  fputs("<figure class=\"chart\"><figcaption>", page->out);
+  report_put("<figure class=\"chart\"><figcaption>", page->out);
   report_text(page->out, title);
-  fputs("</figcaption>\n", page->out);
+  report_put("</figcaption>\n", page->out);
 }
 
 static void end_figure(report_page *page) {
-  fputs("</figure>\n", page->out);
+  report_put("</figure>\n", page->out);
 }
 
 static void draw_points(FILE *out, size_t n, const double *truth, const double *predicted,
                         const report_axis *x, const report_axis *y) {
-  fputs("<path class=\"dots\" d=\"", out);
+  report_put("<path class=\"dots\" d=\"", out);
   for (size_t i = 0; i < n; i++)
     if (isfinite(truth[i]) && isfinite(predicted[i]))
-      fprintf(out, "M%.1f %.1fh0", report_place(x, truth[i]), report_place(y, predicted[i]));
-  fputs("\"/>\n", out);
+      report_print(out, "M%.1f %.1fh0", report_place(x, truth[i]), report_place(y, predicted[i]));
+  report_put("\"/>\n", out);
 }
 
 void report_scatter_draw(report_page *page, const char *title, size_t n, const double *truth,
@@ -62,8 +62,8 @@ void report_scatter_draw(report_page *page, const char *title, size_t n, const d
     const report_axis y = report_axis_make(low, high, false, true, PLOT_HEIGHT - PLOT_BOTTOM, PLOT_TOP);
     report_svg_begin(page, "class=\"linear\"", title, description);
     report_axes_draw(page->out, &x, &y, false, "true value");
-    fprintf(page->out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to,
-            y.to);
+    report_print(page->out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to,
+                 y.to);
     draw_points(page->out, n, truth, predicted, &x, &y);
     report_svg_end(page);
   }
@@ -99,12 +99,12 @@ static void draw_bars(FILE *out, const histogram *h, const report_axis *x, const
     const double left = h->low + h->width * (double)i;
     const double top = report_place(y, (double)h->counts[i]);
     if (h->counts[i] == 0) continue;
-    fprintf(out,
-            "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s to %s: "
-            "%zu</title></rect>\n",
-            report_place(x, left) + 0.5, top,
-            report_place(x, left + h->width) - report_place(x, left) - 1.0, y->from - top,
-            report_number(left, from), report_number(left + h->width, to), h->counts[i]);
+    report_print(
+        out,
+        "<rect class=\"bar\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s to %s: "
+        "%zu</title></rect>\n",
+        report_place(x, left) + 0.5, top, report_place(x, left + h->width) - report_place(x, left) - 1.0,
+        y->from - top, report_number(left, from), report_number(left + h->width, to), h->counts[i]);
   }
 }
 

@@ -5,17 +5,17 @@
 
 static void write_header(report_page *page, const report_runs *runs) {
   FILE *const out = page->out;
-  fputs("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header><h1>", out);
+  report_put("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header><h1>", out);
   if (runs->n == 1)
     report_text(out, runs->list[0].path);
   else
-    fprintf(out, "%zu runs", runs->n);
-  fputs("</h1>\n<p class=\"lead\">Lockstep report</p>\n<nav aria-label=\"Sections\"><ul>"
-        "<li><a href=\"#summary\">Summary</a></li><li><a href=\"#training\">Training</a></li>"
-        "<li><a href=\"#layers\">Layers</a></li><li><a href=\"#results\">Results</a></li>"
-        "<li><a href=\"#settings\">Config and environment</a></li></ul></nav>\n</header>\n<main "
-        "id=\"content\">\n",
-        out);
+    report_print(out, "%zu runs", runs->n);
+  report_put("</h1>\n<p class=\"lead\">Lockstep report</p>\n<nav aria-label=\"Sections\"><ul>"
+             "<li><a href=\"#summary\">Summary</a></li><li><a href=\"#training\">Training</a></li>"
+             "<li><a href=\"#layers\">Layers</a></li><li><a href=\"#results\">Results</a></li>"
+             "<li><a href=\"#settings\">Config and environment</a></li></ul></nav>\n</header>\n<main "
+             "id=\"content\">\n",
+             out);
 }
 
 /* Local, on rank 0. */
@@ -30,8 +30,8 @@ static ls_status write_page(const report_runs *runs, FILE *out) {
   LS_TRY(report_training(&page, runs));
   LS_TRY(report_layers(&page, runs));
   LS_TRY(report_results(&page, runs));
-  report_settings(&page, runs);
-  fprintf(out, "</main>\n<footer>Written by Lockstep %s.</footer>\n", LS_VERSION);
+  LS_TRY(report_settings(&page, runs));
+  report_print(out, "</main>\n<footer>Written by Lockstep %s.</footer>\n", LS_VERSION);
   report_page_end(&page);
   return LS_OK;
 }

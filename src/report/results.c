@@ -6,19 +6,19 @@
 static void write_numbers(FILE *out, const report_evaluation *e) {
   const ls_metric *const m = e->metric;
   char texts[4][REPORT_NUMBER];
-  fputs("<p>", out);
+  report_put("<p>", out);
   report_text(out, e->data);
-  fprintf(out, ": %s samples, loss %s", report_count(ls_metric_samples(m), texts[0]),
-          report_number(ls_metric_loss(m), texts[1]));
+  report_print(out, ": %s samples, loss %s", report_count(ls_metric_samples(m), texts[0]),
+               report_number(ls_metric_loss(m), texts[1]));
   if (m->task == LS_TASK_REGRESSION)
-    fprintf(out, ", R\xC2\xB2 %s, mean absolute error %s", report_number(ls_metric_quality(m), texts[2]),
-            report_number(ls_metric_mae(m), texts[3]));
+    report_print(out, ", R\xC2\xB2 %s, mean absolute error %s",
+                 report_number(ls_metric_quality(m), texts[2]), report_number(ls_metric_mae(m), texts[3]));
   else
-    fprintf(out, ", accuracy %s", report_number(ls_metric_quality(m), texts[2]));
+    report_print(out, ", accuracy %s", report_number(ls_metric_quality(m), texts[2]));
   for (size_t i = 0; i < m->n_tops; i++)
-    fprintf(out, ", top-%zu accuracy %s", m->tops[i],
-            report_number(ls_metric_top(m, m->tops[i]), texts[3]));
-  fputs("</p>\n", out);
+    report_print(out, ", top-%zu accuracy %s", m->tops[i],
+                 report_number(ls_metric_top(m, m->tops[i]), texts[3]));
+  report_put("</p>\n", out);
 }
 
 static ls_status write_run(report_page *page, const report_run *run) {
@@ -29,7 +29,7 @@ static ls_status write_run(report_page *page, const report_run *run) {
   }
   write_numbers(page->out, e);
   if (e->metric->task == LS_TASK_REGRESSION)
-    report_values(page, e);
+    LS_TRY(report_values(page, e));
   else
     LS_TRY(report_classes(page, e));
   report_cases(page, e);
@@ -38,12 +38,12 @@ static ls_status write_run(report_page *page, const report_run *run) {
 
 ls_status report_results(report_page *page, const report_runs *runs) {
   ls_status status = LS_OK;
-  fputs("<section id=\"results\"><h2>Results</h2>\n", page->out);
+  report_put("<section id=\"results\"><h2>Results</h2>\n", page->out);
   for (size_t i = 0; status == LS_OK && i < runs->n; i++) {
     report_run_begin(page, runs, i);
     status = write_run(page, &runs->list[i]);
     report_run_end(page, runs);
   }
-  fputs("</section>\n", page->out);
+  report_put("</section>\n", page->out);
   return status;
 }

@@ -8,11 +8,12 @@
 /* Reads config.yaml. A config that this version cannot read is shown as text only. */
 static ls_status read_config(report_run *run) {
   if (!ls_rundir_exists(run->dir.config)) return LS_OK;
-  const ls_status status = ls_config_load(run->dir.config, &run->config);
-  if (status != LS_OK) return ls_fail(LS_ERR_DATA, "%s", ls_message());
-  if (ls_config_create(run->config, run->dir.config, &run->document) != LS_OK ||
-      ls_job_create_saved(run->config, run->dir.config, &run->job) != LS_OK)
-    ls_log(LS_LOG_WARNING, "%s", ls_message());
+  ls_status status = ls_config_load(run->dir.config, &run->config);
+  if (status == LS_ERR_CONFIG) return ls_fail(LS_ERR_DATA, "%s", ls_message());
+  if (status == LS_OK) status = ls_config_create(run->config, run->dir.config, &run->document);
+  if (status == LS_OK) status = ls_job_create_saved(run->config, run->dir.config, &run->job);
+  if (status == LS_OK || status == LS_ERR_INTERNAL) return status;
+  ls_log(LS_LOG_WARNING, "%s", ls_message());
   return LS_OK;
 }
 

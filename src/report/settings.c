@@ -17,7 +17,8 @@ typedef struct entry {
 typedef struct entries {
   size_t n_runs, n;
   entry list[KEYS_MOST];
-  bool is_full; /* a key is missing because there were too many, or memory was short */
+  bool is_full;    /* a key is missing because there were too many */
+  bool has_failed; /* memory was short */
 } entries;
 
 static entry *find_entry(entries *e, const char *key) {
@@ -32,6 +33,7 @@ static entry *find_entry(entries *e, const char *key) {
   }
   free(added->key);
   free(added->values);
+  e->has_failed = true;
   return NULL;
 }
 
@@ -53,7 +55,7 @@ static void add_node(entries *e, size_t run, const ls_node *node, const char *pa
     if (below)
       add_node(e, run, child, below);
     else
-      e->is_full = true;
+      e->has_failed = true;
     free(below);
   }
 }
@@ -69,37 +71,34 @@ static bool is_equal(const entry *e, size_t n) {
 
 static void write_entries(FILE *out, const report_runs *runs, const entries *e) {
   size_t n = 0;
-  fputs("<div class=\"texts\">", out);
+  report_put("<div class=\"texts\">", out);
   report_table_begin(out, "Keys that differ");
-  fputs("<thead><tr><th scope=\"col\">key</th>", out);
+  report_put("<thead><tr><th scope=\"col\">key</th>", out);
   for (size_t i = 0; i < runs->n; i++) {
-    fputs("<th scope=\"col\">", out);
+    report_put("<th scope=\"col\">", out);
     report_text(out, runs->list[i].path);
-    fputs("</th>", out);
+    report_put("</th>", out);
   }
-  fputs("</tr></thead><tbody>\n", out);
+  report_put("</tr></thead><tbody>\n", out);
   for (size_t k = 0; k < e->n; k++) {
     if (is_equal(&e->list[k], runs->n)) continue;
     n++;
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, e->list[k].key);
     for (size_t i = 0; i < runs->n; i++)
       report_cell(out, e->list[k].values[i] ? e->list[k].values[i] : "\xE2\x80\x93");
-    fputs("</tr>\n", out);
+    report_put("</tr>\n", out);
   }
   report_table_end(out);
-  fputs("</div>\n", out);
+  report_put("</div>\n", out);
   if (n == 0) report_note(out, "The configs are equal.");
   if (e->is_full) report_note(out, "Some keys are not compared: there are more than %d.", KEYS_MOST);
 }
 
-static void write_differences(FILE *out, const report_runs *runs) {
-  if (runs->n < 2) return;
+static ls_status write_differences(FILE *out, const report_runs *runs) {
+  if (runs->n < 2) return LS_OK;
   entries *const e = ls_calloc(1, sizeof *e);
-  if (!e) {
-    report_note(out, "The configs are not compared: memory is short.");
-    return;
-  }
+  if (!e) return ls_fail_memory("the keys", sizeof *e);
   e->n_runs = runs->n;
   for (size_t i = 0; i < runs->n; i++)
     if (runs->list[i].document) add_node(e, i, ls_config_root(runs->list[i].document), "");
@@ -108,37 +107,39 @@ static void write_differences(FILE *out, const report_runs *runs) {
     free(e->list[k].key);
     free(e->list[k].values);
   }
+  const bool has_failed = e->has_failed;
   free(e);
+  return has_failed ? ls_fail_memory("the keys", sizeof *e) : LS_OK;
 }
 
 /* ------------------------------------------------------------------------ environment */
 
 static void write_fact(FILE *out, const char *name, const char *value) {
   if (!value || !value[0]) return;
-  fputs("<tr>", out);
+  report_put("<tr>", out);
   report_row_head(out, name);
-  fputs("<td class=\"wide\">", out);
+  report_put("<td class=\"wide\">", out);
   report_text(out, value);
-  fputs("</td></tr>\n", out);
+  report_put("</td></tr>\n", out);
 }
 
 static void write_warnings(FILE *out, const report_log *log) {
   const size_t n = ls_size_min(log->n_warnings, REPORT_WARNINGS);
   if (n == 0) return;
-  fputs("<tr><th scope=\"row\">warnings and errors</th><td class=\"wide\">", out);
+  report_put("<tr><th scope=\"row\">warnings and errors</th><td class=\"wide\">", out);
   for (size_t i = 0; i < n; i++) {
-    if (i > 0) putc('\n', out);
+    if (i > 0) report_put("\n", out);
     report_text(out, log->warnings[i]);
   }
-  if (n < log->n_warnings) fprintf(out, "\n(the last %zu of %zu)", n, log->n_warnings);
-  fputs("</td></tr>\n", out);
+  if (n < log->n_warnings) report_print(out, "\n(the last %zu of %zu)", n, log->n_warnings);
+  report_put("</td></tr>\n", out);
 }
 
 static void write_environment(FILE *out, const report_run *run) {
   const report_log *const log = &run->log;
   char text[REPORT_NUMBER];
   report_table_begin(out, "Environment");
-  fputs("<tbody>\n", out);
+  report_put("<tbody>\n", out);
   write_fact(out, "directory", run->path);
   write_fact(out, "state", log->end ? log->end : report_run_state(run));
   write_fact(out, "first line of the log", log->first);
@@ -157,18 +158,19 @@ static void write_run(FILE *out, const report_run *run) {
     report_note(out, "config.yaml is missing.");
     return;
   }
-  fputs("<details><summary>config.yaml</summary>\n<pre tabindex=\"0\">", out);
+  report_put("<details><summary>config.yaml</summary>\n<pre tabindex=\"0\">", out);
   report_text(out, run->config);
-  fputs("</pre></details>\n", out);
+  report_put("</pre></details>\n", out);
 }
 
-void report_settings(report_page *page, const report_runs *runs) {
-  fputs("<section id=\"settings\"><h2>Config and environment</h2>\n", page->out);
-  write_differences(page->out, runs);
+ls_status report_settings(report_page *page, const report_runs *runs) {
+  report_put("<section id=\"settings\"><h2>Config and environment</h2>\n", page->out);
+  LS_TRY(write_differences(page->out, runs));
   for (size_t i = 0; i < runs->n; i++) {
     report_run_begin(page, runs, i);
     write_run(page->out, &runs->list[i]);
     report_run_end(page, runs);
   }
-  fputs("</section>\n", page->out);
+  report_put("</section>\n", page->out);
+  return LS_OK;
 }

@@ -166,14 +166,14 @@ static const char script[] =
     "});\n";
 
 void report_page_begin(report_page *page, const char *title) {
-  fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-        "<link rel=\"icon\" href=\"data:,\">\n<title>",
-        page->out);
+  report_put("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+             "<link rel=\"icon\" href=\"data:,\">\n<title>",
+             page->out);
   report_text(page->out, title);
-  fprintf(page->out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n", style);
+  report_print(page->out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n", style);
 }
 
 void report_page_end(report_page *page) {
-  fprintf(page->out, "<script>\n%s</script>\n</body>\n</html>\n", script);
+  report_print(page->out, "<script>\n%s</script>\n</body>\n</html>\n", script);
 }

@@ -20,10 +20,10 @@ static double shown_value(const report_run *run, const char *column) {
 typedef void cell_writer(FILE *out, const report_run *run);
 
 static void write_row(FILE *out, const report_runs *runs, const char *name, cell_writer *write_cell) {
-  fputs("<tr>", out);
+  report_put("<tr>", out);
   report_row_head(out, name);
   for (size_t i = 0; i < runs->n; i++) write_cell(out, &runs->list[i]);
-  fputs("</tr>\n", out);
+  report_put("</tr>\n", out);
 }
 
 static void write_state(FILE *out, const report_run *run) {
@@ -90,11 +90,11 @@ static void write_metrics(FILE *out, const report_runs *runs) {
       bool is_known = false;
       for (size_t i = 0; i < runs->n; i++) is_known |= !isnan(shown_value(&runs->list[i], csv->names[k]));
       if (!is_known || is_listed(runs, r, csv->names[k])) continue;
-      fputs("<tr>", out);
+      report_put("<tr>", out);
       report_row_head(out, csv->names[k]);
       for (size_t i = 0; i < runs->n; i++)
         report_cell_number(out, shown_value(&runs->list[i], csv->names[k]));
-      fputs("</tr>\n", out);
+      report_put("</tr>\n", out);
     }
   }
 }
@@ -139,35 +139,35 @@ static void write_results(FILE *out, const report_runs *runs) {
     for (size_t i = 0; i < runs->n; i++)
       is_known |= !isnan(value_of(runs->list[i].evaluation, &results[k]));
     if (!is_known) continue;
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, results[k].name);
     for (size_t i = 0; i < runs->n; i++)
       report_cell_number(out, value_of(runs->list[i].evaluation, &results[k]));
-    fputs("</tr>\n", out);
+    report_put("</tr>\n", out);
   }
 }
 
 /* ---------------------------------------------------------------------------- section */
 
 static void write_head(FILE *out, const report_runs *runs) {
-  fputs("<thead><tr><th scope=\"col\">Run</th>", out);
+  report_put("<thead><tr><th scope=\"col\">Run</th>", out);
   for (size_t i = 0; i < runs->n; i++) {
-    fprintf(out, "<th scope=\"col\"><span class=\"swatch k%zu\"></span>", i % REPORT_COLOURS);
+    report_print(out, "<th scope=\"col\"><span class=\"swatch k%zu\"></span>", i % REPORT_COLOURS);
     report_text(out, runs->list[i].path);
-    fputs("</th>", out);
+    report_put("</th>", out);
   }
-  fputs("</tr></thead><tbody>\n", out);
+  report_put("</tr></thead><tbody>\n", out);
 }
 
 /* A heading inside the table. */
 static void write_group(FILE *out, const report_runs *runs, const char *name) {
-  fprintf(out, "<tr class=\"group\"><th scope=\"colgroup\" colspan=\"%zu\">%s</th></tr>\n", runs->n + 1,
-          name);
+  report_print(out, "<tr class=\"group\"><th scope=\"colgroup\" colspan=\"%zu\">%s</th></tr>\n",
+               runs->n + 1, name);
 }
 
 void report_summary(report_page *page, const report_runs *runs) {
   FILE *const out = page->out;
-  fputs("<section id=\"summary\"><h2>Summary</h2>\n", out);
+  report_put("<section id=\"summary\"><h2>Summary</h2>\n", out);
   report_table_begin(out, "Training and results");
   write_head(out, runs);
   write_row(out, runs, "state", write_state);
@@ -184,5 +184,5 @@ void report_summary(report_page *page, const report_runs *runs) {
   for (size_t i = 0; i < runs->n; i++)
     if (runs->list[i].metrics.n_rows == 0)
       report_note(out, "%s: no epoch has ended yet.", runs->list[i].path);
-  fputs("</section>\n", out);
+  report_put("</section>\n", out);
 }

@@ -32,14 +32,16 @@ static void compact(report_chart *c, const bool *is_kept) {
   c->n = n;
 }
 
-void report_chart_thin(report_chart *c) {
+ls_status report_chart_thin(report_chart *c) {
   const size_t stride = (c->n + POINTS_MOST - 1) / POINTS_MOST;
-  bool *const is_kept = c->n > POINTS_MOST ? ls_calloc(c->n, sizeof *is_kept) : NULL;
   c->n_all = c->n;
-  if (!is_kept) return;
+  if (c->n <= POINTS_MOST) return LS_OK;
+  bool *const is_kept = ls_calloc(c->n, sizeof *is_kept);
+  if (!is_kept) return ls_fail_memory("a chart", c->n);
   for (size_t i = 0; i < c->n; i += stride) is_kept[i] = true;
   is_kept[c->n - 1] = true;
   for (size_t k = 0; k < c->n_series; k++) mark_extremes(c, k, is_kept);
   compact(c, is_kept);
   free(is_kept);
+  return LS_OK;
 }

@@ -89,8 +89,8 @@ static ls_status draw_columns(report_page *page, const report_runs *runs, const 
   if (status == LS_OK && used > 0) {
     chart.n_series = used;
     chart.is_whole = true;
-    report_chart_thin(&chart);
-    report_chart_draw(page, &chart);
+    status = report_chart_thin(&chart);
+    if (status == LS_OK) report_chart_draw(page, &chart);
     chart.n_series = 2 * runs->n; /* for their names */
   }
   report_chart_destroy(&chart);
@@ -148,20 +148,20 @@ static void write_shares(FILE *out, const report_runs *runs) {
                                           report_share_names[2], report_share_names[3], ""});
   for (size_t r = 0; r < runs->n; r++) {
     const report_log *const log = &runs->list[r].log;
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, runs->list[r].path);
     for (size_t i = 0; i < REPORT_SHARES; i++)
       report_cell_number(out, log->seconds > 0.0 ? round(10.0 * log->shares[i]) / 10.0 : NAN);
-    fputs("<td><div class=\"shares\" aria-hidden=\"true\">", out);
+    report_put("<td><div class=\"shares\" aria-hidden=\"true\">", out);
     for (size_t i = 0; i < REPORT_SHARES && log->seconds > 0.0; i++)
-      fprintf(out, "<span class=\"k%zu\" style=\"width:%.1f%%\"></span>", i, log->shares[i]);
-    fputs("</div></td></tr>\n", out);
+      report_print(out, "<span class=\"k%zu\" style=\"width:%.1f%%\"></span>", i, log->shares[i]);
+    report_put("</div></td></tr>\n", out);
   }
   report_table_end(out);
-  fputs("<ul class=\"legend\" aria-hidden=\"true\">", out);
+  report_put("<ul class=\"legend\" aria-hidden=\"true\">", out);
   for (size_t i = 0; i < REPORT_SHARES; i++)
-    fprintf(out, "<li><span class=\"swatch k%zu\"></span>%s</li>", i, report_share_names[i]);
-  fputs("</ul>\n", out);
+    report_print(out, "<li><span class=\"swatch k%zu\"></span>%s</li>", i, report_share_names[i]);
+  report_put("</ul>\n", out);
 }
 
 ls_status report_training(report_page *page, const report_runs *runs) {
@@ -170,9 +170,9 @@ ls_status report_training(report_page *page, const report_runs *runs) {
   epochs e = {0};
   ls_status status = collect_epochs(runs, &e);
   collect_metrics(runs, &metrics);
-  fputs("<section id=\"training\"><h2>Training</h2>\n", out);
+  report_put("<section id=\"training\"><h2>Training</h2>\n", out);
   if (e.n == 0) report_note(out, "No curves: no epoch has ended yet.");
-  fputs("<div class=\"charts\">\n", out);
+  report_put("<div class=\"charts\">\n", out);
   for (size_t i = 0; status == LS_OK && e.n > 0 && i < metrics.n; i++)
     status = draw_metric(page, runs, &e, metrics.list[i]);
   if (status == LS_OK && e.n > 0)
@@ -180,9 +180,9 @@ ls_status report_training(report_page *page, const report_runs *runs) {
   if (status == LS_OK && e.n > 0)
     status = draw_columns(page, runs, &e, "samples per second",
                           (const char *const[2]){"samples_per_second", NULL});
-  fputs("</div>\n", out);
+  report_put("</div>\n", out);
   write_shares(out, runs);
-  fputs("</section>\n", out);
+  report_put("</section>\n", out);
   free(e.list);
   return status;
 }

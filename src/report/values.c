@@ -19,13 +19,13 @@ static void write_table(FILE *out, const ls_metric *m) {
   for (size_t k = 0; k < n; k++) {
     const ls_output_quality q = ls_metric_output(m, k);
     output_name(m, k, name);
-    fputs("<tr>", out);
+    report_put("<tr>", out);
     report_row_head(out, name);
     report_cell_number(out, q.mse);
     report_cell_number(out, sqrt(q.mse));
     report_cell_number(out, q.mae);
     report_cell_number(out, q.r2);
-    fputs("</tr>\n", out);
+    report_put("</tr>\n", out);
   }
   report_table_end(out);
   if (n < m->n_outputs) report_note(out, "Shows the first %zu of %zu outputs.", n, m->n_outputs);
@@ -46,16 +46,16 @@ static void draw_output(report_page *page, const report_evaluation *e, size_t k,
   report_histogram_draw(page, title, "predicted \xE2\x88\x92 true value", e->n_points, residuals);
 }
 
-void report_values(report_page *page, const report_evaluation *e) {
+ls_status report_values(report_page *page, const report_evaluation *e) {
   FILE *const out = page->out;
   double *const residuals = ls_calloc(e->n_points, sizeof *residuals);
   const uint64_t n = ls_metric_samples(e->metric);
-  fputs("<h3>Quality by output</h3>\n", out);
+  if (!residuals) return ls_fail_memory("the residuals", e->n_points * sizeof *residuals);
+  report_put("<h3>Quality by output</h3>\n", out);
   write_table(out, e->metric);
-  fputs("<div class=\"charts\">\n", out);
-  for (size_t k = 0; residuals && k < e->n_outputs; k++) draw_output(page, e, k, residuals);
-  fputs("</div>\n", out);
-  if (!residuals) report_note(out, "No plots: memory is short.");
+  report_put("<div class=\"charts\">\n", out);
+  for (size_t k = 0; k < e->n_outputs; k++) draw_output(page, e, k, residuals);
+  report_put("</div>\n", out);
   if (e->n_outputs < e->metric->n_outputs)
     report_note(out, "Shows the first %zu of %zu outputs.", e->n_outputs, e->metric->n_outputs);
   if (e->n_points < n)
@@ -64,4 +64,5 @@ void report_values(report_page *page, const report_evaluation *e) {
   if (e->n_points > POINTS_MOST)
     report_note(out, "The first %d of these are points of the plot.", POINTS_MOST);
   free(residuals);
+  return LS_OK;
 }
