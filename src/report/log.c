@@ -70,6 +70,7 @@ static void forget_end(report_log *log) {
 static bool add_line(report_log *log, const char *line, bool *is_starting) {
   char stamp[STAMP] = "";
   const char *const text = text_of(line, stamp);
+  LS_ASSERT(text); /* GCC with sanitizers does not know it */
   if (stamp[0] && !log->first[0]) memcpy(log->first, stamp, STAMP);
   if (stamp[0]) memcpy(log->last, stamp, STAMP);
   if (is_start(text)) {
