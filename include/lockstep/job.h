@@ -18,6 +18,12 @@
 /* Reaction to a loss or gradient that is not finite. */
 typedef enum ls_on_nan { LS_ON_NAN_STOP, LS_ON_NAN_SKIP } ls_on_nan;
 
+/* The value of train.tensorboard. */
+typedef struct ls_tensorboard_config {
+  bool is_on;      /* an event file is written */
+  bool histograms; /* with histograms of the weights */
+} ls_tensorboard_config;
+
 /* The top level of the config and its section `train:`. Texts are borrowed from the config; the help texts
  * of the keys explain the members. */
 typedef struct ls_train_config {
@@ -39,6 +45,7 @@ typedef struct ls_train_config {
   int on_nan;           /* ls_on_nan */
   uint64_t max_skipped; /* in total, over resumes */
   bool diagnostics;
+  ls_tensorboard_config tensorboard;
   uint64_t log_every;    /* steps; 0: only epochs */
   ls_node *class_weight; /* `balanced` or a list of numbers, in the document; NULL: all 1 */
   ls_node *metrics;      /* the list `metrics:`, or NULL */

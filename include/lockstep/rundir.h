@@ -8,7 +8,7 @@
 
 /* Paths and open files of a run directory. All are owned. */
 typedef struct ls_rundir {
-  char *folder, *checkpoints, *config, *metrics, *diagnostics, *model, *best, *log, *lock;
+  char *folder, *checkpoints, *config, *metrics, *diagnostics, *events, *model, *best, *log, *lock;
   bool was_absent; /* the folder did not exist when a run to resume was looked for */
   bool is_new;     /* no earlier run left files here */
   size_t kept;     /* bytes of the folder's path that existed before this run */
@@ -79,6 +79,16 @@ ls_status ls_rundir_begin_rows(const ls_rundir *dir, const char *path, FILE **ou
 
 /* Local. Syncs the rows and closes the file. LS_ERR_OUTPUT if any write failed. */
 ls_status ls_rundir_end_rows(const char *path, FILE *file);
+
+/* ----------------------------------------------------------- events of TensorBoard */
+
+/* Local. Removes the records after a step from the event file, and a last one that a kill has truncated.
+ * Creates the file if it is absent. LS_ERR_OUTPUT, also if the lock is lost. */
+ls_status ls_rundir_reset_events(const ls_rundir *dir, uint64_t step);
+
+/* Local. Appends the record of a step, later than those before, and syncs the file. summary: a Summary of
+ * TensorFlow. LS_ERR_OUTPUT, also if the lock is lost; LS_ERR_INTERNAL if memory is short. */
+ls_status ls_rundir_append_event(const ls_rundir *dir, uint64_t step, const ls_protobuf *summary);
 
 /* ------------------------------------------------------------------------- space */
 

@@ -4,6 +4,9 @@
 
 #include "lockstep/job.h"
 
+/* Local. Reads train.tensorboard: a boolean, or {histograms}. section: `train`. Collects errors. */
+void job_read_tensorboard(ls_config *config, ls_node *section, ls_tensorboard_config *out);
+
 /* Local. Checks the options of `train:` against each other and those of other sections. Collects errors. */
 ls_status job_check_train(ls_job *job, const ls_node *section);
 

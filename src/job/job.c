@@ -34,6 +34,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   ls_config_read(config, root, ls_top_keys, &job->train);
   ls_node *const section = ls_config_section(config, root, "train");
   if (section) ls_config_read(config, section, ls_train_keys, &job->train);
+  if (section) job_read_tensorboard(config, section, &job->train.tensorboard);
   const ls_node *const max_steps = section ? ls_node_find(section, "max_steps") : NULL;
   job->train.has_max_steps = max_steps && !ls_node_is_null(max_steps);
   ls_loss_options loss_options;

@@ -65,9 +65,33 @@ const ls_key ls_train_keys[] = {
     LS_BOOL_KEY(
         "diagnostics", ls_train_config, diagnostics, "true",
         "gradients and dead units of each layer after each epoch, in diagnostics.csv and as warnings"),
+    LS_SECTION_KEY(
+        "tensorboard", /* see job_read_tensorboard */
+        "event file for TensorBoard in the run directory, with the columns of metrics.csv: true, "
+        "false (default), or {histograms: true} for histograms of the weights too"),
     LS_NODE_KEY("class_weight", ls_train_config, class_weight,
                 "per-class sample weights: balanced, or a list of numbers"),
     LS_COUNT_KEY("log_every", ls_train_config, log_every, "0", 0, 1e12,
                  "steps between log lines; 0: one line per epoch"),
     {0},
 };
+
+static const ls_key keys_of_tensorboard[] = {
+    LS_BOOL_KEY("histograms", ls_tensorboard_config, histograms, "false",
+                "histograms of the weights after each epoch"),
+    {0},
+};
+
+/* A boolean in place of the map. */
+static const ls_key tensorboard_key =
+    LS_BOOL_KEY("tensorboard", ls_tensorboard_config, is_on, "false", NULL);
+
+void job_read_tensorboard(ls_config *config, ls_node *section, ls_tensorboard_config *out) {
+  ls_node *const node = ls_node_find(section, "tensorboard");
+  const bool is_map = node && ls_node_kind_of(node) == LS_NODE_MAP;
+  if (is_map)
+    ls_config_read(config, node, keys_of_tensorboard, out);
+  else
+    ls_config_read_key(config, section, &tensorboard_key, out);
+  out->is_on = out->is_on || is_map;
+}

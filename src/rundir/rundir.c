@@ -19,13 +19,14 @@ ls_status ls_rundir_create(ls_rundir *dir, const char *output) {
                      .config = ls_format("%s/config.yaml", folder),
                      .metrics = ls_format("%s/metrics.csv", folder),
                      .diagnostics = ls_format("%s/diagnostics.csv", folder),
+                     .events = ls_format("%s/events.out.tfevents.lockstep", folder),
                      .model = ls_format("%s/model.h5", folder),
                      .best = ls_format("%s/checkpoints/best.h5", folder),
                      .log = ls_format("%s/train.log", folder),
                      .lock = ls_format("%s/lock", folder),
                      .kept = length};
-  if (dir->folder && dir->checkpoints && dir->config && dir->metrics && dir->diagnostics && dir->model &&
-      dir->best && dir->log && dir->lock)
+  if (dir->folder && dir->checkpoints && dir->config && dir->metrics && dir->diagnostics && dir->events &&
+      dir->model && dir->best && dir->log && dir->lock)
     return LS_OK;
   return ls_fail_memory("the paths of the run", strlen(folder));
 }
@@ -42,6 +43,7 @@ void ls_rundir_destroy(ls_rundir *dir) {
   free(dir->config);
   free(dir->metrics);
   free(dir->diagnostics);
+  free(dir->events);
   free(dir->model);
   free(dir->best);
   free(dir->log);
@@ -67,7 +69,7 @@ void ls_rundir_remove_temporaries(const ls_rundir *dir) {
 }
 
 ls_status ls_rundir_remove_run(const ls_rundir *dir) {
-  const char *const own[] = {dir->best, dir->model, dir->metrics, dir->diagnostics, dir->log};
+  const char *const own[] = {dir->best, dir->model, dir->metrics, dir->diagnostics, dir->events, dir->log};
   ls_status status =
       ls_rundir_exists(dir->checkpoints) ? ls_checkpoint_remove_from(dir->checkpoints, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++)

@@ -48,6 +48,12 @@ static ls_status append_row(const ls_rundir *dir, const train_row *row) {
   return status == LS_OK ? ls_rundir_end_rows(dir->metrics, file) : status;
 }
 
+/* Rank 0. */
+static ls_status write_row(const trainer *t, const train_row *row) {
+  LS_TRY(append_row(&t->dir, row));
+  return train_write_events(t, row);
+}
+
 ls_status train_reset_rows(const trainer *t) {
   static const char *const diagnostics[] = {"epoch", "layer",     "gradient_norm", "weight_norm",
                                             "ratio", "saturated", "dead"};
@@ -100,7 +106,7 @@ ls_status train_end_epoch(trainer *t) {
   ls_setup_report_cache(t->comm, t->setup);
   LS_TRY(train_diagnose(t));
   train_reset_times(t);
-  return ls_comm_agree(t->comm, t->is_root ? append_row(&t->dir, &row) : LS_OK);
+  return ls_comm_agree(t->comm, t->is_root ? write_row(t, &row) : LS_OK);
 }
 
 /* ------------------------------------------------------------------------ test data */

@@ -328,6 +328,14 @@ void train_diagnostics_destroy(train_diagnostics **out);
  * Overwrites the model's gradient and activations. */
 ls_status train_diagnose(trainer *t);
 
+/* ----------------------------------------------------------------- tensorboard.c */
+
+/* Local, on rank 0. Appends the event of an epoch, if the config asks for it. */
+ls_status train_write_events(const trainer *t, const train_row *row);
+
+/* Local, on rank 0. Removes events later than the current step. */
+ls_status train_reset_events(const trainer *t);
+
 /* ---------------------------------------------------------------------- report.c */
 
 /* Collective. Reports the run before its first step; the log gets more: hosts, files, fingerprints.

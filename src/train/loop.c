@@ -28,7 +28,8 @@ static ls_status save_start(trainer *t) {
  * checkpoint can be resumed any more. */
 static ls_status go_back(const trainer *t) {
   if (t->start.goes_back) LS_TRY(ls_checkpoint_remove_from(t->dir.checkpoints, t->progress.step + 1));
-  return train_reset_rows(t);
+  LS_TRY(train_reset_rows(t));
+  return train_reset_events(t);
 }
 
 /* Collective. Prepares the first step. */

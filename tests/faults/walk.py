@@ -74,7 +74,7 @@ model:
 loss: categorical_cross_entropy
 optimizer: {type: adam, lr: 0.01}
 metrics: [top_2, f1, roc_auc]
-train: {epochs: 2, batch_size: 8, class_weight: balanced, log_every: 1}
+train: {epochs: 2, batch_size: 8, class_weight: balanced, log_every: 1, tensorboard: {histograms: true}}
 checkpoint: {every_steps: 2, keep: 1}
 comm: {mode: allreduce, threads: 1}
 """
@@ -357,6 +357,8 @@ def csv_content(path):
 def content(path):
     if path.suffix == ".h5":
         return h5_content(path)
+    if path.name.startswith("events."):
+        return path.stat().st_size  # the records have times
     return csv_content(path) if path.suffix == ".csv" else path.read_bytes()
 
 
