@@ -67,6 +67,9 @@ void ls_log_enable(bool enabled);
 /* Local. Sets whether lines go only to the file of ls_log_tee, and no bar is drawn. Default: false. */
 void ls_log_quiet(bool quiet);
 
+/* Local. From now on, information goes to stderr too, because stdout is read by a program. */
+void ls_log_spare_stdout(void);
+
 /* Local. Also writes each line, preceded by date and time, to `file` (borrowed; NULL: none). */
 void ls_log_tee(FILE *file);
 

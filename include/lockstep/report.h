@@ -24,4 +24,32 @@ typedef struct ls_report_options {
  */
 ls_status ls_report_write(ls_comm *comm, const ls_report_options *options);
 
+/* ------------------------------------------------------------------ state of a run */
+
+typedef enum ls_run_phase {
+  LS_RUN_STOPPED,
+  LS_RUN_RUNNING,
+  LS_RUN_FINISHED,
+  LS_RUN_UNKNOWN /* its lock belongs to a process whose state is unknown here */
+} ls_run_phase;
+
+/* Numbers are 0, and texts empty, where they are unknown. */
+typedef struct ls_run_state {
+  ls_run_phase phase;
+  char owner[448];        /* of the lock: "process 7 on host, since ..." */
+  uint64_t epoch, epochs; /* finished; in total */
+  uint64_t step, steps;   /* the newest that is known; in total, unless the run ends earlier */
+  char monitor[64];       /* the column that selects the best epoch */
+  uint64_t best_epoch;
+  double best;                          /* its value */
+  double samples_per_second, per_epoch; /* of the latest epochs; per_epoch: seconds */
+  double left;                          /* seconds until the end, of a run that trains; NaN: unknown */
+  bool has_checkpoints, can_resume;     /* can_resume: a checkpoint is valid */
+  bool has_model;                       /* model.h5 exists */
+} ls_run_state;
+
+/* Local. Reads the state of a run from its files, which another process may be writing. LS_ERR_DATA if the
+ * directory is not that of a run, or a file is damaged. */
+ls_status ls_run_state_read(const char *folder, ls_run_state *out);
+
 #endif

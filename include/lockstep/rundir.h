@@ -42,6 +42,17 @@ bool ls_rundir_exists(const char *path);
  * the lock are ignored: a finished run may be in a read-only directory, and ls_rundir_lock reports them. */
 ls_status ls_rundir_lock_existing(ls_rundir *dir);
 
+/* Who has locked a directory. */
+typedef enum ls_lock_state {
+  LS_LOCK_FREE,   /* nobody: there is no lock, or its owner is dead */
+  LS_LOCK_HELD,   /* a run on this or another machine */
+  LS_LOCK_UNKNOWN /* perhaps a run, whose state is unknown here */
+} ls_lock_state;
+
+/* Local. The state of the lock, and a description of its owner in `text` ("process 7 on host, since ...");
+ * "": the lock does not name one. Changes nothing. */
+ls_lock_state ls_rundir_lock_state(const ls_rundir *dir, char *text, size_t size);
+
 /* Local. Makes the directory and locks it, unless it is locked already. LS_ERR_OUTPUT. */
 ls_status ls_rundir_lock(ls_rundir *dir);
 

@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Appends a word of a command line, with the quotes that a shell needs. */
-static void add_word(char *text, size_t size, const char *word) {
+void app_add_word(char *text, size_t size, const char *word) {
   static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
   const bool is_plain = word[0] != '\0' && word[strspn(word, plain)] == '\0';
   ls_append(text, size, is_plain ? " " : " '");
@@ -16,14 +15,14 @@ static void add_word(char *text, size_t size, const char *word) {
 /* Appends an option; a flag has the value "". */
 static void add_option(char *text, size_t size, const option_spec *option, const char *value) {
   ls_append(text, size, " --%s", option->name);
-  if (option->value_name) add_word(text, size, value);
+  if (option->value_name) app_add_word(text, size, value);
 }
 
 const char *app_command_again(const arguments *a, char *text, size_t size) {
   text[0] = '\0';
-  add_word(text, size, program_invocation_name);
+  app_add_word(text, size, program_invocation_name);
   ls_append(text, size, " %s", a->command->name);
-  add_word(text, size, a->positional[0]);
+  app_add_word(text, size, a->positional[0]);
   for (size_t i = 0; a->command->options[i].name; i++) {
     const option_spec *const option = &a->command->options[i];
     const bool is_start = strcmp(option->name, "resume") == 0 || strcmp(option->name, "overwrite") == 0;

@@ -187,6 +187,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_predictor *predictor = NULL;
   ls_dataset *dataset = NULL;
   uint64_t top_k = 0;
+  if (app_option(a, "json")) ls_log_spare_stdout();
   ls_status status = ls_comm_agree(comm, ls_math_threads_set(ls_comm_threads(comm)));
   if (status == LS_OK) status = ls_comm_agree(comm, app_read_count(a, "top-k", 1, INT_MAX, &top_k));
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &predictor);
@@ -204,6 +205,6 @@ const command app_evaluate = {
     .options = {OPTION_X,
                 OPTION_MEMORY,
                 OPTION_Y,
-                {"json", 0, NULL, "output as one JSON object"},
+                OPTION_JSON,
                 {"top-k", 0, "K", "K of top-K accuracy (default: 5, if there are more classes than that)"}},
     .run = run};

@@ -122,6 +122,9 @@ static inline bool app_is_root(const ls_comm *comm) {
 /* Local. The config file and overrides of a command whose first operand is a config. */
 ls_job_source app_job_source(const arguments *a);
 
+/* Local. Appends a blank and a word of a command line, with the quotes that a shell needs. */
+void app_add_word(char *text, size_t size, const char *word);
+
 /* Local. The given command without the options that choose a start, which resumes a run (again.c). NULL if
  * it is too long for `text`. */
 const char *app_command_again(const arguments *a, char *text, size_t size);
@@ -163,12 +166,24 @@ typedef struct app_number {
   double value;
 } app_number;
 
+/* The option --json. */
+#define OPTION_JSON                                                                                        \
+  { "json", 0, NULL, "output as one JSON object" }
+
 /* Local. Write to stdout; each call adds the comma before it, if one is needed. `name` is NULL in a list.
- * Numbers have 9 digits, counts (whole numbers, or sums of weights) 15; NaN and infinity become null. */
+ * Numbers have 9 digits, counts (whole numbers, or sums of weights) 15; NaN and infinity become null, as
+ * does the text NULL. Texts are escaped; bytes that are not UTF-8 become U+FFFD. */
 void app_json_open(const char *name, char bracket);
 void app_json_close(char bracket);
 void app_json_print(int digits, size_t n, const app_number *numbers);
 void app_json_text(const char *name, const char *text);
+void app_json_bool(const char *name, bool value);
+void app_json_texts(const char *name, char *const *texts, size_t n);
+void app_json_dims(const char *name, const ls_shape *shape);
+void app_json_array(const char *name, const ls_array *array); /* its dims */
+
+/* Local. Writes a node of a config: plain scalars become numbers, booleans, null or texts. */
+void app_json_node(const char *name, const ls_node *node);
 
 /* APP_JSON_NUMBERS({"mse", mse}, {"mae", mae}) */
 #define APP_JSON_NUMBERS(...) APP_JSON_PRINT(9, __VA_ARGS__)

@@ -12,6 +12,7 @@
 
 static bool enabled = true;
 static bool is_quiet = false;
+static bool spares_stdout = false;
 static bool bar_shown = false;
 static FILE *log_copy = NULL;
 static char fatal_name[300];
@@ -25,6 +26,10 @@ void ls_log_enable(bool on) {
 
 void ls_log_quiet(bool quiet) {
   is_quiet = quiet;
+}
+
+void ls_log_spare_stdout(void) {
+  spares_stdout = true;
 }
 
 void ls_log_tee(FILE *file) {
@@ -54,7 +59,7 @@ static void tee_line(const char *prefix, const char *text) {
 }
 
 static void print_line(ls_log_level level, const char *text) {
-  FILE *const out = level == LS_LOG_INFO ? stdout : stderr;
+  FILE *const out = level == LS_LOG_INFO && !spares_stdout ? stdout : stderr;
   erase_bar();
   fprintf(out, "%s%s%s\n", level == LS_LOG_INFO ? "" : "lockstep: ", prefixes[level], text);
   fflush(out);

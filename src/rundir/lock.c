@@ -170,6 +170,22 @@ ls_status rundir_check_free(const ls_rundir *dir) {
   return status;
 }
 
+ls_lock_state ls_rundir_lock_state(const ls_rundir *dir, char *text, size_t size) {
+  owner o = {0};
+  text[0] = '\0';
+  const int descriptor = open(dir->lock, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return errno == ENOENT || errno == ENOTDIR ? LS_LOCK_FREE : LS_LOCK_UNKNOWN;
+  const bool is_known = read_owner(descriptor, &o);
+  const bool is_granted = kernel_lock(descriptor, F_OFD_GETLK);
+  const int error = errno;
+  close(descriptor);
+  if (is_known) snprintf(text, size, "process %ld on %s, since %s", o.pid, o.host, o.since);
+  if (!is_granted && error == EAGAIN) return LS_LOCK_HELD;
+  const bool has_ended =
+      is_known && (is_granted ? is_dead(&o) : is_unsupported(error) && is_surely_dead(&o));
+  return has_ended ? LS_LOCK_FREE : LS_LOCK_UNKNOWN;
+}
+
 /* The file gets its name only when it has its content, so that a run that dies meanwhile leaves no lock
  * without an owner. Without hard links, two runs may do so at once: one of them then finds that its lock
  * belongs to the other (ls_rundir_check_lock). */
