@@ -70,9 +70,10 @@ ls_status ls_checkpoint_write(const char *path, const ls_snapshot *snapshot);
 /* The files to publish from a snapshot, in this order; each is durable before the next. Paths are borrowed
  * until the save has completed; NULL: not published. */
 typedef struct ls_save {
-  const char *model;  /* model.h5, without optimizer and progress */
-  const char *best;   /* best.h5 */
-  const char *folder; /* of checkpoints: publishes that of the step, then calls ls_checkpoint_prune */
+  const char *average; /* model-ema.h5: the model with the average of the optimizer as its parameters */
+  const char *model;   /* model.h5, without optimizer and progress */
+  const char *best;    /* best.h5 */
+  const char *folder;  /* of checkpoints: publishes that of the step, then calls ls_checkpoint_prune */
   uint64_t keep;
   uint64_t spared; /* the step of a checkpoint that is never removed; LS_SPARED_NONE */
 } ls_save;

@@ -38,6 +38,7 @@ typedef struct ls_train_config {
   double max_time;                        /* seconds from the start of the process; 0: no limit */
   const char *monitor;                    /* a column of metrics.csv */
   double clip_grad_norm, clip_grad_value; /* 0: off */
+  double ema;                             /* decay of the average of the weights; 0: off */
   uint64_t patience;                      /* of early stopping, in epochs; 0: off */
   double min_delta;
   bool reproducible;
@@ -282,12 +283,18 @@ enum {
   LS_COLUMN_VAL_QUALITY,
   LS_COLUMN_SAMPLES_PER_SECOND,
   LS_COLUMN_SECONDS,
-  LS_COLUMNS_FIXED, /* the columns of `metrics:` follow */
-  LS_COLUMNS_MAX = LS_COLUMNS_FIXED + LS_MEASURES_MAX
+  LS_COLUMNS_FIXED, /* the columns of `metrics:` follow, then two of the averaged weights with train.ema */
+  LS_COLUMNS_MAX = LS_COLUMNS_FIXED + LS_MEASURES_MAX + 2
 };
 
-/* Local. The number of columns of a job; the name of a column; the column of a name, or -1. */
+/* Local. The number of columns of a job. */
 int ls_columns_count(const ls_job *job);
+
+/* Local. The column of the validation loss of the averaged weights, which that of their quality follows; -1
+ * without train.ema. */
+int ls_columns_average(const ls_job *job);
+
+/* Local. The name of a column; the column of a name, or -1. */
 const char *ls_column_name(const ls_job *job, int column);
 int ls_column_find(const ls_job *job, const char *name);
 

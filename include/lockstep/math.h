@@ -274,6 +274,24 @@ typedef struct ls_adam_step {
 void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, const float *g, float *m, float *v,
                        float *w);
 
+typedef struct ls_lamb_step {
+  double beta1, beta2; /* as in ls_adam_step */
+  float rate;          /* 1 / (1 - beta1^t) */
+  float root;          /* 1 / sqrt(1 - beta2^t) */
+  float eps;
+  float decay;
+} ls_lamb_step;
+
+/* m = beta1 m + (1 - beta1) scale g, v = beta2 v + (1 - beta2) (scale g)^2.  g, m, v: (n) */
+void ls_math_lamb_moments(size_t n, const ls_lamb_step *s, float scale, const float *g, float *m, float *v);
+
+/* r = rate m / (root sqrt(v) + eps) + decay w.  m, v, w, r: (n) */
+void ls_math_lamb_update(size_t n, const ls_lamb_step *s, const float *m, const float *v, const float *w,
+                         float *r);
+
+/* y += c (x - y).  x, y: (n) */
+void ls_math_approach(size_t n, float c, const float *x, float *y);
+
 /* ------------------------------------------------------------- gathering */
 
 /* out[j] = (row[j] - offset[j]) * factor[j], j < n: from a stored row to the model's input, for each stored

@@ -95,9 +95,10 @@ ls_status ls_modelfile_read_vector(const ls_modelfile *file, const char *path, s
 /* Turns LS_ERR_DATA, which `store` returns for bad data, into LS_ERR_MODEL; keeps the message. */
 ls_status ls_modelfile_status(ls_status status);
 
-/* Publishes the model of a file, without optimizer and progress, at `path`; `model` gives the shapes.
- * LS_ERR_MODEL if shapes differ, LS_ERR_OUTPUT. */
-ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *model,
+/* Publishes the model of a file, without optimizer and progress, at `path`; `model` gives the shapes, and
+ * `group` is where the parameters are: "/model", or a slot of the optimizer. LS_ERR_MODEL if shapes differ,
+ * LS_ERR_OUTPUT. */
+ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *model, const char *group,
                                   const ls_normalizer *normalizer, const char *path);
 
 /* *same: whether two files hold the same parameters and state of `model`. LS_ERR_MODEL if one is

@@ -10,7 +10,7 @@
 #include "lockstep/config.h"
 #include "lockstep/math.h"
 
-#define LS_OPTIM_SLOTS_MAX 2
+#define LS_OPTIM_SLOTS_MAX 3
 
 /* A range of the flat vectors. */
 typedef struct ls_range {
@@ -27,10 +27,23 @@ typedef struct ls_optim {
   size_t n_ranges;
   ls_range *ranges; /* owned: the parameters to update, in the order of the slots */
   uint64_t steps;   /* done so far */
+  size_t n_slots;   /* of the type, and one more for the average of the parameters */
   float *mirror;    /* borrowed, NULL: none; set by the caller: a step also writes the parameters there, as
-                       long    as all, past the caches (ls_math_copy_nontemporal); the ranges are aligned */
+                       long as all, past the caches (ls_math_copy_nontemporal); the ranges are aligned */
   float *slots[LS_OPTIM_SLOTS_MAX]; /* (n) each, views into `block` */
   float *block;                     /* owned: the state; initially 0 */
+
+  /* Set by the caller before ls_optim_build: */
+  double average;  /* decay of the average of the parameters; 0: none */
+  size_t n_blocks; /* for types with `sums`: */
+  const ls_segment
+      *blocks; /* (n_blocks), borrowed: the parameters that share a norm; 0: one block of all */
+  void (*sum)(void *context, double *x, size_t n); /* adds the sums over all ranks, with the same bits on
+                                                      each; NULL: this optimizer has all parameters */
+  void *context;
+
+  double *norms; /* (2, n_blocks), owned: sums of squares of the parameters and updates of each block */
+  double trust;  /* during `step` of a type with `sums`: the trust ratio of the block */
 } ls_optim;
 
 struct ls_optim_type {
@@ -40,6 +53,14 @@ struct ls_optim_type {
   size_t options_size;
   size_t n_slots;
   const char *slot_names[LS_OPTIM_SLOTS_MAX]; /* in a checkpoint */
+
+  /* For types whose learning rate depends on norms of blocks of parameters; NULL: it does not. Prepares the
+   * step of the n parameters, all of one block, and adds to sums[0] the sum of squares of the parameters,
+   * and to sums[1] that of their update (lamb) or gradient (lars). */
+  void (*sums)(const ls_optim *optim, float scale, const float *grads, const float *params, double sums[2]);
+
+  /* With `sums`: the trust ratio of a block from the two norms, both above 0. */
+  double (*trust)(const ls_optim *optim, double params, double update);
 
   /* Updates the n parameters from scale * grads at the learning rate lr. optim->steps includes this step.
    */
@@ -53,6 +74,9 @@ extern const ls_optim_type *const ls_optim_types[];
  * is NULL if the type is missing or unknown. LS_ERR_INTERNAL if memory is exhausted. */
 ls_status ls_optim_parse(ls_config *config, ls_optim **out);
 
+/* The number of slots of an optimizer, which need not be built. */
+size_t ls_optim_n_slots(const ls_optim *optim);
+
 /* Allocates zero state for n parameters, and replaces earlier state. LS_ERR_INTERNAL if memory is
  * exhausted.
  */
@@ -63,9 +87,20 @@ ls_status ls_optim_build_part(ls_optim *optim, size_t n_ranges, const ls_range *
 
 void ls_optim_destroy(ls_optim **optim);
 
-/* Performs one step: updates the optimizer's ranges of params, all parameters of the model, from the
- * gradient scale * grads at the learning rate lr. */
+/* The name of slot k in a checkpoint: that of the type, or LS_OPTIM_AVERAGE for the average. */
+#define LS_OPTIM_AVERAGE "ema"
+const char *ls_optim_slot_name(const ls_optim *optim, size_t k);
+
+/* Performs one step, collectively if `sum` is set: updates the optimizer's ranges of params, all parameters
+ * of the model, from the gradient scale * grads at the learning rate lr. */
 void ls_optim_step(ls_optim *optim, double lr, float scale, const float *grads, float *params);
+
+/* After a step: updates the average of the optimizer's ranges, if there is one, by average += (1 - decay)
+ * (params - average); the first step sets it to the parameters, as PyTorch's AveragedModel does. */
+void ls_optim_update_average(ls_optim *optim, const float *params);
+
+/* Sets the average to the parameters. */
+void ls_optim_reset_average(ls_optim *optim, const float *params);
 
 /* Copies slot k to or from the positions of its parameters in `whole`, as long as all of the model. */
 void ls_optim_get_slot(const ls_optim *optim, size_t k, float *whole);

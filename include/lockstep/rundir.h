@@ -8,7 +8,8 @@
 
 /* Paths and open files of a run directory. All are owned. */
 typedef struct ls_rundir {
-  char *folder, *checkpoints, *config, *metrics, *diagnostics, *events, *model, *best, *log, *lock;
+  char *folder, *checkpoints, *config, *metrics, *diagnostics, *events, *model, *average, *best, *log,
+      *lock;
   bool was_absent; /* the folder did not exist when a run to resume was looked for */
   bool is_new;     /* no earlier run left files here */
   size_t kept;     /* bytes of the folder's path that existed before this run */

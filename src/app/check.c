@@ -110,7 +110,7 @@ static memory_use measure_memory(const ls_comm *comm, const ls_setup *setup) {
   if (setup->validation.batch) batches += setup->validation.batch->arena.capacity;
   if (setup->test.batch) batches += setup->test.batch->arena.capacity;
   const double others = ls_comm_node_size(comm) - 1; /* ranks of the node */
-  const double slots = (double)(job->optim->type->n_slots * job->model->n_params * sizeof(float));
+  const double slots = (double)(ls_optim_n_slots(job->optim) * job->model->n_params * sizeof(float));
   return (memory_use){.data = (double)ls_setup_data_bytes(setup, false) +
                               others * (double)ls_setup_data_bytes(setup, true),
                       .model = (double)(job->model->arena.capacity + batches),

@@ -9,12 +9,22 @@ static ls_status restore_slot(ls_comm *comm, const ls_modelfile *file, const ls_
                               ls_optim *optim, size_t k) {
   char group[64];
   ls_status status = LS_OK;
-  snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
+  snprintf(group, sizeof group, "/optimizer/%s", ls_optim_slot_name(optim, k));
   if (file)
     status = ls_modelfile_read_segments(file, group, model->n_segments, model->segments, model->grads);
   LS_TRY(ls_comm_agree(comm, status));
   ls_comm_broadcast(comm, model->grads, model->n_params * sizeof *model->grads);
   ls_optim_set_slot(optim, k, model->grads);
+  return LS_OK;
+}
+
+/* Collective. The average of the parameters. If the file has none, it starts with the parameters. */
+static ls_status restore_average(ls_comm *comm, const ls_modelfile *file, const ls_model *model,
+                                 ls_optim *optim) {
+  bool has_average = file && ls_store_has_attribute(file->store, "/optimizer", LS_OPTIM_AVERAGE);
+  ls_comm_broadcast(comm, &has_average, sizeof has_average);
+  if (has_average) return restore_slot(comm, file, model, optim, optim->type->n_slots);
+  ls_optim_reset_average(optim, model->params);
   return LS_OK;
 }
 
@@ -25,7 +35,7 @@ static ls_status restore_optimizer(ls_comm *comm, const ls_modelfile *file, cons
   LS_TRY(ls_comm_agree(comm, ls_modelfile_status(status)));
   ls_comm_broadcast(comm, &optim->steps, sizeof optim->steps);
   for (size_t k = 0; k < optim->type->n_slots; k++) LS_TRY(restore_slot(comm, file, model, optim, k));
-  return LS_OK;
+  return optim->average > 0.0 ? restore_average(comm, file, model, optim) : LS_OK;
 }
 
 static bool has_counter(const ls_store *store, const counter *c) {
@@ -72,9 +82,9 @@ ls_status ls_checkpoint_restore(ls_comm *comm, const ls_modelfile *file, ls_mode
   const bool is_root = ls_comm_rank(comm) == 0;
   LS_TRY(ls_comm_agree(comm, is_root ? read_all(file, model, progress) : LS_OK));
   LS_TRY(ls_checkpoint_restore_normalizer(comm, file, normalizer));
-  if (optim) LS_TRY(restore_optimizer(comm, file, model, optim));
   ls_comm_broadcast(comm, model->params, model->n_params * sizeof *model->params);
   ls_comm_broadcast(comm, model->state, model->n_state * sizeof *model->state);
+  if (optim) LS_TRY(restore_optimizer(comm, file, model, optim));
   if (progress) {
     double *const sums = progress->sums;
     ls_comm_broadcast(comm, progress, sizeof *progress);

@@ -26,7 +26,7 @@ struct ls_saver {
 };
 
 size_t ls_saver_bytes(const ls_model *model, const ls_optim *optim) {
-  return (model->n_params * (1 + optim->type->n_slots) + model->n_state) * sizeof(float);
+  return (model->n_params * (1 + ls_optim_n_slots(optim)) + model->n_state) * sizeof(float);
 }
 
 /* ------------------------------------------------------------------- publishing */
@@ -61,7 +61,18 @@ static ls_status publish_step(const ls_save *save, const ls_snapshot *snapshot, 
   return status == LS_OK ? ls_checkpoint_prune(save->folder, step, save->keep, save->spared) : status;
 }
 
+/* Publishes the model with the averaged parameters, which are the last slot. */
+static ls_status publish_average(const char *path, const ls_snapshot *snapshot) {
+  ls_model model = *snapshot->content.model;
+  ls_snapshot average = *snapshot;
+  LS_ASSERT(snapshot->slots && snapshot->optim->average > 0.0);
+  model.params = (float *)snapshot->slots + snapshot->optim->type->n_slots * model.n_params;
+  average.content.model = &model;
+  return publish(path, &average, true);
+}
+
 static ls_status publish_all(const ls_save *save, const ls_snapshot *snapshot) {
+  if (save->average) LS_TRY(publish_average(save->average, snapshot));
   if (save->model) LS_TRY(publish(save->model, snapshot, true));
   if (save->best) LS_TRY(publish(save->best, snapshot, false));
   return save->folder ? publish_step(save, snapshot, save->best) : LS_OK;
@@ -172,7 +183,7 @@ float *ls_saver_slots(ls_saver *saver) {
 /* Copies what changes in training; borrows the rest. */
 static void copy(ls_saver *saver, const ls_snapshot *snapshot) {
   const ls_model *const model = snapshot->content.model;
-  const size_t n_slots = snapshot->optim->type->n_slots;
+  const size_t n_slots = snapshot->optim->n_slots;
   saver->snapshot = *snapshot;
   saver->model = *model;
   saver->optim = *snapshot->optim;

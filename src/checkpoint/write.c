@@ -1,7 +1,8 @@
 /* Writing a checkpoint: a model file (see src/modelfile/write.c) with additions.
  *
  *   /                    comm_mode, comm_ranks if the bits of a resumed run depend on them
- *   /optimizer           steps; /optimizer/<slot>/<path>: state, in the shape of the parameter
+ *   /optimizer           steps; /optimizer/<slot>/<path>: state, in the shape of the parameter; the
+ *                        attribute ema (the decay) and a slot of this name with train.ema
  *   /progress            counters as attributes; sums
  *   /class_weights       (classes) of class_weight: balanced */
 #include "internal.h"
@@ -10,13 +11,15 @@ static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) 
   const ls_model *const model = s->content.model;
   const ls_optim *const optim = s->optim;
   const float *const slots = s->slots ? s->slots : optim->block;
-  LS_ASSERT(s->slots || optim->n == model->n_params || optim->type->n_slots == 0);
+  LS_ASSERT(s->slots || optim->n == model->n_params || optim->n_slots == 0);
   LS_TRY(ls_store_write_group(writer, "/optimizer"));
   LS_TRY(ls_store_write_text(writer, "/optimizer", "type", optim->type->name));
   LS_TRY(ls_store_write_u64(writer, "/optimizer", "steps", optim->steps));
-  for (size_t k = 0; k < optim->type->n_slots; k++) {
+  if (optim->average > 0.0)
+    LS_TRY(ls_store_write_double(writer, "/optimizer", LS_OPTIM_AVERAGE, optim->average));
+  for (size_t k = 0; k < optim->n_slots; k++) {
     char group[64];
-    snprintf(group, sizeof group, "/optimizer/%s", optim->type->slot_names[k]);
+    snprintf(group, sizeof group, "/optimizer/%s", ls_optim_slot_name(optim, k));
     LS_TRY(ls_modelfile_put_segments(writer, group, model->n_segments, model->segments,
                                      slots + k * model->n_params));
   }

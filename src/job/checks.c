@@ -68,8 +68,9 @@ void job_check_optimizer(const ls_job *job) {
   const ls_node *const schedule = ls_node_find(root, "schedule");
   const double lr = job->optim ? job->optim->lr : INFINITY;
   if (job->data.standardize_targets && ls_node_find(root, "loss") && job->task != LS_TASK_REGRESSION)
-    ls_config_error(job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
-                    "targets of this loss cannot be standardised; must be used with the loss mse, mae or huber");
+    ls_config_error(
+        job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
+        "targets of this loss cannot be standardised; must be used with the loss mse, mae or huber");
   if (job->schedule.min_lr > lr)
     ls_config_error(job->config, schedule ? ls_node_find(schedule, "min_lr") : NULL,
                     "out of range; must be at most optimizer.lr, %g", lr);

@@ -53,6 +53,7 @@ static ls_status read_parts(ls_job *job, const char *path) {
   job->model->l1 = job->penalty.l1;
   job->model->l2 = job->penalty.l2;
   LS_TRY(ls_optim_parse(config, &job->optim));
+  if (job->optim) job->optim->average = job->train.ema;
   job_check_optimizer(job);
   job_check_class_weight(job);
   return ls_config_status(config);

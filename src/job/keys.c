@@ -53,6 +53,10 @@ const ls_key ls_train_keys[] = {
                 "maximum norm of the gradient; 0: no limit"),
     LS_REAL_KEY("clip_grad_value", ls_train_config, clip_grad_value, "0", 0, 1e30,
                 "maximum magnitude of each gradient element, applied after clip_grad_norm; 0: no limit"),
+    LS_REAL_KEY("ema", ls_train_config, ema, "0", 0, 1,
+                "decay per step of an exponential moving average of the weights, such as 0.999, which is "
+                "evaluated and saved beside them in model-ema.h5; 0: no average",
+                .flags = LS_KEY_BELOW_MAX),
     LS_CHOICE_KEY("on_nan", ls_train_config, on_nan, "stop", on_nan_names,
                   "reaction to a loss or gradient that is not finite: stop the run, or skip the step"),
     LS_COUNT_KEY("max_skipped", ls_train_config, max_skipped, "10", 0, 1e12,

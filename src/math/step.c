@@ -67,3 +67,42 @@ CLONES void ls_math_adam_step(size_t n, const ls_adam_step *s, float scale, cons
     w[i] = kept - k.rate * m[i] / (k.root * sqrtf(v[i]) + k.eps);
   }
 }
+
+CLONES void ls_math_lamb_moments(size_t n, const ls_lamb_step *s, float scale, const float *restrict g,
+                                 float *restrict m, float *restrict v) {
+  const float keep1 = (float)s->beta1;
+  const float keep2 = (float)s->beta2;
+  const float fresh1 = (float)(1.0 - s->beta1);
+  const float fresh2 = (float)(1.0 - s->beta2);
+  for (size_t i = 0; i < n; i++) {
+    const float gi = scale * g[i];
+    m[i] = keep1 * m[i] + fresh1 * gi;
+    v[i] = keep2 * v[i] + fresh2 * gi * gi;
+  }
+}
+
+CLONES void ls_math_lamb_update(size_t n, const ls_lamb_step *s, const float *restrict m,
+                                const float *restrict v, const float *restrict w, float *restrict r) {
+  const ls_lamb_step k = *s;
+  for (size_t i = 0; i < n; i++) r[i] = k.rate * m[i] / (k.root * sqrtf(v[i]) + k.eps) + k.decay * w[i];
+}
+
+CLONES static void approach(size_t n, float c, const float *restrict x, float *restrict y) {
+  for (size_t i = 0; i < n; i++) y[i] += c * (x[i] - y[i]);
+}
+
+typedef struct approach_work {
+  float c;
+  const float *x;
+  float *y;
+} approach_work;
+
+static void approach_range(void *context, size_t first, size_t count) {
+  const approach_work *const k = context;
+  approach(count, k->c, k->x + first, k->y + first);
+}
+
+void ls_math_approach(size_t n, float c, const float *x, float *y) {
+  approach_work k = {.c = c, .x = x, .y = y};
+  ls_parallel_range(n, LS_PARALLEL_ITEMS, approach_range, &k);
+}

@@ -155,7 +155,7 @@ ls_status ls_modelfile_read_model(const ls_modelfile *file, const ls_model *mode
   return ls_modelfile_read_segments(file, "/model", model->n_state_segments, model->state_segments, state);
 }
 
-ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *model,
+ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *model, const char *group,
                                   const ls_normalizer *normalizer, const char *path) {
   ls_model copy = *model;
   const size_t n = model->n_params + model->n_state;
@@ -164,6 +164,8 @@ ls_status ls_modelfile_copy_model(const ls_modelfile *from, const ls_model *mode
   copy.params = values;
   copy.state = values + model->n_params;
   ls_status status = ls_modelfile_read_model(from, model, copy.params, copy.state);
+  if (status == LS_OK)
+    status = ls_modelfile_read_segments(from, group, model->n_segments, model->segments, copy.params);
   const ls_modelfile_content content = {.config = from->config,
                                         .platform = from->platform,
                                         .classes = (const char *const *)from->classes,

@@ -3,8 +3,7 @@
  *   m = b1 m + (1 - b1) g     v = b2 v + (1 - b2) g^2
  *   w = w - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *
- * The powers of b1 and b2 are products in double: the last bit of pow differs between processors, and the
- * parameters must not. The weight decay of adam is a part of g; that of adamw is decoupled from the
+ * The weight decay of adam is a part of g; that of adamw is decoupled from the
  * averages: w = w - lr weight_decay w before the update. */
 #include "internal.h"
 
@@ -35,14 +34,6 @@ static const ls_key adamw_keys[] = {
     {0},
 };
 
-/* base^n by squaring. */
-static double power(double base, uint64_t n) {
-  double result = 1.0;
-  for (; n > 0; n /= 2, base *= base)
-    if (n % 2 == 1) result *= base;
-  return result;
-}
-
 /* `coupled` is the weight decay in g, `decoupled` the one outside the averages. */
 static void step(const ls_optim *optim, double lr, double coupled, double decoupled, float scale,
                  const float *grads, float *params) {
@@ -50,8 +41,8 @@ static void step(const ls_optim *optim, double lr, double coupled, double decoup
   const uint64_t t = optim->steps;
   const ls_adam_step s = {.beta1 = o->betas[0],
                           .beta2 = o->betas[1],
-                          .rate = (float)(lr / (1.0 - power(o->betas[0], t))),
-                          .root = (float)(1.0 / sqrt(1.0 - power(o->betas[1], t))),
+                          .rate = (float)(lr / (1.0 - optim_power(o->betas[0], t))),
+                          .root = (float)(1.0 / sqrt(1.0 - optim_power(o->betas[1], t))),
                           .eps = (float)o->eps,
                           .decay = (float)coupled,
                           .shrink = lr * decoupled};

@@ -10,6 +10,12 @@ extern const ls_optim_type optim_adagrad;
 extern const ls_optim_type optim_rmsprop;
 extern const ls_optim_type optim_adam;
 extern const ls_optim_type optim_adamw;
+extern const ls_optim_type optim_lars;
+extern const ls_optim_type optim_lamb;
+
+/* base^n by squaring, in double: the last bit of pow differs between processors, and the parameters must
+ * not. */
+double optim_power(double base, uint64_t n);
 
 /* The first member of the options of every type. */
 typedef struct optim_common {

@@ -277,7 +277,7 @@ static void update_resident(const ls_setup *setup, ls_plan_costs *costs) {
   double shared = 0.0;
   ls_plan_resident(&now, &shared);
   const size_t known = job->model->arena.capacity + setup->train.batch->arena.capacity +
-                       job->optim->type->n_slots * job->optim->n * sizeof(float) +
+                       ls_optim_n_slots(job->optim) * job->optim->n * sizeof(float) +
                        ls_setup_data_bytes(setup, true);
   costs->private_bytes = fmax(costs->private_bytes, now - (double)known);
 }

@@ -69,7 +69,7 @@ ls_status ls_plan_work_of(const ls_comm *comm, const ls_setup *setup, ls_plan_wo
                      .accumulate = train->accumulate,
                      .steps = train->has_max_steps && train->max_steps < steps ? train->max_steps : steps,
                      .lanes = train->reproducible ? train->lanes : 0,
-                     .slots = job->optim->type->n_slots};
+                     .slots = ls_optim_n_slots(job->optim)};
   set_data(comm, setup, out);
   return measure_model(setup, out);
 }

@@ -21,12 +21,13 @@ ls_status ls_rundir_create(ls_rundir *dir, const char *output) {
                      .diagnostics = ls_format("%s/diagnostics.csv", folder),
                      .events = ls_format("%s/events.out.tfevents.lockstep", folder),
                      .model = ls_format("%s/model.h5", folder),
+                     .average = ls_format("%s/model-ema.h5", folder),
                      .best = ls_format("%s/checkpoints/best.h5", folder),
                      .log = ls_format("%s/train.log", folder),
                      .lock = ls_format("%s/lock", folder),
                      .kept = length};
   if (dir->folder && dir->checkpoints && dir->config && dir->metrics && dir->diagnostics && dir->events &&
-      dir->model && dir->best && dir->log && dir->lock)
+      dir->model && dir->average && dir->best && dir->log && dir->lock)
     return LS_OK;
   return ls_fail_memory("the paths of the run", strlen(folder));
 }
@@ -45,6 +46,7 @@ void ls_rundir_destroy(ls_rundir *dir) {
   free(dir->diagnostics);
   free(dir->events);
   free(dir->model);
+  free(dir->average);
   free(dir->best);
   free(dir->log);
   free(dir->lock);
@@ -61,7 +63,8 @@ bool ls_rundir_has_run(const ls_rundir *dir) {
 }
 
 void ls_rundir_remove_temporaries(const ls_rundir *dir) {
-  static const char *const own[] = {"model.h5", "config.yaml", "metrics.csv", "diagnostics.csv", "lock"};
+  static const char *const own[] = {"model.h5",    "model-ema.h5",    "config.yaml",
+                                    "metrics.csv", "diagnostics.csv", "lock"};
   static const char *const saved[] = {".h5"};
   if (!dir->is_locked) return;
   ls_store_remove_temporaries(dir->folder, own, sizeof own / sizeof own[0]);
@@ -69,7 +72,8 @@ void ls_rundir_remove_temporaries(const ls_rundir *dir) {
 }
 
 ls_status ls_rundir_remove_run(const ls_rundir *dir) {
-  const char *const own[] = {dir->best, dir->model, dir->metrics, dir->diagnostics, dir->events, dir->log};
+  const char *const own[] = {dir->best,        dir->model,  dir->average, dir->metrics,
+                             dir->diagnostics, dir->events, dir->log};
   ls_status status =
       ls_rundir_exists(dir->checkpoints) ? ls_checkpoint_remove_from(dir->checkpoints, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++)

@@ -215,28 +215,46 @@ static float clip_scale(const ls_sync *sync, const ls_step *step) {
 
 /* Local. Whether the update itself writes the common parameters, beside a copy for this rank: it is the
  * last change of them, and of all of this rank's part. */
-static bool is_mirrored(const ls_sync *sync) {
-  return sync->params != sync->exchange->common && sync->n_penalised == 0 &&
+static bool is_mirrored(const ls_sync *sync, const ls_optim *optim) {
+  return !optim->type->sums && sync->params != sync->exchange->common && sync->n_penalised == 0 &&
          (sync->mode != LS_SYNC_SHARDED || sync->exchange->n_nodes == 1);
 }
 
-/* Local. Updates this rank's parameters from the sum over all rows. */
-static void update(const ls_sync *sync, const ls_step *step, ls_optim *optim) {
+/* What sum_norms needs. */
+typedef struct norms {
+  ls_comm *comm;
+  const ls_sync *sync;
+} norms;
+
+/* Collective. Adds the norms of the parts of all ranks. Except in mode sharded, each node has all parts. */
+static void sum_norms(void *context, double *x, size_t n) {
+  const norms *const k = context;
+  const int copies = k->sync->mode == LS_SYNC_SHARDED ? 1 : k->sync->exchange->n_nodes;
+  ls_comm_tree_sum_f64(k->comm, NULL, x, n);
+  for (size_t i = 0; i < n; i++) x[i] /= (double)copies;
+}
+
+/* Collective if the optimizer needs norms. Updates this rank's parameters from the sum over all rows. */
+static void update(ls_comm *comm, const ls_sync *sync, const ls_step *step, ls_optim *optim) {
   const float scale = mean_scale(step) * clip_scale(sync, step);
+  norms context = {.comm = comm, .sync = sync};
   LS_ASSERT(optim->n_ranges == sync->n_updated);
   for (size_t r = 0; r < sync->n_updated && sync->clip_value > 0.0 && scale > 0.0F; r++)
     ls_math_clamp(sync->updated[r].count, (float)(sync->clip_value / (double)scale),
                   sync->grads + sync->updated[r].first);
-  optim->mirror = is_mirrored(sync) ? sync->exchange->common : NULL;
+  optim->mirror = is_mirrored(sync, optim) ? sync->exchange->common : NULL;
+  optim->sum = sync->tree ? NULL : sum_norms; /* with a tree, every rank updates all parameters */
+  optim->context = &context;
   ls_optim_step(optim, step->lr, scale, sync->grads, sync->params);
   for (size_t r = 0; r < sync->n_updated; r++)
     ls_penalty_soft_threshold(sync->n_penalised, sync->penalised, sync->updated[r], step->lr, sync->params);
+  ls_optim_update_average(optim, sync->params);
 }
 
 /* Collective. Waits until all parts of the parameters are complete. */
-static void complete(ls_comm *comm, ls_sync *sync) {
+static void complete(ls_comm *comm, ls_sync *sync, const ls_optim *optim) {
   const double start = ls_clock();
-  sync_buckets_complete(comm, sync->exchange, sync->buckets, is_mirrored(sync), sync->params);
+  sync_buckets_complete(comm, sync->exchange, sync->buckets, is_mirrored(sync, optim), sync->params);
   sync->seconds += ls_clock() - start;
 }
 
@@ -254,8 +272,8 @@ ls_status ls_sync_step(ls_comm *comm, ls_sync *sync, ls_step *step, ls_optim *op
   (sync->tree ? reduce_by_tree : reduce_step)(comm, sync, step);
   const ls_status status = check_finite(sync, step);
   if (status == LS_OK) {
-    update(sync, step, optim);
-    complete(comm, sync);
+    update(comm, sync, step, optim);
+    complete(comm, sync, optim);
   } else {
     sync_buckets_discard_errors(sync->buckets);
   }

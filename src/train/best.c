@@ -31,13 +31,26 @@ ls_status train_find_best(trainer *t, bool *found) {
   return status;
 }
 
-ls_status train_restore_model(const trainer *t) {
+/* Rank 0. Makes a model of best.h5, with its averaged weights as parameters if is_average and it has any.
+ */
+static ls_status restore(const trainer *t, const char *path, bool is_average) {
   ls_modelfile *best = NULL;
-  if (!t->lacks_model) return LS_OK;
   ls_status status = ls_modelfile_open(t->dir.best, &best);
-  if (status == LS_OK)
-    status = ls_modelfile_copy_model(best, t->setup->job->model, t->setup->normalizer, t->dir.model);
-  if (status == LS_OK) ls_log(LS_LOG_INFO, "%s: restored from %s", t->dir.model, t->dir.best);
+  const char *const group = is_average ? "/optimizer/" LS_OPTIM_AVERAGE : "/model";
+  const bool has_group =
+      status == LS_OK &&
+      (!is_average || ls_store_has_attribute(best->store, "/optimizer", LS_OPTIM_AVERAGE));
+  if (has_group)
+    status = ls_modelfile_copy_model(best, t->setup->job->model, group, t->setup->normalizer, path);
+  if (has_group && status == LS_OK) ls_log(LS_LOG_INFO, "%s: restored from %s", path, t->dir.best);
   ls_modelfile_close(&best);
   return status;
+}
+
+ls_status train_restore_model(const trainer *t) {
+  const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
+  const bool lacks_average = train_has_average(t) && !ls_rundir_exists(t->dir.average);
+  if (t->lacks_model) LS_TRY(restore(t, t->dir.model, false));
+  return has_best && lacks_average && ls_rundir_exists(t->dir.best) ? restore(t, t->dir.average, true)
+                                                                    : LS_OK;
 }

@@ -12,6 +12,18 @@ static ls_status evaluate(trainer *t, const ls_split *split) {
 
 /* ---------------------------------------------------------------------------- rows */
 
+/* Collective. Fills the columns of the averaged weights, if there are any. */
+static ls_status evaluate_average(trainer *t, double *row) {
+  const int column = ls_columns_average(t->setup->job);
+  if (column < 0) return LS_OK;
+  train_use_average(t);
+  const ls_status status = evaluate(t, &t->setup->validation);
+  train_use_weights(t);
+  row[column] = ls_metric_loss(t->evaluation);
+  row[column + 1] = ls_metric_quality(t->evaluation);
+  return status;
+}
+
 /* Collective. The row of the epoch that just ended. All ranks get rank 0's times, as the monitor may use
  * them. */
 static ls_status make_row(trainer *t, train_row *out) {
@@ -27,6 +39,7 @@ static ls_status make_row(trainer *t, train_row *out) {
   row[LS_COLUMN_SECONDS] = t->progress.epoch_seconds;
   row[LS_COLUMN_SAMPLES_PER_SECOND] = (double)setup->train.view.n / t->progress.epoch_seconds;
   if (setup->validation.view.n > 0) {
+    LS_TRY(evaluate_average(t, row));
     LS_TRY(evaluate(t, &setup->validation));
     row[LS_COLUMN_VAL_LOSS] = ls_metric_loss(t->evaluation);
     row[LS_COLUMN_VAL_QUALITY] = ls_metric_quality(t->evaluation);
@@ -111,26 +124,36 @@ ls_status train_end_epoch(trainer *t) {
 
 /* ------------------------------------------------------------------------ test data */
 
-static void report_test(const trainer *t) {
+static void report_test(const trainer *t, const char *model, bool is_average) {
   const ls_job *const job = t->setup->job;
   double values[LS_MEASURES_MAX];
   char more[48 * LS_MEASURES_MAX] = "";
   ls_measures_values(&job->measures, t->evaluation, values);
   ls_measures_describe(&job->measures, values, false, more, sizeof more);
-  ls_log(LS_LOG_INFO, "test: loss %.4f  %s %.4f%s  (%s)", ls_metric_loss(t->evaluation),
-         ls_metric_quality_name(job->task), ls_metric_quality(t->evaluation), more, t->dir.model);
+  ls_log(LS_LOG_INFO, "test%s: loss %.4f  %s %.4f%s  (%s)", is_average ? " of the averaged weights" : "",
+         ls_metric_loss(t->evaluation), ls_metric_quality_name(job->task), ls_metric_quality(t->evaluation),
+         more, model);
 }
 
-ls_status train_test(trainer *t) {
+/* Collective. Evaluates a saved model on the test data.  path: on rank 0 */
+static ls_status test_model(trainer *t, const char *path, bool is_average) {
   const ls_setup *const setup = t->setup;
   ls_modelfile *saved = NULL;
-  if (setup->test.view.n == 0) return LS_OK;
-  ls_status status = ls_comm_agree(t->comm, t->is_root ? ls_modelfile_open(t->dir.model, &saved) : LS_OK);
+  ls_status status = ls_comm_agree(t->comm, t->is_root ? ls_modelfile_open(path, &saved) : LS_OK);
   if (status == LS_OK)
     status = ls_checkpoint_restore(t->comm, saved, setup->job->model, setup->normalizer, NULL, NULL);
   ls_modelfile_close(&saved);
   LS_TRY(status);
   LS_TRY(evaluate(t, &setup->test));
-  report_test(t);
+  report_test(t, path, is_average);
   return LS_OK;
+}
+
+ls_status train_test(trainer *t) {
+  if (t->setup->test.view.n == 0) return LS_OK;
+  LS_TRY(test_model(t, t->dir.model, false));
+  bool has_average = t->is_root && train_has_average(t) && ls_rundir_exists(t->dir.average);
+  ls_comm_broadcast(t->comm, &has_average,
+                    sizeof has_average); /* false: train.ema came after the best epoch */
+  return has_average ? test_model(t, t->dir.average, true) : LS_OK;
 }

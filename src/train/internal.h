@@ -174,6 +174,16 @@ ls_status train_run_step(trainer *t);
  * all ranks if samples cannot be read. */
 ls_status train_try_step(trainer *t);
 
+/* --------------------------------------------------------------------- average.c */
+
+/* Local. Whether the run keeps an average of the weights. */
+bool train_has_average(const trainer *t);
+
+/* Collective. Makes the average the parameters of the model, in the memory of the gradient, for evaluation;
+ * ends that. */
+void train_use_average(trainer *t);
+void train_use_weights(trainer *t);
+
 /* ------------------------------------------------------------------------ skip.c */
 
 /* Local. Warns once if the targets of a regression are far from unit scale and the epoch that just ended

@@ -148,6 +148,7 @@ static ls_status start_and_run(trainer *t, const ls_train_options *options) {
   LS_TRY(train_start_or_resume(t, options, &is_complete));
   if (!is_complete) return run(t, options);
   if (t->is_root) ls_rundir_remove_temporaries(&t->dir);
+  LS_TRY(ls_comm_agree(t->comm, t->is_root ? train_restore_model(t) : LS_OK));
   report_early_stop(t);
   ls_log(LS_LOG_INFO, "%s is finished: %llu epochs, %llu steps; nothing to do", t->setup->job->train.output,
          (unsigned long long)t->progress.epoch, (unsigned long long)t->progress.step);

@@ -27,7 +27,7 @@ ls_status train_check_memory(ls_comm *comm, const ls_setup *setup) {
   const bool is_auto = job->sync.mode == LS_SYNC_AUTO;        /* which chooses a mode that fits */
   const bool is_sharded = !setup->tree && (is_auto || job->sync.mode == LS_SYNC_SHARDED);
   size_t bytes = 0;
-  if (!ls_size_mul(params, job->optim->type->n_slots, &bytes)) bytes = SIZE_MAX / 4;
+  if (!ls_size_mul(params, ls_optim_n_slots(job->optim), &bytes)) bytes = SIZE_MAX / 4;
   if (is_sharded)
     bytes /= size;
   else if (shares_parameters(comm, setup))

@@ -10,6 +10,8 @@ static ls_status set_mode(trainer *t, ls_sync_mode mode) {
   ls_model *const model = t->setup->job->model;
   LS_TRY(ls_sync_set_mode(t->comm, t->sync, mode));
   ls_model_set_vectors(model, t->sync->params, t->sync->grads);
+  optim->n_blocks = model->n_segments;
+  optim->blocks = model->segments;
   memset(model->params, 0, model->n_params * sizeof *model->params); /* before the ranks agree */
   return ls_comm_agree(t->comm, ls_optim_build_part(optim, t->sync->n_updated, t->sync->updated));
 }

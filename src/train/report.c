@@ -171,7 +171,7 @@ void train_report_step(trainer *t, double loss, double quality) {
   if (t->is_root && t->report.has_bar) draw_bar(t, loss, quality);
 }
 
-#define DETAILS (256 + 48 * LS_MEASURES_MAX)
+#define DETAILS (320 + 48 * LS_MEASURES_MAX)
 
 /* Details that not every run has: validation, a learning rate that changes, penalties. */
 static void describe_details(const trainer *t, const double *row, char text[DETAILS]) {
@@ -180,6 +180,10 @@ static void describe_details(const trainer *t, const double *row, char text[DETA
     ls_append(text, DETAILS, "  val_loss %.4f  val_%s %.4f", row[LS_COLUMN_VAL_LOSS],
               ls_metric_quality_name(job->task), row[LS_COLUMN_VAL_QUALITY]);
     ls_measures_describe(&job->measures, row + LS_COLUMNS_FIXED, true, text, DETAILS);
+    const int average = ls_columns_average(job);
+    if (average >= 0)
+      ls_append(text, DETAILS, "  val_ema_loss %.4f  val_ema_%s %.4f", row[average],
+                ls_metric_quality_name(job->task), row[average + 1]);
   }
   if (job->schedule.type != ls_schedule_types || job->schedule.warmup_steps > 0)
     ls_append(text, DETAILS, "  lr %.4g", row[LS_COLUMN_LR]);

@@ -46,7 +46,7 @@ static const float *gather_slots(trainer *t) {
   const size_t n = t->setup->job->model->n_params;
   if (!ls_sync_is_divided(t->sync)) return NULL;
   float *const slots = t->is_root ? ls_saver_slots(t->saves.saver) : NULL;
-  for (size_t k = 0; k < optim->type->n_slots; k++) {
+  for (size_t k = 0; k < optim->n_slots; k++) {
     ls_optim_get_slot(optim, k, t->sync->grads);
     ls_sync_allgather(t->comm, t->sync);
     if (t->is_root) ls_copy(slots + k * n, t->sync->grads, n * sizeof *slots);
@@ -57,7 +57,7 @@ static const float *gather_slots(trainer *t) {
 /* Local. A step with a finite gradient may lead beyond float32, which only the next step would notice. */
 static ls_status check_finite(const trainer *t) {
   const ls_job *const job = t->setup->job;
-  const size_t n_state = job->optim->type->n_slots * job->optim->n;
+  const size_t n_state = job->optim->n_slots * job->optim->n;
   if (isfinite(ls_math_sum_squares(job->model->n_params, job->model->params)) &&
       isfinite(ls_math_sum_squares(job->model->n_state, job->model->state)) &&
       isfinite(ls_math_sum_squares(n_state, job->optim->block)))
@@ -109,17 +109,22 @@ static ls_save files_due(const trainer *t) {
                    .spared = t->saves.spared};
 }
 
+static void add_models(const trainer *t, ls_save *save) {
+  save->model = t->dir.model;
+  if (train_has_average(t)) save->average = t->dir.average;
+}
+
 ls_status train_save_checkpoint(trainer *t) {
   ls_save save = files_due(t);
   if (t->saves.step == t->progress.step) return LS_OK;
-  if (train_has_unsaved_best(t) && t->setup->validation.view.n > 0) save.model = t->dir.model;
+  if (train_has_unsaved_best(t) && t->setup->validation.view.n > 0) add_models(t, &save);
   return submit(t, &save);
 }
 
 ls_status train_save_final(trainer *t) {
   const bool has_best = t->setup->validation.view.n > 0 && t->progress.best_epoch > 0;
   ls_save save = files_due(t);
-  if (train_has_unsaved_best(t) || !has_best) save.model = t->dir.model;
+  if (train_has_unsaved_best(t) || !has_best) add_models(t, &save);
   const bool is_due = t->saves.step != t->progress.step || !has_best;
   LS_TRY(is_due ? submit(t, &save) : train_check_state(t));
   return train_wait_for_saves(t);

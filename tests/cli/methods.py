@@ -313,12 +313,62 @@ def accumulated_batches_are_one(folder):
             result.must(numpy.allclose(weights(folder, name)[path], wanted, rtol=1e-5, atol=1e-7), f"{name}: {path} differs")
 
 
+# ------------------------------------------------------------------------ average
+
+def the_average_is_that_of_the_weights(folder):
+    """average += (1 - decay) (w - average) after each step, and w after the first one, as PyTorch's AveragedModel."""
+    prepare(folder)
+    words = ("--set", "train.ema=0.75", "--set", "train.batch_size=20", "--set", "train.epochs=2")
+    wanted = {}
+    for step in range(1, 7):
+        train(folder, "-o", f"{step}", "--set", f"train.max_steps={step}", *words)
+        for path, w in weights(folder, step_name := str(step)).items():
+            w = w.astype(float)
+            wanted[path] = wanted[path] + 0.25 * (w - wanted[path]) if path in wanted else w
+        made = model_arrays(folder / step_name / "model-ema.h5")
+    result = train(folder, "-o", "whole", *words)
+    for path, array in wanted.items():
+        result.must(numpy.allclose(made[path], array, rtol=1e-5, atol=1e-6), f"{path}: not the average")
+    last = model_arrays(folder / "whole" / "model-ema.h5")
+    result.must(all((last[path] == made[path]).all() for path in made), "the same average in one run")
+
+
+def the_average_is_evaluated_and_resumed(folder):
+    prepare(folder, ("  train: data.h5", "  train: data.h5\n  validation: 0.25\n  test: data.h5"))
+    words = ("--set", "train.ema=0.9", "--set", "train.reproducible=true", "--set", "train.epochs=3", "--set", "metrics=[f1]")
+    result = harness.run(folder, "train", "config.yaml", *words, "-o", "whole").exits(0)
+    result.reports("val_ema_loss", "val_ema_accuracy").says("test of the averaged weights: loss", "whole/model-ema.h5")
+    header, rows = read_csv(folder / "whole" / "metrics.csv")
+    result.must(header[-3:] == ["val_f1", "val_ema_loss", "val_ema_accuracy"] and all(all(row) for row in rows), f"{header}")
+    harness.run(folder, "train", "config.yaml", *words, "-o", "parts", "--set", "train.max_steps=4", ranks=3).exits(0)
+    harness.run(folder, "train", "config.yaml", *words, "-o", "parts", ranks=2).exits(0)
+    for name in ("model.h5", "model-ema.h5"):
+        one, other = (model_arrays(folder / run / name) for run in ("whole", "parts"))
+        result.must(all((one[path] == other[path]).all() for path in one), f"{name}: a resumed run is the same")
+    (folder / "whole" / "model-ema.h5").rename(folder / "copy.h5")
+    result = harness.run(folder, "train", "config.yaml", *words, "-o", "whole").exits(0).says("model-ema.h5: restored from")
+    one, other = (model_arrays(folder / name) for name in ("whole/model-ema.h5", "copy.h5"))
+    result.must(all((one[path] == other[path]).all() for path in one), "the restored average is the same")
+
+
+def an_average_may_begin_later(folder):
+    prepare(folder)
+    train(folder, "--set", "train.max_steps=3")
+    before = weights(folder, "run")
+    result = train(folder, "--set", "train.ema=0.5", "--set", "train.max_steps=4")
+    after, made = weights(folder, "run"), model_arrays(folder / "run" / "model-ema.h5")
+    for path in made:
+        wanted = 0.5 * (before[path].astype(float) + after[path].astype(float))
+        result.must(numpy.allclose(made[path], wanted, rtol=1e-5, atol=1e-6), f"{path}: starts with the weights of the checkpoint")
+
+
 TESTS = [
     l2_adds_its_gradient, l1_is_a_proximal_step, penalties_are_not_in_the_loss, clip_by_norm, clip_by_value,
     every_rate_is_logged, a_plateau_lowers_the_rate, early_stopping_ends_the_run, min_delta_asks_for_more,
     a_vanishing_gradient_causes_a_warning, dead_units_cause_a_warning, gradient_norms_are_means_over_samples,
     saturated_outputs_are_counted, growing_norms_cause_a_warning, diagnostics_can_be_left_out, norms_are_those_of_the_weights,
     a_rate_is_suggested, range_test_refuses_nonsense, divergence_points_to_the_range_test, accumulated_batches_are_one,
+    the_average_is_that_of_the_weights, the_average_is_evaluated_and_resumed, an_average_may_begin_later,
 ]
 
 harness.main([(test.__name__.replace("_", " "), test) for test in TESTS])

@@ -50,7 +50,7 @@ static void contents_destroy(contents *t) {
 }
 
 static size_t block_bytes(const contents *t) {
-  return t->optim->n * t->optim->type->n_slots * sizeof(float);
+  return t->optim->n * t->optim->n_slots * sizeof(float);
 }
 
 /* Local. Random bits, NaN and denormal numbers included; keyed on `key`. */

@@ -15,6 +15,19 @@
 static const char *const optimizers[] = {
     "{type: sgd, lr: 0.05}", "{type: momentum, lr: 0.02, momentum: 0.9}", "{type: adam, lr: 0.001}"};
 
+/* For the optimizers of a test: blocks with norms of their own, and the decay of the average. */
+static ls_segment blocks[3];
+static size_t n_blocks;
+static double average;
+
+/* Local. Divides n parameters into three blocks of different lengths; 0: one block of all. */
+static void set_blocks(size_t n) {
+  const size_t ends[] = {n / 5, n / 5 + n / 2, n};
+  n_blocks = n > 0 ? COUNT(blocks) : 0;
+  for (size_t b = 0; b < n_blocks; b++)
+    blocks[b] = (ls_segment){.offset = b ? ends[b - 1] : 0, .rows = ends[b] - (b ? ends[b - 1] : 0)};
+}
+
 /* Local. An optimizer for n parameters. */
 static ls_optim *new_optim(const char *options, size_t n) {
   char text[128];
@@ -24,7 +37,12 @@ static ls_optim *new_optim(const char *options, size_t n) {
   ls_status status = ls_config_create(text, "sync.yaml", &config);
   if (status == LS_OK) status = ls_optim_parse(config, &optim);
   if (status == LS_OK) status = ls_config_status(config);
-  if (status == LS_OK) status = ls_optim_build(optim, n);
+  if (status == LS_OK) {
+    optim->n_blocks = n_blocks;
+    optim->blocks = blocks;
+    optim->average = average;
+    status = ls_optim_build(optim, n);
+  }
   if (status != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   ls_config_destroy(&config);
   return optim;
@@ -155,6 +173,7 @@ static void pair_step(pair *p, uint64_t number, size_t rows) {
   const double weight = add_rows(number, 0, rows, p->n, p->single_grads, single_sums);
   const double norm = sqrt(ls_math_sum_squares(p->n, p->single_grads)) / weight;
   ls_optim_step(p->single, p->single->lr, (float)(1.0 / weight), p->single_grads, p->single_params);
+  ls_optim_update_average(p->single, p->single_params);
 
   EXPECT(step.weight == weight); /* sums of multiples of 1/2 are exact */
   for (size_t i = 0; i < SUMS; i++) EXPECT(sums[i] == single_sums[i]);
@@ -176,7 +195,7 @@ static void check_steps(const ls_sync_config *way, const char *options, size_t n
              ls_sync_mode_names[way->mode], way->shared_memory ? "" : " by MPI",
              is_half(way) ? " in bfloat16" : "", options, n, rows, far);
   EXPECT(same_bytes(p.sync->params, n * sizeof(float)));
-  for (size_t k = 0; k < p.optim->type->n_slots; k++) {
+  for (size_t k = 0; k < p.optim->n_slots; k++) {
     memcpy(p.single_grads, p.single->slots[k], n * sizeof(float));
     ls_optim_get_slot(p.optim, k, p.single_grads); /* the part of this rank */
     EXPECT(distance(n, p.single_grads, p.single->slots[k]) <= 10.0 * tolerance);
@@ -194,6 +213,22 @@ static void test_steps_equal_one_rank(void **state) {
     for (size_t k = 0; k < COUNT(lengths); k++)
       check_steps(&configs[w], optimizers[(w + k) % 3], lengths[k], 13, 50,
                   is_half(&configs[w]) ? 2e-2 : 1e-5);
+}
+
+/* The parts of a block are on several ranks, which add its norms. The average is updated with its part. */
+static void test_norms_and_averages(void **state) {
+  (void)state;
+  static const char *const types[] = {"{type: lamb, lr: 0.01}",
+                                      "{type: lars, lr: 1, trust_coefficient: 0.01, weight_decay: 0.1}",
+                                      "{type: momentum, lr: 0.02}"};
+  average = 0.9;
+  for (size_t w = 0; w < COUNT(configs); w++)
+    for (size_t k = 0; k < COUNT(types); k++) {
+      set_blocks(1003);
+      check_steps(&configs[w], types[k], 1003, 13, 20, is_half(&configs[w]) ? 2e-2 : 1e-5);
+    }
+  average = 0.0;
+  set_blocks(0);
 }
 
 /* Lengths of several buckets. */
@@ -356,8 +391,8 @@ static void check_poison(const ls_sync_config *way, const char *options, int fai
   pair_create(&p, way, options, N);
   pair_step(&p, 0, 13);
   float *const before = ls_calloc(N, sizeof *before);
-  float *const block = ls_calloc(N * p.optim->type->n_slots, sizeof *block);
-  const size_t block_bytes = p.optim->n * p.optim->type->n_slots * sizeof *block;
+  float *const block = ls_calloc(N * p.optim->n_slots, sizeof *block);
+  const size_t block_bytes = p.optim->n * p.optim->n_slots * sizeof *block;
   memcpy(before, p.sync->params, N * sizeof *before);
   memcpy(block, p.optim->block, block_bytes);
 
@@ -574,6 +609,7 @@ int main(int argc, char **argv) {
   begin(&argc, &argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_steps_equal_one_rank),
+      cmocka_unit_test(test_norms_and_averages),
       cmocka_unit_test(test_long_gradients),
       cmocka_unit_test(test_modes_agree),
       cmocka_unit_test(test_copies_agree),

@@ -135,6 +135,14 @@ static void run_steps(arrays *a) {
     RUN(name, ls_math_rmsprop_step(N, &rmsprop, 0.3F, a->x, a->positive, a->w));
     snprintf(name, sizeof name, "adam%s", text);
     RUN(name, ls_math_adam_step(N, &adam, 0.3F, a->x, a->y, a->positive, a->w));
+    const ls_lamb_step lamb = {
+        .beta1 = 0.9, .beta2 = 0.999, .rate = 1.7F, .root = 3.1F, .eps = 1e-6F, .decay = decay};
+    snprintf(name, sizeof name, "lamb moments%s", text);
+    RUN(name, ls_math_lamb_moments(N, &lamb, 0.3F, a->x, a->y, a->positive));
+    snprintf(name, sizeof name, "lamb update%s", text);
+    RUN(name, ls_math_lamb_update(N, &lamb, a->y, a->positive, a->x, a->w));
+    snprintf(name, sizeof name, "approach%s", text);
+    RUN(name, ls_math_approach(N, 0.001F, a->x, a->w));
   }
 }
 

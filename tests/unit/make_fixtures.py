@@ -41,6 +41,49 @@ NETS = [
       (4, "tanh", None, False), (1, "sigmoid", None, True)]),
 ]
 
+def ratio(numerator, w, other):
+    """The trust ratio of a block: 1 if a norm is 0."""
+    return numerator / other if w.norm() > 0.0 and other > 0.0 else 1.0
+
+
+class Lars(torch.optim.Optimizer):
+    """Algorithm 1 of You, Gitman and Ginsburg (2017)."""
+
+    def __init__(self, params, lr, momentum=0.9, eta=0.001, decay=0.0):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "eta": eta, "decay": decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for w in group["params"]:
+                v = self.state[w].setdefault("v", torch.zeros_like(w))
+                length = w.grad.norm() + group["decay"] * w.norm()
+                rate = group["lr"] * ratio(group["eta"] * w.norm(), w, length if w.grad.norm() > 0.0 else 0.0)
+                v.mul_(group["momentum"]).add_(rate * (w.grad + group["decay"] * w))
+                w.sub_(v)
+
+
+class Lamb(torch.optim.Optimizer):
+    """Algorithm 2 of You et al. (2020)."""
+
+    def __init__(self, params, lr=0.001, betas=(0.9, 0.999), eps=1e-6, decay=0.01):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "decay": decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            b1, b2 = group["betas"]
+            for w in group["params"]:
+                state = self.state[w]
+                state["t"] = t = state.get("t", 0) + 1
+                m = state.setdefault("m", torch.zeros_like(w))
+                v = state.setdefault("v", torch.zeros_like(w))
+                m.mul_(b1).add_((1.0 - b1) * w.grad)
+                v.mul_(b2).add_((1.0 - b2) * w.grad ** 2)
+                r = m / (1.0 - b1 ** t) / ((v / (1.0 - b2 ** t)).sqrt() + group["eps"]) + group["decay"] * w
+                w.sub_(group["lr"] * ratio(w.norm(), w, r.norm()) * r)
+
+
 # The map `optimizer:` and PyTorch's equal, at its own rate.
 OPTIMIZERS = [
     ("{type: sgd, lr: 0.05}", lambda w: torch.optim.SGD(w, lr=0.05)),
@@ -67,6 +110,12 @@ OPTIMIZERS = [
     ("{type: adamw, lr: 0.03, betas: [0.7, 0.9], eps: 1.0e-3, weight_decay: 0.4}",
      lambda w: torch.optim.AdamW(w, lr=0.03, betas=(0.7, 0.9), eps=1e-3, weight_decay=0.4)),
     ("{type: adamw, weight_decay: 0}", lambda w: torch.optim.AdamW(w, weight_decay=0.0)),
+    ("{type: lars, lr: 5}", lambda w: Lars(w, 5.0)),
+    ("{type: lars, lr: 0.5, momentum: 0.8, trust_coefficient: 0.02, weight_decay: 0.1}",
+     lambda w: Lars(w, 0.5, 0.8, 0.02, 0.1)),
+    ("{type: lamb}", Lamb),
+    ("{type: lamb, lr: 0.03, betas: [0.8, 0.95], eps: 1.0e-4, weight_decay: 0.2}",
+     lambda w: Lamb(w, 0.03, (0.8, 0.95), 1e-4, 0.2)),
 ]
 
 # The same under a rate that changes each step.
@@ -79,6 +128,8 @@ SCHEDULED = [
     ("{type: rmsprop, lr: 0.05}", lambda w: torch.optim.RMSprop(w, lr=0.05)),
     ("{type: adam, lr: 0.05, weight_decay: 0.02}", lambda w: torch.optim.Adam(w, lr=0.05, weight_decay=0.02)),
     ("{type: adamw, lr: 0.05, weight_decay: 0.2}", lambda w: torch.optim.AdamW(w, lr=0.05, weight_decay=0.2)),
+    ("{type: lars, lr: 0.5, trust_coefficient: 0.05}", lambda w: Lars(w, 0.5, eta=0.05)),
+    ("{type: lamb, lr: 0.05}", lambda w: Lamb(w, 0.05)),
 ]
 SCHEDULE = ("{type: cosine, total_steps: 80, min_lr: 0.002}", 80, 0.002)
 
