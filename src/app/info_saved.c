@@ -4,13 +4,6 @@
 
 #include <stdlib.h>
 
-void info_print_list(const char *title, char **texts, size_t n) {
-  if (n == 0) return;
-  printf("%s", title);
-  for (size_t i = 0; i < n && i < 20; i++) printf("%s%s", i ? ", " : "", texts[i]);
-  printf(n > 20 ? " and %zu more\n" : "\n", n - 20);
-}
-
 static void print_progress(const ls_progress *progress) {
   const ls_progress p = *progress;
   printf(

@@ -112,13 +112,13 @@ def finished_and_stopped(folder):
     config = (folder / "run/config.yaml").read_text()
     (folder / "run/config.yaml").write_text(config.replace("epochs: 2", "epochs: 5", 1))
     (folder / "a b").mkdir()
-    shutil.move(folder / "run", folder / "a b/it's")
-    first, progress, _, speed, resume = lines(folder, "a b/it's")
-    assert first == "a b/it's: stopped" and "epoch 2 of 5, step 8 of 20 (40 %)" in progress, (first, progress)
+    shutil.move(folder / "run", folder / "a b/o'clock")
+    first, progress, _, speed, resume = lines(folder, "a b/o'clock")
+    assert first == "a b/o'clock: stopped" and "epoch 2 of 5, step 8 of 20 (40 %)" in progress, (first, progress)
     assert "; the rest takes about 0 s" in speed, speed
     command = resume.removeprefix("resume       lockstep ")
     harness.execute(folder, "bash", "-c", f"{harness.PROGRAM} {command}").exits(0)
-    assert lines(folder, "a b/it's")[1] == "progress     epoch 5 of 5, step 20 of 20 (100 %)"
+    assert lines(folder, "a b/o'clock")[1] == "progress     epoch 5 of 5, step 20 of 20 (100 %)"
 
 
 def locked(folder):
