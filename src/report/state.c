@@ -65,8 +65,8 @@ static void read_plan(const report_run *run, ls_run_state *s) {
   if (!run->job) return;
   const ls_train_config *const train = &run->job->train;
   s->epochs = train->epochs;
-  if (csv->n_rows > 0 && count_at(csv, csv->n_rows - 1, "epoch") > 0)
-    s->steps = count_at(csv, csv->n_rows - 1, "step") / count_at(csv, csv->n_rows - 1, "epoch") * s->epochs;
+  const uint64_t epoch = csv->n_rows > 0 ? count_at(csv, csv->n_rows - 1, "epoch") : 0;
+  if (epoch > 0) s->steps = count_at(csv, csv->n_rows - 1, "step") / epoch * s->epochs;
   if (train->has_max_steps && (s->steps == 0 || train->max_steps < s->steps)) s->steps = train->max_steps;
 }
 
