@@ -60,7 +60,7 @@ static const char *describe_time(double seconds, char text[64]) {
   else if (minutes < 120.0)
     snprintf(text, 64, "%.0f min %02.0f s", minutes, floor(seconds - 60.0 * minutes));
   else
-    snprintf(text, 64, "%.0f h %02.0f min", floor(minutes / 60.0), fmod(minutes, 60.0));
+    snprintf(text, 64, "%.0f h %02.0f min", floor(minutes / 60.0), minutes - 60.0 * floor(minutes / 60.0));
   return text;
 }
 

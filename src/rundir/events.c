@@ -114,8 +114,9 @@ static uint64_t step_of(const unsigned char *start, size_t size) {
   return step;
 }
 
-/* Reads the next record; false at the end of the file, and for a record that is truncated or damaged. */
-static bool read_record(FILE *file, uint64_t *step) {
+/* Reads the next record. *length: its bytes. False at the end of the file, and for a record that is
+ * truncated or damaged. */
+static bool read_record(FILE *file, uint64_t *step, uint64_t *length) {
   unsigned char bytes[4096];
   uint32_t crc = ~0U;
   if (fread(bytes, 12, 1, file) != 1 || get_number(bytes + 8, 4) != masked_crc(bytes, 8)) return false;
@@ -127,23 +128,26 @@ static bool read_record(FILE *file, uint64_t *step) {
     crc = add_crc(crc, bytes, n);
     ls_heartbeat();
   }
+  *length = size + 16;
   return fread(bytes, 4, 1, file) == 1 && get_number(bytes, 4) == mask_crc(crc);
 }
 
 /* *kept: the bytes of the records up to a step. */
-static ls_status measure(const char *path, FILE *file, uint64_t last, long *kept) {
+static ls_status measure(const char *path, FILE *file, uint64_t last, uint64_t *kept) {
   uint64_t step = 0;
-  while (read_record(file, &step) && step <= last) *kept = ftell(file);
-  return ferror(file) || *kept < 0 ? rundir_fail_path(path) : LS_OK;
+  uint64_t length = 0;
+  while (read_record(file, &step, &length) && step <= last) *kept += length;
+  return ferror(file) ? rundir_fail_path(path) : LS_OK;
 }
 
-static ls_status truncate_file(const char *path, FILE *file, long size) {
+static ls_status truncate_file(const char *path, FILE *file, uint64_t size) {
   LS_TRY(ls_store_may_change());
-  return ftruncate(fileno(file), size) == 0 && fsync(fileno(file)) == 0 ? LS_OK : rundir_fail_path(path);
+  return ftruncate(fileno(file), (off_t)size) == 0 && fsync(fileno(file)) == 0 ? LS_OK
+                                                                               : rundir_fail_path(path);
 }
 
 ls_status ls_rundir_reset_events(const ls_rundir *dir, uint64_t step) {
-  long kept = 0;
+  uint64_t kept = 0;
   FILE *const file = fopen(dir->events, "r+");
   if (!file && errno != ENOENT) return rundir_fail_path(dir->events);
   if (file) {
