@@ -274,7 +274,7 @@ ls_status ls_comm_groups(ls_comm *comm, bool shares, size_t bytes, int *groups, 
 ls_status ls_comm_shared_create_group(ls_comm *comm, size_t bytes, const int *groups, ls_shared *out);
 
 /* Collective. Every rank of a group can read afterwards what any of its ranks wrote before. */
-void ls_comm_shared_fence(ls_comm *comm, const ls_shared *shared);
+void ls_comm_shared_fence(ls_comm *comm);
 
 /* Local. The part of n units of rank 0's contents that this rank fills before ls_comm_shared_broadcast: the
  * units are divided, in rank order, among the ranks that see rank 0's memory. */

@@ -119,21 +119,20 @@ void ls_comm_shared_part(const ls_comm *comm, const ls_shared *shared, size_t n,
     node_part(comm, n, first, count);
 }
 
-void ls_comm_shared_fence(ls_comm *comm, const ls_shared *shared) {
-  (void)shared;
+void ls_comm_shared_fence(ls_comm *comm) {
   comm_window_fence(comm->world);
 }
 
 void ls_comm_shared_broadcast(ls_comm *comm, ls_shared *shared) {
   const bool holds_copy = shared->is_private || comm->node_rank == 0;
   MPI_Comm holders = MPI_COMM_NULL;
-  ls_comm_shared_fence(comm, shared);
+  ls_comm_shared_fence(comm);
   COMM_WAIT(MPI_Comm_split(comm->world, holds_copy ? 0 : MPI_UNDEFINED, comm->rank, &holders));
   if (holders != MPI_COMM_NULL) {
     comm_broadcast(holders, shared->data, shared->bytes);
     COMM_WAIT(MPI_Comm_free(&holders));
   }
-  ls_comm_shared_fence(comm, shared);
+  ls_comm_shared_fence(comm);
 }
 
 void ls_comm_shared_destroy(ls_comm *comm, ls_shared *shared) {

@@ -250,7 +250,7 @@ static ls_status end_stage(ls_comm *comm, data_stream *s) {
 /* Collective. Makes the window that is being read the current one. */
 static ls_status end_load(ls_comm *comm, data_stream *s) {
   while (s->stage < s->n_stages) LS_TRY(end_stage(comm, s));
-  ls_comm_shared_fence(comm, &s->places.memory);
+  ls_comm_shared_fence(comm);
   s->is_loading = false;
   s->current = 1 - s->current;
   s->loads[s->current].is_valid = true;

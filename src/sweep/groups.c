@@ -43,9 +43,9 @@ bool sweep_groups_is_leader(const sweep_groups *g) {
 
 void sweep_groups_restart(sweep_groups *g) {
   counter *const c = g->counter.data;
-  ls_comm_shared_fence(g->world, &g->counter);
+  ls_comm_shared_fence(g->world);
   atomic_store(&c->next, 0);
-  ls_comm_shared_fence(g->world, &g->counter);
+  ls_comm_shared_fence(g->world);
 }
 
 /* The domain of the group that has trial i beforehand. */

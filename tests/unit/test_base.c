@@ -4,7 +4,6 @@
 #include <Random123/philox.h>
 #include <math.h>
 #include <stdatomic.h>
-#include <threads.h>
 
 /* ------------------------------------------------------------------- texts */
 
@@ -65,20 +64,20 @@ static void fail_truncates_long_messages(void **state) {
   assert_int_equal(strlen(ls_message()), LS_MESSAGE_MAX - 1);
 }
 
-static int fail_elsewhere(void *unused) {
-  (void)unused;
-  const bool was_empty = ls_message()[0] == '\0';
+/* Sets a bool: whether the thread has no message before its own. */
+static void *fail_elsewhere(void *was_empty) {
+  *(bool *)was_empty = ls_message()[0] == '\0';
   ls_fail(LS_ERR_DATA, "of the other thread");
-  return was_empty;
+  return NULL;
 }
 
 static void messages_belong_to_their_thread(void **state) {
   (void)state;
-  thrd_t thread;
-  int was_empty = 0;
+  pthread_t thread;
+  bool was_empty = false;
   ls_fail(LS_ERR_DATA, "of this thread");
-  assert_int_equal(thrd_create(&thread, fail_elsewhere, NULL), thrd_success);
-  assert_int_equal(thrd_join(thread, &was_empty), thrd_success);
+  assert_int_equal(ls_thread_start(&thread, fail_elsewhere, &was_empty), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
   assert_true(was_empty);
   assert_string_equal(ls_message(), "of this thread");
 }
