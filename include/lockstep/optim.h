@@ -31,7 +31,7 @@ typedef struct ls_optim {
   float *mirror;    /* borrowed, NULL: none; set by the caller: a step also writes the parameters there, as
                        long as all, past the caches (ls_math_copy_nontemporal); the ranges are aligned */
   float *slots[LS_OPTIM_SLOTS_MAX]; /* (n) each, views into `block` */
-  float *block;                     /* owned: the state; initially 0 */
+  float *block;                     /* owned: memory of the slots; initially 0 */
 
   /* Set by the caller before ls_optim_build: */
   double average;  /* decay of the average of the parameters; 0: none */

@@ -196,10 +196,12 @@ static void copy(ls_saver *saver, const ls_snapshot *snapshot) {
   saver->model.state = ls_copy(saver->state, model->state, model->n_state * sizeof *model->state);
   saver->progress.sums =
       memcpy(saver->sums, snapshot->progress->sums, snapshot->progress->n_sums * sizeof *saver->sums);
-  const float *const slots = snapshot->slots ? snapshot->slots : snapshot->optim->block;
   LS_ASSERT(snapshot->slots || n_slots == 0 || snapshot->optim->n == model->n_params);
-  if (n_slots > 0 && slots != saver->slots)
-    ls_copy(saver->slots, slots, n_slots * model->n_params * sizeof *slots);
+  for (size_t k = 0; k < n_slots && snapshot->slots != saver->slots; k++) {
+    const size_t at = k * model->n_params;
+    ls_copy(saver->slots + at, snapshot->slots ? snapshot->slots + at : snapshot->optim->slots[k],
+            model->n_params * sizeof *saver->slots);
+  }
 }
 
 void ls_saver_submit(ls_saver *saver, const ls_snapshot *snapshot, const ls_save *save) {

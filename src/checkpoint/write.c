@@ -10,7 +10,6 @@
 static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) {
   const ls_model *const model = s->content.model;
   const ls_optim *const optim = s->optim;
-  const float *const slots = s->slots ? s->slots : optim->block;
   LS_ASSERT(s->slots || optim->n == model->n_params || optim->n_slots == 0);
   LS_TRY(ls_store_write_group(writer, "/optimizer"));
   LS_TRY(ls_store_write_text(writer, "/optimizer", "type", optim->type->name));
@@ -21,7 +20,7 @@ static ls_status write_optimizer(ls_store_writer *writer, const ls_snapshot *s) 
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", ls_optim_slot_name(optim, k));
     LS_TRY(ls_modelfile_put_segments(writer, group, model->n_segments, model->segments,
-                                     slots + k * model->n_params));
+                                     s->slots ? s->slots + k * model->n_params : optim->slots[k]));
   }
   return LS_OK;
 }

@@ -40,6 +40,20 @@ ls_status ls_optim_parse(ls_config *config, ls_optim **out) {
   return LS_OK;
 }
 
+#define LARGE 16384 /* parameters */
+#define PAGE  1024  /* floats of a page of memory */
+
+/* The distance between slots of n parameters. Those of large ones begin at the same offset in a page: loads
+ * whose offset is that of a recent store to another slot would wait for it. */
+static size_t stride_of(size_t n) {
+  return n < LARGE ? n : (n + PAGE - 1) / PAGE * PAGE;
+}
+
+/* The offset of the first slot in its page: that of the first parameter, for the same reason. */
+static size_t offset_of(size_t n, const ls_range *ranges) {
+  return n < LARGE ? 0 : ranges[0].first % PAGE;
+}
+
 ls_status ls_optim_build_part(ls_optim *optim, size_t n_ranges, const ls_range *ranges) {
   size_t n = 0;
   size_t elements = 0;
@@ -49,7 +63,9 @@ ls_status ls_optim_build_part(ls_optim *optim, size_t n_ranges, const ls_range *
   free(optim->norms);
   optim->steps = 0;
   optim->n_slots = ls_optim_n_slots(optim);
-  if (!ls_size_mul(n, optim->n_slots, &elements)) elements = SIZE_MAX;
+  const size_t offset = offset_of(n, ranges);
+  if (!ls_size_mul(stride_of(n), optim->n_slots, &elements) || !ls_size_add(elements, offset, &elements))
+    elements = SIZE_MAX;
   optim->ranges = ls_calloc(n_ranges, sizeof *optim->ranges);
   optim->block = ls_calloc(elements, sizeof *optim->block);
   optim->norms = ls_calloc(ls_size_max(optim->n_blocks, 1), 2 * sizeof *optim->norms);
@@ -58,7 +74,7 @@ ls_status ls_optim_build_part(ls_optim *optim, size_t n_ranges, const ls_range *
   memcpy(optim->ranges, ranges, n_ranges * sizeof *ranges);
   optim->n_ranges = n_ranges;
   optim->n = n;
-  for (size_t k = 0; k < optim->n_slots; k++) optim->slots[k] = optim->block + k * n;
+  for (size_t k = 0; k < optim->n_slots; k++) optim->slots[k] = optim->block + offset + k * stride_of(n);
   return LS_OK;
 }
 

@@ -57,11 +57,11 @@ static const float *gather_slots(trainer *t) {
 /* Local. A step with a finite gradient may lead beyond float32, which only the next step would notice. */
 static ls_status check_finite(const trainer *t) {
   const ls_job *const job = t->setup->job;
-  const size_t n_state = job->optim->n_slots * job->optim->n;
-  if (isfinite(ls_math_sum_squares(job->model->n_params, job->model->params)) &&
-      isfinite(ls_math_sum_squares(job->model->n_state, job->model->state)) &&
-      isfinite(ls_math_sum_squares(n_state, job->optim->block)))
-    return LS_OK;
+  const ls_optim *const optim = job->optim;
+  double squares = ls_math_sum_squares(job->model->n_params, job->model->params) +
+                   ls_math_sum_squares(job->model->n_state, job->model->state);
+  for (size_t k = 0; k < optim->n_slots; k++) squares += ls_math_sum_squares(optim->n, optim->slots[k]);
+  if (isfinite(squares)) return LS_OK;
   return ls_fail(
       LS_ERR_NUMERIC,
       "step %llu: parameters, running averages or the optimizer's state are not finite after it; "
