@@ -25,8 +25,8 @@ typedef struct ls_sweep_options {
 /* Collective. Runs the trials of a sweep, or those that are missing, and writes the best config and its
  * model. LS_STOPPED if it was stopped by a signal or train.max_time, after saving all running trials.
  * LS_ERR_CONFIG with all errors of the sweep file, of the base and of its trials, before anything starts;
- * LS_ERR_NUMERIC if no trial has a value; LS_ERR_OUTPUT and LS_ERR_INTERNAL after the other trials of the
- * rung have been trained. */
+ * LS_ERR_NUMERIC if no trial has a value; other failures of the machine after the other trials of the rung
+ * have been trained. */
 ls_status ls_sweep_run(ls_comm *comm, const ls_sweep_options *options);
 
 /* ------------------------------------------------------------------- Sobol's sequence */

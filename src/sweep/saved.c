@@ -3,6 +3,7 @@
 #include "lockstep/store.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,19 +111,26 @@ static ls_status remove_trial(const char *path) {
   return status;
 }
 
+static ls_status fail_path(const char *path) {
+  return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+}
+
 /* Removes the trials of a part, or all. */
 static ls_status remove_trials(const char *path, uint64_t part, uint64_t n_parts) {
   DIR *const folder = opendir(path);
   ls_status status = LS_OK;
   uint64_t trial = 0;
-  if (!folder) return LS_OK;
+  if (!folder) return errno == ENOENT ? LS_OK : fail_path(path);
+  errno = 0;
   for (const struct dirent *entry = readdir(folder); entry && status == LS_OK; entry = readdir(folder)) {
     if (!ls_config_parse_count(entry->d_name, &trial) || trial % n_parts != part) continue;
     char *const item = ls_format("%s/%s", path, entry->d_name);
     status = item ? remove_trial(item) : ls_fail_memory("a path", strlen(path));
     free(item);
     ls_heartbeat();
+    errno = 0; /* only readdir's failures count */
   }
+  if (status == LS_OK && errno != 0) status = fail_path(path);
   closedir(folder);
   rmdir(path);
   return status;

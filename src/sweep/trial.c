@@ -112,16 +112,21 @@ static void send_result(sweep *s, uint64_t trial, const ls_train_result *result,
     ls_mailbox_send(s->groups.box, 0, &message);
 }
 
+/* Whether a trial has ended with a result: it cannot start because of its values, or it diverged. Other
+ * failures, those of a trial that has trained included, are of the machine. */
+static bool is_result(ls_status status, const ls_train_result *result) {
+  const bool is_of_values = status == LS_ERR_CONFIG || status == LS_ERR_DATA;
+  return status == LS_OK || status == LS_ERR_NUMERIC || (is_of_values && result->epoch == 0);
+}
+
 /* The same on all ranks of the group. A failure of the machine ends the sweep, but not the other trials. */
 static void note_outcome(sweep *s, uint64_t trial, ls_status status, const ls_train_result *result) {
-  const bool is_result = status == LS_OK || status == LS_ERR_NUMERIC || status == LS_ERR_CONFIG ||
-                         status == LS_ERR_DATA || status == LS_ERR_MODEL;
   const sweep_state state = status == LS_OK            ? SWEEP_DONE
                             : status == LS_ERR_NUMERIC ? SWEEP_DIVERGED
                                                        : SWEEP_FAILED;
   if (status == LS_STOPPED) sweep_groups_stop(&s->groups);
   if (!sweep_groups_is_leader(&s->groups)) return;
-  if (is_result)
+  if (is_result(status, result))
     send_result(s, trial, result, state);
   else if (status != LS_STOPPED)
     note_failure(s, ls_fail(status, "trial %llu: %s", (unsigned long long)trial, ls_message()));

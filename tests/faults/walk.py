@@ -78,6 +78,14 @@ train: {epochs: 2, batch_size: 8, class_weight: balanced, log_every: 1, tensorbo
 checkpoint: {every_steps: 2, keep: 1}
 comm: {mode: allreduce, threads: 1}
 """
+SWEEP = """\
+base: numbers.yaml
+output: sweep
+parameters: {optimizer.lr: {uniform: [0.001, 0.01]}, model.0.activation: ["tanh", relu]}
+search: halving
+trials: 2
+halving: {factor: 2, first: 1}
+"""
 NUMBERS = """\
 output: run
 data: {train: table.h5, test: table.h5, standardize_targets: true, augment: {noise: 0.1, mixup: 0.3}}
@@ -170,6 +178,7 @@ def write_inputs(folder):
     table = [["width", "height", "depth", "weight", "kind"], *([*map(str, row), "abc"[k]] for row, k in zip(x, y))]
     (folder / "classes.yaml").write_text(CLASSES)
     (folder / "numbers.yaml").write_text(NUMBERS)
+    (folder / "sweep.yaml").write_text(SWEEP)
     (folder / "images.yaml").write_text(IMAGES)
     (folder / "labels.yaml").write_text(LABELS)
     (folder / "twice.yaml").write_text(CLASSES.replace("epochs: 2", "epochs: 2, epochs: 3"))
@@ -212,6 +221,10 @@ def a_run_of_two(folder):
 
 def a_run_of_numbers(folder):
     made(folder, "train", "numbers.yaml")
+
+
+def a_sweep(folder):
+    made(folder, "sweep", "sweep.yaml")
 
 
 def a_stream(folder):
@@ -327,6 +340,8 @@ SCENARIOS = [
     Scenario("lr-find", "lr-find", "classes.yaml", "--steps", "5", "-o", "lr.svg"),
     Scenario("plan", "plan", "numbers.yaml", "--ranks-per-node", "2", prints=False),
     Scenario("keys", "keys"),
+    Scenario("sweep", "sweep", "sweep.yaml", prints=False),
+    Scenario("sweep with overwrite", "sweep", "sweep.yaml", "--overwrite", needs=a_sweep, prints=False),
 ]
 
 # ---------------------------------------------------------------------- results
