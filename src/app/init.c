@@ -109,7 +109,10 @@ static ls_status choose_names(const arguments *a, bool imports, names *n) {
 }
 
 static ls_status check_absent(const arguments *a, const char *file, const char *remedy) {
-  if (app_option(a, "overwrite") || access(file, F_OK) != 0) return LS_OK;
+  if (app_option(a, "overwrite")) return LS_OK;
+  if (access(file, F_OK) != 0)
+    return errno == ENOENT || errno == ENOTDIR ? LS_OK
+                                               : ls_fail(LS_ERR_OUTPUT, "%s: %s", file, strerror(errno));
   return ls_fail(LS_ERR_OUTPUT, "%s: exists; %s", file, remedy);
 }
 

@@ -5,20 +5,22 @@
 #include <string.h>
 
 /* Recordings that `import` has written are series. */
-static bool is_recording(const ls_dataset *d) {
+static ls_status is_recording(const ls_dataset *d, bool *yes) {
   ls_store *store = NULL;
-  const bool yes = ls_store_open(ls_dataset_x_file(d), &store) == LS_OK &&
-                   ls_store_has_attribute(store, ls_dataset_x_path(d), "sample_rate");
+  LS_TRY(ls_store_open(ls_dataset_x_file(d), &store));
+  *yes = ls_store_has_attribute(store, ls_dataset_x_path(d), "sample_rate");
   ls_store_close(&store);
-  return yes;
+  return LS_OK;
 }
 
 /* Rank 0. */
 static ls_status measure(const ls_dataset *d, const ls_draft_request *request, draft_facts *f) {
   ls_draft_request r = *request;
+  bool is_sound = false;
   LS_TRY(draft_measure_targets(d, request, &f->y));
   LS_TRY(draft_measure_inputs(d, &f->x));
-  if (r.kind == LS_DRAFT_AUTO && f->x.shape.n_dims <= 2 && is_recording(d)) r.kind = LS_DRAFT_SERIES;
+  LS_TRY(is_recording(d, &is_sound));
+  if (r.kind == LS_DRAFT_AUTO && f->x.shape.n_dims <= 2 && is_sound) r.kind = LS_DRAFT_SERIES;
   return draft_find_layout(&r, &f->x, &f->layout);
 }
 

@@ -107,8 +107,8 @@ void draft_build_network(const draft_facts *facts, draft_plan *plan);
 void draft_print(FILE *out, const ls_draft_request *request, const draft_splits *splits,
                  const draft_facts *facts, const draft_plan *plan);
 
-/* Local. A name of data relative to the folder of the config, owned by the caller; absolute if that is not
- * possible. LS_ERR_INTERNAL. */
+/* Local. A name of data relative to the folder of the config, owned by the caller. LS_ERR_OUTPUT if a
+ * folder does not exist, LS_ERR_INTERNAL. */
 ls_status draft_relative(const char *config, const char *name, char **out);
 
 /* Local. Prints a text as a YAML scalar, in quotes if it needs them. */

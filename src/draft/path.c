@@ -1,17 +1,20 @@
 /* Paths relative to the config, and texts as YAML. */
 #include "internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The absolute path of the folder of a file; NULL if it does not exist. */
-static char *folder_of(const char *file) {
+/* The absolute path of the folder of a file, owned by the caller. LS_ERR_OUTPUT if it does not exist. */
+static ls_status find_folder(const char *file, char **out) {
   const char *const slash = strrchr(file, '/');
   char *const folder =
       slash ? ls_format("%.*s", slash == file ? 1 : (int)(slash - file), file) : ls_strdup(".");
-  char *const absolute = folder ? realpath(folder, NULL) : NULL;
+  *out = folder ? realpath(folder, NULL) : NULL;
+  const ls_status status =
+      *out ? LS_OK : ls_fail(LS_ERR_OUTPUT, "%s: cannot find its folder: %s", file, strerror(errno));
   free(folder);
-  return absolute;
+  return status;
 }
 
 /* `to` relative to the folder `from`, both absolute and without links: "../" for each part of `from` beyond
@@ -31,23 +34,29 @@ static char *relative(const char *from, const char *to) {
   return ls_format("%s%s%s", up, rest, *rest ? "/" : "");
 }
 
+/* A file relative to the folder of the config. */
+static ls_status relate(const char *config, const char *file, const char *group, char **out) {
+  const char *const slash = strrchr(file, '/');
+  char *from = NULL;
+  char *to = NULL;
+  ls_status status = find_folder(strcmp(config, "-") == 0 ? "." : config, &from);
+  if (status == LS_OK) status = find_folder(file, &to);
+  char *const folder = status == LS_OK ? relative(from, to) : NULL;
+  if (folder)
+    *out = ls_format("%s%s%s%s", folder, slash ? slash + 1 : file, group ? ":" : "", group ? group : "");
+  if (status == LS_OK && !*out) status = ls_fail_memory("a path", strlen(file));
+  free(folder);
+  free(from);
+  free(to);
+  return status;
+}
+
 ls_status draft_relative(const char *config, const char *name, char **out) {
   char *file = NULL;
   char *group = NULL;
   *out = NULL;
   ls_status status = ls_spec_split(name, &file, &group);
-  char *const from = strcmp(config, "-") == 0 ? realpath(".", NULL) : folder_of(config);
-  char *const to = status == LS_OK ? folder_of(file) : NULL;
-  char *const folder = from && to ? relative(from, to) : NULL;
-  const char *const slash = file ? strrchr(file, '/') : NULL;
-  const char *const base = slash ? slash + 1 : file;
-  if (status == LS_OK)
-    *out = folder ? ls_format("%s%s%s%s", folder, base, group ? ":" : "", group ? group : "")
-                  : ls_strdup(name);
-  if (status == LS_OK && !*out) status = ls_fail_memory("a path", strlen(name));
-  free(folder);
-  free(from);
-  free(to);
+  if (status == LS_OK) status = relate(config, file, group, out);
   free(file);
   free(group);
   return status;

@@ -1,6 +1,7 @@
 /* Finds validation and test data beside the training data. */
 #include "internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,30 +16,43 @@ void draft_splits_free(draft_splits *s) {
 /* The names of a role. */
 typedef struct role {
   const char *name;     /* of ls_dataset_request */
-  const char *words[5]; /* of groups and in names of files; ended by NULL */
+  const char *words[5]; /* in names of groups and files; ended by NULL */
 } role;
 
 static const role validation = {"validation", {"validation", "valid", "val", "dev", NULL}};
 static const role test = {"test", {"test", NULL}};
 
-/* Whether a file has a group; false if it cannot be opened. */
-static bool has_group(const char *file, const char *group) {
+/* *has: whether a file has a group. LS_ERR_DATA if it cannot be opened. */
+static ls_status has_group(const char *file, const char *group, bool *has) {
   ls_store *store = NULL;
-  const bool has = ls_store_open(file, &store) == LS_OK && ls_store_kind_of(store, group) == LS_STORE_GROUP;
+  *has = false;
+  LS_TRY(ls_store_open(file, &store));
+  *has = ls_store_kind_of(store, group) == LS_STORE_GROUP;
   ls_store_close(&store);
-  return has;
+  return LS_OK;
+}
+
+/* *has: whether a file exists. */
+static ls_status has_file(const char *file, bool *has) {
+  *has = access(file, F_OK) == 0;
+  if (*has || errno == ENOENT || errno == ENOTDIR) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: %s", file, strerror(errno));
 }
 
 /* The training data: the group `train` of the file, if the name has no group. */
 static ls_status name_train(const ls_draft_request *request, char **out) {
   char *file = NULL;
   char *group = NULL;
-  LS_TRY(ls_spec_split(request->data, &file, &group));
-  const bool adds = !group && !strpbrk(file, "*?") && has_group(file, "/train");
-  *out = adds ? ls_format("%s:/train", file) : ls_strdup(request->data);
+  bool adds = false;
+  ls_status status = ls_spec_split(request->data, &file, &group);
+  if (status == LS_OK && !group && !strpbrk(file, "*?")) status = has_group(file, "/train", &adds);
+  if (status == LS_OK) {
+    *out = adds ? ls_format("%s:/train", file) : ls_strdup(request->data);
+    if (!*out) status = ls_fail_memory("a path", strlen(request->data));
+  }
   free(file);
   free(group);
-  return *out ? LS_OK : ls_fail_memory("a path", strlen(request->data));
+  return status;
 }
 
 /* `name` with `word` in place of its last "train"; NULL without one, or if memory is short. */
@@ -48,33 +62,43 @@ static char *replace_train(const char *name, const char *word) {
   return at ? ls_format("%.*s%s%s", (int)(at - name), name, word, at + 5) : NULL;
 }
 
-/* A group, or a file, that has the word in place of `train`; NULL: there is none. */
-static char *find_name(const char *file, const char *group, const char *word) {
-  char *const other_group = group ? replace_train(group, word) : NULL;
-  char *other = NULL;
-  if (other_group && has_group(file, other_group)) other = ls_format("%s:%s", file, other_group);
-  free(other_group);
-  if (other) return other;
+/* Sets *out to the group of the file that has the word in place of `train`, if it exists. */
+static ls_status find_group(const char *file, const char *group, const char *word, char **out) {
+  char *const other = group ? replace_train(group, word) : NULL;
+  bool has = false;
+  ls_status status = other ? has_group(file, other, &has) : LS_OK;
+  if (has && !(*out = ls_format("%s:%s", file, other))) status = ls_fail_memory("a path", strlen(file));
+  free(other);
+  return status;
+}
+
+/* Sets *out to the file, with the same group, that has the word in place of `train`, if it exists. */
+static ls_status find_file(const char *file, const char *group, const char *word, char **out) {
   const char *const slash = strrchr(file, '/');
   const char *const base = slash ? slash + 1 : file;
   char *const name = replace_train(base, word);
   char *const path = name ? ls_format("%.*s%s", (int)(base - file), file, name) : NULL;
-  if (path && access(path, R_OK) == 0)
-    other = ls_format("%s%s%s", path, group ? ":" : "", group ? group : "");
+  bool has = false;
+  ls_status status = path ? has_file(path, &has) : LS_OK;
+  if (has && !(*out = ls_format("%s%s%s", path, group ? ":" : "", group ? group : "")))
+    status = ls_fail_memory("a path", strlen(path));
   free(name);
   free(path);
-  return other;
+  return status;
 }
 
 /* Rank 0. Sets *out to the data of a role: a group or a file; NULL: there is none. */
 static ls_status find_role(const char *train, const role *r, char **out) {
   char *file = NULL;
   char *group = NULL;
-  LS_TRY(ls_spec_split(train, &file, &group));
-  for (size_t i = 0; !*out && r->words[i]; i++) *out = find_name(file, group, r->words[i]);
+  ls_status status = ls_spec_split(train, &file, &group);
+  for (size_t i = 0; status == LS_OK && !*out && r->words[i]; i++) {
+    status = find_group(file, group, r->words[i], out);
+    if (status == LS_OK && !*out) status = find_file(file, group, r->words[i], out);
+  }
   free(file);
   free(group);
-  return LS_OK;
+  return status;
 }
 
 /* Collective. Whether the file of the training data has other arrays for a role, such as X_test. */

@@ -206,7 +206,7 @@ def main():
     parser.add_argument("lockstep")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--splits", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     warnings.simplefilter("ignore")
     program = os.path.abspath(options.lockstep)
     print(f"{'dataset':22} {'MLP':>8} {'scaled':>8} {'lockstep':>8}   {'seconds':>20}")
