@@ -66,7 +66,7 @@ static void choose_table(const draft_facts *f, draft_plan *p) {
   p->epochs = epochs_of(p, r->steps, 5, 1000);
   p->n_hidden = r->n_hidden;
   p->units = r->units;
-  p->lr = r->lr;
+  p->lr = f->y.task == DRAFT_LABELS ? 0.6 * r->lr : r->lr; /* the loss sums over the labels */
   p->weight_decay = r->weight_decay;
   p->dropout = r->dropout;
   p->noise = f->x.n_features > FEW_FEATURES ? r->noise : 0.25 * r->noise;
