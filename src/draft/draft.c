@@ -50,7 +50,7 @@ static ls_status write_file(const ls_draft_request *request, const draft_splits 
 }
 
 /* Rank 0. */
-static ls_status write(const ls_dataset *d, const ls_draft_request *request, draft_splits *s) {
+static ls_status write_draft(const ls_dataset *d, const ls_draft_request *request, draft_splits *s) {
   draft_facts facts = {0};
   draft_plan plan;
   LS_TRY(measure(d, request, &facts));
@@ -64,7 +64,7 @@ ls_status ls_draft_write(ls_comm *comm, const ls_draft_request *request) {
   ls_dataset *train = NULL;
   ls_status status = draft_open(comm, request, &splits, &train);
   if (status == LS_OK)
-    status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? write(train, request, &splits) : LS_OK);
+    status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? write_draft(train, request, &splits) : LS_OK);
   ls_dataset_close(comm, &train);
   draft_splits_free(&splits);
   return status;
