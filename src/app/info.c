@@ -21,7 +21,7 @@ static ls_status print_names(const ls_store *store, const char *path, const char
   if (status == LS_OK && json) app_json_texts(attribute, texts, count);
   if (status == LS_OK && !json) {
     printf("  %s has %zu %s: ", path, count, attribute);
-    info_print_list("", texts, count);
+    app_info_print_list("", texts, count);
   }
   free(texts);
   return status;
@@ -88,7 +88,7 @@ static ls_status print_contents(const ls_store *store, const char *path, bool js
   if (json) app_json_close(']');
   if (json) app_json_open("arrays", '[');
   if (!json) printf("arrays\n");
-  LS_TRY(info_print_arrays(store, "/", &found));
+  LS_TRY(app_info_print_arrays(store, "/", &found));
   if (json) app_json_close(']');
   if (json) app_json_close('}');
   if (json) printf("\n");
@@ -113,8 +113,8 @@ static ls_status print_dataset(const char *path, bool json) {
 
 static ls_status print_path(const char *path, bool json) {
   struct stat info;
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return info_print_run(path, json);
-  return ls_store_is_sealed(path) ? info_print_saved(path, json) : print_dataset(path, json);
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return app_info_print_run(path, json);
+  return ls_store_is_sealed(path) ? app_info_print_saved(path, json) : print_dataset(path, json);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {

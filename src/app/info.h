@@ -21,13 +21,13 @@ typedef struct info_tally {
 } info_tally;
 
 /* Local. Prints every array below a group. LS_ERR_DATA if the file is damaged. */
-ls_status info_print_arrays(const ls_store *store, const char *group, info_tally *tally);
+ls_status app_info_print_arrays(const ls_store *store, const char *group, info_tally *tally);
 
 /* Local. Prints "title a, b, ... and 3 more". */
-void info_print_list(const char *title, char **texts, size_t n);
+void app_info_print_list(const char *title, char **texts, size_t n);
 
 /* Local. Print a model or checkpoint, or a run directory. */
-ls_status info_print_saved(const char *path, bool json);
-ls_status info_print_run(const char *path, bool json);
+ls_status app_info_print_saved(const char *path, bool json);
+ls_status app_info_print_run(const char *path, bool json);
 
 #endif

@@ -90,11 +90,11 @@ static ls_status print_group_arrays(const ls_store *store, const char *group, un
   return status;
 }
 
-ls_status info_print_arrays(const ls_store *store, const char *group, info_tally *tally) {
+ls_status app_info_print_arrays(const ls_store *store, const char *group, info_tally *tally) {
   return print_group_arrays(store, group, 0, tally);
 }
 
-void info_print_list(const char *title, char **texts, size_t n) {
+void app_info_print_list(const char *title, char **texts, size_t n) {
   if (n == 0) return;
   printf("%s", title);
   for (size_t i = 0; i < n && i < 20; i++) printf("%s%s", i ? ", " : "", texts[i]);

@@ -121,7 +121,7 @@ static void print_json(const char *path, const ls_run_state *s) {
   printf("\n");
 }
 
-ls_status info_print_run(const char *path, bool json) {
+ls_status app_info_print_run(const char *path, bool json) {
   ls_run_state state;
   LS_TRY(ls_run_state_read(path, &state));
   if (json) {

@@ -29,8 +29,8 @@ static void print_head(const ls_modelfile *saved, const char *path, const char *
   printf("\n");
   if (saved->window > 0)
     printf("window       %llu samples, in which training shuffled\n", (unsigned long long)saved->window);
-  info_print_list("classes      ", saved->classes, saved->n_classes);
-  info_print_list("features     ", saved->features, saved->n_features);
+  app_info_print_list("classes      ", saved->classes, saved->n_classes);
+  app_info_print_list("features     ", saved->features, saved->n_features);
   if (saved->is_checkpoint) print_progress(progress);
 }
 
@@ -40,10 +40,10 @@ static ls_status print_text(const ls_modelfile *saved, const char *path, const c
   info_tally state = {0};
   print_head(saved, path, version, progress);
   printf("parameters\n");
-  LS_TRY(info_print_arrays(saved->store, "/model", &model));
+  LS_TRY(app_info_print_arrays(saved->store, "/model", &model));
   printf("  %.0f in total\n", model.n_elements);
   if (saved->is_checkpoint) printf("optimizer\n");
-  if (saved->is_checkpoint) LS_TRY(info_print_arrays(saved->store, "/optimizer", &state));
+  if (saved->is_checkpoint) LS_TRY(app_info_print_arrays(saved->store, "/optimizer", &state));
   printf("config\n%s", saved->config);
   return LS_OK;
 }
@@ -96,12 +96,12 @@ static ls_status print_json(const ls_modelfile *saved, const char *path, const c
   print_json_head(saved, path, version);
   if (saved->is_checkpoint) print_json_progress(progress);
   app_json_open("parameters", '[');
-  LS_TRY(info_print_arrays(saved->store, "/model", &model));
+  LS_TRY(app_info_print_arrays(saved->store, "/model", &model));
   app_json_close(']');
   APP_JSON_COUNTS({"n_parameters", model.n_elements});
   if (saved->is_checkpoint) {
     app_json_open("optimizer", '[');
-    LS_TRY(info_print_arrays(saved->store, "/optimizer", &state));
+    LS_TRY(app_info_print_arrays(saved->store, "/optimizer", &state));
     app_json_close(']');
   }
   LS_TRY(print_json_config(saved, path));
@@ -110,7 +110,7 @@ static ls_status print_json(const ls_modelfile *saved, const char *path, const c
   return LS_OK;
 }
 
-ls_status info_print_saved(const char *path, bool json) {
+ls_status app_info_print_saved(const char *path, bool json) {
   ls_modelfile *saved = NULL;
   ls_progress progress = {0};
   char *version = NULL;

@@ -156,7 +156,7 @@ static ls_status predict_all(work *w) {
     rows = count_rows(w, first);
     LS_TRY(predict_chunk(w, first, rows));
     if (w->restored) ls_normalizer_restore_targets(w->predictor->normalizer, rows, w->chunk, w->restored);
-    if (app_is_root(w->comm)) status = predictions_append(&w->output, rows, w->chunk, w->restored);
+    if (app_is_root(w->comm)) status = app_predictions_append(&w->output, rows, w->chunk, w->restored);
     LS_TRY(ls_comm_agree(w->comm, status));
   }
   return LS_OK;
@@ -193,12 +193,15 @@ static ls_status prepare(work *w) {
   }
   w->output.predictor = w->predictor;
   w->output.n_samples = w->dataset->n_samples;
-  return predictions_begin(&w->output);
+  return app_predictions_begin(&w->output);
 }
 
 /* Rank 0. Checks the output before anything is read. */
 static ls_status claim_output(const arguments *a, predictions *output) {
-  if (strcmp(output->path, "-") == 0) return predictions_claim_stdout(output);
+  if (strcmp(output->path, "-") == 0) {
+    app_predictions_claim_stdout(output);
+    return LS_OK;
+  }
   LS_TRY(app_check_output(a, output->path));
   ls_store_remove_abandoned(output->path);
   return LS_OK;
@@ -207,14 +210,14 @@ static ls_status claim_output(const arguments *a, predictions *output) {
 static ls_status run(ls_comm *comm, const arguments *a) {
   work w = {.comm = comm, .arguments = a};
   ls_status status = ls_math_threads_set(ls_comm_threads(comm));
-  if (status == LS_OK) status = predictions_read(a, &w.output);
+  if (status == LS_OK) status = app_predictions_read(a, &w.output);
   if (status == LS_OK && app_is_root(comm)) status = claim_output(a, &w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
   if (status == LS_OK) status = open_data(&w, a);
   if (status == LS_OK) status = ls_comm_agree(comm, prepare(&w));
   if (status == LS_OK) status = predict_all(&w);
-  if (app_is_root(comm)) status = predictions_end(&w.output, status);
+  if (app_is_root(comm)) status = app_predictions_end(&w.output, status);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK)
     ls_log(LS_LOG_INFO, "%s: predictions for %llu samples",

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const format_names[] = {
     [PREDICTIONS_H5] = "h5", [PREDICTIONS_CSV] = "csv", [PREDICTIONS_NPY] = "npy", NULL};
@@ -13,7 +12,7 @@ static bool is_stdout(const predictions *p) {
   return strcmp(p->path, "-") == 0;
 }
 
-ls_status predictions_read(const arguments *a, predictions *out) {
+ls_status app_predictions_read(const arguments *a, predictions *out) {
   static const char *const endings[] = {".h5", ".hdf5", ".csv", ".npy", NULL};
   const bool has_format = app_option(a, "format") != NULL;
   const char *const path = app_option(a, "output");
@@ -28,12 +27,9 @@ ls_status predictions_read(const arguments *a, predictions *out) {
                  format_names[out->format]);
 }
 
-ls_status predictions_claim_stdout(predictions *p) {
-  fflush(stdout);
-  const int own = dup(STDOUT_FILENO);
-  p->stream = own < 0 ? NULL : fdopen(own, "w");
-  if (p->stream && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "standard output: %s", strerror(errno));
+void app_predictions_claim_stdout(predictions *p) {
+  ls_log_spare_stdout();
+  p->stream = stdout;
 }
 
 /* The predicted class. */
@@ -187,7 +183,7 @@ static ls_status append_npy(predictions *p, size_t rows, const float *values, co
 
 /* ------------------------------------------------------------------- all formats */
 
-ls_status predictions_begin(predictions *p) {
+ls_status app_predictions_begin(predictions *p) {
   const ls_task task = p->predictor->job->task;
   p->n_out = p->predictor->job->model->n_out;
   p->is_regression = task == LS_TASK_REGRESSION;
@@ -201,7 +197,7 @@ ls_status predictions_begin(predictions *p) {
   }
 }
 
-ls_status predictions_append(predictions *p, size_t rows, const float *values, const double *restored) {
+ls_status app_predictions_append(predictions *p, size_t rows, const float *values, const double *restored) {
   switch (p->format) {
   case PREDICTIONS_CSV: return append_csv(p, rows, values, restored);
   case PREDICTIONS_NPY: return append_npy(p, rows, values, restored);
@@ -209,14 +205,13 @@ ls_status predictions_append(predictions *p, size_t rows, const float *values, c
   }
 }
 
-ls_status predictions_end(predictions *p, ls_status status) {
+ls_status app_predictions_end(predictions *p, ls_status status) {
   if (status == LS_OK && p->writer) status = ls_store_publish(&p->writer);
   ls_store_discard(&p->writer);
   if (p->stream && p->stream != p->file.stream) {
     const bool is_written = fflush(p->stream) == 0 && !ferror(p->stream);
     if (!is_written && status == LS_OK)
       status = ls_fail(LS_ERR_OUTPUT, "standard output: %s", strerror(errno));
-    fclose(p->stream);
   }
   p->stream = NULL;
   return ls_text_end(&p->file, status);

@@ -23,20 +23,20 @@ typedef struct predictions {
 } predictions;
 
 /* Local. Reads -o and --format, on any rank. LS_ERR_CONFIG. */
-ls_status predictions_read(const arguments *a, predictions *out);
+ls_status app_predictions_read(const arguments *a, predictions *out);
 
-/* Local. Makes standard output the stream of the predictions, and everything else that this process prints
- * to it go to standard error. LS_ERR_OUTPUT. */
-ls_status predictions_claim_stdout(predictions *p);
+/* Local. Makes standard output the stream of the predictions; information is logged to standard error from
+ * now on. */
+void app_predictions_claim_stdout(predictions *p);
 
 /* Local. Begins the output, after n_samples and predictor are set. LS_ERR_OUTPUT. */
-ls_status predictions_begin(predictions *p);
+ls_status app_predictions_begin(predictions *p);
 
 /* Local. Appends rows.  values: (rows, n_out); restored: the same in the units of y if is_restored */
-ls_status predictions_append(predictions *p, size_t rows, const float *values, const double *restored);
+ls_status app_predictions_append(predictions *p, size_t rows, const float *values, const double *restored);
 
 /* Local. Publishes the output if `status` is LS_OK, otherwise discards it, except what was already written
  * to standard output. Returns `status` if that is a failure. LS_ERR_OUTPUT. */
-ls_status predictions_end(predictions *p, ls_status status);
+ls_status app_predictions_end(predictions *p, ls_status status);
 
 #endif

@@ -331,7 +331,7 @@ SCENARIOS = [
     Scenario("import an HDF5 file", "import", "data.h5:/train", "-o", "out.h5", "--test-fraction", "0.3"),
     Scenario("import an array in Fortran order", "import", "fortran.npz", "-o", "out.h5"),
     Scenario("init", "init", "data.h5", "-o", "drafted.yaml"),
-    Scenario("init of a table", "init", "table.csv", "-o", "drafted.yaml"),
+    Scenario("init of a table", "init", "table.csv", "-o", "drafted.yaml", "--overwrite"),
     Scenario("init of a folder", "init", "pictures", "-o", "drafted.yaml"),
     Scenario("explain", "explain", "images-run/model.h5", "images.h5", "-o", "out.h5", "--samples", "0,2-3",
              "--pictures", "pictures", "--steps", "8", needs=an_image_run),
