@@ -2,6 +2,7 @@
 #include "predictions.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,28 +37,34 @@ static const char *base_of(const work *w) {
   return strcmp(w->output.path, "-") == 0 ? "lockstep-predict" : w->output.path;
 }
 
+/* Copies standard input to a file. A process that writes to the pipe slowly is not a hang. LS_ERR_DATA,
+ * LS_ERR_OUTPUT. */
+static ls_status copy_input(FILE *file, const char *path) {
+  char buffer[1 << 16];
+  for (;;) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    const int ready = poll(&input, 1, 1000);
+    ls_heartbeat();
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    const ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
+    if (n == 0) return LS_OK;
+    if (n < 0) return ls_fail(LS_ERR_DATA, "standard input: %s", strerror(errno));
+    if (fwrite(buffer, 1, (size_t)n, file) != (size_t)n)
+      return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+  }
+}
+
 /* Rank 0. Copies standard input, which can be read only once, to a temporary file at *out. */
 static ls_status spool_input(const work *w, char **out) {
-  char buffer[1 << 16];
   char *const name = ls_format("%s.standard-input", base_of(w));
-  if (name) ls_store_remove_abandoned(name);
   *out = name ? ls_store_temporary(name) : NULL;
   free(name);
   if (!*out) return ls_fail_memory("a path", 0);
   FILE *const file = fopen(*out, "w");
   if (!file) return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
-  size_t n = 1;
-  while (n > 0 && !ferror(file)) {
-    n = fread(buffer, 1, sizeof buffer, stdin);
-    fwrite(buffer, 1, n, file);
-    ls_heartbeat();
-  }
-  const bool is_read = !ferror(stdin);
-  const bool is_written = !ferror(file);
-  const int error = errno;
-  const bool is_closed = fclose(file) == 0;
-  if (!is_read) return ls_fail(LS_ERR_DATA, "standard input: %s", strerror(error));
-  return is_written && is_closed ? LS_OK : ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
+  const ls_status status = copy_input(file, *out);
+  if (fclose(file) == 0 || status != LS_OK) return status;
+  return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
 }
 
 /* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
@@ -73,7 +80,7 @@ static ls_status import_table(const work *w, const char *path, char **out) {
                                          .is_wide = is_wide_type(saved->x.type)}};
   LS_TRY(app_read_table(w->arguments, &options.table));
   char *const rows = ls_format("%s.rows", base_of(w));
-  if (rows) ls_store_remove_abandoned(rows);
+  if (rows && strcmp(w->output.path, "-") != 0) ls_store_remove_abandoned(rows); /* else of other jobs */
   *out = rows ? ls_store_temporary(rows) : NULL;
   free(rows);
   if (!*out) return ls_fail_memory("a path", 0);

@@ -71,6 +71,14 @@ void job_check_optimizer(const ls_job *job) {
     ls_config_error(
         job->config, ls_node_find(ls_node_find(root, "data"), "standardize_targets"),
         "targets of this loss cannot be standardised; must be used with the loss mse, mae or huber");
+  if (job->model && job->model->loss_options.alpha > 0.0 && job->train.loss == LS_FOCAL)
+    ls_config_error(
+        job->config, ls_node_find(ls_node_find(root, "loss"), "alpha"),
+        "has no effect with softmax; use train.class_weight, or sigmoid as the last activation");
+  if (job->optim && job->optim->type->sums && job->penalty.l1 > 0.0)
+    ls_config_error(job->config, ls_node_find(ls_node_find(root, "penalty"), "l1"),
+                    "l1 has no rate per block; must be used with an optimizer other than %s",
+                    job->optim->type->name);
   if (job->schedule.min_lr > lr)
     ls_config_error(job->config, schedule ? ls_node_find(schedule, "min_lr") : NULL,
                     "out of range; must be at most optimizer.lr, %g", lr);

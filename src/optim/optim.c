@@ -182,12 +182,15 @@ static void sum_block(void *context, block_part part) {
                   u->optim->norms + 2 * part.block);
 }
 
+#define RATE_MAX 1e30 /* of a block whose update is next to 0; its product with the update fits float32 */
+
 static void step_block(void *context, block_part part) {
   const update *const u = context;
   ls_optim view = *u->optim;
   const double params = sqrt(view.norms[2 * part.block]);
   const double change = sqrt(view.norms[2 * part.block + 1]);
   view.trust = params > 0.0 && change > 0.0 ? view.type->trust(&view, params, change) : 1.0;
+  if (!(u->lr * view.trust < RATE_MAX)) view.trust = 1.0;
   update own = *u;
   own.grads += part.first;
   own.params += part.first;

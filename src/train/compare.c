@@ -20,11 +20,11 @@ static const char *const fixed_keys[][2] = {{"seed", NULL},
                                             {"data", "shuffle"}};
 
 /* Parts of the config that determine the parameters after training, besides fixed_keys and its length. */
-static const char *const trained_keys[][2] = {{"optimizer", NULL},         {"schedule", NULL},
-                                              {"penalty", NULL},           {"data", "augment"},
-                                              {"train", "clip_grad_norm"}, {"train", "clip_grad_value"},
-                                              {"train", "class_weight"},   {"train", "early_stopping"},
-                                              {"train", "monitor"},        {"comm", "gradient_type"}};
+static const char *const trained_keys[][2] = {
+    {"optimizer", NULL},  {"schedule", NULL},          {"penalty", NULL},
+    {"data", "augment"},  {"train", "clip_grad_norm"}, {"train", "clip_grad_value"},
+    {"train", "ema"},     {"train", "class_weight"},   {"train", "early_stopping"},
+    {"train", "monitor"}, {"comm", "gradient_type"}};
 
 static const ls_node *find(const ls_job *job, const char *const key[2]) {
   const ls_node *const node = ls_node_find(ls_config_root(job->config), key[0]);

@@ -115,7 +115,9 @@ static ls_status choose_start(trainer *t, const ls_train_options *options, ls_mo
   const char *const source = options->init_from;
   LS_TRY(choose_checkpoint(t, options, out));
   if (*out || !source) return LS_OK;
-  if (!ls_same_file(source, t->dir.model) && !is_inside(source, t->dir.checkpoints)) return LS_OK;
+  if (!ls_same_file(source, t->dir.model) && !ls_same_file(source, t->dir.average) &&
+      !is_inside(source, t->dir.checkpoints))
+    return LS_OK;
   return ls_fail(LS_ERR_CONFIG,
                  "--init-from: %s: a new run in %s would replace that file; choose another output, or copy "
                  "the file",
@@ -174,7 +176,9 @@ static ls_status start_new(trainer *t, const ls_train_options *options) {
   ls_comm_broadcast(t->comm, &has_source, sizeof has_source);
   train_initialise(t);
   t->progress.seed = setup->job->train.seed;
-  return has_source ? train_init_from(t, options) : LS_OK;
+  if (has_source) LS_TRY(train_init_from(t, options));
+  ls_optim_reset_average(setup->job->optim, setup->job->model->params);
+  return LS_OK;
 }
 
 /* Rank 0: the mode in which gradients were summed on this number of ranks. If it is unknown, any mode if no

@@ -14,12 +14,14 @@ ls_status train_check_space(const trainer *t) {
   const ls_job *const job = t->setup->job;
   const bool is_new = t->progress.step == 0;
   const uint64_t one = ls_saver_bytes(job->model, job->optim);
-  const uint64_t model = is_new ? (job->model->n_params + job->model->n_state) * sizeof(float) : 0;
+  const uint64_t models = train_has_average(t) ? 2 : 1; /* model-ema.h5 */
+  const uint64_t model = is_new ? models * (job->model->n_params + job->model->n_state) * sizeof(float) : 0;
   const uint64_t made = count_checkpoints(t);
   uint64_t space = ls_rundir_free_bytes(t->dir.folder);
   if (space == UINT64_MAX) return LS_OK;
   if (t->start.removes_run)
-    space += ls_rundir_bytes_of(t->dir.checkpoints) + ls_rundir_bytes_of(t->dir.model);
+    space += ls_rundir_bytes_of(t->dir.checkpoints) + ls_rundir_bytes_of(t->dir.model) +
+             ls_rundir_bytes_of(t->dir.average);
   if (space < one + model)
     return ls_fail(
         LS_ERR_OUTPUT,

@@ -710,6 +710,8 @@ def accepted_keys(folder, listing):
         keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: {layer}, zzz: 1}}]\nloss: mse\n")
     for kind in optimizers:
         keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: linear}}]\noptimizer: {{type: {kind}, zzz: 1}}\n")
+    for kind in ("categorical_cross_entropy", "binary_cross_entropy", "mse", "mae", "huber", "focal"):
+        keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: linear}}]\nloss: {{type: {kind}, zzz: 1}}\n")
     for kind in schedules:
         keys |= known_keys(folder, f"data: {{train: a}}\nmodel: [{{layer: linear}}]\nschedule: {{type: {kind}, zzz: 1}}\n")
     return {re.sub(r"^model\.0", "model.N", key) for key in keys}

@@ -2,6 +2,7 @@
 what `predict` writes."""
 
 import os
+import shlex
 import pathlib
 import shutil
 import subprocess
@@ -76,7 +77,7 @@ def compare(folder, program):
 
 
 def c_programs_predict(folder):
-    execute(folder, os.environ.get("CC", "cc"), "-Wall", "-Werror", EXAMPLES / "predict.c", "-o", "program",
+    execute(folder, *shlex.split(os.environ.get("CC", "cc")), "-Wall", "-Werror", EXAMPLES / "predict.c", "-o", "program",
             *installed("--cflags", "--libs")).exits(0)
     compare(folder, folder / "program")
     execute(folder, folder / "program", "absent.h5").exits(4).says("absent.h5:")
