@@ -29,13 +29,16 @@ typedef struct ls_tensors ls_tensors;
 
 /* Opens a file and checks its header. `map`: the path of a YAML file with a line `path of a block: name of
  * a tensor` for each block to read; NULL: blocks have the names of ls_export_safetensors. The model is
- * borrowed. LS_ERR_MODEL if the file is missing or damaged; LS_ERR_CONFIG with all errors of the map. */
-ls_status ls_tensors_open(const char *path, const char *map, const ls_model *model, ls_tensors **out);
+ * borrowed; is_channels_first: the layout of its data. LS_ERR_MODEL if the file is missing or damaged;
+ * LS_ERR_CONFIG with all errors of the map. */
+ls_status ls_tensors_open(const char *path, const char *map, const ls_model *model, bool is_channels_first,
+                          ls_tensors **out);
 void ls_tensors_close(ls_tensors **tensors);
 
 /* Reads a block of the model's parameters or state in its layout into `values`, as float32, if the file has
- * it in that shape. `why`, of `size` bytes, is then ""; otherwise it gives the reason. LS_ERR_MODEL if the
- * values cannot be read, have a type other than BF16, F16, F32 and F64, or are not finite as float32. */
+ * it in that shape and order. `why`, of `size` bytes, is then ""; otherwise it gives the reason.
+ * LS_ERR_MODEL if the values cannot be read, have a type other than BF16, F16, F32 and F64, or are not
+ * finite as float32. */
 ls_status ls_tensors_read_block(ls_tensors *tensors, const ls_segment *segment, float *values, char *why,
                                 size_t size);
 

@@ -113,7 +113,7 @@ const command app_train = {
                  "newest checkpoint, if any (auto, the default); none (never); or FILE"},
                 {"init-from", 0, "FILE",
                  "model, checkpoint or safetensors file with the weights of a new run"},
-                {"init-map", 0, "MAP.yaml", "names of the tensors of a safetensors file for our paths"},
+                {"init-map", 0, "MAP.yaml", "YAML file that assigns tensors to block paths"},
                 {"init-layers", 0, "LIST",
                  "layers to initialise from it, which must fit: numbers from 0 and ranges, as in 0,2-3"},
                 {"overwrite", 0, NULL,

@@ -19,9 +19,10 @@ typedef struct export_block {
   size_t rows, positions, channels;
 } export_block;
 
-/* The blocks of a model in the order of the config, which the caller frees. LS_ERR_MODEL if PyTorch's
- * layout cannot express the model. */
-ls_status export_layout_create(const ls_model *model, export_block **out, size_t *n);
+/* The blocks of a model in the order of the config, which the caller frees. is_channels_first: the layout
+ * of its data. LS_ERR_MODEL if PyTorch's layout cannot express the model. */
+ls_status export_layout_create(const ls_model *model, bool is_channels_first, export_block **out,
+                               size_t *n);
 
 /* Whether the elements have another order there. */
 static inline bool export_block_is_transposed(const export_block *block) {

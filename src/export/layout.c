@@ -5,7 +5,8 @@
  *                channels, column p C + c here is column c P + p there
  *   norms        vectors here and there; those of a flattened sample change their order like the columns
  *
- * Therefore the order of flattened features is followed from layer to layer. */
+ * Therefore the order of flattened features is followed from layer to layer. Without layers that treat the
+ * last dim as channels, samples of 3 or more dims have channels if data.layout is channels_first. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ typedef struct order {
 typedef struct walk {
   const ls_model *model;
   size_t n_spatial;         /* dims of a sample without channels, by convolutions and pooling; 0: unknown */
-  bool has_channels;        /* a layer treats the last dim as channels; otherwise dims are read as listed */
+  bool has_channels;        /* the last dim is that of channels; otherwise dims are read as listed */
   size_t leaf;              /* the next one */
   const ls_segment *states; /* those of the leaves before it are at and behind it */
   export_block *blocks;
@@ -175,13 +176,14 @@ static bool has_channel_layer(const ls_model *model) {
   return ls_model_spatial_dims(model) > 0;
 }
 
-ls_status export_layout_create(const ls_model *model, export_block **out, size_t *n) {
+ls_status export_layout_create(const ls_model *model, bool is_channels_first, export_block **out,
+                               size_t *n) {
   const size_t n_blocks = model->n_segments + model->n_state_segments;
   order flat = {.positions = 1, .channels = model->n_in};
   ls_status status = LS_OK;
   walk w = {.model = model,
             .n_spatial = ls_model_spatial_dims(model),
-            .has_channels = has_channel_layer(model),
+            .has_channels = has_channel_layer(model) || (is_channels_first && model->in.n_dims >= 3),
             .states = model->state_segments + model->n_state_segments,
             .blocks = ls_calloc(n_blocks, sizeof *w.blocks)};
   *out = w.blocks;

@@ -1,5 +1,5 @@
-/* What the metadata of our own safetensors files say about the model: the shape of a sample, names and the
- * normaliser, each as JSON text. */
+/* The metadata of our own safetensors files, each as JSON text: the shape of a sample, names, the
+ * normaliser and the order of the elements. */
 #include "safetensors.h"
 
 #include <math.h>
@@ -21,6 +21,30 @@ static ls_status parse(const ls_tensors *tensors, const char *key, json_t **out)
   json_error_t error;
   *out = text ? json_loads(text, JSON_REJECT_DUPLICATES, &error) : NULL;
   return *out || !text ? LS_OK : fail(tensors, key, error.text);
+}
+
+ls_status export_origin_open(ls_tensors *tensors) {
+  return text_of(tensors, "lockstep_version") ? parse(tensors, "map", &tensors->orders) : LS_OK;
+}
+
+/* Whether `view` of a tensor is that of the block; NULL: the elements have the same order here and there.
+ */
+static bool is_view_of(const json_t *view, const export_block *block) {
+  const size_t dims[] = {block->rows, block->positions, block->channels};
+  bool is_same = export_block_is_transposed(block) == (view != NULL);
+  for (size_t i = 0; is_same && view && i < sizeof dims / sizeof *dims; i++)
+    is_same = json_integer_value(json_array_get(view, i)) == (json_int_t)dims[i];
+  return is_same;
+}
+
+bool export_origin_has_order(const ls_tensors *tensors, const export_tensor *t, const export_block *block) {
+  const char *path;
+  const json_t *entry;
+  json_object_foreach(tensors->orders, path, entry) {
+    const char *const name = json_string_value(json_object_get(entry, "name"));
+    if (name && strcmp(name, t->name) == 0) return is_view_of(json_object_get(entry, "view"), block);
+  }
+  return true;
 }
 
 static ls_status read_shape(const ls_tensors *tensors, ls_shape *out) {

@@ -26,6 +26,7 @@ struct ls_tensors {
   export_file file;
   const ls_model *model; /* borrowed */
   bool has_map;
+  json_t *orders;       /* owned: `map` of the metadata of our own files; NULL: none */
   export_block *blocks; /* (n_blocks), owned */
   size_t n_blocks;
   const export_tensor **sources; /* (n_blocks), owned: the tensor of a block; NULL: none */
@@ -50,8 +51,15 @@ bool export_tensor_fits(const export_tensor *t, const export_block *block);
 const char *export_tensor_describe(const export_tensor *t, char *text, size_t size);
 
 /* Reads the values of a tensor that fits the block in the order of the model. LS_ERR_MODEL if reading fails
- * or a value is not finite as float32. */
+ * or a value is not finite as float32, or is a negative variance. */
 ls_status export_tensor_read(const export_file *file, const export_tensor *t, const export_block *block,
                              float *values);
+
+/* Reads tensors->orders. LS_ERR_MODEL if it is not valid JSON. */
+ls_status export_origin_open(ls_tensors *tensors);
+
+/* Whether the tensor, which fits the block, has its elements in the order that the block has there. Files
+ * of other programs have the order of PyTorch. */
+bool export_origin_has_order(const ls_tensors *tensors, const export_tensor *t, const export_block *block);
 
 #endif

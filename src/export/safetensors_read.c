@@ -95,7 +95,7 @@ static ls_status read_tensor(const export_file *file, const char *name, const js
   if (json_array_size(offsets) != 2 || !read_size(json_array_get(offsets, 0), &t->begin) ||
       !read_size(json_array_get(offsets, 1), &t->end))
     return fail_tensor(file, name, "data_offsets: must be a list of two integers from 0");
-  if (t->begin > t->end) return fail_tensor(file, name, "data_offsets: the end is before the begin");
+  if (t->begin > t->end) return fail_tensor(file, name, "data_offsets: the end is before the start");
   return check_shape(file, t);
 }
 
@@ -135,6 +135,11 @@ static ls_status check_metadata(const export_file *file, const json_t *metadata)
   return LS_OK;
 }
 
+static bool has_control_character(const char *text) {
+  while (*text && (unsigned char)*text >= 0x20 && *text != 0x7f) text++;
+  return *text != '\0';
+}
+
 static ls_status read_tensors(export_file *file, uint64_t bytes) {
   const char *name;
   const json_t *value;
@@ -142,6 +147,7 @@ static ls_status read_tensors(export_file *file, uint64_t bytes) {
   file->tensors = ls_calloc(count, sizeof *file->tensors);
   if (!file->tensors) return ls_fail_memory("a list of tensors", count * sizeof *file->tensors);
   json_object_foreach(file->header, name, value) {
+    if (has_control_character(name)) return fail(file, "the name of a tensor has a control character");
     if (strcmp(name, "__metadata__") == 0)
       LS_TRY(check_metadata(file, value));
     else
@@ -161,7 +167,13 @@ static ls_status fail_reading(const export_file *file, ssize_t n) {
 /* Limits the memory of the parsed header, before it is parsed. */
 static bool has_too_many_values(const char *text, size_t length) {
   size_t n = 0;
-  for (size_t i = 0; i < length; i++) n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+  bool is_string = false;
+  for (size_t i = 0; i < length; i++) {
+    const char c = text[i];
+    if (c == '"') is_string = !is_string;
+    if (is_string && c == '\\') i++; /* the next character does not end the string */
+    n += !is_string && (c == ',' || c == '[' || c == '{');
+  }
   return n > MAX_VALUES;
 }
 
@@ -287,6 +299,16 @@ static ls_status fail_value(const export_file *file, const export_tensor *t, siz
                  is_large ? " in float32, whose largest value is 3.4e38" : "");
 }
 
+static ls_status check_value(const export_file *file, const export_tensor *t, const export_block *block,
+                             size_t i, float value) {
+  static const char ending[] = "/running_var";
+  const char *const own = strrchr(block->segment->path, '/');
+  if (!isfinite(value)) return fail_value(file, t, i, value);
+  if (value >= 0.0F || !own || strcmp(own, ending) != 0) return LS_OK;
+  return ls_fail(LS_ERR_MODEL, "%s: tensor %.*s: element %zu is %g; a variance must be at least 0",
+                 file->path, ls_clip(t->name, 200), t->name, i, (double)value);
+}
+
 ls_status export_tensor_read(const export_file *file, const export_tensor *t, const export_block *block,
                              float *values) {
   const size_t size = bits_of(t->dtype) / 8;
@@ -301,7 +323,7 @@ ls_status export_tensor_read(const export_file *file, const export_tensor *t, co
     if (got < (ssize_t)(count * size)) status = fail_reading(file, got);
     for (size_t i = 0; status == LS_OK && i < count; i++) {
       const float value = decode(bytes + i * size, t->dtype, size);
-      if (!isfinite(value)) status = fail_value(file, t, first + i, value);
+      status = check_value(file, t, block, first + i, value);
       values[export_block_place(block, first + i)] = value;
     }
     ls_heartbeat();

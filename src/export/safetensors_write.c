@@ -151,7 +151,7 @@ static char *make_header(const writer *w) {
 
 static ls_status fail_header(const writer *w) {
   return ls_fail(LS_ERR_INTERNAL,
-                 "%s: cannot create the header: memory is short, or a name of the model is not UTF-8",
+                 "%s: cannot create the header: out of memory, or a name of the model is not UTF-8",
                  w->path);
 }
 
@@ -208,7 +208,7 @@ static ls_status write_file(const writer *w, FILE *out) {
 ls_status ls_export_safetensors(const ls_export_source *source, const char *path) {
   writer w = {.source = source, .path = path};
   ls_text_file file = {0};
-  LS_TRY(export_layout_create(source->model, &w.blocks, &w.n_blocks));
+  LS_TRY(export_layout_create(source->model, source->is_channels_first, &w.blocks, &w.n_blocks));
   ls_status status = ls_text_begin(&file, path);
   if (status == LS_OK) status = write_file(&w, file.stream);
   status = ls_text_end(&file, status);

@@ -1,4 +1,4 @@
-/* Weights for a model from a export_file file, by the names of our export or by a map. */
+/* Weights for a model from a safetensors file, by the names of our export or by a map. */
 #include "safetensors.h"
 
 #include <stdlib.h>
@@ -112,13 +112,16 @@ static ls_status allocate(ls_tensors *tensors) {
   return ls_fail_memory("a list of tensors", tensors->n_blocks * sizeof *tensors->sources);
 }
 
-ls_status ls_tensors_open(const char *path, const char *map, const ls_model *model, ls_tensors **out) {
+ls_status ls_tensors_open(const char *path, const char *map, const ls_model *model, bool is_channels_first,
+                          ls_tensors **out) {
   ls_tensors *const tensors = *out = ls_calloc(1, sizeof *tensors);
   if (!tensors) return ls_fail_memory("a list of tensors", sizeof *tensors);
   tensors->model = model;
   tensors->has_map = map != NULL;
   ls_status status = export_file_open(path, &tensors->file);
-  if (status == LS_OK) status = export_layout_create(model, &tensors->blocks, &tensors->n_blocks);
+  if (status == LS_OK)
+    status = export_layout_create(model, is_channels_first, &tensors->blocks, &tensors->n_blocks);
+  if (status == LS_OK) status = export_origin_open(tensors);
   if (status == LS_OK) status = allocate(tensors);
   if (status == LS_OK && map) status = read_map(tensors, map);
   for (size_t i = 0; status == LS_OK && !map && i < tensors->n_blocks; i++)
@@ -134,6 +137,7 @@ void ls_tensors_close(ls_tensors **tensors) {
   free(t->blocks);
   free(t->sources);
   free(t->is_used);
+  json_decref(t->orders);
   free(t);
   *tensors = NULL;
 }
@@ -161,6 +165,11 @@ ls_status ls_tensors_read_block(ls_tensors *tensors, const ls_segment *segment, 
     write_dims(block, text[1], sizeof text[1]);
     ls_append(why, size, "%.*s is %s there, %s here", ls_clip(t->name, 60), t->name,
               export_tensor_describe(t, text[0], sizeof text[0]), text[1]);
+    return LS_OK;
+  }
+  if (!export_origin_has_order(tensors, t, block)) {
+    ls_append(why, size, "%.*s has another order of channels there, by data.layout or other layers",
+              ls_clip(t->name, 60), t->name);
     return LS_OK;
   }
   if (!export_tensor_is_float(t)) return fail_type(tensors, t);

@@ -31,6 +31,7 @@ typedef struct reader {
   size_t n_inputs;          /* of the other model; 0: unknown */
   const ls_train_options *options;
   const ls_model *model;
+  bool is_channels_first; /* the layout of this run's data */
   train_initial_weights *result;
   size_t n_layers;        /* so far, of those with weights */
   bool has_first_weights; /* those of the first layer were read */
@@ -190,7 +191,7 @@ static void list_unused(const reader *r) {
 static ls_status open_tensors(reader *r) {
   const ls_train_options *const o = r->options;
   ls_tensors_origin *const origin = &r->origin;
-  LS_TRY(ls_tensors_open(o->init_from, o->init_map, r->model, &r->tensors));
+  LS_TRY(ls_tensors_open(o->init_from, o->init_map, r->model, r->is_channels_first, &r->tensors));
   LS_TRY(ls_tensors_read_origin(r->tensors, origin));
   r->n_inputs = origin->n_inputs;
   r->facts = (ls_facts){.owner = o->init_from,
@@ -214,7 +215,11 @@ static ls_status read_weights(trainer *t, const ls_train_options *options) {
   train_initial_weights *const result = t->initial = ls_calloc(1, sizeof *result);
   if (!result) return ls_fail_memory("the list of weights", sizeof *result);
   result->source = options->init_from;
-  reader r = {.options = options, .model = t->setup->job->model, .result = result};
+  const ls_job *const job = t->setup->job;
+  reader r = {.options = options,
+              .model = job->model,
+              .is_channels_first = job->data.layout == LS_CHANNELS_FIRST,
+              .result = result};
   ls_status status = open_source(&r);
   if (status == LS_OK) status = read_layers(&r);
   if (status == LS_OK && r.tensors) list_unused(&r);

@@ -89,6 +89,31 @@ def exports_start_a_run_with_the_same_bits(folder):
     run_well(folder, *words, "-o", "new").reports(NOT_USED_AGAIN)
 
 
+def images_with_channels_first_need_no_convolution(folder):
+    """The columns of the first dense layer have the order of the data there, (C, H, W), in both directions."""
+    random = numpy.random.default_rng(4)
+    x = random.normal(size=(24, 3, 3, 3)).astype("f4")
+    harness.write_arrays(folder / "data.h5", {"x": x, "y": numpy.arange(24) % 3})
+    harness.write_file(folder / "config.yaml", edited())
+    words = ("--set", "data.normalize=none", "--set", "data.layout=channels_first")
+    result = run_well(folder, "train", "config.yaml", *words)
+    run_well(folder, "export", "run/model.h5", "-o", "out.safetensors")
+    run_well(folder, "predict", "run/model.h5", "data.h5", "-o", "out.h5")
+    found = tensors_of(folder / "out.safetensors")
+    hidden = numpy.maximum(x.reshape(24, 27) @ found["0-dense.weight"].T + found["0-dense.bias"], 0)
+    y = numpy.exp(hidden @ found["1-dense.weight"].T + found["1-dense.bias"])
+    with h5py.File(folder / "out.h5") as file:
+        expected = file["probability"][()]
+    result.must(numpy.allclose(y / y.sum(1, keepdims=True), expected, rtol=0, atol=1e-5), "the columns are in the order of x")
+    base = model_arrays(folder / "run/model.h5")
+    words = (*START, *words, "--set", "seed=9", "--init-from", "out.safetensors")
+    result = run_well(folder, *words, "-o", "new").reports(INITIALIZED, "all")
+    new = model_arrays(folder / "new/model.h5")
+    result.must(all(new[path].tobytes() == base[path].tobytes() for path in base), "all weights are the same")
+    result = run_well(folder, *words, "--set", "data.layout=channels_last", "-o", "last")
+    result.reports(INITIALIZED, "0-dense/W", "0-dense.weight has another order of channels there")
+
+
 def classes_in_another_order_are_found_by_name(folder):
     """The normaliser of the exported model is compared too."""
     prepare(folder, classes=["red", "green", "blue"])
@@ -147,6 +172,6 @@ def errors_of_a_map_are_reported_together(folder):
 
 
 harness.main([(function.__name__.replace("_", " "), function) for function in (
-    exports_are_in_the_layout_of_pytorch, exports_start_a_run_with_the_same_bits,
+    exports_are_in_the_layout_of_pytorch, exports_start_a_run_with_the_same_bits, images_with_channels_first_need_no_convolution,
     classes_in_another_order_are_found_by_name, weights_of_pytorch_give_its_outputs,
     errors_of_a_map_are_reported_together)])

@@ -42,10 +42,11 @@ def conv(n, **keys):
     return {"layer": f"conv{n}d", **keys}
 
 
-# name -> shape of a sample, layers before the last dense layer
+# name -> shape of a sample with channels last, layers before the last dense layer
 NETWORKS = {
     "dense": ((7,), [{"layer": "dense", "units": 9, "activation": "gelu"}]),
     "dense of images": ((4, 5, 3), [{"layer": "dense", "units": 6, "activation": "tanh"}]),
+    "dense of images with channels first": ((4, 5, 3), [{"layer": "dense", "units": 6, "activation": "tanh"}]),
     "conv, norm, flatten": ((8, 9, 3), [
         conv(2, filters=6, kernel_size=[3, 2], padding="same", activation="relu"), {"layer": "batch_norm"},
         {"layer": "max_pool", "size": 2}, {"layer": "dense", "units": 11, "activation": "elu"}]),
@@ -186,10 +187,11 @@ class Residual(Chain):
 
 
 def predict(path, x):
-    """The outputs of a safetensors file for samples x in the stored layout."""
+    """The outputs of a safetensors file for samples x with channels last."""
     with safe_open(path, "pt") as file:
         metadata, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
-    layers = yaml.safe_load(metadata["config"])["model"]
+    config = yaml.safe_load(metadata["config"])
+    layers, is_first = config["model"], config["data"]["layout"] == "channels_first"
     shape, normalizer = json.loads(metadata["input_shape"]), json.loads(metadata["normalizer"])
     x = (x.reshape(len(x), -1) - numpy.array(normalizer["offset"])) * numpy.array(normalizer["factor"])
     x = torch.tensor(x.astype("f4").reshape(len(x), *shape))
@@ -197,7 +199,7 @@ def predict(path, x):
                     if layer["layer"].startswith("conv")), 0)
     if spatial == len(shape):
         x = x.unsqueeze(-1)
-    if spatial:
+    if spatial or (is_first and len(shape) >= 3):
         x = x.movedim(-1, 1)
     model = Chain(layers, state).eval()
     model.load_state_dict(state, strict=True)
@@ -216,10 +218,12 @@ def run(folder, *words):
 
 def compare(folder, name, shape, layers):
     random = numpy.random.default_rng(len(name))
+    is_first = "channels first" in name
     x = (random.normal(size=(N, *shape)) * 2 + 1).astype("f4")
     with h5py.File(folder / "data.h5", "w") as file:
-        file["x"], file["y"] = x, numpy.arange(N) % CLASSES
-    config = {"seed": 3, "output": "run", "data": {"train": "data.h5", "normalize": "standardize"}, "model": [*layers, LAST],
+        file["x"], file["y"] = numpy.moveaxis(x, -1, 1) if is_first else x, numpy.arange(N) % CLASSES
+    config = {"seed": 3, "output": "run", "data": {"train": "data.h5", "normalize": "standardize",
+                                                           "layout": "channels_first" if is_first else "channels_last"}, "model": [*layers, LAST],
               "loss": "categorical_cross_entropy", "optimizer": {"type": "sgd", "lr": 0.1},
               "train": {"epochs": 2, "batch_size": 16}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))

@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_write("input.safetensors", data, size);
   const bool has_map = size > 0 && data[0] % 16 == 8;
   ls_tensors *tensors = NULL;
-  ls_status status = ls_tensors_open("input.safetensors", has_map ? "map.yaml" : NULL, model, &tensors);
+  ls_status status =
+      ls_tensors_open("input.safetensors", has_map ? "map.yaml" : NULL, model, false, &tensors);
   if (status == LS_OK) status = read_all(tensors, model);
   fuzz_verdict(status, has_map && status == LS_ERR_CONFIG ? LS_ERR_CONFIG : LS_ERR_MODEL);
   ls_tensors_close(&tensors);

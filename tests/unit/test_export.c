@@ -62,7 +62,7 @@ static void write_tensors(const char *header, const void *data, size_t n) {
 /* Opens a.safetensors, which must be refused with these parts of a message. */
 static void check_refused(const char *path, const char *map, ls_status status, const char *pattern) {
   ls_tensors *tensors = NULL;
-  const ls_status found = ls_tensors_open(path, map, model, &tensors);
+  const ls_status found = ls_tensors_open(path, map, model, false, &tensors);
   assert_null(tensors);
   if (found != status || !message_has(ls_message(), pattern))
     fail_msg("status %d, no '%s' in: %s", (int)found, pattern, found == LS_OK ? "" : ls_message());
@@ -110,6 +110,9 @@ static void hostile_headers_are_refused(void **state) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
        "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[12,20]}}",
        20, "tensor b ~ gap"},
+      {"{\"a\\u001b[2J\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0,
+       "control character"},
+      {"{\"a\\u007f\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "control character"},
       {TENSOR("[2]", 4, 12), 12, "tensor a ~ gap"},
       {TENSOR("[2]", 0, 8), 4, "tensor a ~ truncated"},
       {TENSOR("[2]", 0, 8), 12, "no tensor"},
@@ -164,6 +167,13 @@ static void large_headers_are_refused(void **state) {
   memcpy(text, "{\"a\":[", 6);
   write_tensors(text, NULL, 0);
   check_refused("a.safetensors", NULL, LS_ERR_MODEL, "values");
+  memset(text, ',', n);
+  memcpy(text, "{\"__metadata__\":{\"a\":\"\\\"", 24);
+  memcpy(text + n - 3, "\"}}", 3);
+  write_tensors(text, NULL, 0); /* the commas are in a text */
+  ls_tensors *tensors = NULL;
+  assert_int_equal(ls_tensors_open("a.safetensors", NULL, model, false, &tensors), LS_OK);
+  ls_tensors_close(&tensors);
   free(text);
 }
 
@@ -190,7 +200,7 @@ static ls_status read_dense(const char *dtype, size_t size, const void *data, fl
                                  dtype, N_DENSE, N_DENSE * size);
   write_tensors(header, data, N_DENSE * size);
   write_bytes("map.yaml", map_of_dense, sizeof map_of_dense - 1);
-  ls_status status = ls_tensors_open("a.safetensors", "map.yaml", model, &tensors);
+  ls_status status = ls_tensors_open("a.safetensors", "map.yaml", model, false, &tensors);
   if (status == LS_OK)
     status = ls_tensors_read_block(tensors, segment_of("2-dense/W"), values, why, sizeof why);
   if (status == LS_OK) assert_string_equal(why, "");
@@ -255,6 +265,22 @@ static void values_that_are_not_finite_are_refused(void **state) {
   assert_int_equal(read_dense("BF16", 2, half, values), LS_ERR_MODEL);
 }
 
+static void negative_variances_are_refused(void **state) {
+  (void)state;
+  static const float values[2] = {-0.0F, -1.5F};
+  float read[2];
+  char why[200];
+  ls_tensors *tensors = NULL;
+  const ls_segment *segment = model->state_segments;
+  while (!strstr(segment->path, "/running_var")) segment++;
+  write_tensors("{\"v\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", values, sizeof values);
+  write_bytes("map.yaml", "1-batch_norm/running_var: v\n", 28);
+  assert_int_equal(ls_tensors_open("a.safetensors", "map.yaml", model, false, &tensors), LS_OK);
+  assert_int_equal(ls_tensors_read_block(tensors, segment, read, why, sizeof why), LS_ERR_MODEL);
+  assert_true(message_has(ls_message(), "tensor v ~ element 1 ~ -1.5 ~ variance"));
+  ls_tensors_close(&tensors);
+}
+
 static void other_types_are_refused_by_name(void **state) {
   (void)state;
   static const char zeros[8 * N_DENSE];
@@ -302,7 +328,7 @@ static void metadata_are_read(void **state) {
   ls_tensors *tensors = NULL;
   ls_tensors_origin origin = {0};
   write_tensors(valid, NULL, 0);
-  assert_int_equal(ls_tensors_open("a.safetensors", NULL, model, &tensors), LS_OK);
+  assert_int_equal(ls_tensors_open("a.safetensors", NULL, model, false, &tensors), LS_OK);
   assert_int_equal(ls_tensors_read_origin(tensors, &origin), LS_OK);
   assert_int_equal(origin.n_inputs, 24);
   assert_int_equal(origin.n_classes, 2);
@@ -334,7 +360,8 @@ static void damaged_metadata_are_refused(void **state) {
     ls_tensors *tensors = NULL;
     ls_tensors_origin origin = {0};
     write_tensors(rows[i].header, NULL, 0);
-    if (ls_tensors_open("a.safetensors", NULL, model, &tensors) != LS_OK) fail_msg("%s", ls_message());
+    if (ls_tensors_open("a.safetensors", NULL, model, false, &tensors) != LS_OK)
+      fail_msg("%s", ls_message());
     assert_int_equal(ls_tensors_read_origin(tensors, &origin), LS_ERR_MODEL);
     if (!message_has(ls_message(), rows[i].message)) fail_msg("%s", ls_message());
     ls_tensors_origin_free(&origin);
@@ -356,7 +383,7 @@ static void orders_that_differ_are_refused(void **state) {
   assert_int_equal(ls_model_parse(text, LS_MSE, &other), LS_OK);
   assert_int_equal(ls_model_infer_shapes(other, &(ls_shape){3, {2, 2, 3}}), LS_OK);
   assert_int_equal(ls_model_build(other, 1), LS_OK);
-  assert_int_equal(ls_tensors_open("a.safetensors", NULL, other, &tensors), LS_ERR_MODEL);
+  assert_int_equal(ls_tensors_open("a.safetensors", NULL, other, false, &tensors), LS_ERR_MODEL);
   assert_true(message_has(ls_message(), "model.2 ~ residual ~ flattened"));
   ls_model_destroy(&other);
   ls_config_destroy(&text);
@@ -370,6 +397,7 @@ int main(void) {
       cmocka_unit_test(other_files_are_refused),
       cmocka_unit_test(types_are_converted),
       cmocka_unit_test(values_that_are_not_finite_are_refused),
+      cmocka_unit_test(negative_variances_are_refused),
       cmocka_unit_test(other_types_are_refused_by_name),
       cmocka_unit_test(all_errors_of_a_map_are_reported),
       cmocka_unit_test(metadata_are_read),
