@@ -15,7 +15,8 @@
  * call at a time. A call runs on the thread of its caller alone, allocates nothing, and changes nothing but
  * its workspace and y. All functions may be called before MPI_Init and within parallel regions of OpenMP.
  * Opening uses HDF5, one thread at a time, and leaves HDF5's settings as they were; if other threads of the
- * program use HDF5 meanwhile, it must be a thread-safe build.
+ * program use HDF5 meanwhile, it must be a thread-safe build, and cannot load filter plug-ins, since HDF5
+ * has this setting for the whole program.
  *
  * Results. y has what `lockstep predict` writes: for the convolutions the same bits; dense layers add in
  * another order than BLAS, so results are equal to rounding. The result of a row depends on this row alone:
@@ -37,7 +38,7 @@ enum ls_infer_code {
   LS_INFER_ARGUMENT = 2, /* an argument is NULL, or the workspace belongs to another model */
   LS_INFER_DATA = 3,     /* an element of x is not finite, or beyond the range of float32 */
   LS_INFER_MODEL = 4,    /* the model is missing, damaged, not a model of Lockstep, or of a newer version */
-  LS_INFER_MEMORY = 70   /* memory is short */
+  LS_INFER_MEMORY = 70   /* out of memory */
 };
 
 /* Describes an error code in general. Constant text. */

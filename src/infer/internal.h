@@ -17,10 +17,12 @@ typedef struct infer_net {
 } infer_net;
 
 struct ls_infer {
-  char *config;    /* owned: the resolved config as YAML */
-  char *path;      /* owned, for messages */
-  ls_shape input;  /* of a sample, channels last */
-  size_t channels; /* that come first in a sample of x; 1: x has the order of `input` */
+  char *config;            /* owned: the resolved config as YAML */
+  char *path;              /* owned, for messages */
+  ls_shape input;          /* of a sample, channels last */
+  ls_shape stored;         /* of a sample of x, as the training data had it; no dims in older files */
+  bool has_channels_first; /* in a sample of x; they are last in `input` */
+  size_t channels;         /* that come first in a sample of x; 1: x has the order of `input` */
   ls_loss loss;
   infer_net
       net; /* with the parameters, and the weights that its layers have prepared; makes no other pass */
@@ -30,8 +32,9 @@ struct ls_infer {
   size_t n_classes, n_features;
 };
 
-/* Parses the config of a model, sets m->loss and m->channels, and creates the net with the shapes of its
- * layers. LS_ERR_MODEL, LS_ERR_INTERNAL. The caller destroys the net, after a failure too. */
+/* Parses the config of a model, sets m->loss, m->has_channels_first and m->channels, and creates the net
+ * with the shapes of its layers. LS_ERR_MODEL, LS_ERR_INTERNAL. The caller destroys the net, after a
+ * failure too. */
 ls_status infer_net_create(ls_infer *m, infer_net *net);
 void infer_net_destroy(infer_net *net);
 

@@ -11,7 +11,7 @@ module lockstep_infer
   implicit none
   private
 
-  public :: infer_open, infer_open_memory, infer_close, infer_inputs, infer_outputs, infer_shape
+  public :: infer_open, infer_open_memory, infer_close, infer_inputs, infer_outputs, infer_shape, infer_task
   public :: infer_class_count, infer_class_name, infer_feature_count, infer_feature_name
   public :: infer_workspace_create, infer_workspace_destroy, infer_run, infer_message
 
@@ -20,6 +20,11 @@ module lockstep_infer
   integer, parameter, public :: infer_data = 3
   integer, parameter, public :: infer_bad_model = 4
   integer, parameter, public :: infer_memory = 70
+
+  ! What the outputs are, by infer_task.
+  integer, parameter, public :: infer_classes = 0
+  integer, parameter, public :: infer_labels = 1
+  integer, parameter, public :: infer_values = 2
 
   type, public :: infer_model
     private
@@ -31,8 +36,13 @@ module lockstep_infer
     type(c_ptr) :: handle = c_null_ptr
   end type infer_workspace
 
-  ! call infer_run(model, workspace, x, y, status): predicts the columns of x.
-  !   x: (inputs, samples), y: (outputs, samples), both real32 or both real64
+  type, bind(c) :: strides
+    integer(c_size_t) :: row, column
+  end type strides
+
+  ! call infer_run(model, workspace, x, y, status, samples_first): predicts samples.
+  !   x: (inputs, samples), y: (outputs, samples), both real32 or both real64. With samples_first=.true.,
+  !   x: (samples, inputs), y: (samples, outputs)
   interface infer_run
     module procedure run_real32, run_real64
   end interface infer_run
@@ -81,6 +91,12 @@ module lockstep_infer
       integer(c_size_t) :: n
     end function c_shape
 
+    pure function c_task(model) bind(c, name='ls_infer_task_of') result(task)
+      import :: c_int, c_ptr
+      type(c_ptr), value, intent(in) :: model
+      integer(c_int) :: task
+    end function c_task
+
     pure function c_class_count(model) bind(c, name='ls_infer_class_count') result(n)
       import :: c_ptr, c_size_t
       type(c_ptr), value, intent(in) :: model
@@ -120,19 +136,21 @@ module lockstep_infer
       type(c_ptr), intent(inout) :: workspace
     end subroutine c_workspace_destroy
 
-    function c_run(model, workspace, rows, x, y) bind(c, name='ls_infer_run') result(code)
-      import :: c_float, c_int, c_ptr, c_size_t
+    function c_run(model, workspace, rows, x, x_strides, y, y_strides) bind(c, name='ls_infer_run_strided') result(code)
+      import :: c_float, c_int, c_ptr, c_size_t, strides
       type(c_ptr), value :: model, workspace
       integer(c_size_t), value :: rows
+      type(strides), value :: x_strides, y_strides
       real(c_float), intent(in) :: x(*)
       real(c_float), intent(out) :: y(*)
       integer(c_int) :: code
     end function c_run
 
-    function c_run_f64(model, workspace, rows, x, y) bind(c, name='ls_infer_run_f64') result(code)
-      import :: c_double, c_int, c_ptr, c_size_t
+    function c_run_f64(model, workspace, rows, x, x_strides, y, y_strides) bind(c, name='ls_infer_run_strided_f64') result(code)
+      import :: c_double, c_int, c_ptr, c_size_t, strides
       type(c_ptr), value :: model, workspace
       integer(c_size_t), value :: rows
+      type(strides), value :: x_strides, y_strides
       real(c_double), intent(in) :: x(*)
       real(c_double), intent(out) :: y(*)
       integer(c_int) :: code
@@ -197,6 +215,7 @@ contains
     character(len=*), intent(inout), optional :: message
     character(kind=c_char), target :: reason(1024)
     integer(c_int) :: code
+    call c_close(model%handle)
     code = c_open(trim(path)//c_null_char, model%handle, reason, size(reason, kind=c_size_t))
     call finish(code, text_of(c_loc(reason)), status, message)
   end subroutine infer_open
@@ -209,6 +228,7 @@ contains
     character(len=*), intent(inout), optional :: message
     character(kind=c_char), target :: reason(1024)
     integer(c_int) :: code
+    call c_close(model%handle)
     code = c_open_memory(bytes, size(bytes, kind=c_size_t), model%handle, reason, size(reason, kind=c_size_t))
     call finish(code, text_of(c_loc(reason)), status, message)
   end subroutine infer_open_memory
@@ -238,6 +258,12 @@ contains
     n = int(c_shape(model%handle, c_dims))
     dims = int(c_dims(n:1:-1))
   end function infer_shape
+
+  ! infer_classes, infer_labels or infer_values.
+  pure integer function infer_task(model)
+    type(infer_model), intent(in) :: model
+    infer_task = int(c_task(model%handle))
+  end function infer_task
 
   pure integer function infer_class_count(model)
     type(infer_model), intent(in) :: model
@@ -270,6 +296,7 @@ contains
     integer, intent(in) :: max_rows
     integer, intent(out), optional :: status
     integer(c_int) :: code
+    call c_workspace_destroy(workspace%handle)
     code = c_workspace_create(model%handle, int(max(max_rows, 0), c_size_t), workspace%handle)
     call finish(code, text_of(c_describe(code)), status)
   end subroutine infer_workspace_create
@@ -286,12 +313,38 @@ contains
     text = text_of(c_message(workspace%handle))
   end function infer_message
 
+  ! The dim of arrays that counts samples; the other one counts values.
+  pure integer function dim_of_samples(samples_first)
+    logical, intent(in), optional :: samples_first
+    dim_of_samples = 2
+    if (.not. present(samples_first)) return
+    if (samples_first) dim_of_samples = 1
+  end function dim_of_samples
+
   ! Whether arrays of these shapes fit the model.
-  pure logical function fits(model, x_shape, y_shape)
+  pure logical function fits(model, samples, x_shape, y_shape)
     type(infer_model), intent(in) :: model
-    integer, intent(in) :: x_shape(2), y_shape(2)
-    fits = x_shape(1) == infer_inputs(model) .and. y_shape(1) == infer_outputs(model) .and. x_shape(2) == y_shape(2)
+    integer, intent(in) :: samples, x_shape(2), y_shape(2)
+    fits = x_shape(3 - samples) == infer_inputs(model) .and. y_shape(3 - samples) == infer_outputs(model) &
+           .and. x_shape(samples) == y_shape(samples)
   end function fits
+
+  ! The distances between samples and between values of an array.
+  pure type(strides) function strides_of(samples, array_shape)
+    integer, intent(in) :: samples, array_shape(2)
+    strides_of = strides(1_c_size_t, int(array_shape(1), c_size_t))
+    if (samples == 2) strides_of = strides(int(array_shape(1), c_size_t), 1_c_size_t)
+  end function strides_of
+
+  subroutine fail_shape(samples, status)
+    integer, intent(in) :: samples
+    integer, intent(out), optional :: status
+    if (samples == 2) then
+      call finish(int(infer_argument, c_int), 'x must have the shape (inputs, samples), y (outputs, samples)', status)
+    else
+      call finish(int(infer_argument, c_int), 'x must have the shape (samples, inputs), y (samples, outputs)', status)
+    end if
+  end subroutine fail_shape
 
   ! A call that succeeds allocates no text.
   subroutine finish_run(workspace, code, status)
@@ -305,35 +358,41 @@ contains
     end if
   end subroutine finish_run
 
-  subroutine run_real32(model, workspace, x, y, status)
+  subroutine run_real32(model, workspace, x, y, status, samples_first)
     type(infer_model), intent(in) :: model
     type(infer_workspace), intent(in) :: workspace
     real(real32), intent(in), contiguous :: x(:, :)
     real(real32), intent(out), contiguous :: y(:, :)
     integer, intent(out), optional :: status
+    logical, intent(in), optional :: samples_first
+    integer :: samples
     integer(c_int) :: code
-    code = infer_argument
-    if (fits(model, shape(x), shape(y))) then
-      code = c_run(model%handle, workspace%handle, size(x, 2, kind=c_size_t), x, y)
+    samples = dim_of_samples(samples_first)
+    if (fits(model, samples, shape(x), shape(y))) then
+      code = c_run(model%handle, workspace%handle, size(x, samples, kind=c_size_t), x, strides_of(samples, shape(x)), &
+                   y, strides_of(samples, shape(y)))
       call finish_run(workspace, code, status)
     else
-      call finish(code, 'x must have the shape (inputs, samples), y (outputs, samples)', status)
+      call fail_shape(samples, status)
     end if
   end subroutine run_real32
 
-  subroutine run_real64(model, workspace, x, y, status)
+  subroutine run_real64(model, workspace, x, y, status, samples_first)
     type(infer_model), intent(in) :: model
     type(infer_workspace), intent(in) :: workspace
     real(real64), intent(in), contiguous :: x(:, :)
     real(real64), intent(out), contiguous :: y(:, :)
     integer, intent(out), optional :: status
+    logical, intent(in), optional :: samples_first
+    integer :: samples
     integer(c_int) :: code
-    code = infer_argument
-    if (fits(model, shape(x), shape(y))) then
-      code = c_run_f64(model%handle, workspace%handle, size(x, 2, kind=c_size_t), x, y)
+    samples = dim_of_samples(samples_first)
+    if (fits(model, samples, shape(x), shape(y))) then
+      code = c_run_f64(model%handle, workspace%handle, size(x, samples, kind=c_size_t), x, strides_of(samples, shape(x)), &
+                   y, strides_of(samples, shape(y)))
       call finish_run(workspace, code, status)
     else
-      call finish(code, 'x must have the shape (inputs, samples), y (outputs, samples)', status)
+      call fail_shape(samples, status)
     end if
   end subroutine run_real64
 

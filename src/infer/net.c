@@ -66,7 +66,8 @@ static ls_status parse(ls_infer *m, infer_net *net) {
   LS_TRY(ls_config_status(net->config));
   m->loss = net->model->loss;
   net->model->predicts = true;
-  m->channels = o.layout && has_channels(net->model, &m->input) ? m->input.dims[m->input.n_dims - 1] : 1;
+  m->has_channels_first = o.layout && has_channels(net->model, &m->input);
+  m->channels = m->has_channels_first ? m->input.dims[m->input.n_dims - 1] : 1;
   return ls_model_infer_shapes(net->model, &m->input);
 }
 

@@ -1,10 +1,11 @@
-/* Opening models, and what they say of themselves. */
+/* Opens models and returns their properties. */
 #include "internal.h"
 
 #include "lockstep/modelfile.h"
 #include "lockstep/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,7 @@ static ls_status read_model(const char *path, const char *name, ls_infer *m) {
   ls_modelfile *file = NULL;
   LS_TRY(ls_modelfile_open(path, &file));
   m->input = file->input;
+  m->stored = file->stored;
   ls_status status = move_texts(file, name, m);
   if (status == LS_OK) status = infer_net_create(m, &m->net);
   if (status == LS_OK) status = read_values(file, m);
@@ -85,7 +87,7 @@ const char *ls_infer_describe(int code) {
   case LS_INFER_ARGUMENT: return "an argument is NULL, or the workspace belongs to another model";
   case LS_INFER_DATA: return "an input is not finite, or beyond the range of float32";
   case LS_INFER_MODEL: return "the model is missing, damaged, or not a model of Lockstep";
-  case LS_INFER_MEMORY: return "memory is short";
+  case LS_INFER_MEMORY: return "out of memory";
   default: return "unknown error code";
   }
 }
@@ -146,7 +148,7 @@ static bool write_all(int descriptor, const unsigned char *bytes, size_t n) {
 static bool write_temporary(const char *folder, const void *bytes, size_t n, char *path, size_t size) {
   const int length = snprintf(path, size, "%s/lockstep-model-XXXXXX", folder);
   if (length < 0 || (size_t)length >= size) return false;
-  const int file = mkstemp(path);
+  const int file = mkostemp(path, O_CLOEXEC);
   if (file < 0) return false;
   const bool is_written = write_all(file, bytes, n);
   const int error = errno;
@@ -193,8 +195,9 @@ size_t ls_infer_outputs(const ls_infer *model) {
 
 size_t ls_infer_shape(const ls_infer *model, size_t dims[LS_INFER_DIMS]) {
   if (!model || !dims) return 0;
-  const ls_shape *const shape = &model->input;
-  const size_t first = model->channels > 1;
+  const bool is_known = model->stored.n_dims > 0;
+  const ls_shape *const shape = is_known ? &model->stored : &model->input;
+  const size_t first = !is_known && model->has_channels_first;
   if (first) dims[0] = model->channels;
   for (size_t i = 0; i + first < shape->n_dims; i++) dims[i + first] = shape->dims[i];
   return shape->n_dims;

@@ -30,7 +30,9 @@ static void start(void) {
 /* In a program of others: its settings of HDF5, while ours are in force. Under the mutex. */
 static struct {
   bool is_active;
-  size_t depth; /* of locks */
+  size_t depth;   /* of locks */
+  unsigned is_v2; /* the error handler is one of version 2 */
+  H5E_auto1_t report_v1;
   H5E_auto2_t report;
   void *context;
   unsigned plugins;
@@ -45,7 +47,11 @@ void ls_store_keep_settings(void) {
 static void exchange_settings(void) {
   if (host.depth++ > 0) return;
   H5open();
-  H5Eget_auto2(H5E_DEFAULT, &host.report, &host.context);
+  H5Eauto_is_v2(H5E_DEFAULT, &host.is_v2);
+  if (host.is_v2)
+    H5Eget_auto2(H5E_DEFAULT, &host.report, &host.context);
+  else
+    H5Eget_auto1(&host.report_v1, &host.context);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   H5PLget_loading_state(&host.plugins);
   H5PLset_loading_state(0);
@@ -54,7 +60,10 @@ static void exchange_settings(void) {
 static void restore_settings(void) {
   if (--host.depth > 0) return;
   H5PLset_loading_state(host.plugins);
-  H5Eset_auto2(H5E_DEFAULT, host.report, host.context);
+  if (host.is_v2)
+    H5Eset_auto2(H5E_DEFAULT, host.report, host.context);
+  else
+    H5Eset_auto1(host.report_v1, host.context);
 }
 
 int store_lock(void) {

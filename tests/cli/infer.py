@@ -106,6 +106,18 @@ def fortran_programs_predict(folder):
     execute(folder, folder / "program", "absent.h5").exits(1).says("absent.h5:")
 
 
+def fortran_arrays_have_either_order(folder):
+    if not shutil.which("gfortran"):
+        raise harness.Skip("gfortran is not installed")
+    execute(folder, "gfortran", "-std=f2018", "-Wall", "-Werror", "-fcheck=bounds,pointer", *installed("--variable=fortran"),
+            ROOT / "tests/cli/arrays.f90", "-o", "program", *installed("--libs")).exits(0)
+    for prepare, printed in ((numbers, "2 4"), (images, "0 5 6 2")):
+        prepare(folder)
+        run_well(folder, "train", "config.yaml", "--overwrite")
+        result = execute(folder, folder / "program", "run/model.h5").exits(0)
+        result.must(result.out.strip() == printed, f"must print the task and the shape {printed}")
+
+
 def symbols(*words):
     listing = subprocess.run(["nm", *map(str, words)], check=True, capture_output=True, text=True).stdout
     return [line.split() for line in listing.splitlines() if len(line.split()) >= 2]
@@ -127,6 +139,7 @@ PLACE = harness.temporary_folder()
 try:
     execute(PLACE, "meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--tags", "devel,runtime", "--destdir", PLACE).exits(0)
     harness.main([(test.__name__.replace("_", " "), test) for test in (
-        c_programs_predict, cpp_programs_compile, fortran_programs_predict, library_needs_no_mpi_and_hides_its_names)])
+        c_programs_predict, cpp_programs_compile, fortran_programs_predict, fortran_arrays_have_either_order,
+        library_needs_no_mpi_and_hides_its_names)])
 finally:
     shutil.rmtree(PLACE, ignore_errors=True)

@@ -50,6 +50,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
 typedef struct net {
   const char *name, *config;
   ls_shape input;
+  ls_shape stored;  /* of a sample of x; no dims: a file that does not have it */
   size_t channels;  /* that come first in x; 1: x has the order of `input` */
   double tolerance; /* relative, of the outputs; 0: the same bits */
   bool has_targets; /* standardised */
@@ -149,6 +150,7 @@ static void write_model(fixture *f, size_t number) {
   const ls_modelfile_content content = {.config = f->net->config,
                                         .classes = number == 0 ? classes : NULL,
                                         .n_classes = number == 0 ? 3 : 0,
+                                        .stored = f->net->stored,
                                         .model = f->model,
                                         .normalizer = f->normalizer};
   snprintf(f->path, sizeof f->path, "%s/%zu.h5", folder, number);
@@ -350,6 +352,36 @@ static void shapes_and_names_are_those_of_the_data(void **state) {
   ls_infer_close(&model);
 }
 
+/* The model of grey images whose training data had samples of the shape `stored`. */
+static void check_grey_shape(const ls_shape *stored, const ls_shape *want) {
+  size_t dims[LS_INFER_DIMS] = {0};
+  const net grey = {.config =
+                        "model: [{layer: conv2d, filters: 2, kernel_size: 3}, {layer: dense, units: 1}]\n"
+                        "loss: mse\ndata: {layout: channels_first}\n",
+                    .input = {3, {4, 5, 1}},
+                    .stored = *stored};
+  fixture f = {.net = &grey};
+  build_model(&f);
+  build_normalizer(&f);
+  write_model(&f, COUNT(nets));
+  ls_infer *model = open_model(f.path);
+  assert_int_equal(ls_infer_shape(model, dims), want->n_dims);
+  assert_memory_equal(dims, want->dims, want->n_dims * sizeof *dims);
+  ls_infer_close(&model);
+  unlink(f.path);
+  ls_model_destroy(&f.model);
+  ls_normalizer_destroy(&f.normalizer);
+  ls_config_destroy(&f.config);
+}
+
+static void shapes_are_those_of_the_training_data(void **state) {
+  (void)state;
+  check_grey_shape(&(ls_shape){0}, &(ls_shape){3, {1, 4, 5}});
+  check_grey_shape(&(ls_shape){3, {1, 4, 5}}, &(ls_shape){3, {1, 4, 5}});
+  check_grey_shape(&(ls_shape){2, {4, 5}}, &(ls_shape){2, {4, 5}});
+  check_grey_shape(&(ls_shape){1, {20}}, &(ls_shape){1, {20}});
+}
+
 /* ------------------------------------------------------------------- threads */
 
 #define THREADS 16
@@ -437,6 +469,24 @@ static void settings_of_the_program_are_kept(void **state) {
   ls_infer_close(&model);
   free(want);
   free(y);
+}
+
+/* HDF5 refuses to return a handler of its version 1 as one of version 2. */
+static void old_error_handlers_are_kept(void **state) {
+  (void)state;
+  unsigned is_v2 = 1;
+  H5E_auto1_t report = NULL;
+  void *context = NULL;
+  char message[256];
+  ls_infer *model = NULL;
+  H5Eset_auto1((H5E_auto1_t)(void (*)(void))H5Eprint1, stderr);
+  assert_int_equal(ls_infer_open("absent.h5", &model, message, sizeof message), LS_INFER_MODEL);
+  H5Eauto_is_v2(H5E_DEFAULT, &is_v2);
+  assert_int_equal(is_v2, 0);
+  H5Eget_auto1(&report, &context);
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  assert_true(report == (H5E_auto1_t)(void (*)(void))H5Eprint1);
+  assert_ptr_equal(context, stderr);
 }
 
 /* -------------------------------------------------------------------- errors */
@@ -553,8 +603,10 @@ int main(void) {
       cmocka_unit_test(rows_have_the_same_bits_in_any_call),
       cmocka_unit_test(arrays_may_be_doubles_and_strided),
       cmocka_unit_test(shapes_and_names_are_those_of_the_data),
+      cmocka_unit_test(shapes_are_those_of_the_training_data),
       cmocka_unit_test(threads_share_a_model),
       cmocka_unit_test(settings_of_the_program_are_kept),
+      cmocka_unit_test(old_error_handlers_are_kept),
       cmocka_unit_test(models_may_be_in_memory),
       cmocka_unit_test(bad_files_are_rejected),
       cmocka_unit_test(bad_calls_are_rejected),
