@@ -117,8 +117,9 @@ const char *ls_math_kernels_name(void);
 void ls_math_product_nt(size_t m, size_t n, size_t k, const float *a, const float *b, float beta, float *c);
 
 /* The same for weights that were packed, which serve many calls. Uses this thread alone and not BLAS. The
- * bits of a row of c depend on this row of a alone. pack     w: (n, k) to packed, (n k) product  a: (m, k),
- * packed: (n k), c: (m, n) */
+ * bits of a row of c depend on this row of a alone.
+ *   pack:    w: (n, k), packed: (n k)
+ *   product: a: (m, k), packed: (n k), c: (m, n) */
 void ls_math_pack_weights(size_t n, size_t k, const float *w, float *packed);
 void ls_math_product_packed(size_t m, size_t n, size_t k, const float *a, const float *packed, float beta,
                             float *c);

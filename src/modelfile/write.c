@@ -1,8 +1,9 @@
 /* Writing: the layout of the model format, which checkpoints extend.
  *
- *   /                    format_version, lockstep_version, config, input_shape (dims of a sample),
- *                        stored_shape (the same in the files of the training data), platform, classes,
- * features; x_type, x_low, x_high, x_magnitude of the inputs; window if the order of training had windows
+ *   /                    format_version, lockstep_version, config, platform, classes, features;
+ *                        input_shape (dims of a sample), stored_shape (the same in the training data);
+ *                        x_type, x_low, x_high, x_magnitude of the inputs;
+ *                        window if the order of training had windows
  *   /model/<path>        parameters: W (n_out, n_in), b (n_out), ...; state: running_mean (n), ...
  *   /normalizer          offset, factor (n_in); y_offset, y_factor (n_out) for standardised targets */
 #include "internal.h"
