@@ -85,8 +85,9 @@ typedef struct ls_job {
   ls_measures measures;
   const struct ls_setup *lender; /* for sweep: a setup whose data are open; if this job needs the same, it
                                     uses those. Borrowed; NULL: none */
-  bool is_estimate; /* for plan: the normaliser of streamed data is learned from a few blocks, and balanced
-                       class weights are 1 */
+  bool is_estimate;  /* for plan: the normaliser of streamed data is learned from a few blocks, and balanced
+                        class weights are 1 */
+  bool lacks_memory; /* set by ls_setup_check_memory when it fails */
 } ls_job;
 
 typedef struct ls_job_source {

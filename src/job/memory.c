@@ -58,5 +58,7 @@ ls_status ls_setup_check_memory(ls_comm *comm, const ls_setup *setup, size_t mor
                      ls_comm_node_size(comm) == 1 ? "" : "s", host, mb(sums[0] + sums[1] + sums[2]),
                      mb(sums[0]), mb(sums[1]), mb(sums[2]), mb(limit.bytes), limit.source,
                      ls_comm_size(comm) > 1 ? ", or comm.mode: sharded" : "");
-  return ls_comm_agree(comm, status);
+  status = ls_comm_agree(comm, status);
+  if (status != LS_OK) setup->job->lacks_memory = true;
+  return status;
 }

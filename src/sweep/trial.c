@@ -70,8 +70,17 @@ static ls_status check_epoch(const sweep *s, const char *output, const ls_train_
                  output, (unsigned long long)result->epoch, s->rung, (unsigned long long)until);
 }
 
-/* Collective over the group. */
-static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_result *result) {
+/* Whether a failed start is a result: the values of the trial cannot be trained. A trial that is resumed
+ * has had a start, and so has one that continues from an earlier rung. */
+static bool is_of_values(const sweep *s, const ls_job *job, bool is_resumed, ls_status status) {
+  const bool is_of_memory = job && job->lacks_memory;
+  return s->rung == 0 && !is_resumed && !is_of_memory && (status == LS_ERR_CONFIG || status == LS_ERR_DATA);
+}
+
+/* Collective over the group. *is_result, on its leader: whether the trial has ended, instead of failing
+ * because of the machine. */
+static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_result *result,
+                       bool *is_result) {
   ls_comm *const comm = s->groups.mine;
   ls_job *job = NULL;
   ls_setup *setup = NULL;
@@ -84,11 +93,16 @@ static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_re
                                     .context = s,
                                     .result = result};
   ls_status status = ls_comm_agree(comm, sweep_job_create(&s->plan, s->base_text, trial, output, &job));
+  *is_result = is_of_values(s, NULL, false, status);
   if (status == LS_OK) job->lender = s->data;
   if (status == LS_OK) status = ls_train_find_resumed(comm, job, &options, &resumed);
-  if (status == LS_OK) status = ls_setup_create(comm, job, resumed, &setup);
+  if (status == LS_OK) {
+    status = ls_setup_create(comm, job, resumed, &setup);
+    *is_result = is_of_values(s, job, resumed != NULL, status);
+  }
   if (status == LS_OK) status = ls_train(comm, setup, &options);
   if (status == LS_OK) status = check_epoch(s, output, result);
+  if (status == LS_OK || status == LS_ERR_NUMERIC) *is_result = true;
   ls_modelfile_close(&resumed);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);
@@ -112,21 +126,16 @@ static void send_result(sweep *s, uint64_t trial, const ls_train_result *result,
     ls_mailbox_send(s->groups.box, 0, &message);
 }
 
-/* Whether a trial has ended with a result: it cannot start because of its values, or it diverged. Other
- * failures, those of a trial that has trained included, are of the machine. */
-static bool is_result(ls_status status, const ls_train_result *result) {
-  const bool is_of_values = status == LS_ERR_CONFIG || status == LS_ERR_DATA;
-  return status == LS_OK || status == LS_ERR_NUMERIC || (is_of_values && result->epoch == 0);
-}
-
-/* The same on all ranks of the group. A failure of the machine ends the sweep, but not the other trials. */
-static void note_outcome(sweep *s, uint64_t trial, ls_status status, const ls_train_result *result) {
+/* The same status on all ranks of the group. A failure of the machine ends the sweep, but not the other
+ * trials. */
+static void note_outcome(sweep *s, uint64_t trial, ls_status status, bool is_result,
+                         const ls_train_result *result) {
   const sweep_state state = status == LS_OK            ? SWEEP_DONE
                             : status == LS_ERR_NUMERIC ? SWEEP_DIVERGED
                                                        : SWEEP_FAILED;
   if (status == LS_STOPPED) sweep_groups_stop(&s->groups);
   if (!sweep_groups_is_leader(&s->groups)) return;
-  if (is_result(status, result))
+  if (is_result)
     send_result(s, trial, result, state);
   else if (status != LS_STOPPED)
     note_failure(s, ls_fail(status, "trial %llu: %s", (unsigned long long)trial, ls_message()));
@@ -136,14 +145,15 @@ static void note_outcome(sweep *s, uint64_t trial, ls_status status, const ls_tr
 void sweep_train_trial(sweep *s, uint64_t trial) {
   const bool is_root = ls_comm_rank(s->world) == 0;
   ls_train_result result = {0};
+  bool is_result = false;
   char *const output = sweep_trial_folder(s->folder, trial);
   ls_log_enable(sweep_groups_is_leader(&s->groups));
   ls_log_quiet(true);
   ls_status status = ls_comm_agree(s->groups.mine, output ? LS_OK : ls_fail_memory("a path", 0));
-  if (status == LS_OK) status = train(s, trial, output, &result);
+  if (status == LS_OK) status = train(s, trial, output, &result, &is_result);
   ls_log_quiet(false);
   ls_log_enable(is_root);
   ls_comm_set_log(s->world, NULL);
-  note_outcome(s, trial, status, &result);
+  note_outcome(s, trial, status, is_result, &result);
   free(output);
 }
