@@ -5,10 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The best trial of the last rung that has one. False if there is none. */
-static bool find_best(const sweep *s, uint64_t *trials, size_t *rung) {
-  for (*rung = s->rungs.n; *rung > 0;)
-    if (sweep_table_rank(&s->table, --*rung, s->is_maximized, trials) > 0) return true;
+/* The state of a trial in the last rung that it has reached. */
+static int last_state(const sweep *s, uint64_t trial) {
+  for (size_t rung = s->rungs.n; rung-- > 0;) {
+    const int state = sweep_table_row(&s->table, rung, trial)->state;
+    if (state != SWEEP_ABSENT) return state;
+  }
+  return SWEEP_ABSENT;
+}
+
+/* The best trial of the last rung that has one, without those that diverged or failed later. trials:
+ * (n_trials), overwritten. False if there is none. */
+static bool find_best(const sweep *s, uint64_t *trials, size_t *rung, uint64_t *best) {
+  for (*rung = s->rungs.n; *rung > 0;) {
+    const size_t n = sweep_table_rank(&s->table, --*rung, s->is_maximized, trials);
+    for (size_t i = 0; i < n; i++) {
+      *best = trials[i];
+      if (last_state(s, *best) == SWEEP_DONE) return true;
+    }
+  }
   return false;
 }
 
@@ -53,7 +68,7 @@ static ls_status link_model(const char *from, const char *to) {
 /* LS_ERR_NUMERIC with the number of trials in each state. */
 static ls_status fail_without_best(const sweep *s) {
   uint64_t counts[SWEEP_FAILED + 1] = {0};
-  for (uint64_t i = 0; i < s->table.n_trials; i++) counts[sweep_table_row(&s->table, 0, i)->state]++;
+  for (uint64_t i = 0; i < s->table.n_trials; i++) counts[last_state(s, i)]++;
   return ls_fail(
       LS_ERR_NUMERIC,
       "no trial has a value of %s: %llu diverged, %llu failed, %llu ended without a value; see %s "
@@ -75,8 +90,8 @@ ls_status sweep_write_best(sweep *s) {
   size_t rung = 0;
   uint64_t *const trials = ls_calloc(s->table.n_trials, sizeof *trials);
   if (!trials) return ls_fail_memory("the ranking of trials", s->table.n_trials * sizeof *trials);
-  const bool has_best = find_best(s, trials, &rung);
-  const uint64_t best = trials[0];
+  uint64_t best = 0;
+  const bool has_best = find_best(s, trials, &rung, &best);
   free(trials);
   if (!has_best) return fail_without_best(s);
   char *const config = ls_format("%s/best.yaml", s->folder);
