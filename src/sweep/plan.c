@@ -111,8 +111,9 @@ static void read_choices(ls_config *config, const ls_node *list, sweep_parameter
   for (size_t i = 0; i < p->n_choices; i++) {
     const ls_node *const item = ls_node_item(list, i);
     check_choice(config, item);
-    for (size_t k = 0; k < i; k++)
-      if (strcmp(ls_node_text(item), ls_node_text(ls_node_item(list, k))) == 0) {
+    for (size_t k = 0; k < i && ls_node_kind_of(item) == LS_NODE_SCALAR; k++)
+      if (ls_node_kind_of(ls_node_item(list, k)) == LS_NODE_SCALAR &&
+          strcmp(ls_node_text(item), ls_node_text(ls_node_item(list, k))) == 0) {
         ls_config_error(config, item, "the value is there twice; remove one");
         break;
       }
@@ -162,10 +163,12 @@ static void read_parameters(sweep_plan *plan) {
 
 /* --------------------------------------------------------------------------- trials */
 
-/* The values of a parameter in a grid; 0: not finite. */
+/* The values of a parameter in a grid; 0: not finite. 1 with an invalid range, which is reported. */
 static uint64_t count_values(const sweep_parameter *p) {
+  const double n = p->high - p->low + 1.0;
   if (p->kind == SWEEP_CHOICES) return p->n_choices;
-  return p->kind == SWEEP_INTEGER ? (uint64_t)(p->high - p->low + 1.0) : 0;
+  if (p->kind != SWEEP_INTEGER) return 0;
+  return n >= 1.0 && n <= 2.0 * LARGEST + 1.0 ? (uint64_t)n : 1;
 }
 
 /* The number of trials of a grid. */
