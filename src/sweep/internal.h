@@ -136,8 +136,12 @@ size_t sweep_table_rank(const sweep_table *table, size_t rung, bool is_maximized
  * these files. `base`: the job of the base. LS_ERR_CONFIG if its trials would be others. */
 ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const char *folder);
 
-/* Local. Removes the files of a sweep. With a part, the table of the part in `own`, and only the trials
- * whose numbers are `part` modulo n_parts. */
+/* Local. Compares the sweep as sweep_save_config does, without writing. */
+ls_status sweep_check_config(const sweep_plan *plan, const ls_job *base, const char *folder);
+
+/* Local. Removes the files of a sweep, those with results before the trials. With a part: what `own` has of
+ * the part, the merged results, parts of another number of parts, and only the trials whose numbers are
+ * `part` modulo n_parts. */
 ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint64_t n_parts);
 
 /* ------------------------------------------------------------------------ groups.c */

@@ -24,6 +24,7 @@ static const char *const base_keys[][2] = {{"seed", NULL},
                                            {"train", "batch_size"},
                                            {"train", "accumulate"},
                                            {"train", "max_steps"},
+                                           {"train", "ema"},
                                            {"train", "monitor"},
                                            {"train", "early_stopping"},
                                            {"train", "clip_grad_norm"},
@@ -42,6 +43,7 @@ static const char *const base_keys[][2] = {{"seed", NULL},
                                            {"data", "normalize"},
                                            {"data", "standardize_targets"},
                                            {"data", "shuffle"},
+                                           {"data", "window"},
                                            {"data", "augment"},
                                            {"comm", "gradient_type"}};
 
@@ -79,7 +81,8 @@ static ls_status write_config(const ls_config *config, const char *path) {
   return ls_text_end(&file, status);
 }
 
-ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const char *folder) {
+/* Compares with the saved configs, and then replaces them. */
+static ls_status save_config(const sweep_plan *plan, const ls_job *base, const char *folder, bool writes) {
   char *const sweep_path = ls_format("%s/sweep.yaml", folder);
   char *const base_path = ls_format("%s/base.yaml", folder);
   const size_t n = sizeof sweep_keys / sizeof sweep_keys[0] - (plan->search == SWEEP_HALVING ? 0 : 2);
@@ -87,11 +90,19 @@ ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const ch
   if (status == LS_OK) status = compare(plan->config, sweep_path, sweep_keys, n);
   if (status == LS_OK)
     status = compare(base->config, base_path, base_keys, sizeof base_keys / sizeof base_keys[0]);
-  if (status == LS_OK) status = write_config(base->config, base_path);
-  if (status == LS_OK) status = write_config(plan->config, sweep_path);
+  if (status == LS_OK && writes) status = write_config(base->config, base_path);
+  if (status == LS_OK && writes) status = write_config(plan->config, sweep_path);
   free(sweep_path);
   free(base_path);
   return status;
+}
+
+ls_status sweep_check_config(const sweep_plan *plan, const ls_job *base, const char *folder) {
+  return save_config(plan, base, folder, false);
+}
+
+ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const char *folder) {
+  return save_config(plan, base, folder, true);
 }
 
 /* ------------------------------------------------------------------------- removal */
@@ -138,7 +149,7 @@ static ls_status remove_trials(const char *path, uint64_t part, uint64_t n_parts
 
 /* Removes the files of a sweep or of a part of it. */
 static ls_status remove_files(const char *folder) {
-  static const char *const names[] = {"best.yaml", "best.h5", "trials.csv", "sweep.yaml", "base.yaml"};
+  static const char *const names[] = {"trials.csv", "best.yaml", "best.h5", "sweep.yaml", "base.yaml"};
   ls_status status = LS_OK;
   for (size_t i = 0; i < sizeof names / sizeof names[0] && status == LS_OK; i++) {
     char *const path = ls_format("%s/%s", folder, names[i]);
@@ -148,13 +159,23 @@ static ls_status remove_files(const char *folder) {
   return status;
 }
 
-static ls_status remove_parts(const char *folder) {
+/* Whether the folder of a part is one of n_parts. */
+static bool is_part_of(const char *path, uint64_t n_parts) {
+  const char *const name = strrchr(path, '/');
+  const char *const of = name ? strstr(name, "-of-") : NULL;
+  uint64_t n = 0;
+  return of && ls_config_parse_count(of + 4, &n) && n == n_parts;
+}
+
+/* Removes the tables of the parts; not of those of n_parts, if there are several. */
+static ls_status remove_parts(const char *folder, uint64_t n_parts) {
   glob_t found = {0};
   char *const pattern = ls_format("%s/parts/*", folder);
   if (!pattern) return ls_fail_memory("a path", strlen(folder));
   ls_status status = LS_OK;
   if (glob(pattern, 0, NULL, &found) == 0)
     for (size_t i = 0; i < found.gl_pathc && status == LS_OK; i++) {
+      if (n_parts > 1 && is_part_of(found.gl_pathv[i], n_parts)) continue;
       status = remove_files(found.gl_pathv[i]);
       rmdir(found.gl_pathv[i]);
     }
@@ -165,9 +186,10 @@ static ls_status remove_parts(const char *folder) {
 
 ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint64_t n_parts) {
   char *const trials = ls_format("%s/trials", folder);
-  ls_status status =
-      trials ? remove_trials(trials, part, n_parts) : ls_fail_memory("a path", strlen(folder));
+  ls_status status = trials ? remove_files(folder) : ls_fail_memory("a path", strlen(folder));
+  if (status == LS_OK && n_parts > 1) status = remove_files(own);
+  if (status == LS_OK) status = remove_parts(folder, n_parts);
+  if (status == LS_OK) status = remove_trials(trials, part, n_parts);
   free(trials);
-  if (status == LS_OK && n_parts == 1) status = remove_parts(folder);
-  return status == LS_OK ? remove_files(own) : status;
+  return status;
 }

@@ -105,19 +105,28 @@ static ls_status open_folder(sweep *s) {
   LS_TRY(ls_rundir_lock_existing(&s->dir));
   if (ls_rundir_has_run(&s->dir))
     return ls_fail(LS_ERR_OUTPUT, "%s: the directory has a run; choose another output", s->dir.folder);
-  LS_TRY(ls_rundir_lock(&s->dir));
-  return overwrites(s) ? sweep_remove(s->folder, s->dir.folder, s->part, s->n_parts) : LS_OK;
+  return ls_rundir_lock(&s->dir);
+}
+
+/* Rank 0. Adds the rows of a part, if its trials are those of this sweep. */
+static ls_status read_folder(sweep *s, const char *folder) {
+  LS_TRY(sweep_check_config(&s->plan, s->base, folder));
+  char *const path = ls_format("%s/trials.csv", folder);
+  const ls_status status =
+      path ? sweep_table_read(&s->table, path) : ls_fail_memory("a path", strlen(folder));
+  free(path);
+  return status;
 }
 
 /* Rank 0. Adds the rows of a sweep in parts. */
 static ls_status read_parts(sweep *s) {
   glob_t found = {0};
-  char *const pattern = ls_format("%s/parts/*/trials.csv", s->folder);
+  char *const pattern = ls_format("%s/parts/*", s->folder);
   if (!pattern) return ls_fail_memory("a path", strlen(s->folder));
   ls_status status = LS_OK;
   if (glob(pattern, 0, NULL, &found) == 0)
     for (size_t i = 0; i < found.gl_pathc && status == LS_OK; i++)
-      status = sweep_table_read(&s->table, found.gl_pathv[i]);
+      status = read_folder(s, found.gl_pathv[i]);
   globfree(&found);
   free(pattern);
   return status;
@@ -134,8 +143,9 @@ static ls_status make_trials(const sweep *s) {
   return status;
 }
 
-/* Rank 0. Resumes or starts the table. */
+/* Rank 0. Resumes or starts the table. An earlier sweep is removed only now, when the data are open. */
 static ls_status open_table(sweep *s) {
+  if (overwrites(s)) LS_TRY(sweep_remove(s->folder, s->dir.folder, s->part, s->n_parts));
   LS_TRY(make_trials(s));
   LS_TRY(sweep_save_config(&s->plan, s->base, s->dir.folder));
   LS_TRY(sweep_table_create(&s->plan, s->base->train.monitor, s->rungs.n, &s->table));
@@ -222,6 +232,7 @@ static ls_status run_rungs(sweep *s, uint64_t *trials) {
   for (s->rung = 0; s->rung < s->rungs.n; s->rung++) {
     if (!begin_rung(s, trials)) break;
     while (s->groups.mine) {
+      sweep_receive(s); /* trials that cannot start have no steps at which to look */
       const uint64_t i = sweep_groups_claim(&s->groups, s->n_pending);
       if (i >= s->n_pending) break;
       sweep_train_trial(s, trials[i]);

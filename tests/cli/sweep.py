@@ -75,6 +75,12 @@ def the_best_trial_equals_its_own_training(folder):
     result = run_well(folder, "sweep", "sweep.yaml")
     run_well(folder, "train", "out/best.yaml")
     result.must(same_model(folder / "out/best.h5", folder / "out/best/model.h5"), "the same bits")
+    lines = (folder / "out/trials.csv").read_text().splitlines(keepends=True)
+    cells = lines[-1].split(",")
+    second = sorted((float(row[5]), int(row[0])) for row in table(folder)[7:10])[1][1]
+    lines[-1] = ",".join((*cells[:5], "", "diverged", *cells[7:]))
+    write_file(folder / "out/trials.csv", "".join(lines))
+    run_well(folder, "sweep", "sweep.yaml").says(f"best: trial {second} ")  # of the rung before, but not the diverged one
     (folder / "out/trials.csv").unlink()
     run(folder, "sweep", "sweep.yaml").exits(5).says("lacks its row of rung 0")
 
@@ -95,6 +101,22 @@ def a_table_cut_anywhere_is_resumed(folder):
     result.must(table(folder) == expected, "duplicates disappear")
     (folder / "out/trials.csv").write_bytes(text[:ends[2]] + b"1,0,nonsense\n" + text[ends[2]:])
     run(folder, "sweep", "sweep.yaml").exits(5).says("trials.csv:4: not a row of this sweep")
+
+
+def a_failed_resume_is_not_a_result(folder):
+    prepare(folder)
+    run_well(folder, "sweep", "sweep.yaml")
+    before = (folder / "out/trials.csv").read_bytes()
+    write_file(folder / "wrong.yaml", edited(("train: data.h5", "train: none.h5"), text=BASE))
+    write_file(folder / "other.yaml", edited(("base.yaml", "wrong.yaml"), text=SWEEP))
+    result = run(folder, "sweep", "other.yaml", "--overwrite").exits(3).says("none.h5")
+    result.must((folder / "out/trials.csv").read_bytes() == before, "a sweep with wrong data removes nothing")
+    write_file(folder / "out/trials.csv", b"".join(before.splitlines(keepends=True)[:7]))
+    harness.write_arrays(folder / "data.h5", {"x": X + 1, "y": Y})
+    result = run(folder, "sweep", "sweep.yaml").reports("trial ")
+    result.must(result.code not in (0, 6), f"code {result.code}: the data are others than those of the checkpoints")
+    result.must([row[-1] for row in table(folder)[1:]] == ["done"] * 6, "no row for a resume that failed")
+    run_well(folder, "sweep", "sweep.yaml", "--overwrite")
 
 
 def kills_at_any_time_lose_nothing(folder):
@@ -188,6 +210,11 @@ def searches(folder):
     result = run_well(folder, "sweep", "sweep.yaml", "--output", "parts")
     result.must(table(folder, "parts") == table(folder) and "trial 1 " not in result.out, "parts are merged")
     result.must(same_model(folder / "parts/best.h5", folder / "out/best.h5"), "the best of all parts")
+    result = run_well(folder, "sweep", "sweep.yaml", "--output", "parts", "--part", "0/3", "--overwrite")
+    left = sorted(str(path.relative_to(folder / "parts")) for path in (folder / "parts").rglob("trials.csv"))
+    result.must(left == ["parts/0-of-3/trials.csv"], f"the merged table and other parts are removed: {left}")
+    write_file(folder / "sweep.yaml", text)
+    run(folder, "sweep", "sweep.yaml", "--output", "parts").exits(2).says("0-of-3/sweep.yaml: cannot resume", "is 8, not 9")
 
 
 def errors_are_reported_together(folder):
@@ -232,6 +259,9 @@ trials: 9
     prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  seed: {integer: [1, 999]}\n"
                     "  model.0.units: {integer: [1, 99]}\n")
     run(folder, "sweep", "sweep.yaml").exits(2).says("the grid has 98901 trials; must be at most 10000")
+    prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  seed: {integer: [10, 1]}\n  model.0.units: [[4], [8]]\n")
+    result = run(folder, "sweep", "sweep.yaml").exits(2).says("the range from 10 to 1 is empty", "not a single value")
+    result.must("finite" not in result.err and "twice" not in result.err, "no errors that follow from others")
     prepare(folder, edited(("base.yaml", "absent.yaml"), ("trials: 6", "trials: 0"), text=SWEEP))
     run(folder, "sweep", "sweep.yaml").exits(2).says("absent.yaml", "sweep.yaml:7: trials: 0")
     prepare(folder, base=edited(("train: data.h5", "train: none.h5"), text=BASE))
@@ -269,6 +299,7 @@ if "--long" in sys.argv:
 harness.main([(name.replace("_", " "), test) for name, test in (
     *((test.__name__, test) for test in (
         the_table_is_the_same_at_any_number_of_ranks, groups_of_two_ranks_leave_one_idle,
-        the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed, kills_at_any_time_lose_nothing,
+        the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed,
+        a_failed_resume_is_not_a_result, kills_at_any_time_lose_nothing,
         a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, errors_are_reported_together,
         values_are_checked_before_the_start)),)])
