@@ -131,7 +131,7 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define lstat(...)     LS_FAULT(lstat, EIO, -1, __VA_ARGS__)
 #define link(...)      LS_FAULT(link, EPERM, -1, __VA_ARGS__)
 #define mkdir(...)     LS_FAULT(mkdir, ENOSPC, -1, __VA_ARGS__)
-#define mkstemp(...)   LS_FAULT(mkstemp, ENOSPC, -1, __VA_ARGS__)
+#define mkostemp(...)  LS_FAULT(mkostemp, ENOSPC, -1, __VA_ARGS__)
 #define open(...)      LS_FAULT(open, EIO, -1, __VA_ARGS__)
 #define fallocate(...) LS_FAULT(fallocate, ENOSPC, -1, __VA_ARGS__)
 #define fstatvfs(...)  LS_FAULT(fstatvfs, EIO, -1, __VA_ARGS__)
