@@ -19,11 +19,11 @@ typedef enum ls_draft_kind {
 /* What y is. AUTO: decided by its type, shape and values. */
 typedef enum ls_draft_targets { LS_DRAFT_ANY, LS_DRAFT_CLASSES, LS_DRAFT_NUMBERS } ls_draft_targets;
 
-/* Texts are borrowed. */
+/* Texts are borrowed. Those of ranks other than 0 are ignored. */
 typedef struct ls_draft_request {
   const char *data;   /* FILE[:GROUP] or a pattern, of the training data. Without a group, the group `train`
                          is preferred */
-  const char *x, *y;  /* names of arrays, or NULL */
+  const char *x, *y;  /* names of arrays, or NULL; y: also FILE:/PATH, then no other data are searched */
   const char *source; /* what the data were imported from, for a comment; or NULL */
   const char *config; /* file to write, to whose folder paths in it are relative; "-": standard output */
   const char *run;    /* the run directory */
@@ -33,7 +33,7 @@ typedef struct ls_draft_request {
 
 /* Collective. Inspects a dataset and writes the config. Validation and test data are searched for beside
  * the training data: as groups, as arrays such as X_test, as files with `test` in place of `train` in their
- * name. An existing file is replaced. LS_ERR_DATA: the data cannot be read or are ambiguous, or there is
+ * name. Those whose samples have other shapes are left out, with a warning. An existing file is replaced. LS_ERR_DATA: the data cannot be read or are ambiguous, or there is
  * nothing to learn: one class, or constant targets. LS_ERR_CONFIG: the options do not fit the data.
  * LS_ERR_OUTPUT. */
 ls_status ls_draft_write(ls_comm *comm, const ls_draft_request *request);

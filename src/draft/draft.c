@@ -51,12 +51,18 @@ static ls_status write_file(const ls_draft_request *request, const draft_splits 
 
 /* Rank 0. */
 static ls_status write_draft(const ls_dataset *d, const ls_draft_request *request, draft_splits *s) {
+  ls_draft_request r = *request;
   draft_facts facts = {0};
   draft_plan plan;
+  char *y = NULL;
   LS_TRY(measure(d, request, &facts));
   draft_choose(&facts, s->validation != NULL, &plan);
   LS_TRY(relate(request->config, s));
-  return write_file(request, s, &facts, &plan);
+  if (draft_has_file(r.y)) LS_TRY(draft_relative(r.config, r.y, &y));
+  if (y) r.y = y;
+  const ls_status status = write_file(&r, s, &facts, &plan);
+  free(y);
+  return status;
 }
 
 ls_status ls_draft_write(ls_comm *comm, const ls_draft_request *request) {

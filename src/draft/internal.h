@@ -68,7 +68,8 @@ typedef struct draft_splits {
 } draft_splits;
 
 /* Collective. Chooses the group of the training data, opens them (the caller closes the dataset), and
- * searches for validation and test data beside them. The caller frees the splits, after a failure too.
+ * searches for validation and test data beside them, of which those that do not fit are left out with a
+ * warning. Ranks other than 0 ignore the names of the request. The caller frees the splits, after a failure too.
  * LS_ERR_DATA. */
 ls_status draft_open(ls_comm *comm, const ls_draft_request *request, draft_splits *splits,
                      ls_dataset **train);
@@ -110,6 +111,9 @@ void draft_print(FILE *out, const ls_draft_request *request, const draft_splits 
 /* Local. A name of data relative to the folder of the config, owned by the caller. LS_ERR_OUTPUT if a
  * folder does not exist, LS_ERR_INTERNAL. */
 ls_status draft_relative(const char *config, const char *name, char **out);
+
+/* Local. Whether the name of y (or NULL) is FILE:/PATH. */
+bool draft_has_file(const char *y);
 
 /* Local. Prints a text as a YAML scalar, in quotes if it needs them. */
 void draft_print_text(FILE *out, const char *text);

@@ -25,7 +25,7 @@ static ls_shape move_channels(const ls_shape *stored, size_t channels) {
 static draft_layout with_channels(ls_draft_kind kind, const ls_shape *stored, size_t channels) {
   return (draft_layout){.kind = kind,
                         .shape = move_channels(stored, channels),
-                        .is_first = channels == 0 && stored->n_dims > 1 && stored->dims[0] > 1};
+                        .is_first = channels == 0 && stored->n_dims > 1};
 }
 
 static draft_layout table_of(const draft_inputs *x) {

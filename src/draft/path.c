@@ -62,6 +62,10 @@ ls_status draft_relative(const char *config, const char *name, char **out) {
   return status;
 }
 
+bool draft_has_file(const char *y) {
+  return y && strstr(y, ":/");
+}
+
 void draft_print_text(FILE *out, const char *text) {
   static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-:";
   const size_t n = strlen(text);

@@ -62,6 +62,12 @@ static char *replace_train(const char *name, const char *word) {
   return at ? ls_format("%.*s%s%s", (int)(at - name), name, word, at + 5) : NULL;
 }
 
+#define NO_CHANNELS (LS_MAX_DIMS + 1) /* spatial dims, of which no sample has so many: as stored */
+
+/* Where the data of a role may be, beside FILE:GROUP: another group of the file; another file, with the
+ * same group or without one. */
+typedef enum place { OTHER_GROUP, OTHER_FILE_WITH_GROUP, OTHER_FILE, N_PLACES } place;
+
 /* Sets *out to the group of the file that has the word in place of `train`, if it exists. */
 static ls_status find_group(const char *file, const char *group, const char *word, char **out) {
   char *const other = group ? replace_train(group, word) : NULL;
@@ -72,7 +78,8 @@ static ls_status find_group(const char *file, const char *group, const char *wor
   return status;
 }
 
-/* Sets *out to the file, with the same group, that has the word in place of `train`, if it exists. */
+/* Sets *out to the file that has the word in place of `train`, if it exists and has the group (NULL: any).
+ */
 static ls_status find_file(const char *file, const char *group, const char *word, char **out) {
   const char *const slash = strrchr(file, '/');
   const char *const base = slash ? slash + 1 : file;
@@ -80,6 +87,8 @@ static ls_status find_file(const char *file, const char *group, const char *word
   char *const path = name ? ls_format("%.*s%s", (int)(base - file), file, name) : NULL;
   bool has = false;
   ls_status status = path ? has_file(path, &has) : LS_OK;
+  if (has && group) status = has_group(path, group, &has);
+  if (status == LS_ERR_DATA && group) status = LS_OK; /* reported without the group */
   if (has && !(*out = ls_format("%s%s%s", path, group ? ":" : "", group ? group : "")))
     status = ls_fail_memory("a path", strlen(path));
   free(name);
@@ -87,17 +96,76 @@ static ls_status find_file(const char *file, const char *group, const char *word
   return status;
 }
 
-/* Rank 0. Sets *out to the data of a role: a group or a file; NULL: there is none. */
-static ls_status find_role(const char *train, const role *r, char **out) {
+/* Rank 0. Sets *out to the data at a place; NULL: there are none. */
+static ls_status find_place(const char *train, const char *word, place at, char **out) {
   char *file = NULL;
   char *group = NULL;
   ls_status status = ls_spec_split(train, &file, &group);
-  for (size_t i = 0; status == LS_OK && !*out && r->words[i]; i++) {
-    status = find_group(file, group, r->words[i], out);
-    if (status == LS_OK && !*out) status = find_file(file, group, r->words[i], out);
-  }
+  if (status == LS_OK && at == OTHER_GROUP) status = find_group(file, group, word, out);
+  if (status == LS_OK && at == OTHER_FILE) status = find_file(file, NULL, word, out);
+  if (status == LS_OK && at == OTHER_FILE_WITH_GROUP && group) status = find_file(file, group, word, out);
   free(file);
   free(group);
+  return status;
+}
+
+/* r: NULL: the training data */
+static ls_dataset_request request_of(const ls_draft_request *request, const char *spec, const role *r) {
+  return (ls_dataset_request){.spec = spec,
+                              .role = r ? r->name : "train",
+                              .x = request->x,
+                              .y = request->y,
+                              .target = LS_TARGET_CLASSES,
+                              .n_spatial = NO_CHANNELS};
+}
+
+/* The numbers of y for each sample. */
+static ls_status count_columns(const ls_dataset *d, uint64_t *columns) {
+  ls_array y;
+  *columns = 1;
+  LS_TRY(ls_dataset_describe_y(d, &y));
+  for (unsigned i = 1; i < y.n_dims; i++) *columns *= y.dims[i];
+  return LS_OK;
+}
+
+/* Rank 0. Whether the samples of other data have the shapes of the training data. */
+static ls_status compare(const ls_dataset *train, const ls_dataset *other, const char *name) {
+  const ls_shape shapes[] = {ls_dataset_shape(train), ls_dataset_shape(other)};
+  uint64_t columns[2] = {0};
+  LS_TRY(count_columns(train, &columns[0]));
+  LS_TRY(count_columns(other, &columns[1]));
+  if (ls_shapes_match(&shapes[0], &shapes[1]) && columns[0] == columns[1]) return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: its samples have other shapes than the training data", name);
+}
+
+/* Collective. *fits: whether data can be read as the training data can. */
+static ls_status try_data(ls_comm *comm, const ls_dataset_request *request, const ls_dataset *train,
+                          bool *fits) {
+  ls_dataset *other = NULL;
+  ls_status status = ls_dataset_open(comm, request, &other);
+  if (status == LS_OK)
+    status = ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? compare(train, other, request->spec) : LS_OK);
+  ls_dataset_close(comm, &other);
+  *fits = status == LS_OK;
+  if (status != LS_ERR_DATA) return status;
+  ls_log(LS_LOG_WARNING, "not used as %s data: %s", request->role, ls_message());
+  return LS_OK;
+}
+
+/* Collective. Sets *out on rank 0, and *found, if there are data at a place that fit. spec: of the training
+ * data */
+static ls_status try_place(ls_comm *comm, const ls_dataset_request *request, const ls_dataset *train,
+                           const char *spec, const char *word, place at, char **out, bool *found) {
+  const bool is_root = ls_comm_rank(comm) == 0;
+  char *name = NULL;
+  ls_status status = ls_comm_agree(comm, is_root ? find_place(spec, word, at, &name) : LS_OK);
+  uint64_t exists = name != NULL;
+  ls_comm_broadcast(comm, &exists, sizeof exists);
+  ls_dataset_request other = *request;
+  other.spec = name;
+  if (status == LS_OK && exists) status = try_data(comm, &other, train, found);
+  if (*found) *out = name;
+  if (!*found) free(name);
   return status;
 }
 
@@ -113,30 +181,20 @@ static bool has_arrays(ls_comm *comm, const char *spec, const role *r, const ls_
   return has;
 }
 
-#define NO_CHANNELS (LS_MAX_DIMS + 1) /* spatial dims, of which no sample has so many: as stored */
-
-/* Collective. */
-static ls_status open_train(ls_comm *comm, const ls_draft_request *request, const char *spec,
-                            ls_dataset **out) {
-  const ls_dataset_request train = {.spec = spec,
-                                    .role = "train",
-                                    .x = request->x,
-                                    .y = request->y,
-                                    .target = LS_TARGET_CLASSES,
-                                    .n_spatial = NO_CHANNELS};
-  return ls_dataset_open(comm, &train, out);
-}
-
-/* Collective. Arrays of the role in the file, or names that rank 0 finds. */
+/* Collective. The data of a role: at the first place that has some, or arrays of the same file. */
 static ls_status add_role(ls_comm *comm, const ls_draft_request *request, const role *r,
                           const ls_dataset *train, const char *spec, char **out) {
-  const bool is_root = ls_comm_rank(comm) == 0;
-  ls_status status = is_root ? find_role(spec, r, out) : LS_OK;
-  LS_TRY(ls_comm_agree(comm, status));
-  uint64_t found = *out != NULL;
-  ls_comm_broadcast(comm, &found, sizeof found);
-  if (found || request->x || !has_arrays(comm, request->data, r, train)) return LS_OK;
-  if (is_root && !(*out = ls_strdup(request->data))) status = ls_fail_memory("a path", strlen(spec));
+  const ls_dataset_request wanted = request_of(request, NULL, r);
+  bool found = false;
+  for (size_t i = 0; r->words[i]; i++)
+    for (int at = 0; at < N_PLACES && !found; at++)
+      LS_TRY(try_place(comm, &wanted, train, spec, r->words[i], (place)at, out, &found));
+  uint64_t is_decided = found || request->x; /* names of arrays are for all roles */
+  ls_comm_broadcast(comm, &is_decided, sizeof is_decided);
+  if (is_decided || !has_arrays(comm, request->data, r, train)) return LS_OK;
+  ls_status status = LS_OK;
+  if (ls_comm_rank(comm) == 0 && !(*out = ls_strdup(request->data)))
+    status = ls_fail_memory("a path", strlen(spec));
   return ls_comm_agree(comm, status);
 }
 
@@ -145,7 +203,11 @@ ls_status draft_open(ls_comm *comm, const ls_draft_request *request, draft_split
   *train = NULL;
   LS_TRY(ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? name_train(request, &s->train) : LS_OK));
   const char *const spec = s->train ? s->train : request->data; /* other ranks do not use it */
-  LS_TRY(open_train(comm, request, spec, train));
+  const ls_dataset_request wanted = request_of(request, spec, NULL);
+  LS_TRY(ls_dataset_open(comm, &wanted, train));
+  uint64_t has_own_y = draft_has_file(request->y); /* which is that of the training data alone */
+  ls_comm_broadcast(comm, &has_own_y, sizeof has_own_y);
+  if (has_own_y) return LS_OK;
   LS_TRY(add_role(comm, request, &validation, *train, spec, &s->validation));
   return add_role(comm, request, &test, *train, spec, &s->test);
 }

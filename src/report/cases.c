@@ -84,6 +84,7 @@ static void describe(const ls_predictor *predictor, const ls_dataset *dataset, c
 typedef struct describer {
   const ls_predictor *predictor;
   const ls_dataset *dataset;
+  bool has_pictures;
   ls_batch *batch; /* of one row */
   ls_normalizer *identity;
   double *numbers; /* (n_out) */
@@ -114,17 +115,16 @@ static ls_status make_case(describer *d, report_evaluation *e, size_t i) {
   describe(d->predictor, d->dataset, &row, a, e, d->numbers, d->labels, c);
   if (!c->truth || !c->predicted) return ls_fail_memory("the worst errors", 0);
   LS_TRY(ls_batch_gather(d->batch, d->dataset, d->identity, 1));
-  if (report_has_pictures(d->dataset))
-    return report_picture(d->dataset, &d->predictor->saved->x, d->batch->x, &c->picture);
+  if (d->has_pictures) return report_picture(d->dataset, &d->predictor->saved->x, d->batch->x, &c->picture);
   for (size_t k = 0; k < c->n_features; k++)
     c->features[k].value = (double)d->batch->x[(size_t)c->features[k].value]; /* until now its position */
   return LS_OK;
 }
 
 /* Local, on rank 0. */
-static ls_status make_cases(const ls_predictor *predictor, const ls_dataset *dataset,
+static ls_status make_cases(const ls_predictor *predictor, const ls_dataset *dataset, bool has_pictures,
                             report_evaluation *e) {
-  describer d = {.predictor = predictor, .dataset = dataset};
+  describer d = {.predictor = predictor, .dataset = dataset, .has_pictures = has_pictures};
   ls_status status = prepare(&d);
   for (size_t i = 0; status == LS_OK && i < e->n_cases; i++) status = make_case(&d, e, i);
   ls_batch_destroy(&d.batch);
@@ -194,16 +194,27 @@ static ls_status explain(ls_comm *comm, const ls_predictor *predictor, const ls_
   return status;
 }
 
+/* Collective. Rank 0 decides, as others know neither the layers that read x nor names. */
+static bool decide_pictures(ls_comm *comm, const ls_predictor *predictor, const ls_dataset *dataset) {
+  uint64_t yes = 0;
+  if (ls_comm_rank(comm) == 0)
+    yes = report_has_pictures(dataset, predictor->saved->features || dataset->n_feature_names > 0);
+  ls_comm_broadcast(comm, &yes, sizeof yes);
+  return yes;
+}
+
 ls_status report_cases_create(ls_comm *comm, const ls_predictor *predictor, const ls_view *view,
                               const report_worst *worst, report_evaluation *e) {
   const ls_dataset *const dataset = view->dataset;
   const bool is_small = dataset->n_features <= FEATURES_MOST &&
                         (e->metric->task != LS_TASK_REGRESSION || e->metric->n_outputs <= OUTPUTS_MOST);
+  const bool has_pictures = decide_pictures(comm, predictor, dataset);
   e->n_cases = worst->n;
   for (size_t i = 0; i < worst->n; i++) {
     e->cases[i].sample = worst->samples[i];
     e->cases[i].error = worst->errors[i];
   }
-  if (!report_has_pictures(dataset) && is_small) LS_TRY(explain(comm, predictor, dataset, worst, e));
-  return ls_comm_agree(comm, ls_comm_rank(comm) == 0 ? make_cases(predictor, dataset, e) : LS_OK);
+  if (!has_pictures && is_small) LS_TRY(explain(comm, predictor, dataset, worst, e));
+  return ls_comm_agree(comm,
+                       ls_comm_rank(comm) == 0 ? make_cases(predictor, dataset, has_pictures, e) : LS_OK);
 }

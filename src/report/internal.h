@@ -126,8 +126,9 @@ ls_status report_cases_create(ls_comm *comm, const ls_predictor *predictor, cons
 
 /* ------------------------------------------------------------------- picture.c */
 
-/* Local. Whether the samples of a dataset are images. */
-bool report_has_pictures(const ls_dataset *dataset);
+/* Local, on rank 0. Whether the samples of a dataset are images. Flat rows whose features have names are a
+ * table. */
+bool report_has_pictures(const ls_dataset *dataset, bool has_names);
 
 /* Local. The image as a PNG file in base64, reduced if it is large. The caller frees it. LS_ERR_INTERNAL.
  * x: (n_features), raw values; training: the values of the training data, which black and white stand for

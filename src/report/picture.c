@@ -8,9 +8,10 @@
 
 #define SIDE_MOST 112 /* pixels; larger images are reduced */
 
-bool report_has_pictures(const ls_dataset *dataset) {
+bool report_has_pictures(const ls_dataset *dataset, bool has_names) {
   ls_picture shape;
-  return dataset->n_spatial != 1 && ls_picture_of(&dataset->x_array, &shape);
+  const bool is_table = has_names && dataset->x_array.n_dims == 2;
+  return dataset->n_spatial != 1 && !is_table && ls_picture_of(&dataset->x_array, &shape);
 }
 
 /* --------------------------------------------------------------------------- base64 */

@@ -36,12 +36,17 @@ static void draw_output(report_page *page, const report_evaluation *e, size_t k,
   const double *const truth = e->truth + k * e->n_points;
   const double *const predicted = e->predicted + k * e->n_points;
   const size_t shown = ls_size_min(e->n_points, POINTS_MOST);
+  double points[2][POINTS_MOST];
   char name[32];
   char title[80];
   output_name(e->metric, k, name);
   snprintf(title, sizeof title, "%s: predicted against true values", name);
   for (size_t i = 0; i < e->n_points; i++) residuals[i] = predicted[i] - truth[i];
-  report_scatter_draw(page, title, shown, truth, predicted);
+  for (size_t i = 0; i < shown; i++) {
+    points[0][i] = truth[i * e->n_points / shown];
+    points[1][i] = predicted[i * e->n_points / shown];
+  }
+  report_scatter_draw(page, title, shown, points[0], points[1]);
   snprintf(title, sizeof title, "%s: distribution of the residuals", name);
   report_histogram_draw(page, title, "predicted \xE2\x88\x92 true value", e->n_points, residuals);
 }
@@ -62,7 +67,7 @@ ls_status report_values(report_page *page, const report_evaluation *e) {
     report_note(out, "Residuals of %zu of %llu samples, at equal distances.", e->n_points,
                 (unsigned long long)n);
   if (e->n_points > POINTS_MOST)
-    report_note(out, "The first %d of these are points of the plot.", POINTS_MOST);
+    report_note(out, "%d of these, at equal distances, are points of the plot.", POINTS_MOST);
   free(residuals);
   return LS_OK;
 }

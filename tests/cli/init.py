@@ -97,6 +97,10 @@ def series(folder):
     drafts(folder, "conv1d", absent=("shape:", "layout"), words=("--overwrite",))
     write(folder, x=numpy.stack([SERIES, -SERIES], 1))
     drafts(folder, "conv1d", "layout: channels_first", words=("--overwrite",))
+    write(folder, x=SERIES[:, None, :])
+    drafts(folder, "conv1d", "layout: channels_first", words=("--overwrite",))
+    write(folder, x=SERIES[:, :, None])
+    drafts(folder, "conv1d", absent=("layout",), words=("--overwrite",))
 
 
 def images(folder):
@@ -106,6 +110,10 @@ def images(folder):
     drafts(folder, "conv2d", "shape: [12, 12, 1]", words=("--overwrite",))
     write(folder, x=RANDOM.integers(0, 256, (N, 3, 10, 12)).astype("u1"))
     drafts(folder, "conv2d", "layout: channels_first", words=("--overwrite",))
+    write(folder, x=IMAGES[:, None])
+    drafts(folder, "conv2d", "layout: channels_first", words=("--overwrite",))
+    write(folder, x=IMAGES[..., None])
+    drafts(folder, "conv2d", absent=("layout",), words=("--overwrite",))
     write(folder, x=RANDOM.integers(0, 256, (N, 40, 40, 3)).astype("u1"), y=RANDOM.normal(size=N))
     drafts(folder, "conv2d", "augment: {shift: 3}", "loss: mse", words=("--overwrite",))
 
@@ -142,6 +150,32 @@ def splits_are_found(folder):
     drafts(folder, "train: my-train.h5", "test: my-test.h5", data="my-train.h5", words=("--overwrite",))
 
 
+def splits_must_fit(folder):
+    """Files without the group are read as they are; data that do not fit are left out, with a warning."""
+    arrays = {"x": ROWS, "y": CLASSES}
+    harness.write_arrays(folder / "train.h5", {f"train/{k}": v for k, v in arrays.items()})
+    harness.write_arrays(folder / "test.h5", {f"test/{k}": v for k, v in arrays.items()})
+    write(folder, "val.h5", x=ROWS[:, :3])
+    result = run(folder, "init", "train.h5", "-o", "-").exits(0).says("train: train.h5:/train", "test: test.h5 ")
+    result.reports("not used as validation data: val.h5", "other shapes")
+    result.must("\n  validation" not in result.out, "no validation data")
+    harness.write_arrays(folder / "test.h5", {"y": CLASSES})
+    run(folder, "init", "train.h5", "-o", "-").exits(0).reports("not used as test data", "test.h5", "inputs")
+
+
+def targets_in_another_file(folder):
+    """Their path is relative to the config, and they are for the training data alone."""
+    for name in "data", "configs":
+        (folder / name).mkdir()
+    for name in "train", "test":
+        harness.write_arrays(folder / f"data/{name}.h5", {"x": ROWS})
+    harness.write_arrays(folder / "data/y.h5", {"targets": CLASSES})
+    run_well(folder, "init", "data/train.h5", "-o", "configs/c.yaml", "--y", "data/y.h5:/targets")
+    text = text_of(folder / "configs/c.yaml")
+    assert "  y: ../data/y.h5:/targets\n" in text and "\n  test" not in text, text
+    run_well(folder, "check", "configs/c.yaml")
+
+
 def paths_are_relative_to_the_config(folder):
     (folder / "data").mkdir()
     (folder / "configs" / "a b").mkdir(parents=True)
@@ -168,6 +202,9 @@ def ranks_give_one_config(folder):
     write(folder)
     texts = [run_well(folder, "init", "d.h5", "-o", "-", ranks=ranks).out for ranks in (harness.ALONE, 2)]
     assert texts[0] == texts[1], texts
+    numpy.savez(folder / "n.npz", a=ROWS, b=CLASSES)
+    run_well(folder, "init", "n.npz", "--x", "a", "--y", "b", ranks=2)
+    run_well(folder, "check", "n.yaml")
 
 
 # ----------------------------------------------------------------------- import
@@ -287,7 +324,7 @@ def existing_files_are_kept(folder):
 
 
 TESTS = [classes, one_hot_rows, labels, numbers, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
-         few_samples, splits_are_found, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
+         few_samples, splits_are_found, splits_must_fit, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
          tables_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled, data_that_cannot_be_read,
          nothing_to_learn, options_that_do_not_fit, existing_files_are_kept]
 

@@ -188,6 +188,20 @@ def images(folder):
     near(result, summary["macro F1"], found["macro_f1"], "F1")
 
 
+def tables_and_signals_are_no_pictures(folder):
+    """Flat rows of a square number of named features, and signals, at 2 ranks, of which one knows names and layers."""
+    x = numpy.random.default_rng(1).normal(size=(12, 64))
+    y = numpy.arange(12) % 3
+    train(folder, harness.CONFIG, x=(x, {"features": [f"f{i}" for i in range(64)]}), y=y)
+    page, result = report(folder, "run", "--data", "data.h5", ranks=2)
+    result.must("img" not in page.counts and "Samples with the largest errors" in page.tables, "a table")
+    signals = edited(("model:\n", "model:\n  - {layer: conv1d, filters: 2, kernel_size: 3}\n"))
+    (folder / "signals").mkdir()
+    train(folder / "signals", signals, x=x.reshape(12, 16, 4)[:, :, :3], y=y)
+    page, result = report(folder / "signals", "run", "--data", "data.h5", ranks=2)
+    result.must("img" not in page.counts and "Samples with the largest errors" in page.tables, "a table")
+
+
 def numbers(folder):
     x, y = harness.three_classes(200)
     targets = 100.0 + 7.0 * numpy.stack([x[:, 0] - x[:, 1], x.sum(axis=1)], axis=1)
@@ -359,5 +373,5 @@ def contrast(folder):
 
 
 harness.main([(test.__name__.replace("_", " "), test) for test in (
-    classes, same_numbers_as_evaluate, images, numbers, labels, several_runs, unfinished_and_damaged_runs, data_that_are_gone,
-    many_epochs_and_classes, browser, contrast)])
+    classes, same_numbers_as_evaluate, images, tables_and_signals_are_no_pictures, numbers, labels, several_runs,
+    unfinished_and_damaged_runs, data_that_are_gone, many_epochs_and_classes, browser, contrast)])
