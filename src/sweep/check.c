@@ -75,9 +75,18 @@ static void add_errors(const sweep_plan *plan, uint64_t trial, found seen) {
   free(text);
 }
 
+/* Whether a parameter has values. */
+static bool has_values(const sweep_parameter *p) {
+  bool is_valid = p->kind == SWEEP_CHOICES ? p->n_choices > 0 : p->low < p->high;
+  for (size_t i = 0; i < p->n_choices; i++)
+    is_valid = is_valid && ls_node_kind_of(ls_node_item(p->node, i)) == LS_NODE_SCALAR;
+  return is_valid;
+}
+
 /* Whether the paths of the parameters lead anywhere. ls_job_create_text stops at the first that does not.
  */
-static ls_status check_paths(const sweep_plan *plan, const char *base, found seen) {
+static ls_status check_paths(const sweep_plan *plan, const char *base) {
+  ls_status worst = LS_OK;
   for (size_t k = 0; k < plan->n_parameters; k++) {
     ls_config *config = NULL;
     char *const assignment = sweep_assignment(plan, 0, k);
@@ -86,16 +95,39 @@ static ls_status check_paths(const sweep_plan *plan, const char *base, found see
     if (status == LS_OK) status = ls_config_override(config, assignment);
     ls_config_destroy(&config);
     free(assignment);
-    if (status == LS_ERR_CONFIG) add_errors(plan, 0, seen);
     if (status != LS_OK && status != LS_ERR_CONFIG) return status;
+    if (status != LS_OK) worst = status;
   }
+  return worst;
+}
+
+/* The config of trial 0 with one parameter only. */
+static ls_status check_parameter(const sweep_plan *plan, const char *base, size_t k, found seen) {
+  char *const assignment = sweep_assignment(plan, 0, k);
+  if (!assignment) return ls_fail_memory("the config of a trial", 0);
+  const char *const list[] = {assignment};
+  const ls_job_source source = {.path = plan->base_path, .text = base, .overrides = list, .n_overrides = 1};
+  ls_job *job = NULL;
+  const ls_status status = ls_job_create_text(&source, &job);
+  ls_job_destroy(&job);
+  free(assignment);
+  if (status == LS_ERR_CONFIG) add_errors(plan, 0, seen);
+  return status == LS_ERR_CONFIG ? LS_OK : status;
+}
+
+ls_status sweep_check_parameters(const sweep_plan *plan, const char *base) {
+  found seen = {false};
+  seen[plan->n_parameters] = true; /* the errors of the base are reported by its job */
+  for (size_t k = 0; k < plan->n_parameters; k++)
+    if (has_values(&plan->parameters[k])) LS_TRY(check_parameter(plan, base, k, seen));
   return LS_OK;
 }
 
 ls_status sweep_check_trials(const sweep_plan *plan, const char *base) {
   found seen = {false};
-  LS_TRY(check_paths(plan, base, seen));
-  LS_TRY(ls_config_status(plan->config));
+  const ls_status paths = check_paths(plan, base);
+  if (paths == LS_ERR_CONFIG) LS_TRY(sweep_check_parameters(plan, base));
+  LS_TRY(paths == LS_ERR_CONFIG ? ls_config_status(plan->config) : paths);
   for (uint64_t trial = 0; trial < plan->trials; trial++) {
     ls_job *job = NULL;
     const ls_status status = sweep_job_create(plan, base, trial, NULL, &job);

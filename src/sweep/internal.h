@@ -82,6 +82,10 @@ sweep_rungs sweep_rungs_of(const sweep_plan *plan, uint64_t epochs);
 ls_status sweep_job_create(const sweep_plan *plan, const char *base, uint64_t trial, const char *output,
                            ls_job **out);
 
+/* Local. Checks each parameter by itself, without those that have no values; collects errors in
+ * plan->config. */
+ls_status sweep_check_parameters(const sweep_plan *plan, const char *base);
+
 /* Local. Checks the configs of all trials; collects errors in plan->config. */
 ls_status sweep_check_trials(const sweep_plan *plan, const char *base);
 

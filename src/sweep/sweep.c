@@ -38,20 +38,25 @@ static ls_status read_plan(sweep *s) {
   return LS_OK;
 }
 
-/* Local. The errors of the sweep file together with those of the base. */
-static ls_status join_errors(ls_status own, const char *text, ls_status base) {
-  if (base == LS_OK) return own == LS_OK ? LS_OK : ls_fail(own, "%s", text);
-  return own == LS_OK ? base : ls_fail(LS_ERR_CONFIG, "%s\n%s", text, ls_message());
+/* Local. The errors of the sweep file, in ls_message(), together with those of the base. base_text: NULL if
+ * memory is short */
+static ls_status join_errors(ls_status own, ls_status base, const char *base_text) {
+  if (!base_text) return ls_fail_memory("a message", 0);
+  if (base == LS_OK) return own;
+  return own == LS_OK ? ls_fail(base, "%s", base_text)
+                      : ls_fail(LS_ERR_CONFIG, "%s\n%s", ls_message(), base_text);
 }
 
 /* Collective. Reads the base, and checks it and the trials: all errors are reported together. */
 static ls_status read_base(sweep *s) {
-  const ls_status own = ls_config_status(s->plan.config);
-  char *const text = ls_strdup(ls_message());
-  ls_status status = ls_comm_agree(s->world, text ? LS_OK : ls_fail_memory("a message", 0));
-  if (status == LS_OK && s->plan.base) status = load(s, s->plan.base_path, &s->base_text);
+  ls_status status = s->plan.base ? load(s, s->plan.base_path, &s->base_text) : LS_OK;
   if (s->base_text) status = sweep_job_create(&s->plan, s->base_text, UINT64_MAX, NULL, &s->base);
-  status = ls_comm_agree(s->world, join_errors(own, text, status));
+  char *const text = ls_strdup(ls_message());
+  ls_status own = ls_config_status(s->plan.config);
+  const bool is_wrong = own != LS_OK || status != LS_OK; /* else the trials are checked */
+  own = is_wrong && s->base_text ? sweep_check_parameters(&s->plan, s->base_text) : LS_OK;
+  if (own == LS_OK) own = ls_config_status(s->plan.config);
+  status = ls_comm_agree(s->world, join_errors(own, status, text));
   free(text);
   LS_TRY(status);
   const bool checks = is_root(s);

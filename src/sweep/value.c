@@ -28,6 +28,7 @@ static uint64_t count(const sweep_parameter *p) {
 
 /* The position of a trial of a grid among the values of parameter k. The last parameter varies fastest. */
 static uint64_t grid_index(const sweep_plan *plan, uint64_t trial, size_t k) {
+  if (trial == 0) return 0; /* also if other parameters are invalid and have no values */
   for (size_t i = plan->n_parameters; i-- > k + 1;) trial /= count(&plan->parameters[i]);
   return trial % count(&plan->parameters[k]);
 }

@@ -226,6 +226,8 @@ parameters:
   train.batch_size: 4
   model.0.units: []
   output: [a, b]
+  optimizer.lrr: [1, 2]
+  model.7.units: {integer: [1, 2]}
 search: halvin
 ranks_per_trial: 5
 trails: 4
@@ -235,7 +237,9 @@ monitor: val_acc
     for line in ("sweep.yaml:3: parameters.optimizer.lr: the range from 1 to 1 is empty", "did you mean uniform",
                  "sweep.yaml:5: parameters.train.batch_size: 4: a single value", "sweep.yaml:6: parameters.model.0.units",
                  "sweep.yaml:7: parameters.output: the key cannot vary", "did you mean halving",
-                 "sweep.yaml:9: ranks_per_trial: 5", "at most 2", "did you mean trials", "output: missing",
+                 "sweep.yaml:11: ranks_per_trial: 5",
+                 "sweep.yaml:8: parameters.optimizer.lrr", "did you mean lr", "sweep.yaml:9: parameters.model.7.units", "no item 7",
+                 "at most 2", "did you mean trials", "output: missing",
                  "train.monitor: val_acc: unknown monitor"):
         result.says(line)
     result.must(not (folder / "out").exists(), "nothing has started")
@@ -254,8 +258,8 @@ trials: 9
     run(folder, "sweep", "sweep.yaml").exits(2).says("sweep.yaml:4: parameters.optimizer.lr: trial", "out of range",
                                                      "sweep.yaml:5: parameters.optimizer.lrr: trial 0", "did you mean lr",
                                                      "sweep.yaml:6: parameters.model.0.unit", "did you mean units")
-    prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  model.7.units: [1]\n  model.0.unit.x: [1]\n")
-    run(folder, "sweep", "sweep.yaml").exits(2).says("sweep.yaml:5: parameters.model.7.units", "no item 7 in a list of 2")
+    prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  model.7.units: [1]\n  model.0.unit.x: [1]\n  sed: [1]\n")
+    run(folder, "sweep", "sweep.yaml").exits(2).says("sweep.yaml:5: parameters.model.7.units", "no item 7 in a list of 2", "did you mean seed")
     prepare(folder, "base: base.yaml\noutput: out\nsearch: grid\nparameters:\n  seed: {integer: [1, 999]}\n"
                     "  model.0.units: {integer: [1, 99]}\n")
     run(folder, "sweep", "sweep.yaml").exits(2).says("the grid has 98901 trials; must be at most 10000")
