@@ -20,7 +20,8 @@ static const char *const phases[] = {[LS_RUN_STOPPED] = "stopped",
 static void make_command(const char *path, const ls_run_state *s, char text[TEXT_SIZE]) {
   char config[PATH_MAX + 16];
   text[0] = '\0';
-  if (s->has_checkpoints && !s->can_resume) return;
+  const bool has_begun = s->has_checkpoints || s->has_model || s->step > 0;
+  if (has_begun && !s->can_resume) return; /* it would start anew */
   snprintf(config, sizeof config, "%s/config.yaml", path);
   ls_append(text, TEXT_SIZE, "lockstep train");
   app_add_word(text, TEXT_SIZE, config);

@@ -3,6 +3,7 @@
 
 #include "internal.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,51 @@ static ls_status keep_first(void *context, const char *file) {
   return *first ? LS_OK : ls_fail_memory("a path", strlen(file));
 }
 
+/* The files of a folder by the words of splits in their names. */
+typedef struct folder_files {
+  char *train, *part; /* the first of each kind; owned */
+  size_t n_train;
+} folder_files;
+
+/* Whether a name has a word, between other characters than letters. */
+static bool has_word(const char *name, const char *word) {
+  const size_t n = strlen(word);
+  for (const char *p = strstr(name, word); p; p = strstr(p + 1, word))
+    if ((p == name || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[n])) return true;
+  return false;
+}
+
+static ls_status sort_file(void *context, const char *file) {
+  static const char *const parts[] = {"test", "validation", "valid", "val", NULL};
+  folder_files *const f = context;
+  const char *const slash = strrchr(file, '/');
+  const char *const name = slash ? slash + 1 : file;
+  f->n_train += has_word(name, "train");
+  if (has_word(name, "train")) return keep_first(&f->train, file);
+  for (size_t i = 0; parts[i]; i++)
+    if (has_word(name, parts[i])) return keep_first(&f->part, file);
+  return LS_OK;
+}
+
+/* Replaces the pattern of a folder by the training data, if it has files of other splits. */
+static ls_status choose_train(const char *folder, char **source) {
+  folder_files f = {0};
+  ls_status status = ls_spec_expand(*source, sort_file, &f);
+  if (status == LS_OK && f.part && f.n_train != 1)
+    status = ls_fail(LS_ERR_DATA,
+                     "%s: has %s, but %s file of training data with `train` in its name; name the file to "
+                     "train on instead of the folder",
+                     folder, f.part, f.n_train ? "more than one" : "no");
+  if (status == LS_OK && f.part) {
+    free(*source);
+    *source = f.train;
+    f.train = NULL;
+  }
+  free(f.train);
+  free(f.part);
+  return status;
+}
+
 /* The source: a pattern for the files of a folder that has files of another format than images and
  * recordings. */
 static ls_status find_source(const char *operand, char **source) {
@@ -49,7 +95,7 @@ static ls_status find_source(const char *operand, char **source) {
     if (!*source) return ls_fail_memory("a pattern", strlen(operand));
     const bool matches = ls_spec_expand(*source, keep_first, &first) == LS_OK;
     free(first);
-    if (matches) return LS_OK;
+    if (matches) return i < 4 ? LS_OK : choose_train(operand, source); /* NumPy and IDX name splits */
     free(*source);
     *source = NULL;
   }
@@ -78,9 +124,11 @@ static ls_status is_dataset(const char *source, bool *yes) {
 
 /* --------------------------------------------------------------------------- names */
 
-/* The name of a file or folder up to its first dot, without folders; `data` if nothing is left. */
+/* The name of a file or folder up to its first dot, without folders and the group; `data` if nothing is
+ * left. */
 static char *stem_of(const char *name) {
-  size_t n = strlen(name);
+  const char *const colon = strrchr(name, ':');
+  size_t n = colon && colon[1] == '/' ? (size_t)(colon - name) : strlen(name);
   while (n > 1 && name[n - 1] == '/') n--;
   size_t first = n;
   while (first > 0 && name[first - 1] != '/') first--;

@@ -124,9 +124,10 @@ static void describe_numbers(const draft_targets *y, char text[DRAFT_TEXT_SIZE])
 }
 
 static void describe_classes(const draft_targets *y, char text[DRAFT_TEXT_SIZE]) {
-  const char *const what = y->columns > 1 ? "each row of y has a single 1"
-                           : y->has_names ? "y has named classes"
-                                          : "y has whole numbers from 0";
+  char what[64] = "each row of y has a single 1";
+  if (y->columns == 1 && y->has_names) snprintf(what, sizeof what, "y has named classes");
+  if (y->columns == 1 && !y->has_names)
+    snprintf(what, sizeof what, "y has whole numbers from %g to %g", y->low, y->high);
   snprintf(text, DRAFT_TEXT_SIZE, "%s%s", what,
            y->columns == 1 ? "; if they are quantities, run init with --targets numbers" : "");
 }

@@ -69,10 +69,10 @@ static void count_classes(const tally *t, draft_targets *out) {
 static bool are_classes(const tally *t, const draft_targets *y, ls_dtype dtype) {
   const double n = t->high + 1.0;
   const bool is_real = dtype == LS_F32 || dtype == LS_F64;
+  const double n_distinct = (double)y->n_distinct;
   if (!t->is_whole || t->low < 0.0 || t->high >= (double)CLASSES_MOST) return false;
-  const double n_least = is_real ? n : 0.5 * n; /* numbers that must occur */
-  return (double)y->n_distinct >= n_least &&
-         (n <= FEW_CLASSES || n * PER_CLASS <= (double)t->dataset->n_samples);
+  const double n_least = is_real || n_distinct > FEW_CLASSES ? n : 0.5 * n; /* numbers that must occur */
+  return n_distinct >= n_least && (n <= FEW_CLASSES || n * PER_CLASS <= (double)t->dataset->n_samples);
 }
 
 static ls_status fail_classes(const tally *t) {
@@ -84,12 +84,19 @@ static ls_status fail_classes(const tally *t) {
                  ls_dataset_x_file(t->dataset), t->is_whole ? "whole" : "real", t->low, t->high, remedy);
 }
 
+/* The only class of one-hot rows. */
+static double single_class(const tally *t) {
+  size_t k = 0;
+  while (t->counts[k] == 0) k++;
+  return (double)k;
+}
+
 static ls_status fail_single(const tally *t, const draft_targets *y) {
   const char *const what =
       y->task == DRAFT_CLASSES ? "all samples have one class" : "all targets are equal";
-  return ls_fail(LS_ERR_DATA,
-                 "%s: y: %s (%g), so there is nothing to learn; choose another y, or add samples",
-                 ls_dataset_x_file(t->dataset), what, t->low);
+  return ls_fail(
+      LS_ERR_DATA, "%s: y: %s (%g), so there is nothing to learn; choose another y, or add samples",
+      ls_dataset_x_file(t->dataset), what, t->columns > 1 && t->low < t->high ? single_class(t) : t->low);
 }
 
 /* Names of classes that are quantities must be numbers. */
@@ -134,6 +141,7 @@ static ls_status decide_several(const tally *t, const ls_draft_request *request,
     y->task = DRAFT_CLASSES;
     count_classes(t, y);
     y->n_empty = y->n_outputs - y->n_distinct;
+    if (y->n_distinct == 1) return fail_single(t, y);
   }
   if (request->targets == LS_DRAFT_NUMBERS) y->task = DRAFT_NUMBERS;
   if (request->targets == LS_DRAFT_CLASSES && !t->is_binary) return fail_classes(t);

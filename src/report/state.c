@@ -25,9 +25,10 @@ static ls_status read_checkpoint(const report_run *run, ls_run_state *s, uint64_
   return status;
 }
 
-/* Whether a checkpoint at this position needs no more steps. */
+/* Whether a checkpoint at this position needs no more steps; without checkpoints, what the log says. */
 static bool is_finished(const report_run *run, const ls_run_state *s, uint64_t stale) {
   const ls_train_config *const train = run->job ? &run->job->train : NULL;
+  if (!s->has_checkpoints && s->has_model && run->log.end) return true;
   if (!s->can_resume || !s->has_model || !train) return false;
   return s->epoch >= train->epochs || (train->has_max_steps && s->step >= train->max_steps) ||
          (train->patience > 0 && stale >= train->patience);

@@ -121,6 +121,17 @@ def finished_and_stopped(folder):
     assert lines(folder, "a b/o'clock")[1] == "progress     epoch 5 of 5, step 20 of 20 (100 %)"
 
 
+def without_checkpoints(folder):
+    """The log has the end; a run cannot continue, and no command starts it anew."""
+    train(folder)
+    shutil.rmtree(folder / "run/checkpoints")
+    first, *_, resume = lines(folder)
+    assert first == "run: finished" and "not needed" in resume, (first, resume)
+    os.remove(folder / "run/model.h5")
+    first, *_, resume = lines(folder)
+    assert first == "run: stopped" and "not possible" in resume, (first, resume)
+
+
 def locked(folder):
     train(folder)
     lock = folder / "run/lock"
@@ -165,7 +176,7 @@ def other_directories(folder):
 
 
 TESTS = [(test.__name__.replace("_", " "), test) for test in (
-    check_as_json, bad_data_as_json, info_as_json, names_that_are_not_utf8, finished_and_stopped, locked, damaged,
+    check_as_json, bad_data_as_json, info_as_json, names_that_are_not_utf8, finished_and_stopped, without_checkpoints, locked, damaged,
     other_directories)]
 
 if __name__ == "__main__":

@@ -76,8 +76,10 @@ def whole_numbers(folder):
     """Few whole numbers from 0 are classes, others are quantities; --targets decides otherwise."""
     write(folder, y=(CLASSES * 100 + RANDOM.integers(0, 50, N)).astype(float))
     drafts(folder, "loss: mse", "whole numbers")
+    write(folder, x=numpy.repeat(ROWS, 5, axis=0), y=numpy.arange(5 * N) % 30 * 4 // 3)
+    drafts(folder, "loss: mse", "30 different whole numbers", words=("--overwrite",))
     write(folder, y=CLASSES.astype(float))
-    drafts(folder, "loss: categorical", "--targets numbers", words=("--overwrite",))
+    drafts(folder, "loss: categorical", "whole numbers from 0 to 2", "--targets numbers", words=("--overwrite",))
     drafts(folder, "loss: mse", "units: 1", words=("--overwrite", "--targets", "numbers"))
 
 
@@ -143,6 +145,8 @@ def splits_are_found(folder):
     harness.write_arrays(folder / "groups.h5", {f"{g}/{k}": v for g, part in parts.items() for k, v in part.items()})
     drafts(folder, "train: groups.h5:/train", "validation: groups.h5:/val", "test: groups.h5:/test", data="groups.h5")
     drafts(folder, "test: groups.h5:/test", data="groups.h5:/train", words=("--overwrite",))
+    run_well(folder, "init", "groups.h5:/train")
+    assert (folder / "groups.yaml").exists()
     harness.write_arrays(folder / "arrays.h5", {f"{k.upper()}_{g}": parts[g][k] for g in ("train", "test") for k in "xy"})
     drafts(folder, "train: arrays.h5\n", "test: arrays.h5 ", data="arrays.h5", absent=("\n  validation",), words=("--overwrite",))
     write(folder, "my-train.h5", **parts["train"])
@@ -161,6 +165,16 @@ def splits_must_fit(folder):
     result.must("\n  validation" not in result.out, "no validation data")
     harness.write_arrays(folder / "test.h5", {"y": CLASSES})
     run(folder, "init", "train.h5", "-o", "-").exits(0).reports("not used as test data", "test.h5", "inputs")
+
+
+def folders_of_splits(folder):
+    """The file of the training data is used, not all files."""
+    (folder / "data").mkdir()
+    for name in "train", "test":
+        write(folder, f"data/{name}.h5")
+    run_well(folder, "init", "data", "-o", "-").says("train: data/train.h5\n", "test: data/test.h5 ")
+    os.rename(folder / "data/train.h5", folder / "data/latest.h5")
+    rejects(folder, 3, "data", "test.h5", "train", data="data")
 
 
 def targets_in_another_file(folder):
@@ -287,6 +301,8 @@ def data_that_cannot_be_read(folder):
 def nothing_to_learn(folder):
     write(folder, y=numpy.zeros(N, int))
     rejects(folder, 3, "d.h5", "one class")
+    write(folder, y=numpy.eye(3)[numpy.ones(N, int)])
+    rejects(folder, 3, "d.h5", "one class (1)")
     write(folder, y=numpy.full(N, 2.5))
     rejects(folder, 3, "d.h5", "equal")
     write(folder, y=numpy.where(CLASSES, 1, -1))
@@ -324,7 +340,7 @@ def existing_files_are_kept(folder):
 
 
 TESTS = [classes, one_hot_rows, labels, numbers, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
-         few_samples, splits_are_found, splits_must_fit, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
+         few_samples, splits_are_found, splits_must_fit, folders_of_splits, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
          tables_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled, data_that_cannot_be_read,
          nothing_to_learn, options_that_do_not_fit, existing_files_are_kept]
 
