@@ -1,11 +1,12 @@
 /* The focal loss (Lin, Goyal, Girshick, He, Dollar, "Focal loss for dense object detection", ICCV 2017),
  * which gives less weight to samples that are predicted well. With u = 1 - p of the true class or label:
  *
- *   classes   L = -u^gamma log p_y, p = softmax(z)
- *             dz_k = u^gamma (gamma p_y log p_y / u - 1) ([k = y] - p_k)
- *   labels    L = a_y u^gamma c, p = sigmoid(z), c = -y log p - (1 - y) log(1 - p), u = p (1 - y) + (1 - p)
- * y dz = a_y u^gamma ((p - y) + gamma c p (1 - p) (1 - 2 y) / u) a_y = alpha y + (1 - alpha) (1 - y), or 1
- * if alpha is 0
+ *   classes  p = softmax(z), u = 1 - p_y
+ *            L = -u^gamma log p_y
+ *            dz_k = u^gamma (gamma p_y log p_y / u - 1) ([k = y] - p_k)
+ *   labels   p = sigmoid(z), u = p (1 - y) + (1 - p) y, c = -y log p - (1 - y) log(1 - p)
+ *            L = a u^gamma c with a = alpha y + (1 - alpha) (1 - y), or 1 if alpha is 0
+ *            dz = a u^gamma ((p - y) + gamma c p (1 - p) (1 - 2 y) / u)
  *
  * u is computed without cancellation. log p / u has the limit -1 for u = 0, and p (1 - p) / u the limit 1.
  */
