@@ -34,6 +34,7 @@ static bool is_wide_type(const char *type) {
 
 /* Rank 0. Where temporary files are written: beside the output, or in the working directory. */
 static const char *base_of(const work *w) {
+  LS_ASSERT(w->output.path);
   return strcmp(w->output.path, "-") == 0 ? "lockstep-predict" : w->output.path;
 }
 

@@ -61,6 +61,8 @@ static void free_sent(ls_mailbox *box) {
   }
 }
 
+/* NOLINTBEGIN(clang-analyzer-optin.mpi.MPI-Checker): free_sent waits for the request */
+
 void ls_mailbox_send(ls_mailbox *box, int to, const void *message) {
   mail *const m = comm_calloc(1, sizeof *m + box->bytes);
   memcpy(m->content, message, box->bytes);
@@ -70,6 +72,8 @@ void ls_mailbox_send(ls_mailbox *box, int to, const void *message) {
   box->sent = m;
   box->n_sent[to]++;
 }
+
+/* NOLINTEND(clang-analyzer-optin.mpi.MPI-Checker) */
 
 bool ls_mailbox_receive(ls_mailbox *box, void *message) {
   int has_message = 0;

@@ -132,18 +132,17 @@ static double huber_row(double delta, size_t cols, const float *a, const float *
 static double apply_row(ls_loss loss, const ls_loss_options *o, const ls_targets *targets, size_t i,
                         size_t cols, const float *z, float *dz) {
   const double weight = targets->weights ? (double)targets->weights[i] : 1.0;
-  const float *const y = targets->values ? targets->values + i * cols : NULL;
+  if (loss == LS_CATEGORICAL_CROSS_ENTROPY) return cross_entropy_row(o, targets, i, cols, z, weight, dz);
+  if (loss == LS_FOCAL) return layer_focal_classes(o, targets, i, cols, z, weight, dz);
+  LS_ASSERT(targets->values);
+  const float *const y = targets->values + i * cols;
   switch (loss) {
-  case LS_CATEGORICAL_CROSS_ENTROPY: return cross_entropy_row(o, targets, i, cols, z, weight, dz);
   case LS_BINARY_CROSS_ENTROPY: return binary_row(o, cols, z, y, weight, dz);
   case LS_MSE: return squared_row(cols, z, y, weight, dz);
   case LS_MAE: return absolute_row(cols, z, y, weight, dz);
   case LS_HUBER: return huber_row(o->delta, cols, z, y, weight, dz);
-  case LS_FOCAL: return layer_focal_classes(o, targets, i, cols, z, weight, dz);
-  case LS_FOCAL_LABELS: return layer_focal_labels(o, cols, z, y, weight, dz);
+  default: return layer_focal_labels(o, cols, z, y, weight, dz);
   }
-  LS_ASSERT(false);
-  return NAN;
 }
 
 double ls_loss_apply(ls_loss loss, const ls_loss_options *options, size_t rows, size_t cols, const float *z,

@@ -109,7 +109,7 @@ static int find_state(const char *text) {
 /* Reads a row without its line break. False if it is not one of this sweep. */
 static bool read_row(const sweep_table *t, char *line, sweep_row *row) {
   const size_t n = t->plan->n_parameters;
-  const char *cells[SWEEP_PARAMETERS_MAX + 8];
+  const char *cells[SWEEP_PARAMETERS_MAX + 8] = {NULL};
   char text[SWEEP_VALUE_MAX];
   if (split(line, cells, n + 8) != n + 7) return false;
   if (!ls_config_parse_count(cells[0], &row->trial) || !ls_config_parse_count(cells[1], &row->rung) ||
@@ -119,9 +119,11 @@ static bool read_row(const sweep_table *t, char *line, sweep_row *row) {
   if (row->trial >= t->n_trials || row->rung >= t->n_rungs) return false;
   for (size_t k = 0; k < n; k++) {
     sweep_value(t->plan, row->trial, k, text);
+    LS_ASSERT(cells[k + 2]);
     if (strcmp(text, cells[k + 2]) != 0) return false;
   }
   char *end = NULL;
+  LS_ASSERT(cells[n + 3] && cells[n + 4]);
   const double value = strtod(cells[n + 3], &end);
   if (*end != '\0') return false;
   row->value = cells[n + 3][0] != '\0' ? value : NAN;

@@ -43,13 +43,19 @@ static void write_bytes(const char *name, const void *bytes, size_t n) {
   assert_int_equal(fclose(file), 0);
 }
 
+/* Replaces the first bytes by a text, without its end. */
+static void put(void *bytes, const char *text) {
+  char *const to = bytes;
+  for (size_t i = 0; text[i]; i++) to[i] = text[i];
+}
+
 /* Writes a file whose prefix states `length` bytes of header. */
 static void write_stated(uint64_t length, const char *header, const void *data, size_t n) {
   const size_t n_header = strlen(header);
   unsigned char *const bytes = ls_calloc(8 + n_header + n, 1);
   assert_non_null(bytes);
   for (size_t i = 0; i < 8; i++) bytes[i] = (unsigned char)(length >> (8 * i));
-  memcpy(bytes + 8, header, n_header);
+  put(bytes + 8, header);
   if (n) memcpy(bytes + 8 + n_header, data, n);
   write_bytes("a.safetensors", bytes, 8 + n_header + n);
   free(bytes);
@@ -160,16 +166,16 @@ static void large_headers_are_refused(void **state) {
   char *const text = ls_calloc(n + 1, 1);
   assert_non_null(text);
   memset(text, '[', 200000);
-  memcpy(text, "{\"a\":", 5);
+  put(text, "{\"a\":");
   write_tensors(text, NULL, 0);
   check_refused("a.safetensors", NULL, LS_ERR_MODEL, "JSON");
   memset(text, ',', n);
-  memcpy(text, "{\"a\":[", 6);
+  put(text, "{\"a\":[");
   write_tensors(text, NULL, 0);
   check_refused("a.safetensors", NULL, LS_ERR_MODEL, "values");
   memset(text, ',', n);
-  memcpy(text, "{\"__metadata__\":{\"a\":\"\\\"", 24);
-  memcpy(text + n - 3, "\"}}", 3);
+  put(text, "{\"__metadata__\":{\"a\":\"\\\"");
+  put(text + n - 3, "\"}}");
   write_tensors(text, NULL, 0); /* the commas are in a text */
   ls_tensors *tensors = NULL;
   assert_int_equal(ls_tensors_open("a.safetensors", NULL, model, false, &tensors), LS_OK);
