@@ -33,9 +33,9 @@ typedef struct ls_draft_request {
 
 /* Collective. Inspects a dataset and writes the config. Validation and test data are searched for beside
  * the training data: as groups, as arrays such as X_test, as files with `test` in place of `train` in their
- * name. Those whose samples have other shapes are left out, with a warning. An existing file is replaced. LS_ERR_DATA: the data cannot be read or are ambiguous, or there is
- * nothing to learn: one class, or constant targets. LS_ERR_CONFIG: the options do not fit the data.
- * LS_ERR_OUTPUT. */
+ * name. Those whose samples have other shapes are left out, with a warning. An existing file is replaced.
+ * LS_ERR_DATA: the data cannot be read or are ambiguous, or there is nothing to learn: one class, or
+ * constant targets. LS_ERR_CONFIG: the options do not fit the data. LS_ERR_OUTPUT. */
 ls_status ls_draft_write(ls_comm *comm, const ls_draft_request *request);
 
 #endif

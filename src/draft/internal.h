@@ -69,8 +69,8 @@ typedef struct draft_splits {
 
 /* Collective. Chooses the group of the training data, opens them (the caller closes the dataset), and
  * searches for validation and test data beside them, of which those that do not fit are left out with a
- * warning. Ranks other than 0 ignore the names of the request. The caller frees the splits, after a failure too.
- * LS_ERR_DATA. */
+ * warning. Ranks other than 0 ignore the names of the request. The caller frees the splits, after a failure
+ * too. LS_ERR_DATA. */
 ls_status draft_open(ls_comm *comm, const ls_draft_request *request, draft_splits *splits,
                      ls_dataset **train);
 void draft_splits_free(draft_splits *splits);
