@@ -473,7 +473,7 @@ class Walk:
         settings = self.settings(scenario, ranks, fault, None if words else folder / "logs")
         process = harness.start(folder, *(words or scenario.words), ranks=ranks, settings=settings)
         run = harness.finish(process, DEADLINE)
-        run.left = processes_of(process.pid)
+        run.left = wait_for_processes(process.pid)
         run.logs = [Log(folder / f"logs/rank.{rank}") for rank in range(ranks or 1)]
         return run
 
@@ -554,6 +554,14 @@ def processes_of(session):
     return found
 
 
+def wait_for_processes(session):
+    """The processes of a session that do not end within seconds of the command."""
+    deadline = time.monotonic() + 5.0
+    while processes_of(session) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return processes_of(session)
+
+
 def check_end(job, folder, run):
     """Checks the end of a run, which may have failed or not."""
     run.must(isinstance(run.code, int), "it hangs")
@@ -573,7 +581,7 @@ def check_failure(job, run):
     aborted = codes == {None} and run.code == 70 and "start" in run.err
     run.must(codes - {None} == {run.code} or aborted, f"the ranks ended with {codes}")
     run.must("without calling" not in run.raw_err, "a rank exited without MPI_Finalize")
-    if job.site == "base/log.c:ls_log:fprintf" and not run.err:
+    if job.site == "base/log.c:print_line:fprintf" and not run.err:
         return  # the error line itself could not be printed
     run.must(len(ERROR.findall(run.err)) == 1, "there must be one error line")
     teller = ELSEWHERE.search(run.err)
