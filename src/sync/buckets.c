@@ -21,35 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK 1024 /* elements decoded at a time */
-
-typedef struct bucket {
-  ls_range all;            /* of the gradient */
-  ls_range part;           /* of this rank among its peers */
-  ls_range piece;          /* of this rank's node in the part */
-  size_t offset;           /* of its part among the parts of all buckets */
-  unsigned char *received; /* (n_nodes, piece): the terms of the piece, in the type that is sent */
-} bucket;
-
-struct ls_buckets {
-  ls_sync_mode mode;
-  ls_gradient_type type;
-  float *grads; /* (all), borrowed: the terms of this rank, those that peers share or its own */
-  size_t n;
-  bucket *list;      /* (n) */
-  ls_range *ranges;  /* (n): see sync_buckets_ranges */
-  ls_arena arena;    /* of the buffers below, and of the received terms of each bucket */
-  uint16_t *halves;  /* bfloat16: (all parts) the values to send */
-  float *errors;     /* bfloat16: (all parts) rounding errors of the terms */
-  float *sum_errors; /* bfloat16: (all parts) rounding errors of the sums, at the pieces' positions */
-  size_t n_errors;
-  uint64_t rows;       /* of the step of these errors */
-  float *decoded;      /* bfloat16: (n_nodes, BLOCK) */
-  const float **terms; /* (max(n_peers, n_nodes)): arrays to sum */
-  double squares;
-  size_t n_started, n_summed; /* buckets whose all-to-all has started, and whose terms are summed */
-};
-
 #define PIECE ((size_t)1 << 10) /* elements: shorter messages take nearly as long */
 
 size_t ls_sync_bucket_length(size_t n, size_t n_pieces) {
@@ -72,13 +43,6 @@ size_t sync_buckets_count(ls_sync_mode mode, size_t n, size_t n_pieces) {
   return ls_size_max(1, (n + length - 1) / length);
 }
 
-static ls_range piece_of(ls_range whole, int n_pieces, int i) {
-  size_t first = 0;
-  size_t count = 0;
-  ls_exchange_piece(whole.count, n_pieces, i, &first, &count);
-  return (ls_range){.first = whole.first + first, .count = count};
-}
-
 static size_t size_of(ls_gradient_type type) {
   return type == LS_GRADIENT_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
@@ -96,10 +60,10 @@ static size_t partition(const ls_exchange *exchange, ls_buckets *b) {
   for (size_t k = 0; k < b->n; k++) {
     const size_t first = k * length;
     const size_t count = ls_size_min(length, exchange->n - first);
-    bucket *const one = &b->list[k];
+    sync_bucket *const one = &b->list[k];
     one->all = (ls_range){.first = first, .count = count};
-    one->part = piece_of(one->all, exchange->n_parts, exchange->peer);
-    one->piece = piece_of(one->part, exchange->n_nodes, exchange->node);
+    one->part = sync_piece_of(one->all, exchange->n_parts, exchange->peer);
+    one->piece = sync_piece_of(one->part, exchange->n_nodes, exchange->node);
     one->offset = parts;
     b->ranges[k] = b->mode == LS_SYNC_SHARDED ? one->piece : one->part;
     parts += one->part.count;
@@ -117,7 +81,7 @@ static void take_buffers(const ls_exchange *exchange, ls_buckets *b, size_t part
   b->halves = ls_arena_take(&b->arena, b->n_errors, sizeof *b->halves);
   b->errors = ls_arena_take(&b->arena, b->n_errors, sizeof *b->errors);
   b->sum_errors = ls_arena_take(&b->arena, b->n_errors, sizeof *b->sum_errors);
-  b->decoded = ls_arena_take(&b->arena, b->n_errors ? n_nodes : 0, BLOCK * sizeof *b->decoded);
+  b->decoded = ls_arena_take(&b->arena, b->n_errors ? n_nodes : 0, SYNC_BLOCK * sizeof *b->decoded);
   for (size_t k = 0; sends && k < b->n; k++)
     b->list[k].received = ls_arena_take(&b->arena, b->list[k].piece.count, n_nodes * size_of(b->type));
 }
@@ -173,16 +137,11 @@ void sync_buckets_set_terms(ls_buckets *b, float *grads) {
   b->grads = grads;
 }
 
-/* Whether the terms of this rank are its own. */
-static bool has_own_terms(const ls_exchange *exchange, const ls_buckets *b) {
-  return b->grads != exchange->terms[exchange->peer];
-}
-
 /* Step 1. Local. Streams the other peers' parts of this rank's own terms. */
-static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const bucket *one) {
-  if (!has_own_terms(exchange, b)) return;
+static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const sync_bucket *one) {
+  if (!sync_has_own_terms(exchange, b)) return;
   for (int p = 0; p < exchange->n_parts; p++) {
-    const ls_range part = piece_of(one->all, exchange->n_parts, p);
+    const ls_range part = sync_piece_of(one->all, exchange->n_parts, p);
     if (p != exchange->peer)
       ls_math_copy_nontemporal(part.count, b->grads + part.first,
                                exchange->terms[exchange->peer] + part.first);
@@ -191,7 +150,7 @@ static void post_terms(const ls_exchange *exchange, const ls_buckets *b, const b
 }
 
 /* Step 1. Local, after a fence. */
-static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *one) {
+static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const sync_bucket *one) {
   const size_t n = one->part.count;
   float *const own = b->grads + one->part.first;
   double squares = 0.0;
@@ -204,7 +163,7 @@ static void sum_peers(const ls_exchange *exchange, ls_buckets *b, const bucket *
 
 /* Step 2, the all-to-all. */
 static void start_alltoall(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
-  bucket *const one = &b->list[k];
+  sync_bucket *const one = &b->list[k];
   const void *sent = b->grads + one->part.first;
   if (b->type == LS_GRADIENT_BF16) {
     uint16_t *const halves = b->halves + one->offset;
@@ -215,21 +174,21 @@ static void start_alltoall(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, 
 }
 
 /* Local. Writes the sum of a piece over the nodes to `piece`; returns its sum of squares. */
-static double sum_floats(const ls_exchange *exchange, ls_buckets *b, const bucket *one, float *piece) {
+static double sum_floats(const ls_exchange *exchange, ls_buckets *b, const sync_bucket *one, float *piece) {
   const float *const received = (const float *)(const void *)one->received;
   for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = received + (size_t)q * one->piece.count;
   return ls_math_fold(one->piece.count, (size_t)exchange->n_nodes, b->terms, piece);
 }
 
-static double sum_halves(const ls_exchange *exchange, ls_buckets *b, const bucket *one, float *piece) {
+static double sum_halves(const ls_exchange *exchange, ls_buckets *b, const sync_bucket *one, float *piece) {
   const size_t n = one->piece.count;
   const uint16_t *const received = (const uint16_t *)(const void *)one->received;
   double squares = 0.0;
-  for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = b->decoded + (size_t)q * BLOCK;
-  for (size_t first = 0; first < n; first += BLOCK) {
-    const size_t length = ls_size_min(BLOCK, n - first);
+  for (int q = 0; q < exchange->n_nodes; q++) b->terms[q] = b->decoded + (size_t)q * SYNC_BLOCK;
+  for (size_t first = 0; first < n; first += SYNC_BLOCK) {
+    const size_t length = ls_size_min(SYNC_BLOCK, n - first);
     for (int q = 0; q < exchange->n_nodes; q++)
-      ls_math_from_bf16(length, received + (size_t)q * n + first, b->decoded + (size_t)q * BLOCK);
+      ls_math_from_bf16(length, received + (size_t)q * n + first, b->decoded + (size_t)q * SYNC_BLOCK);
     squares += ls_math_fold(length, (size_t)exchange->n_nodes, b->terms, piece + first);
   }
   return squares;
@@ -237,7 +196,7 @@ static double sum_halves(const ls_exchange *exchange, ls_buckets *b, const bucke
 
 /* Step 2, the allgather, except in mode sharded. */
 static void start_allgather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
-  const bucket *const one = &b->list[k];
+  const sync_bucket *const one = &b->list[k];
   void *part = b->grads + one->part.first;
   if (b->type == LS_GRADIENT_BF16) {
     const size_t at = one->offset + (one->piece.first - one->part.first);
@@ -249,7 +208,7 @@ static void start_allgather(ls_comm *comm, ls_exchange *exchange, ls_buckets *b,
 
 /* Step 2 between its transfers: the terms of bucket k have arrived. */
 static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
-  const bucket *const one = &b->list[k];
+  const sync_bucket *const one = &b->list[k];
   float *const piece = b->grads + one->piece.first;
   const bool is_half = b->type == LS_GRADIENT_BF16;
   const double squares = (is_half ? sum_halves : sum_floats)(exchange, b, one, piece);
@@ -260,7 +219,7 @@ static void sum_nodes(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_
 
 /* All peers have filled bucket k. */
 static void start(ls_comm *comm, ls_exchange *exchange, ls_buckets *b, size_t k) {
-  const bucket *const one = &b->list[k];
+  const sync_bucket *const one = &b->list[k];
   if (k == 0) b->squares = 0.0;
   post_terms(exchange, b, one);
   ls_exchange_fence(comm, exchange);
@@ -298,7 +257,7 @@ static void wait_all(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) {
   }
   if (b->mode == LS_SYNC_SHARDED) return;
   for (size_t k = 0; k < b->n; k++) {
-    const bucket *const one = &b->list[k];
+    const sync_bucket *const one = &b->list[k];
     ls_exchange_wait(exchange, 2 * k + 1);
     if (b->type != LS_GRADIENT_BF16) continue;
     ls_math_from_bf16(one->part.count, b->halves + one->offset, b->grads + one->part.first);
@@ -311,48 +270,4 @@ double sync_buckets_finish(ls_comm *comm, ls_exchange *exchange, ls_buckets *b) 
   if (uses_transfers(exchange, b)) wait_all(comm, exchange, b);
   b->n_started = b->n_summed = 0;
   return b->squares;
-}
-
-/* Mode sharded. Collective between the nodes: completes this rank's part of `values`. */
-static void gather_part(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, float *values) {
-  const ls_range part = b->list[0].part;
-  if (b->mode != LS_SYNC_SHARDED || exchange->n_nodes == 1) return;
-  ls_exchange_allgather(comm, exchange, 1, sizeof(float), values + part.first, part.count);
-  ls_exchange_wait(exchange, 1);
-}
-
-/* Local. Copies the parts of the other peers: those of peer p from sources[p], or all from `source`. */
-static void copy_parts(const ls_exchange *exchange, const ls_buckets *b, float *const *sources,
-                       const float *source, float *values) {
-  LS_ASSERT(sources || source);
-  const size_t n_parts = (size_t)exchange->n_parts;
-  for (size_t k = 0; k < b->n * n_parts; k++) {
-    const int p = (int)(k % n_parts);
-    const ls_range part = piece_of(b->list[k / n_parts].all, exchange->n_parts, p);
-    if (p != exchange->peer)
-      memcpy(values + part.first, (sources ? sources[p] : source) + part.first,
-             part.count * sizeof *values);
-  }
-}
-
-void sync_buckets_complete(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b, bool is_mirrored,
-                           float *params) {
-  const bool is_copy = params != exchange->common;
-  gather_part(comm, exchange, b, params);
-  for (size_t k = 0; k < b->n && is_copy && !is_mirrored; k++)
-    ls_math_copy_nontemporal(b->list[k].part.count, params + b->list[k].part.first,
-                             exchange->common + b->list[k].part.first);
-  ls_math_end_nontemporal();
-  ls_exchange_fence(comm, exchange);
-  if (is_copy) copy_parts(exchange, b, NULL, exchange->common, params);
-}
-
-void sync_buckets_allgather(ls_comm *comm, ls_exchange *exchange, const ls_buckets *b) {
-  gather_part(comm, exchange, b, b->grads);
-  for (size_t k = 0; k < b->n && has_own_terms(exchange, b); k++)
-    memcpy(exchange->terms[exchange->peer] + b->list[k].part.first, b->grads + b->list[k].part.first,
-           b->list[k].part.count * sizeof *b->grads);
-  ls_exchange_fence(comm, exchange);
-  copy_parts(exchange, b, exchange->terms, NULL, b->grads);
-  ls_exchange_fence(comm, exchange);
 }

@@ -4,6 +4,48 @@
 
 #include "lockstep/sync.h"
 
+#define SYNC_BLOCK 1024 /* elements decoded at a time */
+
+typedef struct sync_bucket {
+  ls_range all;            /* of the gradient */
+  ls_range part;           /* of this rank among its peers */
+  ls_range piece;          /* of this rank's node in the part */
+  size_t offset;           /* of its part among the parts of all buckets */
+  unsigned char *received; /* (n_nodes, piece): the terms of the piece, in the type that is sent */
+} sync_bucket;
+
+struct ls_buckets {
+  ls_sync_mode mode;
+  ls_gradient_type type;
+  float *grads; /* (all), borrowed: the terms of this rank, those that peers share or its own */
+  size_t n;
+  sync_bucket *list; /* (n) */
+  ls_range *ranges;  /* (n): see sync_buckets_ranges */
+  ls_arena arena;    /* of the buffers below, and of the received terms of each bucket */
+  uint16_t *halves;  /* bfloat16: (all parts) the values to send */
+  float *errors;     /* bfloat16: (all parts) rounding errors of the terms */
+  float *sum_errors; /* bfloat16: (all parts) rounding errors of the sums, at the pieces' positions */
+  size_t n_errors;
+  uint64_t rows;       /* of the step of these errors */
+  float *decoded;      /* bfloat16: (n_nodes, SYNC_BLOCK) */
+  const float **terms; /* (max(n_peers, n_nodes)): arrays to sum */
+  double squares;
+  size_t n_started, n_summed; /* buckets whose all-to-all has started, and whose terms are summed */
+};
+
+/* Local. Piece i of n of a range. */
+static inline ls_range sync_piece_of(ls_range whole, int n_pieces, int i) {
+  size_t first = 0;
+  size_t count = 0;
+  ls_exchange_piece(whole.count, n_pieces, i, &first, &count);
+  return (ls_range){.first = whole.first + first, .count = count};
+}
+
+/* Whether the terms of this rank are its own. */
+static inline bool sync_has_own_terms(const ls_exchange *exchange, const ls_buckets *b) {
+  return b->grads != exchange->terms[exchange->peer];
+}
+
 /* Local. The number of buckets of n elements in a mode, if each is divided into n_pieces pieces. */
 size_t sync_buckets_count(ls_sync_mode mode, size_t n, size_t n_pieces);
 
