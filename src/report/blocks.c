@@ -12,3 +12,16 @@ void report_run_begin(report_page *page, const report_runs *runs, size_t i) {
 void report_run_end(report_page *page, const report_runs *runs) {
   if (runs->n > 1) report_put("</details>\n", page->out);
 }
+
+ls_status report_section(report_page *page, const report_runs *runs, const char *id, const char *title,
+                         ls_status (*write)(report_page *page, const report_run *run)) {
+  ls_status status = LS_OK;
+  report_print(page->out, "<section id=\"%s\"><h2>%s</h2>\n", id, title);
+  for (size_t i = 0; status == LS_OK && i < runs->n; i++) {
+    report_run_begin(page, runs, i);
+    status = write(page, &runs->list[i]);
+    report_run_end(page, runs);
+  }
+  report_put("</section>\n", page->out);
+  return status;
+}

@@ -190,4 +190,8 @@ ls_status report_settings(report_page *page, const report_runs *runs);
 void report_run_begin(report_page *page, const report_runs *runs, size_t i);
 void report_run_end(report_page *page, const report_runs *runs);
 
+/* Local. Writes the section `id` with what `write` gives for each run, until it fails. */
+ls_status report_section(report_page *page, const report_runs *runs, const char *id, const char *title,
+                         ls_status (*write)(report_page *page, const report_run *run));
+
 #endif

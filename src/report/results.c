@@ -37,13 +37,5 @@ static ls_status write_run(report_page *page, const report_run *run) {
 }
 
 ls_status report_results(report_page *page, const report_runs *runs) {
-  ls_status status = LS_OK;
-  report_put("<section id=\"results\"><h2>Results</h2>\n", page->out);
-  for (size_t i = 0; status == LS_OK && i < runs->n; i++) {
-    report_run_begin(page, runs, i);
-    status = write_run(page, &runs->list[i]);
-    report_run_end(page, runs);
-  }
-  report_put("</section>\n", page->out);
-  return status;
+  return report_section(page, runs, "results", "Results", write_run);
 }
