@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,8 +49,11 @@ ls_status ls_store_may_change(void) {
 
 ls_status ls_store_remove(const char *path) {
   LS_TRY(ls_store_may_change());
-  if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be removed: %s", path, strerror(errno));
+  if (unlink(path) == 0) return LS_OK;
+  const int error = errno; /* EROFS too where there is no such file */
+  struct stat facts;
+  if (lstat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR)) return LS_OK;
+  return ls_fail(LS_ERR_OUTPUT, "%s: cannot be removed: %s", path, strerror(error));
 }
 
 /* Whether it is the temporary name of a file whose final name has one of the endings. */

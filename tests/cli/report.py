@@ -336,7 +336,9 @@ def browser(folder):
     if not BROWSER:
         raise Skip("Chromium is not installed (package chromium-headless-shell or chromium)")
     run_well(folder, "train", DATASETS / "digits/digits.yaml", "--set", "train.epochs=2")
-    page, result = report(folder, "runs/digits")
+    data = folder / ("a_long_name_without_spaces_" * 4)
+    data.symlink_to(DATASETS / "digits")
+    page, result = report(folder, "runs/digits", "--data", f"{data.name}/digits.h5:/test")
     (folder / "probe.html").write_text(page.text.replace("</body>", PROBE + "</body>"))
     shown = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
                             "--window-size=390,800", "--virtual-time-budget=3000", "--enable-logging=stderr", "--dump-dom",
