@@ -309,6 +309,16 @@ def threads_by_variables(folder):
     check_threads(folder, 1, "--set", "train.reproducible=true", variables=("OMP_NUM_THREADS=2",))
 
 
+def convolutions_report_idle_threads(folder):
+    prepare(folder)
+    shape = ("--set", "data.shape=[4, 1]", "--set", "comm.threads=2", "--set")
+    layers = "model=[{layer: conv1d, filters: 2, kernel_size: 2}, {layer: dense, units: 3, activation: softmax}]"
+    result, _ = threads_of(folder, *shape, layers)
+    result.must("more ranks of one thread are faster (mpirun -n 2)" in result.out, "the log says so")
+    result, _ = threads_of(folder, "--set", "comm.threads=2")
+    result.must("more ranks" not in result.out, "dense layers use all threads")
+
+
 def too_many_threads_cause_a_warning(folder):
     prepare(folder)
     check_crowd(folder, 2, "--set", "comm.threads=2", cores=CORES[:1])
@@ -879,7 +889,7 @@ TESTS = [
     regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
     monitor_chooses_the_best_epoch, more_metrics_have_columns, more_metrics_survive_a_resume,
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
-    threads_by_the_cores, threads_by_variables, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
+    threads_by_the_cores, threads_by_variables, convolutions_report_idle_threads, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, resume_makes_no_difference,
     resume_on_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
     other_validation_data_start_the_best_anew, another_platform_is_reported, memory_of_all_ranks, another_layout_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,
