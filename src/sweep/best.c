@@ -5,28 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The state of a trial in the last rung that it has reached. */
-static int last_state(const sweep *s, uint64_t trial) {
-  for (size_t rung = s->rungs.n; rung-- > 0;) {
-    const int state = sweep_table_row(&s->table, rung, trial)->state;
-    if (state != SWEEP_ABSENT) return state;
-  }
-  return SWEEP_ABSENT;
-}
-
-/* The best trial of the last rung that has one, without those that diverged or failed later. trials:
- * (n_trials), overwritten. False if there is none. */
-static bool find_best(const sweep *s, uint64_t *trials, size_t *rung, uint64_t *best) {
-  for (*rung = s->rungs.n; *rung > 0;) {
-    const size_t n = sweep_table_rank(&s->table, --*rung, s->is_maximized, trials);
-    for (size_t i = 0; i < n; i++) {
-      *best = trials[i];
-      if (last_state(s, *best) == SWEEP_DONE) return true;
-    }
-  }
-  return false;
-}
-
 /* The config of a trial, with the directory of the sweep for a run of its own. */
 static ls_status write_config(const sweep *s, uint64_t trial, const char *path) {
   ls_text_file file;
@@ -67,18 +45,19 @@ static ls_status link_model(const char *from, const char *to) {
 
 /* LS_ERR_NUMERIC with the number of trials in each state. */
 static ls_status fail_without_best(const sweep *s) {
-  uint64_t counts[SWEEP_FAILED + 1] = {0};
-  for (uint64_t i = 0; i < s->table.n_trials; i++) counts[last_state(s, i)]++;
+  uint64_t counts[LS_TRIAL_FAILED + 1] = {0};
+  for (uint64_t i = 0; i < s->table.n_trials; i++) counts[sweep_table_last_state(&s->table, i)]++;
   return ls_fail(
       LS_ERR_NUMERIC,
       "no trial has a value of %s: %llu diverged, %llu failed, %llu ended without a value; see %s "
       "and the logs of the trials",
-      s->table.monitor, (unsigned long long)counts[SWEEP_DIVERGED],
-      (unsigned long long)counts[SWEEP_FAILED], (unsigned long long)counts[SWEEP_DONE], s->table_path);
+      s->table.monitor, (unsigned long long)counts[LS_TRIAL_DIVERGED],
+      (unsigned long long)counts[LS_TRIAL_FAILED], (unsigned long long)counts[LS_TRIAL_DONE],
+      s->table_path);
 }
 
 static void report_best(const sweep *s, uint64_t trial, size_t rung) {
-  const sweep_row *const row = sweep_table_row(&s->table, rung, trial);
+  const ls_sweep_row *const row = sweep_table_row(&s->table, rung, trial);
   char parameters[2048];
   ls_log(LS_LOG_INFO, "best: trial %llu  %s %.6g  epochs %llu  %s", (unsigned long long)trial,
          s->table.monitor, row->value, (unsigned long long)row->epochs,
@@ -91,7 +70,7 @@ ls_status sweep_write_best(sweep *s) {
   uint64_t *const trials = ls_calloc(s->table.n_trials, sizeof *trials);
   if (!trials) return ls_fail_memory("the ranking of trials", s->table.n_trials * sizeof *trials);
   uint64_t best = 0;
-  const bool has_best = find_best(s, trials, &rung, &best);
+  const bool has_best = sweep_table_best(&s->table, s->is_maximized, trials, &rung, &best);
   free(trials);
   if (!has_best) return fail_without_best(s);
   char *const config = ls_format("%s/best.yaml", s->folder);

@@ -76,8 +76,8 @@ static void add_errors(const sweep_plan *plan, uint64_t trial, found seen) {
 }
 
 /* Whether a parameter has values. */
-static bool has_values(const sweep_parameter *p) {
-  bool is_valid = p->kind == SWEEP_CHOICES ? p->n_choices > 0 : p->low < p->high;
+static bool has_values(const ls_sweep_parameter *p) {
+  bool is_valid = p->kind == LS_SWEEP_CHOICES ? p->n_choices > 0 : p->low < p->high;
   for (size_t i = 0; i < p->n_choices; i++)
     is_valid = is_valid && ls_node_kind_of(ls_node_item(p->node, i)) == LS_NODE_SCALAR;
   return is_valid;

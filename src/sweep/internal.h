@@ -1,5 +1,5 @@
 /* What the files of sweep share. Its files in order of dependency: sobol, plan, value, rungs, check, table,
- * saved, groups, report, trial, best, sweep. */
+ * results, saved, groups, report, trial, best, sweep. */
 #ifndef LOCKSTEP_SWEEP_INTERNAL_H
 #define LOCKSTEP_SWEEP_INTERNAL_H
 
@@ -12,29 +12,11 @@
 
 #define SWEEP_PARAMETERS_MAX 32
 #define SWEEP_TRIALS_MAX     10000
-#define SWEEP_RUNGS_MAX      32
-#define SWEEP_VALUE_MAX      128 /* bytes of a parameter's value */
 
 /* ------------------------------------------------------------------------- plan.c */
 
 typedef enum sweep_search { SWEEP_GRID, SWEEP_RANDOM, SWEEP_SOBOL, SWEEP_HALVING } sweep_search;
-
-typedef enum sweep_kind {
-  SWEEP_CHOICES,
-  SWEEP_UNIFORM,
-  SWEEP_LOG_UNIFORM,
-  SWEEP_INTEGER,
-  SWEEP_LOG_INTEGER
-} sweep_kind;
-
-/* A key of the base config that varies. */
-typedef struct sweep_parameter {
-  const char *key; /* dotted path */
-  sweep_kind kind;
-  double low, high; /* of a range, both included */
-  const ls_node *node;
-  size_t n_choices;
-} sweep_parameter;
+extern const char *const sweep_searches[]; /* their names, ended by NULL */
 
 /* A sweep file. Texts are borrowed from the config. */
 typedef struct sweep_plan {
@@ -47,7 +29,7 @@ typedef struct sweep_plan {
   int search; /* sweep_search */
   uint64_t seed, trials, factor, first, ranks_per_trial;
   size_t n_parameters;
-  sweep_parameter parameters[SWEEP_PARAMETERS_MAX];
+  ls_sweep_parameter parameters[SWEEP_PARAMETERS_MAX];
 } sweep_plan;
 
 /* Local. Reads a sweep file; collects errors in plan->config. LS_ERR_CONFIG if it is not valid YAML. */
@@ -57,23 +39,16 @@ void sweep_plan_destroy(sweep_plan *plan);
 /* ------------------------------------------------------------------------ value.c */
 
 /* Local. The value of parameter k in a trial, as in the table. */
-void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[SWEEP_VALUE_MAX]);
+void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[LS_SWEEP_VALUE_MAX]);
 
 /* Local. "KEY=VALUE" for ls_config_override, which the caller frees; NULL if memory is short. */
 char *sweep_assignment(const sweep_plan *plan, uint64_t trial, size_t k);
 
 /* -------------------------------------------------------------------------- rungs.c */
 
-/* The rungs of successive halving; other searches have one. Jamieson and Talwalkar, "Non-stochastic best
- * arm identification and hyperparameter optimization", AISTATS 2016. */
-typedef struct sweep_rungs {
-  size_t n;
-  uint64_t epochs[SWEEP_RUNGS_MAX];
-  uint64_t trials[SWEEP_RUNGS_MAX];
-} sweep_rungs;
-
-/* Local. `epochs`: of the base. */
-sweep_rungs sweep_rungs_of(const sweep_plan *plan, uint64_t epochs);
+/* Local. The rungs of successive halving; other searches have one. `epochs`: of the base. Jamieson and
+ * Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016. */
+ls_sweep_rungs sweep_rungs_of(const sweep_plan *plan, uint64_t epochs);
 
 /* ------------------------------------------------------------------------- check.c */
 
@@ -91,23 +66,13 @@ ls_status sweep_check_trials(const sweep_plan *plan, const char *base);
 
 /* ------------------------------------------------------------------------- table.c */
 
-typedef enum sweep_state { SWEEP_ABSENT, SWEEP_DONE, SWEEP_DIVERGED, SWEEP_FAILED } sweep_state;
-
-/* The result of a trial in a rung. */
-typedef struct sweep_row {
-  uint64_t trial, rung, epochs;
-  int state;    /* sweep_state */
-  double value; /* of the monitor in the best epoch so far; NaN: none */
-  double seconds;
-} sweep_row;
-
 /* trials.csv, on rank 0. */
 typedef struct sweep_table {
   const sweep_plan *plan;
   const char *monitor;
   uint64_t n_trials;
   size_t n_rungs;
-  sweep_row *rows; /* (n_rungs, n_trials), owned */
+  ls_sweep_row *rows; /* (n_rungs, n_trials), owned */
 } sweep_table;
 
 /* Local. Creates an empty table. */
@@ -115,7 +80,7 @@ ls_status sweep_table_create(const sweep_plan *plan, const char *monitor, size_t
                              sweep_table *table);
 void sweep_table_destroy(sweep_table *table);
 
-static inline sweep_row *sweep_table_row(const sweep_table *table, size_t rung, uint64_t trial) {
+static inline ls_sweep_row *sweep_table_row(const sweep_table *table, size_t rung, uint64_t trial) {
   return table->rows + rung * table->n_trials + trial;
 }
 
@@ -128,11 +93,19 @@ ls_status sweep_table_write(const sweep_table *table, const char *path);
 
 /* Local. Adds a row, rounded as in the file, and appends it there, synced. */
 ls_status sweep_table_append(sweep_table *table, const ls_rundir *dir, const char *path,
-                             const sweep_row *row);
+                             const ls_sweep_row *row);
 
 /* Local. The trials of a rung with a value, best first; of equal ones, the one with the lower number.
  * trials: (n_trials). Returns how many there are. */
 size_t sweep_table_rank(const sweep_table *table, size_t rung, bool is_maximized, uint64_t *trials);
+
+/* Local. The best trial of the last rung that has one, without those that diverged or failed later, and the
+ * rung. trials: (n_trials), overwritten. False if there is none. */
+bool sweep_table_best(const sweep_table *table, bool is_maximized, uint64_t *trials, size_t *rung,
+                      uint64_t *best);
+
+/* Local. The state of a trial in the last rung that it has reached. */
+int sweep_table_last_state(const sweep_table *table, uint64_t trial);
 
 /* ------------------------------------------------------------------------- saved.c */
 
@@ -153,7 +126,7 @@ ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint6
 /* A message between groups. */
 typedef struct sweep_message {
   bool is_stop; /* the sweep stops; otherwise a result, for rank 0 */
-  sweep_row row;
+  ls_sweep_row row;
   char text[700]; /* why the trial failed or diverged; or "" */
 } sweep_message;
 
@@ -205,7 +178,7 @@ typedef struct sweep {
   ls_job *base;    /* owned */
   bool is_maximized;
   uint64_t part, n_parts;
-  sweep_rungs rungs;
+  ls_sweep_rungs rungs;
   sweep_groups groups;
   ls_setup *data;    /* owned: lends the data to the trials */
   ls_rundir dir;     /* rank 0 */

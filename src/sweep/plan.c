@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const searches[] = {[SWEEP_GRID] = "grid",
-                                       [SWEEP_RANDOM] = "random",
-                                       [SWEEP_SOBOL] = "sobol",
-                                       [SWEEP_HALVING] = "halving",
-                                       NULL};
+const char *const sweep_searches[] = {[SWEEP_GRID] = "grid",
+                                      [SWEEP_RANDOM] = "random",
+                                      [SWEEP_SOBOL] = "sobol",
+                                      [SWEEP_HALVING] = "halving",
+                                      NULL};
 
 static const ls_key halving_keys[] = {
     LS_COUNT_KEY("factor", sweep_plan, factor, "3", 2, 1000,
@@ -26,7 +26,7 @@ const ls_key ls_sweep_keys[] = {
                 "keys of the base that vary, as dotted paths: a list of values, or uniform, log_uniform, "
                 "integer or log_integer: [LOW, HIGH]",
                 .flags = LS_KEY_REQUIRED),
-    LS_CHOICE_KEY("search", sweep_plan, search, "random", searches, "choice of the trials"),
+    LS_CHOICE_KEY("search", sweep_plan, search, "random", sweep_searches, "choice of the trials"),
     LS_COUNT_KEY("trials", sweep_plan, trials, NULL, 1, SWEEP_TRIALS_MAX,
                  "number of trials; not with search: grid"),
     LS_COUNT_KEY("seed", sweep_plan, seed, "1", 0, 1e15, "random seed of the values"),
@@ -54,9 +54,9 @@ static const ls_key range_keys[] = {
 };
 
 /* `range`: those of the parameter's kind. */
-static void check_range(ls_config *config, const sweep_parameter *p, const double *range) {
-  const bool is_log = p->kind == SWEEP_LOG_UNIFORM || p->kind == SWEEP_LOG_INTEGER;
-  const bool is_integer = p->kind == SWEEP_INTEGER || p->kind == SWEEP_LOG_INTEGER;
+static void check_range(ls_config *config, const ls_sweep_parameter *p, const double *range) {
+  const bool is_log = p->kind == LS_SWEEP_LOG_UNIFORM || p->kind == LS_SWEEP_LOG_INTEGER;
+  const bool is_integer = p->kind == LS_SWEEP_INTEGER || p->kind == LS_SWEEP_LOG_INTEGER;
   if (!(range[0] < range[1]))
     ls_config_error(config, p->node,
                     "the range from %g to %g is empty; the first number must be the smaller one", range[0],
@@ -69,7 +69,7 @@ static void check_range(ls_config *config, const sweep_parameter *p, const doubl
 }
 
 /* {uniform: [0, 1]} */
-static void read_range(ls_config *config, ls_node *node, sweep_parameter *p) {
+static void read_range(ls_config *config, ls_node *node, ls_sweep_parameter *p) {
   static const char *const names[] = {"uniform", "log_uniform", "integer", "log_integer"};
   ranges all = {.uniform = {0.0}};
   const double *const values[] = {all.uniform, all.log_uniform, all.integer, all.log_integer};
@@ -82,7 +82,7 @@ static void read_range(ls_config *config, ls_node *node, sweep_parameter *p) {
     if (!range || ls_node_is_null(range)) continue;
     found++;
     is_list = ls_node_kind_of(range) == LS_NODE_LIST && ls_node_count(range) == 2;
-    p->kind = (sweep_kind)(SWEEP_UNIFORM + (int)i);
+    p->kind = (ls_sweep_kind)(LS_SWEEP_UNIFORM + (int)i);
     p->low = values[i][0];
     p->high = values[i][1];
   }
@@ -98,14 +98,14 @@ static void check_choice(ls_config *config, const ls_node *item) {
   const char *const text = ls_node_text(item);
   if (ls_node_kind_of(item) != LS_NODE_SCALAR)
     ls_config_error(config, item, "not a single value; must be a number, a name or a boolean");
-  else if (text[0] == '\0' || strlen(text) >= SWEEP_VALUE_MAX || strpbrk(text, ",\"\r\n"))
+  else if (text[0] == '\0' || strlen(text) >= LS_SWEEP_VALUE_MAX || strpbrk(text, ",\"\r\n"))
     ls_config_error(config, item, "must have 1 to %d characters, without commas, quotes and line breaks",
-                    SWEEP_VALUE_MAX - 1);
+                    LS_SWEEP_VALUE_MAX - 1);
 }
 
 /* [64, 128, 256] */
-static void read_choices(ls_config *config, const ls_node *list, sweep_parameter *p) {
-  p->kind = SWEEP_CHOICES;
+static void read_choices(ls_config *config, const ls_node *list, ls_sweep_parameter *p) {
+  p->kind = LS_SWEEP_CHOICES;
   p->n_choices = ls_node_count(list);
   if (p->n_choices == 0) ls_config_error(config, list, "the list is empty; must have at least one value");
   for (size_t i = 0; i < p->n_choices; i++) {
@@ -129,8 +129,8 @@ static bool is_reserved(const char *key) {
 }
 
 static void read_parameter(sweep_plan *plan, ls_node *node) {
-  sweep_parameter *const p = &plan->parameters[plan->n_parameters++];
-  *p = (sweep_parameter){.key = ls_node_key(node), .node = node};
+  ls_sweep_parameter *const p = &plan->parameters[plan->n_parameters++];
+  *p = (ls_sweep_parameter){.key = ls_node_key(node), .node = node};
   if (is_reserved(p->key))
     ls_config_error(plan->config, node, "the key cannot vary between trials");
   else if (plan->search == SWEEP_HALVING && strcmp(p->key, "train.epochs") == 0)
@@ -156,7 +156,7 @@ static void read_parameters(sweep_plan *plan) {
     ls_config_error(plan->config, map, "must be a map of keys, such as optimizer.lr: [0.001, 0.01]");
   else if (n > most)
     ls_config_error(plan->config, map, "%zu parameters; must be at most %zu with search: %s", n, most,
-                    searches[plan->search]);
+                    sweep_searches[plan->search]);
   else
     for (size_t i = 0; i < n; i++) read_parameter(plan, ls_node_item(map, i));
 }
@@ -164,10 +164,10 @@ static void read_parameters(sweep_plan *plan) {
 /* --------------------------------------------------------------------------- trials */
 
 /* The values of a parameter in a grid; 0: not finite. 1 with an invalid range, which is reported. */
-static uint64_t count_values(const sweep_parameter *p) {
+static uint64_t count_values(const ls_sweep_parameter *p) {
   const double n = p->high - p->low + 1.0;
-  if (p->kind == SWEEP_CHOICES) return p->n_choices;
-  if (p->kind != SWEEP_INTEGER) return 0;
+  if (p->kind == LS_SWEEP_CHOICES) return p->n_choices;
+  if (p->kind != LS_SWEEP_INTEGER) return 0;
   return n >= 1.0 && n <= 2.0 * LARGEST + 1.0 ? (uint64_t)n : 1;
 }
 
@@ -175,9 +175,9 @@ static uint64_t count_values(const sweep_parameter *p) {
 static void count_grid(sweep_plan *plan) {
   double n = 1.0;
   for (size_t k = 0; k < plan->n_parameters; k++) {
-    const sweep_parameter *const p = &plan->parameters[k];
+    const ls_sweep_parameter *const p = &plan->parameters[k];
     const uint64_t values = count_values(p);
-    if (values == 0 && p->kind != SWEEP_CHOICES)
+    if (values == 0 && p->kind != LS_SWEEP_CHOICES)
       ls_config_error(plan->config, p->node,
                       "a grid needs a finite number of values; must be a list, or integer: [LOW, HIGH]");
     n *= (double)values;
@@ -201,7 +201,7 @@ static void check_trials(sweep_plan *plan) {
   else if (!has_trials)
     ls_config_error(plan->config, root,
                     "trials: required key is missing with search: %s; must be from 1 to %d",
-                    searches[plan->search], SWEEP_TRIALS_MAX);
+                    sweep_searches[plan->search], SWEEP_TRIALS_MAX);
 }
 
 /* ------------------------------------------------------------------------ the whole */

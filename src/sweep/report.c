@@ -13,7 +13,7 @@
 #define DRAW_SECONDS 0.2
 
 const char *sweep_describe(const sweep_plan *plan, uint64_t trial, char *text, size_t size) {
-  char value[SWEEP_VALUE_MAX];
+  char value[LS_SWEEP_VALUE_MAX];
   text[0] = '\0';
   for (size_t k = 0; k < plan->n_parameters; k++) {
     sweep_value(plan, trial, k, value);
@@ -46,21 +46,21 @@ void sweep_report_rung(sweep *s) {
 }
 
 /* The value of a row, or why it has none. */
-static const char *describe_value(const sweep *s, const sweep_row *row, char *text, size_t size) {
-  if (row->state == SWEEP_DONE && !isnan(row->value))
+static const char *describe_value(const sweep *s, const ls_sweep_row *row, char *text, size_t size) {
+  if (row->state == LS_TRIAL_DONE && !isnan(row->value))
     snprintf(text, size, "%s %.4f", s->table.monitor, row->value);
-  else if (row->state == SWEEP_DONE)
+  else if (row->state == LS_TRIAL_DONE)
     snprintf(text, size, "%s has no value", s->table.monitor);
   else
-    snprintf(text, size, "%s", row->state == SWEEP_DIVERGED ? "diverged" : "failed");
+    snprintf(text, size, "%s", row->state == LS_TRIAL_DIVERGED ? "diverged" : "failed");
   return text;
 }
 
 void sweep_report_trial(sweep *s, const sweep_message *message) {
-  const sweep_row *const row = &message->row;
+  const ls_sweep_row *const row = &message->row;
   char value[128];
   char parameters[1024];
-  const bool is_failure = row->state == SWEEP_FAILED;
+  const bool is_failure = row->state == LS_TRIAL_FAILED;
   if (s->report.is_terminal && isatty(STDOUT_FILENO) && !is_failure) return;
   sweep_report_erase(s);
   fprintf(is_failure ? stderr : stdout, "%strial %llu  rung %llu  epochs %llu  %s  %.1f s  %s%s%s\n",
@@ -90,7 +90,7 @@ static void draw_trial(const sweep *s, size_t i, uint64_t trial, size_t columns)
   char line[512];
   char value[128];
   char parameters[256];
-  const sweep_row *const row = sweep_table_row(&s->table, s->rung, trial);
+  const ls_sweep_row *const row = sweep_table_row(&s->table, s->rung, trial);
   snprintf(line, sizeof line, "%2zu. trial %-5llu %s  %s", i + 1, (unsigned long long)trial,
            describe_value(s, row, value, sizeof value),
            sweep_describe(&s->plan, trial, parameters, sizeof parameters));

@@ -188,7 +188,8 @@ static size_t choose_trials(const sweep *s, uint64_t *trials) {
 static void drop_ended(const sweep *s, uint64_t *trials, size_t *n) {
   size_t kept = 0;
   for (size_t i = 0; i < *n; i++)
-    if (sweep_table_row(&s->table, s->rung, trials[i])->state == SWEEP_ABSENT) trials[kept++] = trials[i];
+    if (sweep_table_row(&s->table, s->rung, trials[i])->state == LS_TRIAL_ABSENT)
+      trials[kept++] = trials[i];
   *n = kept;
 }
 

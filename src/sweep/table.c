@@ -13,8 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const state_names[] = {
-    [SWEEP_ABSENT] = "", [SWEEP_DONE] = "done", [SWEEP_DIVERGED] = "diverged", [SWEEP_FAILED] = "failed"};
+static const char *const state_names[] = {[LS_TRIAL_ABSENT] = "",
+                                          [LS_TRIAL_DONE] = "done",
+                                          [LS_TRIAL_DIVERGED] = "diverged",
+                                          [LS_TRIAL_FAILED] = "failed"};
 
 ls_status sweep_table_create(const sweep_plan *plan, const char *monitor, size_t n_rungs, sweep_table *t) {
   *t = (sweep_table){.plan = plan, .monitor = monitor, .n_trials = plan->trials, .n_rungs = n_rungs};
@@ -36,8 +38,8 @@ static void write_header(const sweep_table *t, FILE *out) {
 }
 
 /* An absent value leaves its cell empty. */
-static void write_row(const sweep_table *t, const sweep_row *row, FILE *out) {
-  char text[SWEEP_VALUE_MAX];
+static void write_row(const sweep_table *t, const ls_sweep_row *row, FILE *out) {
+  char text[LS_SWEEP_VALUE_MAX];
   fprintf(out, "%llu,%llu,", (unsigned long long)row->trial, (unsigned long long)row->rung);
   for (size_t k = 0; k < t->plan->n_parameters; k++) {
     sweep_value(t->plan, row->trial, k, text);
@@ -55,7 +57,7 @@ ls_status sweep_table_write(const sweep_table *t, const char *path) {
   if (status == LS_OK) {
     write_header(t, file.stream);
     for (size_t i = 0; i < t->n_rungs * t->n_trials; i++)
-      if (t->rows[i].state != SWEEP_ABSENT) write_row(t, &t->rows[i], file.stream);
+      if (t->rows[i].state != LS_TRIAL_ABSENT) write_row(t, &t->rows[i], file.stream);
   }
   return ls_text_end(&file, status);
 }
@@ -69,7 +71,7 @@ static double rounded(double value) {
 
 /* Appends a row. A part of it that a failed write has left is removed, as the next row would follow it. */
 static ls_status append(const sweep_table *t, const ls_rundir *dir, const char *path,
-                        const sweep_row *row) {
+                        const ls_sweep_row *row) {
   FILE *file = NULL;
   struct stat before;
   LS_TRY(ls_rundir_begin_rows(dir, path, &file));
@@ -82,9 +84,10 @@ static ls_status append(const sweep_table *t, const ls_rundir *dir, const char *
   return status;
 }
 
-ls_status sweep_table_append(sweep_table *t, const ls_rundir *dir, const char *path, const sweep_row *row) {
-  sweep_row *const place = sweep_table_row(t, row->rung, row->trial);
-  if (place->state != SWEEP_ABSENT) return LS_OK;
+ls_status sweep_table_append(sweep_table *t, const ls_rundir *dir, const char *path,
+                             const ls_sweep_row *row) {
+  ls_sweep_row *const place = sweep_table_row(t, row->rung, row->trial);
+  if (place->state != LS_TRIAL_ABSENT) return LS_OK;
   LS_TRY(append(t, dir, path, row));
   *place = *row;
   place->value = rounded(row->value);
@@ -101,16 +104,16 @@ static size_t split(char *line, const char **cells, size_t most) {
 }
 
 static int find_state(const char *text) {
-  for (int i = SWEEP_DONE; i <= SWEEP_FAILED; i++)
+  for (int i = LS_TRIAL_DONE; i <= LS_TRIAL_FAILED; i++)
     if (strcmp(text, state_names[i]) == 0) return i;
-  return SWEEP_ABSENT;
+  return LS_TRIAL_ABSENT;
 }
 
 /* Reads a row without its line break. False if it is not one of this sweep. */
-static bool read_row(const sweep_table *t, char *line, sweep_row *row) {
+static bool read_row(const sweep_table *t, char *line, ls_sweep_row *row) {
   const size_t n = t->plan->n_parameters;
   const char *cells[SWEEP_PARAMETERS_MAX + 8] = {NULL};
-  char text[SWEEP_VALUE_MAX];
+  char text[LS_SWEEP_VALUE_MAX];
   if (split(line, cells, n + 8) != n + 7) return false;
   if (!ls_config_parse_count(cells[0], &row->trial) || !ls_config_parse_count(cells[1], &row->rung) ||
       !ls_config_parse_count(cells[n + 2], &row->epochs) ||
@@ -128,7 +131,7 @@ static bool read_row(const sweep_table *t, char *line, sweep_row *row) {
   if (*end != '\0') return false;
   row->value = cells[n + 3][0] != '\0' ? value : NAN;
   row->state = find_state(cells[n + 4]);
-  return row->state != SWEEP_ABSENT;
+  return row->state != LS_TRIAL_ABSENT;
 }
 
 static ls_status fail_row(const char *path, size_t line) {
@@ -151,14 +154,14 @@ static bool is_header(const sweep_table *t, const char *line) {
 
 /* Adds a line; one without a line break was truncated by a kill. */
 static ls_status add_line(sweep_table *t, const char *path, size_t number, char *line) {
-  sweep_row row = {0};
+  ls_sweep_row row = {0};
   char *const end = strchr(line, '\n');
   if (!end) return LS_OK;
   if (number == 1) return is_header(t, line) ? LS_OK : fail_row(path, 1);
   *end = '\0';
   if (!read_row(t, line, &row)) return fail_row(path, number);
-  sweep_row *const place = sweep_table_row(t, row.rung, row.trial);
-  if (place->state == SWEEP_ABSENT) *place = row;
+  ls_sweep_row *const place = sweep_table_row(t, row.rung, row.trial);
+  if (place->state == LS_TRIAL_ABSENT) *place = row;
   return LS_OK;
 }
 
@@ -180,7 +183,7 @@ ls_status sweep_table_read(sweep_table *t, const char *path) {
 /* ------------------------------------------------------------------------- ranking */
 
 /* Whether row a is better than row b. */
-static bool is_better(const sweep_row *a, const sweep_row *b, bool is_maximized) {
+static bool is_better(const ls_sweep_row *a, const ls_sweep_row *b, bool is_maximized) {
   if (a->value != b->value) return is_maximized ? a->value > b->value : a->value < b->value;
   return a->trial < b->trial;
 }
@@ -188,12 +191,32 @@ static bool is_better(const sweep_row *a, const sweep_row *b, bool is_maximized)
 size_t sweep_table_rank(const sweep_table *t, size_t rung, bool is_maximized, uint64_t *trials) {
   size_t n = 0;
   for (uint64_t i = 0; i < t->n_trials; i++) {
-    const sweep_row *const row = sweep_table_row(t, rung, i);
-    if (row->state != SWEEP_DONE || isnan(row->value)) continue;
+    const ls_sweep_row *const row = sweep_table_row(t, rung, i);
+    if (row->state != LS_TRIAL_DONE || isnan(row->value)) continue;
     size_t k = n++;
     for (; k > 0 && is_better(row, sweep_table_row(t, rung, trials[k - 1]), is_maximized); k--)
       trials[k] = trials[k - 1];
     trials[k] = i;
   }
   return n;
+}
+
+int sweep_table_last_state(const sweep_table *t, uint64_t trial) {
+  for (size_t rung = t->n_rungs; rung-- > 0;) {
+    const int state = sweep_table_row(t, rung, trial)->state;
+    if (state != LS_TRIAL_ABSENT) return state;
+  }
+  return LS_TRIAL_ABSENT;
+}
+
+bool sweep_table_best(const sweep_table *t, bool is_maximized, uint64_t *trials, size_t *rung,
+                      uint64_t *best) {
+  for (*rung = t->n_rungs; *rung > 0;) {
+    const size_t n = sweep_table_rank(t, --*rung, is_maximized, trials);
+    for (size_t i = 0; i < n; i++) {
+      *best = trials[i];
+      if (sweep_table_last_state(t, *best) == LS_TRIAL_DONE) return true;
+    }
+  }
+  return false;
 }

@@ -110,16 +110,16 @@ static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_re
 }
 
 /* Rank 0 of the group. */
-static void send_result(sweep *s, uint64_t trial, const ls_train_result *result, sweep_state state) {
+static void send_result(sweep *s, uint64_t trial, const ls_train_result *result, ls_trial_state state) {
   sweep_message message = {.row = {.trial = trial,
                                    .rung = s->rung,
                                    .epochs = result->epoch,
                                    .state = state,
                                    .value = NAN,
                                    .seconds = result->seconds}};
-  const bool has_value = state == SWEEP_DONE && result->best_epoch > 0 && isfinite(result->best_value);
+  const bool has_value = state == LS_TRIAL_DONE && result->best_epoch > 0 && isfinite(result->best_value);
   if (has_value) message.row.value = result->best_value;
-  if (state != SWEEP_DONE) snprintf(message.text, sizeof message.text, "%s", ls_message());
+  if (state != LS_TRIAL_DONE) snprintf(message.text, sizeof message.text, "%s", ls_message());
   if (ls_comm_rank(s->world) == 0)
     add_result(s, &message);
   else
@@ -130,9 +130,9 @@ static void send_result(sweep *s, uint64_t trial, const ls_train_result *result,
  * trials. */
 static void note_outcome(sweep *s, uint64_t trial, ls_status status, bool is_result,
                          const ls_train_result *result) {
-  const sweep_state state = status == LS_OK            ? SWEEP_DONE
-                            : status == LS_ERR_NUMERIC ? SWEEP_DIVERGED
-                                                       : SWEEP_FAILED;
+  const ls_trial_state state = status == LS_OK            ? LS_TRIAL_DONE
+                               : status == LS_ERR_NUMERIC ? LS_TRIAL_DIVERGED
+                                                          : LS_TRIAL_FAILED;
   if (status == LS_STOPPED) sweep_groups_stop(&s->groups);
   if (!sweep_groups_is_leader(&s->groups)) return;
   if (is_result)

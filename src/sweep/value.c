@@ -22,8 +22,8 @@ static double draw(const sweep_plan *plan, uint64_t trial, size_t k) {
 }
 
 /* The number of values of a parameter of a grid. */
-static uint64_t count(const sweep_parameter *p) {
-  return p->kind == SWEEP_CHOICES ? p->n_choices : (uint64_t)(p->high - p->low + 1.0);
+static uint64_t count(const ls_sweep_parameter *p) {
+  return p->kind == LS_SWEEP_CHOICES ? p->n_choices : (uint64_t)(p->high - p->low + 1.0);
 }
 
 /* The position of a trial of a grid among the values of parameter k. The last parameter varies fastest. */
@@ -34,32 +34,34 @@ static uint64_t grid_index(const sweep_plan *plan, uint64_t trial, size_t k) {
 }
 
 /* A real number with few digits, within the range. */
-static void print_real(const sweep_parameter *p, double value, char text[SWEEP_VALUE_MAX]) {
-  snprintf(text, SWEEP_VALUE_MAX, "%.6g", value);
+static void print_real(const ls_sweep_parameter *p, double value, char text[LS_SWEEP_VALUE_MAX]) {
+  snprintf(text, LS_SWEEP_VALUE_MAX, "%.6g", value);
   const double rounded = strtod(text, NULL);
   if (rounded < p->low || rounded > p->high)
-    snprintf(text, SWEEP_VALUE_MAX, "%.17g", rounded < p->low ? p->low : p->high);
+    snprintf(text, LS_SWEEP_VALUE_MAX, "%.17g", rounded < p->low ? p->low : p->high);
 }
 
-static void print_integer(const sweep_parameter *p, double value, char text[SWEEP_VALUE_MAX]) {
-  snprintf(text, SWEEP_VALUE_MAX, "%.0f", fmin(fmax(floor(value), p->low), p->high));
+static void print_integer(const ls_sweep_parameter *p, double value, char text[LS_SWEEP_VALUE_MAX]) {
+  snprintf(text, LS_SWEEP_VALUE_MAX, "%.0f", fmin(fmax(floor(value), p->low), p->high));
 }
 
-void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[SWEEP_VALUE_MAX]) {
-  const sweep_parameter *const p = &plan->parameters[k];
+void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[LS_SWEEP_VALUE_MAX]) {
+  const ls_sweep_parameter *const p = &plan->parameters[k];
   const bool is_grid = plan->search == SWEEP_GRID;
   const double u = is_grid ? 0.0 : draw(plan, trial, k);
   const uint64_t index = is_grid ? grid_index(plan, trial, k) : (uint64_t)(u * (double)p->n_choices);
   switch (p->kind) {
-  case SWEEP_CHOICES:
-    snprintf(text, SWEEP_VALUE_MAX, "%s", ls_node_text(ls_node_item(p->node, index)));
+  case LS_SWEEP_CHOICES:
+    snprintf(text, LS_SWEEP_VALUE_MAX, "%s", ls_node_text(ls_node_item(p->node, index)));
     return;
-  case SWEEP_UNIFORM: print_real(p, p->low + u * (p->high - p->low), text); return;
-  case SWEEP_LOG_UNIFORM: print_real(p, exp(log(p->low) + u * (log(p->high) - log(p->low))), text); return;
-  case SWEEP_INTEGER:
+  case LS_SWEEP_UNIFORM: print_real(p, p->low + u * (p->high - p->low), text); return;
+  case LS_SWEEP_LOG_UNIFORM:
+    print_real(p, exp(log(p->low) + u * (log(p->high) - log(p->low))), text);
+    return;
+  case LS_SWEEP_INTEGER:
     print_integer(p, is_grid ? p->low + (double)index : p->low + u * (p->high - p->low + 1.0), text);
     return;
-  case SWEEP_LOG_INTEGER:
+  case LS_SWEEP_LOG_INTEGER:
     print_integer(p, exp(log(p->low) + u * (log(p->high + 1.0) - log(p->low))), text);
     return;
   default: ls_bug(__FILE__, __LINE__, "kind");
@@ -69,7 +71,7 @@ void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[SWE
 /* Whether the value of a parameter in a trial has quotes in the sweep file, which the override must have
  * too.
  */
-static bool is_quoted(const sweep_parameter *p, const char *text) {
+static bool is_quoted(const ls_sweep_parameter *p, const char *text) {
   for (size_t i = 0; i < p->n_choices; i++) {
     const ls_node *const item = ls_node_item(p->node, i);
     if (strcmp(ls_node_text(item), text) == 0) return ls_node_is_quoted(item);
@@ -78,9 +80,9 @@ static bool is_quoted(const sweep_parameter *p, const char *text) {
 }
 
 char *sweep_assignment(const sweep_plan *plan, uint64_t trial, size_t k) {
-  const sweep_parameter *const p = &plan->parameters[k];
-  char text[SWEEP_VALUE_MAX];
-  char quoted[2 * SWEEP_VALUE_MAX + 3] = "'";
+  const ls_sweep_parameter *const p = &plan->parameters[k];
+  char text[LS_SWEEP_VALUE_MAX];
+  char quoted[2 * LS_SWEEP_VALUE_MAX + 3] = "'";
   sweep_value(plan, trial, k, text);
   if (!is_quoted(p, text)) return ls_format("%s=%s", p->key, text);
   for (const char *c = text; *c; c++) ls_append(quoted, sizeof quoted, "%s%c", *c == '\'' ? "'" : "", *c);
