@@ -86,6 +86,10 @@ ls_status ls_rundir_abandon(const ls_rundir *dir, ls_status status);
 #define LS_RUNDIR_COLUMNS_MAX 64 /* the maximum of n */
 ls_status ls_rundir_reset_rows(const char *path, const char *const *names, size_t n, uint64_t epochs);
 
+/* Local. The number of epochs, from the first on, of which metrics.csv has complete rows; 0 if it does not
+ * exist. LS_ERR_OUTPUT. */
+ls_status ls_rundir_count_rows(const char *path, uint64_t *rows);
+
 /* Local. Opens a CSV file of the directory to append rows. LS_ERR_OUTPUT, also if the lock is lost. */
 ls_status ls_rundir_begin_rows(const ls_rundir *dir, const char *path, FILE **out);
 

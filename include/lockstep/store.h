@@ -308,6 +308,19 @@ void ls_store_remove_abandoned(const char *path);
  * the file system does not support this. LS_ERR_OUTPUT. */
 ls_status ls_store_sync_name(const char *path);
 
+/* Local. Syncs an open file, with heartbeats. path: of the file, or its final one. False, with errno, if it
+ * failed. */
+bool ls_store_sync_file(int descriptor, const char *path);
+
+/* Local. Postpones the syncs of the files in a folder and of its own name, for at most `seconds`: they are
+ * then as safe as the files of any program, so that a power failure may leave files of which only a digest
+ * shows the damage. Borrows `folder`, until ls_store_sync_postponed. No other thread may use the folder
+ * during this call. */
+void ls_store_postpone_syncs(const char *folder, double seconds);
+
+/* Local. Ends the postponement, and syncs all files in the folder, if it exists. LS_ERR_OUTPUT. */
+ls_status ls_store_sync_postponed(void);
+
 /* Local. Removes the temporary file and destroys the writer. */
 void ls_store_discard(ls_store_writer **writer);
 

@@ -47,6 +47,11 @@ bool ls_train_is_safetensors(const char *path);
 ls_status ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_options *options,
                                 ls_modelfile **out);
 
+/* Local. Whether the newest usable checkpoint in a run directory, best.h5 and metrics.csv belong together,
+ * or there is no checkpoint. They do unless a power failure came before they were synced. LS_ERR_MODEL and
+ * LS_ERR_OUTPUT if a file that may be intact cannot be read. */
+ls_status ls_train_check_intact(const char *output, bool *is_intact);
+
 /* Collective. Trains. LS_OK if the run is finished or has reached until_epoch, LS_STOPPED if it was stopped
  * by a signal or by train.max_time, after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);

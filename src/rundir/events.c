@@ -142,8 +142,8 @@ static ls_status measure(const char *path, FILE *file, uint64_t last, uint64_t *
 
 static ls_status truncate_file(const char *path, FILE *file, uint64_t size) {
   LS_TRY(ls_store_may_change());
-  return ftruncate(fileno(file), (off_t)size) == 0 && fsync(fileno(file)) == 0 ? LS_OK
-                                                                               : rundir_fail_path(path);
+  const bool is_done = ftruncate(fileno(file), (off_t)size) == 0 && ls_store_sync_file(fileno(file), path);
+  return is_done ? LS_OK : rundir_fail_path(path);
 }
 
 ls_status ls_rundir_reset_events(const ls_rundir *dir, uint64_t step) {

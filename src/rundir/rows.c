@@ -72,6 +72,29 @@ ls_status ls_rundir_reset_rows(const char *path, const char *const *names, size_
   return ls_text_end(&file, status);
 }
 
+/* The commas of a line. */
+static size_t count_commas(const char *line) {
+  size_t n = 0;
+  for (; *line; line++) n += *line == ',';
+  return n;
+}
+
+ls_status ls_rundir_count_rows(const char *path, uint64_t *rows) {
+  FILE *const file = fopen(path, "r");
+  char *line = NULL;
+  size_t size = 0;
+  *rows = 0;
+  if (!file) return errno == ENOENT ? LS_OK : rundir_fail_path(path);
+  const size_t n = getline(&line, &size, file) > 0 ? count_commas(line) : 0;
+  while (getline(&line, &size, file) > 0 && strtoull(line, NULL, 10) == *rows + 1 && strchr(line, '\n') &&
+         count_commas(line) == n)
+    ++*rows;
+  const ls_status status = ferror(file) ? rundir_fail_path(path) : LS_OK;
+  free(line);
+  fclose(file);
+  return status;
+}
+
 ls_status ls_rundir_begin_rows(const ls_rundir *dir, const char *path, FILE **out) {
   *out = NULL;
   LS_TRY(ls_rundir_check_lock(dir));
@@ -80,7 +103,7 @@ ls_status ls_rundir_begin_rows(const ls_rundir *dir, const char *path, FILE **ou
 }
 
 ls_status ls_rundir_end_rows(const char *path, FILE *file) {
-  const bool is_written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
+  const bool is_written = !ferror(file) && fflush(file) == 0 && ls_store_sync_file(fileno(file), path);
   const bool is_closed = fclose(file) == 0;
   return is_written && is_closed ? LS_OK : rundir_fail_path(path);
 }

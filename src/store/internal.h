@@ -294,6 +294,9 @@ void store_heap_close(heap *h);
 /* Reports why the system cannot write a file, by errno: LS_ERR_OUTPUT (temporary.c). */
 ls_status store_system_fail(const char *path);
 
+/* Local. The folder of a file, with a slash at its end unless it is "."; owned by the caller. */
+char *store_folder_of(const char *path);
+
 /* ------------------------------------------------------------- seal (seal.c) */
 
 /* Reads the seal of an open file and verifies it. LS_ERR_MODEL. */

@@ -57,25 +57,13 @@ static ls_status finish_hdf5(ls_store_writer *writer) {
   return H5Fclose(file) < 0 ? store_write_fail(writer, "/", "cannot be closed") : LS_OK;
 }
 
-/* Writes a large file to the disk in pieces with heartbeats. Only the fsync after it reports failures and
- * syncs metadata. */
-static void start_sync(int descriptor) {
-  const unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-  const off_t end = lseek(descriptor, 0, SEEK_END);
-  const off_t piece = (off_t)LS_HEARTBEAT_BYTES;
-  for (off_t at = 0; at < end; at += piece) {
-    (void)sync_file_range(descriptor, at, piece, flags);
-    ls_heartbeat();
-  }
-}
-
 /* Seals the temporary file if requested, and syncs it. */
 static ls_status seal_and_sync(const ls_store_writer *writer) {
   const int descriptor = open(writer->temporary, O_RDWR | O_CLOEXEC);
   if (descriptor < 0) return store_system_fail(writer->path);
   ls_status status = writer->sealed ? store_seal_write(descriptor, writer->path) : LS_OK;
-  if (status == LS_OK) start_sync(descriptor);
-  if (status == LS_OK && fsync(descriptor)) status = store_system_fail(writer->path);
+  if (status == LS_OK && !ls_store_sync_file(descriptor, writer->path))
+    status = store_system_fail(writer->path);
   if (close(descriptor) && status == LS_OK) status = store_system_fail(writer->path);
   return status;
 }

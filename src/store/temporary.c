@@ -1,5 +1,4 @@
-/* Temporary names, the temporary files of killed writers, the check before names change, and syncing the
- * folder of a new name. */
+/* Temporary names, the temporary files of killed writers, and the check before names change. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -84,8 +83,7 @@ static bool has_process(const char *mark) {
   return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
 }
 
-/* The folder of a file, with a slash at its end unless it is "."; owned by the caller. */
-static char *folder_of(const char *path) {
+char *store_folder_of(const char *path) {
   const char *const slash = strrchr(path, '/');
   return slash ? ls_format("%.*s", (int)(slash - path) + 1, path) : ls_strdup(".");
 }
@@ -94,7 +92,7 @@ void ls_store_remove_abandoned(const char *path) {
   const char *const slash = strrchr(path, '/');
   const char *const name = slash ? slash + 1 : path;
   const size_t length = strlen(name);
-  char *const folder = folder_of(path);
+  char *const folder = store_folder_of(path);
   DIR *const dir = folder ? opendir(folder) : NULL;
   for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
     const char *const mark = entry->d_name + length;
@@ -105,21 +103,4 @@ void ls_store_remove_abandoned(const char *path) {
   }
   if (dir) closedir(dir);
   free(folder);
-}
-
-/* Whether a failure means that the file system does not sync folders, or that the folder is not readable.
- */
-static bool is_unsupported(int error) {
-  return error == EACCES || error == EINVAL || error == ENOTSUP;
-}
-
-ls_status ls_store_sync_name(const char *path) {
-  char *const folder = folder_of(path);
-  if (!folder) return ls_fail_memory(path, strlen(path));
-  const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const int error = descriptor < 0 || fsync(descriptor) ? errno : 0;
-  free(folder);
-  if (descriptor >= 0) close(descriptor);
-  if (error == 0 || is_unsupported(error)) return LS_OK;
-  return ls_fail(LS_ERR_OUTPUT, "%s: its folder cannot be synced: %s", path, strerror(error));
 }

@@ -15,7 +15,8 @@ ls_status ls_text_begin(ls_text_file *file, const char *path) {
 ls_status ls_text_end(ls_text_file *file, ls_status status) {
   FILE *const stream = file->stream;
   if (stream) {
-    const bool written = fflush(stream) == 0 && !ferror(stream) && fsync(fileno(stream)) == 0;
+    const bool written =
+        fflush(stream) == 0 && !ferror(stream) && ls_store_sync_file(fileno(stream), file->path);
     const bool closed = fclose(stream) == 0;
     if (status == LS_OK && !(written && closed)) status = store_system_fail(file->path);
     if (status == LS_OK) status = ls_store_may_change();

@@ -121,6 +121,9 @@ ls_status sweep_check_config(const sweep_plan *plan, const ls_job *base, const c
  * `part` modulo n_parts. */
 ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint64_t n_parts);
 
+/* Local. Removes the run of a trial. LS_ERR_OUTPUT, also if another process trains it. */
+ls_status sweep_remove_trial(const char *path);
+
 /* ------------------------------------------------------------------------ groups.c */
 
 /* A message between groups. */

@@ -107,8 +107,7 @@ ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const ch
 
 /* ------------------------------------------------------------------------- removal */
 
-/* Removes the run of a trial. */
-static ls_status remove_trial(const char *path) {
+ls_status sweep_remove_trial(const char *path) {
   ls_rundir dir;
   ls_status status = ls_rundir_create(&dir, path);
   if (status == LS_OK) status = ls_rundir_lock(&dir);
@@ -136,7 +135,7 @@ static ls_status remove_trials(const char *path, uint64_t part, uint64_t n_parts
   for (const struct dirent *entry = readdir(folder); entry && status == LS_OK; entry = readdir(folder)) {
     if (!ls_config_parse_count(entry->d_name, &trial) || trial % n_parts != part) continue;
     char *const item = ls_format("%s/%s", path, entry->d_name);
-    status = item ? remove_trial(item) : ls_fail_memory("a path", strlen(path));
+    status = item ? sweep_remove_trial(item) : ls_fail_memory("a path", strlen(path));
     free(item);
     ls_heartbeat();
     errno = 0; /* only readdir's failures count */

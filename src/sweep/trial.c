@@ -1,5 +1,6 @@
 /* Training a trial up to the current rung. */
 #include "internal.h"
+#include "lockstep/store.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,6 +142,43 @@ static void note_outcome(sweep *s, uint64_t trial, ls_status status, bool is_res
     note_failure(s, ls_fail(status, "trial %llu: %s", (unsigned long long)trial, ls_message()));
 }
 
+/* ------------------------------------------------------------------- files of the trial */
+
+/* The leader of the group. Removes a trial of which a power failure has left files that do not belong
+ * together: its row, if it has one, is of an earlier rung, and training it again gives the same row. */
+static ls_status remove_damaged(sweep *s, uint64_t trial, const char *output) {
+  bool is_intact = false;
+  LS_TRY(ls_train_check_intact(output, &is_intact));
+  if (is_intact) return LS_OK;
+  if (ls_comm_rank(s->world) == 0) sweep_report_erase(s);
+  ls_log(LS_LOG_WARNING,
+         "trial %llu: files in %s are damaged or missing, as after a power failure; it starts anew",
+         (unsigned long long)trial, output);
+  return sweep_remove_trial(output);
+}
+
+#define POSTPONED_SECONDS 60.0 /* a trial that trains for longer is as safe as any run */
+
+/* Collective over the group. Prepares the files of a trial. Small trials would spend much of their time on
+ * syncs: those of a trial are postponed until it ends. */
+static ls_status begin_files(sweep *s, uint64_t trial, const char *output) {
+  const bool is_leader = sweep_groups_is_leader(&s->groups);
+  ls_status status = output ? LS_OK : ls_fail_memory("a path", 0);
+  if (status == LS_OK && is_leader) status = remove_damaged(s, trial, output);
+  LS_TRY(ls_comm_agree(s->groups.mine, status));
+  if (is_leader) ls_store_postpone_syncs(output, POSTPONED_SECONDS);
+  return LS_OK;
+}
+
+/* Collective over the group. Syncs the files of a trial, before its row is written. */
+static ls_status end_files(sweep *s, ls_status status, bool *is_result) {
+  const bool is_leader = sweep_groups_is_leader(&s->groups);
+  const ls_status synced = ls_comm_agree(s->groups.mine, is_leader ? ls_store_sync_postponed() : LS_OK);
+  if (synced == LS_OK) return status;
+  *is_result = false;
+  return synced;
+}
+
 /* The lines of the trial go to its log only. */
 void sweep_train_trial(sweep *s, uint64_t trial) {
   const bool is_root = ls_comm_rank(s->world) == 0;
@@ -148,9 +186,10 @@ void sweep_train_trial(sweep *s, uint64_t trial) {
   bool is_result = false;
   char *const output = sweep_trial_folder(s->folder, trial);
   ls_log_enable(sweep_groups_is_leader(&s->groups));
+  ls_status status = begin_files(s, trial, output);
   ls_log_quiet(true);
-  ls_status status = ls_comm_agree(s->groups.mine, output ? LS_OK : ls_fail_memory("a path", 0));
   if (status == LS_OK) status = train(s, trial, output, &result, &is_result);
+  status = end_files(s, status, &is_result);
   ls_log_quiet(false);
   ls_log_enable(is_root);
   ls_comm_set_log(s->world, NULL);

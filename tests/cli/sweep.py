@@ -103,6 +103,26 @@ def a_table_cut_anywhere_is_resumed(folder):
     run(folder, "sweep", "sweep.yaml").exits(5).says("trials.csv:4: not a row of this sweep")
 
 
+def a_damaged_trial_starts_anew(folder):
+    """The files of a trial are synced only when it ends: a power failure may leave any of them damaged or absent."""
+    prepare(folder)
+    run_well(folder, "sweep", "sweep.yaml")
+    expected = table(folder)
+    write_file(folder / "whole.h5", (folder / "out/best.h5").read_bytes())
+    lines = (folder / "out/trials.csv").read_text().splitlines(keepends=True)
+    trials = [folder / "out/trials" / f"{int(row[0]):04}" for row in expected[7:10]]
+    write_file(folder / "out/trials.csv", "".join(lines[:7]))
+    for path in trials[0].glob("checkpoints/step-*.h5"):
+        os.truncate(path, 1000)
+    (trials[1] / "checkpoints/best.h5").unlink()
+    rows = (trials[2] / "metrics.csv").read_text().splitlines(keepends=True)
+    write_file(trials[2] / "metrics.csv", "".join(rows[:-1]) + rows[-1][:5])
+    result = run(folder, "sweep", "sweep.yaml").exits(0)
+    result.must(result.err.count("starts anew") == 3, f"three trials start anew: {result.err}")
+    result.must(table(folder) == expected, "the same table")
+    result.must(same_model(folder / "out/best.h5", folder / "whole.h5"), "the same model")
+
+
 def a_failed_resume_is_not_a_result(folder):
     prepare(folder)
     run_well(folder, "sweep", "sweep.yaml")
@@ -304,6 +324,6 @@ harness.main([(name.replace("_", " "), test) for name, test in (
     *((test.__name__, test) for test in (
         the_table_is_the_same_at_any_number_of_ranks, groups_of_two_ranks_leave_one_idle,
         the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed,
-        a_failed_resume_is_not_a_result, kills_at_any_time_lose_nothing,
+        a_damaged_trial_starts_anew, a_failed_resume_is_not_a_result, kills_at_any_time_lose_nothing,
         a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, errors_are_reported_together,
         values_are_checked_before_the_start)),)])

@@ -40,11 +40,16 @@ def prepare(folder, config=CONFIG):
     harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
 
 
+def recorded(folder, recorder, settings=()):
+    """Arguments of harness.run for a run with the recorder. `recorder`: its settings."""
+    own = {"DISK_FOLDER": str((folder / "out").resolve()), **{key: str(recorder[key]) for key in recorder}}
+    return {"before": WITH_RECORDER, "settings": {**dict(settings), **own}}
+
+
 def train(folder, *words, recorder=None, **how):
     """Runs `lockstep train`. `recorder`: settings of recorder.c."""
     if recorder is not None:
-        settings = {"DISK_FOLDER": str((folder / "out").resolve()), **{key: str(recorder[key]) for key in recorder}}
-        how = {**how, "before": WITH_RECORDER, "settings": {**how.get("settings", {}), **settings}}
+        how = {**how, **recorded(folder, recorder, how.get("settings", {}))}
     return harness.run(folder, "train", "config.yaml", *words, **how)
 
 

@@ -12,10 +12,12 @@ import shutil
 
 import disk
 import harness
+import numpy
 from harness import ALONE
 
 IS_LONG = disk.has_option("--long")
 STATES = 400 if IS_LONG else 5
+SWEEP_STATES = 2 * STATES
 
 NO_VALIDATION = ("data.validation=0", "train.monitor=epoch")  # the first epoch is the best
 ONE_KEPT = ("checkpoint.keep=1",)
@@ -85,6 +87,48 @@ def power_cut_after_an_earlier_checkpoint(folder):
     resume(folder, pairs, calm, 8 * STATES)
 
 
+SWEEP = """\
+base: config.yaml
+output: out/sweep
+parameters: {optimizer.lr: {log_uniform: [1e-3, 1e-2]}}
+search: halving
+trials: 2
+halving: {factor: 2, first: 1}
+"""
+
+
+def sweep(folder, recorder=None):
+    return harness.run(folder, "sweep", "sweep.yaml", **(disk.recorded(folder, recorder) if recorder else {}))
+
+
+def sweep_result(folder):
+    """What does not depend on time: the table, and the rows of each trial."""
+    tables = [folder / "out/sweep/trials.csv", *sorted(folder.glob("out/sweep/trials/*/metrics.csv"))]
+    cells = [harness.read_csv(path) for path in tables]
+    return [[[cell for name, cell in zip(header, row) if "second" not in name] for row in rows] for header, rows in cells]
+
+
+def power_cut_of_a_sweep(folder):
+    """The files of a trial are synced when it ends: a state with damaged files starts the trial anew, never the sweep."""
+    disk.prepare(folder, harness.edited(("every_steps: 1", "every_epochs: 1"), text=disk.CONFIG))
+    harness.write_file(folder / "sweep.yaml", SWEEP)
+    sweep(folder, {"DISK_RECORD": folder / "record"}).exits(0)
+    check_record(folder)
+    calm, model = sweep_result(folder), harness.model_arrays(folder / "out/sweep/best.h5")
+    (folder / "states").mkdir()
+    told = replay(folder, "dump", folder / "states", SWEEP_STATES).exits(0).out.strip()
+    n_anew = 0
+    for number, state in enumerate(sorted((folder / "states").iterdir())):
+        shutil.rmtree(folder / "out")
+        shutil.copytree(state, folder / "out")
+        result = sweep(folder).exits(0)
+        result.must(sweep_result(folder) == calm, f"state {number} ({state}) must give the same tables")
+        best = harness.model_arrays(folder / "out/sweep/best.h5")
+        result.must(all(numpy.array_equal(best[key], model[key]) for key in model), f"state {number}: the best model")
+        n_anew += "starts anew" in result.err
+    print(f"resumed from {told}; {n_anew} with damaged trials")
+
+
 def without_fsync_there_would_be_violations(folder):
     """Shows that the check can fail."""
     disk.prepare(folder)
@@ -107,6 +151,7 @@ def all_tests():
         yield f"power cut: {name}", lambda folder, how=how: power_cut(*how, folder)
     yield "power cut: at the start", power_cut_at_the_start
     yield "power cut: resumed from an earlier checkpoint", power_cut_after_an_earlier_checkpoint
+    yield "power cut: a sweep", power_cut_of_a_sweep
     yield "without fsync there would be violations", without_fsync_there_would_be_violations
 
 
