@@ -18,6 +18,7 @@ typedef struct ls_folder_options {
   size_t channels;      /* images: 1 grey or 3 RGB; recordings: 1 for their mean */
   size_t length;        /* frames of recordings, which are cut or padded with zeros at their end */
   bool skip_broken;     /* skip damaged files, with a warning */
+  bool needs_classes;   /* LS_ERR_DATA unless the files are in the folders of at least two classes */
   bool fits; /* choose what is 0 above and differs between the files: the mean size of images, with sides of
                 at most LS_FIT_SIDE pixels; for recordings, the longest one up to LS_FIT_LENGTH times the
                 mean length, and one channel. A line reports it */
@@ -90,6 +91,13 @@ typedef struct ls_import_summary {
  * signal that ends the program. */
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
+
+/* Local. Sets *out, which the caller owns, to the data that a path stands for: the path itself, of a
+ * file or of a folder of images or recordings; a pattern for the files of another format in a folder; or
+ * the file of the training data, if the names of others show that they have test or validation data.
+ * LS_ERR_DATA if a folder has data of several kinds, or no file is that of the training data;
+ * LS_ERR_INTERNAL. */
+ls_status ls_import_choose(const char *path, char **out);
 
 /* Local. Whether a file, gzipped or not, begins as HDF5 files do. LS_ERR_DATA if it cannot be read. */
 ls_status ls_import_is_hdf5(const char *path, bool *yes);

@@ -15,7 +15,8 @@ typedef struct names {
   char *source; /* the operand, or a pattern for the files of a folder */
   char *stem;   /* of the default names */
   char *config, *run;
-  char *imported; /* the dataset that is written first; NULL: the source is one */
+  char *imported;  /* the dataset that is written first; NULL: the source is one */
+  bool is_written; /* it is */
 } names;
 
 static void free_names(names *n) {
@@ -38,69 +39,6 @@ static ls_status keep_first(void *context, const char *file) {
   char **const first = context;
   if (!*first) *first = ls_strdup(file);
   return *first ? LS_OK : ls_fail_memory("a path", strlen(file));
-}
-
-/* The files of a folder by the words of splits in their names. */
-typedef struct folder_files {
-  char *train, *part; /* the first of each kind; owned */
-  size_t n_train;
-} folder_files;
-
-/* Whether a name has a word, between other characters than letters. */
-static bool has_word(const char *name, const char *word) {
-  const size_t n = strlen(word);
-  for (const char *p = strstr(name, word); p; p = strstr(p + 1, word))
-    if ((p == name || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[n])) return true;
-  return false;
-}
-
-static ls_status sort_file(void *context, const char *file) {
-  static const char *const parts[] = {"test", "validation", "valid", "val", NULL};
-  folder_files *const f = context;
-  const char *const slash = strrchr(file, '/');
-  const char *const name = slash ? slash + 1 : file;
-  f->n_train += has_word(name, "train");
-  if (has_word(name, "train")) return keep_first(&f->train, file);
-  for (size_t i = 0; parts[i]; i++)
-    if (has_word(name, parts[i])) return keep_first(&f->part, file);
-  return LS_OK;
-}
-
-/* Replaces the pattern of a folder by the training data, if it has files of other splits. */
-static ls_status choose_train(const char *folder, char **source) {
-  folder_files f = {0};
-  ls_status status = ls_spec_expand(*source, sort_file, &f);
-  if (status == LS_OK && f.part && f.n_train != 1)
-    status = ls_fail(LS_ERR_DATA,
-                     "%s: has %s, but %s file of training data with `train` in its name; name the file to "
-                     "train on instead of the folder",
-                     folder, f.part, f.n_train ? "more than one" : "no");
-  if (status == LS_OK && f.part) {
-    free(*source);
-    *source = f.train;
-    f.train = NULL;
-  }
-  free(f.train);
-  free(f.part);
-  return status;
-}
-
-/* The source: a pattern for the files of a folder that has files of another format than images and
- * recordings. */
-static ls_status find_source(const char *operand, char **source) {
-  static const char *const endings[] = {"*ubyte", "*ubyte.gz", "*.npy", "*.npz", "*.csv", "*.h5", NULL};
-  for (size_t i = 0; is_folder(operand) && endings[i]; i++) {
-    char *first = NULL;
-    *source = ls_format("%s/%s", operand, endings[i]);
-    if (!*source) return ls_fail_memory("a pattern", strlen(operand));
-    const bool matches = ls_spec_expand(*source, keep_first, &first) == LS_OK;
-    free(first);
-    if (matches) return i < 4 ? LS_OK : choose_train(operand, source); /* NumPy and IDX name splits */
-    free(*source);
-    *source = NULL;
-  }
-  *source = ls_strdup(operand);
-  return *source ? LS_OK : ls_fail_memory("a path", strlen(operand));
 }
 
 /* *yes: whether the source is HDF5, which training reads as it is. */
@@ -200,7 +138,7 @@ static ls_status reject_import_options(const arguments *a) {
   return LS_OK;
 }
 
-static ls_status import(const arguments *a, const names *n) {
+static ls_status import(const arguments *a, names *n) {
   static const char *const targets[] = {"auto", "classes", "numbers", NULL};
   ls_import_options options = {.output = n->imported, .seed = 1, .shuffles = is_folder(n->source)};
   ls_import_summary summary = {0};
@@ -208,9 +146,11 @@ static ls_status import(const arguments *a, const names *n) {
   LS_TRY(app_read_choice(a, "targets", targets, &options.table.targets));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
   options.numpy = (ls_numpy_options){.x = app_option(a, "x"), .y = app_option(a, "y")};
-  options.folder.fits = is_folder(n->source);
+  options.folder = (ls_folder_options){.fits = is_folder(n->source),
+                                       .needs_classes = is_folder(n->source),
+                                       .skip_broken = app_option(a, "skip-broken")};
   LS_TRY(ls_import((const char *const[]){n->source}, 1, &options, &summary));
-  printf("%s: imported from %s\n", n->imported, n->source);
+  n->is_written = true;
   return LS_OK;
 }
 
@@ -219,7 +159,7 @@ static ls_status import(const arguments *a, const names *n) {
 /* Rank 0. */
 static ls_status prepare(const arguments *a, names *n) {
   bool is_hdf5 = false;
-  LS_TRY(find_source(a->positional[0], &n->source));
+  LS_TRY(ls_import_choose(a->positional[0], &n->source));
   LS_TRY(is_dataset(n->source, &is_hdf5));
   LS_TRY(choose_names(a, !is_hdf5, n));
   LS_TRY(check_names(a, n));
@@ -241,9 +181,38 @@ static ls_status read_request(const arguments *a, const names *n, ls_draft_reque
   return app_read_choice(a, "targets", targets, &request->targets);
 }
 
+/* Prints a path as a word of a shell: in quotes if it has other characters than those of plain names. */
+static void print_word(const char *path) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+,@%=";
+  const char *const prefix = path[0] == '-' ? "./" : ""; /* not an option */
+  if (path[strspn(path, plain)] == '\0') {
+    printf("%s%s", prefix, path);
+    return;
+  }
+  printf("'%s", prefix);
+  for (const char *c = path; *c; c++)
+    if (*c == '\'')
+      fputs("'\\''", stdout);
+    else
+      putchar(*c);
+  putchar('\'');
+}
+
 static void print_next(const names *n) {
-  LS_ASSERT(n->config);
-  if (strcmp(n->config, "-") != 0) printf("%s: written; next: lockstep train %s\n", n->config, n->config);
+  LS_ASSERT(n->config && n->source);
+  if (n->imported) printf("%s: imported from %s\n", n->imported, n->source);
+  if (strcmp(n->config, "-") == 0) return;
+  printf("%s: written; next: lockstep train ", n->config);
+  print_word(n->config);
+  putchar('\n');
+}
+
+/* A failure leaves no imported dataset. Keeps the status. */
+static ls_status remove_imported(const names *n, ls_status status) {
+  if (status == LS_OK || !n->is_written) return status;
+  unlink(n->imported);
+  return ls_fail(status, "%s; %s, imported from %s, is removed again", ls_message(), n->imported,
+                 n->source);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {
@@ -255,6 +224,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_draft_write(comm, &request);
   if (status == LS_OK && app_is_root(comm)) print_next(&n);
+  status = remove_imported(&n, status);
   free_names(&n);
   return status;
 }
@@ -281,6 +251,7 @@ const command app_init = {
                 {"x", 0, "NAME", "HDF5, NumPy: array of the samples"},
                 {"y", 0, "NAME", "HDF5, NumPy: array of the targets, also in another file: FILE:/PATH"},
                 OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),
+                {"skip-broken", 0, NULL, "skip damaged images and recordings, with a warning for each"},
                 {"test-fraction", 0, "F",
                  "imported data: fraction of the samples, chosen at random, for /test"}},
     .run = run};

@@ -33,6 +33,7 @@ typedef struct draft_targets {
   size_t n_empty;       /* classes without samples */
   size_t n_distinct;    /* whole numbers; 0: not all are whole */
   bool has_names;
+  char names[256]; /* of the first classes, for a comment; empty: unknown */
   double low, high;
 } draft_targets;
 

@@ -19,8 +19,9 @@ static void describe_shape(const draft_facts *f, char text[DRAFT_TEXT_SIZE]) {
 
 static void describe_targets(const draft_targets *y, char text[DRAFT_TEXT_SIZE]) {
   if (y->task == DRAFT_CLASSES)
-    snprintf(text, DRAFT_TEXT_SIZE, "%zu classes with %llu to %llu samples each%s", y->n_outputs,
-             (count)y->least, (count)y->most, y->n_empty ? ", some without any" : "");
+    snprintf(text, DRAFT_TEXT_SIZE, "%zu classes%s%s%s with %llu to %llu samples each%s", y->n_outputs,
+             *y->names ? " (" : "", y->names, *y->names ? ")" : "", (count)y->least, (count)y->most,
+             y->n_empty ? ", some without any" : "");
   else if (y->task == DRAFT_LABELS)
     snprintf(text, DRAFT_TEXT_SIZE, "%zu labels, each 0 or 1", y->n_outputs);
   else

@@ -1,6 +1,7 @@
 /* What y is: classes, labels or numbers. */
 #include "internal.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -84,19 +85,23 @@ static ls_status fail_classes(const tally *t) {
                  ls_dataset_x_file(t->dataset), t->is_whole ? "whole" : "real", t->low, t->high, remedy);
 }
 
-/* The only class of one-hot rows. */
-static double single_class(const tally *t) {
+/* The only class. */
+static size_t single_class(const tally *t) {
   size_t k = 0;
   while (t->counts[k] == 0) k++;
-  return (double)k;
+  return k;
 }
 
 static ls_status fail_single(const tally *t, const draft_targets *y) {
-  const char *const what =
-      y->task == DRAFT_CLASSES ? "all samples have one class" : "all targets are equal";
-  return ls_fail(
-      LS_ERR_DATA, "%s: y: %s (%g), so there is nothing to learn; choose another y, or add samples",
-      ls_dataset_x_file(t->dataset), what, t->columns > 1 && t->low < t->high ? single_class(t) : t->low);
+  const char *const file = ls_dataset_x_file(t->dataset);
+  const char *const remedy = "so there is nothing to learn; choose another y, or add samples";
+  if (y->task != DRAFT_CLASSES)
+    return ls_fail(LS_ERR_DATA, "%s: y: all targets are equal (%g), %s", file, t->low, remedy);
+  const size_t k = single_class(t);
+  if (k < t->dataset->n_classes)
+    return ls_fail(LS_ERR_DATA, "%s: y: all samples have the class %.*s, %s", file,
+                   ls_clip(t->dataset->classes[k], 60), t->dataset->classes[k], remedy);
+  return ls_fail(LS_ERR_DATA, "%s: y: all samples have one class (%zu), %s", file, k, remedy);
 }
 
 /* Names of classes that are quantities must be numbers. */
@@ -163,6 +168,19 @@ static ls_status check_shape(const ls_dataset *d, const ls_array *y, size_t *col
                  y->dtype == LS_TEXT ? "; convert the texts to class numbers" : "");
 }
 
+#define NAMES_MOST ((size_t)6)
+
+/* "cat, dog and 3 more", on one line. */
+static void list_names(const ls_dataset *d, draft_targets *y) {
+  for (size_t k = 0; k < ls_size_min(d->n_classes, NAMES_MOST); k++)
+    ls_append(y->names, sizeof y->names, "%s%.*s", k ? ", " : "", ls_clip(d->classes[k], 30),
+              d->classes[k]);
+  if (d->n_classes > NAMES_MOST)
+    ls_append(y->names, sizeof y->names, " and %zu more", d->n_classes - NAMES_MOST);
+  for (char *c = y->names; *c; c++)
+    if (iscntrl((unsigned char)*c)) *c = ' ';
+}
+
 ls_status draft_measure_targets(const ls_dataset *d, const ls_draft_request *request, draft_targets *out) {
   ls_array y;
   tally t = {.dataset = d,
@@ -182,6 +200,7 @@ ls_status draft_measure_targets(const ls_dataset *d, const ls_draft_request *req
   if (status == LS_OK && t.columns == 1) status = decide_single(&t, request, y.dtype, out);
   if (status == LS_OK && t.columns > 1) status = decide_several(&t, request, out);
   if (status == LS_OK && t.low == t.high) status = fail_single(&t, out);
+  if (out->task == DRAFT_CLASSES) list_names(d, out);
   out->low = t.low;
   out->high = t.high;
   free(t.counts);

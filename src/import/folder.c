@@ -70,15 +70,15 @@ static ls_status visit(folder *f, FTS *tree, FTSENT *entry) {
   }
 }
 
-/* Adds the files of a folder. */
-static ls_status walk(folder *f, const char *path) {
+/* Adds the files of a folder, until there are `most`. */
+static ls_status walk(folder *f, const char *path, size_t most) {
   char *const root = ls_strdup(path);
   if (!root) return ls_fail_memory("the path of a folder", strlen(path) + 1);
   f->root_bytes = strlen(path);
   ls_status status = LS_OK;
   FTS *const tree = fts_open((char *const[]){root, NULL}, FTS_LOGICAL | FTS_NOCHDIR, NULL);
   if (!tree) status = ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
-  while (status == LS_OK) {
+  while (status == LS_OK && f->n < most) {
     errno = 0;
     FTSENT *const entry = fts_read(tree);
     if (!entry && errno != 0) status = ls_fail(LS_ERR_DATA, "%s: %s", path, strerror(errno));
@@ -90,6 +90,15 @@ static ls_status walk(folder *f, const char *path) {
   return status;
 }
 
+ls_status import_folder_find(const char *path, char **first) {
+  folder f = {.path = path};
+  const ls_status status = walk(&f, path, 1);
+  *first = f.n > 0 ? f.files[0].path : NULL;
+  if (f.n > 0) f.files[0].path = NULL;
+  import_folder_destroy(&f);
+  return status == LS_ERR_DATA ? LS_OK : status;
+}
+
 /* --------------------------------------------------------------- splits and classes */
 
 /* The path below the folder. */
@@ -98,16 +107,55 @@ static const char *below(const folder_file *file) {
   return rest + strspn(rest, "/");
 }
 
-/* Whether all files are in SPLIT/CLASS/. Folders named `train` that contain images are classes. */
-static bool has_splits(const folder *f) {
+/* Enters a folder that all files share, unless it is that of a class or a split: `images` of
+ * images/train/CLASS/FILE. Returns whether there was one. */
+static bool enter(folder *f) {
+  const char *const first = below(&f->files[0]);
+  const size_t bytes = strcspn(first, "/");
+  if (first[bytes] == '\0' || import_split_of(first, bytes) < N_SPLITS) return false;
   for (size_t i = 0; i < f->n; i++) {
-    const char *const first = below(&f->files[i]);
-    const size_t bytes = strcspn(first, "/");
-    if (first[bytes] == '\0' || import_split_of(first, bytes) == N_SPLITS ||
-        !strchr(first + bytes + 1, '/'))
-      return false;
+    const char *const rest = below(&f->files[i]);
+    if (strncmp(rest, first, bytes + 1) != 0 || !strchr(rest + bytes + 1, '/')) return false;
   }
+  for (size_t i = f->n; i-- > 0;) /* `first` is in the first file */
+    f->files[i].root_bytes = (size_t)(below(&f->files[i]) - f->files[i].path) + bytes + 1;
   return true;
+}
+
+/* The split of the first folder; N_SPLITS: another name, or no folder. */
+static size_t split_of(const folder_file *file) {
+  const char *const first = below(file);
+  const size_t bytes = strcspn(first, "/");
+  return first[bytes] == '/' ? import_split_of(first, bytes) : N_SPLITS;
+}
+
+/* Whether a file is SPLIT/CLASS/FILE. */
+static bool is_placed(const folder_file *file) {
+  const char *const slash = strchr(below(file), '/');
+  return split_of(file) < N_SPLITS && strchr(slash + 1, '/');
+}
+
+/* *splits: whether all files are SPLIT/CLASS/FILE. Folders named `train` that contain images are classes,
+ * unless others contain classes, or all are named like splits. */
+static ls_status find_splits(const folder *f, bool *splits) {
+  const folder_file *placed = NULL;
+  const folder_file *other = NULL;
+  bool found[N_SPLITS + 1] = {false};
+  for (size_t i = 0; i < f->n; i++) {
+    const folder_file *const file = &f->files[i];
+    found[split_of(file)] = true;
+    if (is_placed(file))
+      placed = file;
+    else
+      other = file;
+  }
+  const size_t n_found = (size_t)found[SPLIT_TRAIN] + found[SPLIT_TEST] + found[SPLIT_VALIDATION];
+  *splits = !other;
+  if (!other || (!placed && (found[N_SPLITS] || n_found < 2))) return LS_OK;
+  if (!placed)
+    return ls_fail(LS_ERR_DATA, "%s: not in the folder of a class; must be %s", other->path, PLACES);
+  return ls_fail(LS_ERR_DATA, "%s is SPLIT/CLASS/FILE, but %s is not; must be %s", placed->path,
+                 other->path, PLACES);
 }
 
 static ls_status set_label(folder_file *file, const char *rest) {
@@ -138,7 +186,10 @@ static ls_status check_places(const folder *f) {
 }
 
 static ls_status set_places(folder *f) {
-  const bool splits = has_splits(f);
+  bool splits = false;
+  while (enter(f)) {
+  }
+  LS_TRY(find_splits(f, &splits));
   for (size_t i = 0; i < f->n; i++) {
     folder_file *const file = &f->files[i];
     const char *rest = below(file);
@@ -242,15 +293,26 @@ static ls_status set_classes(folder *f) {
   return LS_OK;
 }
 
-ls_status import_folder_list(const char *const *paths, size_t n, folder *f) {
+/* Classifiers need at least two classes. */
+static ls_status check_several(const folder *f) {
+  if (f->n_classes > 1) return LS_OK;
+  if (f->n_classes == 1)
+    return ls_fail(LS_ERR_DATA, "%s: has files of only one class, %s; must have at least two: %s", f->path,
+                   f->classes[0], PLACES);
+  return ls_fail(LS_ERR_DATA, "%s: its files, such as %s, have no classes; must be %s", f->path,
+                 f->files[0].path, PLACES);
+}
+
+ls_status import_folder_list(const char *const *paths, size_t n, bool needs_classes, folder *f) {
   const char *const path = paths[0];
   *f = (folder){.path = path};
-  for (size_t i = 0; i < n; i++) LS_TRY(walk(f, paths[i]));
+  for (size_t i = 0; i < n; i++) LS_TRY(walk(f, paths[i], SIZE_MAX));
   if (f->n == 0)
     return ls_fail(LS_ERR_DATA, "%s: no PNG, JPEG or WAV files; the folder must contain %s%s%s", path,
                    PLACES, f->other ? "; found only such files as " : "", f->other ? f->other : "");
   LS_TRY(set_places(f));
-  return set_classes(f);
+  LS_TRY(set_classes(f));
+  return needs_classes ? check_several(f) : LS_OK;
 }
 
 void import_folder_destroy(folder *f) {

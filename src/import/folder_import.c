@@ -294,7 +294,7 @@ static ls_status recognize(const char *const *sources, size_t n_sources, bool *y
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
                          output *out) {
   work w = {.options = options, .out = out};
-  ls_status status = import_folder_list(sources, n_sources, &w.files);
+  ls_status status = import_folder_list(sources, n_sources, options->folder.needs_classes, &w.files);
   if (status == LS_OK) status = check_options(&w);
   if (status == LS_OK) status = read_headers(&w);
   if (status == LS_OK) status = choose_shape(&w);

@@ -74,8 +74,12 @@ typedef struct folder {
 } folder;
 
 /* Lists the files of n folders. import_folder_destroy is needed after a failure too. LS_ERR_DATA if there
- * are none, or their places do not show their classes. */
-ls_status import_folder_list(const char *const *paths, size_t n, folder *f);
+ * are none, or their places do not show their classes; with needs_classes, unless there are two or more. */
+ls_status import_folder_list(const char *const *paths, size_t n, bool needs_classes, folder *f);
 void import_folder_destroy(folder *f);
+
+/* Sets *first, which the caller owns, to an image or recording in a folder or below it; NULL: there is
+ * none, or the folders cannot be read. LS_ERR_INTERNAL. */
+ls_status import_folder_find(const char *path, char **first);
 
 #endif

@@ -46,9 +46,17 @@ bool import_role_read(const char *name, size_t *which, size_t *array) {
   return false;
 }
 
+/* Words for splits, as names of folders and groups. */
+static const struct {
+  const char *name;
+  size_t split;
+} folders[] = {{"train", SPLIT_TRAIN},          {"training", SPLIT_TRAIN}, {"test", SPLIT_TEST},
+               {"testing", SPLIT_TEST},         {"val", SPLIT_VALIDATION}, {"valid", SPLIT_VALIDATION},
+               {"validation", SPLIT_VALIDATION}};
+
 size_t import_split_of(const char *name, size_t bytes) {
-  for (size_t i = 0; splits[i]; i++)
-    if (strlen(splits[i]) == bytes && memcmp(splits[i], name, bytes) == 0)
-      return ls_size_min(i, SPLIT_VALIDATION);
+  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+    if (strlen(folders[i].name) == bytes && strncasecmp(folders[i].name, name, bytes) == 0)
+      return folders[i].split;
   return N_SPLITS;
 }

@@ -664,6 +664,33 @@ REPORT_CASES = [
          prepare=lambda folder: (folder / "run/metrics.csv").chmod(0)),
 ]
 
+INIT_CASES = [
+    Case(f"init: {name}", code, says, words=("init", *words), files=files) for name, code, says, words, files in (
+        ("a missing file", DATA, ("none.csv", "No such file"), ("none.csv",), {}),
+        ("a model", DATA, ("run.h5", "dataset"), ("run.h5",), {"run.h5": b"LOCKSTEP" + bytes(600)}),
+        ("an unknown file type", USAGE, ("-o c.txt", ".yaml"), ("data.h5", "-o", "c.txt"), {}),
+        ("a missing folder for the config", OUTPUT, ("none/c.yaml",), ("data.h5", "-o", "none/c.yaml"), {}),
+        ("an existing config", OUTPUT, ("config.yaml", "exists", "--overwrite"), ("data.h5", "-o", "config.yaml"), {}),
+        ("an existing import", OUTPUT, ("data.h5", "exists", "--overwrite"), ("data.csv",), {"data.csv": TABLE}),
+        ("a table to standard output", USAGE, ("-o -", "t.csv"), ("t.csv", "-o", "-"), {"t.csv": TABLE}),
+        ("a label of HDF5", USAGE, ("--label", "--y"), ("data.h5", "--label", "y"), {}),
+        ("a table of one column", DATA, ("t.csv", "no features"), ("t.csv",), {"t.csv": "a\n1\n2\n3\n"}),
+        ("a table without rows", DATA, ("t.csv",), ("t.csv",), {"t.csv": "a,b\n"}),
+        ("an empty table", DATA, ("t.csv",), ("t.csv",), {"t.csv": ""}),
+        ("an empty folder of data", DATA, ("d", "no PNG"), ("d",), {"d/notes.txt": "none"}),
+        ("data of several kinds", DATA, ("d/labels.csv", "d/cat/a.png", "one kind"), ("d",),
+         {"d/labels.csv": TABLE, "d/cat/a.png": b"x"}),
+        ("tables and HDF5", DATA, ("d/t.csv", "d/t.h5", "one kind"), ("d",), {"d/t.csv": TABLE, "d/t.h5": {"x": X, "y": Y}}),
+        ("images without classes", DATA, ("d/a.png", "no classes", "CLASS/FILE"), ("d",), {"d/a.png": b"x", "d/b.png": b"x"}),
+        ("images of one class", DATA, ("d", "only one class, cat"), ("d",), {"d/cat/a.png": b"x", "d/cat/b.png": b"x"}),
+        ("splits without classes", DATA, ("d/t", "not in the folder of a class"), ("d",), {"d/train/a.png": b"x", "d/test/a.png": b"x"}),
+        ("a split without classes", DATA, ("d/train/cat/a.png", "d/test/b.png", "is not"), ("d",),
+         {"d/train/cat/a.png": b"x", "d/test/b.png": b"x"}),
+        ("a damaged image", DATA, ("d/cat/a.png", "--skip-broken"), ("d",), {"d/cat/a.png": b"x", "d/dog/b.png": b"x"}),
+        ("several files of training data", DATA, ("d/test.h5", "more than one"), ("d",),
+         {f"d/{name}.h5": {"x": X, "y": Y} for name in ("train", "train-2", "test")}),
+        ("no file of training data", DATA, ("d/test.h5", "train"), ("d",), {"d/test.h5": {"x": X, "y": Y}}))]
+
 OUTPUT_CASES = [
     Case("output through a file", OUTPUT, ("config.yaml/run", "Not a directory"), words=(*TRAIN, "-o", "config.yaml/run")),
     Case("output that is a file", OUTPUT, ("data.h5",), words=(*TRAIN, "-o", "data.h5")),
@@ -852,7 +879,7 @@ def in_all_ways(name, function):
 
 
 def all_tests():
-    for case in CONFIG_CASES + IMAGE_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + REPORT_CASES + OUTPUT_CASES:
+    for case in CONFIG_CASES + IMAGE_CASES + USAGE_CASES + DATA_CASES + IMPORT_CASES + MODEL_CASES + REPORT_CASES + INIT_CASES + OUTPUT_CASES:
         yield from in_all_ways(case.name, lambda folder, ranks, case=case: run_case(case, ranks, folder))
     for story in STORIES:
         yield from in_all_ways(story.__name__.replace("_", " "), story)

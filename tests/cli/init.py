@@ -2,6 +2,7 @@
 which a model cannot learn, and existing files, are rejected."""
 
 import os
+import shlex
 
 import h5py
 import numpy
@@ -43,9 +44,10 @@ def drafts(folder, *parts, data="d.h5", absent=(), words=()):
 
 
 def rejects(folder, code, *parts, data="d.h5", words=()):
-    """Rejected, without a config."""
+    """Rejected; no file is written."""
+    before = harness.snapshot(folder)
     result = run(folder, "init", data, "-o", "bad.yaml", *words).exits(code).reports(*parts)
-    result.must(not (folder / "bad.yaml").exists(), "no config")
+    result.must(harness.snapshot(folder) == before, "no file may be written")
     return result
 
 
@@ -257,20 +259,75 @@ def pictures_of_several_sizes_are_resampled(folder):
 
 
 def write_pictures(folder):
-    """RGB images of 160 x 120 and 96 x 72 pixels, in two classes."""
+    """Images of 160 x 120 and 96 x 72 pixels, in two classes."""
+    for i in range(6):
+        write_picture(folder / "ab"[i % 2] / f"{i}.png", *((160, 120), (96, 72))[i % 2])
+
+
+def write_picture(path, height=8, width=8):
+    """RGB."""
     import struct
     import zlib
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    for i in range(6):
-        height, width = ((160, 120), (96, 72))[i % 2]
-        rows = RANDOM.integers(0, 256, (height, 1 + 3 * width)).astype("u1")
-        rows[:, 0] = 0
-        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
-        harness.write_file(folder / "ab"[i % 2] / f"{i}.png", b"\x89PNG\r\n\x1a\n" + chunk(
-            b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows.tobytes())) +
-            chunk(b"IEND", b""))
+    rows = RANDOM.integers(0, 256, (height, 1 + 3 * width)).astype("u1")
+    rows[:, 0] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    harness.write_file(path, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                       chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b""))
+
+
+def folders_of_pictures(folder):
+    """Folders of splits, in any case, may be in a folder of their own; hidden files are ignored."""
+    for part in "Training", "test":
+        for name in "cat", "dog":
+            for i in range(4):
+                write_picture(folder / f"set/images/{part}/{name}/{i}.png")
+    harness.write_file(folder / "set/images/test/cat/.hidden.png", b"")
+    os.symlink("set", folder / "link")
+    text = drafts(folder, "train: link.h5:/train", "test: link.h5:/test", "2 classes (cat, dog)", data="link")
+    assert "8 training samples" in text, text
+    harness.write_file(folder / "set/images/test/cat/broken.png", b"\x89PNG\r\n")
+    rejects(folder, 3, "broken.png", "--skip-broken", data="set")
+    run(folder, "init", "set", "--skip-broken").exits(0).reports("warning", "broken.png")
+
+
+def folders_without_classes(folder):
+    for i in range(4):
+        write_picture(folder / f"loose/{i}.png")
+        write_picture(folder / f"one/cat/{i}.png")
+        write_picture(folder / f"splits/train/{i}.png")
+        write_picture(folder / f"splits/test/{i}.png")
+        write_picture(folder / f"part/train/cat/{i}.png")
+        write_picture(folder / f"part/test/{i}.png")
+    rejects(folder, 3, "loose/", "no classes", "CLASS/FILE", data="loose")
+    rejects(folder, 3, "one", "only one class, cat", data="one")
+    rejects(folder, 3, "splits/", "not in the folder of a class", data="splits")
+    rejects(folder, 3, "part/train/cat/", "part/test/", "is not", data="part")
+
+
+def folders_of_several_kinds(folder):
+    for i in range(4):
+        write_picture(folder / f"photos/{'cat' if i % 2 else 'dog'}/{i}.png")
+    harness.write_file(folder / "photos/labels.csv", "file,kind\n1,2\n")
+    rejects(folder, 3, "photos/labels.csv", "photos/", ".png", "one kind", data="photos")
+    os.remove(folder / "photos/labels.csv")
+    drafts(folder, "conv2d", data="photos")
+    write(folder, "photos/d.h5")
+    rejects(folder, 3, "photos/d.h5", ".png", data="photos")
+
+
+def words_of_a_shell(folder):
+    """The next command can be pasted."""
+    name = "a 'b' \"c\" $d.yaml"
+    write(folder)
+    result = run_well(folder, "init", "d.h5", "-o", name)
+    command = result.out.split("next: lockstep ")[1].strip()
+    result.must(shlex.split(command) == ["train", name], command)
+    result = run_well(folder, "init", "./d.h5", "-o", "./-d.yaml", "--overwrite")
+    os.rename(folder / "d.h5", folder / "-e.h5")
+    run_well(folder, "init", "./-e.h5").says("next: lockstep train ./-e.yaml")
 
 
 # -------------------------------------------------------------------- bad input
@@ -341,7 +398,8 @@ def existing_files_are_kept(folder):
 
 TESTS = [classes, one_hot_rows, labels, numbers, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
          few_samples, splits_are_found, splits_must_fit, folders_of_splits, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
-         tables_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled, data_that_cannot_be_read,
+         tables_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled,
+         folders_of_pictures, folders_without_classes, folders_of_several_kinds, words_of_a_shell, data_that_cannot_be_read,
          nothing_to_learn, options_that_do_not_fit, existing_files_are_kept]
 
 if __name__ == "__main__":
