@@ -99,7 +99,8 @@ ls_status ls_rundir_end_rows(const char *path, FILE *file);
 /* ----------------------------------------------------------- events of TensorBoard */
 
 /* Local. Removes the records after a step from the event file, and a last one that a kill has truncated.
- * Creates the file if it is absent. LS_ERR_OUTPUT, also if the lock is lost. */
+ * Renames a file with a damaged record before others to events.damaged-N, with a warning. Creates the file
+ * if it is absent. LS_ERR_OUTPUT, also if the lock is lost. */
 ls_status ls_rundir_reset_events(const ls_rundir *dir, uint64_t step);
 
 /* Local. Appends the record of a step, later than those before, and syncs the file. summary: a Summary of

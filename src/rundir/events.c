@@ -8,6 +8,7 @@
 #include "lockstep/store.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,11 +133,29 @@ static bool read_record(FILE *file, uint64_t *step, uint64_t *length) {
   return fread(bytes, 4, 1, file) == 1 && get_number(bytes, 4) == mask_crc(crc);
 }
 
-/* *kept: the bytes of the records up to a step. */
-static ls_status measure(const char *path, FILE *file, uint64_t last, uint64_t *kept) {
+/* Whether the header of a record begins at the position of the file or later. */
+static bool finds_record(FILE *file) {
+  unsigned char head[12];
+  if (fread(head, sizeof head, 1, file) != 1) return false;
+  while (get_number(head, 8) >> 48 != 0 || get_number(head + 8, 4) != masked_crc(head, 8)) {
+    memmove(head, head + 1, sizeof head - 1);
+    if (fread(head + sizeof head - 1, 1, 1, file) != 1) return false;
+    ls_heartbeat();
+  }
+  return true;
+}
+
+/* *kept: the bytes of the records up to a step. *is_damaged: whether they end at a damaged record that has
+ * further ones behind it. A kill or a power failure leaves none behind a truncated record. */
+static ls_status measure(const char *path, FILE *file, uint64_t last, uint64_t *kept, bool *is_damaged) {
   uint64_t step = 0;
   uint64_t length = 0;
-  while (read_record(file, &step, &length) && step <= last) *kept += length;
+  bool is_read = false;
+  while ((is_read = read_record(file, &step, &length)) && step <= last) *kept += length;
+  if (!is_read && !ferror(file)) {
+    if (fseeko(file, (off_t)*kept + 1, SEEK_SET) != 0) return rundir_fail_path(path);
+    *is_damaged = finds_record(file);
+  }
   return ferror(file) ? rundir_fail_path(path) : LS_OK;
 }
 
@@ -146,13 +165,41 @@ static ls_status truncate_file(const char *path, FILE *file, uint64_t size) {
   return is_done ? LS_OK : rundir_fail_path(path);
 }
 
+/* Renames a damaged file, whose first `kept` bytes are valid: readers of event files ignore the new name.
+ */
+static ls_status put_aside(const ls_rundir *dir, uint64_t kept) {
+  char *path = NULL;
+  for (int i = 1; !path || ls_rundir_exists(path); i++) {
+    free(path);
+    path = ls_format("%s/events.damaged-%d", dir->folder, i);
+    if (!path) return ls_fail_memory("a path", strlen(dir->folder));
+  }
+  ls_status status = ls_store_may_change();
+  if (status == LS_OK && rename(dir->events, path) != 0) status = rundir_fail_path(path);
+  if (status == LS_OK)
+    ls_log(LS_LOG_WARNING,
+           "%s: the record at byte %llu is damaged; the file was renamed to %s and a new one begins",
+           dir->events, (unsigned long long)kept, path);
+  free(path);
+  return status;
+}
+
+/* Keeps the records up to a step. *kept: their bytes; 0 if the file must be created. */
+static ls_status reset_file(const ls_rundir *dir, FILE *file, uint64_t step, uint64_t *kept) {
+  bool is_damaged = false;
+  if (step > 0) LS_TRY(measure(dir->events, file, step, kept, &is_damaged));
+  if (!is_damaged) return truncate_file(dir->events, file, *kept);
+  LS_TRY(put_aside(dir, *kept));
+  *kept = 0;
+  return LS_OK;
+}
+
 ls_status ls_rundir_reset_events(const ls_rundir *dir, uint64_t step) {
   uint64_t kept = 0;
   FILE *const file = fopen(dir->events, "r+");
   if (!file && errno != ENOENT) return rundir_fail_path(dir->events);
   if (file) {
-    ls_status status = step > 0 ? measure(dir->events, file, step, &kept) : LS_OK;
-    if (status == LS_OK) status = truncate_file(dir->events, file, kept);
+    const ls_status status = reset_file(dir, file, step, &kept);
     fclose(file);
     LS_TRY(status);
   }

@@ -165,6 +165,21 @@ def resumed(folder):
     assert not (folder / "run" / NAME).exists()
 
 
+def damaged(folder):
+    """A file with a damaged record before others is renamed; a new one begins with the next epoch."""
+    write(folder, CONFIG)
+    run_well(folder, "train", "config.yaml")
+    path = folder / "run" / NAME
+    first = len(records(path)[0]) + 16
+    for epochs, place in ((4, first + 20), (5, 3)):  # in the data of the second record, in the length of the first one
+        harness.flip_byte(path, place)
+        content, n = path.read_bytes(), epochs - 3
+        result = run(folder, "train", "config.yaml", "--set", f"train.epochs={epochs}").exits(0)
+        result.reports("warning: ", NAME, f"byte {first if n == 1 else 0}", f"events.damaged-{n}")
+        result.must((folder / f"run/events.damaged-{n}").read_bytes() == content, "the damaged file is kept")
+        result.must([values["epoch"] for _, values in events(path)] == [epochs], "the new file has the new epoch")
+
+
 def wrong_values(folder):
     write(folder, CONFIG)
     for value, words in (("maybe", "true or false"), ("[1]", "train.tensorboard"), ("{histogram: true}", "histograms"),
@@ -175,7 +190,7 @@ def wrong_values(folder):
 
 
 TESTS = [(test.__name__.replace("_", " "), test) for test in (
-    known_crcs, rows_as_scalars, weights_as_histograms, equal_weights, resumed, wrong_values)]
+    known_crcs, rows_as_scalars, weights_as_histograms, equal_weights, resumed, damaged, wrong_values)]
 
 if __name__ == "__main__":
     harness.main(TESTS)

@@ -125,6 +125,7 @@ static inline herr_t ls_fault_H5Literate(hid_t group, H5_index_t index, H5_iter_
 #define access(...)    LS_FAULT(access, EIO, -1, __VA_ARGS__)
 #define fcntl(...)     LS_FAULT(fcntl, ENOLCK, -1, __VA_ARGS__)
 #define fstat(...)     LS_FAULT(fstat, EIO, -1, __VA_ARGS__)
+#define fseeko(...)    LS_FAULT(fseeko, EIO, -1, __VA_ARGS__)
 #define fsync(...)     LS_FAULT(fsync, EIO, -1, __VA_ARGS__)
 #define ftruncate(...) LS_FAULT(ftruncate, ENOSPC, -1, __VA_ARGS__)
 #define getcwd(...)    LS_FAULT(getcwd, ENOENT, NULL, __VA_ARGS__)

@@ -196,8 +196,9 @@ def write_inputs(folder):
 
 
 def half_a_run(folder):
-    """Creates an incomplete run, with the files that a killed process leaves."""
+    """Creates an incomplete run, with the files that a killed process leaves, and a damaged event file."""
     made(folder, "train", "classes.yaml", "--set", "train.max_steps=4")
+    harness.flip_byte(folder / "run/events.out.tfevents.lockstep", 3)
     for name in "run/model.h5.tmp-1", "run/checkpoints/step-00000009.h5.tmp-1":
         (folder / name).write_text("cut short")
     (folder / "run/lock").write_text("host: dead\npid: 1\nsince: long ago\nboot: unknown\njob: 7 0\n")
