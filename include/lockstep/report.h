@@ -1,5 +1,5 @@
-/* report: an HTML page about runs. It shows their curves, diagnostics, results on data, worst errors,
- * configs and environments, in one file that needs no other. */
+/* report: an HTML page about runs, with their curves, diagnostics, results on data, worst errors, configs
+ * and environments, or about a sweep, with its trials. It is one file that needs no other. */
 #ifndef LOCKSTEP_REPORT_H
 #define LOCKSTEP_REPORT_H
 
@@ -23,6 +23,10 @@ typedef struct ls_report_options {
  * LS_ERR_OUTPUT.
  */
 ls_status ls_report_write(ls_comm *comm, const ls_report_options *options);
+
+/* Local. Writes the page about the directory of a sweep, which may be running: its trials, and how the
+ * parameters influence their results. LS_ERR_DATA if a file is missing or damaged, LS_ERR_OUTPUT. */
+ls_status ls_report_sweep(const char *folder, const char *output);
 
 /* ------------------------------------------------------------------ state of a run */
 

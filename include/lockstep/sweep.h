@@ -90,7 +90,7 @@ typedef struct ls_sweep_results {
   struct sweep_source *source; /* owned: memory of all the above */
 } ls_sweep_results;
 
-/* Local. Whether a folder is the directory of a sweep, or of a part of one: it has trials.csv. */
+/* Local. Whether a folder has a file of a sweep: trials.csv, sweep.yaml, or tables of parts. */
 bool ls_sweep_exists(const char *folder);
 
 /* Local. Reads the results of a sweep, which may be running. LS_ERR_DATA if a file is missing or damaged.

@@ -34,6 +34,16 @@ double report_place(const report_axis *axis, double value) {
   return axis->from + (axis->to - axis->from) * share;
 }
 
+double report_place_within(const report_axis *axis, double value) {
+  return report_place(axis, fmin(fmax(value, axis->low), axis->high));
+}
+
+int report_compare_numbers(const void *a, const void *b) {
+  const double x = *(const double *)a;
+  const double y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
 /* Powers of ten and, if there are few, 2 and 5 times these. */
 static size_t log_ticks(const report_axis *axis, double ticks[REPORT_TICKS_MAX]) {
   static const double factors[] = {1.0, 2.0, 5.0};

@@ -42,50 +42,11 @@ ls_status report_chart_name(report_chart *chart, size_t series, int colour, cons
 
 /* --------------------------------------------------------------------------- the SVG */
 
-void report_svg_begin(report_page *page, const char *attributes, const char *title,
-                      const char *description) {
-  FILE *const out = page->out;
-  const size_t id = ++page->n_charts;
-  report_print(
-      out, "<svg %s viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"t%zu d%zu\"><title id=\"t%zu\">",
-      attributes, PLOT_WIDTH, PLOT_HEIGHT, id, id, id);
-  report_text(out, title);
-  report_print(out, "</title><desc id=\"d%zu\">", id);
-  report_text(out, description);
-  report_put("</desc>\n", out);
-}
-
-void report_svg_end(report_page *page) {
-  report_put("</svg>\n", page->out);
-}
-
-void report_axes_draw(FILE *out, const report_axis *x, const report_axis *y, bool is_whole,
-                      const char *x_name) {
-  double ticks[REPORT_TICKS_MAX];
-  char text[REPORT_NUMBER];
-  const size_t n_y = report_ticks(y, false, ticks);
-  for (size_t i = 0; i < n_y; i++) {
-    const double at = report_place(y, ticks[i]);
-    report_print(out,
-                 "<path class=\"grid\" d=\"M%.0f %.1fH%.0f\"/><text x=\"%.0f\" y=\"%.1f\" "
-                 "text-anchor=\"end\">%s</text>\n",
-                 x->from, at, x->to, x->from - 7.0, at + 4.5, report_tick_label(ticks[i], text));
-  }
-  const size_t n_x = report_ticks(x, is_whole, ticks);
-  for (size_t i = 0; i < n_x; i++)
-    report_print(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>\n",
-                 report_place(x, ticks[i]), y->from + 17.0, report_tick_label(ticks[i], text));
-  report_print(out, "<path class=\"base\" d=\"M%.0f %.0fH%.0f\"/>\n", x->from, y->from, x->to);
-  report_print(out, "<text x=\"%.0f\" y=\"%d\" text-anchor=\"middle\">", (x->from + x->to) / 2.0,
-               PLOT_HEIGHT - 6);
-  report_text(out, x_name);
-  report_put("</text>\n", out);
-}
-
-/* The range of all plotted values. Returns false if there are none. */
+/* The range of all plotted values, or of the axis if it is given. Returns false if there are none. */
 static bool value_range(const report_chart *c, double *low, double *high) {
-  *low = INFINITY;
-  *high = -INFINITY;
+  *low = c->low < c->high ? c->low : INFINITY;
+  *high = c->low < c->high ? c->high : -INFINITY;
+  if (*low < *high) return true;
   for (size_t k = 0; k < c->n_series; k++)
     for (size_t i = 0; i < c->n && !c->series[k].is_unplotted; i++) {
       const double value = c->y[k * c->n + i];
@@ -97,8 +58,8 @@ static bool value_range(const report_chart *c, double *low, double *high) {
 }
 
 static void print_classes(FILE *out, const report_series *s) {
-  report_print(out, "line k%d%s%s", s->colour % REPORT_COLOURS, s->is_faint ? " faint" : "",
-               s->colour / REPORT_COLOURS % 2 ? " dashed" : "");
+  report_print(out, "%s k%d%s%s", s->is_dots ? "dots" : "line", s->colour % REPORT_COLOURS,
+               s->is_faint ? " faint" : "", s->colour / REPORT_COLOURS % 2 ? " dashed" : "");
 }
 
 /* A value that is not finite interrupts the line. */
@@ -115,21 +76,24 @@ static void draw_line(FILE *out, const report_chart *c, size_t k, const report_a
     if (!is_finite && is_point) report_put("h0", out); /* a dot */
     if (is_finite)
       report_print(out, "%c%.1f %.1f", is_down ? 'L' : 'M', report_place(x, c->x[i]),
-                   report_place(y, value));
+                   report_place_within(y, value));
     is_point = is_finite && !is_down;
     is_down = is_finite;
   }
   report_put(is_point ? "h0\"/>\n" : "\"/>\n", out);
 }
 
-/* Marks each value, where there are few. */
+/* Marks each value, where there are few or no line. */
 static void draw_points(FILE *out, const report_chart *c, size_t k, const report_axis *x,
                         const report_axis *y) {
-  if (c->n > POINTS_MARKED) return;
-  report_print(out, "<path class=\"points k%d\" d=\"", c->series[k].colour % REPORT_COLOURS);
+  const bool is_dots = c->series[k].is_dots;
+  if (c->n > POINTS_MARKED && !is_dots) return;
+  report_print(out, "<path class=\"%s k%d\" d=\"", is_dots ? "dots" : "points",
+               c->series[k].colour % REPORT_COLOURS);
   for (size_t i = 0; i < c->n; i++)
     if (isfinite(c->y[k * c->n + i]))
-      report_print(out, "M%.1f %.1fh0", report_place(x, c->x[i]), report_place(y, c->y[k * c->n + i]));
+      report_print(out, "M%.1f %.1fh0", report_place(x, c->x[i]),
+                   report_place_within(y, c->y[k * c->n + i]));
   report_put("\"/>\n", out);
 }
 
@@ -173,14 +137,14 @@ static void draw_svg(report_page *page, const report_chart *c, bool is_log, doub
   description[ls_clip(description, sizeof description - 1)] = '\0';
   snprintf(attributes, sizeof attributes, "class=\"%s\" data-axis=\"%g %g %.17g %.17g %g %g\"",
            is_log ? "log" : "linear", x.from, x.to, x.low, x.high, y.to, y.from); /* for the script */
-  report_svg_begin(page, attributes, c->title, description);
+  report_svg_begin(page, PLOT_WIDTH, PLOT_HEIGHT, attributes, c->title, description);
   report_axes_draw(out, &x, &y, c->is_whole, c->x_name);
   if (c->is_share)
     report_print(out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to,
                  y.to);
   for (size_t k = 0; k < c->n_series; k++)
     if (!c->series[k].is_unplotted) {
-      draw_line(out, c, k, &x, &y);
+      if (!c->series[k].is_dots) draw_line(out, c, k, &x, &y);
       draw_points(out, c, k, &x, &y);
     }
   report_svg_end(page);
@@ -197,7 +161,7 @@ static void draw_legend(FILE *out, const report_chart *c) {
     if (c->series[k].is_unplotted) continue;
     report_put("<li><svg viewBox=\"0 0 28 10\" aria-hidden=\"true\"><path class=\"", out);
     print_classes(out, &c->series[k]);
-    report_put("\" d=\"M2 5H26\"/></svg>", out);
+    report_put(c->series[k].is_dots ? "\" d=\"M14 5h0\"/></svg>" : "\" d=\"M2 5H26\"/></svg>", out);
     report_text(out, c->series[k].name);
     report_put("</li>\n", out);
   }
@@ -245,9 +209,7 @@ void report_chart_draw(report_page *page, const report_chart *c) {
   double high = 1.0;
   const bool has_values = value_range(c, &low, &high);
   const bool has_log = has_values && !c->is_share && low > 0.0 && high > low;
-  report_put("<figure class=\"chart\"><figcaption>", out);
-  report_text(out, c->title);
-  report_put("</figcaption>\n", out);
+  report_figure_begin(page, c->title);
   if (has_log) draw_buttons(out, c, page->n_charts + 1);
   if (has_values) draw_svg(page, c, false, low, high);
   if (has_log) draw_svg(page, c, true, low, high);
@@ -257,5 +219,5 @@ void report_chart_draw(report_page *page, const report_chart *c) {
   if (c->n_all > c->n)
     report_note(out, "Shows %zu of %zu points, with the extremes of each curve.", c->n, c->n_all);
   draw_values(out, c);
-  report_put("</figure>\n", out);
+  report_figure_end(page);
 }

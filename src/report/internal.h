@@ -6,6 +6,7 @@
 #include "lockstep/metric.h"
 #include "lockstep/report.h"
 #include "lockstep/rundir.h"
+#include "lockstep/sweep.h"
 
 #include "page.h"
 
@@ -193,5 +194,85 @@ void report_run_end(report_page *page, const report_runs *runs);
 /* Local. Writes the section `id` with what `write` gives for each run, until it fails. */
 ls_status report_section(report_page *page, const report_runs *runs, const char *id, const char *title,
                          ls_status (*write)(report_page *page, const report_run *run));
+
+/* ---------------------------------------------------------------------- scale.c */
+
+/* A key that varies, as an axis: numbers, or named values at equal distances, in their order. */
+typedef struct report_parameter {
+  const ls_sweep_parameter *of; /* borrowed */
+  bool is_named, is_log, is_whole;
+  double low, high;
+  double *positions; /* (of->n_choices), owned: of each value of a list on the axis */
+} report_parameter;
+
+/* Local. LS_ERR_INTERNAL. The caller destroys it, after a failure too. */
+ls_status report_parameter_create(const ls_sweep_parameter *of, report_parameter *p);
+void report_parameter_destroy(report_parameter *p);
+
+/* Local. The position of a value, given as in the table of trials, on the axis. */
+double report_parameter_position(const report_parameter *p, const char *value);
+
+/* Local. The axis of a parameter, or of numbers, with labels. from, to: in pixels. n_labels: of named
+ * values, at most; some are left out if there are more. */
+report_scale report_parameter_scale(const report_parameter *p, double from, double to, size_t n_labels);
+report_scale report_scale_of(double low, double high, bool is_log, bool is_whole, double from, double to);
+
+/* -------------------------------------------------------------------- ranking.c */
+
+/* A trial with a result. */
+typedef struct report_trial {
+  uint64_t number;
+  const ls_sweep_row *row; /* of the last rung that it has reached; borrowed */
+  double key;              /* its value, negated if larger ones are better; NaN: none */
+  int colour;              /* from 1 to REPORT_RANKS, the best; 0: without a value */
+} report_trial;
+
+enum { REPORT_TRIALS = 200, REPORT_TRIALS_BEST = 50 };
+
+/* A sweep. All pointers are owned. */
+typedef struct report_sweep {
+  char *path; /* as given, without slashes at its end */
+  ls_sweep_results results;
+  char *state;
+  report_parameter *parameters; /* (results.n_parameters) */
+  size_t n, n_ranked;           /* trials with a result, and with a value */
+  report_trial
+      *trials;    /* (n), best first: those of later rungs, then by value; those without a value last */
+  size_t n_shown; /* in figures */
+  size_t shown[REPORT_TRIALS]; /* ascending positions in `trials`: of all, or the best and some others */
+  double low, high;            /* the axis of the monitor; low > high: there are no values */
+  bool is_log;
+  size_t n_beyond; /* values that are far worse than the others, and beyond the end of the axis */
+} report_sweep;
+
+/* Local. Orders the trials, and selects those that figures show. LS_ERR_INTERNAL. */
+ls_status report_ranking_create(report_sweep *sweep);
+
+/* Local. The value of a trial in a rung; NaN: none. */
+double report_trial_value(const report_sweep *sweep, size_t rung, uint64_t trial);
+
+/* Local. The number of trials in a state in a rung; the number of results that the rung lacks. */
+size_t report_rung_count(const report_sweep *sweep, size_t rung, ls_trial_state state);
+size_t report_rung_missing(const report_sweep *sweep, size_t rung);
+
+/* Local. Notes about trials and values that figures do not show. */
+void report_ranking_note(report_page *page, const report_sweep *sweep);
+
+/* ------------------------------------------------------- sections of a sweep's page */
+
+/* Local. Each writes a section. LS_ERR_INTERNAL if memory is short. */
+void report_sweep_summary(report_page *page, const report_sweep *sweep);
+ls_status report_sweep_trials(report_page *page, const report_sweep *sweep);
+void report_sweep_parameters(report_page *page, const report_sweep *sweep);
+ls_status report_sweep_progress(report_page *page, const report_sweep *sweep);
+
+/* Local. Draw figures of lines: parallel coordinates, and the values over the rungs. LS_ERR_INTERNAL. */
+ls_status report_parallel_draw(report_page *page, const report_sweep *sweep);
+ls_status report_rungs_draw(report_page *page, const report_sweep *sweep);
+
+/* Local. Writes a table of trials with their values. n: of `positions` in the ranking, or the first n
+ * without them */
+void report_trials_table(report_page *page, const report_sweep *sweep, const char *caption, size_t n,
+                         const size_t *positions);
 
 #endif

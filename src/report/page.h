@@ -46,8 +46,14 @@ void report_cell_number(FILE *out, double value);
 
 /* ------------------------------------------------------------------------ style.c */
 
-/* The head of the page with its style sheet, and the end with its script. */
-void report_page_begin(report_page *page, const char *title);
+/* The head of the page with its style sheet, up to the sections. sections: id and title of each, which are
+ * not escaped; ended by NULL */
+void report_page_begin(report_page *page, const char *title, const char *heading,
+                       const char *const sections[][2]);
+
+/* ----------------------------------------------------------------------- script.c */
+
+/* The end of the page with its script. */
 void report_page_end(report_page *page);
 
 /* ------------------------------------------------------------------------- axis.c */
@@ -66,6 +72,12 @@ typedef struct report_axis {
 report_axis report_axis_make(double low, double high, bool is_log, bool is_round, double from, double to);
 double report_place(const report_axis *axis, double value);
 
+/* The same of a number, but at the end of the axis if it is beyond it. */
+double report_place_within(const report_axis *axis, double value);
+
+/* The order of two numbers (double), for qsort. */
+int report_compare_numbers(const void *a, const void *b);
+
 /* The values with a label. Returns their number. is_whole: whole numbers only. */
 size_t report_ticks(const report_axis *axis, bool is_whole, double ticks[REPORT_TICKS_MAX]);
 
@@ -81,6 +93,7 @@ typedef struct report_series {
   int colour;        /* from 0; those from REPORT_COLOURS on have dashes, too */
   bool is_faint;     /* thin and dotted: training beside validation */
   bool is_unplotted; /* only in the table of the values */
+  bool is_dots;      /* points without a line */
 } report_series;
 
 /* A line chart with a table of its values. */
@@ -94,6 +107,7 @@ typedef struct report_chart {
   bool is_whole;         /* x are whole numbers */
   bool is_share;         /* both axes are from 0 to 1, with a diagonal */
   bool prefers_log;      /* the logarithmic axis is shown first */
+  double low, high;      /* of the y axis; equal: those of the values */
   size_t n_all;          /* points before report_chart_thin; 0: it was not called */
 } report_chart;
 
@@ -125,14 +139,28 @@ void report_scatter_draw(report_page *page, const char *title, size_t n, const d
 void report_histogram_draw(report_page *page, const char *title, const char *x_name, size_t n,
                            const double *values);
 
-/* Begin and end the SVG of a figure with its title and description. attributes: more of them, as HTML */
-void report_svg_begin(report_page *page, const char *attributes, const char *title,
+/* ------------------------------------------------------------------------ svg.c */
+
+/* Begin and end a figure with its caption. */
+void report_figure_begin(report_page *page, const char *title);
+void report_figure_end(report_page *page);
+
+/* Begin and end the SVG of a figure with its title and description. width, height: in pixels; attributes:
+ * more of them, as HTML */
+void report_svg_begin(report_page *page, int width, int height, const char *attributes, const char *title,
                       const char *description);
 void report_svg_end(report_page *page);
 
-/* Draws axes with grid lines and labels. */
+/* Draws the grid lines of y with labels, the base line, and the name of x. */
+void report_y_axis_draw(FILE *out, const report_axis *x, const report_axis *y, const char *x_name);
+
+/* Draws both axes with grid lines and labels. */
 void report_axes_draw(FILE *out, const report_axis *x, const report_axis *y, bool is_whole,
                       const char *x_name);
+
+/* Writes an entry of a legend. svg: of 28 x 10 pixels, as HTML; the text is escaped. */
+void report_legend_entry(FILE *out, const char *svg, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The size of a plot in pixels, and the margins around its axes. */
 enum {
@@ -143,5 +171,47 @@ enum {
   PLOT_TOP = 12,
   PLOT_BOTTOM = 42
 };
+
+/* ------------------------------------------------------------------------ lines.c */
+
+enum { REPORT_LABEL = 24, REPORT_RANKS = 6 };
+
+/* An axis with its labels. */
+typedef struct report_scale {
+  report_axis axis;
+  size_t n_ticks;
+  double ticks[REPORT_TICKS_MAX];
+  char labels[REPORT_TICKS_MAX][REPORT_LABEL];
+} report_scale;
+
+/* A line over the axes. */
+typedef struct report_line {
+  size_t n;   /* axes that it reaches */
+  int colour; /* from 1 to REPORT_RANKS, the best; 0: without a value */
+  bool is_best;
+} report_line;
+
+/* A figure of lines over vertical axes, such as parallel coordinates. */
+typedef struct report_lines {
+  const char *title, *description; /* borrowed */
+  size_t n_axes, n;
+  const char **names;   /* (n_axes), owned; the texts are borrowed */
+  report_scale *scales; /* (n_axes), owned: from LINES_BOTTOM to LINES_TOP */
+  report_line
+      *lines;     /* (n), owned, in the order of the table with the id "lines", which has their values */
+  double *values; /* (n, n_axes), owned; NaN: none */
+  int width;      /* that is wanted, in pixels; many axes need more */
+  bool is_missing_high; /* whether missing values are drawn above the axes, instead of below */
+} report_lines;
+
+/* Allocates a figure. LS_ERR_INTERNAL. The caller destroys it, after a failure too. */
+ls_status report_lines_create(report_lines *figure, size_t n_axes, size_t n);
+void report_lines_destroy(report_lines *figure);
+
+/* Writes the SVG of the figure; the last line is drawn first. */
+void report_lines_draw(report_page *page, const report_lines *figure);
+
+/* The height of the figure in pixels, and the ends of its axes. */
+enum { LINES_HEIGHT = 400, LINES_TOP = 66, LINES_BOTTOM = 372 };
 
 #endif

@@ -18,16 +18,6 @@ static bool range_of(size_t n, const double *values, double *low, double *high) 
   return found;
 }
 
-static void begin_figure(report_page *page, const char *title) {
-  report_put("<figure class=\"chart\"><figcaption>", page->out);
-  report_text(page->out, title);
-  report_put("</figcaption>\n", page->out);
-}
-
-static void end_figure(report_page *page) {
-  report_put("</figure>\n", page->out);
-}
-
 static void draw_points(FILE *out, size_t n, const double *truth, const double *predicted,
                         const report_axis *x, const report_axis *y) {
   report_put("<path class=\"dots\" d=\"", out);
@@ -45,7 +35,7 @@ void report_scatter_draw(report_page *page, const char *title, size_t n, const d
   double other_high = 0.0;
   char description[256];
   char texts[4][REPORT_NUMBER];
-  begin_figure(page, title);
+  report_figure_begin(page, title);
   const bool has_values =
       range_of(n, truth, &low, &high) && range_of(n, predicted, &other_low, &other_high);
   if (!has_values) report_note(page->out, "No finite values.");
@@ -60,14 +50,14 @@ void report_scatter_draw(report_page *page, const char *title, size_t n, const d
     high = fmax(high, other_high);
     const report_axis x = report_axis_make(low, high, false, true, PLOT_LEFT, PLOT_WIDTH - PLOT_RIGHT);
     const report_axis y = report_axis_make(low, high, false, true, PLOT_HEIGHT - PLOT_BOTTOM, PLOT_TOP);
-    report_svg_begin(page, "class=\"linear\"", title, description);
+    report_svg_begin(page, PLOT_WIDTH, PLOT_HEIGHT, "class=\"linear\"", title, description);
     report_axes_draw(page->out, &x, &y, false, "true value");
     report_print(page->out, "<path class=\"diagonal\" d=\"M%.0f %.0fL%.0f %.0f\"/>\n", x.from, y.from, x.to,
                  y.to);
     draw_points(page->out, n, truth, predicted, &x, &y);
     report_svg_end(page);
   }
-  end_figure(page);
+  report_figure_end(page);
 }
 
 /* ------------------------------------------------------------------------ histograms */
@@ -114,7 +104,7 @@ void report_histogram_draw(report_page *page, const char *title, const char *x_n
   double high = 0.0;
   char description[256];
   char texts[2][REPORT_NUMBER];
-  begin_figure(page, title);
+  report_figure_begin(page, title);
   if (range_of(n, values, &low, &high)) {
     const histogram h = count_values(n, values, low, high);
     snprintf(description, sizeof description,
@@ -124,12 +114,12 @@ void report_histogram_draw(report_page *page, const char *title, const char *x_n
         report_axis_make(h.low, h.low + h.width * BARS, false, false, PLOT_LEFT, PLOT_WIDTH - PLOT_RIGHT);
     const report_axis y =
         report_axis_make(0.0, (double)h.most, false, true, PLOT_HEIGHT - PLOT_BOTTOM, PLOT_TOP);
-    report_svg_begin(page, "class=\"linear\"", title, description);
+    report_svg_begin(page, PLOT_WIDTH, PLOT_HEIGHT, "class=\"linear\"", title, description);
     report_axes_draw(page->out, &x, &y, false, x_name);
     draw_bars(page->out, &h, &x, &y);
     report_svg_end(page);
   } else {
     report_note(page->out, "No finite values.");
   }
-  end_figure(page);
+  report_figure_end(page);
 }

@@ -3,35 +3,27 @@
 
 #include <stdlib.h>
 
-static void write_header(report_page *page, const report_runs *runs) {
-  FILE *const out = page->out;
-  report_put("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header><h1>", out);
-  if (runs->n == 1)
-    report_text(out, runs->list[0].path);
-  else
-    report_print(out, "%zu runs", runs->n);
-  report_put("</h1>\n<p class=\"lead\">Lockstep report</p>\n<nav aria-label=\"Sections\"><ul>"
-             "<li><a href=\"#summary\">Summary</a></li><li><a href=\"#training\">Training</a></li>"
-             "<li><a href=\"#layers\">Layers</a></li><li><a href=\"#results\">Results</a></li>"
-             "<li><a href=\"#settings\">Config and environment</a></li></ul></nav>\n</header>\n<main "
-             "id=\"content\">\n",
-             out);
-}
+static const char *const sections[][2] = {{"summary", "Summary"},
+                                          {"training", "Training"},
+                                          {"layers", "Layers"},
+                                          {"results", "Results"},
+                                          {"settings", "Config and environment"},
+                                          {NULL, NULL}};
 
 /* Local, on rank 0. */
 static ls_status write_page(const report_runs *runs, FILE *out) {
   report_page page = {.out = out};
   char title[256];
+  char heading[40];
+  snprintf(heading, sizeof heading, "%zu runs", runs->n);
   snprintf(title, sizeof title, runs->n == 1 ? "%s: Lockstep report" : "%s and more: Lockstep report",
            runs->list[0].path);
-  report_page_begin(&page, title);
-  write_header(&page, runs);
+  report_page_begin(&page, title, runs->n == 1 ? runs->list[0].path : heading, sections);
   report_summary(&page, runs);
   LS_TRY(report_training(&page, runs));
   LS_TRY(report_layers(&page, runs));
   LS_TRY(report_results(&page, runs));
   LS_TRY(report_settings(&page, runs));
-  report_print(out, "</main>\n<footer>Written by Lockstep %s.</footer>\n", LS_VERSION);
   report_page_end(&page);
   return LS_OK;
 }

@@ -1,4 +1,4 @@
-/* The style sheet and the script of the page.
+/* The style sheet of the page, and its head.
  *
  * Both colour schemes use a palette that is safe for colour-blind readers (after Okabe & Ito); texts have a
  * contrast of at least 4.5, lines of at least 3. */
@@ -10,14 +10,16 @@
   "--c0:#0072b2;--c1:#c44e00;--c2:#00785a;--c3:#a3487f;--c4:#8a6500;--c5:#5d5d66;"                         \
   "--h1:#eaf2fa;--h2:#d3e4f3;--h3:#b5d2ea;--h4:#8fbce0;--h5:#64a2d3;--h6:#3579b5;--h7:#1f65a3;--h8:#"      \
   "0b5394;"                                                                                                \
-  "--h9:#073763;--low:#1b1f24;--high:#ffffff;"
+  "--h9:#073763;--low:#1b1f24;--high:#ffffff;"                                                             \
+  "--r1:#d07a00;--r2:#c2571a;--r3:#a8416b;--r4:#7d3f96;--r5:#4a3fae;--r6:#10298f;"
 #define DARK                                                                                               \
   "--page:#0d1117;--card:#161b22;--ink:#e6edf3;--muted:#9aa4af;--line:#3a424c;--grid:#262d35;"             \
   "--link:#79b8ff;--good:#4fd1a5;--bad:#ff8f85;"                                                           \
   "--c0:#56b4e9;--c1:#ff9e5e;--c2:#2fd0a0;--c3:#e8a0d0;--c4:#e0cb4d;--c5:#b4bac2;"                         \
   "--h1:#1b2836;--h2:#1f3550;--h3:#22436b;--h4:#255185;--h5:#2a619f;--h6:#5fa0dc;--h7:#7fb6e6;--h8:#"      \
   "a6cdf0;"                                                                                                \
-  "--h9:#d0e5f8;--low:#e6edf3;--high:#0d1117;"
+  "--h9:#d0e5f8;--low:#e6edf3;--high:#0d1117;"                                                             \
+  "--r1:#a3621a;--r2:#bd6350;--r3:#c4709a;--r4:#b48fd6;--r5:#9db5f5;--r6:#a9e2ff;"
 
 static const char style[] =
     ":root{color-scheme:light dark;" LIGHT "}\n"
@@ -48,10 +50,22 @@ static const char style[] =
     ".line{fill:none;stroke:var(--c);stroke-width:2;stroke-linecap:round;stroke-linejoin:round}\n"
     ".faint{stroke-width:1.6;stroke-dasharray:1 4}.dashed{stroke-dasharray:9 "
     "5}.dashed.faint{stroke-dasharray:1 8}\n"
-    ".dots{fill:none;stroke:var(--c0);stroke-width:4;stroke-linecap:round;stroke-opacity:.45}\n"
+    ".dots{fill:none;stroke:var(--c,var(--c0));stroke-width:4;stroke-linecap:round;stroke-opacity:.45}\n"
     ".bar{fill:var(--c0)}\n"
     ".k0{--c:var(--c0)}.k1{--c:var(--c1)}.k2{--c:var(--c2)}.k3{--c:var(--c3)}.k4{--c:var(--c4)}.k5{--c:var("
     "--c5)}\n"
+    ".pan{overflow-x:auto}svg.lines text{paint-order:stroke;stroke:var(--card);stroke-width:4px;"
+    "stroke-linejoin:round}\n"
+    "svg.lines .name{fill:var(--ink);font-weight:600}svg.lines .axis{stroke:var(--muted);stroke-width:1}\n"
+    ".trial{fill:none;stroke:var(--r);stroke-width:1.5;stroke-linejoin:round}.many "
+    ".trial{stroke-width:1;stroke-opacity:.5}\n"
+    ".rank{stroke:var(--r);stroke-width:10}\n"
+    ".r0{--r:var(--muted)}.r1{--r:var(--r1)}.r2{--r:var(--r2)}.r3{--r:var(--r3)}.r4{--r:var(--r4)}"
+    ".r5{--r:var(--r5)}.r6{--r:var(--r6)}\n"
+    ".trial.r0{stroke-dasharray:3 4}.on{fill:none;stroke-width:4}\n"
+    "svg .best,.on{stroke:var(--ink)}svg .best{stroke-width:3;stroke-opacity:1}\n"
+    ".ring{fill:none;stroke:var(--ink);stroke-width:2}.cross{fill:none;stroke:var(--bad);stroke-width:1.6}"
+    "\n"
     ".scale{position:absolute;opacity:0}\n"
     ".scale+label{font-size:.8rem;border:1px solid var(--line);border-radius:6px;padding:2px "
     "8px;margin-right:4px;"
@@ -59,8 +73,8 @@ static const char style[] =
     ".scale:checked+label{background:var(--ink);color:var(--card);border-color:var(--ink)}\n"
     ".scale:focus-visible+label{outline:3px solid var(--link);outline-offset:2px}\n"
     ".to-log:checked~svg.linear,.to-linear:checked~svg.log{display:none}\n"
-    ".legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;padding:0;margin:6px 0 "
-    "0;font-size:.85rem}\n"
+    ".legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;padding:0;margin:6px 0;"
+    "font-size:.85rem}\n"
     ".legend "
     "svg{display:inline-block;width:28px;height:10px;margin-right:6px}\n"
     ".tip{position:absolute;z-index:2;pointer-events:none;background:var(--card);color:var(--ink);"
@@ -116,66 +130,19 @@ static const char style[] =
     "td.text{overflow-wrap:anywhere}}\n"
     "@media print{.scroll,pre{max-height:none}}\n";
 
-/* Shows the values at the position of the pointer, or at the one that the arrow keys choose. They come from
- * the table of the chart. */
-static const char script[] =
-    "document.querySelectorAll('.chart').forEach(function(figure){\n"
-    "  var table=figure.querySelector('.values table');if(!table)return;\n"
-    "  var names=[].map.call(table.tHead.rows[0].cells,function(c){return c.textContent});\n"
-    "  var rows=[].map.call(table.tBodies[0].rows,function(r){return "
-    "[].map.call(r.cells,function(c){return c.textContent})});\n"
-    "  var xs=rows.map(function(r){return parseFloat(r[0].replace(/,/g,''))});\n"
-    "  var "
-    "tip=document.createElement('div');tip.className='tip';tip.hidden=true;tip.setAttribute('role','status'"
-    ");\n"
-    "  figure.appendChild(tip);\n"
-    "  figure.querySelectorAll('svg[data-axis]').forEach(function(svg){\n"
-    "    var axis=svg.dataset.axis.split(' ').map(Number),at=-1;\n"
-    "    var "
-    "cursor=document.createElementNS(svg.namespaceURI,'line');cursor.setAttribute('class','cursor');\n"
-    "    function place(x){return axis[0]+(axis[1]-axis[0])*(x-axis[2])/(axis[3]-axis[2])}\n"
-    "    function show(i){\n"
-    "      if(!rows.length)return;\n"
-    "      at=Math.max(0,Math.min(rows.length-1,i));\n"
-    "      var box=svg.getBoundingClientRect(),outer=figure.getBoundingClientRect(),x=place(xs[at]);\n"
-    "      var scale=box.width/svg.viewBox.baseVal.width;\n"
-    "      cursor.setAttribute('x1',x);cursor.setAttribute('x2',x);cursor.setAttribute('y1',axis[4]);\n"
-    "      cursor.setAttribute('y2',axis[5]);svg.appendChild(cursor);\n"
-    "      tip.textContent=names.map(function(n,k){return n+'  "
-    "'+rows[at][k]}).join('\\n');tip.hidden=false;\n"
-    "      var left=box.left-outer.left+x*scale+12;\n"
-    "      if(left+tip.offsetWidth>outer.width)left=Math.max(0,left-24-tip.offsetWidth);\n"
-    "      tip.style.left=left+'px';tip.style.top=(box.top-outer.top+8)+'px';\n"
-    "    }\n"
-    "    function hide(){tip.hidden=true;if(cursor.parentNode)cursor.remove()}\n"
-    "    function nearest(event){\n"
-    "      var box=svg.getBoundingClientRect(),best=0;\n"
-    "      var x=(event.clientX-box.left)*svg.viewBox.baseVal.width/box.width;\n"
-    "      xs.forEach(function(v,i){if(Math.abs(place(v)-x)<Math.abs(place(xs[best])-x))best=i});\n"
-    "      show(best);\n"
-    "    }\n"
-    "    svg.setAttribute('tabindex','0');\n"
-    "    svg.addEventListener('pointermove',nearest);svg.addEventListener('pointerdown',nearest);\n"
-    "    svg.addEventListener('pointerleave',hide);svg.addEventListener('blur',hide);\n"
-    "    svg.addEventListener('keydown',function(event){\n"
-    "      var "
-    "to={ArrowLeft:at<0?rows.length-1:at-1,ArrowRight:at+1,Home:0,End:rows.length-1}[event.key];\n"
-    "      if(event.key==='Escape')hide();\n"
-    "      if(to===undefined)return;\n"
-    "      event.preventDefault();show(to);\n"
-    "    });\n"
-    "  });\n"
-    "});\n";
-
-void report_page_begin(report_page *page, const char *title) {
+void report_page_begin(report_page *page, const char *title, const char *heading,
+                       const char *const sections[][2]) {
+  FILE *const out = page->out;
   report_put("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
              "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
              "<link rel=\"icon\" href=\"data:,\">\n<title>",
-             page->out);
-  report_text(page->out, title);
-  report_print(page->out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n", style);
-}
-
-void report_page_end(report_page *page) {
-  report_print(page->out, "<script>\n%s</script>\n</body>\n</html>\n", script);
+             out);
+  report_text(out, title);
+  report_print(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n", style);
+  report_put("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header><h1>", out);
+  report_text(out, heading);
+  report_put("</h1>\n<p class=\"lead\">Lockstep report</p>\n<nav aria-label=\"Sections\"><ul>", out);
+  for (size_t i = 0; sections[i][0]; i++)
+    report_print(out, "<li><a href=\"#%s\">%s</a></li>", sections[i][0], sections[i][1]);
+  report_put("</ul></nav>\n</header>\n<main id=\"content\">\n", out);
 }

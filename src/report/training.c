@@ -9,12 +9,6 @@
 
 /* --------------------------------------------------------------------- the epochs */
 
-static int compare_numbers(const void *a, const void *b) {
-  const double x = *(const double *)a;
-  const double y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 /* The epochs of all runs, ascending. */
 typedef struct epochs {
   double *list; /* owned */
@@ -32,14 +26,14 @@ static ls_status collect_epochs(const report_runs *runs, epochs *out) {
       const double epoch = report_csv_at(&runs->list[r].metrics, i, 0);
       if (isfinite(epoch)) all[n++] = epoch;
     }
-  qsort(all, n, sizeof *all, compare_numbers);
+  qsort(all, n, sizeof *all, report_compare_numbers);
   for (size_t i = 0; i < n; i++)
     if (i == 0 || all[i] != all[i - 1]) all[out->n++] = all[i];
   return LS_OK;
 }
 
 static size_t find_epoch(const epochs *e, double epoch) {
-  const double *const at = bsearch(&epoch, e->list, e->n, sizeof epoch, compare_numbers);
+  const double *const at = bsearch(&epoch, e->list, e->n, sizeof epoch, report_compare_numbers);
   return at ? (size_t)(at - e->list) : e->n;
 }
 

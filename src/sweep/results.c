@@ -10,11 +10,27 @@ struct sweep_source {
   sweep_table table;
 };
 
-bool ls_sweep_exists(const char *folder) {
-  char *const path = ls_format("%s/trials.csv", folder);
+static bool has(const char *folder, const char *name) {
+  char *const path = ls_format("%s/%s", folder, name);
   const bool exists = path && ls_rundir_exists(path);
   free(path);
   return exists;
+}
+
+bool ls_sweep_exists(const char *folder) {
+  return has(folder, "trials.csv") || has(folder, "sweep.yaml") || has(folder, "parts");
+}
+
+/* A sweep in parts has its tables in folders below. */
+static ls_status check_table(const char *folder) {
+  if (has(folder, "trials.csv")) return LS_OK;
+  if (!has(folder, "sweep.yaml") && has(folder, "parts"))
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: has parts of a sweep, which are not merged; run `lockstep sweep` without --part, or "
+        "name a part: the directory of a trials.csv in %s/parts",
+        folder, folder);
+  return ls_fail(LS_ERR_DATA, "%s/trials.csv: missing; the sweep writes it when it starts", folder);
 }
 
 /* Reads a file of the directory; *path and *text are owned by the caller. */
@@ -71,6 +87,7 @@ static ls_status read_all(const char *folder, ls_sweep_results *r) {
   struct sweep_source *const source = r->source = ls_calloc(1, sizeof *source);
   const sweep_plan *const plan = source ? &source->plan : NULL;
   if (!source) return ls_fail_memory("a sweep", sizeof *source);
+  LS_TRY(check_table(folder));
   LS_TRY(read_plan(folder, &source->plan));
   LS_TRY(read_base(folder, &source->base));
   r->rungs = sweep_rungs_of(plan, source->base->train.epochs);

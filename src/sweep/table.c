@@ -152,11 +152,12 @@ static bool is_header(const sweep_table *t, const char *line) {
   return is_same;
 }
 
-/* Adds a line; one without a line break was truncated by a kill. */
-static ls_status add_line(sweep_table *t, const char *path, size_t number, char *line) {
+/* Adds a line of n bytes; one without a line break was truncated by a kill. */
+static ls_status add_line(sweep_table *t, const char *path, size_t number, char *line, size_t n) {
   ls_sweep_row row = {0};
-  char *const end = strchr(line, '\n');
-  if (!end) return LS_OK;
+  char *const end = line + n - 1;
+  if (*end != '\n') return LS_OK;
+  if (strlen(line) < n) return fail_row(path, number);
   if (number == 1) return is_header(t, line) ? LS_OK : fail_row(path, 1);
   *end = '\0';
   if (!read_row(t, line, &row)) return fail_row(path, number);
@@ -172,8 +173,9 @@ ls_status sweep_table_read(sweep_table *t, const char *path) {
   ls_status status = LS_OK;
   if (!file && errno == ENOENT) return LS_OK;
   if (!file) return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
-  for (size_t number = 1; status == LS_OK && getline(&line, &size, file) > 0; number++)
-    status = add_line(t, path, number, line);
+  ssize_t n = 0;
+  for (size_t number = 1; status == LS_OK && (n = getline(&line, &size, file)) > 0; number++)
+    status = add_line(t, path, number, line, (size_t)n);
   if (status == LS_OK && !feof(file)) status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
   free(line);
   fclose(file);

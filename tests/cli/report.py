@@ -1,97 +1,21 @@
 """`lockstep report`: the page is well-formed and self-contained, its numbers are those of the run, and a browser shows it
 without an error."""
 
-import html.parser
 import json
 import os
-import re
 import shutil
-import subprocess
 
 import h5py
 import numpy
 
 import harness
-from harness import DATASETS, Skip, edited, read_csv, run, run_well
+from harness import DATASETS, edited, read_csv, run, run_well
+from page import browse, check, check_contrast, number, report
 
-VOID = {"meta", "link", "input", "br", "img", "hr"}
 HOSTILE = ("<script>alert(1)</script>", "\"q\" & 'p' </title>", "grün–\u202e")
 REGRESSION = edited(("units: 3, activation: softmax", "units: 2"), ("categorical_cross_entropy", "mse"),
                     ("data.h5", "data.h5\n  validation: 0.25\n  normalize: standardize\n  standardize_targets: true"))
 LABELS = edited(("softmax", "sigmoid"), ("categorical_cross_entropy", "binary_cross_entropy"), ("data.h5", "data.h5\n  test: test.h5"))
-BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-
-
-class Page(html.parser.HTMLParser):
-    """Parses a page strictly. tables: caption -> rows of texts."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.open, self.errors, self.tables, self.ids, self.links, self.row = [], [], {}, [], [], None
-        self.caption, self.words, self.counts = "", "", {}
-        self.text = path.read_text(encoding="utf-8")
-        self.feed(self.text)
-        self.close()
-        self.errors += [f"<{tag}> is not closed" for tag in self.open]
-        self.errors += [f"id {name} appears twice" for name in set(self.ids) if self.ids.count(name) > 1]
-
-    def handle_starttag(self, tag, attributes):
-        named = dict(attributes)
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-        if len(named) < len(attributes):
-            self.errors.append(f"<{tag}>: an attribute appears twice")
-        if tag == "th" and named.get("scope") not in ("row", "col", "colgroup"):
-            self.errors.append("<th> without scope")
-        if tag == "img" and not (named.get("alt") and named["src"].startswith("data:image/png;base64,")):
-            self.errors.append(f"an image without a text, or not embedded: {named}")
-        self.ids += [named["id"]] if "id" in named else []
-        self.links += [value for name, value in attributes if name in ("src", "href", "action", "data", "srcset")]
-        self.links += re.findall(r"url\(([^)]*)\)", named.get("style") or "")
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag in ("caption", "th", "td"):
-            self.words = ""
-        if tag == "tr":
-            self.row = []
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.errors.append(f"</{tag}> at {self.getpos()} closes another element")
-        if tag == "caption":
-            self.caption = self.words
-            self.tables.setdefault(self.caption, [])
-        if tag in ("th", "td"):
-            self.row.append(" ".join(self.words.split()))
-        if tag == "tr":
-            self.tables[self.caption].append(self.row)
-
-    def handle_data(self, data):
-        self.words += data
-
-
-def number(text):
-    return float("nan") if text == "–" else float(text.replace(",", "").replace("∞", "inf"))
-
-
-def report(folder, *words, output="out.html", **how):
-    """(the page, the run), after the checks that each page passes."""
-    result = run_well(folder, "report", *words, "-o", output, **how)
-    return check(folder / output, result), result
-
-
-def check(path, result):
-    page = Page(path)
-    result.must(not page.errors, f"well-formed, not {page.errors[:3]}")
-    outside = [link for link in page.links if not link.startswith(("#", "data:"))]
-    result.must(not outside and "url(" not in page.text and "@import" not in page.text, f"nothing is loaded: {outside}")
-    result.must(page.text.count('role="img"') == len(re.findall(r'role="img" aria-labelledby="t\d+ d\d+"><title id="t\d+">[^<]+</title>'
-                                                               r'<desc id="d\d+">[^<]+</desc>', page.text)), "all pictures are described")
-    result.must(all(f'href="#{name}"' not in page.text or name in page.ids for name in ("summary", "training", "results")), "links")
-    return page
 
 
 def near(result, found, expected, what):
@@ -323,55 +247,27 @@ def append(path, content):
 
 # ---------------------------------------------------------------------- browser
 
-PROBE = """<script>
+PROBE = """
 var svg=document.querySelector('svg[data-axis]'),box=svg.getBoundingClientRect();
 svg.dispatchEvent(new PointerEvent('pointermove',{clientX:box.left+box.width*0.98,clientY:box.top+20}));
 document.body.dataset.tip=svg.closest('.chart').querySelector('.tip').textContent.replace(/\\n/g,'|');
-document.body.dataset.width=document.documentElement.scrollWidth+' '+innerWidth;
-document.body.dataset.loaded=performance.getEntriesByType('resource').map(function(e){return e.name.slice(0,60)}).join(' ');
-</script>"""
+"""
 
 
 def browser(folder):
-    if not BROWSER:
-        raise Skip("Chromium is not installed (package chromium-headless-shell or chromium)")
     run_well(folder, "train", DATASETS / "digits/digits.yaml", "--set", "train.epochs=2")
     data = folder / ("a_long_name_without_spaces_" * 4)
     data.symlink_to(DATASETS / "digits")
     page, result = report(folder, "runs/digits", "--data", f"{data.name}/digits.h5:/test")
-    (folder / "probe.html").write_text(page.text.replace("</body>", PROBE + "</body>"))
-    shown = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
-                            "--window-size=390,800", "--virtual-time-budget=3000", "--enable-logging=stderr", "--dump-dom",
-                            f"file://{folder}/probe.html"], capture_output=True, text=True, timeout=harness.DEADLINE)
-    data = dict(re.findall(r'data-(tip|width|loaded)="([^"]*)"', shown.stdout[shown.stdout.index("<body"):][:2000]))
-    result.must("CONSOLE" not in shown.stderr, f"no error: {shown.stderr}")
-    result.must(data["loaded"] == "", f"nothing is loaded, not {data['loaded']}")
+    found = browse(folder, page, result, PROBE)
     last = page.tables["loss"][-1]
-    result.must(data["tip"] == "|".join(f"{name}  {text}" for name, text in zip(page.tables["loss"][0], last)), f"the values: {data}")
-    wide, inner = map(int, data["width"].split())
-    result.must(wide <= inner, f"a phone does not scroll sideways: {data['width']}")
+    result.must(found["tip"] == "|".join(f"{name}  {text}" for name, text in zip(page.tables["loss"][0], last)), f"the values: {found}")
 
 
 def contrast(folder):
-    """Texts have a contrast of at least 4.5, and lines of at least 3, in both colour schemes."""
     run_well(folder, "train", DATASETS / "iris/iris.yaml", "--set", "train.epochs=1")
     page, result = report(folder, "runs/iris")
-
-    def luminance(colour):
-        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return numpy.dot(linear, (0.2126, 0.7152, 0.0722))
-
-    schemes = [dict(re.findall(r"--(\w+):(#\w{6})", block)) for block in re.findall(r":root\{([^}]*)\}", page.text)]
-    result.must(len(schemes) == 2, "two schemes")
-    for colours in schemes:
-        pairs = [(4.5, text, ground) for text in ("ink", "muted", "link", "good", "bad") for ground in ("page", "card")]
-        pairs += [(3.0, f"c{k}", "card") for k in range(6)]
-        pairs += [(4.5, "low" if k < 6 else "high", f"h{k}") for k in range(1, 10)]
-        for least, a, b in pairs:
-            bright, dark = sorted((luminance(colours[a]), luminance(colours[b])), reverse=True)
-            ratio = (bright + 0.05) / (dark + 0.05)
-            result.must(ratio >= least, f"{a} on {b}: {ratio:.2f}")
+    check_contrast(page, result)
 
 
 harness.main([(test.__name__.replace("_", " "), test) for test in (

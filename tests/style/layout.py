@@ -4,7 +4,7 @@ import tree
 
 TOP = {"src", "include", "scripts", "datasets", "tests", "meson.build", "README.md", "LICENSE"}
 SUITES = ("unit", "mpi", "hosts", "slurm", "cli", "disk", "faults", "style", "bench", "fuzz")
-HELPERS = {"cli": "harness.py", "faults": None, "style": "tree.py"}
+HELPERS = {"cli": ("harness.py", "page.py"), "faults": (), "style": ("tree.py",)}
 
 
 def top_level(paths):
@@ -21,7 +21,7 @@ def not_compiled(paths):
 def is_script(path):
     """Helpers that tests import or call have other names than test_*; in some folders each script but one is a test."""
     return len(path.parts) == 3 and path.parts[0] == "tests" and path.suffix in (".py", ".sh") and (
-        path.name.startswith("test_") or path.parts[1] in HELPERS and path.name != HELPERS[path.parts[1]])
+        path.name.startswith("test_") or path.parts[1] in HELPERS and path.name not in HELPERS[path.parts[1]])
 
 
 def not_run(paths):
