@@ -38,18 +38,43 @@ typedef enum ls_table_header { LS_HEADER_AUTO, LS_HEADER_YES, LS_HEADER_NO } ls_
  * (see LABELS in import); otherwise numbers. */
 typedef enum ls_table_targets { LS_TARGETS_AUTO, LS_TARGETS_CLASSES, LS_TARGETS_NUMBERS } ls_table_targets;
 
+/* What becomes of missing cells of features: empty ones, NA, N/A, NULL, nan and ?. In a column of
+ * categories they are one more category, the empty word, with MEAN and NUMBER. A missing label or weight is
+ * an error without DROP. */
+typedef enum ls_table_missing {
+  LS_MISSING_REJECT,
+  LS_MISSING_MEAN,   /* the mean of the column's numbers in the sources, or of the model's training data */
+  LS_MISSING_NUMBER, /* `missing_number` */
+  LS_MISSING_DROP    /* rows with missing cells are left out; not for predictions */
+} ls_table_missing;
+
+/* CATEGORIES. A feature column of words becomes a feature of 0 and 1 for each of its words, in the place of
+ * the column and sorted by bytes. Its name is COLUMN=WORD (`column 3=WORD` without a header). Whole numbers
+ * of a column in `categories` are words in their shortest form: 1.0 is the word 1. A column with words and
+ * numbers, one with another word in each row, and one with too many words are LS_ERR_DATA.
+ *
+ * For predictions, the features that the model names define the words: the feature NAME is the column of
+ * that name or else, for NAME = COLUMN=WORD, the word of that column. */
+#define LS_WORDS_MOST         256   /* of a column */
+#define LS_WORD_FEATURES_MOST 16384 /* of a table */
+
 /* How to read a table. A list of columns has names, numbers from 1, and ranges such as 2-10, separated by
  * commas; a text that is a column's name is that column. Texts are borrowed. */
 typedef struct ls_table_options {
-  int header;          /* ls_table_header */
-  int targets;         /* ls_table_targets */
-  const char *label;   /* the label columns; NULL: the last column that no other option names */
-  const char *weight;  /* the column of sample weights; NULL: none */
-  const char *drop;    /* columns to ignore; NULL: none */
-  const char *columns; /* the features, in the order of x; NULL: all other columns */
-  /* For predictions: */
+  int header;             /* ls_table_header */
+  int targets;            /* ls_table_targets */
+  const char *label;      /* the label columns; NULL: the last column that no other option names */
+  const char *weight;     /* the column of sample weights; NULL: none */
+  const char *drop;       /* columns to ignore; NULL: none */
+  const char *columns;    /* the features, in the order of x; NULL: all other columns */
+  const char *categories; /* features whose numbers are words too; NULL: none */
+  int missing;            /* ls_table_missing */
+  double missing_number;  /* fits float32 */
+  /* For data of a model: */
   bool is_unlabelled;       /* labels, if any, are ignored; without `label`, no column is one */
-  size_t n_required;        /* features that the table must have; 0: any number */
+  bool accepts_unknown;     /* all features of a column are 0 for a word that the model does not know */
+  size_t n_required;        /* features of the model; 0: no model, any number of features */
+  const double *means;      /* (n_required): for LS_MISSING_MEAN */
   const char *const *names; /* (n_names): features that a header must name, in the order of x. Other columns
                                are ignored. NULL: none */
   size_t n_names;
@@ -74,8 +99,9 @@ typedef struct ls_import_options {
 typedef struct ls_import_summary {
   uint64_t train_samples, test_samples, validation_samples; /* 0: the group is absent */
   uint64_t features;
-  uint64_t classes; /* 0: y has real numbers, or is absent */
-  uint64_t n_files; /* of several; 0: one file */
+  uint64_t classes;   /* 0: y has real numbers, or is absent */
+  uint64_t n_files;   /* of several; 0: one file */
+  uint64_t n_missing; /* cells of a table that were replaced */
 } ls_import_summary;
 
 /* Local. Imports files of one format, or folders: CSV or IDX files, gzipped or not, NumPy arrays (.npz and

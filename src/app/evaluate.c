@@ -185,26 +185,30 @@ static ls_status evaluate(ls_comm *comm, const ls_predictor *predictor, const ls
 
 static ls_status run(ls_comm *comm, const arguments *a) {
   ls_predictor *predictor = NULL;
-  ls_dataset *dataset = NULL;
+  app_data data = {0};
   uint64_t top_k = 0;
-  if (app_option(a, "json")) ls_log_spare_stdout();
+  ls_log_spare_stdout(); /* for the results */
   ls_status status = ls_comm_agree(comm, ls_math_threads_set(ls_comm_threads(comm)));
   if (status == LS_OK) status = ls_comm_agree(comm, app_read_count(a, "top-k", 1, INT_MAX, &top_k));
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &predictor);
-  if (status == LS_OK) status = app_open_data(comm, a, predictor, a->positional[1], true, &dataset);
-  if (status == LS_OK) status = evaluate(comm, predictor, dataset, top_k, app_option(a, "json") != NULL);
-  ls_dataset_close(comm, &dataset);
+  if (status == LS_OK) status = app_open_data(comm, a, predictor, NULL, true, &data);
+  if (status == LS_OK)
+    status = evaluate(comm, predictor, data.dataset, top_k, app_option(a, "json") != NULL);
+  app_close_data(comm, &data);
   ls_predictor_destroy(&predictor);
   return status;
 }
 
 const command app_evaluate = {
     .name = "evaluate",
-    .operands = "MODEL.h5 DATA.h5[:GROUP]",
+    .operands = "MODEL.h5 DATA[:GROUP]",
     .help = "loss, accuracy, precision, recall, F1, ROC AUC and confusion matrix of a model on data",
+    .details = "DATA is HDF5, or CSV (- for standard input), whose features are found by name.",
     .options = {OPTION_X,
                 OPTION_MEMORY,
                 OPTION_Y,
                 OPTION_JSON,
-                {"top-k", 0, "K", "K of top-K accuracy (default: 5, if there are more classes than that)"}},
+                {"top-k", 0, "K", "K of top-K accuracy (default: 5, if there are more classes than that)"},
+                OPTIONS_TABLE("CSV: label columns (default: the only column that is not a feature)"),
+                OPTIONS_MODEL_TABLE},
     .run = run};

@@ -13,8 +13,9 @@ typedef struct work {
   const char *output;
   bool wants_importance;
   ls_predictor *predictor;
-  ls_dataset *dataset;
-  uint64_t *samples; /* (n_samples), owned */
+  app_data data;
+  const ls_dataset *dataset; /* of data */
+  uint64_t *samples;         /* (n_samples), owned */
   size_t n_samples;
   ls_explainer *explainer;
   /* Rank 0. */
@@ -275,8 +276,8 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK && w.output && app_is_root(comm)) status = app_check_output(a, w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
-  if (status == LS_OK)
-    status = app_open_data(comm, a, w.predictor, a->positional[1], w.wants_importance, &w.dataset);
+  if (status == LS_OK) status = app_open_data(comm, a, w.predictor, w.output, w.wants_importance, &w.data);
+  w.dataset = w.data.dataset;
   if (status == LS_OK) {
     if (app_is_root(comm)) find_names(&w);
     o.model = w.predictor->job->model;
@@ -288,14 +289,14 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   ls_explainer_destroy(&w.explainer);
   ls_pictures_destroy(&w.pictures);
   free(w.samples);
-  ls_dataset_close(comm, &w.dataset);
+  app_close_data(comm, &w.data);
   ls_predictor_destroy(&w.predictor);
   return status;
 }
 
 const command app_explain = {
     .name = "explain",
-    .operands = "MODEL.h5 DATA.h5[:GROUP]",
+    .operands = "MODEL.h5 DATA[:GROUP]",
     .help = "attribute predictions to features, or measure the importance of each feature",
     .details =
         "With -o: integrated gradients. The attributions of a sample's features add up to the difference\n"
@@ -316,5 +317,7 @@ const command app_explain = {
                 {"pictures", 0, "DIR", "PNG of each image beside its attributions: red for, blue against"},
                 {"importance", 0, NULL, "permutation importance of each feature"},
                 {"repeats", 0, "N", "permutations of each feature (5)"},
-                {"json", 0, NULL, "importance as one JSON object"}},
+                {"json", 0, NULL, "importance as one JSON object"},
+                OPTIONS_TABLE("CSV: label columns, for --importance"),
+                OPTIONS_MODEL_TABLE},
     .run = run};

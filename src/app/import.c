@@ -97,7 +97,8 @@ const command app_import = {
         "A folder contains PNG, JPEG or WAV files: CLASS/FILE, or train/CLASS/FILE and test/CLASS/FILE.\n"
         "COLUMNS is a list of names, numbers from 1 and ranges, such as age,7,10-12. Labels that are "
         "words,\n"
-        "or whole numbers of few different values, become classes; several labels are numbers.\n"
+        "or whole numbers of few different values, become classes; several labels are numbers. A feature\n"
+        "column of words becomes a feature of 0 and 1 for each word: color=blue, color=red ...\n"
         "With --max-file-size, the files are OUT-00001.h5 ..., OUT.test-00001.h5 ..., for data.train: "
         "OUT-*.h5.\n"
         "--shuffle needs free space for a copy of the data in the folder of the output.",
@@ -109,6 +110,7 @@ const command app_import = {
                 {"max-file-size", 0, "SIZE",
                  "largest size of a file, such as 2GB; several files are written"},
                 OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),
+                OPTIONS_IMPORT_TABLE,
                 {"targets", 0, "auto|classes|numbers", "CSV, NumPy: whether labels are classes or numbers"},
                 {"test-fraction", 0, "F",
                  "all but IDX: fraction of the samples, chosen at random, that goes to /test"},

@@ -252,6 +252,7 @@ const command app_init = {
                 {"y", 0, "NAME", "HDF5, NumPy: array of the targets, also in another file: FILE:/PATH"},
                 OPTIONS_TABLE("CSV: label columns (default: the last of the other columns)"),
                 {"skip-broken", 0, NULL, "skip damaged images and recordings, with a warning for each"},
+                OPTIONS_IMPORT_TABLE,
                 {"test-fraction", 0, "F",
                  "imported data: fraction of the samples, chosen at random, for /test"}},
     .run = run};

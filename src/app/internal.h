@@ -63,7 +63,7 @@ void app_visit_sections(void (*visit)(void *context, const app_section *section)
 #define OPTION_SET                                                                                         \
   { "set", 0, "KEY=VALUE", "override of a config key; may be repeated" }
 
-/* The options that describe a table (CSV), for import and predict. */
+/* The options that describe a table (CSV). */
 #define OPTIONS_TABLE(label_help)                                                                          \
   {"header", 0, "yes|no|auto", "CSV: whether the first row has the names of the columns (default: auto)"}, \
       {"label", 0, "COLUMNS", label_help}, {"weight", 0, "COLUMN", "CSV: column of sample weights"},       \
@@ -71,10 +71,25 @@ void app_visit_sections(void (*visit)(void *context, const app_section *section)
     "columns", 0, "COLUMNS", "CSV: features, in this order (default: all other columns)"                   \
   }
 
+/* Those for an import. */
+#define OPTIONS_IMPORT_TABLE                                                                               \
+  {"categories", 0, "COLUMNS", "CSV: features whose numbers are categories, as words always are"}, {       \
+    "missing", 0, "mean|NUMBER|drop", "CSV: value of missing cells; drop leaves out their rows"            \
+  }
+
+/* Those for data of a model. */
+#define OPTIONS_MODEL_TABLE                                                                                \
+  {"missing", 0, "mean|NUMBER", "CSV: value of missing cells; mean: of the training data"}, {              \
+    "unknown", 0, "error|zero", "CSV: words that the model does not know; zero: features of 0"             \
+  }
+
 /* ---------------------------------------------------------------------- options */
 
 /* Local. The value of an option of the command's table; NULL if it was not given. */
 const char *app_option(const arguments *a, const char *name);
+
+/* Local. The same for an option that the command may lack. */
+const char *app_option_if_any(const arguments *a, const char *name);
 
 /* Local. Read a number, or a whole number, from `low` to `high` into *value, which stays unchanged if the
  * option was not given. LS_ERR_CONFIG. */
@@ -102,7 +117,7 @@ ls_status app_read_list(const arguments *a, const char *name, const char *item, 
  * NULL: any name). LS_ERR_CONFIG. */
 ls_status app_read_output(const arguments *a, const char *const *endings, const char **output);
 
-/* Local. Reads the options of OPTIONS_TABLE. LS_ERR_CONFIG. */
+/* Local. Reads the options of OPTIONS_TABLE and OPTIONS_IMPORT_TABLE. LS_ERR_CONFIG. */
 ls_status app_read_table(const arguments *a, ls_table_options *table);
 
 /* Local. Stores the position of an option's value in `choices` (ended by NULL) in *value, which stays
@@ -145,10 +160,19 @@ ls_status app_check_output(const arguments *a, const char *output);
 
 extern const char *const app_memory_names[]; /* the values of --memory, in the order of ls_data_memory */
 
-/* Collective. Opens data for a saved model. Arrays have the names of --x and --y, if the command has these
- * options; otherwise those of the training data, or usual names. */
-ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,
-                        bool with_targets, ls_dataset **out);
+/* The data of a command, the second operand. */
+typedef struct app_data {
+  ls_dataset *dataset;
+  char *temporary; /* owned, rank 0: a table was imported to this file, which still exists; or NULL */
+} app_data;
+
+/* Collective. Opens data for a saved model: HDF5, or a table (CSV; `-` is standard input) after its
+ * conversion to a temporary file beside `output` or, if that is NULL, in the working directory. Arrays have
+ * the names of --x and --y, if the command has these options; otherwise those of the training data, or
+ * usual names. app_close_data is needed after a failure too. */
+ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor,
+                        const char *output, bool with_targets, app_data *out);
+void app_close_data(ls_comm *comm, app_data *data);
 
 /* Local; rank 0. The name of a class: from the model file, or its number, written to `text`. */
 const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size);

@@ -1,19 +1,15 @@
 /* lockstep predict: writes predictions as HDF5, CSV or NumPy. */
 #include "predictions.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct work {
   ls_comm *comm;
   const arguments *arguments;
   ls_predictor *predictor;
-  ls_dataset *dataset;
-  char *spooled;   /* owned, rank 0: a copy of standard input, which still exists; or NULL */
-  char *temporary; /* owned, rank 0: the dataset was imported to this file, which still exists; or NULL */
+  app_data data;
+  const ls_dataset *dataset; /* of data */
   ls_batch *batch;
   size_t n_out;
   size_t rank_rows;   /* consecutive samples of a rank in a chunk: a multiple of LS_EVALUATE_ROWS */
@@ -23,102 +19,6 @@ typedef struct work {
   double *restored;   /* the same in the units of y, owned by rank 0; NULL: targets were not standardised */
   predictions output; /* rank 0, except for path and format */
 } work;
-
-/* ----------------------------------------------------------------------- CSV in */
-
-/* Whether float32 does not represent all values of the type in which x was stored for training. */
-static bool is_wide_type(const char *type) {
-  static const char *const wide[] = {"float64", "int32", "uint32", "int64", "uint64", NULL};
-  return type && app_ends_with(type, wide);
-}
-
-/* Rank 0. Where temporary files are written: beside the output, or in the working directory. */
-static const char *base_of(const work *w) {
-  LS_ASSERT(w->output.path);
-  return strcmp(w->output.path, "-") == 0 ? "lockstep-predict" : w->output.path;
-}
-
-/* Copies standard input to a file. A process that writes to the pipe slowly is not a hang. LS_ERR_DATA,
- * LS_ERR_OUTPUT. */
-static ls_status copy_input(FILE *file, const char *path) {
-  char buffer[1 << 16];
-  for (;;) {
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    const int ready = poll(&input, 1, 1000);
-    ls_heartbeat();
-    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
-    const ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n == 0) return LS_OK;
-    if (n < 0) return ls_fail(LS_ERR_DATA, "standard input: %s", strerror(errno));
-    if (fwrite(buffer, 1, (size_t)n, file) != (size_t)n)
-      return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
-  }
-}
-
-/* Rank 0. Copies standard input, which can be read only once, to a temporary file at *out. */
-static ls_status spool_input(const work *w, char **out) {
-  char *const name = ls_format("%s.standard-input", base_of(w));
-  *out = name ? ls_store_temporary(name) : NULL;
-  free(name);
-  if (!*out) return ls_fail_memory("a path", 0);
-  FILE *const file = fopen(*out, "w");
-  if (!file) return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
-  const ls_status status = copy_input(file, *out);
-  if (fclose(file) == 0 || status != LS_OK) return status;
-  return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
-}
-
-/* Rank 0. Converts the features of a table to a temporary dataset at *out, beside the output, where other
- * nodes can read it. A process that was killed while it read such a dataset left it there. */
-static ls_status import_table(const work *w, const char *path, char **out) {
-  LS_ASSERT(w->predictor);
-  const ls_modelfile *const saved = w->predictor->saved;
-  ls_import_summary summary = {0};
-  ls_import_options options = {.table = {.is_unlabelled = true,
-                                         .n_required = w->predictor->job->model->n_in,
-                                         .names = (const char *const *)saved->features,
-                                         .n_names = saved->n_features,
-                                         .is_wide = is_wide_type(saved->x.type)}};
-  LS_TRY(app_read_table(w->arguments, &options.table));
-  char *const rows = ls_format("%s.rows", base_of(w));
-  if (rows && strcmp(w->output.path, "-") != 0) ls_store_remove_abandoned(rows); /* else of other jobs */
-  *out = rows ? ls_store_temporary(rows) : NULL;
-  free(rows);
-  if (!*out) return ls_fail_memory("a path", 0);
-  options.output = *out;
-  return ls_import(&path, 1, &options, &summary);
-}
-
-static void remove_file(char **path) {
-  if (*path) unlink(*path);
-  free(*path);
-  *path = NULL;
-}
-
-/* Collective. Opens HDF5 data, or a table after its conversion to a temporary dataset. */
-static ls_status open_data(work *w, const arguments *a) {
-  const char *spec = a->positional[1];
-  const bool is_stdin = app_is_root(w->comm) && strcmp(spec, "-") == 0;
-  static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
-  char *imported = NULL;
-  ls_status status = is_stdin ? spool_input(w, &w->spooled) : LS_OK;
-  if (w->spooled) spec = w->spooled;
-  if (status == LS_OK && app_is_root(w->comm) &&
-      (is_stdin || app_ends_with(spec, tables) || ls_import_is_text(spec))) {
-    status = import_table(w, spec, &w->temporary);
-    remove_file(&w->spooled);
-    if (status == LS_OK) imported = ls_format("%s:/train", w->temporary); /* the path may have a colon */
-    if (status == LS_OK && !imported) status = ls_fail_memory("a path", 0);
-  }
-  status = ls_comm_agree(w->comm, status);
-  if (status == LS_OK)
-    status =
-        app_open_data(w->comm, a, w->predictor, imported ? imported : a->positional[1], false, &w->dataset);
-  if (status == LS_OK && !w->dataset->is_streamed)
-    remove_file(&w->temporary); /* also if the process is killed */
-  free(imported);
-  return status;
-}
 
 /* ------------------------------------------------------------------ the command */
 
@@ -222,7 +122,10 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK && app_is_root(comm)) status = claim_output(a, &w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
-  if (status == LS_OK) status = open_data(&w, a);
+  const bool is_stream = strcmp(w.output.path, "-") == 0;
+  if (status == LS_OK)
+    status = app_open_data(comm, a, w.predictor, is_stream ? NULL : w.output.path, false, &w.data);
+  w.dataset = w.data.dataset;
   if (status == LS_OK) status = ls_comm_agree(comm, prepare(&w));
   if (status == LS_OK) status = predict_all(&w);
   if (app_is_root(comm)) status = app_predictions_end(&w.output, status);
@@ -235,9 +138,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   free(w.chunk);
   free(w.restored);
   ls_batch_destroy(&w.batch);
-  ls_dataset_close(comm, &w.dataset);
-  remove_file(&w.temporary);
-  remove_file(&w.spooled);
+  app_close_data(comm, &w.data);
   ls_predictor_destroy(&w.predictor);
   return status;
 }
@@ -258,5 +159,6 @@ const command app_predict = {
                 OPTION_X,
                 OPTION_MEMORY,
                 {"y", 0, "NAME", "name of the array of targets, which predictions do not need"},
-                OPTIONS_TABLE("CSV: columns to ignore because they are labels")},
+                OPTIONS_TABLE("CSV: columns to ignore because they are labels"),
+                OPTIONS_MODEL_TABLE},
     .run = run};

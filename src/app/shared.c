@@ -122,29 +122,20 @@ ls_status app_read_choice(const arguments *a, const char *name, const char *cons
   return text ? ls_fail(LS_ERR_CONFIG, "--%s %s: must be one of: %s", name, text, allowed) : LS_OK;
 }
 
-ls_status app_read_table(const arguments *a, ls_table_options *table) {
-  table->label = app_option(a, "label");
-  table->weight = app_option(a, "weight");
-  table->drop = app_option(a, "drop");
-  table->columns = app_option(a, "columns");
-  return app_read_choice(a, "header", (const char *const[]){"auto", "yes", "no", NULL}, &table->header);
-}
-
 /* -------------------------------------------------------------- configs and models */
 
 ls_job_source app_job_source(const arguments *a) {
   return (ls_job_source){.path = a->positional[0], .overrides = a->sets, .n_overrides = a->n_sets};
 }
 
-/* The value of an option that not all commands have. */
-static const char *option_if_any(const arguments *a, const char *name) {
+const char *app_option_if_any(const arguments *a, const char *name) {
   for (size_t i = 0; a->command->options[i].name; i++)
     if (strcmp(a->command->options[i].name, name) == 0) return a->values[i];
   return NULL;
 }
 
 ls_status app_check_output(const arguments *a, const char *output) {
-  const char *const y = option_if_any(a, "y"); /* perhaps in another file */
+  const char *const y = app_option_if_any(a, "y"); /* perhaps in another file */
   bool is_data = false;
   bool is_y = false;
   LS_TRY(ls_spec_has_file(a->positional[1], output, &is_data));
@@ -155,20 +146,6 @@ ls_status app_check_output(const arguments *a, const char *output) {
 }
 
 const char *const app_memory_names[] = {"auto", "resident", "stream", NULL}; /* ls_data_memory */
-
-ls_status app_open_data(ls_comm *comm, const arguments *a, const ls_predictor *predictor, const char *spec,
-                        bool with_targets, ls_dataset **out) {
-  int memory = LS_MEMORY_AUTO;
-  LS_TRY(ls_comm_agree(comm, app_read_choice(a, "memory", app_memory_names, &memory)));
-  const ls_predictor_data data = {.spec = spec,
-                                  .name = a->positional[1],
-                                  .role = "test",
-                                  .x = option_if_any(a, "x"),
-                                  .y = option_if_any(a, "y"),
-                                  .memory = (ls_data_memory)memory,
-                                  .with_targets = with_targets};
-  return ls_predictor_open_data(comm, predictor, &data, out);
-}
 
 const char *app_class_name(const ls_predictor *predictor, size_t index, char *text, size_t size) {
   if (index < predictor->saved->n_classes) return predictor->saved->classes[index];

@@ -13,7 +13,12 @@ static bool is_missing(const char *text) {
     if (strcmp(text, exact[i]) == 0) return true;
   }
   if (text[0] == '+' || text[0] == '-') text++;
-  return strcasecmp(text, "nan") == 0 || strcasecmp(text, "inf") == 0 || strcasecmp(text, "infinity") == 0;
+  return strcasecmp(text, "nan") == 0;
+}
+
+static bool is_infinite(const char *text) {
+  if (text[0] == '+' || text[0] == '-') text++;
+  return strcasecmp(text, "inf") == 0 || strcasecmp(text, "infinity") == 0;
 }
 
 /* Adds the digits at *text to the mantissa and moves *text past them. Returns their number. */
@@ -70,7 +75,7 @@ cell_kind import_cell_read(const char *text, double *value) {
       return CELL_NUMBER;
     }
   }
-  return is_missing(text) ? CELL_MISSING : CELL_TEXT;
+  return is_missing(text) ? CELL_MISSING : is_infinite(text) ? CELL_INFINITE : CELL_TEXT;
 }
 
 bool import_cell_fits_float(double value) {

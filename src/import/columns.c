@@ -1,5 +1,5 @@
 /* The columns of a table: header, labels, weights and features. */
-#include "internal.h"
+#include "table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 /* A list of columns of an option, which gives them a role. */
 typedef struct selection {
   const char *option;
-  column_role role;
-  size_t *items; /* (n) */
+  column_role role; /* ROLE_NONE: they are in `listed` */
+  size_t *items;    /* (n) */
   size_t n;
 } selection;
 
@@ -23,6 +23,10 @@ static ls_status fail_absent(const columns *cols, const csv *c, const char *opti
 
 static ls_status add_column(columns *cols, const csv *c, selection *s, size_t i) {
   char name[IMPORT_LIST_SIZE];
+  if (s->role == ROLE_NONE) {
+    cols->listed[i] = true;
+    return LS_OK;
+  }
   if (cols->roles[i] != ROLE_NONE)
     return ls_fail(LS_ERR_CONFIG, "%s: %s: %s is chosen twice; a column has one role at most", c->in.path,
                    s->option, import_names_list(cols, &i, 1, name, sizeof name));
@@ -74,35 +78,51 @@ static ls_status choose(columns *cols, const csv *c, selection *s, const char *t
   return LS_OK;
 }
 
-/* The label is, by default, the last column without a role. */
-static void choose_default_label(columns *cols) {
-  for (size_t i = cols->n; i-- > 0;) {
-    if (cols->roles[i] != ROLE_NONE) continue;
-    cols->roles[i] = ROLE_LABEL;
-    cols->labels[cols->n_labels++] = i;
-    return;
-  }
-}
-
-/* Finds a feature that the model names. */
-static ls_status find_feature(const columns *cols, const csv *c, const char *name, size_t *index) {
-  char list[IMPORT_LIST_SIZE];
-  const size_t named = import_names_find(cols, name, index);
-  if (named == 1) return LS_OK;
-  return ls_fail(LS_ERR_DATA,
-                 "%s: %s column has the name %.*s, a feature of the model; the columns are: %s; choose the "
-                 "features, in the model's order, with --columns%s",
-                 c->in.path, named ? "more than one" : "no", ls_clip(name, 60), name,
-                 import_names_list(cols, NULL, cols->n, list, sizeof list), named ? ", by number" : "");
-}
-
-/* The features that are named by `columns`, then by the model, or else all columns without a role. */
-static ls_status choose_features(columns *cols, const csv *c, const ls_table_options *o) {
-  const bool by_name = o->n_names > 0 && cols->has_header && !o->columns;
-  for (size_t i = 0; i < o->n_names && by_name; i++)
-    LS_TRY(find_feature(cols, c, o->names[i], &cols->features[cols->n_features++]));
-  for (size_t i = 0; i < cols->n && !by_name && !o->columns; i++)
+/* The features, unless options or the model name them: all columns without a role. */
+static void choose_other_features(columns *cols) {
+  if (cols->n_features > 0) return;
+  for (size_t i = 0; i < cols->n; i++)
     if (cols->roles[i] == ROLE_NONE) cols->features[cols->n_features++] = i;
+}
+
+/* The label is, by default, the last column without a role; besides the features that a model names, the
+ * only one. */
+static ls_status choose_default_label(columns *cols, const csv *c, bool is_only) {
+  size_t others[2];
+  char list[IMPORT_LIST_SIZE];
+  size_t n = 0;
+  for (size_t i = cols->n; i-- > 0 && n < 2;)
+    if (cols->roles[i] == ROLE_NONE && !cols->listed[i]) others[n++] = i;
+  if (n > 1 && is_only)
+    return ls_fail(LS_ERR_DATA, "%s: %s: more than one column may be the label; choose it with --label",
+                   c->in.path, import_names_list(cols, others, n, list, sizeof list));
+  if (n == 0) return LS_OK;
+  cols->roles[others[0]] = ROLE_LABEL;
+  cols->labels[cols->n_labels++] = others[0];
+  return LS_OK;
+}
+
+/* Leaves out a first column without a name that counts the rows, such as the index of pandas. */
+static void drop_index(columns *cols) {
+  cols->drops_index = cols->drops_index && cols->roles[0] == ROLE_NONE && !cols->listed[0];
+  if (cols->drops_index) cols->roles[0] = ROLE_DROP;
+}
+
+/* Sets the columns of --categories, which must be features. */
+static ls_status mark_listed(columns *cols, const csv *c, const ls_table_options *o) {
+  char name[IMPORT_LIST_SIZE];
+  size_t n = 0;
+  for (size_t i = 0; i < cols->n; i++) n += cols->listed[i];
+  for (size_t k = 0; k < cols->n_features && n > 0; k++) {
+    const size_t i = cols->features[k];
+    cols->encodings[k].is_listed = cols->listed[i];
+    cols->listed[i] = false;
+  }
+  for (size_t i = 0; i < cols->n && n > 0; i++)
+    if (cols->listed[i])
+      return ls_fail(LS_ERR_CONFIG,
+                     "%s: --categories %s: %s is not a feature; only features have categories", c->in.path,
+                     o->categories, import_names_list(cols, &i, 1, name, sizeof name));
   return LS_OK;
 }
 
@@ -111,32 +131,44 @@ static ls_status choose_roles(columns *cols, const csv *c, const ls_table_option
   selection drop = {"--drop", ROLE_DROP, NULL, 0};
   selection label = {"--label", ROLE_LABEL, cols->labels, 0};
   selection features = {"--columns", ROLE_FEATURE, cols->features, 0};
+  selection categories = {"--categories", ROLE_NONE, NULL, 0};
   if (o->drop && o->columns)
     return ls_fail(LS_ERR_CONFIG, "--drop and --columns exclude each other; give one of them");
   LS_TRY(choose(cols, c, &drop, o->drop));
   LS_TRY(choose(cols, c, &weight, o->weight));
   LS_TRY(choose(cols, c, &label, o->label));
   LS_TRY(choose(cols, c, &features, o->columns));
+  LS_TRY(choose(cols, c, &categories, o->categories));
+  drop_index(cols);
   cols->n_labels = o->is_unlabelled ? 0 : label.n;
   cols->n_features = features.n;
   if (weight.n > 1)
     return ls_fail(LS_ERR_CONFIG, "--weight %s: several columns; must be a single one", o->weight);
   for (size_t i = 0; i < cols->n && !o->is_unlabelled; i++)
     if (cols->roles[i] == ROLE_WEIGHT) cols->weight = i;
-  if (!o->label && !o->is_unlabelled) choose_default_label(cols);
-  return choose_features(cols, c, o);
+  if (o->n_names > 0 && !o->columns) LS_TRY(import_features_find(cols, c, o, !cols->has_header));
+  const bool is_only = cols->n_features > 0 && !o->columns;
+  if (!o->label && !o->is_unlabelled) LS_TRY(choose_default_label(cols, c, is_only));
+  choose_other_features(cols);
+  return mark_listed(cols, c, o);
 }
 
-/* Checks the names, which become an attribute. A column without a name gets one, such as "column 3". */
+/* Gives a column without a name one, such as "column 3". */
+static ls_status name_column(columns *cols, size_t i) {
+  free(cols->names[i]);
+  cols->names[i] = ls_format("column %zu", i + 1);
+  return cols->names[i] ? LS_OK : ls_fail_memory("a column name", sizeof "column" + 20);
+}
+
+/* Checks the names, which become an attribute. */
 static ls_status check_names(columns *cols, const csv *c) {
+  const bool lacks_first = cols->names[0][0] == '\0' || strcmp(cols->names[0], "Unnamed: 0") == 0;
+  cols->drops_index = cols->has_header && cols->counts_below && lacks_first && cols->n > 1;
   for (size_t i = 0; i < cols->n; i++) {
-    if (!ls_is_utf8(cols->names[i], strlen(cols->names[i])))
+    if (cols->has_header && !ls_is_utf8(cols->names[i], strlen(cols->names[i])))
       return ls_fail(LS_ERR_DATA, "%s, header, column %zu: the name is not UTF-8; save the file as UTF-8",
                      c->in.path, i + 1);
-    if (cols->names[i][0] != '\0') continue;
-    free(cols->names[i]);
-    cols->names[i] = ls_format("column %zu", i + 1);
-    if (!cols->names[i]) return ls_fail_memory("a column name", sizeof "column" + 20);
+    if (!cols->has_header || cols->names[i][0] == '\0') LS_TRY(name_column(cols, i));
   }
   return import_names_sort(cols);
 }
@@ -163,11 +195,12 @@ static ls_status check_features(columns *cols, const csv *c, const ls_table_opti
                    "%s: no features; the only column is the label (delimiters are comma, semicolon, tab, "
                    "bar and blanks)",
                    c->in.path);
-  if (o->n_required == 0 || cols->n_features == o->n_required) return LS_OK;
+  const size_t n = cols->n_x > 0 ? cols->n_x : cols->n_features;
+  if (o->n_required == 0 || n == o->n_required) return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s:%llu: %zu feature columns; must be %zu, the features of the model; choose them with "
                  "--columns or --drop",
-                 c->in.path, (unsigned long long)cols->first_line, cols->n_features, o->n_required);
+                 c->in.path, (unsigned long long)cols->first_line, n, o->n_required);
 }
 
 /* (n) of each list */
@@ -176,9 +209,10 @@ static ls_status allocate(columns *cols) {
   cols->names = ls_calloc(n, sizeof *cols->names);
   cols->by_name = ls_calloc(n, sizeof *cols->by_name);
   cols->roles = ls_calloc(n, sizeof *cols->roles);
+  cols->listed = ls_calloc(n, sizeof *cols->listed);
   cols->labels = ls_calloc(n, sizeof *cols->labels);
-  if (cols->names && cols->by_name && cols->roles && cols->labels) return LS_OK;
-  return ls_fail_memory("the columns", n * (3 * sizeof *cols->labels + 1));
+  if (cols->names && cols->by_name && cols->roles && cols->listed && cols->labels) return LS_OK;
+  return ls_fail_memory("the columns", n * (3 * sizeof *cols->labels + 2));
 }
 
 ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *options) {
@@ -193,10 +227,14 @@ ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *opt
   LS_TRY(allocate(cols));
   LS_TRY(import_names_keep(cols, c));
   LS_TRY(import_header_find(cols, c, options));
-  if (cols->has_header) LS_TRY(check_names(cols, c));
+  LS_TRY(check_names(cols, c));
   cols->weight = cols->n;
-  cols->features = ls_calloc(ls_size_max(cols->n, options->n_names), sizeof *cols->features);
-  if (!cols->features) return ls_fail_memory("the list of features", cols->n * sizeof *cols->features);
+  const size_t most = ls_size_max(cols->n, options->n_names); /* features */
+  cols->features = ls_calloc(most, sizeof *cols->features);
+  cols->encodings = ls_calloc(most, sizeof *cols->encodings);
+  if (!cols->features || !cols->encodings)
+    return ls_fail_memory("the list of features",
+                          most * (sizeof *cols->features + sizeof *cols->encodings));
   LS_TRY(choose_roles(cols, c, options));
   ignore_last_column(cols, c, options);
   return check_features(cols, c, options);
@@ -204,7 +242,13 @@ ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *opt
 
 void import_columns_destroy(columns *cols) {
   for (size_t i = 0; cols->names && i < cols->n; i++) free(cols->names[i]);
+  for (size_t k = 0; cols->encodings && k < cols->n_features; k++)
+    import_encoding_destroy(&cols->encodings[k]);
+  for (size_t i = 0; cols->x_names && i < cols->n_x; i++) free(cols->x_names[i]);
+  free(cols->encodings);
+  free(cols->x_names);
   free(cols->names);
+  free(cols->listed);
   free(cols->by_name);
   free(cols->roles);
   free(cols->labels);

@@ -1,5 +1,5 @@
 /* Whether the first row of a table is a header: decided from it and the rows below it. */
-#include "internal.h"
+#include "table.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,6 +37,8 @@ typedef struct trial {
   bool rises, is_spaced; /* a row below does so as well */
   bool recurs;           /* a word of the first row is in the same column of another row */
   bool has_index;        /* the first column counts the rows */
+  bool counts_below;     /* from the second row on */
+  double start_below;    /* the first value there */
   bool may_trail;        /* rows may end with an empty cell... */
   bool is_longer;        /* ... which the first row lacks */
 } trial;
@@ -49,7 +51,7 @@ static void read_first(trial *t, const columns *cols) {
     const cell_kind kind = import_cell_read(cols->names[i], &value);
     t->words += kind == CELL_TEXT;
     t->numbers += kind == CELL_NUMBER;
-    t->missing += kind == CELL_MISSING;
+    t->missing += kind == CELL_MISSING || kind == CELL_INFINITE;
     if (kind != CELL_NUMBER) continue;
     sequence_add(&t->first, value);
     t->is_positional = t->is_positional && value + (double)offset == (double)i;
@@ -73,8 +75,11 @@ static void read_below(trial *t, const columns *cols, const csv *c) {
   }
   double start = 0;
   import_cell_read(cols->names[0], &start);
-  import_cell_read(import_csv_cell(c, 0), &value);
+  const bool is_number = import_cell_read(import_csv_cell(c, 0), &value) == CELL_NUMBER;
   t->has_index = t->has_index && value == start + (double)t->rows;
+  if (t->rows == 1) t->start_below = value;
+  t->counts_below =
+      (t->rows == 1 || t->counts_below) && is_number && value == t->start_below + (double)(t->rows - 1);
   t->rises = t->rises || (s.n > 2 && s.rises);
   t->is_spaced = t->is_spaced || (s.n > 2 && s.is_spaced);
 }
@@ -93,7 +98,8 @@ static bool is_above_numbers(const trial *t, const columns *cols) {
 static verdict decide(const trial *t, const columns *cols) {
   const bool is_spaced = t->first.is_spaced && !t->is_spaced && t->first.n >= 3;
   const bool rises = t->first.rises && !t->rises && t->first.n >= 5;
-  if (t->numbers == 0) return t->words > 0 ? HEADER : NO_HEADER;
+  const bool may_be_sample = t->recurs && !is_above_numbers(t, cols);
+  if (t->numbers == 0) return t->words > 0 && !may_be_sample ? HEADER : NO_HEADER;
   if (t->words == 0) return is_spaced && t->rows > 0 && cols->n >= 4 ? AMBIGUOUS : NO_HEADER;
   if (t->recurs) return NO_HEADER;
   if (is_above_numbers(t, cols))
@@ -117,10 +123,12 @@ static bool names_word(const columns *cols, const char *list) {
 /* Whether the options name columns of the first row. */
 static bool is_named(const columns *cols, const ls_table_options *o) {
   size_t index = 0;
+  const char *word = NULL;
   bool all = o->n_names > 0;
-  for (size_t i = 0; i < o->n_names && all; i++) all = import_names_find(cols, o->names[i], &index) > 0;
+  for (size_t i = 0; i < o->n_names && all; i++)
+    all = import_names_find_feature(cols, o->names[i], &index, &word) > 0;
   return all || names_word(cols, o->label) || names_word(cols, o->weight) || names_word(cols, o->drop) ||
-         names_word(cols, o->columns);
+         names_word(cols, o->columns) || names_word(cols, o->categories);
 }
 
 static ls_status fail_ambiguous(const columns *cols, const csv *c) {
@@ -180,6 +188,7 @@ static ls_status choose(columns *cols, csv *c, trial *t, const ls_table_options 
   LS_TRY(read_trial(t, cols, c));
   drop_trailing(cols, t);
   cols->may_have_index = t->has_index && t->rows > 0;
+  cols->counts_below = t->counts_below;
   LS_TRY(import_names_sort(cols));
   read_first(t, cols);
   verdict header = options->header == LS_HEADER_YES ? HEADER : NO_HEADER;

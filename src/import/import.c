@@ -16,6 +16,8 @@ ls_status import_reject_table_options(const ls_table_options *o, const char *for
                                   {"weight", o->weight},
                                   {"drop", o->drop},
                                   {"columns", o->columns},
+                                  {"categories", o->categories},
+                                  {"missing", o->missing != LS_MISSING_REJECT ? "mean|NUMBER|drop" : NULL},
                                   {"header", o->header != LS_HEADER_AUTO ? "yes|no" : NULL},
                                   {"targets", o->targets != LS_TARGETS_AUTO ? "classes|numbers" : NULL}};
   for (size_t i = 0; i < sizeof given / sizeof *given; i++)
@@ -138,7 +140,7 @@ static ls_status check_folder_options(const char *path, const ls_folder_options 
 static void summarize(const output *out, ls_import_summary *summary) {
   uint64_t *const samples[N_SPLITS] = {&summary->train_samples, &summary->test_samples,
                                        &summary->validation_samples};
-  *summary = (ls_import_summary){.classes = out->n_classes};
+  *summary = (ls_import_summary){.classes = out->n_classes, .n_missing = out->n_missing};
   for (size_t i = 0; i < N_SPLITS; i++) {
     size_t features = 0;
     if (!out->splits[i].out) continue;

@@ -171,7 +171,8 @@ ls_status import_csv_rewind(csv *c);
 typedef enum cell_kind {
   CELL_EMPTY,
   CELL_NUMBER,
-  CELL_MISSING, /* NA, nan, ?, inf ... */
+  CELL_MISSING,  /* NA, nan, ? ... */
+  CELL_INFINITE, /* inf, in any form */
   CELL_TEXT
 } cell_kind;
 
@@ -185,68 +186,6 @@ bool import_cell_fits_float(double value);
  * exceeds float32.  data: (rows, row) */
 ls_status import_check_finite(const char *path, ls_dtype dtype, size_t row, uint64_t first, size_t rows,
                               const void *data);
-
-/* The values of a column. */
-typedef struct value_range {
-  double low, high, first;
-  double error;     /* the largest difference between a value and its float32 */
-  bool counts_rows; /* first, first + 1, ...: each value counts the rows */
-} value_range;
-
-/* Adds the value in `row`, from 0; the row 0 initialises the range. */
-void import_range_add(value_range *range, double value, uint64_t row);
-
-/* Whether float32 would lose more of the values than training does. */
-bool import_range_needs_double(const value_range *range);
-
-/* ------------------------------------------------------------------------ columns */
-
-typedef enum column_role { ROLE_NONE, ROLE_LABEL, ROLE_WEIGHT, ROLE_DROP, ROLE_FEATURE } column_role;
-
-typedef struct columns {
-  size_t n;
-  bool has_header;      /* the columns have names */
-  bool is_comment;      /* which are in a comment before the first row */
-  bool has_trailing;    /* rows may end with a delimiter */
-  bool may_have_index;  /* the first column counts the first rows */
-  uint64_t first_line;  /* of the first row */
-  char **names;         /* (n): the header or, without one, the cells of the first row */
-  size_t *by_name;      /* (n): the columns in the order of their names */
-  unsigned char *roles; /* (n): column_role, of columns that an option names */
-  size_t *features;     /* (n_features): in the order of x */
-  size_t n_features;
-  size_t *labels; /* (n_labels) */
-  size_t n_labels;
-  size_t weight; /* n: none */
-} columns;
-
-/* Determines header, labels and features from the first rows. `c` must be before the first row; the caller
- * rewinds it afterwards. import_columns_destroy is needed after a failure too. */
-ls_status import_columns_find(columns *cols, csv *c, const ls_table_options *options);
-void import_columns_destroy(columns *cols);
-
-/* The next item of a list with commas, which the caller frees; NULL at its end or if memory is short. */
-char *import_list_next(const char **list);
-
-/* Decides whether the first row, which is in cols->names, is a header, from the rows that follow in `c`.
- * Replaces the names by those in a comment, and removes an empty last column. */
-ls_status import_header_find(columns *cols, csv *c, const ls_table_options *options);
-
-/* Copies a row to the names. */
-ls_status import_names_keep(columns *cols, const csv *row);
-
-/* Sorts `by_name`, which import_names_find needs. */
-ls_status import_names_sort(columns *cols);
-
-/* The number of columns with a name, and the index of one of them. */
-size_t import_names_find(const columns *cols, const char *name, size_t *index);
-
-#define IMPORT_LIST_SIZE ((size_t)2048)
-
-/* Write a list of columns, "a, b and 5 more", or all choices to `text` and return it.
- * list: (n); NULL: the first n */
-const char *import_names_list(const columns *cols, const size_t *list, size_t n, char *text, size_t size);
-const char *import_names_describe(const columns *cols, const csv *c, char *text, size_t size);
 
 /* ------------------------------------------------------------------------- labels */
 

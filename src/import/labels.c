@@ -43,10 +43,13 @@ static ls_status fail_label(const char *path, const char *text, uint64_t line, c
 }
 
 static ls_status check_label(const label_set *set, const char *text, cell_kind kind, uint64_t line) {
-  if (kind == CELL_EMPTY) return fail_label(set->path, text, line, "empty; fill it in or remove the row");
-  if (kind == CELL_MISSING)
-    return fail_label(set->path, text, line,
-                      "not a usable value; remove the row or, if it is a class, rename it");
+  if (kind == CELL_EMPTY)
+    return fail_label(set->path, text, line, "empty; fill it in, or leave out the row with --missing drop");
+  if (kind == CELL_MISSING || kind == CELL_INFINITE)
+    return fail_label(
+        set->path, text, line,
+        "not a usable value; leave out the row with --missing drop or, if it is a class, rename "
+        "it");
   if (strlen(text) > TEXT_MOST)
     return fail_label(set->path, text, line, "too long for a class name; must be at most 1000 bytes");
   return LS_OK;

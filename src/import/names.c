@@ -1,5 +1,5 @@
 /* The names of a table's columns: search by name, and lists in options and messages. */
-#include "internal.h"
+#include "table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,20 +44,45 @@ ls_status import_names_sort(columns *cols) {
   return LS_OK;
 }
 
-size_t import_names_find(const columns *cols, const char *name, size_t *index) {
+/* Compares a name with the first `bytes` bytes of a text. */
+static int compare_start(const char *name, const char *text, size_t bytes) {
+  const int order = strncmp(name, text, bytes);
+  return order != 0 ? order : name[bytes] != '\0';
+}
+
+/* The number of columns whose name has `bytes` bytes, and the index of one of them. */
+static size_t find(const columns *cols, const char *name, size_t bytes, size_t *index) {
   size_t low = 0;
   size_t high = cols->n;
   while (low < high) { /* the first name that is not before `name` */
     const size_t middle = low + (high - low) / 2;
-    if (strcmp(cols->names[cols->by_name[middle]], name) < 0)
+    if (compare_start(cols->names[cols->by_name[middle]], name, bytes) < 0)
       low = middle + 1;
     else
       high = middle;
   }
   size_t count = 0;
-  while (low + count < cols->n && strcmp(cols->names[cols->by_name[low + count]], name) == 0) count++;
+  while (low + count < cols->n && compare_start(cols->names[cols->by_name[low + count]], name, bytes) == 0)
+    count++;
   if (count > 0) *index = cols->by_name[low];
   return count;
+}
+
+size_t import_names_find(const columns *cols, const char *name, size_t *index) {
+  return find(cols, name, strlen(name), index);
+}
+
+size_t import_names_find_feature(const columns *cols, const char *feature, size_t *index,
+                                 const char **word) {
+  *word = NULL;
+  size_t found = import_names_find(cols, feature, index);
+  if (found > 0) return found;
+  for (const char *at = strchr(feature, '='); at; at = strchr(at + 1, '=')) {
+    const size_t n = find(cols, feature, (size_t)(at - feature), index);
+    if (n > 0) *word = at + 1;
+    found += n;
+  }
+  return found;
 }
 
 /* Appends a column's name or, without a header, its number. */

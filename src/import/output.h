@@ -59,6 +59,7 @@ struct output {
   size_t n_writers;
   split splits[N_SPLITS];
   uint64_t n_classes;       /* 0: y has real numbers, or is absent */
+  uint64_t n_missing;       /* cells of a table that were replaced */
   uint64_t n_rows, n_added; /* of all splits, for the progress bar */
   uint64_t n_test;          /* rows of train that go to /test: those that `order` maps below it */
   ls_permutation order;

@@ -1,5 +1,5 @@
 /* The range of a column's values, and whether float32 represents them well enough. */
-#include "internal.h"
+#include "table.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -9,12 +9,15 @@
  * (in seconds) need float64 unless they span more than two years. */
 #define ERROR_MOST 1e-6
 
-void import_range_add(value_range *range, double value, uint64_t row) {
-  if (row == 0) *range = (value_range){.low = value, .high = value, .first = value, .counts_rows = true};
+void import_range_add(value_range *range, double value) {
+  if (range->n == 0)
+    *range = (value_range){.low = value, .high = value, .first = value, .counts_rows = true};
   range->low = fmin(range->low, value);
   range->high = fmax(range->high, value);
   range->error = fmax(range->error, fabs(value - (double)(float)value));
-  range->counts_rows = range->counts_rows && value == range->first + (double)row;
+  range->counts_rows = range->counts_rows && value == range->first + (double)range->n;
+  range->n++;
+  range->mean += (value - range->mean) / (double)range->n;
 }
 
 bool import_range_needs_double(const value_range *range) {

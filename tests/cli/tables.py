@@ -224,7 +224,40 @@ def names_are_cut_between_characters(folder):
     result.must("\n" + "ä" * 16 + " " in result.out and "�" not in result.out, "16 characters of each name")
 
 
-TESTS = [choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
+def words_and_missing_cells(folder):
+    """Predictions and results for the raw table are those for its import, to the bit; a model refuses what it does not know."""
+    words = [("red", "blue", "")[k] for k in RANDOM.integers(0, 3, 60)]
+    numbers = [str(value) if i % 7 else "NA" for i, value in enumerate(INPUTS[:, 1])]
+    labels = [WORDS[k] for k in CLASSES]
+    table = ("", "color", "a", "b", "kind"), (range(60), words, INPUTS[:, 0], numbers, labels)
+    harness.write_file(folder / "t.csv", text_of(table[1], table[0]))
+    result = run(folder, "import", "t.csv", "-o", "data.h5").exits(3)
+    result.reports("t.csv, line 2, column 4 (b): NA", "--missing mean", "--missing NUMBER", "--missing drop")
+    result = run_well(folder, "import", "t.csv", "-o", "data.h5", "--missing", "0.5")
+    for line in ("left out as an index", "color (3)", "missing cells: ", "60 samples of 5 features, 3 classes"):
+        result.reports(line)
+    train(folder)
+    expected = run_well(folder, "evaluate", "run/model.h5", "data.h5:/train").out
+    run_well(folder, "predict", "run/model.h5", "data.h5:/train", "-o", "out.csv")
+    rows = read_csv(folder / "out.csv")[1]
+    run(folder, "predict", "run/model.h5", "t.csv", "-o", "out.csv").exits(3).reports("line 2, column 4 (b)", "--missing mean")
+    for change in (lambda column: column, reversed):  # columns are found by name
+        header, columns = (list(change(part)) for part in table)
+        harness.write_file(folder / "t.csv", text_of(columns, header))
+        result.must(predict(folder, "t.csv", "--missing", "0.5") == rows, "predictions are those of the import")
+        result = run(folder, "evaluate", "run/model.h5", "t.csv", "--missing", "0.5", "--label", "kind").exits(0)
+        result.must(result.out == expected, "results are those of the import")
+    run_well(folder, "explain", "run/model.h5", "t.csv", "--missing", "mean", "-o", "e.h5")
+    harness.write_file(folder / "new.csv", "color,a,b\npink,1,2\n")
+    run(folder, "predict", "run/model.h5", "new.csv", "-o", "out.csv").exits(3).reports(
+        "new.csv, line 2, column 1 (color): pink", "blue, red", "--unknown zero")
+    run(folder, "predict", "run/model.h5", "new.csv", "-o", "out.csv", "--unknown", "zero").exits(0).reports("warning", "does not know: 1")
+    for code, name, value in ((2, "--missing", "drop"), (2, "--missing", "x"), (2, "--unknown", "x")):
+        run(folder, "predict", "run/model.h5", "new.csv", "-o", "out.csv", name, value).exits(code).reports(name, value)
+    run(folder, "evaluate", "run/model.h5", "data.h5:/train", "--missing", "0").exits(2).reports("--missing", "only allowed for CSV")
+
+
+TESTS = [words_and_missing_cells, choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
          ambiguous_headers_are_rejected,
          whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
          predict_reads_what_import_read, a_killed_predict_leaves_nothing, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]

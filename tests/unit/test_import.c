@@ -249,7 +249,7 @@ static void test_header_of_numbers(void **state) {
   assert_texts("/train/x", "features", WORDS("0", "1", "2"));
   ASSERT_FLOATS("/train/x", 2, 3, 5, 6, 1, 7, 3, 9);
   assert_ok(import_text(",0,1,2,label\n0,5,6,1,0\n1,7,3,9,1\n")); /* with its index */
-  assert_texts("/train/x", "features", WORDS("column 1", "0", "1", "2"));
+  assert_texts("/train/x", "features", WORDS("0", "1", "2"));
   assert_ok(import_text("350.5,351,351.5,352,c\n5,1,1,0,1\n7,3,9,1,0\n1,2,3,1,1\n")); /* wavelengths */
   assert_int_equal(summary.train_samples, 3);
   assert_ok(import_text("9,1,2,5,4,c\n9,1,1,0,8,d\n")); /* no order: a sample of class c */
@@ -289,10 +289,10 @@ static void test_header_ambiguous(void **state) {
     unlink(output);
   }
   options.table.header = LS_HEADER_NO;
-  assert_rejected(texts[0], WORDS("line 1, column 1", "unknown"));
+  assert_rejected(texts[0], WORDS("line 2, column 1", "line 1 has a word"));
   assert_ok(import_text(texts[2]));
   assert_int_equal(summary.train_samples, 3);
-  assert_rejected_again("a,b,c\n1,2,0\n", WORDS("line 1, column 1", "a"));
+  assert_rejected_again("a,b,c\n1,2,0\n", WORDS("line 2, column 1", "line 1 has a word"));
 }
 
 static void test_comment_lines(void **state) {
@@ -488,6 +488,82 @@ static void test_no_label(void **state) {
 /* -------------------------------------------------------------- CSV: labels */
 
 /* Whole numbers become classes in the order of their values. */
+/* A column of words becomes a feature for each, in its place. */
+static void test_categories(void **state) {
+  (void)state;
+  assert_ok(import_text("a,c,b,y\n1,red,2,0\n3,\xC3\xA9,4,1\n5,Blue,6,0\n7,red,8,1\n"));
+  ASSERT_FLOATS("/train/x", 4, 5, 1, 0, 1, 0, 2, 3, 0, 0, 1, 4, 5, 1, 0, 0, 6, 7, 0, 1, 0, 8);
+  assert_texts("/train/x", "features", WORDS("a", "c=Blue", "c=red", "c=\xC3\xA9", "b"));
+  assert_int_equal(summary.features, 5);
+  options.table.categories = "1";
+  assert_ok(import_text("1,red,0\n-0,red,1\n1.0,red,0\n"));
+  ASSERT_FLOATS("/train/x", 3, 3, 0, 1, 1, 1, 0, 1, 0, 1, 1);
+  assert_texts("/train/x", "features", WORDS("column 1=0", "column 1=1", "column 2=red"));
+  options.table.categories = NULL;
+  assert_ok(import_text("red,big,x\nred,small,y\nblue,big,y\nblue,small,x\n")); /* words recur: no header */
+  assert_int_equal(summary.train_samples, 4);
+  unlink(output);
+  assert_rejected("c,y\nred,0\n1,1\n",
+                  WORDS("line 3, column 1 (c): 1", "line 2 has a word", "--categories"));
+  assert_rejected("c,y\n1,0\nred,1\n", WORDS("line 3, column 1 (c): red", "--categories", "--drop"));
+  assert_rejected("c,y\nu,0\nv,1\nw,0\n", WORDS("column 1, c", "3 different words", "--drop 1"));
+  assert_rejected("c,c=d,y\nd,1,0\nd,2,1\n", WORDS("c=d", "ambiguous"));
+  assert_rejected("c,y\n\xFF,0\n\xFF,1\n", WORDS("line 2, column 1 (c)", "UTF-8"));
+}
+
+static void test_many_categories(void **state) {
+  (void)state;
+  char text[1 << 14] = "c,y\n";
+  for (int i = 0; i < 514; i++) ls_append(text, sizeof text, "w%d,%d\n", i / 2 % 257, i % 2);
+  assert_rejected(text,
+                  WORDS("column 1, c", "257 different words in the first 513 rows", "256", "--drop 1"));
+}
+
+static void test_missing_cells(void **state) {
+  (void)state;
+  const char text[] = "c,a,y\nred,,0\n,2,1\nred,NA,1\nblue,4,0\nblue,-3,1\n";
+  assert_rejected(text, WORDS("line 2, column 2 (a)", "empty", "3, in 3 of 5 rows", "--missing mean"));
+  options.table.missing = LS_MISSING_MEAN;
+  assert_ok(import_text(text));
+  ASSERT_FLOATS("/train/x", 5, 4, 0, 0, 1, 1, 1, 0, 0, 2, 0, 0, 1, 1, 0, 1, 0, 4, 0, 1, 0, -3);
+  assert_texts("/train/x", "features", WORDS("c=", "c=blue", "c=red", "a"));
+  assert_int_equal(summary.n_missing, 3);
+  options.table.missing = LS_MISSING_NUMBER;
+  options.table.missing_number = -1;
+  assert_ok(import_text("a,y\n,0\n2,1\n"));
+  ASSERT_FLOATS("/train/x", 2, 1, -1, 2);
+  options.table.missing = LS_MISSING_DROP;
+  assert_ok(import_text("a,y\n,0\n2,1\n3,\n5,0\n"));
+  ASSERT_FLOATS("/train/x", 2, 1, 2, 5);
+  ASSERT_CLASSES("/train/y", 2, 1, 0);
+  unlink(output);
+  assert_rejected("a,y\n,0\n2,\n", WORDS("no samples", "2 rows"));
+  options.table.missing = LS_MISSING_MEAN;
+  assert_rejected("a,y\nNA,0\n,1\n", WORDS("column 1, a", "no mean"));
+  assert_rejected("a,y\n1,\n2,1\n", WORDS("line 2", "label", "--missing drop"));
+  assert_rejected("a,y\ninf,0\n2,1\n", WORDS("line 2, column 1 (a)", "inf", "not finite"));
+}
+
+/* The names of a model's features define words and order; a column with such a name comes first. */
+static void test_categories_of_a_model(void **state) {
+  (void)state;
+  options.table = (ls_table_options){.is_unlabelled = true,
+                                     .n_required = 4,
+                                     .names = WORDS("c=red", "b", "c=blue", "d=x"),
+                                     .n_names = 4,
+                                     .missing = LS_MISSING_MEAN,
+                                     .means = (const double[]){9, 0.5, 9, 9}};
+  assert_ok(import_text("y,c,b,d=x\nu,blue,1,7\nv,red,,8\n"));
+  ASSERT_FLOATS("/train/x", 2, 4, 0, 1, 1, 7, 1, 0.5, 0, 8);
+  unlink(output);
+  assert_rejected("c,b,d\nblue,1,x\npink,2,x\n",
+                  WORDS("line 3, column 1 (c): pink", "blue, red", "--unknown zero"));
+  assert_rejected("c,b,d\n,1,x\n", WORDS("line 2, column 1 (c)", "missing", "--unknown zero"));
+  options.table.accepts_unknown = true;
+  assert_ok(import_text("c,b,d\nblue,1,x\npink,2,\n"));
+  ASSERT_FLOATS("/train/x", 2, 4, 0, 1, 1, 1, 0, 2, 0, 0);
+}
+
 static void test_whole_number_labels(void **state) {
   (void)state;
   assert_ok(import_text("1,2\n1,2.0\n1,03\n1,2147483647\n"));
@@ -1128,6 +1204,10 @@ int main(void) {
       TEST(test_two_targets),
       TEST(test_weights),
       TEST(test_unlabelled),
+      TEST(test_categories),
+      TEST(test_many_categories),
+      TEST(test_missing_cells),
+      TEST(test_categories_of_a_model),
       TEST(test_whole_number_labels),
       TEST(test_real_labels),
       TEST(test_word_among_numbers),
