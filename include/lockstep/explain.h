@@ -59,7 +59,7 @@ extern const char *const ls_baseline_names[];
  * tables, where 0 has no special meaning. */
 ls_baseline ls_baseline_for(const ls_array *x);
 
-#define LS_EXPLAIN_POINTS_MOST 16384 /* of one integral; the limit of doubling */
+#define LS_EXPLAIN_POINTS_MOST 16384 /* of one integral */
 
 typedef struct ls_explain_options {
   ls_model *model;                 /* borrowed; at least 2 rows per pass; its gradients are overwritten */
@@ -68,7 +68,8 @@ typedef struct ls_explain_options {
   ls_baseline baseline;
   bool has_output; /* explain `output`; else the predicted class or label, or each output of a regression */
   uint64_t output; /* below ls_explain_n_outputs */
-  size_t points;   /* initial points of an integral, from 1 to LS_EXPLAIN_POINTS_MOST */
+  size_t points;   /* initial points of an integral, from 1 */
+  size_t most;     /* points at most, from `points` to LS_EXPLAIN_POINTS_MOST */
 } ls_explain_options;
 
 /* Explanations, each of one output of one sample. */

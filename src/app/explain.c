@@ -54,6 +54,7 @@ static ls_status read_options(work *w, ls_explain_options *o, uint64_t *repeats)
   LS_TRY(app_read_count(a, "steps", 1, LS_EXPLAIN_POINTS_MOST, &steps));
   LS_TRY(app_read_count(a, "repeats", 1, 10000, repeats));
   o->points = steps;
+  o->most = LS_EXPLAIN_POINTS_MOST;
   if (!baseline) return LS_OK;
   for (o->baseline = 0; ls_baseline_names[o->baseline]; o->baseline++)
     if (strcmp(baseline, ls_baseline_names[o->baseline]) == 0) return LS_OK;

@@ -39,6 +39,18 @@ static void print_phase(const char *path, const ls_run_state *s) {
   printf("\n");
 }
 
+/* The best epoch, or why there is none. */
+static void print_best(const ls_run_state *s) {
+  if (s->best_epoch)
+    printf("best         epoch %llu: %s %.6g\n", (unsigned long long)s->best_epoch, s->monitor, s->best);
+  else if (s->epoch == 0)
+    printf("best         no epoch has ended\n");
+  else if (s->monitor[0])
+    printf("best         unknown: metrics.csv has no value of %s\n", s->monitor);
+  else
+    printf("best         unknown: config.yaml, which names the monitor, is missing or not valid\n");
+}
+
 static void print_progress(const ls_run_state *s) {
   printf("progress     epoch %llu", (unsigned long long)s->epoch);
   if (s->epochs) printf(" of %llu", (unsigned long long)s->epochs);
@@ -47,10 +59,7 @@ static void print_progress(const ls_run_state *s) {
     printf(" of %llu (%.0f %%)", (unsigned long long)s->steps,
            floor(100.0 * fmin(1.0, (double)s->step / (double)s->steps)));
   printf("\n");
-  if (s->best_epoch)
-    printf("best         epoch %llu: %s %.6g\n", (unsigned long long)s->best_epoch, s->monitor, s->best);
-  else
-    printf("best         no epoch has ended\n");
+  print_best(s);
 }
 
 /* "3 h 25 min", in units that fit. */

@@ -121,7 +121,7 @@ static ls_status explain_one(ls_explainer *e, uint64_t sample, size_t i) {
   r->baseline_values[i] = explain_value(o, r->outputs[i], z + o->model->n_out);
   size_t n_panels = (o->points + PANEL_POINTS - 1) / PANEL_POINTS;
   integrate(e, n_panels, i);
-  while (!ls_attribution_is_complete(e, r, i) && 2 * n_panels * PANEL_POINTS <= LS_EXPLAIN_POINTS_MOST)
+  while (!ls_attribution_is_complete(e, r, i) && 2 * n_panels * PANEL_POINTS <= o->most)
     integrate(e, n_panels *= 2, i);
   return LS_OK;
 }
@@ -223,7 +223,8 @@ static ls_status prepare(ls_explainer *e) {
 ls_status ls_explainer_create(ls_comm *comm, const ls_explain_options *options, ls_explainer **out) {
   *out = NULL;
   LS_ASSERT(options->model->max_rows >= 2);
-  LS_ASSERT(options->points >= 1 && options->points <= LS_EXPLAIN_POINTS_MOST);
+  LS_ASSERT(options->points >= 1 && options->points <= options->most);
+  LS_ASSERT(options->most <= LS_EXPLAIN_POINTS_MOST);
   LS_ASSERT(!options->has_output || options->output < ls_explain_n_outputs(options->model));
   ls_explainer *e = ls_calloc(1, sizeof *e);
   if (e) {

@@ -5,10 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define LISTED        6    /* labels or numbers in a text */
-#define FEATURES_MOST 4096 /* of a sample that is explained */
-#define OUTPUTS_MOST  16   /* of a regression that is explained */
-#define POINTS        64   /* of an integral, initially */
+#define LISTED 6  /* labels or numbers in a text */
+#define POINTS 64 /* of an integral, initially */
 
 /* ----------------------------------------------------------------------------- texts */
 
@@ -177,7 +175,9 @@ static ls_status explain(ls_comm *comm, const ls_predictor *predictor, const ls_
                                       .normalizer = predictor->normalizer,
                                       .dataset = dataset,
                                       .baseline = ls_baseline_for(&dataset->x_array),
-                                      .points = POINTS};
+                                      .has_output = e->metric->task == LS_TASK_REGRESSION,
+                                      .points = POINTS,
+                                      .most = REPORT_INTEGRAL_POINTS};
   ls_explainer *explainer = NULL;
   ls_status status = ls_explainer_create(comm, &options, &explainer);
   for (size_t done = 0; status == LS_OK && done < worst->n;) {
@@ -185,8 +185,9 @@ static ls_status explain(ls_comm *comm, const ls_predictor *predictor, const ls_
     const size_t count = ls_size_min(explainer->max_samples, worst->n - done);
     status = ls_explainer_explain(comm, explainer, worst->samples + done, count, &a);
     for (size_t i = 0; status == LS_OK && ls_comm_rank(comm) == 0 && i < count; i++)
-      status = set_features(predictor, dataset, a->attributions + i * explainer->per_sample * n,
-                            &e->cases[done + i]);
+      status = set_features(predictor, dataset, a->attributions + i * n, &e->cases[done + i]);
+    for (size_t i = 0; status == LS_OK && i < count; i++)
+      e->n_approximate += !ls_attribution_is_complete(explainer, a, i);
     status = ls_comm_agree(comm, status);
     done += count;
   }
@@ -206,14 +207,14 @@ static bool decide_pictures(ls_comm *comm, const ls_predictor *predictor, const 
 ls_status report_cases_create(ls_comm *comm, const ls_predictor *predictor, const ls_view *view,
                               const report_worst *worst, report_evaluation *e) {
   const ls_dataset *const dataset = view->dataset;
-  const bool is_small = dataset->n_features <= FEATURES_MOST &&
-                        (e->metric->task != LS_TASK_REGRESSION || e->metric->n_outputs <= OUTPUTS_MOST);
+  const bool is_small = dataset->n_features <= REPORT_FEATURES_MOST;
   const bool has_pictures = decide_pictures(comm, predictor, dataset);
   e->n_cases = worst->n;
   for (size_t i = 0; i < worst->n; i++) {
     e->cases[i].sample = worst->samples[i];
     e->cases[i].error = worst->errors[i];
   }
+  e->is_too_wide = !has_pictures && !is_small;
   if (!has_pictures && is_small) LS_TRY(explain(comm, predictor, dataset, worst, e));
   return ls_comm_agree(comm,
                        ls_comm_rank(comm) == 0 ? make_cases(predictor, dataset, has_pictures, e) : LS_OK);

@@ -1,5 +1,6 @@
 /* The samples with the largest errors, as pictures or as rows of a table. */
 #include "internal.h"
+#include "lockstep/explain.h"
 
 static const char *explain_error(ls_task task) {
   switch (task) {
@@ -47,6 +48,21 @@ static void write_features(FILE *out, const report_case *c) {
   report_put("</td>", out);
 }
 
+static void explain_features(FILE *out, const report_evaluation *e) {
+  report_note(
+      out,
+      "Each feature with its value and, in parentheses, its integrated gradient: its part in the %s "
+      "compared with a baseline.",
+      e->metric->task == LS_TASK_REGRESSION ? "first predicted number"
+                                            : "probability of the predicted class");
+  if (e->n_approximate > 0)
+    report_note(
+        out,
+        "The integrated gradients of %zu of the %zu samples are approximate: they have not converged "
+        "with %d points. `lockstep explain` uses up to %d.",
+        e->n_approximate, e->n_cases, REPORT_INTEGRAL_POINTS, LS_EXPLAIN_POINTS_MOST);
+}
+
 static void write_rows(FILE *out, const report_evaluation *e) {
   const bool has_features = e->cases[0].n_features > 0;
   char text[REPORT_NUMBER];
@@ -70,13 +86,10 @@ static void write_rows(FILE *out, const report_evaluation *e) {
   }
   report_table_end(out);
   report_put("</div>\n", out);
-  if (has_features)
-    report_note(out,
-                "Each feature with its value and, in parentheses, its integrated gradient: its part in the "
-                "%s compared "
-                "with a baseline.",
-                e->metric->task == LS_TASK_REGRESSION ? "first predicted number"
-                                                      : "probability of the predicted class");
+  if (has_features) explain_features(out, e);
+  if (e->is_too_wide)
+    report_note(out, "The strongest features are missing, because the samples have more than %d.",
+                REPORT_FEATURES_MOST);
 }
 
 void report_cases(report_page *page, const report_evaluation *e) {

@@ -205,9 +205,22 @@ static void fill_roc(const report_evaluation *e, size_t c, report_chart *chart) 
   for (; at < chart->n; at++) chart->y[c * chart->n + at] = 1.0;
 }
 
+/* What the curves are of. */
+static void describe_roc(const report_evaluation *e, char *text, size_t size) {
+  const ls_metric *const m = e->metric;
+  const char *const noun = m->task == LS_TASK_LABELS ? "label" : "class";
+  if (m->n_outputs == 1)
+    ls_append(text, size, "The curve of the positive %s.", noun);
+  else
+    ls_append(text, size, "One curve per %s, %s; none is an average.", noun,
+              m->task == LS_TASK_LABELS ? "with and without it" : "against all others");
+  if (e->n_curves < m->n_outputs)
+    ls_append(text, size, " Shows the %zu with the smallest area.", e->n_curves);
+}
+
 static ls_status draw_roc(report_page *page, const report_evaluation *e) {
   const ls_metric *const m = e->metric;
-  char note[120];
+  char note[200] = "";
   report_chart chart;
   if (e->n_curves == 0) {
     report_note(page->out, "No ROC curve: no class has both positive and negative samples.");
@@ -224,8 +237,8 @@ static ls_status draw_roc(report_page *page, const report_evaluation *e) {
         report_chart_name(&chart, c, (int)c, "%s (AUC %.4f)", e->names[class], ls_metric_auc(m, class));
   }
   if (status == LS_OK) {
-    snprintf(note, sizeof note, "Shows the %zu classes with the smallest area.", e->n_curves);
-    chart.note = e->n_curves < m->n_outputs ? note : NULL;
+    describe_roc(e, note, sizeof note);
+    chart.note = note;
     chart.is_share = true;
     report_chart_draw(page, &chart);
   }

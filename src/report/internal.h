@@ -62,7 +62,9 @@ enum {
   REPORT_OUTPUTS = 4,
   REPORT_POINTS = 4096,
   REPORT_SCORES = 1024,
-  REPORT_FEATURES = 3
+  REPORT_FEATURES = 3,
+  REPORT_FEATURES_MOST = 4096,  /* of a sample that is explained */
+  REPORT_INTEGRAL_POINTS = 1024 /* of the integrated gradients of a sample, at most */
 };
 
 /* The samples with the largest errors, in descending order. */
@@ -102,6 +104,8 @@ typedef struct report_evaluation {
   size_t n_points, n_outputs;  /* regression: samples and outputs that are shown */
   double *truth, *predicted;   /* (n_outputs, n_points) */
   size_t n_cases;
+  bool is_too_wide;     /* the samples have too many features to be explained */
+  size_t n_approximate; /* of them, those whose integrated gradients have not converged */
   report_case cases[REPORT_WORST];
 } report_evaluation;
 

@@ -57,15 +57,16 @@ static void read_rows(const report_run *run, ls_run_state *s) {
   if (best == SIZE_MAX) return;
   s->best_epoch = count_at(csv, best, "epoch");
   s->best = report_csv_at(csv, best, report_run_monitor(run));
-  snprintf(s->monitor, sizeof s->monitor, "%s", run->job->train.monitor);
 }
 
-/* The planned numbers of epochs and steps. Every epoch has as many steps as those before. */
+/* The monitor, and the planned numbers of epochs and steps. Every epoch has as many steps as those before.
+ */
 static void read_plan(const report_run *run, ls_run_state *s) {
   const report_csv *const csv = &run->metrics;
   if (!run->job) return;
   const ls_train_config *const train = &run->job->train;
   s->epochs = train->epochs;
+  snprintf(s->monitor, sizeof s->monitor, "%s", train->monitor);
   const uint64_t epoch = csv->n_rows > 0 ? count_at(csv, csv->n_rows - 1, "epoch") : 0;
   if (epoch > 0) s->steps = count_at(csv, csv->n_rows - 1, "step") / epoch * s->epochs;
   if (train->has_max_steps && (s->steps == 0 || train->max_steps < s->steps)) s->steps = train->max_steps;

@@ -166,6 +166,21 @@ def damaged(folder):
     run(folder, "info", "run").exits(0).says("unknown before the end of an epoch", "no epoch has ended")
 
 
+def without_best(folder):
+    """Epochs have ended, but none is known to be the best."""
+    train(folder)
+    table = (folder / "run/metrics.csv").read_text()
+    head, *rows = [line.split(",") for line in table.splitlines()]
+    column = head.index("val_loss")
+    changed = [head, *([*row[:column], "nan", *row[column + 1:]] for row in rows)]
+    (folder / "run/metrics.csv").write_text("".join(",".join(row) + "\n" for row in changed))
+    assert lines(folder)[2] == "best         unknown: metrics.csv has no value of val_loss"
+    assert told(folder, "info", "run")["best"] is None
+    (folder / "run/metrics.csv").write_text(table)
+    os.remove(folder / "run/config.yaml")
+    assert lines(folder)[2] == "best         unknown: config.yaml, which names the monitor, is missing or not valid"
+
+
 def other_directories(folder):
     (folder / "empty").mkdir()
     (folder / "foreign").mkdir()
@@ -176,7 +191,7 @@ def other_directories(folder):
 
 
 TESTS = [(test.__name__.replace("_", " "), test) for test in (
-    check_as_json, bad_data_as_json, info_as_json, names_that_are_not_utf8, finished_and_stopped, without_checkpoints, locked, damaged,
+    check_as_json, bad_data_as_json, info_as_json, names_that_are_not_utf8, finished_and_stopped, without_checkpoints, locked, damaged, without_best,
     other_directories)]
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def classes(folder):
     result.must("iris.h5:/train" in summary["data"] and summary["samples"] == "30", f"{summary}")
     rows = page.tables["Samples with the largest errors"]
     result.must(len(rows) == 25 and "petal_" in rows[1][4], f"the strongest features: {rows[1]}")
+    result.must("One curve per class, against all others; none is an average." in page.text, "what the ROC curves are")
     errors = [number(row[3]) for row in rows[1:]]
     result.must(errors == sorted(errors, reverse=True), f"sorted: {errors}")
 
