@@ -144,6 +144,9 @@ ls_facts ls_facts_of_model(const ls_modelfile *saved);
 ls_task ls_task_of(ls_loss loss);
 ls_target_kind ls_target_of(ls_loss loss);
 
+/* Local. Whether the losses of two jobs are the same, as are `loss: focal` and `loss: {type: focal}`. */
+bool ls_job_same_loss(const ls_job *a, const ls_job *b);
+
 /* Rows of a pass outside training: enough for products at nearly full speed. */
 #define LS_EVALUATE_ROWS 256
 

@@ -52,6 +52,10 @@ ls_status ls_train_find_resumed(ls_comm *comm, ls_job *job, const ls_train_optio
  * LS_ERR_OUTPUT if a file that may be intact cannot be read. */
 ls_status ls_train_check_intact(const char *output, bool *is_intact);
 
+/* Local. LS_ERR_DATA unless the training and validation data of a setup are those of a checkpoint, wherever
+ * their files are. */
+ls_status ls_train_check_data(const ls_setup *setup, const ls_modelfile *saved);
+
 /* Collective. Trains. LS_OK if the run is finished or has reached until_epoch, LS_STOPPED if it was stopped
  * by a signal or by train.max_time, after saving. */
 ls_status ls_train(ls_comm *comm, ls_setup *setup, const ls_train_options *options);

@@ -13,3 +13,10 @@ ls_target_kind ls_target_of(ls_loss loss) {
                                          [LS_TASK_REGRESSION] = LS_TARGET_VALUES};
   return kinds[ls_task_of(loss)];
 }
+
+bool ls_job_same_loss(const ls_job *a, const ls_job *b) {
+  const ls_loss_options *const x = &a->model->loss_options;
+  const ls_loss_options *const y = &b->model->loss_options;
+  return a->train.loss == b->train.loss && x->label_smoothing == y->label_smoothing &&
+         x->delta == y->delta && x->gamma == y->gamma && x->alpha == y->alpha;
+}

@@ -1,5 +1,5 @@
-/* What the files of sweep share. Its files in order of dependency: sobol, plan, value, rungs, check, table,
- * results, saved, groups, report, trial, best, sweep. */
+/* What the files of sweep share. Its files in order of dependency: sobol, value, distinct, plan, rungs,
+ * check, table, results, saved, remove, groups, report, trial, best, sweep. */
 #ifndef LOCKSTEP_SWEEP_INTERNAL_H
 #define LOCKSTEP_SWEEP_INTERNAL_H
 
@@ -30,6 +30,7 @@ typedef struct sweep_plan {
   uint64_t seed, trials, factor, first, ranks_per_trial;
   size_t n_parameters;
   ls_sweep_parameter parameters[SWEEP_PARAMETERS_MAX];
+  uint32_t *draws; /* (trials), owned: the number of the draw that each trial has; NULL: its own number */
 } sweep_plan;
 
 /* Local. Reads a sweep file; collects errors in plan->config. LS_ERR_CONFIG if it is not valid YAML. */
@@ -43,6 +44,12 @@ void sweep_value(const sweep_plan *plan, uint64_t trial, size_t k, char text[LS_
 
 /* Local. "KEY=VALUE" for ls_config_override, which the caller frees; NULL if memory is short. */
 char *sweep_assignment(const sweep_plan *plan, uint64_t trial, size_t k);
+
+/* --------------------------------------------------------------------- distinct.c */
+
+/* Local. Chooses a different combination of values for each trial of a plan without errors, except for a
+ * grid, where each differs already. Collects an error if there are too few. */
+ls_status sweep_choose_draws(sweep_plan *plan);
 
 /* -------------------------------------------------------------------------- rungs.c */
 
@@ -74,6 +81,9 @@ typedef struct sweep_table {
   size_t n_rungs;
   ls_sweep_row *rows; /* (n_rungs, n_trials), owned */
 } sweep_table;
+
+/* Local. The run directory of a trial, which the caller frees; NULL if memory is short. */
+char *sweep_trial_folder(const char *folder, uint64_t trial);
 
 /* Local. Creates an empty table. */
 ls_status sweep_table_create(const sweep_plan *plan, const char *monitor, size_t n_rungs,
@@ -109,16 +119,21 @@ int sweep_table_last_state(const sweep_table *table, uint64_t trial);
 
 /* ------------------------------------------------------------------------- saved.c */
 
-/* Local. Compares the sweep with the one that the directory has, in sweep.yaml and base.yaml, and writes
- * these files. `base`: the job of the base. LS_ERR_CONFIG if its trials would be others. */
-ls_status sweep_save_config(const sweep_plan *plan, const ls_job *base, const char *folder);
+/* Local. Compares the sweep with the one that a directory has in sweep.yaml and base.yaml, if it has them.
+ * LS_ERR_CONFIG if its trials would be others, LS_ERR_DATA if their data would be. data: of the base;
+ * folder: of the trials; own: the directory, of the sweep or of a part */
+ls_status sweep_check_config(const sweep_plan *plan, const ls_setup *data, const char *folder,
+                             const char *own);
 
-/* Local. Compares the sweep as sweep_save_config does, without writing. */
-ls_status sweep_check_config(const sweep_plan *plan, const ls_job *base, const char *folder);
+/* Local. Writes sweep.yaml and base.yaml. */
+ls_status sweep_save_config(const sweep_plan *plan, const ls_setup *data, const char *own);
+
+/* ------------------------------------------------------------------------ remove.c */
 
 /* Local. Removes the files of a sweep, those with results before the trials. With a part: what `own` has of
  * the part, the merged results, parts of another number of parts, and only the trials whose numbers are
- * `part` modulo n_parts. */
+ * `part` modulo n_parts. LS_ERR_OUTPUT, before anything is removed, if another process uses one of these
+ * folders. */
 ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint64_t n_parts);
 
 /* Local. Removes the run of a trial. LS_ERR_OUTPUT, also if another process trains it. */
@@ -210,9 +225,6 @@ void sweep_report_erase(sweep *s);
 const char *sweep_describe(const sweep_plan *plan, uint64_t trial, char *text, size_t size);
 
 /* ------------------------------------------------------------------------- trial.c */
-
-/* Local. The run directory of a trial, which the caller frees; NULL if memory is short. */
-char *sweep_trial_folder(const char *folder, uint64_t trial);
 
 /* Collective over the group. Trains a trial up to the current rung, and sends its result to rank 0. */
 void sweep_train_trial(sweep *s, uint64_t trial);

@@ -222,6 +222,7 @@ ls_status sweep_plan_read(const char *text, const ls_sweep_options *options, swe
   if (!plan->output)
     ls_config_error(plan->config, ls_config_root(plan->config),
                     "output: missing; add `output: DIR`, or give --output DIR");
+  if (ls_config_status(plan->config) == LS_OK) LS_TRY(sweep_choose_draws(plan));
   if (!plan->base) return LS_OK;
   plan->base_path = join_path(options->path, plan->base);
   return plan->base_path ? LS_OK : ls_fail_memory("a path", strlen(plan->base));
@@ -230,5 +231,6 @@ ls_status sweep_plan_read(const char *text, const ls_sweep_options *options, swe
 void sweep_plan_destroy(sweep_plan *plan) {
   ls_config_destroy(&plan->config);
   free(plan->base_path);
+  free(plan->draws);
   *plan = (sweep_plan){0};
 }

@@ -115,7 +115,7 @@ static ls_status open_folder(sweep *s) {
 
 /* Rank 0. Adds the rows of a part, if its trials are those of this sweep. */
 static ls_status read_folder(sweep *s, const char *folder) {
-  LS_TRY(sweep_check_config(&s->plan, s->base, folder));
+  LS_TRY(sweep_check_config(&s->plan, s->data, s->folder, folder));
   char *const path = ls_format("%s/trials.csv", folder);
   const ls_status status =
       path ? sweep_table_read(&s->table, path) : ls_fail_memory("a path", strlen(folder));
@@ -152,7 +152,8 @@ static ls_status make_trials(const sweep *s) {
 static ls_status open_table(sweep *s) {
   if (overwrites(s)) LS_TRY(sweep_remove(s->folder, s->dir.folder, s->part, s->n_parts));
   LS_TRY(make_trials(s));
-  LS_TRY(sweep_save_config(&s->plan, s->base, s->dir.folder));
+  LS_TRY(sweep_check_config(&s->plan, s->data, s->folder, s->dir.folder));
+  LS_TRY(sweep_save_config(&s->plan, s->data, s->dir.folder));
   LS_TRY(sweep_table_create(&s->plan, s->base->train.monitor, s->rungs.n, &s->table));
   LS_TRY(sweep_table_read(&s->table, s->table_path));
   if (!s->options->part) LS_TRY(read_parts(s));

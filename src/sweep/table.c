@@ -18,6 +18,10 @@ static const char *const state_names[] = {[LS_TRIAL_ABSENT] = "",
                                           [LS_TRIAL_DIVERGED] = "diverged",
                                           [LS_TRIAL_FAILED] = "failed"};
 
+char *sweep_trial_folder(const char *folder, uint64_t trial) {
+  return ls_format("%s/trials/%04llu", folder, (unsigned long long)trial);
+}
+
 ls_status sweep_table_create(const sweep_plan *plan, const char *monitor, size_t n_rungs, sweep_table *t) {
   *t = (sweep_table){.plan = plan, .monitor = monitor, .n_trials = plan->trials, .n_rungs = n_rungs};
   t->rows = ls_calloc(n_rungs * t->n_trials, sizeof *t->rows);

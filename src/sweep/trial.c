@@ -6,10 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *sweep_trial_folder(const char *folder, uint64_t trial) {
-  return ls_format("%s/trials/%04llu", folder, (unsigned long long)trial);
-}
-
 /* Records the failure in ls_message(), unless there is one already. */
 static void note_failure(sweep *s, ls_status status) {
   if (s->failure != LS_OK) return;

@@ -10,13 +10,14 @@
 
 /* A uniform number in [0, 1). */
 static double draw(const sweep_plan *plan, uint64_t trial, size_t k) {
+  const uint64_t number = plan->draws ? plan->draws[trial] : trial;
   const ls_rng rng = ls_rng_make(plan->seed, LS_RNG_SWEEP, (uint32_t)k, 0);
   uint32_t words[4];
   if (plan->search == SWEEP_SOBOL) {
     ls_rng_block(&rng, SHIFT_SAMPLE, 0, words); /* a random digital shift keeps the points even */
-    return (double)(ls_sobol((uint32_t)trial, k) ^ words[0]) / 4294967296.0;
+    return (double)(ls_sobol((uint32_t)number, k) ^ words[0]) / 4294967296.0;
   }
-  ls_rng_block(&rng, trial, 0, words);
+  ls_rng_block(&rng, number, 0, words);
   return ((double)(words[0] >> 5) * 67108864.0 + (double)(words[1] >> 6)) /
          9007199254740992.0; /* 53 bits */
 }

@@ -31,6 +31,13 @@ static const ls_node *find(const ls_job *job, const char *const key[2]) {
   return node && key[1] ? ls_node_find(node, key[1]) : node;
 }
 
+/* Whether a key differs. text: the difference */
+static bool key_differs(const ls_job *now, const ls_job *then, const char *const key[2], char *text,
+                        size_t size) {
+  if (strcmp(key[0], "loss") == 0 && ls_job_same_loss(now, then)) return false;
+  return ls_node_differ(find(now, key), find(then, key), text, size);
+}
+
 static ls_status fail_differs(const char *path, const char *difference) {
   return ls_fail(
       LS_ERR_CONFIG,
@@ -49,7 +56,7 @@ static ls_status check_config(const trainer *t, const ls_modelfile *saved, const
   LS_TRY(ls_job_create_saved(saved->config, path, &then));
   const size_t n_keys = sizeof fixed_keys / sizeof fixed_keys[0] - (position->epoch_samples == 0);
   for (size_t i = 0; status == LS_OK && i < n_keys; i++)
-    if (ls_node_differ(find(now, fixed_keys[i]), find(then, fixed_keys[i]), difference, sizeof difference))
+    if (key_differs(now, then, fixed_keys[i], difference, sizeof difference))
       status = fail_differs(path, difference);
   /* A validation split determines the training data; a validation file does not. */
   if (status == LS_OK && now->data.validation_fraction != then->data.validation_fraction) {
@@ -130,9 +137,35 @@ static ls_status check_blocks(const trainer *t, const char *path, const ls_progr
       path, t->setup->job->data.train);
 }
 
+/* then: of the checkpoint at `path` */
+static ls_status check_fingerprint(const ls_setup *setup, const char *path, const ls_progress *then) {
+  const ls_digest now = setup->train.dataset->fingerprint;
+  const comparison found = compare_data(then->data, then->data_selection, setup->train.dataset);
+  if (found == SAME) return LS_OK;
+  if (found == UNKNOWN)
+    return ls_fail(LS_ERR_DATA,
+                   "%s: has only the fingerprint of all data, which are not in memory now; resume with "
+                   "data.memory: resident",
+                   path);
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
+      (unsigned long long)then->data.high, (unsigned long long)then->data.low, setup->job->data.train,
+      (unsigned long long)now.high, (unsigned long long)now.low);
+}
+
+ls_status ls_train_check_data(const ls_setup *setup, const ls_modelfile *saved) {
+  const char *const path = ls_store_path(saved->store);
+  ls_progress then = {0};
+  LS_TRY(ls_checkpoint_read_progress(saved, &then));
+  LS_TRY(check_fingerprint(setup, path, &then));
+  if (compare_data(then.validation, then.validation_selection, setup->validation.dataset) != DIFFERENT)
+    return LS_OK;
+  return ls_fail(LS_ERR_DATA, "%s: belongs to validation data other than those of the config now", path);
+}
+
 ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
   const char *const path = ls_store_path(saved->store);
-  const ls_digest now = t->setup->train.dataset->fingerprint;
   ls_progress then = {0};
   if (!saved->is_checkpoint)
     return ls_fail(LS_ERR_MODEL,
@@ -143,18 +176,7 @@ ls_status train_check_compatible(const trainer *t, const ls_modelfile *saved) {
   LS_TRY(check_window(t, saved));
   LS_TRY(check_facts(t, saved));
   LS_TRY(check_blocks(t, path, &then));
-  const comparison found = compare_data(then.data, then.data_selection, t->setup->train.dataset);
-  if (found == SAME) return LS_OK;
-  if (found == UNKNOWN)
-    return ls_fail(LS_ERR_DATA,
-                   "%s: has only the fingerprint of all data, which are not in memory now; resume with "
-                   "data.memory: resident",
-                   path);
-  return ls_fail(
-      LS_ERR_DATA,
-      "%s: belongs to other data (fingerprint %016llx%016llx) than %s holds now (%016llx%016llx)", path,
-      (unsigned long long)then.data.high, (unsigned long long)then.data.low, t->setup->job->data.train,
-      (unsigned long long)now.high, (unsigned long long)now.low);
+  return check_fingerprint(t->setup, path, &then);
 }
 
 static ls_status fail_finished(const char *path, const char *difference) {

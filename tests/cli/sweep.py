@@ -237,6 +237,75 @@ def searches(folder):
     run(folder, "sweep", "sweep.yaml", "--output", "parts").exits(2).says("0-of-3/sweep.yaml: cannot resume", "is 8, not 9")
 
 
+def trials_from_lists_differ(folder):
+    text = """\
+base: base.yaml
+output: out
+parameters: {model.0.units: [3, 4, 5], optimizer.lr: [0.01, 0.1]}
+trials: 4
+"""
+    prepare(folder, text, edited(("epochs: 4", "epochs: 1"), text=BASE))
+    run_well(folder, "sweep", "sweep.yaml")
+    first = table(folder)
+    write_file(folder / "sweep.yaml", edited(("trials: 4", "trials: 6"), text=text))
+    result = run_well(folder, "sweep", "sweep.yaml")
+    result.must(table(folder)[:5] == first, "more trials keep the first ones")
+    result.must(len({tuple(row[2:4]) for row in table(folder)[1:]}) == 6, f"all combinations: {table(folder)}")
+    write_file(folder / "sweep.yaml", edited(("trials: 4", "trials: 7"), text=text))
+    run(folder, "sweep", "sweep.yaml").exits(2).says("sweep.yaml:4: trials: 7: more trials than combinations", "at most 6")
+
+
+def moved_data_and_another_notation_are_the_same(folder):
+    prepare(folder)
+    run_well(folder, "train", "base.yaml", "--output", "run", "--set", "train.max_steps=1")
+    run_well(folder, "train", "base.yaml", "--output", "run", "--set", "loss={type: categorical_cross_entropy}").says("resuming")
+    run_well(folder, "sweep", "sweep.yaml")
+    expected = table(folder)
+    (folder / "moved").mkdir()
+    (folder / "data.h5").rename(folder / "moved/other.h5")
+    moved = edited(("train: data.h5", "train: moved/other.h5"),
+                   ("loss: categorical_cross_entropy", "loss: {type: categorical_cross_entropy}"), text=BASE)
+    write_file(folder / "base.yaml", moved)
+    lines = (folder / "out/trials.csv").read_text().splitlines(keepends=True)
+    write_file(folder / "out/trials.csv", "".join(lines[:-1]))
+    result = run_well(folder, "sweep", "sweep.yaml").says("rung 2 of 2: 1 trial to epoch 4, 1 left")
+    result.must(table(folder) == expected, "the same table")
+    write_file(folder / "base.yaml", edited(("cross_entropy}", "cross_entropy, label_smoothing: 0.1}"), text=moved))
+    run(folder, "sweep", "sweep.yaml").exits(2).says("base.yaml: cannot resume with this sweep: loss.label_smoothing is 0.1")
+    write_file(folder / "base.yaml", edited(("validation: 0.25", "validation: 0.5"), text=moved))
+    run(folder, "sweep", "sweep.yaml").exits(2).says("data.validation is the fraction 0.5, not 0.25")
+    write_file(folder / "base.yaml", moved)
+    run_well(folder, "sweep", "sweep.yaml")
+    harness.write_arrays(folder / "data.h5", {"x": X + 1, "y": Y})
+    write_file(folder / "base.yaml", BASE)
+    run(folder, "sweep", "sweep.yaml").exits(3).says("belongs to other data")
+    result.must(table(folder) == expected, "the table remains")
+
+
+LONG = edited(("epochs: 4", "epochs: 5000"), text=BASE)
+TWO = "base: base.yaml\noutput: out\nparameters: {optimizer.lr: [0.001, 0.002]}\nsearch: grid\n"
+
+
+def the_time_limit_is_that_of_the_sweep(folder):
+    prepare(folder, TWO, LONG + "  max_time: 2s\n")
+    result = run(folder, "sweep", "sweep.yaml").exits(75).says("train.max_time", "2 of 2 trials")
+    result.must(list((folder / "out/trials/0000/checkpoints").glob("step-*.h5")), "the first trial is saved")
+    result.must(not (folder / "out/trials/0001").exists(), "the second one does not start")
+
+
+def a_part_in_use_is_not_removed(folder):
+    prepare(folder, TWO, LONG)
+    process = harness.start(folder, "sweep", "sweep.yaml", "--part", "0/2")
+    while process.poll() is None and not (folder / "out/trials/0000/metrics.csv").exists():
+        time.sleep(0.01)
+    for words in (("--part", "0/3", "--overwrite"), ("--overwrite",)):
+        run(folder, "sweep", "sweep.yaml", *words).exits(5).says("out/parts/0-of-2: another run is using this directory")
+    process.send_signal(signal.SIGUSR1)
+    harness.finish(process).exits(75)
+    result = run(folder, "sweep", "sweep.yaml", "--part", "2/3", "--overwrite").exits(0)  # no trial has number 2
+    result.must(not (folder / "out/parts/0-of-2").exists(), "an unused part is removed")
+
+
 def errors_are_reported_together(folder):
     prepare(folder, """\
 base: base.yaml
@@ -325,5 +394,7 @@ harness.main([(name.replace("_", " "), test) for name, test in (
         the_table_is_the_same_at_any_number_of_ranks, groups_of_two_ranks_leave_one_idle,
         the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed,
         a_damaged_trial_starts_anew, a_failed_resume_is_not_a_result, kills_at_any_time_lose_nothing,
-        a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, errors_are_reported_together,
+        a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, trials_from_lists_differ,
+        moved_data_and_another_notation_are_the_same,
+        the_time_limit_is_that_of_the_sweep, a_part_in_use_is_not_removed, errors_are_reported_together,
         values_are_checked_before_the_start)),)])
