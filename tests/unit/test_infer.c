@@ -1,5 +1,6 @@
 /* infer: predictions of liblockstep-infer, in a program that links the library of the trainer too, compared
  * with the forward pass of the trainer. */
+#include "allocations.h"
 #include "support.h"
 
 #include "lockstep/infer.h"
@@ -10,39 +11,6 @@
 #include <locale.h>
 #include <pthread.h>
 #include <unistd.h>
-
-/* ---------------------------------------------------------------- allocations */
-
-static _Thread_local size_t n_allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-void *__wrap_malloc(size_t size) {
-  n_allocations++;
-  return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size) {
-  n_allocations++;
-  return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *block, size_t size) {
-  n_allocations++;
-  return __real_realloc(block, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-  n_allocations++;
-  return __real_aligned_alloc(alignment, size);
-}
 
 /* ------------------------------------------------------------------ nets */
 

@@ -1,5 +1,6 @@
 /* The training step allocates nothing: every allocation of Lockstep's own code is counted by the linker's
  * --wrap. */
+#include "allocations.h"
 #include "train/internal.h"
 
 #include <setjmp.h>
@@ -8,37 +9,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static size_t n_allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-void *__wrap_malloc(size_t size) {
-  n_allocations++;
-  return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size) {
-  n_allocations++;
-  return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *block, size_t size) {
-  n_allocations++;
-  return __real_realloc(block, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-  n_allocations++;
-  return __real_aligned_alloc(alignment, size);
-}
 
 static ls_comm *comm;
 
