@@ -348,7 +348,7 @@ LIST = ("train: data.h5", "train: [a.h5, b.h5:/train, part-*.h5]")
 
 def many_files_are_one_dataset(folder):
     parts(folder)
-    for ranks in (1, 3):
+    for ranks in harness.each_of(1, 3):
         harness.write_arrays(folder / "data.h5", {"x": X, "y": Y})
         train(folder, output=f"one-{ranks}", ranks=ranks).exits(0)
         result = same_model(folder, model_arrays(folder / f"one-{ranks}/model.h5"), LIST, output=f"many-{ranks}",
@@ -426,7 +426,7 @@ def windows_are_kept(folder):
     train(folder, WINDOW, output="whole").exits(0).reports("order", "at least 7 samples", "6 blocks")
     whole = model_arrays(folder / "whole/model.h5")
     harness.run(folder, "info", "whole/model.h5").exits(0).says("window", "7 samples")
-    for ranks in (1, 2):
+    for ranks in harness.each_of(1, 2):
         output = f"kept-{ranks}"
         train(folder, WINDOW, ("epochs: 2", "epochs: 2\n  max_steps: 4"), output=output).exits(0)
         for edit, code, say in ((("window: 7", "window: 8"), 2, "data.window is 8 samples, not 7"),
@@ -495,7 +495,7 @@ def all_errors_are_found(folder):
     wanted = ["a.h5:/x: row 7, feature 5 is nan", "a.h5:/x: row 599, feature 5 is inf", "a.h5:/y: row 300: label 9",
               "b.h5:/x: rows 200 to 299 cannot be read", "c.h5:/x: row 0, feature 5 is 1e+300", "c.h5:/y: row 300: label 9",
               "6 errors in 1800 samples"]
-    for ranks in (1, 2, 3):
+    for ranks in harness.each_of(1, 3):
         result = run(folder, "check", "config.yaml", "--all", ranks=ranks).exits(3)
         lines = [line for line in result.err.splitlines() if line.startswith("lockstep: error: ")]
         result.must(len(lines) == len(wanted), f"there must be {len(wanted)} errors")
@@ -503,7 +503,7 @@ def all_errors_are_found(folder):
             result.must(part in line, f"in place of '{line}' there must be: {part}")
     labels = numpy.where(y == 0, -1, y)
     harness.write_file(folder / "bad.h5", {"x": x, "y": labels})
-    for ranks in (1, 2):
+    for ranks in harness.each_of(1, 2):
         result = run(folder, "check", "config.yaml", "--all", "--set", "data.train=bad.h5", ranks=ranks).exits(3)
         result.must(result.err.count("label -1") == 20 and "200 errors in 600 samples; only the first" in result.err, "20 of 200")
         result = run(folder, "check", "config.yaml", "--all", "--set", "data.train=good.h5", ranks=ranks).exits(0)
@@ -523,7 +523,7 @@ def files_that_cannot_be_read(folder):
     harness.write_file(folder / "config.yaml", edited(("train: data.h5", "train: p*.h5\n  validation: v1.h5\n  test: [gone.h5, p4.h5]")))
     wanted = ["p0.h5: ", "p2.h5: ", "p3.h5:/y: ", "p1.h5:/x: row 7", "p4.h5:/x: row 7", "v1.h5: ", "gone.h5: ", "p4.h5:/x: row 7",
               "8 errors in 120 samples"]
-    for ranks in (1, 2):
+    for ranks in harness.each_of(1, 2):
         result = run(folder, "check", "config.yaml", "--all", ranks=ranks).exits(3)
         lines = [line for line in result.err.splitlines() if line.startswith("lockstep: error: ")]
         result.must(len(lines) == len(wanted) and all(part in line for part, line in zip(wanted, lines)), f"the errors must be: {wanted}")

@@ -97,7 +97,7 @@ def same_numbers_as_evaluate(folder):
         near(result, row[3], loss[sample], "the error")
         wrong = "correct" if p[sample].argmax() == y[sample] else "wrong"
         result.must(row[1] == HOSTILE[y[sample]] and row[2].endswith(wrong), f"{row}")
-    for ranks in (2, 3):
+    for ranks in harness.each_of(2, 3):
         again, _ = report(folder, "run", "--data", "new.h5", ranks=ranks, output=f"{ranks}.html")
         for name in ("Classes", "Confusion matrix (rows: true, columns: predicted)", "Calibration: observed frequency"):
             result.must(again.tables[name] == page.tables[name], f"{name}: the same at {ranks} ranks")
@@ -214,7 +214,7 @@ def data_that_are_gone(folder):
     harness.write_arrays(folder / "test.h5", dict(zip("xy", harness.three_classes(24))))
     train(folder, edited(("data.h5", "data.h5\n  test: test.h5")), **dict(zip("xy", harness.three_classes(30))))
     (folder / "test.h5").unlink()
-    for ranks in (harness.ALONE, 2):
+    for ranks in harness.each_of(harness.ALONE, 2):
         result = run(folder, "report", "run", "-o", "out.html", ranks=ranks).exits(0).reports("warning: ", "not evaluated", "test.h5")
         page = check(folder / "out.html", result)
         result.must("Not evaluated: " in page.text and "Classes" not in page.tables, "the page says so")

@@ -149,9 +149,9 @@ class Start:
         if self.are_ready:
             return True
         if len(self.pids) < max(self.ranks, 1):
-            found = ((harness.rank_of(pid), pid) for pid in session_of(self.process.pid))
-            self.pids = {rank: pid for rank, pid in found if rank is not None}
-            time.sleep(0.003)  # a search through all processes takes time from the run
+            pids = (self.process.pid, *harness.descendants(self.process.pid))
+            self.pids = {rank: pid for rank, pid in zip(map(harness.rank_of, pids), pids) if rank is not None}
+            time.sleep(0.003)  # the search takes time from the run
         self.are_ready = len(self.pids) == max(self.ranks, 1) and all(map(catches, self.pids.values()))
         return self.are_ready
 
@@ -178,7 +178,7 @@ class Start:
 
     def reach(self, wanted):
         """Waits until the run is in a phase, then for a random time."""
-        await_that(lambda: self.has_ended() or self.phase() == wanted, 0.001)
+        await_that(lambda: self.has_ended() or self.phase() == wanted, 0.002)
         time.sleep(random.uniform(0, SPREAD[wanted] * (0.2 if self.ranks == ALONE else 1.0)))
 
     def send(self, number, target):
@@ -457,7 +457,7 @@ def check_resume(folder, result):
     sets = (*ENDLESS, "--set", f"train.max_steps={saved + 2}")
     harness.run_well(folder, "train", "config.yaml", *sets).reports(
         harness.RESUMED, f"run/checkpoints/step-{saved:08}.h5")
-    harness.run_well(folder, "train", "config.yaml", "-o", "whole", *sets)
+    harness.run_well(folder, "train", "config.yaml", "-o", "whole", *sets, "--set", "checkpoint={every_epochs: 0}")
     name = f"checkpoints/step-{saved + 2:08}.h5"
     wrong = runs.Checkpoint(folder / "run" / name).different(runs.Checkpoint(folder / "whole" / name))
     result.must(not wrong, f"{name} differs from that of an uninterrupted run: {wrong}")
@@ -519,9 +519,9 @@ def timeout_interrupts(folder):
 
 
 def second_interrupt(folder):
-    """A second Ctrl-C during a long step ends the process at once."""
+    """A second Ctrl-C during a long step, here of all samples one by one, ends the process at once."""
     prepare(folder)
-    sets = ("train.batch_size=full", "model.0.units=8192", "model.2.units=8192")
+    sets = ("train.batch_size=1", "train.accumulate=1000000", "train.reproducible=false", "model.0.units=4096", "model.2.units=4096")
     start = Start(folder, ALONE, words=[word for pair in sets for word in ("--set", pair)])
     await_that(lambda: start.has_ended() or start.phase() == STEP)
     start.process.send_signal(signal.SIGINT)
