@@ -301,6 +301,9 @@ void ls_thread_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, double se
  * never end. LS_ERR_INTERNAL if a thread cannot be started. Not during a loop. */
 ls_status ls_parallel_set(int threads);
 
+/* Local. Their number, the caller included. */
+size_t ls_parallel_threads(void);
+
 /* Local, on any thread. Calls run(context, part) for each part < n_parts, n_parts < 2^32, on all threads at
  * the same time, and returns when all calls have returned. Allocates nothing. If another loop is running,
  * as in a call from inside one, the caller runs all parts. */

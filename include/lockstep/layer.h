@@ -109,14 +109,15 @@ struct ls_layer {
   size_t n_children;
   ls_layer **children;   /* owned: the inner layers */
   void *kept;            /* memory of this layer alone, such as a mask that backward needs */
+  size_t threads;        /* among which some types divide rows; set by the first ls_layer_reserve */
   size_t workspace_size; /* bytes that this layer requested, without those of inner layers */
   void *workspace;       /* shared with all other layers; undefined at the start of each call */
-  float *piece_deltas; /* (2, LS_PIECE_FLOATS), shared with all other layers: see ls_layers_backward; NULL:
-                          no group of layers needs them */
-  size_t fold;         /* offset in the workspace: gradients of lanes, (levels, parameters); */
-  float *kept_fold;    /* or memory of this layer alone, for layers in pieces, whose lanes alternate */
-  float *output;       /* (rows, n_out): result of the latest forward pass, before a linked activation;
-                          memory of the model or the enclosing layer */
+  float *piece_deltas;   /* (2, threads LS_PIECE_FLOATS), shared with all other layers: see
+                            ls_layers_backward; NULL:   no group of layers needs them */
+  size_t fold;           /* offset in the workspace: gradients of lanes, (levels, parameters); */
+  float *kept_fold;      /* or memory of this layer alone, for layers in pieces, whose lanes alternate */
+  float *output;         /* (rows, n_out): result of the latest forward pass, before a linked activation;
+                            memory of the model or the enclosing layer */
 };
 
 /* The number of elements of a layer's own parameters, without inner layers. */
@@ -280,7 +281,8 @@ size_t ls_layers_forward_group(ls_layer *const *layers, size_t n);
 size_t ls_layers_backward_group(ls_layer *const *layers, size_t last);
 bool ls_layers_need_deltas(ls_layer *const *layers, size_t n);
 
-/* The floats of a piece: the most of dL/d(activation) between two layers that process it. */
+/* The floats of a piece, for each thread: the most of dL/d(activation) between two layers that process it.
+ */
 #define LS_PIECE_FLOATS ((size_t)64 << 10)
 
 /* As ls_layer_forward and ls_layer_backward, for such a group.  dy: of the last one, dx: of the first one;

@@ -368,7 +368,8 @@ static inline size_t ls_window_count(const size_t *dims) {
 typedef struct ls_conv {
   ls_window window;
   size_t channels, filters, groups;
-  bool predicts; /* takes no memory for gradients: only ls_conv_start_forward and ls_conv_forward follow */
+  bool predicts;  /* takes no memory for gradients: only ls_conv_start_forward and ls_conv_forward follow */
+  size_t threads; /* among which the functions divide samples, each with memory of its own; 0: one */
   const struct ls_conv_plan *twin; /* predicts: uses the weights that the plan of an equal convolution has
                                       packed; borrowed. NULL: packs its own */
 } ls_conv;
@@ -391,7 +392,7 @@ void ls_conv_start_data(ls_conv_plan *plan, const float *w);
 void ls_conv_backward_data(ls_conv_plan *plan, size_t n, const float *dz, float *dx, void *workspace);
 
 /* The gradient of w is the sum over all calls between start_weights and finish_weights, which sets dw =
- * beta dw + the sum. */
+ * beta dw + the sum. With several threads, its rounding depends on their number. */
 void ls_conv_start_weights(ls_conv_plan *plan);
 void ls_conv_backward_weights(ls_conv_plan *plan, size_t n, const float *x, const float *dz,
                               void *workspace);

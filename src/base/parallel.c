@@ -115,6 +115,10 @@ ls_status ls_parallel_set(int threads) {
   return LS_OK;
 }
 
+size_t ls_parallel_threads(void) {
+  return (size_t)atomic_load_explicit(&team.n_active, memory_order_relaxed) + 1;
+}
+
 static void run_all(size_t n_parts, void (*run)(void *context, size_t part), void *context) {
   for (size_t i = 0; i < n_parts; i++) run(context, i);
 }

@@ -107,6 +107,7 @@ size_t ls_layer_reserve(ls_layer *layer, ls_arena *arena, size_t rows, size_t ma
   size_t inner = 0;
   layer->workspace_size = 0;
   layer->predicts = max_lanes == 0;
+  if (layer->threads == 0) layer->threads = ls_parallel_threads();
   if (layer->type->reserve) layer->type->reserve(layer, arena, rows);
   const size_t n_params = ls_layer_n_params(layer);
   layer->kept_fold = NULL;

@@ -1,6 +1,6 @@
 /* Consecutive layers whose rows are independent process a few rows in turn, forward and backward, so that
  * the activations between them stay in the second-level cache. The number of rows follows from the shapes
- * alone, so that results do not depend on the batch. */
+ * and the number of threads, so that results do not depend on the batch. */
 #include "internal.h"
 
 static size_t width_of(const ls_layer *layer) {
@@ -43,13 +43,14 @@ bool ls_layers_need_deltas(ls_layer *const *layers, size_t n) {
   return need;
 }
 
-/* Half as many rows with batch norm, since its convolution's arrays are in the cache at the same time. */
+/* Half as many rows with batch norm, since its convolution's arrays are in the cache at the same time. Each
+ * thread has as many. */
 static size_t piece_rows(ls_layer *const *layers, size_t n) {
   size_t widest = 1;
   bool reduces = false;
   for (size_t k = 0; k < n; k++) widest = ls_size_max(widest, width_of(layers[k]));
   for (size_t k = 0; k < n; k++) reduces = reduces || layers[k]->type->reduce;
-  return ls_size_max(LS_PIECE_FLOATS / (reduces ? 2 : 1) / widest, 1);
+  return layers[0]->threads * ls_size_max(LS_PIECE_FLOATS / (reduces ? 2 : 1) / widest, 1);
 }
 
 /* Whether a group processes its rows in pieces: layers that pass them on, or one whose rows are summed. */
@@ -109,7 +110,7 @@ static void backward_piece(ls_layer *const *layers, size_t n, const ls_pass *pas
                     .x = (k > 0 ? layers[k - 1]->output : p->x) + p->first * layer->n_in,
                     .y = layer->output + p->first * layer->n_out,
                     .dy = dy,
-                    .dx = k > 0 ? layer->piece_deltas + k % 2 * LS_PIECE_FLOATS : ends};
+                    .dx = k > 0 ? layer->piece_deltas + k % 2 * layer->threads * LS_PIECE_FLOATS : ends};
     layer_set_gradients(layer, pass, p->lane, &rows);
     if (p->adds) rows.beta = 1.0F;
     layer->type->backward(layer, pass, &rows);

@@ -226,7 +226,7 @@ static void differentiate(const ls_layer *layer, const ls_pass *pass, size_t lan
 
 /* The same of all rows, in pieces that stay in the cache. */
 static void differentiate_all(const ls_layer *layer, const ls_pass *pass, float *dy) {
-  const size_t step = ls_size_max(LS_PIECE_FLOATS / 2 / ls_size_max(layer->n_out, 1), 1);
+  const size_t step = layer->threads * ls_size_max(LS_PIECE_FLOATS / 2 / ls_size_max(layer->n_out, 1), 1);
   for (size_t lane = 0; lane < pass->n_lanes; lane++) {
     const size_t end = pass->lanes[lane + 1];
     ls_rows rows = {.first = pass->lanes[lane]};

@@ -50,10 +50,10 @@ static bool packs_dz(size_t filters, size_t terms) {
   return filters % MATH_LANE != 0 || (filters > PACKED_FILTERS && terms >= PACKED_TERMS);
 }
 
-/* Adds the products of a box for the band that is loaded.  packed: packed by this function, in the
- * workspace; dw: of the band */
-static void add_products(const ls_conv_plan *plan, const float *dz, float *packed, float *dw) {
-  const math_walk *const walk = &plan->forward;
+/* Adds the products of a box for the band that is loaded.  dz: from the first position of the call on;
+ * packed: for packed dz; dw: of the band */
+static void add_products(const ls_conv_plan *plan, const math_walk *walk, const float *dz, float *packed,
+                         float *dw) {
   const size_t filters = walk->band_dests;
   const size_t terms = walk->n_runs * walk->run_length;
   const bool packs = !walk->is_depthwise && packs_dz(filters, terms);
@@ -78,65 +78,95 @@ static void add_products(const ls_conv_plan *plan, const float *dz, float *packe
 }
 
 void ls_conv_start_weights(ls_conv_plan *plan) {
-  set_offsets(&plan->forward, plan->offsets);
+  set_offsets(&plan->parts[0].forward, plan->offsets);
   for (size_t q = 0; q < CHUNK; q++) plan->packed_to[q] = q * MATH_LANE;
-  memset(plan->dw, 0, plan->n_dw * sizeof *plan->dw);
-  if (plan->is_winograd) memset(plan->du, 0, plan->n_du * sizeof *plan->du);
-  plan->positions = 0;
-  plan->has_total = false;
+  for (size_t i = 0; i < plan->n_parts; i++) {
+    math_conv_part *const part = &plan->parts[i];
+    memset(part->dw, 0, plan->n_dw * sizeof *part->dw);
+    if (plan->is_winograd) memset(part->du, 0, plan->n_du * sizeof *part->du);
+    part->positions = 0;
+    part->has_total = false;
+  }
+}
+
+/* Moves the latest sums of a part to a total, which may be that of another part. */
+static void move_to_total(const ls_conv_plan *plan, math_conv_part *part, math_conv_part *to) {
+  if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, part->du, part->dw);
+  if (!to->has_total) memset(to->total, 0, plan->n_dw * sizeof *to->total);
+  to->has_total = true;
+  add_to_total(plan->n_dw, part->dw, to->total);
+  part->positions = 0;
 }
 
 /* Begins another sum in float if the latest one has enough positions; n more follow. */
-static void limit_positions(ls_conv_plan *plan, size_t n) {
-  if (plan->positions >= POSITIONS) {
-    if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, plan->du, plan->dw);
-    if (!plan->has_total) memset(plan->total, 0, plan->n_dw * sizeof *plan->total);
-    plan->has_total = true;
-    add_to_total(plan->n_dw, plan->dw, plan->total);
-    plan->positions = 0;
-  }
-  plan->positions += n;
+static void limit_positions(const ls_conv_plan *plan, math_conv_part *part, size_t n) {
+  if (part->positions >= POSITIONS) move_to_total(plan, part, part);
+  part->positions += n;
 }
 
 /* The products of Winograd's algorithm. */
-static void add_winograd(ls_conv_plan *plan, size_t n, const float *x, const float *dz, void *workspace) {
+static void add_winograd(const math_conv_call *call) {
+  const ls_conv_plan *const plan = call->plan;
   size_t tiles = 0;
   for (size_t first = 0;; first += tiles) {
-    tiles = math_winograd_add_products(&plan->outputs, n, first, x, dz, plan->du, workspace);
+    tiles = math_winograd_add_products(&plan->outputs, call->n, first, call->x, call->dz, call->part->du,
+                                       call->workspace);
     if (tiles == 0) return;
-    limit_positions(plan, 4 * tiles);
+    limit_positions(plan, call->part, 4 * tiles);
+  }
+}
+
+static void weights_part(const math_conv_call *call) {
+  const ls_conv_plan *const plan = call->plan;
+  math_conv_part *const part = call->part;
+  ls_arena scratch = {.base = call->workspace, .capacity = SIZE_MAX};
+  math_walk *const walk = &part->forward;
+  if (plan->is_winograd) {
+    add_winograd(call);
+    return;
+  }
+  walk->tile = ls_arena_take(&scratch, 1, math_walk_tile_bytes(walk));
+  float *const packed_dz = ls_arena_take(&scratch, 0, 1); /* what follows */
+  while (math_walk_next(walk, call->n)) {
+    limit_positions(plan, part, walk->n);
+    for (size_t band = 0; band < walk->bands; band++) {
+      math_walk_load(walk, band, call->x);
+      add_products(plan, walk, call->dz + walk->y, packed_dz,
+                   part->dw + band * math_walk_packed_size(walk));
+    }
   }
 }
 
 void ls_conv_backward_weights(ls_conv_plan *plan, size_t n, const float *x, const float *dz,
                               void *workspace) {
-  ls_arena scratch = {.base = workspace, .capacity = SIZE_MAX};
-  math_walk *const walk = &plan->forward;
-  if (plan->is_winograd) {
-    add_winograd(plan, n, x, dz, workspace);
-    return;
-  }
-  walk->tile = ls_arena_take(&scratch, 1, math_walk_tile_bytes(walk));
-  float *const packed_dz = ls_arena_take(&scratch, 0, 1); /* what follows */
-  while (math_walk_next(walk, n)) {
-    limit_positions(plan, walk->n);
-    for (size_t band = 0; band < walk->bands; band++) {
-      math_walk_load(walk, band, x);
-      add_products(plan, dz + walk->y, packed_dz, plan->dw + band * math_walk_packed_size(walk));
-    }
+  math_conv_divide(&(math_conv_call){.plan = plan, .n = n, .x = x, .dz = dz, .workspace = workspace},
+                   weights_part);
+}
+
+/* Adds the sums of all parts to those of the first one, in their order. */
+static void join_parts(ls_conv_plan *plan) {
+  math_conv_part *const first = &plan->parts[0];
+  for (size_t i = 1; i < plan->n_parts; i++) {
+    math_conv_part *const part = &plan->parts[i];
+    if (part->positions == 0) continue; /* no samples */
+    move_to_total(plan, part, first);
+    for (size_t k = 0; part->has_total && k < plan->n_dw; k++) first->total[k] += part->total[k];
   }
 }
 
 void ls_conv_finish_weights(ls_conv_plan *plan, float beta, float *dw) {
-  const math_walk *const walk = &plan->forward;
+  math_conv_part *const first = &plan->parts[0];
+  const math_walk *const walk = &first->forward;
   const size_t filters = walk->band_dests;
   const size_t terms = walk->n_runs * walk->run_length;
-  if (plan->is_winograd) math_winograd_restore_weights(&plan->outputs, plan->du, plan->dw);
-  if (plan->has_total) {
-    add_to_total(plan->n_dw, plan->dw, plan->total);
-    put_total(plan->n_dw, plan->total, plan->dw);
+  join_parts(plan);
+  if (first->has_total) {
+    move_to_total(plan, first, first);
+    put_total(plan->n_dw, first->total, first->dw);
+  } else if (plan->is_winograd) {
+    math_winograd_restore_weights(&plan->outputs, first->du, first->dw);
   }
   for (size_t i = 0; i < walk->bands; i++)
-    math_conv_unpack_filters(filters, terms, plan->dw + i * math_walk_packed_size(walk), beta,
+    math_conv_unpack_filters(filters, terms, first->dw + i * math_walk_packed_size(walk), beta,
                              dw + i * filters * terms);
 }

@@ -141,32 +141,51 @@ void math_conv_pack_filters(size_t filters, size_t terms, const float *w, float 
 void math_conv_pack_channels(const ls_conv *conv, const math_walk *walk, const float *w, float *out);
 void math_conv_unpack_filters(size_t filters, size_t terms, const float *packed, float beta, float *w);
 
-/* The gradient of x for one phase of its positions. */
-typedef struct math_data {
-  math_walk walk;
-  float *packed; /* (bands, packed weights) */
-} math_data;
+/* What a thread of a convolution has for itself. */
+typedef struct math_conv_part {
+  math_walk forward; /* of the outputs, and of the gradient of the weights */
+  math_walk *data;   /* (n_phases): of the gradient of x, for each phase of its positions */
+  float *dw;         /* (n_dw): sums over the latest positions */
+  double *total;     /* (n_dw): sums over the positions before */
+  float *du;         /* (n_du): transformed dw, of the latest positions */
+  size_t positions;
+  bool has_total;
+} math_conv_part;
 
 struct ls_conv_plan {
   ls_conv conv;
-  math_walk forward; /* of the outputs, and of the gradient of the weights */
-  float *filters;    /* (bands, packed weights) */
-  float *b;          /* (bands, lanes) */
+  size_t n_parts;
+  math_conv_part *parts; /* (n_parts), whose walks are alike */
+  size_t part_bytes;     /* of workspace */
+  float *filters;        /* (bands, packed weights) */
+  float *b;              /* (bands, lanes) */
   bool has_b;
   size_t n_phases;
-  math_data *data;   /* (n_phases) */
+  float **packed;    /* (n_phases): for the gradient of x, (bands, packed weights) each */
   size_t *offsets;   /* of the terms of w from a position's source */
   size_t *packed_to; /* (MATH_CHUNK): the positions of a packed chunk of dz */
   size_t n_dw;       /* packed gradients, of all bands */
-  float *dw;         /* (n_dw): sums over the latest positions */
-  double *total;     /* (n_dw): sums over the positions before */
-  size_t positions;
-  bool has_total;
+  size_t n_du;       /* transformed gradients */
   bool is_winograd;
   math_winograd outputs, inputs; /* the convolutions for y and for dx */
-  size_t n_du;
-  float *du; /* (n_du): transformed dw, of the latest positions */
 };
+
+/* What a part computes: consecutive samples of a call, of which unused pointers are NULL. */
+typedef struct math_conv_call {
+  ls_conv_plan *plan;
+  math_conv_part *part;
+  size_t n; /* samples */
+  const float *x, *dz;
+  float *y, *dx;
+  bool adds;
+  ls_activation f;
+  float alpha;
+  unsigned char *workspace; /* of the part */
+} math_conv_call;
+
+/* Divides a call of all samples, with the workspace of all parts, among the parts, and runs them at the
+ * same time. */
+void math_conv_divide(const math_conv_call *call, void (*run)(const math_conv_call *call));
 
 /* y = x * w for all positions of a box, plus b; adds: plus y. Blocks of MATH_LANE channels. For each output
  * the terms are added in the order of k, in fused steps where the processor has them, so that its bits do

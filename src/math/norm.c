@@ -8,6 +8,7 @@
 
 #define WIDE  256  /* columns of a view, at most */
 #define CHUNK 1024 /* rows with one pivot */
+#define PARTS 16   /* of rows that threads process at the same time, at most */
 
 /* `n` columns of an array with `cols` columns; or, if there are few, the columns of `joined` rows. */
 typedef struct view {
@@ -98,13 +99,40 @@ static void add_chunk(size_t rows, const view *v, const float *x, const float *p
   }
 }
 
+/* Chunks of rows, for the columns of a view, that threads divide among them. */
+typedef struct moments_job {
+  const view *v;
+  const float *x, *pivot;
+  double sums[PARTS][WIDE], squares[PARTS][WIDE]; /* of the chunks */
+} moments_job;
+
+static void add_chunk_of_job(void *context, size_t first, size_t rows) {
+  moments_job *const job = context;
+  double *const sums = job->sums[first / CHUNK];
+  double *const squares = job->squares[first / CHUNK];
+  memset(sums, 0, job->v->n * sizeof *sums);
+  memset(squares, 0, job->v->n * sizeof *squares);
+  add_chunk(rows, job->v, job->x + first * job->v->cols, job->pivot, sums, squares);
+}
+
+/* The sums of the chunks are added in their order. */
 void ls_math_norm_moments(size_t rows, size_t cols, const float *x, const float *pivot, double *sums,
                           double *squares) {
-  for (size_t j = 0; j < cols; j += WIDE) {
-    const view v = view_of(cols, j);
-    for (size_t i = 0; i < rows; i += CHUNK)
-      add_chunk(ls_size_min(CHUNK, rows - i), &v, x + i * cols + j, pivot + j, sums + j, squares + j);
-  }
+  moments_job job;
+  for (size_t j = 0; j < cols; j += WIDE)
+    for (size_t i = 0; i < rows; i += PARTS * CHUNK) {
+      const view v = view_of(cols, j);
+      const size_t n = ls_size_min(PARTS * CHUNK, rows - i);
+      job.v = &v;
+      job.x = x + i * cols + j;
+      job.pivot = pivot + j;
+      ls_parallel_range(n, CHUNK, add_chunk_of_job, &job);
+      for (size_t part = 0; part * CHUNK < n; part++)
+        for (size_t k = 0; k < v.n; k++) {
+          sums[j + k] += job.sums[part][k];
+          squares[j + k] += job.squares[part][k];
+        }
+    }
 }
 
 /* ------------------------------------------------------------------ passes */
@@ -151,18 +179,46 @@ static void normalise_rows(const ls_norm *norm, size_t rows, size_t n, size_t st
     normalise(rows, n, stride, c, low, x, y);
 }
 
+/* Rows that threads divide among them, for the columns of a view. Unused pointers are NULL. */
+typedef struct norm_job {
+  const view *v;
+  const ls_norm *norm;
+  const columns *c;
+  const float *x, *addend, *dy;
+  float *y, *dx;
+  size_t length;                           /* rows of a part */
+  double (*sums)[WIDE], (*products)[WIDE]; /* (PARTS) */
+} norm_job;
+
+/* The rows of a part: all for one thread; else a multiple of the rows that views join. */
+static size_t part_rows(size_t rows, size_t cols) {
+  const size_t parts = ls_size_min(ls_parallel_threads(), PARTS);
+  const size_t least = ls_size_max((rows + parts - 1) / parts, LS_PARALLEL_ITEMS / 2 / cols);
+  return parts == 1 ? ls_size_max(rows, 1) : (least + WIDE - 1) / WIDE * WIDE;
+}
+
+static void normalise_part(void *context, size_t first, size_t rows) {
+  const norm_job *const job = context;
+  const view *const v = job->v;
+  const size_t joined = rows / v->joined;
+  const size_t at = first * v->cols;
+  const size_t rest = at + joined * v->joined * v->cols;
+  const float *const addend = job->addend;
+  normalise_rows(job->norm, joined, v->joined * v->n, v->joined * v->cols, job->c, job->x + at,
+                 addend ? addend + at : NULL, job->y + at);
+  normalise_rows(job->norm, rows - joined * v->joined, v->n, v->cols, job->c, job->x + rest,
+                 addend ? addend + rest : NULL, job->y + rest);
+}
+
 void ls_math_norm(const ls_norm *norm, size_t rows, size_t cols, const float *x, const float *addend,
                   float *y) {
   columns c;
   for (size_t j = 0; j < cols; j += WIDE) {
     const view v = view_of(cols, j);
-    const size_t joined = rows / v.joined;
-    const size_t rest = j + joined * v.joined * cols;
+    norm_job job = {
+        .v = &v, .norm = norm, .c = &c, .x = x + j, .addend = addend ? addend + j : NULL, .y = y + j};
     set_columns(&v, norm, j, &c);
-    normalise_rows(norm, joined, v.joined * v.n, v.joined * cols, &c, x + j, addend ? addend + j : NULL,
-                   y + j);
-    normalise_rows(norm, rows - joined * v.joined, v.n, cols, &c, x + rest, addend ? addend + rest : NULL,
-                   y + rest);
+    ls_parallel_range(rows, part_rows(rows, cols), normalise_part, &job);
   }
 }
 
@@ -204,26 +260,48 @@ CLONES static void add_masked(size_t rows, size_t n, size_t stride, const column
   add_gradients(rows, n, stride, c, true, x, dy, sums, products);
 }
 
+/* The sums of a part. */
+static void add_gradients_of_part(void *context, size_t first, size_t rows) {
+  norm_job *const job = context;
+  const view *const v = job->v;
+  const size_t joined = rows / v->joined;
+  const size_t at = first * v->cols;
+  const size_t rest = at + joined * v->joined * v->cols;
+  double *const s = job->sums[first / job->length];
+  double *const p = job->products[first / job->length];
+  void (*const add)(size_t, size_t, size_t, const columns *, const float *, const float *, double *,
+                    double *) = job->norm->has_relu ? add_masked : add_plain;
+  memset(s, 0, WIDE * sizeof *s);
+  memset(p, 0, WIDE * sizeof *p);
+  add(joined, v->joined * v->n, v->joined * v->cols, job->c, job->x + at, job->dy + at, s, p);
+  add(rows - joined * v->joined, v->n, v->cols, job->c, job->x + rest, job->dy + rest, s, p);
+  fold(v, s);
+  fold(v, p);
+}
+
 void ls_math_norm_backward_sums(const ls_norm *norm, size_t rows, size_t cols, const float *x,
                                 const float *dy, double *sums, double *products) {
   columns c;
-  double s[WIDE];
-  double p[WIDE];
+  double s[PARTS][WIDE];
+  double p[PARTS][WIDE];
   for (size_t j = 0; j < cols; j += WIDE) {
     const view v = view_of(cols, j);
-    const size_t joined = rows / v.joined;
-    const size_t rest = j + joined * v.joined * cols;
-    memset(s, 0, sizeof s);
-    memset(p, 0, sizeof p);
+    const size_t length = part_rows(rows, cols);
+    norm_job job = {.v = &v,
+                    .norm = norm,
+                    .c = &c,
+                    .x = x + j,
+                    .dy = dy + j,
+                    .length = length,
+                    .sums = s,
+                    .products = p};
     set_columns(&v, norm, j, &c);
-    (norm->has_relu ? add_masked : add_plain)(joined, v.joined * v.n, v.joined * cols, &c, x + j, dy + j, s,
-                                              p);
-    (norm->has_relu ? add_masked : add_plain)(rows - joined * v.joined, v.n, cols, &c, x + rest, dy + rest,
-                                              s, p);
-    fold(&v, s);
-    fold(&v, p);
-    for (size_t k = 0; k < v.n; k++) sums[j + k] += s[k];
-    for (size_t k = 0; k < v.n; k++) products[j + k] += p[k];
+    ls_parallel_range(rows, length, add_gradients_of_part, &job);
+    for (size_t part = 0; part * length < rows; part++)
+      for (size_t k = 0; k < v.n; k++) {
+        sums[j + k] += s[part][k];
+        products[j + k] += p[part][k];
+      }
   }
 }
 
@@ -244,19 +322,27 @@ CLONES static void differentiate_masked(size_t rows, size_t n, size_t stride, co
     for (size_t j = 0; j < n; j++) dx[j] = derivative(c, j, true, x[j], dy[j]);
 }
 
+static void differentiate_part(void *context, size_t first, size_t rows) {
+  const norm_job *const job = context;
+  const view *const v = job->v;
+  const size_t joined = rows / v->joined;
+  const size_t at = first * v->cols;
+  const size_t rest = at + joined * v->joined * v->cols;
+  void (*const run)(size_t, size_t, size_t, const columns *, const float *, const float *, float *) =
+      job->norm->has_relu ? differentiate_masked : differentiate;
+  run(joined, v->joined * v->n, v->joined * v->cols, job->c, job->x + at, job->dy + at, job->dx + at);
+  run(rows - joined * v->joined, v->n, v->cols, job->c, job->x + rest, job->dy + rest, job->dx + rest);
+}
+
 void ls_math_norm_backward(const ls_norm *norm, size_t rows, size_t cols, const float *x,
                            const float *offset, const float *slope, const float *dy, float *dx) {
   columns c;
-  void (*const run)(size_t, size_t, size_t, const columns *, const float *, const float *, float *) =
-      norm->has_relu ? differentiate_masked : differentiate;
   for (size_t j = 0; j < cols; j += WIDE) {
     const view v = view_of(cols, j);
-    const size_t joined = rows / v.joined;
-    const size_t rest = j + joined * v.joined * cols;
+    norm_job job = {.v = &v, .norm = norm, .c = &c, .x = x + j, .dy = dy + j, .dx = dx + j};
     set_columns(&v, norm, j, &c);
     repeat(&v, offset + j, c.offset);
     repeat(&v, slope + j, c.slope);
-    run(joined, v.joined * v.n, v.joined * cols, &c, x + j, dy + j, dx + j);
-    run(rows - joined * v.joined, v.n, cols, &c, x + rest, dy + rest, dx + rest);
+    ls_parallel_range(rows, part_rows(rows, cols), differentiate_part, &job);
   }
 }

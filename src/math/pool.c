@@ -211,37 +211,76 @@ static void pool_squares_backward(const ls_window *w, size_t n, size_t c, const 
 
 /* ------------------------------------------------------------- any windows */
 
-void ls_pool_forward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
-                     float *y) {
-  const size_t n_in = ls_window_count(w->in) * channels;
-  const size_t n_out = ls_window_count(w->out);
+/* Samples that threads divide among them. Unused arrays are NULL. */
+typedef struct pool_job {
+  ls_pooling kind;
+  const ls_window *w;
+  size_t channels;
+  const float *x, *pooled, *dy; /* pooled: the result of forward */
+  float *y, *dx;
+} pool_job;
+
+static size_t n_in_of(const pool_job *job) {
+  return ls_window_count(job->w->in) * job->channels;
+}
+
+static void forward_part(void *context, size_t first, size_t n) {
+  const pool_job *const job = context;
+  const size_t c = job->channels;
+  const size_t n_in = n_in_of(job);
+  const size_t n_out = ls_window_count(job->w->out);
+  const float *x = job->x + first * n_in;
+  float *y = job->y + first * n_out * c;
   inside at;
-  if (is_squares(kind, w)) {
-    pool_squares(w, n, channels, x, y);
+  if (is_squares(job->kind, job->w)) {
+    pool_squares(job->w, n, c, x, y);
     return;
   }
   for (size_t i = 0; i < n; i++, x += n_in)
-    for (size_t o = 0; o < n_out; o++, y += channels) {
-      find(w, o, &at);
-      forward_one(kind, w, channels, &at, x, y);
+    for (size_t o = 0; o < n_out; o++, y += c) {
+      find(job->w, o, &at);
+      forward_one(job->kind, job->w, c, &at, x, y);
     }
 }
 
-void ls_pool_backward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
-                      const float *y, const float *dy, float *dx) {
-  const size_t n_in = ls_window_count(w->in) * channels;
-  const size_t n_out = ls_window_count(w->out);
+static void backward_part(void *context, size_t first, size_t n) {
+  const pool_job *const job = context;
+  const size_t c = job->channels;
+  const size_t n_in = n_in_of(job);
+  const size_t n_out = ls_window_count(job->w->out);
+  const float *x = job->x + first * n_in;
+  const float *y = job->pooled + first * n_out * c;
+  const float *dy = job->dy + first * n_out * c;
+  float *dx = job->dx + first * n_in;
   inside at;
-  if (is_squares(kind, w)) {
-    pool_squares_backward(w, n, channels, x, y, dy, dx);
+  if (is_squares(job->kind, job->w)) {
+    pool_squares_backward(job->w, n, c, x, y, dy, dx);
     return;
   }
   for (size_t i = 0; i < n; i++, x += n_in, dx += n_in) {
     for (size_t j = 0; j < n_in; j++) dx[j] = 0.0F;
-    for (size_t o = 0; o < n_out; o++, y += channels, dy += channels) {
-      find(w, o, &at);
-      for (size_t first = 0; first < channels; first += PIECE)
-        backward_piece(kind, w, first, ls_size_min(PIECE, channels - first), channels, &at, x, y, dy, dx);
+    for (size_t o = 0; o < n_out; o++, y += c, dy += c) {
+      find(job->w, o, &at);
+      for (size_t k = 0; k < c; k += PIECE)
+        backward_piece(job->kind, job->w, k, ls_size_min(PIECE, c - k), c, &at, x, y, dy, dx);
     }
   }
+}
+
+/* As many parts as threads, so that each has the samples that it had in the layer before. */
+static void divide(pool_job *job, size_t n, void (*run)(void *context, size_t first, size_t count)) {
+  const size_t threads = ls_parallel_threads();
+  const size_t least = LS_PARALLEL_ITEMS / 2 / ls_size_max(n_in_of(job), 1);
+  ls_parallel_range(n, ls_size_max((n + threads - 1) / threads, ls_size_max(least, 1)), run, job);
+}
+
+void ls_pool_forward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
+                     float *y) {
+  divide(&(pool_job){.kind = kind, .w = w, .channels = channels, .x = x, .y = y}, n, forward_part);
+}
+
+void ls_pool_backward(ls_pooling kind, const ls_window *w, size_t n, size_t channels, const float *x,
+                      const float *y, const float *dy, float *dx) {
+  divide(&(pool_job){.kind = kind, .w = w, .channels = channels, .x = x, .pooled = y, .dy = dy, .dx = dx},
+         n, backward_part);
 }

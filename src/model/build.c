@@ -173,9 +173,10 @@ static void take_memory(ls_model *model) {
   const bool has_pieces = !model->predicts && ls_layers_need_deltas(model->layers, model->n_layers);
   const size_t pieces = has_pieces ? 2 : 0;
   const size_t lanes = model->predicts ? 0 : ls_size_max(model->max_lanes, 1);
-  float *const piece_deltas = ls_arena_take(arena, pieces * LS_PIECE_FLOATS, sizeof(float));
   for (size_t i = 0; i < model->n_layers; i++)
     workspace_size = ls_size_max(workspace_size, ls_layer_reserve(model->layers[i], arena, rows, lanes));
+  float *const piece_deltas =
+      ls_arena_take(arena, pieces * LS_PIECE_FLOATS, model->layers[0]->threads * sizeof(float));
   void *const workspace = ls_arena_take(arena, workspace_size, 1);
   for (size_t i = 0; workspace && i < model->n_layers; i++)
     ls_layer_set_workspace(model->layers[i], workspace, piece_deltas);

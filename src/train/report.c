@@ -125,12 +125,6 @@ ls_status train_report_start(trainer *t) {
   ls_log(LS_LOG_INFO, "model: %s, %zu parameters; %s, lr %g, batch %zu, %llu steps per epoch; output %s",
          layers, model->n_params, setup->job->optim->type->name, train_lr(t), setup->batch_size,
          (unsigned long long)setup->steps_per_epoch, setup->job->train.output);
-  if (setup->threads > 1 && ls_model_spatial_dims(model) > 0)
-    ls_log(LS_LOG_INFO,
-           "threads: convolutions and pooling use one thread of each rank; more ranks of one thread are "
-           "faster "
-           "(mpirun -n %d)",
-           ls_comm_size(t->comm) * setup->threads);
   if (ls_comm_size(t->comm) > 1) ls_log(LS_LOG_INFO, "gradients: %s", t->summation);
   train_report_initial(t);
   t->report.has_bar = isatty(STDERR_FILENO);

@@ -309,14 +309,17 @@ def threads_by_variables(folder):
     check_threads(folder, 1, "--set", "train.reproducible=true", variables=("OMP_NUM_THREADS=2",))
 
 
-def convolutions_report_idle_threads(folder):
-    prepare(folder)
-    shape = ("--set", "data.shape=[4, 1]", "--set", "comm.threads=2", "--set")
-    layers = "model=[{layer: conv1d, filters: 2, kernel_size: 2}, {layer: dense, units: 3, activation: softmax}]"
-    result, _ = threads_of(folder, *shape, layers)
-    result.must("more ranks of one thread are faster (mpirun -n 2)" in result.out, "the log says so")
-    result, _ = threads_of(folder, "--set", "comm.threads=2")
-    result.must("more ranks" not in result.out, "dense layers use all threads")
+def threads_share_convolutions(folder):
+    """The threads of a rank divide the samples: the same losses to rounding."""
+    example(folder, "digits")
+    losses = []
+    for threads in (1, 2, 3):
+        words = ("--set", "train.epochs=2", "--set", f"comm.threads={threads}", "-o", f"run-{threads}")
+        result = run_well(folder, "train", "digits/cnn.yaml", *words)
+        losses.append([float(text) for text in column(folder, "train_loss", f"run-{threads}")])
+    for other in losses[1:]:
+        result.must(all(abs(a - b) < 0.02 * a for a, b in zip(losses[0], other)), f"equal to rounding: {losses}")
+    result.must(losses[0] != losses[1], "several threads have worked")
 
 
 def too_many_threads_cause_a_warning(folder):
@@ -888,7 +891,7 @@ TESTS = [
     regression_has_r2_columns, checkpoints_are_kept_and_removed, best_model_is_of_the_best_epoch,
     monitor_chooses_the_best_epoch, more_metrics_have_columns, more_metrics_survive_a_resume,
     more_metrics_of_regression, model_without_validation_is_the_final_one, config_of_a_run_makes_it_again,
-    threads_by_the_cores, threads_by_variables, convolutions_report_idle_threads, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
+    threads_by_the_cores, threads_by_variables, threads_share_convolutions, too_many_threads_cause_a_warning, threads_by_the_quota, start_up_time_is_printed, facts_are_in_the_log,
     output_of_an_unusual_name, paths_are_relative_to_the_config, no_steps, resume_makes_no_difference,
     resume_on_other_ranks, rows_beyond_the_checkpoint_are_dropped, finished_run_says_so, learning_rate_may_change,
     other_validation_data_start_the_best_anew, another_platform_is_reported, memory_of_all_ranks, another_layout_is_reported, overwrite_removes_the_run_alone, overwrite_where_there_is_no_run, resume_never_starts_a_new_run, resume_from_a_file,

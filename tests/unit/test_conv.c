@@ -220,54 +220,63 @@ static void large_images_match_their_definition(void **state) {
        5,
        1,
        false,
+       0,
        NULL},
       {{.in = {1, 70, 65}, .size = {1, 3, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}},
        4,
        3,
        1,
        false,
+       0,
        NULL},
       {{.in = {1, 9, 40}, .size = {1, 3, 3}, .stride = {1, 2, 1}, .before = {0, 1, 0}},
        700,
        2,
        1,
        false,
+       0,
        NULL},
       {{.in = {14, 14, 14}, .size = {3, 3, 3}, .stride = {1, 1, 1}, .before = {1, 1, 1}},
        8,
        4,
        2,
        false,
+       0,
        NULL},
       {{.in = {1, 60, 60}, .size = {1, 3, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}},
        6,
        6,
        6,
        false,
+       0,
        NULL},
       {{.in = {1, 6, 5}, .size = {1, 3, 3}, .stride = {1, 2, 1}, .before = {0, 1, 1}},
        256,
        256,
        64,
        false,
+       0,
        NULL},
       {{.in = {1, 55, 63}, .size = {1, 3, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}},
        16,
        17,
        1,
        false,
+       0,
        NULL},
       {{.in = {1, 4, 3}, .size = {1, 2, 3}, .stride = {1, 1, 1}, .before = {0, 1, 1}},
        134,
        335,
        67,
        false,
+       0,
        NULL},
       {{.in = {1, 5, 5}, .size = {1, 1, 3}, .stride = {1, 1, 1}, .before = {0, 0, 1}},
        300,
        25,
        25,
        false,
+       0,
        NULL},
   };
   for (size_t i = 0; i < COUNT(convs); i++) {
@@ -599,6 +608,48 @@ static void gradients_of_many_positions_are_exact(void **state) {
   }
 }
 
+/* Three threads, each with a sample: the same bits of outputs and gradients of x, and the same gradients of
+ * w to rounding. */
+static void threads_make_no_difference(void **state) {
+  (void)state;
+  static const struct {
+    size_t in[LS_WINDOW_DIMS], size[LS_WINDOW_DIMS], stride, channels, filters, groups;
+  } rows[] = {
+      {{1, 40, 40}, {1, 3, 3}, 2, 20, 32, 1},  {{1, 32, 32}, {1, 3, 3}, 1, 16, 24, 1}, /* Winograd */
+      {{1, 64, 64}, {1, 3, 3}, 1, 64, 64, 64}, {{1, 64, 64}, {1, 3, 3}, 1, 16, 16, 8},
+      {{1, 64, 64}, {1, 3, 3}, 1, 64, 2, 1},   {{1, 1, 10000}, {1, 1, 9}, 1, 1, 16, 1},
+      {{12, 14, 16}, {3, 3, 3}, 1, 8, 16, 2}};
+  assert_int_equal(ls_math_threads_set(3), LS_OK);
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    ls_conv c = {.channels = rows[i].channels, .filters = rows[i].filters, .groups = rows[i].groups};
+    for (size_t d = 0; d < LS_WINDOW_DIMS; d++) {
+      c.window.in[d] = rows[i].in[d];
+      c.window.size[d] = rows[i].size[d];
+      c.window.stride[d] = rows[i].size[d] > 1 ? rows[i].stride : 1;
+      c.window.dilation[d] = 1;
+    }
+    assert_true(ls_window_set_out(&c.window));
+    arrays one = arrays_of_conv(&c);
+    c.threads = 3;
+    arrays three = arrays_of_conv(&c);
+    const arrays *const both[] = {&one, &three};
+    for (size_t k = 0; k < 2; k++) {
+      run_forward(both[k], SAMPLES, both[k]->x, both[k]->b, false, LS_RELU, both[k]->y);
+      run_data(both[k], SAMPLES, both[k]->dy, both[k]->dx);
+      run_weights(both[k], 0.0F);
+    }
+    assert_memory_equal(one.y, three.y, SAMPLES * one.n_y * sizeof(float));
+    assert_memory_equal(one.dx, three.dx, SAMPLES * one.n_x * sizeof(float));
+    double most = 0.0;
+    for (size_t k = 0; k < one.n_w; k++) most = fmax(most, fabs((double)one.dw[k]));
+    for (size_t k = 0; k < one.n_w; k++)
+      assert_true(fabs((double)one.dw[k] - (double)three.dw[k]) <= 1e-5 * most);
+    arrays_free(&one);
+    arrays_free(&three);
+  }
+  assert_int_equal(ls_math_threads_set(1), LS_OK);
+}
+
 int main(void) {
 #if defined(LS_NO_CLONES) && defined(__AVX2__)
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 77; /* skipped */
@@ -606,6 +657,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gradients_of_many_positions_are_exact),
       cmocka_unit_test(convolutions_match_their_definition),
+      cmocka_unit_test(threads_make_no_difference),
       cmocka_unit_test(large_images_match_their_definition),
       cmocka_unit_test(samples_do_not_depend_on_the_batch),
       cmocka_unit_test(images_match_their_definition),

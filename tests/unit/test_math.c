@@ -170,6 +170,51 @@ static void compute(const float *x, const float *w, results *r) {
   r->squares_of_sum = ls_math_fold(T_W, COUNT(terms), terms, r->sum);
 }
 
+enum { N_ROWS = 5000, N_COLS = 20, N_ALL = N_ROWS * N_COLS };
+
+typedef struct norm_results {
+  double moments[2 * N_COLS], sums[2 * N_COLS];
+  float y[N_ALL], dx[N_ALL], pooled[N_ALL / 2], routed[N_ALL];
+} norm_results;
+
+/* x: (N_ROWS, N_COLS), for pooling (N_ROWS / 50, 50, N_COLS) */
+static void compute_norms(const float *x, norm_results *r) {
+  const ls_norm norm = {.center = x, .scale = x + N_COLS, .shift = x + 2 * N_COLS, .has_relu = true};
+  ls_window w = {
+      .in = {1, 1, 50}, .size = {1, 1, 3}, .stride = {1, 1, 2}, .dilation = {1, 1, 1}, .after = {0, 0, 1}};
+  memset(r, 0, sizeof *r);
+  assert_true(ls_window_set_out(&w));
+  ls_math_norm_moments(N_ROWS, N_COLS, x, x + N_COLS, r->moments, r->moments + N_COLS);
+  ls_math_norm(&norm, N_ROWS, N_COLS, x, x, r->y);
+  ls_math_norm_backward_sums(&norm, N_ROWS, N_COLS, x, r->y, r->sums, r->sums + N_COLS);
+  ls_math_norm_backward(&norm, N_ROWS, N_COLS, x, x, x + N_COLS, r->y, r->dx);
+  ls_pool_forward(LS_POOL_MAX, &w, N_ROWS / 50, N_COLS, x, r->pooled);
+  ls_pool_backward(LS_POOL_MAX, &w, N_ROWS / 50, N_COLS, x, r->pooled, r->pooled, r->routed);
+}
+
+/* The sums for the gradient are equal to rounding, all else to the bit. */
+static void norms_and_pools_do_not_depend_on_threads(void **state) {
+  (void)state;
+  float *const x = new_floats(N_ALL);
+  norm_results *const want = ls_calloc(2, sizeof *want);
+  norm_results *const got = want + 1;
+  assert_non_null(want);
+  fill_random(1, N_ALL, x);
+  compute_norms(x, want);
+  for (int threads = 2; threads <= 3; threads++) {
+    assert_int_equal(ls_math_threads_set(threads), LS_OK);
+    compute_norms(x, got);
+    for (size_t j = 0; j < 2 * N_COLS; j++) {
+      check_close("sum", got->sums[j], want->sums[j], 1e-4);
+      got->sums[j] = want->sums[j];
+    }
+    assert_memory_equal(got, want, sizeof *want);
+  }
+  assert_int_equal(ls_math_threads_set(1), LS_OK);
+  free(x);
+  free(want);
+}
+
 static void results_do_not_depend_on_threads(void **state) {
   (void)state;
   float *const x = new_floats(T_ROWS * T_IN);
@@ -907,6 +952,7 @@ int main(void) {
       cmocka_unit_test(pieces_of_products_have_the_same_bits),
       cmocka_unit_test(blas_has_a_name_and_threads),
       cmocka_unit_test(results_do_not_depend_on_threads),
+      cmocka_unit_test(norms_and_pools_do_not_depend_on_threads),
       cmocka_unit_test(activations_are_accurate_to_a_few_ulp),
       cmocka_unit_test(exponential_is_accurate_to_two_ulp),
       cmocka_unit_test(activations_keep_their_limits),
