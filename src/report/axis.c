@@ -79,7 +79,7 @@ size_t report_ticks(const report_axis *axis, bool is_whole, double ticks[REPORT_
 
 const char *report_tick_label(double value, char text[REPORT_NUMBER]) {
   const double size = fabs(value);
-  if (size >= 1e15 || (size > 0.0 && size < 1e-3))
+  if (size >= 1e12 || (size > 0.0 && size < 1e-3))
     snprintf(text, REPORT_NUMBER, "%.3g", value);
   else if (size >= 1e9)
     snprintf(text, REPORT_NUMBER, "%.5gG", value / 1e9);

@@ -259,7 +259,10 @@ double report_trial_value(const report_sweep *sweep, size_t rung, uint64_t trial
 size_t report_rung_count(const report_sweep *sweep, size_t rung, ls_trial_state state);
 size_t report_rung_missing(const report_sweep *sweep, size_t rung);
 
-/* Local. Notes about trials and values that figures do not show. */
+/* Local. Appends a sentence about values beyond the end of the axis, if there are any. */
+void report_ranking_beyond(const report_sweep *sweep, char *text, size_t size);
+
+/* Local. Writes a note about trials and values that figures do not show. */
 void report_ranking_note(report_page *page, const report_sweep *sweep);
 
 /* ------------------------------------------------------- sections of a sweep's page */

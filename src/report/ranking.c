@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define RATIO_LOG 20.0 /* of the values of a monitor that is minimised, with a logarithmic axis */
+#define RATIO_LOG 10.0 /* from the best value to the median: of a logarithmic axis */
 #define REACH     10.0 /* the end of an axis: times the distance from the best value to the median */
 #define FAR       3.0  /* values beyond this many times the reach are not on the axis */
 
@@ -59,22 +59,27 @@ static bool find_trial(const report_sweep *sweep, uint64_t number, report_trial 
   return false;
 }
 
-/* If few values are far worse than the others, the axis ends before them; a logarithmic axis has place for
- * them. values: (n), ascending */
+/* The distance of two values on the axis. */
+static double distance(const report_sweep *sweep, double from, double to) {
+  return sweep->is_log ? log(to / from) : to - from;
+}
+
+/* The axis is logarithmic if the values span orders of magnitude. If few values are far worse than the
+ * others, it ends before them. values: (n), ascending; n > 0 */
 static void find_range(report_sweep *sweep, size_t n, const double *values) {
   const bool is_maximized = sweep->results.is_maximized;
-  sweep->low = n > 0 ? values[0] : INFINITY;
-  sweep->high = n > 0 ? values[n - 1] : -INFINITY;
-  if (n == 0) return;
-  sweep->is_log = !is_maximized && sweep->low > 0.0 && sweep->high >= RATIO_LOG * sweep->low;
+  const double median = values[n / 2];
+  sweep->low = values[0];
+  sweep->high = values[n - 1];
+  sweep->is_log = !is_maximized && sweep->low > 0.0 && median >= RATIO_LOG * sweep->low;
   const double best = is_maximized ? sweep->high : sweep->low;
-  const double reach = REACH * (values[n / 2] - best);
-  const bool is_clipped = reach != 0.0 && sweep->high - sweep->low > FAR * fabs(reach);
-  if (sweep->is_log || !is_clipped) return;
+  const double reach = REACH * distance(sweep, best, median);
+  if (reach == 0.0 || fabs(distance(sweep, sweep->low, sweep->high)) <= FAR * fabs(reach)) return;
+  const double end = sweep->is_log ? best * exp(reach) : best + reach;
   if (is_maximized)
-    sweep->low = best + reach;
+    sweep->low = end;
   else
-    sweep->high = best + reach;
+    sweep->high = end;
   for (size_t i = 0; i < n; i++)
     if (values[i] < sweep->low || values[i] > sweep->high) sweep->n_beyond++;
 }
@@ -91,7 +96,9 @@ static ls_status measure_values(report_sweep *sweep) {
     if (!isnan(values[n])) n++;
   }
   qsort(values, n, sizeof *values, report_compare_numbers);
-  find_range(sweep, n, values);
+  sweep->low = INFINITY;
+  sweep->high = -INFINITY;
+  if (n > 0) find_range(sweep, n, values);
   free(values);
   return LS_OK;
 }
@@ -121,16 +128,23 @@ ls_status report_ranking_create(report_sweep *sweep) {
   return measure_values(sweep);
 }
 
-void report_ranking_note(report_page *page, const report_sweep *sweep) {
-  if (sweep->n_shown < sweep->n)
-    report_note(page->out,
-                "Shows %zu of %zu trials with a result: the best %d, and others at equal distances in the "
-                "ranking.",
-                sweep->n_shown, sweep->n, REPORT_TRIALS_BEST);
+void report_ranking_beyond(const report_sweep *sweep, char *text, size_t size) {
   char number[REPORT_NUMBER];
   const bool is_maximized = sweep->results.is_maximized;
   if (sweep->n_beyond > 0)
-    report_note(page->out, "%zu values %s %s are drawn at the end of the axis.", sweep->n_beyond,
-                is_maximized ? "below" : "above",
-                report_number(is_maximized ? sweep->low : sweep->high, number));
+    ls_append(text, size, "%zu value%s %s %s %s drawn at the end of the axis.", sweep->n_beyond,
+              sweep->n_beyond == 1 ? "" : "s", is_maximized ? "below" : "above",
+              report_number(is_maximized ? sweep->low : sweep->high, number),
+              sweep->n_beyond == 1 ? "is" : "are");
+}
+
+void report_ranking_note(report_page *page, const report_sweep *sweep) {
+  char text[256] = "";
+  if (sweep->n_shown < sweep->n)
+    ls_append(text, sizeof text,
+              "Shows %zu of %zu trials with a result: the best %d, and others at equal distances in the "
+              "ranking. ",
+              sweep->n_shown, sweep->n, REPORT_TRIALS_BEST);
+  report_ranking_beyond(sweep, text, sizeof text);
+  if (text[0]) report_note(page->out, "%s", text);
 }

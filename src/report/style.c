@@ -63,7 +63,7 @@ static const char style[] =
     ".r0{--r:var(--muted)}.r1{--r:var(--r1)}.r2{--r:var(--r2)}.r3{--r:var(--r3)}.r4{--r:var(--r4)}"
     ".r5{--r:var(--r5)}.r6{--r:var(--r6)}\n"
     ".trial.r0{stroke-dasharray:3 4}.on{fill:none;stroke-width:4}\n"
-    "svg .best,.on{stroke:var(--ink)}svg .best{stroke-width:3;stroke-opacity:1}\n"
+    "svg .trial.best,.on{stroke:var(--ink)}svg .trial.best{stroke-width:3;stroke-opacity:1}\n"
     ".ring{fill:none;stroke:var(--ink);stroke-width:2}.cross{fill:none;stroke:var(--bad);stroke-width:1.6}"
     "\n"
     ".scale{position:absolute;opacity:0}\n"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LABELS_MOST  6 /* of an axis of named values */
+#define LABELS_MOST  6 /* of a horizontal axis */
 #define POINTS_LARGE 100
 
 /* ------------------------------------------------------------------ scatter plots */
@@ -75,7 +75,7 @@ static void draw_axes(FILE *out, const scatter *s) {
   char name[256];
   snprintf(name, sizeof name, "%s%s", p->of->key, p->is_log ? " (log)" : "");
   report_y_axis_draw(out, &s->x.axis, &s->y, name);
-  for (size_t i = 0; i < s->x.n_ticks; i++) {
+  for (size_t i = 0; i < s->x.n_ticks; i += (s->x.n_ticks + LABELS_MOST - 1) / LABELS_MOST) {
     report_print(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">",
                  report_place(&s->x.axis, s->x.ticks[i]), s->y.from + 18.0);
     report_text(out, s->x.labels[i]);
@@ -171,6 +171,7 @@ static ls_status draw_best_so_far(report_page *page, const report_sweep *sweep) 
   const ls_sweep_results *const r = &sweep->results;
   const bool has_rungs = r->rungs.n > 1;
   report_chart chart;
+  char note[256] = "";
   size_t n = 0;
   for (size_t i = 0; i < r->rungs.n * r->n_trials; i++) n += r->rows[i].state != LS_TRIAL_ABSENT;
   ls_status status = report_chart_create(&chart, "Best value so far", has_rungs ? "result" : "trial", n, 2);
@@ -182,10 +183,12 @@ static ls_status draw_best_so_far(report_page *page, const report_sweep *sweep) 
     chart.low = sweep->low;
     chart.high = sweep->high;
     chart.series[1].is_dots = true;
-    chart.note = has_rungs
-                     ? "The results in the order of rungs and trials, as in trials.csv. Those of later "
-                       "rungs are of more epochs."
-                     : "In the order of the trials' numbers.";
+    ls_append(note, sizeof note, "%s ",
+              has_rungs ? "The results in the order of rungs and trials, as in trials.csv. Those of later "
+                          "rungs are of more epochs."
+                        : "The trials in the order of their numbers.");
+    report_ranking_beyond(sweep, note, sizeof note);
+    chart.note = note;
     fill_best(sweep, &chart);
     status = report_chart_thin(&chart);
   }

@@ -339,6 +339,7 @@ SCENARIOS = [
     Scenario("importance", "explain", "run/model.h5", "data.h5:/test", "--importance", "--repeats", "1", needs=a_run),
     Scenario("report", "report", "run", "-o", "out.html", "--data", "data.h5:/test", needs=a_run),
     Scenario("report of two runs", "report", "run", "run", "-o", "out.html", "--data", "table.h5", needs=a_run_of_numbers),
+    Scenario("report of a sweep", "report", "sweep", "-o", "out.html", needs=a_sweep),
     Scenario("report of images", "report", "images-run", "-o", "out.html", "--data", "images.h5", needs=an_image_run),
     Scenario("gradcheck", "gradcheck", "classes.yaml"),
     Scenario("lr-find", "lr-find", "classes.yaml", "--steps", "5", "-o", "lr.svg"),
