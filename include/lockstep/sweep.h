@@ -80,6 +80,7 @@ typedef struct ls_sweep_results {
   bool is_maximized;
   uint64_t factor, first; /* of successive halving */
   uint64_t n_trials;
+  uint64_t part, n_parts; /* the trials whose numbers are `part` modulo n_parts; 0 and 1: all */
   size_t n_parameters;
   const ls_sweep_parameter *parameters; /* (n_parameters) */
   ls_sweep_rungs rungs;

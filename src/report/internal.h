@@ -255,6 +255,9 @@ ls_status report_ranking_create(report_sweep *sweep);
 /* Local. The value of a trial in a rung; NaN: none. */
 double report_trial_value(const report_sweep *sweep, size_t rung, uint64_t trial);
 
+/* Local. The number of trials of the sweep, or of the part of it that the directory has. */
+size_t report_trials_wanted(const report_sweep *sweep);
+
 /* Local. The number of trials in a state in a rung; the number of results that the rung lacks. */
 size_t report_rung_count(const report_sweep *sweep, size_t rung, ls_trial_state state);
 size_t report_rung_missing(const report_sweep *sweep, size_t rung);

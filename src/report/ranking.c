@@ -20,10 +20,15 @@ size_t report_rung_count(const report_sweep *sweep, size_t rung, ls_trial_state 
   return n;
 }
 
+size_t report_trials_wanted(const report_sweep *sweep) {
+  const ls_sweep_results *const r = &sweep->results;
+  return (r->n_trials - ls_size_min(r->part, r->n_trials) + r->n_parts - 1) / r->n_parts;
+}
+
 /* Trials with a value continue to the next rung. */
 size_t report_rung_missing(const report_sweep *sweep, size_t rung) {
   const ls_sweep_results *const r = &sweep->results;
-  size_t wanted = r->n_trials;
+  size_t wanted = report_trials_wanted(sweep);
   if (rung > 0) {
     wanted = 0;
     for (uint64_t i = 0; i < r->n_trials; i++)

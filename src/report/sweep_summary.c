@@ -50,13 +50,19 @@ static void write_search(FILE *out, const ls_sweep_results *r) {
 static void write_counts(FILE *out, const report_sweep *sweep) {
   const size_t n_done = count_trials(sweep, LS_TRIAL_DONE);
   char number[REPORT_NUMBER];
-  write_fact(out, "trials", "%s", report_count(sweep->results.n_trials, number));
+  const ls_sweep_results *const r = &sweep->results;
+  if (r->n_parts > 1)
+    write_fact(out, "part", "%llu of %llu: the trials whose numbers are %llu modulo %llu",
+               (unsigned long long)r->part, (unsigned long long)r->n_parts, (unsigned long long)r->part,
+               (unsigned long long)r->n_parts);
+  write_fact(out, "trials", "%s", report_count(report_trials_wanted(sweep), number));
   write_fact(out, "finished", "%s", report_count(n_done, number));
   if (n_done > sweep->n_ranked)
     write_fact(out, "finished without a value", "%s", report_count(n_done - sweep->n_ranked, number));
   write_fact(out, "diverged", "%s", report_count(count_trials(sweep, LS_TRIAL_DIVERGED), number));
   write_fact(out, "failed", "%s", report_count(count_trials(sweep, LS_TRIAL_FAILED), number));
-  write_fact(out, "not yet run", "%s", report_count(sweep->results.n_trials - sweep->n, number));
+  const size_t n = report_trials_wanted(sweep);
+  write_fact(out, "not yet run", "%s", report_count(n - ls_size_min(sweep->n, n), number));
 }
 
 static void write_best(FILE *out, const report_sweep *sweep) {
@@ -71,7 +77,7 @@ static void write_best(FILE *out, const report_sweep *sweep) {
   write_fact(out, "best trial", "%llu", best);
   write_fact(out, r->monitor, "%s", report_number(row->value, number));
   write_fact(out, "epochs", "%s", report_count(row->epochs, number));
-  write_fact(out, "directory", "%s/trials/%04llu", sweep->path, best);
+  write_fact(out, "directory", "%s/%strials/%04llu", sweep->path, r->n_parts > 1 ? "../../" : "", best);
 }
 
 void report_sweep_summary(report_page *page, const report_sweep *sweep) {

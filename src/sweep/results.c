@@ -1,6 +1,7 @@
 /* The results in the directory of a sweep, for its report. */
 #include "internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,11 +84,29 @@ static ls_status find_best(ls_sweep_results *r) {
   return LS_OK;
 }
 
+/* The directory of a part is parts/I-of-N, wherever it is named from. */
+static ls_status read_part(const char *folder, ls_sweep_results *r) {
+  static const char parts[] = "/parts";
+  const size_t n = sizeof parts - 1;
+  char *const path = realpath(folder, NULL);
+  if (!path) return ls_fail(LS_ERR_DATA, "%s: %s", folder, strerror(errno));
+  const char *const name = strrchr(path, '/');
+  char *end = NULL;
+  const uint64_t part = strtoull(name + 1, &end, 10);
+  const bool is_part = (size_t)(name - path) >= n && strncmp(name - n, parts, n) == 0 &&
+                       strncmp(end, "-of-", 4) == 0 && ls_config_parse_count(end + 4, &r->n_parts);
+  r->part = is_part ? part : 0;
+  if (!is_part || r->n_parts == 0) r->n_parts = 1;
+  free(path);
+  return LS_OK;
+}
+
 static ls_status read_all(const char *folder, ls_sweep_results *r) {
   struct sweep_source *const source = r->source = ls_calloc(1, sizeof *source);
   const sweep_plan *const plan = source ? &source->plan : NULL;
   if (!source) return ls_fail_memory("a sweep", sizeof *source);
   LS_TRY(check_table(folder));
+  LS_TRY(read_part(folder, r));
   LS_TRY(read_plan(folder, &source->plan));
   LS_TRY(read_base(folder, &source->base));
   r->rungs = sweep_rungs_of(plan, source->base->train.epochs);

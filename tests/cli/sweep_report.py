@@ -19,7 +19,13 @@ search: halving
 trials: 6
 halving: {factor: 2, first: 1}
 """
-RUNGS = "base: b.yaml\nparameters: {model.0.units: [8]}\nsearch: halving\ntrials: 64\nhalving: {factor: 2, first: 1}\n"
+RUNGS = """\
+base: b.yaml
+parameters: {optimizer.lr: {uniform: [0.1, 0.2]}, data.y: [absent]}
+search: halving
+trials: 64
+halving: {factor: 2, first: 1}
+"""
 
 
 def rows_of(folder):
@@ -92,6 +98,20 @@ def halving(folder):
     check_contrast(page, result)
 
 
+def part(folder):
+    """A part of a sweep counts its own trials only, wherever it is named from."""
+    write_file(folder / "base.yaml", BASE)
+    write_file(folder / "sweep.yaml", HALVING.split("search")[0] + "search: random\ntrials: 3\n")
+    harness.write_arrays(folder / "data.h5", dict(zip("xy", harness.three_classes(48))))
+    run_well(folder, "sweep", "sweep.yaml", "--output", "out", "--part", "1/2")
+    run(folder, "report", "out", "-o", "out.html").exits(3).reports("error: ", "parts", "without --part")
+    for place, path in ("", "out/parts/1-of-2"), ("out/parts", "1-of-2"), ("out/parts/1-of-2", "."):
+        page, result = report(folder / place, path)
+        facts = facts_of(page)
+        result.must((facts["state"], facts["trials"], facts["finished"], facts["not yet run"]) == ("finished", "1", "1", "0"), f"{facts}")
+        result.must(facts["directory"] == f"{path}/../../trials/0001" and facts["part"].startswith("1 of 2"), f"{facts}")
+
+
 def unfinished(folder):
     """A sweep that was killed while it wrote a row; trials that diverged, failed, or have no value; names that are not HTML."""
     names = ("<b>", "'a & b'", "ü" * 60, "true", "-1")
@@ -144,10 +164,17 @@ def many_parameters_and_trials(folder):
 
 
 def many_rungs(folder):
-    """More rungs than colours; a trial that diverges in a later rung; equal values."""
-    rows = [(i, rung, (8,), 2 ** rung, "" if (i, rung) == (0, 6) else 0.5, "diverged" if (i, rung) == (0, 6) else "done")
+    """More rungs than colours; a trial that diverges in a later rung; equal values. Trials that cannot start have no results,
+    but their values are in the table."""
+    base = BASE.replace("epochs: 4", "epochs: 100")
+    write_file(folder / "b.yaml", base)
+    write_file(folder / "sweep.yaml", RUNGS)
+    harness.write_arrays(folder / "data.h5", dict(zip("xy", harness.three_classes(12))))
+    run(folder, "sweep", "sweep.yaml", "--output", "failed").exits(6)
+    rates = [row["optimizer.lr"] for row in rows_of(folder / "failed")]
+    rows = [(i, rung, (rates[i], "absent"), 2 ** rung, *(("", "diverged") if (i, rung) == (0, 6) else (0.5, "done")))
             for rung in range(7) for i in range(64 >> rung)]
-    make(folder / "s", RUNGS, rows, ("model.0.units",), base=BASE.replace("epochs: 4", "epochs: 100"))
+    make(folder / "s", RUNGS, rows, ("optimizer.lr", "data.y"), base=base)
     page, result = report(folder, "s")
     facts = facts_of(page)
     result.must(facts["best trial"] == "1" and facts["epochs"] == "32" and facts["diverged"] == "1", f"{facts}")
@@ -216,4 +243,4 @@ def browser(folder):
 
 
 harness.main([(test.__name__.replace("_", " "), test) for test in (
-    halving, unfinished, without_values, single_trial, many_parameters_and_trials, many_rungs, damaged_sweeps, browser)])
+    halving, part, unfinished, without_values, single_trial, many_parameters_and_trials, many_rungs, damaged_sweeps, browser)])
