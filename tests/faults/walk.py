@@ -308,6 +308,7 @@ SCENARIOS = [
     Scenario("predict numbers", "predict", "run/model.h5", "table.h5", "-o", "out.csv", needs=a_run_of_numbers),
     Scenario("info of data", "info", "data.h5", lists=True),
     Scenario("info of a checkpoint", "info", "run/checkpoints/best.h5", needs=a_run),
+    Scenario("info of a run", "info", "run", needs=a_run),
     Scenario("check", "check", "classes.yaml"),
     Scenario("errors", "check", "errors.yaml", code=2),
     Scenario("invalid YAML", "check", "broken.yaml", code=2),
