@@ -268,10 +268,13 @@ const char *ls_store_explain(const ls_store *store, const char *path, char *text
 ls_status ls_store_open_file(const char *path, ls_status status, int *out) {
   struct stat about;
   const int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (descriptor < 0)
-    return ls_fail(errno == ENOENT ? status : LS_ERR_DATA, "%s: cannot be opened: %s", path,
-                   strerror(errno));
-  if (fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
+  if (descriptor < 0 || fstat(descriptor, &about) != 0) {
+    const int error = errno;
+    if (descriptor >= 0) close(descriptor);
+    return ls_fail(error == ENOENT ? status : LS_ERR_DATA, "%s: cannot be opened: %s", path,
+                   strerror(error));
+  }
+  if (S_ISREG(about.st_mode)) {
     *out = descriptor;
     return LS_OK;
   }

@@ -22,7 +22,7 @@ from hosts import Impossible
 
 TOOLS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
 PATIENCE = float(os.environ.get("LOCKSTEP_PATIENCE", "1"))
-DEADLINE = 100.0 * PATIENCE # seconds; only ends what hangs
+DEADLINE = 600.0 * PATIENCE # seconds; only ends what hangs
 PAUSE = 0.2                # between two polls
 
 # Without cgroups, which a container may not have. A requeued job waits for as long as a credential lives (cred_expire).
