@@ -25,10 +25,12 @@ typedef struct ls_draft_request {
                          is preferred */
   const char *x, *y;  /* names of arrays, or NULL; y: also FILE:/PATH, then no other data are searched */
   const char *source; /* what the data were imported from, for a comment; or NULL */
-  const char *config; /* file to write, to whose folder paths in it are relative; "-": standard output */
-  const char *run;    /* the run directory */
-  int kind;           /* ls_draft_kind */
-  int targets;        /* ls_draft_targets */
+  uint64_t n_missing; /* cells that the import has replaced, for the same comment... */
+  const char *missing; /* ... as this value of --missing says */
+  const char *config;  /* file to write, to whose folder paths in it are relative; "-": standard output */
+  const char *run;     /* the run directory */
+  int kind;            /* ls_draft_kind */
+  int targets;         /* ls_draft_targets */
 } ls_draft_request;
 
 /* Collective. Inspects a dataset and writes the config. Validation and test data are searched for beside

@@ -70,6 +70,7 @@ typedef struct ls_table_options {
   const char *categories; /* features whose numbers are words too; NULL: none */
   int missing;            /* ls_table_missing */
   double missing_number;  /* fits float32 */
+  bool fills;             /* missing cells become the mean, unless `missing` says otherwise */
   /* For data of a model: */
   bool is_unlabelled;       /* labels, if any, are ignored; without `label`, no column is one */
   bool accepts_unknown;     /* all features of a column are 0 for a word that the model does not know */

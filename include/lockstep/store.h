@@ -171,6 +171,13 @@ ls_status ls_store_read_enum(const ls_store *store, const char *path, char ***na
 ls_status ls_store_read_rows(const ls_store *store, const char *path, uint64_t first, size_t count,
                              void *buffer);
 
+/* Local. Calls `visit` with each text of rows first .. first + count - 1 of an array of text of fixed or
+ * variable length, which has one text per row; a text ends with its first NUL. LS_ERR_DATA as above, or if
+ * the array has another type or shape, or a text more than 1 MiB; otherwise the status of `visit`, which
+ * ends the visits unless it is LS_OK and must not use the store. */
+ls_status ls_store_visit_texts(const ls_store *store, const char *path, uint64_t first, size_t count,
+                               ls_status (*visit)(void *context, const char *text), void *context);
+
 /* Local. Announces that rows will be read soon, so that the system reads them from the disk meanwhile. A
  * hint: ignores failures, and does nothing where HDF5 reads the rows. */
 void ls_store_read_ahead(const ls_store *store, const char *path, uint64_t first, size_t count);

@@ -15,8 +15,9 @@ typedef struct names {
   char *source; /* the operand, or a pattern for the files of a folder */
   char *stem;   /* of the default names */
   char *config, *run;
-  char *imported;  /* the dataset that is written first; NULL: the source is one */
-  bool is_written; /* it is */
+  char *imported;     /* the dataset that is written first; NULL: the source is one */
+  uint64_t n_missing; /* cells that the import has replaced */
+  bool is_written;    /* it is */
 } names;
 
 static void free_names(names *n) {
@@ -127,8 +128,8 @@ static ls_status check_names(const arguments *a, const names *n) {
 
 /* Options of an import. */
 static ls_status reject_import_options(const arguments *a) {
-  static const char *const options[] = {"header",  "label",         "weight", "drop",
-                                        "columns", "test-fraction", NULL};
+  static const char *const options[] = {"header",     "label",   "weight",        "drop", "columns",
+                                        "categories", "missing", "test-fraction", NULL};
   for (size_t i = 0; options[i]; i++)
     if (app_option(a, options[i]))
       return ls_fail(LS_ERR_CONFIG,
@@ -142,6 +143,7 @@ static ls_status import(const arguments *a, names *n) {
   static const char *const targets[] = {"auto", "classes", "numbers", NULL};
   ls_import_options options = {.output = n->imported, .seed = 1, .shuffles = is_folder(n->source)};
   ls_import_summary summary = {0};
+  options.table.fills = true;
   LS_TRY(app_read_table(a, &options.table));
   LS_TRY(app_read_choice(a, "targets", targets, &options.table.targets));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
@@ -151,6 +153,7 @@ static ls_status import(const arguments *a, names *n) {
                                        .skip_broken = app_option(a, "skip-broken")};
   LS_TRY(ls_import((const char *const[]){n->source}, 1, &options, &summary));
   n->is_written = true;
+  n->n_missing = summary.n_missing;
   return LS_OK;
 }
 
@@ -173,6 +176,8 @@ static ls_status read_request(const arguments *a, const names *n, ls_draft_reque
                                         : n->source ? n->source
                                                     : a->positional[0],
                                 .source = n->imported ? n->source : NULL,
+                                .n_missing = n->n_missing,
+                                .missing = app_option(a, "missing") ? app_option(a, "missing") : "mean",
                                 .config = n->config,
                                 .run = n->run};
   if (!n->imported) request->x = app_option(a, "x");

@@ -109,7 +109,11 @@ static ls_status check_columns(const data_source *s, const ls_store *store, cons
 static ls_status check_targets(const data_source *s, const ls_store *store, const ls_array *y, size_t n,
                                ls_dataset *d) {
   const char *const path = s->names.y;
-  if (y->dtype == LS_TEXT || y->n_dims < 1)
+  if (y->dtype == LS_TEXT)
+    return data_reject_array(store, path, 'y', y,
+                             "; must be numbers; make them class numbers: lockstep import %s -o OUT.h5",
+                             ls_store_path(store));
+  if (y->n_dims < 1)
     return data_reject_array(store, path, 'y', y, "; must be numbers of shape (N) or (N, K)");
   if (y->dims[0] != s->files.parts[s->open].rows) return reject_length(s, store, y, d);
   if (y->n_dims == 2 && y->dims[1] == 0)

@@ -4,18 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an array contains, and its usual names. */
-typedef struct array_kind {
-  const char *what;
-  const char *names[8];
-} array_kind;
-
-static const array_kind inputs = {"inputs", {"x", "X", "data", "images", "features", "inputs", NULL}};
-static const array_kind targets = {"targets", {"y", "Y", "label", "labels", "target", "targets", NULL}};
-static const array_kind weights = {"weights", {"w", NULL}};
-static const array_kind other_weights = {"weights",
-                                         {"sample_weight", "sample_weights", "weights", "weight", NULL}};
-
 typedef struct search {
   const ls_store *store;
   const ls_dataset_request *request;
@@ -42,15 +30,15 @@ static ls_status join(const char *group, const char *name, char **path) {
 }
 
 /* The explicit name of an array, or NULL. */
-static const char *explicit_name(const ls_dataset_request *request, const array_kind *kind) {
-  if (kind == &inputs) return request->x;
-  return kind == &targets ? request->y : NULL;
+static const char *explicit_name(const ls_dataset_request *request, const data_kind *kind) {
+  if (kind == &data_inputs) return request->x;
+  return kind == &data_targets ? request->y : NULL;
 }
 
 /* Its name in the training data, or NULL. */
-static const char *name_in_training(const ls_dataset_request *request, const array_kind *kind) {
-  if (kind == &inputs) return request->training_x;
-  return kind == &targets ? request->training_y : NULL;
+static const char *name_in_training(const ls_dataset_request *request, const data_kind *kind) {
+  if (kind == &data_inputs) return request->training_x;
+  return kind == &data_targets ? request->training_y : NULL;
 }
 
 typedef struct matches {
@@ -60,7 +48,7 @@ typedef struct matches {
 } matches;
 
 /* Adds the arrays in a group that have a usual name between `prefix` and `suffix`. */
-static ls_status match(const ls_store *store, const char *group, const array_kind *kind, const char *prefix,
+static ls_status match(const ls_store *store, const char *group, const data_kind *kind, const char *prefix,
                        const char *suffix, matches *m) {
   for (size_t i = 0; kind->names[i]; i++) {
     char *const path =
@@ -77,7 +65,7 @@ static ls_status match(const ls_store *store, const char *group, const array_kin
 }
 
 /* Searches for plain names first, then for names with a prefix or suffix of the role. */
-static ls_status match_all(const search *s, const char *group, const array_kind *kind, matches *m) {
+static ls_status match_all(const search *s, const char *group, const data_kind *kind, matches *m) {
   const char *const wanted = s->request->role;
   LS_TRY(match(s->store, group, kind, "", "", m));
   for (size_t r = 0; m->count == 0 && r < DATA_N_ROLES; r++) {
@@ -92,7 +80,7 @@ static ls_status match_all(const search *s, const char *group, const array_kind 
 
 /* Stores the path of a single match in *path, leaves *path NULL without a match, and fails with a list of
  * several matches. */
-static ls_status find_usual(const search *s, const char *group, const array_kind *kind, char **path) {
+static ls_status find_usual(const search *s, const char *group, const data_kind *kind, char **path) {
   matches m = {0};
   const ls_status status = match_all(s, group, kind, &m);
   if (status == LS_OK && m.count <= 1) {
@@ -101,7 +89,7 @@ static ls_status find_usual(const search *s, const char *group, const array_kind
   }
   free(m.path);
   if (status != LS_OK) return status;
-  if (kind == &weights || kind == &other_weights)
+  if (kind == &data_weights || kind == &data_other_weights)
     return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; keep only one of them",
                    ls_store_path(s->store), group, kind->what, m.found);
   return ls_fail(LS_ERR_DATA, "%s:%s: several arrays may be the %s: %s; set data.%s to one of them",
@@ -129,7 +117,7 @@ static ls_status find_name(const search *s, const char *group, const char *name,
 static ls_status find_training_name(const search *s, const char *group, const char *name, char **path) {
   char *other = NULL;
   if (data_has_file(name)) name = strrchr(name, ':') + 1;
-  if (name[0] == '/' && !is_inside(group, name)) name = strrchr(name, '/') + 1;
+  if (name[0] == '/' && !is_inside(group, name)) name = data_last_name(name);
   for (size_t i = 0; !*path; i++) {
     LS_TRY(data_counterpart(s->request->role, name, i, &other));
     if (!other) break;
@@ -142,7 +130,7 @@ static ls_status find_training_name(const search *s, const char *group, const ch
 
 /* Searches a group for the array with the explicit name or, without one, with the name in the training data
  * or a usual name. Leaves *path NULL if there is none. */
-static ls_status look_up(const search *s, const char *group, const array_kind *kind, char **path) {
+static ls_status look_up(const search *s, const char *group, const data_kind *kind, char **path) {
   const char *const name = explicit_name(s->request, kind);
   const char *const training = name_in_training(s->request, kind);
   if (name && name[0] == '/' && !is_inside(group, name)) return LS_OK;
@@ -157,7 +145,7 @@ static ls_status has_inputs(const search *s, const char *name, bool *has) {
   char *path = NULL;
   ls_status status = join("/", name, &group);
   if (status == LS_OK && ls_store_kind_of(s->store, group) == LS_STORE_GROUP)
-    status = look_up(s, group, &inputs, &path);
+    status = look_up(s, group, &data_inputs, &path);
   *has = path != NULL;
   free(path);
   free(group);
@@ -168,7 +156,7 @@ static ls_status has_inputs(const search *s, const char *name, bool *has) {
  */
 static bool is_from_training(const ls_dataset_request *request) {
   const char *const name = request->x ? NULL : request->training_x;
-  return name && name[0] == '/' && strchr(name + 1, '/');
+  return name && name[0] == '/' && data_last_name(name) > name + 1;
 }
 
 #define GROUP_PER_SAMPLE ((size_t)10) /* groups in a file, from which on each may be a sample */
@@ -223,11 +211,11 @@ static ls_status check_inside(const ls_store *store, const char *group, const ch
 /* Rejects a sparse matrix in the place of inputs: the group itself, or a group with a usual or explicit
  * name in it. */
 static ls_status check_dense(const search *s, const char *group) {
-  const char *const name = explicit_name(s->request, &inputs);
+  const char *const name = explicit_name(s->request, &data_inputs);
   LS_TRY(data_check_dense(s->store, group));
-  for (size_t i = 0; name ? i == 0 : inputs.names[i] != NULL; i++) {
+  for (size_t i = 0; name ? i == 0 : data_inputs.names[i] != NULL; i++) {
     char *path = NULL;
-    ls_status status = join(group, name ? name : inputs.names[i], &path);
+    ls_status status = join(group, name ? name : data_inputs.names[i], &path);
     if (status == LS_OK && ls_store_kind_of(s->store, path) == LS_STORE_GROUP)
       status = data_check_dense(s->store, path);
     free(path);
@@ -237,7 +225,7 @@ static ls_status check_dense(const search *s, const char *group) {
 }
 
 /* Finds an array that the dataset needs. An absent array with an explicit name fails when it is read. */
-static ls_status find_required(const search *s, const char *group, const array_kind *kind, char **path) {
+static ls_status find_required(const search *s, const char *group, const data_kind *kind, char **path) {
   const char *const name = explicit_name(s->request, kind);
   if (name) return join(group, name, path);
   LS_TRY(look_up(s, group, kind, path));
@@ -246,11 +234,11 @@ static ls_status find_required(const search *s, const char *group, const array_k
 
 /* Finds the sample weights beside x. */
 static ls_status find_weights(const search *s, const char *x, char **path) {
-  const size_t length = (size_t)(strrchr(x, '/') - x);
+  const size_t length = (size_t)(data_last_name(x) - x) - 1;
   char *const group = ls_format("%.*s", (int)ls_size_max(length, 1), x);
   if (!group) return ls_fail_memory("a path", length);
-  ls_status status = find_usual(s, group, &weights, path);
-  if (status == LS_OK && !*path) status = find_usual(s, group, &other_weights, path);
+  ls_status status = find_usual(s, group, &data_weights, path);
+  if (status == LS_OK && !*path) status = find_usual(s, group, &data_other_weights, path);
   free(group);
   return status;
 }
@@ -275,15 +263,15 @@ static ls_status check_pair(const search *s, const data_names *names) {
 static ls_status find_targets(const search *s, const char *group, data_names *names) {
   const ls_dataset_request *const r = s->request;
   if (r->x && !r->y && (r->training_x || r->training_y)) {
-    const size_t length = (size_t)(strrchr(names->x, '/') - names->x);
+    const size_t length = (size_t)(data_last_name(names->x) - names->x) - 1;
     char *const beside = ls_format("%.*s", (int)ls_size_max(length, 1), names->x);
     if (!beside) return ls_fail_memory("a path", length);
-    const ls_status status = look_up(s, beside, &targets, &names->y);
+    const ls_status status = look_up(s, beside, &data_targets, &names->y);
     free(beside);
     LS_TRY(status);
   }
   if (names->y) return LS_OK;
-  LS_TRY(find_required(s, group, &targets, &names->y));
+  LS_TRY(find_required(s, group, &data_targets, &names->y));
   return check_pair(s, names);
 }
 
@@ -291,7 +279,7 @@ static ls_status find_in_group(const search *s, const char *group, bool has_y_fi
   if (ls_store_kind_of(s->store, group) != LS_STORE_GROUP)
     return ls_fail(LS_ERR_DATA, "%s: group %s does not exist", ls_store_path(s->store), group);
   LS_TRY(check_dense(s, group));
-  LS_TRY(find_required(s, group, &inputs, &names->x));
+  LS_TRY(find_required(s, group, &data_inputs, &names->x));
   if (s->request->target == LS_TARGET_NONE) return LS_OK;
   if (!has_y_file) LS_TRY(find_targets(s, group, names));
   return find_weights(s, names->x, &names->w);

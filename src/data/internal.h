@@ -112,10 +112,18 @@ ls_status data_find_arrays(const ls_store *store, const ls_dataset_request *requ
                            bool has_y_file, data_names *names);
 void data_names_free(data_names *names);
 
+/* What an array contains, and its usual names, ended by NULL. */
+typedef struct data_kind {
+  const char *what;
+  const char *names[8];
+} data_kind;
+
+extern const data_kind data_inputs, data_targets, data_weights, data_other_weights;
+
 /* A role of data, and what it adds to a usual name. */
 typedef struct data_role {
   const char *name;
-  const char *prefixes[7], *suffixes[7]; /* ended by NULL */
+  const char *prefixes[7], *suffixes[11]; /* ended by NULL */
 } data_role;
 
 #define DATA_N_ROLES 3
@@ -124,6 +132,10 @@ extern const data_role data_roles[DATA_N_ROLES]; /* the first is "train" */
 /* Local. Candidate i for the name that an array called `name` in the training data has in the role `wanted`
  * (or NULL): test_x for train_x. *out is owned by the caller; NULL: there are no more. */
 ls_status data_counterpart(const char *wanted, const char *name, size_t i, char **out);
+
+/* Local. The name of an array in its group: `x` of /train/x; `features/train`, whose last part is a role.
+ */
+const char *data_last_name(const char *path);
 
 /* Local. Whether the group of an array is named after a role: /test/x. */
 bool data_is_split(const char *path);

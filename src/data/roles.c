@@ -1,16 +1,57 @@
-/* The roles of data in the names of arrays: X_train, test_set_x. */
+/* The usual names of arrays, and the roles of data in them: X_train, test_set_x, features/train. */
 #include "internal.h"
 
 #include <string.h>
 
+const data_kind data_inputs = {"inputs", {"x", "X", "data", "images", "features", "inputs", NULL}};
+const data_kind data_targets = {"targets", {"y", "Y", "label", "labels", "target", "targets", NULL}};
+const data_kind data_weights = {"weights", {"w", NULL}};
+const data_kind data_other_weights = {"weights",
+                                      {"sample_weight", "sample_weights", "weights", "weight", NULL}};
+
 const data_role data_roles[DATA_N_ROLES] = {
     {"train",
      {"train_set_", "train_", "training_", "trn_", NULL},
-     {"_train_set", "_train", "_training", "_trn", NULL}},
+     {"_train_set", "_train", "_training", "_trn", "/train", "/training", NULL}},
     {"validation",
      {"valid_set_", "val_set_", "validation_", "valid_", "val_", "dev_", NULL},
-     {"_valid_set", "_val_set", "_validation", "_valid", "_val", "_dev", NULL}},
-    {"test", {"test_set_", "test_", NULL}, {"_test_set", "_test", NULL}}};
+     {"_valid_set", "_val_set", "_validation", "_valid", "_val", "_dev", "/validation", "/valid", "/val",
+      "/dev", NULL}},
+    {"test", {"test_set_", "test_", NULL}, {"_test_set", "_test", "/test", NULL}}};
+
+/* Whether the last part of a path of n bytes is a usual name. */
+static bool has_usual_name(const char *path, size_t n) {
+  static const data_kind *const kinds[] = {&data_inputs, &data_targets, &data_weights, &data_other_weights};
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    for (size_t i = 0; kinds[k]->names[i]; i++) {
+      const size_t length = strlen(kinds[k]->names[i]);
+      const bool ends = n >= length && strncmp(path + n - length, kinds[k]->names[i], length) == 0;
+      if (ends && (n == length || path[n - length - 1] == '/')) return true;
+    }
+  return false;
+}
+
+/* The bytes of a suffix of a role, such as "/train", with which a path ends after a usual name; 0: none. */
+static size_t split_bytes(const char *path) {
+  const size_t length = strlen(path);
+  for (size_t r = 0; r < DATA_N_ROLES; r++)
+    for (size_t i = 0; data_roles[r].suffixes[i]; i++) {
+      const char *const suffix = data_roles[r].suffixes[i];
+      const size_t n = strlen(suffix);
+      if (suffix[0] == '/' && length > n && strcmp(path + length - n, suffix) == 0 &&
+          has_usual_name(path, length - n))
+        return n;
+    }
+  return 0;
+}
+
+const char *data_last_name(const char *path) {
+  const char *last = path;
+  const size_t n = strlen(path) - split_bytes(path);
+  for (size_t i = 0; i < n; i++)
+    if (path[i] == '/') last = path + i + 1;
+  return last;
+}
 
 /* The part of a name, of *n bytes, without the prefix or suffix of the training data; NULL: it has none. */
 static const char *stem_of(const char *name, size_t *n) {
@@ -29,8 +70,7 @@ static const char *stem_of(const char *name, size_t *n) {
 }
 
 ls_status data_counterpart(const char *wanted, const char *name, size_t i, char **out) {
-  const char *const slash = strrchr(name, '/');
-  const char *const last = slash ? slash + 1 : name;
+  const char *const last = data_last_name(name);
   size_t n = 0;
   const char *const stem = stem_of(last, &n);
   *out = NULL;
@@ -50,8 +90,8 @@ ls_status data_counterpart(const char *wanted, const char *name, size_t i, char 
 
 /* The bytes of the group in the path of an array. */
 static size_t group_length(const char *path) {
-  const char *const slash = strrchr(path, '/');
-  return slash ? (size_t)(slash - path) : 0;
+  const char *const last = data_last_name(path);
+  return last > path ? (size_t)(last - path) - 1 : 0;
 }
 
 bool data_same_group(const char *a, const char *b) {

@@ -40,6 +40,10 @@ static void print_head(FILE *out, const ls_draft_request *r, const draft_facts *
     fputs("# Imported from ", out);
     draft_print_text(out, r->source);
     fputs(".\n", out);
+    if (r->n_missing > 0)
+      fprintf(out,
+              "# Missing cells: %llu, which --missing %s has replaced; predict needs the option too.\n",
+              (count)r->n_missing, r->missing);
   }
   fputs("# Every line may be changed; `lockstep keys` explains all keys.\nseed: 1\noutput: ", out);
   draft_print_text(out, r->run);

@@ -163,9 +163,12 @@ static ls_status check_shape(const ls_dataset *d, const ls_array *y, size_t *col
     if (y->dims[i] != 1) *columns = y->dims[i];
   }
   if (y->n_dims >= 1 && wide <= 1 && *columns > 0 && y->dtype != LS_TEXT) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: y is %s; must be numbers of shape (N) or (N, K)%s", ls_dataset_x_file(d),
-                 ls_array_describe(y, text, sizeof text),
-                 y->dtype == LS_TEXT ? "; convert the texts to class numbers" : "");
+  if (y->dtype == LS_TEXT)
+    return ls_fail(LS_ERR_DATA,
+                   "%s: y is %s; must be numbers; make them class numbers: lockstep import %s -o OUT.h5",
+                   ls_dataset_x_file(d), ls_array_describe(y, text, sizeof text), ls_dataset_x_file(d));
+  return ls_fail(LS_ERR_DATA, "%s: y is %s; must be numbers of shape (N) or (N, K)", ls_dataset_x_file(d),
+                 ls_array_describe(y, text, sizeof text));
 }
 
 #define NAMES_MOST ((size_t)6)

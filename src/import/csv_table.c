@@ -218,13 +218,12 @@ static ls_status write_row(table *t, uint64_t row) {
 
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
                          output *out) {
-  table t = {.sources = sources,
-             .n_sources = n_sources,
-             .open = n_sources,
-             .out = out,
-             .options = &options->table};
+  ls_table_options own = options->table;
+  if (own.fills && own.missing == LS_MISSING_REJECT) own.missing = LS_MISSING_MEAN;
+  table t = {.sources = sources, .n_sources = n_sources, .open = n_sources, .out = out, .options = &own};
   uint64_t written = 0;
   ls_status status = import_labels_create(&t.set, sources[0], t.options->targets);
+  t.set.is_table = true;
   for (size_t i = 0; status == LS_OK && i < n_sources; i++) status = import_check_foreign(sources[i]);
   if (status == LS_OK) status = open_table(&t, 0);
   if (status == LS_OK) status = survey(&t);

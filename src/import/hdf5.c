@@ -1,155 +1,41 @@
 /* Imports HDF5 files: their splits follow each other. Types and attributes are kept. */
 #include "hdf5_source.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What all files must agree in. */
-typedef struct facts {
-  bool has[N_ARRAYS];
-  ls_array arrays[N_ARRAYS];  /* dims[0]: of this file */
-  char **classes, **features; /* owned, each in one block; NULL: none */
-  size_t n_classes, n_features;
-  uint64_t rate; /* attribute sample_rate; 0: none */
-} facts;
 
 typedef struct work {
   const ls_import_options *options; /* borrowed */
   output *out;                      /* borrowed */
   hdf5_source *sources;             /* (n), owned */
   size_t n;
-  facts first[N_SPLITS];      /* of the first file with the split */
+  hdf5_facts first[N_SPLITS]; /* of the first file with the split */
   const char *file[N_SPLITS]; /* its name; NULL: none has it */
+  label_set labels;           /* of y, if it has texts */
 } work;
 
-static void facts_destroy(facts *f) {
-  free(f->classes);
-  free(f->features);
-  *f = (facts){0};
-}
-
-/* ------------------------------------------------------------------------ one split */
-
-static ls_status fail_array(const ls_store *store, const char *path, const ls_array *array,
-                            const char *rule) {
-  char text[128];
-  return ls_fail(LS_ERR_DATA, "%s:%s: %s; %s", ls_store_path(store), path,
-                 ls_array_describe(array, text, sizeof text), rule);
-}
-
-static bool is_one_per_sample(const ls_array *w, uint64_t rows) {
-  size_t n = 0;
-  return w->dtype != LS_TEXT && w->n_dims > 0 && w->dims[0] == rows && ls_array_row_size(w, &n) && n == 1;
-}
-
-static ls_status describe_array(const ls_store *store, const hdf5_source *s, size_t which, size_t array,
-                                facts *f) {
-  const char *const path = s->paths[which][array];
-  ls_array *const a = &f->arrays[array];
-  size_t row = 0;
-  if (!path) return LS_OK;
-  LS_TRY(ls_store_describe(store, path, a));
-  const uint64_t rows = f->arrays[ARRAY_X].dims[0];
-  if (array == ARRAY_W && !is_one_per_sample(a, rows)) {
-    ls_log(LS_LOG_WARNING, "%s:%s: ignored: sample weights are one number per sample", s->file, path);
-    return LS_OK;
-  }
-  f->has[array] = true;
-  if (a->dtype == LS_TEXT) return fail_array(store, path, a, "must be numbers");
-  if (a->n_dims == 0 || a->dims[0] == 0) return fail_array(store, path, a, "must have at least one row");
-  if (!ls_array_row_size(a, &row) || row == 0)
-    return fail_array(store, path, a, "must have at least one number per row");
-  if (a->dims[0] != rows) return fail_array(store, path, a, "must have as many rows as x");
-  return LS_OK;
-}
-
-/* The class names: the attribute, or the names of an enumeration. */
-static ls_status read_classes(const ls_store *store, const char *path, facts *f) {
-  if (ls_store_has_attribute(store, path, "classes") && ls_store_is_text_list(store, path, "classes"))
-    return ls_store_read_texts(store, path, "classes", &f->classes, &f->n_classes);
-  return ls_store_read_enum(store, path, &f->classes, &f->n_classes);
-}
-
-static ls_status read_attributes(const ls_store *store, const hdf5_source *s, size_t which, facts *f) {
-  const char *const x = s->paths[which][ARRAY_X];
-  if (ls_store_has_attribute(store, x, "features") && ls_store_is_text_list(store, x, "features"))
-    LS_TRY(ls_store_read_texts(store, x, "features", &f->features, &f->n_features));
-  if (ls_store_has_attribute(store, x, "sample_rate"))
-    LS_TRY(ls_store_read_u64(store, x, "sample_rate", &f->rate));
-  return f->has[ARRAY_Y] ? read_classes(store, s->paths[which][ARRAY_Y], f) : LS_OK;
-}
-
-static ls_status describe_split(const ls_store *store, const hdf5_source *s, size_t which, facts *f) {
-  if (!s->paths[which][ARRAY_X]) {
-    const char *const y = s->paths[which][ARRAY_Y];
-    return ls_fail(LS_ERR_DATA, "%s: %s has no x beside it", s->file, y ? y : s->paths[which][ARRAY_W]);
-  }
-  for (size_t k = 0; k < N_ARRAYS; k++) LS_TRY(describe_array(store, s, which, k, f));
-  return read_attributes(store, s, which, f);
-}
-
-/* -------------------------------------------------------------- comparison of files */
-
-static ls_status compare_arrays(const work *w, const hdf5_source *s, size_t which, const facts *f) {
-  const facts *const first = &w->first[which];
-  char text[2][128];
-  for (size_t k = 0; k < N_ARRAYS; k++) {
-    const ls_array *const a = &f->arrays[k];
-    const ls_array *const b = &first->arrays[k];
-    if (f->has[k] != first->has[k])
-      return ls_fail(LS_ERR_DATA, "%s has %s %s/%s, but %s has %s; all files must agree", s->file,
-                     f->has[k] ? "an array" : "no", import_split_names[which], import_array_names[k],
-                     w->file[which], f->has[k] ? "none" : "one");
-    if (!f->has[k] || (a->dtype == b->dtype && a->n_dims == b->n_dims &&
-                       memcmp(a->dims + 1, b->dims + 1, (a->n_dims - 1) * sizeof *a->dims) == 0))
-      continue;
-    return ls_fail(LS_ERR_DATA,
-                   "%s:%s is %s, but that of %s is %s; all files must agree in type and shape of a sample",
-                   s->file, s->paths[which][k], ls_array_describe(a, text[0], sizeof text[0]),
-                   w->file[which], ls_array_describe(b, text[1], sizeof text[1]));
-  }
-  return LS_OK;
-}
-
-static ls_status compare_texts(const work *w, const hdf5_source *s, size_t which, const char *what,
-                               char **a, size_t n, char **b, size_t m) {
-  size_t i = 0;
-  while (i < n && i < m && strcmp(a[i], b[i]) == 0) i++;
-  if (i == n && i == m) return LS_OK;
-  return ls_fail(LS_ERR_DATA,
-                 "%s: `%s` of %s differs from that of %s: name %zu is %s, there %s; all files must agree",
-                 s->file, what, import_split_names[which], w->file[which], i, i < n ? a[i] : "absent",
-                 i < m ? b[i] : "absent");
-}
-
-static ls_status compare(const work *w, const hdf5_source *s, size_t which, const facts *f) {
-  const facts *const first = &w->first[which];
-  LS_TRY(compare_arrays(w, s, which, f));
-  LS_TRY(compare_texts(w, s, which, "classes", f->classes, f->n_classes, first->classes, first->n_classes));
-  LS_TRY(compare_texts(w, s, which, "features", f->features, f->n_features, first->features,
-                       first->n_features));
-  if (f->rate == first->rate) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: sample_rate is %" PRIu64 ", but %" PRIu64 " in %s; all files must agree",
-                 s->file, f->rate, first->rate, w->file[which]);
+/* Whether y of a split has texts, which become class numbers. */
+static bool has_texts(const work *w, size_t which) {
+  const hdf5_facts *const f = &w->first[which];
+  return f->has[ARRAY_Y] && f->arrays[ARRAY_Y].dtype == LS_TEXT;
 }
 
 /* Describes the splits of a file, and compares them with those of the first file. */
 static ls_status describe_source(work *w, const ls_store *store, hdf5_source *s) {
   LS_TRY(import_hdf5_find(store, &w->options->numpy, s));
   for (size_t i = 0; i < N_SPLITS; i++) {
-    facts f = {0};
+    hdf5_facts f = {0};
     if (!s->paths[i][ARRAY_X] && !s->paths[i][ARRAY_Y] && !s->paths[i][ARRAY_W]) continue;
-    ls_status status = describe_split(store, s, i, &f);
+    ls_status status = import_hdf5_describe(store, s, i, &f);
     s->rows[i] = f.arrays[ARRAY_X].dims[0];
     if (status == LS_OK) status = ls_store_read_part(store, s->paths[i][ARRAY_X], &s->parts[i]);
-    if (status == LS_OK && w->file[i]) status = compare(w, s, i, &f);
+    if (status == LS_OK && w->file[i]) status = import_hdf5_compare(&w->first[i], w->file[i], s, i, &f);
     if (status == LS_OK && !w->file[i]) {
       w->file[i] = s->file;
       w->first[i] = f;
-      f = (facts){0};
+      f = (hdf5_facts){0};
     }
-    facts_destroy(&f);
+    import_hdf5_facts_destroy(&f);
     LS_TRY(status);
   }
   return LS_OK;
@@ -198,6 +84,31 @@ static ls_status check_parts(const work *w) {
   return status;
 }
 
+/* Adds the texts of y. */
+static ls_status collect_labels(work *w, const ls_store *store, hdf5_source *s) {
+  w->labels.path = s->file;
+  for (size_t i = 0; i < N_SPLITS; i++)
+    if (s->rows[i] > 0 && has_texts(w, i))
+      LS_TRY(import_hdf5_labels_add(store, s->paths[i][ARRAY_Y], s->rows[i], &w->labels));
+  return LS_OK;
+}
+
+/* Finds the classes, if y has texts in all splits of all files. */
+static ls_status find_classes(work *w) {
+  const char *texts = NULL;
+  const char *others = NULL;
+  for (size_t i = 0; i < N_SPLITS; i++) {
+    if (w->first[i].has[ARRAY_Y]) *(has_texts(w, i) ? &texts : &others) = import_split_names[i];
+  }
+  if (!texts) return LS_OK;
+  if (others)
+    return ls_fail(LS_ERR_DATA, "%s: y is text in %s, but numbers in %s; all splits must agree",
+                   w->sources[0].file, texts, others);
+  LS_TRY(import_labels_create(&w->labels, w->sources[0].file, LS_TARGETS_CLASSES));
+  for (size_t i = 0; i < w->n; i++) LS_TRY(with_store(w, &w->sources[i], collect_labels));
+  return import_labels_finish(&w->labels);
+}
+
 static uint64_t rows_of(const work *w, size_t which) {
   uint64_t n = 0;
   for (size_t i = 0; i < w->n; i++) n += w->sources[i].rows[which];
@@ -217,7 +128,7 @@ static ls_status choose_test(const work *w) {
 
 /* Begins a split with the arrays and attributes of split `from` of the files. */
 static ls_status begin_split(const work *w, size_t which, size_t from, uint64_t n) {
-  const facts *const f = &w->first[from];
+  const hdf5_facts *const f = &w->first[from];
   split *const s = &w->out->splits[which];
   ls_array arrays[N_ARRAYS];
   const ls_array *begun[N_ARRAYS] = {0};
@@ -226,13 +137,16 @@ static ls_status begin_split(const work *w, size_t which, size_t from, uint64_t 
     arrays[k].dims[0] = n;
     if (f->has[k]) begun[k] = &arrays[k];
   }
+  if (has_texts(w, from)) arrays[ARRAY_Y] = (ls_array){LS_I64, 1, {n}};
   LS_TRY(import_split_begin(w->out, which, begun));
   if (f->features)
     LS_TRY(import_split_set_texts(s, ARRAY_X, "features", (const char *const *)f->features, f->n_features));
   if (f->rate) import_split_set_number(s, ARRAY_X, "sample_rate", f->rate);
-  if (!f->classes) return LS_OK;
-  w->out->n_classes = f->n_classes;
-  return import_split_set_texts(s, ARRAY_Y, "classes", (const char *const *)f->classes, f->n_classes);
+  char **const classes = has_texts(w, from) ? w->labels.names : f->classes;
+  const size_t n_classes = has_texts(w, from) ? w->labels.classes : f->n_classes;
+  if (!classes) return LS_OK;
+  w->out->n_classes = n_classes;
+  return import_split_set_texts(s, ARRAY_Y, "classes", (const char *const *)classes, n_classes);
 }
 
 static ls_status begin_splits(const work *w) {
@@ -253,6 +167,11 @@ static ls_status read_block(const work *w, const ls_store *store, const hdf5_sou
     const ls_array *const a = &w->first[which].arrays[k];
     size_t row = 0;
     if (!blocks[k]) continue;
+    if (k == ARRAY_Y && has_texts(w, which)) {
+      LS_TRY(import_hdf5_labels_read(store, s->paths[which][k], first, rows, &w->labels,
+                                     (int64_t *)(void *)blocks[k]));
+      continue;
+    }
     LS_TRY(ls_store_read_rows(store, s->paths[which][k], first, rows, blocks[k]));
     LS_ASSERT(ls_array_row_size(a, &row));
     snprintf(path, sizeof path, "%s:%s", s->file, s->paths[which][k]);
@@ -331,12 +250,14 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   LS_TRY(import_reject_table_options(&options->table, "HDF5 files"));
   ls_status status = list_sources(&w, sources, n_sources);
   if (status == LS_OK) status = check_parts(&w);
+  if (status == LS_OK) status = find_classes(&w);
   if (status == LS_OK) status = choose_test(&w);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&w);
   for (size_t i = 0; status == LS_OK && i < w.n; i++) status = with_store(&w, &w.sources[i], copy_source);
   for (size_t i = 0; i < w.n; i++) import_hdf5_source_destroy(&w.sources[i]);
-  for (size_t i = 0; i < N_SPLITS; i++) facts_destroy(&w.first[i]);
+  for (size_t i = 0; i < N_SPLITS; i++) import_hdf5_facts_destroy(&w.first[i]);
+  import_labels_destroy(&w.labels);
   free(w.sources);
   return status;
 }

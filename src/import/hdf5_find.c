@@ -130,6 +130,45 @@ static ls_status choose(const search *s, const char *option, const char *name, s
   return status;
 }
 
+/* Adds the arrays of a group that is named after an array and has one for each split: /features/train. */
+static ls_status search_array_group(const search *s, const char *group, size_t array) {
+  char **names = NULL;
+  size_t n = 0;
+  LS_TRY(ls_store_list(s->store, group, &names, &n));
+  ls_status status = LS_OK;
+  for (size_t i = 0; status == LS_OK && i < n; i++) {
+    const size_t which = import_split_of(names[i], strlen(names[i]));
+    char *path = which < N_SPLITS ? join(group, names[i]) : NULL;
+    if (which < N_SPLITS && !path) status = ls_fail_memory("a path", strlen(names[i]));
+    if (path && ls_store_kind_of(s->store, path) == LS_STORE_ARRAY)
+      status = set_path(s, which, array, path);
+    else
+      free(path);
+  }
+  free(names);
+  return status;
+}
+
+/* Searches the groups in the root that are named after arrays. */
+static ls_status search_array_groups(const search *s) {
+  char **names = NULL;
+  size_t n = 0;
+  LS_TRY(ls_store_list(s->store, "/", &names, &n));
+  ls_status status = LS_OK;
+  for (size_t i = 0; status == LS_OK && i < n; i++) {
+    size_t which = 0;
+    size_t array = 0;
+    if (!import_role_read(names[i], &which, &array)) continue;
+    char *const group = join("/", names[i]);
+    if (!group) status = ls_fail_memory("a path", strlen(names[i]));
+    if (group && ls_store_kind_of(s->store, group) == LS_STORE_GROUP)
+      status = search_array_group(s, group, array);
+    free(group);
+  }
+  free(names);
+  return status;
+}
+
 static ls_status find(const search *s, const ls_numpy_options *options) {
   const char *const group = s->source->group;
   LS_TRY(choose(s, "--x", options->x, ARRAY_X));
@@ -144,6 +183,7 @@ static ls_status find(const search *s, const ls_numpy_options *options) {
   }
   LS_TRY(search_group(s, "/", SPLIT_TRAIN));
   LS_TRY(search_groups(s, false));
+  LS_TRY(search_array_groups(s));
   return has_inputs(s->source) ? LS_OK : search_groups(s, true);
 }
 

@@ -212,6 +212,7 @@ typedef struct label_entry {
 typedef struct label_set {
   const char *path; /* of the file that is being read, for messages; borrowed */
   int targets;      /* ls_table_targets */
+  bool is_table;    /* places in messages are lines; otherwise rows from 0 */
   label_entry *entries;
   uint32_t *slots; /* a hash table: index in `entries` + 1, or 0 */
   size_t count;

@@ -37,21 +37,24 @@ bool import_labels_find(const label_set *set, const char *text, const label_entr
 }
 
 /* path: of the file that has the label */
-static ls_status fail_label(const char *path, const char *text, uint64_t line, const char *why) {
-  return ls_fail(LS_ERR_DATA, "%s, line %llu: label%s%.*s: %s", path, (unsigned long long)line,
-                 text[0] ? " " : "", ls_clip(text, SHOWN), text, why);
+static ls_status fail_label(const label_set *set, const char *path, const char *text, uint64_t line,
+                            const char *why) {
+  return ls_fail(LS_ERR_DATA, "%s, %s %llu: label%s%.*s: %s", path, set->is_table ? "line" : "row",
+                 (unsigned long long)line, text[0] ? " " : "", ls_clip(text, SHOWN), text, why);
 }
 
 static ls_status check_label(const label_set *set, const char *text, cell_kind kind, uint64_t line) {
-  if (kind == CELL_EMPTY)
-    return fail_label(set->path, text, line, "empty; fill it in, or leave out the row with --missing drop");
-  if (kind == CELL_MISSING || kind == CELL_INFINITE)
-    return fail_label(
-        set->path, text, line,
-        "not a usable value; leave out the row with --missing drop or, if it is a class, rename "
-        "it");
+  if (kind == CELL_EMPTY || kind == CELL_MISSING || kind == CELL_INFINITE) {
+    const char *const remedy = set->is_table ? "leave out the row with --missing drop" : "remove the row";
+    char why[160] = "";
+    if (kind == CELL_EMPTY)
+      snprintf(why, sizeof why, "empty; fill it in, or %s", remedy);
+    else
+      snprintf(why, sizeof why, "not a usable value; %s or, if it is a class, rename it", remedy);
+    return fail_label(set, set->path, text, line, why);
+  }
   if (strlen(text) > TEXT_MOST)
-    return fail_label(set->path, text, line, "too long for a class name; must be at most 1000 bytes");
+    return fail_label(set, set->path, text, line, "too long for a class name; must be at most 1000 bytes");
   return LS_OK;
 }
 
@@ -61,9 +64,9 @@ static ls_status add_beyond(label_set *set, const char *text, cell_kind kind, ui
                             "choose the label column with --label";
   for (size_t i = 0; i < set->count && !set->overflow; i++)
     if (set->entries[i].kind != CELL_NUMBER)
-      return fail_label(set->entries[i].path, set->entries[i].text, set->entries[i].line, why);
+      return fail_label(set, set->entries[i].path, set->entries[i].text, set->entries[i].line, why);
   set->overflow = true;
-  return kind == CELL_NUMBER ? LS_OK : fail_label(set->path, text, line, why);
+  return kind == CELL_NUMBER ? LS_OK : fail_label(set, set->path, text, line, why);
 }
 
 ls_status import_labels_add(label_set *set, const char *text, uint64_t line) {
@@ -179,7 +182,7 @@ static ls_status check_words(const label_set *set, const census *c) {
         ls_clip(c->real->text, SHOWN), c->real->text, (unsigned long long)c->real->line,
         is_same_file ? "" : " of ", is_same_file ? "" : c->real->path);
   if (!mostly_numeric || !mostly_distinct || c->distinct_numbers < 3) return LS_OK;
-  return fail_label(c->word->path, c->word->text, c->word->line,
+  return fail_label(set, c->word->path, c->word->text, c->word->line,
                     "a word among labels that are numbers; remove the row, or import words and numbers as "
                     "class names with --targets classes");
 }

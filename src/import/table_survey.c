@@ -150,10 +150,10 @@ ls_status import_table_collect(table *t) {
 static ls_status fail_missing(const table *t) {
   return ls_fail(LS_ERR_DATA,
                  "%s; missing cells of features: %" PRIu64 ", in %" PRIu64 " of %" PRIu64
-                 " rows; choose --missing mean (%s), --missing NUMBER%s",
+                 " rows; choose --missing mean (%s)%s NUMBER%s",
                  t->missing.first, t->missing.n, t->missing.n_rows, t->n_rows,
-                 has_model(t) ? "of the training data" : "of the column",
-                 has_model(t) ? "" : " or --missing drop (leaves out these rows)");
+                 has_model(t) ? "of the training data" : "of the column", has_model(t) ? " or" : ",",
+                 has_model(t) ? "" : " or drop (leaves out these rows)");
 }
 
 static ls_status check_rows(const table *t) {

@@ -51,10 +51,13 @@ static herr_t keep_reference(hid_t from, hid_t to, H5T_cdata_t *data, size_t n, 
   return H5Tis_variable_str(from) > 0 && H5Tget_size(from) == H5Tget_size(to) ? 0 : -1;
 }
 
-const char *store_heap_references(const attribute *a, const heap *h, unsigned char *to) {
+const char *store_heap_references(hid_t id, hid_t type, const hid_t spaces[2], const heap *h,
+                                  unsigned char *to) {
   const hid_t opaque = H5Tcreate(H5T_OPAQUE, h->reference_bytes);
-  const bool ok = H5Tregister(H5T_PERS_SOFT, "reference", a->type, opaque, keep_reference) >= 0 &&
-                  H5Aread(a->id, opaque, to) >= 0;
+  bool ok = H5Tregister(H5T_PERS_SOFT, "reference", type, opaque, keep_reference) >= 0;
+  if (ok)
+    ok = (spaces ? H5Dread(id, opaque, spaces[0], spaces[1], H5P_DEFAULT, to) : H5Aread(id, opaque, to)) >=
+         0;
   const char *const why = ok ? NULL : store_reason();
   H5Tunregister(H5T_PERS_SOFT, "reference", -1, -1, keep_reference);
   store_close_id(opaque);

@@ -284,10 +284,11 @@ typedef struct heap {
   uint64_t next;           /* offset at which the next search begins */
 } heap;
 
-/* Open the heap; read an attribute's references into `to`; find the text of a reference, valid until the
- * next call. All return NULL, or the reason of a failure. */
+/* Open the heap; read references of `type` into `to`, those of an attribute or, in the spaces of memory and
+ * file, of a dataset; find the text of one, valid until the next call. NULL, or the reason of a failure. */
 const char *store_heap_open(const ls_store *store, heap *out);
-const char *store_heap_references(const attribute *a, const heap *h, unsigned char *to);
+const char *store_heap_references(hid_t id, hid_t type, const hid_t spaces[2], const heap *h,
+                                  unsigned char *to);
 const char *store_heap_text(heap *h, const unsigned char *reference, const char **text, size_t *bytes);
 void store_heap_close(heap *h);
 

@@ -50,7 +50,7 @@ static const char *read_raw(const ls_store *store, const attribute *a, raw_texts
   raw->fields = calloc(1, bytes + 1);
   if (!raw->fields) return "is too long for this machine's memory";
   if (raw->count == 0) return NULL;
-  if (raw->references) return store_heap_references(a, &raw->heap, raw->fields);
+  if (raw->references) return store_heap_references(a->id, a->type, NULL, &raw->heap, raw->fields);
   return H5Aread(a->id, a->type, raw->fields) >= 0 ? NULL : store_reason();
 }
 

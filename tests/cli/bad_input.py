@@ -462,6 +462,7 @@ DATA_CASES = [
     Case("data a folder", DATA, ("data.h5", "folder|directory"), files={"data.h5": a_folder}),
     Case("data unreadable", DATA, ("data.h5", "Permission denied"), prepare=unreadable, nobody=True),
     Case("y of three dimensions", DATA, ("data.h5:/y", "(24, 2, 2)"), files=arrays(y=numpy.zeros((24, 2, 2)))),
+    Case("y of text", DATA, ("data.h5:/y", "numbers", "lockstep import", "-o OUT.h5"), files=arrays(y=numpy.full(len(X), b"word"))),
     Case("x of text", DATA, ("data.h5:/x", "numbers"), files=arrays(x=numpy.full((24, 4), b"word"))),
     Case("x a single number", DATA, ("data.h5:/x",), files=arrays(x=numpy.float32(3))),
     Case("x of complex numbers", DATA, ("data.h5:/x", "complex"), files=arrays(x=X.astype("c8"))),

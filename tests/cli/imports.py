@@ -115,6 +115,47 @@ def names_of_other_programs(folder):
     result.must(list(attributes(folder / "out.h5").values()) == [["low", "mid", "high"]], "an enumeration names classes")
 
 
+def groups_of_arrays(folder):
+    """features/train and labels/train are found by import, init, training and evaluation, with their weights."""
+    x, y, w = rows_of(60)
+    arrays = {"features": x, "labels": y, "weights": w}
+    harness.write_arrays(folder / "in.h5", {f"{name}/{split}": array[first::2] for name, array in arrays.items()
+                                            for first, split in enumerate(("train", "test"))})
+    result = run_well(folder, "import", "in.h5", "-o", "out.h5").reports("/train 30 samples, /test 30 samples")
+    check_rows(result, read(folder / "out.h5"), (x[::2], y[::2], w[::2]))
+    for name in ("in", "out"):
+        text = run_well(folder, "init", f"{name}.h5", "-o", f"{name}.yaml", "--kind", "table") and (folder / f"{name}.yaml").read_text()
+        result.must("  test: " in text, f"init finds the test data of {name}.h5")
+        run(folder, "train", f"{name}.yaml", "--set", "train.max_steps=20", "--set", "data.validation=null").exits(0)
+    results = [run(folder, "evaluate", f"runs/{name}/model.h5", data).exits(0).out for name in ("in", "out") for data in ("in.h5", "out.h5:/test")]
+    result.must(len(set(results)) == 1, f"both files give the same results: {results}")
+
+
+def text_labels(folder):
+    """Texts of fixed and variable length become classes, in the order of their bytes."""
+    x, y, _ = rows_of(5000)
+    names = numpy.array(["zwei", "ant", "\u00e9t\u00e9"])[y % 3]
+    expected = [sorted(set(names), key=lambda name: name.encode()).index(name) for name in names]
+    for kind, settings in (("fixed", {}), ("variable", {}), ("fixed", {"chunks": (700,), "compression": "gzip"}),
+                           ("variable", {"chunks": (700,), "compression": "gzip"})):
+        with h5py.File(folder / "in.h5", "w") as file:
+            file["x"] = x
+            if kind == "fixed":
+                file.create_dataset("y", data=numpy.char.encode(names, "utf-8"), **settings)
+            else:
+                file.create_dataset("y", data=names.astype(object), dtype=h5py.string_dtype(), **settings)
+        result = run_well(folder, "import", "in.h5", "-o", "out.h5").reports("5000 samples", "3 classes")
+        result.must(read(folder / "out.h5")["y"].tolist() == expected, f"classes of {kind} texts")
+        result.must(list(attributes(folder / "out.h5").values()) == [["ant", "zwei", "\u00e9t\u00e9"]], "names of the classes")
+    run(folder, "init", "in.h5", "-o", "in.yaml").exits(3).reports("lockstep import in.h5 -o OUT.h5")
+    harness.write_file(folder / "c.yaml", harness.CONFIG.replace("data.h5", "in.h5"))
+    run(folder, "train", "c.yaml").exits(3).reports("lockstep import", "in.h5 -o OUT.h5")
+    names[4999] = ""
+    with h5py.File(folder / "in.h5", "r+") as file:
+        file["y"][4999] = ""
+    run(folder, "import", "in.h5", "-o", "new.h5").exits(3).reports("in.h5, row 4999", "empty")
+
+
 # ------------------------------------------------------------------- several files out
 
 def several_files_out(folder):
@@ -324,7 +365,7 @@ def full_disks_and_folders(folder):
     result.must(result.out == "", "nothing is left")
 
 
-TESTS = [a_shuffle_is_a_permutation, splits_and_groups, names_of_other_programs, several_files_out, many_tables, many_arrays,
+TESTS = [a_shuffle_is_a_permutation, splits_and_groups, names_of_other_programs, groups_of_arrays, text_labels, several_files_out, many_tables, many_arrays,
          many_idx_files_and_folders, parts_that_disagree, more_files_than_may_be_open, files_of_different_splits, memory_is_bounded, interruption_leaves_nothing, full_disks_and_folders]
 
 if __name__ == "__main__":

@@ -242,6 +242,16 @@ def tables_are_imported(folder):
     assert "loss: mse" in text_of(folder / "out/t.yaml")
 
 
+def words_and_missing_cells_are_imported(folder):
+    rows = [f"{'' if i % 9 == 4 else i % 7},{'xy'[i % 2]},{i % 5},{'abc'[k]}" for i, k in enumerate(CLASSES)]
+    harness.write_file(folder / "t.csv", "\n".join(["p,word,code,kind", *rows]) + "\n")
+    for options, value, n in (("--categories", "code"), "mean", 8), (("--missing", "0"), "0", 4):
+        result = run_well(folder, "init", "t.csv", "-o", "t.yaml", "--overwrite", *options)
+        result.must(f"--missing {value} has replaced" in text_of(folder / "t.yaml"), "a comment about missing cells")
+        result.must(f"x has {n} features" in text_of(folder / "t.yaml"), "categories")
+    run(folder, "init", "t.h5", "-o", "new.yaml", "--missing", "0").exits(2).reports("--missing", "imported")
+
+
 def folders_are_imported(folder):
     for name, array in ("x_train", ROWS), ("y_train", CLASSES), ("x_test", ROWS[:9]), ("y_test", CLASSES[:9]):
         (folder / "arrays").mkdir(exist_ok=True)
@@ -398,7 +408,7 @@ def existing_files_are_kept(folder):
 
 TESTS = [classes, one_hot_rows, labels, numbers, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
          few_samples, splits_are_found, splits_must_fit, folders_of_splits, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
-         tables_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled,
+         tables_are_imported, words_and_missing_cells_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled,
          folders_of_pictures, folders_without_classes, folders_of_several_kinds, words_of_a_shell, data_that_cannot_be_read,
          nothing_to_learn, options_that_do_not_fit, existing_files_are_kept]
 

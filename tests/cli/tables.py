@@ -232,7 +232,7 @@ def words_and_missing_cells(folder):
     table = ("", "color", "a", "b", "kind"), (range(60), words, INPUTS[:, 0], numbers, labels)
     harness.write_file(folder / "t.csv", text_of(table[1], table[0]))
     result = run(folder, "import", "t.csv", "-o", "data.h5").exits(3)
-    result.reports("t.csv, line 2, column 4 (b): NA", "--missing mean", "--missing NUMBER", "--missing drop")
+    result.reports("t.csv, line 2, column 4 (b): NA", "--missing mean", "NUMBER", "drop")
     result = run_well(folder, "import", "t.csv", "-o", "data.h5", "--missing", "0.5")
     for line in ("left out as an index", "color (3)", "missing cells: ", "60 samples of 5 features, 3 classes"):
         result.reports(line)

@@ -185,6 +185,10 @@ def write_inputs(folder):
     (folder / "empty.yaml").write_text("")
     (folder / "broken.yaml").write_text("seed: 1\nmodel: [a, b\n")
     (folder / "errors.yaml").write_text(CLASSES.replace("units: 4", "unit: 4").replace("epochs: 2", "epochs: -2"))
+    (folder / "words.csv").write_text("".join(f"{'red' if k else 'blue'},{'' if i else 5},{k}\n" for i, k in enumerate(y)))
+    with h5py.File(folder / "texts.h5", "w") as file:
+        file["x"] = x
+        file.create_dataset("y", data=[f"label {k}" for k in y], dtype=h5py.string_dtype())
     (folder / "table.csv").write_text("".join(",".join(row) + "\n" for row in table))
     write_data(folder / "data.h5")
     write_idx(folder)
@@ -324,6 +328,8 @@ SCENARIOS = [
     Scenario("info of a folder", "info", ".", code=3),
     Scenario("import of a folder", "import", ".", "-o", "out.h5", code=3),
     Scenario("import a table", "import", "table.csv", "-o", "out.h5", "--test-fraction", "0.3"),
+    Scenario("import words", "import", "words.csv", "-o", "out.h5", "--missing", "mean"),
+    Scenario("import text labels", "import", "texts.h5", "-o", "out.h5"),
     Scenario("import images", "import", "train-images.gz", "train-labels.gz", "-o", "out.h5"),
     Scenario("import a folder", "import", "pictures", "-o", "out.h5", "--size", "3x2", "--test-fraction", "0.3"),
     Scenario("import recordings", "import", "sounds", "-o", "out.h5", "--length", "20", "--channels", "1"),
