@@ -11,8 +11,9 @@
 #include "lockstep/comm.h"
 #include "lockstep/config.h"
 
-/* The keys of a sweep file. */
+/* The keys of a sweep file, and those of a range in `parameters:`. */
 extern const ls_key ls_sweep_keys[];
+extern const ls_key ls_sweep_range_keys[];
 
 typedef struct ls_sweep_options {
   const char *path;    /* the sweep file */

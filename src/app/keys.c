@@ -1,5 +1,6 @@
-/* lockstep keys: prints every config key, from the tables of the modules. */
+/* lockstep keys: prints every key of a config or of a sweep file, from the tables of the modules. */
 #include "internal.h"
+#include "lockstep/sweep.h"
 
 typedef struct walk {
   void (*visit)(void *context, const app_section *section);
@@ -42,13 +43,22 @@ static void print_section(void *context, const app_section *section) {
   ls_config_describe(stdout, section->prefix, section->keys);
 }
 
+static void visit_sweep(const walk *w) {
+  visit_section(w, "", "sweep file", ls_sweep_keys);
+  visit_section(w, "parameters.KEY", "parameters: a range of values of the key KEY", ls_sweep_range_keys);
+}
+
 static ls_status run(ls_comm *comm, const arguments *a) {
-  (void)a;
-  if (app_is_root(comm)) app_visit_sections(print_section, NULL);
+  const walk w = {.visit = print_section};
+  if (app_is_root(comm) && app_option(a, "sweep"))
+    visit_sweep(&w);
+  else if (app_is_root(comm))
+    app_visit_sections(print_section, NULL);
   return LS_OK;
 }
 
 const command app_keys = {.name = "keys",
                           .operands = "",
                           .help = "list every config key with type, range, default and meaning",
+                          .options = {{"sweep", 0, NULL, "the keys of a file for lockstep sweep instead"}},
                           .run = run};

@@ -36,7 +36,8 @@ const command app_sweep = {
         "any number of ranks; signals and train.max_time stop it with code 75 after saving. A trial that\n"
         "diverges or fails is a result. With --part, the jobs of an array share a sweep: each trains the\n"
         "trials whose numbers are I modulo N; afterwards, the command without --part writes the best "
-        "trial.",
+        "trial.\n"
+        "`lockstep keys --sweep` lists all keys.",
     .options = {{"output", 'o', "DIR", "directory of the sweep; overrides output:"},
                 {"part", 0, "I/N", "part I, from 0, of the trials, which N jobs divide; not with halving"},
                 {"overwrite", 0, NULL, "removal of the sweep in the directory"}},

@@ -45,11 +45,13 @@ typedef struct ranges {
 
 #define LARGEST 1e15 /* integer that float64 holds exactly, with room to spare */
 
-static const ls_key range_keys[] = {
-    LS_REALS2_KEY("uniform", ranges, uniform, NULL, 0, 0, "range"),
-    LS_REALS2_KEY("log_uniform", ranges, log_uniform, NULL, 0, 0, "range"),
-    LS_REALS2_KEY("integer", ranges, integer, NULL, 0, 0, "range"),
-    LS_REALS2_KEY("log_integer", ranges, log_integer, NULL, 0, 0, "range"),
+const ls_key ls_sweep_range_keys[] = {
+    LS_REALS2_KEY("uniform", ranges, uniform, NULL, 0, 0, "range of numbers, both ends included"),
+    LS_REALS2_KEY("log_uniform", ranges, log_uniform, NULL, 0, 0,
+                  "range of numbers above 0 whose logarithms are uniform"),
+    LS_REALS2_KEY("integer", ranges, integer, NULL, 0, 0, "range of integers, both ends included"),
+    LS_REALS2_KEY("log_integer", ranges, log_integer, NULL, 0, 0,
+                  "range of integers above 0 whose logarithms are uniform"),
     {0},
 };
 
@@ -76,7 +78,7 @@ static void read_range(ls_config *config, ls_node *node, ls_sweep_parameter *p) 
   size_t found = 0;
   bool is_list = true;
   const size_t n = ls_node_count(node);
-  ls_config_read(config, node, range_keys, &all);
+  ls_config_read(config, node, ls_sweep_range_keys, &all);
   for (size_t i = 0; i < 4; i++) {
     const ls_node *const range = ls_node_find(node, names[i]);
     if (!range || ls_node_is_null(range)) continue;

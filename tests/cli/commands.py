@@ -725,6 +725,7 @@ def keys_lists_every_key(folder):
     result.must(listed == accepted, f"listed or accepted, but not both: {sorted(listed ^ accepted)}")
     result.must({"seed", "data.train", "model.N.units", "optimizer.betas", "train.epochs"} <= listed, "the best known")
     result.says("categorical_cross_entropy", "required", "integer")
+    run_well(folder, "keys", "--sweep").says("base  ", "halving.factor  ", "parameters.KEY.log_uniform  ")
     kinds = run_well(folder, "keys", ranks=2)
     result.must(kinds.out == result.out, "ranks do not repeat it")
 
