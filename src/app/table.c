@@ -81,18 +81,24 @@ static ls_status copy_input(FILE *file, const char *path) {
   }
 }
 
-/* Rank 0. Copies standard input, which can be read only once, to a temporary file at *out, which the caller
- * removes and frees. */
-static ls_status spool_input(const char *base, char **out) {
+#define STDIN_PATH "/dev/stdin" /* also its name in messages */
+
+/* Rank 0. Replaces standard input, which can be read only once, by a copy that can be read again. The copy
+ * has no name, so that nothing remains of it. */
+static ls_status spool_input(const char *base) {
   char *const name = ls_format("%s.standard-input", base);
-  *out = name ? ls_store_temporary(name) : NULL;
+  char *const path = name ? ls_store_temporary(name) : NULL;
   free(name);
-  if (!*out) return ls_fail_memory("a path", 0);
-  FILE *const file = fopen(*out, "w");
-  if (!file) return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
-  const ls_status status = copy_input(file, *out);
-  if (fclose(file) == 0 || status != LS_OK) return status;
-  return ls_fail(LS_ERR_OUTPUT, "%s: %s", *out, strerror(errno));
+  if (!path) return ls_fail_memory("a path", 0);
+  FILE *const file = fopen(path, "w");
+  ls_status status =
+      file ? copy_input(file, path) : ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+  const bool is_written = file && fclose(file) == 0;
+  if (status == LS_OK && !(is_written && freopen(path, "r", stdin)))
+    status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
+  unlink(path);
+  free(path);
+  return status;
 }
 
 /* What the labels of a table are, for a model. */
@@ -144,14 +150,11 @@ static ls_status import_data(const arguments *a, const ls_predictor *p, const ch
                              bool with_targets, char **out) {
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
   const char *const spec = a->positional[1];
-  char *spooled = NULL;
   if (strcmp(spec, "-") == 0) {
     char *const base = output ? ls_strdup(output) : ls_format("lockstep-%s", a->command->name);
-    ls_status status = base ? spool_input(base, &spooled) : ls_fail_memory("a path", 0);
-    if (status == LS_OK) status = import_table(a, p, spooled, output, with_targets, out);
-    remove_file(&spooled);
+    const ls_status status = base ? spool_input(base) : ls_fail_memory("a path", 0);
     free(base);
-    return status;
+    return status == LS_OK ? import_table(a, p, STDIN_PATH, output, with_targets, out) : status;
   }
   if (!app_ends_with(spec, tables) && !ls_import_is_text(spec)) return reject_table_options(a);
   return import_table(a, p, spec, output, with_targets, out);

@@ -232,6 +232,13 @@ def a_sweep(folder):
     made(folder, "sweep", "sweep.yaml")
 
 
+def half_a_sweep(folder):
+    """Creates a sweep whose last trial has lost its row."""
+    made(folder, "sweep", "sweep.yaml")
+    table = folder / "sweep/trials.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+
+
 def a_stream(folder):
     """Creates a file of five blocks of 1 MiB, and a cache with an incomplete part."""
     x = numpy.zeros((20, 256, 256), "f4")
@@ -354,6 +361,7 @@ SCENARIOS = [
     Scenario("plan", "plan", "numbers.yaml", "--ranks-per-node", "2", prints=False),
     Scenario("keys", "keys"),
     Scenario("sweep", "sweep", "sweep.yaml", prints=False),
+    Scenario("sweep resumed", "sweep", "sweep.yaml", needs=half_a_sweep, prints=False),
     Scenario("sweep with overwrite", "sweep", "sweep.yaml", "--overwrite", needs=a_sweep, prints=False),
 ]
 
