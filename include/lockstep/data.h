@@ -223,6 +223,10 @@ typedef struct ls_dataset {
  * fit the model. */
 ls_status ls_dataset_open(ls_comm *comm, const ls_dataset_request *request, ls_dataset **out);
 
+/* Local. Bytes of the samples in memory, at most: y may have float32 only, and w may be absent. n_outputs:
+ * columns of y, unless it has classes */
+size_t ls_dataset_resident_bytes(const ls_dataset *d, size_t n_outputs);
+
 /* Collective. Chooses where the samples of n open datasets are kept; all together. `auto`: in memory if
  * they fit 70 % of the memory, and of the shared memory, of each node. n_outputs: columns of y, unless it
  * has classes */

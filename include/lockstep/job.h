@@ -87,7 +87,9 @@ typedef struct ls_job {
                                     uses those. Borrowed; NULL: none */
   bool is_estimate;  /* for plan: the normaliser of streamed data is learned from a few blocks, and balanced
                         class weights are 1 */
-  bool lacks_memory; /* set by ls_setup_check_memory when it fails */
+  bool is_alone;     /* for sweep: no other group of ranks trains at the same time */
+  bool lacks_memory; /* set by ls_setup_create and ls_train when the memory of each node suffices for this
+                        group of ranks, but not for all groups */
 } ls_job;
 
 typedef struct ls_job_source {

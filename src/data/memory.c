@@ -3,8 +3,7 @@
 
 #define SHARE 0.7 /* of the memory of a node that samples may fill */
 
-/* At most: y may have float32 only, and w may be absent. */
-static size_t bytes_of(const ls_dataset *d, size_t n_outputs) {
+size_t ls_dataset_resident_bytes(const ls_dataset *d, size_t n_outputs) {
   const size_t y = d->target == LS_TARGET_CLASSES ? sizeof(int32_t) : n_outputs * sizeof(double);
   const size_t targets = d->target == LS_TARGET_NONE ? 0 : y + sizeof(float);
   size_t bytes = d->n_features * ls_dtype_size(d->x_array.dtype) + targets;
@@ -25,7 +24,7 @@ void ls_datasets_place(ls_comm *comm, ls_data_memory memory, size_t n_outputs, l
   const double most = SHARE * (double)limit.bytes;
   size_t bytes = 0;
   for (size_t i = 0; i < n; i++)
-    if (!ls_size_add(bytes, bytes_of(datasets[i], n_outputs), &bytes)) bytes = SIZE_MAX;
+    if (!ls_size_add(bytes, ls_dataset_resident_bytes(datasets[i], n_outputs), &bytes)) bytes = SIZE_MAX;
   uint64_t n_full = !fits_node(comm, bytes, most); /* ranks whose node is too small */
   ls_comm_sum_u64(comm, &n_full, 1);
   const bool streams = memory == LS_MEMORY_STREAM || (memory == LS_MEMORY_AUTO && n_full > 0);

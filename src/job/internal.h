@@ -43,6 +43,10 @@ ls_status job_borrow_data(ls_setup *setup, bool *is_lent);
  * the inputs. */
 ls_status job_open_data(ls_comm *comm, ls_setup *setup);
 
+/* Collective. Checks, before they are read, that the nodes have memory for the data of a trial that uses
+ * its own, beside those of other groups of ranks. Like ls_setup_check_memory. */
+ls_status job_check_data_memory(ls_comm *comm, const ls_setup *setup);
+
 /* Local. Collects errors of train.class_weight that do not depend on the model. */
 void job_check_class_weight(ls_job *job);
 

@@ -136,6 +136,7 @@ static ls_status open_own(ls_comm *comm, ls_setup *setup) {
   LS_TRY(job_open_validation(comm, setup));
   LS_TRY(job_open_test(comm, setup));
   LS_TRY(place_splits(comm, setup));
+  LS_TRY(job_check_data_memory(comm, setup));
   return read_split(comm, setup->job, &setup->train);
 }
 

@@ -204,10 +204,13 @@ typedef struct sweep {
   char *table_path;  /* owned, rank 0 */
   sweep_table table; /* rank 0 */
   sweep_report report;
-  double polled;      /* time of the last look for messages during a step */
-  size_t rung;        /* the current one */
-  uint64_t n_pending; /* trials of the rung that are to be trained now */
-  uint64_t n_ended;   /* of them; rank 0 */
+  double polled;       /* time of the last look for messages during a step */
+  size_t rung;         /* the current one */
+  uint64_t n_pending;  /* trials of the rung that are to be trained now */
+  uint64_t n_ended;    /* of them; rank 0 */
+  uint64_t *postponed; /* (trials), owned: trials of this group that need more memory than its share */
+  uint64_t n_postponed;
+  bool is_alone;      /* one group trains at a time */
   ls_status failure;  /* of this rank, which ends the sweep after the rung */
   char *failure_text; /* owned */
 } sweep;

@@ -234,16 +234,38 @@ static ls_status end_rung(sweep *s) {
   return ls_comm_agree(s->world, is_root(s) ? order_table(s) : LS_OK);
 }
 
+/* Collective over the group. Trains the trials that this group takes. */
+static void train_trials(sweep *s, const uint64_t *trials) {
+  s->n_postponed = 0;
+  while (s->groups.mine) {
+    sweep_receive(s); /* trials that cannot start have no steps at which to look */
+    const uint64_t i = sweep_groups_claim(&s->groups, s->n_pending);
+    if (i >= s->n_pending) break;
+    sweep_train_trial(s, trials[i]);
+  }
+}
+
+/* Collective. Trains the trials that need more memory than the share of their group: one group after the
+ * other, while the rest of the ranks wait. */
+static void train_postponed(sweep *s) {
+  uint64_t n = s->n_postponed;
+  ls_mailbox_wait(s->world, s->groups.box, sweep_receive, s);
+  ls_comm_sum_u64(s->world, &n, 1);
+  s->is_alone = true;
+  for (int group = 0; n > 0 && group < s->groups.n; group++) {
+    for (uint64_t i = 0; group == s->groups.index && i < s->n_postponed && !s->groups.is_stopping; i++)
+      sweep_train_trial(s, s->postponed[i]);
+    ls_mailbox_wait(s->world, s->groups.box, sweep_receive, s);
+  }
+  s->is_alone = false;
+}
+
 /* Collective. */
 static ls_status run_rungs(sweep *s, uint64_t *trials) {
   for (s->rung = 0; s->rung < s->rungs.n; s->rung++) {
     if (!begin_rung(s, trials)) break;
-    while (s->groups.mine) {
-      sweep_receive(s); /* trials that cannot start have no steps at which to look */
-      const uint64_t i = sweep_groups_claim(&s->groups, s->n_pending);
-      if (i >= s->n_pending) break;
-      sweep_train_trial(s, trials[i]);
-    }
+    train_trials(s, trials);
+    train_postponed(s);
     LS_TRY(end_rung(s));
   }
   return LS_OK;
@@ -260,8 +282,10 @@ static ls_status conclude(sweep *s) {
 /* Collective. */
 static ls_status run(sweep *s) {
   uint64_t *const trials = ls_calloc(s->plan.trials, sizeof *trials);
+  s->postponed = ls_calloc(s->plan.trials, sizeof *trials);
+  const bool has_memory = trials && s->postponed;
   ls_status status = ls_comm_agree(
-      s->world, trials ? LS_OK : ls_fail_memory("the list of trials", s->plan.trials * sizeof *trials));
+      s->world, has_memory ? LS_OK : ls_fail_memory("the list of trials", s->plan.trials * sizeof *trials));
   if (status == LS_OK && is_root(s)) sweep_report_start(s);
   if (status == LS_OK) status = run_rungs(s, trials);
   free(trials);
@@ -281,6 +305,7 @@ static void destroy(sweep *s) {
   free(s->table_path);
   free(s->base_text);
   free(s->failure_text);
+  free(s->postponed);
 }
 
 ls_status ls_sweep_run(ls_comm *comm, const ls_sweep_options *options) {

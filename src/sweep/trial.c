@@ -69,15 +69,20 @@ static ls_status check_epoch(const sweep *s, const char *output, const ls_train_
 
 /* Whether a failed start is a result: the values of the trial cannot be trained. A trial that is resumed
  * has had a start, and so has one that continues from an earlier rung. */
-static bool is_of_values(const sweep *s, const ls_job *job, bool is_resumed, ls_status status) {
-  const bool is_of_memory = job && job->lacks_memory;
-  return s->rung == 0 && !is_resumed && !is_of_memory && (status == LS_ERR_CONFIG || status == LS_ERR_DATA);
+static bool is_of_values(const sweep *s, bool is_resumed, ls_status status) {
+  return s->rung == 0 && !is_resumed && (status == LS_ERR_CONFIG || status == LS_ERR_DATA);
 }
 
-/* Collective over the group. *is_result, on its leader: whether the trial has ended, instead of failing
- * because of the machine. */
-static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_result *result,
-                       bool *is_result) {
+/* How a trial has ended. The same on all ranks of the group. */
+typedef struct outcome {
+  ls_status status;
+  bool is_result;    /* instead of a failure of the machine */
+  bool lacks_memory; /* which the other groups use */
+  ls_train_result result;
+} outcome;
+
+/* Collective over the group. */
+static void train(sweep *s, uint64_t trial, const char *output, outcome *end) {
   ls_comm *const comm = s->groups.mine;
   ls_job *job = NULL;
   ls_setup *setup = NULL;
@@ -88,22 +93,26 @@ static ls_status train(sweep *s, uint64_t trial, const char *output, ls_train_re
                                     .until_epoch = pause_of(s),
                                     .must_stop = must_stop,
                                     .context = s,
-                                    .result = result};
+                                    .result = &end->result};
   ls_status status = ls_comm_agree(comm, sweep_job_create(&s->plan, s->base_text, trial, output, &job));
-  *is_result = is_of_values(s, NULL, false, status);
-  if (status == LS_OK) job->lender = s->data;
-  if (status == LS_OK) status = ls_train_find_resumed(comm, job, &options, &resumed);
+  end->is_result = is_of_values(s, false, status);
+  if (status == LS_OK) {
+    job->lender = s->data;
+    job->is_alone = s->is_alone;
+    status = ls_train_find_resumed(comm, job, &options, &resumed);
+  }
   if (status == LS_OK) {
     status = ls_setup_create(comm, job, resumed, &setup);
-    *is_result = is_of_values(s, job, resumed != NULL, status);
+    end->is_result = is_of_values(s, resumed != NULL, status);
   }
   if (status == LS_OK) status = ls_train(comm, setup, &options);
-  if (status == LS_OK) status = check_epoch(s, output, result);
-  if (status == LS_OK || status == LS_ERR_NUMERIC) *is_result = true;
+  end->lacks_memory = job && job->lacks_memory;
+  if (status == LS_OK) status = check_epoch(s, output, &end->result);
+  if (status == LS_OK || status == LS_ERR_NUMERIC) end->is_result = true;
+  end->status = status;
   ls_modelfile_close(&resumed);
   ls_setup_destroy(comm, &setup);
   ls_job_destroy(&job);
-  return status;
 }
 
 /* Rank 0 of the group. */
@@ -123,19 +132,20 @@ static void send_result(sweep *s, uint64_t trial, const ls_train_result *result,
     ls_mailbox_send(s->groups.box, 0, &message);
 }
 
-/* The same status on all ranks of the group. A failure of the machine ends the sweep, but not the other
- * trials. */
-static void note_outcome(sweep *s, uint64_t trial, ls_status status, bool is_result,
-                         const ls_train_result *result) {
-  const ls_trial_state state = status == LS_OK            ? LS_TRIAL_DONE
-                               : status == LS_ERR_NUMERIC ? LS_TRIAL_DIVERGED
-                                                          : LS_TRIAL_FAILED;
-  if (status == LS_STOPPED) sweep_groups_stop(&s->groups);
-  if (!sweep_groups_is_leader(&s->groups)) return;
-  if (is_result)
-    send_result(s, trial, result, state);
-  else if (status != LS_STOPPED)
-    note_failure(s, ls_fail(status, "trial %llu: %s", (unsigned long long)trial, ls_message()));
+/* A failure of the machine ends the sweep, but not the other trials. */
+static void note_outcome(sweep *s, uint64_t trial, const outcome *end) {
+  const ls_trial_state state = end->status == LS_OK            ? LS_TRIAL_DONE
+                               : end->status == LS_ERR_NUMERIC ? LS_TRIAL_DIVERGED
+                                                               : LS_TRIAL_FAILED;
+  if (end->status == LS_STOPPED) sweep_groups_stop(&s->groups);
+  if (end->lacks_memory)
+    s->postponed[s->n_postponed++] = trial;
+  else if (!sweep_groups_is_leader(&s->groups))
+    return;
+  else if (end->is_result)
+    send_result(s, trial, &end->result, state);
+  else if (end->status != LS_STOPPED)
+    note_failure(s, ls_fail(end->status, "trial %llu: %s", (unsigned long long)trial, ls_message()));
 }
 
 /* ------------------------------------------------------------------- files of the trial */
@@ -167,28 +177,27 @@ static ls_status begin_files(sweep *s, uint64_t trial, const char *output) {
 }
 
 /* Collective over the group. Syncs the files of a trial, before its row is written. */
-static ls_status end_files(sweep *s, ls_status status, bool *is_result) {
+static void end_files(sweep *s, outcome *end) {
   const bool is_leader = sweep_groups_is_leader(&s->groups);
   const ls_status synced = ls_comm_agree(s->groups.mine, is_leader ? ls_store_sync_postponed() : LS_OK);
-  if (synced == LS_OK) return status;
-  *is_result = false;
-  return synced;
+  if (synced == LS_OK) return;
+  end->is_result = false;
+  end->status = synced;
 }
 
 /* The lines of the trial go to its log only. */
 void sweep_train_trial(sweep *s, uint64_t trial) {
   const bool is_root = ls_comm_rank(s->world) == 0;
-  ls_train_result result = {0};
-  bool is_result = false;
+  outcome end = {.is_result = false};
   char *const output = sweep_trial_folder(s->folder, trial);
   ls_log_enable(sweep_groups_is_leader(&s->groups));
-  ls_status status = begin_files(s, trial, output);
+  end.status = begin_files(s, trial, output);
   ls_log_quiet(true);
-  if (status == LS_OK) status = train(s, trial, output, &result, &is_result);
-  status = end_files(s, status, &is_result);
+  if (end.status == LS_OK) train(s, trial, output, &end);
+  end_files(s, &end);
   ls_log_quiet(false);
   ls_log_enable(is_root);
   ls_comm_set_log(s->world, NULL);
-  note_outcome(s, trial, status, is_result, &result);
+  note_outcome(s, trial, &end);
   free(output);
 }

@@ -282,6 +282,18 @@ def moved_data_and_another_notation_are_the_same(folder):
     result.must(table(folder) == expected, "the table remains")
 
 
+def large_trials_train_alone(folder):
+    """Trial 1 fits the memory of the node, but not half of it; trial 2 does not fit at all."""
+    prepare(folder, "base: base.yaml\noutput: out\nparameters: {model.0.units: [4, 25000, 500000, 5]}\nsearch: grid\n",
+            edited(("epochs: 4", "epochs: 1"), text=BASE))
+    memory = {"SLURM_MEM_PER_NODE": "100"}
+    run(folder, "sweep", "sweep.yaml", "--output", "one", settings=memory).exits(0)
+    result = run(folder, "sweep", "sweep.yaml", ranks=2, settings=memory).exits(0).says("but this machine has 105 MB")
+    result.must([row[-1] for row in table(folder)[1:]] == ["done", "done", "failed", "done"], f"the states: {table(folder)}")
+    result.must(table(folder) == table(folder, "one"), "the same at 1 rank")
+    result.must(result.out.find("trial 1 ") > result.out.find("trial 3 "), "the large trial comes last")
+
+
 LONG = edited(("epochs: 4", "epochs: 5000"), text=BASE)
 TWO = "base: base.yaml\noutput: out\nparameters: {optimizer.lr: [0.001, 0.002]}\nsearch: grid\n"
 
@@ -395,6 +407,6 @@ harness.main([(name.replace("_", " "), test) for name, test in (
         the_best_trial_equals_its_own_training, a_table_cut_anywhere_is_resumed,
         a_damaged_trial_starts_anew, a_failed_resume_is_not_a_result, kills_at_any_time_lose_nothing,
         a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, trials_from_lists_differ,
-        moved_data_and_another_notation_are_the_same,
+        moved_data_and_another_notation_are_the_same, large_trials_train_alone,
         the_time_limit_is_that_of_the_sweep, a_part_in_use_is_not_removed, errors_are_reported_together,
         values_are_checked_before_the_start)),)])
