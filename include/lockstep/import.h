@@ -85,15 +85,18 @@ typedef struct ls_table_options {
 #define LS_IMPORT_MEMORY ((uint64_t)144 << 20) /* bytes */
 
 typedef struct ls_import_options {
-  const char *output;       /* the HDF5 file to write, or what the names of several derive from */
-  ls_table_options table;   /* for CSV only, except for `targets` */
-  double test_fraction;     /* of the rows, in [0, 1), that goes to /test; not for IDX */
-  bool shuffles;            /* store the rows of each split in random order */
-  uint64_t seed;            /* of the test rows and of this order */
-  uint64_t memory_bytes;    /* of the shuffle; 0: LS_IMPORT_MEMORY */
-  uint64_t max_file_bytes;  /* of each of several files, OUT-00001.h5 ...; 0: one file */
-  ls_folder_options folder; /* for folders only */
-  ls_numpy_options numpy;   /* for NumPy arrays and HDF5 files only */
+  const char *output;            /* the HDF5 file to write, or what the names of several derive from */
+  ls_table_options table;        /* for CSV only, except for `targets` */
+  double test_fraction;          /* of the rows, in [0, 1), that goes to /test; not for IDX */
+  bool shuffles;                 /* store the rows of each split in random order */
+  uint64_t seed;                 /* of the test rows and of this order */
+  uint64_t memory_bytes;         /* of the shuffle; 0: LS_IMPORT_MEMORY */
+  const char *test, *validation; /* for CSV only: more files with the same columns, whose rows go to /test
+                                    and /validation; a file with other columns is left out, with a warning.
+                                    NULL: none */
+  uint64_t max_file_bytes;       /* of each of several files, OUT-00001.h5 ...; 0: one file */
+  ls_folder_options folder;      /* for folders only */
+  ls_numpy_options numpy;        /* for NumPy arrays and HDF5 files only */
 } ls_import_options;
 
 /* Facts about the dataset that was written. */
@@ -119,12 +122,19 @@ typedef struct ls_import_summary {
 ls_status ls_import(const char *const *sources, size_t n_sources, const ls_import_options *options,
                     ls_import_summary *summary);
 
-/* Local. Sets *out, which the caller owns, to the data that a path stands for: the path itself, of a
- * file or of a folder of images or recordings; a pattern for the files of another format in a folder; or
- * the file of the training data, if the names of others show that they have test or validation data.
- * LS_ERR_DATA if a folder has data of several kinds, or no file is that of the training data;
- * LS_ERR_INTERNAL. */
-ls_status ls_import_choose(const char *path, char **out);
+/* What a path stands for. Owned; NULL: none. */
+typedef struct ls_import_choice {
+  char *source;            /* a file, a folder of images or recordings, or a pattern for files */
+  char *test, *validation; /* files of these splits, if the source is the file of the training data */
+} ls_import_choice;
+
+/* Local. Chooses the data of a path: the path itself, or the files of another format than images and
+ * recordings in a folder. If the names of files have the words `train` and `test`, or a word for
+ * validation, they are splits: in a folder, and beside a file with `train` in its name.
+ * ls_import_choice_free is allowed after a failure too. LS_ERR_DATA if a folder has data of several kinds,
+ * no file of training data, or several of one split; LS_ERR_INTERNAL. */
+ls_status ls_import_choose(const char *path, ls_import_choice *out);
+void ls_import_choice_free(ls_import_choice *choice);
 
 /* Local. Whether a file, gzipped or not, begins as HDF5 files do. LS_ERR_DATA if it cannot be read. */
 ls_status ls_import_is_hdf5(const char *path, bool *yes);

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,16 +13,16 @@
 
 /* The names that the command reads and writes. Owned. */
 typedef struct names {
-  char *source; /* the operand, or a pattern for the files of a folder */
-  char *stem;   /* of the default names */
+  ls_import_choice data; /* the operand, or the files of a folder */
+  char *stem;            /* of the default names */
   char *config, *run;
-  char *imported;     /* the dataset that is written first; NULL: the source is one */
-  uint64_t n_missing; /* cells that the import has replaced */
-  bool is_written;    /* it is */
+  char *imported;            /* the dataset that is written first; NULL: the source is one */
+  bool is_written;           /* it is */
+  ls_import_summary summary; /* of what was imported */
 } names;
 
 static void free_names(names *n) {
-  free(n->source);
+  ls_import_choice_free(&n->data);
   free(n->stem);
   free(n->config);
   free(n->run);
@@ -106,18 +107,18 @@ static ls_status check_absent(const arguments *a, const char *file, const char *
 /* Existing files are replaced on request only. */
 static ls_status check_names(const arguments *a, const names *n) {
   static const char *const endings[] = {".yaml", ".yml", NULL};
-  LS_ASSERT(n->config && n->source);
+  LS_ASSERT(n->config && n->data.source);
   if (strcmp(n->config, "-") == 0) {
     if (!n->imported) return LS_OK;
     return ls_fail(LS_ERR_CONFIG,
                    "-o -: %s is not HDF5 and needs an import first; choose a file, or use lockstep import",
-                   n->source);
+                   n->data.source);
   }
   if (!app_ends_with(n->config, endings))
     return ls_fail(LS_ERR_CONFIG, "-o %s: unknown file type; the name must end with .yaml or .yml, or be -",
                    n->config);
-  if (n->imported && ls_same_file(n->imported, n->source))
-    return ls_fail(LS_ERR_DATA, "%s: is not an HDF5 file, although its name says so", n->source);
+  if (n->imported && ls_same_file(n->imported, n->data.source))
+    return ls_fail(LS_ERR_DATA, "%s: is not an HDF5 file, although its name says so", n->data.source);
   LS_TRY(check_absent(a, n->config, "choose another name with -o, or replace it with --overwrite"));
   if (!n->imported) return LS_OK;
   return check_absent(a, n->imported,
@@ -139,21 +140,30 @@ static ls_status reject_import_options(const arguments *a) {
   return LS_OK;
 }
 
+/* Test and validation data in other tables. */
+static void add_parts(const names *n, ls_import_options *options) {
+  if (!ls_import_is_text(n->data.source)) return;
+  options->validation = n->data.validation;
+  if (options->test_fraction == 0.0)
+    options->test = n->data.test;
+  else if (n->data.test)
+    ls_log(LS_LOG_WARNING, "%s: not read, because --test-fraction chooses the test data", n->data.test);
+}
+
 static ls_status import(const arguments *a, names *n) {
   static const char *const targets[] = {"auto", "classes", "numbers", NULL};
-  ls_import_options options = {.output = n->imported, .seed = 1, .shuffles = is_folder(n->source)};
-  ls_import_summary summary = {0};
+  ls_import_options options = {.output = n->imported, .seed = 1, .shuffles = is_folder(n->data.source)};
   options.table.fills = true;
   LS_TRY(app_read_table(a, &options.table));
   LS_TRY(app_read_choice(a, "targets", targets, &options.table.targets));
   LS_TRY(app_read_number(a, "test-fraction", 0.0, 1.0, &options.test_fraction));
+  add_parts(n, &options);
   options.numpy = (ls_numpy_options){.x = app_option(a, "x"), .y = app_option(a, "y")};
-  options.folder = (ls_folder_options){.fits = is_folder(n->source),
-                                       .needs_classes = is_folder(n->source),
+  options.folder = (ls_folder_options){.fits = is_folder(n->data.source),
+                                       .needs_classes = is_folder(n->data.source),
                                        .skip_broken = app_option(a, "skip-broken")};
-  LS_TRY(ls_import((const char *const[]){n->source}, 1, &options, &summary));
+  LS_TRY(ls_import((const char *const[]){n->data.source}, 1, &options, &n->summary));
   n->is_written = true;
-  n->n_missing = summary.n_missing;
   return LS_OK;
 }
 
@@ -162,8 +172,8 @@ static ls_status import(const arguments *a, names *n) {
 /* Rank 0. */
 static ls_status prepare(const arguments *a, names *n) {
   bool is_hdf5 = false;
-  LS_TRY(ls_import_choose(a->positional[0], &n->source));
-  LS_TRY(is_dataset(n->source, &is_hdf5));
+  LS_TRY(ls_import_choose(a->positional[0], &n->data));
+  LS_TRY(is_dataset(n->data.source, &is_hdf5));
   LS_TRY(choose_names(a, !is_hdf5, n));
   LS_TRY(check_names(a, n));
   return is_hdf5 ? reject_import_options(a) : import(a, n);
@@ -172,11 +182,11 @@ static ls_status prepare(const arguments *a, names *n) {
 static ls_status read_request(const arguments *a, const names *n, ls_draft_request *request) {
   static const char *const kinds[] = {"auto", "table", "series", "images", "volumes", NULL};
   static const char *const targets[] = {"auto", "classes", "numbers", NULL};
-  *request = (ls_draft_request){.data = n->imported ? n->imported
-                                        : n->source ? n->source
-                                                    : a->positional[0],
-                                .source = n->imported ? n->source : NULL,
-                                .n_missing = n->n_missing,
+  *request = (ls_draft_request){.data = n->imported      ? n->imported
+                                        : n->data.source ? n->data.source
+                                                         : a->positional[0],
+                                .source = n->imported ? n->data.source : NULL,
+                                .n_missing = n->summary.n_missing,
                                 .missing = app_option(a, "missing") ? app_option(a, "missing") : "mean",
                                 .config = n->config,
                                 .run = n->run};
@@ -203,9 +213,19 @@ static void print_word(const char *path) {
   putchar('\'');
 }
 
+static void print_imported(const names *n) {
+  const uint64_t test = n->summary.test_samples;
+  const uint64_t validation = n->summary.validation_samples;
+  printf("%s: imported from %s: %" PRIu64 " training", n->imported, n->data.source,
+         n->summary.train_samples);
+  if (validation) printf(", %" PRIu64 " validation", validation);
+  if (test) printf(", %" PRIu64 " test", test);
+  puts(" samples");
+}
+
 static void print_next(const names *n) {
-  LS_ASSERT(n->config && n->source);
-  if (n->imported) printf("%s: imported from %s\n", n->imported, n->source);
+  LS_ASSERT(n->config && n->data.source);
+  if (n->imported) print_imported(n);
   if (strcmp(n->config, "-") == 0) return;
   printf("%s: written; next: lockstep train ", n->config);
   print_word(n->config);
@@ -217,7 +237,7 @@ static ls_status remove_imported(const names *n, ls_status status) {
   if (status == LS_OK || !n->is_written) return status;
   unlink(n->imported);
   return ls_fail(status, "%s; %s, imported from %s, is removed again", ls_message(), n->imported,
-                 n->source);
+                 n->data.source);
 }
 
 static ls_status run(ls_comm *comm, const arguments *a) {

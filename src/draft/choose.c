@@ -3,9 +3,12 @@
 
 #include <math.h>
 
-#define VALIDATION_LEAST 1000 /* samples, from which on a part of them is held out */
-#define VALIDATION_SHARE 0.1
-#define VALIDATION_MOST  20000 /* samples */
+#define VALIDATION_LEAST                                                                                   \
+  5000 /* samples, from which on a part of them is held out; fewer are worth more for                      \
+          training than for the choice of an epoch, as measured */
+#define VALIDATION_LEAST_CONVOLUTIONS 1000
+#define VALIDATION_SHARE              0.1
+#define VALIDATION_MOST               20000 /* samples */
 
 /* The largest power of two up to `value`, within limits. */
 static uint64_t power_of_two(double value, uint64_t low, uint64_t high) {
@@ -21,7 +24,9 @@ static bool has_enough(const draft_targets *y) {
 
 static void choose_validation(const draft_facts *f, bool has_validation, draft_plan *p) {
   const uint64_t n = f->x.n;
-  if (!has_validation && n >= VALIDATION_LEAST && has_enough(&f->y))
+  const uint64_t least =
+      f->layout.kind == LS_DRAFT_TABLE ? VALIDATION_LEAST : VALIDATION_LEAST_CONVOLUTIONS;
+  if (!has_validation && n >= least && has_enough(&f->y))
     p->validation = fmin(VALIDATION_SHARE, (double)VALIDATION_MOST / (double)n);
   if (p->validation > 0.01) p->validation = round(100.0 * p->validation) / 100.0;
   p->n_train = n - (uint64_t)llround(p->validation * (double)n);
@@ -46,7 +51,8 @@ static const recipe recipes[] = {{100, 1, 128, 500.0, 0.002, 0.3, 0.2, 0.4},
                                  {20000, 2, 256, 5000.0, 0.005, 0.1, 0.2, 0.1},
                                  {UINT64_MAX, 2, 512, 10000.0, 0.003, 0.02, 0.1, 0.0}};
 
-#define FEW_FEATURES 3 /* whose noise does not cancel out */
+#define FEW_FEATURES 3   /* whose noise does not cancel out */
+#define DENSE_ROWS   25U /* samples per feature, from which on 100 samples or fewer show more than a line */
 
 #define TAIL_LONG 15.0 /* standard deviations */
 
@@ -60,7 +66,7 @@ static void limit_tails(const draft_facts *f, draft_plan *p) {
 
 static void choose_table(const draft_facts *f, draft_plan *p) {
   const recipe *r = recipes;
-  while (p->n_train > r->n_most) r++;
+  while (p->n_train > r->n_most || (r == recipes && p->n_train >= DENSE_ROWS * f->x.n_features)) r++;
   const uint64_t batch_most = p->n_train < 200000 ? 512 : 1024;
   p->batch_size = ls_size_min(power_of_two((double)p->n_train / 16.0, 16, batch_most), p->n_train);
   p->epochs = epochs_of(p, r->steps, 5, 1000);
@@ -69,7 +75,7 @@ static void choose_table(const draft_facts *f, draft_plan *p) {
   p->lr = f->y.task == DRAFT_LABELS ? 0.6 * r->lr : r->lr; /* the loss sums over the labels */
   p->weight_decay = r->weight_decay;
   p->dropout = r->dropout;
-  p->noise = f->x.n_features > FEW_FEATURES ? r->noise : 0.25 * r->noise;
+  p->noise = f->x.n_features > FEW_FEATURES ? r->noise : 0.0;
   limit_tails(f, p);
 }
 

@@ -35,6 +35,7 @@ typedef struct draft_targets {
   bool has_names;
   char names[256]; /* of the first classes, for a comment; empty: unknown */
   double low, high;
+  double tail; /* the largest distance of one column of numbers from their mean, in standard deviations */
 } draft_targets;
 
 /* The order of dims, and the shape of a sample that the layers see. */

@@ -118,6 +118,13 @@ static void print_data(FILE *out, const ls_draft_request *r, const draft_splits 
 
 /* --------------------------------------------------------------------------- loss */
 
+#define TARGETS_LONG 8.0 /* standard deviations */
+
+/* Whether the square of the largest errors would be most of the loss. */
+static bool has_long_tail(const draft_targets *y) {
+  return y->tail >= TARGETS_LONG;
+}
+
 static void describe_numbers(const draft_targets *y, char text[DRAFT_TEXT_SIZE]) {
   if (y->columns == 1 && y->n_distinct > 0)
     snprintf(text, DRAFT_TEXT_SIZE,
@@ -126,6 +133,9 @@ static void describe_numbers(const draft_targets *y, char text[DRAFT_TEXT_SIZE])
              y->n_distinct);
   else
     snprintf(text, DRAFT_TEXT_SIZE, "y has numbers");
+  if (has_long_tail(y))
+    ls_append(text, DRAFT_TEXT_SIZE,
+              ", some of them %.0f standard deviations from their mean, which would dominate mse", y->tail);
 }
 
 static void describe_classes(const draft_targets *y, char text[DRAFT_TEXT_SIZE]) {
@@ -138,7 +148,8 @@ static void describe_classes(const draft_targets *y, char text[DRAFT_TEXT_SIZE])
 }
 
 static void print_loss(FILE *out, const draft_targets *y) {
-  static const char *const names[] = {"categorical_cross_entropy", "binary_cross_entropy", "mse"};
+  const char *const names[] = {"categorical_cross_entropy", "binary_cross_entropy",
+                               has_long_tail(y) ? "huber" : "mse"};
   char reason[DRAFT_TEXT_SIZE] = "y has columns of 0 and 1, any number of which may be 1";
   if (y->task == DRAFT_CLASSES) describe_classes(y, reason);
   if (y->task == DRAFT_NUMBERS) describe_numbers(y, reason);
@@ -158,6 +169,8 @@ static void print_train(FILE *out, const draft_facts *f, const draft_plan *p) {
             (double)f->y.most / (double)f->y.least);
   if (p->is_balanced && p->patience)
     fputs("  monitor: val_roc_auc # accuracy would hardly depend on the small classes\n", out);
+  if (p->patience && !p->is_balanced && f->y.task == DRAFT_CLASSES)
+    fputs("  monitor: val_accuracy # often rises after val_loss has begun to rise\n", out);
   if (p->patience)
     fprintf(out, "  early_stopping: {patience: %llu} # epochs without improvement\n", (count)p->patience);
 }

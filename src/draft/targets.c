@@ -12,6 +12,8 @@ typedef struct tally {
   const ls_dataset *dataset;
   size_t columns;
   double low, high;
+  double mean, squares; /* of one column: the mean, and the sum of the squared distances from it */
+  uint64_t n;           /* values added */
   bool is_whole, is_binary, is_one_hot;
   size_t n_counts;
   uint64_t *counts; /* (n_counts), owned: of whole numbers in one column, or of ones in each of several */
@@ -24,7 +26,20 @@ static ls_status fail_value(const tally *t, uint64_t row, size_t column, double 
                  ls_dataset_x_file(t->dataset), (unsigned long long)row, column, v);
 }
 
+/* The mean and the squares of n values from those of n - 1 (B. P. Welford, 1962). */
+static void add_moments(tally *t, double v) {
+  const double before = v - t->mean;
+  t->mean += before / (double)++t->n;
+  t->squares += before * (v - t->mean);
+}
+
+static double tail_of(const tally *t) {
+  const double deviation = sqrt(t->squares / (double)t->n);
+  return deviation > 0.0 ? fmax(t->high - t->mean, t->mean - t->low) / deviation : 0.0;
+}
+
 static void add_value(tally *t, size_t column, double v) {
+  add_moments(t, v);
   t->low = fmin(t->low, v);
   t->high = fmax(t->high, v);
   t->is_whole = t->is_whole && v == floor(v);
@@ -204,6 +219,7 @@ ls_status draft_measure_targets(const ls_dataset *d, const ls_draft_request *req
   if (status == LS_OK && t.columns > 1) status = decide_several(&t, request, out);
   if (status == LS_OK && t.low == t.high) status = fail_single(&t, out);
   if (out->task == DRAFT_CLASSES) list_names(d, out);
+  if (out->task == DRAFT_NUMBERS && t.columns == 1) out->tail = tail_of(&t);
   out->low = t.low;
   out->high = t.high;
   free(t.counts);

@@ -2,10 +2,10 @@
 #include "media.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Kinds of data in a folder, by the patterns of their files. */
 typedef struct kind {
@@ -87,45 +87,81 @@ static bool has_word(const char *name, const char *word) {
   return false;
 }
 
+static const struct {
+  const char *word;
+  size_t split;
+} words[] = {{"train", SPLIT_TRAIN},   {"training", SPLIT_TRAIN},        {"test", SPLIT_TEST},
+             {"testing", SPLIT_TEST},  {"validation", SPLIT_VALIDATION}, {"valid", SPLIT_VALIDATION},
+             {"val", SPLIT_VALIDATION}};
+
+#define N_WORDS (sizeof words / sizeof *words)
+
+static const char *base_of(const char *path) {
+  const char *const slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
 static ls_status sort_file(void *context, const char *file) {
-  static const struct {
-    const char *word;
-    size_t split;
-  } words[] = {{"train", SPLIT_TRAIN},   {"training", SPLIT_TRAIN},        {"test", SPLIT_TEST},
-               {"testing", SPLIT_TEST},  {"validation", SPLIT_VALIDATION}, {"valid", SPLIT_VALIDATION},
-               {"val", SPLIT_VALIDATION}};
   parts *const p = context;
-  const char *const slash = strrchr(file, '/');
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-    if (!has_word(slash ? slash + 1 : file, words[i].word)) continue;
+  for (size_t i = 0; i < N_WORDS; i++) {
+    if (!has_word(base_of(file), words[i].word)) continue;
     p->n[words[i].split]++;
     return keep_first(&p->first[words[i].split], file);
   }
   return LS_OK;
 }
 
+static ls_status check_parts(const char *path, const parts *p) {
+  static const char *const names[N_SPLITS] = {"training", "test", "validation"};
+  const char *const part = p->first[SPLIT_TEST] ? p->first[SPLIT_TEST] : p->first[SPLIT_VALIDATION];
+  for (size_t i = 0; i < N_SPLITS; i++)
+    if (p->n[i] > 1)
+      return ls_fail(LS_ERR_DATA,
+                     "%s: has %s, but more than one file of %s data, such as %s; name the file to train on "
+                     "instead of the folder",
+                     path, part, names[i], p->first[i]);
+  if (p->n[SPLIT_TRAIN] == 1) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s: has %s, but no file of training data with `train` in its name; name the file to train "
+      "on instead of the folder",
+      path, part);
+}
+
 /* Replaces the pattern by the training data, if other files are those of other splits. */
-static ls_status choose_train(const char *path, char **out) {
+static ls_status choose_parts(const char *path, ls_import_choice *out) {
   parts p = {0};
-  ls_status status = ls_spec_expand(*out, sort_file, &p);
-  const char *const part = p.first[SPLIT_TEST] ? p.first[SPLIT_TEST] : p.first[SPLIT_VALIDATION];
-  if (status == LS_OK && part && p.n[SPLIT_TRAIN] != 1)
-    status = ls_fail(LS_ERR_DATA,
-                     "%s: has %s, but %s file of training data with `train` in its name; name the file to "
-                     "train on instead of the folder",
-                     path, part, p.n[SPLIT_TRAIN] ? "more than one" : "no");
-  if (status == LS_OK && part) {
-    free(*out);
-    *out = p.first[SPLIT_TRAIN];
-    p.first[SPLIT_TRAIN] = NULL;
+  ls_status status = ls_spec_expand(out->source, sort_file, &p);
+  const bool has_parts = p.first[SPLIT_TEST] || p.first[SPLIT_VALIDATION];
+  if (status == LS_OK && has_parts) status = check_parts(path, &p);
+  if (status == LS_OK && has_parts) {
+    free(out->source);
+    *out = (ls_import_choice){p.first[SPLIT_TRAIN], p.first[SPLIT_TEST], p.first[SPLIT_VALIDATION]};
+    return LS_OK;
   }
   for (size_t i = 0; i < N_SPLITS; i++) free(p.first[i]);
   return status;
 }
 
+/* Finds files that are named like the training data, with another word in place of the last `train`. */
+static ls_status find_parts(ls_import_choice *out) {
+  const char *at = NULL;
+  for (const char *p = strstr(base_of(out->source), "train"); p; p = strstr(p + 1, "train")) at = p;
+  for (size_t i = 0; at && i < N_WORDS; i++) {
+    char **const part = words[i].split == SPLIT_TEST ? &out->test : &out->validation;
+    if (words[i].split == SPLIT_TRAIN || *part) continue;
+    *part = ls_format("%.*s%s%s", (int)(at - out->source), out->source, words[i].word, at + 5);
+    if (!*part) return ls_fail_memory("a path", strlen(out->source));
+    if (access(*part, F_OK) == 0) continue;
+    free(*part);
+    *part = NULL;
+  }
+  return LS_OK;
+}
+
 /* ------------------------------------------------------------------------ the choice */
 
-static ls_status choose(const contents *c, char **out) {
+static ls_status choose(const contents *c, ls_import_choice *out) {
   const kind *chosen = NULL;
   size_t n = c->media != NULL;
   for (size_t i = 0; i < N_KINDS; i++) {
@@ -134,21 +170,28 @@ static ls_status choose(const contents *c, char **out) {
     n++;
   }
   if (n > 1) return fail_mixed(c);
-  *out = chosen ? pattern_of(c->path, chosen) : ls_strdup(c->path);
-  if (!*out) return ls_fail_memory("a path", strlen(c->path));
-  return chosen && !chosen->names_splits ? choose_train(c->path, out) : LS_OK;
+  out->source = chosen ? pattern_of(c->path, chosen) : ls_strdup(c->path);
+  if (!out->source) return ls_fail_memory("a path", strlen(c->path));
+  return chosen && !chosen->names_splits ? choose_parts(c->path, out) : LS_OK;
 }
 
-ls_status ls_import_choose(const char *path, char **out) {
+ls_status ls_import_choose(const char *path, ls_import_choice *out) {
   struct stat info;
   contents c = {0};
-  *out = NULL;
+  *out = (ls_import_choice){0};
   if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
-    *out = ls_strdup(path);
-    return *out ? LS_OK : ls_fail_memory("a path", strlen(path));
+    out->source = ls_strdup(path);
+    return out->source ? find_parts(out) : ls_fail_memory("a path", strlen(path));
   }
   ls_status status = list(path, &c);
   if (status == LS_OK) status = choose(&c, out);
   free_contents(&c);
   return status;
+}
+
+void ls_import_choice_free(ls_import_choice *choice) {
+  free(choice->source);
+  free(choice->test);
+  free(choice->validation);
+  *choice = (ls_import_choice){0};
 }

@@ -66,6 +66,23 @@ static ls_status open_table(table *t, size_t i) {
   return find_columns(t);
 }
 
+size_t import_table_split(const table *t) {
+  return t->open < t->n_train ? SPLIT_TRAIN : t->parts[t->open - t->n_train];
+}
+
+/* Adds the file of a split, unless its columns differ. */
+static ls_status add_part(table *t, const char *path, size_t which) {
+  if (!path) return LS_OK;
+  t->sources[t->n_sources] = path;
+  t->parts[t->n_sources - t->n_train] = which;
+  const ls_status status = open_table(t, t->n_sources);
+  if (status == LS_OK) t->n_sources++;
+  if (status != LS_ERR_DATA && status != LS_ERR_CONFIG) return status;
+  ls_log(LS_LOG_WARNING, "not used as %s data: %s", import_split_names[which] + 1, ls_message());
+  t->open = SIZE_MAX;
+  return LS_OK;
+}
+
 /* Visits the rows of the open file. *count: of all rows. */
 static ls_status visit_file(table *t, ls_status (*visit)(table *t, uint64_t row), uint64_t *count) {
   csv *const c = &t->file;
@@ -107,6 +124,7 @@ static void report_position(const table *t) {
 
 static ls_status collect_row(table *t, uint64_t row) {
   (void)row;
+  t->n_split[import_table_split(t)]++;
   report_position(t);
   return import_table_collect(t);
 }
@@ -130,7 +148,10 @@ static ls_status write_names(const table *t, split *s) {
 }
 
 static ls_status begin_splits(table *t) {
-  const uint64_t n[N_SPLITS] = {t->n_rows - t->out->n_test, t->out->n_test};
+  uint64_t n[N_SPLITS];
+  memcpy(n, t->n_split, sizeof n);
+  n[SPLIT_TRAIN] -= t->out->n_test;
+  n[SPLIT_TEST] += t->out->n_test;
   for (size_t i = 0; i < N_SPLITS; i++) {
     split *const s = &t->out->splits[i];
     if (n[i] == 0) continue;
@@ -203,7 +224,9 @@ static ls_status write_labels(const table *t, void *out) {
 /* Writes the row to its split. */
 static ls_status write_row(table *t, uint64_t row) {
   if (row >= t->n_rows) return fail_changed(t);
-  split *const s = &t->out->splits[import_is_test(t->out, row) ? SPLIT_TEST : SPLIT_TRAIN];
+  const size_t which = import_table_split(t);
+  const bool is_test = which == SPLIT_TRAIN && import_is_test(t->out, row);
+  split *const s = &t->out->splits[is_test ? SPLIT_TEST : which];
   void *to[N_ARRAYS];
   double weight = 0;
   import_split_next(s, to);
@@ -216,18 +239,31 @@ static ls_status write_row(table *t, uint64_t row) {
   return import_split_add(s, 1);
 }
 
+/* Opens the first file, which decides the columns. */
+static ls_status start(table *t, const char *const *sources, const ls_import_options *options) {
+  LS_TRY(import_labels_create(&t->set, sources[0], t->options->targets));
+  t->set.is_table = true;
+  t->sources = ls_calloc(t->n_sources + N_SPLITS, sizeof *t->sources);
+  if (!t->sources) return ls_fail_memory("the list of sources", t->n_sources * sizeof *t->sources);
+  for (size_t i = 0; i < t->n_sources; i++) {
+    t->sources[i] = sources[i];
+    LS_TRY(import_check_foreign(sources[i]));
+  }
+  LS_TRY(open_table(t, 0));
+  LS_TRY(add_part(t, options->test, SPLIT_TEST));
+  return add_part(t, options->validation, SPLIT_VALIDATION);
+}
+
 static ls_status convert(const char *const *sources, size_t n_sources, const ls_import_options *options,
                          output *out) {
   ls_table_options own = options->table;
   if (own.fills && own.missing == LS_MISSING_REJECT) own.missing = LS_MISSING_MEAN;
-  table t = {.sources = sources, .n_sources = n_sources, .open = n_sources, .out = out, .options = &own};
+  table t = {.n_sources = n_sources, .n_train = n_sources, .open = SIZE_MAX, .out = out, .options = &own};
   uint64_t written = 0;
-  ls_status status = import_labels_create(&t.set, sources[0], t.options->targets);
-  t.set.is_table = true;
-  for (size_t i = 0; status == LS_OK && i < n_sources; i++) status = import_check_foreign(sources[i]);
-  if (status == LS_OK) status = open_table(&t, 0);
+  ls_status status = start(&t, sources, options);
   if (status == LS_OK) status = survey(&t);
-  if (status == LS_OK) status = import_choose_test(sources[0], t.n_rows, options->test_fraction, out);
+  if (status == LS_OK)
+    status = import_choose_test(sources[0], t.n_split[SPLIT_TRAIN], options->test_fraction, out);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
   if (status == LS_OK) status = open_table(&t, 0);
@@ -236,6 +272,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   if (status == LS_OK && written != t.n_rows) status = fail_changed(&t);
   out->n_classes = t.set.classes;
   out->n_missing = t.missing.n;
+  free((void *)t.sources);
   free(t.missing.first);
   free(t.ranges);
   import_labels_destroy(&t.set);

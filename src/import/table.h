@@ -131,10 +131,12 @@ typedef struct missing_cells {
 } missing_cells;
 
 typedef struct table {
-  const char *const *sources; /* (n_sources), borrowed */
+  const char **sources; /* (n_sources), owned; the texts are borrowed */
   size_t n_sources;
+  size_t n_train;                  /* sources of the training data, which are the first */
+  size_t parts[N_SPLITS];          /* the splits of the others */
   csv file;                        /* the one that is open, or was last */
-  size_t open;                     /* its index; n_sources: none */
+  size_t open;                     /* its index; SIZE_MAX: none */
   columns cols;                    /* of the first file; all have the same */
   const ls_table_options *options; /* borrowed */
   value_range *ranges;             /* (n_labels) */
@@ -144,9 +146,13 @@ typedef struct table {
   size_t n_word_features;          /* of all columns */
   ls_dtype x_dtype, y_dtype;
   uint64_t n_rows;
-  uint64_t n_left_out; /* rows of this pass */
-  output *out;         /* borrowed */
+  uint64_t n_split[N_SPLITS]; /* rows of the sources of a split */
+  uint64_t n_left_out;        /* rows of this pass */
+  output *out;                /* borrowed */
 } table;
+
+/* The split of the open file. */
+size_t import_table_split(const table *t);
 
 #define IMPORT_PLACE_SIZE ((size_t)1024)
 

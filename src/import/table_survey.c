@@ -103,7 +103,7 @@ static ls_status collect_number(table *t, size_t k) {
   LS_TRY(import_table_read_number(t, t->cols.features[k], &value));
   if (e->n_words > 0) return fail_mixed(t, k, "number", "word");
   if (e->range.n == 0) e->line = t->file.row_line;
-  import_range_add(&e->range, value);
+  if (import_table_split(t) == SPLIT_TRAIN || e->range.n == 0) import_range_add(&e->range, value);
   return LS_OK;
 }
 

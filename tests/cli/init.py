@@ -72,6 +72,18 @@ def labels(folder):
 def numbers(folder):
     write(folder, y=1000 * ROWS[:, :2])
     drafts(folder, "loss: mse", "standardize_targets: true", "units: 2")
+    write(folder, x=numpy.tile(ROWS, (4, 1)), y=numpy.where(numpy.arange(4 * N) == 7, 1e5, numpy.tile(ROWS, (4, 1))[:, 0]))
+    drafts(folder, "loss: huber", "15 standard deviations", words=("--overwrite",))
+
+
+def validation_data(folder):
+    """A part of many samples is held out; few all train the model."""
+    for n in 4900, 5100:
+        x = RANDOM.normal(size=(n, 3))
+        write(folder, x=x, y=(x[:, 0] > 0).astype(int))
+        run_well(folder, "init", "d.h5", "--overwrite")
+        text = text_of(folder / "d.yaml")
+        assert ("  validation: 0.1" in text and "monitor: val_accuracy" in text) == (n > 5000), text
 
 
 def whole_numbers(folder):
@@ -252,11 +264,39 @@ def words_and_missing_cells_are_imported(folder):
     run(folder, "init", "t.h5", "-o", "new.yaml", "--missing", "0").exits(2).reports("--missing", "imported")
 
 
+def table(numbers, columns="a,b,kind"):
+    n = columns.count(",") + 1
+    return "\n".join([columns, *(",".join([str(3 * i), str(i * i % 7), "xyz"[i % 3]][:n]) for i in numbers)]) + "\n"
+
+
+def tables_of_splits(folder):
+    """They are the splits of one dataset, with the classes of the training data; the means are those of training."""
+    for name, numbers in ("train", range(1, 31)), ("val", range(3, 9)), ("test", [10, 11]):
+        harness.write_file(folder / f"set/my-{name}.csv", table(numbers))
+    text = drafts(folder, "train: set.h5:/train", "validation: set.h5:/validation", "test: set.h5:/test", data="set")
+    assert "30 training samples" in text, text
+    with h5py.File(folder / "set.h5") as file:
+        assert file["test/x"][:].tolist() == [[30, 2], [33, 2]], file["test/x"][:]
+        assert file["test/y"][:].tolist() == [1, 2] and list(file["test/y"].attrs["classes"]) == ["x", "y", "z"]
+        assert len(file["validation/x"]) == 6 and len(file["train/x"]) == 30
+    run_well(folder, "init", "set/my-train.csv").says("30 training, 6 validation, 2 test samples")
+    run(folder, "init", "set", "--overwrite", "--test-fraction", "0.2").exits(0).reports("my-test.csv", "--test-fraction").says(
+        "24 training, 6 validation, 6 test samples")
+    harness.write_file(folder / "set/my-test.csv", table([1, 2], "a,b"))
+    run(folder, "init", "set", "--overwrite").exits(0).reports("not used as test data", "my-test.csv", "2 columns").says("6 validation samples")
+    harness.write_file(folder / "set/other-test.csv", table([1, 2]))
+    rejects(folder, 3, "more than one file of test data", data="set")
+
+
 def folders_are_imported(folder):
     for name, array in ("x_train", ROWS), ("y_train", CLASSES), ("x_test", ROWS[:9]), ("y_test", CLASSES[:9]):
         (folder / "arrays").mkdir(exist_ok=True)
         numpy.save(folder / "arrays" / f"{name}.npy", array)
     drafts(folder, "train: arrays.h5:/train", "test: arrays.h5:/test", data="arrays/")
+    (folder / "two").mkdir()
+    numpy.save(folder / "two/X.npy", ROWS)
+    numpy.save(folder / "two/y.npy", CLASSES)
+    drafts(folder, "train: two.h5:/train", "units: 3", data="two", absent=("\n  test",), words=("--overwrite",))
 
 
 def pictures_of_several_sizes_are_resampled(folder):
@@ -406,9 +446,10 @@ def existing_files_are_kept(folder):
     assert "loss:" in text_of(folder / "d.yaml")
 
 
-TESTS = [classes, one_hot_rows, labels, numbers, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
+TESTS = [classes, one_hot_rows, labels, numbers, validation_data, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
          few_samples, splits_are_found, splits_must_fit, folders_of_splits, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
-         tables_are_imported, words_and_missing_cells_are_imported, folders_are_imported, pictures_of_several_sizes_are_resampled,
+         tables_are_imported, tables_of_splits, words_and_missing_cells_are_imported,
+         folders_are_imported, pictures_of_several_sizes_are_resampled,
          folders_of_pictures, folders_without_classes, folders_of_several_kinds, words_of_a_shell, data_that_cannot_be_read,
          nothing_to_learn, options_that_do_not_fit, existing_files_are_kept]
 
