@@ -38,8 +38,8 @@ WORDS = {errno.ENOSPC: "No space left on device", errno.EIO: "Input/output error
          errno.ENOMEM: "out of memory|Cannot allocate memory"}
 
 # Number of calls of a kind that the suite tries on one rank; on 2 ranks it is half of that.
-SAMPLES = {"open": 6, "write": 8, "truncate": 2, "fsync": 6, "rename": 4, "link": 2, "unlink": 4, "mkdir": 2,
-           "close": 4, "malloc": 10}
+SAMPLES = {"open": 4, "write": 4, "truncate": 2, "fsync": 4, "rename": 4, "link": 2, "unlink": 2, "mkdir": 2,
+           "close": 2, "malloc": 4}
 MAY_DO_NO_HARM = re.compile(r"(open|write|rename|link|unlink|close|malloc) |fsync run/(lock\.tmp-[\w-]+|checkpoints)$")
 
 

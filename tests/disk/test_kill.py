@@ -2,7 +2,7 @@
 
   test_kill.py [--long] [WORD...]
 
-50 kills, with --long 1000 (ten minutes on a quiet machine): mpirun with all of its 1, 2 or 4 ranks at once, or the single
+30 kills, with --long 1000 (ten minutes on a quiet machine): mpirun with all of its 1, 2 or 4 ranks at once, or the single
 process without mpirun, in turn. The kills are spread over start-up, steps and writes; steps are so small that most of the time
 goes into checkpoints. In addition, one process is killed just before some of its calls on the disk; with --long, before each.
 """
@@ -21,7 +21,7 @@ import harness
 from harness import ALONE
 
 IS_LONG = disk.has_option("--long")
-KILLS = 1000 if IS_LONG else 50
+KILLS = 1000 if IS_LONG else 30
 CALLS = ("open", "write", "truncate", "fsync", "rename", "link", "unlink", "mkdir", "close")
 WAYS = (ALONE, 1, 2, 4)
 EPOCHS = 40
