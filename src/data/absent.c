@@ -9,7 +9,8 @@ static char *join(const char *group, const char *name) {
   return ls_format("%s/%s", strcmp(group, "/") == 0 ? "" : group, name);
 }
 
-/* Lists the names in a group, and why an object is not an array or group. */
+/* Lists the names in a group, with a slash after those of groups, and why an object is neither of them nor
+ * an array. */
 static void list_names(const ls_store *store, const char *group, char *text, size_t size) {
   char **names = NULL;
   size_t count = 0;
@@ -18,7 +19,8 @@ static void list_names(const ls_store *store, const char *group, char *text, siz
   for (size_t i = 0; i < count; i++) {
     char *const path = join(group, names[i]);
     char why[256];
-    ls_append(text, size, "%s%s", i ? ", " : "", names[i]);
+    const bool is_group = path && ls_store_kind_of(store, path) == LS_STORE_GROUP;
+    ls_append(text, size, "%s%s%s", i ? ", " : "", names[i], is_group ? "/" : "");
     if (path && ls_store_kind_of(store, path) == LS_STORE_OTHER)
       ls_append(text, size, " (%s)", ls_store_explain(store, path, why, sizeof why));
     free(path);
@@ -34,11 +36,12 @@ ls_status data_fail_absent(const ls_store *store, const char *group, const char 
   list_names(store, group, text, sizeof text);
   for (size_t i = 0; names[i]; i++) ls_append(known, sizeof known, "%s%s", i ? ", " : "", names[i]);
   return ls_fail(LS_ERR_DATA,
-                 "%s:%s: no array of %s; must be called %s, or named by data.%s (for a saved model, by the "
-                 "option --%s)%s; found: %s",
+                 "%s:%s: no array of %s; must be called %s, or named by data.%s (in commands, by the "
+                 "option --%s)%s; found: %s%s",
                  ls_store_path(store), group, what, known, names[0], names[0],
                  strcmp(names[0], "y") == 0 ? "; targets in another file are named as FILE:/PATH" : "",
-                 text[0] ? text : "nothing");
+                 text[0] ? text : "nothing",
+                 strchr(text, '/') ? "; data in a group are named as FILE:/GROUP" : "");
 }
 
 /* The arrays of SciPy's sparse matrices (CSR and CSC), as AnnData and 10x store them. */

@@ -55,6 +55,15 @@ static ls_status visit_rows(const ls_dataset *d, const ls_store *store, const ls
   return status;
 }
 
+/* For arrays whose last dims are equal, and not the first ones. */
+static const char *order_hint(const ls_dataset *d, const ls_array *y) {
+  const uint64_t n = y->n_dims > 0 ? y->dims[y->n_dims - 1] : 0;
+  const bool is_last = n > 1 && n == d->x_array.dims[d->x_array.n_dims - 1];
+  return is_last ? "; if the samples are last, as in files of MATLAB, write the arrays with their dims in "
+                   "reverse order"
+                 : "";
+}
+
 ls_status ls_dataset_visit_y(const ls_dataset *d, ls_rows_visit *visit, void *context) {
   const data_files *const files = &d->source->files;
   for (size_t i = 0; i < files->n; i++) {
@@ -62,9 +71,10 @@ ls_status ls_dataset_visit_y(const ls_dataset *d, ls_rows_visit *visit, void *co
     ls_array y;
     LS_TRY(open_y(d, i, &store, &y));
     if (y.n_dims < 1 || y.dims[0] != files->parts[i].rows || y.dtype == LS_TEXT)
-      return data_reject_array(store, d->source->names.y, 'y', &y,
-                               "; must be numbers of shape (N) or (N, K), with the %llu samples of x (%s)",
-                               (unsigned long long)files->parts[i].rows, d->source->names.x);
+      return data_reject_array(
+          store, d->source->names.y, 'y', &y,
+          "; must be numbers of shape (N) or (N, K), with the %llu samples of x (%s)%s",
+          (unsigned long long)files->parts[i].rows, d->source->names.x, order_hint(d, &y));
     LS_TRY(visit_rows(d, store, &y, files->parts[i].first, visit, context));
   }
   return LS_OK;

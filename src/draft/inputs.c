@@ -23,9 +23,20 @@ static ls_status add_rows(void *context, uint64_t first, size_t rows, size_t col
   return LS_OK;
 }
 
+/* Whether more than half of a column is its smallest value, as in counts and indicators of categories;
+ * their few large values are what matters, not a tail. */
+static bool is_sparse(const block *b, size_t j) {
+  float low = INFINITY;
+  size_t n = 0;
+  for (size_t i = 0; i < b->n; i++) low = fminf(low, b->values[i * b->cols + j]);
+  for (size_t i = 0; i < b->n; i++) n += b->values[i * b->cols + j] == low;
+  return 2 * n > b->n;
+}
+
 /* Subtracts its mean from a column and divides it by its standard deviation, which is returned; 0 if it is
  * constant. Adds to the range and the tail. */
 static double standardize(block *b, size_t j, draft_inputs *x) {
+  const bool has_tail = !is_sparse(b, j);
   double sum = 0.0;
   double squares = 0.0;
   for (size_t i = 0; i < b->n; i++) {
@@ -41,7 +52,7 @@ static double standardize(block *b, size_t j, draft_inputs *x) {
   for (size_t i = 0; i < b->n; i++) {
     float *const v = &b->values[i * b->cols + j];
     *v = is_constant ? 0.0F : (float)(((double)*v - mean) / deviation);
-    x->tail = fmax(x->tail, fabs((double)*v));
+    if (has_tail) x->tail = fmax(x->tail, fabs((double)*v));
   }
   return is_constant ? 0.0 : deviation;
 }

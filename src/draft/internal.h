@@ -18,7 +18,8 @@ typedef struct draft_inputs {
   double low, high;
   size_t n_constant;  /* features */
   double scale_ratio; /* of the largest and the smallest spread of a feature */
-  double tail;        /* the largest distance of a value from the mean of its feature, in its spread */
+  double tail;        /* the largest distance of a value from the mean of its feature, in its spread; of
+                         features without a value that most samples have */
   size_t side;        /* of the square pictures of flat rows; 0: they are not */
   bool is_sequence;   /* neighbours of flat rows resemble each other */
 } draft_inputs;

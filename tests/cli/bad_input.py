@@ -686,6 +686,7 @@ INIT_CASES = [
         ("a table of one column", DATA, ("t.csv", "no features"), ("t.csv",), {"t.csv": "a\n1\n2\n3\n"}),
         ("a table without rows", DATA, ("t.csv",), ("t.csv",), {"t.csv": "a,b\n"}),
         ("an empty table", DATA, ("t.csv",), ("t.csv",), {"t.csv": ""}),
+        ("arrays with the samples last", DATA, ("m.h5:/Y", "(1, 24)", "MATLAB", "reverse"), ("m.h5",), {"m.h5": {"X": X.T, "Y": Y[None]}}),
         ("an empty folder of data", DATA, ("d", "no PNG"), ("d",), {"d/notes.txt": "none"}),
         ("data of several kinds", DATA, ("d/labels.csv", "d/cat/a.png", "one kind"), ("d",),
          {"d/labels.csv": TABLE, "d/cat/a.png": b"x"}),

@@ -145,6 +145,17 @@ def tables_are_not_series(folder):
     drafts(folder, "layer: dense", absent=("conv1d",))
 
 
+def long_tails(folder):
+    """They are limited, but not those of counts and categories, most of which are 0."""
+    x = RANDOM.normal(size=(600, 4))
+    y = numpy.arange(600) % 2
+    sparse = numpy.where(numpy.arange(600)[:, None] == numpy.arange(3), 1.0, 0.0)
+    write(folder, x=numpy.hstack([x, sparse]), y=y)
+    drafts(folder, "augment: {noise", absent=("long tails",))
+    write(folder, x=numpy.hstack([x, numpy.where(numpy.arange(600)[:, None] == 7, 1e3, x[:, :1])]), y=y)
+    drafts(folder, "activation: tanh", "long tails", absent=("augment",), words=("--overwrite",))
+
+
 def few_samples(folder):
     write(folder, x=ROWS[:4], y=CLASSES[:4] % 2)
     drafts(folder, "batch_size: 4")
@@ -447,7 +458,7 @@ def existing_files_are_kept(folder):
 
 
 TESTS = [classes, one_hot_rows, labels, numbers, validation_data, whole_numbers, unequal_classes, series, images, volumes, tables_are_not_series,
-         few_samples, splits_are_found, splits_must_fit, folders_of_splits, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
+         long_tails, few_samples, splits_are_found, splits_must_fit, folders_of_splits, targets_in_another_file, paths_are_relative_to_the_config, standard_output, ranks_give_one_config,
          tables_are_imported, tables_of_splits, words_and_missing_cells_are_imported,
          folders_are_imported, pictures_of_several_sizes_are_resampled,
          folders_of_pictures, folders_without_classes, folders_of_several_kinds, words_of_a_shell, data_that_cannot_be_read,
