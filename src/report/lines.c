@@ -8,7 +8,7 @@
 #define NEAREST   80.0 /* axes in pixels */
 #define MARGIN    76   /* beside the first and the last axis, for labels */
 #define MISSING   16   /* between an axis and the places of missing values */
-#define PIXELS    7.6  /* of a character of a name */
+#define PIXELS    8.0  /* of a character of a name */
 #define LINES_FEW 60
 
 ls_status report_lines_create(report_lines *f, size_t n_axes, size_t n) {
