@@ -186,6 +186,13 @@ static void ignore_last_column(columns *cols, const csv *c, const ls_table_optio
          c->in.path, cols->n, o->n_required);
 }
 
+/* Whether the model has features of words. */
+static bool has_words(const ls_table_options *o) {
+  bool has = false;
+  for (size_t i = 0; i < o->n_names && !has; i++) has = strchr(o->names[i], '=') != NULL;
+  return has;
+}
+
 static ls_status check_features(columns *cols, const csv *c, const ls_table_options *o) {
   if (!o->is_unlabelled && cols->n_labels == 0)
     return ls_fail(LS_ERR_DATA, "%s: no label; all %zu columns have another role; choose it with --label",
@@ -196,6 +203,11 @@ static ls_status check_features(columns *cols, const csv *c, const ls_table_opti
                    "bar and blanks)",
                    c->in.path);
   const size_t n = cols->n_x > 0 ? cols->n_x : cols->n_features;
+  if (has_words(o) && cols->n_x == 0)
+    return ls_fail(LS_ERR_DATA,
+                   "%s:%llu: the model has categories (COLUMN=WORD), which are found by the names of the "
+                   "columns; the table must have a header, or add --header yes; do not use --columns",
+                   c->in.path, (unsigned long long)cols->first_line);
   if (o->n_required == 0 || n == o->n_required) return LS_OK;
   return ls_fail(LS_ERR_DATA,
                  "%s:%llu: %zu feature columns; must be %zu, the features of the model; choose them with "

@@ -47,7 +47,8 @@ static bool has_all(const columns *cols, const ls_table_options *o) {
 ls_status import_features_find(columns *cols, const csv *c, const ls_table_options *o, bool only_if_all) {
   if (only_if_all && !has_all(cols, o)) return LS_OK;
   size_t *const places = ls_calloc(cols->n, sizeof *places);
-  ls_status status = places ? LS_OK : ls_fail_memory("the features", cols->n * sizeof *places);
+  ls_status status = LS_OK;
+  if (!places) return ls_fail_memory("the features", cols->n * sizeof *places);
   for (size_t i = 0; status == LS_OK && i < o->n_names; i++)
     status = add_feature(cols, c, o->names[i], i, places);
   cols->n_x = o->n_names;

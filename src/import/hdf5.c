@@ -70,7 +70,8 @@ static ls_status list_sources(work *w, const char *const *sources, size_t n) {
 /* Warns if the files are parts of a larger dataset, and one is missing. */
 static ls_status check_parts(const work *w) {
   ls_part *const parts = ls_calloc(w->n, sizeof *parts);
-  ls_status status = parts ? LS_OK : ls_fail_memory("the list of files", w->n * sizeof *parts);
+  ls_status status = LS_OK;
+  if (!parts) return ls_fail_memory("the list of files", w->n * sizeof *parts);
   for (size_t which = 0; status == LS_OK && which < N_SPLITS; which++) {
     size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {

@@ -73,6 +73,7 @@ static ls_status visit_texts(text_array *t, const unsigned char *elements, size_
     size_t bytes = t->size;
     *why = t->references ? store_heap_text(&t->heap, element, &text, &bytes) : NULL;
     if (*why) return LS_OK;
+    LS_ASSERT(text);
     bytes = strnlen(text, bytes);
     while (t->spaces && bytes > 0 && text[bytes - 1] == ' ') bytes--;
     char *const copy = ls_format("%.*s", (int)ls_size_min(bytes, FIELD_MOST), text);

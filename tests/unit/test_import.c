@@ -559,6 +559,7 @@ static void test_categories_of_a_model(void **state) {
   assert_rejected("c,b,d\nblue,1,x\npink,2,x\n",
                   WORDS("line 3, column 1 (c): pink", "blue, red", "--unknown zero"));
   assert_rejected("c,b,d\n,1,x\n", WORDS("line 2, column 1 (c)", "missing", "--unknown zero"));
+  assert_rejected("1,2,3,4\n5,6,7,8\n", WORDS("categories", "header"));
   options.table.accepts_unknown = true;
   assert_ok(import_text("c,b,d\nblue,1,x\npink,2,\n"));
   ASSERT_FLOATS("/train/x", 2, 4, 0, 1, 1, 1, 0, 2, 0, 0);
