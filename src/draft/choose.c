@@ -64,6 +64,14 @@ static void limit_tails(const draft_facts *f, draft_plan *p) {
   if (f->y.task != DRAFT_NUMBERS) p->n_limits = ls_size_min(ls_size_max(4 * f->x.n_features, 64), 256);
 }
 
+/* Counts and indicators of categories: in standard deviations, their few values would be very large, and
+ * noise would hide that the others are equal. */
+static void scale_sparse(const draft_facts *f, draft_plan *p) {
+  if (2 * f->x.n_sparse <= f->x.n_features || f->x.tail >= TAIL_LONG) return;
+  p->noise = 0.0;
+  p->is_scaled = !f->x.has_missing; /* predictions replace missing cells by means, which `scale` lacks */
+}
+
 static void choose_table(const draft_facts *f, draft_plan *p) {
   const recipe *r = recipes;
   while (p->n_train > r->n_most || (r == recipes && p->n_train >= DENSE_ROWS * f->x.n_features)) r++;
@@ -73,10 +81,11 @@ static void choose_table(const draft_facts *f, draft_plan *p) {
   p->n_hidden = r->n_hidden;
   p->units = r->units;
   p->lr = f->y.task == DRAFT_LABELS ? 0.6 * r->lr : r->lr; /* the loss sums over the labels */
-  p->weight_decay = r->weight_decay;
+  p->weight_decay = f->y.task == DRAFT_LABELS ? fmin(4.0 * r->weight_decay, 1.0) : r->weight_decay;
   p->dropout = r->dropout;
   p->noise = f->x.n_features > FEW_FEATURES ? r->noise : 0.0;
   limit_tails(f, p);
+  scale_sparse(f, p);
 }
 
 #define WORK_MOST 4.5e13 /* multiplications of a training: some minutes on a few cores */

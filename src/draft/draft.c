@@ -56,6 +56,7 @@ static ls_status write_draft(const ls_dataset *d, const ls_draft_request *reques
   draft_plan plan;
   char *y = NULL;
   LS_TRY(measure(d, request, &facts));
+  facts.x.has_missing = request->n_missing > 0;
   draft_choose(&facts, s->validation != NULL, &plan);
   LS_TRY(relate(request->config, s));
   if (draft_has_file(r.y)) LS_TRY(draft_relative(r.config, r.y, &y));

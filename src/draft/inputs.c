@@ -37,6 +37,7 @@ static bool is_sparse(const block *b, size_t j) {
  * constant. Adds to the range and the tail. */
 static double standardize(block *b, size_t j, draft_inputs *x) {
   const bool has_tail = !is_sparse(b, j);
+  x->n_sparse += !has_tail;
   double sum = 0.0;
   double squares = 0.0;
   for (size_t i = 0; i < b->n; i++) {

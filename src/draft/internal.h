@@ -16,7 +16,9 @@ typedef struct draft_inputs {
   ls_shape shape; /* as stored */
   ls_dtype dtype;
   double low, high;
+  bool has_missing;   /* cells of a table that import has replaced by means */
   size_t n_constant;  /* features */
+  size_t n_sparse;    /* features of which most values are the smallest one */
   double scale_ratio; /* of the largest and the smallest spread of a feature */
   double tail;        /* the largest distance of a value from the mean of its feature, in its spread; of
                          features without a value that most samples have */
@@ -96,6 +98,7 @@ typedef struct draft_plan {
   size_t n_hidden, units; /* of tables: hidden layers and their units */
   size_t n_limits;        /* units that limit long tails; 0: none */
   bool is_balanced;
+  bool is_scaled; /* features are scaled to [0, 1], not standardised */
   draft_network network;
 } draft_plan;
 

@@ -80,11 +80,16 @@ static void print_layout(FILE *out, const draft_layout *l) {
   if (l->is_first) fputs("  layout: channels_first # the first dim is the shorter one\n", out);
 }
 
-static void print_normalize(FILE *out, const draft_facts *f) {
+static void print_normalize(FILE *out, const draft_facts *f, const draft_plan *p) {
   if (f->layout.kind != LS_DRAFT_TABLE)
     fprintf(out,
             "  normalize: {type: standardize, per: channel} # values are from %g to %g; all positions of a "
             "channel have one unit\n",
+            f->x.low, f->x.high);
+  else if (p->is_scaled)
+    fprintf(out,
+            "  normalize: scale # values are from %g to %g, most of them equal, as in counts and "
+            "categories; each feature is scaled to its range\n",
             f->x.low, f->x.high);
   else
     fprintf(out,
@@ -104,7 +109,7 @@ static void print_data(FILE *out, const ls_draft_request *r, const draft_splits 
   print_name(out, "x", r->x, "");
   print_name(out, "y", r->y, "");
   print_layout(out, &f->layout);
-  print_normalize(out, f);
+  print_normalize(out, f, p);
   if (p->noise > 0.0)
     fprintf(out, "  augment: {noise: %g} # with few samples, a model should not depend on details\n",
             p->noise);

@@ -152,6 +152,8 @@ def long_tails(folder):
     sparse = numpy.where(numpy.arange(600)[:, None] == numpy.arange(3), 1.0, 0.0)
     write(folder, x=numpy.hstack([x, sparse]), y=y)
     drafts(folder, "augment: {noise", absent=("long tails",))
+    write(folder, x=numpy.hstack([x[:, :2], sparse]), y=y)
+    drafts(folder, "normalize: scale", absent=("augment", "long tails"), words=("--overwrite",))
     write(folder, x=numpy.hstack([x, numpy.where(numpy.arange(600)[:, None] == 7, 1e3, x[:, :1])]), y=y)
     drafts(folder, "activation: tanh", "long tails", absent=("augment",), words=("--overwrite",))
 
