@@ -373,7 +373,8 @@ def h5_content(path):
     lines = []
 
     def take(name, item):
-        values = item[()].tobytes() if isinstance(item, h5py.Dataset) else b""
+        array = numpy.asarray(item[()] if isinstance(item, h5py.Dataset) else b"")
+        values = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()  # objects are pointers to texts
         lines.append((name, hashlib.sha256(values).hexdigest()))
         lines.extend((name, key, repr(item.attrs[key])) for key in sorted(item.attrs) if not key.endswith("seconds"))
 
