@@ -93,8 +93,9 @@ def halving(folder):
     result.must(all(math.isclose(number(row[1]), value, rel_tol=1e-4) for row, value in zip(chart, running)), f"{chart} {running}")
     result.must(page.text.count('class="trial r') == 2 * 6, "a line for each trial in both figures")
     result.must("search: halving" in page.text and "optimizer:\n" in page.text and "best.yaml" in page.text, "the configs")
-    again, _ = report(folder, "out/", output="again.html", ranks=2)
-    result.must(again.text == page.text, "the same page at 2 ranks")
+    if not harness.IS_SANITIZED: # the search for leaks may crash in a run that ends while MPI starts its threads
+        again, _ = report(folder, "out/", output="again.html", ranks=2)
+        result.must(again.text == page.text, "the same page at 2 ranks")
     check_contrast(page, result)
 
 
