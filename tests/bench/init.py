@@ -42,6 +42,40 @@ def heavy(data):
     return np.hstack([np.sign(x) * np.expm1(np.abs(x) * 1.5), np.full((len(x), 2), 7.0)]), y
 
 
+def noise_tails(data, columns=5, seed=0):
+    """Columns of heavy-tailed noise beside the others."""
+    x, y = data
+    return np.hstack([x, np.random.default_rng(seed).standard_t(1.2, (len(x), columns))]), y
+
+
+def outliers(data, share=0.03, factor=10, seed=0):
+    """A share of the targets is far off."""
+    x, y = data
+    rng = np.random.default_rng(seed)
+    return x, y + factor * y.std() * rng.standard_normal(len(y)) * (rng.random(len(y)) < share)
+
+
+def counts(n, features=300, seed=0):
+    """Sparse counts, as of words."""
+    rng = np.random.default_rng(seed)
+    x = (rng.random((n, features)) < 0.03) * rng.poisson(2, (n, features)).astype(float)
+    return x, (x @ rng.standard_normal((features, 4)) + 0.5 * rng.standard_normal((n, 4))).argmax(1)
+
+
+def categories(n, seed=0):
+    """Three columns of eight words, as columns of 0 and 1, and four numbers."""
+    rng = np.random.default_rng(seed)
+    k = rng.integers(0, 8, (n, 3))
+    x = np.hstack([np.eye(8)[k[:, j]] for j in range(3)] + [rng.standard_normal((n, 4))])
+    return x, (rng.standard_normal((8, 8))[k[:, 0], k[:, 1]] + x[:, -1] * (k[:, 2] % 2 * 2 - 1) > 0).astype(int)
+
+
+def sine(n, seed=1):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-3, 3, (n, 1))
+    return x, np.sin(3 * x[:, 0]) + 0.1 * rng.standard_normal(n)
+
+
 def waves(n, length=128, classes=4, channels=0, noise=0.7, seed=0):
     """Noisy waveforms of several kinds, at random times and rates."""
     rng = np.random.default_rng(seed)
@@ -120,6 +154,13 @@ DATA = {
     "friedman2": lambda: sets.make_friedman2(650, noise=50.0, random_state=30),
     "friedman3": lambda: sets.make_friedman3(650, noise=0.1, random_state=31),
     "friedman1-10000": lambda: sets.make_friedman1(13000, 20, noise=1.0, random_state=32),
+    "noise-tails": lambda: noise_tails(classification(1500, 10, 6, seed=33)),
+    "counts": lambda: counts(3000),
+    "categories": lambda: categories(3000),
+    "labels-200": lambda: sets.make_multilabel_classification(400, 20, n_classes=4, random_state=34),
+    "moons-100": lambda: sets.make_moons(200, noise=0.2, random_state=35),
+    "sine-60": lambda: sine(300),
+    "outliers": lambda: outliers(sets.make_regression(1500, 15, noise=10.0, random_state=36)),
     "digits-images": digit_images,
     "pictures": lambda: pictures(1600),
     "pictures-300": lambda: pictures(600, seed=1),
@@ -127,7 +168,8 @@ DATA = {
     "waves-2-channels": lambda: waves(500, 100, 5, 2, seed=2),
     "motifs": lambda: motifs(800),
 }
-TEST = {"tiny-20": 180, "friedman1-100": 300, "table-60": 20, "pictures-300": 300}  # samples; else a quarter
+TEST = {"tiny-20": 180, "labels-200": 200, "moons-100": 100, "sine-60": 240, "friedman1-100": 300,
+        "table-60": 20, "pictures-300": 300}  # samples; else a quarter
 SERIES = {"waves"}  # (N, L), which is read as a table unless the shape is named
 
 
