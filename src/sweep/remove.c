@@ -108,8 +108,8 @@ ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint6
   const bool has_parts = strcmp(folder, own) != 0; /* else this process has locked the folder */
   const uint64_t spared = has_parts ? n_parts : 0;
   char *const trials = ls_format("%s/trials", folder);
-  ls_status status =
-      trials ? check_unused(folder, has_parts, spared) : ls_fail_memory("a path", strlen(folder));
+  if (!trials) return ls_fail_memory("a path", strlen(folder));
+  ls_status status = check_unused(folder, has_parts, spared);
   if (status == LS_OK && has_parts) status = remove_locked(folder);
   if (status == LS_OK) status = remove_files(own);
   if (status == LS_OK) status = each_part(folder, spared, remove_part);

@@ -287,7 +287,10 @@ static ls_status run(sweep *s) {
   ls_status status = ls_comm_agree(
       s->world, has_memory ? LS_OK : ls_fail_memory("the list of trials", s->plan.trials * sizeof *trials));
   if (status == LS_OK && is_root(s)) sweep_report_start(s);
-  if (status == LS_OK) status = run_rungs(s, trials);
+  if (status == LS_OK) {
+    LS_ASSERT(trials && s->postponed);
+    status = run_rungs(s, trials);
+  }
   free(trials);
   LS_TRY(status);
   return ls_comm_agree(s->world, is_root(s) ? conclude(s) : LS_OK);

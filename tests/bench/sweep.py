@@ -1,12 +1,13 @@
-"""Trials per hour of a sweep: k trials on k ranks against one rank.
+"""Trials per hour of a sweep: k trials on k ranks against one rank, and against k separate sweeps, which share only the machine.
 
-sweep.py [ROUNDS]    alternates the two, and prints the ratio of each round and its median. Each rank needs a core of its own.
+sweep.py [ROUNDS]    alternates them, and prints the ratios of each round and their medians. Each rank needs a core of its own.
 
 The trials are small (digits, one hidden layer), as these gain most from training side by side. Checkpoints are written only after
 the first epoch and at the end of a trial. The time begins with the first trial and ends with the last one: the start of MPI, half
 a second, is not part of it. TMPDIR=/dev/shm leaves out the disk.
 """
 
+import concurrent.futures
 import pathlib
 import shutil
 import statistics
@@ -33,25 +34,37 @@ trials: {TRIALS}
 """
 
 
-def seconds(folder, ranks):
-    shutil.rmtree(folder / "out", ignore_errors=True)
-    process = harness.start(folder, "sweep", "sweep.yaml", "--output", "out", ranks=ranks)
+def start(folder, ranks, output="out", before=()):
+    shutil.rmtree(folder / output, ignore_errors=True)
+    return harness.start(folder, "sweep", "sweep.yaml", "--output", output, ranks=ranks, before=before)
+
+
+def finish(process):
     times = {line.split(":")[0]: time.monotonic() for line in process.stdout}
     if process.wait() != 0:
         raise SystemExit(process.stderr.read())
     return times["best"] - times["sweep"]
 
 
+def separate(folder):
+    """The time of the slowest of RANKS sweeps at the same time, each on a core of its own."""
+    processes = [start(folder, 1, f"out{core}", ("taskset", "-c", str(core))) for core in range(RANKS)]
+    with concurrent.futures.ThreadPoolExecutor(RANKS) as pool:
+        return max(pool.map(finish, processes))
+
+
 def main():
     folder = harness.temporary_folder("lockstep-bench-")
     harness.write_file(folder / "base.yaml", BASE)
     harness.write_file(folder / "sweep.yaml", SWEEP)
-    ratios = []
+    ratios, bounds = [], []
     for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 5):
-        one, many = seconds(folder, 1), seconds(folder, RANKS)
+        one, many, apart = finish(start(folder, 1)), finish(start(folder, RANKS)), separate(folder)
         ratios.append(one / many)
-        print(f"{TRIALS} trials: 1 rank {one:.2f} s, {RANKS} ranks {many:.2f} s: {ratios[-1]:.2f} times as many per hour", flush=True)
-    print(f"median {statistics.median(ratios):.2f} of {RANKS}")
+        bounds.append(RANKS * one / apart)
+        print(f"{TRIALS} trials: 1 rank {one:.2f} s, {RANKS} ranks {many:.2f} s: {ratios[-1]:.2f} times as many per hour, "
+              f"{RANKS} separate sweeps {bounds[-1]:.2f}", flush=True)
+    print(f"median {statistics.median(ratios):.2f} of {RANKS}, separate sweeps {statistics.median(bounds):.2f}")
     shutil.rmtree(folder)
 
 
