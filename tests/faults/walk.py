@@ -187,8 +187,9 @@ def write_inputs(folder):
     (folder / "errors.yaml").write_text(CLASSES.replace("units: 4", "unit: 4").replace("epochs: 2", "epochs: -2"))
     (folder / "words.csv").write_text("".join(f"{'red' if k else 'blue'},{'' if i else 5},{k}\n" for i, k in enumerate(y)))
     with h5py.File(folder / "texts.h5", "w") as file:
-        file["x"] = x
-        file.create_dataset("y", data=[f"label {k}" for k in y], dtype=h5py.string_dtype())
+        file["train/x"], file["test/x"] = x, x
+        file.create_dataset("train/y", data=[f"label {k}" for k in y], dtype=h5py.string_dtype())
+        file["test/y"] = numpy.array([b"label %d" % k for k in y])
     (folder / "table.csv").write_text("".join(",".join(row) + "\n" for row in table))
     write_data(folder / "data.h5")
     write_idx(folder)
