@@ -201,12 +201,16 @@ def write_inputs(folder):
 
 
 def half_a_run(folder):
-    """Creates an incomplete run, with the files that a killed process leaves, and a damaged event file."""
+    """Creates an incomplete run, with the files that a killed process leaves."""
     made(folder, "train", "classes.yaml", "--set", "train.max_steps=4")
-    harness.flip_byte(folder / "run/events.out.tfevents.lockstep", 3)
     for name in "run/model.h5.tmp-1", "run/checkpoints/step-00000009.h5.tmp-1":
         (folder / name).write_text("cut short")
     (folder / "run/lock").write_text("host: dead\npid: 1\nsince: long ago\nboot: unknown\njob: 7 0\n")
+
+
+def half_a_damaged_run(folder):
+    half_a_run(folder)
+    harness.flip_byte(folder / "run/events.out.tfevents.lockstep", 3)
 
 
 def a_run(folder):
@@ -300,7 +304,7 @@ SCENARIOS = [
     Scenario("train images", "train", "images.yaml", prints=False),
     Scenario("resume", *TRAIN, needs=half_a_run, prints=False,
              settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
-    Scenario("resume from a file", *TRAIN, "--resume", "run/checkpoints/step-00000004.h5", needs=half_a_run,
+    Scenario("resume from a file", *TRAIN, "--resume", "run/checkpoints/step-00000004.h5", needs=half_a_damaged_run,
              prints=False, settings={"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}),
     Scenario("train with overwrite", *TRAIN, "--overwrite", needs=a_run, prints=False),
     Scenario("train from a model", *TRAIN, "--output", "deep/er/run", "--init-from", "run/model.h5", needs=a_run,
@@ -363,6 +367,7 @@ SCENARIOS = [
     Scenario("keys", "keys"),
     Scenario("sweep", "sweep", "sweep.yaml", prints=False),
     Scenario("sweep resumed", "sweep", "sweep.yaml", needs=half_a_sweep, prints=False),
+    Scenario("finished sweep", "sweep", "sweep.yaml", needs=a_sweep, prints=False),
     Scenario("sweep with overwrite", "sweep", "sweep.yaml", "--overwrite", needs=a_sweep, prints=False),
 ]
 
