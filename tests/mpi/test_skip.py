@@ -105,7 +105,7 @@ def check_stop(here, ranks, verdicts):
 
 def check_no_op(here, ranks, verdicts):
     """A run with a skipped step equals one in which the step has no effect: its samples have weight 0, without momentum."""
-    for mode in ("allreduce", "sharded"):
+    for mode in ("allreduce", "sharded") if runs.is_quick() else ("sharded",):
         case = Case(here, ranks, verdicts, "loss")
         skip, none = f"skip-{mode}", f"no-op-{mode}"
         out, errors = case.run(skip, [f"comm.mode={mode}"])
@@ -149,7 +149,8 @@ def check_resume(here, ranks, verdicts):
     straight = here.checkpoint("straight", 3 * STEPS)
     count = straight.attributes["progress", "skipped_steps"]
     verdicts.check(3 <= count == len(skipped) <= 6, f"resume: steps {skipped} are skipped, {count} counted")
-    for stop in sorted({skipped[0] - 1, skipped[0], skipped[1], skipped[-1]} - {3 * STEPS}):
+    stops = sorted({skipped[0] - 1, skipped[0], skipped[1], skipped[-1]} - {3 * STEPS})
+    for stop in stops if runs.is_quick() else stops[:1]:
         name = f"stopped-{stop}"
         case.run(name, [*sets, f"train.max_steps={stop}"])
         case.run(name, sets)
