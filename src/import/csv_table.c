@@ -66,10 +66,6 @@ static ls_status open_table(table *t, size_t i) {
   return find_columns(t);
 }
 
-size_t import_table_split(const table *t) {
-  return t->open < t->n_train ? SPLIT_TRAIN : t->parts[t->open - t->n_train];
-}
-
 /* Adds the file of a split, unless its columns differ. */
 static ls_status add_part(table *t, const char *path, size_t which) {
   if (!path) return LS_OK;

@@ -6,6 +6,10 @@
 #define SHOWN      60 /* bytes of a cell or name in a message */
 #define WORDS_SIZE 256
 
+size_t import_table_split(const table *t) {
+  return t->open < t->n_train ? SPLIT_TRAIN : t->parts[t->open - t->n_train];
+}
+
 bool import_table_may_have_classes(const table *t) {
   return t->cols.n_labels == 1 && t->options->targets != LS_TARGETS_NUMBERS;
 }

@@ -117,8 +117,6 @@ void store_layout_free(layout *l);
 /* The first element of a chunk. at: (n_dims) */
 void store_chunk_offset(const ls_array *array, const layout *l, uint64_t band, size_t across, hsize_t *at);
 
-/* ----------------------------------------------- decoding (decode.c, shuffle.c) */
-
 /* ------------------------------------------------------------- cache (cache.c) */
 
 /* What identifies a part of an array in its file; without padding. */
@@ -137,7 +135,7 @@ bool store_cache_find(ls_cache *cache, const store_part *part, void *to);
 bool store_cache_has(const ls_cache *cache, const store_part *part);
 void store_cache_add(ls_cache *cache, const store_part *part, const void *content);
 
-/* -------------------------------------------------------------------- decoder */
+/* ----------------------------------------------- decoding (decode.c, shuffle.c) */
 
 /* Memory of a thread that decodes; all owned but the cache. */
 typedef struct decoder {
@@ -345,10 +343,8 @@ ls_status store_write_fail(ls_store_writer *writer, const char *where, const cha
 /* Creates the groups of `path`, without its last name unless `whole`. */
 ls_status store_make_groups(ls_store_writer *writer, const char *path, bool whole);
 
-/* Frees the records of a writer. */
-void store_records_free(ls_store_writer *writer);
-
 /* Passes the pending rows of a record to HDF5, sets the array's final extent and closes it. */
 ls_status store_record_finish(ls_store_writer *writer, record *r);
+void store_records_free(ls_store_writer *writer); /* all of them */
 
 #endif
