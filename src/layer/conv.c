@@ -99,7 +99,7 @@ static void reserve(ls_layer *layer, ls_arena *arena, size_t rows) {
   options *const o = layer->options;
   layer_weights_reserve(layer, arena, rows);
   o->conv.predicts = layer->predicts;
-  o->conv.threads = layer->threads;
+  o->conv.threads = ls_size_min(layer->threads, rows);
   o->conv.twin = layer->twin ? ((const options *)layer->twin->options)->plan : NULL;
   o->db = ls_arena_take(arena, o->filters, sizeof *o->db);
   o->db_piece = ls_arena_take(arena, o->filters, sizeof *o->db_piece);

@@ -62,8 +62,21 @@ static size_t reserve_data(const ls_conv_plan *plan, ls_arena *arena, math_conv_
   return most;
 }
 
-/* Sets *part, and the sizes of gradients in the plan. Returns the bytes of its workspace. */
-static size_t reserve_part(ls_conv_plan *plan, ls_arena *arena, math_conv_part *part) {
+#define SUMS_BYTES ((size_t)256 << 20) /* of the gradients of all parts, unless one part needs more */
+
+/* Sets the sizes of the packed gradients, and limits the number of parts by them. */
+static void measure_gradients(ls_conv_plan *plan) {
+  ls_arena none = {0}; /* only the sizes of the walk are needed */
+  math_walk walk;
+  plan_forward(&plan->conv, &walk, &none);
+  plan->n_dw = walk.bands * math_walk_packed_size(&walk);
+  if (plan->is_winograd) plan->n_du = WINOGRAD_ELEMENTS * plan->outputs.lanes * plan->outputs.channels;
+  const size_t most = SUMS_BYTES / sizeof(double) / (2 * plan->n_dw + plan->n_du + 1);
+  plan->n_parts = ls_size_max(ls_size_min(plan->n_parts, most), 1);
+}
+
+/* Sets *part. Returns the bytes of its workspace. */
+static size_t reserve_part(const ls_conv_plan *plan, ls_arena *arena, math_conv_part *part) {
   math_walk *const walk = &part->forward;
   ls_arena weights = {0};
   size_t of_data = 0;
@@ -71,7 +84,6 @@ static size_t reserve_part(ls_conv_plan *plan, ls_arena *arena, math_conv_part *
   plan_forward(&plan->conv, walk, arena);
   ls_arena_take(&weights, 1, math_walk_tile_bytes(walk));
   if (!plan->conv.predicts) {
-    plan->n_dw = walk->bands * math_walk_packed_size(walk);
     part->dw = ls_arena_take(arena, plan->n_dw, sizeof *part->dw);
     part->total = ls_arena_take(arena, plan->n_dw, sizeof *part->total);
     part->du = ls_arena_take(arena, plan->n_du, sizeof *part->du);
@@ -88,7 +100,6 @@ static size_t reserve_winograd(ls_arena *arena, ls_conv_plan *plan) {
   math_winograd_plan(&plan->conv, false, arena, &plan->outputs);
   if (plan->conv.predicts) return math_winograd_bytes(&plan->outputs);
   math_winograd_plan(&plan->conv, true, arena, &plan->inputs);
-  plan->n_du = WINOGRAD_ELEMENTS * plan->outputs.lanes * plan->outputs.channels;
   return ls_size_max(math_winograd_bytes(&plan->outputs), math_winograd_bytes(&plan->inputs));
 }
 
@@ -129,9 +140,10 @@ size_t ls_conv_reserve(const ls_conv *conv, ls_arena *arena, ls_conv_plan **out)
   size_t bytes = 0;
   size_t of_part = 0;
   *out = ls_arena_take(arena, 1, sizeof plan);
-  plan.parts = ls_arena_take(arena, plan.n_parts, sizeof part);
   plan.n_phases = conv->predicts ? 0 : count_phases(conv);
   if (plan.is_winograd) bytes = reserve_winograd(arena, &plan);
+  if (!conv->predicts) measure_gradients(&plan);
+  plan.parts = ls_arena_take(arena, plan.n_parts, sizeof part);
   for (size_t i = 0; i < plan.n_parts; i++) {
     of_part = reserve_part(&plan, arena, &part);
     if (plan.parts) plan.parts[i] = part;

@@ -81,12 +81,16 @@ void ls_conv_start_weights(ls_conv_plan *plan) {
   set_offsets(&plan->parts[0].forward, plan->offsets);
   for (size_t q = 0; q < CHUNK; q++) plan->packed_to[q] = q * MATH_LANE;
   for (size_t i = 0; i < plan->n_parts; i++) {
-    math_conv_part *const part = &plan->parts[i];
-    memset(part->dw, 0, plan->n_dw * sizeof *part->dw);
-    if (plan->is_winograd) memset(part->du, 0, plan->n_du * sizeof *part->du);
-    part->positions = 0;
-    part->has_total = false;
+    plan->parts[i].positions = 0;
+    plan->parts[i].has_total = false;
   }
+}
+
+/* Clears the sums of a part that has no samples so far. */
+static void clear_unused(const ls_conv_plan *plan, const math_conv_part *part) {
+  if (part->positions > 0 || part->has_total) return;
+  memset(part->dw, 0, plan->n_dw * sizeof *part->dw);
+  if (plan->is_winograd) memset(part->du, 0, plan->n_du * sizeof *part->du);
 }
 
 /* Moves the latest sums of a part to a total, which may be that of another part. */
@@ -121,6 +125,7 @@ static void weights_part(const math_conv_call *call) {
   math_conv_part *const part = call->part;
   ls_arena scratch = {.base = call->workspace, .capacity = SIZE_MAX};
   math_walk *const walk = &part->forward;
+  clear_unused(plan, part);
   if (plan->is_winograd) {
     add_winograd(call);
     return;
@@ -159,6 +164,7 @@ void ls_conv_finish_weights(ls_conv_plan *plan, float beta, float *dw) {
   const math_walk *const walk = &first->forward;
   const size_t filters = walk->band_dests;
   const size_t terms = walk->n_runs * walk->run_length;
+  clear_unused(plan, first);
   join_parts(plan);
   if (first->has_total) {
     move_to_total(plan, first, first);
