@@ -220,7 +220,8 @@ static void print_imported(const names *n) {
          n->summary.train_samples);
   if (validation) printf(", %" PRIu64 " validation", validation);
   if (test) printf(", %" PRIu64 " test", test);
-  puts(" samples");
+  puts(test ? " samples"
+            : " samples; to see how the model does on new data, hold some out: --test-fraction 0.2");
 }
 
 static void print_next(const names *n) {
