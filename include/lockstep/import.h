@@ -43,7 +43,7 @@ typedef enum ls_table_targets { LS_TARGETS_AUTO, LS_TARGETS_CLASSES, LS_TARGETS_
  * an error without DROP. */
 typedef enum ls_table_missing {
   LS_MISSING_REJECT,
-  LS_MISSING_MEAN,   /* the mean of the column's numbers in the sources, or of the model's training data */
+  LS_MISSING_MEAN,   /* the mean of the column's numbers in the training data */
   LS_MISSING_NUMBER, /* `missing_number` */
   LS_MISSING_DROP    /* rows with missing cells are left out; not for predictions */
 } ls_table_missing;
@@ -79,6 +79,8 @@ typedef struct ls_table_options {
   const char *const *names; /* (n_names): features that a header must name, in the order of x. Other columns
                                are ignored. NULL: none */
   size_t n_names;
+  const char *const *classes; /* (n_classes): those that labels may be. NULL: any */
+  size_t n_classes;
   bool is_wide; /* x is float64 even if float32 represents the columns well */
 } ls_table_options;
 

@@ -118,6 +118,8 @@ static ls_status import_table(const arguments *a, const ls_predictor *p, const c
                                          .n_required = p->job->model->n_in,
                                          .names = (const char *const *)saved->features,
                                          .n_names = saved->n_features,
+                                         .classes = (const char *const *)saved->classes,
+                                         .n_classes = saved->n_classes,
                                          .is_wide = is_wide_type(saved->x.type)}};
   LS_TRY(read_model_table(a, p, &options.table));
   char *const rows =

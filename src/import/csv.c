@@ -175,10 +175,35 @@ static void read_comment(csv *c) {
   put(c, '\0');
 }
 
+/* The number of cells that a text has, without an empty one at its end. */
+static size_t count_cells(const csv *c, const char *text) {
+  size_t n = 0;
+  bool is_quoted = false;
+  bool is_in = false; /* in a cell with content */
+  for (const char *p = text; *p; p++) {
+    if (*p == '"') is_quoted = !is_quoted;
+    const bool ends = !is_quoted && (*p == c->delimiter || (c->delimiter == CSV_BLANKS && is_blank(c, *p)));
+    if (ends && (is_in || c->delimiter != CSV_BLANKS)) n++;
+    is_in = !ends && (is_in || !is_blank(c, *p));
+  }
+  return n + is_in;
+}
+
+/* A comment between the rows that has the form of a row may be one, such as `#ff0000,1,2`. */
+static void check_comment(csv *c) {
+  if (c->status != LS_OK || c->n_rows == 0 || c->width == 0 || count_cells(c, c->text) != c->width) return;
+  fail(c,
+       ls_fail(LS_ERR_DATA,
+               "%s, line %llu: #%.*s: begins with # as a comment, but has %zu cells as the rows; put the "
+               "first cell in quotes if this is a row; remove the line if it is a comment",
+               c->in.path, (unsigned long long)c->line, ls_clip(c->text, 60), c->text, c->width));
+}
+
 /* Skips comments. Keeps the last one before the first row, which may have the names of the columns. */
 static void skip_comments(csv *c) {
   for (skip_blanks(c); peek(c) == '#' && !c->is_header; skip_blanks(c)) {
     read_comment(c);
+    check_comment(c);
     read_line_end(c);
     c->n_comments++;
     if (c->status == LS_OK && c->n_rows == 0) {

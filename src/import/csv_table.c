@@ -63,7 +63,9 @@ static ls_status open_table(table *t, size_t i) {
   t->open = i;
   LS_TRY(import_csv_open(&t->file, t->sources[i]));
   t->set.path = t->sources[i];
-  return find_columns(t);
+  LS_TRY(find_columns(t));
+  t->file.width = t->cols.n;
+  return LS_OK;
 }
 
 /* Adds the file of a split, unless its columns differ. */
@@ -116,6 +118,10 @@ static void report_position(const table *t) {
     import_progress("reading", at > 0 ? (uint64_t)at / mb : 0, t->file.in.bytes / mb, "MB");
 }
 
+static ls_status fail_changed(const table *t) {
+  return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", t->file.in.path);
+}
+
 /* ---------------------------------------------------------------- the first pass */
 
 static ls_status collect_row(table *t, uint64_t row) {
@@ -130,6 +136,31 @@ static ls_status survey(table *t) {
   if (!t->ranges) return ls_fail_memory("the ranges of labels", t->cols.n_labels * sizeof *t->ranges);
   LS_TRY(visit_rows(t, collect_row, &t->n_rows));
   return import_table_finish(t);
+}
+
+/* Adds a row that remains in the training data to the means. */
+static ls_status add_to_means(table *t, uint64_t row) {
+  if (row >= t->n_rows) return fail_changed(t);
+  if (import_table_split(t) != SPLIT_TRAIN || import_is_test(t->out, row)) return LS_OK;
+  for (size_t k = 0; k < t->cols.n_features; k++) {
+    encoding *const e = &t->cols.encodings[k];
+    double value = 0;
+    if (e->n_words > 0 || import_table_is_missing(t, t->cols.features[k])) continue;
+    LS_TRY(import_table_read_number(t, t->cols.features[k], &value));
+    e->n_mean++;
+    e->mean += (value - e->mean) / (double)e->n_mean;
+  }
+  return LS_OK;
+}
+
+/* Computes the means again if rows of the sources of the training data became test data. */
+static ls_status exclude_test(table *t) {
+  uint64_t n = 0;
+  if (t->out->n_test == 0 || !import_table_has_means(t)) return LS_OK;
+  for (size_t k = 0; k < t->cols.n_features; k++) t->cols.encodings[k].mean = 0;
+  for (size_t k = 0; k < t->cols.n_features; k++) t->cols.encodings[k].n_mean = 0;
+  LS_TRY(visit_rows(t, add_to_means, &n));
+  return import_table_check_means(t);
 }
 
 /* --------------------------------------------------------------- the second pass */
@@ -161,10 +192,6 @@ static ls_status begin_splits(table *t) {
     LS_TRY(write_names(t, s));
   }
   return LS_OK;
-}
-
-static ls_status fail_changed(const table *t) {
-  return ls_fail(LS_ERR_DATA, "%s: changed during the import; import it again", t->file.in.path);
 }
 
 /* Stores element k of a row of the type. */
@@ -260,6 +287,7 @@ static ls_status convert(const char *const *sources, size_t n_sources, const ls_
   if (status == LS_OK) status = survey(&t);
   if (status == LS_OK)
     status = import_choose_test(sources[0], t.n_split[SPLIT_TRAIN], options->test_fraction, out);
+  if (status == LS_OK) status = exclude_test(&t);
   if (status == LS_OK) status = import_output_create(out);
   if (status == LS_OK) status = begin_splits(&t);
   if (status == LS_OK) status = open_table(&t, 0);

@@ -11,12 +11,32 @@ static ls_status find_feature(const columns *cols, const csv *c, const char *nam
                               const char **word) {
   char list[IMPORT_LIST_SIZE];
   const size_t found = import_names_find_feature(cols, name, index, word);
+  const char *const sign = strchr(name, '=');
   if (found == 1) return LS_OK;
+  import_names_list(cols, NULL, cols->n, list, sizeof list);
+  if (!found && sign)
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: no column has the name %.*s, a feature of the model, nor %.*s, of which it may be a "
+        "word; the columns are: %s; add or rename the column",
+        c->in.path, ls_clip(name, SHOWN), name, (int)ls_size_min((size_t)(sign - name), SHOWN), name, list);
   return ls_fail(LS_ERR_DATA,
                  "%s: %s column has the name %.*s, a feature of the model; the columns are: %s; choose the "
                  "features, in the model's order, with --columns%s",
-                 c->in.path, found ? "more than one" : "no", ls_clip(name, SHOWN), name,
-                 import_names_list(cols, NULL, cols->n, list, sizeof list), found ? ", by number" : "");
+                 c->in.path, found ? "more than one" : "no", ls_clip(name, SHOWN), name, list,
+                 found ? ", by number" : "");
+}
+
+/* Rejects an option that gives the column of a feature another role. */
+static ls_status check_role(const columns *cols, const csv *c, const char *name, size_t i) {
+  static const char *const options[] = {
+      [ROLE_LABEL] = "--label", [ROLE_WEIGHT] = "--weight", [ROLE_DROP] = "--drop"};
+  char column[IMPORT_LIST_SIZE];
+  if (cols->roles[i] == ROLE_NONE || cols->roles[i] == ROLE_FEATURE) return LS_OK;
+  return ls_fail(LS_ERR_CONFIG,
+                 "%s: %s %s: the model needs this column for its feature %.*s; name another column",
+                 c->in.path, options[cols->roles[i]], import_names_list(cols, &i, 1, column, sizeof column),
+                 ls_clip(name, SHOWN), name);
 }
 
 /* Adds feature i of the model. places: (cols->n), 1 + the encoding of a column with words, or 0 */
@@ -24,7 +44,8 @@ static ls_status add_feature(columns *cols, const csv *c, const char *name, size
   size_t index = 0;
   const char *word = NULL;
   LS_TRY(find_feature(cols, c, name, &index, &word));
-  if (cols->roles[index] == ROLE_NONE) cols->roles[index] = ROLE_FEATURE;
+  LS_TRY(check_role(cols, c, name, index));
+  cols->roles[index] = ROLE_FEATURE;
   if (!word || places[index] == 0) cols->features[cols->n_features++] = index;
   if (!word) cols->encodings[cols->n_features - 1].feature = i;
   if (!word) return LS_OK;

@@ -125,7 +125,8 @@ double import_idx_element(const void *data, size_t i, ls_dtype dtype);
 
 /* ------------------------------------------------------------------- text as rows */
 
-/* A text file as rows of cells (RFC 4180), read as a stream. Lines that begin with `#` are comments. */
+/* A text file as rows of cells (RFC 4180), read as a stream. Lines that begin with `#` are comments;
+ * LS_ERR_DATA if one between rows has the cells of a row. */
 typedef struct csv {
   source in;      /* in.gz is NULL for a text in memory */
   char delimiter; /* ',', ';', '\t', '|', CSV_BLANKS, or what the line `sep=` names */
@@ -142,6 +143,7 @@ typedef struct csv {
   uint64_t row_line; /* the line on which the row begins */
   uint64_t n_rows;   /* read since the start of the file */
   size_t n_comments;
+  size_t width;  /* cells of a row, which a comment between rows must not have; 0: any number */
   char *comment; /* the last one before the first row, without `#`; owned; NULL: none */
 } csv;
 
@@ -234,6 +236,9 @@ ls_status import_labels_add(label_set *set, const char *text, uint64_t line);
 /* Sets `kind`, and sorts and names the classes. LS_ERR_DATA if some labels are words and others numbers
  * that are not classes, or if a class name is not UTF-8. */
 ls_status import_labels_finish(label_set *set);
+
+/* LS_ERR_DATA if a class is not among the n known ones; 0: all are allowed. */
+ls_status import_labels_check(const label_set *set, const char *const *known, size_t n);
 
 /* Finds the entry of a label. False if it is absent. */
 bool import_labels_find(const label_set *set, const char *text, const label_entry **entry);

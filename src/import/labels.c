@@ -219,6 +219,32 @@ ls_status import_labels_finish(label_set *set) {
   return LS_OK;
 }
 
+/* "no, yes and 5 more" */
+static const char *list_classes(const char *const *names, size_t n, char *text, size_t size) {
+  size_t i = 0;
+  text[0] = '\0';
+  for (; i < n && strlen(text) < size / 2; i++)
+    ls_append(text, size, "%s%.*s", i ? ", " : "", ls_clip(names[i], SHOWN), names[i]);
+  if (i < n) ls_append(text, size, " and %zu more", n - i);
+  return text;
+}
+
+ls_status import_labels_check(const label_set *set, const char *const *known, size_t n) {
+  char list[512];
+  char why[640];
+  for (size_t i = 0; i < set->count && set->kind == LABEL_CLASS && n > 0; i++) {
+    const label_entry *const entry = &set->entries[i];
+    bool found = false;
+    for (size_t k = 0; k < n && !found; k++) found = strcmp(known[k], set->names[entry->class]) == 0;
+    if (found) continue;
+    snprintf(why, sizeof why,
+             "not a class of the model; must be one of: %s; --label names the label column",
+             list_classes(known, n, list, sizeof list));
+    return fail_label(set, entry->path, entry->text, entry->line, why);
+  }
+  return LS_OK;
+}
+
 void import_labels_destroy(label_set *set) {
   for (size_t i = 0; set->entries && i < set->count; i++) free(set->entries[i].text);
   for (size_t i = 0; set->names && i < set->classes; i++) free(set->names[i]);

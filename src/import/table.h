@@ -35,8 +35,11 @@ typedef struct encoding {
   bool is_listed;    /* an option says that all cells are words */
   bool has_missing;  /* a cell was missing */
   uint64_t n_cells;  /* with words, as long as these are collected */
-  uint64_t line;     /* of the first number or word */
-  value_range range; /* of numbers */
+  uint64_t line;     /* of the first number or word; 0: none yet */
+  const char *path;  /* of the file with it; borrowed */
+  value_range range; /* of numbers of the training data */
+  double mean;       /* of n_mean numbers of the training data, which replaces missing cells */
+  uint64_t n_mean;
 } encoding;
 
 /* Adds a word, if it is new, with the feature. LS_ERR_INTERNAL if memory is short. */
@@ -171,6 +174,10 @@ bool import_table_leaves_out(const table *t);
 
 /* Whether a cell is missing. */
 bool import_table_is_missing(const table *t, size_t column);
+
+/* Whether missing cells become means of the table, and whether each of these has a number: LS_ERR_DATA. */
+bool import_table_has_means(const table *t);
+ls_status import_table_check_means(const table *t);
 
 /* What replaces missing cells of feature column k. */
 double import_table_replacement(const table *t, size_t k);

@@ -74,10 +74,30 @@ bool import_table_leaves_out(const table *t) {
   return found;
 }
 
+bool import_table_has_means(const table *t) {
+  return t->missing.n > 0 && t->options->missing == LS_MISSING_MEAN && !t->options->means;
+}
+
+ls_status import_table_check_means(const table *t) {
+  char name[IMPORT_LIST_SIZE];
+  if (t->options->missing != LS_MISSING_MEAN || t->options->means) return LS_OK;
+  for (size_t k = 0; k < t->cols.n_features; k++) {
+    const encoding *const e = &t->cols.encodings[k];
+    const size_t i = t->cols.features[k];
+    if (e->n_words > 0 || e->n_mean > 0) continue;
+    return ls_fail(LS_ERR_DATA,
+                   "%s: column %zu, %s: all cells are missing%s, so there is no mean; leave the column out "
+                   "with --drop %zu",
+                   t->sources[0], i + 1, import_names_list(&t->cols, &i, 1, name, sizeof name),
+                   e->line > 0 ? " in the training data" : "", i + 1);
+  }
+  return LS_OK;
+}
+
 double import_table_replacement(const table *t, size_t k) {
   const encoding *const e = &t->cols.encodings[k];
   if (t->options->missing == LS_MISSING_NUMBER) return t->options->missing_number;
-  return t->options->means ? t->options->means[e->feature] : e->range.mean;
+  return t->options->means ? t->options->means[e->feature] : e->mean;
 }
 
 /* ------------------------------------------------------------------------- words */

@@ -52,14 +52,43 @@ static bool is_comma_number(const char *word) {
   return strchr(word, ',') && word[strspn(word, "0123456789,.+-")] == '\0' && strpbrk(word, "0123456789");
 }
 
+/* Remembers the place of the first number or word. */
+static void note_first(const table *t, encoding *e) {
+  if (e->line > 0) return;
+  e->line = t->file.row_line;
+  e->path = t->file.in.path;
+}
+
+/* Whether all words are forms of `inf`, which is a word only among others. */
+static bool has_only_infinite(const encoding *e) {
+  double value = 0;
+  bool only = e->n_words > 0;
+  for (size_t i = 0; i < e->n_words && only; i++)
+    only = import_cell_read(e->words[i].word, &value) == CELL_INFINITE;
+  return only;
+}
+
 /* Rejects the cell, of another kind than the first one of its column. */
 static ls_status fail_mixed(const table *t, size_t k, const char *kind, const char *other) {
+  const encoding *const e = &t->cols.encodings[k];
+  const bool is_same_file = strcmp(e->path, t->file.in.path) == 0;
   char place[IMPORT_PLACE_SIZE];
   return ls_fail(LS_ERR_DATA,
                  "%s: a %s, but line %" PRIu64
-                 " has a %s in this column; write decimals with a point, list the "
+                 "%s%s has a %s in this column; write decimals with a point, list the "
                  "column in --categories if its numbers are codes, or leave it out with --drop",
-                 import_table_place(t, t->cols.features[k], place), kind, t->cols.encodings[k].line, other);
+                 import_table_place(t, t->cols.features[k], place), kind, e->line,
+                 is_same_file ? "" : " of ", is_same_file ? "" : e->path, other);
+}
+
+/* Rejects the first cell of a column of numbers. */
+static ls_status fail_infinite(const table *t, size_t k) {
+  const encoding *const e = &t->cols.encodings[k];
+  const size_t i = t->cols.features[k];
+  char name[IMPORT_LIST_SIZE];
+  return ls_fail(LS_ERR_DATA,
+                 "%s, line %" PRIu64 ", column %zu (%s): %s: not finite; replace it by a number", e->path,
+                 e->line, i + 1, import_names_list(&t->cols, &i, 1, name, sizeof name), e->words[0].word);
 }
 
 static ls_status collect_word(table *t, size_t k) {
@@ -68,12 +97,12 @@ static ls_status collect_word(table *t, size_t k) {
   char text[CATEGORY_TEXT_SIZE];
   const char *const word = import_category_word(import_csv_cell(&t->file, i), text);
   const size_t before = e->n_words;
-  if (e->range.n > 0) return fail_mixed(t, k, "word", "number");
+  if (e->n_words == 0 && e->line > 0) return fail_mixed(t, k, "word", "number");
   if (is_comma_number(word) && !e->is_listed)
     return import_table_fail_cell(t, i,
                                   "not a number, but similar; write decimals with a point, or list the "
                                   "column in --categories");
-  if (e->n_cells == 0) e->line = t->file.row_line;
+  note_first(t, e);
   e->n_cells++;
   if (import_category_find(e, word)) return LS_OK;
   LS_TRY(check_word(t, i, word));
@@ -101,9 +130,10 @@ static ls_status collect_number(table *t, size_t k) {
   encoding *const e = &t->cols.encodings[k];
   double value = 0;
   LS_TRY(import_table_read_number(t, t->cols.features[k], &value));
+  if (has_only_infinite(e)) return fail_infinite(t, k);
   if (e->n_words > 0) return fail_mixed(t, k, "number", "word");
-  if (e->range.n == 0) e->line = t->file.row_line;
-  if (import_table_split(t) == SPLIT_TRAIN || e->range.n == 0) import_range_add(&e->range, value);
+  note_first(t, e);
+  if (import_table_split(t) == SPLIT_TRAIN) import_range_add(&e->range, value);
   return LS_OK;
 }
 
@@ -118,7 +148,8 @@ static ls_status collect_feature(table *t, size_t k) {
     return LS_OK;
   }
   if (kind == CELL_EMPTY || kind == CELL_MISSING) return collect_missing(t, k);
-  if (!has_model(t) && (kind == CELL_TEXT || e->is_listed)) return collect_word(t, k);
+  const bool is_word = kind == CELL_TEXT || (kind == CELL_INFINITE && (e->n_words > 0 || e->line == 0));
+  if (!has_model(t) && (is_word || e->is_listed)) return collect_word(t, k);
   return collect_number(t, k);
 }
 
@@ -158,9 +189,13 @@ static ls_status fail_missing(const table *t) {
 
 static ls_status check_rows(const table *t) {
   if (t->missing.first) return fail_missing(t);
-  if (t->n_rows > 0) return LS_OK;
-  return ls_fail(LS_ERR_DATA, "%s: no samples; all %" PRIu64 " rows have missing cells", t->sources[0],
-                 t->n_left_out);
+  if (t->n_split[SPLIT_TRAIN] > 0) return LS_OK;
+  if (t->n_left_out == 0)
+    return ls_fail(LS_ERR_DATA, "%s: no samples; the file has no rows", t->sources[0]);
+  return ls_fail(LS_ERR_DATA,
+                 "%s: no samples for training; --missing drop leaves out all of its rows, and %" PRIu64
+                 " rows of all files; choose --missing mean or a number",
+                 t->sources[0], t->n_left_out);
 }
 
 /* Checks a column after all of its cells. */
@@ -170,18 +205,12 @@ static ls_status check_column(const table *t, size_t k) {
   char name[IMPORT_LIST_SIZE];
   import_names_list(&t->cols, &i, 1, name, sizeof name);
   const bool is_id = !has_model(t) && !e->is_listed && e->n_words > 1 && e->n_words == e->n_cells;
-  const bool has_mean = e->n_words > 0 || e->range.n > 0 || t->options->means;
+  if (has_only_infinite(e) && !e->is_listed) return fail_infinite(t, k);
   if (is_id)
     return ls_fail(LS_ERR_DATA,
                    "%s: column %zu, %s: %zu rows with %zu different words, as in an identifier; leave the "
                    "column out with --drop %zu, or list it in --categories",
                    t->file.in.path, i + 1, name, e->n_words, e->n_words, i + 1);
-  if (!has_mean && t->options->missing == LS_MISSING_MEAN)
-    return ls_fail(
-        LS_ERR_DATA,
-        "%s: column %zu, %s: all cells are missing, so there is no mean; leave the column out with "
-        "--drop %zu",
-        t->file.in.path, i + 1, name, i + 1);
   return LS_OK;
 }
 
@@ -202,8 +231,15 @@ static ls_dtype type_of_labels(const table *t) {
 
 ls_status import_table_finish(table *t) {
   LS_TRY(check_rows(t));
-  for (size_t k = 0; k < t->cols.n_features; k++) LS_TRY(check_column(t, k));
+  for (size_t k = 0; k < t->cols.n_features; k++) {
+    encoding *const e = &t->cols.encodings[k];
+    LS_TRY(check_column(t, k));
+    e->mean = e->range.mean;
+    e->n_mean = e->range.n;
+  }
+  LS_TRY(import_table_check_means(t));
   LS_TRY(import_labels_finish(&t->set));
+  LS_TRY(import_labels_check(&t->set, t->options->classes, t->options->n_classes));
   LS_TRY(import_columns_number(&t->cols, &t->file));
   t->x_dtype = type_of_features(t);
   t->y_dtype = type_of_labels(t);
@@ -254,7 +290,7 @@ static void report_missing(const table *t) {
            path, t->missing.n, t->missing.n_rows,
            t->options->missing == LS_MISSING_NUMBER ? number
            : t->options->means                      ? "the mean of the training data"
-                                                    : "the mean of the column");
+                                                    : "the mean of the column in the training data");
 }
 
 /* A label that was chosen because it is last may be a feature. */
@@ -270,6 +306,17 @@ static void warn_label(const table *t) {
                "--label %s",
                t->file.in.path, name, name, name);
   }
+}
+
+/* A label that was chosen because no other column is left may be an identifier. */
+static void warn_default_label(const table *t) {
+  const bool is_default = has_model(t) && !t->options->label && t->cols.n_labels == 1;
+  if (!is_default || t->n_rows < 3 || !t->ranges[0].counts_rows) return;
+  char name[IMPORT_LIST_SIZE];
+  ls_log(LS_LOG_WARNING,
+         "%s: %s: this column counts the rows, but is the label, because no other column is left; name the "
+         "label with --label",
+         t->sources[0], import_names_list(&t->cols, t->cols.labels, 1, name, sizeof name));
 }
 
 void import_table_report(const table *t) {
@@ -295,4 +342,5 @@ void import_table_report(const table *t) {
   report_missing(t);
   warn_row_numbers(t);
   warn_label(t);
+  warn_default_label(t);
 }

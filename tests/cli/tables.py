@@ -257,7 +257,43 @@ def words_and_missing_cells(folder):
     run(folder, "evaluate", "run/model.h5", "data.h5:/train", "--missing", "0").exits(2).reports("--missing", "only allowed for CSV")
 
 
-TESTS = [words_and_missing_cells, choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
+def tables_are_read_as_a_whole(folder):
+    """No row is lost as a comment, and the means that replace missing cells are those of the training rows."""
+    harness.write_file(folder / "t.csv", "color,b,y\n#ff0000,1,u\nred,2,v\n")
+    run(folder, "import", "t.csv", "-o", "data.h5").exits(3).reports("t.csv, line 2: #ff0000,1,u", "in quotes")
+    harness.write_file(folder / "t.csv", "a,y\n" + "".join(f"{i * i if i > 2 else ''},{i % 2}\n" for i in range(20)))
+    result = run_well(folder, "import", "t.csv", "-o", "data.h5", "--missing", "mean", "--test-fraction", "0.4")
+    with h5py.File(folder / "data.h5") as file:
+        train, test = file["train/x"][:, 0], file["test/x"][:, 0]
+    squares = [i * i for i in range(3, 20)]
+    mean = numpy.mean([value for value in train if value in squares])
+    filled = [value for value in (*train, *test) if value not in squares]
+    result.must(numpy.allclose(filled, mean) and len(filled) == 3, f"{filled} are {mean}, the mean of the training rows")
+    harness.write_file(folder / "d/train.csv", "a,b,y\n,1,u\n,2,v\n")
+    harness.write_file(folder / "d/test.csv", "a,b,y\n7,1,u\n8,2,v\n")
+    run(folder, "init", "d", "-o", "c.yaml").exits(3).reports("train.csv: column 1, a: all cells are missing in the training data")
+    run(folder, "import", "d/train.csv", "-o", "data.h5", "--missing", "drop").exits(3).reports("no samples for training", "--missing mean")
+    harness.write_file(folder / "t.csv", "a,b,y\nInf,1,u\nfoo,2,v\nfoo,5,u\nbar,4,u\n")
+    run_well(folder, "import", "t.csv", "-o", "data.h5").reports("a (3)")
+    harness.write_file(folder / "t.csv", "a,b,y\nInf,1,u\n2,2,v\n")
+    run(folder, "import", "t.csv", "-o", "data.h5").exits(3).reports("not finite")
+
+
+def models_refuse_other_columns(folder):
+    labels = [WORDS[k] for k in CLASSES]
+    harness.write_file(folder / "t.csv", text_of((*INPUTS.T, labels), ("a", "b", "c", "t=C", "kind")))
+    run_well(folder, "import", "t.csv", "-o", "data.h5")
+    train(folder)
+    for option in ("--drop", "--weight", "--label"):
+        result = run(folder, "evaluate", "run/model.h5", "t.csv", option, "b").exits(2)
+        result.reports(f"{option} b: the model needs this column for its feature b")
+    harness.write_file(folder / "id.csv", text_of((range(60), *INPUTS.T), ("id", "a", "b", "c", "t=C")))
+    run(folder, "evaluate", "run/model.h5", "id.csv").exits(3).reports("id.csv, line 2: label 0", "ant, bee, cat", "--label")
+    harness.write_file(folder / "t.csv", text_of(INPUTS.T[:3], "abc"))
+    run(folder, "predict", "run/model.h5", "t.csv", "-o", "o.csv").exits(3).reports("no column has the name t=C", "the columns are: a, b, c")
+
+
+TESTS = [tables_are_read_as_a_whole, models_refuse_other_columns, words_and_missing_cells, choices_are_printed, words_as_numbers_are_rejected, only_datasets_are_replaced, options_select_columns,
          ambiguous_headers_are_rejected,
          whole_labels_are_classes_and_quantities, numbers_as_names_are_class_numbers, words_among_numbers_are_rejected, times_keep_their_digits,
          predict_reads_what_import_read, a_killed_predict_leaves_nothing, predict_rejects_other_widths_at_once, features_of_equal_names_are_chosen_by_number, names_are_cut_between_characters]

@@ -297,9 +297,11 @@ static void test_header_ambiguous(void **state) {
 
 static void test_comment_lines(void **state) {
   (void)state;
-  assert_ok(import_text("# made by numpy\n# a,b,label\n1,2,0\n# a note, with \"quotes\"\n3,4,1\n#5,6,1\n"));
+  assert_ok(import_text("# made by numpy\n# a,b,label\n1,2,0\n# a note, with \"quotes\"\n3,4,1\n#5,6\n"));
   ASSERT_FLOATS("/train/x", 2, 2, 1, 2, 3, 4);
   assert_texts("/train/x", "features", WORDS("a", "b"));
+  assert_rejected_again("a,b,label\n1,2,0\n#5,6,1\n",
+                        WORDS("line 3", "#5,6,1", "in quotes", "remove the line"));
   assert_ok(import_text("# a note\nx,label\n1,0\n2,1\n"));
   assert_texts("/train/x", "features", WORDS("x"));
   assert_ok(import_text("# 1,2,0\n1,2,0\n3,4,1\n")); /* not names */
