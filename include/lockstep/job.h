@@ -90,6 +90,7 @@ typedef struct ls_job {
   bool is_alone;     /* for sweep: no other group of ranks trains at the same time */
   bool lacks_memory; /* set by ls_setup_create and ls_train when the memory of each node suffices for this
                         group of ranks, but not for all groups */
+  bool is_too_large; /* likewise, when it does not even suffice for this group */
 } ls_job;
 
 typedef struct ls_job_source {

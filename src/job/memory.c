@@ -54,7 +54,7 @@ static ls_status fail_share(const needs *n, uint64_t n_groups, const ls_memory *
   return ls_fail(
       LS_ERR_CONFIG,
       "the trial needs %.0f MB on %s, which has %.0f MB (%s) for %llu trials at the same time, besides "
-      "%.0f MB of data; run the same command on fewer ranks",
+      "%.0f MB of data",
       mb(n->model + n->more + n->data), host, mb(limit->bytes), limit->source, (unsigned long long)n_groups,
       mb(n->lent));
 }
@@ -73,7 +73,8 @@ static ls_status fail_node(const ls_comm *comm, const ls_setup *setup, const nee
                  ls_comm_size(comm) > 1 ? ", or comm.mode: sharded" : "");
 }
 
-/* Collective. Sets job->lacks_memory if only nodes fail whose memory would suffice for this group alone. */
+/* Collective. After a failure, sets job->lacks_memory if only nodes fail whose memory would suffice for
+ * this group alone, and otherwise job->is_too_large. */
 static ls_status check_needs(ls_comm *comm, const ls_setup *setup, const needs *n) {
   const ls_memory limit = ls_memory_limit("");
   const uint64_t n_groups = count_groups(comm, setup->job);
@@ -89,6 +90,7 @@ static ls_status check_needs(ls_comm *comm, const ls_setup *setup, const needs *
   ls_comm_sum_u64(comm, &n_too_small, 1);
   status = ls_comm_agree(comm, status);
   setup->job->lacks_memory = status != LS_OK && n_too_small == 0;
+  setup->job->is_too_large = status != LS_OK && n_too_small > 0;
   return status;
 }
 

@@ -70,6 +70,12 @@ uint64_t sweep_groups_claim(sweep_groups *g, uint64_t n) {
   return i;
 }
 
+bool sweep_groups_must_stop(const sweep_groups *g) {
+  bool stops = g->is_stopping;
+  ls_comm_broadcast(g->mine, &stops, sizeof stops);
+  return stops;
+}
+
 void sweep_groups_stop(sweep_groups *g) {
   const sweep_message message = {.is_stop = true};
   g->is_stopping = true;

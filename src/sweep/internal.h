@@ -157,7 +157,7 @@ typedef struct sweep_groups {
   int *domains;   /* (ranks), owned: ranks with the same number share a counter */
   ls_shared counter;
   ls_mailbox *box;
-  bool is_stopping;
+  bool is_stopping; /* ranks of a group may differ */
   bool has_posted;
 } sweep_groups;
 
@@ -175,7 +175,10 @@ void sweep_groups_restart(sweep_groups *groups);
  * none, or if the sweep stops. */
 uint64_t sweep_groups_claim(sweep_groups *groups, uint64_t n);
 
-/* Local. Stops the sweep, and informs the other groups. */
+/* Collective over the group. Whether the sweep stops. Only the leader of a group is informed by others. */
+bool sweep_groups_must_stop(const sweep_groups *groups);
+
+/* Local. Stops the sweep, and informs the leaders of the other groups. */
 void sweep_groups_stop(sweep_groups *groups);
 
 /* ------------------------------------------------------------------------ report.c */

@@ -253,7 +253,8 @@ static void train_postponed(sweep *s) {
   ls_comm_sum_u64(s->world, &n, 1);
   s->is_alone = true;
   for (int group = 0; n > 0 && group < s->groups.n; group++) {
-    for (uint64_t i = 0; group == s->groups.index && i < s->n_postponed && !s->groups.is_stopping; i++)
+    for (uint64_t i = 0;
+         group == s->groups.index && i < s->n_postponed && !sweep_groups_must_stop(&s->groups); i++)
       sweep_train_trial(s, s->postponed[i]);
     ls_mailbox_wait(s->world, s->groups.box, sweep_receive, s);
   }

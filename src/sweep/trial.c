@@ -105,7 +105,10 @@ static void train(sweep *s, uint64_t trial, const char *output, outcome *end) {
     status = ls_setup_create(comm, job, resumed, &setup);
     end->is_result = is_of_values(s, resumed != NULL, status);
   }
-  if (status == LS_OK) status = ls_train(comm, setup, &options);
+  if (status == LS_OK) {
+    status = ls_train(comm, setup, &options);
+    end->is_result = job->is_too_large && is_of_values(s, resumed != NULL, status);
+  }
   end->lacks_memory = job && job->lacks_memory;
   if (status == LS_OK) status = check_epoch(s, output, &end->result);
   if (status == LS_OK || status == LS_ERR_NUMERIC) end->is_result = true;
@@ -132,6 +135,16 @@ static void send_result(sweep *s, uint64_t trial, const ls_train_result *result,
     ls_mailbox_send(s->groups.box, 0, &message);
 }
 
+/* Postpones a trial that needs memory which the other groups use. */
+static void postpone(sweep *s, uint64_t trial) {
+  s->postponed[s->n_postponed++] = trial;
+  if (ls_comm_rank(s->world) == 0) sweep_report_erase(s);
+  ls_log_enable(sweep_groups_is_leader(&s->groups));
+  ls_log(LS_LOG_INFO, "trial %llu trains after the others of its rung: %s", (unsigned long long)trial,
+         ls_message());
+  ls_log_enable(ls_comm_rank(s->world) == 0);
+}
+
 /* A failure of the machine ends the sweep, but not the other trials. */
 static void note_outcome(sweep *s, uint64_t trial, const outcome *end) {
   const ls_trial_state state = end->status == LS_OK            ? LS_TRIAL_DONE
@@ -139,7 +152,7 @@ static void note_outcome(sweep *s, uint64_t trial, const outcome *end) {
                                                                : LS_TRIAL_FAILED;
   if (end->status == LS_STOPPED) sweep_groups_stop(&s->groups);
   if (end->lacks_memory)
-    s->postponed[s->n_postponed++] = trial;
+    postpone(s, trial);
   else if (!sweep_groups_is_leader(&s->groups))
     return;
   else if (end->is_result)

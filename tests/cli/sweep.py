@@ -288,10 +288,20 @@ def large_trials_train_alone(folder):
             edited(("epochs: 4", "epochs: 1"), text=BASE))
     memory = {"SLURM_MEM_PER_NODE": "100"}
     run(folder, "sweep", "sweep.yaml", "--output", "one", settings=memory).exits(0)
-    result = run(folder, "sweep", "sweep.yaml", ranks=2, settings=memory).exits(0).says("but this machine has 105 MB")
+    result = run(folder, "sweep", "sweep.yaml", ranks=2, settings=memory).exits(0).says("but this machine has 105 MB", "trial 1 trains after the others of its rung: the trial needs")
     result.must([row[-1] for row in table(folder)[1:]] == ["done", "done", "failed", "done"], f"the states: {table(folder)}")
     result.must(table(folder) == table(folder, "one"), "the same at 1 rank")
-    result.must(result.out.find("trial 1 ") > result.out.find("trial 3 "), "the large trial comes last")
+    result.must(result.out.find("trial 1  rung") > result.out.find("trial 3  rung"), "the large trial comes last")
+
+
+def a_trial_too_large_for_the_optimizer_has_failed(folder):
+    """Trial 1 fits the memory of the node without its optimizer only."""
+    prepare(folder, "base: base.yaml\noutput: out\nparameters: {model.0.units: [4, 25000]}\nsearch: grid\n",
+            edited(("epochs: 4", "epochs: 1"), text=BASE))
+    for ranks in (ALONE, 2):
+        result = run(folder, "sweep", "sweep.yaml", "--output", f"out{ranks}", ranks=ranks, settings={"SLURM_MEM_PER_NODE": "76"})
+        result.exits(0).says("the 1 rank on", "it has 80 MB")
+        result.must([row[-1] for row in table(folder, f"out{ranks}")[1:]] == ["done", "failed"], f"the states at {ranks} ranks")
 
 
 LONG = edited(("epochs: 4", "epochs: 5000"), text=BASE)
@@ -303,6 +313,13 @@ def the_time_limit_is_that_of_the_sweep(folder):
     result = run(folder, "sweep", "sweep.yaml").exits(75).says("train.max_time", "2 of 2 trials")
     result.must(list((folder / "out/trials/0000/checkpoints").glob("step-*.h5")), "the first trial is saved")
     result.must(not (folder / "out/trials/0001").exists(), "the second one does not start")
+
+
+def a_stop_reaches_all_ranks_of_a_group(folder):
+    """All trials need more than the share of their group. The first group stops; the second one must not start."""
+    prepare(folder, "base: base.yaml\noutput: out\nparameters: {model.0.units: {integer: [5000, 5003]}}\nsearch: grid\n"
+                    "ranks_per_trial: 2\n", edited(("epochs: 4", "epochs: 100000"), text=BASE) + "  max_time: 1s\n")
+    run(folder, "sweep", "sweep.yaml", ranks=4, settings={"SLURM_MEM_PER_NODE": "48"}).exits(75).says("4 of 4 trials")
 
 
 def a_part_in_use_is_not_removed(folder):
@@ -408,5 +425,6 @@ harness.main([(name.replace("_", " "), test) for name, test in (
         a_damaged_trial_starts_anew, a_failed_resume_is_not_a_result, kills_at_any_time_lose_nothing,
         a_signal_stops_all_groups, a_stopped_rank_ends_the_sweep, diverged_failed_and_tied_trials, searches, trials_from_lists_differ,
         moved_data_and_another_notation_are_the_same, large_trials_train_alone,
+        a_trial_too_large_for_the_optimizer_has_failed, a_stop_reaches_all_ranks_of_a_group,
         the_time_limit_is_that_of_the_sweep, a_part_in_use_is_not_removed, errors_are_reported_together,
         values_are_checked_before_the_start)),)])
