@@ -147,17 +147,26 @@ static void remove_file(char **path) {
   *path = NULL;
 }
 
+/* Rank 0. Imports a table from standard input. */
+static ls_status import_input(const arguments *a, const ls_predictor *p, const char *output,
+                              bool with_targets, char **out) {
+  char *const base = output ? ls_strdup(output) : ls_format("lockstep-%s", a->command->name);
+  ls_status status = base ? spool_input(base) : ls_fail_memory("a path", 0);
+  bool is_hdf5 = false;
+  free(base);
+  if (status == LS_OK) status = ls_import_is_hdf5(STDIN_PATH, &is_hdf5);
+  if (status == LS_OK && is_hdf5)
+    status =
+        ls_fail(LS_ERR_DATA, STDIN_PATH ": HDF5; standard input must be CSV; give the name of the file");
+  return status == LS_OK ? import_table(a, p, STDIN_PATH, output, with_targets, out) : status;
+}
+
 /* Rank 0. Imports the data if they are a table. */
 static ls_status import_data(const arguments *a, const ls_predictor *p, const char *output,
                              bool with_targets, char **out) {
   static const char *const tables[] = {".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", NULL};
   const char *const spec = a->positional[1];
-  if (strcmp(spec, "-") == 0) {
-    char *const base = output ? ls_strdup(output) : ls_format("lockstep-%s", a->command->name);
-    const ls_status status = base ? spool_input(base) : ls_fail_memory("a path", 0);
-    free(base);
-    return status == LS_OK ? import_table(a, p, STDIN_PATH, output, with_targets, out) : status;
-  }
+  if (strcmp(spec, "-") == 0) return import_input(a, p, output, with_targets, out);
   if (!app_ends_with(spec, tables) && !ls_import_is_text(spec)) return reject_table_options(a);
   return import_table(a, p, spec, output, with_targets, out);
 }

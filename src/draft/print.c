@@ -42,7 +42,8 @@ static void print_head(FILE *out, const ls_draft_request *r, const draft_facts *
     fputs(".\n", out);
     if (r->n_missing > 0)
       fprintf(out,
-              "# Missing cells: %llu, which --missing %s has replaced; predict needs the option too.\n",
+              "# Missing cells: %llu; --missing %s has replaced those of numbers, for which predict needs "
+              "the option too.\n",
               (count)r->n_missing, r->missing);
   }
   fputs("# Every line may be changed; `lockstep keys` explains all keys.\nseed: 1\noutput: ", out);

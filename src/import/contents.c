@@ -73,42 +73,52 @@ static ls_status fail_mixed(const contents *c) {
 
 /* ------------------------------------------------------------------ files of splits */
 
+#define LISTED 300 /* bytes of names in a message */
+
 /* The files of a pattern by the words of splits in their names. */
 typedef struct parts {
   char *first[N_SPLITS]; /* owned */
   size_t n[N_SPLITS];
+  size_t n_others; /* without such a word */
+  char others[LISTED];
 } parts;
-
-/* Whether a name has a word, between other characters than letters. */
-static bool has_word(const char *name, const char *word) {
-  const size_t n = strlen(word);
-  for (const char *p = strstr(name, word); p; p = strstr(p + 1, word))
-    if ((p == name || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[n])) return true;
-  return false;
-}
-
-static const struct {
-  const char *word;
-  size_t split;
-} words[] = {{"train", SPLIT_TRAIN},   {"training", SPLIT_TRAIN},        {"test", SPLIT_TEST},
-             {"testing", SPLIT_TEST},  {"validation", SPLIT_VALIDATION}, {"valid", SPLIT_VALIDATION},
-             {"val", SPLIT_VALIDATION}};
-
-#define N_WORDS (sizeof words / sizeof *words)
 
 static const char *base_of(const char *path) {
   const char *const slash = strrchr(path, '/');
   return slash ? slash + 1 : path;
 }
 
+/* Finds the next word, of letters only, that is one of a split. Returns its split; N_SPLITS: none follows.
+ * *at: where to search; becomes the start of the word. *n: its bytes */
+static size_t next_word(const char **at, size_t *n) {
+  for (; **at; *at += *n > 0 ? *n : 1) {
+    for (*n = 0; isalpha((unsigned char)(*at)[*n]); ++*n) continue;
+    const size_t which = *n > 0 ? import_split_of(*at, *n) : N_SPLITS;
+    if (which < N_SPLITS) return which;
+  }
+  return N_SPLITS;
+}
+
 static ls_status sort_file(void *context, const char *file) {
   parts *const p = context;
-  for (size_t i = 0; i < N_WORDS; i++) {
-    if (!has_word(base_of(file), words[i].word)) continue;
-    p->n[words[i].split]++;
-    return keep_first(&p->first[words[i].split], file);
+  size_t n = 0;
+  const char *at = base_of(file);
+  const size_t which = next_word(&at, &n);
+  if (which < N_SPLITS) {
+    p->n[which]++;
+    return keep_first(&p->first[which], file);
   }
+  ls_append(p->others, sizeof p->others, "%s%s", p->n_others ? ", " : "", base_of(file));
+  p->n_others++;
   return LS_OK;
+}
+
+/* Some names have a word for training data, and others none, so that these may be of another split. */
+static ls_status fail_others(const char *path, const parts *p) {
+  return ls_fail(LS_ERR_DATA,
+                 "%s: %s is training data by its name, but the names of other files have no word for a "
+                 "split: %s; move them elsewhere, or name the files to train on instead of the folder",
+                 path, p->first[SPLIT_TRAIN], p->others);
 }
 
 static ls_status check_parts(const char *path, const parts *p) {
@@ -134,6 +144,11 @@ static ls_status choose_parts(const char *path, ls_import_choice *out) {
   ls_status status = ls_spec_expand(out->source, sort_file, &p);
   const bool has_parts = p.first[SPLIT_TEST] || p.first[SPLIT_VALIDATION];
   if (status == LS_OK && has_parts) status = check_parts(path, &p);
+  if (status == LS_OK && !has_parts && p.n[SPLIT_TRAIN] > 0 && p.n_others > 0)
+    status = fail_others(path, &p);
+  if (status == LS_OK && has_parts && p.n_others > 0)
+    ls_log(LS_LOG_WARNING, "%s: files without a word for a split in their names are not used: %s", path,
+           p.others);
   if (status == LS_OK && has_parts) {
     free(out->source);
     *out = (ls_import_choice){p.first[SPLIT_TRAIN], p.first[SPLIT_TEST], p.first[SPLIT_VALIDATION]};
@@ -143,18 +158,38 @@ static ls_status choose_parts(const char *path, ls_import_choice *out) {
   return status;
 }
 
+/* Sets *part to the name of an existing file with the word in place of the `n` bytes at `at`, in lower
+ * case, capitalised or in upper case; NULL: none. */
+static ls_status find_part(const char *path, const char *at, size_t n, const char *word, char **part) {
+  for (int style = 0; style < 3 && !*part; style++) {
+    char *const name = ls_format("%.*s%s%s", (int)(at - path), path, word, at + n);
+    if (!name) return ls_fail_memory("a path", strlen(path));
+    for (size_t i = 0; word[i] && (style == 2 || (style == 1 && i == 0)); i++)
+      name[(size_t)(at - path) + i] = (char)toupper((unsigned char)word[i]);
+    if (access(name, F_OK) == 0)
+      *part = name;
+    else
+      free(name);
+  }
+  return LS_OK;
+}
+
 /* Finds files that are named like the training data, with another word in place of the last `train`. */
 static ls_status find_parts(ls_import_choice *out) {
-  const char *at = NULL;
-  for (const char *p = strstr(base_of(out->source), "train"); p; p = strstr(p + 1, "train")) at = p;
-  for (size_t i = 0; at && i < N_WORDS; i++) {
-    char **const part = words[i].split == SPLIT_TEST ? &out->test : &out->validation;
-    if (words[i].split == SPLIT_TRAIN || *part) continue;
-    *part = ls_format("%.*s%s%s", (int)(at - out->source), out->source, words[i].word, at + 5);
-    if (!*part) return ls_fail_memory("a path", strlen(out->source));
-    if (access(*part, F_OK) == 0) continue;
-    free(*part);
-    *part = NULL;
+  const char *last = NULL;
+  size_t n_last = 0;
+  size_t n = 0;
+  const char *at = base_of(out->source);
+  for (size_t which = next_word(&at, &n); which < N_SPLITS; at += n, which = next_word(&at, &n)) {
+    if (which != SPLIT_TRAIN) continue;
+    last = at;
+    n_last = n;
+  }
+  for (size_t i = 0; last && import_split_words[i]; i++) {
+    const char *const word = import_split_words[i];
+    const size_t which = import_split_of(word, strlen(word));
+    char **const part = which == SPLIT_TEST ? &out->test : &out->validation;
+    if (which != SPLIT_TRAIN && !*part) LS_TRY(find_part(out->source, last, n_last, word, part));
   }
   return LS_OK;
 }

@@ -307,9 +307,12 @@ ls_status import_folder_list(const char *const *paths, size_t n, bool needs_clas
   const char *const path = paths[0];
   *f = (folder){.path = path};
   for (size_t i = 0; i < n; i++) LS_TRY(walk(f, paths[i], SIZE_MAX));
+  const char *const remedy = f->other && ls_import_is_text(f->other)
+                                 ? "; name the files to import tables, FOLDER/*.csv, or run lockstep init"
+                                 : "";
   if (f->n == 0)
-    return ls_fail(LS_ERR_DATA, "%s: no PNG, JPEG or WAV files; the folder must contain %s%s%s", path,
-                   PLACES, f->other ? "; found only such files as " : "", f->other ? f->other : "");
+    return ls_fail(LS_ERR_DATA, "%s: no PNG, JPEG or WAV files; the folder must contain %s%s%s%s", path,
+                   PLACES, f->other ? "; found only such files as " : "", f->other ? f->other : "", remedy);
   LS_TRY(set_places(f));
   LS_TRY(set_classes(f));
   return needs_classes ? check_several(f) : LS_OK;

@@ -1,6 +1,7 @@
 /* Imports HDF5 files: their splits follow each other. Types and attributes are kept. */
 #include "hdf5_source.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,31 @@ static ls_status collect_labels(work *w, const ls_store *store, hdf5_source *s) 
   return LS_OK;
 }
 
+#define CLASSES_MOST 10000
+#define ROWS_FEW     20 /* each of which may have a class of its own */
+
+/* Rejects texts that are quantities or identifiers. */
+static ls_status check_texts(const label_set *set) {
+  bool are_numbers = true;
+  bool are_whole = true;
+  for (size_t i = 0; i < set->count; i++) {
+    are_numbers = are_numbers && set->entries[i].kind == CELL_NUMBER;
+    are_whole = are_whole && floor(set->entries[i].value) == set->entries[i].value;
+  }
+  if (are_numbers && !are_whole)
+    return ls_fail(
+        LS_ERR_DATA,
+        "%s: the texts of y are real numbers, such as %s, which cannot be classes; store y as an "
+        "array of numbers, or name another one with --y",
+        set->path, set->entries[set->count - 1].text);
+  if (set->classes <= CLASSES_MOST && (set->classes < set->rows || set->rows <= ROWS_FEW)) return LS_OK;
+  return ls_fail(
+      LS_ERR_DATA,
+      "%s: y has %zu different texts in %llu rows, which are too many for classes (at most %d, and "
+      "fewer than the rows); name another array with --y",
+      set->path, set->classes, (unsigned long long)set->rows, CLASSES_MOST);
+}
+
 /* Finds the classes, if y has texts in all splits of all files. */
 static ls_status find_classes(work *w) {
   const char *texts = NULL;
@@ -107,7 +133,8 @@ static ls_status find_classes(work *w) {
                    w->sources[0].file, texts, others);
   LS_TRY(import_labels_create(&w->labels, w->sources[0].file, LS_TARGETS_CLASSES));
   for (size_t i = 0; i < w->n; i++) LS_TRY(with_store(w, &w->sources[i], collect_labels));
-  return import_labels_finish(&w->labels);
+  LS_TRY(import_labels_finish(&w->labels));
+  return check_texts(&w->labels);
 }
 
 static uint64_t rows_of(const work *w, size_t which) {

@@ -55,8 +55,10 @@ bool import_is_test(const output *out, uint64_t row);
  * without another) and an ARRAY_. False if it has another form. */
 bool import_role_read(const char *name, size_t *which, size_t *array);
 
-/* The split that a folder or group of this name stands for: train, training, test, testing, val, valid or
- * validation, in any case; N_SPLITS: none. name: of `bytes` bytes */
+/* The words for splits in the names of files, folders, groups and arrays. Ends with NULL. */
+extern const char *const import_split_words[];
+
+/* The split that one of these words, in any case, stands for; N_SPLITS: none. name: of `bytes` bytes */
 size_t import_split_of(const char *name, size_t bytes);
 
 /* Rejects a Git LFS pointer. */

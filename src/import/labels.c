@@ -125,8 +125,8 @@ static ls_status name_classes(label_set *set, bool by_value) {
     const label_entry *const entry = &set->entries[i];
     char **const name = &set->names[entry->class];
     if (!ls_is_utf8(entry->text, strlen(entry->text)))
-      return ls_fail(LS_ERR_DATA, "%s, line %llu: the label is not UTF-8; save the file as UTF-8",
-                     entry->path, (unsigned long long)entry->line);
+      return ls_fail(LS_ERR_DATA, "%s, %s %llu: the label is not UTF-8; save the file as UTF-8",
+                     entry->path, set->is_table ? "line" : "row", (unsigned long long)entry->line);
     if (*name) continue;
     *name = by_value ? ls_format("%.0f", entry->value + 0.0) : ls_strdup(entry->text); /* + 0.0: not "-0" */
     if (!*name) return ls_fail_memory("a class name", strlen(entry->text) + 1);

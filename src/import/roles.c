@@ -4,7 +4,12 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const splits[] = {"train", "test", "val", "valid", "validation", NULL};
+const char *const import_split_words[] = {"train", "training",   "test", "testing", "val",
+                                          "valid", "validation", "dev",  "eval",    NULL};
+
+static const size_t splits[] = {SPLIT_TRAIN,      SPLIT_TRAIN,      SPLIT_TEST,
+                                SPLIT_TEST,       SPLIT_VALIDATION, SPLIT_VALIDATION,
+                                SPLIT_VALIDATION, SPLIT_VALIDATION, SPLIT_VALIDATION};
 
 static const char *const arrays[N_ARRAYS][6] = {
     [ARRAY_X] = {"x", "data", "images", "features", "inputs"},
@@ -37,8 +42,8 @@ bool import_role_read(const char *name, size_t *which, size_t *array) {
   if (strlen(name) >= sizeof rest) return false;
   snprintf(rest, sizeof rest, "%s", name);
   *which = SPLIT_TRAIN;
-  if (take_word(rest, splits, &word)) {
-    *which = ls_size_min(word, SPLIT_VALIDATION);
+  if (take_word(rest, import_split_words, &word)) {
+    *which = splits[word];
     (void)take_word(rest, (const char *const[]){"set", NULL}, &word);
   }
   for (*array = 0; *array < N_ARRAYS; (*array)++)
@@ -46,17 +51,9 @@ bool import_role_read(const char *name, size_t *which, size_t *array) {
   return false;
 }
 
-/* Words for splits, as names of folders and groups. */
-static const struct {
-  const char *name;
-  size_t split;
-} folders[] = {{"train", SPLIT_TRAIN},          {"training", SPLIT_TRAIN}, {"test", SPLIT_TEST},
-               {"testing", SPLIT_TEST},         {"val", SPLIT_VALIDATION}, {"valid", SPLIT_VALIDATION},
-               {"validation", SPLIT_VALIDATION}};
-
 size_t import_split_of(const char *name, size_t bytes) {
-  for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-    if (strlen(folders[i].name) == bytes && strncasecmp(folders[i].name, name, bytes) == 0)
-      return folders[i].split;
+  for (size_t i = 0; import_split_words[i]; i++)
+    if (strlen(import_split_words[i]) == bytes && strncasecmp(import_split_words[i], name, bytes) == 0)
+      return splits[i];
   return N_SPLITS;
 }

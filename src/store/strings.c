@@ -86,29 +86,43 @@ static ls_status visit_texts(text_array *t, const unsigned char *elements, size_
 }
 
 /* NULL, or what is wrong. */
-static const char *check_rows(const text_array *t, uint64_t first, size_t count, size_t *bytes) {
+static const char *check_rows(const text_array *t, uint64_t first, size_t count) {
   size_t row = 0;
   if (t->array.n_dims == 0 || !ls_array_row_size(&t->array, &row) || row != 1)
     return "has another shape; must have one text per row";
   if (first > t->array.dims[0] || count > t->array.dims[0] - first) return "has too few rows";
-  return ls_size_mul(t->size, ls_size_max(count, 1), bytes) ? NULL : "is too long";
+  return NULL;
+}
+
+#define BLOCK_MOST ((size_t)16 << 20) /* bytes that are read at once */
+
+/* Visits rows block by block. */
+static ls_status visit_blocks(const ls_store *store, text_array *t, uint64_t first, size_t count,
+                              const char **why, ls_status (*visit)(void *context, const char *text),
+                              void *context) {
+  const size_t rows =
+      ls_size_min(ls_size_max(BLOCK_MOST / ls_size_max(t->size, 1), 1), ls_size_max(count, 1));
+  unsigned char *const elements = ls_calloc(rows, t->size);
+  ls_status status = elements ? LS_OK : ls_fail_memory("texts", rows * t->size);
+  for (size_t done = 0; status == LS_OK && !*why && done < count; done += rows) {
+    const size_t n = ls_size_min(rows, count - done);
+    *why = read_elements(t, first + done, n, elements);
+    if (!*why) status = store_check_unchanged(store);
+    if (status == LS_OK && !*why) status = visit_texts(t, elements, n, why, visit, context);
+  }
+  free(elements);
+  return status;
 }
 
 ls_status ls_store_visit_texts(const ls_store *store, const char *path, uint64_t first, size_t count,
                                ls_status (*visit)(void *context, const char *text), void *context) {
   text_array t = {.id = -1, .type = -1};
-  unsigned char *elements = NULL;
-  size_t bytes = 0;
   ls_status status = LS_OK;
   HDF5_LOCKED;
   const char *why = open_texts(store, path, &t, &status);
-  if (status == LS_OK && !why) why = check_rows(&t, first, count, &bytes);
-  if (status == LS_OK && !why && !(elements = calloc(1, bytes))) status = ls_fail_memory("texts", bytes);
-  if (status == LS_OK && !why) why = read_elements(&t, first, count, elements);
-  if (status == LS_OK && !why) status = store_check_unchanged(store);
-  if (status == LS_OK && !why) status = visit_texts(&t, elements, count, &why, visit, context);
+  if (status == LS_OK && !why) why = check_rows(&t, first, count);
+  if (status == LS_OK && !why) status = visit_blocks(store, &t, first, count, &why, visit, context);
   if (status == LS_OK && why) status = ls_fail(LS_ERR_DATA, "%s:%s: %s", store->path, path, why);
-  free(elements);
   close_texts(&t);
   return status;
 }

@@ -299,6 +299,13 @@ def tables_of_splits(folder):
     run(folder, "init", "set", "--overwrite").exits(0).reports("not used as test data", "my-test.csv", "2 columns").says("6 validation samples")
     harness.write_file(folder / "set/other-test.csv", table([1, 2]))
     rejects(folder, 3, "more than one file of test data", data="set")
+    for name in "Train", "TEST":
+        harness.write_file(folder / f"Case/{name}.csv", table(range(1, 21)))
+    run_well(folder, "init", "Case").says("20 training, 20 test samples")
+    harness.write_file(folder / "Case/notes.csv", table([1, 2], "a,b"))
+    run(folder, "init", "Case", "--overwrite").exits(0).reports("warning", "not used: notes.csv")
+    (folder / "Case/TEST.csv").unlink()
+    rejects(folder, 3, "Train.csv", "no word for a split: notes.csv", data="Case")
 
 
 def folders_are_imported(folder):
