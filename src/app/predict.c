@@ -122,6 +122,7 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (status == LS_OK && app_is_root(comm)) status = claim_output(a, &w.output);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK) status = ls_predictor_create(comm, a->positional[0], &w.predictor);
+  LS_ASSERT(status != LS_OK || w.output.path);
   const bool is_stream = status == LS_OK && strcmp(w.output.path, "-") == 0;
   if (status == LS_OK)
     status = app_open_data(comm, a, w.predictor, is_stream ? NULL : w.output.path, false, &w.data);

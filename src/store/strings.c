@@ -33,7 +33,9 @@ static const char *open_texts(const ls_store *store, const char *path, text_arra
   t->type = H5Dget_type(t->id);
   if (t->array.dtype != LS_TEXT || t->type < 0) return "is not text";
   t->references = H5Tis_variable_str(t->type) > 0;
-  t->spaces = !t->references && H5Tget_strpad(t->type) == H5T_STR_SPACEPAD;
+  const H5T_str_t padding = H5Tget_strpad(t->type);
+  if (padding == H5T_STR_ERROR) return "is not text";
+  t->spaces = !t->references && padding == H5T_STR_SPACEPAD;
   const char *const why = t->references ? store_heap_open(store, &t->heap) : NULL;
   t->size = t->references ? t->heap.reference_bytes : H5Tget_size(t->type);
   return why ? why : t->size == 0 || t->size > FIELD_MOST ? "has texts of more than 1 MiB" : NULL;

@@ -125,6 +125,7 @@ ls_status ls_store_read_text(const ls_store *store, const char *path, const char
   *out = NULL;
   ls_status status = read_texts(store, path, name, 0, &list, &count);
   if (!list) return status;
+  LS_ASSERT(list[0]);
   *out = ls_strdup(list[0]);
   if (!*out) status = ls_fail_memory(name, strlen(list[0]));
   free(list);

@@ -110,6 +110,7 @@ static ls_explainer *new_explainer(const fixture *t, ls_explain_options o) {
   o.normalizer = t->normalizer;
   o.dataset = t->dataset;
   o.points = o.points ? o.points : 64;
+  o.most = LS_EXPLAIN_POINTS_MOST;
   if (ls_explainer_create(comm, &o, &e) != LS_OK) complain(__FILE__, __LINE__, "%s", ls_message());
   settle();
   return e;
