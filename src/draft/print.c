@@ -181,6 +181,15 @@ static void print_train(FILE *out, const draft_facts *f, const draft_plan *p) {
     fprintf(out, "  early_stopping: {patience: %llu} # epochs without improvement\n", (count)p->patience);
 }
 
+#define WARMUP 50 /* steps */
+
+/* A run of 3 epochs has at least the steps of the warm-up. */
+static void print_schedule(FILE *out, const draft_plan *p) {
+  const uint64_t per_epoch = (p->n_train + p->batch_size - 1) / p->batch_size;
+  fprintf(out, "schedule: {type: cosine, warmup_steps: %llu} # the rate falls to 0 at the last epoch\n",
+          (count)(3 * per_epoch < WARMUP ? 3 * per_epoch : WARMUP));
+}
+
 void draft_print(FILE *out, const ls_draft_request *r, const draft_splits *s, const draft_facts *f,
                  const draft_plan *p) {
   print_head(out, r, f);
@@ -191,7 +200,7 @@ void draft_print(FILE *out, const ls_draft_request *r, const draft_splits *s, co
     fputs("metrics: [roc_auc] # the ranking of samples, which class sizes do not affect\n", out);
   fprintf(out, "optimizer: {type: adamw, lr: %g, weight_decay: %g} # more weight decay for fewer samples\n",
           p->lr, p->weight_decay);
-  fputs("schedule: {type: cosine, warmup_steps: 50} # the rate falls to 0 at the last epoch\n", out);
+  print_schedule(out, p);
   print_train(out, f, p);
   if (p->epochs >= 50)
     fprintf(out, "checkpoint: {every_epochs: %llu} # a checkpoint takes longer than a short epoch\n",
