@@ -325,7 +325,8 @@ bool ls_store_sync_file(int descriptor, const char *path);
  * during this call. */
 void ls_store_postpone_syncs(const char *folder, double seconds);
 
-/* Local. Ends the postponement, and syncs all files in the folder, if it exists. LS_ERR_OUTPUT. */
+/* Local. Ends the postponement, and syncs all files in the folder, if it exists. Other threads may use the
+ * folder. LS_ERR_OUTPUT. */
 ls_status ls_store_sync_postponed(void);
 
 /* Local. Removes the temporary file and destroys the writer. */

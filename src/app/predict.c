@@ -132,9 +132,9 @@ static ls_status run(ls_comm *comm, const arguments *a) {
   if (app_is_root(comm)) status = app_predictions_end(&w.output, status);
   status = ls_comm_agree(comm, status);
   if (status == LS_OK)
-    ls_log(LS_LOG_INFO, "%s: predictions for %llu samples",
+    ls_log(LS_LOG_INFO, "%s: predictions for %llu sample%s",
            strcmp(w.output.path, "-") == 0 ? "standard output" : w.output.path,
-           (unsigned long long)w.dataset->n_samples);
+           (unsigned long long)w.dataset->n_samples, w.dataset->n_samples == 1 ? "" : "s");
   free(w.own);
   free(w.chunk);
   free(w.restored);

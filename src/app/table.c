@@ -90,13 +90,13 @@ static ls_status spool_input(const char *base) {
   char *const path = name ? ls_store_temporary(name) : NULL;
   free(name);
   if (!path) return ls_fail_memory("a path", 0);
-  FILE *const file = fopen(path, "w");
+  FILE *const file = fopen(path, "w+");
+  if (file) unlink(path);
   ls_status status =
       file ? copy_input(file, path) : ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
-  const bool is_written = file && fclose(file) == 0;
-  if (status == LS_OK && !(is_written && freopen(path, "r", stdin)))
+  if (status == LS_OK && (fseek(file, 0, SEEK_SET) != 0 || dup2(fileno(file), STDIN_FILENO) < 0))
     status = ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
-  unlink(path);
+  if (file) fclose(file);
   free(path);
   return status;
 }

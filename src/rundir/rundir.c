@@ -71,6 +71,19 @@ void ls_rundir_remove_temporaries(const ls_rundir *dir) {
   ls_store_remove_temporaries(dir->checkpoints, saved, 1);
 }
 
+/* Removes the event files that a resume has put aside. */
+static ls_status remove_damaged_events(const ls_rundir *dir) {
+  ls_status status = LS_OK;
+  bool exists = true;
+  for (int i = 1; status == LS_OK && exists; i++) {
+    char *const path = ls_format("%s/events.damaged-%d", dir->folder, i);
+    exists = path && ls_rundir_exists(path);
+    status = path ? ls_store_remove(path) : ls_fail_memory("a path", strlen(dir->folder));
+    free(path);
+  }
+  return status;
+}
+
 ls_status ls_rundir_remove_run(const ls_rundir *dir) {
   const char *const own[] = {dir->best,        dir->model,  dir->average, dir->metrics,
                              dir->diagnostics, dir->events, dir->log};
@@ -78,6 +91,7 @@ ls_status ls_rundir_remove_run(const ls_rundir *dir) {
       ls_rundir_exists(dir->checkpoints) ? ls_checkpoint_remove_from(dir->checkpoints, 0) : LS_OK;
   for (size_t i = 0; status == LS_OK && i < sizeof own / sizeof own[0]; i++)
     status = ls_store_remove(own[i]);
+  if (status == LS_OK) status = remove_damaged_events(dir);
   ls_rundir_remove_temporaries(dir);
   return status;
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,19 +13,20 @@
 /* ------------------------------------------------------------------- postponement */
 
 static struct {
-  const char *folder; /* NULL: none */
-  double until;       /* time */
+  _Atomic(const char *) folder; /* NULL: none */
+  double until;                 /* time; constant while there is a folder */
 } postponed;
 
 void ls_store_postpone_syncs(const char *folder, double seconds) {
-  postponed.folder = folder;
   postponed.until = ls_clock() + seconds;
+  atomic_store(&postponed.folder, folder);
 }
 
 /* Whether a path, or the file that it will name, is synced later. */
 static bool is_postponed(const char *path) {
-  const size_t n = postponed.folder ? strlen(postponed.folder) : 0;
-  return n > 0 && strncmp(path, postponed.folder, n) == 0 && (path[n] == '/' || path[n] == '\0') &&
+  const char *const folder = atomic_load(&postponed.folder);
+  const size_t n = folder ? strlen(folder) : 0;
+  return n > 0 && strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0') &&
          ls_clock() < postponed.until;
 }
 
@@ -108,8 +110,7 @@ static ls_status sync_tree(const char *folder) {
 }
 
 ls_status ls_store_sync_postponed(void) {
-  const char *const folder = postponed.folder;
-  postponed.folder = NULL;
+  const char *const folder = atomic_exchange(&postponed.folder, NULL);
   if (!folder) return LS_OK;
   LS_TRY(sync_tree(folder));
   return ls_store_sync_name(folder);

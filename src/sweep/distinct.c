@@ -58,6 +58,16 @@ static void report_few(const sweep_plan *plan, double n) {
                   n);
 }
 
+/* Collects an error if the search for different draws has ended with `found`: there may be more. */
+static void report_missed(const sweep_plan *plan, uint64_t found) {
+  const ls_node *const trials = ls_node_find(ls_config_root(plan->config), "trials");
+  ls_config_error(plan->config, trials,
+                  "%llu random draws have only %llu different combinations of values; use at most %llu "
+                  "trials, or search: grid for all combinations",
+                  (unsigned long long)DRAWS_MOST(plan->trials), (unsigned long long)found,
+                  (unsigned long long)found);
+}
+
 ls_status sweep_choose_draws(sweep_plan *plan) {
   const double n = count_combinations(plan);
   size_t mask = 1;
@@ -74,6 +84,6 @@ ls_status sweep_choose_draws(sweep_plan *plan) {
   free(table);
   plan->draws = draws;
   if (!has_memory) return ls_fail_memory("the list of trials", plan->trials * sizeof *draws);
-  if (found < plan->trials) report_few(plan, (double)found);
+  if (found < plan->trials) report_missed(plan, found);
   return LS_OK;
 }

@@ -136,6 +136,9 @@ ls_status sweep_save_config(const sweep_plan *plan, const ls_setup *data, const 
  * folders. */
 ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint64_t n_parts);
 
+/* A file of a trial that has trained for longer than its syncs are postponed: its files are synced. */
+#define SWEEP_SYNCED "synced"
+
 /* Local. Removes the run of a trial. LS_ERR_OUTPUT, also if another process trains it. */
 ls_status sweep_remove_trial(const char *path);
 
@@ -207,6 +210,8 @@ typedef struct sweep {
   char *table_path;  /* owned, rank 0 */
   sweep_table table; /* rank 0 */
   sweep_report report;
+  double sync_due;     /* time when the postponed syncs of the trial are due; leaders */
+  char *synced_path;   /* owned: SWEEP_SYNCED of the trial; leaders */
   double polled;       /* time of the last look for messages during a step */
   size_t rung;         /* the current one */
   uint64_t n_pending;  /* trials of the rung that are to be trained now */

@@ -15,6 +15,9 @@ ls_status sweep_remove_trial(const char *path) {
   if (status == LS_OK) status = ls_rundir_lock(&dir);
   if (status == LS_OK) status = ls_rundir_remove_run(&dir);
   if (status == LS_OK) {
+    char *const synced = ls_format("%s/" SWEEP_SYNCED, dir.folder);
+    if (synced) unlink(synced);
+    free(synced);
     unlink(dir.config);
     rmdir(dir.checkpoints);
   }
@@ -27,8 +30,9 @@ static ls_status fail_path(const char *path) {
   return ls_fail(LS_ERR_OUTPUT, "%s: %s", path, strerror(errno));
 }
 
-/* Removes the trials of a part, or all. */
-static ls_status remove_trials(const char *path, uint64_t part, uint64_t n_parts) {
+/* Calls `act` for the folder of each trial of a part, or of all trials. */
+static ls_status each_trial(const char *path, uint64_t part, uint64_t n_parts,
+                            ls_status (*act)(const char *trial)) {
   DIR *const folder = opendir(path);
   ls_status status = LS_OK;
   uint64_t trial = 0;
@@ -37,14 +41,13 @@ static ls_status remove_trials(const char *path, uint64_t part, uint64_t n_parts
   for (const struct dirent *entry = readdir(folder); entry && status == LS_OK; entry = readdir(folder)) {
     if (!ls_config_parse_count(entry->d_name, &trial) || trial % n_parts != part) continue;
     char *const item = ls_format("%s/%s", path, entry->d_name);
-    status = item ? sweep_remove_trial(item) : ls_fail_memory("a path", strlen(path));
+    status = item ? act(item) : ls_fail_memory("a path", strlen(path));
     free(item);
     ls_heartbeat();
     errno = 0; /* only readdir's failures count */
   }
   if (status == LS_OK && errno != 0) status = fail_path(path);
   closedir(folder);
-  rmdir(path);
   return status;
 }
 
@@ -110,10 +113,12 @@ ls_status sweep_remove(const char *folder, const char *own, uint64_t part, uint6
   char *const trials = ls_format("%s/trials", folder);
   if (!trials) return ls_fail_memory("a path", strlen(folder));
   ls_status status = check_unused(folder, has_parts, spared);
+  if (status == LS_OK) status = each_trial(trials, part, n_parts, ls_rundir_check);
   if (status == LS_OK && has_parts) status = remove_locked(folder);
   if (status == LS_OK) status = remove_files(own);
   if (status == LS_OK) status = each_part(folder, spared, remove_part);
-  if (status == LS_OK) status = remove_trials(trials, part, n_parts);
+  if (status == LS_OK) status = each_trial(trials, part, n_parts, sweep_remove_trial);
+  rmdir(trials); /* if it is empty */
   free(trials);
   return status;
 }

@@ -42,7 +42,8 @@ void sweep_report_rung(sweep *s) {
            (unsigned long long)n, n == 1 ? "" : "s", (unsigned long long)s->rungs.epochs[s->rung],
            (unsigned long long)s->n_pending);
   else if (s->n_pending < s->plan.trials)
-    ls_log(LS_LOG_INFO, "%llu trials left", (unsigned long long)s->n_pending);
+    ls_log(LS_LOG_INFO, "%llu trial%s left", (unsigned long long)s->n_pending,
+           s->n_pending == 1 ? "" : "s");
 }
 
 /* The value of a row, or why it has none. */

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,14 +19,24 @@ static bool has(const char *folder, const char *name) {
   return exists;
 }
 
+/* Whether the folder has the table of a part. */
+static bool has_parts(const char *folder) {
+  glob_t found = {0};
+  char *const pattern = ls_format("%s/parts/*-of-*/trials.csv", folder);
+  const bool exists = pattern && glob(pattern, 0, NULL, &found) == 0;
+  globfree(&found);
+  free(pattern);
+  return exists;
+}
+
 bool ls_sweep_exists(const char *folder) {
-  return has(folder, "trials.csv") || has(folder, "sweep.yaml") || has(folder, "parts");
+  return has(folder, "trials.csv") || has(folder, "sweep.yaml") || has_parts(folder);
 }
 
 /* A sweep in parts has its tables in folders below. */
 static ls_status check_table(const char *folder) {
   if (has(folder, "trials.csv")) return LS_OK;
-  if (!has(folder, "sweep.yaml") && has(folder, "parts"))
+  if (!has(folder, "sweep.yaml") && has_parts(folder))
     return ls_fail(
         LS_ERR_DATA,
         "%s: has parts of a sweep, which are not merged; run `lockstep sweep` without --part, or "

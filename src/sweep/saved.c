@@ -99,7 +99,7 @@ static bool varies_data(const sweep_plan *plan) {
   return false;
 }
 
-/* Compares the data of the base, which may have moved, with those of its trials. */
+/* Compares the data of the base, which may have moved or have been replaced, with those of its trials. */
 static ls_status compare_data(const sweep_plan *plan, const ls_setup *data, const ls_job *then,
                               const char *folder, const char *path) {
   static const char *const keys[][2] = {{"data", "train"}, {"data", "validation"}};
@@ -109,8 +109,7 @@ static ls_status compare_data(const sweep_plan *plan, const ls_setup *data, cons
            data->job->data.validation_fraction, then->data.validation_fraction);
   if (data->job->data.validation_fraction != then->data.validation_fraction)
     return fail_differs(path, difference);
-  if (compare(data->job->config, then->config, path, keys, 2) == LS_OK) return LS_OK;
-  if (varies_data(plan)) return LS_ERR_CONFIG; /* with the message of compare */
+  if (varies_data(plan)) return compare(data->job->config, then->config, path, keys, 2);
   ls_status status = find_checkpoint(plan, folder, &saved);
   if (status == LS_OK && saved) status = ls_train_check_data(data, saved);
   ls_modelfile_close(&saved);

@@ -37,6 +37,18 @@ void sweep_receive(void *context) {
   if (ls_comm_rank(s->world) == 0) sweep_report_draw(s);
 }
 
+/* The leader of the group. Syncs the files of a trial that trains for long: from now on, they are synced as
+ * they are written. */
+static void sync_long_trial(sweep *s) {
+  ls_text_file file;
+  s->sync_due = INFINITY;
+  ls_status status = ls_store_sync_postponed();
+  if (status == LS_OK) status = ls_text_end(&file, ls_text_begin(&file, s->synced_path));
+  if (status == LS_OK) return;
+  note_failure(s, status);
+  sweep_groups_stop(&s->groups);
+}
+
 #define POLL_SECONDS 2e-3 /* a step may be much shorter, and MPI may yield the core whenever it looks */
 
 /* Before each step. */
@@ -46,6 +58,7 @@ static bool must_stop(void *context) {
   if (now - s->polled >= POLL_SECONDS) {
     s->polled = now;
     sweep_receive(s);
+    if (now >= s->sync_due) sync_long_trial(s);
   }
   return s->groups.is_stopping;
 }
@@ -178,23 +191,34 @@ static ls_status remove_damaged(sweep *s, uint64_t trial, const char *output) {
 
 #define POSTPONED_SECONDS 60.0 /* a trial that trains for longer is as safe as any run */
 
-/* Collective over the group. Prepares the files of a trial. Small trials would spend much of their time on
- * syncs: those of a trial are postponed until it ends. */
-static ls_status begin_files(sweep *s, uint64_t trial, const char *output) {
-  const bool is_leader = sweep_groups_is_leader(&s->groups);
-  ls_status status = output ? LS_OK : ls_fail_memory("a path", 0);
-  if (status == LS_OK && is_leader) status = remove_damaged(s, trial, output);
-  LS_TRY(ls_comm_agree(s->groups.mine, status));
-  if (is_leader) ls_store_postpone_syncs(output, POSTPONED_SECONDS);
+/* The leader of the group. Small trials would spend much of their time on syncs: those of a trial are
+ * postponed until it ends, or has trained for long. */
+static ls_status begin_postponed(sweep *s, uint64_t trial, const char *output) {
+  s->synced_path = ls_format("%s/" SWEEP_SYNCED, output);
+  if (!s->synced_path) return ls_fail_memory("a path", strlen(output));
+  if (ls_rundir_exists(s->synced_path)) return LS_OK;
+  LS_TRY(remove_damaged(s, trial, output));
+  ls_store_postpone_syncs(output, POSTPONED_SECONDS);
+  s->sync_due = ls_clock() + POSTPONED_SECONDS;
   return LS_OK;
+}
+
+/* Collective over the group. Prepares the files of a trial. */
+static ls_status begin_files(sweep *s, uint64_t trial, const char *output) {
+  ls_status status = output ? LS_OK : ls_fail_memory("a path", 0);
+  s->sync_due = INFINITY;
+  if (status == LS_OK && sweep_groups_is_leader(&s->groups)) status = begin_postponed(s, trial, output);
+  return ls_comm_agree(s->groups.mine, status);
 }
 
 /* Collective over the group. Syncs the files of a trial, before its row is written. */
 static void end_files(sweep *s, outcome *end) {
   const bool is_leader = sweep_groups_is_leader(&s->groups);
   const ls_status synced = ls_comm_agree(s->groups.mine, is_leader ? ls_store_sync_postponed() : LS_OK);
+  free(s->synced_path);
+  s->synced_path = NULL;
   if (synced == LS_OK) return;
-  end->is_result = false;
+  end->is_result = end->lacks_memory = false;
   end->status = synced;
 }
 

@@ -121,6 +121,13 @@ def a_damaged_trial_starts_anew(folder):
     result.must(result.err.count("starts anew") == 3, f"three trials start anew: {result.err}")
     result.must(table(folder) == expected, "the same table")
     result.must(same_model(folder / "out/best.h5", folder / "whole.h5"), "the same model")
+    write_file(folder / "out/trials.csv", "".join(lines[:-1]))
+    last = folder / "out/trials" / f"{int(expected[-1][0]):04}"
+    write_file(last / "synced", "")  # as if it had trained for a minute
+    for path in last.glob("checkpoints/*.h5"):
+        os.truncate(path, 1000)
+    result = run(folder, "sweep", "sweep.yaml").exits(4).says(f"trial {int(last.name)}: ")
+    result.must("starts anew" not in result.err and list(last.glob("checkpoints/step-*.h5")), "a long trial is not removed")
 
 
 def a_failed_resume_is_not_a_result(folder):
@@ -133,8 +140,7 @@ def a_failed_resume_is_not_a_result(folder):
     result.must((folder / "out/trials.csv").read_bytes() == before, "a sweep with wrong data removes nothing")
     write_file(folder / "out/trials.csv", b"".join(before.splitlines(keepends=True)[:7]))
     harness.write_arrays(folder / "data.h5", {"x": X + 1, "y": Y})
-    result = run(folder, "sweep", "sweep.yaml").reports("trial ")
-    result.must(result.code not in (0, 6), f"code {result.code}: the data are others than those of the checkpoints")
+    run(folder, "sweep", "sweep.yaml").exits(3).says("belongs to other data")
     result.must([row[-1] for row in table(folder)[1:]] == ["done"] * 6, "no row for a resume that failed")
     run_well(folder, "sweep", "sweep.yaml", "--overwrite")
 
@@ -278,6 +284,9 @@ def moved_data_and_another_notation_are_the_same(folder):
     run_well(folder, "sweep", "sweep.yaml")
     harness.write_arrays(folder / "data.h5", {"x": X + 1, "y": Y})
     write_file(folder / "base.yaml", BASE)
+    run(folder, "sweep", "sweep.yaml").exits(3).says("belongs to other data")
+    harness.write_arrays(folder / "moved/other.h5", {"x": X + 1, "y": Y})  # at the same path
+    write_file(folder / "base.yaml", moved)
     run(folder, "sweep", "sweep.yaml").exits(3).says("belongs to other data")
     result.must(table(folder) == expected, "the table remains")
 
