@@ -210,7 +210,9 @@ def damaged_sweeps(folder):
     rejected(lambda path: (path / "sweep.yaml").write_text("base: b.yaml\nsearch: grid\n"), "parameters")
     rejected(lambda path: (path / "base.yaml").write_text("model: 7\n"), "base.yaml")
     rejected(lambda path: ((path / "trials.csv").unlink(), (path / "trials.csv").mkdir()), "trials.csv")
-    rejected(lambda path: ([item.unlink() for item in path.iterdir()], (path / "parts").mkdir()), "parts", "without --part")
+    rejected(lambda path: ([item.unlink() for item in path.iterdir()], (path / "parts").mkdir()), "not a run directory")
+    rejected(lambda path: ([item.unlink() for item in path.iterdir()], (path / "parts/0-of-2").mkdir(parents=True),
+                           (path / "parts/0-of-2/trials.csv").touch()), "parts", "without --part")
     rejected(lambda path: None, "--data", "not allowed with a sweep", code=2, options=("--data", "data.h5"))
     rejected(lambda path: None, "a page of its own", code=2, options=("elsewhere",))
     run(folder, "report", "1", "-o", "out.txt").exits(2).reports("error: ", "out.txt")
