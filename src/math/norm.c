@@ -197,17 +197,25 @@ static size_t part_rows(size_t rows, size_t cols) {
   return parts == 1 ? ls_size_max(rows, 1) : (least + WIDE - 1) / WIDE * WIDE;
 }
 
+/* Rows from `at` on, in floats, whose starts are `stride` floats apart, with n columns each. */
+typedef struct piece {
+  size_t at, rows, n, stride;
+} piece;
+
+/* Splits the rows of a part into those that the view joins, and the others. */
+static void split(const view *v, size_t first, size_t rows, piece *out) {
+  const size_t joined = rows / v->joined * v->joined;
+  out[0] = (piece){first * v->cols, rows / v->joined, v->joined * v->n, v->joined * v->cols};
+  out[1] = (piece){(first + joined) * v->cols, rows - joined, v->n, v->cols};
+}
+
 static void normalise_part(void *context, size_t first, size_t rows) {
   const norm_job *const job = context;
-  const view *const v = job->v;
-  const size_t joined = rows / v->joined;
-  const size_t at = first * v->cols;
-  const size_t rest = at + joined * v->joined * v->cols;
-  const float *const addend = job->addend;
-  normalise_rows(job->norm, joined, v->joined * v->n, v->joined * v->cols, job->c, job->x + at,
-                 addend ? addend + at : NULL, job->y + at);
-  normalise_rows(job->norm, rows - joined * v->joined, v->n, v->cols, job->c, job->x + rest,
-                 addend ? addend + rest : NULL, job->y + rest);
+  piece pieces[2];
+  split(job->v, first, rows, pieces);
+  for (const piece *p = pieces; p < pieces + 2; p++)
+    normalise_rows(job->norm, p->rows, p->n, p->stride, job->c, job->x + p->at,
+                   job->addend ? job->addend + p->at : NULL, job->y + p->at);
 }
 
 void ls_math_norm(const ls_norm *norm, size_t rows, size_t cols, const float *x, const float *addend,
@@ -263,20 +271,18 @@ CLONES static void add_masked(size_t rows, size_t n, size_t stride, const column
 /* The sums of a part. */
 static void add_gradients_of_part(void *context, size_t first, size_t rows) {
   norm_job *const job = context;
-  const view *const v = job->v;
-  const size_t joined = rows / v->joined;
-  const size_t at = first * v->cols;
-  const size_t rest = at + joined * v->joined * v->cols;
+  piece pieces[2];
+  split(job->v, first, rows, pieces);
   double *const s = job->sums[first / job->length];
   double *const p = job->products[first / job->length];
   void (*const add)(size_t, size_t, size_t, const columns *, const float *, const float *, double *,
                     double *) = job->norm->has_relu ? add_masked : add_plain;
   memset(s, 0, WIDE * sizeof *s);
   memset(p, 0, WIDE * sizeof *p);
-  add(joined, v->joined * v->n, v->joined * v->cols, job->c, job->x + at, job->dy + at, s, p);
-  add(rows - joined * v->joined, v->n, v->cols, job->c, job->x + rest, job->dy + rest, s, p);
-  fold(v, s);
-  fold(v, p);
+  for (const piece *q = pieces; q < pieces + 2; q++)
+    add(q->rows, q->n, q->stride, job->c, job->x + q->at, job->dy + q->at, s, p);
+  fold(job->v, s);
+  fold(job->v, p);
 }
 
 void ls_math_norm_backward_sums(const ls_norm *norm, size_t rows, size_t cols, const float *x,
@@ -287,14 +293,9 @@ void ls_math_norm_backward_sums(const ls_norm *norm, size_t rows, size_t cols, c
   for (size_t j = 0; j < cols; j += WIDE) {
     const view v = view_of(cols, j);
     const size_t length = part_rows(rows, cols);
-    norm_job job = {.v = &v,
-                    .norm = norm,
-                    .c = &c,
-                    .x = x + j,
-                    .dy = dy + j,
-                    .length = length,
-                    .sums = s,
-                    .products = p};
+    norm_job job = {.v = &v, .norm = norm, .c = &c, .x = x + j, .dy = dy + j, .length = length};
+    job.sums = s;
+    job.products = p;
     set_columns(&v, norm, j, &c);
     ls_parallel_range(rows, length, add_gradients_of_part, &job);
     for (size_t part = 0; part * length < rows; part++)
@@ -324,14 +325,12 @@ CLONES static void differentiate_masked(size_t rows, size_t n, size_t stride, co
 
 static void differentiate_part(void *context, size_t first, size_t rows) {
   const norm_job *const job = context;
-  const view *const v = job->v;
-  const size_t joined = rows / v->joined;
-  const size_t at = first * v->cols;
-  const size_t rest = at + joined * v->joined * v->cols;
+  piece pieces[2];
+  split(job->v, first, rows, pieces);
   void (*const run)(size_t, size_t, size_t, const columns *, const float *, const float *, float *) =
       job->norm->has_relu ? differentiate_masked : differentiate;
-  run(joined, v->joined * v->n, v->joined * v->cols, job->c, job->x + at, job->dy + at, job->dx + at);
-  run(rows - joined * v->joined, v->n, v->cols, job->c, job->x + rest, job->dy + rest, job->dx + rest);
+  for (const piece *p = pieces; p < pieces + 2; p++)
+    run(p->rows, p->n, p->stride, job->c, job->x + p->at, job->dy + p->at, job->dx + p->at);
 }
 
 void ls_math_norm_backward(const ls_norm *norm, size_t rows, size_t cols, const float *x,
